@@ -1,0 +1,49 @@
+# Everything runs in .venv, made from requirements.lock; every target makes it first when it is missing or out of date.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.made-from-lock
+RATE ?= 2000
+FOR ?= 45s
+DATA ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench fresh lock clean
+
+help: ## print these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv from requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; PYTHON=python3.12 make … chooses one" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## score applications on a Kafka broker on this machine, with two workers (DATA=file for your own, RATE=2000, FOR=45s)
+	$(BIN)/scorer up --workers 2 $(if $(DATA),--data $(DATA),--rate $(RATE) --for $(FOR))
+
+check: setup ## the quick part of the tests: lint, types, rooms, unit and property tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pytest -q tests/unit tests/property
+
+test: check ## everything: the quick part, then the tests on a real broker
+	$(BIN)/pytest tests/contract tests/simulation tests/integration
+
+bench: setup ## one worker against pass-through, as ratios
+	$(BIN)/python -m benchmarks.throughput
+
+fresh: setup ## make again what is generated: schemas, the interface document
+	$(BIN)/python -m schemas.generate
+
+lock: ## resolve the dependencies anew (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --group dev \
+		--no-header --no-emit-index-url --upgrade pyproject.toml -o requirements.lock
+
+clean: ## remove what was built here (the broker's files are kept in your cache folder)
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""What publishers use: applications onto the input topic, decisions from the output topic."""

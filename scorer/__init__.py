@@ -1,0 +1,1 @@
+"""Event-driven credit scoring on Kafka: every application becomes exactly one decision."""
