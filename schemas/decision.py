@@ -1,0 +1,60 @@
+"""The decision: what became of one application, by which bundle, and from which record.
+
+The value is a JSON object whose bytes are a function of the application's record and of the bundle, and of nothing else;
+when it was decided is the Kafka record's timestamp. The key is the application's key.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Outcome = Literal["APPROVED", "MAYBE", "DECLINED"]
+
+# Headers of a correction that a replay wrote; an ordinary decision has neither.
+REPLAY_ID_HEADER = "replay-id"
+SUPERSEDES_HEADER = "supersedes"
+# Headers of the application that its decision carries on (W3C Trace Context).
+TRACE_HEADERS = ("traceparent", "tracestate")
+
+
+class BundleReference(BaseModel):
+    """The bundle that decided."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    name: str = Field(description="The bundle's name.", examples=["credit-risk"])
+    version: str = Field(description="The bundle's version.", examples=["1.1.0"])
+    digest: str = Field(
+        pattern="^[0-9a-f]{64}$",
+        description="sha256 of the bundle's canonical manifest, in hexadecimal.",
+        examples=["5d41402abc4b2a76b9719d911017c5925d41402abc4b2a76b9719d911017c592"],
+    )
+
+
+class RecordReference(BaseModel):
+    """The application's record that was decided."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    topic: str = Field(description="Its topic (or the file's name).", examples=["credit.applications"])
+    partition: Annotated[int, Field(ge=0)] = Field(description="Its partition.", examples=[3])
+    offset: Annotated[int, Field(ge=0)] = Field(description="Its offset (or line).", examples=[1042])
+
+
+class Decision(BaseModel):
+    """A decision on one credit application."""
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+    decision_id: str = Field(
+        description="topic:partition:offset@digest-head of what was decided and by what; unique, the same when the "
+        "same bundle decides the same record again, so that a sink may use it to be idempotent.",
+        examples=["credit.applications:3:1042@5d41402abc4b"],
+    )
+    application_id: str = Field(description="The application's id, unchanged.", examples=["a-1001"])
+    decision: Outcome = Field(description="MAYBE asks for a person to look.", examples=["APPROVED"])
+    probability_of_default: float = Field(
+        ge=0, le=1, description="The model's output, the exact value of a 32-bit float.", examples=[0.14257827401161194]
+    )
+    bundle: BundleReference
+    source: RecordReference

@@ -1,0 +1,49 @@
+"""The rejection: why a record cannot be decided, and the headers that say so on the dead-letter topic.
+
+A dead letter keeps the original key, value and headers untouched, so that it can be put back once the fault is mended.
+"""
+
+from enum import StrEnum
+
+# Headers that a dead letter has beside the record's own. Reasons name fields and rules, never values.
+CODE_HEADER = "dlq.code"
+REASON_HEADER = "dlq.reason"
+TOPIC_HEADER = "dlq.topic"
+PARTITION_HEADER = "dlq.partition"
+OFFSET_HEADER = "dlq.offset"
+TIMESTAMP_HEADER = "dlq.timestamp"  # the record's own, milliseconds since 1970
+BUNDLE_HEADER = "dlq.bundle"  # name:version@digest of the bundle that was current
+AT_HEADER = "dlq.at"  # when it was set aside, ISO 8601 in UTC
+
+DEAD_LETTER_HEADERS = (
+    CODE_HEADER, REASON_HEADER, TOPIC_HEADER, PARTITION_HEADER, OFFSET_HEADER, TIMESTAMP_HEADER, BUNDLE_HEADER, AT_HEADER,
+)  # fmt: skip
+
+
+class RejectionCode(StrEnum):
+    """Why a record cannot be decided: a closed list. The first that applies is given, fields in the contract's order."""
+
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    NOT_AN_OBJECT = "not_an_object"
+    MISSING_FIELD = "missing_field"
+    WRONG_TYPE = "wrong_type"
+    OUT_OF_RANGE = "out_of_range"
+    UNKNOWN_CATEGORY = "unknown_category"
+    MODEL_ERROR = "model_error"
+
+
+MEANINGS = {
+    RejectionCode.EMPTY: "The value is empty or a tombstone.",
+    RejectionCode.TOO_LARGE: "The value has more bytes than `record_bytes_max`.",
+    RejectionCode.NOT_UTF8: "The value is not UTF-8.",
+    RejectionCode.NOT_JSON: "The value is not JSON (NaN and Infinity are not), is nested too deep, or gives a field twice.",
+    RejectionCode.NOT_AN_OBJECT: "The value is JSON but no object.",
+    RejectionCode.MISSING_FIELD: "A field that must be there is not.",
+    RejectionCode.WRONG_TYPE: "A field has the wrong JSON type: a string for a number, a number for a string, null, a boolean.",
+    RejectionCode.OUT_OF_RANGE: "A number or the length of a string is outside the field's limits.",
+    RejectionCode.UNKNOWN_CATEGORY: "A category that the field does not know; letter case counts.",
+    RejectionCode.MODEL_ERROR: "The record is sound and the model fails on it; requeue it once the model is mended.",
+}

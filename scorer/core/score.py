@@ -1,0 +1,178 @@
+"""The hot path: records to decisions and rejections, one outcome a record, in five steps that read top to bottom."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.decision import BundleReference
+from schemas.rejection import RejectionCode
+from scorer.core.features import FeatureEncoding
+from scorer.core.policy import OUTCOMES, Policy
+from scorer.core.wire import Application, DecisionEncoder, Rejection, decode
+from scorer.errors import BundleUnusableError, ModelError
+
+# From this many on, records that all fail in one batch are taken for the bundle's fault even if its examples still pass.
+_COINCIDENCE_RECORDS_MAX: Final = 20
+
+
+class Record(Protocol):
+    """What the core needs of a record; a confluent_kafka Message is one."""
+
+    def topic(self) -> str: ...
+    def partition(self) -> int: ...
+    def offset(self) -> int: ...
+    def value(self) -> bytes | None: ...
+
+
+class Model(Protocol):
+    """What turns a matrix into probabilities."""
+
+    def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The probability of default of each row: shape (n, columns) to (n,). Raises ModelError when it cannot."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle, opened: all that scoring needs."""
+
+    reference: BundleReference
+    encoding: FeatureEncoding
+    model: Model
+    policy: Policy
+    encoder: DecisionEncoder
+    golden_matrix: NDArray[np.float32]
+    golden_probabilities: NDArray[np.float32]
+
+    def works(self) -> bool:
+        """True when the model still gives its golden examples' probabilities (within 1e-6)."""
+        try:
+            found = _checked_predict(self.model, self.golden_matrix)
+        except ModelError:
+            return False
+        return bool(np.allclose(found, self.golden_probabilities, rtol=0, atol=1e-6, equal_nan=False))
+
+
+Outcome = bytes | Rejection
+"""A decision, encoded, or why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What became of a batch: `outcomes` has one entry a record, in the records' order."""
+
+    outcomes: list[Outcome]
+    probabilities: NDArray[np.float32]
+    """Of the decided records, in order."""
+    decided: NDArray[np.intp]
+    """Places in `OUTCOMES` of the decided records, in order."""
+
+
+def score_batch(
+    records: Sequence[Record], bundle: Bundle, record_bytes_max: int, lap: Callable[[str], None] = lambda _: None
+) -> Scores:
+    """Decides a batch of applications with one bundle.
+
+    Args:
+        records: n records as they came.
+        bundle: what decides.
+        record_bytes_max: the longest value that is read, in bytes.
+        lap: called with the name of each step when it ends, for whoever holds a watch.
+
+    Returns:
+        One outcome for each record, in the same order, and what the decisions were.
+
+    Raises:
+        BundleUnusableError: the bundle can score none of them, and the fault is not theirs.
+    """
+    decoded = [decode(record.value(), record_bytes_max) for record in records]
+    lap("decode")
+    sound = [i for i, application in enumerate(decoded) if type(application) is not Rejection]
+    applications: list[Application] = [decoded[i] for i in sound]  # type: ignore[misc]
+    matrix = bundle.encoding.matrix(applications)
+    lap("features")
+    predicted = _predict(bundle, matrix)
+    lap("predict")
+    scored = ~np.isnan(predicted)
+    rows = [row for row, is_scored in zip(sound, scored.tolist(), strict=True) if is_scored]
+    probabilities = predicted[scored]
+    decided = bundle.policy.decide(probabilities)
+    outcomes = _encode(records, decoded, (rows, probabilities, decided), bundle.encoder)
+    lap("encode")
+    assert len(outcomes) == len(records), "one outcome a record"
+    return Scores(outcomes, probabilities, decided)
+
+
+def _predict(bundle: Bundle, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Shape (n,): the probability of each row, NaN for rows on which the model fails."""
+    n = len(matrix)
+    if n == 0:
+        return np.empty(0, dtype=np.float32)
+    try:
+        return _checked_predict(bundle.model, matrix)
+    except ModelError as error:
+        if not bundle.works():
+            raise BundleUnusableError(_unusable(bundle, "its golden examples fail too", error)) from error
+        cause = error
+    probabilities = np.full(n, np.nan, dtype=np.float32)
+    _predict_by_halves(bundle.model, matrix, probabilities)
+    if n >= _COINCIDENCE_RECORDS_MAX and np.isnan(probabilities).all():
+        raise BundleUnusableError(_unusable(bundle, f"it fails on each of {n} applications", cause))
+    return probabilities
+
+
+def _predict_by_halves(model: Model, matrix: NDArray[np.float32], into: NDArray[np.float32]) -> None:
+    """Fills in the probabilities of the rows that the model can score, knowing that it fails on the whole."""
+    if len(matrix) == 1:
+        return
+    middle = len(matrix) // 2
+    for half in (slice(None, middle), slice(middle, None)):
+        try:
+            into[half] = _checked_predict(model, matrix[half])
+        except ModelError:
+            _predict_by_halves(model, matrix[half], into[half])
+
+
+def _checked_predict(model: Model, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The model's answer, if it is one probability a row; a NaN would otherwise pass every threshold as approved."""
+    probabilities = model.predict(matrix)
+    if probabilities.shape != (len(matrix),) or probabilities.dtype != np.float32:
+        msg = f"the model gave {probabilities.dtype} {probabilities.shape} for {len(matrix)} rows, not float32 ({len(matrix)},)"
+        raise ModelError(msg)
+    if not ((probabilities >= 0) & (probabilities <= 1)).all():
+        msg = "the model gave something that is no probability from 0 to 1"
+        raise ModelError(msg)
+    return probabilities
+
+
+def _unusable(bundle: Bundle, what: str, cause: ModelError) -> str:
+    name, version = bundle.reference.name, bundle.reference.version
+    return (
+        f"bundle {name}:{version} cannot score: {what} ({cause}). "
+        "Nothing of this batch was committed; start the workers with a bundle that works and they go on from there."
+    )
+
+
+def _encode(
+    records: Sequence[Record],
+    decoded: list[Application | Rejection],
+    predicted: tuple[list[int], NDArray[np.float32], NDArray[np.intp]],
+    encoder: DecisionEncoder,
+) -> list[Outcome]:
+    """The outcomes in the records' order: decisions for the rows predicted, rejections for the others."""
+    rows, probabilities, decided = predicted
+    outcomes: list[Outcome] = [d if type(d) is Rejection else _MODEL_FAILED for d in decoded]
+    encode = encoder.encode
+    for row, probability, outcome in zip(
+        rows, probabilities.astype(np.float64).tolist(), decided.tolist(), strict=True
+    ):
+        record = records[row]
+        source = (record.topic(), record.partition(), record.offset())
+        outcomes[row] = encode(decoded[row].application_id, OUTCOMES[outcome], probability, source)  # type: ignore[union-attr]
+    return outcomes
+
+
+_MODEL_FAILED: Final = Rejection(RejectionCode.MODEL_ERROR, "the record is sound; the model fails on it")

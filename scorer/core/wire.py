@@ -1,0 +1,303 @@
+"""Bytes to applications and decisions to bytes: the only decoding and encoding.
+
+The fast decoder is derived from the pydantic contract and reads one record at a time. What it refuses, and what it cannot
+vouch for, is read again by pydantic, which has the last word and can explain. Payloads are never joined to be decoded in
+one call: a crafted pair of neighbours could then swap their fields.
+"""
+
+import json
+from collections.abc import Iterable
+from operator import attrgetter
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, get_args, get_origin
+
+import annotated_types
+import msgspec
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from schemas.application import CreditApplication
+from schemas.decision import BundleReference
+from schemas.rejection import RejectionCode
+
+
+class Rejection(NamedTuple):
+    """Why a record cannot be decided. The reason names fields and rules and never holds a value."""
+
+    code: RejectionCode
+    reason: str
+
+
+def _constraints(metadata: Iterable[object]) -> dict[str, Any]:
+    """What pydantic knows of a field's limits, in msgspec's words."""
+    found: dict[str, Any] = {}
+    for rule in metadata:
+        match rule:
+            case annotated_types.Ge(ge):
+                found["ge"] = ge
+            case annotated_types.Gt(gt):
+                found["gt"] = gt
+            case annotated_types.Le(le):
+                found["le"] = le
+            case annotated_types.MinLen(n):
+                found["min_length"] = n
+            case annotated_types.MaxLen(n):
+                found["max_length"] = n
+            case _:
+                msg = f"the fast decoder does not know the rule {rule!r}; teach it, or it would accept what pydantic refuses"
+                raise NotImplementedError(msg)
+    return found
+
+
+def _fast_type(annotation: Any, metadata: Iterable[object]) -> Any:
+    """The msgspec type that accepts what pydantic's annotation accepts, or less."""
+    if get_origin(annotation) is Annotated:
+        base, *rules = get_args(annotation)
+        return _fast_type(base, [rule for outer in rules for rule in getattr(outer, "metadata", [outer])])
+    if get_origin(annotation) is Literal:
+        return annotation
+    if NoneType in get_args(annotation):
+        (base,) = (a for a in get_args(annotation) if a is not NoneType)
+        return _fast_type(base, metadata) | None
+    return Annotated[annotation, msgspec.Meta(**_constraints(metadata))]
+
+
+def _fast_fields() -> list[tuple[str, Any] | tuple[str, Any, None]]:
+    """The contract's fields for `msgspec.defstruct`; a field that may be absent is None when it is."""
+    required = [(n, _fast_type(f.annotation, f.metadata)) for n, f in _FIELDS.items() if f.is_required()]
+    optional = [(n, _fast_type(f.annotation, f.metadata), None) for n, f in _FIELDS.items() if not f.is_required()]
+    return [*required, *optional]
+
+
+_FIELDS: Final = CreditApplication.model_fields
+
+if TYPE_CHECKING:
+
+    class Application(msgspec.Struct):
+        """A decoded application: the contract's fields as attributes; None where an optional one is null or absent."""
+
+        application_id: str
+        seniority: float
+        home: str
+        time: float
+        age: float
+        marital: str | None
+        records: str
+        job: str
+        expenses: float
+        income: float | None
+        assets: float | None
+        debt: float | None
+        amount: float
+        price: float
+
+else:
+    # gc=False: it holds only strings and numbers, so it can be part of no cycle, and the collector need not look at it.
+    Application = msgspec.defstruct("Application", _fast_fields(), gc=False)
+
+_decode_application = msgspec.json.Decoder(Application).decode
+_decode_anything = msgspec.json.Decoder().decode
+_optional_values = attrgetter(*(name for name, field in _FIELDS.items() if not field.is_required()))
+_QUOTED_NAMES: Final = tuple(f'"{name}"'.encode() for name in _FIELDS)
+_FIELD_COUNT: Final = len(_FIELDS)
+# Far below the recursion limits of every parser here, so that none of them can differ about it.
+_NESTING_MAX: Final = 100
+
+
+def decode(raw: bytes | None, bytes_max: int) -> Application | Rejection:
+    """Reads one record's value.
+
+    Args:
+        raw: the record's value; None is a tombstone.
+        bytes_max: the longest value that is read at all, in bytes.
+
+    Returns:
+        The application, or why the contract refuses it.
+    """
+    if not raw:
+        return Rejection(RejectionCode.EMPTY, "the value is empty")
+    if len(raw) > bytes_max:
+        return Rejection(RejectionCode.TOO_LARGE, f"the value has {len(raw)} bytes; at most {bytes_max} are read")
+    try:
+        application = _decode_application(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _read_again(raw)
+    # A key a colon: as many colons as fields that hold something means that there is nothing but the contract's fields,
+    # each once. More may be a field given twice (which one is meant?), a field of the publisher's own, or a colon in the id.
+    if raw.count(b":") == _FIELD_COUNT - _optional_values(application).count(None) or _is_unambiguous(raw):
+        return application
+    return _read_again(raw)
+
+
+def _is_unambiguous(raw: bytes) -> bool:
+    """True when the value is JSON in the parts that the fast decoder skipped too, and gives no field of ours twice."""
+    if b"\\" in raw or raw.count(b"[") + raw.count(b"{") > _NESTING_MAX:
+        return False  # a backslash can spell a field's name in another way
+    try:
+        _decode_anything(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return all(raw.count(name) <= 1 for name in _QUOTED_NAMES)
+
+
+def _read_again(raw: bytes) -> Application | Rejection:
+    """Reads a value by the contract itself: slow, exact, and able to say what is wrong."""
+    refusal = _refuse_as_json(raw)
+    if refusal:
+        return refusal
+    try:
+        application = CreditApplication.model_validate_json(raw)
+    except ValidationError as error:
+        return _explain(error)
+    return Application(**application.model_dump())
+
+
+class _Pairs(list[tuple[str, object]]):
+    """A JSON object as it was written: every name with its value, the repeated ones too."""
+
+
+def _refuse_constant(name: str) -> object:
+    msg = f"{name} is not a JSON number"
+    raise ValueError(msg)
+
+
+def _refuse_as_json(raw: bytes) -> Rejection | None:
+    """What is wrong with a value before its fields can be looked at; None if nothing."""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return Rejection(RejectionCode.NOT_UTF8, f"the value is not UTF-8: see byte {error.start}")
+    try:
+        # parse_int: Python refuses to read integers of more than 4,300 digits; what is too large is the fields' business.
+        value = json.loads(text, object_pairs_hook=_Pairs, parse_constant=_refuse_constant, parse_int=float)
+    except json.JSONDecodeError as error:
+        return Rejection(RejectionCode.NOT_JSON, f"the value is not JSON: {error.msg} at character {error.pos}")
+    except ValueError as error:
+        return Rejection(RejectionCode.NOT_JSON, f"the value is not JSON: {error}")
+    except RecursionError:
+        return Rejection(RejectionCode.NOT_JSON, "the value is nested too deep")
+    if not isinstance(value, _Pairs):
+        return Rejection(RejectionCode.NOT_AN_OBJECT, "the value is JSON but not an object")
+    names = [name for name, _ in value]
+    repeated = [name for name in _FIELDS if names.count(name) > 1]
+    if repeated:
+        return Rejection(RejectionCode.NOT_JSON, f"given twice: {', '.join(repeated)}")
+    return None
+
+
+_CODES: Final = {
+    "missing": RejectionCode.MISSING_FIELD,
+    "greater_than": RejectionCode.OUT_OF_RANGE,
+    "greater_than_equal": RejectionCode.OUT_OF_RANGE,
+    "less_than_equal": RejectionCode.OUT_OF_RANGE,
+    "finite_number": RejectionCode.OUT_OF_RANGE,
+    "string_too_short": RejectionCode.OUT_OF_RANGE,
+    "string_too_long": RejectionCode.OUT_OF_RANGE,
+    "literal_error": RejectionCode.UNKNOWN_CATEGORY,
+}
+
+
+def _explain(error: ValidationError) -> Rejection:
+    """The contract's refusal as a rejection: the first failing field gives the code, the reason names them all."""
+    faults = error.errors(include_url=False, include_context=False)
+    if (
+        faults[0]["type"] == "json_invalid"
+    ):  # what Python's parser reads and pydantic's does not, such as half a surrogate pair
+        return Rejection(RejectionCode.NOT_JSON, "the value is not JSON: a string or the nesting in it is malformed")
+    codes = [(str(fault["loc"][0]), _code(fault)) for fault in faults]
+    return Rejection(codes[0][1], "; ".join(f"{field}: {_rule(field, code)}" for field, code in codes))
+
+
+def _code(fault: ErrorDetails) -> RejectionCode:
+    if fault["type"] == "literal_error" and not isinstance(fault["input"], str):
+        return RejectionCode.WRONG_TYPE
+    return _CODES.get(fault["type"], RejectionCode.WRONG_TYPE)
+
+
+def _rule(field: str, code: RejectionCode) -> str:
+    """The rule that the field broke, in words for whoever published the record."""
+    kind = _describe(field)
+    match code:
+        case RejectionCode.MISSING_FIELD:
+            return f"missing, {kind} is needed"
+        case RejectionCode.WRONG_TYPE:
+            return f"wrong type, {kind} is needed"
+        case RejectionCode.UNKNOWN_CATEGORY:
+            return f"unknown category, {kind} is needed (letter case counts)"
+        case _:
+            return f"out of range, {kind} is needed"
+
+
+def _describe(field: str) -> str:
+    """What a field holds, from its JSON Schema: "a number from 18 to 120", "one of no, yes, unk"."""
+    schema = _PROPERTIES[field]
+    options = schema.get("anyOf", [schema])
+    rule = options[0]
+    or_null = " or null" if len(options) > 1 else ""
+    if "enum" in rule:
+        return f"one of {', '.join(rule['enum'])}"
+    if rule["type"] == "string":
+        return f"a string of {rule['minLength']} to {rule['maxLength']} characters"
+    low = f"above {rule['exclusiveMinimum']:g}, up to" if "exclusiveMinimum" in rule else f"from {rule['minimum']:g} to"
+    return f"a number {low} {rule['maximum']:.0f}{or_null}"
+
+
+_PROPERTIES: Final[dict[str, Any]] = CreditApplication.model_json_schema()["properties"]
+
+
+class _Source(msgspec.Struct, gc=False):
+    topic: str
+    partition: int
+    offset: int
+
+
+class _Decision(msgspec.Struct, gc=False):
+    """`schemas.decision.Decision` as it is written; the bundle stands in it ready-made."""
+
+    decision_id: str
+    application_id: str
+    decision: str
+    probability_of_default: float
+    bundle: msgspec.Raw
+    source: _Source
+
+
+class DecisionEncoder:
+    """Writes the decisions of one bundle."""
+
+    def __init__(self, bundle: BundleReference) -> None:
+        self._bundle = msgspec.Raw(msgspec.json.encode(bundle.model_dump()))
+        self._digest_head = bundle.digest[:12]
+        self._encode = msgspec.json.Encoder().encode
+
+    def encode(self, application_id: str, outcome: str, probability: float, source: tuple[str, int, int]) -> bytes:
+        """Writes one decision.
+
+        Args:
+            application_id: the application's id.
+            outcome: APPROVED, MAYBE or DECLINED.
+            probability: the probability of default, 0 to 1.
+            source: topic, partition and offset of the application's record.
+
+        Returns:
+            The decision as JSON in UTF-8; the same arguments give the same bytes.
+        """
+        topic, partition, offset = source
+        decision_id = f"{topic}:{partition}:{offset}@{self._digest_head}"
+        return self._encode(
+            _Decision(
+                decision_id, application_id, outcome, probability, self._bundle, _Source(topic, partition, offset)
+            )
+        )
+
+
+class _Identified(msgspec.Struct, gc=False):
+    application_id: str
+
+
+_decode_id = msgspec.json.Decoder(_Identified).decode
+
+
+def key_of(decision: bytes) -> bytes:
+    """The key of a decision whose application came without one: the application's id in UTF-8."""
+    return _decode_id(decision).application_id.encode()
