@@ -1,0 +1,272 @@
+"""Every knob: unit, default, limits and why. Flags go over the environment, that over scorer.toml, that over defaults."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from schemas import topics
+from scorer.errors import SettingsError
+
+FILE_NAME: Final = "scorer.toml"
+ENV_PREFIX: Final = "SCORER_"
+KAFKA_ENV_PREFIX: Final = "SCORER_KAFKA__"
+MASK: Final = "********"
+
+# librdkafka properties on which the guarantees rest, and the setting to use instead, if there is one.
+OWNED_PROPERTIES: Final[dict[str, str]] = {
+    "bootstrap.servers": "use bootstrap_servers",
+    "metadata.broker.list": "use bootstrap_servers",
+    "group.id": "use group_id",
+    "group.instance.id": "use instance_id",
+    "transactional.id": "it is made from group_id and instance_id",
+    "enable.idempotence": "it is always on",
+    "acks": "it is always all",
+    "request.required.acks": "it is always all",
+    "enable.auto.commit": "offsets are committed with the decisions",
+    "enable.auto.offset.store": "offsets are committed with the decisions",
+    "auto.offset.reset": "a group without offsets starts at the beginning, and an expired offset is an error",
+    "isolation.level": "applications are always read committed",
+    "enable.partition.eof": "the worker needs it",
+    "delivery.report.only.error": "the worker needs it",
+}
+SECRET_PROPERTIES: Final = frozenset(
+    {
+        "sasl.password",
+        "sasl.oauthbearer.client.secret",
+        "sasl.oauthbearer.config",
+        "ssl.key.password",
+        "ssl.key.pem",
+        "ssl.keystore.password",
+    }
+)
+
+TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+
+
+def _default_store() -> Path:
+    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(home) / "streaming-credit-scorer" / "bundles"
+
+
+class Settings(BaseModel):
+    """What a worker and its tools run with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bootstrap_servers: str = Field(
+        default="localhost:9092", min_length=1, description="Where the brokers are: host:port, several by commas."
+    )
+    group_id: str = Field(
+        default="scorer",
+        min_length=1,
+        max_length=200,
+        description="The consumer group. Workers of one group share the partitions.",
+    )
+    instance_id: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="This worker's own name, kept across restarts: static membership (no rebalance on a restart) and a "
+        "stable transactional id (an unfinished transaction is ended at once). Two live workers must not share one.",
+    )
+    delivery: Literal["exactly-once", "at-least-once"] = Field(
+        default="exactly-once",
+        description="exactly-once: decisions and offsets in one transaction. at-least-once: every delivery confirmed "
+        "before the commit; duplicates possible after a crash, loss not.",
+    )
+    batch_records_max: int = Field(
+        default=5_000,
+        ge=1,
+        le=100_000,
+        description="Most records in one batch and one transaction. More gains little throughput and costs latency.",
+    )
+    linger_ms: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Milliseconds to wait for a batch to fill once it has a record. 0 takes what is there.",
+    )
+    record_bytes_max: int = Field(
+        default=65_536,
+        ge=1_024,
+        le=8_388_608,
+        description="Longest application that is read, in bytes; a longer one is rejected as too_large.",
+    )
+    drain_s: float = Field(
+        default=25.0,
+        gt=0,
+        le=3_600,
+        description="Seconds that a worker has to finish its batch after SIGTERM; below the supervisor's grace period.",
+    )
+    store: Path = Field(default_factory=_default_store, description="The folder in which bundles live.")
+    http_host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address of /metrics, /healthz and /readyz; 0.0.0.0 for all."
+    )
+    http_port: int = Field(default=9464, ge=0, le=65_535, description="Its port; 0 takes a free one, printed at start.")
+    applications_topic: TopicName = Field(default=topics.APPLICATIONS, description="Where applications come from.")
+    decisions_topic: TopicName = Field(default=topics.DECISIONS, description="Where decisions go.")
+    dead_letters_topic: TopicName = Field(default=topics.DEAD_LETTERS, description="Where rejected records go.")
+    deployments_topic: TopicName = Field(default=topics.DEPLOYMENTS, description="The history of deployments.")
+    kafka: dict[str, str] = Field(
+        default_factory=dict,
+        description="Any librdkafka property, such as security.protocol; see its CONFIGURATION.md.",
+    )
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        problems = []
+        names = [self.applications_topic, self.decisions_topic, self.dead_letters_topic, self.deployments_topic]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            problems.append(f"the four topics must differ: {', '.join(repeated)} stands more than once")
+        interval = self.kafka.get("max.poll.interval.ms", "300000")
+        if not interval.isdecimal() or int(interval) <= self.linger_ms:
+            problems.append(
+                f"linger_ms ({self.linger_ms}) must be less than kafka.max.poll.interval.ms ({interval}), "
+                "or the group takes the worker for dead while it waits"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSettings:
+    """The settings in force, and where each came from: `default`, a file, an environment variable or `flag`."""
+
+    settings: Settings
+    origins: dict[str, str]
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Name, value (secrets masked) and origin of every setting, `[kafka]` properties after the others."""
+        plain = [
+            (name, "" if (value := getattr(self.settings, name)) is None else str(value), self.origins[name])
+            for name in Settings.model_fields
+            if name != "kafka"
+        ]
+        kafka = [
+            (f"kafka.{name}", MASK if name in SECRET_PROPERTIES else value, self.origins[f"kafka.{name}"])
+            for name, value in sorted(self.settings.kafka.items())
+        ]
+        return plain + kafka
+
+
+def load_settings(
+    flags: Mapping[str, object] | None = None,
+    environment: Mapping[str, str] | None = None,
+    file: Path | None = None,
+) -> LoadedSettings:
+    """Puts the settings together.
+
+    Args:
+        flags: settings given on the command line by name; None values are as if not given. `kafka` is a mapping.
+        environment: `SCORER_GROUP_ID` for `group_id`, `SCORER_KAFKA__SASL_USERNAME` for `sasl.username` of `[kafka]`.
+        file: a TOML file; without it `scorer.toml` in the current folder, if there is one.
+
+    Raises:
+        SettingsError: with every problem found, unknown names included, and where each value came from.
+    """
+    gathered = _Gathered({}, {}, [])
+    path = file or (Path(FILE_NAME) if Path(FILE_NAME).exists() else None)
+    if path is not None:
+        _gather_file(path, gathered)
+    _gather_environment(os.environ if environment is None else environment, gathered)
+    for name, value in (flags or {}).items():
+        if name == "kafka" and isinstance(value, Mapping):
+            for key, text in value.items():
+                gathered.put(f"kafka.{key}", text, "flag")
+        elif value is not None:
+            gathered.put(name, value, "flag")
+    return gathered.build()
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    values: dict[str, object]
+    origins: dict[str, str]
+    problems: list[str]
+
+    def put(self, name: str, value: object, origin: str) -> None:
+        if name.startswith("kafka."):
+            name, value = self._read_secret(name, value, origin)
+            owned = OWNED_PROPERTIES.get(name.removeprefix("kafka."))
+            if owned:
+                self.problems.append(f"{name} (from {origin}): the worker sets this itself: {owned}")
+        elif name not in Settings.model_fields:
+            self.problems.append(f"{name} (from {origin}): there is no such setting")
+            return
+        self.values[name] = value
+        self.origins[name] = origin
+
+    def _read_secret(self, name: str, value: object, origin: str) -> tuple[str, object]:
+        """`sasl.password.file` names a file that holds `sasl.password`."""
+        secret = name.removeprefix("kafka.").removesuffix(".file")
+        if not name.endswith(".file") or secret not in SECRET_PROPERTIES:
+            return name, str(value).lower() if isinstance(value, bool) else str(value)
+        try:
+            text = Path(str(value)).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            self.problems.append(f"{name} (from {origin}): the file cannot be read: {_why(error)}")
+            text = ""
+        return f"kafka.{secret}", text
+
+    def build(self) -> LoadedSettings:
+        plain = {name: value for name, value in self.values.items() if not name.startswith("kafka.")}
+        kafka = {n.removeprefix("kafka."): v for n, v in self.values.items() if n.startswith("kafka.")}
+        try:
+            settings = Settings.model_validate({**plain, "kafka": kafka})
+        except ValidationError as error:
+            self.problems.extend(self._problem(dict(fault)) for fault in error.errors(include_url=False))
+        if self.problems:
+            raise SettingsError("The settings are wrong:\n" + "\n".join(f"  {problem}" for problem in self.problems))
+        names = [name for name in Settings.model_fields if name != "kafka"]
+        defaults = dict.fromkeys(names, "default")
+        return LoadedSettings(settings, {**defaults, **self.origins})
+
+    def _problem(self, fault: dict[str, Any]) -> str:
+        name = ".".join(str(part) for part in fault["loc"])
+        message = str(fault["msg"]).removeprefix("Value error, ")
+        if not name:
+            return message
+        return f"{name} (from {self.origins.get(name, 'default')}): {message}"
+
+
+def _gather_file(path: Path, gathered: _Gathered) -> None:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: the settings file cannot be read: {_why(error)}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: the settings file is not TOML: {error}") from error
+    for name, value in document.items():
+        if name == "kafka" and isinstance(value, dict):
+            for key, leaf in _leaves(value):
+                gathered.put(f"kafka.{key}", leaf, str(path))
+        else:
+            gathered.put(name, value, str(path))
+
+
+def _leaves(table: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
+    """A TOML table's values by dotted name: `sasl.password = "x"` under `[kafka]` is a table in a table to TOML."""
+    found: list[tuple[str, object]] = []
+    for key, value in table.items():
+        found += _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
+    return found
+
+
+def _gather_environment(environment: Mapping[str, str], gathered: _Gathered) -> None:
+    for variable in sorted(environment):
+        if variable.startswith(KAFKA_ENV_PREFIX):
+            name = variable.removeprefix(KAFKA_ENV_PREFIX).lower().replace("_", ".")
+            gathered.put(f"kafka.{name}", environment[variable], variable)
+        elif variable.startswith(ENV_PREFIX):
+            gathered.put(variable.removeprefix(ENV_PREFIX).lower(), environment[variable], variable)
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return str(error.strerror) if isinstance(error, OSError) else "it is not UTF-8"
