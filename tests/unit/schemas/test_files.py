@@ -1,0 +1,314 @@
+"""Files of applications: every row comes out for the contract to judge; every broken file is refused by name."""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from schemas.application import CreditApplication
+from schemas.files import ApplicationsFileError, Row, dump_application, read_applications
+
+HEADER = "Status,Seniority,Home,Time,Age,Marital,Records,Job,Expenses,Income,Assets,Debt,Amount,Price"
+CODED = "1,9,1,60,30,2,1,3,61,182,0,0,1150,1490"
+SPELLED_OUT = "ok,9,rent,60,30,married,no,freelance,61,182,0,0,1150,1490"
+APPLICATION: dict[str, object] = {
+    "seniority": 9, "home": "rent", "time": 60, "age": 30, "marital": "married", "records": "no", "job": "freelance",
+    "expenses": 61, "income": 182, "assets": 0, "debt": 0, "amount": 1150, "price": 1490,
+}  # fmt: skip
+
+
+def _write(folder: Path, name: str, *lines: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(b"".join((line.encode() if isinstance(line, str) else line) + b"\n" for line in lines))
+    return path
+
+
+def _read_rows(path: Path | str) -> list[Row]:
+    return list(read_applications(path))
+
+
+def _read_one(path: Path | str) -> dict[str, Any]:
+    (row,) = read_applications(path)
+    found: dict[str, Any] = json.loads(row.value)
+    return found
+
+
+def _error_of(path: Path | str) -> str:
+    with pytest.raises(ApplicationsFileError) as caught:
+        _read_rows(path)
+    return str(caught.value)
+
+
+def _faults_of(value: bytes) -> list[tuple[object, str]]:
+    with pytest.raises(ValidationError) as caught:
+        CreditApplication.model_validate_json(value)
+    return [(fault["loc"][0], fault["type"]) for fault in caught.value.errors()]
+
+
+def test_the_codes_of_the_course_read_as_names(tmp_path: Path) -> None:
+    """The course's numeric codes become the contract's categories, and the row says what became of the loan."""
+    (row,) = read_applications(_write(tmp_path, "a.csv", HEADER, CODED))
+    assert row.status == "ok"
+    assert json.loads(row.value) == {"application_id": "a.csv:2", **APPLICATION}
+
+
+def test_codes_and_names_read_the_same(tmp_path: Path) -> None:
+    """The same file with the categories spelled out gives the same bytes, row for row."""
+    coded = _read_rows(_write(tmp_path, "a.csv", HEADER, CODED))
+    assert _read_rows(_write(tmp_path, "a.csv", HEADER, SPELLED_OUT)) == coded
+
+
+@pytest.mark.parametrize(
+    ("column", "names"),
+    [
+        ("Home", ["unk", "rent", "owner", "private", "ignore", "parents", "other"]),
+        ("Marital", ["unk", "single", "married", "widow", "separated", "divorced"]),
+        ("Records", ["unk", "no", "yes"]),
+        ("Job", ["unk", "fixed", "partime", "freelance", "others"]),
+    ],
+)
+def test_every_code_has_its_name(tmp_path: Path, column: str, names: list[str]) -> None:
+    """Every code of the data's description reads as its name, and the contract takes each of them."""
+    place = HEADER.split(",").index(column)
+    rows = [",".join([*(cells := CODED.split(","))[:place], str(n), *cells[place + 1 :]]) for n in range(len(names))]
+    values = [row.value for row in read_applications(_write(tmp_path, "a.csv", HEADER, *rows))]
+    assert [json.loads(value)[column.lower()] for value in values] == names
+    for value in values:
+        CreditApplication.model_validate_json(value)
+
+
+@pytest.mark.parametrize(("cell", "status"), [("1", "ok"), ("2", "default"), ("0", None), ("", None), ("3", None)])
+def test_status(tmp_path: Path, cell: str, status: str | None) -> None:
+    """A status is "ok", "default", or None where the file does not say."""
+    (row,) = read_applications(_write(tmp_path, "a.csv", HEADER, cell + CODED[1:]))
+    assert row.status == status
+    assert b"status" not in row.value
+
+
+def test_columns_in_any_order_and_case(tmp_path: Path) -> None:
+    """Columns are found by name, whatever their order and letter case, and others are left out."""
+    header, row = ",".join(reversed(HEADER.upper().split(","))), ",".join(reversed(CODED.split(",")))
+    path = _write(tmp_path, "a.csv", header + ",Note", row + ",x")
+    assert _read_one(path) == {"application_id": "a.csv:2", **APPLICATION}
+
+
+def test_99999999_is_missing_where_it_may_be(tmp_path: Path) -> None:
+    """The data's sentinel reads as null in income, assets and debt; elsewhere it stays and the contract refuses it."""
+    missing = "99999999"
+    (row,) = read_applications(
+        _write(tmp_path, "a.csv", HEADER, f"1,9,1,60,30,2,1,3,61,{missing},{missing},{missing},{missing},1490")
+    )
+    read = json.loads(row.value)
+    assert (read["income"], read["assets"], read["debt"]) == (None, None, None)
+    assert _faults_of(row.value) == [("amount", "less_than_equal")]
+
+
+def test_an_empty_cell_is_absent(tmp_path: Path) -> None:
+    """An empty cell is a field that is not there: fine where the contract allows it, missing elsewhere."""
+    (row,) = read_applications(_write(tmp_path, "a.csv", HEADER, "1,9,1,60,,2,1,3,61,,0,0,1150,1490"))
+    assert "income" not in json.loads(row.value)
+    assert _faults_of(row.value) == [("age", "missing")]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "kind"),
+    [
+        ("Home", "7", "literal_error"),
+        ("Home", "RENT", "literal_error"),
+        ("Job", "03", "literal_error"),
+        ("Age", "thirty", "float_type"),
+        ("Age", " 30", "float_type"),
+        ("Age", "NaN", "float_type"),
+        ("Age", "٣٠", "float_type"),
+        ("Age", "1e400", "finite_number"),
+        ("Income", "-1", "greater_than_equal"),
+    ],
+)
+def test_what_the_contract_does_not_know_is_left_for_it_to_refuse(
+    tmp_path: Path, column: str, cell: str, kind: str
+) -> None:
+    """Unknown categories and text for numbers are handed on unchanged, and the contract refuses that row by name."""
+    cells = CODED.split(",")
+    cells[HEADER.split(",").index(column)] = cell
+    first, second = read_applications(_write(tmp_path, "a.csv", HEADER, ",".join(cells), CODED))
+    assert _faults_of(first.value) == [(column.lower(), kind)]
+    CreditApplication.model_validate_json(second.value)
+
+
+def test_numbers_keep_their_digits(tmp_path: Path) -> None:
+    """A number is written as it stands in the cell, so that reading it changes no bit of it."""
+    (row,) = read_applications(_write(tmp_path, "a.csv", HEADER, "1,9.50,1,60,30,2,1,3,61,1.29e2,0,0,1150.10,1490"))
+    assert b'"seniority":9.50,' in row.value
+    assert b'"income":1.29e2,' in row.value
+    assert b'"amount":1150.10,' in row.value
+
+
+def test_rows_that_bring_an_id_keep_it(tmp_path: Path) -> None:
+    """An application_id of the file's own is kept; an empty one is replaced by the file's name and line."""
+    path = _write(tmp_path, "a.csv", f"Application_ID,{HEADER}", f'"a ""1"", é",{CODED}', f",{CODED}")
+    assert [json.loads(row.value)["application_id"] for row in read_applications(path)] == ['a "1", é', "a.csv:3"]
+
+
+def test_made_up_ids_fit_the_contract(tmp_path: Path) -> None:
+    """The id of a row without one keeps to 64 characters and keeps its line number, however long the file's name."""
+    value = _read_one(_write(tmp_path, "é" * 100 + ".csv", HEADER, CODED))
+    assert value["application_id"] == "é" * 62 + ":2"
+    CreditApplication.model_validate_json(json.dumps(value))
+
+
+def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
+    """Blank lines and cells with line breaks count as the lines that they are in the file."""
+    path = _write(tmp_path, "a.csv", "", HEADER + ",Note", CODED + ',"two\r\nlines"', "", CODED + ",\r", CODED + ",")
+    assert [row.line for row in read_applications(path)] == [3, 6, 7]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path: Path) -> None:
+    """A CSV file that begins with a byte order mark, as spreadsheets write it, reads like any other."""
+    assert len(_read_rows(_write(tmp_path, "a.csv", b"\xef\xbb\xbf" + HEADER.encode(), CODED))) == 1
+
+
+def test_bytes_that_are_not_utf8_cost_one_row(tmp_path: Path) -> None:
+    """A row of CSV that is not UTF-8 stays so for the contract to refuse, and its neighbours are untouched."""
+    path = _write(tmp_path, "a.csv", HEADER, CODED, SPELLED_OUT.encode().replace(b"rent", b"r\xe9nt"), CODED)
+    before, bad, after = read_applications(path)
+    assert b'"r\xe9nt"' in bad.value
+    CreditApplication.model_validate_json(before.value)
+    CreditApplication.model_validate_json(after.value)
+
+
+def test_a_header_that_lacks_columns_is_refused(tmp_path: Path) -> None:
+    """All lacking columns are named at once, with the line and what is accepted; optional ones are not asked for."""
+    message = _error_of(_write(tmp_path, "a.csv", "Seniority,Home,Time", "1,2,3"))
+    assert "a.csv, line 1: the header lacks age, records, job, expenses, amount, price." in message
+    assert "may name: application_id, marital, income, assets, debt, status" in message
+
+
+def test_a_header_with_a_column_twice_is_refused(tmp_path: Path) -> None:
+    """Of two columns with one name nobody can tell which is meant."""
+    assert "names age twice" in _error_of(_write(tmp_path, "a.csv", HEADER + ",AGE", CODED + ",31"))
+
+
+@pytest.mark.parametrize("row", [CODED + ",1", CODED.removesuffix(",1490"), "   "])
+def test_a_row_with_more_or_fewer_cells_is_refused(tmp_path: Path, row: str) -> None:
+    """A row that does not fit the header stops the reading at its line: its cells may stand for anything."""
+    rows = read_applications(_write(tmp_path, "a.csv", HEADER, CODED, row, CODED))
+    assert next(rows).line == 2
+    with pytest.raises(ApplicationsFileError, match=r"a\.csv, line 3: has \d+ cells? and the header has 14"):
+        next(rows)
+
+
+def test_broken_quoting_is_refused_with_its_line(tmp_path: Path) -> None:
+    """A quote that is never closed names the line on which its row begins."""
+    assert "a.csv, line 3: is not CSV" in _error_of(_write(tmp_path, "a.csv", HEADER, CODED, '"' + CODED))
+
+
+def test_files_that_cannot_be_read_are_refused_by_name(tmp_path: Path) -> None:
+    """A file that is missing, a folder, empty or of an unknown kind is named, with what is the matter."""
+    (tmp_path / "folder.csv").mkdir()
+    assert "none.csv: there is no such file" in _error_of(tmp_path / "none.csv")
+    assert "folder.csv: is a folder" in _error_of(tmp_path / "folder.csv")
+    assert "a.csv: is empty" in _error_of(_write(tmp_path, "a.csv"))
+    assert "a.xlsx: cannot tell what is in it" in _error_of(_write(tmp_path, "a.xlsx", "x"))
+    assert "cannot be read: File name too long" in _error_of(tmp_path / ("x" * 300 + ".csv"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_without_permission_is_refused_by_name(tmp_path: Path) -> None:
+    """A file that this user may not read is named, with what the system says."""
+    path = _write(tmp_path, "a.csv", HEADER, CODED)
+    path.chmod(0)
+    assert "a.csv: cannot be read: Permission denied" in _error_of(path)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".ndjson", ".json", ".JSONL"])
+def test_json_lines_are_untouched(tmp_path: Path, suffix: str) -> None:
+    """A line with an id, and one that is no JSON object at all, comes out byte for byte; blank lines are skipped."""
+    lines: Iterable[bytes] = (b'{ "application_id": "x",  "age":1}', b" ", b'[{"a":1}]', b"\xff", b'{"cut":', b"", b"7")
+    rows = _read_rows(_write(tmp_path, "a" + suffix, *lines))
+    assert rows == [Row(n, line, None) for n, line in enumerate(lines, 1) if line.strip()]
+
+
+def test_json_lines_without_an_id_get_one(tmp_path: Path) -> None:
+    """An object without an id gets one in front, and every other byte stays: repeated names, digits, line ends."""
+    path = _write(tmp_path, "a.jsonl", '{"age":30.0,"age":31}\r', " {}", '{"application_id":null}')
+    assert [row.value for row in read_applications(path)] == [
+        b'{"application_id":"a.jsonl:1","age":30.0,"age":31}',
+        b' {"application_id":"a.jsonl:2"}',
+        b'{"application_id":null}',
+    ]
+
+
+def test_json_lines_may_say_what_became_of_the_loan(tmp_path: Path) -> None:
+    """A status in a JSON line is read where it is one of ours."""
+    path = _write(tmp_path, "a.jsonl", '{"status":"default"}', '{"status":["ok"]}', '{"status":"paid"}', "{}")
+    assert [row.status for row in read_applications(path)] == ["default", None, None, None]
+
+
+def test_json_that_is_nested_too_deep_is_a_row_like_any_other(tmp_path: Path) -> None:
+    """A line that Python's parser gives up on is handed on for the contract to refuse."""
+    deep = b'{"a":' + b"[" * 100_000
+    assert _read_rows(_write(tmp_path, "a.jsonl", deep)) == [Row(1, deep, None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (f"\n{HEADER}\n{CODED}\n", {"application_id": "stdin:3", **APPLICATION}),
+        ('\n \n{"age":1}\n', {"application_id": "stdin:3", "age": 1}),
+        ('{"application_id":"x"}', {"application_id": "x"}),
+    ],
+)
+def test_the_standard_input_is_sniffed(monkeypatch: pytest.MonkeyPatch, text: str, value: dict[str, object]) -> None:
+    """On "-" a first brace means JSON lines and anything else CSV, and lines count from the first, blank or not."""
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(text.encode())))
+    assert _read_one("-") == value
+
+
+def test_an_empty_standard_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing on the standard input is no file of applications."""
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"\n\n")))
+    assert "standard input: is empty" in _error_of("-")
+
+
+def test_rows_come_before_the_file_ends(tmp_path: Path) -> None:
+    """A row is handed out as soon as it is read: the file, here a pipe that stays open, is never held."""
+    pipe = tmp_path / "a.csv"
+    os.mkfifo(pipe)
+    sink = os.open(pipe, os.O_RDWR)
+    try:
+        rows = read_applications(pipe)
+        for line, text in enumerate([f"{HEADER}\n{CODED}\n", f"{CODED}\n"], 2):
+            os.write(sink, text.encode())
+            assert next(rows).line == line
+    finally:
+        os.close(sink)
+
+
+def test_dump_application_is_compact_and_in_the_contracts_order() -> None:
+    """Fields come in the contract's order, the publisher's own after them, as UTF-8 without spaces."""
+    assert dump_application({"note": "é", "age": 30, "application_id": "x"}) == (
+        '{"application_id":"x","age":30,"note":"é"}'.encode()
+    )
+    for refused in (float("nan"), "\ud800"):
+        with pytest.raises(ValueError):  # noqa: PT011
+            dump_application({"age": refused})
+    with pytest.raises(TypeError):
+        dump_application({"age": object()})
+
+
+def test_the_real_data_reads_whole() -> None:
+    """Every row of the course's file is an application that the contract accepts."""
+    path = os.environ.get("CREDIT_SCORING_CSV", "")
+    if not path:
+        pytest.skip("CREDIT_SCORING_CSV does not name the course's data file")
+    rows = _read_rows(path)
+    assert len(rows) > 1000
+    for row in rows:
+        CreditApplication.model_validate_json(row.value)
