@@ -1,0 +1,1 @@
+"""Brokers on this machine: one that is given, in Docker, on Java, or a mock inside this process."""
