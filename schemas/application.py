@@ -36,7 +36,7 @@ class CreditApplication(BaseModel):
     age: float = Field(ge=18, le=120, description="Years of age.", examples=[30])
     marital: Marital = Field(
         default="unk",
-        description="Marital status. May be absent: no lender should have to send it, and the default model has no use for it.",
+        description="Marital status. May be absent: no lender should have to send it; the default model ignores it.",
         examples=["married"],
     )
     records: Records = Field(description="Whether there are records of earlier payment trouble.", examples=["no"])

@@ -1,7 +1,7 @@
 """The decision: what became of one application, by which bundle, and from which record.
 
-The value is a JSON object whose bytes are a function of the application's record and of the bundle, and of nothing else;
-when it was decided is the Kafka record's timestamp. The key is the application's key.
+The value is a JSON object whose bytes are a function of the application's record and of the bundle, and of nothing
+else; when it was decided is the Kafka record's timestamp. The key is the application's key.
 """
 
 from typing import Annotated, Literal

@@ -16,12 +16,13 @@ BUNDLE_HEADER = "dlq.bundle"  # name:version@digest of the bundle that was curre
 AT_HEADER = "dlq.at"  # when it was set aside, ISO 8601 in UTC
 
 DEAD_LETTER_HEADERS = (
-    CODE_HEADER, REASON_HEADER, TOPIC_HEADER, PARTITION_HEADER, OFFSET_HEADER, TIMESTAMP_HEADER, BUNDLE_HEADER, AT_HEADER,
+    CODE_HEADER, REASON_HEADER, TOPIC_HEADER, PARTITION_HEADER, OFFSET_HEADER, TIMESTAMP_HEADER, BUNDLE_HEADER,
+    AT_HEADER,
 )  # fmt: skip
 
 
 class RejectionCode(StrEnum):
-    """Why a record cannot be decided: a closed list. The first that applies is given, fields in the contract's order."""
+    """Why a record cannot be decided: a closed list. The first that applies is given, by fields in contract order."""
 
     EMPTY = "empty"
     TOO_LARGE = "too_large"
@@ -39,10 +40,10 @@ MEANINGS = {
     RejectionCode.EMPTY: "The value is empty or a tombstone.",
     RejectionCode.TOO_LARGE: "The value has more bytes than `record_bytes_max`.",
     RejectionCode.NOT_UTF8: "The value is not UTF-8.",
-    RejectionCode.NOT_JSON: "The value is not JSON (NaN and Infinity are not), is nested too deep, or gives a field twice.",
+    RejectionCode.NOT_JSON: "The value is not JSON (NaN and Infinity are not), nests too deep, or gives a field twice.",
     RejectionCode.NOT_AN_OBJECT: "The value is JSON but no object.",
     RejectionCode.MISSING_FIELD: "A field that must be there is not.",
-    RejectionCode.WRONG_TYPE: "A field has the wrong JSON type: a string for a number, a number for a string, null, a boolean.",
+    RejectionCode.WRONG_TYPE: "A field has the wrong JSON type, such as a string or a boolean for a number, or null.",
     RejectionCode.OUT_OF_RANGE: "A number or the length of a string is outside the field's limits.",
     RejectionCode.UNKNOWN_CATEGORY: "A category that the field does not know; letter case counts.",
     RejectionCode.MODEL_ERROR: "The record is sound and the model fails on it; requeue it once the model is mended.",

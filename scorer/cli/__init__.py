@@ -1,0 +1,16 @@
+"""The `scorer` command: argv to one call into one room, and errors as one message."""
+
+import sys
+
+from scorer.errors import ScorerError
+
+
+def main() -> None:
+    """Runs the command line. Exit codes: 0 done, 1 failed, 2 misuse."""
+    from scorer.cli.root import app
+
+    try:
+        app()
+    except ScorerError as error:
+        sys.stderr.write(f"scorer: {error}\n")
+        sys.exit(error.exit_code)

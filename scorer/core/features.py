@@ -1,8 +1,8 @@
 """Applications to the float32 matrix that the model wants, in the bundle's own column order.
 
-A number has a column of its name; a category has a column for each of its values, named `field=value`, that holds 1 where
-the application has that value. A column that the contract does not know is refused when the bundle is opened, so no
-category is ever silently zero because of a misspelt name.
+A number has a column of its name; a category has a column for each of its values, named `field=value`, that holds 1
+where the application has that value. A column that the contract does not know is refused when the bundle is opened, so
+no category is ever silently zero because of a misspelt name.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -32,9 +32,7 @@ ABSENT: Final = {name: field.default for name, field in CreditApplication.model_
 
 
 def columns_of(fields: Iterable[str]) -> tuple[str, ...]:
-    """The columns of an encoding of these fields, one-hot for categories, sorted by name as scikit-learn's
-    DictVectorizer does it.
-    """
+    """The columns that encode these fields, sorted by name, which is the order of scikit-learn's DictVectorizer."""
     columns = [f"{field}={value}" for field in fields if field in CATEGORIES for value in CATEGORIES[field]]
     return tuple(sorted([*columns, *(field for field in fields if field in NUMBERS)]))
 

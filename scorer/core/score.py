@@ -14,7 +14,7 @@ from scorer.core.policy import OUTCOMES, Policy
 from scorer.core.wire import Application, DecisionEncoder, Rejection, decode
 from scorer.errors import BundleUnusableError, ModelError
 
-# From this many on, records that all fail in one batch are taken for the bundle's fault even if its examples still pass.
+# So many records that all fail in one batch are the bundle's fault, even if its golden examples still pass.
 _COINCIDENCE_RECORDS_MAX: Final = 20
 
 
@@ -140,7 +140,8 @@ def _checked_predict(model: Model, matrix: NDArray[np.float32]) -> NDArray[np.fl
     """The model's answer, if it is one probability a row; a NaN would otherwise pass every threshold as approved."""
     probabilities = model.predict(matrix)
     if probabilities.shape != (len(matrix),) or probabilities.dtype != np.float32:
-        msg = f"the model gave {probabilities.dtype} {probabilities.shape} for {len(matrix)} rows, not float32 ({len(matrix)},)"
+        got = f"{probabilities.dtype} {probabilities.shape}"
+        msg = f"the model gave {got} for {len(matrix)} rows, not float32 ({len(matrix)},)"
         raise ModelError(msg)
     if not ((probabilities >= 0) & (probabilities <= 1)).all():
         msg = "the model gave something that is no probability from 0 to 1"

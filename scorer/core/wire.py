@@ -1,8 +1,8 @@
 """Bytes to applications and decisions to bytes: the only decoding and encoding.
 
-The fast decoder is derived from the pydantic contract and reads one record at a time. What it refuses, and what it cannot
-vouch for, is read again by pydantic, which has the last word and can explain. Payloads are never joined to be decoded in
-one call: a crafted pair of neighbours could then swap their fields.
+The fast decoder is derived from the pydantic contract and reads one record at a time. What it refuses, and what it
+cannot vouch for, is read again by pydantic, which has the last word and can explain. Payloads are never joined to be
+decoded in one call: a crafted pair of neighbours could then swap their fields.
 """
 
 import json
@@ -44,7 +44,7 @@ def _constraints(metadata: Iterable[object]) -> dict[str, Any]:
             case annotated_types.MaxLen(n):
                 found["max_length"] = n
             case _:
-                msg = f"the fast decoder does not know the rule {rule!r}; teach it, or it would accept what pydantic refuses"
+                msg = f"teach the fast decoder the rule {rule!r}, or it would accept what pydantic refuses"
                 raise NotImplementedError(msg)
     return found
 
@@ -123,7 +123,8 @@ def decode(raw: bytes | None, bytes_max: int) -> Application | Rejection:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _read_again(raw)
     # A key a colon: as many colons as fields that hold something means that there is nothing but the contract's fields,
-    # each once. More may be a field given twice (which one is meant?), a field of the publisher's own, or a colon in the id.
+    # each once. More may be a field given twice (which one is meant?), a field of the publisher's own, or an id with
+    # a colon in it.
     if raw.count(b":") == _FIELD_COUNT - _optional_values(application).count(None) or _is_unambiguous(raw):
         return application
     return _read_again(raw)
@@ -161,14 +162,14 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(msg)
 
 
-def _refuse_as_json(raw: bytes) -> Rejection | None:
+def _refuse_as_json(raw: bytes) -> Rejection | None:  # noqa: PLR0911  (a fault a return)
     """What is wrong with a value before its fields can be looked at; None if nothing."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         return Rejection(RejectionCode.NOT_UTF8, f"the value is not UTF-8: see byte {error.start}")
     try:
-        # parse_int: Python refuses to read integers of more than 4,300 digits; what is too large is the fields' business.
+        # parse_int: Python refuses integers of more than 4,300 digits; what is too large is the fields' business.
         value = json.loads(text, object_pairs_hook=_Pairs, parse_constant=_refuse_constant, parse_int=float)
     except json.JSONDecodeError as error:
         return Rejection(RejectionCode.NOT_JSON, f"the value is not JSON: {error.msg} at character {error.pos}")

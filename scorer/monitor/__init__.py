@@ -1,0 +1,1 @@
+"""What can be seen from outside: metrics, health, and the HTTP thread that serves them."""

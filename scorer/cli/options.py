@@ -1,0 +1,44 @@
+"""The options that several commands share, and the settings that come of them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scorer.errors import MisuseError
+from scorer.settings import LoadedSettings, load_settings
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Settings file; otherwise scorer.toml, if it is here.")
+]
+ServersOption = Annotated[
+    str | None, typer.Option("--bootstrap-servers", "-b", metavar="HOST:PORT", help="Where the Kafka brokers are.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="NAME=VALUE", help="Any setting, or kafka.PROPERTY=VALUE; may be repeated."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="For scripts: print JSON.")]
+
+
+def settings_of(
+    config: Path | None, bootstrap_servers: str | None, assignments: Iterable[str] | None, **flags: object
+) -> LoadedSettings:
+    """The settings in force with these options.
+
+    Raises:
+        MisuseError: an assignment has no `=`.
+        SettingsError: a setting is wrong.
+    """
+    given: dict[str, object] = {"bootstrap_servers": bootstrap_servers, **flags}
+    kafka: dict[str, str] = {}
+    for assignment in assignments or ():
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise MisuseError(f"--set {assignment}: write NAME=VALUE, such as --set batch_records_max=1000")
+        if name.startswith("kafka."):
+            kafka[name.removeprefix("kafka.")] = value
+        else:
+            given[name] = value
+    return load_settings({**given, "kafka": kafka}, file=config)

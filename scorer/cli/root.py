@@ -1,0 +1,28 @@
+"""The commands, put together."""
+
+import typer
+
+from scorer.cli import bundle, topics
+from scorer.cli.score import score
+from scorer.cli.train import train
+from scorer.cli.worker import worker
+
+app = typer.Typer(
+    name="scorer",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="""Credit decisions on Kafka: every application on a topic becomes exactly one decision on another.
+
+    Start with [bold]scorer up[/bold]: a broker on this machine, workers, applications and a live view.
+    With a Kafka of your own: [bold]scorer doctor[/bold], [bold]scorer topics ensure[/bold], [bold]scorer worker[/bold].
+
+    Settings come from scorer.toml, from SCORER_* in the environment and from flags; [bold]scorer config[/bold] shows
+    them. Exit codes: 0 done, 1 failed, 2 misuse.
+    """,
+)
+app.command()(worker)
+app.add_typer(topics.app, name="topics")
+app.command()(train)
+app.add_typer(bundle.app, name="bundle")
+app.command()(score)

@@ -1,0 +1,59 @@
+"""`scorer topics`: create what is missing, or compare with the contract."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, settings_of
+
+app = typer.Typer(no_args_is_help=True, help="The topics: create what is missing, or say what differs.")
+
+
+@app.command()
+def ensure(
+    partitions: Annotated[
+        int, typer.Option(min=1, max=1_000, help="Of applications and decisions; the most workers that share the work.")
+    ] = 6,
+    replication: Annotated[int, typer.Option(min=1, max=10, help="Copies of each record; 3 in production.")] = 1,
+    config: ConfigOption = None,
+    bootstrap_servers: ServersOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Create the topics that are missing, with the contract's settings; leave the others as they are.
+
+    Examples:
+
+        scorer topics ensure
+
+        scorer topics ensure --partitions 12 --replication 3
+    """
+    from scorer.stream import topics
+
+    settings = settings_of(config, bootstrap_servers, assignments).settings
+    created = topics.ensure(settings, partitions, replication)
+    if as_json:
+        typer.echo(json.dumps({"created": created}))
+    else:
+        typer.echo(f"created: {', '.join(created)}" if created else "nothing to create: all topics are there")
+
+
+@app.command()
+def check(
+    config: ConfigOption = None,
+    bootstrap_servers: ServersOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what differs from the contract; exit 1 if anything does."""
+    from scorer.stream import topics
+
+    settings = settings_of(config, bootstrap_servers, assignments).settings
+    differences = topics.check(settings)
+    if as_json:
+        typer.echo(json.dumps({"differences": differences}))
+    else:
+        typer.echo("\n".join(differences) or "the topics are as the contract says")
+    if differences:
+        raise typer.Exit(1)

@@ -1,0 +1,53 @@
+"""`scorer worker`: one worker."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scorer.cli.options import ConfigOption, ServersOption, SetOption, settings_of
+
+DEFAULT_BUNDLE = "credit-risk:1.1.0"
+
+
+def worker(
+    bundle: Annotated[
+        str, typer.Option("--bundle", metavar="REF", help="What decides: name:version, name@digest, or a folder.")
+    ] = DEFAULT_BUNDLE,
+    config: ConfigOption = None,
+    bootstrap_servers: ServersOption = None,
+    group_id: Annotated[str | None, typer.Option(help="The consumer group to join.")] = None,
+    instance_id: Annotated[
+        str | None, typer.Option(help="This worker's own name, kept across restarts; no two workers may share it.")
+    ] = None,
+    delivery: Annotated[str | None, typer.Option(help="exactly-once (default) or at-least-once.")] = None,
+    http_port: Annotated[int | None, typer.Option(help="Port of /metrics, /healthz, /readyz; 0 takes a free one.")] = None,
+    assignments: SetOption = None,
+) -> None:
+    """Run one worker: read applications, decide, publish.
+
+    It joins the consumer group and shares the partitions with the other workers: more workers, more throughput, up to
+    one a partition. It runs until SIGTERM or Ctrl-C; then it finishes the batch in hand and leaves.
+
+    Examples:
+
+        scorer worker
+
+        scorer worker -b kafka:9092 --instance-id scorer-0 --bundle credit-risk:1.1.0
+    """
+    from scorer.bundle.load import load_bundle
+    from scorer.bundle.store import BundleStore
+    from scorer.logs import log_to_stderr
+    from scorer.process import work
+
+    log_to_stderr()
+    settings = settings_of(
+        config,
+        bootstrap_servers,
+        assignments,
+        group_id=group_id,
+        instance_id=instance_id,
+        delivery=delivery,
+        http_port=http_port,
+    ).settings
+    work(settings, load_bundle(BundleStore(settings.store).path_of(bundle)))

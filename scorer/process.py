@@ -1,0 +1,108 @@
+"""One worker process: put together, watched, and stopped well."""
+
+import gc
+import logging
+import signal
+import time
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from scorer.core.score import Bundle, Scores
+from scorer.monitor.health import Health
+from scorer.monitor.http import MonitorServer
+from scorer.monitor.metrics import WorkerMetrics
+from scorer.settings import Settings
+from scorer.stream.kafka import KafkaLink, Watch
+from scorer.stream.worker import Batch, run
+
+log = logging.getLogger(__name__)
+
+# The collector looks through everything that lives for cycles, and per record there are none: look seldom.
+_GC_THRESHOLD = 100_000
+
+
+class Stop:
+    """SIGTERM or SIGINT: finish the batch in hand, and give up on it when the drain is over."""
+
+    def __init__(self, drain_s: float) -> None:
+        self._drain_s = drain_s
+        self._asked_at: float | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, _: object) -> None:
+        if self._asked_at is None:
+            log.info("stopping on %s: finishing the batch in hand", signal.Signals(number).name)
+            self._asked_at = time.monotonic()
+
+    def asked(self) -> bool:
+        """Whether to stop between two batches."""
+        return self._asked_at is not None
+
+    def drained(self) -> bool:
+        """Whether even the batch in hand may take no longer."""
+        return self._asked_at is not None and time.monotonic() - self._asked_at > self._drain_s
+
+
+class Monitoring(Watch):
+    """Passes what happens on to the metrics and to the health."""
+
+    def __init__(self, metrics: WorkerMetrics, health: Health) -> None:
+        self._metrics = metrics
+        self._health = health
+
+    def lap(self, stage: str) -> None:
+        """A step ended."""
+        self._metrics.lap(stage)
+
+    def polled(self, batch: Batch) -> None:
+        """A poll was completed."""
+        self._health.polled_at = self._health.clock()
+        self._metrics.polled(batch)
+
+    def published(self, batch: Batch, scores: Scores, committed: bool) -> None:
+        """A batch was published, or wound back."""
+        self._metrics.published(batch, scores, committed)
+
+    def rebalanced(self, kind: str, assigned: frozenset[int]) -> None:
+        """Partitions came or went."""
+        self._health.assigned = assigned
+        self._metrics.rebalanced(kind, assigned)
+
+    def transaction(self, outcome: str) -> None:
+        """A transaction ended."""
+        self._metrics.transaction(outcome)
+
+    def lag(self, records: Mapping[int, int]) -> None:
+        """How far behind each partition is."""
+        self._metrics.lag(records)
+
+    def reachable(self, yes: bool) -> None:
+        """Whether any broker can be reached."""
+        self._health.reachable = yes
+
+
+def work(settings: Settings, bundle: Bundle) -> None:
+    """Runs a worker until SIGTERM or SIGINT, or until it cannot go on.
+
+    Raises:
+        ScorerError: what is wrong, and how to mend it.
+    """
+    registry = CollectorRegistry()
+    for collector in (GCCollector, PlatformCollector, ProcessCollector):
+        collector(registry=registry)
+    stop = Stop(settings.drain_s)
+    health = Health(bundle.reference, stalled_after_s=int(settings.kafka.get("max.poll.interval.ms", "300000")) / 1_000)
+    monitoring = Monitoring(WorkerMetrics(registry, bundle.reference, settings.applications_topic), health)
+    link = KafkaLink(settings, monitoring, stop.drained)
+    server = MonitorServer(settings.http_host, settings.http_port, registry, health)
+    log.info("worker ready to join group=%s http=%s delivery=%s", settings.group_id, server.address, settings.delivery)
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD)
+    try:
+        run(link, bundle, monitoring, settings.record_bytes_max, stop.asked)
+    finally:
+        link.close()
+        server.close()
+    log.info("worker stopped: batch committed, group left")

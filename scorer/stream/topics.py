@@ -1,0 +1,210 @@
+"""The topics and their settings, as a table: `ensure` creates what is missing, `check` compares."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from scorer.errors import BrokerError, TopicsError
+from scorer.settings import Settings
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
+
+_MONTH_MS: Final = 30 * 24 * 3_600_000
+# Room for the headers that a dead letter has beside the record's own.
+DEAD_LETTER_OVERHEAD_BYTES: Final = 65_536
+_ADMIN_TIMEOUT_S: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it should be. A config value of `check` may be greater than what stands here, never less."""
+
+    name: str
+    partitions: int
+    config: Mapping[str, str]
+
+
+def contract(settings: Settings, partitions: int) -> list[Topic]:
+    """The topics of these settings.
+
+    Args:
+        settings: for the names.
+        partitions: of the applications topic; at most as many workers as this share the work.
+    """
+    bytes_max = 1_048_588  # Kafka's own default, written down because the dead letters' limit depends on it
+    return [
+        Topic(
+            settings.applications_topic,
+            partitions,
+            {"cleanup.policy": "delete", "retention.ms": str(_MONTH_MS), "max.message.bytes": str(bytes_max)},
+        ),
+        # Reg B, 12 CFR 1002.12(b): records of applications are kept for 25 months after notice of the action taken.
+        Topic(
+            settings.decisions_topic,
+            partitions,
+            {"cleanup.policy": "delete", "retention.ms": str(25 * 31 * 24 * 3_600_000)},
+        ),
+        Topic(
+            settings.dead_letters_topic,
+            1,
+            {
+                "cleanup.policy": "delete",
+                "retention.ms": str(3 * _MONTH_MS),
+                "max.message.bytes": str(bytes_max + DEAD_LETTER_OVERHEAD_BYTES),
+            },
+        ),
+        Topic(settings.deployments_topic, 1, {"cleanup.policy": "delete", "retention.ms": "-1"}),
+    ]
+
+
+def admin_client(settings: Settings) -> "AdminClient":
+    """An admin client for the settings' brokers.
+
+    Raises:
+        SettingsError: a librdkafka property is unknown or wrong.
+    """
+    from confluent_kafka.admin import AdminClient
+
+    from scorer.stream.librdkafka import client_config, refuse_bad_config
+
+    with refuse_bad_config():
+        return AdminClient(client_config(settings))
+
+
+def ensure(settings: Settings, partitions: int, replication: int) -> list[str]:
+    """Creates the topics that are missing.
+
+    Args:
+        settings: the names and the brokers.
+        partitions: of the applications and decisions topics.
+        replication: copies of each record; with three or more, writes need all but one of them.
+
+    Returns:
+        The names created.
+
+    Raises:
+        BrokerError: the brokers cannot be reached, or refuse.
+    """
+    from confluent_kafka import KafkaException
+    from confluent_kafka.cimpl import NewTopic
+
+    admin = admin_client(settings)
+    existing = _existing(admin, settings)
+    in_sync = str(max(1, replication - 1))
+    missing = [topic for topic in contract(settings, partitions) if topic.name not in existing]
+    if not missing:
+        return []
+    futures = admin.create_topics(
+        [
+            NewTopic(
+                t.name,
+                num_partitions=t.partitions,
+                replication_factor=replication,
+                config={**t.config, "min.insync.replicas": in_sync},
+            )
+            for t in missing
+        ]
+    )
+    for name, future in futures.items():
+        try:
+            future.result(_ADMIN_TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # another `ensure` at the same moment did it
+                raise TopicsError(f"topic {name} could not be created: {error.args[0].str()}") from error
+    return [topic.name for topic in missing]
+
+
+def check(settings: Settings) -> list[str]:
+    """Compares the topics with the contract.
+
+    Returns:
+        A sentence for each difference that matters; none means that all is well.
+
+    Raises:
+        BrokerError: the brokers cannot be reached, or refuse.
+    """
+    admin = admin_client(settings)
+    existing = _existing(admin, settings)
+    found: list[str] = []
+    configs = _configs(admin, [t.name for t in contract(settings, 1) if t.name in existing])
+    for topic in contract(settings, partitions=1):
+        if topic.name not in existing:
+            found.append(f"topic {topic.name} is missing; `scorer topics ensure` creates it")
+            continue
+        found += _differences(topic, configs[topic.name])
+    if settings.deployments_topic in existing and existing[settings.deployments_topic] != 1:
+        found.append(f"topic {settings.deployments_topic} must have one partition; its order is the history")
+    return found + _dead_letters_fit(settings, configs)
+
+
+def _differences(topic: Topic, config: Mapping[str, str]) -> list[str]:
+    found = []
+    policy = config.get("cleanup.policy", "")
+    if "compact" in policy:
+        found.append(f"topic {topic.name} has cleanup.policy={policy}: compaction loses records; set delete")
+    wanted, actual = int(topic.config["retention.ms"]), int(config.get("retention.ms", "-1"))
+    if actual != -1 and (wanted == -1 or actual < wanted):
+        days = "for ever" if wanted == -1 else f"{wanted // 86_400_000} days"
+        found.append(f"topic {topic.name} keeps records {actual // 86_400_000} days; the contract says {days}")
+    return found
+
+
+def _dead_letters_fit(settings: Settings, configs: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """A dead letter holds the whole record: a topic that refuses it would stop the worker."""
+    topics = (settings.applications_topic, settings.dead_letters_topic)
+    if any(name not in configs for name in topics):
+        return []
+    taken, kept = (int(configs[name]["max.message.bytes"]) for name in topics)
+    if kept >= taken + DEAD_LETTER_OVERHEAD_BYTES:
+        return []
+    message = (
+        f"topic {topics[1]} takes records of {kept} bytes and {topics[0]} of {taken}: the largest could not be "
+        f"set aside; set max.message.bytes of {topics[1]} to {taken + DEAD_LETTER_OVERHEAD_BYTES} or more"
+    )
+    return [message]
+
+
+def partitions_of(settings: Settings) -> dict[str, int]:
+    """The existing topics of the settings with their numbers of partitions.
+
+    Raises:
+        BrokerError: the brokers cannot be reached.
+    """
+    return _existing(admin_client(settings), settings)
+
+
+def _existing(admin: "AdminClient", settings: Settings) -> dict[str, int]:
+    from confluent_kafka import KafkaException
+
+    try:
+        metadata = admin.list_topics(timeout=_ADMIN_TIMEOUT_S)
+    except KafkaException as error:
+        raise BrokerError(unreachable(settings, error.args[0].str())) from error
+    wanted = {t.name for t in contract(settings, 1)}
+    return {name: len(topic.partitions) for name, topic in metadata.topics.items() if name in wanted}
+
+
+def unreachable(settings: Settings, why: str) -> str:
+    """The message for brokers that do not answer."""
+    return (
+        f"no Kafka broker answers at {settings.bootstrap_servers} ({why}): is it running, is bootstrap_servers right, "
+        "and do security.protocol and the sasl.* properties under [kafka] fit it?"
+    )
+
+
+def _configs(admin: "AdminClient", names: list[str]) -> dict[str, dict[str, str]]:
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin._config import ConfigResource
+    from confluent_kafka.admin._resource import ResourceType
+
+    if not names:
+        return {}
+    futures = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in names])
+    configs = {}
+    for resource, future in futures.items():
+        try:
+            configs[resource.name] = {name: entry.value for name, entry in future.result(_ADMIN_TIMEOUT_S).items()}
+        except KafkaException as error:
+            raise TopicsError(f"topic {resource.name} cannot be described: {error.args[0].str()}") from error
+    return configs

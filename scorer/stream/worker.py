@@ -1,0 +1,83 @@
+"""The loop: poll, score, publish; and one worker's life around it.
+
+A reader who knows this file and `scorer.core.score` knows what happens to an application. Nothing is in flight when the
+loop polls, so a rebalance needs no machinery here: whatever partitions go, no work on them is pending.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from scorer.core.score import Bundle, Outcome, Scores, score_batch
+from scorer.core.score import Record as ScorableRecord
+
+Lap = Callable[[str], None]
+"""Called with the name of each step when it ends, by the step itself; whoever holds a watch takes the time."""
+
+
+class Record(ScorableRecord, Protocol):
+    """A record on the input topic; a confluent_kafka Message is one."""
+
+    def key(self) -> bytes | None: ...
+    def headers(self) -> Sequence[tuple[str, bytes | None]] | None: ...
+    def timestamp(self) -> tuple[int, int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one poll returned.
+
+    `offsets_next` has, for each partition that moved, the offset to go on from once the records are decided. A
+    partition can move without a record: transaction markers take up offsets too.
+    """
+
+    records: Sequence[Record]
+    offsets_next: Mapping[int, int]
+
+
+class Link(Protocol):
+    """The worker's hold on the topics. `publish` is the only commit there is."""
+
+    def poll(self) -> Batch:
+        """Waits a moment for records and takes what is there; an empty batch if nothing is."""
+        ...
+
+    def publish(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle, lap: Lap) -> bool:
+        """Publishes one outcome a record and commits the offsets: all or nothing, and nothing before it is confirmed.
+
+        Returns False when nothing was committed and the same records will be polled again. Raises BrokerError when
+        going on makes no sense.
+        """
+        ...
+
+
+class Monitor(Protocol):
+    """What watches the loop."""
+
+    def lap(self, stage: str) -> None: ...
+    def polled(self, batch: Batch) -> None: ...
+    def published(self, batch: Batch, scores: Scores, committed: bool) -> None: ...
+
+
+def run(link: Link, bundle: Bundle, monitor: Monitor, record_bytes_max: int, stopping: Callable[[], bool]) -> None:
+    """Decides applications until it is told to stop; then the batch in hand has been committed.
+
+    Args:
+        link: the topics.
+        bundle: what decides.
+        monitor: what watches.
+        record_bytes_max: the longest application that is read, in bytes.
+        stopping: asked between two batches.
+
+    Raises:
+        BrokerError: the broker cannot be worked with.
+        BundleUnusableError: the bundle cannot score.
+    """
+    while not stopping():
+        batch = link.poll()
+        monitor.polled(batch)
+        if not batch.offsets_next:
+            continue
+        scores = score_batch(batch.records, bundle, record_bytes_max, monitor.lap)
+        committed = link.publish(batch, scores.outcomes, bundle, monitor.lap)
+        monitor.published(batch, scores, committed)
