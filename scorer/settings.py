@@ -1,4 +1,4 @@
-"""Every knob: unit, default, limits and why. Flags go over the environment, that over scorer.toml, that over defaults."""
+"""Every knob: unit, default, limits and why. Flags over the environment over scorer.toml over the defaults."""
 
 import os
 import tomllib
