@@ -40,10 +40,12 @@ def start_broker(
     overrides = overrides or {}
     if kind == "given" or (kind == "auto" and bootstrap_servers):
         broker = _given(bootstrap_servers, port, overrides)
-    elif kind == "auto":
-        broker = _first_there(port, overrides, say)
+    elif kind == "mock":
+        broker = _mock(port, overrides)
     else:
-        broker = _started(kind, port, overrides, say)
+        if port:
+            require_free_port(port)
+        broker = _first_there(port, overrides, say) if kind == "auto" else _real(kind, port, overrides, say)
     say(f"{broker.kind} broker at {broker.bootstrap_servers}: {broker.description}")
     return broker
 
@@ -51,20 +53,13 @@ def start_broker(
 def _first_there(port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -> Broker:
     for kind in ("docker", "java"):
         try:
-            return _started(kind, port, overrides, say)
+            return _real(kind, port, overrides, say)
         except LocalBrokerError as fault:
             say(f"no {kind} broker: {fault}")
-    return _started("mock", port, overrides, say)
+    return _mock(port, overrides)
 
 
-def _started(kind: str, port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -> Broker:
-    if kind == "mock":
-        from scorer.local import mock_kafka
-
-        _refuse_wishes("the mock cluster", port, overrides)
-        return mock_kafka.start()
-    if port:
-        require_free_port(port)
+def _real(kind: str, port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -> Broker:
     if kind == "docker":
         from scorer.local import docker_kafka
 
@@ -72,6 +67,13 @@ def _started(kind: str, port: int, overrides: Mapping[str, str], say: Callable[[
     from scorer.local import apache_kafka
 
     return apache_kafka.start(port, overrides, say)
+
+
+def _mock(port: int, overrides: Mapping[str, str]) -> Broker:
+    from scorer.local import mock_kafka
+
+    _refuse_wishes("the mock cluster", port, overrides)
+    return mock_kafka.start()
 
 
 def _given(bootstrap_servers: str | None, port: int, overrides: Mapping[str, str]) -> Broker:

@@ -102,7 +102,10 @@ def _knock() -> None:
     scheme, _, path = (get_docker_host() or _DEFAULT_ENGINE).partition("://")
     if scheme == "unix":
         with socket.socket(socket.AF_UNIX) as door:
-            door.connect(path)
+            try:
+                door.connect(path)
+            except OSError as fault:
+                raise ConnectionError(f"{path}: {fault.strerror}") from fault
 
 
 def environment(host: str, port: int, overrides: Mapping[str, str]) -> dict[str, str]:

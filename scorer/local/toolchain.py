@@ -158,7 +158,7 @@ def _download(maven: str, home: Path, lock: IO[str]) -> None:
     # Maven holds the lock too: should we be killed, nobody starts over in the folder into which it still writes.
     done = run([maven, "-B", "-q", "-f", str(pom), *goal], limit_s=_DOWNLOAD_S, keep_open=[lock.fileno()])
     if done.returncode != 0 or not (part / "libs" / f"kafka_2.13-{KAFKA_VERSION}.jar").is_file():
-        complaint = re.search(r"\[ERROR\]\S* (.+)", done.stdout + done.stderr)
+        complaint = re.search(r"\[ERROR\] (.+)", done.stdout + done.stderr)
         raise LocalBrokerError(
             f"Maven cannot download Apache Kafka {KAFKA_VERSION}: is there a network, and does a proxy or mirror "
             "need to stand in Maven's settings.xml?" + (f" It says: {complaint[1]}" if complaint else "")

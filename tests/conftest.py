@@ -1,0 +1,36 @@
+"""What every test may ask for: a real broker, shared by all, and names that nobody else uses."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from scorer.local.broker import Broker, start_broker
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    """A real broker for the whole run: the given one, or one in Docker or on Java; without any, the test skips.
+
+    Records of more than 1 MB need `max.message.bytes` on their topic and nothing of the broker.
+    """
+    said: list[str] = []
+    given = os.environ.get("SCORER_BOOTSTRAP_SERVERS")
+    with start_broker("auto", bootstrap_servers=given, say=said.append) as started:
+        if started.kind == "mock":
+            pytest.skip("needs a real broker; " + "; ".join(said[:-1]))
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def _broker_where_marked(request: pytest.FixtureRequest) -> None:
+    """A test marked `broker` has it running, or skips, whether or not it asks for the fixture."""
+    if request.node.get_closest_marker("broker"):
+        request.getfixturevalue("broker")
+
+
+@pytest.fixture
+def unique() -> Callable[[str], str]:
+    """Makes names of topics, groups and transactional ids that no other test and no earlier run has used."""
+    return lambda prefix: f"{prefix}-{uuid.uuid4().hex[:12]}"

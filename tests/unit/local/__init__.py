@@ -1,0 +1,1 @@
+"""Tests of scorer.local without a broker; a package, because its conftest is not the only one."""
