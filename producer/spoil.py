@@ -1,0 +1,90 @@
+"""Sound applications made unsound, one way for every reason that a record can be rejected for."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from schemas.application import CreditApplication
+from schemas.files import dump_application
+from schemas.rejection import RejectionCode
+
+# Longer than the scorer reads unless it is told to (`record_bytes_max`, 65,536 bytes).
+_TOO_LARGE_BYTES: Final = 70_000
+# One unsound record in so many is too large: more would make a load test one of the network.
+_TOO_LARGE_ONE_IN: Final = 50
+
+_REQUIRED: Final = tuple(name for name, field in CreditApplication.model_fields.items() if field.is_required())
+_NUMBERS: Final = ("seniority", "time", "age", "expenses", "amount", "price")
+_WRONG_TYPES: Final[tuple[Callable[[float], object], ...]] = (str, lambda number: [number], lambda _: None, bool)
+_OUT_OF_RANGE: Final[tuple[tuple[str, object], ...]] = (
+    ("age", 17), ("age", 121), ("seniority", -1), ("time", 0), ("amount", 0), ("income", -0.01), ("price", 10**400),
+    ("debt", 99_999_999), ("application_id", ""), ("application_id", "x" * 65),
+)  # fmt: skip
+_UNKNOWN_CATEGORIES: Final = (("home", "RENT"), ("marital", "partnered"), ("records", ""), ("job", "part-time"))
+
+
+def _pick(random: np.random.Generator, choices: tuple[Any, ...]) -> Any:
+    return choices[random.integers(len(choices))]
+
+
+def _without_a_field(value: bytes, random: np.random.Generator) -> bytes:
+    application = json.loads(value)
+    del application[_pick(random, _REQUIRED)]
+    return dump_application(application)
+
+
+def _with_a_wrong_type(value: bytes, random: np.random.Generator) -> bytes:
+    application, field = json.loads(value), _pick(random, _NUMBERS)
+    return dump_application({**application, field: _pick(random, _WRONG_TYPES)(application[field])})
+
+
+def _with_a_field(value: bytes, field: str, wrong: object) -> bytes:
+    return dump_application({**json.loads(value), field: wrong})
+
+
+def _not_utf8(value: bytes, _: np.random.Generator) -> bytes:
+    return value.replace(b'"home":"', b'"home":"\xff', 1)
+
+
+def _not_json(value: bytes, random: np.random.Generator) -> bytes:
+    """Cut off, with a number that JSON does not have, or with a field given twice."""
+    return (
+        value[: random.integers(1, len(value))],
+        value.replace(b'"debt":', b'"note":NaN,"debt":', 1),
+        value.replace(b'"age":', b'"age":30,"age":', 1),
+    )[random.integers(3)]
+
+
+def _not_an_object(value: bytes, random: np.random.Generator) -> bytes:
+    return (b"[%b]" % value, json.dumps(value.decode()).encode(), b"null", b"42")[random.integers(4)]
+
+
+_SPOILERS: Final[Mapping[RejectionCode, Callable[[bytes, np.random.Generator], bytes]]] = {
+    RejectionCode.EMPTY: lambda _value, _random: b"",
+    RejectionCode.TOO_LARGE: lambda value, _: value + b" " * (_TOO_LARGE_BYTES - len(value)),
+    RejectionCode.NOT_UTF8: _not_utf8,
+    RejectionCode.NOT_JSON: _not_json,
+    RejectionCode.NOT_AN_OBJECT: _not_an_object,
+    RejectionCode.MISSING_FIELD: _without_a_field,
+    RejectionCode.WRONG_TYPE: _with_a_wrong_type,
+    RejectionCode.OUT_OF_RANGE: lambda value, random: _with_a_field(value, *_pick(random, _OUT_OF_RANGE)),
+    RejectionCode.UNKNOWN_CATEGORY: lambda value, random: _with_a_field(value, *_pick(random, _UNKNOWN_CATEGORIES)),
+}
+_COMMON: Final = tuple(code for code in _SPOILERS if code is not RejectionCode.TOO_LARGE)
+
+
+def spoil(value: bytes, random: np.random.Generator) -> tuple[bytes, RejectionCode]:
+    """Makes an application unsound.
+
+    Args:
+        value: a sound application.
+        random: where the chance comes from.
+
+    Returns:
+        The unsound value, and why a scorer rejects it; every code but model_error, which no record can bring about.
+    """
+    rare = random.integers(_TOO_LARGE_ONE_IN) == 0
+    code = RejectionCode.TOO_LARGE if rare else _pick(random, _COMMON)
+    return _SPOILERS[code](value, random), code
