@@ -2,6 +2,7 @@
 
 import base64
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,6 +46,7 @@ _GUARDIAN = Path(__file__).with_name("guardian.py")
 _FORMAT_S = 60  # it takes one; on a machine under load, some
 _READY_S = 60
 _LOG_LINES = 12
+_KILLED = 128 + signal.SIGKILL
 
 
 class JavaBroker(Broker):
@@ -116,9 +118,12 @@ class JavaBroker(Broker):
 
     def check(self) -> None:
         """See `Broker.check`."""
-        code = None if self._guardian is None else self._guardian.poll()
-        if self._guardian is None or code is not None:
-            raise LocalBrokerError(self._told("has ended" if code is None else f"has died with exit code {code}"))
+        if self._guardian is None:
+            raise LocalBrokerError(f"the broker at {self.bootstrap_servers} was stopped")
+        code = self._guardian.poll()
+        if code is not None:
+            likely = " (killed: did the memory run out?)" if code == _KILLED else ""
+            raise LocalBrokerError(self._told(f"has died with exit code {code}{likely}"))
 
     def kill(self) -> None:
         """End the broker as a power cut would: SIGKILL, nothing flushed, nobody told; its data stay."""
@@ -168,8 +173,9 @@ def start(port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -
     """
     java = find_java()
     libs = kafka_jars(say)
-    controller_port, free_port = free_ports(2)
-    port = port or free_port
+    free = free_ports(2)
+    port = port or free.pop()
+    controller_port = next(other for other in free if other != port)
     settings = {
         **ONE_NODE_SETTINGS,
         "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",

@@ -1,5 +1,6 @@
 """Apache Kafka in a container: testcontainers with the image of the Kafka project."""
 
+import contextlib
 import socket
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
@@ -44,7 +45,8 @@ class DockerBroker(Broker):
         """Remove the container; a second call does nothing."""
         if not self._stopped:
             self._stopped = True
-            self._container.stop()
+            with contextlib.suppress(*engine_faults()):  # the engine has gone, and the container with it
+                self._container.stop()
 
 
 def start(port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -> DockerBroker:
@@ -69,11 +71,8 @@ def start(port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -
         raise LocalBrokerError(f"no Docker engine answers ({fault}): start it, or set DOCKER_HOST") from fault
     # Chosen here and not by the engine: the broker must know before it starts by which address clients will reach it.
     port = port or free_ports(1)[0]
-    host = container.get_docker_client().host()
+    host = _publish(container, port)
     broker = DockerBroker(container.with_envs(**environment(host, port, overrides)), f"{host}:{port}")
-    # The broker asks nobody for a password: where the engine runs on this machine, only this machine shall reach it.
-    # (A pair of address and port is the Docker client's own form, which testcontainers passes on and does not declare.)
-    container.ports["9092"] = cast("Any", ("127.0.0.1", port)) if host == "localhost" else port
     try:
         say(f"starting {IMAGE} in Docker (the first time, it is downloaded)")
         container.start()
@@ -93,6 +92,20 @@ def engine_faults() -> tuple[type[Exception], ...]:
     from docker.errors import DockerException  # type: ignore[import-untyped]
 
     return (DockerException, OSError, RuntimeError)
+
+
+def _publish(container: "DockerContainer", port: int) -> str:
+    """Have the container's port 9092 reached by `port`, and return the host on which it is.
+
+    The broker asks nobody for a password: where the engine runs on this machine, only this machine reaches it.
+    """
+    host = container.get_docker_client().host()
+    if host != "localhost":
+        container.ports["9092"] = port
+        return host
+    # The Docker client's own form, which testcontainers passes on and does not declare.
+    container.ports["9092"] = cast("Any", ("127.0.0.1", port))
+    return "127.0.0.1"
 
 
 def _knock() -> None:

@@ -115,6 +115,11 @@ def test_round_trip(kafka: JavaBroker, unique: Callable[[str], str]) -> None:
     kafka.check()
 
 
+def test_out_of_reach_of_ctrl_c(kafka: JavaBroker) -> None:
+    """The broker is in no process group of ours: Ctrl-C reaches its user first, who may still need it to finish."""
+    assert os.getpgid(kafka.pid) != os.getpgid(0)
+
+
 def test_transactions(kafka: JavaBroker, unique: Callable[[str], str]) -> None:
     """What a transaction commits is read, and what it aborts is not."""
     topic = unique("decisions")
@@ -189,7 +194,10 @@ def test_crash_and_restart(unique: Callable[[str], str]) -> None:
             try:
                 broker.check()
             except LocalBrokerError as fault:
-                return f"the broker at {address} has died with exit code 137; the end of its log" in str(fault)
+                return (
+                    f"the broker at {address} has died with exit code 137 (killed: did the memory run out?); the end"
+                    in str(fault)
+                )
             return False
 
         assert wait_until(has_died)

@@ -3,10 +3,12 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
 from scorer.errors import LocalBrokerError
+from scorer.local import docker_kafka
 from scorer.local.broker import start_broker
 from scorer.local.docker_kafka import environment
 
@@ -46,3 +48,30 @@ def test_environment() -> None:
     assert variables["KAFKA_MESSAGE_MAX_BYTES"] == "5"
     assert variables["KAFKA_NODE_ID"] == "7"
     assert variables["KAFKA_A___B__C"] == "x"
+
+
+@pytest.mark.usefixtures("_extra_installed")
+def test_container_from_start_to_end(monkeypatch: pytest.MonkeyPatch, closed_port: Callable[[], int]) -> None:
+    """An engine is asked for one container that only this machine reaches; its death is told, its end comes once."""
+    port = closed_port()
+    engine = MagicMock()
+    engine.host.return_value = "localhost"
+    monkeypatch.setattr("testcontainers.core.container.DockerClient", lambda: engine)
+    monkeypatch.setattr("testcontainers.core.container.c.ryuk_disabled", True)
+    monkeypatch.setattr(docker_kafka, "_knock", lambda: None)
+    monkeypatch.setattr(docker_kafka, "answers", lambda *_, **__: True)
+
+    with start_broker("docker", port=port) as broker:
+        assert broker.bootstrap_servers == f"127.0.0.1:{port}"
+        asked = engine.create.call_args.kwargs
+        assert asked["ports"] == {"9092": ("127.0.0.1", port)}
+        assert f"PLAINTEXT://127.0.0.1:{port}," in asked["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+        container = engine.create.return_value
+        container.status = "running"
+        broker.check()
+        container.status = "exited"
+        container.logs.side_effect = [b"out of\n", b"disk\n"]
+        with pytest.raises(LocalBrokerError, match=r"container is exited; the end of its log:\nout of\ndisk$"):
+            broker.check()
+    broker.stop()
+    container.remove.assert_called_once()
