@@ -18,8 +18,13 @@ from scorer.stream.worker import Batch, run
 
 log = logging.getLogger(__name__)
 
-# The collector looks through everything that lives for cycles, and per record there are none: look seldom.
 _GC_THRESHOLD = 100_000
+
+
+def collect_garbage_seldom() -> None:
+    """Keeps the collector away from the loop: it looks through all that lives for cycles, and records make none."""
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD)
 
 
 class Stop:
@@ -98,8 +103,7 @@ def work(settings: Settings, bundle: Bundle) -> None:
     link = KafkaLink(settings, monitoring, stop.drained)
     server = MonitorServer(settings.http_host, settings.http_port, registry, health)
     log.info("worker ready to join group=%s http=%s delivery=%s", settings.group_id, server.address, settings.delivery)
-    gc.freeze()
-    gc.set_threshold(_GC_THRESHOLD)
+    collect_garbage_seldom()
     try:
         run(link, bundle, monitoring, settings.record_bytes_max, stop.asked)
     finally:

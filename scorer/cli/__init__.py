@@ -1,5 +1,6 @@
 """The `scorer` command: argv to one call into one room, and errors as one message."""
 
+import logging
 import sys
 
 from scorer.errors import ScorerError
@@ -9,6 +10,8 @@ def main() -> None:
     """Runs the command line. Exit codes: 0 done, 1 failed, 2 misuse."""
     from scorer.cli.root import app
 
+    # Without it librdkafka's lines would reach stderr; a command that wants log lines says so.
+    logging.getLogger("scorer").addHandler(logging.NullHandler())
     try:
         app()
     except ScorerError as error:

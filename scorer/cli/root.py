@@ -3,8 +3,10 @@
 import typer
 
 from scorer.cli import bundle, topics
+from scorer.cli.config import config, doctor
 from scorer.cli.score import score
 from scorer.cli.train import train
+from scorer.cli.up import broker, up
 from scorer.cli.worker import worker
 
 app = typer.Typer(
@@ -21,8 +23,12 @@ app = typer.Typer(
     them. Exit codes: 0 done, 1 failed, 2 misuse.
     """,
 )
+app.command()(up)
 app.command()(worker)
 app.add_typer(topics.app, name="topics")
 app.command()(train)
 app.add_typer(bundle.app, name="bundle")
 app.command()(score)
+app.command()(config)
+app.command()(doctor)
+app.command()(broker)

@@ -23,7 +23,7 @@ def ensure(
 ) -> None:
     """Create the topics that are missing, with the contract's settings; leave the others as they are.
 
-    Examples:
+    [bold]Examples[/bold]
 
         scorer topics ensure
 

@@ -1,6 +1,5 @@
 """`scorer worker`: one worker."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,7 +20,9 @@ def worker(
         str | None, typer.Option(help="This worker's own name, kept across restarts; no two workers may share it.")
     ] = None,
     delivery: Annotated[str | None, typer.Option(help="exactly-once (default) or at-least-once.")] = None,
-    http_port: Annotated[int | None, typer.Option(help="Port of /metrics, /healthz, /readyz; 0 takes a free one.")] = None,
+    http_port: Annotated[
+        int | None, typer.Option(help="Port of /metrics, /healthz, /readyz; 0 takes a free one.")
+    ] = None,
     assignments: SetOption = None,
 ) -> None:
     """Run one worker: read applications, decide, publish.
@@ -29,13 +30,12 @@ def worker(
     It joins the consumer group and shares the partitions with the other workers: more workers, more throughput, up to
     one a partition. It runs until SIGTERM or Ctrl-C; then it finishes the batch in hand and leaves.
 
-    Examples:
+    [bold]Examples[/bold]
 
         scorer worker
 
         scorer worker -b kafka:9092 --instance-id scorer-0 --bundle credit-risk:1.1.0
     """
-    from scorer.bundle.load import load_bundle
     from scorer.bundle.store import BundleStore
     from scorer.logs import log_to_stderr
     from scorer.process import work
@@ -50,4 +50,4 @@ def worker(
         delivery=delivery,
         http_port=http_port,
     ).settings
-    work(settings, load_bundle(BundleStore(settings.store).path_of(bundle)))
+    work(settings, BundleStore(settings.store).open(bundle))

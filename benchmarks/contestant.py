@@ -1,0 +1,123 @@
+"""One program of the throughput benchmark, in a process of its own: reads the whole topic once and prints its figures.
+
+Two kinds: `passthrough` (consume and produce with the same client and nothing between) and our worker in either
+delivery mode, put together from the same parts as `scorer worker`, metrics included. The clock runs from the first poll
+that returned records to the last commit; CPU time is the process's own, over the same span.
+"""
+
+import gc
+import json
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, Producer
+from prometheus_client import CollectorRegistry
+
+from scorer.bundle.store import BundleStore
+from scorer.cli.worker import DEFAULT_BUNDLE
+from scorer.core.score import Scores
+from scorer.monitor.health import Health
+from scorer.monitor.metrics import WorkerMetrics
+from scorer.process import Monitoring, collect_garbage_seldom
+from scorer.settings import Settings
+from scorer.stream.kafka import KafkaLink
+from scorer.stream.librdkafka import consumer_config, producer_config
+from scorer.stream.worker import Batch, run
+
+
+class Watch:
+    """From the first record to the last."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.batches = 0
+        self._began: tuple[float, float] | None = None
+
+    def begin(self) -> None:
+        """Starts at the first call; later calls change nothing."""
+        self._began = self._began or (time.perf_counter(), time.process_time())
+
+    def figures(self) -> dict[str, float]:
+        """Records, batches, seconds, CPU seconds and the most memory held, in bytes."""
+        assert self._began is not None, "no record was seen"
+        seconds, cpu_s = time.perf_counter() - self._began[0], time.process_time() - self._began[1]
+        rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return {"records": self.records, "batches": self.batches, "seconds": seconds, "cpu_s": cpu_s, "rss_bytes": rss}
+
+
+class Timed(Monitoring):
+    """The worker's own monitoring, with a watch."""
+
+    def __init__(self, metrics: WorkerMetrics, health: Health, watch: Watch) -> None:
+        super().__init__(metrics, health)
+        self._watch = watch
+
+    def polled(self, batch: Batch) -> None:
+        if batch.records:
+            self._watch.begin()
+        super().polled(batch)
+
+    def published(self, batch: Batch, scores: Scores, committed: bool) -> None:
+        super().published(batch, scores, committed)
+        if committed:
+            self._watch.records += len(batch.records)
+            self._watch.batches += 1
+
+
+def work_through(settings: Settings, records: int) -> Watch:
+    """Our worker, until so many records are committed."""
+    watch = Watch()
+    bundle = BundleStore(settings.store).open(DEFAULT_BUNDLE)
+    metrics = WorkerMetrics(CollectorRegistry(), bundle.reference, settings.applications_topic)
+    monitoring = Timed(metrics, Health(bundle.reference, stalled_after_s=300), watch)
+    link = KafkaLink(settings, monitoring, lambda: False)
+    collect_garbage_seldom()
+    run(link, bundle, monitoring, settings.record_bytes_max, lambda: watch.records >= records)
+    return watch
+
+
+def pass_through(settings: Settings, records: int) -> Watch:
+    """Consume and produce, the same client with the same properties, nothing between."""
+    watch = Watch()
+    config = consumer_config(settings) | {"auto.offset.reset": "earliest", "enable.partition.eof": False}
+    consumer, producer = Consumer(config), Producer(producer_config(settings))
+    consumer.subscribe([settings.applications_topic])
+    gc.freeze()
+    gc.disable()
+    while watch.records < records:
+        messages = consumer.consume(1, 0.2)
+        if not messages:
+            continue
+        watch.begin()
+        messages += consumer.consume(settings.batch_records_max - 1, 0)
+        assert not any(m.error() for m in messages), "the benchmark's topic gives no errors"
+        batch: list[dict[str, Any]] = [{"value": m.value(), "key": m.key()} for m in messages]
+        queued = producer.produce_batch(settings.decisions_topic, batch)
+        while queued < len(batch):  # the queue is full: let it drain
+            producer.poll(0.01)
+            batch = [{k: m[k] for k in ("value", "key")} for m in batch if _full(m)]
+            queued = producer.produce_batch(settings.decisions_topic, batch)
+        watch.records += len(messages)
+        watch.batches += 1
+        producer.poll(0)
+    producer.flush()
+    return watch
+
+
+def _full(message: Mapping[str, Any]) -> bool:
+    error = message.get("_error")
+    return error is not None and error.code() == KafkaError._QUEUE_FULL
+
+
+def main() -> None:
+    """`python -m benchmarks.contestant KIND RECORDS SETTINGS-AS-JSON`."""
+    kind, records, settings = sys.argv[1], int(sys.argv[2]), Settings.model_validate_json(sys.argv[3])
+    watch = (pass_through if kind == "passthrough" else work_through)(settings, records)
+    sys.stdout.write(json.dumps(watch.figures()) + "\n")
+
+
+if __name__ == "__main__":
+    main()

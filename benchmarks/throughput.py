@@ -1,0 +1,110 @@
+"""One worker against pass-through: records a second and CPU a record, in turns on one broker, as ratios.
+
+`make bench` runs it. A million applications of the real shape stand on the topic; every contestant reads all of them,
+alone, in a process of its own, two rounds each in turns. Ours confirms every delivery before it commits.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+import uuid
+from itertools import islice
+from pathlib import Path
+
+from confluent_kafka import Producer
+
+from producer.generator import generate_applications
+from scorer.local.broker import start_broker
+from scorer.settings import Settings
+from scorer.stream import topics
+
+KINDS = ("passthrough", "at-least-once", "exactly-once")
+PARTITIONS = 6
+RESULT = Path(__file__).parent / "results" / "throughput.json"
+
+
+def fill(settings: Settings, records: int) -> None:
+    """Publishes so many applications, as `producer load` would."""
+    producer = Producer(
+        {"bootstrap.servers": settings.bootstrap_servers, "linger.ms": 50, "queue.buffering.max.messages": 1_000_000}
+    )
+    applications = islice(generate_applications(seed=1), records)
+    while batch := [{"value": record.value, "key": record.key} for record in islice(applications, 10_000)]:
+        assert producer.produce_batch(settings.applications_topic, batch) == len(batch), "the queue was full"
+        producer.flush()
+
+
+def run_contestant(kind: str, base: Settings, records: int) -> dict[str, float]:
+    """One round of one contestant, in a group and on output topics of its own."""
+    name = f"{kind}-{uuid.uuid4().hex[:6]}"
+    delivery = "at-least-once" if kind == "passthrough" else kind
+    settings = base.model_copy(
+        update={
+            "group_id": name,
+            "delivery": delivery,
+            "decisions_topic": f"d-{name}",
+            "dead_letters_topic": f"x-{name}",
+        }
+    )
+    topics.ensure(settings, PARTITIONS, replication=1)
+    command = [sys.executable, "-m", "benchmarks.contestant", kind, str(records), settings.model_dump_json()]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    topics.admin_client(settings).delete_topics([settings.decisions_topic, settings.dead_letters_topic])
+    figures: dict[str, float] = json.loads(done.stdout)
+    rate, cpu_us = figures["records"] / figures["seconds"], figures["cpu_s"] / figures["records"] * 1e6
+    print(
+        f"  {kind:<14} {rate:>9,.0f} records/s  {cpu_us:5.2f} µs CPU a record  {figures['seconds']:6.2f} s  "
+        f"{figures['records'] / figures['batches']:7,.0f} records a batch  {figures['rss_bytes'] / 1e6:4.0f} MB",
+        flush=True,
+    )
+    return {**figures, "rate": rate, "cpu_us": cpu_us}
+
+
+def main() -> None:
+    """Runs the rounds, prints the ratios, writes them as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=2)
+    asked = parser.parse_args()
+    with start_broker("auto", say=print) as broker:
+        base = Settings(bootstrap_servers=broker.bootstrap_servers, applications_topic=f"a-{uuid.uuid4().hex[:6]}")
+        topics.ensure(base, PARTITIONS, replication=1)
+        began = time.perf_counter()
+        fill(base, asked.records)
+        print(f"{asked.records:,} applications published in {time.perf_counter() - began:.1f} s")
+        rounds: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
+        for _ in range(asked.rounds):
+            for kind in KINDS:
+                rounds[kind].append(run_contestant(kind, base, asked.records))
+    report(rounds, broker.description)
+
+
+def report(rounds: dict[str, list[dict[str, float]]], broker: str) -> None:
+    """Medians, and their ratios to pass-through in the same run."""
+    medians = {
+        kind: {figure: statistics.median(r[figure] for r in runs) for figure in ("rate", "cpu_us", "rss_bytes")}
+        for kind, runs in rounds.items()
+    }
+    through = medians["passthrough"]
+    ratios = {kind: m["rate"] / through["rate"] for kind, m in medians.items()}
+    print(
+        f"\nmedians of {len(rounds['passthrough'])} rounds; ratios are what to compare, figures belong to this machine"
+    )
+    for kind, m in medians.items():
+        figures = f"{m['rate']:>9,.0f} records/s  {m['cpu_us']:5.2f} µs CPU a record"
+        print(f"  {kind:<14} {figures}  {ratios[kind]:5.2f} × pass-through")
+    print(f"  exactly-once is {medians['exactly-once']['rate'] / medians['at-least-once']['rate']:.2f} × at-least-once")
+    RESULT.parent.mkdir(exist_ok=True)
+    machine = {"machine": platform.machine(), "python": platform.python_version(), "broker": broker}
+    RESULT.write_text(
+        json.dumps({"machine": machine, "rounds": rounds, "medians": medians, "ratios": ratios}, indent=2)
+    )
+    print(f"written to {RESULT.relative_to(Path.cwd()) if RESULT.is_relative_to(Path.cwd()) else RESULT}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""Counts what became of every application, as a reader who trusts nobody would: from the topics, read committed."""
+
+import math
+import time
+from threading import Event, Lock, Thread
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from schemas import rejection
+from scorer.errors import BrokerError
+from scorer.settings import Settings
+from scorer.stream.librdkafka import client_config
+
+_TIMEOUT_S: Final = 15.0
+_RESOLUTION: Final = math.log(1.02)  # of the latencies, 2 %
+_SHORTEST_S: Final = 1e-4
+
+
+class _Source(msgspec.Struct, gc=False):
+    partition: int
+    offset: int
+
+
+class _Decided(msgspec.Struct, gc=False):
+    decision: str
+    source: _Source
+
+
+class Latencies:
+    """Counts of latencies, by size within 2 %; so an hour takes no more memory than a second."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(1_000, dtype=np.int64)
+
+    def add(self, seconds: list[float]) -> None:
+        """Counts them."""
+        sizes = np.log(np.maximum(seconds, _SHORTEST_S) / _SHORTEST_S) / _RESOLUTION
+        self._counts += np.bincount(np.minimum(sizes.astype(np.intp), len(self._counts) - 1), minlength=1_000)
+
+    def counts(self) -> "np.ndarray[Any, np.dtype[np.int64]]":
+        """A copy of the counts, to tell later what has come since."""
+        return self._counts.copy()
+
+    def quantile(self, share: float, since: "np.ndarray[Any, np.dtype[np.int64]] | None" = None) -> float | None:
+        """The latency, in seconds, that this share (0 to 1) did not pass; None if there is none."""
+        cumulative = np.cumsum(self._counts if since is None else self._counts - since)
+        if not cumulative[-1]:
+            return None
+        place = int(np.searchsorted(cumulative, math.ceil(share * cumulative[-1])))
+        return float(_SHORTEST_S * math.exp((place + 0.5) * _RESOLUTION))
+
+
+class Audit:
+    """Reads applications, decisions and dead letters from now on, in a thread beside whoever made it."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Starts at the ends of the three topics.
+
+        Raises:
+            BrokerError: a topic cannot be read.
+        """
+        self._settings = settings
+        self._stop = Event()
+        self._lock = Lock()
+        self._seen: dict[int, bytearray] = {}
+        self._starts: dict[int, int] = {}
+        self._undecided: dict[tuple[int, int], float] = {}
+        self._early: dict[tuple[int, int], float] = {}
+        self.published = 0
+        self.duplicated = 0
+        self.decisions: dict[str, int] = {}
+        self.rejects: dict[str, int] = {}
+        self.latencies = Latencies()
+        self.first_published_at = math.inf
+        self.last_outcome_at = -math.inf
+        self._decode = msgspec.json.Decoder(_Decided).decode
+        self._consumer = Consumer(
+            {
+                **client_config(settings),
+                "group.id": f"{settings.group_id}-audit",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "fetch.queue.backoff.ms": "5",
+            }
+        )
+        self._consumer.assign(self._ends())
+        self._thread = Thread(target=self._read, name="audit", daemon=True)
+        self._thread.start()
+
+    @property
+    def lost(self) -> int:
+        """Applications read so far without an outcome; while work goes on, those in flight."""
+        return len(self._undecided)
+
+    @property
+    def outcomes(self) -> int:
+        """Applications that have an outcome, each counted once."""
+        return self.published - self.lost
+
+    def close(self) -> None:
+        """Stops reading."""
+        self._stop.set()
+        self._thread.join()
+        self._consumer.close()
+
+    def _ends(self) -> list[TopicPartition]:
+        found = []
+        for topic in (
+            self._settings.applications_topic,
+            self._settings.decisions_topic,
+            self._settings.dead_letters_topic,
+        ):
+            metadata = self._consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
+            if metadata.error is not None:
+                raise BrokerError(f"topic {topic} cannot be read: {metadata.error.str()}")
+            for partition in metadata.partitions:
+                tp = TopicPartition(topic, partition)
+                _, end = self._consumer.get_watermark_offsets(tp, timeout=_TIMEOUT_S)
+                found.append(TopicPartition(topic, partition, end))
+                if topic == self._settings.applications_topic:
+                    self._starts[partition] = end
+                    self._seen[partition] = bytearray()
+        return found
+
+    def _read(self) -> None:
+        while not self._stop.is_set():
+            messages = self._consumer.consume(5_000, 0.05)
+            now = time.time()
+            with self._lock:
+                waited = [w for message in messages if message.error() is None and (w := self._take(message, now))]
+            if waited:
+                self.latencies.add(waited)
+
+    def _take(self, message: Message, now: float) -> float | None:
+        """Counts one record; the seconds from its application's timestamp to now if that is known."""
+        topic = message.topic()
+        if topic == self._settings.applications_topic:
+            return self._application((message.partition() or 0, message.offset() or 0), message.timestamp()[1] / 1_000)
+        if topic == self._settings.decisions_topic:
+            decided = self._decode(message.value() or b"")
+            self.decisions[decided.decision] = self.decisions.get(decided.decision, 0) + 1
+            return self._outcome((decided.source.partition, decided.source.offset), now)
+        headers = dict(message.headers() or ())
+        code = _text(headers[rejection.CODE_HEADER])
+        self.rejects[code] = self.rejects.get(code, 0) + 1
+        source = int(_text(headers[rejection.PARTITION_HEADER])), int(_text(headers[rejection.OFFSET_HEADER]))
+        return self._outcome(source, now)
+
+    def _application(self, place: tuple[int, int], published_at: float) -> float | None:
+        self.published += 1
+        self.first_published_at = min(self.first_published_at, published_at)
+        decided_at = self._early.pop(place, None)
+        if decided_at is not None:
+            return decided_at - published_at
+        self._undecided[place] = published_at
+        return None
+
+    def _outcome(self, place: tuple[int, int], now: float) -> float | None:
+        partition, offset = place
+        if offset < self._starts[partition]:
+            return None  # of an application from before we looked
+        seen, index = self._seen[partition], offset - self._starts[partition]
+        if index >= len(seen):
+            seen.extend(bytes(max(index + 1 - len(seen), 4_096)))
+        if seen[index]:
+            self.duplicated += 1
+            return None
+        seen[index] = 1
+        self.last_outcome_at = now
+        published_at = self._undecided.pop(place, None)
+        if published_at is None:
+            self._early[place] = now
+            return None
+        return now - published_at
+
+
+def _text(value: str | bytes | None) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
