@@ -32,7 +32,7 @@ _QUANTILES: Final = {
 _MONTHS: Final = np.array([6, 12, 18, 24, 30, 36, 42, 48, 54, 60])
 _MONTHS_UP_TO: Final = np.cumsum([0.008, 0.035, 0.02, 0.079, 0.01, 0.21, 0.007, 0.194, 0.004])
 
-# The correlations of the normal draws, lower triangle; found so that the ranks of what comes out correlate as in the data.
+# The correlations of the normal draws, lower triangle: such that the ranks of what comes out correlate as in the data.
 _DRAWS: Final = (
     "seniority", "time", "age", "expenses", "income", "assets", "debt", "amount", "share", "records",
 )  # fmt: skip

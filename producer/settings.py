@@ -1,7 +1,7 @@
 """Where the brokers and topics are: defaults, under scorer.toml, under the environment, under flags.
 
-The names are those of the scorer's own settings, so that one file serves both; what concerns only the scorer is left for
-it to judge.
+The names are those of the scorer's own settings, so that one file serves both; what concerns only the scorer is left
+for it to judge.
 """
 
 import os

@@ -73,5 +73,4 @@ def describe_field(name: str) -> str:
 
 def is_number_field(name: str) -> bool:
     """True for the contract's fields that hold numbers."""
-    rule = _PROPERTIES[name].get("anyOf", [_PROPERTIES[name]])[0]
-    return rule["type"] == "number"
+    return "number" in (rule.get("type") for rule in _PROPERTIES[name].get("anyOf", [_PROPERTIES[name]]))

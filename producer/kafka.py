@@ -1,0 +1,142 @@
+"""What the Kafka clients here share: properties, silence on the terminal, where topics begin and end."""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from producer.errors import BrokerUnreachableError, MisuseError, PublisherError, TopicMissingError
+from producer.settings import Settings
+
+# Long enough for a broker far away and for a TLS handshake, short enough that nobody thinks the command hangs.
+ANSWER_S: Final = 5.0
+
+Properties = Mapping[str, str | int | bool]
+Client = TypeVar("Client", Producer, Consumer)
+
+
+class Trouble:
+    """Remembers what librdkafka last said was wrong, for the message if that turns out to matter."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+
+    def note(self, error: KafkaError) -> None:
+        """Notes an error event. That all brokers are down says less than why one of them is."""
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self.reason = error.str()
+
+
+def open_client(
+    kind: Callable[[dict[str, object]], Client],
+    settings: Settings,
+    trouble: Trouble,
+    *,
+    defaults: Properties,
+    required: Properties,
+) -> Client:
+    """Opens a client, which connects by and by.
+
+    Args:
+        kind: Producer or Consumer.
+        settings: where the brokers are; its librdkafka properties go over the defaults and under what is required.
+        trouble: is told of every error event.
+        defaults: properties that the user may set otherwise.
+        required: properties on which the caller's promises rest.
+
+    Raises:
+        MisuseError: librdkafka refuses a property.
+    """
+    ours = {**required, "bootstrap.servers": settings.bootstrap_servers, "error_cb": trouble.note}
+    try:
+        # Without log_level librdkafka writes to the user's terminal; what matters of it reaches `trouble`.
+        return kind({"log_level": 0, **defaults, **settings.kafka, **ours})
+    except KafkaException as error:
+        raise MisuseError(f"a librdkafka property is wrong: {error.args[0].str()}") from None
+
+
+def find_partitions(client: Producer | Consumer, topic: str, settings: Settings, trouble: Trouble) -> list[int]:
+    """Asks the broker for the partitions of a topic.
+
+    Raises:
+        BrokerUnreachableError: no broker answers.
+        TopicMissingError: there is no such topic, or this user may not see it.
+    """
+    try:
+        found = client.list_topics(topic, timeout=ANSWER_S).topics[topic]
+    except KafkaException as error:
+        client.poll(0)  # hands over the error events so far
+        raise BrokerUnreachableError(
+            f"no broker answers at {settings.bootstrap_servers} within {ANSWER_S:g} s: "
+            f"{trouble.reason or error.args[0].str()}. Is it running, and is that its address? "
+            "--bootstrap-servers, SCORER_BOOTSTRAP_SERVERS or scorer.toml say another"
+        ) from None
+    if found.error is not None:
+        raise TopicMissingError(
+            f"the topic {topic} at {settings.bootstrap_servers} cannot be used: {found.error.str()}. "
+            "`scorer topics ensure` creates the topics that are missing"
+        )
+    return sorted(found.partitions)
+
+
+class TopicTail:
+    """Reads topics without joining a group, and of them what is committed, from now on or from the beginning."""
+
+    def __init__(self, settings: Settings, topics: Sequence[str], *, from_beginning: bool = False) -> None:
+        """Finds where the topics end; what is written to them after this returns will be read.
+
+        Raises:
+            MisuseError: librdkafka refuses a property.
+            BrokerUnreachableError: no broker answers.
+            TopicMissingError: one of the topics does not exist.
+        """
+        self._trouble = Trouble()
+        self._consumer = open_client(
+            Consumer,
+            settings,
+            self._trouble,
+            # At its default of a second, the backoff makes a reader wait that long each time its queue was full.
+            defaults={"fetch.queue.backoff.ms": 5},
+            required={
+                "group.id": "producer-tail",  # the client must have one; it is never joined, nothing is committed to it
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "earliest",  # when retention overtakes the reader, go on with the oldest there is
+            },
+        )
+        try:
+            places = [
+                TopicPartition(topic, partition)
+                for topic in topics
+                for partition in find_partitions(self._consumer, topic, settings, self._trouble)
+            ]
+            for place in places:
+                place.offset = self._consumer.get_watermark_offsets(place, timeout=ANSWER_S)[0 if from_beginning else 1]
+            self._consumer.assign(places)
+        except KafkaException as error:
+            self._consumer.close()
+            raise PublisherError(f"cannot tell where the topics end: {error.args[0].str()}") from None
+        except PublisherError:
+            self._consumer.close()
+            raise
+
+    def poll(self, timeout_s: float) -> Message | None:
+        """Waits for the next record, for at most so many seconds; None if none comes.
+
+        Raises:
+            PublisherError: the broker refuses to hand out records.
+        """
+        message = self._consumer.poll(timeout_s)
+        error = None if message is None else message.error()
+        if error is not None:
+            raise PublisherError(f"the topics cannot be read: {error.str()}")
+        return message
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._consumer.close()
