@@ -1,0 +1,164 @@
+"""Golden examples: made-up applications with the probabilities that a bundle's model must reproduce.
+
+They come from the contract alone: its example, varied over every category, every limit and every number that may be
+missing. No row of anybody's data is among them, so they may be published with the model.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.application import CreditApplication
+from schemas.decision import Outcome
+from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding
+from scorer.core.policy import OUTCOMES, Policy
+from scorer.core.score import Model
+from scorer.core.wire import Application, Rejection, decode
+from scorer.errors import BundleError
+
+EXAMPLES_MAX: Final = 10_000  # a start should not wait longer than a moment for them
+_APPLICATION_BYTES_MAX: Final = 4_096
+_TOLERANCE: Final = 1e-6  # between CPU architectures
+_MIXED: Final = 25  # examples that vary all fields at once
+
+_PROPERTIES: Final[dict[str, Any]] = CreditApplication.model_json_schema()["properties"]
+
+
+class _Example(msgspec.Struct, forbid_unknown_fields=True):
+    """A line of the file."""
+
+    application: msgspec.Raw
+    probability_of_default: float
+    decision: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """The examples, read: n applications with what was predicted (float64, shape (n,)) and decided."""
+
+    applications: list[Application]
+    probabilities: NDArray[np.float64]
+    decisions: list[Outcome]
+
+    def reproduce(
+        self, encoding: FeatureEncoding, model: Model, policy: Policy, *, exact: bool
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Scores the examples and compares.
+
+        One of them alone comes first: it warms the model up, and its probability must not depend on its batch.
+
+        Args:
+            encoding: the bundle's.
+            model: the bundle's.
+            policy: the bundle's.
+            exact: whether every bit must be the same, else within 1e-6.
+
+        Returns:
+            The matrix, shape (n, columns), and what the model predicts for it here, shape (n,).
+
+        Raises:
+            BundleError: with the number of examples that differ and by how much.
+            ModelError: the model fails on them.
+        """
+        matrix = encoding.matrix(self.applications)
+        alone = model.predict(matrix[:1])
+        found = model.predict(matrix)
+        if found.shape != self.probabilities.shape or alone[0] != found[0]:
+            raise BundleError("the model does not give one probability a row, the same alone as in a batch")
+        away = np.abs(found.astype(np.float64) - self.probabilities)
+        wrong = ~(away <= (0 if exact else _TOLERANCE))
+        if wrong.any():
+            raise BundleError(
+                f"{wrong.sum()} of {len(found)} golden examples come out differently, by up to {away.max():.2g} "
+                f"({'not a bit' if exact else f'{_TOLERANCE:g}'} is allowed)"
+            )
+        decided = [OUTCOMES[i] for i in policy.decide(self.probabilities.astype(np.float32))]
+        if decided != self.decisions:
+            raise BundleError("the policy decides the golden examples differently than they say")
+        return matrix, found
+
+
+def write_golden(encoding: FeatureEncoding, model: Model, policy: Policy) -> bytes:
+    """The content of a `golden.jsonl`: the made-up applications with what this model and policy make of them."""
+    lines = [json.dumps(application, separators=(",", ":")).encode() for application in make_applications()]
+    applications = [application for line in lines if not isinstance(application := _decode(line), Rejection)]
+    assert len(applications) == len(lines), "made-up applications keep to the contract"
+    probabilities = model.predict(encoding.matrix(applications))
+    examples = [
+        _Example(msgspec.Raw(line), probability, OUTCOMES[outcome])
+        for line, probability, outcome in zip(
+            lines, probabilities.astype(np.float64).tolist(), policy.decide(probabilities).tolist(), strict=True
+        )
+    ]
+    return msgspec.json.Encoder().encode_lines(examples)
+
+
+def read_golden(raw: bytes) -> Golden:
+    """Reads the content of a `golden.jsonl`.
+
+    Raises:
+        BundleError: there are no examples in it or too many, or a line is no example, with its number.
+    """
+    lines = raw.splitlines()
+    if not 1 <= len(lines) <= EXAMPLES_MAX:
+        raise BundleError(f"there are {len(lines)} golden examples; from 1 to {EXAMPLES_MAX} are needed")
+    examples, applications = [], []
+    for number, line in enumerate(lines, 1):
+        try:
+            example = _decode_example(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise BundleError(f"line {number} of the golden examples is none: {error}") from None
+        application = _decode(bytes(example.application))
+        if isinstance(application, Rejection):
+            raise BundleError(f"line {number} of the golden examples is no application: {application.reason}")
+        examples.append(example)
+        applications.append(application)
+    probabilities = np.array([example.probability_of_default for example in examples])
+    return Golden(applications, probabilities, [example.decision for example in examples])
+
+
+_decode_example = msgspec.json.Decoder(_Example).decode
+
+
+def _decode(raw: bytes) -> Application | Rejection:
+    return decode(raw, _APPLICATION_BYTES_MAX)
+
+
+def make_applications() -> list[dict[str, object]]:
+    """The made-up applications, the same ones every time."""
+    return [
+        application | {"application_id": f"golden-{number}"} for number, application in enumerate(_vary_example(), 1)
+    ]
+
+
+def _vary_example() -> Iterator[dict[str, object]]:
+    """The contract's example; then with one field changed at a time; then with all of them changed at once."""
+    example: dict[str, object] = {name: field["examples"][0] for name, field in _PROPERTIES.items()}
+    optional = [name for name, field in CreditApplication.model_fields.items() if not field.is_required()]
+    yield example
+    for name, values in {**CATEGORIES, **{name: _range(name) for name in NUMBERS}}.items():
+        yield from (example | {name: value} for value in values if value != example[name])
+    for name in optional:
+        yield {field: value for field, value in example.items() if field != name}
+    yield example | {name: None for name in optional if name in NUMBERS}
+    for step in range(_MIXED):
+        categories = {name: values[step * 7 % len(values)] for name, values in CATEGORIES.items()}
+        scaled = {name: _scale(name, step * stride) for stride, name in enumerate(NUMBERS, 2)}
+        yield example | categories | scaled
+
+
+def _range(name: str) -> tuple[float, float]:
+    """The least and the greatest that a number may be."""
+    rule = _PROPERTIES[name].get("anyOf", [_PROPERTIES[name]])[0]
+    return rule["minimum"] if "minimum" in rule else rule["exclusiveMinimum"] + 0.5, rule["maximum"]
+
+
+def _scale(name: str, step: int) -> float:
+    """The example's number (1,000 where that is 0) times 0 to 4 in quarters, kept within the limits."""
+    low, high = _range(name)
+    return float(min(max((_PROPERTIES[name]["examples"][0] or 1_000) * (step % 17) / 4, low), high))

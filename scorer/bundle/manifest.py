@@ -1,0 +1,221 @@
+"""What a bundle says of itself: `bundle.json`, its limits and its digest.
+
+No field has a default: what is digested is what stands in the file, so that a digest does not move with this code. A
+field more or less is a new `manifest_version`.
+"""
+
+import hashlib
+import json
+from datetime import datetime, timedelta
+from typing import Annotated, Final, Literal, Self
+
+import numpy as np
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from schemas.decision import BundleReference, Outcome
+from scorer.core.policy import OUTCOMES, Policy
+from scorer.errors import BundleError
+
+MANIFEST_VERSION: Final = 1
+MANIFEST_FILE: Final = "bundle.json"
+GOLDEN_FILE: Final = "golden.jsonl"
+CARD_FILE: Final = "model-card.md"
+
+MANIFEST_BYTES_MAX: Final = 1 << 20  # a hundred times what the shipped ones have
+FILE_BYTES_MAX: Final = 256 << 20  # a thousand times the shipped model; it is read into memory whole
+FILES_MAX: Final = 16  # a model, golden examples, a card, and room for a few papers
+_COLUMNS_MAX: Final = 1_000  # the contract gives 30
+_FAULTS_SHOWN_MAX: Final = 5
+
+
+def _require_utc(moment: datetime) -> datetime:
+    if moment.utcoffset() != timedelta(0):
+        msg = "must be in UTC"
+        raise ValueError(msg)
+    return moment
+
+
+NAME_PATTERN: Final = "[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?"
+VERSION_PATTERN: Final = r"(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}"
+
+Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
+Version = Annotated[str, Field(pattern=f"^{VERSION_PATTERN}$")]
+# Neither a folder nor `..` nor anything hidden can be written so: no path in a manifest leads out of the bundle.
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Word = Annotated[str, Field(min_length=1, max_length=64)]
+Sentence = Annotated[str, Field(max_length=1_000)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Features(_Part):
+    """How applications become the model's matrix (`scorer.core.features.FeatureEncoding`)."""
+
+    columns: Annotated[tuple[Word, ...], Field(min_length=1, max_length=_COLUMNS_MAX)]
+    missing: float | None
+    """What stands for an unknown number; null is NaN, which leaves it to the model."""
+
+    @property
+    def missing_number(self) -> float:
+        """What stands for an unknown number, as the encoding takes it."""
+        return np.nan if self.missing is None else self.missing
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that have a column, by name."""
+        return tuple(sorted({column.partition("=")[0] for column in self.columns}))
+
+
+class Dataset(_Part):
+    """The file that the model was trained on: which it was and how many of its rows were of use."""
+
+    sha256: Sha256
+    rows: Count
+    rows_labelled: Count
+    rows_refused: Count
+
+
+class Holdout(_Part):
+    """How well the model puts defaults before the others (area under the ROC curve), on rows that it did not see."""
+
+    auc: Share
+    rows: Count
+    what: Sentence
+
+
+class CalibrationBin(_Part):
+    """The held-out rows whose prediction lies in one of equal parts of 0 to 1; no rows, no figures."""
+
+    rows: Count
+    predicted_mean: Share | None
+    observed_share: Share | None
+
+
+class Calibration(_Part):
+    """Whether what is predicted is what happens; the Brier score is the mean squared difference, 0 at best."""
+
+    brier: Share
+    bins: Annotated[tuple[CalibrationBin, ...], Field(min_length=1, max_length=100)]
+    what: Sentence
+
+    def label(self, place: int) -> str:
+        """The range of predictions that the bin at this place holds."""
+        return f"{place / len(self.bins):.1f} to {(place + 1) / len(self.bins):.1f}"
+
+
+class Outcomes(_Part):
+    """Rows by what became of the loan."""
+
+    ok: Count
+    default: Count
+
+
+class Decisions(_Part):
+    """What the policy would have decided on the held-out rows, against what became of them."""
+
+    by_decision: dict[Outcome, Outcomes]
+    what: Sentence
+
+
+class Metrics(_Part):
+    """The figures, each said for what it is."""
+
+    dataset: Dataset
+    holdout: Holdout
+    calibration: Calibration
+    decisions: Decisions
+
+
+class Training(_Part):
+    """What must be repeated to get the model's bytes again."""
+
+    parameters: Annotated[dict[Word, str | int | float], Field(max_length=64)]
+    rounds: Count
+    dropped_fields: Annotated[tuple[Word, ...], Field(max_length=64)]
+
+
+class Manifest(_Part):
+    """A bundle's manifest; immutable, like the bundle."""
+
+    manifest_version: Literal[1]
+    name: Name
+    version: Version
+    created: Annotated[AwareDatetime, AfterValidator(_require_utc)]
+    contract_version: Version
+    runner: Word
+    model: FileName
+    features: Features
+    policy: Policy
+    metrics: Metrics
+    training: Training
+    libraries: Annotated[dict[Word, Word], Field(max_length=64)]
+    platform: Word
+    """The machine's architecture, on which the golden examples hold bit for bit."""
+    labels: Annotated[dict[Word, Sentence], Field(max_length=64)]
+    files: Annotated[dict[FileName, Sha256], Field(max_length=FILES_MAX)]
+    """Each file's sha256, this one's own apart."""
+
+    @model_validator(mode="after")
+    def _names_its_files(self) -> Self:
+        missing = [name for name in (self.model, GOLDEN_FILE) if name not in self.files]
+        if missing:
+            msg = f"files must name {' and '.join(missing)}"
+            raise ValueError(msg)
+        if MANIFEST_FILE in self.files:
+            msg = f"files must not name {MANIFEST_FILE}: it cannot hold its own digest"
+            raise ValueError(msg)
+        if set(self.metrics.decisions.by_decision) != set(OUTCOMES):
+            msg = f"metrics.decisions must count each of {', '.join(OUTCOMES)}"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def canonical(self) -> bytes:
+        """The manifest in the one form that is digested: JSON in UTF-8, keys sorted, no white space."""
+        content = self.model_dump(mode="json")
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the canonical form in hexadecimal: the bundle's, since all its files' digests are in it."""
+        return hashlib.sha256(self.canonical).hexdigest()
+
+    @property
+    def reference(self) -> BundleReference:
+        """How decisions name the bundle."""
+        return BundleReference(name=self.name, version=self.version, digest=self.digest)
+
+
+class _Versioned(BaseModel):
+    manifest_version: int
+
+
+def parse_manifest(raw: bytes) -> Manifest:
+    """Reads the content of a `bundle.json`.
+
+    Raises:
+        BundleError: it is no manifest, or one of a version that this release does not know; every limit that it breaks
+            is named, up to five.
+    """
+    try:
+        found = _Versioned.model_validate_json(raw).manifest_version
+        if found == MANIFEST_VERSION:
+            return Manifest.model_validate_json(raw)
+    except ValidationError as error:
+        raise BundleError(f"{MANIFEST_FILE} is no manifest: {_explain(error)}") from None
+    raise BundleError(
+        f"{MANIFEST_FILE} has manifest_version {found} and this release reads {MANIFEST_VERSION}: "
+        "was the bundle made by another release? Install that one, or train the bundle again with this one"
+    )
+
+
+def _explain(error: ValidationError) -> str:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    shown = [f"{'.'.join(map(str, fault['loc'])) or 'it'}: {fault['msg']}" for fault in faults[:_FAULTS_SHOWN_MAX]]
+    more = len(faults) - len(shown)
+    return "; ".join([*shown, *([f"and {more} more"] if more else [])])
