@@ -149,7 +149,7 @@ def _read_again(raw: bytes) -> Application | Rejection:
     try:
         application = CreditApplication.model_validate_json(raw)
     except ValidationError as error:
-        return _explain(error)
+        return _explain(error, raw)
     return Application(**application.model_dump())
 
 
@@ -172,7 +172,7 @@ def _refuse_as_json(raw: bytes) -> Rejection | None:  # noqa: PLR0911  (a fault 
         # parse_int: Python refuses integers of more than 4,300 digits; what is too large is the fields' business.
         value = json.loads(text, object_pairs_hook=_Pairs, parse_constant=_refuse_constant, parse_int=float)
     except json.JSONDecodeError as error:
-        return Rejection(RejectionCode.NOT_JSON, f"the value is not JSON: {error.msg} at character {error.pos}")
+        return Rejection(RejectionCode.NOT_JSON, f"the value is not JSON: {_at(error)}")
     except ValueError as error:
         return Rejection(RejectionCode.NOT_JSON, f"the value is not JSON: {error}")
     except RecursionError:
@@ -184,6 +184,10 @@ def _refuse_as_json(raw: bytes) -> Rejection | None:  # noqa: PLR0911  (a fault 
     if repeated:
         return Rejection(RejectionCode.NOT_JSON, f"given twice: {', '.join(repeated)}")
     return None
+
+
+def _at(error: json.JSONDecodeError) -> str:
+    return f"{error.msg.removesuffix(' at')} at character {error.pos}"  # some of Python's messages end in "at"
 
 
 _CODES: Final = {
@@ -198,15 +202,31 @@ _CODES: Final = {
 }
 
 
-def _explain(error: ValidationError) -> Rejection:
+def _explain(error: ValidationError, raw: bytes) -> Rejection:
     """The contract's refusal as a rejection: the first failing field gives the code, the reason names them all."""
     faults = error.errors(include_url=False, include_context=False)
-    if (
-        faults[0]["type"] == "json_invalid"
-    ):  # what Python's parser reads and pydantic's does not, such as half a surrogate pair
-        return Rejection(RejectionCode.NOT_JSON, "the value is not JSON: a string or the nesting in it is malformed")
+    if faults[0]["type"] == "json_invalid":
+        faults = _faults_but_for_long_integers(raw)
+    if not faults:
+        # What Python's parser reads and pydantic's does not, such as half a surrogate pair.
+        return Rejection(RejectionCode.NOT_JSON, "the value is not JSON: something in it is malformed or too long")
     codes = [(str(fault["loc"][0]), _code(fault)) for fault in faults]
     return Rejection(codes[0][1], "; ".join(f"{field}: {_rule(field, code)}" for field, code in codes))
+
+
+def _faults_but_for_long_integers(raw: bytes) -> list[ErrorDetails]:
+    """The faults of the fields in what pydantic's parser refuses; none if integers of over 4,300 digits are not why.
+
+    Such an integer is JSON, and for a field it is out of range like any other that is too large.
+    """
+    try:
+        CreditApplication.model_validate_json(json.dumps(json.loads(raw, parse_int=float)))
+    except RecursionError:
+        return []
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False)
+        return [fault for fault in faults if fault["type"] != "json_invalid"]
+    return []
 
 
 def _code(fault: ErrorDetails) -> RejectionCode:
