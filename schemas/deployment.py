@@ -1,9 +1,8 @@
 """The deployment event: one line of the history of which bundle decided, since when, by whose hand and why."""
 
-from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from schemas.decision import BundleReference
 
@@ -11,7 +10,7 @@ from schemas.decision import BundleReference
 class DeploymentEvent(BaseModel):
     """A change of what runs in a slot."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(strict=True, frozen=True)
 
     event_id: str = Field(min_length=1, description="Unique.", examples=["2026-01-31T09:30:00Z-7f3a"])
     slot: Literal["champion", "challenger"] = Field(description="The champion decides, a challenger only scores along.")
@@ -20,4 +19,4 @@ class DeploymentEvent(BaseModel):
     previous: BundleReference | None = Field(description="What was in it before; null: nothing.")
     actor: str = Field(min_length=1, description="Who did it.", examples=["ana@lender.example"])
     reason: str = Field(description="Why.", examples=["quarterly retraining"])
-    at: datetime = Field(description="When, with a time zone.")
+    at: AwareDatetime = Field(description="When, with a time zone.")

@@ -1,0 +1,289 @@
+"""The AsyncAPI document: topics, messages, headers and guarantees, as whoever publishes and reads them needs them."""
+
+from typing import Any, Final
+
+from pydantic.json_schema import models_json_schema
+
+from schemas import topics
+from schemas.application import CONTRACT_VERSION, CreditApplication
+from schemas.decision import REPLAY_ID_HEADER, SUPERSEDES_HEADER, TRACE_HEADERS, Decision
+from schemas.deployment import DeploymentEvent
+from schemas.examples import APPLICATIONS, BUNDLE, DECISION, DEPLOYMENT, INVALID
+from schemas.rejection import (
+    AT_HEADER,
+    BUNDLE_HEADER,
+    CODE_HEADER,
+    MEANINGS,
+    OFFSET_HEADER,
+    PARTITION_HEADER,
+    REASON_HEADER,
+    TIMESTAMP_HEADER,
+    TOPIC_HEADER,
+    RejectionCode,
+)
+
+_BINDING: Final = "0.5.0"
+_DAY_MS: Final = 24 * 3_600_000
+
+_GUARANTEES: Final = """\
+Every credit application on one topic becomes exactly one decision on another.
+Operations are named from the outside: `send` is what a publisher does, `receive` what a reader does.
+
+- **Nothing is lost.** Every application ends as one decision or as one dead letter.
+- **Exactly once.** Decisions, dead letters and the offsets of the applications commit in one transaction: read with
+  `isolation.level=read_committed`. A scorer that runs with `delivery = at-least-once` may repeat a decision, with the
+  same `decision_id`.
+- **Order** is kept for each partition, so for each key.
+- **The same again.** A decision's bytes depend on the application's record and on the bundle, and on nothing else.
+  When it was decided is the record's timestamp.
+- **Bad input never blocks.** What cannot be decided is set aside with its bytes untouched, a code and a reason.
+- **Personal data** stands in keys and values only, never in a header that the scorer adds.
+"""
+
+_TRACEPARENT: Final = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def build_document() -> dict[str, Any]:
+    """The whole document, as plain lists, mappings and scalars."""
+    return {
+        "asyncapi": "3.0.0",
+        "id": "urn:streaming-credit-scorer",
+        "info": {
+            "title": "Streaming credit scorer",
+            "version": CONTRACT_VERSION,
+            "description": _GUARANTEES,
+            "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "kafka": {
+                "host": "localhost:9092",
+                "protocol": "kafka",
+                "description": "The brokers; where they are is the setting bootstrap_servers.",
+            }
+        },
+        "channels": _channels(),
+        "operations": _operations(),
+        "components": {
+            "messages": {
+                "application": _application(),
+                "decision": _decision(),
+                "deadLetter": _dead_letter(),
+                "deploymentEvent": _deployment_event(),
+            },
+            "schemas": _schemas(),
+        },
+    }
+
+
+def _channels() -> dict[str, Any]:
+    return {
+        "applications": _channel(
+            topics.APPLICATIONS,
+            "application",
+            "Applications to be decided. Its partitions are the most workers that can share the work.",
+            {"retention.ms": 30 * _DAY_MS, "max.message.bytes": 1_048_588},
+        ),
+        "decisions": _channel(
+            topics.DECISIONS,
+            "decision",
+            "The decisions, with as many partitions as the applications. Kept 25 months (12 CFR 1002.12(b)).",
+            {"retention.ms": 25 * 31 * _DAY_MS},
+        ),
+        "deadLetters": _channel(
+            topics.DEAD_LETTERS,
+            "deadLetter",
+            "Applications that cannot be decided, untouched. They are personal data: give the topic its own ACL.",
+            {"retention.ms": 90 * _DAY_MS, "max.message.bytes": 1_048_588 + 65_536},
+            partitions=1,
+        ),
+        "deployments": _channel(
+            topics.DEPLOYMENTS,
+            "deploymentEvent",
+            "Which bundle entered which slot, when, by whose hand and why: append-only, kept for ever. "
+            "The present state is what its events, read from the first, leave behind.",
+            {"retention.ms": -1},
+            partitions=1,
+        ),
+    }
+
+
+def _channel(
+    topic: str, message: str, description: str, config: dict[str, int], partitions: int | None = None
+) -> dict[str, Any]:
+    return {
+        "address": topic,
+        "description": description,
+        "messages": {message: {"$ref": f"#/components/messages/{message}"}},
+        "bindings": {
+            "kafka": {
+                "topic": topic,
+                **({} if partitions is None else {"partitions": partitions}),
+                "topicConfiguration": {"cleanup.policy": ["delete"], **config},
+                "bindingVersion": _BINDING,
+            }
+        },
+    }
+
+
+def _operations() -> dict[str, Any]:
+    return {
+        "publishApplication": _operation("send", "applications", "application", "Ask for a decision."),
+        "readDecisions": _operation(
+            "receive",
+            "decisions",
+            "decision",
+            "Read what was decided, with isolation.level=read_committed. A sink may use decision_id to be idempotent.",
+        ),
+        "readDeadLetters": _operation(
+            "receive", "deadLetters", "deadLetter", "Read what could not be decided, and why; mend it and send it anew."
+        ),
+        "readDeployments": _operation(
+            "receive", "deployments", "deploymentEvent", "Read from the first event which bundle decided when."
+        ),
+    }
+
+
+def _operation(action: str, channel: str, message: str, summary: str) -> dict[str, Any]:
+    return {
+        "action": action,
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "summary": summary,
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{message}"}],
+    }
+
+
+def _application() -> dict[str, Any]:
+    return {
+        "name": "application",
+        "title": "A credit application",
+        "description": (
+            "A JSON object in UTF-8 of at most `record_bytes_max` bytes (65536 unless set otherwise). Fields that are "
+            "not listed are ignored; a listed one may stand only once. Numbers are JSON numbers: no strings, no "
+            "booleans, no NaN or Infinity. With several faults, the first field in the order given here decides."
+        ),
+        "headers": {
+            "type": "object",
+            "description": "None is needed. Others than these stay on a dead letter and are not carried on otherwise.",
+            "properties": _trace_headers("The decision carries it on"),
+        },
+        "payload": {"$ref": "#/components/schemas/CreditApplication"},
+        "bindings": {"kafka": _key("The application_id. Applications with one key are decided in order.")},
+        "examples": [
+            {"name": name, "headers": {TRACE_HEADERS[0]: _TRACEPARENT} if name == "plain" else {}, "payload": payload}
+            for name, payload in APPLICATIONS.items()
+        ],
+    }
+
+
+def _decision() -> dict[str, Any]:
+    return {
+        "name": "decision",
+        "title": "A decision",
+        "description": "What became of one application. Compare values byte by byte to compare two bundles' decisions.",
+        "headers": {
+            "type": "object",
+            "properties": {
+                **_trace_headers("As the application had it"),
+                REPLAY_ID_HEADER: {"type": "string", "description": "Of a correction: the replay that wrote it."},
+                SUPERSEDES_HEADER: {
+                    "type": "string",
+                    "description": "Of a correction: the decision_id of the decision that it takes the place of.",
+                },
+            },
+        },
+        "payload": {"$ref": "#/components/schemas/Decision"},
+        "bindings": {"kafka": _key("The application's key, or its application_id where it had none.")},
+        "examples": [
+            {
+                "name": "decision",
+                "headers": {TRACE_HEADERS[0]: _TRACEPARENT},
+                "payload": DECISION.model_dump(mode="json"),
+            },
+            {
+                "name": "correction",
+                "summary": "Written by a replay with another bundle.",
+                "headers": {
+                    REPLAY_ID_HEADER: "2026-02-quarterly",
+                    SUPERSEDES_HEADER: DECISION.decision_id.partition("@")[0] + "@0beec7b5ea3f",
+                },
+                "payload": DECISION.model_dump(mode="json"),
+            },
+        ],
+    }
+
+
+def _dead_letter() -> dict[str, Any]:
+    codes = "\n".join(f"- `{code}`: {MEANINGS[code]}" for code in RejectionCode)
+    unknown_category = next(record for record in INVALID if record.code is RejectionCode.UNKNOWN_CATEGORY)
+    assert unknown_category.value is not None, "it has a file"
+    text = {"type": "string"}
+    added = {
+        CODE_HEADER: {
+            "type": "string",
+            "enum": [code.value for code in RejectionCode],
+            "description": "Why, as a closed list. The first that applies: down to not_an_object in this order, then that of "
+            f"the first failing field.\n\n{codes}",
+        },
+        REASON_HEADER: text | {"description": "Why, in words: every failing field with its rule, and never a value."},
+        TOPIC_HEADER: text | {"description": "The record's topic."},
+        PARTITION_HEADER: text | {"pattern": "^[0-9]+$", "description": "Its partition."},
+        OFFSET_HEADER: text | {"pattern": "^[0-9]+$", "description": "Its offset."},
+        TIMESTAMP_HEADER: text
+        | {"pattern": "^-?[0-9]+$", "description": "Its own timestamp, in milliseconds since 1970."},
+        BUNDLE_HEADER: text | {"description": "The bundle that was current: name:version@digest."},
+        AT_HEADER: text | {"format": "date-time", "description": "When it was set aside, ISO 8601 in UTC."},
+    }
+    return {
+        "name": "deadLetter",
+        "title": "An application that cannot be decided",
+        "description": "The record as it came (key, value and headers) with headers that say what is wrong with it.",
+        "contentType": "application/octet-stream",
+        "headers": {"type": "object", "required": list(added), "properties": added},
+        "payload": {"description": "The original value, byte for byte. It need not be JSON, nor text."},
+        "bindings": {"kafka": {"bindingVersion": _BINDING}},
+        "examples": [
+            {
+                "name": unknown_category.code.value,
+                "headers": {
+                    CODE_HEADER: unknown_category.code.value,
+                    REASON_HEADER: unknown_category.reason,
+                    TOPIC_HEADER: topics.APPLICATIONS,
+                    PARTITION_HEADER: "3",
+                    OFFSET_HEADER: "1043",
+                    TIMESTAMP_HEADER: "1769851800123",
+                    BUNDLE_HEADER: f"{BUNDLE.name}:{BUNDLE.version}@{BUNDLE.digest}",
+                    AT_HEADER: "2026-01-31T09:30:00.456+00:00",
+                },
+                "payload": unknown_category.value.decode(),
+            }
+        ],
+    }
+
+
+def _deployment_event() -> dict[str, Any]:
+    return {
+        "name": "deploymentEvent",
+        "title": "A deployment event",
+        "description": "Written by `scorer deploy` and `scorer rollback`; the workers follow it.",
+        "payload": {"$ref": "#/components/schemas/DeploymentEvent"},
+        "bindings": {"kafka": {"bindingVersion": _BINDING}},
+        "examples": [{"name": "deploy", "payload": DEPLOYMENT.model_dump(mode="json")}],
+    }
+
+
+def _trace_headers(what: str) -> dict[str, Any]:
+    return {name: {"type": "string", "description": f"W3C Trace Context. {what}."} for name in TRACE_HEADERS}
+
+
+def _key(description: str) -> dict[str, Any]:
+    return {"key": {"type": "string", "description": f"In UTF-8. {description}"}, "bindingVersion": _BINDING}
+
+
+def _schemas() -> dict[str, Any]:
+    _, schemas = models_json_schema(
+        [(model, "validation") for model in (CreditApplication, Decision, DeploymentEvent)],
+        ref_template="#/components/schemas/{model}",
+    )
+    found: dict[str, Any] = schemas["$defs"]
+    return found

@@ -1,0 +1,236 @@
+"""What is generated says what the contract says: as fresh, as strict, and with examples that are what they claim."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from schemas import generate, topics
+from schemas.application import CreditApplication
+from schemas.decision import REPLAY_ID_HEADER, SUPERSEDES_HEADER, TRACE_HEADERS, Decision
+from schemas.deployment import DeploymentEvent
+from schemas.examples import APPLICATIONS, DECISION, DEPLOYMENT, INVALID
+from schemas.files import dump_application, read_applications
+from schemas.rejection import DEAD_LETTER_HEADERS, MEANINGS, RejectionCode
+from scorer.core.policy import OUTCOMES, Policy
+from scorer.core.wire import DecisionEncoder, Rejection, decode
+from scorer.settings import Settings
+from scorer.stream.topics import contract
+
+RECORD_BYTES_MAX = Settings.model_fields["record_bytes_max"].default
+EXAMPLES = generate.FOLDER / "examples"
+MODELS: dict[str, type[BaseModel]] = {
+    "application": CreditApplication,
+    "decision": Decision,
+    "deployment-event": DeploymentEvent,
+}
+SOUND: dict[str, list[dict[str, Any]]] = {
+    "application": list(APPLICATIONS.values()),
+    "decision": [DECISION.model_dump(mode="json")],
+    "deployment-event": [DEPLOYMENT.model_dump(mode="json")],
+}
+# Values that one field or another must refuse, and limits of the contract from both sides.
+ODD_VALUES: tuple[object, ...] = (
+    None, True, "", "x", "x" * 64, "x" * 65, "\N{GRINNING FACE}" * 64, "RENT", "Unk", -1, -0.5, 0, 0.5, 1, 17, 18, 80,
+    81, 120, 121, 600, 601, 50_000_000, 50_000_001, 10**30, [], {}, [1], {"a": 1},
+)  # fmt: skip
+
+FORMATS = jsonschema.FormatChecker(formats=())
+
+
+@FORMATS.checks("date-time", raises=ValueError)
+def _is_date_time(value: object) -> bool:
+    return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
+
+
+def _read(name: str) -> Any:
+    return json.loads((generate.FOLDER / name).read_text(encoding="utf-8"))
+
+
+def _validator(name: str) -> jsonschema.Draft202012Validator:
+    schema = _read(f"{name}.schema.json")
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema, format_checker=FORMATS)
+
+
+def _model_accepts(model: type[BaseModel], value: object) -> bool:
+    try:
+        model.model_validate_json(json.dumps(value))
+    except ValidationError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def document() -> Any:
+    """The AsyncAPI document as it is committed."""
+    return yaml.safe_load((generate.FOLDER / "asyncapi.yaml").read_text(encoding="utf-8"))
+
+
+def test_what_is_committed_is_what_is_generated_now() -> None:
+    """Nothing is stale, missing or left over; `make fresh` mends it."""
+    assert generate.find_stale(generate.FOLDER, generate.generate()) == []
+
+
+def test_check_names_what_is_stale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--check` writes nothing, exits 1 and names each file; a fresh folder exits 0."""
+    assert generate.main(["--check"], tmp_path) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert generate.main([], tmp_path) == 0
+    capsys.readouterr()
+    assert generate.main(["--check"], tmp_path) == 0
+    assert capsys.readouterr() == ("", "")
+    (tmp_path / "decision.schema.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "asyncapi.yaml").unlink()
+    (tmp_path / "examples" / "old.json").write_text("{}", encoding="utf-8")
+    assert generate.main(["--check"], tmp_path) == 1
+    said = capsys.readouterr().err
+    assert "asyncapi.yaml: missing" in said
+    assert "decision.schema.json: not as it would be made now" in said
+    assert "examples/old.json: not made by anything" in said
+    assert generate.main([], tmp_path) == 0
+    assert generate.find_stale(tmp_path, generate.generate()) == []
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_schemas_and_models_accept_the_same(name: str) -> None:
+    """With any one field absent or odd, and with fields of one's own, the JSON Schema says what the model says."""
+    validator, verdicts = _validator(name), []
+    for sound in SOUND[name]:
+        variants = [sound, {**sound, "more": 1}, *({k: v for k, v in sound.items() if k != field} for field in sound)]
+        variants += [{**sound, field: odd} for field in sound for odd in ODD_VALUES]
+        nested = [(field, key) for field, inner in sound.items() if isinstance(inner, dict) for key in inner]
+        variants += [{**sound, f: {**sound[f], key: odd}} for f, key in nested for odd in ODD_VALUES]
+        for value in variants:
+            verdicts.append(validator.is_valid(value))
+            assert verdicts[-1] == _model_accepts(MODELS[name], value), value
+    assert {True, False} == set(verdicts)
+
+
+@pytest.mark.parametrize("value", [None, 1, "x", [], True])
+@pytest.mark.parametrize("name", MODELS)
+def test_what_is_no_object_is_refused_by_both(name: str, value: object) -> None:
+    """Only objects are messages."""
+    assert not _validator(name).is_valid(value)
+    assert not _model_accepts(MODELS[name], value)
+
+
+def test_deployments_know_their_time_zone() -> None:
+    """An event without a time zone, or with seconds for a time, is refused: history must not be ambiguous."""
+    event = SOUND["deployment-event"][0]
+    for wrong in ("2026-01-31T09:30:00", 1_769_851_800, "yesterday"):
+        assert not _model_accepts(DeploymentEvent, {**event, "at": wrong}), wrong
+    assert _model_accepts(DeploymentEvent, {**event, "at": "2026-01-31T10:30:00+01:00"})
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_sound_examples_are_accepted(name: str) -> None:
+    """Each is read by the scorer, the model and the JSON Schema, and its file is JSON lines for the producer."""
+    path = EXAMPLES / "applications" / f"{name}.json"
+    assert not isinstance(decode(path.read_bytes(), RECORD_BYTES_MAX), Rejection)
+    CreditApplication.model_validate_json(path.read_bytes())
+    _validator("application").validate(json.loads(path.read_bytes()))
+    assert [row.value for row in read_applications(path)] == [dump_application(APPLICATIONS[name])]
+
+
+def test_the_example_decision_is_what_a_scorer_writes() -> None:
+    """Byte for byte; and its probability is a 32-bit float's exact value, to which its decision fits."""
+    source = (DECISION.source.topic, DECISION.source.partition, DECISION.source.offset)
+    probability = DECISION.probability_of_default
+    encoder = DecisionEncoder(DECISION.bundle)
+    written = encoder.encode(DECISION.application_id, DECISION.decision, probability, source)
+    assert (EXAMPLES / "decision.json").read_bytes() == written + b"\n"
+    assert float(np.float32(probability)) == probability
+    assert OUTCOMES[Policy().decide(np.array([probability], dtype=np.float32))[0]] == DECISION.decision
+
+
+def test_the_example_deployment_is_read_back() -> None:
+    """The file of the example holds the example."""
+    assert DeploymentEvent.model_validate_json((EXAMPLES / "deployment-event.json").read_bytes()) == DEPLOYMENT
+
+
+BY_VALUE = [entry for entry in _read("examples/invalid/index.json") if entry["code"] != "model_error"]
+
+
+@pytest.mark.parametrize("entry", BY_VALUE, ids=lambda entry: entry["code"])
+def test_unsound_examples_are_refused_as_they_say(entry: dict[str, str]) -> None:
+    """Each file is refused with exactly its code and its reason; all but what is merely too large by the model too.
+
+    No value brings about model_error: tests/unit/core/test_score.py has models that fail.
+    """
+    if entry["code"] == "too_large":
+        raw = dump_application(APPLICATIONS["plain"]).ljust(RECORD_BYTES_MAX + 1)
+    else:
+        raw = (EXAMPLES / "invalid" / entry["file"]).read_bytes()
+        with pytest.raises(ValidationError):
+            CreditApplication.model_validate_json(raw)
+    assert decode(raw, RECORD_BYTES_MAX) == (RejectionCode(entry["code"]), entry["reason"])
+
+
+def test_every_code_has_a_meaning_and_an_example() -> None:
+    """The closed list is the same everywhere, in the same order; what has no file says how to make it."""
+    codes = list(RejectionCode)
+    assert list(MEANINGS) == [record.code for record in INVALID] == codes
+    index = _read("examples/invalid/index.json")
+    assert [entry["code"] for entry in index] == [code.value for code in codes]
+    assert [entry["code"] for entry in index if entry["file"] is None] == ["too_large", "model_error"]
+    assert all((entry["file"] is None) == ("how_to_make" in entry) for entry in index)
+
+
+def test_the_document_names_every_topic_and_its_settings(document: Any) -> None:
+    """Its channels are the four topics, with the partitions and the settings that the scorer creates them with."""
+    bindings = {channel["address"]: channel["bindings"]["kafka"] for channel in document["channels"].values()}
+    assert set(bindings) == {topics.APPLICATIONS, topics.DECISIONS, topics.DEAD_LETTERS, topics.DEPLOYMENTS}
+    for topic in contract(Settings(), partitions=6):
+        binding = bindings[topic.name]
+        assert binding["topic"] == topic.name
+        assert binding.get("partitions", 6) == topic.partitions
+        config = {
+            **binding["topicConfiguration"],
+            "cleanup.policy": ",".join(binding["topicConfiguration"]["cleanup.policy"]),
+        }
+        assert {name: str(value) for name, value in config.items()} == topic.config
+
+
+def test_the_document_names_every_header(document: Any) -> None:
+    """The headers of corrections, traces and dead letters are those of the contract, and the codes its closed list."""
+    headers = {name: message.get("headers", {}) for name, message in document["components"]["messages"].items()}
+    assert tuple(headers["application"]["properties"]) == TRACE_HEADERS
+    assert set(headers["decision"]["properties"]) == {*TRACE_HEADERS, REPLAY_ID_HEADER, SUPERSEDES_HEADER}
+    assert tuple(headers["deadLetter"]["properties"]) == tuple(headers["deadLetter"]["required"]) == DEAD_LETTER_HEADERS
+    code = headers["deadLetter"]["properties"]["dlq.code"]
+    assert code["enum"] == [member.value for member in RejectionCode]
+    assert [line for line in code["description"].splitlines() if line.startswith("- ")] == [
+        f"- `{member}`: {meaning}" for member, meaning in MEANINGS.items()
+    ]
+
+
+def test_the_document_is_whole(document: Any) -> None:
+    """Every reference in it leads somewhere, and every message is sent or received by someone."""
+    for reference in _references(document):
+        found = document
+        for step in reference.removeprefix("#/").split("/"):
+            found = found[step]
+    carried = {reference for o in document["operations"].values() for reference in _references(o["messages"])}
+    assert len(carried) == len(document["channels"]) == len(document["components"]["messages"])
+
+
+def test_the_documents_examples_fit_its_schemas(document: Any) -> None:
+    """Each example's payload and headers are valid by the schemas beside it."""
+    for message in document["components"]["messages"].values():
+        for example in message["examples"]:
+            for part in ("payload", "headers"):
+                schema = {**message.get(part, {}), "components": document["components"]}
+                jsonschema.Draft202012Validator(schema).validate(example.get(part, {}))
+
+
+def _references(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        return [v for k, v in node.items() if k == "$ref"] + [r for v in node.values() for r in _references(v)]
+    return [r for v in node for r in _references(v)] if isinstance(node, list) else []
