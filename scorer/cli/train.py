@@ -44,9 +44,11 @@ def train(
 ) -> None:
     """Train a model on applications whose outcome is known, and put it into the store as a bundle.
 
-    The rows are read, checked and encoded by the code that scores them later. The figures come from a fifth of the rows
-    that is held out; the model in the bundle is then trained on all of them. The same file gives the same model, byte
-    for byte. A version is never overwritten. Needs: pip install 'streaming-credit-scorer[[train]]'.
+    The rows are read, checked and encoded by the code that scores them later.
+    The figures come from a fifth of the rows that is held out; the model in
+    the bundle is then trained on all of them. The same file gives the same
+    model, byte for byte. A version is never overwritten.
+    Needs the package's extra "train".
 
     [bold]Examples[/bold]
 

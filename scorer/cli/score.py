@@ -1,0 +1,172 @@
+"""`scorer score`: the pipeline of the workers over a file, without Kafka."""
+
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
+
+import typer
+
+from schemas.files import ApplicationsFileError, read_applications
+from scorer.cli.options import ConfigOption, SetOption, settings_of
+from scorer.cli.train import StoreOption
+from scorer.cli.worker import DEFAULT_BUNDLE
+from scorer.errors import InputFileError, MisuseError
+
+if TYPE_CHECKING:
+    from schemas.decision import BundleReference
+    from scorer.core.score import Scores
+
+_BATCH_ROWS: Final = 5_000  # as the worker's default; a decision does not depend on its batch
+_is_topic = re.compile(r"[A-Za-z0-9._-]{1,249}").fullmatch  # what Kafka allows
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A row of the file in the place of a record: partition 0, and the line as the offset."""
+
+    file_topic: str
+    line: int
+    content: bytes
+
+    def topic(self) -> str:
+        return self.file_topic
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self.line
+
+    def value(self) -> bytes:
+        return self.content
+
+
+class _Tally:
+    """What became of the rows so far."""
+
+    def __init__(self) -> None:
+        self.decisions: Counter[str] = Counter()
+        self.rejects: Counter[str] = Counter()
+
+    def sort(self, records: Sequence[_Record], scores: "Scores", rejected: BinaryIO | None) -> bytes:
+        """Counts a batch's outcomes, writes its rejects if there is where to, and returns its decisions as lines."""
+        from scorer.core.policy import OUTCOMES
+
+        decisions = []
+        for record, outcome in zip(records, scores.outcomes, strict=True):
+            if isinstance(outcome, bytes):
+                decisions.append(outcome + b"\n")
+                continue
+            self.rejects[outcome.code] += 1
+            if rejected:
+                reject = {"line": record.line, "code": outcome.code, "reason": outcome.reason}
+                rejected.write(json.dumps(reject).encode() + b"\n")
+        self.decisions.update(OUTCOMES[place] for place in scores.decided.tolist())
+        return b"".join(decisions)
+
+    def as_json(self, bundle: "BundleReference") -> str:
+        """The summary for scripts."""
+        rows = self.decisions.total() + self.rejects.total()
+        found = {"rows": rows, "decisions": self.decisions, "rejects": self.rejects, "bundle": bundle.model_dump()}
+        return json.dumps(found)
+
+    def as_text(self, bundle: "BundleReference") -> str:
+        """The summary for people."""
+        decided, rejected = self.decisions.total(), self.rejects.total()
+        by_decision = "".join(f", {count} {name}" for name, count in sorted(self.decisions.items()))
+        by_code = f" ({', '.join(f'{count} {code}' for code, count in self.rejects.most_common())})" if rejected else ""
+        return (
+            f"{decided + rejected} rows: {decided} decided by {bundle.name}:{bundle.version}@{bundle.digest[:12]}"
+            f"{by_decision}; {rejected} rejected{by_code}"
+        )
+
+
+def score(
+    applications: Annotated[str, typer.Argument(metavar="FILE", help="A .csv or .jsonl file; - is standard input.")],
+    bundle: Annotated[
+        str, typer.Option("--bundle", metavar="REF", help="What decides: name:version, name@digest, or a folder.")
+    ] = DEFAULT_BUNDLE,
+    rejects: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write rows that are no applications there: line, code and reason as JSON."),
+    ] = None,
+    topic: Annotated[
+        str | None, typer.Option(help="What the decisions name as their source's topic; else the file's name.")
+    ] = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Print no decisions, and the summary on standard output.")
+    ] = False,
+    store: StoreOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts: the summary as JSON.")] = False,
+) -> None:
+    """Score a file of applications: one decision a row, as JSON lines, the bytes that a worker would publish.
+
+    Decisions go to standard output in the file's order, a summary to
+    standard error. A decision's source is the file's name with the line as
+    the offset. Rows that are no applications go to --rejects; without it they
+    are counted, and the exit code is 1, so that none is lost unseen.
+
+    [bold]Examples[/bold]
+
+        scorer score applications.csv > decisions.jsonl
+
+        scorer score applications.jsonl --rejects rejects.jsonl --summary --json
+
+        zcat applications.csv.gz | scorer score - --bundle credit-risk:1.0.0
+    """
+    from scorer.bundle.store import BundleStore
+    from scorer.core.score import score_batch
+
+    source = _name_source(applications, topic)
+    settings = settings_of(config, None, assignments, store=store).settings
+    opened = BundleStore(settings.store).open(bundle)
+    tally = _Tally()
+    with _open_rejects(rejects, applications) as rejected:
+        for records in _read_batches(applications, source):
+            scores = score_batch(records, opened, settings.record_bytes_max)
+            decisions = tally.sort(records, scores, rejected)
+            if not summary:
+                sys.stdout.buffer.write(decisions)
+                sys.stdout.buffer.flush()
+    typer.echo(tally.as_json(opened.reference) if as_json else tally.as_text(opened.reference), err=not summary)
+    if tally.rejects and rejects is None:
+        raise typer.Exit(1)
+
+
+def _name_source(applications: str, topic: str | None) -> str:
+    """What the decisions name as their topic: what was asked for, or the file's name in letters that Kafka allows."""
+    if topic is None:
+        name = "stdin" if applications == "-" else Path(applications).name
+        return re.sub(r"[^A-Za-z0-9._-]", "-", name)[:249]
+    if not _is_topic(topic):
+        raise MisuseError(f"--topic {topic[:80]}: a topic has 1 to 249 letters, digits, dots, dashes and underscores")
+    return topic
+
+
+def _read_batches(applications: str, source: str) -> Iterator[list[_Record]]:
+    rows = read_applications(applications)
+    try:
+        while records := [_Record(source, row.line, row.value) for row in islice(rows, _BATCH_ROWS)]:
+            yield records
+    except ApplicationsFileError as error:
+        raise InputFileError(str(error)) from None
+
+
+def _open_rejects(rejects: Path | None, applications: str) -> AbstractContextManager[BinaryIO | None]:
+    if rejects is None:
+        return nullcontext()
+    try:
+        if rejects.exists() and applications != "-" and rejects.samefile(applications):
+            raise MisuseError(f"--rejects {rejects}: is the file to be scored; name another one")
+        return rejects.open("wb")
+    except OSError as error:
+        raise MisuseError(f"--rejects {rejects}: cannot be written: {error.strerror}") from None
