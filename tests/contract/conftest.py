@@ -1,0 +1,36 @@
+"""The stages: the fake, and the real broker, in both modes of delivery."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import get_args
+
+import pytest
+
+from scorer.local.broker import Broker
+from tests.contract.fake_link import Delivery
+from tests.contract.stages import FakeStage, KafkaStage, Stage
+
+_STAGES = [
+    pytest.param((kind, delivery), id=f"{kind}-{delivery}", marks=[pytest.mark.broker] if kind == "kafka" else [])
+    for kind in ("fake", "kafka")
+    for delivery in get_args(Delivery)
+]
+
+
+@pytest.fixture(params=_STAGES)
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """Every stage in turn."""
+    kind, delivery = request.param
+    if kind == "fake":
+        yield FakeStage(delivery)
+        return
+    broker: Broker = request.getfixturevalue("broker")
+    with closing(KafkaStage(broker.bootstrap_servers, delivery)) as real:
+        yield real
+
+
+@pytest.fixture(params=get_args(Delivery))
+def kafka_stage(request: pytest.FixtureRequest, broker: Broker) -> Iterator[KafkaStage]:
+    """The real broker in both modes of delivery."""
+    with closing(KafkaStage(broker.bootstrap_servers, request.param)) as real:
+        yield real

@@ -1,0 +1,244 @@
+"""An in-memory Kafka for the worker: partitions, a group with its offsets, and a Link on them that goes wrong by plan.
+
+Kept as small as the promises allow: a publish either happens or does not, a partition has one owner, and whoever is not
+the owner any more cannot commit. Where KafkaLink and this one differ, the contract suite fails on one of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Literal, Protocol
+
+from schemas import rejection
+from schemas.decision import TRACE_HEADERS
+from scorer.core.score import Bundle, Outcome
+from scorer.core.wire import Rejection, key_of
+from scorer.errors import FencedError, OffsetExpiredError
+from scorer.stream.worker import Batch, Lap, Record
+from tests.fakes import TOPIC, FakeRecord, Headers
+
+Delivery = Literal["exactly-once", "at-least-once"]
+
+
+class CrashError(BaseException):
+    """The process was killed: no handler runs, whatever it holds is gone."""
+
+
+class Fault(Enum):
+    """What may go wrong in one publish."""
+
+    CRASH_BEFORE_COMMIT = auto()
+    ABORT = auto()
+    CRASH_AFTER_COMMIT = auto()
+
+
+class Faults(Protocol):
+    """Says what goes wrong, each time it is asked."""
+
+    def in_publish(self) -> Fault | None: ...
+    def rebalance_during_poll(self) -> bool: ...
+
+
+class NoFaults:
+    """Nothing goes wrong."""
+
+    def in_publish(self) -> Fault | None:
+        return None
+
+    def rebalance_during_poll(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A record on an output topic as a read_committed reader sees it."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass
+class FakeKafka:
+    """The broker: an input topic, two outputs, one group. All members share it; nothing here runs by itself."""
+
+    partition_count: int = 2
+    committed: dict[int, int] = field(default_factory=dict)
+    decisions: list[Written] = field(default_factory=list)
+    dead_letters: list[Written] = field(default_factory=list)
+    expired_below: dict[int, int] = field(default_factory=dict)
+    members: list["FakeLink"] = field(default_factory=list)
+    owners: dict[int, tuple["FakeLink", int]] = field(default_factory=dict)
+    """Who has each partition, and the how-manieth owner that is: one who comes back is not the one who left."""
+
+    def __post_init__(self) -> None:
+        self.logs: list[list[FakeRecord | None]] = [[] for _ in range(self.partition_count)]
+
+    def append(self, partition: int, value: bytes | None, key: bytes | None = None, headers: Headers = ()) -> None:
+        """Publishes an application."""
+        log = self.logs[partition]
+        log.append(FakeRecord((partition, len(log)), value, key, tuple(headers), timestamp_ms=1_000 + len(log)))
+
+    def append_marker(self, partition: int) -> None:
+        """A transaction marker: it takes up an offset and no reader sees it."""
+        self.logs[partition].append(None)
+
+    def join(self, link: "FakeLink") -> None:
+        """A member comes; one of the same instance id is fenced."""
+        for other in [m for m in self.members if link.instance_id is not None and m.instance_id == link.instance_id]:
+            other.fenced = True
+            self.members.remove(other)
+        self.members.append(link)
+        self.rebalance()
+
+    def leave(self, link: "FakeLink") -> None:
+        """A member goes, or its session ends."""
+        if link in self.members:
+            self.members.remove(link)
+            self.rebalance()
+
+    def rebalance(self, shift: int = 0) -> None:
+        """Gives the partitions to the members in turn; each learns of it when it polls next."""
+        for partition in range(self.partition_count):
+            before, epoch = self.owners.get(partition, (None, 0))
+            owner = self.members[(partition + shift) % len(self.members)] if self.members else None
+            if owner is not None and owner is not before:
+                self.owners[partition] = owner, epoch + 1
+
+
+class FakeLink:
+    """A Link on a FakeKafka."""
+
+    def __init__(
+        self,
+        kafka: FakeKafka,
+        delivery: Delivery = "exactly-once",
+        batch_records_max: int = 5_000,
+        instance_id: str | None = None,
+        faults: Faults | None = None,
+    ) -> None:
+        self.instance_id = instance_id
+        self.fenced = False
+        self._kafka = kafka
+        self._delivery = delivery
+        self._batch_records_max = batch_records_max
+        self._faults = faults or NoFaults()
+        self._epochs: dict[int, int] = {}
+        self._fetch_from: dict[int, int] = {}
+        kafka.join(self)
+
+    def poll(self) -> Batch:
+        """Takes what is there, partition after partition; rebalances come to be known here and nowhere else."""
+        self._refuse_fenced()
+        self._learn_assignment()
+        batch = self._take()
+        if self._faults.rebalance_during_poll():
+            self._kafka.rebalance(shift=1)
+            touched = self._learn_assignment()
+            self._kafka.rebalance()
+            batch = self._without(batch, touched | self._learn_assignment())
+        return batch
+
+    def publish(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle, lap: Lap) -> bool:
+        """Writes the outcomes and commits, unless the plan or the group says otherwise."""
+        assert len(outcomes) == len(batch.records), "one outcome a record"
+        self._refuse_fenced()
+        fault = self._faults.in_publish()
+        if fault is Fault.CRASH_BEFORE_COMMIT:
+            self._write_before_commit(batch, outcomes, bundle)
+            raise CrashError
+        lap("publish")
+        if fault is Fault.ABORT or not self._owns(batch):
+            self._write_before_commit(batch, outcomes, bundle)
+            self._wind_back()
+            return False
+        self._write_and_commit(batch, outcomes, bundle)
+        lap("commit")
+        if fault is Fault.CRASH_AFTER_COMMIT:
+            raise CrashError
+        return True
+
+    def close(self) -> None:
+        """Leaves the group."""
+        self._kafka.leave(self)
+
+    def _refuse_fenced(self) -> None:
+        if self.fenced:
+            raise FencedError(f"instance id {self.instance_id} was fenced: do two workers share an instance id?")
+
+    def _learn_assignment(self) -> set[int]:
+        """Takes over what the group has decided meanwhile; returns the partitions that came or went."""
+        owned = {partition: epoch for partition, (owner, epoch) in self._kafka.owners.items() if owner is self}
+        touched = {partition for partition, _ in owned.items() ^ self._epochs.items()}
+        kept = {partition: offset for partition, offset in self._fetch_from.items() if partition not in touched}
+        self._fetch_from = {p: kept[p] if p in kept else self._start(p) for p in owned}
+        self._epochs = owned
+        return touched
+
+    def _start(self, partition: int) -> int:
+        low = self._kafka.expired_below.get(partition, 0)
+        start = self._kafka.committed.get(partition, low)
+        if start < low:
+            raise OffsetExpiredError(f"partition {partition}: the committed offset {start} is no longer there")
+        return start
+
+    def _take(self) -> Batch:
+        records: list[Record] = []
+        offsets_next: dict[int, int] = {}
+        for partition, start in self._fetch_from.items():
+            for entry in self._kafka.logs[partition][start : start + self._batch_records_max - len(records)]:
+                if entry is not None:
+                    records.append(entry)
+                offsets_next[partition] = offsets_next.get(partition, start) + 1
+        self._fetch_from |= offsets_next
+        return Batch(records, offsets_next)
+
+    def _without(self, batch: Batch, touched: set[int]) -> Batch:
+        """Drops what was taken before a partition went or came back; of one that is here, it is fetched again."""
+        for partition in touched & self._fetch_from.keys():
+            self._fetch_from[partition] = self._start(partition)
+        return Batch(
+            [record for record in batch.records if record.partition() not in touched],
+            {partition: offset for partition, offset in batch.offsets_next.items() if partition not in touched},
+        )
+
+    def _owns(self, batch: Batch) -> bool:
+        return all(self._kafka.owners[p] == (self, self._epochs.get(p)) for p in batch.offsets_next)
+
+    def _write_before_commit(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle) -> None:
+        """What a reader sees of a publish whose commit failed: of a transaction nothing."""
+        if self._delivery == "at-least-once":
+            self._write(batch, outcomes, bundle)
+
+    def _write_and_commit(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle) -> None:
+        self._write(batch, outcomes, bundle)
+        self._kafka.committed.update(batch.offsets_next)
+
+    def _write(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle) -> None:
+        for record, outcome in zip(batch.records, outcomes, strict=True):
+            headers = record.headers() or ()
+            if isinstance(outcome, Rejection):
+                added = _dead_letter_headers(record, outcome, bundle)
+                self._kafka.dead_letters.append(Written(record.key(), record.value(), (*headers, *added)))
+            else:
+                key = record.key()
+                trace = tuple((name, value) for name, value in headers if name in TRACE_HEADERS)
+                self._kafka.decisions.append(Written(key_of(outcome) if key is None else key, outcome, trace))
+
+    def _wind_back(self) -> None:
+        self._fetch_from = {partition: self._start(partition) for partition in self._fetch_from}
+
+
+def _dead_letter_headers(record: Record, outcome: Rejection, bundle: Bundle) -> list[tuple[str, bytes]]:
+    reference = bundle.reference
+    added = {
+        rejection.CODE_HEADER: outcome.code.value,
+        rejection.REASON_HEADER: outcome.reason,
+        rejection.TOPIC_HEADER: TOPIC,
+        rejection.PARTITION_HEADER: str(record.partition()),
+        rejection.OFFSET_HEADER: str(record.offset()),
+        rejection.TIMESTAMP_HEADER: str(record.timestamp()[1]),
+        rejection.BUNDLE_HEADER: f"{reference.name}:{reference.version}@{reference.digest}",
+        rejection.AT_HEADER: "2026-01-01T00:00:00.000+00:00",
+    }
+    return [(name, text.encode()) for name, text in added.items()]

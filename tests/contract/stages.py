@@ -1,0 +1,237 @@
+"""Where the suite plays: an applications topic with a Link on it, and what a read_committed reader sees of the rest."""
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, cast
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from scorer.settings import Settings, load_settings
+from scorer.stream.kafka import KafkaLink, Watch
+from scorer.stream.worker import Link
+from tests.contract.fake_link import Delivery, FakeKafka, FakeLink, Fault, Written
+from tests.fakes import Headers
+
+WAIT_S = 60.0
+"""For what takes a moment on an idle machine."""
+
+
+class ClosableLink(Link, Protocol):
+    """A Link that can leave the group."""
+
+    def close(self) -> None: ...
+
+
+class Stage(Protocol):
+    """A broker with one set of topics of two partitions, as the suite needs it."""
+
+    delivery: Delivery
+
+    def link(self, instance_id: str | None = None) -> ClosableLink:
+        """A Link in the group; closed at the end by the stage."""
+        ...
+
+    def append(self, partition: int, value: bytes | None, key: bytes | None = None, headers: Headers = ()) -> None:
+        """Publishes an application."""
+        ...
+
+    def append_marker(self, partition: int) -> None:
+        """Leaves a transaction marker on the applications topic, and nothing else that anybody sees."""
+        ...
+
+    def expire(self, partition: int, before: int) -> None:
+        """Retention deletes the records before an offset."""
+        ...
+
+    def fail_next_commit(self, link: ClosableLink) -> None:
+        """The next publish of this link is refused at its commit, in a way that passes."""
+        ...
+
+    def decisions(self) -> list[Written]: ...
+    def dead_letters(self) -> list[Written]: ...
+    def committed(self) -> dict[int, int]: ...
+
+
+class FakeStage:
+    """The stage in memory."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        self.delivery = delivery
+        self.kafka = FakeKafka()
+        self.append = self.kafka.append
+        self.append_marker = self.kafka.append_marker
+        self._failing: set[int] = set()
+
+    def link(self, instance_id: str | None = None) -> FakeLink:
+        stage = self
+
+        class Planned:
+            """Fails the commit that it was told to."""
+
+            def in_publish(self) -> Fault | None:
+                if id(self) not in stage._failing:
+                    return None
+                stage._failing.remove(id(self))
+                return Fault.ABORT
+
+            def rebalance_during_poll(self) -> bool:
+                return False
+
+        return FakeLink(self.kafka, self.delivery, instance_id=instance_id, faults=Planned())
+
+    def expire(self, partition: int, before: int) -> None:
+        self.kafka.expired_below[partition] = before
+
+    def fail_next_commit(self, link: ClosableLink) -> None:
+        assert isinstance(link, FakeLink)
+        self._failing.add(id(link._faults))
+
+    def decisions(self) -> list[Written]:
+        return list(self.kafka.decisions)
+
+    def dead_letters(self) -> list[Written]:
+        return list(self.kafka.dead_letters)
+
+    def committed(self) -> dict[int, int]:
+        return dict(self.kafka.committed)
+
+
+class _FailingOnce:
+    """A client that refuses one call and is itself for the rest."""
+
+    def __init__(self, client: Any, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        if name != self._name:
+            return getattr(self._client, name)
+        self._name = ""
+        return self._refuse
+
+    def _refuse(self, *_: object, **__: object) -> None:
+        raise KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION, "a test refuses this", txn_requires_abort=True))
+
+
+class KafkaStage:
+    """The stage on a real broker, with topics and a group of its own."""
+
+    def __init__(self, servers: str, delivery: Delivery, topic_config: Mapping[str, str] | None = None) -> None:
+        self.servers = servers
+        self.delivery = delivery
+        self.names = {f"{kind}_topic": f"{kind}-{uuid.uuid4().hex[:12]}" for kind in _TOPICS}
+        self.group_id = f"group-{uuid.uuid4().hex[:12]}"
+        self._links: list[KafkaLink] = []
+        self._admin = AdminClient({"bootstrap.servers": servers})
+        self._producer = Producer({"bootstrap.servers": servers, "linger.ms": 0, "message.max.bytes": 8_000_000})
+        new = [NewTopic(name, 2, 1, config=dict(topic_config or {})) for name in self.names.values()]
+        for future in self._admin.create_topics(new).values():
+            future.result(WAIT_S)
+
+    def settings(self, **changes: object) -> Settings:
+        """Settings for this stage, quick to notice a dead worker."""
+        kafka = changes.pop("kafka", {})
+        assert isinstance(kafka, Mapping)
+        flags = {"bootstrap_servers": self.servers, "group_id": self.group_id, "delivery": self.delivery, **self.names}
+        quick = (
+            {}
+            if kafka.get("group.protocol") == "consumer"
+            else {"session.timeout.ms": "6000", "heartbeat.interval.ms": "300"}
+        )
+        return load_settings({**flags, **changes, "kafka": {**quick, **kafka}}, environment={}).settings
+
+    def link(
+        self,
+        instance_id: str | None = None,
+        watch: Watch | None = None,
+        giving_up: Callable[[], bool] = lambda: False,
+        **changes: object,
+    ) -> KafkaLink:
+        settings = self.settings(instance_id=instance_id, **changes)
+        link = KafkaLink(settings, watch or Watch(), giving_up)
+        self._links.append(link)
+        return link
+
+    def close(self) -> None:
+        """Closes every link that a test opened."""
+        for link in self._links:
+            link.close()
+
+    def append(self, partition: int, value: bytes | None, key: bytes | None = None, headers: Headers = ()) -> None:
+        self._append(self._producer, partition, value, key, headers)
+        assert self._producer.flush(WAIT_S) == 0
+
+    def append_marker(self, partition: int) -> None:
+        producer = Producer({"bootstrap.servers": self.servers, "transactional.id": uuid.uuid4().hex})
+        producer.init_transactions(WAIT_S)
+        producer.begin_transaction()
+        self._append(producer, partition, b"never sent", None, ())
+        assert producer.flush(WAIT_S) == 0
+        producer.abort_transaction(WAIT_S)
+
+    def expire(self, partition: int, before: int) -> None:
+        where = TopicPartition(self.names["applications_topic"], partition, before)
+        for future in self._admin.delete_records([where]).values():
+            future.result(WAIT_S)
+
+    def fail_next_commit(self, link: ClosableLink) -> None:
+        assert isinstance(link, KafkaLink)
+        if self.delivery == "exactly-once":
+            link._producer = cast("Producer", _FailingOnce(link._producer, "send_offsets_to_transaction"))
+        else:
+            link._consumer = cast("Consumer", _FailingOnce(link._consumer, "commit"))
+
+    def decisions(self) -> list[Written]:
+        return self._read(self.names["decisions_topic"])
+
+    def dead_letters(self) -> list[Written]:
+        return self._read(self.names["dead_letters_topic"])
+
+    def committed(self) -> dict[int, int]:
+        consumer = Consumer({"bootstrap.servers": self.servers, "group.id": self.group_id})
+        wanted = [TopicPartition(self.names["applications_topic"], partition) for partition in range(2)]
+        found = consumer.committed(wanted, timeout=WAIT_S)
+        consumer.close()
+        return {tp.partition: tp.offset for tp in found if tp.offset >= 0}
+
+    def _append(
+        self, producer: Producer, partition: int, value: bytes | None, key: bytes | None, headers: Headers
+    ) -> None:
+        topic = self.names["applications_topic"]
+        producer.produce(topic, value, key=key, partition=partition, headers=list(headers))
+
+    def _read(self, topic: str) -> list[Written]:
+        """Everything that is committed in a topic, up to its end."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.servers,
+                "group.id": "reader",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 10,
+            }
+        )
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in range(2)])
+        found = list(_until_the_end(consumer, partitions=2))
+        consumer.close()
+        return found
+
+
+_TOPICS = ("applications", "decisions", "dead_letters", "deployments")
+
+
+def _until_the_end(consumer: Consumer, partitions: int) -> Iterator[Written]:
+    while partitions:
+        message = consumer.poll(WAIT_S)
+        assert message is not None, "the broker does not answer"
+        error = message.error()
+        if error is None:
+            headers = cast("Headers", message.headers() or ())
+            yield Written(message.key(), message.value(), tuple(headers))
+        elif error.code() == KafkaError._PARTITION_EOF:
+            partitions -= 1
+        else:
+            raise KafkaException(error)
