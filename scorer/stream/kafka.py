@@ -36,12 +36,32 @@ _START_S: Final = 30.0
 _ABORTS_IN_A_ROW_MAX: Final = 10
 _BACKOFF_S_MAX: Final = 5.0
 
+# The pause between two attempts where the broker answers at once that it cannot yet.
+_PAUSE_S: Final = 0.2
+
 _FENCED: Final = frozenset(
     {
         KafkaError._FENCED,
         KafkaError.PRODUCER_FENCED,
         KafkaError.INVALID_PRODUCER_EPOCH,
         KafkaError.FENCED_INSTANCE_ID,
+    }
+)
+# What passes by itself. Only transactional calls say so of their own errors; these are those of the consumer's.
+_PASSING: Final = frozenset(
+    {
+        KafkaError._TIMED_OUT,
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._WAIT_COORD,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNSTABLE_OFFSET_COMMIT,
     }
 )
 # What no waiting mends.
@@ -130,9 +150,9 @@ class KafkaLink:
         if messages and most > 1:
             messages += self._consume(most - 1, self._settings.linger_ms / 1_000)
         self._tell_lag()
-        if self._touched and messages:
-            messages = self._without_touched(messages)
-        return self._batch(messages)
+        if any(message.error() is not None for message in messages):
+            return self._batch_to_ends(self._without_touched(self._without_failures(messages)))
+        return self._batch(self._without_touched(messages))
 
     def publish(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle, lap: Lap) -> bool:
         """Publishes one outcome a record and commits; False when the batch was wound back instead."""
@@ -149,38 +169,47 @@ class KafkaLink:
         return True
 
     def close(self) -> None:
-        """Leaves the group (a static member keeps its place until its session ends)."""
+        """Leaves the group (a static member keeps its place until its session ends).
+
+        There is nothing to flush: what is published is confirmed, and what is not shall not be.
+        """
         self._consumer.close()
-        self._producer.flush(_ATTEMPT_S)
 
     # Polling
 
     def _consume(self, most: int, wait_s: float) -> list[Event]:
         return cast("list[Event]", self._consumer.consume(most, wait_s))
 
-    def _batch(self, messages: list[Event]) -> Batch:
-        """Records apart from events, and where each partition goes on."""
-        if any(message.error() is not None for message in messages):
-            return self._batch_with_events(messages)
-        partitions = [message.partition() for message in messages]
-        offsets = [message.offset() for message in messages]
+    def _batch(self, records: list[Event]) -> Batch:
+        """Where each partition goes on after these records."""
+        partitions = [record.partition() for record in records]
+        offsets = [record.offset() for record in records]
         last = dict(zip(partitions, offsets, strict=True))  # of a partition given often the last one stays
-        return Batch(messages, {partition: offset + 1 for partition, offset in last.items()})
+        return Batch(records, {partition: offset + 1 for partition, offset in last.items()})
 
-    def _batch_with_events(self, messages: list[Event]) -> Batch:
+    def _batch_to_ends(self, messages: list[Event]) -> Batch:
+        """The same where some messages say that their partition's end is reached, behind markers perhaps."""
         records: list[Record] = []
         offsets_next: dict[int, int] = {}
         for message in messages:
-            error, partition, offset = message.error(), message.partition(), message.offset()
-            if error is None:
+            partition, offset = message.partition(), message.offset()
+            if message.error() is None:
                 records.append(message)
                 offsets_next[partition] = offset + 1
-            elif error.code() == KafkaError._PARTITION_EOF:
-                if self._positions.get(partition) != offset:
-                    offsets_next[partition] = offset  # behind the markers that follow the last record
+            elif self._positions.get(partition) != offset:
+                offsets_next[partition] = offset
+        return Batch(records, offsets_next)
+
+    def _without_failures(self, messages: list[Event]) -> list[Event]:
+        """Heeds what the consumer reports; the records and the ends of partitions remain."""
+        kept = []
+        for message in messages:
+            error = message.error()
+            if error is None or error.code() == KafkaError._PARTITION_EOF:
+                kept.append(message)
             else:
                 self._on_consumer_error(error, message)
-        return Batch(records, offsets_next)
+        return kept
 
     def _without_touched(self, messages: list[Event]) -> list[Event]:
         """Drops the records of partitions that came or went during this poll, and fetches those anew.
@@ -188,6 +217,8 @@ class KafkaLink:
         The callbacks run inside `consume`, so that what it returns can hold records of a partition from before it was
         taken away, and again from after it came back. Nothing of them has been decided: winding back loses nothing.
         """
+        if not self._touched:
+            return messages
         dropped = {message.partition() for message in messages} & self._touched
         self._seek({partition: self._positions[partition] for partition in dropped if partition in self._positions})
         return [message for message in messages if message.partition() not in dropped]
@@ -220,15 +251,21 @@ class KafkaLink:
     def _start_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
         """Where the group goes on in each partition: its committed offset, or the beginning if it has none."""
         wanted = [TopicPartition(self._settings.applications_topic, partition) for partition in partitions]
-        committed = self._again(lambda: self._consumer.committed(wanted, timeout=_ATTEMPT_S))
-        for tp in committed:
-            if tp.error is not None:
-                raise KafkaException(tp.error)
+        try:
+            committed = self._again(lambda: _all_right(self._consumer.committed(wanted, timeout=_ATTEMPT_S)))
+        except KafkaException as error:
+            raise self._stopping(error.args[0], f"the offsets of group {self._settings.group_id}") from error
         return {tp.partition: tp.offset if tp.offset >= 0 else OFFSET_BEGINNING for tp in committed}
 
     def _seek(self, offsets: Mapping[int, int]) -> None:
         for tp in self._topic_partitions(offsets):
-            self._consumer.seek(tp)
+            try:
+                self._consumer.seek(tp)
+            except KafkaException as error:
+                # Nothing is fetched from it: it is about to start from this very offset, or its failure is about to
+                # be polled.
+                if error.args[0].code() != KafkaError._STATE:
+                    raise
 
     def _topic_partitions(self, offsets: Mapping[int, int]) -> list[TopicPartition]:
         return [TopicPartition(self._settings.applications_topic, p, offset) for p, offset in offsets.items()]
@@ -254,36 +291,39 @@ class KafkaLink:
             raise KafkaException(self._undelivered[0][1])
         lap("publish")
         offsets = self._topic_partitions(batch.offsets_next)
-        for tp in self._again(lambda: self._consumer.commit(offsets=offsets, asynchronous=False)) or []:
-            if tp.error is not None:
-                raise KafkaException(tp.error)
+        self._again(lambda: _all_right(self._consumer.commit(offsets=offsets, asynchronous=False)))
         lap("commit")
 
     def _produce(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle) -> None:
-        decisions: list[dict[str, Any]] = []
+        # One call for many decisions is quicker and takes no headers; a decision with headers ends the run before it,
+        # or it would overtake an earlier one of the same key.
+        run: list[dict[str, Any]] = []
         for record, outcome in zip(batch.records, outcomes, strict=True):
             if isinstance(outcome, Rejection):
                 self._produce_dead_letter(record, outcome, bundle)
                 continue
             key = record.key()
-            headers = record.headers()
-            if headers:
-                self._produce_with_headers(key_of(outcome) if key is None else key, outcome, headers)
+            if key is None:
+                key = key_of(outcome)
+            trace = _trace(record)
+            if trace:
+                self._produce_run(run)
+                run = []
+                self._producer.produce(
+                    self._settings.decisions_topic, value=outcome, key=key, headers=trace, on_delivery=self._on_delivery
+                )
             else:
-                decisions.append({"value": outcome, "key": key_of(outcome) if key is None else key})
-        topic = self._settings.decisions_topic
-        if decisions:
-            queued = self._producer.produce_batch(topic, decisions, on_delivery=self._on_delivery)
-            if queued != len(decisions):
-                error = next(d["_error"] for d in decisions if "_error" in d)
-                raise KafkaException(error)
+                run.append({"value": outcome, "key": key})
+        self._produce_run(run)
         self._producer.poll(0)
 
-    def _produce_with_headers(self, key: bytes, decision: bytes, headers: Sequence[tuple[str, bytes | None]]) -> None:
-        trace: list[tuple[str, str | bytes | None]] = [(n, v) for n, v in headers if n in TRACE_HEADERS]
-        self._producer.produce(
-            self._settings.decisions_topic, value=decision, key=key, headers=trace, on_delivery=self._on_delivery
-        )
+    def _produce_run(self, decisions: list[dict[str, Any]]) -> None:
+        if not decisions:
+            return
+        topic = self._settings.decisions_topic
+        queued = self._producer.produce_batch(topic, decisions, on_delivery=self._on_delivery)
+        if queued != len(decisions):
+            raise KafkaException(next(d["_error"] for d in decisions if "_error" in d))
 
     def _produce_dead_letter(self, record: Record, outcome: Rejection, bundle: Bundle) -> None:
         reference = bundle.reference
@@ -313,16 +353,18 @@ class KafkaLink:
 
     def _recover(self, error: KafkaError) -> None:
         """Winds the batch back if that can help; otherwise says what to do."""
+        if _is_fatal(error):
+            raise self._stopping(error, "this worker")
         topic, cause = next(iter(self._undelivered), ("", error))
-        if error.fatal() or error.code() in _FENCED:
-            raise FencedError(self._fenced(error))
+        if self._transactional:
+            self._abort()
         if cause.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             name = topic or self._settings.dead_letters_topic
             raise TopicsError(
                 f"topic {name} refuses a record as too large: raise its max.message.bytes; see `scorer topics check`"
             )
         if cause.code() in _HOPELESS:
-            raise BrokerError(f"the broker refuses {topic or 'this worker'}: {cause.str()}")
+            raise self._stopping(cause, topic or "this worker")
         if self._giving_up():
             raise BrokerError(f"the drain is over and the batch is not committed ({cause.str()}); nothing is lost")
         self._aborts_in_a_row += 1
@@ -331,31 +373,34 @@ class KafkaLink:
                 f"{self._aborts_in_a_row} batches in a row were aborted, the last one because: {cause.str()}"
             )
         log.warning("batch aborted, winding back: %s", cause.str())
-        try:
-            if self._transactional:
-                self._again(lambda: self._producer.abort_transaction(_ATTEMPT_S))
-                self._watch.transaction("aborted")
-            starts = self._start_offsets(self._positions)
-        except KafkaException as worse:
-            raise FencedError(self._fenced(worse.args[0])) from worse
+        starts = self._start_offsets(self._positions)
         self._positions.update(starts)
         self._seek(starts)
         time.sleep(min(0.05 * 2**self._aborts_in_a_row, _BACKOFF_S_MAX))
+
+    def _abort(self) -> None:
+        try:
+            self._again(lambda: self._producer.abort_transaction(_ATTEMPT_S))
+        except KafkaException as error:
+            raise self._stopping(error.args[0], "this worker") from error
+        self._watch.transaction("aborted")
 
     def _again(self, call: Callable[[], T]) -> T:
         """Calls until it works, as long as the failure is one that may pass."""
         while True:
             try:
                 return call()
-            except KafkaException as error:
-                if not error.args[0].retriable():
+            except KafkaException as failure:
+                error = failure.args[0]
+                if not error.retriable() and error.code() not in _PASSING:
                     raise
                 if self._giving_up():
                     raise BrokerError(
-                        f"the drain is over and the broker did not answer ({error.args[0].str()}); "
+                        f"the drain is over and the broker did not answer ({error.str()}); "
                         "nothing is lost, the next worker decides the batch again"
-                    ) from error
-                log.warning("the broker did not answer, trying again: %s", error.args[0].str())
+                    ) from failure
+                log.warning("the broker did not answer, trying again: %s", error.str())
+                time.sleep(_PAUSE_S)
 
     def _on_consumer_error(self, error: KafkaError, message: Event) -> None:
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
@@ -365,12 +410,15 @@ class KafkaLink:
                 "out how many, then set the group's offsets (kafka-consumer-groups --reset-offsets --to-earliest) and "
                 "start again."
             )
-        if error.fatal() or error.code() in _FENCED:
-            raise FencedError(self._fenced(error))
-        if error.code() in _HOPELESS:
-            topic = message.topic() or self._settings.applications_topic
-            raise BrokerError(f"the broker refuses {topic}: {error.str()}")
+        if _is_fatal(error) or error.code() in _HOPELESS:
+            raise self._stopping(error, message.topic() or self._settings.applications_topic)
         log.warning("the consumer reports: %s", error.str())
+
+    def _stopping(self, error: KafkaError, what: str) -> BrokerError:
+        """Why the worker cannot go on."""
+        if _is_fatal(error):
+            return FencedError(self._fenced(error))
+        return BrokerError(f"the broker refuses {what}: {error.str()}")
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
@@ -419,3 +467,22 @@ class KafkaLink:
                 f"{what} failed at {self._settings.bootstrap_servers}: {error.args[0].str()}. Is the broker running, "
                 "is bootstrap_servers right, and do security.protocol and sasl.* under [kafka] fit it?"
             ) from error
+
+
+def _trace(record: Record) -> list[tuple[str, str | bytes | None]]:
+    """The headers that a record's decision carries on."""
+    headers = record.headers()
+    return [(name, value) for name, value in headers if name in TRACE_HEADERS] if headers else []
+
+
+def _is_fatal(error: KafkaError) -> bool:
+    """Whether the client has given up for good; an event of the consumer's says so by its code alone."""
+    return error.fatal() or error.code() == KafkaError._FATAL or error.code() in _FENCED
+
+
+def _all_right(found: list[TopicPartition] | None) -> list[TopicPartition]:
+    """The partitions, if none of them has an error of its own."""
+    for tp in found or ():
+        if tp.error is not None:
+            raise KafkaException(tp.error)
+    return found or []

@@ -71,6 +71,7 @@ def producer_config(settings: Settings) -> dict[str, Any]:
         **client_config(settings),
         # One batch must fit, with room for another.
         "queue.buffering.max.messages": str(2 * settings.batch_records_max + 1_000),
+        "queue.buffering.max.kbytes": "2097151",
         "enable.idempotence": True,
         "acks": "all",
         # A confirmed delivery is counted by `flush`; only a failed one needs a call back.
