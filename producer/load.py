@@ -96,8 +96,8 @@ class LoadRun:
             bad=self._bad,
             acknowledged=self._publisher.acknowledged,
             failed=self._publisher.failed,
-            rate_achieved=self.sent / max(elapsed_s, self.sent / self._rate),
-            lateness_max_ms=self._lateness_s * 1_000,
+            rate_achieved=round(self.sent / max(elapsed_s, self.sent / self._rate), 3),
+            lateness_max_ms=round(self._lateness_s * 1_000, 3),
             stopped=stopped,
         )
 

@@ -26,7 +26,7 @@ _QUANTILES: Final = {
     "income": (19, 40, 56, 67, 83, 100, 110, 125, 140, 158, 185, 230, 290, 430, 700),
     "assets": (500, 1000, 2000, 2500, 3000, 4000, 4000, 5000, 6000, 8000, 10000, 16000, 25000, 60000, 120000),
     "debt": (1, 35, 100, 200, 450, 800, 1000, 1500, 1800, 2200, 3000, 3900, 4800, 9600, 26000),
-    "amount": (100, 200, 350, 475, 615, 800, 900, 1000, 1100, 1200, 1400, 1600, 1800, 2400, 3900),
+    "price": (220, 375, 625, 850, 1050, 1180, 1300, 1400, 1520, 1630, 1760, 2100, 2390, 3440, 6700),
     "share": (0.1, 0.19, 0.32, 0.41, 0.55, 0.64, 0.71, 0.77, 0.82, 0.86, 0.91, 0.96, 1, 1, 1),  # of the price, as loan
 }
 _MONTHS: Final = np.array([6, 12, 18, 24, 30, 36, 42, 48, 54, 60])
@@ -34,7 +34,7 @@ _MONTHS_UP_TO: Final = np.cumsum([0.008, 0.035, 0.02, 0.079, 0.01, 0.21, 0.007, 
 
 # The correlations of the normal draws, lower triangle: such that the ranks of what comes out correlate as in the data.
 _DRAWS: Final = (
-    "seniority", "time", "age", "expenses", "income", "assets", "debt", "amount", "share", "records",
+    "seniority", "time", "age", "expenses", "income", "assets", "debt", "price", "share", "records",
 )  # fmt: skip
 _CORRELATIONS: Final = (
     (1,),
@@ -44,9 +44,9 @@ _CORRELATIONS: Final = (
     (0.16, 0.04, 0.14, 0.27, 1),
     (0.23, -0.04, 0.24, 0.04, 0.27, 1),
     (-0.02, 0.19, -0.26, 0.04, 0.17, 0.2, 1),
-    (-0.02, 0.55, 0.02, 0.05, 0.14, 0.18, 0.08, 1),
-    (-0.09, 0.47, -0.05, 0.01, 0.01, -0.12, -0.02, 0.51, 1),
-    (-0.01, 0.06, 0.15, 0.06, 0.01, -0.1, -0.03, 0.15, 0.08, 1),
+    (0.06, 0.2, 0.06, 0.05, 0.16, 0.31, 0.11, 1),
+    (-0.09, 0.47, -0.05, 0.01, 0.01, -0.12, -0.02, -0.22, 1),
+    (-0.01, 0.06, 0.16, 0.06, 0.01, -0.1, -0.03, 0.12, 0.08, 1),
 )
 
 _HOMES: Final = np.array(["unk", "rent", "owner", "private", "ignore", "parents", "other"])
@@ -84,7 +84,7 @@ _INCOME_BY_JOB: Final = np.array([0.8, 1, 0.8, 1.1, 0.8])  # times the income th
 _RECORDS: Final = 0.174
 _UNKNOWN: Final = {"income": 0.01, "assets": 0.013, "debt": 0.005}
 _YEARS_BEFORE_WORK: Final = 14
-_PRICE_MAX: Final = 11_000
+_AMOUNT_MIN: Final = 100
 
 
 def _mix(correlations: tuple[tuple[float, ...], ...]) -> Floats:
@@ -129,7 +129,7 @@ def draw_applicants(random: np.random.Generator, count: int) -> Columns:
     seniority_band = np.searchsorted(_SENIORITIES, seniority, side="right")
     job = _choose("job", seniority_band * 3 + np.searchsorted(_JOB_AGES, age, side="right"), chance[2])
     income = _above_zero("income", share["income"], _NO_INCOME_BY_JOB[job]) * _INCOME_BY_JOB[job]
-    amount = _round(_quantile("amount", share["amount"]), 50)
+    price = _round(_quantile("price", share["price"]))
     return {
         "seniority": seniority,
         "home": _HOMES[home],
@@ -148,8 +148,8 @@ def draw_applicants(random: np.random.Generator, count: int) -> Columns:
         "debt": np.where(
             chance[5] < _UNKNOWN["debt"], -1, _round(_above_zero("debt", share["debt"], _NO_DEBT_BY_HOME[home]), 100)
         ),
-        "amount": amount,
-        "price": np.clip(_round(amount / _quantile("share", share["share"])), amount, _PRICE_MAX),
+        "amount": np.clip(_round(price * _quantile("share", share["share"]), 50), _AMOUNT_MIN, price),
+        "price": price,
     }
 
 

@@ -37,7 +37,7 @@ def validate_application(value: bytes) -> CreditApplication:
     except UnicodeDecodeError as error:
         raise _invalid(f"not UTF-8: see byte {error.start}") from None
     except json.JSONDecodeError as error:
-        raise _invalid(f"not JSON: {error.msg} at character {error.pos}") from None
+        raise _invalid(f"not JSON: {error.msg} (character {error.pos})") from None
     except ValueError as error:
         raise _invalid(f"not JSON: {error}") from None
     except RecursionError:

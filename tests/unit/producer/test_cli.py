@@ -1,0 +1,157 @@
+"""The command line: pages that teach, misuse that is explained, and nothing heavy loaded to say so."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from producer.cli import app, main, parse_duration
+from producer.errors import MisuseError
+from producer.interrupt import interruptible
+from producer.trial import field_table, make_trial
+from schemas.application import CreditApplication
+
+NO_BROKER = ("-b", "127.0.0.1:1")
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder, an environment without settings, and the signals put back afterwards."""
+    monkeypatch.chdir(tmp_path)
+    for variable in [name for name in os.environ if name.startswith("SCORER_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+
+def _run_main(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[int, str, str]:
+    """The exit code, standard output and standard error of the whole command."""
+    monkeypatch.setattr(sys, "argv", ["producer", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    said = capsys.readouterr()
+    return int(caught.value.code or 0), said.out, said.err
+
+
+@pytest.mark.parametrize("command", ["publish", "load", "try", "watch"])
+def test_every_page_teaches_by_example(command: str) -> None:
+    """Each command's page has examples that begin with the command as one types it."""
+    page = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "120"}).output
+    assert "For example:" in page
+    assert f"producer {command}" in page.partition("For example:")[2]
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """A page comes up without Kafka, numpy and pydantic being loaded."""
+    code = "import producer.cli, sys; print([m for m in ('confluent_kafka', 'numpy', 'pydantic') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("text", "duration_s"), [("60s", 60), ("2m", 120), ("500ms", 0.5), ("1.5", 1.5), ("1h", 3600)])
+def test_durations(text: str, duration_s: float) -> None:
+    """A duration is a number with ms, s, m or h, or plain seconds."""
+    assert parse_duration(text) == duration_s
+
+
+@pytest.mark.parametrize("text", ["", "0", "s", "-1s", "1 s", "1d", "1e3", "inf", "٣s"])
+def test_other_durations_are_refused(text: str) -> None:
+    """Anything else is refused with what can be written."""
+    with pytest.raises(typer.BadParameter, match="write 60s"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["publish", "none.csv", *NO_BROKER], "none.csv: there is no such file"),
+        (["publish", "none.xlsx", *NO_BROKER], "cannot tell what is in it"),
+        (["try", "age=7", "home=tent", "shoe=9", "job", *NO_BROKER], "shoe: there is no such field"),
+        (["watch", "--kafka", "linger.ms", *NO_BROKER], "write PROPERTY=VALUE"),
+        (["watch", "--kafka", "no.such=1", *NO_BROKER], "No such configuration property"),
+        (["load", "--prefix", "x" * 60, *NO_BROKER], "at most 48"),
+    ],
+)
+def test_misuse_is_told_in_one_message_before_a_broker_is_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    """What is wrong with the call is told at once, on standard error, with exit code 2 and no traceback."""
+    code, out, err = _run_main(monkeypatch, capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("producer: ")
+    assert message in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["load", "--for", "never"], ["load", "--rate", "0"], ["load", "--bad", "2"], ["publish"], ["nonsense"]],
+)
+def test_flags_that_are_wrong_are_misuse(arguments: list[str]) -> None:
+    """A flag's value that cannot be, a missing argument and an unknown command exit with 2."""
+    assert CliRunner().invoke(app, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [["publish", "a.jsonl"], ["load"], ["try"], ["watch"]])
+def test_a_missing_broker_is_one_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    """Every command says which address does not answer and why, once, and exits with 1."""
+    monkeypatch.setattr("producer.kafka.ANSWER_S", 0.3)
+    Path("a.jsonl").write_text("{}\n")
+    code, out, err = _run_main(monkeypatch, capsys, *arguments, *NO_BROKER)
+    assert (code, out) == (1, "")
+    assert err.startswith("producer: no broker answers at 127.0.0.1:1")
+    assert err.count("\n") == 1
+
+
+def test_the_fields_can_be_listed() -> None:
+    """`try --fields` lists every field of the contract with its choices, asking nobody."""
+    listed = CliRunner().invoke(app, ["try", "--fields"]).output
+    assert listed == field_table() + "\n"
+    assert [line.split()[0] for line in listed.splitlines()[1:]] == list(CreditApplication.model_fields)
+
+
+def test_a_trial_takes_the_examples_values_for_what_is_not_given() -> None:
+    """Given fields are read as the contract's types, the others come from its example and are named; the id is new."""
+    trial = make_trial(["age=25", "income=null", "job=fixed", "assets=1e3"])
+    application = CreditApplication.model_validate(trial.application)
+    assert (application.age, application.income, application.job, application.assets) == (25, None, "fixed", 1000)
+    assert set(trial.defaulted) == set(CreditApplication.model_fields) - {
+        "application_id", "age", "income", "job", "assets",
+    }  # fmt: skip
+    assert trial.application["application_id"] != make_trial([]).application["application_id"]
+    assert make_trial(["application_id=123"]).application["application_id"] == "123"
+
+
+@pytest.mark.parametrize("text", ["age=old", "age=", "age=NaN", "age=1e999", "age=true", "age=[30]", "age=null", "age"])
+def test_a_trial_with_a_wrong_value_lists_the_fields(text: str) -> None:
+    """A value that the field does not take is told with what it takes, and the list of all fields."""
+    with pytest.raises(
+        MisuseError, match=r"(?s)age: (takes a number from 18 to 120|write age=VALUE).*records +no, yes or unk"
+    ):
+        make_trial([text])
+
+
+def test_a_signal_is_remembered_and_a_second_one_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the block one signal is a question's answer and two are an interrupt; afterwards all is as before."""
+    monkeypatch.undo()
+    before = signal.getsignal(signal.SIGTERM)
+    with interruptible() as interrupted:
+        assert not interrupted()
+        signal.raise_signal(signal.SIGTERM)
+        assert interrupted()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_contracts_example_is_sound() -> None:
+    """What `try` sends without a word is an application that the contract accepts."""
+    assert json.loads(json.dumps(make_trial([]).application))["home"] == "rent"

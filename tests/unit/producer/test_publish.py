@@ -1,0 +1,68 @@
+"""A file onto the topic: what is sent, what is refused, and how the reading may end."""
+
+import json
+from collections.abc import Iterator
+
+from producer.client import ApplicationPublisher
+from producer.publish import REFUSALS_TOLD, publish_rows
+from schemas.application import CreditApplication
+from schemas.files import ApplicationsFileError, Row
+
+EXAMPLE = {name: (field.examples or [None])[0] for name, field in CreditApplication.model_fields.items()}
+SOUND = json.dumps(EXAMPLE).encode()
+
+
+class FakePublisher(ApplicationPublisher):
+    """Notes what it is given."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[bytes | None, bytes]] = []
+
+    def send(self, key: bytes | None, value: bytes, timestamp_ms: int = 0) -> None:
+        assert timestamp_ms == 0
+        self.given.append((key, value))
+
+
+def test_sound_rows_are_sent_untouched_and_the_others_told_by_line() -> None:
+    """A sound row is sent byte for byte under its id; any other is not sent, and its line and faults are told."""
+    publisher = FakePublisher()
+    rows = [Row(2, SOUND, "ok"), Row(3, b"{}", None), Row(5, SOUND.replace(b"30", b"17"), None)]
+    report = publish_rows(publisher, iter(rows), as_is=False)
+    assert publisher.given == [(b"a-1001", SOUND)]
+    assert (report.rows, report.refused, report.broken, report.interrupted) == (3, 2, "", False)
+    assert [(line, [fault.field for fault in faults]) for line, faults in report.refusals][1] == (5, ["age"])
+
+
+def test_only_the_first_refusals_are_told() -> None:
+    """A file of another kind refuses every row: the first are told, all are counted."""
+    report = publish_rows(FakePublisher(), (Row(n, b"x", None) for n in range(1, 101)), as_is=False)
+    assert report.refused == 100
+    assert [line for line, _ in report.refusals] == list(range(1, REFUSALS_TOLD + 1))
+
+
+def test_as_is_sends_everything_under_whatever_id_there_is() -> None:
+    """As is, nothing is refused; a record without a readable id has no key."""
+    publisher = FakePublisher()
+    values = [
+        b'{"application_id":"x","age":"old"}',
+        b"\xff",
+        b"[]",
+        b'{"application_id":7}',
+        b'{"application_id":"\\ud800"}',
+    ]
+    report = publish_rows(publisher, (Row(1, value, None) for value in values), as_is=True)
+    assert publisher.given == list(zip([b"x", None, None, None, b"?"], values, strict=True))
+    assert (report.rows, report.refused) == (5, 0)
+
+
+def test_a_file_that_breaks_off_keeps_what_was_sent() -> None:
+    """What is wrong with a file further down ends the reading, and the report tells what came before."""
+
+    def rows(error: BaseException) -> Iterator[Row]:
+        yield Row(2, SOUND, None)
+        raise error
+
+    report = publish_rows(FakePublisher(), rows(ApplicationsFileError("a.csv, line 3: is cut off")), as_is=False)
+    assert (report.rows, report.broken, report.interrupted) == (1, "a.csv, line 3: is cut off", False)
+    report = publish_rows(FakePublisher(), rows(KeyboardInterrupt()), as_is=False)
+    assert (report.rows, report.broken, report.interrupted) == (1, "", True)

@@ -1,0 +1,69 @@
+"""Settings of the producer: four sources, one order, and the scorer's own file read without a quarrel."""
+
+from pathlib import Path
+
+import pytest
+
+from producer.errors import MisuseError
+from producer.settings import Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A current folder of one's own, so that no scorer.toml is there but the test's."""
+    monkeypatch.chdir(tmp_path)
+
+
+def _write_toml(text: str) -> None:
+    Path("scorer.toml").write_text(text)
+
+
+def test_defaults() -> None:
+    """Without any source a broker on this machine and the contract's topics are meant."""
+    assert load_settings(environment={}) == Settings("localhost:9092")
+
+
+def test_flags_go_over_the_environment_and_that_over_the_file() -> None:
+    """Each setting, and each librdkafka property, comes from the highest source that has it."""
+    _write_toml(
+        'bootstrap_servers = "file:1"\napplications_topic = "file"\ndecisions_topic = "file"\n'
+        '[kafka]\nsecurity.protocol = "SSL"\nlinger.ms = 7\nsocket.keepalive.enable = true\n"client.id" = "file"\n'
+    )
+    environment = {
+        "SCORER_BOOTSTRAP_SERVERS": "env:1",
+        "SCORER_DECISIONS_TOPIC": "env",
+        "SCORER_KAFKA__LINGER_MS": "8",
+        "SCORER_KAFKA__CLIENT_ID": "env",
+        "PATH": "/bin",
+    }
+    found = load_settings({"bootstrap_servers": "flag:1", "decisions_topic": None}, {"client.id": "flag"}, environment)
+    assert (found.bootstrap_servers, found.applications_topic, found.decisions_topic) == ("flag:1", "file", "env")
+    assert found.kafka == {
+        "security.protocol": "SSL",
+        "linger.ms": "8",
+        "socket.keepalive.enable": "true",
+        "client.id": "flag",
+    }
+
+
+def test_what_concerns_only_the_scorer_is_left_to_it() -> None:
+    """Keys of the scorer's own, in the file or the environment, are neither used nor judged."""
+    _write_toml('group_id = "x"\nnonsense = 1\n[other]\nbootstrap_servers = "x"\n')
+    assert load_settings(environment={"SCORER_BATCH_RECORDS_MAX": "10"}) == Settings()
+
+
+def test_a_property_may_be_read_from_a_file() -> None:
+    """A property whose name ends in .file has its value in that file, and the value is never shown."""
+    Path("password").write_text("s3cr3t\n")
+    found = load_settings(environment={"SCORER_KAFKA__SASL_PASSWORD_FILE": "password"})
+    assert found.kafka == {"sasl.password": "s3cr3t"}
+    assert "s3cr3t" not in repr(found)
+
+
+def test_files_that_cannot_be_read_are_misuse() -> None:
+    """A broken scorer.toml, and a property's file that is missing, are named without what is in them."""
+    with pytest.raises(MisuseError, match=r"kafka\.sasl\.password\.file: .* cannot be read"):
+        load_settings(kafka={"sasl.password.file": "none"}, environment={})
+    _write_toml("= 1")
+    with pytest.raises(MisuseError, match=r"scorer\.toml: the settings file cannot be read"):
+        load_settings(environment={})
