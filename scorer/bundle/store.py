@@ -1,6 +1,7 @@
 """Where bundles live: a folder, and what is shipped with this package; `name:version` to folder and back."""
 
 import difflib
+import os
 import re
 import secrets
 import shutil
@@ -73,7 +74,7 @@ class BundleStore:
         """
         parsed = _parse_reference(reference)
         if not parsed or not (parsed["version"] or parsed["digest"]):
-            if Path(reference).is_dir():
+            if os.path.isdir(reference):  # noqa: PTH112  (unlike Path's, it takes any string for an answer)
                 return Path(reference)
             raise BundleError(self._explain_absence(reference))
         found = [entry for entry in self.entries() if entry.name == parsed["name"]]

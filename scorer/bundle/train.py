@@ -51,6 +51,7 @@ MISSING: Final = 0.0
 TEST_SIZE: Final = 0.2
 RANDOM_STATE: Final = 11
 
+_PACKAGES: Final = {"sklearn": "scikit-learn"}  # by module, where the names differ
 _BINS: Final = 10
 _RECORD_BYTES_MAX: Final = 65_536  # as the worker's default
 _REFUSALS_SHOWN_MAX: Final = 20
@@ -89,7 +90,7 @@ def require_libraries(*modules: str) -> None:
     Raises:
         MisuseError: says how to install them.
     """
-    missing = [module for module in modules if find_spec(module) is None]
+    missing = [_PACKAGES.get(module, module) for module in modules if find_spec(module) is None]
     if missing:
         raise MisuseError(
             f"training needs {', '.join(missing)}, which scoring does not: pip install 'streaming-credit-scorer[train]'"

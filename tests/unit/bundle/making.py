@@ -1,0 +1,54 @@
+"""Bundles and data for tests: copies of the shipped ones, made otherwise where a test wants it, and made-up loans."""
+
+import hashlib
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scorer.bundle.store import SHIPPED
+
+PLAIN = SHIPPED / "credit-risk" / "1.1.0"
+WITH_MARITAL = SHIPPED / "credit-risk" / "1.0.0"
+
+
+def copy_bundle(folder: Path, source: Path = PLAIN) -> Path:
+    """A copy that may be tampered with."""
+    return Path(shutil.copytree(source, folder))
+
+
+def remake(folder: Path, change: Callable[[dict[str, Any]], object] = lambda _: None) -> Path:
+    """Seals a copy anew: as if somebody had made it this way, every digest right."""
+    path = folder / "bundle.json"
+    manifest = json.loads(path.read_bytes())
+    change(manifest)
+    for name in manifest["files"]:
+        if (folder / name).is_file():
+            manifest["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
+
+
+def named(folder: Path, name: str, version: str) -> Path:
+    """A copy of the shipped bundle under another name and version."""
+    return remake(copy_bundle(folder), lambda manifest: manifest.update(name=name, version=version))
+
+
+def write_loans(path: Path, rows: int = 300, seed: int = 5) -> Path:
+    """A CSV file of made-up loans: the younger in the job and the deeper in trouble, the likelier a default."""
+    chance = random.Random(seed)
+    lines = ["Status,Seniority,Home,Time,Age,Marital,Records,Job,Expenses,Income,Assets,Debt,Amount,Price"]
+    for _ in range(rows):
+        seniority, records = chance.randint(0, 30), chance.choice([1, 1, 1, 2])
+        status = 2 if chance.random() < 0.15 + 0.5 * (records == 2) + 0.3 * (seniority < 4) else 1
+        income = chance.choice([99999999, 60, 100, 140, 200])
+        lines.append(
+            f"{status},{seniority},{chance.randint(1, 6)},{chance.choice([12, 36, 60])},{chance.randint(18, 68)},"
+            f"{chance.randint(1, 5)},{records},{chance.randint(1, 4)},{chance.randint(35, 120)},{income},"
+            f"{chance.randint(0, 9) * 1_000},{chance.randint(0, 3) * 500},{chance.randint(3, 20) * 100},"
+            f"{chance.randint(5, 30) * 100}"
+        )
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path

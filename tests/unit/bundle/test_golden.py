@@ -1,0 +1,139 @@
+"""Golden examples: made of the contract alone, the same every time, and a bundle that misses one is refused."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from schemas.application import CreditApplication
+from scorer.bundle.golden import Golden, make_applications, read_golden, write_golden
+from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding, columns_of
+from scorer.core.policy import Policy
+from scorer.errors import BundleError, ModelError
+
+ENCODING = FeatureEncoding(columns_of([*CATEGORIES, *NUMBERS]), 0.0)
+
+
+class _Formula:
+    """A model that a test can bend: some function of the columns' sum, from 0 to 1."""
+
+    def __init__(self, shift: float = 0.0, *, batch_dependent: bool = False) -> None:
+        self._shift = shift
+        self._batch_dependent = batch_dependent
+
+    def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        found = np.asarray(matrix.sum(axis=1, dtype=np.float64) % 997 / 1_000 + self._shift, dtype=np.float32)
+        return found + np.float32(0.001 * len(matrix)) if self._batch_dependent else found
+
+
+def _golden() -> Golden:
+    return read_golden(write_golden(ENCODING, _Formula(), Policy()))
+
+
+def test_the_applications_are_the_same_every_time_and_all_differ() -> None:
+    """64 of them, named golden-1 to golden-64, made without chance or clock."""
+    applications = make_applications()
+    assert applications == make_applications()
+    assert [a["application_id"] for a in applications] == [f"golden-{n}" for n in range(1, 65)]
+    assert len({json.dumps({**a, "application_id": ""}) for a in applications}) == 64
+
+
+def test_the_applications_keep_to_the_contract() -> None:
+    """Pydantic, which has the last word, accepts each."""
+    for application in make_applications():
+        CreditApplication.model_validate_json(json.dumps(application))
+
+
+def test_the_applications_reach_every_corner_of_the_contract() -> None:
+    """Each category, the limits of each number, and each field that may be absent or null are among them."""
+    applications: list[dict[str, Any]] = make_applications()
+    for name, values in CATEGORIES.items():
+        assert {a.get(name) for a in applications} >= set(values)
+    properties = CreditApplication.model_json_schema()["properties"]
+    for name in NUMBERS:
+        rule = properties[name].get("anyOf", [properties[name]])[0]
+        found = [a[name] for a in applications if a.get(name) is not None]
+        assert max(found) == rule["maximum"]
+        assert min(found) <= rule.get("minimum", 1)
+    for name in ("marital", "income", "assets", "debt"):
+        assert any(name not in a for a in applications)
+    assert any(a.get("income", 0) is None for a in applications)
+
+
+def test_what_is_written_is_read() -> None:
+    """Probabilities come back as the exact values of the float32, and the bytes are the same every time."""
+    raw = write_golden(ENCODING, _Formula(), Policy())
+    assert raw == write_golden(ENCODING, _Formula(), Policy())
+    golden = read_golden(raw)
+    matrix, found = golden.reproduce(ENCODING, _Formula(), Policy(), exact=True)
+    assert matrix.shape == (64, 30)
+    assert np.array_equal(found.astype(np.float64), golden.probabilities)
+    assert set(golden.decisions) == {"APPROVED", "MAYBE", "DECLINED"}
+
+
+@pytest.mark.parametrize(
+    ("shift", "exact", "refused"), [(0, True, False), (3e-7, True, True), (3e-7, False, False), (3e-6, False, True)]
+)
+def test_how_far_a_model_may_be_off(shift: float, exact: bool, refused: bool) -> None:
+    """Not a bit on the same kind of machine, a millionth on another."""
+    golden = _golden()
+    if not refused:
+        golden.reproduce(ENCODING, _Formula(shift), Policy(), exact=exact)
+        return
+    with pytest.raises(BundleError, match=r"of 64 golden examples come out differently, by up to \d"):
+        golden.reproduce(ENCODING, _Formula(shift), Policy(), exact=exact)
+
+
+def test_a_model_that_gives_nan_is_refused() -> None:
+    """A NaN is not near anything."""
+    with pytest.raises(BundleError):
+        _golden().reproduce(ENCODING, _Formula(np.nan), Policy(), exact=False)
+
+
+def test_a_model_whose_answer_depends_on_the_batch_is_refused() -> None:
+    """A replay in other batches could not reproduce a decision."""
+    with pytest.raises(BundleError, match="the same alone as in a batch"):
+        _golden().reproduce(ENCODING, _Formula(batch_dependent=True), Policy(), exact=False)
+
+
+def test_a_failing_model_fails_here() -> None:
+    """The model's own error comes through, for the loader to put the folder's name before it."""
+
+    class Failing:
+        def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+            raise ModelError(f"no {len(matrix)} rows today")
+
+    with pytest.raises(ModelError, match="today"):
+        _golden().reproduce(ENCODING, Failing(), Policy(), exact=True)
+
+
+def test_another_policy_is_noticed() -> None:
+    """The same probabilities, decided differently, are another bundle."""
+    with pytest.raises(BundleError, match="policy decides"):
+        _golden().reproduce(ENCODING, _Formula(), Policy(maybe_above=0.2), exact=True)
+
+
+PLAIN_LINE = write_golden(ENCODING, _Formula(), Policy()).splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"", "there are 0 golden examples"),
+        (PLAIN_LINE + b"\n\n" + PLAIN_LINE, "line 2"),
+        (b"not json", "line 1"),
+        (b"\xff\xfe", "line 1"),
+        (PLAIN_LINE.replace(b'"decision"', b'"more":1,"decision"'), "line 1"),
+        (PLAIN_LINE.replace(b'"decision":"', b'"decision":"NOT '), "line 1"),
+        (PLAIN_LINE.replace(b'"home":"rent"', b'"home":"s3cret"'), "no application: home: unknown category"),
+        (PLAIN_LINE.replace(b'"application":{', b'"application":[{').replace(b"},", b"}],"), "not an object"),
+        (b"\n".join([PLAIN_LINE] * 10_001), "there are 10001"),
+    ],
+)
+def test_lines_that_are_no_examples_are_refused(raw: bytes, message: str) -> None:
+    """The message names the line and the fault, and no value that stands there."""
+    with pytest.raises(BundleError, match=message) as raised:
+        read_golden(raw)
+    assert "s3cret" not in str(raised.value)

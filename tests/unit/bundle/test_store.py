@@ -1,0 +1,213 @@
+"""The store: a version is put once, whole or not at all, and a reference finds exactly one bundle or says why not."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from scorer.bundle.load import load_bundle, read_manifest
+from scorer.bundle.manifest import Manifest
+from scorer.bundle.store import BundleStore
+from scorer.errors import BundleError, MisuseError
+from tests.unit.bundle.making import PLAIN, WITH_MARITAL, copy_bundle, named, remake
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BundleStore:
+    """An empty store whose folder is not there yet."""
+    return BundleStore(tmp_path / "store")
+
+
+def _everything_in(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_the_shipped_bundles_are_always_there(store: BundleStore) -> None:
+    """An empty store, or none, still has something to decide with, and reading makes no folder."""
+    assert [(e.reference, e.shipped, e.fault) for e in store.entries()] == [
+        ("credit-risk:1.0.0", True, ""),
+        ("credit-risk:1.1.0", True, ""),
+    ]
+    assert store.open("credit-risk:1.1.0").reference == read_manifest(PLAIN).reference
+    assert not store.folder.exists()
+
+
+def test_what_is_put_is_found(tmp_path: Path, store: BundleStore) -> None:
+    """The copy has the same bytes, and every way to refer to it leads to it."""
+    made = named(tmp_path / "made", "mine", "2.0.0")
+    place = store.put(made)
+    assert place == store.folder / "mine" / "2.0.0"
+    assert _everything_in(place) == _everything_in(made)
+    digest = read_manifest(made).digest
+    for reference in ("mine:2.0.0", "mine:latest", f"mine@{digest[:6]}", f"mine:2.0.0@{digest}", str(made)):
+        assert store.open(reference).reference.digest == digest
+
+
+def test_nothing_else_is_left_behind(tmp_path: Path, store: BundleStore) -> None:
+    """After a put there is the bundle, and no trace of how it came."""
+    store.put(named(tmp_path / "made", "mine", "2.0.0"))
+    assert [p.name for p in store.folder.iterdir()] == ["mine"]
+
+
+def test_latest_is_the_highest_number(tmp_path: Path, store: BundleStore) -> None:
+    """1.10.0 comes after 1.9.0, whatever the alphabet and the time of putting say."""
+    for version in ("1.10.0", "1.9.0", "1.2.11"):
+        store.put(named(tmp_path / version, "credit-risk", version))
+    assert store.open("credit-risk:latest").reference.version == "1.10.0"
+    assert [e.version for e in store.entries()] == ["1.0.0", "1.1.0", "1.2.11", "1.9.0", "1.10.0"]
+
+
+def test_a_version_is_never_overwritten(tmp_path: Path, store: BundleStore) -> None:
+    """Not even by the same bundle; what is there stays as it was."""
+    first = named(tmp_path / "first", "mine", "2.0.0")
+    second = remake(copy_bundle(tmp_path / "second", WITH_MARITAL), lambda m: m.update(name="mine", version="2.0.0"))
+    place = store.put(first)
+    before = _everything_in(place)
+    for folder in (first, second):
+        with pytest.raises(BundleError, match="is there already"):
+            store.put(folder)
+    assert _everything_in(place) == before
+
+
+def test_a_shipped_version_is_never_overwritten(tmp_path: Path, store: BundleStore) -> None:
+    """A store cannot give the shipped versions another meaning."""
+    with pytest.raises(BundleError, match=r"credit-risk:1\.1\.0 is there already"):
+        store.put(copy_bundle(tmp_path / "copy"))
+
+
+def test_two_that_put_the_same_version_at_once(
+    tmp_path: Path, store: BundleStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both find it free; one comes first, and the other fails without touching it."""
+    place = store.put(named(tmp_path / "first", "mine", "2.0.0"))
+    before = _everything_in(place)
+    monkeypatch.setattr(BundleStore, "require_new", lambda *_: None)
+    with pytest.raises(BundleError, match="cannot be put"):
+        store.put(named(tmp_path / "second", "mine", "2.0.0"))
+    assert _everything_in(place) == before
+    assert [p.name for p in store.folder.iterdir()] == ["mine"]
+
+
+def test_a_damaged_bundle_is_not_taken_in(tmp_path: Path, store: BundleStore) -> None:
+    """It is checked before anything is copied, and the message names the folder it came from."""
+    made = named(tmp_path / "made", "mine", "2.0.0")
+    (made / "model-card.md").write_text("better")
+    with pytest.raises(BundleError, match=f"{made}: model-card.md was changed"):
+        store.put(made)
+    assert not store.folder.exists()
+
+
+@pytest.mark.parametrize("failing", ["the copying", "the check of the copy"])
+def test_a_put_that_fails_leaves_nothing(
+    tmp_path: Path, store: BundleStore, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """A full disk half way through, or a copy that is not the original: no half bundle, no litter."""
+    made = named(tmp_path / "made", "mine", "2.0.0")
+    copied: list[Path] = []
+
+    def copy(source: Path, target: Path, *, follow_symlinks: bool) -> None:
+        assert not follow_symlinks
+        if failing == "the copying" and copied:
+            raise OSError(28, "No space left on device")
+        copied.append(target)
+        target.write_bytes(b"x" if failing != "the copying" else source.read_bytes())
+
+    monkeypatch.setattr("scorer.bundle.store.shutil.copyfile", copy)
+    with pytest.raises(BundleError, match="No space left" if failing == "the copying" else "is no manifest"):
+        store.put(made)
+    assert copied
+    assert list(store.folder.iterdir()) == []
+
+
+def test_a_half_copied_bundle_is_in_no_list(tmp_path: Path, store: BundleStore) -> None:
+    """What a killed process left behind is not taken for a bundle."""
+    store.put(named(tmp_path / "made", "mine", "2.0.0"))
+    shutil.copytree(store.folder / "mine", store.folder / ".incoming-0123")
+    (store.folder / "mine" / "notes").mkdir()
+    (store.folder / "README").touch()
+    assert [e.reference for e in store.entries()] == ["credit-risk:1.0.0", "credit-risk:1.1.0", "mine:2.0.0"]
+
+
+def test_a_damaged_bundle_is_listed_as_such_and_does_not_hide_the_others(tmp_path: Path, store: BundleStore) -> None:
+    """One bad manifest must not take the others away; asked for by name, it says what is wrong."""
+    place = store.put(named(tmp_path / "made", "mine", "2.0.0"))
+    (place / "bundle.json").write_text("{}")
+    entry = store.entries()[-1]
+    assert (entry.reference, entry.manifest) == ("mine:2.0.0", None)
+    assert "is no manifest" in entry.fault
+    for reference in ("mine:2.0.0", "mine:latest"):
+        with pytest.raises(BundleError, match="is no manifest"):
+            store.open(reference)
+    store.open("credit-risk:1.1.0")
+
+
+def test_a_bundle_that_was_moved_is_refused(tmp_path: Path, store: BundleStore) -> None:
+    """A folder's name is no second opinion on what is in it."""
+    place = store.put(named(tmp_path / "made", "mine", "2.0.0"))
+    place.rename(place.parent / "3.0.0")
+    with pytest.raises(BundleError, match=r"says that it is mine:2\.0\.0: was it moved\?"):
+        store.open("mine:3.0.0")
+
+
+def test_the_stores_own_comes_before_the_shipped_one(tmp_path: Path) -> None:
+    """A version that this package ships only later was somebody's own before; decisions refer to that one."""
+    store = BundleStore(tmp_path / "store", shipped=tmp_path / "shipped")
+    store.put(named(tmp_path / "made", "mine", "2.0.0"))
+    shutil.copytree(WITH_MARITAL, tmp_path / "shipped" / "mine" / "2.0.0")
+    assert store.find("mine:2.0.0") == store.folder / "mine" / "2.0.0"
+    assert [e.shipped for e in store.entries()] == [False]
+
+
+@pytest.mark.parametrize(
+    ("reference", "hint"),
+    [
+        ("credit-rsk:1.1.0", "Did you mean credit-risk:1.1.0"),
+        ("credit-risk:9.9.9", "There is: credit-risk:1.0.0, credit-risk:1.1.0"),
+        ("credit-risk", "name:version, name:latest"),
+        ("credit-risk:", "There is:"),
+        ("credit-risk@000000", "There is:"),
+        ("credit-risk@12", "There is:"),
+        ("credit-risk:1.1.0@000000", "There is:"),
+        ("nothing:latest", "There is:"),
+        ("", "There is:"),
+        ("../nowhere", "There is:"),
+        ("a" * 5_000, "There is:"),
+        ("a\0b", "There is:"),
+        ("Robert'); DROP TABLE bundles", "There is:"),
+    ],
+)
+def test_a_reference_to_nothing_names_what_there_is(store: BundleStore, reference: str, hint: str) -> None:
+    """The message is enough to correct the call."""
+    with pytest.raises(BundleError, match="there is no bundle") as raised:
+        store.find(reference)
+    assert hint in str(raised.value)
+
+
+def test_a_digest_that_fits_two_is_not_guessed(
+    tmp_path: Path, store: BundleStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two bundles, one beginning: the message names both, and with a version it is clear."""
+    for version in ("1.0.0", "1.0.1"):
+        store.put(named(tmp_path / version, "mine", version))
+    monkeypatch.setattr(Manifest, "digest", "ab" * 32)
+    with pytest.raises(BundleError, match=r"mine@ababab may be mine:1\.0\.0 or mine:1\.0\.1"):
+        store.find("mine@ababab")
+    assert store.find("mine:1.0.1@ababab") == store.folder / "mine" / "1.0.1"
+
+
+@pytest.mark.parametrize(
+    ("name", "version"), [("Mine", "1.0.0"), ("", "1.0.0"), ("a/b", "1.0.0"), ("mine", "1.0"), ("mine", "latest")]
+)
+def test_a_name_or_version_that_cannot_be_is_misuse(store: BundleStore, name: str, version: str) -> None:
+    """Said before any work begins, with an example."""
+    with pytest.raises(MisuseError, match="as in"):
+        store.require_new(name, version)
+
+
+def test_what_is_kept_can_be_read_by_others(tmp_path: Path, store: BundleStore) -> None:
+    """A worker under another account reads the store: the folder has the ordinary rights, not a temporary one's."""
+    place = store.put(named(tmp_path / "made", "mine", "2.0.0"))
+    ordinary = tmp_path / "ordinary"
+    ordinary.mkdir()
+    assert place.stat().st_mode == ordinary.stat().st_mode
+    assert load_bundle(place)
