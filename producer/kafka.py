@@ -1,5 +1,6 @@
 """What the Kafka clients here share: properties, silence on the terminal, where topics begin and end."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -11,6 +12,7 @@ from producer.settings import Settings
 
 # Long enough for a broker far away and for a TLS handshake, short enough that nobody thinks the command hangs.
 ANSWER_S: Final = 5.0
+_RETRY_S: Final = 0.05
 
 Properties = Mapping[str, str | int | bool]
 Client = TypeVar("Client", Producer, Consumer)
@@ -112,14 +114,23 @@ class TopicTail:
                 for partition in find_partitions(self._consumer, topic, settings, self._trouble)
             ]
             for place in places:
-                place.offset = self._consumer.get_watermark_offsets(place, timeout=ANSWER_S)[0 if from_beginning else 1]
+                place.offset = self._bounds(place)[0 if from_beginning else 1]
             self._consumer.assign(places)
-        except KafkaException as error:
-            self._consumer.close()
-            raise PublisherError(f"cannot tell where the topics end: {error.args[0].str()}") from None
         except PublisherError:
             self._consumer.close()
             raise
+
+    def _bounds(self, place: TopicPartition) -> tuple[int, int]:
+        """The offsets where a partition begins and ends, of what is committed."""
+        end_s = time.monotonic() + ANSWER_S
+        while True:
+            try:
+                return self._consumer.get_watermark_offsets(place, timeout=ANSWER_S)
+            except KafkaException as error:  # a topic that is quite new has no leader yet, or the client knows of none
+                if time.monotonic() >= end_s:
+                    why = f"{place.topic}, partition {place.partition}: {error.args[0].str()}"
+                    raise BrokerUnreachableError(f"the broker does not tell where a topic ends: {why}") from None
+            time.sleep(_RETRY_S)
 
     def poll(self, timeout_s: float) -> Message | None:
         """Waits for the next record, for at most so many seconds; None if none comes.
