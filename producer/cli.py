@@ -1,6 +1,7 @@
 """The `producer` command: applications onto the topic, decisions back to the terminal."""
 
 import json
+import math
 import re
 import signal
 import sys
@@ -65,9 +66,9 @@ _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 
 def parse_duration(text: str) -> float:
     """Reads `60s`, `2m`, `500ms`, `1h` or plain seconds; returns seconds."""
-    read = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|)", text)
+    read = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?(?:e\+?[0-9]+)?)(ms|s|m|h|)", text)
     duration_s = float(read[1]) * _UNITS_S[read[2]] if read else 0.0
-    if duration_s <= 0:
+    if not 0 < duration_s < math.inf:
         raise typer.BadParameter(f"'{text}' is no duration above zero; write 60s, 2m, 500ms or plain seconds")
     return duration_s
 
