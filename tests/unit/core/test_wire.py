@@ -218,6 +218,9 @@ def test_a_number_of_thousands_of_digits_is_out_of_range() -> None:
     assert [fault.partition(":")[0] for fault in found.reason.split("; ")] == ["home", "price"]
     assert _code(_written({"price": "9" * 5_000, "home": '"\\ud800"'})) == "not_json"
     assert _code(_written({"home": "9" * 5_000})) == "wrong_type"
+    assert _code(_written({"application_id": f'"\\"{"9" * 5_000}"', "price": "-" + "9" * 5_000})) == "out_of_range"
+    assert not isinstance(decode(_written({"price": "1." + "0" * 5_000}), 65_536), Rejection)
+    assert _code(_written({"price": "9" * 5_000}, '"":"\\ud800","":null')) == "not_json"
     # A skipped one could be read past; but whoever reads the contract with a usual parser could not read the record.
     assert _code(_written({}, '"note":' + "9" * 5_000)) == "not_json"
     deep = '"note":' + "[" * 900 + "]" * 900
