@@ -147,8 +147,8 @@ def test_refused_rows_stop_the_training(tmp_path: Path) -> None:
     """They are listed by line, with the rule and without the value; nothing is dropped in silence."""
     file = _append(
         write_loans(tmp_path / "loans.csv", rows=40),
-        "1,9,1,60,17,2,1,3,61,182,0,0,1150,1490",
-        "2,9,s3cret,60,30,2,1,3,61,182,0,0,1150,1490",
+        "1,7,1,48,17,2,1,3,55,150,0,0,950,1111",
+        "2,7,s3cret,48,41,2,1,3,55,150,0,0,950,1111",
     )
     with pytest.raises(InputFileError) as raised:
         read_examples(file, skip_refused=False)
@@ -163,14 +163,14 @@ def test_refused_rows_stop_the_training(tmp_path: Path) -> None:
 
 def test_refused_rows_may_be_left_out_and_are_counted(tmp_path: Path) -> None:
     """With --skip-refused the others are trained on, and the bundle's figures say how many were not."""
-    file = _append(write_loans(tmp_path / "loans.csv", rows=40), "1,9,1,60,17,2,1,3,61,182,0,0,1150,1490")
+    file = _append(write_loans(tmp_path / "loans.csv", rows=40), "1,7,1,48,17,2,1,3,55,150,0,0,950,1111")
     dataset = read_examples(file, skip_refused=True).dataset
     assert (dataset.rows, dataset.rows_labelled, dataset.rows_refused) == (41, 40, 1)
 
 
 def test_a_long_list_of_refused_rows_is_cut(tmp_path: Path) -> None:
     """Twenty are enough to see what is wrong."""
-    file = _append(write_loans(tmp_path / "loans.csv", rows=40), *["1,9,1,60,17,2,1,3,61,182,0,0,1150,1490"] * 30)
+    file = _append(write_loans(tmp_path / "loans.csv", rows=40), *["1,7,1,48,17,2,1,3,55,150,0,0,950,1111"] * 30)
     with pytest.raises(InputFileError, match="and 10 more") as raised:
         read_examples(file, skip_refused=False)
     assert len(str(raised.value).splitlines()) == 1 + 20 + 1 + 1
@@ -179,7 +179,7 @@ def test_a_long_list_of_refused_rows_is_cut(tmp_path: Path) -> None:
 def test_rows_of_unknown_outcome_teach_nothing(tmp_path: Path) -> None:
     """They are neither paid nor defaulted: left out, and counted as rows."""
     plain = read_examples(write_loans(tmp_path / "loans.csv", rows=40), skip_refused=False)
-    file = _append(tmp_path / "loans.csv", "0,9,1,60,30,2,1,3,61,182,0,0,1150,1490")
+    file = _append(tmp_path / "loans.csv", "0,7,1,48,41,2,1,3,55,150,0,0,950,1111")
     found = read_examples(file, skip_refused=False)
     assert found.applications == plain.applications
     assert (found.dataset.rows, found.dataset.rows_labelled) == (41, 40)
