@@ -1,0 +1,165 @@
+"""`scorer score`: the worker's bytes for every row of a file, and no row lost unseen."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from scorer.bundle.store import BundleStore
+from scorer.core.score import score_batch
+from tests.unit.bundle.making import write_loans
+from tests.unit.cli.conftest import Run
+
+HEADER = "Status,Seniority,Home,Time,Age,Marital,Records,Job,Expenses,Income,Assets,Debt,Amount,Price"
+GOOD = "1,7,1,48,41,2,1,3,55,150,0,0,950,1111"
+BAD = "1,7,s3cret,48,41,2,1,3,55,150,0,0,950,1111"
+
+
+def _write(path: Path, *rows: str) -> Path:
+    path.write_text("\n".join([HEADER, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def _record(topic: str, offset: int, value: bytes) -> SimpleNamespace:
+    return SimpleNamespace(topic=lambda: topic, partition=lambda: 0, offset=lambda: offset, value=lambda: value)
+
+
+def test_the_decisions_are_the_workers_bytes(tmp_path: Path, run: Run) -> None:
+    """A line is what a worker would publish for that record, to the byte, whatever the batch."""
+    application = (
+        '{"application_id":"a-1","seniority":7,"home":"rent","time":48,"age":41,"records":"no","job":"freelance",'
+        '"expenses":55,"income":150,"assets":0,"debt":0,"amount":950,"price":1111}'
+    )
+    (tmp_path / "in.jsonl").write_text(application + "\n")
+    ended = run("score", "in.jsonl", "--topic", "credit.applications")
+    bundle = BundleStore(tmp_path).open("credit-risk:1.1.0")
+    record = _record("credit.applications", 1, application.encode())
+    assert ended.code == 0
+    assert ended.out.encode() == b"".join(
+        outcome + b"\n" for outcome in score_batch([record], bundle, 65_536).outcomes if isinstance(outcome, bytes)
+    )
+
+
+def test_one_decision_a_row_in_the_files_order(tmp_path: Path, run: Run) -> None:
+    """The source is the file's name, made safe for a topic, and the line; the id tells the row."""
+    file = write_loans(tmp_path / "my loans (1).csv", rows=50)
+    ended = run("score", file)
+    decisions = [json.loads(line) for line in ended.out.splitlines()]
+    assert [d["source"]["offset"] for d in decisions] == list(range(2, 52))
+    assert {d["source"]["topic"] for d in decisions} == {"my-loans--1-.csv"}
+    assert {d["source"]["partition"] for d in decisions} == {0}
+    assert len({d["decision_id"] for d in decisions}) == 50
+    assert {d["bundle"]["version"] for d in decisions} == {"1.1.0"}
+
+
+def test_a_file_of_several_batches(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a batch ends cannot be seen in what comes out."""
+    file = write_loans(tmp_path / "loans.csv", rows=50)
+    whole = run("score", file)
+    monkeypatch.setattr("scorer.cli.score._BATCH_ROWS", 7)
+    assert run("score", file) == whole
+
+
+def test_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`-` reads it, CSV here; the source is called stdin."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"{HEADER}\n{GOOD}\n".encode())))
+    ended = run("score", "-", "--bundle", "credit-risk:1.0.0")
+    assert json.loads(ended.out)["source"] == {"topic": "stdin", "partition": 0, "offset": 2}
+    assert json.loads(ended.out)["bundle"]["version"] == "1.0.0"
+
+
+def test_rejects_set_the_exit_code_unless_they_are_kept(tmp_path: Path, run: Run) -> None:
+    """Without --rejects they are counted and the code is 1; with it they are in the file and the code is 0."""
+    file = _write(tmp_path / "loans.csv", GOOD, BAD, GOOD)
+    ended = run("score", file)
+    assert ended.code == 1
+    assert len(ended.out.splitlines()) == 2
+    assert "3 rows: 2 decided" in ended.err
+    assert "1 rejected (1 unknown_category)" in ended.err
+    kept = run("score", file, "--rejects", "rejects.jsonl")
+    assert kept.code == 0
+    assert kept.out == ended.out
+    (reject,) = [json.loads(line) for line in (tmp_path / "rejects.jsonl").read_text().splitlines()]
+    assert (reject["line"], reject["code"]) == (3, "unknown_category")
+    assert reject["reason"].startswith("home: unknown category")
+
+
+def test_no_value_of_a_row_is_told(tmp_path: Path, run: Run) -> None:
+    """Neither in the summary nor among the rejects."""
+    ended = run("score", _write(tmp_path / "loans.csv", BAD), "--rejects", "rejects.jsonl")
+    assert "s3cret" not in ended.out + ended.err + (tmp_path / "rejects.jsonl").read_text()
+
+
+def test_the_summary_alone(tmp_path: Path, run: Run) -> None:
+    """--summary prints it where the decisions would have been, and with --json as an object."""
+    file = write_loans(tmp_path / "loans.csv", rows=50)
+    text = run("score", file, "--summary")
+    assert text.out.startswith("50 rows: 50 decided by credit-risk:1.1.0@")
+    assert text.err == ""
+    found = json.loads(run("score", file, "--summary", "--json").out)
+    assert found["rows"] == sum(found["decisions"].values()) == 50
+    assert found["rejects"] == {}
+    assert found["bundle"]["version"] == "1.1.0"
+
+
+def test_the_summary_as_json_beside_the_decisions(tmp_path: Path, run: Run) -> None:
+    """--json alone leaves the decisions where they are and puts the object on standard error."""
+    ended = run("score", write_loans(tmp_path / "loans.csv", rows=5), "--json")
+    assert len(ended.out.splitlines()) == 5
+    assert json.loads(ended.err)["rows"] == 5
+
+
+def test_a_file_with_no_rows(tmp_path: Path, run: Run) -> None:
+    """Nothing to decide is no fault."""
+    ended = run("score", _write(tmp_path / "loans.csv"))
+    assert (ended.code, ended.out) == (0, "")
+    assert "0 rows: 0 decided" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["nowhere.csv"], 2, "scorer: nowhere.csv: there is no such file"),
+        (["notes.txt"], 2, "cannot tell what is in it"),
+        (["good.csv", "--bundle", "credit-risk:7.0.0"], 1, "There is: credit-risk:1.0.0, credit-risk:1.1.0"),
+        (["good.csv", "--topic", "a b"], 2, "--topic a b: a topic has"),
+        (["good.csv", "--rejects", "good.csv"], 2, "is the file to be scored"),
+        (["good.csv", "--rejects", "no/folder.jsonl"], 2, "--rejects no/folder.jsonl: cannot be written"),
+        (["good.csv", "--set", "record_bytes_max=1"], 2, "record_bytes_max"),
+        (["broken.csv"], 2, "broken.csv, line 3: has 2 cells and the header has 14"),
+        ([], 2, "Missing argument"),
+    ],
+)
+def test_errors_are_one_message(tmp_path: Path, run: Run, arguments: list[str], code: int, message: str) -> None:
+    """What is wrong and how to mend it, without a traceback, and the input is untouched."""
+    file = _write(tmp_path / "good.csv", GOOD)
+    _write(tmp_path / "broken.csv", GOOD, "1,2")
+    (tmp_path / "notes.txt").touch()
+    before = file.read_bytes()
+    ended = run("score", *arguments)
+    assert ended.code == code
+    assert message in ended.err
+    assert file.read_bytes() == before
+
+
+def test_a_longer_record_is_rejected(tmp_path: Path, run: Run) -> None:
+    """`record_bytes_max` holds here as it does for a worker."""
+    (tmp_path / "in.jsonl").write_text('{"x":"' + "a" * 2_000 + '"}\n')
+    assert "too_large" in run("score", "in.jsonl", "--set", "record_bytes_max=1024").err
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
+    """`scorer score … | head -1` prints no traceback and no complaint of the interpreter."""
+    file = write_loans(tmp_path / "loans.csv", rows=6_000)
+    command = [sys.executable, "-c", "from scorer.cli import main; main()", "score", str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"{")
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1

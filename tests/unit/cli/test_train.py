@@ -1,0 +1,112 @@
+"""`scorer train`: a file of loans to a bundle in the store, and every mistake found before the work begins."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scorer.bundle.store import BundleStore
+from tests.unit.bundle.making import write_loans
+from tests.unit.cli.conftest import Run
+
+NAMED = ("--name", "mine", "--version", "1.0.0")
+
+
+@pytest.fixture
+def loans(tmp_path: Path) -> Path:
+    """A file of 200 made-up loans."""
+    return write_loans(tmp_path / "loans.csv", rows=200)
+
+
+def test_a_bundle_comes_of_it(tmp_path: Path, run: Run, loans: Path) -> None:
+    """The bundle is in the store, opens, carries its labels, and the figures are printed."""
+    ended = run(
+        "train", loans, *NAMED, "--drop", "marital", "--drop", "age", "--label", "reason=a=b", "--label", "by=me"
+    )
+    assert ended.code == 0
+    for words in (
+        "200 rows read",
+        "AUC 0.",
+        "APPROVED",
+        "0.9 to 1.0",
+        "mine:1.0.0@",
+        "scorer bundle verify mine:1.0.0",
+    ):
+        assert words in ended.out
+    store = BundleStore(tmp_path / "store")
+    assert store.open("mine:latest").works()
+    manifest = store.entries()[-1].manifest
+    assert manifest is not None
+    assert manifest.labels == {"reason": "a=b", "by": "me"}
+    assert manifest.training.dropped_fields == ("age", "marital")
+
+
+def test_figures_for_scripts(tmp_path: Path, run: Run, loans: Path) -> None:
+    """--json prints the manifest, its digest and the folder, and nothing else."""
+    found = json.loads(run("train", loans, *NAMED, "--json").out)
+    assert Path(found["folder"]) == tmp_path / "store" / "mine" / "1.0.0"
+    assert 0.5 < found["manifest"]["metrics"]["holdout"]["auc"] < 1
+    assert found["digest"] == BundleStore(tmp_path / "store").open("mine:1.0.0").reference.digest
+
+
+def test_pictures(run: Run, loans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--plots has them drawn into that folder."""
+    drawn: list[Path] = []
+    monkeypatch.setattr("scorer.bundle.plots.draw_figures", lambda _, folder: drawn.append(folder))
+    assert run("train", loans, *NAMED, "--plots", "figures").code == 0
+    assert drawn == [Path("figures")]
+
+
+def test_what_was_trained_scores(run: Run, loans: Path) -> None:
+    """From data to decisions in two commands."""
+    run("train", loans, *NAMED)
+    ended = run("score", loans, "--bundle", "mine:1.0.0", "--summary")
+    assert "200 decided by mine:1.0.0@" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--name", "credit-risk", "--version", "1.1.0"], 1, "credit-risk:1.1.0 is there already"),
+        (["--name", "Mine", "--version", "1.0.0"], 2, "'Mine' cannot name a bundle"),
+        (["--name", "mine", "--version", "latest"], 2, "'latest' is no version"),
+        ([*NAMED, "--drop", "martial"], 2, "Did you mean marital?"),
+        ([*NAMED, "--label", "reason"], 2, "--label reason: write KEY=VALUE"),
+        ([*NAMED, *[word for n in range(65) for word in ("--label", f"{n}=x")]], 2, "65 are more than the 64"),
+        (["--name", "mine"], 2, "Missing option"),
+    ],
+)
+def test_mistakes_are_found_before_the_work_begins(
+    run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, message: str
+) -> None:
+    """One message each, without a traceback, and the data file has not even been opened."""
+
+    def read_examples(*_: object, **__: object) -> None:
+        pytest.fail("the file was read")
+
+    monkeypatch.setattr("scorer.bundle.train.read_examples", read_examples)
+    ended = run("train", "loans.csv", *arguments)
+    assert ended.code == code
+    assert message in ended.err
+
+
+def test_without_the_extra_one_message_says_how_to_get_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever only scores has no scikit-learn, and need not read a traceback to learn that training wants it."""
+    monkeypatch.setattr("scorer.bundle.train.find_spec", lambda _: None)
+    ended = run("train", "loans.csv", *NAMED)
+    assert ended.code == 2
+    assert "pip install 'streaming-credit-scorer[train]'" in ended.err
+
+
+def test_refused_rows_stop_it_and_leave_nothing(tmp_path: Path, run: Run, loans: Path) -> None:
+    """The lines and reasons are listed, no bundle appears; with --skip-refused the others are used."""
+    with loans.open("a") as file:
+        file.write("1,7,s3cret,48,41,2,1,3,55,150,0,0,950,1111\n")
+    ended = run("train", loans, *NAMED)
+    assert ended.code == 2
+    assert "line 202: home: unknown category" in ended.err
+    assert "s3cret" not in ended.err
+    assert not (tmp_path / "store").exists()
+    skipped = run("train", loans, *NAMED, "--skip-refused")
+    assert skipped.code == 0
+    assert "201 rows read: 200 to learn from, 0 without a known outcome, 1 refused" in skipped.out
