@@ -124,22 +124,26 @@ def decode(raw: bytes | None, bytes_max: int) -> Application | Rejection:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _read_again(raw)
     # A key a colon: as many colons as fields that hold something means that there is nothing but the contract's fields,
-    # each once. More may be a field given twice (which one is meant?), a field of the publisher's own, or an id with
-    # a colon in it.
-    if raw.count(b":") == _FIELD_COUNT - _optional_values(application).count(None) or _is_unambiguous(raw):
+    # each once. More may be a field given twice (which one is meant?), a null, a field of the publisher's own, or an id
+    # with a colon in it.
+    colons = raw.count(b":")
+    if colons == _FIELD_COUNT - _optional_values(application).count(None) or _is_unambiguous(raw, colons):
         return application
     return _read_again(raw)
 
 
-def _is_unambiguous(raw: bytes) -> bool:
+def _is_unambiguous(raw: bytes, colons: int) -> bool:
     """True when the value is JSON in the parts that the fast decoder skipped too, and gives no field of ours twice."""
-    if b"\\" in raw or raw.count(b"[") + raw.count(b"{") > _NESTING_MAX:
-        return False  # a backslash can spell a field's name in another way
+    if raw.count(b"[") + raw.count(b"{") > _NESTING_MAX:
+        return False
     try:
-        _decode_anything(raw)
+        members = _decode_anything(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
-    return all(raw.count(name) <= 1 for name in _QUOTED_NAMES)
+    if colons == len(members):
+        return True  # a key a colon again: no name stands twice
+    # A backslash can spell a field's name in another way.
+    return b"\\" not in raw and all(raw.count(name) <= 1 for name in _QUOTED_NAMES)
 
 
 def _read_again(raw: bytes) -> Application | Rejection:
