@@ -1,0 +1,86 @@
+"""The house: rules about the code itself that neither the linter nor the type checker knows."""
+
+import ast
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scorer.monitor.metrics import METRICS, Metric
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted(path for room in ("scorer", "schemas", "producer") for path in (ROOT / room).rglob("*.py"))
+FUNCTION_LINES_MAX = 60  # what is longer is not read in one screen
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_a_module_begins_with_its_one_duty() -> None:
+    """The first line of each module is a docstring, and that line is a whole sentence."""
+    without = []
+    for path in MODULES:
+        text = path.read_text(encoding="utf-8")
+        duty = (ast.get_docstring(ast.parse(text), clean=False) or "").split("\n")[0]
+        if not (duty.endswith((".", "?", ":", "`")) and text.startswith(f'"""{duty}')):
+            without.append(_name(path))
+    assert without == []
+
+
+def _functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def test_functions_are_read_in_one_screen() -> None:
+    """No function's body, docstring included, is longer than a screen; a command's parameters are its flags."""
+    lines = {
+        f"{_name(path)}: {function.name}": (function.end_lineno or 0) - function.body[0].lineno + 1
+        for path in MODULES
+        for function in _functions(path)
+    }
+    assert {name: count for name, count in lines.items() if count > FUNCTION_LINES_MAX} == {}
+
+
+def test_no_module_names_a_folder_of_somebodys_machine() -> None:
+    """No path below someone's home, which works on one machine only."""
+    somebodys = re.compile(r"[\"'/](?:home|Users|root|work)/\w")
+    assert [_name(path) for path in MODULES if somebodys.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_make_alone_prints_the_targets() -> None:
+    """`make` without a target does nothing but print each target with what it does."""
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("make is not installed")
+    printed = subprocess.run([make], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (phony,) = re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
+    lines = [re.fullmatch(r"  make ([a-z-]+) +(\S.*)", line) for line in printed.splitlines()]
+    assert all(lines)
+    assert {line[1] for line in lines if line} == set(phony.split())
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_metrics_follow_the_rules_of_prometheus(metric: Metric) -> None:
+    """Names in snake case with our prefix and a base unit, no suffix that the exposition adds, a whole help text."""
+    assert re.fullmatch(r"scorer(_[a-z]+)+", metric.name)
+    assert not metric.name.endswith(("_total", "_count", "_sum", "_bucket", "_created"))
+    assert not re.search(r"_(ms|millis|milliseconds|minutes|percent|kb|mb)(_|$)", metric.name)
+    assert all(
+        re.fullmatch(r"[a-z][a-z_]*", label) and label not in {"le", "quantile", "job"} for label in metric.labels
+    )
+    assert metric.help.endswith(".")
+    assert bool(metric.bounds) == (metric.kind == "histogram")
+    assert list(metric.bounds) == sorted(set(metric.bounds))
+
+
+def test_each_metric_is_declared_once() -> None:
+    """No two metrics share a name."""
+    names = [metric.name for metric in METRICS]
+    assert len(names) == len(set(names))
