@@ -13,13 +13,13 @@ app = typer.Typer(
     name="scorer",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     help="""Credit decisions on Kafka: every application on a topic becomes exactly one decision on another.
 
-    Start with [bold]scorer up[/bold]: a broker on this machine, workers, applications and a live view.
-    With a Kafka of your own: [bold]scorer doctor[/bold], [bold]scorer topics ensure[/bold], [bold]scorer worker[/bold].
+    Start with **scorer up**: a broker on this machine, workers, applications and a live view.
+    With a Kafka of your own: **scorer doctor**, **scorer topics ensure**, **scorer worker**.
 
-    Settings come from scorer.toml, from SCORER_* in the environment and from flags; [bold]scorer config[/bold] shows
+    Settings come from scorer.toml, from SCORER_* in the environment and from flags; **scorer config** shows
     them. Exit codes: 0 done, 1 failed, 2 misuse.
     """,
 )

@@ -23,11 +23,12 @@ def ensure(
 ) -> None:
     """Create the topics that are missing, with the contract's settings; leave the others as they are.
 
-    [bold]Examples[/bold]
+    Examples:
 
-        scorer topics ensure
-
-        scorer topics ensure --partitions 12 --replication 3
+    ```
+    scorer topics ensure
+    scorer topics ensure --partitions 12 --replication 3
+    ```
     """
     from scorer.stream import topics
 

@@ -48,13 +48,13 @@ def up(
     duplicated, and the seconds from an application's publishing to its decision's reading. Exit 1 if anything was lost
     or, with exactly-once delivery, duplicated.
 
-    [bold]Examples[/bold]
+    Examples:
 
-        scorer up
-
-        scorer up --workers 4 --rate 20000 --for 60s
-
-        scorer up --data applications.csv
+    ```
+    scorer up
+    scorer up --workers 4 --rate 20000 --for 60s
+    scorer up --data applications.csv
+    ```
     """
     from rich.console import Console
 
@@ -100,11 +100,12 @@ def broker(
 ) -> None:
     """Run a Kafka broker on this machine in the foreground, until Ctrl-C; its data are gone then.
 
-    [bold]Examples[/bold]
+    Examples:
 
-        scorer broker
-
-        scorer broker java --port 19092
+    ```
+    scorer broker
+    scorer broker java --port 19092
+    ```
     """
     from scorer.local.broker import start_broker
 

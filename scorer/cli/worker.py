@@ -30,11 +30,12 @@ def worker(
     It joins the consumer group and shares the partitions with the other workers: more workers, more throughput, up to
     one a partition. It runs until SIGTERM or Ctrl-C; then it finishes the batch in hand and leaves.
 
-    [bold]Examples[/bold]
+    Examples:
 
-        scorer worker
-
-        scorer worker -b kafka:9092 --instance-id scorer-0 --bundle credit-risk:1.1.0
+    ```
+    scorer worker
+    scorer worker -b kafka:9092 --instance-id scorer-0 --bundle credit-risk:1.1.0
+    ```
     """
     from scorer.bundle.store import BundleStore
     from scorer.logs import log_to_stderr

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from schemas import rejection
 from scorer.errors import BrokerError
@@ -118,12 +118,23 @@ class Audit:
                 raise BrokerError(f"topic {topic} cannot be read: {metadata.error.str()}")
             for partition in metadata.partitions:
                 tp = TopicPartition(topic, partition)
-                _, end = self._consumer.get_watermark_offsets(tp, timeout=_TIMEOUT_S)
+                end = self._end(tp)
                 found.append(TopicPartition(topic, partition, end))
                 if topic == self._settings.applications_topic:
                     self._starts[partition] = end
                     self._seen[partition] = bytearray()
         return found
+
+    def _end(self, tp: TopicPartition) -> int:
+        """The offset where a partition ends; one that was created a moment ago may have no leader yet."""
+        ends_at = time.monotonic() + _TIMEOUT_S
+        while True:
+            try:
+                return int(self._consumer.get_watermark_offsets(tp, timeout=_TIMEOUT_S)[1])
+            except KafkaException as error:
+                if time.monotonic() > ends_at:
+                    raise BrokerError(f"{tp.topic}[{tp.partition}] cannot be read: {error.args[0].str()}") from error
+                time.sleep(0.1)
 
     def _read(self) -> None:
         while not self._stop.is_set():

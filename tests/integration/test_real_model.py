@@ -20,10 +20,10 @@ from scorer.core.policy import Policy
 from scorer.core.score import score_batch
 
 DATA = Path(
-    os.environ.get("SCORER_TEST_DATA") or Path(__file__).parents[2].parent / "shared" / "data" / "credit_scoring.csv"
+    os.environ.get("CREDIT_SCORING_CSV") or Path(__file__).parents[2].parent / "shared" / "data" / "credit_scoring.csv"
 )
 pytestmark = pytest.mark.skipif(
-    not DATA.is_file(), reason="needs the course's credit_scoring.csv; SCORER_TEST_DATA says where it is"
+    not DATA.is_file(), reason="needs the course's credit_scoring.csv; CREDIT_SCORING_CSV says where it is"
 )
 VERSIONS = {"1.0.0": (), "1.1.0": ("marital",)}
 NAMES = {
