@@ -26,7 +26,7 @@ def test_a_module_begins_with_its_one_duty() -> None:
     for path in MODULES:
         text = path.read_text(encoding="utf-8")
         duty = (ast.get_docstring(ast.parse(text), clean=False) or "").split("\n")[0]
-        if not (duty.endswith((".", "?", ":", "`")) and text.startswith(f'"""{duty}')):
+        if not (duty.endswith((".", "?")) and text.startswith(f'"""{duty}')):
             without.append(_name(path))
     assert without == []
 
