@@ -222,8 +222,8 @@ def _dead_letter() -> dict[str, Any]:
         CODE_HEADER: {
             "type": "string",
             "enum": [code.value for code in RejectionCode],
-            "description": "Why, as a closed list. The first that applies: down to not_an_object in this order, then that of "
-            f"the first failing field.\n\n{codes}",
+            "description": "Why, as a closed list. The first that applies: down to not_an_object in this order, then "
+            f"that of the first failing field.\n\n{codes}",
         },
         REASON_HEADER: text | {"description": "Why, in words: every failing field with its rule, and never a value."},
         TOPIC_HEADER: text | {"description": "The record's topic."},
