@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from operator import methodcaller
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -341,7 +342,7 @@ class KafkaLink:
             self._settings.dead_letters_topic,
             value=record.value(),
             key=record.key(),
-            headers=[*(record.headers() or ()), *((name, text.encode()) for name, text in added.items())],
+            headers=[*_headers(record), *((name, text.encode()) for name, text in added.items())],
             on_delivery=self._on_delivery,
         )
 
@@ -469,10 +470,28 @@ class KafkaLink:
             ) from error
 
 
+# confluent-kafka 2.16 returns a broken list, with an exception set, where a header's name is not UTF-8. Called through
+# this, Python sees the exception; a plain call in a hot loop is specialised, does not look, and the process crashes.
+_read_headers = methodcaller("headers")
+
+
+def _headers(record: Record) -> Sequence[tuple[str, bytes | None]]:
+    """A record's headers, none if they cannot be read; to be asked once, the second answer is broken unseen."""
+    try:
+        return _read_headers(record) or ()
+    except SystemError:
+        log.warning(
+            "%s[%d]@%d: headers left out, one has a name that is not UTF-8",
+            record.topic(),
+            record.partition(),
+            record.offset(),
+        )
+        return ()
+
+
 def _trace(record: Record) -> list[tuple[str, str | bytes | None]]:
     """The headers that a record's decision carries on."""
-    headers = record.headers()
-    return [(name, value) for name, value in headers if name in TRACE_HEADERS] if headers else []
+    return [(name, value) for name, value in _headers(record) if name in TRACE_HEADERS]
 
 
 def _is_fatal(error: KafkaError) -> bool:

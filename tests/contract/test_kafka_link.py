@@ -1,0 +1,285 @@
+"""What the real Link promises beyond the suite: errors that say what to do, and a broker that is hard to work with."""
+
+import ctypes
+import time
+from collections import Counter
+from collections.abc import Mapping
+
+import pytest
+from confluent_kafka import KafkaException, cimpl
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from scorer.core.score import score_batch
+from scorer.errors import BrokerError, FencedError, LocalBrokerError, SettingsError, TopicsError
+from scorer.local.apache_kafka import JavaBroker
+from scorer.local.broker import start_broker
+from scorer.stream import kafka
+from scorer.stream.kafka import KafkaLink, Watch
+from scorer.stream.worker import Batch
+from tests.contract.fake_link import Delivery
+from tests.contract.stages import WAIT_S, KafkaStage
+from tests.contract.test_link import BUNDLE, dead_sources, decide, headers_of, poll_records, publish, sources
+from tests.fakes import RECORD_BYTES_MAX, application
+
+pytestmark = pytest.mark.broker
+LARGE = {"max.message.bytes": "4000000"}
+
+
+class Listener(Watch):
+    """Remembers what the link told."""
+
+    def __init__(self) -> None:
+        self.rebalances: list[tuple[str, frozenset[int]]] = []
+        self.transactions: Counter[str] = Counter()
+        self.lags: dict[int, int] = {}
+        self.reachability: list[bool] = []
+
+    def rebalanced(self, kind: str, assigned: frozenset[int]) -> None:
+        self.rebalances.append((kind, assigned))
+
+    def transaction(self, outcome: str) -> None:
+        self.transactions[outcome] += 1
+
+    def lag(self, records: Mapping[int, int]) -> None:
+        self.lags = dict(records)
+
+    def reachable(self, yes: bool) -> None:
+        self.reachability.append(yes)
+
+
+def test_missing_topics(kafka_stage: KafkaStage) -> None:
+    """A missing topic is an error at the start that names it and the cure, not a wait without end."""
+    kafka_stage.names["decisions_topic"] = "no-such-decisions"
+    with pytest.raises(TopicsError, match="missing topics: no-such-decisions; `scorer topics ensure` creates them"):
+        kafka_stage.link()
+
+
+def test_no_broker(kafka_stage: KafkaStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no broker answers, the worker says where it asked and what to look at."""
+    monkeypatch.setattr(kafka, "_START_S", 1.0)
+    kafka_stage.servers = "127.0.0.1:1"
+    with pytest.raises(BrokerError, match=r"failed at 127\.0\.0\.1:1: .*Is the broker running"):
+        kafka_stage.link()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("no.such.property", "1"), ("session.timeout.ms", "soon"), ("security.protocol", "none")]
+)
+def test_bad_property(kafka_stage: KafkaStage, name: str, value: str) -> None:
+    """A librdkafka property that is unknown or wrong is a SettingsError that names it."""
+    with pytest.raises(SettingsError, match=rf"under \[kafka\] are wrong: .*{name}"):
+        kafka_stage.link(kafka={name: value})
+
+
+def test_new_group_protocol(kafka_stage: KafkaStage) -> None:
+    """With KIP-848 (`group.protocol=consumer`) the group is shared and left the same way."""
+    new = {"group.protocol": "consumer"}
+    for i in range(10):
+        kafka_stage.append(i % 2, application(f"a-{i}"))
+    first = kafka_stage.link(kafka=new)
+    decide(first, 10)
+    second = kafka_stage.link(kafka=new)
+    first.close()
+    for i in range(10):
+        kafka_stage.append(i % 2, application(f"b-{i}"))
+    decide(second, 10)
+    assert Counter(sources(kafka_stage.decisions())) == {(p, i): 1 for p in (0, 1) for i in range(10)}
+
+
+def test_new_group_protocol_refuses_a_second_of_one_name(kafka_stage: KafkaStage) -> None:
+    """With KIP-848 it is the second of two with one instance id that is refused; it says so and does not hang."""
+    new = {"group.protocol": "consumer"}
+    first = kafka_stage.link("scorer-0", kafka=new)
+    kafka_stage.append(0, application("a"))
+    decide(first, 1)
+    second = kafka_stage.link("scorer-0", kafka=new)
+    with pytest.raises(FencedError, match="share an instance id"):
+        decide(second, 1)
+
+
+def test_refused_dead_letter(kafka_stage: KafkaStage) -> None:
+    """A record larger than the dead-letter topic takes stops the worker with the cure, instead of an endless loop."""
+    small = f"{kafka_stage.names['dead_letters_topic']}-small"
+    admin = AdminClient({"bootstrap.servers": kafka_stage.servers})
+    admin.create_topics([NewTopic(small, 1, 1, config={"max.message.bytes": "2000"})])[small].result(WAIT_S)
+    kafka_stage.names["dead_letters_topic"] = small
+    kafka_stage.append(0, application("good"))
+    kafka_stage.append(0, b"x" * 5_000)
+    with pytest.raises(TopicsError, match=rf"topic {small} refuses a record as too large: raise its max.message.bytes"):
+        decide(kafka_stage.link(), 2)
+    assert kafka_stage.committed() == {}
+
+
+@pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
+def test_large_record(kafka_stage: KafkaStage, delivery: Delivery) -> None:
+    """A record of 2 MB on topics that take it becomes a dead letter, too_large, every byte and header in place."""
+    stage = KafkaStage(kafka_stage.servers, delivery, LARGE)
+    body = application("large") + b"\xfe" * 2_000_000
+    stage.append(0, application("before"))
+    stage.append(0, body, b"key", [("h", b"v")])
+    stage.append(0, application("after"))
+    decide(stage.link(), 3)
+    stage.close()
+    (letter,) = stage.dead_letters()
+    assert (letter.key, letter.value == body, headers_of(letter)["h"]) == (b"key", True, b"v")
+    assert headers_of(letter)["dlq.code"] == b"too_large"
+    assert sorted(sources(stage.decisions())) == [(0, 0), (0, 2)]
+
+
+def test_watch(kafka_stage: KafkaStage) -> None:
+    """The watch hears of assignments, transactions, and a lag that goes to 0 behind transaction markers."""
+    listener = Listener()
+    kafka_stage.append(0, application("a"))
+    kafka_stage.append_marker(0)
+    link = kafka_stage.link(watch=listener)
+    decide(link, 1)
+    ends_at = time.monotonic() + WAIT_S
+    while set(listener.lags.items()) != {(0, 0), (1, 0)} and time.monotonic() < ends_at:
+        batch = link.poll()
+        if batch.offsets_next:
+            publish(link, batch)
+    assert listener.lags == {0: 0, 1: 0}
+    kafka_stage.append(0, application("b"))
+    batch = poll_records(link, 1)
+    kafka_stage.fail_next_commit(link)
+    publish(link, batch)
+    link.close()
+    assert listener.rebalances == [("assigned", frozenset({0, 1})), ("revoked", frozenset())]
+    if kafka_stage.delivery == "exactly-once":
+        assert listener.transactions["committed"] >= 1
+        assert listener.transactions["aborted"] == 1
+    else:
+        assert not listener.transactions
+
+
+def test_stalled_worker_commits_nothing(kafka_stage: KafkaStage) -> None:
+    """A worker that stands still for longer than max.poll.interval.ms has lost its partitions and commits nothing."""
+    kafka_stage.append(0, application("a"))
+    stalled = kafka_stage.link(kafka={"max.poll.interval.ms": "6000"})
+    batch = poll_records(stalled, 1)
+    other = kafka_stage.link()
+    decide(other, 1)
+    assert not publish(stalled, batch)
+    assert kafka_stage.committed() == {0: 1}
+    if kafka_stage.delivery == "exactly-once":
+        assert sources(kafka_stage.decisions()) == [(0, 0)]
+    kafka_stage.append(0, application("b"))
+    other.close()
+    decide(stalled, 1)
+    assert set(sources(kafka_stage.decisions())) == {(0, 0), (0, 1)}
+
+
+@pytest.mark.parametrize("delivery", ["exactly-once"])
+def test_open_transaction_of_a_dead_worker(kafka_stage: KafkaStage, delivery: Delivery) -> None:
+    """Whoever takes over from a worker that died in the middle of a commit waits for its transaction to time out.
+
+    Its offsets are not stable until then, and the question for them times out. That used to end the next worker with
+    the client's exception, and the one after it, for as long as the dead one's transaction was open.
+    """
+    stage = KafkaStage(kafka_stage.servers, delivery)
+    stage.append(0, application("a"))
+    dying = stage.link(kafka={"transaction.timeout.ms": "6000"})
+    batch = poll_records(dying, 1)
+    die_before_the_commit(dying, batch)
+    decide(stage.link(), 1)
+    stage.close()
+    assert sources(stage.decisions()) == [(0, 0)]
+
+
+def die_before_the_commit(link: KafkaLink, batch: Batch) -> None:
+    """Everything of a publish but its commit; then the worker is gone."""
+    producer, consumer = link._producer, link._consumer
+    scores = score_batch(batch.records, BUNDLE, RECORD_BYTES_MAX)
+    producer.begin_transaction()
+    link._produce(batch, scores.outcomes, BUNDLE)
+    offsets = link._topic_partitions(batch.offsets_next)
+    producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), WAIT_S)
+    consumer.close()
+
+
+def test_header_that_is_no_text(kafka_stage: KafkaStage) -> None:
+    """A header whose name is not UTF-8 stops nothing: the record is decided, or set aside without its headers.
+
+    The client hands out a broken list for such headers; touching it ended the worker with a segmentation fault, and
+    every worker after it, on the same record.
+    """
+    kafka_stage.append(0, application("before"))
+    append_with_header(kafka_stage, b"\xff\xfe", application("hostile"))
+    append_with_header(kafka_stage, b"\xff\xfe", b"bad")
+    kafka_stage.append(0, application("after"))
+    decide(kafka_stage.link(), 4)
+    assert sorted(sources(kafka_stage.decisions())) == [(0, 0), (0, 1), (0, 3)]
+    (letter,) = kafka_stage.dead_letters()
+    assert letter.value == b"bad"
+    assert headers_of(letter)["dlq.code"] == b"not_json"
+
+
+def append_with_header(stage: KafkaStage, name: bytes, value: bytes) -> None:
+    """Publishes through librdkafka itself, because its Python client cannot write such a header."""
+    lib = ctypes.CDLL(cimpl.__file__)
+    lib.rd_kafka_conf_new.restype = lib.rd_kafka_new.restype = ctypes.c_void_p
+    why = ctypes.create_string_buffer(512)
+    conf = ctypes.c_void_p(lib.rd_kafka_conf_new())
+    lib.rd_kafka_conf_set(conf, b"bootstrap.servers", stage.servers.encode(), why, ctypes.c_size_t(512))
+    producer = ctypes.c_void_p(lib.rd_kafka_new(0, conf, why, ctypes.c_size_t(512)))
+    topic = stage.names["applications_topic"].encode()
+    number, text, length = ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t
+    # rd_kafka_vtype_t: 1 topic, 3 partition, 4 value, 7 flags (2: copy), 9 header, 0 the end.
+    written = lib.rd_kafka_producev(
+        producer, number(1), text(topic), number(3), number(0), number(4), text(value), length(len(value)), number(7),
+        number(2), number(9), text(name), text(b"v"), length(1), number(0),
+    )  # fmt: skip
+    assert written == 0
+    assert lib.rd_kafka_flush(producer, int(WAIT_S * 1_000)) == 0
+    lib.rd_kafka_destroy(producer)
+
+
+def test_offsets_that_cannot_be_read(kafka_stage: KafkaStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the broker refuses to tell the group's offsets, the worker stops with its words, not with a traceback."""
+    link = kafka_stage.link()
+
+    def refuse(*_: object) -> None:
+        raise KafkaException(cimpl.KafkaError(cimpl.KafkaError.GROUP_AUTHORIZATION_FAILED))
+
+    monkeypatch.setattr(link, "_again", refuse)
+    with pytest.raises(BrokerError, match=r"the broker refuses the offsets of group .*authorization failed"):
+        decide(link, 1)
+
+
+@pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
+def test_broker_restart(delivery: Delivery) -> None:
+    """The broker is killed with a batch in hand and comes back: the worker waits, goes on, and loses nothing.
+
+    Exactly once nothing is doubled either. The answer to a question about offsets that timed out meanwhile used to be
+    taken for a fencing, and ended the worker.
+    """
+    try:
+        own = start_broker("java")
+    except LocalBrokerError as fault:
+        pytest.skip(f"needs a broker that may be killed: {fault}")
+    with own as broker:
+        assert isinstance(broker, JavaBroker)
+        stage = KafkaStage(broker.bootstrap_servers, delivery)
+        listener = Listener()
+        for i in range(20):
+            stage.append(0, application(f"a-{i}"))
+        link = stage.link(watch=listener, batch_records_max=10)
+        first = poll_records(link, 10)
+        broker.restart()
+        published = publish(link, first)
+        broker.restart()
+        decide(link, 10 if published else 20)
+        broker.kill()
+        ends_at = time.monotonic() + WAIT_S
+        while listener.reachability[-1:] != [False] and time.monotonic() < ends_at:
+            link.poll()
+        assert listener.reachability[-1] is False
+        broker.restart()
+        stage.append(0, application("last"))
+        decide(link, 1)
+        stage.close()
+        found = Counter(sources(stage.decisions()))
+        assert found.keys() == {(0, i) for i in range(21)}
+        assert delivery == "at-least-once" or set(found.values()) == {1}
+        assert dead_sources(stage.dead_letters()) == []
