@@ -138,7 +138,9 @@ class Audit:
 
     def _read(self) -> None:
         while not self._stop.is_set():
-            messages = self._consumer.consume(5_000, 0.05)
+            messages = self._consumer.consume(1, 0.1)
+            if messages:
+                messages += self._consumer.consume(5_000, 0)  # what is there: a timeout would be waited out
             now = time.time()
             with self._lock:
                 waited = [w for message in messages if message.error() is None and (w := self._take(message, now))]
