@@ -17,6 +17,9 @@ def client_config(settings: Settings) -> dict[str, Any]:
     return {
         "bootstrap.servers": settings.bootstrap_servers,
         "client.id": settings.instance_id or settings.group_id,
+        # By default a broker that metadata leave out, as they do while it restarts, is dropped; sending a transaction's
+        # offsets can then wait for the dropped one for ever, past its time limit (librdkafka 2.10 to 2.16).
+        "metadata.recovery.strategy": "none",
         # librdkafka's own lines go through Python's logging instead of straight to stderr.
         "logger": logging.getLogger("scorer.librdkafka"),
         **settings.kafka,
