@@ -58,6 +58,7 @@ def _group(settings: Settings, admin: "AdminClient", existing: dict[str, int]) -
     try:
         described = admin.describe_consumer_groups([settings.group_id])[settings.group_id].result(_WAIT_S)
         members, state = len(described.members), described.state.name.lower()
+        state = "not there yet" if state == "dead" else state
     except KafkaException as error:
         if error.args[0].name() != "GROUP_ID_NOT_FOUND":
             yield Finding("group", "wrong", f"group {settings.group_id}: {error.args[0].str()}")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _MONTH_MS: Final = 30 * 24 * 3_600_000
 # Room for the headers that a dead letter has beside the record's own.
 DEAD_LETTER_OVERHEAD_BYTES: Final = 65_536
-_ADMIN_TIMEOUT_S: Final = 15.0
+_ADMIN_TIMEOUT_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,82 @@
+"""`scorer config`, misuse of the command line, and the words of `--help`."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scorer.cli.up import seconds_of
+from scorer.errors import MisuseError
+
+COMMANDS = (
+    (), ("up",), ("worker",), ("topics", "ensure"), ("topics", "check"), ("train",), ("bundle", "list"),
+    ("bundle", "show"), ("bundle", "verify"), ("score",), ("config",), ("doctor",), ("broker",),
+)  # fmt: skip
+
+
+def scorer(*arguments: str, folder: Path | None = None, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """The command, to its end."""
+    command = [sys.executable, "-m", "scorer", *arguments]
+    environ = {**os.environ, "COLUMNS": "200", **environment}
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=120, cwd=folder, env=environ)
+
+
+def test_config_shows_values_and_where_they_came_from(tmp_path: Path) -> None:
+    """Flags go over the environment, that over scorer.toml; the origin stands beside each, and a password does not."""
+    (tmp_path / "scorer.toml").write_text('group_id = "file"\nlinger_ms = 5\n[kafka]\nsasl.password = "marker"\n')
+    shown = scorer("config", "--json", "--set", "linger_ms=7", folder=tmp_path, SCORER_GROUP_ID="environment")
+    values = json.loads(shown.stdout)
+    assert values["group_id"] == {"value": "environment", "from": "SCORER_GROUP_ID"}
+    assert values["linger_ms"] == {"value": "7", "from": "flag"}
+    assert values["kafka.sasl.password"]["from"] == "scorer.toml"
+    assert values["delivery"] == {"value": "exactly-once", "from": "default"}
+    assert "marker" not in shown.stdout + scorer("config", folder=tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("config", "--set", "nonsense"), "write NAME=VALUE"),
+        (("config", "--set", "no_such=1"), "no_such (from flag): there is no such setting"),
+        (("config", "--config", "no-such.toml"), "no-such.toml: the settings file cannot be read"),
+        (("worker", "--delivery", "twice"), "delivery (from flag)"),
+        (("up", "--for", "soon"), "soon is no duration"),
+        (("up", "--data", "no-such.csv"), "no-such.csv: there is no such file"),
+        (("broker", "rabbit"), "there is no kind of broker called rabbit"),
+        (("no-such-command",), "No such command"),
+    ],
+)
+def test_misuse(arguments: tuple[str, ...], words: str) -> None:
+    """A wrong flag, file or setting is one message on stderr that says what to write, and exit code 2."""
+    ended = scorer(*arguments)
+    assert ended.returncode == 2
+    assert words in " ".join(ended.stderr.split())
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("60s", 60), ("2m", 120), ("500ms", 0.5), ("1h", 3_600), ("1.5", 1.5)])
+def test_durations(text: str, seconds: float) -> None:
+    """A duration is a number with a unit, or of seconds."""
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "s", "-1s", "1d", "1s2"])
+def test_no_durations(text: str) -> None:
+    """Anything else is refused with examples."""
+    with pytest.raises(MisuseError, match="write 60s"):
+        seconds_of(text)
+
+
+def test_every_command_has_a_help_page() -> None:
+    """`--help` of each command says what it does; the first line is a sentence."""
+    from typer.testing import CliRunner
+
+    from scorer.cli.root import app
+
+    for command in COMMANDS:
+        shown = CliRunner().invoke(app, [*command, "--help"])
+        assert shown.exit_code == 0, command
+        assert len(shown.stdout.split()) > 20, command
