@@ -83,7 +83,7 @@ INVALID: Final = (
     _in_file(
         RejectionCode.NOT_JSON,
         "bin",
-        _with().replace(b'"income":129', b'"income":NaN'),
+        _with().replace(b'"income":182', b'"income":NaN'),
         "the value is not JSON: NaN is not a JSON number",
     ),
     _in_file(
@@ -101,7 +101,7 @@ INVALID: Final = (
     _in_file(
         RejectionCode.WRONG_TYPE,
         "json",
-        _with(income="129"),
+        _with(income="182"),
         "income: wrong type, a number from 0 to 50000000 or null is needed",
     ),
     _in_file(RejectionCode.OUT_OF_RANGE, "json", _with(age=17), "age: out of range, a number from 18 to 120 is needed"),

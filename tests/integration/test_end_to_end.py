@@ -15,10 +15,8 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from scorer.local.broker import Broker
+from tests import real_data
 
-DATA = Path(
-    os.environ.get("CREDIT_SCORING_CSV") or Path(__file__).parents[2].parent / "shared" / "data" / "credit_scoring.csv"
-)
 ROWS = 3_564
 WAIT_S = 90.0
 
@@ -84,15 +82,17 @@ def without_source(decision: bytes) -> bytes:
 
 
 @pytest.mark.broker
-@pytest.mark.skipif(not DATA.is_file(), reason="needs the course's credit_scoring.csv; CREDIT_SCORING_CSV says where")
+@real_data.needed
 @pytest.mark.parametrize("bundle", ["credit-risk:1.0.0", "credit-risk:1.1.0"])
 def test_real_records_decided_as_a_file_would_be(setup: dict[str, str], bundle: str, tmp_path: Path) -> None:
     """The real records published are decided once each, in the very bytes that `scorer score` gives, source aside."""
-    published = run("producer", "publish", str(DATA), "--json", environment=setup)
+    published = run("producer", "publish", str(real_data.FILE), "--json", environment=setup)
     assert published.returncode == 0, published.stderr
     with worker(setup, "--bundle", bundle):
         decisions = read_decisions(setup, ROWS)
-    scored = run("scorer", "score", str(DATA), "--bundle", bundle, "--rejects", str(tmp_path / "rejects.jsonl"))
+    scored = run(
+        "scorer", "score", str(real_data.FILE), "--bundle", bundle, "--rejects", str(tmp_path / "rejects.jsonl")
+    )
     assert scored.returncode == 0, scored.stderr
     expected = sorted(without_source(line) for line in scored.stdout.encode().splitlines())
     assert len(expected) == ROWS

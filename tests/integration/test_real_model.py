@@ -2,10 +2,8 @@
 
 import csv
 import json
-import os
 import platform
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,13 +16,10 @@ from scorer.bundle.store import SHIPPED
 from scorer.bundle.train import Examples, read_examples, train_model
 from scorer.core.policy import Policy
 from scorer.core.score import score_batch
+from tests import real_data
 
-DATA = Path(
-    os.environ.get("CREDIT_SCORING_CSV") or Path(__file__).parents[2].parent / "shared" / "data" / "credit_scoring.csv"
-)
-pytestmark = pytest.mark.skipif(
-    not DATA.is_file(), reason="needs the course's credit_scoring.csv; CREDIT_SCORING_CSV says where it is"
-)
+DATA = real_data.FILE
+pytestmark = real_data.needed
 VERSIONS = {"1.0.0": (), "1.1.0": ("marital",)}
 NAMES = {
     "home": ["unk", "rent", "owner", "private", "ignore", "parents", "other"],

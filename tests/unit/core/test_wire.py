@@ -57,8 +57,8 @@ def _code(raw: bytes | None) -> str:
 
 def test_reads_what_was_written() -> None:
     """Every field of a sound application comes out with its own value."""
-    found = _accepted(_sound(home="owner", income=129.5))
-    wanted = json.loads(_sound(home="owner", income=129.5))
+    found = _accepted(_sound(home="owner", income=182.5))
+    wanted = json.loads(_sound(home="owner", income=182.5))
     assert {name: getattr(found, name) for name in FIELDS} == wanted
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from collections import Counter
 from itertools import islice
 
@@ -18,6 +17,7 @@ from schemas.application import CreditApplication
 from schemas.files import read_applications
 from schemas.rejection import RejectionCode
 from scorer.core.wire import Rejection, decode
+from tests import real_data
 
 BYTES_MAX = 65_536  # the scorer's default
 NUMBERS = ("seniority", "time", "age", "expenses", "income", "assets", "debt", "amount", "price")
@@ -119,10 +119,7 @@ def _rank_correlations(columns: dict[str, NDArray[np.float64]]) -> NDArray[np.fl
 @pytest.fixture(scope="module")
 def real() -> dict[str, list[object]]:
     """The columns of the course's data file."""
-    path = os.environ.get("CREDIT_SCORING_CSV", "")
-    if not path:
-        pytest.skip("CREDIT_SCORING_CSV does not name the course's data file")
-    rows = [json.loads(row.value) for row in read_applications(path)]
+    rows = [json.loads(row.value) for row in read_applications(real_data.file())]
     return {name: [row.get(name) for row in rows] for name in (*NUMBERS, *CATEGORIES)}
 
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from schemas.application import CreditApplication
 from schemas.files import ApplicationsFileError, Row, dump_application, read_applications
+from tests import real_data
 
 HEADER = "Status,Seniority,Home,Time,Age,Marital,Records,Job,Expenses,Income,Assets,Debt,Amount,Price"
 CODED = "1,9,1,60,30,2,1,3,61,182,0,0,1150,1490"
@@ -305,10 +306,7 @@ def test_dump_application_is_compact_and_in_the_contracts_order() -> None:
 
 def test_the_real_data_reads_whole() -> None:
     """Every row of the course's file is an application that the contract accepts."""
-    path = os.environ.get("CREDIT_SCORING_CSV", "")
-    if not path:
-        pytest.skip("CREDIT_SCORING_CSV does not name the course's data file")
-    rows = _read_rows(path)
+    rows = _read_rows(real_data.file())
     assert len(rows) > 1000
     for row in rows:
         CreditApplication.model_validate_json(row.value)
