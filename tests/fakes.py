@@ -86,7 +86,8 @@ class TinyModel:
     def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         if (matrix[:, 1] == BROKEN_PRICE).any():
             raise ModelError("the price is the devil's")
-        return np.clip(matrix[:, 0] / np.float32(1_000), 0, 1).astype(np.float32)
+        found: NDArray[np.float32] = np.clip(matrix[:, 0] / np.float32(1_000), 0, 1).astype(np.float32)
+        return found
 
 
 def tiny_bundle(version: str = "1.0.0") -> Bundle:

@@ -21,7 +21,7 @@ from scorer.core.score import Bundle, Outcome
 from scorer.core.wire import Rejection, key_of
 from scorer.errors import BrokerError, FencedError, OffsetExpiredError, TopicsError
 from scorer.settings import Settings
-from scorer.stream.librdkafka import consumer_config, producer_config, refuse_bad_config
+from scorer.stream.librdkafka import assigns_incrementally, consumer_config, producer_config, refuse_bad_config
 from scorer.stream.worker import Batch, Lap, Record
 
 log = logging.getLogger(__name__)
@@ -128,11 +128,11 @@ class KafkaLink:
         self._aborts_in_a_row = 0
         self._lag_told_at = 0.0
         self._transactional = settings.delivery == "exactly-once"
+        consuming = consumer_config(settings)
+        self._incremental = assigns_incrementally(consuming)
         with refuse_bad_config():
             self._producer = Producer(producer_config(settings))
-            self._consumer = Consumer(
-                {**consumer_config(settings), "error_cb": self._on_error, "stats_cb": self._on_statistics}
-            )
+            self._consumer = Consumer({**consuming, "error_cb": self._on_error, "stats_cb": self._on_statistics})
         self._require_topics()
         if self._transactional:
             self._start("init_transactions", lambda: self._producer.init_transactions(_START_S))
@@ -227,7 +227,8 @@ class KafkaLink:
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         starts = self._start_offsets([tp.partition for tp in partitions])
         self._positions.update(starts)
-        self._consumer.incremental_assign(self._topic_partitions(starts))
+        take = self._consumer.incremental_assign if self._incremental else self._consumer.assign
+        take(self._topic_partitions(starts))
         self._rebalanced("assigned", partitions)
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
@@ -241,7 +242,10 @@ class KafkaLink:
     def _drop(self, partitions: list[TopicPartition]) -> None:
         for tp in partitions:
             self._positions.pop(tp.partition, None)
-        self._consumer.incremental_unassign(partitions)
+        if self._incremental:
+            self._consumer.incremental_unassign(partitions)
+        else:
+            self._consumer.unassign()
 
     def _rebalanced(self, kind: str, partitions: list[TopicPartition]) -> None:
         numbers = sorted(tp.partition for tp in partitions)
@@ -419,7 +423,12 @@ class KafkaLink:
         """Why the worker cannot go on."""
         if _is_fatal(error):
             return FencedError(self._fenced(error))
-        return BrokerError(f"the broker refuses {what}: {error.str()}")
+        hint = ""
+        if error.code() == KafkaError.INCONSISTENT_GROUP_PROTOCOL:
+            hint = (
+                ". Have some workers of the group an instance id, and others none? They assign partitions differently"
+            )
+        return BrokerError(f"the broker refuses {what}: {error.str()}{hint}")
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:

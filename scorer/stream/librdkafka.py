@@ -29,8 +29,10 @@ def client_config(settings: Settings) -> dict[str, Any]:
 def consumer_config(settings: Settings) -> dict[str, Any]:
     """The consumer's settings, each with its reason."""
     config: dict[str, Any] = {
-        # A worker that joins or leaves moves only the partitions it must; the others go on working.
-        "partition.assignment.strategy": "cooperative-sticky",
+        # A worker that joins or leaves moves only the partitions it must; the others go on working. Not so with an
+        # instance id: a cooperative move takes two rounds, a static member that restarts between them is given what
+        # the first round left it, no second one follows, and what it had given up is nobody's for good.
+        "partition.assignment.strategy": "range" if settings.instance_id else "cooperative-sticky",
         # A killed worker's partitions wait this long for others; librdkafka's 45 s is long for a loan.
         "session.timeout.ms": "20000",
         "heartbeat.interval.ms": "3000",
@@ -54,10 +56,19 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
     }
     if settings.instance_id:
         config["group.instance.id"] = settings.instance_id
-    if config.get("group.protocol", "classic").lower() == "consumer":
+    if _broker_assigns(config):
         for name in ("partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"):
             config.pop(name)  # with KIP-848 these are the broker's to say, and refused here
     return _without(config, PRODUCER_ONLY)
+
+
+def assigns_incrementally(config: Mapping[str, Any]) -> bool:
+    """Whether a consumer with these settings is told of the partitions that come and go, or of all of them anew."""
+    return _broker_assigns(config) or config["partition.assignment.strategy"] == "cooperative-sticky"
+
+
+def _broker_assigns(config: Mapping[str, Any]) -> bool:
+    return bool(config.get("group.protocol", "classic").lower() == "consumer")
 
 
 def producer_config(settings: Settings) -> dict[str, Any]:

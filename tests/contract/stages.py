@@ -1,5 +1,6 @@
 """Where the suite plays: an applications topic with a Link on it, and what a read_committed reader sees of the rest."""
 
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, cast
@@ -192,7 +193,13 @@ class KafkaStage:
     def committed(self) -> dict[int, int]:
         consumer = Consumer({"bootstrap.servers": self.servers, "group.id": self.group_id})
         wanted = [TopicPartition(self.names["applications_topic"], partition) for partition in range(2)]
-        found = consumer.committed(wanted, timeout=WAIT_S)
+        ends_at = time.monotonic() + WAIT_S
+        while True:
+            try:
+                found = consumer.committed(wanted, timeout=WAIT_S)
+                break
+            except KafkaException:  # a group that is new to a new broker has no coordinator yet
+                assert time.monotonic() < ends_at
         consumer.close()
         return {tp.partition: tp.offset for tp in found if tp.offset >= 0}
 

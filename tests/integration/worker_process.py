@@ -1,0 +1,176 @@
+"""A worker as a process of its own, as `scorer worker` starts it, and the topics around it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+WAIT_S = 60.0
+"""For what takes a moment on an idle machine."""
+
+
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    """Waits until a condition holds."""
+    ends_at = time.monotonic() + WAIT_S
+    while not holds():
+        assert time.monotonic() < ends_at, f"waited in vain for: {what}"
+        time.sleep(0.02)
+
+
+class Topics:
+    """A set of topics with names of their own."""
+
+    def __init__(self, servers: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
+        self.servers = servers
+        self.partitions = partitions
+        self.mark = uuid.uuid4().hex[:12]
+        self.applications, self.decisions, self.dead_letters, self.deployments = (
+            f"{kind}-{self.mark}" for kind in ("applications", "decisions", "dead-letters", "deployments")
+        )
+        names = (self.applications, self.decisions, self.dead_letters, self.deployments)
+        new = [NewTopic(name, partitions, 1, config=dict(config or {})) for name in names]
+        admin = AdminClient({"bootstrap.servers": servers})
+        for future in admin.create_topics(new).values():
+            future.result(WAIT_S)
+
+    def environment(self) -> dict[str, str]:
+        """The settings that send a worker here, and none that this machine has."""
+        own = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
+        return own | {
+            "SCORER_BOOTSTRAP_SERVERS": self.servers,
+            "SCORER_GROUP_ID": f"group-{self.mark}",
+            "SCORER_APPLICATIONS_TOPIC": self.applications,
+            "SCORER_DECISIONS_TOPIC": self.decisions,
+            "SCORER_DEAD_LETTERS_TOPIC": self.dead_letters,
+            "SCORER_DEPLOYMENTS_TOPIC": self.deployments,
+            "SCORER_HTTP_PORT": "0",
+            "SCORER_KAFKA__SESSION_TIMEOUT_MS": "6000",
+            "SCORER_KAFKA__HEARTBEAT_INTERVAL_MS": "500",
+        }
+
+    def publish(self, *values: bytes | None, partition: int = 0) -> None:
+        """Publishes applications to one partition, in order."""
+        producer = Producer({"bootstrap.servers": self.servers, "linger.ms": 0, "message.max.bytes": 8_000_000})
+        for value in values:
+            producer.produce(self.applications, value, key=b"key", partition=partition)
+        assert producer.flush(WAIT_S) == 0
+
+    def read(self, topic: str) -> Iterator[Message]:
+        """Everything that is committed in a topic, up to where it ends now."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.servers,
+                "group.id": "reader",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 10,
+            }
+        )
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in range(self.partitions)])
+        open_partitions = self.partitions
+        while open_partitions:
+            batch = consumer.consume(10_000, 0.2)
+            for message in batch:
+                error = message.error()
+                if error is None:
+                    yield message
+                else:
+                    assert error.code() == KafkaError._PARTITION_EOF, error
+                    open_partitions -= 1
+        consumer.close()
+
+    def count(self, topic: str) -> int:
+        """How many records are committed in a topic."""
+        return sum(1 for _ in self.read(topic))
+
+    def committed(self) -> dict[int, int]:
+        """The group's offsets."""
+        consumer = Consumer({"bootstrap.servers": self.servers, "group.id": f"group-{self.mark}"})
+        wanted = [TopicPartition(self.applications, partition) for partition in range(self.partitions)]
+        ends_at = time.monotonic() + WAIT_S
+        while True:
+            try:
+                found = consumer.committed(wanted, timeout=WAIT_S)
+                break
+            except KafkaException:  # a group that is new to a new broker has no coordinator yet
+                assert time.monotonic() < ends_at
+        consumer.close()
+        return {tp.partition: tp.offset for tp in found if tp.offset >= 0}
+
+
+def headers_of(message: Message) -> dict[str, bytes]:
+    """A record's headers by name."""
+    return cast("dict[str, bytes]", dict(message.headers() or []))
+
+
+class WorkerProcess:
+    """One worker; its standard error goes to a file."""
+
+    def __init__(self, topics: Topics, log: Path, *options: str) -> None:
+        self._log = log
+        with log.open("ab") as sink:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "scorer", "worker", *options],
+                env=topics.environment(),
+                cwd=log.parent,
+                stdout=sink,
+                stderr=sink,
+            )
+
+    def log(self) -> str:
+        """What it has said so far."""
+        return self._log.read_text(encoding="utf-8")
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Asks its HTTP server; returns status and body."""
+        wait_until(lambda: self._says("http="), "the worker's address")
+        address = self.log().partition("http=")[2].split()[0]
+        try:
+            with urllib.request.urlopen(f"http://{address}{path}", timeout=WAIT_S) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                return refusal.code, refusal.read().decode()
+
+    def probe(self, path: str) -> dict[str, Any]:
+        """A probe's answer."""
+        found: dict[str, Any] = json.loads(self.get(path)[1])
+        return found
+
+    def terminate(self) -> int:
+        """SIGTERM; returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(WAIT_S)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.wait(WAIT_S)
+
+    def _says(self, text: str) -> bool:
+        assert self.process.poll() is None, self.log()
+        return text in self.log()
+
+
+@contextmanager
+def worker(topics: Topics, log: Path, *options: str) -> Iterator[WorkerProcess]:
+    """A worker that is gone at the end, whatever happens."""
+    started = WorkerProcess(topics, log, *options)
+    try:
+        yield started
+    finally:
+        started.kill()
