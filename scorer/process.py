@@ -5,6 +5,7 @@ import logging
 import signal
 import time
 from collections.abc import Mapping
+from contextlib import closing
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
@@ -100,13 +101,13 @@ def work(settings: Settings, bundle: Bundle) -> None:
     stop = Stop(settings.drain_s)
     health = Health(bundle.reference, stalled_after_s=int(settings.kafka.get("max.poll.interval.ms", "300000")) / 1_000)
     monitoring = Monitoring(WorkerMetrics(registry, bundle.reference, settings.applications_topic), health)
-    link = KafkaLink(settings, monitoring, stop.drained)
-    server = MonitorServer(settings.http_host, settings.http_port, registry, health)
-    log.info("worker ready to join group=%s http=%s delivery=%s", settings.group_id, server.address, settings.delivery)
-    collect_garbage_seldom()
-    try:
+    with (
+        closing(MonitorServer(settings.http_host, settings.http_port, registry, health)) as server,
+        closing(KafkaLink(settings, monitoring, stop.drained)) as link,
+    ):
+        log.info(
+            "worker ready to join group=%s http=%s delivery=%s", settings.group_id, server.address, settings.delivery
+        )
+        collect_garbage_seldom()
         run(link, bundle, monitoring, settings.record_bytes_max, stop.asked)
-    finally:
-        link.close()
-        server.close()
     log.info("worker stopped: batch committed, group left")

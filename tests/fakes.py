@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from schemas.decision import BundleReference
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
-from scorer.core.score import Bundle, Scores
+from scorer.core.score import Bundle, Model, Scores
 from scorer.core.wire import DecisionEncoder
 from scorer.errors import ModelError
 from scorer.stream.worker import Batch
@@ -90,14 +90,21 @@ class TinyModel:
         return found
 
 
-def tiny_bundle(version: str = "1.0.0") -> Bundle:
+class ModelThatFails:
+    """Scores nothing."""
+
+    def predict(self, _: NDArray[np.float32]) -> NDArray[np.float32]:
+        raise ModelError("it always does")
+
+
+def tiny_bundle(model: Model | None = None) -> Bundle:
     """A bundle that decides by the amount alone."""
-    reference = BundleReference(name="tiny", version=version, digest=version.encode().hex().rjust(64, "0"))
+    reference = BundleReference(name="tiny", version="1.0.0", digest="1" * 64)
     golden = np.array([[100, 1], [900, 1]], dtype=np.float32)
     return Bundle(
         reference=reference,
         encoding=FeatureEncoding(("amount", "price"), missing=0.0),
-        model=TinyModel(),
+        model=model or TinyModel(),
         policy=Policy(),
         encoder=DecisionEncoder(reference),
         golden_matrix=golden,

@@ -1,0 +1,173 @@
+"""Metrics: declared once, at 0 from the start, and right to the last bucket."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from schemas.decision import BundleReference
+from schemas.rejection import RejectionCode
+from scorer.core.policy import OUTCOMES
+from scorer.core.score import score_batch
+from scorer.monitor.metrics import METRICS, STAGES, BatchHistogram, Metric, WorkerMetrics
+from scorer.stream.worker import Batch
+from tests.fakes import RECORD_BYTES_MAX, FakeRecord, application, tiny_bundle
+
+REFERENCE = BundleReference(name="tiny", version="1.0.0", digest="0" * 64)
+BOUNDS = (0.1, 0.25, 0.5, 1.0, 10.0)
+Labels = tuple[tuple[str, str], ...]
+
+
+class Exposed:
+    """A worker's metrics as a scrape sees them."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.metrics = WorkerMetrics(self.registry, REFERENCE, "applications")
+
+    def samples(self) -> dict[tuple[str, Labels], float]:
+        return samples_of(self.registry)
+
+    def value(self, name: str, /, **labels: str) -> float:
+        return self.samples()[name, tuple(sorted(labels.items()))]
+
+    def labels_of(self, name: str) -> set[Labels]:
+        return {labels for found, labels in self.samples() if found == name}
+
+
+def samples_of(registry: CollectorRegistry) -> dict[tuple[str, Labels], float]:
+    """Every sample by name and labels; the creation times are left out."""
+    families = text_string_to_metric_families(generate_latest(registry).decode())
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in families
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+
+
+@pytest.fixture
+def exposed() -> Exposed:
+    """A worker that has done nothing yet."""
+    return Exposed()
+
+
+def test_series_exist_from_the_start(exposed: Exposed) -> None:
+    """Every error path and every outcome has its series at 0 before anything happens: a rate is never absent."""
+    label = ("bundle", "tiny:1.0.0")
+    expected = {
+        "scorer_applications_consumed_total": {()},
+        "scorer_decisions_total": {(label, ("decision", outcome)) for outcome in OUTCOMES},
+        "scorer_rejects_total": {(("code", code.value),) for code in RejectionCode},
+        "scorer_batch_records_count": {()},
+        "scorer_stage_seconds_count": {(("stage", stage),) for stage in STAGES},
+        "scorer_decision_latency_seconds_count": {()},
+        "scorer_transactions_total": {(("outcome", outcome),) for outcome in ("committed", "aborted")},
+        "scorer_rebalances_total": {(("kind", kind),) for kind in ("assigned", "revoked", "lost")},
+        "scorer_assigned_partitions": {()},
+        "scorer_probability_of_default_count": {(label,)},
+    }
+    for name, labels in expected.items():
+        assert exposed.labels_of(name) == labels
+        assert {value for (found, _), value in exposed.samples().items() if found == name} == {0}
+    info = {"slot": "champion", "name": "tiny", "version": "1.0.0", "digest": "0" * 64}
+    assert exposed.value("scorer_bundle_info", **info) == 1
+
+
+def test_what_is_declared_is_what_is_there(exposed: Exposed) -> None:
+    """The table of metrics and a scrape name the same families, with the same help."""
+    exposed.metrics.lag({0: 1})
+    families = {
+        family.name: family.documentation
+        for family in text_string_to_metric_families(generate_latest(exposed.registry).decode())
+    }
+    assert {metric.name: metric.help for metric in METRICS}.items() <= families.items()
+    assert {name for name in families if not name.endswith("_created")} == {metric.name for metric in METRICS}
+
+
+def test_committed_batch_counts(exposed: Exposed) -> None:
+    """A committed batch is counted by decision, code, size and probability."""
+    values = [application("a", amount=100), application("b", amount=400), application("c", amount=900), b"", b"{}"]
+    publish(exposed, values, committed=True)
+    assert exposed.value("scorer_applications_consumed_total") == 5
+    for outcome in OUTCOMES:
+        assert exposed.value("scorer_decisions_total", decision=outcome, bundle="tiny:1.0.0") == 1
+    assert exposed.value("scorer_rejects_total", code="empty") == 1
+    assert exposed.value("scorer_rejects_total", code="missing_field") == 1
+    assert exposed.value("scorer_batch_records_sum") == 5
+    assert exposed.value("scorer_probability_of_default_count", bundle="tiny:1.0.0") == 3
+    assert exposed.value("scorer_probability_of_default_sum", bundle="tiny:1.0.0") == pytest.approx(1.4)
+    assert exposed.value("scorer_decision_latency_seconds_count") == 5
+
+
+def test_aborted_batch_does_not_count(exposed: Exposed) -> None:
+    """What was wound back is decided again and counted then; a poll without records is no batch."""
+    publish(exposed, [application("a"), b""], committed=False)
+    publish(exposed, [], committed=True)
+    for name in ("scorer_applications_consumed_total", "scorer_batch_records_count"):
+        assert exposed.value(name) == 0
+
+
+def publish(exposed: Exposed, values: list[bytes], *, committed: bool) -> None:
+    """One round of the loop as the monitor sees it."""
+    records = [FakeRecord((0, i), value) for i, value in enumerate(values)]
+    batch = Batch(records, {0: len(records)})
+    exposed.metrics.polled(batch)
+    scores = score_batch(records, tiny_bundle(), RECORD_BYTES_MAX, exposed.metrics.lap)
+    exposed.metrics.published(batch, scores, committed)
+
+
+def test_stages(exposed: Exposed) -> None:
+    """Each step of a batch is timed once, from where the one before it ended."""
+    publish(exposed, [application("a")], committed=True)
+    for stage in ("decode", "features", "predict", "encode"):
+        assert exposed.value("scorer_stage_seconds_count", stage=stage) == 1
+    assert exposed.value("scorer_stage_seconds_count", stage="commit") == 0
+
+
+def test_lag_of_a_revoked_partition_disappears(exposed: Exposed) -> None:
+    """A partition that went has no lag series here any more: another worker reports it now, and sums stay right."""
+    exposed.metrics.rebalanced("assigned", frozenset({0, 1, 2}))
+    exposed.metrics.lag({0: 5, 1: 6, 2: 7})
+    exposed.metrics.rebalanced("revoked", frozenset({1}))
+    assert exposed.labels_of("scorer_consumer_lag_records") == {(("partition", "1"), ("topic", "applications"))}
+    exposed.metrics.rebalanced("lost", frozenset())
+    assert exposed.labels_of("scorer_consumer_lag_records") == set()
+    exposed.metrics.rebalanced("assigned", frozenset({0}))
+    exposed.metrics.lag({0: 3})
+    assert exposed.value("scorer_consumer_lag_records", partition="0", topic="applications") == 3
+    assert exposed.value("scorer_assigned_partitions") == 1
+    assert exposed.value("scorer_rebalances_total", kind="assigned") == 2
+
+
+def test_transactions(exposed: Exposed) -> None:
+    """Transactions count by their end."""
+    exposed.metrics.transaction("committed")
+    exposed.metrics.transaction("aborted")
+    assert exposed.value("scorer_transactions_total", outcome="committed") == 1
+    assert exposed.value("scorer_transactions_total", outcome="aborted") == 1
+
+
+@given(
+    st.lists(
+        st.lists(st.one_of(st.sampled_from(BOUNDS), st.floats(-1, 20, width=32)), max_size=30).map(
+            lambda values: np.array(values, dtype=np.float64)
+        ),
+        max_size=4,
+    )
+)
+def test_batch_histogram_is_a_histogram(batches: list[np.ndarray[tuple[int], np.dtype[np.float64]]]) -> None:
+    """It shows what prometheus_client's own Histogram shows that was given the values one by one."""
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    batch_histogram = BatchHistogram(Metric("h", "histogram", "Help.", ("bundle",), BOUNDS), ("b",))
+    ours.register(batch_histogram)
+    histogram = Histogram("h", "Help.", ("bundle",), buckets=BOUNDS, registry=theirs).labels("b")
+    for values in batches:
+        batch_histogram.observe(values)
+        for value in values.tolist():
+            histogram.observe(value)
+    found, expected = samples_of(ours), samples_of(theirs)
+    assert found.keys() == expected.keys()
+    assert found == pytest.approx(expected)

@@ -1,0 +1,87 @@
+"""The loop on a scripted link: what it asks of whom, in which order, and when it ends."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from scorer.core.score import Bundle, Outcome
+from scorer.errors import BundleUnusableError
+from scorer.stream.worker import Batch, Lap, run
+from tests.fakes import RECORD_BYTES_MAX, CountingMonitor, FakeRecord, ModelThatFails, application, tiny_bundle
+
+
+class ScriptedLink:
+    """Hands out the batches it was given and remembers what came back."""
+
+    def __init__(self, *batches: Batch, answers: Sequence[bool] = ()) -> None:
+        self.batches = list(batches)
+        self.published: list[tuple[Batch, Sequence[Outcome]]] = []
+        self._answers = list(answers)
+
+    def poll(self) -> Batch:
+        return self.batches.pop(0) if self.batches else Batch([], {})
+
+    def publish(self, batch: Batch, outcomes: Sequence[Outcome], _: Bundle, lap: Lap) -> bool:
+        self.published.append((batch, outcomes))
+        lap("publish")
+        lap("commit")
+        return self._answers.pop(0) if self._answers else True
+
+
+def batch_of(*values: bytes) -> Batch:
+    """A batch of one partition."""
+    return Batch([FakeRecord((0, i), value) for i, value in enumerate(values)], {0: len(values)})
+
+
+def run_all(link: ScriptedLink, bundle: Bundle | None = None) -> CountingMonitor:
+    """Runs the loop until the link has no more batches."""
+    monitor = CountingMonitor()
+    run(link, bundle or tiny_bundle(), monitor, RECORD_BYTES_MAX, lambda: not link.batches)
+    return monitor
+
+
+def test_one_round() -> None:
+    """A batch is polled, scored and published, one outcome a record in order; and each step is told."""
+    link = ScriptedLink(batch_of(application("a"), b"bad", application("b")))
+    monitor = run_all(link)
+    ((_, outcomes),) = link.published
+    assert [isinstance(outcome, bytes) for outcome in outcomes] == [True, False, True]
+    assert monitor.stages == ["decode", "features", "predict", "encode", "publish", "commit"]
+    assert (monitor.polls, monitor.committed) == (1, 3)
+
+
+def test_empty_poll_publishes_nothing() -> None:
+    """Where nothing moved there is nothing to commit."""
+    link = ScriptedLink(Batch([], {}), Batch([], {}))
+    assert run_all(link).polls == 2
+    assert link.published == []
+
+
+def test_move_without_records_is_committed() -> None:
+    """A partition that moved past markers is committed although nothing was decided."""
+    link = ScriptedLink(Batch([], {0: 7}))
+    run_all(link)
+    assert [(batch.offsets_next, list(outcomes)) for batch, outcomes in link.published] == [({0: 7}, [])]
+
+
+def test_refused_publish_is_not_counted() -> None:
+    """What was wound back is told as such, and the loop goes on."""
+    link = ScriptedLink(batch_of(application("a")), batch_of(application("a")), answers=[False, True])
+    monitor = run_all(link)
+    assert (monitor.aborted, monitor.committed) == (1, 1)
+
+
+def test_stop_is_asked_between_batches() -> None:
+    """Told to stop, the loop ends before the next poll; a batch in hand has been published."""
+    link = ScriptedLink(batch_of(application("a")), batch_of(application("b")))
+    run(link, tiny_bundle(), CountingMonitor(), RECORD_BYTES_MAX, lambda: bool(link.published))
+    assert len(link.published) == 1
+    assert len(link.batches) == 1
+
+
+def test_unusable_bundle_stops_the_loop() -> None:
+    """Where the bundle scores nothing, the loop ends with its error and nothing of the batch is published."""
+    link = ScriptedLink(batch_of(application("a")))
+    with pytest.raises(BundleUnusableError):
+        run_all(link, tiny_bundle(model=ModelThatFails()))
+    assert link.published == []

@@ -1,0 +1,150 @@
+"""Settings: four sources, one table, every problem at once, secrets kept."""
+
+from pathlib import Path
+
+import pytest
+
+from scorer.errors import SettingsError
+from scorer.settings import (
+    FILE_NAME,
+    MASK,
+    OWNED_PROPERTIES,
+    SECRET_PROPERTIES,
+    LoadedSettings,
+    Settings,
+    load_settings,
+)
+
+
+def written(folder: Path, text: str) -> Path:
+    """A settings file."""
+    path = folder / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def rows(loaded: LoadedSettings) -> dict[str, tuple[str, str]]:
+    """Value and origin by name."""
+    return {name: (value, origin) for name, value, origin in loaded.rows()}
+
+
+def test_precedence(tmp_path: Path) -> None:
+    """Defaults, then the file, then the environment, then flags; and each value says where it came from."""
+    path = written(tmp_path, 'group_id = "file"\nlinger_ms = 5\nbatch_records_max = 10\n')
+    loaded = load_settings(
+        flags={"group_id": "flag", "delivery": None},
+        environment={"SCORER_GROUP_ID": "env", "SCORER_LINGER_MS": "7", "PATH": "/x"},
+        file=path,
+    )
+    found = rows(loaded)
+    assert found["group_id"] == ("flag", "flag")
+    assert found["linger_ms"] == ("7", "SCORER_LINGER_MS")
+    assert found["batch_records_max"] == ("10", str(path))
+    assert found["delivery"] == ("exactly-once", "default")
+    assert loaded.settings.linger_ms == 7
+
+
+def test_defaults_are_complete() -> None:
+    """Without any source there is a whole set of settings, each with its origin and a description."""
+    loaded = load_settings(environment={})
+    assert {name for name, _, _ in loaded.rows()} == set(Settings.model_fields) - {"kafka"}
+    assert {origin for _, _, origin in loaded.rows()} == {"default"}
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_file_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`scorer.toml` in the current folder is read without being named."""
+    (tmp_path / FILE_NAME).write_text('group_id = "here"\n', encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert load_settings(environment={}).settings.group_id == "here"
+
+
+def test_kafka_properties(tmp_path: Path) -> None:
+    """Properties of the client come dotted or as tables in the file, with underscores in the environment, as flags."""
+    path = written(tmp_path, '[kafka]\n"client.rack" = "a"\nfetch.min.bytes = 5\nsocket.keepalive.enable = true\n')
+    loaded = load_settings(
+        flags={"kafka": {"session.timeout.ms": "9000"}},
+        environment={"SCORER_KAFKA__SECURITY_PROTOCOL": "plaintext"},
+        file=path,
+    )
+    assert loaded.settings.kafka == {
+        "client.rack": "a",
+        "fetch.min.bytes": "5",
+        "socket.keepalive.enable": "true",
+        "security.protocol": "plaintext",
+        "session.timeout.ms": "9000",
+    }
+    assert rows(loaded)["kafka.security.protocol"] == ("plaintext", "SCORER_KAFKA__SECURITY_PROTOCOL")
+
+
+def test_every_problem_at_once(tmp_path: Path) -> None:
+    """One message has every problem, with the names and where the values came from."""
+    path = written(tmp_path, 'no_such = 1\nhttp_port = 70000\n[kafka]\nacks = "1"\n')
+    with pytest.raises(SettingsError) as caught:
+        load_settings(
+            flags={"delivery": "perhaps"},
+            environment={"SCORER_BATCH_RECORDS_MAX": "0", "SCORER_TYPO": "1", "SCORER_APPLICATIONS_TOPIC": "a b"},
+            file=path,
+        )
+    message = str(caught.value)
+    for expected in (
+        f"no_such (from {path}): there is no such setting",
+        f"http_port (from {path})",
+        f"kafka.acks (from {path}): the worker sets this itself: it is always all",
+        "delivery (from flag)",
+        "batch_records_max (from SCORER_BATCH_RECORDS_MAX)",
+        "typo (from SCORER_TYPO): there is no such setting",
+        "applications_topic (from SCORER_APPLICATIONS_TOPIC)",
+    ):
+        assert expected in message
+    assert caught.value.exit_code == 2
+
+
+def test_settings_that_do_not_fit_together() -> None:
+    """Relations between settings are checked too, and the message names both sides."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings(
+            flags={"linger_ms": 9_000, "decisions_topic": "same", "dead_letters_topic": "same"},
+            environment={"SCORER_KAFKA__MAX_POLL_INTERVAL_MS": "8000"},
+        )
+    message = str(caught.value)
+    assert "the four topics must differ: same stands more than once" in message
+    assert "linger_ms (9000) must be less than kafka.max.poll.interval.ms (8000)" in message
+
+
+@pytest.mark.parametrize("name", sorted(OWNED_PROPERTIES))
+def test_owned_properties(name: str) -> None:
+    """A property on which the guarantees rest is refused, with what to use instead."""
+    with pytest.raises(SettingsError, match=f"kafka.{name} .*the worker sets this itself: {OWNED_PROPERTIES[name]}"):
+        load_settings(flags={"kafka": {name: "x"}}, environment={})
+
+
+@pytest.mark.parametrize("name", sorted(SECRET_PROPERTIES))
+def test_secrets(name: str, tmp_path: Path) -> None:
+    """A secret may come from a file; it reaches the client and is never shown."""
+    secret = tmp_path / "secret"
+    secret.write_text("tell nobody\n", encoding="utf-8")
+    loaded = load_settings(flags={"kafka": {f"{name}.file": str(secret)}}, environment={})
+    assert loaded.settings.kafka == {name: "tell nobody"}
+    assert rows(loaded)[f"kafka.{name}"] == (MASK, "flag")
+    assert "tell nobody" not in str(loaded.rows())
+
+
+def test_secret_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """A secret's file that is missing is one of the problems, by name and origin."""
+    with pytest.raises(SettingsError, match=r"kafka\.sasl\.password\.file \(from SCORER_.*\): the file cannot be read"):
+        load_settings(environment={"SCORER_KAFKA__SASL_PASSWORD_FILE": str(tmp_path / "none")})
+
+
+@pytest.mark.parametrize(("text", "why"), [("a = [", "is not TOML"), ("\xff", "is not TOML")])
+def test_file_that_is_no_toml(tmp_path: Path, text: str, why: str) -> None:
+    """A settings file that cannot be read as one is an error that names it."""
+    path = written(tmp_path, text)
+    with pytest.raises(SettingsError, match=f"{path.name}: the settings file {why}"):
+        load_settings(environment={}, file=path)
+
+
+def test_file_that_is_not_there(tmp_path: Path) -> None:
+    """A settings file that is named must be there."""
+    with pytest.raises(SettingsError, match="cannot be read: No such file"):
+        load_settings(environment={}, file=tmp_path / "none.toml")
