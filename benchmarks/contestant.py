@@ -60,11 +60,10 @@ class Timed(Monitoring):
             self._watch.begin()
         super().polled(batch)
 
-    def published(self, batch: Batch, scores: Scores, committed: bool) -> None:
-        super().published(batch, scores, committed)
-        if committed:
-            self._watch.records += len(batch.records)
-            self._watch.batches += 1
+    def committed(self, batch: Batch, scores: Scores, began_at: float, ended_at: float) -> None:
+        super().committed(batch, scores, began_at, ended_at)
+        self._watch.records += len(batch.records)
+        self._watch.batches += 1
 
 
 def work_through(settings: Settings, records: int) -> Watch:

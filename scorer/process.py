@@ -67,18 +67,18 @@ class Monitoring(Watch):
         self._health.polled_at = self._health.clock()
         self._metrics.polled(batch)
 
-    def published(self, batch: Batch, scores: Scores, committed: bool) -> None:
-        """A batch was published, or wound back."""
-        self._metrics.published(batch, scores, committed)
+    def committed(self, batch: Batch, scores: Scores, began_at: float, ended_at: float) -> None:
+        """A batch is there for good."""
+        self._metrics.committed(batch, scores, began_at, ended_at)
+
+    def aborted(self) -> None:
+        """A batch was wound back."""
+        self._metrics.aborted()
 
     def rebalanced(self, kind: str, assigned: frozenset[int]) -> None:
         """Partitions came or went."""
         self._health.assigned = assigned
         self._metrics.rebalanced(kind, assigned)
-
-    def transaction(self, outcome: str) -> None:
-        """A transaction ended."""
-        self._metrics.transaction(outcome)
 
     def lag(self, records: Mapping[int, int]) -> None:
         """How far behind each partition is."""

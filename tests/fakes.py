@@ -14,6 +14,7 @@ from scorer.core.policy import Policy
 from scorer.core.score import Bundle, Model, Scores
 from scorer.core.wire import DecisionEncoder
 from scorer.errors import ModelError
+from scorer.stream.kafka import Watch
 from scorer.stream.worker import Batch
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -116,8 +117,6 @@ def tiny_bundle(model: Model | None = None) -> Bundle:
 class CountingMonitor:
     """A Monitor that only counts."""
 
-    committed: int = 0
-    aborted: int = 0
     polls: int = 0
     stages: list[str] = field(default_factory=list)
 
@@ -127,8 +126,20 @@ class CountingMonitor:
     def polled(self, _: Batch) -> None:
         self.polls += 1
 
-    def published(self, batch: Batch, _: Scores, committed: bool) -> None:
-        if committed:
-            self.committed += len(batch.records)
-        else:
-            self.aborted += 1
+
+class Tally(Watch):
+    """A watch that counts the records committed and the batches wound back."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.commits = 0
+        self.aborts = 0
+
+    def committed(self, batch: Batch, scores: Scores, began_at: float, ended_at: float) -> None:
+        assert len(scores.outcomes) == len(batch.records)
+        assert began_at <= ended_at
+        self.records += len(batch.records)
+        self.commits += 1
+
+    def aborted(self) -> None:
+        self.aborts += 1

@@ -24,7 +24,6 @@ def ensure(
     """Create the topics that are missing, with the contract's settings; leave the others as they are.
 
     Examples:
-
     ```
     scorer topics ensure
     scorer topics ensure --partitions 12 --replication 3

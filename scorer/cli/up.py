@@ -49,7 +49,6 @@ def up(
     or, with exactly-once delivery, duplicated.
 
     Examples:
-
     ```
     scorer up
     scorer up --workers 4 --rate 20000 --for 60s
@@ -101,7 +100,6 @@ def broker(
     """Run a Kafka broker on this machine in the foreground, until Ctrl-C; its data are gone then.
 
     Examples:
-
     ```
     scorer broker
     scorer broker java --port 19092

@@ -31,7 +31,6 @@ def worker(
     one a partition. It runs until SIGTERM or Ctrl-C; then it finishes the batch in hand and leaves.
 
     Examples:
-
     ```
     scorer worker
     scorer worker -b kafka:9092 --instance-id scorer-0 --bundle credit-risk:1.1.0

@@ -165,14 +165,18 @@ def _encode(
 ) -> list[Outcome]:
     """The outcomes in the records' order: decisions for the rows predicted, rejections for the others."""
     rows, probabilities, decided = predicted
+    found = [records[row] for row in rows]
+    columns = (
+        [decoded[row].application_id for row in rows],  # type: ignore[union-attr]
+        [OUTCOMES[place] for place in decided.tolist()],
+        probabilities.astype(np.float64).tolist(),
+        [record.topic() for record in found],
+        [record.partition() for record in found],
+        [record.offset() for record in found],
+    )
     outcomes: list[Outcome] = [d if type(d) is Rejection else _MODEL_FAILED for d in decoded]
-    encode = encoder.encode
-    for row, probability, outcome in zip(
-        rows, probabilities.astype(np.float64).tolist(), decided.tolist(), strict=True
-    ):
-        record = records[row]
-        source = (record.topic(), record.partition(), record.offset())
-        outcomes[row] = encode(decoded[row].application_id, OUTCOMES[outcome], probability, source)  # type: ignore[union-attr]
+    for row, decision in zip(rows, encoder.encode(zip(*columns, strict=True)), strict=True):
+        outcomes[row] = decision
     return outcomes
 
 

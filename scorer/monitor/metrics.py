@@ -46,7 +46,9 @@ LATENCY = Metric(
     "Seconds from an application's timestamp to the commit of its decision.",
     bounds=_LATENCY_BUCKETS,
 )
-TRANSACTIONS = Metric("scorer_transactions", "counter", "Transactions ended.", ("outcome",))
+TRANSACTIONS = Metric(
+    "scorer_transactions", "counter", "Batches committed or aborted, with or without a transaction.", ("outcome",)
+)
 LAG = Metric(
     "scorer_consumer_lag_records",
     "gauge",
@@ -151,9 +153,13 @@ class WorkerMetrics:
         self._last_poll.set_to_current_time()
         self._lap_at = time.perf_counter()
 
-    def published(self, batch: Batch, scores: Scores, committed: bool) -> None:
-        """A batch was published, or wound back; only what is committed counts."""
-        if not committed or not batch.records:
+    # The link's Watch
+
+    def committed(self, batch: Batch, scores: Scores, began_at: float, ended_at: float) -> None:
+        """A batch is there for good; only what is committed counts."""
+        self._transactions["committed"].inc()
+        self._stages["commit"].observe(ended_at - began_at)
+        if not batch.records:
             return
         self._consumed.inc(len(batch.records))
         self._batch_records.observe(len(batch.records))
@@ -164,10 +170,8 @@ class WorkerMetrics:
                 if isinstance(outcome, Rejection):
                     self._rejects[outcome.code].inc()
         self._probability.observe(scores.probabilities)
-        published_ms = np.fromiter((record.timestamp()[1] for record in batch.records), np.float64, len(batch.records))
-        self._latency.observe(np.maximum(time.time() - published_ms / 1_000, 0))
-
-    # The link's Watch
+        published_ms = np.array([record.timestamp()[1] for record in batch.records], dtype=np.float64)
+        self._latency.observe(np.maximum(ended_at - published_ms / 1_000, 0))
 
     def rebalanced(self, kind: str, assigned: frozenset[int]) -> None:
         """Partitions came or went."""
@@ -177,9 +181,9 @@ class WorkerMetrics:
             self._lag.remove(self._topic, str(partition))  # another worker reports it now
         self._lag_partitions &= assigned
 
-    def transaction(self, outcome: str) -> None:
-        """A transaction ended."""
-        self._transactions[outcome].inc()
+    def aborted(self) -> None:
+        """A batch was wound back."""
+        self._transactions["aborted"].inc()
 
     def lag(self, records: Mapping[int, int]) -> None:
         """How far behind each partition is."""

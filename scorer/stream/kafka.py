@@ -1,27 +1,29 @@
-"""The real Link: polling, and publishing with the commit.
+"""The real Link: polling, publishing, and one commit in flight at most.
 
-Errors are of three kinds. Retriable: librdkafka tries again, and so do the calls here, until the worker is told to stop
-and its drain is over. Abortable: the transaction is aborted, and the partitions are wound back to what the group has
-committed. Fatal: a BrokerError that says why; the process ends and its supervisor starts it again.
+The commit of a batch runs in a thread of its own while the loop scores the next one. Whatever needs to know how it
+ended waits for it first: the next publish, a rebalance, a stop. If it failed, the partitions are wound back to what the
+group has committed, and what was polled since is dropped: it comes again.
+
+Errors are of three kinds. Retriable: librdkafka tries again, and so do the calls here, until the worker is told to
+stop and its drain is over. Abortable: the transaction is aborted and wound back as above. Fatal: a BrokerError that
+says why; the process ends and its supervisor starts it again.
 """
 
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from operator import methodcaller
-from typing import Any, Final, Protocol, TypeVar, cast
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, NamedTuple, Protocol, TypeVar, cast
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from schemas import rejection
-from schemas.decision import TRACE_HEADERS
-from scorer.core.score import Bundle, Outcome
-from scorer.core.wire import Rejection, key_of
+from scorer.core.score import Bundle, Scores
 from scorer.errors import BrokerError, FencedError, OffsetExpiredError, TopicsError
 from scorer.settings import Settings
-from scorer.stream.librdkafka import assigns_incrementally, consumer_config, producer_config, refuse_bad_config
+from scorer.stream.delivery import Delivery
+from scorer.stream.faults import ATTEMPT_S, HOPELESS, again, all_right, is_fatal
+from scorer.stream.librdkafka import assigns_incrementally, consumer_config, refuse_bad_config
 from scorer.stream.worker import Batch, Lap, Record
 
 log = logging.getLogger(__name__)
@@ -29,56 +31,11 @@ T = TypeVar("T")
 
 # How long a poll waits for the first record. A stop is noticed after it at the latest.
 _POLL_WAIT_S: Final = 0.2
-# One attempt of a call that is tried again; short, so that a stop is noticed between two.
-_ATTEMPT_S: Final = 5.0
 # The first words with a broker at start: past this it is not slow but wrong.
 _START_S: Final = 30.0
 # Aborts in a row after which waiting is no cure; with the pauses between them this is about half a minute.
 _ABORTS_IN_A_ROW_MAX: Final = 10
 _BACKOFF_S_MAX: Final = 5.0
-
-# The pause between two attempts where the broker answers at once that it cannot yet.
-_PAUSE_S: Final = 0.2
-
-_FENCED: Final = frozenset(
-    {
-        KafkaError._FENCED,
-        KafkaError.PRODUCER_FENCED,
-        KafkaError.INVALID_PRODUCER_EPOCH,
-        KafkaError.FENCED_INSTANCE_ID,
-    }
-)
-# What passes by itself. Only transactional calls say so of their own errors; these are those of the consumer's.
-_PASSING: Final = frozenset(
-    {
-        KafkaError._TIMED_OUT,
-        KafkaError._TRANSPORT,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._WAIT_COORD,
-        KafkaError.REQUEST_TIMED_OUT,
-        KafkaError.NETWORK_EXCEPTION,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.NOT_COORDINATOR,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.UNSTABLE_OFFSET_COMMIT,
-    }
-)
-# What no waiting mends.
-_HOPELESS: Final = frozenset(
-    {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError._UNKNOWN_TOPIC,
-        KafkaError._UNKNOWN_PARTITION,
-        KafkaError.UNSUPPORTED_VERSION,
-        KafkaError.INCONSISTENT_GROUP_PROTOCOL,
-    }
-)
 
 
 class Event(Record, Protocol):
@@ -93,14 +50,26 @@ class Watch:
     def rebalanced(self, kind: str, assigned: frozenset[int]) -> None:
         """Partitions were assigned, revoked or lost; `assigned` is what there is now."""
 
-    def transaction(self, outcome: str) -> None:
-        """A transaction was committed or aborted."""
+    def committed(self, batch: Batch, scores: Scores, began_at: float, ended_at: float) -> None:
+        """A batch's outcomes are there for good; when their commit began and ended, in seconds since 1970.
+
+        Exactly once, its offsets are too. At least once they follow, and if they cannot, `aborted` comes after all.
+        """
+
+    def aborted(self) -> None:
+        """A batch was wound back; its records will be polled again."""
 
     def lag(self, records: Mapping[int, int]) -> None:
         """Records not yet decided, by partition; once a second."""
 
     def reachable(self, yes: bool) -> None:
         """Whether any broker can be reached."""
+
+
+class _InFlight(NamedTuple):
+    batch: Batch
+    scores: Scores
+    confirmation: Future[tuple[float, float]]
 
 
 class KafkaLink:
@@ -111,7 +80,7 @@ class KafkaLink:
 
         Args:
             settings: the brokers, the topics and how to deliver.
-            watch: told of rebalances, transactions, lag and reachability.
+            watch: told of commits and aborts, rebalances, lag and reachability.
             giving_up: asked between two attempts of a call; True when a stop may wait no longer.
 
         Raises:
@@ -124,18 +93,19 @@ class KafkaLink:
         self._giving_up = giving_up
         self._positions: dict[int, int] = {}
         self._touched: set[int] = set()
-        self._undelivered: list[tuple[str, KafkaError]] = []
+        self._in_flight: _InFlight | None = None
+        self._uncommitted: dict[int, int] = {}
+        self._beside = ThreadPoolExecutor(1, "confirm")
         self._aborts_in_a_row = 0
         self._lag_told_at = 0.0
-        self._transactional = settings.delivery == "exactly-once"
         consuming = consumer_config(settings)
         self._incremental = assigns_incrementally(consuming)
         with refuse_bad_config():
-            self._producer = Producer(producer_config(settings))
+            self._delivery = Delivery(settings, giving_up)
             self._consumer = Consumer({**consuming, "error_cb": self._on_error, "stats_cb": self._on_statistics})
         self._require_topics()
-        if self._transactional:
-            self._start("init_transactions", lambda: self._producer.init_transactions(_START_S))
+        if self._delivery.transactional:
+            self._start("init_transactions", lambda: self._delivery.producer.init_transactions(_START_S))
         self._consumer.subscribe(
             [settings.applications_topic],
             on_assign=self._on_assign,
@@ -145,36 +115,52 @@ class KafkaLink:
 
     def poll(self) -> Batch:
         """Waits a moment for a record, then takes what is there."""
+        if self._in_flight is not None and self._in_flight.confirmation.done():
+            self._land()
         self._touched.clear()
         messages = self._consume(1, _POLL_WAIT_S)
         most = self._settings.batch_records_max
         if messages and most > 1:
             messages += self._consume(most - 1, self._settings.linger_ms / 1_000)
         self._tell_lag()
-        if any(message.error() is not None for message in messages):
+        if [message for message in messages if message.error() is not None]:
             return self._batch_to_ends(self._without_touched(self._without_failures(messages)))
         return self._batch(self._without_touched(messages))
 
-    def publish(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle, lap: Lap) -> bool:
-        """Publishes one outcome a record and commits; False when the batch was wound back instead."""
-        assert len(outcomes) == len(batch.records), "one outcome a record"
-        deliver = self._in_one_transaction if self._transactional else self._confirmed_then_committed
-        self._undelivered.clear()
+    def publish(self, batch: Batch, scores: Scores, bundle: Bundle, lap: Lap) -> None:
+        """Hands the outcomes over and starts their commit, once the one before has ended well."""
+        if not self._land():
+            return  # what came after a batch that was wound back comes again with it
         try:
-            deliver(batch, outcomes, bundle, lap)
+            self._delivery.produce(batch, scores.outcomes, bundle)
         except KafkaException as error:
             self._recover(error.args[0])
-            return False
+            return
+        lap("publish")
         self._positions.update(batch.offsets_next)
-        self._aborts_in_a_row = 0
+        offsets, group = self._topic_partitions(batch.offsets_next), self._consumer.consumer_group_metadata()
+        self._in_flight = _InFlight(batch, scores, self._beside.submit(self._confirm, offsets, group))
+
+    def settle(self) -> bool:
+        """Waits until all that was published is committed; False if it was wound back instead."""
+        if not self._land():
+            return False
+        if self._uncommitted:
+            offsets, self._uncommitted = self._topic_partitions(self._uncommitted), {}
+            try:
+                again(lambda: all_right(self._consumer.commit(offsets=offsets, asynchronous=False)), self._giving_up)
+            except KafkaException as error:
+                self._recover(error.args[0])
+                return False
         return True
 
     def close(self) -> None:
-        """Leaves the group (a static member keeps its place until its session ends).
-
-        There is nothing to flush: what is published is confirmed, and what is not shall not be.
-        """
-        self._consumer.close()
+        """Settles, and leaves the group (a static member keeps its place until its session ends)."""
+        try:
+            self.settle()
+        finally:
+            self._consumer.close()
+            self._beside.shutdown()
 
     # Polling
 
@@ -225,6 +211,7 @@ class KafkaLink:
         return [message for message in messages if message.partition() not in dropped]
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._land()
         starts = self._start_offsets([tp.partition for tp in partitions])
         self._positions.update(starts)
         take = self._consumer.incremental_assign if self._incremental else self._consumer.assign
@@ -232,10 +219,12 @@ class KafkaLink:
         self._rebalanced("assigned", partitions)
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self.settle()
         self._drop(partitions)
         self._rebalanced("revoked", partitions)
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self.settle()
         self._drop(partitions)
         self._rebalanced("lost", partitions)
 
@@ -257,7 +246,7 @@ class KafkaLink:
         """Where the group goes on in each partition: its committed offset, or the beginning if it has none."""
         wanted = [TopicPartition(self._settings.applications_topic, partition) for partition in partitions]
         try:
-            committed = self._again(lambda: _all_right(self._consumer.committed(wanted, timeout=_ATTEMPT_S)))
+            committed = again(lambda: all_right(self._consumer.committed(wanted, timeout=ATTEMPT_S)), self._giving_up)
         except KafkaException as error:
             raise self._stopping(error.args[0], f"the offsets of group {self._settings.group_id}") from error
         return {tp.partition: tp.offset if tp.offset >= 0 else OFFSET_BEGINNING for tp in committed}
@@ -277,98 +266,45 @@ class KafkaLink:
 
     # Publishing
 
-    def _in_one_transaction(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle, lap: Lap) -> None:
-        self._producer.begin_transaction()
-        self._produce(batch, outcomes, bundle)
-        lap("publish")
-        offsets, group = self._topic_partitions(batch.offsets_next), self._consumer.consumer_group_metadata()
-        self._again(lambda: self._producer.send_offsets_to_transaction(offsets, group, _ATTEMPT_S))
-        self._again(lambda: self._producer.commit_transaction(_ATTEMPT_S))
-        self._watch.transaction("committed")
-        lap("commit")
+    def _confirm(self, offsets: list[TopicPartition], group: object) -> tuple[float, float]:
+        began_at = time.time()
+        self._delivery.confirm(offsets, group)
+        return began_at, time.time()
 
-    def _confirmed_then_committed(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle, lap: Lap) -> None:
-        self._produce(batch, outcomes, bundle)
-        while self._producer.flush(_ATTEMPT_S):
-            if self._giving_up():
-                raise BrokerError("the drain is over and not every decision is confirmed; nothing was committed")
-        if self._undelivered:
-            raise KafkaException(self._undelivered[0][1])
-        lap("publish")
-        offsets = self._topic_partitions(batch.offsets_next)
-        self._again(lambda: _all_right(self._consumer.commit(offsets=offsets, asynchronous=False)))
-        lap("commit")
-
-    def _produce(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle) -> None:
-        # One call for many decisions is quicker and takes no headers; a decision with headers ends the run before it,
-        # or it would overtake an earlier one of the same key.
-        run: list[dict[str, Any]] = []
-        for record, outcome in zip(batch.records, outcomes, strict=True):
-            if isinstance(outcome, Rejection):
-                self._produce_dead_letter(record, outcome, bundle)
-                continue
-            key = record.key()
-            if key is None:
-                key = key_of(outcome)
-            trace = _trace(record)
-            if trace:
-                self._produce_run(run)
-                run = []
-                self._producer.produce(
-                    self._settings.decisions_topic, value=outcome, key=key, headers=trace, on_delivery=self._on_delivery
-                )
-            else:
-                run.append({"value": outcome, "key": key})
-        self._produce_run(run)
-        self._producer.poll(0)
-
-    def _produce_run(self, decisions: list[dict[str, Any]]) -> None:
-        if not decisions:
-            return
-        topic = self._settings.decisions_topic
-        queued = self._producer.produce_batch(topic, decisions, on_delivery=self._on_delivery)
-        if queued != len(decisions):
-            raise KafkaException(next(d["_error"] for d in decisions if "_error" in d))
-
-    def _produce_dead_letter(self, record: Record, outcome: Rejection, bundle: Bundle) -> None:
-        reference = bundle.reference
-        added = {
-            rejection.CODE_HEADER: outcome.code.value,
-            rejection.REASON_HEADER: outcome.reason,
-            rejection.TOPIC_HEADER: record.topic(),
-            rejection.PARTITION_HEADER: str(record.partition()),
-            rejection.OFFSET_HEADER: str(record.offset()),
-            rejection.TIMESTAMP_HEADER: str(record.timestamp()[1]),
-            rejection.BUNDLE_HEADER: f"{reference.name}:{reference.version}@{reference.digest}",
-            rejection.AT_HEADER: datetime.now(UTC).isoformat(timespec="milliseconds"),
-        }
-        self._producer.produce(
-            self._settings.dead_letters_topic,
-            value=record.value(),
-            key=record.key(),
-            headers=[*_headers(record), *((name, text.encode()) for name, text in added.items())],
-            on_delivery=self._on_delivery,
-        )
+    def _land(self) -> bool:
+        """Waits for what is in flight; False if it was wound back."""
+        if self._in_flight is None:
+            return True
+        flight, self._in_flight = self._in_flight, None
+        try:
+            began_at, ended_at = flight.confirmation.result()
+        except KafkaException as error:
+            self._recover(error.args[0])
+            return False
+        if not self._delivery.transactional:
+            # Without waiting: a commit that fails or is overtaken by a crash means duplicates, never loss, and the
+            # next one covers it. `settle` waits.
+            self._uncommitted.update(flight.batch.offsets_next)
+            offsets = self._topic_partitions(flight.batch.offsets_next)
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+        self._aborts_in_a_row = 0
+        self._watch.committed(flight.batch, flight.scores, began_at, ended_at)
+        return True
 
     # When something goes wrong
 
-    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._undelivered.append((message.topic() or "", error))
-
     def _recover(self, error: KafkaError) -> None:
         """Winds the batch back if that can help; otherwise says what to do."""
-        if _is_fatal(error):
+        if is_fatal(error):
             raise self._stopping(error, "this worker")
-        topic, cause = next(iter(self._undelivered), ("", error))
-        if self._transactional:
-            self._abort()
+        topic, cause = self._delivery.first_failure(error)
+        self._abort()
         if cause.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             name = topic or self._settings.dead_letters_topic
             raise TopicsError(
                 f"topic {name} refuses a record as too large: raise its max.message.bytes; see `scorer topics check`"
             )
-        if cause.code() in _HOPELESS:
+        if cause.code() in HOPELESS:
             raise self._stopping(cause, topic or "this worker")
         if self._giving_up():
             raise BrokerError(f"the drain is over and the batch is not committed ({cause.str()}); nothing is lost")
@@ -378,34 +314,19 @@ class KafkaLink:
                 f"{self._aborts_in_a_row} batches in a row were aborted, the last one because: {cause.str()}"
             )
         log.warning("batch aborted, winding back: %s", cause.str())
+        self._uncommitted.clear()
         starts = self._start_offsets(self._positions)
         self._positions.update(starts)
+        self._touched.update(starts)  # what this very poll may have returned of them comes again too
         self._seek(starts)
         time.sleep(min(0.05 * 2**self._aborts_in_a_row, _BACKOFF_S_MAX))
 
     def _abort(self) -> None:
         try:
-            self._again(lambda: self._producer.abort_transaction(_ATTEMPT_S))
+            self._delivery.abort()
         except KafkaException as error:
             raise self._stopping(error.args[0], "this worker") from error
-        self._watch.transaction("aborted")
-
-    def _again(self, call: Callable[[], T]) -> T:
-        """Calls until it works, as long as the failure is one that may pass."""
-        while True:
-            try:
-                return call()
-            except KafkaException as failure:
-                error = failure.args[0]
-                if not error.retriable() and error.code() not in _PASSING:
-                    raise
-                if self._giving_up():
-                    raise BrokerError(
-                        f"the drain is over and the broker did not answer ({error.str()}); "
-                        "nothing is lost, the next worker decides the batch again"
-                    ) from failure
-                log.warning("the broker did not answer, trying again: %s", error.str())
-                time.sleep(_PAUSE_S)
+        self._watch.aborted()
 
     def _on_consumer_error(self, error: KafkaError, message: Event) -> None:
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
@@ -415,13 +336,13 @@ class KafkaLink:
                 "out how many, then set the group's offsets (kafka-consumer-groups --reset-offsets --to-earliest) and "
                 "start again."
             )
-        if _is_fatal(error) or error.code() in _HOPELESS:
+        if is_fatal(error) or error.code() in HOPELESS:
             raise self._stopping(error, message.topic() or self._settings.applications_topic)
         log.warning("the consumer reports: %s", error.str())
 
     def _stopping(self, error: KafkaError, what: str) -> BrokerError:
         """Why the worker cannot go on."""
-        if _is_fatal(error):
+        if is_fatal(error):
             return FencedError(self._fenced(error))
         hint = ""
         if error.code() == KafkaError.INCONSISTENT_GROUP_PROTOCOL:
@@ -464,7 +385,7 @@ class KafkaLink:
     def _require_topics(self) -> None:
         """Says at once what would otherwise be a wait without end."""
         names = {self._settings.applications_topic, self._settings.decisions_topic, self._settings.dead_letters_topic}
-        metadata = self._start("list_topics", lambda: self._producer.list_topics(timeout=_START_S))
+        metadata = self._start("list_topics", lambda: self._delivery.producer.list_topics(timeout=_START_S))
         missing = sorted(name for name in names if name not in metadata.topics)
         if missing:
             raise TopicsError(f"missing topics: {', '.join(missing)}; `scorer topics ensure` creates them")
@@ -477,40 +398,3 @@ class KafkaLink:
                 f"{what} failed at {self._settings.bootstrap_servers}: {error.args[0].str()}. Is the broker running, "
                 "is bootstrap_servers right, and do security.protocol and sasl.* under [kafka] fit it?"
             ) from error
-
-
-# confluent-kafka 2.16 returns a broken list, with an exception set, where a header's name is not UTF-8. Called through
-# this, Python sees the exception; a plain call in a hot loop is specialised, does not look, and the process crashes.
-_read_headers = methodcaller("headers")
-
-
-def _headers(record: Record) -> Sequence[tuple[str, bytes | None]]:
-    """A record's headers, none if they cannot be read; to be asked once, the second answer is broken unseen."""
-    try:
-        return _read_headers(record) or ()
-    except SystemError:
-        log.warning(
-            "%s[%d]@%d: headers left out, one has a name that is not UTF-8",
-            record.topic(),
-            record.partition(),
-            record.offset(),
-        )
-        return ()
-
-
-def _trace(record: Record) -> list[tuple[str, str | bytes | None]]:
-    """The headers that a record's decision carries on."""
-    return [(name, value) for name, value in _headers(record) if name in TRACE_HEADERS]
-
-
-def _is_fatal(error: KafkaError) -> bool:
-    """Whether the client has given up for good; an event of the consumer's says so by its code alone."""
-    return error.fatal() or error.code() == KafkaError._FATAL or error.code() in _FENCED
-
-
-def _all_right(found: list[TopicPartition] | None) -> list[TopicPartition]:
-    """The partitions, if none of them has an error of its own."""
-    for tp in found or ():
-        if tp.error is not None:
-            raise KafkaException(tp.error)
-    return found or []

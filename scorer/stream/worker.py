@@ -1,14 +1,15 @@
 """The loop: poll, score, publish; and one worker's life around it.
 
-A reader who knows this file and `scorer.core.score` knows what happens to an application. Nothing is in flight when the
-loop polls, so a rebalance needs no machinery here: whatever partitions go, no work on them is pending.
+A reader who knows this file and `scorer.core.score` knows what happens to an application. Nothing but a commit can be
+on its way when the loop polls, and the link waits for that one before it lets a partition go: so a rebalance needs no
+machinery here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from scorer.core.score import Bundle, Outcome, Scores, score_batch
+from scorer.core.score import Bundle, Scores, score_batch
 from scorer.core.score import Record as ScorableRecord
 
 Lap = Callable[[str], None]
@@ -42,12 +43,16 @@ class Link(Protocol):
         """Waits a moment for records and takes what is there; an empty batch if nothing is."""
         ...
 
-    def publish(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle, lap: Lap) -> bool:
-        """Publishes one outcome a record and commits the offsets: all or nothing, and nothing before it is confirmed.
+    def publish(self, batch: Batch, scores: Scores, bundle: Bundle, lap: Lap) -> None:
+        """Publishes one outcome a record and commits the offsets: all or none, and no commit before all is confirmed.
 
-        Returns False when nothing was committed and the same records will be polled again. Raises BrokerError when
-        going on makes no sense.
+        The commit may still be on its way on return, one at most. If it fails, its records and all later ones are
+        polled again. Raises BrokerError when going on makes no sense.
         """
+        ...
+
+    def settle(self) -> bool:
+        """Waits for a commit that is on its way; False if its records will be polled again instead."""
         ...
 
 
@@ -56,7 +61,6 @@ class Monitor(Protocol):
 
     def lap(self, stage: str) -> None: ...
     def polled(self, batch: Batch) -> None: ...
-    def published(self, batch: Batch, scores: Scores, committed: bool) -> None: ...
 
 
 def run(link: Link, bundle: Bundle, monitor: Monitor, record_bytes_max: int, stopping: Callable[[], bool]) -> None:
@@ -79,5 +83,5 @@ def run(link: Link, bundle: Bundle, monitor: Monitor, record_bytes_max: int, sto
         if not batch.offsets_next:
             continue
         scores = score_batch(batch.records, bundle, record_bytes_max, monitor.lap)
-        committed = link.publish(batch, scores.outcomes, bundle, monitor.lap)
-        monitor.published(batch, scores, committed)
+        link.publish(batch, scores, bundle, monitor.lap)
+    link.settle()

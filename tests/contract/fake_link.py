@@ -11,11 +11,11 @@ from typing import Literal, Protocol
 
 from schemas import rejection
 from schemas.decision import TRACE_HEADERS
-from scorer.core.score import Bundle, Outcome
+from scorer.core.score import Bundle, Outcome, Scores
 from scorer.core.wire import Rejection, key_of
 from scorer.errors import FencedError, OffsetExpiredError
 from scorer.stream.worker import Batch, Lap, Record
-from tests.fakes import TOPIC, FakeRecord, Headers
+from tests.fakes import TOPIC, FakeRecord, Headers, Tally
 
 Delivery = Literal["exactly-once", "at-least-once"]
 
@@ -117,6 +117,8 @@ class FakeLink:
         instance_id: str | None = None,
         faults: Faults | None = None,
     ) -> None:
+        self._watch = Tally()
+        self._in_flight: tuple[Batch, Scores, Bundle] | None = None
         self.instance_id = instance_id
         self.fenced = False
         self._kafka = kafka
@@ -130,45 +132,67 @@ class FakeLink:
     def poll(self) -> Batch:
         """Takes what is there, partition after partition; rebalances come to be known here and nowhere else."""
         self._refuse_fenced()
+        if self._owned() != self._epochs:
+            self._land()  # what is in flight ends under the assignment that it was polled under
         self._learn_assignment()
         batch = self._take()
         if self._faults.rebalance_during_poll():
             self._kafka.rebalance(shift=1)
-            touched = self._learn_assignment()
+            dropped = set() if self._land() else set(self._fetch_from)
+            dropped |= self._learn_assignment()
             self._kafka.rebalance()
-            batch = self._without(batch, touched | self._learn_assignment())
+            batch = self._without(batch, dropped | self._learn_assignment())
+        if not batch.offsets_next:
+            self._land()  # it had a moment's time
         return batch
 
-    def publish(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle, lap: Lap) -> bool:
-        """Writes the outcomes and commits, unless the plan or the group says otherwise."""
-        assert len(outcomes) == len(batch.records), "one outcome a record"
-        self._refuse_fenced()
-        fault = self._faults.in_publish()
-        if fault is Fault.CRASH_BEFORE_COMMIT:
-            self._write_before_commit(batch, outcomes, bundle)
-            raise CrashError
-        lap("publish")
-        if fault is Fault.ABORT or not self._owns(batch):
-            self._write_before_commit(batch, outcomes, bundle)
-            self._wind_back()
-            return False
-        self._write_and_commit(batch, outcomes, bundle)
-        lap("commit")
-        if fault is Fault.CRASH_AFTER_COMMIT:
-            raise CrashError
-        return True
+    def publish(self, batch: Batch, scores: Scores, bundle: Bundle, lap: Lap) -> None:
+        """Takes the batch in flight, once the one before has landed well; it lands as late as it can."""
+        assert len(scores.outcomes) == len(batch.records), "one outcome a record"
+        if self._land():
+            self._in_flight = (batch, scores, bundle)
+            lap("publish")
+
+    def settle(self) -> bool:
+        """Lands what is in flight."""
+        return self._land()
 
     def close(self) -> None:
         """Leaves the group."""
+        self.settle()
         self._kafka.leave(self)
+
+    def _land(self) -> bool:
+        """Writes the outcomes in flight and commits, unless the plan or the group says otherwise."""
+        self._refuse_fenced()
+        if self._in_flight is None:
+            return True
+        (batch, scores, bundle), self._in_flight = self._in_flight, None
+        fault = self._faults.in_publish()
+        if fault is Fault.CRASH_BEFORE_COMMIT:
+            self._write_before_commit(batch, scores.outcomes, bundle)
+            raise CrashError
+        if fault is Fault.ABORT or not self._owns(batch):
+            self._write_before_commit(batch, scores.outcomes, bundle)
+            self._wind_back()
+            self._watch.aborted()
+            return False
+        self._write_and_commit(batch, scores.outcomes, bundle)
+        self._watch.committed(batch, scores, 0.0, 0.0)
+        if fault is Fault.CRASH_AFTER_COMMIT:
+            raise CrashError
+        return True
 
     def _refuse_fenced(self) -> None:
         if self.fenced:
             raise FencedError(f"instance id {self.instance_id} was fenced: do two workers share an instance id?")
 
+    def _owned(self) -> dict[int, int]:
+        return {partition: epoch for partition, (owner, epoch) in self._kafka.owners.items() if owner is self}
+
     def _learn_assignment(self) -> set[int]:
         """Takes over what the group has decided meanwhile; returns the partitions that came or went."""
-        owned = {partition: epoch for partition, (owner, epoch) in self._kafka.owners.items() if owner is self}
+        owned = self._owned()
         touched = {partition for partition, _ in owned.items() ^ self._epochs.items()}
         kept = {partition: offset for partition, offset in self._fetch_from.items() if partition not in touched}
         self._fetch_from = {p: kept[p] if p in kept else self._start(p) for p in owned}

@@ -10,10 +10,10 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from scorer.settings import Settings, load_settings
-from scorer.stream.kafka import KafkaLink, Watch
+from scorer.stream.kafka import KafkaLink
 from scorer.stream.worker import Link
 from tests.contract.fake_link import Delivery, FakeKafka, FakeLink, Fault, Written
-from tests.fakes import Headers
+from tests.fakes import Headers, Tally
 
 WAIT_S = 60.0
 """For what takes a moment on an idle machine."""
@@ -146,12 +146,12 @@ class KafkaStage:
     def link(
         self,
         instance_id: str | None = None,
-        watch: Watch | None = None,
+        watch: Tally | None = None,
         giving_up: Callable[[], bool] = lambda: False,
         **changes: object,
     ) -> KafkaLink:
         settings = self.settings(instance_id=instance_id, **changes)
-        link = KafkaLink(settings, watch or Watch(), giving_up)
+        link = KafkaLink(settings, watch or Tally(), giving_up)
         self._links.append(link)
         return link
 
@@ -180,9 +180,11 @@ class KafkaStage:
     def fail_next_commit(self, link: ClosableLink) -> None:
         assert isinstance(link, KafkaLink)
         if self.delivery == "exactly-once":
-            link._producer = cast("Producer", _FailingOnce(link._producer, "send_offsets_to_transaction"))
+            link._delivery.producer = cast(
+                "Producer", _FailingOnce(link._delivery.producer, "send_offsets_to_transaction")
+            )
         else:
-            link._consumer = cast("Consumer", _FailingOnce(link._consumer, "commit"))
+            link._delivery.producer = cast("Producer", _FailingOnce(link._delivery.producer, "flush"))
 
     def decisions(self) -> list[Written]:
         return self._read(self.names["decisions_topic"])

@@ -84,3 +84,13 @@ def test_each_metric_is_declared_once() -> None:
     """No two metrics share a name."""
     names = [metric.name for metric in METRICS]
     assert len(names) == len(set(names))
+
+
+def test_the_file_map_says_what_the_modules_say() -> None:
+    """ARCHITECTURE.md lists every module with its duty, in the words of its first line."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| `([\w/]+\.py)` \| (.+) \|$", text, re.MULTILINE))
+    told = {_name(path): (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "") for path in MODULES}
+    duties = {name: words.splitlines()[0] for name, words in told.items() if not name.endswith("__.py")}
+    assert listed == duties
+    assert len(text.splitlines()) < 300

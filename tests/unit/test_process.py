@@ -3,14 +3,14 @@
 import gc
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from scorer import process
-from scorer.core.score import Bundle, Outcome
+from scorer.core.score import Bundle, Scores, score_batch
 from scorer.errors import BrokerError, MisuseError
 from scorer.monitor.health import Health
 from scorer.monitor.http import MonitorServer
@@ -18,7 +18,7 @@ from scorer.process import Monitoring, Stop
 from scorer.settings import Settings, load_settings
 from scorer.stream.kafka import Watch
 from scorer.stream.worker import Batch, Lap
-from tests.fakes import tiny_bundle
+from tests.fakes import RECORD_BYTES_MAX, tiny_bundle
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -54,8 +54,11 @@ class ScriptedLink:
         os.kill(os.getpid(), signal.SIGTERM)
         return Batch([], {})
 
-    def publish(self, _batch: Batch, _outcomes: Sequence[Outcome], _bundle: Bundle, _lap: Lap) -> bool:
+    def publish(self, _batch: Batch, _scores: Scores, _bundle: Bundle, _lap: Lap) -> None:
         raise AssertionError("there was nothing to publish")
+
+    def settle(self) -> bool:
+        return True
 
     def close(self) -> None:
         self.closed = True
@@ -146,8 +149,9 @@ def test_monitoring_tells_both() -> None:
     monitoring.polled(Batch([], {}))
     monitoring.rebalanced("assigned", frozenset({1}))
     monitoring.reachable(yes=False)
-    monitoring.transaction("committed")
+    monitoring.committed(Batch([], {}), score_batch([], tiny_bundle(), RECORD_BYTES_MAX), 1.0, 2.0)
+    monitoring.aborted()
     monitoring.lag(lag)
     monitoring.lap("decode")
     assert (health.polled_at, health.assigned, health.reachable) == (5.0, frozenset({1}), False)
-    assert recording.calls == ["polled", "rebalanced", "transaction", "lag", "lap"]
+    assert recording.calls == ["polled", "rebalanced", "committed", "aborted", "lag", "lap"]

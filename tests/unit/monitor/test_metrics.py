@@ -116,15 +116,19 @@ def publish(exposed: Exposed, values: list[bytes], *, committed: bool) -> None:
     batch = Batch(records, {0: len(records)})
     exposed.metrics.polled(batch)
     scores = score_batch(records, tiny_bundle(), RECORD_BYTES_MAX, exposed.metrics.lap)
-    exposed.metrics.published(batch, scores, committed)
+    if committed:
+        exposed.metrics.committed(batch, scores, began_at=100.0, ended_at=100.25)
+    else:
+        exposed.metrics.aborted()
 
 
 def test_stages(exposed: Exposed) -> None:
     """Each step of a batch is timed once, from where the one before it ended."""
     publish(exposed, [application("a")], committed=True)
-    for stage in ("decode", "features", "predict", "encode"):
+    for stage in ("decode", "features", "predict", "encode", "commit"):
         assert exposed.value("scorer_stage_seconds_count", stage=stage) == 1
-    assert exposed.value("scorer_stage_seconds_count", stage="commit") == 0
+    assert exposed.value("scorer_stage_seconds_sum", stage="commit") == 0.25
+    assert exposed.value("scorer_stage_seconds_count", stage="publish") == 0
 
 
 def test_lag_of_a_revoked_partition_disappears(exposed: Exposed) -> None:
@@ -143,9 +147,9 @@ def test_lag_of_a_revoked_partition_disappears(exposed: Exposed) -> None:
 
 
 def test_transactions(exposed: Exposed) -> None:
-    """Transactions count by their end."""
-    exposed.metrics.transaction("committed")
-    exposed.metrics.transaction("aborted")
+    """Transactions count by their end, those too that move a partition without a record."""
+    publish(exposed, [], committed=True)
+    publish(exposed, [application("a")], committed=False)
     assert exposed.value("scorer_transactions_total", outcome="committed") == 1
     assert exposed.value("scorer_transactions_total", outcome="aborted") == 1
 

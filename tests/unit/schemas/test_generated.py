@@ -141,10 +141,9 @@ def test_sound_examples_are_accepted(name: str) -> None:
 
 def test_the_example_decision_is_what_a_scorer_writes() -> None:
     """Byte for byte; and its probability is a 32-bit float's exact value, to which its decision fits."""
-    source = (DECISION.source.topic, DECISION.source.partition, DECISION.source.offset)
-    probability = DECISION.probability_of_default
-    encoder = DecisionEncoder(DECISION.bundle)
-    written = encoder.encode(DECISION.application_id, DECISION.decision, probability, source)
+    source, probability = DECISION.source, DECISION.probability_of_default
+    about = (DECISION.application_id, DECISION.decision, probability, source.topic, source.partition, source.offset)
+    (written,) = DecisionEncoder(DECISION.bundle).encode([about])
     assert (EXAMPLES / "decision.json").read_bytes() == written + b"\n"
     assert float(np.float32(probability)) == probability
     assert OUTCOMES[Policy().decide(np.array([probability], dtype=np.float32))[0]] == DECISION.decision

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from scorer.core.score import Bundle, Outcome
+from scorer.core.score import Bundle, Outcome, Scores
 from scorer.errors import BundleUnusableError
 from scorer.stream.worker import Batch, Lap, run
 from tests.fakes import RECORD_BYTES_MAX, CountingMonitor, FakeRecord, ModelThatFails, application, tiny_bundle
@@ -13,19 +13,21 @@ from tests.fakes import RECORD_BYTES_MAX, CountingMonitor, FakeRecord, ModelThat
 class ScriptedLink:
     """Hands out the batches it was given and remembers what came back."""
 
-    def __init__(self, *batches: Batch, answers: Sequence[bool] = ()) -> None:
+    def __init__(self, *batches: Batch) -> None:
         self.batches = list(batches)
         self.published: list[tuple[Batch, Sequence[Outcome]]] = []
-        self._answers = list(answers)
+        self.settled_after: list[int] = []
 
     def poll(self) -> Batch:
         return self.batches.pop(0) if self.batches else Batch([], {})
 
-    def publish(self, batch: Batch, outcomes: Sequence[Outcome], _: Bundle, lap: Lap) -> bool:
-        self.published.append((batch, outcomes))
+    def publish(self, batch: Batch, scores: Scores, _: Bundle, lap: Lap) -> None:
+        self.published.append((batch, scores.outcomes))
         lap("publish")
-        lap("commit")
-        return self._answers.pop(0) if self._answers else True
+
+    def settle(self) -> bool:
+        self.settled_after.append(len(self.published))
+        return True
 
 
 def batch_of(*values: bytes) -> Batch:
@@ -46,8 +48,8 @@ def test_one_round() -> None:
     monitor = run_all(link)
     ((_, outcomes),) = link.published
     assert [isinstance(outcome, bytes) for outcome in outcomes] == [True, False, True]
-    assert monitor.stages == ["decode", "features", "predict", "encode", "publish", "commit"]
-    assert (monitor.polls, monitor.committed) == (1, 3)
+    assert monitor.stages == ["decode", "features", "predict", "encode", "publish"]
+    assert monitor.polls == 1
 
 
 def test_empty_poll_publishes_nothing() -> None:
@@ -64,11 +66,11 @@ def test_move_without_records_is_committed() -> None:
     assert [(batch.offsets_next, list(outcomes)) for batch, outcomes in link.published] == [({0: 7}, [])]
 
 
-def test_refused_publish_is_not_counted() -> None:
-    """What was wound back is told as such, and the loop goes on."""
-    link = ScriptedLink(batch_of(application("a")), batch_of(application("a")), answers=[False, True])
-    monitor = run_all(link)
-    assert (monitor.aborted, monitor.committed) == (1, 1)
+def test_settles_at_the_end_alone() -> None:
+    """The loop waits for a commit on its way once, when it ends; between batches that is the link's business."""
+    link = ScriptedLink(batch_of(application("a")), batch_of(application("b")))
+    run_all(link)
+    assert link.settled_after == [2]
 
 
 def test_stop_is_asked_between_batches() -> None:

@@ -1,0 +1,161 @@
+"""A batch's outcomes on their way: handed to the producer, then confirmed, with the offsets if in a transaction."""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from operator import methodcaller
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from schemas import rejection
+from schemas.decision import TRACE_HEADERS
+from scorer.core.score import Bundle, Outcome
+from scorer.core.wire import Rejection, key_of
+from scorer.errors import BrokerError
+from scorer.settings import Settings
+from scorer.stream.faults import ATTEMPT_S, again
+from scorer.stream.librdkafka import producer_config
+from scorer.stream.worker import Batch, Record
+
+log = logging.getLogger(__name__)
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+class Delivery:
+    """The producer, and what it takes until a batch is there for good."""
+
+    def __init__(self, settings: Settings, giving_up: Callable[[], bool]) -> None:
+        self.producer: Producer = Producer(producer_config(settings))
+        self.transactional = settings.delivery == "exactly-once"
+        self.undelivered: list[tuple[str, KafkaError]] = []
+        """Topic and error of each delivery of the last batch that failed."""
+        self._decisions_topic = settings.decisions_topic
+        self._dead_letters_topic = settings.dead_letters_topic
+        self._giving_up = giving_up
+
+    def produce(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle) -> None:
+        """Hands one outcome a record to the producer, within a transaction if there are any.
+
+        Raises:
+            KafkaException: the producer does not take it.
+        """
+        assert len(outcomes) == len(batch.records), "one outcome a record"
+        self.undelivered.clear()
+        if self.transactional:
+            self.producer.begin_transaction()
+        # One call for many decisions is quicker and takes no headers; a decision with headers ends the run before it,
+        # or it would overtake an earlier one of the same key.
+        run: list[dict[str, Any]] = []
+        for record, outcome, headers in zip(batch.records, outcomes, map(_headers, batch.records), strict=True):
+            if isinstance(outcome, Rejection):
+                self._produce_dead_letter(record, outcome, headers, bundle)
+                continue
+            key = record.key()
+            if key is None:
+                key = key_of(outcome)
+            trace = _trace(headers) if headers else []
+            if trace:
+                self._produce_run(run)
+                run = []
+                self.producer.produce(
+                    self._decisions_topic, value=outcome, key=key, headers=trace, on_delivery=self._on_delivery
+                )
+            else:
+                run.append({"value": outcome, "key": key})
+        self._produce_run(run)
+        self.producer.poll(0)
+
+    def confirm(self, offsets: list[TopicPartition], group: object) -> None:
+        """Waits until all that was produced is there for good; in a transaction, and the group's offsets with it.
+
+        It uses the producer alone, so that it can run beside a loop that polls.
+
+        Args:
+            offsets: where the group goes on.
+            group: the consumer's group metadata as of the poll.
+
+        Raises:
+            KafkaException: it is not, and will not be.
+            BrokerError: it is not known to be, and the stop that was asked for may wait no longer.
+        """
+        if self.transactional:
+            again(lambda: self.producer.send_offsets_to_transaction(offsets, group, ATTEMPT_S), self._giving_up)
+            again(lambda: self.producer.commit_transaction(ATTEMPT_S), self._giving_up)
+            return
+        while self.producer.flush(ATTEMPT_S):
+            if self._giving_up():
+                raise BrokerError("the drain is over and not every decision is confirmed; nothing was committed")
+        if self.undelivered:
+            raise KafkaException(self.undelivered[0][1])
+
+    def first_failure(self, error: KafkaError) -> tuple[str, KafkaError]:
+        """The delivery that brought an error about, with its topic; the error itself if it was none of a delivery."""
+        self.producer.poll(0)  # a transaction can fail before the report of its cause is read
+        return next(iter(self.undelivered), ("", error))
+
+    def abort(self) -> None:
+        """Takes back what was produced since the last commit, where that is possible.
+
+        Raises:
+            KafkaException: another producer has this one's place.
+        """
+        if self.transactional:
+            again(lambda: self.producer.abort_transaction(ATTEMPT_S), self._giving_up)
+
+    def _produce_run(self, decisions: list[dict[str, Any]]) -> None:
+        if not decisions:
+            return
+        topic = self._decisions_topic
+        queued = self.producer.produce_batch(topic, decisions, on_delivery=self._on_delivery)
+        if queued != len(decisions):
+            raise KafkaException(next(d["_error"] for d in decisions if "_error" in d))
+
+    def _produce_dead_letter(self, record: Record, outcome: Rejection, headers: Headers, bundle: Bundle) -> None:
+        reference = bundle.reference
+        added = {
+            rejection.CODE_HEADER: outcome.code.value,
+            rejection.REASON_HEADER: outcome.reason,
+            rejection.TOPIC_HEADER: record.topic(),
+            rejection.PARTITION_HEADER: str(record.partition()),
+            rejection.OFFSET_HEADER: str(record.offset()),
+            rejection.TIMESTAMP_HEADER: str(record.timestamp()[1]),
+            rejection.BUNDLE_HEADER: f"{reference.name}:{reference.version}@{reference.digest}",
+            rejection.AT_HEADER: datetime.now(UTC).isoformat(timespec="milliseconds"),
+        }
+        self.producer.produce(
+            self._dead_letters_topic,
+            value=record.value(),
+            key=record.key(),
+            headers=[*headers, *((name, text.encode()) for name, text in added.items())],
+            on_delivery=self._on_delivery,
+        )
+
+    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self.undelivered.append((message.topic() or "", error))
+
+
+# confluent-kafka 2.16 returns a broken list, with an exception set, where a header's name is not UTF-8. Called through
+# this, Python sees the exception; a plain call in a hot loop is specialised, does not look, and the process crashes.
+_read_headers = methodcaller("headers")
+
+
+def _headers(record: Record) -> Headers:
+    """A record's headers, none if they cannot be read; to be asked once, the second answer is broken unseen."""
+    try:
+        return _read_headers(record) or ()
+    except SystemError:
+        log.warning(
+            "%s[%d]@%d: headers left out, one has a name that is not UTF-8",
+            record.topic(),
+            record.partition(),
+            record.offset(),
+        )
+        return ()
+
+
+def _trace(headers: Headers) -> list[tuple[str, str | bytes | None]]:
+    """The headers that a decision carries on."""
+    return [(name, value) for name, value in headers if name in TRACE_HEADERS]
