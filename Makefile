@@ -8,6 +8,7 @@ DATA ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench fresh lock clean
+.PHONY: .check-laws .check-units
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,11 +26,17 @@ demo: setup ## score applications on a Kafka broker on this machine, with two wo
 	$(BIN)/scorer up --workers 2 $(if $(DATA),--data $(DATA),--rate $(RATE) --for $(FOR))
 
 check: setup ## the quick part of the tests: lint, types, rooms, unit and property tests
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target .check-laws .check-units
+
+.check-laws:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest -q tests/unit tests/property
+	$(BIN)/pytest -q tests/property
+
+.check-units:
+	$(BIN)/pytest -q tests/unit
 
 test: check ## everything: the quick part, then the tests on a real broker
 	$(BIN)/pytest tests/contract tests/simulation tests/integration
