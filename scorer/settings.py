@@ -192,6 +192,9 @@ class _Gathered:
     problems: list[str]
 
     def put(self, name: str, value: object, origin: str) -> None:
+        if name == "kafka":
+            self.problems.append(f"kafka (from {origin}): is a table of librdkafka properties, not one value")
+            return
         if name.startswith("kafka."):
             name, value = self._read_secret(name, value, origin)
             owned = OWNED_PROPERTIES.get(name.removeprefix("kafka."))

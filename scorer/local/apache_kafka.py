@@ -82,9 +82,17 @@ class JavaBroker(Broker):
         log4j = self._folder / "log4j2.properties"
         log4j.write_text(_LOG4J, encoding="utf-8")
         common = [f"-Dlog4j2.configurationFile={log4j}", "-cp", f"{libs}/*"]
-        # Kafka's own `random-uuid` gives the same, half a second later: it starts a Java for it.
+        # Kafka's own `random-uuid` gives the same, half a second later: it starts a Java for it. One in 64 begins with a
+        # hyphen, which after `-t` would be taken for another option.
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        format_data = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster_id, "-c", str(properties)]
+        format_data = [
+            "kafka.tools.StorageTool",
+            "format",
+            "--standalone",
+            f"--cluster-id={cluster_id}",
+            "-c",
+            str(properties),
+        ]
         # A short run: no time for an optimising compiler and a parallel collector to pay.
         formatted = run(
             [java.command, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", *common, *format_data], limit_s=_FORMAT_S

@@ -148,3 +148,11 @@ def test_file_that_is_not_there(tmp_path: Path) -> None:
     """A settings file that is named must be there."""
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
         load_settings(environment={}, file=tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("environment", [{"SCORER_KAFKA": "x"}, {}])
+def test_kafka_is_a_table(environment: dict[str, str], tmp_path: Path) -> None:
+    """One value for `kafka` is refused, wherever it stands: it used to be dropped without a word."""
+    path = written(tmp_path, "" if environment else 'kafka = "x"\n')
+    with pytest.raises(SettingsError, match=r"kafka \(from .*\): is a table of librdkafka properties"):
+        load_settings(environment=environment, file=path)
