@@ -82,8 +82,8 @@ class JavaBroker(Broker):
         log4j = self._folder / "log4j2.properties"
         log4j.write_text(_LOG4J, encoding="utf-8")
         common = [f"-Dlog4j2.configurationFile={log4j}", "-cp", f"{libs}/*"]
-        # Kafka's own `random-uuid` gives the same, half a second later: it starts a Java for it. One in 64 begins with a
-        # hyphen, which after `-t` would be taken for another option.
+        # Kafka's own `random-uuid` gives the same, half a second later: it starts a Java for it. One in 64 begins with
+        # a hyphen, which after `-t` would be taken for another option.
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         format_data = [
             "kafka.tools.StorageTool",
