@@ -32,7 +32,9 @@ T = TypeVar("T")
 # How long a poll waits for the first record. A stop is noticed after it at the latest.
 _POLL_WAIT_S: Final = 0.2
 # The first words with a broker at start: past this it is not slow but wrong.
-_START_S: Final = 30.0
+_START_S: Final = 15.0
+# A topic that was created a moment ago is not known to every broker yet.
+_TOPICS_S: Final = 2.0
 # Aborts in a row after which waiting is no cure; with the pauses between them this is about half a minute.
 _ABORTS_IN_A_ROW_MAX: Final = 10
 _BACKOFF_S_MAX: Final = 5.0
@@ -385,10 +387,15 @@ class KafkaLink:
     def _require_topics(self) -> None:
         """Says at once what would otherwise be a wait without end."""
         names = {self._settings.applications_topic, self._settings.decisions_topic, self._settings.dead_letters_topic}
+        ends_at = time.monotonic() + _TOPICS_S
+        while missing := sorted(names - self._existing_topics()):
+            if time.monotonic() > ends_at:
+                raise TopicsError(f"missing topics: {', '.join(missing)}; `scorer topics ensure` creates them")
+            time.sleep(_TOPICS_S / 10)
+
+    def _existing_topics(self) -> set[str]:
         metadata = self._start("list_topics", lambda: self._delivery.producer.list_topics(timeout=_START_S))
-        missing = sorted(name for name in names if name not in metadata.topics)
-        if missing:
-            raise TopicsError(f"missing topics: {', '.join(missing)}; `scorer topics ensure` creates them")
+        return set(metadata.topics)
 
     def _start(self, what: str, call: Callable[[], T]) -> T:
         try:
