@@ -45,7 +45,7 @@ def _constraints(metadata: Iterable[object]) -> dict[str, Any]:
                 found["max_length"] = n
             case _:
                 msg = f"teach the fast decoder the rule {rule!r}, or it would accept what pydantic refuses"
-                raise NotImplementedError(msg)
+                raise TypeError(msg)
     return found
 
 
