@@ -2,8 +2,8 @@
 
 import math
 import time
-from threading import Event, Lock, Thread
-from typing import Any, Final
+from threading import Event, Thread
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -40,13 +40,9 @@ class Latencies:
         sizes = np.log(np.maximum(seconds, _SHORTEST_S) / _SHORTEST_S) / _RESOLUTION
         self._counts += np.bincount(np.minimum(sizes.astype(np.intp), len(self._counts) - 1), minlength=1_000)
 
-    def counts(self) -> "np.ndarray[Any, np.dtype[np.int64]]":
-        """A copy of the counts, to tell later what has come since."""
-        return self._counts.copy()
-
-    def quantile(self, share: float, since: "np.ndarray[Any, np.dtype[np.int64]] | None" = None) -> float | None:
+    def quantile(self, share: float) -> float | None:
         """The latency, in seconds, that this share (0 to 1) did not pass; None if there is none."""
-        cumulative = np.cumsum(self._counts if since is None else self._counts - since)
+        cumulative = np.cumsum(self._counts)
         if not cumulative[-1]:
             return None
         place = int(np.searchsorted(cumulative, math.ceil(share * cumulative[-1])))
@@ -64,7 +60,6 @@ class Audit:
         """
         self._settings = settings
         self._stop = Event()
-        self._lock = Lock()
         self._seen: dict[int, bytearray] = {}
         self._starts: dict[int, int] = {}
         self._undecided: dict[tuple[int, int], float] = {}
@@ -142,8 +137,7 @@ class Audit:
             if messages:
                 messages += self._consumer.consume(5_000, 0)  # what is there: a timeout would be waited out
             now = time.time()
-            with self._lock:
-                waited = [w for message in messages if message.error() is None and (w := self._take(message, now))]
+            waited = [w for message in messages if message.error() is None and (w := self._take(message, now))]
             if waited:
                 self.latencies.add(waited)
 

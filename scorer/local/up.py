@@ -144,7 +144,7 @@ class Up:
         return self.summary()
 
     def snapshot(self) -> Snapshot:
-        """How things stand now; rate and latency over the time since the last call."""
+        """How things stand now; the rate is over the time since the last call, the latencies are of the whole run."""
         audit = self._audit
         assert audit is not None
         assert self._broker is not None
