@@ -5,11 +5,12 @@ where the application has that value. A column that the contract does not know i
 no category is ever silently zero because of a misspelt name.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
+from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import Final, Literal, get_args, get_origin
 
 import numpy as np
+from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from schemas.application import CreditApplication
@@ -27,8 +28,13 @@ NUMBERS: Final[tuple[str, ...]] = tuple(
 )
 """The numeric fields, in the contract's order."""
 
-ABSENT: Final = {name: field.default for name, field in CreditApplication.model_fields.items() if name in CATEGORIES}
-"""What a categorical field that is absent stands for (undefined where it must be there)."""
+_DEFAULTS: Final = {name: CreditApplication.model_fields[name].default for name in CATEGORIES}
+_FIELDS: Final = Application.__struct_fields__
+_CATEGORY_FIELDS: Final = tuple(_FIELDS.index(name) for name in CATEGORIES)
+# What an application's categorical fields can hold together; None is an absent one, which stands for its default.
+_COMBINATIONS: Final = tuple(
+    product(*((*values, None) if _DEFAULTS[name] in values else values for name, values in CATEGORIES.items()))
+)
 
 
 def columns_of(fields: Iterable[str]) -> tuple[str, ...]:
@@ -61,12 +67,15 @@ class FeatureEncoding:
         self.columns = tuple(columns)
         self.missing = missing
         place = {column: i for i, column in enumerate(self.columns)}
-        self._numbers = [(place[name], attrgetter(name)) for name in NUMBERS if name in place]
-        self._categories = [
-            (attrgetter(field), _codes(field), table)
-            for field in CATEGORIES
-            if (table := _places(field, place)) is not None
-        ]
+        self._numbers = [(place[name], _FIELDS.index(name)) for name in NUMBERS if name in place]
+        # The one-hot columns of each combination: a record's categories are encoded by one look at a table.
+        self._rows = {values: row for row, values in enumerate(_COMBINATIONS)}
+        self._table = np.zeros((len(_COMBINATIONS), len(self.columns)), dtype=np.float32)
+        for values, row in self._rows.items():
+            for (field, default), value in zip(_DEFAULTS.items(), values, strict=True):
+                column = place.get(f"{field}={default if value is None else value}")
+                if column is not None:
+                    self._table[row, column] = 1.0
 
     def matrix(self, applications: Sequence[Application]) -> NDArray[np.float32]:
         """Encodes a batch.
@@ -78,34 +87,16 @@ class FeatureEncoding:
             Shape (n, columns), float32, C order, row i for application i.
         """
         n = len(applications)
-        # One column more than asked for: the values of a category that the model does not know of land there.
-        wide = np.zeros((n, len(self.columns) + 1), dtype=np.float32)
-        for column, get in self._numbers:
-            wide[:, column] = np.fromiter(map(get, applications), dtype=np.float32, count=n)  # None becomes NaN
-        rows = np.arange(n)
-        for get, codes, table in self._categories:
-            coded = np.fromiter(map(codes, map(get, applications)), dtype=np.intp, count=n)
-            wide[rows, table[coded]] = 1.0
-        matrix = np.ascontiguousarray(wide[:, :-1])
+        fields = tuple(zip(*map(astuple, applications), strict=True)) or ((),) * len(_FIELDS)
+        combinations = zip(*(fields[i] for i in _CATEGORY_FIELDS), strict=True)
+        matrix = self._table[np.fromiter(map(self._rows.__getitem__, combinations), dtype=np.intp, count=n)]
+        for column, field in self._numbers:
+            matrix[:, column] = np.fromiter(fields[field], dtype=np.float32, count=n)  # None becomes NaN
         if not np.isnan(self.missing):
-            np.nan_to_num(matrix, copy=False, nan=self.missing)
+            np.copyto(matrix, self.missing, where=np.isnan(matrix))
         return matrix
 
 
 def _is_category(column: str) -> bool:
     field, _, value = column.partition("=")
     return value in CATEGORIES.get(field, ())
-
-
-def _codes(field: str) -> Callable[[str | None], int]:
-    """The place of a category's value in the contract's list; None (absent) has that of the field's default."""
-    places: dict[str | None, int] = {value: i for i, value in enumerate(CATEGORIES[field])}
-    if ABSENT[field] in places:
-        places[None] = places[ABSENT[field]]
-    return places.__getitem__
-
-
-def _places(field: str, place: dict[str, int]) -> NDArray[np.intp] | None:
-    """The column of each of a category's values, -1 for one that has none; None if no value has one."""
-    columns = [place.get(f"{field}={value}", -1) for value in CATEGORIES[field]]
-    return np.array(columns, dtype=np.intp) if any(c >= 0 for c in columns) else None

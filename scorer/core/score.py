@@ -11,7 +11,7 @@ from schemas.decision import BundleReference
 from schemas.rejection import RejectionCode
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import OUTCOMES, Policy
-from scorer.core.wire import Application, DecisionEncoder, Rejection, decode
+from scorer.core.wire import Application, DecisionEncoder, Rejection, decode_batch
 from scorer.errors import BundleUnusableError, ModelError
 
 # So many records that all fail in one batch are the bundle's fault, even if its golden examples still pass.
@@ -77,7 +77,7 @@ def score_batch(
     """Decides a batch of applications with one bundle.
 
     Args:
-        records: n records as they came.
+        records: n records of one topic, as they came.
         bundle: what decides.
         record_bytes_max: the longest value that is read, in bytes.
         lap: called with the name of each step when it ends, for whoever holds a watch.
@@ -88,7 +88,7 @@ def score_batch(
     Raises:
         BundleUnusableError: the bundle can score none of them, and the fault is not theirs.
     """
-    decoded = [decode(record.value(), record_bytes_max) for record in records]
+    decoded = decode_batch([record.value() for record in records], record_bytes_max)
     lap("decode")
     sound = [i for i, application in enumerate(decoded) if type(application) is not Rejection]
     applications: list[Application] = [decoded[i] for i in sound]  # type: ignore[misc]
@@ -96,9 +96,9 @@ def score_batch(
     lap("features")
     predicted = _predict(bundle, matrix)
     lap("predict")
-    scored = ~np.isnan(predicted)
-    rows = [row for row, is_scored in zip(sound, scored.tolist(), strict=True) if is_scored]
-    probabilities = predicted[scored]
+    failed = np.isnan(predicted)
+    rows = [row for row, has_failed in zip(sound, failed.tolist(), strict=True) if not has_failed]
+    probabilities = predicted[~failed]
     decided = bundle.policy.decide(probabilities)
     outcomes = _encode(records, decoded, (rows, probabilities, decided), bundle.encoder)
     lap("encode")
@@ -165,17 +165,17 @@ def _encode(
 ) -> list[Outcome]:
     """The outcomes in the records' order: decisions for the rows predicted, rejections for the others."""
     rows, probabilities, decided = predicted
+    outcomes: list[Outcome] = [d if type(d) is Rejection else _MODEL_FAILED for d in decoded]
+    if not rows:
+        return outcomes
     found = [records[row] for row in rows]
-    columns = (
+    decisions = encoder.encode(
+        (found[0].topic(), [record.partition() for record in found], [record.offset() for record in found]),
         [decoded[row].application_id for row in rows],  # type: ignore[union-attr]
         [OUTCOMES[place] for place in decided.tolist()],
         probabilities.astype(np.float64).tolist(),
-        [record.topic() for record in found],
-        [record.partition() for record in found],
-        [record.offset() for record in found],
     )
-    outcomes: list[Outcome] = [d if type(d) is Rejection else _MODEL_FAILED for d in decoded]
-    for row, decision in zip(rows, encoder.encode(zip(*columns, strict=True)), strict=True):
+    for row, decision in zip(rows, decisions, strict=True):
         outcomes[row] = decision
     return outcomes
 

@@ -7,18 +7,21 @@ decoded in one call: a crafted pair of neighbours could then swap their fields.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, get_args, get_origin
 
 import annotated_types
 import msgspec
+import numpy as np
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from schemas.application import CreditApplication
 from schemas.decision import BundleReference
 from schemas.rejection import RejectionCode
+from scorer.core.policy import OUTCOMES
 
 
 class Rejection(NamedTuple):
@@ -97,45 +100,78 @@ else:
 
 _decode_application = msgspec.json.Decoder(Application).decode
 _decode_anything = msgspec.json.Decoder().decode
-# Spelt out in `decode`, which runs for every record: attributes are quicker than anything that loops over names.
+# Spelt out where every record passes: attributes are quicker than anything that loops over names.
 _OPTIONAL: Final = ("marital", "income", "assets", "debt")
 assert tuple(name for name, field in _FIELDS.items() if not field.is_required()) == _OPTIONAL, "decode counts these"
 _QUOTED_NAMES: Final = tuple(f'"{name}"'.encode() for name in _FIELDS)
 _FIELD_COUNT: Final = len(_FIELDS)
 # Far below the recursion limits of every parser here, so that none of them can differ about it.
 _NESTING_MAX: Final = 100
+_COLON: Final = ord(":")
 
 
 def decode(raw: bytes | None, bytes_max: int) -> Application | Rejection:
-    """Reads one record's value.
+    """Reads one record's value, as `decode_batch` does."""
+    return decode_batch([raw], bytes_max)[0]
+
+
+def decode_batch(values: Sequence[bytes | None], bytes_max: int) -> list[Application | Rejection]:
+    """Reads the values of n records, each by itself.
 
     Args:
-        raw: the record's value; None is a tombstone.
+        values: the records' values; None is a tombstone.
         bytes_max: the longest value that is read at all, in bytes.
 
     Returns:
-        The application, or why the contract refuses it.
+        Of each the application, or why the contract refuses it.
     """
+    decoded: list[Application | Rejection] = []
+    full: list[bytes] = []
+    for raw in values:
+        if not raw or len(raw) > bytes_max:
+            decoded.append(_refuse_unread(raw, bytes_max))
+            continue
+        try:
+            a = _decode_application(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            decoded.append(_read_again(raw))
+            continue
+        if a.marital is None or a.income is None or a.assets is None or a.debt is None:
+            decoded.append(_vouch(raw, a))
+        else:
+            decoded.append(a)
+            full.append(raw)
+    # Every field has its colon. If the full applications have no more than that in all, none has a field twice (which
+    # one is meant?), one of the publisher's own, or an id with a colon in it; or else each is looked at.
+    if _count_colons(b"".join(full)) == _FIELD_COUNT * len(full):
+        return decoded
+    return [
+        found if raw is None or isinstance(found, Rejection) else _vouch(raw, found)
+        for raw, found in zip(values, decoded, strict=True)
+    ]
+
+
+def _refuse_unread(raw: bytes | None, bytes_max: int) -> Rejection:
     if not raw:
         return Rejection(RejectionCode.EMPTY, "the value is empty")
-    if len(raw) > bytes_max:
-        return Rejection(RejectionCode.TOO_LARGE, f"the value has {len(raw)} bytes; at most {bytes_max} are read")
-    try:
-        a = _decode_application(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _read_again(raw)
-    # A key a colon: as many colons as fields that hold something means that there is nothing but the contract's fields,
-    # each once. More may be a field given twice (which one is meant?), a null, a field of the publisher's own, or an id
-    # with a colon in it.
-    colons = raw.count(b":")
-    empty = (a.marital is None) + (a.income is None) + (a.assets is None) + (a.debt is None)
-    if colons == _FIELD_COUNT - empty or _is_unambiguous(raw, colons):
-        return a
-    return _read_again(raw)
+    return Rejection(RejectionCode.TOO_LARGE, f"the value has {len(raw)} bytes; at most {bytes_max} are read")
 
 
-def _is_unambiguous(raw: bytes, colons: int) -> bool:
+def _count_colons(raw: bytes) -> int:
+    """Four times as quick as `raw.count`."""
+    return int(np.count_nonzero(np.frombuffer(raw, dtype=np.uint8) == _COLON))
+
+
+def _vouch(raw: bytes, a: Application) -> Application | Rejection:
+    """The application if the value means only this; otherwise what the contract makes of it."""
+    return a if _is_unambiguous(raw, a) else _read_again(raw)
+
+
+def _is_unambiguous(raw: bytes, a: Application) -> bool:
     """True when the value is JSON in the parts that the fast decoder skipped too, and gives no field of ours twice."""
+    colons = raw.count(b":")
+    if colons == _FIELD_COUNT - (a.marital is None) - (a.income is None) - (a.assets is None) - (a.debt is None):
+        return True  # a field a colon, and nothing else
     if raw.count(b"[") + raw.count(b"{") > _NESTING_MAX:
         return False
     try:
@@ -281,55 +317,80 @@ def _describe(field: str) -> str:
 _PROPERTIES: Final[dict[str, Any]] = CreditApplication.model_json_schema()["properties"]
 
 
-class _Source(msgspec.Struct, gc=False):
-    topic: str
-    partition: int
-    offset: int
-
-
-class _Decision(msgspec.Struct, gc=False):
-    """`schemas.decision.Decision` as it is written; the bundle stands in it ready-made."""
-
-    decision_id: str
-    application_id: str
-    decision: str
-    probability_of_default: float
-    bundle: msgspec.Raw
-    source: _Source
+# Stands where a value goes. No topic and no file is named so.
+_GAP: Final = "\0"
+_GAP_WRITTEN: Final = msgspec.json.encode(_GAP)
 
 
 class DecisionEncoder:
-    """Writes the decisions of one bundle."""
+    """Writes the decisions of one bundle.
+
+    The JSON encoder writes each value, a column at a time. What stands between the values is the same for all records
+    of a partition: it is cut, once a batch, out of what the same encoder makes of a decision with gaps.
+    """
 
     def __init__(self, bundle: BundleReference) -> None:
-        self._bundle = msgspec.Raw(msgspec.json.encode(bundle.model_dump()))
-        self._digest_head = bundle.digest[:12]
-        self._encode = msgspec.json.Encoder().encode
+        self._bundle = bundle.model_dump()
+        self._id_end = f"@{bundle.digest[:12]}"
+        self._encoder = msgspec.json.Encoder()
+        _, self._to_id, to_outcome, to_probability, _, self._end = self._frame("", 0)
+        self._outcomes: dict[str, bytes] = {
+            name: to_outcome + self._encoder.encode(name) + to_probability for name in OUTCOMES
+        }
 
-    def encode(self, decided: Iterable[tuple[str, str, float, str, int, int]]) -> list[bytes]:
-        """Writes decisions.
+    def encode(
+        self,
+        source: tuple[str, Sequence[int], Sequence[int]],
+        application_ids: Sequence[str],
+        outcomes: Sequence[str],
+        probabilities: Sequence[float],
+    ) -> list[bytes]:
+        """Writes n decisions.
 
         Args:
-            decided: of each the application's id; APPROVED, MAYBE or DECLINED; the probability of default, 0 to 1; and
-                the topic, partition and offset of the application's record.
+            source: the topic of the applications' records, their n partitions and n offsets.
+            application_ids: the applications' ids.
+            outcomes: of each APPROVED, MAYBE or DECLINED.
+            probabilities: of default, 0 to 1.
 
         Returns:
-            Each decision as JSON in UTF-8, in order; the same tuple gives the same bytes.
+            Each decision as JSON in UTF-8, in order; the same values give the same bytes.
         """
-        encode, bundle, head = self._encode, self._bundle, self._digest_head
-        return [
-            encode(
-                _Decision(
-                    f"{topic}:{partition}:{offset}@{head}",
-                    application_id,
-                    outcome,
-                    probability,
-                    bundle,
-                    _Source(topic, partition, offset),
-                )
-            )
-            for application_id, outcome, probability, topic, partition, offset in decided
-        ]
+        topic, partitions, offsets = source
+        frames = {partition: self._frame(topic, partition) for partition in set(partitions)}
+        starts = {partition: frame[0] for partition, frame in frames.items()}
+        to_offsets = {partition: frame[4] for partition, frame in frames.items()}
+        written_offsets = self._write(offsets)
+        pieces = zip(
+            map(starts.__getitem__, partitions),
+            written_offsets,
+            repeat(self._to_id),
+            self._write(application_ids),
+            map(self._outcomes.__getitem__, outcomes),
+            self._write(probabilities),
+            map(to_offsets.__getitem__, partitions),
+            written_offsets,
+            repeat(self._end),
+            strict=False,  # two of them have no end
+        )
+        return list(map(b"".join, pieces))
+
+    def _frame(self, topic: str, partition: int) -> list[bytes]:
+        """A decision on a record of this partition, cut at its gaps: offset, id, outcome, probability, offset again."""
+        decision = {
+            "decision_id": f"{topic}:{partition}:{_GAP}{self._id_end}",
+            "application_id": _GAP,
+            "decision": _GAP,
+            "probability_of_default": _GAP,
+            "bundle": self._bundle,
+            "source": {"topic": topic, "partition": partition, "offset": _GAP},
+        }
+        gap = _GAP_WRITTEN.strip(b'"')
+        return self._encoder.encode(decision).replace(_GAP_WRITTEN, gap).split(gap)
+
+    def _write(self, values: Sequence[object]) -> list[bytes]:
+        """Each value as JSON, which holds no line break."""
+        return self._encoder.encode_lines(values).splitlines()
 
 
 class _Identified(msgspec.Struct, gc=False):

@@ -189,7 +189,7 @@ def test_decisions_are_read_back_as_they_were_written(
     application_id: str, outcome: str, probability: float, offset: int
 ) -> None:
     """The contract's model reads every field of a decision back, the probability with every bit of its float32."""
-    (raw,) = DecisionEncoder(REFERENCE).encode([(application_id, outcome, probability, "in", 7, offset)])
+    (raw,) = DecisionEncoder(REFERENCE).encode(("in", [7], [offset]), [application_id], [outcome], [probability])
     decision = Decision.model_validate_json(raw)
     assert decision.decision_id == f"in:7:{offset}@{'5e' * 6}"
     assert (decision.application_id, decision.decision, decision.bundle) == (application_id, outcome, REFERENCE)

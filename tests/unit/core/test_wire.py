@@ -321,7 +321,9 @@ def test_a_rule_that_the_fast_decoder_does_not_know_is_refused() -> None:
 
 
 def _decision(application_id: str = "a-1", probability: float = 0.25) -> bytes:
-    return DecisionEncoder(BUNDLE).encode([(application_id, "APPROVED", probability, "credit.applications", 3, 42)])[0]
+    return DecisionEncoder(BUNDLE).encode(
+        ("credit.applications", [3], [42]), [application_id], ["APPROVED"], [probability]
+    )[0]
 
 
 def test_a_decision_as_the_contract_wants_it() -> None:

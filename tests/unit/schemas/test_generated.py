@@ -142,8 +142,12 @@ def test_sound_examples_are_accepted(name: str) -> None:
 def test_the_example_decision_is_what_a_scorer_writes() -> None:
     """Byte for byte; and its probability is a 32-bit float's exact value, to which its decision fits."""
     source, probability = DECISION.source, DECISION.probability_of_default
-    about = (DECISION.application_id, DECISION.decision, probability, source.topic, source.partition, source.offset)
-    (written,) = DecisionEncoder(DECISION.bundle).encode([about])
+    (written,) = DecisionEncoder(DECISION.bundle).encode(
+        (source.topic, [source.partition], [source.offset]),
+        [DECISION.application_id],
+        [DECISION.decision],
+        [probability],
+    )
     assert (EXAMPLES / "decision.json").read_bytes() == written + b"\n"
     assert float(np.float32(probability)) == probability
     assert OUTCOMES[Policy().decide(np.array([probability], dtype=np.float32))[0]] == DECISION.decision
