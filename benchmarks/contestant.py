@@ -1,7 +1,8 @@
 """One program of the throughput benchmark, in a process of its own: reads the whole topic once and prints its figures.
 
-Two kinds: `passthrough` (consume and produce with the same client and nothing between) and our worker in either
-delivery mode, put together from the same parts as `scorer worker`, metrics included. The clock runs from the first poll
+Three kinds: `passthrough` (consume and produce with the same client as it comes, and nothing between),
+`passthrough-tuned` (the same with all our settings of the client) and our worker in either delivery mode, put together
+from the same parts as `scorer worker`, metrics included. The clock runs from the first poll
 that returned records to the last commit; CPU time is the process's own, over the same span.
 """
 
@@ -78,11 +79,18 @@ def work_through(settings: Settings, records: int) -> Watch:
     return watch
 
 
-def pass_through(settings: Settings, records: int) -> Watch:
-    """Consume and produce, the same client with the same properties, nothing between."""
+def pass_through(settings: Settings, records: int, tuned: bool) -> Watch:
+    """Consume and produce and nothing between: no commit waits for a delivery, and a failed one would go unseen."""
     watch = Watch()
-    config = consumer_config(settings) | {"auto.offset.reset": "earliest", "enable.partition.eof": False}
-    consumer, producer = Consumer(config), Producer(producer_config(settings))
+    if tuned:
+        consumer = Consumer(
+            consumer_config(settings) | {"auto.offset.reset": "earliest", "enable.partition.eof": False}
+        )
+        producer = Producer(producer_config(settings))
+    else:
+        plain = {"bootstrap.servers": settings.bootstrap_servers}
+        consumer = Consumer(plain | {"group.id": settings.group_id, "auto.offset.reset": "earliest"})
+        producer = Producer(plain)
     consumer.subscribe([settings.applications_topic])
     gc.freeze()
     gc.disable()
@@ -114,7 +122,10 @@ def _full(message: Mapping[str, Any]) -> bool:
 def main() -> None:
     """`python -m benchmarks.contestant KIND RECORDS SETTINGS-AS-JSON`."""
     kind, records, settings = sys.argv[1], int(sys.argv[2]), Settings.model_validate_json(sys.argv[3])
-    watch = (pass_through if kind == "passthrough" else work_through)(settings, records)
+    if kind.startswith("passthrough"):
+        watch = pass_through(settings, records, tuned=kind.endswith("tuned"))
+    else:
+        watch = work_through(settings, records)
     sys.stdout.write(json.dumps(watch.figures()) + "\n")
 
 

@@ -15,7 +15,7 @@ from schemas.decision import BundleReference, Decision, RecordReference
 from schemas.examples import APPLICATIONS
 from schemas.rejection import RejectionCode
 from scorer.core import wire
-from scorer.core.wire import Application, DecisionEncoder, Rejection, decode, key_of
+from scorer.core.wire import Application, DecisionEncoder, Rejection, decode, decode_batch, key_of
 
 RECORD_BYTES_MAX = 65_536
 BUNDLE = BundleReference(name="credit-risk", version="1.1.0", digest="0123456789ab" + 52 * "0")
@@ -318,6 +318,23 @@ def test_a_rule_that_the_fast_decoder_does_not_know_is_refused() -> None:
     """A contract with a new kind of rule does not start, rather than accept what pydantic refuses."""
     with pytest.raises(TypeError, match="teach the fast decoder"):
         wire._constraints([object()])
+
+
+def test_a_record_with_more_than_the_fields_does_not_change_its_neighbours() -> None:
+    """Ambiguity is looked for in a whole batch at once; what is found is held against the record that has it alone."""
+    twice = _written({}, '"age": 30')
+    values = [_sound(), twice, _sound(application_id="a:1"), None, b"{", _written({}, '"note": {"a": 1}'), _sound()]
+    found = decode_batch(values, RECORD_BYTES_MAX)
+    assert found == [decode(value, RECORD_BYTES_MAX) for value in values]
+    refused = {i: f.reason for i, f in enumerate(found) if isinstance(f, Rejection)}
+    assert list(refused) == [1, 3, 4]
+    assert refused[1] == "given twice: age"
+
+
+def test_an_absent_field_does_not_make_room_for_one_given_twice() -> None:
+    """As many colons as a full application has mean nothing where a field is absent."""
+    values = [_written({}, '"age": 30').replace(b'"income":', b'"_":'), _sound(income=..., note=1), _sound(income=None)]
+    assert [isinstance(found, Rejection) for found in decode_batch(values, RECORD_BYTES_MAX)] == [True, False, False]
 
 
 def _decision(application_id: str = "a-1", probability: float = 0.25) -> bytes:
