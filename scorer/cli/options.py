@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scorer.errors import MisuseError
-from scorer.settings import LoadedSettings, load_settings
+
+if TYPE_CHECKING:
+    from scorer.settings import LoadedSettings
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="Settings file; otherwise scorer.toml, if it is here.")
@@ -24,13 +26,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="For scripts: print JSO
 
 def settings_of(
     config: Path | None, bootstrap_servers: str | None, assignments: Iterable[str] | None, **flags: object
-) -> LoadedSettings:
+) -> "LoadedSettings":
     """The settings in force with these options.
 
     Raises:
         MisuseError: an assignment has no `=`.
         SettingsError: a setting is wrong.
     """
+    from scorer.settings import load_settings
+
     given: dict[str, object] = {"bootstrap_servers": bootstrap_servers, **flags}
     kafka: dict[str, str] = {}
     for assignment in assignments or ():

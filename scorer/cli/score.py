@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
 import typer
 
-from schemas.files import ApplicationsFileError, read_applications
 from scorer.cli.options import ConfigOption, SetOption, settings_of
 from scorer.cli.train import StoreOption
 from scorer.cli.worker import DEFAULT_BUNDLE
@@ -153,6 +152,8 @@ def _name_source(applications: str, topic: str | None) -> str:
 
 
 def _read_batches(applications: str, source: str) -> Iterator[list[_Record]]:
+    from schemas.files import ApplicationsFileError, read_applications
+
     rows = read_applications(applications)
     try:
         while records := [_Record(source, row.line, row.value) for row in islice(rows, _BATCH_ROWS)]:
