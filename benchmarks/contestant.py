@@ -24,6 +24,7 @@ from scorer.monitor.health import Health
 from scorer.monitor.metrics import WorkerMetrics
 from scorer.process import Monitoring, collect_garbage_seldom
 from scorer.settings import Settings
+from scorer.stream.delivery import Delivered
 from scorer.stream.kafka import KafkaLink
 from scorer.stream.librdkafka import consumer_config, producer_config
 from scorer.stream.worker import Batch, run
@@ -61,8 +62,8 @@ class Timed(Monitoring):
             self._watch.begin()
         super().polled(batch)
 
-    def committed(self, batch: Batch, scores: Scores, began_at: float, ended_at: float) -> None:
-        super().committed(batch, scores, began_at, ended_at)
+    def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:
+        super().committed(batch, scores, times)
         self._watch.records += len(batch.records)
         self._watch.batches += 1
 

@@ -14,6 +14,7 @@ from scorer.monitor.health import Health
 from scorer.monitor.http import MonitorServer
 from scorer.monitor.metrics import WorkerMetrics
 from scorer.settings import Settings
+from scorer.stream.delivery import Delivered
 from scorer.stream.kafka import KafkaLink, Watch
 from scorer.stream.worker import Batch, run
 
@@ -67,9 +68,9 @@ class Monitoring(Watch):
         self._health.polled_at = self._health.clock()
         self._metrics.polled(batch)
 
-    def committed(self, batch: Batch, scores: Scores, began_at: float, ended_at: float) -> None:
+    def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:
         """A batch is there for good."""
-        self._metrics.committed(batch, scores, began_at, ended_at)
+        self._metrics.committed(batch, scores, times)
 
     def aborted(self) -> None:
         """A batch was wound back."""

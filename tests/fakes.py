@@ -14,6 +14,7 @@ from scorer.core.policy import Policy
 from scorer.core.score import Bundle, Model, Scores
 from scorer.core.wire import DecisionEncoder
 from scorer.errors import ModelError
+from scorer.stream.delivery import Delivered
 from scorer.stream.kafka import Watch
 from scorer.stream.worker import Batch
 
@@ -135,9 +136,9 @@ class Tally(Watch):
         self.commits = 0
         self.aborts = 0
 
-    def committed(self, batch: Batch, scores: Scores, began_at: float, ended_at: float) -> None:
+    def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:
         assert len(scores.outcomes) == len(batch.records)
-        assert began_at <= ended_at
+        assert times.began_at <= times.handed_over_at <= times.confirmed_at
         self.records += len(batch.records)
         self.commits += 1
 

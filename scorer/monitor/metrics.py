@@ -16,6 +16,7 @@ from schemas.rejection import RejectionCode
 from scorer.core.policy import OUTCOMES
 from scorer.core.score import Scores
 from scorer.core.wire import Rejection
+from scorer.stream.delivery import Delivered
 from scorer.stream.worker import Batch
 
 STAGES: Final = ("decode", "features", "predict", "encode", "publish", "commit")
@@ -155,10 +156,11 @@ class WorkerMetrics:
 
     # The link's Watch
 
-    def committed(self, batch: Batch, scores: Scores, began_at: float, ended_at: float) -> None:
+    def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:
         """A batch is there for good; only what is committed counts."""
         self._transactions["committed"].inc()
-        self._stages["commit"].observe(ended_at - began_at)
+        self._stages["publish"].observe(times.handed_over_at - times.began_at)
+        self._stages["commit"].observe(times.confirmed_at - times.handed_over_at)
         if not batch.records:
             return
         self._consumed.inc(len(batch.records))
@@ -171,7 +173,7 @@ class WorkerMetrics:
                     self._rejects[outcome.code].inc()
         self._probability.observe(scores.probabilities)
         published_ms = np.array([record.timestamp()[1] for record in batch.records], dtype=np.float64)
-        self._latency.observe(np.maximum(ended_at - published_ms / 1_000, 0))
+        self._latency.observe(np.maximum(times.confirmed_at - published_ms / 1_000, 0))
 
     def rebalanced(self, kind: str, assigned: frozenset[int]) -> None:
         """Partitions came or went."""

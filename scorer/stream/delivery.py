@@ -1,10 +1,11 @@
-"""A batch's outcomes on their way: handed to the producer, then confirmed, with the offsets if in a transaction."""
+"""A batch's outcomes on their way to the topics, until they are there for good; in a transaction, the offsets too."""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from operator import methodcaller
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
@@ -23,6 +24,14 @@ log = logging.getLogger(__name__)
 Headers = Sequence[tuple[str, bytes | None]]
 
 
+class Delivered(NamedTuple):
+    """When a batch's delivery began, when all was handed to the producer, and when it was there for good."""
+
+    began_at: float
+    handed_over_at: float
+    confirmed_at: float
+
+
 class Delivery:
     """The producer, and what it takes until a batch is there for good."""
 
@@ -35,16 +44,55 @@ class Delivery:
         self._dead_letters_topic = settings.dead_letters_topic
         self._giving_up = giving_up
 
-    def produce(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle) -> None:
-        """Hands one outcome a record to the producer, within a transaction if there are any.
+    def deliver(
+        self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle, offsets: list[TopicPartition], group: object
+    ) -> Delivered:
+        """Publishes one outcome a record and waits until all are there for good; in a transaction, the offsets too.
+
+        It uses the producer alone, so that it can run beside a loop that polls.
+
+        Args:
+            batch: the records.
+            outcomes: what became of each, in order.
+            bundle: what decided.
+            offsets: where the group goes on.
+            group: the consumer's group metadata as of the poll.
 
         Raises:
-            KafkaException: the producer does not take it.
+            KafkaException: they are not there, and will not be.
+            BrokerError: they are not known to be, and the stop that was asked for may wait no longer.
         """
         assert len(outcomes) == len(batch.records), "one outcome a record"
+        began_at = time.time()
         self.undelivered.clear()
         if self.transactional:
             self.producer.begin_transaction()
+            # First of all: while the coordinator still ends the transaction before, librdkafka asks again for the
+            # offsets after a moment (retry.backoff.ms), for the decisions' partitions after 20 ms.
+            again(lambda: self.producer.send_offsets_to_transaction(offsets, group, ATTEMPT_S), self._giving_up)
+        self._produce(batch, outcomes, bundle)
+        handed_over_at = time.time()
+        if self.transactional:
+            again(lambda: self.producer.commit_transaction(ATTEMPT_S), self._giving_up)
+        else:
+            self._flush()
+        return Delivered(began_at, handed_over_at, time.time())
+
+    def first_failure(self, error: KafkaError) -> tuple[str, KafkaError]:
+        """The delivery that brought an error about, with its topic; the error itself if it was none of a delivery."""
+        self.producer.poll(0)  # a transaction can fail before the report of its cause is read
+        return next(iter(self.undelivered), ("", error))
+
+    def abort(self) -> None:
+        """Takes back what was produced since the last commit, where that is possible.
+
+        Raises:
+            KafkaException: another producer has this one's place.
+        """
+        if self.transactional:
+            again(lambda: self.producer.abort_transaction(ATTEMPT_S), self._giving_up)
+
+    def _produce(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle) -> None:
         # One call for many decisions is quicker and takes no headers; a decision with headers ends the run before it,
         # or it would overtake an earlier one of the same key.
         run: list[dict[str, Any]] = []
@@ -65,44 +113,13 @@ class Delivery:
             else:
                 run.append({"value": outcome, "key": key})
         self._produce_run(run)
-        self.producer.poll(0)
 
-    def confirm(self, offsets: list[TopicPartition], group: object) -> None:
-        """Waits until all that was produced is there for good; in a transaction, and the group's offsets with it.
-
-        It uses the producer alone, so that it can run beside a loop that polls.
-
-        Args:
-            offsets: where the group goes on.
-            group: the consumer's group metadata as of the poll.
-
-        Raises:
-            KafkaException: it is not, and will not be.
-            BrokerError: it is not known to be, and the stop that was asked for may wait no longer.
-        """
-        if self.transactional:
-            again(lambda: self.producer.send_offsets_to_transaction(offsets, group, ATTEMPT_S), self._giving_up)
-            again(lambda: self.producer.commit_transaction(ATTEMPT_S), self._giving_up)
-            return
+    def _flush(self) -> None:
         while self.producer.flush(ATTEMPT_S):
             if self._giving_up():
                 raise BrokerError("the drain is over and not every decision is confirmed; nothing was committed")
         if self.undelivered:
             raise KafkaException(self.undelivered[0][1])
-
-    def first_failure(self, error: KafkaError) -> tuple[str, KafkaError]:
-        """The delivery that brought an error about, with its topic; the error itself if it was none of a delivery."""
-        self.producer.poll(0)  # a transaction can fail before the report of its cause is read
-        return next(iter(self.undelivered), ("", error))
-
-    def abort(self) -> None:
-        """Takes back what was produced since the last commit, where that is possible.
-
-        Raises:
-            KafkaException: another producer has this one's place.
-        """
-        if self.transactional:
-            again(lambda: self.producer.abort_transaction(ATTEMPT_S), self._giving_up)
 
     def _produce_run(self, decisions: list[dict[str, Any]]) -> None:
         if not decisions:

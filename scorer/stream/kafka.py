@@ -1,8 +1,8 @@
-"""The real Link: polling, publishing, and one commit in flight at most.
+"""The real Link: polling, publishing, and one delivery in flight at most.
 
-The commit of a batch runs in a thread of its own while the loop scores the next one. Whatever needs to know how it
-ended waits for it first: the next publish, a rebalance, a stop. If it failed, the partitions are wound back to what the
-group has committed, and what was polled since is dropped: it comes again.
+The delivery of a batch runs in a thread of its own; with a backlog, the loop scores the next batch meanwhile. Whatever
+needs to know how it ended waits for it first: the next publish, a rebalance, a stop. If it failed, the partitions are
+wound back to what the group has committed, and what was polled since is dropped: it comes again.
 
 Errors are of three kinds. Retriable: librdkafka tries again, and so do the calls here, until the worker is told to
 stop and its drain is over. Abortable: the transaction is aborted and wound back as above. Fatal: a BrokerError that
@@ -21,10 +21,10 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from scorer.core.score import Bundle, Scores
 from scorer.errors import BrokerError, FencedError, OffsetExpiredError, TopicsError
 from scorer.settings import Settings
-from scorer.stream.delivery import Delivery
+from scorer.stream.delivery import Delivered, Delivery
 from scorer.stream.faults import ATTEMPT_S, HOPELESS, again, all_right, is_fatal
 from scorer.stream.librdkafka import assigns_incrementally, consumer_config, refuse_bad_config
-from scorer.stream.worker import Batch, Lap, Record
+from scorer.stream.worker import Batch, Record
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -52,8 +52,8 @@ class Watch:
     def rebalanced(self, kind: str, assigned: frozenset[int]) -> None:
         """Partitions were assigned, revoked or lost; `assigned` is what there is now."""
 
-    def committed(self, batch: Batch, scores: Scores, began_at: float, ended_at: float) -> None:
-        """A batch's outcomes are there for good; when their commit began and ended, in seconds since 1970.
+    def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:
+        """A batch's outcomes are there for good, and when.
 
         Exactly once, its offsets are too. At least once they follow, and if they cannot, `aborted` comes after all.
         """
@@ -71,7 +71,7 @@ class Watch:
 class _InFlight(NamedTuple):
     batch: Batch
     scores: Scores
-    confirmation: Future[tuple[float, float]]
+    delivery: Future[Delivered]
 
 
 class KafkaLink:
@@ -97,7 +97,7 @@ class KafkaLink:
         self._touched: set[int] = set()
         self._in_flight: _InFlight | None = None
         self._uncommitted: dict[int, int] = {}
-        self._beside = ThreadPoolExecutor(1, "confirm")
+        self._beside = ThreadPoolExecutor(1, "delivery")
         self._aborts_in_a_row = 0
         self._lag_told_at = 0.0
         consuming = consumer_config(settings)
@@ -117,7 +117,7 @@ class KafkaLink:
 
     def poll(self) -> Batch:
         """Waits a moment for a record, then takes what is there."""
-        if self._in_flight is not None and self._in_flight.confirmation.done():
+        if self._in_flight is not None and (self._in_flight.delivery.done() or not self._has_backlog()):
             self._land()
         self._touched.clear()
         messages = self._consume(1, _POLL_WAIT_S)
@@ -129,19 +129,14 @@ class KafkaLink:
             return self._batch_to_ends(self._without_touched(self._without_failures(messages)))
         return self._batch(self._without_touched(messages))
 
-    def publish(self, batch: Batch, scores: Scores, bundle: Bundle, lap: Lap) -> None:
-        """Hands the outcomes over and starts their commit, once the one before has ended well."""
+    def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
+        """Starts the delivery of the outcomes, once the one before has ended well."""
         if not self._land():
             return  # what came after a batch that was wound back comes again with it
-        try:
-            self._delivery.produce(batch, scores.outcomes, bundle)
-        except KafkaException as error:
-            self._recover(error.args[0])
-            return
-        lap("publish")
         self._positions.update(batch.offsets_next)
         offsets, group = self._topic_partitions(batch.offsets_next), self._consumer.consumer_group_metadata()
-        self._in_flight = _InFlight(batch, scores, self._beside.submit(self._confirm, offsets, group))
+        delivery = self._beside.submit(self._delivery.deliver, batch, scores.outcomes, bundle, offsets, group)
+        self._in_flight = _InFlight(batch, scores, delivery)
 
     def settle(self) -> bool:
         """Waits until all that was published is committed; False if it was wound back instead."""
@@ -165,6 +160,10 @@ class KafkaLink:
             self._beside.shutdown()
 
     # Polling
+
+    def _has_backlog(self) -> bool:
+        """Whether the batch in flight is full. If not, one that is polled ahead would only wait for two commits."""
+        return self._in_flight is not None and len(self._in_flight.batch.records) >= self._settings.batch_records_max
 
     def _consume(self, most: int, wait_s: float) -> list[Event]:
         return cast("list[Event]", self._consumer.consume(most, wait_s))
@@ -268,18 +267,13 @@ class KafkaLink:
 
     # Publishing
 
-    def _confirm(self, offsets: list[TopicPartition], group: object) -> tuple[float, float]:
-        began_at = time.time()
-        self._delivery.confirm(offsets, group)
-        return began_at, time.time()
-
     def _land(self) -> bool:
         """Waits for what is in flight; False if it was wound back."""
         if self._in_flight is None:
             return True
         flight, self._in_flight = self._in_flight, None
         try:
-            began_at, ended_at = flight.confirmation.result()
+            times = flight.delivery.result()
         except KafkaException as error:
             self._recover(error.args[0])
             return False
@@ -290,7 +284,7 @@ class KafkaLink:
             offsets = self._topic_partitions(flight.batch.offsets_next)
             self._consumer.commit(offsets=offsets, asynchronous=True)
         self._aborts_in_a_row = 0
-        self._watch.committed(flight.batch, flight.scores, began_at, ended_at)
+        self._watch.committed(flight.batch, flight.scores, times)
         return True
 
     # When something goes wrong

@@ -79,7 +79,7 @@ def producer_config(settings: Settings) -> dict[str, Any]:
         # A transaction that its dead worker left open holds up read_committed readers for this long.
         "transaction.timeout.ms": "30000",
         # A transaction that begins right after another is told to wait a moment; 100 ms is long for it.
-        "retry.backoff.ms": "10",
+        "retry.backoff.ms": "1",
         # A batch is one flush: it never waits for company.
         "linger.ms": "5",
         # A dead letter holds the whole record, however long; the topic's own limit decides.

@@ -12,9 +12,6 @@ from typing import Protocol
 from scorer.core.score import Bundle, Scores, score_batch
 from scorer.core.score import Record as ScorableRecord
 
-Lap = Callable[[str], None]
-"""Called with the name of each step when it ends, by the step itself; whoever holds a watch takes the time."""
-
 
 class Record(ScorableRecord, Protocol):
     """A record on the input topic; a confluent_kafka Message is one."""
@@ -43,7 +40,7 @@ class Link(Protocol):
         """Waits a moment for records and takes what is there; an empty batch if nothing is."""
         ...
 
-    def publish(self, batch: Batch, scores: Scores, bundle: Bundle, lap: Lap) -> None:
+    def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
         """Publishes one outcome a record and commits the offsets: all or none, and no commit before all is confirmed.
 
         The commit may still be on its way on return, one at most. If it fails, its records and all later ones are
@@ -59,8 +56,13 @@ class Link(Protocol):
 class Monitor(Protocol):
     """What watches the loop."""
 
-    def lap(self, stage: str) -> None: ...
-    def polled(self, batch: Batch) -> None: ...
+    def lap(self, stage: str) -> None:
+        """A step of the scoring ended; whoever holds a watch takes the time."""
+        ...
+
+    def polled(self, batch: Batch) -> None:
+        """A poll was completed."""
+        ...
 
 
 def run(link: Link, bundle: Bundle, monitor: Monitor, record_bytes_max: int, stopping: Callable[[], bool]) -> None:
@@ -83,5 +85,5 @@ def run(link: Link, bundle: Bundle, monitor: Monitor, record_bytes_max: int, sto
         if not batch.offsets_next:
             continue
         scores = score_batch(batch.records, bundle, record_bytes_max, monitor.lap)
-        link.publish(batch, scores, bundle, monitor.lap)
+        link.publish(batch, scores, bundle)
     link.settle()

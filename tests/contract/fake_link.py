@@ -14,7 +14,8 @@ from schemas.decision import TRACE_HEADERS
 from scorer.core.score import Bundle, Outcome, Scores
 from scorer.core.wire import Rejection, key_of
 from scorer.errors import FencedError, OffsetExpiredError
-from scorer.stream.worker import Batch, Lap, Record
+from scorer.stream.delivery import Delivered
+from scorer.stream.worker import Batch, Record
 from tests.fakes import TOPIC, FakeRecord, Headers, Tally
 
 Delivery = Literal["exactly-once", "at-least-once"]
@@ -146,12 +147,11 @@ class FakeLink:
             self._land()  # it had a moment's time
         return batch
 
-    def publish(self, batch: Batch, scores: Scores, bundle: Bundle, lap: Lap) -> None:
+    def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
         """Takes the batch in flight, once the one before has landed well; it lands as late as it can."""
         assert len(scores.outcomes) == len(batch.records), "one outcome a record"
         if self._land():
             self._in_flight = (batch, scores, bundle)
-            lap("publish")
 
     def settle(self) -> bool:
         """Lands what is in flight."""
@@ -178,7 +178,7 @@ class FakeLink:
             self._watch.aborted()
             return False
         self._write_and_commit(batch, scores.outcomes, bundle)
-        self._watch.committed(batch, scores, 0.0, 0.0)
+        self._watch.committed(batch, scores, Delivered(0.0, 0.0, 0.0))
         if fault is Fault.CRASH_AFTER_COMMIT:
             raise CrashError
         return True

@@ -184,9 +184,11 @@ def test_open_transaction_of_a_dead_worker(broker: Broker) -> None:
 def die_before_the_commit(link: KafkaLink, batch: Batch) -> None:
     """Everything of a publish but its commit; then the worker is gone."""
     delivery, consumer = link._delivery, link._consumer
-    delivery.produce(batch, score_batch(batch.records, BUNDLE, RECORD_BYTES_MAX).outcomes, BUNDLE)
     offsets = link._topic_partitions(batch.offsets_next)
+    delivery.producer.begin_transaction()
     delivery.producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), WAIT_S)
+    delivery._produce(batch, score_batch(batch.records, BUNDLE, RECORD_BYTES_MAX).outcomes, BUNDLE)
+    delivery.producer.flush(WAIT_S)
     consumer.close()
 
 

@@ -53,7 +53,7 @@ def poll_records(link: Link, count: int) -> Batch:
 def publish(link: Link, batch: Batch) -> bool:
     """Scores and publishes a batch; whether it was committed."""
     aborts = tally_of(link).aborts
-    link.publish(batch, score_batch(batch.records, BUNDLE, RECORD_BYTES_MAX), BUNDLE, lambda _: None)
+    link.publish(batch, score_batch(batch.records, BUNDLE, RECORD_BYTES_MAX), BUNDLE)
     return link.settle() and tally_of(link).aborts == aborts
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from schemas.rejection import AT_HEADER
 from scorer.core.score import Bundle, Outcome, Scores
-from scorer.stream.worker import Batch, Lap, run
+from scorer.stream.worker import Batch, run
 from tests.contract.fake_link import CrashError, Delivery, FakeKafka, FakeLink, Fault, Written
 from tests.fakes import BROKEN_PRICE, RECORD_BYTES_MAX, CountingMonitor, application, tiny_bundle
 
@@ -233,9 +233,9 @@ def test_reproducible() -> None:
 class CommitsFirst(FakeLink):
     """Broken: the offsets are committed before the outcomes are out."""
 
-    def publish(self, batch: Batch, scores: Scores, bundle: Bundle, lap: Lap) -> None:
+    def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
         self._kafka.committed.update(batch.offsets_next)
-        super().publish(batch, scores, bundle, lap)
+        super().publish(batch, scores, bundle)
 
 
 class KeepsWhatItLost(FakeLink):

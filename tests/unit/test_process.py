@@ -16,8 +16,9 @@ from scorer.monitor.health import Health
 from scorer.monitor.http import MonitorServer
 from scorer.process import Monitoring, Stop
 from scorer.settings import Settings, load_settings
+from scorer.stream.delivery import Delivered
 from scorer.stream.kafka import Watch
-from scorer.stream.worker import Batch, Lap
+from scorer.stream.worker import Batch
 from tests.fakes import RECORD_BYTES_MAX, tiny_bundle
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -54,7 +55,7 @@ class ScriptedLink:
         os.kill(os.getpid(), signal.SIGTERM)
         return Batch([], {})
 
-    def publish(self, _batch: Batch, _scores: Scores, _bundle: Bundle, _lap: Lap) -> None:
+    def publish(self, _batch: Batch, _scores: Scores, _bundle: Bundle) -> None:
         raise AssertionError("there was nothing to publish")
 
     def settle(self) -> bool:
@@ -149,7 +150,7 @@ def test_monitoring_tells_both() -> None:
     monitoring.polled(Batch([], {}))
     monitoring.rebalanced("assigned", frozenset({1}))
     monitoring.reachable(yes=False)
-    monitoring.committed(Batch([], {}), score_batch([], tiny_bundle(), RECORD_BYTES_MAX), 1.0, 2.0)
+    monitoring.committed(Batch([], {}), score_batch([], tiny_bundle(), RECORD_BYTES_MAX), Delivered(1.0, 1.5, 2.0))
     monitoring.aborted()
     monitoring.lag(lag)
     monitoring.lap("decode")

@@ -12,6 +12,7 @@ from schemas.rejection import RejectionCode
 from scorer.core.policy import OUTCOMES
 from scorer.core.score import score_batch
 from scorer.monitor.metrics import METRICS, STAGES, BatchHistogram, Metric, WorkerMetrics
+from scorer.stream.delivery import Delivered
 from scorer.stream.worker import Batch
 from tests.fakes import RECORD_BYTES_MAX, FakeRecord, application, tiny_bundle
 
@@ -117,7 +118,7 @@ def publish(exposed: Exposed, values: list[bytes], *, committed: bool) -> None:
     exposed.metrics.polled(batch)
     scores = score_batch(records, tiny_bundle(), RECORD_BYTES_MAX, exposed.metrics.lap)
     if committed:
-        exposed.metrics.committed(batch, scores, began_at=100.0, ended_at=100.25)
+        exposed.metrics.committed(batch, scores, Delivered(100.0, 100.125, 100.625))
     else:
         exposed.metrics.aborted()
 
@@ -125,10 +126,10 @@ def publish(exposed: Exposed, values: list[bytes], *, committed: bool) -> None:
 def test_stages(exposed: Exposed) -> None:
     """Each step of a batch is timed once, from where the one before it ended."""
     publish(exposed, [application("a")], committed=True)
-    for stage in ("decode", "features", "predict", "encode", "commit"):
+    for stage in ("decode", "features", "predict", "encode", "publish", "commit"):
         assert exposed.value("scorer_stage_seconds_count", stage=stage) == 1
-    assert exposed.value("scorer_stage_seconds_sum", stage="commit") == 0.25
-    assert exposed.value("scorer_stage_seconds_count", stage="publish") == 0
+    assert exposed.value("scorer_stage_seconds_sum", stage="publish") == 0.125
+    assert exposed.value("scorer_stage_seconds_sum", stage="commit") == 0.5
 
 
 def test_lag_of_a_revoked_partition_disappears(exposed: Exposed) -> None:

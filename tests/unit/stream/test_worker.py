@@ -6,7 +6,7 @@ import pytest
 
 from scorer.core.score import Bundle, Outcome, Scores
 from scorer.errors import BundleUnusableError
-from scorer.stream.worker import Batch, Lap, run
+from scorer.stream.worker import Batch, run
 from tests.fakes import RECORD_BYTES_MAX, CountingMonitor, FakeRecord, ModelThatFails, application, tiny_bundle
 
 
@@ -21,9 +21,8 @@ class ScriptedLink:
     def poll(self) -> Batch:
         return self.batches.pop(0) if self.batches else Batch([], {})
 
-    def publish(self, batch: Batch, scores: Scores, _: Bundle, lap: Lap) -> None:
+    def publish(self, batch: Batch, scores: Scores, _: Bundle) -> None:
         self.published.append((batch, scores.outcomes))
-        lap("publish")
 
     def settle(self) -> bool:
         self.settled_after.append(len(self.published))
@@ -43,12 +42,12 @@ def run_all(link: ScriptedLink, bundle: Bundle | None = None) -> CountingMonitor
 
 
 def test_one_round() -> None:
-    """A batch is polled, scored and published, one outcome a record in order; and each step is told."""
+    """A batch is polled, scored and published, one outcome a record in order; and each step of the scoring is told."""
     link = ScriptedLink(batch_of(application("a"), b"bad", application("b")))
     monitor = run_all(link)
     ((_, outcomes),) = link.published
     assert [isinstance(outcome, bytes) for outcome in outcomes] == [True, False, True]
-    assert monitor.stages == ["decode", "features", "predict", "encode", "publish"]
+    assert monitor.stages == ["decode", "features", "predict", "encode"]
     assert monitor.polls == 1
 
 
