@@ -7,7 +7,7 @@ FOR ?= 45s
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench fresh lock clean
+.PHONY: help setup demo test check bench bench-stages bench-peers fresh lock clean
 .PHONY: .check-laws .check-units
 
 help: ## print these targets
@@ -43,6 +43,12 @@ test: check ## everything: the quick part, then the tests on a real broker
 
 bench: setup ## one worker against pass-through, as ratios
 	$(BIN)/python -m benchmarks.throughput
+
+bench-stages: setup ## where the microseconds of a record go, by batch, model and record size
+	$(BIN)/python -m benchmarks.stages
+
+bench-peers: setup ## one worker against every other way to do this job; writes benchmarks/report (an hour)
+	$(BIN)/python -m benchmarks.comparison
 
 fresh: setup ## make again what is generated: schemas, the interface document
 	$(BIN)/python -m schemas.generate

@@ -172,7 +172,8 @@ def _is_unambiguous(raw: bytes, a: Application) -> bool:
     colons = raw.count(b":")
     if colons == _FIELD_COUNT - (a.marital is None) - (a.income is None) - (a.assets is None) - (a.debt is None):
         return True  # a field a colon, and nothing else
-    if raw.count(b"[") + raw.count(b"{") > _NESTING_MAX:
+    is_nested = raw.find(b"[") >= 0 or raw.find(b"{", 1) >= 0  # quicker than to count, and most are not
+    if is_nested and raw.count(b"[") + raw.count(b"{") > _NESTING_MAX:
         return False
     try:
         members = _decode_anything(raw)

@@ -1,0 +1,122 @@
+"""Where a record's microseconds go: the scoring alone, without Kafka, step by step.
+
+`make bench-stages` runs it. Three tables: by the size of the batch, of the model, and of the record. Each figure is the
+least of several rounds over the same applications, so that what else the machine does is left out.
+"""
+
+import dataclasses
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import xgboost
+
+from producer.generator import generate_applications
+from scorer.bundle.runners import XGBoostModel
+from scorer.bundle.store import BundleStore
+from scorer.cli.worker import DEFAULT_BUNDLE
+from scorer.core.score import Bundle, score_batch
+from scorer.core.wire import Application, decode_batch
+from scorer.process import collect_garbage_seldom
+from scorer.settings import Settings
+
+STAGES = ("decode", "features", "predict", "encode")
+RECORDS = 20_000
+ROUNDS = 5
+_RECORD_BYTES_MAX = 65_536
+
+
+class Source(NamedTuple):
+    """An application in the place of a record."""
+
+    content: bytes
+    place: int
+
+    def topic(self) -> str:
+        return "applications"
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self.place
+
+    def value(self) -> bytes:
+        return self.content
+
+
+def measure(records: Sequence[Source], bundle: Bundle, batch_records: int) -> dict[str, float]:
+    """Microseconds a record, by stage."""
+    least: dict[str, float] = defaultdict(lambda: float("inf"))
+    for _ in range(ROUNDS):
+        spent: dict[str, float] = defaultdict(float)
+        for at in range(0, len(records), batch_records):
+            score_batch(records[at : at + batch_records], bundle, _RECORD_BYTES_MAX, _watch(spent))
+        for stage, seconds in spent.items():
+            least[stage] = min(least[stage], seconds / len(records) * 1e6)
+    return dict(least)
+
+
+def _watch(spent: dict[str, float]) -> Callable[[str], None]:
+    began = time.perf_counter()
+
+    def lap(stage: str) -> None:
+        nonlocal began
+        now = time.perf_counter()
+        spent[stage] += now - began
+        began = now
+
+    return lap
+
+
+def with_trees(bundle: Bundle, records: Sequence[Source], trees: int) -> Bundle:
+    """The bundle with a model of so many trees of depth 3, trained to say what its own model says."""
+    applications = [a for a in decode_batch([r.content for r in records], 65_536) if isinstance(a, Application)]
+    matrix = bundle.encoding.matrix(applications)
+    drawn = np.random.default_rng(1).random(len(matrix)) < bundle.model.predict(matrix)
+    parameters = {"objective": "binary:logistic", "max_depth": 3, "eta": 0.01, "nthread": 1, "seed": 1}
+    booster = xgboost.train(parameters, xgboost.DMatrix(matrix, drawn.astype(np.float32)), trees)
+    return dataclasses.replace(bundle, model=XGBoostModel(booster))
+
+
+def padded(records: Sequence[Source], size: int) -> list[Source]:
+    """The records with a field of the publisher's own that makes them about so many bytes long."""
+    notes = [json.dumps({"note": "n" * max(size - len(r.content) - 11, 0)}).encode() for r in records]
+    return [Source(r.content[:-1] + b"," + note[1:], r.place) for r, note in zip(records, notes, strict=True)]
+
+
+def main() -> None:
+    """Prints the three tables."""
+    bundle = BundleStore(Settings().store).open(DEFAULT_BUNDLE)
+    values = [record.value for record in islice(generate_applications(seed=1), RECORDS)]
+    records = [Source(value, place) for place, value in enumerate(values)]
+    collect_garbage_seldom()
+    print(f"µs a record; {DEFAULT_BUNDLE}, {len(values[0])} bytes a record, batches of 5,000 unless said")
+    print_head("records a batch")
+    for size in (1, 10, 100, 1_000, 5_000, 20_000):
+        print_figures(f"{size:,}", measure(records[: 200 * size], bundle, size))
+    print_head("trees")
+    for trees in (175, 1_000, 5_000):
+        print_figures(f"{trees:,}", measure(records, with_trees(bundle, records[:3_000], trees), 5_000))
+    print_head("bytes a record")
+    print_figures("as they are", measure(records, bundle, 5_000))
+    for size in (250, 1_000, 10_000):
+        print_figures(f"{size:,}", measure(padded(records, size), bundle, 5_000))
+
+
+def print_head(head: str) -> None:
+    """The first row of a table."""
+    print(f"  {head:<16}" + "".join(f"{cell:>10}" for cell in (*STAGES, "all")))
+
+
+def print_figures(head: str, figures: dict[str, float]) -> None:
+    """A row of microseconds, with their sum."""
+    print(f"  {head:<16}" + "".join(f"{figures[stage]:>10.2f}" for stage in STAGES) + f"{sum(figures.values()):>10.2f}")
+
+
+if __name__ == "__main__":
+    main()
