@@ -7,7 +7,7 @@ FOR ?= 45s
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-stages bench-peers fresh lock clean
+.PHONY: help setup demo test check bench bench-stages bench-scale bench-peers fresh lock clean
 .PHONY: .check-laws .check-units
 
 help: ## print these targets
@@ -46,6 +46,9 @@ bench: setup ## one worker against pass-through, as ratios
 
 bench-stages: setup ## where the microseconds of a record go, by batch, model and record size
 	$(BIN)/python -m benchmarks.stages
+
+bench-scale: setup ## CPU a record with more workers and with more records
+	$(BIN)/python -m benchmarks.scale
 
 bench-peers: setup ## one worker against every other way to do this job; writes benchmarks/report (an hour)
 	$(BIN)/python -m benchmarks.comparison

@@ -1,0 +1,212 @@
+"""What every contest needs: a rival's process with its figures from outside, its job, and its decisions checked."""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import xgboost
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+
+from benchmarks.rivals import CannotTakePartError, Delivery, Rival
+from producer.generator import generate_applications
+from schemas.decision import Decision
+from scorer.bundle.store import BundleStore
+from scorer.cli.worker import DEFAULT_BUNDLE
+from scorer.core.score import score_batch
+from scorer.settings import Settings
+from scorer.stream import topics
+
+PARTITIONS = 6
+_CHECKED = 2_000
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Usage(NamedTuple):
+    """What a process and its children have used: CPU seconds, and resident memory in bytes."""
+
+    cpu_s: float
+    rss_bytes: int
+
+
+class Entry:
+    """A rival at work on topics of its own."""
+
+    def __init__(self, rival: Rival, delivery: Delivery, base: Settings, workers: int = 1) -> None:
+        name = f"rival-{uuid.uuid4().hex[:8]}"
+        self.rival, self.delivery = rival, delivery
+        self.settings = base.model_copy(
+            update={"group_id": name, "decisions_topic": f"{name}-d", "dead_letters_topic": f"{name}-d-rejected"}
+        )
+        self._workers = workers
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `stop`)
+
+    def start(self, model: Path) -> None:
+        """Makes its topics and starts its processes."""
+        topics.ensure(self.settings, PARTITIONS, replication=1)
+        job = {
+            "bootstrap_servers": self.settings.bootstrap_servers,
+            "group_id": self.settings.group_id,
+            "applications_topic": self.settings.applications_topic,
+            "decisions_topic": self.settings.decisions_topic,
+            "delivery": self.delivery,
+            **json.loads((model / "job.json").read_text()),
+        }
+        for _ in range(self._workers):
+            self._processes.append(subprocess.Popen(self.rival.command(job), stdout=self._log, stderr=self._log))
+
+    def usage(self) -> Usage:
+        """What its processes have used up to now.
+
+        Raises:
+            CannotTakePartError: it has ended, and what it said last.
+        """
+        if any(process.poll() is not None for process in self._processes):
+            self._log.seek(0)
+            raise CannotTakePartError(f"it ended: {self._log.read()[-400:].decode(errors='replace').strip()}")
+        used = [_usage_of(pid) for process in self._processes for pid in _family_of(process.pid)]
+        return Usage(sum(u.cpu_s for u in used), sum(u.rss_bytes for u in used))
+
+    def stop(self) -> None:
+        """Ends it and deletes its topics."""
+        for process in self._processes:
+            process.send_signal(signal.SIGTERM)
+        for process in self._processes:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._log.close()
+        admin = topics.admin_client(self.settings)
+        names = [self.settings.decisions_topic, self.settings.dead_letters_topic]
+        for future in admin.delete_topics(names).values():
+            future.result(30)
+
+
+class Progress:
+    """How many decisions are there."""
+
+    def __init__(self, entry: Entry, partitions: int = PARTITIONS) -> None:
+        self._entry = entry
+        settings = entry.settings
+        self._consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": uuid.uuid4().hex})
+        self._admin = topics.admin_client(settings)
+        self._inputs = [TopicPartition(settings.applications_topic, p) for p in range(partitions)]
+        self._outputs = [TopicPartition(settings.decisions_topic, p) for p in range(PARTITIONS)]
+
+    def count(self) -> int:
+        """Decisions on the topic; exactly once, records behind the group's offsets: markers count among the former."""
+        if self._entry.delivery == "at-least-once":
+            return sum(self._consumer.get_watermark_offsets(tp, timeout=10)[1] for tp in self._outputs)
+        asked = [ConsumerGroupTopicPartitions(self._entry.settings.group_id, self._inputs)]
+        (answer,) = self._admin.list_consumer_group_offsets(asked).values()
+        return sum(max(tp.offset, 0) for tp in answer.result(10).topic_partitions or [])
+
+    def close(self) -> None:
+        """Leaves the broker."""
+        self._consumer.close()
+
+
+@contextmanager
+def model_folder() -> Iterator[Path]:
+    """The default bundle's model as a job describes it."""
+    store = BundleStore(Settings().store)
+    bundle = store.open(DEFAULT_BUNDLE)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        booster = xgboost.Booster(model_file=store.find(DEFAULT_BUNDLE) / "model.ubj")
+        for suffix in ("json", "ubj"):
+            booster.save_model(folder / f"model.{suffix}")
+        job = {
+            "model_json": str(folder / "model.json"),
+            "model_ubj": str(folder / "model.ubj"),
+            "columns": bundle.encoding.columns,
+            "maybe_above": bundle.policy.maybe_above,
+            "declined_above": bundle.policy.declined_above,
+        }
+        (folder / "job.json").write_text(json.dumps(job))
+        yield folder
+
+
+def require_same_decisions(entry: Entry) -> None:
+    """Compares its first decisions with ours on the same applications.
+
+    Raises:
+        CannotTakePartError: an application was decided otherwise, or none of those compared was decided.
+    """
+    ours = _our_decisions()
+    settings = entry.settings
+    consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": uuid.uuid4().hex})
+    consumer.assign([TopicPartition(settings.decisions_topic, p, 0) for p in range(PARTITIONS)])
+    compared = 0
+    ends_at = time.monotonic() + 20
+    while compared < _CHECKED // 2 and time.monotonic() < ends_at:
+        for message in consumer.consume(1_000, 1.0):
+            theirs = json.loads(message.value() or b"{}")
+            wanted = ours.get(theirs.get("application_id", ""))
+            if wanted is None:
+                continue
+            compared += 1
+            off = abs(theirs["probability_of_default"] - wanted.probability_of_default)
+            if off > 1e-6 or theirs["decision"] != wanted.decision:
+                raise CannotTakePartError(f"it decides otherwise: {theirs} instead of {wanted}")
+    consumer.close()
+    if not compared:
+        raise CannotTakePartError("none of the applications that are compared was decided")
+
+
+class _Record(NamedTuple):
+    content: bytes
+
+    def topic(self) -> str:
+        return "a"
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return 0
+
+    def value(self) -> bytes:
+        return self.content
+
+
+def _our_decisions() -> dict[str, Decision]:
+    bundle = BundleStore(Settings().store).open(DEFAULT_BUNDLE)
+    records = [_Record(r.value) for r in islice(generate_applications(seed=1), _CHECKED)]
+    outcomes = score_batch(records, bundle, 65_536).outcomes
+    decisions = [Decision.model_validate_json(outcome) for outcome in outcomes if isinstance(outcome, bytes)]
+    return {decision.application_id: decision for decision in decisions}
+
+
+def _family_of(pid: int) -> list[int]:
+    """A process and all its descendants."""
+    found = [pid]
+    for parent in found:
+        for task in Path(f"/proc/{parent}/task").glob("*/children"):
+            found += map(int, _read(task).split())
+    return found
+
+
+def _usage_of(pid: int) -> Usage:
+    fields = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    if not fields:
+        return Usage(0.0, 0)
+    return Usage((int(fields[11]) + int(fields[12])) / _TICKS, int(fields[21]) * os.sysconf("SC_PAGE_SIZE"))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:  # it has ended meanwhile
+        return ""

@@ -1,0 +1,157 @@
+"""All that do this job, side by side: the same applications, the same model, the same broker, in turns.
+
+`make bench-peers` runs it and writes `results/comparison.json` and the report, `comparison.md` with its plots. A rival
+that cannot take part on this machine is left out, and the report says why.
+"""
+
+import argparse
+import json
+import platform
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from benchmarks import http_service, latency, report
+from benchmarks.arena import PARTITIONS, Entry, Progress, model_folder, require_same_decisions
+from benchmarks.rivals import RIVALS, CannotTakePartError, Delivery, Rival
+from benchmarks.throughput import fill
+from scorer.local.broker import start_broker
+from scorer.settings import Settings
+from scorer.stream import topics
+
+RESULTS = Path(__file__).parent / "results" / "comparison.json"
+_FIRST_DECISION_S = 60.0
+# After the first decision: compilers, caches and the backlog's first fetches.
+_WARM_UP_S = 3.0
+_STEP_S = 0.2
+_STANDSTILL_S = 5.0
+_LATENCY_RATES = (1_000, 5_000, 20_000, 50_000)
+# The others are behind already at rates where these are not.
+_LATENCY_FAMILIES = ("ours", "native", "jvm")
+_LATENCY_S = 20.0
+
+
+def measure_throughput(entry: Entry, model: Path, seconds: float) -> dict[str, float]:
+    """Records a second, CPU a record and memory, over at most so many seconds after the warm-up.
+
+    Raises:
+        CannotTakePartError: it ends, decides nothing, or decides otherwise than we do.
+    """
+    entry.start(model)
+    progress = Progress(entry)
+    began, first_at = time.monotonic(), 0.0
+    samples: list[tuple[float, int, float]] = []
+    rss_bytes = 0
+    while True:
+        time.sleep(_STEP_S)
+        usage, count, now = entry.usage(), progress.count(), time.monotonic()
+        rss_bytes = max(rss_bytes, usage.rss_bytes)
+        if not count:
+            if now - began > _FIRST_DECISION_S:
+                raise CannotTakePartError(f"it decided nothing within {_FIRST_DECISION_S:.0f} s")
+            continue
+        first_at = first_at or now
+        if samples and count == samples[-1][1] and now - samples[-1][0] > _STANDSTILL_S:
+            break  # it has read all there is
+        if not samples or count != samples[-1][1]:
+            samples.append((now, count, usage.cpu_s))
+        if now - first_at > _WARM_UP_S + seconds:
+            break
+    progress.close()
+    warm = [sample for sample in samples if sample[0] - first_at > _WARM_UP_S]
+    # Whoever is through the backlog, or decides in bursts, gets no warm-up.
+    samples = warm if len(warm) > 1 else samples
+    (began, counted, cpu_s), (ended, counted_last, cpu_s_last) = samples[0], samples[-1]
+    if counted_last == counted:
+        raise CannotTakePartError("it decided in one burst; more records would tell")
+    if entry.rival.scores:
+        require_same_decisions(entry)
+    records = counted_last - counted
+    return {
+        "records": records,
+        "seconds": ended - began,
+        "rate": records / (ended - began),
+        "cpu_us": (cpu_s_last - cpu_s) / records * 1e6,
+        "rss_bytes": rss_bytes,
+    }
+
+
+def contend(rival: Rival, delivery: Delivery, base: Settings, model: Path, seconds: float) -> dict[str, float]:
+    """One round of one rival."""
+    entry = Entry(rival, delivery, base)
+    try:
+        return measure_throughput(entry, model, seconds)
+    finally:
+        entry.stop()
+
+
+def measure_latency(rival: Rival, delivery: Delivery, base: Settings, model: Path) -> list[latency.Latency]:
+    """All rates, on a topic of its own."""
+    topic = f"a-{uuid.uuid4().hex[:6]}"
+    settings = base.model_copy(update={"applications_topic": topic})
+    topics.ensure(settings, PARTITIONS, replication=1)
+    entry = Entry(rival, delivery, settings)
+    try:
+        entry.start(model)
+        return [latency.measure(entry, rate, _LATENCY_S) for rate in _LATENCY_RATES]
+    finally:
+        entry.stop()
+
+
+def main() -> None:
+    """Runs the rounds, then the loads, and writes the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=2_500_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--only", default="", help="rivals whose name holds this")
+    parser.add_argument("--no-latency", action="store_true")
+    asked = parser.parse_args()
+    found: dict[str, Any] = {"machine": {"machine": platform.machine(), "python": platform.python_version()}}
+    entered = [(r, d) for r in RIVALS if asked.only in r.name for d in r.deliveries]
+    with start_broker("auto", say=print) as broker, model_folder() as model:
+        base = Settings(bootstrap_servers=broker.bootstrap_servers, applications_topic=f"a-{uuid.uuid4().hex[:6]}")
+        topics.ensure(base, PARTITIONS, replication=1)
+        fill(base, asked.records)
+        found["machine"]["broker"] = broker.description
+        rounds: dict[str, list[dict[str, float]]] = {}
+        left_out: dict[str, str] = {}
+        for turn in range(asked.rounds):
+            for rival, delivery in entered:
+                name = f"{rival.name} | {delivery}"
+                if name in left_out:
+                    continue
+                try:
+                    figures = contend(rival, delivery, base, model, asked.seconds)
+                except CannotTakePartError as error:
+                    left_out[name] = str(error)
+                    print(f"  {name:<45} left out: {error}", flush=True)
+                    continue
+                rounds.setdefault(name, []).append(figures)
+                print(
+                    f"  {turn + 1} {name:<45} {figures['rate']:>9,.0f}/s {figures['cpu_us']:8.2f} µs "
+                    f"{figures['rss_bytes'] / 1e6:5.0f} MB",
+                    flush=True,
+                )
+        latencies: dict[str, list[dict[str, Any]]] = {}
+        for rival, delivery in entered if not asked.no_latency else []:
+            name = f"{rival.name} | {delivery}"
+            if rival.family not in _LATENCY_FAMILIES or not rival.scores or name in left_out:
+                continue
+            latencies[name] = [measured._asdict() for measured in measure_latency(rival, delivery, base, model)]
+            print(f"  {name}: {latencies[name]}", flush=True)
+    if "BentoML".startswith(asked.only) or not asked.only:
+        try:
+            found["http"] = http_service.measure(asked.seconds)
+            print(f"  the course's service on BentoML: {found['http']}")
+        except CannotTakePartError as error:
+            left_out["the course's service on BentoML"] = str(error)
+    found |= {"rounds": rounds, "left_out": left_out, "latencies": latencies}
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(found, indent=1))
+    report.write(found, {f"{r.name} | {d}": r.family for r, d in entered})
+
+
+if __name__ == "__main__":
+    main()

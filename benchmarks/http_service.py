@@ -1,0 +1,71 @@
+"""The course's service over HTTP: requests a second of 100 connections that each wait for their answer."""
+
+import json
+import os
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from benchmarks.rivals import PEERS, WORK, CannotTakePartError, environment
+
+_READY_S = 60.0
+_WARM_UP_S = 5.0
+
+
+def measure(seconds: float) -> dict[str, float]:
+    """Requests a second, and milliseconds at p50 and p99.
+
+    Raises:
+        CannotTakePartError: the service cannot be had here, or does not come up.
+    """
+    python = Path(environment("bentoml"))
+    home = WORK / "bento-home"
+    home.mkdir(exist_ok=True)
+    own = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
+    bundle = Path(__file__).parents[1] / "scorer/bundle/shipped/credit-risk/1.1.0"
+    subprocess.run([python, PEERS / "bentoml/train_bundle.py", bundle], env=own, check=True, capture_output=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    place = ["--working-dir", str(PEERS / "bentoml"), "--host", "127.0.0.1", "--port", str(port)]
+    service = subprocess.Popen(
+        [python.with_name("bentoml"), "serve", "service:CreditRisk", *place],
+        env=own,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_until_ready(url)
+        _load(python, url, _WARM_UP_S)
+        found = _load(python, url, seconds)
+        return {"rate": found["requests"] / found["seconds"], "p50_ms": found["p50_ms"], "p99_ms": found["p99_ms"]}
+    finally:
+        service.terminate()
+        service.wait()
+
+
+def _load(python: Path, url: str, seconds: float) -> dict[str, float]:
+    command = [str(python), str(PEERS / "bentoml/load.py"), "--url", f"{url}/classify", "--seconds", str(seconds)]
+    project = str(Path(__file__).parents[1])
+    own = {**os.environ, "PYTHONPATH": project}
+    done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CannotTakePartError(done.stderr[-300:])
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def _wait_until_ready(url: str) -> None:
+    ends_at = time.monotonic() + _READY_S
+    while True:
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=2):  # noqa: S310  (our own http address)
+                return
+        except (urllib.error.URLError, OSError):
+            if time.monotonic() > ends_at:
+                raise CannotTakePartError(f"it is not ready after {_READY_S:.0f} s") from None
+            time.sleep(0.5)

@@ -1,0 +1,40 @@
+"""An open loop: publishes applications at a rate, each at its own moment, whether or not anybody keeps up.
+
+`python -m benchmarks.openloop SERVERS TOPIC PREFIX RATE SECONDS` prints when it began, in seconds since 1970. The
+application with number i was due i / RATE seconds later; what it is late by counts as latency, so that no pause of
+anybody's can leave records out of the figures (coordinated omission).
+"""
+
+import sys
+import time
+from itertools import islice
+
+from confluent_kafka import Producer
+
+from producer.generator import generate_applications
+
+_LEAD_S = 0.5
+_STEP_S = 0.002
+
+
+def main() -> None:
+    """Publishes, waits until all is delivered, prints."""
+    servers, topic, prefix, rate, seconds = sys.argv[1:]
+    count = int(float(rate) * float(seconds))
+    records = [{"value": r.value, "key": r.key} for r in islice(generate_applications(seed=1, prefix=prefix), count)]
+    producer = Producer({"bootstrap.servers": servers, "linger.ms": 5, "queue.buffering.max.messages": 1_000_000})
+    producer.list_topics(topic, timeout=10)
+    began, sent = time.time() + _LEAD_S, 0
+    while sent < count:
+        due = min(int((time.time() - began) * float(rate)) + 1, count)
+        if due > sent:
+            assert producer.produce_batch(topic, records[sent:due]) == due - sent, "the queue was full"
+            sent = due
+        producer.poll(0)
+        time.sleep(_STEP_S)
+    producer.flush()
+    print(began)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""The comparison as a page: tables in Markdown, plots in SVG."""
+
+import os
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rcParams
+from matplotlib.figure import Figure
+
+REPORT = Path(__file__).parent / "report"
+OURS = "scorer"
+_COLOURS = {
+    "ours": "#d95f0e",
+    "bare": "#bbbbbb",
+    "native": "#666666",
+    "jvm": "#2c7fb8",
+    "python, our scoring": "#41ab5d",
+    "python, as its guide": "#a1d99b",
+}
+
+_ABOUT_THROUGHPUT = """\
+One worker of each, alone on the topic, in turns on the same broker: the same applications, the same model, and
+decisions compared with ours (probabilities within 1e-6). Medians of the rounds. **The ratios are the result**; the
+figures belong to this machine ({where}). What each is, and which tuning its own documentation recommends, is said in
+the README beside its source in `benchmarks/peers/`. Made by `make bench-peers`."""
+_ABOUT_LATENCY = """\
+Milliseconds from the moment an application was due to its decision in the hands of a read_committed reader. An open
+loop: whoever cannot keep up is not waited for, and what was published late counts from when it was due."""
+
+Figures = dict[str, float]
+
+
+def write(found: Mapping[str, Any], families: Mapping[str, str]) -> None:
+    """Writes `report/comparison.md`, `throughput.svg` and `latency.svg`.
+
+    Args:
+        found: what the comparison measured, as in its JSON.
+        families: the kind of program of each "name | delivery".
+    """
+    REPORT.mkdir(exist_ok=True)
+    medians = {name: _medians(rounds) for name, rounds in found["rounds"].items()}
+    machine = found["machine"]
+    where = f"{machine['machine']}, {os.cpu_count()} cores shared with {machine['broker'].partition(',')[0]}"
+    parts = [
+        "# One worker against all that do this job",
+        _ABOUT_THROUGHPUT.format(where=where),
+        "![records a second](throughput.svg)",
+    ]
+    for delivery in ("at-least-once", "exactly-once"):
+        chosen = {name: m for name, m in medians.items() if name.endswith(delivery)}
+        ours = chosen.get(f"{OURS} | {delivery}")
+        parts += [f"## {delivery.capitalize()}", _throughput_table(chosen, ours)]
+    if "http" in found:
+        parts += [_write_http(found["http"], medians)]
+    if found["latencies"]:
+        parts += [
+            "## Latency",
+            _ABOUT_LATENCY,
+            "![latency](latency.svg)",
+            _latency_table(found["latencies"]),
+        ]
+        _draw_latency(found["latencies"], families)
+    if found["left_out"]:
+        parts += ["## Left out", *(f"- {name}: {why}" for name, why in found["left_out"].items())]
+    (REPORT / "comparison.md").write_text("\n\n".join(parts) + "\n")
+    _draw_throughput(medians, families)
+    print(f"\nwritten: {REPORT / 'comparison.md'}")
+
+
+def _write_http(http: Figures, medians: Mapping[str, Figures]) -> str:
+    """The service as a sentence."""
+    ours = medians.get(f"{OURS} | exactly-once")
+    ratio = f" One worker of ours, exactly once: {ours['rate'] / http['rate']:,.0f} times as many." if ours else ""
+    return (
+        f"The course's service on BentoML, over HTTP with 100 connections: {http['rate']:,.0f} requests a second, "
+        f"p50 {http['p50_ms']:.0f} ms, p99 {http['p99_ms']:.0f} ms.{ratio}"
+    )
+
+
+def _medians(rounds: list[Figures]) -> Figures:
+    return {figure: statistics.median(r[figure] for r in rounds) for figure in rounds[0]}
+
+
+def _throughput_table(chosen: Mapping[str, Figures], ours: Figures | None) -> str:
+    lines = [
+        "| | records/s | ours is | CPU µs a record | memory, MB |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, m in sorted(chosen.items(), key=lambda item: -item[1]["rate"]):
+        ratio = f"{ours['rate'] / m['rate']:.2f} ×" if ours else ""
+        lines.append(
+            f"| {name.partition(' | ')[0]} | {m['rate']:,.0f} | {ratio} | {m['cpu_us']:.1f} | "
+            f"{m['rss_bytes'] / 1e6:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def _latency_table(latencies: Mapping[str, list[dict[str, Any]]]) -> str:
+    lines = [
+        "| | applications/s | p50 | p99 | p99.9 | not there 10 s after the end |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for name, loads in latencies.items():
+        for load in loads:
+            ms = load["ms"]
+            lines.append(
+                f"| {name.replace(' | ', ', ')} | {load['rate']:,} | {ms['p50']:.0f} | {ms['p99']:.0f} | "
+                f"{ms['p99.9']:.0f} | {load['missing']:,} |"
+            )
+    return "\n".join(lines)
+
+
+def _draw_throughput(medians: Mapping[str, Figures], families: Mapping[str, str]) -> None:
+    rcParams["svg.hashsalt"] = "scorer"  # the same figures, the same file
+    figure = Figure(figsize=(9, 0.32 * len(medians) + 1.2), layout="constrained")
+    axes = figure.add_subplot()
+    ordered = sorted(medians, key=lambda name: medians[name]["rate"])
+    rates = [medians[name]["rate"] for name in ordered]
+    bars = axes.barh([n.replace(" | ", ", ") for n in ordered], rates, color=[_COLOURS[families[n]] for n in ordered])
+    axes.bar_label(bars, [f"{rate:,.0f}" for rate in rates], padding=3, fontsize=8)
+    axes.set_xscale("log")
+    axes.set_xlabel("records a second, one worker (logarithmic)")
+    axes.margins(x=0.15)
+    axes.tick_params(axis="y", labelsize=8)
+    figure.savefig(REPORT / "throughput.svg", metadata={"Date": None})
+
+
+def _draw_latency(latencies: Mapping[str, list[dict[str, Any]]], families: Mapping[str, str]) -> None:
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    for place, delivery in enumerate(("at-least-once", "exactly-once")):
+        axes = figure.add_subplot(1, 2, place + 1)
+        for name, loads in latencies.items():
+            if not name.endswith(delivery):
+                continue
+            rates = [load["rate"] for load in loads]
+            colour = _COLOURS[families[name]]
+            label = name.partition(" | ")[0]
+            style = "--" if "Streams" in label else "-"
+            axes.plot(rates, [load["ms"]["p99"] for load in loads], style, marker="o", color=colour, label=label)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel("applications a second")
+        axes.set_ylabel("p99, ms")
+        axes.set_title(delivery)
+        axes.legend(fontsize=8)
+        axes.grid(alpha=0.3)
+    figure.savefig(REPORT / "latency.svg", metadata={"Date": None})

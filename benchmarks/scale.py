@@ -1,0 +1,64 @@
+"""Whether more workers and more records cost no more a record.
+
+`make bench-scale` runs it: one, two and four workers on eight partitions; and one worker on backlogs of one, three and
+ten million. Figures are CPU a record, which must not grow, and memory. Workers share this machine's cores with the
+broker: where there are fewer cores than workers, records a second cannot grow.
+"""
+
+import argparse
+import time
+import uuid
+
+from benchmarks.arena import Entry, Progress, model_folder
+from benchmarks.rivals import RIVALS
+from benchmarks.throughput import fill
+from scorer.local.broker import start_broker
+from scorer.settings import Settings
+from scorer.stream import topics
+
+_OURS = RIVALS[0]
+_PARTITIONS = 8
+_STEP_S = 0.2
+
+
+def work_off(base: Settings, workers: int, records: int) -> str:
+    """One backlog, from the first decision to the last, as a row."""
+    entry = Entry(_OURS, "exactly-once", base, workers)
+    try:
+        with model_folder() as model:
+            entry.start(model)
+        progress = Progress(entry, _PARTITIONS)
+        samples: list[tuple[float, int, float]] = []
+        rss_bytes = 0
+        while not samples or samples[-1][1] < records:
+            time.sleep(_STEP_S)
+            usage = entry.usage()
+            rss_bytes = max(rss_bytes, usage.rss_bytes)
+            if count := progress.count():
+                samples.append((time.monotonic(), count, usage.cpu_s))
+        progress.close()
+    finally:
+        entry.stop()
+    (began, first, cpu_s), (ended, last, cpu_s_last) = samples[0], samples[-1]
+    rate, cpu_us = (last - first) / (ended - began), (cpu_s_last - cpu_s) / (last - first) * 1e6
+    return f"{workers:>8} {records:>12,} {rate:>12,.0f} {cpu_us:>14.2f} {rss_bytes / workers / 1e6:>14,.0f}"
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--millions", type=int, nargs="*", default=[1, 3, 10])
+    asked = parser.parse_args()
+    with start_broker("auto", say=print) as broker:
+        print(" workers      records    records/s  CPU µs/record  MB a worker")
+        for millions in asked.millions:
+            name = f"a-{uuid.uuid4().hex[:6]}"
+            base = Settings(bootstrap_servers=broker.bootstrap_servers, applications_topic=name)
+            topics.ensure(base, _PARTITIONS, replication=1)
+            fill(base, millions * 1_000_000)
+            for workers in (1, 2, 4) if millions == asked.millions[0] else (1,):
+                print(work_off(base, workers, millions * 1_000_000), flush=True)
+
+
+if __name__ == "__main__":
+    main()

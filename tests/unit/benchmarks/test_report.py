@@ -1,0 +1,38 @@
+"""The comparison's page: what was measured stands in it, with ratios to ours, and who was left out."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import report
+
+FIGURES = {"rate": 1_000.0, "cpu_us": 8.0, "rss_bytes": 2e8}
+FOUND = {
+    "machine": {"machine": "x86_64", "broker": "Apache Kafka 4.1.2 (KRaft) on Java 17, data in somewhere"},
+    "rounds": {
+        "scorer | exactly-once": [FIGURES, {**FIGURES, "rate": 3_000.0}],
+        "slow | exactly-once": [{**FIGURES, "rate": 500.0}],
+    },
+    "left_out": {"absent | at-least-once": "java is not installed"},
+    "latencies": {
+        "scorer | exactly-once": [{"rate": 5_000, "ms": {"p50": 9.0, "p99": 21.0, "p99.9": 30.0}, "missing": 2}]
+    },
+    "http": {"rate": 4.0, "p50_ms": 100.0, "p99_ms": 400.0},
+}
+FAMILIES = {"scorer | exactly-once": "ours", "slow | exactly-once": "jvm"}
+
+
+def test_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Medians of the rounds, how many times as fast ours is, latencies, and reasons; its plots are there."""
+    monkeypatch.setattr(report, "REPORT", tmp_path)
+    report.write(FOUND, FAMILIES)
+    page = (tmp_path / "comparison.md").read_text()
+    assert "| scorer | 2,000 | 1.00 × | 8.0 | 200 |" in page
+    assert "| slow | 500 | 4.00 × |" in page
+    assert "| scorer, exactly-once | 5,000 | 9 | 21 | 30 | 2 |" in page
+    assert "500 times as many" in page
+    assert "- absent | at-least-once: java is not installed" in page
+    assert "somewhere" not in page
+    for plot in ("throughput.svg", "latency.svg"):
+        assert f"]({plot})" in page
+        assert (tmp_path / plot).read_text().rstrip().endswith("</svg>")
