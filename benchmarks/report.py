@@ -144,6 +144,7 @@ def _draw_latency(latencies: Mapping[str, list[dict[str, Any]]], families: Mappi
         axes.set_xlabel("applications a second")
         axes.set_ylabel("p99, ms")
         axes.set_title(delivery)
-        axes.legend(fontsize=8)
+        if axes.lines:
+            axes.legend(fontsize=8)
         axes.grid(alpha=0.3)
     figure.savefig(REPORT / "latency.svg", metadata={"Date": None})
