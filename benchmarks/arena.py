@@ -9,7 +9,6 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +16,7 @@ import xgboost
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
 
 from benchmarks.rivals import CannotTakePartError, Delivery, Rival
-from producer.generator import generate_applications
+from benchmarks.stages import RECORD_BYTES_MAX, draw_records
 from schemas.decision import Decision
 from scorer.bundle.store import BundleStore
 from scorer.cli.worker import DEFAULT_BUNDLE
@@ -27,7 +26,23 @@ from scorer.stream import topics
 
 PARTITIONS = 6
 _CHECKED = 2_000
+_STEP_S = 0.2
 _TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Sample(NamedTuple):
+    """How far a rival had come: when, by the monotonic clock, and what its processes had used."""
+
+    at: float
+    decided: int
+    cpu_s: float
+    rss_bytes: int
+
+
+def rate_between(first: Sample, last: Sample) -> tuple[float, float]:
+    """Records a second and CPU microseconds a record."""
+    records = last.decided - first.decided
+    return records / (last.at - first.at), (last.cpu_s - first.cpu_s) / records * 1e6
 
 
 class Usage(NamedTuple):
@@ -93,28 +108,30 @@ class Entry:
             future.result(30)
 
 
-class Progress:
-    """How many decisions are there."""
+def watch(entry: Entry, partitions: int = PARTITIONS) -> Iterator[Sample]:
+    """How far it has come, several times a second, without end.
 
-    def __init__(self, entry: Entry, partitions: int = PARTITIONS) -> None:
-        self._entry = entry
-        settings = entry.settings
-        self._consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": uuid.uuid4().hex})
-        self._admin = topics.admin_client(settings)
-        self._inputs = [TopicPartition(settings.applications_topic, p) for p in range(partitions)]
-        self._outputs = [TopicPartition(settings.decisions_topic, p) for p in range(PARTITIONS)]
-
-    def count(self) -> int:
-        """Decisions on the topic; exactly once, records behind the group's offsets: markers count among the former."""
-        if self._entry.delivery == "at-least-once":
-            return sum(self._consumer.get_watermark_offsets(tp, timeout=10)[1] for tp in self._outputs)
-        asked = [ConsumerGroupTopicPartitions(self._entry.settings.group_id, self._inputs)]
-        (answer,) = self._admin.list_consumer_group_offsets(asked).values()
-        return sum(max(tp.offset, 0) for tp in answer.result(10).topic_partitions or [])
-
-    def close(self) -> None:
-        """Leaves the broker."""
-        self._consumer.close()
+    Decided are the decisions on the topic; exactly once, the records behind the group's offsets, because a
+    transaction's markers take up offsets of the decisions' topic too.
+    """
+    settings = entry.settings
+    consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": uuid.uuid4().hex})
+    admin = topics.admin_client(settings)
+    inputs = [TopicPartition(settings.applications_topic, p) for p in range(partitions)]
+    outputs = [TopicPartition(settings.decisions_topic, p) for p in range(PARTITIONS)]
+    try:
+        while True:
+            time.sleep(_STEP_S)
+            usage = entry.usage()
+            if entry.delivery == "at-least-once":
+                decided = sum(consumer.get_watermark_offsets(tp, timeout=10)[1] for tp in outputs)
+            else:
+                asked = [ConsumerGroupTopicPartitions(settings.group_id, inputs)]
+                (answer,) = admin.list_consumer_group_offsets(asked).values()
+                decided = sum(max(tp.offset, 0) for tp in answer.result(10).topic_partitions or [])
+            yield Sample(time.monotonic(), decided, usage.cpu_s, usage.rss_bytes)
+    finally:
+        consumer.close()
 
 
 @contextmanager
@@ -165,26 +182,9 @@ def require_same_decisions(entry: Entry) -> None:
         raise CannotTakePartError("none of the applications that are compared was decided")
 
 
-class _Record(NamedTuple):
-    content: bytes
-
-    def topic(self) -> str:
-        return "a"
-
-    def partition(self) -> int:
-        return 0
-
-    def offset(self) -> int:
-        return 0
-
-    def value(self) -> bytes:
-        return self.content
-
-
 def _our_decisions() -> dict[str, Decision]:
     bundle = BundleStore(Settings().store).open(DEFAULT_BUNDLE)
-    records = [_Record(r.value) for r in islice(generate_applications(seed=1), _CHECKED)]
-    outcomes = score_batch(records, bundle, 65_536).outcomes
+    outcomes = score_batch(draw_records(_CHECKED), bundle, RECORD_BYTES_MAX).outcomes
     decisions = [Decision.model_validate_json(outcome) for outcome in outcomes if isinstance(outcome, bytes)]
     return {decision.application_id: decision for decision in decisions}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import http_service, latency, report
-from benchmarks.arena import PARTITIONS, Entry, Progress, model_folder, require_same_decisions
+from benchmarks.arena import PARTITIONS, Entry, Sample, model_folder, rate_between, require_same_decisions, watch
 from benchmarks.rivals import RIVALS, CannotTakePartError, Delivery, Rival
 from benchmarks.throughput import fill
 from scorer.local.broker import start_broker
@@ -24,7 +24,6 @@ RESULTS = Path(__file__).parent / "results" / "comparison.json"
 _FIRST_DECISION_S = 60.0
 # After the first decision: compilers, caches and the backlog's first fetches.
 _WARM_UP_S = 3.0
-_STEP_S = 0.2
 _STANDSTILL_S = 5.0
 _LATENCY_RATES = (1_000, 5_000, 20_000, 50_000)
 # The others are behind already at rates where these are not.
@@ -39,40 +38,35 @@ def measure_throughput(entry: Entry, model: Path, seconds: float) -> dict[str, f
         CannotTakePartError: it ends, decides nothing, or decides otherwise than we do.
     """
     entry.start(model)
-    progress = Progress(entry)
-    began, first_at = time.monotonic(), 0.0
-    samples: list[tuple[float, int, float]] = []
+    began = time.monotonic()
+    samples: list[Sample] = []
     rss_bytes = 0
-    while True:
-        time.sleep(_STEP_S)
-        usage, count, now = entry.usage(), progress.count(), time.monotonic()
-        rss_bytes = max(rss_bytes, usage.rss_bytes)
-        if not count:
-            if now - began > _FIRST_DECISION_S:
+    for sample in watch(entry):
+        rss_bytes = max(rss_bytes, sample.rss_bytes)
+        if not sample.decided:
+            if sample.at - began > _FIRST_DECISION_S:
                 raise CannotTakePartError(f"it decided nothing within {_FIRST_DECISION_S:.0f} s")
             continue
-        first_at = first_at or now
-        if samples and count == samples[-1][1] and now - samples[-1][0] > _STANDSTILL_S:
+        if not samples or sample.decided != samples[-1].decided:
+            samples.append(sample)
+        elif sample.at - samples[-1].at > _STANDSTILL_S:
             break  # it has read all there is
-        if not samples or count != samples[-1][1]:
-            samples.append((now, count, usage.cpu_s))
-        if now - first_at > _WARM_UP_S + seconds:
+        if sample.at - samples[0].at > _WARM_UP_S + seconds:
             break
-    progress.close()
-    warm = [sample for sample in samples if sample[0] - first_at > _WARM_UP_S]
     # Whoever is through the backlog, or decides in bursts, gets no warm-up.
-    samples = warm if len(warm) > 1 else samples
-    (began, counted, cpu_s), (ended, counted_last, cpu_s_last) = samples[0], samples[-1]
-    if counted_last == counted:
+    warm = [sample for sample in samples if sample.at - samples[0].at > _WARM_UP_S]
+    counted = warm if len(warm) > 1 else samples
+    first, last = counted[0], counted[-1]
+    if last.decided == first.decided:
         raise CannotTakePartError("it decided in one burst; more records would tell")
     if entry.rival.scores:
         require_same_decisions(entry)
-    records = counted_last - counted
+    rate, cpu_us = rate_between(first, last)
     return {
-        "records": records,
-        "seconds": ended - began,
-        "rate": records / (ended - began),
-        "cpu_us": (cpu_s_last - cpu_s) / records * 1e6,
+        "records": last.decided - first.decided,
+        "seconds": last.at - first.at,
+        "rate": rate,
+        "cpu_us": cpu_us,
         "rss_bytes": rss_bytes,
     }
 
@@ -141,7 +135,7 @@ def main() -> None:
                 continue
             latencies[name] = [measured._asdict() for measured in measure_latency(rival, delivery, base, model)]
             print(f"  {name}: {latencies[name]}", flush=True)
-    if "BentoML".startswith(asked.only) or not asked.only:
+    if asked.only in "BentoML":
         try:
             found["http"] = http_service.measure(asked.seconds)
             print(f"  the course's service on BentoML: {found['http']}")

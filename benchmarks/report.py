@@ -24,7 +24,7 @@ _ABOUT_THROUGHPUT = """\
 One worker of each, alone on the topic, in turns on the same broker: the same applications, the same model, and
 decisions compared with ours (probabilities within 1e-6). Medians of the rounds. **The ratios are the result**; the
 figures belong to this machine ({where}). What each is, and which tuning its own documentation recommends, is said in
-the README beside its source in `benchmarks/peers/`. Made by `make bench-peers`."""
+the README beside its source in `benchmarks/peers/`. `make bench-peers` makes it anew."""
 _ABOUT_LATENCY = """\
 Milliseconds from the moment an application was due to its decision in the hands of a read_committed reader. An open
 loop: whoever cannot keep up is not waited for, and what was published late counts from when it was due."""

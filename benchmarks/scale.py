@@ -6,10 +6,9 @@ broker: where there are fewer cores than workers, records a second cannot grow.
 """
 
 import argparse
-import time
 import uuid
 
-from benchmarks.arena import Entry, Progress, model_folder
+from benchmarks.arena import Entry, model_folder, rate_between, watch
 from benchmarks.rivals import RIVALS
 from benchmarks.throughput import fill
 from scorer.local.broker import start_broker
@@ -18,7 +17,6 @@ from scorer.stream import topics
 
 _OURS = RIVALS[0]
 _PARTITIONS = 8
-_STEP_S = 0.2
 
 
 def work_off(base: Settings, workers: int, records: int) -> str:
@@ -27,20 +25,16 @@ def work_off(base: Settings, workers: int, records: int) -> str:
     try:
         with model_folder() as model:
             entry.start(model)
-        progress = Progress(entry, _PARTITIONS)
-        samples: list[tuple[float, int, float]] = []
-        rss_bytes = 0
-        while not samples or samples[-1][1] < records:
-            time.sleep(_STEP_S)
-            usage = entry.usage()
-            rss_bytes = max(rss_bytes, usage.rss_bytes)
-            if count := progress.count():
-                samples.append((time.monotonic(), count, usage.cpu_s))
-        progress.close()
+        samples = []
+        for sample in watch(entry, _PARTITIONS):
+            if sample.decided:
+                samples.append(sample)
+            if sample.decided >= records:
+                break
     finally:
         entry.stop()
-    (began, first, cpu_s), (ended, last, cpu_s_last) = samples[0], samples[-1]
-    rate, cpu_us = (last - first) / (ended - began), (cpu_s_last - cpu_s) / (last - first) * 1e6
+    rate, cpu_us = rate_between(samples[0], samples[-1])
+    rss_bytes = max(sample.rss_bytes for sample in samples)
     return f"{workers:>8} {records:>12,} {rate:>12,.0f} {cpu_us:>14.2f} {rss_bytes / workers / 1e6:>14,.0f}"
 
 

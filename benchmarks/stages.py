@@ -27,7 +27,7 @@ from scorer.settings import Settings
 STAGES = ("decode", "features", "predict", "encode")
 RECORDS = 20_000
 ROUNDS = 5
-_RECORD_BYTES_MAX = 65_536
+RECORD_BYTES_MAX = 65_536
 
 
 class Source(NamedTuple):
@@ -49,13 +49,18 @@ class Source(NamedTuple):
         return self.content
 
 
+def draw_records(count: int) -> list[Source]:
+    """The first applications of the generator, the same ones each time."""
+    return [Source(r.value, place) for place, r in enumerate(islice(generate_applications(seed=1), count))]
+
+
 def measure(records: Sequence[Source], bundle: Bundle, batch_records: int) -> dict[str, float]:
     """Microseconds a record, by stage."""
     least: dict[str, float] = defaultdict(lambda: float("inf"))
     for _ in range(ROUNDS):
         spent: dict[str, float] = defaultdict(float)
         for at in range(0, len(records), batch_records):
-            score_batch(records[at : at + batch_records], bundle, _RECORD_BYTES_MAX, _watch(spent))
+            score_batch(records[at : at + batch_records], bundle, RECORD_BYTES_MAX, _watch(spent))
         for stage, seconds in spent.items():
             least[stage] = min(least[stage], seconds / len(records) * 1e6)
     return dict(least)
@@ -75,7 +80,9 @@ def _watch(spent: dict[str, float]) -> Callable[[str], None]:
 
 def with_trees(bundle: Bundle, records: Sequence[Source], trees: int) -> Bundle:
     """The bundle with a model of so many trees of depth 3, trained to say what its own model says."""
-    applications = [a for a in decode_batch([r.content for r in records], 65_536) if isinstance(a, Application)]
+    applications = [
+        a for a in decode_batch([r.content for r in records], RECORD_BYTES_MAX) if isinstance(a, Application)
+    ]
     matrix = bundle.encoding.matrix(applications)
     drawn = np.random.default_rng(1).random(len(matrix)) < bundle.model.predict(matrix)
     parameters = {"objective": "binary:logistic", "max_depth": 3, "eta": 0.01, "nthread": 1, "seed": 1}
@@ -92,10 +99,9 @@ def padded(records: Sequence[Source], size: int) -> list[Source]:
 def main() -> None:
     """Prints the three tables."""
     bundle = BundleStore(Settings().store).open(DEFAULT_BUNDLE)
-    values = [record.value for record in islice(generate_applications(seed=1), RECORDS)]
-    records = [Source(value, place) for place, value in enumerate(values)]
+    records = draw_records(RECORDS)
     collect_garbage_seldom()
-    print(f"µs a record; {DEFAULT_BUNDLE}, {len(values[0])} bytes a record, batches of 5,000 unless said")
+    print(f"µs a record; {DEFAULT_BUNDLE}, {len(records[0].content)} bytes a record, batches of 5,000 unless said")
     print_head("records a batch")
     for size in (1, 10, 100, 1_000, 5_000, 20_000):
         print_figures(f"{size:,}", measure(records[: 200 * size], bundle, size))

@@ -117,7 +117,9 @@ class KafkaLink:
 
     def poll(self) -> Batch:
         """Waits a moment for a record, then takes what is there."""
-        if self._in_flight is not None and (self._in_flight.delivery.done() or not self._has_backlog()):
+        flight = self._in_flight
+        # Without a backlog a batch that is polled ahead would only wait for two commits.
+        if flight is None or flight.delivery.done() or len(flight.batch.records) < self._settings.batch_records_max:
             self._land()
         self._touched.clear()
         messages = self._consume(1, _POLL_WAIT_S)
@@ -160,10 +162,6 @@ class KafkaLink:
             self._beside.shutdown()
 
     # Polling
-
-    def _has_backlog(self) -> bool:
-        """Whether the batch in flight is full. If not, one that is polled ahead would only wait for two commits."""
-        return self._in_flight is not None and len(self._in_flight.batch.records) >= self._settings.batch_records_max
 
     def _consume(self, most: int, wait_s: float) -> list[Event]:
         return cast("list[Event]", self._consumer.consume(most, wait_s))

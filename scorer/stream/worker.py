@@ -1,8 +1,8 @@
 """The loop: poll, score, publish; and one worker's life around it.
 
-A reader who knows this file and `scorer.core.score` knows what happens to an application. Nothing but a commit can be
-on its way when the loop polls, and the link waits for that one before it lets a partition go: so a rebalance needs no
-machinery here.
+A reader who knows this file and `scorer.core.score` knows what happens to an application. Nothing but a delivery can
+be on its way when the loop polls, and the link waits for that one before it lets a partition go: so a rebalance needs
+no machinery here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -43,13 +43,13 @@ class Link(Protocol):
     def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
         """Publishes one outcome a record and commits the offsets: all or none, and no commit before all is confirmed.
 
-        The commit may still be on its way on return, one at most. If it fails, its records and all later ones are
+        The delivery may still be on its way on return, one at most. If it fails, its records and all later ones are
         polled again. Raises BrokerError when going on makes no sense.
         """
         ...
 
     def settle(self) -> bool:
-        """Waits for a commit that is on its way; False if its records will be polled again instead."""
+        """Waits for a delivery that is on its way; False if its records will be polled again instead."""
         ...
 
 
