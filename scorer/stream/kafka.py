@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, NamedTuple, Protocol, TypeVar, cast
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from scorer.core.score import Bundle, Scores
 from scorer.errors import BrokerError, FencedError, OffsetExpiredError, TopicsError
@@ -100,6 +100,7 @@ class KafkaLink:
         self._beside = ThreadPoolExecutor(1, "delivery")
         self._aborts_in_a_row = 0
         self._lag_told_at = 0.0
+        self._leaving = False
         consuming = consumer_config(settings)
         self._incremental = assigns_incrementally(consuming)
         with refuse_bad_config():
@@ -158,6 +159,7 @@ class KafkaLink:
         try:
             self.settle()
         finally:
+            self._leaving = True
             self._consumer.close()
             self._beside.shutdown()
 
@@ -211,7 +213,10 @@ class KafkaLink:
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._land()
-        starts = self._start_offsets([tp.partition for tp in partitions])
+        # A consumer that closes serves the assignment that was under way, but answers for no offsets any more; nothing
+        # will be polled from there.
+        numbers = [tp.partition for tp in partitions]
+        starts = dict.fromkeys(numbers, OFFSET_END) if self._leaving else self._start_offsets(numbers)
         self._positions.update(starts)
         take = self._consumer.incremental_assign if self._incremental else self._consumer.assign
         take(self._topic_partitions(starts))

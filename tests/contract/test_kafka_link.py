@@ -20,7 +20,7 @@ from scorer.stream.kafka import KafkaLink
 from scorer.stream.worker import Batch
 from tests.contract.fake_link import Delivery
 from tests.contract.stages import WAIT_S, KafkaStage
-from tests.contract.test_link import BUNDLE, decide, headers_of, poll_records, publish, sources
+from tests.contract.test_link import BUNDLE, decide, headers_of, poll_records, publish, sources, taking_turns
 from tests.fakes import RECORD_BYTES_MAX, Tally, application
 
 pytestmark = pytest.mark.broker
@@ -217,6 +217,25 @@ def test_static_member_restarts_while_partitions_move(kafka_stage: KafkaStage) -
             if batch.offsets_next:
                 publish(link, batch)
     assert kafka_stage.committed() == {0: 2, 1: 2}
+
+
+def test_partitions_come_while_it_stops(kafka_stage: KafkaStage) -> None:
+    """A worker that stops while partitions of one that left are on their way to it stops at once, and well.
+
+    The assignment is served inside the close, where the client no longer answers for the group's offsets. The worker
+    used to ask for them until its drain was over, and to end with an error that spoke of the broker.
+    """
+    drained: list[bool] = []
+    first = kafka_stage.link(giving_up=lambda: bool(drained))
+    second = kafka_stage.link()
+    taking_turns(kafka_stage, (first, second))
+    second.close()
+    time.sleep(2.0)  # several heartbeats: the first one has been given all, and does not poll any more
+    drained.append(True)
+    first.close()
+    third = kafka_stage.link()
+    kafka_stage.append(0, application("c"))
+    decide(third, 1)
 
 
 def test_assignment_strategies_that_differ(kafka_stage: KafkaStage) -> None:

@@ -106,6 +106,10 @@ class Crew:
         """SIGTERM for all; returns their exit codes."""
         return [worker.terminate() for worker in self._workers]
 
+    def last_words(self) -> str:
+        """The end of each worker's log."""
+        return "\n".join(f"{n}: ...{worker.log()[-2_000:]}" for n, worker in enumerate(self._workers))
+
     def close(self) -> None:
         """Leaves no process behind."""
         for worker in self._workers:
@@ -133,7 +137,7 @@ def test_audit(broker: Broker, delivery: Delivery, tmp_path: Path, capsys: pytes
         hits = kill_and_publish(topics, publishing, crew, Random(11))
         expected = {p: len(range(p, RECORDS, PARTITIONS)) for p in range(PARTITIONS)}
         wait_until(lambda: all_committed(topics, crew, expected), "every application committed")
-        assert crew.stop() == [0] * WORKERS
+        assert crew.stop() == [0] * WORKERS, crew.last_words()
     finally:
         crew.close()
     decided, rejected = Counter(decided_in(topics)), Counter(rejected_in(topics))
