@@ -2,15 +2,17 @@
 
 import json
 import os
+import platform
 import signal
 import subprocess
+import sysconfig
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import xgboost
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
@@ -28,6 +30,18 @@ PARTITIONS = 6
 _CHECKED = 2_000
 _STEP_S = 0.2
 _TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def machine(broker: str) -> dict[str, Any]:
+    """What figures belong to: processor, cores, broker, and Python, whose builds differ in speed."""
+    optimised = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
+    build = "" if optimised else " built without --enable-optimizations"
+    return {
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version() + build,
+        "broker": broker.partition(",")[0],
+    }
 
 
 class Sample(NamedTuple):

@@ -6,14 +6,22 @@ that cannot take part on this machine is left out, and the report says why.
 
 import argparse
 import json
-import platform
 import time
 import uuid
 from pathlib import Path
 from typing import Any
 
 from benchmarks import http_service, latency, report
-from benchmarks.arena import PARTITIONS, Entry, Sample, model_folder, rate_between, require_same_decisions, watch
+from benchmarks.arena import (
+    PARTITIONS,
+    Entry,
+    Sample,
+    machine,
+    model_folder,
+    rate_between,
+    require_same_decisions,
+    watch,
+)
 from benchmarks.rivals import RIVALS, CannotTakePartError, Delivery, Rival
 from benchmarks.throughput import fill
 from scorer.local.broker import start_broker
@@ -93,6 +101,12 @@ def measure_latency(rival: Rival, delivery: Delivery, base: Settings, model: Pat
         entry.stop()
 
 
+def save(found: dict[str, Any]) -> None:
+    """Keeps what was measured so far."""
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(found, indent=1))
+
+
 def main() -> None:
     """Runs the rounds, then the loads, and writes the report."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -102,13 +116,13 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rivals whose name holds this")
     parser.add_argument("--no-latency", action="store_true")
     asked = parser.parse_args()
-    found: dict[str, Any] = {"machine": {"machine": platform.machine(), "python": platform.python_version()}}
+    found: dict[str, Any] = {}
     entered = [(r, d) for r in RIVALS if asked.only in r.name for d in r.deliveries]
     with start_broker("auto", say=print) as broker, model_folder() as model:
         base = Settings(bootstrap_servers=broker.bootstrap_servers, applications_topic=f"a-{uuid.uuid4().hex[:6]}")
         topics.ensure(base, PARTITIONS, replication=1)
         fill(base, asked.records)
-        found["machine"]["broker"] = broker.description
+        found["machine"] = machine(broker.description)
         rounds: dict[str, list[dict[str, float]]] = {}
         left_out: dict[str, str] = {}
         for turn in range(asked.rounds):
@@ -129,6 +143,8 @@ def main() -> None:
                     flush=True,
                 )
         latencies: dict[str, list[dict[str, Any]]] = {}
+        found |= {"rounds": rounds, "left_out": left_out, "latencies": latencies}
+        save(found)  # the longer part is yet to come
         for rival, delivery in entered if not asked.no_latency else []:
             name = f"{rival.name} | {delivery}"
             if rival.family not in _LATENCY_FAMILIES or not rival.scores or name in left_out:
@@ -141,9 +157,7 @@ def main() -> None:
             print(f"  the course's service on BentoML: {found['http']}")
         except CannotTakePartError as error:
             left_out["the course's service on BentoML"] = str(error)
-    found |= {"rounds": rounds, "left_out": left_out, "latencies": latencies}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(found, indent=1))
+    save(found)
     report.write(found, {f"{r.name} | {d}": r.family for r, d in entered})
 
 

@@ -1,6 +1,5 @@
 """The comparison as a page: tables in Markdown, plots in SVG."""
 
-import os
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,7 +41,9 @@ def write(found: Mapping[str, Any], families: Mapping[str, str]) -> None:
     REPORT.mkdir(exist_ok=True)
     medians = {name: _medians(rounds) for name, rounds in found["rounds"].items()}
     machine = found["machine"]
-    where = f"{machine['machine']}, {os.cpu_count()} cores shared with {machine['broker'].partition(',')[0]}"
+    where = (
+        f"{machine['machine']}, {machine['cores']} cores shared with {machine['broker']}; Python {machine['python']}"
+    )
     parts = [
         "# One worker against all that do this job",
         _ABOUT_THROUGHPUT.format(where=where),

@@ -8,7 +8,6 @@ client, which is as fast as this client can be.
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
+from benchmarks.arena import machine
 from producer.generator import generate_applications
 from scorer.local.broker import start_broker
 from scorer.settings import Settings
@@ -103,10 +103,8 @@ def report(rounds: dict[str, list[dict[str, float]]], broker: str) -> None:
         print(f"  {kind} is {to['passthrough']:.2f} × pass-through, {to['passthrough-tuned']:.2f} × pass-through tuned")
     print(f"  exactly-once is {medians['exactly-once']['rate'] / medians['at-least-once']['rate']:.2f} × at-least-once")
     RESULT.parent.mkdir(exist_ok=True)
-    machine = {"machine": platform.machine(), "python": platform.python_version(), "broker": broker}
-    RESULT.write_text(
-        json.dumps({"machine": machine, "rounds": rounds, "medians": medians, "ratios": ratios}, indent=2)
-    )
+    found = {"machine": machine(broker), "rounds": rounds, "medians": medians, "ratios": ratios}
+    RESULT.write_text(json.dumps(found, indent=2))
     print(f"written to {RESULT.relative_to(Path.cwd()) if RESULT.is_relative_to(Path.cwd()) else RESULT}")
 
 

@@ -8,7 +8,12 @@ from benchmarks import report
 
 FIGURES = {"rate": 1_000.0, "cpu_us": 8.0, "rss_bytes": 2e8}
 FOUND = {
-    "machine": {"machine": "x86_64", "broker": "Apache Kafka 4.1.2 (KRaft) on Java 17, data in somewhere"},
+    "machine": {
+        "machine": "x86_64",
+        "cores": 2,
+        "python": "3.13.1",
+        "broker": "Apache Kafka 4.1.2 (KRaft) on Java 17",
+    },
     "rounds": {
         "scorer | exactly-once": [FIGURES, {**FIGURES, "rate": 3_000.0}],
         "slow | exactly-once": [{**FIGURES, "rate": 500.0}],
@@ -32,7 +37,7 @@ def test_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "| scorer, exactly-once | 5,000 | 9 | 21 | 30 | 2 |" in page
     assert "500 times as many" in page
     assert "- absent | at-least-once: java is not installed" in page
-    assert "somewhere" not in page
+    assert "(x86_64, 2 cores shared with Apache Kafka 4.1.2 (KRaft) on Java 17; Python 3.13.1)" in page
     for plot in ("throughput.svg", "latency.svg"):
         assert f"]({plot})" in page
         assert (tmp_path / plot).read_text().rstrip().endswith("</svg>")
