@@ -76,7 +76,7 @@ def work_through(settings: Settings, records: int) -> Watch:
     monitoring = Timed(metrics, Health(bundle.reference, stalled_after_s=300), watch)
     link = KafkaLink(settings, monitoring, lambda: False)
     collect_garbage_seldom()
-    run(link, bundle, monitoring, settings.record_bytes_max, lambda: watch.records >= records)
+    run(link, lambda: bundle, monitoring, settings.record_bytes_max, lambda: watch.records >= records)
     return watch
 
 

@@ -30,6 +30,10 @@ class BundleReference(BaseModel):
         examples=["5d41402abc4b2a76b9719d911017c5925d41402abc4b2a76b9719d911017c592"],
     )
 
+    def __str__(self) -> str:
+        """`name:version@digest`: as a store finds it, and no other of its name."""
+        return f"{self.name}:{self.version}@{self.digest}"
+
 
 class RecordReference(BaseModel):
     """The application's record that was decided."""

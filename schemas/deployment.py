@@ -6,6 +6,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from schemas.decision import BundleReference
 
+Slot = Literal["champion", "challenger"]
+
 
 class DeploymentEvent(BaseModel):
     """A change of what runs in a slot."""
@@ -13,7 +15,7 @@ class DeploymentEvent(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
     event_id: str = Field(min_length=1, description="Unique.", examples=["2026-01-31T09:30:00Z-7f3a"])
-    slot: Literal["champion", "challenger"] = Field(description="The champion decides, a challenger only scores along.")
+    slot: Slot = Field(description="The champion decides, a challenger only scores along.")
     action: Literal["deploy", "rollback", "retire"]
     bundle: BundleReference | None = Field(description="What is in the slot from now on; null: nothing.")
     previous: BundleReference | None = Field(description="What was in it before; null: nothing.")

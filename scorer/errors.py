@@ -13,6 +13,7 @@ cannot go on, what is wrong, where, and how to mend it; the command line prints 
   - BrokerError               the broker said no, or is not there
     - FencedError             another worker took this one's place
     - OffsetExpiredError      retention deleted records that the group had not read yet
+  - DeploymentError           a deployment that was refused, or that not every worker took over
   - TopicsError               a topic is missing or set up otherwise than the contract says
   - LocalBrokerError          a broker could not be started on this machine
 """
@@ -60,6 +61,10 @@ class FencedError(BrokerError):
 
 class OffsetExpiredError(BrokerError):
     """The offset that the group committed is gone: retention deleted records that nobody decided."""
+
+
+class DeploymentError(ScorerError):
+    """A deployment was refused, or not every worker took it over in time."""
 
 
 class TopicsError(ScorerError):

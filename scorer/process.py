@@ -9,12 +9,14 @@ from contextlib import closing
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from scorer.core.score import Bundle, Scores
+from schemas.decision import BundleReference
+from scorer.core.score import Scores
 from scorer.monitor.health import Health
 from scorer.monitor.http import MonitorServer
 from scorer.monitor.metrics import WorkerMetrics
 from scorer.settings import Settings
 from scorer.stream.delivery import Delivered
+from scorer.stream.follow import Bundles, FollowWatch
 from scorer.stream.kafka import KafkaLink, Watch
 from scorer.stream.worker import Batch, run
 
@@ -52,7 +54,7 @@ class Stop:
         return self._asked_at is not None and time.monotonic() - self._asked_at > self._drain_s
 
 
-class Monitoring(Watch):
+class Monitoring(Watch, FollowWatch):
     """Passes what happens on to the metrics and to the health."""
 
     def __init__(self, metrics: WorkerMetrics, health: Health) -> None:
@@ -67,6 +69,26 @@ class Monitoring(Watch):
         """A poll was completed."""
         self._health.polled_at = self._health.clock()
         self._metrics.polled(batch)
+
+    def serving(self, reference: BundleReference) -> None:
+        """Another bundle decides."""
+        if reference != self._health.bundle:
+            log.info("swapped: %s decides from here on, %s no more", reference, self._health.bundle)
+        self._health.bundle = reference
+        self._metrics.serving(reference)
+
+    def refused(self, reference: BundleReference, reason: str) -> None:
+        """A deployed bundle could not be loaded."""
+        self._health.refused = f"{reference} was deployed and cannot be loaded: {reason}"
+        self._metrics.refused()
+
+    def in_step(self) -> None:
+        """What is deployed is loaded."""
+        self._health.refused = ""
+
+    def skipped(self, _: int) -> None:
+        """A line of the history is no event."""
+        self._metrics.skipped()
 
     def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:
         """A batch is there for good."""
@@ -90,8 +112,12 @@ class Monitoring(Watch):
         self._health.reachable = yes
 
 
-def work(settings: Settings, bundle: Bundle) -> None:
+def work(settings: Settings, bundles: Bundles) -> None:
     """Runs a worker until SIGTERM or SIGINT, or until it cannot go on.
+
+    Args:
+        settings: the brokers, the topics and how to deliver.
+        bundles: what decides.
 
     Raises:
         ScorerError: what is wrong, and how to mend it.
@@ -100,8 +126,9 @@ def work(settings: Settings, bundle: Bundle) -> None:
     for collector in (GCCollector, PlatformCollector, ProcessCollector):
         collector(registry=registry)
     stop = Stop(settings.drain_s)
-    health = Health(bundle.reference, stalled_after_s=int(settings.kafka.get("max.poll.interval.ms", "300000")) / 1_000)
-    monitoring = Monitoring(WorkerMetrics(registry, bundle.reference, settings.applications_topic), health)
+    reference = bundles.current().reference
+    health = Health(reference, stalled_after_s=int(settings.kafka.get("max.poll.interval.ms", "300000")) / 1_000)
+    monitoring = Monitoring(WorkerMetrics(registry, reference, settings.applications_topic), health)
     with (
         closing(MonitorServer(settings.http_host, settings.http_port, registry, health)) as server,
         closing(KafkaLink(settings, monitoring, stop.drained)) as link,
@@ -109,6 +136,7 @@ def work(settings: Settings, bundle: Bundle) -> None:
         log.info(
             "worker ready to join group=%s http=%s delivery=%s", settings.group_id, server.address, settings.delivery
         )
+        bundles.start(monitoring)
         collect_garbage_seldom()
-        run(link, bundle, monitoring, settings.record_bytes_max, stop.asked)
+        run(link, bundles.current, monitoring, settings.record_bytes_max, stop.asked)
     log.info("worker stopped: batch committed, group left")

@@ -120,12 +120,16 @@ class CountingMonitor:
 
     polls: int = 0
     stages: list[str] = field(default_factory=list)
+    served: list[BundleReference] = field(default_factory=list)
 
     def lap(self, stage: str) -> None:
         self.stages.append(stage)
 
     def polled(self, _: Batch) -> None:
         self.polls += 1
+
+    def serving(self, reference: BundleReference) -> None:
+        self.served.append(reference)
 
 
 class Tally(Watch):

@@ -83,7 +83,10 @@ class BundleStore:
         elif parsed["version"]:
             found = [entry for entry in found if entry.version == parsed["version"]]
         if parsed["digest"]:
+            same_version = found if parsed["version"] else []
             found = [e for e in found if e.manifest and e.manifest.digest.startswith(parsed["digest"])]
+            if same_version and not found:
+                raise BundleError(_explain_digest(same_version[0], parsed["digest"]))
         if len(found) > 1:
             raise BundleError(f"{reference} may be {' or '.join(e.reference for e in found)}: give more of the digest")
         if not found:
@@ -173,3 +176,13 @@ class BundleStore:
             f"there is no bundle {reference}.{hint} There is: {', '.join(there)}; and a bundle may be named as "
             "name:version, name:latest, name@digest or by the path of its folder"
         )
+
+
+def _explain_digest(entry: Entry, wanted: str) -> str:
+    """Why a version that is there is not the one that is wanted."""
+    if entry.manifest is None:
+        return entry.fault
+    return (
+        f"{entry.reference} in {entry.folder} has digest {entry.manifest.digest[:12]}, and {wanted[:12]} is wanted: "
+        "two bundles of one name and version. Get the one that is wanted from where it was made, or deploy this one"
+    )

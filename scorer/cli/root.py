@@ -4,6 +4,7 @@ import typer
 
 from scorer.cli import bundle, topics
 from scorer.cli.config import config, doctor
+from scorer.cli.deploy import deploy, history, rollback
 from scorer.cli.score import score
 from scorer.cli.train import train
 from scorer.cli.up import broker, up
@@ -28,6 +29,9 @@ app.command()(worker)
 app.add_typer(topics.app, name="topics")
 app.command()(train)
 app.add_typer(bundle.app, name="bundle")
+app.command()(deploy)
+app.command()(rollback)
+app.command()(history)
 app.command()(score)
 app.command()(config)
 app.command()(doctor)

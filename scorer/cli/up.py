@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, settings_of
-from scorer.cli.worker import DEFAULT_BUNDLE
 from scorer.errors import MisuseError
 
 BrokerOption = Annotated[
@@ -33,7 +32,9 @@ def up(
     ] = None,
     bad: Annotated[float, typer.Option(min=0, max=1, help="Share of made-up applications that are invalid.")] = 0.01,
     partitions: Annotated[int, typer.Option(min=1, max=1_000, help="Of the topics, where they are created.")] = 6,
-    bundle: Annotated[str, typer.Option("--bundle", metavar="REF", help="What decides.")] = DEFAULT_BUNDLE,
+    bundle: Annotated[
+        str | None, typer.Option("--bundle", metavar="REF", help="Pins what decides; otherwise what is deployed does.")
+    ] = None,
     broker: BrokerOption = "auto",
     port: PortOption = 0,
     seed: Annotated[int, typer.Option(help="Of the made-up applications.")] = 1,

@@ -1,5 +1,6 @@
 """`scorer worker`: one worker."""
 
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -11,8 +12,13 @@ DEFAULT_BUNDLE = "credit-risk:1.1.0"
 
 def worker(
     bundle: Annotated[
-        str, typer.Option("--bundle", metavar="REF", help="What decides: name:version, name@digest, or a folder.")
-    ] = DEFAULT_BUNDLE,
+        str | None,
+        typer.Option(
+            "--bundle",
+            metavar="REF",
+            help="Pins what decides (name:version, name@digest, or a folder) and ignores deployments.",
+        ),
+    ] = None,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
     group_id: Annotated[str | None, typer.Option(help="The consumer group to join.")] = None,
@@ -27,18 +33,21 @@ def worker(
 ) -> None:
     """Run one worker: read applications, decide, publish.
 
+    What decides is what was deployed last (`scorer deploy`); before the first deployment credit-risk:1.1.0.
+
     It joins the consumer group and shares the partitions with the other workers: more workers, more throughput, up to
     one a partition. It runs until SIGTERM or Ctrl-C; then it finishes the batch in hand and leaves.
 
     Examples:
     ```
     scorer worker
-    scorer worker -b kafka:9092 --instance-id scorer-0 --bundle credit-risk:1.1.0
+    scorer worker -b kafka:9092 --instance-id scorer-0
     ```
     """
     from scorer.bundle.store import BundleStore
     from scorer.logs import log_to_stderr
     from scorer.process import work
+    from scorer.stream.follow import Follower, Pinned
 
     log_to_stderr()
     settings = settings_of(
@@ -50,4 +59,7 @@ def worker(
         delivery=delivery,
         http_port=http_port,
     ).settings
-    work(settings, BundleStore(settings.store).open(bundle))
+    store = BundleStore(settings.store)
+    bundles = Follower(settings, store, DEFAULT_BUNDLE) if bundle is None else Pinned(store.open(bundle))
+    with closing(bundles):
+        work(settings, bundles)

@@ -64,6 +64,8 @@ Outcome = bytes | Rejection
 class Scores:
     """What became of a batch: `outcomes` has one entry a record, in the records' order."""
 
+    bundle: BundleReference
+    """What decided."""
     outcomes: list[Outcome]
     probabilities: NDArray[np.float32]
     """Of the decided records, in order."""
@@ -103,7 +105,7 @@ def score_batch(
     outcomes = _encode(records, decoded, (rows, probabilities, decided), bundle.encoder)
     lap("encode")
     assert len(outcomes) == len(records), "one outcome a record"
-    return Scores(outcomes, probabilities, decided)
+    return Scores(bundle.reference, outcomes, probabilities, decided)
 
 
 def _predict(bundle: Bundle, matrix: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -41,7 +41,8 @@ class Plan:
     """A file to publish instead of made-up applications."""
     bad_share: float
     partitions: int
-    bundle: str
+    bundle: str | None
+    """What decides, whatever is deployed; None goes by the deployments."""
     broker: str
     """Which broker to start, of `scorer.local.broker.KINDS`."""
     broker_port: int
@@ -61,6 +62,7 @@ class WorkerView:
     lag: int = 0
     rate: float = 0.0
     batch_records: float = 0.0
+    bundle: str = ""
 
 
 @dataclass(slots=True)
@@ -153,7 +155,7 @@ class Up:
         self._earlier = (now, outcomes)
         return Snapshot(
             broker=f"{self._broker.kind} at {self._broker.bootstrap_servers}",
-            bundle=self._plan.bundle,
+            bundle=" and ".join(sorted({view.bundle for view in self._views.values() if view.bundle})),
             elapsed_s=now - self._began,
             published=audit.published,
             decided=sum(audit.decisions.values()),
@@ -213,12 +215,13 @@ class Up:
     def _start_worker(self, number: int) -> Child:
         name = f"worker-{number}"
         environment = {**_environment_of(self._settings), "SCORER_INSTANCE_ID": f"{self._settings.group_id}-{name}"}
-        command = [sys.executable, "-m", "scorer", "worker", "--bundle", self._plan.bundle]
+        pinned = ["--bundle", self._plan.bundle] if self._plan.bundle else []
+        command = [sys.executable, "-m", "scorer", "worker", *pinned]
         self._views[name] = WorkerView(name)
         return Child(command, self._folder, name, environment)
 
     def _wait_until_ready(self) -> None:
-        self._say(f"starting {self._plan.workers} workers with bundle {self._plan.bundle}")
+        self._say(f"starting {self._plan.workers} workers with {self._plan.bundle or 'the bundle that is deployed'}")
         ends_at = time.monotonic() + _WORKERS_READY_S
         waiting = list(self._workers)
         while waiting and not self._interrupted:
@@ -279,6 +282,8 @@ class Up:
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 values[sample.name] = values.get(sample.name, 0.0) + sample.value
+                if sample.name == "scorer_bundle_info":
+                    view.bundle = f"{sample.labels['name']}:{sample.labels['version']}"
         records, batches = int(values["scorer_applications_consumed_total"]), values["scorer_batch_records_count"]
         view.rate = (records - view.records) / _TICK_S
         view.records, view.state = records, "working"

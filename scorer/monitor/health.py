@@ -19,6 +19,8 @@ class Health:
     assigned: frozenset[int] | None = None
     """None until the group has answered; empty if it has more workers than partitions."""
     reachable: bool = True
+    refused: str = ""
+    """Why a bundle that was deployed is not the one that serves; empty if all is well."""
     polled_at: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -40,5 +42,6 @@ class Health:
             "checks": checks,
             "partitions": sorted(self.assigned or ()),
             "bundle": self.bundle.model_dump(),
+            "refused": self.refused,
         }
         return all(checks.values()), detail

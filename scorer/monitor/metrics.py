@@ -62,6 +62,8 @@ LAST_POLL = Metric(
     "scorer_last_poll_timestamp_seconds", "gauge", "When the last poll was completed, in seconds since 1970."
 )
 BUNDLE = Metric("scorer_bundle_info", "gauge", "1 for the bundle in the slot.", ("slot", "name", "version", "digest"))
+SWAPS = Metric("scorer_bundle_swaps", "counter", "Deployed bundles taken over, or not loadable.", ("outcome",))
+FAULTS = Metric("scorer_deployment_faults", "counter", "Lines of the deployments' history that are no events.")
 PROBABILITY = Metric(
     "scorer_probability_of_default",
     "histogram",
@@ -72,7 +74,7 @@ PROBABILITY = Metric(
 
 METRICS: Final = (
     CONSUMED, DECISIONS, REJECTS, BATCH, STAGE, LATENCY, TRANSACTIONS, LAG, REBALANCES, ASSIGNED, LAST_POLL, BUNDLE,
-    PROBABILITY,
+    SWAPS, FAULTS, PROBABILITY,
 )  # fmt: skip
 """All of them; docs and dashboards are compared with this table."""
 
@@ -80,30 +82,33 @@ METRICS: Final = (
 class BatchHistogram(Collector):
     """A histogram that takes a whole array at once; prometheus_client's own takes a value a call."""
 
-    def __init__(self, metric: Metric, label_values: tuple[str, ...] = ()) -> None:
-        """Declares it, for these values of its labels."""
+    def __init__(self, metric: Metric) -> None:
+        """Declares it; a series is there once something was observed for it, if it was an empty array."""
         self._metric = metric
-        self._label_values = label_values
         self._bounds = np.asarray(metric.bounds, dtype=np.float64)
-        self._counts = np.zeros(len(metric.bounds) + 1, dtype=np.int64)
-        self._sum = 0.0
+        self._series: dict[tuple[str, ...], tuple[NDArray[np.int64], float]] = {}
         self._lock = Lock()
 
-    def observe(self, values: NDArray[np.floating]) -> None:
-        """Counts the values, shape (n,)."""
+    def observe(self, values: NDArray[np.floating], *label_values: str) -> None:
+        """Counts the values, shape (n,), for these values of the labels."""
         places = np.searchsorted(self._bounds, values, side="left")
-        counts = np.bincount(places, minlength=len(self._counts))
+        counts = np.bincount(places, minlength=len(self._bounds) + 1).astype(np.int64)
+        total = float(values.sum(dtype=np.float64))
         with self._lock:
-            self._counts += counts
-            self._sum += float(values.sum(dtype=np.float64))
+            if label_values in self._series:
+                counts_before, total_before = self._series[label_values]
+                counts, total = counts + counts_before, total + total_before
+            self._series[label_values] = counts, total
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """The family as Prometheus wants it: cumulative buckets."""
         family = HistogramMetricFamily(self._metric.name, self._metric.help, labels=self._metric.labels)
-        with self._lock:
-            cumulative, total = np.cumsum(self._counts).tolist(), self._sum
         bounds = [*(str(bound) for bound in self._bounds.tolist()), "+Inf"]
-        family.add_metric(self._label_values, buckets=list(zip(bounds, cumulative, strict=True)), sum_value=total)
+        with self._lock:
+            series = list(self._series.items())
+        for label_values, (counts, total) in series:
+            buckets = list(zip(bounds, np.cumsum(counts).tolist(), strict=True))
+            family.add_metric(label_values, buckets=buckets, sum_value=total)
         yield family
 
 
@@ -118,13 +123,11 @@ class WorkerMetrics:
             bundle: what decides.
             topic: the applications topic.
         """
-        label = f"{bundle.name}:{bundle.version}"
         self._topic = topic
         self._lap_at = time.perf_counter()
         self._lag_partitions: set[int] = set()
         self._consumed = _counter(CONSUMED, registry)
-        decisions = _counter(DECISIONS, registry)
-        self._decisions = [decisions.labels(outcome, label) for outcome in OUTCOMES]
+        self._decisions = _counter(DECISIONS, registry)
         rejects = _counter(REJECTS, registry)
         self._rejects = {code: rejects.labels(code.value) for code in RejectionCode}
         self._batch_records = Histogram(BATCH.name, BATCH.help, buckets=BATCH.bounds, registry=registry)
@@ -135,11 +138,16 @@ class WorkerMetrics:
         rebalances = _counter(REBALANCES, registry)
         self._rebalances = {kind: rebalances.labels(kind) for kind in ("assigned", "revoked", "lost")}
         self._lag, self._assigned, self._last_poll = (_gauge(m, registry) for m in (LAG, ASSIGNED, LAST_POLL))
-        _gauge(BUNDLE, registry).labels("champion", bundle.name, bundle.version, bundle.digest).set(1)
+        swaps = _counter(SWAPS, registry)
+        self._swaps = {outcome: swaps.labels(outcome) for outcome in ("swapped", "failed")}
+        self._faults = _counter(FAULTS, registry)
         self._latency = BatchHistogram(LATENCY)
-        self._probability = BatchHistogram(PROBABILITY, (label,))
+        self._latency.observe(np.empty(0))
+        self._probability = BatchHistogram(PROBABILITY)
         registry.register(self._latency)
         registry.register(self._probability)
+        self._bundle = _gauge(BUNDLE, registry)
+        self._declare(bundle)
 
     # The loop's Monitor
 
@@ -154,6 +162,22 @@ class WorkerMetrics:
         self._last_poll.set_to_current_time()
         self._lap_at = time.perf_counter()
 
+    def serving(self, reference: BundleReference) -> None:
+        """Another bundle decides from here on; the first one was there from the start."""
+        if reference != self._serving:
+            self._declare(reference)
+            self._swaps["swapped"].inc()
+
+    # The follower's watch
+
+    def refused(self) -> None:
+        """A bundle that was deployed could not be loaded."""
+        self._swaps["failed"].inc()
+
+    def skipped(self) -> None:
+        """A line of the history is no event."""
+        self._faults.inc()
+
     # The link's Watch
 
     def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:
@@ -165,13 +189,14 @@ class WorkerMetrics:
             return
         self._consumed.inc(len(batch.records))
         self._batch_records.observe(len(batch.records))
-        for counter, count in zip(self._decisions, np.bincount(scores.decided, minlength=len(OUTCOMES)), strict=True):
-            counter.inc(int(count))
+        label = _label(scores.bundle)
+        for decision, count in zip(OUTCOMES, np.bincount(scores.decided, minlength=len(OUTCOMES)), strict=True):
+            self._decisions.labels(decision, label).inc(int(count))
         if len(scores.decided) < len(scores.outcomes):
             for outcome in scores.outcomes:
                 if isinstance(outcome, Rejection):
                     self._rejects[outcome.code].inc()
-        self._probability.observe(scores.probabilities)
+        self._probability.observe(scores.probabilities, label)
         published_ms = np.array([record.timestamp()[1] for record in batch.records], dtype=np.float64)
         self._latency.observe(np.maximum(times.confirmed_at - published_ms / 1_000, 0))
 
@@ -192,6 +217,19 @@ class WorkerMetrics:
         for partition, behind in records.items():
             self._lag.labels(self._topic, str(partition)).set(behind)
         self._lag_partitions |= records.keys()
+
+    def _declare(self, reference: BundleReference) -> None:
+        """The series of a bundle, at 0, and that it is the one."""
+        self._serving = reference
+        self._bundle.clear()
+        self._bundle.labels("champion", reference.name, reference.version, reference.digest).set(1)
+        for outcome in OUTCOMES:
+            self._decisions.labels(outcome, _label(reference))
+        self._probability.observe(np.empty(0), _label(reference))
+
+
+def _label(reference: BundleReference) -> str:
+    return f"{reference.name}:{reference.version}"
 
 
 def _counter(metric: Metric, registry: CollectorRegistry) -> Counter:

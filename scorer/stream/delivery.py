@@ -130,7 +130,6 @@ class Delivery:
             raise KafkaException(next(d["_error"] for d in decisions if "_error" in d))
 
     def _produce_dead_letter(self, record: Record, outcome: Rejection, headers: Headers, bundle: Bundle) -> None:
-        reference = bundle.reference
         added = {
             rejection.CODE_HEADER: outcome.code.value,
             rejection.REASON_HEADER: outcome.reason,
@@ -138,7 +137,7 @@ class Delivery:
             rejection.PARTITION_HEADER: str(record.partition()),
             rejection.OFFSET_HEADER: str(record.offset()),
             rejection.TIMESTAMP_HEADER: str(record.timestamp()[1]),
-            rejection.BUNDLE_HEADER: f"{reference.name}:{reference.version}@{reference.digest}",
+            rejection.BUNDLE_HEADER: str(bundle.reference),
             rejection.AT_HEADER: datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
         self.producer.produce(

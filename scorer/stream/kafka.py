@@ -18,6 +18,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar, cast
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
+from schemas.decision import BundleReference
 from scorer.core.score import Bundle, Scores
 from scorer.errors import BrokerError, FencedError, OffsetExpiredError, TopicsError
 from scorer.settings import Settings
@@ -94,9 +95,13 @@ class KafkaLink:
         self._watch = watch
         self._giving_up = giving_up
         self._positions: dict[int, int] = {}
+        self._stamps: dict[int, str] = {}
+        """By partition, what its committed offset says of who decided."""
         self._touched: set[int] = set()
         self._in_flight: _InFlight | None = None
         self._uncommitted: dict[int, int] = {}
+        """At least once: offsets of what has landed and of which the group does not know."""
+        self._committing = False
         self._beside = ThreadPoolExecutor(1, "delivery")
         self._aborts_in_a_row = 0
         self._lag_told_at = 0.0
@@ -105,7 +110,8 @@ class KafkaLink:
         self._incremental = assigns_incrementally(consuming)
         with refuse_bad_config():
             self._delivery = Delivery(settings, giving_up)
-            self._consumer = Consumer({**consuming, "error_cb": self._on_error, "stats_cb": self._on_statistics})
+            callbacks = {"error_cb": self._on_error, "stats_cb": self._on_statistics, "on_commit": self._on_commit}
+            self._consumer = Consumer({**consuming, **callbacks})
         self._require_topics()
         if self._delivery.transactional:
             self._start("init_transactions", lambda: self._delivery.producer.init_transactions(_START_S))
@@ -116,7 +122,7 @@ class KafkaLink:
             on_lost=self._on_lost,
         )
 
-    def poll(self) -> Batch:
+    def poll(self, reference: BundleReference) -> Batch:
         """Waits a moment for a record, then takes what is there."""
         flight = self._in_flight
         # Without a backlog a batch that is polled ahead would only wait for two commits.
@@ -129,14 +135,17 @@ class KafkaLink:
             messages += self._consume(most - 1, self._settings.linger_ms / 1_000)
         self._tell_lag()
         if [message for message in messages if message.error() is not None]:
-            return self._batch_to_ends(self._without_touched(self._without_failures(messages)))
-        return self._batch(self._without_touched(messages))
+            batch = self._batch_to_ends(self._without_touched(self._without_failures(messages)))
+        else:
+            batch = self._batch(self._without_touched(messages))
+        return Batch(batch.records, {**self._unstamped(reference), **batch.offsets_next})
 
     def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
         """Starts the delivery of the outcomes, once the one before has ended well."""
         if not self._land():
             return  # what came after a batch that was wound back comes again with it
         self._positions.update(batch.offsets_next)
+        self._stamps |= dict.fromkeys(batch.offsets_next, str(bundle.reference))
         offsets, group = self._topic_partitions(batch.offsets_next), self._consumer.consumer_group_metadata()
         delivery = self._beside.submit(self._delivery.deliver, batch, scores.outcomes, bundle, offsets, group)
         self._in_flight = _InFlight(batch, scores, delivery)
@@ -167,6 +176,11 @@ class KafkaLink:
 
     def _consume(self, most: int, wait_s: float) -> list[Event]:
         return cast("list[Event]", self._consumer.consume(most, wait_s))
+
+    def _unstamped(self, reference: BundleReference) -> dict[int, int]:
+        """The partitions of which the group does not know yet that this bundle decides, where they stand."""
+        told = str(reference)
+        return {p: offset for p, offset in self._positions.items() if offset >= 0 and self._stamps.get(p) != told}
 
     def _batch(self, records: list[Event]) -> Batch:
         """Where each partition goes on after these records."""
@@ -235,6 +249,7 @@ class KafkaLink:
     def _drop(self, partitions: list[TopicPartition]) -> None:
         for tp in partitions:
             self._positions.pop(tp.partition, None)
+            self._stamps.pop(tp.partition, None)
         if self._incremental:
             self._consumer.incremental_unassign(partitions)
         else:
@@ -253,6 +268,7 @@ class KafkaLink:
             committed = again(lambda: all_right(self._consumer.committed(wanted, timeout=ATTEMPT_S)), self._giving_up)
         except KafkaException as error:
             raise self._stopping(error.args[0], f"the offsets of group {self._settings.group_id}") from error
+        self._stamps |= {tp.partition: tp.metadata or "" for tp in committed}
         return {tp.partition: tp.offset if tp.offset >= 0 else OFFSET_BEGINNING for tp in committed}
 
     def _seek(self, offsets: Mapping[int, int]) -> None:
@@ -266,7 +282,8 @@ class KafkaLink:
                     raise
 
     def _topic_partitions(self, offsets: Mapping[int, int]) -> list[TopicPartition]:
-        return [TopicPartition(self._settings.applications_topic, p, offset) for p, offset in offsets.items()]
+        topic = self._settings.applications_topic
+        return [TopicPartition(topic, p, offset, self._stamps.get(p, "")) for p, offset in offsets.items()]
 
     # Publishing
 
@@ -281,14 +298,33 @@ class KafkaLink:
             self._recover(error.args[0])
             return False
         if not self._delivery.transactional:
-            # Without waiting: a commit that fails or is overtaken by a crash means duplicates, never loss, and the
-            # next one covers it. `settle` waits.
             self._uncommitted.update(flight.batch.offsets_next)
-            offsets = self._topic_partitions(flight.batch.offsets_next)
-            self._consumer.commit(offsets=offsets, asynchronous=True)
+            self._commit_soon()
         self._aborts_in_a_row = 0
         self._watch.committed(flight.batch, flight.scores, times)
         return True
+
+    def _commit_soon(self) -> None:
+        """Commits what has landed, without waiting, unless a commit is on its way already.
+
+        One that fails or is overtaken by a crash means duplicates, never loss, and the next one covers it; `settle`
+        waits. A second one beside it would only queue: the broker answers a connection's requests one by one, a commit
+        takes it some milliseconds, and the heartbeats stand in the same queue.
+        """
+        if self._uncommitted and not self._committing:
+            self._committing = True
+            self._consumer.commit(offsets=self._topic_partitions(self._uncommitted), asynchronous=True)
+
+    def _on_commit(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:
+        """A commit that nobody waited for has ended; called while polling."""
+        self._committing = False
+        if error is None:
+            for tp in offsets:
+                if tp.error is None and self._uncommitted.get(tp.partition) == tp.offset:
+                    del self._uncommitted[tp.partition]
+        else:
+            log.warning("offsets not committed, trying again: %s", error.str())
+        self._commit_soon()
 
     # When something goes wrong
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from schemas.decision import BundleReference
 from scorer.core.score import Bundle, Scores, score_batch
 from scorer.core.score import Record as ScorableRecord
 
@@ -26,7 +27,8 @@ class Batch:
     """What one poll returned.
 
     `offsets_next` has, for each partition that moved, the offset to go on from once the records are decided. A
-    partition can move without a record: transaction markers take up offsets too.
+    partition can be there without a record: transaction markers take up offsets too, and the group is told anew when
+    another bundle decides.
     """
 
     records: Sequence[Record]
@@ -36,13 +38,17 @@ class Batch:
 class Link(Protocol):
     """The worker's hold on the topics. `publish` is the only commit there is."""
 
-    def poll(self) -> Batch:
-        """Waits a moment for records and takes what is there; an empty batch if nothing is."""
+    def poll(self, reference: BundleReference) -> Batch:
+        """Waits a moment for records and takes what is there; an empty batch if nothing is.
+
+        Each partition whose committed offset does not say that this bundle decides is in `offsets_next` too.
+        """
         ...
 
     def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
         """Publishes one outcome a record and commits the offsets: all or none, and no commit before all is confirmed.
 
+        The offsets' metadata say which bundle decided, so that the group knows how far a deployment has come.
         The delivery may still be on its way on return, one at most. If it fails, its records and all later ones are
         polled again. Raises BrokerError when going on makes no sense.
         """
@@ -64,13 +70,19 @@ class Monitor(Protocol):
         """A poll was completed."""
         ...
 
+    def serving(self, reference: BundleReference) -> None:
+        """Another bundle decides from here on."""
+        ...
 
-def run(link: Link, bundle: Bundle, monitor: Monitor, record_bytes_max: int, stopping: Callable[[], bool]) -> None:
+
+def run(
+    link: Link, current: Callable[[], Bundle], monitor: Monitor, record_bytes_max: int, stopping: Callable[[], bool]
+) -> None:
     """Decides applications until it is told to stop; then the batch in hand has been committed.
 
     Args:
         link: the topics.
-        bundle: what decides.
+        current: what decides the next batch; a batch is never decided by two.
         monitor: what watches.
         record_bytes_max: the longest application that is read, in bytes.
         stopping: asked between two batches.
@@ -79,8 +91,13 @@ def run(link: Link, bundle: Bundle, monitor: Monitor, record_bytes_max: int, sto
         BrokerError: the broker cannot be worked with.
         BundleUnusableError: the bundle cannot score.
     """
+    serving = None
     while not stopping():
-        batch = link.poll()
+        bundle = current()
+        if bundle is not serving:
+            serving = bundle
+            monitor.serving(bundle.reference)
+        batch = link.poll(bundle.reference)
         monitor.polled(batch)
         if not batch.offsets_next:
             continue

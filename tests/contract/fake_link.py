@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import Literal, Protocol
 
 from schemas import rejection
-from schemas.decision import TRACE_HEADERS
+from schemas.decision import TRACE_HEADERS, BundleReference
 from scorer.core.score import Bundle, Outcome, Scores
 from scorer.core.wire import Rejection, key_of
 from scorer.errors import FencedError, OffsetExpiredError
@@ -65,6 +65,8 @@ class FakeKafka:
 
     partition_count: int = 2
     committed: dict[int, int] = field(default_factory=dict)
+    stamps: dict[int, str] = field(default_factory=dict)
+    """By partition, what its committed offset says of who decided."""
     decisions: list[Written] = field(default_factory=list)
     dead_letters: list[Written] = field(default_factory=list)
     expired_below: dict[int, int] = field(default_factory=dict)
@@ -128,9 +130,12 @@ class FakeLink:
         self._faults = faults or NoFaults()
         self._epochs: dict[int, int] = {}
         self._fetch_from: dict[int, int] = {}
+        self._positions: dict[int, int] = {}
+        """Where the group goes on once what is in flight has landed; without a commit yet, it has none."""
+        self._stamps: dict[int, str] = {}
         kafka.join(self)
 
-    def poll(self) -> Batch:
+    def poll(self, reference: BundleReference) -> Batch:
         """Takes what is there, partition after partition; rebalances come to be known here and nowhere else."""
         self._refuse_fenced()
         if self._owned() != self._epochs:
@@ -145,13 +150,16 @@ class FakeLink:
             batch = self._without(batch, dropped | self._learn_assignment())
         if not batch.offsets_next:
             self._land()  # it had a moment's time
-        return batch
+        unstamped = {p: offset for p, offset in self._positions.items() if self._stamps.get(p) != str(reference)}
+        return Batch(batch.records, {**unstamped, **batch.offsets_next})
 
     def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
         """Takes the batch in flight, once the one before has landed well; it lands as late as it can."""
         assert len(scores.outcomes) == len(batch.records), "one outcome a record"
         if self._land():
             self._in_flight = (batch, scores, bundle)
+            self._positions |= batch.offsets_next
+            self._stamps |= dict.fromkeys(batch.offsets_next, str(bundle.reference))
 
     def settle(self) -> bool:
         """Lands what is in flight."""
@@ -197,6 +205,8 @@ class FakeLink:
         kept = {partition: offset for partition, offset in self._fetch_from.items() if partition not in touched}
         self._fetch_from = {p: kept[p] if p in kept else self._start(p) for p in owned}
         self._epochs = owned
+        for partition in touched:
+            self._stand_as_committed(partition)
         return touched
 
     def _start(self, partition: int) -> int:
@@ -205,6 +215,13 @@ class FakeLink:
         if start < low:
             raise OffsetExpiredError(f"partition {partition}: the committed offset {start} is no longer there")
         return start
+
+    def _stand_as_committed(self, partition: int) -> None:
+        self._positions.pop(partition, None)
+        self._stamps.pop(partition, None)
+        if partition in self._fetch_from and partition in self._kafka.committed:
+            self._positions[partition] = self._kafka.committed[partition]
+            self._stamps[partition] = self._kafka.stamps[partition]
 
     def _take(self) -> Batch:
         records: list[Record] = []
@@ -237,6 +254,7 @@ class FakeLink:
     def _write_and_commit(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle) -> None:
         self._write(batch, outcomes, bundle)
         self._kafka.committed.update(batch.offsets_next)
+        self._kafka.stamps.update(dict.fromkeys(batch.offsets_next, str(bundle.reference)))
 
     def _write(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle) -> None:
         for record, outcome in zip(batch.records, outcomes, strict=True):
@@ -251,10 +269,11 @@ class FakeLink:
 
     def _wind_back(self) -> None:
         self._fetch_from = {partition: self._start(partition) for partition in self._fetch_from}
+        for partition in self._fetch_from:
+            self._stand_as_committed(partition)
 
 
 def _dead_letter_headers(record: Record, outcome: Rejection, bundle: Bundle) -> list[tuple[str, bytes]]:
-    reference = bundle.reference
     added = {
         rejection.CODE_HEADER: outcome.code.value,
         rejection.REASON_HEADER: outcome.reason,
@@ -262,7 +281,7 @@ def _dead_letter_headers(record: Record, outcome: Rejection, bundle: Bundle) -> 
         rejection.PARTITION_HEADER: str(record.partition()),
         rejection.OFFSET_HEADER: str(record.offset()),
         rejection.TIMESTAMP_HEADER: str(record.timestamp()[1]),
-        rejection.BUNDLE_HEADER: f"{reference.name}:{reference.version}@{reference.digest}",
+        rejection.BUNDLE_HEADER: str(bundle.reference),
         rejection.AT_HEADER: "2026-01-01T00:00:00.000+00:00",
     }
     return [(name, text.encode()) for name, text in added.items()]

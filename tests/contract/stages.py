@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -14,6 +14,7 @@ from scorer.stream.kafka import KafkaLink
 from scorer.stream.worker import Link
 from tests.contract.fake_link import Delivery, FakeKafka, FakeLink, Fault, Written
 from tests.fakes import Headers, Tally
+from tests.reading import read_to_the_end
 
 WAIT_S = 60.0
 """For what takes a moment on an idle machine."""
@@ -53,6 +54,10 @@ class Stage(Protocol):
     def decisions(self) -> list[Written]: ...
     def dead_letters(self) -> list[Written]: ...
     def committed(self) -> dict[int, int]: ...
+
+    def stamps(self) -> dict[int, str]:
+        """By partition, what its committed offset says of who decided."""
+        ...
 
 
 class FakeStage:
@@ -97,6 +102,9 @@ class FakeStage:
 
     def committed(self) -> dict[int, int]:
         return dict(self.kafka.committed)
+
+    def stamps(self) -> dict[int, str]:
+        return dict(self.kafka.stamps)
 
 
 class _FailingOnce:
@@ -193,6 +201,12 @@ class KafkaStage:
         return self._read(self.names["dead_letters_topic"])
 
     def committed(self) -> dict[int, int]:
+        return {tp.partition: tp.offset for tp in self._offsets()}
+
+    def stamps(self) -> dict[int, str]:
+        return {tp.partition: tp.metadata or "" for tp in self._offsets()}
+
+    def _offsets(self) -> list[TopicPartition]:
         consumer = Consumer({"bootstrap.servers": self.servers, "group.id": self.group_id})
         wanted = [TopicPartition(self.names["applications_topic"], partition) for partition in range(2)]
         ends_at = time.monotonic() + WAIT_S
@@ -203,7 +217,7 @@ class KafkaStage:
             except KafkaException:  # a group that is new to a new broker has no coordinator yet
                 assert time.monotonic() < ends_at
         consumer.close()
-        return {tp.partition: tp.offset for tp in found if tp.offset >= 0}
+        return [tp for tp in found if tp.offset >= 0]
 
     def _append(
         self, producer: Producer, partition: int, value: bytes | None, key: bytes | None, headers: Headers
@@ -213,34 +227,10 @@ class KafkaStage:
 
     def _read(self, topic: str) -> list[Written]:
         """Everything that is committed in a topic, up to its end."""
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self.servers,
-                "group.id": "reader",
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 10,
-            }
-        )
-        consumer.assign([TopicPartition(topic, partition, 0) for partition in range(2)])
-        found = list(_until_the_end(consumer, partitions=2))
-        consumer.close()
-        return found
+        return [
+            Written(message.key(), message.value(), tuple(cast("Headers", message.headers() or ())))
+            for message in read_to_the_end(self.servers, topic, partitions=2)
+        ]
 
 
 _TOPICS = ("applications", "decisions", "dead_letters", "deployments")
-
-
-def _until_the_end(consumer: Consumer, partitions: int) -> Iterator[Written]:
-    while partitions:
-        message = consumer.poll(WAIT_S)
-        assert message is not None, "the broker does not answer"
-        error = message.error()
-        if error is None:
-            headers = cast("Headers", message.headers() or ())
-            yield Written(message.key(), message.value(), tuple(headers))
-        elif error.code() == KafkaError._PARTITION_EOF:
-            partitions -= 1
-        else:
-            raise KafkaException(error)

@@ -5,9 +5,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from typing import Any, cast
 
 import pytest
-from confluent_kafka import KafkaException, cimpl
+from confluent_kafka import Consumer, KafkaException, TopicPartition, cimpl
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -134,7 +135,7 @@ def test_watch(kafka_stage: KafkaStage) -> None:
     decide(link, 1)
     ends_at = time.monotonic() + WAIT_S
     while set(listener.lags.items()) != {(0, 0), (1, 0)} and time.monotonic() < ends_at:
-        batch = link.poll()
+        batch = link.poll(BUNDLE.reference)
         if batch.offsets_next:
             publish(link, batch)
     assert listener.lags == {0: 0, 1: 0}
@@ -205,7 +206,7 @@ def test_static_member_restarts_while_partitions_move(kafka_stage: KafkaStage) -
     decide(first, 2)
     second = kafka_stage.link("scorer-1")
     for _ in range(10):  # the first round: the first one has an answer to it waiting, and does not poll any more
-        second.poll()
+        second.poll(BUNDLE.reference)
     first.close()
     again = kafka_stage.link("scorer-0")
     for partition in (0, 1):
@@ -213,10 +214,51 @@ def test_static_member_restarts_while_partitions_move(kafka_stage: KafkaStage) -
     ends_at = time.monotonic() + WAIT_S
     while kafka_stage.committed() != {0: 2, 1: 2} and time.monotonic() < ends_at:
         for link in (again, second):
-            batch = link.poll()
+            batch = link.poll(BUNDLE.reference)
             if batch.offsets_next:
                 publish(link, batch)
     assert kafka_stage.committed() == {0: 2, 1: 2}
+
+
+def test_one_commit_at_a_time(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At least once, however quick the batches, one commit of offsets is on its way at most.
+
+    Each batch used to send one without waiting. The broker answers a connection's requests one after another and takes
+    some milliseconds for a commit; past that rate they piled up, heartbeats behind them, and the group took the worker
+    for dead after the session's time: at 5,000 applications a second it stood still for a minute.
+    """
+    stage = KafkaStage(broker.bootstrap_servers, "at-least-once")
+    on_its_way: list[int] = []
+    answered = KafkaLink._on_commit
+
+    def answer(self: KafkaLink, *found: Any) -> None:
+        on_its_way.pop()
+        answered(self, *found)
+
+    monkeypatch.setattr(KafkaLink, "_on_commit", answer)
+    link = stage.link(batch_records_max=1)
+    consumer: Any = link._consumer
+    most: list[int] = []
+
+    class Counting:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(consumer, name)
+
+        def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> Any:
+            if asynchronous:
+                most.append(len(on_its_way) + 1)
+                on_its_way.append(1)
+            return consumer.commit(offsets=offsets, asynchronous=asynchronous)
+
+    link._consumer = cast("Consumer", Counting())
+    for number in range(300):
+        stage.append(0, application(f"a-{number}"))
+    decide(link, 300)
+    assert link.settle()
+    assert stage.committed()[0] == 300
+    assert most
+    assert set(most) == {1}
+    stage.close()
 
 
 def test_partitions_come_while_it_stops(kafka_stage: KafkaStage) -> None:
@@ -341,7 +383,7 @@ def test_broker_goes_and_comes_back(own_broker: JavaBroker) -> None:
         own_broker.kill()
         ends_at = time.monotonic() + WAIT_S
         while listener.reachability[-1:] != [False] and time.monotonic() < ends_at:
-            link.poll()
+            link.poll(BUNDLE.reference)
         assert listener.reachability[-1] is False
         own_broker.restart()
         stage.append(0, application("last"))

@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -28,7 +29,7 @@ def tally_of(link: Link) -> Tally:
 def work(link: Link, until: Callable[[], bool]) -> None:
     """Lets the worker's loop run on a link until a condition holds."""
     ends_at = time.monotonic() + WAIT_S
-    run(link, BUNDLE, CountingMonitor(), RECORD_BYTES_MAX, lambda: until() or time.monotonic() > ends_at)
+    run(link, lambda: BUNDLE, CountingMonitor(), RECORD_BYTES_MAX, lambda: until() or time.monotonic() > ends_at)
     assert until()
 
 
@@ -43,7 +44,7 @@ def poll_records(link: Link, count: int) -> Batch:
     """Polls until a batch has so many records; they are all there, but not all partitions come in one."""
     ends_at = time.monotonic() + WAIT_S
     while time.monotonic() < ends_at:
-        batch = link.poll()
+        batch = link.poll(BUNDLE.reference)
         if len(batch.records) >= count:
             return batch
         assert not batch.records, "came in parts: publish to one partition only"
@@ -242,6 +243,31 @@ def test_fenced_in_the_middle_of_a_batch(stage: Stage) -> None:
         assert sources(stage.decisions()) == [(0, 0)]
 
 
+def test_says_who_decides(stage: Stage) -> None:
+    """Each committed offset names the bundle that decided; another one is said of every partition, records or not."""
+    for partition in (0, 1):
+        stage.append(partition, application("a"))
+    link = stage.link()
+    decide(link, 2)
+    assert stage.stamps() == dict.fromkeys((0, 1), str(BUNDLE.reference))
+    other = replace(BUNDLE, reference=BUNDLE.reference.model_copy(update={"version": "2.0.0"}))
+    stage.append(1, application("b"))
+    told = {0: str(other.reference), 1: str(other.reference)}
+    ends_at = time.monotonic() + WAIT_S
+    while stage.stamps() != told and time.monotonic() < ends_at:
+        batch = link.poll(other.reference)
+        if batch.offsets_next:
+            link.publish(batch, score_batch(batch.records, other, RECORD_BYTES_MAX), other)
+    assert link.settle()
+    assert stage.stamps() == told
+    assert stage.committed() == {0: 1, 1: 2}
+    assert tally_of(link).records == 3
+    link.close()
+    again = stage.link()  # whoever takes over finds it said, and has nothing to add
+    for _ in range(10):
+        assert not again.poll(other.reference).offsets_next
+
+
 def test_two_share_the_work(stage: Stage) -> None:
     """Partitions move to a member that joins, and back when it leaves; nothing is skipped or, exactly once, doubled."""
     first = stage.link()
@@ -272,7 +298,7 @@ def taking_turns(stage: Stage, links: tuple[Link, Link]) -> int:
             stage.append(sent % 2, application(f"b-{sent}"))
             sent += 1
         for i, link in enumerate(links):
-            batch = link.poll()
+            batch = link.poll(BUNDLE.reference)
             if batch.offsets_next and publish(link, batch):
                 counts[i] += len(batch.records)
     assert all(counts)

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+
+from tests.reading import read_to_the_end
 
 WAIT_S = 60.0
 """For what takes a moment on an idle machine."""
@@ -70,28 +72,7 @@ class Topics:
 
     def read(self, topic: str) -> Iterator[Message]:
         """Everything that is committed in a topic, up to where it ends now."""
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self.servers,
-                "group.id": "reader",
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 10,
-            }
-        )
-        consumer.assign([TopicPartition(topic, partition, 0) for partition in range(self.partitions)])
-        open_partitions = self.partitions
-        while open_partitions:
-            batch = consumer.consume(10_000, 0.2)
-            for message in batch:
-                error = message.error()
-                if error is None:
-                    yield message
-                else:
-                    assert error.code() == KafkaError._PARTITION_EOF, error
-                    open_partitions -= 1
-        consumer.close()
+        return read_to_the_end(self.servers, topic, self.partitions)
 
     def count(self, topic: str) -> int:
         """How many records are committed in a topic."""
@@ -99,7 +80,14 @@ class Topics:
 
     def committed(self) -> dict[int, int]:
         """The group's offsets."""
-        consumer = Consumer({"bootstrap.servers": self.servers, "group.id": f"group-{self.mark}"})
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.servers,
+                "group.id": f"group-{self.mark}",
+                # Read committed would wait for a moment without an open transaction, and under load there is none.
+                "isolation.level": "read_uncommitted",
+            }
+        )
         wanted = [TopicPartition(self.applications, partition) for partition in range(self.partitions)]
         ends_at = time.monotonic() + WAIT_S
         while True:

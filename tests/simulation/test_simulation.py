@@ -12,6 +12,7 @@ from typing import get_args
 
 import pytest
 
+from schemas.decision import BundleReference
 from schemas.rejection import AT_HEADER
 from scorer.core.score import Bundle, Outcome, Scores
 from scorer.stream.worker import Batch, run
@@ -81,7 +82,7 @@ class Simulation:
         monitor = Interruptions(self)
         self._busy.add(number)
         try:
-            run(link, BUNDLE, monitor, RECORD_BYTES_MAX, lambda: monitor.polls >= rounds)
+            run(link, lambda: BUNDLE, monitor, RECORD_BYTES_MAX, lambda: monitor.polls >= rounds)
         except CrashError:
             self._dead.append(link)
             self._workers[number] = None
@@ -136,6 +137,9 @@ class Interruptions:
         self.polls += 1
         self._simulation.world_goes_on()
 
+    def serving(self, _: BundleReference) -> None:
+        """It is always the same one."""
+
 
 def make_value(random: Random, number: int) -> bytes | None:
     """Mostly a sound application; sometimes one that is not, or on which the model fails."""
@@ -181,7 +185,7 @@ def check_same_as_undisturbed(played: Simulation) -> None:
     """Keys, bytes and headers are those of one worker to whom nothing ever happened (but for when it was)."""
     calm = FakeKafka(partition_count=played.kafka.partition_count)
     calm.logs = played.kafka.logs
-    run(FakeLink(calm), BUNDLE, CountingMonitor(), RECORD_BYTES_MAX, lambda: calm.committed == ends_of(calm))
+    run(FakeLink(calm), lambda: BUNDLE, CountingMonitor(), RECORD_BYTES_MAX, lambda: calm.committed == ends_of(calm))
     for found, expected in ((played.kafka.decisions, calm.decisions), (played.kafka.dead_letters, calm.dead_letters)):
         assert set(map(without_time, found)) == set(map(without_time, expected))
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 import pytest
 from prometheus_client import CollectorRegistry
 
+from schemas.decision import BundleReference
 from scorer import process
 from scorer.core.score import Bundle, Scores, score_batch
 from scorer.errors import BrokerError, MisuseError
@@ -17,6 +18,7 @@ from scorer.monitor.http import MonitorServer
 from scorer.process import Monitoring, Stop
 from scorer.settings import Settings, load_settings
 from scorer.stream.delivery import Delivered
+from scorer.stream.follow import Pinned
 from scorer.stream.kafka import Watch
 from scorer.stream.worker import Batch
 from tests.fakes import RECORD_BYTES_MAX, tiny_bundle
@@ -48,7 +50,7 @@ class ScriptedLink:
         self.closed = False
         self.made.append(self)
 
-    def poll(self) -> Batch:
+    def poll(self, _: BundleReference) -> Batch:
         self.watch.rebalanced("assigned", frozenset({0}))
         if self.failure is not None:
             raise self.failure
@@ -104,7 +106,7 @@ def test_drain_ends() -> None:
 def test_works_until_sigterm(links: type[ScriptedLink], caplog: pytest.LogCaptureFixture) -> None:
     """On SIGTERM the worker ends without an error, has left the group and says so."""
     caplog.set_level("INFO")
-    process.work(settings(), tiny_bundle())
+    process.work(settings(), Pinned(tiny_bundle()))
     assert [link.closed for link in links.made] == [True]
     assert "worker stopped: batch committed, group left" in caplog.messages
 
@@ -113,7 +115,7 @@ def test_failure_leaves_the_group(links: type[ScriptedLink], monkeypatch: pytest
     """When the worker cannot go on, its error comes out, and the group has been left."""
     monkeypatch.setattr(links, "failure", BrokerError("no"))
     with pytest.raises(BrokerError, match="no"):
-        process.work(settings(), tiny_bundle())
+        process.work(settings(), Pinned(tiny_bundle()))
     assert [link.closed for link in links.made] == [True]
 
 
@@ -125,7 +127,7 @@ def test_taken_port_comes_before_the_group(links: type[ScriptedLink]) -> None:
     taken = MonitorServer("127.0.0.1", 0, CollectorRegistry(), Health(tiny_bundle().reference, stalled_after_s=1))
     port = int(taken.address.rpartition(":")[2])
     with pytest.raises(MisuseError, match="cannot be used for /metrics"):
-        process.work(settings(http_port=port), tiny_bundle())
+        process.work(settings(http_port=port), Pinned(tiny_bundle()))
     taken.close()
     assert links.made == []
 

@@ -167,7 +167,6 @@ def test_the_stores_own_comes_before_the_shipped_one(tmp_path: Path) -> None:
         ("credit-risk:", "There is:"),
         ("credit-risk@000000", "There is:"),
         ("credit-risk@12", "There is:"),
-        ("credit-risk:1.1.0@000000", "There is:"),
         ("nothing:latest", "There is:"),
         ("", "There is:"),
         ("../nowhere", "There is:"),
@@ -181,6 +180,12 @@ def test_a_reference_to_nothing_names_what_there_is(store: BundleStore, referenc
     with pytest.raises(BundleError, match="there is no bundle") as raised:
         store.find(reference)
     assert hint in str(raised.value)
+
+
+def test_a_digest_that_the_version_has_not(store: BundleStore) -> None:
+    """Two bundles under one name and version: the message says which is here and which is wanted."""
+    with pytest.raises(BundleError, match=r"has digest 1581f37bfc6d, and 000000 is wanted: two bundles of one name"):
+        store.find("credit-risk:1.1.0@000000")
 
 
 def test_a_digest_that_fits_two_is_not_guessed(

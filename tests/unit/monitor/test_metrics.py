@@ -166,11 +166,11 @@ def test_transactions(exposed: Exposed) -> None:
 def test_batch_histogram_is_a_histogram(batches: list[np.ndarray[tuple[int], np.dtype[np.float64]]]) -> None:
     """It shows what prometheus_client's own Histogram shows that was given the values one by one."""
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    batch_histogram = BatchHistogram(Metric("h", "histogram", "Help.", ("bundle",), BOUNDS), ("b",))
+    batch_histogram = BatchHistogram(Metric("h", "histogram", "Help.", ("bundle",), BOUNDS))
     ours.register(batch_histogram)
     histogram = Histogram("h", "Help.", ("bundle",), buckets=BOUNDS, registry=theirs).labels("b")
-    for values in batches:
-        batch_histogram.observe(values)
+    for values in [np.empty(0), *batches]:
+        batch_histogram.observe(values, "b")
         for value in values.tolist():
             histogram.observe(value)
     found, expected = samples_of(ours), samples_of(theirs)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from schemas.decision import BundleReference
 from scorer.core.score import Bundle, Outcome, Scores
 from scorer.errors import BundleUnusableError
 from scorer.stream.worker import Batch, run
@@ -18,7 +19,7 @@ class ScriptedLink:
         self.published: list[tuple[Batch, Sequence[Outcome]]] = []
         self.settled_after: list[int] = []
 
-    def poll(self) -> Batch:
+    def poll(self, _: BundleReference) -> Batch:
         return self.batches.pop(0) if self.batches else Batch([], {})
 
     def publish(self, batch: Batch, scores: Scores, _: Bundle) -> None:
@@ -37,7 +38,8 @@ def batch_of(*values: bytes) -> Batch:
 def run_all(link: ScriptedLink, bundle: Bundle | None = None) -> CountingMonitor:
     """Runs the loop until the link has no more batches."""
     monitor = CountingMonitor()
-    run(link, bundle or tiny_bundle(), monitor, RECORD_BYTES_MAX, lambda: not link.batches)
+    used = bundle or tiny_bundle()
+    run(link, lambda: used, monitor, RECORD_BYTES_MAX, lambda: not link.batches)
     return monitor
 
 
@@ -75,7 +77,8 @@ def test_settles_at_the_end_alone() -> None:
 def test_stop_is_asked_between_batches() -> None:
     """Told to stop, the loop ends before the next poll; a batch in hand has been published."""
     link = ScriptedLink(batch_of(application("a")), batch_of(application("b")))
-    run(link, tiny_bundle(), CountingMonitor(), RECORD_BYTES_MAX, lambda: bool(link.published))
+    bundle = tiny_bundle()
+    run(link, lambda: bundle, CountingMonitor(), RECORD_BYTES_MAX, lambda: bool(link.published))
     assert len(link.published) == 1
     assert len(link.batches) == 1
 

@@ -1,0 +1,260 @@
+"""`scorer deploy`, `scorer rollback`, `scorer history`: what decides from now on, and what decided when."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, settings_of
+from scorer.cli.train import StoreOption
+from scorer.cli.worker import DEFAULT_BUNDLE
+from scorer.errors import DeploymentError, MisuseError
+
+if TYPE_CHECKING:
+    from schemas.decision import BundleReference
+    from schemas.deployment import DeploymentEvent
+    from scorer.settings import Settings
+    from scorer.stream.deployments import Line, State
+
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it stands in the history for good.")]
+ActorOption = Annotated[
+    str | None, typer.Option("--actor", help="Who does it; otherwise the user's name at this machine's.")
+]
+ExpectOption = Annotated[
+    str | None,
+    typer.Option("--expect", metavar="DIGEST", help="Go on only if the bundle that decides now has this digest."),
+]
+WaitOption = Annotated[
+    float, typer.Option("--wait", metavar="SECONDS", min=0, help="For how long to wait for the workers; 0 does not.")
+]
+
+
+def deploy(
+    reference: Annotated[
+        str, typer.Argument(metavar="REF", help="name:version, name:latest, name@digest, or a bundle's folder.")
+    ],
+    reason: ReasonOption,
+    actor: ActorOption = None,
+    expect: ExpectOption = None,
+    wait_s: WaitOption = 60.0,
+    store: StoreOption = None,
+    config: ConfigOption = None,
+    bootstrap_servers: ServersOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let another bundle decide, on every worker, from the next batch on.
+
+    The bundle is opened and checked here as the workers will; then an event is added to the history, each worker loads
+    it beside the one that serves, and takes it over between two batches. This waits until all have, and says which
+    have not.
+
+    Examples:
+    ```
+    scorer deploy credit-risk:1.1.0 --reason "quarterly retraining"
+    scorer deploy credit-risk:1.1.0 --reason "again" --expect 1581f37bfc6d
+    ```
+    """
+    from scorer.bundle.load import load_bundle
+    from scorer.bundle.store import BundleStore
+
+    settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
+    bundles = BundleStore(settings.store)
+    bundle = load_bundle(bundles.find(reference)).reference
+
+    def decide(state: "State") -> "DeploymentEvent":
+        serving = _serving(state, settings)
+        _require_expected(state, serving, expect)
+        if serving == bundle:
+            raise MisuseError(f"{_short(bundle)} is what decides already{_since(state)}: there is nothing to deploy")
+        return _event("deploy", bundle, serving, actor, reason)
+
+    _announce(settings, decide, wait_s, as_json)
+
+
+def rollback(
+    reason: ReasonOption,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="REF", help="A certain bundle; otherwise the one before this one.")
+    ] = None,
+    actor: ActorOption = None,
+    expect: ExpectOption = None,
+    wait_s: WaitOption = 60.0,
+    store: StoreOption = None,
+    config: ConfigOption = None,
+    bootstrap_servers: ServersOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let the bundle before this one decide again.
+
+    Twice in a row goes back two bundles, not there and back again. What the bad one decided stays decided:
+    its applications can be told by the bundle's digest in each decision.
+
+    Examples:
+    ```
+    scorer rollback --reason "declines everybody who rents"
+    scorer rollback --to credit-risk:1.1.0 --reason "the last good one"
+    ```
+    """
+    from scorer.bundle.load import load_bundle
+    from scorer.bundle.store import BundleStore
+
+    settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
+    bundles = BundleStore(settings.store)
+    named = None if to is None else load_bundle(bundles.find(to)).reference
+
+    def decide(state: "State") -> "DeploymentEvent":
+        serving = _serving(state, settings)
+        _require_expected(state, serving, expect)
+        target = named or state.before("champion")
+        if target is None:
+            raise MisuseError(
+                f"the history has nothing before {_short(serving)}: name the bundle to go back to with --to"
+            )
+        if target == serving:
+            raise MisuseError(f"{_short(serving)} is what decides already{_since(state)}: there is nothing to undo")
+        load_bundle(bundles.find(str(target)))
+        return _event("rollback", target, serving, actor, reason)
+
+    _announce(settings, decide, wait_s, as_json)
+
+
+def history(
+    config: ConfigOption = None,
+    bootstrap_servers: ServersOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show which bundle decided since when, by whose hand and why, oldest first."""
+    from scorer.stream.deployments import read_history
+
+    lines = read_history(settings_of(config, bootstrap_servers, assignments).settings)
+    if as_json:
+        typer.echo(json.dumps([_as_json(line) for line in lines], indent=2))
+    elif lines:
+        _print_history(lines)
+    else:
+        typer.echo(f"Nothing was deployed yet: workers decide with {DEFAULT_BUNDLE}, which is shipped with them.")
+
+
+def _serving(state: "State", settings: "Settings") -> "BundleReference":
+    """What decides now; before the first deployment the bundle that workers start with."""
+    from scorer.bundle.load import read_manifest
+    from scorer.bundle.store import BundleStore
+
+    return state.current("champion") or read_manifest(BundleStore(settings.store).find(DEFAULT_BUNDLE)).reference
+
+
+def _require_expected(state: "State", serving: "BundleReference", expected: str | None) -> None:
+    if expected is not None and (len(expected) < 6 or not serving.digest.startswith(expected)):
+        raise DeploymentError(
+            f"--expect {expected}: what decides is {_short(serving)}{_since(state)}. Nothing was changed"
+        )
+
+
+def _since(state: "State") -> str:
+    last = state.last.get("champion")
+    return (
+        ""
+        if last is None
+        else f", since {last.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC by {last.actor} ({last.reason})"
+    )
+
+
+def _event(
+    action: Literal["deploy", "rollback"],
+    bundle: "BundleReference",
+    previous: "BundleReference",
+    actor: str | None,
+    reason: str,
+) -> "DeploymentEvent":
+    import getpass
+    import secrets
+    import socket
+
+    from schemas.deployment import DeploymentEvent
+
+    at = datetime.now(UTC).replace(microsecond=0)
+    return DeploymentEvent(
+        event_id=f"{at:%Y-%m-%dT%H:%M:%SZ}-{secrets.token_hex(4)}",
+        slot="champion",
+        action=action,
+        bundle=bundle,
+        previous=previous,
+        actor=actor or f"{getpass.getuser()}@{socket.gethostname()}",
+        reason=reason,
+        at=at,
+    )
+
+
+def _announce(
+    settings: "Settings", decide: Callable[["State"], "DeploymentEvent"], wait_s: float, as_json: bool
+) -> None:
+    """Adds the event and waits for the workers; exit 1 with their names if some have not taken it over in time."""
+    from scorer.stream.deployments import add_event
+    from scorer.stream.rollout import wait_for_workers
+
+    event = add_event(settings, decide)
+    bundle, previous = event.bundle, event.previous
+    assert bundle is not None, "only a retired slot has none"
+    assert previous is not None, "something decided before"
+    if not as_json:
+        typer.echo(f"{event.action}: {_short(bundle)} instead of {_short(previous)}")
+    rollout = wait_for_workers(settings, bundle, wait_s)
+    behind = [
+        f"{found.worker} (partitions {', '.join(map(str, found.partitions))}) "
+        f"{f'still decides with {_shorten(found.deciding)}' if found.deciding else 'has decided nothing yet'}"
+        for found in rollout.behind
+    ]
+    if as_json:
+        found = {"event": event.model_dump(mode="json"), "workers": rollout.workers, "behind": behind}
+        typer.echo(json.dumps(found | {"done": rollout.done}, indent=2))
+    elif not rollout.workers:
+        typer.echo(f"no worker is in group {settings.group_id}: the next one to start takes it")
+    elif rollout.done:
+        typer.echo(f"every worker with partitions decides with it ({rollout.workers} in group {settings.group_id})")
+    if rollout.done or not wait_s:
+        return
+    raise DeploymentError(
+        f"the event is in the history, and after {wait_s:g} s not every worker has taken it over: "
+        f"{'; '.join(behind) or 'partitions are still moving between workers'}. Their logs and /readyz say why"
+    )
+
+
+def _short(reference: "BundleReference") -> str:
+    return f"{reference.name}:{reference.version}@{reference.digest[:12]}"
+
+
+def _shorten(spelled: str) -> str:
+    """The same for a bundle as an offset's metadata have it."""
+    name, at, digest = spelled.partition("@")
+    return f"{name}{at}{digest[:12]}"
+
+
+def _as_json(line: "Line") -> dict[str, object]:
+    if line.event is None:
+        return {"offset": line.offset, "fault": line.fault}
+    return {"offset": line.offset, **line.event.model_dump(mode="json")}
+
+
+def _print_history(lines: list["Line"]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE)
+    for title in ("when (UTC)", "slot", "what", "bundle", "instead of", "who", "why"):
+        table.add_column(title)
+    for line in lines:
+        event = line.event
+        if event is None:
+            table.add_row("", "", "[red]no event[/red]", f"offset {line.offset}", "", "", escape(line.fault))
+            continue
+        bundle, previous = (_short(b) if b else "" for b in (event.bundle, event.previous))
+        when = f"{event.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+        table.add_row(when, event.slot, event.action, bundle, previous, escape(event.actor), escape(event.reason))
+    Console().print(table)

@@ -1,0 +1,222 @@
+"""The history of deployments: read, folded to what runs now, and added to by one operator at a time."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from pydantic import ValidationError
+
+from schemas.decision import BundleReference
+from schemas.deployment import DeploymentEvent, Slot
+from scorer.errors import BrokerError, DeploymentError, TopicsError
+from scorer.settings import Settings
+from scorer.stream.faults import is_fatal
+from scorer.stream.librdkafka import client_config, refuse_bad_config
+
+# The whole history, even of years, is a few hundred lines; a broker that has not given them by then is not there.
+_READ_S: Final = 30.0
+_WRITE_S: Final = 30.0
+_FAULTS_SHOWN_MAX: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A record of the history: an event, or why it is none and counts for nothing."""
+
+    offset: int
+    event: DeploymentEvent | None
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the history comes to: by slot, the bundle in it last, before it the ones that a rollback goes back to."""
+
+    bundles: Mapping[Slot, tuple[BundleReference, ...]]
+    last: Mapping[Slot, DeploymentEvent]
+    """The event that put it there."""
+
+    def current(self, slot: Slot) -> BundleReference | None:
+        """What is in the slot; None if the history put nothing there."""
+        return next(reversed(self.bundles.get(slot, ())), None)
+
+    def before(self, slot: Slot) -> BundleReference | None:
+        """What a rollback puts back; None if there is nothing."""
+        found = self.bundles.get(slot, ())
+        return found[-2] if len(found) > 1 else None
+
+
+def fold(lines: Iterable[Line]) -> State:
+    """What runs after all these events.
+
+    A deployment goes on top of what was there, and a rollback takes away all that is above what it goes back to: two
+    rollbacks in a row go back two bundles, not there and back again.
+    """
+    bundles: dict[Slot, tuple[BundleReference, ...]] = {}
+    last: dict[Slot, DeploymentEvent] = {}
+    for event in (line.event for line in lines if line.event is not None):
+        there = bundles.get(event.slot, ())
+        if not there and event.previous is not None:
+            there = (event.previous,)  # what decided before the history began
+        if event.bundle is None:
+            there = ()
+        elif event.action == "deploy":
+            there = (*there, event.bundle)
+        elif event.bundle in there:
+            there = there[: len(there) - there[::-1].index(event.bundle)]
+        else:
+            there = (*there[:-1], event.bundle)
+        bundles[event.slot], last[event.slot] = there, event
+    return State(bundles, last)
+
+
+def parse_line(offset: int, value: bytes | None) -> Line:
+    """Reads a record of the history; what is no event has its fault said, without any of its values."""
+    if not value:
+        return Line(offset, None, "it is empty")
+    try:
+        event = DeploymentEvent.model_validate_json(value)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        shown = [f"{'.'.join(map(str, fault['loc'])) or 'it'}: {fault['msg']}" for fault in faults[:_FAULTS_SHOWN_MAX]]
+        return Line(offset, None, "; ".join(shown))
+    if (event.bundle is None) != (event.action == "retire"):
+        return Line(offset, None, "bundle: a deploy or a rollback names one, a retire does not")
+    if event.action == "retire" and event.slot == "champion":
+        return Line(offset, None, "slot: the champion is replaced, never retired; somebody has to decide")
+    return Line(offset, event)
+
+
+class HistoryReader:
+    """A reader of the history from its first event on; it is in no group and commits nothing."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Begins at the beginning.
+
+        Raises:
+            SettingsError: a librdkafka property is wrong.
+            TopicsError: the topic is missing.
+            BrokerError: no broker answers.
+        """
+        self._topic = settings.deployments_topic
+        config = client_config(settings) | {
+            "group.id": settings.group_id,  # librdkafka wants one; it is never joined
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": "50",
+        }
+        with refuse_bad_config():
+            self._consumer = Consumer(config)
+        try:
+            metadata = self._consumer.list_topics(self._topic, timeout=_READ_S).topics[self._topic]
+        except KafkaException as error:
+            self._consumer.close()
+            raise BrokerError(
+                f"no Kafka broker answers at {settings.bootstrap_servers} ({error.args[0].str()}): is it running, and "
+                "is bootstrap_servers right?"
+            ) from error
+        if metadata.error is not None:
+            self._consumer.close()
+            raise TopicsError(f"missing topic: {self._topic}; `scorer topics ensure` creates it")
+        self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
+
+    def to_the_end(self) -> list[Line]:
+        """All lines from where it stands to where the topic ends now.
+
+        Raises:
+            BrokerError: the end does not come.
+        """
+        lines: list[Line] = []
+        ends_at = time.monotonic() + _READ_S
+        while time.monotonic() < ends_at:
+            found, at_the_end = self._take(0.5)
+            lines += found
+            if at_the_end:
+                return lines
+        raise BrokerError(f"the history in topic {self._topic} could not be read to its end within {_READ_S:g} s")
+
+    def next(self, wait_s: float) -> list[Line]:
+        """What was added since, after a moment's wait."""
+        return self._take(wait_s)[0]
+
+    def close(self) -> None:
+        """Leaves nothing behind."""
+        self._consumer.close()
+
+    def _take(self, wait_s: float) -> tuple[list[Line], bool]:
+        lines, at_the_end = [], False
+        for message in self._consumer.consume(100, wait_s):
+            error = message.error()
+            if error is None:
+                lines.append(parse_line(message.offset() or 0, message.value()))
+            elif error.code() == KafkaError._PARTITION_EOF:
+                at_the_end = True
+            elif is_fatal(error) or not error.retriable():
+                raise BrokerError(f"the history in topic {self._topic} cannot be read: {error.str()}")
+        return lines, at_the_end
+
+
+def read_history(settings: Settings) -> list[Line]:
+    """All lines of the history, oldest first.
+
+    Raises:
+        SettingsError, TopicsError, BrokerError: it cannot be read.
+    """
+    with closing(HistoryReader(settings)) as reader:
+        return reader.to_the_end()
+
+
+def add_event(settings: Settings, decide: Callable[[State], DeploymentEvent]) -> DeploymentEvent:
+    """Adds an event to the history that was decided on knowing all of it.
+
+    All operators write with one transactional id: whoever comes later fences whoever is not done, so that between the
+    reading and the writing nobody else's event can come in.
+
+    Args:
+        settings: where the history is.
+        decide: given what runs now, the event; what it raises leaves the history as it was.
+
+    Returns:
+        The event.
+
+    Raises:
+        DeploymentError: another operator was quicker; nothing was written.
+        SettingsError, TopicsError, BrokerError: the history cannot be read or written.
+    """
+    topic = settings.deployments_topic
+    config: dict[str, Any] = client_config(settings) | {
+        "transactional.id": f"{topic}-writer",
+        "transaction.timeout.ms": "30000",
+        "enable.idempotence": True,
+        "acks": "all",
+    }
+    with refuse_bad_config():
+        producer = Producer(config)
+    with _refusals_explained(settings):
+        producer.init_transactions(_WRITE_S)
+        event = decide(fold(read_history(settings)))
+        producer.begin_transaction()
+        producer.produce(topic, value=event.model_dump_json().encode(), key=event.slot.encode(), partition=0)
+        producer.commit_transaction(_WRITE_S)
+    return event
+
+
+@contextmanager
+def _refusals_explained(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as failure:
+        error = failure.args[0]
+        if is_fatal(error):
+            raise DeploymentError(
+                "somebody else changed the deployments at the same moment, and nothing of yours was written: see "
+                "`scorer history`, and try again if you still want to"
+            ) from failure
+        raise BrokerError(
+            f"the history in topic {settings.deployments_topic} could not be written: {error.str()}"
+        ) from failure

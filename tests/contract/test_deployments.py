@@ -1,0 +1,233 @@
+"""The history on a real broker: operators who write it, and a worker's follower that reads it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from schemas.decision import BundleReference
+from schemas.deployment import DeploymentEvent
+from scorer.bundle.store import BundleStore
+from scorer.errors import BrokerError, BundleError, DeploymentError, TopicsError
+from scorer.local.broker import Broker
+from scorer.settings import Settings, load_settings
+from scorer.stream import follow, topics
+from scorer.stream.deployments import State, add_event, fold, read_history
+from scorer.stream.follow import Follower, FollowWatch
+from tests.contract.stages import WAIT_S
+from tests.unit.bundle.making import named
+
+pytestmark = pytest.mark.broker
+DEFAULT = "credit-risk:1.1.0"
+
+
+class Told(FollowWatch):
+    """Remembers what a follower told."""
+
+    def __init__(self) -> None:
+        self.refusals: list[tuple[BundleReference, str]] = []
+        self.skips: list[int] = []
+        self.steps = 0
+
+    def refused(self, reference: BundleReference, reason: str) -> None:
+        self.refusals.append((reference, reason))
+
+    def in_step(self) -> None:
+        self.steps += 1
+
+    def skipped(self, offset: int) -> None:
+        self.skips.append(offset)
+
+
+@pytest.fixture
+def settings(broker: Broker, unique: Callable[[str], str], tmp_path: Path) -> Settings:
+    """Settings with topics and a store of their own."""
+    names = {f"{kind}_topic": unique(kind) for kind in ("applications", "decisions", "dead_letters", "deployments")}
+    flags = {"bootstrap_servers": broker.bootstrap_servers, "store": tmp_path / "store", **names}
+    made = load_settings(flags, environment={}).settings
+    topics.ensure(made, partitions=2, replication=1)
+    return made
+
+
+@pytest.fixture
+def store(settings: Settings) -> BundleStore:
+    """A store with the shipped bundles and `other:1.0.0`, in its place as its name says."""
+    named(settings.store / "other" / "1.0.0", "other", "1.0.0")
+    return BundleStore(settings.store)
+
+
+@pytest.fixture
+def told() -> Told:
+    """What the follower of this test told."""
+    return Told()
+
+
+@pytest.fixture
+def follower(settings: Settings, store: BundleStore, told: Told) -> Iterator[Follower]:
+    """A follower at work."""
+    with closing(Follower(settings, store, DEFAULT)) as started:
+        started.start(told)
+        yield started
+
+
+def deployment_of(bundle: BundleReference) -> Callable[[State], DeploymentEvent]:
+    """Decides to deploy a bundle."""
+
+    def decide(state: State) -> DeploymentEvent:
+        return DeploymentEvent(
+            event_id=f"{time.monotonic_ns()}",
+            slot="champion",
+            action="deploy",
+            bundle=bundle,
+            previous=state.current("champion"),
+            actor="ana",
+            reason="a test",
+            at=datetime.now(UTC),
+        )
+
+    return decide
+
+
+def reference_of(store: BundleStore, reference: str) -> BundleReference:
+    """How decisions would name a bundle."""
+    return store.open(reference).reference
+
+
+def write_line(settings: Settings, value: bytes) -> None:
+    """Somebody writes into the history by hand."""
+    producer = Producer({"bootstrap.servers": settings.bootstrap_servers})
+    producer.produce(settings.deployments_topic, value, partition=0)
+    assert producer.flush(WAIT_S) == 0
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    """Waits until a condition holds."""
+    ends_at = time.monotonic() + WAIT_S
+    while not holds():
+        assert time.monotonic() < ends_at
+        time.sleep(0.02)
+
+
+def test_written_and_read(settings: Settings, store: BundleStore) -> None:
+    """Events come back as they were written, in order; what is no event is a line with its fault."""
+    first = add_event(settings, deployment_of(reference_of(store, "credit-risk:1.0.0")))
+    write_line(settings, b'{"slot": "basement"}')
+    second = add_event(settings, deployment_of(reference_of(store, "other:1.0.0")))
+    lines = read_history(settings)
+    assert [line.event for line in lines] == [first, None, second]
+    assert "slot" in lines[1].fault
+    assert second.previous == first.bundle
+    assert fold(lines).current("champion") == second.bundle
+
+
+def test_two_operators_at_once(settings: Settings, store: BundleStore) -> None:
+    """Whoever decided on a history that changed meanwhile is told so, and has written nothing."""
+    theirs = reference_of(store, "other:1.0.0")
+
+    def decide_slowly(state: State) -> DeploymentEvent:
+        event = deployment_of(reference_of(store, "credit-risk:1.0.0"))(state)
+        add_event(settings, deployment_of(theirs))
+        return event
+
+    with pytest.raises(DeploymentError, match="somebody else changed the deployments at the same moment"):
+        add_event(settings, decide_slowly)
+    (line,) = read_history(settings)
+    assert line.event is not None
+    assert line.event.bundle == theirs
+
+
+def test_refusal_writes_nothing(settings: Settings) -> None:
+    """What the decision raises comes out, and the history is as it was."""
+
+    def refuse(_: State) -> DeploymentEvent:
+        raise DeploymentError("not what was expected")
+
+    with pytest.raises(DeploymentError, match="not what was expected"):
+        add_event(settings, refuse)
+    assert read_history(settings) == []
+
+
+def test_missing_topic(settings: Settings) -> None:
+    """A missing topic is an error that names it and the cure."""
+    elsewhere = settings.model_copy(update={"deployments_topic": "no-such-history"})
+    with pytest.raises(TopicsError, match="missing topic: no-such-history; `scorer topics ensure` creates it"):
+        read_history(elsewhere)
+
+
+def test_no_broker(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no broker answers, the error says where it asked."""
+    monkeypatch.setattr("scorer.stream.deployments._READ_S", 1.0)
+    with pytest.raises(BrokerError, match=r"no Kafka broker answers at 127\.0\.0\.1:1"):
+        read_history(settings.model_copy(update={"bootstrap_servers": "127.0.0.1:1"}))
+
+
+def test_default_before_the_first(follower: Follower, store: BundleStore) -> None:
+    """Before anything was deployed the default decides."""
+    assert follower.current().reference == reference_of(store, DEFAULT)
+
+
+def test_follows(follower: Follower, settings: Settings, store: BundleStore, told: Told) -> None:
+    """What is deployed serves a moment later, loaded once; a line that is no event is told and counts for nothing."""
+    wanted = reference_of(store, "other:1.0.0")
+    write_line(settings, b"no event")
+    add_event(settings, deployment_of(wanted))
+    wait_for(lambda: follower.current().reference == wanted)
+    bundle = follower.current()
+    add_event(settings, deployment_of(wanted))
+    wait_for(lambda: told.steps >= 2)
+    assert follower.current() is bundle
+    assert told.skips == [0]
+    assert told.refusals == []
+
+
+def test_starts_with_what_is_deployed(settings: Settings, store: BundleStore, told: Told) -> None:
+    """A new worker begins with what the history says, and tells of the lines before that are no events."""
+    wanted = reference_of(store, "other:1.0.0")
+    write_line(settings, b"{}")
+    add_event(settings, deployment_of(wanted))
+    with closing(Follower(settings, store, DEFAULT)) as started:
+        assert started.current().reference == wanted
+        started.start(told)
+        assert told.skips == [0]
+
+
+def test_missing_bundle_leaves_the_old_one(
+    follower: Follower, settings: Settings, store: BundleStore, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be loaded leaves the old one serving, is told, and is tried again until the store has it."""
+    monkeypatch.setattr(follow, "_RETRY_S", 0.1)
+    serving = follower.current()
+    late = named(settings.store.parent / "late", "late", "1.0.0")
+    wanted = BundleStore(settings.store).open(str(late)).reference
+    add_event(settings, deployment_of(wanted))
+    wait_for(lambda: len(told.refusals) >= 2)
+    assert told.refusals[0][0] == wanted
+    assert "there is no bundle late:1.0.0" in told.refusals[0][1]
+    assert follower.current() is serving
+    store.put(late)
+    wait_for(lambda: follower.current().reference == wanted)
+    assert told.steps == 1
+
+
+def test_other_content_of_one_version(follower: Follower, settings: Settings, store: BundleStore, told: Told) -> None:
+    """A store that has another bundle under the name and version that was deployed does not serve it."""
+    serving = follower.current()
+    add_event(settings, deployment_of(reference_of(store, "other:1.0.0").model_copy(update={"digest": "0" * 64})))
+    wait_for(lambda: bool(told.refusals))
+    assert "two bundles of one name and version" in told.refusals[0][1]
+    assert follower.current() is serving
+    add_event(settings, deployment_of(serving.reference))
+    wait_for(lambda: told.steps == 1)
+    assert follower.current() is serving
+
+
+def test_start_without_the_bundle(settings: Settings, store: BundleStore) -> None:
+    """A worker that cannot load what was deployed does not start with anything else."""
+    missing = reference_of(store, "other:1.0.0").model_copy(update={"version": "9.9.9"})
+    add_event(settings, deployment_of(missing))
+    with pytest.raises(BundleError, match=r"there is no bundle other:9\.9\.9"):
+        Follower(settings, store, DEFAULT)
