@@ -1,5 +1,6 @@
 """The history of deployments: read, folded to what runs now, and added to by one operator at a time."""
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -13,8 +14,10 @@ from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent, Slot
 from scorer.errors import BrokerError, DeploymentError, TopicsError
 from scorer.settings import Settings
-from scorer.stream.faults import is_fatal
+from scorer.stream.faults import HOPELESS, is_fatal
 from scorer.stream.librdkafka import client_config, refuse_bad_config
+
+log = logging.getLogger(__name__)
 
 # The whole history, even of years, is a few hundred lines; a broker that has not given them by then is not there.
 _READ_S: Final = 30.0
@@ -156,8 +159,10 @@ class HistoryReader:
                 lines.append(parse_line(message.offset() or 0, message.value()))
             elif error.code() == KafkaError._PARTITION_EOF:
                 at_the_end = True
-            elif is_fatal(error) or not error.retriable():
+            elif is_fatal(error) or error.code() in HOPELESS:
                 raise BrokerError(f"the history in topic {self._topic} cannot be read: {error.str()}")
+            else:
+                log.warning("the reader of the history reports: %s", error.str())
         return lines, at_the_end
 
 

@@ -1,6 +1,7 @@
 """The loop on a scripted link: what it asks of whom, in which order, and when it ends."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -17,12 +18,16 @@ class ScriptedLink:
     def __init__(self, *batches: Batch) -> None:
         self.batches = list(batches)
         self.published: list[tuple[Batch, Sequence[Outcome]]] = []
+        self.published_by: list[tuple[BundleReference, Bundle]] = []
+        self.asked_for: list[BundleReference] = []
         self.settled_after: list[int] = []
 
-    def poll(self, _: BundleReference) -> Batch:
+    def poll(self, reference: BundleReference) -> Batch:
+        self.asked_for.append(reference)
         return self.batches.pop(0) if self.batches else Batch([], {})
 
-    def publish(self, batch: Batch, scores: Scores, _: Bundle) -> None:
+    def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
+        self.published_by.append((scores.bundle, bundle))
         self.published.append((batch, scores.outcomes))
 
     def settle(self) -> bool:
@@ -89,3 +94,21 @@ def test_unusable_bundle_stops_the_loop() -> None:
     with pytest.raises(BundleUnusableError):
         run_all(link, tiny_bundle(model=ModelThatFails()))
     assert link.published == []
+
+
+def test_swap_between_two_batches() -> None:
+    """Another bundle decides from the next batch on: each batch is one bundle's, and the monitor is told once each."""
+    first = tiny_bundle()
+    second = replace(first, reference=first.reference.model_copy(update={"version": "2.0.0"}))
+    link = ScriptedLink(*(batch_of(application("a"), application("b")) for _ in range(4)))
+    monitor = CountingMonitor()
+    run(
+        link,
+        lambda: first if len(link.batches) > 2 else second,
+        monitor,
+        RECORD_BYTES_MAX,
+        lambda: not link.batches,
+    )
+    assert monitor.served == [first.reference, second.reference]
+    assert link.asked_for == [first.reference] * 2 + [second.reference] * 2
+    assert link.published_by == [(b.reference, b) for b in (first, first, second, second)]
