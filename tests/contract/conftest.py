@@ -6,7 +6,9 @@ from typing import get_args
 
 import pytest
 
-from scorer.local.broker import Broker
+from scorer.errors import LocalBrokerError
+from scorer.local.apache_kafka import JavaBroker
+from scorer.local.broker import Broker, start_broker
 from tests.contract.fake_link import Delivery
 from tests.contract.stages import FakeStage, KafkaStage, Stage
 
@@ -34,3 +36,15 @@ def kafka_stage(request: pytest.FixtureRequest, broker: Broker) -> Iterator[Kafk
     """The real broker in both modes of delivery."""
     with closing(KafkaStage(broker.bootstrap_servers, request.param)) as real:
         yield real
+
+
+@pytest.fixture(scope="module")
+def own_broker() -> Iterator[JavaBroker]:
+    """A broker that may be killed."""
+    try:
+        own = start_broker("java")
+    except LocalBrokerError as fault:
+        pytest.skip(f"needs a broker that may be killed: {fault}")
+    with own as broker:
+        assert isinstance(broker, JavaBroker)
+        yield broker

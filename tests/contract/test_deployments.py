@@ -13,6 +13,7 @@ from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent
 from scorer.bundle.store import BundleStore
 from scorer.errors import BrokerError, BundleError, DeploymentError, TopicsError
+from scorer.local.apache_kafka import JavaBroker
 from scorer.local.broker import Broker
 from scorer.settings import Settings, load_settings
 from scorer.stream import follow, topics
@@ -231,3 +232,15 @@ def test_start_without_the_bundle(settings: Settings, store: BundleStore) -> Non
     add_event(settings, deployment_of(missing))
     with pytest.raises(BundleError, match=r"there is no bundle other:9\.9\.9"):
         Follower(settings, store, DEFAULT)
+
+
+def test_broker_restarts(own_broker: JavaBroker, settings: Settings, store: BundleStore, told: Told) -> None:
+    """A follower goes on through a restart of the broker, and sees what is deployed afterwards."""
+    elsewhere = settings.model_copy(update={"bootstrap_servers": own_broker.bootstrap_servers})
+    topics.ensure(elsewhere, partitions=2, replication=1)
+    wanted = reference_of(store, "other:1.0.0")
+    with closing(Follower(elsewhere, store, DEFAULT)) as started:
+        started.start(told)
+        own_broker.restart()
+        add_event(elsewhere, deployment_of(wanted))
+        wait_for(lambda: started.current().reference == wanted)

@@ -3,7 +3,7 @@
 import ctypes
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from typing import Any, cast
 
@@ -13,9 +13,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from scorer.core.score import score_batch
-from scorer.errors import BrokerError, FencedError, LocalBrokerError, SettingsError, TopicsError
+from scorer.errors import BrokerError, FencedError, SettingsError, TopicsError
 from scorer.local.apache_kafka import JavaBroker
-from scorer.local.broker import Broker, start_broker
+from scorer.local.broker import Broker
 from scorer.stream import kafka
 from scorer.stream.kafka import KafkaLink
 from scorer.stream.worker import Batch
@@ -336,18 +336,6 @@ def test_offsets_that_cannot_be_read(kafka_stage: KafkaStage, monkeypatch: pytes
     monkeypatch.setattr(kafka, "again", refuse)
     with pytest.raises(BrokerError, match=r"the broker refuses the offsets of group .*authorization failed"):
         decide(link, 1)
-
-
-@pytest.fixture(scope="module")
-def own_broker() -> Iterator[JavaBroker]:
-    """A broker that may be killed."""
-    try:
-        own = start_broker("java")
-    except LocalBrokerError as fault:
-        pytest.skip(f"needs a broker that may be killed: {fault}")
-    with own as broker:
-        assert isinstance(broker, JavaBroker)
-        yield broker
 
 
 def test_broker_restarts_in_the_middle(own_broker: JavaBroker) -> None:
