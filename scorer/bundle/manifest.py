@@ -207,14 +207,15 @@ def parse_manifest(raw: bytes) -> Manifest:
         if found == MANIFEST_VERSION:
             return Manifest.model_validate_json(raw)
     except ValidationError as error:
-        raise BundleError(f"{MANIFEST_FILE} is no manifest: {_explain(error)}") from None
+        raise BundleError(f"{MANIFEST_FILE} is no manifest: {explain(error)}") from None
     raise BundleError(
         f"{MANIFEST_FILE} has manifest_version {found} and this release reads {MANIFEST_VERSION}: "
         "was the bundle made by another release? Install that one, or train the bundle again with this one"
     )
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
+    """The rules that something breaks, each with its field, up to five; none of its values."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     shown = [f"{'.'.join(map(str, fault['loc'])) or 'it'}: {fault['msg']}" for fault in faults[:_FAULTS_SHOWN_MAX]]
     more = len(faults) - len(shown)

@@ -225,11 +225,11 @@ def _announce(
 
 
 def _short(reference: "BundleReference") -> str:
-    return f"{reference.name}:{reference.version}@{reference.digest[:12]}"
+    return _shorten(str(reference))
 
 
 def _shorten(spelled: str) -> str:
-    """The same for a bundle as an offset's metadata have it."""
+    """A bundle as it is spelt in full, with the head of its digest."""
     name, at, digest = spelled.partition("@")
     return f"{name}{at}{digest[:12]}"
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent, Slot
+from scorer.bundle.manifest import explain
 from scorer.errors import BrokerError, DeploymentError, TopicsError
 from scorer.settings import Settings
 from scorer.stream.faults import HOPELESS, is_fatal
@@ -22,7 +23,6 @@ log = logging.getLogger(__name__)
 # The whole history, even of years, is a few hundred lines; a broker that has not given them by then is not there.
 _READ_S: Final = 30.0
 _WRITE_S: Final = 30.0
-_FAULTS_SHOWN_MAX: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,7 @@ def parse_line(offset: int, value: bytes | None) -> Line:
     try:
         event = DeploymentEvent.model_validate_json(value)
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False, include_input=False)
-        shown = [f"{'.'.join(map(str, fault['loc'])) or 'it'}: {fault['msg']}" for fault in faults[:_FAULTS_SHOWN_MAX]]
-        return Line(offset, None, "; ".join(shown))
+        return Line(offset, None, explain(error))
     if (event.bundle is None) != (event.action == "retire"):
         return Line(offset, None, "bundle: a deploy or a rollback names one, a retire does not")
     if event.action == "retire" and event.slot == "champion":
