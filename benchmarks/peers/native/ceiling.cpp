@@ -297,7 +297,8 @@ rd_kafka_t* connect(rd_kafka_type_t type, const std::map<std::string, std::strin
 /* The consumer, in the group. Records of partitions taken away in the middle of a batch are dropped from it. */
 class Source {
    public:
-    explicit Source(const Settings& settings) : batch_max_(settings.exactly_once ? TRANSACTION_MAX : BATCH_MAX) {
+    explicit Source(const Settings& settings)
+        : batch_max_(settings.exactly_once ? TRANSACTION_MAX : BATCH_MAX), topic_(settings.applications_topic) {
         rd_kafka_conf_t* conf = rd_kafka_conf_new();
         rd_kafka_conf_set_opaque(conf, this);
         rd_kafka_conf_set_rebalance_cb(conf, rebalanced);
@@ -347,6 +348,7 @@ class Source {
         }
         for (const rd_kafka_message_t* message : messages_) check(message->err, "consume");
         check(uncommitted_, "commit");
+        commit_landed();
         return messages_;
     }
 
@@ -357,39 +359,68 @@ class Source {
 
     /* What to commit for the records taken: the caller's to destroy. */
     rd_kafka_topic_partition_list_t* positions() const {
-        std::map<int32_t, int64_t> next;
-        for (const rd_kafka_message_t* message : messages_) next[message->partition] = message->offset + 1;
-        rd_kafka_topic_partition_list_t* result = rd_kafka_topic_partition_list_new(static_cast<int>(next.size()));
-        const char* topic = rd_kafka_topic_name(messages_.front()->rkt);
-        for (const auto& [partition, offset] : next)
-            rd_kafka_topic_partition_list_add(result, topic, partition)->offset = offset;
-        return result;
+        Positions next;
+        move(next);
+        return list(next);
     }
 
-    /* Commits without waiting for the answer: `take` throws if it was no. */
+    /* Commits without waiting for the answer: `take` throws if it was no. One commit is on its way at most, for the
+       broker answers them one by one and heartbeats would wait behind them; the next takes what has landed since. */
     void commit() {
-        rd_kafka_topic_partition_list_t* next = positions();
-        const rd_kafka_resp_err_t error = rd_kafka_commit(client_, next, 1);
-        rd_kafka_topic_partition_list_destroy(next);
-        check(error, "commit");
+        move(landed_);
+        commit_landed();
     }
 
    private:
+    using Positions = std::map<int32_t, int64_t>;
+
     const size_t batch_max_;
     rd_kafka_t* client_;
     rd_kafka_queue_t* queue_;
     std::vector<rd_kafka_message_t*> messages_;
-    bool revoked_ = false;
+    const std::string topic_;
+    Positions landed_;
+    bool revoked_ = false, committing_ = false;
     rd_kafka_resp_err_t uncommitted_ = RD_KAFKA_RESP_ERR_NO_ERROR;
 
+    void move(Positions& next) const {
+        for (const rd_kafka_message_t* message : messages_) next[message->partition] = message->offset + 1;
+    }
+
+    rd_kafka_topic_partition_list_t* list(const Positions& next) const {
+        rd_kafka_topic_partition_list_t* result = rd_kafka_topic_partition_list_new(static_cast<int>(next.size()));
+        for (const auto& [partition, offset] : next)
+            rd_kafka_topic_partition_list_add(result, topic_.c_str(), partition)->offset = offset;
+        return result;
+    }
+
+    void commit_landed() {
+        if (committing_ || landed_.empty()) return;
+        rd_kafka_topic_partition_list_t* next = list(landed_);
+        const rd_kafka_resp_err_t error = rd_kafka_commit(client_, next, 1);
+        rd_kafka_topic_partition_list_destroy(next);
+        check(error, "commit");
+        landed_.clear();
+        committing_ = true;
+    }
+
     static void committed(rd_kafka_t*, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t*, void* opaque) {
-        if (error) static_cast<Source*>(opaque)->uncommitted_ = error;
+        Source& source = *static_cast<Source*>(opaque);
+        source.committing_ = false;
+        if (error) source.uncommitted_ = error;
     }
 
     static void rebalanced(rd_kafka_t* client, rd_kafka_resp_err_t event, rd_kafka_topic_partition_list_t* partitions,
                            void* opaque) {
+        Source& source = *static_cast<Source*>(opaque);
         const bool assigned = event == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-        if (!assigned) static_cast<Source*>(opaque)->revoked_ = true;
+        if (!assigned) {
+            source.revoked_ = true;
+            rd_kafka_topic_partition_list_t* next = source.list(source.landed_);
+            if (next->cnt) rd_kafka_commit(client, next, 0);
+            rd_kafka_topic_partition_list_destroy(next);
+            source.landed_.clear();
+        }
         rd_kafka_assign(client, assigned ? partitions : nullptr);
     }
 };
