@@ -34,6 +34,11 @@ class BundleReference(BaseModel):
         """`name:version@digest`: as a store finds it, and no other of its name."""
         return f"{self.name}:{self.version}@{self.digest}"
 
+    @property
+    def short(self) -> str:
+        """The same with the head of the digest, for people."""
+        return f"{self.name}:{self.version}@{self.digest[:12]}"
+
 
 class RecordReference(BaseModel):
     """The application's record that was decided."""
@@ -62,3 +67,8 @@ class Decision(BaseModel):
     )
     bundle: BundleReference
     source: RecordReference
+
+
+def decision_id(topic: str, partition: int, offset: int | str, bundle: BundleReference) -> str:
+    """The id of this bundle's decision on this record."""
+    return f"{topic}:{partition}:{offset}@{bundle.digest[:12]}"

@@ -14,6 +14,7 @@ cannot go on, what is wrong, where, and how to mend it; the command line prints 
     - FencedError             another worker took this one's place
     - OffsetExpiredError      retention deleted records that the group had not read yet
   - DeploymentError           a deployment that was refused, or that not every worker took over
+  - ReplayError               a replay that has nothing to do, or cannot be done any more
   - TopicsError               a topic is missing or set up otherwise than the contract says
   - LocalBrokerError          a broker could not be started on this machine
 """
@@ -65,6 +66,10 @@ class OffsetExpiredError(BrokerError):
 
 class DeploymentError(ScorerError):
     """A deployment was refused, or not every worker took it over in time."""
+
+
+class ReplayError(ScorerError):
+    """A replay has nothing to do, or what it needs is gone."""
 
 
 class TopicsError(ScorerError):

@@ -1,19 +1,25 @@
-"""One worker process: put together, watched, and stopped well."""
+"""A process that decides, a worker or a replay: put together, watched, and stopped well."""
 
 import gc
 import logging
+import math
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from schemas.decision import BundleReference
-from scorer.core.score import Scores
+from scorer.core.score import Bundle, Scores
+from scorer.errors import OffsetExpiredError, ReplayError
 from scorer.monitor.health import Health
 from scorer.monitor.http import MonitorServer
 from scorer.monitor.metrics import WorkerMetrics
+from scorer.replay.link import CorrectionHeaders, Pace, ReplayLink, start_within
+from scorer.replay.plan import Plan
+from scorer.replay.progress import ProgressReader, Standing
 from scorer.settings import Settings
 from scorer.stream.delivery import Delivered
 from scorer.stream.follow import Bundles, FollowWatch
@@ -23,6 +29,7 @@ from scorer.stream.worker import Batch, run
 log = logging.getLogger(__name__)
 
 _GC_THRESHOLD = 100_000
+_PROGRESS_S = 1.0
 
 
 def collect_garbage_seldom() -> None:
@@ -140,3 +147,109 @@ def work(settings: Settings, bundles: Bundles) -> None:
         collect_garbage_seldom()
         run(link, bundles.current, monitoring, settings.record_bytes_max, stop.asked)
     log.info("worker stopped: batch committed, group left")
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """How a replay is to run."""
+
+    records_per_s: float
+    """At most, in this process."""
+    everything: bool
+    """Whether to publish decisions too that come out the same."""
+
+
+def replay(
+    settings: Settings, plan: Plan, bundle: Bundle, options: ReplayOptions, tell: Callable[[Standing], None]
+) -> Standing:
+    """Works on a replay until all of it is done, by whomever, or until SIGTERM or SIGINT.
+
+    Args:
+        settings: the brokers and the topics.
+        plan: the replay.
+        bundle: what decides.
+        options: how to run.
+        tell: told about once a second how far the replay has come.
+
+    Returns:
+        How far it has come at the end.
+
+    Raises:
+        ReplayError: retention has taken applications that were still to come.
+        ScorerError: what else is wrong, and how to mend it.
+    """
+    stop = Stop(settings.drain_s)
+    pace = Pace(options.records_per_s)
+    with (
+        closing(ProgressReader(settings, plan)) as progress,
+        closing(
+            KafkaLink(
+                _replay_settings(settings, plan, options.records_per_s),
+                Watch(),
+                stop.drained,
+                start_within(plan),
+                CorrectionHeaders(plan),
+            )
+        ) as link,
+    ):
+        meter = _ReplayMeter(progress, tell)
+        collect_garbage_seldom()
+        try:
+            run(
+                ReplayLink(link, plan, pace, options.everything),
+                lambda: bundle,
+                meter,
+                settings.record_bytes_max,
+                lambda: stop.asked() or meter.complete(),
+            )
+        except OffsetExpiredError as error:
+            raise ReplayError(
+                "retention has taken applications of this replay while it ran. What is done is done; plan again for "
+                "what is left, and the new plan says how many are gone"
+            ) from error
+        return progress.look()
+
+
+def _replay_settings(settings: Settings, plan: Plan, records_per_s: float) -> Settings:
+    """The same brokers and topics, in the replay's own group."""
+    # What a killed process held is free again after these; both are short here because a replay is resumed by hand.
+    quick = {"transaction.timeout.ms": "10000"}
+    if settings.kafka.get("group.protocol", "classic").lower() != "consumer":
+        quick |= {"session.timeout.ms": "6000", "heartbeat.interval.ms": "1500"}
+    changes = {
+        "group_id": plan.group_id,
+        "instance_id": None,
+        "delivery": "exactly-once",  # a correction that came twice would not be one
+        # No batch is more than a second's work, so that the pace is kept without long waits.
+        "batch_records_max": max(1, min(settings.batch_records_max, int(records_per_s))),
+        "kafka": quick | settings.kafka,
+    }
+    return settings.model_copy(update=changes)
+
+
+class _ReplayMeter:
+    """The loop's monitor in a replay: asks how far all of it has come, about once a second."""
+
+    def __init__(self, progress: ProgressReader, tell: Callable[[Standing], None]) -> None:
+        self._progress = progress
+        self._tell = tell
+        self._asked_at = -math.inf
+        self._complete = False
+
+    def complete(self) -> bool:
+        """Whether nothing is left to do, for anybody."""
+        if time.monotonic() - self._asked_at >= _PROGRESS_S:
+            standing = self._progress.look()
+            self._complete = standing.complete
+            self._asked_at = time.monotonic()
+            self._tell(standing)
+        return self._complete
+
+    def lap(self, stage: str) -> None:
+        """A step ended."""
+
+    def polled(self, batch: Batch) -> None:
+        """A poll was completed."""
+
+    def serving(self, reference: BundleReference) -> None:
+        """It is the plan's bundle all along."""

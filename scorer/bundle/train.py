@@ -85,7 +85,7 @@ class Trained:
 
 
 def require_libraries(*modules: str) -> None:
-    """Makes sure that the libraries are there which only training needs.
+    """Makes sure that the libraries are there which only training and reports need.
 
     Raises:
         MisuseError: says how to install them.
@@ -93,7 +93,7 @@ def require_libraries(*modules: str) -> None:
     missing = [_PACKAGES.get(module, module) for module in modules if find_spec(module) is None]
     if missing:
         raise MisuseError(
-            f"training needs {', '.join(missing)}, which scoring does not: pip install 'streaming-credit-scorer[train]'"
+            f"this needs {', '.join(missing)}, which scoring does not: pip install 'streaming-credit-scorer[train]'"
         )
 
 

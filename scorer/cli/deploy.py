@@ -90,8 +90,8 @@ def rollback(
 ) -> None:
     """Let the bundle before this one decide again.
 
-    Twice in a row goes back two bundles, not there and back again. What the bad one decided stays decided:
-    its applications can be told by the bundle's digest in each decision.
+    Twice in a row goes back two bundles, not there and back again. What the bad one decided stays decided
+    until it is decided again: see `scorer replay`.
 
     Examples:
     ```

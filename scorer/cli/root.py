@@ -2,7 +2,7 @@
 
 import typer
 
-from scorer.cli import bundle, topics
+from scorer.cli import bundle, replay, topics
 from scorer.cli.config import config, doctor
 from scorer.cli.deploy import deploy, history, rollback
 from scorer.cli.score import score
@@ -32,6 +32,7 @@ app.add_typer(bundle.app, name="bundle")
 app.command()(deploy)
 app.command()(rollback)
 app.command()(history)
+app.add_typer(replay.app, name="replay")
 app.command()(score)
 app.command()(config)
 app.command()(doctor)

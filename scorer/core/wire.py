@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from schemas.application import CreditApplication
-from schemas.decision import BundleReference
+from schemas.decision import BundleReference, decision_id
 from schemas.rejection import RejectionCode
 from scorer.core.policy import OUTCOMES
 
@@ -331,8 +331,8 @@ class DecisionEncoder:
     """
 
     def __init__(self, bundle: BundleReference) -> None:
+        self._reference = bundle
         self._bundle = bundle.model_dump()
-        self._id_end = f"@{bundle.digest[:12]}"
         self._encoder = msgspec.json.Encoder()
         _, self._to_id, to_outcome, to_probability, _, self._end = self._frame("", 0)
         self._outcomes: dict[str, bytes] = {
@@ -379,7 +379,7 @@ class DecisionEncoder:
     def _frame(self, topic: str, partition: int) -> list[bytes]:
         """A decision on a record of this partition, cut at its gaps: offset, id, outcome, probability, offset again."""
         decision = {
-            "decision_id": f"{topic}:{partition}:{_GAP}{self._id_end}",
+            "decision_id": decision_id(topic, partition, _GAP, self._reference),
             "application_id": _GAP,
             "decision": _GAP,
             "probability_of_default": _GAP,

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import repeat
 from operator import methodcaller
 from typing import Any, NamedTuple
 
@@ -22,6 +23,8 @@ from scorer.stream.worker import Batch, Record
 log = logging.getLogger(__name__)
 
 Headers = Sequence[tuple[str, bytes | None]]
+AddHeaders = Callable[[Sequence[Record]], Sequence[Headers]]
+"""Given n records, the headers that their n outcomes have besides those that they carry on."""
 
 
 class Delivered(NamedTuple):
@@ -35,7 +38,7 @@ class Delivered(NamedTuple):
 class Delivery:
     """The producer, and what it takes until a batch is there for good."""
 
-    def __init__(self, settings: Settings, giving_up: Callable[[], bool]) -> None:
+    def __init__(self, settings: Settings, giving_up: Callable[[], bool], add_headers: AddHeaders | None) -> None:
         self.producer: Producer = Producer(producer_config(settings))
         self.transactional = settings.delivery == "exactly-once"
         self.undelivered: list[tuple[str, KafkaError]] = []
@@ -43,6 +46,7 @@ class Delivery:
         self._decisions_topic = settings.decisions_topic
         self._dead_letters_topic = settings.dead_letters_topic
         self._giving_up = giving_up
+        self._add_headers = add_headers
 
     def deliver(
         self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle, offsets: list[TopicPartition], group: object
@@ -96,19 +100,22 @@ class Delivery:
         # One call for many decisions is quicker and takes no headers; a decision with headers ends the run before it,
         # or it would overtake an earlier one of the same key.
         run: list[dict[str, Any]] = []
-        for record, outcome, headers in zip(batch.records, outcomes, map(_headers, batch.records), strict=True):
+        added = repeat(()) if self._add_headers is None else self._add_headers(batch.records)
+        for record, outcome, headers, more in zip(
+            batch.records, outcomes, map(_headers, batch.records), added, strict=False
+        ):
             if isinstance(outcome, Rejection):
-                self._produce_dead_letter(record, outcome, headers, bundle)
+                self._produce_dead_letter(record, outcome, [*headers, *more], bundle)
                 continue
             key = record.key()
             if key is None:
                 key = key_of(outcome)
-            trace = _trace(headers) if headers else []
-            if trace:
+            carried: list[tuple[str, str | bytes | None]] = [*_trace(headers), *more] if headers or more else []
+            if carried:
                 self._produce_run(run)
                 run = []
                 self.producer.produce(
-                    self._decisions_topic, value=outcome, key=key, headers=trace, on_delivery=self._on_delivery
+                    self._decisions_topic, value=outcome, key=key, headers=carried, on_delivery=self._on_delivery
                 )
             else:
                 run.append({"value": outcome, "key": key})
@@ -172,6 +179,6 @@ def _headers(record: Record) -> Headers:
         return ()
 
 
-def _trace(headers: Headers) -> list[tuple[str, str | bytes | None]]:
+def _trace(headers: Headers) -> Headers:
     """The headers that a decision carries on."""
     return [(name, value) for name, value in headers if name in TRACE_HEADERS]

@@ -22,7 +22,7 @@ from schemas.decision import BundleReference
 from scorer.core.score import Bundle, Scores
 from scorer.errors import BrokerError, FencedError, OffsetExpiredError, TopicsError
 from scorer.settings import Settings
-from scorer.stream.delivery import Delivered, Delivery
+from scorer.stream.delivery import AddHeaders, Delivered, Delivery
 from scorer.stream.faults import ATTEMPT_S, HOPELESS, again, all_right, is_fatal
 from scorer.stream.librdkafka import assigns_incrementally, consumer_config, refuse_bad_config
 from scorer.stream.worker import Batch, Record
@@ -45,6 +45,15 @@ class Event(Record, Protocol):
     """What the consumer hands out: a record, or an error about a partition."""
 
     def error(self) -> KafkaError | None: ...
+
+
+StartAt = Callable[[int, int], int]
+"""Given a partition and the group's committed offset in it (below 0: none), where to start."""
+
+
+def start_where_committed(_: int, committed: int) -> int:
+    """Where the group has come to; at the beginning if it has not begun."""
+    return committed if committed >= 0 else OFFSET_BEGINNING
 
 
 class Watch:
@@ -78,13 +87,22 @@ class _InFlight(NamedTuple):
 class KafkaLink:
     """A consumer in the group and a producer, moving together."""
 
-    def __init__(self, settings: Settings, watch: Watch, giving_up: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        watch: Watch,
+        giving_up: Callable[[], bool],
+        start_at: StartAt = start_where_committed,
+        add_headers: AddHeaders | None = None,
+    ) -> None:
         """Connects, subscribes, and ends what an earlier life of this instance left open.
 
         Args:
             settings: the brokers, the topics and how to deliver.
             watch: told of commits and aborts, rebalances, lag and reachability.
             giving_up: asked between two attempts of a call; True when a stop may wait no longer.
+            start_at: where to start in each partition.
+            add_headers: what outcomes have in their headers besides what they carry on.
 
         Raises:
             SettingsError: a librdkafka property is wrong.
@@ -92,12 +110,14 @@ class KafkaLink:
             TopicsError: a topic is missing.
         """
         self._settings = settings
+        self._start_at = start_at
         self._watch = watch
         self._giving_up = giving_up
         self._positions: dict[int, int] = {}
         self._stamps: dict[int, str] = {}
         """By partition, what its committed offset says of who decided."""
         self._touched: set[int] = set()
+        self._paused: set[int] = set()
         self._in_flight: _InFlight | None = None
         self._uncommitted: dict[int, int] = {}
         """At least once: offsets of what has landed and of which the group does not know."""
@@ -109,7 +129,7 @@ class KafkaLink:
         consuming = consumer_config(settings)
         self._incremental = assigns_incrementally(consuming)
         with refuse_bad_config():
-            self._delivery = Delivery(settings, giving_up)
+            self._delivery = Delivery(settings, giving_up, add_headers)
             callbacks = {"error_cb": self._on_error, "stats_cb": self._on_statistics, "on_commit": self._on_commit}
             self._consumer = Consumer({**consuming, **callbacks})
         self._require_topics()
@@ -162,6 +182,13 @@ class KafkaLink:
                 self._recover(error.args[0])
                 return False
         return True
+
+    def pause(self, partitions: Iterable[int]) -> None:
+        """Polls no more from these partitions, while they are assigned and nothing is wound back."""
+        new = set(partitions) - self._paused
+        if new:
+            self._consumer.pause(self._topic_partitions(dict.fromkeys(new, 0)))
+            self._paused |= new
 
     def close(self) -> None:
         """Settles, and leaves the group (a static member keeps its place until its session ends)."""
@@ -234,6 +261,7 @@ class KafkaLink:
         self._positions.update(starts)
         take = self._consumer.incremental_assign if self._incremental else self._consumer.assign
         take(self._topic_partitions(starts))
+        self._resume(numbers)
         self._rebalanced("assigned", partitions)
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
@@ -269,7 +297,7 @@ class KafkaLink:
         except KafkaException as error:
             raise self._stopping(error.args[0], f"the offsets of group {self._settings.group_id}") from error
         self._stamps |= {tp.partition: tp.metadata or "" for tp in committed}
-        return {tp.partition: tp.offset if tp.offset >= 0 else OFFSET_BEGINNING for tp in committed}
+        return {tp.partition: self._start_at(tp.partition, tp.offset) for tp in committed}
 
     def _seek(self, offsets: Mapping[int, int]) -> None:
         for tp in self._topic_partitions(offsets):
@@ -280,6 +308,12 @@ class KafkaLink:
                 # be polled.
                 if error.args[0].code() != KafkaError._STATE:
                     raise
+
+    def _resume(self, partitions: Iterable[int]) -> None:
+        again_wanted = self._paused & set(partitions)
+        if again_wanted:
+            self._consumer.resume(self._topic_partitions(dict.fromkeys(again_wanted, 0)))
+            self._paused -= again_wanted
 
     def _topic_partitions(self, offsets: Mapping[int, int]) -> list[TopicPartition]:
         topic = self._settings.applications_topic
@@ -354,6 +388,7 @@ class KafkaLink:
         self._positions.update(starts)
         self._touched.update(starts)  # what this very poll may have returned of them comes again too
         self._seek(starts)
+        self._resume(starts)
         time.sleep(min(0.05 * 2**self._aborts_in_a_row, _BACKOFF_S_MAX))
 
     def _abort(self) -> None:

@@ -78,6 +78,16 @@ class Topics:
         """How many records are committed in a topic."""
         return sum(1 for _ in self.read(topic))
 
+    def ends(self, topic: str) -> dict[int, int]:
+        """Where each partition of a topic ends now."""
+        consumer = Consumer({"bootstrap.servers": self.servers, "group.id": "reader"})
+        found = {
+            partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=WAIT_S)[1]
+            for partition in range(self.partitions)
+        }
+        consumer.close()
+        return found
+
     def committed(self) -> dict[int, int]:
         """The group's offsets."""
         consumer = Consumer(

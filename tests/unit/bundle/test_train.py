@@ -216,7 +216,7 @@ def test_without_the_training_libraries_one_message_says_how_to_get_them(monkeyp
     monkeypatch.setattr("scorer.bundle.train.find_spec", lambda name: None if name == "sklearn" else object())
     require_libraries("numpy")
     with pytest.raises(
-        MisuseError, match=r"training needs scikit-learn, .* pip install 'streaming-credit-scorer\[train\]'"
+        MisuseError, match=r"this needs scikit-learn, .* pip install 'streaming-credit-scorer\[train\]'"
     ):
         require_libraries("sklearn", "matplotlib")
 

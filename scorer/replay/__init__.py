@@ -1,0 +1,1 @@
+"""Past applications again: which were decided by what, deciding them anew, and what came of it."""

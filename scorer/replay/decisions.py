@@ -1,0 +1,153 @@
+"""The decisions topic, read back: of each application the decision that stands."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
+from datetime import datetime
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from schemas.decision import BundleReference
+from scorer.core.policy import OUTCOMES
+from scorer.errors import ReplayError
+from scorer.replay.selection import BUNDLES_MAX, DECIDED, Decided, Selection
+from scorer.settings import Settings
+from scorer.stream.reading import Bounds, TopicReader
+from scorer.stream.worker import Record
+
+Tell = Callable[[int, int], None]
+"""Told how far a reading has come: so many records of so many."""
+
+
+class _Bundle(msgspec.Struct, gc=False, frozen=True):
+    name: str
+    version: str
+    digest: str
+
+
+class _Source(msgspec.Struct, gc=False):
+    topic: str
+    partition: int
+    offset: int
+
+
+class _Decision(msgspec.Struct, gc=False):
+    """What counts of a decision; the decoder skips the rest."""
+
+    application_id: str
+    decision: str
+    probability_of_default: float
+    bundle: _Bundle
+    source: _Source
+
+
+_decode: Final = msgspec.json.Decoder(_Decision).decode
+_PLACES: Final[dict[str, int]] = {outcome: place for place, outcome in enumerate(OUTCOMES)}
+
+
+class DecisionTable:
+    """Decisions in the order in which they were read, by column."""
+
+    def __init__(self, topic: str, ids: Collection[str] | None = None) -> None:
+        """Begins empty.
+
+        Args:
+            topic: the applications topic; decisions on records of another are passed over.
+            ids: the only applications that are wanted; None wants all.
+        """
+        self._topic = topic
+        self._ids = None if ids is None else frozenset(ids)
+        self._bundles: dict[_Bundle, int] = {}
+        self._rows: list[Decided] = []
+
+    def add(self, messages: Sequence[Record]) -> None:
+        """Takes in some decisions.
+
+        Raises:
+            ReplayError: one is none, or there are more bundles than a replay can number.
+        """
+        values = [message.value() or b"" for message in messages]
+        try:
+            decisions = [_decode(value) for value in values]
+            outcomes = [_PLACES[decision.decision] for decision in decisions]
+        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
+            raise ReplayError(f"{_first_undecodable(messages)} is no decision: what else writes there?") from None
+        n = len(decisions)
+        rows = np.empty(n, dtype=DECIDED)
+        rows["partition"] = np.fromiter((d.source.partition for d in decisions), dtype=np.int32, count=n)
+        rows["offset"] = np.fromiter((d.source.offset for d in decisions), dtype=np.int64, count=n)
+        rows["probability"] = np.fromiter((d.probability_of_default for d in decisions), dtype=np.float32, count=n)
+        rows["outcome"] = outcomes
+        rows["bundle"] = np.fromiter((self._place(d.bundle) for d in decisions), dtype=np.uint8, count=n)
+        rows["fingerprint"] = np.fromiter(map(hash, values), dtype=np.int64, count=n)
+        wanted = [self._wants(d) for d in decisions]
+        self._rows.append(rows if all(wanted) else rows[wanted])
+
+    def standing(self) -> Selection:
+        """Of each application the decision that was added last."""
+        rows = np.concatenate([np.empty(0, dtype=DECIDED), *self._rows])
+        rows = rows[np.lexsort((rows["offset"], rows["partition"]))]  # stable: of one application as they were read
+        last = np.ones(len(rows), dtype=np.bool_)
+        last[:-1] = (np.diff(rows["partition"]) != 0) | (np.diff(rows["offset"]) != 0)
+        bundles = tuple(BundleReference(name=b.name, version=b.version, digest=b.digest) for b in self._bundles)
+        return Selection(self._topic, bundles, rows[last])
+
+    def _wants(self, decision: _Decision) -> bool:
+        return decision.source.topic == self._topic and (self._ids is None or decision.application_id in self._ids)
+
+    def _place(self, bundle: _Bundle) -> int:
+        place = self._bundles.setdefault(bundle, len(self._bundles))
+        if place >= BUNDLES_MAX:
+            raise ReplayError(f"more than {BUNDLES_MAX} bundles have decided; narrow what is read with --since")
+        return place
+
+
+def read_standing(
+    settings: Settings, ids: Collection[str] | None = None, since: datetime | None = None, tell: Tell = lambda *_: None
+) -> Selection:
+    """Reads the decisions topic as it is now: of each application the decision that stands.
+
+    All decisions on one application are in one partition, because they have its key, and the last of them stands.
+
+    Args:
+        settings: the topics.
+        ids: the only applications that are wanted; None wants all.
+        since: decisions published before it are not read; None reads all that there are.
+        tell: told how far the reading has come.
+
+    Raises:
+        TopicsError: the topic is missing.
+        BrokerError: it cannot be read.
+        ReplayError: something in it is no decision.
+    """
+    table = DecisionTable(settings.applications_topic, ids)
+    with closing(TopicReader(settings, settings.decisions_topic)) as reader:
+        bounds = reader.bounds()
+        if since is not None:
+            first = reader.offsets_at(since)
+            bounds = {p: (first[p], end) for p, (_, end) in bounds.items()}
+        for messages in counted(reader.read(bounds), bounds, tell):
+            table.add(messages)
+    return table.standing()
+
+
+def counted(batches: Iterator[list[Record]], bounds: Bounds, tell: Tell) -> Iterator[list[Record]]:
+    """The same batches; tells how far they have come."""
+    # By offsets, not by records: transaction markers take some up, and the last of them none reads.
+    total = sum(end - first for first, end in bounds.values())
+    reached = {p: first for p, (first, _) in bounds.items()}
+    for messages in batches:
+        yield messages
+        reached.update((message.partition(), message.offset() + 1) for message in messages)
+        tell(sum(reached[p] - first for p, (first, _) in bounds.items()), total)
+    tell(total, total)
+
+
+def _first_undecodable(messages: Sequence[Record]) -> str:
+    for message in messages:
+        try:
+            _PLACES[_decode(message.value() or b"").decision]
+        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
+            return f"{message.topic()}[{message.partition()}]@{message.offset()}"
+    raise AssertionError("one of them failed a moment ago")

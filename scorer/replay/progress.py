@@ -1,0 +1,69 @@
+"""How far a replay has come, whoever works on it: what its group has committed, against the plan."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from scorer.errors import BrokerError
+from scorer.replay.plan import Plan
+from scorer.settings import Settings
+from scorer.stream.faults import all_right
+from scorer.stream.librdkafka import client_config, refuse_bad_config
+
+_ANSWER_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far it has come."""
+
+    offsets: dict[int, int]
+    """By partition, where the group goes on; partitions in which it has not begun are not there."""
+    done: int
+    """Applications that have been decided again."""
+    total: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.done == self.total
+
+
+class ProgressReader:
+    """Asks the group; it is not in it."""
+
+    def __init__(self, settings: Settings, plan: Plan) -> None:
+        """Prepares to ask.
+
+        Raises:
+            SettingsError: a librdkafka property is wrong.
+        """
+        self._plan = plan
+        # Read committed would wait for a moment without an open transaction, and in a replay there is hardly any. What
+        # an open transaction would commit is not told either way.
+        config = client_config(settings) | {"group.id": plan.group_id, "isolation.level": "read_uncommitted"}
+        with refuse_bad_config():
+            self._consumer = Consumer(config)
+
+    def look(self) -> Standing:
+        """How far it has come now.
+
+        Raises:
+            BrokerError: the group cannot be asked.
+        """
+        selection = self._plan.selection
+        wanted = [TopicPartition(selection.topic, p) for p in selection.bounds()]
+        try:
+            found = all_right(self._consumer.committed(wanted, timeout=_ANSWER_S))
+        except KafkaException as failure:
+            error = failure.args[0]
+            if error.code() != KafkaError._WAIT_COORD:  # a group that is new to a new broker has no coordinator yet
+                raise BrokerError(f"group {self._plan.group_id} could not be asked: {error.str()}") from failure
+            found = []
+        offsets = {tp.partition: tp.offset for tp in found if tp.offset >= 0}
+        return Standing(offsets, int(selection.before(offsets).sum()), len(selection))
+
+    def close(self) -> None:
+        """Leaves nothing behind."""
+        self._consumer.close()

@@ -1,0 +1,148 @@
+"""Reading a part of a topic beside the group: what is committed between two offsets of each partition, and no more."""
+
+import time
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
+from typing import Final, cast
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from scorer.errors import BrokerError, TopicsError
+from scorer.settings import Settings
+from scorer.stream.faults import HOPELESS, is_fatal
+from scorer.stream.kafka import Event
+from scorer.stream.librdkafka import client_config, refuse_bad_config
+from scorer.stream.worker import Record
+
+Bounds = Mapping[int, tuple[int, int]]
+"""By partition, the first offset and the one behind the last."""
+
+_ANSWER_S: Final = 15.0
+_SILENCE_S: Final = 30.0
+_BATCH_MAX: Final = 10_000
+
+
+class TopicReader:
+    """A reader of one topic that is in no group and commits nothing."""
+
+    def __init__(self, settings: Settings, topic: str) -> None:
+        """Connects.
+
+        Raises:
+            SettingsError: a librdkafka property is wrong.
+            TopicsError: the topic is missing.
+            BrokerError: no broker answers.
+        """
+        self._topic = topic
+        config = client_config(settings) | {
+            "group.id": settings.group_id,  # librdkafka wants one; it is never joined
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "fetch.queue.backoff.ms": "5",
+            "queued.max.messages.kbytes": "32768",
+        }
+        with refuse_bad_config():
+            self._consumer = Consumer(config)
+        try:
+            metadata = self._consumer.list_topics(topic, timeout=_ANSWER_S).topics[topic]
+        except KafkaException as error:
+            self._consumer.close()
+            raise BrokerError(
+                f"no Kafka broker answers at {settings.bootstrap_servers} ({error.args[0].str()}): is it running, and "
+                "is bootstrap_servers right?"
+            ) from error
+        if metadata.error is not None:
+            self._consumer.close()
+            raise TopicsError(f"missing topic: {topic}; `scorer topics ensure` creates it")
+        self.partitions = sorted(metadata.partitions)
+
+    def bounds(self) -> dict[int, tuple[int, int]]:
+        """What each partition has now.
+
+        Raises:
+            BrokerError: the broker does not answer.
+        """
+        try:
+            return {
+                p: self._consumer.get_watermark_offsets(TopicPartition(self._topic, p), timeout=_ANSWER_S)
+                for p in self.partitions
+            }
+        except KafkaException as error:
+            raise self._unreadable(error.args[0]) from error
+
+    def offsets_at(self, moment: datetime) -> dict[int, int]:
+        """By partition, the offset of the first record of a moment or later; its end if there is none.
+
+        Raises:
+            BrokerError: the broker does not answer.
+        """
+        at_ms = int(moment.timestamp() * 1_000)
+        try:
+            found = self._consumer.offsets_for_times(
+                [TopicPartition(self._topic, p, at_ms) for p in self.partitions], timeout=_ANSWER_S
+            )
+        except KafkaException as error:
+            raise self._unreadable(error.args[0]) from error
+        ends = self.bounds()
+        return {tp.partition: tp.offset if tp.offset >= 0 else ends[tp.partition][1] for tp in found}
+
+    def read(self, bounds: Bounds) -> Iterator[list[Record]]:
+        """The committed records within the bounds, some thousands at a time; of a partition in their order.
+
+        Where retention has taken the first of them, it begins with the first that is there.
+
+        Raises:
+            BrokerError: they cannot be read.
+        """
+        still_open = {p: end for p, (first, end) in bounds.items() if first < end}
+        self._consumer.assign([TopicPartition(self._topic, p, bounds[p][0]) for p in still_open])
+        heard_at = time.monotonic()
+        while still_open:
+            messages = self._consume(1, 0.5)
+            if messages:
+                messages += self._consume(_BATCH_MAX - 1, 0)
+                heard_at = time.monotonic()
+            elif time.monotonic() - heard_at > _SILENCE_S:
+                raise BrokerError(f"topic {self._topic} could not be read: nothing came for {_SILENCE_S:g} s")
+            found = self._within(messages, still_open)
+            if found:
+                yield found
+        self._consumer.unassign()
+
+    def close(self) -> None:
+        """Leaves nothing behind."""
+        self._consumer.close()
+
+    def _consume(self, most: int, wait_s: float) -> list[Event]:
+        return cast("list[Event]", self._consumer.consume(most, wait_s))
+
+    def _within(self, messages: list[Event], still_open: dict[int, int]) -> list[Record]:
+        """The records before their partition's end; partitions that have come to it are no longer open."""
+        found: list[Record] = []
+        ended = set()
+        for message in messages:
+            partition, error = message.partition(), message.error()
+            if error is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    ended.add(partition)
+                elif is_fatal(error) or error.code() in HOPELESS:
+                    raise self._unreadable(error)
+                continue
+            end = still_open.get(partition, 0)
+            if message.offset() < end:
+                found.append(message)
+            if message.offset() >= end - 1:
+                ended.add(partition)
+        self._end(ended & still_open.keys(), still_open)
+        return found
+
+    def _end(self, partitions: Collection[int], still_open: dict[int, int]) -> None:
+        if partitions:
+            self._consumer.pause([TopicPartition(self._topic, p) for p in partitions])
+        for partition in partitions:
+            del still_open[partition]
+
+    def _unreadable(self, error: KafkaError) -> BrokerError:
+        return BrokerError(f"topic {self._topic} cannot be read: {error.str()}")

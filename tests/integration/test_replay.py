@@ -1,0 +1,354 @@
+"""A rollback set right: what the bad bundle decided is decided again, with the commands that an operator types."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from confluent_kafka import Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from producer.generator import generate_applications
+from scorer.local.broker import Broker
+from scorer.replay.plan import read_plan
+from scorer.replay.progress import ProgressReader
+from scorer.settings import load_settings
+from tests.integration.worker_process import WAIT_S, Topics, headers_of, wait_until, worker
+
+pytestmark = pytest.mark.broker
+PARTITIONS = 3
+GOOD, BAD = "credit-risk:1.1.0", "credit-risk:1.0.0"
+BY_GOOD, BY_BAD = 6_000, 24_000
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Topics on which the good bundle decided the first applications and the bad one the later ones."""
+
+    topics: Topics
+    good: dict[str, dict[str, Any]]
+    bad: dict[str, dict[str, Any]]
+    """By application id, the decisions."""
+
+
+def publish(topics: Topics, begin: int, end: int) -> None:
+    """Publishes made-up applications, some of them bad, to every partition in turn."""
+    producer = Producer({"bootstrap.servers": topics.servers, "linger.ms": 20})
+    for number, record in enumerate(islice(generate_applications(seed=5, bad_share=0.02), begin, end)):
+        producer.produce(topics.applications, value=record.value, key=record.key, partition=number % PARTITIONS)
+        producer.poll(0)
+    assert producer.flush(WAIT_S) == 0
+
+
+def decide(topics: Topics, bundle: str, log: Path) -> None:
+    """Lets a worker with a bundle decide all there is."""
+    ends = {p: topics.ends(topics.applications)[p] for p in range(PARTITIONS)}
+    with worker(topics, log, "--bundle", bundle) as at_work:
+        wait_until(lambda: topics.committed() == ends, "every application decided")
+        assert at_work.terminate() == 0
+
+
+def scorer(topics: Topics, *arguments: str | Path) -> tuple[int, str, str]:
+    """Runs a command; returns exit code, output and errors."""
+    done = subprocess.run(
+        [sys.executable, "-m", "scorer", *map(str, arguments)],
+        env=topics.environment() | {"COLUMNS": "200"},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=120,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def decisions(topics: Topics, topic: str) -> list[tuple[Message, dict[str, Any]]]:
+    """A decisions topic as it is now, in order by partition."""
+    return [(message, json.loads(message.value() or b"")) for message in topics.read(topic)]
+
+
+@pytest.fixture
+def decided(broker: Broker, tmp_path: Path) -> Decided:
+    """Decided by the good bundle first, then by the bad one."""
+    topics = Topics(broker.bootstrap_servers, PARTITIONS)
+    publish(topics, 0, BY_GOOD)
+    decide(topics, GOOD, tmp_path / "good.log")
+    publish(topics, BY_GOOD, BY_GOOD + BY_BAD)
+    decide(topics, BAD, tmp_path / "bad.log")
+    by_version: dict[str, dict[str, dict[str, Any]]] = {"1.0.0": {}, "1.1.0": {}}
+    for _, decision in decisions(topics, topics.decisions):
+        by_version[decision["bundle"]["version"]][decision["decision_id"].partition("@")[0]] = decision
+    return Decided(topics, by_version["1.1.0"], by_version["1.0.0"])
+
+
+def test_killed_and_resumed(decided: Decided, tmp_path: Path) -> None:
+    """Killed three times, a replay still corrects each decision of the bad bundle once, as the good one would have."""
+    topics, plan = decided.topics, tmp_path / "plan"
+    code, said, errors = scorer(topics, "replay", "plan", plan, "--decided-by", BAD, "--with", GOOD)
+    assert code == 0, errors
+    assert f"{len(decided.bad):,} applications that {BAD}@" in said
+    made = read_plan(plan)
+    assert len(made.selection) == len(decided.bad)
+    settings = load_settings({"bootstrap_servers": topics.servers}, environment={}).settings
+    progress = ProgressReader(settings, made)
+    for part in (0.1, 0.4, 0.7):
+        started = start_run(topics, plan, tmp_path / "run.log", rate=6_000)
+        wait_until(lambda part=part: progress.look().done > part * len(decided.bad), f"{part:.0%} done")  # type: ignore[misc]
+        assert started.poll() is None, "killed in the middle of its work"
+        started.kill()
+        started.wait(WAIT_S)
+        assert not progress.look().complete
+    code, said, errors = scorer(topics, "replay", "run", plan, "--rate", "100000")
+    assert code == 0, errors
+    assert "complete" in said
+    progress.close()
+    check_corrections(decided, made.replay_id, tmp_path)
+    check_report(decided, made.replay_id, plan)
+    code, said, _ = scorer(topics, "replay", "run", plan)
+    assert (code, "is complete" in said) == (0, True)
+    code, said, _ = scorer(topics, "replay", "status", plan, "--json")
+    assert json.loads(said)["done"] == json.loads(said)["total"] == len(decided.bad)
+    # What stands now is by the good bundle alone, and can be reproduced.
+    code, _, errors = scorer(topics, "replay", "plan", tmp_path / "again", "--decided-by", BAD)
+    assert (code, f"no decision of {BAD}" in errors) == (1, True)
+    code, said, _ = scorer(topics, "replay", "verify", "--json")
+    assert code == 0
+    assert json.loads(said)["different"] == 0
+    assert json.loads(said)["decisions"] == len(decided.good) + len(decided.bad)
+
+
+def start_run(topics: Topics, plan: Path, log: Path, rate: int) -> subprocess.Popen[bytes]:
+    """A process that works on a replay."""
+    with log.open("ab") as sink:
+        return subprocess.Popen(
+            [sys.executable, "-m", "scorer", "replay", "run", str(plan), "--rate", str(rate)],
+            env=topics.environment(),
+            stdout=sink,
+            stderr=sink,
+        )
+
+
+def check_corrections(decided: Decided, replay_id: str, tmp_path: Path) -> None:
+    """Each correction is once there, and byte for byte what the good bundle says on the same records elsewhere."""
+    topics = decided.topics
+    corrections = {}
+    for message, decision in decisions(topics, topics.decisions):
+        headers = headers_of(message)
+        if not headers:
+            continue
+        source = decision["decision_id"].partition("@")[0]
+        assert headers["replay-id"] == replay_id.encode()
+        assert headers["supersedes"] == decided.bad[source]["decision_id"].encode()
+        assert message.key() == decision["application_id"].encode()
+        assert source not in corrections, "twice"
+        corrections[source] = message.value()
+    assert corrections.keys() == decided.bad.keys()
+    elsewhere = Topics(topics.servers, PARTITIONS)
+    elsewhere.applications = topics.applications
+    decide(elsewhere, GOOD, tmp_path / "elsewhere.log")
+    would_be = {d["decision_id"].partition("@")[0]: m.value() for m, d in decisions(elsewhere, elsewhere.decisions)}
+    assert corrections == {source: would_be[source] for source in corrections}
+
+
+def check_report(decided: Decided, replay_id: str, plan: Path) -> None:
+    """The report's counts are those of a recount over both topics that shares no code with it."""
+    topics = decided.topics
+    code, said, errors = scorer(topics, "replay", "report", plan)
+    assert code == 0, errors
+    found = json.loads((plan / "report" / "report.json").read_bytes())
+    recount = _recount(topics, replay_id)
+    assert found["applications"] == found["again"] == found["corrections"] == recount.height
+    flipped = recount.filter(pl.col("decision") != pl.col("decision_now"))
+    assert found["flipped"] == flipped.height > 0
+    assert f"{flipped.height:,} of {recount.height:,} applications get another decision" in said
+    pairs = Counter(zip(recount["decision"], recount["decision_now"], strict=True))
+    flips = {(a, b): n for a, row in found["flips"].items() for b, n in row.items() if n}
+    assert flips == pairs
+    shift = recount["probability_now"] - recount["probability"]
+    assert found["shift"]["mean"] == pytest.approx(shift.mean(), abs=1e-9)
+    assert found["shift"]["median"] == pytest.approx(shift.median(), abs=1e-7)
+    for field, groups in found["categories"].items():
+        per_value = recount.group_by(field).agg(
+            pl.len(), (pl.col("decision") != pl.col("decision_now")).sum().alias("flipped")
+        )
+        counted = {value: (n, flips) for value, n, flips in per_value.iter_rows()}
+        assert {v: (g["applications"], g["flipped"]) for v, g in groups.items() if g["applications"]} == counted
+    with (plan / "report" / "flips.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["application_id"] for row in rows) == sorted(flipped["application_id"])
+    page = (plan / "report" / "report.html").read_text()
+    assert f"{flipped.height:,}" in page
+    assert not re.search(r"(?:src|href)\s*=\s*[\"']?http", page), "the page loads nothing"
+
+
+def _recount(topics: Topics, replay_id: str) -> pl.DataFrame:
+    outcomes = pl.DataFrame(
+        [
+            {
+                "source": d["decision_id"].partition("@")[0],
+                "application_id": d["application_id"],
+                "decision": d["decision"],
+                "probability": d["probability_of_default"],
+                "is_now": headers_of(m).get("replay-id") == replay_id.encode(),
+            }
+            for m, d in decisions(topics, topics.decisions)
+        ]
+    )
+    applications = pl.DataFrame([_categories(m) for m in topics.read(topics.applications)])
+    now = outcomes.filter("is_now").select("source", decision_now="decision", probability_now="probability")
+    before = outcomes.filter(~pl.col("is_now")).drop("is_now")
+    return before.join(now, on="source", how="inner").join(applications, on="source", how="left")
+
+
+def _categories(message: Message) -> dict[str, Any]:
+    source = f"{message.topic()}:{message.partition()}:{message.offset()}"
+    try:
+        fields = json.loads(message.value() or b"")
+        return (
+            {"source": source}
+            | {name: fields.get(name) for name in ("home", "records", "job")}
+            | {"marital": fields.get("marital") or "unk"}
+        )
+    except (ValueError, AttributeError):
+        return dict.fromkeys(("source", "home", "records", "job", "marital")) | {"source": source}
+
+
+def test_shared_by_two(decided: Decided, tmp_path: Path) -> None:
+    """Two processes share a run; all is corrected once, and both end by themselves."""
+    topics, plan = decided.topics, tmp_path / "plan"
+    assert scorer(topics, "replay", "plan", plan, "--decided-by", BAD, "--with", GOOD)[0] == 0
+    both = [start_run(topics, plan, tmp_path / f"{name}.log", rate=5_000) for name in "ab"]
+    for process in both:
+        assert process.wait(WAIT_S) == 0, (tmp_path / "a.log").read_text() + (tmp_path / "b.log").read_text()
+    superseded = Counter(headers_of(m)["supersedes"] for m, _ in decisions(topics, topics.decisions) if m.headers())
+    assert superseded.keys() == {d["decision_id"].encode() for d in decided.bad.values()}
+    assert set(superseded.values()) == {1}
+
+
+def test_narrower_selections(decided: Decided, tmp_path: Path) -> None:
+    """By offsets, by ids, by time; what comes out the same is not published, and a dry run publishes nothing."""
+    topics = decided.topics
+    before = topics.ends(topics.decisions)
+
+    def planned(name: str, *options: str | Path) -> dict[str, Any]:
+        code, said, errors = scorer(topics, "replay", "plan", tmp_path / name, *options, "--with", GOOD, "--json")
+        assert code == 0, errors
+        found: dict[str, Any] = json.loads(said)
+        return found
+
+    standing = {**decided.good, **decided.bad}
+    sources = [decision["source"] for decision in standing.values()]
+    of_range = [s for s in sources if s["partition"] == 1 and 1_900 <= s["offset"] <= 2_099]
+    mixed = planned("offsets", "--offsets", "1:1900-2099")
+    assert mixed["applications"] == len(of_range)
+    assert len(mixed["decided_by"]) == 2
+    some = [decision["application_id"] for decision in list(decided.bad.values())[:50]]
+    (tmp_path / "ids.txt").write_text("\n".join([*some, "nobody"]) + "\n")
+    assert planned("ids", "--ids", tmp_path / "ids.txt")["applications"] == len(some)
+    assert planned("all", "--from", "2020-01-01")["applications"] == len(standing)
+    code, _, errors = scorer(topics, "replay", "plan", tmp_path / "none", "--to", "2020-01-01")
+    assert (code, "there is nothing to replay" in errors) == (1, True)
+    assert not (tmp_path / "none").exists()
+
+    code, said, errors = scorer(topics, "replay", "run", tmp_path / "offsets", "--dry-run")
+    assert code == 0, errors
+    assert "nothing was published" in said
+    assert topics.ends(topics.decisions) == before
+    dry = json.loads((tmp_path / "offsets" / "dry-run" / "report.json").read_bytes())
+    assert scorer(topics, "replay", "run", tmp_path / "offsets")[0] == 0
+    corrected = [d["source"] for m, d in decisions(topics, topics.decisions) if m.headers()]
+    assert len(corrected) == sum(s["offset"] >= BY_GOOD // PARTITIONS for s in of_range), "the good ones' are the same"
+    assert scorer(topics, "replay", "report", tmp_path / "offsets")[0] == 0
+    wet = json.loads((tmp_path / "offsets" / "report" / "report.json").read_bytes())
+    assert (dry["published"], wet["published"], wet["corrections"]) == (False, True, len(corrected))
+    for figure in ("flips", "shift", "bands", "categories", "again"):
+        assert dry[figure] == wet[figure]
+
+
+def test_retention_takes_some_and_then_all(decided: Decided, tmp_path: Path) -> None:
+    """A plan says what is gone; a run that loses records says so; where all is gone there is nothing to plan."""
+    topics = decided.topics
+    first = BY_GOOD // PARTITIONS
+    expire(topics, {0: first + 1_000})
+    gone = sum(d["source"]["partition"] == 0 and d["source"]["offset"] < first + 1_000 for d in decided.bad.values())
+    plan = tmp_path / "plan"
+    code, said, errors = scorer(topics, "replay", "plan", plan, "--decided-by", BAD, "--with", GOOD)
+    assert code == 0, errors
+    assert f"{gone:,} more are gone" in said
+    assert len(read_plan(plan).selection) == len(decided.bad) - gone
+    expire(topics, topics.ends(topics.applications))
+    code, _, errors = scorer(topics, "replay", "run", plan)
+    assert (code, "retention has taken applications of this replay" in errors) == (1, True), errors
+    code, _, errors = scorer(topics, "replay", "plan", tmp_path / "late", "--decided-by", BAD, "--with", GOOD)
+    assert (code, "there is nothing left to replay: retention has taken all" in errors) == (1, True)
+    code, _, errors = scorer(topics, "replay", "verify")
+    assert (code, "there is nothing to verify" in errors) == (1, True)
+
+
+def expire(topics: Topics, before: dict[int, int]) -> None:
+    """Retention deletes the applications before these offsets."""
+    where = [TopicPartition(topics.applications, partition, offset) for partition, offset in before.items()]
+    for future in AdminClient({"bootstrap.servers": topics.servers}).delete_records(where).values():
+        future.result(WAIT_S)
+
+
+def test_a_forged_decision_is_found(decided: Decided) -> None:
+    """Verification names an application on which another decision stands than its bundle makes, and fails."""
+    topics = decided.topics
+    source, decision = next(iter(decided.bad.items()))
+    forged = decision | {"probability_of_default": decision["probability_of_default"] / 2}
+    producer = Producer({"bootstrap.servers": topics.servers})
+    producer.produce(
+        topics.decisions, json.dumps(forged, separators=(",", ":")).encode(), key=decision["application_id"].encode()
+    )
+    assert producer.flush(WAIT_S) == 0
+    code, said, errors = scorer(topics, "replay", "verify", "--decided-by", BAD)
+    assert code == 1
+    assert f"{len(decided.bad):,} decisions decided again" in said
+    assert ": 1 differ" in said
+    topic, partition, offset = source.rsplit(":", 2)
+    assert f"{topic}[{partition}]@{offset}" in errors
+
+
+@pytest.fixture(scope="module")
+def empty(broker: Broker) -> Topics:
+    """Topics with nothing on them."""
+    return Topics(broker.bootstrap_servers, PARTITIONS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["plan", "new"], 2, "say which applications"),
+        (["plan", "new", "--decided-by", "credit-risk:9.9.9"], 1, "there is no bundle credit-risk:9.9.9"),
+        (["plan", "new", "--decided-by", BAD], 1, "no decision of credit-risk:1.0.0@"),
+        (["plan", "new", "--from", "yesterday"], 2, "--from yesterday: no time; write 2026-11-01"),
+        (["plan", "new", "--from", "2026-01-02", "--to", "2026-01-01"], 2, "nothing lies between"),
+        (["plan", "new", "--offsets", "1:9-3"], 2, "write PARTITION:FIRST-LAST"),
+        (["plan", "new", "--ids", "missing.txt"], 2, "--ids missing.txt: cannot be read"),
+        (["plan", "."], 2, ". is there already"),
+        (["run", "missing"], 2, "missing holds no plan of a replay"),
+        (["status", "missing"], 2, "missing holds no plan of a replay"),
+        (["report", "missing"], 2, "missing holds no plan of a replay"),
+        (["run", "missing", "--rate", "0"], 2, "--rate"),
+        (["verify", "--set", "decisions_topic=nowhere"], 1, "missing topic: nowhere"),
+        (["verify"], 1, "there is nothing to verify"),
+    ],
+)
+def test_misuse_is_told(
+    empty: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, message: str
+) -> None:
+    """Each mistake gets one message and its exit code, and leaves nothing behind."""
+    monkeypatch.chdir(tmp_path)
+    found, _, errors = scorer(empty, "replay", *arguments)
+    assert found == code, errors
+    assert message in errors
+    assert not list(tmp_path.iterdir())

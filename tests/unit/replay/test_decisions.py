@@ -1,0 +1,71 @@
+"""The decisions topic, read back."""
+
+import json
+
+import pytest
+
+from scorer.errors import ReplayError
+from scorer.replay.decisions import DecisionTable
+from tests.fakes import TOPIC, FakeRecord
+
+
+def decision(partition: int, offset: int, outcome: str = "APPROVED", version: str = "1.0.0", **more: object) -> bytes:
+    """A decision's bytes."""
+    return json.dumps(
+        {
+            "decision_id": f"{TOPIC}:{partition}:{offset}@{version}",
+            "application_id": f"a-{partition}-{offset}",
+            "decision": outcome,
+            "probability_of_default": 0.25,
+            "bundle": {"name": "credit", "version": version, "digest": version[-1] * 64},
+            "source": {"topic": TOPIC, "partition": partition, "offset": offset},
+            **more,
+        }
+    ).encode()
+
+
+def messages(*values: bytes | None) -> list[FakeRecord]:
+    """Records of the decisions topic."""
+    return [FakeRecord((0, i), value, topic_name="decisions") for i, value in enumerate(values)]
+
+
+def test_the_last_decision_on_an_application_stands() -> None:
+    """Whatever was read in between; sorted by partition and offset."""
+    table = DecisionTable(TOPIC)
+    table.add(messages(decision(1, 5, "DECLINED"), decision(0, 9), decision(0, 2)))
+    table.add(messages(decision(1, 5, "MAYBE", version="1.0.1"), decision(0, 2, "MAYBE")))
+    found = table.standing()
+    assert found.rows[["partition", "offset", "outcome", "bundle"]].tolist() == [
+        (0, 2, 1, 0),
+        (0, 9, 0, 0),
+        (1, 5, 1, 1),
+    ]
+    assert [bundle.version for bundle in found.bundles] == ["1.0.0", "1.0.1"]
+    assert found.rows["fingerprint"].tolist() == [
+        hash(decision(0, 2, "MAYBE")),
+        hash(decision(0, 9)),
+        hash(decision(1, 5, "MAYBE", version="1.0.1")),
+    ]
+
+
+def test_only_what_is_wanted() -> None:
+    """By id, and of this topic."""
+    table = DecisionTable(TOPIC, ids=["a-0-1"])
+    elsewhere = {"topic": "others", "partition": 0, "offset": 1}
+    table.add(messages(decision(0, 1), decision(0, 2), decision(0, 1, source=elsewhere, application_id="a-0-1")))
+    assert table.standing().rows["offset"].tolist() == [1]
+    assert len(DecisionTable(TOPIC).standing()) == 0
+
+
+@pytest.mark.parametrize("value", [b"", None, b"hello", b"{}", decision(0, 1, "PERHAPS"), b"\xff"])
+def test_what_is_no_decision_is_named(value: bytes | None) -> None:
+    """By its place, without its value."""
+    with pytest.raises(ReplayError, match=r"^decisions\[0\]@1 is no decision"):
+        DecisionTable(TOPIC).add(messages(decision(0, 1), value))
+
+
+def test_more_bundles_than_fit() -> None:
+    """Their places are bytes."""
+    table = DecisionTable(TOPIC)
+    with pytest.raises(ReplayError, match="more than 255 bundles"):
+        table.add(messages(*(decision(0, i, version=f"1.0.{i}") for i in range(300))))
