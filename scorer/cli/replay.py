@@ -237,10 +237,12 @@ def verify(
     ```
     """
     from scorer.bundle.store import BundleStore
+    from scorer.process import collect_garbage_seldom
     from scorer.replay import again
     from scorer.replay.plan import without_expired
 
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
+    collect_garbage_seldom()
     began_at = time.monotonic()
     asked = _Asked(decided_by, begin, end, tuple(offsets or ()), ids, since)
     selection, what = _select(settings, asked, nothing_is_all=True)

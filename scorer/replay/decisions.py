@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 import numpy as np
+from msgspec.structs import astuple
 
 from schemas.decision import BundleReference
 from scorer.core.policy import OUTCOMES
@@ -69,19 +70,19 @@ class DecisionTable:
         """
         values = [message.value() or b"" for message in messages]
         try:
-            decisions = [_decode(value) for value in values]
-            outcomes = [_PLACES[decision.decision] for decision in decisions]
+            decisions = [astuple(_decode(value)) for value in values]
+            ids, outcomes, probabilities, bundles, sources = zip(*decisions, strict=True)
+            rows = np.empty(len(values), dtype=DECIDED)
+            rows["outcome"] = [_PLACES[outcome] for outcome in outcomes]
         except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
             raise ReplayError(f"{_first_undecodable(messages)} is no decision: what else writes there?") from None
-        n = len(decisions)
-        rows = np.empty(n, dtype=DECIDED)
-        rows["partition"] = np.fromiter((d.source.partition for d in decisions), dtype=np.int32, count=n)
-        rows["offset"] = np.fromiter((d.source.offset for d in decisions), dtype=np.int64, count=n)
-        rows["probability"] = np.fromiter((d.probability_of_default for d in decisions), dtype=np.float32, count=n)
-        rows["outcome"] = outcomes
-        rows["bundle"] = np.fromiter((self._place(d.bundle) for d in decisions), dtype=np.uint8, count=n)
-        rows["fingerprint"] = np.fromiter(map(hash, values), dtype=np.int64, count=n)
-        wanted = [self._wants(d) for d in decisions]
+        topics, rows["partition"], rows["offset"] = zip(*map(astuple, sources), strict=True)
+        rows["probability"] = probabilities
+        rows["bundle"] = [self._place(bundle) for bundle in bundles]
+        rows["fingerprint"] = [hash(value) for value in values]
+        wanted = [topic == self._topic for topic in topics]
+        if self._ids is not None:
+            wanted = [of_topic and i in self._ids for of_topic, i in zip(wanted, ids, strict=True)]
         self._rows.append(rows if all(wanted) else rows[wanted])
 
     def standing(self) -> Selection:
@@ -92,9 +93,6 @@ class DecisionTable:
         last[:-1] = (np.diff(rows["partition"]) != 0) | (np.diff(rows["offset"]) != 0)
         bundles = tuple(BundleReference(name=b.name, version=b.version, digest=b.digest) for b in self._bundles)
         return Selection(self._topic, bundles, rows[last])
-
-    def _wants(self, decision: _Decision) -> bool:
-        return decision.source.topic == self._topic and (self._ids is None or decision.application_id in self._ids)
 
     def _place(self, bundle: _Bundle) -> int:
         place = self._bundles.setdefault(bundle, len(self._bundles))
@@ -134,13 +132,12 @@ def read_standing(
 
 def counted(batches: Iterator[list[Record]], bounds: Bounds, tell: Tell) -> Iterator[list[Record]]:
     """The same batches; tells how far they have come."""
-    # By offsets, not by records: transaction markers take some up, and the last of them none reads.
-    total = sum(end - first for first, end in bounds.values())
-    reached = {p: first for p, (first, _) in bounds.items()}
+    done, total = 0, sum(end - first for first, end in bounds.values())
     for messages in batches:
         yield messages
-        reached.update((message.partition(), message.offset() + 1) for message in messages)
-        tell(sum(reached[p] - first for p, (first, _) in bounds.items()), total)
+        done += len(messages)
+        tell(done, total)
+    # Offsets, of which transaction markers take up some, so that the records are fewer.
     tell(total, total)
 
 

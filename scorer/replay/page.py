@@ -30,6 +30,8 @@ table { border-collapse: collapse; margin: .75rem 0; font-variant-numeric: tabul
 th, td { padding: .35rem .8rem; text-align: right; border-bottom: 1px solid #e4e9ee; }
 th:first-child, td:first-child { text-align: left; } thead th { color: #4a5968; font-weight: 600; }
 td.same { color: #6b7885; } td.milder { background: #dff1ef; } td.stricter { background: #fbe6da; }
+td.bar { width: 9rem; padding-left: 0; } td.bar i { display: inline-block; height: .8rem; }
+td.bar i.milder { background: #1b7f79; } td.bar i.stricter { background: #c2571a; }
 figure { margin: 1rem 0; } figure svg { max-width: 100%; height: auto; }
 .warn { background: #fff4d6; border-left: 4px solid #d9a400; padding: .6rem 1rem; }
 @media print { body { max-width: none; padding: 0; } h2, table, figure { break-inside: avoid; } }
@@ -143,22 +145,32 @@ def _flips(findings: Findings) -> str:
 
 def _flip_cell(count: int, total: int, before: int, after: int) -> str:
     kind = "same" if after == before or after >= REFUSED or not count else "stricter" if after > before else "milder"
-    share = f" ({_share(count, total)})" if count else ""
+    share = f" ({escape(_share(count, total))})" if count else ""
     return f'<td class="{kind}">{count:,}{share}</td>'
 
 
 def _groups(title: str, groups: Mapping[str, Group]) -> str:
-    rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{group.applications:,}</td><td>{group.flipped:,}</td>"
-        f"<td>{_share(group.flipped, group.applications)}</td><td>{group.flipped - group.stricter:,}</td>"
-        f"<td>{group.stricter:,}</td><td>{group.shift_mean:+.3f}</td></tr>"
-        for name, group in groups.items()
-        if group.applications
-    )
+    """A table of groups, with a bar for the share that flipped, green for milder and orange for stricter."""
+    shown = {name: group for name, group in groups.items() if group.applications}
+    widest = max((group.flipped / group.applications for group in shown.values()), default=0) or 1
+    rows = "".join(_group(name, group, widest) for name, group in shown.items())
     return (
         f"<table><thead><tr><th>{escape(title)}</th><th>applications</th><th>another decision</th><th>share</th>"
-        "<th>milder</th><th>stricter</th><th>mean move</th></tr></thead>"
+        "<th></th><th>milder</th><th>stricter</th><th>mean move</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>"
+    )
+
+
+def _group(name: str, group: Group, widest: float) -> str:
+    counts = {"milder": group.flipped - group.stricter, "stricter": group.stricter}
+    bar = "".join(
+        f'<i class="{kind}" style="width:{100 * n / group.applications / widest:.1f}%"></i>'
+        for kind, n in counts.items()
+    )
+    return (
+        f"<tr><td>{escape(name)}</td><td>{group.applications:,}</td><td>{group.flipped:,}</td>"
+        f'<td>{_share(group.flipped, group.applications)}</td><td class="bar">{bar}</td>'
+        f"<td>{counts['milder']:,}</td><td>{counts['stricter']:,}</td><td>{_move(group.shift_mean)}</td></tr>"
     )
 
 
@@ -186,9 +198,9 @@ def _shift_words(findings: Findings) -> dict[str, str]:
     assert findings.shift is not None, "asked for only where something moved"
     shift = findings.shift
     return {
-        "median": f"{shift.median:+.3f}",
-        "p05": f"{shift.p05:+.3f}",
-        "p95": f"{shift.p95:+.3f}",
+        "median": _move(shift.median),
+        "p05": _move(shift.p05),
+        "p95": _move(shift.p95),
         "most": f"{shift.most:.3f}",
     }
 
@@ -248,7 +260,13 @@ def _how_to_read(findings: Findings) -> str:
 
 
 def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.1%}" if whole else "–"
+    if not whole:
+        return "–"
+    return f"{part / whole:.1%}" if not part or part / whole >= 0.0005 else "<0.1%"  # a few are not none
+
+
+def _move(difference: float) -> str:
+    return f"{difference:+.3f}" if abs(difference) >= 0.0005 else "0.000"
 
 
 def _name(bundle: str) -> str:

@@ -1,6 +1,7 @@
 """Which past applications a replay is about, and what was decided of each: one array, for there may be millions."""
 
 from collections.abc import Mapping, Sequence
+from operator import methodcaller
 from typing import Final
 
 import numpy as np
@@ -26,6 +27,8 @@ DECIDED: Final = np.dtype(
 
 Decided = NDArray[np.void]
 """Of dtype `DECIDED`, shape (n,)."""
+
+_partition, _offset = methodcaller("partition"), methodcaller("offset")
 
 BUNDLES_MAX: Final = 255  # their places fit into a byte
 
@@ -114,8 +117,8 @@ class Selection:
         Returns:
             Their places among the records, in order; and among the rows, in the same order.
         """
-        partitions = np.fromiter((record.partition() for record in records), dtype=np.int64, count=len(records))
-        offsets = np.fromiter((record.offset() for record in records), dtype=np.int64, count=len(records))
+        partitions = np.fromiter(map(_partition, records), dtype=np.int64, count=len(records))
+        offsets = np.fromiter(map(_offset, records), dtype=np.int64, count=len(records))
         places = np.full(len(records), -1, dtype=np.intp)
         for partition in np.unique(partitions).tolist():
             here = partitions == partition

@@ -19,7 +19,7 @@ Bounds = Mapping[int, tuple[int, int]]
 
 _ANSWER_S: Final = 15.0
 _SILENCE_S: Final = 30.0
-_BATCH_MAX: Final = 10_000
+_BATCH_MAX: Final = 5_000
 
 
 class TopicReader:
@@ -120,23 +120,22 @@ class TopicReader:
 
     def _within(self, messages: list[Event], still_open: dict[int, int]) -> list[Record]:
         """The records before their partition's end; partitions that have come to it are no longer open."""
-        found: list[Record] = []
+        found: list[Record] = [message for message in messages if message.error() is None]
         ended = set()
-        for message in messages:
-            partition, error = message.partition(), message.error()
-            if error is not None:
-                if error.code() == KafkaError._PARTITION_EOF:
-                    ended.add(partition)
-                elif is_fatal(error) or error.code() in HOPELESS:
-                    raise self._unreadable(error)
-                continue
-            end = still_open.get(partition, 0)
-            if message.offset() < end:
-                found.append(message)
-            if message.offset() >= end - 1:
-                ended.add(partition)
+        if len(found) < len(messages):
+            ended = {message.partition() for message in messages if self._is_end(message.error())}
+        last = {message.partition(): message.offset() for message in found}  # of a partition given often the last stays
+        ended |= {p for p, offset in last.items() if offset >= still_open.get(p, 0) - 1}
+        if any(offset >= still_open.get(p, 0) for p, offset in last.items()):
+            found = [message for message in found if message.offset() < still_open.get(message.partition(), 0)]
         self._end(ended & still_open.keys(), still_open)
         return found
+
+    def _is_end(self, error: KafkaError | None) -> bool:
+        """Whether a message says that a partition has come to its end; raises what cannot be gone on from."""
+        if error is not None and (is_fatal(error) or error.code() in HOPELESS):
+            raise self._unreadable(error)
+        return error is not None and error.code() == KafkaError._PARTITION_EOF
 
     def _end(self, partitions: Collection[int], still_open: dict[int, int]) -> None:
         if partitions:

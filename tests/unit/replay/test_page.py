@@ -76,9 +76,10 @@ def test_the_summary_and_the_tables_hold_the_figures() -> None:
     assert "Of 5 applications that credit:1.0.0 had decided, 3 (60.0%) get another decision" in seen
     assert "2 a milder one, 1 a stricter one" in seen
     assert re.search(r"rent 4 3 75\.0% 2 1 -0\.125", seen)
+    assert re.search(r"owner 2 0 0\.0% 0 0 0\.000", seen), "no move has no sign"
     assert "0.0–0.1" not in seen, "an empty band is left out"
-    assert page.count('class="stricter"') == 1
-    assert page.count('class="milder"') == 2
+    assert page.count('<td class="stricter"') == 1
+    assert page.count('<td class="milder"') == 2
     assert page.count("<svg") == 2
 
 
