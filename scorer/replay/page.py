@@ -30,7 +30,7 @@ table { border-collapse: collapse; margin: .75rem 0; font-variant-numeric: tabul
 th, td { padding: .35rem .8rem; text-align: right; border-bottom: 1px solid #e4e9ee; }
 th:first-child, td:first-child { text-align: left; } thead th { color: #4a5968; font-weight: 600; }
 td.same { color: #6b7885; } td.milder { background: #dff1ef; } td.stricter { background: #fbe6da; }
-td.bar { width: 9rem; padding-left: 0; } td.bar i { display: inline-block; height: .8rem; }
+td.bar { width: 9rem; padding-left: 0; text-align: left; } td.bar i { display: inline-block; height: .8rem; }
 td.bar i.milder { background: #1b7f79; } td.bar i.stricter { background: #c2571a; }
 figure { margin: 1rem 0; } figure svg { max-width: 100%; height: auto; }
 .warn { background: #fff4d6; border-left: 4px solid #d9a400; padding: .6rem 1rem; }
