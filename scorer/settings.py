@@ -1,6 +1,7 @@
 """Every knob: unit, default, limits and why. Flags over the environment over scorer.toml over the defaults."""
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from schemas import topics
 from scorer.errors import SettingsError
+from scorer.folders import bundles_folder
 
 FILE_NAME: Final = "scorer.toml"
 ENV_PREFIX: Final = "SCORER_"
@@ -45,12 +47,9 @@ SECRET_PROPERTIES: Final = frozenset(
     }
 )
 
+_holds_a_password = re.compile(r"[a-z0-9+.-]+://[^/@]*:[^/@]*@").match
+
 TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
-
-
-def _default_store() -> Path:
-    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(home) / "streaming-credit-scorer" / "bundles"
 
 
 class Settings(BaseModel):
@@ -103,7 +102,11 @@ class Settings(BaseModel):
         le=3_600,
         description="Seconds that a worker has to finish its batch after SIGTERM; below the supervisor's grace period.",
     )
-    store: Path = Field(default_factory=_default_store, description="The folder in which bundles live.")
+    store: str = Field(
+        default_factory=lambda: str(bundles_folder()),
+        min_length=1,
+        description="Where bundles live: a folder, or a URL such as s3://bucket/bundles (extras s3 and gcs).",
+    )
     http_host: str = Field(
         default="127.0.0.1", min_length=1, description="Address of /metrics, /healthz and /readyz; 0.0.0.0 for all."
     )
@@ -129,6 +132,11 @@ class Settings(BaseModel):
             problems.append(
                 f"linger_ms ({self.linger_ms}) must be less than kafka.max.poll.interval.ms ({interval}), "
                 "or the group takes the worker for dead while it waits"
+            )
+        if _holds_a_password(self.store):
+            problems.append(
+                "store must hold no password, for it is shown and logged: give it in the way of the file system that "
+                "the URL names (the environment, or fsspec's configuration files)"
             )
         if problems:
             raise ValueError("; ".join(problems))

@@ -4,7 +4,9 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 from scorer.local.broker import Broker, start_broker
 
@@ -28,6 +30,31 @@ def _broker_where_marked(request: pytest.FixtureRequest) -> None:
     """A test marked `broker` has it running, or skips, whether or not it asks for the fixture."""
     if request.node.get_closest_marker("broker"):
         request.getfixturevalue("broker")
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """An S3 server on a free port; its address. Whoever asks sets the environment that leads there."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: str, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty bucket of the test's own, which this process and its children can reach."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    name = unique("bucket")
+    boto3.client("s3").create_bucket(Bucket=name)
+    return f"s3://{name}"
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from scorer.bundle.manifest import (
     Manifest,
     parse_manifest,
 )
-from scorer.bundle.runners import open_model
+from scorer.bundle.runners import open_model, refuse_pickle
 from scorer.core.features import FeatureEncoding
 from scorer.core.score import Bundle
 from scorer.core.wire import DecisionEncoder
@@ -25,12 +25,13 @@ from scorer.errors import BundleError, ModelError
 _MEND = "A bundle is never mended in place: put it here again from where it came, or train it again"
 
 
-def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None) -> Bundle:
+def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, called: str = "") -> Bundle:
     """Opens a bundle, after every check there is.
 
     Args:
         folder: the bundle's folder. What else is in it than its manifest names is refused, and so is every link.
         passed: told what was checked, check by check.
+        called: what messages call it, where its folder would tell nobody anything.
 
     Returns:
         The bundle, warmed up.
@@ -38,10 +39,12 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None) ->
     Raises:
         BundleError: it is damaged, was changed, or does not fit this release; the message says what and how to mend it.
     """
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder, called)
     passed(f"manifest: {manifest.name}:{manifest.version}, digest {manifest.digest}")
     try:
-        contents = _read_files(folder, manifest)
+        contents = read_files(folder, manifest)
+        for name, content in contents.items():
+            refuse_pickle(name, content)
         passed(f"files: {len(contents)} with the sha256 that the manifest says, none besides, no links")
         encoding = _check_contract(manifest)
         passed(f"contract: {manifest.contract_version}, and this release's is {CONTRACT_VERSION}; it has every column")
@@ -52,13 +55,17 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None) ->
         matrix, found = golden.reproduce(encoding, model, manifest.policy, exact=exact)
         passed(f"golden examples: {len(found)} come out {'bit for bit' if exact else 'within 1e-6'}")
     except (BundleError, ModelError) as error:
-        raise BundleError(f"bundle {folder}: {error}. {_MEND}") from error
+        raise BundleError(f"bundle {called or folder}: {error}. {_MEND}") from error
     reference = manifest.reference
     return Bundle(reference, encoding, model, manifest.policy, DecisionEncoder(reference), matrix, found)
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path, called: str = "") -> Manifest:
     """Reads a bundle's manifest and nothing else of it.
+
+    Args:
+        folder: the bundle's folder.
+        called: what messages call it, where its folder would tell nobody anything.
 
     Raises:
         BundleError: there is none, or it is wrong.
@@ -68,11 +75,15 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         return parse_manifest(_read_file(folder / MANIFEST_FILE, MANIFEST_BYTES_MAX))
     except BundleError as error:
-        raise BundleError(f"bundle {folder}: {error}. {_MEND}") from None
+        raise BundleError(f"bundle {called or folder}: {error}. {_MEND}") from None
 
 
-def _read_files(folder: Path, manifest: Manifest) -> Mapping[str, bytes]:
-    """The bytes of the manifest's files, each with the digest that the manifest says."""
+def read_files(folder: Path, manifest: Manifest) -> Mapping[str, bytes]:
+    """The bytes of the manifest's files by name, each with the digest that the manifest says.
+
+    Raises:
+        BundleError: a file is missing, was changed, is no plain file, or is not named by the manifest.
+    """
     try:
         strange = sorted({path.name for path in folder.iterdir()} - set(manifest.files) - {MANIFEST_FILE})
     except OSError as error:

@@ -73,18 +73,27 @@ def open_model(runner: str, name: str, model: bytes, columns: Sequence[str]) -> 
         BundleError: there is no such runner, the model is a pickle or otherwise not the runner's format, or it was
             trained on other columns.
     """
-    if name.lower().endswith(_PICKLE_SUFFIXES) or _looks_like_a_pickle(model):
-        raise BundleError(
-            f"{name} is a pickle, and pickles are never opened: they run whatever code they carry. "
-            "Save the model in its library's open format instead (XGBoost: UBJSON)"
-        )
+    refuse_pickle(name, model)
     if runner not in RUNNERS:
         raise BundleError(f"there is no runner {runner!r} here: {', '.join(RUNNERS)} is what this release has")
     return RUNNERS[runner](model, columns)
 
 
-def _looks_like_a_pickle(model: bytes) -> bool:
-    return model[:1] == _PICKLE_MARK and model[1:2] != b"" and model[1] in _PICKLE_PROTOCOLS
+def refuse_pickle(name: str, content: bytes) -> None:
+    """Makes sure that a file is no pickle, by its name and by how it begins.
+
+    Raises:
+        BundleError: it is one.
+    """
+    if name.lower().endswith(_PICKLE_SUFFIXES) or _looks_like_a_pickle(content):
+        raise BundleError(
+            f"{name} is a pickle, and pickles are never opened: they run whatever code they carry. "
+            "Save the model in its library's open format instead (XGBoost: UBJSON)"
+        )
+
+
+def _looks_like_a_pickle(content: bytes) -> bool:
+    return content[:1] == _PICKLE_MARK and content[1:2] != b"" and content[1] in _PICKLE_PROTOCOLS
 
 
 def _first_line(error: ValueError) -> str:

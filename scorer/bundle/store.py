@@ -1,27 +1,47 @@
-"""Where bundles live: a folder, and what is shipped with this package; `name:version` to folder and back."""
+"""The store: `name:version`, tags and digests to bundles and back, over a folder or URL and what is shipped."""
 
 import difflib
 import os
 import re
-import secrets
-import shutil
-from collections.abc import Iterator
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from scorer.bundle.load import load_bundle, read_manifest
-from scorer.bundle.manifest import MANIFEST_FILE, NAME_PATTERN, VERSION_PATTERN, Manifest
+from scorer.bundle.manifest import NAME_PATTERN, VERSION_PATTERN, Manifest
+from scorer.bundle.places import FolderPlace, Place, UrlPlace
+from scorer.bundle.remote import local_path
+from scorer.bundle.tags import LATEST, Tag, parse_tag, require_tag
 from scorer.core.score import Bundle
 from scorer.errors import BundleError, MisuseError
 
 SHIPPED: Final = Path(__file__).parent / "shipped"
+_DIGEST_LENGTH: Final = 64
+_READS_AT_ONCE: Final = 16  # manifests: a bucket takes a moment for each, and so many are polite
 
 _parse_reference = re.compile(
-    f"(?P<name>{NAME_PATTERN})(:(?P<version>latest|{VERSION_PATTERN}))?(@(?P<digest>[0-9a-f]{{6,64}}))?"
+    f"(?P<name>{NAME_PATTERN})(?=[:@])(:((?P<version>{VERSION_PATTERN})|(?P<tag>{NAME_PATTERN})))?"
+    "(@(?P<digest>[0-9a-f]{6,64}))?"
 ).fullmatch
 _is_name = re.compile(NAME_PATTERN).fullmatch
 _is_version = re.compile(VERSION_PATTERN).fullmatch
+
+Key = tuple[str, str]
+"""A name, and a version or tag of it."""
+
+
+class _Wanted(NamedTuple):
+    """What a reference asks for; a version may be `latest`."""
+
+    called: str
+    """What messages call it."""
+    name: str
+    version: str | None
+    digest: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +50,8 @@ class Entry:
 
     name: str
     version: str
-    folder: Path
+    where: str
+    """Its folder, as a path or a URL."""
     shipped: bool
     manifest: Manifest | None
     fault: str = ""
@@ -40,142 +61,302 @@ class Entry:
         """`name:version`."""
         return f"{self.name}:{self.version}"
 
-    @property
-    def order(self) -> tuple[str, tuple[int, ...]]:
-        """By name, then by version as numbers."""
-        return self.name, tuple(int(part) for part in self.version.split("."))
-
 
 class BundleStore:
-    """A folder of bundles as `name/version/`, with the shipped ones as a second place that is only read.
+    """Bundles as `name/version/` in a folder or at a URL, with the shipped ones as a second place that is only read.
 
-    What is in it never changes: a version is put once.
+    What is in it never changes: a version is put once. How far that holds when two put the same one at the same moment
+    is for the place to say: `scorer.bundle.places`.
     """
 
-    def __init__(self, folder: Path, shipped: Path = SHIPPED) -> None:
-        """Takes the folder, which need not be there before something is put into it."""
-        self.folder = folder
-        self._shipped = shipped
-
-    def entries(self) -> list[Entry]:
-        """All bundles by name and version, damaged ones included; where both places have one, the store's own."""
-        found = {entry.reference: entry for place in (self._shipped, self.folder) for entry in self._entries_in(place)}
-        return sorted(found.values(), key=lambda entry: entry.order)
-
-    def find(self, reference: str) -> Path:
-        """The folder of a bundle.
-
-        Args:
-            reference: `name:version`, `name:latest` (the highest version), `name@digest` (its first 6 digits or more),
-                `name:version@digest`, or the path of a bundle's folder.
+    def __init__(self, place: Path | str, shipped: Path = SHIPPED) -> None:
+        """Takes the folder or URL, which need not be there before something is put into it.
 
         Raises:
-            BundleError: there is none, or more than one; the message names what there is.
+            MisuseError: nothing here can reach such a URL; the message says what to install.
         """
-        parsed = _parse_reference(reference)
-        if not parsed or not (parsed["version"] or parsed["digest"]):
-            if os.path.isdir(reference):  # noqa: PTH112  (unlike Path's, it takes any string for an answer)
-                return Path(reference)
-            raise BundleError(self._explain_absence(reference))
-        found = [entry for entry in self.entries() if entry.name == parsed["name"]]
-        if parsed["version"] == "latest":
-            found = found[-1:]
-        elif parsed["version"]:
-            found = [entry for entry in found if entry.version == parsed["version"]]
-        if parsed["digest"]:
-            same_version = found if parsed["version"] else []
-            found = [e for e in found if e.manifest and e.manifest.digest.startswith(parsed["digest"])]
-            if same_version and not found:
-                raise BundleError(_explain_digest(same_version[0], parsed["digest"]))
-        if len(found) > 1:
-            raise BundleError(f"{reference} may be {' or '.join(e.reference for e in found)}: give more of the digest")
-        if not found:
-            raise BundleError(self._explain_absence(reference))
-        if found[0].fault:
-            raise BundleError(found[0].fault)
-        return found[0].folder
+        folder = local_path(str(place))
+        self._own: Place = UrlPlace(str(place)) if folder is None else FolderPlace(folder)
+        self._shipped: Place = FolderPlace(shipped)
+
+    def entries(self) -> list[Entry]:
+        """All bundles by name and version, damaged ones included; where both places have one, the store's own.
+
+        Raises:
+            BundleError: the store is out of reach.
+        """
+        return self._read(self._keys())
+
+    def entry(self, reference: str) -> Entry:
+        """The bundle that is meant, damaged or not.
+
+        Args:
+            reference: `name:version`, `name:latest` (the highest version), `name:tag`, `name@digest` (its first 6
+                digits or more), or one of the others with a digest.
+
+        Raises:
+            BundleError: there is none, or more than one; the message names what there is. Or the store is out of reach.
+        """
+        return self._choose(self._resolve(reference))
+
+    def find(self, reference: str) -> Path:
+        """The folder of a bundle on this machine: the store's own, or that of a copy which was fetched and checked.
+
+        With a version and a whole digest, what is shipped or was fetched before is found without asking the store:
+        nothing else has that digest. So what is deployed can be opened again while the store is out of reach.
+
+        Args:
+            reference: as `entry` takes it, or the path of a bundle's folder.
+
+        Raises:
+            BundleError: there is none, or more than one, or it is damaged, or the store is out of reach.
+        """
+        if not _parse_reference(reference) and os.path.isdir(reference):  # noqa: PTH112  (it takes any string)
+            return Path(reference)
+        wanted = self._resolve(reference)
+        here = self._here(wanted)
+        if here is not None:
+            return here
+        return self._fetch(self._choose(wanted))
 
     def open(self, reference: str) -> Bundle:
         """Finds, checks and opens a bundle.
 
         Raises:
-            BundleError: there is none, or it is damaged; the message says how to mend it.
+            BundleError: there is none, or it is damaged, or the store is out of reach; the message says how to mend it.
         """
         return load_bundle(self.find(reference))
 
-    def put(self, folder: Path) -> Path:
+    def put(self, folder: Path) -> str:
         """Takes a bundle in: whole and checked, or not at all.
 
         Args:
             folder: the bundle's folder; it is copied.
 
         Returns:
-            Its folder in the store.
+            Where it is in the store: a path or a URL.
 
         Raises:
-            BundleError: it is damaged, or there is such a version already.
+            BundleError: it is damaged, or there is such a version already, or the store is out of reach.
         """
         load_bundle(folder)
         manifest = read_manifest(folder)
         self.require_new(manifest.name, manifest.version)
-        target = self.folder / manifest.name / manifest.version
-        # Beside its place, so that the rename is one step; the dot keeps a half-copied one out of every list.
-        incoming = self.folder / f".incoming-{secrets.token_hex(8)}"
-        try:
-            incoming.mkdir(parents=True)
-            for name in (MANIFEST_FILE, *manifest.files):
-                shutil.copyfile(folder / name, incoming / name, follow_symlinks=False)
-            load_bundle(incoming)  # the copy too: what is checked is what is kept
-            target.parent.mkdir(exist_ok=True)
-            incoming.rename(target)  # fails if the version came meanwhile: a folder is never renamed over a full one
-        except OSError as error:
-            raise BundleError(f"bundle {folder} cannot be put into {target}: {error.strerror}") from error
-        finally:
-            shutil.rmtree(incoming, ignore_errors=True)
-        return target
+        self._own.put(folder, manifest)
+        return self._own.where(manifest.name, manifest.version)
 
     def require_new(self, name: str, version: str) -> None:
         """Makes sure that this version may be put.
 
         Raises:
             MisuseError: it is no name or no version.
-            BundleError: there is one.
+            BundleError: there is one, or the store is out of reach.
         """
         if not _is_name(name):
             raise MisuseError(f"{name!r} cannot name a bundle: 1 to 64 of a-z, 0-9 and dashes, as in credit-risk")
         if not _is_version(version):
             raise MisuseError(f"{version!r} is no version: three numbers are, as in 1.2.0")
-        for entry in self.entries():
-            if (entry.name, entry.version) == (name, version):
-                raise BundleError(
-                    f"{entry.reference} is there already, in {entry.folder}, and a bundle is never overwritten: "
-                    "decisions refer to it. Choose the next version"
-                )
+        place = self._keys(name).get((name, version))
+        if place is not None:
+            raise BundleError(
+                f"{name}:{version} is there already, in {place.where(name, version)}, and a bundle is never "
+                "overwritten: decisions refer to it. Choose the next version"
+            )
 
-    def _entries_in(self, place: Path) -> Iterator[Entry]:
-        for folder in place.glob("*/*"):
-            name, version = folder.parent.name, folder.name
-            if not (_is_name(name) and _is_version(version)):
-                continue
-            try:
-                manifest = read_manifest(folder)
-                if (manifest.name, manifest.version) != (name, version):
-                    raise BundleError(
-                        f"bundle {folder} says that it is {manifest.name}:{manifest.version}: was it moved?"
-                    )
-            except BundleError as error:
-                yield Entry(name, version, folder, place == self._shipped, None, str(error))
-            else:
-                yield Entry(name, version, folder, place == self._shipped, manifest)
+    def take_in(self, folder: Path, called: str) -> bool:
+        """Puts a bundle that came from elsewhere, unless the same one is there.
+
+        Args:
+            folder: the bundle's folder; it is copied.
+            called: what messages call it.
+
+        Returns:
+            Whether it was put.
+
+        Raises:
+            BundleError: it is damaged, or another one of its name and version is there, or the one there is damaged, or
+                the store is out of reach.
+        """
+        new = load_bundle(folder, called=called).reference
+        place = self._keys(new.name).get((new.name, new.version))
+        if place is None:
+            self.put(folder)
+            return True
+        (there,) = self._read({(new.name, new.version): place})
+        if there.manifest and there.manifest.digest != new.digest:
+            raise BundleError(
+                f"{called} is {there.reference}@{new.digest[:12]}, and {there.where} is "
+                f"{there.reference}@{there.manifest.digest[:12]}: two bundles of one name and version, and neither may "
+                "take the other's place, because decisions refer to it. Give one of them another version"
+            )
+        try:
+            load_bundle(self._fetch(there))
+        except BundleError as error:
+            raise BundleError(f"{error}. To replace it, remove it: scorer bundle delete {there.reference}") from error
+        return False
+
+    def delete(self, entry: Entry) -> None:
+        """Removes a bundle, and the tags that mean it.
+
+        Raises:
+            MisuseError: it is shipped with this package.
+            BundleError: it cannot be removed, or the store is out of reach.
+        """
+        if entry.shipped:
+            raise MisuseError(f"{entry.reference} is shipped with this package and cannot be deleted")
+        tags = self.tags_of(entry)
+        self._own.delete(entry.name, entry.version)
+        for tag in tags:
+            self._own.delete_tag(entry.name, tag)
+
+    def tags(self, name: str | None = None) -> dict[Key, Tag]:
+        """What tags mean, all or those of a name; without damaged ones, of which whoever refers to them is told.
+
+        Raises:
+            BundleError: the store is out of reach.
+        """
+        keys = sorted(key for key in self._own.tags(name) if all(map(_is_name, key)))
+        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+            found = zip(keys, pool.map(lambda key: self._own.read_tag(*key), keys), strict=True)
+        means: dict[Key, Tag] = {}
+        for key, raw in found:
+            with suppress(BundleError):
+                means[key] = parse_tag(raw or b"", ":".join(key))
+        return means
+
+    def tags_of(self, entry: Entry) -> list[str]:
+        """The tags that mean a bundle's version."""
+        return [tag for (_, tag), means in self.tags(entry.name).items() if means.version == entry.version]
+
+    def set_tag(self, entry: Entry, tag: str, by: str) -> Tag | None:
+        """Lets a tag mean a bundle from now on.
+
+        Args:
+            entry: the bundle.
+            tag: the tag, without the bundle's name.
+            by: who does it.
+
+        Returns:
+            What it meant before, if there was such a tag.
+
+        Raises:
+            MisuseError: that may not be a tag.
+            BundleError: the bundle is damaged, or the store cannot be written.
+        """
+        require_tag(tag)
+        if entry.manifest is None:
+            raise BundleError(entry.fault)
+        before = self.tags(entry.name).get((entry.name, tag))
+        at = datetime.now(UTC).replace(microsecond=0)
+        means = Tag(version=entry.version, digest=entry.manifest.digest, at=at, by=by)
+        self._own.write_tag(entry.name, tag, means.model_dump_json(indent=2).encode() + b"\n")
+        return before
+
+    def remove_tag(self, entry: Entry, tag: str) -> None:
+        """Takes a tag away from a bundle.
+
+        Raises:
+            BundleError: the bundle has no such tag, or the store cannot be written.
+        """
+        tags = self.tags_of(entry)
+        if tag not in tags:
+            raise BundleError(f"{entry.reference} has no tag {tag}. It has: {', '.join(tags) or 'none'}")
+        self._own.delete_tag(entry.name, tag)
+
+    def _keys(self, name: str | None = None) -> dict[Key, Place]:
+        """Names and versions in order, and where each is."""
+        places = (self._shipped, self._own)
+        found = {
+            key: place for place in places for key in place.versions(name) if _is_name(key[0]) and _is_version(key[1])
+        }
+        return {key: found[key] for key in sorted(found, key=_order)}
+
+    def _read(self, keys: Mapping[Key, Place]) -> list[Entry]:
+        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+            return list(pool.map(self._read_entry, keys, keys.values()))
+
+    def _read_entry(self, key: Key, place: Place) -> Entry:
+        name, version = key
+        where, shipped = place.where(name, version), place is self._shipped
+        try:
+            manifest = place.manifest(name, version)
+            if (manifest.name, manifest.version) != key:
+                raise BundleError(f"bundle {where} says that it is {manifest.name}:{manifest.version}: was it moved?")
+        except BundleError as error:
+            return Entry(name, version, where, shipped, None, str(error))
+        return Entry(name, version, where, shipped, manifest)
+
+    def _fetch(self, entry: Entry) -> Path:
+        if entry.manifest is None:
+            raise BundleError(entry.fault)
+        place = self._shipped if entry.shipped else self._own
+        return place.fetch(entry.name, entry.version, entry.manifest)
+
+    def _resolve(self, reference: str) -> _Wanted:
+        """What a reference asks for, its tag looked up."""
+        parsed = _parse_reference(reference)
+        if not parsed:
+            raise BundleError(self._explain_absence(reference))
+        name, version, tag, digest = parsed.group("name", "version", "tag", "digest")
+        if tag is None or tag == LATEST:
+            return _Wanted(reference, name, version or tag, digest)
+        raw = self._own.read_tag(name, tag)
+        if raw is None:
+            raise BundleError(self._explain_absence(reference))
+        means = parse_tag(raw, f"{name}:{tag}")
+        called = f"{name}:{means.version}@{means.digest[:12]}"
+        if not means.digest.startswith(digest or ""):
+            raise BundleError(f"{reference} is not there: {name}:{tag} means {called} now")
+        return _Wanted(f"{called}, which {name}:{tag} means", name, means.version, means.digest)
+
+    def _here(self, wanted: _Wanted) -> Path | None:
+        """A bundle that this machine has for certain, whatever the store says: one that is shipped, or kept."""
+        _, name, version, digest = wanted
+        if version is None or len(digest or "") < _DIGEST_LENGTH:
+            return None
+        for entry in self._read({key: self._shipped for key in self._shipped.versions(name) if key[1] == version}):
+            if entry.manifest and entry.manifest.digest == digest:
+                return Path(entry.where)
+        kept = self._own.kept(str(digest))
+        if kept is None:
+            return None
+        manifest = read_manifest(kept)
+        return kept if (manifest.name, manifest.version) == (name, version) else None
+
+    def _choose(self, wanted: _Wanted) -> Entry:
+        """The one bundle that is wanted."""
+        keys = self._keys(wanted.name)
+        if wanted.version == LATEST:
+            keys = dict(list(keys.items())[-1:])
+        elif wanted.version:
+            keys = {key: place for key, place in keys.items() if key[1] == wanted.version}
+        found = self._read(keys)
+        if wanted.digest:
+            same_version = found if wanted.version else []
+            found = [entry for entry in found if entry.manifest and entry.manifest.digest.startswith(wanted.digest)]
+            if same_version and not found:
+                raise BundleError(_explain_digest(same_version[0], wanted.digest))
+        if len(found) > 1:
+            may_be = " or ".join(entry.reference for entry in found)
+            raise BundleError(f"{wanted.called} may be {may_be}: give more of the digest")
+        if not found:
+            raise BundleError(self._explain_absence(wanted.called))
+        return found[0]
 
     def _explain_absence(self, reference: str) -> str:
-        there = [entry.reference for entry in self.entries()]
+        there = [f"{name}:{version}" for name, version in [*self._keys(), *self.tags()]]
         close = difflib.get_close_matches(reference, there, n=2, cutoff=0.6)
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
         return (
             f"there is no bundle {reference}.{hint} There is: {', '.join(there)}; and a bundle may be named as "
-            "name:version, name:latest, name@digest or by the path of its folder"
+            "name:version, name:latest, name:tag, name@digest or by the path of its folder"
         )
+
+
+def _order(key: Key) -> tuple[str, tuple[int, ...]]:
+    """By name, then by version as numbers."""
+    name, version = key
+    return name, tuple(int(part) for part in version.split("."))
 
 
 def _explain_digest(entry: Entry, wanted: str) -> str:
@@ -183,6 +364,6 @@ def _explain_digest(entry: Entry, wanted: str) -> str:
     if entry.manifest is None:
         return entry.fault
     return (
-        f"{entry.reference} in {entry.folder} has digest {entry.manifest.digest[:12]}, and {wanted[:12]} is wanted: "
+        f"{entry.reference} in {entry.where} has digest {entry.manifest.digest[:12]}, and {wanted[:12]} is wanted: "
         "two bundles of one name and version. Get the one that is wanted from where it was made, or deploy this one"
     )

@@ -1,51 +1,83 @@
-"""`scorer bundle`: what is in the store, what a bundle says of itself, and whether it holds."""
+"""`scorer bundle`: what is in the store and what it is called, whether a bundle holds, and bundles on the move."""
 
 import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of
+from scorer.cli.completion import complete_reference
+from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of, user_here
 from scorer.cli.train import StoreOption, describe, figures
 from scorer.cli.worker import DEFAULT_BUNDLE
 
 if TYPE_CHECKING:
-    from scorer.bundle.store import Entry
+    from pathlib import Path
 
-app = typer.Typer(no_args_is_help=True, help="Bundles: the models with all that belongs to them. List, show, verify.")
+    from scorer.bundle.store import BundleStore, Entry
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Bundles: the models with all that belongs to them. List, show and verify, tag and delete, export and import.",
+)
 
 ReferenceArgument = Annotated[
-    str, typer.Argument(metavar="REF", help="name:version, name:latest, name@digest, or a bundle's folder.")
+    str,
+    typer.Argument(
+        metavar="REF",
+        help="name:version, name:latest, name:tag, name@digest, or a bundle's folder.",
+        autocompletion=complete_reference,
+    ),
+]
+StoredArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="REF",
+        help="name:version, name:latest, name:tag or name@digest.",
+        autocompletion=complete_reference,
+    ),
 ]
 
 
 @app.command("list")
 def list_(
-    store: StoreOption = None, config: ConfigOption = None, assignments: SetOption = None, as_json: JsonOption = False
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY[=VALUE]", help="Only those with this label; may be repeated, and all must hold."),
+    ] = None,
+    store: StoreOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List the bundles: those in the store and those shipped with the package."""
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    from scorer.bundle.store import BundleStore
-
-    entries = BundleStore(settings_of(config, None, assignments, store=store).settings.store).entries()
+    bundles = _open_store(store, config, assignments)
+    entries = [entry for entry in bundles.entries() if all(_has_label(entry, wanted) for wanted in label or [])]
+    tags: dict[str, list[str]] = {}
+    for (name, tag), means in bundles.tags().items():
+        tags.setdefault(f"{name}:{means.version}", []).append(tag)
     if as_json:
-        typer.echo(json.dumps([_row(entry) for entry in entries], indent=2))
+        typer.echo(json.dumps([_row(entry, tags.get(entry.reference, [])) for entry in entries], indent=2))
         return
     table = Table(box=box.SIMPLE)
-    for title in ("bundle", "digest", "created", "AUC", "from"):
+    for title in ("bundle", "tags", "digest", "created", "AUC", "labels", "from"):
         table.add_column(title)
     for entry in entries:
         place = "shipped" if entry.shipped else "store"
+        tagged = ", ".join(tags.get(entry.reference, []))
         if entry.manifest is None:
-            table.add_row(entry.reference, "[red]damaged[/red]", "", "", f"{place}; scorer bundle verify says why")
-        else:
-            manifest = entry.manifest
-            auc = f"{manifest.metrics.holdout.auc:.4f}"
-            used = " [dim](default)[/dim]" if entry.reference == DEFAULT_BUNDLE else ""
-            table.add_row(entry.reference + used, manifest.digest[:12], f"{manifest.created:%Y-%m-%d}", auc, place)
+            broken = f"{place}; scorer bundle verify says why"
+            table.add_row(entry.reference, tagged, "[red]damaged[/red]", "", "", "", broken)
+            continue
+        manifest = entry.manifest
+        auc = f"{manifest.metrics.holdout.auc:.4f}"
+        used = " [dim](default)[/dim]" if entry.reference == DEFAULT_BUNDLE else ""
+        created, labels = f"{manifest.created:%Y-%m-%d}", escape(_spell_labels(entry))
+        table.add_row(entry.reference + used, tagged, manifest.digest[:12], created, auc, labels, place)
     Console().print(table)
 
 
@@ -62,9 +94,8 @@ def show(
     from rich.markup import escape
 
     from scorer.bundle.load import read_manifest
-    from scorer.bundle.store import BundleStore
 
-    folder = BundleStore(settings_of(config, None, assignments, store=store).settings.store).find(reference)
+    folder = _open_store(store, config, assignments).find(reference)
     manifest = read_manifest(folder)
     if as_json:
         typer.echo(json.dumps({"folder": str(folder), **describe(manifest)}, indent=2))
@@ -104,7 +135,6 @@ def verify(
 ) -> None:
     """Open a bundle as a worker does, and say what was checked; exit 1 with the reason if one fails."""
     from scorer.bundle.load import load_bundle
-    from scorer.bundle.store import BundleStore
     from scorer.errors import BundleError
 
     checks: list[str] = []
@@ -116,9 +146,7 @@ def verify(
             typer.echo(f"{mark}{check}")
 
     try:
-        load_bundle(
-            BundleStore(settings_of(config, None, assignments, store=store).settings.store).find(reference), passed
-        )
+        load_bundle(_open_store(store, config, assignments).find(reference), passed)
     except BundleError as error:
         if not as_json:
             raise
@@ -128,13 +156,175 @@ def verify(
         typer.echo(json.dumps({"ok": True, "checks": checks, "fault": None}))
 
 
-def _row(entry: "Entry") -> dict[str, object]:
+@app.command()
+def tag(
+    reference: StoredArgument,
+    tag: Annotated[str, typer.Argument(metavar="TAG", help="The tag, such as prod.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Take the tag away from the bundle.")] = False,
+    store: StoreOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a bundle a name that can move to another one later, such as prod.
+
+    A tag is kept in the store beside the bundles and changes none of them. A deployment names the bundle that the tag
+    means at that moment: moving a tag changes nothing of what decides.
+
+    Examples:
+    ```
+    scorer bundle tag credit-risk:1.1.0 prod
+    scorer deploy credit-risk:prod --reason "quarterly retraining"
+    ```
+    """
+    bundles = _open_store(store, config, assignments)
+    entry = bundles.entry(reference)
+    if remove:
+        bundles.remove_tag(entry, tag)
+        said, before = f"{entry.reference} has no tag {tag} any more", None
+    else:
+        before = bundles.set_tag(entry, tag, user_here())
+        said = f"{entry.name}:{tag} is {_spell(entry)} now"
+        if before is not None:
+            said += f"; it was {entry.name}:{before.version}@{before.digest[:12]}"
+    if as_json:
+        was = None if before is None else before.model_dump(mode="json")
+        typer.echo(json.dumps({"tag": tag, **_row(entry, bundles.tags_of(entry)), "before": was}, indent=2))
+    else:
+        typer.echo(said)
+
+
+@app.command()
+def delete(
+    reference: StoredArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    store: StoreOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete a bundle from the store, with the tags that mean it.
+
+    Decisions name the bundle that made them: export one that has decided before you delete it, or they cannot be
+    explained any more. Workers that have it loaded go on. What is shipped with the package cannot be deleted.
+    """
+    from scorer.errors import MisuseError
+
+    bundles = _open_store(store, config, assignments)
+    entry = bundles.entry(reference)
+    tags = bundles.tags_of(entry)
+    tagged = f", and with it: {', '.join(f'{entry.name}:{tag}' for tag in tags)}" if tags else ""
+    if not yes and not entry.shipped:
+        if as_json:
+            raise MisuseError("--json does not ask: say --yes")
+        typer.confirm(f"Delete {_spell(entry)} from {entry.where}{tagged}?", abort=True)
+    bundles.delete(entry)
+    if as_json:
+        typer.echo(json.dumps(_row(entry, tags), indent=2))
+    else:
+        typer.echo(f"deleted: {_spell(entry)}{tagged}")
+
+
+@app.command()
+def export(
+    reference: ReferenceArgument,
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="A new .tar.gz, .tar.xz, .zip or folder: a path or a URL.")
+    ],
+    store: StoreOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a bundle to a file or folder, to be imported elsewhere. Nothing is overwritten.
+
+    The bundle is checked first. The same bundle gives the same bytes.
+
+    Examples:
+    ```
+    scorer bundle export credit-risk:1.1.0 credit-risk-1.1.0.tar.gz
+    scorer bundle export credit-risk:latest s3://models/credit-risk.zip
+    ```
+    """
+    from scorer.bundle.archive import export_bundle
+    from scorer.bundle.load import read_manifest
+
+    folder = _open_store(store, config, assignments).find(reference)
+    export_bundle(folder, target)
+    manifest = read_manifest(folder)
+    if as_json:
+        typer.echo(json.dumps({"target": target, **describe(manifest)}, indent=2))
+    else:
+        typer.echo(f"{manifest.name}:{manifest.version}@{manifest.digest[:12]} is in {target}")
+
+
+@app.command("import")
+def import_(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A .tar.gz, .tar.xz, .zip or folder: a path or a URL.")
+    ],
+    store: StoreOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a bundle into the store, from a file or folder that `export` wrote.
+
+    Everything is checked before anything is kept: names, sizes, digests, the model, its golden examples. A bundle that
+    is there already is left as it is; another one of the same name and version is refused.
+
+    Examples:
+    ```
+    scorer bundle import credit-risk-1.1.0.tar.gz
+    scorer bundle import s3://models/credit-risk.zip
+    ```
+    """
+    from scorer.bundle.archive import unpacked
+    from scorer.bundle.load import read_manifest
+
+    bundles = _open_store(store, config, assignments)
+    with unpacked(source) as folder:
+        new = bundles.take_in(folder, source)
+        manifest = read_manifest(folder, source)
+    entry = bundles.entry(f"{manifest.name}:{manifest.version}")
+    if as_json:
+        typer.echo(json.dumps({"new": new, **_row(entry, bundles.tags_of(entry))}, indent=2))
+    elif new:
+        typer.echo(f"{_spell(entry)} is in {entry.where}")
+    else:
+        typer.echo(f"{_spell(entry)} is in {entry.where} already, with the same content: nothing to do")
+
+
+def _open_store(store: str | None, config: "Path | None", assignments: list[str] | None) -> "BundleStore":
+    from scorer.bundle.store import BundleStore
+
+    return BundleStore(settings_of(config, None, assignments, store=store).settings.store)
+
+
+def _spell(entry: "Entry") -> str:
+    """`name:version` with the head of the digest, where it can be read."""
+    return entry.reference if entry.manifest is None else f"{entry.reference}@{entry.manifest.digest[:12]}"
+
+
+def _spell_labels(entry: "Entry") -> str:
+    labels = {} if entry.manifest is None else entry.manifest.labels
+    return ", ".join(f"{key}={value}" for key, value in labels.items())
+
+
+def _has_label(entry: "Entry", wanted: str) -> bool:
+    key, equals, value = wanted.partition("=")
+    labels = {} if entry.manifest is None else entry.manifest.labels
+    return key in labels and (not equals or labels[key] == value)
+
+
+def _row(entry: "Entry", tags: list[str]) -> dict[str, object]:
     found = {
         "name": entry.name,
         "version": entry.version,
-        "folder": str(entry.folder),
+        "where": entry.where,
         "shipped": entry.shipped,
         "default": entry.reference == DEFAULT_BUNDLE,
+        "tags": tags,
     }
     if entry.manifest is None:
         return found | {"fault": entry.fault}

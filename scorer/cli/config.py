@@ -2,7 +2,6 @@
 
 import json
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -82,7 +81,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _look_at_bundle(reference: str, store: Path) -> "Finding":
+def _look_at_bundle(reference: str, store: str) -> "Finding":
     from scorer.bundle.store import BundleStore
     from scorer.stream.diagnose import Finding
 

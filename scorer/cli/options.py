@@ -46,3 +46,11 @@ def settings_of(
         else:
             given[name] = value
     return load_settings({**given, "kafka": kafka}, file=config)
+
+
+def user_here() -> str:
+    """Who runs this: the user's name at this machine's."""
+    import getpass
+    import socket
+
+    return f"{getpass.getuser()}@{socket.gethostname()}"

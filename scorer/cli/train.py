@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from scorer.bundle.manifest import Manifest, Metrics
 
 StoreOption = Annotated[
-    Path | None, typer.Option("--store", metavar="FOLDER", help="Where bundles live; else the setting of this name.")
+    str | None,
+    typer.Option(
+        "--store", metavar="PLACE", help="Where bundles live: a folder or URL; else the setting of this name."
+    ),
 ]
 
 
@@ -81,7 +84,7 @@ def train(
             draw_figures(trained, plots)
         place = bundles.put(Path(folder))
     if as_json:
-        typer.echo(json.dumps({"folder": str(place), **describe(manifest)}))
+        typer.echo(json.dumps({"where": place, **describe(manifest)}))
     else:
         _print(manifest, place)
 
@@ -131,7 +134,7 @@ def _read_labels(assignments: list[str]) -> dict[str, str]:
     return labels
 
 
-def _print(manifest: "Manifest", place: Path) -> None:
+def _print(manifest: "Manifest", place: str) -> None:
     from rich.console import Console
 
     console = Console()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from scorer.errors import LocalBrokerError
+from scorer.folders import cache_folder
 
 KAFKA_VERSION = "4.1.2"
 JAVA_OLDEST = 17  # what Kafka 4 brokers are compiled for
@@ -109,11 +110,6 @@ def kafka_jars(say: Callable[[str], None]) -> Path:
             f"{home} cannot be written ({fault.strerror}): XDG_CACHE_HOME moves the cache"
         ) from fault
     return libs
-
-
-def cache_folder() -> Path:
-    """Where this project keeps what it can download again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "streaming-credit-scorer"
 
 
 def run(command: Sequence[str], *, limit_s: float, keep_open: Sequence[int] = ()) -> subprocess.CompletedProcess[str]:

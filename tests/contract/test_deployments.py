@@ -48,7 +48,7 @@ class Told(FollowWatch):
 def settings(broker: Broker, unique: Callable[[str], str], tmp_path: Path) -> Settings:
     """Settings with topics and a store of their own."""
     names = {f"{kind}_topic": unique(kind) for kind in ("applications", "decisions", "dead_letters", "deployments")}
-    flags = {"bootstrap_servers": broker.bootstrap_servers, "store": tmp_path / "store", **names}
+    flags = {"bootstrap_servers": broker.bootstrap_servers, "store": str(tmp_path / "store"), **names}
     made = load_settings(flags, environment={}).settings
     topics.ensure(made, partitions=2, replication=1)
     return made
@@ -57,7 +57,7 @@ def settings(broker: Broker, unique: Callable[[str], str], tmp_path: Path) -> Se
 @pytest.fixture
 def store(settings: Settings) -> BundleStore:
     """A store with the shipped bundles and `other:1.0.0`, in its place as its name says."""
-    named(settings.store / "other" / "1.0.0", "other", "1.0.0")
+    named(Path(settings.store) / "other" / "1.0.0", "other", "1.0.0")
     return BundleStore(settings.store)
 
 
@@ -202,7 +202,7 @@ def test_missing_bundle_leaves_the_old_one(
     """What cannot be loaded leaves the old one serving, is told, and is tried again until the store has it."""
     monkeypatch.setattr(follow, "_RETRY_S", 0.1)
     serving = follower.current()
-    late = named(settings.store.parent / "late", "late", "1.0.0")
+    late = named(Path(settings.store).parent / "late", "late", "1.0.0")
     wanted = BundleStore(settings.store).open(str(late)).reference
     add_event(settings, deployment_of(wanted))
     wait_for(lambda: len(told.refusals) >= 2)

@@ -36,6 +36,11 @@ def named(folder: Path, name: str, version: str) -> Path:
     return remake(copy_bundle(folder), lambda manifest: manifest.update(name=name, version=version))
 
 
+def everything_in(folder: Path) -> dict[str, bytes]:
+    """All files below a folder by their paths in it."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
 def write_loans(path: Path, rows: int = 300, seed: int = 5) -> Path:
     """A CSV file of made-up loans: the younger in the job and the deeper in trouble, the likelier a default."""
     chance = random.Random(seed)

@@ -9,7 +9,7 @@ from scorer.bundle.load import load_bundle, read_manifest
 from scorer.bundle.manifest import Manifest
 from scorer.bundle.store import BundleStore
 from scorer.errors import BundleError, MisuseError
-from tests.unit.bundle.making import PLAIN, WITH_MARITAL, copy_bundle, named, remake
+from tests.unit.bundle.making import PLAIN, WITH_MARITAL, copy_bundle, everything_in, named, remake
 
 
 @pytest.fixture
@@ -18,26 +18,22 @@ def store(tmp_path: Path) -> BundleStore:
     return BundleStore(tmp_path / "store")
 
 
-def _everything_in(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-def test_the_shipped_bundles_are_always_there(store: BundleStore) -> None:
+def test_the_shipped_bundles_are_always_there(tmp_path: Path, store: BundleStore) -> None:
     """An empty store, or none, still has something to decide with, and reading makes no folder."""
     assert [(e.reference, e.shipped, e.fault) for e in store.entries()] == [
         ("credit-risk:1.0.0", True, ""),
         ("credit-risk:1.1.0", True, ""),
     ]
     assert store.open("credit-risk:1.1.0").reference == read_manifest(PLAIN).reference
-    assert not store.folder.exists()
+    assert not (tmp_path / "store").exists()
 
 
 def test_what_is_put_is_found(tmp_path: Path, store: BundleStore) -> None:
     """The copy has the same bytes, and every way to refer to it leads to it."""
     made = named(tmp_path / "made", "mine", "2.0.0")
-    place = store.put(made)
-    assert place == store.folder / "mine" / "2.0.0"
-    assert _everything_in(place) == _everything_in(made)
+    place = Path(store.put(made))
+    assert place == tmp_path / "store" / "mine" / "2.0.0"
+    assert everything_in(place) == everything_in(made)
     digest = read_manifest(made).digest
     for reference in ("mine:2.0.0", "mine:latest", f"mine@{digest[:6]}", f"mine:2.0.0@{digest}", str(made)):
         assert store.open(reference).reference.digest == digest
@@ -46,7 +42,7 @@ def test_what_is_put_is_found(tmp_path: Path, store: BundleStore) -> None:
 def test_nothing_else_is_left_behind(tmp_path: Path, store: BundleStore) -> None:
     """After a put there is the bundle, and no trace of how it came."""
     store.put(named(tmp_path / "made", "mine", "2.0.0"))
-    assert [p.name for p in store.folder.iterdir()] == ["mine"]
+    assert [p.name for p in (tmp_path / "store").iterdir()] == ["mine"]
 
 
 def test_latest_is_the_highest_number(tmp_path: Path, store: BundleStore) -> None:
@@ -61,12 +57,12 @@ def test_a_version_is_never_overwritten(tmp_path: Path, store: BundleStore) -> N
     """Not even by the same bundle; what is there stays as it was."""
     first = named(tmp_path / "first", "mine", "2.0.0")
     second = remake(copy_bundle(tmp_path / "second", WITH_MARITAL), lambda m: m.update(name="mine", version="2.0.0"))
-    place = store.put(first)
-    before = _everything_in(place)
+    place = Path(store.put(first))
+    before = everything_in(place)
     for folder in (first, second):
         with pytest.raises(BundleError, match="is there already"):
             store.put(folder)
-    assert _everything_in(place) == before
+    assert everything_in(place) == before
 
 
 def test_a_shipped_version_is_never_overwritten(tmp_path: Path, store: BundleStore) -> None:
@@ -79,13 +75,13 @@ def test_two_that_put_the_same_version_at_once(
     tmp_path: Path, store: BundleStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both find it free; one comes first, and the other fails without touching it."""
-    place = store.put(named(tmp_path / "first", "mine", "2.0.0"))
-    before = _everything_in(place)
+    place = Path(store.put(named(tmp_path / "first", "mine", "2.0.0")))
+    before = everything_in(place)
     monkeypatch.setattr(BundleStore, "require_new", lambda *_: None)
     with pytest.raises(BundleError, match="cannot be put"):
         store.put(named(tmp_path / "second", "mine", "2.0.0"))
-    assert _everything_in(place) == before
-    assert [p.name for p in store.folder.iterdir()] == ["mine"]
+    assert everything_in(place) == before
+    assert [p.name for p in (tmp_path / "store").iterdir()] == ["mine"]
 
 
 def test_a_damaged_bundle_is_not_taken_in(tmp_path: Path, store: BundleStore) -> None:
@@ -94,7 +90,7 @@ def test_a_damaged_bundle_is_not_taken_in(tmp_path: Path, store: BundleStore) ->
     (made / "model-card.md").write_text("better")
     with pytest.raises(BundleError, match=f"{made}: model-card.md was changed"):
         store.put(made)
-    assert not store.folder.exists()
+    assert not (tmp_path / "store").exists()
 
 
 @pytest.mark.parametrize("failing", ["the copying", "the check of the copy"])
@@ -112,25 +108,25 @@ def test_a_put_that_fails_leaves_nothing(
         copied.append(target)
         target.write_bytes(b"x" if failing != "the copying" else source.read_bytes())
 
-    monkeypatch.setattr("scorer.bundle.store.shutil.copyfile", copy)
+    monkeypatch.setattr("scorer.bundle.places.shutil.copyfile", copy)
     with pytest.raises(BundleError, match="No space left" if failing == "the copying" else "is no manifest"):
         store.put(made)
     assert copied
-    assert list(store.folder.iterdir()) == []
+    assert list((tmp_path / "store").iterdir()) == []
 
 
 def test_a_half_copied_bundle_is_in_no_list(tmp_path: Path, store: BundleStore) -> None:
     """What a killed process left behind is not taken for a bundle."""
     store.put(named(tmp_path / "made", "mine", "2.0.0"))
-    shutil.copytree(store.folder / "mine", store.folder / ".incoming-0123")
-    (store.folder / "mine" / "notes").mkdir()
-    (store.folder / "README").touch()
+    shutil.copytree(tmp_path / "store" / "mine", tmp_path / "store" / ".incoming-0123")
+    (tmp_path / "store" / "mine" / "notes").mkdir()
+    ((tmp_path / "store") / "README").touch()
     assert [e.reference for e in store.entries()] == ["credit-risk:1.0.0", "credit-risk:1.1.0", "mine:2.0.0"]
 
 
 def test_a_damaged_bundle_is_listed_as_such_and_does_not_hide_the_others(tmp_path: Path, store: BundleStore) -> None:
     """One bad manifest must not take the others away; asked for by name, it says what is wrong."""
-    place = store.put(named(tmp_path / "made", "mine", "2.0.0"))
+    place = Path(store.put(named(tmp_path / "made", "mine", "2.0.0")))
     (place / "bundle.json").write_text("{}")
     entry = store.entries()[-1]
     assert (entry.reference, entry.manifest) == ("mine:2.0.0", None)
@@ -143,7 +139,7 @@ def test_a_damaged_bundle_is_listed_as_such_and_does_not_hide_the_others(tmp_pat
 
 def test_a_bundle_that_was_moved_is_refused(tmp_path: Path, store: BundleStore) -> None:
     """A folder's name is no second opinion on what is in it."""
-    place = store.put(named(tmp_path / "made", "mine", "2.0.0"))
+    place = Path(store.put(named(tmp_path / "made", "mine", "2.0.0")))
     place.rename(place.parent / "3.0.0")
     with pytest.raises(BundleError, match=r"says that it is mine:2\.0\.0: was it moved\?"):
         store.open("mine:3.0.0")
@@ -154,7 +150,7 @@ def test_the_stores_own_comes_before_the_shipped_one(tmp_path: Path) -> None:
     store = BundleStore(tmp_path / "store", shipped=tmp_path / "shipped")
     store.put(named(tmp_path / "made", "mine", "2.0.0"))
     shutil.copytree(WITH_MARITAL, tmp_path / "shipped" / "mine" / "2.0.0")
-    assert store.find("mine:2.0.0") == store.folder / "mine" / "2.0.0"
+    assert store.find("mine:2.0.0") == tmp_path / "store" / "mine" / "2.0.0"
     assert [e.shipped for e in store.entries()] == [False]
 
 
@@ -173,6 +169,7 @@ def test_the_stores_own_comes_before_the_shipped_one(tmp_path: Path) -> None:
         ("a" * 5_000, "There is:"),
         ("a\0b", "There is:"),
         ("Robert'); DROP TABLE bundles", "There is:"),
+        ("credit-risk:prod", "name:tag"),
     ],
 )
 def test_a_reference_to_nothing_names_what_there_is(store: BundleStore, reference: str, hint: str) -> None:
@@ -197,7 +194,7 @@ def test_a_digest_that_fits_two_is_not_guessed(
     monkeypatch.setattr(Manifest, "digest", "ab" * 32)
     with pytest.raises(BundleError, match=r"mine@ababab may be mine:1\.0\.0 or mine:1\.0\.1"):
         store.find("mine@ababab")
-    assert store.find("mine:1.0.1@ababab") == store.folder / "mine" / "1.0.1"
+    assert store.find("mine:1.0.1@ababab") == tmp_path / "store" / "mine" / "1.0.1"
 
 
 @pytest.mark.parametrize(
@@ -211,7 +208,7 @@ def test_a_name_or_version_that_cannot_be_is_misuse(store: BundleStore, name: st
 
 def test_what_is_kept_can_be_read_by_others(tmp_path: Path, store: BundleStore) -> None:
     """A worker under another account reads the store: the folder has the ordinary rights, not a temporary one's."""
-    place = store.put(named(tmp_path / "made", "mine", "2.0.0"))
+    place = Path(store.put(named(tmp_path / "made", "mine", "2.0.0")))
     ordinary = tmp_path / "ordinary"
     ordinary.mkdir()
     assert place.stat().st_mode == ordinary.stat().st_mode

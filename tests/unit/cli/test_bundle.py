@@ -1,13 +1,15 @@
 """`scorer bundle`: what is there, what it says of itself, and whether it holds."""
 
+import io
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from scorer.bundle.load import read_manifest
 from scorer.bundle.store import BundleStore
-from tests.unit.bundle.making import PLAIN, copy_bundle, named
+from tests.unit.bundle.making import PLAIN, copy_bundle, named, remake
 from tests.unit.cli.conftest import Run
 
 
@@ -28,7 +30,7 @@ def test_list_names_every_bundle_and_where_it_is(tmp_path: Path, run: Run) -> No
 
 def test_list_shows_a_damaged_bundle_as_such(tmp_path: Path, run: Run) -> None:
     """It is in the list, with what is wrong, and the list does not fail."""
-    place = BundleStore(tmp_path / "store").put(named(tmp_path / "made", "mine", "2.0.0"))
+    place = Path(BundleStore(tmp_path / "store").put(named(tmp_path / "made", "mine", "2.0.0")))
     (place / "bundle.json").write_text("{}")
     ended = run("bundle", "list")
     assert ended.code == 0
@@ -95,3 +97,134 @@ def test_markup_in_a_label_is_shown_as_it_is(tmp_path: Path, run: Run) -> None:
     manifest["labels"] = {"note": "[red]x[/red] [/]"}
     (folder / "bundle.json").write_text(json.dumps(manifest))
     assert "note=[red]x[/red] [/]" in run("bundle", "show", folder).out
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> BundleStore:
+    """A store with two versions of `mine`, the second with labels."""
+    store = BundleStore(tmp_path / "store")
+    store.put(named(tmp_path / "first", "mine", "1.0.0"))
+    labels = {"stage": "trial", "by": "[red]me[/red]"}
+    store.put(remake(named(tmp_path / "second", "mine", "2.0.0"), lambda manifest: manifest.update(labels=labels)))
+    return store
+
+
+@pytest.mark.usefixtures("stored")
+def test_list_shows_tags_and_labels(run: Run) -> None:
+    """Each bundle's, as they are; with --label only those that have it."""
+    run("bundle", "tag", "mine:1.0.0", "prod")
+    run("bundle", "tag", "mine:1.0.0", "before")
+    lines = run("bundle", "list").out.splitlines()
+    assert any("mine:1.0.0" in line and "before, prod" in line for line in lines)
+    assert any("mine:2.0.0" in line and "stage=trial, by=[red]me[/red]" in line for line in lines)
+    found = {f"{row['name']}:{row['version']}": row for row in json.loads(run("bundle", "list", "--json").out)}
+    assert found["mine:1.0.0"]["tags"] == ["before", "prod"]
+    assert found["mine:2.0.0"]["manifest"]["labels"]["stage"] == "trial"
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        (["stage"], ["2.0.0"]),
+        (["stage=trial"], ["2.0.0"]),
+        (["stage=trial", "by"], ["2.0.0"]),
+        (["stage=prod"], []),
+        (["stage=trial", "other"], []),
+        (["stage="], []),
+    ],
+)
+@pytest.mark.usefixtures("stored")
+def test_list_by_label(run: Run, labels: list[str], found: list[str]) -> None:
+    """A key, or a key and its value; several must all hold."""
+    options = [f"--label={label}" for label in labels]
+    assert [row["version"] for row in json.loads(run("bundle", "list", "--json", *options).out)] == found
+
+
+@pytest.mark.usefixtures("stored")
+def test_tag_says_what_it_was(run: Run) -> None:
+    """Where it points now, where it pointed before, for people and for scripts; then it can be taken away."""
+    assert run("bundle", "tag", "mine:1.0.0", "prod").out.startswith("mine:prod is mine:1.0.0@")
+    assert "; it was mine:1.0.0@" in run("bundle", "tag", "mine:2.0.0", "prod").out
+    found = json.loads(run("bundle", "tag", "mine:1.0.0", "prod", "--json").out)
+    assert (found["version"], found["tags"], found["before"]["version"]) == ("1.0.0", ["prod"], "2.0.0")
+    assert "@" in found["before"]["by"]
+    assert run("bundle", "tag", "mine:2.0.0", "prod", "--remove").code == 1
+    assert run("bundle", "tag", "mine:prod", "prod", "--remove").out == "mine:1.0.0 has no tag prod any more\n"
+    assert "there is no bundle mine:prod" in run("bundle", "verify", "mine:prod").err
+
+
+def test_tag_that_cannot_be(run: Run) -> None:
+    """What may not be a tag is misuse, and a bundle that is not there has none."""
+    ended = run("bundle", "tag", "credit-risk:1.1.0", "latest")
+    assert (ended.code, "latest is always the highest version" in ended.err) == (2, True)
+    assert run("bundle", "tag", "mine:1.0.0", "prod").code == 1
+
+
+def test_delete_asks(stored: BundleStore, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The question names the bundle, where it is and its tags; without a yes nothing is done."""
+    run("bundle", "tag", "mine:1.0.0", "prod")
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    ended = run("bundle", "delete", "mine:1.0.0")
+    assert ended.code == 1
+    assert "Delete mine:1.0.0@" in ended.out
+    assert "and with it: mine:prod?" in ended.out
+    assert stored.open("mine:prod")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    ended = run("bundle", "delete", "mine:1.0.0")
+    assert ended.code == 0
+    assert "deleted: mine:1.0.0@" in ended.out
+    assert [entry.reference for entry in stored.entries() if not entry.shipped] == ["mine:2.0.0"]
+
+
+@pytest.mark.usefixtures("stored")
+def test_delete_for_scripts(tmp_path: Path, run: Run) -> None:
+    """--json does not ask, so --yes must be said; a damaged bundle can be deleted too."""
+    assert run("bundle", "delete", "mine:2.0.0", "--json").code == 2
+    (tmp_path / "store" / "mine" / "2.0.0" / "bundle.json").write_text("{")
+    found = json.loads(run("bundle", "delete", "mine:2.0.0", "--json", "--yes").out)
+    assert (found["version"], found["tags"], "is no manifest" in found["fault"]) == ("2.0.0", [], True)
+    assert "mine:2.0.0" not in run("bundle", "list").out
+
+
+def test_delete_leaves_what_is_shipped(run: Run) -> None:
+    """It is refused without a question."""
+    ended = run("bundle", "delete", "credit-risk:latest")
+    assert (ended.code, ended.out) == (2, "")
+    assert "credit-risk:1.1.0 is shipped with this package and cannot be deleted" in ended.err
+
+
+@pytest.mark.parametrize("ending", ["", ".tar.gz", ".tar.xz", ".zip"])
+def test_export_delete_import(stored: BundleStore, run: Run, tmp_path: Path, ending: str) -> None:
+    """A bundle goes out, is deleted, and comes back as it was; a second import is nothing to do."""
+    digest = stored.open("mine:2.0.0").reference.digest
+    target = tmp_path / f"moved{ending}"
+    assert run("bundle", "export", "mine:latest", target).out == f"mine:2.0.0@{digest[:12]} is in {target}\n"
+    assert run("bundle", "delete", "mine:2.0.0", "--yes").code == 0
+    where = tmp_path / "store" / "mine" / "2.0.0"
+    assert run("bundle", "import", target).out == f"mine:2.0.0@{digest[:12]} is in {where}\n"
+    assert stored.open("mine:2.0.0").reference.digest == digest
+    assert "already, with the same content: nothing to do" in run("bundle", "import", target).out
+    found = json.loads(run("bundle", "import", target, "--json").out)
+    assert (found["new"], found["digest"], found["where"]) == (False, digest, str(where))
+    assert run("bundle", "export", "mine:latest", target).code == 2
+    ended = run("bundle", "export", "mine:latest", f"memory://{tmp_path.name}/x{ending}", "--json")
+    assert json.loads(ended.out)["digest"] == digest
+
+
+def test_import_of_nothing(run: Run, tmp_path: Path) -> None:
+    """A mistyped path is misuse, and damage is a failure; each is one message."""
+    ended = run("bundle", "import", "nothing.zip")
+    assert (ended.code, ended.err) == (2, "scorer: nothing.zip: there is no such archive; is the address right?\n")
+    (tmp_path / "bad.zip").write_bytes(b"x")
+    ended = run("bundle", "import", "bad.zip")
+    assert ended.code == 1
+    assert "it is truncated, damaged or no .zip" in ended.err
+
+
+def test_a_store_that_needs_an_extra(run: Run) -> None:
+    """One message that says what to install, before anything else."""
+    if find_spec("gcsfs"):
+        pytest.skip("gcsfs is installed here")
+    ended = run("bundle", "list", "--store", "gs://models")
+    assert ended.code == 2
+    assert "pip install 'streaming-credit-scorer[gcs]'" in ended.err

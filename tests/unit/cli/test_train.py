@@ -44,7 +44,7 @@ def test_a_bundle_comes_of_it(tmp_path: Path, run: Run, loans: Path) -> None:
 def test_figures_for_scripts(tmp_path: Path, run: Run, loans: Path) -> None:
     """--json prints the manifest, its digest and the folder, and nothing else."""
     found = json.loads(run("train", loans, *NAMED, "--json").out)
-    assert Path(found["folder"]) == tmp_path / "store" / "mine" / "1.0.0"
+    assert Path(found["where"]) == tmp_path / "store" / "mine" / "1.0.0"
     assert 0.5 < found["manifest"]["metrics"]["holdout"]["auc"] < 1
     assert found["digest"] == BundleStore(tmp_path / "store").open("mine:1.0.0").reference.digest
 

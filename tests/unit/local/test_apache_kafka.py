@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from scorer.errors import LocalBrokerError
+from scorer.folders import cache_folder
 from scorer.local import apache_kafka
 from scorer.local.broker import start_broker
-from scorer.local.toolchain import KAFKA_VERSION, cache_folder
+from scorer.local.toolchain import KAFKA_VERSION
 
 Install = Callable[[str, str], Path]
 InstallJava = Callable[[str, str], None]

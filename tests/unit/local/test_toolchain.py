@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from scorer.errors import LocalBrokerError
-from scorer.local.toolchain import KAFKA_VERSION, cache_folder, find_java, java_major, kafka_jars
+from scorer.folders import cache_folder
+from scorer.local.toolchain import KAFKA_VERSION, find_java, java_major, kafka_jars
 
 Install = Callable[[str, str], Path]
 
