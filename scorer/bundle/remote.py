@@ -47,7 +47,7 @@ class RemoteFolder:
 
     def address(self, path: str) -> str:
         """A path of this folder as a URL."""
-        return f"{self.url}{'' if self.url.endswith('/') else '/'}{path}"
+        return f"{self.url}{'' if self.url.endswith('/') or not path else '/'}{path}"
 
     def list(self, below: str = "") -> list[str]:
         """The files below a path of this folder, at any depth, as paths of this folder; none if there is none.

@@ -1,0 +1,120 @@
+"""A bundle goes out of one store and comes back, or into another, and decides there: on a real broker and a real S3."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from scorer.bundle.archive import export_bundle, unpacked
+from scorer.bundle.store import BundleStore
+from scorer.local.broker import Broker
+from tests.integration.test_deployments import scorer
+from tests.integration.worker_process import Topics, wait_until, worker
+from tests.unit.bundle.making import named
+
+pytestmark = pytest.mark.broker
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def topics(broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Topics:
+    """Topics and a cache of their own, and no patience with a server that does not answer."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    return Topics(broker.bootstrap_servers, 1)
+
+
+@pytest.fixture
+def run(topics: Topics) -> Run:
+    """Runs a command that must succeed; returns what it printed."""
+
+    def run_scorer(*arguments: str) -> str:
+        code, out, err = scorer(topics, *arguments)
+        assert code == 0, err
+        return out
+
+    return run_scorer
+
+
+def move(place: str, version: str, ending: str) -> str:
+    """Out of the store, deleted there, and in again; returns the digest that went out."""
+    store, moved = BundleStore(f"{place}/store"), f"{place}/moved-{version}{ending}"
+    digest = store.open(f"mine:{version}").reference.digest
+    export_bundle(store.find(f"mine:{version}"), moved)
+    store.delete(store.entry(f"mine:{version}"))
+    with unpacked(moved) as folder:
+        assert store.take_in(folder, moved)
+    return digest
+
+
+@pytest.mark.parametrize("through", ["folders", "s3"])
+def test_export_delete_import_deploy(
+    topics: Topics, run: Run, tmp_path: Path, request: pytest.FixtureRequest, through: str
+) -> None:
+    """As a folder and as each kind of archive a bundle goes out and comes back; a worker takes it over each time.
+
+    Through S3 the store is in a bucket too, and the worker fetches it from there.
+    """
+    place = str(tmp_path) if through == "folders" else request.getfixturevalue("bucket")
+    moves = {"1.0.0": "", "2.0.0": ".tar.gz", "3.0.0": ".tar.xz", "4.0.0": ".zip"}
+    for version in moves:
+        BundleStore(f"{place}/store").put(named(tmp_path / version, "mine", version))
+    with worker(topics, tmp_path / "worker.log", "--set", f"store={place}/store") as running:
+        wait_until(lambda: running.get("/readyz")[0] == 200, "ready")
+        for version, ending in moves.items():
+            digest = move(place, version, ending)
+            run("deploy", f"mine:{version}", "--reason", "it came back", "--store", f"{place}/store")
+            wait_until(lambda d=digest: running.probe("/readyz")["bundle"]["digest"] == d, "the swap")  # type: ignore[misc]
+        topics.publish(b"{}")
+        wait_until(lambda: topics.count(topics.dead_letters) == 1, "it works on")
+        assert running.terminate() == 0
+
+
+def test_what_is_fetched_needs_no_store(topics: Topics, run: Run, bucket: str, tmp_path: Path) -> None:
+    """A tag is deployed as what it means; a worker fetches that once, and the next one starts without the store."""
+    store = BundleStore(f"{bucket}/store")
+    store.put(named(tmp_path / "made", "mine", "1.0.0"))
+    run("bundle", "tag", "mine:latest", "prod", "--store", f"{bucket}/store")
+    run("deploy", "mine:prod", "--reason", "x", "--store", f"{bucket}/store")
+    (event,) = json.loads(run("history", "--json"))
+    digest = store.open("mine:1.0.0").reference.digest
+    assert event["bundle"] == {"name": "mine", "version": "1.0.0", "digest": digest}
+    kept = tmp_path / "cache" / "streaming-credit-scorer" / "bundles"
+    assert [path.name for path in kept.iterdir()] == [digest]
+    store.delete(store.entry("mine:1.0.0"))
+    with worker(topics, tmp_path / "worker.log", "--set", f"store={bucket}/store") as running:
+        wait_until(lambda: running.get("/readyz")[0] == 200, "ready")
+        assert running.probe("/readyz")["bundle"]["digest"] == digest
+        assert running.terminate() == 0
+
+
+def test_store_out_of_reach_in_the_middle_of_a_swap(
+    topics: Topics, run: Run, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old bundle goes on, and the log and /readyz say why; when the store answers again, the new one takes over."""
+    made = named(tmp_path / "made", "mine", "1.0.0")
+    for place in (f"{bucket}/store", f"{tmp_path}/store"):
+        BundleStore(place).put(made)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)  # its buckets are this process's
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    with worker(topics, tmp_path / "worker.log", "--set", f"store={bucket}/store") as running:
+        wait_until(lambda: running.get("/readyz")[0] == 200, "ready")
+        server.stop()
+        run("deploy", "mine:1.0.0", "--reason", "x", "--wait", "0", "--store", f"{tmp_path}/store")
+        wait_until(lambda: "cannot be read" in running.probe("/readyz")["refused"], "the refusal is shown")
+        assert running.probe("/readyz")["bundle"]["name"] == "credit-risk"
+        assert "was deployed and cannot be loaded; credit-risk:1.1.0@" in running.log()
+        assert "Traceback" not in running.log()
+        topics.publish(b"{}")
+        wait_until(lambda: topics.count(topics.dead_letters) == 1, "it works on")
+        again = ThreadedMotoServer(ip_address=host, port=port, verbose=False)
+        again.start()
+        wait_until(lambda: running.probe("/readyz")["bundle"]["name"] == "mine", "the swap")
+        assert running.probe("/readyz")["refused"] == ""
+        assert running.terminate() == 0
+        again.stop()
