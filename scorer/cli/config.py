@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from scorer.cli.completion import complete_reference
 from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, settings_of
 from scorer.cli.worker import DEFAULT_BUNDLE
 from scorer.errors import ScorerError
@@ -43,7 +44,9 @@ def config(
 
 
 def doctor(
-    bundle: Annotated[str, typer.Option("--bundle", metavar="REF", help="The bundle to look at.")] = DEFAULT_BUNDLE,
+    bundle: Annotated[
+        str, typer.Option("--bundle", metavar="REF", help="The bundle to look at.", autocompletion=complete_reference)
+    ] = DEFAULT_BUNDLE,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
     assignments: SetOption = None,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, settings_of
+from scorer.cli.completion import complete_reference
+from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, settings_of, user_here
 from scorer.cli.train import StoreOption
 from scorer.cli.worker import DEFAULT_BUNDLE
 from scorer.errors import DeploymentError, MisuseError
@@ -33,7 +34,12 @@ WaitOption = Annotated[
 
 def deploy(
     reference: Annotated[
-        str, typer.Argument(metavar="REF", help="name:version, name:latest, name@digest, or a bundle's folder.")
+        str,
+        typer.Argument(
+            metavar="REF",
+            help="name:version, name:latest, name:tag, name@digest, or a bundle's folder.",
+            autocompletion=complete_reference,
+        ),
     ],
     reason: ReasonOption,
     actor: ActorOption = None,
@@ -77,7 +83,13 @@ def deploy(
 def rollback(
     reason: ReasonOption,
     to: Annotated[
-        str | None, typer.Option("--to", metavar="REF", help="A certain bundle; otherwise the one before this one.")
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="REF",
+            help="A certain bundle; otherwise the one before this one.",
+            autocompletion=complete_reference,
+        ),
     ] = None,
     actor: ActorOption = None,
     expect: ExpectOption = None,
@@ -171,9 +183,7 @@ def _event(
     actor: str | None,
     reason: str,
 ) -> "DeploymentEvent":
-    import getpass
     import secrets
-    import socket
 
     from schemas.deployment import DeploymentEvent
 
@@ -184,7 +194,7 @@ def _event(
         action=action,
         bundle=bundle,
         previous=previous,
-        actor=actor or f"{getpass.getuser()}@{socket.gethostname()}",
+        actor=actor or user_here(),
         reason=reason,
         at=at,
     )

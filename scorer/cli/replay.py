@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from scorer.cli.completion import complete_reference
 from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, settings_of
 from scorer.cli.train import StoreOption
 from scorer.cli.worker import DEFAULT_BUNDLE
@@ -35,7 +36,13 @@ app = typer.Typer(
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of the plan.")]
 DecidedByOption = Annotated[
-    str | None, typer.Option("--decided-by", metavar="REF", help="All that this bundle's decision stands on.")
+    str | None,
+    typer.Option(
+        "--decided-by",
+        metavar="REF",
+        help="All that this bundle's decision stands on.",
+        autocompletion=complete_reference,
+    ),
 ]
 FromOption = Annotated[
     str | None, typer.Option("--from", metavar="TIME", help="Published then or later: 2026-11-01T09:30:00, in UTC.")
@@ -70,7 +77,13 @@ def plan(
     ids: IdsOption = None,
     since: SinceOption = None,
     bundle: Annotated[
-        str | None, typer.Option("--with", metavar="REF", help="What decides again; otherwise what decides now.")
+        str | None,
+        typer.Option(
+            "--with",
+            metavar="REF",
+            help="What decides again; otherwise what decides now.",
+            autocompletion=complete_reference,
+        ),
     ] = None,
     store: StoreOption = None,
     config: ConfigOption = None,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
 import typer
 
+from scorer.cli.completion import complete_reference
 from scorer.cli.options import ConfigOption, SetOption, settings_of
 from scorer.cli.train import StoreOption
 from scorer.cli.worker import DEFAULT_BUNDLE
@@ -90,7 +91,13 @@ class _Tally:
 def score(
     applications: Annotated[str, typer.Argument(metavar="FILE", help="A .csv or .jsonl file; - is standard input.")],
     bundle: Annotated[
-        str, typer.Option("--bundle", metavar="REF", help="What decides: name:version, name@digest, or a folder.")
+        str,
+        typer.Option(
+            "--bundle",
+            metavar="REF",
+            help="What decides: name:version, name:tag, name@digest, or a folder.",
+            autocompletion=complete_reference,
+        ),
     ] = DEFAULT_BUNDLE,
     rejects: Annotated[
         Path | None,

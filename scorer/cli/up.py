@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from scorer.cli.completion import complete_reference
 from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, settings_of
 from scorer.errors import MisuseError
 
@@ -33,7 +34,13 @@ def up(
     bad: Annotated[float, typer.Option(min=0, max=1, help="Share of made-up applications that are invalid.")] = 0.01,
     partitions: Annotated[int, typer.Option(min=1, max=1_000, help="Of the topics, where they are created.")] = 6,
     bundle: Annotated[
-        str | None, typer.Option("--bundle", metavar="REF", help="Pins what decides; otherwise what is deployed does.")
+        str | None,
+        typer.Option(
+            "--bundle",
+            metavar="REF",
+            help="Pins what decides; otherwise what is deployed does.",
+            autocompletion=complete_reference,
+        ),
     ] = None,
     broker: BrokerOption = "auto",
     port: PortOption = 0,

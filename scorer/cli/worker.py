@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from scorer.cli.completion import complete_reference
 from scorer.cli.options import ConfigOption, ServersOption, SetOption, settings_of
 
 DEFAULT_BUNDLE = "credit-risk:1.1.0"
@@ -16,7 +17,8 @@ def worker(
         typer.Option(
             "--bundle",
             metavar="REF",
-            help="Pins what decides (name:version, name@digest, or a folder) and ignores deployments.",
+            help="Pins what decides (name:version, name:tag, name@digest, or a folder) and ignores deployments.",
+            autocompletion=complete_reference,
         ),
     ] = None,
     config: ConfigOption = None,
