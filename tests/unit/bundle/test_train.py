@@ -157,8 +157,9 @@ def test_refused_rows_stop_the_training(tmp_path: Path) -> None:
     assert "line 42: age: out of range" in message
     assert "line 43: home: unknown category" in message
     assert "--skip-refused" in message
-    assert "s3cret" not in message
-    assert "17" not in message
+    told = message.replace(str(file), "")  # the folder's name may hold any number
+    assert "s3cret" not in told
+    assert "17" not in told
 
 
 def test_refused_rows_may_be_left_out_and_are_counted(tmp_path: Path) -> None:
