@@ -61,6 +61,15 @@ class Entry:
         """`name:version`."""
         return f"{self.name}:{self.version}"
 
+    def tags_among(self, tags: Mapping[Key, Tag]) -> list[str]:
+        """Those tags that mean this bundle; of a damaged one, those that mean its version."""
+        digest = self.manifest and self.manifest.digest
+        return [
+            tag
+            for (name, tag), means in tags.items()
+            if (name, means.version) == (self.name, self.version) and digest in {None, means.digest}
+        ]
+
 
 class BundleStore:
     """Bundles as `name/version/` in a folder or at a URL, with the shipped ones as a second place that is only read.
@@ -225,8 +234,12 @@ class BundleStore:
         return means
 
     def tags_of(self, entry: Entry) -> list[str]:
-        """The tags that mean a bundle's version."""
-        return [tag for (_, tag), means in self.tags(entry.name).items() if means.version == entry.version]
+        """The tags that mean a bundle.
+
+        Raises:
+            BundleError: the store is out of reach.
+        """
+        return entry.tags_among(self.tags(entry.name))
 
     def set_tag(self, entry: Entry, tag: str, by: str) -> Tag | None:
         """Lets a tag mean a bundle from now on.

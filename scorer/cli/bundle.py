@@ -57,18 +57,16 @@ def list_(
 
     bundles = _open_store(store, config, assignments)
     entries = [entry for entry in bundles.entries() if all(_has_label(entry, wanted) for wanted in label or [])]
-    tags: dict[str, list[str]] = {}
-    for (name, tag), means in bundles.tags().items():
-        tags.setdefault(f"{name}:{means.version}", []).append(tag)
+    tags = bundles.tags()
     if as_json:
-        typer.echo(json.dumps([_row(entry, tags.get(entry.reference, [])) for entry in entries], indent=2))
+        typer.echo(json.dumps([_row(entry, entry.tags_among(tags)) for entry in entries], indent=2))
         return
     table = Table(box=box.SIMPLE)
     for title in ("bundle", "tags", "digest", "created", "AUC", "labels", "from"):
         table.add_column(title)
     for entry in entries:
         place = "shipped" if entry.shipped else "store"
-        tagged = ", ".join(tags.get(entry.reference, []))
+        tagged = ", ".join(entry.tags_among(tags))
         if entry.manifest is None:
             broken = f"{place}; scorer bundle verify says why"
             table.add_row(entry.reference, tagged, "[red]damaged[/red]", "", "", "", broken)
@@ -95,10 +93,13 @@ def show(
 
     from scorer.bundle.load import read_manifest
 
-    folder = _open_store(store, config, assignments).find(reference)
+    bundles = _open_store(store, config, assignments)
+    folder = bundles.find(reference)
     manifest = read_manifest(folder)
+    tags = {tag: to for (_, tag), to in bundles.tags(manifest.name).items() if to.digest == manifest.digest}
     if as_json:
-        typer.echo(json.dumps({"folder": str(folder), **describe(manifest)}, indent=2))
+        tagged = {tag: to.model_dump(mode="json") for tag, to in tags.items()}
+        typer.echo(json.dumps({"folder": str(folder), "tags": tagged, **describe(manifest)}, indent=2))
         return
     training = manifest.training
     policy = manifest.policy
@@ -116,6 +117,7 @@ def show(
         "contract": manifest.contract_version,
         "data": f"{manifest.metrics.dataset.rows} rows, sha256 {manifest.metrics.dataset.sha256}",
         "labels": ", ".join(f"{key}={value}" for key, value in manifest.labels.items()) or "none",
+        "tags": ", ".join(f"{tag} (since {to.at:%Y-%m-%d} by {to.by})" for tag, to in tags.items()) or "none",
     }
     console = Console()
     for name, value in facts.items():

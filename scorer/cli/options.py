@@ -49,8 +49,13 @@ def settings_of(
 
 
 def user_here() -> str:
-    """Who runs this: the user's name at this machine's."""
+    """Who runs this: the user's name at this machine's; in a container a user may have a number alone."""
     import getpass
+    import os
     import socket
 
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

@@ -176,7 +176,7 @@ def test_tags_move(place: str, store: BundleStore, make: Callable[..., Path]) ->
     other = BundleStore(place)
     assert other.open("mine:prod").reference == other.open("mine:2.0.0").reference
     assert {key: (tag.version, tag.by) for key, tag in other.tags().items()} == {("mine", "prod"): ("2.0.0", "bob")}
-    assert (other.tags_of(first), other.tags_of(second)) == ([], ["prod"])
+    assert [entry.tags_among(other.tags("mine")) for entry in (first, second)] == [[], ["prod"]]
     assert own(other) == ["mine:1.0.0", "mine:2.0.0"]
     assert other.open(f"mine:prod@{read_manifest(other.find('mine:2.0.0')).digest[:8]}")
     with pytest.raises(BundleError, match=r"mine:prod@000000 is not there: mine:prod means mine:2\.0\.0@"):

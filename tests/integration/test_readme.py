@@ -48,7 +48,9 @@ def test_the_commands_exist() -> None:
     assert len(shown) >= 10
     for name, *arguments in shown:
         app = {"scorer": scorer, "producer": producer}[name]
-        words = [a for a in arguments if re.fullmatch("[a-z]+", a)][: 2 if arguments[0] in {"topics", "bundle", "replay"} else 1]
+        words = [a for a in arguments if re.fullmatch("[a-z]+", a)][
+            : 2 if arguments[0] in {"topics", "bundle", "replay"} else 1
+        ]
         page = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "200"})
         assert page.exit_code == 0, arguments
         for flag in (a for a in arguments if a.startswith("--")):

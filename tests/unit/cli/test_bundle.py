@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -151,6 +152,17 @@ def test_tag_says_what_it_was(run: Run) -> None:
     assert run("bundle", "tag", "mine:2.0.0", "prod", "--remove").code == 1
     assert run("bundle", "tag", "mine:prod", "prod", "--remove").out == "mine:1.0.0 has no tag prod any more\n"
     assert "there is no bundle mine:prod" in run("bundle", "verify", "mine:prod").err
+
+
+@pytest.mark.usefixtures("stored")
+def test_show_tells_since_when_a_tag_is_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And by whom: a user who has no name, as in a container, by number."""
+    run("bundle", "tag", "mine:1.0.0", "prod")
+    (by,) = [tag["by"] for tag in json.loads(run("bundle", "show", "mine:1.0.0", "--json").out)["tags"].values()]
+    assert f"by {by})" in run("bundle", "show", "mine:prod").out
+    monkeypatch.setattr("getpass.getuser", lambda: os.environ["NOBODY"])
+    run("bundle", "tag", "mine:2.0.0", "prod")
+    assert f" by {os.getuid()}@" in run("bundle", "show", "mine:prod").out
 
 
 def test_tag_that_cannot_be(run: Run) -> None:
