@@ -1,7 +1,7 @@
 """`scorer bundle`: what is in the store and what it is called, whether a bundle holds, and bundles on the move."""
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -38,6 +38,9 @@ StoredArgument = Annotated[
 ]
 
 
+_TITLES: Final = ("bundle", "tags", "digest", "created", "AUC", "labels", "from")
+
+
 @app.command("list")
 def list_(
     label: Annotated[
@@ -52,7 +55,6 @@ def list_(
     """List the bundles: those in the store and those shipped with the package."""
     from rich import box
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     bundles = _open_store(store, config, assignments)
@@ -61,21 +63,14 @@ def list_(
     if as_json:
         typer.echo(json.dumps([_row(entry, entry.tags_among(tags)) for entry in entries], indent=2))
         return
+    rows = [_cells(entry, entry.tags_among(tags)) for entry in entries]
+    # What nobody has takes no room, for a terminal is narrow; what is copied from here to a command stays in one piece.
+    shown = [title for title in _TITLES if title not in {"tags", "labels"} or any(row[title] for row in rows)]
     table = Table(box=box.SIMPLE)
-    for title in ("bundle", "tags", "digest", "created", "AUC", "labels", "from"):
-        table.add_column(title)
-    for entry in entries:
-        place = "shipped" if entry.shipped else "store"
-        tagged = ", ".join(entry.tags_among(tags))
-        if entry.manifest is None:
-            broken = f"{place}; scorer bundle verify says why"
-            table.add_row(entry.reference, tagged, "[red]damaged[/red]", "", "", "", broken)
-            continue
-        manifest = entry.manifest
-        auc = f"{manifest.metrics.holdout.auc:.4f}"
-        used = " [dim](default)[/dim]" if entry.reference == DEFAULT_BUNDLE else ""
-        created, labels = f"{manifest.created:%Y-%m-%d}", escape(_spell_labels(entry))
-        table.add_row(entry.reference + used, tagged, manifest.digest[:12], created, auc, labels, place)
+    for title in shown:
+        table.add_column(title, no_wrap=title in {"bundle", "digest"}, min_width=6, overflow="fold")
+    for row in rows:
+        table.add_row(*(row[title] for title in shown))
     Console().print(table)
 
 
@@ -308,9 +303,23 @@ def _spell(entry: "Entry") -> str:
     return entry.reference if entry.manifest is None else f"{entry.reference}@{entry.manifest.digest[:12]}"
 
 
-def _spell_labels(entry: "Entry") -> str:
-    labels = {} if entry.manifest is None else entry.manifest.labels
-    return ", ".join(f"{key}={value}" for key, value in labels.items())
+def _cells(entry: "Entry", tags: list[str]) -> dict[str, str]:
+    """A bundle as a row of the list, by the columns' titles."""
+    from rich.markup import escape
+
+    place = "shipped" if entry.shipped else "store"
+    found = dict.fromkeys(_TITLES, "") | {"bundle": entry.reference, "tags": ", ".join(tags)}
+    if entry.manifest is None:
+        return found | {"digest": "[red]damaged[/red]", "from": f"{place}; scorer bundle verify says why"}
+    manifest = entry.manifest
+    used = " [dim](default)[/dim]" if entry.reference == DEFAULT_BUNDLE else ""
+    return found | {
+        "digest": manifest.digest[:12],
+        "created": f"{manifest.created:%Y-%m-%d}",
+        "AUC": f"{manifest.metrics.holdout.auc:.4f}",
+        "labels": escape(", ".join(f"{key}={value}" for key, value in manifest.labels.items())),
+        "from": f"{place}{used}",
+    }
 
 
 def _has_label(entry: "Entry", wanted: str) -> bool:

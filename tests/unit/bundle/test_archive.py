@@ -498,6 +498,14 @@ def test_a_folder_with_a_link(tmp_path: Path, store: BundleStore) -> None:
     assert not (tmp_path / "store").exists()
 
 
+def test_an_archive_at_a_url_that_has_no_end(store: BundleStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more is fetched than a bundle can be."""
+    monkeypatch.setattr(archive, "ARCHIVE_BYTES_MAX", 1_000)
+    MemoryFileSystem().pipe_file("/long.zip", bytes(1_001))
+    with pytest.raises(BundleError, match=r"memory://long\.zip has more than 1000 bytes\. Nothing was kept"):
+        take_in(store, "memory://long.zip")
+
+
 def test_a_folder_at_a_url_with_more_in_it(store: BundleStore, bundle: Path) -> None:
     """A bucket's whole content is not taken for a bundle."""
     export_bundle(bundle, "memory://bucket/moved")

@@ -18,7 +18,7 @@ def test_list_names_every_bundle_and_where_it_is(tmp_path: Path, run: Run) -> No
     """The shipped ones, those in the store, and which one decides if none is named."""
     BundleStore(tmp_path / "store").put(named(tmp_path / "made", "mine", "2.0.0"))
     lines = run("bundle", "list").out.splitlines()
-    assert any("credit-risk:1.1.0 (default)" in line and "shipped" in line for line in lines)
+    assert any("credit-risk:1.1.0" in line and "shipped (default)" in line for line in lines)
     assert any("mine:2.0.0" in line and "store" in line for line in lines)
     found = json.loads(run("bundle", "list", "--json").out)
     assert [(row["name"], row["version"], row["shipped"], row["default"]) for row in found] == [
