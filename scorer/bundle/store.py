@@ -120,13 +120,14 @@ class BundleStore:
         Raises:
             BundleError: there is none, or more than one, or it is damaged, or the store is out of reach.
         """
-        if not _parse_reference(reference) and os.path.isdir(reference):  # noqa: PTH112  (it takes any string)
+        parsed = _parse_reference(reference)
+        if not parsed and os.path.isdir(reference):  # noqa: PTH112  (it takes any string)
             return Path(reference)
-        wanted = self._resolve(reference)
-        here = self._here(wanted)
-        if here is not None:
-            return here
-        return self._fetch(self._choose(wanted))
+        if parsed and parsed["version"] and len(parsed["digest"] or "") == _DIGEST_LENGTH:
+            here = self._here(*parsed.group("name", "version", "digest"))
+            if here is not None:
+                return here
+        return self._fetch(self.entry(reference))
 
     def open(self, reference: str) -> Bundle:
         """Finds, checks and opens a bundle.
@@ -322,15 +323,12 @@ class BundleStore:
             raise BundleError(f"{reference} is not there: {name}:{tag} means {called} now")
         return _Wanted(f"{called}, which {name}:{tag} means", name, means.version, means.digest)
 
-    def _here(self, wanted: _Wanted) -> Path | None:
-        """A bundle that this machine has for certain, whatever the store says: one that is shipped, or kept."""
-        _, name, version, digest = wanted
-        if version is None or len(digest or "") < _DIGEST_LENGTH:
-            return None
+    def _here(self, name: str, version: str, digest: str) -> Path | None:
+        """A bundle that this machine has, whatever the store says: one that is shipped, or that was fetched before."""
         for entry in self._read({key: self._shipped for key in self._shipped.versions(name) if key[1] == version}):
             if entry.manifest and entry.manifest.digest == digest:
                 return Path(entry.where)
-        kept = self._own.kept(str(digest))
+        kept = self._own.kept(digest)
         if kept is None:
             return None
         manifest = read_manifest(kept)

@@ -66,7 +66,7 @@ def test_export_delete_import_deploy(
         wait_until(lambda: running.get("/readyz")[0] == 200, "ready")
         for version, ending in moves.items():
             digest = move(place, version, ending)
-            run("deploy", f"mine:{version}", "--reason", "it came back", "--store", f"{place}/store")
+            run("deploy", f"mine:{version}", "--reason", "it came back", "--wait", "0", "--store", f"{place}/store")
             wait_until(lambda d=digest: running.probe("/readyz")["bundle"]["digest"] == d, "the swap")  # type: ignore[misc]
         topics.publish(b"{}")
         wait_until(lambda: topics.count(topics.dead_letters) == 1, "it works on")
@@ -78,7 +78,7 @@ def test_what_is_fetched_needs_no_store(topics: Topics, run: Run, bucket: str, t
     store = BundleStore(f"{bucket}/store")
     store.put(named(tmp_path / "made", "mine", "1.0.0"))
     run("bundle", "tag", "mine:latest", "prod", "--store", f"{bucket}/store")
-    run("deploy", "mine:prod", "--reason", "x", "--store", f"{bucket}/store")
+    run("deploy", "mine:prod", "--reason", "x", "--wait", "0", "--store", f"{bucket}/store")
     (event,) = json.loads(run("history", "--json"))
     digest = store.open("mine:1.0.0").reference.digest
     assert event["bundle"] == {"name": "mine", "version": "1.0.0", "digest": digest}

@@ -21,6 +21,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from scorer.bundle import archive
 from scorer.bundle.archive import ENTRIES_MAX, export_bundle, unpacked
 from scorer.bundle.load import read_manifest
+from scorer.bundle.manifest import FILE_BYTES_MAX, MANIFEST_BYTES_MAX
 from scorer.bundle.store import BundleStore
 from scorer.errors import BundleError, MisuseError
 from tests.unit.bundle.making import PLAIN, copy_bundle, everything_in, named, remake
@@ -192,6 +193,13 @@ def test_archives_that_others_packed(tmp_path: Path, store: BundleStore, bundle:
     entries = [(tarfile.TarInfo(f"{top}{name}"), content) for name, content in everything_in(bundle).items()]
     (tmp_path / "moved.tar.gz").write_bytes(gzip.compress(tar(*folders, *entries)))
     assert take_in(store, tmp_path / "moved.tar.gz")
+
+
+def test_the_page_tells_the_limits() -> None:
+    """docs/bundles.md says how large a bundle may be, in the numbers that hold."""
+    page = (Path(__file__).parents[3] / "docs" / "bundles.md").read_text(encoding="utf-8")
+    sizes = f"{FILE_BYTES_MAX >> 20} MB a file, {MANIFEST_BYTES_MAX >> 20} MB for the manifest"
+    assert f"at most {sizes}, {archive.ARCHIVE_BYTES_MAX >> 30} GB in all, {ENTRIES_MAX} entries" in page
 
 
 # The hostile ones
