@@ -58,7 +58,7 @@ fresh: setup ## make again what is generated: schemas, the interface document
 
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--extra train --extra docker --extra s3 --group dev \
+		--extra train --extra onnx --extra sklearn --extra docker --extra s3 --group dev \
 		--no-header --no-emit-index-url --upgrade pyproject.toml -o requirements.lock
 
 clean: ## remove what was built here (the broker's files are kept in your cache folder)

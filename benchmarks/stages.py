@@ -16,8 +16,8 @@ import numpy as np
 import xgboost
 
 from producer.generator import generate_applications
-from scorer.bundle.runners import XGBoostModel
 from scorer.bundle.store import BundleStore
+from scorer.bundle.xgboost_runner import XGBoostModel
 from scorer.cli.worker import DEFAULT_BUNDLE
 from scorer.core.score import Bundle, score_batch
 from scorer.core.wire import Application, decode_batch

@@ -8,6 +8,7 @@ cannot go on, what is wrong, where, and how to mend it; the command line prints 
     - SettingsError           one or more settings, all of them named
     - InputFileError          a file of applications that cannot be read
   - BundleError               a bundle that is missing, damaged, or not what it says
+    - RunnerMissingError      what runs its model is not installed here
   - ModelError                the model failed on a matrix (narrowed to records by the core)
   - BundleUnusableError       no record of a batch can be scored: the bundle is at fault
   - BrokerError               the broker said no, or is not there
@@ -42,6 +43,10 @@ class InputFileError(MisuseError):
 
 class BundleError(ScorerError):
     """A bundle that is missing, damaged, or not what it says it is."""
+
+
+class RunnerMissingError(BundleError):
+    """What runs a bundle's model is not installed here; the bundle may be sound."""
 
 
 class ModelError(ScorerError):

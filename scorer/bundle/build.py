@@ -3,10 +3,11 @@
 import hashlib
 import platform
 import textwrap
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from schemas.application import CONTRACT_VERSION
 from scorer.bundle.golden import write_golden
@@ -14,19 +15,18 @@ from scorer.bundle.manifest import (
     CARD_FILE,
     GOLDEN_FILE,
     MANIFEST_FILE,
-    MANIFEST_VERSION,
     Calibration,
     Decisions,
     Features,
     Manifest,
     Metrics,
+    Setting,
     Training,
 )
 from scorer.bundle.runners import open_model
-from scorer.core.features import FeatureEncoding
+from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding
 from scorer.core.policy import Policy
-
-_MODEL_FILES: Final = {"xgboost": "model.ubj"}
+from scorer.errors import ModelError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,15 @@ class Draft:
     model: bytes
     features: Features
     policy: Policy
-    metrics: Metrics
-    training: Training
+    metrics: Metrics | None
+    """None where nobody has measured."""
+    training: Training | None
+    """None where it was not `scorer train` that trained the model."""
     libraries: dict[str, str]
     """By name, the version that the model was made with."""
     labels: dict[str, str]
+    runner_settings: Mapping[str, Setting] = field(default_factory=dict)
+    model_file: str = "model.ubj"
 
 
 def build_bundle(draft: Draft, folder: Path) -> Manifest:
@@ -59,26 +63,35 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
         The bundle's manifest. The same draft gives the same bytes on the same platform, and so the same digest.
 
     Raises:
-        BundleError: the runner cannot open the model, or not with these columns.
-        ModelError: the model fails on the golden examples.
+        BundleError: the runner cannot open the model, or not with these columns, or a row's probability depends on its
+            batch.
+        ModelError: the model fails on the golden examples, or gives something that is no probability.
         ValueError: something breaks the manifest's limits.
     """
-    model_file = _MODEL_FILES[draft.runner]
     encoding = FeatureEncoding(draft.features.columns, draft.features.missing_number)
-    model = open_model(draft.runner, model_file, draft.model, draft.features.columns)
+    model = open_model(draft.runner, draft.model_file, draft.model, draft.features.columns, draft.runner_settings)
+    try:
+        golden = write_golden(encoding, model, draft.policy)
+    except ModelError as error:
+        raise ModelError(
+            "the model fails on the golden examples, which are made-up applications up to the contract's limits, "
+            f"some with unknown numbers: {error}"
+        ) from error
     contents = {
-        model_file: draft.model,
-        GOLDEN_FILE: write_golden(encoding, model, draft.policy),
+        draft.model_file: draft.model,
+        GOLDEN_FILE: golden,
         CARD_FILE: _write_card(draft).encode(),
     }
+    settings: dict[str, Any] = {"runner_settings": dict(draft.runner_settings)} if draft.runner_settings else {}
     manifest = Manifest(
-        manifest_version=MANIFEST_VERSION,
+        manifest_version=2 if settings else 1,
         name=draft.name,
         version=draft.version,
         created=draft.created,
         contract_version=CONTRACT_VERSION,
         runner=draft.runner,
-        model=model_file,
+        **settings,
+        model=draft.model_file,
         features=draft.features,
         policy=draft.policy,
         metrics=draft.metrics,
@@ -96,7 +109,7 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
 
 def _write_card(draft: Draft) -> str:
     """The model card: what whoever answers for the model's use must know. In Markdown."""
-    holdout, policy = draft.metrics.holdout, draft.policy
+    policy = draft.policy
     purpose = (
         "Gives a credit application a probability of default from 0 to 1. The policy that goes with it: above "
         f"{policy.declined_above:g} DECLINED, above {policy.maybe_above:g} MAYBE (a person looks), else APPROVED."
@@ -107,22 +120,24 @@ def _write_card(draft: Draft) -> str:
         "## Made of",
         _write_ingredients(draft),
         "## Figures",
-        f"Area under the ROC curve: **{holdout.auc:.4f}** on {holdout.rows} rows. {holdout.what}",
-        *_write_decisions(draft.metrics.decisions),
-        *_write_calibration(draft.metrics.calibration),
+        *(_write_figures(draft.metrics) if draft.metrics else [_NO_FIGURES]),
         "## Limits",
-        _LIMITS,
+        _LIMITS if draft.training else _LIMITS_UNKNOWN,
         "## Prohibited bases",
         _write_bases(draft),
     ]
     return "\n\n".join(_wrap(block) for block in blocks) + "\n"
 
 
+_NO_FIGURES: Final = "None: nobody measured this model when the bundle was made."
 _LIMITS: Final = """\
 - The outcomes are those of loans that were granted. How those who were refused would have paid, nobody knows.
 - Everything is of one file, one time, one currency: where any of them differs, train again, and measure.
 - One split was measured. A difference of a hundredth between two models may be chance.
 - The contract's limits are wider than the data: far from what was seen, trees repeat the nearest answer."""
+_LIMITS_UNKNOWN: Final = """\
+- The model was trained elsewhere. On which applications, when and by which recipe, only whoever trained it can say.
+- The contract's limits are wider than any data: what the model gives far from what it has seen, it has not learnt."""
 
 
 def _wrap(block: str) -> str:
@@ -135,23 +150,53 @@ def _wrap(block: str) -> str:
 
 
 def _write_ingredients(draft: Draft) -> str:
-    dataset, training = draft.metrics.dataset, draft.training
-    parameters = ", ".join(f"{name} {value}" for name, value in training.parameters.items())
     missing = "left to the model" if draft.features.missing is None else f"taken as {draft.features.missing:g}"
+    left_out = sorted({*CATEGORIES, *NUMBERS} - set(draft.features.fields))
     libraries = ", ".join(f"{name} {version}" for name, version in draft.libraries.items())
-    return f"""\
-- Data: a file of {dataset.rows} rows with sha256 {dataset.sha256}; {dataset.rows_labelled} of them say what became \
-of the loan and are of use, {dataset.rows_refused} are no applications by contract {CONTRACT_VERSION}.
-- Recipe: {training.rounds} rounds of {draft.runner}, {parameters}. A category is one column for each of its values, \
-an unknown number is {missing}. After the credit-risk service of ML Zoomcamp, module 7.
-- Fields used: {", ".join(draft.features.fields)}.
-- Fields left out: {", ".join(training.dropped_fields) or "none"}.
-- Libraries: {libraries}.
-- To be made again with: {_write_command(draft)}"""
+    lines = [
+        *_write_origin(draft),
+        f"- A category is one column for each of its values, an unknown number is {missing}.",
+        f"- Fields used: {', '.join(draft.features.fields)}.",
+        f"- Fields left out: {', '.join(left_out) or 'none'}.",
+        f"- Libraries: {libraries}.",
+        *([f"- To be made again with: {_write_command(draft, draft.training)}"] if draft.training else []),
+    ]
+    return "\n".join(lines)
 
 
-def _write_command(draft: Draft) -> str:
-    drops = "".join(f" --drop {field}" for field in draft.training.dropped_fields)
+def _write_origin(draft: Draft) -> list[str]:
+    """Where the model comes from, and which rows its figures."""
+    lines = []
+    if draft.metrics:
+        dataset = draft.metrics.dataset
+        lines.append(
+            f"- Data: a file of {dataset.rows} rows with sha256 {dataset.sha256}; {dataset.rows_labelled} of them say "
+            f"what became of the loan and are of use, {dataset.rows_refused} are no applications by contract "
+            f"{CONTRACT_VERSION}."
+        )
+    if draft.training:
+        parameters = ", ".join(f"{name} {value}" for name, value in draft.training.parameters.items())
+        lines.append(
+            f"- Recipe: {draft.training.rounds} rounds of {draft.runner}, {parameters}. After the credit-risk service "
+            "of ML Zoomcamp, module 7."
+        )
+    else:
+        settings = ", ".join(f"{name} {value}" for name, value in draft.runner_settings.items())
+        lines.append(f"- Model: {draft.model_file}, run by {draft.runner}{f' with {settings}' if settings else ''}.")
+    return lines
+
+
+def _write_figures(metrics: Metrics) -> list[str]:
+    holdout = metrics.holdout
+    return [
+        f"Area under the ROC curve: **{holdout.auc:.4f}** on {holdout.rows} rows. {holdout.what}",
+        *_write_decisions(metrics.decisions),
+        *_write_calibration(metrics.calibration),
+    ]
+
+
+def _write_command(draft: Draft, training: Training) -> str:
+    drops = "".join(f" --drop {name}" for name in training.dropped_fields)
     return f"`scorer train DATA --name {draft.name} --version {draft.version}{drops}`"
 
 

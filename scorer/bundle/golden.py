@@ -17,13 +17,14 @@ from schemas.application import CreditApplication
 from schemas.decision import Outcome
 from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding
 from scorer.core.policy import OUTCOMES, Policy
-from scorer.core.score import Model
+from scorer.core.score import Model, checked_predict
 from scorer.core.wire import Application, Rejection, decode
 from scorer.errors import BundleError
 
 EXAMPLES_MAX: Final = 10_000  # a start should not wait longer than a moment for them
 _APPLICATION_BYTES_MAX: Final = 4_096
 _TOLERANCE: Final = 1e-6  # between CPU architectures
+_ALONE_MAX: Final = 64  # as many as we make up; each alone is a run of the model
 _MIXED: Final = 23  # examples that vary all fields at once
 
 _PROPERTIES: Final[dict[str, Any]] = CreditApplication.model_json_schema()["properties"]
@@ -48,9 +49,7 @@ class Golden:
     def reproduce(
         self, encoding: FeatureEncoding, model: Model, policy: Policy, *, exact: bool
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Scores the examples and compares.
-
-        One of them alone comes first: it warms the model up, and its probability must not depend on its batch.
+        """Scores the examples and compares; before that, finds out whether an example's bits depend on its batch.
 
         Args:
             encoding: the bundle's.
@@ -63,13 +62,10 @@ class Golden:
 
         Raises:
             BundleError: with the number of examples that differ and by how much.
-            ModelError: the model fails on them.
+            ModelError: the model fails on them, or gives something that is no probability.
         """
         matrix = encoding.matrix(self.applications)
-        alone = model.predict(matrix[:1])
-        found = model.predict(matrix)
-        if found.shape != self.probabilities.shape or alone[0] != found[0]:
-            raise BundleError("the model does not give one probability a row, the same alone as in a batch")
+        found = _predict_examples(model, matrix)
         away = np.abs(found.astype(np.float64) - self.probabilities)
         wrong = ~(away <= (0 if exact else _TOLERANCE))
         if wrong.any():
@@ -83,12 +79,37 @@ class Golden:
         return matrix, found
 
 
+def _predict_examples(model: Model, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a model predicts for examples, if it is the same for each of them alone, together and the other way round.
+
+    Args:
+        model: whose predictions.
+        matrix: shape (n, columns).
+
+    Returns:
+        Shape (n,).
+
+    Raises:
+        BundleError: a row's probability depends on its batch: no replay could repeat such a decision.
+        ModelError: the model fails, or gives something that is no probability.
+    """
+    together = checked_predict(model, matrix)
+    backwards = checked_predict(model, np.ascontiguousarray(matrix[::-1]))[::-1]
+    alone = [checked_predict(model, matrix[row : row + 1])[0] for row in range(min(len(matrix), _ALONE_MAX))]
+    if not np.array_equal(backwards, together) or not np.array_equal(alone, together[: len(alone)]):
+        raise BundleError("the model does not give a row the same probability alone as in a batch, to the bit")
+    return together
+
+
 def write_golden(encoding: FeatureEncoding, model: Model, policy: Policy) -> bytes:
-    """The content of a `golden.jsonl`: the made-up applications with what this model and policy make of them."""
-    lines = [json.dumps(application, separators=(",", ":")).encode() for application in make_applications()]
-    applications = [application for line in lines if not isinstance(application := _decode(line), Rejection)]
-    assert len(applications) == len(lines), "made-up applications keep to the contract"
-    probabilities = model.predict(encoding.matrix(applications))
+    """The content of a `golden.jsonl`: the made-up applications with what this model and policy make of them.
+
+    Raises:
+        BundleError: a row's probability depends on its batch.
+        ModelError: the model fails on them, or gives something that is no probability.
+    """
+    lines = _write_applications()
+    probabilities = _predict_examples(model, made_up_matrix(encoding))
     examples = [
         _Example(msgspec.Raw(line), probability, OUTCOMES[outcome])
         for line, probability, outcome in zip(
@@ -96,6 +117,18 @@ def write_golden(encoding: FeatureEncoding, model: Model, policy: Policy) -> byt
         )
     ]
     return msgspec.json.Encoder().encode_lines(examples)
+
+
+def made_up_matrix(encoding: FeatureEncoding) -> NDArray[np.float32]:
+    """The made-up applications as a model gets them; shape (examples, columns)."""
+    decoded = [_decode(line) for line in _write_applications()]
+    applications = [application for application in decoded if not isinstance(application, Rejection)]
+    assert len(applications) == len(decoded), "made-up applications keep to the contract"
+    return encoding.matrix(applications)
+
+
+def _write_applications() -> list[bytes]:
+    return [json.dumps(application, separators=(",", ":")).encode() for application in make_applications()]
 
 
 def read_golden(raw: bytes) -> Golden:

@@ -16,11 +16,12 @@ from scorer.bundle.manifest import (
     Manifest,
     parse_manifest,
 )
-from scorer.bundle.runners import open_model, refuse_pickle
+from scorer.bundle.pickles import refuse_pickle
+from scorer.bundle.runners import open_model
 from scorer.core.features import FeatureEncoding
 from scorer.core.score import Bundle
 from scorer.core.wire import DecisionEncoder
-from scorer.errors import BundleError, ModelError
+from scorer.errors import BundleError, ModelError, RunnerMissingError
 
 _MEND = "A bundle is never mended in place: put it here again from where it came, or train it again"
 
@@ -48,12 +49,20 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
         passed(f"files: {len(contents)} with the sha256 that the manifest says, none besides, no links")
         encoding = _check_contract(manifest)
         passed(f"contract: {manifest.contract_version}, and this release's is {CONTRACT_VERSION}; it has every column")
-        model = open_model(manifest.runner, manifest.model, contents[manifest.model], manifest.features.columns)
+        model = open_model(
+            manifest.runner,
+            manifest.model,
+            contents[manifest.model],
+            manifest.features.columns,
+            manifest.runner_settings,
+        )
         passed(f"model: {manifest.runner}, with the {len(encoding.columns)} columns that the manifest names")
         exact = manifest.platform == platform.machine()
         golden = read_golden(contents[GOLDEN_FILE])
         matrix, found = golden.reproduce(encoding, model, manifest.policy, exact=exact)
         passed(f"golden examples: {len(found)} come out {'bit for bit' if exact else 'within 1e-6'}")
+    except RunnerMissingError as error:
+        raise RunnerMissingError(f"bundle {called or folder}: {error}") from error
     except (BundleError, ModelError) as error:
         raise BundleError(f"bundle {called or folder}: {error}. {_MEND}") from error
     reference = manifest.reference

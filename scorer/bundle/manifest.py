@@ -1,22 +1,33 @@
 """What a bundle says of itself: `bundle.json`, its limits and its digest.
 
 No field has a default: what is digested is what stands in the file, so that a digest does not move with this code. A
-field more or less is a new `manifest_version`.
+field more or less is a new `manifest_version`; a manifest is written in the oldest one that has what it says. Version 1
+has no `runner_settings`.
 """
 
 import hashlib
 import json
 from datetime import datetime, timedelta
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from schemas.decision import BundleReference, Outcome
 from scorer.core.policy import OUTCOMES, Policy
 from scorer.errors import BundleError
 
-MANIFEST_VERSION: Final = 1
+MANIFEST_VERSIONS: Final = (1, 2)
 MANIFEST_FILE: Final = "bundle.json"
 GOLDEN_FILE: Final = "golden.jsonl"
 CARD_FILE: Final = "model-card.md"
@@ -47,6 +58,9 @@ Word = Annotated[str, Field(min_length=1, max_length=64)]
 Sentence = Annotated[str, Field(max_length=1_000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
+Utc = Annotated[AwareDatetime, AfterValidator(_require_utc)]
+Setting = str | int | float | bool
+RunnerSettings = Annotated[dict[Word, Setting], Field(max_length=64)]
 
 
 class _Part(BaseModel):
@@ -72,7 +86,7 @@ class Features(_Part):
 
 
 class Dataset(_Part):
-    """The file that the model was trained on: which it was and how many of its rows were of use."""
+    """The file that the figures come from: which it was and how many of its rows were of use."""
 
     sha256: Sha256
     rows: Count
@@ -142,23 +156,34 @@ class Training(_Part):
 class Manifest(_Part):
     """A bundle's manifest; immutable, like the bundle."""
 
-    manifest_version: Literal[1]
+    manifest_version: Literal[1, 2]
     name: Name
     version: Version
-    created: Annotated[AwareDatetime, AfterValidator(_require_utc)]
+    created: Utc
     contract_version: Version
     runner: Word
+    runner_settings: RunnerSettings = {}
+    """What the runner must know beside the model's bytes; each runner says what it takes. Since version 2."""
     model: FileName
     features: Features
     policy: Policy
-    metrics: Metrics
-    training: Training
+    metrics: Metrics | None
+    """Null where nobody has measured."""
+    training: Training | None
+    """Null where the model was not trained by `scorer train`."""
     libraries: Annotated[dict[Word, Word], Field(max_length=64)]
     platform: Word
     """The machine's architecture, on which the golden examples hold bit for bit."""
     labels: Annotated[dict[Word, Sentence], Field(max_length=64)]
     files: Annotated[dict[FileName, Sha256], Field(max_length=FILES_MAX)]
     """Each file's sha256, this one's own apart."""
+
+    @model_validator(mode="after")
+    def _has_its_versions_fields(self) -> Self:
+        if ("runner_settings" in self.model_fields_set) != (self.manifest_version >= 2):
+            msg = "runner_settings must be there from manifest_version 2 on, and not before"
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _names_its_files(self) -> Self:
@@ -169,10 +194,17 @@ class Manifest(_Part):
         if MANIFEST_FILE in self.files:
             msg = f"files must not name {MANIFEST_FILE}: it cannot hold its own digest"
             raise ValueError(msg)
-        if set(self.metrics.decisions.by_decision) != set(OUTCOMES):
+        if self.metrics and set(self.metrics.decisions.by_decision) != set(OUTCOMES):
             msg = f"metrics.decisions must count each of {', '.join(OUTCOMES)}"
             raise ValueError(msg)
         return self
+
+    @model_serializer(mode="wrap")
+    def _write(self, write_all: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = write_all(self)
+        if self.manifest_version == 1:
+            del content["runner_settings"]
+        return content
 
     @property
     def canonical(self) -> bytes:
@@ -204,12 +236,13 @@ def parse_manifest(raw: bytes) -> Manifest:
     """
     try:
         found = _Versioned.model_validate_json(raw).manifest_version
-        if found == MANIFEST_VERSION:
+        if found in MANIFEST_VERSIONS:
             return Manifest.model_validate_json(raw)
     except ValidationError as error:
         raise BundleError(f"{MANIFEST_FILE} is no manifest: {explain(error)}") from None
+    known = " and ".join(map(str, MANIFEST_VERSIONS))
     raise BundleError(
-        f"{MANIFEST_FILE} has manifest_version {found} and this release reads {MANIFEST_VERSION}: "
+        f"{MANIFEST_FILE} has manifest_version {found} and this release reads {known}: "
         "was the bundle made by another release? Install that one, or train the bundle again with this one"
     )
 

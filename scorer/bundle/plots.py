@@ -47,7 +47,7 @@ def _draw_roc(axes: "Axes", trained: Trained) -> None:
 
     false_alarms, found, _ = roc_curve(trained.holdout_defaulted, trained.holdout_probabilities)
     axes.plot([0, 1], [0, 1], color=_GUIDE, linestyle=":", label="by chance")
-    axes.plot(false_alarms, found, color=_DEFAULTED, label=f"AUC {trained.draft.metrics.holdout.auc:.4f}")
+    axes.plot(false_alarms, found, color=_DEFAULTED, label=f"AUC {trained.metrics.holdout.auc:.4f}")
     axes.set(
         title=_title(trained, "ROC"), xlabel="share of the paid that is flagged", ylabel="share of the defaults found"
     )
@@ -57,7 +57,7 @@ def _draw_roc(axes: "Axes", trained: Trained) -> None:
 def _draw_calibration(axes: "Axes", trained: Trained) -> None:
     points = [
         (found.predicted_mean, found.observed_share, found.rows)
-        for found in trained.draft.metrics.calibration.bins
+        for found in trained.metrics.calibration.bins
         if found.predicted_mean is not None and found.observed_share is not None
     ]
     axes.plot([0, 1], [0, 1], color=_GUIDE, linestyle=":", label="predicted = observed")

@@ -1,64 +1,57 @@
-"""What turns a matrix into probabilities: one opener for each kind of model that a bundle may hold."""
+"""What turns a matrix into probabilities: one opener for each kind of model, ours and those that are installed."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scorer.bundle.manifest import Setting
+from scorer.bundle.onnx_runner import open_onnx
+from scorer.bundle.pickles import refuse_pickle
+from scorer.bundle.xgboost_runner import open_xgboost
 from scorer.core.score import Model
-from scorer.errors import BundleError, ModelError
+from scorer.errors import BundleError, ModelError, RunnerMissingError
 
-if TYPE_CHECKING:
-    import xgboost
+GROUP: Final = "scorer.runners"
+"""The group of entry points under which an installed package offers a runner of its own."""
 
-_PICKLE_SUFFIXES: Final = (".pkl", ".pickle", ".joblib")
-# A pickle of protocol 2 or later begins with this byte and its protocol.
-_PICKLE_MARK: Final = b"\x80"
-_PICKLE_PROTOCOLS: Final = range(2, 6)
+Opener = Callable[[bytes, Sequence[str], Mapping[str, Setting]], Model]
+"""Opens a model, given its bytes, the matrix's columns and the manifest's settings.
+
+Raises BundleError when it cannot; whatever else it raises is told as one.
+"""
+
+_OURS: Final[Mapping[str, Opener]] = {"xgboost": open_xgboost, "onnx": open_onnx}
+_LIBRARIES: Final = {"xgboost": "xgboost", "onnx": "onnxruntime"}
 
 
-class XGBoostModel:
-    """Trees by XGBoost, on one thread: more make small batches slower (xgboost#3100)."""
+class _Guarded:
+    """A model that fails with ModelError and nothing else, whatever its library raises."""
 
-    def __init__(self, booster: "xgboost.Booster") -> None:
-        self._inplace_predict = booster.inplace_predict
+    def __init__(self, runner: str, model: Model, columns: int) -> None:
+        self._runner = runner
+        self._model = model
+        self._columns = columns
 
     def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         """The probability of default of each row: shape (n, columns) to (n,). Raises ModelError when it cannot."""
+        if matrix.ndim != 2 or matrix.shape[1] != self._columns:
+            raise ModelError(f"the matrix has shape {matrix.shape} and the model wants {self._columns} columns")
         try:
-            # XGBoost compares the number of columns itself; validate_features would only do it twice.
-            return self._inplace_predict(matrix, validate_features=False)
-        except ValueError as error:  # XGBoostError is one
-            raise ModelError(f"XGBoost: {_first_line(error)}") from error
+            return self._model.predict(matrix)
+        except (ModelError, MemoryError):
+            raise
+        except Exception as error:  # model libraries have no exception in common
+            # Its text stays out: it may hold an applicant's values.
+            raise ModelError(f"the runner {self._runner} failed with {type(error).__name__}") from error
 
 
-def _open_xgboost(model: bytes, columns: Sequence[str]) -> Model:
-    import xgboost
-
-    if not model.startswith(b"{") or model.startswith(b'{"'):
-        raise BundleError("the model is not in XGBoost's UBJSON format: save it with save_model('model.ubj')")
-    try:
-        booster = xgboost.Booster(params={"nthread": 1})
-        booster.load_model(bytearray(model))
-        names, count = booster.feature_names, booster.num_features()
-    except ValueError as error:
-        raise BundleError(f"XGBoost cannot read the model: {_first_line(error)}") from error
-    if count != len(columns):
-        raise BundleError(f"the model wants {count} columns and the manifest names {len(columns)}")
-    if names is not None and tuple(names) != tuple(columns):
-        strange = [f"{theirs} for {ours}" for theirs, ours in zip(names, columns, strict=True) if theirs != ours]
-        raise BundleError(
-            f"the model has other columns than the manifest, or in another order: {', '.join(strange[:3])}"
-        )
-    return XGBoostModel(booster)
-
-
-RUNNERS: Final[Mapping[str, Callable[[bytes, Sequence[str]], Model]]] = {"xgboost": _open_xgboost}
-"""By the name that a manifest gives: what opens a model, given its bytes and the matrix's columns."""
-
-
-def open_model(runner: str, name: str, model: bytes, columns: Sequence[str]) -> Model:
+def open_model(
+    runner: str, name: str, model: bytes, columns: Sequence[str], settings: Mapping[str, Setting] | None = None
+) -> Model:
     """Opens a bundle's model.
 
     The model libraries trust what they read, and may crash on what is damaged: check the digest first.
@@ -68,34 +61,49 @@ def open_model(runner: str, name: str, model: bytes, columns: Sequence[str]) -> 
         name: the file's name.
         model: the file's bytes.
         columns: the columns that the matrix will have, in order.
+        settings: what the manifest tells the runner beside.
 
     Raises:
-        BundleError: there is no such runner, the model is a pickle or otherwise not the runner's format, or it was
-            trained on other columns.
+        RunnerMissingError: there is no such runner here, or not all that it needs.
+        BundleError: the model is a pickle or otherwise not the runner's format, or it was trained on other columns.
     """
     refuse_pickle(name, model)
-    if runner not in RUNNERS:
-        raise BundleError(f"there is no runner {runner!r} here: {', '.join(RUNNERS)} is what this release has")
-    return RUNNERS[runner](model, columns)
+    entry = None if runner in _OURS else _find(runner)
+    try:
+        opener: Opener = _OURS[runner] if entry is None else entry.load()
+        opened = opener(model, columns, settings or {})
+    except BundleError:
+        raise
+    except Exception as error:  # model libraries have no exception in common
+        said = str(error).strip().partition("\n")[0]
+        raise BundleError(f"the runner {runner} cannot open {name}: {type(error).__name__}: {said}") from error
+    return _Guarded(runner, opened, len(columns))
 
 
-def refuse_pickle(name: str, content: bytes) -> None:
-    """Makes sure that a file is no pickle, by its name and by how it begins.
+def library_of(runner: str) -> dict[str, str]:
+    """The library that a runner runs on, or the package that it comes from, with its version.
 
     Raises:
-        BundleError: it is one.
+        RunnerMissingError: there is no such runner here.
     """
-    if name.lower().endswith(_PICKLE_SUFFIXES) or _looks_like_a_pickle(content):
-        raise BundleError(
-            f"{name} is a pickle, and pickles are never opened: they run whatever code they carry. "
-            "Save the model in its library's open format instead (XGBoost: UBJSON)"
+    if runner in _LIBRARIES:
+        library = _LIBRARIES[runner]
+        version: str = import_module(library).__version__
+        return {library: version}
+    package = _find(runner).dist
+    return {package.name: package.version} if package else {}
+
+
+def _find(runner: str) -> EntryPoint:
+    installed = entry_points(group=GROUP)
+    found = [entry for entry in installed if entry.name == runner]
+    if not found:
+        names = ", ".join([*_OURS, *sorted({entry.name for entry in installed} - set(_OURS))])
+        raise RunnerMissingError(
+            f"there is no runner {runner!r} here: {names} is what there is. "
+            f"Install the package that brings it (an entry point in the group {GROUP})"
         )
-
-
-def _looks_like_a_pickle(content: bytes) -> bool:
-    return content[:1] == _PICKLE_MARK and content[1:2] != b"" and content[1] in _PICKLE_PROTOCOLS
-
-
-def _first_line(error: ValueError) -> str:
-    """What XGBoost says without its stack trace."""
-    return str(error).strip().partition("\n")[0]
+    if len(found) > 1:
+        packages = " and ".join(sorted(entry.dist.name if entry.dist else entry.value for entry in found))
+        raise BundleError(f"the runner {runner!r} is brought by {packages}: uninstall all but one")
+    return found[0]

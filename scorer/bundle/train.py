@@ -6,32 +6,23 @@ training and serving cannot drift apart.
 
 import difflib
 import hashlib
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from platform import python_version
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.files import ApplicationsFileError, read_applications
 from scorer.bundle.build import Draft
-from scorer.bundle.manifest import (
-    Calibration,
-    CalibrationBin,
-    Dataset,
-    Decisions,
-    Features,
-    Holdout,
-    Metrics,
-    Outcomes,
-    Training,
-)
+from scorer.bundle.figures import measure
+from scorer.bundle.manifest import Dataset, Features, Metrics, Training
 from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding, columns_of
-from scorer.core.policy import OUTCOMES, Policy
+from scorer.core.policy import Policy
 from scorer.core.wire import Application, Rejection, decode
 from scorer.errors import InputFileError, MisuseError
 
@@ -52,7 +43,6 @@ TEST_SIZE: Final = 0.2
 RANDOM_STATE: Final = 11
 
 _PACKAGES: Final = {"sklearn": "scikit-learn"}  # by module, where the names differ
-_BINS: Final = 10
 _RECORD_BYTES_MAX: Final = 65_536  # as the worker's default
 _REFUSALS_SHOWN_MAX: Final = 20
 _SPLIT: Final = (
@@ -61,8 +51,7 @@ _SPLIT: Final = (
 _WHAT_HOLDOUT: Final = (
     f"Trained on four fifths, measured on {_SPLIT}. The model in the bundle is trained on all labelled rows."
 )
-_WHAT_CALIBRATION: Final = f"Predicted against what happened, on {_SPLIT}, by the model trained on the others."
-_WHAT_DECISIONS: Final = f"What the policy would have decided on {_SPLIT}, by the model trained on the others."
+_WHERE: Final = f"{_SPLIT}, by the model trained on the others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +63,13 @@ class Examples:
     """1 where the loan was not paid back, else 0; shape (n,)."""
     dataset: Dataset
 
+    def take(self, rows: Iterable[int]) -> Self:
+        """Some of them, by their places."""
+        places = list(rows)
+        return replace(
+            self, applications=[self.applications[place] for place in places], defaulted=self.defaulted[places]
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Trained:
@@ -82,6 +78,12 @@ class Trained:
     draft: Draft
     holdout_probabilities: NDArray[np.float32]
     holdout_defaulted: NDArray[np.float32]
+
+    @property
+    def metrics(self) -> Metrics:
+        """The figures."""
+        assert self.draft.metrics is not None, "training measures"
+        return self.draft.metrics
 
 
 def require_libraries(*modules: str) -> None:
@@ -192,7 +194,7 @@ def train_model(
         model=bytes(_fit(matrix, examples.defaulted, features.columns).save_raw("ubj")),
         features=features,
         policy=policy,
-        metrics=_measure(examples.dataset, probabilities, defaulted, policy),
+        metrics=measure(examples.dataset, probabilities, defaulted, policy, _WHAT_HOLDOUT, _WHERE),
         training=Training(parameters=dict(PARAMETERS), rounds=ROUNDS, dropped_fields=tuple(sorted(set(dropped)))),
         libraries={
             "python": python_version(),
@@ -223,45 +225,3 @@ def _fit(matrix: NDArray[np.float32], defaulted: NDArray[np.float32], columns: t
 
     examples = xgboost.DMatrix(matrix, label=defaulted, feature_names=list(columns))
     return xgboost.train(dict(PARAMETERS), examples, num_boost_round=ROUNDS)
-
-
-def _measure(
-    dataset: Dataset, probabilities: NDArray[np.float32], defaulted: NDArray[np.float32], policy: Policy
-) -> Metrics:
-    """The figures on the held-out rows: shape (n,) what was predicted and what happened."""
-    from sklearn.metrics import brier_score_loss, roc_auc_score
-
-    auc = float(roc_auc_score(defaulted, probabilities))
-    brier = float(brier_score_loss(defaulted, probabilities))
-    decided = policy.decide(probabilities)
-    by_decision = {
-        outcome: Outcomes(
-            ok=int(np.count_nonzero((decided == place) & (defaulted == 0))),
-            default=int(np.count_nonzero((decided == place) & (defaulted == 1))),
-        )
-        for place, outcome in enumerate(OUTCOMES)
-    }
-    return Metrics(
-        dataset=dataset,
-        holdout=Holdout(auc=auc, rows=len(defaulted), what=_WHAT_HOLDOUT),
-        calibration=Calibration(brier=brier, bins=_calibrate(probabilities, defaulted), what=_WHAT_CALIBRATION),
-        decisions=Decisions(by_decision=by_decision, what=_WHAT_DECISIONS),
-    )
-
-
-def _calibrate(probabilities: NDArray[np.float32], defaulted: NDArray[np.float32]) -> tuple[CalibrationBin, ...]:
-    """Ten bins of equal width: what was predicted on average in each, and the share that defaulted."""
-    exact = probabilities.astype(np.float64)
-    places = np.minimum((exact * _BINS).astype(np.intp), _BINS - 1)
-    bins = []
-    for place in range(_BINS):
-        inside = places == place
-        rows = int(np.count_nonzero(inside))
-        bins.append(
-            CalibrationBin(
-                rows=rows,
-                predicted_mean=float(exact[inside].mean()) if rows else None,
-                observed_share=float(defaulted[inside].mean(dtype=np.float64)) if rows else None,
-            )
-        )
-    return tuple(bins)

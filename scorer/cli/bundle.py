@@ -13,6 +13,7 @@ from scorer.cli.worker import DEFAULT_BUNDLE
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from scorer.bundle.manifest import Manifest
     from scorer.bundle.store import BundleStore, Entry
 
 app = typer.Typer(
@@ -96,7 +97,6 @@ def show(
         tagged = {tag: to.model_dump(mode="json") for tag, to in tags.items()}
         typer.echo(json.dumps({"folder": str(folder), "tags": tagged, **describe(manifest)}, indent=2))
         return
-    training = manifest.training
     policy = manifest.policy
     facts = {
         "bundle": f"{manifest.name}:{manifest.version}",
@@ -105,12 +105,9 @@ def show(
         "folder": str(folder),
         "policy": f"above {policy.declined_above:g} DECLINED, above {policy.maybe_above:g} MAYBE, else APPROVED",
         "fields": f"{', '.join(manifest.features.fields)} ({len(manifest.features.columns)} columns)",
-        "left out": ", ".join(training.dropped_fields) or "nothing",
-        "recipe": f"{manifest.runner}, {training.rounds} rounds, "
-        + ", ".join(f"{name} {value}" for name, value in training.parameters.items()),
+        **_describe_model(manifest),
         "libraries": ", ".join(f"{name} {version}" for name, version in manifest.libraries.items()),
         "contract": manifest.contract_version,
-        "data": f"{manifest.metrics.dataset.rows} rows, sha256 {manifest.metrics.dataset.sha256}",
         "labels": ", ".join(f"{key}={value}" for key, value in manifest.labels.items()) or "none",
         "tags": ", ".join(f"{tag} (since {to.at:%Y-%m-%d} by {to.by})" for tag, to in tags.items()) or "none",
     }
@@ -118,7 +115,7 @@ def show(
     for name, value in facts.items():
         console.print(f"[bold]{name:<10}[/bold]{escape(value)}", highlight=False, soft_wrap=True)
     console.print()
-    for renderable in figures(manifest.metrics):
+    for renderable in figures(manifest.metrics) if manifest.metrics else ["No figures: nobody measured it"]:
         console.print(renderable, highlight=False)
 
 
@@ -316,7 +313,7 @@ def _cells(entry: "Entry", tags: list[str]) -> dict[str, str]:
     return found | {
         "digest": manifest.digest[:12],
         "created": f"{manifest.created:%Y-%m-%d}",
-        "AUC": f"{manifest.metrics.holdout.auc:.4f}",
+        "AUC": f"{manifest.metrics.holdout.auc:.4f}" if manifest.metrics else "",
         "labels": escape(", ".join(f"{key}={value}" for key, value in manifest.labels.items())),
         "from": f"{place}{used}",
     }
@@ -326,6 +323,19 @@ def _has_label(entry: "Entry", wanted: str) -> bool:
     key, equals, value = wanted.partition("=")
     labels = {} if entry.manifest is None else entry.manifest.labels
     return key in labels and (not equals or labels[key] == value)
+
+
+def _describe_model(manifest: "Manifest") -> dict[str, str]:
+    """Where the model comes from, as far as the manifest knows."""
+    training, metrics = manifest.training, manifest.metrics
+    told = training.parameters.items() if training else manifest.runner_settings.items()
+    rounds = [f"{training.rounds} rounds"] if training else []
+    facts = {"recipe" if training else "runner": ", ".join([manifest.runner, *rounds, *(f"{k} {v}" for k, v in told)])}
+    if training:
+        facts = {"left out": ", ".join(training.dropped_fields) or "nothing", **facts}
+    if metrics:
+        facts["data"] = f"{metrics.dataset.rows} rows, sha256 {metrics.dataset.sha256}"
+    return facts
 
 
 def _row(entry: "Entry", tags: list[str]) -> dict[str, object]:

@@ -138,6 +138,7 @@ def _print(manifest: "Manifest", place: str) -> None:
     from rich.console import Console
 
     console = Console()
+    assert manifest.metrics is not None, "training measures"
     dataset = manifest.metrics.dataset
     unlabelled = dataset.rows - dataset.rows_labelled - dataset.rows_refused
     console.print(

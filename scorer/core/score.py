@@ -50,7 +50,7 @@ class Bundle:
     def works(self) -> bool:
         """True when the model still gives its golden examples' probabilities (within 1e-6)."""
         try:
-            found = _checked_predict(self.model, self.golden_matrix)
+            found = checked_predict(self.model, self.golden_matrix)
         except ModelError:
             return False
         return bool(np.allclose(found, self.golden_probabilities, rtol=0, atol=1e-6, equal_nan=False))
@@ -114,7 +114,7 @@ def _predict(bundle: Bundle, matrix: NDArray[np.float32]) -> NDArray[np.float32]
     if n == 0:
         return np.empty(0, dtype=np.float32)
     try:
-        return _checked_predict(bundle.model, matrix)
+        return checked_predict(bundle.model, matrix)
     except ModelError as error:
         if not bundle.works():
             raise BundleUnusableError(_unusable(bundle, "its golden examples fail too", error)) from error
@@ -133,13 +133,17 @@ def _predict_by_halves(model: Model, matrix: NDArray[np.float32], into: NDArray[
     middle = len(matrix) // 2
     for half in (slice(None, middle), slice(middle, None)):
         try:
-            into[half] = _checked_predict(model, matrix[half])
+            into[half] = checked_predict(model, matrix[half])
         except ModelError:
             _predict_by_halves(model, matrix[half], into[half])
 
 
-def _checked_predict(model: Model, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The model's answer, if it is one probability a row; a NaN would otherwise pass every threshold as approved."""
+def checked_predict(model: Model, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The model's answer, if it is one probability a row; a NaN would otherwise pass every threshold as approved.
+
+    Raises:
+        ModelError: it is not, or the model fails.
+    """
     probabilities = model.predict(matrix)
     if probabilities.shape != (len(matrix),) or probabilities.dtype != np.float32:
         got = f"{probabilities.dtype} {probabilities.shape}"

@@ -434,7 +434,7 @@ def test_hostile_archives(
 @pytest.mark.parametrize(
     ("change", "more", "message"),
     [
-        ({"manifest_version": 2}, {}, "has manifest_version 2 and this release reads 1"),
+        ({"manifest_version": 3}, {}, "has manifest_version 3 and this release reads 1 and 2"),
         ({"contract_version": "9.0.0"}, {}, "made for contract 9.0.0"),
         ({"runner": "torch"}, {}, "there is no runner 'torch' here"),
         ({"model": "../model.ubj"}, {}, "is no manifest: model"),

@@ -103,6 +103,7 @@ def test_the_card_says_what_its_user_must_know(tmp_path: Path, source: Path, wor
     """Data, recipe, figures, limits and prohibited bases, in lines that fit a terminal."""
     card = (_build(_draft(source), tmp_path / "bundle") / "model-card.md").read_text()
     metrics = read_manifest(source).metrics
+    assert metrics is not None
     text = " ".join(card.split())
     for word in [
         *words,

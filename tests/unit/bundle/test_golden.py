@@ -25,7 +25,7 @@ class _Formula:
 
     def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         found = np.asarray(matrix.sum(axis=1, dtype=np.float64) % 997 / 1_000 + self._shift, dtype=np.float32)
-        return found + np.float32(0.001 * len(matrix)) if self._batch_dependent else found
+        return found * np.float32(1 - 0.001 * len(matrix)) if self._batch_dependent else found
 
 
 def _golden() -> Golden:
@@ -86,16 +86,31 @@ def test_how_far_a_model_may_be_off(shift: float, exact: bool, refused: bool) ->
         golden.reproduce(ENCODING, _Formula(shift), Policy(), exact=exact)
 
 
-def test_a_model_that_gives_nan_is_refused() -> None:
-    """A NaN is not near anything."""
-    with pytest.raises(BundleError):
-        _golden().reproduce(ENCODING, _Formula(np.nan), Policy(), exact=False)
+@pytest.mark.parametrize("shift", [np.nan, 5.0, -5.0])
+def test_a_model_that_gives_no_probability_is_refused(shift: float) -> None:
+    """Neither when the bundle is made nor when it is opened: a NaN would pass every threshold as approved."""
+    with pytest.raises(ModelError, match="no probability"):
+        write_golden(ENCODING, _Formula(shift), Policy())
+    with pytest.raises(ModelError, match="no probability"):
+        _golden().reproduce(ENCODING, _Formula(shift), Policy(), exact=False)
 
 
-def test_a_model_whose_answer_depends_on_the_batch_is_refused() -> None:
-    """A replay in other batches could not reproduce a decision."""
-    with pytest.raises(BundleError, match="the same alone as in a batch"):
-        _golden().reproduce(ENCODING, _Formula(batch_dependent=True), Policy(), exact=False)
+class _ByPlace(_Formula):
+    """A model that gives the last row of a batch another probability."""
+
+    def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        found = super().predict(matrix)
+        found[-1] = np.nextafter(found[-1], np.float32(0.5))
+        return found
+
+
+@pytest.mark.parametrize("model", [_Formula(batch_dependent=True), _ByPlace()], ids=["size", "place"])
+def test_a_model_whose_answer_depends_on_the_batch_is_refused(model: _Formula) -> None:
+    """Neither is made a bundle nor opened: a replay in other batches could not reproduce a decision."""
+    with pytest.raises(BundleError, match="the same probability alone as in a batch"):
+        write_golden(ENCODING, model, Policy())
+    with pytest.raises(BundleError, match="the same probability alone as in a batch"):
+        _golden().reproduce(ENCODING, model, Policy(), exact=False)
 
 
 def test_a_failing_model_fails_here() -> None:

@@ -76,8 +76,45 @@ def test_the_digest_depends_on_everything_that_is_said() -> None:
 
 def test_an_unknown_manifest_version_says_so() -> None:
     """A bundle of a later release is refused by its version, not by some field that it lacks."""
-    with pytest.raises(BundleError, match=r"manifest_version 2 and this release reads 1: .* another release"):
-        parse_manifest(b'{"manifest_version": 2, "strange": true}')
+    with pytest.raises(BundleError, match=r"manifest_version 3 and this release reads 1 and 2: .* another release"):
+        parse_manifest(b'{"manifest_version": 3, "strange": true}')
+
+
+def test_the_second_version_has_settings_for_the_runner() -> None:
+    """They are digested; a manifest of the first version has none and keeps its digest."""
+    settings = {"output": "probabilities", "column": 1, "scale": 0.5, "strict": True}
+    first = parse_manifest(RAW)
+    second = parse_manifest(_changed(manifest_version=2, runner_settings=settings))
+    other = parse_manifest(_changed(manifest_version=2, runner_settings={**settings, "column": 0}))
+    assert (first.runner_settings, second.runner_settings) == ({}, settings)
+    assert len({first.digest, second.digest, other.digest}) == 3
+    assert "runner_settings" not in first.model_dump()
+    assert parse_manifest(second.model_dump_json().encode()) == second
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"runner_settings": {}},
+        {"manifest_version": 2},
+        {"manifest_version": 2, "runner_settings": None},
+        {"manifest_version": 2, "runner_settings": {"column": None}},
+        {"manifest_version": 2, "runner_settings": {"columns": [1]}},
+        {"manifest_version": 2, "runner_settings": {str(n): n for n in range(65)}},
+    ],
+)
+def test_a_version_has_its_own_fields(change: dict[str, object]) -> None:
+    """Settings without their version, a version without its settings, and what is no setting are refused."""
+    with pytest.raises(BundleError, match="runner_settings"):
+        parse_manifest(_changed(**change))
+
+
+@pytest.mark.parametrize("field", ["metrics", "training"])
+def test_what_nobody_knows_is_null(field: str) -> None:
+    """A model that was trained elsewhere has no recipe, one that nobody measured no figures."""
+    manifest = parse_manifest(_changed(**{field: None}))
+    assert getattr(manifest, field) is None
+    assert manifest.digest != parse_manifest(RAW).digest
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"null", b"{}", b"\xff", b"{" * 100_000, b'{"manifest_version": "1"}'])

@@ -1,7 +1,14 @@
 """Runners: the model's format and columns are what the manifest says, and a pickle is never opened."""
 
+import bz2
+import gzip
+import importlib
+import io
+import lzma
 import pickle
-from collections.abc import Sequence
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +16,8 @@ import pytest
 import xgboost
 
 from scorer.bundle.manifest import parse_manifest
-from scorer.bundle.runners import open_model
+from scorer.bundle.pickles import refuse_pickle
+from scorer.bundle.runners import library_of, open_model
 from scorer.errors import BundleError, ModelError
 from tests.unit.bundle.making import PLAIN
 
@@ -39,31 +47,83 @@ def test_a_pickle_is_known_by_its_bytes(tmp_path: Path, protocol: int, name: str
 
 @pytest.mark.parametrize("protocol", [0, 1])
 def test_an_ancient_pickle_is_refused_too(tmp_path: Path, protocol: int) -> None:
-    """Protocols 0 and 1 have no mark; they are not the runner's format, so nothing opens them."""
+    """Protocols 0 and 1 have no mark; they are known by naming what they would call."""
     target = tmp_path / "sprung"
-    with pytest.raises(BundleError, match="UBJSON"):
-        open_model("xgboost", "model.ubj", pickle.dumps(_Trap(target), protocol), COLUMNS)
+    with pytest.raises(BundleError, match=r"model\.bin is a pickle"):
+        open_model("xgboost", "model.bin", pickle.dumps(_Trap(target), protocol), COLUMNS)
     assert not target.exists()
 
 
-@pytest.mark.parametrize("name", ["model.pkl", "model.PICKLE", "model.joblib"])
+def _zip(content: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("archive/data.pkl", content)
+    return packed.getvalue()
+
+
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "zlib": zlib.compress,
+    "gzip": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "lzma": lambda content: lzma.compress(content, lzma.FORMAT_ALONE),
+    "zip": _zip,
+}
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+def test_a_packed_pickle_is_refused_too(tmp_path: Path, packer: str) -> None:
+    """As joblib packs them and as PyTorch does; and only their first bytes are unpacked."""
+    target = tmp_path / "sprung"
+    with pytest.raises(BundleError, match=r"model\.bin is a pickle"):
+        open_model("xgboost", "model.bin", PACKERS[packer](pickle.dumps(_Trap(target))), COLUMNS)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+def test_what_is_packed_and_damaged_is_no_pickle(packer: str) -> None:
+    """It is refused all the same, by the runner that cannot read it."""
+    packed = PACKERS[packer](b"x" * 1_000)
+    for content in (packed[:6], packed[: len(packed) // 2]):
+        with pytest.raises(BundleError, match="neither in XGBoost's UBJSON"):
+            open_model("xgboost", "model.bin", content, COLUMNS)
+
+
+@pytest.mark.parametrize("text", [b".", b"N.", b"I1\n.", b"car\nbus\n3.5", b'{"base": 1.}', b"tree\nversion=v4\nend."])
+def test_a_text_is_no_pickle(text: bytes) -> None:
+    """What a runner of one's own may want to read is not refused for looking like one at its beginning."""
+    refuse_pickle("model.txt", text)
+
+
+@pytest.mark.parametrize("name", ["model.pkl", "model.PICKLE", "model.joblib", "model.dill"])
 def test_a_pickle_is_known_by_its_name(name: str) -> None:
     """Who names a model so meant a pickle, whatever is in it."""
     with pytest.raises(BundleError, match=f"{name} is a pickle"):
         open_model("xgboost", name, MODEL, COLUMNS)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x80", b"binf\x00", b"hello", b'{"learner":{}}', b"\x7fELF"])
-def test_only_ubjson_is_read(content: bytes) -> None:
+def test_json_is_read_as_ubjson_is() -> None:
+    """The two files of one booster give the same bits."""
+    booster = xgboost.Booster(model_file=PLAIN / "model.ubj")
+    rows = np.random.default_rng(1).random((50, len(COLUMNS)), dtype=np.float32) * 100
+    models = [
+        open_model("xgboost", f"model.{form}", bytes(booster.save_raw(form)), COLUMNS) for form in ("json", "ubj")
+    ]
+    assert np.array_equal(models[0].predict(rows), models[1].predict(rows))
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80", b"binf\x00", b"hello", b"\x7fELF"])
+def test_only_ubjson_and_json_are_read(content: bytes) -> None:
     """Another format is refused before XGBoost's parser sees it."""
     with pytest.raises(BundleError, match="UBJSON"):
         open_model("xgboost", "model.ubj", content, COLUMNS)
 
 
-def test_what_xgboost_cannot_read_is_a_bundle_error() -> None:
+@pytest.mark.parametrize("content", [b"{}", b'{"learner":{}}', b"{", b'{"', b"{L"])
+def test_what_xgboost_cannot_read_is_a_bundle_error(content: bytes) -> None:
     """Its message comes in one line, without XGBoost's stack trace."""
     with pytest.raises(BundleError, match="XGBoost cannot read the model") as raised:
-        open_model("xgboost", "model.ubj", b"{}", COLUMNS)
+        open_model("xgboost", "model.ubj", content, COLUMNS)
     assert "\n" not in str(raised.value)
 
 
@@ -91,15 +151,22 @@ def test_a_model_without_names_is_taken_by_its_count() -> None:
 
 def test_an_unknown_runner_is_refused_by_name() -> None:
     """The message says what there is."""
-    with pytest.raises(BundleError, match="no runner 'torch' here: xgboost"):
+    with pytest.raises(BundleError, match="no runner 'torch' here: xgboost, onnx"):
         open_model("torch", "model.pt", MODEL, COLUMNS)
 
 
-def test_a_matrix_that_does_not_fit_is_a_model_error() -> None:
+def test_settings_that_a_runner_does_not_take_are_refused() -> None:
+    """What is written down and ignored would be believed."""
+    with pytest.raises(BundleError, match="takes no settings, and the manifest has depth"):
+        open_model("xgboost", "model.ubj", MODEL, COLUMNS, {"depth": 3})
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2,), (1, 2, 24)])
+def test_a_matrix_that_does_not_fit_is_a_model_error(shape: tuple[int, ...]) -> None:
     """What the core narrows down to records: one line, with no stack trace."""
     model = open_model("xgboost", "model.ubj", MODEL, COLUMNS)
-    with pytest.raises(ModelError, match="Number of columns") as raised:
-        model.predict(np.zeros((2, 3), dtype=np.float32))
+    with pytest.raises(ModelError, match="the model wants 24 columns") as raised:
+        model.predict(np.zeros(shape, dtype=np.float32))
     assert "\n" not in str(raised.value)
 
 
@@ -111,3 +178,93 @@ def test_predictions_do_not_share_memory() -> None:
     second = model.predict(np.full((3, len(COLUMNS)), 50, dtype=np.float32))
     assert np.array_equal(first, kept)
     assert not np.array_equal(first, second)
+
+
+class _Package:
+    """An installed package, as an installer leaves it behind: its metadata, and a module."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self._folder = folder
+        patch.syspath_prepend(folder)
+
+    def install(self, package: str, code: str, *runners: str) -> None:
+        """Puts it there, with these lines `name = module:function`."""
+        told = self._folder / f"{package}-1.2.3.dist-info"
+        told.mkdir()
+        (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2.3\n")
+        (told / "entry_points.txt").write_text("\n".join(["[scorer.runners]", *runners]) + "\n")
+        (self._folder / f"{package}.py").write_text(code)
+        importlib.invalidate_caches()
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Package:
+    """A folder for packages that is looked through."""
+    return _Package(tmp_path, monkeypatch)
+
+
+HALVES = """
+import numpy as np
+class Halves:
+    def predict(self, matrix):
+        if matrix[0, 0] == 4711:
+            raise LookupError("4711 is nowhere")
+        if matrix[0, 0] == 1:
+            raise MemoryError
+        return np.full(len(matrix), 0.5, dtype=np.float32)
+def open(model, columns, settings):
+    if settings:
+        raise OSError(f"{len(model)} bytes, {len(columns)} columns, {settings}")
+    return Halves()
+"""
+
+
+def test_an_installed_runner_is_found(packages: _Package) -> None:
+    """By its name in the group; it is told the bytes, the columns and the settings; its package is named."""
+    packages.install("halves_a", HALVES, "halves = halves_a:open")
+    model = open_model("halves", "model.bin", b"123", ("age", "time"))
+    assert model.predict(np.zeros((2, 2), dtype=np.float32)).tolist() == [0.5, 0.5]
+    assert library_of("halves") == {"halves_a": "1.2.3"}
+    with pytest.raises(BundleError, match=r"cannot open model\.bin: OSError: 3 bytes, 2 columns, \{'a': 1\}"):
+        open_model("halves", "model.bin", b"123", ("age", "time"), {"a": 1})
+
+
+def test_what_a_runner_raises_becomes_a_model_error_that_tells_no_values(packages: _Package) -> None:
+    """A library's message may hold an applicant's figures; its type does not. A lack of memory is nobody's record."""
+    packages.install("halves_b", HALVES, "halves = halves_b:open")
+    model = open_model("halves", "model.bin", b"", ("age",))
+    with pytest.raises(ModelError, match="the runner halves failed with LookupError") as raised:
+        model.predict(np.full((1, 1), 4711, dtype=np.float32))
+    assert "4711" not in str(raised.value)
+    with pytest.raises(MemoryError):
+        model.predict(np.full((1, 1), 1, dtype=np.float32))
+
+
+def test_two_packages_with_one_runner_are_refused(packages: _Package) -> None:
+    """Which one decides must not depend on the order of folders."""
+    packages.install("halves_c", HALVES, "halves = halves_c:open")
+    packages.install("halves_d", HALVES, "halves = halves_d:open")
+    with pytest.raises(BundleError, match="'halves' is brought by halves_c and halves_d: uninstall all but one"):
+        open_model("halves", "model.bin", b"", ("age",))
+
+
+def test_nobody_takes_the_place_of_our_runners(packages: _Package) -> None:
+    """A package that calls its runner xgboost is not asked."""
+    packages.install("halves_e", HALVES, "xgboost = halves_e:open")
+    with pytest.raises(BundleError, match="UBJSON"):
+        open_model("xgboost", "model.bin", b"", ("age",))
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("broken_a:nothing", "AttributeError"),
+        ("broken_b:nothing", "ModuleNotFoundError"),
+        ("broken_a:NUMBER", "TypeError: 'int' object is not callable"),
+    ],
+)
+def test_a_runner_that_cannot_be_loaded(packages: _Package, entry: str, message: str) -> None:
+    """A package that is broken is told by what is wrong with it."""
+    packages.install("broken_a", "NUMBER = 1", f"broken = {entry}")
+    with pytest.raises(BundleError, match=f"the runner broken cannot open model.bin: {message}"):
+        open_model("broken", "model.bin", b"", ("age",))

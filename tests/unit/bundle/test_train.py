@@ -81,7 +81,7 @@ def test_the_figures_are_those_of_the_course(loans: Path, trained: Trained) -> N
     )
     seen = xgboost.DMatrix(vectorizer.transform(held_out))  # type: ignore[no-untyped-call]
     predicted = booster.predict(seen)
-    figures = trained.draft.metrics
+    figures = trained.metrics
     assert figures.holdout.auc == pytest.approx(roc_auc_score(held_out_defaulted, predicted))
     assert figures.calibration.brier == pytest.approx(brier_score_loss(held_out_defaulted, predicted))
     assert trained.holdout_defaulted.tolist() == held_out_defaulted.tolist()
@@ -90,7 +90,7 @@ def test_the_figures_are_those_of_the_course(loans: Path, trained: Trained) -> N
 
 def test_the_figures_add_up(trained: Trained) -> None:
     """Every held-out row is in one bin and under one decision, and each bin's mean lies in it."""
-    metrics = trained.draft.metrics
+    metrics = trained.metrics
     assert metrics.holdout.rows == 60 == len(trained.holdout_probabilities)
     assert sum(found.rows for found in metrics.calibration.bins) == 60
     decisions = metrics.decisions.by_decision.values()
@@ -111,13 +111,14 @@ def test_the_model_learns_from_all_rows(loans: Path, trained: Trained) -> None:
     model = xgboost.Booster(model_file=bytearray(trained.draft.model))
     examples = read_examples(loans, skip_refused=False)
     assert model.num_boosted_rounds() == 175
-    assert len(examples.applications) == trained.draft.metrics.dataset.rows_labelled == 300
-    assert "all labelled rows" in trained.draft.metrics.holdout.what
+    assert len(examples.applications) == trained.metrics.dataset.rows_labelled == 300
+    assert "all labelled rows" in trained.metrics.holdout.what
 
 
 def test_a_dropped_field_is_not_in_the_model(loans: Path) -> None:
     """Neither its columns nor its name among the fields; what was dropped is written down once."""
     draft = _train(read_examples(loans, skip_refused=False), "marital", "age", "age").draft
+    assert draft.training is not None
     assert draft.training.dropped_fields == ("age", "marital")
     assert not {"age", "marital"} & set(draft.features.fields)
     assert len(draft.features.columns) == 30 - 1 - 6
@@ -157,6 +158,7 @@ def test_refused_rows_stop_the_training(tmp_path: Path) -> None:
     assert "line 42: age: out of range" in message
     assert "line 43: home: unknown category" in message
     assert "--skip-refused" in message
+
     told = message.replace(str(file), "")  # the folder's name may hold any number
     assert "s3cret" not in told
     assert "17" not in told

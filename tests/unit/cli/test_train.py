@@ -38,6 +38,7 @@ def test_a_bundle_comes_of_it(tmp_path: Path, run: Run, loans: Path) -> None:
     manifest = store.entries()[-1].manifest
     assert manifest is not None
     assert manifest.labels == {"reason": "a=b", "by": "me"}
+    assert manifest.training is not None
     assert manifest.training.dropped_fields == ("age", "marital")
 
 
