@@ -3,6 +3,7 @@
 import typer
 
 from scorer.cli import bundle, replay, topics
+from scorer.cli.build import build
 from scorer.cli.config import config, doctor
 from scorer.cli.deploy import deploy, history, rollback
 from scorer.cli.score import score
@@ -28,6 +29,7 @@ app.command()(up)
 app.command()(worker)
 app.add_typer(topics.app, name="topics")
 app.command()(train)
+bundle.app.command()(build)
 app.add_typer(bundle.app, name="bundle")
 app.command()(deploy)
 app.command()(rollback)

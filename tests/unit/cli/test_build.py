@@ -1,0 +1,114 @@
+"""`scorer bundle build`: a description and a model to a bundle in the store, or one message and nothing."""
+
+import json
+import pickle
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from scorer.bundle.load import read_manifest
+from scorer.bundle.store import BundleStore
+from tests.unit.bundle.making import PLAIN, write_loans
+from tests.unit.cli.conftest import Run
+
+FIELDS = read_manifest(PLAIN).features.fields
+DESCRIPTION = f"""
+name = "mine"
+version = "1.0.0"
+model = "risk.ubj"
+fields = {json.dumps(FIELDS)}
+missing = 0.0
+holdout = "loans.csv"
+holdout_about = "Made-up loans."
+[labels]
+licence = "none"
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path) -> Path:
+    """A folder with a description, its model and labelled applications; commands run in the one above."""
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    (beside / "mine.toml").write_text(DESCRIPTION)
+    shutil.copy(PLAIN / "model.ubj", beside / "risk.ubj")
+    write_loans(beside / "loans.csv")
+    return beside
+
+
+def test_a_bundle_comes_of_it(tmp_path: Path, run: Run) -> None:
+    """It is in the store, opens, carries its labels and its figures, which are printed."""
+    ended = run("bundle", "build", "beside/mine.toml")
+    assert ended.code == 0, ended.err
+    for words in ("AUC 0.", "APPROVED", "mine:1.0.0@", "scorer bundle verify mine:1.0.0"):
+        assert words in ended.out
+    store = BundleStore(tmp_path / "store")
+    assert store.open("mine:1.0.0").works()
+    manifest = store.entries()[-1].manifest
+    assert manifest is not None
+    assert manifest.metrics is not None
+    assert (manifest.runner, manifest.model, manifest.manifest_version) == ("xgboost", "model.ubj", 1)
+    assert (manifest.metrics.holdout.what, manifest.metrics.holdout.rows) == ("Made-up loans.", 300)
+    assert manifest.labels == {"licence": "none"}
+    assert "AUC" in run("bundle", "show", "mine:1.0.0").out
+
+
+def test_without_figures(folder: Path, run: Run) -> None:
+    """It says so: when it is built, in the list, when it is shown, and in its card."""
+    (folder / "mine.toml").write_text(re.sub("holdout.*\n", "", DESCRIPTION))
+    assert "No figures: no holdout was given" in run("bundle", "build", "beside/mine.toml").out
+    assert "No figures: nobody measured it" in run("bundle", "show", "mine:1.0.0").out
+    assert "mine:1.0.0" in run("bundle", "list").out
+    assert json.loads(run("bundle", "list", "--json").out)[-1]["manifest"]["metrics"] is None
+    card = Path("store/mine/1.0.0/model-card.md").read_text()
+    assert "nobody measured this model" in card
+    assert "trained elsewhere" in card
+
+
+def test_for_scripts(run: Run) -> None:
+    """--json prints the place, the digest and the manifest, and nothing else."""
+    found = json.loads(run("bundle", "build", "beside/mine.toml", "--json").out)
+    assert Path(found["where"]).is_dir()
+    assert found["manifest"]["runner"] == "xgboost"
+    assert found["digest"] == json.loads(run("bundle", "show", "mine:1.0.0", "--json").out)["digest"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        (('"risk.ubj"', '"other.ubj"'), 2, "beside/other.ubj: cannot be read: No such file"),
+        (('"risk.ubj"', '"loans.csv"'), 2, "beside/loans.csv: which runner opens it?"),
+        (('"risk.ubj"', '"risk.pkl"'), 1, "beside/risk.pkl is a pickle, and pickles are never opened"),
+        (('"risk.ubj"', '"risk.json"'), 1, "beside/risk.json is a pickle"),
+        (('"risk.ubj"', '"risk.onnx"'), 1, "the runner onnx cannot open model.onnx"),
+        (('"mine"', '"credit-risk"'), 1, "credit-risk:1.0.0 is there already"),
+        (('"loans.csv"', '"other.csv"'), 2, "other.csv"),
+        (('"age", ', ""), 1, "the model wants 24 columns and the manifest names 23"),
+        (("missing = 0.0", ""), 2, "missing: Field required"),
+        (("[labels]", "[runner_settings]\ndepth = 1\n[labels]"), 1, "the runner xgboost takes no settings"),
+    ],
+)
+def test_mistakes(tmp_path: Path, folder: Path, run: Run, change: tuple[str, str], code: int, message: str) -> None:
+    """One message each, without a traceback, and no store is begun."""
+    shutil.copy(folder / "risk.ubj", folder / "risk.pkl")
+    (folder / "risk.json").write_bytes(pickle.dumps({"not": "a model"}))
+    (folder / "risk.onnx").write_bytes(b"hello")
+    assert change[0] in DESCRIPTION
+    (folder / "mine.toml").write_text(DESCRIPTION.replace(*change))
+    ended = run("bundle", "build", "beside/mine.toml")
+    assert message in ended.err
+    assert ended.code == code
+    assert not (tmp_path / "store").exists()
+
+
+def test_refused_rows_stop_it(folder: Path, run: Run) -> None:
+    """With --skip-refused the others are measured on."""
+    with (folder / "loans.csv").open("a") as file:
+        file.write("1,7,s3cret,48,41,2,1,3,55,150,0,0,950,1111\n")
+    ended = run("bundle", "build", "beside/mine.toml")
+    assert ended.code == 2
+    assert "line 302: home: unknown category" in ended.err
+    assert "s3cret" not in ended.err
+    assert run("bundle", "build", "beside/mine.toml", "--skip-refused").code == 0
