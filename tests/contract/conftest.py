@@ -1,7 +1,8 @@
-"""The stages: the fake, and the real broker, in both modes of delivery."""
+"""The stages: the fake, and the real broker, in both modes of delivery; and the example of a custom runner."""
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -10,6 +11,7 @@ from scorer.errors import LocalBrokerError
 from scorer.local.apache_kafka import JavaBroker
 from scorer.local.broker import Broker, start_broker
 from tests.contract.fake_link import Delivery
+from tests.contract.runner_bundles import install_example
 from tests.contract.stages import FakeStage, KafkaStage, Stage
 
 _STAGES = [
@@ -48,3 +50,13 @@ def own_broker() -> Iterator[JavaBroker]:
     with own as broker:
         assert isinstance(broker, JavaBroker)
         yield broker
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with the example of a custom runner, in which this process looks for packages too."""
+    target = tmp_path_factory.mktemp("installed")
+    install_example(target)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(target)
+        yield target

@@ -1,0 +1,85 @@
+"""docs/runners.md does what it says: its Python runs, its description builds, its commands end well."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scorer.bundle.describe import Description
+from scorer.bundle.sklearn_onnx import convert
+from scorer.bundle.store import BundleStore
+from scorer.bundle.train import read_examples
+from tests.contract.runner_bundles import CLASSIFIERS
+from tests.unit.bundle.making import write_loans
+
+PAGE = (Path(__file__).parents[2] / "docs" / "runners.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    """A section's text."""
+    return PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def blocks(language: str, title: str) -> list[str]:
+    """The code blocks of a language in a section."""
+    found = re.findall(rf"^```{language}\n(.*?)^```", section(title), re.MULTILINE | re.DOTALL)
+    assert found, f"{title} has {language} blocks"
+    return found
+
+
+def run_python(code: str, folder: Path) -> str:
+    """Runs code in a process of its own; returns what it printed."""
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_the_notebook_runs(tmp_path: Path) -> None:
+    """A bundle is in the store at the end, with its figures."""
+    write_loans(tmp_path / "loans.csv")
+    (code,) = blocks("python", "From a notebook: scikit-learn, XGBoost")
+    assert "plain-risk:1.0.0" in run_python(code, tmp_path)
+    manifest = BundleStore(tmp_path / "bundles").entries()[-1].manifest
+    assert manifest is not None
+    assert manifest.metrics is not None
+    assert manifest.metrics.holdout.auc > 0.6
+    assert "LogisticRegression()" in manifest.labels["estimator"]
+
+
+def test_the_notebook_runs_with_lightgbm(tmp_path: Path) -> None:
+    """The booster's probabilities and the bundle's are the same within a millionth."""
+    pytest.importorskip("lightgbm")
+    pytest.importorskip("onnxmltools")
+    write_loans(tmp_path / "loans.csv")
+    code = blocks("python", "From a notebook: scikit-learn, XGBoost") + blocks("python", "LightGBM")
+    assert float(run_python("\n".join(code), tmp_path).split()[-1]) < 1e-6
+    assert BundleStore(tmp_path / "bundles").open("light-risk:1.0.0").works()
+
+
+def test_the_description_builds(tmp_path: Path) -> None:
+    """The TOML file and the commands as they stand there, but for the deployment, which wants a broker."""
+    (description,) = blocks("toml", "From a file")
+    (commands,) = blocks("sh", "From a file")
+    (tmp_path / "vendor-risk.toml").write_text(description)
+    loans = write_loans(tmp_path / "loans-2025.csv")
+    fields = re.findall(r'"(\w+)"', description.partition("fields = [")[2].partition("]")[0])
+    told = Description(name="x", version="1.0.0", fields=fields, missing=0.0)
+    examples = read_examples(loans, skip_refused=False)
+    matrix = told.matrix(examples.applications)
+    fitted = CLASSIFIERS["logistic"][0]().fit(matrix, examples.defaulted)
+    (tmp_path / "risk.onnx").write_bytes(convert(fitted, told.features.columns, 1, matrix).model)
+    lines = [shlex.split(line) for line in commands.splitlines() if not line.startswith("scorer deploy")]
+    assert len(lines) == 2
+    for _, *arguments in lines:
+        environment = os.environ | {"SCORER_STORE": str(tmp_path / "store")}
+        command = [sys.executable, "-m", "scorer", *arguments]
+        ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr
+    opened = BundleStore(tmp_path / "store").open("vendor-risk:1.0.0")
+    assert np.abs(opened.model.predict(matrix) - fitted.predict_proba(matrix.astype(float))[:, 1]).max() <= 1e-6
