@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from schemas.decision import BundleReference
+from schemas.deployment import Slot
 from scorer.core.score import Bundle, Scores
 from scorer.errors import OffsetExpiredError, ReplayError
 from scorer.monitor.health import Health
@@ -21,6 +22,7 @@ from scorer.replay.link import CorrectionHeaders, Pace, ReplayLink, start_within
 from scorer.replay.plan import Plan
 from scorer.replay.progress import ProgressReader, Standing
 from scorer.settings import Settings
+from scorer.stream.challenge import Challenger, ChallengeWatch, Comparison
 from scorer.stream.delivery import Delivered
 from scorer.stream.follow import Bundles, FollowWatch
 from scorer.stream.kafka import KafkaLink, Watch
@@ -61,7 +63,7 @@ class Stop:
         return self._asked_at is not None and time.monotonic() - self._asked_at > self._drain_s
 
 
-class Monitoring(Watch, FollowWatch):
+class Monitoring(Watch, FollowWatch, ChallengeWatch):
     """Passes what happens on to the metrics and to the health."""
 
     def __init__(self, metrics: WorkerMetrics, health: Health) -> None:
@@ -84,18 +86,37 @@ class Monitoring(Watch, FollowWatch):
         self._health.bundle = reference
         self._metrics.serving(reference)
 
-    def refused(self, reference: BundleReference, reason: str) -> None:
+    def refused(self, slot: Slot, reference: BundleReference, reason: str) -> None:
         """A deployed bundle could not be loaded."""
-        self._health.refused = f"{reference} was deployed and cannot be loaded: {reason}"
-        self._metrics.refused()
+        told = f"{reference} was deployed and cannot be loaded: {reason}"
+        if slot == "champion":
+            self._health.refused = told
+            self._metrics.refused()
+        else:
+            self._health.challenger_refused = told
+            self._metrics.challenger_refused()
 
-    def in_step(self) -> None:
-        """What is deployed is loaded."""
-        self._health.refused = ""
+    def in_step(self, slot: Slot, reference: BundleReference | None) -> None:
+        """What is deployed is loaded; a champion serves once the loop takes it over."""
+        if slot == "champion":
+            self._health.refused = ""
+            return
+        if reference != self._health.challenger:
+            log.info("challenger: %s", reference or "none any more")
+        self._health.challenger, self._health.challenger_refused = reference, ""
+        self._metrics.challenging(reference)
 
     def skipped(self, _: int) -> None:
         """A line of the history is no event."""
         self._metrics.skipped()
+
+    def compared(self, comparison: Comparison) -> None:
+        """The challenger scored a batch along."""
+        self._metrics.compared(comparison)
+
+    def challenge_failed(self) -> None:
+        """The challenger could not score a batch."""
+        self._metrics.challenge_failed()
 
     def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:
         """A batch is there for good."""
@@ -124,7 +145,7 @@ def work(settings: Settings, bundles: Bundles) -> None:
 
     Args:
         settings: the brokers, the topics and how to deliver.
-        bundles: what decides.
+        bundles: what decides, and what scores along.
 
     Raises:
         ScorerError: what is wrong, and how to mend it.
@@ -145,7 +166,8 @@ def work(settings: Settings, bundles: Bundles) -> None:
         )
         bundles.start(monitoring)
         collect_garbage_seldom()
-        run(link, bundles.current, monitoring, settings.record_bytes_max, stop.asked)
+        challenger = Challenger(bundles.challenger, settings.record_bytes_max, monitoring)
+        run(link, bundles.current, monitoring, settings.record_bytes_max, stop.asked, challenger.score_along)
     log.info("worker stopped: batch committed, group left")
 
 

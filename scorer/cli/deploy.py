@@ -1,4 +1,4 @@
-"""`scorer deploy`, `scorer rollback`, `scorer history`: what decides from now on, and what decided when."""
+"""`scorer deploy`, `rollback`, `retire`, `history`: what decides from now on, and what decided when."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from scorer.errors import DeploymentError, MisuseError
 
 if TYPE_CHECKING:
     from schemas.decision import BundleReference
-    from schemas.deployment import DeploymentEvent
+    from schemas.deployment import DeploymentEvent, Slot
     from scorer.settings import Settings
     from scorer.stream.deployments import Line, State
 
@@ -25,11 +25,20 @@ ActorOption = Annotated[
 ]
 ExpectOption = Annotated[
     str | None,
-    typer.Option("--expect", metavar="DIGEST", help="Go on only if the bundle that decides now has this digest."),
+    typer.Option("--expect", metavar="DIGEST", help="Go on only if the bundle in the slot now has this digest."),
 ]
 WaitOption = Annotated[
-    float, typer.Option("--wait", metavar="SECONDS", min=0, help="For how long to wait for the workers; 0 does not.")
+    float | None,
+    typer.Option(
+        "--wait", metavar="SECONDS", min=0, help="For how long to wait for the workers; 0 does not.", show_default="60"
+    ),
 ]
+SlotOption = Annotated[
+    Literal["champion", "challenger"],
+    typer.Option("--slot", help="The champion decides; a challenger only scores along."),
+]
+
+_WAIT_S = 60.0
 
 
 def deploy(
@@ -42,42 +51,57 @@ def deploy(
         ),
     ],
     reason: ReasonOption,
+    slot: SlotOption = "champion",
     actor: ActorOption = None,
     expect: ExpectOption = None,
-    wait_s: WaitOption = 60.0,
+    wait_s: WaitOption = None,
     store: StoreOption = None,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let another bundle decide, on every worker, from the next batch on.
+    """Let another bundle decide, on every worker, from the next batch on; or let it score along as the challenger.
 
     The bundle is opened and checked here as the workers will; then an event is added to the history, each worker loads
     it beside the one that serves, and takes it over between two batches. This waits until all have, and says which
     have not.
 
+    A challenger decides nothing: how often it would have decided otherwise is in the workers' metrics. Workers tell the
+    group of the champion alone, so that this does not wait for a challenger.
+
     Examples:
     ```
     scorer deploy credit-risk:1.1.0 --reason "quarterly retraining"
     scorer deploy credit-risk:1.1.0 --reason "again" --expect 1581f37bfc6d
+    scorer deploy credit-risk:1.0.0 --reason "would it decline more?" --slot challenger
     ```
     """
     from scorer.bundle.load import load_bundle
     from scorer.bundle.store import BundleStore
 
+    if slot == "challenger" and wait_s:
+        raise MisuseError("--wait: no challenger can be waited for; each worker's /readyz says which one it has")
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
     bundles = BundleStore(settings.store)
     bundle = load_bundle(bundles.find(reference)).reference
 
     def decide(state: "State") -> "DeploymentEvent":
         serving = _serving(state, settings)
-        _require_expected(state, serving, expect)
+        there = serving if slot == "champion" else state.current(slot)
+        _require_expected(state, slot, there, expect)
+        if there == bundle:
+            raise MisuseError(
+                f"{_short(bundle)} is {_ROLES[slot]} already{_since(state, slot)}: there is nothing to deploy"
+            )
         if serving == bundle:
-            raise MisuseError(f"{_short(bundle)} is what decides already{_since(state)}: there is nothing to deploy")
-        return _event("deploy", bundle, serving, actor, reason)
+            raise MisuseError(f"{_short(bundle)} is what decides: a challenger is another one, to be compared with it")
+        return _event(slot, "deploy", bundle, there, actor, reason)
 
-    _announce(settings, decide, wait_s, as_json)
+    if slot == "champion":
+        _announce(settings, decide, wait_s, as_json)
+    else:
+        _announce_challenger(settings, decide, as_json)
 
 
 def rollback(
@@ -93,7 +117,7 @@ def rollback(
     ] = None,
     actor: ActorOption = None,
     expect: ExpectOption = None,
-    wait_s: WaitOption = 60.0,
+    wait_s: WaitOption = None,
     store: StoreOption = None,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
@@ -120,18 +144,54 @@ def rollback(
 
     def decide(state: "State") -> "DeploymentEvent":
         serving = _serving(state, settings)
-        _require_expected(state, serving, expect)
+        _require_expected(state, "champion", serving, expect)
         target = named or state.before("champion")
         if target is None:
             raise MisuseError(
                 f"the history has nothing before {_short(serving)}: name the bundle to go back to with --to"
             )
         if target == serving:
-            raise MisuseError(f"{_short(serving)} is what decides already{_since(state)}: there is nothing to undo")
+            raise MisuseError(
+                f"{_short(serving)} is what decides already{_since(state, 'champion')}: there is nothing to undo"
+            )
         load_bundle(bundles.find(str(target)))
-        return _event("rollback", target, serving, actor, reason)
+        return _event("champion", "rollback", target, serving, actor, reason)
 
     _announce(settings, decide, wait_s, as_json)
+
+
+def retire(
+    reason: ReasonOption,
+    slot: SlotOption = "challenger",
+    actor: ActorOption = None,
+    expect: ExpectOption = None,
+    config: ConfigOption = None,
+    bootstrap_servers: ServersOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take the challenger out: nothing scores along any more. The champion is replaced, never retired.
+
+    Examples:
+    ```
+    scorer retire --reason "it agrees in all but three of a million"
+    ```
+    """
+    if slot == "champion":
+        raise MisuseError(
+            "--slot champion: somebody has to decide, so the champion is replaced, never retired; `scorer deploy` and "
+            "`scorer rollback` do that"
+        )
+    settings = settings_of(config, bootstrap_servers, assignments).settings
+
+    def decide(state: "State") -> "DeploymentEvent":
+        there = state.current(slot)
+        _require_expected(state, slot, there, expect)
+        if there is None:
+            raise MisuseError(f"there is no challenger{_since(state, slot)}: there is nothing to retire")
+        return _event(slot, "retire", None, there, actor, reason)
+
+    _announce_challenger(settings, decide, as_json)
 
 
 def history(
@@ -140,7 +200,7 @@ def history(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show which bundle decided since when, by whose hand and why, oldest first."""
+    """Show which bundle decided or scored along since when, by whose hand and why, oldest first."""
     from scorer.stream.deployments import read_history
 
     lines = read_history(settings_of(config, bootstrap_servers, assignments).settings)
@@ -160,15 +220,18 @@ def _serving(state: "State", settings: "Settings") -> "BundleReference":
     return state.current("champion") or read_manifest(BundleStore(settings.store).find(DEFAULT_BUNDLE)).reference
 
 
-def _require_expected(state: "State", serving: "BundleReference", expected: str | None) -> None:
-    if expected is not None and (len(expected) < 6 or not serving.digest.startswith(expected)):
-        raise DeploymentError(
-            f"--expect {expected}: what decides is {_short(serving)}{_since(state)}. Nothing was changed"
-        )
+_ROLES = {"champion": "what decides", "challenger": "the challenger"}
 
 
-def _since(state: "State") -> str:
-    last = state.last.get("champion")
+def _require_expected(state: "State", slot: "Slot", there: "BundleReference | None", expected: str | None) -> None:
+    if expected is None or (there is not None and len(expected) >= 6 and there.digest.startswith(expected)):
+        return
+    found = "nobody" if there is None else _short(there)
+    raise DeploymentError(f"--expect {expected}: {_ROLES[slot]} is {found}{_since(state, slot)}. Nothing was changed")
+
+
+def _since(state: "State", slot: "Slot") -> str:
+    last = state.last.get(slot)
     return (
         ""
         if last is None
@@ -177,9 +240,10 @@ def _since(state: "State") -> str:
 
 
 def _event(
-    action: Literal["deploy", "rollback"],
-    bundle: "BundleReference",
-    previous: "BundleReference",
+    slot: "Slot",
+    action: Literal["deploy", "rollback", "retire"],
+    bundle: "BundleReference | None",
+    previous: "BundleReference | None",
     actor: str | None,
     reason: str,
 ) -> "DeploymentEvent":
@@ -190,7 +254,7 @@ def _event(
     at = datetime.now(UTC).replace(microsecond=0)
     return DeploymentEvent(
         event_id=f"{at:%Y-%m-%dT%H:%M:%SZ}-{secrets.token_hex(4)}",
-        slot="champion",
+        slot=slot,
         action=action,
         bundle=bundle,
         previous=previous,
@@ -201,19 +265,20 @@ def _event(
 
 
 def _announce(
-    settings: "Settings", decide: Callable[["State"], "DeploymentEvent"], wait_s: float, as_json: bool
+    settings: "Settings", decide: Callable[["State"], "DeploymentEvent"], wait_s: float | None, as_json: bool
 ) -> None:
     """Adds the event and waits for the workers; exit 1 with their names if some have not taken it over in time."""
     from scorer.stream.deployments import add_event
     from scorer.stream.rollout import wait_for_workers
 
+    limit_s = _WAIT_S if wait_s is None else wait_s
     event = add_event(settings, decide)
     bundle, previous = event.bundle, event.previous
     assert bundle is not None, "only a retired slot has none"
     assert previous is not None, "something decided before"
     if not as_json:
         typer.echo(f"{event.action}: {_short(bundle)} instead of {_short(previous)}")
-    rollout = wait_for_workers(settings, bundle, wait_s)
+    rollout = wait_for_workers(settings, bundle, limit_s)
     behind = [
         f"{found.worker} (partitions {', '.join(map(str, found.partitions))}) "
         f"{f'still decides with {_shorten(found.deciding)}' if found.deciding else 'has decided nothing yet'}"
@@ -226,12 +291,25 @@ def _announce(
         typer.echo(f"no worker is in group {settings.group_id}: the next one to start takes it")
     elif rollout.done:
         typer.echo(f"every worker with partitions decides with it ({rollout.workers} in group {settings.group_id})")
-    if rollout.done or not wait_s:
+    if rollout.done or not limit_s:
         return
     raise DeploymentError(
-        f"the event is in the history, and after {wait_s:g} s not every worker has taken it over: "
+        f"the event is in the history, and after {limit_s:g} s not every worker has taken it over: "
         f"{'; '.join(behind) or 'partitions are still moving between workers'}. Their logs and /readyz say why"
     )
+
+
+def _announce_challenger(settings: "Settings", decide: Callable[["State"], "DeploymentEvent"], as_json: bool) -> None:
+    """Adds an event about the challenger, for which nobody can wait, and says where it can be seen."""
+    from scorer.stream.deployments import add_event
+
+    event = add_event(settings, decide)
+    if as_json:
+        typer.echo(json.dumps({"event": event.model_dump(mode="json")}, indent=2))
+        return
+    bundle, previous = (_short(b) if b else "nobody" for b in (event.bundle, event.previous))
+    typer.echo(f"{event.action}: the challenger is {bundle} instead of {previous}")
+    typer.echo("workers follow by themselves; each says in /readyz and scorer_bundle_info which challenger it has")
 
 
 def _short(reference: "BundleReference") -> str:

@@ -5,7 +5,7 @@ import typer
 from scorer.cli import bundle, replay, topics
 from scorer.cli.build import build
 from scorer.cli.config import config, doctor
-from scorer.cli.deploy import deploy, history, rollback
+from scorer.cli.deploy import deploy, history, retire, rollback
 from scorer.cli.score import score
 from scorer.cli.train import train
 from scorer.cli.up import broker, up
@@ -33,6 +33,7 @@ bundle.app.command()(build)
 app.add_typer(bundle.app, name="bundle")
 app.command()(deploy)
 app.command()(rollback)
+app.command()(retire)
 app.command()(history)
 app.add_typer(replay.app, name="replay")
 app.command()(score)

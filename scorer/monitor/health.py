@@ -21,6 +21,10 @@ class Health:
     reachable: bool = True
     refused: str = ""
     """Why a bundle that was deployed is not the one that serves; empty if all is well."""
+    challenger: BundleReference | None = None
+    """What scores along; None if nothing does."""
+    challenger_refused: str = ""
+    """Why a challenger that was deployed is not the one that scores along. It decides nothing: the worker is ready."""
     polled_at: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -43,5 +47,7 @@ class Health:
             "partitions": sorted(self.assigned or ()),
             "bundle": self.bundle.model_dump(),
             "refused": self.refused,
+            "challenger": None if self.challenger is None else self.challenger.model_dump(),
+            "challenger_refused": self.challenger_refused,
         }
         return all(checks.values()), detail

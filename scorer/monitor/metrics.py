@@ -12,10 +12,12 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from schemas.decision import BundleReference
+from schemas.deployment import Slot
 from schemas.rejection import RejectionCode
 from scorer.core.policy import OUTCOMES
 from scorer.core.score import Scores
 from scorer.core.wire import Rejection
+from scorer.stream.challenge import Comparison
 from scorer.stream.delivery import Delivered
 from scorer.stream.worker import Batch
 
@@ -62,8 +64,26 @@ LAST_POLL = Metric(
     "scorer_last_poll_timestamp_seconds", "gauge", "When the last poll was completed, in seconds since 1970."
 )
 BUNDLE = Metric("scorer_bundle_info", "gauge", "1 for the bundle in the slot.", ("slot", "name", "version", "digest"))
-SWAPS = Metric("scorer_bundle_swaps", "counter", "Deployed bundles taken over, or not loadable.", ("outcome",))
+SWAPS = Metric("scorer_bundle_swaps", "counter", "Deployed champions taken over, or not loadable.", ("outcome",))
 FAULTS = Metric("scorer_deployment_faults", "counter", "Lines of the deployments' history that are no events.")
+COMPARED = Metric(
+    "scorer_challenger_compared",
+    "counter",
+    "Applications that the challenger scored along; those of a batch that was wound back count again.",
+    ("champion", "challenger"),
+)
+DISAGREEMENTS = Metric(
+    "scorer_challenger_disagreements",
+    "counter",
+    "Of those compared, what the challenger would have decided otherwise, or only one of the two could decide.",
+    ("champion", "challenger"),
+)
+CHALLENGER_FAILURES = Metric(
+    "scorer_challenger_failures",
+    "counter",
+    "Challengers that could not be loaded, and batches that one could not score.",
+    ("step",),
+)
 PROBABILITY = Metric(
     "scorer_probability_of_default",
     "histogram",
@@ -74,7 +94,7 @@ PROBABILITY = Metric(
 
 METRICS: Final = (
     CONSUMED, DECISIONS, REJECTS, BATCH, STAGE, LATENCY, TRANSACTIONS, LAG, REBALANCES, ASSIGNED, LAST_POLL, BUNDLE,
-    SWAPS, FAULTS, PROBABILITY,
+    SWAPS, FAULTS, COMPARED, DISAGREEMENTS, CHALLENGER_FAILURES, PROBABILITY,
 )  # fmt: skip
 """All of them; docs and dashboards are compared with this table."""
 
@@ -141,12 +161,16 @@ class WorkerMetrics:
         swaps = _counter(SWAPS, registry)
         self._swaps = {outcome: swaps.labels(outcome) for outcome in ("swapped", "failed")}
         self._faults = _counter(FAULTS, registry)
+        self._compared, self._disagreements = _counter(COMPARED, registry), _counter(DISAGREEMENTS, registry)
+        failures = _counter(CHALLENGER_FAILURES, registry)
+        self._challenger_failures = {step: failures.labels(step) for step in ("load", "score")}
         self._latency = BatchHistogram(LATENCY)
         self._latency.observe(np.empty(0))
         self._probability = BatchHistogram(PROBABILITY)
         registry.register(self._latency)
         registry.register(self._probability)
         self._bundle = _gauge(BUNDLE, registry)
+        self._slots: dict[Slot, BundleReference | None] = {}
         self._declare(bundle)
 
     # The loop's Monitor
@@ -164,19 +188,39 @@ class WorkerMetrics:
 
     def serving(self, reference: BundleReference) -> None:
         """Another bundle decides from here on; the first one was there from the start."""
-        if reference != self._serving:
+        if reference != self._slots["champion"]:
             self._declare(reference)
             self._swaps["swapped"].inc()
 
     # The follower's watch
 
     def refused(self) -> None:
-        """A bundle that was deployed could not be loaded."""
+        """A champion that was deployed could not be loaded."""
         self._swaps["failed"].inc()
+
+    def challenging(self, reference: BundleReference | None) -> None:
+        """What scores along from here on; None if nothing does."""
+        self._fill("challenger", reference)
+
+    def challenger_refused(self) -> None:
+        """A challenger that was deployed could not be loaded."""
+        self._challenger_failures["load"].inc()
 
     def skipped(self) -> None:
         """A line of the history is no event."""
         self._faults.inc()
+
+    # The challenger's watch
+
+    def compared(self, comparison: Comparison) -> None:
+        """A batch was scored along."""
+        pair = _label(comparison.champion), _label(comparison.challenger)
+        self._compared.labels(*pair).inc(comparison.applications)
+        self._disagreements.labels(*pair).inc(comparison.disagreements)
+
+    def challenge_failed(self) -> None:
+        """A batch could not be scored along."""
+        self._challenger_failures["score"].inc()
 
     # The link's Watch
 
@@ -219,13 +263,26 @@ class WorkerMetrics:
         self._lag_partitions |= records.keys()
 
     def _declare(self, reference: BundleReference) -> None:
-        """The series of a bundle, at 0, and that it is the one."""
-        self._serving = reference
-        self._bundle.clear()
-        self._bundle.labels("champion", reference.name, reference.version, reference.digest).set(1)
+        """The series of a bundle that decides, at 0, and that it is the one."""
+        self._fill("champion", reference)
         for outcome in OUTCOMES:
             self._decisions.labels(outcome, _label(reference))
         self._probability.observe(np.empty(0), _label(reference))
+
+    def _fill(self, slot: Slot, reference: BundleReference | None) -> None:
+        """Says what is in a slot, and what the two slots have between them at 0."""
+        before = self._slots.get(slot)
+        if reference == before:
+            return
+        self._slots[slot] = reference
+        if before is not None:
+            self._bundle.remove(slot, before.name, before.version, before.digest)
+        if reference is not None:
+            self._bundle.labels(slot, reference.name, reference.version, reference.digest).set(1)
+        champion, challenger = self._slots.get("champion"), self._slots.get("challenger")
+        if champion is not None and challenger is not None and champion != challenger:
+            for counter in (self._compared, self._disagreements):
+                counter.labels(_label(champion), _label(challenger))
 
 
 def _label(reference: BundleReference) -> str:

@@ -1,12 +1,14 @@
 """What a worker decides with, as the history says it: loaded beside what serves, taken over between two batches."""
 
 import logging
+import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
-from typing import Final, Protocol
+from typing import Final, Protocol, get_args
 
 from schemas.decision import BundleReference
+from schemas.deployment import Slot
 from scorer.bundle.store import BundleStore
 from scorer.core.score import Bundle
 from scorer.errors import BundleError
@@ -24,21 +26,25 @@ _RETRY_S: Final = 10.0
 class FollowWatch:
     """What is told to whoever watches a follower; this one does not listen."""
 
-    def refused(self, reference: BundleReference, reason: str) -> None:
-        """A bundle that was deployed could not be loaded; what served goes on."""
+    def refused(self, slot: Slot, reference: BundleReference, reason: str) -> None:
+        """A bundle that was deployed could not be loaded; what was in its slot goes on."""
 
-    def in_step(self) -> None:
-        """What the history says is what is loaded."""
+    def in_step(self, slot: Slot, reference: BundleReference | None) -> None:
+        """What the history says of a slot is what is loaded: this one, or none."""
 
     def skipped(self, offset: int) -> None:
         """A line of the history is no event and counts for nothing."""
 
 
 class Bundles(Protocol):
-    """What decides, batch by batch."""
+    """What decides, batch by batch, and what scores along."""
 
     def current(self) -> Bundle:
         """What decides the next batch. Raises BrokerError when that cannot be known any more."""
+        ...
+
+    def challenger(self) -> Bundle | None:
+        """What scores the next batch along; None if nothing does."""
         ...
 
     def start(self, watch: FollowWatch) -> None:
@@ -51,7 +57,7 @@ class Bundles(Protocol):
 
 
 class Pinned:
-    """Always the same bundle, whatever is deployed."""
+    """Always the same bundle and no challenger, whatever is deployed."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
@@ -60,6 +66,9 @@ class Pinned:
         """The one."""
         return self._bundle
 
+    def challenger(self) -> None:
+        """There is none."""
+
     def start(self, watch: FollowWatch) -> None:
         """There is nothing to follow."""
 
@@ -67,11 +76,16 @@ class Pinned:
         """There is nothing to stop."""
 
 
+_SLOTS: Final[tuple[Slot, ...]] = get_args(Slot)
+
+
 class Follower:
-    """Follows the history in a thread beside the loop and hands over by one reference."""
+    """Follows the history in a thread beside the loop and hands over by one reference a slot."""
 
     def __init__(self, settings: Settings, store: BundleStore, default: str) -> None:
-        """Reads the history to its end and loads what it says, or the default where it says nothing.
+        """Reads the history to its end and loads the champion that it says, or the default where it says nothing.
+
+        A challenger is loaded once following begins: nothing waits for it.
 
         Args:
             settings: where the history is.
@@ -83,16 +97,16 @@ class Follower:
             SettingsError, TopicsError, BrokerError: the history cannot be read.
         """
         self._store = store
-        self._refused: BundleReference | None = None
-        self._retry_at = 0.0
+        self._retry_at: dict[Slot, float] = {}
+        """By slot whose bundle could not be loaded, when to try again."""
         self._stop = Event()
         self._following: Future[None] | None = None
         self._beside = ThreadPoolExecutor(1, "deployments")
         self._reader = HistoryReader(settings)
         try:
             self._lines = self._reader.to_the_end()
-            wanted = self._wanted()
-            self._bundle = store.open(default if wanted is None else str(wanted))
+            wanted = fold(self._lines).current("champion")
+            self._loaded: dict[Slot, Bundle] = {"champion": store.open(default if wanted is None else str(wanted))}
         except BaseException:
             self._reader.close()
             raise
@@ -105,7 +119,11 @@ class Follower:
         """
         if self._following is not None and self._following.done():
             self._following.result()
-        return self._bundle
+        return self._loaded["champion"]
+
+    def challenger(self) -> Bundle | None:
+        """What scores the next batch along; None if nothing does."""
+        return self._loaded.get("challenger")
 
     def start(self, watch: FollowWatch) -> None:
         """Begins to follow, and tells of the lines so far that are no events."""
@@ -119,30 +137,38 @@ class Follower:
         self._reader.close()
 
     def _follow(self, watch: FollowWatch) -> None:
+        self._catch_up("challenger", watch)
         while not self._stop.is_set():
             lines = self._reader.next(_WAIT_S)
             _tell_skipped(lines, watch)
             self._lines += lines
-            if lines or (self._refused is not None and time.monotonic() >= self._retry_at):
-                self._catch_up(watch)
+            for slot in _SLOTS:
+                if lines or time.monotonic() >= self._retry_at.get(slot, math.inf):
+                    self._catch_up(slot, watch)
 
-    def _wanted(self) -> BundleReference | None:
-        return fold(self._lines).current("champion")
-
-    def _catch_up(self, watch: FollowWatch) -> None:
-        """Loads what the history says, if that is not what serves."""
-        wanted = self._wanted()
+    def _catch_up(self, slot: Slot, watch: FollowWatch) -> None:
+        """Puts into a slot what the history says, if that is not what is in it."""
+        wanted = fold(self._lines).current(slot)
         try:
-            if wanted is not None and wanted != self._bundle.reference:
-                self._bundle = self._store.open(str(wanted))
-        except BundleError as error:
+            self._put(slot, wanted)
+        except Exception as error:  # noqa: BLE001  (stores and runners run others' code; what serves goes on)
             assert wanted is not None, "only a bundle can be refused"
-            log.warning("%s was deployed and cannot be loaded; %s goes on: %s", wanted, self._bundle.reference, error)
-            self._refused, self._retry_at = wanted, time.monotonic() + _RETRY_S
-            watch.refused(wanted, str(error))
+            reason = str(error) if isinstance(error, BundleError) else repr(error)
+            log.warning("%s was deployed as %s and cannot be loaded; what was there goes on: %s", wanted, slot, reason)
+            self._retry_at[slot] = time.monotonic() + _RETRY_S
+            watch.refused(slot, wanted, reason)
         else:
-            self._refused = None
-            watch.in_step()
+            self._retry_at.pop(slot, None)
+            loaded = self._loaded.get(slot)
+            watch.in_step(slot, None if loaded is None else loaded.reference)
+
+    def _put(self, slot: Slot, wanted: BundleReference | None) -> None:
+        loaded = self._loaded.get(slot)
+        if wanted is None:
+            if slot != "champion":  # which is the default before the first deployment, and is never retired
+                self._loaded.pop(slot, None)
+        elif loaded is None or wanted != loaded.reference:
+            self._loaded[slot] = self._store.open(str(wanted))
 
 
 def _tell_skipped(lines: list[Line], watch: FollowWatch) -> None:

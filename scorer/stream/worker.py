@@ -76,7 +76,12 @@ class Monitor(Protocol):
 
 
 def run(
-    link: Link, current: Callable[[], Bundle], monitor: Monitor, record_bytes_max: int, stopping: Callable[[], bool]
+    link: Link,
+    current: Callable[[], Bundle],
+    monitor: Monitor,
+    record_bytes_max: int,
+    stopping: Callable[[], bool],
+    challenge: Callable[[Sequence[Record], Scores], None] = lambda _records, _scores: None,
 ) -> None:
     """Decides applications until it is told to stop; then the batch in hand has been committed.
 
@@ -86,6 +91,7 @@ def run(
         monitor: what watches.
         record_bytes_max: the longest application that is read, in bytes.
         stopping: asked between two batches.
+        challenge: given each batch and what became of it once that is on its way; it can change nothing any more.
 
     Raises:
         BrokerError: the broker cannot be worked with.
@@ -103,4 +109,5 @@ def run(
             continue
         scores = score_batch(batch.records, bundle, record_bytes_max, monitor.lap)
         link.publish(batch, scores, bundle)
+        challenge(batch.records, scores)
     link.settle()

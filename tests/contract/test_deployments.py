@@ -10,8 +10,9 @@ import pytest
 from confluent_kafka import Producer
 
 from schemas.decision import BundleReference
-from schemas.deployment import DeploymentEvent
+from schemas.deployment import DeploymentEvent, Slot
 from scorer.bundle.store import BundleStore
+from scorer.core.score import Bundle
 from scorer.errors import BrokerError, BundleError, DeploymentError, TopicsError
 from scorer.local.apache_kafka import JavaBroker
 from scorer.local.broker import Broker
@@ -33,12 +34,18 @@ class Told(FollowWatch):
         self.refusals: list[tuple[BundleReference, str]] = []
         self.skips: list[int] = []
         self.steps = 0
+        self.challengers: list[BundleReference | None] = []
+        self.refused_challengers: list[tuple[BundleReference, str]] = []
 
-    def refused(self, reference: BundleReference, reason: str) -> None:
-        self.refusals.append((reference, reason))
+    def refused(self, slot: Slot, reference: BundleReference, reason: str) -> None:
+        refusals = self.refusals if slot == "champion" else self.refused_challengers
+        refusals.append((reference, reason))
 
-    def in_step(self) -> None:
-        self.steps += 1
+    def in_step(self, slot: Slot, reference: BundleReference | None) -> None:
+        if slot == "champion":
+            self.steps += 1
+        else:
+            self.challengers.append(reference)
 
     def skipped(self, offset: int) -> None:
         self.skips.append(offset)
@@ -75,16 +82,16 @@ def follower(settings: Settings, store: BundleStore, told: Told) -> Iterator[Fol
         yield started
 
 
-def deployment_of(bundle: BundleReference) -> Callable[[State], DeploymentEvent]:
-    """Decides to deploy a bundle."""
+def deployment_of(bundle: BundleReference | None, slot: Slot = "champion") -> Callable[[State], DeploymentEvent]:
+    """Decides to deploy a bundle, or to retire the one in the slot."""
 
     def decide(state: State) -> DeploymentEvent:
         return DeploymentEvent(
             event_id=f"{time.monotonic_ns()}",
-            slot="champion",
-            action="deploy",
+            slot=slot,
+            action="deploy" if bundle else "retire",
             bundle=bundle,
-            previous=state.current("champion"),
+            previous=state.current(slot),
             actor="ana",
             reason="a test",
             at=datetime.now(UTC),
@@ -232,6 +239,75 @@ def test_start_without_the_bundle(settings: Settings, store: BundleStore) -> Non
     add_event(settings, deployment_of(missing))
     with pytest.raises(BundleError, match=r"there is no bundle other:9\.9\.9"):
         Follower(settings, store, DEFAULT)
+
+
+def test_challenger_comes_and_goes(follower: Follower, settings: Settings, store: BundleStore, told: Told) -> None:
+    """A challenger is loaded beside the champion, which it leaves alone, and is gone a moment after it is retired."""
+    champion, wanted = follower.current(), reference_of(store, "other:1.0.0")
+    assert follower.challenger() is None
+    add_event(settings, deployment_of(wanted, "challenger"))
+    wait_for(lambda: told.challengers[-1:] == [wanted])
+    challenger = follower.challenger()
+    assert challenger is not None
+    assert challenger.reference == wanted
+    assert follower.current() is champion
+    add_event(settings, deployment_of(wanted))
+    wait_for(lambda: follower.current().reference == wanted)
+    assert follower.challenger() is challenger
+    add_event(settings, deployment_of(None, "challenger"))
+    wait_for(lambda: told.challengers[-1:] == [None])
+    assert follower.challenger() is None
+    assert follower.current().reference == wanted
+    assert told.refusals == told.refused_challengers == []
+
+
+def test_worker_starts_without_its_challenger(
+    settings: Settings, store: BundleStore, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker starts with its champion whatever the challenger is; that is told, and tried again until it is there."""
+    monkeypatch.setattr(follow, "_RETRY_S", 0.1)
+    late = named(Path(settings.store).parent / "late", "late", "1.0.0")
+    wanted = BundleStore(settings.store).open(str(late)).reference
+    add_event(settings, deployment_of(wanted, "challenger"))
+    with closing(Follower(settings, store, DEFAULT)) as started:
+        assert started.current().reference == reference_of(store, DEFAULT)
+        started.start(told)
+        wait_for(lambda: len(told.refused_challengers) >= 2)
+        assert told.refused_challengers[0][0] == wanted
+        assert started.challenger() is None
+        store.put(late)
+        wait_for(lambda: told.challengers == [wanted])
+        assert told.refusals == []
+
+
+@pytest.mark.parametrize("slot", ["champion", "challenger"])
+def test_whatever_goes_wrong_in_loading(
+    follower: Follower,
+    settings: Settings,
+    store: BundleStore,
+    told: Told,
+    monkeypatch: pytest.MonkeyPatch,
+    slot: Slot,
+) -> None:
+    """A bundle whose runner raises what no runner should is refused like any other; the follower goes on.
+
+    Such an error used to end the follower, and with it every worker of the group at the same moment.
+    """
+    serving, wanted = follower.current(), reference_of(store, "other:1.0.0")
+
+    def stumble(_: str) -> Bundle:
+        raise ZeroDivisionError("in a runner")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "open", stumble)
+        add_event(settings, deployment_of(wanted, slot))
+        refusals = told.refusals if slot == "champion" else told.refused_challengers
+        wait_for(lambda: bool(refusals))
+    assert refusals[0] == (wanted, "ZeroDivisionError('in a runner')")
+    assert follower.current() is serving
+    assert follower.challenger() is None
+    add_event(settings, deployment_of(wanted, slot))
+    wait_for(lambda: wanted in {b.reference for b in (follower.current(), follower.challenger()) if b is not None})
 
 
 def test_broker_restarts(own_broker: JavaBroker, settings: Settings, store: BundleStore, told: Told) -> None:

@@ -8,26 +8,28 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Message, Producer
 
 from producer.generator import generate_applications
 from scorer.local.broker import Broker
-from tests.integration.worker_process import WAIT_S, Topics, wait_until, worker
+from tests.integration.worker_process import WAIT_S, Topics, WorkerProcess, wait_until, worker
 
 pytestmark = pytest.mark.broker
 PARTITIONS = 4
 RATE = 4_000
+PAIR = 'challenger="credit-risk:1.0.0",champion="credit-risk:1.1.0"'
 
 
 class Flow:
-    """Applications without end, at a steady pace, to every partition in turn."""
+    """Applications without end, at a steady pace, to the partitions that their keys have."""
 
     def __init__(self, topics: Topics) -> None:
-        self.sent = 0
+        self._published: Counter[int] = Counter()
         self._topics = topics
         self._stop = Event()
         self._thread = Thread(target=self._publish, daemon=True)
@@ -37,10 +39,13 @@ class Flow:
         """Ends it; returns how many records each partition has."""
         self._stop.set()
         self._thread.join()
-        return {p: len(range(p, self.sent, PARTITIONS)) for p in range(PARTITIONS)}
+        return dict(self._published)
 
     def _publish(self) -> None:
-        producer = Producer({"bootstrap.servers": self._topics.servers, "linger.ms": 5})
+        # The partitioner of our own publishers, and of the workers: an application and its decision, one partition.
+        producer = Producer(
+            {"bootstrap.servers": self._topics.servers, "linger.ms": 5, "partitioner": "murmur2_random"}
+        )
         began_at = time.monotonic()
         for number, record in enumerate(generate_applications(seed=3)):
             if number % 40 == 0:
@@ -48,11 +53,12 @@ class Flow:
                     break
                 time.sleep(max(0.0, began_at + number / RATE - time.monotonic()))
                 producer.poll(0)
-            producer.produce(
-                self._topics.applications, value=record.value, key=record.key, partition=number % PARTITIONS
-            )
-            self.sent = number + 1
+            producer.produce(self._topics.applications, value=record.value, key=record.key, on_delivery=self._count)
         assert producer.flush(WAIT_S) == 0
+
+    def _count(self, error: KafkaError | None, message: Message) -> None:
+        assert error is None, error
+        self._published[message.partition() or 0] += 1
 
 
 @pytest.fixture
@@ -89,7 +95,8 @@ def flowing(topics: Topics) -> Iterator[Flow]:
 def test_deploy_and_roll_back(topics: Topics, tmp_path: Path, delivery: str) -> None:
     """Under load a bundle is deployed over another and taken back: nothing is lost or doubled, and bundles take turns.
 
-    Of each partition's applications the one decides all up to a point, the other all up to the next, then the first.
+    Of each partition's applications the one decides all up to a point, the other all up to the next, then the first;
+    and no transaction has decisions of both.
     """
     options = ("--delivery", delivery)
     with worker(topics, tmp_path / "a.log", *options) as first, worker(topics, tmp_path / "b.log", *options) as second:
@@ -112,9 +119,28 @@ def test_deploy_and_roll_back(topics: Topics, tmp_path: Path, delivery: str) -> 
             assert at_work.probe("/readyz")["bundle"]["version"] == "1.1.0"
             assert 'scorer_bundle_swaps_total{outcome="swapped"} 2.0' in at_work.get("/metrics")[1]
         assert [first.terminate(), second.terminate()] == [0, 0]
-    decisions = [json.loads(message.value() or b"") for message in topics.read(topics.decisions)]
-    check_segments(decisions, published)
+    messages = list(topics.read(topics.decisions))
+    check_segments([json.loads(message.value() or b"") for message in messages], published)
+    if delivery == "exactly-once":
+        check_transactions(messages)
     check_history(topics)
+
+
+def check_transactions(messages: list[Message]) -> None:
+    """Each transaction's decisions are one bundle's.
+
+    A partition's decisions come from one worker here, and the marker that ends a transaction takes up an offset: what
+    stands without a gap is one transaction.
+    """
+    places = [(message.partition() or 0, message.offset() or 0) for message in messages]
+    transactions: dict[tuple[int, int], set[str]] = {}
+    in_order = sorted(zip(places, messages, strict=True), key=itemgetter(0))
+    for number, ((partition, offset), message) in enumerate(in_order):
+        decision = json.loads(message.value() or b"")
+        assert decision["source"]["partition"] == partition
+        transactions.setdefault((partition, offset - number), set()).add(decision["bundle"]["version"])
+    assert len(transactions) > 10 * PARTITIONS
+    assert {len(versions) for versions in transactions.values()} == {1}
 
 
 def check_segments(decisions: list[dict[str, object]], published: dict[int, int]) -> None:
@@ -215,3 +241,54 @@ def test_bad_lines_and_missing_bundle(topics: Topics, tmp_path: Path) -> None:
         assert said.count("no event") == 2
         assert "basement" not in said
         assert running.terminate() == 0
+
+
+def test_challenger(topics: Topics, tmp_path: Path) -> None:
+    """A challenger scores along under load: what it finds is in the metrics and the history, and in no decision."""
+    with worker(topics, tmp_path / "w.log") as running:
+        with flowing(topics) as flow:
+            wait_until(lambda: len(topics.committed()) == PARTITIONS, "every partition decided")
+            why = ("--reason", "would it decline more?")
+            code, said, errors = scorer(topics, "deploy", "credit-risk:1.0.0", "--slot", "challenger", *why)
+            assert code == 0, errors
+            assert "deploy: the challenger is credit-risk:1.0.0@" in said
+            wait_until(lambda: value_of(running, "scorer_challenger_compared_total", PAIR) > 1_000, "batches compared")
+            assert value_of(running, "scorer_challenger_disagreements_total", PAIR) > 0
+            assert running.probe("/readyz")["challenger"]["version"] == "1.0.0"
+            code, _, said = scorer(topics, "deploy", "credit-risk:1.0.0", "--slot", "challenger", *why)
+            assert code == 2
+            assert "is the challenger already, since" in said
+            code, _, said = scorer(topics, "deploy", "credit-risk:1.1.0", "--slot", "challenger", *why)
+            assert code == 2
+            assert "is what decides: a challenger is another one" in said
+            code, _, said = scorer(topics, "retire", "--reason", "x", "--expect", "0123456789")
+            assert code == 1
+            assert "the challenger is credit-risk:1.0.0@" in said
+            code, said, errors = scorer(topics, "retire", "--reason", "seen enough", "--json")
+            assert code == 0, errors
+            assert json.loads(said)["event"]["bundle"] is None
+            wait_until(lambda: running.probe("/readyz")["challenger"] is None, "the challenger is gone")
+            published = flow.stop()
+        wait_until(lambda: topics.committed() == published, "every application committed")
+        compared = value_of(running, "scorer_challenger_compared_total", PAIR)
+        assert compared < sum(published.values())
+        assert 'scorer_challenger_failures_total{step="score"} 0.0' in running.get("/metrics")[1]
+        assert 'slot="challenger"' not in running.get("/metrics")[1]
+        assert running.terminate() == 0
+    decided_by = Counter(json.loads(m.value() or b"")["bundle"]["version"] for m in topics.read(topics.decisions))
+    assert decided_by == {"1.1.0": sum(published.values())}
+    code, _, said = scorer(topics, "retire", "--reason", "x")
+    assert code == 2
+    assert "there is no challenger, since" in said
+    code, said, _ = scorer(topics, "history")
+    assert code == 0
+    rows = [line.split() for line in said.splitlines() if "challenger" in line]
+    assert [row[3] for row in rows] == ["deploy", "retire"]
+
+
+def value_of(running: WorkerProcess, name: str, labels: str) -> float:
+    """A metric's value; 0 if it is not there."""
+    for line in running.get("/metrics")[1].splitlines():
+        if line.startswith(f"{name}{{{labels}}} "):
+            return float(line.split()[-1])
+    return 0.0

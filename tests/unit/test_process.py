@@ -17,6 +17,7 @@ from scorer.monitor.health import Health
 from scorer.monitor.http import MonitorServer
 from scorer.process import Monitoring, Stop
 from scorer.settings import Settings, load_settings
+from scorer.stream.challenge import Comparison
 from scorer.stream.delivery import Delivered
 from scorer.stream.follow import Pinned
 from scorer.stream.kafka import Watch
@@ -158,3 +159,29 @@ def test_monitoring_tells_both() -> None:
     monitoring.lap("decode")
     assert (health.polled_at, health.assigned, health.reachable) == (5.0, frozenset({1}), False)
     assert recording.calls == ["polled", "rebalanced", "committed", "aborted", "lag", "lap"]
+
+
+def test_monitoring_tells_the_slots_apart() -> None:
+    """What is refused, in step and compared goes to its own slot's place: a challenger is never said to decide."""
+    recording = Recording()
+    champion = tiny_bundle().reference
+    other = champion.model_copy(update={"version": "2.0.0"})
+    health = Health(champion, stalled_after_s=10)
+    monitoring = Monitoring(recording, health)  # type: ignore[arg-type]
+    monitoring.refused("challenger", other, "no such bundle")
+    assert health.refused == ""
+    assert health.challenger_refused == f"{other} was deployed and cannot be loaded: no such bundle"
+    monitoring.refused("champion", other, "no such bundle")
+    assert health.refused == health.challenger_refused
+    monitoring.in_step("challenger", other)
+    assert (health.bundle, health.challenger, health.challenger_refused) == (champion, other, "")
+    assert health.refused
+    monitoring.in_step("champion", champion)
+    assert (health.challenger, health.refused) == (other, "")
+    monitoring.in_step("challenger", None)
+    assert health.challenger is None
+    monitoring.compared(Comparison(champion, other, applications=1, disagreements=0))
+    monitoring.challenge_failed()
+    assert recording.calls == [
+        "challenger_refused", "refused", "challenging", "challenging", "compared", "challenge_failed",
+    ]  # fmt: skip

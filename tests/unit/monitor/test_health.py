@@ -56,6 +56,18 @@ def test_ready_when_nothing_is_missing(health: Health, clock: Clock) -> None:
     assert health.ready()[1]["checks"]["alive"] is False
 
 
+def test_challenger_is_told_and_needs_nothing(health: Health) -> None:
+    """What scores along is in the detail, and so is why it does not; a worker that decides is ready without it."""
+    health.assigned = frozenset({0})
+    assert health.ready()[1]["challenger"] is None
+    health.challenger = REFERENCE
+    health.challenger_refused = "no such bundle"
+    ready, detail = health.ready()
+    assert ready
+    assert detail["challenger"] == REFERENCE.model_dump()
+    assert detail["challenger_refused"] == "no such bundle"
+
+
 def test_spare_worker_is_ready(health: Health) -> None:
     """A worker for whom no partition is left is ready all the same: it takes over when another goes."""
     health.assigned = frozenset()

@@ -12,6 +12,7 @@ from schemas.rejection import RejectionCode
 from scorer.core.policy import OUTCOMES
 from scorer.core.score import score_batch
 from scorer.monitor.metrics import METRICS, STAGES, BatchHistogram, Metric, WorkerMetrics
+from scorer.stream.challenge import Comparison
 from scorer.stream.delivery import Delivered
 from scorer.stream.worker import Batch
 from tests.fakes import RECORD_BYTES_MAX, FakeRecord, application, tiny_bundle
@@ -68,6 +69,7 @@ def test_series_exist_from_the_start(exposed: Exposed) -> None:
         "scorer_transactions_total": {(("outcome", outcome),) for outcome in ("committed", "aborted")},
         "scorer_rebalances_total": {(("kind", kind),) for kind in ("assigned", "revoked", "lost")},
         "scorer_assigned_partitions": {()},
+        "scorer_challenger_failures_total": {(("step", step),) for step in ("load", "score")},
         "scorer_probability_of_default_count": {(label,)},
     }
     for name, labels in expected.items():
@@ -130,6 +132,48 @@ def test_stages(exposed: Exposed) -> None:
         assert exposed.value("scorer_stage_seconds_count", stage=stage) == 1
     assert exposed.value("scorer_stage_seconds_sum", stage="publish") == 0.125
     assert exposed.value("scorer_stage_seconds_sum", stage="commit") == 0.5
+
+
+def info_of(exposed: Exposed) -> set[tuple[str, str]]:
+    """Slot and version of each bundle that is said to be in one."""
+    return {(dict(found)["slot"], dict(found)["version"]) for found in exposed.labels_of("scorer_bundle_info")}
+
+
+def test_slots(exposed: Exposed) -> None:
+    """Each slot says what is in it and nothing of what was; a pair of bundles has its series at 0 when it comes about.
+
+    The info of all slots used to be cleared when the champion changed.
+    """
+    second, third = (REFERENCE.model_copy(update={"version": f"{n}.0.0"}) for n in (2, 3))
+    exposed.metrics.challenging(second)
+    assert info_of(exposed) == {("champion", "1.0.0"), ("challenger", "2.0.0")}
+    pair = {"champion": "tiny:1.0.0", "challenger": "tiny:2.0.0"}
+    assert exposed.value("scorer_challenger_compared_total", **pair) == 0
+    assert exposed.value("scorer_challenger_disagreements_total", **pair) == 0
+    exposed.metrics.serving(third)
+    assert info_of(exposed) == {("champion", "3.0.0"), ("challenger", "2.0.0")}
+    assert exposed.value("scorer_challenger_compared_total", champion="tiny:3.0.0", challenger="tiny:2.0.0") == 0
+    exposed.metrics.challenging(third)
+    exposed.metrics.challenging(None)
+    exposed.metrics.challenging(None)
+    assert info_of(exposed) == {("champion", "3.0.0")}
+    assert len(exposed.labels_of("scorer_challenger_compared_total")) == 2
+    assert exposed.value("scorer_bundle_swaps_total", outcome="swapped") == 1
+
+
+def test_what_a_challenger_found(exposed: Exposed) -> None:
+    """Comparisons add up by the pair of bundles, failures by what failed."""
+    second = REFERENCE.model_copy(update={"version": "2.0.0"})
+    for disagreements in (3, 0):
+        exposed.metrics.compared(Comparison(REFERENCE, second, applications=10, disagreements=disagreements))
+    exposed.metrics.challenge_failed()
+    exposed.metrics.challenger_refused()
+    pair = {"champion": "tiny:1.0.0", "challenger": "tiny:2.0.0"}
+    assert exposed.value("scorer_challenger_compared_total", **pair) == 20
+    assert exposed.value("scorer_challenger_disagreements_total", **pair) == 3
+    assert exposed.value("scorer_challenger_failures_total", step="score") == 1
+    assert exposed.value("scorer_challenger_failures_total", step="load") == 1
+    assert exposed.value("scorer_bundle_swaps_total", outcome="failed") == 0
 
 
 def test_lag_of_a_revoked_partition_disappears(exposed: Exposed) -> None:

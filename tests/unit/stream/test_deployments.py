@@ -15,10 +15,12 @@ from scorer.stream.deployments import Line, fold, parse_line
 A, B, C = (BundleReference(name="credit-risk", version=f"{n}.0.0", digest=str(n) * 64) for n in (1, 2, 3))
 
 
-def event(action: str, bundle: BundleReference | None, previous: BundleReference | None = None) -> Line:
-    """A line about the champion."""
+def event(
+    action: str, bundle: BundleReference | None, previous: BundleReference | None = None, slot: str = "champion"
+) -> Line:
+    """A line about a slot."""
     at = datetime(2026, 1, 1, tzinfo=UTC)
-    fields = {"event_id": "e", "slot": "champion", "action": action, "actor": "ana", "reason": "", "at": at}
+    fields = {"event_id": "e", "slot": slot, "action": action, "actor": "ana", "reason": "", "at": at}
     return Line(0, DeploymentEvent.model_validate({**fields, "bundle": bundle, "previous": previous}))
 
 
@@ -70,6 +72,21 @@ def test_fold(lines: list[Line], current: BundleReference, before: BundleReferen
     assert state.current("champion") == current
     assert state.before("champion") == before
     assert state.current("challenger") is None
+
+
+def test_challenger() -> None:
+    """The slots do not touch each other: a challenger comes, is replaced and retired while the champion stays."""
+    lines = [put(A), event("deploy", B, None, "challenger")]
+    assert fold(lines).current("challenger") == B
+    lines += [event("deploy", C, B, "challenger"), put(B, A)]
+    assert fold(lines).current("challenger") == C
+    assert fold(lines).current("champion") == B
+    lines.append(event("retire", None, C, "challenger"))
+    assert fold(lines).current("challenger") is None
+    assert fold(lines).before("challenger") is None
+    assert fold(lines).current("champion") == B
+    lines.append(event("deploy", C, None, "challenger"))
+    assert fold(lines).current("challenger") == C
 
 
 @given(st.lists(st.sampled_from([A, B, C]), min_size=1, max_size=8))

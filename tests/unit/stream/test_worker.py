@@ -8,7 +8,7 @@ import pytest
 from schemas.decision import BundleReference
 from scorer.core.score import Bundle, Outcome, Scores
 from scorer.errors import BundleUnusableError
-from scorer.stream.worker import Batch, run
+from scorer.stream.worker import Batch, Record, run
 from tests.fakes import RECORD_BYTES_MAX, CountingMonitor, FakeRecord, ModelThatFails, application, tiny_bundle
 
 
@@ -112,3 +112,17 @@ def test_swap_between_two_batches() -> None:
     assert monitor.served == [first.reference, second.reference]
     assert link.asked_for == [first.reference] * 2 + [second.reference] * 2
     assert link.published_by == [(b.reference, b) for b in (first, first, second, second)]
+
+
+def test_challenge_comes_last() -> None:
+    """A batch is challenged once it is handed over, with what became of it; a move without records is no batch."""
+    link = ScriptedLink(batch_of(application("a"), b"bad"), Batch([], {}), batch_of(application("b")))
+    bundle = tiny_bundle()
+    seen: list[tuple[int, Sequence[Outcome]]] = []
+
+    def challenge(records: Sequence[Record], scores: Scores) -> None:
+        assert records is link.published[-1][0].records
+        seen.append((len(link.published), scores.outcomes))
+
+    run(link, lambda: bundle, CountingMonitor(), RECORD_BYTES_MAX, lambda: not link.batches, challenge)
+    assert seen == [(1, link.published[0][1]), (2, link.published[1][1])]

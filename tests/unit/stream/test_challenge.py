@@ -1,0 +1,149 @@
+"""The challenger beside the loop: what it finds, what it costs when it fails, and when it does nothing at all."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from scorer.core.policy import Policy
+from scorer.core.score import Bundle, Model, Scores, score_batch
+from scorer.stream.challenge import Challenger, ChallengeWatch, Comparison
+from tests.fakes import BROKEN_PRICE, RECORD_BYTES_MAX, FakeRecord, ModelThatFails, TinyModel, application, tiny_bundle
+
+CHAMPION = tiny_bundle()
+
+
+class Told(ChallengeWatch):
+    """Remembers what was told."""
+
+    def __init__(self) -> None:
+        self.comparisons: list[Comparison] = []
+        self.failures = 0
+
+    def compared(self, comparison: Comparison) -> None:
+        self.comparisons.append(comparison)
+
+    def challenge_failed(self) -> None:
+        self.failures += 1
+
+
+class NeverAsked:
+    """Scores nothing, because nobody asks."""
+
+    def predict(self, _: NDArray[np.float32]) -> NDArray[np.float32]:
+        raise AssertionError("nobody was to ask")
+
+
+class Stumbling:
+    """Raises what no model should, with an applicant's figures in it."""
+
+    def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        raise ZeroDivisionError(f"income {matrix[0, 0]}")
+
+
+class FailsOnTheWorst(TinyModel):
+    """Fails where the tiny model is all but sure of a default."""
+
+    def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        broken = matrix.copy()
+        broken[matrix[:, 0] > 950, 1] = BROKEN_PRICE
+        return super().predict(broken)
+
+
+class IgnoresThePrice(TinyModel):
+    """Fails on nothing."""
+
+    def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        return super().predict(np.column_stack([matrix[:, 0], np.zeros(len(matrix), dtype=np.float32)]))
+
+
+def rival(model: Model | None = None, version: str = "2.0.0", policy: Policy = CHAMPION.policy) -> Bundle:
+    """A challenger of the tiny bundle."""
+    bundle = tiny_bundle(model)
+    reference = bundle.reference.model_copy(update={"version": version})
+    return replace(bundle, reference=reference, policy=policy)
+
+
+def batch(*values: bytes) -> tuple[Sequence[FakeRecord], Scores]:
+    """Records, and what the champion made of them."""
+    records = [FakeRecord((0, i), value) for i, value in enumerate(values)]
+    return records, score_batch(records, CHAMPION, RECORD_BYTES_MAX)
+
+
+def of_amounts(*amounts: int) -> tuple[Sequence[FakeRecord], Scores]:
+    """Sound applications; the tiny bundle declines above 500 and doubts above 300."""
+    return batch(*(application(f"a-{amount}", amount=amount) for amount in amounts))
+
+
+def test_counts_what_it_would_have_decided_otherwise() -> None:
+    """A stricter challenger disagrees exactly where its thresholds part from the champion's."""
+    told = Told()
+    stricter = rival(policy=Policy(maybe_above=0.2, declined_above=0.4))
+    challenger = Challenger(lambda: stricter, RECORD_BYTES_MAX, told)
+    challenger.score_along(*of_amounts(100, 250, 350, 450, 600))
+    challenger.score_along(*of_amounts(100))
+    assert told.comparisons == [
+        Comparison(CHAMPION.reference, stricter.reference, applications=5, disagreements=2),
+        Comparison(CHAMPION.reference, stricter.reference, applications=1, disagreements=0),
+    ]
+    assert told.failures == 0
+
+
+def test_what_nobody_can_decide_is_not_compared() -> None:
+    """Records that the contract refuses are nobody's; those beside them are compared, each with itself."""
+    told = Told()
+    stricter = rival(policy=Policy(maybe_above=0.2, declined_above=0.4))
+    values = b"bad", application("a", amount=250), b"", application("b", amount=100), application("c", age=17)
+    Challenger(lambda: stricter, RECORD_BYTES_MAX, told).score_along(*batch(*values))
+    assert [(c.applications, c.disagreements) for c in told.comparisons] == [(2, 1)]
+
+
+def test_what_only_one_can_decide_is_a_disagreement() -> None:
+    """An application on which one of the two models fails would have come out otherwise."""
+    told = Told()
+    only_theirs = application("d", amount=100, price=BROKEN_PRICE)  # the champion fails on it
+    records, scores = batch(application("a", amount=100), application("b", amount=990), only_theirs)
+    frail = rival(FailsOnTheWorst())
+    Challenger(lambda: frail, RECORD_BYTES_MAX, told).score_along(records, scores)
+    assert [(c.applications, c.disagreements) for c in told.comparisons] == [(2, 1)]
+    steady = rival(IgnoresThePrice())
+    Challenger(lambda: steady, RECORD_BYTES_MAX, told).score_along(records, scores)
+    assert (told.comparisons[-1].applications, told.comparisons[-1].disagreements) == (3, 1)
+
+
+@pytest.mark.parametrize("model", [ModelThatFails(), Stumbling()], ids=["unusable", "raises anything"])
+def test_failure_is_counted_and_told_once(model: Model, caplog: pytest.LogCaptureFixture) -> None:
+    """A challenger that fails does so quietly: each batch counts, one line is logged, and no figure stands in it."""
+    told = Told()
+    failing = rival(model)
+    challenger = Challenger(lambda: failing, RECORD_BYTES_MAX, told)
+    for _ in range(3):
+        challenger.score_along(*of_amounts(123, 456))
+    assert told.failures == 3
+    assert told.comparisons == []
+    (line,) = caplog.messages
+    assert str(failing.reference) in line
+    assert "goes on deciding" in line
+    assert "123" not in line
+
+
+def test_another_one_that_fails_is_told_too(caplog: pytest.LogCaptureFixture) -> None:
+    """The log tells of each challenger that fails, not only of the first."""
+    failing = [rival(ModelThatFails(), version=f"{n}.0.0") for n in (2, 2, 3)]
+    challenger = Challenger(lambda: failing.pop(0), RECORD_BYTES_MAX, Told())
+    for _ in range(3):
+        challenger.score_along(*of_amounts(100))
+    assert len(caplog.messages) == 2
+
+
+def test_nothing_is_scored_in_vain() -> None:
+    """Without a challenger, without records, and where the champion is the challenger itself, nothing is done."""
+    told = Told()
+    records, scores = of_amounts(100)
+    Challenger(lambda: None, RECORD_BYTES_MAX, told).score_along(records, scores)
+    Challenger(lambda: rival(NeverAsked()), RECORD_BYTES_MAX, told).score_along([], batch()[1])
+    Challenger(lambda: replace(CHAMPION, model=NeverAsked()), RECORD_BYTES_MAX, told).score_along(records, scores)
+    assert told.comparisons == []
+    assert told.failures == 0
