@@ -1,0 +1,134 @@
+"""The reader of docs/reading-decisions.md on a real broker: what is committed, corrections, and being read twice."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from schemas.decision import (
+    REPLAY_ID_HEADER,
+    SUPERSEDES_HEADER,
+    BundleReference,
+    Decision,
+    Outcome,
+    RecordReference,
+)
+from scorer.local.broker import Broker
+from tests.integration.worker_process import WAIT_S, wait_until
+
+pytestmark = pytest.mark.broker
+READER = Path(__file__).parents[2] / "examples" / "read_decisions.py"
+GOOD, BAD = (BundleReference(name="credit-risk", version=v, digest=d * 64) for v, d in (("1.1.0", "1"), ("1.0.0", "0")))
+LAST = "the-last"
+
+
+def decision(application: str, offset: int, outcome: Outcome, bundle: BundleReference) -> Decision:
+    """What a bundle made of an application's record."""
+    return Decision(
+        decision_id=f"applications:0:{offset}@{bundle.digest[:12]}",
+        application_id=application,
+        decision=outcome,
+        probability_of_default=0.25,
+        bundle=bundle,
+        source=RecordReference(topic="applications", partition=0, offset=offset),
+    )
+
+
+class Writing:
+    """Writes decisions as workers and replays do, in transactions."""
+
+    def __init__(self, servers: str, topic: str) -> None:
+        self._topic = topic
+        self._producer = Producer({"bootstrap.servers": servers, "transactional.id": f"writer-{topic}"})
+        self._producer.init_transactions(WAIT_S)
+
+    @contextmanager
+    def transaction(self, *, commits: bool = True) -> Iterator[None]:
+        """A transaction around what is written in it."""
+        self._producer.begin_transaction()
+        yield
+        assert self._producer.flush(WAIT_S) == 0
+        if commits:
+            self._producer.commit_transaction(WAIT_S)
+        else:
+            self._producer.abort_transaction(WAIT_S)
+
+    def write(self, made: Decision, supersedes: Decision | None = None, replay_id: str = "r-1") -> None:
+        """Writes a decision, or a correction of one."""
+        headers: list[tuple[str, str | bytes | None]] = []
+        if supersedes is not None:
+            headers = [(REPLAY_ID_HEADER, replay_id), (SUPERSEDES_HEADER, supersedes.decision_id)]
+        key, value = made.application_id.encode(), made.model_dump_json().encode()
+        self._producer.produce(self._topic, value=value, key=key, headers=headers)
+
+
+@contextmanager
+def reading(servers: str, topic: str, database: Path, group: str) -> Iterator[subprocess.Popen[str]]:
+    """The example at work, until it is told to stop; it ends well."""
+    command = [sys.executable, str(READER), servers, str(database), "--topic", topic, "--group", group]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, said) == (0, "")
+
+
+def table(database: Path) -> dict[str, tuple[str, str, str]]:
+    """Of each application: the decision that holds, who made it, and the replay if it is a correction."""
+    if not database.exists():
+        return {}
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as opened:
+        try:
+            rows = opened.execute("SELECT application_id, decision, bundle, replay_id FROM decisions").fetchall()
+        except sqlite3.OperationalError:  # there is no table yet
+            return {}
+    return {application: (outcome, bundle.partition("@")[0], replay) for application, outcome, bundle, replay in rows}
+
+
+def test_reader(broker: Broker, unique: Callable[[str], str], tmp_path: Path) -> None:
+    """The table holds the latest correction of what is committed, and stays as it is when all of it is read again."""
+    servers, topic, database = broker.bootstrap_servers, unique("decisions"), tmp_path / "decisions.sqlite"
+    admin = AdminClient({"bootstrap.servers": servers})
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(WAIT_S)
+    writing = Writing(servers, topic)
+    with writing.transaction():
+        writing.write(decision("kept", 0, "APPROVED", BAD))
+        writing.write(turned := decision("turned", 1, "DECLINED", BAD))
+        writing.write(back := decision("turned-back", 2, "DECLINED", BAD))
+        writing.write(old := decision("sent-anew", 3, "DECLINED", BAD))
+        writing.write(decision("sent-anew", 9, "MAYBE", BAD))
+    with writing.transaction(commits=False):
+        writing.write(decision("kept", 0, "DECLINED", GOOD), turned)
+        writing.write(decision("never", 4, "APPROVED", BAD))
+    with writing.transaction():
+        writing.write(decision("turned", 1, "APPROVED", GOOD), turned)
+        writing.write(approved := decision("turned-back", 2, "APPROVED", GOOD), back)
+        writing.write(decision("sent-anew", 3, "APPROVED", GOOD), old)
+    with writing.transaction():
+        writing.write(back, approved, replay_id="r-2")
+        writing.write(decision(LAST, 99, "APPROVED", GOOD))
+    expected = {
+        "kept": ("APPROVED", "credit-risk:1.0.0", ""),
+        "turned": ("APPROVED", "credit-risk:1.1.0", "r-1"),
+        "turned-back": ("DECLINED", "credit-risk:1.0.0", "r-2"),
+        "sent-anew": ("MAYBE", "credit-risk:1.0.0", ""),
+        LAST: ("APPROVED", "credit-risk:1.1.0", ""),
+    }
+    with reading(servers, topic, database, unique("group")):
+        wait_until(lambda: LAST in table(database), "all was read")
+        assert table(database) == expected
+    with closing(sqlite3.connect(database)) as opened, opened:
+        opened.execute("DELETE FROM decisions WHERE application_id = ?", (LAST,))
+    with reading(servers, topic, database, unique("group")):
+        wait_until(lambda: LAST in table(database), "all was read again")
+        assert table(database) == expected
