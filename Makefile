@@ -7,7 +7,7 @@ FOR ?= 45s
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-stages bench-scale bench-peers fresh lock clean
+.PHONY: help setup demo test check bench bench-stages bench-scale bench-swap bench-peers fresh lock clean
 .PHONY: .check-laws .check-units
 
 help: ## print these targets
@@ -49,6 +49,9 @@ bench-stages: setup ## where the microseconds of a record go, by batch, model an
 
 bench-scale: setup ## CPU a record with more workers and with more records
 	$(BIN)/python -m benchmarks.scale
+
+bench-swap: setup ## a deployment and its rollback under load: what is lost, doubled, mixed (nothing), and the latency around it
+	$(BIN)/python -m benchmarks.swap
 
 bench-peers: setup ## one worker against every other way to do this job; writes benchmarks/report (an hour)
 	$(BIN)/python -m benchmarks.comparison

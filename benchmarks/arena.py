@@ -87,6 +87,7 @@ class Entry:
             "group_id": self.settings.group_id,
             "applications_topic": self.settings.applications_topic,
             "decisions_topic": self.settings.decisions_topic,
+            "deployments_topic": self.settings.deployments_topic,
             "delivery": self.delivery,
             **json.loads((model / "job.json").read_text()),
         }

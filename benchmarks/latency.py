@@ -4,11 +4,11 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from benchmarks.arena import PARTITIONS, Entry
 from benchmarks.rivals import CannotTakePartError
@@ -40,8 +40,8 @@ def measure(entry: Entry, rate: int, seconds: float) -> Latency:
     Raises:
         CannotTakePartError: it decides nothing within a minute.
     """
-    reader = _reader(entry)
-    _wait_until_ready(entry, reader)
+    reader = open_reader(entry)
+    wait_until_ready(entry, reader)
     prefix = f"l{uuid.uuid4().hex[:6]}"
     servers, topic = entry.settings.bootstrap_servers, entry.settings.applications_topic
     command = [sys.executable, "-m", "benchmarks.openloop", servers, topic, prefix, str(rate), str(seconds)]
@@ -58,7 +58,8 @@ def measure(entry: Entry, rate: int, seconds: float) -> Latency:
     return Latency(rate, ms, int(missing.sum()))
 
 
-def _reader(entry: Entry) -> Consumer:
+def open_reader(entry: Entry) -> Consumer:
+    """A read_committed reader of all that a rival decides."""
     reader = Consumer(
         {
             "bootstrap.servers": entry.settings.bootstrap_servers,
@@ -72,8 +73,12 @@ def _reader(entry: Entry) -> Consumer:
     return reader
 
 
-def _wait_until_ready(entry: Entry, reader: Consumer) -> None:
-    """Publishes an application now and then until one is decided."""
+def wait_until_ready(entry: Entry, reader: Consumer) -> None:
+    """Publishes an application now and then until one is decided.
+
+    Raises:
+        CannotTakePartError: none is within a minute.
+    """
     producer = Producer({"bootstrap.servers": entry.settings.bootstrap_servers})
     applications = generate_applications(seed=2, prefix=f"w{uuid.uuid4().hex[:6]}")
     ends_at = time.monotonic() + _READY_S
@@ -89,14 +94,30 @@ def _wait_until_ready(entry: Entry, reader: Consumer) -> None:
 
 def _read(reader: Consumer, prefix: bytes, arrived_at: "np.ndarray", over: Callable[[], bool]) -> None:
     """Notes when each decision came, until all are there or the load has been over for a while."""
-    missing, give_up_at = len(arrived_at), float("inf")
-    while missing and time.monotonic() < give_up_at:
+    missing = len(arrived_at)
+    for now, numbered in arrivals(reader, prefix, over):
+        for number, _ in numbered:
+            arrived_at[number] = now
+        missing -= len(numbered)
+        if not missing:
+            break
+
+
+def arrivals(
+    reader: Consumer, prefix: bytes, over: Callable[[], bool]
+) -> Iterator[tuple[float, list[tuple[int, Message]]]]:
+    """What a reader gets, until the load has been over for a while: when, in seconds since 1970, and which decisions.
+
+    Args:
+        reader: of decisions.
+        prefix: of the load's ids; what is behind it is an application's number. Other decisions are left out.
+        over: whether the load has ended.
+    """
+    give_up_at = float("inf")
+    while time.monotonic() < give_up_at:
         messages = reader.consume(10_000, 0.001)
         now = time.time()
-        for message in messages:
-            key = message.key() or b""
-            if key.startswith(prefix):
-                arrived_at[int(key[len(prefix) :])] = now
-                missing -= 1
+        keyed = [(message.key() or b"", message) for message in messages]
+        yield now, [(int(key[len(prefix) :]), message) for key, message in keyed if key.startswith(prefix)]
         if give_up_at == float("inf") and over():
             give_up_at = time.monotonic() + _DRAIN_S

@@ -22,7 +22,14 @@ def main() -> None:
     servers, topic, prefix, rate, seconds = sys.argv[1:]
     count = int(float(rate) * float(seconds))
     records = [{"value": r.value, "key": r.key} for r in islice(generate_applications(seed=1, prefix=prefix), count)]
-    producer = Producer({"bootstrap.servers": servers, "linger.ms": 5, "queue.buffering.max.messages": 1_000_000})
+    producer = Producer(
+        {
+            "bootstrap.servers": servers,
+            "linger.ms": 5,
+            "queue.buffering.max.messages": 1_000_000,
+            "partitioner": "murmur2_random",  # as our own publisher
+        }
+    )
     producer.list_topics(topic, timeout=10)
     began, sent = time.time() + _LEAD_S, 0
     while sent < count:

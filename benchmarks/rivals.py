@@ -90,6 +90,7 @@ def _ours(job: Job) -> list[str]:
         "applications_topic": job["applications_topic"],
         "decisions_topic": job["decisions_topic"],
         "dead_letters_topic": job["decisions_topic"] + "-rejected",
+        "deployments_topic": job["deployments_topic"],
         "group_id": job["group_id"],
         "delivery": job["delivery"],
         "http_port": 0,

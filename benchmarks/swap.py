@@ -1,0 +1,292 @@
+"""A deployment and its rollback under load: is anything lost, doubled or mixed, and what becomes of the latency?
+
+`make bench-swap` runs it. Two workers decide 20,000 applications a second, exactly once, published by an open loop. In
+the middle credit-risk:1.0.0 is deployed over 1.1.0 by the command that an operator types, and then rolled back. A
+read_committed reader notes when each decision came; its latency counts from the moment when the application was due.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from confluent_kafka import Consumer, Message
+from numpy.typing import NDArray
+
+from benchmarks.arena import PARTITIONS, Entry, machine, model_folder
+from benchmarks.latency import arrivals, open_reader, wait_until_ready
+from benchmarks.rivals import RIVALS
+from scorer.bundle.store import BundleStore
+from scorer.cli.worker import DEFAULT_BUNDLE
+from scorer.local.broker import start_broker
+from scorer.settings import ENV_PREFIX, Settings
+from scorer.stream import topics
+from scorer.stream.rollout import wait_for_workers
+
+RESULT = Path(__file__).parent / "results" / "swap.json"
+VERSIONS = ("1.1.0", "1.0.0")
+"""What decides first and last, and what is deployed between."""
+_WORKERS = 2
+_READY_S = 60.0
+# The first seconds warm up caches and connections; what is measured before the swap comes after them.
+_WARM_UP_S = 5.0
+_DEPLOY_AT_S = 12.0
+_BETWEEN_S = 5.0
+_WINDOW_S = 1.0
+"""So much before and so much after a swap belongs to it."""
+_ROW = np.dtype(
+    [
+        ("number", np.int64),
+        ("at", np.float64),
+        ("partition", np.int32),
+        ("offset", np.int64),
+        ("source_partition", np.int32),
+        ("source_offset", np.int64),
+        ("version", np.int8),
+    ]
+)
+"""A decision as it was read: the application's number, when it came, where it stands, whose it is, and who decided."""
+
+
+class _Source(msgspec.Struct, gc=False):
+    partition: int
+    offset: int
+
+
+class _Bundle(msgspec.Struct, gc=False):
+    version: str
+
+
+class _Decision(msgspec.Struct, gc=False):
+    source: _Source
+    bundle: _Bundle
+
+
+class Findings(NamedTuple):
+    """What must be 0, and over how many transactions it was looked for."""
+
+    lost: int
+    doubled: int
+    of_neither: int
+    """Decisions that name neither bundle."""
+    out_of_turn: int
+    """Input partitions that were not decided by the one, then the other, then the one again."""
+    mixed: int
+    """Transactions with decisions of two bundles."""
+    transactions: int
+
+    @property
+    def sound(self) -> bool:
+        """Whether it is as it must be."""
+        return not any(self[:-1])
+
+
+def check(rows: NDArray[np.void], count: int) -> Findings:
+    """Looks through all that was read.
+
+    A partition's decisions come from one worker, and the marker that ends a transaction takes up an offset: what stands
+    without a gap is one transaction.
+
+    Args:
+        rows: the decisions, shape (n,), of type `_ROW`.
+        count: how many applications there were.
+    """
+    assert (rows["partition"] == rows["source_partition"]).all(), "a partition's decisions are one worker's"
+    times = np.bincount(rows["number"], minlength=count)
+    by_source = rows[np.lexsort((rows["source_offset"], rows["source_partition"]))]
+    out_of_turn = 0
+    for partition in np.unique(rows["source_partition"]):
+        versions = by_source["version"][by_source["source_partition"] == partition]
+        turns = versions[np.flatnonzero(np.diff(versions, prepend=-2))]
+        out_of_turn += turns.tolist() != [0, 1, 0]
+    in_place = rows[np.lexsort((rows["offset"], rows["partition"]))]
+    begins = (np.diff(in_place["partition"]) != 0) | (np.diff(in_place["offset"]) != 1)
+    mixed = ~begins & (np.diff(in_place["version"]) != 0)
+    return Findings(
+        lost=int(np.count_nonzero(times == 0)),
+        doubled=int(np.count_nonzero(times > 1)),
+        of_neither=int(np.count_nonzero(rows["version"] < 0)),
+        out_of_turn=out_of_turn,
+        mixed=int(np.count_nonzero(mixed)),
+        transactions=int(np.count_nonzero(begins)) + 1,
+    )
+
+
+def swaps(version: NDArray[np.int8], rate: int) -> list[slice]:
+    """The applications of the two swaps: those decided while both bundles did, and those due shortly before and after.
+
+    Args:
+        version: of each application, in the order in which they were due, the place in VERSIONS of who decided.
+        rate: applications a second.
+    """
+    first, between = np.flatnonzero(version == 0), np.flatnonzero(version == 1)
+    middle = (between[0] + between[-1]) // 2
+    around = int(rate * _WINDOW_S)
+    return [
+        slice(between[0] - around, first[first < middle][-1] + around),
+        slice(first[first > middle][0] - around, between[-1] + around),
+    ]
+
+
+def load(
+    entry: Entry, reader: Consumer, rate: int, seconds: float, begun: Callable[[], None]
+) -> tuple[NDArray[np.void], float]:
+    """Publishes, and reads what is decided; returns it with the moment when the first application was due.
+
+    Args:
+        entry: the workers.
+        reader: of their decisions.
+        rate: applications a second.
+        seconds: for how long.
+        begun: called when the first decision has come.
+    """
+    prefix = f"s{uuid.uuid4().hex[:6]}"
+    place = (entry.settings.bootstrap_servers, entry.settings.applications_topic)
+    command = [sys.executable, "-m", "benchmarks.openloop", *place, prefix, str(rate), str(seconds)]
+    read: list[NDArray[np.void]] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as loop:
+        for now, numbered in arrivals(reader, prefix.encode() + b"-", lambda: loop.poll() is not None):
+            if numbered and not read:
+                begun()
+            if numbered:
+                read.append(np.array([_row(number, now, message) for number, message in numbered], dtype=_ROW))
+        assert loop.stdout is not None
+        began = float(loop.stdout.read())
+    return np.concatenate(read), began
+
+
+_decode = msgspec.json.Decoder(_Decision).decode
+
+
+def _row(number: int, now: float, message: Message) -> tuple[int, float, int | None, int | None, int, int, int]:
+    decision = _decode(message.value() or b"")
+    version = VERSIONS.index(decision.bundle.version) if decision.bundle.version in VERSIONS else -1
+    source = decision.source
+    return number, now, message.partition(), message.offset(), source.partition, source.offset, version
+
+
+class Operator:
+    """Deploys and rolls back, each with the command, in a thread beside the load."""
+
+    def __init__(self, settings: Settings) -> None:
+        names = ("bootstrap_servers", "group_id", "applications_topic", "deployments_topic")
+        self._environment = os.environ | {f"{ENV_PREFIX}{name.upper()}": getattr(settings, name) for name in names}
+        self.began_at = 0.0
+        self._thread = Thread(target=self._operate, daemon=True)
+        self._failure = ""
+
+    def start(self) -> None:
+        """Begins the wait for the first command."""
+        self._thread.start()
+
+    def join(self) -> None:
+        """Waits for the second one to end."""
+        self._thread.join()
+        assert not self._failure, self._failure
+
+    def _operate(self) -> None:
+        time.sleep(_DEPLOY_AT_S)
+        self.began_at = time.time()
+        self._scorer("deploy", f"credit-risk:{VERSIONS[1]}")
+        time.sleep(_BETWEEN_S)
+        self._scorer("rollback")
+
+    def _scorer(self, *arguments: str) -> None:
+        # An operator's machine is another one: here the command takes what the others leave.
+        command = ["nice", "-n", "19", sys.executable, "-m", "scorer", *arguments, "--reason", "a benchmark"]
+        done = subprocess.run(command, env=self._environment, check=False, capture_output=True, text=True)
+        print(f"  {done.stdout.strip() or done.stderr.strip()}".replace("\n", "\n  "), flush=True)
+        if done.returncode:
+            self._failure = done.stderr
+
+
+def measure(base: Settings, rate: int, seconds: float) -> dict[str, Any]:
+    """Holds the whole run; returns what was found, and the milliseconds before and around the swaps."""
+    entry = Entry(RIVALS[0], "exactly-once", base, _WORKERS)
+    try:
+        with model_folder() as model:
+            entry.start(model)
+        reader = open_reader(entry)
+        wait_until_ready(entry, reader)
+        _wait_for_both(entry.settings)
+        operator = Operator(entry.settings)
+        rows, began = load(entry, reader, rate, seconds, operator.start)
+        operator.join()
+        reader.close()
+    finally:
+        entry.stop()
+    count = int(rate * seconds)
+    findings = check(rows, count)
+    return {
+        "applications": count,
+        "findings": findings._asdict(),
+        "sound": findings.sound,
+        "ms": _latencies(rows, rate, began, operator.began_at) if findings.sound else {},
+    }
+
+
+def _latencies(rows: NDArray[np.void], rate: int, began: float, deployed_at: float) -> dict[str, dict[str, float]]:
+    """Milliseconds from when an application was due to when its decision came: before the swaps, and around each."""
+    count = len(rows)
+    at, version = np.empty(count), np.empty(count, dtype=np.int8)
+    at[rows["number"]], version[rows["number"]] = rows["at"], rows["version"]
+    latencies = (at - began - np.arange(count) / rate) * 1_000
+    before = slice(int(rate * _WARM_UP_S), int(rate * (deployed_at - began)))
+    names = ("before", f"deploy {VERSIONS[1]}", f"rollback to {VERSIONS[0]}")
+    spans = zip(names, [before, *swaps(version, rate)], strict=True)
+    return {name: _figures(latencies[span]) for name, span in spans}
+
+
+def _wait_for_both(settings: Settings) -> None:
+    """Waits until each worker has its share of the partitions, or the load would begin with a rebalance."""
+    champion = BundleStore(settings.store).open(DEFAULT_BUNDLE).reference
+    ends_at = time.monotonic() + _READY_S
+    while time.monotonic() < ends_at:
+        rollout = wait_for_workers(settings, champion, _READY_S)
+        if rollout.done and rollout.workers == _WORKERS:
+            return
+        time.sleep(0.5)
+    raise TimeoutError(f"{_WORKERS} workers were not there within {_READY_S:.0f} s")
+
+
+def _figures(ms: NDArray[np.float64]) -> dict[str, float]:
+    p50, p99, highest = np.quantile(ms, (0.5, 0.99, 1), method="higher").tolist()
+    return {"applications": len(ms), "p50": p50, "p99": p99, "max": highest}
+
+
+def main() -> None:
+    """Measures, prints, writes the figures as JSON; exit 1 if anything was lost, doubled or mixed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=int, default=20_000)
+    parser.add_argument("--seconds", type=float, default=36.0)
+    asked = parser.parse_args()
+    with start_broker("auto", say=print) as broker:
+        mark = uuid.uuid4().hex[:6]
+        names = {"applications_topic": f"a-{mark}", "deployments_topic": f"deployments-{mark}"}
+        base = Settings(bootstrap_servers=broker.bootstrap_servers, **names)
+        topics.ensure(base, PARTITIONS, replication=1)
+        print(f"{asked.rate:,} applications a second for {asked.seconds:g} s, {_WORKERS} workers")
+        found = measure(base, asked.rate, asked.seconds) | {"machine": machine(broker.description)}
+    findings = ", ".join(f"{name} {count:,}" for name, count in found["findings"].items())
+    print(f"  of {found['applications']:,} applications: {findings}")
+    print(f"  {'':<20} {'applications':>12} {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8} {'p99 ×':>7}")
+    for name, ms in found["ms"].items():
+        ratio = ms["p99"] / found["ms"]["before"]["p99"]
+        figures = f"{ms['p50']:8.1f} {ms['p99']:8.1f} {ms['max']:8.1f} {ratio:7.2f}"
+        print(f"  {name:<20} {ms['applications']:>12,} {figures}")
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(found, indent=2))
+    sys.exit(0 if found["sound"] else 1)
+
+
+if __name__ == "__main__":
+    main()
