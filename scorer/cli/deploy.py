@@ -334,15 +334,18 @@ def _print_history(lines: list["Line"]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    # Two lines an event, so that nothing of it is cut off on a terminal of 80 columns.
     table = Table(box=box.SIMPLE)
-    for title in ("when (UTC)", "slot", "what", "bundle", "instead of", "who", "why"):
-        table.add_column(title)
+    for title in ("when (UTC)", "slot, what", "bundle", "instead of"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("who, why", overflow="fold")
     for line in lines:
         event = line.event
         if event is None:
-            table.add_row("", "", "[red]no event[/red]", f"offset {line.offset}", "", "", escape(line.fault))
+            table.add_row("", "[red]no event[/red]", f"offset {line.offset}", "", escape(line.fault))
             continue
-        bundle, previous = (_short(b) if b else "" for b in (event.bundle, event.previous))
-        when = f"{event.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-        table.add_row(when, event.slot, event.action, bundle, previous, escape(event.actor), escape(event.reason))
+        when = f"{event.at.astimezone(UTC):%Y-%m-%d\n%H:%M:%S}"
+        bundle, previous = (_short(b).replace("@", "\n@") if b else "" for b in (event.bundle, event.previous))
+        who = f"{escape(event.actor)}\n{escape(event.reason)}"
+        table.add_row(when, f"{event.slot}\n{event.action}", bundle, previous, who)
     Console().print(table)
