@@ -11,7 +11,4 @@ ON CONFLICT (application_id) DO UPDATE SET
     written_offset         = excluded.written_offset,
     supersedes             = excluded.supersedes,
     replay_id              = excluded.replay_id
-WHERE excluded.source_offset > decisions.source_offset          -- the application was sent anew
-   OR (excluded.source_offset = decisions.source_offset         -- or this is a correction,
-       AND excluded.supersedes <> ''                            -- and the latest so far
-       AND excluded.written_offset > decisions.written_offset);
+WHERE (excluded.source_offset, excluded.written_offset) > (decisions.source_offset, decisions.written_offset);

@@ -92,10 +92,10 @@ def deploy(
         _require_expected(state, slot, there, expect)
         if there == bundle:
             raise MisuseError(
-                f"{_short(bundle)} is {_ROLES[slot]} already{_since(state, slot)}: there is nothing to deploy"
+                f"{bundle.short} is {_ROLES[slot]} already{_since(state, slot)}: there is nothing to deploy"
             )
         if serving == bundle:
-            raise MisuseError(f"{_short(bundle)} is what decides: a challenger is another one, to be compared with it")
+            raise MisuseError(f"{bundle.short} is what decides: a challenger is another one, to be compared with it")
         return _event(slot, "deploy", bundle, there, actor, reason)
 
     if slot == "champion":
@@ -148,11 +148,11 @@ def rollback(
         target = named or state.before("champion")
         if target is None:
             raise MisuseError(
-                f"the history has nothing before {_short(serving)}: name the bundle to go back to with --to"
+                f"the history has nothing before {serving.short}: name the bundle to go back to with --to"
             )
         if target == serving:
             raise MisuseError(
-                f"{_short(serving)} is what decides already{_since(state, 'champion')}: there is nothing to undo"
+                f"{serving.short} is what decides already{_since(state, 'champion')}: there is nothing to undo"
             )
         load_bundle(bundles.find(str(target)))
         return _event("champion", "rollback", target, serving, actor, reason)
@@ -226,7 +226,7 @@ _ROLES = {"champion": "what decides", "challenger": "the challenger"}
 def _require_expected(state: "State", slot: "Slot", there: "BundleReference | None", expected: str | None) -> None:
     if expected is None or (there is not None and len(expected) >= 6 and there.digest.startswith(expected)):
         return
-    found = "nobody" if there is None else _short(there)
+    found = "nobody" if there is None else there.short
     raise DeploymentError(f"--expect {expected}: {_ROLES[slot]} is {found}{_since(state, slot)}. Nothing was changed")
 
 
@@ -277,7 +277,7 @@ def _announce(
     assert bundle is not None, "only a retired slot has none"
     assert previous is not None, "something decided before"
     if not as_json:
-        typer.echo(f"{event.action}: {_short(bundle)} instead of {_short(previous)}")
+        typer.echo(f"{event.action}: {bundle.short} instead of {previous.short}")
     rollout = wait_for_workers(settings, bundle, limit_s)
     behind = [
         f"{found.worker} (partitions {', '.join(map(str, found.partitions))}) "
@@ -307,13 +307,9 @@ def _announce_challenger(settings: "Settings", decide: Callable[["State"], "Depl
     if as_json:
         typer.echo(json.dumps({"event": event.model_dump(mode="json")}, indent=2))
         return
-    bundle, previous = (_short(b) if b else "nobody" for b in (event.bundle, event.previous))
+    bundle, previous = (b.short if b else "nobody" for b in (event.bundle, event.previous))
     typer.echo(f"{event.action}: the challenger is {bundle} instead of {previous}")
     typer.echo("workers follow by themselves; each says in /readyz and scorer_bundle_info which challenger it has")
-
-
-def _short(reference: "BundleReference") -> str:
-    return _shorten(str(reference))
 
 
 def _shorten(spelled: str) -> str:
@@ -345,7 +341,7 @@ def _print_history(lines: list["Line"]) -> None:
             table.add_row("", "[red]no event[/red]", f"offset {line.offset}", "", escape(line.fault))
             continue
         when = f"{event.at.astimezone(UTC):%Y-%m-%d\n%H:%M:%S}"
-        bundle, previous = (_short(b).replace("@", "\n@") if b else "" for b in (event.bundle, event.previous))
+        bundle, previous = (b.short.replace("@", "\n@") if b else "" for b in (event.bundle, event.previous))
         who = f"{escape(event.actor)}\n{escape(event.reason)}"
         table.add_row(when, f"{event.slot}\n{event.action}", bundle, previous, who)
     Console().print(table)

@@ -56,9 +56,7 @@ def expected(log: list[Written]) -> dict[str, int]:
     for application in {written.application for written in log}:
         own = [(offset, written) for offset, written in enumerate(log) if written.application == application]
         last = max(written.source_offset for _, written in own)
-        on_last = [(offset, written.corrects) for offset, written in own if written.source_offset == last]
-        corrections = [offset for offset, corrects in on_last if corrects]
-        holds[application] = corrections[-1] if corrections else on_last[0][0]
+        holds[application] = [offset for offset, written in own if written.source_offset == last][-1]
     return holds
 
 
