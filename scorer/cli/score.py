@@ -28,7 +28,7 @@ _is_topic = re.compile(r"[A-Za-z0-9._-]{1,249}").fullmatch  # what Kafka allows
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
+class FileRecord:
     """A row of the file in the place of a record: partition 0, and the line as the offset."""
 
     file_topic: str
@@ -55,7 +55,7 @@ class _Tally:
         self.decisions: Counter[str] = Counter()
         self.rejects: Counter[str] = Counter()
 
-    def sort(self, records: Sequence[_Record], scores: "Scores", rejected: BinaryIO | None) -> bytes:
+    def sort(self, records: Sequence[FileRecord], scores: "Scores", rejected: BinaryIO | None) -> bytes:
         """Counts a batch's outcomes, writes its rejects if there is where to, and returns its decisions as lines."""
         from scorer.core.policy import OUTCOMES
 
@@ -132,12 +132,12 @@ def score(
     from scorer.bundle.store import BundleStore
     from scorer.core.score import score_batch
 
-    source = _name_source(applications, topic)
+    source = name_source(applications, topic)
     settings = settings_of(config, None, assignments, store=store).settings
     opened = BundleStore(settings.store).open(bundle)
     tally = _Tally()
     with _open_rejects(rejects, applications) as rejected:
-        for records in _read_batches(applications, source):
+        for records in read_batches(applications, source):
             scores = score_batch(records, opened, settings.record_bytes_max)
             decisions = tally.sort(records, scores, rejected)
             if not summary:
@@ -148,7 +148,7 @@ def score(
         raise typer.Exit(1)
 
 
-def _name_source(applications: str, topic: str | None) -> str:
+def name_source(applications: str, topic: str | None) -> str:
     """What the decisions name as their topic: what was asked for, or the file's name in letters that Kafka allows."""
     if topic is None:
         name = "stdin" if applications == "-" else Path(applications).name
@@ -158,12 +158,21 @@ def _name_source(applications: str, topic: str | None) -> str:
     return topic
 
 
-def _read_batches(applications: str, source: str) -> Iterator[list[_Record]]:
+def read_batches(applications: str, source: str) -> Iterator[list[FileRecord]]:
+    """The rows of a file in batches of a worker's size.
+
+    Args:
+        applications: as `schemas.files.read_applications` reads it; `-` is the standard input.
+        source: what the records name as their topic.
+
+    Raises:
+        InputFileError: the file cannot be read, or not as applications.
+    """
     from schemas.files import ApplicationsFileError, read_applications
 
     rows = read_applications(applications)
     try:
-        while records := [_Record(source, row.line, row.value) for row in islice(rows, _BATCH_ROWS)]:
+        while records := [FileRecord(source, row.line, row.value) for row in islice(rows, _BATCH_ROWS)]:
             yield records
     except ApplicationsFileError as error:
         raise InputFileError(str(error)) from None

@@ -1,0 +1,49 @@
+"""`scorer bundle lint`: what a reviewer would say of a bundle."""
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of
+from scorer.cli.train import StoreOption
+from scorer.cli.worker import DEFAULT_BUNDLE
+
+
+def lint(
+    reference: Annotated[
+        str, typer.Argument(metavar="REF", help="name:version, name:latest, name@digest, or a bundle's folder.")
+    ] = DEFAULT_BUNDLE,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on warnings too.")] = False,
+    store: StoreOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a reviewer would: prohibited bases, figures, thresholds, libraries, golden examples.
+
+    Exit 1 if there are errors. It points at rules, Regulation B among them, and is no legal advice.
+
+    Examples:
+    ```
+    scorer bundle lint credit-risk:1.0.0
+    scorer bundle lint credit-risk:latest --strict --json
+    ```
+    """
+    from scorer.bundle.lint import SEVERITIES, lint_bundle
+    from scorer.bundle.store import BundleStore
+
+    folder = BundleStore(settings_of(config, None, assignments, store=store).settings.store).find(reference)
+    findings = lint_bundle(folder)
+    counts = Counter(finding.severity for finding in findings)
+    failed = bool(counts["error"] or (strict and counts["warning"]))
+    if as_json:
+        typer.echo(json.dumps({"ok": not failed, "findings": [asdict(finding) for finding in findings]}, indent=2))
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.severity:<9}{finding.where}: {finding.what}\n{'':<9}→ {finding.mend}")
+        typer.echo(", ".join(f"{severity}s: {counts[severity]}" for severity in SEVERITIES))
+    if failed:
+        raise typer.Exit(1)
