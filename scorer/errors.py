@@ -18,6 +18,7 @@ cannot go on, what is wrong, where, and how to mend it; the command line prints 
   - ReplayError               a replay that has nothing to do, or cannot be done any more
   - TopicsError               a topic is missing or set up otherwise than the contract says
   - LocalBrokerError          a broker could not be started on this machine
+  - EngineError               no container engine is here, or it cannot build
 """
 
 
@@ -83,3 +84,7 @@ class TopicsError(ScorerError):
 
 class LocalBrokerError(ScorerError):
     """A broker could not be started on this machine."""
+
+
+class EngineError(ScorerError):
+    """No container engine answers on this machine, or it could not build an image."""

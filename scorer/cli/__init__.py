@@ -13,7 +13,7 @@ def main() -> None:
     # Without it librdkafka's lines would reach stderr; a command that wants log lines says so.
     logging.getLogger("scorer").addHandler(logging.NullHandler())
     try:
-        app()
+        app(prog_name="scorer")  # the shell's completion goes by it, however it was started
     except ScorerError as error:
         sys.stderr.write(f"scorer: {error}\n")
         sys.exit(error.exit_code)

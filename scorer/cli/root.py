@@ -5,7 +5,11 @@ import typer
 from scorer.cli import bundle, replay, topics
 from scorer.cli.build import build
 from scorer.cli.config import config, doctor
+from scorer.cli.containerize import containerize
 from scorer.cli.deploy import deploy, history, retire, rollback
+from scorer.cli.diff import diff
+from scorer.cli.import_bentoml import import_bentoml
+from scorer.cli.lint import lint
 from scorer.cli.score import score
 from scorer.cli.train import train
 from scorer.cli.up import broker, up
@@ -30,6 +34,10 @@ app.command()(worker)
 app.add_typer(topics.app, name="topics")
 app.command()(train)
 bundle.app.command()(build)
+bundle.app.command()(lint)
+bundle.app.command()(diff)
+bundle.app.command()(containerize)
+bundle.app.command("import-bentoml")(import_bentoml)
 app.add_typer(bundle.app, name="bundle")
 app.command()(deploy)
 app.command()(rollback)

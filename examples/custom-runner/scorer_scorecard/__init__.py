@@ -23,7 +23,8 @@ class Scorecard:
             raise ModelError("a scorecard has no points for an unknown number")
         # Not `matrix @ points`: a matrix product may add up one row alone in another order than in a batch.
         log_odds = self._base + (matrix * self._points).sum(axis=1)
-        return np.exp(-np.logaddexp(0, -log_odds)).astype(np.float32)
+        probabilities: NDArray[np.float32] = np.exp(-np.logaddexp(0, -log_odds)).astype(np.float32)
+        return probabilities
 
 
 def open_scorecard(model: bytes, columns: Sequence[str], settings: Mapping[str, str | int | float | bool]) -> Model:

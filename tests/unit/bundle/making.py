@@ -1,12 +1,17 @@
 """Bundles and data for tests: copies of the shipped ones, made otherwise where a test wants it, and made-up loans."""
 
 import hashlib
+import io
 import json
+import pickle
 import random
 import shutil
-from collections.abc import Callable
+import tarfile
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from sklearn.feature_extraction import DictVectorizer
 
 from scorer.bundle.store import SHIPPED
 
@@ -56,4 +61,57 @@ def write_loans(path: Path, rows: int = 300, seed: int = 5) -> Path:
             f"{chance.randint(5, 30) * 100}"
         )
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def make_vectorizer(columns: Iterable[str], **options: Any) -> DictVectorizer:
+    """A vectorizer that gives these columns: `field=value` for a category, `field` for a number."""
+    split = [column.partition("=") for column in columns]
+    vectorizer = DictVectorizer(**{"sparse": False} | options)  # type: ignore[no-untyped-call]
+    vectorizer.fit([{field: value if equals else 0.0} for field, equals, value in split])
+    return vectorizer
+
+
+BENTOMODEL_INFO = """\
+name: credit_risk_model
+version: puxjlfxhakuqeax4
+module: bentoml.xgboost
+labels: {}
+options:
+  model_class: Booster
+metadata: {}
+context:
+  framework_name: xgboost
+  framework_versions:
+    xgboost: 3.2.0
+  bentoml_version: 1.4.39
+  python_version: 3.11.7
+signatures:
+  predict:
+    batchable: true
+    batch_dim:
+    - 0
+    - 0
+api_version: v2
+creation_time: '2026-01-31T10:00:00.000000+00:00'
+"""
+
+
+def bentomodel_files(source: Path = PLAIN) -> dict[str, bytes]:
+    """The files of a shipped bundle's model as BentoML would have saved it."""
+    columns = json.loads((source / "bundle.json").read_bytes())["features"]["columns"]
+    return {
+        "model.yaml": BENTOMODEL_INFO.encode(),
+        "saved_model.ubj": (source / "model.ubj").read_bytes(),
+        "custom_objects.pkl": pickle.dumps({"dictVectorizer": make_vectorizer(columns)}),
+    }
+
+
+def write_bentomodel(path: Path, files: Mapping[str, bytes], prefix: str = "./") -> Path:
+    """An archive as `bentoml models export` writes it; before BentoML 1.4 its names had no prefix."""
+    with tarfile.open(path, "w:xz") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(prefix + name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
     return path

@@ -1,0 +1,81 @@
+"""`scorer bundle import-bentoml`: a model that BentoML exported, as a bundle in the store."""
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of
+from scorer.cli.train import StoreOption, describe
+from scorer.errors import MisuseError
+
+if TYPE_CHECKING:
+    from scorer.core.policy import Policy
+
+
+def import_bentoml(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A .bentomodel file, from `bentoml models export`.")],
+    name: Annotated[str, typer.Option(help="The bundle's name, such as credit-risk.")],
+    version: Annotated[str, typer.Option(help="The bundle's version, such as 1.2.0; it must be new.")],
+    maybe_above: Annotated[
+        float, typer.Option(metavar="PD", help="MAYBE above this probability of default; the service's code has it.")
+    ] = 0.3,
+    declined_above: Annotated[
+        float, typer.Option(metavar="PD", help="DECLINED above this probability of default.")
+    ] = 0.5,
+    missing: Annotated[
+        float, typer.Option(metavar="NUMBER", help="What stood for an unknown number in training; nan for nothing.")
+    ] = 0.0,
+    store: StoreOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put an XGBoost model from BentoML's store into this one, with its DictVectorizer's columns.
+
+    Nothing of the file is run: a pickle in it is read as data, and one that names anything but the vectorizer is
+    refused. The thresholds are not in the export, and neither are figures. Needs the package's extra "bentoml".
+
+    Examples:
+    ```
+    bentoml models export credit_risk_model:latest "$PWD/credit_risk.bentomodel"
+    scorer bundle import-bentoml credit_risk.bentomodel --name credit-risk --version 2.0.0
+    ```
+    """
+    from datetime import UTC, datetime
+    from tempfile import TemporaryDirectory
+
+    from scorer.bundle.bentoml import draft_bundle, read_bentomodel
+    from scorer.bundle.build import build_bundle
+    from scorer.bundle.store import BundleStore
+
+    policy = _read_policy(maybe_above, declined_above)
+    if math.isinf(missing):
+        raise MisuseError("--missing: is a number, or nan")
+    bundles = BundleStore(settings_of(config, None, assignments, store=store).settings.store)
+    bundles.require_new(name, version)
+    identity = name, version, datetime.now(UTC).replace(microsecond=0)
+    draft = draft_bundle(read_bentomodel(path), identity, policy, missing)
+    with TemporaryDirectory() as folder:
+        manifest = build_bundle(draft, Path(folder))
+        place = bundles.put(Path(folder))
+    if as_json:
+        typer.echo(json.dumps({"folder": str(place), **describe(manifest)}))
+        return
+    reference = f"{manifest.name}:{manifest.version}"
+    typer.echo(f"{reference}@{manifest.digest[:12]} is in {place}")
+    typer.echo(f"Next: scorer bundle lint {reference}; scorer score applications.csv --bundle {reference}")
+
+
+def _read_policy(maybe_above: float, declined_above: float) -> "Policy":
+    from pydantic import ValidationError
+
+    from scorer.bundle.manifest import explain
+    from scorer.core.policy import Policy
+
+    try:
+        return Policy(maybe_above=maybe_above, declined_above=declined_above)
+    except ValidationError as error:
+        raise MisuseError(f"--maybe-above, --declined-above: {explain(error)}") from None

@@ -1,0 +1,306 @@
+"""Models from BentoML: what it exports becomes a bundle that gives the same probabilities; all else is refused."""
+
+import binascii
+import io
+import json
+import lzma
+import os
+import pickle
+import tarfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xgboost
+
+from scorer.bundle import bentoml
+from scorer.bundle.bentoml import draft_bundle, read_bentomodel
+from scorer.bundle.build import build_bundle
+from scorer.bundle.load import load_bundle, read_manifest
+from scorer.bundle.manifest import Manifest
+from scorer.core.policy import Policy
+from scorer.errors import BundleError, MisuseError
+from tests.unit.bundle.making import (
+    BENTOMODEL_INFO,
+    PLAIN,
+    WITH_MARITAL,
+    bentomodel_files,
+    make_vectorizer,
+    write_bentomodel,
+)
+
+IDENTITY = "mine", "1.0.0", datetime(2026, 1, 31, tzinfo=UTC)
+
+
+def _bundle(path: Path, folder: Path, missing: float = 0.0, policy: Policy | None = None) -> Manifest:
+    """What an import does, without a store."""
+    folder.mkdir()
+    return build_bundle(draft_bundle(read_bentomodel(path), IDENTITY, policy or Policy(), missing), folder)
+
+
+@pytest.mark.parametrize("source", [PLAIN, WITH_MARITAL], ids=["1.1.0", "1.0.0"])
+@pytest.mark.parametrize("prefix", ["./", ""], ids=["BentoML 1.4", "BentoML 1.0 to 1.3"])
+def test_the_bundle_gives_the_models_probabilities(tmp_path: Path, source: Path, prefix: str) -> None:
+    """The model's bytes and the vectorizer's columns are those of the archive, and it predicts as it did."""
+    path = write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files(source), prefix)
+    manifest = _bundle(path, tmp_path / "bundle")
+    original = read_manifest(source)
+    assert manifest.files["model.ubj"] == original.files["model.ubj"]
+    assert manifest.features == original.features
+    opened, expected = load_bundle(tmp_path / "bundle"), load_bundle(source)
+    assert np.array_equal(opened.model.predict(expected.golden_matrix), expected.golden_probabilities)
+
+
+def test_the_bundle_says_where_it_came_from_and_what_it_lacks(tmp_path: Path) -> None:
+    """Its libraries and its tag in BentoML's store; no figures and no recipe; the card says the same."""
+    path = write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files())
+    manifest = _bundle(path, tmp_path / "bundle", policy=Policy(maybe_above=0.2, declined_above=0.4))
+    assert manifest.labels == {"imported from": "BentoML, credit_risk_model:puxjlfxhakuqeax4"}
+    assert manifest.libraries == {"python": "3.11.7", "xgboost": "3.2.0", "bentoml": "1.4.39"}
+    assert (manifest.metrics, manifest.training) == (None, None)
+    assert manifest.policy.declined_above == 0.4
+    card = " ".join((tmp_path / "bundle" / "model-card.md").read_text().split())
+    assert "above 0.4 DECLINED, above 0.2 MAYBE" in card
+    assert "scorer train" not in card
+
+
+def test_unknown_numbers_may_be_left_to_the_model(tmp_path: Path) -> None:
+    """What stood for them in training is not in the export: it is told."""
+    path = write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files())
+    assert _bundle(path, tmp_path / "zero").features.missing == 0
+    assert _bundle(path, tmp_path / "nan", missing=float("nan")).features.missing is None
+
+
+def test_an_export_of_the_first_releases(tmp_path: Path) -> None:
+    """Before BentoML 1.0.7 there was no model_class, and every model was a booster."""
+    old = BENTOMODEL_INFO.replace("  model_class: Booster\n", "").replace("options:", "options: {}").replace("v2", "v1")
+    path = write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files() | {"model.yaml": old.encode()})
+    assert read_bentomodel(path).tag == "credit_risk_model:puxjlfxhakuqeax4"
+
+
+def test_what_else_the_author_left_in_the_folder_is_left_out(tmp_path: Path) -> None:
+    """Other files, folders, and custom objects that are plain data do no harm and are not looked at."""
+    objects = {"dv": make_vectorizer(read_manifest(PLAIN).features.columns), "policy": {"maybe_above": 0.3}, "t": (1,)}
+    files = bentomodel_files() | {"custom_objects.pkl": pickle.dumps(objects), "notes/a.txt": b"x", "run.sh": b"exit 1"}
+    assert len(read_bentomodel(write_bentomodel(tmp_path / "x.bentomodel", files)).columns) == 24
+
+
+class _Runs:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (str(self._path),)
+
+
+def test_a_pickle_that_calls_anything_runs_nothing(tmp_path: Path) -> None:
+    """Beside a sound vectorizer, a call: refused by name, with the cure, and not made."""
+    mark = tmp_path / "run"
+    objects = pickle.dumps({"dv": make_vectorizer(["age"]), "x": _Runs(mark)})
+    path = write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files() | {"custom_objects.pkl": objects})
+    with pytest.raises(
+        BundleError, match=r"custom_objects\.pkl is not read: the pickle names (posix|nt)\.mkdir.* only custom"
+    ):
+        read_bentomodel(path)
+    assert not mark.exists()
+    pickle.loads(objects)  # noqa: S301  (that it would have run is the point)
+    assert mark.exists()
+
+
+def _with_state(**changes: object) -> bytes:
+    """A vectorizer that was tampered with."""
+    vectorizer = make_vectorizer(["age", "amount"])
+    vectorizer.__dict__.update(changes)
+    return pickle.dumps({"dv": vectorizer})
+
+
+OBJECTS: dict[str, tuple[bytes, str]] = {
+    "none": (pickle.dumps({"threshold": 0.5}), "has 0 vectorizers"),
+    "a list": (pickle.dumps([make_vectorizer(["age"])]), "has 0 vectorizers"),
+    "two": (pickle.dumps({"a": make_vectorizer(["age"]), "b": make_vectorizer(["age"])}), "has 2 vectorizers"),
+    "not fitted": (pickle.dumps({"dv": type(make_vectorizer(["age"]))(sparse=False)}), "was it fitted"),
+    "sparse": (pickle.dumps({"dv": make_vectorizer(["age"], sparse=True)}), "train with DictVectorizer"),
+    "another separator": (pickle.dumps({"dv": make_vectorizer(["age"], separator=":")}), "separator is not '='"),
+    "other places": (_with_state(vocabulary_={"age": 1, "amount": 0}), "other columns than it names"),
+    "no names": (_with_state(feature_names_=[]), "was it fitted"),
+    "names that are numbers": (_with_state(feature_names_=[1, 2]), "was it fitted"),
+    "whole numbers": (pickle.dumps({"dv": make_vectorizer(["age"], dtype=np.int64)}), r"names numpy\.int64"),
+    "not a pickle": (b"{}", "is not read: the pickle"),
+    "cut off": (bentomodel_files()["custom_objects.pkl"][:-20], "damaged"),
+    "empty": (b"", "damaged"),
+    "huge": (b"\x80\x04" + b"N0" * (1 << 20), "are read at most"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_custom_objects_that_are_no_vectorizer(tmp_path: Path, name: str) -> None:
+    """Each is refused with the file and the reason."""
+    raw, reason = OBJECTS[name]
+    path = write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files() | {"custom_objects.pkl": raw})
+    with pytest.raises(BundleError, match=reason) as refused:
+        read_bentomodel(path)
+    assert str(refused.value).startswith(f"{path}: ")
+
+
+INFOS = {
+    "another framework": (BENTOMODEL_INFO.replace("bentoml.xgboost", "bentoml.sklearn"), "another module"),
+    "a scikit-learn model": (BENTOMODEL_INFO.replace("Booster", "XGBClassifier"), r"model\.get_booster\(\)"),
+    "no version": (BENTOMODEL_INFO.replace("version: puxjlfxhakuqeax4\n", ""), "version: Field required"),
+    "a list": ("- 1\n", "is not what BentoML"),
+    "empty": ("", "is not what BentoML"),
+    "no YAML": ("a: [", "plain YAML"),
+    "an object to be made": ("name: !!python/object/apply:os.getcwd []\n", "plain YAML"),
+    "not text": ("\x00", "plain YAML"),
+    "deep": ("[" * 1_000, "plain YAML"),
+    "long": ("# " + "x" * (1 << 20), "more than 1048576 bytes"),
+}
+
+
+@pytest.mark.parametrize("name", INFOS)
+def test_a_model_yaml_that_is_not_of_the_courses_service(tmp_path: Path, name: str) -> None:
+    """Other frameworks and classes are refused with what to do, anything else as what it is."""
+    text, reason = INFOS[name]
+    path = write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files() | {"model.yaml": text.encode()})
+    with pytest.raises(BundleError, match=reason):
+        read_bentomodel(path)
+
+
+def _tar(*members: tuple[str, dict[str, Any]]) -> bytes:
+    """An archive with members as they are described."""
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w:xz") as tar:
+        for name, description in members:
+            member = tarfile.TarInfo(name)
+            for attribute, value in description.items():
+                setattr(member, attribute, value)
+            tar.addfile(member, io.BytesIO(b"x" * member.size))
+    return written.getvalue()
+
+
+SOUND = tuple((name, {"size": 1}) for name in ("model.yaml", "saved_model.ubj", "custom_objects.pkl"))
+ARCHIVES: dict[str, tuple[bytes, str]] = {
+    "a link": (_tar(("model.yaml", {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"})), "a link"),
+    "a hard link": (_tar(("model.yaml", {"type": tarfile.LNKTYPE, "linkname": "saved_model.ubj"})), "a link"),
+    "a device": (_tar(("model.yaml", {"type": tarfile.CHRTYPE})), "a device"),
+    "a pipe": (_tar(("model.yaml", {"type": tarfile.FIFOTYPE})), "a device"),
+    "a sparse file": (_tar(("model.yaml", {"type": tarfile.GNUTYPE_SPARSE})), "a device|damaged"),
+    "a path that climbs": (_tar(("../model.yaml", {"size": 1})), "leads out"),
+    "a path that climbs later": (_tar(*SOUND, ("a/../../b", {"size": 1})), "leads out"),
+    "an absolute path": (_tar(("/model.yaml", {"size": 1})), "leads out"),
+    "a file twice": (_tar(*SOUND, ("./model.yaml", {"size": 1})), r"holds model\.yaml twice"),
+    "no model": (_tar(SOUND[0], SOUND[2]), r"holds no saved_model\.ubj"),
+    "no custom objects": (_tar(*SOUND[:2]), r"holds no custom_objects\.pkl"),
+    "nothing": (_tar(), r"holds no model\.yaml"),
+    "many files": (_tar(*((f"{number}", {"size": 0}) for number in range(101))), "more than 100 files"),
+    "no tar": (lzma.compress(b"hello" * 1_000), "no tar archive"),
+    "a tar cut off within": (lzma.compress(lzma.decompress(_tar(*SOUND))[:700]), "damaged|holds no"),
+    "no xz": (b"PK\x03\x04 and so on", "bentoml models export NAME:VERSION "),
+    "the old lzma format": (lzma.compress(b"x", lzma.FORMAT_ALONE), "no .bentomodel"),
+    "empty": (b"", "cut off"),
+    "cut off": (_tar(*SOUND)[:-30], "cut off"),
+    "a flipped bit": (_tar(*SOUND)[:60] + b"\xff" + _tar(*SOUND)[61:], "no .bentomodel|cut off|damaged"),
+}
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_an_archive_that_is_not_safe_to_read(tmp_path: Path, name: str) -> None:
+    """Each is refused with the file and the reason, and nothing is written anywhere."""
+    raw, reason = ARCHIVES[name]
+    path = tmp_path / "x.bentomodel"
+    path.write_bytes(raw)
+    with pytest.raises(BundleError, match=reason):
+        read_bentomodel(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_archive_has_a_greatest_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compressed and decompressed: a few bytes that would become gigabytes are stopped at the limit."""
+    path = tmp_path / "x.bentomodel"
+    monkeypatch.setattr(bentoml, "FILE_BYTES_MAX", 1 << 16)
+    path.write_bytes(lzma.compress(bytes(4 << 20)))
+    assert path.stat().st_size < 1 << 16
+    with pytest.raises(BundleError, match="more than 65536 bytes"):
+        read_bentomodel(path)
+    path.write_bytes(lzma.compress(os.urandom(1 << 17)))
+    with pytest.raises(BundleError, match="more than 65536 bytes"):
+        read_bentomodel(path)
+
+
+def test_a_decoder_has_a_greatest_size(tmp_path: Path) -> None:
+    """A dictionary of more than a gigabyte that a few bytes ask for is not given."""
+    path = tmp_path / "x.bentomodel"
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 20}]
+    raw = bytearray(lzma.compress(b"x" * 10_000, filters=filters))
+    place = raw.index(bytes([0x21, 0x01]), 12) + 2
+    raw[place] = 36  # 1 GiB, by the format's table
+    raw[20:24] = _crc(raw[12:20])
+    path.write_bytes(raw)
+    with pytest.raises(BundleError, match=r"no \.bentomodel"):
+        read_bentomodel(path)
+
+
+def _crc(block_header: bytes | bytearray) -> bytes:
+    return binascii.crc32(bytes(block_header)).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (["age", "Home=rent"], "columns that no field of the contract gives: Home=rent"),
+        (
+            ["age", "home=castle"],
+            "gives: home=castle. The contract's fields are home, marital, records, job, seniority",
+        ),
+        (["age", "sex=f"], "gives: sex=f"),
+        (["age", "x\x1b[2J"], r"gives: x\?\[2J"),
+    ],
+)
+def test_a_column_that_the_contract_does_not_give(tmp_path: Path, columns: list[str], message: str) -> None:
+    """The message names it and the fields that there are."""
+    objects = pickle.dumps({"dv": make_vectorizer(columns)})
+    path = write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files() | {"custom_objects.pkl": objects})
+    with pytest.raises(BundleError, match=message):
+        _bundle(path, tmp_path / "bundle")
+
+
+def test_a_model_of_other_columns_than_the_vectorizers(tmp_path: Path) -> None:
+    """The two must fit each other."""
+    objects = pickle.dumps({"dv": make_vectorizer(["age"])})
+    path = write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files() | {"custom_objects.pkl": objects})
+    with pytest.raises(BundleError, match="wants 24 columns"):
+        _bundle(path, tmp_path / "bundle")
+
+
+def test_a_model_that_gives_no_probability(tmp_path: Path) -> None:
+    """A regression's numbers would be compared with thresholds that they have nothing to do with."""
+    matrix = np.arange(20, dtype=np.float32).reshape(-1, 1)
+    data = xgboost.DMatrix(matrix, label=matrix[:, 0], feature_names=["age"])
+    booster = xgboost.train({"objective": "reg:squarederror", "nthread": 1}, data, num_boost_round=2)
+    files = {
+        "saved_model.ubj": bytes(booster.save_raw("ubj")),
+        "custom_objects.pkl": pickle.dumps({"dv": make_vectorizer(["age"])}),
+    }
+    path = write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files() | files)
+    with pytest.raises(BundleError, match="objective is reg:squarederror, and only binary:logistic"):
+        _bundle(path, tmp_path / "bundle")
+
+
+def test_no_file_and_no_library_are_misuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said before anything is begun, with what to do."""
+    with pytest.raises(MisuseError, match="is the path right"):
+        read_bentomodel(tmp_path / "nowhere")
+    with pytest.raises(MisuseError, match="cannot be read"):
+        read_bentomodel(tmp_path)
+    monkeypatch.setattr(bentoml, "find_spec", lambda _: None)
+    with pytest.raises(MisuseError, match=r"pip install 'streaming-credit-scorer\[bentoml\]'"):
+        read_bentomodel(tmp_path / "x.bentomodel")
+
+
+def test_the_golden_examples_are_made_by_the_imported_model(tmp_path: Path) -> None:
+    """They are what the model gives here, so that a change is noticed from the first day on."""
+    _bundle(write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files()), tmp_path / "bundle")
+    lines = [json.loads(line) for line in (tmp_path / "bundle" / "golden.jsonl").read_bytes().splitlines()]
+    assert len(lines) == 64

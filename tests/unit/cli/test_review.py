@@ -1,0 +1,219 @@
+"""`scorer bundle lint | diff | containerize | import-bentoml`: what they print, and how they end."""
+
+import json
+import os
+import pickle
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scorer.bundle.load import read_manifest
+from scorer.bundle.store import BundleStore
+from scorer.core.policy import OUTCOMES
+from tests.unit.bundle.making import (
+    PLAIN,
+    WITH_MARITAL,
+    bentomodel_files,
+    copy_bundle,
+    make_vectorizer,
+    write_bentomodel,
+    write_loans,
+)
+from tests.unit.cli.conftest import Run
+
+
+def test_lint_of_the_course_recipe(run: Run) -> None:
+    """Marital status is an error: exit 1, first in the list, with what mends it."""
+    ended = run("bundle", "lint", "credit-risk:1.0.0")
+    assert ended.code == 1
+    first, cure, *_ = ended.out.splitlines()
+    assert first.startswith("error    features: marital: the model uses marital")
+    assert cure.strip() == "→ train without it: scorer train … --drop marital"
+    assert ended.out.splitlines()[-1].startswith("errors: 1, ")
+
+
+def test_lint_of_the_default(run: Run) -> None:
+    """Age is a warning: exit 0, and 1 with --strict."""
+    ended = run("bundle", "lint")
+    assert (ended.code, "the model uses age" in ended.out) == (0, True)
+    assert run("bundle", "lint", "--strict").code == 1
+
+
+def test_lint_for_scripts(run: Run) -> None:
+    """The same as JSON, with the same exit codes."""
+    ended = run("bundle", "lint", "credit-risk:1.0.0", "--json")
+    found = json.loads(ended.out)
+    assert (ended.code, found["ok"]) == (1, False)
+    assert set(found["findings"][0]) == {"severity", "rule", "where", "what", "mend"}
+    assert json.loads(run("bundle", "lint", "--json").out)["ok"]
+
+
+def test_diff_of_the_shipped_ones(run: Run) -> None:
+    """Columns, figures and files; no decisions unless there are applications."""
+    ended = run("bundle", "diff", "credit-risk:1.0.0", "credit-risk:1.1.0")
+    assert ended.code == 0
+    lines = ended.out.splitlines()
+    assert "only A   features.columns.marital=single" in lines
+    assert "differs  metrics.holdout.auc: 0.846116 → 0.844923" in lines
+    assert "differs  version: 1.0.0 → 1.1.0" in lines
+    assert "flip" not in ended.out
+    assert "are the same" in run("bundle", "diff", PLAIN, copy_bundle(Path("copy"))).out
+
+
+def test_diff_on_applications(tmp_path: Path, run: Run) -> None:
+    """The counts equal those of two runs of `scorer score`; nothing of an application is shown."""
+    file = write_loans(tmp_path / "loans.csv", rows=300)
+    decisions = []
+    for version in ("1.0.0", "1.1.0"):
+        lines = run("score", file, "--bundle", f"credit-risk:{version}").out.splitlines()
+        decisions.append([json.loads(line) for line in lines])
+    pairs = list(zip(*decisions, strict=True))
+    flipped = [(a, b) for a, b in pairs if a["decision"] != b["decision"]]
+    shift = [b["probability_of_default"] - a["probability_of_default"] for a, b in pairs]
+    arguments = ("bundle", "diff", "credit-risk:1.0.0", "credit-risk:1.1.0", "--on", file)
+    found = json.loads(run(*arguments, "--json").out)["decisions"]
+    assert (found["rows"], found["compared"], found["flipped"]) == (300, 300, len(flipped))
+    assert found["flips"]["MAYBE"] == {
+        name: sum((a["decision"], b["decision"]) == ("MAYBE", name) for a, b in pairs) for name in OUTCOMES
+    }
+    assert len(flipped) > 0
+    assert found["pd_shift"]["mean"] == pytest.approx(sum(shift) / 300)
+    assert found["pd_shift"]["max_distance"] == max(map(abs, shift))
+    assert "flipped_applications" not in found
+    out = run(*arguments).out
+    assert f"{len(flipped)} of 300 decisions flip" in out
+    assert "loans.csv" not in out
+
+
+def test_diff_names_applications_only_on_request(tmp_path: Path, run: Run) -> None:
+    """By line and id, with both decisions and nothing else of them."""
+    file = write_loans(tmp_path / "loans.csv", rows=300)
+    arguments = ("bundle", "diff", "credit-risk:1.0.0", "credit-risk:1.1.0", "--on", file, "--ids")
+    found = json.loads(run(*arguments, "--json").out)["decisions"]
+    assert len(found["flipped_applications"]) == found["flipped"] > 0
+    first = found["flipped_applications"][0]
+    assert set(first) == {"offset", "application_id", "before", "after"}
+    assert (
+        f"line {first['offset']}: {first['application_id']} {first['before']} → {first['after']}" in run(*arguments).out
+    )
+
+
+def test_diff_leaves_out_what_is_no_application(tmp_path: Path, run: Run) -> None:
+    """Counted, not shown: the field's value stands nowhere."""
+    (tmp_path / "in.jsonl").write_text('{"application_id":"a","home":"Secret4711"}\n')
+    ended = run("bundle", "diff", "credit-risk:1.0.0", "credit-risk:1.1.0", "--on", "in.jsonl")
+    assert ended.code == 0
+    assert "Left out: 1 of 1 rows" in ended.out
+    assert "Secret4711" not in ended.out + ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("lint", "credit-rsik:1.1.0"), 1, "Did you mean credit-risk:1.1.0"),
+        (("diff", "credit-risk:1.0.0"), 2, "Missing argument 'B'"),
+        (("diff", "credit-risk:1.0.0", "nothing:1.0.0"), 1, "there is no bundle nothing:1.0.0"),
+        (("diff", "credit-risk:1.0.0", "credit-risk:1.1.0", "--ids"), 2, "name a file of them with --on"),
+        (("diff", "credit-risk:1.0.0", "credit-risk:1.1.0", "--on", "x.csv"), 2, "there is no such file"),
+        (("containerize", "credit-risk:1.1.0"), 2, "Missing option '--output'"),
+        (("containerize", "credit-risk:1.1.0", "--output", "."), 2, "is there already"),
+        (("containerize", "nothing:1.0.0", "--output", "x"), 1, "there is no bundle nothing:1.0.0"),
+        (("containerize", "credit-risk:1.1.0", "--output", "x", "--base", "a b"), 2, "cannot name an image"),
+        (("import-bentoml", "x", "--name", "Mine", "--version", "1.0.0"), 2, "cannot name a bundle"),
+        (("import-bentoml", "x", "--name", "mine", "--version", "1.0.0"), 2, "is the path right"),
+        (("import-bentoml", "x", "--name", "credit-risk", "--version", "1.1.0"), 1, "is there already"),
+        (("import-bentoml", "x", "--name", "m", "--version", "1.0.0", "--maybe-above", "0.6"), 2, "must not be"),
+        (("import-bentoml", "x", "--name", "m", "--version", "1.0.0", "--declined-above", "2"), 2, "declined_above"),
+        (("import-bentoml", "x", "--name", "m", "--version", "1.0.0", "--missing", "inf"), 2, "is a number, or nan"),
+    ],
+)  # fmt: skip
+def test_misuse_is_one_message(tmp_path: Path, run: Run, arguments: tuple[str, ...], code: int, message: str) -> None:
+    """What is wrong and how to mend it; nothing is written."""
+    ended = run("bundle", *arguments)
+    assert (ended.code, message in " ".join(ended.err.split())) == (code, True), ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_containerize_says_what_to_do_next(run: Run, tmp_path: Path) -> None:
+    """The context is there, and the command that builds it."""
+    ended = run("bundle", "containerize", "credit-risk:latest", "--output", "image")
+    assert (ended.code, (tmp_path / "image" / "Dockerfile").is_file()) == (0, True)
+    assert "Next: docker build --tag credit-risk:1.1.0 image" in ended.out
+
+
+def test_containerize_where_no_engine_is(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--build fails and says so; the context is whole all the same."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ended = run("bundle", "containerize", "credit-risk:1.1.0", "--output", "image", "--build")
+    assert ended.code == 1
+    assert "no container engine answers here" in ended.err
+    assert (tmp_path / "image" / "Dockerfile").is_file()
+
+
+def test_a_model_from_bentoml_is_in_the_store(tmp_path: Path, run: Run) -> None:
+    """Imported, listed, shown, verified, and it decides as the bundle that it once was."""
+    path = write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files(WITH_MARITAL))
+    ended = run("bundle", "import-bentoml", path, "--name", "from-bento", "--version", "1.0.0")
+    assert ended.code == 0
+    assert "from-bento:1.0.0@" in ended.out
+    assert "No figures:" in run("bundle", "show", "from-bento:1.0.0").out
+    assert "from-bento:1.0.0" in run("bundle", "list").out
+    assert run("bundle", "verify", "from-bento:1.0.0").code == 0
+    file = write_loans(tmp_path / "loans.csv", rows=50)
+    difference = run("bundle", "diff", "credit-risk:1.0.0", "from-bento:1.0.0", "--on", file, "--json")
+    assert json.loads(difference.out)["decisions"]["pd_shift"]["max_distance"] == 0
+    assert "no figures" in run("bundle", "lint", "from-bento:1.0.0").out
+
+
+def test_an_imports_policy_and_missing_numbers_are_told(tmp_path: Path, run: Run) -> None:
+    """They are not in the export, so they come from the options."""
+    path = write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files())
+    options = ("--maybe-above", "0.2", "--declined-above", "0.45", "--missing", "nan", "--json")
+    ended = run("bundle", "import-bentoml", path, "--name", "mine", "--version", "1.0.0", *options)
+    manifest = json.loads(ended.out)["manifest"]
+    assert manifest["policy"] == {"maybe_above": 0.2, "declined_above": 0.45}
+    assert manifest["features"]["missing"] is None
+
+
+class _Runs:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (str(self._path),)
+
+
+def test_a_model_whose_pickle_calls_something_is_refused(tmp_path: Path, run: Run) -> None:
+    """Exit 1, one message that names what it would have called, nothing run, nothing in the store."""
+    objects = pickle.dumps({"dv": make_vectorizer(["age"]), "x": _Runs(tmp_path / "run")})
+    path = write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files() | {"custom_objects.pkl": objects})
+    ended = run("bundle", "import-bentoml", path, "--name", "mine", "--version", "1.0.0")
+    assert ended.code == 1
+    assert "posix.mkdir" in ended.err
+    assert [found.name for found in tmp_path.iterdir()] == ["x.bentomodel"]
+    assert [entry.reference for entry in BundleStore(tmp_path / "store").entries()] == [
+        "credit-risk:1.0.0",
+        "credit-risk:1.1.0",
+    ]
+
+
+@pytest.mark.parametrize("page", ["review", "image", "from-bentoml"])
+def test_the_docs_show_commands_that_there_are(page: str, run: Run) -> None:
+    """Each command of ours that a page shows has a help page, with the flags that are shown."""
+    text = (Path(__file__).parents[3] / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    lines = "".join(re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)).splitlines()
+    shown = [shlex.split(line)[1:] for line in lines if line.startswith("scorer ")]
+    assert shown
+    for arguments in shown:
+        helped = run(*arguments[: 2 if arguments[0] == "bundle" else 1], "--help")
+        assert helped.code == 0, arguments
+        assert all(flag in helped.out for flag in arguments if flag.startswith("--")), arguments
+
+
+def test_the_reference_in_a_context_is_the_bundles(run: Run) -> None:
+    """With the digest: whatever else may come to be called so, the image has this one."""
+    run("bundle", "containerize", "credit-risk:1.0.0", "--output", "image")
+    assert str(read_manifest(WITH_MARITAL).reference) in Path("image/Dockerfile").read_text()
