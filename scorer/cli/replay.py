@@ -266,7 +266,8 @@ def verify(
         )
     bundles = BundleStore(settings.store)
     with _bar("deciding again", quiet=as_json) as tell:
-        found = again.verify(settings, there, lambda reference: bundles.open(str(reference)), began_at, tell)
+        found = again.verify(settings, there, lambda reference: bundles.open(str(reference)), tell)
+    took_s = time.monotonic() - began_at
     expired = len(selection) - len(there)
     rate = found.decisions / found.seconds
     if as_json:
@@ -275,8 +276,8 @@ def verify(
     else:
         gone = f"; {expired:,} whose application retention has taken were left out" if expired else ""
         typer.echo(
-            f"{found.decisions:,} decisions decided again in {found.seconds:,.1f} s ({rate:,.0f} a second): "
-            f"{found.different:,} differ{gone}"
+            f"{found.decisions:,} decisions decided again in {found.seconds:,.1f} s ({rate:,.0f} a second; "
+            f"{took_s:,.1f} s with reading them back): {found.different:,} differ{gone}"
         )
     if found.different:
         raise ReplayError(

@@ -82,14 +82,13 @@ class Verified:
     first_different: tuple[str, ...]
     """Some of them, as topic[partition]@offset of the application."""
     seconds: float
-    """For reading the decisions back, reading the applications, and deciding them again."""
+    """For reading the applications, deciding them again and comparing; not for reading the decisions back."""
 
 
 def verify(
     settings: Settings,
     selection: Selection,
     open_bundle: Callable[[BundleReference], Bundle],
-    began_at: float,
     tell: Tell = lambda *_: None,
 ) -> Verified:
     """Decides the selected applications again, each with the bundle that decided it, and compares the bytes.
@@ -98,7 +97,6 @@ def verify(
         settings: the topics.
         selection: decisions that this process has read.
         open_bundle: finds and opens a bundle.
-        began_at: when the reading of the decisions began, by the monotonic clock.
         tell: told how far it has come.
 
     Raises:
@@ -107,6 +105,7 @@ def verify(
         BundleUnusableError: a bundle cannot score.
     """
     bundles = {place: open_bundle(bundle) for place, bundle in _bundles_of(selection).items()}
+    began_at = time.monotonic()
     decisions, different = 0, 0
     examples: list[str] = []
     for records, places in _all(read_selected(settings, selection, tell), selection):

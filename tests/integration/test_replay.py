@@ -289,7 +289,7 @@ def check_forgery(decided: Decided, corrected: int) -> None:
     code, said, errors = scorer(topics, "replay", "verify", "--decided-by", BAD)
     assert code == 1
     assert f"{len(decided.bad) - corrected:,} decisions decided again" in said
-    assert ": 1 differ" in said
+    assert "reading them back): 1 differ" in said
     topic, partition, offset = source.rsplit(":", 2)
     assert f"{topic}[{partition}]@{offset}" in errors
 
