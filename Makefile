@@ -38,8 +38,8 @@ check: setup ## the quick part of the tests: lint, types, rooms, unit and proper
 .check-units:
 	$(BIN)/pytest -q tests/unit
 
-test: check ## everything: the quick part, then the tests on a real broker
-	$(BIN)/pytest tests/contract tests/simulation tests/integration
+test: check ## everything: the quick part, then the tests on real brokers, one for each of two processes
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/contract tests/simulation tests/integration
 
 bench: setup ## one worker against pass-through, as ratios
 	$(BIN)/python -m benchmarks.throughput

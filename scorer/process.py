@@ -6,7 +6,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -17,7 +17,7 @@ from scorer.core.score import Bundle, Scores
 from scorer.errors import OffsetExpiredError, ReplayError
 from scorer.monitor.health import Health
 from scorer.monitor.http import MonitorServer
-from scorer.monitor.metrics import WorkerMetrics
+from scorer.monitor.metrics import WorkerMetrics, replay_progress
 from scorer.replay.link import CorrectionHeaders, Pace, ReplayLink, start_within
 from scorer.replay.plan import Plan
 from scorer.replay.progress import ProgressReader, Standing
@@ -150,13 +150,9 @@ def work(settings: Settings, bundles: Bundles) -> None:
     Raises:
         ScorerError: what is wrong, and how to mend it.
     """
-    registry = CollectorRegistry()
-    for collector in (GCCollector, PlatformCollector, ProcessCollector):
-        collector(registry=registry)
     stop = Stop(settings.drain_s)
-    reference = bundles.current().reference
-    health = Health(reference, stalled_after_s=int(settings.kafka.get("max.poll.interval.ms", "300000")) / 1_000)
-    monitoring = Monitoring(WorkerMetrics(registry, reference, settings.applications_topic), health)
+    registry, health, metrics = _instruments(settings, bundles.current().reference)
+    monitoring = Monitoring(metrics, health)
     with (
         closing(MonitorServer(settings.http_host, settings.http_port, registry, health)) as server,
         closing(KafkaLink(settings, monitoring, stop.drained)) as link,
@@ -171,6 +167,15 @@ def work(settings: Settings, bundles: Bundles) -> None:
     log.info("worker stopped: batch committed, group left")
 
 
+def _instruments(settings: Settings, reference: BundleReference) -> tuple[CollectorRegistry, Health, WorkerMetrics]:
+    """What a process is watched by."""
+    registry = CollectorRegistry()
+    for collector in (GCCollector, PlatformCollector, ProcessCollector):
+        collector(registry=registry)
+    health = Health(reference, stalled_after_s=int(settings.kafka.get("max.poll.interval.ms", "300000")) / 1_000)
+    return registry, health, WorkerMetrics(registry, reference, settings.applications_topic)
+
+
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
     """How a replay is to run."""
@@ -179,6 +184,8 @@ class ReplayOptions:
     """At most, in this process."""
     everything: bool
     """Whether to publish decisions too that come out the same."""
+    http_port: int | None
+    """Of /metrics, /healthz and /readyz; None serves none."""
 
 
 def replay(
@@ -201,28 +208,34 @@ def replay(
         ScorerError: what else is wrong, and how to mend it.
     """
     stop = Stop(settings.drain_s)
-    pace = Pace(options.records_per_s)
-    with (
-        closing(ProgressReader(settings, plan)) as progress,
-        closing(
-            KafkaLink(
-                _replay_settings(settings, plan, options.records_per_s),
-                Watch(),
-                stop.drained,
-                start_within(plan),
-                CorrectionHeaders(plan),
-            )
-        ) as link,
-    ):
-        meter = _ReplayMeter(progress, tell)
+    registry, health, metrics = _instruments(settings, bundle.reference)
+    with ExitStack() as opened:
+        if options.http_port is not None:
+            opened.enter_context(closing(MonitorServer(settings.http_host, options.http_port, registry, health)))
+        progress = opened.enter_context(closing(ProgressReader(settings, plan)))
+        gauge = replay_progress(plan.replay_id, registry)
+
+        def tell_all(standing: Standing) -> None:
+            gauge.set(standing.done / standing.total)
+            tell(standing)
+
+        monitoring = _ReplayMonitoring(metrics, health, progress, tell_all)
+        link = KafkaLink(
+            _replay_settings(settings, plan, options.records_per_s),
+            monitoring,
+            stop.drained,
+            start_within(plan),
+            CorrectionHeaders(plan),
+        )
+        opened.enter_context(closing(link))
         collect_garbage_seldom()
         try:
             run(
-                ReplayLink(link, plan, pace, options.everything),
+                ReplayLink(link, plan, Pace(options.records_per_s), options.everything),
                 lambda: bundle,
-                meter,
+                monitoring,
                 settings.record_bytes_max,
-                lambda: stop.asked() or meter.complete(),
+                lambda: stop.asked() or monitoring.complete(),
             )
         except OffsetExpiredError as error:
             raise ReplayError(
@@ -249,10 +262,13 @@ def _replay_settings(settings: Settings, plan: Plan, records_per_s: float) -> Se
     return settings.model_copy(update=changes)
 
 
-class _ReplayMeter:
-    """The loop's monitor in a replay: asks how far all of it has come, about once a second."""
+class _ReplayMonitoring(Monitoring):
+    """Asks besides, about once a second, how far all of a replay has come."""
 
-    def __init__(self, progress: ProgressReader, tell: Callable[[Standing], None]) -> None:
+    def __init__(
+        self, metrics: WorkerMetrics, health: Health, progress: ProgressReader, tell: Callable[[Standing], None]
+    ) -> None:
+        super().__init__(metrics, health)
         self._progress = progress
         self._tell = tell
         self._asked_at = -math.inf
@@ -266,12 +282,3 @@ class _ReplayMeter:
             self._asked_at = time.monotonic()
             self._tell(standing)
         return self._complete
-
-    def lap(self, stage: str) -> None:
-        """A step ended."""
-
-    def polled(self, batch: Batch) -> None:
-        """A poll was completed."""
-
-    def serving(self, reference: BundleReference) -> None:
-        """It is the plan's bundle all along."""

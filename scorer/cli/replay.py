@@ -127,6 +127,10 @@ def run(
         float, typer.Option("--rate", metavar="N", min=1, help="At most so many applications a second, here.")
     ] = _RATE,
     everything: Annotated[bool, typer.Option("--all", help="Publish decisions too that come out the same.")] = False,
+    http_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65_535, help="Serve /metrics, /healthz, /readyz there; otherwise they are not served."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Publish nothing; write the report only.")] = False,
     store: StoreOption = None,
     config: ConfigOption = None,
@@ -163,7 +167,11 @@ def run(
     log_to_stderr()
     with _bar("deciding again") as tell:
         standing = replay(
-            settings, planned, opened, ReplayOptions(rate, everything), lambda found: tell(found.done, found.total)
+            settings,
+            planned,
+            opened,
+            ReplayOptions(rate, everything, http_port),
+            lambda found: tell(found.done, found.total),
         )
     _print_standing(planned, standing)
     if standing.complete:

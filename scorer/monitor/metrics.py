@@ -92,11 +92,20 @@ PROBABILITY = Metric(
     _PROBABILITY_BUCKETS,
 )
 
+REPLAY_PROGRESS = Metric(
+    "scorer_replay_progress_ratio",
+    "gauge",
+    "Share of a replay's applications that are decided again, by whomever.",
+    ("replay_id",),
+)
+
 METRICS: Final = (
     CONSUMED, DECISIONS, REJECTS, BATCH, STAGE, LATENCY, TRANSACTIONS, LAG, REBALANCES, ASSIGNED, LAST_POLL, BUNDLE,
     SWAPS, FAULTS, COMPARED, DISAGREEMENTS, CHALLENGER_FAILURES, PROBABILITY,
 )  # fmt: skip
-"""All of them; docs and dashboards are compared with this table."""
+"""All of a worker's; docs and dashboards are compared with this table."""
+REPLAY_METRICS: Final = (REPLAY_PROGRESS,)
+"""What a replay has besides."""
 
 
 class BatchHistogram(Collector):
@@ -283,6 +292,11 @@ class WorkerMetrics:
         if champion is not None and challenger is not None and champion != challenger:
             for counter in (self._compared, self._disagreements):
                 counter.labels(_label(champion), _label(challenger))
+
+
+def replay_progress(replay_id: str, registry: CollectorRegistry) -> Gauge:
+    """Declares how far a replay has come, at 0."""
+    return _gauge(REPLAY_PROGRESS, registry).labels(replay_id)
 
 
 def _label(reference: BundleReference) -> str:

@@ -3,8 +3,11 @@
 import csv
 import json
 import re
+import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
@@ -103,13 +106,14 @@ def test_killed_and_resumed(decided: Decided, tmp_path: Path) -> None:
     settings = load_settings({"bootstrap_servers": topics.servers}, environment={}).settings
     progress = ProgressReader(settings, made)
     for part in (0.1, 0.4, 0.7):
-        started = start_run(topics, plan, tmp_path / "run.log", rate=6_000)
-        wait_until(lambda part=part: progress.look().done > part * len(decided.bad), f"{part:.0%} done")  # type: ignore[misc]
+        port = free_port()
+        started = start_run(topics, plan, tmp_path / "run.log", "--rate", "6000", "--http-port", str(port))
+        wait_until(lambda part=part, port=port: progress_told(port) > part, f"{part:.0%} done")  # type: ignore[misc]
         assert started.poll() is None, "killed in the middle of its work"
         started.kill()
         started.wait(WAIT_S)
         assert not progress.look().complete
-    both = [start_run(topics, plan, tmp_path / f"{name}.log", rate=2_000) for name in "ab"]
+    both = [start_run(topics, plan, tmp_path / f"{name}.log", "--rate", "2000") for name in "ab"]
     for process, name in zip(both, "ab", strict=True):
         assert process.wait(WAIT_S) == 0, (tmp_path / f"{name}.log").read_text()
         assert "complete" in (tmp_path / f"{name}.log").read_text()
@@ -129,11 +133,30 @@ def test_killed_and_resumed(decided: Decided, tmp_path: Path) -> None:
     assert json.loads(said)["decisions"] == len(decided.good) + len(decided.bad)
 
 
-def start_run(topics: Topics, plan: Path, log: Path, rate: int) -> subprocess.Popen[bytes]:
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def progress_told(port: int) -> float:
+    """How far a replay has come, as its process tells Prometheus; 0 while it does not listen yet."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=WAIT_S) as answer:
+            told = re.search(r'^scorer_replay_progress_ratio{replay_id="[^"]+"} (\S+)$', answer.read().decode(), re.M)
+    except urllib.error.URLError:
+        return 0
+    assert told is not None
+    return float(told[1])
+
+
+def start_run(topics: Topics, plan: Path, log: Path, *options: str) -> subprocess.Popen[bytes]:
     """A process that works on a replay."""
     with log.open("ab") as sink:
         return subprocess.Popen(
-            [sys.executable, "-m", "scorer", "replay", "run", str(plan), "--rate", str(rate)],
+            [sys.executable, "-m", "scorer", "replay", "run", str(plan), *options],
             env=topics.environment(),
             stdout=sink,
             stderr=sink,
