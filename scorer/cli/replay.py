@@ -267,6 +267,7 @@ def verify(
     began_at = time.monotonic()
     asked = _Asked(decided_by, begin, end, tuple(offsets or ()), ids, since)
     selection, what = _select(settings, asked, nothing_is_all=True)
+    read_s = time.monotonic() - began_at
     there = without_expired(settings, selection)
     if not len(there):
         raise ReplayError(
@@ -275,17 +276,16 @@ def verify(
     bundles = BundleStore(settings.store)
     with _bar("deciding again", quiet=as_json) as tell:
         found = again.verify(settings, there, lambda reference: bundles.open(str(reference)), tell)
-    took_s = time.monotonic() - began_at
     expired = len(selection) - len(there)
-    rate = found.decisions / found.seconds
+    rate = found.decisions / (read_s + found.seconds)
     if as_json:
         figures = {"decisions": found.decisions, "different": found.different, "expired": expired}
         typer.echo(json.dumps(figures | {"examples": found.first_different, "records_per_s": round(rate)}))
     else:
         gone = f"; {expired:,} whose application retention has taken were left out" if expired else ""
         typer.echo(
-            f"{found.decisions:,} decisions decided again in {found.seconds:,.1f} s ({rate:,.0f} a second; "
-            f"{took_s:,.1f} s with reading them back): {found.different:,} differ{gone}"
+            f"{found.decisions:,} decisions read back in {read_s:,.1f} s and decided again in {found.seconds:,.1f} s "
+            f"({rate:,.0f} a second): {found.different:,} differ{gone}"
         )
     if found.different:
         raise ReplayError(

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 import numpy as np
 from msgspec.structs import astuple
+from pydantic import ValidationError
 
 from schemas.decision import BundleReference
 from scorer.core.policy import OUTCOMES
@@ -21,12 +22,6 @@ Tell = Callable[[int, int], None]
 """Told how far a reading has come: so many records of so many."""
 
 
-class _Bundle(msgspec.Struct, gc=False, frozen=True):
-    name: str
-    version: str
-    digest: str
-
-
 class _Source(msgspec.Struct, gc=False):
     topic: str
     partition: int
@@ -34,12 +29,12 @@ class _Source(msgspec.Struct, gc=False):
 
 
 class _Decision(msgspec.Struct, gc=False):
-    """What counts of a decision; the decoder skips the rest."""
+    """What counts of a decision; the decoder skips the rest. Of the bundles, which are few, only the bytes are kept."""
 
     application_id: str
     decision: str
     probability_of_default: float
-    bundle: _Bundle
+    bundle: msgspec.Raw
     source: _Source
 
 
@@ -59,7 +54,9 @@ class DecisionTable:
         """
         self._topic = topic
         self._ids = None if ids is None else frozenset(ids)
-        self._bundles: dict[_Bundle, int] = {}
+        self._bundles: dict[BundleReference, int] = {}
+        self._places: dict[bytes, int] = {}
+        """Of a bundle as a decision spells it."""
         self._rows: list[Decided] = []
 
     def add(self, messages: Sequence[Record]) -> None:
@@ -74,11 +71,11 @@ class DecisionTable:
             ids, outcomes, probabilities, bundles, sources = zip(*decisions, strict=True)
             rows = np.empty(len(values), dtype=DECIDED)
             rows["outcome"] = [_PLACES[outcome] for outcome in outcomes]
-        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
+            rows["bundle"] = [self._place(bytes(bundle)) for bundle in bundles]
+        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, ValidationError):
             raise ReplayError(f"{_first_undecodable(messages)} is no decision: what else writes there?") from None
         topics, rows["partition"], rows["offset"] = zip(*map(astuple, sources), strict=True)
         rows["probability"] = probabilities
-        rows["bundle"] = [self._place(bundle) for bundle in bundles]
         rows["fingerprint"] = [hash(value) for value in values]
         wanted = [topic == self._topic for topic in topics]
         if self._ids is not None:
@@ -91,11 +88,13 @@ class DecisionTable:
         rows = rows[np.lexsort((rows["offset"], rows["partition"]))]  # stable: of one application as they were read
         last = np.ones(len(rows), dtype=np.bool_)
         last[:-1] = (np.diff(rows["partition"]) != 0) | (np.diff(rows["offset"]) != 0)
-        bundles = tuple(BundleReference(name=b.name, version=b.version, digest=b.digest) for b in self._bundles)
-        return Selection(self._topic, bundles, rows[last])
+        return Selection(self._topic, tuple(self._bundles), rows[last])
 
-    def _place(self, bundle: _Bundle) -> int:
-        place = self._bundles.setdefault(bundle, len(self._bundles))
+    def _place(self, spelled: bytes) -> int:
+        place = self._places.get(spelled)
+        if place is None:
+            bundle = BundleReference.model_validate_json(spelled)
+            place = self._places[spelled] = self._bundles.setdefault(bundle, len(self._bundles))
         if place >= BUNDLES_MAX:
             raise ReplayError(f"more than {BUNDLES_MAX} bundles have decided; narrow what is read with --since")
         return place
@@ -144,7 +143,9 @@ def counted(batches: Iterator[list[Record]], bounds: Bounds, tell: Tell) -> Iter
 def _first_undecodable(messages: Sequence[Record]) -> str:
     for message in messages:
         try:
-            _PLACES[_decode(message.value() or b"").decision]
-        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
+            decision = _decode(message.value() or b"")
+            _PLACES[decision.decision]
+            BundleReference.model_validate_json(bytes(decision.bundle))
+        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, ValidationError):
             return f"{message.topic()}[{message.partition()}]@{message.offset()}"
     raise AssertionError("one of them failed a moment ago")

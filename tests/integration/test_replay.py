@@ -6,9 +6,10 @@ import re
 import socket
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -107,16 +108,15 @@ def test_killed_and_resumed(decided: Decided, tmp_path: Path) -> None:
     progress = ProgressReader(settings, made)
     for part in (0.1, 0.4, 0.7):
         port = free_port()
-        started = start_run(topics, plan, tmp_path / "run.log", "--rate", "6000", "--http-port", str(port))
-        wait_until(lambda part=part, port=port: progress_told(port) > part, f"{part:.0%} done")  # type: ignore[misc]
-        assert started.poll() is None, "killed in the middle of its work"
-        started.kill()
-        started.wait(WAIT_S)
+        with running(topics, plan, tmp_path / "run.log", "--rate", "6000", "--http-port", str(port)) as started:
+            wait_until(lambda part=part, port=port: progress_told(port) > part, f"{part:.0%} done")  # type: ignore[misc]
+            assert started.poll() is None, "it is killed in the middle of its work"
         assert not progress.look().complete
-    both = [start_run(topics, plan, tmp_path / f"{name}.log", "--rate", "2000") for name in "ab"]
-    for process, name in zip(both, "ab", strict=True):
-        assert process.wait(WAIT_S) == 0, (tmp_path / f"{name}.log").read_text()
-        assert "complete" in (tmp_path / f"{name}.log").read_text()
+    logs = [tmp_path / f"{name}.log" for name in "ab"]
+    with running(topics, plan, logs[0], "--rate", "2000") as a, running(topics, plan, logs[1], "--rate", "2000") as b:
+        for process, log in zip((a, b), logs, strict=True):
+            assert process.wait(WAIT_S) == 0, log.read_text()
+            assert "complete" in log.read_text()
     progress.close()
     check_corrections(decided, made.replay_id, tmp_path)
     check_report(decided, made.replay_id, plan)
@@ -146,21 +146,21 @@ def progress_told(port: int) -> float:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=WAIT_S) as answer:
             told = re.search(r'^scorer_replay_progress_ratio{replay_id="[^"]+"} (\S+)$', answer.read().decode(), re.M)
-    except urllib.error.URLError:
+    except OSError:
         return 0
     assert told is not None
     return float(told[1])
 
 
-def start_run(topics: Topics, plan: Path, log: Path, *options: str) -> subprocess.Popen[bytes]:
-    """A process that works on a replay."""
-    with log.open("ab") as sink:
-        return subprocess.Popen(
-            [sys.executable, "-m", "scorer", "replay", "run", str(plan), *options],
-            env=topics.environment(),
-            stdout=sink,
-            stderr=sink,
-        )
+@contextmanager
+def running(topics: Topics, plan: Path, log: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that works on a replay; whatever it does, SIGKILL ends it."""
+    command = [sys.executable, "-m", "scorer", "replay", "run", str(plan), *options]
+    with log.open("ab") as sink, subprocess.Popen(command, env=topics.environment(), stdout=sink, stderr=sink) as run:
+        try:
+            yield run
+        finally:
+            run.kill()
 
 
 def check_corrections(decided: Decided, replay_id: str, tmp_path: Path) -> None:
@@ -311,8 +311,8 @@ def check_forgery(decided: Decided, corrected: int) -> None:
     assert producer.flush(WAIT_S) == 0
     code, said, errors = scorer(topics, "replay", "verify", "--decided-by", BAD)
     assert code == 1
-    assert f"{len(decided.bad) - corrected:,} decisions decided again" in said
-    assert "reading them back): 1 differ" in said
+    assert f"{len(decided.bad) - corrected:,} decisions read back in" in said
+    assert " a second): 1 differ" in said
     topic, partition, offset = source.rsplit(":", 2)
     assert f"{topic}[{partition}]@{offset}" in errors
 
