@@ -99,6 +99,8 @@ class Follower:
         self._store = store
         self._retry_at: dict[Slot, float] = {}
         """By slot whose bundle could not be loaded, when to try again."""
+        self._replaced: dict[Slot, Bundle] = {}
+        """By slot, what was in it before: kept open, for a rollback is in a hurry and may find no store."""
         self._stop = Event()
         self._following: Future[None] | None = None
         self._beside = ThreadPoolExecutor(1, "deployments")
@@ -168,7 +170,12 @@ class Follower:
             if slot != "champion":  # which is the default before the first deployment, and is never retired
                 self._loaded.pop(slot, None)
         elif loaded is None or wanted != loaded.reference:
-            self._loaded[slot] = self._store.open(str(wanted))
+            replaced = self._replaced.get(slot)
+            if replaced is None or replaced.reference != wanted:
+                replaced = self._store.open(str(wanted))
+            self._loaded[slot] = replaced
+            if loaded is not None:
+                self._replaced[slot] = loaded
 
 
 def _tell_skipped(lines: list[Line], watch: FollowWatch) -> None:

@@ -192,6 +192,16 @@ def test_follows(follower: Follower, settings: Settings, store: BundleStore, tol
     assert told.refusals == []
 
 
+def test_the_one_before_is_kept_open(follower: Follower, settings: Settings, store: BundleStore) -> None:
+    """Going back opens nothing: what was replaced last takes over again as it was."""
+    before, wanted = follower.current(), reference_of(store, "other:1.0.0")
+    add_event(settings, deployment_of(wanted))
+    wait_for(lambda: follower.current().reference == wanted)
+    add_event(settings, deployment_of(before.reference))
+    wait_for(lambda: follower.current().reference != wanted)
+    assert follower.current() is before
+
+
 def test_starts_with_what_is_deployed(settings: Settings, store: BundleStore, told: Told) -> None:
     """A new worker begins with what the history says, and tells of the lines before that are no events."""
     wanted = reference_of(store, "other:1.0.0")
