@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import time
 import urllib.error
@@ -10,6 +9,7 @@ import urllib.request
 from pathlib import Path
 
 from benchmarks.rivals import PEERS, WORK, CannotTakePartError, environment
+from scorer.local.running import free_ports
 
 _READY_S = 60.0
 _WARM_UP_S = 5.0
@@ -27,9 +27,7 @@ def measure(seconds: float) -> dict[str, float]:
     own = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
     bundle = Path(__file__).parents[1] / "scorer/bundle/shipped/credit-risk/1.1.0"
     subprocess.run([python, PEERS / "bentoml/train_bundle.py", bundle], env=own, check=True, capture_output=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     place = ["--working-dir", str(PEERS / "bentoml"), "--host", "127.0.0.1", "--port", str(port)]
     service = subprocess.Popen(
         [python.with_name("bentoml"), "serve", "service:CreditRisk", *place],

@@ -37,7 +37,7 @@ class BundleReference(BaseModel):
     @property
     def short(self) -> str:
         """The same with the head of the digest, for people."""
-        return f"{self.name}:{self.version}@{self.digest[:12]}"
+        return shorten(str(self))
 
 
 class RecordReference(BaseModel):
@@ -67,6 +67,12 @@ class Decision(BaseModel):
     )
     bundle: BundleReference
     source: RecordReference
+
+
+def shorten(spelled: str) -> str:
+    """A bundle that is spelt in full, with the head of its digest."""
+    name, at, digest = spelled.partition("@")
+    return f"{name}{at}{digest[:12]}"
 
 
 def decision_id(topic: str, partition: int, offset: int | str, bundle: BundleReference) -> str:

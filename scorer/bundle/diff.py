@@ -134,8 +134,8 @@ def compare_decisions(
 def _by_row(scores: Scores, n: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Probabilities and decisions by record, shape (n,) each; NaN and -1 where there is none."""
     probabilities, decided = np.full(n, np.nan), np.full(n, -1, dtype=np.intp)
-    rows = [row for row, outcome in enumerate(scores.outcomes) if isinstance(outcome, bytes)]
-    probabilities[rows], decided[rows] = scores.probabilities, scores.decided
+    is_decided = scores.is_decided
+    probabilities[is_decided], decided[is_decided] = scores.probabilities, scores.decided
     return probabilities, decided
 
 

@@ -195,8 +195,8 @@ class BundleStore:
         (there,) = self._read({(new.name, new.version): place})
         if there.manifest and there.manifest.digest != new.digest:
             raise BundleError(
-                f"{called} is {there.reference}@{new.digest[:12]}, and {there.where} is "
-                f"{there.reference}@{there.manifest.digest[:12]}: two bundles of one name and version, and neither may "
+                f"{called} is {new.short}, and {there.where} is "
+                f"{there.manifest.reference.short}: two bundles of one name and version, and neither may "
                 "take the other's place, because decisions refer to it. Give one of them another version"
             )
         try:

@@ -65,5 +65,5 @@ def build(
     for renderable in figures(manifest.metrics) if manifest.metrics else ["No figures: no holdout was given"]:
         console.print(renderable, highlight=False)
     reference = f"{manifest.name}:{manifest.version}"
-    console.print(f"{reference}@{manifest.digest[:12]} is in {place}", highlight=False, soft_wrap=True)
+    console.print(f"{manifest.reference.short} is in {place}", highlight=False, soft_wrap=True)
     console.print(f"Next: scorer bundle verify {reference}", highlight=False)

@@ -249,7 +249,7 @@ def export(
     if as_json:
         typer.echo(json.dumps({"target": target, **describe(manifest)}, indent=2))
     else:
-        typer.echo(f"{manifest.name}:{manifest.version}@{manifest.digest[:12]} is in {target}")
+        typer.echo(f"{manifest.reference.short} is in {target}")
 
 
 @app.command("import")
@@ -297,7 +297,7 @@ def _open_store(store: str | None, config: "Path | None", assignments: list[str]
 
 def _spell(entry: "Entry") -> str:
     """`name:version` with the head of the digest, where it can be read."""
-    return entry.reference if entry.manifest is None else f"{entry.reference}@{entry.manifest.digest[:12]}"
+    return entry.reference if entry.manifest is None else entry.manifest.reference.short
 
 
 def _cells(entry: "Entry", tags: list[str]) -> dict[str, str]:

@@ -92,4 +92,4 @@ def _look_at_bundle(reference: str, store: str) -> "Finding":
         bundle = BundleStore(store).open(reference).reference
     except ScorerError as error:
         return Finding("bundle", "wrong", str(error))
-    return Finding("bundle", "ok", f"{bundle.name}:{bundle.version}@{bundle.digest[:12]} loads and keeps its promises")
+    return Finding("bundle", "ok", f"{bundle.short} loads and keeps its promises")

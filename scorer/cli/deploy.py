@@ -268,6 +268,7 @@ def _announce(
     settings: "Settings", decide: Callable[["State"], "DeploymentEvent"], wait_s: float | None, as_json: bool
 ) -> None:
     """Adds the event and waits for the workers; exit 1 with their names if some have not taken it over in time."""
+    from schemas.decision import shorten
     from scorer.stream.deployments import add_event
     from scorer.stream.rollout import wait_for_workers
 
@@ -281,7 +282,7 @@ def _announce(
     rollout = wait_for_workers(settings, bundle, limit_s)
     behind = [
         f"{found.worker} (partitions {', '.join(map(str, found.partitions))}) "
-        f"{f'still decides with {_shorten(found.deciding)}' if found.deciding else 'has decided nothing yet'}"
+        f"{f'still decides with {shorten(found.deciding)}' if found.deciding else 'has decided nothing yet'}"
         for found in rollout.behind
     ]
     if as_json:
@@ -310,12 +311,6 @@ def _announce_challenger(settings: "Settings", decide: Callable[["State"], "Depl
     bundle, previous = (b.short if b else "nobody" for b in (event.bundle, event.previous))
     typer.echo(f"{event.action}: the challenger is {bundle} instead of {previous}")
     typer.echo("workers follow by themselves; each says in /readyz and scorer_bundle_info which challenger it has")
-
-
-def _shorten(spelled: str) -> str:
-    """A bundle as it is spelt in full, with the head of its digest."""
-    name, at, digest = spelled.partition("@")
-    return f"{name}{at}{digest[:12]}"
 
 
 def _as_json(line: "Line") -> dict[str, object]:

@@ -65,7 +65,7 @@ def import_bentoml(
         typer.echo(json.dumps({"folder": str(place), **describe(manifest)}))
         return
     reference = f"{manifest.name}:{manifest.version}"
-    typer.echo(f"{reference}@{manifest.digest[:12]} is in {place}")
+    typer.echo(f"{manifest.reference.short} is in {place}")
     typer.echo(f"Next: scorer bundle lint {reference}; scorer score applications.csv --bundle {reference}")
 
 

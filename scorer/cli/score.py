@@ -83,8 +83,7 @@ class _Tally:
         by_decision = "".join(f", {count} {name}" for name, count in sorted(self.decisions.items()))
         by_code = f" ({', '.join(f'{count} {code}' for code, count in self.rejects.most_common())})" if rejected else ""
         return (
-            f"{decided + rejected} rows: {decided} decided by {bundle.name}:{bundle.version}@{bundle.digest[:12]}"
-            f"{by_decision}; {rejected} rejected{by_code}"
+            f"{decided + rejected} rows: {decided} decided by {bundle.short}{by_decision}; {rejected} rejected{by_code}"
         )
 
 

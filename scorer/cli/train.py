@@ -148,7 +148,5 @@ def _print(manifest: "Manifest", place: str) -> None:
     )
     for renderable in figures(manifest.metrics):
         console.print(renderable, highlight=False)
-    console.print(
-        f"{manifest.name}:{manifest.version}@{manifest.digest[:12]} is in {place}", highlight=False, soft_wrap=True
-    )
+    console.print(f"{manifest.reference.short} is in {place}", highlight=False, soft_wrap=True)
     console.print(f"Next: scorer bundle verify {manifest.name}:{manifest.version}", highlight=False)

@@ -72,6 +72,11 @@ class Scores:
     decided: NDArray[np.intp]
     """Places in `OUTCOMES` of the decided records, in order."""
 
+    @property
+    def is_decided(self) -> NDArray[np.bool_]:
+        """Whether each record is decided, shape (n,); the others are rejected."""
+        return np.fromiter((type(o) is bytes for o in self.outcomes), dtype=np.bool_, count=len(self.outcomes))
+
 
 def score_batch(
     records: Sequence[Record], bundle: Bundle, record_bytes_max: int, lap: Callable[[str], None] = lambda _: None

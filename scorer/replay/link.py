@@ -102,7 +102,7 @@ def differs(selection: Selection, before: Decided, scores: Scores) -> NDArray[np
     A decision's bytes follow from the record, the bundle, the outcome and the probability.
     """
     own = selection.bundles.index(scores.bundle) if scores.bundle in selection.bundles else -1
-    is_decided = _is_decided(scores)
+    is_decided = scores.is_decided
     found = np.ones(len(before), dtype=np.bool_)
     rows = before[is_decided]
     found[is_decided] = (
@@ -112,17 +112,13 @@ def differs(selection: Selection, before: Decided, scores: Scores) -> NDArray[np
 
 
 def _only(scores: Scores, kept: NDArray[np.bool_]) -> Scores:
-    kept_decisions = kept[_is_decided(scores)]
+    kept_decisions = kept[scores.is_decided]
     return Scores(
         scores.bundle,
         [scores.outcomes[place] for place in np.flatnonzero(kept).tolist()],
         scores.probabilities[kept_decisions],
         scores.decided[kept_decisions],
     )
-
-
-def _is_decided(scores: Scores) -> NDArray[np.bool_]:
-    return np.fromiter((type(o) is bytes for o in scores.outcomes), dtype=np.bool_, count=len(scores.outcomes))
 
 
 class CorrectionHeaders:

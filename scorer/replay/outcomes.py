@@ -50,7 +50,7 @@ def nothing_yet(plan: Plan, published: bool) -> Outcomes:
 
 def enter(into: Outcomes, places: Places, scores: Scores) -> None:
     """Enters what was decided of some applications, published or not."""
-    is_decided = np.fromiter((type(o) is bytes for o in scores.outcomes), dtype=np.bool_, count=len(places))
+    is_decided = scores.is_decided
     into.outcomes[places] = REFUSED
     into.outcomes[places[is_decided]] = scores.decided
     into.probabilities[places[is_decided]] = scores.probabilities

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from schemas.decision import shorten
 from scorer.core.policy import OUTCOMES, Policy
 from scorer.replay.findings import NAMES, Findings, Group
 from scorer.replay.outcomes import REFUSED, Outcomes
@@ -121,8 +122,8 @@ def _about(findings: Findings) -> str:
     rows = {
         "Which applications": findings.what,
         "How many": f"{findings.applications:,}",
-        "Decided before by": "; ".join(f"{_short(bundle)} ({n:,})" for bundle, n in findings.before.items()),
-        "Decided now by": _short(findings.after),
+        "Decided before by": "; ".join(f"{shorten(bundle)} ({n:,})" for bundle, n in findings.before.items()),
+        "Decided now by": shorten(findings.after),
         "Published": published,
     }
     return "<dl>" + "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in rows.items()) + "</dl>"
@@ -271,8 +272,3 @@ def _move(difference: float) -> str:
 
 def _name(bundle: str) -> str:
     return bundle.partition("@")[0]
-
-
-def _short(bundle: str) -> str:
-    name, at, digest = bundle.partition("@")
-    return f"{name}{at}{digest[:12]}"

@@ -97,5 +97,5 @@ def _places(scores: Scores) -> NDArray[np.intp]:
     if len(scores.decided) == n:
         return scores.decided
     places = np.full(n, -1, dtype=np.intp)
-    places[np.fromiter((type(outcome) is bytes for outcome in scores.outcomes), dtype=bool, count=n)] = scores.decided
+    places[scores.is_decided] = scores.decided
     return places

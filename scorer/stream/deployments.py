@@ -7,16 +7,17 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Producer, TopicPartition
 from pydantic import ValidationError
 
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent, Slot
 from scorer.bundle.manifest import explain
-from scorer.errors import BrokerError, DeploymentError, TopicsError
+from scorer.errors import BrokerError, DeploymentError
 from scorer.settings import Settings
 from scorer.stream.faults import HOPELESS, is_fatal
 from scorer.stream.librdkafka import client_config, refuse_bad_config
+from scorer.stream.reading import connect_beside
 
 log = logging.getLogger(__name__)
 
@@ -103,27 +104,8 @@ class HistoryReader:
             BrokerError: no broker answers.
         """
         self._topic = settings.deployments_topic
-        config = client_config(settings) | {
-            "group.id": settings.group_id,  # librdkafka wants one; it is never joined
-            "enable.auto.commit": False,
-            "auto.offset.reset": "error",
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": "50",
-        }
-        with refuse_bad_config():
-            self._consumer = Consumer(config)
-        try:
-            metadata = self._consumer.list_topics(self._topic, timeout=_READ_S).topics[self._topic]
-        except KafkaException as error:
-            self._consumer.close()
-            raise BrokerError(
-                f"no Kafka broker answers at {settings.bootstrap_servers} ({error.args[0].str()}): is it running, and "
-                "is bootstrap_servers right?"
-            ) from error
-        if metadata.error is not None:
-            self._consumer.close()
-            raise TopicsError(f"missing topic: {self._topic}; `scorer topics ensure` creates it")
+        options = {"auto.offset.reset": "error", "fetch.wait.max.ms": "50"}
+        self._consumer, _ = connect_beside(settings, self._topic, options, _READ_S)
         self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
 
     def to_the_end(self) -> list[Line]:

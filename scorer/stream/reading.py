@@ -22,6 +22,45 @@ _SILENCE_S: Final = 30.0
 _BATCH_MAX: Final = 5_000
 
 
+def connect_beside(
+    settings: Settings, topic: str, options: Mapping[str, str], wait_s: float
+) -> tuple[Consumer, list[int]]:
+    """A consumer that is in no group and commits nothing, and the partitions of the topic that it is to read.
+
+    Args:
+        settings: the brokers.
+        topic: what it is to read, read committed; it is told where partitions end.
+        options: librdkafka's properties besides.
+        wait_s: for how long to wait for a broker's answer.
+
+    Raises:
+        SettingsError: a librdkafka property is wrong.
+        TopicsError: the topic is missing.
+        BrokerError: no broker answers.
+    """
+    config = client_config(settings) | {
+        "group.id": settings.group_id,  # librdkafka wants one; it is never joined
+        "enable.auto.commit": False,
+        "isolation.level": "read_committed",
+        "enable.partition.eof": True,
+        **options,
+    }
+    with refuse_bad_config():
+        consumer = Consumer(config)
+    try:
+        metadata = consumer.list_topics(topic, timeout=wait_s).topics[topic]
+    except KafkaException as error:
+        consumer.close()
+        raise BrokerError(
+            f"no Kafka broker answers at {settings.bootstrap_servers} ({error.args[0].str()}): is it running, and "
+            "is bootstrap_servers right?"
+        ) from error
+    if metadata.error is not None:
+        consumer.close()
+        raise TopicsError(f"missing topic: {topic}; `scorer topics ensure` creates it")
+    return consumer, sorted(metadata.partitions)
+
+
 class TopicReader:
     """A reader of one topic that is in no group and commits nothing."""
 
@@ -34,29 +73,12 @@ class TopicReader:
             BrokerError: no broker answers.
         """
         self._topic = topic
-        config = client_config(settings) | {
-            "group.id": settings.group_id,  # librdkafka wants one; it is never joined
-            "enable.auto.commit": False,
+        options = {
             "auto.offset.reset": "earliest",
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
             "fetch.queue.backoff.ms": "5",
             "queued.max.messages.kbytes": "32768",
         }
-        with refuse_bad_config():
-            self._consumer = Consumer(config)
-        try:
-            metadata = self._consumer.list_topics(topic, timeout=_ANSWER_S).topics[topic]
-        except KafkaException as error:
-            self._consumer.close()
-            raise BrokerError(
-                f"no Kafka broker answers at {settings.bootstrap_servers} ({error.args[0].str()}): is it running, and "
-                "is bootstrap_servers right?"
-            ) from error
-        if metadata.error is not None:
-            self._consumer.close()
-            raise TopicsError(f"missing topic: {topic}; `scorer topics ensure` creates it")
-        self.partitions = sorted(metadata.partitions)
+        self._consumer, self.partitions = connect_beside(settings, topic, options, _ANSWER_S)
 
     def bounds(self) -> dict[int, tuple[int, int]]:
         """What each partition has now.

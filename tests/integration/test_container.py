@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from schemas.decision import Decision
 from scorer.bundle.container import write_context
 from scorer.bundle.load import read_manifest
 from scorer.local.broker import Broker
+from scorer.local.running import free_ports
 from tests.fakes import application
 from tests.integration.environments import install
 from tests.integration.worker_process import WAIT_S, Topics, wait_until
@@ -77,9 +77,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 @pytest.fixture
 def free_port() -> str:
     """A port that nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return str(taken.getsockname()[1])
+    return str(free_ports(1)[0])
 
 
 @pytest.mark.broker

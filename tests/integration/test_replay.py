@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -22,6 +21,7 @@ from confluent_kafka.admin import AdminClient
 
 from producer.generator import generate_applications
 from scorer.local.broker import Broker
+from scorer.local.running import free_ports
 from scorer.replay.plan import read_plan
 from scorer.replay.progress import ProgressReader
 from scorer.settings import load_settings
@@ -107,7 +107,7 @@ def test_killed_and_resumed(decided: Decided, tmp_path: Path) -> None:
     settings = load_settings({"bootstrap_servers": topics.servers}, environment={}).settings
     progress = ProgressReader(settings, made)
     for part in (0.1, 0.4, 0.7):
-        port = free_port()
+        (port,) = free_ports(1)
         with running(topics, plan, tmp_path / "run.log", "--rate", "6000", "--http-port", str(port)) as started:
             wait_until(lambda part=part, port=port: progress_told(port) > part, f"{part:.0%} done")  # type: ignore[misc]
             assert started.poll() is None, "it is killed in the middle of its work"
@@ -131,14 +131,6 @@ def test_killed_and_resumed(decided: Decided, tmp_path: Path) -> None:
     assert code == 0
     assert json.loads(said)["different"] == 0
     assert json.loads(said)["decisions"] == len(decided.good) + len(decided.bad)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def progress_told(port: int) -> float:
