@@ -7,7 +7,7 @@ FOR ?= 45s
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-stages bench-scale bench-swap bench-peers fresh lock clean
+.PHONY: help setup demo test tools check bench bench-stages bench-scale bench-swap bench-peers fresh lock clean
 .PHONY: .check-laws .check-units
 
 help: ## print these targets
@@ -39,7 +39,10 @@ check: setup ## the quick part of the tests: lint, types, rooms, unit and proper
 	$(BIN)/pytest -q tests/unit
 
 test: check ## everything: the quick part, then the tests on real brokers, one for each of two processes
-	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/contract tests/simulation tests/integration
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/contract tests/simulation tests/integration tests/ops
+
+tools: setup ## get the programs that the operations' tests drive: Prometheus, Helm, Chromium, … (where one is missing, its tests skip)
+	$(BIN)/python -m tests.tools
 
 bench: setup ## one worker against pass-through, as ratios
 	$(BIN)/python -m benchmarks.throughput

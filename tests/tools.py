@@ -1,0 +1,137 @@
+"""The programs that the operations' tests drive: where each is, and `python -m tests.tools` gets what is missing."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, NamedTuple
+
+import pytest
+
+from scorer.folders import cache_folder
+
+_NPM: Final = Path(__file__).parent / "ops" / "npm"
+"""What comes by npm: package.json and its lock."""
+
+
+class Tool(NamedTuple):
+    """A program that is on the PATH, or in a folder of the cache that `get` fills."""
+
+    program: str
+    folder: Path
+    """Where `get` puts it, or a link to it."""
+    get: Callable[[Path], None]
+    """Fills the folder. Raises CalledProcessError or FileNotFoundError when that cannot be done here."""
+
+    def find(self) -> Path | None:
+        """The program, or None if it is not here."""
+        here = self.folder / self.program
+        found = str(here) if here.exists() else shutil.which(self.program)
+        return Path(found) if found else None
+
+
+def _run(*command: str | Path, cwd: Path | None = None, **environment: str) -> None:
+    subprocess.run(command, check=True, cwd=cwd, env=os.environ | environment)
+
+
+def _unpack(package: str, program: str) -> Callable[[Path], None]:
+    """A Debian package without its installation, which would start a service."""
+
+    def get(folder: Path) -> None:
+        with TemporaryDirectory() as scratch:
+            _run("apt-get", "download", package, cwd=Path(scratch))
+            (archive,) = Path(scratch).glob("*.deb")
+            _run("dpkg", "--extract", archive, folder / "unpacked")
+        (folder / program).symlink_to(folder / "unpacked" / "usr" / "bin" / program)
+
+    return get
+
+
+def _install(package: str) -> Callable[[Path], None]:
+    """A Debian package that needs many others: installed, so only where we are root."""
+
+    def get(_: Path) -> None:
+        _run("apt-get", "install", "--yes", "--no-install-recommends", package, DEBIAN_FRONTEND="noninteractive")
+
+    return get
+
+
+def _build(module: str) -> Callable[[Path], None]:
+    """A Go program, from its module at a version."""
+
+    def get(folder: Path) -> None:
+        _run("go", "install", "-trimpath", "-ldflags=-s -w", module, GOBIN=str(folder), CGO_ENABLED="0")
+
+    return get
+
+
+def _npm(folder: Path) -> None:
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(_NPM / name, folder)
+    _run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=folder)
+
+
+def _tool(program: str, edition: str, get: Callable[[Path], None]) -> Tool:
+    return Tool(program, cache_folder() / "tools" / f"{program}-{edition}", get)
+
+
+TOOLS: Final = {
+    tool.program: tool
+    for tool in (
+        _tool("prometheus", "debian", _unpack("prometheus", "prometheus")),
+        _tool("promtool", "debian", _unpack("prometheus", "promtool")),
+        _tool("prometheus-alertmanager", "debian", _unpack("prometheus-alertmanager", "prometheus-alertmanager")),
+        _tool("chromium", "debian", _install("chromium")),
+        _tool("buildah", "debian", _install("buildah")),
+        _tool("debootstrap", "debian", _install("debootstrap")),
+        _tool("helm", "3.22.0", _build("helm.sh/helm/v3/cmd/helm@v3.22.0")),
+    )
+}
+_PACKAGES: Final = Tool("node_modules", cache_folder() / "tools" / "npm", _npm)
+
+
+def tool(program: str) -> Path:
+    """The program's path; skips the test when it is not here."""
+    found = TOOLS[program].find()
+    if found is None:
+        pytest.skip(f"{program} is not here: make tools gets it")
+    return found
+
+
+def npm_package(name: str) -> Path:
+    """The folder of an npm package that package.json names; skips the test when it is not here."""
+    found = _PACKAGES.folder / "node_modules" / name
+    if not found.is_dir() or shutil.which("node") is None:
+        pytest.skip(f"node or its package {name} is not here: make tools gets it")
+    return found
+
+
+def _packages_are_current() -> bool:
+    locks = [folder / "package-lock.json" for folder in (_NPM, _PACKAGES.folder)]
+    return all(lock.exists() for lock in locks) and len({lock.read_bytes() for lock in locks}) == 1
+
+
+def main() -> None:
+    """Gets what is missing, and says of each program where it is; exit 1 if one could not be had."""
+    missing = [tool for tool in TOOLS.values() if tool.find() is None]
+    if not _packages_are_current():
+        missing.append(_PACKAGES)
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+        subprocess.run(["apt-get", "update", "--quiet"], check=False)
+    for needed in missing:
+        needed.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            needed.get(needed.folder)
+        except (subprocess.CalledProcessError, FileNotFoundError) as failure:
+            print(f"{needed.program}: cannot be had here: {failure}", file=sys.stderr)
+    places = {tool.program: tool.find() for tool in (*TOOLS.values(), _PACKAGES)}
+    for program, place in places.items():
+        print(f"{program:<24} {place or 'missing: tests that need it are skipped'}")
+    sys.exit(0 if all(places.values()) else 1)
+
+
+if __name__ == "__main__":
+    main()
