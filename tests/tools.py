@@ -68,6 +68,14 @@ def _build(module: str) -> Callable[[Path], None]:
     return get
 
 
+def _build_compose(folder: Path) -> None:
+    """Its module excludes others, which only a module of our own may: tests/ops/compose."""
+    environment = {"CGO_ENABLED": "0"}
+    program = "github.com/docker/compose/v2/cmd"
+    command = ("go", "build", "-trimpath", "-ldflags=-s -w", "-o", folder / "docker-compose", program)
+    _run(*command, cwd=Path(__file__).parent / "ops" / "compose", **environment)
+
+
 def _npm(folder: Path) -> None:
     for name in ("package.json", "package-lock.json"):
         shutil.copy(_NPM / name, folder)
@@ -88,6 +96,7 @@ TOOLS: Final = {
         _tool("buildah", "debian", _install("buildah")),
         _tool("debootstrap", "debian", _install("debootstrap")),
         _tool("helm", "3.22.0", _build("helm.sh/helm/v3/cmd/helm@v3.22.0")),
+        _tool("docker-compose", "2.40.3", _build_compose),
     )
 }
 _PACKAGES: Final = Tool("node_modules", cache_folder() / "tools" / "npm", _npm)

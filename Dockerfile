@@ -1,0 +1,47 @@
+# The scorer: workers, the console, topic set-up and the load generator, in one image of which only the command differs.
+# What is in it, and why, is told in docs/containers.md. BASE can be pinned to the byte with @sha256:….
+ARG BASE=python:3.11.14-slim-bookworm
+
+FROM ${BASE} AS build
+WORKDIR /build
+COPY build.lock scorer/bundle/runtime.lock ./
+# The libraries by their digests, in a layer of their own: a change of ours does not fetch them again.
+RUN python -m venv --without-pip /opt/scorer \
+    && python -m venv /opt/build \
+    && pip --python /opt/scorer/bin/python install --no-cache-dir --no-deps --require-hashes -r runtime.lock \
+    && pip --python /opt/build/bin/python install --no-cache-dir --no-deps --require-hashes -r build.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY schemas schemas
+COPY scorer scorer
+COPY producer producer
+# This package without asking anybody; neither an installer nor a build tool gets into the image.
+RUN /opt/build/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir . . \
+    && pip --python /opt/scorer/bin/python install --no-cache-dir --no-deps --no-index ./*.whl
+
+FROM ${BASE}
+LABEL org.opencontainers.image.title="streaming-credit-scorer" \
+      org.opencontainers.image.description="Credit decisions on Kafka, exactly once" \
+      org.opencontainers.image.licenses="Apache-2.0"
+# The store is a volume's place: made here, so that a fresh volume belongs to whom it must.
+RUN useradd --uid 10001 --create-home scorer \
+    && install --directory --owner=scorer --group=scorer /var/lib/scorer /var/lib/scorer/bundles /run/scorer
+COPY --from=build /opt/scorer /opt/scorer
+ENV PATH=/opt/scorer/bin:${PATH} \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    SCORER_STORE=/var/lib/scorer/bundles \
+    SCORER_HTTP_HOST=0.0.0.0 \
+    SCORER_HTTP_PORT=9464
+# A scorer.toml can be mounted here.
+WORKDIR /etc/scorer
+# By number, so that a cluster can tell that it is not root.
+USER 10001
+# The golden examples of what is shipped, with this image's libraries: where they do not come out there is no image.
+RUN ["scorer", "bundle", "verify", "credit-risk:1.1.0"]
+EXPOSE 9464
+# The base image has Python and no curl.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['SCORER_HTTP_PORT'] + '/healthz', timeout=4)"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["scorer"]
+CMD ["worker"]
