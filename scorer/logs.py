@@ -1,14 +1,210 @@
-"""Log lines on stderr: when, how grave, where from, what; never a field's value."""
+"""The log: a closed table of events, on stderr as JSON lines or as text; never a value of an application's field."""
 
+import json
 import logging
 import sys
+import threading
 import time
+import traceback
+from logging import CRITICAL, DEBUG, ERROR, INFO, WARNING
+from types import TracebackType
+from typing import Final, Literal, NamedTuple
+
+LogFormat = Literal["auto", "json", "text"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+LIBRDKAFKA_LOGGER: Final = "scorer.librdkafka"
+_log = logging.getLogger("scorer")
 
 
-def log_to_stderr(level: int = logging.INFO) -> None:
-    """Sends this process's log lines to stderr, times in UTC."""
+class Event(NamedTuple):
+    """What is worth a line: a stable name, how grave it is, what it means, and the names of what varies."""
+
+    name: str
+    level: int
+    meaning: str
+    fields: tuple[str, ...] = ()
+
+
+WORKER_STARTED = Event(
+    "worker_started",
+    INFO,
+    "the bundle is loaded, the topics are there; the worker joins its group",
+    ("group", "instance", "http", "delivery", "bundle"),
+)
+STOP_ASKED = Event("stop_asked", INFO, "a signal asks to stop: the batch in hand is finished first", ("signal",))
+WORKER_STOPPED = Event("worker_stopped", INFO, "the batch in hand is committed and the group is left")
+PROCESS_FAILED = Event(
+    "process_failed", ERROR, "the process cannot go on; its error says why and what mends it", ("error", "exit_code")
+)
+PROCESS_CRASHED = Event(
+    "process_crashed",
+    CRITICAL,
+    "a fault in the program, which ends the process; nothing uncommitted counts",
+    ("error", "traceback"),
+)
+THREAD_CRASHED = Event(
+    "thread_crashed", ERROR, "a fault in the program, in a thread beside the loop", ("thread", "error", "traceback")
+)
+PARTITIONS_CHANGED = Event(
+    "partitions_changed",
+    INFO,
+    "the group gave this worker partitions or took some away",
+    ("topic", "kind", "partitions", "assigned"),
+)
+BATCH_COMMITTED = Event(
+    "batch_committed",
+    DEBUG,
+    "a batch is decided and committed",
+    ("offsets_next", "records", "rejected", "bundle", "seconds"),
+)
+BATCH_ABORTED = Event(
+    "batch_aborted", WARNING, "a batch is wound back; its applications come again", ("topic", "error")
+)
+COMMIT_FAILED = Event(
+    "commit_failed", WARNING, "offsets of what is published are not committed yet; they are tried again", ("error",)
+)
+BROKER_RETRIED = Event("broker_retried", WARNING, "the broker did not answer; the call is tried again", ("error",))
+CONNECTION_FAILED = Event(
+    "connection_failed", WARNING, "a connection to the brokers fails; it is tried again", ("error",)
+)
+CONSUMER_FAILED = Event("consumer_failed", WARNING, "the consumer reports a fault that may pass", ("topic", "error"))
+HEADERS_UNREADABLE = Event(
+    "headers_unreadable",
+    WARNING,
+    "a header's name is not UTF-8; the record is decided and its outcome carries no headers on",
+    ("topic", "partition", "offset"),
+)
+BUNDLE_SWAPPED = Event("bundle_swapped", INFO, "another bundle decides from here on", ("bundle", "previous"))
+BUNDLE_REFUSED = Event(
+    "bundle_refused",
+    WARNING,
+    "a deployed bundle cannot be loaded; what was in its slot goes on, and it is tried again",
+    ("slot", "bundle", "error"),
+)
+CHALLENGER_CHANGED = Event("challenger_changed", INFO, "another challenger scores along, or none", ("bundle",))
+CHALLENGER_FAILED = Event(
+    "challenger_failed",
+    WARNING,
+    "the challenger cannot score; what decides goes on deciding. Told once a challenger",
+    ("challenger", "bundle", "error"),
+)
+HISTORY_UNREADABLE = Event(
+    "history_unreadable", WARNING, "the history of deployments cannot be read for the moment", ("topic", "error")
+)
+HISTORY_LINE_SKIPPED = Event(
+    "history_line_skipped",
+    WARNING,
+    "a line of the history of deployments is no event and counts for nothing",
+    ("offset", "error"),
+)
+HTTP_FAILED = Event("http_failed", WARNING, "an HTTP request could not be answered", ("error",))
+LIBRDKAFKA = Event("librdkafka", INFO, "a line of librdkafka's own, at its own level", ("facility", "client"))
+LIBRARY = Event("library", WARNING, "a line of another library, at its own level", ("logger",))
+
+EVENTS: Final = (
+    WORKER_STARTED, STOP_ASKED, WORKER_STOPPED, PROCESS_FAILED, PROCESS_CRASHED, THREAD_CRASHED, PARTITIONS_CHANGED,
+    BATCH_COMMITTED, BATCH_ABORTED, COMMIT_FAILED, BROKER_RETRIED, CONNECTION_FAILED, CONSUMER_FAILED,
+    HEADERS_UNREADABLE, BUNDLE_SWAPPED, BUNDLE_REFUSED, CHALLENGER_CHANGED, CHALLENGER_FAILED, HISTORY_UNREADABLE,
+    HISTORY_LINE_SKIPPED, HTTP_FAILED, LIBRDKAFKA, LIBRARY,
+)  # fmt: skip
+"""All that is ever told; the documentation is compared with this table."""
+
+
+def log(event: Event, **fields: object) -> None:
+    """Tells what happened, if its level is told at all.
+
+    Args:
+        event: one of the table's.
+        fields: exactly those that the table names, as JSON values; names, numbers and rules, never a field's value.
+    """
+    assert fields.keys() == set(event.fields), f"{event.name} has the fields {event.fields}"
+    _log.log(event.level, event.meaning, extra={"event": event.name, "fields": fields})
+
+
+def log_crash(crash: BaseException) -> None:
+    """Tells of a fault in the program, without what it says: that may hold an applicant's figures."""
+    log(PROCESS_CRASHED, error=type(crash).__name__, traceback=_frames(crash.__traceback__))
+
+
+def log_to_stderr(log_format: LogFormat = "auto", level: LogLevel = "info") -> None:
+    """Sends this process's log to stderr; a second call replaces the first.
+
+    Args:
+        log_format: auto is text on a terminal and JSON lines everywhere else.
+        level: from where on our own lines and librdkafka's are told. Other libraries are told from warnings on.
+    """
+    as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s  %(message)s", "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    handler.setFormatter(TextLines() if as_text else JsonLines())
+    ours = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(level=max(ours, WARNING), handlers=[handler], force=True)
+    _log.setLevel(ours)
+    logging.captureWarnings(True)
+    threading.excepthook = _log_thread_crash
+
+
+def format_in_force() -> Literal["json", "text"] | None:
+    """How this process's log is written; None if it keeps none."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, JsonLines):
+            return "json"
+        if isinstance(handler.formatter, TextLines):
+            return "text"
+    return None
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, event, message, then the event's fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event, message, fields = _read(record)
+        line = {"time": _time(record), "level": record.levelname.lower(), "event": event, "message": message}
+        return json.dumps(line | fields, default=str)
+
+
+class TextLines(logging.Formatter):
+    """The same for people: a line, and what has several lines of its own indented below."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event, message, fields = _read(record)
+        blocks = {name: value for name, value in fields.items() if isinstance(value, str) and "\n" in value}
+        words = [f"{name}={_word(value)}" for name, value in fields.items() if name not in blocks]
+        line = "  ".join([f"{_time(record)} {record.levelname:<8} {event}: {message}", *words])
+        return "".join([line, *(f"\n    {text}" for block in blocks.values() for text in block.splitlines())])
+
+
+def _read(record: logging.LogRecord) -> tuple[str, str, dict[str, object]]:
+    """A record's event, message and fields, whoever made it."""
+    fields: dict[str, object]
+    if record.name == _log.name:
+        return record.__dict__["event"], record.getMessage(), record.__dict__["fields"]
+    if record.name == LIBRDKAFKA_LOGGER and isinstance(record.args, tuple):
+        facility, client, message = record.args
+        return LIBRDKAFKA.name, str(message), {"facility": facility, "client": client}
+    fields = {"logger": record.name}
+    if record.exc_info and record.exc_info[0] is not None:
+        fields |= {"error": record.exc_info[0].__name__, "traceback": _frames(record.exc_info[2])}
+    return LIBRARY.name, record.getMessage(), fields
+
+
+def _time(record: logging.LogRecord) -> str:
+    """RFC 3339, in UTC, to the millisecond."""
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z"
+
+
+def _word(value: object) -> str:
+    """A value as one word, quoted where it would be several."""
+    if isinstance(value, str) and value.isprintable() and not set(value) & set(' "='):
+        return value
+    return json.dumps(value, default=str)
+
+
+def _frames(trace: TracebackType | None) -> str:
+    """Where it happened: files, lines and source, no values."""
+    return "".join(traceback.format_tb(trace)).rstrip()
+
+
+def _log_thread_crash(crash: threading.ExceptHookArgs) -> None:
+    name = crash.thread.name if crash.thread else None
+    log(THREAD_CRASHED, thread=name, error=crash.exc_type.__name__, traceback=_frames(crash.exc_traceback))

@@ -1,7 +1,6 @@
 """A process that decides, a worker or a replay: put together, watched, and stopped well."""
 
 import gc
-import logging
 import math
 import signal
 import time
@@ -15,6 +14,15 @@ from schemas.decision import BundleReference
 from schemas.deployment import Slot
 from scorer.core.score import Bundle, Scores
 from scorer.errors import OffsetExpiredError, ReplayError
+from scorer.logs import (
+    BATCH_COMMITTED,
+    BUNDLE_SWAPPED,
+    CHALLENGER_CHANGED,
+    STOP_ASKED,
+    WORKER_STARTED,
+    WORKER_STOPPED,
+    log,
+)
 from scorer.monitor.health import Health
 from scorer.monitor.http import MonitorServer
 from scorer.monitor.metrics import WorkerMetrics, replay_progress
@@ -27,8 +35,6 @@ from scorer.stream.delivery import Delivered
 from scorer.stream.follow import Bundles, FollowWatch
 from scorer.stream.kafka import KafkaLink, Watch
 from scorer.stream.worker import Batch, run
-
-log = logging.getLogger(__name__)
 
 _GC_THRESHOLD = 100_000
 _PROGRESS_S = 1.0
@@ -51,7 +57,7 @@ class Stop:
 
     def _ask(self, number: int, _: object) -> None:
         if self._asked_at is None:
-            log.info("stopping on %s: finishing the batch in hand", signal.Signals(number).name)
+            log(STOP_ASKED, signal=signal.Signals(number).name)
             self._asked_at = time.monotonic()
 
     def asked(self) -> bool:
@@ -82,7 +88,7 @@ class Monitoring(Watch, FollowWatch, ChallengeWatch):
     def serving(self, reference: BundleReference) -> None:
         """Another bundle decides."""
         if reference != self._health.bundle:
-            log.info("swapped: %s decides from here on, %s no more", reference, self._health.bundle)
+            log(BUNDLE_SWAPPED, bundle=str(reference), previous=str(self._health.bundle))
         self._health.bundle = reference
         self._metrics.serving(reference)
 
@@ -102,7 +108,7 @@ class Monitoring(Watch, FollowWatch, ChallengeWatch):
             self._health.refused = ""
             return
         if reference != self._health.challenger:
-            log.info("challenger: %s", reference or "none any more")
+            log(CHALLENGER_CHANGED, bundle=None if reference is None else str(reference))
         self._health.challenger, self._health.challenger_refused = reference, ""
         self._metrics.challenging(reference)
 
@@ -121,6 +127,14 @@ class Monitoring(Watch, FollowWatch, ChallengeWatch):
     def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:
         """A batch is there for good."""
         self._metrics.committed(batch, scores, times)
+        log(
+            BATCH_COMMITTED,
+            offsets_next=batch.offsets_next,
+            records=len(batch.records),
+            rejected=len(scores.outcomes) - len(scores.decided),
+            bundle=str(scores.bundle),
+            seconds=round(times.confirmed_at - times.began_at, 6),
+        )
 
     def aborted(self) -> None:
         """A batch was wound back."""
@@ -157,14 +171,19 @@ def work(settings: Settings, bundles: Bundles) -> None:
         closing(MonitorServer(settings.http_host, settings.http_port, registry, health)) as server,
         closing(KafkaLink(settings, monitoring, stop.drained)) as link,
     ):
-        log.info(
-            "worker ready to join group=%s http=%s delivery=%s", settings.group_id, server.address, settings.delivery
+        log(
+            WORKER_STARTED,
+            group=settings.group_id,
+            instance=settings.instance_id,
+            http=server.address,
+            delivery=settings.delivery,
+            bundle=str(bundles.current().reference),
         )
         bundles.start(monitoring)
         collect_garbage_seldom()
         challenger = Challenger(bundles.challenger, settings.record_bytes_max, monitoring)
         run(link, bundles.current, monitoring, settings.record_bytes_max, stop.asked, challenger.score_along)
-    log.info("worker stopped: batch committed, group left")
+    log(WORKER_STOPPED)
 
 
 def _instruments(settings: Settings, reference: BundleReference) -> tuple[CollectorRegistry, Health, WorkerMetrics]:

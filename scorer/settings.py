@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from schemas import topics
 from scorer.errors import SettingsError
 from scorer.folders import bundles_folder
+from scorer.logs import LogFormat, LogLevel
 
 FILE_NAME: Final = "scorer.toml"
 ENV_PREFIX: Final = "SCORER_"
@@ -111,6 +112,13 @@ class Settings(BaseModel):
         default="127.0.0.1", min_length=1, description="Address of /metrics, /healthz and /readyz; 0.0.0.0 for all."
     )
     http_port: int = Field(default=9464, ge=0, le=65_535, description="Its port; 0 takes a free one, printed at start.")
+    log_format: LogFormat = Field(
+        default="auto", description="Lines of the log on stderr: json, text, or auto: text on a terminal, else json."
+    )
+    log_level: LogLevel = Field(
+        default="info",
+        description="What is logged: debug (a line a batch), info, warning, error. Other libraries: warnings and up.",
+    )
     applications_topic: TopicName = Field(default=topics.APPLICATIONS, description="Where applications come from.")
     decisions_topic: TopicName = Field(default=topics.DECISIONS, description="Where decisions go.")
     dead_letters_topic: TopicName = Field(default=topics.DEAD_LETTERS, description="Where rejected records go.")

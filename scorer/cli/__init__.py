@@ -4,6 +4,7 @@ import logging
 import sys
 
 from scorer.errors import ScorerError
+from scorer.logs import PROCESS_FAILED, format_in_force, log, log_crash
 
 
 def main() -> None:
@@ -15,5 +16,13 @@ def main() -> None:
     try:
         app(prog_name="scorer")  # the shell's completion goes by it, however it was started
     except ScorerError as error:
-        sys.stderr.write(f"scorer: {error}\n")
+        if format_in_force() == "json":
+            log(PROCESS_FAILED, error=str(error), exit_code=error.exit_code)
+        else:
+            sys.stderr.write(f"scorer: {error}\n")
         sys.exit(error.exit_code)
+    except Exception as crash:
+        if format_in_force() is None:
+            raise
+        log_crash(crash)
+        sys.exit(1)

@@ -164,7 +164,7 @@ def run(
         typer.echo(f"replay {planned.replay_id} is complete: all {len(planned.selection):,} applications are done")
         return
     planned.require_fresh(datetime.now(UTC))
-    log_to_stderr()
+    log_to_stderr(settings.log_format, settings.log_level)
     with _bar("deciding again") as tell:
         standing = replay(
             settings,

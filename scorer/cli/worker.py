@@ -51,7 +51,7 @@ def worker(
     from scorer.process import work
     from scorer.stream.follow import Follower, Pinned
 
-    log_to_stderr()
+    log_to_stderr()  # what is wrong with the settings is told as a line too
     settings = settings_of(
         config,
         bootstrap_servers,
@@ -61,6 +61,7 @@ def worker(
         delivery=delivery,
         http_port=http_port,
     ).settings
+    log_to_stderr(settings.log_format, settings.log_level)
     store = BundleStore(settings.store)
     bundles = Follower(settings, store, DEFAULT_BUNDLE) if bundle is None else Pinned(store.open(bundle))
     with closing(bundles):

@@ -193,7 +193,7 @@ class Up:
         else:
             self._broker = start_broker(self._plan.broker, port=self._plan.broker_port, say=self._say)
         self._settings = self._settings.model_copy(
-            update={"bootstrap_servers": self._broker.bootstrap_servers, "http_port": 0}
+            update={"bootstrap_servers": self._broker.bootstrap_servers, "http_port": 0, "log_format": "text"}
         )
         self._make_topics()
         self._audit = Audit(self._settings)

@@ -1,6 +1,7 @@
 """The HTTP thread: /metrics, /healthz and /readyz on one port."""
 
 import json
+import sys
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -10,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from scorer.errors import MisuseError
+from scorer.logs import HTTP_FAILED, log
 from scorer.monitor.health import Health
 
 
@@ -29,13 +31,12 @@ class MonitorServer:
             MisuseError: the address cannot be bound.
         """
         try:
-            self._server = ThreadingHTTPServer((host, port), _handler(registry, health))
+            self._server = _Server((host, port), _handler(registry, health))
         except OSError as error:
             raise MisuseError(
                 f"{host}:{port} cannot be used for /metrics: {error.strerror}; "
                 "set http_port to a free port, or to 0 to take any"
             ) from error
-        self._server.daemon_threads = True
         Thread(target=self._server.serve_forever, name="http", daemon=True).start()
 
     @property
@@ -48,6 +49,14 @@ class MonitorServer:
         """Stops serving and frees the port."""
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Says so in the log; whoever asked has most likely gone."""
+        log(HTTP_FAILED, error=type(sys.exception()).__name__)
 
 
 def _handler(registry: CollectorRegistry, health: Health) -> type[BaseHTTPRequestHandler]:

@@ -1,6 +1,5 @@
 """The challenger: scores what was decided along, changes nothing of it, and tells how often it would have differed."""
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +9,7 @@ from numpy.typing import NDArray
 from schemas.decision import BundleReference
 from scorer.core.score import Bundle, Record, Scores, score_batch
 from scorer.errors import BundleUnusableError
-
-log = logging.getLogger(__name__)
+from scorer.logs import CHALLENGER_FAILED, log
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ class Challenger:
         self._failing = challenger
         # What a runner raises that is none of our errors may hold an applicant's figures: only its kind is told.
         reason = error.__cause__ if isinstance(error, BundleUnusableError) else type(error).__name__
-        log.warning("challenger %s cannot score, %s goes on deciding: %s", challenger, champion, reason)
+        log(CHALLENGER_FAILED, challenger=str(challenger), bundle=str(champion), error=str(reason))
 
 
 def compare(decided: Scores, along: Scores) -> Comparison:

@@ -1,6 +1,5 @@
 """A batch's outcomes on their way to the topics, until they are there for good; in a transaction, the offsets too."""
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -15,12 +14,11 @@ from schemas.decision import TRACE_HEADERS
 from scorer.core.score import Bundle, Outcome
 from scorer.core.wire import Rejection, key_of
 from scorer.errors import BrokerError
+from scorer.logs import HEADERS_UNREADABLE, log
 from scorer.settings import Settings
 from scorer.stream.faults import ATTEMPT_S, again
 from scorer.stream.librdkafka import producer_config
 from scorer.stream.worker import Batch, Record
-
-log = logging.getLogger(__name__)
 
 Headers = Sequence[tuple[str, bytes | None]]
 AddHeaders = Callable[[Sequence[Record]], Sequence[Headers]]
@@ -170,12 +168,7 @@ def _headers(record: Record) -> Headers:
     try:
         return _read_headers(record) or ()
     except SystemError:
-        log.warning(
-            "%s[%d]@%d: headers left out, one has a name that is not UTF-8",
-            record.topic(),
-            record.partition(),
-            record.offset(),
-        )
+        log(HEADERS_UNREADABLE, topic=record.topic(), partition=record.partition(), offset=record.offset())
         return ()
 
 

@@ -1,6 +1,5 @@
 """The history of deployments: read, folded to what runs now, and added to by one operator at a time."""
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -14,12 +13,11 @@ from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent, Slot
 from scorer.bundle.manifest import explain
 from scorer.errors import BrokerError, DeploymentError
+from scorer.logs import HISTORY_UNREADABLE, log
 from scorer.settings import Settings
 from scorer.stream.faults import HOPELESS, is_fatal
 from scorer.stream.librdkafka import client_config, refuse_bad_config
 from scorer.stream.reading import connect_beside
-
-log = logging.getLogger(__name__)
 
 # The whole history, even of years, is a few hundred lines; a broker that has not given them by then is not there.
 _READ_S: Final = 30.0
@@ -142,7 +140,7 @@ class HistoryReader:
             elif is_fatal(error) or error.code() in HOPELESS:
                 raise BrokerError(f"the history in topic {self._topic} cannot be read: {error.str()}")
             else:
-                log.warning("the reader of the history reports: %s", error.str())
+                log(HISTORY_UNREADABLE, topic=self._topic, error=error.str())
         return lines, at_the_end
 
 

@@ -1,6 +1,5 @@
 """Kafka's errors: which pass by themselves, which no waiting mends, and which end the process."""
 
-import logging
 import time
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -8,8 +7,8 @@ from typing import Final, TypeVar
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from scorer.errors import BrokerError
+from scorer.logs import BROKER_RETRIED, log
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # One attempt of a call that is tried again; short, so that a stop is noticed between two.
@@ -86,7 +85,7 @@ def again(call: Callable[[], T], giving_up: Callable[[], bool]) -> T:
                     f"the drain is over and the broker did not answer ({error.str()}); "
                     "nothing is lost, the next worker decides the batch again"
                 ) from failure
-            log.warning("the broker did not answer, trying again: %s", error.str())
+            log(BROKER_RETRIED, error=error.str())
             time.sleep(_PAUSE_S)
 
 

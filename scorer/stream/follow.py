@@ -1,6 +1,5 @@
 """What a worker decides with, as the history says it: loaded beside what serves, taken over between two batches."""
 
-import logging
 import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,10 +11,9 @@ from schemas.deployment import Slot
 from scorer.bundle.store import BundleStore
 from scorer.core.score import Bundle
 from scorer.errors import BundleError
+from scorer.logs import BUNDLE_REFUSED, HISTORY_LINE_SKIPPED, log
 from scorer.settings import Settings
 from scorer.stream.deployments import HistoryReader, Line, fold
-
-log = logging.getLogger(__name__)
 
 # How long a look at the history waits: a deployment is noticed within it, a stop too.
 _WAIT_S: Final = 0.5
@@ -156,7 +154,7 @@ class Follower:
         except Exception as error:  # noqa: BLE001  (stores and runners run others' code; what serves goes on)
             assert wanted is not None, "only a bundle can be refused"
             reason = str(error) if isinstance(error, BundleError) else repr(error)
-            log.warning("%s was deployed as %s and cannot be loaded; what was there goes on: %s", wanted, slot, reason)
+            log(BUNDLE_REFUSED, slot=slot, bundle=str(wanted), error=reason)
             self._retry_at[slot] = time.monotonic() + _RETRY_S
             watch.refused(slot, wanted, reason)
         else:
@@ -181,5 +179,5 @@ class Follower:
 def _tell_skipped(lines: list[Line], watch: FollowWatch) -> None:
     for line in lines:
         if line.event is None:
-            log.warning("deployments@%d is no event and counts for nothing: %s", line.offset, line.fault)
+            log(HISTORY_LINE_SKIPPED, offset=line.offset, error=line.fault)
             watch.skipped(line.offset)

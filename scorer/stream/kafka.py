@@ -10,7 +10,6 @@ says why; the process ends and its supervisor starts it again.
 """
 
 import json
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,13 +20,13 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from schemas.decision import BundleReference
 from scorer.core.score import Bundle, Scores
 from scorer.errors import BrokerError, FencedError, OffsetExpiredError, TopicsError
+from scorer.logs import BATCH_ABORTED, COMMIT_FAILED, CONNECTION_FAILED, CONSUMER_FAILED, PARTITIONS_CHANGED, log
 from scorer.settings import Settings
 from scorer.stream.delivery import AddHeaders, Delivered, Delivery
 from scorer.stream.faults import ATTEMPT_S, HOPELESS, again, all_right, is_fatal
 from scorer.stream.librdkafka import assigns_incrementally, consumer_config, refuse_bad_config
 from scorer.stream.worker import Batch, Record
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # How long a poll waits for the first record. A stop is noticed after it at the latest.
@@ -286,7 +285,8 @@ class KafkaLink:
     def _rebalanced(self, kind: str, partitions: list[TopicPartition]) -> None:
         numbers = sorted(tp.partition for tp in partitions)
         self._touched.update(numbers)
-        log.info("partitions %s: %s; now assigned: %s", kind, numbers, sorted(self._positions))
+        topic = self._settings.applications_topic
+        log(PARTITIONS_CHANGED, topic=topic, kind=kind, partitions=numbers, assigned=sorted(self._positions))
         self._watch.rebalanced(kind, frozenset(self._positions))
 
     def _start_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
@@ -357,7 +357,7 @@ class KafkaLink:
                 if tp.error is None and self._uncommitted.get(tp.partition) == tp.offset:
                     del self._uncommitted[tp.partition]
         else:
-            log.warning("offsets not committed, trying again: %s", error.str())
+            log(COMMIT_FAILED, error=error.str())
         self._commit_soon()
 
     # When something goes wrong
@@ -382,7 +382,7 @@ class KafkaLink:
             raise BrokerError(
                 f"{self._aborts_in_a_row} batches in a row were aborted, the last one because: {cause.str()}"
             )
-        log.warning("batch aborted, winding back: %s", cause.str())
+        log(BATCH_ABORTED, topic=self._settings.applications_topic, error=cause.str())
         self._uncommitted.clear()
         starts = self._start_offsets(self._positions)
         self._positions.update(starts)
@@ -408,7 +408,7 @@ class KafkaLink:
             )
         if is_fatal(error) or error.code() in HOPELESS:
             raise self._stopping(error, message.topic() or self._settings.applications_topic)
-        log.warning("the consumer reports: %s", error.str())
+        log(CONSUMER_FAILED, topic=message.topic(), error=error.str())
 
     def _stopping(self, error: KafkaError, what: str) -> BrokerError:
         """Why the worker cannot go on."""
@@ -424,7 +424,7 @@ class KafkaLink:
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._watch.reachable(False)
-        log.warning("the broker connection reports: %s", error.str())
+        log(CONNECTION_FAILED, error=error.str())
 
     def _on_statistics(self, text: str) -> None:
         brokers = json.loads(text)["brokers"].values()

@@ -9,6 +9,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaException
 
 from scorer.errors import SettingsError
+from scorer.logs import LIBRDKAFKA_LOGGER
 from scorer.settings import Settings
 
 
@@ -21,7 +22,7 @@ def client_config(settings: Settings) -> dict[str, Any]:
         # offsets can then wait for the dropped one for ever, past its time limit (librdkafka 2.10 to 2.16).
         "metadata.recovery.strategy": "none",
         # librdkafka's own lines go through Python's logging instead of straight to stderr.
-        "logger": logging.getLogger("scorer.librdkafka"),
+        "logger": logging.getLogger(LIBRDKAFKA_LOGGER),
         **settings.kafka,
     }
 

@@ -108,7 +108,9 @@ def test_store_out_of_reach_in_the_middle_of_a_swap(
         run("deploy", "mine:1.0.0", "--reason", "x", "--wait", "0", "--store", f"{tmp_path}/store")
         wait_until(lambda: "cannot be read" in running.probe("/readyz")["refused"], "the refusal is shown")
         assert running.probe("/readyz")["bundle"]["name"] == "credit-risk"
-        assert "was deployed as champion and cannot be loaded; what was there goes on" in running.log()
+        refused = running.told("bundle_refused")[0]
+        assert (refused["slot"], refused["bundle"].partition("@")[0]) == ("champion", "mine:1.0.0")
+        assert "cannot be read" in refused["error"]
         assert "Traceback" not in running.log()
         topics.publish(b"{}")
         wait_until(lambda: topics.count(topics.dead_letters) == 1, "it works on")

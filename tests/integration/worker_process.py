@@ -133,10 +133,16 @@ class WorkerProcess:
         """What it has said so far."""
         return self._log.read_text(encoding="utf-8")
 
+    def told(self, event: str) -> list[dict[str, Any]]:
+        """What it has said so far of an event; all that it says must be JSON lines."""
+        whole, _, _ = self.log().rpartition("\n")
+        lines = [json.loads(line) for line in whole.splitlines()]
+        return [line for line in lines if line["event"] == event]
+
     def get(self, path: str) -> tuple[int, str]:
         """Asks its HTTP server; returns status and body."""
-        wait_until(lambda: self._says("http="), "the worker's address")
-        address = self.log().partition("http=")[2].split()[0]
+        wait_until(self._has_started, "the worker's address")
+        address = self.told("worker_started")[0]["http"]
         try:
             with urllib.request.urlopen(f"http://{address}{path}", timeout=WAIT_S) as answer:
                 return answer.status, answer.read().decode()
@@ -159,9 +165,9 @@ class WorkerProcess:
         self.process.kill()
         self.process.wait(WAIT_S)
 
-    def _says(self, text: str) -> bool:
+    def _has_started(self) -> bool:
         assert self.process.poll() is None, self.log()
-        return text in self.log()
+        return bool(self.told("worker_started"))
 
 
 @contextmanager

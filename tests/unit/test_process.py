@@ -109,7 +109,8 @@ def test_works_until_sigterm(links: type[ScriptedLink], caplog: pytest.LogCaptur
     caplog.set_level("INFO")
     process.work(settings(), Pinned(tiny_bundle()))
     assert [link.closed for link in links.made] == [True]
-    assert "worker stopped: batch committed, group left" in caplog.messages
+    told = [record.__dict__["event"] for record in caplog.records]
+    assert told == ["worker_started", "stop_asked", "worker_stopped"]
 
 
 def test_failure_leaves_the_group(links: type[ScriptedLink], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from http.client import HTTPConnection
+from http.client import HTTPConnection, RemoteDisconnected
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
@@ -66,6 +66,18 @@ def test_elsewhere(server: MonitorServer) -> None:
     status, _, body = get(server, "/")
     assert status == 404
     assert "/metrics, /healthz and /readyz" in body
+
+
+def test_a_request_that_fails_is_a_line_in_the_log(health: Health, caplog: pytest.LogCaptureFixture) -> None:
+    """What cannot be answered ends that one request, and stderr has a line of the log's form and no bare traceback."""
+    registry = CollectorRegistry()
+    Gauge("answer", "Help.", registry=registry).set_function(lambda: 1 / 0)
+    with closing(MonitorServer("127.0.0.1", 0, registry, health)) as server:
+        with pytest.raises(RemoteDisconnected):
+            get(server, "/metrics")
+        assert get(server, "/healthz")[0] == 200
+    (line,) = caplog.records
+    assert (line.__dict__["event"], line.__dict__["fields"]) == ("http_failed", {"error": "ZeroDivisionError"})
 
 
 def test_port_in_use(server: MonitorServer, health: Health) -> None:

@@ -123,10 +123,11 @@ def test_failure_is_counted_and_told_once(model: Model, caplog: pytest.LogCaptur
         challenger.score_along(*of_amounts(123, 456))
     assert told.failures == 3
     assert told.comparisons == []
-    (line,) = caplog.messages
-    assert str(failing.reference) in line
-    assert "goes on deciding" in line
-    assert "123" not in line
+    (line,) = caplog.records
+    assert line.__dict__["event"] == "challenger_failed"
+    told = line.__dict__["fields"]
+    assert (told["challenger"], told["bundle"]) == (str(failing.reference), str(CHAMPION.reference))
+    assert "123" not in told["error"]
 
 
 def test_another_one_that_fails_is_told_too(caplog: pytest.LogCaptureFixture) -> None:

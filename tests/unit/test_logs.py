@@ -1,0 +1,258 @@
+"""The log: a closed table that the code keeps to, one form for machines and one for people, and nobody's figures."""
+
+import ast
+import json
+import logging
+import os
+import pty
+import re
+import subprocess
+import sys
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from scorer import cli, logs
+from scorer.cli import root
+from scorer.errors import BrokerError
+from scorer.logs import EVENTS, LIBRARY, LIBRDKAFKA, Event, LogFormat, LogLevel, log, log_to_stderr
+from scorer.settings import load_settings
+from scorer.stream.librdkafka import client_config
+
+ROOT = Path(__file__).parents[2]
+DECLARED = {name: value for name, value in vars(logs).items() if isinstance(value, Event)}
+
+Told = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    """Puts the process's log back."""
+    root_logger, ours = logging.getLogger(), logging.getLogger("scorer")
+    before = root_logger.handlers[:], root_logger.level, ours.level, threading.excepthook
+    yield
+    logging.captureWarnings(False)
+    root_logger.handlers[:], root_logger.level, ours.level, threading.excepthook = before
+
+
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str]) -> Told:
+    """What stderr holds since the last look, each line read as JSON."""
+    return lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_the_table_is_in_order() -> None:
+    """Names are stable spellings, each once, and nothing that is declared is missing from the table."""
+    assert set(EVENTS) == set(DECLARED.values())
+    assert len({event.name for event in EVENTS}) == len(EVENTS)
+    assert [event.name for event in EVENTS if not re.fullmatch(r"[a-z]+(_[a-z]+)*", event.name)] == []
+    taken = {"time", "level", "event", "message"}
+    assert [event.name for event in EVENTS if taken & set(event.fields)] == []
+
+
+def _calls(path: Path) -> Iterator[ast.Call]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "log":
+            yield node
+
+
+def test_the_code_keeps_to_the_table() -> None:
+    """Each line that the code can write is an event of the table with exactly its fields, and no event is idle."""
+    seen = Counter[str]()
+    for path in (ROOT / "scorer").rglob("*.py"):
+        for call in _calls(path):
+            (named,) = call.args
+            assert isinstance(named, ast.Name), f"{path}:{call.lineno}"
+            event = DECLARED[named.id]
+            assert [word.arg for word in call.keywords] == list(event.fields), f"{path}:{call.lineno}"
+            seen[event.name] += 1
+    by_the_formatter = {LIBRDKAFKA.name, LIBRARY.name}
+    assert set(seen) == {event.name for event in EVENTS} - by_the_formatter
+
+
+def test_nobody_logs_past_the_table() -> None:
+    """Only the log's own module, the boundary of the process and librdkafka's settings use logging at all."""
+    users = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "scorer").rglob("*.py")
+        if re.search(r"^\s*(import logging|from logging)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert users == {"scorer/logs.py", "scorer/cli/__init__.py", "scorer/stream/librdkafka.py"}
+
+
+def test_the_documentation_has_the_table() -> None:
+    """docs/logs-and-traces.md lists every event as it is declared, and no other."""
+    text = (ROOT / "docs" / "logs-and-traces.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\w+)` \| (\w+) \| (.+?) \| (.*?) \|$", text, re.MULTILINE)
+    assert listed == [
+        (
+            event.name,
+            logging.getLevelName(event.level).lower(),
+            event.meaning,
+            ", ".join(f"`{field}`" for field in event.fields),
+        )
+        for event in EVENTS
+    ]
+
+
+def test_a_json_line(told: Told) -> None:
+    """One object a line: when, how grave, which event, what it means, and its fields, whatever they hold."""
+    log_to_stderr("json")
+    log(logs.BUNDLE_REFUSED, slot="champion", bundle="a:1@0", error='two\nlines, "quoted"\u2028and more')
+    (line,) = told()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("time"))
+    assert line == {
+        "level": "warning",
+        "event": "bundle_refused",
+        "message": logs.BUNDLE_REFUSED.meaning,
+        "slot": "champion",
+        "bundle": "a:1@0",
+        "error": 'two\nlines, "quoted"\u2028and more',
+    }
+
+
+def test_a_text_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same for people: words as they are, phrases quoted, and what has lines of its own below."""
+    log_to_stderr("text")
+    log(logs.PARTITIONS_CHANGED, topic="credit.applications", kind="assigned", partitions=[0, 1], assigned=[0, 1])
+    log(logs.PROCESS_FAILED, error="first\n  second", exit_code=2)
+    log(logs.HTTP_FAILED, error="with a=b in it")
+    first, second, below, further, third = [
+        line.partition("Z ")[2] or line for line in capsys.readouterr().err.splitlines()
+    ]
+    assert first == (
+        "INFO     partitions_changed: the group gave this worker partitions or took some away  "
+        "topic=credit.applications  kind=assigned  partitions=[0, 1]  assigned=[0, 1]"
+    )
+    assert second.endswith("  exit_code=2")
+    assert (below, further) == ("    first", "      second")
+    assert third.endswith('  error="with a=b in it"')
+
+
+def test_auto_is_text_on_a_terminal_and_json_elsewhere() -> None:
+    """What a person watches is text; what is written to a file or a pipe is read by a program."""
+    program = "from scorer.logs import *; log_to_stderr(); log(STOP_ASKED, signal='SIGTERM')"
+    piped = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    assert json.loads(piped.stderr)["event"] == "stop_asked"
+    ours, terminal = pty.openpty()
+    subprocess.run([sys.executable, "-c", program], stderr=terminal, check=True)
+    os.close(terminal)
+    shown = os.read(ours, 4_096).decode()
+    os.close(ours)
+    assert shown.rstrip().endswith("signal=SIGTERM")
+
+
+@pytest.mark.parametrize(("level", "events"), [("debug", 3), ("info", 2), ("warning", 1), ("error", 0)])
+def test_levels(level: LogLevel, events: int, told: Told) -> None:
+    """A level tells what is as grave or graver; a batch is told at debug alone."""
+    log_to_stderr("json", level)
+    log(logs.BATCH_COMMITTED, offsets_next={0: 7}, records=7, rejected=0, bundle="a:1@0", seconds=0.01)
+    log(logs.WORKER_STOPPED)
+    log(logs.BATCH_ABORTED, topic="t", error="x")
+    assert len(told()) == events
+
+
+def test_other_libraries_are_told_from_warnings_on(told: Told) -> None:
+    """With a store in S3 its client wrote a line about its credentials, at INFO, into each worker's log."""
+    log_to_stderr("json", "debug")
+    logging.getLogger("aiobotocore.credentials").info("Found credentials in environment variables.")
+    assert told() == []
+    logging.getLogger("aiobotocore").warning("no %s", "answer")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("soon no more", DeprecationWarning, stacklevel=1)
+    first, second = told()
+    assert (first["event"], first["logger"], first["message"]) == ("library", "aiobotocore", "no answer")
+    assert (second["event"], second["logger"]) == ("library", "py.warnings")
+
+
+def test_what_a_library_failed_on_is_not_told(told: Told) -> None:
+    """An exception that another library logs is told by its kind and place; its text may hold anything."""
+    log_to_stderr("json")
+    try:
+        int("4711 apples")
+    except ValueError:
+        logging.getLogger("elsewhere").exception("it failed")
+    (line,) = told()
+    assert (line["message"], line["error"]) == ("it failed", "ValueError")
+    assert "test_logs.py" in line["traceback"]
+    assert "invalid literal" not in json.dumps(line)
+
+
+def test_librdkafka_speaks_in_the_same_form(told: Told) -> None:
+    """A line of librdkafka's own is a line like any other, with its facility and client as fields."""
+    log_to_stderr("json")
+    settings = load_settings({"instance_id": "scorer-0"}, environment={}).settings
+    producer = Producer({**client_config(settings), "session.timeout.ms": "6000"})  # which only consumers heed
+    producer.poll(0)
+    lines = [line for line in told() if line["event"] == "librdkafka"]  # that no broker is there it says as well
+    (line,) = [line for line in lines if line["facility"] == "CONFWARN"]
+    assert line["level"] == "warning"
+    assert line["client"].startswith("scorer-0#producer")
+    assert "session.timeout.ms" in line["message"]
+
+
+def _fail_with(error: Exception, log_format: LogFormat | None) -> Callable[..., None]:
+    def command(**_: str) -> None:
+        if log_format is not None:
+            log_to_stderr(log_format)
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize("log_format", ["json", "text", None])
+def test_what_ends_the_process_is_told(
+    log_format: LogFormat | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the log is JSON, so is the last word; for people it is the one message that every command ends with."""
+    monkeypatch.setattr(root, "app", _fail_with(BrokerError("no broker; start one"), log_format))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    if log_format == "json":
+        assert json.loads(said)["error"] == "no broker; start one"
+        assert json.loads(said)["exit_code"] == 1
+    else:
+        assert said == "scorer: no broker; start one\n"
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_a_crash_is_told_without_its_text(
+    log_format: LogFormat, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fault in the program says what kind and where; what it says itself may be an applicant's figures."""
+    monkeypatch.setattr(root, "app", _fail_with(ValueError("could not convert 4711"), log_format))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert "process_crashed" in said
+    assert "ValueError" in said
+    assert "test_logs.py" in said
+    assert "4711" not in said
+
+
+def test_a_crash_of_a_command_without_a_log_is_python_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever types a command gets the whole traceback."""
+    monkeypatch.setattr(root, "app", _fail_with(ValueError("of the program"), None))
+    with pytest.raises(ValueError, match="of the program"):
+        cli.main()
+
+
+def test_a_thread_that_crashes_is_told(told: Told) -> None:
+    """A fault in a thread beside the loop is a line too, and not a traceback between the lines."""
+    log_to_stderr("json")
+    thread = threading.Thread(target=lambda: int("4711 apples"), name="beside")
+    thread.start()
+    thread.join()
+    (line,) = told()
+    assert (line["event"], line["thread"], line["error"]) == ("thread_crashed", "beside", "ValueError")
+    assert "4711" not in line["error"]
