@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from schemas.decision import BundleReference
 from schemas.deployment import Slot
 from scorer.core.score import Bundle, Scores
-from scorer.errors import OffsetExpiredError, ReplayError
+from scorer.errors import OffsetExpiredError, ReplayError, SettingsError
 from scorer.logs import (
     BATCH_COMMITTED,
     BUNDLE_SWAPPED,
@@ -35,6 +36,9 @@ from scorer.stream.delivery import Delivered
 from scorer.stream.follow import Bundles, FollowWatch
 from scorer.stream.kafka import KafkaLink, Watch
 from scorer.stream.worker import Batch, run
+
+if TYPE_CHECKING:
+    from scorer.monitor.tracing import BatchSpans
 
 _GC_THRESHOLD = 100_000
 _PROGRESS_S = 1.0
@@ -153,6 +157,41 @@ class Monitoring(Watch, FollowWatch, ChallengeWatch):
         """Whether any broker can be reached."""
         self._health.reachable = yes
 
+    def close(self) -> None:
+        """There is nothing to end."""
+
+
+class TracedMonitoring(Monitoring):
+    """Makes a span of each batch besides."""
+
+    def __init__(self, metrics: WorkerMetrics, health: Health, spans: "BatchSpans") -> None:
+        super().__init__(metrics, health)
+        self._spans = spans
+
+    def lap(self, stage: str) -> None:
+        """A step ended."""
+        super().lap(stage)
+        self._spans.lap(stage)
+
+    def polled(self, batch: Batch) -> None:
+        """A poll was completed."""
+        super().polled(batch)
+        self._spans.polled(batch)
+
+    def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:
+        """A batch is there for good."""
+        super().committed(batch, scores, times)
+        self._spans.committed(scores, times)
+
+    def aborted(self) -> None:
+        """A batch was wound back."""
+        super().aborted()
+        self._spans.aborted()
+
+    def close(self) -> None:
+        """Sends the spans that are left."""
+        self._spans.close()
+
 
 def work(settings: Settings, bundles: Bundles) -> None:
     """Runs a worker until SIGTERM or SIGINT, or until it cannot go on.
@@ -166,8 +205,8 @@ def work(settings: Settings, bundles: Bundles) -> None:
     """
     stop = Stop(settings.drain_s)
     registry, health, metrics = _instruments(settings, bundles.current().reference)
-    monitoring = Monitoring(metrics, health)
     with (
+        closing(monitoring_of(settings, metrics, health)) as monitoring,
         closing(MonitorServer(settings.http_host, settings.http_port, registry, health)) as server,
         closing(KafkaLink(settings, monitoring, stop.drained)) as link,
     ):
@@ -184,6 +223,23 @@ def work(settings: Settings, bundles: Bundles) -> None:
         challenger = Challenger(bundles.challenger, settings.record_bytes_max, monitoring)
         run(link, bundles.current, monitoring, settings.record_bytes_max, stop.asked, challenger.score_along)
     log(WORKER_STOPPED)
+
+
+def monitoring_of(settings: Settings, metrics: WorkerMetrics, health: Health) -> Monitoring:
+    """What a worker is watched by; where no traces are wanted, nothing of them is loaded and nothing asks for them.
+
+    Raises:
+        SettingsError: traces are wanted, and what makes them is not installed or set up for something else.
+    """
+    if settings.traces == "off":
+        return Monitoring(metrics, health)
+    try:
+        from scorer.monitor.tracing import BatchSpans, otlp_provider
+    except ImportError as missing:
+        raise SettingsError(
+            f"traces = {settings.traces} needs OpenTelemetry: pip install 'streaming-credit-scorer[otel]'"
+        ) from missing
+    return TracedMonitoring(metrics, health, BatchSpans(otlp_provider(settings), settings))
 
 
 def _instruments(settings: Settings, reference: BundleReference) -> tuple[CollectorRegistry, Health, WorkerMetrics]:

@@ -119,6 +119,11 @@ class Settings(BaseModel):
         default="info",
         description="What is logged: debug (a line a batch), info, warning, error. Other libraries: warnings and up.",
     )
+    traces: Literal["off", "otlp"] = Field(
+        default="off",
+        description="otlp makes a span a batch and sends it by OTLP over HTTP to where OTEL_EXPORTER_OTLP_ENDPOINT "
+        "says (extra otel).",
+    )
     applications_topic: TopicName = Field(default=topics.APPLICATIONS, description="Where applications come from.")
     decisions_topic: TopicName = Field(default=topics.DECISIONS, description="Where decisions go.")
     dead_letters_topic: TopicName = Field(default=topics.DEAD_LETTERS, description="Where rejected records go.")

@@ -31,6 +31,8 @@ class Delivered(NamedTuple):
     began_at: float
     handed_over_at: float
     confirmed_at: float
+    headers: Sequence[Headers] = ()
+    """Of each record. The records themselves must not be asked for them again."""
 
 
 class Delivery:
@@ -72,13 +74,13 @@ class Delivery:
             # First of all: while the coordinator still ends the transaction before, librdkafka asks again for the
             # offsets after a moment (retry.backoff.ms), for the decisions' partitions after 20 ms.
             again(lambda: self.producer.send_offsets_to_transaction(offsets, group, ATTEMPT_S), self._giving_up)
-        self._produce(batch, outcomes, bundle)
+        headers = self._produce(batch, outcomes, bundle)
         handed_over_at = time.time()
         if self.transactional:
             again(lambda: self.producer.commit_transaction(ATTEMPT_S), self._giving_up)
         else:
             self._flush()
-        return Delivered(began_at, handed_over_at, time.time())
+        return Delivered(began_at, handed_over_at, time.time(), headers)
 
     def first_failure(self, error: KafkaError) -> tuple[str, KafkaError]:
         """The delivery that brought an error about, with its topic; the error itself if it was none of a delivery."""
@@ -94,14 +96,14 @@ class Delivery:
         if self.transactional:
             again(lambda: self.producer.abort_transaction(ATTEMPT_S), self._giving_up)
 
-    def _produce(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle) -> None:
+    def _produce(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle) -> list[Headers]:
+        """Hands the outcomes to the producer; returns the records' headers, which can be read but once."""
         # One call for many decisions is quicker and takes no headers; a decision with headers ends the run before it,
         # or it would overtake an earlier one of the same key.
         run: list[dict[str, Any]] = []
+        all_headers = [_headers(record) for record in batch.records]
         added = repeat(()) if self._add_headers is None else self._add_headers(batch.records)
-        for record, outcome, headers, more in zip(
-            batch.records, outcomes, map(_headers, batch.records), added, strict=False
-        ):
+        for record, outcome, headers, more in zip(batch.records, outcomes, all_headers, added, strict=False):
             if isinstance(outcome, Rejection):
                 self._produce_dead_letter(record, outcome, [*headers, *more], bundle)
                 continue
@@ -118,6 +120,7 @@ class Delivery:
             else:
                 run.append({"value": outcome, "key": key})
         self._produce_run(run)
+        return all_headers
 
     def _flush(self) -> None:
         while self.producer.flush(ATTEMPT_S):
