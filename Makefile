@@ -64,10 +64,11 @@ fresh: setup ## make again what is generated: schemas, the interface document
 
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--extra train --extra onnx --extra sklearn --extra docker --extra s3 --extra bentoml --extra otel --group dev \
+		--extra train --extra onnx --extra sklearn --extra docker --extra s3 --extra bentoml --extra console --extra otel \
+		--group dev \
 		--no-header --no-emit-index-url --upgrade pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --constraint requirements.lock \
-		--extra onnx --extra s3 --extra otel --no-header --no-annotate --no-emit-index-url pyproject.toml \
+		--extra onnx --extra s3 --extra console --extra otel --no-header --no-annotate --no-emit-index-url pyproject.toml \
 		-o scorer/bundle/runtime.lock
 
 clean: ## remove what was built here (the broker's files are kept in your cache folder)
