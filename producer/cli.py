@@ -278,6 +278,7 @@ def watch(
 
     from producer.interrupt import interruptible
     from producer.kafka import TopicTail
+    from producer.outcomes import is_mark
     from producer.show import outcome_json, outcome_line
 
     console = Console(highlight=False, soft_wrap=True)
@@ -287,9 +288,11 @@ def watch(
         typer.echo(f"watching {' and '.join(topics)} from {since} on; Ctrl-C ends", err=True)
         while not interrupted():
             message = tail.poll(_WATCH_SLICE_S)
-            if message is not None and as_json:
+            if message is None or is_mark(message):
+                continue
+            if as_json:
                 typer.echo(outcome_json(message))
-            elif message is not None:
+            else:
                 console.print(outcome_line(message))
 
 

@@ -7,7 +7,14 @@ from confluent_kafka import Message
 from pydantic import ValidationError
 
 from schemas.decision import Decision
-from schemas.rejection import CODE_HEADER, OFFSET_HEADER, PARTITION_HEADER, REASON_HEADER, TOPIC_HEADER
+from schemas.rejection import (
+    CODE_HEADER,
+    OFFSET_HEADER,
+    PARTITION_HEADER,
+    REASON_HEADER,
+    REQUEUED_HEADER,
+    TOPIC_HEADER,
+)
 
 Place = tuple[str, int, int]
 
@@ -42,6 +49,11 @@ def read_outcome(message: Message) -> Decision | DeadLetter | None:
         return Decision.model_validate_json(message.value() or b"")
     except ValidationError:
         return None
+
+
+def is_mark(message: Message) -> bool:
+    """Whether a record only says that a dead letter was put back onto the input topic: it is no outcome."""
+    return REQUEUED_HEADER in dict(message.headers() or {})
 
 
 def source_of(outcome: Decision | DeadLetter) -> Place:

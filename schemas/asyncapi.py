@@ -10,6 +10,7 @@ from schemas.decision import REPLAY_ID_HEADER, SUPERSEDES_HEADER, TRACE_HEADERS,
 from schemas.deployment import DeploymentEvent
 from schemas.examples import APPLICATIONS, BUNDLE, DECISION, DEPLOYMENT, INVALID
 from schemas.rejection import (
+    ACTOR_HEADER,
     AT_HEADER,
     BUNDLE_HEADER,
     CODE_HEADER,
@@ -17,6 +18,8 @@ from schemas.rejection import (
     OFFSET_HEADER,
     PARTITION_HEADER,
     REASON_HEADER,
+    REQUEUED_FROM_HEADER,
+    REQUEUED_HEADER,
     TIMESTAMP_HEADER,
     TOPIC_HEADER,
     RejectionCode,
@@ -69,6 +72,7 @@ def build_document() -> dict[str, Any]:
                 "application": _application(),
                 "decision": _decision(),
                 "deadLetter": _dead_letter(),
+                "requeued": _requeued(),
                 "deploymentEvent": _deployment_event(),
             },
             "schemas": _schemas(),
@@ -80,26 +84,26 @@ def _channels() -> dict[str, Any]:
     return {
         "applications": _channel(
             topics.APPLICATIONS,
-            "application",
+            ("application",),
             "Applications to be decided. Its partitions are the most workers that can share the work.",
             {"retention.ms": 30 * _DAY_MS, "max.message.bytes": 1_048_588},
         ),
         "decisions": _channel(
             topics.DECISIONS,
-            "decision",
+            ("decision",),
             "The decisions, with as many partitions as the applications. Kept 25 months (12 CFR 1002.12(b)).",
             {"retention.ms": 25 * 31 * _DAY_MS},
         ),
         "deadLetters": _channel(
             topics.DEAD_LETTERS,
-            "deadLetter",
+            ("deadLetter", "requeued"),
             "Applications that cannot be decided, untouched. They are personal data: give the topic its own ACL.",
             {"retention.ms": 90 * _DAY_MS, "max.message.bytes": 1_048_588 + 65_536},
             partitions=1,
         ),
         "deployments": _channel(
             topics.DEPLOYMENTS,
-            "deploymentEvent",
+            ("deploymentEvent",),
             "Which bundle entered which slot, when, by whose hand and why: append-only, kept for ever. "
             "The present state is what its events, read from the first, leave behind.",
             {"retention.ms": -1},
@@ -109,12 +113,12 @@ def _channels() -> dict[str, Any]:
 
 
 def _channel(
-    topic: str, message: str, description: str, config: dict[str, int], partitions: int | None = None
+    topic: str, messages: tuple[str, ...], description: str, config: dict[str, int], partitions: int | None = None
 ) -> dict[str, Any]:
     return {
         "address": topic,
         "description": description,
-        "messages": {message: {"$ref": f"#/components/messages/{message}"}},
+        "messages": {message: {"$ref": f"#/components/messages/{message}"} for message in messages},
         "bindings": {
             "kafka": {
                 "topic": topic,
@@ -137,6 +141,9 @@ def _operations() -> dict[str, Any]:
         ),
         "readDeadLetters": _operation(
             "receive", "deadLetters", "deadLetter", "Read what could not be decided, and why; mend it and send it anew."
+        ),
+        "readRequeues": _operation(
+            "receive", "deadLetters", "requeued", "Read which dead letters were put back, when and by whose hand."
         ),
         "readDeployments": _operation(
             "receive", "deployments", "deploymentEvent", "Read from the first event which bundle decided when."
@@ -165,7 +172,13 @@ def _application() -> dict[str, Any]:
         "headers": {
             "type": "object",
             "description": "None is needed. Others than these stay on a dead letter and are not carried on otherwise.",
-            "properties": _trace_headers("The decision carries it on"),
+            "properties": {
+                **_trace_headers("The decision carries it on"),
+                REQUEUED_FROM_HEADER: {
+                    "type": "string",
+                    "description": "Of a dead letter that was put back: topic:partition:offset of the dead letter.",
+                },
+            },
         },
         "payload": {"$ref": "#/components/schemas/CreditApplication"},
         "bindings": {"kafka": _key("The application_id. Applications with one key are decided in order.")},
@@ -256,6 +269,36 @@ def _dead_letter() -> dict[str, Any]:
                     AT_HEADER: "2026-01-31T09:30:00.456+00:00",
                 },
                 "payload": unknown_category.value.decode(),
+            }
+        ],
+    }
+
+
+def _requeued() -> dict[str, Any]:
+    text = {"type": "string"}
+    added = {
+        REQUEUED_HEADER: text
+        | {"pattern": "^[0-9]+$", "description": "The offset of the dead letter, which is in the same partition."},
+        ACTOR_HEADER: text | {"description": "Who put it back."},
+        AT_HEADER: text | {"format": "date-time", "description": "When, ISO 8601 in UTC."},
+    }
+    return {
+        "name": "requeued",
+        "title": "A mark: a dead letter was put back",
+        "description": "Written by `scorer dlq requeue` in the transaction that puts the record back onto the "
+        "applications' topic, so that none is put back twice. It is no dead letter: it has no `dlq.code`.",
+        "headers": {"type": "object", "required": list(added), "properties": added},
+        "payload": {"type": "null", "description": "There is none."},
+        "bindings": {"kafka": _key("The dead letter's key.")},
+        "examples": [
+            {
+                "name": "requeued",
+                "headers": {
+                    REQUEUED_HEADER: "17",
+                    ACTOR_HEADER: DEPLOYMENT.actor,
+                    AT_HEADER: "2026-01-31T10:00:00.000+00:00",
+                },
+                "payload": None,
             }
         ],
     }

@@ -15,6 +15,15 @@ TIMESTAMP_HEADER = "dlq.timestamp"  # the record's own, milliseconds since 1970
 BUNDLE_HEADER = "dlq.bundle"  # name:version@digest of the bundle that was current
 AT_HEADER = "dlq.at"  # when it was set aside, ISO 8601 in UTC
 
+# A dead letter that was put back onto the input topic has a mark behind it: a record without a value, in the dead
+# letter's own partition, written in the transaction of the record that went back. Whoever counts dead letters counts
+# records with CODE_HEADER, which marks have not.
+REQUEUED_HEADER = "dlq.requeued"  # the dead letter's offset
+ACTOR_HEADER = "dlq.actor"  # who put it back
+MARK_HEADERS = (REQUEUED_HEADER, ACTOR_HEADER, AT_HEADER)
+# What the record that went back has beside its original headers: topic:partition:offset of the dead letter.
+REQUEUED_FROM_HEADER = "requeued-from"
+
 DEAD_LETTER_HEADERS = (
     CODE_HEADER, REASON_HEADER, TOPIC_HEADER, PARTITION_HEADER, OFFSET_HEADER, TIMESTAMP_HEADER, BUNDLE_HEADER,
     AT_HEADER,

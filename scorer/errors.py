@@ -15,6 +15,7 @@ cannot go on, what is wrong, where, and how to mend it; the command line prints 
     - FencedError             another worker took this one's place
     - OffsetExpiredError      retention deleted records that the group had not read yet
   - DeploymentError           a deployment that was refused, or that not every worker took over
+  - DeadLetterError           a dead letter that is not there, or cannot be put back
   - ReplayError               a replay that has nothing to do, or cannot be done any more
   - TopicsError               a topic is missing or set up otherwise than the contract says
   - LocalBrokerError          a broker could not be started on this machine
@@ -72,6 +73,10 @@ class OffsetExpiredError(BrokerError):
 
 class DeploymentError(ScorerError):
     """A deployment was refused, or not every worker took it over in time."""
+
+
+class DeadLetterError(ScorerError):
+    """A dead letter is not there, or cannot be put back onto the input topic."""
 
 
 class ReplayError(ScorerError):

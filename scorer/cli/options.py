@@ -1,6 +1,7 @@
 """The options that several commands share, and the settings that come of them."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,6 +47,21 @@ def settings_of(
         else:
             given[name] = value
     return load_settings({**given, "kafka": kafka}, file=config)
+
+
+def moment_of(option: str, text: str | None) -> datetime | None:
+    """A time as it is given to an option; without a time zone it is UTC.
+
+    Raises:
+        MisuseError: it is none.
+    """
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise MisuseError(f"{option} {text}: no time; write 2026-11-01 or 2026-11-01T09:30:00+01:00") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def user_here() -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from scorer.cli.completion import complete_reference
-from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, settings_of
+from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, moment_of, settings_of
 from scorer.cli.train import StoreOption
 from scorer.cli.worker import DEFAULT_BUNDLE
 from scorer.errors import InputFileError, MisuseError, ReplayError
@@ -308,7 +308,11 @@ class _Asked:
         since: str | None,
     ) -> None:
         self.decided_by = decided_by
-        self.begin, self.end, self.since = _time("--from", begin), _time("--to", end), _time("--since", since)
+        self.begin, self.end, self.since = (
+            moment_of("--from", begin),
+            moment_of("--to", end),
+            moment_of("--since", since),
+        )
         self.offsets = [_read_offsets(text) for text in offsets]
         self.ids = None if ids is None else _read_ids(ids)
         if self.begin and self.end and self.begin >= self.end:
@@ -363,16 +367,6 @@ def _select(settings: "Settings", asked: _Asked, nothing_is_all: bool = False) -
     if asked.offsets:
         selection = selection.within_any([(p, first, last + 1) for p, first, last in asked.offsets])
     return selection, asked.words()
-
-
-def _time(option: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise MisuseError(f"{option} {text}: no time; write 2026-11-01 or 2026-11-01T09:30:00+01:00") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _read_offsets(text: str) -> tuple[int, int, int]:

@@ -151,6 +151,8 @@ class Audit:
             self.decisions[decided.decision] = self.decisions.get(decided.decision, 0) + 1
             return self._outcome((decided.source.partition, decided.source.offset), now)
         headers = dict(message.headers() or ())
+        if rejection.CODE_HEADER not in headers:
+            return None  # a mark that a dead letter was put back
         code = _text(headers[rejection.CODE_HEADER])
         self.rejects[code] = self.rejects.get(code, 0) + 1
         source = int(_text(headers[rejection.PARTITION_HEADER])), int(_text(headers[rejection.OFFSET_HEADER]))

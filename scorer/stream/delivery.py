@@ -101,7 +101,7 @@ class Delivery:
         # One call for many decisions is quicker and takes no headers; a decision with headers ends the run before it,
         # or it would overtake an earlier one of the same key.
         run: list[dict[str, Any]] = []
-        all_headers = [_headers(record) for record in batch.records]
+        all_headers = [headers_of(record) for record in batch.records]
         added = repeat(()) if self._add_headers is None else self._add_headers(batch.records)
         for record, outcome, headers, more in zip(batch.records, outcomes, all_headers, added, strict=False):
             if isinstance(outcome, Rejection):
@@ -166,7 +166,7 @@ class Delivery:
 _read_headers = methodcaller("headers")
 
 
-def _headers(record: Record) -> Headers:
+def headers_of(record: Record) -> Headers:
     """A record's headers, none if they cannot be read; to be asked once, the second answer is broken unseen."""
     try:
         return _read_headers(record) or ()

@@ -3,11 +3,11 @@
 import time
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from scorer.errors import BrokerError, TopicsError
+from scorer.errors import BrokerError, ScorerError, TopicsError
 from scorer.settings import Settings
 from scorer.stream.faults import HOPELESS, is_fatal
 from scorer.stream.kafka import Event
@@ -23,7 +23,7 @@ _BATCH_MAX: Final = 5_000
 
 
 def connect_beside(
-    settings: Settings, topic: str, options: Mapping[str, str], wait_s: float
+    settings: Settings, topic: str, options: Mapping[str, Any], wait_s: float
 ) -> tuple[Consumer, list[int]]:
     """A consumer that is in no group and commits nothing, and the partitions of the topic that it is to read.
 
@@ -48,17 +48,29 @@ def connect_beside(
     with refuse_bad_config():
         consumer = Consumer(config)
     try:
+        return consumer, find_partitions(consumer, settings, topic, wait_s)
+    except ScorerError:
+        consumer.close()
+        raise
+
+
+def find_partitions(consumer: Consumer, settings: Settings, topic: str, wait_s: float) -> list[int]:
+    """The partitions of a topic, as a broker says within some seconds.
+
+    Raises:
+        TopicsError: the topic is missing.
+        BrokerError: no broker answers.
+    """
+    try:
         metadata = consumer.list_topics(topic, timeout=wait_s).topics[topic]
     except KafkaException as error:
-        consumer.close()
         raise BrokerError(
             f"no Kafka broker answers at {settings.bootstrap_servers} ({error.args[0].str()}): is it running, and "
             "is bootstrap_servers right?"
         ) from error
     if metadata.error is not None:
-        consumer.close()
         raise TopicsError(f"missing topic: {topic}; `scorer topics ensure` creates it")
-    return consumer, sorted(metadata.partitions)
+    return sorted(metadata.partitions)
 
 
 class TopicReader:
@@ -119,7 +131,9 @@ class TopicReader:
             BrokerError: they cannot be read.
         """
         still_open = {p: end for p, (first, end) in bounds.items() if first < end}
-        self._consumer.assign([TopicPartition(self._topic, p, bounds[p][0]) for p in still_open])
+        places = [TopicPartition(self._topic, p, bounds[p][0]) for p in still_open]
+        self._consumer.assign(places)
+        self._consumer.resume(places)  # what an earlier reading has paused stays so, assigned anew or not
         heard_at = time.monotonic()
         while still_open:
             messages = self._consume(1, 0.5)
