@@ -124,6 +124,24 @@ class Settings(BaseModel):
         description="otlp makes a span a batch and sends it by OTLP over HTTP to where OTEL_EXPORTER_OTLP_ENDPOINT "
         "says (extra otel).",
     )
+    console_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address of the console. Any but this machine's own (127.0.0.1, ::1) needs console_token_file.",
+    )
+    console_port: int = Field(
+        default=8765, ge=0, le=65_535, description="Its port; 0 takes a free one, printed at start."
+    )
+    console_names: str = Field(
+        default="",
+        description="Host names, by commas, under which browsers may ask for the console; IP addresses and localhost "
+        "always may. Any other name can be an attack (DNS rebinding) and is refused.",
+    )
+    console_token_file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A file with the token that opens the console: 16 characters or more, spaces around it ignored.",
+    )
     applications_topic: TopicName = Field(default=topics.APPLICATIONS, description="Where applications come from.")
     decisions_topic: TopicName = Field(default=topics.DECISIONS, description="Where decisions go.")
     dead_letters_topic: TopicName = Field(default=topics.DEAD_LETTERS, description="Where rejected records go.")

@@ -2,9 +2,10 @@
 
 import typer
 
-from scorer.cli import bundle, replay, topics
+from scorer.cli import bundle, dlq, replay, topics
 from scorer.cli.build import build
 from scorer.cli.config import config, doctor
+from scorer.cli.console import console
 from scorer.cli.containerize import containerize
 from scorer.cli.deploy import deploy, history, retire, rollback
 from scorer.cli.diff import diff
@@ -44,7 +45,9 @@ app.command()(rollback)
 app.command()(retire)
 app.command()(history)
 app.add_typer(replay.app, name="replay")
+app.add_typer(dlq.app, name="dlq")
 app.command()(score)
+app.command()(console)
 app.command()(config)
 app.command()(doctor)
 app.command()(broker)

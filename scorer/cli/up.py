@@ -45,6 +45,7 @@ def up(
     broker: BrokerOption = "auto",
     port: PortOption = 0,
     seed: Annotated[int, typer.Option(help="Of the made-up applications.")] = 1,
+    console: Annotated[bool, typer.Option("--console/--no-console", help="Serve the console, too.")] = True,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
     assignments: SetOption = None,
@@ -84,16 +85,17 @@ def up(
         broker_port=port,
         servers=loaded.settings.bootstrap_servers if is_given else None,
         seed=seed,
+        console=console,
     )
-    console = Console(stderr=as_json)
-    with Up(plan, loaded.settings, lambda line: console.print(line, highlight=False, soft_wrap=True)) as running:
-        with View(console) as view:
+    terminal = Console(stderr=as_json)
+    with Up(plan, loaded.settings, lambda line: terminal.print(line, highlight=False, soft_wrap=True)) as running:
+        with View(terminal) as view:
             end = running.watch(view.show)
         failures = running.load_failures()
     if as_json:
         typer.echo(json.dumps(summary_json(end)))
     else:
-        console.print(summary(end))
+        terminal.print(summary(end))
     if failures:
         typer.echo(f"the publisher says:\n{failures}", err=True)
     duplicates_matter = loaded.settings.delivery == "exactly-once"

@@ -15,10 +15,11 @@ from typing import Final, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from scorer.errors import ScorerError
+from scorer.errors import LocalBrokerError, ScorerError
 from scorer.local.audit import Audit
 from scorer.local.broker import Broker, start_broker
 from scorer.local.child import Child
+from scorer.local.running import require_free_port
 from scorer.settings import ENV_PREFIX, KAFKA_ENV_PREFIX, Settings
 from scorer.stream import topics
 
@@ -26,6 +27,7 @@ _WORKERS_READY_S: Final = 60.0
 # Nothing decided for so long after the last application, with workers up: what is missing then is lost.
 _STILL_S: Final = 15.0
 _STOP_S: Final = 30.0
+_CONSOLE_S: Final = 20.0
 _TICK_S: Final = 0.5
 
 
@@ -49,6 +51,8 @@ class Plan:
     servers: str | None
     """A broker that runs already, instead."""
     seed: int
+    console: bool
+    """Whether to serve the console too."""
 
 
 @dataclass(slots=True)
@@ -98,6 +102,7 @@ class Up:
         self._broker: Broker | None = None
         self._audit: Audit | None = None
         self._load: Child | None = None
+        self._console: Child | None = None
         self._views: dict[str, WorkerView] = {}
         self._interrupted = False
         self._earlier = (time.monotonic(), 0)
@@ -200,6 +205,8 @@ class Up:
         for number in range(self._plan.workers):
             self._workers.append(self._start_worker(number))
         self._wait_until_ready()
+        if self._plan.console:
+            self._console = self._start_console()
         self._load = self._start_load()
 
     def _make_topics(self) -> None:
@@ -244,6 +251,20 @@ class Up:
                 return bool(answer.status == 200)
         except OSError:
             return False
+
+    def _start_console(self) -> Child:
+        """Serves the console beside all else, which goes on without it."""
+        port = self._settings.console_port
+        environment = _environment_of(self._settings) | {"SCORER_CONSOLE_PORT": str(port if _is_free(port) else 0)}
+        console = Child([sys.executable, "-m", "scorer", "console"], self._folder, "console", environment)
+        ends_at = time.monotonic() + _CONSOLE_S
+        while not (found := re.search(r"^console (\S+)", console.output(), re.MULTILINE)):
+            if console.exit_code() is not None or time.monotonic() > ends_at:
+                self._say(f"going on without the console: {console.last_lines(1) or 'it does not start'}")
+                return console
+            time.sleep(0.1)
+        self._say(f"console: {found.group(1)}")
+        return console
 
     def _start_load(self) -> Child:
         producer = [sys.executable, "-m", "producer"]
@@ -305,8 +326,9 @@ class Up:
             worker.wait(_STOP_S)
 
     def _take_down(self) -> None:
-        if self._load is not None:
-            self._load.kill()
+        for child in (self._load, self._console):
+            if child is not None:
+                child.kill()
         self._stop_workers()
         for worker in self._workers:
             worker.kill()
@@ -315,6 +337,14 @@ class Up:
         if self._broker is not None:
             self._broker.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _is_free(port: int) -> bool:
+    try:
+        require_free_port(port)
+    except LocalBrokerError:
+        return False
+    return True
 
 
 def _environment_of(settings: Settings) -> dict[str, str]:

@@ -1,0 +1,293 @@
+"""The web application: pages, what they ask for, and the stream that keeps them up to date."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from threading import Event, Thread
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from schemas.rejection import MEANINGS
+from scorer.console.guard import COOKIE, SESSION_S, Guard, Sessions, session_of
+from scorer.console.letters import newest_letters, reveal
+from scorer.console.live import SERIES_POINTS_MAX, Live
+from scorer.console.look import keep_looking
+from scorer.console.pages import PAGES, Assets, Page, render_login, render_page
+from scorer.console.publish import TryPublisher, read_try
+from scorer.console.tail import Sample, follow_outcomes
+from scorer.console.waits import keep_measuring
+from scorer.errors import DeadLetterError, MisuseError, ScorerError
+from scorer.settings import Settings
+from scorer.stream.dead_letters import Place
+from scorer.stream.deployments import Line
+
+log = logging.getLogger(__name__)
+
+_TICK_S: Final = 1.0
+_STREAMS_MAX: Final = 64
+_QUEUE_MAX: Final = 120
+_RETRY_MS: Final = 1_500
+_LOGIN_BYTES_MAX: Final = 4_096
+_WRONG_TOKEN_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """What the answers are made of.
+
+    Attributes:
+        settings: the topics.
+        sessions: who has shown the token; None where none is needed.
+        stopping: whether the server is about to end, and the streams with it.
+    """
+
+    settings: Settings
+    sessions: Sessions | None
+    stopping: Callable[[], bool]
+
+
+def make_app(console: Console) -> Starlette:
+    """The application; its threads run from its start to its end.
+
+    Raises:
+        SettingsError: a librdkafka property is wrong.
+    """
+    answers = _Answers(console)
+    names = [name.strip() for name in console.settings.console_names.split(",") if name.strip()]
+    return Starlette(
+        routes=[
+            *(Route(page.path, answers.page(page)) for page in PAGES),
+            Route("/asyncapi.yaml", answers.document),
+            Route("/static/{name}", answers.static),
+            Route("/login", answers.login, methods=["GET", "POST"]),
+            Route("/logout", answers.logout, methods=["POST"]),
+            Route("/api/live", answers.live),
+            Route("/api/applications", answers.publish, methods=["POST"]),
+            Route("/api/deployments", answers.deployments),
+            Route("/api/dead-letters", answers.dead_letters),
+            Route("/api/dead-letters/{partition:int}/{offset:int}/value", answers.value, methods=["POST"]),
+        ],
+        middleware=[Middleware(Guard, names=names, sessions=console.sessions)],
+        exception_handlers={ScorerError: _failed, HTTPException: _http_failed},
+        lifespan=answers.running,
+    )
+
+
+class _Streams:
+    """The pages that are open: each has a queue of what it has not heard yet. Used in the loop's thread alone."""
+
+    def __init__(self) -> None:
+        self._queues: set[asyncio.Queue[bytes | None]] = set()
+
+    def tell(self, event: str, data: object) -> None:
+        """Tells every page; one that does not keep up is let go, and comes back for the whole picture."""
+        text = _event(event, data)
+        for queue in list(self._queues):
+            try:
+                queue.put_nowait(text)
+            except asyncio.QueueFull:
+                self._queues.discard(queue)
+                queue.get_nowait()
+                queue.put_nowait(None)
+
+    def full(self) -> bool:
+        """Whether no further page can be open."""
+        return len(self._queues) >= _STREAMS_MAX
+
+    async def events(self, first: bytes, stopping: Callable[[], bool]) -> AsyncIterator[bytes]:
+        """What one page hears, from the whole picture on."""
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUE_MAX)
+        self._queues.add(queue)
+        try:
+            yield first
+            while not stopping() and (text := await queue.get()) is not None:
+                yield text
+        finally:
+            self._queues.discard(queue)
+
+
+class _Answers:
+    """One method for each thing that can be asked for."""
+
+    def __init__(self, console: Console) -> None:
+        self._settings = console.settings
+        self._sessions = console.sessions
+        self._stopping = console.stopping
+        self._live = Live()
+        self._streams = _Streams()
+        self._assets = Assets()
+        self._publisher = TryPublisher(console.settings)
+        self._body_bytes_max = 2 * console.settings.record_bytes_max  # one that is too large can be tried as well
+
+    @asynccontextmanager
+    async def running(self, _: Starlette) -> AsyncIterator[None]:
+        """Runs what watches, from the server's start to its end."""
+        loop, stop, sample = asyncio.get_running_loop(), Event(), Sample()
+        self._live.on_outcome(lambda outcome: loop.call_soon_threadsafe(self._streams.tell, "outcome", outcome))
+        settings, live = self._settings, self._live
+        threads = [
+            Thread(target=follow_outcomes, args=(settings, live, sample, stop), name="outcomes", daemon=True),
+            Thread(target=keep_looking, args=(settings, live, stop), name="look", daemon=True),
+            Thread(target=keep_measuring, args=(settings, live, sample, stop), name="waits", daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
+        ticking = asyncio.create_task(self._tick())
+        try:
+            yield
+        finally:
+            ticking.cancel()
+            stop.set()
+            await asyncio.gather(*(asyncio.to_thread(thread.join, 2.0) for thread in threads))
+
+    async def _tick(self) -> None:
+        while True:
+            self._streams.tell("tick", {"point": self._live.tick(time.time()), **self._live.state()})
+            await asyncio.sleep(_TICK_S)
+
+    # Pages
+
+    def page(self, page: Page) -> Callable[[Request], Response]:
+        """What answers with a page."""
+
+        def answer(_: Request) -> Response:
+            return _html(render_page(page, self._settings, may_log_out=self._sessions is not None))
+
+        return answer
+
+    async def static(self, request: Request) -> Response:
+        """A file of the pages'."""
+        found = self._assets.find(request.path_params["name"])
+        if found is None:
+            raise HTTPException(404)
+        headers = {"ETag": found.etag, "Cache-Control": "no-cache"}
+        if request.headers.get("if-none-match") == found.etag:
+            return Response(status_code=304, headers=headers)
+        return Response(found.content, media_type=found.media_type, headers=headers)
+
+    async def document(self, _: Request) -> Response:
+        """The AsyncAPI document as it is generated."""
+        return Response(self._assets.document, media_type="application/yaml")
+
+    async def login(self, request: Request) -> Response:
+        """Asks for the token, and opens a session for it."""
+        if self._sessions is None:
+            return RedirectResponse("/", 303)
+        if request.method != "POST":
+            return _html(render_login(""))
+        form = parse_qs((await _body(request, _LOGIN_BYTES_MAX)).decode("latin-1"), max_num_fields=4)
+        session = self._sessions.open("".join(form.get("token", [])).strip())
+        if session is None:
+            log.warning("somebody gave a wrong token")
+            await asyncio.sleep(_WRONG_TOKEN_S)
+            return _html(render_login("That is not the token."), 403)
+        answer = RedirectResponse("/", 303)
+        secure = request.headers.get("origin", "").startswith("https://")
+        answer.set_cookie(COOKIE, session, max_age=SESSION_S, httponly=True, samesite="strict", secure=secure)
+        return answer
+
+    async def logout(self, request: Request) -> Response:
+        """Ends the session."""
+        if self._sessions is not None:
+            self._sessions.close(session_of(request.headers))
+        answer = RedirectResponse("/login", 303)
+        answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        return answer
+
+    # What pages ask for
+
+    async def live(self, _: Request) -> Response:
+        """The stream: first the whole picture, then each second, and the outcome of each try as it comes."""
+        if self._streams.full():
+            return JSONResponse({"error": f"{_STREAMS_MAX} pages are open: close one"}, 503)
+        whole = {
+            "series": self._live.series(),
+            "points_max": SERIES_POINTS_MAX,
+            "outcomes": self._live.outcomes(),
+            **self._live.state(),
+        }
+        first = f"retry: {_RETRY_MS}\n\n".encode() + _event("whole", whole)
+        return StreamingResponse(self._streams.events(first, self._stopping), media_type="text/event-stream")
+
+    async def publish(self, request: Request) -> Response:
+        """Publishes a try; its outcome comes by the stream."""
+        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            return JSONResponse({"error": "send the application as application/json"}, 415)
+        application = read_try(await _body(request, self._body_bytes_max))
+        if not self._live.following:
+            why = self._live.state()["trouble"] or "the decisions' topic is being opened: try again in a moment"
+            return JSONResponse({"error": f"nothing was published, for no outcome would be seen: {why}"}, 503)
+        name = application["application_id"]
+        self._live.expect(name)
+        source = await run_in_threadpool(self._publisher.publish, application)
+        return JSONResponse({"id": name, "source": source}, 202)
+
+    async def deployments(self, _: Request) -> Response:
+        """The history, newest first."""
+        standing = self._live.standing
+        if standing is None:
+            return JSONResponse({"error": self._live.state()["trouble"] or "the history is being read"}, 503)
+        return JSONResponse([_line(line) for line in reversed(standing.deployments)])
+
+    async def dead_letters(self, _: Request) -> Response:
+        """The newest dead letters, without what they hold, and how many there are of each code."""
+        found = await run_in_threadpool(newest_letters, self._settings)
+        return JSONResponse({**found, "meanings": {code.value: meaning for code, meaning in MEANINGS.items()}})
+
+    async def value(self, request: Request) -> Response:
+        """What one dead letter holds. That somebody looked is logged, and not what was seen."""
+        place = Place(request.path_params["partition"], request.path_params["offset"])
+        found = await run_in_threadpool(reveal, self._settings, place)
+        who = request.client.host if request.client else "somebody"
+        log.info("%s looked into the dead letter at %s", who, place)
+        return JSONResponse(found)
+
+
+async def _body(request: Request, bytes_max: int) -> bytes:
+    """The request's body, read no further than it may be long."""
+    taken = bytearray()
+    async for chunk in request.stream():
+        taken += chunk
+        if len(taken) > bytes_max:
+            raise HTTPException(413, f"at most {bytes_max:,} bytes are read here")
+    return bytes(taken)
+
+
+def _line(line: Line) -> dict[str, Any]:
+    if line.event is None:
+        return {"offset": line.offset, "fault": line.fault}
+    return {"offset": line.offset, **line.event.model_dump(mode="json")}
+
+
+def _event(name: str, data: object) -> bytes:
+    """A server-sent event; JSON has no line breaks of its own."""
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+def _html(text: str, status: int = 200) -> Response:
+    return Response(text, status, media_type="text/html; charset=utf-8")
+
+
+def _failed(_: Request, fault: Exception) -> Response:
+    assert isinstance(fault, ScorerError)
+    status = 400 if isinstance(fault, MisuseError) else 404 if isinstance(fault, DeadLetterError) else 503
+    return JSONResponse({"error": str(fault)}, status)
+
+
+def _http_failed(request: Request, fault: Exception) -> Response:
+    assert isinstance(fault, HTTPException)
+    if request.url.path.startswith("/api/"):
+        return JSONResponse({"error": fault.detail}, fault.status_code, headers=fault.headers)
+    return PlainTextResponse(f"{fault.detail}\n", fault.status_code, headers=fault.headers)

@@ -1,0 +1,149 @@
+"""Code to publish and to read with, in several languages, with this set-up's addresses and topics."""
+
+import json
+from string import Template
+from typing import Final, NamedTuple
+
+from schemas.examples import APPLICATIONS
+from schemas.files import dump_application
+from scorer.settings import Settings
+
+
+class Example(NamedTuple):
+    """A piece of code to copy.
+
+    Attributes:
+        title: what it is.
+        note: what it needs.
+        code: the code, with `$servers`, `$applications`, `$decisions`, `$application` and so on to be filled in.
+    """
+
+    title: str
+    note: str
+    code: str
+
+    def text(self, settings: Settings) -> str:
+        """The code, filled in."""
+        application = dump_application(APPLICATIONS["plain"]).decode()
+        return Template(self.code).substitute(
+            servers=settings.bootstrap_servers,
+            applications=settings.applications_topic,
+            decisions=settings.decisions_topic,
+            application=application,
+            application_in_python=json.dumps(APPLICATIONS["plain"], indent=4),
+            application_in_java=json.dumps(application),
+            id=APPLICATIONS["plain"]["application_id"],
+        )
+
+
+_PYTHON_PUBLISH: Final = """\
+import json
+
+from confluent_kafka import Producer
+
+application = $application_in_python
+
+def delivered(error, message):
+    if error is not None:
+        raise SystemExit(f"not delivered: {error}")
+    print(f"on partition {message.partition()}, offset {message.offset()}")
+
+producer = Producer({"bootstrap.servers": "$servers", "enable.idempotence": True})
+producer.produce(
+    "$applications",
+    key=application["application_id"],
+    value=json.dumps(application),
+    on_delivery=delivered,
+)
+producer.flush()
+"""
+
+_PYTHON_READ: Final = """\
+import json
+
+from confluent_kafka import Consumer
+
+consumer = Consumer({
+    "bootstrap.servers": "$servers",
+    "group.id": "my-reader",
+    "auto.offset.reset": "earliest",
+    "isolation.level": "read_committed",
+})
+consumer.subscribe(["$decisions"])
+try:
+    while True:
+        message = consumer.poll(1.0)
+        if message is None:
+            continue
+        if message.error():
+            raise SystemExit(message.error())
+        decision = json.loads(message.value())
+        print(decision["application_id"], decision["decision"], decision["probability_of_default"])
+except KeyboardInterrupt:
+    consumer.close()
+"""
+
+_JAVA_PUBLISH: Final = """\
+import java.util.Map;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.serialization.StringSerializer;
+
+public class Publish {
+    public static void main(String[] arguments) throws Exception {
+        Map<String, Object> properties = Map.of("bootstrap.servers", "$servers", "enable.idempotence", true);
+        String application = $application_in_java;
+        try (var producer = new KafkaProducer<>(properties, new StringSerializer(), new StringSerializer())) {
+            var placed = producer.send(new ProducerRecord<>("$applications", "$id", application)).get();
+            System.out.println("on partition " + placed.partition() + ", offset " + placed.offset());
+        }
+    }
+}
+"""
+
+_JAVA_READ: Final = """\
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.common.serialization.StringDeserializer;
+
+public class Read {
+    public static void main(String[] arguments) {
+        Map<String, Object> properties = Map.of(
+            "bootstrap.servers", "$servers",
+            "group.id", "my-reader",
+            "auto.offset.reset", "earliest",
+            "isolation.level", "read_committed");  // Java reads what is not committed, too, unless told otherwise
+        try (var consumer = new KafkaConsumer<>(properties, new StringDeserializer(), new StringDeserializer())) {
+            consumer.subscribe(List.of("$decisions"));
+            while (true) {
+                for (var record : consumer.poll(Duration.ofSeconds(1))) {
+                    System.out.println(record.key() + " " + record.value());
+                }
+            }
+        }
+    }
+}
+"""
+
+_KCAT: Final = """\
+# publish: the key, a tab, the value
+printf '%s\\t%s\\n' '$id' '$application' |
+  kcat -P -b $servers -t $applications -K '\\t' -X enable.idempotence=true
+
+# read
+kcat -C -b $servers -t $decisions -o beginning -e -X isolation.level=read_committed
+"""
+
+EXAMPLES: Final = (
+    Example(
+        "Python: publish",
+        "With confluent-kafka; the package's own producer.client checks applications besides.",
+        _PYTHON_PUBLISH,
+    ),
+    Example("Python: read decisions", "With confluent-kafka. Act on each decision_id once.", _PYTHON_READ),
+    Example("Java: publish", "With org.apache.kafka:kafka-clients.", _JAVA_PUBLISH),
+    Example("Java: read decisions", "With org.apache.kafka:kafka-clients.", _JAVA_READ),
+    Example("kcat", "In a shell.", _KCAT),
+)

@@ -1,0 +1,161 @@
+"""Who may ask the console, and for what: the name it is asked by, where that came from, and the token."""
+
+import hashlib
+import hmac
+import ipaddress
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Collection
+from http.cookies import CookieError, SimpleCookie
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+COOKIE: Final = "console"
+SESSION_S: Final = 12 * 3_600
+_SESSIONS_MAX: Final = 1_000
+_OPEN_PATHS: Final = frozenset({"/login", "/favicon.ico"})
+_OPEN_PREFIX: Final = "/static/"
+_API_PREFIX: Final = "/api/"
+
+_HEADERS: Final = {
+    # Nothing but what the package serves: no inline script or style, no other address, no frame around it.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
+        "trusted-types 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+
+
+class Sessions:
+    """Who has shown the token: random names that a cookie holds, gone when the console ends."""
+
+    def __init__(self, token: str) -> None:
+        self._digest = hashlib.sha256(token.encode()).digest()
+        self._sessions: OrderedDict[str, float] = OrderedDict()
+
+    def open(self, token: str) -> str | None:
+        """A new session's name if this is the token; else None. It takes equally long for every wrong one."""
+        if not hmac.compare_digest(hashlib.sha256(token.encode()).digest(), self._digest):
+            return None
+        name = secrets.token_urlsafe(32)
+        self._sessions[name] = time.monotonic() + SESSION_S
+        while len(self._sessions) > _SESSIONS_MAX:
+            self._sessions.popitem(last=False)
+        return name
+
+    def knows(self, name: str) -> bool:
+        """Whether a session is open; the names are too long to be guessed one character at a time."""
+        return self._sessions.get(name, 0.0) > time.monotonic()
+
+    def close(self, name: str) -> None:
+        """Ends a session."""
+        self._sessions.pop(name, None)
+
+
+class Guard:
+    """Stands before the application and lets through what may pass; adds the headers to every answer."""
+
+    def __init__(self, app: ASGIApp, names: Collection[str], sessions: Sessions | None) -> None:
+        """Prepares.
+
+        Args:
+            app: what is guarded.
+            names: the host names, besides IP addresses and localhost, under which it may be asked for.
+            sessions: who may see anything; None lets everybody who gets here.
+        """
+        self._app = app
+        self._names = frozenset({"localhost", *(name.lower() for name in names)})
+        self._sessions = sessions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request, or has it answered."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(_HEADERS)
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        answer = self._refusal(scope) or self._app
+        await answer(scope, receive, send_guarded)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        """The answer to what may not pass; None if it may."""
+        headers = Headers(scope=scope)
+        return self._misled(scope, headers) or self._unknown(scope, headers)
+
+    def _misled(self, scope: Scope, headers: Headers) -> Response | None:
+        """Refuses what another page led the browser to."""
+        path = scope["path"]
+        if not self._is_ours(headers.get("host", "")):
+            return _refuse(path, 400, "this console is not known under that name: console_names lists its names")
+        if scope["method"] not in {"GET", "HEAD"} and not _is_same_origin(headers):
+            return _refuse(path, 403, "this came from another page than the console's own, and changes nothing")
+        if path.startswith(_API_PREFIX) and headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+            return _refuse(path, 403, "this came from another page than the console's own, and tells it nothing")
+        return None
+
+    def _unknown(self, scope: Scope, headers: Headers) -> Response | None:
+        """Refuses who has not shown the token, where one is needed."""
+        path = scope["path"]
+        if self._sessions is None or path in _OPEN_PATHS or path.startswith(_OPEN_PREFIX):
+            return None
+        if self._sessions.knows(session_of(headers)):
+            return None
+        if path.startswith(_API_PREFIX) or scope["method"] not in {"GET", "HEAD"}:
+            return _refuse(path, 401, "log in first: the session has ended, or there was none")
+        return RedirectResponse("/login", 303)
+
+    def _is_ours(self, host: str) -> bool:
+        """Whether a Host header names an IP address or a name of ours: no foreign name can lead a browser here then."""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+            _ = urlsplit(f"//{host}").port
+        except ValueError:
+            return False
+        return name in self._names or _is_address(name)
+
+
+def session_of(headers: Headers) -> str:
+    """The session that the cookie names; empty if there is none."""
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    return "" if found is None else found.value
+
+
+def _is_same_origin(headers: Headers) -> bool:
+    """Whether the page that sends this is one of ours; every browser says so of what is not merely read."""
+    origin = urlsplit(headers.get("origin", ""))
+    return origin.scheme in {"http", "https"} and origin.netloc == headers.get("host")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _refuse(path: str, status: int, why: str) -> Response:
+    if path.startswith(_API_PREFIX):
+        return JSONResponse({"error": why}, status)
+    return PlainTextResponse(f"{why}\n", status)

@@ -1,0 +1,126 @@
+"""A look once a second at how the group and the history stand."""
+
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from threading import Event
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from scorer.console.live import BROKER, Live, Standing
+from scorer.errors import ScorerError
+from scorer.settings import Settings
+from scorer.stream.deployments import HistoryReader, Line
+from scorer.stream.faults import all_right
+from scorer.stream.librdkafka import client_config, refuse_bad_config
+from scorer.stream.reading import TopicReader
+from scorer.stream.topics import admin_client, unreachable
+
+_EVERY_S: Final = 1.0
+_AGAIN_S: Final = 2.0
+_ANSWER_S: Final = 5.0
+_MEMBERS_EVERY_S: Final = 5.0
+
+
+def keep_looking(settings: Settings, live: Live, stop: Event) -> None:
+    """Looks until it is told to stop; where it cannot, says why and tries again.
+
+    Args:
+        settings: the topics and the group.
+        live: is told what is seen.
+        stop: ends it.
+    """
+    while not stop.is_set():
+        try:
+            with closing(_Look(settings)) as look:
+                while not stop.is_set():
+                    began_at = time.monotonic()
+                    live.standing = look.standing()
+                    live.trouble(BROKER, "")
+                    stop.wait(max(0.0, began_at + _EVERY_S - time.monotonic()))
+        except ScorerError as fault:
+            live.trouble(BROKER, str(fault))
+        except KafkaException as failure:
+            live.trouble(BROKER, unreachable(settings, failure.args[0].str()))
+        stop.wait(_AGAIN_S)
+
+
+class _Look:
+    """The clients that ask; none of them is in the group."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connects.
+
+        Raises:
+            SettingsError: a librdkafka property is wrong.
+            TopicsError: a topic is missing.
+            BrokerError: no broker answers.
+        """
+        self._settings = settings
+        self._admin = admin_client(settings)
+        # Read committed would wait for a moment without an open transaction, and under load there is none.
+        config = client_config(settings) | {"group.id": settings.group_id, "isolation.level": "read_uncommitted"}
+        with ExitStack() as opened:
+            # Read committed: where an unfinished transaction stands, workers wait too, and it is no lag of theirs.
+            self._applications = opened.enter_context(closing(TopicReader(settings, settings.applications_topic)))
+            self._history = opened.enter_context(closing(HistoryReader(settings)))
+            with refuse_bad_config():
+                self._group = opened.enter_context(closing(Consumer(config)))
+            self._lines: tuple[Line, ...] = tuple(self._history.to_the_end())
+            self._opened = opened.pop_all()
+        self._earlier: tuple[float, Mapping[int, int]] = (0.0, {})
+        self._members = (-_MEMBERS_EVERY_S, 0)
+
+    def standing(self) -> Standing:
+        """How things stand now.
+
+        Raises:
+            KafkaException, BrokerError: somebody does not answer.
+        """
+        self._lines += tuple(self._history.next(0))
+        committed = self._committed()
+        bounds = self._applications.bounds()  # after the group's offsets: what comes between is waiting, never below 0
+        waiting = 0
+        for partition, (first, end) in bounds.items():
+            done = committed[partition].offset if partition in committed else -1
+            waiting += max(0, end - (max(done, first) if done >= 0 else first))
+        return Standing(
+            arriving=self._arriving({p: end for p, (_, end) in bounds.items()}),
+            waiting=waiting,
+            workers=self._count_members(),
+            deciding=tuple(sorted({tp.metadata for tp in committed.values() if tp.metadata})),
+            deployments=self._lines,
+        )
+
+    def close(self) -> None:
+        """Leaves nothing behind."""
+        self._opened.close()
+
+    def _committed(self) -> dict[int, TopicPartition]:
+        """By partition, where the group goes on; partitions in which it has not begun are not there."""
+        topic = self._settings.applications_topic
+        wanted = [TopicPartition(topic, partition) for partition in self._applications.partitions]
+        try:
+            found = all_right(self._group.committed(wanted, timeout=_ANSWER_S))
+        except KafkaException as failure:
+            if failure.args[0].code() != KafkaError._WAIT_COORD:  # a new group on a new broker has no coordinator yet
+                raise
+            found = []
+        return {tp.partition: tp for tp in found if tp.offset >= 0}
+
+    def _arriving(self, ends: Mapping[int, int]) -> float:
+        """Applications a second since the look before."""
+        now = time.monotonic()
+        looked_at, before = self._earlier
+        self._earlier = (now, ends)
+        came = sum(max(0, end - before[p]) for p, end in ends.items() if p in before)
+        return came / (now - looked_at) if before else 0.0
+
+    def _count_members(self) -> int:
+        asked_at, count = self._members
+        if time.monotonic() - asked_at >= _MEMBERS_EVERY_S:
+            group = self._settings.group_id
+            count = len(self._admin.describe_consumer_groups([group])[group].result(_ANSWER_S).members)
+            self._members = (time.monotonic(), count)
+        return count

@@ -1,0 +1,40 @@
+// The history of deployments, newest first; a new one comes by itself.
+
+import { ask, bundleName, connect, listen, make, moment } from "./live.js";
+
+let shown = null;
+
+listen("whole", (whole) => load(whole));
+listen("tick", (tick) => load(tick));
+connect();
+
+async function load(data) {
+  if (data.workers === null || shown === data.deployments) return;
+  shown = data.deployments;
+  const fault = document.getElementById("fault");
+  try {
+    const history = await ask("/api/deployments");
+    fault.hidden = true;
+    document.getElementById("empty").hidden = history.length > 0;
+    document.getElementById("history").replaceChildren(...history.map(item));
+  } catch (error) {
+    fault.hidden = false;
+    fault.textContent = error.message;
+    shown = null; // the next second asks again
+  }
+}
+
+function item(line) {
+  if (line.fault) {
+    return make("li", {}, make("span", { class: "tag" }, `offset ${line.offset}`), make("p", {}, `This line is no event and counts for nothing: ${line.fault}`));
+  }
+  const what = line.action === "retire"
+    ? ["retire ", make("b", {}, bundleName(line.previous))]
+    : [`${line.action} `, make("b", {}, bundleName(line.bundle)), ` instead of ${bundleName(line.previous)}`];
+  return make(
+    "li", {}, moment(line.at),
+    make("div", {},
+      make("p", { class: "what" }, ...what, " ", make("span", { class: "tag" }, line.slot)),
+      make("p", { class: "why" }, `“${line.reason}” by ${line.actor}`)),
+  );
+}

@@ -1,0 +1,140 @@
+// The overview: figures of now, their last five minutes, and what decides.
+
+import { ask, bundleName, connect, count, listen, make, moment, share, span } from "./live.js";
+
+const KINDS = ["APPROVED", "MAYBE", "DECLINED", "REJECTED"];
+const SHOWN = { REJECTED: "REFUSED" };
+const SMOOTHED_S = 5;
+const WIDTH = 300;
+const HEIGHT = 56;
+
+let series = [];
+let most = WIDTH;
+let deployments = null;
+
+const place = (id) => document.getElementById(id);
+const rows = new Map();
+for (const kind of KINDS) {
+  const bar = make("span", { class: "bar" });
+  const [number, part] = [make("td"), make("td")];
+  const name = make("th", { scope: "row", class: `kind ${kind.toLowerCase()}` }, SHOWN[kind] ?? kind);
+  const cell = make("td", { class: `bar-cell ${kind.toLowerCase()}` }, bar);
+  place("kinds").append(make("tr", {}, name, cell, number, part));
+  rows.set(kind, { bar, number, part });
+}
+
+listen("whole", (whole) => {
+  series = whole.series;
+  most = whole.points_max;
+  draw();
+  tellDeciding(whole);
+});
+listen("tick", (tick) => {
+  series.push(tick.point);
+  while (series.length > most) series.shift();
+  draw();
+  tellDeciding(tick);
+});
+connect();
+
+function draw() {
+  const last = series.slice(-SMOOTHED_S);
+  const now = series.at(-1);
+  if (!now) return;
+  place("rate").textContent = count(last.reduce((sum, point) => sum + point.decided, 0) / last.length);
+  place("arriving").textContent = count(now.arriving);
+  place("waiting").textContent = count(now.waiting);
+  place("p50").textContent = span(now.p50);
+  place("p99").textContent = span(now.p99);
+  chart("spark-rate", [smoothed("decided")]);
+  chart("spark-waiting", [series.map((point) => point.waiting)]);
+  chart("spark-latency", [series.map((point) => point.p50), series.map((point) => point.p99)]);
+  drawKinds();
+}
+
+/** Transactions come in bunches: of each second, the mean of the last few. */
+function smoothed(name) {
+  return series.map((_, at) => {
+    const near = series.slice(Math.max(0, at - SMOOTHED_S + 1), at + 1);
+    return near.reduce((sum, point) => sum + point[name], 0) / near.length;
+  });
+}
+
+/** Lines from the right edge, one point a second, all on one scale from 0; what is not known is a gap. */
+function chart(id, lines) {
+  const svg = place(id);
+  const top = Math.max(...lines.flat().filter((value) => value !== null), 1e-9);
+  const x = (at, length) => WIDTH - (length - 1 - at) * (WIDTH / (most - 1));
+  const y = (value) => HEIGHT - 1 - (value / top) * (HEIGHT - 4);
+  const drawn = [vector("line", { x1: 0, x2: WIDTH, y1: HEIGHT - 0.5, y2: HEIGHT - 0.5 })];
+  lines.forEach((values, number) => {
+    let path = "";
+    let area = "";
+    let began = null;
+    values.forEach((value, at) => {
+      if (value === null) {
+        if (began !== null) area += `V${HEIGHT}H${began}Z`;
+        began = null;
+        return;
+      }
+      const to = `${x(at, values.length).toFixed(1)} ${y(value).toFixed(1)}`;
+      path += `${began === null ? "M" : "L"}${to}`;
+      area += `${began === null ? "M" : "L"}${to}`;
+      began ??= x(at, values.length).toFixed(1);
+    });
+    if (began !== null) area += `V${HEIGHT}H${began}Z`;
+    if (number === 0) drawn.push(vector("path", { class: "area", d: area }));
+    drawn.push(vector("path", { class: number ? "second" : "first", d: path }));
+  });
+  svg.replaceChildren(...drawn);
+}
+
+function vector(name, attributes) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  return element;
+}
+
+function drawKinds() {
+  const sums = KINDS.map((kind) => series.reduce((sum, point) => sum + point.kinds[kind], 0));
+  const all = sums.reduce((sum, value) => sum + value, 0);
+  KINDS.forEach((kind, at) => {
+    const { bar, number, part } = rows.get(kind);
+    bar.style.width = all ? `${(100 * sums[at]) / all}%` : "0";
+    number.textContent = count(sums[at]);
+    part.textContent = share(sums[at], all);
+  });
+  const corrections = series.reduce((sum, point) => sum + point.corrections, 0);
+  place("corrections").hidden = !corrections;
+  place("corrections").textContent = `and ${count(corrections)} corrections of a replay`;
+}
+
+function tellDeciding(data) {
+  const bundles = data.deciding.map((name) => {
+    const [bundle, digest] = name.split("@");
+    return `${bundle}@${digest.slice(0, 12)}`;
+  });
+  place("deciding").textContent = bundles.join(" and ") || "nothing was decided yet";
+  place("workers").textContent = data.workers === null ? "–" : count(data.workers);
+  if (data.workers !== null && deployments !== data.deployments) {
+    deployments = data.deployments;
+    tellSince();
+  }
+}
+
+async function tellSince() {
+  let history;
+  try {
+    history = await ask("/api/deployments");
+  } catch {
+    deployments = null; // the strip says why; the next second asks again
+    return;
+  }
+  const last = history.find((line) => line.slot === "champion");
+  const since = place("since");
+  if (!last) {
+    since.textContent = "before the first deployment: it is shipped with the workers";
+    return;
+  }
+  since.replaceChildren(moment(last.at), ` ${last.action} of ${bundleName(last.bundle)} by ${last.actor}: “${last.reason}”`);
+}

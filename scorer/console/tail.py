@@ -1,0 +1,194 @@
+"""The outcomes as they are written: counted by kind, matched with the tries, and some kept to measure the wait."""
+
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from threading import Event, Lock
+from typing import Any, Final, cast
+
+import msgspec
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from schemas.decision import REPLAY_ID_HEADER, SUPERSEDES_HEADER
+from scorer.console.live import BROKER, REJECTED, Live
+from scorer.errors import BrokerError, ScorerError
+from scorer.settings import Settings
+from scorer.stream.dead_letters import DeadLetter, parse
+from scorer.stream.faults import HOPELESS, is_fatal
+from scorer.stream.kafka import Event as Message
+from scorer.stream.reading import connect_beside, find_partitions
+from scorer.stream.topics import unreachable
+
+log = logging.getLogger(__name__)
+
+_ANSWER_S: Final = 5.0
+_AGAIN_S: Final = 2.0
+_BATCH_MAX: Final = 5_000
+_SAMPLE_MAX: Final = 100
+_PART: Final = "outcomes"
+
+
+class _Source(msgspec.Struct, gc=False):
+    partition: int
+    offset: int
+
+
+class _Decided(msgspec.Struct, gc=False):
+    """What counts of a decision; the decoder skips the rest."""
+
+    application_id: str
+    decision: str
+    source: _Source
+
+
+_decode: Final = msgspec.json.Decoder(_Decided).decode
+
+
+class Sample:
+    """Some of the decisions that were just read: by partition of the applications, when each offset's was there."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._seen: dict[int, dict[int, float]] = {}
+
+    def add(self, decisions: Sequence[_Decided], now: float) -> None:
+        """Keeps some of them, up to a number for each partition."""
+        with self._lock:
+            for decided in decisions[-_SAMPLE_MAX:]:
+                of_partition = self._seen.setdefault(decided.source.partition, {})
+                if len(of_partition) < _SAMPLE_MAX:
+                    of_partition[decided.source.offset] = now
+
+    def take(self) -> dict[int, dict[int, float]]:
+        """Hands over what was kept since the last time."""
+        with self._lock:
+            seen, self._seen = self._seen, {}
+            return seen
+
+
+def follow_outcomes(settings: Settings, live: Live, sample: Sample, stop: Event) -> None:
+    """Reads decisions and dead letters from now on until it is told to stop; where it cannot, says why and tries again.
+
+    Args:
+        settings: the topics.
+        live: is told what comes.
+        sample: keeps some decisions for whoever measures how long they took.
+        stop: ends it.
+    """
+    while not stop.is_set():
+        try:
+            with closing(_Tail(settings, live, sample)) as tail:
+                live.trouble(_PART, "")
+                live.following = True
+                while not stop.is_set():
+                    tail.take()
+        except ScorerError as fault:
+            live.trouble(_PART, str(fault))
+        finally:
+            live.following = False
+        stop.wait(_AGAIN_S)
+
+
+class _Tail:
+    """A reader of what comes, in no group, read committed."""
+
+    def __init__(self, settings: Settings, live: Live, sample: Sample) -> None:
+        """Begins where the topics end now.
+
+        Raises:
+            SettingsError: a librdkafka property is wrong.
+            TopicsError: a topic is missing.
+            BrokerError: no broker answers.
+        """
+        self._settings = settings
+        self._live = live
+        self._sample = sample
+        decisions, dead_letters = settings.decisions_topic, settings.dead_letters_topic
+        options = {
+            # Where the topic was made anew meanwhile, its end is where "now" is.
+            "auto.offset.reset": "latest",
+            "fetch.queue.backoff.ms": "5",
+            "fetch.wait.max.ms": "100",
+            "queued.max.messages.kbytes": "32768",
+            "error_cb": self._on_error,
+        }
+        self._consumer, partitions = connect_beside(settings, decisions, options, _ANSWER_S)
+        try:
+            others = find_partitions(self._consumer, settings, dead_letters, _ANSWER_S)
+            places = [(decisions, p) for p in partitions] + [(dead_letters, p) for p in others]
+            self._consumer.assign([TopicPartition(topic, p, self._end(topic, p)) for topic, p in places])
+        except (ScorerError, KafkaException) as fault:
+            self._consumer.close()
+            if isinstance(fault, KafkaException):
+                raise BrokerError(unreachable(settings, fault.args[0].str())) from fault
+            raise
+
+    def take(self) -> None:
+        """Waits a moment for outcomes, and tells what has come.
+
+        Raises:
+            BrokerError: nothing can be read any more.
+        """
+        messages = cast("list[Message]", self._consumer.consume(1, 0.2))
+        if not messages:
+            return
+        messages += cast("list[Message]", self._consumer.consume(_BATCH_MAX - 1, 0))
+        now = time.time()
+        records = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                records.append(message)
+            elif is_fatal(error) or error.code() in HOPELESS:
+                raise BrokerError(f"the outcomes cannot be read: {error.str()}")
+        self._tell([r for r in records if r.topic() == self._settings.decisions_topic], now)
+        self._tell_dead_letters([r for r in records if r.topic() == self._settings.dead_letters_topic])
+
+    def close(self) -> None:
+        """Leaves nothing behind."""
+        self._consumer.close()
+
+    def _end(self, topic: str, partition: int) -> int:
+        return int(self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_ANSWER_S)[1])
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._live.trouble(BROKER, unreachable(self._settings, error.str()))
+
+    def _tell(self, records: Sequence[Message], now: float) -> None:
+        if not records:
+            return
+        tries = self._live.tries()
+        fresh, corrections = [], 0
+        for record in records:
+            try:
+                decided = _decode(record.value() or b"")
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                continue  # somebody else's record: nothing that could be counted
+            if any(name in {SUPERSEDES_HEADER, REPLAY_ID_HEADER} for name, _ in record.headers() or ()):
+                corrections += 1
+                continue
+            fresh.append(decided)
+            if decided.application_id in tries:
+                outcome = {"id": decided.application_id, "kind": decided.decision, **_timed(record)}
+                self._live.tried(decided.application_id, outcome | {"decision": json.loads(record.value() or b"")})
+        self._live.counted(Counter(decided.decision for decided in fresh), {}, corrections)
+        self._sample.add(fresh, now)
+
+    def _tell_dead_letters(self, records: Sequence[Message]) -> None:
+        letters = [letter for letter in map(parse, records) if isinstance(letter, DeadLetter)]
+        if letters:
+            self._live.counted({REJECTED: len(letters)}, Counter(letter.code for letter in letters), 0)
+        tries = self._live.tries() if letters else frozenset()
+        for letter in letters:
+            if letter.id in tries:
+                told: dict[str, Any] = {"id": letter.id, "kind": REJECTED, "code": letter.code, "reason": letter.reason}
+                source = {"topic": letter.topic, "partition": letter.partition, "offset": letter.offset}
+                self._live.tried(letter.id, told | {"source": source, "place": str(letter.place)})
+
+
+def _timed(record: Message) -> dict[str, Any]:
+    return {"at": record.timestamp()[1] / 1_000}

@@ -1,0 +1,63 @@
+"""How long the latest decisions have taken: from an application's timestamp to its decision in this reader's hands."""
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from threading import Event
+from typing import Final
+
+from scorer.console.live import Live
+from scorer.console.tail import Sample
+from scorer.errors import ScorerError
+from scorer.settings import Settings
+from scorer.stream.reading import TopicReader
+
+_EVERY_S: Final = 1.0
+_AGAIN_S: Final = 2.0
+# Offsets of one partition within which applications are looked up: those decided last lie close together.
+_SPAN_MAX: Final = 1_000
+
+
+def keep_measuring(settings: Settings, live: Live, sample: Sample, stop: Event) -> None:
+    """Looks up the applications of some decisions, about once a second, until it is told to stop.
+
+    Decisions do not say when their applications were published, so those are read too: a few of each partition.
+
+    Args:
+        settings: the topics.
+        live: is told how long they took.
+        sample: the decisions.
+        stop: ends it.
+    """
+    while not stop.is_set():
+        try:
+            with closing(TopicReader(settings, settings.applications_topic)) as applications:
+                live.trouble("waits", "")
+                while not stop.wait(_EVERY_S):
+                    live.waited(time.time(), _measure(applications, sample.take()))
+        except ScorerError as fault:
+            live.trouble("waits", str(fault))
+        stop.wait(_AGAIN_S)
+
+
+def _measure(applications: TopicReader, seen: Mapping[int, Mapping[int, float]]) -> list[float]:
+    """Seconds that each of these applications waited for its decision.
+
+    Args:
+        applications: their topic.
+        seen: by partition, when the decision on each offset was read, in seconds since 1970.
+
+    Raises:
+        BrokerError: the applications cannot be read.
+    """
+    bounds = {}
+    for partition, offsets in seen.items():
+        last = max(offsets)
+        bounds[partition] = (min(offset for offset in offsets if last - offset < _SPAN_MAX), last + 1)
+    found = []
+    for records in applications.read(bounds):
+        for record in records:
+            read_at = seen[record.partition() or 0].get(record.offset() or 0)
+            if read_at is not None:
+                found.append(max(0.0, read_at - record.timestamp()[1] / 1_000))
+    return found
