@@ -1,0 +1,91 @@
+{{/* The names of things. At most 50 characters, so that what Kubernetes appends still fits into a label. */}}
+{{- define "scorer.fullname" -}}
+{{- $name := .Values.fullnameOverride -}}
+{{- if not $name -}}
+{{- $name = ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) (contains .Chart.Name .Release.Name) -}}
+{{- end -}}
+{{- $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "scorer.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (ternary (include "scorer.fullname" .) "default" .Values.serviceAccount.create) -}}
+{{- end -}}
+
+{{- define "scorer.image" -}}
+{{- $image := .Values.image -}}
+{{- if $image.digest }}{{ $image.repository }}@{{ $image.digest }}{{ else }}{{ $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}{{ end -}}
+{{- end -}}
+
+{{/* What a component's pods are found by. A selector can never be changed: nothing that an upgrade changes is in here. */}}
+{{- define "scorer.selectorLabels" -}}
+app.kubernetes.io/name: {{ .root.Chart.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "scorer.labels" -}}
+{{ include "scorer.selectorLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* A value as the text of an environment variable. Helm reads numbers as floats and would write 8388608 as 8.388608e+06. */}}
+{{- define "scorer.text" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
+{{- end -}}
+
+{{/* librdkafka's name for what kafka.tls and kafka.sasl say together. */}}
+{{- define "scorer.securityProtocol" -}}
+{{- if .tls.enabled }}{{ ternary "SASL_SSL" "SSL" .sasl.enabled }}{{ else }}{{ ternary "SASL_PLAINTEXT" "" .sasl.enabled }}{{ end -}}
+{{- end -}}
+
+{{- define "scorer.maxReplicas" -}}
+{{- .Values.autoscaling.maxReplicas | default .Values.topics.partitions | int -}}
+{{- end -}}
+
+{{/* How many workers may come and go at once, and over how long their number is considered: each change moves partitions. */}}
+{{- define "scorer.scalingBehavior" -}}
+scaleUp:
+  stabilizationWindowSeconds: {{ .scaleUp.stabilizationSeconds }}
+  policies:
+    - type: Pods
+      value: {{ .scaleUp.pods }}
+      periodSeconds: {{ .scaleUp.periodSeconds }}
+scaleDown:
+  stabilizationWindowSeconds: {{ .scaleDown.stabilizationSeconds }}
+  policies:
+    - type: Pods
+      value: {{ .scaleDown.pods }}
+      periodSeconds: {{ .scaleDown.periodSeconds }}
+{{- end -}}
+
+{{/* Whom the pods may ask: names, the brokers, a store at a URL. */}}
+{{- define "scorer.egress" -}}
+{{- $egress := .Values.networkPolicy.egress -}}
+- ports:
+    - port: 53
+      protocol: UDP
+    - port: 53
+      protocol: TCP
+- ports:
+    {{- range $egress.kafkaPorts | default (include "scorer.kafkaPorts" . | fromJsonArray) }}
+    - port: {{ . }}
+    {{- end }}
+{{- if .Values.store.url }}
+- ports:
+    - port: {{ $egress.storePort }}
+{{- end }}
+{{- with $egress.extra }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The ports that the bootstrap servers name, as JSON. */}}
+{{- define "scorer.kafkaPorts" -}}
+{{- $ports := list -}}
+{{- range splitList "," .Values.kafka.bootstrapServers -}}
+{{- $ports = append $ports (regexFind ":[0-9]+\\s*$" . | trimPrefix ":" | trim | default "9092" | int) -}}
+{{- end -}}
+{{- $ports | uniq | toJson -}}
+{{- end -}}
