@@ -99,6 +99,13 @@ HISTORY_LINE_SKIPPED = Event(
     ("offset", "error"),
 )
 HTTP_FAILED = Event("http_failed", WARNING, "an HTTP request could not be answered", ("error",))
+TOKEN_REFUSED = Event("token_refused", WARNING, "somebody gave the console a wrong token", ("client",))
+DEAD_LETTER_SHOWN = Event(
+    "dead_letter_shown",
+    INFO,
+    "somebody looked at what a dead letter holds, in the console; what was seen is not told",
+    ("client", "partition", "offset"),
+)
 LIBRDKAFKA = Event("librdkafka", INFO, "a line of librdkafka's own, at its own level", ("facility", "client"))
 LIBRARY = Event("library", WARNING, "a line of another library, at its own level", ("logger",))
 
@@ -106,7 +113,7 @@ EVENTS: Final = (
     WORKER_STARTED, STOP_ASKED, WORKER_STOPPED, PROCESS_FAILED, PROCESS_CRASHED, THREAD_CRASHED, PARTITIONS_CHANGED,
     BATCH_COMMITTED, BATCH_ABORTED, COMMIT_FAILED, BROKER_RETRIED, CONNECTION_FAILED, CONSUMER_FAILED,
     HEADERS_UNREADABLE, BUNDLE_SWAPPED, BUNDLE_REFUSED, CHALLENGER_CHANGED, CHALLENGER_FAILED, HISTORY_UNREADABLE,
-    HISTORY_LINE_SKIPPED, HTTP_FAILED, LIBRDKAFKA, LIBRARY,
+    HISTORY_LINE_SKIPPED, HTTP_FAILED, TOKEN_REFUSED, DEAD_LETTER_SHOWN, LIBRDKAFKA, LIBRARY,
 )  # fmt: skip
 """All that is ever told; the documentation is compared with this table."""
 

@@ -42,5 +42,5 @@ def console(
         raise MisuseError(
             f"this needs {error.name}, which scoring does not: pip install 'streaming-credit-scorer[console]'"
         ) from None
-    log_to_stderr()
+    log_to_stderr(settings.log_format, settings.log_level)
     serve(settings, typer.echo)

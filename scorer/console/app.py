@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -29,11 +28,10 @@ from scorer.console.publish import TryPublisher, read_try
 from scorer.console.tail import Sample, follow_outcomes
 from scorer.console.waits import keep_measuring
 from scorer.errors import DeadLetterError, MisuseError, ScorerError
+from scorer.logs import DEAD_LETTER_SHOWN, TOKEN_REFUSED, log
 from scorer.settings import Settings
 from scorer.stream.dead_letters import Place
 from scorer.stream.deployments import Line
-
-log = logging.getLogger(__name__)
 
 _TICK_S: Final = 1.0
 _STREAMS_MAX: Final = 64
@@ -190,7 +188,7 @@ class _Answers:
         form = parse_qs((await _body(request, _LOGIN_BYTES_MAX)).decode("latin-1"), max_num_fields=4)
         session = self._sessions.open("".join(form.get("token", [])).strip())
         if session is None:
-            log.warning("somebody gave a wrong token")
+            log(TOKEN_REFUSED, client=_client(request))
             await asyncio.sleep(_WRONG_TOKEN_S)
             return _html(render_login("That is not the token."), 403)
         answer = RedirectResponse("/", 303)
@@ -250,9 +248,13 @@ class _Answers:
         """What one dead letter holds. That somebody looked is logged, and not what was seen."""
         place = Place(request.path_params["partition"], request.path_params["offset"])
         found = await run_in_threadpool(reveal, self._settings, place)
-        who = request.client.host if request.client else "somebody"
-        log.info("%s looked into the dead letter at %s", who, place)
+        log(DEAD_LETTER_SHOWN, client=_client(request), partition=place.partition, offset=place.offset)
         return JSONResponse(found)
+
+
+def _client(request: Request) -> str:
+    """The address that asks."""
+    return request.client.host if request.client else ""
 
 
 async def _body(request: Request, bytes_max: int) -> bytes:

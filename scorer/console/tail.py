@@ -1,7 +1,6 @@
 """The outcomes as they are written: counted by kind, matched with the tries, and some kept to measure the wait."""
 
 import json
-import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -21,8 +20,6 @@ from scorer.stream.faults import HOPELESS, is_fatal
 from scorer.stream.kafka import Event as Message
 from scorer.stream.reading import connect_beside, find_partitions
 from scorer.stream.topics import unreachable
-
-log = logging.getLogger(__name__)
 
 _ANSWER_S: Final = 5.0
 _AGAIN_S: Final = 2.0
