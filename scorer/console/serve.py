@@ -92,6 +92,7 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
+        bound.listen()  # whoever comes from now on is answered, if a moment later
     except OSError as error:
         bound.close()
         raise MisuseError(

@@ -1,0 +1,92 @@
+"""The console as a process of its own, as `scorer console` starts it, and a browser that looks at it."""
+
+import http.client
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.integration.worker_process import WAIT_S, wait_until
+from tests.tools import tool
+
+# A browser that asks nobody for anything by itself, and runs as root in a container.
+_FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+class Answer(NamedTuple):
+    """What the console answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+
+class ConsoleProcess:
+    """A console on a free port."""
+
+    def __init__(self, environment: Mapping[str, str], log: Path, *options: str) -> None:
+        self._log = log
+        with log.open("ab") as sink:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "scorer", "console", "--port", "0", *options],
+                env=environment,
+                cwd=log.parent,
+                stdout=sink,
+                stderr=sink,
+            )
+        wait_until(self._serves, "the console's address")
+        self.address = self.log().partition("console ")[2].split()[0].rstrip("/")
+        self.host = self.address.removeprefix("http://")
+
+    def log(self) -> str:
+        """What it has said so far."""
+        return self._log.read_text(encoding="utf-8")
+
+    def ask(
+        self, path: str, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Asks for something as a client that is no browser; of its own it sends a Host header and nothing else."""
+        connection = http.client.HTTPConnection(self.host, timeout=WAIT_S)
+        try:
+            connection.request(method, path, body, dict(headers or {}))
+            answer = connection.getresponse()
+            return Answer(answer.status, dict(answer.getheaders()), answer.read().decode())
+        finally:
+            connection.close()
+
+    def ask_json(self, path: str) -> Any:
+        """What it answers, as JSON."""
+        return json.loads(self.ask(path).body)
+
+    def _serves(self) -> bool:
+        assert self.process.poll() is None, self.log()
+        return "console http" in self.log()
+
+
+@contextmanager
+def console(environment: Mapping[str, str], log: Path, *options: str) -> Iterator[ConsoleProcess]:
+    """A console that is gone at the end, whatever happens."""
+    started = ConsoleProcess(environment, log, *options)
+    try:
+        yield started
+    finally:
+        started.process.kill()
+        started.process.wait(WAIT_S)
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Chromium; without it, the test skips."""
+    chromium = tool("chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=str(chromium), args=list(_FLAGS))
+        yield started
+        started.close()

@@ -1,0 +1,352 @@
+"""The console in a real browser, on a real broker with real workers: what somebody does with it, and what they see."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
+
+from scorer.errors import LocalBrokerError
+from scorer.local.broker import Broker, start_broker
+from tests.integration.worker_process import WAIT_S, Topics, wait_until, worker
+from tests.ops.console_process import ConsoleProcess, browser, console
+from tests.tools import npm_package
+
+pytestmark = pytest.mark.broker
+VIEWS = ("/", "/try", "/deployments", "/dead-letters", "/interface")
+MARKER = "marker-of-a-person"
+SECRET = f'{{"application_id":"d-1","home":"{MARKER}"}}'.encode()
+NARROW, WIDE = ViewportSize(width=360, height=740), ViewportSize(width=1280, height=800)
+
+expect.set_options(timeout=WAIT_S * 1_000)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser for all tests here."""
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def topics(broker: Broker) -> Topics:
+    """Topics with a dead letter in them and a deployment before anybody looks."""
+    made = Topics(broker.bootstrap_servers, 2)
+    made.publish(SECRET, b"not JSON")
+    return made
+
+
+@pytest.fixture(scope="module")
+def served(topics: Topics, chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleProcess]:
+    """Two workers at work, and a console that sees them; after the browser, without which nothing need start."""
+    del chromium
+    folder = tmp_path_factory.mktemp("served")
+    with worker(topics, folder / "a.log"), worker(topics, folder / "b.log"):
+        wait_until(lambda: topics.count(topics.dead_letters) == 2, "the workers decide")
+        with console(topics.environment(), folder / "console.log") as started:
+            yield started
+
+
+class Visit:
+    """A page of the console, and the hosts that the browser has asked for anything meanwhile."""
+
+    def __init__(self, context: BrowserContext, served: ConsoleProcess) -> None:
+        self.page: Page = context.new_page()
+        self._address = served.address
+        self.hosts: set[str] = set()
+        self.faults: list[str] = []
+        context.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
+        self.page.on("console", lambda message: self.faults.append(message.text) if message.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+
+    def go(self, path: str) -> Page:
+        """Opens a view and waits until it is live."""
+        self.page.goto(self._address + path)
+        expect(self.page.locator(".strip.good")).to_contain_text("2 workers are running")
+        return self.page
+
+
+@pytest.fixture
+def visit(chromium: Browser, served: ConsoleProcess) -> Iterator[Visit]:
+    """A visitor. Whatever they do, no request leaves the machine, and the browser finds no fault in the pages."""
+    context = chromium.new_context(viewport=WIDE)
+    visitor = Visit(context, served)
+    yield visitor
+    context.close()
+    assert visitor.hosts == {served.host}
+    assert visitor.faults == []
+
+
+def scorer(topics: Topics, *arguments: str) -> str:
+    """What a command prints."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "scorer", *arguments],
+        env=topics.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=WAIT_S,
+    )
+    return ran.stdout
+
+
+def test_try_an_application(visit: Visit, topics: Topics) -> None:
+    """What the form holds is published as it stands there, and its decision comes by itself, the one on the topic."""
+    page = visit.go("/try")
+    page.get_by_label("Income").fill("900")
+    page.get_by_label("Debt").fill("")
+    page.get_by_label("Home").select_option("owner")
+    expect(page.locator("#verdict")).to_have_text("It keeps to the contract.")
+    page.get_by_role("button", name="Publish").click()
+    tried = page.locator("#tries li")
+    expect(tried).to_contain_text(re.compile("APPROVED|MAYBE|DECLINED"))
+    expect(page.locator("#announce")).to_have_text(
+        re.compile(r"^(APPROVED|MAYBE|DECLINED), probability of default [\d.]+ %$")
+    )
+    name = re.search("try-[0-9a-f]+", tried.inner_text())
+    assert name is not None
+    published = [json.loads(m.value() or b"") for m in topics.read(topics.applications) if m.key() == name[0].encode()]
+    assert len(published) == 1
+    assert published[0]["income"] == 900
+    assert published[0]["home"] == "owner"
+    assert "debt" not in published[0]
+    (decided,) = [json.loads(m.value() or b"") for m in topics.read(topics.decisions) if m.key() == name[0].encode()]
+    assert decided["decision"] in tried.inner_text()
+    assert decided["decision_id"] in tried.inner_text()
+
+
+def test_a_refused_application(visit: Visit) -> None:
+    """What breaks the contract is said beforehand, may be published all the same, and comes back with the reason."""
+    page = visit.go("/try")
+    page.get_by_label("Age").fill("17")
+    expect(page.get_by_label("Age")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#verdict")).to_contain_text("One field breaks the contract")
+    page.get_by_role("button", name="Publish it even so").click()
+    expect(page.locator("#tries li")).to_contain_text("REFUSED")
+    expect(page.locator("#tries li")).to_contain_text("age: out of range, a number from 18 to 120 is needed")
+    expect(page.locator("#tries li")).to_contain_text("out_of_range")
+
+
+def test_a_try_in_json(visit: Visit, topics: Topics) -> None:
+    """What no form can say can be written; it is published as written, but never under an id that somebody typed."""
+    page = visit.go("/try")
+    page.get_by_role("button", name="JSON").click()
+    text = page.get_by_label("JSON", exact=True)
+    written = json.loads(text.input_value())
+    assert written["age"] == 30
+    text.fill("{")
+    page.get_by_role("button", name="Publish").click()
+    expect(page.locator("#tries li").first).to_contain_text("NOT PUBLISHED")
+    expect(page.locator("#tries li").first).to_contain_text("this is not JSON")
+    visit.faults.clear()  # the browser notes that a request was refused
+    text.fill(json.dumps(written | {"application_id": "somebody-elses", "home": "RENT"}))
+    page.get_by_role("button", name="Publish").click()
+    expect(page.locator("#tries li").first).to_contain_text("home: unknown category, one of rent, owner")
+    assert not any(m.key() == b"somebody-elses" for m in topics.read(topics.applications))
+
+
+def test_the_overview(visit: Visit, topics: Topics) -> None:
+    """Decisions are counted by kind, latency is measured, and at rest nothing waits, though markers take offsets."""
+    page = visit.go("/try")
+    for number in range(1, 4):
+        page.get_by_role("button", name="Publish").click()
+        expect(page.locator("#tries li .scale")).to_have_count(number)
+    page = visit.go("/")
+    expect(page.locator("#kinds tr", has_text="APPROVED").locator("td").nth(1)).not_to_have_text("0")
+    expect(page.locator("#kinds tr")).to_have_count(4)
+    expect(page.locator("#p50")).to_have_text(re.compile(r"^[\d.,]+ (ms|s)$"))
+    expect(page.locator("#waiting")).to_have_text("0")
+    expect(page.locator("#workers")).to_have_text("2")
+    expect(page.locator("#deciding")).to_contain_text("credit-risk:1.1.0@")
+    assert sum(topics.ends(topics.decisions).values()) > topics.count(topics.decisions), "markers take offsets"
+
+
+def test_a_deployment_appears(visit: Visit, topics: Topics) -> None:
+    """While the page is open a bundle is deployed and taken back; both come by themselves, newest first, as text."""
+    page = visit.go("/deployments")
+    why = "<b>quarterly</b> & <script>alert(1)</script>"
+    scorer(topics, "deploy", "credit-risk:1.0.0", "--reason", why, "--actor", "ana@lender.example", "--wait", "0")
+    first = page.locator("#history li").first
+    expect(first).to_contain_text("deploy credit-risk:1.0.0@")
+    expect(first).to_contain_text(f"“{why}” by ana@lender.example")
+    scorer(topics, "rollback", "--reason", "declines too many", "--actor", "bob", "--wait", "0")
+    expect(first).to_contain_text("rollback credit-risk:1.1.0@")
+    expect(first).to_contain_text("“declines too many” by bob")
+    expect(first.locator("time")).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$"))
+    page = visit.go("/")
+    expect(page.locator("#since")).to_contain_text("rollback of credit-risk:1.1.0@")
+
+
+def test_dead_letters_are_hidden_until_asked_for(visit: Visit, served: ConsoleProcess) -> None:
+    """Codes and reasons are shown; what a record holds is not even fetched until somebody asks, and then goes again."""
+    bodies: list[str] = []
+    visit.page.on(
+        "response", lambda answer: bodies.append(answer.text()) if "/api/dead-letters" in answer.url else None
+    )
+    page = visit.go("/dead-letters")
+    page.get_by_role("button", name=re.compile(r"^missing_field \d")).click()
+    letter = page.locator("#letters li", has_text="home: unknown category")
+    expect(letter).to_contain_text("seniority: missing")
+    assert bodies
+    assert not any(MARKER in body for body in bodies)
+    assert MARKER not in page.content()
+    letter.get_by_role("button", name="Show what it holds").click()
+    expect(letter.locator("pre")).to_have_text(SECRET.decode())
+    button = letter.get_by_role("button", name="Hide it")
+    expect(button).to_be_focused()
+    assert "looked into the dead letter at" in served.log()
+    assert MARKER not in served.log()
+    button.click()
+    expect(letter.locator("pre")).to_have_count(0)
+    assert MARKER not in page.content()
+
+
+def test_a_dead_letter_that_was_put_back_says_so(visit: Visit, topics: Topics) -> None:
+    """Who put it back and when stands beside it, and the one that came of it is another."""
+    found = json.loads(scorer(topics, "dlq", "list", "--code", "not_json", "--json"))["dead_letters"][0]
+    scorer(topics, "dlq", "requeue", found["place"], "--actor", "cleo")
+    page = visit.go("/dead-letters")
+    letter = page.locator("#letters li", has=page.get_by_text(f"dead letter {found['place']}", exact=True))
+    expect(letter).to_contain_text("put back by cleo")
+
+
+def test_the_interface(visit: Visit, topics: Topics) -> None:
+    """Every field of the contract and every code stands there, with this set-up's topics in code that can be copied."""
+    visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = visit.go("/interface")
+    for text in ("application_id", "decision_id", "dlq.reason", "unknown_category", "requeued-from", "for ever"):
+        expect(page.locator("main")).to_contain_text(text)
+    block = page.locator(".copy", has=page.get_by_label("kcat"))
+    expect(block).to_contain_text(f"-t {topics.applications}")
+    block.get_by_role("button").click()
+    expect(block.get_by_role("button")).to_contain_text("Copied")
+    assert page.evaluate("() => navigator.clipboard.readText()") == block.locator("pre").inner_text()
+
+
+@pytest.mark.parametrize("viewport", [NARROW, WIDE], ids=["360", "1280"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_serious_violation(chromium: Browser, served: ConsoleProcess, viewport: ViewportSize, theme: str) -> None:
+    """Axe finds nothing serious or critical on any view, in both themes, wide and narrow; and nothing is cut off."""
+    axe = (npm_package("axe-core") / "axe.min.js").read_text(encoding="utf-8")
+    # Only so that axe can be put into the page; what the policy allows is the other tests' business.
+    context = chromium.new_context(viewport=viewport, color_scheme=theme, bypass_csp=True)  # type: ignore[arg-type]
+    page = Visit(context, served)
+    for view in VIEWS:
+        shown = page.go(view)
+        if view == "/try":
+            shown.get_by_label("Age").fill("17")
+            shown.get_by_role("button", name="Publish").click()
+            expect(shown.locator("#tries li")).to_contain_text("REFUSED")
+        if view == "/dead-letters":
+            shown.get_by_role("button", name="Show what it holds").first.click()
+            expect(shown.locator("#letters pre")).to_have_count(1)
+        shown.evaluate(axe)
+        found = shown.evaluate("() => axe.run().then((results) => results.violations)")
+        grave = [
+            (violation["id"], [node["html"] for node in violation["nodes"]])
+            for violation in found
+            if violation["impact"] in {"serious", "critical"}
+        ]
+        assert grave == [], view
+        assert shown.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), view
+        ground = shown.evaluate("() => getComputedStyle(document.body).backgroundColor")
+        assert (ground == "rgb(17, 24, 31)") == (theme == "dark")
+    context.close()
+
+
+def test_by_keyboard_alone(visit: Visit) -> None:
+    """From the address bar to a decision without a mouse; where one is can be seen at every step."""
+    page = visit.go("/try")
+    passed = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        focused = page.evaluate(
+            "() => { const e = document.activeElement; const s = getComputedStyle(e);"
+            " return [e.textContent.trim().slice(0, 20) || e.name, s.outlineStyle, parseFloat(s.outlineWidth)]; }"
+        )
+        passed.append(focused[0])
+        assert focused[1] != "none", focused
+        assert focused[2] >= 2, focused
+        if focused[0] == "Publish":
+            break
+    assert passed[0] == "To the content"
+    assert passed[1:6] == ["Overview", "Try", "Deployments", "Dead letters", "Interface"]
+    assert passed[-1] == "Publish"
+    page.keyboard.press("Enter")
+    expect(page.locator("#tries li .scale")).to_have_count(1)
+    page = visit.go("/")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+
+
+def test_nothing_moves_by_itself(visit: Visit) -> None:
+    """What arrives while one looks does not shift what one looks at (Google's limit for good is 0.1)."""
+    for view in VIEWS:
+        page = visit.go(view)
+        page.wait_for_timeout(1_500)  # a second's figures arrive
+        moved = page.evaluate(
+            "() => new Promise((told) => { let sum = 0; new PerformanceObserver((list) => {"
+            " for (const entry of list.getEntries()) sum += entry.value; })"
+            ".observe({ type: 'layout-shift', buffered: true });"
+            " setTimeout(() => told(sum), 100); })"
+        )
+        assert moved < 0.1, view
+
+
+def test_with_a_token(chromium: Browser, topics: Topics, tmp_path: Path) -> None:
+    """A browser is asked for the token, is told of a wrong one, gets in with the right one, and out again."""
+    token = tmp_path / "token"
+    token.write_text("sixteen characters, or more", encoding="utf-8")
+    with console(topics.environment(), tmp_path / "console.log", "--token-file", str(token)) as closed:
+        context = chromium.new_context()
+        page = context.new_page()
+        addresses: list[str] = []
+        page.on("request", lambda request: addresses.append(request.url))
+        page.goto(closed.address + "/dead-letters")
+        expect(page).to_have_url(closed.address + "/login")
+        page.get_by_label("Token").fill("something else entirely")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_have_text("That is not the token.")
+        page.get_by_label("Token").fill("sixteen characters, or more")
+        page.keyboard.press("Enter")
+        expect(page).to_have_url(closed.address + "/")
+        expect(page.locator("#status")).to_contain_text("running")
+        assert context.cookies()[0]["httpOnly"]
+        assert context.cookies()[0]["sameSite"] == "Strict"
+        page.get_by_role("button", name="Log out").click()
+        expect(page).to_have_url(closed.address + "/login")
+        page.goto(closed.address + "/")
+        expect(page).to_have_url(closed.address + "/login")
+        assert not any("sixteen" in address or "else" in address for address in addresses)
+        context.close()
+
+
+def test_a_broker_that_goes_and_comes(chromium: Browser, tmp_path: Path) -> None:
+    """The page says that no broker answers and why, and sees again by itself once one does."""
+    try:
+        first = start_broker("java")
+    except LocalBrokerError as fault:
+        pytest.skip(f"needs a broker that may be stopped: {fault}")
+    with first:
+        port = int(first.bootstrap_servers.rpartition(":")[2])
+        own = Topics(first.bootstrap_servers, 1)
+        served = tmp_path / "console.log"
+        with console(own.environment(), served) as started:
+            context = chromium.new_context()
+            page = context.new_page()
+            page.goto(started.address)
+            expect(page.locator("#status")).to_have_text("no worker is running: applications wait")
+            first.stop()
+            expect(page.locator(".strip.bad #status")).to_contain_text("no Kafka broker answers at")
+            expect(page.locator("#waiting")).to_have_text("–")
+            with start_broker("java", port=port):
+                expect(page.locator("#status")).to_contain_text("missing topic")
+                scorer(own, "topics", "ensure")
+                expect(page.locator("#status")).to_have_text("no worker is running: applications wait")
+            context.close()
