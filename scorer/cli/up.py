@@ -88,7 +88,9 @@ def up(
         console=console,
     )
     terminal = Console(stderr=as_json)
-    with Up(plan, loaded.settings, lambda line: terminal.print(line, highlight=False, soft_wrap=True)) as running:
+    with Up(
+        plan, loaded.settings, lambda line: terminal.print(line, markup=False, highlight=False, soft_wrap=True)
+    ) as running:
         with View(terminal) as view:
             end = running.watch(view.show)
         failures = running.load_failures()

@@ -116,7 +116,9 @@ def test_try_against_a_worker(setup: dict[str, str]) -> None:
 @pytest.mark.broker
 def test_up_accounts_for_every_application(broker: Broker, setup: dict[str, str]) -> None:
     """`scorer up` publishes, decides and audits; every application has one outcome, bad ones a code, and it ends."""
-    ended = run("scorer", "up", "--rate", "500", "--for", "5s", "--bad", "0.1", "--json", environment=setup)
+    ended = run(
+        "scorer", "up", "--rate", "500", "--for", "5s", "--bad", "0.1", "--no-console", "--json", environment=setup
+    )
     assert ended.returncode == 0, ended.stderr
     summary = json.loads(ended.stdout)
     assert summary["published"] == summary["decided"] + summary["rejected"] > 2_000
@@ -133,7 +135,7 @@ def test_up_with_a_file(setup: dict[str, str], tmp_path: Path) -> None:
     rows = [json.dumps({"application_id": f"a-{i}", "home": "rent"}) for i in range(5)]
     file = tmp_path / "some.jsonl"
     file.write_text("\n".join([*rows, "{"]) + "\n")
-    ended = run("scorer", "up", "--workers", "1", "--data", str(file), "--json", environment=setup)
+    ended = run("scorer", "up", "--workers", "1", "--data", str(file), "--no-console", "--json", environment=setup)
     assert ended.returncode == 0, ended.stderr
     summary = json.loads(ended.stdout)
     assert summary["rejects"] == {"missing_field": 5, "not_json": 1}

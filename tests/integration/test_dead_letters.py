@@ -1,0 +1,202 @@
+"""Dead letters on a real broker: listed, shown, and put back once, whoever asks however often."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from confluent_kafka import Producer
+
+from schemas import rejection
+from schemas.examples import APPLICATIONS
+from schemas.files import dump_application
+from scorer.errors import DeadLetterError
+from scorer.local.broker import Broker
+from scorer.settings import load_settings
+from scorer.stream.dead_letters import DeadLetter, Mark, Place, Requeued, read_dead_letters, requeue
+from tests.integration.worker_process import WAIT_S, Topics, headers_of, wait_until, worker
+
+pytestmark = pytest.mark.broker
+MARKER = "basement-of-a-person"
+HOSTILE = b'{"home":"\x1b[2J' + MARKER.encode() + b'"}'
+SOUND = dump_application(APPLICATIONS["plain"])
+
+
+@pytest.fixture
+def topics(broker: Broker) -> Topics:
+    """Topics of their own."""
+    return Topics(broker.bootstrap_servers, 2)
+
+
+def scorer(topics: Topics, *arguments: str) -> tuple[int, str, str]:
+    """Runs a command; returns exit code, output and errors."""
+    done = subprocess.run(
+        [sys.executable, "-m", "scorer", *arguments],
+        env=topics.environment() | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WAIT_S,
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def set_aside(topics: Topics, value: bytes | None, code: str, partition: int = 1, topic: str | None = None) -> None:
+    """Writes a dead letter as a worker does."""
+    told = {
+        rejection.CODE_HEADER: code,
+        rejection.REASON_HEADER: "the model fails on it",
+        rejection.TOPIC_HEADER: topic or topics.applications,
+        rejection.PARTITION_HEADER: str(partition),
+        rejection.OFFSET_HEADER: "3",
+        rejection.AT_HEADER: datetime.now(UTC).isoformat(),
+    }
+    headers: list[tuple[str, str | bytes | None]] = [("traceparent", b"00-ab"), *told.items()]
+    producer = Producer({"bootstrap.servers": topics.servers})
+    producer.produce(topics.dead_letters, value, b"a-1001", partition=0, headers=headers)
+    assert producer.flush(WAIT_S) == 0
+
+
+def test_from_the_worker_and_back(topics: Topics, tmp_path: Path) -> None:
+    """What a worker sets aside is listed without values, shown with its value on demand, and goes back as it came.
+
+    It goes to its own partition with its own key, and the worker decides on it again: it becomes another dead letter.
+    """
+    assert scorer(topics, "dlq", "list") == (0, "no dead letters\n", "")
+    with worker(topics, tmp_path / "w.log") as running:
+        topics.publish(HOSTILE, partition=1)
+        topics.publish(b"", partition=0)
+        wait_until(lambda: topics.count(topics.dead_letters) == 2, "two dead letters")
+        code, said, _ = scorer(topics, "dlq", "list", "--json")
+        listed = json.loads(said)
+        assert code == 0
+        assert listed["counts"] == {"not_json": 1, "empty": 1}
+        assert MARKER not in said
+        (found,) = [letter for letter in listed["dead_letters"] if letter["code"] == "not_json"]
+        assert found["source"] == f"{topics.applications}:1:0"
+        assert found["bytes"] == len(HOSTILE)
+        assert found["requeued"] is None
+        code, said, _ = scorer(topics, "dlq", "show", found["place"])
+        assert code == 0
+        assert MARKER not in said
+        assert "--value shows it" in said
+        code, said, _ = scorer(topics, "dlq", "show", found["place"], "--value")
+        assert MARKER in said
+        assert "\x1b" not in said, "what somebody published must not command the terminal"
+        assert json.loads(scorer(topics, "dlq", "show", found["place"], "--value", "--json")[1])["value"] == (
+            HOSTILE.decode()
+        )
+        code, said, _ = scorer(topics, "dlq", "requeue", found["place"], "--actor", "ana")
+        assert (code, said) == (0, f"1 put back onto {topics.applications}\n")
+        wait_until(lambda: topics.count(topics.dead_letters) == 4, "its mark, and the dead letter that came of it")
+        assert running.terminate() == 0
+    back = [m for m in topics.read(topics.applications) if m.headers()]
+    assert [(m.partition(), m.key(), m.value()) for m in back] == [(1, b"key", HOSTILE)]
+    assert headers_of(back[0]) == {"requeued-from": f"{topics.dead_letters}:{found['place']}".encode()}
+    listed = json.loads(scorer(topics, "dlq", "list", "--code", "not_json", "--json")[1])["dead_letters"]
+    assert {letter["place"] for letter in listed if letter["requeued"] is None} != {found["place"]}
+    (again,) = [letter for letter in listed if letter["place"] == found["place"]]
+    assert again["requeued"]["actor"] == "ana"
+    assert "put back by ana" in scorer(topics, "dlq", "list")[1]
+
+
+def test_each_goes_back_once(topics: Topics) -> None:
+    """Asked again, a requeue leaves alone what was put back and says by whom; what came since goes back."""
+    for _ in range(3):
+        set_aside(topics, SOUND, "model_error")
+    set_aside(topics, b"[]", "not_an_object")
+    code, said, _ = scorer(topics, "dlq", "requeue", "--code", "model_error", "--actor", "ana")
+    assert (code, said) == (0, f"3 put back onto {topics.applications}\n")
+    set_aside(topics, SOUND, "model_error")
+    code, said, _ = scorer(topics, "dlq", "requeue", "--code", "model_error", "--json")
+    told = json.loads(said)
+    assert code == 0
+    assert len(told["put_back"]) == 1
+    assert [before["actor"] for before in told["put_back_before"]] == ["ana"] * 3
+    assert topics.count(topics.applications) == 4
+    assert {m.partition() for m in topics.read(topics.applications)} == {1}
+    assert {headers_of(m)["traceparent"] for m in topics.read(topics.applications)} == {b"00-ab"}
+    code, said, errors = scorer(topics, "dlq", "requeue", "0:0", "0:999")
+    assert code == 1
+    assert "0 put back" in said
+    assert "0:0 was put back by ana" in said
+    assert "0:999: no dead letter is there" in errors
+
+
+def test_operators_at_the_same_moment(topics: Topics) -> None:
+    """However many put the same ones back at once, each goes back once; who was too late is told."""
+    for _ in range(20):
+        set_aside(topics, SOUND, "model_error")
+    settings = load_settings(environment=environment_of(topics)).settings
+    ended: list[Requeued | DeadLetterError] = []
+
+    def operate() -> None:
+        try:
+            ended.append(requeue(settings, lambda _: True, "somebody"))
+        except DeadLetterError as refusal:
+            ended.append(refusal)
+
+    threads = [Thread(target=operate) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    done = [outcome for outcome in ended if isinstance(outcome, Requeued)]
+    refused = [str(outcome) for outcome in ended if isinstance(outcome, DeadLetterError)]
+    assert len(done) + len(refused) == len(threads)
+    assert all("somebody else requeued at the same moment" in text for text in refused)
+    requeue(settings, lambda _: True, "at last")
+    came = Counter(headers_of(m)["requeued-from"] for m in topics.read(topics.applications))
+    assert len(came) == 20
+    assert set(came.values()) == {1}
+
+
+def test_a_failure_puts_nothing_back_and_marks_nothing(topics: Topics) -> None:
+    """Where one of several cannot go back, none of its transaction does, and the message says what to do."""
+    set_aside(topics, SOUND, "model_error")
+    set_aside(topics, SOUND, "model_error", topic="of-somebody-else")
+    code, _, said = scorer(topics, "dlq", "requeue", "--code", "model_error")
+    assert code == 1
+    assert "came from topic of-somebody-else" in said
+    assert "nothing was put back" in said
+    assert topics.count(topics.applications) == 0
+    assert not any(isinstance(found, Mark) for found in read(topics))
+
+
+def environment_of(topics: Topics) -> dict[str, str]:
+    """Its settings alone."""
+    return {name: value for name, value in topics.environment().items() if name.startswith("SCORER_")}
+
+
+def read(topics: Topics, **options: object) -> Iterator[DeadLetter | Mark]:
+    """What the library reads."""
+    return read_dead_letters(load_settings(environment=environment_of(topics)).settings, **options)  # type: ignore[arg-type]
+
+
+def test_only_a_part_is_read(topics: Topics) -> None:
+    """`since` passes over what is older, `newest` over all but the last offsets."""
+    for code in ("empty", "not_json", "not_utf8"):
+        set_aside(topics, b"", code)
+    assert [found.place for found in read(topics, newest=1)] == [Place(0, 2)]
+    assert list(read(topics, since=datetime(2100, 1, 1, tzinfo=UTC))) == []
+    assert len(list(read(topics, since=datetime(2020, 1, 1, tzinfo=UTC)))) == 3
+    kind, said, _ = scorer(topics, "dlq", "list", "--since", "2100-01-01")
+    assert (kind, said) == (0, "no dead letters since 2100-01-01\n")
+    kind, said, _ = scorer(topics, "dlq", "list", "--newest", "1", "--json")
+    assert json.loads(said)["counts"] == {"empty": 1, "not_json": 1, "not_utf8": 1}
+    assert [letter["code"] for letter in json.loads(said)["dead_letters"]] == ["not_utf8"]
+
+
+def test_nothing_at_that_place(topics: Topics) -> None:
+    """A place without a dead letter, behind the end or of another partition is one message."""
+    set_aside(topics, b"", "empty")
+    for place in ("0:7", "5:0", "1:0"):
+        code, _, said = scorer(topics, "dlq", "show", place)
+        assert code == 1
+        assert f"has no dead letter at {place}" in said

@@ -1,0 +1,81 @@
+"""What the pages hear, second by second."""
+
+from typing import Any
+
+import pytest
+
+from scorer.console.live import SERIES_POINTS_MAX, Live, Standing
+
+STANDING = Standing(arriving=10.0, waiting=3, workers=2, deciding=("a:1@b",), deployments=())
+
+
+def test_a_second_holds_what_came_in_it() -> None:
+    """Counts are of the second alone, as rates over the time that it really took; the next one begins at 0."""
+    live = Live()
+    live.tick(100.0)
+    live.counted({"APPROVED": 3, "REJECTED": 1}, {"empty": 1}, 2)
+    point = live.tick(102.0)
+    assert point["decided"] == 2.0
+    assert point["kinds"] == {"APPROVED": 3, "MAYBE": 0, "DECLINED": 0, "REJECTED": 1}
+    assert point["corrections"] == 2
+    assert live.tick(103.0)["decided"] == 0
+    assert live.state()["codes"] == {"empty": 1}
+
+
+def test_what_is_not_known_is_null() -> None:
+    """Before the first look, and while a part is in trouble, nothing is said that would be a guess."""
+    live = Live()
+    assert live.tick(0.0)["waiting"] is None
+    assert live.state()["workers"] is None
+    live.standing = STANDING
+    assert live.tick(1.0)["waiting"] == 3
+    live.trouble("broker", "it is away")
+    assert live.tick(2.0)["waiting"] is None
+    assert live.state()["trouble"] == "it is away"
+    live.trouble("broker", "")
+    assert live.tick(3.0)["waiting"] == 3
+    assert live.state()["trouble"] == ""
+
+
+def test_latencies_are_of_the_last_minute() -> None:
+    """Median and 99th percentile of what was measured, forgotten after a minute."""
+    live = Live()
+    live.waited(100.0, [number / 100 for number in range(100)])
+    point = live.tick(100.0)
+    assert (point["p50"], point["p99"]) == (0.5, 0.99)
+    live.waited(150.0, [7.0])
+    assert live.tick(160.5)["p50"] == 7.0
+    assert live.tick(211.0)["p50"] is None
+
+
+def test_the_series_has_an_end() -> None:
+    """Five minutes of it are kept, oldest first."""
+    live = Live()
+    for second in range(SERIES_POINTS_MAX + 50):
+        live.tick(float(second))
+    series = live.series()
+    assert len(series) == SERIES_POINTS_MAX
+    assert series[0]["at"] == 50
+    assert series[-1]["at"] == SERIES_POINTS_MAX + 49
+
+
+def test_a_try_has_one_outcome() -> None:
+    """Whoever listens hears of the first and of no other; whoever comes later finds it; nobody else's is kept."""
+    live, heard = Live(), list[dict[str, Any]]()
+    live.on_outcome(heard.append)
+    live.expect("try-1")
+    assert live.tries() == {"try-1"}
+    live.tried("try-1", {"id": "try-1", "kind": "MAYBE"})
+    live.tried("try-1", {"id": "try-1", "kind": "DECLINED"})
+    assert heard == live.outcomes() == [{"id": "try-1", "kind": "MAYBE"}]
+    assert live.tries() == frozenset()
+
+
+@pytest.mark.parametrize("count", [199, 500])
+def test_tries_are_forgotten_in_the_end(count: int) -> None:
+    """However many are tried, a bounded number is remembered: the latest."""
+    live = Live()
+    for number in range(count):
+        live.expect(f"try-{number}")
+    assert len(live.tries()) == min(count, 200)
+    assert f"try-{count - 1}" in live.tries()
