@@ -12,9 +12,12 @@ from typing import Final, NamedTuple
 import pytest
 
 from scorer.folders import cache_folder
+from scorer.local.toolchain import KAFKA_VERSION
 
 _NPM: Final = Path(__file__).parent / "ops" / "npm"
 """What comes by npm: package.json and its lock."""
+_KAFKA_TOOLS: Final = Path(__file__).parent / "ops" / "kafka-tools.xml"
+"""What comes by Maven."""
 
 
 class Tool(NamedTuple):
@@ -76,6 +79,17 @@ def _build_compose(folder: Path) -> None:
     _run(*command, cwd=Path(__file__).parent / "ops" / "compose", **environment)
 
 
+def _kafka_tools(folder: Path) -> None:
+    plugin = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+    options = (f"-Dkafka.version={KAFKA_VERSION}", "-DincludeScope=runtime", f"-DoutputDirectory={folder / 'libs'}")
+    _run("mvn", "--batch-mode", "--quiet", "--file", _KAFKA_TOOLS, plugin, *options)
+    program = folder / "kafka-tools"
+    # A short run: no time for an optimising compiler and a parallel collector to pay.
+    quick = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto"
+    program.write_text(f'#!/bin/sh\nexec java {quick} -cp "{folder}/libs/*" "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+
+
 def _npm(folder: Path) -> None:
     for name in ("package.json", "package-lock.json"):
         shutil.copy(_NPM / name, folder)
@@ -95,6 +109,7 @@ TOOLS: Final = {
         _tool("chromium", "debian", _install("chromium")),
         _tool("buildah", "debian", _install("buildah")),
         _tool("debootstrap", "debian", _install("debootstrap")),
+        _tool("kafka-tools", KAFKA_VERSION, _kafka_tools),
         _tool("helm", "3.22.0", _build("helm.sh/helm/v3/cmd/helm@v3.22.0")),
         _tool("docker-compose", "2.40.3", _build_compose),
     )
