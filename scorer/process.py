@@ -35,6 +35,7 @@ from scorer.stream.challenge import Challenger, ChallengeWatch, Comparison
 from scorer.stream.delivery import Delivered
 from scorer.stream.follow import Bundles, FollowWatch
 from scorer.stream.kafka import KafkaLink, Watch
+from scorer.stream.statistics import Statistics
 from scorer.stream.worker import Batch, run
 
 if TYPE_CHECKING:
@@ -156,6 +157,10 @@ class Monitoring(Watch, FollowWatch, ChallengeWatch):
     def reachable(self, yes: bool) -> None:
         """Whether any broker can be reached."""
         self._health.reachable = yes
+
+    def statistics(self, found: Statistics) -> None:
+        """A Kafka client reports on itself."""
+        self._metrics.statistics(found)
 
     def close(self) -> None:
         """There is nothing to end."""

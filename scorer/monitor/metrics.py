@@ -19,6 +19,7 @@ from scorer.core.score import Scores
 from scorer.core.wire import Rejection
 from scorer.stream.challenge import Comparison
 from scorer.stream.delivery import Delivered
+from scorer.stream.statistics import FAULT_COUNTERS, Statistics
 from scorer.stream.worker import Batch
 
 STAGES: Final = ("decode", "features", "predict", "encode", "publish", "commit")
@@ -58,6 +59,12 @@ LAG = Metric(
     "Records not decided yet, of the partitions that this worker has.",
     ("topic", "partition"),
 )
+COMMITTED = Metric(
+    "scorer_committed_offset",
+    "gauge",
+    "Where the group goes on, of the partitions that this worker has.",
+    ("topic", "partition"),
+)
 REBALANCES = Metric("scorer_rebalances", "counter", "Changes of this worker's partitions.", ("kind",))
 ASSIGNED = Metric("scorer_assigned_partitions", "gauge", "Partitions that this worker has.")
 LAST_POLL = Metric(
@@ -92,6 +99,32 @@ PROBABILITY = Metric(
     _PROBABILITY_BUCKETS,
 )
 
+CONNECTIONS = Metric("scorer_kafka_connections", "gauge", "Connections to brokers that are up.", ("client",))
+QUEUED = Metric(
+    "scorer_kafka_queued_records",
+    "gauge",
+    "Consumer: records fetched and not polled yet. Producer: records handed over and not confirmed yet.",
+    ("client",),
+)
+ROUND_TRIP = Metric(
+    "scorer_kafka_round_trip_seconds",
+    "gauge",
+    "99th percentile of the seconds that a broker took to answer the producer, over the last few.",
+    ("broker",),
+)
+THROTTLE = Metric(
+    "scorer_kafka_throttle_seconds",
+    "gauge",
+    "The longest wait that a broker's quota put on a request, over the last few seconds.",
+    ("client",),
+)
+CLIENT_FAULTS = Metric(
+    "scorer_kafka_faults",
+    "counter",
+    "Connections lost, and requests that failed, were retried or timed out.",
+    ("client", "kind"),
+)
+
 REPLAY_PROGRESS = Metric(
     "scorer_replay_progress_ratio",
     "gauge",
@@ -100,8 +133,9 @@ REPLAY_PROGRESS = Metric(
 )
 
 METRICS: Final = (
-    CONSUMED, DECISIONS, REJECTS, BATCH, STAGE, LATENCY, TRANSACTIONS, LAG, REBALANCES, ASSIGNED, LAST_POLL, BUNDLE,
-    SWAPS, FAULTS, COMPARED, DISAGREEMENTS, CHALLENGER_FAILURES, PROBABILITY,
+    CONSUMED, DECISIONS, REJECTS, BATCH, STAGE, LATENCY, TRANSACTIONS, LAG, COMMITTED, REBALANCES, ASSIGNED, LAST_POLL,
+    BUNDLE, SWAPS, FAULTS, COMPARED, DISAGREEMENTS, CHALLENGER_FAILURES, PROBABILITY, CONNECTIONS, QUEUED, ROUND_TRIP,
+    THROTTLE, CLIENT_FAULTS,
 )  # fmt: skip
 """All of a worker's; docs and dashboards are compared with this table."""
 REPLAY_METRICS: Final = (REPLAY_PROGRESS,)
@@ -141,6 +175,36 @@ class BatchHistogram(Collector):
         yield family
 
 
+class _ClientMetrics:
+    """What the two Kafka clients report of themselves."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        gauges = (CONNECTIONS, QUEUED, THROTTLE, ROUND_TRIP)
+        self._connections, self._queued, self._throttle, self._round_trip = (_gauge(m, registry) for m in gauges)
+        self._faults = _counter(CLIENT_FAULTS, registry)
+        self._counted: dict[tuple[str, str, str], int] = {}
+        """By client, broker and fault, how many are counted already: each report tells of all since the beginning."""
+        for client in ("consumer", "producer"):
+            for gauge in (self._connections, self._queued, self._throttle):
+                gauge.labels(client)
+            for fault in FAULT_COUNTERS:
+                self._faults.labels(client, fault)
+
+    def take(self, found: Statistics) -> None:
+        """A report."""
+        self._connections.labels(found.client).set(found.connections)
+        self._queued.labels(found.client).set(found.queued_records)
+        self._throttle.labels(found.client).set(found.throttled_s)
+        if found.client == "producer":  # a fetch waits at the broker for records, which is no slowness
+            self._round_trip.clear()  # a broker that was asked nothing has no time
+            for broker, round_trip_s in found.round_trips_s.items():
+                self._round_trip.labels(str(broker)).set(round_trip_s)
+        for (broker_name, fault), count in found.faults.items():
+            place = found.client, broker_name, fault
+            self._faults.labels(found.client, fault).inc(max(0, count - self._counted.get(place, 0)))
+            self._counted[place] = count
+
+
 class WorkerMetrics:
     """The worker's metrics, and the watch that keeps them: the loop's Monitor and the link's Watch in one."""
 
@@ -154,7 +218,6 @@ class WorkerMetrics:
         """
         self._topic = topic
         self._lap_at = time.perf_counter()
-        self._lag_partitions: set[int] = set()
         self._consumed = _counter(CONSUMED, registry)
         self._decisions = _counter(DECISIONS, registry)
         rejects = _counter(REJECTS, registry)
@@ -166,13 +229,17 @@ class WorkerMetrics:
         self._transactions = {outcome: transactions.labels(outcome) for outcome in ("committed", "aborted")}
         rebalances = _counter(REBALANCES, registry)
         self._rebalances = {kind: rebalances.labels(kind) for kind in ("assigned", "revoked", "lost")}
-        self._lag, self._assigned, self._last_poll = (_gauge(m, registry) for m in (LAG, ASSIGNED, LAST_POLL))
+        gauges = (LAG, COMMITTED, ASSIGNED, LAST_POLL)
+        self._lag, self._committed, self._assigned, self._last_poll = (_gauge(m, registry) for m in gauges)
+        self._told: dict[Gauge, set[int]] = {self._lag: set(), self._committed: set()}
+        """The partitions that each of these has a series of."""
         swaps = _counter(SWAPS, registry)
         self._swaps = {outcome: swaps.labels(outcome) for outcome in ("swapped", "failed")}
         self._faults = _counter(FAULTS, registry)
         self._compared, self._disagreements = _counter(COMPARED, registry), _counter(DISAGREEMENTS, registry)
         failures = _counter(CHALLENGER_FAILURES, registry)
         self._challenger_failures = {step: failures.labels(step) for step in ("load", "score")}
+        self._clients = _ClientMetrics(registry)
         self._latency = BatchHistogram(LATENCY)
         self._latency.observe(np.empty(0))
         self._probability = BatchHistogram(PROBABILITY)
@@ -238,6 +305,7 @@ class WorkerMetrics:
         self._transactions["committed"].inc()
         self._stages["publish"].observe(times.handed_over_at - times.began_at)
         self._stages["commit"].observe(times.confirmed_at - times.handed_over_at)
+        self._tell(self._committed, batch.offsets_next)
         if not batch.records:
             return
         self._consumed.inc(len(batch.records))
@@ -257,9 +325,10 @@ class WorkerMetrics:
         """Partitions came or went."""
         self._rebalances[kind].inc()
         self._assigned.set(len(assigned))
-        for partition in self._lag_partitions - assigned:
-            self._lag.remove(self._topic, str(partition))  # another worker reports it now
-        self._lag_partitions &= assigned
+        for gauge, told in self._told.items():
+            for partition in told - assigned:
+                gauge.remove(self._topic, str(partition))  # another worker reports it now
+            told.intersection_update(assigned)
 
     def aborted(self) -> None:
         """A batch was wound back."""
@@ -267,9 +336,16 @@ class WorkerMetrics:
 
     def lag(self, records: Mapping[int, int]) -> None:
         """How far behind each partition is."""
-        for partition, behind in records.items():
-            self._lag.labels(self._topic, str(partition)).set(behind)
-        self._lag_partitions |= records.keys()
+        self._tell(self._lag, records)
+
+    def statistics(self, found: Statistics) -> None:
+        """A Kafka client reports on itself."""
+        self._clients.take(found)
+
+    def _tell(self, gauge: Gauge, by_partition: Mapping[int, int]) -> None:
+        for partition, value in by_partition.items():
+            gauge.labels(self._topic, str(partition)).set(value)
+        self._told[gauge] |= by_partition.keys()
 
     def _declare(self, reference: BundleReference) -> None:
         """The series of a bundle that decides, at 0, and that it is the one."""

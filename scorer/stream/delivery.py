@@ -38,8 +38,14 @@ class Delivered(NamedTuple):
 class Delivery:
     """The producer, and what it takes until a batch is there for good."""
 
-    def __init__(self, settings: Settings, giving_up: Callable[[], bool], add_headers: AddHeaders | None) -> None:
-        self.producer: Producer = Producer(producer_config(settings))
+    def __init__(
+        self,
+        settings: Settings,
+        giving_up: Callable[[], bool],
+        add_headers: AddHeaders | None,
+        on_statistics: Callable[[str], None],
+    ) -> None:
+        self.producer: Producer = Producer({**producer_config(settings), "stats_cb": on_statistics})
         self.transactional = settings.delivery == "exactly-once"
         self.undelivered: list[tuple[str, KafkaError]] = []
         """Topic and error of each delivery of the last batch that failed."""
@@ -81,6 +87,10 @@ class Delivery:
         else:
             self._flush()
         return Delivered(began_at, handed_over_at, time.time(), headers)
+
+    def serve(self) -> None:
+        """Hears what the producer has to report, between two deliveries; during one, the delivery does."""
+        self.producer.poll(0)
 
     def first_failure(self, error: KafkaError) -> tuple[str, KafkaError]:
         """The delivery that brought an error about, with its topic; the error itself if it was none of a delivery."""

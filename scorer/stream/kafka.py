@@ -9,7 +9,6 @@ stop and its drain is over. Abortable: the transaction is aborted and wound back
 says why; the process ends and its supervisor starts it again.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +24,7 @@ from scorer.settings import Settings
 from scorer.stream.delivery import AddHeaders, Delivered, Delivery
 from scorer.stream.faults import ATTEMPT_S, HOPELESS, again, all_right, is_fatal
 from scorer.stream.librdkafka import assigns_incrementally, consumer_config, refuse_bad_config
+from scorer.stream.statistics import Statistics, read_statistics
 from scorer.stream.worker import Batch, Record
 
 T = TypeVar("T")
@@ -75,6 +75,9 @@ class Watch:
 
     def reachable(self, yes: bool) -> None:
         """Whether any broker can be reached."""
+
+    def statistics(self, found: Statistics) -> None:
+        """What one of the two clients reports of itself; every few seconds."""
 
 
 class _InFlight(NamedTuple):
@@ -128,7 +131,7 @@ class KafkaLink:
         consuming = consumer_config(settings)
         self._incremental = assigns_incrementally(consuming)
         with refuse_bad_config():
-            self._delivery = Delivery(settings, giving_up, add_headers)
+            self._delivery = Delivery(settings, giving_up, add_headers, self._on_statistics)
             callbacks = {"error_cb": self._on_error, "stats_cb": self._on_statistics, "on_commit": self._on_commit}
             self._consumer = Consumer({**consuming, **callbacks})
         self._require_topics()
@@ -147,6 +150,8 @@ class KafkaLink:
         # Without a backlog a batch that is polled ahead would only wait for two commits.
         if flight is None or flight.delivery.done() or len(flight.batch.records) < self._settings.batch_records_max:
             self._land()
+        if self._in_flight is None:
+            self._delivery.serve()
         self._touched.clear()
         messages = self._consume(1, _POLL_WAIT_S)
         most = self._settings.batch_records_max
@@ -427,8 +432,10 @@ class KafkaLink:
         log(CONNECTION_FAILED, error=error.str())
 
     def _on_statistics(self, text: str) -> None:
-        brokers = json.loads(text)["brokers"].values()
-        self._watch.reachable(any(broker["state"] == "UP" for broker in brokers))
+        found = read_statistics(text)
+        if found.client == "consumer":
+            self._watch.reachable(found.connections > 0)
+        self._watch.statistics(found)
 
     def _fenced(self, error: KafkaError) -> str:
         who = f"instance id {self._settings.instance_id}" if self._settings.instance_id else "dynamic member"

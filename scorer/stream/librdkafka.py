@@ -12,6 +12,9 @@ from scorer.errors import SettingsError
 from scorer.logs import LIBRDKAFKA_LOGGER
 from scorer.settings import Settings
 
+# How often a client reports on itself: often enough for readiness, seldom enough to cost nothing.
+_STATISTICS_MS: Final = "5000"
+
 
 def client_config(settings: Settings) -> dict[str, Any]:
     """What every client here starts from."""
@@ -41,8 +44,8 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         "fetch.queue.backoff.ms": "5",
         # Backlog held in memory, per worker. Batches are taken from it.
         "queued.max.messages.kbytes": "32768",
-        # Where the worker stands with its brokers, for readiness.
-        "statistics.interval.ms": "5000",
+        # Where the worker stands with its brokers, for readiness and the metrics.
+        "statistics.interval.ms": _STATISTICS_MS,
         **client_config(settings),
         "group.id": settings.group_id,
         # Offsets are committed with the decisions, by `publish`, and in no other way.
@@ -83,6 +86,8 @@ def producer_config(settings: Settings) -> dict[str, Any]:
         "retry.backoff.ms": "1",
         # A batch is one flush: it never waits for company.
         "linger.ms": "5",
+        # How long brokers take to answer, for the metrics.
+        "statistics.interval.ms": _STATISTICS_MS,
         # A dead letter holds the whole record, however long; the topic's own limit decides.
         "message.max.bytes": "20000000",
         **client_config(settings),

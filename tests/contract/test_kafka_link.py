@@ -18,6 +18,7 @@ from scorer.local.apache_kafka import JavaBroker
 from scorer.local.broker import Broker
 from scorer.stream import kafka
 from scorer.stream.kafka import KafkaLink
+from scorer.stream.statistics import Statistics
 from scorer.stream.worker import Batch
 from tests.contract.fake_link import Delivery
 from tests.contract.stages import WAIT_S, KafkaStage
@@ -36,6 +37,7 @@ class Listener(Tally):
         self.rebalances: list[tuple[str, frozenset[int]]] = []
         self.lags: dict[int, int] = {}
         self.reachability: list[bool] = []
+        self.reports: list[str] = []
 
     def rebalanced(self, kind: str, assigned: frozenset[int]) -> None:
         self.rebalances.append((kind, assigned))
@@ -45,6 +47,24 @@ class Listener(Tally):
 
     def reachable(self, yes: bool) -> None:
         self.reachability.append(yes)
+
+    def statistics(self, found: Statistics) -> None:
+        self.reports.append(found.client)
+
+
+@pytest.mark.parametrize("records", [0, 1])
+def test_both_clients_report(kafka_stage: KafkaStage, records: int) -> None:
+    """Consumer and producer report on themselves, whether or not there is anything to deliver."""
+    listener = Listener()
+    link = kafka_stage.link(watch=listener, kafka={"statistics.interval.ms": "100"})
+    ends_at = time.monotonic() + WAIT_S
+    while not {"consumer", "producer"} <= set(listener.reports[-20:]) or len(listener.reports) < 10:
+        assert time.monotonic() < ends_at, listener.reports
+        for _ in range(records):
+            kafka_stage.append(0, application("a"))
+        batch = link.poll(BUNDLE.reference)
+        if batch.offsets_next:
+            publish(link, batch)
 
 
 def test_missing_topics(kafka_stage: KafkaStage) -> None:

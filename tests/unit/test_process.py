@@ -21,6 +21,7 @@ from scorer.stream.challenge import Comparison
 from scorer.stream.delivery import Delivered
 from scorer.stream.follow import Pinned
 from scorer.stream.kafka import Watch
+from scorer.stream.statistics import Statistics
 from scorer.stream.worker import Batch
 from tests.fakes import RECORD_BYTES_MAX, tiny_bundle
 
@@ -158,8 +159,9 @@ def test_monitoring_tells_both() -> None:
     monitoring.aborted()
     monitoring.lag(lag)
     monitoring.lap("decode")
+    monitoring.statistics(Statistics("producer", 1, 0, {}, 0.0, {}))
     assert (health.polled_at, health.assigned, health.reachable) == (5.0, frozenset({1}), False)
-    assert recording.calls == ["polled", "rebalanced", "committed", "aborted", "lag", "lap"]
+    assert recording.calls == ["polled", "rebalanced", "committed", "aborted", "lag", "lap", "statistics"]
 
 
 def test_monitoring_tells_the_slots_apart() -> None:

@@ -1,5 +1,7 @@
 """Metrics: declared once, at 0 from the start, and right to the last bucket."""
 
+from typing import Any, Literal
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,12 +16,14 @@ from scorer.core.score import score_batch
 from scorer.monitor.metrics import METRICS, STAGES, BatchHistogram, Metric, WorkerMetrics
 from scorer.stream.challenge import Comparison
 from scorer.stream.delivery import Delivered
+from scorer.stream.statistics import Statistics
 from scorer.stream.worker import Batch
 from tests.fakes import RECORD_BYTES_MAX, FakeRecord, application, tiny_bundle
 
 REFERENCE = BundleReference(name="tiny", version="1.0.0", digest="0" * 64)
 BOUNDS = (0.1, 0.25, 0.5, 1.0, 10.0)
 Labels = tuple[tuple[str, str], ...]
+CLIENTS: set[Labels] = {(("client", "consumer"),), (("client", "producer"),)}
 
 
 class Exposed:
@@ -71,6 +75,14 @@ def test_series_exist_from_the_start(exposed: Exposed) -> None:
         "scorer_assigned_partitions": {()},
         "scorer_challenger_failures_total": {(("step", step),) for step in ("load", "score")},
         "scorer_probability_of_default_count": {(label,)},
+        "scorer_kafka_connections": CLIENTS,
+        "scorer_kafka_queued_records": CLIENTS,
+        "scorer_kafka_throttle_seconds": CLIENTS,
+        "scorer_kafka_faults_total": {
+            (*client, ("kind", kind))
+            for client in CLIENTS
+            for kind in ("disconnected", "failed", "retried", "timed_out")
+        },
     }
     for name, labels in expected.items():
         assert exposed.labels_of(name) == labels
@@ -189,6 +201,52 @@ def test_lag_of_a_revoked_partition_disappears(exposed: Exposed) -> None:
     assert exposed.value("scorer_consumer_lag_records", partition="0", topic="applications") == 3
     assert exposed.value("scorer_assigned_partitions") == 1
     assert exposed.value("scorer_rebalances_total", kind="assigned") == 2
+
+
+def test_committed_offsets(exposed: Exposed) -> None:
+    """Each partition says how far it is committed, with or without records, while this worker has it."""
+    exposed.metrics.rebalanced("assigned", frozenset({0, 1}))
+    assert exposed.labels_of("scorer_committed_offset") == set()
+    publish(exposed, [application("a"), b""], committed=True)
+    publish(exposed, [application("a"), b"", b""], committed=False)
+    assert exposed.value("scorer_committed_offset", partition="0", topic="applications") == 2
+    exposed.metrics.rebalanced("revoked", frozenset({1}))
+    assert exposed.labels_of("scorer_committed_offset") == set()
+
+
+def report(client: Literal["consumer", "producer"], **changes: Any) -> Statistics:
+    """What a Kafka client tells of itself."""
+    told = Statistics(
+        client, 2, 30, {1: 0.25}, 0.5, {("b/1", "retried"): 4, ("b/2", "retried"): 1, ("b/1", "failed"): 2}
+    )
+    return told._replace(**changes)
+
+
+def test_reports_of_kafka_clients(exposed: Exposed) -> None:
+    """Gauges say what the last report of a client says; faults add up over brokers and are counted once."""
+    exposed.metrics.statistics(report("consumer"))
+    exposed.metrics.statistics(report("producer"))
+    for client in ("consumer", "producer"):
+        assert exposed.value("scorer_kafka_connections", client=client) == 2
+        assert exposed.value("scorer_kafka_queued_records", client=client) == 30
+        assert exposed.value("scorer_kafka_throttle_seconds", client=client) == 0.5
+        assert exposed.value("scorer_kafka_faults_total", client=client, kind="retried") == 5
+        assert exposed.value("scorer_kafka_faults_total", client=client, kind="failed") == 2
+    faults = {("b/1", "retried"): 6, ("b/2", "retried"): 1}
+    exposed.metrics.statistics(report("producer", faults=faults, connections=0))
+    assert exposed.value("scorer_kafka_connections", client="producer") == 0
+    assert exposed.value("scorer_kafka_faults_total", client="producer", kind="retried") == 7
+    assert exposed.value("scorer_kafka_faults_total", client="consumer", kind="retried") == 5
+
+
+def test_round_trips(exposed: Exposed) -> None:
+    """Only the producer's are told, since fetches wait at the broker; one that was asked nothing has none."""
+    exposed.metrics.statistics(report("consumer"))
+    assert exposed.labels_of("scorer_kafka_round_trip_seconds") == set()
+    exposed.metrics.statistics(report("producer"))
+    assert exposed.value("scorer_kafka_round_trip_seconds", broker="1") == 0.25
+    exposed.metrics.statistics(report("producer", round_trips_s={2: 0.125}))
+    assert exposed.labels_of("scorer_kafka_round_trip_seconds") == {(("broker", "2"),)}
 
 
 def test_transactions(exposed: Exposed) -> None:
