@@ -59,8 +59,9 @@ bench-swap: setup ## a deployment and its rollback under load: what is lost, dou
 bench-peers: setup ## one worker against every other way to do this job; writes benchmarks/report (an hour)
 	$(BIN)/python -m benchmarks.comparison
 
-fresh: setup ## make again what is generated: schemas, the interface document
+fresh: setup ## make again what is generated: schemas, the interface document, alert rules, dashboards
 	$(BIN)/python -m schemas.generate
+	$(BIN)/python -m monitoring.generate
 
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -27,7 +27,7 @@ _MODELS: Final[Mapping[str, type[BaseModel]]] = {
 def generate() -> dict[str, bytes]:
     """Everything that is generated: contents by path in the folder, the same on every run."""
     made = {f"{name}.schema.json": _dump(_schema(name, model)) for name, model in _MODELS.items()}
-    made["asyncapi.yaml"] = _dump_yaml(build_document())
+    made["asyncapi.yaml"] = dump_yaml(build_document())
     # One line each, so that every file of applications is JSON lines as well, and can be published as it is.
     for name, application in APPLICATIONS.items():
         made[f"examples/applications/{name}.json"] = dump_application(application) + b"\n"
@@ -95,7 +95,8 @@ def _dump(value: object) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _dump_yaml(document: object) -> bytes:
+def dump_yaml(document: object) -> bytes:
+    """YAML that a person can read: in the order given, texts of several lines as blocks, nothing by reference."""
     import yaml  # a development dependency: only who generates needs it
 
     class Dumper(yaml.SafeDumper):

@@ -1,0 +1,114 @@
+"""Writes the rules, the dashboards and the tables of the docs, and says with `--check` what is stale."""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+
+from monitoring import rules
+from monitoring.model import model
+from monitoring.overview import overview
+from monitoring.worker import worker
+from schemas.generate import dump_yaml, find_stale, write
+from scorer.monitor.metrics import METRICS, REPLAY_METRICS, Metric
+
+ROOT: Final = Path(__file__).parents[1]
+PAGE: Final = "docs/monitoring.md"
+_MADE: Final = "# Made by `make fresh` from monitoring/rules.py.\n"
+
+Files = Mapping[str, bytes]
+
+
+def generate(runbooks: str = rules.RUNBOOKS) -> dict[str, Files]:
+    """Everything that is generated in folders of its own: by folder, contents by path; the same on every run.
+
+    Args:
+        runbooks: where the alerts' runbooks are: a folder or a URL.
+    """
+    written = {
+        "recording.yml": _MADE.encode() + dump_yaml(rules.recording_rules()),
+        "alerts.yml": _MADE.encode() + dump_yaml(rules.alerting_rules(runbooks)),
+    }
+    encode = JSONEncoder(indent=2, ensure_ascii=False).encode
+    boards = {f"{make.__name__}.json": (encode(make()) + "\n").encode() for make in (overview, worker, model)}
+    # Helm reads no file outside its chart.
+    return {
+        "monitoring/prometheus/rules": written,
+        "monitoring/grafana/dashboards": boards,
+        "helm/files/rules": written,
+        "helm/files/dashboards": boards,
+    }
+
+
+def with_tables(page: str) -> str:
+    """A page with its tables of metrics and alerts as they would be made now, between the marks that stand for them."""
+    for name, lines in {"metrics": _metrics_table(), "alerts": _alerts_table()}.items():
+        before, begin, rest = page.partition(f"<!-- {name}: made by `make fresh` -->\n")
+        _, end, after = rest.partition(f"<!-- end of {name} -->")
+        assert begin, f"the page has no marks for its {name}"
+        assert end, f"the page has no marks for its {name}"
+        page = before + begin + "\n".join(lines) + "\n" + end + after
+    return page
+
+
+def _metrics_table() -> list[str]:
+    return [
+        "| metric | kind | labels | what it tells |",
+        "|---|---|---|---|",
+        *map(_metric_row, METRICS),
+        *map(_metric_row, REPLAY_METRICS),
+    ]
+
+
+def _metric_row(metric: Metric) -> str:
+    name = f"{metric.name}_total" if metric.kind == "counter" else metric.name
+    labels = ", ".join(f"`{label}`" for label in metric.labels)
+    return f"| `{name}` | {metric.kind} | {labels} | {metric.help} |"
+
+
+def _alerts_table() -> list[str]:
+    return [
+        "| alert | severity | when | what it means |",
+        "|---|---|---|---|",
+        *(
+            f"| [{alert.name}](runbooks/{alert.runbook()}) | {alert.severity} | {_when(alert)} | {alert.summary} |"
+            for group in rules.alerts().values()
+            for alert in group
+        ),
+    ]
+
+
+def _when(alert: rules.Alert) -> str:
+    return "at once" if alert.pending == "0m" else f"after {alert.pending}"
+
+
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    """The command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m monitoring.generate", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 and name what is stale")
+    parser.add_argument("--runbooks", default=rules.RUNBOOKS, help="where the runbooks are: a folder or a URL")
+    given = parser.parse_args(arguments)
+    made, page = generate(given.runbooks), root / PAGE
+    if not given.check:
+        for folder, files in made.items():
+            write(root / folder, files)
+        page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
+        return 0
+    stale = stale_in(root, made)
+    if stale:
+        sys.stderr.write("stale, `make fresh` mends it:\n" + "".join(f"  {line}\n" for line in stale))
+    return 1 if stale else 0
+
+
+def stale_in(root: Path, made: Mapping[str, Files]) -> list[str]:
+    """What is not as it would be made now, a line each."""
+    stale = [f"{folder}/{line}" for folder, files in made.items() for line in find_stale(root / folder, files)]
+    told = (root / PAGE).read_text(encoding="utf-8")
+    return stale if told == with_tables(told) else [*stale, f"{PAGE}: its tables are not as they would be made now"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
