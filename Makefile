@@ -71,6 +71,8 @@ lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --constraint requirements.lock \
 		--extra onnx --extra s3 --extra console --extra otel --no-header --no-annotate --no-emit-index-url pyproject.toml \
 		-o scorer/bundle/runtime.lock
+	echo hatchling | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--constraint requirements.lock --no-header --no-annotate --no-emit-index-url - -o build.lock
 
 clean: ## remove what was built here (the broker's files are kept in your cache folder)
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -117,8 +117,8 @@ def test_the_lock_covers_what_the_package_depends_on() -> None:
     }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    # What a worker may need: an ONNX model, a store in S3, traces.
-    declared = [*project["dependencies"], *extras["onnx"], *extras["s3"], *extras["otel"]]
+    # What a worker may need, an ONNX model, a store in S3, traces; and the console, for one image does for all.
+    declared = [*project["dependencies"], *extras["onnx"], *extras["s3"], *extras["otel"], *extras["console"]]
     wanted, seen = [Requirement(line) for line in declared], set[str]()
     while wanted:
         requirement = wanted.pop()
