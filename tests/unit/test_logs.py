@@ -31,16 +31,6 @@ DECLARED = {name: value for name, value in vars(logs).items() if isinstance(valu
 Told = Callable[[], list[dict[str, Any]]]
 
 
-@pytest.fixture(autouse=True)
-def _as_it_was() -> Iterator[None]:
-    """Puts the process's log back."""
-    root_logger, ours = logging.getLogger(), logging.getLogger("scorer")
-    before = root_logger.handlers[:], root_logger.level, ours.level, threading.excepthook
-    yield
-    logging.captureWarnings(False)
-    root_logger.handlers[:], root_logger.level, ours.level, threading.excepthook = before
-
-
 @pytest.fixture
 def told(capsys: pytest.CaptureFixture[str]) -> Told:
     """What stderr holds since the last look, each line read as JSON."""
