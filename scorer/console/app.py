@@ -21,12 +21,13 @@ from starlette.routing import Route
 from schemas.rejection import MEANINGS
 from scorer.console.guard import COOKIE, SESSION_S, Guard, Sessions, session_of
 from scorer.console.letters import newest_letters, reveal
-from scorer.console.live import SERIES_POINTS_MAX, Live
+from scorer.console.live import SERIES_POINTS_MAX, Live, Part
 from scorer.console.look import keep_looking
 from scorer.console.pages import PAGES, Assets, Page, render_login, render_page
 from scorer.console.publish import TryPublisher, read_try
 from scorer.console.tail import Sample, follow_outcomes
 from scorer.console.waits import keep_measuring
+from scorer.console.watch import keep_watching
 from scorer.errors import DeadLetterError, MisuseError, ScorerError
 from scorer.logs import DEAD_LETTER_SHOWN, TOKEN_REFUSED, log
 from scorer.settings import Settings
@@ -135,10 +136,14 @@ class _Answers:
         loop, stop, sample = asyncio.get_running_loop(), Event(), Sample()
         self._live.on_outcome(lambda outcome: loop.call_soon_threadsafe(self._streams.tell, "outcome", outcome))
         settings, live = self._settings, self._live
+        watches = {
+            Part.OUTCOMES: lambda: follow_outcomes(settings, live, sample, stop),
+            Part.STANDING: lambda: keep_looking(settings, live, stop),
+            Part.WAITS: lambda: keep_measuring(settings, live, sample, stop),
+        }
         threads = [
-            Thread(target=follow_outcomes, args=(settings, live, sample, stop), name="outcomes", daemon=True),
-            Thread(target=keep_looking, args=(settings, live, stop), name="look", daemon=True),
-            Thread(target=keep_measuring, args=(settings, live, sample, stop), name="waits", daemon=True),
+            Thread(target=keep_watching, args=(part, watch, settings, live, stop), name=part, daemon=True)
+            for part, watch in watches.items()
         ]
         for thread in threads:
             thread.start()

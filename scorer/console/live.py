@@ -3,6 +3,7 @@
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from threading import Lock
 from typing import Any, Final
 
@@ -10,8 +11,6 @@ from schemas.rejection import RejectionCode
 from scorer.core.policy import OUTCOMES
 from scorer.stream.deployments import Line
 
-BROKER: Final = "broker"
-"""The part that is in trouble when no broker answers, whoever found out; the next good look ends it."""
 REJECTED: Final = "REJECTED"
 KINDS: Final = (*OUTCOMES, REJECTED)
 
@@ -20,6 +19,14 @@ SERIES_POINTS_MAX: Final = 300
 _LATENCIES_S: Final = 60.0
 _LATENCIES_MAX: Final = 20_000
 _TRIES_MAX: Final = 200
+
+
+class Part(StrEnum):
+    """What is watched, each by a thread of its own."""
+
+    STANDING = "standing"
+    OUTCOMES = "outcomes"
+    WAITS = "waits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ class Live:
         self._codes: Counter[str] = Counter()
         self._latencies: deque[tuple[float, float]] = deque(maxlen=_LATENCIES_MAX)
         self._series: deque[dict[str, Any]] = deque(maxlen=SERIES_POINTS_MAX)
-        self._troubles: dict[str, str] = {}
+        self._troubles: dict[Part, str] = {}
         self._tries: OrderedDict[str, dict[str, Any] | None] = OrderedDict()
         self._ticked_at: float | None = None
         self._tell: Callable[[dict[str, Any]], object] = lambda _: None
@@ -73,7 +80,7 @@ class Live:
         with self._lock:
             self._latencies.extend((now, wait) for wait in seconds)
 
-    def trouble(self, part: str, text: str) -> None:
+    def trouble(self, part: Part, text: str) -> None:
         """What keeps a part from seeing anything; empty once it sees again."""
         with self._lock:
             self._troubles[part] = text

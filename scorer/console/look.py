@@ -8,42 +8,36 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from scorer.console.live import BROKER, Live, Standing
-from scorer.errors import ScorerError
+from scorer.console.live import Live, Part, Standing
 from scorer.settings import Settings
 from scorer.stream.deployments import HistoryReader, Line
 from scorer.stream.faults import all_right
 from scorer.stream.librdkafka import client_config, refuse_bad_config
 from scorer.stream.reading import TopicReader
-from scorer.stream.topics import admin_client, unreachable
+from scorer.stream.topics import admin_client
 
 _EVERY_S: Final = 1.0
-_AGAIN_S: Final = 2.0
 _ANSWER_S: Final = 5.0
 _MEMBERS_EVERY_S: Final = 5.0
 
 
 def keep_looking(settings: Settings, live: Live, stop: Event) -> None:
-    """Looks until it is told to stop; where it cannot, says why and tries again.
+    """Looks until it is told to stop.
 
     Args:
         settings: the topics and the group.
         live: is told what is seen.
         stop: ends it.
+
+    Raises:
+        SettingsError, TopicsError, BrokerError, KafkaException: somebody does not answer.
     """
-    while not stop.is_set():
-        try:
-            with closing(_Look(settings)) as look:
-                while not stop.is_set():
-                    began_at = time.monotonic()
-                    live.standing = look.standing()
-                    live.trouble(BROKER, "")
-                    stop.wait(max(0.0, began_at + _EVERY_S - time.monotonic()))
-        except ScorerError as fault:
-            live.trouble(BROKER, str(fault))
-        except KafkaException as failure:
-            live.trouble(BROKER, unreachable(settings, failure.args[0].str()))
-        stop.wait(_AGAIN_S)
+    with closing(_Look(settings)) as look:
+        while not stop.is_set():
+            began_at = time.monotonic()
+            live.standing = look.standing()
+            live.trouble(Part.STANDING, "")
+            stop.wait(max(0.0, began_at + _EVERY_S - time.monotonic()))
 
 
 class _Look:

@@ -12,7 +12,7 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas.decision import REPLAY_ID_HEADER, SUPERSEDES_HEADER
-from scorer.console.live import BROKER, REJECTED, Live
+from scorer.console.live import REJECTED, Live, Part
 from scorer.errors import BrokerError, ScorerError
 from scorer.settings import Settings
 from scorer.stream.dead_letters import DeadLetter, parse
@@ -22,10 +22,8 @@ from scorer.stream.reading import connect_beside, find_partitions
 from scorer.stream.topics import unreachable
 
 _ANSWER_S: Final = 5.0
-_AGAIN_S: Final = 2.0
 _BATCH_MAX: Final = 5_000
 _SAMPLE_MAX: Final = 100
-_PART: Final = "outcomes"
 
 
 class _Source(msgspec.Struct, gc=False):
@@ -67,26 +65,25 @@ class Sample:
 
 
 def follow_outcomes(settings: Settings, live: Live, sample: Sample, stop: Event) -> None:
-    """Reads decisions and dead letters from now on until it is told to stop; where it cannot, says why and tries again.
+    """Reads decisions and dead letters from now on until it is told to stop.
 
     Args:
         settings: the topics.
         live: is told what comes.
         sample: keeps some decisions for whoever measures how long they took.
         stop: ends it.
+
+    Raises:
+        SettingsError, TopicsError, BrokerError, KafkaException: they cannot be read.
     """
-    while not stop.is_set():
+    with closing(_Tail(settings, live, sample)) as tail:
+        live.trouble(Part.OUTCOMES, "")
+        live.following = True
         try:
-            with closing(_Tail(settings, live, sample)) as tail:
-                live.trouble(_PART, "")
-                live.following = True
-                while not stop.is_set():
-                    tail.take()
-        except ScorerError as fault:
-            live.trouble(_PART, str(fault))
+            while not stop.is_set():
+                tail.take()
         finally:
             live.following = False
-        stop.wait(_AGAIN_S)
 
 
 class _Tail:
@@ -98,7 +95,7 @@ class _Tail:
         Raises:
             SettingsError: a librdkafka property is wrong.
             TopicsError: a topic is missing.
-            BrokerError: no broker answers.
+            BrokerError, KafkaException: no broker answers.
         """
         self._settings = settings
         self._live = live
@@ -117,10 +114,8 @@ class _Tail:
             others = find_partitions(self._consumer, settings, dead_letters, _ANSWER_S)
             places = [(decisions, p) for p in partitions] + [(dead_letters, p) for p in others]
             self._consumer.assign([TopicPartition(topic, p, self._end(topic, p)) for topic, p in places])
-        except (ScorerError, KafkaException) as fault:
+        except (ScorerError, KafkaException):
             self._consumer.close()
-            if isinstance(fault, KafkaException):
-                raise BrokerError(unreachable(settings, fault.args[0].str())) from fault
             raise
 
     def take(self) -> None:
@@ -153,7 +148,7 @@ class _Tail:
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._live.trouble(BROKER, unreachable(self._settings, error.str()))
+            self._live.trouble(Part.STANDING, unreachable(self._settings, error.str()))
 
     def _tell(self, records: Sequence[Message], now: float) -> None:
         if not records:

@@ -6,14 +6,12 @@ from contextlib import closing
 from threading import Event
 from typing import Final
 
-from scorer.console.live import Live
+from scorer.console.live import Live, Part
 from scorer.console.tail import Sample
-from scorer.errors import ScorerError
 from scorer.settings import Settings
 from scorer.stream.reading import TopicReader
 
 _EVERY_S: Final = 1.0
-_AGAIN_S: Final = 2.0
 # Offsets of one partition within which applications are looked up: those decided last lie close together.
 _SPAN_MAX: Final = 1_000
 
@@ -28,16 +26,14 @@ def keep_measuring(settings: Settings, live: Live, sample: Sample, stop: Event) 
         live: is told how long they took.
         sample: the decisions.
         stop: ends it.
+
+    Raises:
+        SettingsError, TopicsError, BrokerError, KafkaException: the applications cannot be read.
     """
-    while not stop.is_set():
-        try:
-            with closing(TopicReader(settings, settings.applications_topic)) as applications:
-                live.trouble("waits", "")
-                while not stop.wait(_EVERY_S):
-                    live.waited(time.time(), _measure(applications, sample.take()))
-        except ScorerError as fault:
-            live.trouble("waits", str(fault))
-        stop.wait(_AGAIN_S)
+    with closing(TopicReader(settings, settings.applications_topic)) as applications:
+        live.trouble(Part.WAITS, "")
+        while not stop.wait(_EVERY_S):
+            live.waited(time.time(), _measure(applications, sample.take()))
 
 
 def _measure(applications: TopicReader, seen: Mapping[int, Mapping[int, float]]) -> list[float]:

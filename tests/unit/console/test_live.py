@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from scorer.console.live import SERIES_POINTS_MAX, Live, Standing
+from scorer.console.live import SERIES_POINTS_MAX, Live, Part, Standing
 
 STANDING = Standing(arriving=10.0, waiting=3, workers=2, deciding=("a:1@b",), deployments=())
 
@@ -29,10 +29,10 @@ def test_what_is_not_known_is_null() -> None:
     assert live.state()["workers"] is None
     live.standing = STANDING
     assert live.tick(1.0)["waiting"] == 3
-    live.trouble("broker", "it is away")
+    live.trouble(Part.STANDING, "it is away")
     assert live.tick(2.0)["waiting"] is None
     assert live.state()["trouble"] == "it is away"
-    live.trouble("broker", "")
+    live.trouble(Part.STANDING, "")
     assert live.tick(3.0)["waiting"] == 3
     assert live.state()["trouble"] == ""
 

@@ -1,0 +1,34 @@
+"""A watch that goes on: what keeps it from seeing is told to the pages, and it begins anew a moment later."""
+
+from collections.abc import Callable
+from threading import Event
+from typing import Final
+
+from confluent_kafka import KafkaException
+
+from scorer.console.live import Live, Part
+from scorer.errors import ScorerError
+from scorer.settings import Settings
+from scorer.stream.topics import unreachable
+
+_AGAIN_S: Final = 2.0
+
+
+def keep_watching(part: Part, watch: Callable[[], None], settings: Settings, live: Live, stop: Event) -> None:
+    """Runs a watch again and again until it is told to stop.
+
+    Args:
+        part: what is watched, as its trouble is named by.
+        watch: returns when it is told to stop; whatever it opens it closes.
+        settings: the brokers.
+        live: is told why nothing is seen.
+        stop: ends it.
+    """
+    while not stop.is_set():
+        try:
+            watch()
+        except ScorerError as fault:
+            live.trouble(part, str(fault))
+        except KafkaException as failure:
+            live.trouble(part, unreachable(settings, failure.args[0].str()))
+        stop.wait(_AGAIN_S)
