@@ -72,7 +72,7 @@ CONSUMER_FAILED = Event("consumer_failed", WARNING, "the consumer reports a faul
 HEADERS_UNREADABLE = Event(
     "headers_unreadable",
     WARNING,
-    "a header's name is not UTF-8; the record is decided and its outcome carries no headers on",
+    "a header's name is not UTF-8; the record is decided and its outcome carries no headers on. Told once a worker",
     ("topic", "partition", "offset"),
 )
 BUNDLE_SWAPPED = Event("bundle_swapped", INFO, "another bundle decides from here on", ("bundle", "previous"))

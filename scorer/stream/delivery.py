@@ -53,6 +53,7 @@ class Delivery:
         self._dead_letters_topic = settings.dead_letters_topic
         self._giving_up = giving_up
         self._add_headers = add_headers
+        self._told_of_headers = False
 
     def deliver(
         self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle, offsets: list[TopicPartition], group: object
@@ -111,7 +112,7 @@ class Delivery:
         # One call for many decisions is quicker and takes no headers; a decision with headers ends the run before it,
         # or it would overtake an earlier one of the same key.
         run: list[dict[str, Any]] = []
-        all_headers = [headers_of(record) for record in batch.records]
+        all_headers = [headers_of(record, self._tell_of_headers) for record in batch.records]
         added = repeat(()) if self._add_headers is None else self._add_headers(batch.records)
         for record, outcome, headers, more in zip(batch.records, outcomes, all_headers, added, strict=False):
             if isinstance(outcome, Rejection):
@@ -131,6 +132,11 @@ class Delivery:
                 run.append({"value": outcome, "key": key})
         self._produce_run(run)
         return all_headers
+
+    def _tell_of_headers(self, record: Record) -> None:
+        if not self._told_of_headers:  # a publisher of such headers sends them always
+            self._told_of_headers = True
+            log(HEADERS_UNREADABLE, topic=record.topic(), partition=record.partition(), offset=record.offset())
 
     def _flush(self) -> None:
         while self.producer.flush(ATTEMPT_S):
@@ -176,12 +182,12 @@ class Delivery:
 _read_headers = methodcaller("headers")
 
 
-def headers_of(record: Record) -> Headers:
+def headers_of(record: Record, when_unreadable: Callable[[Record], None] = lambda _: None) -> Headers:
     """A record's headers, none if they cannot be read; to be asked once, the second answer is broken unseen."""
     try:
         return _read_headers(record) or ()
     except SystemError:
-        log(HEADERS_UNREADABLE, topic=record.topic(), partition=record.partition(), offset=record.offset())
+        when_unreadable(record)
         return ()
 
 
