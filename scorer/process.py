@@ -210,24 +210,24 @@ def work(settings: Settings, bundles: Bundles) -> None:
     """
     stop = Stop(settings.drain_s)
     registry, health, metrics = _instruments(settings, bundles.current().reference)
-    with (
-        closing(monitoring_of(settings, metrics, health)) as monitoring,
-        closing(MonitorServer(settings.http_host, settings.http_port, registry, health)) as server,
-        closing(KafkaLink(settings, monitoring, stop.drained)) as link,
-    ):
-        log(
-            WORKER_STARTED,
-            group=settings.group_id,
-            instance=settings.instance_id,
-            http=server.address,
-            delivery=settings.delivery,
-            bundle=str(bundles.current().reference),
-        )
-        bundles.start(monitoring)
-        collect_garbage_seldom()
-        challenger = Challenger(bundles.challenger, settings.record_bytes_max, monitoring)
-        run(link, bundles.current, monitoring, settings.record_bytes_max, stop.asked, challenger.score_along)
-    log(WORKER_STOPPED)
+    with closing(monitoring_of(settings, metrics, health)) as monitoring:
+        with (
+            closing(MonitorServer(settings.http_host, settings.http_port, registry, health)) as server,
+            closing(KafkaLink(settings, monitoring, stop.drained)) as link,
+        ):
+            log(
+                WORKER_STARTED,
+                group=settings.group_id,
+                instance=settings.instance_id,
+                http=server.address,
+                delivery=settings.delivery,
+                bundle=str(bundles.current().reference),
+            )
+            bundles.start(monitoring)
+            collect_garbage_seldom()
+            challenger = Challenger(bundles.challenger, settings.record_bytes_max, monitoring)
+            run(link, bundles.current, monitoring, settings.record_bytes_max, stop.asked, challenger.score_along)
+        log(WORKER_STOPPED)
 
 
 def monitoring_of(settings: Settings, metrics: WorkerMetrics, health: Health) -> Monitoring:

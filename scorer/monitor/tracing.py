@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version
+from threading import Thread
 from typing import Final, NamedTuple
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -27,6 +28,8 @@ from scorer.stream.worker import Batch
 
 # As many as the SDK keeps of a span; a batch may have thousands of applications.
 _LINKS_MAX: Final = 128
+# The batch is committed and the group left; only the supervisor's patience is at stake.
+_LAST_SPANS_S: Final = 3.0
 _TRACEPARENT: Final = TRACE_HEADERS[0]
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 _NS: Final = 1_000_000_000
@@ -105,8 +108,10 @@ class BatchSpans:
         self._pending.clear()
 
     def close(self) -> None:
-        """Sends what is left, for some seconds at most."""
-        self._provider.shutdown()
+        """Sends what is left, if the collector takes it soon."""
+        ending = Thread(target=self._provider.shutdown, name="spans", daemon=True)
+        ending.start()
+        ending.join(_LAST_SPANS_S)
 
     def _start(self, batch: Batch, start_ns: int) -> Span:
         attributes = self._attributes | {"messaging.batch.message_count": len(batch.records)}

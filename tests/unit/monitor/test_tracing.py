@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from threading import Event
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -15,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from scorer import process
 from scorer.core.score import Scores, score_batch
 from scorer.errors import SettingsError
+from scorer.monitor import tracing
 from scorer.monitor.health import Health
 from scorer.monitor.metrics import WorkerMetrics
 from scorer.monitor.tracing import BatchSpans, otlp_provider
@@ -209,6 +211,22 @@ def test_another_way_out_is_refused(name: str, value: str, monkeypatch: pytest.M
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=f"{name}={value}: traces go out by OTLP over HTTP only"):
         otlp_provider(settings())
+
+
+def test_an_end_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A collector that takes no spans does not keep a worker that is done from ending."""
+    monkeypatch.setattr(tracing, "_LAST_SPANS_S", 0.01)
+    answered = Event()
+
+    class Hanging(InMemorySpanExporter):
+        def shutdown(self) -> None:
+            answered.wait()
+
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(Hanging()))
+    BatchSpans(provider, settings()).close()
+    assert not answered.is_set()
+    answered.set()
 
 
 def _monitoring(wanted: Settings) -> Monitoring:
