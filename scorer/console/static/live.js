@@ -73,7 +73,7 @@ const fine = new Intl.NumberFormat("en-US", { maximumFractionDigits: 1 });
 /** A number for people; what is not known is a dash. */
 export function count(value) {
   if (value === null || value === undefined) return "–";
-  return value > 0 && value < 10 ? fine.format(value) : plain.format(value);
+  return value >= 0.05 && value < 10 ? fine.format(value) : plain.format(value);
 }
 
 /** Seconds for people. */

@@ -46,9 +46,9 @@ function draw() {
   place("waiting").textContent = count(now.waiting);
   place("p50").textContent = span(now.p50);
   place("p99").textContent = span(now.p99);
-  chart("spark-rate", [smoothed("decided")]);
-  chart("spark-waiting", [series.map((point) => point.waiting)]);
-  chart("spark-latency", [series.map((point) => point.p50), series.map((point) => point.p99)]);
+  chart("spark-rate", count, [smoothed("decided")]);
+  chart("spark-waiting", count, [series.map((point) => point.waiting)]);
+  chart("spark-latency", span, [series.map((point) => point.p50), series.map((point) => point.p99)]);
   drawKinds();
 }
 
@@ -60,10 +60,12 @@ function smoothed(name) {
   });
 }
 
-/** Lines from the right edge, one point a second, all on one scale from 0; what is not known is a gap. */
-function chart(id, lines) {
+/** Lines from the right edge, one point a second, on one scale from 0 to the peak; what is not known is a gap. */
+function chart(id, spelt, lines) {
   const svg = place(id);
-  const top = Math.max(...lines.flat().filter((value) => value !== null), 1e-9);
+  const known = lines.flat().filter((value) => value !== null);
+  const top = Math.max(...known, 1e-9);
+  place(`${id}-peak`).textContent = spelt(known.length ? top : null);
   const x = (at, length) => WIDTH - (length - 1 - at) * (WIDTH / (most - 1));
   const y = (value) => HEIGHT - 1 - (value / top) * (HEIGHT - 4);
   const drawn = [vector("line", { x1: 0, x2: WIDTH, y1: HEIGHT - 0.5, y2: HEIGHT - 0.5 })];
