@@ -107,6 +107,7 @@ TOOLS: Final = {
         _tool("promtool", "debian", _unpack("prometheus", "promtool")),
         _tool("prometheus-alertmanager", "debian", _unpack("prometheus-alertmanager", "prometheus-alertmanager")),
         _tool("chromium", "debian", _install("chromium")),
+        _tool("kcat", "debian", _install("kcat")),
         _tool("buildah", "debian", _install("buildah")),
         _tool("debootstrap", "debian", _install("debootstrap")),
         _tool("kafka-tools", KAFKA_VERSION, _kafka_tools),

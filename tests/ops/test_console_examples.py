@@ -15,6 +15,7 @@ from scorer.local.broker import Broker
 from scorer.local.toolchain import find_java, kafka_jars
 from scorer.settings import load_settings
 from tests.integration.worker_process import WAIT_S, Topics, wait_until, worker
+from tests.tools import tool
 
 pytestmark = pytest.mark.broker
 
@@ -82,3 +83,17 @@ def test_in_java(topics: Topics, tmp_path: Path) -> None:
     log = tmp_path / "read.log"
     with worker(topics, tmp_path / "w.log"), running(*command, "Read.java", log=log):
         wait_until(lambda: 'a-1001 {"decision_id"' in log.read_text(), "the decision is printed")
+
+
+def test_in_a_shell_with_kcat(topics: Topics, tmp_path: Path) -> None:
+    """Its two lines publish under the right key, and print the decisions that are there."""
+    kcat = tool("kcat")
+    publish, read = example(topics, "kcat").replace("kcat -", f"{kcat} -").split("# read")
+    with worker(topics, tmp_path / "w.log"):
+        ran("sh", "-c", publish, cwd=tmp_path)
+        last = list(topics.read(topics.applications))[-1]
+        assert last.key() == b"a-1001"
+        assert json.loads(last.value() or b"")["application_id"] == "a-1001"
+        count = topics.count(topics.applications)
+        wait_until(lambda: topics.count(topics.decisions) == count, "the decision")
+        assert '"application_id":"a-1001"' in ran("sh", "-c", read, cwd=tmp_path)
