@@ -105,13 +105,13 @@ class _Streams:
         """Whether no further page can be open."""
         return len(self._queues) >= _STREAMS_MAX
 
-    async def events(self, first: bytes, stopping: Callable[[], bool]) -> AsyncIterator[bytes]:
-        """What one page hears, from the whole picture on."""
+    async def events(self, first: bytes, ended: Callable[[], bool]) -> AsyncIterator[bytes]:
+        """What one page hears, from the whole picture on until the server or the page's session has ended."""
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUE_MAX)
         self._queues.add(queue)
         try:
             yield first
-            while not stopping() and (text := await queue.get()) is not None:
+            while (text := await queue.get()) is not None and not ended():
                 yield text
         finally:
             self._queues.discard(queue)
@@ -128,6 +128,7 @@ class _Answers:
         self._streams = _Streams()
         self._assets = Assets()
         self._publisher = TryPublisher(console.settings)
+        self._reading = asyncio.Lock()  # one list of dead letters at a time: each reads thousands of records
         self._body_bytes_max = 2 * console.settings.record_bytes_max  # one that is too large can be tried as well
 
     @asynccontextmanager
@@ -211,7 +212,7 @@ class _Answers:
 
     # What pages ask for
 
-    async def live(self, _: Request) -> Response:
+    async def live(self, request: Request) -> Response:
         """The stream: first the whole picture, then each second, and the outcome of each try as it comes."""
         if self._streams.full():
             return JSONResponse({"error": f"{_STREAMS_MAX} pages are open: close one"}, 503)
@@ -221,8 +222,13 @@ class _Answers:
             "outcomes": self._live.outcomes(),
             **self._live.state(),
         }
+        session = session_of(request.headers)
+
+        def ended() -> bool:
+            return self._stopping() or (self._sessions is not None and not self._sessions.knows(session))
+
         first = f"retry: {_RETRY_MS}\n\n".encode() + _event("whole", whole)
-        return StreamingResponse(self._streams.events(first, self._stopping), media_type="text/event-stream")
+        return StreamingResponse(self._streams.events(first, ended), media_type="text/event-stream")
 
     async def publish(self, request: Request) -> Response:
         """Publishes a try; its outcome comes by the stream."""
@@ -246,7 +252,8 @@ class _Answers:
 
     async def dead_letters(self, _: Request) -> Response:
         """The newest dead letters, without what they hold, and how many there are of each code."""
-        found = await run_in_threadpool(newest_letters, self._settings)
+        async with self._reading:
+            found = await run_in_threadpool(newest_letters, self._settings)
         return JSONResponse({**found, "meanings": {code.value: meaning for code, meaning in MEANINGS.items()}})
 
     async def value(self, request: Request) -> Response:

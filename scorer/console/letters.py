@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any, Final
 
 from scorer.settings import Settings
-from scorer.stream.dead_letters import DeadLetter, Mark, Place, find_dead_letter, read_dead_letters
+from scorer.stream.dead_letters import DeadLetter, Place, find_dead_letter, read_dead_letters
 
 _READ_MAX: Final = 2_000
 """Offsets of each partition that are looked through."""
@@ -19,18 +19,17 @@ def newest_letters(settings: Settings) -> dict[str, Any]:
         TopicsError: the topic is missing.
         BrokerError: it cannot be read.
     """
-    letters: list[DeadLetter] = []
-    marks: dict[Place, Mark] = {}
+    letters: dict[Place, dict[str, Any]] = {}  # what is shown of them: values can be a megabyte each
     for found in read_dead_letters(settings, newest=_READ_MAX):
-        if isinstance(found, Mark):
-            marks[found.place] = found
-        else:
-            letters.append(found)
-    letters.sort(key=lambda letter: letter.at, reverse=True)
+        if isinstance(found, DeadLetter):
+            letters[found.place] = _told(found)
+        elif found.place in letters:
+            letters[found.place]["requeued"] = {"actor": found.actor, "at": found.at}
+    newest = sorted(letters.values(), key=lambda letter: letter["at"], reverse=True)
     return {
-        "counted": len(letters),
-        "codes": dict(Counter(letter.code for letter in letters).most_common()),
-        "letters": [_told(letter, marks.get(letter.place)) for letter in letters[:_SHOWN_MAX]],
+        "counted": len(newest),
+        "codes": dict(Counter(letter["code"] for letter in newest).most_common()),
+        "letters": newest[:_SHOWN_MAX],
     }
 
 
@@ -52,7 +51,7 @@ def reveal(settings: Settings, place: Place) -> dict[str, Any]:
     }
 
 
-def _told(letter: DeadLetter, mark: Mark | None) -> dict[str, Any]:
+def _told(letter: DeadLetter) -> dict[str, Any]:
     return {
         "partition": letter.place.partition,
         "offset": letter.place.offset,
@@ -62,5 +61,5 @@ def _told(letter: DeadLetter, mark: Mark | None) -> dict[str, Any]:
         "at": letter.at,
         "bundle": letter.bundle,
         "bytes": len(letter.value or b""),
-        "requeued": None if mark is None else {"actor": mark.actor, "at": mark.at},
+        "requeued": None,
     }

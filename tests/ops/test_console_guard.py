@@ -196,7 +196,12 @@ def test_the_token_opens_a_session(closed_console: ConsoleProcess) -> None:
     session = {"Cookie": cookie.partition(";")[0]}
     assert closed_console.ask("/", headers=session).status == 200
     assert closed_console.ask("/", headers={"Cookie": "console=guessed"}).status == 303
-    assert closed_console.ask("/logout", "POST", b"", session | origin(closed_console)).status == 303
+    with closing(http.client.HTTPConnection(closed_console.host, timeout=WAIT_S)) as connection:
+        connection.request("GET", "/api/live", headers=session)
+        stream = connection.getresponse()
+        assert stream.status == 200
+        assert closed_console.ask("/logout", "POST", b"", session | origin(closed_console)).status == 303
+        stream.read()  # an open page hears nothing more: the stream ends
     assert closed_console.ask("/", headers=session).status == 303
 
 
