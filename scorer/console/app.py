@@ -1,7 +1,6 @@
 """The web application: pages, what they ask for, and the stream that keeps them up to date."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -25,6 +24,7 @@ from scorer.console.live import SERIES_POINTS_MAX, Live, Part
 from scorer.console.look import keep_looking
 from scorer.console.pages import PAGES, Assets, Page, render_login, render_page
 from scorer.console.publish import TryPublisher, read_try
+from scorer.console.streams import Streams
 from scorer.console.tail import Sample, follow_outcomes
 from scorer.console.waits import keep_measuring
 from scorer.console.watch import keep_watching
@@ -35,9 +35,6 @@ from scorer.stream.dead_letters import Place
 from scorer.stream.deployments import Line
 
 _TICK_S: Final = 1.0
-_STREAMS_MAX: Final = 64
-_QUEUE_MAX: Final = 120
-_RETRY_MS: Final = 1_500
 _LOGIN_BYTES_MAX: Final = 4_096
 _WRONG_TOKEN_S: Final = 0.5
 
@@ -84,39 +81,6 @@ def make_app(console: Console) -> Starlette:
     )
 
 
-class _Streams:
-    """The pages that are open: each has a queue of what it has not heard yet. Used in the loop's thread alone."""
-
-    def __init__(self) -> None:
-        self._queues: set[asyncio.Queue[bytes | None]] = set()
-
-    def tell(self, event: str, data: object) -> None:
-        """Tells every page; one that does not keep up is let go, and comes back for the whole picture."""
-        text = _event(event, data)
-        for queue in list(self._queues):
-            try:
-                queue.put_nowait(text)
-            except asyncio.QueueFull:
-                self._queues.discard(queue)
-                queue.get_nowait()
-                queue.put_nowait(None)
-
-    def full(self) -> bool:
-        """Whether no further page can be open."""
-        return len(self._queues) >= _STREAMS_MAX
-
-    async def events(self, first: bytes, ended: Callable[[], bool]) -> AsyncIterator[bytes]:
-        """What one page hears, from the whole picture on until the server or the page's session has ended."""
-        queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUE_MAX)
-        self._queues.add(queue)
-        try:
-            yield first
-            while (text := await queue.get()) is not None and not ended():
-                yield text
-        finally:
-            self._queues.discard(queue)
-
-
 class _Answers:
     """One method for each thing that can be asked for."""
 
@@ -125,7 +89,7 @@ class _Answers:
         self._sessions = console.sessions
         self._stopping = console.stopping
         self._live = Live()
-        self._streams = _Streams()
+        self._streams = Streams()
         self._assets = Assets()
         self._publisher = TryPublisher(console.settings)
         self._reading = asyncio.Lock()  # one list of dead letters at a time: each reads thousands of records
@@ -215,7 +179,7 @@ class _Answers:
     async def live(self, request: Request) -> Response:
         """The stream: first the whole picture, then each second, and the outcome of each try as it comes."""
         if self._streams.full():
-            return JSONResponse({"error": f"{_STREAMS_MAX} pages are open: close one"}, 503)
+            return JSONResponse({"error": "too many pages are open: close one"}, 503)
         whole = {
             "series": self._live.series(),
             "points_max": SERIES_POINTS_MAX,
@@ -227,8 +191,7 @@ class _Answers:
         def ended() -> bool:
             return self._stopping() or (self._sessions is not None and not self._sessions.knows(session))
 
-        first = f"retry: {_RETRY_MS}\n\n".encode() + _event("whole", whole)
-        return StreamingResponse(self._streams.events(first, ended), media_type="text/event-stream")
+        return StreamingResponse(self._streams.events(whole, ended), media_type="text/event-stream")
 
     async def publish(self, request: Request) -> Response:
         """Publishes a try; its outcome comes by the stream."""
@@ -283,11 +246,6 @@ def _line(line: Line) -> dict[str, Any]:
     if line.event is None:
         return {"offset": line.offset, "fault": line.fault}
     return {"offset": line.offset, **line.event.model_dump(mode="json")}
-
-
-def _event(name: str, data: object) -> bytes:
-    """A server-sent event; JSON has no line breaks of its own."""
-    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
 
 
 def _html(text: str, status: int = 200) -> Response:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 COOKIE: Final = "console"
 SESSION_S: Final = 12 * 3_600
 _SESSIONS_MAX: Final = 1_000
-_OPEN_PATHS: Final = frozenset({"/login", "/favicon.ico"})
+_LOGIN_PATH: Final = "/login"
 _OPEN_PREFIX: Final = "/static/"
 _API_PREFIX: Final = "/api/"
 
@@ -114,13 +114,13 @@ class Guard:
     def _unknown(self, scope: Scope, headers: Headers) -> Response | None:
         """Refuses who has not shown the token, where one is needed."""
         path = scope["path"]
-        if self._sessions is None or path in _OPEN_PATHS or path.startswith(_OPEN_PREFIX):
+        if self._sessions is None or path == _LOGIN_PATH or path.startswith(_OPEN_PREFIX):
             return None
         if self._sessions.knows(session_of(headers)):
             return None
         if path.startswith(_API_PREFIX) or scope["method"] not in {"GET", "HEAD"}:
             return _refuse(path, 401, "log in first: the session has ended, or there was none")
-        return RedirectResponse("/login", 303)
+        return RedirectResponse(_LOGIN_PATH, 303)
 
     def _is_ours(self, host: str) -> bool:
         """Whether a Host header names an IP address or a name of ours: no foreign name can lead a browser here then."""

@@ -83,4 +83,4 @@ def render_login(fault: str) -> str:
 
 @cache
 def _template(name: str) -> Template:
-    return Template(files(_PACKAGE).joinpath("pages", f"{name}.html").read_text(encoding="utf-8"))
+    return Template(files(_PACKAGE).joinpath("templates", f"{name}.html").read_text(encoding="utf-8"))

@@ -150,7 +150,7 @@ def test_without_a_broker_it_says_so(open_console: ConsoleProcess) -> None:
     assert open_console.ask("/api/deployments").status == 503
 
 
-@pytest.mark.parametrize("path", ["/static/../pages/frame.html", "/static/%2e%2e%2fapp.py", "/static/nothing.js"])
+@pytest.mark.parametrize("path", ["/static/../templates/frame.html", "/static/%2e%2e%2fapp.py", "/static/nothing.js"])
 def test_only_the_pages_files_are_served(open_console: ConsoleProcess, path: str) -> None:
     """No path leads out of the folder of files."""
     assert open_console.ask(path).status == 404

@@ -10,13 +10,16 @@ connect();
 
 async function load(data) {
   if (data.workers === null || shown === data.deployments) return;
+  const isNew = shown !== null;
   shown = data.deployments;
   const fault = document.getElementById("fault");
   try {
     const history = await ask("/api/deployments");
     fault.hidden = true;
     document.getElementById("empty").hidden = history.length > 0;
-    document.getElementById("history").replaceChildren(...history.map(item));
+    const items = history.map(item);
+    document.getElementById("history").replaceChildren(...items);
+    if (isNew && items.length) document.getElementById("announce").textContent = items[0].textContent;
   } catch (error) {
     fault.hidden = false;
     fault.textContent = error.message;
