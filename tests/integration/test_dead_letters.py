@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
@@ -16,6 +17,7 @@ from schemas import rejection
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
 from scorer.errors import DeadLetterError
+from scorer.local.audit import Audit
 from scorer.local.broker import Broker
 from scorer.settings import load_settings
 from scorer.stream.dead_letters import DeadLetter, Mark, Place, Requeued, read_dead_letters, requeue
@@ -127,6 +129,17 @@ def test_each_goes_back_once(topics: Topics) -> None:
     assert "0 put back" in said
     assert "0:0 was put back by ana" in said
     assert "0:999: no dead letter is there" in errors
+
+
+def test_an_audit_passes_over_marks(topics: Topics) -> None:
+    """Whoever counts dead letters beside a requeue counts dead letters: what comes behind a mark is still read."""
+    settings = load_settings(environment=environment_of(topics)).settings
+    with closing(Audit(settings)) as audit:
+        set_aside(topics, SOUND, "model_error")
+        assert len(requeue(settings, lambda _: True, "ana").put_back) == 1
+        set_aside(topics, SOUND, "empty")
+        wait_until(lambda: audit.rejects == {"model_error": 1, "empty": 1}, "both dead letters are counted")
+        wait_until(lambda: audit.published == 1, "what was put back is an application")
 
 
 def test_operators_at_the_same_moment(topics: Topics) -> None:

@@ -6,7 +6,7 @@ import json
 from confluent_kafka import TIMESTAMP_CREATE_TIME, Message
 from rich.console import Console
 
-from producer.outcomes import DeadLetter, read_outcome, source_of
+from producer.outcomes import DeadLetter, is_mark, read_outcome, source_of
 from producer.show import decision_panel, outcome_json, outcome_line
 from schemas.decision import BundleReference, Decision, RecordReference
 
@@ -46,6 +46,13 @@ def test_a_decision_and_a_dead_letter_name_the_same_source() -> None:
     assert rejected == DeadLetter("x", "wrong_type", "age: wrong type", ("t", 3, 7))
     assert read_outcome(_decided()) == DECISION
     assert source_of(rejected) == source_of(DECISION) == ("t", 3, 7)
+
+
+def test_a_mark_is_no_outcome() -> None:
+    """That a dead letter was put back is no outcome of anything; whoever watches outcomes passes it over."""
+    assert is_mark(_message(None, headers=[("dlq.requeued", b"17"), ("dlq.actor", b"ana")]))
+    assert not is_mark(_message(b"{", headers=[*REJECTED]))
+    assert not is_mark(_decided())
 
 
 def test_what_is_neither_is_said_to_be() -> None:
