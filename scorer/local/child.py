@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 _GUARDIAN = Path(__file__).with_name("guardian.py")
@@ -44,7 +45,8 @@ class Child:
     def ask_to_stop(self) -> None:
         """SIGTERM, if it still runs."""
         if self.exit_code() is None and self.pid:
-            os.kill(self.pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):  # it has ended, and its guardian is about to
+                os.kill(self.pid, signal.SIGTERM)
 
     def wait(self, limit_s: float) -> int | None:
         """Waits for its end; None if it has not come within the limit."""
