@@ -7,7 +7,7 @@ FOR ?= 45s
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test tools check bench bench-stages bench-scale bench-swap bench-peers fresh lock clean
+.PHONY: help setup demo test tools check bench bench-stages bench-scale bench-swap bench-peers fresh docs lock clean
 .PHONY: .check-laws .check-units
 
 help: ## print these targets
@@ -59,14 +59,18 @@ bench-swap: setup ## a deployment and its rollback under load: what is lost, dou
 bench-peers: setup ## one worker against every other way to do this job; writes benchmarks/report (an hour)
 	$(BIN)/python -m benchmarks.comparison
 
-fresh: setup ## make again what is generated: schemas, the interface document, alert rules, dashboards
+fresh: setup ## make again what is generated: schemas, the interface document, alert rules, dashboards, the reference
 	$(BIN)/python -m schemas.generate
 	$(BIN)/python -m monitoring.generate
+	$(BIN)/python -m documentation.generate
+
+docs: setup ## build the documentation's site into build/docs, strictly: a dead link ends it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--extra train --extra onnx --extra sklearn --extra docker --extra s3 --extra bentoml --extra console --extra otel \
-		--group dev \
+		--group dev --group docs \
 		--no-header --no-emit-index-url --upgrade pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --constraint requirements.lock \
 		--extra onnx --extra s3 --extra console --extra otel --no-header --no-annotate --no-emit-index-url pyproject.toml \
