@@ -10,6 +10,7 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from schemas import rejection
+from schemas.decision import SUPERSEDES_HEADER
 from scorer.errors import BrokerError
 from scorer.settings import Settings
 from scorer.stream.librdkafka import client_config
@@ -147,6 +148,8 @@ class Audit:
         if topic == self._settings.applications_topic:
             return self._application((message.partition() or 0, message.offset() or 0), message.timestamp()[1] / 1_000)
         if topic == self._settings.decisions_topic:
+            if SUPERSEDES_HEADER in dict(message.headers() or ()):
+                return None  # a correction, which a replay wrote on purpose
             decided = self._decode(message.value() or b"")
             self.decisions[decided.decision] = self.decisions.get(decided.decision, 0) + 1
             return self._outcome((decided.source.partition, decided.source.offset), now)
