@@ -120,13 +120,12 @@ def score(
     the offset. Rows that are no applications go to --rejects; without it they
     are counted, and the exit code is 1, so that none is lost unseen.
 
-    [bold]Examples[/bold]
-
-        scorer score applications.csv > decisions.jsonl
-
-        scorer score applications.jsonl --rejects rejects.jsonl --summary --json
-
-        zcat applications.csv.gz | scorer score - --bundle credit-risk:1.0.0
+    Examples:
+    ```
+    scorer score applications.csv > decisions.jsonl
+    scorer score applications.jsonl --rejects rejects.jsonl --summary --json
+    zcat applications.csv.gz | scorer score - --bundle credit-risk:1.0.0
+    ```
     """
     from scorer.bundle.store import BundleStore
     from scorer.core.score import score_batch

@@ -53,11 +53,11 @@ def train(
     model, byte for byte. A version is never overwritten.
     Needs the package's extra "train".
 
-    [bold]Examples[/bold]
-
-        scorer train credit_scoring.csv --name credit-risk --version 1.2.0 --drop marital
-
-        scorer train loans.jsonl --name credit-risk --version 2.0.0 --plots figures --label reason="new data"
+    Examples:
+    ```
+    scorer train credit_scoring.csv --name credit-risk --version 1.2.0 --drop marital
+    scorer train loans.jsonl --name credit-risk --version 2.0.0 --plots figures --label reason="new data"
+    ```
     """
     from datetime import UTC, datetime
     from tempfile import TemporaryDirectory
