@@ -1,0 +1,125 @@
+"""The page of the contracts: topics, fields with their limits, headers and examples, from schemas/ itself."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from documentation.fields import code, limits, plain, table
+from schemas.application import CONTRACT_VERSION, CreditApplication
+from schemas.asyncapi import build_document
+from schemas.decision import BundleReference, Decision, RecordReference
+from schemas.deployment import DeploymentEvent
+from schemas.examples import APPLICATIONS, DECISION, DEPLOYMENT
+from scorer.settings import Settings
+from scorer.stream.topics import Topic, contract
+
+_INTRODUCTION: Final = f"""# Contracts
+
+What is sent and what comes back, version {CONTRACT_VERSION}. For programs the same stands in
+[`schemas/generated`](../../schemas/generated/asyncapi.yaml): an AsyncAPI 3 document,
+[JSON Schemas](../../schemas/generated/application.schema.json) and examples, unsound ones for every code included.
+"""
+_DAY_MS: Final = 86_400_000
+
+
+def contracts_page() -> str:
+    """The page."""
+    messages = build_document()["components"]["messages"]
+    return "\n".join(
+        [
+            _INTRODUCTION,
+            *_topics(),
+            *_application(messages["application"]),
+            *_decision(messages["decision"]),
+            *_dead_letter(messages["deadLetter"]),
+            *_deployment(),
+        ]
+    )
+
+
+def _topics() -> Iterable[str]:
+    settings = Settings()
+    rows = (_topic(topic) for topic in contract(settings, partitions=6))
+    yield "## Topics\n"
+    yield "`scorer topics ensure` creates those that are missing so, and `scorer topics check` says what differs.\n"
+    yield table(("topic", "partitions, unless told otherwise", "settings"), rows)
+    yield ""
+
+
+def _topic(topic: Topic) -> tuple[str, str, str]:
+    settings = "; ".join(_setting(name, value) for name, value in topic.config.items())
+    return f"`{topic.name}`", str(topic.partitions), settings
+
+
+def _setting(name: str, value: str) -> str:
+    days = f" ({int(value) // _DAY_MS} days)" if name == "retention.ms" and value != "-1" else ""
+    return f"`{name}={value}`{days}"
+
+
+def _application(message: Mapping[str, Any]) -> Iterable[str]:
+    yield "## Application\n"
+    yield plain(message["description"]) + " The key is the application_id, in UTF-8.\n"
+    yield _fields(CreditApplication)
+    yield _example("An application", APPLICATIONS["plain"])
+    yield _headers(message)
+
+
+def _decision(message: Mapping[str, Any]) -> Iterable[str]:
+    yield "## Decision\n"
+    yield (
+        plain(message["description"])
+        + " [Reading decisions](../reading-decisions.md) says what a reader can rely on.\n"
+    )
+    yield _fields(Decision)
+    yield "### BundleReference\n"
+    yield _fields(BundleReference)
+    yield "### RecordReference\n"
+    yield _fields(RecordReference)
+    yield _example("A decision", DECISION.model_dump(mode="json"))
+    yield _headers(message)
+
+
+def _dead_letter(message: Mapping[str, Any]) -> Iterable[str]:
+    yield "## Dead letter\n"
+    yield plain(message["description"]) + " [The codes](errors.md#codes-of-dead-letters) are a closed list.\n"
+    yield _headers(message)
+    yield _example("The headers of one", message["examples"][0]["headers"])
+
+
+def _deployment() -> Iterable[str]:
+    yield "## Deployment event\n"
+    yield "A line of the history: what is in a slot from then on, by whose hand and why. The key is the slot.\n"
+    yield _fields(DeploymentEvent)
+    yield _example("A deployment", DEPLOYMENT.model_dump(mode="json"))
+
+
+def _fields(model: type[BaseModel]) -> str:
+    schema = model.model_json_schema()
+    required = schema["required"]
+    rows = (
+        (f"`{name}`", limits(field), "yes" if name in required else "no", _told(field), _value(field))
+        for name, field in schema["properties"].items()
+    )
+    return table(("field", "takes", "must be there", "what it is", "example"), rows) + "\n"
+
+
+def _told(field: Mapping[str, Any]) -> str:
+    return plain(field.get("description", ""))
+
+
+def _value(field: Mapping[str, Any]) -> str:
+    return code(json.dumps(field["examples"][0])) if "examples" in field else ""
+
+
+def _headers(message: Mapping[str, Any]) -> str:
+    rows = (
+        (f"`{name}`", plain(schema["description"].partition("\n\n")[0]))
+        for name, schema in message["headers"]["properties"].items()
+    )
+    return table(("header", "what it holds"), rows) + "\n"
+
+
+def _example(title: str, value: object) -> str:
+    return f"{title}:\n\n```json\n{json.dumps(value, indent=2, ensure_ascii=False)}\n```\n"

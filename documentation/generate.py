@@ -1,0 +1,46 @@
+"""Writes the reference in docs/reference from the code, and says with `--check` what is stale."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Final
+
+from documentation.commands import producer_page, scorer_page
+from documentation.contracts import contracts_page
+from documentation.errors import errors_page
+from documentation.metrics import metrics_page
+from documentation.settings import settings_page
+from schemas.generate import find_stale, write
+
+FOLDER: Final = Path(__file__).parents[1] / "docs" / "reference"
+_PAGES: Final = {
+    "settings.md": settings_page,
+    "metrics.md": metrics_page,
+    "scorer.md": scorer_page,
+    "producer.md": producer_page,
+    "contracts.md": contracts_page,
+    "errors.md": errors_page,
+}
+
+
+def generate() -> dict[str, bytes]:
+    """The pages: contents by file name, the same on every run."""
+    return {name: (page().rstrip() + "\n").encode() for name, page in _PAGES.items()}
+
+
+def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
+    """The command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m documentation.generate", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 and name what is stale")
+    made, check = generate(), parser.parse_args(arguments).check
+    if not check:
+        write(folder, made)
+        return 0
+    stale = find_stale(folder, made)
+    if stale:
+        sys.stderr.write("stale, `make fresh` mends it:\n" + "".join(f"  {line}\n" for line in stale))
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

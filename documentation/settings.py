@@ -1,0 +1,67 @@
+"""The page of the settings: each with its unit, default, limits and why, as scorer/settings.py has them."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from documentation.fields import code, limits, plain, table
+from scorer.folders import bundles_folder
+from scorer.settings import ENV_PREFIX, FILE_NAME, KAFKA_ENV_PREFIX, OWNED_PROPERTIES, SECRET_PROPERTIES, Settings
+
+_UNITS: Final = {"ms": "milliseconds", "s": "seconds", "bytes": "bytes", "records": "records"}
+
+_INTRODUCTION: Final = f"""# Settings
+
+Flags go over the environment (`{ENV_PREFIX}…`), that over `{FILE_NAME}` in the current folder, that over the defaults.
+`scorer config` shows each setting and where its value came from. A name that is not on this page is an error.
+
+Every command of `scorer` takes `--config FILE` for another file, and `--set NAME=VALUE` for any setting. The commands
+of `producer` read the same file and the same environment, and take of it what says where brokers and topics are.
+"""
+_KAFKA: Final = f"""## Any property of librdkafka
+
+The table `[kafka]` holds properties of [librdkafka](https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md)
+by their own names. In the environment, `{KAFKA_ENV_PREFIX}SESSION_TIMEOUT_MS` is `session.timeout.ms`; as a flag,
+`--set kafka.session.timeout.ms=10000`. [Your own Kafka](../secured-kafka.md) has a whole example.
+
+### Secrets
+
+These are never shown. Each can be read from a file: `.file` after its name, such as `sasl.password.file`.
+"""
+_OWNED: Final = """### Properties that cannot be set
+
+The guarantees rest on them. Setting one is an error that says what to use instead.
+"""
+
+
+def settings_page() -> str:
+    """The page."""
+    properties = Settings.model_json_schema()["properties"]
+    return "\n".join(
+        [
+            _INTRODUCTION,
+            *(_setting(name, schema) for name, schema in properties.items() if name != "kafka"),
+            _KAFKA,
+            *(f"- `{name}`" for name in sorted(SECRET_PROPERTIES)),
+            "",
+            _OWNED,
+            table(
+                ("property", "why, or what instead"), ((f"`{n}`", plain(why)) for n, why in OWNED_PROPERTIES.items())
+            ),
+        ]
+    )
+
+
+def _setting(name: str, schema: dict[str, Any]) -> str:
+    unit = next((unit for part, unit in _UNITS.items() if part in name.split("_")), None)
+    facts = {"unit": unit, "default": _default(name, schema), "takes": limits(schema)}
+    lines = [f"- {what}: {told}" for what, told in facts.items() if told is not None]
+    environment = f"- in the environment: `{ENV_PREFIX}{name.upper()}`"
+    return "\n".join([f"## {name}", "", plain(schema["description"]), "", *lines, environment, ""])
+
+
+def _default(name: str, schema: dict[str, Any]) -> str:
+    if name == "store":  # a folder of each user's own
+        folder = bundles_folder()
+        return f"`{Path('~/.local/share') / folder.relative_to(folder.parents[1])}`"
+    default = schema["default"]
+    return "not set" if default is None or default == "" else code(default)

@@ -1,0 +1,124 @@
+"""Pages of the documentation as somebody follows them: their commands, run as written, and what these must print."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+ROOT: Final = Path(__file__).parents[2]
+DOCS: Final = ROOT / "docs"
+_COMMAND_S: Final = 120.0
+_BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+class Block(NamedTuple):
+    """A code block of a page: its language and its text."""
+
+    language: str
+    text: str
+
+    @property
+    def commands(self) -> list[str]:
+        """Its lines without comments and empty ones."""
+        lines = (line.partition("  #")[0].strip() for line in self.text.splitlines())
+        return [line for line in lines if line]
+
+
+def blocks(page: Path) -> list[Block]:
+    """The page's code blocks, in order."""
+    return [Block(*found) for found in _BLOCK.findall(page.read_text(encoding="utf-8"))]
+
+
+class Terminal:
+    """A shell in a folder, which keeps what is exported from command to command."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("SCORER_", "MAKE", "MFLAGS"))},
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "COLUMNS": "120",
+            **environment,
+        }
+
+    def run(self, command: str, *, exit_code: int = 0) -> str:
+        """Runs a line to its end; returns what it printed, on both outputs."""
+        if command.startswith("export "):
+            name, _, value = shlex.split(command)[1].partition("=")
+            self._environment[name] = value
+            return ""
+        ran = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command],
+            cwd=self._folder,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=_COMMAND_S,
+        )
+        assert ran.returncode == exit_code, f"{command}\n{ran.stdout}"
+        return ran.stdout
+
+    @contextmanager
+    def running(self, command: str, until: str) -> Iterator["Running"]:
+        """Starts a line that goes on until it is stopped, and waits until its output has a text."""
+        log = self._folder / f"{len(list(self._folder.glob('*.log')))}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                shlex.split(command),
+                cwd=self._folder,
+                env=self._environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )
+        started = Running(process, log)
+        try:
+            started.wait_for(until)
+            yield started
+        finally:
+            started.stop()
+
+
+class Running:
+    """A command that goes on."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self._process = process
+        self._log = log
+
+    def output(self) -> str:
+        """What it has printed so far."""
+        return self._log.read_text(encoding="utf-8")
+
+    def wait_for(self, text: str) -> None:
+        """Waits until it has printed a text."""
+        ends_at = time.monotonic() + _COMMAND_S
+        while text not in self.output():
+            assert self._process.poll() is None, self.output()
+            assert time.monotonic() < ends_at, f"waited in vain for: {text}\n{self.output()}"
+            time.sleep(0.1)
+
+    def stop(self) -> int:
+        """Presses Ctrl-C, as it were; returns the exit code."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+        try:
+            return self._process.wait(_COMMAND_S)
+        finally:
+            self._process.kill()
+
+
+def missing_from(printed: str, shown: str) -> Sequence[str]:
+    """The lines that a page shows and a command did not print; `…` stands for anything, and spaces for spaces."""
+    found = " ".join(printed.split())
+    lines = (" ".join(line.split()) for line in shown.splitlines())
+    return [line for line in lines if not re.search(re.escape(line).replace("…", ".*"), found)]

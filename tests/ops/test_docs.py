@@ -1,0 +1,176 @@
+"""The documentation does what it says: the site is whole, the reference is the code's, its commands run as written."""
+
+import re
+import shlex
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from typer.testing import CliRunner
+
+from documentation.generate import FOLDER, main
+from scorer.errors import LocalBrokerError
+from scorer.local.running import free_ports, require_free_port
+from tests.ops.pages import DOCS, ROOT, Block, Terminal, blocks, missing_from
+
+_TUTORIAL_PORT: Final = 19092
+_EXIT_CODES: Final = {
+    ".venv/bin/producer try home=RENT": 2,
+    ".venv/bin/scorer bundle lint credit-risk:1.0.0": 1,
+}
+"""Of the commands that are meant to fail."""
+
+
+class _Page(HTMLParser):
+    """What a page of the site points to, and what can be pointed to in it."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+        self.loaded: list[str] = []
+        self.anchors: set[str] = set()
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Takes note of a tag's links and names."""
+        given = dict(attrs)
+        self.anchors |= {name for key in ("id", "name") if (name := given.get(key))}
+        if tag == "a" and (target := given.get("href")):
+            self.targets.append(target)
+        elif target := given.get("src") or (given.get("href") if tag == "link" else None):
+            self.loaded.append(target)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, _Page]:
+    """The pages of the site, built strictly."""
+    folder = tmp_path_factory.mktemp("site")
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert built.returncode == 0, built.stderr
+    return {page: _Page(page) for page in folder.rglob("*.html") if page.name != "404.html"}
+
+
+def test_no_link_is_dead(site: dict[Path, _Page]) -> None:
+    """Each link and each thing loaded leads to a file of the site, and to an anchor that is there."""
+    dead = [
+        f"{page.name}: {target}"
+        for page, found in site.items()
+        for target in (*found.targets, *found.loaded)
+        if not urlsplit(target).scheme and not _leads_somewhere(site, page, target)
+    ]
+    assert not dead
+    assert sum(len(found.targets) for found in site.values()) > 1_000
+
+
+def _leads_somewhere(site: dict[Path, _Page], page: Path, target: str) -> bool:
+    place = urlsplit(target)
+    file = (page.parent / unquote(place.path)).resolve() if place.path else page
+    if file not in site:
+        return file.is_file()
+    return not place.fragment or unquote(place.fragment) in site[file].anchors
+
+
+def test_nothing_is_fetched_from_elsewhere(site: dict[Path, _Page]) -> None:
+    """The site needs no other: scripts, styles, fonts and pictures are its own."""
+    assert not {target for found in site.values() for target in found.loaded if urlsplit(target).netloc}
+
+
+def test_a_dead_link_is_found(tmp_path: Path) -> None:
+    """The checker sees what it is for: a file and an anchor that are not there."""
+    page = tmp_path / "a.html"
+    page.write_text('<h1 id="here"></h1><a href="b.html"></a><a href="#gone"></a><a href="#here"></a>')
+    found = {page: _Page(page)}
+    assert [_leads_somewhere(found, page, target) for target in found[page].targets] == [False, False, True]
+
+
+def test_the_reference_is_fresh(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is committed is what the code says now."""
+    assert main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_a_stale_reference_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Written anew it is fresh; a changed page, a missing one and one that nothing makes are named."""
+    assert (main([], tmp_path), main(["--check"], tmp_path)) == (0, 0)
+    names = sorted(path.name for path in FOLDER.iterdir())
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    (tmp_path / "settings.md").write_text("# Settings\n")
+    (tmp_path / "metrics.md").unlink()
+    (tmp_path / "more.md").touch()
+    assert main(["--check"], tmp_path) == 1
+    told = capsys.readouterr().err
+    assert all(name in told for name in ("settings.md: not as", "metrics.md: missing", "more.md: not made"))
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_the_commands_exist(page: Path) -> None:
+    """Each command of ours that a page shows is one that there is, with flags that it has."""
+    from producer.cli import app as producer
+    from scorer.cli.root import app as scorer
+
+    apps = {"scorer": scorer, "producer": producer}
+    for line in (line for block in blocks(page) if block.language == "sh" for line in block.commands):
+        name, *arguments = shlex.split(line.removeprefix(".venv/bin/")) or [""]
+        if name not in apps:
+            continue
+        groups = {"topics", "bundle", "replay", "dlq"}
+        words = [a for a in arguments if not a.startswith("-")][: 2 if arguments[0] in groups else 1]
+        shown = CliRunner().invoke(apps[name], [*words, "--help"], env={"COLUMNS": "200"})
+        assert shown.exit_code == 0, line
+        for flag in (a.partition("=")[0] for a in arguments if a.startswith("--")):
+            assert re.search(rf"{flag}\b", shown.stdout), (line, flag)
+
+
+@pytest.mark.broker
+def test_the_tutorial(tmp_path: Path) -> None:
+    """Followed from its first command to its last, the tutorial prints what it shows.
+
+    As written, but for the broker's port where another process has it.
+    """
+    port = str(_free_or_another(_TUTORIAL_PORT))
+    steps = [step._replace(text=step.text.replace(str(_TUTORIAL_PORT), port)) for step in blocks(DOCS / "tutorial.md")]
+    setup, up, brought_up, *rest = steps
+    terminal = _terminal(tmp_path)
+    if subprocess.run(["make", "--question", "setup"], cwd=ROOT, check=False).returncode:
+        pytest.skip("the tutorial begins with make setup, and it has not been run since the lock changed")
+    terminal.run(f"make --directory {shlex.quote(str(ROOT))} {setup.commands[0].removeprefix('make ')}")
+    with terminal.running(up.commands[0], until="decided=") as everything:
+        assert not missing_from(everything.output(), brought_up.text)
+        *rest, summary = rest
+        _follow(terminal, rest)
+        assert everything.stop() == 0, everything.output()
+        assert not missing_from(everything.output(), summary.text)
+
+
+def _terminal(folder: Path, **environment: str) -> Terminal:
+    """A terminal in a folder that has the commands where the repository's has them."""
+    (folder / ".venv").symlink_to(sys.prefix)
+    return Terminal(folder, {"SCORER_STORE": str(folder / "store"), **environment})
+
+
+def _follow(terminal: Terminal, steps: list[Block]) -> None:
+    """Runs what is to be typed, and compares what it prints with what the page shows."""
+    printed = ""
+    for step in steps:
+        if step.language == "sh":
+            printed = "".join(terminal.run(command, exit_code=_EXIT_CODES.get(command, 0)) for command in step.commands)
+        elif step.language == "text":
+            assert not missing_from(printed, step.text), printed
+
+
+def _free_or_another(port: int) -> int:
+    try:
+        require_free_port(port)
+    except LocalBrokerError:
+        (port,) = free_ports(1)
+    return port
