@@ -59,9 +59,10 @@ bench-swap: setup ## a deployment and its rollback under load: what is lost, dou
 bench-peers: setup ## one worker against every other way to do this job; writes benchmarks/report (an hour)
 	$(BIN)/python -m benchmarks.comparison
 
-fresh: setup ## make again what is generated: schemas, the interface document, alert rules, dashboards, the reference
+fresh: setup ## make again what is generated: schemas, the interface document, alert rules, dashboards, the chart's README, the reference
 	$(BIN)/python -m schemas.generate
 	$(BIN)/python -m monitoring.generate
+	$(BIN)/python -m helm.readme
 	$(BIN)/python -m documentation.generate
 
 docs: setup ## build the documentation's site into build/docs, strictly: a dead link ends it

@@ -1,0 +1,492 @@
+"""The chart, rendered by helm over sets of values: sound to Kubernetes and to KEDA, and right in what matters."""
+
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import typer.main
+import yaml
+
+from helm.readme import VALUES, readme
+from scorer.cli.root import app
+from scorer.local.broker import Broker
+from scorer.local.running import free_ports
+from scorer.settings import SECRET_PROPERTIES, load_settings
+from tests.integration.worker_process import WAIT_S, wait_until
+from tests.ops.chart import (
+    CHART,
+    ROOT,
+    VALUE_SETS,
+    Resource,
+    component_of,
+    helm,
+    is_hook,
+    of_kind,
+    pod_of,
+    pods,
+    render,
+    values_named,
+)
+from tests.ops.custom_resources import kafka_trigger, schema_of
+
+# The oldest that Chart.yaml names, the newest that kubernetes-validate knows, and some between.
+KUBERNETES = ("1.27", "1.30", "1.34", "1.37")
+each_set = pytest.mark.parametrize("values", VALUE_SETS, ids=lambda path: path.stem)
+
+
+@each_set
+def test_helm_lints_it(values: Path) -> None:
+    """`helm lint --strict` finds nothing to warn of, whatever the values."""
+    told = helm("lint", "--strict", CHART, "--values", values)
+    assert told.returncode == 0, told.stdout
+    assert "0 chart(s) failed" in told.stdout
+
+
+@pytest.mark.parametrize("kubernetes", KUBERNETES)
+@each_set
+def test_resources_are_sound(values: Path, kubernetes: str) -> None:
+    """Each resource fits the schema of its kind, of this Kubernetes, KEDA or the Prometheus operator, to the field."""
+    resources = render(values, kubernetes=kubernetes)
+    for resource in resources:
+        schema = schema_of(resource["kind"])
+        if schema is None:
+            assert kubernetes_validate.validate(resource, kubernetes, strict=True) == kubernetes
+        else:
+            jsonschema.Draft202012Validator(schema).validate(resource)
+    names = [(resource["kind"], resource["metadata"]["name"]) for resource in resources]
+    assert len(names) == len(set(names))
+
+
+def test_a_field_that_no_schema_has_is_found() -> None:
+    """The schemas are strict: a slip in a template does not pass, in Kubernetes' kinds nor in KEDA's."""
+    resources = render(values_named("tls-sasl"))
+    (worker,), (scaled,) = of_kind(resources, "Deployment"), of_kind(resources, "ScaledObject")
+    with pytest.raises(kubernetes_validate.ValidationError, match="replcas"):
+        kubernetes_validate.validate({**worker, "spec": {**worker["spec"], "replcas": 1}}, "1.34", strict=True)
+    schema = schema_of("ScaledObject")
+    assert schema is not None
+    with pytest.raises(jsonschema.ValidationError, match="minReplicas"):
+        jsonschema.validate({**scaled, "spec": {**scaled["spec"], "minReplicas": 1}}, schema)
+
+
+def test_the_value_sets_reach_every_template() -> None:
+    """No template is left out by all of them."""
+    kinds = {(resource["kind"], component_of(resource)) for path in VALUE_SETS for resource in render(path)}
+    assert {kind for kind, _ in kinds} == {
+        "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Job", "NetworkPolicy", "PersistentVolumeClaim", "Pod",
+        "PodDisruptionBudget", "PrometheusRule", "ScaledObject", "Service", "ServiceAccount", "ServiceMonitor",
+        "StatefulSet", "TriggerAuthentication",
+    }  # fmt: skip
+    assert {component for _, component in kinds} == {"worker", "console", "topics", "doctor"}
+
+
+@each_set
+def test_pods_keep_the_restricted_standard(values: Path) -> None:
+    """Every pod is what Kubernetes' restricted pod security standard asks for, and a little more."""
+    for _, pod in pods(render(values)):
+        spec = pod["spec"]
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"].get("runAsUser") != 0
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["automountServiceAccountToken"] is False
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
+        kinds = {kind for volume in spec["volumes"] for kind in volume if kind != "name"}
+        assert kinds <= {"configMap", "emptyDir", "persistentVolumeClaim", "projected", "secret"}
+        for container in spec["containers"]:
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert context["readOnlyRootFilesystem"] is True
+            assert not any("hostPort" in port for port in container.get("ports", ()))
+
+
+@each_set
+def test_no_service_of_the_namespace_becomes_a_setting(values: Path) -> None:
+    """A Service called scorer would put SCORER_PORT into the environment, which a worker refuses."""
+    assert all(pod["spec"]["enableServiceLinks"] is False for _, pod in pods(render(values)))
+
+
+@each_set
+def test_a_pod_outlives_its_drain(values: Path) -> None:
+    """The grace period is longer than the seconds that the worker gives itself, with time to leave its group."""
+    pod = pod_of(render(values), "worker")
+    drain_s = float(_environment(pod)["SCORER_DRAIN_S"])
+    assert pod["spec"]["terminationGracePeriodSeconds"] >= math.ceil(drain_s) + 15
+
+
+@each_set
+def test_probes_ask_where_the_worker_answers(values: Path) -> None:
+    """Alive is /healthz and ready is /readyz, on the port of the settings, which the container names."""
+    resources = render(values)
+    pod = pod_of(resources, "worker")
+    (container,) = pod["spec"]["containers"]
+    asked = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
+    assert {name: get["path"] for name, get in asked.items()} == {
+        "startup": "/healthz",
+        "liveness": "/healthz",
+        "readiness": "/readyz",
+    }
+    assert {get["port"] for get in asked.values()} == {"http"}
+    assert container["ports"] == [{"name": "http", "containerPort": int(_environment(pod)["SCORER_HTTP_PORT"])}]
+    assert container["startupProbe"]["failureThreshold"] * container["startupProbe"]["periodSeconds"] == 120
+
+
+@each_set
+def test_what_is_written_lies_in_a_volume(values: Path) -> None:
+    """With a read-only root, the folders that are written to, and no others, are volumes; what is mounted is there."""
+    for _, pod in pods(render(values)):
+        (container,) = pod["spec"]["containers"]
+        mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        assert {volume["name"] for volume in pod["spec"]["volumes"]} == mounted.keys()
+        assert mounted["cache"] == _environment(pod)["XDG_CACHE_HOME"]
+        assert mounted["tmp"] == "/tmp"  # noqa: S108  (the pod's own)
+        assert len(set(mounted.values())) == len(mounted)
+
+
+@each_set
+def test_settings_are_real(values: Path, tmp_path: Path) -> None:
+    """Every SCORER_ variable is a setting that the scorer takes, with a value that it takes: it reads them all."""
+    for _, pod in pods(render(values)):
+        environment = _environment(pod)
+        for name in [name for name in environment if name.endswith("_FILE")]:
+            file = tmp_path / Path(environment[name]).name
+            file.write_text("the-secret-of-a-test", encoding="utf-8")
+            environment[name] = str(file)
+        loaded = load_settings(environment=environment)
+        assert set(loaded.origins.values()) - {"default"} == {
+            name for name in environment if name.startswith("SCORER_")
+        }
+
+
+@each_set
+def test_arguments_are_commands(values: Path) -> None:
+    """What each container runs is a command of the scorer with options that it has."""
+    for component, pod in pods(render(values)):
+        (container,) = pod["spec"]["containers"]
+        command: Any = typer.main.get_command(app)
+        arguments = list(container["args"])
+        assert arguments[0] == component
+        while hasattr(command, "commands"):
+            command = command.commands[arguments.pop(0)]
+        command.make_context(component, arguments)
+
+
+def test_secrets_are_files_and_stand_in_no_manifest() -> None:
+    """Passwords and keys are mounted from Secrets of the user's; the chart makes none, and no variable holds one."""
+    for values in VALUE_SETS:
+        resources = render(values)
+        assert of_kind(resources, "Secret") == []
+        for _, pod in pods(resources):
+            (container,) = pod["spec"]["containers"]
+            variables = {
+                entry["name"].removeprefix("SCORER_KAFKA__").lower().replace("_", ".") for entry in container["env"]
+            }
+            assert not variables & SECRET_PROPERTIES
+    pod = pod_of(render(values_named("tls-sasl")), "worker")
+    (kafka,) = (volume["projected"] for volume in pod["spec"]["volumes"] if volume["name"] == "kafka")
+    assert kafka["defaultMode"] == 0o440
+    assert [source["secret"] for source in kafka["sources"]] == [
+        {"name": "cluster-ca-cert", "items": [{"key": "ca.crt", "path": "ca.crt"}]},
+        {
+            "name": "scorer-user",
+            "items": [{"key": "user.crt", "path": "tls.crt"}, {"key": "user.key", "path": "tls.key"}],
+        },
+        {"name": "scorer-login", "items": [{"key": "secret", "path": "password"}]},
+    ]
+    paths = {value for value in _environment(pod).values() if value.startswith("/run/kafka/")}
+    assert paths == {f"/run/kafka/{name}" for name in ("ca.crt", "tls.crt", "tls.key", "password")}
+
+
+@each_set
+def test_one_thing_sets_the_number_of_workers(values: Path) -> None:
+    """Where something scales the workers, the workload names no number: an upgrade would take it back to that."""
+    resources = render(values)
+    scalers = of_kind(resources, "ScaledObject", "HorizontalPodAutoscaler")
+    (workload,) = (r for r in of_kind(resources, "Deployment", "StatefulSet") if component_of(r) == "worker")
+    assert len(scalers) == (0 if "replicas" in workload["spec"] else 1)
+    for scaler in scalers:
+        target = scaler["spec"]["scaleTargetRef"]
+        assert (target["kind"], target["name"]) == (workload["kind"], workload["metadata"]["name"])
+
+
+@each_set
+def test_no_more_workers_than_partitions(values: Path) -> None:
+    """An autoscaler stops at the partitions that the Job makes: a worker above them has nothing to do."""
+    resources = render(values)
+    (partitions,) = {
+        int(argument.partition("=")[2])
+        for component, pod in pods(resources)
+        for argument in pod["spec"]["containers"][0]["args"]
+        if argument.startswith("--partitions=")
+    } or {12}
+    for scaler in of_kind(resources, "ScaledObject", "HorizontalPodAutoscaler"):
+        spec = scaler["spec"]
+        most = spec.get("maxReplicaCount") or spec["maxReplicas"]
+        assert 1 <= most <= partitions
+
+
+def test_keda_sees_the_lag_as_the_workers_do() -> None:
+    """KEDA is told group, topic and brokers that the workers have, by parameters that its Kafka trigger knows."""
+    for values in ("production", "static-membership", "tls-sasl"):
+        resources = render(values_named(values))
+        (scaled,) = of_kind(resources, "ScaledObject")
+        (trigger,) = scaled["spec"]["triggers"]
+        environment = _environment(pod_of(resources, "worker"))
+        metadata = trigger["metadata"]
+        assert set(metadata) <= set(kafka_trigger()["metadata"])
+        assert metadata["bootstrapServers"] == environment["SCORER_BOOTSTRAP_SERVERS"]
+        assert metadata["consumerGroup"] == environment["SCORER_GROUP_ID"]
+        assert metadata["topic"] == environment["SCORER_APPLICATIONS_TOPIC"]
+        # As the worker begins (scorer.stream.kafka), or a new group would be seen with nothing to do.
+        assert metadata["offsetResetPolicy"] == "earliest"
+        assert (metadata["excludePersistentLag"], metadata["allowIdleConsumers"]) == ("true", "false")
+        # More than what a busy worker has under way, or workers are added for what is being decided.
+        assert int(metadata["lagThreshold"]) > 2 * int(environment["SCORER_BATCH_RECORDS_MAX"])
+        assert all(isinstance(value, str) for value in metadata.values())
+        behavior = scaled["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+        windows = {way: behavior[way]["stabilizationWindowSeconds"] for way in behavior}
+        assert windows == {"scaleUp": 30, "scaleDown": 300}
+        # A look at the lag can find every partition where it was, as in a rebalance: going down outlasts several looks.
+        assert windows["scaleDown"] > 3 * scaled["spec"]["pollingInterval"]
+
+
+def test_keda_logs_in_with_the_same_secrets() -> None:
+    """The TriggerAuthentication names the Secrets that the workers mount; none is made where none is needed."""
+    resources = render(values_named("tls-sasl"))
+    (authentication,), (scaled,) = of_kind(resources, "TriggerAuthentication"), of_kind(resources, "ScaledObject")
+    (trigger,) = scaled["spec"]["triggers"]
+    assert trigger["authenticationRef"] == {"name": authentication["metadata"]["name"]}
+    assert (trigger["metadata"]["tls"], trigger["metadata"]["sasl"]) == ("enable", "scram_sha256")
+    given = {target.pop("parameter"): target for target in authentication["spec"]["secretTargetRef"]}
+    assert set(given) <= set(kafka_trigger()["authentication"])
+    assert given == {
+        "username": {"name": "scorer-login", "key": "login"},
+        "password": {"name": "scorer-login", "key": "secret"},
+        "ca": {"name": "cluster-ca-cert", "key": "ca.crt"},
+        "cert": {"name": "scorer-user", "key": "user.crt"},
+        "key": {"name": "scorer-user", "key": "user.key"},
+    }
+    plain = render(values_named("static-membership"))
+    (scaled,) = of_kind(plain, "ScaledObject")
+    assert of_kind(plain, "TriggerAuthentication") == []
+    assert "authenticationRef" not in scaled["spec"]["triggers"][0]
+    own = render(values_named("tls-sasl"), "--set", "autoscaling.keda.authenticationRef=mine")
+    (scaled,) = of_kind(own, "ScaledObject")
+    assert of_kind(own, "TriggerAuthentication") == []
+    assert scaled["spec"]["triggers"][0]["authenticationRef"] == {"name": "mine"}
+    assert not {"tls", "sasl"} & scaled["spec"]["triggers"][0]["metadata"].keys()
+
+
+def test_static_members_have_names_that_stay() -> None:
+    """A Deployment's pods have a new name each time: static members are a StatefulSet's, and named by it."""
+    static = render(values_named("static-membership"))
+    (workload,) = of_kind(static, "StatefulSet")
+    assert of_kind(static, "Deployment") == []
+    (name,) = (
+        e for e in workload["spec"]["template"]["spec"]["containers"][0]["env"] if e["name"] == "SCORER_INSTANCE_ID"
+    )
+    assert name["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+    (service,) = (s for s in of_kind(static, "Service") if s["spec"].get("clusterIP") == "None")
+    assert workload["spec"]["serviceName"] == service["metadata"]["name"]
+    for values in VALUE_SETS:
+        for component, pod in pods(render(values)):
+            given = "SCORER_INSTANCE_ID" in {entry["name"] for entry in pod["spec"]["containers"][0]["env"]}
+            assert given == (values.stem == "static-membership" and component == "worker")
+
+
+def test_selectors_outlive_an_upgrade(tmp_path: Path) -> None:
+    """No selector changes with the chart's version, the image or the values, and each finds its pods and no others."""
+    newer = Path(shutil.copytree(CHART, tmp_path / "newer"))
+    text = (newer / "Chart.yaml").read_text(encoding="utf-8")
+    (newer / "Chart.yaml").write_text(re.sub(r"(?m)^(version|appVersion): .*$", r"\1: 9.9.9", text), encoding="utf-8")
+    before = render(values_named("production"))
+    after = render(values_named("production"), "--set", "image.tag=next,worker.podLabels.team=other", chart=newer)
+    assert _selectors(before) == _selectors(after)
+    for resources in (before, after):
+        labels = {component: pod["metadata"]["labels"] for component, pod in pods(resources)}
+        for (_, name), selector in _selectors(resources).items():
+            found = {component for component, own in labels.items() if selector.items() <= own.items()}
+            assert len(found) == (len(labels) if name.endswith("-egress") else 1), name
+
+
+def _selectors(resources: list[Resource]) -> dict[tuple[str, str], dict[str, str]]:
+    found = {}
+    for resource in resources:
+        spec = resource.get("spec", {})
+        selector = spec.get("podSelector") or spec.get("selector")
+        if selector:
+            found[resource["kind"], resource["metadata"]["name"]] = selector.get("matchLabels", selector)
+    return found
+
+
+def test_topics_come_before_the_workers_and_need_nothing_of_them() -> None:
+    """At a first install nothing of the release is there when the topics' Job runs: it refers to nothing of it."""
+    for values in VALUE_SETS:
+        resources = render(values)
+        hooks = [r for r in resources if is_hook(r) and component_of(r) == "topics"]
+        assert bool(hooks) == (values.stem != "off")
+        for hook in hooks:
+            annotations = hook["metadata"]["annotations"]
+            assert annotations["helm.sh/hook"] == "pre-install,pre-upgrade"
+            assert annotations["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
+        made = {(r["kind"], r["metadata"]["name"]) for r in resources if not is_hook(r)}
+        for job in of_kind(hooks, "Job"):
+            spec = job["spec"]["template"]["spec"]
+            needed = {("ServiceAccount", spec["serviceAccountName"])}
+            needed |= {
+                ("PersistentVolumeClaim", v["persistentVolumeClaim"]["claimName"])
+                for v in spec["volumes"]
+                if "persistentVolumeClaim" in v
+            }
+            needed |= {("ConfigMap", v["configMap"]["name"]) for v in spec["volumes"] if "configMap" in v}
+            assert not needed & made
+            assert spec["restartPolicy"] == "Never"
+    order = sorted(
+        (int(r["metadata"]["annotations"]["helm.sh/hook-weight"]), r["kind"])
+        for r in render(values_named("production"))
+        if is_hook(r) and component_of(r) == "topics"
+    )
+    assert [kind for _, kind in order] == ["NetworkPolicy", "Job"]
+
+
+def test_connections_that_are_not_needed_are_not_allowed() -> None:
+    """Workers take none but to their port; where egress is limited, names, brokers and the store are left."""
+    policies = {p["metadata"]["name"]: p["spec"] for p in of_kind(render(values_named("production")), "NetworkPolicy")}
+    assert policies["scorer"]["policyTypes"] == ["Ingress"]
+    (rule,) = policies["scorer"]["ingress"]
+    assert rule["ports"] == [{"port": "http"}]
+    assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    assert policies["scorer-egress"]["egress"] == policies["scorer-topics"]["egress"]
+    ports = [[port["port"] for port in rule["ports"]] for rule in policies["scorer-egress"]["egress"]]
+    assert ports == [[53, 53], [9093, 9094], [443], [4317]]
+
+
+def test_drains_go_on() -> None:
+    """The budget says how many may be away, not how many must be there: one worker's drain would wait for good."""
+    for values in VALUE_SETS:
+        for budget in of_kind(render(values), "PodDisruptionBudget"):
+            assert "maxUnavailable" in budget["spec"]
+            assert "minAvailable" not in budget["spec"]
+            assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_rules_and_dashboards_are_the_generated_ones() -> None:
+    """Prometheus gets each rule as generated, its templates untouched, and Grafana each dashboard to the byte."""
+    resources = render(values_named("production"))
+    rules = {r["metadata"]["name"].removeprefix("scorer-"): r["spec"] for r in of_kind(resources, "PrometheusRule")}
+    files = sorted((CHART / "files" / "rules").glob("*.yml"))
+    assert rules == {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
+    assert any("{{ $" in path.read_text(encoding="utf-8") for path in files), "nothing to leave untouched"
+    boards = {name: text for r in of_kind(resources, "ConfigMap") for name, text in r["data"].items()}
+    files = sorted((CHART / "files" / "dashboards").glob("*.json"))
+    assert boards == {f"scorer-{path.name}": path.read_text(encoding="utf-8").rstrip("\n") for path in files}
+    (monitor,) = of_kind(resources, "ServiceMonitor")
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": "scorer-worker"}]
+
+
+def test_notes_tell_what_to_do_next(tmp_path: Path) -> None:
+    """The notes name the workers' workload as it is, and warn where KEDA cannot find a broker by half a name."""
+    chart = Path(shutil.copytree(CHART, tmp_path / "chart"))
+    notes = (chart / "templates" / "NOTES.txt").read_text(encoding="utf-8")
+    # Helm shows the notes of an install alone: here they are part of a resource.
+    (chart / "templates" / "_notes.tpl").write_text(f'{{{{ define "notes" }}}}{notes}{{{{ end }}}}', encoding="utf-8")
+    (chart / "templates" / "notes.yaml").write_text(
+        'kind: Notes\ntext: {{ include "notes" . | toJson }}\n', encoding="utf-8"
+    )
+
+    def notes_of(values: str, *options: str) -> str:
+        (found,) = of_kind(render(values_named(values), *options, chart=chart), "Notes")
+        return str(found["text"])
+
+    assert "exec deploy/scorer -- scorer deploy" in notes_of("minimal")
+    assert "exec statefulset/scorer -- scorer deploy" in notes_of("static-membership")
+    assert "Workers: 2 to 12, by KEDA" in notes_of("production")
+    assert "Take care" not in notes_of("production")
+    assert "KEDA asks kafka:9092 from its own namespace" in notes_of(
+        "minimal", "--set", "autoscaling.keda.enabled=true"
+    )
+    assert "What decides is credit-risk:1.1.0" in notes_of("off")
+
+
+def test_appversion_is_the_package() -> None:
+    """The chart is made for this release of the scorer."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'version = "{chart["appVersion"]}"' in project
+
+
+@pytest.mark.broker
+def test_the_chart_runs(broker: Broker, unique: Callable[[str], str], tmp_path: Path) -> None:
+    """With the pods' environment the Job's command makes the topics, the worker's answers its probes and stops."""
+    (port,) = free_ports(1)
+    names = [
+        f"settings.{kind}_topic={unique(kind)}" for kind in ("applications", "decisions", "dead_letters", "deployments")
+    ]
+    values = [
+        f"kafka.bootstrapServers={broker.bootstrap_servers}",
+        f"settings.http_port={port}",
+        "topics.replication=1",
+        *names,
+    ]
+    resources = render(values_named("minimal"), *(f"--set={value.replace(',', chr(92) + ',')}" for value in values))
+    topics, worker = pod_of(resources, "topics"), pod_of(resources, "worker")
+    made = subprocess.run(
+        _command(topics), env=_whole(topics), cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert made.stdout.startswith("created: ")
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(_command(worker), env=_whole(worker), cwd=tmp_path, stdout=log, stderr=log)
+    try:
+        (container,) = worker["spec"]["containers"]
+        for name in ("startup", "liveness", "readiness"):
+            path = container[f"{name}Probe"]["httpGet"]["path"]
+            wait_until(partial(_answers, port, path), f"{name}: {path}")
+        process.terminate()
+        assert process.wait(worker["spec"]["terminationGracePeriodSeconds"]) == 0
+    finally:
+        process.kill()
+        process.wait(WAIT_S)
+
+
+def _answers(port: int, path: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=WAIT_S) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, ConnectionError):
+        return False
+
+
+def _environment(pod: Resource) -> dict[str, str]:
+    """A pod's variables; what a Secret or a field gives is a text of its own."""
+    (container,) = pod["spec"]["containers"]
+    names = [entry["name"] for entry in container["env"]]
+    assert len(names) == len(set(names))
+    return {entry["name"]: entry.get("value", "given-elsewhere") for entry in container["env"]}
+
+
+def _whole(pod: Resource) -> dict[str, str]:
+    """The environment of a process that runs here what the pod runs there."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")} | _environment(pod)
+
+
+def _command(pod: Resource) -> list[str]:
+    return [sys.executable, "-m", "scorer", *pod["spec"]["containers"][0]["args"]]
+
+
+def test_the_readme_is_fresh() -> None:
+    """The chart's README says of each value what values.yaml says."""
+    made = readme(VALUES.read_text(encoding="utf-8"))
+    assert (CHART / "README.md").read_text(encoding="utf-8") == made, "stale: `make fresh` mends it"
