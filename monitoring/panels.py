@@ -102,7 +102,7 @@ def figure(words: Words, unit: str, query: Query, limits: Sequence[Limit] = (), 
 
 def spread(words: Words, unit: str, query: Query, width: int = 12) -> heatmap.Panel:
     """A histogram over time, a column of buckets at a time."""
-    panel = _say(heatmap.Panel(), words, width, 8).unit(unit)
+    panel = _say(heatmap.Panel(), words, width, 8).unit(unit).y_axis(heatmap.YAxisConfig().unit(unit))
     for query_of in _named([query]):
         panel.with_target(query_of.range().format(PromQueryFormat.HEATMAP))
     return panel
@@ -115,7 +115,9 @@ def listing(words: Words, query: Query, columns: Sequence[str], width: int = 12)
     in_order = models.DataTransformerConfig(
         id_val="organize", options={"excludeByName": {}, "indexByName": shown, "renameByName": {"Value": "workers"}}
     )
-    panel = _say(table.Panel(), words, width, 8).with_transformation(only).with_transformation(in_order)
+    panel = (
+        _say(table.Panel(), words, width, 8).show_header(True).with_transformation(only).with_transformation(in_order)
+    )
     for query_of in _named([query]):
         panel.with_target(query_of.instant().format(PromQueryFormat.TABLE))
     return panel
