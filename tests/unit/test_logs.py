@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,18 @@ from confluent_kafka import Producer
 from scorer import cli, logs
 from scorer.cli import root
 from scorer.errors import BrokerError
-from scorer.logs import EVENTS, LIBRARY, LIBRDKAFKA, Event, LogFormat, LogLevel, log, log_to_stderr
+from scorer.logs import (
+    EVENTS,
+    LIBRARY,
+    LIBRDKAFKA,
+    Event,
+    JsonLines,
+    LogFormat,
+    LogLevel,
+    TextLines,
+    log,
+    log_to_stderr,
+)
 from scorer.settings import load_settings
 from scorer.stream.librdkafka import client_config
 
@@ -89,6 +101,27 @@ def test_the_documentation_has_the_table() -> None:
         )
         for event in EVENTS
     ]
+
+
+def test_the_documentation_shows_one_line_twice() -> None:
+    """The line that docs/logs-and-traces.md shows as JSON and as text is the same, and as it is written."""
+    text = (ROOT / "docs" / "logs-and-traces.md").read_text(encoding="utf-8")
+    shown, for_people = re.findall(r"^```(?:json)?\n(\S.*)\n```$", text, re.MULTILINE)
+    line = json.loads(shown)
+    event = next(event for event in EVENTS if event.name == line["event"])
+    record = logging.makeLogRecord(
+        {
+            "name": "scorer",
+            "levelno": event.level,
+            "levelname": logging.getLevelName(event.level),
+            "msg": event.meaning,
+            "created": (when := datetime.fromisoformat(line["time"])).timestamp(),
+            "msecs": when.microsecond / 1_000,
+            "event": event.name,
+            "fields": {name: line[name] for name in event.fields},
+        }
+    )
+    assert (JsonLines().format(record), TextLines().format(record)) == (shown, for_people)
 
 
 def test_a_json_line(told: Told) -> None:
