@@ -129,14 +129,14 @@ class Live:
                 self._latencies.popleft()
             waits = sorted(wait for _, wait in self._latencies)
             standing = self.standing
-            trouble = next(filter(None, self._troubles.values()), "")
+            seen = None if any(self._troubles.values()) else standing
             point = {
                 "at": round(now),
-                "decided": self._counts.total() / spent_s,
+                "decided": None if seen is None else self._counts.total() / spent_s,
                 "kinds": {kind: self._counts[kind] for kind in KINDS},
                 "corrections": self._corrections,
-                "arriving": None if standing is None or trouble else standing.arriving,
-                "waiting": None if standing is None or trouble else standing.waiting,
+                "arriving": None if seen is None else seen.arriving,
+                "waiting": None if seen is None else seen.waiting,
                 "p50": _quantile(waits, 0.5),
                 "p99": _quantile(waits, 0.99),
             }

@@ -345,6 +345,7 @@ def test_a_broker_that_goes_and_comes(chromium: Browser, tmp_path: Path) -> None
             first.stop()
             expect(page.locator(".strip.bad #status")).to_contain_text("no Kafka broker answers at")
             expect(page.locator("#waiting")).to_have_text("–")
+            expect(page.locator("#rate")).to_have_text("–")
             with start_broker("java", port=port):
                 expect(page.locator("#status")).to_contain_text("missing topic")
                 scorer(own, "topics", "ensure")

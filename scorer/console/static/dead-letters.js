@@ -17,6 +17,7 @@ connect();
 load();
 
 function news(data) {
+  if (place("refresh").disabled) return;
   const now = total(data.codes);
   known ??= now;
   if (now < known) known = 0; // the console was started anew
@@ -25,6 +26,7 @@ function news(data) {
 
 async function load() {
   place("refresh").disabled = true;
+  place("news").textContent = "loading…";
   try {
     const found = await ask("/api/dead-letters");
     known = null;
@@ -38,6 +40,7 @@ async function load() {
     place("fault").textContent = error.message;
   }
   place("refresh").disabled = false;
+  place("news").textContent = "";
 }
 
 function showCodes(found) {

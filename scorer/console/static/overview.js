@@ -41,7 +41,7 @@ function draw() {
   const last = series.slice(-SMOOTHED_S);
   const now = series.at(-1);
   if (!now) return;
-  place("rate").textContent = count(last.reduce((sum, point) => sum + point.decided, 0) / last.length);
+  place("rate").textContent = count(now.decided === null ? null : mean(last, "decided"));
   place("arriving").textContent = count(now.arriving);
   place("waiting").textContent = count(now.waiting);
   place("p50").textContent = span(now.p50);
@@ -56,8 +56,12 @@ function draw() {
 function smoothed(name) {
   return series.map((_, at) => {
     const near = series.slice(Math.max(0, at - SMOOTHED_S + 1), at + 1);
-    return near.reduce((sum, point) => sum + point[name], 0) / near.length;
+    return near.at(-1)[name] === null ? null : mean(near, name);
   });
+}
+
+function mean(points, name) {
+  return points.reduce((sum, point) => sum + (point[name] ?? 0), 0) / points.length;
 }
 
 /** Lines from the right edge, one point a second, on one scale from 0 to the peak; what is not known is a gap. */
