@@ -9,9 +9,10 @@ from scorer.settings import Settings
 from scorer.stream import topics
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
 
 _WAIT_S: Final = 10.0
+_PAUSE_S: Final = 0.2
 _CLOCK_OFF_S: Final = 2.0
 
 
@@ -56,7 +57,7 @@ def _group(settings: Settings, admin: "AdminClient", existing: dict[str, int]) -
     from confluent_kafka import KafkaException
 
     try:
-        described = admin.describe_consumer_groups([settings.group_id])[settings.group_id].result(_WAIT_S)
+        described = _describe_group(admin, settings.group_id)
         members, state = len(described.members), described.state.name.lower()
         state = "not there yet" if state == "dead" else state
     except KafkaException as error:
@@ -70,6 +71,26 @@ def _group(settings: Settings, admin: "AdminClient", existing: dict[str, int]) -
         yield Finding("group", "warning", text)
     else:
         yield Finding("group", "ok", f"group {settings.group_id}: {members} workers, {state}")
+
+
+def _describe_group(admin: "AdminClient", group_id: str) -> "ConsumerGroupDescription":
+    """Brokers that were never asked for a group have no coordinator for the first moment.
+
+    Raises:
+        KafkaException: they say no, or still have none after a while.
+    """
+    from confluent_kafka import KafkaException
+
+    from scorer.stream.faults import may_pass
+
+    ends_at = time.monotonic() + _WAIT_S
+    while True:
+        try:
+            return admin.describe_consumer_groups([group_id])[group_id].result(_WAIT_S)
+        except KafkaException as error:
+            if not may_pass(error.args[0]) or time.monotonic() > ends_at:
+                raise
+            time.sleep(_PAUSE_S)
 
 
 def _permissions(settings: Settings, existing: dict[str, int]) -> Iterator[Finding]:

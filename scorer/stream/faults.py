@@ -62,6 +62,11 @@ def is_fatal(error: KafkaError) -> bool:
     return error.fatal() or error.code() == KafkaError._FATAL or error.code() in _FENCED
 
 
+def may_pass(error: KafkaError) -> bool:
+    """Whether the same call can work in a moment."""
+    return error.retriable() or error.code() in _PASSING
+
+
 def again(call: Callable[[], T], giving_up: Callable[[], bool]) -> T:
     """Calls until it works, as long as the failure is one that may pass.
 
@@ -78,7 +83,7 @@ def again(call: Callable[[], T], giving_up: Callable[[], bool]) -> T:
             return call()
         except KafkaException as failure:
             error = failure.args[0]
-            if not error.retriable() and error.code() not in _PASSING:
+            if not may_pass(error):
                 raise
             if giving_up():
                 raise BrokerError(
