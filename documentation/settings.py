@@ -14,8 +14,8 @@ _INTRODUCTION: Final = f"""# Settings
 Flags go over the environment (`{ENV_PREFIX}…`), that over `{FILE_NAME}` in the current folder, that over the defaults.
 `scorer config` shows each setting and where its value came from. A name that is not on this page is an error.
 
-Every command of `scorer` takes `--config FILE` for another file, and `--set NAME=VALUE` for any setting. The commands
-of `producer` read the same file and the same environment, and take of it what says where brokers and topics are.
+Commands of `scorer` that go by settings take `--config FILE` for another file, and `--set NAME=VALUE` for any of them.
+Those of `producer` read the same file and the same environment, and take of it what says where brokers and topics are.
 """
 _KAFKA: Final = f"""## Any property of librdkafka
 

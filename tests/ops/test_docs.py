@@ -1,10 +1,14 @@
 """The documentation does what it says: the site is whole, the reference is the code's, its commands run as written."""
 
+import csv
+import json
 import re
 import shlex
 import subprocess
 import sys
+from contextlib import ExitStack
 from html.parser import HTMLParser
+from itertools import islice
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -13,6 +17,8 @@ import pytest
 from typer.testing import CliRunner
 
 from documentation.generate import FOLDER, main
+from producer.generator import generate_applications
+from schemas.application import CreditApplication
 from scorer.errors import LocalBrokerError
 from scorer.local.running import free_ports, require_free_port
 from tests.ops.pages import DOCS, ROOT, Block, Terminal, blocks, missing_from
@@ -23,6 +29,8 @@ _EXIT_CODES: Final = {
     ".venv/bin/scorer bundle lint credit-risk:1.0.0": 1,
 }
 """Of the commands that are meant to fail."""
+_GOES_ON: Final = {"scorer worker": "partitions_changed", "producer watch": "watching"}
+"""Commands that go on until they are stopped, and what they say once they are at it."""
 
 
 class _Page(HTMLParser):
@@ -150,6 +158,50 @@ def test_the_tutorial(tmp_path: Path) -> None:
         _follow(terminal, rest)
         assert everything.stop() == 0, everything.output()
         assert not missing_from(everything.output(), summary.text)
+
+
+@pytest.mark.broker
+def test_the_pages_on_shipping_scaling_and_upgrading(tmp_path: Path) -> None:
+    """Their commands run as written, one page after the other, beside what `scorer up` brought up."""
+    _write_loans(tmp_path / "applications.csv")
+    (port,) = free_ports(1)
+    terminal = _terminal(tmp_path, SCORER_HTTP_PORT="0")
+    with terminal.running(f"scorer up --rate 50 --no-console --port {port}", until="decided="):
+        terminal.run(f"export SCORER_BOOTSTRAP_SERVERS=localhost:{port}")
+        for page in ("publishing.md", "own-model.md", "scale-out.md", "upgrade.md"):
+            _try_out(terminal, [command for block in blocks(DOCS / page) for command in _typed(block)])
+
+
+def test_the_snippet_for_publishers() -> None:
+    """It is README's, which a test runs."""
+    (snippet,) = (block.text for block in blocks(DOCS / "publishing.md") if block.language == "python")
+    assert snippet in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _typed(block: Block) -> list[str]:
+    return block.commands if block.language == "sh" else []
+
+
+def _try_out(terminal: Terminal, commands: list[str]) -> None:
+    """Runs commands in order; those that go on until they are stopped, beside what comes after them."""
+    with ExitStack() as beside:
+        for command in commands:
+            until = next((text for start, text in _GOES_ON.items() if command.startswith(start)), None)
+            if until is None:
+                terminal.run(command)
+            else:
+                beside.enter_context(terminal.running(command, until))
+
+
+def _write_loans(path: Path) -> None:
+    """Made-up loans with what became of them: more often a default where more is asked for."""
+    applications = [json.loads(record.value) for record in islice(generate_applications(seed=3, prefix="loan"), 1_000)]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [*CreditApplication.model_fields, "status"])
+        writer.writeheader()
+        for number, application in enumerate(applications):
+            bad = application["amount"] > 1_000 + 100 * (number % 10)
+            writer.writerow(application | {"status": "default" if bad else "ok"})
 
 
 def _terminal(folder: Path, **environment: str) -> Terminal:
