@@ -13,7 +13,9 @@ from scorer.monitor.metrics import METRICS, REPLAY_METRICS, Metric
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(
-    path for room in ("scorer", "schemas", "producer", "monitoring") for path in (ROOT / room).rglob("*.py")
+    path
+    for room in ("scorer", "schemas", "producer", "monitoring", "documentation")
+    for path in (ROOT / room).rglob("*.py")
 )
 FUNCTION_LINES_MAX = 60  # what is longer is not read in one screen
 
