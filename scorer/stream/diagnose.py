@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from scorer.errors import ScorerError
@@ -9,7 +10,8 @@ from scorer.settings import Settings
 from scorer.stream import topics
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
+    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.admin._group import ConsumerGroupDescription
 
 _WAIT_S: Final = 10.0
 _PAUSE_S: Final = 0.2
@@ -86,11 +88,13 @@ def _describe_group(admin: "AdminClient", group_id: str) -> "ConsumerGroupDescri
     ends_at = time.monotonic() + _WAIT_S
     while True:
         try:
-            return admin.describe_consumer_groups([group_id])[group_id].result(_WAIT_S)
+            described: ConsumerGroupDescription = admin.describe_consumer_groups([group_id])[group_id].result(_WAIT_S)
         except KafkaException as error:
             if not may_pass(error.args[0]) or time.monotonic() > ends_at:
                 raise
             time.sleep(_PAUSE_S)
+        else:
+            return described
 
 
 def _permissions(settings: Settings, existing: dict[str, int]) -> Iterator[Finding]:
@@ -120,7 +124,8 @@ def _permissions(settings: Settings, existing: dict[str, int]) -> Iterator[Findi
         text = f"no transaction can be begun: {error.args[0].str()}; allow Write on transactional ids {own.group_id}-*"
         yield Finding("permissions", "wrong", text)
     finally:
-        producer.close()
+        with suppress(KafkaException):  # one that was refused says so once more
+            producer.close()
 
 
 def _clock(settings: Settings, existing: dict[str, int]) -> Iterator[Finding]:
