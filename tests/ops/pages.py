@@ -65,6 +65,7 @@ class Terminal:
             timeout=_COMMAND_S,
         )
         assert ran.returncode == exit_code, f"{command}\n{ran.stdout}"
+        assert "Traceback" not in ran.stdout, ran.stdout
         return ran.stdout
 
     @contextmanager
