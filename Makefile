@@ -7,11 +7,11 @@ FOR ?= 45s
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test tools check bench bench-stages bench-scale bench-swap bench-peers fresh docs lock clean
+.PHONY: help setup demo test tools k8s check bench bench-stages bench-scale bench-swap bench-peers fresh docs lock clean
 .PHONY: .check-laws .check-units
 
 help: ## print these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv from requirements.lock
 
@@ -43,6 +43,10 @@ test: check ## everything: the quick part, then the tests on real brokers, one f
 
 tools: setup ## get the programs that the operations' tests drive: Prometheus, Helm, Chromium, … (where one is missing, its tests skip)
 	$(BIN)/python -m tests.tools
+
+k8s: setup ## the chart on a real control plane with KEDA: three minutes, and half an hour more to build their programs the first time
+	$(BIN)/python -m tests.k8s.programs
+	$(BIN)/pytest --log-cli-level=INFO --log-cli-format='%(message)s' tests/k8s
 
 bench: setup ## one worker against pass-through, as ratios
 	$(BIN)/python -m benchmarks.throughput

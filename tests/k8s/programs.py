@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from scorer.folders import cache_folder
+from tests.tools import TOOLS
 
 _MODULES: Final = Path(__file__).with_name("modules")
 _KUBERNETES: Final = "k8s.io/kubernetes"
@@ -133,7 +134,16 @@ def _go(module: str, *arguments: str) -> str:
     return ran.stdout
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Builds what is missing, Helm included."""
     if shutil.which("go") is None:
         sys.exit("Go is needed to build the cluster's programs: install Go 1.26 or newer")
+    helm = TOOLS["helm"]
+    if helm.find() is None:
+        helm.folder.mkdir(parents=True, exist_ok=True)
+        helm.get(helm.folder)
     build()
+
+
+if __name__ == "__main__":
+    main()

@@ -66,7 +66,7 @@ def test_make_alone_prints_the_targets() -> None:
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     (phony,) = re.findall(r"^\.PHONY: ([a-z].+)$", makefile, re.MULTILINE)
-    lines = [re.fullmatch(r"  make ([a-z-]+) +(\S.*)", line) for line in printed.splitlines()]
+    lines = [re.fullmatch(r"  make ([a-z0-9-]+) +(\S.*)", line) for line in printed.splitlines()]
     assert all(lines)
     assert {line[1] for line in lines if line} == set(phony.split())
 
