@@ -44,7 +44,7 @@ test: check ## everything: the quick part, then the tests on real brokers, one f
 tools: setup ## get the programs that the operations' tests drive: Prometheus, Helm, Chromium, … (where one is missing, its tests skip)
 	$(BIN)/python -m tests.tools
 
-k8s: setup ## the chart on a real control plane with KEDA: three minutes, and half an hour more to build their programs the first time
+k8s: setup ## the chart on a real control plane with KEDA: four minutes, and half an hour more to build their programs the first time
 	$(BIN)/python -m tests.k8s.programs
 	$(BIN)/pytest --log-cli-level=INFO --log-cli-format='%(message)s' tests/k8s
 

@@ -45,8 +45,7 @@ def revisions(release: Release) -> list[tuple[int, str]]:
 def test_install_upgrade_rollback(release: Release) -> None:
     """Helm brings the workers in, moves them to another value and back; each application is decided once all along.
 
-    The hook's Job makes the topics before there are workers; an upgrade keeps the number of workers that KEDA has set;
-    and nothing is left behind.
+    The hook's Job makes the topics before there are workers, KEDA brings the second worker, and nothing is left behind.
     """
 
     def all_are_decided_by(count: int, *, batch_records_max: str) -> list[str]:
