@@ -89,6 +89,13 @@ def _leads_somewhere(site: dict[Path, _Page], page: Path, target: str) -> bool:
     return not place.fragment or unquote(place.fragment) in site[file].anchors
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md"])
+def test_the_repositorys_own_pages_lead_somewhere(page: str) -> None:
+    """What they link to in the repository is there; on the site only some of them are."""
+    targets = re.findall(r"\]\(([^)\s#:]+)[)#]", (ROOT / page).read_text(encoding="utf-8"))
+    assert not [target for target in targets if not (ROOT / target).exists()]
+
+
 def test_nothing_is_fetched_from_elsewhere(site: dict[Path, _Page]) -> None:
     """The site needs no other: scripts, styles, fonts and pictures are its own."""
     assert not {target for found in site.values() for target in found.loaded if urlsplit(target).netloc}
