@@ -26,8 +26,8 @@ class Block(NamedTuple):
 
     @property
     def commands(self) -> list[str]:
-        """Its lines without comments and empty ones."""
-        lines = (line.partition("  #")[0].strip() for line in self.text.splitlines())
+        """Its lines without comments and empty ones; one that ends in a backslash goes on in the next."""
+        lines = (line.partition("  #")[0].strip() for line in self.text.replace("\\\n", " ").splitlines())
         return [line for line in lines if line]
 
 

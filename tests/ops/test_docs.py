@@ -135,9 +135,10 @@ def test_the_commands_exist(page: Path) -> None:
 
     apps = {"scorer": scorer, "producer": producer}
     for line in (line for block in blocks(page) if block.language == "sh" for line in block.commands):
-        name, *arguments = shlex.split(line.removeprefix(".venv/bin/")) or [""]
+        name = line.removeprefix(".venv/bin/").split(maxsplit=1)[0]
         if name not in apps:
             continue
+        arguments = shlex.split(line)[1:]
         groups = {"topics", "bundle", "replay", "dlq"}
         words = [a for a in arguments if not a.startswith("-")][: 2 if arguments[0] in groups else 1]
         shown = CliRunner().invoke(apps[name], [*words, "--help"], env={"COLUMNS": "200"})
