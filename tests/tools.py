@@ -105,7 +105,8 @@ TOOLS: Final = {
     for tool in (
         _tool("prometheus", "debian", _unpack("prometheus", "prometheus")),
         _tool("promtool", "debian", _unpack("prometheus", "promtool")),
-        _tool("prometheus-alertmanager", "debian", _unpack("prometheus-alertmanager", "prometheus-alertmanager")),
+        # Debian's does not run unpacked: it reads a template below /usr/share.
+        _tool("alertmanager", "0.28.1", _build("github.com/prometheus/alertmanager/cmd/alertmanager@v0.28.1")),
         _tool("chromium", "debian", _install("chromium")),
         _tool("kcat", "debian", _install("kcat")),
         _tool("buildah", "debian", _install("buildah")),

@@ -1,0 +1,231 @@
+"""A real Prometheus watches two real workers for two minutes: every query has an answer, and alerts reach people.
+
+All that a dashboard shows as an error is brought about: garbage, bundles that cannot be loaded, lines of the history
+that are no events, transactions that the broker refuses. At the end all workers are killed under load.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+
+from scorer.local.broker import Broker
+from scorer.local.running import free_ports
+from tests.integration.worker_process import Topics, worker
+from tests.ops.prometheus import WAIT_S, Notices, Prometheus, Series, wait_until, watching
+from tests.unit.monitoring import queries
+
+pytestmark = pytest.mark.broker
+
+PARTITIONS = 4
+LOAD_RATE = 400
+GARBAGE_RATE = 1_000
+WATCHED_S = 120.0
+OTHER = "credit-risk:1.0.0"
+WHY = ("--reason", "to see it on a dashboard")
+# Connections that nobody uses are closed while the test lasts, and counted.
+OPTIONS = ("--set", "kafka.connections.max.idle.ms=10000")
+DEPENDS_ON_THE_MACHINE = "ScorerDecisionsSlow.*|ScorerLagGrowing"
+"""Alerts that a test must not rely on: a machine that is busy with something else is slow."""
+VARIABLES = {"namespace": ".*", "job": "scorer-worker", "instance": ".*", "__rate_interval": "20s"}
+CONSEQUENCES = ("ScorerWorkerDown", "ScorerWorkerFlapping", "ScorerWorkerStalled")
+STILL = {
+    "worker/Held back by quotas/A": "the broker has no quotas",
+    "model/Drift/A": "this hour is all of this week",
+}
+"""Queries whose series stay at 0 here, and why."""
+
+
+class Watched(NamedTuple):
+    """What Prometheus has seen, and between which moments."""
+
+    prometheus: Prometheus
+    begin: float
+    end: float
+    firing_when_healthy: list[Series]
+    notices: Notices
+
+
+def scorer(topics: Topics, *arguments: str | Path) -> None:
+    """Runs a command, which must succeed."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "scorer", *map(str, arguments)],
+        env=topics.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WAIT_S,
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+def background(topics: Topics, opened: ExitStack, *command: str | Path) -> subprocess.Popen[bytes]:
+    """Starts one of our programs, which is gone at the end."""
+    started = subprocess.Popen(
+        [sys.executable, "-m", *map(str, command)],
+        env=topics.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    opened.callback(started.wait)
+    opened.callback(started.kill)
+    return started
+
+
+def try_bundles(topics: Topics, prometheus: Prometheus) -> None:
+    """A challenger comes and goes, another champion too; then bundles that nobody has, and a line that is no event."""
+    scorer(topics, "deploy", OTHER, "--slot", "challenger", *WHY)
+    wait_until(lambda: prometheus.total("scorer_challenger_disagreements_total") > 0, "disagreements")
+    scorer(topics, "retire", *WHY)
+    scorer(topics, "deploy", OTHER, *WHY)
+    decided = f'scorer_decisions_total{{bundle="{OTHER}"}}'
+    wait_until(lambda: prometheus.total(decided) > LOAD_RATE, "decisions by the other bundle")
+    scorer(topics, "rollback", *WHY)
+    missing = {"name": "credit-risk", "version": "9.9.9", "digest": "0" * 64}
+    event = {
+        "event_id": "by-hand", "slot": "champion", "action": "deploy", "bundle": missing, "previous": None,
+        "actor": "eve", "reason": "by hand", "at": "2026-01-01T00:00:00Z",
+    }  # fmt: skip
+    producer = Producer({"bootstrap.servers": topics.servers})
+    for value in (b"{", json.dumps(event).encode(), json.dumps({**event, "slot": "challenger"}).encode()):
+        producer.produce(topics.deployments, value, partition=0)
+    assert producer.flush(WAIT_S) == 0
+    wait_until(lambda: prometheus.total("scorer_challenger_failures_total") > 0, "a challenger that does not load")
+    wait_until(lambda: prometheus.total('scorer_bundle_swaps_total{outcome="failed"}') > 0, "a champion that does not")
+    scorer(topics, "rollback", *WHY)
+    scorer(topics, "retire", *WHY)
+
+
+def allow_age(topics: Topics, age_ms: int) -> None:
+    """Has the decisions topic refuse records that are older, by their timestamp, when they arrive."""
+    entry = ConfigEntry("message.timestamp.before.max.ms", str(age_ms), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topics.decisions, incremental_configs=[entry])
+    admin = AdminClient({"bootstrap.servers": topics.servers})
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(WAIT_S)
+
+
+def refuse_commits(topics: Topics, prometheus: Prometheus) -> None:
+    """The broker refuses decisions that have been on their way for a millisecond, until batches were aborted."""
+    aborted = 'scorer_transactions_total{outcome="aborted"}'
+    before = prometheus.total(aborted)
+    allow_age(topics, 0)
+    wait_until(lambda: prometheus.total(aborted) > before, "an aborted batch")
+    allow_age(topics, 2**63 - 1)
+
+
+@pytest.fixture(scope="module")
+def watched(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """Two workers under load, everything that can be seen on a dashboard brought about, and in the end no worker."""
+    folder = tmp_path_factory.mktemp("watched")
+    topics, ports = Topics(broker.bootstrap_servers, PARTITIONS), free_ports(3)
+    targets = {"scorer-worker": ports[:2], "scorer-replay": ports[2:]}
+    with ExitStack() as opened:
+        notices = opened.enter_context(closing(Notices()))
+        at_work = [opened.enter_context(worker(topics, folder / "a.log", "--http-port", str(ports[0]), *OPTIONS))]
+        wait_until(lambda: at_work[0].get("/readyz")[0] == 200, "the first worker")
+        prometheus = opened.enter_context(watching(folder, targets, notices))
+        load = ("producer", "load", "-b", topics.servers, "--rate", str(LOAD_RATE), "--for", "20m")
+        background(topics, opened, *load)
+        wait_until(
+            lambda: prometheus.total("scorer_applications_consumed_total") > 0, "the first scrape with decisions"
+        )
+        begin = time.time()
+        # It comes while Prometheus looks on: partitions move, and that is seen.
+        at_work.append(opened.enter_context(worker(topics, folder / "b.log", "--http-port", str(ports[1]), *OPTIONS)))
+        wait_until(lambda: prometheus.total("scorer_rebalances_total") > 2, "the second worker with partitions")
+        time.sleep(20)  # for the alerts that would come now if they came to those who are healthy
+        healthy = prometheus.now(f'ALERTS{{alertstate="firing", alertname!~"{DEPENDS_ON_THE_MACHINE}"}}')
+        try_bundles(topics, prometheus)
+        scorer(topics, "replay", "plan", folder / "plan", "--decided-by", OTHER)
+        background(
+            topics, opened, "scorer", "replay", "run", folder / "plan", "--rate", "50", "--http-port", str(ports[2])
+        )
+        refuse_commits(topics, prometheus)
+        wait_until(lambda: prometheus.total("scorer_replay_progress_ratio") > 0, "the replay's progress")
+        garbage = ("producer", "load", "-b", topics.servers, "--rate", str(GARBAGE_RATE), "--for", "30s", "--bad", "1")
+        background(topics, opened, *garbage)
+        wait_until(lambda: bool(notices.of("ScorerDeadLettersBurnFast")), "the page for garbage")
+        time.sleep(max(0.0, begin + WATCHED_S - time.time()))
+        end = time.time()
+        for process in at_work:
+            process.kill()
+        wait_until(lambda: bool(notices.of("ScorerNoWorkers")), "the page for workers that are gone")
+        yield Watched(prometheus, begin, end, healthy, notices)
+
+
+def filled_in(expression: str) -> str:
+    """A dashboard's query with its variables replaced, as Grafana does."""
+    return re.sub(r"\$(\w+)", lambda found: VARIABLES[found[1]], expression)
+
+
+def values(found: list[Series]) -> list[float]:
+    """All that the series hold."""
+    return [float(value) for series in found for _, value in series["values"]]
+
+
+@pytest.mark.parametrize("query", queries.of_panels(), ids=lambda query: query.where)
+def test_panels(watched: Watched, query: queries.Query) -> None:
+    """Every query of every panel, and of every mark on one, has an answer, and one that is above 0 at some time."""
+    found = values(watched.prometheus.over(filled_in(query.expression), watched.begin, watched.end))
+    assert found
+    assert (round(max(found), 6) > 0) == (query.where not in STILL), STILL.get(query.where)
+
+
+@pytest.mark.parametrize("query", queries.of_variables(), ids=lambda query: query.where)
+def test_variables(watched: Watched, query: queries.Query) -> None:
+    """Every variable offers what there is: the workers' job, each worker; and no namespace outside Kubernetes."""
+    asked = re.fullmatch(r"label_values\((.+), (\w+)\)", filled_in(query.expression))
+    assert asked
+    offered = watched.prometheus.label_values(asked[2], asked[1])
+    assert len(offered) == {"namespace": 0, "job": 2 if "job=" not in asked[1] else 1, "instance": 2}[asked[2]]
+
+
+@pytest.mark.parametrize("rule", queries.rules("recording.yml"), ids=lambda rule: rule["record"])
+def test_recording_rules(watched: Watched, rule: dict[str, Any]) -> None:
+    """Every rule records something, and its expression says the same when it is asked directly."""
+    assert values(watched.prometheus.over(rule["record"], watched.begin, watched.end))
+    assert values(watched.prometheus.over(rule["expr"], watched.begin, watched.end))
+
+
+@pytest.mark.parametrize("rule", queries.rules("alerts.yml"), ids=lambda rule: rule["alert"])
+def test_alerting_rules(watched: Watched, rule: dict[str, Any]) -> None:
+    """Prometheus takes every alert's expression, and everything that it reads is there.
+
+    What an alert says of it is proven on made-up histories; two of them are brought about here.
+    """
+    watched.prometheus.over(rule["expr"], watched.begin, watched.end)
+    for selector in queries.selectors_in(rule["expr"]):
+        assert values(watched.prometheus.over(selector, watched.begin, watched.end)), selector
+
+
+def test_nobody_is_alerted_while_all_is_well(watched: Watched) -> None:
+    """Two workers under load, one of which has just come, set off no alert at all."""
+    assert watched.firing_when_healthy == []
+
+
+@pytest.mark.parametrize("name", ["ScorerDeadLettersBurnFast", "ScorerNoWorkers"])
+def test_pages(watched: Watched, name: str) -> None:
+    """Garbage, and the end of all workers, page somebody: with what is the case, and where it says what to do."""
+    receiver, alert = watched.notices.of(name)[0]
+    assert receiver == "pager"
+    assert alert["labels"]["job"] == "scorer-worker"
+    assert alert["annotations"]["description"].startswith("scorer-worker: ")
+    assert alert["annotations"]["runbook_url"].startswith("docs/runbooks/scorer-")
+
+
+def test_what_follows_is_not_told_again(watched: Watched) -> None:
+    """Where no worker answers, nobody gets a ticket for each."""
+    came = [alert for name in CONSEQUENCES for _, alert in watched.notices.of(name)]
+    assert not [alert for alert in came if datetime.fromisoformat(alert["startsAt"]).timestamp() > watched.end]
