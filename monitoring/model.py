@@ -114,7 +114,7 @@ def _refusals() -> list[Panel]:
             Words(
                 "Share by code",
                 "The share of all records that were set aside, by the reason.",
-                "one code from nothing: a publisher has changed. `producer watch --dead-letters` shows the reasons.",
+                "one code from nothing: a publisher has changed. `scorer dlq list` shows the reasons.",
             ),
             "percentunit",
             Query(

@@ -88,7 +88,7 @@ def _health() -> list[Panel]:
             Words(
                 "Dead letters",
                 "The share of records that could not be decided and were set aside.",
-                "Dead letters by code, below, says why; `producer watch --dead-letters` shows them with their reasons.",
+                "Dead letters by code, below, says why; `scorer dlq list` shows them with their reasons.",
             ),
             "percentunit",
             Query(share),
