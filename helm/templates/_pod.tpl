@@ -89,10 +89,14 @@ volumeMounts:
 - name: SCORER_KAFKA__SASL_MECHANISM
   value: {{ $kafka.sasl.mechanism }}
 - name: SCORER_KAFKA__SASL_USERNAME
+  {{- if $kafka.sasl.username }}
+  value: {{ $kafka.sasl.username | quote }}
+  {{- else }}
   valueFrom:
     secretKeyRef:
       name: {{ $kafka.sasl.secretName }}
       key: {{ $kafka.sasl.usernameKey }}
+  {{- end }}
 - name: SCORER_KAFKA__SASL_PASSWORD_FILE
   value: /run/kafka/password
 {{- end }}

@@ -278,6 +278,13 @@ def test_keda_logs_in_with_the_same_secrets() -> None:
         "cert": {"name": "scorer-user", "key": "user.crt"},
         "key": {"name": "scorer-user", "key": "user.key"},
     }
+    beside = render(values_named("production"))
+    (authentication,) = of_kind(beside, "TriggerAuthentication")
+    (target,) = authentication["spec"]["env"]
+    (container,) = pod_of(beside, "worker")["spec"]["containers"]
+    assert (target["parameter"], target["containerName"]) == ("username", container["name"])
+    assert _environment(pod_of(beside, "worker"))[target["name"]] == "scorer"
+    assert "username" not in {target["parameter"] for target in authentication["spec"]["secretTargetRef"]}
     plain = render(values_named("static-membership"))
     (scaled,) = of_kind(plain, "ScaledObject")
     assert of_kind(plain, "TriggerAuthentication") == []
@@ -370,7 +377,7 @@ def test_connections_that_are_not_needed_are_not_allowed() -> None:
     assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
     assert policies["scorer-egress"]["egress"] == policies["scorer-topics"]["egress"]
     ports = [[port["port"] for port in rule["ports"]] for rule in policies["scorer-egress"]["egress"]]
-    assert ports == [[53, 53], [9093, 9094], [443], [4317]]
+    assert ports == [[53, 53], [9093, 9094], [443], [4318]]
 
 
 def test_drains_go_on() -> None:

@@ -1,0 +1,172 @@
+"""The chart's values: what is refused and with which words, and what the scorer's settings say of them."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from helm.readme import VALUES, values_of
+from scorer.settings import OWNED_PROPERTIES, SECRET_PROPERTIES, Settings
+from tests.ops.chart import CHART, of_kind, pod_of, refusal, render, values_named
+
+SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+DEFAULTS: dict[str, Any] = yaml.safe_load(VALUES.read_text(encoding="utf-8"))
+
+
+def _resolve(schema: dict[str, Any]) -> dict[str, Any]:
+    reference = schema.get("$ref")
+    found: dict[str, Any] = SCHEMA["definitions"][reference.rpartition("/")[2]] if reference else schema
+    return found
+
+
+def _tables(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object that the schema describes, by its path: `/kafka/tls`; not those that it lets pass as they are."""
+    properties = schema.get("properties", {})
+    if properties:
+        yield path, schema
+    for name, part in properties.items():
+        yield from _tables(_resolve(part), f"{path}/{name}")
+
+
+def test_an_unknown_value_is_refused_at_every_level(tmp_path: Path) -> None:
+    """Helm names each value that the chart does not know, wherever it stands; only what is free by nature takes any."""
+    surprising: dict[str, Any] = {}
+    paths = [path for path, _ in _tables(SCHEMA)]
+    for path in paths:
+        place = surprising
+        for name in path.split("/")[1:]:
+            place = place.setdefault(name, {})
+        place["surprise"] = 1
+    surprising["extraEnv"] = [{"name": "ONE", "surprise": 1}]
+    values = tmp_path / "values.yaml"
+    values.write_text(yaml.safe_dump(surprising), encoding="utf-8")
+    told = refusal(values)
+    refused = re.findall(r"at '([^']*)': additional properties 'surprise' not allowed", told)
+    assert sorted(refused) == sorted([*paths, "/extraEnv/0"])
+    assert len(paths) > 25
+
+
+def test_the_schema_has_each_value_and_no_other() -> None:
+    """values.yaml and its schema have the same values, table by table."""
+    for path, schema in _tables(SCHEMA):
+        default: Any = DEFAULTS
+        for name in path.split("/")[1:]:
+            default = default[name]
+        if path.endswith(("/resources", "scaleUp", "scaleDown")):
+            assert default.keys() <= schema["properties"].keys()
+        else:
+            # `global` is Helm's: what a chart that contains this one shares with its parts.
+            assert default.keys() == schema["properties"].keys() - {"global"}, path
+        assert schema["additionalProperties"] is False, path
+
+
+def test_a_value_that_nobody_explains_is_found() -> None:
+    """The README is made of comments: a value without one ends it."""
+    assert [value.path for value in values_of("a:\n  # What it is.\n  b: 1\n")] == ["a.b"]
+    with pytest.raises(ValueError, match=r"a\.b: say in a comment"):
+        list(values_of("a:\n  b: 1\n"))
+
+
+def test_settings_have_the_scorers_names_limits_and_defaults() -> None:
+    """What stands under `settings` is what scorer.settings says of it, and nothing of the scorer's is missing."""
+    own = Settings.model_json_schema()["properties"]
+    ours = SCHEMA["properties"]["settings"]["properties"]
+    # Elsewhere in the values: kafka, store, console, worker.staticMembership; or right as the chart has them.
+    elsewhere = {"bootstrap_servers", "kafka", "store", "instance_id", "http_host"}
+    assert ours.keys() == {name for name in own if name not in elsewhere and not name.startswith("console_")}
+    for name, schema in ours.items():
+        described = _resolve(schema)
+        assert DEFAULTS["settings"][name] == own[name]["default"], name
+        for limit in ("minimum", "maximum", "exclusiveMinimum", "minLength", "maxLength", "enum", "pattern"):
+            if name == "http_port" and limit == "minimum":
+                assert described[limit] == 1  # a free port, which 0 takes, could not be told to Kubernetes
+            else:
+                assert described.get(limit) == own[name].get(limit), f"{name}: {limit}"
+
+
+def test_properties_are_refused_as_the_scorer_refuses_them() -> None:
+    """The templates' lists of librdkafka properties that the scorer sets, or takes from files, are its own."""
+    text = (CHART / "templates" / "_problems.tpl").read_text(encoding="utf-8")
+    for name, properties in (("ownedProperties", OWNED_PROPERTIES), ("secretProperties", SECRET_PROPERTIES)):
+        listed = re.search(rf'define "scorer\.{name}" -}}}}\n(.+)\n', text)
+        assert listed is not None
+        assert listed[1].split() == sorted(properties)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("kafka.bootstrapServers=", "kafka.bootstrapServers: must be given: where are the brokers?"),
+        ("kafka.sasl.enabled=true", "kafka.sasl.secretName: must be given with kafka.sasl.enabled"),
+        (r"kafka.properties.acks=1", "kafka.properties: acks is set by the scorer itself"),
+        (r"kafka.properties.sasl\.password=no", "kafka.properties: sasl.password is a secret"),
+        ("extraEnv[0].name=SCORER_DRAIN_S", "extraEnv: SCORER_DRAIN_S is set by the chart already"),
+        ("store.url=s3://a,store.claim.enabled=true", "store.url and store.claim.enabled: bundles live in one place"),
+        (
+            "autoscaling.keda.enabled=true,autoscaling.cpu.enabled=true",
+            "autoscaling.keda.enabled and autoscaling.cpu.enabled: two would set the number of workers",
+        ),
+        (
+            "autoscaling.keda.enabled=true,autoscaling.maxReplicas=13",
+            "autoscaling.maxReplicas (13): more than topics.partitions (12)",
+        ),
+        (
+            "autoscaling.keda.enabled=true,autoscaling.minReplicas=5,autoscaling.maxReplicas=4",
+            "autoscaling.minReplicas (5): more than the most workers (4)",
+        ),
+        (
+            "autoscaling.cpu.enabled=true,autoscaling.minReplicas=0",
+            "autoscaling.minReplicas (0): without workers there is no CPU to see",
+        ),
+        (
+            "autoscaling.cpu.enabled=true,worker.resources.requests.cpu=null",
+            "worker.resources.requests.cpu: must be given with autoscaling.cpu.enabled",
+        ),
+        ("console.enabled=true", "console.tokenSecret.name: must be given with console.enabled"),
+    ],
+)
+def test_values_that_do_not_fit_together_are_refused(given: str, told: str) -> None:
+    """Each is refused with a sentence that says what, where and how to mend it."""
+    said = refusal(values_named("minimal"), "--set", given)
+    assert "the values do not fit together:" in said
+    (line,) = re.findall(r"(?m)^- .*$", said)
+    assert line.startswith(f"- {told}")
+
+
+def test_all_that_does_not_fit_is_told_at_once() -> None:
+    """Who has three values to mend reads of the three."""
+    given = "kafka.bootstrapServers=,kafka.sasl.enabled=true,console.enabled=true"
+    assert len(re.findall(r"(?m)^- ", refusal(values_named("minimal"), "--set", given))) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("settings.drain_s=0", "at '/settings/drain_s': exclusiveMinimum"),
+        ("settings.delivery=at-most-once", "at '/settings/delivery': value must be one of 'exactly-once'"),
+        ("topics.partitions=many", "at '/topics/partitions': got string, want integer"),
+        ("kafka.sasl.mechanism=OAUTHBEARER", "at '/kafka/sasl/mechanism': value must be one of 'SCRAM-SHA-512'"),
+        ("image.digest=sha256:0", "at '/image/digest': 'sha256:0' does not match pattern"),
+        ("podDisruptionBudget.maxUnavailable=0", "at '/podDisruptionBudget/maxUnavailable': "),
+    ],
+)
+def test_a_value_beyond_its_limits_is_refused(given: str, told: str) -> None:
+    """Helm says where it stands and what it may be."""
+    assert told in refusal(values_named("minimal"), "--set", given)
+
+
+def test_large_numbers_are_written_out() -> None:
+    """Helm reads numbers as floats, and 8388608 came out as 8.388608e+06, which is no number of bytes to the scorer."""
+    resources = render(values_named("production"))
+    (container,) = pod_of(resources, "worker")["spec"]["containers"]
+    environment = {entry["name"]: entry.get("value") for entry in container["env"]}
+    assert environment["SCORER_RECORD_BYTES_MAX"] == "8388608"
+    assert environment["SCORER_DRAIN_S"] == "40.5"
+    (scaled,) = of_kind(
+        render(values_named("tls-sasl"), "--set", "autoscaling.keda.lagThreshold=10000000"), "ScaledObject"
+    )
+    assert scaled["spec"]["triggers"][0]["metadata"]["lagThreshold"] == "10000000"
