@@ -7,7 +7,7 @@ FOR ?= 45s
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test tools k8s check bench bench-stages bench-scale bench-swap bench-peers fresh docs lock clean
+.PHONY: help setup demo test tools ops k8s check bench bench-stages bench-scale bench-swap bench-peers fresh docs lock clean
 .PHONY: .check-laws .check-units
 
 help: ## print these targets
@@ -38,8 +38,11 @@ check: setup ## the quick part of the tests: lint, types, rooms, unit and proper
 .check-units:
 	$(BIN)/pytest -q tests/unit
 
-test: check ## everything: the quick part, then the tests on real brokers, one for each of two processes
-	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/contract tests/simulation tests/integration tests/ops
+test: check ## the quick part, then the tests on real brokers, one for each of two processes
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/contract tests/simulation tests/integration
+
+ops: setup ## the tests of what it is run with: Prometheus, Helm, containers, a browser, the docs' commands (after make tools)
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/ops
 
 tools: setup ## get the programs that the operations' tests drive: Prometheus, Helm, Chromium, … (where one is missing, its tests skip)
 	$(BIN)/python -m tests.tools
