@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import pytest
@@ -107,22 +108,29 @@ def try_bundles(topics: Topics, prometheus: Prometheus) -> None:
     scorer(topics, "retire", *WHY)
 
 
-def allow_age(topics: Topics, age_ms: int) -> None:
-    """Has the decisions topic refuse records that are older, by their timestamp, when they arrive."""
-    entry = ConfigEntry("message.timestamp.before.max.ms", str(age_ms), incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ConfigResource.Type.TOPIC, topics.decisions, incremental_configs=[entry])
+def set_dead_letters_policy(topics: Topics, policy: str) -> None:
+    """What becomes of old dead letters; a topic that is compacted refuses records without a key."""
+    entry = ConfigEntry("cleanup.policy", policy, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topics.dead_letters, incremental_configs=[entry])
     admin = AdminClient({"bootstrap.servers": topics.servers})
     for future in admin.incremental_alter_configs([resource]).values():
         future.result(WAIT_S)
 
 
 def refuse_commits(topics: Topics, prometheus: Prometheus) -> None:
-    """The broker refuses decisions that have been on their way for a millisecond, until batches were aborted."""
+    """A record without a key becomes a dead letter without one, and the broker refuses it until the topic is mended.
+
+    Not by message.timestamp.before.max.ms: Kafka 4.1 measures a transaction's own markers by it too, refuses one that
+    is a millisecond too old, and never ends that transaction.
+    """
     aborted = 'scorer_transactions_total{outcome="aborted"}'
     before = prometheus.total(aborted)
-    allow_age(topics, 0)
+    set_dead_letters_policy(topics, "compact")
+    producer = Producer({"bootstrap.servers": topics.servers})
+    producer.produce(topics.applications, b"{")
+    assert producer.flush(WAIT_S) == 0
     wait_until(lambda: prometheus.total(aborted) > before, "an aborted batch")
-    allow_age(topics, 2**63 - 1)
+    set_dead_letters_policy(topics, "delete")
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +188,11 @@ def test_panels(watched: Watched, query: queries.Query) -> None:
     """Every query of every panel, and of every mark on one, has an answer, and one that is above 0 at some time."""
     found = values(watched.prometheus.over(filled_in(query.expression), watched.begin, watched.end))
     assert found
-    assert (round(max(found), 6) > 0) == (query.where not in STILL), STILL.get(query.where)
+    if query.where in STILL:
+        # Not their highest: a scrape that ends between two rules of a group is seen by the second alone.
+        assert round(median(found), 6) == 0, STILL[query.where]
+    else:
+        assert max(found) > 0
 
 
 @pytest.mark.parametrize("query", queries.of_variables(), ids=lambda query: query.where)
