@@ -128,6 +128,8 @@ class KafkaLink:
         self._aborts_in_a_row = 0
         self._lag_told_at = 0.0
         self._leaving = False
+        self._replaced = False
+        """Whether another one has this one's place: what is left is that one's, and would only be refused."""
         consuming = consumer_config(settings)
         self._incremental = assigns_incrementally(consuming)
         with refuse_bad_config():
@@ -197,7 +199,8 @@ class KafkaLink:
     def close(self) -> None:
         """Settles, and leaves the group (a static member keeps its place until its session ends)."""
         try:
-            self.settle()
+            if not self._replaced:
+                self.settle()
         finally:
             self._leaving = True
             self._consumer.close()
@@ -418,6 +421,7 @@ class KafkaLink:
     def _stopping(self, error: KafkaError, what: str) -> BrokerError:
         """Why the worker cannot go on."""
         if is_fatal(error):
+            self._replaced = True
             return FencedError(self._fenced(error))
         hint = ""
         if error.code() == KafkaError.INCONSISTENT_GROUP_PROTOCOL:
