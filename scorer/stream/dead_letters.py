@@ -1,24 +1,23 @@
 """The dead letters: read, found by their place, and put back onto the input topic, each once at most."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaException, Producer
 
 from schemas import rejection
 from schemas.decision import REPLAY_ID_HEADER
-from scorer.errors import BrokerError, DeadLetterError
+from scorer.errors import DeadLetterError
 from scorer.settings import Settings
 from scorer.stream.delivery import Headers, headers_of
 from scorer.stream.faults import is_fatal
-from scorer.stream.librdkafka import client_config, refuse_bad_config
+from scorer.stream.operators import WRITE_S, explain_refusals, open_writer
 from scorer.stream.reading import TopicReader
 from scorer.stream.worker import Record
 
-_WRITE_S: Final = 30.0
 # Dead letters in one transaction: a thousand of the largest are a gigabyte, which the producer does not hold.
 _TRANSACTION_BYTES_MAX: Final = 16_777_216
 _OURS: Final = frozenset({*rejection.DEAD_LETTER_HEADERS, REPLAY_ID_HEADER, rejection.REQUEUED_FROM_HEADER})
@@ -165,19 +164,20 @@ def requeue(settings: Settings, wanted: Callable[[DeadLetter], bool], actor: str
         TopicsError: the topic is missing.
         BrokerError: the topics cannot be read or written; what was committed until then has its marks.
     """
-    topic = settings.dead_letters_topic
-    config: dict[str, Any] = client_config(settings) | {
-        "transactional.id": f"{topic}-requeue",
-        "transaction.timeout.ms": "30000",
+    options = {
         "partitioner": "murmur2_random",  # for the record that does not say which partition it came from
         "message.max.bytes": "20000000",  # a dead letter holds the whole record; the topic's own limit decides
-        "enable.idempotence": True,
-        "acks": "all",
     }
-    with refuse_bad_config():
-        producer = Producer(config)
-    with _refusals_explained(settings):
-        producer.init_transactions(_WRITE_S)
+    producer = open_writer(settings, f"{settings.dead_letters_topic}-requeue", options)
+    overtaken = DeadLetterError(
+        "somebody else requeued at the same moment: `scorer dlq list` says what was put back; try again for the rest"
+    )
+    refused = (
+        f"dead letters could not be put back onto {settings.applications_topic}: {{}}. What was put back before has "
+        "its mark: running it again repeats nothing"
+    )
+    with explain_refusals(overtaken, refused.format):
+        producer.init_transactions(WRITE_S)
         letters, marks = _gather(settings, wanted)
         for letter in letters:
             _require_own(settings, letter)
@@ -228,10 +228,10 @@ def _commit(settings: Settings, producer: Producer, letters: Sequence[DeadLetter
     try:
         for letter in letters:
             _put_back(settings, producer, letter, actor)
-        producer.commit_transaction(_WRITE_S)  # waits for each delivery, and fails if one does
+        producer.commit_transaction(WRITE_S)  # waits for each delivery, and fails if one does
     except KafkaException as failure:
         if not is_fatal(failure.args[0]):
-            producer.abort_transaction(_WRITE_S)
+            producer.abort_transaction(WRITE_S)
         raise
 
 
@@ -247,23 +247,6 @@ def _put_back(settings: Settings, producer: Producer, letter: DeadLetter, actor:
         settings.applications_topic, letter.value, letter.key, letter.partition, headers=[*letter.headers, came_from]
     )
     producer.produce(topic, None, letter.key, letter.place.partition, headers=dict(mark))
-
-
-@contextmanager
-def _refusals_explained(settings: Settings) -> Iterator[None]:
-    try:
-        yield
-    except KafkaException as failure:
-        error = failure.args[0]
-        if is_fatal(error):
-            raise DeadLetterError(
-                "somebody else requeued at the same moment: `scorer dlq list` says what was put back; try again for "
-                "the rest"
-            ) from failure
-        raise BrokerError(
-            f"dead letters could not be put back onto {settings.applications_topic}: {error.str()}. What was put back "
-            "before has its mark: running it again repeats nothing"
-        ) from failure
 
 
 def _number(text: str | int | None) -> int:

@@ -1,12 +1,12 @@
 """The history of deployments: read, folded to what runs now, and added to by one operator at a time."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
 from pydantic import ValidationError
 
 from schemas.decision import BundleReference
@@ -16,12 +16,11 @@ from scorer.errors import BrokerError, DeploymentError
 from scorer.logs import HISTORY_UNREADABLE, log
 from scorer.settings import Settings
 from scorer.stream.faults import HOPELESS, is_fatal
-from scorer.stream.librdkafka import client_config, refuse_bad_config
+from scorer.stream.operators import WRITE_S, explain_refusals, open_writer
 from scorer.stream.reading import connect_beside
 
 # The whole history, even of years, is a few hundred lines; a broker that has not given them by then is not there.
 _READ_S: Final = 30.0
-_WRITE_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,34 +171,15 @@ def add_event(settings: Settings, decide: Callable[[State], DeploymentEvent]) ->
         SettingsError, TopicsError, BrokerError: the history cannot be read or written.
     """
     topic = settings.deployments_topic
-    config: dict[str, Any] = client_config(settings) | {
-        "transactional.id": f"{topic}-writer",
-        "transaction.timeout.ms": "30000",
-        "enable.idempotence": True,
-        "acks": "all",
-    }
-    with refuse_bad_config():
-        producer = Producer(config)
-    with _refusals_explained(settings):
-        producer.init_transactions(_WRITE_S)
+    producer = open_writer(settings, f"{topic}-writer")
+    overtaken = DeploymentError(
+        "somebody else changed the deployments at the same moment, and nothing of yours was written: see "
+        "`scorer history`, and try again if you still want to"
+    )
+    with explain_refusals(overtaken, lambda why: f"the history in topic {topic} could not be written: {why}"):
+        producer.init_transactions(WRITE_S)
         event = decide(fold(read_history(settings)))
         producer.begin_transaction()
         producer.produce(topic, value=event.model_dump_json().encode(), key=event.slot.encode(), partition=0)
-        producer.commit_transaction(_WRITE_S)
+        producer.commit_transaction(WRITE_S)
     return event
-
-
-@contextmanager
-def _refusals_explained(settings: Settings) -> Iterator[None]:
-    try:
-        yield
-    except KafkaException as failure:
-        error = failure.args[0]
-        if is_fatal(error):
-            raise DeploymentError(
-                "somebody else changed the deployments at the same moment, and nothing of yours was written: see "
-                "`scorer history`, and try again if you still want to"
-            ) from failure
-        raise BrokerError(
-            f"the history in topic {settings.deployments_topic} could not be written: {error.str()}"
-        ) from failure
