@@ -6,14 +6,13 @@ from contextlib import ExitStack, closing
 from threading import Event
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from scorer.console.live import Live, Part, Standing
 from scorer.settings import Settings
 from scorer.stream.deployments import HistoryReader, Line
 from scorer.stream.faults import all_right
-from scorer.stream.librdkafka import client_config, refuse_bad_config
-from scorer.stream.reading import TopicReader
+from scorer.stream.reading import TopicReader, connect_to_offsets
 from scorer.stream.topics import admin_client
 
 _EVERY_S: Final = 1.0
@@ -53,14 +52,11 @@ class _Look:
         """
         self._settings = settings
         self._admin = admin_client(settings)
-        # Read committed would wait for a moment without an open transaction, and under load there is none.
-        config = client_config(settings) | {"group.id": settings.group_id, "isolation.level": "read_uncommitted"}
         with ExitStack() as opened:
             # Read committed: where an unfinished transaction stands, workers wait too, and it is no lag of theirs.
             self._applications = opened.enter_context(closing(TopicReader(settings, settings.applications_topic)))
             self._history = opened.enter_context(closing(HistoryReader(settings)))
-            with refuse_bad_config():
-                self._group = opened.enter_context(closing(Consumer(config)))
+            self._group = opened.enter_context(closing(connect_to_offsets(settings)))
             self._lines: tuple[Line, ...] = tuple(self._history.to_the_end())
             self._opened = opened.pop_all()
         self._earlier: tuple[float, Mapping[int, int]] = (0.0, {})

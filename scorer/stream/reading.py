@@ -54,6 +54,18 @@ def connect_beside(
         raise
 
 
+def connect_to_offsets(settings: Settings) -> Consumer:
+    """A consumer that asks how far the group has committed, and is not in it.
+
+    Raises:
+        SettingsError: a librdkafka property is wrong.
+    """
+    # Read committed would wait for a moment without an open transaction, and under load there is none.
+    config = client_config(settings) | {"group.id": settings.group_id, "isolation.level": "read_uncommitted"}
+    with refuse_bad_config():
+        return Consumer(config)
+
+
 def find_partitions(consumer: Consumer, settings: Settings, topic: str, wait_s: float) -> list[int]:
     """The partitions of a topic, as a broker says within some seconds.
 

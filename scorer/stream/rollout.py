@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicP
 from schemas.decision import BundleReference
 from scorer.errors import BrokerError
 from scorer.settings import Settings
-from scorer.stream.librdkafka import client_config, refuse_bad_config
+from scorer.stream.reading import connect_to_offsets
 from scorer.stream.topics import admin_client
 
 _ANSWER_S: Final = 10.0
@@ -58,10 +58,7 @@ def wait_for_workers(settings: Settings, reference: BundleReference, wait_s: flo
         BrokerError: the group cannot be asked.
     """
     admin = admin_client(settings)
-    # Read committed would wait for a moment without an open transaction, and under load there is none.
-    config = client_config(settings) | {"group.id": settings.group_id, "isolation.level": "read_uncommitted"}
-    with refuse_bad_config():
-        asking = Consumer(config)
+    asking = connect_to_offsets(settings)
     ends_at = time.monotonic() + wait_s
     try:
         with _refusals_explained(settings):
