@@ -1,6 +1,5 @@
 """Writes the reference in docs/reference from the code, and says with `--check` what is stale."""
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Final
@@ -10,7 +9,7 @@ from documentation.contracts import contracts_page
 from documentation.errors import errors_page
 from documentation.metrics import metrics_page
 from documentation.settings import settings_page
-from schemas.generate import find_stale, write
+from schemas.generate import write_or_check
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "reference"
 _PAGES: Final = {
@@ -30,16 +29,7 @@ def generate() -> dict[str, bytes]:
 
 def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
     """The command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m documentation.generate", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 and name what is stale")
-    made, check = generate(), parser.parse_args(arguments).check
-    if not check:
-        write(folder, made)
-        return 0
-    stale = find_stale(folder, made)
-    if stale:
-        sys.stderr.write("stale, `make fresh` mends it:\n" + "".join(f"  {line}\n" for line in stale))
-    return 1 if stale else 0
+    return write_or_check(arguments, "documentation.generate", __doc__, folder, generate)
 
 
 if __name__ == "__main__":

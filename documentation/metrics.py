@@ -31,10 +31,9 @@ def _sections(metrics: Iterable[Metric]) -> Iterable[str]:
 
 
 def _section(metric: Metric) -> str:
-    name = f"{metric.name}_total" if metric.kind == "counter" else metric.name
     facts = [f"- kind: {metric.kind}"]
     if metric.labels:
         facts.append("- labels: " + ", ".join(f"`{label}`" for label in metric.labels))
     if metric.bounds:
         facts.append("- buckets up to: " + ", ".join(f"{bound:,.15g}" for bound in metric.bounds))
-    return "\n".join([f"### {name}", "", plain(metric.help), "", *facts, ""])
+    return "\n".join([f"### {metric.exposed_name}", "", plain(metric.help), "", *facts, ""])

@@ -1,4 +1,4 @@
-"""Writes the rules, the dashboards and the tables of the docs, and says with `--check` what is stale."""
+"""Writes the rules, the dashboards and the docs' table of alerts, and says with `--check` what is stale."""
 
 import argparse
 import json
@@ -14,8 +14,7 @@ from monitoring import rules
 from monitoring.model import model
 from monitoring.overview import overview
 from monitoring.worker import worker
-from schemas.generate import dump_yaml, find_stale, write
-from scorer.monitor.metrics import METRICS, REPLAY_METRICS, Metric
+from schemas.generate import Files, dump_yaml, find_stale, report_stale, write
 
 ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = "docs/monitoring.md"
@@ -23,8 +22,6 @@ _MADE: Final = "# Made by `make fresh` from monitoring/rules.py.\n"
 
 _GIVEN_UP: Final = frozenset({"id", "auto", "auto_count", "auto_min"})
 """What the SDK, made for Grafana 10, writes of every variable, and later ones have no place for."""
-
-Files = Mapping[str, bytes]
 
 
 def generate(runbooks: str = rules.RUNBOOKS) -> dict[str, Files]:
@@ -56,30 +53,13 @@ def _dump(dashboard: Dashboard) -> bytes:
     return (json.dumps(written, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def with_tables(page: str) -> str:
-    """A page with its tables of metrics and alerts as they would be made now, between the marks that stand for them."""
-    for name, lines in {"metrics": _metrics_table(), "alerts": _alerts_table()}.items():
-        before, begin, rest = page.partition(f"<!-- {name}: made by `make fresh` -->\n")
-        _, end, after = rest.partition(f"<!-- end of {name} -->")
-        assert begin, f"the page has no marks for its {name}"
-        assert end, f"the page has no marks for its {name}"
-        page = before + begin + "\n".join(lines) + "\n" + end + after
-    return page
-
-
-def _metrics_table() -> list[str]:
-    return [
-        "| metric | kind | labels | what it tells |",
-        "|---|---|---|---|",
-        *map(_metric_row, METRICS),
-        *map(_metric_row, REPLAY_METRICS),
-    ]
-
-
-def _metric_row(metric: Metric) -> str:
-    name = f"{metric.name}_total" if metric.kind == "counter" else metric.name
-    labels = ", ".join(f"`{label}`" for label in metric.labels)
-    return f"| `{name}` | {metric.kind} | {labels} | {metric.help} |"
+def with_alerts(page: str) -> str:
+    """A page with its table of alerts as it would be made now, between the marks that stand for it."""
+    before, begin, rest = page.partition("<!-- alerts: made by `make fresh` -->\n")
+    _, end, after = rest.partition("<!-- end of alerts -->")
+    assert begin, "the page has no marks for its alerts"
+    assert end, "the page has no marks for its alerts"
+    return before + begin + "\n".join(_alerts_table()) + "\n" + end + after
 
 
 def _alerts_table() -> list[str]:
@@ -108,19 +88,16 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     if not given.check:
         for folder, files in made.items():
             write(root / folder, files)
-        page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
+        page.write_text(with_alerts(page.read_text(encoding="utf-8")), encoding="utf-8")
         return 0
-    stale = stale_in(root, made)
-    if stale:
-        sys.stderr.write("stale, `make fresh` mends it:\n" + "".join(f"  {line}\n" for line in stale))
-    return 1 if stale else 0
+    return report_stale(stale_in(root, made))
 
 
 def stale_in(root: Path, made: Mapping[str, Files]) -> list[str]:
     """What is not as it would be made now, a line each."""
     stale = [f"{folder}/{line}" for folder, files in made.items() for line in find_stale(root / folder, files)]
     told = (root / PAGE).read_text(encoding="utf-8")
-    return stale if told == with_tables(told) else [*stale, f"{PAGE}: its tables are not as they would be made now"]
+    return stale if told == with_alerts(told) else [*stale, f"{PAGE}: its table is not as it would be made now"]
 
 
 if __name__ == "__main__":

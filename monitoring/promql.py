@@ -17,8 +17,8 @@ def series(metric: Metric, *matchers: str, part: str = "") -> str:
         part: of a histogram, `bucket`, `count` or `sum`.
     """
     assert (metric.kind == "histogram") == bool(part), f"{metric.name} is a {metric.kind}"
-    suffix = f"_{part}" if part else "_total" if metric.kind == "counter" else ""
-    return f"{metric.name}{suffix}{{{', '.join(matchers)}}}"
+    name = f"{metric.name}_{part}" if part else metric.exposed_name
+    return f"{name}{{{', '.join(matchers)}}}"
 
 
 def rate(selected: str, over: str, by: str = "") -> str:

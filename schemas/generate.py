@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,8 @@ from schemas.deployment import DeploymentEvent
 from schemas.examples import APPLICATIONS, DECISION, DEPLOYMENT, INVALID
 from schemas.files import dump_application
 
+Files = Mapping[str, bytes]
+"""Contents by path."""
 FOLDER: Final = Path(__file__).parent / "generated"
 _MODELS: Final[Mapping[str, type[BaseModel]]] = {
     "application": CreditApplication,
@@ -45,7 +47,7 @@ def generate() -> dict[str, bytes]:
     return made
 
 
-def find_stale(folder: Path, made: Mapping[str, bytes]) -> list[str]:
+def find_stale(folder: Path, made: Files) -> list[str]:
     """What in the folder is not as it would be made now, a line each; files that nothing makes are named too."""
     there = {str(path.relative_to(folder).as_posix()) for path in folder.rglob("*") if path.is_file()}
     return sorted(
@@ -59,7 +61,37 @@ def find_stale(folder: Path, made: Mapping[str, bytes]) -> list[str]:
     )
 
 
-def write(folder: Path, made: Mapping[str, bytes]) -> None:
+def report_stale(stale: list[str]) -> int:
+    """Names what is stale on stderr; returns the exit code, 1 if anything is."""
+    if stale:
+        sys.stderr.write("stale, `make fresh` mends it:\n" + "".join(f"  {line}\n" for line in stale))
+    return 1 if stale else 0
+
+
+def write_or_check(
+    arguments: list[str] | None, program: str, purpose: str | None, folder: Path, generate: Callable[[], Files]
+) -> int:
+    """What a generator of one folder does when it is run: it writes, or with `--check` it names what is stale.
+
+    Args:
+        arguments: the command line's; None takes the process's.
+        program: how it is called, for its help.
+        purpose: what it does, for its help.
+        folder: what belongs to it alone.
+        generate: the contents by path in the folder.
+
+    Returns:
+        The exit code.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=purpose)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 and name what is stale")
+    if parser.parse_args(arguments).check:
+        return report_stale(find_stale(folder, generate()))
+    write(folder, generate())
+    return 0
+
+
+def write(folder: Path, made: Files) -> None:
     """Writes the files and removes those that nothing makes any more."""
     for path in folder.rglob("*"):
         if path.is_file() and path.relative_to(folder).as_posix() not in made:
@@ -71,16 +103,7 @@ def write(folder: Path, made: Mapping[str, bytes]) -> None:
 
 def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
     """The command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m schemas.generate", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 and name what is stale")
-    made, check = generate(), parser.parse_args(arguments).check
-    if not check:
-        write(folder, made)
-        return 0
-    stale = find_stale(folder, made)
-    if stale:
-        sys.stderr.write("stale, `make fresh` mends it:\n" + "".join(f"  {line}\n" for line in stale))
-    return 1 if stale else 0
+    return write_or_check(arguments, "schemas.generate", __doc__, folder, generate)
 
 
 def _schema(name: str, model: type[BaseModel]) -> dict[str, Any]:

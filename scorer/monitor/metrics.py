@@ -38,6 +38,11 @@ class Metric(NamedTuple):
     labels: tuple[str, ...] = ()
     bounds: tuple[float, ...] = ()
 
+    @property
+    def exposed_name(self) -> str:
+        """As Prometheus reads it; of a histogram, what its parts' names begin with."""
+        return f"{self.name}_total" if self.kind == "counter" else self.name
+
 
 CONSUMED = Metric("scorer_applications_consumed", "counter", "Records taken from the applications topic and committed.")
 DECISIONS = Metric("scorer_decisions", "counter", "Decisions committed.", ("decision", "bundle"))

@@ -27,7 +27,7 @@ def alerts() -> list[str]:
 
 
 def test_what_is_committed_is_what_is_generated_now() -> None:
-    """Rules, dashboards, their copies for the chart and the tables of the page are fresh; `make fresh` mends it."""
+    """Rules, dashboards, their copies for the chart and the table of the page are fresh; `make fresh` mends it."""
     assert generate.stale_in(generate.ROOT, generate.generate()) == []
 
 
@@ -42,10 +42,10 @@ def test_check_names_what_is_stale(tmp_path: Path, capsys: pytest.CaptureFixture
     assert generate.main(elsewhere, tmp_path) == 0
     assert generate.main(["--check", *elsewhere], tmp_path) == 0
     assert generate.main(["--check"], tmp_path) == 1
-    page.write_text(page.read_text(encoding="utf-8").replace("scorer_rejects_total", "scorer_x"), encoding="utf-8")
+    page.write_text(page.read_text(encoding="utf-8").replace("[ScorerNoWorkers]", "[ScorerX]"), encoding="utf-8")
     assert generate.main(["--check", *elsewhere], tmp_path) == 1
     said = capsys.readouterr().err
-    assert "docs/monitoring.md: its tables are not as they would be made now" in said
+    assert "docs/monitoring.md: its table is not as it would be made now" in said
     written = (tmp_path / "helm/files/rules/alerts.yml").read_text(encoding="utf-8")
     assert "runbook_url: https://wiki.example.com/scorer/scorer-no-workers.md" in written
 
