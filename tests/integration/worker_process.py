@@ -1,4 +1,4 @@
-"""A worker as a process of its own, as `scorer worker` starts it, and the topics around it."""
+"""A worker as a process of its own, as `scorer worker` starts it, the topics around it, and commands on them."""
 
 import json
 import os
@@ -24,12 +24,12 @@ WAIT_S = 60.0
 """For what takes a moment on an idle machine."""
 
 
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    """Waits until a condition holds."""
-    ends_at = time.monotonic() + WAIT_S
+def wait_until(holds: Callable[[], bool], what: str, wait_s: float = WAIT_S, every_s: float = 0.02) -> None:
+    """Waits until a condition holds, which is looked at every so many seconds."""
+    ends_at = time.monotonic() + wait_s
     while not holds():
         assert time.monotonic() < ends_at, f"waited in vain for: {what}"
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 class Topics:
@@ -108,6 +108,37 @@ class Topics:
                 assert time.monotonic() < ends_at
         consumer.close()
         return {tp.partition: tp.offset for tp in found if tp.offset >= 0}
+
+
+def scorer(topics: Topics, *arguments: str | Path) -> tuple[int, str, str]:
+    """Runs a command on the topics; returns exit code, output and errors."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "scorer", *map(str, arguments)],
+        env=topics.environment() | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=2 * WAIT_S,
+    )
+    assert "Traceback" not in ran.stderr, ran.stderr
+    return ran.returncode, ran.stdout, ran.stderr
+
+
+def operate(topics: Topics, *arguments: str | Path) -> str:
+    """Runs a command, which must succeed; returns its output."""
+    code, told, said = scorer(topics, *arguments)
+    assert code == 0, said
+    return told
+
+
+def event_of_a_missing_bundle(slot: str) -> bytes:
+    """A line of the deployments' history, written by hand, with a bundle that nobody has."""
+    event = {
+        "event_id": "by-hand", "slot": slot, "action": "deploy",
+        "bundle": {"name": "credit-risk", "version": "9.9.9", "digest": "0" * 64}, "previous": None,
+        "actor": "eve", "reason": "by hand", "at": "2026-01-01T00:00:00Z",
+    }  # fmt: skip
+    return json.dumps(event).encode()
 
 
 def headers_of(message: Message) -> dict[str, bytes]:

