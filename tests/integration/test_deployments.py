@@ -212,10 +212,8 @@ def test_bad_lines_and_missing_bundle(topics: Topics, tmp_path: Path) -> None:
     """Lines by hand that are no events, or name a bundle that is not here, crash nobody; they are counted and shown."""
     with worker(topics, tmp_path / "w.log") as running:
         wait_until(lambda: running.get("/readyz")[0] == 200, "ready")
-        producer = Producer({"bootstrap.servers": topics.servers})
-        for value in (b"{", event_of_a_missing_bundle("basement"), event_of_a_missing_bundle("champion")):
-            producer.produce(topics.deployments, value, partition=0)
-        assert producer.flush(WAIT_S) == 0
+        lines = (b"{", event_of_a_missing_bundle("basement"), event_of_a_missing_bundle("champion"))
+        topics.publish(*lines, topic=topics.deployments, key=None)
         wait_until(lambda: "9.9.9" in running.probe("/readyz")["refused"], "the refusal is shown")
         metrics = running.get("/metrics")[1]
         assert "scorer_deployment_faults_total 2.0" in metrics

@@ -63,11 +63,13 @@ class Topics:
             "SCORER_KAFKA__HEARTBEAT_INTERVAL_MS": "500",
         }
 
-    def publish(self, *values: bytes | None, partition: int = 0) -> None:
-        """Publishes applications to one partition, in order."""
+    def publish(
+        self, *values: bytes | None, partition: int = 0, topic: str | None = None, key: bytes | None = b"key"
+    ) -> None:
+        """Publishes to one partition, in order: applications, if no topic is named."""
         producer = Producer({"bootstrap.servers": self.servers, "linger.ms": 0, "message.max.bytes": 8_000_000})
         for value in values:
-            producer.produce(self.applications, value, key=b"key", partition=partition)
+            producer.produce(topic or self.applications, value, key=key, partition=partition)
         assert producer.flush(WAIT_S) == 0
 
     def read(self, topic: str) -> Iterator[Message]:
