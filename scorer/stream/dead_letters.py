@@ -172,11 +172,14 @@ def requeue(settings: Settings, wanted: Callable[[DeadLetter], bool], actor: str
     overtaken = DeadLetterError(
         "somebody else requeued at the same moment: `scorer dlq list` says what was put back; try again for the rest"
     )
-    refused = (
-        f"dead letters could not be put back onto {settings.applications_topic}: {{}}. What was put back before has "
-        "its mark: running it again repeats nothing"
-    )
-    with explain_refusals(overtaken, refused.format):
+
+    def refused(why: str) -> str:
+        return (
+            f"dead letters could not be put back onto {settings.applications_topic}: {why}. What was put back before "
+            "has its mark: running it again repeats nothing"
+        )
+
+    with explain_refusals(overtaken, refused):
         producer.init_transactions(WRITE_S)
         letters, marks = _gather(settings, wanted)
         for letter in letters:

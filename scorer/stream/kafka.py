@@ -419,7 +419,7 @@ class KafkaLink:
         log(CONSUMER_FAILED, topic=message.topic(), error=error.str())
 
     def _stopping(self, error: KafkaError, what: str) -> BrokerError:
-        """Why the worker cannot go on."""
+        """Why the worker cannot go on; where another one has its place, that is kept for `close`."""
         if is_fatal(error):
             self._replaced = True
             return FencedError(self._fenced(error))
