@@ -2,8 +2,9 @@
 
 `make bench` runs it. A million applications of the real shape stand on the topic; every contestant reads all of them,
 alone, in a process of its own, two rounds each in turns. Ours confirms every delivery before it commits. Pass-through
-runs twice: with the client as it comes, which waits a second whenever its queue was full, and with our settings of the
-client, which is as fast as this client can be.
+runs with the client as it comes, which waits a second whenever its queue was full; with our settings of the client,
+which is as fast as this client can be; and by our own link with nothing scored, once for each delivery: confirmed and
+committed as ours is, it is the most that any scoring in Python could leave.
 """
 
 import argparse
@@ -19,14 +20,21 @@ from pathlib import Path
 from confluent_kafka import Producer
 
 from benchmarks.arena import machine
+from benchmarks.rivals import BOTH, Delivery
 from producer.generator import generate_applications
 from scorer.local.broker import start_broker
 from scorer.settings import Settings
 from scorer.stream import topics
 
-THROUGH = ("passthrough", "passthrough-tuned")
-OURS = ("at-least-once", "exactly-once")
-KINDS = (*THROUGH, *OURS)
+OURS: tuple[Delivery, ...] = BOTH
+THROUGH: dict[Delivery, tuple[str, ...]] = {d: ("passthrough", "passthrough-tuned", f"confirmed {d}") for d in OURS}
+CONTESTANTS: dict[str, tuple[str, Delivery]] = {
+    "passthrough": ("passthrough", "at-least-once"),
+    "passthrough-tuned": ("passthrough-tuned", "at-least-once"),
+    **{f"confirmed {d}": ("passthrough-confirmed", d) for d in OURS},
+    **{d: ("worker", d) for d in OURS},
+}
+"""By name the kind of program and how it delivers."""
 PARTITIONS = 6
 RESULT = Path(__file__).parent / "results" / "throughput.json"
 
@@ -42,10 +50,10 @@ def fill(settings: Settings, records: int) -> None:
         producer.flush()
 
 
-def run_contestant(kind: str, base: Settings, records: int) -> dict[str, float]:
+def run_contestant(contestant: str, base: Settings, records: int) -> dict[str, float]:
     """One round of one contestant, in a group and on output topics of its own."""
+    kind, delivery = CONTESTANTS[contestant]
     name = f"{kind}-{uuid.uuid4().hex[:6]}"
-    delivery = kind if kind in OURS else "at-least-once"
     settings = base.model_copy(
         update={
             "group_id": name,
@@ -61,7 +69,7 @@ def run_contestant(kind: str, base: Settings, records: int) -> dict[str, float]:
     figures: dict[str, float] = json.loads(done.stdout)
     rate, cpu_us = figures["records"] / figures["seconds"], figures["cpu_s"] / figures["records"] * 1e6
     print(
-        f"  {kind:<17} {rate:>9,.0f} records/s  {cpu_us:5.2f} µs CPU a record  {figures['seconds']:6.2f} s  "
+        f"  {contestant:<23} {rate:>9,.0f} records/s  {cpu_us:5.2f} µs CPU a record  {figures['seconds']:6.2f} s  "
         f"{figures['records'] / figures['batches']:7,.0f} records a batch  {figures['rss_bytes'] / 1e6:4.0f} MB",
         flush=True,
     )
@@ -80,27 +88,34 @@ def main() -> None:
         began = time.perf_counter()
         fill(base, asked.records)
         print(f"{asked.records:,} applications published in {time.perf_counter() - began:.1f} s")
-        rounds: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
+        rounds: dict[str, list[dict[str, float]]] = {name: [] for name in CONTESTANTS}
         for _ in range(asked.rounds):
-            for kind in KINDS:
-                rounds[kind].append(run_contestant(kind, base, asked.records))
+            for name, runs in rounds.items():
+                runs.append(run_contestant(name, base, asked.records))
     report(rounds, broker.description)
 
 
 def report(rounds: dict[str, list[dict[str, float]]], broker: str) -> None:
-    """Medians, and their ratios to either pass-through in the same run."""
+    """Medians, and their ratios to each pass-through in the same run."""
     medians = {
-        kind: {figure: statistics.median(r[figure] for r in runs) for figure in ("rate", "cpu_us", "rss_bytes")}
-        for kind, runs in rounds.items()
+        name: {figure: statistics.median(r[figure] for r in runs) for figure in ("rate", "cpu_us", "rss_bytes")}
+        for name, runs in rounds.items()
     }
-    ratios = {kind: {base: medians[kind]["rate"] / medians[base]["rate"] for base in THROUGH} for kind in OURS}
+    ratios = {
+        delivery: {base: medians[delivery]["rate"] / medians[base]["rate"] for base in bases}
+        for delivery, bases in THROUGH.items()
+    }
     print(
         f"\nmedians of {len(rounds['passthrough'])} rounds; ratios are what to compare, figures belong to this machine"
     )
-    for kind, m in medians.items():
-        print(f"  {kind:<17} {m['rate']:>9,.0f} records/s  {m['cpu_us']:5.2f} µs CPU a record")
-    for kind, to in ratios.items():
-        print(f"  {kind} is {to['passthrough']:.2f} × pass-through, {to['passthrough-tuned']:.2f} × pass-through tuned")
+    for name, m in medians.items():
+        print(f"  {name:<23} {m['rate']:>9,.0f} records/s  {m['cpu_us']:5.2f} µs CPU a record")
+    for delivery, to in ratios.items():
+        plain, tuned, confirmed = to.values()
+        print(
+            f"  {delivery} is {plain:.2f} × pass-through, {tuned:.2f} × pass-through tuned, "
+            f"{confirmed:.2f} × pass-through confirmed {delivery}"
+        )
     print(f"  exactly-once is {medians['exactly-once']['rate'] / medians['at-least-once']['rate']:.2f} × at-least-once")
     RESULT.parent.mkdir(exist_ok=True)
     found = {"machine": machine(broker), "rounds": rounds, "medians": medians, "ratios": ratios}
