@@ -167,8 +167,8 @@ class KafkaStage:
         """Closes every link that a test opened, and lets go of the clients; what was written can still be read."""
         for link in self._links:
             link.close()
-        # The Kafka client never frees an exception that was raised in its callback, nor the frames that it went through,
-        # the test's among them: a client in those would knock on after its broker has gone.
+        # The Kafka client never frees an exception that was raised in its callback, nor the frames that it went
+        # through, the test's among them: a client in those would knock on after its broker has gone.
         del self._admin, self._producer
 
     def append(self, partition: int, value: bytes | None, key: bytes | None = None, headers: Headers = ()) -> None:
