@@ -46,6 +46,11 @@ class Watch:
         """Starts at the first call; later calls change nothing."""
         self._began = self._began or (time.perf_counter(), time.process_time())
 
+    def landed(self, batch: Batch) -> None:
+        """A batch is there for good."""
+        self.records += len(batch.records)
+        self.batches += 1
+
     def figures(self) -> dict[str, float]:
         """Records, batches, seconds, CPU seconds and the most memory held, in bytes."""
         assert self._began is not None, "no record was seen"
@@ -68,8 +73,7 @@ class Timed(Monitoring):
 
     def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:
         super().committed(batch, scores, times)
-        self._watch.records += len(batch.records)
-        self._watch.batches += 1
+        self._watch.landed(batch)
 
 
 def work_through(settings: Settings, records: int) -> Watch:
@@ -126,8 +130,7 @@ class _Counting(kafka.Watch):
         self._watch = watch
 
     def committed(self, batch: Batch, _scores: Scores, _times: Delivered) -> None:
-        self._watch.records += len(batch.records)
-        self._watch.batches += 1
+        self._watch.landed(batch)
 
 
 def pass_through_confirmed(settings: Settings, records: int) -> Watch:

@@ -26,13 +26,11 @@ from scorer.local.broker import start_broker
 from scorer.settings import Settings
 from scorer.stream import topics
 
-OURS: tuple[Delivery, ...] = BOTH
-THROUGH: dict[Delivery, tuple[str, ...]] = {d: ("passthrough", "passthrough-tuned", f"confirmed {d}") for d in OURS}
 CONTESTANTS: dict[str, tuple[str, Delivery]] = {
     "passthrough": ("passthrough", "at-least-once"),
     "passthrough-tuned": ("passthrough-tuned", "at-least-once"),
-    **{f"confirmed {d}": ("passthrough-confirmed", d) for d in OURS},
-    **{d: ("worker", d) for d in OURS},
+    **{f"confirmed {d}": ("passthrough-confirmed", d) for d in BOTH},
+    **{d: ("worker", d) for d in BOTH},
 }
 """By name the kind of program and how it delivers."""
 PARTITIONS = 6
@@ -102,8 +100,11 @@ def report(rounds: dict[str, list[dict[str, float]]], broker: str) -> None:
         for name, runs in rounds.items()
     }
     ratios = {
-        delivery: {base: medians[delivery]["rate"] / medians[base]["rate"] for base in bases}
-        for delivery, bases in THROUGH.items()
+        delivery: {
+            base: medians[delivery]["rate"] / medians[base]["rate"]
+            for base in ("passthrough", "passthrough-tuned", f"confirmed {delivery}")
+        }
+        for delivery in BOTH
     }
     print(
         f"\nmedians of {len(rounds['passthrough'])} rounds; ratios are what to compare, figures belong to this machine"
