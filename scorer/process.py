@@ -290,10 +290,10 @@ def replay(
     stop = Stop(settings.drain_s)
     registry, health, metrics = _instruments(settings, bundle.reference)
     with ExitStack() as opened:
-        if options.http_port is not None:
-            opened.enter_context(closing(MonitorServer(settings.http_host, options.http_port, registry, health)))
         progress = opened.enter_context(closing(ProgressReader(settings, plan)))
         gauge = replay_progress(plan.replay_id, registry)
+        if options.http_port is not None:
+            opened.enter_context(closing(MonitorServer(settings.http_host, options.http_port, registry, health)))
 
         def tell_all(standing: Standing) -> None:
             gauge.set(standing.done / standing.total)
