@@ -14,7 +14,7 @@ from scorer.console.form import GIVEN_HERE
 from scorer.errors import BrokerError, MisuseError
 from scorer.settings import Settings
 from scorer.stream.librdkafka import client_config, refuse_bad_config
-from scorer.stream.topics import unreachable
+from scorer.stream.reaching import unreachable
 
 _DELIVERY_MS: Final = 10_000
 _SLICE_S: Final = 0.05

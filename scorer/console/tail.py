@@ -18,8 +18,8 @@ from scorer.settings import Settings
 from scorer.stream.dead_letters import DeadLetter, parse
 from scorer.stream.faults import HOPELESS, is_fatal
 from scorer.stream.kafka import Event as Message
+from scorer.stream.reaching import unreachable
 from scorer.stream.reading import connect_beside, find_partitions
-from scorer.stream.topics import unreachable
 
 _ANSWER_S: Final = 5.0
 _BATCH_MAX: Final = 5_000

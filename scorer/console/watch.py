@@ -9,7 +9,7 @@ from confluent_kafka import KafkaException
 from scorer.console.live import Live, Part
 from scorer.errors import ScorerError
 from scorer.settings import Settings
-from scorer.stream.topics import unreachable
+from scorer.stream.reaching import unreachable
 
 _AGAIN_S: Final = 2.0
 

@@ -12,7 +12,7 @@ says why; the process ends and its supervisor starts it again.
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, NamedTuple, Protocol, TypeVar, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -24,10 +24,9 @@ from scorer.settings import Settings
 from scorer.stream.delivery import AddHeaders, Delivered, Delivery
 from scorer.stream.faults import ATTEMPT_S, HOPELESS, again, all_right, is_fatal
 from scorer.stream.librdkafka import assigns_incrementally, consumer_config, refuse_bad_config
+from scorer.stream.reaching import metadata_of
 from scorer.stream.statistics import Statistics, read_statistics
 from scorer.stream.worker import Batch, Record
-
-T = TypeVar("T")
 
 # How long a poll waits for the first record. A stop is noticed after it at the latest.
 _POLL_WAIT_S: Final = 0.2
@@ -138,7 +137,7 @@ class KafkaLink:
             self._consumer = Consumer({**consuming, **callbacks})
         self._require_topics()
         if self._delivery.transactional:
-            self._start("init_transactions", lambda: self._delivery.producer.init_transactions(_START_S))
+            self._end_what_was_left_open()
         self._consumer.subscribe(
             [settings.applications_topic],
             on_assign=self._on_assign,
@@ -473,14 +472,14 @@ class KafkaLink:
             time.sleep(_TOPICS_S / 10)
 
     def _existing_topics(self) -> set[str]:
-        metadata = self._start("list_topics", lambda: self._delivery.producer.list_topics(timeout=_START_S))
-        return set(metadata.topics)
+        return set(metadata_of(self._delivery.producer, self._settings, _START_S).topics)
 
-    def _start(self, what: str, call: Callable[[], T]) -> T:
+    def _end_what_was_left_open(self) -> None:
         try:
-            return call()
+            self._delivery.producer.init_transactions(_START_S)
         except KafkaException as error:
             raise BrokerError(
-                f"{what} failed at {self._settings.bootstrap_servers}: {error.args[0].str()}. Is the broker running, "
-                "is bootstrap_servers right, and do security.protocol and sasl.* under [kafka] fit it?"
+                f"no transaction can be begun at {self._settings.bootstrap_servers}: {error.args[0].str()}. Are there "
+                "brokers enough for the topic of transactions, and may this user write with a transactional id that "
+                f"begins with {self._settings.group_id}-?"
             ) from error

@@ -12,6 +12,7 @@ from scorer.settings import Settings
 from scorer.stream.faults import HOPELESS, is_fatal
 from scorer.stream.kafka import Event
 from scorer.stream.librdkafka import client_config, refuse_bad_config
+from scorer.stream.reaching import metadata_of
 from scorer.stream.worker import Record
 
 Bounds = Mapping[int, tuple[int, int]]
@@ -73,13 +74,7 @@ def find_partitions(consumer: Consumer, settings: Settings, topic: str, wait_s: 
         TopicsError: the topic is missing.
         BrokerError: no broker answers.
     """
-    try:
-        metadata = consumer.list_topics(topic, timeout=wait_s).topics[topic]
-    except KafkaException as error:
-        raise BrokerError(
-            f"no Kafka broker answers at {settings.bootstrap_servers} ({error.args[0].str()}): is it running, and "
-            "is bootstrap_servers right?"
-        ) from error
+    metadata = metadata_of(consumer, settings, wait_s, topic).topics[topic]
     if metadata.error is not None:
         raise TopicsError(f"missing topic: {topic}; `scorer topics ensure` creates it")
     return sorted(metadata.partitions)

@@ -1,11 +1,10 @@
 """The topics and their settings, as a table: `ensure` creates what is missing, `check` compares."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from scorer.errors import BrokerError, TopicsError
+from scorer.errors import TopicsError
 from scorer.settings import Settings
 
 if TYPE_CHECKING:
@@ -15,7 +14,6 @@ _MONTH_MS: Final = 30 * 24 * 3_600_000
 # Room for the headers that a dead letter has beside the record's own.
 DEAD_LETTER_OVERHEAD_BYTES: Final = 65_536
 _ADMIN_TIMEOUT_S: Final = 10.0
-_REASON_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,38 +175,11 @@ def partitions_of(settings: Settings) -> dict[str, int]:
 
 
 def _existing(admin: "AdminClient", settings: Settings) -> dict[str, int]:
-    from confluent_kafka import KafkaException
+    from scorer.stream.reaching import metadata_of
 
-    try:
-        metadata = admin.list_topics(timeout=_ADMIN_TIMEOUT_S)
-    except KafkaException as error:
-        raise BrokerError(unreachable(settings, _reason(settings) or error.args[0].str())) from error
+    metadata = metadata_of(admin, settings, _ADMIN_TIMEOUT_S)
     wanted = {t.name for t in contract(settings, 1)}
     return {name: len(topic.partitions) for name, topic in metadata.topics.items() if name in wanted}
-
-
-def _reason(settings: Settings) -> str | None:
-    """Why no broker answers, as the client's events say it: they name TLS and passwords, a failed call does not."""
-    from confluent_kafka import KafkaError, KafkaException
-    from confluent_kafka.admin import AdminClient
-
-    from scorer.stream.librdkafka import client_config
-
-    events: list[KafkaError] = []
-    config: dict[str, Any] = {**client_config(settings), "error_cb": events.append}
-    admin = AdminClient(config)
-    with suppress(KafkaException):
-        admin.list_topics(timeout=_REASON_S)
-    admin.poll(0)
-    return next((event.str() for event in events if event.code() != KafkaError._ALL_BROKERS_DOWN), None)
-
-
-def unreachable(settings: Settings, why: str) -> str:
-    """The message for brokers that do not answer."""
-    return (
-        f"no Kafka broker answers at {settings.bootstrap_servers} ({why}): is it running, is bootstrap_servers right, "
-        "and do security.protocol and the sasl.* properties under [kafka] fit it?"
-    )
 
 
 def _configs(admin: "AdminClient", names: list[str]) -> dict[str, dict[str, str]]:

@@ -28,7 +28,7 @@ _PAGE: Final = DOCS / "secured-kafka.md"
 _PASSWORD: Final = secrets.token_urlsafe()
 _TOPICS: Final = ("credit.applications", "credit.decisions", "credit.applications.dlq", "scorer.deployments")
 _WAIT_S: Final = 30
-_USERS: Final = ("administrator", "scorer", "ana", "publisher", "nobody")
+_USERS: Final = ("administrator", "scorer", "ana", "publisher", "nobody", "half")
 
 
 class Secured(NamedTuple):
@@ -117,6 +117,11 @@ def _operation(name: str) -> AclOperation:
     return AclOperation[re.sub("(?<=[a-z])(?=[A-Z])", "_", name).upper()]
 
 
+def _tables() -> list[str]:
+    """The page's tables of rights."""
+    return re.findall(r"^\| operation .*?\n\n", _PAGE.read_text(), re.MULTILINE | re.DOTALL)
+
+
 def allow(secured: Secured, user: str, table: str) -> None:
     """Gives a user the rights of a table, from anywhere."""
     bindings = [
@@ -137,9 +142,7 @@ def test_the_page(secured: Secured, tmp_path: Path) -> None:
     (settings,) = (block.text for block in found if block.language == "toml")
     configured, checked, started, tried = (block.commands for block in found if block.language == "sh")
     shown_by_doctor, shown_by_try = (block.text for block in found if block.language == "text")
-    workers, doctors, operators, publishers = re.findall(
-        r"^\| operation .*?\n\n", _PAGE.read_text(), re.MULTILINE | re.DOTALL
-    )
+    workers, doctors, operators, publishers = _tables()
     password = tmp_path / "password"
     password.write_text(_PASSWORD + "\n")
     for place, real in {
@@ -177,23 +180,40 @@ def test_the_page(secured: Secured, tmp_path: Path) -> None:
 def test_what_does_not_work(secured: Secured, tmp_path: Path) -> None:
     """What the page's last table says is seen, is: another authority, a wrong password, no rights, no TLS."""
     shown = re.findall(r"^\| `([^`]+)`", _PAGE.read_text().partition("## When it does not work")[2], re.MULTILINE)
-    base = {
-        "SCORER_BOOTSTRAP_SERVERS": secured.servers,
-        "SCORER_KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
-        "SCORER_KAFKA__SASL_MECHANISM": "SCRAM-SHA-512",
-        "SCORER_KAFKA__SASL_USERNAME": "scorer",
-        "SCORER_KAFKA__SASL_PASSWORD": _PASSWORD,
-        "SCORER_KAFKA__SSL_CA_LOCATION": str(secured.authority),
-    }
     faults = {
         "SCORER_KAFKA__SSL_CA_LOCATION": "/etc/ssl/certs/ca-certificates.crt",
         "SCORER_KAFKA__SASL_PASSWORD": "another",
         "SCORER_KAFKA__SASL_USERNAME": "nobody",
         "SCORER_KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT",
     }
-    terminals = [Terminal(tmp_path, base | {name: value}) for name, value in faults.items()]
-    with ThreadPoolExecutor() as at_once:
-        told = list(at_once.map(lambda terminal: terminal.run("scorer doctor", exit_code=1), terminals))
-    for said, text in zip(told, shown, strict=True):
-        assert text in said, said
-        assert _PASSWORD not in said
+    terminals = [Terminal(tmp_path, _environment(secured) | {name: value}) for name, value in faults.items()]
+    commands = ("scorer doctor", "scorer worker", "scorer worker --bundle credit-risk:1.1.0", "scorer history")
+    with ThreadPoolExecutor(len(commands) * len(terminals)) as at_once:
+        told = [[at_once.submit(terminal.run, command, exit_code=1) for command in commands] for terminal in terminals]
+    for of_fault, text in zip(told, shown, strict=True):
+        for said in of_fault:
+            assert text in said.result()
+            assert _PASSWORD not in said.result()
+
+
+def test_no_right_to_transactions(secured: Secured, tmp_path: Path) -> None:
+    """A worker with every right but that to its transactions says which one it wants."""
+    rows = _tables()[0].splitlines(keepends=True)
+    allow(secured, "half", "".join(row for row in rows if "transactional" not in row))
+    terminal = Terminal(tmp_path, _environment(secured) | {"SCORER_KAFKA__SASL_USERNAME": "half"})
+    said = terminal.run("scorer worker", exit_code=1)
+    assert "Transactional Id authorization failed" in said
+    assert "may this user write with a transactional id that begins with scorer-?" in said
+
+
+def _environment(secured: Secured) -> dict[str, str]:
+    """A worker's, with which all is well."""
+    return {
+        "SCORER_BOOTSTRAP_SERVERS": secured.servers,
+        "SCORER_KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+        "SCORER_KAFKA__SASL_MECHANISM": "SCRAM-SHA-512",
+        "SCORER_KAFKA__SASL_USERNAME": "scorer",
+        "SCORER_KAFKA__SASL_PASSWORD": _PASSWORD,
+        "SCORER_KAFKA__SSL_CA_LOCATION": str(secured.authority),
+        "SCORER_HTTP_PORT": "0",
+    }
