@@ -35,7 +35,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 def machine(broker: str) -> dict[str, Any]:
     """What figures belong to: processor, cores, broker, and Python, whose builds differ in speed."""
     optimised = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
-    build = "" if optimised else " built without --enable-optimizations"
+    build = "" if optimised else " configured without --enable-optimizations"
     return {
         "machine": platform.machine(),
         "cores": os.cpu_count(),
