@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from scorer.errors import BrokerError
 from scorer.replay.plan import Plan
 from scorer.settings import Settings
 from scorer.stream.faults import all_right
-from scorer.stream.librdkafka import client_config, refuse_bad_config
+from scorer.stream.reading import connect_beside
 
 _ANSWER_S: Final = 10.0
 
@@ -34,17 +34,18 @@ class ProgressReader:
     """Asks the group; it is not in it."""
 
     def __init__(self, settings: Settings, plan: Plan) -> None:
-        """Prepares to ask.
+        """Connects.
 
         Raises:
             SettingsError: a librdkafka property is wrong.
+            TopicsError: the topic is missing.
+            BrokerError: no broker answers.
         """
         self._plan = plan
         # Read committed would wait for a moment without an open transaction, and in a replay there is hardly any. What
         # an open transaction would commit is not told either way.
-        config = client_config(settings) | {"group.id": plan.group_id, "isolation.level": "read_uncommitted"}
-        with refuse_bad_config():
-            self._consumer = Consumer(config)
+        options = {"group.id": plan.group_id, "isolation.level": "read_uncommitted"}
+        self._consumer, _ = connect_beside(settings, plan.selection.topic, options, _ANSWER_S)
 
     def look(self) -> Standing:
         """How far it has come now.

@@ -17,12 +17,10 @@ from scorer.logs import HISTORY_UNREADABLE, log
 from scorer.settings import Settings
 from scorer.stream.faults import HOPELESS, is_fatal
 from scorer.stream.operators import WRITE_S, explain_refusals, open_writer
-from scorer.stream.reading import connect_beside
+from scorer.stream.reading import ANSWER_S, connect_beside
 
 # The whole history, even of years, is a few hundred lines; a broker that has not given them by then is not there.
 _READ_S: Final = 30.0
-# For a broker's first answer.
-_ANSWER_S: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,7 @@ class HistoryReader:
         """
         self._topic = settings.deployments_topic
         options = {"auto.offset.reset": "error", "fetch.wait.max.ms": "50"}
-        self._consumer, _ = connect_beside(settings, self._topic, options, _ANSWER_S)
+        self._consumer, _ = connect_beside(settings, self._topic, options, ANSWER_S)
         self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
 
     def to_the_end(self) -> list[Line]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from scorer.errors import ScorerError
 from scorer.settings import Settings
 from scorer.stream import topics
+from scorer.stream.reaching import metadata_of
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -31,10 +32,10 @@ def diagnose(settings: Settings) -> Iterator[Finding]:
     try:
         admin = topics.admin_client(settings)
         existing = topics.partitions_of(settings)
+        brokers = len(metadata_of(admin, settings, _WAIT_S).brokers)
     except ScorerError as error:
         yield Finding("broker", "wrong", str(error))
         return
-    brokers = len(admin.list_topics(timeout=_WAIT_S).brokers)
     yield Finding("broker", "ok", f"{brokers} broker{'s' * (brokers != 1)} at {settings.bootstrap_servers}")
     yield from _topics(settings, existing)
     yield from _group(settings, admin, existing)

@@ -18,7 +18,8 @@ from scorer.stream.worker import Record
 Bounds = Mapping[int, tuple[int, int]]
 """By partition, the first offset and the one behind the last."""
 
-_ANSWER_S: Final = 15.0
+ANSWER_S: Final = 15.0
+"""For one answer of a broker's."""
 _SILENCE_S: Final = 30.0
 _BATCH_MAX: Final = 5_000
 
@@ -97,7 +98,7 @@ class TopicReader:
             "fetch.queue.backoff.ms": "5",
             "queued.max.messages.kbytes": "32768",
         }
-        self._consumer, self.partitions = connect_beside(settings, topic, options, _ANSWER_S)
+        self._consumer, self.partitions = connect_beside(settings, topic, options, ANSWER_S)
 
     def bounds(self) -> dict[int, tuple[int, int]]:
         """What each partition has now.
@@ -107,7 +108,7 @@ class TopicReader:
         """
         try:
             return {
-                p: self._consumer.get_watermark_offsets(TopicPartition(self._topic, p), timeout=_ANSWER_S)
+                p: self._consumer.get_watermark_offsets(TopicPartition(self._topic, p), timeout=ANSWER_S)
                 for p in self.partitions
             }
         except KafkaException as error:
@@ -122,7 +123,7 @@ class TopicReader:
         at_ms = int(moment.timestamp() * 1_000)
         try:
             found = self._consumer.offsets_for_times(
-                [TopicPartition(self._topic, p, at_ms) for p in self.partitions], timeout=_ANSWER_S
+                [TopicPartition(self._topic, p, at_ms) for p in self.partitions], timeout=ANSWER_S
             )
         except KafkaException as error:
             raise self._unreadable(error.args[0]) from error

@@ -168,7 +168,7 @@ def test_missing_topic(settings: Settings) -> None:
 
 def test_no_broker(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no broker answers, the error says where it asked."""
-    monkeypatch.setattr("scorer.stream.deployments._ANSWER_S", 1.0)
+    monkeypatch.setattr("scorer.stream.deployments.ANSWER_S", 1.0)
     with pytest.raises(BrokerError, match=r"no Kafka broker answers at 127\.0\.0\.1:1"):
         read_history(settings.model_copy(update={"bootstrap_servers": "127.0.0.1:1"}))
 
