@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from scorer.console.live import Live, Part, Standing
 from scorer.settings import Settings
 from scorer.stream.deployments import HistoryReader, Line
-from scorer.stream.faults import all_right
+from scorer.stream.faults import raise_on_partition_error
 from scorer.stream.reading import TopicReader, connect_to_offsets
 from scorer.stream.topics import admin_client
 
@@ -92,7 +92,7 @@ class _Look:
         topic = self._settings.applications_topic
         wanted = [TopicPartition(topic, partition) for partition in self._applications.partitions]
         try:
-            found = all_right(self._group.committed(wanted, timeout=_ANSWER_S))
+            found = raise_on_partition_error(self._group.committed(wanted, timeout=_ANSWER_S))
         except KafkaException as failure:
             if failure.args[0].code() != KafkaError._WAIT_COORD:  # a new group on a new broker has no coordinator yet
                 raise

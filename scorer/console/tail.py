@@ -16,7 +16,7 @@ from scorer.console.live import REJECTED, Live, Part
 from scorer.errors import BrokerError, ScorerError
 from scorer.settings import Settings
 from scorer.stream.dead_letters import DeadLetter, parse
-from scorer.stream.faults import HOPELESS, is_fatal
+from scorer.stream.faults import must_stop
 from scorer.stream.kafka import Event as Message
 from scorer.stream.reaching import unreachable
 from scorer.stream.reading import connect_beside, find_partitions
@@ -134,7 +134,7 @@ class _Tail:
             error = message.error()
             if error is None:
                 records.append(message)
-            elif is_fatal(error) or error.code() in HOPELESS:
+            elif must_stop(error):
                 raise BrokerError(f"the outcomes cannot be read: {error.str()}")
         self._tell([r for r in records if r.topic() == self._settings.decisions_topic], now)
         self._tell_dead_letters([r for r in records if r.topic() == self._settings.dead_letters_topic])

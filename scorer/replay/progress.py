@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from scorer.errors import BrokerError
 from scorer.replay.plan import Plan
 from scorer.settings import Settings
-from scorer.stream.faults import all_right
+from scorer.stream.faults import raise_on_partition_error
 from scorer.stream.reading import connect_beside
 
 _ANSWER_S: Final = 10.0
@@ -56,7 +56,7 @@ class ProgressReader:
         selection = self._plan.selection
         wanted = [TopicPartition(selection.topic, p) for p in selection.bounds()]
         try:
-            found = all_right(self._consumer.committed(wanted, timeout=_ANSWER_S))
+            found = raise_on_partition_error(self._consumer.committed(wanted, timeout=_ANSWER_S))
         except KafkaException as failure:
             error = failure.args[0]
             if error.code() != KafkaError._WAIT_COORD:  # a group that is new to a new broker has no coordinator yet

@@ -13,7 +13,7 @@ from schemas.decision import REPLAY_ID_HEADER
 from scorer.errors import DeadLetterError
 from scorer.settings import Settings
 from scorer.stream.delivery import Headers, headers_of
-from scorer.stream.faults import is_fatal
+from scorer.stream.faults import Fault, triage
 from scorer.stream.operators import WRITE_S, explain_refusals, open_writer
 from scorer.stream.reading import TopicReader
 from scorer.stream.worker import Record
@@ -233,7 +233,7 @@ def _commit(settings: Settings, producer: Producer, letters: Sequence[DeadLetter
             _put_back(settings, producer, letter, actor)
         producer.commit_transaction(WRITE_S)  # waits for each delivery, and fails if one does
     except KafkaException as failure:
-        if not is_fatal(failure.args[0]):
+        if triage(failure.args[0]) is not Fault.FATAL:
             producer.abort_transaction(WRITE_S)
         raise
 

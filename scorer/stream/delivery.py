@@ -16,7 +16,7 @@ from scorer.core.wire import Rejection, key_of
 from scorer.errors import BrokerError
 from scorer.logs import HEADERS_UNREADABLE, log
 from scorer.settings import Settings
-from scorer.stream.faults import ATTEMPT_S, again
+from scorer.stream.faults import ATTEMPT_S, retry_transient
 from scorer.stream.librdkafka import producer_config
 from scorer.stream.worker import Batch, Record
 
@@ -80,11 +80,13 @@ class Delivery:
             self.producer.begin_transaction()
             # First of all: while the coordinator still ends the transaction before, librdkafka asks again for the
             # offsets after a moment (retry.backoff.ms), for the decisions' partitions after 20 ms.
-            again(lambda: self.producer.send_offsets_to_transaction(offsets, group, ATTEMPT_S), self._giving_up)
+            retry_transient(
+                lambda: self.producer.send_offsets_to_transaction(offsets, group, ATTEMPT_S), self._giving_up
+            )
         headers = self._produce(batch, outcomes, bundle)
         handed_over_at = time.time()
         if self.transactional:
-            again(lambda: self.producer.commit_transaction(ATTEMPT_S), self._giving_up)
+            retry_transient(lambda: self.producer.commit_transaction(ATTEMPT_S), self._giving_up)
         else:
             self._flush()
         return Delivered(began_at, handed_over_at, time.time(), headers)
@@ -105,7 +107,7 @@ class Delivery:
             KafkaException: another producer has this one's place.
         """
         if self.transactional:
-            again(lambda: self.producer.abort_transaction(ATTEMPT_S), self._giving_up)
+            retry_transient(lambda: self.producer.abort_transaction(ATTEMPT_S), self._giving_up)
 
     def _produce(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle) -> list[Headers]:
         """Hands the outcomes to the producer; returns the records' headers, which can be read but once."""

@@ -15,7 +15,7 @@ from scorer.bundle.manifest import explain
 from scorer.errors import BrokerError, DeploymentError
 from scorer.logs import HISTORY_UNREADABLE, log
 from scorer.settings import Settings
-from scorer.stream.faults import HOPELESS, is_fatal
+from scorer.stream.faults import must_stop
 from scorer.stream.operators import WRITE_S, explain_refusals, open_writer
 from scorer.stream.reading import ANSWER_S, connect_beside
 
@@ -136,7 +136,7 @@ class HistoryReader:
                 lines.append(parse_line(message.offset() or 0, message.value()))
             elif error.code() == KafkaError._PARTITION_EOF:
                 at_the_end = True
-            elif is_fatal(error) or error.code() in HOPELESS:
+            elif must_stop(error):
                 raise BrokerError(f"the history in topic {self._topic} cannot be read: {error.str()}")
             else:
                 log(HISTORY_UNREADABLE, topic=self._topic, error=error.str())

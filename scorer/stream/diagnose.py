@@ -84,14 +84,14 @@ def _describe_group(admin: "AdminClient", group_id: str) -> "ConsumerGroupDescri
     """
     from confluent_kafka import KafkaException
 
-    from scorer.stream.faults import may_pass
+    from scorer.stream.faults import Fault, triage
 
     ends_at = time.monotonic() + _WAIT_S
     while True:
         try:
             described: ConsumerGroupDescription = admin.describe_consumer_groups([group_id])[group_id].result(_WAIT_S)
         except KafkaException as error:
-            if not may_pass(error.args[0]) or time.monotonic() > ends_at:
+            if triage(error.args[0]) is not Fault.RETRIABLE or time.monotonic() > ends_at:
                 raise
             time.sleep(_PAUSE_S)
         else:

@@ -1,7 +1,12 @@
-"""Kafka's errors: which pass by themselves, which no waiting mends, and which end the process."""
+"""Kafka's errors in one table: retry the call, abort the batch, stop because waiting does not help, or give up.
+
+librdkafka gives an abortable error of a transaction the code of a retriable one (a timeout, a coordinator that moved),
+and tells them apart by flags alone. So the flags are asked first, and the code only where no flag is set.
+"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from enum import Enum
 from typing import Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -11,96 +16,213 @@ from scorer.logs import BROKER_RETRIED, log
 
 T = TypeVar("T")
 
-# One attempt of a call that is tried again; short, so that a stop is noticed between two.
+# One attempt of a call that is retried: short, so that a stop is noticed between two attempts.
 ATTEMPT_S: Final = 5.0
 # The pause between two attempts where the broker answers at once that it cannot yet.
 _PAUSE_S: Final = 0.2
 
-_FENCED: Final = frozenset(
+
+class Fault(Enum):
+    """What has to be done about an error."""
+
+    RETRIABLE = "the same call can succeed in a moment"
+    ABORTABLE = "the batch is aborted and its records are polled again"
+    NON_RETRIABLE = "a right, a limit or a setting is wrong: waiting does not help"
+    FATAL = "the client cannot continue: it was fenced, or librdkafka gave up"
+
+
+_FATAL: Final = frozenset(
     {
+        KafkaError._FATAL,
         KafkaError._FENCED,
         KafkaError.PRODUCER_FENCED,
         KafkaError.INVALID_PRODUCER_EPOCH,
         KafkaError.FENCED_INSTANCE_ID,
     }
 )
-# What passes by itself. Only transactional calls say so of their own errors; these are those of the consumer's.
-_PASSING: Final = frozenset(
+_RETRIABLE: Final = frozenset(
     {
-        KafkaError._TIMED_OUT,
+        # Local: connections, coordinators and metadata that are not there yet.
         KafkaError._TRANSPORT,
+        KafkaError._FAIL,
+        KafkaError._RESOLVE,
         KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._TIMED_OUT_QUEUE,
         KafkaError._WAIT_COORD,
-        KafkaError.REQUEST_TIMED_OUT,
-        KafkaError.NETWORK_EXCEPTION,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.NOT_COORDINATOR,
+        KafkaError._WAIT_CACHE,
+        KafkaError._NODE_UPDATE,
+        KafkaError._IN_PROGRESS,
+        KafkaError._PREV_IN_PROGRESS,
+        KafkaError._RETRY,
+        KafkaError._QUEUE_FULL,
+        KafkaError._ISR_INSUFF,
+        KafkaError._INTR,
+        KafkaError._OUTDATED,
+        KafkaError._PARTIAL,
+        KafkaError._UNKNOWN_BROKER,
+        KafkaError._DESTROY_BROKER,
+        # Brokers that start, stop, elect leaders or throttle.
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.STALE_CTRL_EPOCH,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.NOT_ENOUGH_REPLICAS,
+        KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        KafkaError.NOT_CONTROLLER,
+        KafkaError.CONCURRENT_TRANSACTIONS,
+        KafkaError.TRANSACTION_COORDINATOR_FENCED,
+        KafkaError.OPERATION_NOT_ATTEMPTED,
+        KafkaError.KAFKA_STORAGE_ERROR,
+        KafkaError.REASSIGNMENT_IN_PROGRESS,
+        KafkaError.FETCH_SESSION_ID_NOT_FOUND,
+        KafkaError.INVALID_FETCH_SESSION_EPOCH,
+        KafkaError.LISTENER_NOT_FOUND,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.STALE_BROKER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.PREFERRED_LEADER_NOT_AVAILABLE,
+        KafkaError.ELIGIBLE_LEADERS_NOT_AVAILABLE,
         KafkaError.UNSTABLE_OFFSET_COMMIT,
+        KafkaError.THROTTLING_QUOTA_EXCEEDED,
+        KafkaError.UNRELEASED_INSTANCE_ID,
+        KafkaError.UNKNOWN_CONTROLLER_ID,
+        KafkaError.REBOOTSTRAP_REQUIRED,
     }
 )
-# What no waiting mends.
-HOPELESS: Final = frozenset(
+_NON_RETRIABLE: Final = frozenset(
     {
+        # Rights and credentials.
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
         KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError.DELEGATION_TOKEN_AUTHORIZATION_FAILED,
+        KafkaError.DELEGATION_TOKEN_AUTH_DISABLED,
+        KafkaError.DELEGATION_TOKEN_NOT_FOUND,
+        KafkaError.DELEGATION_TOKEN_OWNER_MISMATCH,
+        KafkaError.DELEGATION_TOKEN_REQUEST_NOT_ALLOWED,
+        KafkaError.DELEGATION_TOKEN_EXPIRED,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.UNSUPPORTED_SASL_MECHANISM,
+        KafkaError.ILLEGAL_SASL_STATE,
+        KafkaError.SECURITY_DISABLED,
+        KafkaError.INVALID_PRINCIPAL_TYPE,
+        KafkaError.PRINCIPAL_DESERIALIZATION_FAILURE,
+        KafkaError.UNACCEPTABLE_CREDENTIAL,
+        KafkaError._AUTHENTICATION,
+        KafkaError._SSL,
+        # Topics that are missing, and what a topic's settings refuse.
         KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.TOPIC_EXCEPTION,
         KafkaError._UNKNOWN_TOPIC,
         KafkaError._UNKNOWN_PARTITION,
-        KafkaError.UNSUPPORTED_VERSION,
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_MSG_SIZE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,
+        KafkaError.UNSUPPORTED_COMPRESSION_TYPE,
+        KafkaError.OFFSET_METADATA_TOO_LARGE,
+        KafkaError.INVALID_COMMIT_OFFSET_SIZE,
+        # The group and the client's settings.
         KafkaError.INCONSISTENT_GROUP_PROTOCOL,
+        KafkaError.INVALID_GROUP_ID,
+        KafkaError.INVALID_SESSION_TIMEOUT,
+        KafkaError.GROUP_MAX_SIZE_REACHED,
+        KafkaError.UNSUPPORTED_ASSIGNOR,
+        KafkaError.INVALID_REGULAR_EXPRESSION,
+        KafkaError.INVALID_TRANSACTION_TIMEOUT,
+        KafkaError.INVALID_REQUIRED_ACKS,
+        KafkaError.INVALID_CONFIG,
+        KafkaError.INVALID_REQUEST,
+        KafkaError.UNSUPPORTED_VERSION,
+        KafkaError._UNSUPPORTED_FEATURE,
+        KafkaError._NOT_IMPLEMENTED,
+        KafkaError._NOT_CONFIGURED,
+        KafkaError._INVALID_ARG,
+        KafkaError._UNKNOWN_PROTOCOL,
+        KafkaError._CRIT_SYS_RESOURCE,
+        KafkaError._FS,
     }
 )
+BY_CODE: Final[Mapping[int, Fault]] = {
+    **dict.fromkeys(_FATAL, Fault.FATAL),
+    **dict.fromkeys(_RETRIABLE, Fault.RETRIABLE),
+    **dict.fromkeys(_NON_RETRIABLE, Fault.NON_RETRIABLE),
+}
+"""Codes whose fault is not ABORTABLE, which is that of all others: whatever it was, the batch starts over."""
 
 
-def is_fatal(error: KafkaError) -> bool:
-    """Whether the client has given up for good; an event of the consumer's says so by its code alone."""
-    return error.fatal() or error.code() == KafkaError._FATAL or error.code() in _FENCED
+def triage(error: KafkaError) -> Fault:
+    """What has to be done about an error of a call.
+
+    An abortable error stays what it is until the transaction is aborted, whatever its code. What caused it is asked
+    for again after the abort, by `cause_of_abort`.
+    """
+    if error.fatal() or error.code() in _FATAL:
+        return Fault.FATAL
+    if error.txn_requires_abort():
+        return Fault.ABORTABLE
+    if error.retriable():
+        return Fault.RETRIABLE
+    return BY_CODE.get(error.code(), Fault.ABORTABLE)
 
 
-def may_pass(error: KafkaError) -> bool:
-    """Whether the same call can work in a moment."""
-    return error.retriable() or error.code() in _PASSING
+def cause_of_abort(error: KafkaError) -> Fault:
+    """Why a batch was aborted: NON_RETRIABLE if the next attempt would fail in the same way, else ABORTABLE."""
+    return Fault.NON_RETRIABLE if error.code() in _NON_RETRIABLE else Fault.ABORTABLE
 
 
-def again(call: Callable[[], T], giving_up: Callable[[], bool]) -> T:
-    """Calls until it works, as long as the failure is one that may pass.
+def must_stop(error: KafkaError) -> bool:
+    """Whether a reader of a topic cannot continue after this error; any other one passes by itself."""
+    return triage(error) in {Fault.FATAL, Fault.NON_RETRIABLE}
+
+
+def retry_transient(call: Callable[[], T], should_stop: Callable[[], bool], also: Collection[int] = ()) -> T:
+    """Calls until it succeeds, as long as its error is retriable.
 
     Args:
-        call: what to do.
-        giving_up: asked between two attempts; True when a stop may wait no longer.
+        call: one attempt; it has a time limit of its own.
+        should_stop: asked after each failed attempt; True ends the attempts.
+        also: codes that are retriable here besides those of the table.
 
     Raises:
-        KafkaException: the failure is not one that passes.
-        BrokerError: giving up.
+        KafkaException: the error is not retriable.
+        BrokerError: `should_stop`, and what the last attempt failed with.
     """
     while True:
         try:
             return call()
         except KafkaException as failure:
             error = failure.args[0]
-            if not may_pass(error):
+            if triage(error) is not Fault.RETRIABLE and (error.code() not in also or error.txn_requires_abort()):
                 raise
-            if giving_up():
+            if should_stop():
                 raise BrokerError(
-                    f"the drain is over and the broker did not answer ({error.str()}); "
-                    "nothing is lost, the next worker decides the batch again"
+                    f"the broker did not answer before the time limit ({error.str()}). Nothing is lost: what was not "
+                    "committed is processed again"
                 ) from failure
             log(BROKER_RETRIED, error=error.str())
             time.sleep(_PAUSE_S)
 
 
-def all_right(found: list[TopicPartition] | None) -> list[TopicPartition]:
-    """The partitions, if none of them has an error of its own.
+def raise_on_partition_error(partitions: list[TopicPartition] | None) -> list[TopicPartition]:
+    """Returns the partitions of an answer if none of them has an error of its own.
 
     Raises:
-        KafkaException: one of them has.
+        KafkaException: the error of the first partition that has one.
     """
-    for tp in found or ():
+    for tp in partitions or ():
         if tp.error is not None:
             raise KafkaException(tp.error)
-    return found or []
+    return partitions or []

@@ -22,7 +22,15 @@ from scorer.errors import BrokerError, FencedError, OffsetExpiredError, TopicsEr
 from scorer.logs import BATCH_ABORTED, COMMIT_FAILED, CONNECTION_FAILED, CONSUMER_FAILED, PARTITIONS_CHANGED, log
 from scorer.settings import Settings
 from scorer.stream.delivery import AddHeaders, Delivered, Delivery
-from scorer.stream.faults import ATTEMPT_S, HOPELESS, again, all_right, is_fatal
+from scorer.stream.faults import (
+    ATTEMPT_S,
+    Fault,
+    cause_of_abort,
+    must_stop,
+    raise_on_partition_error,
+    retry_transient,
+    triage,
+)
 from scorer.stream.librdkafka import assigns_incrementally, consumer_config, refuse_bad_config
 from scorer.stream.reaching import metadata_of
 from scorer.stream.statistics import Statistics, read_statistics
@@ -182,7 +190,10 @@ class KafkaLink:
         if self._uncommitted:
             offsets, self._uncommitted = self._topic_partitions(self._uncommitted), {}
             try:
-                again(lambda: all_right(self._consumer.commit(offsets=offsets, asynchronous=False)), self._giving_up)
+                retry_transient(
+                    lambda: raise_on_partition_error(self._consumer.commit(offsets=offsets, asynchronous=False)),
+                    self._giving_up,
+                )
             except KafkaException as error:
                 self._recover(error.args[0])
                 return False
@@ -300,7 +311,9 @@ class KafkaLink:
         """Where the group goes on in each partition: its committed offset, or the beginning if it has none."""
         wanted = [TopicPartition(self._settings.applications_topic, partition) for partition in partitions]
         try:
-            committed = again(lambda: all_right(self._consumer.committed(wanted, timeout=ATTEMPT_S)), self._giving_up)
+            committed = retry_transient(
+                lambda: raise_on_partition_error(self._consumer.committed(wanted, timeout=ATTEMPT_S)), self._giving_up
+            )
         except KafkaException as error:
             raise self._stopping(error.args[0], f"the offsets of group {self._settings.group_id}") from error
         self._stamps |= {tp.partition: tp.metadata or "" for tp in committed}
@@ -371,7 +384,7 @@ class KafkaLink:
 
     def _recover(self, error: KafkaError) -> None:
         """Winds the batch back if that can help; otherwise says what to do."""
-        if is_fatal(error):
+        if triage(error) is Fault.FATAL:
             raise self._stopping(error, "this worker")
         topic, cause = self._delivery.first_failure(error)
         self._abort()
@@ -380,7 +393,7 @@ class KafkaLink:
             raise TopicsError(
                 f"topic {name} refuses a record as too large: raise its max.message.bytes; see `scorer topics check`"
             )
-        if cause.code() in HOPELESS:
+        if cause_of_abort(cause) is Fault.NON_RETRIABLE:
             raise self._stopping(cause, topic or "this worker")
         if self._giving_up():
             raise BrokerError(f"the drain is over and the batch is not committed ({cause.str()}); nothing is lost")
@@ -413,13 +426,13 @@ class KafkaLink:
                 "out how many, then set the group's offsets (kafka-consumer-groups --reset-offsets --to-earliest) and "
                 "start again."
             )
-        if is_fatal(error) or error.code() in HOPELESS:
+        if must_stop(error):
             raise self._stopping(error, message.topic() or self._settings.applications_topic)
         log(CONSUMER_FAILED, topic=message.topic(), error=error.str())
 
     def _stopping(self, error: KafkaError, what: str) -> BrokerError:
         """Why the worker cannot go on; where another one has its place, that is kept for `close`."""
-        if is_fatal(error):
+        if triage(error) is Fault.FATAL:
             self._replaced = True
             return FencedError(self._fenced(error))
         hint = ""

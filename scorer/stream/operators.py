@@ -8,7 +8,7 @@ from confluent_kafka import KafkaException, Producer
 
 from scorer.errors import BrokerError, ScorerError
 from scorer.settings import Settings
-from scorer.stream.faults import is_fatal
+from scorer.stream.faults import Fault, triage
 from scorer.stream.librdkafka import client_config, refuse_bad_config
 
 WRITE_S: Final = 30.0
@@ -52,6 +52,6 @@ def explain_refusals(overtaken: ScorerError, refused: Callable[[str], str]) -> I
         yield
     except KafkaException as failure:
         error = failure.args[0]
-        if is_fatal(error):
+        if triage(error) is Fault.FATAL:
             raise overtaken from failure
         raise BrokerError(refused(error.str())) from failure

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from scorer.errors import BrokerError, ScorerError, TopicsError
 from scorer.settings import Settings
-from scorer.stream.faults import HOPELESS, is_fatal
+from scorer.stream.faults import must_stop
 from scorer.stream.kafka import Event
 from scorer.stream.librdkafka import client_config, refuse_bad_config
 from scorer.stream.reaching import metadata_of
@@ -177,7 +177,7 @@ class TopicReader:
 
     def _is_end(self, error: KafkaError | None) -> bool:
         """Whether a message says that a partition has come to its end; raises what cannot be gone on from."""
-        if error is not None and (is_fatal(error) or error.code() in HOPELESS):
+        if error is not None and must_stop(error):
             raise self._unreadable(error)
         return error is not None and error.code() == KafkaError._PARTITION_EOF
 

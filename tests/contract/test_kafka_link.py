@@ -355,7 +355,7 @@ def test_offsets_that_cannot_be_read(kafka_stage: KafkaStage, monkeypatch: pytes
     def refuse(*_: object) -> None:
         raise KafkaException(cimpl.KafkaError(cimpl.KafkaError.GROUP_AUTHORIZATION_FAILED))
 
-    monkeypatch.setattr(kafka, "again", refuse)
+    monkeypatch.setattr(kafka, "retry_transient", refuse)
     with pytest.raises(BrokerError, match=r"the broker refuses the offsets of group .*authorization failed"):
         decide(link, 1)
 
