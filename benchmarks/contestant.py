@@ -25,12 +25,12 @@ from scorer.cli.worker import DEFAULT_BUNDLE
 from scorer.core.score import Outcome, Scores
 from scorer.monitor.health import Health
 from scorer.monitor.metrics import WorkerMetrics
-from scorer.process import Monitoring, collect_garbage_seldom
+from scorer.process import EventLog, collect_garbage_seldom
 from scorer.settings import Settings
-from scorer.stream import kafka
 from scorer.stream.delivery import Delivered
 from scorer.stream.kafka import KafkaLink
-from scorer.stream.librdkafka import consumer_config, producer_config
+from scorer.stream.librdkafka import consumer_config, producer_config, stalled_after
+from scorer.stream.observer import Observer, Observers
 from scorer.stream.worker import Batch, run
 
 
@@ -59,20 +59,17 @@ class Watch:
         return {"records": self.records, "batches": self.batches, "seconds": seconds, "cpu_s": cpu_s, "rss_bytes": rss}
 
 
-class Timed(Monitoring):
-    """The worker's own monitoring, with a watch."""
+class Timed(Observer):
+    """Runs a watch."""
 
-    def __init__(self, metrics: WorkerMetrics, health: Health, watch: Watch) -> None:
-        super().__init__(metrics, health)
+    def __init__(self, watch: Watch) -> None:
         self._watch = watch
 
     def polled(self, batch: Batch) -> None:
         if batch.records:
             self._watch.begin()
-        super().polled(batch)
 
-    def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:
-        super().committed(batch, scores, times)
+    def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:  # noqa: ARG002
         self._watch.landed(batch)
 
 
@@ -81,10 +78,11 @@ def work_through(settings: Settings, records: int) -> Watch:
     watch = Watch()
     bundle = BundleStore(settings.store).open(DEFAULT_BUNDLE)
     metrics = WorkerMetrics(CollectorRegistry(), bundle.reference, settings.applications_topic)
-    monitoring = Timed(metrics, Health(bundle.reference, stalled_after_s=300), watch)
-    link = KafkaLink(settings, monitoring, lambda: False)
+    health = Health(bundle.reference, *stalled_after(settings))
+    observer = Observers(Timed(watch), metrics, health, EventLog(bundle.reference))
+    link = KafkaLink(settings, observer, lambda: False)
     collect_garbage_seldom()
-    run(link, lambda: bundle, monitoring, settings.record_bytes_max, lambda: watch.records >= records)
+    run(link, lambda: bundle, observer, settings.record_bytes_max, lambda: watch.records >= records)
     return watch
 
 
@@ -123,21 +121,11 @@ def pass_through(settings: Settings, records: int, tuned: bool) -> Watch:
     return watch
 
 
-class _Counting(kafka.Watch):
-    """Counts what is there for good, and looks at nothing else."""
-
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
-
-    def committed(self, batch: Batch, _scores: Scores, _times: Delivered) -> None:
-        self._watch.landed(batch)
-
-
 def pass_through_confirmed(settings: Settings, records: int) -> Watch:
     """Our own link, and nothing scored: no worker that confirms and commits as ours does can be quicker than this."""
     watch = Watch()
     bundle = BundleStore(settings.store).open(DEFAULT_BUNDLE)
-    link = KafkaLink(settings, _Counting(watch), lambda: False)
+    link = KafkaLink(settings, Timed(watch), lambda: False)
     collect_garbage_seldom()
     while watch.records < records:
         batch = link.poll(bundle.reference)

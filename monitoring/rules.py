@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from monitoring.promql import JOBS, rate, series, total
 from scorer.monitor.metrics import (
+    BLOCKED,
     BUNDLE,
     COMMITTED,
     CONSUMED,
@@ -229,6 +230,14 @@ def _flow_alerts() -> list[Alert]:
             "{{ $labels.instance }} commits nothing of {{ $value }} partitions in which applications wait.",
         ),
         Alert(
+            "ScorerPartitionBlocked",
+            "page",
+            "1m",
+            f"max by ({GROUP}, instance) ({series(BLOCKED, JOBS)}) > 0",
+            "A partition cannot be read from where the group is; its applications wait until an operator acts.",
+            "{{ $labels.instance }} has {{ $value }} partitions that cannot be read; its log and /readyz say why.",
+        ),
+        Alert(
             "ScorerTransactionsAborting",
             "ticket",
             "5m",
@@ -259,10 +268,10 @@ def _worker_alerts() -> list[Alert]:
         ),
         Alert(
             "ScorerWorkerStalled",
-            "ticket",
-            "1m",
+            "page",
+            "0m",
             f"time() - {series(LAST_POLL, JOBS)} > {_STALLED_S}",
-            "A worker's loop stands still.",
+            "A worker has not polled for a minute: the applications in its partitions wait.",
             "{{ $labels.instance }} has not polled for {{ $value | humanizeDuration }}.",
         ),
         Alert(

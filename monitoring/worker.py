@@ -8,11 +8,13 @@ from monitoring.promql import quantile, rate, series
 from scorer.monitor.metrics import (
     ASSIGNED,
     BATCH,
+    BLOCKED,
     CLIENT_FAULTS,
     COMMITTED,
     CONNECTIONS,
     CONSUMED,
     LAG,
+    LAG_AGE,
     LAST_POLL,
     LATENCY,
     QUEUED,
@@ -20,6 +22,7 @@ from scorer.monitor.metrics import (
     ROUND_TRIP,
     STAGE,
     THROTTLE,
+    TIMESTAMPS,
     TRANSACTIONS,
 )
 
@@ -73,6 +76,15 @@ def _stages() -> list[Panel]:
             ),
             "s",
             Query(rate(series(LATENCY, EACH, part="bucket"), OVER, "le"), "{{le}}"),
+        ),
+        graph(
+            Words(
+                "Timestamps out of range",
+                "Records per second whose timestamp is older than ten years or in the future: they have no latency.",
+                "above 0: a publisher sets timestamps in seconds or microseconds; Kafka's are in milliseconds.",
+            ),
+            "cps",
+            Query(rate(series(TIMESTAMPS, EACH), OVER, "instance"), "{{instance}}"),
         ),
         graph(
             Words(
@@ -140,6 +152,24 @@ def _partitions() -> list[Panel]:
             ),
             "short",
             Query(f"max by (topic, partition) ({series(LAG, EACH)})", "{{topic}} {{partition}}"),
+        ),
+        graph(
+            Words(
+                "Age of the lag",
+                "Seconds since each worker last looked at its lag. A lag that is older than 15 s is not shown.",
+                "more than a few seconds: the worker waits for a broker; see ScorerWorkerStalled's runbook.",
+            ),
+            "s",
+            Query(series(LAG_AGE, EACH), "{{instance}}"),
+        ),
+        graph(
+            Words(
+                "Blocked partitions",
+                "Partitions of each worker that cannot be read from where the group is.",
+                "above 0: see ScorerPartitionBlocked's runbook.",
+            ),
+            "none",
+            Query(series(BLOCKED, EACH), "{{instance}}"),
         ),
         graph(
             Words(

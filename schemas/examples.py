@@ -72,6 +72,12 @@ def _in_file(code: RejectionCode, suffix: str, value: bytes, reason: str) -> Inv
 _NOT_UTF8: Final = _with().replace(b'"rent"', b'"rent\xff"')
 
 INVALID: Final = (
+    Invalid(
+        RejectionCode.UNREADABLE,
+        "the record's batch is damaged, or too large to be decompressed; it stays on its topic",
+        None,
+        how_to_make="no value brings this about by itself: the batch in which the record was sent cannot be read",
+    ),
     _in_file(RejectionCode.EMPTY, "bin", b"", "the value is empty"),
     Invalid(
         RejectionCode.TOO_LARGE,

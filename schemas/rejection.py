@@ -1,6 +1,7 @@
 """The rejection: why a record cannot be decided, and the headers that say so on the dead-letter topic.
 
-A dead letter keeps the original key, value and headers untouched, so that it can be put back once the fault is mended.
+A dead letter keeps the original key, value and headers untouched, so that it can be requeued once the fault is fixed.
+A record that is too large to be copied, or cannot be read, is pointed to instead.
 """
 
 from enum import StrEnum
@@ -14,6 +15,13 @@ OFFSET_HEADER = "dlq.offset"
 TIMESTAMP_HEADER = "dlq.timestamp"  # the record's own, milliseconds since 1970
 BUNDLE_HEADER = "dlq.bundle"  # name:version@digest of the bundle that was current
 AT_HEADER = "dlq.at"  # when it was set aside, ISO 8601 in UTC
+
+# A record that the dead-letter topic does not take, or that cannot be read, is left where it is: its dead letter is a
+# pointer, without the value and the record's own headers, and has these headers too.
+POINTER_HEADER = "dlq.pointer"  # topic:partition:offset of the original
+VALUE_BYTES_HEADER = "dlq.value-bytes"  # how long the original's value is, where it can be read
+VALUE_SHA256_HEADER = "dlq.value-sha256"  # of the original's value, in hexadecimal, where that was read
+POINTER_HEADERS = (POINTER_HEADER, VALUE_BYTES_HEADER, VALUE_SHA256_HEADER)
 
 # A dead letter that was put back onto the input topic has a mark behind it: a record without a value, in the dead
 # letter's own partition, written in the transaction of the record that went back. Whoever counts dead letters counts
@@ -33,6 +41,7 @@ DEAD_LETTER_HEADERS = (
 class RejectionCode(StrEnum):
     """Why a record cannot be decided: a closed list. The first that applies is given, by fields in contract order."""
 
+    UNREADABLE = "unreadable"
     EMPTY = "empty"
     TOO_LARGE = "too_large"
     NOT_UTF8 = "not_utf8"
@@ -46,6 +55,7 @@ class RejectionCode(StrEnum):
 
 
 MEANINGS = {
+    RejectionCode.UNREADABLE: "The record's batch is damaged (its checksum), or too large once decompressed.",
     RejectionCode.EMPTY: "The value is empty or a tombstone.",
     RejectionCode.TOO_LARGE: "The value has more bytes than `record_bytes_max`.",
     RejectionCode.NOT_UTF8: "The value is not UTF-8.",

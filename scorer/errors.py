@@ -13,11 +13,13 @@ cannot go on, what is wrong, where, and how to mend it; the command line prints 
   - BundleUnusableError       no record of a batch can be scored: the bundle is at fault
   - BrokerError               the broker said no, or is not there
     - FencedError             another worker took this one's place
-    - OffsetExpiredError      retention deleted records that the group had not read yet
+    - StalledError            a delivery took longer than its transaction can live
   - DeploymentError           a deployment that was refused, or that not every worker took over
   - DeadLetterError           a dead letter that is not there, or cannot be put back
+  - OffsetsError              a group whose offsets cannot be changed now
   - ReplayError               a replay that has nothing to do, or cannot be done any more
   - TopicsError               a topic is missing or set up otherwise than the contract says
+    - TopicRecreatedError     a topic was deleted and created again under the group's offsets
   - LocalBrokerError          a broker could not be started on this machine
   - EngineError               no container engine is here, or it cannot build
 """
@@ -67,8 +69,8 @@ class FencedError(BrokerError):
     """Another process took this one's place in the group or its transactional id."""
 
 
-class OffsetExpiredError(BrokerError):
-    """The offset that the group committed is gone: retention deleted records that nobody decided."""
+class StalledError(BrokerError):
+    """A delivery took longer than its transaction can live, so the coordinator has aborted it."""
 
 
 class DeploymentError(ScorerError):
@@ -79,12 +81,20 @@ class DeadLetterError(ScorerError):
     """A dead letter is not there, or cannot be put back onto the input topic."""
 
 
+class OffsetsError(ScorerError):
+    """A group's offsets cannot be changed now: it has members."""
+
+
 class ReplayError(ScorerError):
     """A replay has nothing to do, or what it needs is gone."""
 
 
 class TopicsError(ScorerError):
     """A topic is missing, or is set up otherwise than the contract says."""
+
+
+class TopicRecreatedError(TopicsError):
+    """A topic was deleted and created again: the group's offsets are of the earlier topic."""
 
 
 class LocalBrokerError(ScorerError):

@@ -46,11 +46,35 @@ PROCESS_CRASHED = Event(
 THREAD_CRASHED = Event(
     "thread_crashed", ERROR, "a fault in the program, in a thread beside the loop", ("thread", "error", "traceback")
 )
+PROCESS_STALLED = Event(
+    "process_stalled",
+    CRITICAL,
+    "an activity took longer than its limit; the process ends, and nothing uncommitted counts",
+    ("activity", "limit_s", "threads"),
+)
 PARTITIONS_CHANGED = Event(
     "partitions_changed",
     INFO,
     "the group gave this worker partitions or took some away",
     ("topic", "kind", "partitions", "assigned"),
+)
+PARTITION_BLOCKED = Event(
+    "partition_blocked",
+    ERROR,
+    "a partition cannot be read from where the group is; the other partitions go on",
+    ("topic", "partition", "reason"),
+)
+RECORDS_UNREADABLE = Event(
+    "records_unreadable",
+    WARNING,
+    "a batch on the input topic is damaged or too large; each of its records becomes a dead letter",
+    ("topic", "partition", "offset", "records", "error"),
+)
+DEAD_LETTERS_POINT = Event(
+    "dead_letters_point",
+    WARNING,
+    "the dead-letter topic refused a copy of a large record; from here on dead letters point to such records",
+    ("topic",),
 )
 BATCH_COMMITTED = Event(
     "batch_committed",
@@ -110,9 +134,10 @@ LIBRDKAFKA = Event("librdkafka", INFO, "a line of librdkafka's own, at its own l
 LIBRARY = Event("library", WARNING, "a line of another library, at its own level", ("logger",))
 
 EVENTS: Final = (
-    WORKER_STARTED, STOP_ASKED, WORKER_STOPPED, PROCESS_FAILED, PROCESS_CRASHED, THREAD_CRASHED, PARTITIONS_CHANGED,
-    BATCH_COMMITTED, BATCH_ABORTED, COMMIT_FAILED, BROKER_RETRIED, CONNECTION_FAILED, CONSUMER_FAILED,
-    HEADERS_UNREADABLE, BUNDLE_SWAPPED, BUNDLE_REFUSED, CHALLENGER_CHANGED, CHALLENGER_FAILED, HISTORY_UNREADABLE,
+    WORKER_STARTED, STOP_ASKED, WORKER_STOPPED, PROCESS_FAILED, PROCESS_CRASHED, PROCESS_STALLED, THREAD_CRASHED,
+    PARTITIONS_CHANGED, PARTITION_BLOCKED, RECORDS_UNREADABLE, DEAD_LETTERS_POINT, BATCH_COMMITTED, BATCH_ABORTED,
+    COMMIT_FAILED, BROKER_RETRIED, CONNECTION_FAILED, CONSUMER_FAILED, HEADERS_UNREADABLE, BUNDLE_SWAPPED,
+    BUNDLE_REFUSED, CHALLENGER_CHANGED, CHALLENGER_FAILED, HISTORY_UNREADABLE,
     HISTORY_LINE_SKIPPED, HTTP_FAILED, TOKEN_REFUSED, DEAD_LETTER_SHOWN, LIBRDKAFKA, LIBRARY,
 )  # fmt: skip
 """All that is ever told; the documentation is compared with this table."""

@@ -19,6 +19,9 @@ FILE_NAME: Final = "scorer.toml"
 ENV_PREFIX: Final = "SCORER_"
 KAFKA_ENV_PREFIX: Final = "SCORER_KAFKA__"
 MASK: Final = "********"
+# How long a worker may take from one poll to the next. A batch takes some seconds at most; librdkafka's own default of
+# five minutes is how long one worker that stands still would hold up a rebalance of all others.
+POLL_INTERVAL_MS: Final = 60_000
 
 # librdkafka properties on which the guarantees rest, and the setting to use instead, if there is one.
 OWNED_PROPERTIES: Final[dict[str, str]] = {
@@ -103,6 +106,14 @@ class Settings(BaseModel):
         le=3_600,
         description="Seconds that a worker has to finish its batch after SIGTERM; below the supervisor's grace period.",
     )
+    broker_wait_s: float = Field(
+        default=15.0,
+        gt=0,
+        le=86_400,
+        description="Seconds to wait at start for a broker that answers. A supervisor that waits longer and longer "
+        "between restarts, such as Kubernetes, is better served by minutes: the worker then starts as soon as the "
+        "brokers are back.",
+    )
     store: str = Field(
         default_factory=lambda: str(bundles_folder()),
         min_length=1,
@@ -158,7 +169,12 @@ class Settings(BaseModel):
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             problems.append(f"the four topics must differ: {', '.join(repeated)} stands more than once")
-        interval = self.kafka.get("max.poll.interval.ms", "300000")
+        problems += [
+            f"kafka.{name} ({self.kafka[name]}) must be a number of milliseconds"
+            for name in ("transaction.timeout.ms", "message.timeout.ms")
+            if not self.kafka.get(name, "0").isdecimal()
+        ]
+        interval = self.kafka.get("max.poll.interval.ms", str(POLL_INTERVAL_MS))
         if not interval.isdecimal() or int(interval) <= self.linger_ms:
             problems.append(
                 f"linger_ms ({self.linger_ms}) must be less than kafka.max.poll.interval.ms ({interval}), "

@@ -15,7 +15,7 @@ from scorer.core.score import Bundle, Model, Scores
 from scorer.core.wire import DecisionEncoder
 from scorer.errors import ModelError
 from scorer.stream.delivery import Delivered
-from scorer.stream.kafka import Watch
+from scorer.stream.observer import Observer
 from scorer.stream.worker import Batch
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -35,6 +35,9 @@ class FakeRecord:
     record_headers: Headers = ()
     timestamp_ms: int = 0
     topic_name: str = TOPIC
+
+    def __len__(self) -> int:
+        return len(self.body or b"")
 
     def topic(self) -> str:
         return self.topic_name
@@ -132,8 +135,8 @@ class CountingMonitor:
         self.served.append(reference)
 
 
-class Tally(Watch):
-    """A watch that counts the records committed and the batches wound back."""
+class Tally(Observer):
+    """An observer that counts the records committed and the batches wound back."""
 
     def __init__(self) -> None:
         self.records = 0

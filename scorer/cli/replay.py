@@ -152,6 +152,9 @@ def run(
     from scorer.logs import log_to_stderr
     from scorer.process import ReplayOptions, replay
     from scorer.replay.plan import read_plan
+    from scorer.stop import Stop
+    from scorer.stream.librdkafka import limits
+    from scorer.watchdog import Watchdog
 
     planned = read_plan(folder)
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
@@ -165,14 +168,21 @@ def run(
         return
     planned.require_fresh(datetime.now(UTC))
     log_to_stderr(settings.log_format, settings.log_level)
-    with _bar("deciding again") as tell:
-        standing = replay(
-            settings,
-            planned,
-            opened,
-            ReplayOptions(rate, everything, http_port),
-            lambda found: tell(found.done, found.total),
-        )
+    stop, watchdog = Stop(), Watchdog(limits(settings).shutdown_s)
+    watchdog.start()
+    try:
+        with _bar("deciding again") as tell:
+            standing = replay(
+                settings,
+                planned,
+                opened,
+                ReplayOptions(rate, everything, http_port),
+                lambda found: tell(found.done, found.total),
+                stop,
+                watchdog,
+            )
+    finally:
+        watchdog.leave()
     _print_standing(planned, standing)
     if standing.complete:
         typer.echo(f"next: scorer replay report {folder}")

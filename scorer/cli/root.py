@@ -2,7 +2,7 @@
 
 import typer
 
-from scorer.cli import bundle, dlq, replay, topics
+from scorer.cli import bundle, dlq, offsets, replay, topics
 from scorer.cli.build import build
 from scorer.cli.config import config, doctor
 from scorer.cli.console import console
@@ -33,6 +33,7 @@ app = typer.Typer(
 app.command()(up)
 app.command()(worker)
 app.add_typer(topics.app, name="topics")
+app.add_typer(offsets.app, name="offsets")
 app.command()(train)
 bundle.app.command()(build)
 bundle.app.command()(lint)

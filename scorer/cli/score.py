@@ -35,6 +35,9 @@ class FileRecord:
     line: int
     content: bytes
 
+    def __len__(self) -> int:
+        return len(self.content)
+
     def topic(self) -> str:
         return self.file_topic
 

@@ -46,12 +46,18 @@ def worker(
     scorer worker -b kafka:9092 --instance-id scorer-0
     ```
     """
-    from scorer.bundle.store import BundleStore
     from scorer.logs import log_to_stderr
+    from scorer.stop import Stop
+
+    stop = Stop()  # first of all: the imports below take a second
+    log_to_stderr()  # what is wrong with the settings is logged too
+
+    from scorer.bundle.store import BundleStore
     from scorer.process import work
     from scorer.stream.follow import Follower, Pinned
+    from scorer.stream.librdkafka import limits
+    from scorer.watchdog import Watchdog
 
-    log_to_stderr()  # what is wrong with the settings is told as a line too
     settings = settings_of(
         config,
         bootstrap_servers,
@@ -62,7 +68,12 @@ def worker(
         http_port=http_port,
     ).settings
     log_to_stderr(settings.log_format, settings.log_level)
+    watchdog = Watchdog(limits(settings).shutdown_s)
+    watchdog.start()
     store = BundleStore(settings.store)
-    bundles = Follower(settings, store, DEFAULT_BUNDLE) if bundle is None else Pinned(store.open(bundle))
-    with closing(bundles):
-        work(settings, bundles)
+    try:
+        bundles = Follower(settings, store, DEFAULT_BUNDLE) if bundle is None else Pinned(store.open(bundle))
+        with closing(bundles):
+            work(settings, bundles, stop, watchdog)
+    finally:
+        watchdog.leave()

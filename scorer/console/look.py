@@ -12,6 +12,7 @@ from scorer.console.live import Live, Part, Standing
 from scorer.settings import Settings
 from scorer.stream.deployments import HistoryReader, Line
 from scorer.stream.faults import raise_on_partition_error
+from scorer.stream.metadata import decode_metadata
 from scorer.stream.reading import TopicReader, connect_to_offsets
 from scorer.stream.topics import admin_client
 
@@ -79,7 +80,7 @@ class _Look:
             arriving=self._arriving({p: end for p, (_, end) in bounds.items()}),
             waiting=waiting,
             workers=self._count_members(),
-            deciding=tuple(sorted({tp.metadata for tp in committed.values() if tp.metadata})),
+            deciding=tuple(sorted({decode_metadata(tp.metadata).bundle for tp in committed.values()} - {""})),
             deployments=self._lines,
         )
 

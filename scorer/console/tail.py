@@ -17,9 +17,9 @@ from scorer.errors import BrokerError, ScorerError
 from scorer.settings import Settings
 from scorer.stream.dead_letters import DeadLetter, parse
 from scorer.stream.faults import must_stop
-from scorer.stream.kafka import Event as Message
 from scorer.stream.reaching import unreachable
 from scorer.stream.reading import connect_beside, find_partitions
+from scorer.stream.subscription import Event as Message
 
 _ANSWER_S: Final = 5.0
 _BATCH_MAX: Final = 5_000

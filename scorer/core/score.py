@@ -1,5 +1,6 @@
 """The hot path: records to decisions and rejections, one outcome a record, in five steps that read top to bottom."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -11,7 +12,7 @@ from schemas.decision import BundleReference
 from schemas.rejection import RejectionCode
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import OUTCOMES, Policy
-from scorer.core.wire import Application, DecisionEncoder, Rejection, decode_batch
+from scorer.core.wire import Application, DecisionEncoder, Rejection, decode_batch, too_large
 from scorer.errors import BundleUnusableError, ModelError
 
 # So many records that all fail in one batch are the bundle's fault, even if its golden examples still pass.
@@ -19,12 +20,54 @@ _COINCIDENCE_RECORDS_MAX: Final = 20
 
 
 class Record(Protocol):
-    """What the core needs of a record; a confluent_kafka Message is one."""
+    """What the core needs of a record; a confluent_kafka Message is one. Its length is that of its value, in bytes."""
 
+    def __len__(self) -> int: ...
     def topic(self) -> str: ...
     def partition(self) -> int: ...
     def offset(self) -> int: ...
     def value(self) -> bytes | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableRecord:
+    """A record of which only its place is known: its batch is damaged, or too large to be decompressed."""
+
+    topic_name: str
+    partition_number: int
+    offset_number: int
+
+    def __len__(self) -> int:
+        """Longer than anything that is read."""
+        return sys.maxsize
+
+    def topic(self) -> str:
+        """Its topic."""
+        return self.topic_name
+
+    def partition(self) -> int:
+        """Its partition."""
+        return self.partition_number
+
+    def offset(self) -> int:
+        """Its offset."""
+        return self.offset_number
+
+    def key(self) -> None:
+        """Not known."""
+
+    def value(self) -> None:
+        """Not known."""
+
+    def headers(self) -> None:
+        """Not known."""
+
+    def timestamp(self) -> tuple[int, int]:
+        """Not available, as the Kafka client says it."""
+        return 0, -1
+
+    def error(self) -> None:
+        """It stands for a record, not for an error."""
 
 
 class Model(Protocol):
@@ -95,7 +138,14 @@ def score_batch(
     Raises:
         BundleUnusableError: the bundle can score none of them, and the fault is not theirs.
     """
-    decoded = decode_batch([record.value() for record in records], record_bytes_max)
+    # The value of a record that is too long is not even asked for: a copy of it may not fit into the memory.
+    decoded = decode_batch(
+        [
+            record.value() if len(record) <= record_bytes_max else _unread(record, record_bytes_max)
+            for record in records
+        ],
+        record_bytes_max,
+    )
     lap("decode")
     sound = [i for i, application in enumerate(decoded) if type(application) is not Rejection]
     applications: list[Application] = [decoded[i] for i in sound]  # type: ignore[misc]
@@ -111,6 +161,10 @@ def score_batch(
     lap("encode")
     assert len(outcomes) == len(records), "one outcome a record"
     return Scores(bundle.reference, outcomes, probabilities, decided)
+
+
+def _unread(record: Record, bytes_max: int) -> Rejection:
+    return _UNREADABLE if isinstance(record, UnreadableRecord) else too_large(len(record), bytes_max)
 
 
 def _predict(bundle: Bundle, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -191,4 +245,7 @@ def _encode(
     return outcomes
 
 
+_UNREADABLE: Final = Rejection(
+    RejectionCode.UNREADABLE, "the record's batch is damaged, or too large to be decompressed; it stays on its topic"
+)
 _MODEL_FAILED: Final = Rejection(RejectionCode.MODEL_ERROR, "the record is sound; the model fails on it")

@@ -115,11 +115,11 @@ def decode(raw: bytes | None, bytes_max: int) -> Application | Rejection:
     return decode_batch([raw], bytes_max)[0]
 
 
-def decode_batch(values: Sequence[bytes | None], bytes_max: int) -> list[Application | Rejection]:
+def decode_batch(values: Sequence[bytes | Rejection | None], bytes_max: int) -> list[Application | Rejection]:
     """Reads the values of n records, each by itself.
 
     Args:
-        values: the records' values; None is a tombstone.
+        values: the records' values; None is a tombstone, and a rejection stays what it is.
         bytes_max: the longest value that is read at all, in bytes.
 
     Returns:
@@ -128,8 +128,8 @@ def decode_batch(values: Sequence[bytes | None], bytes_max: int) -> list[Applica
     decoded: list[Application | Rejection] = []
     full: list[bytes] = []
     for raw in values:
-        if not raw or len(raw) > bytes_max:
-            decoded.append(_refuse_unread(raw, bytes_max))
+        if not raw or isinstance(raw, Rejection) or len(raw) > bytes_max:
+            decoded.append(_reject_unread(raw, bytes_max))
             continue
         try:
             a = _decode_application(raw)
@@ -146,15 +146,20 @@ def decode_batch(values: Sequence[bytes | None], bytes_max: int) -> list[Applica
     if _count_colons(b"".join(full)) == _FIELD_COUNT * len(full):
         return decoded
     return [
-        found if raw is None or isinstance(found, Rejection) else _vouch(raw, found)
+        found if not isinstance(raw, bytes) or isinstance(found, Rejection) else _vouch(raw, found)
         for raw, found in zip(values, decoded, strict=True)
     ]
 
 
-def _refuse_unread(raw: bytes | None, bytes_max: int) -> Rejection:
-    if not raw:
-        return Rejection(RejectionCode.EMPTY, "the value is empty")
-    return Rejection(RejectionCode.TOO_LARGE, f"the value has {len(raw)} bytes; at most {bytes_max} are read")
+def too_large(value_bytes: int, bytes_max: int) -> Rejection:
+    """Why a value of so many bytes is not read."""
+    return Rejection(RejectionCode.TOO_LARGE, f"the value has {value_bytes} bytes; at most {bytes_max} are read")
+
+
+def _reject_unread(raw: bytes | Rejection | None, bytes_max: int) -> Rejection:
+    if isinstance(raw, Rejection):
+        return raw
+    return too_large(len(raw), bytes_max) if raw else Rejection(RejectionCode.EMPTY, "the value is empty")
 
 
 def _count_colons(raw: bytes) -> int:

@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from schemas.decision import BundleReference
@@ -19,6 +19,7 @@ from scorer.core.score import Scores
 from scorer.core.wire import Rejection
 from scorer.stream.challenge import Comparison
 from scorer.stream.delivery import Delivered
+from scorer.stream.observer import Observer
 from scorer.stream.statistics import FAULT_COUNTERS, Statistics
 from scorer.stream.worker import Batch
 
@@ -27,6 +28,11 @@ _STAGE_BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.
 _LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 _BATCH_BUCKETS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 100_000)
 _PROBABILITY_BUCKETS: Final = tuple(round(0.05 * i, 2) for i in range(1, 21))
+# The loop looks at the lag once per second; a lag that is so old is no longer the present one.
+_LAG_STALE_S: Final = 15.0
+# A timestamp outside of these limits is in another unit, or made up: no latency can be said.
+_OLDEST_S: Final = 10 * 365.25 * 24 * 3_600
+_FUTURE_S: Final = 3_600.0
 
 
 class Metric(NamedTuple):
@@ -58,12 +64,18 @@ LATENCY = Metric(
 TRANSACTIONS = Metric(
     "scorer_transactions", "counter", "Batches committed or aborted, with or without a transaction.", ("outcome",)
 )
+TIMESTAMPS = Metric(
+    "scorer_timestamps_out_of_range",
+    "counter",
+    "Records whose timestamp is older than ten years or more than an hour in the future; they have no latency.",
+)
 LAG = Metric(
     "scorer_consumer_lag_records",
     "gauge",
-    "Records not decided yet, of the partitions that this worker has.",
+    "Records not processed yet, per assigned partition; absent while the worker does not poll.",
     ("topic", "partition"),
 )
+LAG_AGE = Metric("scorer_lag_age_seconds", "gauge", "Seconds since the worker last looked at its lag.")
 COMMITTED = Metric(
     "scorer_committed_offset",
     "gauge",
@@ -72,6 +84,9 @@ COMMITTED = Metric(
 )
 REBALANCES = Metric("scorer_rebalances", "counter", "Changes of this worker's partitions.", ("kind",))
 ASSIGNED = Metric("scorer_assigned_partitions", "gauge", "Partitions that this worker has.")
+BLOCKED = Metric(
+    "scorer_blocked_partitions", "gauge", "Assigned partitions that cannot be read from where the group is."
+)
 LAST_POLL = Metric(
     "scorer_last_poll_timestamp_seconds", "gauge", "When the last poll was completed, in seconds since 1970."
 )
@@ -138,9 +153,9 @@ REPLAY_PROGRESS = Metric(
 )
 
 METRICS: Final = (
-    CONSUMED, DECISIONS, REJECTS, BATCH, STAGE, LATENCY, TRANSACTIONS, LAG, COMMITTED, REBALANCES, ASSIGNED, LAST_POLL,
-    BUNDLE, SWAPS, FAULTS, COMPARED, DISAGREEMENTS, CHALLENGER_FAILURES, PROBABILITY, CONNECTIONS, QUEUED, ROUND_TRIP,
-    THROTTLE, CLIENT_FAULTS,
+    CONSUMED, DECISIONS, REJECTS, BATCH, STAGE, LATENCY, TIMESTAMPS, TRANSACTIONS, LAG, LAG_AGE, COMMITTED,
+    REBALANCES, ASSIGNED, BLOCKED, LAST_POLL, BUNDLE, SWAPS, FAULTS, COMPARED, DISAGREEMENTS, CHALLENGER_FAILURES,
+    PROBABILITY, CONNECTIONS, QUEUED, ROUND_TRIP, THROTTLE, CLIENT_FAULTS,
 )  # fmt: skip
 """All of a worker's; docs and dashboards are compared with this table."""
 REPLAY_METRICS: Final = (REPLAY_PROGRESS,)
@@ -180,6 +195,36 @@ class BatchHistogram(Collector):
         yield family
 
 
+class LagGauge(Collector):
+    """The lag and its age. A lag that is no longer refreshed is not shown: it would be taken for the present one."""
+
+    def __init__(self, topic: str) -> None:
+        """Shows nothing yet, and the age from now on."""
+        self._topic = topic
+        self._seen: tuple[float, Mapping[int, int]] = time.monotonic(), {}
+        """When, and the lag by partition; replaced whole."""
+
+    def see(self, records: Mapping[int, int]) -> None:
+        """The lag now, by partition."""
+        self._seen = time.monotonic(), dict(records)
+
+    def keep(self, assigned: frozenset[int]) -> None:
+        """Shows only these partitions: the others are another worker's."""
+        at, records = self._seen
+        self._seen = at, {partition: lag for partition, lag in records.items() if partition in assigned}
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The two families."""
+        at, records = self._seen
+        age_s = time.monotonic() - at
+        lag = GaugeMetricFamily(LAG.name, LAG.help, labels=LAG.labels)
+        if age_s < _LAG_STALE_S:
+            for partition, count in records.items():
+                lag.add_metric((self._topic, str(partition)), count)
+        yield lag
+        yield GaugeMetricFamily(LAG_AGE.name, LAG_AGE.help, value=age_s)
+
+
 class _ClientMetrics:
     """What the two Kafka clients report of themselves."""
 
@@ -210,8 +255,8 @@ class _ClientMetrics:
             self._counted[place] = count
 
 
-class WorkerMetrics:
-    """The worker's metrics, and the watch that keeps them: the loop's Monitor and the link's Watch in one."""
+class WorkerMetrics(Observer):
+    """The worker's metrics, and the observer that keeps them."""
 
     def __init__(self, registry: CollectorRegistry, bundle: BundleReference, topic: str) -> None:
         """Declares every metric, with its series at 0.
@@ -234,10 +279,11 @@ class WorkerMetrics:
         self._transactions = {outcome: transactions.labels(outcome) for outcome in ("committed", "aborted")}
         rebalances = _counter(REBALANCES, registry)
         self._rebalances = {kind: rebalances.labels(kind) for kind in ("assigned", "revoked", "lost")}
-        gauges = (LAG, COMMITTED, ASSIGNED, LAST_POLL)
-        self._lag, self._committed, self._assigned, self._last_poll = (_gauge(m, registry) for m in gauges)
-        self._told: dict[Gauge, set[int]] = {self._lag: set(), self._committed: set()}
-        """The partitions that each of these has a series of."""
+        gauges = (COMMITTED, ASSIGNED, BLOCKED, LAST_POLL)
+        self._committed, self._assigned, self._blocked, self._last_poll = (_gauge(m, registry) for m in gauges)
+        self._committed_partitions: set[int] = set()
+        """Those with a series of committed offsets."""
+        self._lag = LagGauge(topic)
         swaps = _counter(SWAPS, registry)
         self._swaps = {outcome: swaps.labels(outcome) for outcome in ("swapped", "failed")}
         self._faults = _counter(FAULTS, registry)
@@ -245,16 +291,17 @@ class WorkerMetrics:
         failures = _counter(CHALLENGER_FAILURES, registry)
         self._challenger_failures = {step: failures.labels(step) for step in ("load", "score")}
         self._clients = _ClientMetrics(registry)
+        self._timestamps = _counter(TIMESTAMPS, registry)
         self._latency = BatchHistogram(LATENCY)
         self._latency.observe(np.empty(0))
         self._probability = BatchHistogram(PROBABILITY)
-        registry.register(self._latency)
-        registry.register(self._probability)
+        for collector in (self._lag, self._latency, self._probability):
+            registry.register(collector)
         self._bundle = _gauge(BUNDLE, registry)
         self._slots: dict[Slot, BundleReference | None] = {}
         self._declare(bundle)
 
-    # The loop's Monitor
+    # The loop
 
     def lap(self, stage: str) -> None:
         """A step ended."""
@@ -262,7 +309,7 @@ class WorkerMetrics:
         self._stages[stage].observe(now - self._lap_at)
         self._lap_at = now
 
-    def polled(self, _: Batch) -> None:
+    def polled(self, batch: Batch) -> None:  # noqa: ARG002
         """A poll was completed."""
         self._last_poll.set_to_current_time()
         self._lap_at = time.perf_counter()
@@ -273,44 +320,46 @@ class WorkerMetrics:
             self._declare(reference)
             self._swaps["swapped"].inc()
 
-    # The follower's watch
+    # The follower
 
-    def refused(self) -> None:
-        """A champion that was deployed could not be loaded."""
-        self._swaps["failed"].inc()
+    def refused(self, slot: Slot, reference: BundleReference, reason: str) -> None:  # noqa: ARG002
+        """A deployed bundle could not be loaded."""
+        if slot == "champion":
+            self._swaps["failed"].inc()
+        else:
+            self._challenger_failures["load"].inc()
 
-    def challenging(self, reference: BundleReference | None) -> None:
-        """What scores along from here on; None if nothing does."""
-        self._fill("challenger", reference)
+    def in_step(self, slot: Slot, reference: BundleReference | None) -> None:
+        """The deployed bundle is loaded; a champion counts once it decides."""
+        if slot == "challenger":
+            self._fill("challenger", reference)
 
-    def challenger_refused(self) -> None:
-        """A challenger that was deployed could not be loaded."""
-        self._challenger_failures["load"].inc()
-
-    def skipped(self) -> None:
-        """A line of the history is no event."""
+    def skipped(self, offset: int) -> None:  # noqa: ARG002
+        """A record of the deployment history is malformed."""
         self._faults.inc()
 
-    # The challenger's watch
+    # The challenger
 
     def compared(self, comparison: Comparison) -> None:
-        """A batch was scored along."""
+        """A batch was scored by the challenger."""
         pair = _label(comparison.champion), _label(comparison.challenger)
         self._compared.labels(*pair).inc(comparison.applications)
         self._disagreements.labels(*pair).inc(comparison.disagreements)
 
     def challenge_failed(self) -> None:
-        """A batch could not be scored along."""
+        """A batch could not be scored by the challenger."""
         self._challenger_failures["score"].inc()
 
-    # The link's Watch
+    # The link
 
     def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:
-        """A batch is there for good; only what is committed counts."""
+        """A batch is committed; only what is committed counts."""
         self._transactions["committed"].inc()
         self._stages["publish"].observe(times.handed_over_at - times.began_at)
         self._stages["commit"].observe(times.confirmed_at - times.handed_over_at)
-        self._tell(self._committed, batch.offsets_next)
+        for partition, offset in batch.offsets_next.items():
+            self._committed.labels(self._topic, str(partition)).set(offset)
+        self._committed_partitions |= batch.offsets_next.keys()
         if not batch.records:
             return
         self._consumed.inc(len(batch.records))
@@ -323,34 +372,40 @@ class WorkerMetrics:
                 if isinstance(outcome, Rejection):
                     self._rejects[outcome.code].inc()
         self._probability.observe(scores.probabilities, label)
+        self._observe_latency(batch, times.confirmed_at)
+
+    def _observe_latency(self, batch: Batch, confirmed_at: float) -> None:
+        """Of the records whose timestamps can be believed; a single one in microseconds would ruin the sum for ever."""
         published_ms = np.array([record.timestamp()[1] for record in batch.records], dtype=np.float64)
-        self._latency.observe(np.maximum(times.confirmed_at - published_ms / 1_000, 0))
+        latencies = confirmed_at - published_ms / 1_000
+        plausible = (latencies > -_FUTURE_S) & (latencies < _OLDEST_S)
+        self._latency.observe(np.maximum(latencies[plausible], 0))
+        self._timestamps.inc(int(np.count_nonzero(~plausible)))
 
     def rebalanced(self, kind: str, assigned: frozenset[int]) -> None:
         """Partitions came or went."""
         self._rebalances[kind].inc()
         self._assigned.set(len(assigned))
-        for gauge, told in self._told.items():
-            for partition in told - assigned:
-                gauge.remove(self._topic, str(partition))  # another worker reports it now
-            told.intersection_update(assigned)
+        self._lag.keep(assigned)
+        for partition in self._committed_partitions - assigned:
+            self._committed.remove(self._topic, str(partition))  # another worker reports it now
+        self._committed_partitions &= assigned
+
+    def blocked(self, partitions: Mapping[int, str]) -> None:
+        """These partitions cannot be read."""
+        self._blocked.set(len(partitions))
 
     def aborted(self) -> None:
-        """A batch was wound back."""
+        """A batch was aborted."""
         self._transactions["aborted"].inc()
 
     def lag(self, records: Mapping[int, int]) -> None:
         """How far behind each partition is."""
-        self._tell(self._lag, records)
+        self._lag.see(records)
 
-    def statistics(self, found: Statistics) -> None:
+    def statistics(self, statistics: Statistics) -> None:
         """A Kafka client reports on itself."""
-        self._clients.take(found)
-
-    def _tell(self, gauge: Gauge, by_partition: Mapping[int, int]) -> None:
-        for partition, value in by_partition.items():
-            gauge.labels(self._topic, str(partition)).set(value)
-        self._told[gauge] |= by_partition.keys()
+        self._clients.take(statistics)
 
     def _declare(self, reference: BundleReference) -> None:
         """The series of a bundle that decides, at 0, and that it is the one."""

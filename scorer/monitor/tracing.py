@@ -23,7 +23,9 @@ from schemas.decision import TRACE_HEADERS
 from scorer.core.score import Scores
 from scorer.errors import SettingsError
 from scorer.settings import Settings
-from scorer.stream.delivery import Delivered, Headers
+from scorer.stream.delivery import Delivered
+from scorer.stream.letters import Headers
+from scorer.stream.observer import Observer
 from scorer.stream.worker import Batch
 
 # As many as the SDK keeps of a span; a batch may have thousands of applications.
@@ -43,7 +45,7 @@ class _Pending(NamedTuple):
     laps: list[tuple[str, int]]
 
 
-class BatchSpans:
+class BatchSpans(Observer):
     """Makes the spans of a batch when its end is known, of times taken on the way; the loop waits for nothing."""
 
     def __init__(self, provider: TracerProvider, settings: Settings) -> None:
@@ -76,8 +78,8 @@ class BatchSpans:
         """A step of the batch that was polled last ended."""
         self._pending[-1].laps.append((stage, time.time_ns()))
 
-    def committed(self, scores: Scores, times: Delivered) -> None:
-        """The oldest batch is there for good."""
+    def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:
+        """The oldest batch is committed."""
         batch, polled_at_ns, laps = self._pending.popleft()
         if not batch.records:
             return

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from schemas.decision import REPLAY_ID_HEADER, SUPERSEDES_HEADER, BundleReference, decision_id
 from scorer.core.score import Bundle, Scores
+from scorer.errors import ReplayError
 from scorer.replay.plan import Plan
 from scorer.replay.selection import Decided, Selection
-from scorer.stream.delivery import Headers
-from scorer.stream.kafka import StartAt
+from scorer.stream.letters import Headers
+from scorer.stream.subscription import StartAt
 from scorer.stream.worker import Batch, Link, Record
 
 # Between two looks at the clock while a pace is kept; a stop is noticed after it at the latest.
@@ -25,6 +26,10 @@ class PausableLink(Link, Protocol):
 
     def pause(self, partitions: Iterable[int]) -> None:
         """Polls no more from these while they are assigned."""
+        ...
+
+    def blocked(self) -> dict[int, str]:
+        """Partitions that cannot be read from where the replay is, with the reason of each."""
         ...
 
 
@@ -66,10 +71,19 @@ class ReplayLink:
         self._everything = everything
 
     def poll(self, reference: BundleReference) -> Batch:
-        """The selected ones among the records that come next; nothing while the pace wants a wait."""
+        """The selected ones among the records that come next; nothing while the pace wants a wait.
+
+        Raises:
+            ReplayError: some can no longer be read.
+        """
         if self._pace.nap():
             return Batch((), {})
         batch = self._link.poll(reference)
+        if self._link.blocked():
+            raise ReplayError(
+                "retention has taken applications of this replay while it ran. What is done is done; plan again for "
+                "what is left, and the new plan says how many are gone"
+            )
         # What lies behind a partition's last selected application is the live workers' alone.
         self._link.pause({p for p, offset in batch.offsets_next.items() if offset >= self._ends.get(p, 0)})
         places, _ = self._selection.pick(batch.records)

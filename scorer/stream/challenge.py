@@ -10,6 +10,7 @@ from schemas.decision import BundleReference
 from scorer.core.score import Bundle, Record, Scores, score_batch
 from scorer.errors import BundleUnusableError
 from scorer.logs import CHALLENGER_FAILED, log
+from scorer.stream.observer import Observer
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,30 +25,20 @@ class Comparison:
     """Of these, those that came out otherwise, or that only one of the two could decide."""
 
 
-class ChallengeWatch:
-    """What is told to whoever watches a challenger; this one does not listen."""
-
-    def compared(self, comparison: Comparison) -> None:
-        """A batch was scored along."""
-
-    def challenge_failed(self) -> None:
-        """A batch could not be scored along."""
-
-
 class Challenger:
     """Scores batches along, after their decisions are on their way; what goes wrong in it concerns nobody else."""
 
-    def __init__(self, current: Callable[[], Bundle | None], record_bytes_max: int, watch: ChallengeWatch) -> None:
+    def __init__(self, current: Callable[[], Bundle | None], record_bytes_max: int, observer: Observer) -> None:
         """Takes what it needs.
 
         Args:
             current: what scores the next batch along; None if nothing does.
             record_bytes_max: the longest application that is read, in bytes.
-            watch: told what was found.
+            observer: told what was found.
         """
         self._current = current
         self._record_bytes_max = record_bytes_max
-        self._watch = watch
+        self._observer = observer
         self._failing: BundleReference | None = None
 
     def score_along(self, records: Sequence[Record], scores: Scores) -> None:
@@ -63,10 +54,10 @@ class Challenger:
         try:
             found = score_batch(records, challenger, self._record_bytes_max)
         except Exception as error:  # noqa: BLE001  (whatever a bundle on trial does, it must not stop who decides)
-            self._watch.challenge_failed()
+            self._observer.challenge_failed()
             self._complain_once(challenger.reference, scores.bundle, error)
         else:
-            self._watch.compared(compare(scores, found))
+            self._observer.compared(compare(scores, found))
 
     def _complain_once(self, challenger: BundleReference, champion: BundleReference, error: Exception) -> None:
         if challenger == self._failing:

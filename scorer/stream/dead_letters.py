@@ -12,8 +12,9 @@ from schemas import rejection
 from schemas.decision import REPLAY_ID_HEADER
 from scorer.errors import DeadLetterError
 from scorer.settings import Settings
-from scorer.stream.delivery import Headers, headers_of
+from scorer.stream.delivery import headers_of
 from scorer.stream.faults import Fault, triage
+from scorer.stream.letters import Headers
 from scorer.stream.operators import WRITE_S, explain_refusals, open_writer
 from scorer.stream.reading import TopicReader
 from scorer.stream.worker import Record

@@ -188,6 +188,17 @@ def must_stop(error: KafkaError) -> bool:
     return triage(error) in {Fault.FATAL, Fault.NON_RETRIABLE}
 
 
+class Deadline:
+    """A time limit that ends early when the process is to stop: what `retry_transient` asks between two attempts."""
+
+    def __init__(self, limit_s: float, should_stop: Callable[[], bool] = lambda: False) -> None:
+        self._ends_at = time.monotonic() + limit_s
+        self._should_stop = should_stop
+
+    def __call__(self) -> bool:
+        return time.monotonic() > self._ends_at or self._should_stop()
+
+
 def retry_transient(call: Callable[[], T], should_stop: Callable[[], bool], also: Collection[int] = ()) -> T:
     """Calls until it succeeds, as long as its error is retriable.
 

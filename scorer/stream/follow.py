@@ -14,24 +14,12 @@ from scorer.errors import BundleError
 from scorer.logs import BUNDLE_REFUSED, HISTORY_LINE_SKIPPED, log
 from scorer.settings import Settings
 from scorer.stream.deployments import HistoryReader, Line, fold
+from scorer.stream.observer import Observer
 
 # How long a look at the history waits: a deployment is noticed within it, a stop too.
 _WAIT_S: Final = 0.5
 # What could not be loaded is tried again: the store may have been out of reach.
 _RETRY_S: Final = 10.0
-
-
-class FollowWatch:
-    """What is told to whoever watches a follower; this one does not listen."""
-
-    def refused(self, slot: Slot, reference: BundleReference, reason: str) -> None:
-        """A bundle that was deployed could not be loaded; what was in its slot goes on."""
-
-    def in_step(self, slot: Slot, reference: BundleReference | None) -> None:
-        """What the history says of a slot is what is loaded: this one, or none."""
-
-    def skipped(self, offset: int) -> None:
-        """A line of the history is no event and counts for nothing."""
 
 
 class Bundles(Protocol):
@@ -45,7 +33,11 @@ class Bundles(Protocol):
         """What scores the next batch along; None if nothing does."""
         ...
 
-    def start(self, watch: FollowWatch) -> None:
+    def refused(self) -> str:
+        """Why the deployed champion could not be loaded; empty if it decides."""
+        ...
+
+    def start(self, observer: Observer) -> None:
         """Begins to follow."""
         ...
 
@@ -67,7 +59,11 @@ class Pinned:
     def challenger(self) -> None:
         """There is none."""
 
-    def start(self, watch: FollowWatch) -> None:
+    def refused(self) -> str:
+        """Nothing is: deployments are ignored."""
+        return ""
+
+    def start(self, observer: Observer) -> None:
         """There is nothing to follow."""
 
     def close(self) -> None:
@@ -99,6 +95,8 @@ class Follower:
         """By slot whose bundle could not be loaded, when to try again."""
         self._replaced: dict[Slot, Bundle] = {}
         """By slot, what was in it before: kept open, for a rollback is in a hurry and may find no store."""
+        self._refused = ""
+        """Why the deployed champion is not the one that decides. Written by the following thread."""
         self._stop = Event()
         self._following: Future[None] | None = None
         self._beside = ThreadPoolExecutor(1, "deployments")
@@ -125,10 +123,14 @@ class Follower:
         """What scores the next batch along; None if nothing does."""
         return self._loaded.get("challenger")
 
-    def start(self, watch: FollowWatch) -> None:
+    def refused(self) -> str:
+        """Why the deployed champion could not be loaded; empty if it decides."""
+        return self._refused
+
+    def start(self, observer: Observer) -> None:
         """Begins to follow, and tells of the lines so far that are no events."""
-        _tell_skipped(self._lines, watch)
-        self._following = self._beside.submit(self._follow, watch)
+        _tell_skipped(self._lines, observer)
+        self._following = self._beside.submit(self._follow, observer)
 
     def close(self) -> None:
         """Stops following."""
@@ -136,17 +138,17 @@ class Follower:
         self._beside.shutdown()
         self._reader.close()
 
-    def _follow(self, watch: FollowWatch) -> None:
-        self._catch_up("challenger", watch)
+    def _follow(self, observer: Observer) -> None:
+        self._catch_up("challenger", observer)
         while not self._stop.is_set():
             lines = self._reader.next(_WAIT_S)
-            _tell_skipped(lines, watch)
+            _tell_skipped(lines, observer)
             self._lines += lines
             for slot in _SLOTS:
                 if lines or time.monotonic() >= self._retry_at.get(slot, math.inf):
-                    self._catch_up(slot, watch)
+                    self._catch_up(slot, observer)
 
-    def _catch_up(self, slot: Slot, watch: FollowWatch) -> None:
+    def _catch_up(self, slot: Slot, observer: Observer) -> None:
         """Puts into a slot what the history says, if that is not what is in it."""
         wanted = fold(self._lines).current(slot)
         try:
@@ -156,11 +158,15 @@ class Follower:
             reason = str(error) if isinstance(error, BundleError) else repr(error)
             log(BUNDLE_REFUSED, slot=slot, bundle=str(wanted), error=reason)
             self._retry_at[slot] = time.monotonic() + _RETRY_S
-            watch.refused(slot, wanted, reason)
+            if slot == "champion":
+                self._refused = f"{wanted}: {reason}"
+            observer.refused(slot, wanted, reason)
         else:
             self._retry_at.pop(slot, None)
+            if slot == "champion":
+                self._refused = ""
             loaded = self._loaded.get(slot)
-            watch.in_step(slot, None if loaded is None else loaded.reference)
+            observer.in_step(slot, None if loaded is None else loaded.reference)
 
     def _put(self, slot: Slot, wanted: BundleReference | None) -> None:
         loaded = self._loaded.get(slot)
@@ -176,8 +182,8 @@ class Follower:
                 self._replaced[slot] = loaded
 
 
-def _tell_skipped(lines: list[Line], watch: FollowWatch) -> None:
+def _tell_skipped(lines: list[Line], observer: Observer) -> None:
     for line in lines:
         if line.event is None:
             log(HISTORY_LINE_SKIPPED, offset=line.offset, error=line.fault)
-            watch.skipped(line.offset)
+            observer.skipped(line.offset)

@@ -2,95 +2,63 @@
 
 The delivery of a batch runs in a thread of its own; with a backlog, the loop scores the next batch meanwhile. Whatever
 needs to know how it ended waits for it first: the next publish, a rebalance, a stop. If it failed, the partitions are
-wound back to what the group has committed, and what was polled since is dropped: it comes again.
+rewound to what the group has committed, and what was polled since is dropped: it comes again.
 
-Errors are of three kinds. Retriable: librdkafka tries again, and so do the calls here, until the worker is told to
-stop and its drain is over. Abortable: the transaction is aborted and wound back as above. Fatal: a BrokerError that
-says why; the process ends and its supervisor starts it again.
+What follows an error is in the table of `scorer.stream.faults`. Where the link cannot continue (fenced, stalled, a
+topic that is another one), it is STOPPED: closing it then settles nothing, which would only be refused or hang.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, NamedTuple, Protocol, cast
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from functools import partial
+from typing import Final, NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from schemas.decision import BundleReference
 from scorer.core.score import Bundle, Scores
-from scorer.errors import BrokerError, FencedError, OffsetExpiredError, TopicsError
-from scorer.logs import BATCH_ABORTED, COMMIT_FAILED, CONNECTION_FAILED, CONSUMER_FAILED, PARTITIONS_CHANGED, log
+from scorer.errors import BrokerError, FencedError, ScorerError, StalledError, TopicsError
+from scorer.logs import BATCH_ABORTED, CONNECTION_FAILED, DEAD_LETTERS_POINT, log
 from scorer.settings import Settings
-from scorer.stream.delivery import AddHeaders, Delivered, Delivery
-from scorer.stream.faults import (
-    ATTEMPT_S,
-    Fault,
-    cause_of_abort,
-    must_stop,
-    raise_on_partition_error,
-    retry_transient,
-    triage,
+from scorer.stream.commits import OffsetCommits
+from scorer.stream.delivery import AddHeaders, Delivered, Delivery, DeliveryThread, Outputs, Refused
+from scorer.stream.explain import fenced, refusal
+from scorer.stream.faults import Deadline, Fault, cause_of_abort, triage
+from scorer.stream.group_offsets import GroupMark, read_group_offsets
+from scorer.stream.librdkafka import (
+    assigns_incrementally,
+    consumer_config,
+    limits,
+    producer_config,
+    refuse_bad_config,
 )
-from scorer.stream.librdkafka import assigns_incrementally, consumer_config, refuse_bad_config
+from scorer.stream.metadata import CommittedMetadata, decode_metadata
+from scorer.stream.observer import Observer
 from scorer.stream.reaching import metadata_of
-from scorer.stream.statistics import Statistics, read_statistics
-from scorer.stream.worker import Batch, Record
+from scorer.stream.statistics import read_statistics
+from scorer.stream.subscription import Fenced, StartAt, Subscription, start_where_committed
+from scorer.stream.topic_ids import TopicIdentity
+from scorer.stream.topics import batch_limits
+from scorer.stream.worker import Batch
 
-# How long a poll waits for the first record. A stop is noticed after it at the latest.
-_POLL_WAIT_S: Final = 0.2
-# The first words with a broker at start: past this it is not slow but wrong.
-_START_S: Final = 15.0
+# For one step of the start, once a broker has answered.
+_STEP_S: Final = 15.0
 # A topic that was created a moment ago is not known to every broker yet.
 _TOPICS_S: Final = 2.0
-# Aborts in a row after which waiting is no cure; with the pauses between them this is about half a minute.
+# Aborts in a row after which waiting does not help; with the pauses between them this is about half a minute.
 _ABORTS_IN_A_ROW_MAX: Final = 10
 _BACKOFF_S_MAX: Final = 5.0
-
-
-class Event(Record, Protocol):
-    """What the consumer hands out: a record, or an error about a partition."""
-
-    def error(self) -> KafkaError | None: ...
-
-
-StartAt = Callable[[int, int], int]
-"""Given a partition and the group's committed offset in it (below 0: none), where to start."""
-
-
-def start_where_committed(_: int, committed: int) -> int:
-    """Where the group has come to; at the beginning if it has not begun."""
-    return committed if committed >= 0 else OFFSET_BEGINNING
-
-
-class Watch:
-    """What a link tells whoever watches it; this one does not listen."""
-
-    def rebalanced(self, kind: str, assigned: frozenset[int]) -> None:
-        """Partitions were assigned, revoked or lost; `assigned` is what there is now."""
-
-    def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:
-        """A batch's outcomes are there for good, and when.
-
-        Exactly once, its offsets are too. At least once they follow, and if they cannot, `aborted` comes after all.
-        """
-
-    def aborted(self) -> None:
-        """A batch was wound back; its records will be polled again."""
-
-    def lag(self, records: Mapping[int, int]) -> None:
-        """Records not yet decided, by partition; once a second."""
-
-    def reachable(self, yes: bool) -> None:
-        """Whether any broker can be reached."""
-
-    def statistics(self, found: Statistics) -> None:
-        """What one of the two clients reports of itself; every few seconds."""
+# What a record has besides its value: a key, headers, and Kafka's framing.
+_FRAMING_BYTES: Final = 1_000
 
 
 class _InFlight(NamedTuple):
     batch: Batch
     scores: Scores
+    offsets: list[TopicPartition]
     delivery: Future[Delivered]
+    ends_at: float
 
 
 class KafkaLink:
@@ -99,59 +67,57 @@ class KafkaLink:
     def __init__(
         self,
         settings: Settings,
-        watch: Watch,
-        giving_up: Callable[[], bool],
+        observer: Observer,
+        should_stop: Callable[[], bool],
         start_at: StartAt = start_where_committed,
         add_headers: AddHeaders | None = None,
+        refused: Callable[[], str] | None = None,
     ) -> None:
-        """Connects, subscribes, and ends what an earlier life of this instance left open.
+        """Connects, ends what an earlier process with this instance id left open, and joins the group.
 
         Args:
             settings: the brokers, the topics and how to deliver.
-            watch: told of commits and aborts, rebalances, lag and reachability.
-            giving_up: asked between two attempts of a call; True when a stop may wait no longer.
+            observer: told of deliveries, rebalances, lag and reachability.
+            should_stop: asked between two attempts of a call; True when a stop may wait no longer.
             start_at: where to start in each partition.
-            add_headers: what outcomes have in their headers besides what they carry on.
+            add_headers: what results have in their headers besides what they carry on.
+            refused: why the deployed bundle could not be loaded, for operators; None follows no deployments.
 
         Raises:
             SettingsError: a librdkafka property is wrong.
             BrokerError: no broker answers, or it refuses.
             TopicsError: a topic is missing.
+            TopicRecreatedError: the group's offsets are of an earlier topic of the same name.
         """
         self._settings = settings
-        self._start_at = start_at
-        self._watch = watch
-        self._giving_up = giving_up
-        self._positions: dict[int, int] = {}
-        self._stamps: dict[int, str] = {}
-        """By partition, what its committed offset says of who decided."""
-        self._touched: set[int] = set()
-        self._paused: set[int] = set()
+        self._observer = observer
+        self._should_stop = should_stop
+        self._refused = refused
+        self._stopped = False
+        """Set once the link cannot continue; see above."""
         self._in_flight: _InFlight | None = None
-        self._uncommitted: dict[int, int] = {}
-        """At least once: offsets of what has landed and of which the group does not know."""
-        self._committing = False
-        self._beside = ThreadPoolExecutor(1, "delivery")
+        """Set by `publish`, taken by whoever waits for its end; in the loop's thread alone."""
         self._aborts_in_a_row = 0
-        self._lag_told_at = 0.0
-        self._leaving = False
-        self._replaced = False
-        """Whether another one has this one's place: what is left is that one's, and would only be refused."""
         consuming = consumer_config(settings)
-        self._incremental = assigns_incrementally(consuming)
-        with refuse_bad_config():
-            self._delivery = Delivery(settings, giving_up, add_headers, self._on_statistics)
-            callbacks = {"error_cb": self._on_error, "stats_cb": self._on_statistics, "on_commit": self._on_commit}
-            self._consumer = Consumer({**consuming, **callbacks})
+        self._identity = TopicIdentity(settings)
         self._require_topics()
-        if self._delivery.transactional:
+        outputs = _outputs(settings, self._identity)
+        producing = producer_config(settings, min(outputs.decision_bytes_max, outputs.dead_letter_bytes_max))
+        self._transactional_id: str | None = producing.get("transactional.id")
+        self._subscription = Subscription(settings, observer, should_stop, start_at, self._identity)
+        self._commits = OffsetCommits(lambda: self._consumer, should_stop)
+        self._mark = GroupMark(settings)
+        with refuse_bad_config():
+            producer: Producer = Producer({**producing, "stats_cb": self._on_statistics})
+            callbacks = {"error_cb": self._on_error, "stats_cb": self._on_statistics}
+            self._consumer = Consumer({**consuming, **callbacks, "on_commit": self._commits.on_commit})
+        transactional = self._transactional_id is not None
+        self._delivery = Delivery(producer, outputs, transactional, self._identity, should_stop, add_headers)
+        if transactional:
             self._end_what_was_left_open()
-        self._consumer.subscribe(
-            [settings.applications_topic],
-            on_assign=self._on_assign,
-            on_revoke=self._on_revoke,
-            on_lost=self._on_lost,
-        )
+        self._require_same_topics()
+        self._thread = DeliveryThread()
+        self._subscription.open(self._consumer, self.settle, assigns_incrementally(consuming))
 
     def poll(self, reference: BundleReference) -> Batch:
         """Waits a moment for a record, then takes what is there."""
@@ -159,340 +125,219 @@ class KafkaLink:
         # Without a backlog a batch that is polled ahead would only wait for two commits.
         if flight is None or flight.delivery.done() or len(flight.batch.records) < self._settings.batch_records_max:
             self._land()
-        if self._in_flight is None:
-            self._delivery.serve()
-        self._touched.clear()
-        messages = self._consume(1, _POLL_WAIT_S)
-        most = self._settings.batch_records_max
-        if messages and most > 1:
-            messages += self._consume(most - 1, self._settings.linger_ms / 1_000)
-        self._tell_lag()
-        if [message for message in messages if message.error() is not None]:
-            batch = self._batch_to_ends(self._without_touched(self._without_failures(messages)))
-        else:
-            batch = self._batch(self._without_touched(messages))
-        return Batch(batch.records, {**self._unstamped(reference), **batch.offsets_next})
+        try:
+            if self._in_flight is None:
+                self._delivery.serve()
+                self._identity.look()
+            batch = self._subscription.poll()
+        except Fenced as failure:
+            raise self._fenced(failure.error) from failure
+        return Batch(batch.records, {**self._subscription.behind(self._metadata(reference)), **batch.offsets_next})
 
     def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
-        """Starts the delivery of the outcomes, once the one before has ended well."""
+        """Starts the delivery of the results, once the one before has ended well."""
         if not self._land():
-            return  # what came after a batch that was wound back comes again with it
-        self._positions.update(batch.offsets_next)
-        self._stamps |= dict.fromkeys(batch.offsets_next, str(bundle.reference))
-        offsets, group = self._topic_partitions(batch.offsets_next), self._consumer.consumer_group_metadata()
-        delivery = self._beside.submit(self._delivery.deliver, batch, scores.outcomes, bundle, offsets, group)
-        self._in_flight = _InFlight(batch, scores, delivery)
+            return  # what came after a batch that was aborted comes again with it
+        metadata = self._metadata(bundle.reference)
+        offsets = self._subscription.advance(batch.offsets_next, metadata)
+        if self._refused is not None and self._settings.deployments_topic in self._identity.ids:
+            offsets += self._mark.due(self._consumer, metadata)
+        group = self._subscription.group_metadata()
+        delivery = self._thread.submit(partial(self._delivery.deliver, batch, scores.outcomes, bundle, offsets, group))
+        ends_at = time.monotonic() + limits(self._settings).delivery_s
+        self._in_flight = _InFlight(batch, scores, offsets, delivery, ends_at)
+        self._observer.delivering()
 
     def settle(self) -> bool:
-        """Waits until all that was published is committed; False if it was wound back instead."""
+        """Waits until all that was published is committed; False if it was aborted instead."""
         if not self._land():
             return False
-        if self._uncommitted:
-            offsets, self._uncommitted = self._topic_partitions(self._uncommitted), {}
-            try:
-                retry_transient(
-                    lambda: raise_on_partition_error(self._consumer.commit(offsets=offsets, asynchronous=False)),
-                    self._giving_up,
-                )
-            except KafkaException as error:
-                self._recover(error.args[0])
-                return False
-        return True
-
-    def pause(self, partitions: Iterable[int]) -> None:
-        """Polls no more from these partitions, while they are assigned and nothing is wound back."""
-        new = set(partitions) - self._paused
-        if new:
-            self._consumer.pause(self._topic_partitions(dict.fromkeys(new, 0)))
-            self._paused |= new
-
-    def close(self) -> None:
-        """Settles, and leaves the group (a static member keeps its place until its session ends)."""
         try:
-            if not self._replaced:
-                self.settle()
-        finally:
-            self._leaving = True
-            self._consumer.close()
-            self._beside.shutdown()
-
-    # Polling
-
-    def _consume(self, most: int, wait_s: float) -> list[Event]:
-        return cast("list[Event]", self._consumer.consume(most, wait_s))
-
-    def _unstamped(self, reference: BundleReference) -> dict[int, int]:
-        """The partitions of which the group does not know yet that this bundle decides, where they stand."""
-        told = str(reference)
-        return {p: offset for p, offset in self._positions.items() if offset >= 0 and self._stamps.get(p) != told}
-
-    def _batch(self, records: list[Event]) -> Batch:
-        """Where each partition goes on after these records."""
-        partitions = [record.partition() for record in records]
-        offsets = [record.offset() for record in records]
-        last = dict(zip(partitions, offsets, strict=True))  # of a partition given often the last one stays
-        return Batch(records, {partition: offset + 1 for partition, offset in last.items()})
-
-    def _batch_to_ends(self, messages: list[Event]) -> Batch:
-        """The same where some messages say that their partition's end is reached, behind markers perhaps."""
-        records: list[Record] = []
-        offsets_next: dict[int, int] = {}
-        for message in messages:
-            partition, offset = message.partition(), message.offset()
-            if message.error() is None:
-                records.append(message)
-                offsets_next[partition] = offset + 1
-            elif self._positions.get(partition) != offset:
-                offsets_next[partition] = offset
-        return Batch(records, offsets_next)
-
-    def _without_failures(self, messages: list[Event]) -> list[Event]:
-        """Heeds what the consumer reports; the records and the ends of partitions remain."""
-        kept = []
-        for message in messages:
-            error = message.error()
-            if error is None or error.code() == KafkaError._PARTITION_EOF:
-                kept.append(message)
-            else:
-                self._on_consumer_error(error, message)
-        return kept
-
-    def _without_touched(self, messages: list[Event]) -> list[Event]:
-        """Drops the records of partitions that came or went during this poll, and fetches those anew.
-
-        The callbacks run inside `consume`, so that what it returns can hold records of a partition from before it was
-        taken away, and again from after it came back. Nothing of them has been decided: winding back loses nothing.
-        """
-        if not self._touched:
-            return messages
-        dropped = {message.partition() for message in messages} & self._touched
-        self._seek({partition: self._positions[partition] for partition in dropped if partition in self._positions})
-        return [message for message in messages if message.partition() not in dropped]
-
-    def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self._land()
-        # A consumer that closes serves the assignment that was under way, but answers for no offsets any more; nothing
-        # will be polled from there.
-        numbers = [tp.partition for tp in partitions]
-        starts = dict.fromkeys(numbers, OFFSET_END) if self._leaving else self._start_offsets(numbers)
-        self._positions.update(starts)
-        take = self._consumer.incremental_assign if self._incremental else self._consumer.assign
-        take(self._topic_partitions(starts))
-        self._resume(numbers)
-        self._rebalanced("assigned", partitions)
-
-    def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self.settle()
-        self._drop(partitions)
-        self._rebalanced("revoked", partitions)
-
-    def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self.settle()
-        self._drop(partitions)
-        self._rebalanced("lost", partitions)
-
-    def _drop(self, partitions: list[TopicPartition]) -> None:
-        for tp in partitions:
-            self._positions.pop(tp.partition, None)
-            self._stamps.pop(tp.partition, None)
-        if self._incremental:
-            self._consumer.incremental_unassign(partitions)
-        else:
-            self._consumer.unassign()
-
-    def _rebalanced(self, kind: str, partitions: list[TopicPartition]) -> None:
-        numbers = sorted(tp.partition for tp in partitions)
-        self._touched.update(numbers)
-        topic = self._settings.applications_topic
-        log(PARTITIONS_CHANGED, topic=topic, kind=kind, partitions=numbers, assigned=sorted(self._positions))
-        self._watch.rebalanced(kind, frozenset(self._positions))
-
-    def _start_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
-        """Where the group goes on in each partition: its committed offset, or the beginning if it has none."""
-        wanted = [TopicPartition(self._settings.applications_topic, partition) for partition in partitions]
-        try:
-            committed = retry_transient(
-                lambda: raise_on_partition_error(self._consumer.committed(wanted, timeout=ATTEMPT_S)), self._giving_up
-            )
-        except KafkaException as error:
-            raise self._stopping(error.args[0], f"the offsets of group {self._settings.group_id}") from error
-        self._stamps |= {tp.partition: tp.metadata or "" for tp in committed}
-        return {tp.partition: self._start_at(tp.partition, tp.offset) for tp in committed}
-
-    def _seek(self, offsets: Mapping[int, int]) -> None:
-        for tp in self._topic_partitions(offsets):
-            try:
-                self._consumer.seek(tp)
-            except KafkaException as error:
-                # Nothing is fetched from it: it is about to start from this very offset, or its failure is about to
-                # be polled.
-                if error.args[0].code() != KafkaError._STATE:
-                    raise
-
-    def _resume(self, partitions: Iterable[int]) -> None:
-        again_wanted = self._paused & set(partitions)
-        if again_wanted:
-            self._consumer.resume(self._topic_partitions(dict.fromkeys(again_wanted, 0)))
-            self._paused -= again_wanted
-
-    def _topic_partitions(self, offsets: Mapping[int, int]) -> list[TopicPartition]:
-        topic = self._settings.applications_topic
-        return [TopicPartition(topic, p, offset, self._stamps.get(p, "")) for p, offset in offsets.items()]
-
-    # Publishing
-
-    def _land(self) -> bool:
-        """Waits for what is in flight; False if it was wound back."""
-        if self._in_flight is None:
-            return True
-        flight, self._in_flight = self._in_flight, None
-        try:
-            times = flight.delivery.result()
+            self._commits.settle()
         except KafkaException as error:
             self._recover(error.args[0])
             return False
-        if not self._delivery.transactional:
-            self._uncommitted.update(flight.batch.offsets_next)
-            self._commit_soon()
-        self._aborts_in_a_row = 0
-        self._watch.committed(flight.batch, flight.scores, times)
         return True
 
-    def _commit_soon(self) -> None:
-        """Commits what has landed, without waiting, unless a commit is on its way already.
+    def pause(self, partitions: Iterable[int]) -> None:
+        """Polls no more from these partitions, while they are assigned and nothing is rewound."""
+        self._subscription.pause(partitions)
 
-        One that fails or is overtaken by a crash means duplicates, never loss, and the next one covers it; `settle`
-        waits. A second one beside it would only queue: the broker answers a connection's requests one by one, a commit
-        takes it some milliseconds, and the heartbeats stand in the same queue.
+    def blocked(self) -> dict[int, str]:
+        """The partitions that cannot be read from where the group is, with the reason of each."""
+        return self._subscription.blocked()
+
+    def close(self) -> None:
+        """Settles, and leaves the group (a static member keeps its partitions until its session ends)."""
+        try:
+            if not self._stopped:
+                self.settle()
+        finally:
+            self._stopped = True
+            self._subscription.close()
+            self._thread.close()
+
+    # Publishing
+
+    def _metadata(self, reference: BundleReference) -> str:
+        refused = "" if self._refused is None else self._refused()
+        return CommittedMetadata(str(reference), self._identity.ids, refused).encode()
+
+    def _land(self) -> bool:
+        """Waits for what is in flight; False if it was aborted.
+
+        Raises:
+            StalledError: it has taken longer than a delivery can live.
         """
-        if self._uncommitted and not self._committing:
-            self._committing = True
-            self._consumer.commit(offsets=self._topic_partitions(self._uncommitted), asynchronous=True)
-
-    def _on_commit(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:
-        """A commit that nobody waited for has ended; called while polling."""
-        self._committing = False
-        if error is None:
-            for tp in offsets:
-                if tp.error is None and self._uncommitted.get(tp.partition) == tp.offset:
-                    del self._uncommitted[tp.partition]
-        else:
-            log(COMMIT_FAILED, error=error.str())
-        self._commit_soon()
+        if self._in_flight is None or self._stopped:
+            return not self._stopped
+        flight, self._in_flight = self._in_flight, None
+        try:
+            times = flight.delivery.result(max(0.0, flight.ends_at - time.monotonic()))
+        except TimeoutError:
+            raise self._stalled() from None
+        except KafkaException as error:
+            self._recover(error.args[0])
+            return False
+        except ScorerError:
+            self._stopped = True
+            raise
+        if not self._delivery.transactional:
+            self._commits.add(flight.offsets)
+        self._aborts_in_a_row = 0
+        self._observer.committed(flight.batch, flight.scores, times)
+        return True
 
     # When something goes wrong
 
     def _recover(self, error: KafkaError) -> None:
-        """Winds the batch back if that can help; otherwise says what to do."""
+        """Rewinds the batch if that can help; otherwise says what to do."""
         if triage(error) is Fault.FATAL:
-            raise self._stopping(error, "this worker")
-        topic, cause = self._delivery.first_failure(error)
+            raise self._fenced(error)
+        cause = self._delivery.first_refusal(error)
         self._abort()
-        if cause.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-            name = topic or self._settings.dead_letters_topic
-            raise TopicsError(
-                f"topic {name} refuses a record as too large: raise its max.message.bytes; see `scorer topics check`"
-            )
-        if cause_of_abort(cause) is Fault.NON_RETRIABLE:
-            raise self._stopping(cause, topic or "this worker")
-        if self._giving_up():
-            raise BrokerError(f"the drain is over and the batch is not committed ({cause.str()}); nothing is lost")
+        self._refuse_to_repeat(cause)
         self._aborts_in_a_row += 1
-        if self._aborts_in_a_row > _ABORTS_IN_A_ROW_MAX:
-            raise BrokerError(
-                f"{self._aborts_in_a_row} batches in a row were aborted, the last one because: {cause.str()}"
-            )
-        log(BATCH_ABORTED, topic=self._settings.applications_topic, error=cause.str())
-        self._uncommitted.clear()
-        starts = self._start_offsets(self._positions)
-        self._positions.update(starts)
-        self._touched.update(starts)  # what this very poll may have returned of them comes again too
-        self._seek(starts)
-        self._resume(starts)
+        log(BATCH_ABORTED, topic=self._settings.applications_topic, error=cause.error.str())
+        self._commits.forget()
+        self._mark.forget()
+        try:
+            self._subscription.rewind()
+        except Fenced as failure:
+            raise self._fenced(failure.error) from failure
         time.sleep(min(0.05 * 2**self._aborts_in_a_row, _BACKOFF_S_MAX))
 
     def _abort(self) -> None:
         try:
             self._delivery.abort()
-        except KafkaException as error:
-            raise self._stopping(error.args[0], "this worker") from error
-        self._watch.aborted()
+        except KafkaException as failure:
+            raise self._fenced(failure.args[0]) from failure
+        self._observer.aborted()
 
-    def _on_consumer_error(self, error: KafkaError, message: Event) -> None:
-        if error.code() == KafkaError._AUTO_OFFSET_RESET:
-            raise OffsetExpiredError(
-                f"group {self._settings.group_id} had committed an offset of {message.topic()}[{message.partition()}] "
-                f"that is no longer there ({error.str()}): retention deleted applications that nobody decided. Find "
-                "out how many, then set the group's offsets (kafka-consumer-groups --reset-offsets --to-earliest) and "
-                "start again."
+    def _refuse_to_repeat(self, cause: Refused) -> None:
+        """Raises if the next attempt would fail in the same way, or if there may be none."""
+        error = cause.error
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and cause.topic:
+            if cause.topic == self._settings.dead_letters_topic and self._delivery.point_to_large_letters():
+                log(DEAD_LETTERS_POINT, topic=cause.topic)
+                return
+            raise TopicsError(self._too_large(cause))
+        if cause_of_abort(error) is Fault.NON_RETRIABLE:
+            raise BrokerError(refusal(error, f"topic {cause.topic}" if cause.topic else "this worker", self._settings))
+        if self._should_stop():
+            raise BrokerError(
+                f"shutdown timeout ({self._settings.drain_s:g} s) elapsed before the batch was committed "
+                f"({error.str()}); it will be processed again"
             )
-        if must_stop(error):
-            raise self._stopping(error, message.topic() or self._settings.applications_topic)
-        log(CONSUMER_FAILED, topic=message.topic(), error=error.str())
+        if self._aborts_in_a_row >= _ABORTS_IN_A_ROW_MAX:
+            where = f" by topic {cause.topic}" if cause.topic else ""
+            raise BrokerError(
+                f"{self._aborts_in_a_row + 1} batches in a row were aborted, the last one{where} because: {error.str()}"
+            )
 
-    def _stopping(self, error: KafkaError, what: str) -> BrokerError:
-        """Why the worker cannot go on; where another one has its place, that is kept for `close`."""
+    def _too_large(self, cause: Refused) -> str:
+        taken = batch_limits(self._settings, self._identity.admin)[cause.topic]
+        if cause.value_bytes + _FRAMING_BYTES < taken:
+            return (
+                f"topic {cause.topic} refuses a batch of records, each of which is smaller than its max.message.bytes "
+                f"({taken}): the limit was lowered while this worker ran. Start it again, and it sends smaller batches"
+            )
+        return (
+            f"topic {cause.topic} refuses a record of {cause.value_bytes} bytes as too large: raise its "
+            f"max.message.bytes, which is {taken}; see `scorer topics check`"
+        )
+
+    def _fenced(self, error: KafkaError) -> BrokerError:
+        """Why the worker cannot continue: another one has replaced it, or it was away for too long."""
+        self._stopped = True
         if triage(error) is Fault.FATAL:
-            self._replaced = True
-            return FencedError(self._fenced(error))
-        hint = ""
-        if error.code() == KafkaError.INCONSISTENT_GROUP_PROTOCOL:
-            hint = (
-                ". Have some workers of the group an instance id, and others none? They assign partitions differently"
-            )
-        return BrokerError(f"the broker refuses {what}: {error.str()}{hint}")
+            return FencedError(fenced(error, self._transactional_id, self._settings))
+        return BrokerError(refusal(error, "this worker", self._settings))
+
+    def _stalled(self) -> StalledError:
+        self._stopped = True
+        limit_s = limits(self._settings).delivery_s
+        return StalledError(
+            f"a delivery has taken longer than {limit_s:g} s, which is longer than its transaction lives: the brokers "
+            "did not answer, or librdkafka does not return (librdkafka#5456). Nothing of the batch is committed; it "
+            "will be processed again"
+        )
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._watch.reachable(False)
+            self._observer.reachable(False)
         log(CONNECTION_FAILED, error=error.str())
 
     def _on_statistics(self, text: str) -> None:
-        found = read_statistics(text)
-        if found.client == "consumer":
-            self._watch.reachable(found.connections > 0)
-        self._watch.statistics(found)
-
-    def _fenced(self, error: KafkaError) -> str:
-        who = f"instance id {self._settings.instance_id}" if self._settings.instance_id else "dynamic member"
-        return (
-            f"this worker of group {self._settings.group_id} ({who}) was fenced: {error.str()}. Do two workers share "
-            "an instance id? Or did this one stand still for longer than transaction.timeout.ms? Nothing of its batch "
-            "was committed; another worker decides it."
-        )
-
-    def _tell_lag(self) -> None:
-        now = time.monotonic()
-        if now - self._lag_told_at < 1.0:
-            return
-        self._lag_told_at = now
-        lag = {}
-        for tp in self._topic_partitions(self._positions):
-            low, high = self._consumer.get_watermark_offsets(tp, cached=True)
-            if high >= 0:
-                lag[tp.partition] = high - (tp.offset if tp.offset >= 0 else max(low, 0))
-        self._watch.lag(lag)
+        statistics = read_statistics(text)
+        if statistics.client == "consumer":
+            self._observer.reachable(statistics.connections > 0)
+        self._observer.statistics(statistics)
 
     # Starting
 
     def _require_topics(self) -> None:
         """Says at once what would otherwise be a wait without end."""
         names = {self._settings.applications_topic, self._settings.decisions_topic, self._settings.dead_letters_topic}
+        existing = set(metadata_of(self._identity.admin, self._settings, self._settings.broker_wait_s).topics)
         ends_at = time.monotonic() + _TOPICS_S
-        while missing := sorted(names - self._existing_topics()):
+        while missing := sorted(names - existing):
             if time.monotonic() > ends_at:
                 raise TopicsError(f"missing topics: {', '.join(missing)}; `scorer topics ensure` creates them")
             time.sleep(_TOPICS_S / 10)
+            existing = set(metadata_of(self._identity.admin, self._settings, _STEP_S).topics)
 
-    def _existing_topics(self) -> set[str]:
-        return set(metadata_of(self._delivery.producer, self._settings, _START_S).topics)
+    def _require_same_topics(self) -> None:
+        """Compares the topics with those whose offsets the group has committed, before the group is joined.
+
+        A worker that joined first and stopped then would make the group wait for it, and keep it from being reset.
+        """
+        deadline = Deadline(_STEP_S, self._should_stop)
+        try:
+            ids = self._identity.read(deadline)
+            committed = read_group_offsets(self._settings, self._remembering_partitions(), deadline)
+        except KafkaException as failure:
+            what = f"the offsets of group {self._settings.group_id}"
+            raise BrokerError(refusal(failure.args[0], what, self._settings)) from failure
+        for tp in committed:
+            self._identity.compare(decode_metadata(tp.metadata).topic_ids, ids)
+
+    def _remembering_partitions(self) -> list[TopicPartition]:
+        """Those whose committed offsets tell which topics the group has processed."""
+        topic, deployments = self._settings.applications_topic, self._settings.deployments_topic
+        numbers = metadata_of(self._identity.admin, self._settings, _STEP_S, topic).topics[topic].partitions
+        own = [TopicPartition(topic, number) for number in sorted(numbers)]
+        return [*own, TopicPartition(deployments, 0)] if deployments in self._identity.ids else own
 
     def _end_what_was_left_open(self) -> None:
         try:
-            self._delivery.producer.init_transactions(_START_S)
-        except KafkaException as error:
-            raise BrokerError(
-                f"no transaction can be begun at {self._settings.bootstrap_servers}: {error.args[0].str()}. Are there "
-                "brokers enough for the topic of transactions, and may this user write with a transactional id that "
-                f"begins with {self._settings.group_id}-?"
-            ) from error
+            self._delivery.producer.init_transactions(_STEP_S)
+        except KafkaException as failure:
+            what = f"to begin transactions with the transactional.id {self._transactional_id}"
+            raise BrokerError(refusal(failure.args[0], what, self._settings)) from failure
+
+
+def _outputs(settings: Settings, identity: TopicIdentity) -> Outputs:
+    taken = batch_limits(settings, identity.admin)
+    names = settings.decisions_topic, settings.dead_letters_topic
+    return Outputs(*names, *(taken[name] for name in names))

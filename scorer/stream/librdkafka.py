@@ -5,13 +5,33 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
+from urllib.parse import quote
 
 from confluent_kafka import KafkaException
 
 from scorer.errors import SettingsError
 from scorer.logs import LIBRDKAFKA_LOGGER
-from scorer.settings import Settings
+from scorer.settings import POLL_INTERVAL_MS, Settings
+from scorer.watchdog import Limits
 
+BOUNDED_FETCH: Final = {
+    # Backlog held in memory, per worker. Batches are taken from it.
+    "queued.max.messages.kbytes": "32768",
+}
+"""What bounds the memory that fetched records take."""
+BATCH_BYTES: Final = 1_000_000
+"""The largest batch that a producer sends to a partition, uncompressed: librdkafka's own default."""
+# A transaction that its dead worker left open holds up read_committed readers for this long.
+_TRANSACTION_TIMEOUT_MS: Final = 30_000
+# At least once: a delivery that is not confirmed by then is given up, and its records are polled again.
+_MESSAGE_TIMEOUT_MS: Final = 60_000
+# After a delivery's own timeout: for the calls that were under way, of 5 s each, and the abort.
+_DELIVERY_MARGIN_S: Final = 15.0
+# After the time that a batch has: for the last call that was under way. Supervisors grant 30 s by default, and the
+# time for a batch is 25 s.
+_SHUTDOWN_MARGIN_S: Final = 3.0
+# At start, after a broker has answered: topics, offsets, a transaction that an earlier process left open.
+_START_MARGIN_S: Final = 90.0
 # How often a client reports on itself: often enough for readiness, seldom enough to cost nothing.
 _STATISTICS_MS: Final = "5000"
 
@@ -24,6 +44,10 @@ def client_config(settings: Settings) -> dict[str, Any]:
         # By default a broker that metadata leave out, as they do while it restarts, is dropped; sending a transaction's
         # offsets can then wait for the dropped one for ever, past its time limit (librdkafka 2.10 to 2.16).
         "metadata.recovery.strategy": "none",
+        # New partitions, and partitions that moved, are found within this time; by default five minutes.
+        "topic.metadata.refresh.interval.ms": "10000",
+        # After an outage a connection is tried again within this time; by default ten seconds.
+        "reconnect.backoff.max.ms": "2000",
         # librdkafka's own lines go through Python's logging instead of straight to stderr.
         "logger": logging.getLogger(LIBRDKAFKA_LOGGER),
         **settings.kafka,
@@ -40,10 +64,12 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         # A killed worker's partitions wait this long for others; librdkafka's 45 s is long for a loan.
         "session.timeout.ms": "20000",
         "heartbeat.interval.ms": "3000",
+        # A worker that does not poll for so long loses its partitions; and a rebalance waits so long for one that
+        # hangs. By default five minutes.
+        "max.poll.interval.ms": str(POLL_INTERVAL_MS),
         # By default a drained queue waits a second before it fetches again.
         "fetch.queue.backoff.ms": "5",
-        # Backlog held in memory, per worker. Batches are taken from it.
-        "queued.max.messages.kbytes": "32768",
+        **BOUNDED_FETCH,
         # Where the worker stands with its brokers, for readiness and the metrics.
         "statistics.interval.ms": _STATISTICS_MS,
         **client_config(settings),
@@ -57,6 +83,8 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         "isolation.level": "read_committed",
         # The end of a partition tells the position behind transaction markers.
         "enable.partition.eof": True,
+        # A damaged record is not decided from its damaged bytes. By default checksums are not compared.
+        "check.crcs": True,
     }
     if settings.instance_id:
         config["group.instance.id"] = settings.instance_id
@@ -75,22 +103,31 @@ def _broker_assigns(config: Mapping[str, Any]) -> bool:
     return bool(config.get("group.protocol", "classic").lower() == "consumer")
 
 
-def producer_config(settings: Settings) -> dict[str, Any]:
-    """The producer's settings, each with its reason."""
+def producer_config(settings: Settings, batch_bytes_max: int = BATCH_BYTES) -> dict[str, Any]:
+    """The producer's settings, each with its reason.
+
+    Args:
+        settings: the brokers and how to deliver.
+        batch_bytes_max: what the output topics take in one batch, in bytes.
+    """
     config: dict[str, Any] = {
         # Of one key's decisions, the same partition as Java publishers choose.
         "partitioner": "murmur2_random",
-        # A transaction that its dead worker left open holds up read_committed readers for this long.
-        "transaction.timeout.ms": "30000",
+        "transaction.timeout.ms": str(_TRANSACTION_TIMEOUT_MS),
         # A transaction that begins right after another is told to wait a moment; 100 ms is long for it.
         "retry.backoff.ms": "1",
         # A batch is one flush: it never waits for company.
         "linger.ms": "5",
         # How long brokers take to answer, for the metrics.
         "statistics.interval.ms": _STATISTICS_MS,
-        # A dead letter holds the whole record, however long; the topic's own limit decides.
+        # A dead letter is a copy of its record, up to 16 MB; the topic's own limit decides.
         "message.max.bytes": "20000000",
+        # A dead letter that came in compressed may fit only when it is compressed; and decisions take a fifth of the
+        # disk.
+        "compression.type": "lz4",
         **client_config(settings),
+        # A topic refuses a batch that is larger than its max.message.bytes, whatever is in it.
+        "batch.size": str(min(batch_bytes_max, int(settings.kafka.get("batch.size", BATCH_BYTES)))),
         # One batch must fit, with room for another.
         "queue.buffering.max.messages": str(2 * settings.batch_records_max + 1_000),
         "queue.buffering.max.kbytes": "2097151",
@@ -102,10 +139,43 @@ def producer_config(settings: Settings) -> dict[str, Any]:
     if settings.delivery == "exactly-once":
         # Stable with a static instance: its next life ends what this one left open. Zombies are fenced by the group's
         # generation in any case (KIP-447).
-        config["transactional.id"] = f"{settings.group_id}-{settings.instance_id or uuid.uuid4().hex}"
+        config["transactional.id"] = transactional_id(settings)
     else:
         config.pop("transaction.timeout.ms")
+        config.setdefault("message.timeout.ms", str(_MESSAGE_TIMEOUT_MS))
     return _without(config, CONSUMER_ONLY)
+
+
+def transactional_id(settings: Settings) -> str:
+    """`group/instance`, each percent-encoded: no two workers of any two groups have the same one.
+
+    Joined by a character that both parts may hold, group `a` with instance `b-0` and group `a-b` with instance `0`
+    would fence each other. A right on the prefix `group/` covers all workers of the group and no others.
+    """
+    return f"{quote(settings.group_id, safe='')}/{quote(settings.instance_id or uuid.uuid4().hex, safe='')}"
+
+
+def limits(settings: Settings) -> Limits:
+    """How long what a worker does may take, with these settings."""
+    if settings.delivery == "exactly-once":
+        delivery_ms = int(settings.kafka.get("transaction.timeout.ms", _TRANSACTION_TIMEOUT_MS))
+    else:
+        delivery_ms = int(settings.kafka.get("message.timeout.ms", _MESSAGE_TIMEOUT_MS))
+    poll_s = int(settings.kafka.get("max.poll.interval.ms", POLL_INTERVAL_MS)) / 1_000
+    delivery_s = delivery_ms / 1_000 + _DELIVERY_MARGIN_S
+    return Limits(
+        start_s=settings.broker_wait_s + _START_MARGIN_S,
+        # Past it the group has given the partitions to others. A poll can wait for a delivery.
+        poll_s=max(poll_s, delivery_s + _DELIVERY_MARGIN_S),
+        delivery_s=delivery_s,
+        shutdown_s=settings.drain_s + _SHUTDOWN_MARGIN_S,
+    )
+
+
+def stalled_after(settings: Settings) -> tuple[float, float]:
+    """From what age on a poll and a delivery count as stalled, in seconds: earlier than the process is ended."""
+    poll_s = int(settings.kafka.get("max.poll.interval.ms", POLL_INTERVAL_MS)) / 2_000
+    return poll_s, limits(settings).delivery_s - _DELIVERY_MARGIN_S
 
 
 # Properties under [kafka] that only one of the two clients takes; librdkafka warns about them in the other.

@@ -10,9 +10,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from scorer.errors import BrokerError, ScorerError, TopicsError
 from scorer.settings import Settings
 from scorer.stream.faults import must_stop
-from scorer.stream.kafka import Event
 from scorer.stream.librdkafka import client_config, refuse_bad_config
 from scorer.stream.reaching import metadata_of
+from scorer.stream.subscription import Event
 from scorer.stream.worker import Record
 
 Bounds = Mapping[int, tuple[int, int]]

@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicP
 from schemas.decision import BundleReference
 from scorer.errors import BrokerError
 from scorer.settings import Settings
+from scorer.stream.metadata import decode_metadata
 from scorer.stream.reading import connect_to_offsets
 from scorer.stream.topics import admin_client
 
@@ -86,8 +87,9 @@ def _compare(settings: Settings, asking: Consumer, group: object, wanted: str) -
     committed = asking.committed([TopicPartition(topic, p) for p in owners], timeout=_ANSWER_S) if owners else []
     behind: dict[tuple[str, str], list[int]] = {}
     for tp in committed:
-        if (tp.metadata or "") != wanted:
-            behind.setdefault((owners[tp.partition], tp.metadata or ""), []).append(tp.partition)
+        deciding = decode_metadata(tp.metadata).bundle
+        if deciding != wanted:
+            behind.setdefault((owners[tp.partition], deciding), []).append(tp.partition)
     return Rollout(
         workers=len(members),
         behind=tuple(Behind(who, tuple(sorted(partitions)), what) for (who, what), partitions in behind.items()),

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _MONTH_MS: Final = 30 * 24 * 3_600_000
 # Room for the headers that a dead letter has beside the record's own.
 DEAD_LETTER_OVERHEAD_BYTES: Final = 65_536
+BATCH_BYTES_DEFAULT: Final = 1_048_588
+"""Kafka's own default of a topic's max.message.bytes."""
 _ADMIN_TIMEOUT_S: Final = 10.0
 
 
@@ -32,7 +34,7 @@ def contract(settings: Settings, partitions: int) -> list[Topic]:
         settings: for the names.
         partitions: of the applications topic; at most as many workers as this share the work.
     """
-    bytes_max = 1_048_588  # Kafka's own default, written down because the dead letters' limit depends on it
+    bytes_max = BATCH_BYTES_DEFAULT  # written down because the dead letters' limit depends on it
     return [
         Topic(
             settings.applications_topic,
@@ -163,6 +165,19 @@ def _dead_letters_fit(settings: Settings, configs: Mapping[str, Mapping[str, str
         f"set aside; set max.message.bytes of {topics[1]} to {taken + DEAD_LETTER_OVERHEAD_BYTES} or more"
     )
     return [message]
+
+
+def batch_limits(settings: Settings, admin: "AdminClient") -> dict[str, int]:
+    """By output topic, the largest batch that it takes, in bytes; Kafka's default where this user may not ask.
+
+    Raises:
+        BrokerError: the brokers cannot be reached.
+    """
+    names = [settings.decisions_topic, settings.dead_letters_topic]
+    try:
+        return {name: int(config["max.message.bytes"]) for name, config in _configs(admin, names).items()}
+    except TopicsError:
+        return dict.fromkeys(names, BATCH_BYTES_DEFAULT)
 
 
 def partitions_of(settings: Settings) -> dict[str, int]:

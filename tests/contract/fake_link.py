@@ -6,18 +6,20 @@ the owner any more cannot commit. Where KafkaLink and this one differ, the contr
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Literal, Protocol
 
-from schemas import rejection
 from schemas.decision import TRACE_HEADERS, BundleReference
 from scorer.core.score import Bundle, Outcome, Scores
 from scorer.core.wire import Rejection, key_of
-from scorer.errors import FencedError, OffsetExpiredError
+from scorer.errors import FencedError
 from scorer.stream.delivery import Delivered
+from scorer.stream.letters import dead_letter
 from scorer.stream.worker import Batch, Record
-from tests.fakes import TOPIC, FakeRecord, Headers, Tally
+from tests.fakes import FakeRecord, Headers, Tally
 
+_AT = datetime(2026, 1, 1, tzinfo=UTC)
 Delivery = Literal["exactly-once", "at-least-once"]
 
 
@@ -120,7 +122,7 @@ class FakeLink:
         instance_id: str | None = None,
         faults: Faults | None = None,
     ) -> None:
-        self._watch = Tally()
+        self._observer = Tally()
         self._in_flight: tuple[Batch, Scores, Bundle] | None = None
         self.instance_id = instance_id
         self.fenced = False
@@ -133,6 +135,7 @@ class FakeLink:
         self._positions: dict[int, int] = {}
         """Where the group goes on once what is in flight has landed; without a commit yet, it has none."""
         self._stamps: dict[int, str] = {}
+        self._blocked: dict[int, str] = {}
         kafka.join(self)
 
     def poll(self, reference: BundleReference) -> Batch:
@@ -165,6 +168,10 @@ class FakeLink:
         """Lands what is in flight."""
         return self._land()
 
+    def blocked(self) -> dict[int, str]:
+        """The partitions whose committed offset is gone."""
+        return dict(self._blocked)
+
     def close(self) -> None:
         """Leaves the group."""
         self.settle()
@@ -183,17 +190,17 @@ class FakeLink:
         if fault is Fault.ABORT or not self._owns(batch):
             self._write_before_commit(batch, scores.outcomes, bundle)
             self._wind_back()
-            self._watch.aborted()
+            self._observer.aborted()
             return False
         self._write_and_commit(batch, scores.outcomes, bundle)
-        self._watch.committed(batch, scores, Delivered(0.0, 0.0, 0.0))
+        self._observer.committed(batch, scores, Delivered(0.0, 0.0, 0.0))
         if fault is Fault.CRASH_AFTER_COMMIT:
             raise CrashError
         return True
 
     def _refuse_fenced(self) -> None:
         if self.fenced:
-            raise FencedError(f"instance id {self.instance_id} was fenced: do two workers share an instance id?")
+            raise FencedError(f"instance id {self.instance_id} was fenced: do two workers share this instance_id?")
 
     def _owned(self) -> dict[int, int]:
         return {partition: epoch for partition, (owner, epoch) in self._kafka.owners.items() if owner is self}
@@ -203,7 +210,9 @@ class FakeLink:
         owned = self._owned()
         touched = {partition for partition, _ in owned.items() ^ self._epochs.items()}
         kept = {partition: offset for partition, offset in self._fetch_from.items() if partition not in touched}
-        self._fetch_from = {p: kept[p] if p in kept else self._start(p) for p in owned}
+        self._blocked = {p: reason for p, reason in self._blocked.items() if p in owned and p not in touched}
+        starts = {p: kept[p] if p in kept else self._start(p) for p in owned if p not in self._blocked}
+        self._fetch_from = {p: start for p, start in starts.items() if p not in self._blocked}
         self._epochs = owned
         for partition in touched:
             self._stand_as_committed(partition)
@@ -213,7 +222,7 @@ class FakeLink:
         low = self._kafka.expired_below.get(partition, 0)
         start = self._kafka.committed.get(partition, low)
         if start < low:
-            raise OffsetExpiredError(f"partition {partition}: the committed offset {start} is no longer there")
+            self._blocked[partition] = f"offset {start} is no longer there: retention deleted {low - start} records"
         return start
 
     def _stand_as_committed(self, partition: int) -> None:
@@ -260,8 +269,8 @@ class FakeLink:
         for record, outcome in zip(batch.records, outcomes, strict=True):
             headers = record.headers() or ()
             if isinstance(outcome, Rejection):
-                added = _dead_letter_headers(record, outcome, bundle)
-                self._kafka.dead_letters.append(Written(record.key(), record.value(), (*headers, *added)))
+                letter = dead_letter(record, outcome, headers, bundle.reference, _AT, bytes_max=1_000_000)
+                self._kafka.dead_letters.append(Written(letter.key, letter.value, tuple(letter.headers)))
             else:
                 key = record.key()
                 trace = tuple((name, value) for name, value in headers if name in TRACE_HEADERS)
@@ -271,17 +280,3 @@ class FakeLink:
         self._fetch_from = {partition: self._start(partition) for partition in self._fetch_from}
         for partition in self._fetch_from:
             self._stand_as_committed(partition)
-
-
-def _dead_letter_headers(record: Record, outcome: Rejection, bundle: Bundle) -> list[tuple[str, bytes]]:
-    added = {
-        rejection.CODE_HEADER: outcome.code.value,
-        rejection.REASON_HEADER: outcome.reason,
-        rejection.TOPIC_HEADER: TOPIC,
-        rejection.PARTITION_HEADER: str(record.partition()),
-        rejection.OFFSET_HEADER: str(record.offset()),
-        rejection.TIMESTAMP_HEADER: str(record.timestamp()[1]),
-        rejection.BUNDLE_HEADER: str(bundle.reference),
-        rejection.AT_HEADER: "2026-01-01T00:00:00.000+00:00",
-    }
-    return [(name, text.encode()) for name, text in added.items()]

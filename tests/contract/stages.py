@@ -11,6 +11,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from scorer.settings import Settings, load_settings
 from scorer.stream.kafka import KafkaLink
+from scorer.stream.metadata import decode_metadata
 from scorer.stream.worker import Link
 from tests.contract.fake_link import Delivery, FakeKafka, FakeLink, Fault, Written
 from tests.fakes import Headers, Tally
@@ -23,6 +24,7 @@ WAIT_S = 60.0
 class ClosableLink(Link, Protocol):
     """A Link that can leave the group."""
 
+    def blocked(self) -> dict[int, str]: ...
     def close(self) -> None: ...
 
 
@@ -55,8 +57,8 @@ class Stage(Protocol):
     def dead_letters(self) -> list[Written]: ...
     def committed(self) -> dict[int, int]: ...
 
-    def stamps(self) -> dict[int, str]:
-        """By partition, what its committed offset says of who decided."""
+    def bundles(self) -> dict[int, str]:
+        """By partition, the bundle that its committed offset names."""
         ...
 
 
@@ -103,7 +105,7 @@ class FakeStage:
     def committed(self) -> dict[int, int]:
         return dict(self.kafka.committed)
 
-    def stamps(self) -> dict[int, str]:
+    def bundles(self) -> dict[int, str]:
         return dict(self.kafka.stamps)
 
 
@@ -154,12 +156,13 @@ class KafkaStage:
     def link(
         self,
         instance_id: str | None = None,
-        watch: Tally | None = None,
-        giving_up: Callable[[], bool] = lambda: False,
+        observer: Tally | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+        refused: Callable[[], str] | None = None,
         **changes: object,
     ) -> KafkaLink:
         settings = self.settings(instance_id=instance_id, **changes)
-        link = KafkaLink(settings, watch or Tally(), giving_up)
+        link = KafkaLink(settings, observer or Tally(), should_stop, refused=refused)
         self._links.append(link)
         return link
 
@@ -173,6 +176,14 @@ class KafkaStage:
 
     def append(self, partition: int, value: bytes | None, key: bytes | None = None, headers: Headers = ()) -> None:
         self._append(self._producer, partition, value, key, headers)
+        assert self._producer.flush(WAIT_S) == 0
+
+    def append_later(self, partition: int, value: bytes, key: bytes) -> None:
+        """Publishes an application once `flush` is called."""
+        self._append(self._producer, partition, value, key, ())
+
+    def flush(self) -> None:
+        """Waits until what was appended is there."""
         assert self._producer.flush(WAIT_S) == 0
 
     def append_marker(self, partition: int) -> None:
@@ -204,12 +215,13 @@ class KafkaStage:
         return self._read(self.names["dead_letters_topic"])
 
     def committed(self) -> dict[int, int]:
-        return {tp.partition: tp.offset for tp in self._offsets()}
+        return {tp.partition: tp.offset for tp in self.offsets()}
 
-    def stamps(self) -> dict[int, str]:
-        return {tp.partition: tp.metadata or "" for tp in self._offsets()}
+    def bundles(self) -> dict[int, str]:
+        return {tp.partition: decode_metadata(tp.metadata).bundle for tp in self.offsets()}
 
-    def _offsets(self) -> list[TopicPartition]:
+    def offsets(self) -> list[TopicPartition]:
+        """What the group has committed, with its metadata."""
         consumer = Consumer({"bootstrap.servers": self.servers, "group.id": self.group_id})
         wanted = [TopicPartition(self.names["applications_topic"], partition) for partition in range(2)]
         ends_at = time.monotonic() + WAIT_S

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from scorer.core.policy import Policy
 from scorer.core.score import Bundle, score_batch
-from scorer.stream.challenge import Challenger, ChallengeWatch, Comparison
+from scorer.stream.challenge import Challenger, Comparison
+from scorer.stream.observer import Observer
 from scorer.stream.worker import run
 from tests.contract.stages import WAIT_S, Stage
 from tests.fakes import RECORD_BYTES_MAX, CountingMonitor, FakeRecord, Headers, ModelThatFails, application, tiny_bundle
@@ -27,7 +28,7 @@ class Stumbling:
         raise ZeroDivisionError
 
 
-class Tally(ChallengeWatch):
+class Tally(Observer):
     """Counts what a challenger found."""
 
     def __init__(self) -> None:
@@ -57,7 +58,7 @@ def test_changes_nothing(stage: Stage, challenger: Bundle) -> None:
     done = _soon(lambda: stage.committed() == {0: 5, 1: 5})
     run(link, lambda: CHAMPION, CountingMonitor(), RECORD_BYTES_MAX, done, along.score_along)
     assert stage.committed() == {0: 5, 1: 5}
-    assert stage.stamps() == dict.fromkeys((0, 1), str(CHAMPION.reference))
+    assert stage.bundles() == dict.fromkeys((0, 1), str(CHAMPION.reference))
     topic = _topic_of(stage)
     records = [FakeRecord((i % 2, i // 2), value, topic_name=topic) for i, value in enumerate(values) if i != 4]
     expected = score_batch(records, CHAMPION, RECORD_BYTES_MAX).outcomes

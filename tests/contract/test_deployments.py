@@ -19,7 +19,8 @@ from scorer.local.broker import Broker
 from scorer.settings import Settings, load_settings
 from scorer.stream import follow, topics
 from scorer.stream.deployments import State, add_event, fold, read_history
-from scorer.stream.follow import Follower, FollowWatch
+from scorer.stream.follow import Follower
+from scorer.stream.observer import Observer
 from tests.contract.stages import WAIT_S
 from tests.unit.bundle.making import named
 
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.broker
 DEFAULT = "credit-risk:1.1.0"
 
 
-class Told(FollowWatch):
+class Told(Observer):
     """Remembers what a follower told."""
 
     def __init__(self) -> None:

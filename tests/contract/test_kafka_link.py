@@ -1,7 +1,10 @@
 """What the real Link promises beyond the suite: errors that say what to do, and a broker that is hard to work with."""
 
 import ctypes
+import hashlib
+import os
 import time
+import uuid
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
@@ -9,14 +12,15 @@ from typing import Any, cast
 
 import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition, cimpl
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from scorer.core.score import score_batch
 from scorer.errors import BrokerError, FencedError, SettingsError, TopicsError
 from scorer.local.apache_kafka import JavaBroker
 from scorer.local.broker import Broker
-from scorer.stream import kafka
+from scorer.stream import subscription
+from scorer.stream.commits import OffsetCommits
 from scorer.stream.kafka import KafkaLink
 from scorer.stream.statistics import Statistics
 from scorer.stream.worker import Batch
@@ -48,15 +52,15 @@ class Listener(Tally):
     def reachable(self, yes: bool) -> None:
         self.reachability.append(yes)
 
-    def statistics(self, found: Statistics) -> None:
-        self.reports.append(found.client)
+    def statistics(self, statistics: Statistics) -> None:
+        self.reports.append(statistics.client)
 
 
 @pytest.mark.parametrize("records", [0, 1])
 def test_both_clients_report(kafka_stage: KafkaStage, records: int) -> None:
     """Consumer and producer report on themselves, whether or not there is anything to deliver."""
     listener = Listener()
-    link = kafka_stage.link(watch=listener, kafka={"statistics.interval.ms": "100"})
+    link = kafka_stage.link(observer=listener, kafka={"statistics.interval.ms": "100"})
     ends_at = time.monotonic() + WAIT_S
     while not {"consumer", "producer"} <= set(listener.reports[-20:]) or len(listener.reports) < 10:
         assert time.monotonic() < ends_at, listener.reports
@@ -74,12 +78,11 @@ def test_missing_topics(kafka_stage: KafkaStage) -> None:
         kafka_stage.link()
 
 
-def test_no_broker(kafka_stage: KafkaStage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_broker(kafka_stage: KafkaStage) -> None:
     """Where no broker answers, the worker says where it asked and what to look at."""
-    monkeypatch.setattr(kafka, "_START_S", 1.0)
     kafka_stage.servers = "127.0.0.1:1"
     with pytest.raises(BrokerError, match=r"no Kafka broker answers at 127\.0\.0\.1:1 .*is it running"):
-        kafka_stage.link()
+        kafka_stage.link(broker_wait_s=1.0)
 
 
 @pytest.mark.parametrize(
@@ -113,21 +116,120 @@ def test_new_group_protocol_refuses_a_second_of_one_name(kafka_stage: KafkaStage
     kafka_stage.append(0, application("a"))
     decide(first, 1)
     second = kafka_stage.link("scorer-0", kafka=new)
-    with pytest.raises(FencedError, match="share an instance id"):
+    with pytest.raises(FencedError, match="share this instance_id"):
         decide(second, 1)
 
 
-def test_refused_dead_letter(kafka_stage: KafkaStage) -> None:
-    """A record larger than the dead-letter topic takes stops the worker with the cure, instead of an endless loop."""
-    small = f"{kafka_stage.names['dead_letters_topic']}-small"
-    admin = AdminClient({"bootstrap.servers": kafka_stage.servers})
-    admin.create_topics([NewTopic(small, 1, 1, config={"max.message.bytes": "2000"})])[small].result(WAIT_S)
-    kafka_stage.names["dead_letters_topic"] = small
+@pytest.mark.parametrize("compressible", [True, False])
+def test_a_dead_letter_that_is_too_large_points_to_its_record(kafka_stage: KafkaStage, compressible: bool) -> None:
+    """A rejected record that the dead-letter topic does not take is pointed to, and its neighbours are decided.
+
+    It used to stop the worker, and each one that was started after it: one compressed record of a publisher was enough.
+    A copy that fits when it is compressed is still a copy.
+    """
+    kafka_stage.names["dead_letters_topic"] = small_topic(kafka_stage, "20000")
+    body = b"x" * 500_000 if compressible else os.urandom(500_000)
+    kafka_stage.append(0, application("before"))
+    kafka_stage.append(0, body, b"key", [("own", b"header")])
+    kafka_stage.append(0, b"small")
+    kafka_stage.append(0, application("after"))
+    decide(kafka_stage.link(), 4)
+    assert sorted(set(sources(kafka_stage.decisions()))) == [(0, 0), (0, 3)]
+    letters = {headers_of(letter)["dlq.offset"]: letter for letter in kafka_stage.dead_letters()}
+    assert letters[b"2"].value == b"small"
+    large, headers = letters[b"1"], headers_of(letters[b"1"])
+    assert (large.key, headers["dlq.code"]) == (b"key", b"too_large")
+    if compressible:
+        assert (large.value, headers["own"]) == (body, b"header")
+    else:
+        topic = kafka_stage.names["applications_topic"]
+        assert large.value is None
+        assert headers["dlq.pointer"] == f"{topic}:0:1".encode()
+        assert headers["dlq.value-bytes"] == b"500000"
+        assert headers["dlq.value-sha256"] == hashlib.sha256(body).hexdigest().encode()
+        assert "own" not in headers
+
+
+def test_a_dead_letter_topic_that_takes_nothing(kafka_stage: KafkaStage) -> None:
+    """Where not even a pointer fits, the worker stops with the topic, its limit and what to do."""
+    small = kafka_stage.names["dead_letters_topic"] = small_topic(kafka_stage, "300")
     kafka_stage.append(0, application("good"))
-    kafka_stage.append(0, b"x" * 5_000)
-    with pytest.raises(TopicsError, match=rf"topic {small} refuses a record as too large: raise its max.message.bytes"):
+    kafka_stage.append(0, os.urandom(5_000))
+    with pytest.raises(
+        TopicsError, match=rf"topic {small} refuses a record of \d+ bytes .* raise its max.message.bytes"
+    ):
         decide(kafka_stage.link(), 2)
     assert kafka_stage.committed().get(0, 0) == 0
+
+
+def test_batches_fit_their_topic(kafka_stage: KafkaStage) -> None:
+    """A decisions topic that takes small batches only is sent small batches; each decision fits.
+
+    The broker refused a batch of many decisions, and the worker called it a record that is too large, at every start.
+    """
+    kafka_stage.names["decisions_topic"] = small_topic(kafka_stage, "10000")
+    for i in range(2_000):
+        kafka_stage.append_later(0, application(f"a-{i}"), b"one key")
+    kafka_stage.flush()
+    decide(kafka_stage.link(), 2_000)
+    assert len(set(sources(kafka_stage.decisions()))) == 2_000
+
+
+def test_a_limit_that_is_lowered(kafka_stage: KafkaStage) -> None:
+    """Where a topic's limit is lowered while the worker runs, it says so, and that the next start sends less."""
+    kafka_stage.append(0, application("first"))
+    link = kafka_stage.link()
+    decide(link, 1)
+    set_limit(kafka_stage, "decisions_topic", "2000")
+    with pytest.raises(TopicsError, match=r"refuses a batch of records, each of which is smaller .* Start it again"):
+        decide_until_refused(kafka_stage, link)
+    link.close()
+    before = len(kafka_stage.decisions())
+    decide(kafka_stage.link(), 500)
+    assert len(kafka_stage.decisions()) >= before + 500
+
+
+def test_a_compacted_dead_letter_topic(kafka_stage: KafkaStage) -> None:
+    """A compacted topic refuses a dead letter without a key: the worker stops at once and names topic and policy.
+
+    Eleven batches used to be aborted in half a minute, and then an error came that named no topic.
+    """
+    name = f"{kafka_stage.names['dead_letters_topic']}-compacted"
+    admin = AdminClient({"bootstrap.servers": kafka_stage.servers})
+    admin.create_topics([NewTopic(name, 1, 1, config={"cleanup.policy": "compact"})])[name].result(WAIT_S)
+    kafka_stage.names["dead_letters_topic"] = name
+    kafka_stage.append(0, b"bad")
+    tally = Tally()
+    with pytest.raises(
+        BrokerError, match=rf"refuses topic {name}: .*cleanup.policy compact\? .*set cleanup.policy=delete"
+    ):
+        decide(kafka_stage.link(observer=tally), 1)
+    assert tally.aborts == 1
+
+
+def decide_until_refused(stage: KafkaStage, link: KafkaLink) -> None:
+    """Decides batches that compress badly; the broker takes a moment to apply another limit."""
+    for _ in range(50):
+        for _ in range(500):
+            stage.append_later(0, application(os.urandom(30).hex()), b"one key")
+        stage.flush()
+        decide(link, 500)
+
+
+def small_topic(stage: KafkaStage, bytes_max: str) -> str:
+    """A topic of two partitions that takes batches of so many bytes."""
+    name = f"small-{uuid.uuid4().hex[:12]}"
+    admin = AdminClient({"bootstrap.servers": stage.servers})
+    admin.create_topics([NewTopic(name, 2, 1, config={"max.message.bytes": bytes_max})])[name].result(WAIT_S)
+    return name
+
+
+def set_limit(stage: KafkaStage, topic: str, bytes_max: str) -> None:
+    """Changes what a topic takes."""
+    entry = ConfigEntry("max.message.bytes", bytes_max, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, stage.names[topic], incremental_configs=[entry])
+    admin = AdminClient({"bootstrap.servers": stage.servers})
+    admin.incremental_alter_configs([resource])[resource].result(WAIT_S)
 
 
 @pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
@@ -146,12 +248,12 @@ def test_large_record(broker: Broker, delivery: Delivery) -> None:
     assert sorted(sources(stage.decisions())) == [(0, 0), (0, 2)]
 
 
-def test_watch(kafka_stage: KafkaStage) -> None:
-    """The watch hears of assignments, transactions, and a lag that goes to 0 behind transaction markers."""
+def test_observer(kafka_stage: KafkaStage) -> None:
+    """The observer is told of assignments, transactions, and a lag that goes to 0 behind transaction markers."""
     listener = Listener()
     kafka_stage.append(0, application("a"))
     kafka_stage.append_marker(0)
-    link = kafka_stage.link(watch=listener)
+    link = kafka_stage.link(observer=listener)
     decide(link, 1)
     ends_at = time.monotonic() + WAIT_S
     while set(listener.lags.items()) != {(0, 0), (1, 0)} and time.monotonic() < ends_at:
@@ -205,7 +307,7 @@ def test_open_transaction_of_a_dead_worker(broker: Broker) -> None:
 def die_before_the_commit(link: KafkaLink, batch: Batch) -> None:
     """Everything of a publish but its commit; then the worker is gone."""
     delivery, consumer = link._delivery, link._consumer
-    offsets = link._topic_partitions(batch.offsets_next)
+    offsets = link._subscription.advance(batch.offsets_next, "")
     delivery.producer.begin_transaction()
     delivery.producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), WAIT_S)
     delivery._produce(batch, score_batch(batch.records, BUNDLE, RECORD_BYTES_MAX).outcomes, BUNDLE)
@@ -249,13 +351,13 @@ def test_one_commit_at_a_time(broker: Broker, monkeypatch: pytest.MonkeyPatch) -
     """
     stage = KafkaStage(broker.bootstrap_servers, "at-least-once")
     on_its_way: list[int] = []
-    answered = KafkaLink._on_commit
+    answered = OffsetCommits.on_commit
 
-    def answer(self: KafkaLink, *found: Any) -> None:
+    def answer(self: OffsetCommits, *found: Any) -> None:
         on_its_way.pop()
         answered(self, *found)
 
-    monkeypatch.setattr(KafkaLink, "_on_commit", answer)
+    monkeypatch.setattr(OffsetCommits, "on_commit", answer)
     link = stage.link(batch_records_max=1)
     consumer: Any = link._consumer
     most: list[int] = []
@@ -288,7 +390,7 @@ def test_partitions_come_while_it_stops(kafka_stage: KafkaStage) -> None:
     used to ask for them until its drain was over, and to end with an error that spoke of the broker.
     """
     drained: list[bool] = []
-    first = kafka_stage.link(giving_up=lambda: bool(drained))
+    first = kafka_stage.link(should_stop=lambda: bool(drained))
     second = kafka_stage.link()
     taking_turns(kafka_stage, (first, second))
     second.close()
@@ -305,7 +407,7 @@ def test_assignment_strategies_that_differ(kafka_stage: KafkaStage) -> None:
     first = kafka_stage.link("scorer-0")
     kafka_stage.append(0, application("a"))
     decide(first, 1)
-    with pytest.raises(BrokerError, match="Have some workers of the group an instance id, and others none"):
+    with pytest.raises(BrokerError, match="Do some workers in the group set instance_id and others not"):
         decide(kafka_stage.link(), 1)
 
 
@@ -355,7 +457,7 @@ def test_offsets_that_cannot_be_read(kafka_stage: KafkaStage, monkeypatch: pytes
     def refuse(*_: object) -> None:
         raise KafkaException(cimpl.KafkaError(cimpl.KafkaError.GROUP_AUTHORIZATION_FAILED))
 
-    monkeypatch.setattr(kafka, "retry_transient", refuse)
+    monkeypatch.setattr(subscription, "retry_transient", refuse)
     with pytest.raises(BrokerError, match=r"the broker refuses the offsets of group .*authorization failed"):
         decide(link, 1)
 
@@ -388,7 +490,7 @@ def test_broker_goes_and_comes_back(own_broker: JavaBroker) -> None:
     with closing(KafkaStage(own_broker.bootstrap_servers, "at-least-once")) as stage:
         listener = Listener()
         stage.append(0, application("first"))
-        link = stage.link(watch=listener)
+        link = stage.link(observer=listener)
         decide(link, 1)
         own_broker.kill()
         ends_at = time.monotonic() + WAIT_S

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.rejection import DEAD_LETTER_HEADERS, RejectionCode
 from scorer.core.score import score_batch
-from scorer.errors import FencedError, OffsetExpiredError
+from scorer.errors import FencedError
 from scorer.stream.worker import Batch, Link, run
 from tests.contract.fake_link import Written
 from tests.contract.stages import WAIT_S, Stage
@@ -21,7 +21,7 @@ BUNDLE = tiny_bundle()
 
 def tally_of(link: Link) -> Tally:
     """What a link of the stage has told so far."""
-    tally = link._watch  # type: ignore[attr-defined]
+    tally = link._observer  # type: ignore[attr-defined]
     assert isinstance(tally, Tally)
     return tally
 
@@ -200,19 +200,28 @@ def test_starts_at_the_beginning(stage: Stage) -> None:
     assert sorted(sources(stage.decisions())) == [(0, 2), (0, 3), (0, 4)]
 
 
-def test_expired_offset_is_an_error(stage: Stage) -> None:
-    """Where retention deleted what the group had not read, the worker stops and says so: it never jumps."""
-    for i in range(4):
-        stage.append(0, application(f"a-{i}"))
+def test_expired_offset_blocks_its_partition_alone(stage: Stage) -> None:
+    """Where retention deleted what the group had not read, that partition is not read; the others go on.
+
+    It used to end the worker, and then every other one as the partition was handed on. It never jumps.
+    """
+    for partition in (0, 1):
+        for i in range(4):
+            stage.append(partition, application(f"a-{partition}-{i}"))
+    link = stage.link()
+    decide(link, 8)
+    link.close()
+    for partition in (0, 1):
+        for i in range(4):
+            stage.append(partition, application(f"b-{partition}-{i}"))
+    stage.expire(0, 6)
     link = stage.link()
     decide(link, 4)
-    link.close()
-    for i in range(4):
-        stage.append(0, application(f"b-{i}"))
-    stage.expire(0, 6)
-    with pytest.raises(OffsetExpiredError, match="no longer there"):
-        decide(stage.link(), 1)
-    assert stage.committed()[0] == 4
+    work(link, lambda: bool(link.blocked()))
+    assert list(link.blocked()) == [0]
+    assert "no longer there" in link.blocked()[0]
+    assert stage.committed() == {0: 4, 1: 8}
+    assert sorted(sources(stage.decisions())) == [*((0, i) for i in range(4)), *((1, i) for i in range(8))]
 
 
 def test_same_instance_id_fences(stage: Stage) -> None:
@@ -223,7 +232,7 @@ def test_same_instance_id_fences(stage: Stage) -> None:
     second = stage.link("scorer-0")
     stage.append(0, application("b"))
     decide(second, 1)
-    with pytest.raises(FencedError, match="share an instance id"):
+    with pytest.raises(FencedError, match="share this instance_id"):
         decide(first, 1)
     found = sources(stage.decisions())  # at least once: the first may have sent the second one before it was refused
     assert (found if stage.delivery == "exactly-once" else sorted(set(found))) == [(0, 0), (0, 1)]
@@ -236,7 +245,7 @@ def test_fenced_in_the_middle_of_a_batch(stage: Stage) -> None:
     batch = poll_records(first, 1)
     second = stage.link("scorer-0")
     decide(second, 1)
-    with pytest.raises(FencedError, match="share an instance id"):
+    with pytest.raises(FencedError, match="share this instance_id"):
         publish(first, batch)
     assert stage.committed()[0] == 1
     if stage.delivery == "exactly-once":
@@ -249,17 +258,17 @@ def test_says_who_decides(stage: Stage) -> None:
         stage.append(partition, application("a"))
     link = stage.link()
     decide(link, 2)
-    assert stage.stamps() == dict.fromkeys((0, 1), str(BUNDLE.reference))
+    assert stage.bundles() == dict.fromkeys((0, 1), str(BUNDLE.reference))
     other = replace(BUNDLE, reference=BUNDLE.reference.model_copy(update={"version": "2.0.0"}))
     stage.append(1, application("b"))
     told = {0: str(other.reference), 1: str(other.reference)}
     ends_at = time.monotonic() + WAIT_S
-    while stage.stamps() != told and time.monotonic() < ends_at:
+    while stage.bundles() != told and time.monotonic() < ends_at:
         batch = link.poll(other.reference)
         if batch.offsets_next:
             link.publish(batch, score_batch(batch.records, other, RECORD_BYTES_MAX), other)
     assert link.settle()
-    assert stage.stamps() == told
+    assert stage.bundles() == told
     assert stage.committed() == {0: 1, 1: 2}
     assert tally_of(link).records == 3
     link.close()

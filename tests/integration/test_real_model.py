@@ -107,6 +107,9 @@ class _Record:
     def __init__(self, line: int, value: bytes) -> None:
         self._line, self._value = line, value
 
+    def __len__(self) -> int:
+        return len(self._value)
+
     def topic(self) -> str:
         return "file"
 

@@ -35,6 +35,9 @@ class FakeRecord:
     body: bytes | None
     place: int
 
+    def __len__(self) -> int:
+        return len(self.body or b"")
+
     def topic(self) -> str:
         return "in"
 

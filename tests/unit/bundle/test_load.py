@@ -241,6 +241,9 @@ class _Record:
     def __init__(self, application: dict[str, Any]) -> None:
         self._value = json.dumps(application).encode()
 
+    def __len__(self) -> int:
+        return len(self._value)
+
     def topic(self) -> str:
         return "t"
 

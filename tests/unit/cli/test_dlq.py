@@ -8,7 +8,7 @@ from tests.unit.cli.conftest import Run
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("list", "--code", "bad"), "there is no such code; there are empty, too_large"),
+        (("list", "--code", "bad"), "there is no such code; there are unreadable, empty, too_large"),
         (("list", "--since", "yesterday"), "--since yesterday: no time"),
         (("show", "17"), "write PARTITION:OFFSET"),
         (("requeue",), "say which dead letters"),

@@ -5,12 +5,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from scorer.bundle.store import BundleStore
 from scorer.core.score import score_batch
+from tests.fakes import FakeRecord
 from tests.unit.bundle.making import write_loans
 from tests.unit.cli.conftest import Run
 
@@ -24,8 +24,8 @@ def _write(path: Path, *rows: str) -> Path:
     return path
 
 
-def _record(topic: str, offset: int, value: bytes) -> SimpleNamespace:
-    return SimpleNamespace(topic=lambda: topic, partition=lambda: 0, offset=lambda: offset, value=lambda: value)
+def _record(topic: str, offset: int, value: bytes) -> FakeRecord:
+    return FakeRecord((0, offset), value, topic_name=topic)
 
 
 def test_the_decisions_are_the_workers_bytes(tmp_path: Path, run: Run) -> None:

@@ -31,6 +31,9 @@ class FakeRecord:
     body: bytes | None
     place: int = 0
 
+    def __len__(self) -> int:
+        return len(self.body or b"")
+
     def topic(self) -> str:
         return "in"
 

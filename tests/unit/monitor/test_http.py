@@ -18,7 +18,11 @@ from scorer.monitor.http import MonitorServer
 @pytest.fixture
 def health() -> Health:
     """A worker that has just started."""
-    return Health(BundleReference(name="tiny", version="1.0.0", digest="0" * 64), stalled_after_s=300)
+    return Health(
+        BundleReference(name="tiny", version="1.0.0", digest="0" * 64),
+        poll_stalled_after_s=300,
+        delivery_stalled_after_s=300,
+    )
 
 
 @pytest.fixture

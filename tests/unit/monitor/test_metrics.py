@@ -157,7 +157,7 @@ def test_slots(exposed: Exposed) -> None:
     The info of all slots used to be cleared when the champion changed.
     """
     second, third = (REFERENCE.model_copy(update={"version": f"{n}.0.0"}) for n in (2, 3))
-    exposed.metrics.challenging(second)
+    exposed.metrics.in_step("challenger", second)
     assert info_of(exposed) == {("champion", "1.0.0"), ("challenger", "2.0.0")}
     pair = {"champion": "tiny:1.0.0", "challenger": "tiny:2.0.0"}
     assert exposed.value("scorer_challenger_compared_total", **pair) == 0
@@ -165,9 +165,9 @@ def test_slots(exposed: Exposed) -> None:
     exposed.metrics.serving(third)
     assert info_of(exposed) == {("champion", "3.0.0"), ("challenger", "2.0.0")}
     assert exposed.value("scorer_challenger_compared_total", champion="tiny:3.0.0", challenger="tiny:2.0.0") == 0
-    exposed.metrics.challenging(third)
-    exposed.metrics.challenging(None)
-    exposed.metrics.challenging(None)
+    exposed.metrics.in_step("challenger", third)
+    exposed.metrics.in_step("challenger", None)
+    exposed.metrics.in_step("challenger", None)
     assert info_of(exposed) == {("champion", "3.0.0")}
     assert len(exposed.labels_of("scorer_challenger_compared_total")) == 2
     assert exposed.value("scorer_bundle_swaps_total", outcome="swapped") == 1
@@ -179,7 +179,7 @@ def test_what_a_challenger_found(exposed: Exposed) -> None:
     for disagreements in (3, 0):
         exposed.metrics.compared(Comparison(REFERENCE, second, applications=10, disagreements=disagreements))
     exposed.metrics.challenge_failed()
-    exposed.metrics.challenger_refused()
+    exposed.metrics.refused("challenger", second, "no such bundle")
     pair = {"champion": "tiny:1.0.0", "challenger": "tiny:2.0.0"}
     assert exposed.value("scorer_challenger_compared_total", **pair) == 20
     assert exposed.value("scorer_challenger_disagreements_total", **pair) == 3

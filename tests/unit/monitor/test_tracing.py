@@ -11,16 +11,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
-from prometheus_client import CollectorRegistry
 
 from scorer import process
 from scorer.core.score import Scores, score_batch
 from scorer.errors import SettingsError
 from scorer.monitor import tracing
-from scorer.monitor.health import Health
-from scorer.monitor.metrics import WorkerMetrics
 from scorer.monitor.tracing import BatchSpans, otlp_provider
-from scorer.process import Monitoring, monitoring_of
 from scorer.settings import Settings, load_settings
 from scorer.stream.delivery import Delivered
 from scorer.stream.worker import Batch
@@ -45,16 +41,18 @@ class Traced:
         provider.add_span_processor(SimpleSpanProcessor(self._exporter))
         self.spans = BatchSpans(provider, settings(instance_id="scorer-0"))
         self._clock = 2_000_000_000.0
+        self._batches: list[Batch] = []
 
     def score(self, batch: Batch) -> Scores:
         """What the loop does with a batch before it is published."""
         self.spans.polled(batch)
+        self._batches.append(batch)
         return score_batch(batch.records, tiny_bundle(), RECORD_BYTES_MAX, self.spans.lap)
 
     def commit(self, scores: Scores, headers: Sequence[Headers] = ()) -> None:
         """What the link tells of it once it is there."""
         begun = self._clock = self._clock + 1
-        self.spans.committed(scores, Delivered(begun, begun + 0.25, begun + 0.5, headers))
+        self.spans.committed(self._batches.pop(0), scores, Delivered(begun, begun + 0.25, begun + 0.5, headers))
 
     def found(self) -> list[tuple[ReadableSpan, list[ReadableSpan]]]:
         """Each batch's span with its steps in order."""
@@ -229,15 +227,9 @@ def test_an_end_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) ->
     answered.set()
 
 
-def _monitoring(wanted: Settings) -> Monitoring:
-    reference = tiny_bundle().reference
-    health = Health(reference, stalled_after_s=10)
-    return monitoring_of(wanted, WorkerMetrics(CollectorRegistry(), reference, "applications"), health)
-
-
-def test_off_is_the_very_same_monitoring() -> None:
-    """Where no traces are wanted the loop is watched by what watched it before there were any."""
-    assert type(_monitoring(settings())) is Monitoring
+def test_off_makes_no_spans() -> None:
+    """Where no traces are wanted nothing makes any."""
+    assert process._spans(settings()) is None
 
 
 def test_off_imports_nothing() -> None:
@@ -246,11 +238,13 @@ def test_off_imports_nothing() -> None:
 import sys
 from scorer import process
 from scorer.settings import Settings
+from scorer.stop import Stop
 from scorer.stream.follow import Pinned
+from scorer.watchdog import Watchdog
 from tests.fakes import tiny_bundle
 
 class Link:
-    def __init__(self, *_): pass
+    def __init__(self, *_, **__): pass
     def poll(self, _):
         found = [name for name in sys.modules if name.startswith("opentelemetry")]
         print(found, "scorer.monitor.tracing" in sys.modules)
@@ -258,7 +252,7 @@ class Link:
     def close(self): pass
 
 process.KafkaLink = Link
-process.work(Settings(http_port=0), Pinned(tiny_bundle()))
+process.work(Settings(http_port=0), Pinned(tiny_bundle()), Stop(), Watchdog(60))
 """
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout == "[] False\n"
@@ -268,19 +262,12 @@ def test_without_the_extra_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Traces that are wanted where nothing makes them end the worker with the cure."""
     monkeypatch.setitem(sys.modules, "scorer.monitor.tracing", None)
     with pytest.raises(SettingsError, match=r"pip install 'streaming-credit-scorer\[otel\]'"):
-        _monitoring(settings(traces="otlp"))
+        process._spans(settings(traces="otlp"))
 
 
-def test_on_both_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With traces, metrics and health are fed as before, and the spans besides."""
+def test_on_makes_spans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traces that are wanted are made by an observer of their own, beside metrics and health."""
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    monitoring = _monitoring(settings(traces="otlp"))
-    assert isinstance(monitoring, process.TracedMonitoring)
-    polled = batch(2)
-    monitoring.polled(polled)
-    scores = score_batch(polled.records, tiny_bundle(), RECORD_BYTES_MAX, monitoring.lap)
-    monitoring.committed(polled, scores, Delivered(1.0, 1.5, 2.0, [(), ()]))
-    monitoring.aborted()
-    monitoring.close()
-    text = monitoring._metrics._consumed._value.get()
-    assert text == 2
+    spans = process._spans(settings(traces="otlp"))
+    assert isinstance(spans, BatchSpans)
+    spans.close()

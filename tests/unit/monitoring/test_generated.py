@@ -155,10 +155,10 @@ def test_alerts_say_what_to_do() -> None:
 
 @pytest.mark.parametrize("path", sorted(RUNBOOKS.glob("*.md")), ids=lambda path: path.stem)
 def test_runbooks(path: Path) -> None:
-    """A runbook tells who is worse off, where to look, what mends it and when it is nothing; and is some alert's."""
+    """A runbook tells who is affected, where to look, what fixes it and when it is nothing; and is some alert's."""
     text = path.read_text(encoding="utf-8")
     assert text.partition("\n")[0].removeprefix("# ") in alerts()
-    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Who is worse off", "Look", "Mend", "A false alarm?"]
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Who is affected", "Diagnosis", "Fix", "False alarms"]
     for board in re.findall(r"dashboard (\w+)", text):
         assert board in {"Overview", "Worker", "Model"}, board
     for other in re.findall(r"\bScorer[A-Z]\w+", text):

@@ -10,6 +10,7 @@ from confluent_kafka import OFFSET_END
 from schemas.decision import BundleReference
 from scorer.core.score import Bundle, Scores, score_batch
 from scorer.core.wire import Rejection
+from scorer.errors import ReplayError
 from scorer.replay.link import CorrectionHeaders, Pace, ReplayLink, start_within
 from scorer.replay.plan import Plan
 from scorer.replay.selection import DECIDED, Selection
@@ -27,6 +28,7 @@ class InnerLink:
         self.batches = list(batches)
         self.published: list[tuple[Batch, Scores]] = []
         self.paused: set[int] = set()
+        self.unreadable: dict[int, str] = {}
 
     def poll(self, _: BundleReference) -> Batch:
         return self.batches.pop(0)
@@ -39,6 +41,9 @@ class InnerLink:
 
     def pause(self, partitions: Iterable[int]) -> None:
         self.paused |= set(partitions)
+
+    def blocked(self) -> dict[int, str]:
+        return dict(self.unreadable)
 
 
 def record(partition: int, offset: int, amount: float = 100, **fields: object) -> FakeRecord:
@@ -70,6 +75,14 @@ def test_polls_only_what_is_selected() -> None:
     assert [(r.partition(), r.offset()) for r in batch.records] == [(0, 3), (0, 5)]
     assert batch.offsets_next == {0: 6, 2: 1}
     assert inner.paused == {1}, "nothing of it is selected"
+
+
+def test_what_retention_took_ends_the_replay() -> None:
+    """A partition that cannot be read any more where the replay is ends it: it would never be complete."""
+    inner = InnerLink(Batch([], {}))
+    inner.unreadable[0] = "gone"
+    with pytest.raises(ReplayError, match="retention has taken applications of this replay"):
+        link(inner, SOME).poll(TINY.reference)
 
 
 def test_leaves_off_behind_the_last_selected() -> None:

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from scorer.core.policy import Policy
 from scorer.core.score import Bundle, Model, Scores, score_batch
-from scorer.stream.challenge import Challenger, ChallengeWatch, Comparison
+from scorer.stream.challenge import Challenger, Comparison
+from scorer.stream.observer import Observer
 from tests.fakes import BROKEN_PRICE, RECORD_BYTES_MAX, FakeRecord, ModelThatFails, TinyModel, application, tiny_bundle
 
 CHAMPION = tiny_bundle()
 
 
-class Told(ChallengeWatch):
+class Told(Observer):
     """Remembers what was told."""
 
     def __init__(self) -> None:

@@ -95,7 +95,7 @@ def test_defaults_give_way() -> None:
 def test_transactional_id() -> None:
     """It is stable with an instance id, so that the next life ends what this one left open, and unique without."""
     static = settings(instance_id="scorer-0", group_id="g")
-    assert producer_config(static)["transactional.id"] == "g-scorer-0"
+    assert producer_config(static)["transactional.id"] == "g/scorer-0"
     assert consumer_config(static)["group.instance.id"] == "scorer-0"
     dynamic = settings(group_id="g")
     assert producer_config(dynamic)["transactional.id"] != producer_config(dynamic)["transactional.id"]

@@ -1,0 +1,88 @@
+"""What to say about an error of Kafka's: what was refused, and the question or the setting that fits the error."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from confluent_kafka import KafkaError
+
+from scorer.settings import Settings
+
+_Hint = Callable[[Settings], str]
+
+
+def refusal(error: KafkaError, what: str, settings: Settings) -> str:
+    """The message for something that the brokers refuse, with a hint where one fits the error.
+
+    Args:
+        error: what they said.
+        what: what they refuse, such as a topic or a group's offsets.
+        settings: those of the client.
+    """
+    hint = _HINTS.get(error.code())
+    return f"the broker refuses {what}: {error.str()}" + (f". {hint(settings)}" if hint else "")
+
+
+def fenced(error: KafkaError, transactional_id: str | None, settings: Settings) -> str:
+    """The message for a worker that another one has replaced, or that was away for too long."""
+    who = f"instance_id {settings.instance_id}" if settings.instance_id else "a dynamic member"
+    if transactional_id:
+        who += f", transactional.id {transactional_id}"
+    away = (
+        "this one was suspended, or could not reach the brokers, for longer than transaction.timeout.ms or "
+        "session.timeout.ms"
+    )
+    why = f"Do two workers share this instance_id? Otherwise {away}" if settings.instance_id else away.capitalize()
+    return (
+        f"this worker of group {settings.group_id} ({who}) was fenced: {error.str()}. {why}. Nothing of its batch was "
+        "committed; it will be processed again"
+    )
+
+
+def _transaction_timeout(settings: Settings) -> str:
+    ours = settings.kafka.get("transaction.timeout.ms", "30000")
+    return (
+        f"transaction.timeout.ms under [kafka] is {ours}, which is above the brokers' transaction.max.timeout.ms "
+        "(900000 by default): lower transaction.timeout.ms"
+    )
+
+
+def _transactional_right(settings: Settings) -> str:
+    return (
+        "Allow this user Write and Describe on transactional ids with the prefix "
+        f"{settings.group_id}/ (kafka-acls --resource-pattern-type prefixed)"
+    )
+
+
+_HINTS: Final[Mapping[int, _Hint]] = {
+    KafkaError.INCONSISTENT_GROUP_PROTOCOL: lambda _: (
+        "Do some workers in the group set instance_id and others not? Their assignment strategies differ"
+    ),
+    KafkaError.INVALID_TRANSACTION_TIMEOUT: _transaction_timeout,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: _transactional_right,
+    KafkaError.INVALID_SESSION_TIMEOUT: lambda _: (
+        "session.timeout.ms under [kafka] is outside the brokers' group.min.session.timeout.ms and "
+        "group.max.session.timeout.ms"
+    ),
+    KafkaError.GROUP_MAX_SIZE_REACHED: lambda settings: (
+        f"group {settings.group_id} has as many workers as the brokers' group.max.size allows"
+    ),
+    KafkaError.INVALID_RECORD: lambda _: (
+        "Is its cleanup.policy compact? Compacted topics refuse records without a key: set cleanup.policy=delete; "
+        "`scorer topics check` lists what differs"
+    ),
+    KafkaError.INVALID_TIMESTAMP: lambda _: (
+        "Compare its message.timestamp.before.max.ms and message.timestamp.after.max.ms with this machine's clock"
+    ),
+    KafkaError.UNKNOWN_TOPIC_OR_PART: lambda _: "Was it deleted? `scorer topics ensure` creates missing topics",
+    KafkaError._UNKNOWN_TOPIC: lambda _: "Was it deleted? `scorer topics ensure` creates missing topics",
+    KafkaError.OFFSET_METADATA_TOO_LARGE: lambda _: (
+        "The brokers' offset.metadata.max.bytes is below its default of 4096: raise it"
+    ),
+    KafkaError.UNSUPPORTED_VERSION: lambda _: "Are the brokers older than Kafka 2.8?",
+    KafkaError.COORDINATOR_NOT_AVAILABLE: lambda _: (
+        "Are there enough brokers for the topics __consumer_offsets and __transaction_state (their replication factor)?"
+    ),
+    KafkaError._TIMED_OUT: lambda _: (
+        "Are there enough brokers for the topics __consumer_offsets and __transaction_state (their replication factor)?"
+    ),
+}

@@ -1,0 +1,235 @@
+"""A group's offsets as an operator sees them: what is wrong with each, and how to accept what happened to the topic."""
+
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from scorer.errors import BrokerError, MisuseError, OffsetsError, TopicsError
+from scorer.settings import Settings
+from scorer.stream.explain import refusal
+from scorer.stream.faults import ATTEMPT_S, Deadline, raise_on_partition_error, retry_transient
+from scorer.stream.group_offsets import read_group_offsets
+from scorer.stream.librdkafka import client_config, refuse_bad_config
+from scorer.stream.metadata import CommittedMetadata, decode_metadata
+from scorer.stream.reaching import metadata_of
+from scorer.stream.topic_ids import TopicIdentity
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
+
+_ANSWER_S: Final = 15.0
+_LOOK_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionOffsets:
+    """A partition of the applications topic and the group's offset in it."""
+
+    partition: int
+    committed: int
+    """Below 0 if the group has committed nothing."""
+    first: int
+    """The first record that is left."""
+    end: int
+    metadata: CommittedMetadata
+    recreated: bool
+    """Whether the offset is of an earlier topic of the same name."""
+
+    @property
+    def lag(self) -> int:
+        """Offsets that the group has not processed yet; some may hold no record."""
+        return max(0, self.end - max(self.committed, self.first))
+
+    @property
+    def problem(self) -> str:
+        """Why a worker cannot continue from here; empty if it can."""
+        if self.committed < 0:
+            return ""
+        if self.recreated:
+            return "the topic was deleted and created again"
+        if self.committed < self.first:
+            return f"retention deleted {self.first - self.committed} records that were never processed"
+        if self.committed > self.end:
+            return f"the partition ends {self.committed - self.end} records before it"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupOffsets:
+    """All partitions, and the topics that are others than those that the group has processed."""
+
+    partitions: tuple[PartitionOffsets, ...]
+    recreated: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a reset does to a partition."""
+
+    partition: int
+    before: int
+    after: int
+    problem: str
+
+
+class OffsetsTool:
+    """Shows and resets the offsets of a group; it never joins it."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connects.
+
+        Raises:
+            SettingsError: a librdkafka property is wrong.
+            BrokerError: no broker answers.
+            TopicsError: the applications topic is missing.
+        """
+        self._settings = settings
+        self._identity = TopicIdentity(settings)
+        topic = settings.applications_topic
+        found = metadata_of(self._identity.admin, settings, _ANSWER_S, topic).topics[topic]
+        if found.error is not None:
+            raise TopicsError(f"missing topic: {topic}; `scorer topics ensure` creates it")
+        self._numbers = sorted(found.partitions)
+        with self._refusals():
+            self._identity.read(Deadline(_ANSWER_S))
+        config = client_config(settings) | {"group.id": settings.group_id, "enable.auto.commit": False}
+        with refuse_bad_config():
+            self._consumer = Consumer(config)
+
+    def close(self) -> None:
+        """Leaves nothing behind."""
+        self._consumer.close()
+
+    def look(self) -> GroupOffsets:
+        """The offsets as they are now.
+
+        Raises:
+            BrokerError: the brokers do not answer, or refuse.
+        """
+        topic, deployments = self._settings.applications_topic, self._settings.deployments_topic
+        wanted = [TopicPartition(topic, number) for number in self._numbers]
+        if deployments in self._identity.ids:
+            wanted.append(TopicPartition(deployments, 0))
+        with self._refusals():
+            committed = {
+                (tp.topic, tp.partition): tp for tp in read_group_offsets(self._settings, wanted, Deadline(_ANSWER_S))
+            }
+            ends = {number: self._watermarks(number) for number in self._numbers}
+        now, recreated = self._identity.ids, set[str]()
+        for tp in committed.values():
+            before = decode_metadata(tp.metadata).topic_ids
+            recreated |= {name for name in before if name in now and before[name] != now[name]}
+        partitions = []
+        for number in self._numbers:
+            own = committed.get((topic, number))
+            metadata = decode_metadata(None if own is None else own.metadata)
+            is_other = topic in now and metadata.topic_ids.get(topic, now[topic]) != now[topic]
+            offset = -1 if own is None else own.offset
+            partitions.append(PartitionOffsets(number, offset, *ends[number], metadata, is_other))
+        return GroupOffsets(tuple(partitions), tuple(sorted(recreated)))
+
+    def plan(self, numbers: Collection[int], to_offset: int | None) -> list[Change]:
+        """What a reset would change: partitions from which a worker cannot continue, and no others.
+
+        Args:
+            numbers: only these partitions; none means all.
+            to_offset: where to continue; None continues at the first record that is left.
+
+        Raises:
+            MisuseError: a partition does not exist, or has to be told where to continue.
+            BrokerError: the brokers do not answer, or refuse.
+        """
+        unknown = sorted(set(numbers) - set(self._numbers))
+        if unknown:
+            raise MisuseError(
+                f"topic {self._settings.applications_topic} has the partitions 0 to {self._numbers[-1]}, not "
+                f"{', '.join(map(str, unknown))}"
+            )
+        changes = []
+        for partition in self.look().partitions:
+            if numbers and partition.partition not in numbers:
+                continue
+            if not partition.problem and to_offset is None:
+                continue
+            after = partition.first if to_offset is None else to_offset
+            if to_offset is None and not partition.recreated and partition.committed > partition.end:
+                raise MisuseError(
+                    f"partition {partition.partition} ends at {partition.end}, and the group has committed "
+                    f"{partition.committed}: the brokers lost records, and newer ones may have taken their offsets. "
+                    f"Choose where to continue: --partition {partition.partition} --to-offset N, with N from "
+                    f"{partition.first} to {partition.end}"
+                )
+            if not partition.first <= after <= partition.end:
+                raise MisuseError(
+                    f"--to-offset {after}: partition {partition.partition} has offsets from {partition.first} to "
+                    f"{partition.end}"
+                )
+            changes.append(Change(partition.partition, partition.committed, after, partition.problem))
+        return changes
+
+    def reset(self, changes: list[Change], wait_s: float) -> None:
+        """Commits the changes, and that the group knows the topics as they are now.
+
+        Args:
+            changes: as planned.
+            wait_s: how long to wait for the group to have no members, in seconds.
+
+        Raises:
+            OffsetsError: the group has members: brokers change only the offsets of a group without any.
+            BrokerError: the brokers do not answer, or refuse.
+        """
+        self._wait_until_empty(wait_s)
+        topic, deployments = self._settings.applications_topic, self._settings.deployments_topic
+        after = {change.partition: change.after for change in changes}
+        offsets = []
+        for partition in self.look().partitions:
+            offset = after.get(partition.partition, partition.committed)
+            if offset >= 0:
+                bundle = "" if partition.partition in after else partition.metadata.bundle
+                metadata = CommittedMetadata(bundle, self._identity.ids).encode()
+                offsets.append(TopicPartition(topic, partition.partition, offset, metadata))
+        if deployments in self._identity.ids:
+            offsets.append(TopicPartition(deployments, 0, 0, CommittedMetadata("", self._identity.ids).encode()))
+        with self._refusals():
+            retry_transient(
+                lambda: raise_on_partition_error(self._consumer.commit(offsets=offsets, asynchronous=False)),
+                Deadline(_ANSWER_S),
+            )
+
+    def _wait_until_empty(self, wait_s: float) -> None:
+        ends_at = time.monotonic() + wait_s
+        while members := self._members(self._identity.admin):
+            if time.monotonic() > ends_at:
+                raise OffsetsError(
+                    f"group {self._settings.group_id} has {members} members: stop its workers and run this again. A "
+                    "worker that was killed stays a member until its session.timeout.ms (20 s) is over"
+                )
+            time.sleep(_LOOK_S)
+
+    def _members(self, admin: "AdminClient") -> int:
+        group_id = self._settings.group_id
+        with self._refusals():
+            described = retry_transient(
+                lambda: admin.describe_consumer_groups([group_id])[group_id].result(_ANSWER_S),
+                Deadline(_ANSWER_S),
+            )
+        return len(described.members)
+
+    def _watermarks(self, number: int) -> tuple[int, int]:
+        tp = TopicPartition(self._settings.applications_topic, number)
+        found = retry_transient(
+            lambda: self._consumer.get_watermark_offsets(tp, timeout=ATTEMPT_S), Deadline(_ANSWER_S)
+        )
+        return found[0], found[1]
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        try:
+            yield
+        except KafkaException as failure:
+            what = f"the offsets of group {self._settings.group_id}"
+            raise BrokerError(refusal(failure.args[0], what, self._settings)) from failure

@@ -1,0 +1,419 @@
+"""The consumer: the partitions that the group gave this worker, the position in each, and what a poll returns of them.
+
+Positions are of partitions, in one of these states:
+
+| state   | polled | enters it                                             | leaves it                         |
+|---------|--------|-------------------------------------------------------|-----------------------------------|
+| READING | yes    | assigned; rewound                                     | paused, blocked, revoked          |
+| PAUSED  | no     | a replay has all that it wants of the partition       | rewound, revoked                  |
+| BLOCKED | no     | its records cannot be read from where the group is    | revoked (an operator resets it)   |
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final, Protocol, cast
+
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+
+from scorer.core.score import UnreadableRecord
+from scorer.errors import BrokerError, ScorerError
+from scorer.logs import CONSUMER_FAILED, PARTITION_BLOCKED, PARTITIONS_CHANGED, RECORDS_UNREADABLE, log
+from scorer.settings import Settings
+from scorer.stream.explain import refusal
+from scorer.stream.faults import ATTEMPT_S, Fault, must_stop, raise_on_partition_error, retry_transient, triage
+from scorer.stream.metadata import decode_metadata
+from scorer.stream.observer import Observer
+from scorer.stream.topic_ids import TopicIdentity
+from scorer.stream.unreadable import UNREADABLE_CODES, end_of_unreadable
+from scorer.stream.worker import Batch, Record
+
+# How long a poll waits for the first record. A stop is noticed after it at the latest.
+_POLL_WAIT_S: Final = 0.2
+_LAG_S: Final = 1.0
+_OUT_OF_RANGE: Final = frozenset(
+    {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION}
+)
+
+
+class Event(Record, Protocol):
+    """What the consumer returns: a record, or an error about a partition."""
+
+    def error(self) -> KafkaError | None: ...
+
+
+StartAt = Callable[[int, int], int]
+"""Given a partition and the group's committed offset in it (below 0: none), the offset to start from."""
+
+
+def start_where_committed(_: int, committed: int) -> int:
+    """Where the group left off; at the beginning if it has committed nothing."""
+    return committed if committed >= 0 else OFFSET_BEGINNING
+
+
+class State(Enum):
+    """Of a partition; see the table above."""
+
+    READING = auto()
+    PAUSED = auto()
+    BLOCKED = auto()
+
+
+@dataclass(slots=True)
+class _Partition:
+    """Written by the loop's thread alone, in which the consumer calls back too."""
+
+    position: int
+    """The offset to continue from; below 0 while the consumer chooses it."""
+    metadata: str
+    """Of its committed offset."""
+    state: State = State.READING
+    reason: str = ""
+    """Why it is BLOCKED."""
+
+
+class Fenced(Exception):  # noqa: N818  (caught and explained by the link, which knows more)
+    """The consumer was replaced by another member of the group."""
+
+    def __init__(self, error: KafkaError) -> None:
+        super().__init__(error.str())
+        self.error = error
+
+
+class Subscription:
+    """A consumer in the group, and the state of each partition that it has."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        observer: Observer,
+        should_stop: Callable[[], bool],
+        start_at: StartAt,
+        identity: TopicIdentity,
+    ) -> None:
+        """Takes what it needs; `open` joins the group.
+
+        Args:
+            settings: the brokers, the group and its topic.
+            observer: told of rebalances, lag and blocked partitions.
+            should_stop: asked between two attempts of a call; True when a stop may wait no longer.
+            start_at: where to start in each partition.
+            identity: the topics' ids.
+        """
+        self._settings = settings
+        self._topic = settings.applications_topic
+        self._observer = observer
+        self._should_stop = should_stop
+        self._start_at = start_at
+        self._identity = identity
+        self._partitions: dict[int, _Partition] = {}
+        """Assigned partitions. Changed in the rebalance callbacks, which run inside of a poll or the close."""
+        self._moved: set[int] = set()
+        """Partitions that came, went or were rewound during the current poll: what it returns of them is dropped."""
+        self._lag_told_at = 0.0
+        self._leaving = False
+        """Set by `close`: an assignment that is served inside of it starts nowhere."""
+
+    def open(self, consumer: Consumer, settle: Callable[[], bool], incremental: bool) -> None:
+        """Joins the group.
+
+        Args:
+            consumer: in the group, subscribed to nothing yet.
+            settle: waits for what is in flight; called before partitions come or go.
+            incremental: whether the consumer is told of the partitions that come and go, or of all anew.
+        """
+        self._consumer, self._settle, self._incremental = consumer, settle, incremental
+        consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+
+    def poll(self) -> Batch:
+        """Waits a moment for a record, then takes what is there."""
+        self._moved.clear()
+        messages = self._consume(1, _POLL_WAIT_S)
+        most = self._settings.batch_records_max
+        if messages and most > 1:
+            messages += self._consume(most - 1, self._settings.linger_ms / 1_000)
+        self._tell_lag()
+        if [message for message in messages if message.error() is not None]:
+            return self._batch_to_ends(self._without_moved(self._without_failures(messages)))
+        return _batch(self._without_moved(messages))
+
+    def behind(self, metadata: str) -> dict[int, int]:
+        """The position of each partition whose committed offset does not have this metadata yet."""
+        return {
+            number: partition.position
+            for number, partition in self._partitions.items()
+            if partition.position >= 0 and partition.metadata != metadata
+        }
+
+    def advance(self, offsets_next: Mapping[int, int], metadata: str) -> list[TopicPartition]:
+        """Moves the positions behind a batch that is about to be published; returns the offsets to commit."""
+        for number, offset in offsets_next.items():
+            partition = self._partitions.get(number)
+            if partition is not None:
+                partition.position, partition.metadata = offset, metadata
+        return [TopicPartition(self._topic, number, offset, metadata) for number, offset in offsets_next.items()]
+
+    def rewind(self) -> None:
+        """Continues from what the group has committed, in all partitions: what was polled since comes again.
+
+        Raises:
+            BrokerError, TopicRecreatedError: that cannot be known.
+        """
+        starts = self._starts(self._partitions)
+        self._moved.update(starts)  # what this very poll may have returned of them comes again too
+        self._seek({n: offset for n, offset in starts.items() if self._partitions[n].state is not State.BLOCKED})
+        self._resume([n for n in starts if self._partitions[n].state is State.PAUSED])
+
+    def pause(self, numbers: Iterable[int]) -> None:
+        """Polls these partitions no more, until they are rewound or assigned again."""
+        reading = [n for n in numbers if n in self._partitions and self._partitions[n].state is State.READING]
+        if reading:
+            self._consumer.pause(self._topic_partitions(dict.fromkeys(reading, 0)))
+            for number in reading:
+                self._partitions[number].state = State.PAUSED
+
+    def blocked(self) -> dict[int, str]:
+        """The partitions that cannot be read from where the group is, with the reason of each."""
+        return {n: partition.reason for n, partition in self._partitions.items() if partition.state is State.BLOCKED}
+
+    def group_metadata(self) -> object:
+        """What fences a transaction of a member that is no longer in the group."""
+        return self._consumer.consumer_group_metadata()
+
+    def close(self) -> None:
+        """Leaves the group (a static member keeps its partitions until its session ends)."""
+        self._leaving = True
+        self._consumer.close()
+
+    # Polling
+
+    def _consume(self, most: int, wait_s: float) -> list[Event]:
+        return cast("list[Event]", self._consumer.consume(most, wait_s))
+
+    def _batch_to_ends(self, messages: list[Event]) -> Batch:
+        """A batch where some messages say that their partition's end is reached, possibly behind markers."""
+        records: list[Record] = []
+        offsets_next: dict[int, int] = {}
+        for message in messages:
+            number, offset = message.partition(), message.offset()
+            if message.error() is None:
+                records.append(message)
+                offsets_next[number] = offset + 1
+            elif number in self._partitions and self._partitions[number].position != offset:
+                offsets_next[number] = offset
+        return Batch(records, offsets_next)
+
+    def _without_failures(self, messages: list[Event]) -> list[Event]:
+        """Handles what the consumer reports; the records and the ends of partitions remain."""
+        kept: list[Event] = []
+        restarts: dict[int, int] = {}  # by partition, where it is read again; what else was polled of it comes again
+        for message in messages:
+            error, number = message.error(), message.partition()
+            partition = self._partitions.get(number)
+            if number in restarts or (partition is not None and partition.state is State.BLOCKED):
+                continue
+            if error is None or error.code() == KafkaError._PARTITION_EOF:
+                kept.append(message)
+            elif partition is not None and error.code() in _OUT_OF_RANGE:
+                self._block(number, self._out_of_range(number, error))
+            elif partition is not None and error.code() in UNREADABLE_CODES:
+                records = self._unreadable(number, message.offset(), error)
+                kept += records
+                if records:
+                    restarts[number] = records[-1].offset() + 1
+            else:
+                self._on_consumer_error(error, message.topic() or self._topic)
+        if restarts:
+            self._restart(restarts, kept)
+        return kept
+
+    def _without_moved(self, messages: list[Event]) -> list[Event]:
+        """Drops the records of partitions that came or went during this poll, and fetches those again.
+
+        The callbacks run inside `consume`, so that what it returns can hold records of a partition from before it was
+        taken away, and again from after it came back. Nothing of them has been decided: rewinding loses nothing.
+        """
+        if not self._moved:
+            return messages
+        dropped = {message.partition() for message in messages} & self._moved
+        self._seek({n: self._partitions[n].position for n in dropped if n in self._partitions})
+        return [message for message in messages if message.partition() not in dropped]
+
+    def _unreadable(self, number: int, first: int, error: KafkaError) -> list[Event]:
+        """Stands in for the records of a batch that cannot be read, as many at a time as a batch has at most."""
+        try:
+            end = end_of_unreadable(self._settings, number, first)
+        except ScorerError as failure:
+            self._block(number, str(failure))
+            return []
+        first = max(first, self._partitions[number].position)
+        end = min(end, first + self._settings.batch_records_max)
+        log(
+            RECORDS_UNREADABLE,
+            topic=self._topic,
+            partition=number,
+            offset=first,
+            records=end - first,
+            error=error.str(),
+        )
+        return [UnreadableRecord(self._topic, number, offset) for offset in range(first, end)]
+
+    def _restart(self, offsets: Mapping[int, int], kept: list[Event]) -> None:
+        """Reads partitions from these offsets on. A seek does not do: the consumer may have given a partition up."""
+        if self._incremental:
+            self._consumer.incremental_unassign(self._topic_partitions(offsets))
+            self._consumer.incremental_assign(self._topic_partitions(offsets))
+            return
+        # All partitions have to be assigned again, each where this very poll has come to.
+        starts = {number: partition.position for number, partition in self._partitions.items()}
+        starts |= {event.partition(): event.offset() + (event.error() is None) for event in kept}
+        self._consumer.unassign()  # with what it has still to report
+        self._consumer.assign(self._topic_partitions({**starts, **offsets}))
+        still = [n for n, partition in self._partitions.items() if partition.state is not State.READING]
+        self._consumer.pause(self._topic_partitions(dict.fromkeys(still, 0)))
+
+    def _on_consumer_error(self, error: KafkaError, topic: str) -> None:
+        if triage(error) is Fault.FATAL:
+            raise Fenced(error)
+        if must_stop(error):
+            raise BrokerError(refusal(error, topic, self._settings))
+        log(CONSUMER_FAILED, topic=topic, error=error.str())
+
+    # Partitions come and go
+
+    def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._settle()
+        numbers = [tp.partition for tp in partitions]
+        # A consumer that closes serves the assignment that was under way, but answers for no offsets any more; nothing
+        # will be polled from there.
+        starts = self._first_starts(numbers) if self._leaving else self._starts(numbers)
+        take = self._consumer.incremental_assign if self._incremental else self._consumer.assign
+        take(self._topic_partitions(starts))
+        self._resume(numbers)  # what was paused when it was taken away still is
+        self._rebalanced("assigned", partitions)
+
+    def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._drop("revoked", partitions)
+
+    def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._drop("lost", partitions)
+
+    def _drop(self, kind: str, partitions: list[TopicPartition]) -> None:
+        self._settle()
+        had_blocked = bool(self.blocked())
+        for tp in partitions:
+            self._partitions.pop(tp.partition, None)
+        if self._incremental:
+            self._consumer.incremental_unassign(partitions)
+        else:
+            self._consumer.unassign()
+        self._rebalanced(kind, partitions)
+        if had_blocked:
+            self._observer.blocked(self.blocked())
+
+    def _rebalanced(self, kind: str, partitions: list[TopicPartition]) -> None:
+        numbers = sorted(tp.partition for tp in partitions)
+        self._moved.update(numbers)
+        log(PARTITIONS_CHANGED, topic=self._topic, kind=kind, partitions=numbers, assigned=sorted(self._partitions))
+        self._observer.rebalanced(kind, frozenset(self._partitions))
+
+    def _first_starts(self, numbers: Iterable[int]) -> dict[int, int]:
+        for number in numbers:
+            self._partitions[number] = _Partition(OFFSET_END, "")
+        return dict.fromkeys(numbers, OFFSET_END)
+
+    def _starts(self, numbers: Iterable[int]) -> dict[int, int]:
+        """The offset to start from in each partition: where the group left off, or the beginning."""
+        wanted = [TopicPartition(self._topic, number) for number in numbers]
+        try:
+            committed = retry_transient(
+                lambda: raise_on_partition_error(self._consumer.committed(wanted, timeout=ATTEMPT_S)), self._should_stop
+            )
+        except KafkaException as failure:
+            error = failure.args[0]
+            if triage(error) is Fault.FATAL:
+                raise Fenced(error) from failure
+            raise BrokerError(
+                refusal(error, f"the offsets of group {self._settings.group_id}", self._settings)
+            ) from failure
+        for tp in committed:
+            self._identity.compare(decode_metadata(tp.metadata).topic_ids, self._identity.ids)
+            partition = self._partitions.setdefault(tp.partition, _Partition(tp.offset, ""))
+            partition.position, partition.metadata = self._start_at(tp.partition, tp.offset), tp.metadata or ""
+        return {tp.partition: self._partitions[tp.partition].position for tp in committed}
+
+    def _seek(self, offsets: Mapping[int, int]) -> None:
+        for tp in self._topic_partitions(offsets):
+            try:
+                self._consumer.seek(tp)
+            except KafkaException as error:
+                # Nothing is fetched from it: it is about to start from this very offset, or its failure is about to
+                # be polled.
+                if error.args[0].code() != KafkaError._STATE:
+                    raise
+
+    def _resume(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._partitions[number].state, self._partitions[number].reason = State.READING, ""
+        self._consumer.resume(self._topic_partitions(dict.fromkeys(numbers, 0)))
+
+    def _topic_partitions(self, offsets: Mapping[int, int]) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, number, offset) for number, offset in offsets.items()]
+
+    # Partitions that cannot be read
+
+    def _block(self, number: int, reason: str) -> None:
+        """Reads nothing more of a partition; the others go on."""
+        self._consumer.pause([TopicPartition(self._topic, number)])
+        partition = self._partitions[number]
+        partition.state, partition.reason = State.BLOCKED, reason
+        log(PARTITION_BLOCKED, topic=self._topic, partition=number, reason=reason)
+        self._observer.blocked(self.blocked())
+
+    def _out_of_range(self, number: int, error: KafkaError) -> str:
+        """Why the records behind a partition's position are not there.
+
+        Raises:
+            TopicRecreatedError: because the topic is another one.
+        """
+        self._identity.begin_check()
+        self._identity.finish_check()
+        position = self._partitions[number].position
+        try:
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), timeout=ATTEMPT_S)
+        except KafkaException:
+            low, high = -1, -1
+        group, servers = self._settings.group_id, self._settings.bootstrap_servers
+        if 0 <= position < low:
+            what = f"retention deleted {low - position} records that were never processed; the first one left is {low}"
+        elif 0 <= high < position:
+            what = f"the partition ends at {high}: the brokers lost records, or the topic was created again"
+        else:
+            what = error.str()
+        return (
+            f"group {group} is at offset {position} of {self._topic}[{number}], which is no longer there: {what}. The "
+            f"other partitions go on. To continue this one at the first record that is left, stop the workers of the "
+            f"group and run `scorer offsets reset --partition {number}` (or kafka-consumer-groups --bootstrap-server "
+            f"{servers} --group {group} --topic {self._topic}:{number} --reset-offsets --to-earliest --execute)"
+        )
+
+    def _tell_lag(self) -> None:
+        now = time.monotonic()
+        if now - self._lag_told_at < _LAG_S:
+            return
+        self._lag_told_at = now
+        lag = {}
+        for number, partition in self._partitions.items():
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), cached=True)
+            if high >= 0:
+                lag[number] = max(0, high - (partition.position if partition.position >= 0 else max(low, 0)))
+        self._observer.lag(lag)
+
+
+def _batch(records: list[Event]) -> Batch:
+    """Where each partition continues after these records."""
+    numbers = [record.partition() for record in records]
+    offsets = [record.offset() for record in records]
+    last = dict(zip(numbers, offsets, strict=True))  # of a partition given often the last one stays
+    return Batch(records, {number: offset + 1 for number, offset in last.items()})

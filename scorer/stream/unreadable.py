@@ -1,0 +1,92 @@
+"""Where a batch ends that cannot be read: one that is damaged, or takes too much memory once decompressed.
+
+The consumer reports such a batch by the offset of its first record and does not get past it. Its end is found by asking
+from which offset on the partition can be read.
+"""
+
+import time
+from contextlib import closing
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from scorer.errors import BrokerError
+from scorer.settings import Settings
+from scorer.stream.librdkafka import BOUNDED_FETCH, client_config, refuse_bad_config
+
+# What the consumer reports where it cannot read a batch: damaged (a checksum), or not decompressible, which includes
+# what would take more memory than receive.message.max.bytes.
+UNREADABLE_CODES: Final = frozenset({KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION, KafkaError._NOT_IMPLEMENTED})
+# A batch of a million records takes some forty questions of a few milliseconds.
+_SEARCH_S: Final = 20.0
+
+
+def end_of_unreadable(settings: Settings, partition: int, first: int) -> int:
+    """The offset behind an unreadable batch.
+
+    Args:
+        settings: the brokers and the input topic.
+        partition: of the input topic.
+        first: the offset of the batch's first record, as the consumer reported it.
+
+    Raises:
+        BrokerError: the brokers do not answer in time.
+    """
+    config = {
+        **BOUNDED_FETCH,
+        **client_config(settings),
+        "group.id": settings.group_id,  # librdkafka requires one; the group is never joined
+        "enable.auto.commit": False,
+        "isolation.level": "read_committed",
+        "auto.offset.reset": "error",
+        "enable.partition.eof": True,
+        "check.crcs": True,
+    }
+    with refuse_bad_config():
+        searching = Consumer(config)
+    with closing(searching) as consumer:
+        search = _Search(consumer, settings.applications_topic, partition, first)
+        inside, step = first, 1
+        while search.is_inside(first + step):
+            inside, step = first + step, 2 * step
+        behind = first + step
+        while behind - inside > 1:
+            middle = (inside + behind) // 2
+            if search.is_inside(middle):
+                inside = middle
+            else:
+                behind = middle
+        return behind
+
+
+class _Search:
+    """Asks whether offsets are inside of the batch that begins at an offset."""
+
+    def __init__(self, consumer: Consumer, topic: str, partition: int, first: int) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._partition = partition
+        self._first = first
+        self._ends_at = time.monotonic() + _SEARCH_S
+
+    def is_inside(self, offset: int) -> bool:
+        self._consumer.assign([TopicPartition(self._topic, self._partition, offset)])
+        while time.monotonic() < self._ends_at:
+            message = self._consumer.poll(0.5)
+            error = None if message is None else message.error()
+            if message is None or (error is not None and error.code() not in _ANSWERS):
+                continue
+            # A reader that begins inside of a batch is told the offset of the batch's first record.
+            return error is not None and error.code() in UNREADABLE_CODES and message.offset() == self._first
+        raise BrokerError(
+            f"{self._topic}[{self._partition}] holds an unreadable batch at offset {self._first}, and its end was not "
+            f"found within {_SEARCH_S:g} s"
+        )
+
+
+# An offset behind the partition's end is out of range.
+_ANSWERS: Final = UNREADABLE_CODES | {
+    KafkaError._PARTITION_EOF,
+    KafkaError._AUTO_OFFSET_RESET,
+    KafkaError.OFFSET_OUT_OF_RANGE,
+}
