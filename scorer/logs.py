@@ -133,13 +133,7 @@ DEAD_LETTER_SHOWN = Event(
 LIBRDKAFKA = Event("librdkafka", INFO, "a line of librdkafka's own, at its own level", ("facility", "client"))
 LIBRARY = Event("library", WARNING, "a line of another library, at its own level", ("logger",))
 
-EVENTS: Final = (
-    WORKER_STARTED, STOP_ASKED, WORKER_STOPPED, PROCESS_FAILED, PROCESS_CRASHED, PROCESS_STALLED, THREAD_CRASHED,
-    PARTITIONS_CHANGED, PARTITION_BLOCKED, RECORDS_UNREADABLE, DEAD_LETTERS_POINT, BATCH_COMMITTED, BATCH_ABORTED,
-    COMMIT_FAILED, BROKER_RETRIED, CONNECTION_FAILED, CONSUMER_FAILED, HEADERS_UNREADABLE, BUNDLE_SWAPPED,
-    BUNDLE_REFUSED, CHALLENGER_CHANGED, CHALLENGER_FAILED, HISTORY_UNREADABLE,
-    HISTORY_LINE_SKIPPED, HTTP_FAILED, TOKEN_REFUSED, DEAD_LETTER_SHOWN, LIBRDKAFKA, LIBRARY,
-)  # fmt: skip
+EVENTS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Event))
 """All that is ever told; the documentation is compared with this table."""
 
 
