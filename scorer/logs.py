@@ -122,7 +122,18 @@ HISTORY_LINE_SKIPPED = Event(
     "a line of the history of deployments is no event and counts for nothing",
     ("offset", "error"),
 )
-HTTP_FAILED = Event("http_failed", WARNING, "an HTTP request could not be answered", ("error",))
+HTTP_FAILED = Event(
+    "http_failed",
+    WARNING,
+    "an HTTP request failed. At most one line per 10 s; `suppressed` counts the others",
+    ("error", "location", "suppressed"),
+)
+HTTP_ACCEPT_FAILED = Event(
+    "http_accept_failed",
+    WARNING,
+    "an HTTP connection cannot be accepted; without file descriptors an idle one is closed. Retried",
+    ("error", "suppressed"),
+)
 TOKEN_REFUSED = Event("token_refused", WARNING, "somebody gave the console a wrong token", ("client",))
 DEAD_LETTER_SHOWN = Event(
     "dead_letter_shown",

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 
 from schemas.decision import BundleReference
 from schemas.deployment import Slot
@@ -167,7 +167,7 @@ def _spans(settings: Settings) -> "BatchSpans | None":
 def _instruments(settings: Settings, reference: BundleReference) -> tuple[CollectorRegistry, Health, WorkerMetrics]:
     """What a process is watched by."""
     registry = CollectorRegistry()
-    for collector in (GCCollector, PlatformCollector, ProcessCollector):
+    for collector in (GCCollector, ProcessCollector):
         collector(registry=registry)
     poll_s, delivery_s = stalled_after(settings)
     health = Health(reference, poll_stalled_after_s=poll_s, delivery_stalled_after_s=delivery_s)

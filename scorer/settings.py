@@ -120,7 +120,9 @@ class Settings(BaseModel):
         description="Where bundles live: a folder, or a URL such as s3://bucket/bundles (extras s3 and gcs).",
     )
     http_host: str = Field(
-        default="127.0.0.1", min_length=1, description="Address of /metrics, /healthz and /readyz; 0.0.0.0 for all."
+        default="127.0.0.1",
+        min_length=1,
+        description="Address of /metrics, /healthz and /readyz, IPv4 or IPv6; 0.0.0.0 or :: for all.",
     )
     http_port: int = Field(default=9464, ge=0, le=65_535, description="Its port; 0 takes a free one, printed at start.")
     log_format: LogFormat = Field(

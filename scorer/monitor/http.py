@@ -1,28 +1,38 @@
-"""The HTTP thread: /metrics, /healthz and /readyz on one port."""
+"""The HTTP thread of a worker: /metrics, /healthz and /readyz on one port."""
 
 import json
-import sys
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import re
+import signal
+from collections.abc import Callable, MutableMapping
 from threading import Thread
-from typing import Any
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from scorer.errors import MisuseError
-from scorer.logs import HTTP_FAILED, log
+from scorer.http.address import Endpoint, address_of, listen
+from scorer.http.server import App, Receive, Send, Server
 from scorer.monitor.health import Health
+
+_SHUTDOWN_S: Final = 1
+"""For responses that have begun when the worker stops; it has left its group by then."""
+_CLOSE_S: Final = 5.0
+_START_S: Final = 5.0
+"""If the thread does not start, the worker runs without probes: decisions do not depend on them."""
+_TEXT: Final = "text/plain; charset=utf-8"
+_METHODS: Final = ("GET", "HEAD")
+# Paths and URLs, quoted or not: every word with a slash.
+_locations = re.compile(r"""'[^']*/[^']*'|"[^"]*/[^"]*"|[^\s'"]*/[^\s'"]*""")
 
 
 class MonitorServer:
-    """Serves until `close`; a thread beside the loop, a daemon so that it never holds the process up."""
+    """Serves until `close`, in a daemon thread with its own event loop, independent of the worker's loop."""
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry, health: Health) -> None:
         """Binds the port and starts serving.
 
         Args:
-            host: the address to bind.
+            host: the address to bind, IPv4, IPv6 or a host name.
             port: the port; 0 takes a free one.
             registry: what /metrics shows.
             health: what the probes show.
@@ -30,59 +40,76 @@ class MonitorServer:
         Raises:
             MisuseError: the address cannot be bound.
         """
-        try:
-            self._server = _Server((host, port), _handler(registry, health))
-        except OSError as error:
-            raise MisuseError(
-                f"{host}:{port} cannot be used for /metrics: {error.strerror}; "
-                "set http_port to a free port, or to 0 to take any"
-            ) from error
-        Thread(target=self._server.serve_forever, name="http", daemon=True).start()
+        self._listeners = listen(Endpoint(host, port, "/metrics", "http_host", "http_port"))
+        self.address = address_of(self._listeners[0])
+        """host:port, an IPv6 address in brackets."""
+        self._server = Server(_app(registry, health), self._listeners, shutdown_s=_SHUTDOWN_S)
+        self._thread = Thread(target=self._serve, name="http", daemon=True)
+        self._thread.start()
+        self._server.ready.wait(_START_S)
 
-    @property
-    def address(self) -> str:
-        """Where it serves: host:port."""
-        host, port = self._server.server_address[:2]
-        return f"{host if isinstance(host, str) else host.decode()}:{port}"
+    def _serve(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # the main thread handles them
+        try:
+            self._server.run()
+        finally:  # refuse clients at once instead of letting them wait
+            self._server.ready.set()
+            self._close_listeners()
 
     def close(self) -> None:
         """Stops serving and frees the port."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.should_exit = True
+        self._thread.join(_CLOSE_S)
+        self._close_listeners()
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_: object) -> None:
-        """Says so in the log; whoever asked has most likely gone."""
-        log(HTTP_FAILED, error=type(sys.exception()).__name__)
-
-
-def _handler(registry: CollectorRegistry, health: Health) -> type[BaseHTTPRequestHandler]:
+def _app(registry: CollectorRegistry, health: Health) -> App:
+    """The ASGI application."""
     probes: dict[str, Callable[[], tuple[bool, dict[str, Any]]]] = {"/healthz": health.alive, "/readyz": health.ready}
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            if path == "/metrics":
-                encode, content_type = choose_encoder(self.headers.get("Accept", ""))
-                self._answer(200, content_type, encode(registry))
-            elif path in probes:
-                ok, detail = probes[path]()
-                body = json.dumps({"ok": ok, **detail}, indent=2).encode()
-                self._answer(200 if ok else 503, "application/json", body)
-            else:
-                self._answer(404, "text/plain; charset=utf-8", b"here are /metrics, /healthz and /readyz\n")
+    def answer(scope: MutableMapping[str, Any]) -> tuple[int, str, bytes]:
+        path = scope["path"]
+        if path != "/metrics" and path not in probes:
+            return 404, _TEXT, b"here are /metrics, /healthz and /readyz\n"
+        if scope["method"] not in _METHODS:
+            return 405, _TEXT, f"allowed here: {', '.join(_METHODS)}\n".encode()
+        if path == "/metrics":
+            return 200, *_metrics(registry, scope)
+        ok, detail = probes[path]()
+        body = json.dumps({"ok": ok, **_without_locations(detail)}, indent=2).encode()
+        return 200 if ok else 503, "application/json", body
 
-        def _answer(self, status: int, content_type: str, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    async def app(scope: MutableMapping[str, Any], _: Receive, send: Send) -> None:
+        status, content_type, body = answer(scope)
+        headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+        if status == 405:
+            headers.append((b"allow", ", ".join(_METHODS).encode()))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
-        def log_message(self, *_: object) -> None:
-            """Probes come every few seconds: nothing to log."""
+    return app
 
-    return Handler
+
+def _metrics(registry: CollectorRegistry, scope: MutableMapping[str, Any]) -> tuple[str, bytes]:
+    """Content type and body in the format that the Accept header asks for."""
+    accept = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"accept")
+    try:
+        encode, content_type = choose_encoder(accept)
+    except (TypeError, ValueError):  # the header's version is not a number
+        encode, content_type = choose_encoder("")
+    return content_type, encode(registry)
+
+
+def _without_locations(detail: Any) -> Any:
+    """A probe's detail without paths and URLs: the port needs no login, and the log has them."""
+    if isinstance(detail, str):
+        return _locations.sub("[see the log]", detail)
+    if isinstance(detail, dict):
+        return {name: _without_locations(value) for name, value in detail.items()}
+    if isinstance(detail, list | tuple):
+        return [_without_locations(value) for value in detail]
+    return detail

@@ -145,7 +145,7 @@ def test_a_text_line(capsys: pytest.CaptureFixture[str]) -> None:
     log_to_stderr("text")
     log(logs.PARTITIONS_CHANGED, topic="credit.applications", kind="assigned", partitions=[0, 1], assigned=[0, 1])
     log(logs.PROCESS_FAILED, error="first\n  second", exit_code=2)
-    log(logs.HTTP_FAILED, error="with a=b in it")
+    log(logs.COMMIT_FAILED, error="with a=b in it")
     first, second, below, further, third = [
         line.partition("Z ")[2] or line for line in capsys.readouterr().err.splitlines()
     ]
