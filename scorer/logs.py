@@ -134,7 +134,18 @@ HTTP_ACCEPT_FAILED = Event(
     "an HTTP connection cannot be accepted; without file descriptors an idle one is closed. Retried",
     ("error", "suppressed"),
 )
-TOKEN_REFUSED = Event("token_refused", WARNING, "somebody gave the console a wrong token", ("client",))
+TOKEN_REFUSED = Event(
+    "token_refused",
+    WARNING,
+    "wrong console token. At most one line per second; `suppressed` counts the others",
+    ("client", "suppressed"),
+)
+TOKEN_FILE_EXPOSED = Event(
+    "token_file_exposed",
+    WARNING,
+    "every user of this machine can read the console's token file: `chmod 600` it and change the token",
+    ("path", "mode"),
+)
 DEAD_LETTER_SHOWN = Event(
     "dead_letter_shown",
     INFO,

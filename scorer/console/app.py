@@ -1,6 +1,7 @@
 """The web application: pages, what they ask for, and the stream that keeps them up to date."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from schemas.rejection import MEANINGS
-from scorer.console.guard import COOKIE, SESSION_S, Guard, Sessions, session_of
+from scorer.console.guard import Guard, Sessions, WrongTokens, delete_session, session_of, set_session
 from scorer.console.letters import newest_letters, reveal
 from scorer.console.live import SERIES_POINTS_MAX, Live, Part
 from scorer.console.look import keep_looking
@@ -29,6 +30,7 @@ from scorer.console.tail import Sample, follow_outcomes
 from scorer.console.waits import keep_measuring
 from scorer.console.watch import keep_watching
 from scorer.errors import DeadLetterError, MisuseError, ScorerError
+from scorer.http.throttle import Throttle
 from scorer.logs import DEAD_LETTER_SHOWN, TOKEN_REFUSED, log
 from scorer.settings import Settings
 from scorer.stream.dead_letters import Place
@@ -36,7 +38,10 @@ from scorer.stream.deployments import Line
 
 _TICK_S: Final = 1.0
 _LOGIN_BYTES_MAX: Final = 4_096
-_WRONG_TOKEN_S: Final = 0.5
+_LOGIN_FIELDS_MAX: Final = 4
+_WRONG_TOKEN_LOG_S: Final = 1.0
+_RETRY_AFTER_S: Final = 10
+_place_number = re.compile("[0-9]{1,18}").fullmatch  # a partition or an offset, within 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +78,10 @@ def make_app(console: Console) -> Starlette:
             Route("/api/applications", answers.publish, methods=["POST"]),
             Route("/api/deployments", answers.deployments),
             Route("/api/dead-letters", answers.dead_letters),
-            Route("/api/dead-letters/{partition:int}/{offset:int}/value", answers.value, methods=["POST"]),
+            Route("/api/dead-letters/{partition}/{offset}/value", answers.value, methods=["POST"]),
         ],
         middleware=[Middleware(Guard, names=names, sessions=console.sessions)],
-        exception_handlers={ScorerError: _failed, HTTPException: _http_failed},
+        exception_handlers={ScorerError: _failed, HTTPException: _http_failed, Exception: _crashed},
         lifespan=answers.running,
     )
 
@@ -90,6 +95,8 @@ class _Answers:
         self._stopping = console.stopping
         self._live = Live()
         self._streams = Streams()
+        self._wrong_tokens = WrongTokens()
+        self._wrong_token_lines = Throttle(_WRONG_TOKEN_LOG_S)
         self._assets = Assets()
         self._publisher = TryPublisher(console.settings)
         self._reading = asyncio.Lock()  # one list of dead letters at a time: each reads thousands of records
@@ -155,31 +162,37 @@ class _Answers:
             return RedirectResponse("/", 303)
         if request.method != "POST":
             return _html(render_login(""))
-        form = parse_qs((await _body(request, _LOGIN_BYTES_MAX)).decode("latin-1"), max_num_fields=4)
+        body = (await _body(request, _LOGIN_BYTES_MAX)).decode("latin-1")
+        try:
+            form = parse_qs(body, max_num_fields=_LOGIN_FIELDS_MAX)
+        except ValueError:
+            raise HTTPException(400, f"more than {_LOGIN_FIELDS_MAX} fields; the login has one") from None
         session = self._sessions.open("".join(form.get("token", [])).strip())
         if session is None:
-            log(TOKEN_REFUSED, client=_client(request))
-            await asyncio.sleep(_WRONG_TOKEN_S)
-            return _html(render_login("That is not the token."), 403)
-        answer = RedirectResponse("/", 303)
-        secure = request.headers.get("origin", "").startswith("https://")
-        answer.set_cookie(COOKIE, session, max_age=SESSION_S, httponly=True, samesite="strict", secure=secure)
-        return answer
+            suppressed = self._wrong_token_lines.due()
+            if suppressed is not None:
+                log(TOKEN_REFUSED, client=_client(request), suppressed=suppressed)
+            if await self._wrong_tokens.pause():
+                return _html(render_login("That is not the token."), 403)
+            answer = _html(render_login("That is not the token. There were many wrong ones: wait a moment."), 429)
+            answer.headers["Retry-After"] = str(_RETRY_AFTER_S)
+            return answer
+        opened = RedirectResponse("/", 303)
+        set_session(opened, session, over_tls=request.headers.get("origin", "").startswith("https://"))
+        return opened
 
     async def logout(self, request: Request) -> Response:
         """Ends the session."""
         if self._sessions is not None:
             self._sessions.close(session_of(request.headers))
         answer = RedirectResponse("/login", 303)
-        answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        delete_session(answer)
         return answer
 
     # What pages ask for
 
     async def live(self, request: Request) -> Response:
         """The stream: first the whole picture, then each second, and the outcome of each try as it comes."""
-        if self._streams.full():
-            return JSONResponse({"error": "too many pages are open: close one"}, 503)
         whole = {
             "series": self._live.series(),
             "points_max": SERIES_POINTS_MAX,
@@ -191,7 +204,8 @@ class _Answers:
         def ended() -> bool:
             return self._stopping() or (self._sessions is not None and not self._sessions.knows(session))
 
-        return StreamingResponse(self._streams.events(whole, ended), media_type="text/event-stream")
+        events = self._streams.events(session or _client(request), whole, ended)
+        return StreamingResponse(events, media_type="text/event-stream")
 
     async def publish(self, request: Request) -> Response:
         """Publishes a try; its outcome comes by the stream."""
@@ -221,7 +235,10 @@ class _Answers:
 
     async def value(self, request: Request) -> Response:
         """What one dead letter holds. That somebody looked is logged, and not what was seen."""
-        place = Place(request.path_params["partition"], request.path_params["offset"])
+        numbers = [request.path_params[name] for name in ("partition", "offset")]
+        if not all(_place_number(number) for number in numbers):
+            raise HTTPException(404)
+        place = Place(*map(int, numbers))
         found = await run_in_threadpool(reveal, self._settings, place)
         log(DEAD_LETTER_SHOWN, client=_client(request), partition=place.partition, offset=place.offset)
         return JSONResponse(found)
@@ -234,12 +251,18 @@ def _client(request: Request) -> str:
 
 async def _body(request: Request, bytes_max: int) -> bytes:
     """The request's body, read no further than it may be long."""
+    if int(request.headers.get("content-length", "0")) > bytes_max:  # h11 has checked that it is a number
+        raise _too_long(bytes_max)
     taken = bytearray()
     async for chunk in request.stream():
         taken += chunk
         if len(taken) > bytes_max:
-            raise HTTPException(413, f"at most {bytes_max:,} bytes are read here")
+            raise _too_long(bytes_max)
     return bytes(taken)
+
+
+def _too_long(bytes_max: int) -> HTTPException:
+    return HTTPException(413, f"at most {bytes_max:,} bytes are read here")
 
 
 def _line(line: Line) -> dict[str, Any]:
@@ -263,3 +286,10 @@ def _http_failed(request: Request, fault: Exception) -> Response:
     if request.url.path.startswith("/api/"):
         return JSONResponse({"error": fault.detail}, fault.status_code, headers=fault.headers)
     return PlainTextResponse(f"{fault.detail}\n", fault.status_code, headers=fault.headers)
+
+
+def _crashed(request: Request, _: Exception) -> Response:
+    """The response to an unexpected exception; the server logs where it was raised."""
+    answer = _http_failed(request, HTTPException(500, "internal error; the console's log says where"))
+    answer.headers["Cache-Control"] = "no-store"  # this response does not pass the guard
+    return answer

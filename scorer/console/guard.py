@@ -1,5 +1,6 @@
-"""Who may ask the console, and for what: the name it is asked by, where that came from, and the token."""
+"""Access control of the console: the host name of a request, the page it comes from, and the session."""
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
@@ -7,7 +8,6 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Collection
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -15,14 +15,19 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-COOKIE: Final = "console"
+_COOKIE: Final = "console"
+_TLS_COOKIE: Final = "__Host-console"
+"""Browsers accept this name only from this host and over TLS: no sibling domain and no plain HTTP can set it."""
 SESSION_S: Final = 12 * 3_600
 _SESSIONS_MAX: Final = 1_000
+_WRONG_TOKEN_S: Final = 0.5
+_WRONG_TOKENS_WAITING_MAX: Final = 20
+"""Ten seconds of delays: more would take up connections, and browsers give up."""
 _LOGIN_PATH: Final = "/login"
 _OPEN_PREFIX: Final = "/static/"
 _API_PREFIX: Final = "/api/"
 
-_HEADERS: Final = {
+HEADERS: Final = {  # of every answer, those included that the server itself gives to malformed requests
     # Nothing but what the package serves: no inline script or style, no other address, no frame around it.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -64,8 +69,32 @@ class Sessions:
         self._sessions.pop(name, None)
 
 
+class WrongTokens:
+    """Delays the answers to wrong tokens: one at a time, from all clients together.
+
+    The right token is never delayed, so wrong ones cannot lock its owner out. The token's length makes guessing
+    hopeless; the delay limits what guesses cost in log lines and connections.
+    """
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._waiting = 0
+
+    async def pause(self) -> bool:
+        """Delays one answer; returns False without a delay if too many answers are delayed already."""
+        if self._waiting >= _WRONG_TOKENS_WAITING_MAX:
+            return False
+        self._waiting += 1
+        try:
+            async with self._lock:
+                await asyncio.sleep(_WRONG_TOKEN_S)
+        finally:
+            self._waiting -= 1
+        return True
+
+
 class Guard:
-    """Stands before the application and lets through what may pass; adds the headers to every answer."""
+    """ASGI middleware that rejects requests without the right host name, origin or session."""
 
     def __init__(self, app: ASGIApp, names: Collection[str], sessions: Sessions | None) -> None:
         """Prepares.
@@ -87,9 +116,7 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.update(_HEADERS)
-                headers.setdefault("Cache-Control", "no-store")
+                MutableHeaders(scope=message).setdefault("Cache-Control", "no-store")
             await send(message)
 
         answer = self._refusal(scope) or self._app
@@ -133,17 +160,36 @@ class Guard:
 
 
 def session_of(headers: Headers) -> str:
-    """The session that the cookie names; empty if there is none."""
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return ""
-    return "" if found is None else found.value
+    """The session's name from the request's cookies; empty without one."""
+    pairs = [part.strip().partition("=") for part in headers.get("cookie", "").split(";")]
+    values = {name: value for name, _, value in reversed(pairs)}
+    return values.get(_TLS_COOKIE) or values.get(_COOKIE, "")
+
+
+def set_session(answer: Response, session: str, *, over_tls: bool) -> None:
+    """Sets a session's cookie, which no script can read and no other site can send."""
+    answer.set_cookie(
+        _TLS_COOKIE if over_tls else _COOKIE,
+        session,
+        max_age=SESSION_S,
+        httponly=True,
+        samesite="strict",
+        secure=over_tls,
+    )
+
+
+def delete_session(answer: Response) -> None:
+    """Deletes a session's cookie."""
+    answer.delete_cookie(_COOKIE, httponly=True, samesite="strict")
+    answer.delete_cookie(_TLS_COOKIE, httponly=True, samesite="strict", secure=True)
 
 
 def _is_same_origin(headers: Headers) -> bool:
     """Whether the page that sends this is one of ours; every browser says so of what is not merely read."""
-    origin = urlsplit(headers.get("origin", ""))
+    try:
+        origin = urlsplit(headers.get("origin", ""))
+    except ValueError:  # a bracket without its counterpart
+        return False
     return origin.scheme in {"http", "https"} and origin.netloc == headers.get("host")
 
 

@@ -1,52 +1,91 @@
-"""The pages that are open, and what each has not heard yet: server-sent events, a bounded queue for each page."""
+"""The live streams of open pages: server-sent events with a bounded queue per page and a limit per client."""
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-_STREAMS_MAX: Final = 64
+STREAMS_MAX: Final = 64
+"""In total: a quarter of the server's connections, so that streams never use them up."""
+CLIENT_STREAMS_MAX: Final = 16
+"""Per client: browsers open at most six connections to one server."""
 _QUEUE_MAX: Final = 120
-"""Events, so about two minutes: a page that is so far behind gets the whole picture anew instead."""
+"""Events, about two minutes: a page that is further behind reconnects and gets the whole state again."""
 _RETRY_MS: Final = 1_500
+_DISPLACED_RETRY_MS: Final = 15_000
+"""A page that was displaced reconnects later, so that two pages do not displace each other all the time."""
+
+
+class _Page:
+    """An open page and the events that it has not received yet."""
+
+    def __init__(self, client: str) -> None:
+        self.client = client
+        self.queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUE_MAX)
+
+    def end(self, last: bytes = b"") -> None:
+        """Ends the stream after the queued events; drops the oldest of them if the queue is full."""
+        for text in (last, None):
+            if text == b"":
+                continue
+            if self.queue.full():
+                self.queue.get_nowait()
+            self.queue.put_nowait(text)
 
 
 class Streams:
-    """Tells every open page what happens; used in the loop's thread alone."""
+    """Sends events to every open page; used only in the event loop's thread."""
 
     def __init__(self) -> None:
-        self._queues: set[asyncio.Queue[bytes | None]] = set()
+        self._pages: list[_Page] = []  # the oldest first
 
     def tell(self, event: str, data: object) -> None:
-        """Tells every page; one that does not keep up is let go, and comes back for the whole picture."""
+        """Queues an event for every page; a page whose queue is full is disconnected and will reconnect."""
         text = _event(event, data)
-        for queue in list(self._queues):
-            try:
-                queue.put_nowait(text)
-            except asyncio.QueueFull:
-                self._queues.discard(queue)
-                queue.get_nowait()
-                queue.put_nowait(None)
+        for page in list(self._pages):
+            if page.queue.full():
+                self._pages.remove(page)
+                page.end()
+            else:
+                page.queue.put_nowait(text)
 
-    def full(self) -> bool:
-        """Whether no further page can be open."""
-        return len(self._queues) >= _STREAMS_MAX
-
-    async def events(self, whole: object, ended: Callable[[], bool]) -> AsyncIterator[bytes]:
-        """What one page hears, as server-sent events.
+    async def events(self, client: str, whole: object, ended: Callable[[], bool]) -> AsyncIterator[bytes]:
+        """The server-sent events of one page, which may displace an older page.
 
         Args:
-            whole: the whole picture, which it hears first.
+            client: the session, or the address of a client without one.
+            whole: the whole state, which is sent first.
             ended: whether the server, or the page's session, has ended.
         """
-        queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUE_MAX)
-        self._queues.add(queue)
+        self._make_room(client)
+        page = _Page(client)
+        self._pages.append(page)
         try:
-            yield f"retry: {_RETRY_MS}\n\n".encode() + _event("whole", whole)
-            while (text := await queue.get()) is not None and not ended():
+            yield _retry(_RETRY_MS) + _event("whole", whole)
+            while (text := await page.queue.get()) is not None and not ended():
                 yield text
         finally:
-            self._queues.discard(queue)
+            if page in self._pages:
+                self._pages.remove(page)
+
+    def _make_room(self, client: str) -> None:
+        """Ends the oldest page of this client at its limit, or of the client with the most pages at the total limit."""
+        counts = Counter(page.client for page in self._pages)
+        if counts[client] >= CLIENT_STREAMS_MAX:
+            largest = client
+        elif len(self._pages) >= STREAMS_MAX:
+            largest = max(counts, key=counts.__getitem__)
+        else:
+            return
+        oldest = next(page for page in self._pages if page.client == largest)
+        self._pages.remove(oldest)
+        oldest.end(_retry(_DISPLACED_RETRY_MS))
+
+
+def _retry(retry_ms: int) -> bytes:
+    """The time after which the browser reconnects."""
+    return f"retry: {retry_ms}\n\n".encode()
 
 
 def _event(name: str, data: object) -> bytes:

@@ -41,7 +41,7 @@ def test_up_serves_the_console(broker: Broker, tmp_path: Path) -> None:
 
 def test_up_goes_on_without_the_console(broker: Broker, tmp_path: Path) -> None:
     """Where the extra is not installed, it says how to get it, and everything else is as ever."""
-    (tmp_path / "uvicorn.py").write_text("raise ModuleNotFoundError('none here', name='uvicorn')", encoding="utf-8")
+    (tmp_path / "starlette.py").write_text("raise ModuleNotFoundError('none here', name='starlette')", encoding="utf-8")
     ran = subprocess.run(
         [sys.executable, "-m", "scorer", "up", "--workers", "1", "--rate", "100", "--for", "2s"],
         env=Topics(broker.bootstrap_servers, 2).environment() | {"PYTHONPATH": str(tmp_path), "COLUMNS": "200"},

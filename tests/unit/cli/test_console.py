@@ -9,11 +9,12 @@ from tests.unit.cli.conftest import Run
 
 def test_without_its_extra(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says which package is missing and how to get it."""
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
-    monkeypatch.delitem(sys.modules, "scorer.console.serve", raising=False)
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    for module in [name for name in sys.modules if name.startswith("scorer.console.")]:
+        monkeypatch.delitem(sys.modules, module)
     ended = run("console")
     assert ended.code == 2
-    assert "this needs uvicorn" in ended.err
+    assert "this needs starlette" in ended.err
     assert "pip install 'streaming-credit-scorer[console]'" in ended.err
 
 

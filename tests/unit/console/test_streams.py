@@ -3,16 +3,18 @@
 import asyncio
 import json
 
-from scorer.console.streams import Streams
+from scorer.console.streams import CLIENT_STREAMS_MAX, STREAMS_MAX, Streams
 
 
-async def heard(streams: Streams, *, ended: bool = False) -> tuple[asyncio.Task[list[bytes]], asyncio.Event]:
-    """A page that hears everything there is once it is told to begin."""
+async def heard(
+    streams: Streams, client: str = "somebody", *, ended: bool = False
+) -> tuple[asyncio.Task[list[bytes]], asyncio.Event]:
+    """A client's page that hears everything there is once it is told to begin."""
     begin = asyncio.Event()
 
     async def hear() -> list[bytes]:
         found = []
-        async for text in streams.events({"whole": True}, lambda: ended):
+        async for text in streams.events(client, {"whole": True}, lambda: ended):
             found.append(text)
             await begin.wait()
         return found
@@ -40,24 +42,86 @@ def test_a_page_that_does_not_keep_up_is_let_go() -> None:
     assert numbers == list(range(1, len(numbers) + 1)), "in order, but for the first, which made room for the end"
 
 
-def test_a_bounded_number_of_pages() -> None:
-    """So many may be open, and one that closes makes room."""
+async def opened(streams: Streams, *clients: str) -> list[asyncio.Task[list[bytes]]]:
+    """A page of each client, in this order, which hears everything at once."""
+    pages = []
+    for client in clients:
+        page, begin = await heard(streams, client)
+        begin.set()
+        await asyncio.sleep(0)
+        pages.append(page)
+    return pages
 
-    async def scene() -> tuple[bool, bool]:
+
+async def ended_of(pages: list[asyncio.Task[list[bytes]]]) -> list[int]:
+    """Which of these pages have come to their end; all of them are closed."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+    found = [number for number, page in enumerate(pages) if page.done()]
+    for page in pages:
+        page.cancel()
+    await asyncio.gather(*pages, return_exceptions=True)
+    return found
+
+
+def test_one_client_has_a_bounded_number_of_pages() -> None:
+    """Its oldest page makes room for its next one, and comes back later than others; nobody else's page ends.
+
+    Sixty-four pages of one user used to lock all others out.
+    """
+
+    async def scene() -> tuple[list[int], bytes]:
         streams = Streams()
-        pages = []
-        while not streams.full():
-            pages.append((await heard(streams))[0])
-            assert len(pages) < 1_000
-        was_full = streams.full()
-        pages[0].cancel()
-        await asyncio.gather(pages[0], return_exceptions=True)
-        for page in pages[1:]:
-            page.cancel()
-        await asyncio.gather(*pages, return_exceptions=True)
-        return was_full, streams.full()
+        pages = await opened(streams, "another", *["one"] * (CLIENT_STREAMS_MAX + 2))
+        last = pages[1].result()[-1]
+        return await ended_of(pages), last
 
-    assert asyncio.run(scene()) == (True, False)
+    assert asyncio.run(scene()) == ([1, 2], b"retry: 15000\n\n")
+
+
+def test_the_client_with_the_most_pages_makes_room() -> None:
+    """Where there are too many pages in all, nobody is refused: the oldest page of the largest client ends."""
+
+    async def scene(*clients: str) -> list[int]:
+        return await ended_of(await opened(Streams(), *clients))
+
+    several = [f"client {number}" for number in range(STREAMS_MAX)]
+    assert asyncio.run(scene(*several, "late")) == [0]
+    large = ["large"] * CLIENT_STREAMS_MAX
+    assert asyncio.run(scene(*several[: STREAMS_MAX - len(large)], *large, "late", "later")) == [
+        STREAMS_MAX - len(large),
+        STREAMS_MAX - len(large) + 1,
+    ]
+
+
+def test_a_page_that_closes_makes_room() -> None:
+    """Its place is free: no other page ends for the next one."""
+
+    async def scene() -> list[int]:
+        streams = Streams()
+        pages = await opened(streams, *["one"] * CLIENT_STREAMS_MAX)
+        pages[3].cancel()
+        await asyncio.gather(pages[3], return_exceptions=True)
+        return await ended_of(pages + await opened(streams, "one"))
+
+    assert asyncio.run(scene()) == [3]
+
+
+def test_a_page_that_does_not_read_can_make_room() -> None:
+    """One whose queue is full ends like any other."""
+
+    async def scene() -> list[bytes]:
+        streams = Streams()
+        page, begin = await heard(streams)
+        for number in range(119):
+            streams.tell("tick", {"number": number})
+        pages = await opened(streams, *["somebody"] * CLIENT_STREAMS_MAX)
+        begin.set()
+        found = await page
+        assert await ended_of(pages) == []
+        return found
+
+    assert asyncio.run(scene())[-1] == b"retry: 15000\n\n"
 
 
 def test_a_session_that_has_ended_hears_nothing_more() -> None:

@@ -1,0 +1,68 @@
+"""The console's token: reads its file within limits and rejects tokens that are easy to guess."""
+
+import stat
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from scorer.errors import MisuseError
+from scorer.logs import TOKEN_FILE_EXPOSED, log
+
+_CHARACTERS_MIN: Final = 16
+_BYTES_MAX: Final = 4_096
+"""Much more than any token: /dev/zero, for one, never ends."""
+_DISTINCT_MIN: Final = 6
+"""One in a hundred random tokens of 16 decimal digits has fewer; random hexadecimal ones practically never do."""
+_REPEATED_SHARE: Final = 0.75
+"""Share of characters that equal the one a period earlier; about a tenth in random tokens."""
+_CURE: Final = "`openssl rand -hex 16` makes one"
+
+
+def read_token(file: str) -> str:
+    """Reads the token; spaces and line breaks around it are ignored. Logs a warning if every user can read the file.
+
+    Raises:
+        MisuseError: the file cannot be read, or its token is too short or easy to guess.
+    """
+    path = Path(file)
+    try:
+        with path.open("rb") as opened:
+            content = opened.read(_BYTES_MAX + 1)
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        raise MisuseError(f"console_token_file cannot be read: {_reason(error)}") from None
+    if len(content) > _BYTES_MAX:
+        raise MisuseError(f"console_token_file cannot be read: it is longer than {_BYTES_MAX:,} bytes; {_CURE}")
+    try:
+        token = content.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise MisuseError("console_token_file cannot be read: it is not UTF-8") from None
+    fault = _weakness(token)
+    if fault:
+        raise MisuseError(f"console_token_file holds {fault}: {_CURE}")
+    if stat.S_ISREG(mode) and mode & stat.S_IROTH:
+        log(TOKEN_FILE_EXPOSED, path=str(path), mode=f"{stat.S_IMODE(mode):04o}")
+    return token
+
+
+def _weakness(token: str) -> str:
+    """What is wrong with the token; empty if nothing is."""
+    if len(token) < _CHARACTERS_MIN:
+        return f"a token of {len(token)} characters; {_CHARACTERS_MIN} are the least"
+    if not token.isprintable():
+        return "several lines or control characters; a token is one line"
+    steps = [ord(after) - ord(before) for before, after in pairwise(token)]
+    runs = sum(step in {-1, 0, 1} for step in steps)
+    repeated = any(_repeats(token, period) for period in range(1, len(token) // 2 + 1))
+    if len(set(token)) < _DISTINCT_MIN or repeated or runs > len(steps) / 2:
+        return "a token that is easy to guess: few different characters, a repetition or a sequence"
+    return ""
+
+
+def _repeats(token: str, period: int) -> bool:
+    """Whether the token mostly repeats a part of this length."""
+    return sum(a == b for a, b in zip(token, token[period:], strict=False)) > _REPEATED_SHARE * (len(token) - period)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return str(error.strerror) if isinstance(error, OSError) else "not a file's name"
