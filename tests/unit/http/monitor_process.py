@@ -19,7 +19,11 @@ def main(descriptors_max: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors_max, descriptors_max))
     registry = CollectorRegistry()
     Gauge("answer", "Help.", registry=registry).set(42)
-    health = Health(BundleReference(name="tiny", version="1.0.0", digest="0" * 64), stalled_after_s=300)
+    health = Health(
+        BundleReference(name="tiny", version="1.0.0", digest="0" * 64),
+        poll_stalled_after_s=300,
+        delivery_stalled_after_s=300,
+    )
     server = MonitorServer("127.0.0.1", 0, registry, health)
     say(f"{server.address}\n")
     taken: list[BufferedReader] = []

@@ -35,7 +35,7 @@ def server() -> Iterator[MonitorServer]:
     registry = CollectorRegistry()
     Gauge("answer", "Help.", registry=registry).set(42)
     reference = BundleReference(name="tiny", version="1.0.0", digest="0" * 64)
-    health = Health(reference, stalled_after_s=300, clock=lambda: 0.0)
+    health = Health(reference, poll_stalled_after_s=300, delivery_stalled_after_s=300, clock=lambda: 0.0)
     with closing(MonitorServer("127.0.0.1", 0, registry, health)) as started:
         yield started
 
@@ -122,7 +122,7 @@ def test_an_accept_header_that_makes_no_sense(server: MonitorServer, accept: str
 
 def test_probes_show_no_paths(health: Health) -> None:
     """Reasons are shown without the paths and URLs in them: anybody may ask, and the log has them."""
-    health.refused = (
+    health.champion_refused = (
         "mine:1.0.0@0a was deployed and cannot be loaded: s3://key:secret@bucket/bundles cannot be read: "
         "[Errno 2] No such file: '/srv/secret bundles/x' in \"/secret\", file:///secret/y: /secret."
     )
