@@ -8,7 +8,7 @@ cannot go on, what is wrong, where, and how to mend it; the command line prints 
     - SettingsError           one or more settings, all of them named
     - InputFileError          a file of applications that cannot be read
   - BundleError               a bundle that is missing, damaged, or not what it says
-    - RunnerMissingError      what runs its model is not installed here
+    - RunnerMissingError      what runs its model is not installed, or cannot be imported
   - ModelError                the model failed on a matrix (narrowed to records by the core)
   - BundleUnusableError       no record of a batch can be scored: the bundle is at fault
   - BrokerError               the broker said no, or is not there
@@ -50,7 +50,7 @@ class BundleError(ScorerError):
 
 
 class RunnerMissingError(BundleError):
-    """What runs a bundle's model is not installed here; the bundle may be sound."""
+    """What runs a bundle's model is not installed or cannot be imported; the bundle itself may be fine."""
 
 
 class ModelError(ScorerError):

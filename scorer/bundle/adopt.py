@@ -1,32 +1,45 @@
 """A model that was trained elsewhere, to a bundle: its file, or the model itself as a notebook has it."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from platform import python_version
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from scorer.bundle.boosters import check_booster
 from scorer.bundle.build import Draft, build_bundle
 from scorer.bundle.describe import Description
 from scorer.bundle.figures import measure
 from scorer.bundle.golden import made_up_matrix
-from scorer.bundle.manifest import FILE_BYTES_MAX, Manifest, Metrics, Setting
+from scorer.bundle.manifest import FILE_BYTES_MAX, Features, Manifest, Metrics, Setting
 from scorer.bundle.pickles import refuse_pickle
 from scorer.bundle.runners import library_of, open_model
-from scorer.bundle.sklearn_onnx import convert, is_classifier
+from scorer.bundle.sklearn_onnx import convert
+from scorer.bundle.sklearn_steps import explain_unusable, is_classifier, unwrap
+from scorer.bundle.xgboost_wrapper import is_wrapper, read_features, require_same_answers
 from scorer.core.features import FeatureEncoding
 from scorer.core.score import Model, checked_predict
-from scorer.errors import BundleError, InputFileError, MisuseError
+from scorer.errors import BundleError, InputFileError, MisuseError, RunnerMissingError
 
 if TYPE_CHECKING:
     from scorer.bundle.store import BundleStore
     from scorer.bundle.train import Examples
 
-_RUNNERS: Final = {".ubj": "xgboost", ".json": "xgboost", ".onnx": "onnx"}  # by the file's ending
+_RUNNERS: Final = {
+    ".ubj": "xgboost",
+    ".json": "xgboost",
+    ".model": "xgboost",
+    ".bst": "xgboost",
+    ".deprecated": "xgboost",
+    ".onnx": "onnx",
+}
+"""By the file's ending; what a file of XGBoost's own endings holds is found out when it is read."""
+
 _LABEL_CHARACTERS_MAX: Final = 1_000  # as the manifest's
 _AUC_MIN: Final = 0.5  # of a model that guesses
 _is_suffix = re.compile(r"\.[A-Za-z0-9]{1,16}").fullmatch
@@ -40,31 +53,34 @@ class _Given:
     content: bytes
     file: str
     settings: dict[str, Setting]
+    features: Features
     libraries: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
 
 
 def draft_model(
-    model: object, description: Description, holdout: "Examples | None" = None, default_class: object = 1
+    model: object, description: Description, holdout: "Examples | None" = None, default_class: object = None
 ) -> Draft:
     """Makes a model the draft of a bundle, and measures it.
 
     Args:
         model: a fitted scikit-learn classifier or pipeline, which is converted to ONNX and compared with what comes of
-            it; an XGBoost booster; an ONNX model (`onnx.ModelProto`); or the path of a model's file.
+            it; a classifier of XGBoost's scikit-learn wrapper, whose rounds and missing values are taken as it takes
+            them; an XGBoost booster; an ONNX model (`onnx.ModelProto`); or the path of a model's file.
         description: everything else.
         holdout: labelled applications to measure it on, which it has not seen; without them there are no figures.
-        default_class: which of a scikit-learn classifier's two classes stands for a loan that was not paid back.
+        default_class: which of a scikit-learn classifier's two classes stands for a loan that was not paid back; needed
+            unless the classes are 0 and 1 (or false and true), where it is 1.
 
     Raises:
-        MisuseError: it is no such model, a library is not here, or the file cannot be read.
+        MisuseError: the model cannot become a bundle's, a library is missing, or the file cannot be read.
         InputFileError: the held-out applications do not have both outcomes.
-        BundleError: it is a pickle, does not fit the description, cannot be converted, differs from what it was
-            converted from, or rates those who paid as the likelier defaulters.
+        BundleError: the model is a pickle, does not fit the description, cannot be converted, differs from what it was
+            converted from, gives no probability of default, or rates those who paid as the likelier defaulters.
         ModelError: it fails on the golden examples or on the held-out applications.
     """
-    given = _convert(model, description, holdout, default_class) if is_classifier(model) else _take(model, description)
-    features = description.features
+    given = _take(unwrap(model), description, holdout, default_class)
+    features = given.features
     opened = open_model(given.runner, given.file, given.content, features.columns, given.settings)
     own = {"python": python_version(), "numpy": np.__version__, **library_of(given.runner)}
     return Draft(
@@ -75,7 +91,7 @@ def draft_model(
         model=given.content,
         features=features,
         policy=description.policy,
-        metrics=_measure(opened, description, holdout) if holdout else None,
+        metrics=_measure(opened, features, description, holdout) if holdout else None,
         training=None,
         libraries={**own, **given.libraries, **description.libraries},
         labels={**given.labels, **description.labels},
@@ -89,7 +105,7 @@ def add_model(
     description: Description,
     store: "BundleStore",
     holdout: "Examples | None" = None,
-    default_class: object = 1,
+    default_class: object = None,
 ) -> tuple[Manifest, str]:
     """Makes a model a bundle and puts it into a store: whole, or not at all.
 
@@ -114,33 +130,61 @@ def add_model(
         return manifest, store.put(Path(folder))
 
 
+def _take(model: object, description: Description, holdout: "Examples | None", default_class: object) -> _Given:
+    """The model as it goes into the bundle, by what it is."""
+    given: _Given | None = None
+    if is_wrapper(model):
+        given = _take_wrapper(model, description, holdout, default_class)
+    elif is_classifier(model):
+        given = _convert(model, description, holdout, default_class)
+    elif default_class is not None:
+        raise MisuseError(
+            "default_class is for scikit-learn classifiers: leave it out. An XGBoost model gives the probability of "
+            "the label 1; of an ONNX model, runner_settings names the column"
+        )
+    elif isinstance(model, Path):
+        given = _read(model, description)
+    elif hasattr(model, "save_raw"):  # an XGBoost booster; to ask for its class would load XGBoost for every model
+        given = _check("model.ubj", bytes(model.save_raw("ubj")), description, description.features)
+    elif hasattr(model, "SerializeToString"):  # an onnx.ModelProto
+        settings = dict(description.runner_settings)
+        given = _Given("onnx", model.SerializeToString(), "model.onnx", settings, description.features)
+    else:
+        raise MisuseError(explain_unusable(model))
+    if description.rounds is not None and given.runner != "xgboost":
+        raise MisuseError(f"rounds is for XGBoost models, and this one is run by {given.runner}: leave rounds out")
+    return given
+
+
 def _convert(model: object, description: Description, holdout: "Examples | None", default_class: object) -> _Given:
     """A scikit-learn classifier as ONNX; the two agree on the golden examples and on what was held out."""
     features = description.features
+    made = convert(model, features.columns, default_class, _matrix(features, holdout))
+    return _Given("onnx", made.model, "model.onnx", made.settings, features, made.libraries, _label(model))
+
+
+def _take_wrapper(model: Any, description: Description, holdout: "Examples | None", default_class: object) -> _Given:
+    """A model of XGBoost's wrapper as its booster; the two agree on the golden examples and on what was held out."""
+    features = read_features(model, description.features, default_class)
+    given = _check("model.ubj", bytes(model.get_booster().save_raw("ubj")), description, features, by_wrapper=True)
+    opened = open_model(given.runner, given.file, given.content, features.columns)
+    ours = checked_predict(opened, _matrix(features, holdout))
+    require_same_answers(model, _matrix(description.features, holdout), ours, description.rounds)
+    return replace(given, labels={**_label(model), **given.labels})
+
+
+def _matrix(features: Features, holdout: "Examples | None") -> NDArray[np.float32]:
+    """The golden examples and what was held out, as a model gets them."""
     encoding = FeatureEncoding(features.columns, features.missing_number)
-    matrix = made_up_matrix(encoding)
-    if holdout:
-        matrix = np.concatenate([matrix, encoding.matrix(holdout.applications)])
-    made = convert(model, features.columns, default_class, matrix)
-    labels = {"estimator": " ".join(repr(model).split())[:_LABEL_CHARACTERS_MAX]}
-    return _Given("onnx", made.model, "model.onnx", made.settings, made.libraries, labels)
+    golden = made_up_matrix(encoding)
+    return np.concatenate([golden, encoding.matrix(holdout.applications)]) if holdout else golden
 
 
-def _take(model: object, description: Description) -> _Given:
-    settings = dict(description.runner_settings)
-    if isinstance(model, Path):
-        return _read(model, description, settings)
-    if hasattr(model, "save_raw"):  # an XGBoost booster; to ask for its class would load XGBoost for every model
-        return _Given("xgboost", bytes(model.save_raw("ubj")), "model.ubj", settings)
-    if hasattr(model, "SerializeToString"):  # an onnx.ModelProto
-        return _Given("onnx", model.SerializeToString(), "model.onnx", settings)
-    raise MisuseError(
-        f"a {type(model).__name__} is no model that a bundle can be made of: give a fitted scikit-learn classifier, "
-        "an XGBoost booster, an onnx.ModelProto or the path of a model's file"
-    )
+def _label(model: object) -> dict[str, str]:
+    return {"estimator": " ".join(repr(model).split())[:_LABEL_CHARACTERS_MAX]}
 
 
-def _read(path: Path, description: Description, settings: dict[str, Setting]) -> _Given:
+def _read(path: Path, description: Description) -> _Given:
     try:
         with path.open("rb") as file:
             content = file.read(FILE_BYTES_MAX + 1)
@@ -155,15 +199,34 @@ def _read(path: Path, description: Description, settings: dict[str, Setting]) ->
             f"{path}: which runner opens it? Its ending is none of {', '.join(_RUNNERS)}: name the runner in the "
             "description"
         )
-    return _Given(runner, content, f"model{path.suffix}" if _is_suffix(path.suffix) else "model", settings)
+    file_name = f"model{path.suffix}" if _is_suffix(path.suffix) else "model"
+    if runner != "xgboost":
+        return _Given(runner, content, file_name, dict(description.runner_settings), description.features)
+    try:
+        return _check(file_name, content, description, description.features)
+    except RunnerMissingError:
+        raise
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from error
 
 
-def _measure(model: Model, description: Description, holdout: "Examples") -> Metrics:
+def _check(
+    file: str, content: bytes, description: Description, features: Features, *, by_wrapper: bool = False
+) -> _Given:
+    """An XGBoost model, if it may become a bundle's."""
+    checked = check_booster(content, features, description.rounds, by_wrapper=by_wrapper)
+    labels = {"rounds": checked.note} if checked.note else {}
+    file = "model.ubj" if checked.is_rewritten else file
+    return _Given("xgboost", checked.model, file, dict(description.runner_settings), features, labels=labels)
+
+
+def _measure(model: Model, features: Features, description: Description, holdout: "Examples") -> Metrics:
     if find_spec("sklearn") is None:
         raise MisuseError("the figures need scikit-learn: pip install 'streaming-credit-scorer[sklearn]'")
     if len(np.unique(holdout.defaulted)) < 2:
         raise InputFileError("the figures need loans that were paid back and loans that were not: one kind is missing")
-    probabilities = checked_predict(model, description.matrix(holdout.applications))
+    encoding = FeatureEncoding(features.columns, features.missing_number)
+    probabilities = checked_predict(model, encoding.matrix(holdout.applications))
     where = "the applications that were held out"
     metrics = measure(
         holdout.dataset, probabilities, holdout.defaulted, description.policy, description.holdout_about, where
@@ -172,6 +235,7 @@ def _measure(model: Model, description: Description, holdout: "Examples") -> Met
         raise BundleError(
             f"the model rates those who paid back as likelier to default than those who did not (AUC "
             f"{metrics.holdout.auc:.3f}): does it give the probability of the other outcome? "
-            "(ONNX: the setting column; scikit-learn: default_class)"
+            "(ONNX: the setting column; scikit-learn: default_class; XGBoost: train with the label 1 for loans that "
+            "were not paid back)"
         )
     return metrics

@@ -6,7 +6,6 @@ What BentoML 1.0 to 1.4 write for `bentoml.xgboost.save_model(…, custom_object
 """
 
 import io
-import json
 import lzma
 import tarfile
 from collections.abc import Mapping
@@ -15,17 +14,17 @@ from datetime import datetime
 from importlib.util import find_spec
 from math import isnan
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from scorer.bundle.boosters import Rounds, check_booster
 from scorer.bundle.build import Draft
 from scorer.bundle.manifest import FILE_BYTES_MAX, Features, Word, explain
 from scorer.bundle.pickled import ClassName, Pickled, printable, read_pickle
-from scorer.bundle.runners import open_model
 from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding
 from scorer.core.policy import Policy
-from scorer.errors import BundleError, MisuseError
+from scorer.errors import BundleError, MisuseError, RunnerMissingError
 
 _INFO_FILE: Final = "model.yaml"
 _MODEL_FILE: Final = "saved_model.ubj"
@@ -35,7 +34,6 @@ _INFO_BYTES_MAX: Final = 1 << 20
 _DECODER_BYTES_MAX: Final = 100 << 20  # xz's strongest preset takes 65 MB
 
 _MODULE: Final = "bentoml.xgboost"
-_OBJECTIVE: Final = "binary:logistic"
 _VECTORIZER: Final = ClassName("sklearn.feature_extraction._dict_vectorizer", "DictVectorizer")
 # The vectorizer's dtype. XGBoost and we compute in 32 bits; an integer type would cut numbers off, so it is not here.
 _DTYPES: Final = (ClassName("numpy", "float64"), ClassName("numpy", "float32"))
@@ -57,6 +55,8 @@ class BentoModel:
     """XGBoost's, in UBJSON, as BentoML wrote it."""
     columns: tuple[str, ...]
     """The vectorizer's, in order."""
+    by_wrapper: bool
+    """Whether it was XGBoost's scikit-learn wrapper that was saved, such as XGBClassifier, and not a booster."""
 
 
 def read_bentomodel(path: Path) -> BentoModel:
@@ -67,7 +67,8 @@ def read_bentomodel(path: Path) -> BentoModel:
 
     Raises:
         MisuseError: there is no such file, or the library that reads `model.yaml` is not here.
-        BundleError: it is none, is no XGBoost booster with a DictVectorizer, or holds what is not safe to read.
+        BundleError: the file is not an export of an XGBoost model with a DictVectorizer, or holds what is not safe to
+            read.
     """
     if find_spec("yaml") is None:
         raise MisuseError("reading a .bentomodel needs pyyaml: pip install 'streaming-credit-scorer[bentoml]'")
@@ -79,12 +80,19 @@ def read_bentomodel(path: Path) -> BentoModel:
             libraries=_name_libraries(info),
             model=contents[_MODEL_FILE],
             columns=_read_columns(contents[_OBJECTS_FILE]),
+            by_wrapper=info.options.model_class != "Booster",
         )
     except BundleError as error:
         raise BundleError(f"{path}: {error}") from None
 
 
-def draft_bundle(found: BentoModel, identity: tuple[str, str, datetime], policy: Policy, missing: float) -> Draft:
+def draft_bundle(
+    found: BentoModel,
+    identity: tuple[str, str, datetime],
+    policy: Policy,
+    missing: float,
+    rounds: Rounds | None = None,
+) -> Draft:
     """Makes it the draft of a bundle, without figures: BentoML keeps none.
 
     Args:
@@ -92,12 +100,14 @@ def draft_bundle(found: BentoModel, identity: tuple[str, str, datetime], policy:
         identity: the bundle's name, version and time of making (UTC).
         policy: what the bundle decides by; BentoML has it in the service's code, which is not in the export.
         missing: what stood for an unknown number when the model was trained; NaN leaves it to the model.
+        rounds: which rounds of a booster decide that was trained with early stopping.
 
     Returns:
-        The draft; a label says where it came from.
+        The draft; labels say where it came from and, if some were left out, which rounds it has.
 
     Raises:
-        BundleError: a column that the contract does not give, or a model that gives no probability.
+        BundleError: the vectorizer has a column that the contract does not give, or the model may not become a bundle's
+            (`scorer.bundle.boosters.check_booster`).
     """
     try:
         FeatureEncoding(found.columns, missing)
@@ -107,20 +117,27 @@ def draft_bundle(found: BentoModel, identity: tuple[str, str, datetime], policy:
             f"{found.tag}: the vectorizer has {printable(str(error))}. The contract's fields are {fields}, in lower "
             "case, a category as field=value with the values that schemas/generated names: train the model on those"
         ) from None
-    _require_probabilities(found)
+    features = Features(columns=found.columns, missing=None if isnan(missing) else missing)
+    try:
+        checked = check_booster(found.model, features, rounds, by_wrapper=found.by_wrapper)
+    except RunnerMissingError:
+        raise
+    except BundleError as error:
+        raise BundleError(f"{found.tag}: {error}") from error
+    rounds_label = {"rounds": checked.note} if checked.note else {}
     name, version, created = identity
     return Draft(
         name=name,
         version=version,
         created=created,
         runner="xgboost",
-        model=found.model,
-        features=Features(columns=found.columns, missing=None if isnan(missing) else missing),
+        model=checked.model,
+        features=features,
         policy=policy,
         metrics=None,
         training=None,
         libraries=found.libraries,
-        labels={"imported from": f"BentoML, {found.tag}"},
+        labels={"imported from": f"BentoML, {found.tag}", **rounds_label},
     )
 
 
@@ -207,11 +224,6 @@ def _read_info(raw: bytes) -> _Info:
         raise BundleError(f"{_INFO_FILE} is not what BentoML 1.0 to 1.4 write: {explain(error)}") from None
     if info.module != _MODULE:
         raise BundleError(f"was saved with another module than {_MODULE}, which alone is read here")
-    if info.options.model_class != "Booster":
-        raise BundleError(
-            "holds a scikit-learn model of XGBoost, which may predict with a part of its trees only: "
-            "save its booster, model.get_booster(), instead"
-        )
     return info
 
 
@@ -244,17 +256,3 @@ def _read_columns(raw: bytes) -> tuple[str, ...]:
             "not for 0: train with DictVectorizer(sparse=False)"
         )
     return tuple(names)
-
-
-def _require_probabilities(found: BentoModel) -> None:
-    """Makes sure that the model fits its columns, and that what it gives is a probability."""
-    import xgboost
-
-    open_model("xgboost", _MODEL_FILE, found.model, found.columns)
-    booster = xgboost.Booster(params={"nthread": 1}, model_file=bytearray(found.model))
-    config: dict[str, Any] = json.loads(booster.save_config())
-    objective = config["learner"]["objective"]["name"]
-    if objective != _OBJECTIVE:
-        raise BundleError(
-            f"{found.tag}: its objective is {objective}, and only {_OBJECTIVE} gives a probability of default"
-        )

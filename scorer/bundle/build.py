@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from schemas.application import CONTRACT_VERSION
+from scorer.bundle.boosters import check_booster
 from scorer.bundle.golden import write_golden
 from scorer.bundle.manifest import (
     CARD_FILE,
@@ -63,12 +64,14 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
         The bundle's manifest. The same draft gives the same bytes on the same platform, and so the same digest.
 
     Raises:
-        BundleError: the runner cannot open the model, or not with these columns, or a row's probability depends on its
-            batch.
+        BundleError: the runner cannot open the model, or not with these columns; an XGBoost model does not give
+            probabilities of default (`check_booster`); or a row's probability depends on its batch.
         ModelError: the model fails on the golden examples, or gives something that is no probability.
         ValueError: something breaks the manifest's limits.
     """
     encoding = FeatureEncoding(draft.features.columns, draft.features.missing_number)
+    if draft.runner == "xgboost":
+        check_booster(draft.model, draft.features)
     model = open_model(draft.runner, draft.model_file, draft.model, draft.features.columns, draft.runner_settings)
     try:
         golden = write_golden(encoding, model, draft.policy)

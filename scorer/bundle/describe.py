@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from scorer.bundle.boosters import Rounds
 from scorer.bundle.manifest import Features, Name, RunnerSettings, Sentence, Utc, Version, Word, explain
 from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding, columns_of
 from scorer.core.policy import Policy
@@ -39,6 +40,8 @@ class Description(BaseModel):
     runner: Word | None = None
     """What opens the model; else the file's ending says so."""
     runner_settings: RunnerSettings = Field(default_factory=dict)
+    rounds: Rounds | None = None
+    """Of an XGBoost model that stopped early: whether the rounds up to the best one decide, or all."""
     holdout_about: Sentence = "Measured on labelled applications that whoever made the bundle held out."
     """Which applications the figures come from, and whether the model has seen them."""
     libraries: Annotated[dict[Word, Word], Field(max_length=_NOTES_MAX)] = Field(default_factory=dict)

@@ -17,7 +17,7 @@ from scorer.bundle.manifest import (
     parse_manifest,
 )
 from scorer.bundle.pickles import refuse_pickle
-from scorer.bundle.runners import open_model
+from scorer.bundle.runners import library_of, open_model
 from scorer.core.features import FeatureEncoding
 from scorer.core.score import Bundle
 from scorer.core.wire import DecisionEncoder
@@ -64,9 +64,25 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
     except RunnerMissingError as error:
         raise RunnerMissingError(f"bundle {called or folder}: {error}") from error
     except (BundleError, ModelError) as error:
-        raise BundleError(f"bundle {called or folder}: {error}. {_MEND}") from error
+        raise BundleError(f"bundle {called or folder}: {error}. {_advise(manifest)}") from error
     reference = manifest.reference
     return Bundle(reference, encoding, model, manifest.policy, DecisionEncoder(reference), matrix, found)
+
+
+def _advise(manifest: Manifest) -> str:
+    """What fixes a bundle that does not open: another version of the library that runs it, or the bundle again."""
+    try:
+        installed = library_of(manifest.runner)
+    except BundleError:
+        return _MEND
+    for library, version in installed.items():
+        made_with = manifest.libraries.get(library)
+        if made_with not in {None, version}:
+            return (
+                f"It was made with {library} {made_with}, and {version} is installed: install {library} {made_with}, "
+                "or make the bundle again with this version"
+            )
+    return _MEND
 
 
 def read_manifest(folder: Path, called: str = "") -> Manifest:

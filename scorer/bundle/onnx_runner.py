@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from scorer.bundle.libraries import import_library
 from scorer.bundle.manifest import Setting, explain
 from scorer.core.score import Model
 from scorer.errors import BundleError, ModelError, RunnerMissingError
@@ -84,7 +85,7 @@ def open_onnx(model: bytes, columns: Sequence[str], settings: Mapping[str, Setti
     Its settings are `output`, a name, and `column`, a place in that output.
 
     Raises:
-        RunnerMissingError: onnxruntime is not here.
+        RunnerMissingError: onnxruntime is not installed, or cannot be imported.
         BundleError: the model has other inputs or outputs than it may, or a setting is wrong.
         Exception: onnxruntime cannot read the model; its exceptions have no base of their own.
     """
@@ -102,8 +103,7 @@ def open_onnx(model: bytes, columns: Sequence[str], settings: Mapping[str, Setti
 
 
 def _open_session(model: bytes) -> "onnxruntime.InferenceSession":
-    import onnxruntime
-
+    onnxruntime = import_library("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

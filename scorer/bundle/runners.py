@@ -1,13 +1,13 @@
 """What turns a matrix into probabilities: one opener for each kind of model, ours and those that are installed."""
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scorer.bundle.libraries import describe_failure, import_library
 from scorer.bundle.manifest import Setting
 from scorer.bundle.onnx_runner import open_onnx
 from scorer.bundle.pickles import refuse_pickle
@@ -64,13 +64,12 @@ def open_model(
         settings: what the manifest tells the runner beside.
 
     Raises:
-        RunnerMissingError: there is no such runner here, or not all that it needs.
+        RunnerMissingError: the runner is not installed, or its library cannot be imported.
         BundleError: the model is a pickle or otherwise not the runner's format, or it was trained on other columns.
     """
     refuse_pickle(name, model)
-    entry = None if runner in _OURS else _find(runner)
+    opener = _OURS[runner] if runner in _OURS else _load(_find(runner))
     try:
-        opener: Opener = _OURS[runner] if entry is None else entry.load()
         opened = opener(model, columns, settings or {})
     except BundleError:
         raise
@@ -84,12 +83,11 @@ def library_of(runner: str) -> dict[str, str]:
     """The library that a runner runs on, or the package that it comes from, with its version.
 
     Raises:
-        RunnerMissingError: there is no such runner here.
+        RunnerMissingError: the runner is not installed, or its library cannot be imported.
     """
     if runner in _LIBRARIES:
         library = _LIBRARIES[runner]
-        version: str = import_module(library).__version__
-        return {library: version}
+        return {library: import_library(library).__version__}
     package = _find(runner).dist
     return {package.name: package.version} if package else {}
 
@@ -107,3 +105,15 @@ def _find(runner: str) -> EntryPoint:
         packages = " and ".join(sorted(entry.dist.name if entry.dist else entry.value for entry in found))
         raise BundleError(f"the runner {runner!r} is brought by {packages}: uninstall all but one")
     return found[0]
+
+
+def _load(entry: EntryPoint) -> Opener:
+    try:
+        opener: Opener = entry.load()
+    except Exception as error:  # a broken installation raises anything
+        package = entry.dist.name if entry.dist else entry.value
+        raise RunnerMissingError(
+            f"the runner {entry.name!r} cannot be imported: {describe_failure(error)}. Install its package {package} "
+            "again, with all that it needs"
+        ) from error
+    return opener

@@ -9,8 +9,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from scorer.bundle.libraries import import_library
 from scorer.bundle.manifest import Setting
 from scorer.bundle.runners import open_model
+from scorer.bundle.sklearn_steps import require_convertible
 from scorer.bundle.xgboost_runner import require_same_columns
 from scorer.core.score import checked_predict
 from scorer.errors import BundleError, MisuseError, ModelError
@@ -30,11 +32,6 @@ class Converted:
     """By name, the version that it was made with."""
 
 
-def is_classifier(found: object) -> bool:
-    """Whether it is something that `convert` takes: it predicts probabilities as scikit-learn's classifiers do."""
-    return hasattr(found, "predict_proba") and hasattr(found, "get_params")
-
-
 def convert(estimator: Any, columns: Sequence[str], default_class: object, matrix: NDArray[np.float32]) -> Converted:
     """Converts a classifier with skl2onnx, and makes sure that what comes of it says what the classifier says.
 
@@ -44,14 +41,17 @@ def convert(estimator: Any, columns: Sequence[str], default_class: object, matri
     Args:
         estimator: fitted on matrices of these columns.
         columns: in order.
-        default_class: which of its two classes stands for a loan that is not paid back.
+        default_class: which of its two classes stands for a loan that is not paid back; None for 1 of 0 and 1.
         matrix: the rows on which the two must agree within a millionth, shape (n, columns).
 
     Raises:
-        MisuseError: skl2onnx is not here; it is not fitted, has not two classes, or none of them is the one.
+        RunnerMissingError: a library cannot be imported.
+        MisuseError: a library is not installed; the classifier is not fitted, has a step that takes no matrix, or has
+            not two classes, or nobody said which of them is the one.
         BundleError: it was fitted on other columns, cannot be converted, or says something else once it is.
     """
-    _require_converter(estimator)
+    _require_converter()
+    require_convertible(estimator)
     column = _find_class(estimator, default_class)
     _check_columns(estimator, columns)
     theirs = _ask(estimator, matrix)[:, column]
@@ -72,16 +72,32 @@ def convert(estimator: Any, columns: Sequence[str], default_class: object, matri
 
 def _ask(estimator: Any, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
     """What the classifier itself predicts, shape (n, 2)."""
+    from sklearn.exceptions import NotFittedError
+
+    name = type(estimator).__name__
     try:
         with warnings.catch_warnings():
             # Fitted on a table with named columns, asked with a plain matrix of the same: the names were compared.
             warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
-            return np.asarray(estimator.predict_proba(matrix.astype(np.float64)), dtype=np.float64)
-    except ValueError as error:
+            theirs = np.asarray(estimator.predict_proba(matrix.astype(np.float64)), dtype=np.float64)
+    except NotFittedError as error:
+        raise MisuseError(f"this {name} is not fitted, or a part of it is not: {_shorten(error)}") from error
+    except Exception as error:  # each estimator raises as it likes
+        if np.isnan(matrix).any() and "NaN" in str(error):
+            raise BundleError(
+                "scikit-learn itself cannot score the golden examples, in some of which a number is unknown: "
+                f"{_shorten(error)}. Fit it on such rows too, or say what else stands for an unknown number (missing)"
+            ) from error
         raise BundleError(
-            f"scikit-learn itself cannot score the golden examples, in some of which a number is unknown: "
-            f"{_shorten(error)}. Fit it on such rows too, or say what else stands for an unknown number (missing)"
+            f"this {name} cannot score the matrix that a bundle gives its model: {type(error).__name__}: "
+            f"{_shorten(error)}. Fit it on description.matrix(applications), which is that matrix"
         ) from error
+    if theirs.shape != (len(matrix), 2):
+        raise BundleError(
+            f"this {name} gives probabilities of shape {theirs.shape} for {len(matrix)} rows, not two per row: fit it "
+            "on one label per row, 1 for loans that were not paid back"
+        )
+    return theirs
 
 
 def _convert(estimator: Any, columns: Sequence[str], column: int, bits: int) -> Converted:
@@ -126,29 +142,44 @@ def _shorten(error: BaseException) -> str:
     return " ".join(str(error).split())[:_SAID_MAX]
 
 
-def _require_converter(estimator: Any) -> None:
-    if type(estimator).__module__.startswith("xgboost."):
-        raise MisuseError(
-            "an XGBoost classifier needs no conversion: give its booster, model.get_booster(), "
-            "and of one that stopped early the trees that count, model.get_booster()[: model.best_iteration + 1]"
-        )
-    missing = [module for module in ("sklearn", "skl2onnx", "onnxruntime") if find_spec(module) is None]
+def _require_converter() -> None:
+    modules = "sklearn", "skl2onnx", "onnxruntime"
+    missing = [module for module in modules if find_spec(module) is None]
     if missing:
         raise MisuseError(
             f"converting a scikit-learn model needs {', '.join(missing)}: "
             "pip install 'streaming-credit-scorer[sklearn]'"
         )
+    for module in modules:
+        import_library(module)
 
 
 def _find_class(estimator: Any, default_class: object) -> int:
+    name = type(estimator).__name__
     classes = getattr(estimator, "classes_", None)
     if classes is None:
-        raise MisuseError(f"this {type(estimator).__name__} is not fitted: it knows no classes yet")
-    known: list[object] = np.asarray(classes).tolist()
-    if len(known) != 2 or default_class not in known:
+        raise MisuseError(f"this {name} is not fitted: fit it on description.matrix(applications)")
+    if isinstance(classes, list):
         raise MisuseError(
-            f"this {type(estimator).__name__} tells the classes {known} apart: two are needed, and default_class must "
-            f"name the one for loans that were not paid back, which {default_class!r} does not"
+            f"this {name} was fitted on several labels per row: fit it on one, 1 for loans that were not paid back"
+        )
+    known: list[object] = np.asarray(classes).tolist()
+    if len(known) != 2:
+        raise MisuseError(
+            f"this {name} tells the classes {known} apart, and two are needed: fit it with the label 1 for loans that "
+            "were not paid back and 0 for the others"
+        )
+    if default_class is None and set(known) != {0, 1}:
+        raise MisuseError(
+            f"this {name} tells the classes {known} apart: which of them stands for loans that were not paid back? Say "
+            f"default_class={known[0]!r} or default_class={known[1]!r}"
+        )
+    if default_class is None:
+        return known.index(1)
+    if default_class not in known:
+        raise MisuseError(
+            f"this {name} tells the classes {known} apart, and default_class must name the one for loans that were not "
+            f"paid back, which {default_class!r} does not"
         )
     return known.index(default_class)
 

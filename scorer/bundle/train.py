@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.files import ApplicationsFileError, read_applications
+from scorer.bundle.boosters import check_booster
 from scorer.bundle.build import Draft
 from scorer.bundle.figures import measure
+from scorer.bundle.libraries import import_library
 from scorer.bundle.manifest import Dataset, Features, Metrics, Training
 from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding, columns_of
 from scorer.core.policy import Policy
@@ -176,6 +178,8 @@ def train_model(
         MisuseError: a field to drop is none.
         InputFileError: there are too few rows of one outcome to learn from and to measure on.
     """
+    for library in ("sklearn", "xgboost"):
+        import_library(library)
     import sklearn
     import xgboost
 
@@ -191,7 +195,7 @@ def train_model(
         version=version,
         created=created,
         runner="xgboost",
-        model=bytes(_fit(matrix, examples.defaulted, features.columns).save_raw("ubj")),
+        model=check_booster(bytes(_fit(matrix, examples.defaulted, features.columns).save_raw("ubj")), features).model,
         features=features,
         policy=policy,
         metrics=measure(examples.dataset, probabilities, defaulted, policy, _WHAT_HOLDOUT, _WHERE),

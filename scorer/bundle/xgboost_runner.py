@@ -1,17 +1,32 @@
 """Runs trees by XGBoost, from its UBJSON or its JSON, on one thread."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scorer.bundle.libraries import import_library
 from scorer.bundle.manifest import Setting
 from scorer.core.score import Model
 from scorer.errors import BundleError
 
 if TYPE_CHECKING:
     import xgboost
+
+_SAVE: Final = "save it with save_model('model.ubj')"
+_DUMP: Final = f"is a dump of the trees (dump_model), which XGBoost itself cannot load: {_SAVE}"
+_BINARY: Final = (
+    "a file in XGBoost's old binary format must be loaded by XGBoost 1.0 to 3.0 and saved again with "
+    "save_model('model.json'), since 3.1 and later cannot read it"
+)
+_OTHER_FORMATS: Final = {
+    b"[": _DUMP,
+    b"booster[": _DUMP,
+    b"tree\n": "is LightGBM's text: convert the model to ONNX with onnxmltools",
+    b"CBM1": "is CatBoost's: save the model with save_model('model.onnx', format='onnx')",
+}
+"""What else a file is, by its first bytes."""
 
 
 class XGBoostModel:
@@ -30,38 +45,75 @@ def open_xgboost(model: bytes, columns: Sequence[str], settings: Mapping[str, Se
     """Opens a booster that `save_model` wrote as `.ubj` or `.json`. It takes no settings.
 
     Raises:
+        RunnerMissingError: XGBoost cannot be imported.
         BundleError: it is neither, XGBoost cannot read it, it was trained on other columns, or there are settings.
     """
-    import xgboost
-
     if settings:
         raise BundleError(f"the runner xgboost takes no settings, and the manifest has {', '.join(sorted(settings))}")
+    booster = load_booster(model)
+    require_columns(booster, columns)
+    return XGBoostModel(booster)
+
+
+def load_booster(model: bytes) -> "xgboost.Booster":
+    """Loads a booster that `save_model` wrote as `.ubj` or `.json`.
+
+    Raises:
+        RunnerMissingError: XGBoost cannot be imported.
+        BundleError: the bytes have another format, or XGBoost cannot read them.
+    """
+    import_library("xgboost")
+    import xgboost
+
     if not model.startswith(b"{"):
-        raise BundleError(
-            "the model is neither in XGBoost's UBJSON format nor in its JSON: save it with save_model('model.ubj')"
-        )
+        format_ = next((what for head, what in _OTHER_FORMATS.items() if model.startswith(head)), None)
+        cure = f"it {format_}" if format_ else f"{_SAVE}; {_BINARY}"
+        raise BundleError(f"the model is neither in XGBoost's UBJSON format nor in its JSON: {cure}")
     try:
         booster = xgboost.Booster(params={"nthread": 1})
         booster.load_model(bytearray(model))
-        names, count = booster.feature_names, booster.num_features()
+        booster.num_features()
     except ValueError as error:
+        if b'"learner_train_param"' in model:
+            raise BundleError(
+                f"the model is a booster's configuration (save_config), without its trees: {_SAVE}"
+            ) from error
         said = str(error).strip().partition("\n")[0]  # without its stack trace
         raise BundleError(f"XGBoost cannot read the model: {said}") from error
+    return booster
+
+
+def require_columns(booster: "xgboost.Booster", columns: Sequence[str]) -> None:
+    """Makes sure that a booster was trained on these columns, as far as it knows.
+
+    Raises:
+        BundleError: it wants more or fewer, or has other names for them.
+    """
+    count = booster.num_features()
     if count != len(columns):
         raise BundleError(f"the model wants {count} columns and the manifest names {len(columns)}")
-    if names is not None:
-        require_same_columns(names, columns)
-    return XGBoostModel(booster)
+    if booster.feature_names is not None:
+        require_same_columns(booster.feature_names, columns)
 
 
 def require_same_columns(names: Sequence[str], columns: Sequence[str]) -> None:
     """Makes sure that a model's own names of its columns are the manifest's, of which there are as many.
 
+    Names that are only numbers (`0`, `1`, … of a table without names, or `f0`, `f1`, …) say nothing and are accepted.
+
     Raises:
         BundleError: with the first three that differ.
     """
+    if any(list(names) == [f"{prefix}{place}" for place in range(len(columns))] for prefix in ("", "f")):
+        return
     strange = [f"{theirs} for {ours}" for theirs, ours in zip(names, columns, strict=True) if theirs != ours]
     if strange:
+        cure = (
+            "give `columns` in the model's order, not `fields`"
+            if set(names) == set(columns)
+            else "a category's column is field=value; where only the names differ, set model.feature_names = None and "
+            "save the model again"
+        )
         raise BundleError(
-            f"the model has other columns than the manifest, or in another order: {', '.join(strange[:3])}"
+            f"the model has other columns than the manifest, or in another order: {', '.join(strange[:3])}; {cure}"
         )

@@ -32,6 +32,7 @@ def build(
     model = "risk.onnx"
     fields = ["age", "income", "home"]  # or columns, in the model's order
     missing = 0.0               # stands for an unknown number; or nan
+    rounds = "best"             # only of XGBoost after early stopping; or "all"
     holdout = "loans-2025.csv"  # labelled, and not seen by the model
     [policy]
     maybe_above = 0.3
@@ -64,6 +65,8 @@ def build(
     console = Console()
     for renderable in figures(manifest.metrics) if manifest.metrics else ["No figures: no holdout was given"]:
         console.print(renderable, highlight=False)
+    if "rounds" in manifest.labels:
+        console.print(f"Rounds: {manifest.labels['rounds']}", highlight=False, soft_wrap=True)
     reference = f"{manifest.name}:{manifest.version}"
     console.print(f"{manifest.reference.short} is in {place}", highlight=False, soft_wrap=True)
     console.print(f"Next: scorer bundle verify {reference}", highlight=False)

@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -28,6 +28,12 @@ def import_bentoml(
     missing: Annotated[
         float, typer.Option(metavar="NUMBER", help="What stood for an unknown number in training; nan for nothing.")
     ] = 0.0,
+    rounds: Annotated[
+        Literal["best", "all"] | None,
+        typer.Option(
+            help="Which rounds decide, of a booster trained with early stopping: those up to the best one, or all."
+        ),
+    ] = None,
     store: StoreOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
@@ -57,13 +63,15 @@ def import_bentoml(
     bundles = BundleStore(settings_of(config, None, assignments, store=store).settings.store)
     bundles.require_new(name, version)
     identity = name, version, datetime.now(UTC).replace(microsecond=0)
-    draft = draft_bundle(read_bentomodel(path), identity, policy, missing)
+    draft = draft_bundle(read_bentomodel(path), identity, policy, missing, rounds)
     with TemporaryDirectory() as folder:
         manifest = build_bundle(draft, Path(folder))
         place = bundles.put(Path(folder))
     if as_json:
         typer.echo(json.dumps({"folder": str(place), **describe(manifest)}))
         return
+    if "rounds" in manifest.labels:
+        typer.echo(f"Rounds: {manifest.labels['rounds']}")
     reference = f"{manifest.name}:{manifest.version}"
     typer.echo(f"{manifest.reference.short} is in {place}")
     typer.echo(f"Next: scorer bundle lint {reference}; scorer score applications.csv --bundle {reference}")

@@ -1,0 +1,136 @@
+"""Looks through a scikit-learn model for what keeps it from becoming a bundle's, and says what to do about it."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from scorer.errors import MisuseError
+
+_ON_THE_MATRIX: Final = "description.matrix(applications)"
+_PARTS: Final = ("best_estimator_", "estimator", "estimators", "steps", "transformer_list", "transformers_")
+"""Where scikit-learn's composed models have their parts: alone, or in a list of names with parts."""
+
+_TAKE_OTHER_THINGS: Final = {
+    "DictVectorizer": "dictionaries",
+    "FeatureHasher": "dictionaries",
+    "CountVectorizer": "texts",
+    "TfidfVectorizer": "texts",
+    "HashingVectorizer": "texts",
+}
+
+_TO_ONNX: Final = {
+    "lightgbm": "convert it with onnxmltools, as docs/runners.md shows",
+    "catboost": "model.save_model('model.onnx', format='onnx')",
+}
+"""How the models of other libraries become ONNX, by library."""
+
+
+def is_classifier(model: object) -> bool:
+    """Whether it is an instance that predicts probabilities as scikit-learn's classifiers do."""
+    return not isinstance(model, type) and hasattr(model, "predict_proba") and hasattr(model, "get_params")
+
+
+def unwrap(model: Any) -> Any:
+    """The model in a fitted search (GridSearchCV) or in a pipeline that has no other step."""
+    inner = getattr(model, "best_estimator_", None)
+    if inner is None and not isinstance(model, type):
+        steps = [step for _, step in _named(getattr(model, "steps", None)) if step not in (None, "passthrough")]
+        inner = steps[0] if len(steps) == 1 else None
+    return model if inner is None else unwrap(inner)
+
+
+def explain_unusable(model: object) -> str:
+    """Why something that predicts no probabilities cannot become a bundle's model, and what to give instead."""
+    library = type(model).__module__.partition(".")[0]
+    name = type(model).__name__
+    if isinstance(model, type):
+        return f"{model.__name__} is a class: give a fitted model, such as {model.__name__}().fit(matrix, labels)"
+    if library in _TO_ONNX:
+        return f"a {name} of {library} must become ONNX first: {_TO_ONNX[library]}"
+    if hasattr(model, "get_params") and hasattr(model, "decision_function"):
+        return (
+            f"a {name} gives scores and no probabilities (it has no predict_proba): fit it within "
+            "CalibratedClassifierCV and give that; of an SVC, probability=True does it too"
+        )
+    if hasattr(model, "get_params") and hasattr(model, "predict"):
+        return (
+            f"a {name} predicts no probabilities (it has no predict_proba): fit a classifier, such as "
+            "LogisticRegression, with the label 1 for loans that were not paid back"
+        )
+    return (
+        f"a {name} is not a model that a bundle can be made of: give a fitted scikit-learn classifier, an XGBoost "
+        "model, an onnx.ModelProto or the pathlib.Path of a model's file"
+    )
+
+
+def require_convertible(model: Any) -> None:
+    """Makes sure that no part of a model wants anything but a matrix of numbers, or another library's converter.
+
+    Raises:
+        MisuseError: one does; the message names it and says how to do without.
+    """
+    for part in _parts(model):
+        name, library = type(part).__name__, type(part).__module__.partition(".")[0]
+        if name in _TAKE_OTHER_THINGS and library == "sklearn":
+            raise MisuseError(_without_vectorizer(model, name))
+        by_name = [column for *_, columns in _entries(part, "transformers_") for column in _names(columns)]
+        if by_name:
+            raise MisuseError(
+                f"its {name} picks columns by name ({', '.join(by_name[:3])}), and what a bundle gives its model is a "
+                "matrix without names: give the columns' numbers, as in "
+                f"description.features.columns.index('income'), and fit it on {_ON_THE_MATRIX}"
+            )
+        if library in {"xgboost", "lightgbm", "catboost"}:
+            raise MisuseError(
+                f"it has a {name} within, which skl2onnx cannot convert: fit the {name} alone on {_ON_THE_MATRIX}, "
+                f"since trees need no scaling. {_TO_ONNX.get(library, 'A bundle takes it as it is')}"
+            )
+
+
+def _without_vectorizer(model: Any, name: str) -> str:
+    takes = _TAKE_OTHER_THINGS[name]
+    if takes == "texts":
+        return f"it has a {name}, which takes texts, and an application has none: fit it on {_ON_THE_MATRIX}"
+    first = next((step for _, step in _named(getattr(model, "steps", None))), None)
+    if type(first).__name__ != "DictVectorizer":
+        return (
+            f"it has a {name}, which takes {takes}, while a bundle gives its model a matrix: leave the {name} out, and "
+            f"fit the rest on {_ON_THE_MATRIX}"
+        )
+    return (
+        f"its first step is a {name}, which takes {takes}, while a bundle gives its model the matrix that a {name} "
+        f"would make. Leave it out; no fitting again: give the other steps, add_model(pipeline[1:], …), and "
+        "in the description columns=list(pipeline[0].get_feature_names_out()) in the place of fields"
+    )
+
+
+def _parts(model: Any) -> Iterator[Any]:
+    """A model and all that it is composed of."""
+    pending, seen = [model], set()
+    while pending:
+        part = pending.pop()
+        if id(part) in seen or isinstance(part, str | type(None)):
+            continue
+        seen.add(id(part))
+        yield part
+        for attribute in _PARTS:
+            value = getattr(part, attribute, None)
+            pending += [step for _, step in _named(value)] if isinstance(value, list) else [value]
+
+
+def _named(entries: Any) -> list[tuple[Any, Any]]:
+    """The parts of a list of (name, part, …), or of parts alone, as (name, part)."""
+    if not isinstance(entries, list):
+        return []
+    return [(entry[0], entry[1]) if isinstance(entry, tuple) else ("", entry) for entry in entries]
+
+
+def _entries(part: Any, attribute: str) -> list[tuple[Any, ...]]:
+    value = getattr(part, attribute, None)
+    return [entry for entry in value if isinstance(entry, tuple)] if isinstance(value, list) else []
+
+
+def _names(columns: Any) -> list[str]:
+    """The names among what a ColumnTransformer picks columns by."""
+    if isinstance(columns, str):
+        return [columns]
+    return [column for column in columns if isinstance(column, str)] if hasattr(columns, "__iter__") else []
