@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from scorer.bundle.boosters import check_booster
 from scorer.bundle.build import Draft, build_bundle
+from scorer.bundle.comparison import comparison_matrix
 from scorer.bundle.describe import Description
 from scorer.bundle.figures import measure
-from scorer.bundle.golden import made_up_matrix
 from scorer.bundle.manifest import FILE_BYTES_MAX, Features, Manifest, Metrics, Setting
 from scorer.bundle.pickles import refuse_pickle
 from scorer.bundle.runners import library_of, open_model
@@ -174,10 +174,12 @@ def _take_wrapper(model: Any, description: Description, holdout: "Examples | Non
 
 
 def _matrix(features: Features, holdout: "Examples | None") -> NDArray[np.float32]:
-    """The golden examples and what was held out, as a model gets them."""
+    """What a model is compared on, as it gets it: made-up applications and those that were held out."""
+    made_up = comparison_matrix(features)
+    if not holdout:
+        return made_up
     encoding = FeatureEncoding(features.columns, features.missing_number)
-    golden = made_up_matrix(encoding)
-    return np.concatenate([golden, encoding.matrix(holdout.applications)]) if holdout else golden
+    return np.concatenate([made_up, encoding.matrix(holdout.applications)])
 
 
 def _label(model: object) -> dict[str, str]:

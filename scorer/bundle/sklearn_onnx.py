@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scorer.bundle.libraries import import_library
 from scorer.bundle.manifest import Setting
 from scorer.bundle.runners import open_model
-from scorer.bundle.sklearn_steps import require_convertible
+from scorer.bundle.sklearn_steps import advise_conversion, require_convertible
 from scorer.bundle.xgboost_runner import require_same_columns
 from scorer.core.score import checked_predict
 from scorer.errors import BundleError, MisuseError, ModelError
@@ -66,7 +66,7 @@ def convert(estimator: Any, columns: Sequence[str], default_class: object, matri
             return converted
     raise BundleError(
         f"no ONNX model says what this {type(estimator).__name__} says: {'; '.join(faults)}. "
-        "docs/runners.md tells what cannot be converted, and what to do then"
+        f"{advise_conversion(estimator)}docs/runners.md tells what cannot be converted, and what to do then"
     )
 
 

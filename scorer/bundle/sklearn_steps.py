@@ -23,6 +23,14 @@ _TO_ONNX: Final = {
 }
 """How the models of other libraries become ONNX, by library."""
 
+_NEARLY_CONVERTED: Final = {
+    "CalibratedClassifierCV": "put the steps before the classifier around it, make_pipeline(StandardScaler(), "
+    "CalibratedClassifierCV(LogisticRegression())), and calibrate with method='sigmoid'",
+    "VotingClassifier": "set flatten_transform=False, which changes no probability",
+    "LinearDiscriminantAnalysis": "skl2onnx gives it other probabilities; LogisticRegression is as plain a model",
+}
+"""What makes skl2onnx convert a model exactly, or what to take in its place, by class."""
+
 
 def is_classifier(model: object) -> bool:
     """Whether it is an instance that predicts probabilities as scikit-learn's classifiers do."""
@@ -68,10 +76,11 @@ def require_convertible(model: Any) -> None:
     Raises:
         MisuseError: one does; the message names it and says how to do without.
     """
-    for part in _parts(model):
-        name, library = type(part).__name__, type(part).__module__.partition(".")[0]
-        if name in _TAKE_OTHER_THINGS and library == "sklearn":
+    parts = [(type(part).__name__, type(part).__module__.partition(".")[0], part) for part in _parts(model)]
+    for name, library, _ in parts:
+        if library == "sklearn" and name in _TAKE_OTHER_THINGS:
             raise MisuseError(_without_vectorizer(model, name))
+    for name, _, part in parts:
         by_name = [column for *_, columns in _entries(part, "transformers_") for column in _names(columns)]
         if by_name:
             raise MisuseError(
@@ -79,11 +88,18 @@ def require_convertible(model: Any) -> None:
                 "matrix without names: give the columns' numbers, as in "
                 f"description.features.columns.index('income'), and fit it on {_ON_THE_MATRIX}"
             )
-        if library in {"xgboost", "lightgbm", "catboost"}:
+    for name, library, _ in parts:
+        if library in {"xgboost", *_TO_ONNX}:
             raise MisuseError(
                 f"it has a {name} within, which skl2onnx cannot convert: fit the {name} alone on {_ON_THE_MATRIX}, "
                 f"since trees need no scaling. {_TO_ONNX.get(library, 'A bundle takes it as it is')}"
             )
+
+
+def advise_conversion(model: Any) -> str:
+    """What may make a model convertible, by the parts that it has; empty if nothing is known."""
+    names = dict.fromkeys(type(part).__name__ for part in _parts(model))
+    return "".join(f"{name}: {_NEARLY_CONVERTED[name]}. " for name in names if name in _NEARLY_CONVERTED)
 
 
 def _without_vectorizer(model: Any, name: str) -> str:
