@@ -40,14 +40,14 @@ _OUTPUTS: Final = {
 
 _CUSTOM: Final = (
     ". XGBoost also writes reg:squarederror for an objective of your own (obj=…): pass objective='binary:logistic' "
-    "beside it, so that the model knows how its output becomes a probability"
+    "as well, so that the model knows how its output becomes a probability"
 )
 _TEXT_FORMAT_SINCE: Final = (1, 6)  # the layout of the JSON that XGBoost reads without a warning
 _JSON_GOES_ON: Final = (b'"', b" ", b"\n", b"\r", b"\t")  # after its brace, while UBJSON has a type there
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _NAMES_SHOWN_MAX: Final = 3
 _DENSE: Final = (
-    "Train it on a dense matrix (DictVectorizer(sparse=False), matrix.toarray()) and without missing=0; "
+    "Train it on a dense matrix (DictVectorizer(sparse=False), matrix.toarray()) with missing=nan, XGBoost's default; "
     "description.matrix(applications) is the matrix that a bundle gives its model"
 )
 _PROPERTIES: Final[dict[str, Any]] = CreditApplication.model_json_schema()["properties"]
@@ -94,7 +94,8 @@ def check_booster(
     _require_numbers(learner, trees, features.columns)
     _require_same_matrix(trees, features)
     saved_by_wrapper = _read_wrapper(learner, features)
-    return _take_rounds(booster, model, rounds, by_wrapper=by_wrapper or saved_by_wrapper)
+    kept = _keep(booster, model)
+    return _take_rounds(booster, _read_best(learner), kept, rounds, by_wrapper=by_wrapper or saved_by_wrapper)
 
 
 def _require_probabilities(learner: Mapping[str, Any]) -> None:
@@ -228,22 +229,22 @@ def _may_be(column: str, value: float) -> bool:
     if _is_one_hot(column):
         return value in {0.0, 1.0}
     rule = _PROPERTIES[column].get("anyOf", [_PROPERTIES[column]])[0]
-    return bool(rule.get("minimum", rule.get("exclusiveMinimum")) <= value <= rule["maximum"])
+    above = value > rule["exclusiveMinimum"] if "exclusiveMinimum" in rule else value >= rule["minimum"]
+    return bool(above and value <= rule["maximum"])
 
 
 def _take_rounds(
-    booster: "xgboost.Booster", model: bytes, rounds: Rounds | None, *, by_wrapper: bool
+    booster: "xgboost.Booster", best: int | None, whole: CheckedBooster, rounds: Rounds | None, *, by_wrapper: bool
 ) -> CheckedBooster:
-    """Leaves out the rounds after the best one, where they do not decide."""
+    """The whole model, or without the rounds after the best one, where these do not decide."""
     total = booster.num_boosted_rounds()
-    best = _read_best(booster)
     if rounds == "best" and (best is None or best > total):
         raise BundleError(
             f"rounds is 'best', and the model does not say which of its {total} rounds is: it was not trained with "
             "early stopping, or was cut already. Leave rounds out"
         )
     if best is None or best == total:
-        return _keep(booster, model)
+        return whole
     if rounds is None and best > total:
         raise BundleError(
             f"the model says that its round {best} is the best, and has {total}: it was cut after training. If all of "
@@ -265,9 +266,9 @@ def _take_rounds(
     return CheckedBooster(bytes(booster.save_raw("ubj")), is_rewritten=True, note=note)
 
 
-def _read_best(booster: "xgboost.Booster") -> int | None:
+def _read_best(learner: Mapping[str, Any]) -> int | None:
     """How many rounds there are up to the best one; None if the model does not say."""
-    written = booster.attr("best_iteration")
+    written = learner["attributes"].get("best_iteration")
     if written is None:
         return None
     try:

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from scorer.bundle.boosters import Rounds
 from scorer.bundle.manifest import Features, Name, RunnerSettings, Sentence, Utc, Version, Word, explain
@@ -19,6 +19,14 @@ from scorer.errors import MisuseError
 
 _BYTES_MAX: Final = 1 << 20  # as a manifest
 _NOTES_MAX: Final = 50  # a manifest takes 64, and some are added
+
+
+def _list_names(names: object) -> object:
+    """The names in a list, where they come in an array: scikit-learn's get_feature_names_out gives one."""
+    return names.tolist() if isinstance(names, np.ndarray) else names
+
+
+Names = Annotated[Sequence[Word], BeforeValidator(_list_names)]
 
 
 class Description(BaseModel):
@@ -32,8 +40,8 @@ class Description(BaseModel):
 
     name: Name
     version: Version
-    columns: Sequence[Word] = ()
-    fields: Sequence[Word] = ()
+    columns: Names = ()
+    fields: Names = ()
     missing: float
     """What stood for an unknown number when the model was trained; NaN leaves it to the model."""
     policy: Annotated[Policy, Field(strict=False)] = Policy()
@@ -41,7 +49,7 @@ class Description(BaseModel):
     """What opens the model; else the file's ending says so."""
     runner_settings: RunnerSettings = Field(default_factory=dict)
     rounds: Rounds | None = None
-    """Of an XGBoost model that stopped early: whether the rounds up to the best one decide, or all."""
+    """Of an XGBoost booster with early stopping: whether the rounds up to the best one decide, or all."""
     holdout_about: Sentence = "Measured on labelled applications that whoever made the bundle held out."
     """Which applications the figures come from, and whether the model has seen them."""
     libraries: Annotated[dict[Word, Word], Field(max_length=_NOTES_MAX)] = Field(default_factory=dict)

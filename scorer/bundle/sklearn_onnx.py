@@ -187,7 +187,10 @@ def _find_class(estimator: Any, default_class: object) -> int:
 def _check_columns(estimator: Any, columns: Sequence[str]) -> None:
     count = getattr(estimator, "n_features_in_", len(columns))
     if count != len(columns):
-        raise BundleError(f"the model wants {count} columns and the description names {len(columns)}")
+        raise BundleError(
+            f"the model wants {count} columns and the description names {len(columns)}: fit it on "
+            "description.matrix(applications), or name its columns in the description"
+        )
     names = getattr(estimator, "feature_names_in_", None)
     if names is not None:
         require_same_columns([str(name) for name in names], columns)

@@ -19,7 +19,7 @@ _TAKE_OTHER_THINGS: Final = {
 
 _TO_ONNX: Final = {
     "lightgbm": "convert it with onnxmltools, as docs/runners.md shows",
-    "catboost": "model.save_model('model.onnx', format='onnx')",
+    "catboost": "save it with save_model('model.onnx', format='onnx')",
 }
 """How the models of other libraries become ONNX, by library."""
 
@@ -84,15 +84,17 @@ def require_convertible(model: Any) -> None:
         by_name = [column for *_, columns in _entries(part, "transformers_") for column in _names(columns)]
         if by_name:
             raise MisuseError(
-                f"its {name} picks columns by name ({', '.join(by_name[:3])}), and what a bundle gives its model is a "
-                "matrix without names: give the columns' numbers, as in "
+                f"the model's {name} picks columns by name ({', '.join(by_name[:3])}), and a bundle gives its "
+                "model a matrix without names: give the columns' numbers, as in "
                 f"description.features.columns.index('income'), and fit it on {_ON_THE_MATRIX}"
             )
-    for name, library, _ in parts:
+    for name, library, part in parts:
+        if part is model and library in _TO_ONNX:
+            raise MisuseError(explain_unusable(model))
         if library in {"xgboost", *_TO_ONNX}:
             raise MisuseError(
-                f"it has a {name} within, which skl2onnx cannot convert: fit the {name} alone on {_ON_THE_MATRIX}, "
-                f"since trees need no scaling. {_TO_ONNX.get(library, 'A bundle takes it as it is')}"
+                f"the model has a {name} within, which skl2onnx cannot convert: fit the {name} alone on "
+                f"{_ON_THE_MATRIX}, since trees need no scaling, and {_TO_ONNX.get(library, 'give that')}"
             )
 
 
@@ -105,17 +107,20 @@ def advise_conversion(model: Any) -> str:
 def _without_vectorizer(model: Any, name: str) -> str:
     takes = _TAKE_OTHER_THINGS[name]
     if takes == "texts":
-        return f"it has a {name}, which takes texts, and an application has none: fit it on {_ON_THE_MATRIX}"
+        return (
+            f"the model has a {name}, which takes texts, and an application has none: fit the other steps on "
+            f"{_ON_THE_MATRIX}"
+        )
     first = next((step for _, step in _named(getattr(model, "steps", None))), None)
     if type(first).__name__ != "DictVectorizer":
         return (
-            f"it has a {name}, which takes {takes}, while a bundle gives its model a matrix: leave the {name} out, and "
-            f"fit the rest on {_ON_THE_MATRIX}"
+            f"the model has a {name}, which takes {takes}, while a bundle gives its model a matrix: leave the {name} "
+            f"out, and fit the rest on {_ON_THE_MATRIX}"
         )
     return (
-        f"its first step is a {name}, which takes {takes}, while a bundle gives its model the matrix that a {name} "
-        f"would make. Leave it out; no fitting again: give the other steps, add_model(pipeline[1:], …), and "
-        "in the description columns=list(pipeline[0].get_feature_names_out()) in the place of fields"
+        f"the model's first step is a {name}, which takes {takes}, while a bundle gives its model the matrix that a "
+        f"{name} would make. Leave it out, without fitting again: give the other steps, add_model(pipeline[1:], …), "
+        "and in the description columns=list(pipeline[0].get_feature_names_out()) instead of fields"
     )
 
 

@@ -89,11 +89,22 @@ def require_columns(booster: "xgboost.Booster", columns: Sequence[str]) -> None:
     Raises:
         BundleError: it wants more or fewer, or has other names for them.
     """
-    count = booster.num_features()
+    count, names = booster.num_features(), booster.feature_names
     if count != len(columns):
-        raise BundleError(f"the model wants {count} columns and the manifest names {len(columns)}")
-    if booster.feature_names is not None:
-        require_same_columns(booster.feature_names, columns)
+        apart = (
+            f": only the model has {_few(names, columns)}; only the manifest has {_few(columns, names)}"
+            if names
+            else ""
+        )
+        raise BundleError(f"the model wants {count} columns and the manifest names {len(columns)}{apart}")
+    if names is not None:
+        require_same_columns(names, columns)
+
+
+def _few(names: Sequence[str], others: Sequence[str]) -> str:
+    """The first names that are not among the others."""
+    alone = [name for name in names if name not in others]
+    return ", ".join(alone[:3] + ["…"] * (len(alone) > 3)) or "none"
 
 
 def require_same_columns(names: Sequence[str], columns: Sequence[str]) -> None:

@@ -52,6 +52,29 @@ def test_the_notebook_runs(tmp_path: Path) -> None:
     assert "LogisticRegression()" in manifest.labels["estimator"]
 
 
+FIT = """
+from sklearn.feature_extraction import DictVectorizer
+from sklearn.preprocessing import MaxAbsScaler
+
+fields = description.fields
+dictionaries = [{field: getattr(one, field) or 0 for field in fields} for one in examples.applications]
+pipeline = make_pipeline(DictVectorizer(), MaxAbsScaler(), LogisticRegression()).fit(dictionaries, examples.defaulted)
+"""
+
+
+def test_a_vectorizer_is_left_out(tmp_path: Path) -> None:
+    """The bundle of the other steps predicts what the whole pipeline does."""
+    write_loans(tmp_path / "loans.csv")
+    (notebook,) = blocks("python", "From a notebook: scikit-learn, XGBoost")
+    (code,) = blocks("python", "A pipeline that begins with a DictVectorizer")
+    compare = """
+opened = store.open("plain-risk:1.1.0")
+theirs = pipeline.predict_proba(dictionaries)[:, 1]
+print(np.abs(opened.model.predict(opened.encoding.matrix(examples.applications)) - theirs).max())
+"""
+    assert float(run_python(f"{notebook}\n{FIT}\n{code}\n{compare}", tmp_path).split()[-1]) < 1e-6
+
+
 def test_the_notebook_runs_with_lightgbm(tmp_path: Path) -> None:
     """The booster's probabilities and the bundle's are the same within a millionth."""
     pytest.importorskip("lightgbm")

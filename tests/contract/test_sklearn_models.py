@@ -185,7 +185,7 @@ def test_the_advice_about_a_vectorizer_works(tmp_path: Path, sparse: bool) -> No
     learnt, held_out = loans("made up").take(slice(LEARNT)), loans("made up").take(slice(LEARNT, None))
     pipeline = make_pipeline(DictVectorizer(sparse=sparse), MaxAbsScaler(), LogisticRegression(max_iter=1_000))
     pipeline.fit(dictionaries(learnt.applications), learnt.defaulted)
-    with pytest.raises(ScorerError, match=r"its first step is a DictVectorizer.*pipeline\[1:\].*pipeline\[0\]"):
+    with pytest.raises(ScorerError, match=r"the model's first step is a DictVectorizer.*pipeline\[1:\].*pipeline\[0\]"):
         add_model(pipeline, ZEROS, BundleStore(tmp_path / "store"))
     described = Description(
         name="made", version="1.0.0", columns=list(pipeline[0].get_feature_names_out()), missing=0.0
@@ -201,7 +201,7 @@ def test_the_advice_works_before_xgboost(tmp_path: Path, sparse: bool, message: 
     learnt, held_out = loans("made up").take(slice(LEARNT)), loans("made up").take(slice(LEARNT, None))
     pipeline = make_pipeline(DictVectorizer(sparse=sparse), XGBClassifier(n_estimators=20, max_depth=4, n_jobs=1))
     pipeline.fit(dictionaries(learnt.applications), learnt.defaulted)
-    with pytest.raises(ScorerError, match="its first step is a DictVectorizer"):
+    with pytest.raises(ScorerError, match="the model's first step is a DictVectorizer"):
         add_model(pipeline, ZEROS, BundleStore(tmp_path / "store"))
     described = Description(
         name="made", version="1.0.0", columns=list(pipeline[0].get_feature_names_out()), missing=0.0
@@ -282,14 +282,14 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: fit(MultiOutputClassifier(GaussianNB()), lambda y: np.stack([y, 1 - y], axis=1)),
         "several labels per row",
     ),
-    "XGBoost behind a scaler": (lambda: fit(scaled(XGBClassifier(n_estimators=3))), "it has a XGBClassifier within"),
+    "XGBoost behind a scaler": (lambda: fit(scaled(XGBClassifier(n_estimators=3))), "has a XGBClassifier within"),
     "calibrated XGBoost": (
         lambda: fit(CalibratedClassifierCV(XGBClassifier(n_estimators=3), cv=2)),
-        "it has a XGBClassifier within",
+        "has a XGBClassifier within",
     ),
     "voting with XGBoost": (
         lambda: fit(VotingClassifier([("a", XGBClassifier(n_estimators=3))], voting="soft")),
-        "it has a XGBClassifier within",
+        "has a XGBClassifier within",
     ),
     "a step of one's own": (
         lambda: fit(make_pipeline(FunctionTransformer(_own_step), LogisticRegression(max_iter=10_000))),

@@ -147,7 +147,6 @@ def test_custom_objects_that_are_no_vectorizer(tmp_path: Path, name: str) -> Non
 
 INFOS = {
     "another framework": (BENTOMODEL_INFO.replace("bentoml.xgboost", "bentoml.sklearn"), "another module"),
-    "a scikit-learn model": (BENTOMODEL_INFO.replace("Booster", "XGBClassifier"), r"model\.get_booster\(\)"),
     "no version": (BENTOMODEL_INFO.replace("version: puxjlfxhakuqeax4\n", ""), "version: Field required"),
     "a list": ("- 1\n", "is not what BentoML"),
     "empty": ("", "is not what BentoML"),
@@ -284,7 +283,7 @@ def test_a_model_that_gives_no_probability(tmp_path: Path) -> None:
         "custom_objects.pkl": pickle.dumps({"dv": make_vectorizer(["age"])}),
     }
     path = write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files() | files)
-    with pytest.raises(BundleError, match="objective is reg:squarederror, and only binary:logistic"):
+    with pytest.raises(BundleError, match=r"credit_risk_model.*objective is reg:squarederror, which gives amounts"):
         _bundle(path, tmp_path / "bundle")
 
 
@@ -304,3 +303,48 @@ def test_the_golden_examples_are_made_by_the_imported_model(tmp_path: Path) -> N
     _bundle(write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files()), tmp_path / "bundle")
     lines = [json.loads(line) for line in (tmp_path / "bundle" / "golden.jsonl").read_bytes().splitlines()]
     assert len(lines) == 64
+
+
+def _stopped() -> xgboost.XGBClassifier:
+    """A classifier that stopped early, on the columns of the archive."""
+    random = np.random.default_rng(1)
+    matrix = random.integers(0, 2, (900, 24)).astype(np.float32)
+    labels = (matrix[:, :3].sum(axis=1) + random.normal(0, 1, 900) > 1.5).astype(int)
+    model = xgboost.XGBClassifier(n_estimators=60, learning_rate=0.9, n_jobs=1, early_stopping_rounds=5)
+    model.fit(matrix[:600], labels[:600], eval_set=[(matrix[600:], labels[600:])], verbose=False)
+    assert model.best_iteration + 1 < model.get_booster().num_boosted_rounds()
+    return model
+
+
+def _export(path: Path, saved: xgboost.XGBClassifier | xgboost.Booster, folder: Path) -> Path:
+    saved.save_model(folder / "saved_model.ubj")
+    files = {
+        "model.yaml": BENTOMODEL_INFO.replace("Booster", type(saved).__name__).encode(),
+        "saved_model.ubj": (folder / "saved_model.ubj").read_bytes(),
+    }
+    return write_bentomodel(path, bentomodel_files() | files)
+
+
+def test_a_classifier_that_stopped_early(tmp_path: Path) -> None:
+    """The importer refused an XGBClassifier and advised its booster, which decides with other rounds.
+
+    The classifier itself is imported, with the rounds that its predict_proba uses; of the booster it must be said.
+    """
+    model = _stopped()
+    path = _export(tmp_path / "classifier.bentomodel", model, tmp_path)
+    manifest = _bundle(path, tmp_path / "bundle")
+    assert manifest.labels["rounds"].startswith(f"the first {model.best_iteration + 1} of ")
+    opened = load_bundle(tmp_path / "bundle")
+    rows = np.random.default_rng(2).integers(0, 2, (100, 24)).astype(np.float32)
+    assert np.array_equal(opened.model.predict(rows), model.predict_proba(rows)[:, 1])
+    booster = _export(tmp_path / "booster.bentomodel", model.get_booster(), tmp_path)
+    with pytest.raises(BundleError, match=r"credit_risk_model:.*BentoML for a Booster.*--rounds"):
+        _bundle(booster, tmp_path / "refused")
+    for rounds, predicted in (
+        ("best", model.predict_proba(rows)[:, 1]),
+        ("all", model.get_booster().inplace_predict(rows)),
+    ):
+        draft = draft_bundle(read_bentomodel(booster), IDENTITY, Policy(), 0.0, rounds)  # type: ignore[arg-type]
+        (tmp_path / rounds).mkdir()
+        build_bundle(draft, tmp_path / rounds)
+        assert np.array_equal(load_bundle(tmp_path / rounds).model.predict(rows), predicted)

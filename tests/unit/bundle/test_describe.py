@@ -14,6 +14,7 @@ from scorer.core.policy import Policy
 from scorer.core.wire import Application, decode
 from scorer.errors import MisuseError
 from tests.fakes import application
+from tests.unit.bundle.making import make_vectorizer
 
 PLAIN = 'name = "mine"\nversion = "1.0.0"\nmodel = "model.ubj"\nfields = ["age", "home"]\nmissing = 0\n'
 
@@ -47,6 +48,7 @@ def test_all_that_can_be_said(tmp_path: Path) -> None:
 holdout = "loans.csv"
 holdout_about = "The loans of 2025."
 runner = "scorecard"
+rounds = "best"
 created = 2026-01-31T10:00:00Z
 [policy]
 maybe_above = 0.2
@@ -65,6 +67,7 @@ licence = "a contract"
     )
     assert told.features.columns == ("home=rent", "age")
     assert (told.holdout, told.holdout_about, told.runner) == ("loans.csv", "The loans of 2025.", "scorecard")
+    assert told.rounds == "best"
     assert told.created == datetime(2026, 1, 31, 10, tzinfo=UTC)
     assert told.policy == Policy(maybe_above=0.2, declined_above=1.0)
     assert told.runner_settings == {"column": 1, "output": "p", "exact": True}
@@ -99,6 +102,7 @@ def test_the_matrix_is_the_scorers() -> None:
         ("missing = 0", "missing = inf", "missing must be a number, or nan"),
         ("missing = 0", 'missing = "0"', "missing: Input should be a valid number"),
         ("missing = 0", "missing = 0\nmisisng = 1", "misisng: Extra inputs"),
+        ("missing = 0", "missing = 0\nrounds = 15", "rounds: Input should be 'best' or 'all'"),
         ('fields = ["age", "home"]\n', "", "give either columns or fields"),
         ("missing = 0", 'missing = 0\ncolumns = ["age"]', "give either columns or fields"),
         ('["age", "home"]', '["age", "castle"]', "fields that no application has: castle"),
@@ -141,6 +145,14 @@ def test_no_file(tmp_path: Path) -> None:
     """The path and the reason."""
     with pytest.raises(MisuseError, match=r"nowhere\.toml: cannot be read: No such file"):
         read_build_file(tmp_path / "nowhere.toml")
+
+
+def test_columns_as_a_vectorizer_names_them() -> None:
+    """scikit-learn gives an array of names."""
+    vectorizer = make_vectorizer(["age", "home=rent", "income"])
+    names = vectorizer.get_feature_names_out()  # type: ignore[no-untyped-call]
+    description = Description(name="mine", version="1.0.0", columns=names, missing=0.0)
+    assert description.features.columns == ("age", "home=rent", "income")
 
 
 def test_in_python_the_same_rules_hold() -> None:

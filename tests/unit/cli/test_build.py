@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import xgboost
 
 from scorer.bundle.load import read_manifest
 from scorer.bundle.store import BundleStore
@@ -101,6 +102,21 @@ def test_mistakes(tmp_path: Path, folder: Path, run: Run, change: tuple[str, str
     assert message in ended.err
     assert ended.code == code
     assert not (tmp_path / "store").exists()
+
+
+def test_the_rounds_that_decide_are_said(folder: Path, run: Run) -> None:
+    """After early stopping they are asked for, told, and printed; and they stand in the manifest."""
+    booster = xgboost.Booster(model_file=PLAIN / "model.ubj")
+    booster.set_attr(best_iteration="99")
+    booster.save_model(folder / "risk.ubj")
+    ended = run("bundle", "build", "beside/mine.toml")
+    assert ended.code == 1
+    assert "beside/risk.ubj: early stopping found the model's round 100 to be the best of 175" in ended.err
+    (folder / "mine.toml").write_text(DESCRIPTION.replace("missing = 0.0", 'missing = 0.0\nrounds = "best"'))
+    ended = run("bundle", "build", "beside/mine.toml")
+    assert ended.code == 0, ended.err
+    assert "Rounds: the first 100 of 175, which early stopping found to be the best" in ended.out
+    assert "rounds=the first 100 of 175" in run("bundle", "show", "mine:1.0.0").out
 
 
 def test_refused_rows_stop_it(folder: Path, run: Run) -> None:

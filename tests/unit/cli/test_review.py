@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import xgboost
 
 from scorer.bundle.load import read_manifest
 from scorer.bundle.store import BundleStore
@@ -166,6 +167,22 @@ def test_a_model_from_bentoml_is_in_the_store(tmp_path: Path, run: Run) -> None:
     difference = run("bundle", "diff", "credit-risk:1.0.0", "from-bento:1.0.0", "--on", file, "--json")
     assert json.loads(difference.out)["decisions"]["pd_shift"]["max_distance"] == 0
     assert "no figures" in run("bundle", "lint", "from-bento:1.0.0").out
+
+
+def test_the_rounds_of_an_import_are_said(tmp_path: Path, run: Run) -> None:
+    """Of a booster with early stopping they are asked for, told by an option, and printed."""
+    booster = xgboost.Booster(model_file=PLAIN / "model.ubj")
+    booster.set_attr(best_iteration="99")
+    files = bentomodel_files() | {"saved_model.ubj": bytes(booster.save_raw("ubj"))}
+    path = write_bentomodel(tmp_path / "x.bentomodel", files)
+    command = ("bundle", "import-bentoml", path, "--name", "mine", "--version", "1.0.0")
+    ended = run(*command)
+    assert ended.code == 1
+    assert "Which are to decide? Say rounds" in ended.err
+    assert run(*command, "--rounds", "some").code == 2
+    ended = run(*command, "--rounds", "all")
+    assert ended.code == 0, ended.err
+    assert "Rounds: all 175, though early stopping found the first 100 to be the best" in ended.out
 
 
 def test_an_imports_policy_and_missing_numbers_are_told(tmp_path: Path, run: Run) -> None:

@@ -1,0 +1,78 @@
+"""A library that cannot be imported is the cause that is reported, and never a damaged bundle."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scorer.bundle.libraries import import_library
+from scorer.bundle.load import load_bundle
+from scorer.errors import BundleError, RunnerMissingError
+from tests.unit.bundle.making import copy_bundle, remake
+
+
+def _verify(**environment: str) -> subprocess.CompletedProcess[str]:
+    """`scorer bundle verify` of the shipped bundle, in a process of its own."""
+    command = [sys.executable, "-m", "scorer", "bundle", "verify"]
+    return subprocess.run(
+        command, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_python_without_docstrings() -> None:
+    """Under PYTHONOPTIMIZE=2 XGBoost fails to import, and that was told as a damaged bundle to be put here again."""
+    ended = _verify(PYTHONOPTIMIZE="2")
+    assert ended.returncode == 1
+    assert "xgboost cannot be imported: AttributeError: 'NoneType' object has no attribute 'replace'" in ended.stderr
+    assert "PYTHONOPTIMIZE=2" in ended.stderr
+    assert "never mended" not in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert _verify(PYTHONOPTIMIZE="1").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "cause", "advice"),
+    [
+        ("raise OSError('libgomp.so.1: cannot open shared object file')", "OSError: libgomp", "install libgomp1"),
+        ("import a_module_that_is_nowhere", "No module named 'a_module_that_is_nowhere'", "--force-reinstall 'xgboost"),
+        ("def broken(:", "SyntaxError", "--force-reinstall"),
+        ("raise ValueError('Mismatched\\n\\nversion')", "ValueError: Mismatched version", "--force-reinstall"),
+        ("raise RuntimeError()", "xgboost cannot be imported: RuntimeError", "--force-reinstall"),
+    ],
+)  # fmt: skip
+def test_a_broken_installation(tmp_path: Path, code: str, cause: str, advice: str) -> None:
+    """The cause in one line, and what to install; the bundle is not blamed."""
+    (tmp_path / "xgboost.py").write_text(code)
+    ended = _verify(PYTHONPATH=str(tmp_path))
+    assert ended.returncode == 1
+    assert cause in ended.stderr
+    assert advice in ended.stderr
+    assert "never mended" not in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_library_that_is_not_installed() -> None:
+    """Its name, and the extra that brings it."""
+    with pytest.raises(
+        RunnerMissingError, match=r"a_library_of_nobody cannot be imported: ModuleNotFoundError: .*\[skl"
+    ):
+        import_library("a_library_of_nobody")
+
+
+def test_another_version_of_the_library(tmp_path: Path) -> None:
+    """A bundle whose examples come out differently is not damaged if another version of its library is installed."""
+    folder = copy_bundle(tmp_path / "bundle")
+    examples = (
+        (folder / "golden.jsonl").read_text().replace('"probability_of_default":0.', '"probability_of_default":0.1')
+    )
+    (folder / "golden.jsonl").write_text(examples)
+    remake(folder, lambda manifest: manifest["libraries"].update(xgboost="1.7.6"))
+    with pytest.raises(
+        BundleError, match=r"It was made with xgboost 1\.7\.6, and 3\.\S+ is installed: install xgboost 1"
+    ):
+        load_bundle(folder)
+    remake(folder, lambda manifest: manifest["libraries"].pop("xgboost"))
+    with pytest.raises(BundleError, match="A bundle is never mended in place"):
+        load_bundle(folder)
