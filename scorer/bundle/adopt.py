@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.bundle.boosters import check_booster
+from scorer.bundle.boosters import check_booster, read_booster
 from scorer.bundle.build import Draft, build_bundle
 from scorer.bundle.comparison import comparison_matrix
 from scorer.bundle.describe import Description
@@ -132,7 +132,8 @@ def add_model(
 
 def _take(model: object, description: Description, holdout: "Examples | None", default_class: object) -> _Given:
     """The model as it goes into the bundle, by what it is."""
-    given: _Given | None = None
+    if isinstance(model, type):
+        raise MisuseError(explain_unusable(model))
     if is_wrapper(model):
         given = _take_wrapper(model, description, holdout, default_class)
     elif is_classifier(model):
@@ -145,7 +146,7 @@ def _take(model: object, description: Description, holdout: "Examples | None", d
     elif isinstance(model, Path):
         given = _read(model, description)
     elif hasattr(model, "save_raw"):  # an XGBoost booster; to ask for its class would load XGBoost for every model
-        given = _check("model.ubj", bytes(model.save_raw("ubj")), description, description.features)
+        given = _check("model.ubj", read_booster(model), description, description.features)
     elif hasattr(model, "SerializeToString"):  # an onnx.ModelProto
         settings = dict(description.runner_settings)
         given = _Given("onnx", model.SerializeToString(), "model.onnx", settings, description.features)
@@ -157,16 +158,16 @@ def _take(model: object, description: Description, holdout: "Examples | None", d
 
 
 def _convert(model: object, description: Description, holdout: "Examples | None", default_class: object) -> _Given:
-    """A scikit-learn classifier as ONNX; the two agree on the golden examples and on what was held out."""
+    """A scikit-learn classifier as ONNX, if the two agree."""
     features = description.features
     made = convert(model, features.columns, default_class, _matrix(features, holdout))
     return _Given("onnx", made.model, "model.onnx", made.settings, features, made.libraries, _label(model))
 
 
 def _take_wrapper(model: Any, description: Description, holdout: "Examples | None", default_class: object) -> _Given:
-    """A model of XGBoost's wrapper as its booster; the two agree on the golden examples and on what was held out."""
+    """A model of XGBoost's wrapper as its booster, if the two agree."""
     features = read_features(model, description.features, default_class)
-    given = _check("model.ubj", bytes(model.get_booster().save_raw("ubj")), description, features, by_wrapper=True)
+    given = _check("model.ubj", read_booster(model.get_booster()), description, features, by_wrapper=True)
     opened = open_model(given.runner, given.file, given.content, features.columns)
     ours = checked_predict(opened, _matrix(features, holdout))
     require_same_answers(model, _matrix(description.features, holdout), ours, description.rounds)
@@ -174,7 +175,7 @@ def _take_wrapper(model: Any, description: Description, holdout: "Examples | Non
 
 
 def _matrix(features: Features, holdout: "Examples | None") -> NDArray[np.float32]:
-    """What a model is compared on, as it gets it: made-up applications and those that were held out."""
+    """The rows on which a model is compared with what is made of it: made-up applications and the held-out ones."""
     made_up = comparison_matrix(features)
     if not holdout:
         return made_up

@@ -15,7 +15,7 @@ from schemas.application import CreditApplication
 from scorer.bundle.manifest import Features
 from scorer.bundle.missing_splits import find_missing_splits
 from scorer.bundle.xgboost_runner import load_booster, require_columns
-from scorer.errors import BundleError
+from scorer.errors import BundleError, MisuseError
 
 if TYPE_CHECKING:
     import xgboost
@@ -31,7 +31,7 @@ _OUTPUTS: Final = {
     "binary:hinge": "labels, 0 or 1",
     "multi:softmax": "labels",
     "multi:softprob": "one probability for each class",
-    "rank:": "ranks",
+    "rank:": "ranking scores",
     "count:": "counts",
     "survival:": "survival times or hazards",
     "reg:": "amounts",
@@ -58,7 +58,7 @@ class CheckedBooster:
     """A model that may become a bundle's."""
 
     model: bytes
-    """As it was given, or in UBJSON where rounds were left out."""
+    """As it was given; in UBJSON if rounds were left out, or if XGBoost before 1.6 wrote it."""
     is_rewritten: bool
     note: str | None
     """Which rounds it has, if some were left out or might have been."""
@@ -91,11 +91,29 @@ def check_booster(
     _require_probabilities(learner)
     require_columns(booster, features.columns)
     trees = _trees_of(learner)
+    if not any(tree["left_children"][0] != -1 for tree in trees):
+        raise BundleError(
+            "none of the model's trees has a split, so that everybody gets the same probability: was it trained on one "
+            "outcome only, or on too few rows?"
+        )
     _require_numbers(learner, trees, features.columns)
     _require_same_matrix(trees, features)
     saved_by_wrapper = _read_wrapper(learner, features)
     kept = _keep(booster, model)
     return _take_rounds(booster, _read_best(learner), kept, rounds, by_wrapper=by_wrapper or saved_by_wrapper)
+
+
+def read_booster(booster: Any) -> bytes:
+    """What `check_booster` takes, of a booster in Python.
+
+    Raises:
+        MisuseError: the booster was never trained.
+    """
+    try:
+        return bytes(booster.save_raw("ubj"))
+    except ValueError as error:
+        said = str(error).strip().partition("\n")[0]  # without its stack trace
+        raise MisuseError(f"XGBoost cannot save this {type(booster).__name__}: was it trained? {said}") from error
 
 
 def _require_probabilities(learner: Mapping[str, Any]) -> None:
@@ -158,11 +176,6 @@ def _require_same_matrix(trees: Sequence[Mapping[str, Any]], features: Features)
     A bundle gives 0 where a category does not apply. A model that was trained on a sparse matrix, or with `missing=0`,
     saw a missing value there, and never a 0: none of its splits tells 0 from 1, and some tell both from missing.
     """
-    if not any(tree["left_children"][0] != -1 for tree in trees):
-        raise BundleError(
-            "none of the model's trees has a split, so that everybody gets the same probability: was it trained on one "
-            "outcome only, or on too few rows?"
-        )
     one_hot = {place for place, column in enumerate(features.columns) if _is_one_hot(column)}
     splits = find_missing_splits(trees, one_hot)
     absent = [features.columns[place] for place in sorted(splits.missing & one_hot)]
@@ -177,8 +190,8 @@ def _require_same_matrix(trees: Sequence[Mapping[str, Any]], features: Features)
         raise BundleError(
             f"the model was trained with missing values of {_list(unknown)}, while the description says that "
             f"{features.missing:g} stood for an unknown number (missing). If unknown numbers were missing values in "
-            f"training, set missing to nan. If zeros were taken for missing values, as a sparse matrix or missing=0 "
-            f"do: {_DENSE[0].lower()}{_DENSE[1:]}"
+            "training, set missing to nan (scorer bundle import-bentoml: --missing nan). If zeros were taken for "
+            f"missing values, as a sparse matrix or missing=0 do: {_DENSE[0].lower()}{_DENSE[1:]}"
         )
 
 

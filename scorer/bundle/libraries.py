@@ -38,7 +38,7 @@ def import_library(module: str) -> Any:
 
 
 def describe_failure(error: BaseException) -> str:
-    """The type and the text of a failed import, in one line."""
+    """The type and the text of a library's exception, in one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:_CAUSE_CHARACTERS_MAX].rstrip('. ')}"
 

@@ -33,14 +33,14 @@ _NEARLY_CONVERTED: Final = {
 
 
 def is_classifier(model: object) -> bool:
-    """Whether it is an instance that predicts probabilities as scikit-learn's classifiers do."""
-    return not isinstance(model, type) and hasattr(model, "predict_proba") and hasattr(model, "get_params")
+    """Whether it predicts probabilities as scikit-learn's classifiers do."""
+    return hasattr(model, "predict_proba") and hasattr(model, "get_params")
 
 
 def unwrap(model: Any) -> Any:
     """The model in a fitted search (GridSearchCV) or in a pipeline that has no other step."""
     inner = getattr(model, "best_estimator_", None)
-    if inner is None and not isinstance(model, type):
+    if inner is None:
         steps = [step for _, step in _named(getattr(model, "steps", None)) if step not in (None, "passthrough")]
         inner = steps[0] if len(steps) == 1 else None
     return model if inner is None else unwrap(inner)

@@ -92,11 +92,11 @@ def require_columns(booster: "xgboost.Booster", columns: Sequence[str]) -> None:
     count, names = booster.num_features(), booster.feature_names
     if count != len(columns):
         apart = (
-            f": only the model has {_few(names, columns)}; only the manifest has {_few(columns, names)}"
+            f"only the model has {_few(names, columns)}; only the manifest has {_few(columns, names)}"
             if names
-            else ""
+            else "describe the columns that it was trained on, in its order"
         )
-        raise BundleError(f"the model wants {count} columns and the manifest names {len(columns)}{apart}")
+        raise BundleError(f"the model wants {count} columns and the manifest names {len(columns)}: {apart}")
     if names is not None:
         require_same_columns(names, columns)
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.bundle.boosters import Rounds, require_missing
+from scorer.bundle.libraries import describe_failure
 from scorer.bundle.manifest import Features
 from scorer.errors import BundleError, MisuseError
 
@@ -13,8 +14,8 @@ _TOLERANCE: Final = 1e-6
 
 
 def is_wrapper(model: object) -> bool:
-    """Whether it is an instance of XGBoost's wrapper, such as XGBClassifier, or of a class derived from one."""
-    return hasattr(model, "get_booster") and not isinstance(model, type)
+    """Whether it is a model of XGBoost's wrapper, such as XGBClassifier, or of a class derived from one."""
+    return hasattr(model, "get_booster")
 
 
 def read_features(model: Any, features: Features, default_class: object) -> Features:
@@ -64,13 +65,19 @@ def require_same_answers(
         rounds: "all" if all rounds decide, and not those that the wrapper would choose.
 
     Raises:
-        BundleError: they differ by more than a millionth.
+        BundleError: they differ by more than a millionth, or the wrapper cannot predict.
     """
     asked = {"iteration_range": (0, model.get_booster().num_boosted_rounds())} if rounds == "all" else {}
-    if hasattr(model, "predict_proba"):
-        theirs = model.predict_proba(matrix, validate_features=False, **asked)[:, 1]
-    else:
-        theirs = model.predict(matrix, validate_features=False, **asked)
+    try:
+        if hasattr(model, "predict_proba"):
+            theirs = model.predict_proba(matrix, validate_features=False, **asked)[:, 1]
+        else:
+            theirs = model.predict(matrix, validate_features=False, **asked)
+    except Exception as error:  # a derived class raises as it likes
+        raise BundleError(
+            f"this {type(model).__name__} cannot score the matrix that a bundle gives its model: "
+            f"{describe_failure(error)}. Give its booster, model.get_booster()"
+        ) from error
     away = np.abs(theirs.astype(np.float64) - ours)
     wrong = ~(away <= _TOLERANCE)
     if wrong.any():

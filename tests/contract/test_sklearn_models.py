@@ -43,7 +43,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
-from xgboost import XGBClassifier
+from xgboost import Booster, XGBClassifier
 
 from scorer.bundle.adopt import add_model
 from scorer.bundle.describe import Description
@@ -264,6 +264,8 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "an XGBClassifier not fitted": (XGBClassifier, "this XGBClassifier is not fitted"),
     "a class": (lambda: LogisticRegression, "LogisticRegression is a class"),
     "XGBoost's class": (lambda: XGBClassifier, "XGBClassifier is a class"),
+    "XGBoost's other class": (lambda: Booster, "Booster is a class"),
+    "a booster without trees": (Booster, "cannot save this Booster: was it trained"),
     "one class": (lambda: fit(DecisionTreeClassifier(), np.zeros_like), "two are needed"),
     "three classes": (lambda: fit(DecisionTreeClassifier(), lambda y: np.arange(len(y)) % 3), "two are needed"),
     "XGBoost's three classes": (

@@ -315,6 +315,19 @@ def test_a_wrapper_that_was_changed_after_it_was_fitted() -> None:
         draft_model(model, DESCRIPTION)
 
 
+def test_a_wrapper_that_cannot_predict() -> None:
+    """A class of somebody's own that takes no more than a matrix, with what to give instead."""
+
+    class Narrow(XGBClassifier):  # type: ignore[no-untyped-call]
+        def predict_proba(self, rows: Any) -> NDArray[np.float32]:  # type: ignore[override]
+            predicted: NDArray[np.float32] = super().predict_proba(rows)
+            return predicted
+
+    model = Narrow(n_estimators=5, n_jobs=1).fit(MATRIX, LABELS)
+    with pytest.raises(BundleError, match=r"this Narrow cannot score the matrix.*TypeError.*model\.get_booster\(\)"):
+        draft_model(model, DESCRIPTION)
+
+
 @pytest.mark.parametrize(
     ("default_class", "rounds", "make", "message"),
     [
