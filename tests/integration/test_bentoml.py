@@ -33,6 +33,29 @@ bentoml.models.get(saved.tag).custom_objects
 print(os.path.exists(sys.argv[2]))
 """
 
+# Trains an XGBClassifier that stops early, saves it, or its booster, and prints what BentoML then predicts.
+SAVE_STOPPED = """
+import json, sys, bentoml, xgboost
+from sklearn.feature_extraction import DictVectorizer
+rows = [json.loads(line) for line in open(sys.argv[1])]
+labels = [int(row.pop("status") == "default") for row in rows]
+applications = [{name: value or 0 for name, value in row.items() if name != "application_id"} for row in rows]
+vectorizer = DictVectorizer(sparse=False)
+matrix = vectorizer.fit_transform(applications)
+model = xgboost.XGBClassifier(n_estimators=80, learning_rate=0.9, early_stopping_rounds=5)
+model.fit(matrix[:400], labels[:400], eval_set=[(matrix[400:], labels[400:])], verbose=False)
+assert model.best_iteration + 1 < model.get_booster().num_boosted_rounds()
+given = {"classifier": model, "booster": model.get_booster()}[sys.argv[3]]
+saved = bentoml.xgboost.save_model("stopped", given, custom_objects={"dictVectorizer": vectorizer})
+bentoml.models.export_model(saved.tag, sys.argv[2])
+loaded = bentoml.xgboost.load_model(saved)
+if sys.argv[3] == "classifier":
+    predicted = loaded.predict_proba(matrix)[:, 1]
+else:
+    predicted = loaded.predict(xgboost.DMatrix(matrix))
+print(json.dumps([float(probability) for probability in predicted]))
+"""
+
 
 class Bento:
     """BentoML in an environment of its own, with a model store of its own."""
@@ -73,9 +96,9 @@ def exported(bento: Bento, loans: list[bytes], tmp_path_factory: pytest.TempPath
     return path, json.loads(bento.run(PEER / "export_model.py", folder / "loans.jsonl", path))
 
 
-def _import(path: Path, store: Path) -> subprocess.CompletedProcess[str]:
+def _import(path: Path, store: Path, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "scorer", "bundle", "import-bentoml", str(path)]
-    options = ["--name", "from-bento", "--version", "1.0.0", "--store", str(store)]
+    options = ["--name", "from-bento", "--version", "1.0.0", "--store", str(store), *more]
     return subprocess.run([*command, *options], check=False, capture_output=True, text=True, timeout=300)
 
 
@@ -92,6 +115,25 @@ def test_the_imported_bundle_predicts_as_bentomls_runner(
     found = bundle.model.predict(bundle.encoding.matrix(applications))  # type: ignore[arg-type]
     assert len(expected) == 600
     assert len(set(expected)) > 100
+    assert np.array_equal(found, np.array(expected, dtype=np.float32))
+
+
+@pytest.mark.parametrize(("kind", "options"), [("classifier", []), ("booster", ["--rounds", "all"])])
+def test_a_model_that_stopped_early_predicts_as_bentoml_loads_it(
+    bento: Bento, loans: list[bytes], tmp_path: Path, kind: str, options: list[str]
+) -> None:
+    """A classifier with the rounds that its predict_proba uses; a booster, which BentoML runs whole, if told so."""
+    (tmp_path / "loans.jsonl").write_bytes(b"\n".join(loans))
+    path = tmp_path / "stopped.bentomodel"
+    expected = json.loads(bento.run("-c", SAVE_STOPPED, tmp_path / "loans.jsonl", path, kind))
+    if options:
+        assert "Which are to decide" in _import(path, tmp_path / "store").stderr
+    ran = _import(path, tmp_path / "store", *options)
+    assert ran.returncode == 0, ran.stderr
+    assert "Rounds: " in ran.stdout
+    bundle = BundleStore(tmp_path / "store").open("from-bento:1.0.0")
+    applications = [decode(loan, 65_536) for loan in loans]
+    found = bundle.model.predict(bundle.encoding.matrix(applications))  # type: ignore[arg-type]
     assert np.array_equal(found, np.array(expected, dtype=np.float32))
 
 
