@@ -98,6 +98,8 @@ class KafkaLink:
         self._in_flight: _InFlight | None = None
         """Set by `publish`, taken by whoever waits for its end; in the loop's thread alone."""
         self._aborts_in_a_row = 0
+        self._reachable = True
+        """Whether the consumer reaches a broker. Written by its callbacks, which run while polling."""
         consuming = consumer_config(settings)
         self._identity = TopicIdentity(settings)
         self._require_topics()
@@ -128,7 +130,8 @@ class KafkaLink:
         try:
             if self._in_flight is None:
                 self._delivery.serve()
-                self._identity.look()
+                if self._reachable:
+                    self._identity.look()
             batch = self._subscription.poll()
         except Fenced as failure:
             raise self._fenced(failure.error) from failure
@@ -285,13 +288,15 @@ class KafkaLink:
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._reachable = False
             self._observer.reachable(False)
         log(CONNECTION_FAILED, error=error.str())
 
     def _on_statistics(self, text: str) -> None:
         statistics = read_statistics(text)
         if statistics.client == "consumer":
-            self._observer.reachable(statistics.connections > 0)
+            self._reachable = statistics.connections > 0
+            self._observer.reachable(self._reachable)
         self._observer.statistics(statistics)
 
     # Starting

@@ -53,6 +53,8 @@ class TopicIdentity:
         self.admin = admin_client(settings)
         self._all_asked_at = time.monotonic()
         self._pending: Mapping[str, Future[Any]] = {}
+        self._asked = False
+        """Whether the last check asked; if the brokers owed an answer, none is waited for."""
         self.ids: TopicIds = {}
         """Of the topics as they were when this worker began."""
 
@@ -71,7 +73,8 @@ class TopicIdentity:
 
     def begin_check(self) -> None:
         """Asks for the ids as they are now, unless the brokers still owe an answer to the question before."""
-        if not self._owed():
+        self._asked = not self._owed()
+        if self._asked:
             everything = time.monotonic() - self._all_asked_at > _ALL_TOPICS_S
             if everything:
                 self._all_asked_at = time.monotonic()
@@ -86,13 +89,15 @@ class TopicIdentity:
             TopicRecreatedError: a topic has another id than when this worker began.
         """
         try:
-            now = _ids(self._pending, _CHECK_S)
+            now = _ids(self._pending, _CHECK_S if self._asked else 0.0)
         except (KafkaException, TimeoutError):
             return
         self.compare(self.ids, now)
 
     def look(self) -> None:
         """Compares all topics every few seconds, without waiting: for a worker that has nothing to commit.
+
+        Not to be called while no broker can be reached: the admin client would then try to connect without a pause.
 
         Raises:
             TopicRecreatedError: a topic has another id than when this worker began.
