@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from producer.client import ApplicationPublisher
     from producer.load import LoadReport
     from producer.publish import PublishReport
-    from schemas.files import Row
+    from schemas.rows import Row
 
 app = typer.Typer(
     name="producer",
@@ -317,7 +317,8 @@ def _open_rows(file: str) -> "Iterator[Row]":
     Raises:
         MisuseError: the file cannot be read as applications.
     """
-    from schemas.files import ApplicationsFileError, read_applications
+    from schemas.files import read_applications
+    from schemas.rows import ApplicationsFileError
 
     rows = read_applications(file)
     try:
@@ -350,12 +351,14 @@ def _show_published(report: "PublishReport", publisher: "ApplicationPublisher", 
         typer.echo(f"line {line} refused: {'; '.join(map(str, faults))}", err=True)
     if report.refused > len(report.refusals):
         typer.echo(f"… and {report.refused - len(report.refusals):,} more lines refused", err=True)
+    for hint in report.hints.texts():
+        typer.echo(hint, err=True)
     if report.broken:
         typer.echo(f"producer: {report.broken}; {publisher.sent:,} rows before that were sent", err=True)
     if as_json:
         told = {"topic": topic, "rows": report.rows, "sent": publisher.sent, "acknowledged": publisher.acknowledged}
         refusals = [{"line": line, "faults": [fault._asdict() for fault in faults]} for line, faults in report.refusals]
-        told |= {"failed": publisher.failed, "refused": report.refused}
+        told |= {"failed": publisher.failed, "refused": report.refused, "hints": report.hints.texts()}
         typer.echo(json.dumps({**told, "refusals": refusals, "interrupted": report.interrupted}))
         return
     typer.echo(

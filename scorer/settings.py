@@ -2,7 +2,6 @@
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from schemas import topics
+from schemas.text import FileMissingError, TextFileError, read_secret, read_toml
 from scorer.errors import SettingsError
 from scorer.folders import bundles_folder
 from scorer.logs import LogFormat, LogLevel
@@ -229,9 +229,7 @@ def load_settings(
         SettingsError: with every problem found, unknown names included, and where each value came from.
     """
     gathered = _Gathered({}, {}, [])
-    path = file or (Path(FILE_NAME) if Path(FILE_NAME).exists() else None)
-    if path is not None:
-        _gather_file(path, gathered)
+    _gather_file(file, gathered)
     _gather_environment(os.environ if environment is None else environment, gathered)
     for name, value in (flags or {}).items():
         if name == "kafka" and isinstance(value, Mapping):
@@ -269,9 +267,9 @@ class _Gathered:
         if not name.endswith(".file") or secret not in SECRET_PROPERTIES:
             return name, str(value).lower() if isinstance(value, bool) else str(value)
         try:
-            text = Path(str(value)).read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            self.problems.append(f"{name} (from {origin}): the file cannot be read: {_why(error)}")
+            text = read_secret(Path(str(value)))
+        except TextFileError as error:
+            self.problems.append(f"{name} (from {origin}): the file {error}")
             text = ""
         return f"kafka.{secret}", text
 
@@ -296,13 +294,15 @@ class _Gathered:
         return f"{name} (from {self.origins.get(name, 'default')}): {message}"
 
 
-def _gather_file(path: Path, gathered: _Gathered) -> None:
+def _gather_file(named: Path | None, gathered: _Gathered) -> None:
+    path = named or Path(FILE_NAME)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: the settings file cannot be read: {_why(error)}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: the settings file is not TOML: {error}") from error
+        document = read_toml(path)
+    except TextFileError as error:
+        if named is None and isinstance(error, FileMissingError):
+            return
+        where = "" if named else " (it is the one in the current folder; --config names another)"
+        raise SettingsError(f"{path}: the settings file {error}{where}") from None
     for name, value in document.items():
         if name == "kafka" and isinstance(value, dict):
             for key, leaf in _leaves(value):
@@ -326,7 +326,3 @@ def _gather_environment(environment: Mapping[str, str], gathered: _Gathered) -> 
             gathered.put(f"kafka.{name}", environment[variable], variable)
         elif variable.startswith(ENV_PREFIX):
             gathered.put(variable.removeprefix(ENV_PREFIX).lower(), environment[variable], variable)
-
-
-def _why(error: OSError | UnicodeDecodeError) -> str:
-    return str(error.strerror) if isinstance(error, OSError) else "it is not UTF-8"

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,43 @@ def test_errors_are_one_message(tmp_path: Path, run: Run, arguments: list[str], 
     assert ended.code == code
     assert message in ended.err
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "hint"),
+    [
+        (lambda row: row.replace("1111", '"1111,25"'), "line 2: price holds a comma"),
+        (lambda row: row.replace("1111", "s3cret"), "line 2: price is not a plain number"),
+        (lambda row: row.replace(",1,", ", rent ,", 1), "line 2: home has spaces around it"),
+        (lambda row: row.replace(",1,", ",r\udce9nt,", 1), "line 2: the file is not UTF-8, probably Windows-1252"),
+    ],
+)
+def test_rejected_rows_say_what_to_change_in_the_file(
+    tmp_path: Path, run: Run, change: Callable[[str], str], hint: str
+) -> None:
+    """`1 wrong_type` was all that was said of a file with decimal commas. The hint is given once, without a value."""
+    rows = [GOOD, *[change(GOOD)] * 3]
+    path = tmp_path / "loans.csv"
+    path.write_bytes("\n".join([HEADER, *reversed(rows)]).encode("utf-8", "surrogateescape"))
+    for arguments in (("score", path), ("bundle", "diff", "credit-risk:1.0.0", "credit-risk:1.1.0", "--on", path)):
+        ended = run(*arguments)
+        assert ended.err.count(hint) == 1
+        assert ended.err.count("line ") == 1 + ended.err.count("line's")
+        assert "s3cret" not in ended.err
+        assert "1111" not in ended.err
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_spreadsheets_file_is_scored(tmp_path: Path, run: Run, encoding: str, end: str, delimiter: str) -> None:
+    """However a spreadsheet saved the rows, their decisions are the same."""
+    text = f"{HEADER}\n{GOOD}\n{GOOD}\n"
+    (tmp_path / "loans.csv").write_text(text)
+    plain = run("score", "loans.csv")
+    assert plain.out.count("\n") == 2
+    (tmp_path / "loans.csv").write_bytes(text.replace(",", delimiter).replace("\n", end).encode(encoding))
+    assert run("score", "loans.csv") == plain
 
 
 def test_a_longer_record_is_rejected(tmp_path: Path, run: Run) -> None:
