@@ -12,6 +12,7 @@ from typing import Final
 
 from producer.errors import MisuseError
 from schemas import topics
+from schemas.service_links import is_service_link
 from schemas.text import FileMissingError, TextFileError, read_secret, read_toml
 
 FILE_NAME: Final = "scorer.toml"
@@ -68,7 +69,7 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, str]:
     found = {}
     for variable, value in environment.items():
         name = variable.removeprefix(_ENVIRONMENT).lower()
-        if variable.startswith(_ENVIRONMENT):
+        if variable.startswith(_ENVIRONMENT) and not is_service_link(variable, value):
             found[_KAFKA + name[7:].replace("_", ".") if name.startswith("kafka__") else name] = value
     return found
 

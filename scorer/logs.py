@@ -32,6 +32,12 @@ WORKER_STARTED = Event(
     "the bundle is loaded, the topics are there; the worker joins its group",
     ("group", "instance", "http", "delivery", "bundle"),
 )
+SERVICE_LINKS_IGNORED = Event(
+    "service_links_ignored",
+    INFO,
+    "Kubernetes sets these variables for a Service, they are not settings (enableServiceLinks: false omits them)",
+    ("variables",),
+)
 STOP_ASKED = Event("stop_asked", INFO, "a signal asks to stop: the batch in hand is finished first", ("signal",))
 WORKER_STOPPED = Event("worker_stopped", INFO, "the batch in hand is committed and the group is left")
 PROCESS_FAILED = Event(

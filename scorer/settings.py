@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from schemas import topics
+from schemas.service_links import is_service_link
 from schemas.text import FileMissingError, TextFileError, read_secret, read_toml
 from scorer.errors import SettingsError
 from scorer.folders import bundles_folder
@@ -198,6 +199,8 @@ class LoadedSettings:
 
     settings: Settings
     origins: dict[str, str]
+    service_links: tuple[str, ...]
+    """Environment variables that Kubernetes set for a Service, and that are not settings."""
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Name, value (secrets masked) and origin of every setting, `[kafka]` properties after the others."""
@@ -228,7 +231,7 @@ def load_settings(
     Raises:
         SettingsError: with every problem found, unknown names included, and where each value came from.
     """
-    gathered = _Gathered({}, {}, [])
+    gathered = _Gathered({}, {}, [], [])
     _gather_file(file, gathered)
     _gather_environment(os.environ if environment is None else environment, gathered)
     for name, value in (flags or {}).items():
@@ -245,6 +248,7 @@ class _Gathered:
     values: dict[str, object]
     origins: dict[str, str]
     problems: list[str]
+    service_links: list[str]
 
     def put(self, name: str, value: object, origin: str) -> None:
         if name == "kafka":
@@ -284,7 +288,7 @@ class _Gathered:
             raise SettingsError("The settings are wrong:\n" + "\n".join(f"  {problem}" for problem in self.problems))
         names = [name for name in Settings.model_fields if name != "kafka"]
         defaults = dict.fromkeys(names, "default")
-        return LoadedSettings(settings, {**defaults, **self.origins})
+        return LoadedSettings(settings, {**defaults, **self.origins}, tuple(self.service_links))
 
     def _problem(self, fault: dict[str, Any]) -> str:
         name = ".".join(str(part) for part in fault["loc"])
@@ -321,7 +325,9 @@ def _leaves(table: Mapping[str, object], prefix: str = "") -> list[tuple[str, ob
 
 def _gather_environment(environment: Mapping[str, str], gathered: _Gathered) -> None:
     for variable in sorted(environment):
-        if variable.startswith(KAFKA_ENV_PREFIX):
+        if variable.startswith(ENV_PREFIX) and is_service_link(variable, environment[variable]):
+            gathered.service_links.append(variable)
+        elif variable.startswith(KAFKA_ENV_PREFIX):
             name = variable.removeprefix(KAFKA_ENV_PREFIX).lower().replace("_", ".")
             gathered.put(f"kafka.{name}", environment[variable], variable)
         elif variable.startswith(ENV_PREFIX):

@@ -7,7 +7,7 @@ import typer
 
 import scorer.bundle
 from scorer.bundle.remote import local_path
-from scorer.cli.options import settings_of
+from scorer.cli.options import read_settings
 from scorer.errors import MisuseError
 
 _SHIPPED: Final = Path(scorer.bundle.__file__).parent / "shipped"
@@ -17,7 +17,7 @@ def complete_reference(ctx: typer.Context) -> list[str]:
     """The shipped bundles, and the bundles and tags of a store that is a folder; a URL would take too long to ask."""
     given = ctx.params
     try:
-        store = settings_of(
+        store = read_settings(
             given.get("config"), None, given.get("assignments"), store=given.get("store")
         ).settings.store
     except MisuseError:  # the shell is no place to say so: the command will

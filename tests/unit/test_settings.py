@@ -14,6 +14,7 @@ from scorer.settings import (
     Settings,
     load_settings,
 )
+from tests.unit.schemas.test_service_links import links
 
 
 def written(folder: Path, text: str) -> Path:
@@ -148,6 +149,32 @@ def test_file_that_is_not_there(tmp_path: Path) -> None:
     """A settings file that is named must be there."""
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
         load_settings(environment={}, file=tmp_path / "none.toml")
+
+
+def test_variables_of_kubernetes_are_not_settings() -> None:
+    """A Service called scorer used to stop every pod of its namespace: five "no such setting" and exit code 2.
+
+    One called scorer-console sets SCORER_CONSOLE_PORT, which is the name of a setting too, to an address.
+    """
+    environment = {**links("SCORER"), **links("SCORER_CONSOLE"), **links("SCORER_KAFKA__X"), **links("SCORER_HTTP")}
+    loaded = load_settings(environment=environment)
+    assert loaded.settings == load_settings(environment={}).settings
+    assert loaded.service_links == tuple(sorted(environment))
+    assert {origin for _, _, origin in loaded.rows()} == {"default"}
+    loaded = load_settings(environment={**environment, "SCORER_CONSOLE_PORT": "8080"})
+    assert (loaded.settings.console_port, loaded.origins["console_port"]) == (8080, "SCORER_CONSOLE_PORT")
+
+
+def test_misspelt_settings_stay_errors_beside_variables_of_kubernetes() -> None:
+    """What only resembles the family is a setting that does not exist."""
+    environment = {**links("SCORER"), "SCORER_HTPP_PORT": "9464", "SCORER_PORT": "9464", "SCORER_SERVICE": "x"}
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environment=environment)
+    assert str(caught.value).splitlines()[1:] == [
+        "  htpp_port (from SCORER_HTPP_PORT): there is no such setting",
+        "  port (from SCORER_PORT): there is no such setting",
+        "  service (from SCORER_SERVICE): there is no such setting",
+    ]
 
 
 @pytest.mark.parametrize("environment", [{"SCORER_KAFKA": "x"}, {}])

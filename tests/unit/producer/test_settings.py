@@ -6,6 +6,7 @@ import pytest
 
 from producer.errors import MisuseError
 from producer.settings import Settings, load_settings
+from tests.unit.schemas.test_service_links import links
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +80,9 @@ def test_files_of_every_editor(encoding: str) -> None:
     Path("password").write_bytes("päss word \r\n".encode(encoding))
     settings = load_settings(kafka={"sasl.password.file": "password"}, environment={})
     assert (settings.bootstrap_servers, settings.kafka) == ("file:1", {"sasl.password": "päss word "})
+
+
+def test_variables_of_kubernetes_are_not_properties() -> None:
+    """A Service called scorer-kafka--x sets variables that begin like librdkafka properties, and producer is none."""
+    environment = {**links("SCORER"), **links("SCORER_KAFKA__X"), **links("PRODUCER")}
+    assert load_settings(environment=environment) == Settings()
