@@ -14,8 +14,8 @@ _INTRODUCTION: Final = f"""# Settings
 Flags go over the environment (`{ENV_PREFIX}…`), that over `{FILE_NAME}` in the current folder, that over the defaults.
 `scorer config` shows each setting and where its value came from. A name that is not on this page is an error. The
 variables that Kubernetes sets for a Service whose name begins with `scorer`, such as `SCORER_PORT=tcp://10.0.0.1:9464`,
-are ignored, and one line on standard error says so; `enableServiceLinks: false` in the pod, as in the Helm chart, leaves
-them out.
+are ignored, and one line on standard error says so; `enableServiceLinks: false` in the pod, as in the Helm chart,
+leaves them out.
 
 These files are text in UTF-8, with or without a byte-order mark, as files with secrets and tokens are; UTF-16 is read
 where the file begins with a byte-order mark.

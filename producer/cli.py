@@ -16,6 +16,7 @@ import typer
 
 from producer.errors import MisuseError, PublisherError
 from producer.settings import Settings, load_settings
+from schemas.surroundings import explain_os_error, standard_streams
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -74,13 +75,20 @@ def parse_duration(text: str) -> float:
 
 
 def main() -> None:
-    """Runs the command line. Exit codes: 0 done, 1 failed, 2 misuse."""
+    """Runs the command line. Exit codes: 0 done, 1 failed, 2 misuse, 141 the reader of standard output left."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends a command as Ctrl-C does
-    try:
-        app()
-    except PublisherError as error:
-        sys.stderr.write(f"producer: {error}\n")
-        sys.exit(error.exit_code)
+    with standard_streams("producer"):
+        try:
+            app()
+        except PublisherError as error:
+            sys.stderr.write(f"producer: {error}\n")
+            sys.exit(error.exit_code)
+        except OSError as error:
+            fault = explain_os_error(error)
+            if fault is None:
+                raise
+            sys.stderr.write(f"producer: {fault}\n")
+            sys.exit(1)
 
 
 @app.command()

@@ -191,7 +191,7 @@ def test_a_longer_record_is_rejected(tmp_path: Path, run: Run) -> None:
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
-    """`scorer score … | head -1` prints no traceback and no complaint of the interpreter."""
+    """`scorer score … | head -1` prints no traceback, and ends as programs in a pipeline do: with 128 + SIGPIPE."""
     file = write_loans(tmp_path / "loans.csv", rows=6_000)
     command = [sys.executable, "-c", "from scorer.cli import main; main()", "score", str(file)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path) as process:
@@ -200,4 +200,4 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
         assert process.stdout.readline().startswith(b"{")
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait() == 1
+        assert process.wait() == 141
