@@ -149,6 +149,7 @@ def zipped(*names: str) -> bytes:
             "is not UTF-8 (line 3), probably Windows-1252 or Latin-1: `iconv -f WINDOWS-1252",
         ),
     ],
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
 def test_what_is_not_utf8_text_is_named(tmp_path: Path, raw: bytes, message: str) -> None:
     """One sentence says what the file is, and a command that converts it where there is one."""
