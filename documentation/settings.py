@@ -68,6 +68,7 @@ def _setting(name: str, schema: dict[str, Any]) -> str:
 def _default(name: str, schema: dict[str, Any]) -> str:
     if name == "store":  # a folder of each user's own
         folder = bundles_folder()
+        assert folder is not None, "whoever writes documentation has a home folder"
         return f"`{Path('~/.local/share') / folder.relative_to(folder.parents[1])}`"
     default = schema["default"]
     return "not set" if default is None or default == "" else code(default)

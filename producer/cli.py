@@ -16,7 +16,7 @@ import typer
 
 from producer.errors import MisuseError, PublisherError
 from producer.settings import Settings, load_settings
-from schemas.surroundings import explain_os_error, standard_streams
+from schemas.surroundings import explain_fault, standard_streams
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -83,8 +83,8 @@ def main() -> None:
         except PublisherError as error:
             sys.stderr.write(f"producer: {error}\n")
             sys.exit(error.exit_code)
-        except OSError as error:
-            fault = explain_os_error(error)
+        except (OSError, RuntimeError) as error:
+            fault = explain_fault(error)
             if fault is None:
                 raise
             sys.stderr.write(f"producer: {fault}\n")

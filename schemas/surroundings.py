@@ -50,9 +50,11 @@ class OutputError(Exception):
         self.reader_left = error.errno == errno.EPIPE
 
 
-def explain_os_error(error: OSError) -> str | None:
+def explain_fault(error: Exception) -> str | None:
     """A fault of the surroundings in one sentence; None if it is not known to be theirs."""
-    if error.errno not in _HINTS:
+    if isinstance(error, RuntimeError) and "home directory" in str(error):  # so `pathlib` says it
+        return "this user has no home folder: set HOME"
+    if not isinstance(error, OSError) or error.errno not in _HINTS:
         return None
     if isinstance(error, FileNotFoundError) and error.filename is None:  # so `tempfile` says it
         return "no folder for temporary files can be written: set TMPDIR to one that can"

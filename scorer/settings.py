@@ -57,6 +57,11 @@ _holds_a_password = re.compile(r"[a-z0-9+.-]+://[^/@]*:[^/@]*@").match
 TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 
 
+def _default_store() -> str | None:
+    folder = bundles_folder()
+    return None if folder is None else str(folder)
+
+
 class Settings(BaseModel):
     """What a worker and its tools run with."""
 
@@ -115,10 +120,11 @@ class Settings(BaseModel):
         "between restarts, such as Kubernetes, is better served by minutes: the worker then starts as soon as the "
         "brokers are back.",
     )
-    store: str = Field(
-        default_factory=lambda: str(bundles_folder()),
+    store: str | None = Field(
+        default_factory=_default_store,
         min_length=1,
-        description="Where bundles live: a folder, or a URL such as s3://bucket/bundles (extras s3 and gcs).",
+        description="Where bundles live: a folder, or a URL such as s3://bucket/bundles (extras s3 and gcs). A user without a "
+        "home folder has no default, and needs none to decide with what is shipped.",
     )
     http_host: str = Field(
         default="127.0.0.1",
@@ -183,7 +189,7 @@ class Settings(BaseModel):
                 f"linger_ms ({self.linger_ms}) must be less than kafka.max.poll.interval.ms ({interval}), "
                 "or the group takes the worker for dead while it waits"
             )
-        if _holds_a_password(self.store):
+        if self.store is not None and _holds_a_password(self.store):
             problems.append(
                 "store must hold no password, for it is shown and logged: give it in the way of the file system that "
                 "the URL names (the environment, or fsspec's configuration files)"

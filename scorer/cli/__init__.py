@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from schemas.surroundings import OutputError, explain_os_error, standard_streams
+from schemas.surroundings import OutputError, explain_fault, standard_streams
 from scorer.errors import ScorerError
 from scorer.logs import PROCESS_FAILED, format_in_force, log, log_crash, write_to_stderr
 
@@ -20,7 +20,7 @@ def main() -> None:
         except OutputError:
             raise
         except Exception as crash:
-            fault = explain_os_error(crash) if isinstance(crash, OSError) else None
+            fault = explain_fault(crash)
             if fault is not None:
                 _fail(fault, exit_code=1)
             if format_in_force() is None:

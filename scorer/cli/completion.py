@@ -23,7 +23,8 @@ def complete_reference(ctx: typer.Context) -> list[str]:
     except MisuseError:  # the shell is no place to say so: the command will
         folders = [_SHIPPED]
     else:
-        folders = [_SHIPPED, *filter(None, [local_path(store)])]
+        own = None if store is None else local_path(store)
+        folders = [_SHIPPED, *([] if own is None else [own])]
     versions = {f"{path.parts[-3]}:{path.parts[-2]}" for f in folders for path in f.glob("*/*/bundle.json")}
     tags = {f"{path.parts[-3]}:{path.parts[-1]}" for f in folders for path in f.glob("*/tags/[!.]*")}
     latest = {f"{version.partition(':')[0]}:latest" for version in versions}

@@ -5,7 +5,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from scorer.cli.completion import complete_reference
 from scorer.cli.options import ConfigOption, SetOption, settings_of
 from scorer.cli.train import StoreOption
 from scorer.cli.worker import DEFAULT_BUNDLE
-from scorer.errors import InputFileError, MisuseError
+from scorer.errors import InputFileError, MisuseError, ScorerError
 
 if TYPE_CHECKING:
     from schemas.decision import BundleReference
@@ -192,12 +192,19 @@ def read_batches(applications: str, source: str, hints: "Hints") -> Iterator[lis
         raise InputFileError(str(error)) from None
 
 
-def _open_rejects(rejects: Path | None, applications: str) -> AbstractContextManager[BinaryIO | None]:
+@contextmanager
+def _open_rejects(rejects: Path | None, applications: str) -> Iterator[BinaryIO | None]:
     if rejects is None:
-        return nullcontext()
+        yield None
+        return
     try:
         if rejects.exists() and applications != "-" and rejects.samefile(applications):
             raise MisuseError(f"--rejects {rejects}: is the file to be scored; name another one")
-        return rejects.open("wb")
+        file = rejects.open("wb")
     except OSError as error:
         raise MisuseError(f"--rejects {rejects}: cannot be written: {error.strerror}") from None
+    try:
+        with file:
+            yield file
+    except OSError as error:  # nothing else within writes a file
+        raise ScorerError(f"--rejects {rejects}: cannot be written any further: {error.strerror}") from None

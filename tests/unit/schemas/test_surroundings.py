@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.surroundings import explain_os_error
+from schemas.surroundings import explain_fault
 
 WITHIN = "from schemas.surroundings import standard_streams\nimport os, sys\nwith standard_streams('tool'):\n    "
 
@@ -126,17 +126,19 @@ def test_other_streams_are_left_alone() -> None:
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; free some space there"),
         (FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/a']"), "no folder for temporary"),
         (PermissionError(errno.EACCES, "Permission denied", "a"), "a: Permission denied; may this user use it?"),
+        (RuntimeError("Could not determine home directory."), "this user has no home folder: set HOME"),
         (OSError(errno.EROFS, "Read-only file system", Path("a")), "a: Read-only file system; name a folder"),
     ],
 )
-def test_a_fault_of_the_machine_is_one_sentence(error: OSError, sentence: str) -> None:
+def test_a_fault_of_the_machine_is_one_sentence(error: Exception, sentence: str) -> None:
     """The file, what the system says, and what to do."""
-    told = explain_os_error(error)
+    told = explain_fault(error)
     assert told is not None
     assert told.startswith(sentence)
 
 
 def test_other_faults_are_not_explained_away() -> None:
     """What may be a fault of the program keeps its traceback."""
-    assert explain_os_error(ConnectionResetError(errno.ECONNRESET, "reset")) is None
-    assert explain_os_error(OSError("no number")) is None
+    assert explain_fault(ConnectionResetError(errno.ECONNRESET, "reset")) is None
+    assert explain_fault(OSError("no number")) is None
+    assert explain_fault(RuntimeError("dictionary changed size during iteration")) is None
