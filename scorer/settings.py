@@ -123,8 +123,8 @@ class Settings(BaseModel):
     store: str | None = Field(
         default_factory=_default_store,
         min_length=1,
-        description="Where bundles live: a folder, or a URL such as s3://bucket/bundles (extras s3 and gcs). A user without a "
-        "home folder has no default, and needs none to decide with what is shipped.",
+        description="Where bundles live: a folder, or a URL such as s3://bucket/bundles (extras s3 and gcs). A user "
+        "without a home folder has no default, and needs none to decide with a bundle that is shipped.",
     )
     http_host: str = Field(
         default="127.0.0.1",
