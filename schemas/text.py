@@ -75,6 +75,8 @@ def read_text(path: Path, bytes_max: int = TEXT_BYTES_MAX) -> str:
     except OSError as error:
         missing = isinstance(error, FileNotFoundError | NotADirectoryError)
         raise (FileMissingError if missing else TextFileError)(f"cannot be read: {error.strerror}") from None
+    except ValueError:  # a NUL in its name, which a settings file can hold
+        raise TextFileError("cannot be read: that cannot be the name of a file") from None
     if len(raw) > bytes_max:
         raise TextFileError(f"is longer than {bytes_max:,} bytes; is it the right file?")
     content = to_utf8(raw, str(path))

@@ -182,6 +182,7 @@ def test_a_missing_file_is_told_from_others(tmp_path: Path, name: str) -> None:
     with pytest.raises(TextFileError, match="cannot be read: Is a directory") as caught:
         read_text(tmp_path)
     assert not isinstance(caught.value, FileMissingError)
+    assert error_of(Path("a\0b")) == "cannot be read: that cannot be the name of a file"
 
 
 SECRETS = [
