@@ -12,6 +12,7 @@ import pytest
 from schemas.text import (
     LINE_BYTES_MAX,
     STANDARD_INPUT,
+    TEXT_BYTES_MAX,
     FileMissingError,
     TextFileError,
     read_lines,
@@ -114,9 +115,12 @@ def test_a_line_without_an_end_is_not_held() -> None:
         tracemalloc.stop()
 
 
-def test_a_file_without_an_end_is_not_read_whole() -> None:
+def test_a_file_that_is_too_long_is_not_read_whole(tmp_path: Path) -> None:
     """A device such as /dev/zero given as a token's or secret's file used to be read until memory ran out."""
-    assert error_of(Path("/dev/zero")) == "has more than 1,048,576 bytes; is it the right file?"
+    path = write(tmp_path, b"a" * (TEXT_BYTES_MAX + 1))
+    assert error_of(path) == "is longer than 1,048,576 bytes; is it the right file?"
+    path.write_bytes(b"a" * TEXT_BYTES_MAX)
+    assert len(read_text(path)) == TEXT_BYTES_MAX
 
 
 def zipped(*names: str) -> bytes:
