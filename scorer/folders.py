@@ -19,8 +19,14 @@ def bundles_folder() -> Path | None:
 
 
 def cache_folder() -> Path:
-    """Where this project keeps what it can download again; for a user without a home folder as long as the process."""
-    return _own_folder("XDG_CACHE_HOME", Path(".cache")) or Path(_temporary_folder().name)
+    """Where this project keeps what it can download again.
+
+    Where this user's home folder is not known or cannot take it, a folder that is gone when the process ends.
+    """
+    folder = _own_folder("XDG_CACHE_HOME", Path(".cache"))
+    if folder is not None and (os.environ.get("XDG_CACHE_HOME") or _can_be(folder)):
+        return folder
+    return Path(_temporary_folder().name)
 
 
 def _own_folder(variable: str, below_home: Path, *below: str) -> Path | None:
@@ -35,6 +41,12 @@ def _own_folder(variable: str, below_home: Path, *below: str) -> Path | None:
     except (RuntimeError, OSError):  # no home is known, or it may not be looked into
         return None
     return folder
+
+
+def _can_be(folder: Path) -> bool:
+    """Whether a folder is there or may be made."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return existing.is_dir() and (existing == folder or os.access(existing, os.W_OK | os.X_OK))
 
 
 @cache

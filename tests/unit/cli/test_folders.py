@@ -67,6 +67,18 @@ def test_a_home_that_may_not_be_looked_into_is_none(tmp_path: Path, monkeypatch:
     assert bundles_folder() is None
 
 
+def test_a_home_that_cannot_take_a_cache_has_it_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HOME may be a file, or a folder such as `/` that this user may not write; a cache that is there is used."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    assert cache_folder().parent == Path(tempfile.gettempdir())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert cache_folder().parent == Path(tempfile.gettempdir())
+    (tmp_path / ".cache/streaming-credit-scorer").mkdir(parents=True)
+    assert cache_folder() == tmp_path / ".cache/streaming-credit-scorer"
+
+
 @pytest.mark.usefixtures("nobody")
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
