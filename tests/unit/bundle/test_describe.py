@@ -135,7 +135,7 @@ def test_every_fault_is_named(tmp_path: Path, old: str, new: str, message: str) 
     [
         (b"\x08\x03\x12\x00\x1a\x02" * 9, "is not text; is it the right file"),
         (b"\x89PNG\xff", "is not UTF-8"),
-        (b"#" * (1 << 21), "more than 1,048,576 bytes"),
+        (b"#" * (1 << 21), "longer than 1,048,576 bytes"),
     ],
 )
 def test_what_is_no_description(tmp_path: Path, content: bytes, message: str) -> None:
