@@ -76,7 +76,7 @@ def read_text(path: Path, bytes_max: int = TEXT_BYTES_MAX) -> str:
         missing = isinstance(error, FileNotFoundError | NotADirectoryError)
         raise (FileMissingError if missing else TextFileError)(f"cannot be read: {error.strerror}") from None
     except ValueError:  # a NUL in its name, which a settings file can hold
-        raise TextFileError("cannot be read: that cannot be the name of a file") from None
+        raise TextFileError("cannot be read: not a file's name") from None
     if len(raw) > bytes_max:
         raise TextFileError(f"is longer than {bytes_max:,} bytes; is it the right file?")
     content = to_utf8(raw, str(path))
@@ -220,8 +220,13 @@ def _decode(chunks: Iterable[bytes], called: str) -> Iterator[bytes]:
 def _recode(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(encoding)()
     try:
+        has_begun = False
         for chunk in chunks:
-            yield decoder.decode(chunk).encode()
+            text = decoder.decode(chunk)
+            if not has_begun:  # twice where two programs put one each
+                text = text.lstrip("\ufeff")
+                has_begun = bool(text)
+            yield text.encode()
         decoder.decode(b"", final=True)
     except UnicodeError:
         raise TextFileError(

@@ -317,14 +317,14 @@ def test_a_log_that_nobody_reads_holds_up_nothing(pipe: tuple[int, int], monkeyp
     reader, writer = pipe
     _log_to(writer, monkeypatch)
     for number in range(2_000):
-        log(logs.HTTP_FAILED, error=f"{number} {'x' * 100}")
+        log(logs.CONNECTION_FAILED, error=f"{number} {'x' * 100}")
     before = _drain(reader)
-    log(logs.HTTP_FAILED, error="µ read again")
+    log(logs.CONNECTION_FAILED, error="µ read again")
     lost, after = _drain(reader)
     assert [line["error"].split()[0] for line in before] == [str(number) for number in range(len(before))]
     assert (lost["event"], lost["lines"] + len(before)) == ("log_lines_lost", 2_000)
-    assert (after["event"], after["error"]) == ("http_failed", "µ read again")
-    log(logs.HTTP_FAILED, error="last")
+    assert (after["event"], after["error"]) == ("connection_failed", "µ read again")
+    log(logs.CONNECTION_FAILED, error="last")
     assert [line["error"] for line in _drain(reader)] == ["last"]
 
 
@@ -332,9 +332,9 @@ def test_a_line_that_was_cut_spoils_no_other(pipe: tuple[int, int], monkeypatch:
     """Of a line that is longer than the room that is left a part is written: the next one begins a line of its own."""
     reader, writer = pipe
     _log_to(writer, monkeypatch)
-    log(logs.HTTP_FAILED, error="x" * 200_000)
+    log(logs.CONNECTION_FAILED, error="x" * 200_000)
     assert _drain(reader) == []
-    log(logs.HTTP_FAILED, error="whole")
+    log(logs.CONNECTION_FAILED, error="whole")
     assert [line.get("error", line.get("lines")) for line in _drain(reader)] == [1, "whole"]
 
 

@@ -96,11 +96,9 @@ def test_variables_of_kubernetes_are_named_once(run: Run, monkeypatch: pytest.Mo
     assert ended.err.count("\n") == 1
 
 
-def test_the_worker_logs_variables_of_kubernetes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_worker_logs_variables_of_kubernetes(tmp_path: Path) -> None:
     """A worker says it in its log, before anything else."""
-    for variable, value in links("SCORER").items():
-        monkeypatch.setenv(variable, value)
-    monkeypatch.setattr("scorer.process.work", lambda *_: None)
-    ended = run("worker", "--bundle", "credit-risk:1.1.0")
-    (line,) = [json.loads(text) for text in ended.err.splitlines()]
+    ended = scorer("worker", "--bundle", "nowhere:1.0.0", folder=tmp_path, **links("SCORER"))
+    line, failed = [json.loads(text) for text in ended.stderr.splitlines()]
     assert (line["event"], line["variables"]) == ("service_links_ignored", sorted(links("SCORER")))
+    assert (ended.returncode, failed["event"]) == (1, "process_failed")

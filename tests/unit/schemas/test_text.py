@@ -59,10 +59,11 @@ def error_of(path: Path) -> str:
         codecs.BOM_UTF8 * 2 + TEXT.encode(),
         codecs.BOM_UTF16_LE + TEXT.encode("utf-16-le"),
         codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be"),
+        codecs.BOM_UTF16_BE * 2 + TEXT.encode("utf-16-be"),
         codecs.BOM_UTF32_LE + TEXT.encode("utf-32-le"),
         codecs.BOM_UTF32_BE + TEXT.encode("utf-32-be"),
     ],
-    ids=["utf-8", "mark", "two marks", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"],
+    ids=["utf-8", "mark", "two marks", "utf-16-le", "utf-16-be", "two marks of utf-16", "utf-32-le", "utf-32-be"],
 )
 @pytest.mark.parametrize("piece_bytes", [1, 2, 7, 1 << 16])
 def test_a_mark_is_no_part_of_the_text(tmp_path: Path, raw: bytes, piece_bytes: int) -> None:
@@ -186,7 +187,7 @@ def test_a_missing_file_is_told_from_others(tmp_path: Path, name: str) -> None:
     with pytest.raises(TextFileError, match="cannot be read: Is a directory") as caught:
         read_text(tmp_path)
     assert not isinstance(caught.value, FileMissingError)
-    assert error_of(Path("a\0b")) == "cannot be read: that cannot be the name of a file"
+    assert error_of(Path("a\0b")) == "cannot be read: not a file's name"
 
 
 SECRETS = [
