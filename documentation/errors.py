@@ -24,6 +24,10 @@ wrong, where, and how to mend it. Field values of applications stand in none of 
 | 1 | failed, or what was asked about is not as it should be |
 | 2 | misuse: the call, a file or a setting is wrong; nothing was begun |
 | 130 | `producer`: stopped by Ctrl-C before it was done |
+| 141 | the reader of standard output left before the end, as in `scorer score loans.csv \\| head -1` |
+
+A standard output that cannot be written, such as a full disk, is one sentence and exit code 1. A standard stream that
+is closed is as /dev/null. What cannot be written to standard error is dropped, and changes no exit code.
 """
 _CODES: Final = """## Codes of dead letters
 

@@ -12,7 +12,13 @@ _UNITS: Final = {"ms": "milliseconds", "s": "seconds", "bytes": "bytes", "record
 _INTRODUCTION: Final = f"""# Settings
 
 Flags go over the environment (`{ENV_PREFIX}…`), that over `{FILE_NAME}` in the current folder, that over the defaults.
-`scorer config` shows each setting and where its value came from. A name that is not on this page is an error.
+`scorer config` shows each setting and where its value came from. A name that is not on this page is an error. The
+variables that Kubernetes sets for a Service whose name begins with `scorer`, such as `SCORER_PORT=tcp://10.0.0.1:9464`,
+are ignored, and one line on standard error says so; `enableServiceLinks: false` in the pod, as in the Helm chart,
+leaves them out.
+
+These files are text in UTF-8, with or without a byte-order mark, as files with secrets and tokens are; UTF-16 is read
+where the file begins with a byte-order mark.
 
 Commands of `scorer` that go by settings take `--config FILE` for another file, and `--set NAME=VALUE` for any of them.
 Those of `producer` read the same file and the same environment, and take of it what says where brokers and topics are.
@@ -62,6 +68,7 @@ def _setting(name: str, schema: dict[str, Any]) -> str:
 def _default(name: str, schema: dict[str, Any]) -> str:
     if name == "store":  # a folder of each user's own
         folder = bundles_folder()
+        assert folder is not None, "whoever writes documentation has a home folder"
         return f"`{Path('~/.local/share') / folder.relative_to(folder.parents[1])}`"
     default = schema["default"]
     return "not set" if default is None or default == "" else code(default)

@@ -16,6 +16,7 @@ import typer
 
 from producer.errors import MisuseError, PublisherError
 from producer.settings import Settings, load_settings
+from schemas.surroundings import explain_fault, standard_streams
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from producer.client import ApplicationPublisher
     from producer.load import LoadReport
     from producer.publish import PublishReport
-    from schemas.files import Row
+    from schemas.rows import Row
 
 app = typer.Typer(
     name="producer",
@@ -74,13 +75,20 @@ def parse_duration(text: str) -> float:
 
 
 def main() -> None:
-    """Runs the command line. Exit codes: 0 done, 1 failed, 2 misuse."""
+    """Runs the command line. Exit codes: 0 done, 1 failed, 2 misuse, 141 the reader of standard output left."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends a command as Ctrl-C does
-    try:
-        app()
-    except PublisherError as error:
-        sys.stderr.write(f"producer: {error}\n")
-        sys.exit(error.exit_code)
+    with standard_streams("producer"):
+        try:
+            app()
+        except PublisherError as error:
+            sys.stderr.write(f"producer: {error}\n")
+            sys.exit(error.exit_code)
+        except (OSError, RuntimeError) as error:
+            fault = explain_fault(error)
+            if fault is None:
+                raise
+            sys.stderr.write(f"producer: {fault}\n")
+            sys.exit(1)
 
 
 @app.command()
@@ -317,7 +325,8 @@ def _open_rows(file: str) -> "Iterator[Row]":
     Raises:
         MisuseError: the file cannot be read as applications.
     """
-    from schemas.files import ApplicationsFileError, read_applications
+    from schemas.files import read_applications
+    from schemas.rows import ApplicationsFileError
 
     rows = read_applications(file)
     try:
@@ -350,12 +359,14 @@ def _show_published(report: "PublishReport", publisher: "ApplicationPublisher", 
         typer.echo(f"line {line} refused: {'; '.join(map(str, faults))}", err=True)
     if report.refused > len(report.refusals):
         typer.echo(f"… and {report.refused - len(report.refusals):,} more lines refused", err=True)
+    for hint in report.hints.texts():
+        typer.echo(hint, err=True)
     if report.broken:
         typer.echo(f"producer: {report.broken}; {publisher.sent:,} rows before that were sent", err=True)
     if as_json:
         told = {"topic": topic, "rows": report.rows, "sent": publisher.sent, "acknowledged": publisher.acknowledged}
         refusals = [{"line": line, "faults": [fault._asdict() for fault in faults]} for line, faults in report.refusals]
-        told |= {"failed": publisher.failed, "refused": report.refused}
+        told |= {"failed": publisher.failed, "refused": report.refused, "hints": report.hints.texts()}
         typer.echo(json.dumps({**told, "refusals": refusals, "interrupted": report.interrupted}))
         return
     typer.echo(

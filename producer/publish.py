@@ -8,7 +8,7 @@ from typing import Final
 from producer.client import ApplicationPublisher
 from producer.errors import Fault, InvalidApplicationError
 from producer.validation import validate_application
-from schemas.files import ApplicationsFileError, Row
+from schemas.rows import ApplicationsFileError, Hints, Row
 
 # So many refused rows are told with their faults, and the rest only counted: a file of another kind refuses them all.
 REFUSALS_TOLD: Final = 20
@@ -22,6 +22,7 @@ class PublishReport:
         rows: rows read.
         refused: rows that the contract refuses; they were not sent.
         refusals: the lines and faults of the first of them.
+        hints: what to change in the file so that they can be read.
         broken: what is wrong with the file from here on; "" if it was read to its end.
         interrupted: whether Ctrl-C ended the reading.
     """
@@ -29,6 +30,7 @@ class PublishReport:
     rows: int = 0
     refused: int = 0
     refusals: list[tuple[int, tuple[Fault, ...]]] = field(default_factory=list)
+    hints: Hints = field(default_factory=Hints)
     broken: str = ""
     interrupted: bool = False
 
@@ -53,6 +55,7 @@ def publish_rows(publisher: ApplicationPublisher, rows: Iterator[Row], *, as_is:
                 publisher.send(key, row.value)
             except InvalidApplicationError as error:
                 report.refused += 1
+                report.hints.add(row.line, row.hint)
                 if report.refused <= REFUSALS_TOLD:
                     report.refusals.append((row.line, error.faults))
     except ApplicationsFileError as error:

@@ -5,7 +5,6 @@ for it to judge.
 """
 
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Final
 
 from producer.errors import MisuseError
 from schemas import topics
+from schemas.service_links import is_service_link
+from schemas.text import FileMissingError, TextFileError, read_secret, read_toml
 
 FILE_NAME: Final = "scorer.toml"
 _ENVIRONMENT: Final = "SCORER_"
@@ -68,7 +69,7 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, str]:
     found = {}
     for variable, value in environment.items():
         name = variable.removeprefix(_ENVIRONMENT).lower()
-        if variable.startswith(_ENVIRONMENT):
+        if variable.startswith(_ENVIRONMENT) and not is_service_link(variable, value):
             found[_KAFKA + name[7:].replace("_", ".") if name.startswith("kafka__") else name] = value
     return found
 
@@ -76,12 +77,11 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def _read_file() -> dict[str, str]:
     path = Path(FILE_NAME)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        return dict(_leaves(read_toml(path)))
+    except FileMissingError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise MisuseError(f"{path}: the settings file cannot be read: {error}") from None
-    return dict(_leaves(document))
+    except TextFileError as error:
+        raise MisuseError(f"{path}: the settings file {error}") from None
 
 
 def _leaves(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -98,6 +98,6 @@ def _read_property(name: str, value: str) -> tuple[str, str]:
     if not name.endswith(_FROM_FILE):
         return name, value
     try:
-        return name.removesuffix(_FROM_FILE), Path(value).read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError):
-        raise MisuseError(f"{_KAFKA}{name}: the file that it names cannot be read") from None
+        return name.removesuffix(_FROM_FILE), read_secret(Path(value))
+    except TextFileError as error:
+        raise MisuseError(f"{_KAFKA}{name}: the file that it names {error}") from None

@@ -2,13 +2,15 @@
 
 import json
 import logging
+import os
+import select
 import sys
 import threading
 import time
 import traceback
 from logging import CRITICAL, DEBUG, ERROR, INFO, WARNING
 from types import TracebackType
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TextIO
 
 LogFormat = Literal["auto", "json", "text"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -31,6 +33,12 @@ WORKER_STARTED = Event(
     INFO,
     "the bundle is loaded, the topics are there; the worker joins its group",
     ("group", "instance", "http", "delivery", "bundle"),
+)
+SERVICE_LINKS_IGNORED = Event(
+    "service_links_ignored",
+    INFO,
+    "Kubernetes sets these variables for a Service, they are not settings (enableServiceLinks: false omits them)",
+    ("variables",),
 )
 STOP_ASKED = Event("stop_asked", INFO, "a signal asks to stop: the batch in hand is finished first", ("signal",))
 WORKER_STOPPED = Event("worker_stopped", INFO, "the batch in hand is committed and the group is left")
@@ -152,6 +160,9 @@ DEAD_LETTER_SHOWN = Event(
     "somebody looked at what a dead letter holds, in the console; what was seen is not told",
     ("client", "partition", "offset"),
 )
+LOG_LINES_LOST = Event(
+    "log_lines_lost", WARNING, "standard error was full or not read: so many lines of the log are lost", ("lines",)
+)
 LIBRDKAFKA = Event("librdkafka", INFO, "a line of librdkafka's own, at its own level", ("facility", "client"))
 LIBRARY = Event("library", WARNING, "a line of another library, at its own level", ("logger",))
 
@@ -183,13 +194,22 @@ def log_to_stderr(log_format: LogFormat = "auto", level: LogLevel = "info") -> N
         level: from where on our own lines and librdkafka's are told. Other libraries are told from warnings on.
     """
     as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StderrHandler(sys.stderr)
     handler.setFormatter(TextLines() if as_text else JsonLines())
     ours = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(level=max(ours, WARNING), handlers=[handler], force=True)
     _log.setLevel(ours)
     logging.captureWarnings(True)
     threading.excepthook = _log_thread_crash
+
+
+def write_to_stderr(text: str) -> None:
+    """Writes text that is not a line of the log; where there is a log it is no more of a wait than one of its lines."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _StderrHandler):
+            handler.write(text)
+            return
+    sys.stderr.write(text)
 
 
 def format_in_force() -> Literal["json", "text"] | None:
@@ -200,6 +220,72 @@ def format_in_force() -> Literal["json", "text"] | None:
         if isinstance(handler.formatter, TextLines):
             return "text"
     return None
+
+
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes lines to stderr, whose reader may be slow, stuck or gone: the process neither ends nor waits for it.
+
+    A line waits for room for a moment. One that finds none is lost and counted, and while that lasts no other waits.
+    The next one that finds room comes after a line that says how many were lost.
+    """
+
+    _WAIT_S: Final = 0.1
+    """A reader that is alive makes room in less, and a worker that waits so once per stall keeps its pace."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        try:
+            self._descriptor: int | None = stream.fileno()
+        except (OSError, ValueError):  # a test's own
+            self._descriptor = None
+        self._lines_lost = 0
+        self._is_line_cut = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes a line."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001  (of a line that any library may have made)
+            self._lines_lost += 1
+            return
+        lost = self._lines_lost
+        if lost and self._has_room(wait_s=0):
+            self._lines_lost = 0
+            log(LOG_LINES_LOST, lines=lost)  # comes here too, and counts itself where it is lost
+            self._lines_lost *= lost
+        if not self._write(f"{line}\n", wait_s=0 if self._lines_lost else self._WAIT_S):
+            self._lines_lost += 1
+
+    def write(self, text: str) -> None:
+        """Writes text that is not a line of the log."""
+        self.acquire()
+        try:
+            self._write(text, self._WAIT_S)
+        finally:
+            self.release()
+
+    def _write(self, text: str, wait_s: float) -> bool:
+        """Whether all of a text was written."""
+        if self._descriptor is None:
+            self.stream.write(text)
+            return True
+        rest = ("\n" * self._is_line_cut + text).encode(self.stream.encoding, "backslashreplace")
+        try:
+            while rest and self._has_room(wait_s):
+                # So much fits at once where there is room at all, unless another process writes there just now too.
+                written = os.write(self._descriptor, rest[: select.PIPE_BUF])
+                rest = rest[written:]
+                self._is_line_cut = bool(rest)
+        except OSError:
+            return False
+        return not rest
+
+    def _has_room(self, wait_s: float) -> bool:
+        if self._descriptor is None:
+            return True
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        return bool(poll.poll(wait_s * 1_000))
 
 
 class JsonLines(logging.Formatter):

@@ -2,7 +2,6 @@
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from schemas import topics
+from schemas.service_links import is_service_link
+from schemas.text import FileMissingError, TextFileError, read_secret, read_toml
 from scorer.errors import SettingsError
 from scorer.folders import bundles_folder
 from scorer.logs import LogFormat, LogLevel
@@ -54,6 +55,11 @@ SECRET_PROPERTIES: Final = frozenset(
 _holds_a_password = re.compile(r"[a-z0-9+.-]+://[^/@]*:[^/@]*@").match
 
 TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+
+
+def _default_store() -> str | None:
+    folder = bundles_folder()
+    return None if folder is None else str(folder)
 
 
 class Settings(BaseModel):
@@ -114,10 +120,11 @@ class Settings(BaseModel):
         "between restarts, such as Kubernetes, is better served by minutes: the worker then starts as soon as the "
         "brokers are back.",
     )
-    store: str = Field(
-        default_factory=lambda: str(bundles_folder()),
+    store: str | None = Field(
+        default_factory=_default_store,
         min_length=1,
-        description="Where bundles live: a folder, or a URL such as s3://bucket/bundles (extras s3 and gcs).",
+        description="Where bundles live: a folder, or a URL such as s3://bucket/bundles (extras s3 and gcs). A user "
+        "without a home folder has no default, and needs none to decide with a bundle that is shipped.",
     )
     http_host: str = Field(
         default="127.0.0.1",
@@ -182,7 +189,7 @@ class Settings(BaseModel):
                 f"linger_ms ({self.linger_ms}) must be less than kafka.max.poll.interval.ms ({interval}), "
                 "or the group takes the worker for dead while it waits"
             )
-        if _holds_a_password(self.store):
+        if self.store is not None and _holds_a_password(self.store):
             problems.append(
                 "store must hold no password, for it is shown and logged: give it in the way of the file system that "
                 "the URL names (the environment, or fsspec's configuration files)"
@@ -198,6 +205,8 @@ class LoadedSettings:
 
     settings: Settings
     origins: dict[str, str]
+    service_links: tuple[str, ...]
+    """Environment variables that Kubernetes set for a Service, and that are not settings."""
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Name, value (secrets masked) and origin of every setting, `[kafka]` properties after the others."""
@@ -228,10 +237,8 @@ def load_settings(
     Raises:
         SettingsError: with every problem found, unknown names included, and where each value came from.
     """
-    gathered = _Gathered({}, {}, [])
-    path = file or (Path(FILE_NAME) if Path(FILE_NAME).exists() else None)
-    if path is not None:
-        _gather_file(path, gathered)
+    gathered = _Gathered({}, {}, [], [])
+    _gather_file(file, gathered)
     _gather_environment(os.environ if environment is None else environment, gathered)
     for name, value in (flags or {}).items():
         if name == "kafka" and isinstance(value, Mapping):
@@ -247,6 +254,7 @@ class _Gathered:
     values: dict[str, object]
     origins: dict[str, str]
     problems: list[str]
+    service_links: list[str]
 
     def put(self, name: str, value: object, origin: str) -> None:
         if name == "kafka":
@@ -269,9 +277,9 @@ class _Gathered:
         if not name.endswith(".file") or secret not in SECRET_PROPERTIES:
             return name, str(value).lower() if isinstance(value, bool) else str(value)
         try:
-            text = Path(str(value)).read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            self.problems.append(f"{name} (from {origin}): the file cannot be read: {_why(error)}")
+            text = read_secret(Path(str(value)))
+        except TextFileError as error:
+            self.problems.append(f"{name} (from {origin}): the file {error}")
             text = ""
         return f"kafka.{secret}", text
 
@@ -286,7 +294,7 @@ class _Gathered:
             raise SettingsError("The settings are wrong:\n" + "\n".join(f"  {problem}" for problem in self.problems))
         names = [name for name in Settings.model_fields if name != "kafka"]
         defaults = dict.fromkeys(names, "default")
-        return LoadedSettings(settings, {**defaults, **self.origins})
+        return LoadedSettings(settings, {**defaults, **self.origins}, tuple(self.service_links))
 
     def _problem(self, fault: dict[str, Any]) -> str:
         name = ".".join(str(part) for part in fault["loc"])
@@ -296,13 +304,15 @@ class _Gathered:
         return f"{name} (from {self.origins.get(name, 'default')}): {message}"
 
 
-def _gather_file(path: Path, gathered: _Gathered) -> None:
+def _gather_file(named: Path | None, gathered: _Gathered) -> None:
+    path = named or Path(FILE_NAME)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: the settings file cannot be read: {_why(error)}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: the settings file is not TOML: {error}") from error
+        document = read_toml(path)
+    except TextFileError as error:
+        if named is None and isinstance(error, FileMissingError):
+            return
+        where = "" if named else " (it is the one in the current folder; --config names another)"
+        raise SettingsError(f"{path}: the settings file {error}{where}") from None
     for name, value in document.items():
         if name == "kafka" and isinstance(value, dict):
             for key, leaf in _leaves(value):
@@ -321,12 +331,10 @@ def _leaves(table: Mapping[str, object], prefix: str = "") -> list[tuple[str, ob
 
 def _gather_environment(environment: Mapping[str, str], gathered: _Gathered) -> None:
     for variable in sorted(environment):
-        if variable.startswith(KAFKA_ENV_PREFIX):
+        if variable.startswith(ENV_PREFIX) and is_service_link(variable, environment[variable]):
+            gathered.service_links.append(variable)
+        elif variable.startswith(KAFKA_ENV_PREFIX):
             name = variable.removeprefix(KAFKA_ENV_PREFIX).lower().replace("_", ".")
             gathered.put(f"kafka.{name}", environment[variable], variable)
         elif variable.startswith(ENV_PREFIX):
             gathered.put(variable.removeprefix(ENV_PREFIX).lower(), environment[variable], variable)
-
-
-def _why(error: OSError | UnicodeDecodeError) -> str:
-    return str(error.strerror) if isinstance(error, OSError) else "it is not UTF-8"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.text import TextFileError, strip_mark
 from scorer.bundle.boosters import check_booster, read_booster
 from scorer.bundle.build import Draft, build_bundle
 from scorer.bundle.comparison import comparison_matrix
@@ -196,6 +197,10 @@ def _read(path: Path, description: Description) -> _Given:
     if len(content) > FILE_BYTES_MAX:
         raise BundleError(f"{path} has more than {FILE_BYTES_MAX} bytes")
     refuse_pickle(str(path), content)
+    try:
+        content = strip_mark(content, str(path))  # of a model in JSON that went through an editor
+    except TextFileError as error:
+        raise MisuseError(f"{path}: {error}") from None
     runner = description.runner or _RUNNERS.get(path.suffix.lower())
     if runner is None:
         raise MisuseError(

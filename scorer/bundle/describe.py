@@ -1,6 +1,5 @@
 """What a bundle is to be made of, as its author describes it: in Python, or in a TOML file beside the model."""
 
-import tomllib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from schemas.text import TextFileError, read_toml
 from scorer.bundle.boosters import Rounds
 from scorer.bundle.manifest import Features, Name, RunnerSettings, Sentence, Utc, Version, Word, explain
 from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding, columns_of
@@ -17,7 +17,6 @@ from scorer.core.policy import Policy
 from scorer.core.wire import Application
 from scorer.errors import MisuseError
 
-_BYTES_MAX: Final = 1 << 20  # as a manifest
 _NOTES_MAX: Final = 50  # a manifest takes 64, and some are added
 
 
@@ -98,18 +97,10 @@ def read_build_file(path: Path) -> BuildFile:
         MisuseError: the file cannot be read, is no TOML, or says something that it may not; up to five faults.
     """
     try:
-        with path.open("rb") as file:
-            raw = file.read(_BYTES_MAX + 1)
-        if len(raw) > _BYTES_MAX:
-            raise MisuseError(f"{path}: has more than {_BYTES_MAX} bytes; is it the description, not the model?")
-        found = tomllib.loads(raw.decode())
-    except OSError as error:
-        raise MisuseError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise MisuseError(f"{path}: is no text; is it the model? What is wanted is a TOML file that names it") from None
-    except tomllib.TOMLDecodeError as error:
-        raise MisuseError(f"{path}: is no TOML: {error}") from None
+        description = read_toml(path)
+    except TextFileError as error:
+        raise MisuseError(f"{path}: {error}. A description is a TOML file that names the model's file") from None
     try:
-        return BuildFile.model_validate(found)
+        return BuildFile.model_validate(description)
     except ValidationError as error:
         raise MisuseError(f"{path}: {explain(error)}") from None

@@ -11,11 +11,17 @@ from typing import Final, Protocol
 from scorer.bundle.load import load_bundle, read_files, read_manifest
 from scorer.bundle.manifest import FILE_BYTES_MAX, MANIFEST_BYTES_MAX, MANIFEST_FILE, Manifest, parse_manifest
 from scorer.bundle.remote import RemoteFolder
-from scorer.errors import BundleError
+from scorer.errors import BundleError, MisuseError
 from scorer.folders import cache_folder
 
 TAGS: Final = "tags"
 _TAG_BYTES_MAX: Final = 1 << 16  # a hundred times what one has
+
+
+NO_STORE: Final = (
+    "this user has no home folder to keep bundles in; set SCORER_STORE (or the setting store) to a folder or URL"
+)
+_ANOTHER_STORE: Final = "; SCORER_STORE (or the setting store) names another folder or a URL"
 
 
 class Place(Protocol):
@@ -82,7 +88,7 @@ class FolderPlace(Place):
 
     def versions(self, name: str | None = None) -> Iterable[tuple[str, str]]:
         """By the names of folders in folders."""
-        return [(path.parent.name, path.name) for path in self._folder.glob(f"{name or '*'}/*")]
+        return [(path.parent.name, path.name) for path in self._glob(f"{name or '*'}/*")]
 
     def manifest(self, name: str, version: str) -> Manifest:
         """Read from its file."""
@@ -109,7 +115,9 @@ class FolderPlace(Place):
             target.parent.mkdir(exist_ok=True)
             incoming.rename(target)  # fails if the version came meanwhile: a folder is never renamed over a full one
         except OSError as error:
-            raise BundleError(f"bundle {folder} cannot be put into {target}: {error.strerror}") from error
+            raise BundleError(
+                f"bundle {folder} cannot be put into {target}: {error.strerror}{_ANOTHER_STORE}"
+            ) from error
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
 
@@ -126,7 +134,16 @@ class FolderPlace(Place):
 
     def tags(self, name: str | None = None) -> Iterable[tuple[str, str]]:
         """By the names of files."""
-        return [(path.parent.parent.name, path.name) for path in self._folder.glob(f"{name or '*'}/{TAGS}/[!.]*")]
+        return [(path.parent.parent.name, path.name) for path in self._glob(f"{name or '*'}/{TAGS}/[!.]*")]
+
+    def _glob(self, pattern: str) -> list[Path]:
+        try:
+            os.scandir(self._folder).close()  # a pattern finds nothing where it may not look, and does not say so
+            return list(self._folder.glob(pattern))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise BundleError(f"store {self._folder} cannot be read: {error.strerror}{_ANOTHER_STORE}") from None
 
     def read_tag(self, name: str, tag: str) -> bytes | None:
         """Read from its file."""
@@ -148,8 +165,9 @@ class FolderPlace(Place):
             incoming.write_bytes(content)
             incoming.replace(path)
         except OSError as error:
-            incoming.unlink(missing_ok=True)
-            raise BundleError(f"{path} cannot be written: {error.strerror}") from error
+            with suppress(OSError):
+                incoming.unlink()
+            raise BundleError(f"{path} cannot be written: {error.strerror}{_ANOTHER_STORE}") from error
 
     def delete_tag(self, name: str, tag: str) -> None:
         """Removes its file."""
@@ -161,6 +179,54 @@ class FolderPlace(Place):
         except OSError as error:
             if os.path.lexists(path):
                 raise BundleError(f"{path} cannot be removed: {error.strerror}") from error
+
+
+class NoPlace(Place):
+    """The place of a user without a home folder who named none: nothing is in it, and nothing can be put there."""
+
+    def where(self, _: str, __: str) -> str:
+        """Raises MisuseError: there is no such place."""
+        raise MisuseError(NO_STORE)
+
+    def versions(self, _: str | None = None) -> Iterable[tuple[str, str]]:
+        """None."""
+        return []
+
+    def manifest(self, name: str, version: str) -> Manifest:
+        """Raises BundleError: there is none."""
+        raise BundleError(f"there is no bundle {name}:{version}: {NO_STORE}")
+
+    def fetch(self, name: str, version: str, _: Manifest) -> Path:
+        """Raises BundleError: there is none."""
+        raise BundleError(f"there is no bundle {name}:{version}: {NO_STORE}")
+
+    def kept(self, _: str) -> Path | None:
+        """None."""
+        return None
+
+    def put(self, _: Path, __: Manifest) -> None:
+        """Raises MisuseError: there is no such place."""
+        raise MisuseError(NO_STORE)
+
+    def delete(self, name: str, version: str) -> None:
+        """Raises BundleError: there is none."""
+        raise BundleError(f"there is no bundle {name}:{version}: {NO_STORE}")
+
+    def tags(self, _: str | None = None) -> Iterable[tuple[str, str]]:
+        """None."""
+        return []
+
+    def read_tag(self, _: str, __: str) -> bytes | None:
+        """None."""
+        return None
+
+    def write_tag(self, _: str, __: str, ___: bytes) -> None:
+        """Raises MisuseError: there is no such place."""
+        raise MisuseError(NO_STORE)
+
+    def delete_tag(self, _: str, __: str) -> None:
+        """Raises MisuseError: there is no such place."""
+        raise MisuseError(NO_STORE)
 
 
 class UrlPlace(Place):

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from scorer.bundle.load import load_bundle, read_manifest
 from scorer.bundle.manifest import NAME_PATTERN, VERSION_PATTERN, Manifest
-from scorer.bundle.places import FolderPlace, Place, UrlPlace
+from scorer.bundle.places import NO_STORE, FolderPlace, NoPlace, Place, UrlPlace
 from scorer.bundle.remote import local_path
 from scorer.bundle.tags import LATEST, Tag, parse_tag, require_tag
 from scorer.core.score import Bundle
@@ -78,14 +78,18 @@ class BundleStore:
     is for the place to say: `scorer.bundle.places`.
     """
 
-    def __init__(self, place: Path | str, shipped: Path = SHIPPED) -> None:
-        """Takes the folder or URL, which need not be there before something is put into it.
+    def __init__(self, place: Path | str | None, shipped: Path = SHIPPED) -> None:
+        """Takes the folder or URL, which need not be there before something is put into it; None is no store at all.
 
         Raises:
             MisuseError: nothing here can reach such a URL; the message says what to install.
         """
-        folder = local_path(str(place))
-        self._own: Place = UrlPlace(str(place)) if folder is None else FolderPlace(folder)
+        folder = None if place is None else local_path(str(place))
+        self._own: Place
+        if place is None:
+            self._own = NoPlace()
+        else:
+            self._own = UrlPlace(str(place)) if folder is None else FolderPlace(folder)
         self._shipped: Place = FolderPlace(shipped)
 
     def entries(self) -> list[Entry]:
@@ -159,7 +163,7 @@ class BundleStore:
         """Makes sure that this version may be put.
 
         Raises:
-            MisuseError: it is no name or no version.
+            MisuseError: it is no name or no version, or there is no store.
             BundleError: there is one, or the store is out of reach.
         """
         if not _is_name(name):
@@ -172,6 +176,7 @@ class BundleStore:
                 f"{name}:{version} is there already, in {place.where(name, version)}, and a bundle is never "
                 "overwritten: decisions refer to it. Choose the next version"
             )
+        self._own.where(name, version)  # what is to be put there takes a while to make
 
     def take_in(self, folder: Path, called: str) -> bool:
         """Puts a bundle that came from elsewhere, unless the same one is there.
@@ -358,9 +363,10 @@ class BundleStore:
         there = [f"{name}:{version}" for name, version in [*self._keys(), *self.tags()]]
         close = difflib.get_close_matches(reference, there, n=2, cutoff=0.6)
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
+        only_shipped = f". Only what is shipped was searched: {NO_STORE}" if isinstance(self._own, NoPlace) else ""
         return (
             f"there is no bundle {reference}.{hint} There is: {', '.join(there)}; and a bundle may be named as "
-            "name:version, name:latest, name:tag, name@digest or by the path of its folder"
+            f"name:version, name:latest, name:tag, name@digest or by the path of its folder{only_shipped}"
         )
 
 

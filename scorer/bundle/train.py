@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.files import ApplicationsFileError, read_applications
+from schemas.files import read_applications
+from schemas.rows import ApplicationsFileError, Hints
 from scorer.bundle.boosters import check_booster
 from scorer.bundle.build import Draft
 from scorer.bundle.figures import measure
@@ -130,28 +131,28 @@ def read_examples(file: Path, *, skip_refused: bool) -> Examples:
         InputFileError: the file cannot be read, or has rows that the contract refuses: their lines and the reasons.
     """
     applications, statuses, refusals, rows = [], [], [], 0
+    hints, digest = Hints(), hashlib.sha256()
     try:
-        for row in read_applications(file):
+        for row in read_applications(file, digest.update):
             rows += 1
             application = decode(row.value, _RECORD_BYTES_MAX)
             if isinstance(application, Rejection):
                 refusals.append(f"  line {row.line}: {application.reason}")
+                hints.add(row.line, row.hint)
             elif row.status is not None:
                 applications.append(application)
                 statuses.append(row.status)
-        with file.open("rb") as content:
-            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
     except ApplicationsFileError as error:
         raise InputFileError(str(error)) from None
     if refusals and not skip_refused:
         more = [f"  and {len(refusals) - _REFUSALS_SHOWN_MAX} more"] if len(refusals) > _REFUSALS_SHOWN_MAX else []
-        listed = "\n".join([*refusals[:_REFUSALS_SHOWN_MAX], *more])
+        listed = "\n".join([*refusals[:_REFUSALS_SHOWN_MAX], *more, *(f"  {hint}" for hint in hints.texts())])
         raise InputFileError(
             f"{file}: {len(refusals)} of {rows} rows are no applications by the contract:\n{listed}\n"
             "Mend them, or leave them out with --skip-refused"
         )
     defaulted = np.array([status == "default" for status in statuses], dtype=np.float32)
-    dataset = Dataset(sha256=sha256, rows=rows, rows_labelled=len(statuses), rows_refused=len(refusals))
+    dataset = Dataset(sha256=digest.hexdigest(), rows=rows, rows_labelled=len(statuses), rows_refused=len(refusals))
     return Examples(applications, defaulted, dataset)
 
 

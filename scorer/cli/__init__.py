@@ -3,26 +3,41 @@
 import logging
 import sys
 
+from schemas.surroundings import OutputError, explain_fault, standard_streams
 from scorer.errors import ScorerError
-from scorer.logs import PROCESS_FAILED, format_in_force, log, log_crash
+from scorer.logs import PROCESS_FAILED, format_in_force, log, log_crash, write_to_stderr
 
 
 def main() -> None:
-    """Runs the command line. Exit codes: 0 done, 1 failed, 2 misuse."""
-    from scorer.cli.root import app
-
+    """Runs the command line. Exit codes: 0 done, 1 failed, 2 misuse, 141 the reader of standard output left."""
     # Without it librdkafka's lines would reach stderr; a command that wants log lines says so.
     logging.getLogger("scorer").addHandler(logging.NullHandler())
-    try:
-        app(prog_name="scorer")  # the shell's completion goes by it, however it was started
-    except ScorerError as error:
-        if format_in_force() == "json":
-            log(PROCESS_FAILED, error=str(error), exit_code=error.exit_code)
-        else:
-            sys.stderr.write(f"scorer: {error}\n")
-        sys.exit(error.exit_code)
-    except Exception as crash:
-        if format_in_force() is None:
+    with standard_streams("scorer"):
+        try:
+            _run()
+        except ScorerError as error:
+            _fail(str(error), error.exit_code)
+        except OutputError:
             raise
-        log_crash(crash)
-        sys.exit(1)
+        except Exception as crash:
+            fault = explain_fault(crash)
+            if fault is not None:
+                _fail(fault, exit_code=1)
+            if format_in_force() is None:
+                raise
+            log_crash(crash)
+            sys.exit(1)
+
+
+def _run() -> None:
+    from scorer.cli.root import app
+
+    app(prog_name="scorer")  # the shell's completion goes by it, however it was started
+
+
+def _fail(message: str, exit_code: int) -> None:
+    if format_in_force() == "json":
+        log(PROCESS_FAILED, error=message, exit_code=exit_code)
+    else:
+        write_to_stderr(f"scorer: {message}\n")
+    sys.exit(exit_code)

@@ -7,7 +7,7 @@ import typer
 
 import scorer.bundle
 from scorer.bundle.remote import local_path
-from scorer.cli.options import settings_of
+from scorer.cli.options import read_settings
 from scorer.errors import MisuseError
 
 _SHIPPED: Final = Path(scorer.bundle.__file__).parent / "shipped"
@@ -17,13 +17,14 @@ def complete_reference(ctx: typer.Context) -> list[str]:
     """The shipped bundles, and the bundles and tags of a store that is a folder; a URL would take too long to ask."""
     given = ctx.params
     try:
-        store = settings_of(
+        store = read_settings(
             given.get("config"), None, given.get("assignments"), store=given.get("store")
         ).settings.store
     except MisuseError:  # the shell is no place to say so: the command will
         folders = [_SHIPPED]
     else:
-        folders = [_SHIPPED, *filter(None, [local_path(store)])]
+        own = None if store is None else local_path(store)
+        folders = [_SHIPPED, *([] if own is None else [own])]
     versions = {f"{path.parts[-3]}:{path.parts[-2]}" for f in folders for path in f.glob("*/*/bundle.json")}
     tags = {f"{path.parts[-3]}:{path.parts[-1]}" for f in folders for path in f.glob("*/tags/[!.]*")}
     latest = {f"{version.partition(':')[0]}:latest" for version in versions}

@@ -84,7 +84,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _look_at_bundle(reference: str, store: str) -> "Finding":
+def _look_at_bundle(reference: str, store: str | None) -> "Finding":
     from scorer.bundle.store import BundleStore
     from scorer.stream.diagnose import Finding
 

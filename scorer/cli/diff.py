@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of
-from scorer.cli.score import name_source, read_batches
+from scorer.cli.score import name_source, read_batches, show_hints
 from scorer.cli.train import StoreOption
 from scorer.errors import MisuseError
 
@@ -44,6 +44,7 @@ def diff(
     scorer bundle diff credit-risk:1.0.0 credit-risk:1.1.0 --on applications.csv --json
     ```
     """
+    from schemas.rows import Hints
     from scorer.bundle.diff import compare_decisions, compare_manifests
     from scorer.bundle.load import read_manifest
     from scorer.bundle.store import BundleStore
@@ -54,12 +55,13 @@ def diff(
     bundles = BundleStore(settings.store)
     manifests = [read_manifest(bundles.find(reference)) for reference in (before, after)]
     changes = compare_manifests(*manifests)
-    decisions = None
+    decisions, hints = None, Hints()
     if on is not None:
         opened = bundles.open(before), bundles.open(after)
         decisions = compare_decisions(
-            read_batches(on, name_source(on, None)), opened, settings.record_bytes_max, keep_flips=ids
+            read_batches(on, name_source(on, None), hints), opened, settings.record_bytes_max, keep_flips=ids
         )
+    show_hints(hints)
     if as_json:
         found = {
             "before": str(manifests[0].reference),

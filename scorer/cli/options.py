@@ -28,6 +28,29 @@ JsonOption = Annotated[bool, typer.Option("--json", help="For scripts: print JSO
 def settings_of(
     config: Path | None, bootstrap_servers: str | None, assignments: Iterable[str] | None, **flags: object
 ) -> "LoadedSettings":
+    """The settings in force with these options; what was ignored of the environment is reported.
+
+    Raises:
+        MisuseError: an assignment has no `=`.
+        SettingsError: a setting is wrong.
+    """
+    from scorer.logs import SERVICE_LINKS_IGNORED, format_in_force, log
+
+    loaded = read_settings(config, bootstrap_servers, assignments, **flags)
+    if loaded.service_links and format_in_force():
+        log(SERVICE_LINKS_IGNORED, variables=loaded.service_links)
+    elif loaded.service_links:
+        typer.echo(
+            f"scorer: ignored {', '.join(loaded.service_links)}: Kubernetes sets them for a Service, and they are not "
+            "settings. `enableServiceLinks: false` in the pod leaves them out",
+            err=True,
+        )
+    return loaded
+
+
+def read_settings(
+    config: Path | None, bootstrap_servers: str | None, assignments: Iterable[str] | None, **flags: object
+) -> "LoadedSettings":
     """The settings in force with these options.
 
     Raises:

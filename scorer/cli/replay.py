@@ -15,7 +15,7 @@ from scorer.cli.completion import complete_reference
 from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, moment_of, settings_of
 from scorer.cli.train import StoreOption
 from scorer.cli.worker import DEFAULT_BUNDLE
-from scorer.errors import InputFileError, MisuseError, ReplayError
+from scorer.errors import MisuseError, ReplayError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -55,7 +55,7 @@ OffsetsOption = Annotated[
     ),
 ]
 IdsOption = Annotated[
-    Path | None, typer.Option("--ids", metavar="FILE", help="The applications with these ids, a line each.")
+    Path | None, typer.Option("--ids", metavar="FILE", help="The applications with these ids, one per line.")
 ]
 SinceOption = Annotated[
     str | None,
@@ -110,12 +110,13 @@ def plan(
     if folder.exists():
         raise MisuseError(f"{folder} is there already, and a plan is never written over: choose another")
     opened = BundleStore(settings.store).open(bundle or _deciding_now(settings))
-    selection, what = _select(settings, _Asked(decided_by, begin, end, tuple(offsets or ()), ids, since))
+    asked = _Asked(decided_by, begin, end, tuple(offsets or ()), ids, since)
+    selection, what = _select(settings, asked)
     made = make_plan(settings, selection, opened.reference, what)
     rate = measure_rate(settings, made.selection, opened)
     write_plan(made, folder)
     if as_json:
-        typer.echo(json.dumps(_plan_as_json(made, rate), indent=2))
+        typer.echo(json.dumps(_plan_as_json(made, rate) | asked.ids_as_json(), indent=2))
     else:
         _print_plan(made, rate, folder)
 
@@ -289,8 +290,9 @@ def verify(
     expired = len(selection) - len(there)
     rate = found.decisions / (read_s + found.seconds)
     if as_json:
-        figures = {"decisions": found.decisions, "different": found.different, "expired": expired}
-        typer.echo(json.dumps(figures | {"examples": found.first_different, "records_per_s": round(rate)}))
+        figures: dict[str, object] = {"decisions": found.decisions, "different": found.different, "expired": expired}
+        figures |= {"examples": found.first_different, "records_per_s": round(rate)}
+        typer.echo(json.dumps(figures | asked.ids_as_json()))
     else:
         gone = f"; {expired:,} whose application retention has taken were left out" if expired else ""
         typer.echo(
@@ -317,6 +319,8 @@ class _Asked:
         ids: Path | None,
         since: str | None,
     ) -> None:
+        from scorer.replay.ids import read_ids
+
         self.decided_by = decided_by
         self.begin, self.end, self.since = (
             moment_of("--from", begin),
@@ -324,7 +328,9 @@ class _Asked:
             moment_of("--since", since),
         )
         self.offsets = [_read_offsets(text) for text in offsets]
-        self.ids = None if ids is None else _read_ids(ids)
+        self.ids = None if ids is None else read_ids(ids)
+        self.ids_undecided: list[str] = []
+        """Those of the ids that no decision names, once the decisions have been read."""
         if self.begin and self.end and self.begin >= self.end:
             raise MisuseError(f"--from {begin} --to {end}: nothing lies between; --to must be the later one")
 
@@ -339,10 +345,15 @@ class _Asked:
             found.append(f"published before {self.end:%Y-%m-%d %H:%M:%S} UTC")
         found += [f"partition {p}, offsets {first} to {last}" for p, first, last in self.offsets]
         if self.ids is not None:
-            found.append(f"{len(self.ids)} application ids")
+            undecided = f" ({len(self.ids_undecided):,} without a decision)" if self.ids_undecided else ""
+            found.append(f"{len(self.ids):,} application ids{undecided}")
         if self.since:
             found.append(f"with a decision since {self.since:%Y-%m-%d %H:%M:%S} UTC")
         return f"applications {', '.join(found)}" if found else "any application"
+
+    def ids_as_json(self) -> dict[str, object]:
+        """For scripts, where ids were given: those that no decision names."""
+        return {} if self.ids is None else {"ids_without_decision": self.ids_undecided}
 
     @property
     def is_empty(self) -> bool:
@@ -357,6 +368,7 @@ def _select(settings: "Settings", asked: _Asked, nothing_is_all: bool = False) -
     from scorer.bundle.load import read_manifest
     from scorer.bundle.store import BundleStore
     from scorer.replay.decisions import read_standing
+    from scorer.replay.ids import describe_undecided, without_decision
     from scorer.stream.reading import TopicReader
 
     if asked.is_empty and not nothing_is_all:
@@ -365,7 +377,12 @@ def _select(settings: "Settings", asked: _Asked, nothing_is_all: bool = False) -
     if asked.decided_by is not None:
         decider = read_manifest(BundleStore(settings.store).find(asked.decided_by)).reference
     with _bar("reading the decisions") as tell:
-        selection = read_standing(settings, asked.ids, asked.since, tell)
+        ids_decided: set[str] = set()
+        selection = read_standing(settings, asked.ids, asked.since, tell, ids_decided)
+    if asked.ids is not None:
+        asked.ids_undecided = without_decision(asked.ids, ids_decided)
+        if asked.ids_undecided:
+            typer.echo(describe_undecided(asked.ids_undecided, len(asked.ids)), err=True)
     if decider is not None:
         selection = selection.decided_by(decider)
     if asked.begin or asked.end:
@@ -384,17 +401,6 @@ def _read_offsets(text: str) -> tuple[int, int, int]:
     if not parsed or int(parsed[2]) > int(parsed[3]):
         raise MisuseError(f"--offsets {text}: write PARTITION:FIRST-LAST, as in --offsets 3:1000-1999")
     return int(parsed[1]), int(parsed[2]), int(parsed[3])
-
-
-def _read_ids(path: Path) -> list[str]:
-    try:
-        found = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise InputFileError(f"--ids {path}: cannot be read: {why}") from error
-    if not found:
-        raise InputFileError(f"--ids {path}: holds no id")
-    return found
 
 
 def _deciding_now(settings: "Settings") -> str:

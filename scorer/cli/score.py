@@ -5,7 +5,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,10 +17,11 @@ from scorer.cli.completion import complete_reference
 from scorer.cli.options import ConfigOption, SetOption, settings_of
 from scorer.cli.train import StoreOption
 from scorer.cli.worker import DEFAULT_BUNDLE
-from scorer.errors import InputFileError, MisuseError
+from scorer.errors import InputFileError, MisuseError, ScorerError
 
 if TYPE_CHECKING:
     from schemas.decision import BundleReference
+    from schemas.rows import Hints
     from scorer.core.score import Scores
 
 _BATCH_ROWS: Final = 5_000  # as the worker's default; a decision does not depend on its batch
@@ -130,21 +131,23 @@ def score(
     zcat applications.csv.gz | scorer score - --bundle credit-risk:1.0.0
     ```
     """
+    from schemas.rows import Hints
     from scorer.bundle.store import BundleStore
     from scorer.core.score import score_batch
 
     source = name_source(applications, topic)
     settings = settings_of(config, None, assignments, store=store).settings
     opened = BundleStore(settings.store).open(bundle)
-    tally = _Tally()
+    tally, hints = _Tally(), Hints()
     with _open_rejects(rejects, applications) as rejected:
-        for records in read_batches(applications, source):
+        for records in read_batches(applications, source, hints):
             scores = score_batch(records, opened, settings.record_bytes_max)
             decisions = tally.sort(records, scores, rejected)
             if not summary:
                 sys.stdout.buffer.write(decisions)
                 sys.stdout.buffer.flush()
     typer.echo(tally.as_json(opened.reference) if as_json else tally.as_text(opened.reference), err=not summary)
+    show_hints(hints)
     if tally.rejects and rejects is None:
         raise typer.Exit(1)
 
@@ -159,32 +162,49 @@ def name_source(applications: str, topic: str | None) -> str:
     return topic
 
 
-def read_batches(applications: str, source: str) -> Iterator[list[FileRecord]]:
+def show_hints(hints: "Hints") -> None:
+    """Says on standard error what to change in a file so that its rejected rows can be read."""
+    for hint in hints.texts():
+        typer.echo(hint, err=True)
+
+
+def read_batches(applications: str, source: str, hints: "Hints") -> Iterator[list[FileRecord]]:
     """The rows of a file in batches of a worker's size.
 
     Args:
         applications: as `schemas.files.read_applications` reads it; `-` is the standard input.
         source: what the records name as their topic.
+        hints: is given what to change in the file.
 
     Raises:
         InputFileError: the file cannot be read, or not as applications.
     """
-    from schemas.files import ApplicationsFileError, read_applications
+    from schemas.files import read_applications
+    from schemas.rows import ApplicationsFileError
 
     rows = read_applications(applications)
     try:
-        while records := [FileRecord(source, row.line, row.value) for row in islice(rows, _BATCH_ROWS)]:
-            yield records
+        while batch := list(islice(rows, _BATCH_ROWS)):
+            for row in batch:
+                hints.add(row.line, row.hint)
+            yield [FileRecord(source, row.line, row.value) for row in batch]
     except ApplicationsFileError as error:
         raise InputFileError(str(error)) from None
 
 
-def _open_rejects(rejects: Path | None, applications: str) -> AbstractContextManager[BinaryIO | None]:
+@contextmanager
+def _open_rejects(rejects: Path | None, applications: str) -> Iterator[BinaryIO | None]:
     if rejects is None:
-        return nullcontext()
+        yield None
+        return
     try:
         if rejects.exists() and applications != "-" and rejects.samefile(applications):
             raise MisuseError(f"--rejects {rejects}: is the file to be scored; name another one")
-        return rejects.open("wb")
+        file = rejects.open("wb")
     except OSError as error:
         raise MisuseError(f"--rejects {rejects}: cannot be written: {error.strerror}") from None
+    try:
+        with file:
+            yield file
+    except OSError as error:  # nothing else within writes a file
+        raise ScorerError(f"--rejects {rejects}: cannot be written any further: {error.strerror}") from None

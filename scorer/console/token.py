@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+from schemas.text import TextFileError, read_text
 from scorer.errors import MisuseError
 from scorer.logs import TOKEN_FILE_EXPOSED, log
 
@@ -26,17 +27,12 @@ def read_token(file: str) -> str:
     """
     path = Path(file)
     try:
-        with path.open("rb") as opened:
-            content = opened.read(_BYTES_MAX + 1)
+        token = read_text(path, _BYTES_MAX).strip()
         mode = path.stat().st_mode
-    except (OSError, ValueError) as error:
-        raise MisuseError(f"console_token_file cannot be read: {_reason(error)}") from None
-    if len(content) > _BYTES_MAX:
-        raise MisuseError(f"console_token_file cannot be read: it is longer than {_BYTES_MAX:,} bytes; {_CURE}")
-    try:
-        token = content.decode("utf-8-sig").strip()
-    except UnicodeDecodeError:
-        raise MisuseError("console_token_file cannot be read: it is not UTF-8") from None
+    except TextFileError as error:
+        raise MisuseError(f"console_token_file {error}") from None
+    except OSError as error:
+        raise MisuseError(f"console_token_file cannot be read: {error.strerror}") from None
     fault = _weakness(token)
     if fault:
         raise MisuseError(f"console_token_file holds {fault}: {_CURE}")
@@ -62,7 +58,3 @@ def _weakness(token: str) -> str:
 def _repeats(token: str, period: int) -> bool:
     """Whether the token mostly repeats a part of this length."""
     return sum(a == b for a, b in zip(token, token[period:], strict=False)) > _REPEATED_SHARE * (len(token) - period)
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return str(error.strerror) if isinstance(error, OSError) else "not a file's name"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
+from itertools import compress
 from typing import Final
 
 import msgspec
@@ -52,6 +53,8 @@ class DecisionTable:
             topic: the applications topic; decisions on records of another are passed over.
             ids: the only applications that are wanted; None wants all.
         """
+        self.ids_found: set[str] = set()
+        """Those of the wanted ids that a decision names."""
         self._topic = topic
         self._ids = None if ids is None else frozenset(ids)
         self._bundles: dict[BundleReference, int] = {}
@@ -80,6 +83,7 @@ class DecisionTable:
         wanted = [topic == self._topic for topic in topics]
         if self._ids is not None:
             wanted = [of_topic and i in self._ids for of_topic, i in zip(wanted, ids, strict=True)]
+            self.ids_found.update(compress(ids, wanted))
         self._rows.append(rows if all(wanted) else rows[wanted])
 
     def standing(self) -> Selection:
@@ -101,7 +105,11 @@ class DecisionTable:
 
 
 def read_standing(
-    settings: Settings, ids: Collection[str] | None = None, since: datetime | None = None, tell: Tell = lambda *_: None
+    settings: Settings,
+    ids: Collection[str] | None = None,
+    since: datetime | None = None,
+    tell: Tell = lambda *_: None,
+    ids_found: set[str] | None = None,
 ) -> Selection:
     """Reads the decisions topic as it is now: of each application the decision that stands.
 
@@ -112,6 +120,7 @@ def read_standing(
         ids: the only applications that are wanted; None wants all.
         since: decisions published before it are not read; None reads all that there are.
         tell: told how far the reading has come.
+        ids_found: is given those of the ids that a decision names.
 
     Raises:
         TopicsError: the topic is missing.
@@ -126,6 +135,8 @@ def read_standing(
             bounds = {p: (first[p], end) for p, (_, end) in bounds.items()}
         for messages in counted(reader.read(bounds), bounds, tell):
             table.add(messages)
+    if ids_found is not None:
+        ids_found.update(table.ids_found)
     return table.standing()
 
 

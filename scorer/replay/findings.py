@@ -1,6 +1,5 @@
 """What a replay found, counted: who would hear another answer, how far probabilities moved, and whom it concerns."""
 
-import csv
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from schemas.application import CreditApplication
 from schemas.decision import decision_id
+from schemas.spreadsheet import SpreadsheetWriter
 from scorer.core.features import CATEGORIES
 from scorer.core.policy import OUTCOMES
 from scorer.core.wire import Application, decode_batch
@@ -218,8 +218,7 @@ class _FlipsFile:
         except OSError as error:
             raise MisuseError(f"{path}: cannot be written: {error.strerror}") from error
         if self._file is not None:
-            self._write = csv.writer(self._file).writerow
-            self._write(_CSV_COLUMNS)
+            self._write = SpreadsheetWriter(self._file, _CSV_COLUMNS).write
 
     def __enter__(self) -> Self:
         return self

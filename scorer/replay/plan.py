@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from schemas.decision import BundleReference
+from schemas.text import strip_mark
 from scorer.errors import MisuseError, ReplayError
 from scorer.replay.selection import DECIDED, Selection
 from scorer.settings import Settings
@@ -167,7 +168,7 @@ def read_plan(folder: Path) -> Plan:
         MisuseError: the folder holds none that this release reads.
     """
     try:
-        content = json.loads((folder / PLAN_FILE).read_bytes())
+        content = json.loads(strip_mark((folder / PLAN_FILE).read_bytes(), PLAN_FILE))
         if content["plan_version"] != _PLAN_VERSION:
             raise MisuseError(f"{folder} holds a plan of another release: plan again with this one")
         return _parse(content, folder)

@@ -65,7 +65,7 @@ def settings(broker: Broker, unique: Callable[[str], str], tmp_path: Path) -> Se
 @pytest.fixture
 def store(settings: Settings) -> BundleStore:
     """A store with the shipped bundles and `other:1.0.0`, in its place as its name says."""
-    named(Path(settings.store) / "other" / "1.0.0", "other", "1.0.0")
+    named(Path(str(settings.store)) / "other" / "1.0.0", "other", "1.0.0")
     return BundleStore(settings.store)
 
 
@@ -220,7 +220,7 @@ def test_missing_bundle_leaves_the_old_one(
     """What cannot be loaded leaves the old one serving, is told, and is tried again until the store has it."""
     monkeypatch.setattr(follow, "_RETRY_S", 0.1)
     serving = follower.current()
-    late = named(Path(settings.store).parent / "late", "late", "1.0.0")
+    late = named(Path(str(settings.store)).parent / "late", "late", "1.0.0")
     wanted = BundleStore(settings.store).open(str(late)).reference
     add_event(settings, deployment_of(wanted))
     wait_for(lambda: len(told.refusals) >= 2)
@@ -277,7 +277,7 @@ def test_worker_starts_without_its_challenger(
 ) -> None:
     """A worker starts with its champion whatever the challenger is; that is told, and tried again until it is there."""
     monkeypatch.setattr(follow, "_RETRY_S", 0.1)
-    late = named(Path(settings.store).parent / "late", "late", "1.0.0")
+    late = named(Path(str(settings.store)).parent / "late", "late", "1.0.0")
     wanted = BundleStore(settings.store).open(str(late)).reference
     add_event(settings, deployment_of(wanted, "challenger"))
     with closing(Follower(settings, store, DEFAULT)) as started:

@@ -261,8 +261,13 @@ def check_parts(decided: Decided, tmp_path: Path) -> int:
     assert mixed["applications"] == len(of_range)
     assert len(mixed["decided_by"]) == 2
     some = [decision["application_id"] for decision in list(decided.bad.values())[:50]]
-    (tmp_path / "ids.txt").write_text("\n".join([*some, "nobody"]) + "\n")
-    assert planned("ids", "--ids", tmp_path / "ids.txt")["applications"] == len(some)
+    # As an editor on Windows saves it: the byte-order mark used to hide the first id.
+    (tmp_path / "ids.txt").write_text("\ufeff" + "\r\n".join([*some, "nobody", some[0]]) + "\r\n")
+    by_ids = planned("ids", "--ids", tmp_path / "ids.txt")
+    assert (by_ids["applications"], by_ids["ids_without_decision"]) == (len(some), ["nobody"])
+    code, said, errors = scorer(topics, "replay", "verify", "--ids", tmp_path / "ids.txt", "--json")
+    assert (code, json.loads(said)["decisions"]) == (0, len(some))
+    assert f'--ids: no decision names 1 of {len(some) + 1} ids: "nobody"\n' in errors
     assert planned("all", "--from", "2020-01-01")["applications"] == len(standing)
     code, _, errors = scorer(topics, "replay", "plan", tmp_path / "none", "--to", "2020-01-01")
     assert (code, "there is nothing to replay" in errors) == (1, True)

@@ -14,6 +14,7 @@ from scorer.settings import (
     Settings,
     load_settings,
 )
+from tests.unit.schemas.test_service_links import links
 
 
 def written(folder: Path, text: str) -> Path:
@@ -150,9 +151,71 @@ def test_file_that_is_not_there(tmp_path: Path) -> None:
         load_settings(environment={}, file=tmp_path / "none.toml")
 
 
+def test_variables_of_kubernetes_are_not_settings() -> None:
+    """A Service called scorer used to stop every pod of its namespace: five "no such setting" and exit code 2.
+
+    One called scorer-console sets SCORER_CONSOLE_PORT, which is the name of a setting too, to an address.
+    """
+    environment = {**links("SCORER"), **links("SCORER_CONSOLE"), **links("SCORER_KAFKA__X"), **links("SCORER_HTTP")}
+    loaded = load_settings(environment=environment)
+    assert loaded.settings == load_settings(environment={}).settings
+    assert loaded.service_links == tuple(sorted(environment))
+    assert {origin for _, _, origin in loaded.rows()} == {"default"}
+    loaded = load_settings(environment={**environment, "SCORER_CONSOLE_PORT": "8080"})
+    assert (loaded.settings.console_port, loaded.origins["console_port"]) == (8080, "SCORER_CONSOLE_PORT")
+
+
+def test_misspelt_settings_stay_errors_beside_variables_of_kubernetes() -> None:
+    """What only resembles the family is a setting that does not exist."""
+    environment = {**links("SCORER"), "SCORER_HTPP_PORT": "9464", "SCORER_PORT": "9464", "SCORER_SERVICE": "x"}
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environment=environment)
+    assert str(caught.value).splitlines()[1:] == [
+        "  htpp_port (from SCORER_HTPP_PORT): there is no such setting",
+        "  port (from SCORER_PORT): there is no such setting",
+        "  service (from SCORER_SERVICE): there is no such setting",
+    ]
+
+
 @pytest.mark.parametrize("environment", [{"SCORER_KAFKA": "x"}, {}])
 def test_kafka_is_a_table(environment: dict[str, str], tmp_path: Path) -> None:
     """One value for `kafka` is refused, wherever it stands: it used to be dropped without a word."""
     path = written(tmp_path, "" if environment else 'kafka = "x"\n')
     with pytest.raises(SettingsError, match=r"kafka \(from .*\): is a table of librdkafka properties"):
         load_settings(environment=environment, file=path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_files_of_every_editor(encoding: str, tmp_path: Path) -> None:
+    """A byte-order mark used to make scorer.toml an invalid statement, and to become part of a password.
+
+    Windows' editors write one. The settings are the same, and so is the password, whatever ends its line.
+    """
+    secret = tmp_path / "secret"
+    path = tmp_path / "mine.toml"
+    path.write_bytes(f'group_id = "zwölf"\r\n[kafka]\r\nsasl.password.file = "{secret}"\r\n'.encode(encoding))
+    for end in ("", "\n", "\r\n", "\r"):
+        secret.write_bytes(f"päss word {end}".encode(encoding))
+        settings = load_settings(environment={}, file=path).settings
+        assert (settings.group_id, settings.kafka) == ("zwölf", {"sasl.password": "päss word "})
+
+
+@pytest.mark.parametrize(("raw", "why"), [(b"", "is empty"), (b"s3cr3t\xe9", "is not UTF-8"), (b"s3cr3t\0", "NUL")])
+def test_secret_files_that_hold_no_secret(raw: bytes, why: str, tmp_path: Path) -> None:
+    """An empty password file used to mean an empty password; what is in the file is never shown."""
+    (tmp_path / "secret").write_bytes(raw)
+    with pytest.raises(SettingsError, match=rf"kafka\.ssl\.key\.pem\.file \(from flag\): the file .*{why}") as caught:
+        load_settings(flags={"kafka": {"ssl.key.pem.file": str(tmp_path / "secret")}}, environment={})
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_a_current_folder_without_a_settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that was deleted has no scorer.toml; where it cannot be read, the message says which one is meant."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert load_settings(environment={}).settings.group_id == "scorer"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / FILE_NAME).mkdir()
+    with pytest.raises(SettingsError, match=r"scorer\.toml: .*Is a directory \(it is the one in the current folder"):
+        load_settings(environment={})

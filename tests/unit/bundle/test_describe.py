@@ -113,13 +113,13 @@ def test_the_matrix_is_the_scorers() -> None:
         ("missing = 0", "missing = 0\n[policy]\nmaybe = 0.6", "policy.maybe: Extra inputs"),
         ("missing = 0", "missing = 0\n[runner_settings]\ncolumn = [1]", "runner_settings.column"),
         ("missing = 0", "missing = 0\ncreated = 2026-01-31T10:00:00+02:00", "created: .* must be in UTC"),
-        ("missing = 0", "missing = 0\nmissing = 1", "is no TOML"),
+        ("missing = 0", "missing = 0\nmissing = 1", "is not TOML"),
         (
             "missing = 0",
             "missing = 0\n[labels]\n" + "".join(f"l{n} = 'x'\n" for n in range(51)),
             "labels: .* at most 50",
         ),
-        (PLAIN, "{", "is no TOML"),
+        (PLAIN, "{", "is not TOML"),
     ],
 )
 def test_every_fault_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -132,13 +132,25 @@ def test_every_fault_is_named(tmp_path: Path, old: str, new: str, message: str) 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"\xff\xfe", "is no text; is it the model"), (b"#" * (1 << 21), "more than 1048576 bytes")],
+    [
+        (b"\x08\x03\x12\x00\x1a\x02" * 9, "is not text; is it the right file"),
+        (b"\x89PNG\xff", "is not UTF-8"),
+        (b"#" * (1 << 21), "longer than 1,048,576 bytes"),
+    ],
 )
 def test_what_is_no_description(tmp_path: Path, content: bytes, message: str) -> None:
     """Whoever gives the model's file itself is told so."""
     (tmp_path / "model.onnx").write_bytes(content)
     with pytest.raises(MisuseError, match=message):
         read_build_file(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_description_of_every_editor(tmp_path: Path, encoding: str) -> None:
+    """A byte-order mark used to be an invalid statement."""
+    path = tmp_path / "mine.toml"
+    path.write_bytes(PLAIN.replace("\n", "\r\n").encode(encoding))
+    assert read_build_file(path).name == "mine"
 
 
 def test_no_file(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """Training: the course's recipe, the same bytes every time, figures that add up, no row lost unseen."""
 
 import csv
+import hashlib
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -238,3 +241,29 @@ def test_a_folder_that_cannot_be_written_is_misuse(tmp_path: Path, trained: Trai
     (tmp_path / "figures").touch()
     with pytest.raises(MisuseError, match=r"--plots .* cannot be written"):
         draw_figures(trained, tmp_path / "figures")
+
+
+def test_a_pipe_is_read_once(tmp_path: Path, loans: Path) -> None:
+    """The file used to be read a second time for its digest, which a pipe does not give: same rows, same digest."""
+    pipe = tmp_path / "loans.csv"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(pipe.write_bytes, loans.read_bytes())
+        piped = read_examples(pipe, skip_refused=False)
+        written.result()
+    read = read_examples(loans, skip_refused=False)
+    assert piped.dataset == read.dataset
+    assert read.dataset.sha256 == hashlib.sha256(loans.read_bytes()).hexdigest()
+
+
+def test_refused_rows_say_what_to_change(tmp_path: Path, loans: Path) -> None:
+    """A decimal comma is named as what it is, once, below the rows."""
+    path = tmp_path / "loans.csv"
+    header, row = loans.read_text().splitlines()[:2]
+    cells = row.split(",")
+    cells[-1] = '"1490,50"'
+    path.write_text("\n".join([header, row, *[",".join(cells)] * 3]))
+    with pytest.raises(InputFileError) as caught:
+        read_examples(path, skip_refused=False)
+    assert str(caught.value).count("line 3: price holds a comma, which may separate decimals or thousands") == 1
+    assert "3 of 4 rows" in str(caught.value)

@@ -128,3 +128,14 @@ def test_refused_rows_stop_it(folder: Path, run: Run) -> None:
     assert "line 302: home: unknown category" in ended.err
     assert "s3cret" not in ended.err
     assert run("bundle", "build", "beside/mine.toml", "--skip-refused").code == 0
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_model_in_json_that_went_through_an_editor(tmp_path: Path, folder: Path, run: Run, encoding: str) -> None:
+    """A byte-order mark in front of model.json is no part of the model: XGBoost could not parse it."""
+    booster = xgboost.Booster(model_file=folder / "risk.ubj")
+    (folder / "risk.json").write_bytes(booster.save_raw("json").decode().encode(encoding))
+    (folder / "mine.toml").write_text(DESCRIPTION.replace("risk.ubj", "risk.json"))
+    ended = run("bundle", "build", "beside/mine.toml")
+    assert ended.code == 0, ended.err
+    assert (tmp_path / "store/mine/1.0.0/model.json").read_bytes() == bytes(booster.save_raw("json"))

@@ -10,6 +10,8 @@ import pytest
 
 from scorer.cli.up import seconds_of
 from scorer.errors import MisuseError
+from tests.unit.cli.conftest import Run
+from tests.unit.schemas.test_service_links import links
 
 COMMANDS = (
     (), ("up",), ("worker",), ("topics", "ensure"), ("topics", "check"), ("train",), ("bundle", "list"),
@@ -80,3 +82,23 @@ def test_every_command_has_a_help_page() -> None:
         shown = CliRunner().invoke(app, [*command, "--help"])
         assert shown.exit_code == 0, command
         assert len(shown.stdout.split()) > 20, command
+
+
+def test_variables_of_kubernetes_are_named_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are ignored in one line on standard error that says whose they are; scripts read the same as ever."""
+    for variable, value in links("SCORER").items():
+        monkeypatch.setenv(variable, value)
+    ended = run("config", "--json")
+    assert ended.code == 0
+    assert {setting["from"] for setting in json.loads(ended.out).values()} == {"default", "SCORER_STORE"}
+    assert ended.err.startswith("scorer: ignored SCORER_PORT, SCORER_PORT_9464_TCP, ")
+    assert "Kubernetes sets them for a Service" in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_the_worker_logs_variables_of_kubernetes(tmp_path: Path) -> None:
+    """A worker says it in its log, before anything else."""
+    ended = scorer("worker", "--bundle", "nowhere:1.0.0", folder=tmp_path, **links("SCORER"))
+    line, failed = [json.loads(text) for text in ended.stderr.splitlines()]
+    assert (line["event"], line["variables"]) == ("service_links_ignored", sorted(links("SCORER")))
+    assert (ended.returncode, failed["event"]) == (1, "process_failed")

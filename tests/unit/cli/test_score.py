@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,43 @@ def test_errors_are_one_message(tmp_path: Path, run: Run, arguments: list[str], 
     assert file.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("change", "hint"),
+    [
+        (lambda row: row.replace("1111", '"1111,25"'), "line 2: price holds a comma"),
+        (lambda row: row.replace("1111", "s3cret"), "line 2: price is not a plain number"),
+        (lambda row: row.replace(",1,", ", rent ,", 1), "line 2: home has spaces around it"),
+        (lambda row: row.replace(",1,", ",r\udce9nt,", 1), "line 2: the file is not UTF-8, probably Windows-1252"),
+    ],
+)
+def test_rejected_rows_say_what_to_change_in_the_file(
+    tmp_path: Path, run: Run, change: Callable[[str], str], hint: str
+) -> None:
+    """`1 wrong_type` was all that was said of a file with decimal commas. The hint is given once, without a value."""
+    rows = [GOOD, *[change(GOOD)] * 3]
+    path = tmp_path / "loans.csv"
+    path.write_bytes("\n".join([HEADER, *reversed(rows)]).encode("utf-8", "surrogateescape"))
+    for arguments in (("score", path), ("bundle", "diff", "credit-risk:1.0.0", "credit-risk:1.1.0", "--on", path)):
+        ended = run(*arguments)
+        assert ended.err.count(hint) == 1
+        assert ended.err.count("line ") == 1 + ended.err.count("line's")
+        assert "s3cret" not in ended.err
+        assert "1111" not in ended.err
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_spreadsheets_file_is_scored(tmp_path: Path, run: Run, encoding: str, end: str, delimiter: str) -> None:
+    """However a spreadsheet saved the rows, their decisions are the same."""
+    text = f"{HEADER}\n{GOOD}\n{GOOD}\n"
+    (tmp_path / "loans.csv").write_text(text)
+    plain = run("score", "loans.csv")
+    assert plain.out.count("\n") == 2
+    (tmp_path / "loans.csv").write_bytes(text.replace(",", delimiter).replace("\n", end).encode(encoding))
+    assert run("score", "loans.csv") == plain
+
+
 def test_a_longer_record_is_rejected(tmp_path: Path, run: Run) -> None:
     """`record_bytes_max` holds here as it does for a worker."""
     (tmp_path / "in.jsonl").write_text('{"x":"' + "a" * 2_000 + '"}\n')
@@ -153,7 +191,7 @@ def test_a_longer_record_is_rejected(tmp_path: Path, run: Run) -> None:
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
-    """`scorer score … | head -1` prints no traceback and no complaint of the interpreter."""
+    """`scorer score … | head -1` prints no traceback, and ends as programs in a pipeline do: with 128 + SIGPIPE."""
     file = write_loans(tmp_path / "loans.csv", rows=6_000)
     command = [sys.executable, "-c", "from scorer.cli import main; main()", "score", str(file)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path) as process:
@@ -162,4 +200,4 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
         assert process.stdout.readline().startswith(b"{")
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait() == 1
+        assert process.wait() == 141

@@ -28,6 +28,7 @@ def written(folder: Path, content: bytes) -> str:
 def test_what_is_around_the_token(tmp_path: Path, content: str) -> None:
     """Spaces, line breaks and a byte-order mark around it are no part of it."""
     assert read_token(written(tmp_path, content.encode())) == GOOD
+    assert read_token(written(tmp_path, content.encode("utf-16"))) == GOOD
 
 
 def test_random_tokens_are_taken(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from producer.client import ApplicationPublisher
 from producer.publish import REFUSALS_TOLD, publish_rows
 from schemas.application import CreditApplication
-from schemas.files import ApplicationsFileError, Row
+from schemas.rows import ApplicationsFileError, Row
 
 EXAMPLE = {name: (field.examples or [None])[0] for name, field in CreditApplication.model_fields.items()}
 SOUND = json.dumps(EXAMPLE).encode()
@@ -66,3 +66,13 @@ def test_a_file_that_breaks_off_keeps_what_was_sent() -> None:
     assert (report.rows, report.broken, report.interrupted) == (1, "a.csv, line 3: is cut off", False)
     report = publish_rows(FakePublisher(), rows(KeyboardInterrupt()), as_is=False)
     assert (report.rows, report.broken, report.interrupted) == (1, "", True)
+
+
+def test_what_to_change_in_the_file_is_kept_once() -> None:
+    """The hints of refused rows, each with its first line; a row that is sent needs none."""
+    rows = [
+        Row(2, SOUND, "ok", "sent"),
+        *(Row(n, b"x", None, "price holds a comma") for n in (4, 5)),
+        Row(6, b"x", None),
+    ]
+    assert publish_rows(FakePublisher(), iter(rows), as_is=False).hints.texts() == ["line 4: price holds a comma"]

@@ -6,6 +6,7 @@ import pytest
 
 from producer.errors import MisuseError
 from producer.settings import Settings, load_settings
+from tests.unit.schemas.test_service_links import links
 
 
 @pytest.fixture(autouse=True)
@@ -62,8 +63,26 @@ def test_a_property_may_be_read_from_a_file() -> None:
 
 def test_files_that_cannot_be_read_are_misuse() -> None:
     """A broken scorer.toml, and a property's file that is missing, are named without what is in them."""
-    with pytest.raises(MisuseError, match=r"kafka\.sasl\.password\.file: .* cannot be read"):
+    with pytest.raises(MisuseError, match=r"kafka\.sasl\.password\.file: .* cannot be read: No such file"):
         load_settings(kafka={"sasl.password.file": "none"}, environment={})
     _write_toml("= 1")
-    with pytest.raises(MisuseError, match=r"scorer\.toml: the settings file cannot be read"):
+    with pytest.raises(MisuseError, match=r"scorer\.toml: the settings file is not TOML: .*line 1"):
         load_settings(environment={})
+    Path("scorer.toml").write_bytes(b"a = '\xe9'")
+    with pytest.raises(MisuseError, match=r"scorer\.toml: the settings file is not UTF-8 \(line 1\)"):
+        load_settings(environment={})
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_files_of_every_editor(encoding: str) -> None:
+    """A byte-order mark used to make scorer.toml an error, and to become part of a password that no broker took."""
+    Path("scorer.toml").write_bytes('bootstrap_servers = "file:1"\r\n'.encode(encoding))
+    Path("password").write_bytes("päss word \r\n".encode(encoding))
+    settings = load_settings(kafka={"sasl.password.file": "password"}, environment={})
+    assert (settings.bootstrap_servers, settings.kafka) == ("file:1", {"sasl.password": "päss word "})
+
+
+def test_variables_of_kubernetes_are_not_properties() -> None:
+    """A Service called scorer-kafka--x sets variables that begin like librdkafka properties, and producer is none."""
+    environment = {**links("SCORER"), **links("SCORER_KAFKA__X"), **links("PRODUCER")}
+    assert load_settings(environment=environment) == Settings()

@@ -50,10 +50,11 @@ def test_the_last_decision_on_an_application_stands() -> None:
 
 def test_only_what_is_wanted() -> None:
     """By id, and of this topic."""
-    table = DecisionTable(TOPIC, ids=["a-0-1"])
+    table = DecisionTable(TOPIC, ids=["a-0-1", "nobody"])
     elsewhere = {"topic": "others", "partition": 0, "offset": 1}
     table.add(messages(decision(0, 1), decision(0, 2), decision(0, 1, source=elsewhere, application_id="a-0-1")))
     assert table.standing().rows["offset"].tolist() == [1]
+    assert table.ids_found == {"a-0-1"}
     assert len(DecisionTable(TOPIC).standing()) == 0
 
 

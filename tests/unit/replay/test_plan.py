@@ -98,3 +98,14 @@ def test_an_old_plan_is_not_run() -> None:
     made.require_fresh(made.created + timedelta(days=5))
     with pytest.raises(ReplayError, match="the plan is of 2026-01-01, and one is good for 6 days: plan again"):
         made.require_fresh(made.created + timedelta(days=7))
+
+
+def test_a_plan_that_went_through_an_editor_is_still_one(tmp_path: Path) -> None:
+    """A byte-order mark in front of plan.json changes nothing."""
+    write_plan(plan(), tmp_path / "p")
+    path = tmp_path / "p" / PLAN_FILE
+    for encoding in ("utf-8-sig", "utf-16"):
+        path.write_bytes(json.dumps(json.loads(path.read_text("utf-8"))).encode(encoding))
+        assert read_plan(tmp_path / "p").replay_id == plan().replay_id
+        write_plan(plan(), tmp_path / encoding)
+        path.write_bytes((tmp_path / encoding / PLAN_FILE).read_bytes())

@@ -1,5 +1,6 @@
 """Files of applications: every row comes out for the contract to judge; every broken file is refused by name."""
 
+import gzip
 import io
 import json
 import os
@@ -13,7 +14,8 @@ import pytest
 from pydantic import ValidationError
 
 from schemas.application import CreditApplication
-from schemas.files import ApplicationsFileError, Row, dump_application, read_applications
+from schemas.files import dump_application, read_applications
+from schemas.rows import ApplicationsFileError, Row
 from tests import real_data
 
 HEADER = "Status,Seniority,Home,Time,Age,Marital,Records,Job,Expenses,Income,Assets,Debt,Amount,Price"
@@ -27,6 +29,7 @@ APPLICATION: dict[str, object] = {
 
 def _write(folder: Path, name: str, *lines: str | bytes) -> Path:
     path = folder / name
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"".join((line.encode() if isinstance(line, str) else line) + b"\n" for line in lines))
     return path
 
@@ -184,6 +187,151 @@ def test_bytes_that_are_not_utf8_cost_one_row(tmp_path: Path) -> None:
     CreditApplication.model_validate_json(after.value)
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_reads_the_same_from_every_spreadsheet(tmp_path: Path, delimiter: str, end: str, encoding: str) -> None:
+    """Delimiter, line ends and encoding are a matter of the program and country that a file was saved in.
+
+    Semicolons, tabs and UTF-16 used to be a header that lacks every column, and CR a message about Python.
+    """
+    text = f"\n{HEADER}\n{CODED}\n\n{SPELLED_OUT}\n".replace(",", delimiter).replace("\n", end)
+    (tmp_path / "a.csv").write_bytes(text.encode(encoding))
+    assert _read_rows(tmp_path / "a.csv") == [
+        row._replace(line=line, value=row.value.replace(b":2", b":%d" % line))
+        for line in (3, 5)
+        for row in read_applications(_write(tmp_path, "b/a.csv", HEADER, CODED))
+    ]
+
+
+@pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "sep=; "])
+def test_excels_line_about_the_delimiter_is_not_the_header(tmp_path: Path, line: str) -> None:
+    """Excel reads and writes `sep=;` above the header; the rows keep their lines."""
+    (row,) = read_applications(_write(tmp_path, "a.csv", line, HEADER.replace(",", ";"), CODED.replace(",", ";")))
+    assert row.line == 3
+    CreditApplication.model_validate_json(row.value)
+
+
+def test_a_header_is_found_whatever_its_spelling(tmp_path: Path) -> None:
+    """Spaces around and within names, dashes and letter case: a column of ids was left out, and ids were made up."""
+    header = '" APPLICATION  id",' + HEADER.replace("Age", " AGE\t").replace("Home", '"home"')
+    (row,) = read_applications(_write(tmp_path, "a.csv", header, f"a-7,{CODED}"))
+    assert json.loads(row.value) == {"application_id": "a-7", **APPLICATION}
+
+
+def test_rows_of_delimiters_alone_are_empty(tmp_path: Path) -> None:
+    """A spreadsheet writes the rows below a table as delimiters: they are blank lines, not rejected applications."""
+    empty = "," * CODED.count(",")
+    assert [row.line for row in read_applications(_write(tmp_path, "a.csv", HEADER, CODED, empty, CODED, empty))] == [
+        2,
+        4,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "hint"),
+    [
+        ('"1490,50"', "price holds a comma, which may separate decimals or thousands"),
+        ('"1,490"', "price holds a comma, which may separate decimals or thousands"),
+        ('"1.490,50"', "price holds a comma, which may separate decimals or thousands"),
+        ("1 490", "price is not a plain number: write digits with a decimal point"),
+        ("1'490", "price is not a plain number"),
+        ("1490 €", "price is not a plain number"),
+        ("+1490", "price is not a plain number"),
+        ("n/a", "price is not a plain number"),
+        (" 1490", "price has spaces around its number: remove them"),
+        ("1490\0", "price holds a NUL byte: remove it"),
+    ],
+)
+def test_a_number_that_can_be_read_in_two_ways_is_left_to_the_contract(tmp_path: Path, cell: str, hint: str) -> None:
+    """`1,490` is 1.49 or 1490: it is passed on as text, which the contract rejects, and a hint says what to change."""
+    (row,) = read_applications(_write(tmp_path, "a.csv", HEADER, CODED.replace("1490", cell)))
+    assert _faults_of(row.value) == [("price", "float_type")]
+    assert row.hint.startswith(hint)
+    assert "'490" not in row.hint
+
+
+@pytest.mark.parametrize(
+    ("cell", "is_number"),
+    [("1490", True), ("1490.5", True), ("0.125", True), ("1490.500", True), ("1.490", False), ("1.490.000", False)],
+)
+def test_dots_between_thousands_are_not_taken_for_decimals(tmp_path: Path, cell: str, is_number: bool) -> None:
+    """A file with semicolons may come from where 1.490 is 1490: it is not read as 1.49 without a word."""
+    header, row = HEADER.replace(",", ";"), CODED.replace("1490", cell).replace(",", ";")
+    (found,) = read_applications(_write(tmp_path, "a.csv", header, row))
+    assert isinstance(json.loads(found.value)["price"], float | int) == is_number
+    assert bool(found.hint) != is_number
+
+
+def test_spaces_around_a_category_are_named(tmp_path: Path) -> None:
+    """They cannot be seen in a message about an unknown category."""
+    (row,) = read_applications(_write(tmp_path, "a.csv", HEADER, SPELLED_OUT.replace("rent", " rent")))
+    assert row.hint == "home has spaces around it: remove them"
+
+
+def test_another_encoding_is_named_for_its_rows_alone(tmp_path: Path) -> None:
+    """A row that is not UTF-8 where the contract looks says what the file may be; elsewhere it is nobody's business."""
+    header, note = f"application_id,{HEADER},Note", "José".encode("latin-1")
+    rows = [b"%b,%b,%b" % (i, CODED.encode(), n) for i, n in ((b"a-1", note), (note, b""), (b"a-3", b""))]
+    found = _read_rows(_write(tmp_path, "a.csv", header, *rows))
+    assert [bool(row.hint) for row in found] == [False, True, False]
+    assert "the file is not UTF-8, probably Windows-1252 or Latin-1: `iconv -f WINDOWS-1252" in found[1].hint
+    (line,) = read_applications(_write(tmp_path, "a.jsonl", b'{"application_id":"' + note + b'"}'))
+    assert "`iconv -f WINDOWS-1252" in line.hint
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_json_lines_with_a_mark_lose_no_row(tmp_path: Path, end: bytes) -> None:
+    """The first row of a file with a byte-order mark used to be rejected, and that of each file joined to it."""
+    mark, line = b"\xef\xbb\xbf", b'{"application_id":"a","note":"\xef\xbb\xbf"}'
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(mark + line + end + line + end + mark + mark + line + end)
+    assert _read_rows(path) == [Row(number, line, None) for number in (1, 2, 3)]
+    path.write_bytes((line + end + line + end).decode().encode("utf-16"))
+    assert _read_rows(path) == [Row(number, line, None) for number in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.json", '[{"age":1},\n{"age":2}]', "line 1: begins a JSON array, and one JSON object per line is needed"),
+        ("a.jsonl", "\n[]", "line 2: begins a JSON array"),
+        ("a.json", '{\n  "age": 1\n}', "line 1: begins a JSON object that goes on after the line"),
+        ("a.jsonl", f"{HEADER}\n{CODED}", "line 1: is the header of a CSV file: name the file .csv"),
+        ("a.jsonl", f"{HEADER}\n{CODED}".replace(",", ";"), "line 1: is the header of a CSV file"),
+        ("a.csv", '{"age":1,"home":"rent"}', "line 1: is JSON, not CSV: name the file .jsonl"),
+        ("a.csv", '\ufeff{"age":1,"home":"rent"}', "line 1: is JSON, not CSV"),
+        ("a.csv", "sep=;\n", "has no header line"),
+        ("a.csv", "\ufeff", "is empty"),
+        ("a.csv", CODED, "line 1: the header lacks seniority, home"),
+        ("a.csv", f"{HEADER}\n{CODED},50", "line 2: has 15 cells and the header has 14; is there a comma in a cell (a"),
+        ("a.csv", f"{HEADER}\n1", "line 2: has 1 cell and the header has 14"),
+        ("a.csv", f'{HEADER}\n"{CODED}', "line 2: is not CSV: its quoting is broken"),
+        ("a.csv", f'{HEADER}\n"1"x,2', "line 2: is not CSV: its quoting is broken"),
+        ("a.csv", f'{HEADER}\n"' + "1\n" * 200_000, "line 2: is not CSV: a cell or row is longer than"),
+        ("a.csv", f"{HEADER}\n" + '"1\n",' * 2_000_000, "line 2: is not CSV: a cell or row is longer than"),
+        ("a.csv", f"{HEADER}\n" + "1" * (9 << 20), "line 2 has more than 8,388,608 bytes"),
+        ("a.jsonl", '{"age":' + "1" * (9 << 20), "line 1 has more than 8,388,608 bytes"),
+    ],
+)
+def test_what_a_file_is_instead(tmp_path: Path, name: str, text: str, message: str) -> None:
+    """One sentence says what the file is and on which line it shows, in no words of Python's."""
+    path = _write(tmp_path, name, text)
+    error = _error_of(path)
+    assert error.startswith(str(path))
+    assert message in error
+    for words in ("expected after", "newline", "field larger", "unexpected end", "delimiter ", "codec", "None"):
+        assert words not in error
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.csv.gz", "a.xlsx"])
+def test_a_packed_file_is_named_whatever_it_is_called(tmp_path: Path, name: str) -> None:
+    """Gzip by any name, with the command that unpacks it."""
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(f"{HEADER}\n{CODED}".encode()))
+    assert f"{path}: is compressed with gzip, not text; `gzip -dc < {path} > " in _error_of(path)
+
+
 def test_a_header_that_lacks_columns_is_refused(tmp_path: Path) -> None:
     """All lacking columns are named at once, with the line and what is accepted; optional ones are not asked for."""
     message = _error_of(_write(tmp_path, "a.csv", "Seniority,Home,Time", "1,2,3"))
@@ -233,7 +381,7 @@ def test_json_lines_are_untouched(tmp_path: Path, suffix: str) -> None:
     """A line with an id, and one that is no JSON object at all, comes out byte for byte; blank lines are skipped."""
     lines: Iterable[bytes] = (b'{ "application_id": "x",  "age":1}', b" ", b'[{"a":1}]', b"\xff", b'{"cut":', b"", b"7")
     rows = _read_rows(_write(tmp_path, "a" + suffix, *lines))
-    assert rows == [Row(n, line, None) for n, line in enumerate(lines, 1) if line.strip()]
+    assert [row[:3] for row in rows] == [(n, line, None) for n, line in enumerate(lines, 1) if line.strip()]
 
 
 def test_json_lines_without_an_id_get_one(tmp_path: Path) -> None:
@@ -264,6 +412,8 @@ def test_json_that_is_nested_too_deep_is_a_row_like_any_other(tmp_path: Path) ->
         (f"\n{HEADER}\n{CODED}\n", {"application_id": "stdin:3", **APPLICATION}),
         ('\n \n{"age":1}\n', {"application_id": "stdin:3", "age": 1}),
         ('{"application_id":"x"}', {"application_id": "x"}),
+        ('\ufeff{"application_id":"x"}', {"application_id": "x"}),
+        (f"\ufeff{HEADER}\r{CODED}\r".replace(",", ";"), {"application_id": "stdin:2", **APPLICATION}),
     ],
 )
 def test_the_standard_input_is_sniffed(monkeypatch: pytest.MonkeyPatch, text: str, value: dict[str, object]) -> None:
@@ -273,7 +423,7 @@ def test_the_standard_input_is_sniffed(monkeypatch: pytest.MonkeyPatch, text: st
 
 
 def test_an_empty_standard_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing on the standard input is no file of applications."""
+    """Nothing on the standard input is not a file of applications."""
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"\n\n")))
     assert "standard input: is empty" in _error_of("-")
 

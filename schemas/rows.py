@@ -1,0 +1,85 @@
+"""A row of a file of applications, whichever format the file has, and hints on what to change in the file."""
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Final, NamedTuple
+
+from schemas.application import CreditApplication
+
+FIELDS: Final = CreditApplication.model_fields
+ID: Final = "application_id"
+STATUS: Final = "status"
+_STATUSES: Final = {"1": "ok", "ok": "ok", "2": "default", "default": "default"}
+_ID_CHARACTERS_MAX: Final = 64  # as the contract says
+_HINTS_MAX: Final = 5  # a file usually has one fault, in many rows
+
+
+class ApplicationsFileError(ValueError):
+    """A file that cannot be read as applications; `str()` of it is the whole message for the user."""
+
+
+class Row(NamedTuple):
+    """One row of a file of applications.
+
+    Attributes:
+        line: the line of the file on which the row begins; the first is 1.
+        value: the application as it would be on the input topic; the contract has yet to judge it.
+        status: what became of the loan, "ok" or "default"; None where the file does not say.
+        hint: what to change in the file if the contract rejects the row, without a value of it; "" if there is nothing
+            to add to what the contract says.
+    """
+
+    line: int
+    value: bytes
+    status: str | None
+    hint: str = ""
+
+
+class Hints:
+    """What to change in a file, each hint once, with the first line that it is about."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, int] = {}
+
+    def add(self, line: int, hint: str) -> None:
+        """Notes the hint of a rejected row; "" is none."""
+        if hint and len(self._lines) < _HINTS_MAX:
+            self._lines.setdefault(hint, line)
+
+    def texts(self) -> list[str]:
+        """The hints as whole lines for the user."""
+        return [f"line {line}: {hint}" for hint, line in self._lines.items()]
+
+
+class OpenedFile(NamedTuple):
+    """A file of which the first line that is not blank has been read.
+
+    Attributes:
+        called: what messages call the file.
+        name: what ids of its rows begin with.
+        line: the number of that line.
+        first: the line.
+        lines: the lines after it.
+    """
+
+    called: str
+    name: str
+    line: int
+    first: bytes
+    lines: Iterator[bytes]
+
+    def all_lines(self) -> Iterator[tuple[int, bytes]]:
+        """The first line and those after it, with their numbers."""
+        return enumerate(chain([self.first], self.lines), self.line)
+
+
+def name_row(name: str, line: int) -> str:
+    """The id of a row that brought none: `name:line`, with as much of the name as an id has room for."""
+    suffix = f":{line}"
+    readable = name.encode(errors="replace").decode()  # a file's name on disk need not be Unicode, an id must be
+    return readable[: _ID_CHARACTERS_MAX - len(suffix)] + suffix
+
+
+def read_status(status: object) -> str | None:
+    """What became of a loan, "ok" or "default"; None if the file says neither in a way that we know."""
+    return _STATUSES.get(status) if isinstance(status, str) else None

@@ -1,0 +1,153 @@
+"""What a command's surroundings may do to it: streams that are closed, full or left by their reader, a full disk.
+
+None of it ends in a traceback: a command ends quietly, or with one sentence.
+"""
+
+import errno
+import io
+import os
+import select
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, TextIO
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+READER_LEFT_EXIT_CODE: Final = 141
+"""As a shell reports a program that SIGPIPE ended (128 + 13), which is how other programs in a pipeline end.
+
+Python's own advice is 1, which here means that the command failed; and 0 would hide that not everything was written.
+"""
+_STDERR_WAIT_S: Final = 5.0  # for a terminal or pipe that was set not to block, and has no room at the moment
+
+_HINTS: Final = {
+    errno.ENOSPC: "free some space there, or let TMPDIR name another folder for temporary files",
+    errno.EDQUOT: "free some space there, or let TMPDIR name another folder for temporary files",
+    errno.EFBIG: "a limit on the size of files is in force (`ulimit -f`)",
+    errno.EROFS: "name a folder that can be written",
+    errno.EACCES: "may this user use it?",
+    errno.EPERM: "may this user use it?",
+    errno.ENOENT: "is the path right?",
+    errno.ENOTDIR: "is the path right?",
+    errno.EISDIR: "is the path right?",
+    errno.ENAMETOOLONG: "is the path right?",
+    errno.ELOOP: "is the path right?",
+    errno.EMFILE: "a limit on open files is in force (`ulimit -n`)",
+    errno.ENFILE: "too many files are open on this machine",
+    errno.EIO: "is the disk or terminal still there?",
+    errno.ESTALE: "is the network file system still there?",
+    errno.ENOMEM: "this machine has no memory left",
+}
+
+
+class OutputError(Exception):
+    """Standard output cannot be written; `str()` of it says why. Not an OSError, which Typer would take for its own."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error.strerror)
+        self.reader_left = error.errno == errno.EPIPE
+
+
+def explain_fault(error: Exception) -> str | None:
+    """A fault of the surroundings in one sentence; None if it is not known to be theirs."""
+    if isinstance(error, RuntimeError) and "home directory" in str(error):  # so `pathlib` says it
+        return "this user has no home folder: set HOME"
+    if not isinstance(error, OSError) or error.errno not in _HINTS:
+        return None
+    if isinstance(error, FileNotFoundError) and error.filename is None:  # so `tempfile` says it
+        return "no folder for temporary files can be written: set TMPDIR to one that can"
+    what = "" if error.filename is None else f"{error.filename}: "
+    return f"{what}{error.strerror}; {_HINTS[error.errno]}"
+
+
+@contextmanager
+def standard_streams(command: str) -> Iterator[None]:
+    """Within the block the standard streams are there, and stderr can always be written.
+
+    A stream that was closed is /dev/null. What goes to a standard error that is full, or that nobody reads any more, is
+    dropped. A standard output in that state ends the block, and the process: quietly where its reader has gone, as in
+    `| head -1`, else with one sentence. Characters that a stream's encoding lacks are written as escapes.
+
+    Args:
+        command: the command's name, which begins its messages.
+
+    Raises:
+        SystemExit: standard output could not be written.
+    """
+    before = sys.stdin, sys.stdout, sys.stderr
+    _open_closed()
+    sys.stdout = _guard(sys.stdout, 1, _Output)
+    sys.stderr = _guard(sys.stderr, 2, _Errors)
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OutputError as error:
+        if error.reader_left:
+            sys.exit(READER_LEFT_EXIT_CODE)
+        sys.stderr.write(f"{command}: standard output cannot be written: {error}\n")
+        sys.exit(1)
+    finally:
+        sys.stdin, sys.stdout, sys.stderr = before
+
+
+def _open_closed() -> None:
+    """Opens /dev/null in the place of each stream that was closed, before a socket can take its number."""
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest number that is free
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123  (as long as the process)
+    if not os.get_blocking(0):  # some other program of this terminal left it so, and nothing would seem to be there
+        os.set_blocking(0, True)
+
+
+class _Output(io.FileIO):
+    """Raises the first fault as `OutputError`, and drops what comes after it."""
+
+    _failed = False
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        if self._failed:
+            return memoryview(data).nbytes
+        try:
+            while (written := super().write(data)) is None:
+                select.select([], [self], [])
+        except OSError as error:
+            self._failed = True
+            raise OutputError(error) from None
+        return written
+
+
+class _Errors(io.FileIO):
+    """Drops what cannot be written."""
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        try:
+            written = super().write(data)
+            if written is None and select.select([], [self], [], _STDERR_WAIT_S)[1]:
+                written = super().write(data)
+        except OSError:
+            written = None
+        return memoryview(data).nbytes if written is None else written
+
+
+def _guard(stream: TextIO, descriptor: int, kind: type[_Output | _Errors]) -> TextIO:
+    """The stream over a guarded descriptor; the same stream where it is not over the descriptor, as in a test."""
+    try:
+        if stream.fileno() != descriptor:
+            return stream
+        stream.flush()
+    except (OSError, ValueError):
+        return stream
+    raw = kind(descriptor, "w", closefd=False)
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        line_buffering=stream.isatty() or kind is _Errors,
+    )

@@ -1,0 +1,223 @@
+"""CSV files of applications: delimiter, header and cells, and a hint for each cell that can be read in two ways."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Final, NamedTuple
+
+from schemas.rows import FIELDS, ID, STATUS, ApplicationsFileError, OpenedFile, Row, name_row, read_status
+from schemas.text import LINE_BYTES_MAX, explain_encoding
+
+DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+
+# The numbers that the course's data file writes for categories. A file with the names spelled out reads the same.
+_CODES: Final[Mapping[str, Mapping[str, str]]] = {
+    "home": {"1": "rent", "2": "owner", "3": "private", "4": "ignore", "5": "parents", "6": "other", "0": "unk"},
+    "marital": {"1": "single", "2": "married", "3": "widow", "4": "separated", "5": "divorced", "0": "unk"},
+    "records": {"1": "no", "2": "yes", "0": "unk"},
+    "job": {"1": "fixed", "2": "partime", "3": "freelance", "4": "others", "0": "unk"},
+}
+# What the course's data file writes for "missing", and where.
+_MISSING: Final = "99999999"
+_MISSING_IN: Final = frozenset({"income", "assets", "debt"})
+
+REQUIRED: Final = tuple(name for name, field in FIELDS.items() if field.is_required() and name != ID)
+_NUMBERS: Final = frozenset(FIELDS) - frozenset(_CODES) - {ID}
+
+_is_delimiter_line = re.compile(r'"?sep=([,;|\t])"?').fullmatch  # Excel reads and writes it above the header
+# Of a file whose cells are not separated by commas, whose numbers may have decimal commas: 1.490 is 1.49 or 1490.
+_is_grouped_by_dots = re.compile(r"-?[1-9][0-9]{0,2}(\.[0-9]{3})+").fullmatch
+_is_json_number = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?").fullmatch
+_quote = json.JSONEncoder(ensure_ascii=False).encode
+
+
+class _Table(NamedTuple):
+    """What the rows of a CSV file have in common.
+
+    Attributes:
+        called: what messages call the file.
+        name: what ids of its rows begin with.
+        delimiter: what separates the cells.
+        columns: the columns' names, in the contract's spelling where the contract has them.
+    """
+
+    called: str
+    name: str
+    delimiter: str
+    columns: list[str]
+
+
+def read_csv(file: OpenedFile) -> Iterator[Row]:
+    """Reads a CSV file.
+
+    Args:
+        file: its first line is the header, or names the delimiter as Excel does (`sep=;`).
+
+    Yields:
+        The rows in the file's order, without empty ones.
+
+    Raises:
+        ApplicationsFileError: the header lacks columns, the quoting is broken, or a row has too few or many cells.
+    """
+    # Bytes that are not UTF-8 go through Python's text unharmed, so that the contract can reject that one row for them.
+    texts = (text.decode("utf-8", "surrogateescape") for _, text in file.all_lines())
+    line, first = file.line, next(texts)
+    if first.lstrip().startswith(("{", "[")):
+        raise ApplicationsFileError(f"{file.called}, line {line}: is JSON, not CSV: name the file .jsonl")
+    declared = _is_delimiter_line(first.strip("\r\n "))
+    if declared:
+        line, first = line + 1, next(texts, "")
+    delimiter = declared[1] if declared else find_delimiter(first)[0]
+    bounded = _Bounded(chain([first], texts))
+    reader = csv.reader(bounded, delimiter=delimiter, strict=True)
+    table: _Table | None = None
+    line_first = line
+    try:
+        for cells in reader:
+            bounded.begin_row()
+            if cells and table is None:
+                table = _Table(file.called, file.name, delimiter, _read_header(cells, file.called, line, delimiter))
+            elif cells and table is not None:
+                _require_cells(cells, table, line)
+                if any(cells):  # a spreadsheet writes an empty row as delimiters alone
+                    yield _read_cells(cells, table, line)
+            line = line_first + reader.line_num
+    except csv.Error as error:
+        raise ApplicationsFileError(f"{file.called}, line {line}: {_explain_csv(error, delimiter)}") from None
+    if table is None:
+        raise ApplicationsFileError(
+            f"{file.called}: has no header line; one that names {', '.join(REQUIRED)} is needed"
+        )
+
+
+class _Bounded:
+    """Lines of a CSV file as they are, until a row has more of them than any row may have."""
+
+    def __init__(self, texts: Iterator[str]) -> None:
+        self._texts = texts
+        self._characters = 0
+
+    def begin_row(self) -> None:
+        """What comes from here on belongs to another row."""
+        self._characters = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        text = next(self._texts)
+        self._characters += len(text)
+        if self._characters > LINE_BYTES_MAX:
+            raise csv.Error
+        return text
+
+
+def find_delimiter(header: str) -> tuple[str, int]:
+    """What separates the cells of a header line, and how many of the contract's fields it names then."""
+    known = {*FIELDS, STATUS}
+    named = [(d, len(known & {_fold(cell) for cell in _split_cells(header, d)})) for d in DELIMITERS]
+    return max(named, key=lambda pair: pair[1])
+
+
+def _split_cells(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:
+        return []
+
+
+def _fold(cell: str) -> str:
+    """A column's name whatever its letter case, with underscores for the spaces and dashes in it."""
+    return re.sub(r"[\s_-]+", "_", cell.strip().casefold())
+
+
+def _read_header(cells: list[str], called: str, line: int, delimiter: str) -> list[str]:
+    """The columns' names in lower case, once it is sure that every one that is needed is there, and once."""
+    where = f"{called}, line {line}"
+    columns = [_fold(cell) for cell in cells]
+    missing = [name for name in REQUIRED if name not in columns]
+    if missing:
+        optional = [name for name in (*FIELDS, STATUS) if name not in REQUIRED]
+        raise ApplicationsFileError(
+            f"{where}: the header lacks {', '.join(missing)}. "
+            f"It must name, separated by commas, semicolons or tabs ({DELIMITERS[delimiter]} were found) and in any "
+            f"order and letter case: {', '.join(REQUIRED)}; "
+            f"and may name: {', '.join(optional)}. Other columns are left out"
+        )
+    repeated = [name for name in (*FIELDS, STATUS) if columns.count(name) > 1]
+    if repeated:
+        raise ApplicationsFileError(f"{where}: the header names {', '.join(repeated)} twice: which one is meant?")
+    return columns
+
+
+def _require_cells(cells: list[str], table: _Table, line: int) -> None:
+    if len(cells) != len(table.columns):
+        delimiter = DELIMITERS[table.delimiter].removesuffix("s")
+        decimal = " (a decimal comma?)" if table.delimiter == "," else ""
+        raise ApplicationsFileError(
+            f"{table.called}, line {line}: has {len(cells)} cell{'s'[: len(cells) > 1]} and the header has "
+            f"{len(table.columns)}; is there a {delimiter} in a cell{decimal}, then quote it, or is the row cut off?"
+        )
+
+
+def _explain_csv(error: csv.Error, delimiter: str) -> str:
+    """What is wrong with a row, in our words: those of the csv module are about Python."""
+    if "limit" in str(error) or not str(error):
+        return "is not CSV: a cell or row is longer than any application's; is a quote opened there and never closed?"
+    return (
+        "is not CSV: its quoting is broken: a quoted cell ends with a quote, before the next of the "
+        f"{DELIMITERS[delimiter]} or the line's end, and a quote within it is written twice"
+    )
+
+
+def _read_cells(cells: list[str], table: _Table, line: int) -> Row:
+    """A row of a CSV file as JSON in the contract's order; an empty cell is a field that is not there."""
+    given = dict(zip(table.columns, cells, strict=True))
+    written: list[str] = []
+    hints: list[str] = []
+    if not given.get(ID):
+        written.append(f'"{ID}":{_quote(name_row(table.name, line))}')
+    for field in FIELDS:
+        cell = given.get(field)
+        if cell:
+            json_text, hint = _read_cell(field, cell, table.delimiter)
+            written.append(f'"{field}":{json_text}')
+            if hint:
+                hints.append(f"{field} {hint}")
+    text = f"{{{','.join(written)}}}"
+    try:
+        value = text.encode()
+    except UnicodeEncodeError:
+        value = text.encode("utf-8", "surrogateescape")
+        hints.append(f"the file is not UTF-8, {explain_encoding(table.called)}")
+    return Row(line, value, read_status(given.get(STATUS)), "; ".join(hints))
+
+
+def _read_cell(field: str, cell: str, delimiter: str) -> tuple[str, str]:
+    """A cell as JSON, and a hint: codes as names, numbers digit by digit, all else as text."""
+    if field in _NUMBERS:
+        if cell == _MISSING and field in _MISSING_IN:
+            return "null", ""
+        if delimiter != "," and _is_grouped_by_dots(cell):
+            return _quote(cell), (
+                "may have a decimal point or dots between thousands: write it without the dots, or with another number "
+                "of decimals"
+            )
+        return (cell, "") if _is_json_number(cell) else (_quote(cell), _explain_number(cell))
+    hint = "" if field == ID or cell == cell.strip() else "has spaces around it: remove them"
+    return _quote(_CODES.get(field, {}).get(cell, cell)), hint
+
+
+def _explain_number(cell: str) -> str:
+    if cell != cell.strip():
+        return "has spaces around its number: remove them"
+    if "\0" in cell:
+        return "holds a NUL byte: remove it"
+    if "," in cell:
+        return (
+            "holds a comma, which may separate decimals or thousands: write a decimal point, and no thousands "
+            "separators, as in 1490.50"
+        )
+    return "is not a plain number: write digits with a decimal point, as in 1490.50, and nothing where it is unknown"

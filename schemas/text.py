@@ -1,0 +1,260 @@
+"""Text files from users: read as UTF-8 with or without a byte-order mark, or one sentence on what the file is instead.
+
+Every text file that a user writes and a command reads goes through here: files of applications, lists of ids, settings,
+secrets, tokens, descriptions and models in JSON. Editors and spreadsheets put a byte-order mark in front of a file, end
+its lines in three ways, and save it as UTF-16; none of that may become part of an id, a password or a first row.
+"""
+
+import codecs
+import re
+import shlex
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+TEXT_BYTES_MAX: Final = 1 << 20  # of a file that is read whole: a hundred times what settings or a certificate have
+LINE_BYTES_MAX: Final = 8 << 20  # the longest application that a worker can be set to read
+STANDARD_INPUT: Final = "standard input"
+
+_CHUNK_BYTES: Final = 1 << 16
+_HEAD_BYTES: Final = 8  # what tells byte-order marks and file formats apart
+_MARK: Final = codecs.BOM_UTF8
+
+# The longer marks first: that of UTF-32 begins like that of UTF-16.
+_WIDE_MARKS: Final = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_FORMATS: Final = (
+    (b"\x1f\x8b", "is compressed with gzip", "gzip -dc"),
+    (b"BZh", "is compressed with bzip2", "bzip2 -dc"),
+    (b"\xfd7zXZ\x00", "is compressed with xz", "xz -dc"),
+    (b"\x28\xb5\x2f\xfd", "is compressed with zstd", "zstd -dc"),
+    (b"PK\x03\x04", "is a zip archive", "funzip"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is an Excel workbook (.xls)", ""),
+    (b"PAR1", "is a Parquet file", ""),
+    (b"ORC", "is an ORC file", ""),
+    (b"Obj\x01", "is an Avro file", ""),
+    (b"ARROW1", "is an Arrow file", ""),
+    (b"SQLite format 3", "is an SQLite database", ""),
+    (b"%PDF", "is a PDF", ""),
+)
+_EXPORT: Final = "save it as CSV in UTF-8 in the program that made it"
+_PACKED_SUFFIXES: Final = (".gz", ".bz2", ".xz", ".zst", ".zip")
+_CONTROLS: Final = bytes({*range(0x20)} - {*b"\t\n\v\f\r\x1b"})
+_CONTROLS_MAX: Final = 8  # a text may hold one by mistake; what has more of them, and one in 20 bytes, is no text
+_is_page = re.compile(rb"\s*<(!doctype html|html|\?xml)\b", re.IGNORECASE).match
+
+
+class TextFileError(ValueError):
+    """A file that cannot be read as text; after the file's name, `str()` of it is a whole message for the user."""
+
+
+class FileMissingError(TextFileError):
+    """There is no such file; one that may be left out is not missed."""
+
+
+def read_text(path: Path, bytes_max: int = TEXT_BYTES_MAX) -> str:
+    """Reads a small text file whole, without its byte-order mark.
+
+    Args:
+        path: the file.
+        bytes_max: how much of it is read; a file with more is an error, as a device without an end is.
+
+    Raises:
+        FileMissingError: there is no such file.
+        TextFileError: it cannot be read, is longer, or is not text.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(bytes_max + 1)
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        raise (FileMissingError if missing else TextFileError)(f"cannot be read: {error.strerror}") from None
+    except ValueError:  # a NUL in its name, which a settings file can hold
+        raise TextFileError("cannot be read: not a file's name") from None
+    if len(raw) > bytes_max:
+        raise TextFileError(f"is longer than {bytes_max:,} bytes; is it the right file?")
+    content = to_utf8(raw, str(path))
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = len(content[: error.start].splitlines()) or 1
+        raise TextFileError(f"is not UTF-8 (line {line}), {explain_encoding(str(path))}") from None
+
+
+def read_secret(path: Path) -> str:
+    """Reads a file that holds one secret; the line ends behind it are no part of it, and spaces are.
+
+    Raises:
+        TextFileError: it cannot be read, is not text, or holds nothing that could be a secret.
+    """
+    secret = read_text(path).rstrip("\r\n")
+    if not secret:
+        raise TextFileError("is empty")
+    if "\0" in secret:  # librdkafka would take what stands before it for the whole
+        raise TextFileError("cannot be read: it holds a NUL byte")
+    return secret
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Reads a TOML file.
+
+    Raises:
+        FileMissingError: there is no such file.
+        TextFileError: it cannot be read, is not text, or is not TOML.
+    """
+    text = read_text(path)
+    try:
+        # As TOML's own newlines: an old editor's carriage returns alone are none.
+        return tomllib.loads(re.sub(r"\r\n?", "\n", text))
+    except tomllib.TOMLDecodeError as error:
+        raise TextFileError(f"is not TOML: {error}") from None
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or brackets in brackets without end
+        raise TextFileError("is not TOML: a number in it is too long, or it is nested too deep") from None
+
+
+def to_utf8(raw: bytes, called: str) -> bytes:
+    """The content of a text file in UTF-8, without a byte-order mark.
+
+    Args:
+        raw: the whole file.
+        called: the file's name, for the message.
+
+    Returns:
+        The content; where no mark said what the file is written in, the same bytes, which need not be UTF-8.
+
+    Raises:
+        TextFileError: it is not text.
+    """
+    return b"".join(_decode([raw] if raw else [], called))
+
+
+def strip_mark(raw: bytes, called: str) -> bytes:
+    """The same bytes where there is no byte-order mark in front, which may be text or not; else as `to_utf8` has it.
+
+    Raises:
+        TextFileError: the mark says that it is text, and it is not.
+    """
+    return to_utf8(raw, called) if raw.startswith((_MARK, *(mark for mark, _ in _WIDE_MARKS))) else raw
+
+
+def read_lines(file: BinaryIO, called: str, watch: Callable[[bytes], object] = lambda _: None) -> Iterator[bytes]:
+    """Reads a text file line by line, holding one line of it at a time.
+
+    Args:
+        file: the file, opened to read bytes.
+        called: its name, for the message.
+        watch: is given every byte that is read, as the file has it.
+
+    Yields:
+        Each line with its end (LF, CRLF or CR), in UTF-8 where the file's byte-order mark says what it is written in,
+        else as it stands; as soon as it is there, if it ends in LF.
+
+    Raises:
+        TextFileError: the file is not text, or a line of it has more than `LINE_BYTES_MAX` bytes.
+        OSError: it cannot be read.
+    """
+    rest, line = b"", 1
+    for chunk in _decode(_read_chunks(file, watch), called):
+        lines = (rest + chunk).splitlines(keepends=True)
+        # What ends in CR may go on with the LF of the same line end.
+        rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        yield from lines
+        line += len(lines)
+        if len(rest) > LINE_BYTES_MAX:
+            raise TextFileError(f"line {line} has more than {LINE_BYTES_MAX:,} bytes, which no application has")
+    if rest:
+        yield rest
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text, without their ends: LF, CRLF or CR, and nothing else that Unicode takes for one."""
+    return re.split(r"\r\n|\r|\n", text)
+
+
+def explain_encoding(called: str) -> str:
+    """What a file probably is that is not UTF-8 and has no mark, and how to convert it."""
+    return f"probably Windows-1252 or Latin-1: {convert(called, 'iconv -f WINDOWS-1252 -t UTF-8')}"
+
+
+def convert(called: str, command: str) -> str:
+    """The shell command that converts a file, given the filter that does it."""
+    if called == STANDARD_INPUT:
+        return f"`… | {command} | …` converts it"
+    path = Path(called)
+    packed = path.suffix.lower() in _PACKED_SUFFIXES
+    target = path.with_suffix("") if packed else path.with_name(f"{path.stem}-converted{path.suffix}")
+    return f"`{command} < {shlex.quote(called)} > {shlex.quote(str(target))}` converts it"
+
+
+def _read_chunks(file: BinaryIO, watch: Callable[[bytes], object]) -> Iterator[bytes]:
+    read = getattr(file, "read1", file.read)  # of a pipe what is there: a row does not wait for others
+    while chunk := read(_CHUNK_BYTES):
+        watch(chunk)
+        yield chunk
+
+
+def _decode(chunks: Iterable[bytes], called: str) -> Iterator[bytes]:
+    """A file in UTF-8 without a mark, piece by piece."""
+    chunks, head = iter(chunks), b""
+    for chunk in chunks:  # a pipe may hand over a mark byte by byte
+        head += chunk
+        if len(head) >= _HEAD_BYTES or head.endswith(b"\n"):
+            break
+    for mark, encoding in _WIDE_MARKS:
+        if head.startswith(mark):
+            yield from _recode(chain([head], chunks), encoding)
+            return
+    _refuse_formats(head, called)
+    while head.startswith(_MARK):  # twice where two programs put one each
+        head = head.removeprefix(_MARK)
+    yield head
+    yield from chunks
+
+
+def _recode(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        has_begun = False
+        for chunk in chunks:
+            text = decoder.decode(chunk)
+            if not has_begun:  # twice where two programs put one each
+                text = text.lstrip("\ufeff")
+                has_begun = bool(text)
+            yield text.encode()
+        decoder.decode(b"", final=True)
+    except UnicodeError:
+        raise TextFileError(
+            f"begins as {encoding.upper()} and does not go on as such; is it damaged or cut off?"
+        ) from None
+
+
+def _refuse_formats(head: bytes, called: str) -> None:
+    """Says what a file is that is not text, by its first bytes.
+
+    Raises:
+        TextFileError: it is not text.
+    """
+    if _is_page(head):
+        raise TextFileError("is a web page or XML; was it downloaded from a page that asks to sign in?")
+    controls = len(head) - len(head.translate(None, _CONTROLS))
+    if not controls:
+        return
+    if head.startswith(b"PK") and (b"[Content_Types].xml" in head or b"opendocument" in head):
+        raise TextFileError(f"is a spreadsheet (.xlsx or .ods), not text; {_EXPORT}")
+    for magic, what, command in _FORMATS:
+        if head.startswith(magic):
+            raise TextFileError(f"{what}, not text; {convert(called, command) if command else _EXPORT}")
+    for first, order in ((1, "LE"), (0, "BE")):
+        # Of text in western languages every second byte is zero.
+        zeros, others = head[first::2].count(0), head[1 - first :: 2].count(0)
+        if zeros > len(head) // 4 and others <= len(head) // 20:
+            how = convert(called, f"iconv -f UTF-16{order} -t UTF-8")
+            raise TextFileError(f"is UTF-16{order} without a byte-order mark; {how}")
+    if controls > max(_CONTROLS_MAX, len(head) // 20):
+        raise TextFileError("is not text; is it the right file?")
