@@ -97,6 +97,10 @@ def publish(
     as_is: Annotated[
         bool, typer.Option("--as-is", help="Send every row unchecked: to see what the scorer rejects.")
     ] = False,
+    header: Annotated[
+        list[str] | None,
+        typer.Option("--header", metavar="NAME=VALUE", help="A header of every record sent; may be repeated."),
+    ] = None,
     bootstrap_servers: ServersOption = None,
     applications_topic: ApplicationsOption = None,
     kafka: KafkaOption = None,
@@ -118,12 +122,13 @@ def publish(
         producer publish broken.jsonl --as-is
     """
     settings = _settings(bootstrap_servers, kafka, applications_topic=applications_topic)
+    headers = _assignments("--header", header, "traceparent=00-…")
     rows = _open_rows(file)
 
     from producer.client import ApplicationPublisher
     from producer.publish import publish_rows
 
-    with ApplicationPublisher(settings) as publisher:
+    with ApplicationPublisher(settings, headers) as publisher:
         with _progress() as progress:
             followed = progress.track(rows, total=_count_lines(file, progress), description="publishing")
             report = publish_rows(publisher, iter(followed), as_is=as_is)
@@ -310,13 +315,23 @@ def _settings(bootstrap_servers: str | None, kafka: Sequence[str] | None, **topi
     Raises:
         MisuseError: a flag or scorer.toml is wrong.
     """
-    properties = {}
-    for assignment in kafka or ():
+    properties = _assignments("--kafka", kafka, "security.protocol=SSL")
+    return load_settings({"bootstrap_servers": bootstrap_servers, **topics}, properties)
+
+
+def _assignments(option: str, given: Sequence[str] | None, example: str) -> dict[str, str]:
+    """The values of an option that is given as NAME=VALUE, by name.
+
+    Raises:
+        MisuseError: one has no `=`.
+    """
+    found = {}
+    for assignment in given or ():
         name, equals, value = assignment.partition("=")
         if not equals:
-            raise MisuseError(f"--kafka {name}: write PROPERTY=VALUE, such as --kafka security.protocol=SSL")
-        properties[name] = value
-    return load_settings({"bootstrap_servers": bootstrap_servers, **topics}, properties)
+            raise MisuseError(f"{option} {name}: write NAME=VALUE, such as {option} {example}")
+        found[name] = value
+    return found
 
 
 def _open_rows(file: str) -> "Iterator[Row]":

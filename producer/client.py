@@ -49,18 +49,20 @@ class ApplicationPublisher:
         failed: records that the broker refused, or did not acknowledge in time.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, headers: Mapping[str, str] | None = None) -> None:
         """Opens the client; nothing is asked of the broker until the block is entered.
 
         Args:
             settings: where the brokers and topics are; `producer.settings.load_settings()` finds what the command line
                 would. Its librdkafka properties go over this class's own, save for idempotence.
+            headers: headers of every record sent.
 
         Raises:
             MisuseError: librdkafka refuses a property.
         """
         self.sent = self.acknowledged = self.failed = 0
         self._settings = settings or Settings()
+        self._headers: list[tuple[str, str | bytes | None]] | None = list(headers.items()) if headers else None
         self._trouble = Trouble()
         self._failure = ""
         self._producer = open_client(
@@ -187,7 +189,9 @@ class ApplicationPublisher:
     def _produce(self, key: bytes | None, value: bytes, timestamp_ms: int, on_delivery: _OnDelivery) -> bool:
         topic = self._settings.applications_topic
         try:
-            self._producer.produce(topic, value, key, timestamp=timestamp_ms, on_delivery=on_delivery)
+            self._producer.produce(
+                topic, value, key, timestamp=timestamp_ms, headers=self._headers, on_delivery=on_delivery
+            )
         except BufferError:
             return False
         except KafkaException as error:  # more than the broker takes in one record, or the client is beyond repair

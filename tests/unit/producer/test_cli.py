@@ -75,7 +75,7 @@ def test_other_durations_are_refused(text: str) -> None:
         (["publish", "none.csv", *NO_BROKER], "none.csv: there is no such file"),
         (["publish", "none.xlsx", *NO_BROKER], "cannot tell what is in it"),
         (["try", "age=7", "home=tent", "shoe=9", "job", *NO_BROKER], "shoe: there is no such field"),
-        (["watch", "--kafka", "linger.ms", *NO_BROKER], "write PROPERTY=VALUE"),
+        (["watch", "--kafka", "linger.ms", *NO_BROKER], "write NAME=VALUE"),
         (["watch", "--kafka", "no.such=1", *NO_BROKER], "No such configuration property"),
         (["load", "--prefix", "x" * 60, *NO_BROKER], "at most 48"),
     ],
