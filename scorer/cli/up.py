@@ -2,10 +2,11 @@
 
 import json
 import re
+import shlex
 import signal
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -13,96 +14,194 @@ from scorer.cli.completion import complete_reference
 from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, settings_of
 from scorer.errors import MisuseError
 
+if TYPE_CHECKING:
+    from scorer.local.up import Plan
+    from scorer.settings import LoadedSettings, Settings
+
 BrokerOption = Annotated[
     str,
     typer.Option(
-        "--broker", help="auto takes the first there is: a given one, docker, java, mock. Or name one of them."
+        "--broker",
+        metavar="KIND",
+        help="auto: the broker that bootstrap_servers names, else docker, java or mock, the first that works here. "
+        "Or one of given, docker, java, mock.",
     ),
 ]
 PortOption = Annotated[int, typer.Option("--port", help="Port of the broker started here; 0 takes a free one.")]
 
+_SIGNAL_EXIT = 128
+
+
+class BrokerChoice(NamedTuple):
+    """Which broker to use, and what to say about the choice."""
+
+    servers: str | None
+    """A broker that runs already; None starts one."""
+    note: str
+
 
 def up(
-    workers: Annotated[int, typer.Option(min=1, max=64, help="How many workers share the work.")] = 2,
-    rate: Annotated[float, typer.Option(min=1, help="Applications a second, whether or not decisions come.")] = 2_000,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Number of workers.")] = 2,
+    rate: Annotated[float, typer.Option(min=1, help="Applications per second, independent of decisions.")] = 2_000,
     load_for: Annotated[
-        str | None, typer.Option("--for", metavar="60s", help="End after so long, with a summary; else at Ctrl-C.")
+        str | None, typer.Option("--for", metavar="60s", help="Publish for this long; default: until Ctrl-C.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", metavar="FILE", help="Publish this file instead of made-up applications.")
+        Path | None,
+        typer.Option("--data", metavar="FILE", help="Publish this file instead of generated applications."),
     ] = None,
-    bad: Annotated[float, typer.Option(min=0, max=1, help="Share of made-up applications that are invalid.")] = 0.01,
-    partitions: Annotated[int, typer.Option(min=1, max=1_000, help="Of the topics, where they are created.")] = 6,
+    bad: Annotated[float, typer.Option(min=0, max=1, help="Share of generated applications that are invalid.")] = 0.01,
+    partitions: Annotated[int, typer.Option(min=1, max=1_000, help="Partitions for newly created topics.")] = 6,
     bundle: Annotated[
         str | None,
         typer.Option(
             "--bundle",
             metavar="REF",
-            help="Pins what decides; otherwise what is deployed does.",
+            help="Pin the workers to this bundle; default: what is deployed.",
             autocompletion=complete_reference,
         ),
     ] = None,
     broker: BrokerOption = "auto",
     port: PortOption = 0,
-    seed: Annotated[int, typer.Option(help="Of the made-up applications.")] = 1,
+    group_id: Annotated[
+        str | None,
+        typer.Option(
+            "--group-id",
+            metavar="NAME",
+            help="Consumer group of this run. Its topics are named NAME.… then, so that several runs can share a "
+            "broker.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed for the generated applications.")] = 1,
     console: Annotated[bool, typer.Option("--console/--no-console", help="Serve the console, too.")] = True,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run everything on this machine: a broker, the topics, workers, applications, and an audit of every outcome.
+    """Run everything on this machine: a broker, the topics, workers, applications, and an audit of every result.
 
-    The audit reads the topics as any read_committed reader would and counts: published, decided, rejected, lost,
-    duplicated, and the seconds from an application's publishing to its decision's reading. Exit 1 if anything was lost
-    or, with exactly-once delivery, duplicated.
+    The audit reads the topics as any read_committed reader would and counts, for the applications of this run alone:
+    published, decided, rejected, lost, duplicated, and the seconds from publishing an application to reading its
+    decision. With --for it ends when each has its result, or 15 s after the last one came. A worker that ends is
+    restarted, up to 5 times within a minute. Exit 1 if anything was lost or, with exactly-once delivery, duplicated.
+
+    It refuses to run beside live workers of the same group: see --group-id.
 
     Examples:
     ```
     scorer up
     scorer up --workers 4 --rate 20000 --for 60s
     scorer up --data applications.csv
+    scorer up --broker java --port 19092
     ```
     """
-    from rich.console import Console
+    from scorer.local.load import LoadPlan
+    from scorer.local.up import Plan
 
-    from scorer.local.up import Plan, Up
-    from scorer.local.view import View, summary, summary_json
-
-    loaded = settings_of(config, bootstrap_servers, assignments)
+    loaded = settings_of(config, bootstrap_servers, assignments, group_id=group_id)
     if data is not None and not data.exists():
-        raise MisuseError(f"--data {data}: there is no such file")
-    is_given = loaded.origins["bootstrap_servers"] != "default" and broker in {"auto", "given"}
+        raise MisuseError(f"--data {data}: file not found")
+    choice = choose_broker(loaded, broker, port)
     plan = Plan(
         workers=workers,
-        rate=rate,
-        load_s=None if load_for is None else seconds_of(load_for),
-        data=data,
-        bad_share=bad,
+        load=LoadPlan(rate, None if load_for is None else seconds_of(load_for), data, bad, seed),
         partitions=partitions,
         bundle=bundle,
         broker=broker,
         broker_port=port,
-        servers=loaded.settings.bootstrap_servers if is_given else None,
-        seed=seed,
+        servers=choice.servers,
         console=console,
     )
+    _run(plan, loaded, choice.note, as_json=as_json)
+
+
+def _run(plan: "Plan", loaded: "LoadedSettings", note: str, *, as_json: bool) -> None:
+    """Runs everything to its end and shows it; exit 1 if something was lost, duplicated or not published."""
+    from rich.console import Console
+
+    from scorer.local.up import Interrupted, Up
+    from scorer.local.view import View, summary, summary_json
+
+    settings = with_own_topics(loaded)
     terminal = Console(stderr=as_json)
-    with Up(
-        plan, loaded.settings, lambda line: terminal.print(line, markup=False, highlight=False, soft_wrap=True)
-    ) as running:
-        with View(terminal) as view:
-            end = running.watch(view.show)
-        failures = running.load_failures()
+    view = View(terminal)
+
+    def say(line: str) -> None:
+        terminal.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    if note:
+        say(note)
+    try:
+        with Up(plan, settings, say, view.notify) as running:
+            for line in _for_other_terminals(loaded, running.settings):
+                say(line)
+            view.footer = f"Ctrl-C: end   {running.console_url}   logs: {running.folder}"
+            with view:
+                end = running.watch(view.show)
+            failures = running.failures(end)
+    except Interrupted as interrupt:
+        typer.echo("interrupted before everything was up; nothing is left running", err=True)
+        raise typer.Exit(_SIGNAL_EXIT + interrupt.signal) from None
     if as_json:
         typer.echo(json.dumps(summary_json(end)))
     else:
         terminal.print(summary(end))
-    if failures:
-        typer.echo(f"the publisher says:\n{failures}", err=True)
-    duplicates_matter = loaded.settings.delivery == "exactly-once"
-    if failures or end.waiting or (end.duplicated and duplicates_matter):
+    for failure in failures:
+        typer.echo(failure, err=True)
+    if failures or end.waiting or (end.duplicated and settings.delivery == "exactly-once"):
         raise typer.Exit(1)
+
+
+def choose_broker(loaded: "LoadedSettings", kind: str, port: int) -> BrokerChoice:
+    """Which broker `scorer up` uses: an address that is set, unless --broker names a kind to start.
+
+    Raises:
+        MisuseError: flags contradict each other.
+    """
+    from scorer.local.broker import KINDS
+
+    servers, origin = loaded.settings.bootstrap_servers, loaded.origins["bootstrap_servers"]
+    if kind not in KINDS:
+        raise MisuseError(f"--broker {kind}: choose one of {', '.join(KINDS)}")
+    if origin == "default":
+        if kind == "given":
+            raise MisuseError("--broker given: set its address with --bootstrap-servers or SCORER_BOOTSTRAP_SERVERS")
+        return BrokerChoice(None, "")
+    if kind not in {"auto", "given"}:
+        if origin == "flag":
+            raise MisuseError(f"--broker {kind} starts a broker and --bootstrap-servers names one: give one of the two")
+        return BrokerChoice(None, f"{servers} from {origin} is ignored, because of --broker {kind}")
+    if port and (origin == "flag" or kind == "given"):
+        raise MisuseError(
+            f"--port {port} is for a broker that is started here, and {servers} runs already: leave --port out, or "
+            "leave out its address"
+        )
+    source = "--bootstrap-servers" if origin == "flag" else origin
+    ignored = f"; --port {port} is ignored (--broker java or docker starts a broker there)" if port else ""
+    return BrokerChoice(servers, f"using the broker at {servers} from {source}{ignored}")
+
+
+def with_own_topics(loaded: "LoadedSettings") -> "Settings":
+    """The settings, where a flag names the group with topics of its own: two groups on one decide everything twice."""
+    settings = loaded.settings
+    if loaded.origins["group_id"] != "flag":
+        return settings
+    prefix = re.sub(r"[^A-Za-z0-9._-]", "-", settings.group_id)
+    names = [name for name in type(settings).model_fields if name.endswith("_topic")]
+    changes = {name: f"{prefix}.{getattr(settings, name)}" for name in names if loaded.origins[name] == "default"}
+    return settings.model_copy(update=changes)
+
+
+def _for_other_terminals(loaded: "LoadedSettings", settings: "Settings") -> list[str]:
+    """The lines that send commands in another terminal here, where its settings would send them elsewhere."""
+    names = ["bootstrap_servers", "group_id", *(n for n in type(settings).model_fields if n.endswith("_topic"))]
+    differing = [
+        f"  export SCORER_{name.upper()}={shlex.quote(str(getattr(settings, name)))}"
+        for name in names
+        if loaded.origins[name] == "flag" or getattr(settings, name) != getattr(loaded.settings, name)
+    ]
+    return ["in another terminal:", *differing] if differing else []
 
 
 def broker(
@@ -141,9 +240,10 @@ def seconds_of(text: str) -> float:
     """A duration such as 60s, 2m, 500ms or 1h in seconds; without a unit it is seconds.
 
     Raises:
-        MisuseError: it is no duration.
+        MisuseError: it is not a duration above zero.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text.strip())
-    if not found:
-        raise MisuseError(f"{text} is no duration: write 60s, 2m, 500ms or 1h")
-    return float(found.group(1)) * {"ms": 0.001, "s": 1, "m": 60, "h": 3_600}[found.group(2) or "s"]
+    seconds = float(found.group(1)) * {"ms": 0.001, "s": 1, "m": 60, "h": 3_600}[found.group(2) or "s"] if found else 0
+    if not seconds:
+        raise MisuseError(f"{text} is not a duration above zero: write 60s, 2m, 500ms or 1h")
+    return seconds

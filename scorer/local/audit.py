@@ -2,8 +2,9 @@
 
 import math
 import time
+from collections.abc import Callable
 from threading import Event, Thread
-from typing import Final
+from typing import Final, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -14,10 +15,13 @@ from schemas.decision import SUPERSEDES_HEADER
 from scorer.errors import BrokerError
 from scorer.settings import Settings
 from scorer.stream.librdkafka import client_config
+from scorer.stream.worker import Record
 
 _TIMEOUT_S: Final = 15.0
 _RESOLUTION: Final = math.log(1.02)  # of the latencies, 2 %
 _SHORTEST_S: Final = 1e-4
+# What is known of an application's place: nothing, that its result was read, or that somebody else published it.
+_UNKNOWN, _RESULT_READ, _FOREIGN = range(3)
 
 
 class _Source(msgspec.Struct, gc=False):
@@ -28,6 +32,14 @@ class _Source(msgspec.Struct, gc=False):
 class _Decided(msgspec.Struct, gc=False):
     decision: str
     source: _Source
+
+
+class _Result(NamedTuple):
+    """A decision or a dead letter that was read before its application."""
+
+    counts: dict[str, int]
+    label: str
+    read_at: float
 
 
 class Latencies:
@@ -53,18 +65,23 @@ class Latencies:
 class Audit:
     """Reads applications, decisions and dead letters from now on, in a thread beside whoever made it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, owns: Callable[[Record], bool] = lambda _: True) -> None:
         """Starts at the ends of the three topics.
+
+        Args:
+            settings: the topics.
+            owns: given the record of an application, whether it counts; others may publish to the same topic.
 
         Raises:
             BrokerError: a topic cannot be read.
         """
         self._settings = settings
+        self._owns = owns
         self._stop = Event()
         self._seen: dict[int, bytearray] = {}
         self._starts: dict[int, int] = {}
         self._undecided: dict[tuple[int, int], float] = {}
-        self._early: dict[tuple[int, int], float] = {}
+        self._early: dict[tuple[int, int], list[_Result]] = {}
         self.published = 0
         self.duplicated = 0
         self.decisions: dict[str, int] = {}
@@ -146,47 +163,61 @@ class Audit:
         """Counts one record; the seconds from its application's timestamp to now if that is known."""
         topic = message.topic()
         if topic == self._settings.applications_topic:
-            return self._application((message.partition() or 0, message.offset() or 0), message.timestamp()[1] / 1_000)
+            return self._application(message)
         if topic == self._settings.decisions_topic:
             if SUPERSEDES_HEADER in dict(message.headers() or ()):
                 return None  # a correction, which a replay wrote on purpose
             decided = self._decode(message.value() or b"")
-            self.decisions[decided.decision] = self.decisions.get(decided.decision, 0) + 1
-            return self._outcome((decided.source.partition, decided.source.offset), now)
+            place = (decided.source.partition, decided.source.offset)
+            return self._result(place, _Result(self.decisions, decided.decision, now))
         headers = dict(message.headers() or ())
         if rejection.CODE_HEADER not in headers:
             return None  # a mark that a dead letter was put back
-        code = _text(headers[rejection.CODE_HEADER])
-        self.rejects[code] = self.rejects.get(code, 0) + 1
         source = int(_text(headers[rejection.PARTITION_HEADER])), int(_text(headers[rejection.OFFSET_HEADER]))
-        return self._outcome(source, now)
+        return self._result(source, _Result(self.rejects, _text(headers[rejection.CODE_HEADER]), now))
 
-    def _application(self, place: tuple[int, int], published_at: float) -> float | None:
+    def _application(self, message: Message) -> float | None:
+        place = (message.partition() or 0, message.offset() or 0)
+        early = self._early.pop(place, [])
+        if not self._owns(cast("Record", message)):
+            self._mark(place, _FOREIGN)
+            return None
+        published_at = message.timestamp()[1] / 1_000
         self.published += 1
         self.first_published_at = min(self.first_published_at, published_at)
-        decided_at = self._early.pop(place, None)
-        if decided_at is not None:
-            return decided_at - published_at
         self._undecided[place] = published_at
-        return None
+        waits = [self._result(place, result) for result in early]
+        return waits[0] if waits else None
 
-    def _outcome(self, place: tuple[int, int], now: float) -> float | None:
+    def _result(self, place: tuple[int, int], result: _Result) -> float | None:
+        """Counts a result, once its application is known to be one that counts."""
         partition, offset = place
         if offset < self._starts[partition]:
             return None  # of an application from before we looked
-        seen, index = self._seen[partition], offset - self._starts[partition]
-        if index >= len(seen):
-            seen.extend(bytes(max(index + 1 - len(seen), 4_096)))
-        if seen[index]:
-            self.duplicated += 1
-            return None
-        seen[index] = 1
-        self.last_outcome_at = now
         published_at = self._undecided.pop(place, None)
-        if published_at is None:
-            self._early[place] = now
-            return None
-        return now - published_at
+        if published_at is not None:
+            self._mark(place, _RESULT_READ)
+            result.counts[result.label] = result.counts.get(result.label, 0) + 1
+            self.last_outcome_at = max(self.last_outcome_at, result.read_at)
+            return result.read_at - published_at
+        known = self._known(place)
+        if known == _RESULT_READ:
+            self.duplicated += 1
+        elif known == _UNKNOWN:
+            self._early.setdefault(place, []).append(result)
+        return None
+
+    def _known(self, place: tuple[int, int]) -> int:
+        partition, offset = place
+        known, index = self._seen[partition], offset - self._starts[partition]
+        return known[index] if index < len(known) else _UNKNOWN
+
+    def _mark(self, place: tuple[int, int], what: int) -> None:
+        partition, offset = place
+        known, index = self._seen[partition], offset - self._starts[partition]
+        if index >= len(known):
+            known.extend(bytes(max(index + 1 - len(known), 4_096)))
+        known[index] = what
 
 
 def _text(value: str | bytes | None) -> str:

@@ -9,10 +9,17 @@ from contextlib import suppress
 from pathlib import Path
 
 _GUARDIAN = Path(__file__).with_name("guardian.py")
+_SHELL_SIGNAL_BASE = 128
 
 
 class Child:
-    """In a session of its own, so that Ctrl-C reaches only us; under a guardian, so that it does not outlive us."""
+    """In a session of its own, so that Ctrl-C reaches only us; under a guardian, so that it does not outlive us.
+
+    Attributes:
+        name: names the log.
+        log_path: the file of its output. Children of the same name append to the same file.
+        pid: its process id.
+    """
 
     def __init__(self, command: Sequence[str], folder: Path, name: str, environment: Mapping[str, str]) -> None:
         """Starts it.
@@ -24,8 +31,9 @@ class Child:
             environment: added to ours.
         """
         self.name = name
-        self._log = folder / f"{name}.log"
-        with self._log.open("ab") as log:
+        self.log_path = folder / f"{name}.log"
+        with self.log_path.open("ab") as log:
+            self._log_start = log.tell()
             self._guardian = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(_GUARDIAN), str(folder), *command],
                 stdin=subprocess.PIPE,
@@ -63,8 +71,20 @@ class Child:
 
     def output(self) -> str:
         """What it has written so far, to stdout and stderr."""
-        return self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
+        if not self.log_path.exists():
+            return ""
+        with self.log_path.open("rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode(encoding="utf-8", errors="replace")
 
     def last_lines(self, count: int = 5) -> str:
         """The end of its output."""
         return "\n".join(self.output().splitlines()[-count:])
+
+
+def describe_exit(code: int) -> str:
+    """An exit code in words: below 0 or above 128 it is a signal, as subprocess and shells have it."""
+    number = -code if code < 0 else code - _SHELL_SIGNAL_BASE
+    with suppress(ValueError):
+        return f"killed by {signal.Signals(number).name}"
+    return f"exit code {code}"

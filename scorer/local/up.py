@@ -6,29 +6,47 @@ import signal
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Final, Self
 
-from prometheus_client.parser import text_string_to_metric_families
-
-from scorer.errors import LocalBrokerError, ScorerError
+from scorer.errors import BrokerError
+from scorer.local import neighbours
 from scorer.local.audit import Audit
 from scorer.local.broker import Broker, start_broker
 from scorer.local.child import Child
-from scorer.local.running import require_free_port
+from scorer.local.load import Load, LoadPlan
+from scorer.local.workers import Workers, WorkerView
 from scorer.settings import ENV_PREFIX, KAFKA_ENV_PREFIX, Settings
 from scorer.stream import topics
+from scorer.stream.reaching import metadata_of
 
-_WORKERS_READY_S: Final = 60.0
-# Nothing decided for so long after the last application, with workers up: what is missing then is lost.
+# No result for so long after the last application, with all workers up: what is missing then is lost.
 _STILL_S: Final = 15.0
+# No result for so long, with a load that never pauses: is the broker there?
+_SILENT_S: Final = 5.0
 _STOP_S: Final = 30.0
 _CONSOLE_S: Final = 20.0
 _TICK_S: Final = 0.5
+_BROKER_S: Final = 2.0
+# A killed worker's partitions wait for its next life, and at the end static members stay in the group: both this long.
+_SESSION: Final = {"session.timeout.ms": "6000", "heartbeat.interval.ms": "1500"}
+# Properties under [kafka] that belong to somebody else's broker: one that is started here speaks plain text.
+_SECURITY: Final = ("security.", "sasl.", "ssl.", "enable.ssl.")
+
+
+class Interrupted(Exception):  # noqa: N818  (no error: what was asked for)
+    """Ctrl-C or SIGTERM came before everything was up; what was started is gone again.
+
+    Attributes:
+        signal: its number.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = number
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +54,7 @@ class Plan:
     """What to bring up."""
 
     workers: int
-    rate: float
-    load_s: float | None
-    """Seconds of load; None goes on until Ctrl-C."""
-    data: Path | None
-    """A file to publish instead of made-up applications."""
-    bad_share: float
+    load: LoadPlan
     partitions: int
     bundle: str | None
     """What decides, whatever is deployed; None goes by the deployments."""
@@ -50,23 +63,8 @@ class Plan:
     broker_port: int
     servers: str | None
     """A broker that runs already, instead."""
-    seed: int
     console: bool
     """Whether to serve the console too."""
-
-
-@dataclass(slots=True)
-class WorkerView:
-    """One worker as its own metrics show it."""
-
-    name: str
-    state: str = "starting"
-    partitions: int = 0
-    records: int = 0
-    lag: int = 0
-    rate: float = 0.0
-    batch_records: float = 0.0
-    bundle: str = ""
 
 
 @dataclass(slots=True)
@@ -81,6 +79,7 @@ class Snapshot:
     rejected: int = 0
     waiting: int = 0
     duplicated: int = 0
+    restarts: int = 0
     rate: float = 0.0
     p50_s: float | None = None
     p99_s: float | None = None
@@ -90,21 +89,41 @@ class Snapshot:
 
 
 class Up:
-    """Brought up on entry, taken down on exit; `watch` runs it to its end."""
+    """Brought up on entry, taken down on exit; `watch` runs it to its end.
 
-    def __init__(self, plan: Plan, settings: Settings, say: Callable[[str], None]) -> None:
+    Attributes:
+        settings: those of everything that is started here, the broker's address included.
+        folder: where the logs are, from the start of the workers to the end.
+        console_url: where the console is served; empty if it is not.
+    """
+
+    def __init__(
+        self, plan: Plan, settings: Settings, say: Callable[[str], None], notify: Callable[[str], None]
+    ) -> None:
+        """Starts nothing yet.
+
+        Args:
+            plan: what to bring up.
+            settings: the topics, the group, and where the broker is if the plan names one.
+            say: is given, line by line, what is done while everything is brought up.
+            notify: is given, line by line, what goes wrong while it runs.
+        """
         self._plan = plan
-        self._settings = settings
+        self.settings = settings
         self._say = say
-        self._folder = Path(tempfile.mkdtemp(prefix="scorer-up-"))
-        self._workers: list[Child] = []
-        self._addresses: dict[str, str] = {}
+        self._notify = notify
+        self._broker_was_away = False
+        self._ask_broker_at = 0.0
+        self.folder = Path()
+        self._load = Load(plan.load)
+        names = [f"worker-{number}" for number in range(plan.workers)]
+        self._workers = Workers(names, self._launch_worker, notify)
         self._broker: Broker | None = None
         self._audit: Audit | None = None
-        self._load: Child | None = None
-        self._console: Child | None = None
-        self._views: dict[str, WorkerView] = {}
-        self._interrupted = False
+        self._consoles: list[Child] = []
+        self._is_up = False
+        self._interrupts = 0
+        self.console_url = ""
         self._earlier = (time.monotonic(), 0)
         self._began = time.monotonic()
 
@@ -114,6 +133,7 @@ class Up:
         try:
             self._bring_up()
         except BaseException:
+            self._is_up = True  # from here on a signal hurries the end, and does not break into it
             self._take_down()
             raise
         return self
@@ -124,30 +144,39 @@ class Up:
         self._take_down()
 
     def watch(self, show: Callable[[Snapshot], None]) -> Snapshot:
-        """Shows how it goes twice a second, until the load has ended and every application has its outcome.
+        """Shows how it goes twice a second, until the load has ended and every application of its own has its result.
+
+        It ends without them too, once none has come for a while.
 
         Raises:
-            ScorerError: the broker or all workers died, or the load could not be published.
+            LocalBrokerError: the broker that was started here has died.
+            ScorerError: a worker ends again and again.
         """
-        assert self._load is not None
+        assert self._broker is not None
         self._began = time.monotonic()
         self._earlier = (self._began, 0)
-        still_since = outcomes = 0.0
+        still_since, results = self._began, -1
         while True:
             time.sleep(_TICK_S)
-            self._check_parts()
-            if self._interrupted:
+            self._broker.check()
+            self._workers.supervise()
+            if self._interrupts:
                 self._load.ask_to_stop()
+            if self._is_hurried():
+                self._load.kill()
+            self._load.end_in_time()
             snapshot = self.snapshot()
             show(snapshot)
-            if self._load.exit_code() is None:
-                continue
             now = time.monotonic()
-            if snapshot.decided + snapshot.rejected != outcomes or not still_since:
-                outcomes, still_since = snapshot.decided + snapshot.rejected, now
-            if (not snapshot.waiting and now - still_since > 2 * _TICK_S) or now - still_since > _STILL_S:
+            if snapshot.decided + snapshot.rejected != results or self._workers.restarting:
+                results, still_since = snapshot.decided + snapshot.rejected, now
+            still_s = now - still_since
+            if still_s > _SILENT_S:
+                self._notify_if_broker_is_away()
+            is_done = not snapshot.waiting and still_s > 2 * _TICK_S
+            if self._load.ended() and (is_done or still_s > _STILL_S or self._is_hurried()):
                 break
-        self._stop_workers()
+        self._workers.stop(_STOP_S, self._is_hurried)
         return self.summary()
 
     def snapshot(self) -> Snapshot:
@@ -155,196 +184,151 @@ class Up:
         audit = self._audit
         assert audit is not None
         assert self._broker is not None
-        now, outcomes = time.monotonic(), audit.outcomes
-        earlier, earlier_outcomes = self._earlier
-        self._earlier = (now, outcomes)
+        now, results = time.monotonic(), audit.outcomes
+        earlier, earlier_results = self._earlier
+        self._earlier = (now, results)
+        workers = self._workers.look()
+        unread = max(0, self._load.acknowledged() - audit.published)
         return Snapshot(
             broker=f"{self._broker.kind} at {self._broker.bootstrap_servers}",
-            bundle=" and ".join(sorted({view.bundle for view in self._views.values() if view.bundle})),
+            bundle=" and ".join(sorted({view.bundle for view in workers if view.bundle})),
             elapsed_s=now - self._began,
             published=audit.published,
             decided=sum(audit.decisions.values()),
             rejected=sum(audit.rejects.values()),
-            waiting=audit.lost,
+            waiting=audit.lost + unread,
             duplicated=audit.duplicated,
-            rate=(outcomes - earlier_outcomes) / max(now - earlier, 1e-9),
+            restarts=sum(view.restarts for view in workers),
+            rate=(results - earlier_results) / max(now - earlier, 1e-9),
             p50_s=audit.latencies.quantile(0.5),
             p99_s=audit.latencies.quantile(0.99),
             decisions=dict(audit.decisions),
             rejects=dict(audit.rejects),
-            workers=[self._look_at(worker) for worker in self._workers],
+            workers=workers,
         )
 
     def summary(self) -> Snapshot:
-        """The whole run: what is still waiting now is lost; the rate is from first publish to last outcome."""
+        """The whole run: what is still waiting now is lost; the rate is from first publish to last result."""
         assert self._audit is not None
         snapshot = self.snapshot()
         span_s = self._audit.last_outcome_at - self._audit.first_published_at
         snapshot.rate = self._audit.outcomes / span_s if span_s > 0 else 0.0
         return snapshot
 
-    def load_failures(self) -> str:
-        """What the publisher complained of; empty if it did its work."""
-        assert self._load is not None
-        return "" if self._load.exit_code() in (0, None) else self._load.last_lines()
+    def failures(self, end: Snapshot) -> list[str]:
+        """What went wrong, a line each: with the publisher, and where applications have no result."""
+        found = self._load.failures()
+        if end.waiting and self._is_hurried():
+            found.append(f"{end.waiting:,} applications have no result: the second signal ended the waiting for them")
+        elif end.waiting:
+            why = self._broker_fault() or "the broker answers; see the workers' state"
+            found.append(f"{end.waiting:,} applications have no result, and none came for {_STILL_S:g} s: {why}")
+        return found
 
     # Up
 
     def _bring_up(self) -> None:
-        if (
-            self._plan.servers is not None
-        ):  # its TLS and password are under [kafka]; the topics will tell if it is there
-            self._broker = Broker("given", self._plan.servers, "started by somebody else, left running")
-        else:
+        if self._plan.servers is None:
             self._broker = start_broker(self._plan.broker, port=self._plan.broker_port, say=self._say)
-        self._settings = self._settings.model_copy(
-            update={"bootstrap_servers": self._broker.bootstrap_servers, "http_port": 0, "log_format": "text"}
-        )
-        self._make_topics()
-        self._audit = Audit(self._settings)
-        for number in range(self._plan.workers):
-            self._workers.append(self._start_worker(number))
-        self._wait_until_ready()
+        else:  # its TLS and password are under [kafka]; the group and the topics will tell whether it is there
+            self._broker = Broker("given", self._plan.servers, "started by somebody else, left running")
+        self.settings = self._settings_of_children(self._broker)
+        if self._plan.servers is not None:
+            neighbours.refuse_live_workers(self.settings)
+        self._make_topics(self._broker)
+        self._audit = Audit(self.settings, self._load.owns)
+        self._say(f"starting {self._plan.workers} workers with {self._plan.bundle or 'the bundle that is deployed'}")
+        # Not before: whoever removes it if this process is killed is started with the workers.
+        self.folder = Path(tempfile.mkdtemp(prefix="scorer-up-"))
+        self._workers.start(lambda: self._interrupts > 0)
+        for view in self._workers.look():
+            self._say(f"{view.name}: metrics http://{view.http}/metrics, log {view.log}")
         if self._plan.console:
-            self._console = self._start_console()
-        self._load = self._start_load()
+            self._start_console()
+        self._load.start(self.folder, _environment_of(self.settings))
+        self._is_up = True
 
-    def _make_topics(self) -> None:
-        assert self._broker is not None
-        if self._broker.kind == "mock":  # it creates a topic when it is first asked about it
-            admin = topics.admin_client(self._settings)
-            for topic in topics.contract(self._settings, self._plan.partitions):
+    def _settings_of_children(self, broker: Broker) -> Settings:
+        """The settings of all that is started here."""
+        kafka = dict(self.settings.kafka)
+        if self._plan.servers is None:
+            kafka = {name: value for name, value in kafka.items() if not name.startswith(_SECURITY)}
+        if kafka.get("group.protocol", "classic").lower() == "classic":
+            kafka = {**_SESSION, **kafka}
+        changes = {"bootstrap_servers": broker.bootstrap_servers, "http_port": 0, "log_format": "text", "kafka": kafka}
+        return self.settings.model_copy(update=changes)
+
+    def _make_topics(self, broker: Broker) -> None:
+        if broker.kind == "mock":  # it creates a topic when it is first asked about it
+            admin = topics.admin_client(self.settings)
+            for topic in topics.contract(self.settings, self._plan.partitions):
                 admin.list_topics(topic.name, timeout=10)
             return
-        created = topics.ensure(self._settings, self._plan.partitions, replication=1)
-        self._say(f"topics created: {', '.join(created)}" if created else "topics: all there")
+        created = topics.ensure(self.settings, self._plan.partitions, replication=1)
+        self._say(f"topics created: {', '.join(created)}" if created else "topics: all exist")
 
-    def _start_worker(self, number: int) -> Child:
-        name = f"worker-{number}"
-        environment = {**_environment_of(self._settings), "SCORER_INSTANCE_ID": f"{self._settings.group_id}-{name}"}
+    def _launch_worker(self, name: str) -> Child:
+        number = int(name.rpartition("-")[2])
+        environment = _environment_of(self.settings) | {"SCORER_INSTANCE_ID": neighbours.instance_id(number)}
         pinned = ["--bundle", self._plan.bundle] if self._plan.bundle else []
-        command = [sys.executable, "-m", "scorer", "worker", *pinned]
-        self._views[name] = WorkerView(name)
-        return Child(command, self._folder, name, environment)
+        return Child([sys.executable, "-m", "scorer", "worker", *pinned], self.folder, name, environment)
 
-    def _wait_until_ready(self) -> None:
-        self._say(f"starting {self._plan.workers} workers with {self._plan.bundle or 'the bundle that is deployed'}")
-        ends_at = time.monotonic() + _WORKERS_READY_S
-        waiting = list(self._workers)
-        while waiting and not self._interrupted:
-            for worker in waiting:
-                if worker.exit_code() is not None:
-                    raise ScorerError(f"{worker.name} ended at once:\n{worker.last_lines()}")
-            if time.monotonic() > ends_at:
-                names = ", ".join(worker.name for worker in waiting)
-                raise ScorerError(f"not ready after {_WORKERS_READY_S:.0f} s: {names}\n{waiting[0].last_lines()}")
-            waiting = [worker for worker in waiting if not self._is_ready(worker)]
-            time.sleep(0.1)
+    def _start_console(self) -> None:
+        """Serves the console too; all else goes on without it."""
+        for port in (self.settings.console_port, 0):  # another run may take the first one at the same moment
+            environment = _environment_of(self.settings) | {"SCORER_CONSOLE_PORT": str(port)}
+            console = Child([sys.executable, "-m", "scorer", "console"], self.folder, "console", environment)
+            self._consoles.append(console)
+            ends_at = time.monotonic() + _CONSOLE_S
+            while console.exit_code() is None and time.monotonic() < ends_at:
+                found = re.search(r"^console (\S+)", console.output(), re.MULTILINE)
+                if found:
+                    self.console_url = found.group(1)
+                    self._say(f"console: {self.console_url}")
+                    return
+                time.sleep(0.1)
+            if "Address already in use" not in console.output():
+                break
+        self._say(f"going on without the console: {console.last_lines(1) or 'it does not start'}")
 
-    def _is_ready(self, worker: Child) -> bool:
-        found = re.search(r"http=(\S+)", worker.output())
-        if not found:
-            return False
-        self._addresses[worker.name] = found.group(1)
+    def _notify_if_broker_is_away(self) -> None:
+        if self._broker_was_away or time.monotonic() < self._ask_broker_at:
+            return
+        self._ask_broker_at = time.monotonic() + _SILENT_S
+        if fault := self._broker_fault():
+            self._broker_was_away = True  # told once; the page shows that nothing comes
+            self._notify(fault)
+
+    def _broker_fault(self) -> str:
+        """Why the broker does not answer; empty if it does."""
         try:
-            with urllib.request.urlopen(f"http://{found.group(1)}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+            metadata_of(topics.admin_client(self.settings), self.settings, _BROKER_S)
+        except BrokerError as fault:
+            return str(fault)
+        return ""
 
-    def _start_console(self) -> Child:
-        """Serves the console beside all else, which goes on without it."""
-        port = self._settings.console_port
-        environment = _environment_of(self._settings) | {"SCORER_CONSOLE_PORT": str(port if _is_free(port) else 0)}
-        console = Child([sys.executable, "-m", "scorer", "console"], self._folder, "console", environment)
-        ends_at = time.monotonic() + _CONSOLE_S
-        while not (found := re.search(r"^console (\S+)", console.output(), re.MULTILINE)):
-            if console.exit_code() is not None or time.monotonic() > ends_at:
-                self._say(f"going on without the console: {console.last_lines(1) or 'it does not start'}")
-                return console
-            time.sleep(0.1)
-        self._say(f"console: {found.group(1)}")
-        return console
+    def _is_hurried(self) -> bool:
+        return self._interrupts > 1
 
-    def _start_load(self) -> Child:
-        producer = [sys.executable, "-m", "producer"]
-        if self._plan.data is not None:
-            command = [*producer, "publish", str(self._plan.data.resolve()), "--as-is", "--json"]
-        else:
-            load_s = f"{self._plan.load_s or 10 * 365 * 24 * 3600:g}s"
-            made_up = ["--seed", str(self._plan.seed), "--bad", str(self._plan.bad_share)]
-            command = [*producer, "load", "--rate", f"{self._plan.rate:g}", "--for", load_s, *made_up, "--json"]
-        return Child(command, self._folder, "load", _environment_of(self._settings))
-
-    # Watching
-
-    def _check_parts(self) -> None:
-        assert self._broker is not None
-        self._broker.check()
-        ended = [worker for worker in self._workers if worker.exit_code() is not None]
-        if len(ended) == len(self._workers):
-            raise ScorerError(f"all workers have ended; the last words of {ended[0].name}:\n{ended[0].last_lines()}")
-
-    def _look_at(self, worker: Child) -> WorkerView:
-        view = self._views[worker.name]
-        code = worker.exit_code()
-        if code is not None:
-            view.state, view.rate, view.partitions = f"ended with {code}", 0.0, 0
-            return view
-        try:
-            with urllib.request.urlopen(f"http://{self._addresses[worker.name]}/metrics", timeout=1) as answer:
-                self._read_metrics(view, answer.read().decode())
-        except (OSError, KeyError):
-            view.state = "not answering"
-        return view
-
-    def _read_metrics(self, view: WorkerView, text: str) -> None:
-        values: dict[str, float] = {}
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                values[sample.name] = values.get(sample.name, 0.0) + sample.value
-                if sample.name == "scorer_bundle_info":
-                    view.bundle = f"{sample.labels['name']}:{sample.labels['version']}"
-        records, batches = int(values["scorer_applications_consumed_total"]), values["scorer_batch_records_count"]
-        view.rate = (records - view.records) / _TICK_S
-        view.records, view.state = records, "working"
-        view.partitions, view.lag = (
-            int(values["scorer_assigned_partitions"]),
-            int(values["scorer_consumer_lag_records"]),
-        )
-        view.batch_records = records / batches if batches else 0.0
-
-    def _interrupt(self, _: int, __: FrameType | None) -> None:
-        self._interrupted = True
+    def _interrupt(self, number: int, _: FrameType | None) -> None:
+        self._interrupts += 1
+        if not self._is_up:
+            raise Interrupted(number)
 
     # Down
 
-    def _stop_workers(self) -> None:
-        for worker in self._workers:
-            worker.ask_to_stop()
-        for worker in self._workers:
-            worker.wait(_STOP_S)
-
     def _take_down(self) -> None:
-        for child in (self._load, self._console):
-            if child is not None:
-                child.kill()
-        self._stop_workers()
-        for worker in self._workers:
-            worker.kill()
+        self._load.kill()
+        for console in self._consoles:
+            console.kill()
+        self._workers.stop(_STOP_S, self._is_hurried)
+        self._workers.kill()
         if self._audit is not None:
             self._audit.close()
         if self._broker is not None:
             self._broker.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _is_free(port: int) -> bool:
-    try:
-        require_free_port(port)
-    except LocalBrokerError:
-        return False
-    return True
+        if self.folder != Path():
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _environment_of(settings: Settings) -> dict[str, str]:

@@ -1,44 +1,85 @@
-"""How `scorer up` looks: a live table on a terminal, plain lines elsewhere, and the summary at the end."""
+"""How `scorer up` looks: a live page on a terminal, plain lines elsewhere, and the summary at the end."""
 
+import sys
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final, Self
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from schemas.rejection import RejectionCode
 from scorer.core.policy import OUTCOMES
 from scorer.local.up import Snapshot
+from scorer.local.workers import WorkerView
 
 _COLOURS: Final[dict[str, str]] = {"APPROVED": "green", "MAYBE": "yellow", "DECLINED": "red"}
 _PLAIN_EVERY_S: Final = 5.0
 _BAR_WIDTH: Final = 30
+_NOTICES_KEPT: Final = 200
+_NOTICES_SHOWN: Final = 6
+# Columns of a terminal from which on the tables have room for everything in them.
+_TOTALS_COLUMNS: Final = 76
+_ALL_COLUMNS: Final = 110
+_SOME_COLUMNS: Final = 72
+# What a worker's columns take without its state, on a terminal of 80.
+_OTHER_COLUMNS: Final = 66
+_STATE_COLUMNS_MIN: Final = 14
+# Lines of the page that are neither workers nor notices.
+_FRAME_LINES: Final = 15
 
 
 class View:
-    """Shows snapshots; a context manager, so that the terminal is put back in order."""
+    """Shows snapshots; a context manager, so that the terminal is as before at the end."""
 
     def __init__(self, console: Console) -> None:
+        """Shows nothing yet.
+
+        Args:
+            console: where it is shown; where that is no terminal, a line every few seconds.
+        """
         self._console = console
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        # Its own screen: on the usual one a resize would leave earlier pages above the current one.
+        self._live = (
+            Live(console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+            if console.is_terminal
+            else None
+        )
+        self._notices: deque[str] = deque(maxlen=_NOTICES_KEPT)
+        self._is_shown = False
         self._plain_at = 0.0
+        self.footer = ""
+        """The page's last line."""
 
     def __enter__(self) -> Self:
         if self._live:
             self._live.start()
+            self._is_shown = True
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._live:
             self._live.stop()
+        if self._is_shown and sys.stderr.isatty():  # the page was over them
+            sys.stderr.write("".join(f"{line}\n" for line in self._notices))
+        self._is_shown = False
+
+    def notify(self, line: str) -> None:
+        """Tells of something that a person should know: on stderr, and on the page while it is shown."""
+        self._notices.append(line)
+        if not self._is_shown or not sys.stderr.isatty():
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
 
     def show(self, snapshot: Snapshot) -> None:
-        """Draws how things stand, or prints a line every few seconds."""
+        """Draws the current state, or prints a line every few seconds."""
         if self._live:
-            self._live.update(_page(snapshot), refresh=True)
+            notices = list(self._notices)[-_NOTICES_SHOWN:]
+            width, height = self._console.size
+            self._live.update(page(snapshot, notices, self.footer, (width, height)), refresh=True)
         elif snapshot.elapsed_s - self._plain_at >= _PLAIN_EVERY_S:
             self._plain_at = snapshot.elapsed_s
             self._console.print(_line(snapshot), highlight=False, soft_wrap=True)
@@ -46,14 +87,13 @@ class View:
 
 def summary(snapshot: Snapshot) -> RenderableType:
     """The end of the run, for people."""
-    table = Table(box=box.SIMPLE, show_header=False, title="What became of the applications", title_justify="left")
+    table = Table(box=box.SIMPLE, show_header=False, title="Results of this run's applications", title_justify="left")
     table.add_column()
     table.add_column(justify="right")
     table.add_row("published", f"{snapshot.published:,}")
     table.add_row("decided", f"{snapshot.decided:,}")
-    for outcome in OUTCOMES:
-        count = snapshot.decisions.get(outcome, 0)
-        table.add_row(Text(f"  {outcome}", _COLOURS[outcome]), f"{count:,}")
+    for label in OUTCOMES:
+        table.add_row(Text(f"  {label}", _COLOURS[label]), f"{snapshot.decisions.get(label, 0):,}")
     table.add_row("rejected, with a reason", f"{snapshot.rejected:,}")
     for code, count in sorted(snapshot.rejects.items(), key=lambda item: -item[1]):
         table.add_row(f"  {code}", f"{count:,}")
@@ -62,7 +102,10 @@ def summary(snapshot: Snapshot) -> RenderableType:
         Text("duplicated", _alarm(snapshot.duplicated)), Text(f"{snapshot.duplicated:,}", _alarm(snapshot.duplicated))
     )
     table.add_row("rate", f"{snapshot.rate:,.0f}/s")
-    table.add_row("publish to read committed", f"p50 {_ms(snapshot.p50_s)}, p99 {_ms(snapshot.p99_s)}")
+    table.add_row("publish to read committed", f"p50 {_span(snapshot.p50_s)}, p99 {_span(snapshot.p99_s)}")
+    if snapshot.restarts:
+        each = ", ".join(f"{worker.name} {worker.restarts}" for worker in snapshot.workers if worker.restarts)
+        table.add_row(Text("worker restarts", "yellow"), Text(f"{snapshot.restarts:,} ({each})", "yellow"))
     return table
 
 
@@ -74,6 +117,7 @@ def summary_json(snapshot: Snapshot) -> dict[str, Any]:
         "rejected": snapshot.rejected,
         "lost": snapshot.waiting,
         "duplicated": snapshot.duplicated,
+        "restarts": snapshot.restarts,
         "rate": round(snapshot.rate, 1),
         "p50_s": snapshot.p50_s,
         "p99_s": snapshot.p99_s,
@@ -85,73 +129,121 @@ def summary_json(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _page(snapshot: Snapshot) -> RenderableType:
+def page(snapshot: Snapshot, notices: Sequence[str], footer: str, size: tuple[int, int]) -> RenderableType:
+    """The live page.
+
+    Args:
+        snapshot: what to show.
+        notices: the latest of what went wrong, a line each.
+        footer: the last line.
+        size: columns and lines of the terminal; what has no room is left out, and nothing wraps.
+    """
+    width, height = size
     head = Text.assemble(
-        (f" {snapshot.elapsed_s:5.0f} s ", "bold"), f" broker {snapshot.broker}   bundle {snapshot.bundle}"
+        (f" {snapshot.elapsed_s:.0f} s ", "bold"), f" {snapshot.broker}   bundle {snapshot.bundle or '-'}"
     )
-    totals = Table(box=box.SIMPLE, pad_edge=False)
-    for name in ("published", "decided", "rejected", "in flight", "rate", "p50", "p99", "duplicated"):
-        totals.add_column(name, justify="right")
-    totals.add_row(
-        f"{snapshot.published:,}",
-        f"{snapshot.decided:,}",
-        f"{snapshot.rejected:,}",
-        f"{snapshot.waiting:,}",
-        f"{snapshot.rate:,.0f}/s",
-        _ms(snapshot.p50_s),
-        _ms(snapshot.p99_s),
-        Text(str(snapshot.duplicated), _alarm(snapshot.duplicated)),
+    refused = [Text(f" {worker.name}: {worker.refused}", "bold red") for worker in snapshot.workers if worker.refused]
+    told = [Text(f" {line}", "yellow") for line in notices]
+    rows_max = max(1, height - _FRAME_LINES - len(told) - min(len(refused), 1))
+    return Group(
+        _one_line(head),
+        _totals(snapshot, width),
+        _results(snapshot),
+        _workers(snapshot.workers, rows_max, width),
+        *(_one_line(text) for text in refused[:1]),
+        *(_one_line(text) for text in told),
+        _one_line(Text(f" {footer}", "dim")),
     )
-    return Group(head, totals, _outcomes(snapshot), _workers(snapshot), Text(" Ctrl-C ends it with a summary", "dim"))
 
 
-def _outcomes(snapshot: Snapshot) -> Table:
-    table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
-    for _ in range(3):
-        table.add_column()
-    all_outcomes = max(snapshot.decided + snapshot.rejected, 1)
-    rows: list[tuple[str, int, str]] = [
-        (outcome, snapshot.decisions.get(outcome, 0), _COLOURS[outcome]) for outcome in OUTCOMES
-    ]
-    rows += [(code.value, snapshot.rejects[code], "magenta") for code in RejectionCode if code in snapshot.rejects]
-    for name, count, colour in rows:
-        width = max(round(_BAR_WIDTH * count / all_outcomes), 1 if count else 0)
-        bar = Text("█" * width, colour)
-        table.add_row(Text(name, colour), Text(f"{count:,}", justify="right"), bar)
+def _one_line(text: Text) -> Text:
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
+
+
+def _totals(snapshot: Snapshot, width: int) -> RenderableType:
+    cells = {
+        "published": f"{snapshot.published:,}",
+        "decided": f"{snapshot.decided:,}",
+        "rejected": f"{snapshot.rejected:,}",
+        "waiting": f"{snapshot.waiting:,}",
+        "duplicated": f"{snapshot.duplicated:,}",
+        "rate": f"{snapshot.rate:,.0f}/s",
+        "p50": _span(snapshot.p50_s),
+        "p99": _span(snapshot.p99_s),
+    }
+    if width < _TOTALS_COLUMNS:
+        return Text(" " + "  ".join(f"{name} {value}" for name, value in cells.items()))
+    totals = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
+    for name in cells:
+        totals.add_column(name, justify="right", no_wrap=True)
+    styles = {"duplicated": _alarm(snapshot.duplicated)}
+    totals.add_row(*(Text(value, styles.get(name, "")) for name, value in cells.items()))
+    return totals
+
+
+def _results(snapshot: Snapshot) -> Table:
+    """The decisions by label with bars, and all rejections in one line."""
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    table.add_column(no_wrap=True, min_width=8)
+    table.add_column(no_wrap=True, min_width=9, justify="right")
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    total = max(snapshot.decided + snapshot.rejected, 1)
+    for label in OUTCOMES:
+        count, colour = snapshot.decisions.get(label, 0), _COLOURS[label]
+        width = max(round(_BAR_WIDTH * count / total), 1 if count else 0)
+        table.add_row(Text(label, colour), f"{count:,}", Text("█" * width, colour))
+    by_count = sorted(snapshot.rejects.items(), key=lambda item: -item[1])
+    codes = ", ".join(f"{code} {count:,}" for code, count in by_count)
+    table.add_row(Text("REJECTED", "magenta"), f"{snapshot.rejected:,}", Text(codes, "magenta"))
     return table
 
 
-def _workers(snapshot: Snapshot) -> Table:
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    for name in ("worker", "state"):
-        table.add_column(name)
-    for name in ("partitions", "records", "rate", "records a batch", "lag"):
-        table.add_column(name, justify="right")
-    for worker in snapshot.workers:
-        table.add_row(
-            worker.name,
-            worker.state,
-            str(worker.partitions),
-            f"{worker.records:,}",
-            f"{worker.rate:,.0f}/s",
-            f"{worker.batch_records:,.1f}",
-            f"{worker.lag:,}",
-        )
+def _workers(workers: Sequence[WorkerView], rows_max: int, width: int) -> Table:
+    table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
+    columns = ["worker", "state"]
+    columns += ["restarts", "partitions", "records", "rate", "lag"] if width >= _SOME_COLUMNS else ["records", "rate"]
+    columns += ["records/batch", "metrics"] if width >= _ALL_COLUMNS else []
+    for name in columns:
+        justify: JustifyMethod = "left" if name in {"worker", "state", "metrics"} else "right"
+        most = max(_STATE_COLUMNS_MIN, width - _OTHER_COLUMNS) if name == "state" else None
+        table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis", max_width=most)
+    shown = workers if len(workers) <= rows_max else workers[: rows_max - 1]
+    for worker in shown:
+        cells: dict[str, str | Text] = {
+            "worker": worker.name,
+            "state": Text(worker.state, "" if worker.state == "working" else "yellow"),
+            "restarts": str(worker.restarts),
+            "partitions": str(worker.partitions),
+            "records": f"{worker.records:,}",
+            "rate": f"{worker.rate:,.0f}/s",
+            "lag": f"{worker.lag:,}",
+            "records/batch": f"{worker.batch_records:,.1f}",
+            "metrics": f"http://{worker.http}/metrics" if worker.http else "",
+        }
+        table.add_row(*(cells[name] for name in columns))
+    if len(shown) < len(workers):
+        table.add_row(f"… {len(workers) - len(shown)} more")
     return table
 
 
 def _line(snapshot: Snapshot) -> str:
-    kinds = " ".join(f"{outcome}={snapshot.decisions.get(outcome, 0)}" for outcome in OUTCOMES)
-    workers = " ".join(f"{worker.name}={worker.rate:.0f}/s" for worker in snapshot.workers)
+    kinds = " ".join(f"{label}={snapshot.decisions.get(label, 0)}" for label in OUTCOMES)
+    workers = " ".join(
+        f"{worker.name}={worker.rate:.0f}/s" if worker.state == "working" else f"{worker.name}=({worker.state})"
+        for worker in snapshot.workers
+    )
     return (
         f"{snapshot.elapsed_s:5.0f} s  published={snapshot.published} decided={snapshot.decided} ({kinds}) "
         f"rejected={snapshot.rejected} in-flight={snapshot.waiting} duplicated={snapshot.duplicated} "
-        f"rate={snapshot.rate:.0f}/s p50={_ms(snapshot.p50_s)} p99={_ms(snapshot.p99_s)} {workers}"
+        f"rate={snapshot.rate:.0f}/s p50={_span(snapshot.p50_s)} p99={_span(snapshot.p99_s)} {workers}"
     )
 
 
-def _ms(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds * 1_000:.1f} ms"
+def _span(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return f"{seconds * 1_000:.{int(seconds < 0.1)}f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def _alarm(count: int) -> str:

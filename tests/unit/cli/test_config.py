@@ -45,8 +45,9 @@ def test_config_shows_values_and_where_they_came_from(tmp_path: Path) -> None:
         (("config", "--set", "no_such=1"), "no_such (from flag): there is no such setting"),
         (("config", "--config", "no-such.toml"), "no-such.toml: the settings file cannot be read"),
         (("worker", "--delivery", "twice"), "delivery (from flag)"),
-        (("up", "--for", "soon"), "soon is no duration"),
-        (("up", "--data", "no-such.csv"), "no-such.csv: there is no such file"),
+        (("up", "--for", "soon"), "soon is not a duration above zero"),
+        (("up", "--for", "0s"), "0s is not a duration above zero"),
+        (("up", "--data", "no-such.csv"), "no-such.csv: file not found"),
         (("broker", "rabbit"), "there is no kind of broker called rabbit"),
         (("no-such-command",), "No such command"),
     ],
@@ -65,7 +66,7 @@ def test_durations(text: str, seconds: float) -> None:
     assert seconds_of(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "s", "-1s", "1d", "1s2"])
+@pytest.mark.parametrize("text", ["", "s", "-1s", "1d", "1s2", "0", "0s", "0.0m"])
 def test_no_durations(text: str) -> None:
     """Anything else is refused with examples."""
     with pytest.raises(MisuseError, match="write 60s"):

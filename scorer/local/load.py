@@ -1,0 +1,126 @@
+"""The publisher of `scorer up`: a child process, which records are its own, and what went wrong with it."""
+
+import json
+import math
+import secrets
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from scorer.local.child import Child, describe_exit
+from scorer.stream.delivery import headers_of
+from scorer.stream.worker import Record
+
+RUN_HEADER: Final = "scorer-up-run"
+"""Marks the records of a file that a run publishes; their keys are the file's own."""
+_ENDLESS_S: Final = 10 * 365 * 24 * 3_600
+# A publisher that has not ended so long after it should have is killed; it tries to deliver for 30 s.
+_OVERTIME_S: Final = 45.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """What to publish.
+
+    Attributes:
+        rate: applications per second; a file is published as fast as it goes.
+        for_s: seconds to publish for; None goes on until `ask_to_stop`.
+        data: a file to publish instead of generated applications.
+        bad_share: of the generated applications, the share, 0 to 1, that is invalid.
+        seed: of the generated applications.
+    """
+
+    rate: float
+    for_s: float | None
+    data: Path | None
+    bad_share: float
+    seed: int
+
+
+class Load:
+    """One publisher; its records can be told from everybody else's."""
+
+    def __init__(self, plan: LoadPlan) -> None:
+        """Starts nothing yet."""
+        self._plan = plan
+        self._ids = f"up-{secrets.token_hex(4)}-{plan.seed}"
+        self._child: Child | None = None
+        self._due_at = math.inf
+        self._asked_at: float | None = None
+
+    def start(self, folder: Path, environment: Mapping[str, str]) -> None:
+        """Begins to publish.
+
+        Args:
+            folder: where its log goes.
+            environment: the settings.
+        """
+        plan = self._plan
+        if plan.data is not None:
+            marked = ["--as-is", "--header", f"{RUN_HEADER}={self._ids}"]
+            command = ["publish", str(plan.data.resolve()), *marked, "--json"]
+        else:
+            generated = ["--prefix", self._ids, "--seed", str(plan.seed), "--bad", str(plan.bad_share)]
+            command = ["load", "--rate", f"{plan.rate:g}", "--for", f"{plan.for_s or _ENDLESS_S:g}s"]
+            command += [*generated, "--json"]
+        self._child = Child([sys.executable, "-m", "producer", *command], folder, "load", environment)
+        self._due_at = math.inf if plan.for_s is None else time.monotonic() + plan.for_s
+
+    def owns(self, record: Record) -> bool:
+        """Whether this publisher has sent a record: others may publish to the same topic."""
+        if self._plan.data is None:
+            return (record.key() or b"").startswith(f"{self._ids}-".encode())
+        return (RUN_HEADER, self._ids.encode()) in headers_of(record)
+
+    def ended(self) -> bool:
+        """Whether it has published everything, or has failed."""
+        return self._child is None or self._child.exit_code() is not None
+
+    def ask_to_stop(self) -> None:
+        """Lets it finish what is on its way; asking again does nothing."""
+        if self._child is not None and self._asked_at is None:
+            self._asked_at = time.monotonic()
+            self._child.ask_to_stop()
+
+    def end_in_time(self) -> None:
+        """Stops a file that takes longer than it may, and kills what does not stop."""
+        if self.ended():
+            return
+        now = time.monotonic()
+        if self._plan.data is not None and now > self._due_at:
+            self.ask_to_stop()
+        if now - (self._due_at if self._asked_at is None else self._asked_at) > _OVERTIME_S:
+            self.kill()
+
+    def kill(self) -> None:
+        """Ends it without asking."""
+        if self._child is not None:
+            self._child.kill()
+
+    def acknowledged(self) -> int:
+        """Records that the broker has, as the publisher says at its end; 0 before it."""
+        return int(self._report().get("acknowledged", 0))
+
+    def failures(self) -> list[str]:
+        """What went wrong, a line each; nothing if it did its work."""
+        code = None if self._child is None else self._child.exit_code()
+        if self._child is None or code in (0, None):
+            return []
+        report = self._report()
+        if not report:
+            return [f"the publisher ended: {describe_exit(code)}", *self._child.last_lines().splitlines()]
+        lines = [line.removeprefix("producer: ") for line in self._child.output().splitlines() if line[:1] != "{"]
+        return [f"the publisher: {line}" for line in lines if line]
+
+    def _report(self) -> dict[str, Any]:
+        """Its own account as JSON; empty before its end, and if it came to none."""
+        if self._child is None or self._child.exit_code() is None:
+            return {}
+        for line in self._child.output().splitlines():
+            if line.startswith("{"):
+                report: dict[str, Any] = json.loads(line)
+                return report
+        return {}

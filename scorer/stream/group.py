@@ -1,0 +1,93 @@
+"""Describes a consumer group: its members, the partitions that each of them has, and whether they are moving."""
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import ConsumerGroupState, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._group import MemberDescription
+
+from scorer.errors import BrokerError
+from scorer.settings import Settings
+from scorer.stream.faults import may_pass
+
+_PAUSE_S: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One worker of the group.
+
+    Attributes:
+        member_id: unique in the group; Kafka assigns it.
+        name: its instance id, or its client id where it has none, and the host that it connects from.
+        client_id: what the client calls itself.
+        instance_id: None for a dynamic member.
+        partitions: those of the applications topic that are assigned to it.
+    """
+
+    member_id: str
+    name: str
+    client_id: str
+    instance_id: str | None
+    partitions: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A consumer group at one moment; a group that does not exist has no members.
+
+    Attributes:
+        members: its workers.
+        rebalancing: True while partitions move between members, when assignments are incomplete.
+    """
+
+    members: tuple[Member, ...]
+    rebalancing: bool
+
+    @property
+    def assigned(self) -> frozenset[int]:
+        """The partitions that have an owner."""
+        return frozenset(partition for member in self.members for partition in member.partitions)
+
+
+def describe_group(admin: AdminClient, settings: Settings, wait_s: float) -> Group:
+    """Asks the group's coordinator.
+
+    A broker that was never asked for a group has no coordinator for the first moment, so transient errors are retried.
+
+    Args:
+        admin: asks.
+        settings: the group and its topic.
+        wait_s: seconds for one answer, and to go on asking after transient errors.
+
+    Raises:
+        BrokerError: the group cannot be described.
+    """
+    group_id = settings.group_id
+    ends_at = time.monotonic() + wait_s
+    while True:
+        try:
+            description = admin.describe_consumer_groups([group_id], request_timeout=wait_s)[group_id].result()
+        except KafkaException as failure:
+            error = failure.args[0]
+            if error.name() == "GROUP_ID_NOT_FOUND":
+                return Group((), rebalancing=False)
+            if not may_pass(error) or time.monotonic() > ends_at:
+                raise BrokerError(f"consumer group {group_id} cannot be described: {error.str()}") from failure
+            time.sleep(_PAUSE_S)
+        else:
+            members = tuple(_member(member, settings.applications_topic) for member in description.members)
+            return Group(members, bool(members) and description.state != ConsumerGroupState.STABLE)
+
+
+def _member(member: MemberDescription, topic: str) -> Member:
+    assigned = [] if member.assignment is None else member.assignment.topic_partitions
+    return Member(
+        member_id=member.member_id,
+        name=f"{member.group_instance_id or member.client_id} at {member.host.lstrip('/')}",
+        client_id=member.client_id,
+        instance_id=member.group_instance_id,
+        partitions=frozenset(tp.partition for tp in assigned if tp.topic == topic),
+    )
