@@ -10,7 +10,7 @@ from confluent_kafka.admin._group import MemberDescription
 
 from scorer.errors import BrokerError
 from scorer.settings import Settings
-from scorer.stream.faults import may_pass
+from scorer.stream.faults import Fault, triage
 
 _PAUSE_S: Final = 0.2
 
@@ -74,7 +74,7 @@ def describe_group(admin: AdminClient, settings: Settings, wait_s: float) -> Gro
             error = failure.args[0]
             if error.name() == "GROUP_ID_NOT_FOUND":
                 return Group((), rebalancing=False)
-            if not may_pass(error) or time.monotonic() > ends_at:
+            if triage(error) is not Fault.RETRIABLE or time.monotonic() > ends_at:
                 raise BrokerError(f"consumer group {group_id} cannot be described: {error.str()}") from failure
             time.sleep(_PAUSE_S)
         else:
