@@ -1,7 +1,8 @@
 """`scorer deploy`, `rollback`, `retire`, `history`: what decides from now on, and what decided when."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,8 +17,10 @@ from scorer.errors import DeploymentError, MisuseError
 if TYPE_CHECKING:
     from schemas.decision import BundleReference
     from schemas.deployment import DeploymentEvent, Slot
+    from scorer.bundle.store import BundleStore
     from scorer.settings import Settings
     from scorer.stream.deployments import Line, State
+    from scorer.stream.rollout import Behind, Rollout
 
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it stands in the history for good.")]
 ActorOption = Annotated[
@@ -85,6 +88,7 @@ def deploy(
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
     bundles = BundleStore(settings.store)
     bundle = load_bundle(bundles.find(reference)).reference
+    _warn_of_store(bundles, bundle, settings.store, settings_of(config, bootstrap_servers, assignments).settings.store)
 
     def decide(state: "State") -> "DeploymentEvent":
         serving = _serving(state, settings)
@@ -141,6 +145,8 @@ def rollback(
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
     bundles = BundleStore(settings.store)
     named = None if to is None else load_bundle(bundles.find(to)).reference
+    workers_store = settings_of(config, bootstrap_servers, assignments).settings.store
+    _warn_of_store(bundles, named, settings.store, workers_store)
 
     def decide(state: "State") -> "DeploymentEvent":
         serving = _serving(state, settings)
@@ -212,6 +218,43 @@ def history(
         typer.echo(f"Nothing was deployed yet: workers decide with {DEFAULT_BUNDLE}, which is shipped with them.")
 
 
+def _warn_of_store(bundles: "BundleStore", bundle: "BundleReference | None", store: str, workers_store: str) -> None:
+    """Says so where workers may not find the bundle: they open it from the store of their own settings.
+
+    Args:
+        bundles: the store in use here.
+        bundle: what is deployed; None where it is not known yet.
+        store: the address of the store in use here.
+        workers_store: what the settings say without this command's --store.
+    """
+    from scorer.bundle.remote import local_path
+    from scorer.errors import BundleError
+
+    try:
+        is_shipped = bundle is not None and bundles.entry(str(bundle)).shipped
+    except BundleError:
+        is_found = False
+    else:
+        is_found = True
+        if is_shipped:
+            return  # with the workers, too
+    here, there = (local_path(address) for address in (store, workers_store))
+    differ = store != workers_store if here is None or there is None else here.resolve() != there.resolve()
+    if differ:
+        typer.echo(
+            f"warning: --store {store} is not the store of these settings ({workers_store}). Workers load the bundle "
+            "from the store of their own settings: set SCORER_STORE for them, or copy the bundle there with scorer "
+            "bundle export and scorer bundle import",
+            err=True,
+        )
+    elif not is_found:
+        typer.echo(
+            f"warning: {bundle.short if bundle else 'the bundle'} is not in the store {store}, from which workers load "
+            "it: put it there with scorer bundle import",
+            err=True,
+        )
+
+
 def _serving(state: "State", settings: "Settings") -> "BundleReference":
     """What decides now; before the first deployment the bundle that workers start with."""
     from scorer.bundle.load import read_manifest
@@ -267,8 +310,7 @@ def _event(
 def _announce(
     settings: "Settings", decide: Callable[["State"], "DeploymentEvent"], wait_s: float | None, as_json: bool
 ) -> None:
-    """Adds the event and waits for the workers; exit 1 with their names if some have not taken it over in time."""
-    from schemas.decision import shorten
+    """Adds the event and waits for the workers; exit 1 if some have not switched to it in time, with the reason."""
     from scorer.stream.deployments import add_event
     from scorer.stream.rollout import wait_for_workers
 
@@ -279,25 +321,68 @@ def _announce(
     assert previous is not None, "something decided before"
     if not as_json:
         typer.echo(f"{event.action}: {bundle.short} instead of {previous.short}")
-    rollout = wait_for_workers(settings, bundle, limit_s)
-    behind = [
-        f"{found.worker} (partitions {', '.join(map(str, found.partitions))}) "
-        f"{f'still decides with {shorten(found.deciding)}' if found.deciding else 'has decided nothing yet'}"
-        for found in rollout.behind
-    ]
+    with _progress() as show:
+        rollout = wait_for_workers(settings, bundle, limit_s, show)
+    behind = [_describe(worker) for worker in rollout.behind]
     if as_json:
+        refused = [{"worker": worker.worker, "reason": worker.reason} for worker in rollout.behind if worker.reason]
         found = {"event": event.model_dump(mode="json"), "workers": rollout.workers, "behind": behind}
-        typer.echo(json.dumps(found | {"done": rollout.done}, indent=2))
+        typer.echo(json.dumps(found | {"refused": refused, "done": rollout.done}, indent=2))
     elif not rollout.workers:
         typer.echo(f"no worker is in group {settings.group_id}: the next one to start takes it")
     elif rollout.done:
         typer.echo(f"every worker with partitions decides with it ({rollout.workers} in group {settings.group_id})")
-    if rollout.done or not limit_s:
+    if rollout.done or (not limit_s and not rollout.failed):
         return
+    undo = "scorer rollback" if event.action == "deploy" else f"scorer deploy {previous.name}:{previous.version}"
+    waited = "they could not load it, and keep retrying" if rollout.failed else f"after {limit_s:g} s"
+    name = f"{bundle.name}:{bundle.version}"
+    head = f"the event is in the history, and {len(behind)} of {rollout.workers} workers have not switched to {name}"
+    lines = behind or ["partitions are still moving between workers"]
+    advice = f'To take it back: {undo} --reason "not every worker can load {name}"'
     raise DeploymentError(
-        f"the event is in the history, and after {limit_s:g} s not every worker has taken it over: "
-        f"{'; '.join(behind) or 'partitions are still moving between workers'}. Their logs and /readyz say why"
+        "\n".join([f"{head}: {waited}", *(f"  {line}" for line in lines), *_reasons(rollout), advice])
     )
+
+
+def _describe(worker: "Behind") -> str:
+    """One worker that has not switched."""
+    from schemas.decision import shorten
+
+    deciding = " and ".join(map(shorten, worker.deciding))
+    does = f"still decides with {deciding}" if deciding else "has decided nothing yet"
+    return f"{worker.worker} (partitions {', '.join(map(str, worker.partitions))}) {does}"
+
+
+def _reasons(rollout: "Rollout") -> list[str]:
+    """Why they have not, each different reason once."""
+    workers: dict[str, list[str]] = {}
+    for worker in rollout.behind:
+        workers.setdefault(worker.reason, []).append(worker.worker)
+    silent = workers.pop("", [])
+    lines = [
+        f"Why{' at ' + ', '.join(names) if len(workers) > 1 or silent else ''}: {reason}"
+        for reason, names in workers.items()
+    ]
+    if silent:
+        lines.append(f"No reason given by {', '.join(silent)}: pinned (--bundle) or busy? See the log and /readyz")
+    return lines
+
+
+@contextmanager
+def _progress() -> "Iterator[Callable[[Rollout, float], None]]":
+    """How far the workers are, in one line on a terminal that is gone at the end; nothing elsewhere."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status("") as status:
+
+        def show(rollout: "Rollout", waited_s: float) -> None:
+            switched = rollout.workers - len(rollout.behind)
+            moving = ", partitions are moving between them" if rollout.moving else ""
+            status.update(f"{switched} of {rollout.workers} workers, {waited_s:.0f} s{moving}")
+
+        yield show
 
 
 def _announce_challenger(settings: "Settings", decide: Callable[["State"], "DeploymentEvent"], as_json: bool) -> None:

@@ -8,6 +8,7 @@ from threading import Lock
 from typing import Any, Final
 
 from schemas.rejection import RejectionCode
+from scorer.console.unswitched import Unswitched
 from scorer.core.policy import OUTCOMES
 from scorer.stream.deployments import Line
 
@@ -39,6 +40,7 @@ class Standing:
         workers: how many are in the group.
         deciding: the bundles that have decided last, as the group's offsets say it, spelt in full.
         deployments: the history.
+        unswitched: the deployments that workers do not follow.
     """
 
     arriving: float
@@ -46,6 +48,7 @@ class Standing:
     workers: int
     deciding: tuple[str, ...]
     deployments: tuple[Line, ...]
+    unswitched: tuple[Unswitched, ...]
 
 
 class Live:
@@ -153,6 +156,7 @@ class Live:
                 "trouble": next(filter(None, self._troubles.values()), ""),
                 "workers": None if standing is None else standing.workers,
                 "deciding": [] if standing is None else list(standing.deciding),
+                "unswitched": [] if standing is None else [entry.as_json() for entry in standing.unswitched],
                 "deployments": 0 if standing is None else len(standing.deployments),
                 "codes": {code.value: self._codes[code] for code in RejectionCode if code in self._codes},
             }

@@ -9,9 +9,11 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from scorer.console.live import Live, Part, Standing
+from scorer.console.unswitched import Unfollowed
 from scorer.settings import Settings
 from scorer.stream.deployments import HistoryReader, Line
 from scorer.stream.faults import raise_on_partition_error
+from scorer.stream.group import Group, describe_group
 from scorer.stream.metadata import decode_metadata
 from scorer.stream.reading import TopicReader, connect_to_offsets
 from scorer.stream.topics import admin_client
@@ -61,7 +63,8 @@ class _Look:
             self._lines: tuple[Line, ...] = tuple(self._history.to_the_end())
             self._opened = opened.pop_all()
         self._earlier: tuple[float, Mapping[int, int]] = (0.0, {})
-        self._members = (-_MEMBERS_EVERY_S, 0)
+        self._described = (-_MEMBERS_EVERY_S, Group((), rebalancing=False))
+        self._unfollowed = Unfollowed()
 
     def standing(self) -> Standing:
         """How things stand now.
@@ -76,12 +79,15 @@ class _Look:
         for partition, (first, end) in bounds.items():
             done = committed[partition].offset if partition in committed else -1
             waiting += max(0, end - (max(done, first) if done >= 0 else first))
+        group = self._describe_group()
+        says = {partition: decode_metadata(tp.metadata) for partition, tp in committed.items()}
         return Standing(
             arriving=self._arriving({p: end for p, (_, end) in bounds.items()}),
             waiting=waiting,
-            workers=self._count_members(),
-            deciding=tuple(sorted({decode_metadata(tp.metadata).bundle for tp in committed.values()} - {""})),
+            workers=len(group.members),
+            deciding=tuple(sorted({metadata.bundle for metadata in says.values() if metadata.bundle})),
             deployments=self._lines,
+            unswitched=self._unfollowed.look(self._lines, group, says),
         )
 
     def close(self) -> None:
@@ -108,10 +114,10 @@ class _Look:
         came = sum(max(0, end - before[p]) for p, end in ends.items() if p in before)
         return came / (now - looked_at) if before else 0.0
 
-    def _count_members(self) -> int:
-        asked_at, count = self._members
+    def _describe_group(self) -> Group:
+        """The group as of some seconds ago: its coordinator need not be asked every second."""
+        asked_at, group = self._described
         if time.monotonic() - asked_at >= _MEMBERS_EVERY_S:
-            group = self._settings.group_id
-            count = len(self._admin.describe_consumer_groups([group])[group].result(_ANSWER_S).members)
-            self._members = (time.monotonic(), count)
-        return count
+            group = describe_group(self._admin, self._settings, _ANSWER_S)
+            self._described = (time.monotonic(), group)
+        return group

@@ -15,6 +15,7 @@ from scorer.logs import BUNDLE_REFUSED, HISTORY_LINE_SKIPPED, log
 from scorer.settings import Settings
 from scorer.stream.deployments import HistoryReader, Line, fold
 from scorer.stream.observer import Observer
+from scorer.stream.refusal import Refusal
 
 # How long a look at the history waits: a deployment is noticed within it, a stop too.
 _WAIT_S: Final = 0.5
@@ -95,8 +96,8 @@ class Follower:
         """By slot whose bundle could not be loaded, when to try again."""
         self._replaced: dict[Slot, Bundle] = {}
         """By slot, what was in it before: kept open, for a rollback is in a hurry and may find no store."""
-        self._refused = ""
-        """Why the deployed champion is not the one that decides. Written by the following thread."""
+        self._refusals: dict[Slot, Refusal] = {}
+        """By slot, why what is deployed is not loaded. Written by the following thread."""
         self._stop = Event()
         self._following: Future[None] | None = None
         self._beside = ThreadPoolExecutor(1, "deployments")
@@ -124,8 +125,12 @@ class Follower:
         return self._loaded.get("challenger")
 
     def refused(self) -> str:
-        """Why the deployed champion could not be loaded; empty if it decides."""
-        return self._refused
+        """Which deployed bundle could not be loaded, and why; empty if all are.
+
+        There is room for one: that of the champion, which decides, comes first.
+        """
+        refusal = self._refusals.get("champion") or self._refusals.get("challenger")
+        return "" if refusal is None else refusal.write()
 
     def start(self, observer: Observer) -> None:
         """Begins to follow, and tells of the lines so far that are no events."""
@@ -158,13 +163,11 @@ class Follower:
             reason = str(error) if isinstance(error, BundleError) else repr(error)
             log(BUNDLE_REFUSED, slot=slot, bundle=str(wanted), error=reason)
             self._retry_at[slot] = time.monotonic() + _RETRY_S
-            if slot == "champion":
-                self._refused = f"{wanted}: {reason}"
+            self._refusals[slot] = Refusal(slot, str(wanted), reason)
             observer.refused(slot, wanted, reason)
         else:
             self._retry_at.pop(slot, None)
-            if slot == "champion":
-                self._refused = ""
+            self._refusals.pop(slot, None)
             loaded = self._loaded.get(slot)
             observer.in_step(slot, None if loaded is None else loaded.reference)
 

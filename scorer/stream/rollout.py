@@ -1,18 +1,22 @@
 """How far a deployment has come: what each partition's committed offset says of the bundle that decides it."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from schemas.decision import BundleReference
+from schemas.deployment import Slot
 from scorer.errors import BrokerError
 from scorer.settings import Settings
-from scorer.stream.metadata import decode_metadata
+from scorer.stream.faults import raise_on_partition_error
+from scorer.stream.group import Group, describe_group
+from scorer.stream.metadata import CommittedMetadata, decode_metadata
 from scorer.stream.reading import connect_to_offsets
+from scorer.stream.refusal import Refusal
 from scorer.stream.topics import admin_client
 
 _ANSWER_S: Final = 10.0
@@ -21,17 +25,24 @@ _LOOK_S: Final = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """A worker's partitions that another bundle still decides."""
+    """A worker with partitions that another bundle still decides.
+
+    Attributes:
+        worker: its name.
+        partitions: those.
+        deciding: what decides them, as `name:version@digest`; empty where nothing was decided yet.
+        reason: why it could not load the one that was deployed; empty where it has not said so.
+    """
 
     worker: str
     partitions: tuple[int, ...]
-    deciding: str
-    """As `name:version@digest`; empty where nothing was decided yet."""
+    deciding: tuple[str, ...]
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """Where a deployment stands: how many workers there are, and which have not taken it over."""
+    """Where a deployment stands: how many workers there are, and which have not switched to it."""
 
     workers: int
     behind: tuple[Behind, ...]
@@ -43,14 +54,25 @@ class Rollout:
         """Whether every worker that has partitions decides with it."""
         return not self.behind and not self.moving
 
+    @property
+    def failed(self) -> bool:
+        """Whether every worker that has not switched has said that it cannot."""
+        return bool(self.behind) and not self.moving and all(found.reason for found in self.behind)
 
-def wait_for_workers(settings: Settings, reference: BundleReference, wait_s: float) -> Rollout:
-    """Waits until every worker of the group decides with a bundle, or the time is up.
+
+def wait_for_workers(
+    settings: Settings,
+    reference: BundleReference,
+    wait_s: float,
+    show: Callable[[Rollout, float], None] = lambda _rollout, _waited_s: None,
+) -> Rollout:
+    """Waits until every worker of the group decides with a bundle, or has said that it cannot, or the time is up.
 
     Args:
         settings: the group and its topic.
         reference: what was deployed.
         wait_s: for how long; 0 looks once.
+        show: is given how it stands, and for how many seconds it has been waited, some times a second.
 
     Returns:
         How it stood at the end.
@@ -60,48 +82,72 @@ def wait_for_workers(settings: Settings, reference: BundleReference, wait_s: flo
     """
     admin = admin_client(settings)
     asking = connect_to_offsets(settings)
-    ends_at = time.monotonic() + wait_s
+    began_at = time.monotonic()
     try:
-        with _refusals_explained(settings):
-            while True:
-                group = admin.describe_consumer_groups([settings.group_id])[settings.group_id].result(_ANSWER_S)
-                found = _compare(settings, asking, group, str(reference))
-                if found.done or time.monotonic() > ends_at:
-                    return found
-                time.sleep(_LOOK_S)
+        while True:
+            rollout = compare(*ask_group(settings, admin, asking), str(reference))
+            waited_s = time.monotonic() - began_at
+            show(rollout, waited_s)
+            if rollout.done or rollout.failed or waited_s > wait_s:
+                return rollout
+            time.sleep(_LOOK_S)
     finally:
         asking.close()
 
 
-def _compare(settings: Settings, asking: Consumer, group: object, wanted: str) -> Rollout:
-    members = group.members  # type: ignore[attr-defined]
-    state = group.state  # type: ignore[attr-defined]
-    owners = {
-        tp.partition: f"{member.group_instance_id or member.client_id} at {member.host.lstrip('/')}"
-        for member in members
-        if member.assignment is not None
-        for tp in member.assignment.topic_partitions
-        if tp.topic == settings.applications_topic
-    }
-    topic = settings.applications_topic
-    committed = asking.committed([TopicPartition(topic, p) for p in owners], timeout=_ANSWER_S) if owners else []
-    behind: dict[tuple[str, str], list[int]] = {}
-    for tp in committed:
-        deciding = decode_metadata(tp.metadata).bundle
-        if deciding != wanted:
-            behind.setdefault((owners[tp.partition], deciding), []).append(tp.partition)
-    return Rollout(
-        workers=len(members),
-        behind=tuple(Behind(who, tuple(sorted(partitions)), what) for (who, what), partitions in behind.items()),
-        moving=bool(members) and state != ConsumerGroupState.STABLE,
-    )
+def ask_group(settings: Settings, admin: AdminClient, asking: Consumer) -> tuple[Group, dict[int, CommittedMetadata]]:
+    """The group, and what the committed offset of each assigned partition says.
 
-
-@contextmanager
-def _refusals_explained(settings: Settings) -> Iterator[None]:
+    Raises:
+        BrokerError: the group cannot be asked.
+    """
+    group = describe_group(admin, settings, _ANSWER_S)
+    wanted = [TopicPartition(settings.applications_topic, partition) for partition in group.assigned]
     try:
-        yield
+        committed = raise_on_partition_error(asking.committed(wanted, timeout=_ANSWER_S)) if wanted else []
     except KafkaException as failure:
         raise BrokerError(
-            f"the workers of group {settings.group_id} could not be asked: {failure.args[0].str()}"
+            f"the offsets of group {settings.group_id} cannot be read: {failure.args[0].str()}"
         ) from failure
+    return group, {tp.partition: decode_metadata(tp.metadata) for tp in committed}
+
+
+def compare(group: Group, committed: Mapping[int, CommittedMetadata], wanted: str) -> Rollout:
+    """Which workers do not decide with a bundle.
+
+    Args:
+        group: the workers and their partitions.
+        committed: by partition, what its committed offset says.
+        wanted: the bundle, as `name:version@digest`.
+    """
+    behind = []
+    for member in group.members:
+        others = {
+            p: committed[p] for p in sorted(member.partitions) if p in committed and committed[p].bundle != wanted
+        }
+        if others:
+            deciding = tuple(sorted({metadata.bundle for metadata in others.values() if metadata.bundle}))
+            reason = _reason(others, "champion", wanted)
+            behind.append(Behind(member.name, tuple(others), deciding, reason))
+    return Rollout(len(group.members), tuple(behind), moving=group.rebalancing)
+
+
+def refusals(
+    group: Group, committed: Mapping[int, CommittedMetadata], slot: Slot, bundle: str
+) -> list[tuple[str, str]]:
+    """The workers that could not load what was deployed into a slot, each with its reason."""
+    found = []
+    for member in group.members:
+        of_member = {p: committed[p] for p in sorted(member.partitions) if p in committed}
+        if reason := _reason(of_member, slot, bundle):
+            found.append((member.name, reason))
+    return found
+
+
+def _reason(committed: Mapping[int, CommittedMetadata], slot: Slot, bundle: str) -> str:
+    """The first reason that offsets give for a bundle; one for another bundle is of an earlier deployment."""
+    for metadata in committed.values():
+        refusal = Refusal.read(metadata.refused)
+        if refusal is not None and (refusal.slot, refusal.bundle) == (slot, bundle):
+            return refusal.reason
+    return ""

@@ -11,19 +11,23 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from producer.generator import generate_applications
 from scorer.local.broker import Broker
+from scorer.stream.metadata import CommittedMetadata
+from scorer.stream.refusal import Refusal
 from tests.integration.worker_process import (
     WAIT_S,
     Topics,
     WorkerProcess,
     event_of_a_missing_bundle,
+    operate,
     scorer,
     wait_until,
     worker,
 )
+from tests.unit.bundle.making import named
 
 pytestmark = pytest.mark.broker
 PARTITIONS = 4
@@ -202,8 +206,11 @@ def test_worker_that_does_not_follow(topics: Topics, tmp_path: Path) -> None:
         wait_until(lambda: len(topics.committed()) > 0, "the first commit")
         code, _, said = scorer(topics, "deploy", "credit-risk:1.0.0", "--reason", "x", "--wait", "2")
         assert code == 1
-        assert "after 2 s not every worker has taken it over: pinned-0 at " in said
+        assert "1 of 1 workers have not switched to credit-risk:1.0.0: after 2 s" in said
+        assert "pinned-0 at " in said
         assert "still decides with credit-risk:1.1.0@" in said
+        assert "No reason given by pinned-0 at " in said
+        assert "scorer rollback --reason" in said
         assert len(json.loads(scorer(topics, "history", "--json")[1])) == 1
         assert pinned.terminate() == 0
 
@@ -226,6 +233,82 @@ def test_bad_lines_and_missing_bundle(topics: Topics, tmp_path: Path) -> None:
         assert said.count("no event") == 2
         assert "basement" not in said
         assert running.terminate() == 0
+
+
+def test_a_bundle_that_no_worker_can_load(topics: Topics, tmp_path: Path) -> None:
+    """It looked healthy everywhere: the command was silent for a minute, and named the workers' logs alone.
+
+    The reason comes through Kafka within seconds, so that nobody waits for the time limit, which is ten minutes here.
+    Once the workers' store has the bundle they switch by themselves, and say nothing of a refusal any more.
+    """
+    elsewhere = named(tmp_path / "elsewhere" / "plain-risk" / "1.0.0", "plain-risk", "1.0.0").parent.parent
+    with stored(topics, tmp_path / "theirs") as own, worker(own, tmp_path / "a.log"), worker(own, tmp_path / "b.log"):
+        wait_until(lambda: len(metadata_of(topics)) == PARTITIONS, "every partition decided")
+        why = ("--reason", "a test", "--wait", "600")
+        code, said, errors = scorer(own, "deploy", "plain-risk:1.0.0", "--store", elsewhere, *why)
+        assert code == 1
+        assert "deploy: plain-risk:1.0.0@" in said
+        assert f"warning: --store {elsewhere} is not the store of these settings ({tmp_path / 'theirs'})" in errors
+        assert (
+            "2 of 2 workers have not switched to plain-risk:1.0.0: they could not load it, and keep retrying" in errors
+        )
+        assert errors.count("still decides with credit-risk:1.1.0@") == 2
+        assert "\nWhy: there is no bundle plain-risk:1.0.0@" in errors
+        assert 'To take it back: scorer rollback --reason "' in errors
+        operate(own, "bundle", "import", elsewhere / "plain-risk" / "1.0.0")
+        wait_until(lambda: {m.bundle[:16] for m in metadata_of(topics)} == {"plain-risk:1.0.0"}, "all have switched")
+        wait_until(lambda: {m.refused for m in metadata_of(topics)} == {""}, "no refusal is left")
+        operate(own, "rollback", "--reason", "and back")
+
+
+def test_a_folder_that_is_not_in_the_store(topics: Topics, tmp_path: Path) -> None:
+    """A bundle can be deployed by its folder's path, and workers cannot: that is said beforehand."""
+    folder = named(tmp_path / "somewhere", "plain-risk", "1.0.0")
+    with stored(topics, tmp_path / "theirs") as own:
+        code, _, errors = scorer(own, "deploy", folder, "--reason", "a test")
+        assert code == 0
+        assert "warning: plain-risk:1.0.0@" in errors
+        assert f"is not in the store {tmp_path / 'theirs'}" in errors
+        assert "scorer bundle import" in errors
+        code, _, errors = scorer(own, "deploy", "credit-risk:1.0.0", "--reason", "a test", "--store", folder)
+        assert (code, errors) == (0, ""), "a shipped bundle is with every worker"
+
+
+def test_a_challenger_that_no_worker_can_load(topics: Topics, tmp_path: Path) -> None:
+    """Nothing waits for a challenger: the group's offsets say why it is not loaded, and applications are decided."""
+    with worker(topics, tmp_path / "w.log") as running:
+        topics.publish(event_of_a_missing_bundle("challenger"), topic=topics.deployments, key=None)
+        wait_until(lambda: "9.9.9" in running.probe("/readyz")["challenger_refused"], "the refusal is shown")
+
+        def said() -> set[str]:
+            refusals = [Refusal.read(metadata.refused) for metadata in metadata_of(topics)]
+            return {f"{refusal.slot} {refusal.bundle[:17]}" for refusal in refusals if refusal is not None}
+
+        wait_until(lambda: said() == {"challenger credit-risk:9.9.9"}, "the offsets say so")
+        operate(topics, "retire", "--reason", "it cannot be loaded")
+        wait_until(lambda: said() == set(), "and no more")
+
+
+@contextmanager
+def stored(topics: Topics, store: Path) -> Iterator[Topics]:
+    """The topics with a store of their own for every process."""
+    with pytest.MonkeyPatch.context() as patched:
+        environment = topics.environment()
+        patched.setattr(topics, "environment", lambda: environment | {"SCORER_STORE": str(store)})
+        yield topics
+
+
+def metadata_of(topics: Topics) -> list[CommittedMetadata]:
+    """What the group's committed offsets say, one for each partition that has one."""
+    asking = Consumer({"bootstrap.servers": topics.servers, "group.id": f"group-{topics.mark}"})
+    wanted = [TopicPartition(topics.applications, partition) for partition in range(topics.partitions)]
+    try:
+        found = asking.committed(wanted, timeout=WAIT_S)
+    except KafkaException:  # a group that is new to a new broker has no coordinator yet
+        found = []
+    finally:
+        asking.close()
+    return [CommittedMetadata.decode(tp.metadata) for tp in found if tp.offset >= 0]
 
 
 def test_challenger(topics: Topics, tmp_path: Path) -> None:

@@ -11,7 +11,14 @@ from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, exp
 
 from scorer.errors import LocalBrokerError
 from scorer.local.broker import Broker, start_broker
-from tests.integration.worker_process import WAIT_S, Topics, operate, wait_until, worker
+from tests.integration.worker_process import (
+    WAIT_S,
+    Topics,
+    event_of_a_missing_bundle,
+    operate,
+    wait_until,
+    worker,
+)
 from tests.ops.console_process import ConsoleProcess, browser, console
 from tests.tools import npm_package
 
@@ -165,6 +172,38 @@ def test_a_deployment_appears(visit: Visit, topics: Topics) -> None:
     expect(first.locator("time")).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$"))
     page = visit.go("/")
     expect(page.locator("#since")).to_contain_text("rollback of credit-risk:1.1.0@")
+
+
+def test_a_deployment_that_no_worker_follows(chromium: Browser, broker: Broker, tmp_path: Path) -> None:
+    """The strip stayed green, and the history showed the bundle as the one in force, while no worker could load it.
+
+    The strip turns red on every view, the line of the history says why, and both are gone once it is taken back.
+    """
+    own = Topics(broker.bootstrap_servers, 2)
+    with worker(own, tmp_path / "w.log"), console(own.environment(), tmp_path / "console.log") as started:
+        context = chromium.new_context()
+        page = context.new_page()
+        page.goto(started.address + "/deployments")
+        expect(page.locator(".strip.good #status")).to_have_text("1 worker is running")
+        operate(own, "deploy", "credit-risk:1.0.0", "--reason", "first")
+        own.publish(event_of_a_missing_bundle("champion"), topic=own.deployments, key=None)
+        told = "1 of 1 workers has not switched to credit-risk:9.9.9; still credit-risk:1.0.0"
+        expect(page.locator(".strip.bad #status")).to_have_text(told)
+        mark = page.locator("#history li").first.locator(".unswitched")
+        expect(mark).to_contain_text(told)
+        expect(mark).to_contain_text("there is no bundle credit-risk:9.9.9")
+        expect(mark).to_contain_text("scorer rollback")
+        expect(page.locator("#history li").nth(1).locator(".unswitched")).to_be_hidden()
+        page.goto(started.address)
+        expect(page.locator(".strip.bad #status")).to_have_text(told)
+        expect(page.locator("#unswitched")).to_contain_text("there is no bundle credit-risk:9.9.9")
+        operate(own, "rollback", "--reason", "nobody can load it")
+        expect(page.locator(".strip.good #status")).to_have_text("1 worker is running")
+        expect(page.locator("#unswitched")).to_be_hidden()
+        page.goto(started.address + "/deployments")
+        expect(page.locator("#history li")).to_have_count(3)
+        expect(page.locator("#history .unswitched:visible")).to_have_count(0)
+        context.close()
 
 
 def test_dead_letters_are_hidden_until_asked_for(visit: Visit, served: ConsoleProcess) -> None:

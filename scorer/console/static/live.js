@@ -34,7 +34,13 @@ function tellStatus(data) {
   if (data.trouble) tell("bad", data.trouble);
   else if (data.workers === null) tell("", "looking…");
   else if (!data.workers) tell("bad", "no worker is running: applications wait");
+  else if (unfollowed(data, "champion")) tell("bad", unfollowed(data, "champion").text);
   else tell("good", data.workers === 1 ? "1 worker is running" : `${data.workers} workers are running`);
+}
+
+/** What was deployed into a slot and workers have not switched to; undefined if they have. */
+export function unfollowed(data, slot) {
+  return data.unswitched.find((entry) => entry.slot === slot);
 }
 
 function tell(mood, text) {

@@ -1,6 +1,6 @@
 // The overview: figures of now, their last five minutes, and what decides.
 
-import { ask, bundleName, connect, count, listen, make, moment, share, span } from "./live.js";
+import { ask, bundleName, connect, count, listen, make, moment, share, span, unfollowed } from "./live.js";
 
 const KINDS = ["APPROVED", "MAYBE", "DECLINED", "REJECTED"];
 const SHOWN = { REJECTED: "REFUSED" };
@@ -121,6 +121,9 @@ function tellDeciding(data) {
     return `${bundle}@${digest.slice(0, 12)}`;
   });
   place("deciding").textContent = bundles.join(" and ") || "nothing was decided yet";
+  const entry = unfollowed(data, "champion");
+  place("unswitched").hidden = !entry;
+  place("unswitched").textContent = entry ? [entry.text, ...entry.reasons].join(": ") : "";
   place("workers").textContent = data.workers === null ? "–" : count(data.workers);
   if (data.workers !== null && deployments !== data.deployments) {
     deployments = data.deployments;

@@ -6,7 +6,7 @@ import pytest
 
 from scorer.console.live import SERIES_POINTS_MAX, Live, Part, Standing
 
-STANDING = Standing(arriving=10.0, waiting=3, workers=2, deciding=("a:1@b",), deployments=())
+STANDING = Standing(arriving=10.0, waiting=3, workers=2, deciding=("a:1@b",), deployments=(), unswitched=())
 
 
 def test_a_second_holds_what_came_in_it() -> None:

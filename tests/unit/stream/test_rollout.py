@@ -1,0 +1,63 @@
+"""How far a deployment has come, from the group and its offsets alone."""
+
+from scorer.stream.group import Group, Member
+from scorer.stream.metadata import CommittedMetadata
+from scorer.stream.refusal import Refusal
+from scorer.stream.rollout import Behind, compare, refusals
+
+OLD, NEW = f"credit-risk:1.0.0@{'1' * 64}", f"my-risk:1.0.0@{'2' * 64}"
+SAME_HOST = "scorer at 10.0.0.1"
+
+
+def member(number: int, *partitions: int, name: str = "") -> Member:
+    """A worker with these partitions."""
+    return Member(f"id-{number}", name or f"scorer-{number}", "scorer", None, frozenset(partitions))
+
+
+def refused(bundle: str, reason: str) -> CommittedMetadata:
+    """An offset of a worker that could not load a bundle."""
+    return CommittedMetadata(OLD, refused=Refusal("champion", bundle, reason).write())
+
+
+def test_all_have_switched() -> None:
+    """Nobody is behind; a worker without partitions has nothing to switch."""
+    group = Group((member(0, 0, 1), member(1)), rebalancing=False)
+    rollout = compare(group, dict.fromkeys((0, 1), CommittedMetadata(NEW)), NEW)
+    assert (rollout.workers, rollout.done, rollout.failed) == (2, True, False)
+
+
+def test_some_have_not_and_say_why() -> None:
+    """Workers are told apart even where they have one name and one host; each has its partitions and its reason."""
+    group = Group((member(0, 0, name=SAME_HOST), member(1, 1, 2, name=SAME_HOST)), rebalancing=False)
+    committed = {0: refused(NEW, "no such bundle"), 1: CommittedMetadata(OLD), 2: CommittedMetadata("")}
+    rollout = compare(group, committed, NEW)
+    assert rollout.behind == (
+        Behind(SAME_HOST, (0,), (OLD,), "no such bundle"),
+        Behind(SAME_HOST, (1, 2), (OLD,), ""),
+    )
+    assert not rollout.done
+    assert not rollout.failed, "the second one may still be loading it"
+
+
+def test_failed_once_all_that_are_behind_have_refused() -> None:
+    """Waiting longer is of no use then; while partitions move, it may be."""
+    group = Group((member(0, 0), member(1, 1)), rebalancing=False)
+    committed = {0: refused(NEW, "no such bundle"), 1: CommittedMetadata(NEW)}
+    assert compare(group, committed, NEW).failed
+    assert not compare(Group(group.members, rebalancing=True), committed, NEW).failed
+
+
+def test_a_refusal_of_an_earlier_deployment_does_not_count() -> None:
+    """A worker that could not load the bundle before is not said to refuse the one that has just been deployed."""
+    group = Group((member(0, 0),), rebalancing=False)
+    rollout = compare(group, {0: refused(f"other:1.0.0@{'3' * 64}", "no such bundle")}, NEW)
+    assert rollout.behind[0].reason == ""
+    assert not rollout.failed
+
+
+def test_refusals_are_of_one_slot() -> None:
+    """What was refused as a challenger is not refused as a champion."""
+    group = Group((member(0, 0), member(1, 1)), rebalancing=False)
+    committed = {0: CommittedMetadata(OLD, refused=Refusal("challenger", NEW, "no such bundle").write())}
+    assert refusals(group, committed, "challenger", NEW) == [("scorer-0", "no such bundle")]
+    assert refusals(group, committed, "champion", NEW) == []
