@@ -12,6 +12,8 @@ from producer.settings import Settings
 
 # Long enough for a broker far away and for a TLS handshake, short enough that nobody thinks the command hangs.
 ANSWER_S: Final = 5.0
+# Connections that are refused are known at once, and that they stay so after this.
+_REFUSED_S: Final = 1.0
 _RETRY_S: Final = 0.05
 
 Properties = Mapping[str, str | int | bool]
@@ -19,15 +21,30 @@ Client = TypeVar("Client", Producer, Consumer)
 
 
 class Trouble:
-    """Remembers what librdkafka last said was wrong, for the message if that turns out to matter."""
+    """Remembers what librdkafka last said was wrong, for the message if that turns out to matter.
+
+    Attributes:
+        reason: the last error; empty if there was none.
+    """
 
     def __init__(self) -> None:
         self.reason = ""
+        self._all_down = False
+        self._may_be_slow = False
+
+    @property
+    def nobody_listens(self) -> bool:
+        """Whether every broker refuses connections or has no such host: more patience would not help."""
+        return self._all_down and not self._may_be_slow
 
     def note(self, error: KafkaError) -> None:
         """Notes an error event. That all brokers are down says less than why one of them is."""
-        if error.code() != KafkaError._ALL_BROKERS_DOWN:
-            self.reason = error.str()
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._all_down = True
+            return
+        self.reason = error.str()
+        refused = error.code() == KafkaError._RESOLVE or "Connection refused" in self.reason
+        self._may_be_slow = self._may_be_slow or not refused
 
 
 def open_client(
@@ -65,15 +82,20 @@ def find_partitions(client: Producer | Consumer, topic: str, settings: Settings,
         BrokerUnreachableError: no broker answers.
         TopicMissingError: there is no such topic, or this user may not see it.
     """
-    try:
-        found = client.list_topics(topic, timeout=ANSWER_S).topics[topic]
-    except KafkaException as error:
-        client.poll(0)  # hands over the error events so far
-        raise BrokerUnreachableError(
-            f"no broker answers at {settings.bootstrap_servers} within {ANSWER_S:g} s: "
-            f"{trouble.reason or error.args[0].str()}. Is it running, and is that its address? "
-            "--bootstrap-servers, SCORER_BOOTSTRAP_SERVERS or scorer.toml say another"
-        ) from None
+    began_s = time.monotonic()
+    while True:
+        try:
+            found = client.list_topics(topic, timeout=_REFUSED_S).topics[topic]
+            break
+        except KafkaException as error:
+            client.poll(0)  # hands over the error events so far
+            waited_s = time.monotonic() - began_s
+            if waited_s >= ANSWER_S or trouble.nobody_listens:
+                raise BrokerUnreachableError(
+                    f"no broker answers at {settings.bootstrap_servers} within {waited_s:.0f} s: "
+                    f"{trouble.reason or error.args[0].str()}. Is it running, and is that its address? "
+                    "--bootstrap-servers, SCORER_BOOTSTRAP_SERVERS or scorer.toml say another"
+                ) from None
     if found.error is not None:
         raise TopicMissingError(
             f"the topic {topic} at {settings.bootstrap_servers} cannot be used: {found.error.str()}. "

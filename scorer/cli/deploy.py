@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from scorer.cli.completion import complete_reference
-from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, settings_of, user_here
+from scorer.cli.options import (
+    ConfigOption,
+    JsonOption,
+    ServersOption,
+    SetOption,
+    broker_settings_of,
+    settings_of,
+    user_here,
+)
 from scorer.cli.train import StoreOption
 from scorer.cli.worker import DEFAULT_BUNDLE
 from scorer.errors import DeploymentError, MisuseError
@@ -209,7 +217,7 @@ def history(
     """Show which bundle decided or scored along since when, by whose hand and why, oldest first."""
     from scorer.stream.deployments import read_history
 
-    lines = read_history(settings_of(config, bootstrap_servers, assignments).settings)
+    lines = read_history(broker_settings_of(config, bootstrap_servers, assignments))
     if as_json:
         typer.echo(json.dumps([_as_json(line) for line in lines], indent=2))
     elif lines:
@@ -312,8 +320,10 @@ def _announce(
 ) -> None:
     """Adds the event and waits for the workers; exit 1 if some have not switched to it in time, with the reason."""
     from scorer.stream.deployments import add_event
+    from scorer.stream.listening import require_listening
     from scorer.stream.rollout import wait_for_workers
 
+    require_listening(settings)
     limit_s = _WAIT_S if wait_s is None else wait_s
     event = add_event(settings, decide)
     bundle, previous = event.bundle, event.previous
@@ -388,7 +398,9 @@ def _progress() -> "Iterator[Callable[[Rollout, float], None]]":
 def _announce_challenger(settings: "Settings", decide: Callable[["State"], "DeploymentEvent"], as_json: bool) -> None:
     """Adds an event about the challenger, for which nobody can wait, and says where it can be seen."""
     from scorer.stream.deployments import add_event
+    from scorer.stream.listening import require_listening
 
+    require_listening(settings)
     event = add_event(settings, decide)
     if as_json:
         typer.echo(json.dumps({"event": event.model_dump(mode="json")}, indent=2))

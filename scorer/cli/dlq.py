@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, moment_of, settings_of, user_here
+from scorer.cli.options import (
+    ConfigOption,
+    JsonOption,
+    ServersOption,
+    SetOption,
+    broker_settings_of,
+    moment_of,
+    user_here,
+)
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
@@ -46,7 +54,7 @@ def list_dead_letters(
 
     wanted = _code(code)
     moment = moment_of("--since", since)
-    settings = settings_of(config, bootstrap_servers, assignments).settings
+    settings = broker_settings_of(config, bootstrap_servers, assignments)
     counts: Counter[str] = Counter()
     marks: dict[Place, Mark] = {}
     shown: deque[DeadLetter] = deque(maxlen=newest)
@@ -85,7 +93,7 @@ def show(
     from scorer.stream.dead_letters import find_dead_letter
 
     where = _place(place)
-    letter = find_dead_letter(settings_of(config, bootstrap_servers, assignments).settings, where)
+    letter = find_dead_letter(broker_settings_of(config, bootstrap_servers, assignments), where)
     told = _as_json(letter, None) | ({"value": _text_of(letter.value)} if value else {})
     del told["requeued"]
     if as_json:
@@ -129,7 +137,7 @@ def requeue(
         raise MisuseError("say which dead letters: their places (PARTITION:OFFSET), or all of one --code")
     chosen = frozenset(map(_place, places or ()))
     wanted = _code(code)
-    settings = settings_of(config, bootstrap_servers, assignments).settings
+    settings = broker_settings_of(config, bootstrap_servers, assignments)
     found: set[Place] = set()
 
     def is_wanted(letter: "DeadLetter") -> bool:

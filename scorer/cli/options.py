@@ -10,7 +10,7 @@ import typer
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
-    from scorer.settings import LoadedSettings
+    from scorer.settings import LoadedSettings, Settings
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="Settings file; otherwise scorer.toml, if it is here.")
@@ -70,6 +70,22 @@ def read_settings(
         else:
             given[name] = value
     return load_settings({**given, "kafka": kafka}, file=config)
+
+
+def broker_settings_of(
+    config: Path | None, bootstrap_servers: str | None, assignments: Iterable[str] | None, **flags: object
+) -> "Settings":
+    """The settings in force, for a command that a person waits for: nothing goes on if no broker listens.
+
+    Raises:
+        MisuseError, SettingsError: as `settings_of`.
+        BrokerError: every bootstrap address refuses connections, or has no such host.
+    """
+    from scorer.stream.listening import require_listening
+
+    settings = settings_of(config, bootstrap_servers, assignments, **flags).settings
+    require_listening(settings)
+    return settings
 
 
 def moment_of(option: str, text: str | None) -> datetime | None:

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from scorer.cli.completion import complete_reference
-from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, moment_of, settings_of
+from scorer.cli.options import (
+    ConfigOption,
+    JsonOption,
+    ServersOption,
+    SetOption,
+    broker_settings_of,
+    moment_of,
+    settings_of,
+)
 from scorer.cli.train import StoreOption
 from scorer.cli.worker import DEFAULT_BUNDLE
 from scorer.errors import MisuseError, ReplayError
@@ -105,10 +113,12 @@ def plan(
     from scorer.bundle.store import BundleStore
     from scorer.replay.again import measure_rate
     from scorer.replay.plan import make_plan, write_plan
+    from scorer.stream.listening import require_listening
 
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
     if folder.exists():
         raise MisuseError(f"{folder} is there already, and a plan is never written over: choose another")
+    require_listening(settings)
     opened = BundleStore(settings.store).open(bundle or _deciding_now(settings))
     asked = _Asked(decided_by, begin, end, tuple(offsets or ()), ids, since)
     selection, what = _select(settings, asked)
@@ -158,7 +168,7 @@ def run(
     from scorer.watchdog import Watchdog
 
     planned = read_plan(folder)
-    settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
+    settings = broker_settings_of(config, bootstrap_servers, assignments, store=store)
     planned.require_topics(settings)
     opened = _open_planned(settings, planned)
     if dry_run:
@@ -201,7 +211,7 @@ def status(
     from scorer.replay.plan import read_plan
 
     planned = read_plan(folder)
-    settings = settings_of(config, bootstrap_servers, assignments).settings
+    settings = broker_settings_of(config, bootstrap_servers, assignments)
     planned.require_topics(settings)
     standing = _look(settings, planned)
     if as_json:
@@ -235,7 +245,7 @@ def report(
 
     require_libraries("matplotlib")
     planned = read_plan(folder)
-    settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
+    settings = broker_settings_of(config, bootstrap_servers, assignments, store=store)
     planned.require_topics(settings)
     opened = _open_planned(settings, planned)
     standing = _look(settings, planned)
@@ -273,7 +283,7 @@ def verify(
     from scorer.replay import again
     from scorer.replay.plan import without_expired
 
-    settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
+    settings = broker_settings_of(config, bootstrap_servers, assignments, store=store)
     collect_garbage_seldom()
     began_at = time.monotonic()
     asked = _Asked(decided_by, begin, end, tuple(offsets or ()), ids, since)

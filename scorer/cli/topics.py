@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, settings_of
+from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, broker_settings_of
 
 app = typer.Typer(no_args_is_help=True, help="The topics: create what is missing, or say what differs.")
 
@@ -31,7 +31,7 @@ def ensure(
     """
     from scorer.stream import topics
 
-    settings = settings_of(config, bootstrap_servers, assignments).settings
+    settings = broker_settings_of(config, bootstrap_servers, assignments)
     created = topics.ensure(settings, partitions, replication)
     if as_json:
         typer.echo(json.dumps({"created": created}))
@@ -49,7 +49,7 @@ def check(
     """Say what differs from the contract; exit 1 if anything does."""
     from scorer.stream import topics
 
-    settings = settings_of(config, bootstrap_servers, assignments).settings
+    settings = broker_settings_of(config, bootstrap_servers, assignments)
     differences = topics.check(settings)
     if as_json:
         typer.echo(json.dumps({"differences": differences}))

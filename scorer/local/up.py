@@ -21,6 +21,7 @@ from scorer.local.load import Load, LoadPlan
 from scorer.local.workers import Workers, WorkerView
 from scorer.settings import ENV_PREFIX, KAFKA_ENV_PREFIX, Settings
 from scorer.stream import topics
+from scorer.stream.listening import require_listening
 from scorer.stream.reaching import metadata_of
 
 # No result for so long after the last application, with all workers up: what is missing then is lost.
@@ -234,6 +235,7 @@ class Up:
             self._broker = Broker("given", self._plan.servers, "started by somebody else, left running")
         self.settings = self._settings_of_children(self._broker)
         if self._plan.servers is not None:
+            require_listening(self.settings)
             neighbours.refuse_live_workers(self.settings)
         self._make_topics(self._broker)
         self._audit = Audit(self.settings, self._load.owns)
@@ -302,6 +304,7 @@ class Up:
     def _broker_fault(self) -> str:
         """Why the broker does not answer; empty if it does."""
         try:
+            require_listening(self.settings)
             metadata_of(topics.admin_client(self.settings), self.settings, _BROKER_S)
         except BrokerError as fault:
             return str(fault)
