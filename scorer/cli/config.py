@@ -1,18 +1,15 @@
 """`scorer config` and `scorer doctor`: the settings in force, and what is wrong with this set-up."""
 
 import json
+from collections import Counter
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from scorer.cli.completion import complete_reference
 from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, settings_of
 from scorer.cli.worker import DEFAULT_BUNDLE
-from scorer.errors import ScorerError
-
-if TYPE_CHECKING:
-    from scorer.stream.diagnose import Finding
 
 _MARKS: Final = {"ok": "[green]✓[/green]", "warning": "[yellow]![/yellow]", "wrong": "[red]✗[/red]"}
 
@@ -45,51 +42,59 @@ def config(
 
 def doctor(
     bundle: Annotated[
-        str, typer.Option("--bundle", metavar="REF", help="The bundle to look at.", autocompletion=complete_reference)
-    ] = DEFAULT_BUNDLE,
+        str | None,
+        typer.Option(
+            "--bundle",
+            metavar="REF",
+            help="The bundle that the workers are pinned to; default: what is deployed.",
+            autocompletion=complete_reference,
+        ),
+    ] = None,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask what is wrong with this set-up, and how to mend it; exit 1 if anything is.
+    """Check this set-up and say how to fix what is wrong; exit 1 if anything is.
 
-    It asks about the settings, the bundle, the broker, the topics, the group, the permissions and the clock. It changes
-    nothing and disturbs no worker.
+    It asks about the settings, the brokers, the topics, the bundles that are deployed, the workers, the permissions and
+    the clock. It changes nothing, disturbs no worker and leaves nothing behind. A warning may be intended, and is not
+    an error.
+
+    Examples:
+    ```
+    scorer doctor
+    scorer doctor -b kafka-1:9092 --json
+    ```
     """
     from rich.console import Console
     from rich.markup import escape
 
-    from scorer.stream.diagnose import Finding, diagnose
+    from scorer.stream.diagnose import diagnose
+    from scorer.stream.finding import Finding
 
     loaded = settings_of(config, bootstrap_servers, assignments)
     changed = sum(origin != "default" for origin in loaded.origins.values())
-    first = [
-        Finding("settings", "ok", f"sound; {changed} not at their defaults (`scorer config` lists them)"),
-        _look_at_bundle(bundle, loaded.settings.store),
-    ]
+    first = Finding("settings", "ok", f"valid; {changed} not at their defaults (`scorer config` lists them)")
     console = Console()
     findings: list[Finding] = []
-    for finding in chain(first, diagnose(loaded.settings)):
+    for finding in chain([first], diagnose(loaded.settings, bundle, DEFAULT_BUNDLE)):
         findings.append(finding)
         if not as_json:
             mark = f"{_MARKS[finding.state]} [bold]{finding.topic:<11}[/bold]"
             console.print(f" {mark} {escape(finding.text)}", highlight=False, soft_wrap=True)
-    wrong = sum(finding.state == "wrong" for finding in findings)
+    counts = Counter(finding.state for finding in findings)
     if as_json:
         typer.echo(json.dumps([finding._asdict() for finding in findings], indent=2))
     else:
-        console.print(f"\n{wrong} to mend" if wrong else "\nall is well")
-    if wrong:
+        console.print(f"\n{_verdict(counts['wrong'], counts['warning'])}")
+    if counts["wrong"]:
         raise typer.Exit(1)
 
 
-def _look_at_bundle(reference: str, store: str | None) -> "Finding":
-    from scorer.bundle.store import BundleStore
-    from scorer.stream.diagnose import Finding
-
-    try:
-        bundle = BundleStore(store).open(reference).reference
-    except ScorerError as error:
-        return Finding("bundle", "wrong", str(error))
-    return Finding("bundle", "ok", f"{bundle.short} loads and keeps its promises")
+def _verdict(problems: int, warnings: int) -> str:
+    """The last line: how many problems there are, and how many warnings."""
+    words = [f"{problems} problem{'s' * (problems != 1)}" if problems else "no problems found"]
+    if warnings:
+        words.append(f"{warnings} warning{'s' * (warnings != 1)}")
+    return ", ".join(words)

@@ -50,10 +50,10 @@ def check(
     from scorer.stream import topics
 
     settings = broker_settings_of(config, bootstrap_servers, assignments)
-    differences = topics.check(settings)
+    differences, remarks = topics.check(settings), topics.small_batches(settings)
     if as_json:
-        typer.echo(json.dumps({"differences": differences}))
+        typer.echo(json.dumps({"differences": differences, "remarks": remarks}))
     else:
-        typer.echo("\n".join(differences) or "the topics are as the contract says")
+        typer.echo("\n".join([*differences, *remarks]) or "the topics are as the contract says")
     if differences:
         raise typer.Exit(1)

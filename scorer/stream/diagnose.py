@@ -1,162 +1,184 @@
 """What is wrong with a set-up, asked step by step of the real brokers, each finding with its cure."""
 
-import time
 from collections.abc import Iterator
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any, Final
 
-from scorer.errors import ScorerError
+from scorer.errors import BundleError, ScorerError
 from scorer.settings import Settings
 from scorer.stream import topics
-from scorer.stream.reaching import metadata_of
+from scorer.stream.finding import Finding
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient
-    from confluent_kafka.admin._group import ConsumerGroupDescription
+    from schemas.decision import BundleReference
+    from scorer.stream.working import Workers
 
 _WAIT_S: Final = 10.0
-_PAUSE_S: Final = 0.2
-_CLOCK_OFF_S: Final = 2.0
 
 
-class Finding(NamedTuple):
-    """One question and its answer."""
+def diagnose(settings: Settings, pinned: str | None, default: str) -> Iterator[Finding]:
+    """Asks about broker, topics, bundles, workers, permissions and clock; ends early where no more can be asked.
 
-    topic: str
-    state: Literal["ok", "warning", "wrong"]
-    text: str
+    It changes nothing, joins no group and commits nothing.
 
+    Args:
+        settings: the set-up.
+        pinned: the bundle that the workers are pinned to; None goes by the history of deployments.
+        default: the bundle that decides before the first deployment.
+    """
+    from scorer.stream.listening import require_listening
+    from scorer.stream.reaching import metadata_of
 
-def diagnose(settings: Settings) -> Iterator[Finding]:
-    """Asks about broker, topics, group, permissions and clock; ends early where nothing more can be asked."""
     try:
+        require_listening(settings)
         admin = topics.admin_client(settings)
+        brokers = metadata_of(admin, settings, _WAIT_S).brokers
         existing = topics.partitions_of(settings)
-        brokers = len(metadata_of(admin, settings, _WAIT_S).brokers)
     except ScorerError as error:
         yield Finding("broker", "wrong", str(error))
         return
-    yield Finding("broker", "ok", f"{brokers} broker{'s' * (brokers != 1)} at {settings.bootstrap_servers}")
+    unreachable = list(_listeners(brokers))
+    yield from unreachable
+    if unreachable:
+        return
+    yield Finding("broker", "ok", f"{len(brokers)} broker{'s' * (len(brokers) != 1)} at {settings.bootstrap_servers}")
     yield from _topics(settings, existing)
-    yield from _group(settings, admin, existing)
-    yield from _permissions(settings, existing)
-    yield from _clock(settings, existing)
+    deployed = _Deployed(settings, pinned, default, has_history=settings.deployments_topic in existing)
+    yield from deployed.look()
+    if settings.applications_topic in existing:
+        yield from _workers(settings, deployed)
+    yield from _transactions(settings)
+    if settings.applications_topic in existing:
+        yield from _clock(settings)
+
+
+def _listeners(brokers: dict[int, Any]) -> Iterator[Finding]:
+    """Whether each broker can be connected to at the address that it gives clients."""
+    from scorer.stream.listening import connect_fault, explain
+
+    for broker in brokers.values():
+        fault = connect_fault(broker.host, broker.port)
+        if fault is not None:
+            text = (
+                f"broker {broker.id} tells clients to connect to {broker.host}:{broker.port} (its "
+                f"advertised.listeners), and from here that fails: {explain(fault)}. Set advertised.listeners to an "
+                "address that workers can reach; nothing else can be asked before"
+            )
+            yield Finding("broker", "wrong", text)
 
 
 def _topics(settings: Settings, existing: dict[str, int]) -> Iterator[Finding]:
     try:
-        differences = topics.check(settings)
+        differences, remarks = topics.check(settings), topics.small_batches(settings)
     except ScorerError as error:
         yield Finding("topics", "warning", f"cannot be compared: {error}")
         return
     for difference in differences:
         yield Finding("topics", "wrong", difference)
-    if not differences:
+    for remark in remarks:
+        yield Finding("topics", "warning", remark)
+    if not differences and not remarks:
         count = existing[settings.applications_topic]
         yield Finding("topics", "ok", f"as the contract says; up to {count} workers share the {count} partitions")
 
 
-def _group(settings: Settings, admin: "AdminClient", existing: dict[str, int]) -> Iterator[Finding]:
-    from confluent_kafka import KafkaException
+class _Deployed:
+    """What the workers should decide with: what they are pinned to, or what the history says."""
+
+    def __init__(self, settings: Settings, pinned: str | None, default: str, *, has_history: bool) -> None:
+        self._settings = settings
+        self._pinned = pinned
+        self._default = default
+        self._has_history = has_history
+        self.is_deployed = pinned is not None
+        """Whether a pin or the history says it; before the first deployment it is the default."""
+        self.champion: BundleReference | None = None
+        """None where it is not known."""
+        self.challenger: BundleReference | None = None
+
+    def look(self) -> Iterator[Finding]:
+        """Finds and opens the bundles."""
+        if self._pinned is not None:
+            self.champion, finding = self._open(self._pinned, "")
+            yield finding
+            return
+        champion = None
+        if self._has_history:
+            from scorer.stream.deployments import fold, read_history
+
+            try:
+                state = fold(read_history(self._settings))
+            except ScorerError as error:
+                yield Finding("bundle", "wrong", f"the history of deployments cannot be read: {error}")
+                return
+            champion, self.challenger = state.current("champion"), state.current("challenger")
+        if champion is None:
+            self.champion, finding = self._open(self._default, ", which decides before the first deployment,")
+        else:
+            self.is_deployed, self.champion = True, champion
+            _, finding = self._open(str(champion), ", the champion,")
+        yield finding
+        if self.challenger is not None:
+            yield self._open(str(self.challenger), ", the challenger,")[1]
+
+    def _open(self, reference: str, role: str) -> "tuple[BundleReference | None, Finding]":
+        from schemas.decision import shorten
+        from scorer.bundle.store import BundleStore
+
+        try:
+            opened = BundleStore(self._settings.store).open(reference).reference
+        except BundleError as error:
+            return None, Finding("bundle", "wrong", f"{shorten(reference)}{role} cannot be opened: {error}")
+        text = f"{opened.short}{role} loads and reproduces its golden examples"
+        return opened, Finding("bundle", "ok", text)
+
+
+def _workers(settings: Settings, deployed: _Deployed) -> Iterator[Finding]:
+    """Whether the workers work, and with what is deployed."""
+    from scorer.stream.working import Workers
 
     try:
-        described = _describe_group(admin, settings.group_id)
-        members, state = len(described.members), described.state.name.lower()
-        state = "not there yet" if state == "dead" else state
-    except KafkaException as error:
-        if error.args[0].name() != "GROUP_ID_NOT_FOUND":
-            yield Finding("group", "wrong", f"group {settings.group_id}: {error.args[0].str()}")
-            return
-        members, state = 0, "not there yet"
-    partitions = existing.get(settings.applications_topic, 0)
-    if members > partitions > 0:
-        text = f"group {settings.group_id} has {members} workers for {partitions} partitions; the rest stand idle"
-        yield Finding("group", "warning", text)
-    else:
-        yield Finding("group", "ok", f"group {settings.group_id}: {members} workers, {state}")
-
-
-def _describe_group(admin: "AdminClient", group_id: str) -> "ConsumerGroupDescription":
-    """Brokers that were never asked for a group have no coordinator for the first moment.
-
-    Raises:
-        KafkaException: they say no, or still have none after a while.
-    """
-    from confluent_kafka import KafkaException
-
-    from scorer.stream.faults import Fault, triage
-
-    ends_at = time.monotonic() + _WAIT_S
-    while True:
-        try:
-            described: ConsumerGroupDescription = admin.describe_consumer_groups([group_id])[group_id].result(_WAIT_S)
-        except KafkaException as error:
-            if triage(error.args[0]) is not Fault.RETRIABLE or time.monotonic() > ends_at:
-                raise
-            time.sleep(_PAUSE_S)
-        else:
-            return described
-
-
-def _permissions(settings: Settings, existing: dict[str, int]) -> Iterator[Finding]:
-    """Whether a worker may do what it does, by doing it: a transaction with nothing in it changes nothing."""
-    from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-
-    from scorer.stream.librdkafka import consumer_config, producer_config
-
-    own = settings.model_copy(update={"instance_id": None})  # never fence a worker that runs
-    if settings.applications_topic in existing:
-        consumer = Consumer(consumer_config(own))
-        try:
-            consumer.committed([TopicPartition(settings.applications_topic, 0)], timeout=_WAIT_S)
+        with closing(Workers(settings, topics.admin_client(settings))) as workers:
+            yield from workers.look()
             yield Finding("permissions", "ok", f"the offsets of group {settings.group_id} may be read")
-        except KafkaException as error:
-            text = f"the offsets of group {own.group_id} cannot be read: {error.args[0].str()}; allow Read on the group"
-            yield Finding("permissions", "wrong", text)
-        finally:
-            consumer.close()
+            yield from _deployment(workers, deployed)
+    except ScorerError as error:
+        yield Finding("group", "wrong", str(error))
+
+
+def _deployment(workers: "Workers", deployed: _Deployed) -> Iterator[Finding]:
+    if deployed.champion is None:
+        return
+    challenger = None if deployed.challenger is None else str(deployed.challenger)
+    yield from workers.compare(str(deployed.champion), is_deployed=deployed.is_deployed, challenger=challenger)
+
+
+def _transactions(settings: Settings) -> Iterator[Finding]:
+    """Whether a worker may begin transactions, by beginning one: with nothing in it, it changes nothing."""
+    from confluent_kafka import KafkaException, Producer
+
+    from scorer.stream.explain import refusal
+    from scorer.stream.librdkafka import producer_config
+
     if settings.delivery != "exactly-once":
         return
+    own = settings.model_copy(update={"instance_id": None})  # never fence a worker that runs
     producer: Producer = Producer(producer_config(own))
     try:
         producer.init_transactions(_WAIT_S)
         yield Finding("permissions", "ok", "transactions may be begun")
-    except KafkaException as error:
-        text = f"no transaction can be begun: {error.args[0].str()}; allow Write on transactional ids {own.group_id}-*"
-        yield Finding("permissions", "wrong", text)
+    except KafkaException as failure:
+        yield Finding("permissions", "wrong", refusal(failure.args[0], "to begin a transaction", settings))
     finally:
         with suppress(KafkaException):  # one that was refused says so once more
             producer.close()
 
 
-def _clock(settings: Settings, existing: dict[str, int]) -> Iterator[Finding]:
-    """This machine's clock against the last record's timestamp: latencies are differences between the two."""
-    from confluent_kafka import Consumer, KafkaException, TopicPartition
+def _clock(settings: Settings) -> Iterator[Finding]:
+    """This machine's clock against the newest applications' timestamps: latencies are differences between the two."""
+    from scorer.stream.timestamps import look_at_timestamps
 
-    from scorer.stream.librdkafka import client_config
-
-    if settings.applications_topic not in existing:
-        return
-    consumer = Consumer({**client_config(settings), "group.id": f"{settings.group_id}-doctor"})
-    newest = 0
     try:
-        for partition in range(existing[settings.applications_topic]):
-            tp = TopicPartition(settings.applications_topic, partition)
-            low, high = consumer.get_watermark_offsets(tp, timeout=_WAIT_S)
-            if high > low:
-                consumer.assign([TopicPartition(settings.applications_topic, partition, high - 1)])
-                message = consumer.poll(2.0)
-                if message is not None and message.error() is None:
-                    newest = max(newest, message.timestamp()[1])
-    except KafkaException as error:
-        text = f"topic {settings.applications_topic} cannot be read: {error.args[0].str()}; allow Read on it"
-        yield Finding("permissions", "wrong", text)
-        return
-    finally:
-        consumer.close()
-    ahead_s = newest / 1_000 - time.time()
-    if ahead_s > _CLOCK_OFF_S:
-        text = f"the newest application is {ahead_s:.0f} s in the future: set this clock or the publisher's (NTP)"
-        yield Finding("clock", "warning", text)
-    else:
-        yield Finding("clock", "ok", "no application comes from the future")
+        yield from look_at_timestamps(settings)
+    except ScorerError as error:
+        yield Finding("permissions", "wrong", f"{error}; allow Read on the topic")

@@ -16,7 +16,7 @@ _CONNECT_S: Final = 1.0
 # A broker that is just being restarted refuses connections for a moment.
 _TRY_S: Final = 1.0
 _PAUSE_S: Final = 0.1
-_ADDRESS: Final = re.compile(r"(?:\w+://)?(?:\[(?P<bracketed>[^]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>\d+))?")
+_ADDRESS: Final = re.compile(r"(?:\w+://)?(?:\[(?P<bracketed>[^]]+)\]|(?P<host>[\w.-]+))(?::(?P<port>\d+))?")
 
 
 def require_listening(settings: Settings) -> None:

@@ -180,6 +180,28 @@ def batch_limits(settings: Settings, admin: "AdminClient") -> dict[str, int]:
         return dict.fromkeys(names, BATCH_BYTES_DEFAULT)
 
 
+def small_batches(settings: Settings) -> list[str]:
+    """Output topics that take less at once than a producer would send: it works, and costs throughput.
+
+    Raises:
+        BrokerError: the brokers cannot be reached.
+        TopicsError: a topic cannot be described.
+    """
+    from scorer.stream.librdkafka import producer_config
+
+    admin = admin_client(settings)
+    existing = _existing(admin, settings)
+    names = [name for name in (settings.decisions_topic, settings.dead_letters_topic) if name in existing]
+    sent = int(producer_config(settings)["batch.size"])
+    return [
+        f"topic {name} takes {limit} bytes at once, and workers would send up to {sent} (batch.size): they send smaller "
+        f"batches, which costs throughput, and one that started before the limit was lowered stops. Set its "
+        f"max.message.bytes to {sent} or more"
+        for name, config in _configs(admin, names).items()
+        if (limit := int(config["max.message.bytes"])) < sent
+    ]
+
+
 def partitions_of(settings: Settings) -> dict[str, int]:
     """The existing topics of the settings with their numbers of partitions.
 

@@ -154,7 +154,7 @@ def test_up_says_why_workers_end(setup: dict[str, str]) -> None:
 
 @pytest.mark.broker
 def test_doctor_on_a_sound_setup(setup: dict[str, str]) -> None:
-    """With topics and a broker in order the doctor finds nothing to mend."""
+    """With topics and a broker in order the doctor finds no problem."""
     asked = run("scorer", "doctor", "--json", environment=setup)
     findings = json.loads(asked.stdout)
     assert asked.returncode == 0, findings
@@ -170,7 +170,7 @@ def test_doctor_names_what_is_missing(setup: dict[str, str], unique: Callable[[s
     assert asked.returncode == 1
     assert f"topic {broken['SCORER_DECISIONS_TOPIC']} is missing; `scorer topics ensure` creates it" in asked.stdout
     assert "there is no bundle no-such:1.0.0" in asked.stdout
-    assert "2 to mend" in asked.stdout
+    assert "2 problems" in asked.stdout
 
 
 @pytest.mark.broker

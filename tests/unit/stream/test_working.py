@@ -1,0 +1,67 @@
+"""What the doctor says of a group, from its description alone."""
+
+from scorer.stream.finding import Finding
+from scorer.stream.group import Group, Member
+from scorer.stream.rollout import Behind, Rollout
+from scorer.stream.working import judge_assignment, judge_rollout
+
+OLD, NEW = f"credit-risk:1.0.0@{'1' * 64}", f"my-risk:1.0.0@{'2' * 64}"
+
+
+def group(*members: tuple[int, ...], rebalancing: bool = False) -> Group:
+    """Workers with these partitions."""
+    found = (Member(f"id-{n}", f"scorer-{n}", "scorer", None, frozenset(each)) for n, each in enumerate(members))
+    return Group(tuple(found), rebalancing)
+
+
+def assignment(found: Group, partitions: int = 2, waiting: int = 0) -> list[Finding]:
+    """The findings of a group on a topic of so many partitions."""
+    return list(judge_assignment("scorer", found, partitions, {0: (waiting, 7)} if waiting else {}))
+
+
+def test_every_partition_has_an_owner() -> None:
+    """A group at work is in order, whatever waits at the moment."""
+    assert [f.state for f in assignment(group((0,), (1,)), waiting=100)] == ["ok"]
+
+
+def test_no_worker() -> None:
+    """Before the first start that is in order; where applications wait, it is said."""
+    assert [f.state for f in assignment(group())] == ["ok"]
+    (finding,) = assignment(group(), waiting=1)
+    assert finding.state == "warning"
+    assert "1 application waits" in finding.text
+
+
+def test_a_partition_without_an_owner() -> None:
+    """Its applications would wait for ever, and nothing else says so: no worker reports a lag for it."""
+    (finding,) = assignment(group((0,), (3,)), partitions=4)
+    assert finding.state == "wrong"
+    assert finding.text.startswith("partitions 1, 2 of 4 have no owner, with 2 workers in group scorer")
+
+
+def test_more_workers_than_partitions() -> None:
+    """The rest stand idle, which may be intended."""
+    (finding,) = assignment(group((0,), (1,), ()))
+    assert (finding.state, finding.text) == (
+        "warning", "group scorer has 3 workers for 2 partitions: 1 stand idle",
+    )  # fmt: skip
+
+
+def test_while_partitions_move() -> None:
+    """Nothing can be said of owners then."""
+    assert [f.state for f in assignment(group((0,), rebalancing=True))] == ["warning"]
+
+
+def test_a_rollout_in_words() -> None:
+    """Who decides with what, and why, as far as it is known; before the first deployment it is a warning."""
+    why = "no such bundle"
+    refused = Rollout(2, (Behind("a", (0,), (OLD,), why), Behind("b", (1,), (OLD,), why)), moving=False)
+    silent = Rollout(2, (Behind("a", (0,), (), ""),), moving=False)
+    finding = judge_rollout(refused, NEW, is_deployed=True)
+    assert finding.state == "wrong"
+    assert finding.text.startswith("2 of 2 workers do not decide with my-risk:1.0.0; still credit-risk:1.0.0: no such")
+    assert finding.text.count(why) == 1
+    assert "still deciding nothing" in judge_rollout(silent, NEW, is_deployed=True).text
+    assert judge_rollout(silent, NEW, is_deployed=False).state == "warning"
+    assert judge_rollout(Rollout(2, (), moving=False), NEW, is_deployed=True).state == "ok"
+    assert judge_rollout(Rollout(2, (), moving=True), NEW, is_deployed=True).state == "warning"
