@@ -41,7 +41,11 @@ ExpectOption = Annotated[
 WaitOption = Annotated[
     float | None,
     typer.Option(
-        "--wait", metavar="SECONDS", min=0, help="For how long to wait for the workers; 0 does not.", show_default="60"
+        "--wait",
+        metavar="SECONDS",
+        min=0,
+        help="Seconds to wait for all workers; 0 returns at once.",
+        show_default="60",
     ),
 ]
 SlotOption = Annotated[
@@ -72,14 +76,17 @@ def deploy(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let another bundle decide, on every worker, from the next batch on; or let it score along as the challenger.
+    """Make a bundle the champion on all workers, or run it in shadow mode as the challenger.
 
-    The bundle is opened and checked here as the workers will; then an event is added to the history, each worker loads
-    it beside the one that serves, and takes it over between two batches. This waits until all have, and says which
-    have not.
+    The bundle is opened and checked here as the workers will do. Then an event is added to the history; each worker
+    loads the bundle in the background and switches to it between two batches. The command waits until all have
+    switched. Workers that cannot load it say why, and keep the previous bundle: once that is true of all that have not
+    switched, the command ends with their reasons and exit code 1.
 
-    A challenger decides nothing: how often it would have decided otherwise is in the workers' metrics. Workers tell the
-    group of the champion alone, so that this does not wait for a challenger.
+    Workers load the bundle from the store of their own settings. With --store, make sure that they share that store.
+
+    A challenger decides nothing: how often its decisions would differ is in the workers' metrics. The command does not
+    wait for it; the console shows workers that cannot load it.
 
     Examples:
     ```

@@ -253,8 +253,9 @@ class Up:
     def _settings_of_children(self, broker: Broker) -> Settings:
         """The settings of all that is started here."""
         kafka = dict(self.settings.kafka)
-        if self._plan.servers is None:
-            kafka = {name: value for name, value in kafka.items() if not name.startswith(_SECURITY)}
+        if self._plan.servers is None and (unused := [name for name in kafka if name.startswith(_SECURITY)]):
+            self._say(f"the broker here speaks plain text: {', '.join(sorted(unused))} under [kafka] are not used")
+            kafka = {name: value for name, value in kafka.items() if name not in unused}
         if kafka.get("group.protocol", "classic").lower() == "classic":
             kafka = {**_SESSION, **kafka}
         changes = {"bootstrap_servers": broker.bootstrap_servers, "http_port": 0, "log_format": "text", "kafka": kafka}
