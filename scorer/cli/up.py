@@ -242,8 +242,8 @@ def seconds_of(text: str) -> float:
     Raises:
         MisuseError: it is not a duration above zero.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text.strip())
-    seconds = float(found.group(1)) * {"ms": 0.001, "s": 1, "m": 60, "h": 3_600}[found.group(2) or "s"] if found else 0
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text.strip())
+    seconds = float(match.group(1)) * {"ms": 0.001, "s": 1, "m": 60, "h": 3_600}[match.group(2) or "s"] if match else 0
     if not seconds:
         raise MisuseError(f"{text} is not a duration above zero: write 60s, 2m, 500ms or 1h")
     return seconds

@@ -50,18 +50,18 @@ class Unfollowed:
     ) -> tuple[Unswitched, ...]:
         """The deployments that have not been followed for longer than they take.
 
-        While partitions move nobody can be said to be behind, so nothing begins to count then, and nothing ends.
+        While partitions move, assignments are incomplete: nothing new is counted then, and nothing is dropped.
 
         Args:
             lines: the history.
             group: the workers and their partitions.
             committed: by partition, what its committed offset says.
         """
-        found = {(entry.slot, entry.offset): entry for entry in _unswitched(tuple(lines), group, committed)}
+        behind = {(entry.slot, entry.offset): entry for entry in _unswitched(tuple(lines), group, committed)}
         now = self._clock()
         if not group.rebalancing:
-            self._since = {key: self._since.get(key, now) for key in found}
-        return tuple(entry for key, entry in found.items() if now - self._since.get(key, now) > TAKES_S)
+            self._since = {key: self._since.get(key, now) for key in behind}
+        return tuple(entry for key, entry in behind.items() if now - self._since.get(key, now) > TAKES_S)
 
 
 def _unswitched(

@@ -41,7 +41,7 @@ class LoadPlan:
 
 
 class Load:
-    """One publisher; its records can be told from everybody else's."""
+    """One publisher; its records can be told apart from those of other publishers."""
 
     def __init__(self, plan: LoadPlan) -> None:
         """Starts nothing yet."""

@@ -29,7 +29,7 @@ def refuse_live_workers(settings: Settings) -> None:
 
     Two runs of one group would share its partitions, so each would measure the other one's workers; and two groups on
     one applications topic decide every application twice. Static members of a run that has ended stay in the group
-    until their session ends; those are told by their process and are no reason.
+    until their session ends; they are recognized by their process, which is gone, and do not count.
 
     Raises:
         MisuseError: there are live workers; it names the group, the broker and how many, and says what to do.

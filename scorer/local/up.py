@@ -218,20 +218,22 @@ class Up:
 
     def failures(self, end: Snapshot) -> list[str]:
         """What went wrong, a line each: with the publisher, and where applications have no result."""
-        found = self._load.failures()
+        failures = self._load.failures()
         if end.waiting and self._is_hurried():
-            found.append(f"{end.waiting:,} applications have no result: the second signal ended the waiting for them")
+            failures.append(
+                f"{end.waiting:,} applications have no result: the second signal ended the waiting for them"
+            )
         elif end.waiting:
             why = self._broker_fault() or "the broker answers; see the workers' state"
-            found.append(f"{end.waiting:,} applications have no result, and none came for {_STILL_S:g} s: {why}")
-        return found
+            failures.append(f"{end.waiting:,} applications have no result, and none came for {_STILL_S:g} s: {why}")
+        return failures
 
     # Up
 
     def _bring_up(self) -> None:
         if self._plan.servers is None:
             self._broker = start_broker(self._plan.broker, port=self._plan.broker_port, say=self._say)
-        else:  # its TLS and password are under [kafka]; the group and the topics will tell whether it is there
+        else:  # its TLS and password are under [kafka]; describing the group shows whether it is there
             self._broker = Broker("given", self._plan.servers, "started by somebody else, left running")
         self.settings = self._settings_of_children(self._broker)
         if self._plan.servers is not None:
@@ -240,7 +242,7 @@ class Up:
         self._make_topics(self._broker)
         self._audit = Audit(self.settings, self._load.owns)
         self._say(f"starting {self._plan.workers} workers with {self._plan.bundle or 'the bundle that is deployed'}")
-        # Not before: whoever removes it if this process is killed is started with the workers.
+        # Not before: if this process is killed, the workers' guardians remove it.
         self.folder = Path(tempfile.mkdtemp(prefix="scorer-up-"))
         self._workers.start(lambda: self._interrupts > 0)
         for view in self._workers.look():
@@ -284,9 +286,9 @@ class Up:
             self._consoles.append(console)
             ends_at = time.monotonic() + _CONSOLE_S
             while console.exit_code() is None and time.monotonic() < ends_at:
-                found = re.search(r"^console (\S+)", console.output(), re.MULTILINE)
-                if found:
-                    self.console_url = found.group(1)
+                address = re.search(r"^console (\S+)", console.output(), re.MULTILINE)
+                if address:
+                    self.console_url = address.group(1)
                     self._say(f"console: {self.console_url}")
                     return
                 time.sleep(0.1)
@@ -299,7 +301,7 @@ class Up:
             return
         self._ask_broker_at = time.monotonic() + _SILENT_S
         if fault := self._broker_fault():
-            self._broker_was_away = True  # told once; the page shows that nothing comes
+            self._broker_was_away = True  # said once; the page shows that nothing comes
             self._notify(fault)
 
     def _broker_fault(self) -> str:

@@ -143,15 +143,15 @@ def page(snapshot: Snapshot, notices: Sequence[str], footer: str, size: tuple[in
         (f" {snapshot.elapsed_s:.0f} s ", "bold"), f" {snapshot.broker}   bundle {snapshot.bundle or '-'}"
     )
     refused = [Text(f" {worker.name}: {worker.refused}", "bold red") for worker in snapshot.workers if worker.refused]
-    told = [Text(f" {line}", "yellow") for line in notices]
-    rows_max = max(1, height - _FRAME_LINES - len(told) - min(len(refused), 1))
+    lines = [Text(f" {line}", "yellow") for line in notices]
+    rows_max = max(1, height - _FRAME_LINES - len(lines) - min(len(refused), 1))
     return Group(
         _one_line(head),
         _totals(snapshot, width),
         _results(snapshot),
         _workers(snapshot.workers, rows_max, width),
         *(_one_line(text) for text in refused[:1]),
-        *(_one_line(text) for text in told),
+        *(_one_line(text) for text in lines),
         _one_line(Text(f" {footer}", "dim")),
     )
 

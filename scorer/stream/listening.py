@@ -22,7 +22,7 @@ _ADDRESS: Final = re.compile(r"(?:\w+://)?(?:\[(?P<bracketed>[^]]+)\]|(?P<host>[
 def require_listening(settings: Settings) -> None:
     """Makes sure that a bootstrap address can be connected to; librdkafka would go on trying for many seconds.
 
-    Workers do not ask this: they start beside their brokers, and wait for them.
+    Workers do not ask this: they may start before their brokers, and wait for them.
 
     Raises:
         BrokerError: every address refuses connections or has no such host. Where one only is slow, that is for the
@@ -42,13 +42,13 @@ def require_listening(settings: Settings) -> None:
 
 def parse_addresses(bootstrap_servers: str) -> list[tuple[str, int]]:
     """Hosts and ports as librdkafka reads them; none if one is written in a way that only librdkafka knows."""
-    found = []
+    addresses = []
     for part in bootstrap_servers.split(","):
         address = _ADDRESS.fullmatch(part.strip())
         if address is None:
             return []
-        found.append((address["bracketed"] or address["host"], int(address["port"] or _DEFAULT_PORT)))
-    return found
+        addresses.append((address["bracketed"] or address["host"], int(address["port"] or _DEFAULT_PORT)))
+    return addresses
 
 
 def connect_fault(host: str, port: int) -> OSError | None:

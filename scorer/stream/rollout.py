@@ -42,7 +42,7 @@ class Behind:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """Where a deployment stands: how many workers there are, and which have not switched to it."""
+    """How far a deployment has come: how many workers there are, and which have not switched to it."""
 
     workers: int
     behind: tuple[Behind, ...]
@@ -57,7 +57,7 @@ class Rollout:
     @property
     def failed(self) -> bool:
         """Whether every worker that has not switched has said that it cannot."""
-        return bool(self.behind) and not self.moving and all(found.reason for found in self.behind)
+        return bool(self.behind) and not self.moving and all(worker.reason for worker in self.behind)
 
 
 def wait_for_workers(
@@ -136,12 +136,12 @@ def refusals(
     group: Group, committed: Mapping[int, CommittedMetadata], slot: Slot, bundle: str
 ) -> list[tuple[str, str]]:
     """The workers that could not load what was deployed into a slot, each with its reason."""
-    found = []
+    refused = []
     for member in group.members:
         of_member = {p: committed[p] for p in sorted(member.partitions) if p in committed}
         if reason := _reason(of_member, slot, bundle):
-            found.append((member.name, reason))
-    return found
+            refused.append((member.name, reason))
+    return refused
 
 
 def _reason(committed: Mapping[int, CommittedMetadata], slot: Slot, bundle: str) -> str:

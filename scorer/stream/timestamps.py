@@ -19,7 +19,7 @@ _UNITS: Final = {"milliseconds": 1.0, "seconds": 1e-3, "microseconds": 1e3, "nan
 
 
 def unit_of(timestamp: int, now_ms: float) -> str:
-    """The unit in which a record's timestamp is near the present; empty if there is none.
+    """The unit in which a record's timestamp is near the present; empty if no unit does that.
 
     Args:
         timestamp: as it stands in the record, where Kafka wants milliseconds since 1970.
@@ -55,7 +55,7 @@ def judge(timestamps: Iterable[int], now_ms: float) -> Iterator[Finding]:
     for timestamp in timestamps:
         by_unit.setdefault(unit_of(timestamp, now_ms), []).append(timestamp)
     fitting = by_unit.pop("milliseconds", [])
-    counts = Counter({unit: len(found) for unit, found in by_unit.items()})
+    counts = Counter({unit: len(values) for unit, values in by_unit.items()})
     for unit, count in sorted(counts.items()):
         what = f"are in {unit}" if unit else "are no time near the present in any unit"
         text = (

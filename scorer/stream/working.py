@@ -27,7 +27,7 @@ _LOOK_S: Final = 0.5
 
 
 class Workers:
-    """The group as it is seen from outside: nobody joins it."""
+    """The group, observed without joining it."""
 
     def __init__(self, settings: Settings, admin: AdminClient) -> None:
         """Connects.
@@ -117,12 +117,12 @@ class Workers:
     def _waiting(self) -> dict[int, tuple[int, int]]:
         """By partition in which applications wait, how many and the offset from which on they do."""
         offsets = {tp.partition: tp.offset for tp in self._offsets(self._applications.partitions)}
-        found = {}
+        waiting = {}
         for partition, (first, end) in self._applications.bounds().items():
             begin = max(offsets[partition], first)  # without a commit it is below 0
             if end > begin:
-                found[partition] = end - begin, offsets[partition]
-        return found
+                waiting[partition] = end - begin, offsets[partition]
+        return waiting
 
     def _still(self, waiting: Mapping[int, tuple[int, int]]) -> dict[int, int]:
         """By partition whose committed offset does not move although applications wait, how many do."""
