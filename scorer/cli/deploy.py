@@ -352,14 +352,12 @@ def _announce(
     if rollout.done or (not limit_s and not rollout.failed):
         return
     undo = "scorer rollback" if event.action == "deploy" else f"scorer deploy {previous.name}:{previous.version}"
-    waited = "they could not load it, and keep retrying" if rollout.failed else f"after {limit_s:g} s"
+    waited = ": they could not load it, and keep retrying" if rollout.failed else f" after {limit_s:g} s"
     name = f"{bundle.name}:{bundle.version}"
     head = f"the event is in the history, and {len(behind)} of {rollout.workers} workers have not switched to {name}"
     lines = behind or ["partitions are still moving between workers"]
-    advice = f'To take it back: {undo} --reason "not every worker can load {name}"'
-    raise DeploymentError(
-        "\n".join([f"{head}: {waited}", *(f"  {line}" for line in lines), *_reasons(rollout), advice])
-    )
+    advice = f'To take it back: {undo} --reason "not every worker follows"'
+    raise DeploymentError("\n".join([f"{head}{waited}", *(f"  {line}" for line in lines), *_reasons(rollout), advice]))
 
 
 def _describe(worker: "Behind") -> str:

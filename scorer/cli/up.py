@@ -136,7 +136,7 @@ def _run(plan: "Plan", loaded: "LoadedSettings", note: str, *, as_json: bool) ->
         with Up(plan, settings, say, view.notify) as running:
             for line in _for_other_terminals(loaded, running.settings):
                 say(line)
-            view.footer = f"Ctrl-C: end   {running.console_url}   logs: {running.folder}"
+            view.footer = "   ".join(filter(None, ["Ctrl-C: end", running.console_url, f"logs: {running.folder}"]))
             with view:
                 end = running.watch(view.show)
             failures = running.failures(end)

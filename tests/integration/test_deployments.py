@@ -206,7 +206,7 @@ def test_worker_that_does_not_follow(topics: Topics, tmp_path: Path) -> None:
         wait_until(lambda: len(topics.committed()) > 0, "the first commit")
         code, _, said = scorer(topics, "deploy", "credit-risk:1.0.0", "--reason", "x", "--wait", "2")
         assert code == 1
-        assert "1 of 1 workers have not switched to credit-risk:1.0.0: after 2 s" in said
+        assert "1 of 1 workers have not switched to credit-risk:1.0.0 after 2 s" in said
         assert "pinned-0 at " in said
         assert "still decides with credit-risk:1.1.0@" in said
         assert "No reason given by pinned-0 at " in said
