@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, settings_of
+from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, broker_settings_of
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def show(
     """
     from scorer.stream.offsets import OffsetsTool
 
-    settings = settings_of(config, bootstrap_servers, assignments).settings
+    settings = broker_settings_of(config, bootstrap_servers, assignments)
     with closing(OffsetsTool(settings)) as tool:
         offsets = tool.look()
     if as_json:
@@ -81,7 +81,7 @@ def reset(
 
     if to_offset is not None and len(partitions or ()) != 1:
         raise MisuseError("--to-offset needs exactly one --partition")
-    settings = settings_of(config, bootstrap_servers, assignments).settings
+    settings = broker_settings_of(config, bootstrap_servers, assignments)
     with closing(OffsetsTool(settings)) as tool:
         recreated = tool.look().recreated
         changes = tool.plan(partitions or (), to_offset)

@@ -194,9 +194,9 @@ def small_batches(settings: Settings) -> list[str]:
     names = [name for name in (settings.decisions_topic, settings.dead_letters_topic) if name in existing]
     sent = int(producer_config(settings)["batch.size"])
     return [
-        f"topic {name} takes {limit} bytes at once, and workers would send up to {sent} (batch.size): they send smaller "
-        f"batches, which costs throughput, and one that started before the limit was lowered stops. Set its "
-        f"max.message.bytes to {sent} or more"
+        f"topic {name} takes {limit} bytes at once, less than batch.size ({sent}): workers send smaller batches, which "
+        f"costs throughput, and those that started before the limit was lowered stop. Set its max.message.bytes to "
+        f"{sent} or more"
         for name, config in _configs(admin, names).items()
         if (limit := int(config["max.message.bytes"])) < sent
     ]

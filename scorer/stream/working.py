@@ -14,7 +14,7 @@ from scorer.settings import Settings
 from scorer.stream.faults import raise_on_partition_error
 from scorer.stream.finding import Finding
 from scorer.stream.group import Group, describe_group
-from scorer.stream.metadata import CommittedMetadata
+from scorer.stream.metadata import CommittedMetadata, decode_metadata
 from scorer.stream.reading import TopicReader, connect_to_offsets
 from scorer.stream.rollout import Rollout, compare, refusals
 
@@ -100,7 +100,7 @@ class Workers:
             time.sleep(_LOOK_S)
 
     def _committed(self, partitions: Iterable[int]) -> dict[int, CommittedMetadata]:
-        return {tp.partition: CommittedMetadata.decode(tp.metadata) for tp in self._offsets(partitions)}
+        return {tp.partition: decode_metadata(tp.metadata) for tp in self._offsets(partitions)}
 
     def _offsets(self, partitions: Iterable[int]) -> list[TopicPartition]:
         wanted = [TopicPartition(self._settings.applications_topic, partition) for partition in partitions]

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from producer.generator import generate_applications
 from scorer.local.broker import Broker
-from scorer.stream.metadata import CommittedMetadata
+from scorer.stream.metadata import CommittedMetadata, decode_metadata
 from scorer.stream.refusal import Refusal
 from tests.integration.worker_process import (
     WAIT_S,
@@ -308,7 +308,7 @@ def metadata_of(topics: Topics) -> list[CommittedMetadata]:
         found = []
     finally:
         asking.close()
-    return [CommittedMetadata.decode(tp.metadata) for tp in found if tp.offset >= 0]
+    return [decode_metadata(tp.metadata) for tp in found if tp.offset >= 0]
 
 
 def test_challenger(topics: Topics, tmp_path: Path) -> None:
