@@ -202,7 +202,7 @@ def judge_rollout(rollout: Rollout, bundle: str, *, is_deployed: bool) -> Findin
 def _standing_still(name: str, waiting: Mapping[int, int]) -> str:
     return (
         f"{name}: {_applications(sum(waiting.values()))} in {_partitions(waiting)}, and none was decided for "
-        f"{_STILL_S:g} s. Is that worker alive? Its /healthz and its log say so"
+        f"{_STILL_S:g} s. Is that worker alive? Its /healthz and log, and `scorer offsets show`, say more"
     )
 
 
