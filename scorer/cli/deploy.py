@@ -233,15 +233,19 @@ def history(
         typer.echo(f"Nothing was deployed yet: workers decide with {DEFAULT_BUNDLE}, which is shipped with them.")
 
 
-def _warn_of_store(bundles: "BundleStore", bundle: "BundleReference | None", store: str, workers_store: str) -> None:
+def _warn_of_store(
+    bundles: "BundleStore", bundle: "BundleReference | None", store: str | None, workers_store: str | None
+) -> None:
     """Says so where workers may not find the bundle: they open it from the store of their own settings.
 
     Args:
         bundles: the store in use here.
         bundle: what is deployed; None where it is not known yet.
-        store: the address of the store in use here.
+        store: the address of the store in use here; None uses the shipped bundles alone.
         workers_store: what the settings say without this command's --store.
     """
+    if store is None or workers_store is None:
+        return
     from scorer.bundle.remote import local_path
     from scorer.errors import BundleError
 
