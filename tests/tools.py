@@ -1,4 +1,4 @@
-"""The programs that the operations' tests drive: where each is, and `python -m tests.tools` gets what is missing."""
+"""The programs that tests drive: where each is, and `python -m tests.tools` gets what is missing."""
 
 import os
 import shutil
@@ -62,11 +62,13 @@ def _install(package: str) -> Callable[[Path], None]:
     return get
 
 
-def _build(module: str) -> Callable[[Path], None]:
-    """A Go program, from its module at a version."""
+def _build(module: str, program: str = "") -> Callable[[Path], None]:
+    """A Go program, from its module at a version; `program` is its name where the module builds it under another."""
 
     def get(folder: Path) -> None:
         _run("go", "install", "-trimpath", "-ldflags=-s -w", module, GOBIN=str(folder), CGO_ENABLED="0")
+        if program:
+            (folder / module.partition("@")[0].rpartition("/")[2]).rename(folder / program)
 
     return get
 
@@ -114,6 +116,11 @@ TOOLS: Final = {
         _tool("kafka-tools", KAFKA_VERSION, _kafka_tools),
         _tool("helm", "3.22.0", _build("helm.sh/helm/v3/cmd/helm@v3.22.0")),
         _tool("docker-compose", "2.40.3", _build_compose),
+        _tool(
+            "toxiproxy-server",
+            "2.5.0",
+            _build("github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0", "toxiproxy-server"),
+        ),
     )
 }
 _PACKAGES: Final = Tool("node_modules", cache_folder() / "tools" / "npm", _npm)

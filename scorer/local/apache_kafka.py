@@ -35,7 +35,7 @@ ONE_NODE_SETTINGS = {
     "auto.create.topics.enable": "false",
 }
 
-_LOG4J = """appender.out.type = Console
+LOG4J = """appender.out.type = Console
 appender.out.name = out
 appender.out.layout.type = PatternLayout
 appender.out.layout.pattern = %d %p %c{1}: %m%n
@@ -80,7 +80,7 @@ class JavaBroker(Broker):
         lines = {**settings, "log.dirs": str(self._folder / "data")}
         properties.write_text("".join(f"{name}={value}\n" for name, value in lines.items()), encoding="utf-8")
         log4j = self._folder / "log4j2.properties"
-        log4j.write_text(_LOG4J, encoding="utf-8")
+        log4j.write_text(LOG4J, encoding="utf-8")
         common = [f"-Dlog4j2.configurationFile={log4j}", "-cp", f"{libs}/*"]
         # Kafka's own `random-uuid` gives the same, half a second later: it starts a Java for it. One in 64 begins with
         # a hyphen, which after `-t` would be taken for another option.
