@@ -40,15 +40,16 @@ def _run(*command: str | Path, cwd: Path | None = None, **environment: str) -> N
     subprocess.run(command, check=True, cwd=cwd, env=os.environ | environment)
 
 
-def _unpack(package: str, program: str) -> Callable[[Path], None]:
-    """A Debian package without its installation, which would start a service."""
+def _unpack(package: str, program: str, place: str = "usr/bin") -> Callable[[Path], None]:
+    """A Debian package without its installation, which would start a service; `place` is a pattern for a folder."""
 
     def get(folder: Path) -> None:
         with TemporaryDirectory() as scratch:
             _run("apt-get", "download", package, cwd=Path(scratch))
             (archive,) = Path(scratch).glob("*.deb")
             _run("dpkg", "--extract", archive, folder / "unpacked")
-        (folder / program).symlink_to(folder / "unpacked" / "usr" / "bin" / program)
+        (path,) = (folder / "unpacked").glob(f"{place}/{program}")
+        (folder / program).symlink_to(path)
 
     return get
 
@@ -109,6 +110,7 @@ TOOLS: Final = {
         _tool("promtool", "debian", _unpack("prometheus", "promtool")),
         # Debian's does not run unpacked: it reads a template below /usr/share.
         _tool("alertmanager", "0.28.1", _build("github.com/prometheus/alertmanager/cmd/alertmanager@v0.28.1")),
+        _tool("libfaketimeMT.so.1", "debian", _unpack("libfaketime", "libfaketimeMT.so.1", "usr/lib/*/faketime")),
         _tool("chromium", "debian", _install("chromium")),
         _tool("kcat", "debian", _install("kcat")),
         _tool("buildah", "debian", _install("buildah")),

@@ -27,8 +27,7 @@ _STOP_S: Final = 60.0
 # Everybody may do everything until a scenario forbids something. Nodes have a user of their own, because an authorizer
 # that has not read its rules yet lets in super users alone, and nodes must talk before it has.
 _LOGIN: Final = (
-    "org.apache.kafka.common.security.plain.PlainLoginModule required "
-    'username="node" password="node" user_node="node";'
+    'org.apache.kafka.common.security.plain.PlainLoginModule required username="node" password="node" user_node="node";'
 )
 _AUTHORIZER: Final = {
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",

@@ -107,11 +107,11 @@ class Toxiproxy:
                 return
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
-        request = urllib.request.Request(  # noqa: S310  (its own server)
+        request = urllib.request.Request(
             f"http://127.0.0.1:{self._port}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=_CALL_S):  # noqa: S310
+        with urllib.request.urlopen(request, timeout=_CALL_S):
             pass

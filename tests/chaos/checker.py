@@ -1,0 +1,211 @@
+"""Judges a history: is anything lost, doubled, reordered or mislabelled, and did every worker decide again?"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from tests.chaos import liveness
+from tests.chaos.history import ACT, Cause, Exit, History
+from tests.chaos.product import SHUTDOWN_S
+from tests.chaos.scenario import Expectation
+from tests.chaos.workers import STOP_MARGIN_S
+
+LATE_S: Final = 2.0
+"""A decision that took longer than this was delayed by the fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a history amounts to; counts of applications, times in seconds."""
+
+    acknowledged: int
+    decided: int
+    dead_letters: int
+    lost: int
+    waived: int
+    """Deleted by the scenario before they were decided."""
+    doubled: int
+    extra: int
+    """Results beyond the first of their application."""
+    out_of_order: int
+    wrong_kind: int
+    """Valid applications rejected, and invalid ones decided."""
+    wrong_source: int
+    """Results that name another record than the one that holds their application."""
+    pause_s: float
+    """The longest time without a result at the live reader."""
+    publisher_pause_s: float
+    """The longest time without an acknowledgement: what Kafka itself took."""
+    recovery_s: float | None
+    """From the healing to the last result that came late; None if some never came."""
+    latency_max_s: float
+    decides_again_s: float | None
+    """From the healing until the last worker decided again; None if one did not."""
+    stuck_s: float
+    """The longest that a worker which called itself healthy had work and committed nothing, without a fault."""
+    rss_max_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The figures of a run, and every expectation that does not hold."""
+
+    figures: Figures
+    failures: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything is as expected."""
+        return not self.failures
+
+
+def judge(history: History, expect: Expectation) -> Verdict:
+    """Looks through a history.
+
+    Args:
+        history: what was recorded.
+        expect: what must hold.
+    """
+    published = _with_waivers(history)
+    results = history.results
+    due = published.filter(~pl.col("waived"))
+    lost = max(
+        due.join(results, on="number", how="anti").height,
+        due.join(
+            results,
+            left_on=["partition", "offset"],
+            right_on=["source_partition", "source_offset"],
+            how="anti",
+        ).height,
+    )
+    repeats = _repeats(published, results)
+    known = results.join(published, on="number", how="inner", suffix="_published")
+    latencies = _latencies(history, known)
+    again = liveness.decides_again(history, expect.decides_again_s)
+    stuck = liveness.longest_stuck(history)
+    figures = Figures(
+        acknowledged=published.height,
+        decided=results.filter(pl.col("kind") == "decision").height,
+        dead_letters=results.filter(pl.col("kind") == "dead letter").height,
+        lost=lost,
+        waived=published.filter(pl.col("waived")).join(results, on="number", how="anti").height,
+        doubled=repeats.height,
+        extra=int(repeats["len"].sum()) - repeats.height,
+        out_of_order=_out_of_order(known),
+        wrong_kind=known.filter(pl.col("valid") != (pl.col("kind") == "decision")).height,
+        wrong_source=known.filter(
+            (pl.col("source_partition") != pl.col("partition_published"))
+            | (pl.col("source_offset") != pl.col("offset_published"))
+        ).height,
+        pause_s=_longest_gap(history.arrivals["arrived_s"], _end_of(history) if lost else None),
+        publisher_pause_s=_longest_gap(published["acked_s"], None),
+        recovery_s=None if lost else _recovery_s(history, latencies),
+        latency_max_s=_largest(latencies["latency_s"]),
+        decides_again_s=None if None in again.values() else max((s for s in again.values() if s), default=0.0),
+        stuck_s=max((s.seconds for s in stuck), default=0.0),
+        rss_max_mb=_largest(history.samples["rss_mb"]),
+    )
+    return Verdict(figures, tuple(_failures(history, expect, figures, again, stuck)))
+
+
+def _failures(
+    history: History,
+    expect: Expectation,
+    figures: Figures,
+    again: dict[int, float | None],
+    stuck: list[liveness.Stuck],
+) -> Iterator[str]:
+    for count, what in (
+        (figures.lost, "lost"),
+        (0 if expect.doubled else figures.doubled, "doubled"),
+        (figures.out_of_order, "out of order"),
+        (figures.wrong_kind, "with a label of the wrong kind"),
+        (figures.wrong_source, "with the wrong source"),
+    ):
+        if count:
+            yield f"{count:,} {what}"
+    for worker, seconds in again.items():
+        if seconds is None or seconds > expect.decides_again_s:
+            when = "never" if seconds is None else f"after {seconds:.0f} s"
+            yield f"worker {worker} decided again {when} (limit {expect.decides_again_s:.0f} s)"
+    for one in stuck:
+        if one.seconds > expect.stuck_s:
+            yield f"worker {one.worker}, {one.called_itself}, committed nothing for {one.seconds:.0f} s though it had work"
+    yield from _bad_exits(history.exits, expect)
+    if expect.rss_mb is not None and figures.rss_max_mb > expect.rss_mb:
+        yield f"a worker took {figures.rss_max_mb:.0f} MB of memory (limit {expect.rss_mb:.0f} MB)"
+    acts = [event.text for event in history.events if event.kind == ACT]
+    if expect.must_act and not any(re.search(expect.must_act, act) for act in acts):
+        yield f"no worker asked its operator for what is needed ({expect.must_act}); asked for: {acts or 'nothing'}"
+
+
+def _bad_exits(exits: tuple[Exit, ...], expect: Expectation) -> Iterator[str]:
+    limit_s = SHUTDOWN_S + STOP_MARGIN_S
+    for one in exits:
+        if one.stopping_s > limit_s:
+            yield f"worker {one.worker} took {one.stopping_s:.0f} s to stop after SIGTERM (limit {limit_s:.0f} s)"
+        if one.cause is Cause.ITSELF and (expect.exits is None or not re.search(expect.exits, one.reason)):
+            yield f"worker {one.worker} ended by itself with exit code {one.code}: {one.reason}"
+
+
+def _with_waivers(history: History) -> pl.DataFrame:
+    waived = pl.lit(value=False)
+    for waiver in history.waivers:
+        here = pl.lit(value=True) if waiver.partition < 0 else pl.col("partition") == waiver.partition
+        covered = pl.col("offset").is_between(waiver.first, waiver.beyond, closed="left")
+        waived |= here & covered & (pl.col("acked_s") <= waiver.at_s)
+    return history.published.with_columns(waived=waived)
+
+
+def _repeats(published: pl.DataFrame, results: pl.DataFrame) -> pl.DataFrame:
+    """The applications, or the records, that have more than one result; whichever are more, with their numbers."""
+    by_number = results.group_by("number").len().filter(pl.col("len") > 1)
+    if published.select("partition", "offset").is_duplicated().any():
+        return by_number  # a topic was created again, and offsets with it
+    by_source = results.group_by("source_partition", "source_offset").len().filter(pl.col("len") > 1)
+    return max(by_number.select("len"), by_source.select("len"), key=lambda repeats: repeats.height)
+
+
+def _out_of_order(known: pl.DataFrame) -> int:
+    """Results that stand after one of a later application with the same key, from the same partition."""
+    groups = ["kind", "partition", "source_partition", "key"]
+    first = known.sort("offset").unique("number", keep="first", maintain_order=True)
+    behind = pl.col("number") < pl.col("number").cum_max().over(groups)
+    return first.filter(behind).height
+
+
+def _latencies(history: History, known: pl.DataFrame) -> pl.DataFrame:
+    """The first arrival of each application's result, and how long after the acknowledgement it came."""
+    arrived = known.join(history.arrivals, on=["kind", "partition", "offset"], how="inner")
+    return (
+        arrived.group_by("number")
+        .agg(pl.col("arrived_s").min(), pl.col("acked_s").first())
+        .with_columns(latency_s=(pl.col("arrived_s") - pl.col("acked_s")).clip(lower_bound=0))
+    )
+
+
+def _recovery_s(history: History, latencies: pl.DataFrame) -> float | None:
+    healed_at_s = history.healed_at_s()
+    began_at_s = next((begin for begin, _ in history.faults()), None)
+    if healed_at_s is None or began_at_s is None:
+        return None
+    late = latencies.filter((pl.col("latency_s") > LATE_S) & (pl.col("arrived_s") >= began_at_s))
+    return max(0.0, _largest(late["arrived_s"]) - healed_at_s)
+
+
+def _longest_gap(times: pl.Series, end_s: float | None) -> float:
+    known = times if end_s is None else times.append(pl.Series([end_s]))
+    return _largest(known.sort().diff())
+
+
+def _end_of(history: History) -> float:
+    return _largest(history.samples["at_s"])
+
+
+def _largest(values: pl.Series) -> float:
+    """The largest of some numbers; 0 if there are none."""
+    largest = values.max()
+    return float(largest) if isinstance(largest, int | float) else 0.0
