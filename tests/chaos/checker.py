@@ -133,7 +133,7 @@ def _failures(
             yield f"worker {worker} decided again {when} (limit {expect.decides_again_s:.0f} s)"
     for one in stuck:
         if one.seconds > expect.stuck_s:
-            yield f"worker {one.worker}, {one.called_itself}, committed nothing for {one.seconds:.0f} s though it had work"
+            yield f"worker {one.worker}, {one.called_itself} and with work, committed nothing for {one.seconds:.0f} s"
     yield from _bad_exits(history.exits, expect)
     if expect.rss_mb is not None and figures.rss_max_mb > expect.rss_mb:
         yield f"a worker took {figures.rss_max_mb:.0f} MB of memory (limit {expect.rss_mb:.0f} MB)"

@@ -101,8 +101,8 @@ class Cause(StrEnum):
     """Who ended a worker's process."""
 
     ITSELF = "itself"
-    KILLED = "killed by the scenario"
-    STOPPED = "stopped by the scenario"
+    KILLED = "SIGKILL of the scenario"
+    STOPPED = "SIGTERM of the scenario"
 
 
 class Exit(NamedTuple):

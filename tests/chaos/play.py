@@ -2,11 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from tests.chaos.cluster import Cluster
 from tests.chaos.history import FAULT, HEALED, History, Recorder
 from tests.chaos.scenario import Scenario
 from tests.chaos.stage import Stage
+
+_SETTLE_S: Final = 3.0
+"""After the recovery, in which a relapse would show."""
+_GRACE_S: Final = 5.0
+"""Waited beyond the limit of the expectation, so that the checker sees which workers missed it."""
 
 
 def play(scenario: Scenario, cluster: Cluster, folder: Path, say: Callable[[str], None]) -> History:
@@ -33,8 +39,9 @@ def play(scenario: Scenario, cluster: Cluster, folder: Path, say: Callable[[str]
             stage.round = number
             _one_round(stage)
         healed_at_s = recorder.now()
-        recovered = stage.wait_for(lambda: stage.has_recovered(healed_at_s), scenario.expect.decides_again_s + 5)
+        recovered = stage.wait_for(lambda: stage.has_recovered(healed_at_s), scenario.expect.decides_again_s + _GRACE_S)
         stage.note("every worker decides again" if recovered else "not every worker decides again")
+        stage.sleep(_SETTLE_S)
         stage.stop_publishing()
         stage.wait_for(lambda: stage.ledger.undecided() == 0, scenario.drain_s)
         stage.note(f"{stage.ledger.undecided():,} applications are not decided")

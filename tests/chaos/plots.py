@@ -27,7 +27,7 @@ def plot(history: History, title: str, path: Path) -> None:
         _draw_rate(flow, history.arrivals["arrived_s"], end_s, "decided or rejected", "C0")
         _mark(flow, history, end_s)
         flow.set(title=title, ylabel="records per second", ylim=(0, None), xlim=(0, end_s))
-        flow.legend(loc="upper right")
+        flow.legend(loc="upper left")
         for (worker,), samples in sorted(history.samples.group_by("worker")):
             memory.plot(samples["at_s"], samples["rss_mb"], label=f"worker {worker}", linewidth=1)
         memory.set(xlabel="seconds", ylabel="memory, MB", ylim=(0, None))

@@ -1,10 +1,11 @@
 """Readers of decisions and dead letters: one that notes when each came, and one that counts when all is over."""
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from threading import Event as Flag
 from threading import Thread
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
@@ -18,6 +19,9 @@ from tests.reading import read_to_the_end
 
 _CALL_S: Final = 10.0
 _NEW_PARTITIONS_S: Final = 2.0
+
+
+Headers = Sequence[tuple[str, str | bytes | None]]
 
 
 class _Source(msgspec.Struct, gc=False):
@@ -116,7 +120,7 @@ def result_of(message: Message, decisions_topic: str) -> Result | None:
         source = decision.source
         number = number_of(decision.application_id)
         return Result("decision", partition, offset, number, key, source.partition, source.offset)
-    headers = {name: _text(value) for name, value in message.headers() or ()}
+    headers = {name: _text(value) for name, value in cast("Headers", message.headers() or ())}
     if rejection.CODE_HEADER not in headers:
         return None  # the mark that a dead letter was requeued
     return Result(

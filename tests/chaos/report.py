@@ -94,9 +94,9 @@ def _exits(exits: tuple[Exit, ...]) -> Iterator[str]:
     """How many workers ended in which way; those that were stopped and ended well are not worth a word."""
     ways: dict[str, int] = {}
     for one in exits:
-        if one.cause is Cause.STOPPED and one.code == 0:
+        if _ended_well(one):
             continue
-        way = one.cause if one.cause is Cause.KILLED else f"{one.cause}, exit {one.code}"
+        way = f"by {one.cause}" if one.cause is Cause.KILLED else f"by {one.cause}, exit {one.code}"
         ways[way] = ways.get(way, 0) + 1
     return (f"{count} × {way}" for way, count in ways.items())
 
@@ -112,10 +112,22 @@ def _page(row: Row, history: History) -> Iterator[str]:
     yield from (f"- {event.at_s:.1f} s {event.kind}: {event.text}" for event in history.events)
     yield from ("", "## Ends of workers", "")
     for one in sorted(history.exits):
-        yield (
-            f"- {one.at_s:.1f} s worker {one.worker} (process {one.pid}), {one.cause}, exit code {one.code}, lived "
-            f"{one.lived_s:.1f} s, {one.stopping_s:.1f} s after SIGTERM\n\n  ```text\n"
-            + "\n".join(f"  {line}" for line in (one.reason, "", *one.last_lines.splitlines()))
-            + "\n  ```"
-        )
+        yield f"- {one.at_s:.1f} s {_end(one)}"
+        if not _ended_well(one):
+            yield from (
+                "",
+                "  ```text",
+                *(f"  {line}" for line in (one.reason, "", *one.last_lines.splitlines())),
+                "  ```",
+            )
     yield ""
+
+
+def _end(one: Exit) -> str:
+    stopping = f", {one.stopping_s:.1f} s after SIGTERM" if one.stopping_s else ""
+    lived = f"worker {one.worker} (process {one.pid}) after {one.lived_s:.1f} s"
+    return f"{lived}, by {one.cause}, exit code {one.code}{stopping}"
+
+
+def _ended_well(one: Exit) -> bool:
+    return one.cause is Cause.STOPPED and one.code == 0
