@@ -34,7 +34,7 @@ class Figures:
     wrong_kind: int
     """Valid applications rejected, and invalid ones decided."""
     wrong_source: int
-    """Results that name another record than the one that holds their application."""
+    """Results that name another record than the one that holds their application, or have another key."""
     pause_s: float
     """The longest time without a result at the live reader."""
     publisher_pause_s: float
@@ -99,6 +99,7 @@ def judge(history: History, expect: Expectation) -> Verdict:
         wrong_source=known.filter(
             (pl.col("source_partition") != pl.col("partition_published"))
             | (pl.col("source_offset") != pl.col("offset_published"))
+            | (pl.col("key") != pl.col("key_published"))
         ).height,
         pause_s=_longest_gap(history.arrivals["arrived_s"], _end_of(history) if lost else None),
         publisher_pause_s=_longest_gap(published["acked_s"], None),
@@ -123,7 +124,7 @@ def _failures(
         (0 if expect.doubled else figures.doubled, "doubled"),
         (figures.out_of_order, "out of order"),
         (figures.wrong_kind, "with a label of the wrong kind"),
-        (figures.wrong_source, "with the wrong source"),
+        (figures.wrong_source, "with the wrong source or key"),
     ):
         if count:
             yield f"{count:,} {what}"

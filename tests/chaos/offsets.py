@@ -47,8 +47,8 @@ class OffsetsWatch:
         while not self._stop.wait(_EVERY_S):
             try:
                 offsets = self._look()
-            except KafkaException:
-                continue
+            except (KafkaException, TimeoutError):
+                continue  # a broker is away
             for entry in offsets:
                 self._recorder.write(entry)
             self.ends = {o.partition: o.end for o in offsets}

@@ -114,12 +114,8 @@ def _page(row: Row, history: History) -> Iterator[str]:
     for one in sorted(history.exits):
         yield f"- {one.at_s:.1f} s {_end(one)}"
         if not _ended_well(one):
-            yield from (
-                "",
-                "  ```text",
-                *(f"  {line}" for line in (one.reason, "", *one.last_lines.splitlines())),
-                "  ```",
-            )
+            lines = ("```text", one.reason, "", *one.last_lines.splitlines(), "```")
+            yield from ("", *(f"  {line}" for line in lines))
     yield ""
 
 

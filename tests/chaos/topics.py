@@ -83,7 +83,7 @@ def ends(admin: AdminClient, name: str, partitions: Iterable[int], limit_s: floa
     """Where partitions end; waits until all of them have a leader.
 
     Raises:
-        KafkaException: one has none after `limit_s` seconds.
+        KafkaException, TimeoutError: one has none after `limit_s` seconds.
     """
     wanted = {TopicPartition(name, partition): OffsetSpec.latest() for partition in partitions}  # type: ignore[no-untyped-call]
     ends_at = time.monotonic() + limit_s
@@ -91,7 +91,7 @@ def ends(admin: AdminClient, name: str, partitions: Iterable[int], limit_s: floa
         try:
             latest = admin.list_offsets(wanted, request_timeout=limit_s)
             return {tp.partition: int(future.result(limit_s).offset) for tp, future in latest.items()}
-        except KafkaException:
+        except (KafkaException, TimeoutError):
             if time.monotonic() > ends_at:
                 raise
             time.sleep(_RETRY_S)
