@@ -40,9 +40,8 @@ def published(number: int, *, valid: bool = True, acked_s: float | None = None, 
 
 def result(number: int, *, offset: int | None = None, dead: bool = False, source: int | None = None) -> Result:
     """Its decision or dead letter."""
-    kind = "dead letter" if dead else "decision"
     place = number if offset is None else offset
-    return Result(kind, 0, place, number, "k", 0, number if source is None else source)
+    return Result("dead letter" if dead else "decision", 0, place, number, "k", 0, number if source is None else source)
 
 
 def made_up(
@@ -165,7 +164,7 @@ def test_wrong_kind() -> None:
 
 
 def test_times() -> None:
-    """The pause is the longest gap, to the end of the run where some never came; recovery ends with the last late one."""
+    """The pause is the longest gap, to the end of the run where some never came; recovery ends with the last late."""
     records, results = good()
     late = dict.fromkeys(range(10, 20), 26.0)
     figures = judge(made_up(records, results, arrived_s=late), STRICT).figures
@@ -196,7 +195,7 @@ def test_every_worker_decides_again() -> None:
 
 
 def test_a_worker_that_stands_still_while_it_looks_well() -> None:
-    """Time with work, without a commit and without a fault counts; it adds up over faults, and ends with the process."""
+    """Time with work, without a commit or a fault counts; it adds up over faults, and ends with the process."""
     records, results = good()
 
     def stuck_s(samples: list[Sample], offsets: list[Offsets]) -> float:
