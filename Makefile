@@ -5,9 +5,10 @@ STAMP := .venv/.made-from-lock
 RATE ?= 2000
 FOR ?= 45s
 DATA ?=
+ONLY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test tools ops k8s check bench bench-stages bench-scale bench-swap bench-peers fresh docs lock clean
+.PHONY: help setup demo test tools ops chaos-core chaos k8s check bench bench-stages bench-scale bench-swap bench-peers fresh docs lock clean
 .PHONY: .check-laws .check-units
 
 help: ## print these targets
@@ -43,6 +44,12 @@ test: check ## the quick part, then the tests on real brokers, one for each of t
 
 ops: setup ## the tests of what it is run with: Prometheus, Helm, containers, a browser, the docs' commands (after make tools)
 	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/ops
+
+chaos-core: setup ## faults on a cluster of three brokers, seven of them, in about five minutes (after make tools)
+	$(BIN)/pytest tests/chaos
+
+chaos: setup ## faults on a cluster of three brokers, all of them, in some hours (ONLY="frozen-broker black-hole-*" chooses; report in build/chaos)
+	$(BIN)/python -m tests.chaos $(ONLY)
 
 tools: setup ## get the programs that the operations' tests drive: Prometheus, Helm, Chromium, … (where one is missing, its tests skip)
 	$(BIN)/python -m tests.tools

@@ -1,6 +1,7 @@
 """`python -m tests.chaos [PATTERN…]`: runs scenarios, all of them by default; exit 1 if one fails."""
 
 import argparse
+import signal
 import sys
 
 from tests.chaos.campaign import OUTPUT, run_all
@@ -21,6 +22,8 @@ def main() -> int:
         for scenario in scenarios:
             print(f"{scenario.name:<42} {scenario.what}")
         return 0
+    # So that clusters and workers are ended in order.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     verdicts = run_all(scenarios, lambda line: print(line, flush=True))
     failed = [name for name, verdict in verdicts.items() if verdict is not None and not verdict.holds]
     skipped = [name for name, verdict in verdicts.items() if verdict is None]

@@ -24,7 +24,12 @@ FAST: Final = Load(per_s=800)
 
 _KILLED = (
     Scenario(
-        "killed-leader", "SIGKILL of an applications' leader, 12 s", KillBrokers("applications leader"), 12, load=FAST
+        "killed-leader",
+        "SIGKILL of an applications' leader, 12 s",
+        KillBrokers("applications leader"),
+        12,
+        load=FAST,
+        expect=RESTARTS,
     ),
     Scenario(
         "killed-transaction-coordinator",

@@ -27,6 +27,8 @@ _PROBE_S: Final = 1.5
 _COMMAND_S: Final = 180.0
 _CONSUMED: Final = re.compile(r"^scorer_applications_consumed_total (\S+)$", re.MULTILINE)
 _COMMAND_IN_MESSAGE: Final = re.compile(r"`(scorer offsets reset[^`]*)`")
+# Their errors may be many, and say nothing of why a process ends.
+_LIBRARIES: Final = frozenset({"librdkafka", "library"})
 _SHOWN_LINES: Final = 4
 
 
@@ -103,12 +105,12 @@ def ask(port: int) -> Probes:
 
 
 def last_error(log: str) -> str:
-    """The last line of a worker's log that is an error, as one sentence; else its last line."""
+    """The last error of its own in a worker's log, as one sentence; else its last line."""
     lines = log.splitlines()
     for line in reversed(lines):
         with suppress(ValueError):
             entry = json.loads(line)
-            if isinstance(entry, dict) and entry.get("level") in {"error", "critical"}:
+            if isinstance(entry, dict) and entry["level"] in {"error", "critical"} and entry["event"] not in _LIBRARIES:
                 return f"{entry.get('event')}: {entry.get('error', entry.get('message', ''))}"
     return lines[-1] if lines else ""
 

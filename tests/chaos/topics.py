@@ -4,11 +4,10 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
-from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
@@ -79,22 +78,16 @@ def delete_records(admin: AdminClient, name: str, partition: int, before: int) -
     return int(future.result(_CALL_S).low_watermark)
 
 
-def ends(admin: AdminClient, name: str, partitions: Iterable[int], limit_s: float) -> dict[int, int]:
-    """Where partitions end; waits until all of them have a leader.
+def ends(consumer: Consumer, name: str, partitions: Iterable[int], limit_s: float) -> dict[int, int]:
+    """Where partitions end.
+
+    A consumer asks and not an admin client, whose list_offsets crashes the process when a broker dies meanwhile
+    (librdkafka 2.16).
 
     Raises:
-        KafkaException, TimeoutError: one has none after `limit_s` seconds.
+        KafkaException: one has no leader for `limit_s` seconds.
     """
-    wanted = {TopicPartition(name, partition): OffsetSpec.latest() for partition in partitions}  # type: ignore[no-untyped-call]
-    ends_at = time.monotonic() + limit_s
-    while True:
-        try:
-            latest = admin.list_offsets(wanted, request_timeout=limit_s)
-            return {tp.partition: int(future.result(limit_s).offset) for tp, future in latest.items()}
-        except (KafkaException, TimeoutError):
-            if time.monotonic() > ends_at:
-                raise
-            time.sleep(_RETRY_S)
+    return {p: int(consumer.get_watermark_offsets(TopicPartition(name, p), timeout=limit_s)[1]) for p in partitions}
 
 
 def deny_writes(admin: AdminClient, name: str) -> None:

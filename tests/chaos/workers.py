@@ -95,7 +95,7 @@ class SupervisedWorker:
     def wait(self) -> None:
         """Waits for the end of one that was asked to stop; kills it when it has ignored that for too long."""
         limit_s = product.SHUTDOWN_S + STOP_MARGIN_S + _DEAF_S
-        if not self._ended.wait(limit_s):
+        if not self._ended.wait(max(0.0, self._stopping_at_s + limit_s - self._recorder.now())):
             self.kill()
             self._ended.wait()
 

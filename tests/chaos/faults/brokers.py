@@ -5,7 +5,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from tests.chaos import topics
 from tests.chaos.history import TO_THE_END
 from tests.chaos.scenario import Heal, nothing
 from tests.chaos.stage import FRAGILE_REPLICAS, Stage
@@ -130,8 +129,7 @@ class ElectUnclean:
         leader.kill()
         follower.start()
         follower.wait_until_it_answers()
-        partitions = range(stage.scenario.partitions)
-        for partition, end in topics.ends(stage.cluster.admin, stage.names.applications, partitions, _LEADER_S).items():
+        for partition, end in stage.offsets.ends_now(_LEADER_S).items():
             stage.waive(partition, end, TO_THE_END)
         stage.note("the follower leads; what it lacks is gone")
         if load is not None:
