@@ -132,8 +132,10 @@ def _failures(
         if seconds is None or seconds > expect.decides_again_s:
             when = "never" if seconds is None else f"after {seconds:.0f} s"
             yield f"worker {worker} decided again {when} (limit {expect.decides_again_s:.0f} s)"
+    standing: set[int] = set()
     for one in stuck:
-        if one.seconds > expect.stuck_s:
+        if one.seconds > expect.stuck_s and one.worker not in standing:
+            standing.add(one.worker)
             yield f"worker {one.worker}, {one.called_itself} and with work, committed nothing for {one.seconds:.0f} s"
     yield from _bad_exits(history.exits, expect)
     if expect.rss_mb is not None and figures.rss_max_mb > expect.rss_mb:

@@ -51,15 +51,15 @@ def decides_again(history: History, limit_s: float) -> dict[int, float | None]:
 
 
 def longest_stuck(history: History) -> list[Stuck]:
-    """By worker, the longest time that it stood still while it called itself ready, or else healthy.
+    """By worker, the longest time that it stood still while it called itself ready; then the same for healthy.
 
     Only time without a fault counts; it adds up from one fault to the next until the worker commits something, has
     nothing to do, or is another process.
     """
     faults, lag = list(history.faults()), _Lag(history.offsets)
     longest = []
-    for worker, samples in _by_worker(history):
-        for word in ("ready", "healthy"):
+    for word in ("ready", "healthy"):
+        for worker, samples in _by_worker(history):
             still_s = longest_s = 0.0
             progress = set(_progress(samples))
             for earlier, sample in pairwise(samples):
