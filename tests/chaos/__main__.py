@@ -20,7 +20,7 @@ def main() -> int:
         parser.error(str(error))
     if arguments.list:
         for scenario in scenarios:
-            print(f"{scenario.name:<42} {scenario.what}")
+            print(f"{scenario.name:<42} {scenario.title}")
         return 0
     # So that clusters and workers are ended in order.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

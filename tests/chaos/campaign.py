@@ -46,14 +46,14 @@ def run_one(scenario: Scenario, cluster: Cluster, say: Callable[[str], None]) ->
     """
     folder = OUTPUT / "runs" / scenario.name
     shutil.rmtree(folder, ignore_errors=True)
-    say(f"{scenario.name}: {scenario.what}")
+    say(f"{scenario.name}: {scenario.title}")
     try:
         history = play(scenario, cluster, folder, say)
     except Skipped as reason:
-        write_row(folder, Row(scenario.name, scenario.what, None, str(reason)))
+        write_row(folder, Row(scenario.name, scenario.title, None, str(reason)))
         raise
     verdict = judge(history, scenario.expect)
-    write_row(folder, Row(scenario.name, scenario.what, verdict), history)
+    write_row(folder, Row(scenario.name, scenario.title, verdict), history)
     say(f"{scenario.name}: {'holds' if verdict.holds else 'FAILS: ' + '; '.join(verdict.failures)}")
     return verdict
 
@@ -87,7 +87,7 @@ def _run_on_one_cluster(
     except Skipped as reason:
         for scenario in waiting:
             say(f"{scenario.name}: skipped: {reason}")
-            write_row(OUTPUT / "runs" / scenario.name, Row(scenario.name, scenario.what, None, str(reason)))
+            write_row(OUTPUT / "runs" / scenario.name, Row(scenario.name, scenario.title, None, str(reason)))
             verdicts[scenario.name] = None
         waiting.clear()
     return verdicts

@@ -25,7 +25,7 @@ FAST: Final = Load(per_s=800)
 _KILLED = (
     Scenario(
         "killed-leader",
-        "SIGKILL of an applications' leader, 12 s",
+        "SIGKILL of an applications' leader",
         KillBrokers("applications leader"),
         12,
         load=FAST,
@@ -33,7 +33,7 @@ _KILLED = (
     ),
     Scenario(
         "killed-transaction-coordinator",
-        "SIGKILL of a transaction coordinator, 12 s",
+        "SIGKILL of a transaction coordinator",
         KillBrokers("transaction coordinator"),
         12,
         workers=STATIC,
@@ -42,7 +42,7 @@ _KILLED = (
     ),
     Scenario(
         "killed-group-coordinator",
-        "SIGKILL of the group's coordinator, 12 s",
+        "SIGKILL of the group's coordinator",
         KillBrokers("group coordinator"),
         12,
         load=FAST,
@@ -50,7 +50,7 @@ _KILLED = (
     ),
     Scenario(
         "killed-each-broker",
-        "SIGKILL of each broker in turn, 3 s each",
+        "SIGKILL of each broker in turn",
         KillBrokers("each in turn"),
         3,
         rounds=3,
@@ -60,7 +60,7 @@ _KILLED = (
     ),
     Scenario(
         "coordinator-killed-20-times",
-        "SIGKILL of the group's coordinator, 7 s, 20 times",
+        "SIGKILL of the group's coordinator",
         KillBrokers("group coordinator"),
         7,
         rounds=20,
@@ -70,7 +70,7 @@ _KILLED = (
     ),
     Scenario(
         "coordinator-killed-20-times-at-least-once",
-        "the same, at least once",
+        "SIGKILL of the group's coordinator, at least once",
         KillBrokers("group coordinator"),
         7,
         rounds=20,
@@ -81,7 +81,7 @@ _KILLED = (
     ),
     Scenario(
         "killed-leader-at-least-once",
-        "SIGKILL of an applications' leader, 12 s, at least once",
+        "SIGKILL of an applications' leader, at least once",
         KillBrokers("applications leader"),
         12,
         workers=REPEATS,
@@ -90,38 +90,36 @@ _KILLED = (
 )
 _DOWN = (
     Scenario("rolling-restart", "brokers restarted one after another", RollingRestart(), workers=STATIC, load=FAST),
-    Scenario(
-        "two-of-three-down", "SIGKILL of two of three brokers, 40 s", KillBrokers("all but one"), 40, expect=RESTARTS
-    ),
+    Scenario("two-of-three-down", "SIGKILL of two of three brokers", KillBrokers("all but one"), 40, expect=RESTARTS),
     Scenario(
         "two-of-three-down-at-least-once",
-        "SIGKILL of two of three brokers, 40 s, at least once",
+        "SIGKILL of two of three brokers, at least once",
         KillBrokers("all but one"),
         40,
         workers=REPEATS,
         expect=RESTARTS_DOUBLED,
     ),
-    Scenario("all-brokers-down", "SIGKILL of all brokers, 30 s", KillBrokers("all"), 30, expect=RESTARTS),
+    Scenario("all-brokers-down", "SIGKILL of all brokers", KillBrokers("all"), 30, expect=RESTARTS),
     Scenario(
         "frozen-broker",
-        "SIGSTOP of a decisions' leader, 45 s",
+        "SIGSTOP of a decisions' leader",
         FreezeBrokers("decisions leader"),
         45,
         load=FAST,
         expect=RESTARTS,
     ),
-    Scenario("frozen-brokers", "SIGSTOP of all brokers, 45 s", FreezeBrokers("all"), 45, expect=RESTARTS),
+    Scenario("frozen-brokers", "SIGSTOP of all brokers", FreezeBrokers("all"), 45, expect=RESTARTS),
     Scenario(
         "frozen-group-coordinator",
-        "SIGSTOP of the group's coordinator, 45 s",
+        "SIGSTOP of the group's coordinator",
         FreezeBrokers("group coordinator"),
         45,
         expect=RESTARTS,
     ),
-    Scenario("full-disk", "a broker's disk full, 35 s", FillDisk(), 35, cluster=SMALL_DISK, load=FAST, expect=RESTARTS),
+    Scenario("full-disk", "a broker's disk full", FillDisk(), 35, cluster=SMALL_DISK, load=FAST, expect=RESTARTS),
     Scenario(
         "full-disk-at-least-once",
-        "a broker's disk full, 35 s, at least once",
+        "a broker's disk full, at least once",
         FillDisk(),
         35,
         workers=REPEATS,
@@ -141,7 +139,7 @@ _DOWN = (
 _BLACK_HOLES = (
     Scenario(
         "black-hole-one-20",
-        "one broker a black hole, 20 s",
+        "one broker a black hole",
         Poison("timeout", "decisions leader"),
         20,
         workers=PROXIED,
@@ -149,19 +147,17 @@ _BLACK_HOLES = (
     ),
     Scenario(
         "black-hole-one-60",
-        "one broker a black hole, 60 s",
+        "one broker a black hole",
         Poison("timeout", "decisions leader"),
         60,
         workers=PROXIED_STATIC,
         expect=RESTARTS,
     ),
-    Scenario("black-hole-all-20", "all brokers a black hole, 20 s", BLACK_HOLE, 20, workers=PROXIED, expect=RESTARTS),
-    Scenario(
-        "black-hole-all-60", "all brokers a black hole, 60 s", BLACK_HOLE, 60, workers=PROXIED_STATIC, expect=RESTARTS
-    ),
+    Scenario("black-hole-all-20", "all brokers a black hole", BLACK_HOLE, 20, workers=PROXIED, expect=RESTARTS),
+    Scenario("black-hole-all-60", "all brokers a black hole", BLACK_HOLE, 60, workers=PROXIED_STATIC, expect=RESTARTS),
     Scenario(
         "black-hole-all-60-at-least-once",
-        "all brokers a black hole, 60 s, at least once",
+        "all brokers a black hole, at least once",
         BLACK_HOLE,
         60,
         workers=Workers(proxied=True, settings=AT_LEAST_ONCE),
@@ -169,16 +165,16 @@ _BLACK_HOLES = (
     ),
     Scenario(
         "answers-lost",
-        "brokers hear, their answers are lost, 30 s",
+        "brokers hear, their answers are lost",
         Poison("timeout", streams=("downstream",)),
         30,
         workers=PROXIED,
         expect=RESTARTS,
     ),
-    Scenario("refused-60", "all connections refused, 60 s", Refuse(), 60, workers=PROXIED, expect=RESTARTS),
+    Scenario("refused-60", "all connections refused", Refuse(), 60, workers=PROXIED, expect=RESTARTS),
     Scenario(
         "reset-peer",
-        "connections reset after 200 ms, 25 s",
+        "connections reset after 200 ms",
         Poison("reset_peer", attributes={"timeout": 200}),
         25,
         workers=PROXIED,
@@ -199,7 +195,7 @@ _BLACK_HOLES = (
     ),
     Scenario(
         "start-in-black-hole",
-        "workers killed and started while all brokers are a black hole, 30 s",
+        "workers killed and started while all brokers are a black hole",
         StartDuring(BLACK_HOLE),
         30,
         workers=PROXIED,
@@ -207,7 +203,7 @@ _BLACK_HOLES = (
     ),
     Scenario(
         "start-without-brokers",
-        "workers killed and started while all connections are refused, 30 s",
+        "workers killed and started while all connections are refused",
         StartDuring(Refuse()),
         30,
         workers=PROXIED,
@@ -222,9 +218,7 @@ _BLACK_HOLES = (
     ),
 )
 _SLOW = tuple(
-    Scenario(
-        f"{name}-{where}", f"{what}, {where} broker{'s' if where == 'all' else ''}, 30 s", poison, 30, workers=PROXIED
-    )
+    Scenario(f"{name}-{where}", f"{what}, {where} broker{'s' if where == 'all' else ''}", poison, 30, workers=PROXIED)
     for name, what, kind, attributes in (
         ("latency", "500 ms of latency", "latency", {"latency": 500, "jitter": 100}),
         ("bandwidth", "40 kB per second", "bandwidth", {"rate": 40}),
@@ -237,7 +231,7 @@ _SLOW = tuple(
 _CUTS = (
     Scenario(
         "cut-leader",
-        "followers cannot fetch from the applications' leader, 40 s",
+        "followers cannot fetch from the applications' leader",
         CutBetweenBrokers("applications leader"),
         40,
         cluster=BETWEEN,
@@ -245,7 +239,7 @@ _CUTS = (
     ),
     Scenario(
         "cut-decisions-leader-answers",
-        "the decisions' leader hears its followers, who do not hear it, 40 s",
+        "the decisions' leader hears its followers, who do not hear it",
         CutBetweenBrokers("decisions leader", streams=("downstream",)),
         40,
         cluster=BETWEEN,
@@ -253,7 +247,7 @@ _CUTS = (
     ),
     Scenario(
         "cut-active-controller",
-        "nobody reaches the active controller, which reaches all, 40 s",
+        "nobody reaches the active controller, which reaches all",
         CutBetweenBrokers("active controller", listeners=("controller",)),
         40,
         cluster=BETWEEN,
@@ -261,7 +255,7 @@ _CUTS = (
     ),
     Scenario(
         "cut-group-coordinator",
-        "nobody reaches the group's coordinator as broker or controller, which reaches all, 40 s",
+        "nobody reaches the group's coordinator as broker or controller, which reaches all",
         CutBetweenBrokers("group coordinator", listeners=("internal", "controller")),
         40,
         cluster=BETWEEN,

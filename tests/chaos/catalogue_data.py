@@ -39,7 +39,7 @@ _TOPICS = (
     ),
     Scenario(
         "recreated-more",
-        "the same, with more records than before",
+        "applications topic created again at once, with more records than before",
         RecreateApplications(gap_s=0.5, backlog=30_000),
         warm_up_s=15,
         load=Load(per_s=800),
@@ -47,7 +47,7 @@ _TOPICS = (
     ),
     Scenario(
         "recreated-more-static",
-        "the same, static members",
+        "applications topic created again at once, with more records than before, static members",
         RecreateApplications(gap_s=0.2, backlog=30_000),
         warm_up_s=15,
         load=Load(per_s=800),
@@ -79,7 +79,7 @@ _TOPICS = (
     ),
     Scenario(
         "records-too-large",
-        "the decisions topic takes 200 bytes, 20 s",
+        "the decisions topic takes 200 bytes",
         SetConfig("decisions", {"max.message.bytes": "200"}),
         20,
         expect=RESTARTS,
@@ -96,21 +96,21 @@ _TOPICS = (
     ),
     Scenario(
         "read-only-decisions",
-        "the decisions topic cannot be written (ACL), 25 s",
+        "the decisions topic cannot be written (ACL)",
         DenyWrites("decisions"),
         25,
         expect=RESTARTS,
     ),
     Scenario(
         "read-only-dead-letters",
-        "the dead-letter topic cannot be written (ACL), 25 s",
+        "the dead-letter topic cannot be written (ACL)",
         DenyWrites("dead_letters"),
         25,
         expect=RESTARTS,
     ),
     Scenario(
         "deployments-away",
-        "the history of deployments is deleted, 20 s, and a worker killed",
+        "the history of deployments is deleted and a worker killed",
         DeleteDeployments(),
         20,
         expect=RESTARTS,

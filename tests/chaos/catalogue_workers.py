@@ -37,11 +37,11 @@ _MIX: Final[tuple[Fault, ...]] = (
     KillWorkers(3),
 )
 _FROZEN = (
-    Scenario("frozen-worker-25", "SIGSTOP of a worker, 25 s", FreezeWorker(), 25),
-    Scenario("frozen-worker-45", "SIGSTOP of a worker, 45 s", FreezeWorker(), 45, expect=RESTARTS),
+    Scenario("frozen-worker-25", "SIGSTOP of a worker", FreezeWorker(), 25),
+    Scenario("frozen-worker-45", "SIGSTOP of a worker", FreezeWorker(), 45, expect=RESTARTS),
     Scenario(
         "frozen-worker-90-static",
-        "SIGSTOP of a static worker, 90 s",
+        "SIGSTOP of a static worker",
         FreezeWorker(),
         90,
         workers=STATIC,
@@ -49,7 +49,7 @@ _FROZEN = (
     ),
     Scenario(
         "frozen-worker-60-kip-848",
-        "SIGSTOP of a worker, 60 s, KIP-848",
+        "SIGSTOP of a worker, KIP-848",
         FreezeWorker(),
         60,
         workers=Workers(settings=KIP_848),
@@ -66,17 +66,17 @@ _FROZEN = (
     ),
 )
 _GROUPS = (
-    Scenario("members-come-and-go", "a member joins, leaves or dies every other second, 60 s", MembersComeAndGo(60)),
+    Scenario("members-come-and-go", "a member joins, leaves or dies every other second", MembersComeAndGo(60)),
     Scenario(
         "members-come-and-go-static",
-        "the same, static members",
+        "a static member joins, leaves or dies every other second",
         MembersComeAndGo(60),
         workers=STATIC,
         expect=RESTARTS,
     ),
     Scenario(
         "members-come-and-go-kip-848",
-        "the same, KIP-848",
+        "a member joins, leaves or dies every other second, KIP-848",
         MembersComeAndGo(60),
         workers=Workers(settings=KIP_848),
     ),
@@ -100,14 +100,14 @@ _OPERATORS = (
     ),
     Scenario(
         "store-away",
-        "the store away, 30 s, and a worker killed",
+        "the store away and a worker killed",
         StoreAway(),
         30,
         expect=RESTARTS,
     ),
     Scenario(
         "refused-transaction-timeout",
-        "transaction.timeout.ms above the brokers' maximum, 20 s",
+        "transaction.timeout.ms above the brokers' maximum",
         RefusedTransactionTimeout(),
         20,
         expect=Expectation(exits=r"transaction\.?timeout|[Tt]ransaction [Tt]imeout"),

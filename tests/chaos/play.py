@@ -53,11 +53,11 @@ def play(scenario: Scenario, cluster: Cluster, folder: Path, say: Callable[[str]
 def _one_round(stage: Stage) -> None:
     scenario = stage.scenario
     if not scenario.marks_itself:
-        stage.event(FAULT, scenario.what)
+        stage.event(FAULT, scenario.title)
     heal = scenario.fault.begin(stage)
     stage.sleep(scenario.hold_s)
     heal()
     if scenario.in_sync and not stage.cluster.wait_until_in_sync():
         stage.note("not all replicas are in sync again")
     if not scenario.marks_itself:
-        stage.event(HEALED, scenario.what)
+        stage.event(HEALED, scenario.title)

@@ -75,7 +75,7 @@ class Scenario:
 
     name: str
     what: str
-    """What is done, for people, in a few words."""
+    """What is done, for people, in a few words, without how often and for how long."""
     fault: Fault
     hold_s: float = 0.0
     """How long the fault lasts before it is healed."""
@@ -101,3 +101,9 @@ class Scenario:
     """Whether the fault counts as healed only when all replicas are in sync again."""
     marks_itself: bool = False
     """Whether the fault records its own beginnings and healings, because it is made of several."""
+
+    @property
+    def title(self) -> str:
+        """What is done, how often, and for how long."""
+        times = f", {self.rounds} times" if self.rounds > 1 else ""
+        return f"{self.what}{times}" + (f", {self.hold_s:g} s" if self.hold_s else "")

@@ -134,7 +134,12 @@ class Stage:
         return all(probe.ready for probe in probes) and len(assigned) >= self.scenario.partitions
 
     def has_recovered(self, since_s: float) -> bool:
-        """Whether every running worker has decided something since, or has nothing to do, and none falls behind."""
+        """Whether every running worker has decided something since, or has nothing to do, and none falls behind.
+
+        Where the workers must ask an operator for something, not before they have.
+        """
+        if self.scenario.expect.must_act and not self._acts:
+            return False
         running = self.running
         if self.offsets.answered_at_s < since_s or not all(worker.probes.ready for worker in running):
             return False
