@@ -16,6 +16,7 @@ def _short(name: str, hold_s: float, rounds: int = 1) -> Scenario:
         name=f"core-{name}",
         hold_s=hold_s,
         rounds=rounds,
+        rest_s=6.0,
         warm_up_s=min(whole.warm_up_s, 8.0),
         workers=replace(whole.workers, count=2),
         load=Load(per_s=300),

@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -42,7 +43,7 @@ class Publisher:
 
     Attributes:
         load: what is published, and how fast.
-        refused: records that the brokers did not take.
+        refused: records that the brokers did not take, by the name of the error.
     """
 
     def __init__(self, servers: str, topic: str, load: Load, recorder: Recorder, ledger: Ledger) -> None:
@@ -54,7 +55,7 @@ class Publisher:
         self._stop = Flag()
         self._producer = Producer(producer_settings(servers) | dict(load.settings))
         self._thread = Thread(target=self._publish, name="publisher", daemon=True)
-        self.refused = 0
+        self.refused = Counter[str]()
 
     def start(self) -> None:
         """Publishes at the load's rate, in the background."""
@@ -117,7 +118,7 @@ class Publisher:
     ) -> None:
         partition, offset = message.partition(), message.offset()
         if error is not None or partition is None or offset is None:
-            self.refused += 1
+            self.refused["no offset" if error is None else error.name()] += 1
             return
         self._recorder.write(Published(number, key, partition, offset, sent_s, self._recorder.now(), valid))
         self._ledger.acked(number, partition, offset)

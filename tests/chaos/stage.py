@@ -183,7 +183,7 @@ class Stage:
             return publisher.load
         left = publisher.stop()
         if left or publisher.refused:
-            self.note(f"publisher: {publisher.refused} records refused, {left} not acknowledged")
+            self.note(f"publisher: refused: {dict(publisher.refused)}, not acknowledged: {left}")
         return publisher.load
 
     def read_results(self) -> None:
