@@ -46,7 +46,7 @@ ops: setup ## the tests of what it is run with: Prometheus, Helm, containers, a 
 	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/ops
 
 chaos-core: setup ## faults on a cluster of three brokers, seven of them, in about five minutes (after make tools)
-	$(BIN)/pytest tests/chaos
+	$(BIN)/pytest -o faulthandler_timeout=900 tests/chaos
 
 chaos: setup ## faults on a cluster of three brokers, all of them, in some hours (ONLY="frozen-broker black-hole-*" chooses; report in build/chaos)
 	$(BIN)/python -m tests.chaos $(ONLY)
