@@ -1,6 +1,7 @@
 """Judges a history: is anything lost, doubled, reordered or mislabelled, and did every worker decide again?"""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -150,8 +151,13 @@ def _bad_exits(exits: tuple[Exit, ...], expect: Expectation) -> Iterator[str]:
     for one in exits:
         if one.stopping_s > limit_s:
             yield f"worker {one.worker} took {one.stopping_s:.0f} s to stop after SIGTERM (limit {limit_s:.0f} s)"
-        if one.cause is Cause.ITSELF and (expect.exits is None or not re.search(expect.exits, one.reason)):
-            yield f"worker {one.worker} ended by itself with exit code {one.code}: {one.reason}"
+    unexpected = Counter(
+        f"worker {one.worker} ended by itself with exit code {one.code}: {one.reason}"
+        for one in exits
+        if one.cause is Cause.ITSELF and (expect.exits is None or not re.search(expect.exits, one.reason))
+    )
+    for end, times in unexpected.items():
+        yield f"{end} ({times} times)" if times > 1 else end
 
 
 def _with_waivers(history: History) -> pl.DataFrame:

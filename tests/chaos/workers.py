@@ -16,8 +16,8 @@ from tests.chaos import product
 from tests.chaos.history import Cause, Exit, Recorder, Sample
 
 RESTART_S: Final = 1.0
-STOP_MARGIN_S: Final = 7.0
-"""What a stop may take longer than its setting says: Python ends, and the machine is busy."""
+STOP_MARGIN_S: Final = 10.0
+"""What a stop may take longer than its setting says: librdkafka and Python end, and the machine is busy."""
 _DEAF_S: Final = 30.0
 """A worker that is still there so long after its time to stop is killed."""
 _SAMPLE_S: Final = 1.0
