@@ -19,7 +19,7 @@ from tests.chaos.ledger import Ledger
 ID_HEADER: Final = "application-id"
 """Dead letters keep it, also where the value holds no id that can be read."""
 _CUSTOMERS: Final = 997
-"""Keys: each has many applications, so that their order can be judged."""
+"""Keys of a publisher: each has many applications, so that their order can be judged."""
 _TICK_S: Final = 0.01
 _FLUSH_S: Final = 200.0
 
@@ -51,7 +51,7 @@ class Publisher:
         self.load = load
         self._recorder = recorder
         self._ledger = ledger
-        self._base = len(ledger)
+        self._base = ledger.open_page()
         self._stop = Flag()
         self._producer = Producer(producer_settings(servers) | dict(load.settings))
         self._thread = Thread(target=self._publish, name="publisher", daemon=True)
@@ -101,7 +101,7 @@ class Publisher:
             yield number, record if record.code else record._replace(value=pad.added_to(record.value, number))
 
     def _send(self, number: int, record: GeneratedRecord) -> None:
-        key = f"customer-{number % _CUSTOMERS}"
+        key = f"customer-{self._base}-{number % _CUSTOMERS}"
         confirm = partial(self._confirm, number, key, self._recorder.now(), record.code is None)
         while not self._stop.is_set():
             try:

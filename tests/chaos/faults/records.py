@@ -89,25 +89,25 @@ def publish_odd(
     producer = Producer(producer_settings(stage.cluster.direct) | dict(settings))
     refused: list[KafkaError] = []
 
-    def confirm(number: int, sent_s: float, error: KafkaError | None, message: Message) -> None:
+    def confirm(number: int, key: str, sent_s: float, error: KafkaError | None, message: Message) -> None:
         partition, offset = message.partition(), message.offset()
         if error is not None or partition is None or offset is None:
             refused.extend([error] if error is not None else [])
             return
         now = stage.recorder.now()
-        stage.recorder.write(Published(number, f"odd-{number}", partition, offset, sent_s, now, valid))
+        stage.recorder.write(Published(number, key, partition, offset, sent_s, now, valid))
         stage.ledger.acked(number, partition, offset)
 
-    base = stage.ledger.reserve(count)
-    for number in range(base, base + count):
-        application_id = f"{number}-0"
+    base = stage.ledger.open_page()
+    for index in range(count):
+        application_id = f"{base}-{index}"
         producer.produce(
             stage.names.applications,
             value_of(application_id),
-            f"odd-{number}",
+            application_id,
             headers=[(ID_HEADER, application_id)],
             timestamp=timestamp_ms,
-            on_delivery=partial(confirm, number, stage.recorder.now()),
+            on_delivery=partial(confirm, base + index, application_id, stage.recorder.now()),
         )
     producer.flush(_FLUSH_S)
     return len(refused) + len(producer)
