@@ -89,7 +89,14 @@ _KILLED = (
     ),
 )
 _DOWN = (
-    Scenario("rolling-restart", "brokers restarted one after another", RollingRestart(), workers=STATIC, load=FAST),
+    Scenario(
+        "rolling-restart",
+        "brokers restarted one after another",
+        RollingRestart(),
+        workers=STATIC,
+        load=FAST,
+        expect=RESTARTS,
+    ),
     Scenario("two-of-three-down", "SIGKILL of two of three brokers", KillBrokers("all but one"), 40, expect=RESTARTS),
     Scenario(
         "two-of-three-down-at-least-once",
