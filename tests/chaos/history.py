@@ -21,6 +21,7 @@ HEALED: Final = "healed"
 ACT: Final = "act"
 NOTE: Final = "note"
 ALL_PARTITIONS: Final = -1
+UNKNOWN: Final = -1
 TO_THE_END: Final = 2**62
 
 
@@ -31,6 +32,7 @@ class Published(NamedTuple):
     key: str
     partition: int
     offset: int
+    """UNKNOWN where the first acknowledgement was lost: the one of the repetition does not say."""
     sent_s: float
     acked_s: float
     valid: bool

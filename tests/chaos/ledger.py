@@ -48,7 +48,7 @@ class Ledger:
         page, index = divmod(number, PAGE)
         with self._lock:
             self._pages[page].mark(index, _ACKED)
-            self._pages[page].positions[index] = partition << _OFFSET_BITS | offset
+            self._pages[page].positions[index] = partition << _OFFSET_BITS | max(offset, 0)
 
     def decided(self, number: int) -> None:
         """This application has a decision or a dead letter."""

@@ -60,6 +60,11 @@ def names(scenario: str) -> Names:
     return Names(*(f"{scenario}-{run}.{kind}" for kind in kinds))
 
 
+def transactional_id(group: str, instance: str) -> str:
+    """What a worker with an instance id calls its transactions."""
+    return f"{group}/{instance}"
+
+
 def environment(servers: str, own: Names, store: str) -> dict[str, str]:
     """The settings of a scenario's workers and commands, and none that this machine has."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}

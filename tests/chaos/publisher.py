@@ -13,7 +13,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, Message, Producer
 
 from producer.generator import GeneratedRecord, generate_applications
-from tests.chaos.history import Published, Recorder
+from tests.chaos.history import UNKNOWN, Published, Recorder
 from tests.chaos.ledger import Ledger
 
 ID_HEADER: Final = "application-id"
@@ -116,10 +116,11 @@ class Publisher:
     def _confirm(
         self, number: int, key: str, sent_s: float, valid: bool, error: KafkaError | None, message: Message
     ) -> None:
-        partition, offset = message.partition(), message.offset()
-        if error is not None or partition is None or offset is None:
-            self.refused["no offset" if error is None else error.name()] += 1
+        partition, offset = message.partition() or 0, message.offset()
+        if error is not None:
+            self.refused[error.name()] += 1
             return
+        offset = UNKNOWN if offset is None else offset
         self._recorder.write(Published(number, key, partition, offset, sent_s, self._recorder.now(), valid))
         self._ledger.acked(number, partition, offset)
 

@@ -127,7 +127,8 @@ def result_of(message: Message, decisions_topic: str) -> Result | None:
         "dead letter",
         partition,
         offset,
-        number_of(headers[ID_HEADER]),
+        # A pointer to a record that does not fit has no headers of the record's own.
+        number_of(headers.get(ID_HEADER, key)),
         key,
         int(headers[rejection.PARTITION_HEADER]),
         int(headers[rejection.OFFSET_HEADER]),

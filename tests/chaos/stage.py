@@ -21,6 +21,8 @@ _LOOK_S: Final = 0.2
 FRAGILE_REPLICAS: Final = (1, 2)
 """The leader and the follower of a fragile topic."""
 _FRAGILE: Final = {"min.insync.replicas": "1", "unclean.leader.election.enable": "true"}
+_ASK_S: Final = 8.0
+"""Between the first error that asks for an operator and what the operator does."""
 _BEHIND_S: Final = 2.0
 """A group that has no more than so many seconds' records to decide keeps up."""
 
@@ -51,7 +53,7 @@ class Stage:
         self.round = 0
         self._publisher: Publisher | None = None
         self._say = say
-        self._acts: set[str] = set()
+        self._acts: list[str] = []
         self._environment = product.environment(cluster.direct, self.names, str(self.store))
         if scenario.fragile_topic:
             topics.create(cluster.admin, self.names.applications, scenario.partitions, _FRAGILE, FRAGILE_REPLICAS)
@@ -109,7 +111,7 @@ class Stage:
         if not self.scenario.workers.static:
             number = len(self.workers)
         plan = self.scenario.workers
-        instance = ("--instance-id", f"scorer-{number}") if plan.static else ()
+        instance = ("--instance-id", instance_id(number)) if plan.static else ()
         environment = {
             **self._environment,
             "SCORER_BOOTSTRAP_SERVERS": self.cluster.proxied if plan.proxied else self.cluster.direct,
@@ -198,14 +200,26 @@ class Stage:
         return product.scorer(self._environment, *arguments)
 
     def operate(self) -> None:
-        """Does what the workers' errors ask an operator to do: runs each command that they name, once."""
-        for log in sorted((self.recorder.folder / "workers").glob("*.log")):
-            for command in product.commands_in(log.read_text(encoding="utf-8", errors="replace")):
-                if command not in self._acts:
-                    self._acts.add(command)
-                    ran = self.scorer(*product.arguments_of(command))
-                    answer = (ran.stdout + ran.stderr).strip()
-                    self.event(ACT, f"{command} (exit {ran.returncode}): {answer}")
+        """Does, once, what the workers' errors ask an operator to do: stops them all, and runs the commands named."""
+        if self._acts or not self._asked_for():
+            return
+        self.sleep(_ASK_S)  # others may ask for something too
+        self._acts = self._asked_for()
+        self.note(f"the workers ask for: {', '.join(self._acts)}")
+        self.stop_workers()
+        answers = []
+        for command in self._acts:
+            ran = self.scorer(*product.arguments_of(command))
+            answers.append(f"{command} (exit {ran.returncode}): {(ran.stdout + ran.stderr).strip()}")
+        self.start_workers()
+        for answer in answers:
+            self.event(ACT, answer)
+
+    def _asked_for(self) -> list[str]:
+        """The commands that the workers' logs name, each once."""
+        logs = sorted((self.recorder.folder / "workers").glob("*.log"))
+        texts = (log.read_text(encoding="utf-8", errors="replace") for log in logs)
+        return list(dict.fromkeys(command for text in texts for command in product.commands_in(text)))
 
     # Waiting
 
@@ -224,3 +238,8 @@ class Stage:
 
     def _new_publisher(self, load: Load) -> Publisher:
         return Publisher(self.cluster.direct, self.names.applications, load, self.recorder, self.ledger)
+
+
+def instance_id(number: int) -> str:
+    """The instance id of the static worker with this number."""
+    return f"scorer-{number}"

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from tests.chaos.history import TO_THE_END
+from tests.chaos.product import transactional_id
 from tests.chaos.scenario import Heal, nothing
-from tests.chaos.stage import FRAGILE_REPLICAS, Stage
+from tests.chaos.stage import FRAGILE_REPLICAS, Stage, instance_id
 
 Role = Literal[
     "applications leader",
@@ -31,7 +32,9 @@ def nodes_in(role: Role, stage: Stage) -> list[int]:
         "applications leader": lambda: leader,
         "decisions leader": lambda: cluster.leader(stage.names.decisions),
         "group coordinator": lambda: cluster.group_coordinator(stage.names.group),
-        "transaction coordinator": lambda: cluster.transaction_coordinator(f"{stage.names.group}-scorer-0"),
+        "transaction coordinator": lambda: cluster.transaction_coordinator(
+            transactional_id(stage.names.group, instance_id(0))
+        ),
         "active controller": cluster.active_controller,
         "each in turn": lambda: numbers[stage.round % len(numbers)],
     }

@@ -90,11 +90,10 @@ def publish_odd(
     refused: list[KafkaError] = []
 
     def confirm(number: int, key: str, sent_s: float, error: KafkaError | None, message: Message) -> None:
-        partition, offset = message.partition(), message.offset()
-        if error is not None or partition is None or offset is None:
-            refused.extend([error] if error is not None else [])
+        partition, offset, now = message.partition() or 0, message.offset() or 0, stage.recorder.now()
+        if error is not None:
+            refused.append(error)
             return
-        now = stage.recorder.now()
         stage.recorder.write(Published(number, key, partition, offset, sent_s, now, valid))
         stage.ledger.acked(number, partition, offset)
 

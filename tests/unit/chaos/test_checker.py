@@ -13,6 +13,7 @@ from tests.chaos.history import (
     FAULT,
     HEALED,
     TO_THE_END,
+    UNKNOWN,
     Arrival,
     Cause,
     Event,
@@ -129,6 +130,14 @@ def test_doubled() -> None:
     assert judge(twice, Expectation(doubled=True)).holds
     of_one_record = made_up(records, [*results[:-1], result(39, source=38)])
     assert "1 doubled" in failures(judge(of_one_record, STRICT))
+
+
+def test_an_offset_that_nobody_knows() -> None:
+    """A record whose acknowledgement did not name its offset is judged by its id alone."""
+    records, results = good()
+    unknown = [*records[:-2], *(record._replace(offset=UNKNOWN) for record in records[-2:])]
+    assert judge(made_up(unknown, results), STRICT).holds, failures(judge(made_up(unknown, results), STRICT))
+    assert "1 lost" in failures(judge(made_up(unknown, results[:-1]), STRICT))
 
 
 def test_a_topic_that_was_created_again_is_judged_by_ids() -> None:
