@@ -8,9 +8,9 @@ from tests.chaos.publisher import Load
 from tests.chaos.scenario import Scenario
 
 
-def _short(name: str, hold_s: float, rounds: int = 1) -> Scenario:
-    """A scenario of the catalogue, with two workers, little load, and a shorter fault."""
-    whole = SCENARIOS[name]
+def _short(name: str, original: str, hold_s: float = 0.0, rounds: int = 1) -> Scenario:
+    """A scenario of the catalogue under another name, with two workers, little load, and a shorter fault."""
+    whole = SCENARIOS[original]
     return replace(
         whole,
         name=f"core-{name}",
@@ -26,11 +26,15 @@ def _short(name: str, hold_s: float, rounds: int = 1) -> Scenario:
 
 CORE: Final[tuple[tuple[Scenario, ...], ...]] = (
     # At the same time: each of these disturbs only its own workers or its own topic.
-    (_short("black-hole-all-60", 30), _short("frozen-worker-45", 30)),
-    (_short("recreated-fewer", 0), _short("partitions-added-everywhere", 0)),
+    (
+        _short("black-hole", "black-hole-all-60", 30),
+        _short("frozen-worker", "frozen-worker-45", 30),
+        _short("recreated", "recreated-fewer"),
+        _short("partitions-added", "partitions-added-everywhere"),
+    ),
     # Alone: these stop brokers.
-    (_short("frozen-broker", 40),),
-    (_short("coordinator-killed-20-times", 6, rounds=4),),
-    (_short("two-of-three-down", 25),),
+    (_short("frozen-broker", "frozen-broker", 40),),
+    (_short("coordinator-killed", "coordinator-killed-20-times", 6, rounds=4),),
+    (_short("two-of-three-down", "two-of-three-down", 25),),
 )
 """Scenarios by turns; those of one turn run at the same time."""

@@ -28,13 +28,12 @@ def nodes_in(role: Role, stage: Stage) -> list[int]:
     cluster = stage.cluster
     numbers = list(cluster.nodes)
     leader = cluster.leader(stage.names.applications)
+    transactions = transactional_id(stage.names.group, instance_id(0))
     one: dict[Role, Callable[[], int]] = {
         "applications leader": lambda: leader,
         "decisions leader": lambda: cluster.leader(stage.names.decisions),
         "group coordinator": lambda: cluster.group_coordinator(stage.names.group),
-        "transaction coordinator": lambda: cluster.transaction_coordinator(
-            transactional_id(stage.names.group, instance_id(0))
-        ),
+        "transaction coordinator": lambda: cluster.transaction_coordinator(transactions),
         "active controller": cluster.active_controller,
         "each in turn": lambda: numbers[stage.round % len(numbers)],
     }
