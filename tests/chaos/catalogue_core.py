@@ -34,7 +34,7 @@ CORE: Final[tuple[tuple[Scenario, ...], ...]] = (
     ),
     # Alone: these stop brokers.
     (_short("frozen-broker", "frozen-broker", 40),),
-    (_short("coordinator-killed", "coordinator-killed-20-times", 6, rounds=4),),
+    (_short("coordinator-killed", "coordinator-killed-20-times", 6, rounds=3),),
     (_short("two-of-three-down", "two-of-three-down", 25),),
 )
 """Scenarios by turns; those of one turn run at the same time."""
