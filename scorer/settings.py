@@ -106,6 +106,13 @@ class Settings(BaseModel):
         le=8_388_608,
         description="Longest application that is read, in bytes; a longer one is rejected as too_large.",
     )
+    fetch_memory_mb: int = Field(
+        default=64,
+        ge=8,
+        le=16_384,
+        description="Memory for records that are fetched and not yet processed, in MB after decompression, for records "
+        "that compress up to 100 to 1, from each broker; a worker takes about 200 MB besides.",
+    )
     drain_s: float = Field(
         default=25.0,
         gt=0,

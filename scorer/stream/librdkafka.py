@@ -14,11 +14,11 @@ from scorer.logs import LIBRDKAFKA_LOGGER
 from scorer.settings import POLL_INTERVAL_MS, Settings
 from scorer.watchdog import Limits
 
-BOUNDED_FETCH: Final = {
-    # Backlog held in memory, per worker. Batches are taken from it.
-    "queued.max.messages.kbytes": "32768",
-}
-"""What bounds the memory that fetched records take."""
+# How far records compress for which `fetch_memory_mb` holds: brokers limit answers by their compressed size.
+_COMPRESSION_MAX: Final = 100
+# No batch takes more once it is decompressed: one that would is unreadable (zstd; of the other codecs librdkafka
+# decompresses whatever comes).
+_DECOMPRESSED_BYTES_MAX: Final = 67_108_864
 BATCH_BYTES: Final = 1_000_000
 """The largest batch that a producer sends to a partition, uncompressed: librdkafka's own default."""
 # A transaction that its dead worker left open holds up read_committed readers for this long.
@@ -69,7 +69,7 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         "max.poll.interval.ms": str(POLL_INTERVAL_MS),
         # By default a drained queue waits a second before it fetches again.
         "fetch.queue.backoff.ms": "5",
-        **BOUNDED_FETCH,
+        **bounded_fetch(settings),
         # Where the worker stands with its brokers, for readiness and the metrics.
         "statistics.interval.ms": _STATISTICS_MS,
         **client_config(settings),
@@ -92,6 +92,20 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         for name in ("partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"):
             config.pop(name)  # with KIP-848 these are the broker's to say, and refused here
     return _without(config, PRODUCER_ONLY)
+
+
+def bounded_fetch(settings: Settings) -> dict[str, str]:
+    """What keeps fetched records within `fetch_memory_mb`, each with its reason."""
+    # Half for an answer of the brokers, which is decompressed whole; a quarter for the queue that it goes into, which
+    # is filled up to its limit and by one more answer; the rest for the two batches in hand.
+    answer_bytes = str(settings.fetch_memory_mb * 1_000_000 // (2 * _COMPRESSION_MAX))
+    return {
+        "queued.max.messages.kbytes": str(settings.fetch_memory_mb * 1_000 // 4),
+        "fetch.max.bytes": answer_bytes,
+        "fetch.message.max.bytes": answer_bytes,
+        "message.max.bytes": answer_bytes,  # of a consumer: the least that fetch.max.bytes may be
+        "receive.message.max.bytes": str(_DECOMPRESSED_BYTES_MAX),
+    }
 
 
 def assigns_incrementally(config: Mapping[str, Any]) -> bool:
@@ -180,7 +194,8 @@ def stalled_after(settings: Settings) -> tuple[float, float]:
 
 # Properties under [kafka] that only one of the two clients takes; librdkafka warns about them in the other.
 CONSUMER_ONLY: Final = (
-    "session.", "heartbeat.", "fetch.", "queued.", "max.poll.", "group.", "partition.assignment.", "check.crcs",
+    "session.", "heartbeat.", "fetch.", "receive.message.", "queued.", "max.poll.", "group.",
+    "partition.assignment.", "check.crcs",
 )  # fmt: skip
 PRODUCER_ONLY: Final = (
     "transaction.", "linger.", "queue.buffering.", "batch.", "compression.", "message.timeout.", "partitioner",

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from scorer.errors import BrokerError
 from scorer.settings import Settings
-from scorer.stream.librdkafka import BOUNDED_FETCH, client_config, refuse_bad_config
+from scorer.stream.librdkafka import bounded_fetch, client_config, refuse_bad_config
 
 # What the consumer reports where it cannot read a batch: damaged (a checksum), or not decompressible, which includes
 # what would take more memory than receive.message.max.bytes.
@@ -33,7 +33,7 @@ def end_of_unreadable(settings: Settings, partition: int, first: int) -> int:
         BrokerError: the brokers do not answer in time.
     """
     config = {
-        **BOUNDED_FETCH,
+        **bounded_fetch(settings),
         **client_config(settings),
         "group.id": settings.group_id,  # librdkafka requires one; the group is never joined
         "enable.auto.commit": False,
