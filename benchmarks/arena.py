@@ -11,11 +11,13 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import xgboost
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from benchmarks.rivals import CannotTakePartError, Delivery, Rival
 from benchmarks.stages import RECORD_BYTES_MAX, draw_records
@@ -25,10 +27,13 @@ from scorer.cli.worker import DEFAULT_BUNDLE
 from scorer.core.score import score_batch
 from scorer.settings import Settings
 from scorer.stream import topics
+from scorer.stream.faults import raise_on_partition_error
+from scorer.stream.reaching import ask
 
 PARTITIONS = 6
 _CHECKED = 2_000
 _STEP_S = 0.2
+_ANSWER_S = 10.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -139,14 +144,23 @@ def watch(entry: Entry, partitions: int = PARTITIONS) -> Iterator[Sample]:
             time.sleep(_STEP_S)
             usage = entry.usage()
             if entry.delivery == "at-least-once":
-                decided = sum(consumer.get_watermark_offsets(tp, timeout=10)[1] for tp in outputs)
+                decided = sum(_end_of(consumer, tp) for tp in outputs)
             else:
-                asked = [ConsumerGroupTopicPartitions(settings.group_id, inputs)]
-                (answer,) = admin.list_consumer_group_offsets(asked).values()
-                decided = sum(max(tp.offset, 0) for tp in answer.result(10).topic_partitions or [])
+                committed = ask(partial(_committed, admin, settings.group_id, inputs), _ANSWER_S)
+                decided = sum(max(tp.offset, 0) for tp in committed)
             yield Sample(time.monotonic(), decided, usage.cpu_s, usage.rss_bytes)
     finally:
         consumer.close()
+
+
+def _end_of(consumer: Consumer, partition: TopicPartition) -> int:
+    return ask(partial(consumer.get_watermark_offsets, partition, timeout=_ANSWER_S), _ANSWER_S)[1]
+
+
+def _committed(admin: AdminClient, group_id: str, partitions: list[TopicPartition]) -> list[TopicPartition]:
+    asked = [ConsumerGroupTopicPartitions(group_id, partitions)]
+    (answer,) = admin.list_consumer_group_offsets(asked, request_timeout=_ANSWER_S).values()
+    return raise_on_partition_error(answer.result().topic_partitions)
 
 
 @contextmanager

@@ -1,12 +1,72 @@
--- What was decided on each application, as it stands now. SQLite and PostgreSQL.
-CREATE TABLE IF NOT EXISTS decisions (
-    application_id         TEXT PRIMARY KEY,
+-- Every decision that was written, and a view of the current one on each application. SQLite and PostgreSQL.
+CREATE TABLE IF NOT EXISTS decision_records (
+    written_partition      BIGINT NOT NULL, -- with written_offset: where the decision's own record is
+    written_offset         BIGINT NOT NULL,
+    written_at             BIGINT NOT NULL, -- that record's timestamp, in milliseconds since 1970
+    application_id         TEXT NOT NULL,
     decision_id            TEXT NOT NULL,
     decision               TEXT NOT NULL,
     probability_of_default DOUBLE PRECISION NOT NULL,
     bundle                 TEXT NOT NULL,
-    source_offset          BIGINT NOT NULL, -- of the application's record
-    written_offset         BIGINT NOT NULL, -- of the decision's own record
-    supersedes             TEXT NOT NULL,   -- of a correction: the decision_id that it takes the place of; else ''
-    replay_id              TEXT NOT NULL    -- of a correction: the replay that wrote it; else ''
+    source_topic           TEXT NOT NULL,   -- with the next two: the application's record
+    source_partition       BIGINT NOT NULL,
+    source_offset          BIGINT NOT NULL,
+    supersedes             TEXT NOT NULL,   -- of a correction: the decision_id of the decision that it replaces; else ''
+    replay_id              TEXT NOT NULL,   -- of a correction: the replay that wrote it; else ''
+    PRIMARY KEY (written_partition, written_offset)
 );
+CREATE INDEX IF NOT EXISTS decision_records_by_application ON decision_records (application_id);
+DROP VIEW IF EXISTS decisions;
+CREATE VIEW decisions AS
+WITH stepped AS ( -- what nothing supersedes goes first, then what was made more often than it was superseded
+    SELECT written.*,
+        CASE WHEN NOT EXISTS (
+            SELECT * FROM decision_records AS other
+            WHERE (other.application_id, other.source_topic, other.source_partition, other.source_offset)
+                = (written.application_id, written.source_topic, written.source_partition, written.source_offset)
+            AND other.supersedes = written.decision_id AND other.decision_id <> written.decision_id
+        ) THEN 0 WHEN ( -- what was written or read twice was made once
+            SELECT count(DISTINCT other.supersedes || ' ' || other.replay_id) FROM decision_records AS other
+            WHERE (other.application_id, other.source_topic, other.source_partition, other.source_offset)
+                = (written.application_id, written.source_topic, written.source_partition, written.source_offset)
+            AND other.decision_id = written.decision_id AND other.supersedes <> written.decision_id
+        ) > (
+            SELECT count(DISTINCT other.decision_id || ' ' || other.replay_id) FROM decision_records AS other
+            WHERE (other.application_id, other.source_topic, other.source_partition, other.source_offset)
+                = (written.application_id, written.source_topic, written.source_partition, written.source_offset)
+            AND other.supersedes = written.decision_id AND other.decision_id <> written.decision_id
+        ) THEN 1 ELSE 2 END AS step,
+        -- the order of writing: of a partition its offsets, between partitions the timestamps
+        max(written.written_at) OVER (
+            PARTITION BY written.application_id, written.source_topic, written.source_partition, written.source_offset,
+                written.written_partition
+            ORDER BY written.written_offset
+        ) AS latest_at
+    FROM decision_records AS written
+),
+of_record AS ( -- of each of the application's records the current decision is at place 1
+    SELECT stepped.*, row_number() OVER (
+        PARTITION BY application_id, source_topic, source_partition, source_offset
+        ORDER BY step, CASE WHEN step > 0 AND supersedes = '' THEN 1 ELSE 0 END,
+            latest_at DESC, written_partition DESC, written_offset DESC
+    ) AS place, min(written_at) OVER (
+        PARTITION BY application_id, source_topic, source_partition, source_offset
+    ) AS first_at
+    FROM stepped
+),
+current_of_record AS ( -- of several records with one id: of a partition the last one, between partitions the latest
+    SELECT of_record.*, max(first_at) OVER (
+        PARTITION BY application_id, source_topic, source_partition ORDER BY source_offset
+    ) AS latest_first_at
+    FROM of_record WHERE place = 1
+),
+numbered AS (
+    SELECT current_of_record.*, row_number() OVER (
+        PARTITION BY application_id
+        ORDER BY latest_first_at DESC, source_topic DESC, source_partition DESC, source_offset DESC
+    ) AS record_place
+    FROM current_of_record
+)
+SELECT application_id, decision_id, decision, probability_of_default, bundle, source_topic, source_partition,
+    source_offset, supersedes, replay_id, written_partition, written_offset, written_at
+FROM numbered WHERE record_place = 1;

@@ -1,20 +1,22 @@
-"""Keeps a table of what was decided on each application: a reader of decisions that may be stopped at any moment.
+"""Keeps a table of decisions, with a view of the current one on each application; it may be stopped at any moment.
 
     python examples/read_decisions.py localhost:9092 decisions.sqlite
 
 It enters what it has read, then commits how far it has come. If it is killed between the two, it reads the same again,
-and the table stays as it is: `record_decision.sql` sees to that, and to corrections.
+and the table stays as it is. Records that are not decisions are skipped and named.
 """
 
 import argparse
-import json
 import signal
 import sqlite3
+import sys
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaException, Message
+
+from schemas.records import Malformed, read_decision, timestamp_ms
 
 CREATE_TABLE = Path(__file__).with_name("decisions.sql").read_text(encoding="utf-8")
 RECORD_DECISION = Path(__file__).with_name("record_decision.sql").read_text(encoding="utf-8")
@@ -56,35 +58,36 @@ def main() -> None:
 
 
 def enter(database: sqlite3.Connection, messages: Iterable[Message]) -> None:
-    """Enters decisions in the order in which they were read: all of them, or none."""
+    """Enters decisions: all of them, or none."""
+    rows = [row for message in messages if (row := row_of(message)) is not None]
     with database:
-        database.executemany(RECORD_DECISION, map(row_of, messages))
+        database.executemany(RECORD_DECISION, rows)
 
 
-def row_of(message: Message) -> dict[str, object]:
-    """A decision as a row."""
+def row_of(message: Message) -> dict[str, object] | None:
+    """A decision as a row; None if the record is not a decision."""
     error = message.error()
     if error is not None:
         raise KafkaException(error)
-    decision = json.loads(message.value() or b"")
-    headers = dict(message.headers() or ())
-    bundle = decision["bundle"]
+    decision = read_decision(message)
+    if isinstance(decision, Malformed):
+        sys.stderr.write(f"skipped {decision}\n")
+        return None
     return {
-        "application_id": decision["application_id"],
-        "decision_id": decision["decision_id"],
-        "decision": decision["decision"],
-        "probability_of_default": decision["probability_of_default"],
-        "bundle": f"{bundle['name']}:{bundle['version']}@{bundle['digest']}",
-        "source_offset": decision["source"]["offset"],
+        "written_partition": message.partition(),
         "written_offset": message.offset(),
-        "supersedes": text(headers.get("supersedes")),
-        "replay_id": text(headers.get("replay-id")),
+        "written_at": timestamp_ms(message),
+        "application_id": decision.application_id,
+        "decision_id": decision.decision_id,
+        "decision": decision.decision,
+        "probability_of_default": decision.probability_of_default,
+        "bundle": str(decision.bundle),
+        "source_topic": decision.source_topic,
+        "source_partition": decision.source_partition,
+        "source_offset": decision.source_offset,
+        "supersedes": decision.supersedes,
+        "replay_id": decision.replay_id,
     }
-
-
-def text(header: str | bytes | None) -> str:
-    """A header's value; empty where there is none."""
-    return header.decode() if isinstance(header, bytes) else header or ""
 
 
 if __name__ == "__main__":

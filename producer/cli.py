@@ -291,22 +291,30 @@ def watch(
 
     from producer.interrupt import interruptible
     from producer.kafka import TopicTail
-    from producer.outcomes import is_mark
-    from producer.show import outcome_json, outcome_line
+    from producer.outcomes import read_outcome
+    from producer.show import outcome_json, outcome_line, printable
+    from schemas.records import Malformed, Mark, written_at
 
     console = Console(highlight=False, soft_wrap=True)
+    skipped = 0
     topics = [settings.decisions_topic, *([settings.dead_letters_topic] if dead_letters else [])]
     with interruptible() as interrupted, TopicTail(settings, topics, from_beginning=from_beginning) as tail:
         since = "the beginning" if from_beginning else "now"
         typer.echo(f"watching {' and '.join(topics)} from {since} on; Ctrl-C ends", err=True)
         while not interrupted():
             message = tail.poll(_WATCH_SLICE_S)
-            if message is None or is_mark(message):
+            outcome = None if message is None else read_outcome(message, settings.dead_letters_topic)
+            if message is None or outcome is None or isinstance(outcome, Mark):
                 continue
-            if as_json:
-                typer.echo(outcome_json(message))
+            if isinstance(outcome, Malformed):
+                skipped += 1
+                typer.echo(printable(f"skipped: {outcome}"), err=True)
+            elif as_json:
+                typer.echo(outcome_json(outcome, written_at(message)))
             else:
-                console.print(outcome_line(message))
+                console.print(outcome_line(outcome, written_at(message)))
+    if skipped:
+        typer.echo(f"{skipped:,} records were skipped: they are neither decisions nor dead letters", err=True)
 
 
 def _settings(bootstrap_servers: str | None, kafka: Sequence[str] | None, **topics: str | None) -> Settings:

@@ -28,6 +28,7 @@ from producer.validation import validate_application
 from schemas.application import CreditApplication
 from schemas.decision import Decision
 from schemas.files import dump_application
+from schemas.records import Malformed, Mark
 
 # How long the broker has to acknowledge a record before it counts as failed. librdkafka would try for five minutes,
 # which is longer than anybody at a terminal, or behind a request, waits to hear that the broker is gone.
@@ -157,8 +158,10 @@ class ApplicationPublisher:
             placed = self._deliver(key, value, end)
             while (left_s := end - time.monotonic()) > 0:
                 message = tail.poll(min(left_s, _SLICE_S))
-                outcome = read_outcome(message) if message is not None and message.key() == key else None
-                if outcome is None or source_of(outcome) != place_of(placed):
+                if message is None or message.key() != key:
+                    continue
+                outcome = read_outcome(message, self._settings.dead_letters_topic)
+                if isinstance(outcome, Malformed | Mark) or source_of(outcome) != place_of(placed):
                     continue
                 if isinstance(outcome, Decision):
                     return outcome

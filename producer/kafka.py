@@ -15,6 +15,8 @@ ANSWER_S: Final = 5.0
 # Connections that are refused are known at once, and that they stay so after this.
 _REFUSED_S: Final = 1.0
 _RETRY_S: Final = 0.05
+# Of a topic that was created a moment ago: not every broker knows it yet, or it has no leader.
+_OF_NEW_TOPICS: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE})
 
 Properties = Mapping[str, str | int | bool]
 Client = TypeVar("Client", Producer, Consumer)
@@ -76,7 +78,7 @@ def open_client(
 
 
 def find_partitions(client: Producer | Consumer, topic: str, settings: Settings, trouble: Trouble) -> list[int]:
-    """Asks the broker for the partitions of a topic.
+    """Asks the broker for the partitions of a topic. One that was created a moment ago is waited for.
 
     Raises:
         BrokerUnreachableError: no broker answers.
@@ -86,7 +88,6 @@ def find_partitions(client: Producer | Consumer, topic: str, settings: Settings,
     while True:
         try:
             found = client.list_topics(topic, timeout=_REFUSED_S).topics[topic]
-            break
         except KafkaException as error:
             client.poll(0)  # hands over the error events so far
             waited_s = time.monotonic() - began_s
@@ -96,12 +97,15 @@ def find_partitions(client: Producer | Consumer, topic: str, settings: Settings,
                     f"{trouble.reason or error.args[0].str()}. Is it running, and is that its address? "
                     "--bootstrap-servers, SCORER_BOOTSTRAP_SERVERS or scorer.toml say another"
                 ) from None
-    if found.error is not None:
-        raise TopicMissingError(
-            f"the topic {topic} at {settings.bootstrap_servers} cannot be used: {found.error.str()}. "
-            "`scorer topics ensure` creates the topics that are missing"
-        )
-    return sorted(found.partitions)
+            continue
+        if found.error is None:
+            return sorted(found.partitions)
+        if found.error.code() not in _OF_NEW_TOPICS or time.monotonic() - began_s >= ANSWER_S:
+            raise TopicMissingError(
+                f"the topic {topic} at {settings.bootstrap_servers} cannot be used: {found.error.str()}. "
+                "`scorer topics ensure` creates the topics that are missing"
+            )
+        time.sleep(_RETRY_S)
 
 
 class TopicTail:

@@ -1,83 +1,46 @@
-"""What became of an application: the records of the decisions and of the dead-letter topic, read."""
-
-from datetime import UTC, datetime
-from typing import NamedTuple
+"""Reads what became of applications: records of the decisions topic and of the dead-letter topic."""
 
 from confluent_kafka import Message
-from pydantic import ValidationError
 
 from schemas.decision import Decision
-from schemas.rejection import (
-    CODE_HEADER,
-    OFFSET_HEADER,
-    PARTITION_HEADER,
-    REASON_HEADER,
-    REQUEUED_HEADER,
-    TOPIC_HEADER,
+from schemas.records import (
+    UNKNOWN,
+    DeadLetter,
+    Malformed,
+    Mark,
+    ReadDecision,
+    read_dead_letter,
+    read_decision,
 )
 
 Place = tuple[str, int, int]
+"""Topic, partition and offset of a record."""
 
 
-class DeadLetter(NamedTuple):
-    """An application that could not be decided.
+def read_outcome(message: Message, dead_letters_topic: str) -> Decision | DeadLetter | Mark | Malformed:
+    """Reads a record by the rules of its topic, whatever its headers say.
 
-    Attributes:
-        application_id: the record's key; "" if it has none.
-        code: why, as in `schemas.rejection.RejectionCode`.
-        reason: the fields and rules concerned.
-        source: topic, partition and offset of the record that was rejected.
+    Args:
+        message: a record of the decisions topic or of the dead-letter topic; to be read once.
+        dead_letters_topic: which one holds dead letters; a record of any other is read as a decision.
+
+    Returns:
+        A decision, a dead letter, the mark that a dead letter was requeued, or what is wrong with the record.
     """
-
-    application_id: str
-    code: str
-    reason: str
-    source: Place
-
-
-def read_outcome(message: Message) -> Decision | DeadLetter | None:
-    """A record as a decision or a dead letter; None if it is neither."""
-    headers = {name: _text(raw) for name, raw in dict(message.headers() or {}).items()}
-    if CODE_HEADER in headers:
-        source = (
-            headers.get(TOPIC_HEADER, ""),
-            _number(headers.get(PARTITION_HEADER, "")),
-            _number(headers.get(OFFSET_HEADER, "")),
-        )
-        return DeadLetter(_text(message.key()), headers[CODE_HEADER], headers.get(REASON_HEADER, ""), source)
-    try:
-        return Decision.model_validate_json(message.value() or b"")
-    except ValidationError:
-        return None
-
-
-def is_mark(message: Message) -> bool:
-    """Whether a record only says that a dead letter was put back onto the input topic: it is no outcome."""
-    return REQUEUED_HEADER in dict(message.headers() or {})
+    if message.topic() == dead_letters_topic:
+        return read_dead_letter(message)
+    decision = read_decision(message)
+    return decision.as_model() if isinstance(decision, ReadDecision) else decision
 
 
 def source_of(outcome: Decision | DeadLetter) -> Place:
-    """Topic, partition and offset of the application's record."""
+    """The place of the application's record."""
     if isinstance(outcome, DeadLetter):
-        return outcome.source
+        return outcome.topic, outcome.partition, outcome.offset
     return outcome.source.topic, outcome.source.partition, outcome.source.offset
 
 
 def place_of(message: Message) -> Place:
-    """Topic, partition and offset of a record itself."""
+    """The place of a record itself."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
-    assert topic is not None and partition is not None and offset is not None  # noqa: PT018
-    return topic, partition, offset
-
-
-def written_at(message: Message) -> datetime:
-    """When a record was written, in UTC."""
-    return datetime.fromtimestamp(message.timestamp()[1] / 1_000, UTC)
-
-
-def _text(raw: str | bytes | None) -> str:
-    return raw.decode(errors="replace") if isinstance(raw, bytes) else raw or ""
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdecimal() else -1
+    return topic or "", UNKNOWN if partition is None else partition, UNKNOWN if offset is None else offset

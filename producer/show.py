@@ -1,18 +1,20 @@
 """Outcomes for people at a terminal, and as JSON for scripts."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from confluent_kafka import Message
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from producer.outcomes import DeadLetter, Place, place_of, read_outcome, written_at
 from schemas.decision import Decision
+from schemas.records import DeadLetter
 
 _COLOURS: Final = {"APPROVED": "green", "MAYBE": "yellow", "DECLINED": "red"}
 _DEAD_COLOUR: Final = "magenta"
+# Moments that every time zone's calendar has.
+_FIRST, _LAST = datetime(2, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def printable(text: str) -> str:
@@ -37,36 +39,24 @@ def decision_panel(decision: Decision, waited_s: float) -> Panel:
     return Panel(table, title=Text(decision.decision, style=f"bold {colour}"), border_style=colour, expand=False)
 
 
-def outcome_line(message: Message) -> Text:
-    """A record of the decisions or of the dead-letter topic as one line: time, id, outcome."""
-    at = written_at(message).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-    who: str
-    outcome: str
-    match read_outcome(message):
-        case Decision() as decision:
-            who, outcome, colour = decision.application_id, decision.decision, _COLOURS[decision.decision]
-            rest = f"{decision.probability_of_default:7.2%}  {decision.bundle.name}:{decision.bundle.version}"
-        case DeadLetter() as letter:
-            who, outcome, colour = letter.application_id or "(no key)", "REJECTED", _DEAD_COLOUR
-            rest = f"{letter.code}: {letter.reason}"
-        case None:
-            who, outcome, colour = ":".join(map(str, place_of(message))), "UNREADABLE", _DEAD_COLOUR
-            rest = "this record is neither a decision nor a dead letter"
-    return Text.assemble((at, "dim"), f"  {printable(who):28}  ", (f"{outcome:10}", colour), f"  {printable(rest)}")
+def outcome_line(outcome: Decision | DeadLetter, at: datetime | None) -> Text:
+    """A decision or a dead letter as one line: time, id, outcome."""
+    # Where a publisher's clock or unit is wrong, there is no time to show.
+    when = at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] if at and _FIRST <= at < _LAST else f"{'(no time)':23}"
+    if isinstance(outcome, Decision):
+        who, kind, colour = outcome.application_id, str(outcome.decision), _COLOURS[outcome.decision]
+        rest = f"{outcome.probability_of_default:7.2%}  {outcome.bundle.name}:{outcome.bundle.version}"
+    else:
+        who, kind, colour = outcome.id or "(no key)", "REJECTED", _DEAD_COLOUR
+        rest = f"{outcome.code}: {outcome.reason}"
+    return Text.assemble((when, "dim"), f"  {printable(who):28}  ", (f"{kind:10}", colour), f"  {printable(rest)}")
 
 
-def outcome_json(message: Message) -> str:
+def outcome_json(outcome: Decision | DeadLetter, at: datetime | None) -> str:
     """The same as one line of JSON."""
-    shown: dict[str, Any] = {"at": written_at(message).isoformat(timespec="milliseconds")}
-    match read_outcome(message):
-        case Decision() as decision:
-            shown = {"kind": "decision", **shown, **decision.model_dump()}
-        case DeadLetter() as letter:
-            shown = {"kind": "dead_letter", **shown, **letter._asdict(), "source": _named(letter.source)}
-        case None:
-            shown = {"kind": "unreadable", **shown, "record": _named(place_of(message))}
-    return json.dumps(shown)
-
-
-def _named(place: Place) -> dict[str, str | int]:
-    return dict(zip(("topic", "partition", "offset"), place, strict=True))
+    shown: dict[str, Any] = {"at": at and at.isoformat(timespec="milliseconds")}
+    if isinstance(outcome, Decision):
+        return json.dumps({"kind": "decision", **shown, **outcome.model_dump()})
+    source = {"topic": outcome.topic, "partition": outcome.partition, "offset": outcome.offset}
+    why = {"code": outcome.code, "reason": outcome.reason}
+    return json.dumps({"kind": "dead_letter", **shown, "application_id": outcome.id, **why, "source": source})

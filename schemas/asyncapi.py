@@ -201,7 +201,8 @@ def _decision() -> dict[str, Any]:
                 REPLAY_ID_HEADER: {"type": "string", "description": "Of a correction: the replay that wrote it."},
                 SUPERSEDES_HEADER: {
                     "type": "string",
-                    "description": "Of a correction: the decision_id of the decision that it takes the place of.",
+                    "description": "Of a correction: the decision_id of the decision that it replaces, which is not "
+                    "current any more. Of several such headers the last one counts.",
                 },
             },
         },
@@ -250,7 +251,8 @@ def _dead_letter() -> dict[str, Any]:
     return {
         "name": "deadLetter",
         "title": "An application that cannot be decided",
-        "description": "The record as it came (key, value and headers) with headers that say what is wrong with it.",
+        "description": "The record as it came (key, value and headers), then headers that say what is wrong with it. "
+        "A publisher's headers can have the same names: the last one of a name counts.",
         "contentType": "application/octet-stream",
         "headers": {"type": "object", "required": list(added), "properties": added},
         "payload": {"description": "The original value, byte for byte. It need not be JSON, nor text."},

@@ -130,6 +130,12 @@ HISTORY_LINE_SKIPPED = Event(
     "a line of the history of deployments is no event and counts for nothing",
     ("offset", "error"),
 )
+RECORD_SKIPPED = Event(
+    "record_skipped",
+    WARNING,
+    "a record is not what its topic holds; it is skipped and counted. The first few are logged",
+    ("topic", "partition", "offset", "error"),
+)
 HTTP_FAILED = Event(
     "http_failed",
     WARNING,
@@ -186,6 +192,11 @@ def log_crash(crash: BaseException) -> None:
     log(PROCESS_CRASHED, error=type(crash).__name__, traceback=_frames(crash.__traceback__))
 
 
+def log_thread_crash(thread: str, crash: BaseException) -> None:
+    """Logs a fault in the program that a thread survived, without its message: that may hold an applicant's figures."""
+    log(THREAD_CRASHED, thread=thread, error=type(crash).__name__, traceback=_frames(crash.__traceback__))
+
+
 def log_to_stderr(log_format: LogFormat = "auto", level: LogLevel = "info") -> None:
     """Sends this process's log to stderr; a second call replaces the first.
 
@@ -200,7 +211,7 @@ def log_to_stderr(log_format: LogFormat = "auto", level: LogLevel = "info") -> N
     logging.basicConfig(level=max(ours, WARNING), handlers=[handler], force=True)
     _log.setLevel(ours)
     logging.captureWarnings(True)
-    threading.excepthook = _log_thread_crash
+    threading.excepthook = _log_uncaught
 
 
 def write_to_stderr(text: str) -> None:
@@ -339,6 +350,6 @@ def _frames(trace: TracebackType | None) -> str:
     return "".join(traceback.format_tb(trace)).rstrip()
 
 
-def _log_thread_crash(crash: threading.ExceptHookArgs) -> None:
+def _log_uncaught(crash: threading.ExceptHookArgs) -> None:
     name = crash.thread.name if crash.thread else None
     log(THREAD_CRASHED, thread=name, error=crash.exc_type.__name__, traceback=_frames(crash.exc_traceback))

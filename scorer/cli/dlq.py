@@ -18,7 +18,7 @@ from scorer.cli.options import (
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
-    from scorer.stream.dead_letters import DeadLetter, Mark, Place
+    from schemas.records import DeadLetter, Mark, Place
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: what could not be decided, why, and the way back.")
 
@@ -32,7 +32,11 @@ def list_dead_letters(
     code: CodeOption = None,
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="TIME", help="Only what was set aside since; UTC unless it says so."),
+        typer.Option(
+            "--since",
+            metavar="TIME",
+            help="Only dead letters with this timestamp or a later one (UTC).",
+        ),
     ] = None,
     newest: Annotated[
         int, typer.Option("--newest", min=1, max=100_000, help="How many to show; all are counted.")
@@ -50,7 +54,9 @@ def list_dead_letters(
     scorer dlq list --code model_error --since 2026-11-02
     ```
     """
-    from scorer.stream.dead_letters import Mark, read_dead_letters
+    from schemas.records import Mark
+    from scorer.stream.dead_letters import read_dead_letters
+    from scorer.stream.reading import Skipped
 
     wanted = _code(code)
     moment = moment_of("--since", since)
@@ -58,19 +64,24 @@ def list_dead_letters(
     counts: Counter[str] = Counter()
     marks: dict[Place, Mark] = {}
     shown: deque[DeadLetter] = deque(maxlen=newest)
-    for found in read_dead_letters(settings, moment):
-        if isinstance(found, Mark):
-            marks[found.place] = found
-        elif wanted in {None, found.code}:
-            counts[found.code] += 1
-            shown.append(found)
+    skipped = Skipped()
+    for record in read_dead_letters(settings, moment, skipped=skipped):
+        if isinstance(record, Mark):
+            marks[record.place] = record
+        elif wanted in {None, record.code}:
+            counts[record.counted_as] += 1
+            shown.append(record)
     if as_json:
         letters = [_as_json(letter, marks.get(letter.place)) for letter in shown]
-        typer.echo(json.dumps({"counts": dict(counts.most_common()), "dead_letters": letters}, indent=2))
-    elif shown:
+        listed = {"counts": dict(counts.most_common()), "dead_letters": letters, **skipped.as_json()}
+        typer.echo(json.dumps(listed, indent=2))
+        return
+    if shown:
         _print_list(list(shown), marks, counts)
     else:
         typer.echo("no dead letters" + (f" with code {code}" if code else "") + (f" since {since}" if since else ""))
+    if skipped.count:
+        typer.echo(str(skipped))
 
 
 @app.command()
@@ -153,15 +164,21 @@ def requeue(
             "put_back": [str(place) for place in done.put_back],
             "put_back_before": [{"place": str(m.place), "actor": m.actor, "at": m.at} for m in done.before],
             "missing": [str(place) for place in missing],
+            "pointers": [{"place": str(letter.place), "record": letter.pointer} for letter in done.pointers],
+            **done.skipped.as_json(),
         }
         typer.echo(json.dumps(told, indent=2))
     else:
         typer.echo(f"{len(done.put_back)} put back onto {settings.applications_topic}")
         for mark in done.before:
             typer.echo(_printable(f"{mark.place} was put back by {mark.actor} at {mark.at}: left alone"))
+        for letter in done.pointers:
+            typer.echo(_printable(f"{letter.place} has no copy of its record, {letter.pointer}: left alone"), err=True)
         for place in missing:
             typer.echo(f"{place}: no dead letter is there", err=True)
-    if missing:
+        if done.skipped.count:
+            typer.echo(str(done.skipped))
+    if missing or (places and done.pointers):
         raise typer.Exit(1)
 
 
@@ -174,7 +191,7 @@ def _code(code: str | None) -> str | None:
 
 
 def _place(text: str) -> "Place":
-    from scorer.stream.dead_letters import Place
+    from schemas.records import Place
 
     partition, colon, offset = text.partition(":")
     if not (colon and partition.isascii() and partition.isdecimal() and offset.isascii() and offset.isdecimal()):
@@ -191,7 +208,8 @@ def _as_json(letter: "DeadLetter", mark: "Mark | None") -> dict[str, Any]:
         "source": f"{letter.topic}:{letter.partition}:{letter.offset}",
         "at": letter.at,
         "bundle": letter.bundle,
-        "bytes": len(letter.value or b""),
+        "bytes": letter.value_bytes,
+        **({"pointer": letter.pointer} if letter.pointer else {}),
         "requeued": None if mark is None else {"actor": mark.actor, "at": mark.at},
     }
 
@@ -220,8 +238,9 @@ def _print_list(letters: "list[DeadLetter]", marks: "dict[Place, Mark]", counts:
     for letter in letters:
         mark = marks.get(letter.place)
         told = [letter.id or "(no key)", letter.reason, *([f"put back by {mark.actor} at {mark.at}"] if mark else [])]
-        when = letter.at[:19].replace("T", "\n")
-        table.add_row(str(letter.place), when, letter.code, Text("\n".join(map(_printable, told))))
+        when = _printable(letter.at[:19]).replace("T", "\n")
+        code = _printable(letter.code)
+        table.add_row(str(letter.place), Text(when), Text(code), Text("\n".join(map(_printable, told))))
     console = Console()
     console.print(table)
     by_code = ", ".join(f"{count:,} {code}" for code, count in counts.most_common())

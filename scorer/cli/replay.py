@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -28,13 +29,13 @@ from scorer.errors import MisuseError, ReplayError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from schemas.decision import BundleReference
     from scorer.core.score import Bundle
+    from scorer.replay.again import Verified
+    from scorer.replay.asked import Asked, Selected
     from scorer.replay.decisions import Tell
     from scorer.replay.outcomes import Outcomes
     from scorer.replay.plan import Plan
     from scorer.replay.progress import Standing
-    from scorer.replay.selection import Selection
     from scorer.settings import Settings
 
 app = typer.Typer(
@@ -48,12 +49,17 @@ DecidedByOption = Annotated[
     typer.Option(
         "--decided-by",
         metavar="REF",
-        help="All that this bundle's decision stands on.",
+        help="Applications whose current decision was made by this bundle.",
         autocompletion=complete_reference,
     ),
 ]
 FromOption = Annotated[
-    str | None, typer.Option("--from", metavar="TIME", help="Published then or later: 2026-11-01T09:30:00, in UTC.")
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="TIME",
+        help="Published then or later, by the record's own timestamp: 2026-11-01T09:30:00, in UTC.",
+    ),
 ]
 ToOption = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Published before then.")]
 OffsetsOption = Annotated[
@@ -68,7 +74,9 @@ IdsOption = Annotated[
 SinceOption = Annotated[
     str | None,
     typer.Option(
-        "--since", metavar="TIME", help="Look at decisions from then on only: quicker where the topic holds years."
+        "--since",
+        metavar="TIME",
+        help="Only current decisions that were written then or later: quicker where the topic holds years.",
     ),
 ]
 _parse_offsets = re.compile(r"(\d+):(\d+)-(\d+)").fullmatch
@@ -112,6 +120,7 @@ def plan(
     """
     from scorer.bundle.store import BundleStore
     from scorer.replay.again import measure_rate
+    from scorer.replay.asked import select
     from scorer.replay.plan import make_plan, write_plan
     from scorer.stream.listening import require_listening
 
@@ -119,16 +128,22 @@ def plan(
     if folder.exists():
         raise MisuseError(f"{folder} is there already, and a plan is never written over: choose another")
     require_listening(settings)
+    asked = _asked(settings, decided_by, (begin, end, since), offsets, ids)
+    if asked.is_everything:
+        raise MisuseError("say which applications: --decided-by, --from and --to, --offsets, or --ids")
     opened = BundleStore(settings.store).open(bundle or _deciding_now(settings))
-    asked = _Asked(decided_by, begin, end, tuple(offsets or ()), ids, since)
-    selection, what = _select(settings, asked)
-    made = make_plan(settings, selection, opened.reference, what)
+    selected = select(settings, asked, partial(_bar, quiet=as_json))
+    _print_undecided(selected, asked)
+    with selected.noted(settings):
+        made = make_plan(settings, selected.selection, opened.reference, str(asked))
     rate = measure_rate(settings, made.selection, opened)
     write_plan(made, folder)
     if as_json:
-        typer.echo(json.dumps(_plan_as_json(made, rate) | asked.ids_as_json(), indent=2))
-    else:
-        _print_plan(made, rate, folder)
+        typer.echo(json.dumps(_plan_as_json(made, rate) | selected.as_json(), indent=2))
+        return
+    for note in selected.notes(settings):
+        typer.echo(note)
+    _print_plan(made, rate, folder)
 
 
 @app.command()
@@ -270,7 +285,8 @@ def verify(
 ) -> None:
     """Prove that decisions can be reproduced: decide again, each with the bundle that decided it, and compare bytes.
 
-    Without options, all decisions that stand. Nothing is published. Exits 1 if one comes out otherwise.
+    Without options, all current decisions. Nothing is published. Exits with 1 if one differs, and if there was none
+    to compare.
 
     Examples:
     ```
@@ -281,129 +297,69 @@ def verify(
     from scorer.bundle.store import BundleStore
     from scorer.process import collect_garbage_seldom
     from scorer.replay import again
+    from scorer.replay.asked import select
     from scorer.replay.plan import without_expired
 
     settings = broker_settings_of(config, bootstrap_servers, assignments, store=store)
     collect_garbage_seldom()
     began_at = time.monotonic()
-    asked = _Asked(decided_by, begin, end, tuple(offsets or ()), ids, since)
-    selection, what = _select(settings, asked, nothing_is_all=True)
+    asked = _asked(settings, decided_by, (begin, end, since), offsets, ids)
+    selected = select(settings, asked, partial(_bar, quiet=as_json))
+    _print_undecided(selected, asked)
     read_s = time.monotonic() - began_at
-    there = without_expired(settings, selection)
-    if not len(there):
-        raise ReplayError(
-            f"there is nothing to verify: no decision stands on {what} whose application is still on its topic"
-        )
+    existing = without_expired(settings, selected.selection)
     bundles = BundleStore(settings.store)
     with _bar("deciding again", quiet=as_json) as tell:
-        found = again.verify(settings, there, lambda reference: bundles.open(str(reference)), tell)
-    expired = len(selection) - len(there)
-    rate = found.decisions / (read_s + found.seconds)
+        verified = again.verify(settings, existing, lambda reference: bundles.open(str(reference)), tell)
+    expired = len(selected.selection) - len(existing)
     if as_json:
-        figures: dict[str, object] = {"decisions": found.decisions, "different": found.different, "expired": expired}
-        figures |= {"examples": found.first_different, "records_per_s": round(rate)}
-        typer.echo(json.dumps(figures | asked.ids_as_json()))
+        typer.echo(json.dumps(_verified_as_json(verified, expired, read_s) | selected.as_json()))
     else:
-        gone = f"; {expired:,} whose application retention has taken were left out" if expired else ""
-        typer.echo(
-            f"{found.decisions:,} decisions read back in {read_s:,.1f} s and decided again in {found.seconds:,.1f} s "
-            f"({rate:,.0f} a second): {found.different:,} differ{gone}"
-        )
-    if found.different:
+        for note in selected.notes(settings):
+            typer.echo(note)
+        if verified.decisions:
+            _print_verified(verified, expired, read_s)
+    if not verified.decisions:
+        raise ReplayError(f"there is nothing to verify: no current decisions on {asked} that are still on their topic")
+    if verified.different:
         raise ReplayError(
-            f"{found.different:,} decisions do not come out as they were, such as those on "
-            f"{', '.join(found.first_different)}: something else than the bundle that they name decided them, or "
-            "this machine computes otherwise (across processor architectures probabilities agree within 1e-6)"
+            f"{verified.different:,} decisions differ, such as those on {', '.join(verified.first_different)}: "
+            "something else than the bundle that they name made them, or this machine computes otherwise (across "
+            "processor architectures probabilities agree within 1e-6)"
         )
 
 
-class _Asked:
-    """Which applications the options ask for."""
-
-    def __init__(
-        self,
-        decided_by: str | None,
-        begin: str | None,
-        end: str | None,
-        offsets: Sequence[str],
-        ids: Path | None,
-        since: str | None,
-    ) -> None:
-        from scorer.replay.ids import read_ids
-
-        self.decided_by = decided_by
-        self.begin, self.end, self.since = (
-            moment_of("--from", begin),
-            moment_of("--to", end),
-            moment_of("--since", since),
-        )
-        self.offsets = [_read_offsets(text) for text in offsets]
-        self.ids = None if ids is None else read_ids(ids)
-        self.ids_undecided: list[str] = []
-        """Those of the ids that no decision names, once the decisions have been read."""
-        if self.begin and self.end and self.begin >= self.end:
-            raise MisuseError(f"--from {begin} --to {end}: nothing lies between; --to must be the later one")
-
-    def words(self) -> str:
-        """What was asked for, for people."""
-        found = []
-        if self.decided_by:
-            found.append(f"decided by {self.decided_by}")
-        if self.begin:
-            found.append(f"published from {self.begin:%Y-%m-%d %H:%M:%S} UTC on")
-        if self.end:
-            found.append(f"published before {self.end:%Y-%m-%d %H:%M:%S} UTC")
-        found += [f"partition {p}, offsets {first} to {last}" for p, first, last in self.offsets]
-        if self.ids is not None:
-            undecided = f" ({len(self.ids_undecided):,} without a decision)" if self.ids_undecided else ""
-            found.append(f"{len(self.ids):,} application ids{undecided}")
-        if self.since:
-            found.append(f"with a decision since {self.since:%Y-%m-%d %H:%M:%S} UTC")
-        return f"applications {', '.join(found)}" if found else "any application"
-
-    def ids_as_json(self) -> dict[str, object]:
-        """For scripts, where ids were given: those that no decision names."""
-        return {} if self.ids is None else {"ids_without_decision": self.ids_undecided}
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing narrows what is wanted."""
-        return not (self.decided_by or self.begin or self.end or self.offsets or self.ids is not None)
-
-
-def _select(settings: "Settings", asked: _Asked, nothing_is_all: bool = False) -> tuple["Selection", str]:
-    """The applications that were asked for, and which they are in words."""
-    from contextlib import closing
-
+def _asked(
+    settings: "Settings",
+    decided_by: str | None,
+    times: tuple[str | None, str | None, str | None],
+    offsets: Sequence[str] | None,
+    ids: Path | None,
+) -> "Asked":
+    """What the options ask for; `times` are --from, --to and --since."""
     from scorer.bundle.load import read_manifest
     from scorer.bundle.store import BundleStore
-    from scorer.replay.decisions import read_standing
-    from scorer.replay.ids import describe_undecided, without_decision
-    from scorer.stream.reading import TopicReader
+    from scorer.replay.asked import Asked
+    from scorer.replay.ids import read_ids
 
-    if asked.is_empty and not nothing_is_all:
-        raise MisuseError("say which applications: --decided-by, --from and --to, --offsets, or --ids")
-    decider: BundleReference | None = None
-    if asked.decided_by is not None:
-        decider = read_manifest(BundleStore(settings.store).find(asked.decided_by)).reference
-    with _bar("reading the decisions") as tell:
-        ids_decided: set[str] = set()
-        selection = read_standing(settings, asked.ids, asked.since, tell, ids_decided)
-    if asked.ids is not None:
-        asked.ids_undecided = without_decision(asked.ids, ids_decided)
-        if asked.ids_undecided:
-            typer.echo(describe_undecided(asked.ids_undecided, len(asked.ids)), err=True)
-    if decider is not None:
-        selection = selection.decided_by(decider)
-    if asked.begin or asked.end:
-        with closing(TopicReader(settings, settings.applications_topic)) as reader:
-            bounds = reader.bounds()
-            firsts = reader.offsets_at(asked.begin) if asked.begin else dict.fromkeys(bounds, 0)
-            ends = reader.offsets_at(asked.end) if asked.end else {p: end for p, (_, end) in bounds.items()}
-        selection = selection.within({p: (firsts[p], ends[p]) for p in bounds})
-    if asked.offsets:
-        selection = selection.within_any([(p, first, last + 1) for p, first, last in asked.offsets])
-    return selection, asked.words()
+    begin, end, since = map(moment_of, ("--from", "--to", "--since"), times)
+    if begin and end and begin >= end:
+        raise MisuseError(f"--from {times[0]} --to {times[1]}: nothing lies between; --to must be the later one")
+    return Asked(
+        None if decided_by is None else read_manifest(BundleStore(settings.store).find(decided_by)).reference,
+        begin,
+        end,
+        [_read_offsets(text) for text in offsets or ()],
+        None if ids is None else read_ids(ids),
+        since,
+    )
+
+
+def _print_undecided(selected: "Selected", asked: "Asked") -> None:
+    from scorer.replay.ids import describe_undecided
+
+    if selected.ids_without_decision:
+        typer.echo(describe_undecided(selected.ids_without_decision, len(asked.ids or ())), err=True)
 
 
 def _read_offsets(text: str) -> tuple[int, int, int]:
@@ -468,6 +424,8 @@ def _write_report(of: tuple["Settings", "Plan", "Bundle"], outcomes: "Outcomes",
     if findings.published:
         get, published = "get", f"{findings.corrections:,} corrections were published"
     typer.echo(f"{findings.flipped:,} of {findings.again:,} applications {get} another decision; {published}")
+    if outcomes.skipped.count:
+        typer.echo(str(outcomes.skipped))
     typer.echo(f"the report is in {folder / 'report.html'}; report.json and flips.csv lie beside it")
 
 
@@ -498,6 +456,24 @@ def _print_plan(made: "Plan", rate: float, folder: Path) -> None:
         f"given; one process here decides {rate:,.0f} a second at most"
     )
     typer.echo(f"the plan is in {folder}; next: scorer replay run {folder} (or with --dry-run first)")
+
+
+def _verified_as_json(verified: "Verified", expired: int, read_s: float) -> dict[str, object]:
+    return {
+        "decisions": verified.decisions,
+        "different": verified.different,
+        "expired": expired,
+        "examples": verified.first_different,
+        "records_per_s": round(verified.decisions / (read_s + verified.seconds)),
+    }
+
+
+def _print_verified(verified: "Verified", expired: int, read_s: float) -> None:
+    left_out = f"; {expired:,} were left out: retention has taken their applications" if expired else ""
+    typer.echo(
+        f"{verified.decisions:,} decisions read back in {read_s:,.1f} s and decided again in {verified.seconds:,.1f} s "
+        f"({verified.decisions / (read_s + verified.seconds):,.0f} per second): {verified.different:,} differ{left_out}"
+    )
 
 
 def _print_standing(planned: "Plan", standing: "Standing") -> None:

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from schemas.records import Place
 from schemas.rejection import MEANINGS
 from scorer.console.guard import Guard, Sessions, WrongTokens, delete_session, session_of, set_session
 from scorer.console.letters import newest_letters, reveal
@@ -33,7 +34,6 @@ from scorer.errors import DeadLetterError, MisuseError, ScorerError
 from scorer.http.throttle import Throttle
 from scorer.logs import DEAD_LETTER_SHOWN, TOKEN_REFUSED, log
 from scorer.settings import Settings
-from scorer.stream.dead_letters import Place
 from scorer.stream.deployments import Line
 
 _TICK_S: Final = 1.0

@@ -3,8 +3,10 @@
 from collections import Counter
 from typing import Any, Final
 
+from schemas.records import DeadLetter, Place
 from scorer.settings import Settings
-from scorer.stream.dead_letters import DeadLetter, Place, find_dead_letter, read_dead_letters
+from scorer.stream.dead_letters import find_dead_letter, read_dead_letters
+from scorer.stream.reading import Skipped
 
 _READ_MAX: Final = 2_000
 """Offsets of each partition that are looked through."""
@@ -20,16 +22,22 @@ def newest_letters(settings: Settings) -> dict[str, Any]:
         BrokerError: it cannot be read.
     """
     letters: dict[Place, dict[str, Any]] = {}  # what is shown of them: values can be a megabyte each
-    for found in read_dead_letters(settings, newest=_READ_MAX):
-        if isinstance(found, DeadLetter):
-            letters[found.place] = _told(found)
-        elif found.place in letters:
-            letters[found.place]["requeued"] = {"actor": found.actor, "at": found.at}
-    newest = sorted(letters.values(), key=lambda letter: letter["at"], reverse=True)
+    order: dict[Place, tuple[int, Place]] = {}
+    codes: Counter[str] = Counter()
+    skipped = Skipped()
+    for record in read_dead_letters(settings, newest=_READ_MAX, skipped=skipped):
+        if isinstance(record, DeadLetter):
+            letters[record.place] = _told(record)
+            order[record.place] = (record.timestamp_ms, record.place)
+            codes[record.counted_as] += 1
+        elif record.place in letters:
+            letters[record.place]["requeued"] = {"actor": record.actor, "at": record.at}
+    newest = sorted(letters, key=lambda place: order[place], reverse=True)[:_SHOWN_MAX]
     return {
-        "counted": len(newest),
-        "codes": dict(Counter(letter["code"] for letter in newest).most_common()),
-        "letters": newest[:_SHOWN_MAX],
+        "counted": len(letters),
+        "codes": dict(codes.most_common()),
+        "letters": [letters[place] for place in newest],
+        **skipped.as_json(),
     }
 
 
@@ -56,10 +64,11 @@ def _told(letter: DeadLetter) -> dict[str, Any]:
         "partition": letter.place.partition,
         "offset": letter.place.offset,
         "code": letter.code,
+        "counted_as": letter.counted_as,
         "reason": letter.reason,
         "source": {"topic": letter.topic, "partition": letter.partition, "offset": letter.offset},
         "at": letter.at,
         "bundle": letter.bundle,
-        "bytes": len(letter.value or b""),
+        "bytes": letter.value_bytes,
         "requeued": None,
     }

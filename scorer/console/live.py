@@ -7,6 +7,7 @@ from enum import StrEnum
 from threading import Lock
 from typing import Any, Final
 
+from schemas.records import OTHER_CODES
 from schemas.rejection import RejectionCode
 from scorer.console.unswitched import Unswitched
 from scorer.core.policy import OUTCOMES
@@ -59,6 +60,7 @@ class Live:
         self._counts: Counter[str] = Counter()
         self._corrections = 0
         self._codes: Counter[str] = Counter()
+        self._skipped = 0
         self._latencies: deque[tuple[float, float]] = deque(maxlen=_LATENCIES_MAX)
         self._series: deque[dict[str, Any]] = deque(maxlen=SERIES_POINTS_MAX)
         self._troubles: dict[Part, str] = {}
@@ -77,6 +79,11 @@ class Live:
             self._counts.update(kinds)
             self._codes.update(codes)
             self._corrections += corrections
+
+    def skipped(self) -> None:
+        """A record was read that is not what its topic holds."""
+        with self._lock:
+            self._skipped += 1
 
     def waited(self, now: float, seconds: Sequence[float]) -> None:
         """So long some applications have waited for their decisions to be readable."""
@@ -158,7 +165,8 @@ class Live:
                 "deciding": [] if standing is None else list(standing.deciding),
                 "unswitched": [] if standing is None else [entry.as_json() for entry in standing.unswitched],
                 "deployments": 0 if standing is None else len(standing.deployments),
-                "codes": {code.value: self._codes[code] for code in RejectionCode if code in self._codes},
+                "codes": {code: self._codes[code] for code in (*RejectionCode, OTHER_CODES) if code in self._codes},
+                "skipped": self._skipped,
             }
 
     def series(self) -> list[dict[str, Any]]:

@@ -6,16 +6,15 @@ from contextlib import ExitStack, closing
 from threading import Event
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 
 from scorer.console.live import Live, Part, Standing
 from scorer.console.unswitched import Unfollowed
 from scorer.settings import Settings
 from scorer.stream.deployments import HistoryReader, Line
-from scorer.stream.faults import raise_on_partition_error
 from scorer.stream.group import Group, describe_group
 from scorer.stream.metadata import decode_metadata
-from scorer.stream.reading import TopicReader, connect_to_offsets
+from scorer.stream.reading import TopicReader, ask_committed, connect_to_offsets
 from scorer.stream.topics import admin_client
 
 _EVERY_S: Final = 1.0
@@ -96,15 +95,9 @@ class _Look:
 
     def _committed(self) -> dict[int, TopicPartition]:
         """By partition, where the group goes on; partitions in which it has not begun are not there."""
-        topic = self._settings.applications_topic
-        wanted = [TopicPartition(topic, partition) for partition in self._applications.partitions]
-        try:
-            found = raise_on_partition_error(self._group.committed(wanted, timeout=_ANSWER_S))
-        except KafkaException as failure:
-            if failure.args[0].code() != KafkaError._WAIT_COORD:  # a new group on a new broker has no coordinator yet
-                raise
-            found = []
-        return {tp.partition: tp for tp in found if tp.offset >= 0}
+        topic, partitions = self._settings.applications_topic, self._applications.partitions
+        committed = ask_committed(self._group, topic, partitions, _ANSWER_S)
+        return {tp.partition: tp for tp in committed if tp.offset >= 0}
 
     def _arriving(self, ends: Mapping[int, int]) -> float:
         """Applications a second since the look before."""

@@ -1,45 +1,36 @@
-"""The outcomes as they are written: counted by kind, matched with the tries, and some kept to measure the wait."""
+"""Reads decisions and dead letters as they are written: counts them by kind, matches them with tries, keeps samples."""
 
-import json
 import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from threading import Event, Lock
 from typing import Any, Final, cast
 
-import msgspec
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from schemas.decision import REPLAY_ID_HEADER, SUPERSEDES_HEADER
+from schemas.records import (
+    DeadLetter,
+    Malformed,
+    ReadDecision,
+    read_dead_letter,
+    read_decision,
+    written_at,
+)
 from scorer.console.live import REJECTED, Live, Part
 from scorer.errors import BrokerError, ScorerError
+from scorer.logs import RECORD_SKIPPED, log
 from scorer.settings import Settings
-from scorer.stream.dead_letters import DeadLetter, parse
 from scorer.stream.faults import must_stop
-from scorer.stream.reaching import unreachable
-from scorer.stream.reading import connect_beside, find_partitions
+from scorer.stream.reaching import ask, find_partitions, unreachable
+from scorer.stream.reading import Skipped, connect_beside
 from scorer.stream.subscription import Event as Message
+from scorer.stream.unreadable import UNREADABLE_CODES
 
 _ANSWER_S: Final = 5.0
 _BATCH_MAX: Final = 5_000
 _SAMPLE_MAX: Final = 100
-
-
-class _Source(msgspec.Struct, gc=False):
-    partition: int
-    offset: int
-
-
-class _Decided(msgspec.Struct, gc=False):
-    """What counts of a decision; the decoder skips the rest."""
-
-    application_id: str
-    decision: str
-    source: _Source
-
-
-_decode: Final = msgspec.json.Decoder(_Decided).decode
 
 
 class Sample:
@@ -49,13 +40,13 @@ class Sample:
         self._lock = Lock()
         self._seen: dict[int, dict[int, float]] = {}
 
-    def add(self, decisions: Sequence[_Decided], now: float) -> None:
+    def add(self, decisions: Sequence[ReadDecision], now: float) -> None:
         """Keeps some of them, up to a number for each partition."""
         with self._lock:
             for decided in decisions[-_SAMPLE_MAX:]:
-                of_partition = self._seen.setdefault(decided.source.partition, {})
+                of_partition = self._seen.setdefault(decided.source_partition, {})
                 if len(of_partition) < _SAMPLE_MAX:
-                    of_partition[decided.source.offset] = now
+                    of_partition[decided.source_offset] = now
 
     def take(self) -> dict[int, dict[int, float]]:
         """Hands over what was kept since the last time."""
@@ -100,6 +91,7 @@ class _Tail:
         self._settings = settings
         self._live = live
         self._sample = sample
+        self._skipped = Skipped()
         decisions, dead_letters = settings.decisions_topic, settings.dead_letters_topic
         options = {
             # Where the topic was made anew meanwhile, its end is where "now" is.
@@ -134,9 +126,9 @@ class _Tail:
             error = message.error()
             if error is None:
                 records.append(message)
-            elif must_stop(error):
+            elif must_stop(error) or error.code() in UNREADABLE_CODES:  # the next watch begins behind it
                 raise BrokerError(f"the outcomes cannot be read: {error.str()}")
-        self._tell([r for r in records if r.topic() == self._settings.decisions_topic], now)
+        self._tell_decisions([r for r in records if r.topic() == self._settings.decisions_topic], now)
         self._tell_dead_letters([r for r in records if r.topic() == self._settings.dead_letters_topic])
 
     def close(self) -> None:
@@ -144,36 +136,43 @@ class _Tail:
         self._consumer.close()
 
     def _end(self, topic: str, partition: int) -> int:
-        return int(self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_ANSWER_S)[1])
+        of = TopicPartition(topic, partition)
+        return ask(partial(self._consumer.get_watermark_offsets, of, timeout=_ANSWER_S), _ANSWER_S)[1]
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._live.trouble(Part.STANDING, unreachable(self._settings, error.str()))
 
-    def _tell(self, records: Sequence[Message], now: float) -> None:
+    def _tell_decisions(self, records: Sequence[Message], now: float) -> None:
         if not records:
             return
         tries = self._live.tries()
-        fresh, corrections = [], 0
+        fresh: list[ReadDecision] = []
+        corrections = 0
         for record in records:
-            try:
-                decided = _decode(record.value() or b"")
-            except (msgspec.MsgspecError, UnicodeDecodeError):
-                continue  # somebody else's record: nothing that could be counted
-            if any(name in {SUPERSEDES_HEADER, REPLAY_ID_HEADER} for name, _ in record.headers() or ()):
+            decision = read_decision(record)
+            if isinstance(decision, Malformed):
+                self._skip(decision)
+            elif decision.is_correction:
                 corrections += 1
-                continue
-            fresh.append(decided)
-            if decided.application_id in tries:
-                outcome = {"id": decided.application_id, "kind": decided.decision, **_timed(record)}
-                self._live.tried(decided.application_id, outcome | {"decision": json.loads(record.value() or b"")})
-        self._live.counted(Counter(decided.decision for decided in fresh), {}, corrections)
-        self._sample.add(fresh, now)
+            else:
+                fresh.append(decision)
+                if decision.application_id in tries:
+                    at = written_at(record)
+                    outcome = {"id": decision.application_id, "kind": decision.decision, "at": at and at.timestamp()}
+                    self._live.tried(decision.application_id, outcome | {"decision": decision.as_model().model_dump()})
+        self._live.counted(Counter(decision.decision for decision in fresh), {}, corrections)
+        self._sample.add([d for d in fresh if d.source_topic == self._settings.applications_topic], now)
 
     def _tell_dead_letters(self, records: Sequence[Message]) -> None:
-        letters = [letter for letter in map(parse, records) if isinstance(letter, DeadLetter)]
+        letters: list[DeadLetter] = []
+        for record in map(read_dead_letter, records):
+            if isinstance(record, Malformed):
+                self._skip(record)
+            elif isinstance(record, DeadLetter):
+                letters.append(record)
         if letters:
-            self._live.counted({REJECTED: len(letters)}, Counter(letter.code for letter in letters), 0)
+            self._live.counted({REJECTED: len(letters)}, Counter(letter.counted_as for letter in letters), 0)
         tries = self._live.tries() if letters else frozenset()
         for letter in letters:
             if letter.id in tries:
@@ -181,6 +180,7 @@ class _Tail:
                 source = {"topic": letter.topic, "partition": letter.partition, "offset": letter.offset}
                 self._live.tried(letter.id, told | {"source": source, "place": str(letter.place)})
 
-
-def _timed(record: Message) -> dict[str, Any]:
-    return {"at": record.timestamp()[1] / 1_000}
+    def _skip(self, record: Malformed) -> None:
+        self._live.skipped()
+        if self._skipped.add(record):
+            log(RECORD_SKIPPED, topic=record.topic, partition=record.partition, offset=record.offset, error=record.why)

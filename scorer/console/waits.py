@@ -6,6 +6,7 @@ from contextlib import closing
 from threading import Event
 from typing import Final
 
+from schemas.records import latency_s, timestamp_ms
 from scorer.console.live import Live, Part
 from scorer.console.tail import Sample
 from scorer.settings import Settings
@@ -46,14 +47,19 @@ def _measure(applications: TopicReader, seen: Mapping[int, Mapping[int, float]])
     Raises:
         BrokerError: the applications cannot be read.
     """
+    existing = applications.bounds() if seen else {}
     bounds = {}
-    for partition, offsets in seen.items():
-        last = max(offsets)
-        bounds[partition] = (min(offset for offset in offsets if last - offset < _SPAN_MAX), last + 1)
-    found = []
+    for partition, of_partition in seen.items():
+        first, end = existing.get(partition, (0, 0))
+        # A decision can name any offset: where nothing is, nobody waits for it.
+        offsets = [offset for offset in of_partition if first <= offset < end]
+        if offsets:
+            last = max(offsets)
+            bounds[partition] = (min(offset for offset in offsets if last - offset < _SPAN_MAX), last + 1)
+    waits = []
     for records in applications.read(bounds):
         for record in records:
-            read_at = seen[record.partition() or 0].get(record.offset() or 0)
+            read_at = seen[record.partition()].get(record.offset())
             if read_at is not None:
-                found.append(max(0.0, read_at - record.timestamp()[1] / 1_000))
-    return found
+                waits.append(latency_s(timestamp_ms(record), read_at))
+    return [wait for wait in waits if wait is not None]

@@ -1,4 +1,4 @@
-"""A watch that goes on: what keeps it from seeing is told to the pages, and it begins anew a moment later."""
+"""Keeps a watch running: what keeps it from seeing is shown on the pages, and it starts again a moment later."""
 
 from collections.abc import Callable
 from threading import Event
@@ -8,6 +8,7 @@ from confluent_kafka import KafkaException
 
 from scorer.console.live import Live, Part
 from scorer.errors import ScorerError
+from scorer.logs import log_thread_crash
 from scorer.settings import Settings
 from scorer.stream.reaching import unreachable
 
@@ -31,4 +32,7 @@ def keep_watching(part: Part, watch: Callable[[], None], settings: Settings, liv
             live.trouble(part, str(fault))
         except KafkaException as failure:
             live.trouble(part, unreachable(settings, failure.args[0].str()))
+        except Exception as crash:  # noqa: BLE001  a fault in the program; the log says where, and the watch goes on
+            log_thread_crash(part, crash)
+            live.trouble(part, f"a fault in the program ({type(crash).__name__}): the log says where")
         stop.wait(_AGAIN_S)

@@ -86,6 +86,10 @@ class Snapshot:
     p99_s: float | None = None
     decisions: dict[str, int] = field(default_factory=dict)
     rejects: dict[str, int] = field(default_factory=dict)
+    skipped: int = 0
+    """Records on the topics of decisions and dead letters that are neither."""
+    unmatched: int = 0
+    """Outcomes of applications that were not read."""
     workers: list[WorkerView] = field(default_factory=list)
 
 
@@ -205,6 +209,8 @@ class Up:
             p99_s=audit.latencies.quantile(0.99),
             decisions=dict(audit.decisions),
             rejects=dict(audit.rejects),
+            skipped=audit.skipped.count,
+            unmatched=audit.unmatched,
             workers=workers,
         )
 

@@ -101,6 +101,10 @@ def summary(snapshot: Snapshot) -> RenderableType:
     table.add_row(
         Text("duplicated", _alarm(snapshot.duplicated)), Text(f"{snapshot.duplicated:,}", _alarm(snapshot.duplicated))
     )
+    if snapshot.skipped:
+        table.add_row(Text("malformed records, skipped", "bold red"), Text(f"{snapshot.skipped:,}", "bold red"))
+    if snapshot.unmatched:
+        table.add_row(Text("outcomes of unknown applications", "bold red"), Text(f"{snapshot.unmatched:,}", "bold red"))
     table.add_row("rate", f"{snapshot.rate:,.0f}/s")
     table.add_row("publish to read committed", f"p50 {_span(snapshot.p50_s)}, p99 {_span(snapshot.p99_s)}")
     if snapshot.restarts:
@@ -118,6 +122,8 @@ def summary_json(snapshot: Snapshot) -> dict[str, Any]:
         "lost": snapshot.waiting,
         "duplicated": snapshot.duplicated,
         "restarts": snapshot.restarts,
+        "skipped": snapshot.skipped,
+        "unmatched": snapshot.unmatched,
         "rate": round(snapshot.rate, 1),
         "p50_s": snapshot.p50_s,
         "p99_s": snapshot.p99_s,

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from schemas.decision import BundleReference
 from schemas.deployment import Slot
+from schemas.records import AGE_MAX_S, CLOCK_AHEAD_S
 from schemas.rejection import RejectionCode
 from scorer.core.policy import OUTCOMES
 from scorer.core.score import Scores
@@ -30,9 +31,6 @@ _BATCH_BUCKETS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000
 _PROBABILITY_BUCKETS: Final = tuple(round(0.05 * i, 2) for i in range(1, 21))
 # The loop looks at the lag once per second; a lag that is so old is no longer the present one.
 _LAG_STALE_S: Final = 15.0
-# A timestamp outside of these limits is in another unit, or made up: no latency can be said.
-_OLDEST_S: Final = 10 * 365.25 * 24 * 3_600
-_FUTURE_S: Final = 3_600.0
 
 
 class Metric(NamedTuple):
@@ -378,7 +376,7 @@ class WorkerMetrics(Observer):
         """Of the records whose timestamps can be believed; a single one in microseconds would ruin the sum for ever."""
         published_ms = np.array([record.timestamp()[1] for record in batch.records], dtype=np.float64)
         latencies = confirmed_at - published_ms / 1_000
-        plausible = (latencies > -_FUTURE_S) & (latencies < _OLDEST_S)
+        plausible = (latencies > -CLOCK_AHEAD_S) & (latencies < AGE_MAX_S)
         self._latency.observe(np.maximum(latencies[plausible], 0))
         self._timestamps.inc(int(np.count_nonzero(~plausible)))
 

@@ -20,11 +20,11 @@ from opentelemetry.trace import Span, SpanContext, SpanKind, StatusCode, get_cur
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from schemas.decision import TRACE_HEADERS
+from schemas.records import Headers
 from scorer.core.score import Scores
 from scorer.errors import SettingsError
 from scorer.settings import Settings
 from scorer.stream.delivery import Delivered
-from scorer.stream.letters import Headers
 from scorer.stream.observer import Observer
 from scorer.stream.worker import Batch
 

@@ -86,6 +86,10 @@ class Findings:
     """Applications that were decided again and have since been taken by retention: no category counts them."""
     categories: dict[str, dict[str, Group]]
     """By field and value."""
+    skipped: int = 0
+    """Malformed records on the topics of decisions and dead letters: what they might have said is not in it."""
+    skipped_first: tuple[str, ...] = ()
+    """Some of them, each with what is wrong with it."""
 
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
@@ -136,6 +140,8 @@ def count(settings: Settings, plan: Plan, outcomes: Outcomes, flips_file: Path |
             field: {value: moved.group(column == place) for place, value in enumerate(CATEGORIES[field])}
             for field, column in codes.items()
         },
+        skipped=outcomes.skipped.count,
+        skipped_first=tuple(map(str, outcomes.skipped.first)),
     )
 
 

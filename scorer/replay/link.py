@@ -9,11 +9,11 @@ from confluent_kafka import OFFSET_END
 from numpy.typing import NDArray
 
 from schemas.decision import REPLAY_ID_HEADER, SUPERSEDES_HEADER, BundleReference, decision_id
+from schemas.records import Headers
 from scorer.core.score import Bundle, Scores
 from scorer.errors import ReplayError
 from scorer.replay.plan import Plan
 from scorer.replay.selection import Decided, Selection
-from scorer.stream.letters import Headers
 from scorer.stream.subscription import StartAt
 from scorer.stream.worker import Batch, Link, Record
 

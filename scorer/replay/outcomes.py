@@ -4,20 +4,20 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import rejection
-from schemas.decision import REPLAY_ID_HEADER
+from schemas.records import UNKNOWN, DeadLetter, Malformed, read_dead_letter
 from scorer.core.score import Scores
 from scorer.core.wire import Rejection
 from scorer.replay.again import Places
 from scorer.replay.decisions import DecisionTable, Tell, counted
 from scorer.replay.plan import Plan
+from scorer.replay.selection import Selection
 from scorer.settings import Settings
-from scorer.stream.reading import TopicReader
+from scorer.stream.reading import Skipped, TopicReader
 from scorer.stream.worker import Record
 
 REFUSED: Final = 3
@@ -40,6 +40,8 @@ class Outcomes:
     """Decisions that were published, each for an application of its own."""
     refused: Counter[str] = field(default_factory=Counter)
     """Dead letters by code."""
+    skipped: Skipped = field(default_factory=Skipped)
+    """Records that are neither decisions nor dead letters; none for a dry run, which reads neither topic."""
 
 
 def nothing_yet(plan: Plan, published: bool) -> Outcomes:
@@ -69,44 +71,57 @@ def read_outcomes(settings: Settings, plan: Plan, offsets: dict[int, int], tell:
     Raises:
         TopicsError: a topic is gone.
         BrokerError: it cannot be read.
-        ReplayError: something on the decisions topic is no decision.
+        ReplayError: more bundles have decided than a replay can number.
     """
     selection = plan.selection
-    found = nothing_yet(plan, published=True)
+    outcomes = nothing_yet(plan, published=True)
     done = selection.before(offsets)
-    found.outcomes[done] = selection.rows["outcome"][done]
-    found.probabilities[done] = selection.rows["probability"][done]
-    table = DecisionTable(selection.topic)
-    _read_own(settings, plan, plan.decisions_topic, table.add, tell)
-    corrections = table.standing().rows
+    outcomes.outcomes[done] = selection.rows["outcome"][done]
+    outcomes.probabilities[done] = selection.rows["probability"][done]
+    table = DecisionTable(selection.topic, replay_id=plan.replay_id)
+    outcomes.skipped = table.skipped
+    _read_since_planned(settings, plan, plan.decisions_topic, table.add, outcomes.skipped, tell)
+    corrections = table.current().selection.rows
     for partition in np.unique(corrections["partition"]).tolist():
         mine = corrections[corrections["partition"] == partition]
         places = selection.find(partition, mine["offset"])
-        found.outcomes[places] = mine["outcome"]
-        found.probabilities[places] = mine["probability"]
-    found.corrections = len(corrections)
+        known, places = mine[places >= 0], places[places >= 0]
+        outcomes.outcomes[places] = known["outcome"]
+        outcomes.probabilities[places] = known["probability"]
+        outcomes.corrections += len(known)
 
-    def refuse(messages: list[Record]) -> None:
-        for message in messages:
-            header = dict(cast("list[tuple[str, bytes]]", message.headers()))
-            partition, offset = (int(header[name]) for name in (rejection.PARTITION_HEADER, rejection.OFFSET_HEADER))
-            places = selection.find(partition, np.array([offset], dtype=np.int64))
-            found.outcomes[places] = REFUSED
-            found.probabilities[places] = np.nan
-            found.refused[header[rejection.CODE_HEADER].decode()] += 1
+    def refuse(records: list[Record]) -> None:
+        for letter in map(read_dead_letter, records):
+            if isinstance(letter, Malformed):
+                outcomes.skipped.add(letter)
+            elif isinstance(letter, DeadLetter) and letter.replay_id == plan.replay_id:
+                _enter_dead_letter(outcomes, selection, letter)
 
-    _read_own(settings, plan, plan.dead_letters_topic, refuse)
-    return found
+    _read_since_planned(settings, plan, plan.dead_letters_topic, refuse, outcomes.skipped)
+    return outcomes
 
 
-def _read_own(
-    settings: Settings, plan: Plan, topic: str, take: Callable[[list[Record]], None], tell: Tell = lambda *_: None
+def _enter_dead_letter(into: Outcomes, selection: Selection, letter: DeadLetter) -> None:
+    """A publisher can send a replay's id along: what counts is whether the application is in the plan."""
+    if letter.topic != selection.topic or letter.offset == UNKNOWN:
+        return
+    (place,) = selection.find(letter.partition, np.array([letter.offset], dtype=np.int64)).tolist()
+    if place >= 0:
+        into.outcomes[place] = REFUSED
+        into.probabilities[place] = np.nan
+        into.refused[letter.counted_as] += 1
+
+
+def _read_since_planned(
+    settings: Settings,
+    plan: Plan,
+    topic: str,
+    take: Callable[[list[Record]], None],
+    skipped: Skipped,
+    tell: Tell = lambda *_: None,
 ) -> None:
-    """Hands on what the replay has published on a topic."""
-    own = (REPLAY_ID_HEADER, plan.replay_id.encode())
-    with closing(TopicReader(settings, topic)) as reader:
+    """Hands on what was written to a topic since the replay was planned."""
+    with closing(TopicReader(settings, topic, skipped)) as reader:
         bounds = {p: (plan.outcomes_from[topic].get(p, 0), end) for p, (_, end) in reader.bounds().items()}
-        for messages in counted(reader.read(bounds), bounds, tell):
-            mine = [message for message in messages if own in (message.headers() or ())]
-            if mine:
-                take(mine)
+        for records in counted(reader.read(bounds), bounds, tell):
+            take(records)

@@ -110,6 +110,11 @@ def _warnings(findings: Findings) -> list[str]:
     if findings.refused:
         codes = ", ".join(f"{n:,} {escape(code)}" for code, n in findings.refused.items())
         found.append(f"Not every application could be decided again ({codes}); their earlier decisions stand.")
+    if findings.skipped:
+        found.append(
+            f"{findings.skipped:,} malformed records on the topics of decisions and dead letters were skipped, such as "
+            f"{escape('; '.join(findings.skipped_first))}."
+        )
     return found
 
 

@@ -90,9 +90,9 @@ def make_plan(settings: Settings, selection: Selection, bundle: BundleReference,
         ReplayError: there is nothing to decide again.
     """
     if not len(selection):
-        raise ReplayError(f"there is nothing to replay: no decision stands on {what}")
-    there = without_expired(settings, selection)
-    if not len(there):
+        raise ReplayError(f"there is nothing to replay: no current decisions on {what}")
+    existing = without_expired(settings, selection)
+    if not len(existing):
         raise ReplayError(
             f"there is nothing left to replay: retention has taken all {len(selection):,} applications ({what}) "
             f"from topic {selection.topic}"
@@ -108,8 +108,8 @@ def make_plan(settings: Settings, selection: Selection, bundle: BundleReference,
             topic: _ends(settings, topic) for topic in (settings.decisions_topic, settings.dead_letters_topic)
         },
         bundle=bundle,
-        selection=there,
-        expired=len(selection) - len(there),
+        selection=existing,
+        expired=len(selection) - len(existing),
     )
 
 

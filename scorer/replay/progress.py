@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 
 from scorer.errors import BrokerError
 from scorer.replay.plan import Plan
 from scorer.settings import Settings
-from scorer.stream.faults import raise_on_partition_error
-from scorer.stream.reading import connect_beside
+from scorer.stream.reading import ask_committed, connect_beside
 
 _ANSWER_S: Final = 10.0
 
@@ -54,15 +53,12 @@ class ProgressReader:
             BrokerError: the group cannot be asked.
         """
         selection = self._plan.selection
-        wanted = [TopicPartition(selection.topic, p) for p in selection.bounds()]
         try:
-            found = raise_on_partition_error(self._consumer.committed(wanted, timeout=_ANSWER_S))
+            committed = ask_committed(self._consumer, selection.topic, selection.bounds(), _ANSWER_S)
         except KafkaException as failure:
-            error = failure.args[0]
-            if error.code() != KafkaError._WAIT_COORD:  # a group that is new to a new broker has no coordinator yet
-                raise BrokerError(f"group {self._plan.group_id} could not be asked: {error.str()}") from failure
-            found = []
-        offsets = {tp.partition: tp.offset for tp in found if tp.offset >= 0}
+            why = failure.args[0].str()
+            raise BrokerError(f"group {self._plan.group_id} could not be asked: {why}") from failure
+        offsets = {tp.partition: tp.offset for tp in committed if tp.offset >= 0}
         return Standing(offsets, int(selection.before(offsets).sum()), len(selection))
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Which past applications a replay is about, and what was decided of each: one array, for there may be millions."""
+"""Which past applications a replay is about, and the current decision on each: one array, for there may be millions."""
 
 from collections.abc import Mapping, Sequence
 from operator import methodcaller
@@ -34,7 +34,7 @@ BUNDLES_MAX: Final = 255  # their places fit into a byte
 
 
 class Selection:
-    """Applications of one topic that were decided, with the decision that stands on each."""
+    """Applications of one topic that were decided, with the current decision on each."""
 
     def __init__(self, topic: str, bundles: tuple[BundleReference, ...], rows: Decided) -> None:
         """Takes them.
@@ -61,7 +61,7 @@ class Selection:
         return {p: (int(offsets[span.start]), int(offsets[span.stop - 1]) + 1) for p, span in self._spans.items()}
 
     def count_by_bundle(self) -> dict[BundleReference, int]:
-        """How many decisions of each bundle stand; those that have any."""
+        """How many of the current decisions each bundle made; only bundles that made any."""
         counts = np.bincount(self.rows["bundle"], minlength=len(self.bundles)).tolist()
         return {bundle: n for bundle, n in zip(self.bundles, counts, strict=True) if n}
 
@@ -77,15 +77,16 @@ class Selection:
         return Selection(self.topic, self.bundles, self.rows[kept])
 
     def decided_by(self, reference: BundleReference) -> "Selection":
-        """Those on which this bundle's decision stands.
+        """Those whose current decision this bundle made.
 
         Raises:
-            ReplayError: it stands on none.
+            ReplayError: it made none.
         """
-        standing = self.count_by_bundle()
-        if reference not in standing:
-            who = ", ".join(bundle.short for bundle in standing) or "nothing at all"
-            raise ReplayError(f"no decision of {reference.short} stands; those that do are by {who}")
+        counts = self.count_by_bundle()
+        if reference not in counts:
+            others = ", ".join(bundle.short for bundle in counts)
+            rest = f"the current decisions are by {others}" if others else "there are no decisions"
+            raise ReplayError(f"no decision of {reference.short} is current; {rest}")
         return self.keep(self.rows["bundle"] == self.bundles.index(reference))
 
     def within(self, bounds: Bounds) -> "Selection":

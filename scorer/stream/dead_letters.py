@@ -2,121 +2,53 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 from confluent_kafka import KafkaException, Producer
 
 from schemas import rejection
-from schemas.decision import REPLAY_ID_HEADER
+from schemas.records import UNKNOWN, DeadLetter, Malformed, Mark, Place, read_dead_letter
 from scorer.errors import DeadLetterError
 from scorer.settings import Settings
-from scorer.stream.delivery import headers_of
 from scorer.stream.faults import Fault, triage
-from scorer.stream.letters import Headers
 from scorer.stream.operators import WRITE_S, explain_refusals, open_writer
-from scorer.stream.reading import TopicReader
-from scorer.stream.worker import Record
+from scorer.stream.reading import Skipped, TopicReader, milliseconds
 
 # Dead letters in one transaction: a thousand of the largest are a gigabyte, which the producer does not hold.
 _TRANSACTION_BYTES_MAX: Final = 16_777_216
-_OURS: Final = frozenset({*rejection.DEAD_LETTER_HEADERS, REPLAY_ID_HEADER, rejection.REQUEUED_FROM_HEADER})
-
-
-class Place(NamedTuple):
-    """Where a dead letter stands on its topic."""
-
-    partition: int
-    offset: int
-
-    def __str__(self) -> str:
-        """`partition:offset`, as the command line takes it."""
-        return f"{self.partition}:{self.offset}"
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A record that could not be decided. What is of the sender's making is in no representation of it."""
-
-    place: Place
-    code: str
-    reason: str
-    topic: str
-    """With `partition` and `offset`: where the record came from. Negative where the headers do not say."""
-    partition: int
-    offset: int
-    at: str
-    """When it was set aside, ISO 8601 in UTC."""
-    bundle: str
-    """The bundle that was current, spelt in full."""
-    key: bytes | None = field(repr=False)
-    value: bytes | None = field(repr=False)
-    headers: Headers = field(repr=False)
-    """The record's own headers."""
-
-    @property
-    def id(self) -> str:
-        """The record's key as text: the application's id, if the sender kept to the contract."""
-        return (self.key or b"").decode(errors="replace")
-
-
-class Mark(NamedTuple):
-    """That a dead letter was put back onto the input topic."""
-
-    place: Place
-    actor: str
-    at: str
-
-
-def parse(record: Record) -> DeadLetter | Mark | None:
-    """Reads a record of the dead-letter topic; None if it is neither a dead letter nor the mark of one."""
-    partition, offset = _number(record.partition()), _number(record.offset())
-    headers = headers_of(record)
-    told = {name: (raw or b"").decode(errors="replace") for name, raw in headers}
-    if rejection.CODE_HEADER in told:
-        return DeadLetter(
-            place=Place(partition, offset),
-            code=told[rejection.CODE_HEADER],
-            reason=told.get(rejection.REASON_HEADER, ""),
-            topic=told.get(rejection.TOPIC_HEADER, ""),
-            partition=_number(told.get(rejection.PARTITION_HEADER)),
-            offset=_number(told.get(rejection.OFFSET_HEADER)),
-            at=told.get(rejection.AT_HEADER, ""),
-            bundle=told.get(rejection.BUNDLE_HEADER, ""),
-            key=record.key(),
-            value=record.value(),
-            headers=[(name, raw) for name, raw in headers if name not in _OURS],
-        )
-    if rejection.REQUEUED_HEADER in told:
-        of = Place(partition, _number(told[rejection.REQUEUED_HEADER]))
-        return Mark(of, told.get(rejection.ACTOR_HEADER, ""), told.get(rejection.AT_HEADER, ""))
-    return None
 
 
 def read_dead_letters(
-    settings: Settings, since: datetime | None = None, newest: int | None = None
+    settings: Settings, since: datetime | None = None, newest: int | None = None, skipped: Skipped | None = None
 ) -> Iterator[DeadLetter | Mark]:
     """Reads the dead-letter topic as it is now; of a partition in its order, so a mark comes after what it marks.
 
     Args:
         settings: the topic.
-        since: what was set aside before it is passed over; None reads from the beginning.
+        since: dead letters with an earlier timestamp are left out; None leaves out none.
         newest: of each partition only so many of the last offsets, of which transactions take up some.
+        skipped: counts the records that are neither.
 
     Raises:
         TopicsError: the topic is missing.
         BrokerError: it cannot be read.
     """
-    with closing(TopicReader(settings, settings.dead_letters_topic)) as reader:
+    skipped = Skipped() if skipped is None else skipped
+    since_ms = None if since is None else milliseconds(since)
+    with closing(TopicReader(settings, settings.dead_letters_topic, skipped)) as reader:
         bounds = reader.bounds()
-        if since is not None:
-            first = reader.offsets_at(since)
-            bounds = {p: (first[p], end) for p, (_, end) in bounds.items()}
+        if since_ms is not None:
+            bounds = reader.narrow(bounds, since_ms)
         if newest is not None:
             bounds = {p: (max(first, end - newest), end) for p, (first, end) in bounds.items()}
         for records in reader.read(bounds):
-            yield from filter(None, map(parse, records))
+            for record in map(read_dead_letter, records):
+                if isinstance(record, Malformed):
+                    skipped.add(record)
+                elif since_ms is None or isinstance(record, Mark) or record.timestamp_ms >= since_ms:
+                    yield record
 
 
 def find_dead_letter(settings: Settings, place: Place) -> DeadLetter:
@@ -127,16 +59,17 @@ def find_dead_letter(settings: Settings, place: Place) -> DeadLetter:
         TopicsError: the topic is missing.
         BrokerError: it cannot be read.
     """
+    why = "retention takes the old ones, and not every offset holds one"
     with closing(TopicReader(settings, settings.dead_letters_topic)) as reader:
         first, end = reader.bounds().get(place.partition, (0, 0))
         if first <= place.offset < end:
             for records in reader.read({place.partition: (place.offset, place.offset + 1)}):
-                for found in map(parse, records):
-                    if isinstance(found, DeadLetter):
-                        return found
+                for record in map(read_dead_letter, records):
+                    if isinstance(record, DeadLetter):
+                        return record
+                    why = record.why if isinstance(record, Malformed) else f"it is the mark that {record.place} has"
     raise DeadLetterError(
-        f"{settings.dead_letters_topic} has no dead letter at {place}: `scorer dlq list` says which there are "
-        "(retention takes the old ones, and not every offset holds one)"
+        f"{settings.dead_letters_topic} has no dead letter at {place}: `scorer dlq list` says which there are ({why})"
     )
 
 
@@ -147,6 +80,10 @@ class Requeued:
     put_back: tuple[Place, ...]
     before: tuple[Mark, ...]
     """The marks of those that had been put back earlier, and were left alone."""
+    pointers: tuple[DeadLetter, ...]
+    """Those that have no copy of their record, and were left alone."""
+    skipped: Skipped
+    """Records that are neither dead letters nor marks."""
 
 
 def requeue(settings: Settings, wanted: Callable[[DeadLetter], bool], actor: str) -> Requeued:
@@ -166,7 +103,7 @@ def requeue(settings: Settings, wanted: Callable[[DeadLetter], bool], actor: str
         BrokerError: the topics cannot be read or written; what was committed until then has its marks.
     """
     options = {
-        "partitioner": "murmur2_random",  # for the record that does not say which partition it came from
+        "partitioner": "murmur2_random",  # for records whose partition is not known, or no longer there
         "message.max.bytes": "20000000",  # a dead letter holds the whole record; the topic's own limit decides
     }
     producer = open_writer(settings, f"{settings.dead_letters_topic}-requeue", options)
@@ -182,25 +119,30 @@ def requeue(settings: Settings, wanted: Callable[[DeadLetter], bool], actor: str
 
     with explain_refusals(overtaken, refused):
         producer.init_transactions(WRITE_S)
-        letters, marks = _gather(settings, wanted)
+        skipped = Skipped()
+        letters, marks = _gather(settings, wanted, skipped)
         for letter in letters:
             _require_own(settings, letter)
-        fresh = [letter for letter in letters if letter.place not in marks]
-        for together in _transactions(fresh):
+        fresh = [letter for letter in letters if letter.place not in marks and not letter.pointer]
+        for together in _transactions(_within_partitions(settings, fresh)):
             _commit(settings, producer, together, actor)
     return Requeued(
         tuple(letter.place for letter in fresh),
         tuple(marks[letter.place] for letter in letters if letter.place in marks),
+        tuple(letter for letter in letters if letter.place not in marks and letter.pointer),
+        skipped,
     )
 
 
-def _gather(settings: Settings, wanted: Callable[[DeadLetter], bool]) -> tuple[list[DeadLetter], Mapping[Place, Mark]]:
+def _gather(
+    settings: Settings, wanted: Callable[[DeadLetter], bool], skipped: Skipped
+) -> tuple[list[DeadLetter], Mapping[Place, Mark]]:
     letters, marks = [], {}
-    for found in read_dead_letters(settings):
-        if isinstance(found, Mark):
-            marks[found.place] = found
-        elif wanted(found):
-            letters.append(found)
+    for record in read_dead_letters(settings, skipped=skipped):
+        if isinstance(record, Mark):
+            marks[record.place] = record
+        elif wanted(record):
+            letters.append(record)
     return letters, marks
 
 
@@ -210,6 +152,13 @@ def _require_own(settings: Settings, letter: DeadLetter) -> None:
             f"the dead letter at {letter.place} came from topic {letter.topic or '(it does not say)'} and "
             f"applications_topic is {settings.applications_topic}: nothing was put back"
         )
+
+
+def _within_partitions(settings: Settings, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+    """The same; one whose partition the topic no longer has goes where its key belongs."""
+    with closing(TopicReader(settings, settings.applications_topic)) as reader:
+        existing = frozenset(reader.partitions)
+    return [letter if letter.partition in existing else replace(letter, partition=UNKNOWN) for letter in letters]
 
 
 def _transactions(letters: Sequence[DeadLetter]) -> Iterator[list[DeadLetter]]:
@@ -251,9 +200,3 @@ def _put_back(settings: Settings, producer: Producer, letter: DeadLetter, actor:
         settings.applications_topic, letter.value, letter.key, letter.partition, headers=[*letter.headers, came_from]
     )
     producer.produce(topic, None, letter.key, letter.place.partition, headers=dict(mark))
-
-
-def _number(text: str | int | None) -> int:
-    if isinstance(text, int):
-        return text
-    return int(text) if text is not None and text.isascii() and text.isdecimal() else -1

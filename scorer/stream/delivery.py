@@ -11,19 +11,19 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from itertools import repeat
-from operator import methodcaller
 from queue import SimpleQueue
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from schemas.decision import TRACE_HEADERS
+from schemas.records import Headers, read_headers
 from scorer.core.score import Bundle, Outcome
 from scorer.core.wire import Rejection, key_of
 from scorer.errors import BrokerError
 from scorer.logs import HEADERS_UNREADABLE, log
 from scorer.stream.faults import ATTEMPT_S, retry_transient
-from scorer.stream.letters import COPIED_BYTES_MAX, Headers, dead_letter
+from scorer.stream.letters import COPIED_BYTES_MAX, dead_letter
 from scorer.stream.topic_ids import TopicIdentity
 from scorer.stream.worker import Batch, Record
 
@@ -245,18 +245,13 @@ class Delivery:
             self.refused.append(Refused(message.topic() or "", error, len(message)))
 
 
-# confluent-kafka 2.16 returns a broken list, with an exception set, where a header's name is not UTF-8. Called through
-# this, Python sees the exception; a plain call in a hot loop is specialised, does not look, and the process crashes.
-_read_headers = methodcaller("headers")
-
-
 def headers_of(record: Record, when_unreadable: Callable[[Record], None] = lambda _: None) -> Headers:
     """A record's headers, none if they cannot be read; to be asked once, the second answer is broken unseen."""
-    try:
-        return _read_headers(record) or ()
-    except SystemError:
+    headers = read_headers(record)
+    if headers is None:
         when_unreadable(record)
         return ()
+    return headers
 
 
 def _trace(headers: Headers) -> Headers:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Final
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
@@ -86,6 +87,10 @@ def parse_line(offset: int, value: bytes | None) -> Line:
         return Line(offset, None, "bundle: a deploy or a rollback names one, a retire does not")
     if event.action == "retire" and event.slot == "champion":
         return Line(offset, None, "slot: the champion is replaced, never retired; somebody has to decide")
+    try:
+        event.at.astimezone(UTC)
+    except OverflowError:
+        return Line(offset, None, "at: no such moment in UTC")
     return Line(offset, event)
 
 

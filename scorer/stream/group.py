@@ -1,18 +1,14 @@
 """Describes a consumer group: its members, the partitions that each of them has, and whether they are moving."""
 
-import time
 from dataclasses import dataclass
-from typing import Final
 
 from confluent_kafka import ConsumerGroupState, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
 from confluent_kafka.admin._group import MemberDescription
 
 from scorer.errors import BrokerError
 from scorer.settings import Settings
-from scorer.stream.faults import Fault, triage
-
-_PAUSE_S: Final = 0.2
+from scorer.stream.reaching import ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +62,22 @@ def describe_group(admin: AdminClient, settings: Settings, wait_s: float) -> Gro
         BrokerError: the group cannot be described.
     """
     group_id = settings.group_id
-    ends_at = time.monotonic() + wait_s
-    while True:
-        try:
-            description = admin.describe_consumer_groups([group_id], request_timeout=wait_s)[group_id].result()
-        except KafkaException as failure:
-            error = failure.args[0]
-            if error.name() == "GROUP_ID_NOT_FOUND":
-                return Group((), rebalancing=False)
-            if triage(error) is not Fault.RETRIABLE or time.monotonic() > ends_at:
-                raise BrokerError(f"consumer group {group_id} cannot be described: {error.str()}") from failure
-            time.sleep(_PAUSE_S)
-        else:
-            members = tuple(_member(member, settings.applications_topic) for member in description.members)
-            return Group(members, bool(members) and description.state != ConsumerGroupState.STABLE)
+
+    def call() -> ConsumerGroupDescription:
+        described: ConsumerGroupDescription = admin.describe_consumer_groups([group_id], request_timeout=wait_s)[
+            group_id
+        ].result()
+        return described
+
+    try:
+        description = ask(call, wait_s)
+    except KafkaException as failure:
+        error = failure.args[0]
+        if error.name() == "GROUP_ID_NOT_FOUND":
+            return Group((), rebalancing=False)
+        raise BrokerError(f"consumer group {group_id} cannot be described: {error.str()}") from failure
+    members = tuple(_member(member, settings.applications_topic) for member in description.members)
+    return Group(members, bool(members) and description.state != ConsumerGroupState.STABLE)
 
 
 def _member(member: MemberDescription, topic: str) -> Member:

@@ -4,16 +4,14 @@ A rejection never fails: what is too large to be copied is left where it is, and
 """
 
 import hashlib
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from schemas import rejection
 from schemas.decision import BundleReference
+from schemas.records import Headers
 from scorer.core.wire import Rejection
 from scorer.stream.worker import Record
-
-Headers = Sequence[tuple[str, bytes | None]]
 
 # What is larger is not copied: neither the broker nor this process should have to hold it a second time.
 COPIED_BYTES_MAX: Final = 16_777_216

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from scorer.errors import BrokerError, MisuseError, OffsetsError, TopicsError
+from scorer.errors import BrokerError, MisuseError, OffsetsError
 from scorer.settings import Settings
 from scorer.stream.explain import refusal
 from scorer.stream.faults import ATTEMPT_S, Deadline, raise_on_partition_error, retry_transient
+from scorer.stream.group import describe_group
 from scorer.stream.group_offsets import read_group_offsets
 from scorer.stream.librdkafka import client_config, refuse_bad_config
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
-from scorer.stream.reaching import metadata_of
+from scorer.stream.reaching import find_partitions
 from scorer.stream.topic_ids import TopicIdentity
 
 if TYPE_CHECKING:
@@ -90,10 +91,7 @@ class OffsetsTool:
         self._settings = settings
         self._identity = TopicIdentity(settings)
         topic = settings.applications_topic
-        found = metadata_of(self._identity.admin, settings, _ANSWER_S, topic).topics[topic]
-        if found.error is not None:
-            raise TopicsError(f"missing topic: {topic}; `scorer topics ensure` creates it")
-        self._numbers = sorted(found.partitions)
+        self._numbers = find_partitions(self._identity.admin, settings, topic, _ANSWER_S)
         with self._refusals():
             self._identity.read(Deadline(_ANSWER_S))
         config = client_config(settings) | {"group.id": settings.group_id, "enable.auto.commit": False}
@@ -211,13 +209,7 @@ class OffsetsTool:
             time.sleep(_LOOK_S)
 
     def _members(self, admin: "AdminClient") -> int:
-        group_id = self._settings.group_id
-        with self._refusals():
-            described = retry_transient(
-                lambda: admin.describe_consumer_groups([group_id])[group_id].result(_ANSWER_S),
-                Deadline(_ANSWER_S),
-            )
-        return len(described.members)
+        return len(describe_group(admin, self._settings, _ANSWER_S).members)
 
     def _watermarks(self, number: int) -> tuple[int, int]:
         tp = TopicPartition(self._settings.applications_topic, number)

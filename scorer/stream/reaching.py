@@ -1,22 +1,61 @@
-"""The first word with the brokers: what topics they have, or why none of them answers."""
+"""Asks the brokers: transient errors are retried here, for every command; all others say why no answer came."""
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._metadata import ClusterMetadata
+from confluent_kafka.admin import AdminClient, ClusterMetadata, TopicMetadata
 
-from scorer.errors import BrokerError
+from scorer.errors import BrokerError, TopicsError
 from scorer.settings import Settings
+from scorer.stream.faults import Fault, triage
 from scorer.stream.librdkafka import client_config
+
+T = TypeVar("T")
 
 # After so long without an answer it is asked why, and asked again if the reason is one that may pass.
 _ATTEMPT_S: Final = 5.0
 _REASON_S: Final = 2.0
 # A wrong password or authority stays wrong.
 _REFUSALS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
+# A topic that was created a moment ago is not known to every broker yet: within a second, unless they are very busy.
+_NEW_TOPIC_S: Final = 5.0
+_UNKNOWN: Final = frozenset(
+    {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+)
+# Between two attempts.
+_PAUSE_S: Final = 0.1
+
+
+def ask(call: Callable[[], T], wait_s: float) -> T:
+    """Asks until there is an answer: after a transient error again, and for some seconds where a topic is unknown.
+
+    Transient are leaders and coordinators that are being elected, moved or loaded, and connections that fail.
+
+    Args:
+        call: asks once, with a time limit of its own. Answers that have an error for each partition must raise it.
+        wait_s: for how long to ask again.
+
+    Raises:
+        KafkaException: the error is not transient, or lasts.
+    """
+    began_at = time.monotonic()
+    while True:
+        try:
+            return call()
+        except KafkaException as failure:
+            if not _may_pass(failure.args[0], time.monotonic() - began_at, wait_s):
+                raise
+            time.sleep(_PAUSE_S)
+
+
+def _may_pass(error: KafkaError, asked_s: float, wait_s: float) -> bool:
+    """Whether to ask again after an error."""
+    if error.code() in _UNKNOWN:
+        return asked_s < min(_NEW_TOPIC_S, wait_s)
+    return triage(error) is Fault.RETRIABLE and asked_s < wait_s
 
 
 def metadata_of(
@@ -38,9 +77,48 @@ def metadata_of(
         try:
             return client.list_topics(topic, timeout=max(0.0, min(_ATTEMPT_S, ends_at - time.monotonic())))
         except KafkaException as failure:
-            reason = _reason(settings)
-            if time.monotonic() >= ends_at or (reason is not None and reason.code() in _REFUSALS):
-                raise BrokerError(unreachable(settings, (reason or failure.args[0]).str())) from failure
+            error, reason = failure.args[0], _reason(settings)
+            ends = time.monotonic() >= ends_at or triage(error) is not Fault.RETRIABLE
+            if ends or (reason is not None and reason.code() in _REFUSALS):
+                raise BrokerError(unreachable(settings, (reason or error).str())) from failure
+
+
+def find_partitions(
+    client: AdminClient | Consumer | Producer, settings: Settings, topic: str, wait_s: float
+) -> list[int]:
+    """The partitions of a topic. One that was created a moment ago is waited for.
+
+    Args:
+        client: asks.
+        settings: those that the client was made with.
+        topic: whose partitions.
+        wait_s: for how long to wait for an answer.
+
+    Raises:
+        TopicsError: the topic is missing.
+        BrokerError: no broker answers, or it says no.
+    """
+
+    def call() -> list[int]:
+        found = metadata_of(client, settings, wait_s, topic).topics[topic]
+        error = _error_of(found)
+        if error is not None:
+            raise KafkaException(error)
+        return sorted(found.partitions)
+
+    try:
+        return ask(call, wait_s)
+    except KafkaException as failure:
+        error = failure.args[0]
+        if error.code() in _UNKNOWN:
+            raise TopicsError(f"missing topic: {topic}; `scorer topics ensure` creates it") from failure
+        raise BrokerError(f"topic {topic} cannot be used: {error.str()}") from failure
+
+
+def _error_of(topic: TopicMetadata) -> KafkaError | None:
+    """The first error of a topic or of one of its partitions; a replica that is away keeps nobody from reading."""
+    errors = [topic.error, *(partition.error for partition in topic.partitions.values())]
+    return next((e for e in errors if e is not None and e.code() != KafkaError.REPLICA_NOT_AVAILABLE), None)
 
 
 def unreachable(settings: Settings, why: str) -> str:

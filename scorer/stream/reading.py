@@ -1,18 +1,20 @@
-"""Reading a part of a topic beside the group: what is committed between two offsets of each partition, and no more."""
+"""Reads part of a topic without joining a group: what is committed between two offsets of each partition."""
 
 import time
 from collections.abc import Collection, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from scorer.errors import BrokerError, ScorerError, TopicsError
+from schemas.records import Malformed
+from scorer.errors import BrokerError, ScorerError
 from scorer.settings import Settings
-from scorer.stream.faults import must_stop
-from scorer.stream.librdkafka import client_config, refuse_bad_config
-from scorer.stream.reaching import metadata_of
+from scorer.stream.faults import must_stop, raise_on_partition_error
+from scorer.stream.librdkafka import BOUNDED_FETCH, client_config, refuse_bad_config
+from scorer.stream.reaching import ask, find_partitions
 from scorer.stream.subscription import Event
+from scorer.stream.unreadable import UNREADABLE_CODES, end_of_unreadable
 from scorer.stream.worker import Record
 
 Bounds = Mapping[int, tuple[int, int]]
@@ -22,12 +24,48 @@ ANSWER_S: Final = 15.0
 """For one answer of a broker's."""
 _SILENCE_S: Final = 30.0
 _BATCH_MAX: Final = 5_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Skipped:
+    """Malformed records that a reader skipped: all are counted, the first ones are named."""
+
+    _NAMED_MAX: Final = 10
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[Malformed] = []
+
+    def add(self, record: Malformed) -> bool:
+        """Counts one; True if it is among those that are named."""
+        self.count += 1
+        if len(self.first) == self._NAMED_MAX:
+            return False
+        self.first.append(record)
+        return True
+
+    def __str__(self) -> str:
+        """For people; empty if nothing was skipped."""
+        if not self.count:
+            return ""
+        more = f"; and {self.count - len(self.first):,} more" if self.count > len(self.first) else ""
+        records = "malformed record" if self.count == 1 else "malformed records"
+        return f"{self.count:,} {records} skipped: {'; '.join(map(str, self.first))}{more}"
+
+    def as_json(self) -> dict[str, object]:
+        """For scripts."""
+        return {"skipped": self.count, "skipped_first": [str(record) for record in self.first]}
+
+
+def milliseconds(moment: datetime) -> int:
+    """The first millisecond since 1970 that is not before a moment."""
+    return -((_EPOCH - moment) // timedelta(milliseconds=1))
 
 
 def connect_beside(
     settings: Settings, topic: str, options: Mapping[str, Any], wait_s: float
 ) -> tuple[Consumer, list[int]]:
-    """A consumer that is in no group and commits nothing, and the partitions of the topic that it is to read.
+    """A consumer that joins no group and commits nothing, and the partitions of the topic that it is to read.
 
     Args:
         settings: the brokers.
@@ -68,36 +106,40 @@ def connect_to_offsets(settings: Settings) -> Consumer:
         return Consumer(config)
 
 
-def find_partitions(consumer: Consumer, settings: Settings, topic: str, wait_s: float) -> list[int]:
-    """The partitions of a topic, as a broker says within some seconds.
+def ask_committed(consumer: Consumer, topic: str, partitions: Collection[int], wait_s: float) -> list[TopicPartition]:
+    """Where a consumer's group has come to in these partitions; below zero where it has not begun.
 
     Raises:
-        TopicsError: the topic is missing.
-        BrokerError: no broker answers.
+        KafkaException: the group cannot be asked, or not about one of the partitions.
     """
-    metadata = metadata_of(consumer, settings, wait_s, topic).topics[topic]
-    if metadata.error is not None:
-        raise TopicsError(f"missing topic: {topic}; `scorer topics ensure` creates it")
-    return sorted(metadata.partitions)
+    if not partitions:
+        return []
+    wanted = [TopicPartition(topic, p) for p in partitions]
+    return ask(lambda: raise_on_partition_error(consumer.committed(wanted, timeout=wait_s)), wait_s)
 
 
 class TopicReader:
     """A reader of one topic that is in no group and commits nothing."""
 
-    def __init__(self, settings: Settings, topic: str) -> None:
+    def __init__(self, settings: Settings, topic: str, skipped: Skipped | None = None) -> None:
         """Connects.
+
+        Args:
+            settings: the brokers.
+            topic: what to read.
+            skipped: counts batches that cannot be read at all, each as one.
 
         Raises:
             SettingsError: a librdkafka property is wrong.
             TopicsError: the topic is missing.
             BrokerError: no broker answers.
         """
+        self._settings = settings
         self._topic = topic
-        options = {
-            "auto.offset.reset": "earliest",
-            "fetch.queue.backoff.ms": "5",
-            "queued.max.messages.kbytes": "32768",
-        }
+        self._skipped = Skipped() if skipped is None else skipped
+        self._unreadable_ends: dict[tuple[int, int], int] = {}
+        """By partition and first offset, the offset behind a batch that cannot be read."""
+        options = {"auto.offset.reset": "earliest", "fetch.queue.backoff.ms": "5", **BOUNDED_FETCH}
         self._consumer, self.partitions = connect_beside(settings, topic, options, ANSWER_S)
 
     def bounds(self) -> dict[int, tuple[int, int]]:
@@ -107,28 +149,36 @@ class TopicReader:
             BrokerError: the broker does not answer.
         """
         try:
-            return {
-                p: self._consumer.get_watermark_offsets(TopicPartition(self._topic, p), timeout=ANSWER_S)
-                for p in self.partitions
-            }
+            return {p: self._ask_bounds(TopicPartition(self._topic, p)) for p in self.partitions}
         except KafkaException as error:
             raise self._unreadable(error.args[0]) from error
 
-    def offsets_at(self, moment: datetime) -> dict[int, int]:
-        """By partition, the offset of the first record of a moment or later; its end if there is none.
+    def narrow(self, bounds: Bounds, at_ms: int) -> dict[int, tuple[int, int]]:
+        """The same bounds without what is certain to have earlier timestamps.
+
+        Timestamps are what publishers say, in any order. Only this much is certain: before the first record with a
+        timestamp there is no record with that timestamp or a later one. After it anything can follow, so that each
+        record's own timestamp has to be compared still.
+
+        Args:
+            bounds: by partition, the first offset and the one after the last.
+            at_ms: milliseconds since 1970.
 
         Raises:
             BrokerError: the broker does not answer.
         """
-        at_ms = int(moment.timestamp() * 1_000)
+        if at_ms < 0 or not bounds:  # to a broker, negative numbers mean the ends of a partition
+            return dict(bounds)
+        wanted = [TopicPartition(self._topic, p, at_ms) for p in bounds]
         try:
-            found = self._consumer.offsets_for_times(
-                [TopicPartition(self._topic, p, at_ms) for p in self.partitions], timeout=ANSWER_S
+            answers = ask(
+                lambda: raise_on_partition_error(self._consumer.offsets_for_times(wanted, timeout=ANSWER_S)), ANSWER_S
             )
         except KafkaException as error:
             raise self._unreadable(error.args[0]) from error
-        ends = self.bounds()
-        return {tp.partition: tp.offset if tp.offset >= 0 else ends[tp.partition][1] for tp in found}
+        # Below zero: no record has such a timestamp.
+        firsts = {tp.partition: tp.offset if tp.offset >= 0 else bounds[tp.partition][1] for tp in answers}
+        return {p: (max(first, firsts[p]), end) for p, (first, end) in bounds.items()}
 
     def read(self, bounds: Bounds) -> Iterator[list[Record]]:
         """The committed records within the bounds, some thousands at a time; of a partition in their order.
@@ -139,9 +189,8 @@ class TopicReader:
             BrokerError: they cannot be read.
         """
         still_open = {p: end for p, (first, end) in bounds.items() if first < end}
-        places = [TopicPartition(self._topic, p, bounds[p][0]) for p in still_open]
-        self._consumer.assign(places)
-        self._consumer.resume(places)  # what an earlier reading has paused stays so, assigned anew or not
+        positions = {p: bounds[p][0] for p in still_open}
+        self._assign(positions)
         heard_at = time.monotonic()
         while still_open:
             messages = self._consume(1, 0.5)
@@ -150,7 +199,7 @@ class TopicReader:
                 heard_at = time.monotonic()
             elif time.monotonic() - heard_at > _SILENCE_S:
                 raise BrokerError(f"topic {self._topic} could not be read: nothing came for {_SILENCE_S:g} s")
-            found = self._within(messages, still_open)
+            found = self._within(messages, still_open, positions)
             if found:
                 yield found
         self._consumer.unassign()
@@ -159,27 +208,58 @@ class TopicReader:
         """Leaves nothing behind."""
         self._consumer.close()
 
+    def _ask_bounds(self, partition: TopicPartition) -> tuple[int, int]:
+        return ask(lambda: self._consumer.get_watermark_offsets(partition, timeout=ANSWER_S), ANSWER_S)
+
     def _consume(self, most: int, wait_s: float) -> list[Event]:
         return cast("list[Event]", self._consumer.consume(most, wait_s))
 
-    def _within(self, messages: list[Event], still_open: dict[int, int]) -> list[Record]:
+    def _assign(self, positions: Mapping[int, int]) -> None:
+        places = [TopicPartition(self._topic, p, position) for p, position in positions.items()]
+        self._consumer.unassign()  # with what it holds of an earlier reading
+        self._consumer.assign(places)
+        self._consumer.resume(places)  # what was paused stays so, assigned again or not
+
+    def _within(self, messages: list[Event], still_open: dict[int, int], positions: dict[int, int]) -> list[Record]:
         """The records before their partition's end; partitions that have come to it are no longer open."""
         found: list[Record] = [message for message in messages if message.error() is None]
-        ended = set()
-        if len(found) < len(messages):
-            ended = {message.partition() for message in messages if self._is_end(message.error())}
         last = {message.partition(): message.offset() for message in found}  # of a partition given often the last stays
-        ended |= {p for p, offset in last.items() if offset >= still_open.get(p, 0) - 1}
+        positions.update({p: offset + 1 for p, offset in last.items()})
+        ended, unreadable = set(), False
+        if len(found) < len(messages):
+            failures = [message for message in messages if message.error() is not None]
+            ended = {message.partition() for message in failures if self._is_end(message.error())}
+            unreadable = any(self._passes_unreadable(failure, positions) for failure in failures)
+        ended |= {p for p, position in positions.items() if position >= still_open.get(p, 0)}
         if any(offset >= still_open.get(p, 0) for p, offset in last.items()):
             found = [message for message in found if message.offset() < still_open.get(message.partition(), 0)]
         self._end(ended & still_open.keys(), still_open)
+        if unreadable:
+            self._assign({p: positions[p] for p in still_open})
         return found
 
     def _is_end(self, error: KafkaError | None) -> bool:
         """Whether a message says that a partition has come to its end; raises what cannot be gone on from."""
-        if error is not None and must_stop(error):
+        if error is None or error.code() in UNREADABLE_CODES:
+            return False
+        if must_stop(error):
             raise self._unreadable(error)
-        return error is not None and error.code() == KafkaError._PARTITION_EOF
+        return error.code() == KafkaError._PARTITION_EOF
+
+    def _passes_unreadable(self, failure: Event, positions: dict[int, int]) -> bool:
+        """Moves behind a batch that cannot be read, if a message says so: the consumer does not get past it."""
+        error, partition, first = failure.error(), failure.partition(), failure.offset()
+        if error is None or error.code() not in UNREADABLE_CODES:
+            return False
+        end = self._unreadable_ends.get((partition, first))
+        if end is None:
+            end = end_of_unreadable(self._settings, self._topic, partition, first)
+            self._unreadable_ends[partition, first] = end
+        if positions.get(partition, end) < end:  # it begins before where the reading began, perhaps
+            why = f"the batch up to offset {end - 1} cannot be read: {error.str()}"
+            self._skipped.add(Malformed(self._topic, partition, first, why))
+            positions[partition] = end
+        return True
 
     def _end(self, partitions: Collection[int], still_open: dict[int, int]) -> None:
         if partitions:

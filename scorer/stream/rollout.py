@@ -5,17 +5,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from schemas.decision import BundleReference
 from schemas.deployment import Slot
 from scorer.errors import BrokerError
 from scorer.settings import Settings
-from scorer.stream.faults import raise_on_partition_error
 from scorer.stream.group import Group, describe_group
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
-from scorer.stream.reading import connect_to_offsets
+from scorer.stream.reading import ask_committed, connect_to_offsets
 from scorer.stream.refusal import Refusal
 from scorer.stream.topics import admin_client
 
@@ -102,9 +101,8 @@ def ask_group(settings: Settings, admin: AdminClient, asking: Consumer) -> tuple
         BrokerError: the group cannot be asked.
     """
     group = describe_group(admin, settings, _ANSWER_S)
-    wanted = [TopicPartition(settings.applications_topic, partition) for partition in group.assigned]
     try:
-        committed = raise_on_partition_error(asking.committed(wanted, timeout=_ANSWER_S)) if wanted else []
+        committed = ask_committed(asking, settings.applications_topic, group.assigned, _ANSWER_S)
     except KafkaException as failure:
         raise BrokerError(
             f"the offsets of group {settings.group_id} cannot be read: {failure.args[0].str()}"

@@ -243,7 +243,7 @@ class Subscription:
     def _unreadable(self, number: int, first: int, error: KafkaError) -> list[Event]:
         """Stands in for the records of a batch that cannot be read, as many at a time as a batch has at most."""
         try:
-            end = end_of_unreadable(self._settings, number, first)
+            end = end_of_unreadable(self._settings, self._topic, number, first)
         except ScorerError as failure:
             self._block(number, str(failure))
             return []

@@ -1,14 +1,16 @@
 """The topics and their settings, as a table: `ensure` creates what is missing, `check` compares."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from scorer.errors import TopicsError
 from scorer.settings import Settings
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.admin import AdminClient, ConfigEntry
 
 _MONTH_MS: Final = 30 * 24 * 3_600_000
 # Room for the headers that a dead letter has beside the record's own.
@@ -16,6 +18,8 @@ DEAD_LETTER_OVERHEAD_BYTES: Final = 65_536
 BATCH_BYTES_DEFAULT: Final = 1_048_588
 """Kafka's own default of a topic's max.message.bytes."""
 _ADMIN_TIMEOUT_S: Final = 10.0
+# A topic that was created a moment ago is not known to every broker yet.
+_NEW_TOPICS_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ def ensure(settings: Settings, partitions: int, replication: int) -> list[str]:
     from confluent_kafka.cimpl import NewTopic
 
     admin = admin_client(settings)
-    existing = _existing(admin, settings)
+    existing = _existing(admin, settings, wait_s=0)
     in_sync = str(max(1, replication - 1))
     missing = [topic for topic in contract(settings, partitions) if topic.name not in existing]
     if not missing:
@@ -211,26 +215,39 @@ def partitions_of(settings: Settings) -> dict[str, int]:
     return _existing(admin_client(settings), settings)
 
 
-def _existing(admin: "AdminClient", settings: Settings) -> dict[str, int]:
+def _existing(admin: "AdminClient", settings: Settings, wait_s: float = _NEW_TOPICS_S) -> dict[str, int]:
+    """The existing topics; for so long it is waited for those that are missing, since they may be quite new."""
     from scorer.stream.reaching import metadata_of
 
-    metadata = metadata_of(admin, settings, _ADMIN_TIMEOUT_S)
     wanted = {t.name for t in contract(settings, 1)}
-    return {name: len(topic.partitions) for name, topic in metadata.topics.items() if name in wanted}
+    ends_at = time.monotonic() + wait_s
+    while True:
+        topics = metadata_of(admin, settings, _ADMIN_TIMEOUT_S).topics
+        existing = {name: len(topics[name].partitions) for name in wanted if name in topics}
+        if len(existing) == len(wanted) or time.monotonic() >= ends_at:
+            return existing
+        time.sleep(_NEW_TOPICS_S / 10)
 
 
 def _configs(admin: "AdminClient", names: list[str]) -> dict[str, dict[str, str]]:
     from confluent_kafka import KafkaException
-    from confluent_kafka.admin._config import ConfigResource
-    from confluent_kafka.admin._resource import ResourceType
 
-    if not names:
-        return {}
-    futures = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in names])
+    from scorer.stream.reaching import ask
+
     configs = {}
-    for resource, future in futures.items():
+    for name in names:
         try:
-            configs[resource.name] = {name: entry.value for name, entry in future.result(_ADMIN_TIMEOUT_S).items()}
+            entries = ask(partial(_describe_config, admin, name), _ADMIN_TIMEOUT_S)
         except KafkaException as error:
-            raise TopicsError(f"topic {resource.name} cannot be described: {error.args[0].str()}") from error
+            raise TopicsError(f"topic {name} cannot be described: {error.args[0].str()}") from error
+        configs[name] = {entry: value.value or "" for entry, value in entries.items()}
     return configs
+
+
+def _describe_config(admin: "AdminClient", name: str) -> "dict[str, ConfigEntry]":
+    from confluent_kafka.admin import ConfigResource, ResourceType
+
+    asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name)], request_timeout=_ADMIN_TIMEOUT_S)
+    (answer,) = asked.values()
+    found: dict[str, ConfigEntry] = answer.result()
+    return found

@@ -21,12 +21,13 @@ UNREADABLE_CODES: Final = frozenset({KafkaError._BAD_MSG, KafkaError._BAD_COMPRE
 _SEARCH_S: Final = 20.0
 
 
-def end_of_unreadable(settings: Settings, partition: int, first: int) -> int:
+def end_of_unreadable(settings: Settings, topic: str, partition: int, first: int) -> int:
     """The offset behind an unreadable batch.
 
     Args:
-        settings: the brokers and the input topic.
-        partition: of the input topic.
+        settings: the brokers.
+        topic: which topic holds it.
+        partition: of the topic.
         first: the offset of the batch's first record, as the consumer reported it.
 
     Raises:
@@ -45,7 +46,7 @@ def end_of_unreadable(settings: Settings, partition: int, first: int) -> int:
     with refuse_bad_config():
         searching = Consumer(config)
     with closing(searching) as consumer:
-        search = _Search(consumer, settings.applications_topic, partition, first)
+        search = _Search(consumer, topic, partition, first)
         inside, step = first, 1
         while search.is_inside(first + step):
             inside, step = first + step, 2 * step

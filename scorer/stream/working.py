@@ -1,7 +1,7 @@
 """Whether a group's workers work: every partition has an owner, what waits is decided, and by what is deployed."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from typing import Final
 
@@ -11,11 +11,10 @@ from confluent_kafka.admin import AdminClient
 from schemas.decision import shorten
 from scorer.errors import BrokerError
 from scorer.settings import Settings
-from scorer.stream.faults import raise_on_partition_error
 from scorer.stream.finding import Finding
 from scorer.stream.group import Group, describe_group
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
-from scorer.stream.reading import TopicReader, connect_to_offsets
+from scorer.stream.reading import TopicReader, ask_committed, connect_to_offsets
 from scorer.stream.rollout import Rollout, compare, refusals
 
 _ANSWER_S: Final = 10.0
@@ -99,15 +98,12 @@ class Workers:
                 return group
             time.sleep(_LOOK_S)
 
-    def _committed(self, partitions: Iterable[int]) -> dict[int, CommittedMetadata]:
+    def _committed(self, partitions: Collection[int]) -> dict[int, CommittedMetadata]:
         return {tp.partition: decode_metadata(tp.metadata) for tp in self._offsets(partitions)}
 
-    def _offsets(self, partitions: Iterable[int]) -> list[TopicPartition]:
-        wanted = [TopicPartition(self._settings.applications_topic, partition) for partition in partitions]
-        if not wanted:
-            return []
+    def _offsets(self, partitions: Collection[int]) -> list[TopicPartition]:
         try:
-            return raise_on_partition_error(self._asking.committed(wanted, timeout=_ANSWER_S))
+            return ask_committed(self._asking, self._settings.applications_topic, partitions, _ANSWER_S)
         except KafkaException as failure:
             group_id = self._settings.group_id
             raise BrokerError(

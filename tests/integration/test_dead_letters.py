@@ -14,11 +14,12 @@ from confluent_kafka import Producer
 from schemas import rejection
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
+from schemas.records import DeadLetter, Mark, Place
 from scorer.errors import DeadLetterError
 from scorer.local.audit import Audit
 from scorer.local.broker import Broker
 from scorer.settings import load_settings
-from scorer.stream.dead_letters import DeadLetter, Mark, Place, Requeued, read_dead_letters, requeue
+from scorer.stream.dead_letters import Requeued, read_dead_letters, requeue
 from tests.integration.worker_process import WAIT_S, Topics, headers_of, scorer, wait_until, worker
 
 pytestmark = pytest.mark.broker
@@ -166,6 +167,22 @@ def test_a_failure_puts_nothing_back_and_marks_nothing(topics: Topics) -> None:
     assert "nothing was put back" in said
     assert topics.count(topics.applications) == 0
     assert not any(isinstance(found, Mark) for found in read(topics))
+
+
+def test_a_pointer_is_left_alone(topics: Topics) -> None:
+    """A dead letter without a copy of its record put an empty record onto the input topic when it was requeued."""
+    headers: list[tuple[str, str | bytes | None]] = [("dlq.code", "too_large"), ("dlq.topic", topics.applications)]
+    headers += [("dlq.partition", "1"), ("dlq.offset", "3"), ("dlq.pointer", f"{topics.applications}:1:3")]
+    producer = Producer({"bootstrap.servers": topics.servers})
+    producer.produce(topics.dead_letters, None, b"a-1001", partition=0, headers=headers)
+    assert producer.flush(WAIT_S) == 0
+    set_aside(topics, SOUND, "too_large")
+    code, said, errors = scorer(topics, "dlq", "requeue", "--code", "too_large")
+    assert (code, said) == (0, f"1 put back onto {topics.applications}\n")
+    assert f"0:0 has no copy of its record, {topics.applications}:1:3: left alone" in errors
+    assert [message.value() for message in topics.read(topics.applications)] == [SOUND]
+    assert scorer(topics, "dlq", "requeue", "0:0")[0] == 1
+    assert json.loads(scorer(topics, "dlq", "show", "0:0", "--json")[1])["pointer"] == f"{topics.applications}:1:3"
 
 
 def environment_of(topics: Topics) -> dict[str, str]:

@@ -61,18 +61,24 @@ class Writing:
         else:
             self._producer.abort_transaction(WAIT_S)
 
-    def write(self, made: Decision, supersedes: Decision | None = None, replay_id: str = "r-1") -> None:
-        """Writes a decision, or a correction of one."""
+    def write(
+        self, made: Decision, supersedes: Decision | None = None, replay_id: str = "r-1", partition: int = -1
+    ) -> None:
+        """Writes a decision, or a correction of one; to its key's partition, unless another one is given."""
         headers: list[tuple[str, str | bytes | None]] = []
         if supersedes is not None:
             headers = [(REPLAY_ID_HEADER, replay_id), (SUPERSEDES_HEADER, supersedes.decision_id)]
         key, value = made.application_id.encode(), made.model_dump_json().encode()
-        self._producer.produce(self._topic, value=value, key=key, headers=headers)
+        self._producer.produce(self._topic, value=value, key=key, headers=headers, partition=partition)
+
+    def write_other(self, value: bytes) -> None:
+        """Writes what is not a decision."""
+        self._producer.produce(self._topic, value=value, partition=0)
 
 
 @contextmanager
-def reading(servers: str, topic: str, database: Path, group: str) -> Iterator[subprocess.Popen[str]]:
-    """The example at work, until it is told to stop; it ends well."""
+def reading(servers: str, topic: str, database: Path, group: str, says: str = "") -> Iterator[subprocess.Popen[str]]:
+    """The example at work, until it is told to stop; it ends well, and says this."""
     command = [sys.executable, str(READER), servers, str(database), "--topic", topic, "--group", group]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -80,7 +86,7 @@ def reading(servers: str, topic: str, database: Path, group: str) -> Iterator[su
         finally:
             process.send_signal(signal.SIGTERM)
             _, said = process.communicate(timeout=WAIT_S)
-    assert (process.returncode, said) == (0, "")
+    assert (process.returncode, said) == (0, says)
 
 
 def table(database: Path) -> dict[str, tuple[str, str, str]]:
@@ -128,7 +134,33 @@ def test_reader(broker: Broker, unique: Callable[[str], str], tmp_path: Path) ->
         wait_until(lambda: LAST in table(database), "all was read")
         assert table(database) == expected
     with closing(sqlite3.connect(database)) as opened, opened:
-        opened.execute("DELETE FROM decisions WHERE application_id = ?", (LAST,))
+        opened.execute("DELETE FROM decision_records WHERE application_id = ?", (LAST,))
     with reading(servers, topic, database, unique("group")):
         wait_until(lambda: LAST in table(database), "all was read again")
         assert table(database) == expected
+
+
+def test_topic_that_grew(broker: Broker, unique: Callable[[str], str], tmp_path: Path) -> None:
+    """Corrections in other partitions than what they supersede are current, whichever is read first.
+
+    The table kept what was read last, and so a decision that had been corrected. A record that is no decision is
+    skipped, where it ended the reader.
+    """
+    servers, topic, database = broker.bootstrap_servers, unique("decisions"), tmp_path / "decisions.sqlite"
+    admin = AdminClient({"bootstrap.servers": servers})
+    admin.create_topics([NewTopic(topic, 6, 1)])[topic].result(WAIT_S)
+    writing = Writing(servers, topic)
+    with writing.transaction():
+        writing.write_other(b"hello")
+        for number in range(60):
+            writing.write(bad := decision(f"a-{number}", number, "DECLINED", BAD), partition=number % 3)
+            writing.write(good := decision(f"a-{number}", number, "APPROVED", GOOD), bad, partition=(number + 1) % 6)
+            if number % 2:
+                writing.write(bad, good, replay_id="r-2", partition=number % 5)
+        writing.write(decision(LAST, 99, "APPROVED", GOOD))
+    corrected, turned_back = ("APPROVED", "credit-risk:1.1.0", "r-1"), ("DECLINED", "credit-risk:1.0.0", "r-2")
+    expected = {f"a-{number}": turned_back if number % 2 else corrected for number in range(60)}
+    expected[LAST] = ("APPROVED", "credit-risk:1.1.0", "")
+    skipped = f"skipped {topic}[0]@0: the value is not JSON\n"
+    with reading(servers, topic, database, unique("group"), skipped):
+        wait_until(lambda: table(database) == expected, "all was read")

@@ -302,7 +302,7 @@ def check_forgery(decided: Decided, corrected: int) -> None:
     code, said, errors = scorer(topics, "replay", "verify", "--decided-by", BAD)
     assert code == 1
     assert f"{len(decided.bad) - corrected:,} decisions read back in" in said
-    assert " a second): 1 differ" in said
+    assert " per second): 1 differ" in said
     topic, partition, offset = source.rsplit(":", 2)
     assert f"{topic}[{partition}]@{offset}" in errors
 

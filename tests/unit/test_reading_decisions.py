@@ -1,14 +1,21 @@
-"""The table of decisions in docs/reading-decisions.md: what holds of an application, however often it is read."""
+"""The table of decisions in docs/reading-decisions.md: what is current, in any order of reading."""
 
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
+from itertools import permutations
 from pathlib import Path
-from typing import NamedTuple
+from random import Random
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from schemas.records import ReadDecision, read_decision, timestamp_ms
+from tests.fakes import FakeRecord
+from tests.unit.replay.test_current import DECISIONS, HISTORIES, Written, read, record, spread
 
 ROOT = Path(__file__).parents[2]
 CREATE = (ROOT / "examples" / "decisions.sql").read_text(encoding="utf-8")
@@ -17,68 +24,79 @@ PAGE = (ROOT / "docs" / "reading-decisions.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sql\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
-class Written(NamedTuple):
-    """A record of the decisions topic: on which of an application's records, and whether it is a correction."""
-
-    application: str
-    source_offset: int
-    corrects: bool
-
-
-def row(written: Written, offset: int) -> dict[str, object]:
-    """A record as a reader enters it; who decided tells the records apart."""
+def row(of: FakeRecord, application_id: str | None = None) -> dict[str, Any]:
+    """A decision's record as a reader enters it."""
+    decision = read_decision(of)
+    assert isinstance(decision, ReadDecision)
     return {
-        "application_id": written.application,
-        "decision_id": f"applications:0:{written.source_offset}@{offset:012x}",
-        "decision": "DECLINED" if written.corrects else "APPROVED",
-        "probability_of_default": 0.25,
-        "bundle": f"b:1.0.0@{offset:064x}",
-        "source_offset": written.source_offset,
-        "written_offset": offset,
-        "supersedes": "an earlier one" if written.corrects else "",
-        "replay_id": "r-1" if written.corrects else "",
+        "written_partition": of.partition(),
+        "written_offset": of.offset(),
+        "written_at": timestamp_ms(of),
+        "application_id": application_id or decision.application_id,
+        "decision_id": decision.decision_id,
+        "decision": decision.decision,
+        "probability_of_default": decision.probability_of_default,
+        "bundle": str(decision.bundle),
+        "source_topic": decision.source_topic,
+        "source_partition": decision.source_partition,
+        "source_offset": decision.source_offset,
+        "supersedes": decision.supersedes,
+        "replay_id": decision.replay_id,
     }
 
 
-def read(database: sqlite3.Connection, log: list[Written], offsets: Iterable[int]) -> None:
-    """Enters records of the log."""
-    database.executemany(RECORD, [row(log[offset], offset) for offset in offsets])
-
-
-def held(database: sqlite3.Connection) -> dict[str, int]:
-    """Of each application the offset of the decision that holds."""
-    return dict(database.execute("SELECT application_id, written_offset FROM decisions").fetchall())
-
-
-def expected(log: list[Written]) -> dict[str, int]:
-    """The same by the rule as the page says it."""
-    holds = {}
-    for application in {written.application for written in log}:
-        own = [(offset, written) for offset, written in enumerate(log) if written.application == application]
-        last = max(written.source_offset for _, written in own)
-        holds[application] = [offset for offset, written in own if written.source_offset == last][-1]
-    return holds
-
-
-LOGS = st.lists(st.builds(Written, st.sampled_from("ab"), st.integers(0, 2), st.booleans()), max_size=12)
-
-
-@given(LOGS, st.data())
-def test_what_holds(log: list[Written], data: st.DataObject) -> None:
-    """The table holds what the rule says, and goes on holding it whatever part of the topic is read again."""
+def table(rows: Iterable[dict[str, Any]]) -> dict[str, tuple[str, int, int]]:
+    """Of each application the current decision, after entering these in order: its bundle, and its record's place."""
     with closing(sqlite3.connect(":memory:")) as database:
         database.executescript(CREATE)
-        for _ in range(data.draw(st.integers(0, 3), "readers that died")):
-            start = data.draw(st.integers(0, len(log)), "begun at")
-            read(database, log, range(data.draw(st.integers(start, len(log)), "died at")))
-        read(database, log, range(len(log)))
-        assert held(database) == expected(log)
-        read(database, log, range(data.draw(st.integers(0, len(log)), "read again from"), len(log)))
-        assert held(database) == expected(log)
+        database.executemany(RECORD, rows)
+        found = database.execute("SELECT application_id, bundle, written_partition, written_offset FROM decisions")
+        return {application: (bundle.split("@")[0], *place) for application, bundle, *place in found}
+
+
+@pytest.mark.parametrize(("decisions", "wanted"), HISTORIES.values(), ids=HISTORIES)
+def test_what_corrections_supersede_is_not_current(decisions: list[Written], wanted: str) -> None:
+    """In any order of reading, any partitions, and read twice; as replays choose what is current."""
+    random = Random(2)
+    for order in permutations(range(len(decisions))):
+        written = spread(decisions, [random.randrange(3) for _ in decisions])
+        rows = [row(record(written[place])) for place in order]
+        ((bundle, *_),) = table([*rows, *rows]).values()
+        assert bundle == f"credit:{wanted}"
+
+
+@given(st.lists(DECISIONS, max_size=8, unique_by=lambda written: written.at), st.randoms())
+def test_the_table_holds_what_replays_go_by(decisions: list[Written], random: Random) -> None:
+    """Whatever is written, forged or not, both name the same decision, however often and in what order it is read."""
+    rows = [row(record(written)) for written in decisions]
+    found = table([*random.sample(rows, len(rows)), *random.sample(rows, len(rows) // 2)])
+    selection = read(decisions).selection
+    bundles = {f"a-0-{r['offset']}": f"credit:{selection.bundles[r['bundle']].version}" for r in selection.rows}
+    assert {application: bundle for application, (bundle, *_) in found.items()} == bundles
+
+
+def sent(*offsets: tuple[int, int]) -> list[dict[str, Any]]:
+    """Decisions on records of one application, at these partitions and offsets, one after another."""
+    rows = []
+    for number, (partition, offset) in enumerate(offsets):
+        one = row(record(Written("1.0.1", application=offset, at=(number % 2, number), at_ms=number)), "a")
+        rows.append(one | {"source_partition": partition, "decision_id": f"t:{partition}:{offset}@1.0.1"})
+    return rows
+
+
+def test_an_id_that_is_sent_again() -> None:
+    """The last record counts, also where an earlier one is corrected afterwards; in another partition by its time."""
+    first, second = sent((0, 3), (0, 9))
+    correction = first | {"written_offset": 7, "written_at": 99, "decision_id": "t:0:3@1.0.2", "replay_id": "r-1"}
+    correction |= {"supersedes": first["decision_id"], "bundle": "credit:1.0.2@2"}
+    for order in permutations([first, second, correction]):
+        assert table(order) == {"a": ("credit:1.0.1", 1, 1)}
+    for order in permutations(sent((2, 9), (0, 3))):
+        assert table(order) == {"a": ("credit:1.0.1", 1, 1)}
 
 
 def test_page_shows_the_files() -> None:
-    """The SQL on the page is that of the files, which the test above runs."""
+    """The SQL on the page is that of the files, which the tests above run."""
     for text in (CREATE, RECORD):
         assert text.partition("\n")[2] in BLOCKS
 
@@ -86,11 +104,15 @@ def test_page_shows_the_files() -> None:
 def test_the_other_statements() -> None:
     """A replay's corrections are counted, and a letter is written once for each decision and each correction."""
     question, create_letters, enter_letter = BLOCKS[2:]
-    log = [Written("a", 0, False), Written("b", 1, False), Written("a", 0, True)]
+    decisions: Sequence[Written] = [
+        Written("1.0.1", at=(0, 0), application=1),
+        Written("1.0.1", at=(0, 1), application=2),
+        Written("1.0.2", "1.0.1", "r-1", at=(0, 2), application=1),
+    ]
     with closing(sqlite3.connect(":memory:")) as database:
         database.executescript(CREATE)
-        read(database, log, range(3))
-        assert database.execute(question, {"replay_id": "r-1"}).fetchall() == [("DECLINED", 1)]
+        database.executemany(RECORD, [row(record(written)) for written in decisions])
+        assert database.execute(question, {"replay_id": "r-1"}).fetchall() == [("APPROVED", 1)]
         database.execute(create_letters)
         first = {"decision_id": "applications:0:0@1581f37bfc6d", "replay_id": ""}
         turned_back = first | {"replay_id": "r-2"}

@@ -33,6 +33,8 @@ async function load() {
     ({ letters, meanings } = found);
     place("fault").hidden = true;
     place("empty").hidden = letters.length > 0;
+    place("skipped").hidden = !found.skipped;
+    place("skipped").textContent = `${count(found.skipped)} records on the topic are not dead letters and were skipped, such as ${found.skipped_first.join("; ")}`;
     showCodes(found);
     showLetters();
   } catch (error) {
@@ -59,7 +61,7 @@ function showCodes(found) {
 }
 
 function showLetters() {
-  place("letters").replaceChildren(...letters.filter((letter) => !wanted || letter.code === wanted).map(item));
+  place("letters").replaceChildren(...letters.filter((letter) => !wanted || letter.counted_as === wanted).map(item));
 }
 
 function item(letter) {

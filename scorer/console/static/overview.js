@@ -116,6 +116,8 @@ function drawKinds() {
 }
 
 function tellDeciding(data) {
+  place("skipped").hidden = !data.skipped;
+  place("skipped").textContent = `${count(data.skipped)} malformed records were skipped; the console's log names the first ones`;
   const bundles = data.deciding.map((name) => {
     const [bundle, digest] = name.split("@");
     return `${bundle}@${digest.slice(0, 12)}`;

@@ -24,17 +24,17 @@ def decision(partition: int, offset: int, outcome: str = "APPROVED", version: st
     ).encode()
 
 
-def messages(*values: bytes | None) -> list[FakeRecord]:
+def messages(*values: bytes | None, begin: int = 0) -> list[FakeRecord]:
     """Records of the decisions topic."""
-    return [FakeRecord((0, i), value, topic_name="decisions") for i, value in enumerate(values)]
+    return [FakeRecord((0, i), value, topic_name="decisions") for i, value in enumerate(values, begin)]
 
 
-def test_the_last_decision_on_an_application_stands() -> None:
+def test_of_decisions_without_corrections_the_one_written_last() -> None:
     """Whatever was read in between; sorted by partition and offset."""
     table = DecisionTable(TOPIC)
     table.add(messages(decision(1, 5, "DECLINED"), decision(0, 9), decision(0, 2)))
-    table.add(messages(decision(1, 5, "MAYBE", version="1.0.1"), decision(0, 2, "MAYBE")))
-    found = table.standing()
+    table.add(messages(decision(1, 5, "MAYBE", version="1.0.1"), decision(0, 2, "MAYBE"), begin=3))
+    found = table.current().selection
     assert found.rows[["partition", "offset", "outcome", "bundle"]].tolist() == [
         (0, 2, 1, 0),
         (0, 9, 0, 0),
@@ -53,16 +53,31 @@ def test_only_what_is_wanted() -> None:
     table = DecisionTable(TOPIC, ids=["a-0-1", "nobody"])
     elsewhere = {"topic": "others", "partition": 0, "offset": 1}
     table.add(messages(decision(0, 1), decision(0, 2), decision(0, 1, source=elsewhere, application_id="a-0-1")))
-    assert table.standing().rows["offset"].tolist() == [1]
-    assert table.ids_found == {"a-0-1"}
-    assert len(DecisionTable(TOPIC).standing()) == 0
+    current = table.current()
+    assert current.selection.rows["offset"].tolist() == [1]
+    assert current.ids_found == {"a-0-1"}
+    assert len(DecisionTable(TOPIC).current().selection) == 0
 
 
-@pytest.mark.parametrize("value", [b"", None, b"hello", b"{}", decision(0, 1, "PERHAPS"), b"\xff"])
-def test_what_is_no_decision_is_named(value: bytes | None) -> None:
-    """By its place, without its value."""
-    with pytest.raises(ReplayError, match=r"^decisions\[0\]@1 is no decision"):
-        DecisionTable(TOPIC).add(messages(decision(0, 1), value))
+@pytest.mark.parametrize("value", [b"", None, b"hello", b"{}", decision(0, 1, "PERHAPS"), b"\xff", b"[" * 100_000])
+def test_what_is_no_decision_is_skipped_and_named(value: bytes | None) -> None:
+    """A stranger's record ended every replay, for the reading stopped at it. It is counted, and named by its place."""
+    table = DecisionTable(TOPIC)
+    table.add(messages(decision(0, 1), value, decision(0, 2)))
+    found = table.current()
+    assert found.selection.rows["offset"].tolist() == [1, 2]
+    assert found.skipped.count == 1
+    assert str(found.skipped).startswith("1 malformed record skipped: decisions[0]@1: ")
+    assert "PERHAPS" not in str(found.skipped)
+
+
+def test_many_malformed_records_take_no_memory() -> None:
+    """All are counted; the first ten are named."""
+    table = DecisionTable(TOPIC)
+    table.add(messages(*[b"x"] * 1_000))
+    assert table.skipped.count == 1_000
+    assert len(table.skipped.first) == 10
+    assert str(table.skipped).endswith("decisions[0]@9: the value is not JSON; and 990 more")
 
 
 def test_more_bundles_than_fit() -> None:

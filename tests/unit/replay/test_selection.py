@@ -1,4 +1,4 @@
-"""Selections: what stands on each application, and who is meant."""
+"""Selections: the current decision on each application, and which ones are meant."""
 
 import numpy as np
 import pytest
@@ -37,10 +37,10 @@ def test_bounds_and_counts() -> None:
 
 
 def test_of_one_bundle() -> None:
-    """A bundle of which no decision stands is refused, with those of which some do."""
+    """A bundle of which no decision is current is refused, with those of which some are."""
     assert where(SOME.decided_by(NEW)) == [(0, 5), (2, 7)]
     stranger = BundleReference(name="credit", version="2.0.0", digest="c" * 64)
-    with pytest.raises(ReplayError, match=r"no decision of credit:2\.0\.0@cccccccccccc stands; .* by credit:1\.0\.0@"):
+    with pytest.raises(ReplayError, match=r"no decision of credit:2\.0\.0@c{12} is current; .* by credit:1\.0\.0@"):
         SOME.decided_by(stranger)
 
 

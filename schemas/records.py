@@ -1,0 +1,374 @@
+"""Reads decisions, dead letters and requeue marks from Kafka records: the one parser that every reader shares.
+
+Anybody who may write to a topic may write anything to it, and a publisher's own headers stay on a dead letter. So a
+record that is not what its topic holds is a value here (`Malformed`), never an exception, and of headers with the same
+name the last one counts: the scorer writes its own after the publisher's.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from operator import methodcaller
+from typing import Annotated, Any, Final, NamedTuple, Protocol
+
+import msgspec
+from pydantic import ValidationError
+
+from schemas import rejection
+from schemas.decision import REPLAY_ID_HEADER, SUPERSEDES_HEADER, BundleReference, Decision, Outcome, RecordReference
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+UNKNOWN: Final = -1
+"""In the place of a partition or an offset that a record does not name, or not as a number that Kafka has."""
+_OFFSET_MAX: Final = 2**63 - 1
+_PARTITION_MAX: Final = 2**31 - 1
+# What is shown of a header; the scorer's own are shorter, a stranger's can be a megabyte.
+_TEXT_CHARACTERS_MAX: Final = 10_000
+# Different spellings of bundles that are kept parsed; there are few, unless somebody forges them.
+_SPELLINGS_MAX: Final = 1_024
+_NO_TIMESTAMP: Final = 0
+CLOCK_AHEAD_S: Final = 3_600.0
+"""A timestamp that is later than now by more is no time of publishing."""
+AGE_MAX_S: Final = 10 * 365.25 * 86_400
+"""One that is older is none either."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Record(Protocol):
+    """What is read of a record; a confluent_kafka Message is one."""
+
+    def topic(self) -> str | None: ...
+    def partition(self) -> int | None: ...
+    def offset(self) -> int | None: ...
+    def key(self) -> bytes | None: ...
+    def value(self) -> bytes | None: ...
+    def timestamp(self) -> tuple[int, int]: ...
+
+
+class Malformed(NamedTuple):
+    """A record that is not what its topic holds: where it is and what is wrong with it, without any of its values."""
+
+    topic: str
+    partition: int
+    offset: int
+    why: str
+
+    def __str__(self) -> str:
+        """`topic[partition]@offset: why`."""
+        return f"{self.topic}[{self.partition}]@{self.offset}: {self.why}"
+
+
+# Decisions
+
+
+class ReadDecision(msgspec.Struct, frozen=True, gc=False):
+    """A decision as its record holds it."""
+
+    decision_id: str
+    application_id: str
+    decision: Outcome
+    probability_of_default: float
+    bundle: BundleReference
+    source_topic: str
+    source_partition: int
+    source_offset: int
+    supersedes: str
+    """Of a correction: the decision_id of the decision that it replaces; empty where the record does not say."""
+    replay_id: str
+    """Of a correction: the replay that wrote it; empty where the record does not say."""
+    is_correction: bool
+    """Whether a replay wrote it: it has one of the two headers."""
+
+    def as_model(self) -> Decision:
+        """The decision as the contract describes it."""
+        return Decision(
+            decision_id=self.decision_id,
+            application_id=self.application_id,
+            decision=self.decision,
+            probability_of_default=self.probability_of_default,
+            bundle=self.bundle,
+            source=RecordReference(topic=self.source_topic, partition=self.source_partition, offset=self.source_offset),
+        )
+
+
+class _Source(msgspec.Struct, gc=False):
+    topic: str
+    partition: Annotated[int, msgspec.Meta(ge=0, le=_PARTITION_MAX)]
+    offset: Annotated[int, msgspec.Meta(ge=0, le=_OFFSET_MAX)]
+
+
+class _Decision(msgspec.Struct, gc=False):
+    decision_id: str
+    application_id: str
+    decision: Outcome
+    probability_of_default: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    bundle: msgspec.Raw  # the same few bundles again and again: parsed once per spelling
+    source: _Source
+
+
+_decode: Final = msgspec.json.Decoder(_Decision).decode
+
+
+@lru_cache(maxsize=_SPELLINGS_MAX)
+def _bundle_of(spelling: bytes) -> BundleReference:
+    return BundleReference.model_validate_json(spelling)
+
+
+def read_decision(record: Record) -> ReadDecision | Malformed:
+    """Reads a record of the decisions topic."""
+    headers = read_headers(record)
+    if headers is None:
+        return _malformed(record, "the name of a header is not UTF-8")
+    try:
+        found = _decode(record.value() or b"")
+        bundle = _bundle_of(bytes(found.bundle))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValidationError) as error:
+        return _malformed(record, _why_no_decision(record.value(), error))
+    source = found.source
+    last = dict(headers)
+    return ReadDecision(
+        found.decision_id,
+        found.application_id,
+        found.decision,
+        found.probability_of_default,
+        bundle,
+        source.topic,
+        source.partition,
+        source.offset,
+        _text(last.get(SUPERSEDES_HEADER)) if last else "",
+        _text(last.get(REPLAY_ID_HEADER)) if last else "",
+        SUPERSEDES_HEADER in last or REPLAY_ID_HEADER in last,
+    )
+
+
+_find_path = re.compile(r"`\$\.([a-z_.]+)`$").search
+_find_missing = re.compile(r"missing required field `([a-z_]+)`").search
+
+
+_WHY: Final[dict[type[Exception], str]] = {
+    RecursionError: "the value nests too deep",
+    UnicodeDecodeError: "the value is not UTF-8",
+    ValidationError: "field bundle is invalid",
+    msgspec.MsgspecError: "the value is not JSON",
+}
+
+
+def _why_no_decision(value: bytes | None, error: Exception) -> str:
+    """What is wrong with a value that is no decision; the decoders' own messages can quote it."""
+    if not value:
+        return "the value is empty"
+    if not isinstance(error, msgspec.ValidationError):
+        return next(why for kind, why in _WHY.items() if isinstance(error, kind))
+    if missing := _find_missing(str(error)):
+        return f"field {missing[1]} is missing"
+    path = _find_path(str(error))
+    return f"field {path[1]} is invalid" if path else "the value is not a decision"
+
+
+# Dead letters
+
+
+class Place(NamedTuple):
+    """Where a dead letter is on its topic."""
+
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        """`partition:offset`, as the command line takes it."""
+        return f"{self.partition}:{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that could not be decided. What the publisher wrote is in no representation of it."""
+
+    place: Place
+    code: str
+    reason: str
+    topic: str
+    """With `partition` and `offset`: where the record came from. UNKNOWN where the headers do not say."""
+    partition: int
+    offset: int
+    at: str
+    """When it was set aside, ISO 8601 in UTC, as its header says."""
+    bundle: str
+    """The bundle that was current, spelt in full."""
+    replay_id: str
+    """The last `replay-id` header: a replay's, or one that the publisher sent. Empty where there is none."""
+    timestamp_ms: int
+    """The dead letter's own, since 1970; UNKNOWN where it has none."""
+    pointer: str
+    """`topic:partition:offset` of the record, where the dead letter only points to it and has no value; else empty."""
+    value_bytes: int
+    """How long the record's value is; UNKNOWN where a pointer does not say."""
+    key: bytes | None = field(repr=False)
+    value: bytes | None = field(repr=False)
+    headers: Headers = field(repr=False)
+    """The record's own headers."""
+
+    @property
+    def id(self) -> str:
+        """The record's key as text: the application's id, if the publisher kept to the contract."""
+        return (self.key or b"").decode(errors="replace")
+
+    @property
+    def counted_as(self) -> str:
+        """The code, or `other`: a stranger can write any number of codes, and counts must not grow with them."""
+        return self.code if self.code in _CODES else OTHER_CODES
+
+
+OTHER_CODES: Final = "other"
+"""What dead letters with codes outside the closed list are counted as."""
+_CODES: Final = frozenset(code.value for code in rejection.RejectionCode)
+
+
+class Mark(NamedTuple):
+    """That a dead letter was requeued."""
+
+    place: Place
+    """Of the dead letter."""
+    actor: str
+    at: str
+
+
+def read_dead_letter(record: Record) -> DeadLetter | Mark | Malformed:
+    """Reads a record of the dead-letter topic.
+
+    With `dlq.code` it is a dead letter, whatever other headers its publisher sent; without, a mark if it says so.
+    """
+    headers = read_headers(record)
+    if headers is None:
+        return _malformed(record, "the name of a header is not UTF-8")
+    last = dict(headers)
+    place = Place(_number(record.partition()), _number(record.offset()))
+    if rejection.CODE_HEADER in last:
+        code = _text(last[rejection.CODE_HEADER])
+        return _dead_letter(record, place, code, headers) if code else _malformed(record, "header dlq.code is empty")
+    if rejection.REQUEUED_HEADER not in last:
+        return _malformed(record, "header dlq.code is missing")
+    marked = parse_number(_text(last[rejection.REQUEUED_HEADER]), _OFFSET_MAX)
+    if not UNKNOWN < marked < place.offset:
+        return _malformed(record, "header dlq.requeued is not the offset of an earlier record")
+    actor, at = (_text(last.get(name)) for name in (rejection.ACTOR_HEADER, rejection.AT_HEADER))
+    return Mark(Place(place.partition, marked), actor, at)
+
+
+def _dead_letter(record: Record, place: Place, code: str, headers: Headers) -> DeadLetter:
+    last = {name: _text(raw) for name, raw in headers}
+    pointer = _pointer(record, headers)
+    value_bytes = parse_number(last.get(rejection.VALUE_BYTES_HEADER, ""), _OFFSET_MAX)
+    return DeadLetter(
+        place=place,
+        code=code,
+        reason=last.get(rejection.REASON_HEADER, ""),
+        topic=last.get(rejection.TOPIC_HEADER, ""),
+        partition=parse_number(last.get(rejection.PARTITION_HEADER, ""), _PARTITION_MAX),
+        offset=parse_number(last.get(rejection.OFFSET_HEADER, ""), _OFFSET_MAX),
+        at=last.get(rejection.AT_HEADER, ""),
+        bundle=last.get(rejection.BUNDLE_HEADER, ""),
+        replay_id=last.get(REPLAY_ID_HEADER, ""),
+        timestamp_ms=timestamp_ms(record),
+        pointer=pointer,
+        value_bytes=value_bytes if pointer else len(record.value() or b""),
+        key=record.key(),
+        value=record.value(),
+        headers=[] if pointer else _own_headers(headers),
+    )
+
+
+def _pointer(record: Record, headers: Headers) -> str:
+    """Where the record is that a dead letter points to: a header that is the scorer's only behind its `dlq.code`."""
+    names = [name for name, _ in headers]
+    if record.value() is not None or rejection.POINTER_HEADER not in names:
+        return ""
+    index = len(names) - 1 - names[::-1].index(rejection.POINTER_HEADER)
+    code = len(names) - 1 - names[::-1].index(rejection.CODE_HEADER)
+    return _text(headers[index][1]) if index > code else ""
+
+
+_OF_REPLAYS_AND_REQUEUES: Final = frozenset({REPLAY_ID_HEADER, SUPERSEDES_HEADER, rejection.REQUEUED_FROM_HEADER})
+
+
+def _own_headers(headers: Headers) -> Headers:
+    """The headers that the record came with: of each of the scorer's headers the last one is the scorer's."""
+    ours = {name: index for index, (name, _) in enumerate(headers) if name in rejection.DEAD_LETTER_HEADERS}
+    return [
+        (name, raw)
+        for index, (name, raw) in enumerate(headers)
+        if ours.get(name) != index and name not in _OF_REPLAYS_AND_REQUEUES
+    ]
+
+
+# Headers, numbers and times
+
+
+# confluent-kafka 2.16 returns a broken list, with an exception set, where a header's name is not UTF-8. Called through
+# this, Python sees the exception; a plain call in a hot loop is specialised, does not look, and the process crashes.
+_read_headers: Final[Callable[[Any], Headers | None]] = methodcaller("headers")
+
+
+def read_headers(record: object) -> Headers | None:
+    """A record's headers; None if they cannot be read. To be asked once per record: a second answer can crash."""
+    try:
+        return _read_headers(record) or ()
+    except SystemError:
+        return None
+
+
+def parse_number(text: str, most: int) -> int:
+    """A decimal number from 0 to `most`; UNKNOWN for everything else, however long it is."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most))):
+        return UNKNOWN
+    number = int(text)
+    return number if number <= most else UNKNOWN
+
+
+def timestamp_ms(record: Record) -> int:
+    """A record's timestamp, in milliseconds since 1970 if its publisher kept to Kafka's unit; UNKNOWN without one."""
+    kind, at_ms = record.timestamp()
+    return UNKNOWN if kind == _NO_TIMESTAMP else at_ms
+
+
+def latency_s(at_ms: int, now: float) -> float | None:
+    """Seconds from a timestamp until now, at least 0; None if the record cannot have been published then.
+
+    Publishers send seconds or microseconds where Kafka means milliseconds, and clocks differ a little.
+
+    Args:
+        at_ms: a record's timestamp.
+        now: seconds since 1970.
+    """
+    passed_s = now - at_ms / 1_000
+    return max(0.0, passed_s) if -CLOCK_AHEAD_S < passed_s < AGE_MAX_S else None
+
+
+def written_at(record: Record) -> datetime | None:
+    """When a record was written, in UTC; None without a timestamp, and where no calendar has it.
+
+    The calendar ends before a timestamp in microseconds.
+    """
+    at_ms = timestamp_ms(record)
+    if at_ms == UNKNOWN:
+        return None
+    try:
+        return _EPOCH + timedelta(milliseconds=at_ms)
+    except OverflowError:
+        return None
+
+
+def _malformed(record: Record, why: str) -> Malformed:
+    return Malformed(record.topic() or "", _number(record.partition()), _number(record.offset()), why)
+
+
+def _number(given: int | None) -> int:
+    return UNKNOWN if given is None else given
+
+
+def _text(raw: str | bytes | None) -> str:
+    """A header's value as text; empty where it is null, and never longer than somebody would read."""
+    text = raw.decode(errors="replace") if isinstance(raw, bytes) else raw or ""
+    return text[:_TEXT_CHARACTERS_MAX]

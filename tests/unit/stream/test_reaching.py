@@ -1,0 +1,209 @@
+"""What commands ask brokers for: transient errors are retried for a while, all others are raised at once."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, TopicMetadata
+
+from schemas.decision import BundleReference
+from scorer.errors import BrokerError, TopicsError
+from scorer.settings import Settings, load_settings
+from scorer.stream import reaching, rollout
+from scorer.stream.metadata import CommittedMetadata
+from scorer.stream.reaching import ask, find_partitions
+from scorer.stream.reading import ask_committed
+
+SETTINGS = load_settings(environment={}).settings
+BUNDLE = BundleReference(name="credit", version="1.0.0", digest="1" * 64)
+
+
+class Clock:
+    """A clock that goes on only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock that the module under test looks at."""
+    clock = Clock()
+    monkeypatch.setattr(reaching, "time", clock)
+    monkeypatch.setattr(rollout, "time", clock)
+    return clock
+
+
+class Failing:
+    """Fails so many times with a code, then answers."""
+
+    def __init__(self, code: int, times: int, answer: object = "answer") -> None:
+        self.code, self.left, self.answer = code, times, answer
+        self.asked = 0
+
+    def __call__(self, *_: object, **__: object) -> Any:
+        self.asked += 1
+        if self.left > 0:
+            self.left -= 1
+            raise KafkaException(KafkaError(self.code))
+        return self.answer
+
+
+TRANSIENT = [
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError._WAIT_COORD,
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+]
+
+
+@pytest.mark.parametrize("code", TRANSIENT)
+def test_transient_errors_are_retried_with_a_limit(clock: Clock, code: int) -> None:
+    """An answer that comes within the limit is an answer; after it, the error is raised."""
+    assert ask(Failing(code, times=20), wait_s=10) == "answer"
+    begun_s = clock.now_s
+    with pytest.raises(KafkaException):
+        ask(Failing(code, times=1_000_000), wait_s=10)
+    assert clock.now_s - begun_s < 11
+
+
+@pytest.mark.parametrize("code", [KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._AUTHENTICATION, KafkaError._FATAL])
+def test_other_errors_are_raised_at_once(clock: Clock, code: int) -> None:
+    """What waiting does not help is not waited for."""
+    failing = Failing(code, times=3)
+    with pytest.raises(KafkaException):
+        ask(failing, wait_s=10)
+    assert failing.asked == 1
+    assert clock.now_s == 100
+
+
+def committed(*answers: list[TopicPartition]) -> Consumer:
+    """A consumer whose group answers so, one after another; the last answer stays."""
+    left = list(answers)
+
+    def answer(_: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        assert timeout > 0
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return cast("Consumer", SimpleNamespace(committed=answer))
+
+
+def offset(partition: int, code: int | None = None, metadata: str = "") -> TopicPartition:
+    """A partition of an answer, perhaps with an error of its own."""
+    tp = SimpleNamespace(
+        partition=partition, offset=7, metadata=metadata, error=None if code is None else KafkaError(code)
+    )
+    return cast("TopicPartition", tp)
+
+
+def test_a_partitions_own_error_is_no_answer(clock: Clock) -> None:
+    """An answer can have an error for one of its partitions: it is retried or raised, never taken for an offset."""
+    loading = [offset(0), offset(1, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)]
+    found = ask_committed(committed(loading, loading, [offset(0), offset(1)]), "t", [0, 1], wait_s=5)
+    assert [tp.partition for tp in found] == [0, 1]
+    with pytest.raises(KafkaException):
+        ask_committed(committed(loading), "t", [0, 1], wait_s=5)
+    with pytest.raises(KafkaException):
+        ask_committed(committed([offset(0, KafkaError.GROUP_AUTHORIZATION_FAILED)]), "t", [0], wait_s=5)
+    assert ask_committed(committed([offset(0)]), "t", [], wait_s=5) == []
+    assert clock.now_s > 100
+
+
+def group(*partitions: int) -> AdminClient:
+    """An admin client that knows a group with one worker."""
+    topic = SETTINGS.applications_topic
+    assigned = [SimpleNamespace(topic=topic, partition=p) for p in partitions]
+    member = SimpleNamespace(
+        member_id="w-1",
+        group_instance_id="w",
+        client_id="w",
+        host="/h",
+        assignment=SimpleNamespace(topic_partitions=assigned),
+    )
+    described = SimpleNamespace(members=[member], state=ConsumerGroupState.STABLE)
+
+    def describe(names: list[str], **_: object) -> dict[str, object]:
+        return {name: SimpleNamespace(result=lambda: described) for name in names}
+
+    return cast("AdminClient", SimpleNamespace(describe_consumer_groups=describe))
+
+
+def look_at(monkeypatch: pytest.MonkeyPatch, consumer: Consumer) -> rollout.Rollout:
+    """How far a deployment has come, as the group answers."""
+    closing = SimpleNamespace(committed=consumer.committed, close=lambda: None)
+    monkeypatch.setattr(rollout, "admin_client", lambda _: group(0, 1))
+    monkeypatch.setattr(rollout, "connect_to_offsets", lambda _: closing)
+    return rollout.wait_for_workers(SETTINGS, BUNDLE, wait_s=0)
+
+
+def test_a_rollout_is_not_judged_by_failed_answers(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partition whose offset could not be read was taken for one that another bundle decides."""
+    done = [offset(p, metadata=CommittedMetadata(str(BUNDLE)).encode()) for p in (0, 1)]
+    loading = [done[0], offset(1, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)]
+    assert look_at(monkeypatch, committed(loading, done)).done
+    with pytest.raises(BrokerError, match="the offsets of group scorer cannot be read"):
+        look_at(monkeypatch, committed(loading))
+    assert clock.now_s > 100
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, answer: Callable[[], TopicMetadata]) -> list[int]:
+    """The partitions that are found where brokers answer so."""
+
+    def metadata(*_: object) -> object:
+        return SimpleNamespace(topics={"t": answer()})
+
+    monkeypatch.setattr(reaching, "metadata_of", metadata)
+    return find_partitions(cast("Consumer", None), SETTINGS, "t", wait_s=15)
+
+
+def topic(code: int | None = None, **partitions: int | None) -> TopicMetadata:
+    """A topic as brokers describe it: its own error, and those of its partitions, named as it is called."""
+    found = TopicMetadata()
+    found.error = None if code is None else KafkaError(code)
+    for number, error in enumerate(partitions.values()):
+        found.partitions[number] = SimpleNamespace(error=None if error is None else KafkaError(error))  # type: ignore[assignment]
+    return found
+
+
+def test_a_new_topic_is_waited_for(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not known yet, then without leaders, then there; one that stays unknown is missing after some seconds."""
+    answers = [topic(KafkaError.UNKNOWN_TOPIC_OR_PART)] * 9 + [topic(p0=None, p1=KafkaError.LEADER_NOT_AVAILABLE)] * 9
+    answers.append(topic(p0=None, p1=KafkaError.REPLICA_NOT_AVAILABLE))
+    assert answering(monkeypatch, lambda: answers.pop(0)) == [0, 1]
+    begun_s = clock.now_s
+    with pytest.raises(TopicsError, match="missing topic: t; `scorer topics ensure` creates it"):
+        answering(monkeypatch, lambda: topic(KafkaError.UNKNOWN_TOPIC_OR_PART))
+    assert 4 < clock.now_s - begun_s < 6
+
+
+@pytest.mark.parametrize("code", [KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.TOPIC_EXCEPTION])
+def test_what_is_refused_is_not_called_missing(clock: Clock, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """The message says what the broker says, at once."""
+    with pytest.raises(BrokerError, match="topic t cannot be used: Broker: "):
+        answering(monkeypatch, lambda: topic(code))
+    assert clock.now_s == 100
+
+
+def test_why_no_broker_answers_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that waiting does not help ends the asking for metadata, too."""
+    failing = Failing(KafkaError.TOPIC_AUTHORIZATION_FAILED, times=9)
+    monkeypatch.setattr(reaching, "_reason", lambda _: None)
+    client = cast("Consumer", SimpleNamespace(list_topics=failing))
+    with pytest.raises(BrokerError, match="authorization failed"):
+        reaching.metadata_of(client, Settings(), wait_s=15)
+    assert failing.asked == 1
