@@ -11,7 +11,7 @@ from schemas.records import Malformed
 from scorer.errors import BrokerError, ScorerError
 from scorer.settings import Settings
 from scorer.stream.faults import must_stop, raise_on_partition_error
-from scorer.stream.librdkafka import BOUNDED_FETCH, client_config, refuse_bad_config
+from scorer.stream.librdkafka import bounded_fetch, client_config, refuse_bad_config
 from scorer.stream.reaching import ask, find_partitions
 from scorer.stream.subscription import Event
 from scorer.stream.unreadable import UNREADABLE_CODES, end_of_unreadable
@@ -139,7 +139,7 @@ class TopicReader:
         self._skipped = Skipped() if skipped is None else skipped
         self._unreadable_ends: dict[tuple[int, int], int] = {}
         """By partition and first offset, the offset behind a batch that cannot be read."""
-        options = {"auto.offset.reset": "earliest", "fetch.queue.backoff.ms": "5", **BOUNDED_FETCH}
+        options = {"auto.offset.reset": "earliest", "fetch.queue.backoff.ms": "5", **bounded_fetch(settings)}
         self._consumer, self.partitions = connect_beside(settings, topic, options, ANSWER_S)
 
     def bounds(self) -> dict[int, tuple[int, int]]:
