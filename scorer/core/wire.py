@@ -406,6 +406,6 @@ class _Identified(msgspec.Struct, gc=False):
 _decode_id = msgspec.json.Decoder(_Identified).decode
 
 
-def key_of(decision: bytes) -> bytes:
-    """The key of a decision whose application came without one: the application's id in UTF-8."""
+def id_of(decision: bytes) -> bytes:
+    """The id of a decision's application, in UTF-8."""
     return _decode_id(decision).application_id.encode()

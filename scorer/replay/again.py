@@ -52,7 +52,9 @@ def decide_again(
         BundleUnusableError: the bundle cannot score.
     """
     for records, places in _all(read_selected(settings, selection, tell), selection):
-        yield records, places, score_batch(records, bundle, settings.record_bytes_max)
+        scores = score_batch(records, bundle, settings.record_bytes_max)
+        selection.require_same(records, scores, selection.rows[places])
+        yield records, places, scores
 
 
 def measure_rate(settings: Settings, selection: Selection, bundle: Bundle) -> float:
@@ -64,12 +66,13 @@ def measure_rate(settings: Settings, selection: Selection, bundle: Bundle) -> fl
     """
     sample = Selection(selection.topic, selection.bundles, selection.rows[:_SAMPLE_RECORDS])
     took_s, count = 0.0, 0
-    for records, _ in read_selected(settings, sample):
+    for records, places in read_selected(settings, sample):
         score_batch(records[:_WARM_UP_RECORDS], bundle, settings.record_bytes_max)
         began_at = time.perf_counter()
-        score_batch(records, bundle, settings.record_bytes_max)
+        scores = score_batch(records, bundle, settings.record_bytes_max)
         took_s += time.perf_counter() - began_at
         count += len(records)
+        sample.require_same(records, scores, sample.rows[places])
     return count / took_s
 
 
@@ -116,6 +119,7 @@ def verify(
                 continue
             own = records if len(mine) == len(records) else [records[i] for i in mine.tolist()]
             scores = score_batch(own, bundle, settings.record_bytes_max)
+            selection.require_same(own, scores, before[mine])
             found = np.fromiter((hash(outcome) for outcome in scores.outcomes), dtype=np.int64, count=len(own))
             wrong = np.flatnonzero(found != before["fingerprint"][mine]).tolist()
             decisions += len(own)

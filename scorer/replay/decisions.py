@@ -14,7 +14,7 @@ from schemas.records import Malformed, ReadDecision, read_decision, timestamp_ms
 from scorer.core.policy import OUTCOMES
 from scorer.errors import ReplayError
 from scorer.replay.current import NOTHING, Written, choose_current
-from scorer.replay.selection import BUNDLES_MAX, DECIDED, Selection
+from scorer.replay.selection import BUNDLES_MAX, DECIDED, Selection, checksum
 from scorer.settings import Settings
 from scorer.stream.reading import Bounds, Skipped, TopicReader, milliseconds
 from scorer.stream.worker import Record
@@ -96,6 +96,7 @@ class DecisionTable:
         rows["outcome"] = [_PLACES[d.decision] for d in decisions]
         rows["bundle"] = self._places([d.bundle for d in decisions])
         rows["fingerprint"] = [hash(record.value()) for record in kept]
+        rows["application"] = [checksum(d.application_id.encode()) for d in decisions]
         rows["identity"] = [_identity(d, d.decision_id) for d in decisions]
         rows["written_partition"] = [record.partition() for record in kept]
         rows["written_offset"] = [record.offset() for record in kept]

@@ -94,11 +94,17 @@ class ReplayLink:
         )
 
     def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
-        """Publishes what is not as it was decided before; the offsets go on for all."""
+        """Publishes what is not as it was decided before; the offsets go on for all.
+
+        Raises:
+            ReplayError: the records are not the applications that were decided.
+        """
         _, places = self._selection.pick(batch.records)
+        before = self._selection.rows[places]
+        self._selection.require_same(batch.records, scores, before)
         published = np.ones(len(places), dtype=np.bool_)
         if not self._everything:
-            published = differs(self._selection, self._selection.rows[places], scores)
+            published = differs(self._selection, before, scores)
         self._link.publish(
             Batch([batch.records[place] for place in np.flatnonzero(published).tolist()], batch.offsets_next),
             _only(scores, published),

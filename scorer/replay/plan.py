@@ -20,7 +20,7 @@ from scorer.stream.reading import TopicReader
 
 PLAN_FILE: Final = "plan.json"
 _DECIDED_FILE: Final = "decided.npy"
-_PLAN_VERSION: Final = 1
+_PLAN_VERSION: Final = 2
 # Kafka forgets after seven days (offsets.retention.minutes) how far an idle group has come; a run would begin anew then
 # and publish corrections twice.
 _AGE_MAX: Final = timedelta(days=6)

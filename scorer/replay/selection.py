@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from operator import methodcaller
 from typing import Final
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.decision import BundleReference
-from scorer.core.score import Record
+from scorer.core.score import Record, Scores
+from scorer.core.wire import id_of
 from scorer.errors import ReplayError
 from scorer.stream.reading import Bounds
 
@@ -20,10 +22,12 @@ DECIDED: Final = np.dtype(
         ("outcome", "u1"),
         ("bundle", "u1"),
         ("fingerprint", "<i8"),
+        ("application", "<u4"),
     ]
 )
 """A decision, shortly: where the application is; the outcome's place in `OUTCOMES`, the bundle's in
-`Selection.bundles`; and the hash of the decision's bytes, which means something to the process that read them alone."""
+`Selection.bundles`; the hash of the decision's bytes, which means something to the process that read them alone; and
+the checksum of the application's id (see `checksum`)."""
 
 Decided = NDArray[np.void]
 """Of dtype `DECIDED`, shape (n,)."""
@@ -31,6 +35,11 @@ Decided = NDArray[np.void]
 _partition, _offset = methodcaller("partition"), methodcaller("offset")
 
 BUNDLES_MAX: Final = 255  # their places fit into a byte
+
+
+def checksum(application_id: bytes) -> int:
+    """What a selection keeps of an application's id, which is UTF-8: enough to tell another application by."""
+    return crc32(application_id)
 
 
 class Selection:
@@ -125,3 +134,25 @@ class Selection:
             here = partitions == partition
             places[here] = self.find(partition, offsets[here])
         return np.flatnonzero(places >= 0).tolist(), places[places >= 0]
+
+    def require_same(self, records: Sequence[Record], scores: Scores, rows: Decided) -> None:
+        """Makes sure that records are the applications that were decided: offsets alone do not tell one from another.
+
+        Args:
+            records: n records.
+            scores: what was decided of them now.
+            rows: the n decisions that were made before.
+
+        Raises:
+            ReplayError: a record has another application's id.
+        """
+        is_decided = scores.is_decided
+        found = [checksum(id_of(outcome)) for outcome in scores.outcomes if type(outcome) is bytes]
+        others = np.flatnonzero(rows["application"][is_decided] != np.array(found, dtype=np.uint32))
+        if len(others):
+            record = records[np.flatnonzero(is_decided)[others[0]]]
+            raise ReplayError(
+                f"{record.topic()}[{record.partition()}]@{record.offset()} is not the application that the decision of "
+                f"this offset names, and {len(others):,} of {len(found):,} are not. The topic was deleted and created "
+                "again, or somebody else writes decisions: select decisions that were made since, with --since"
+            )

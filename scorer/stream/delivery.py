@@ -19,7 +19,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer, Topic
 from schemas.decision import TRACE_HEADERS
 from schemas.records import Headers, read_headers
 from scorer.core.score import Bundle, Outcome
-from scorer.core.wire import Rejection, key_of
+from scorer.core.wire import Rejection, id_of
 from scorer.errors import BrokerError
 from scorer.logs import HEADERS_UNREADABLE, log
 from scorer.stream.faults import ATTEMPT_S, retry_transient
@@ -192,7 +192,7 @@ class Delivery:
                 continue
             key = record.key()
             if key is None or len(key) > _KEY_BYTES_MAX:
-                key = key_of(outcome)
+                key = id_of(outcome)
             carried: list[tuple[str, str | bytes | None]] = [*_trace(headers), *more] if headers or more else []
             if carried:
                 self._produce_run(run)

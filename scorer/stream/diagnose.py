@@ -33,13 +33,13 @@ def diagnose(settings: Settings, pinned: str | None, default: str) -> Iterator[F
         require_listening(settings)
         admin = topics.admin_client(settings)
         brokers = metadata_of(admin, settings, _WAIT_S).brokers
+        unreachable = list(_listeners(brokers))
+        yield from unreachable
+        if unreachable:
+            return
         existing = topics.partitions_of(settings)
     except ScorerError as error:
         yield Finding("broker", "wrong", str(error))
-        return
-    unreachable = list(_listeners(brokers))
-    yield from unreachable
-    if unreachable:
         return
     yield Finding("broker", "ok", f"{len(brokers)} broker{'s' * (len(brokers) != 1)} at {settings.bootstrap_servers}")
     yield from _topics(settings, existing)

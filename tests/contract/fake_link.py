@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from schemas.decision import TRACE_HEADERS, BundleReference
 from scorer.core.score import Bundle, Outcome, Scores
-from scorer.core.wire import Rejection, key_of
+from scorer.core.wire import Rejection, id_of
 from scorer.errors import FencedError
 from scorer.stream.delivery import Delivered
 from scorer.stream.letters import dead_letter
@@ -274,7 +274,7 @@ class FakeLink:
             else:
                 key = record.key()
                 trace = tuple((name, value) for name, value in headers if name in TRACE_HEADERS)
-                self._kafka.decisions.append(Written(key_of(outcome) if key is None else key, outcome, trace))
+                self._kafka.decisions.append(Written(id_of(outcome) if key is None else key, outcome, trace))
 
     def _wind_back(self) -> None:
         self._fetch_from = {partition: self._start(partition) for partition in self._fetch_from}

@@ -96,7 +96,9 @@ def test_recreated_under_a_running_worker(stage: KafkaStage, more: bool) -> None
     reset(stage)
     decide(following(stage), count)
     new = [name for name in ids_of(stage) if name.startswith("new")]
-    assert sorted(new) == sorted(f"new-{number}" for number in range(count))
+    assert set(new) == {f"new-{number}" for number in range(count)}
+    # At least once, decisions are published before the commit that the new topic refuses.
+    assert stage.delivery == "at-least-once" or len(new) == count
 
 
 def test_recreated_while_no_worker_runs(stage: KafkaStage) -> None:

@@ -142,7 +142,7 @@ def test_a_worker_that_is_dead(topics: Topics, tmp_path: Path) -> None:
     That worker's applications wait, and none is decided.
     """
     wide = Topics(topics.servers, 2, CONTRACT)
-    patient = wide.environment() | {"SCORER_KAFKA__SESSION_TIMEOUT_MS": "120000"}
+    patient = wide.environment() | {"SCORER_KAFKA__SESSION_TIMEOUT_MS": "60000"}
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(wide, "environment", lambda: patient)
         with (

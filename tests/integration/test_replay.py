@@ -341,6 +341,36 @@ def empty(broker: Broker) -> Topics:
     return Topics(broker.bootstrap_servers, PARTITIONS)
 
 
+def test_a_topic_that_was_created_again(broker: Broker, tmp_path: Path) -> None:
+    """Its applications are others than those that the decisions name: nothing is planned, run or verified."""
+    topics = Topics(broker.bootstrap_servers, 1)
+
+    def publish_some(seed: int) -> None:
+        producer = Producer({"bootstrap.servers": topics.servers})
+        for record in islice(generate_applications(seed, bad_share=0), 50):
+            producer.produce(topics.applications, value=record.value, key=record.key)
+        assert producer.flush(WAIT_S) == 0
+
+    publish_some(1)
+    with worker(topics, tmp_path / "w.log", "--bundle", BAD) as at_work:
+        wait_until(lambda: topics.committed() == {0: 50}, "every application decided")
+        assert at_work.terminate() == 0
+    everything = ("--from", "2020-01-01", "--with", GOOD)
+    assert scorer(topics, "replay", "plan", tmp_path / "before", *everything)[0] == 0
+    topics.recreate(topics.applications)
+    publish_some(2)
+    for arguments in (
+        ("plan", tmp_path / "after", *everything),
+        ("run", tmp_path / "before"),
+        ("verify", "--from", "2020-01-01"),
+    ):
+        code, _, errors = scorer(topics, "replay", *arguments)
+        assert code == 1
+        assert "50 of 50 are not. The topic was deleted and created again" in errors
+    assert not (tmp_path / "after").exists()
+    assert topics.count(topics.decisions) == 50
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

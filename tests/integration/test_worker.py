@@ -150,7 +150,8 @@ def test_probes_and_metrics(topics: Topics, running: WorkerProcess) -> None:
     """The worker becomes ready when it has partitions, lives while it polls, and its counters add up."""
     wait_until(lambda: running.get("/readyz")[0] == 200, "ready")
     ready = running.probe("/readyz")
-    assert ready["checks"] == {"alive": True, "assigned": True, "broker_reachable": True}
+    checks = {"alive": True, "assigned": True, "broker_reachable": True, "partitions_readable": True}
+    assert ready["checks"] == checks
     assert ready["partitions"] == [0, 1]
     assert ready["bundle"]["name"] == "credit-risk"
     assert running.get("/healthz")[0] == 200

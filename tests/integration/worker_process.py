@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -79,6 +79,19 @@ class Topics:
     def count(self, topic: str) -> int:
         """How many records are committed in a topic."""
         return sum(1 for _ in self.read(topic))
+
+    def recreate(self, topic: str) -> None:
+        """Deletes a topic and creates it again at once, with the same name."""
+        admin = AdminClient({"bootstrap.servers": self.servers})
+        admin.delete_topics([topic])[topic].result(WAIT_S)
+        while True:
+            try:
+                admin.create_topics([NewTopic(topic, self.partitions, 1)])[topic].result(WAIT_S)
+            except KafkaException as refused:  # the broker deletes it in a moment
+                if refused.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
+            else:
+                return
 
     def ends(self, topic: str) -> dict[int, int]:
         """Where each partition of a topic ends now."""

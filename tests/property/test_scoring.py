@@ -15,7 +15,7 @@ from schemas.examples import APPLICATIONS
 from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding, columns_of
 from scorer.core.policy import OUTCOMES, Policy
 from scorer.core.score import Bundle, Outcome, Record, score_batch
-from scorer.core.wire import DecisionEncoder, Rejection, decode, key_of
+from scorer.core.wire import DecisionEncoder, Rejection, decode, id_of
 from scorer.errors import ModelError
 
 law = settings.get_profile("laws")
@@ -198,7 +198,7 @@ def test_decisions_are_read_back_as_they_were_written(
     assert (decision.application_id, decision.decision, decision.bundle) == (application_id, outcome, REFERENCE)
     assert (decision.source.topic, decision.source.partition, decision.source.offset) == ("in", 7, offset)
     assert np.float32(decision.probability_of_default).tobytes() == np.float32(probability).tobytes()
-    assert key_of(raw) == application_id.encode()
+    assert id_of(raw) == application_id.encode()
 
 
 thresholds = st.lists(st.floats(0, 1) | st.sampled_from((0.0, 0.3, 0.5, 1.0)), min_size=2, max_size=2).map(sorted)

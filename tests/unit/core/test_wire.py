@@ -15,7 +15,7 @@ from schemas.decision import BundleReference, Decision, RecordReference
 from schemas.examples import APPLICATIONS
 from schemas.rejection import RejectionCode
 from scorer.core import wire
-from scorer.core.wire import Application, DecisionEncoder, Rejection, decode, decode_batch, key_of
+from scorer.core.wire import Application, DecisionEncoder, Rejection, decode, decode_batch, id_of
 
 RECORD_BYTES_MAX = 65_536
 BUNDLE = BundleReference(name="credit-risk", version="1.1.0", digest="0123456789ab" + 52 * "0")
@@ -359,4 +359,4 @@ def test_a_decision_as_the_contract_wants_it() -> None:
 @pytest.mark.parametrize("application_id", ["a-1", "é", 'with "quotes"', "two\nlines", "\x00", "\N{GRINNING FACE}"])
 def test_the_key_of_a_decision_is_its_application_id(application_id: str) -> None:
     """A decision whose application came without a key gets the id in UTF-8 as its key."""
-    assert key_of(_decision(application_id)) == application_id.encode()
+    assert id_of(_decision(application_id)) == application_id.encode()

@@ -13,7 +13,7 @@ from scorer.core.wire import Rejection
 from scorer.errors import ReplayError
 from scorer.replay.link import CorrectionHeaders, Pace, ReplayLink, start_within
 from scorer.replay.plan import Plan
-from scorer.replay.selection import DECIDED, Selection
+from scorer.replay.selection import DECIDED, Selection, checksum
 from scorer.stream.worker import Batch
 from tests.fakes import BROKEN_PRICE, TOPIC, FakeRecord, application, tiny_bundle
 
@@ -53,7 +53,7 @@ def record(partition: int, offset: int, amount: float = 100, **fields: object) -
 
 def plan(*rows: tuple[int, int, float, int, int]) -> Plan:
     """Of applications given as partition, offset, probability, outcome and the place of the bundle."""
-    made = np.array([(*row, 0) for row in rows], dtype=DECIDED)
+    made = np.array([(*row, 0, checksum(f"a-{row[1]}".encode())) for row in rows], dtype=DECIDED)
     selection = Selection(TOPIC, (EARLIER, TINY.reference), made)
     topics = ("decisions", "dead-letters")
     return Plan("r-1", datetime.now(UTC), "some", *topics, {}, TINY.reference, selection, expired=0)
@@ -112,6 +112,15 @@ def test_publishes_only_what_came_out_otherwise(everything: bool) -> None:
     assert [o for o in kept.outcomes if isinstance(o, bytes)] == [
         o for o, r in zip(scores.outcomes, records, strict=True) if isinstance(o, bytes) and r.offset() in offsets
     ]
+
+
+def test_other_applications_are_not_corrected() -> None:
+    """Where the topic was deleted and created again, other applications have the offsets that decisions name."""
+    records = [FakeRecord((0, 3), application("a-3", amount=100)), FakeRecord((0, 5), application("b-5", amount=100))]
+    inner = InnerLink()
+    with pytest.raises(ReplayError, match=r"applications\[0\]@5 is not the application .* 1 of 2 are not\..*--since"):
+        link(inner, SOME).publish(Batch(records, {0: 6}), score_batch(records, TINY, 65_536), TINY)
+    assert not inner.published
 
 
 def test_corrections_name_what_they_supersede() -> None:

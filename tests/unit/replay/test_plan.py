@@ -18,7 +18,7 @@ BUNDLE = BundleReference(name="credit", version="1.1.0", digest="b" * 64)
 
 def plan() -> Plan:
     """Two applications."""
-    rows = np.array([(0, 3, 0.25, 1, 0, 7), (2, 9, 0.75, 2, 0, 8)], dtype=DECIDED)
+    rows = np.array([(0, 3, 0.25, 1, 0, 7, 1), (2, 9, 0.75, 2, 0, 8, 2)], dtype=DECIDED)
     return Plan(
         replay_id="20260101T000000Z-abc123",
         created=datetime(2026, 1, 1, tzinfo=UTC),
@@ -66,7 +66,7 @@ def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
         (lambda f: np.save(f / "decided.npy", np.zeros(2)), "damaged plan"),
         (lambda f: np.save(f / "decided.npy", np.zeros(3, dtype=DECIDED)), "damaged plan"),
         (lambda f: np.save(f / "decided.npy", np.array([{}]), allow_pickle=True), "damaged plan"),
-        (lambda f: _change(f, plan_version=2), "another release"),
+        (lambda f: _change(f, plan_version=1), "another release"),
         (lambda f: _change(f, bundle={"name": "x"}), "damaged plan"),
         (lambda f: _change(f, created="now"), "damaged plan"),
     ],
