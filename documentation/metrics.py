@@ -1,10 +1,10 @@
-"""The page of the metrics: each with its labels and what it counts, as scorer/monitor/metrics.py declares them."""
+"""The page of the metrics: each with its labels and what it counts, as scorer/monitor/families.py declares them."""
 
 from collections.abc import Iterable
 from typing import Final
 
 from documentation.fields import plain
-from scorer.monitor.metrics import METRICS, REPLAY_METRICS, Metric
+from scorer.monitor.families import METRICS, REPLAY_METRICS, Metric
 
 _INTRODUCTION: Final = """# Metrics
 

@@ -21,7 +21,7 @@ from grafana_foundation_sdk.models.common import (
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from monitoring.promql import series
-from scorer.monitor.metrics import ASSIGNED, BUNDLE
+from scorer.monitor.families import ASSIGNED, BUNDLE
 
 SOURCE: Final = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 WORKERS: Final = 'namespace=~"$namespace", job=~"$job"'

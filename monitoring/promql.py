@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from scorer.monitor.metrics import Metric
+from scorer.monitor.families import Metric
 
 JOBS: Final = 'job=~"scorer-worker.*"'
 """The scrape jobs of workers; a group of its own has a job of its own, such as scorer-worker-staging."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
 from monitoring.promql import JOBS, rate, series, total
-from scorer.monitor.metrics import (
+from scorer.monitor.families import (
     BLOCKED,
     BUNDLE,
     COMMITTED,

@@ -5,7 +5,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from monitoring import rules
 from monitoring.panels import OVER, WORKERS, Limit, Panel, Query, Words, dashboard, graph, spread
 from monitoring.promql import quantile, rate, series
-from scorer.monitor.metrics import (
+from scorer.monitor.families import (
     ASSIGNED,
     BATCH,
     BLOCKED,

@@ -27,12 +27,10 @@ def diagnose(settings: Settings, pinned: str | None, default: str) -> Iterator[F
         default: the bundle that decides before the first deployment.
     """
     from scorer.stream.listening import require_listening
-    from scorer.stream.reaching import metadata_of
 
     try:
         require_listening(settings)
-        admin = topics.admin_client(settings)
-        brokers = metadata_of(admin, settings, _WAIT_S).brokers
+        brokers = _brokers(settings)
         unreachable = list(_listeners(brokers))
         yield from unreachable
         if unreachable:
@@ -50,6 +48,20 @@ def diagnose(settings: Settings, pinned: str | None, default: str) -> Iterator[F
     yield from _transactions(settings)
     if settings.applications_topic in existing:
         yield from _clock(settings)
+
+
+def _brokers(settings: Settings) -> dict[int, Any]:
+    """The brokers, by id, as they tell clients.
+
+    Raises:
+        BrokerError: no broker answers.
+    """
+    from scorer.stream.reaching import metadata_of
+
+    # Whoever is told an address that leads nowhere asks the bootstrap servers again.
+    rebootstrapping = settings.kafka | {"metadata.recovery.strategy": "rebootstrap"}
+    admin = topics.admin_client(settings.model_copy(update={"kafka": rebootstrapping}))
+    return dict(metadata_of(admin, settings, _WAIT_S).brokers)
 
 
 def _listeners(brokers: dict[int, Any]) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, TopicPartition
 
 from scorer.settings import Settings
 
@@ -35,6 +35,31 @@ def fenced(error: KafkaError, transactional_id: str | None, settings: Settings) 
     return (
         f"this worker of group {settings.group_id} ({who}) was fenced: {error.str()}. {why}. Nothing of its batch was "
         "committed; it will be processed again"
+    )
+
+
+def offset_is_gone(error: KafkaError, at: TopicPartition, low: int, high: int, settings: Settings) -> str:
+    """The message for a partition that has no record at the group's offset any more, with the command that mends it.
+
+    Args:
+        error: what the consumer reported.
+        at: the partition, and the group's offset in it.
+        low: the first offset that the partition has; below 0 if that is not known.
+        high: the one behind the last; below 0 if that is not known.
+        settings: those of the consumer.
+    """
+    if 0 <= at.offset < low:
+        what = f"retention deleted {low - at.offset} records that were never processed; the first one left is {low}"
+    elif 0 <= high < at.offset:
+        what = f"the partition ends at {high}: the brokers lost records, or the topic was created again"
+    else:
+        what = error.str()
+    return (
+        f"group {settings.group_id} is at offset {at.offset} of {at.topic}[{at.partition}], which is no longer there: "
+        f"{what}. The other partitions go on. To continue this one at the first record that is left, stop the workers "
+        f"of the group and run `scorer offsets reset --partition {at.partition}` (or kafka-consumer-groups "
+        f"--bootstrap-server {settings.bootstrap_servers} --group {settings.group_id} "
+        f"--topic {at.topic}:{at.partition} --reset-offsets --to-earliest --execute)"
     )
 
 

@@ -78,13 +78,17 @@ def connect_beside(
         TopicsError: the topic is missing.
         BrokerError: no broker answers.
     """
-    config = client_config(settings) | {
-        "group.id": settings.group_id,  # librdkafka wants one; it is never joined
-        "enable.auto.commit": False,
-        "isolation.level": "read_committed",
-        "enable.partition.eof": True,
-        **options,
-    }
+    config = (
+        bounded_fetch(settings)
+        | client_config(settings)
+        | {
+            "group.id": settings.group_id,  # librdkafka wants one; it is never joined
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            **options,
+        }
+    )
     with refuse_bad_config():
         consumer = Consumer(config)
     try:
@@ -139,7 +143,7 @@ class TopicReader:
         self._skipped = Skipped() if skipped is None else skipped
         self._unreadable_ends: dict[tuple[int, int], int] = {}
         """By partition and first offset, the offset behind a batch that cannot be read."""
-        options = {"auto.offset.reset": "earliest", "fetch.queue.backoff.ms": "5", **bounded_fetch(settings)}
+        options = {"auto.offset.reset": "earliest", "fetch.queue.backoff.ms": "5"}
         self._consumer, self.partitions = connect_beside(settings, topic, options, ANSWER_S)
 
     def bounds(self) -> dict[int, tuple[int, int]]:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from typing import Final, Protocol, cast
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
@@ -21,7 +22,7 @@ from scorer.core.score import UnreadableRecord
 from scorer.errors import BrokerError, ScorerError
 from scorer.logs import CONSUMER_FAILED, PARTITION_BLOCKED, PARTITIONS_CHANGED, RECORDS_UNREADABLE, log
 from scorer.settings import Settings
-from scorer.stream.explain import refusal
+from scorer.stream.explain import offset_is_gone, refusal
 from scorer.stream.faults import ATTEMPT_S, Fault, must_stop, raise_on_partition_error, retry_transient, triage
 from scorer.stream.metadata import decode_metadata
 from scorer.stream.observer import Observer
@@ -124,7 +125,8 @@ class Subscription:
             incremental: whether the consumer is told of the partitions that come and go, or of all anew.
         """
         self._consumer, self._settle, self._incremental = consumer, settle, incremental
-        consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+        revoked, lost = partial(self._drop, "revoked"), partial(self._drop, "lost")
+        consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=revoked, on_lost=lost)
 
     def poll(self) -> Batch:
         """Waits a moment for a record, then takes what is there."""
@@ -249,14 +251,8 @@ class Subscription:
             return []
         first = max(first, self._partitions[number].position)
         end = min(end, first + self._settings.batch_records_max)
-        log(
-            RECORDS_UNREADABLE,
-            topic=self._topic,
-            partition=number,
-            offset=first,
-            records=end - first,
-            error=error.str(),
-        )
+        count, why = end - first, error.str()
+        log(RECORDS_UNREADABLE, topic=self._topic, partition=number, offset=first, records=count, error=why)
         return [UnreadableRecord(self._topic, number, offset) for offset in range(first, end)]
 
     def _restart(self, offsets: Mapping[int, int], kept: list[Event]) -> None:
@@ -293,13 +289,7 @@ class Subscription:
         self._resume(numbers)  # what was paused when it was taken away still is
         self._rebalanced("assigned", partitions)
 
-    def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self._drop("revoked", partitions)
-
-    def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self._drop("lost", partitions)
-
-    def _drop(self, kind: str, partitions: list[TopicPartition]) -> None:
+    def _drop(self, kind: str, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._settle()
         had_blocked = bool(self.blocked())
         for tp in partitions:
@@ -383,20 +373,8 @@ class Subscription:
         try:
             low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), timeout=ATTEMPT_S)
         except KafkaException:
-            low, high = -1, -1
-        group, servers = self._settings.group_id, self._settings.bootstrap_servers
-        if 0 <= position < low:
-            what = f"retention deleted {low - position} records that were never processed; the first one left is {low}"
-        elif 0 <= high < position:
-            what = f"the partition ends at {high}: the brokers lost records, or the topic was created again"
-        else:
-            what = error.str()
-        return (
-            f"group {group} is at offset {position} of {self._topic}[{number}], which is no longer there: {what}. The "
-            f"other partitions go on. To continue this one at the first record that is left, stop the workers of the "
-            f"group and run `scorer offsets reset --partition {number}` (or kafka-consumer-groups --bootstrap-server "
-            f"{servers} --group {group} --topic {self._topic}:{number} --reset-offsets --to-earliest --execute)"
-        )
+            low = high = -1
+        return offset_is_gone(error, TopicPartition(self._topic, number, position), low, high, self._settings)
 
     def _tell_lag(self) -> None:
         now = time.monotonic()

@@ -5,6 +5,7 @@ that are no events, transactions that the broker refuses. At the end all workers
 """
 
 import math
+import os
 import re
 import subprocess
 import sys
@@ -88,9 +89,9 @@ def try_bundles(topics: Topics, prometheus: Prometheus) -> None:
     operate(topics, "retire", *WHY)
 
 
-def set_dead_letters_policy(topics: Topics, policy: str) -> None:
-    """What becomes of old dead letters; a topic that is compacted refuses records without a key."""
-    entry = ConfigEntry("cleanup.policy", policy, incremental_operation=AlterConfigOpType.SET)
+def limit_dead_letters(topics: Topics, size_bytes: int) -> None:
+    """The largest batch that the dead-letter topic takes."""
+    entry = ConfigEntry("max.message.bytes", str(size_bytes), incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ConfigResource.Type.TOPIC, topics.dead_letters, incremental_configs=[entry])
     admin = AdminClient({"bootstrap.servers": topics.servers})
     for future in admin.incremental_alter_configs([resource]).values():
@@ -98,17 +99,17 @@ def set_dead_letters_policy(topics: Topics, policy: str) -> None:
 
 
 def refuse_commits(topics: Topics, prometheus: Prometheus) -> None:
-    """A record without a key becomes a dead letter without one, and the broker refuses it until the topic is mended.
+    """The dead-letter topic's limit is lowered: the broker refuses a large dead letter, and a pointer takes its place.
 
     Not by message.timestamp.before.max.ms: Kafka 4.1 measures a transaction's own markers by it too, refuses one that
     is a millisecond too old, and never ends that transaction.
     """
     aborted = 'scorer_transactions_total{outcome="aborted"}'
     before = prometheus.total(aborted)
-    set_dead_letters_policy(topics, "compact")
-    topics.publish(b"{", key=None)
+    limit_dead_letters(topics, 10_000)
+    topics.publish(os.urandom(20_000))
     wait_until(lambda: prometheus.total(aborted) > before, "an aborted batch")
-    set_dead_letters_policy(topics, "delete")
+    limit_dead_letters(topics, 1_048_588)
 
 
 @pytest.fixture(scope="module")

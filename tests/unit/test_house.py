@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scorer.monitor.metrics import METRICS, REPLAY_METRICS, Metric
+from scorer.monitor.families import METRICS, REPLAY_METRICS, Metric
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(

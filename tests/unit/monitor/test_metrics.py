@@ -13,7 +13,9 @@ from schemas.decision import BundleReference
 from schemas.rejection import RejectionCode
 from scorer.core.policy import OUTCOMES
 from scorer.core.score import score_batch
-from scorer.monitor.metrics import METRICS, STAGES, BatchHistogram, Metric, WorkerMetrics
+from scorer.monitor.collectors import BatchHistogram
+from scorer.monitor.families import METRICS, STAGES, Metric
+from scorer.monitor.metrics import WorkerMetrics
 from scorer.stream.challenge import Comparison
 from scorer.stream.delivery import Delivered
 from scorer.stream.statistics import Statistics

@@ -8,7 +8,7 @@ import yaml
 
 from monitoring import generate
 from monitoring.promql import series
-from scorer.monitor.metrics import LATENCY, METRICS, REJECTS, REPLAY_METRICS
+from scorer.monitor.families import LATENCY, METRICS, REJECTS, REPLAY_METRICS
 from tests.unit.monitoring import queries
 
 RUNBOOKS = generate.ROOT / "docs" / "runbooks"
