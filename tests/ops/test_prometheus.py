@@ -18,11 +18,12 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import pytest
+from confluent_kafka import Producer
 
 from scorer.local.broker import Broker
 from scorer.local.running import free_ports
 from tests.integration.worker_process import Topics, event_of_a_missing_bundle, operate, worker
-from tests.ops.prometheus import Notices, Prometheus, Series, wait_until, watching
+from tests.ops.prometheus import WAIT_S, Notices, Prometheus, Series, wait_until, watching
 from tests.unit.monitoring import queries
 
 pytestmark = pytest.mark.broker
@@ -41,6 +42,7 @@ VARIABLES = {"namespace": ".*", "job": "scorer-worker", "instance": ".*", "__rat
 CONSEQUENCES = ("ScorerWorkerDown", "ScorerWorkerFlapping", "ScorerWorkerStalled")
 STILL: dict[str, tuple[str, Callable[[list[float]], float]]] = {
     "worker/Held back by quotas/A": ("the broker has no quotas", max),
+    "worker/Blocked partitions/A": ("retention deletes nothing that is not processed", max),
     # A scrape that ends between two rules of a group is seen by the second alone, and for that moment they differ.
     "model/Drift/A": ("this hour is all of this week", median),
 }
@@ -99,6 +101,13 @@ def refuse_commits(topics: Topics, prometheus: Prometheus) -> None:
     wait_until(lambda: prometheus.total(aborted) > before, "an aborted batch")
 
 
+def publish_in_seconds(topics: Topics) -> None:
+    """A publisher that takes seconds for milliseconds: its records are of January 1970."""
+    producer = Producer({"bootstrap.servers": topics.servers})
+    producer.produce(topics.applications, b"{", timestamp=int(time.time()))
+    assert producer.flush(WAIT_S) == 0
+
+
 @pytest.fixture(scope="module")
 def watched(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """Two workers under load, everything that can be seen on a dashboard brought about, and in the end no worker."""
@@ -127,6 +136,7 @@ def watched(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             topics, opened, "scorer", "replay", "run", folder / "plan", "--rate", "50", "--http-port", str(ports[2])
         )
         refuse_commits(topics, prometheus)
+        publish_in_seconds(topics)
         wait_until(lambda: prometheus.total("scorer_replay_progress_ratio") > 0, "the replay's progress")
         garbage = ("producer", "load", "-b", topics.servers, "--rate", str(GARBAGE_RATE), "--for", "30s", "--bad", "1")
         background(topics, opened, *garbage)
