@@ -116,7 +116,7 @@ class OffsetsTool:
             committed = {
                 (tp.topic, tp.partition): tp for tp in read_group_offsets(self._settings, wanted, Deadline(_ANSWER_S))
             }
-            ends = {number: self._watermarks(number) for number in self._numbers}
+            ends = {number: self._watermarks(topic, number) for number in self._numbers}
         now, recreated = self._identity.ids, set[str]()
         for tp in committed.values():
             before = decode_metadata(tp.metadata).topic_ids
@@ -191,7 +191,9 @@ class OffsetsTool:
                 metadata = CommittedMetadata(bundle, self._identity.ids).encode()
                 offsets.append(TopicPartition(topic, partition.partition, offset, metadata))
         if deployments in self._identity.ids:
-            offsets.append(TopicPartition(deployments, 0, 0, CommittedMetadata("", self._identity.ids).encode()))
+            with self._refusals():
+                _, end = self._watermarks(deployments, 0)
+            offsets.append(TopicPartition(deployments, 0, end, CommittedMetadata("", self._identity.ids).encode()))
         with self._refusals():
             retry_transient(
                 lambda: raise_on_partition_error(self._consumer.commit(offsets=offsets, asynchronous=False)),
@@ -211,8 +213,8 @@ class OffsetsTool:
     def _members(self, admin: "AdminClient") -> int:
         return len(describe_group(admin, self._settings, _ANSWER_S).members)
 
-    def _watermarks(self, number: int) -> tuple[int, int]:
-        tp = TopicPartition(self._settings.applications_topic, number)
+    def _watermarks(self, topic: str, number: int) -> tuple[int, int]:
+        tp = TopicPartition(topic, number)
         found = retry_transient(
             lambda: self._consumer.get_watermark_offsets(tp, timeout=ATTEMPT_S), Deadline(_ANSWER_S)
         )

@@ -34,6 +34,8 @@ class Figures:
     out_of_order: int
     wrong_kind: int
     """Valid applications rejected, and invalid ones decided."""
+    published_twice: int
+    """Applications that the publisher's client wrote to the topic twice; each record has one result."""
     wrong_source: int
     """Results that name another record than the one that holds their application, or have another key."""
     pause_s: float
@@ -73,6 +75,7 @@ def judge(history: History, expect: Expectation) -> Verdict:
     published = _with_waivers(history)
     results = history.results
     due = published.filter(~pl.col("waived"))
+    twice = _published_twice(published, results)
     lost = max(
         due.join(results, on="number", how="anti").height,
         due.filter(pl.col("offset") >= 0)
@@ -84,7 +87,7 @@ def judge(history: History, expect: Expectation) -> Verdict:
         )
         .height,
     )
-    repeats = _repeats(published, results)
+    repeats = _repeats(published, results.join(twice, on="number", how="anti"))
     known = results.join(published, on="number", how="inner", suffix="_published")
     latencies = _latencies(history, known)
     again = liveness.decides_again(history, expect.decides_again_s)
@@ -99,11 +102,14 @@ def judge(history: History, expect: Expectation) -> Verdict:
         extra=int(repeats["len"].sum()) - repeats.height,
         out_of_order=_out_of_order(known),
         wrong_kind=known.filter(pl.col("valid") != (pl.col("kind") == "decision")).height,
-        wrong_source=known.filter(
+        published_twice=twice.height,
+        wrong_source=known.join(twice, on="number", how="anti")
+        .filter(
             (pl.col("source_partition") != pl.col("partition_published"))
             | ((pl.col("source_offset") != pl.col("offset_published")) & (pl.col("offset_published") >= 0))
             | (pl.col("key") != pl.col("key_published"))
-        ).height,
+        )
+        .height,
         pause_s=_longest_gap(history.arrivals["arrived_s"], _end_of(history) if lost else None),
         publisher_pause_s=_longest_gap(published["acked_s"], None),
         recovery_s=None if lost else _recovery_s(history, latencies),
@@ -169,6 +175,20 @@ def _with_waivers(history: History) -> pl.DataFrame:
         covered = pl.col("offset").is_between(waiver.first, waiver.beyond, closed="left")
         waived |= here & covered & (pl.col("acked_s") <= waiver.at_s)
     return history.published.with_columns(waived=waived)
+
+
+def _published_twice(published: pl.DataFrame, results: pl.DataFrame) -> pl.DataFrame:
+    """The numbers of applications that have one result of each of several records, one of them the acknowledged one.
+
+    Not where a topic was created again: there, one record may have been at several offsets.
+    """
+    if published.filter(pl.col("offset") >= 0).select("partition", "offset").is_duplicated().any():
+        return published.select("number").clear()
+    source = ["source_partition", "source_offset"]
+    alone = results.with_columns(alone=pl.len().over(source) == 1)
+    several = alone.filter(pl.col("alone").all().over("number") & (pl.len().over("number") > 1))
+    acknowledged = published.rename({"partition": source[0], "offset": source[1]})
+    return several.join(acknowledged, on=["number", *source], how="semi").select("number")
 
 
 def _repeats(published: pl.DataFrame, results: pl.DataFrame) -> pl.DataFrame:

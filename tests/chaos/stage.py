@@ -145,6 +145,8 @@ class Stage:
         running = self.running
         if self.offsets.answered_at_s < since_s or not all(worker.probes.ready for worker in running):
             return False
+        if {p for worker in running for p in worker.probes.partitions} < set(self.offsets.lag):
+            return False  # partitions are still moving
         idle = {p for p, lag in self.offsets.lag.items() if lag == 0}
         decided = all(w.progressed_at_s > since_s or set(w.probes.partitions) <= idle for w in running)
         load = self.scenario.load

@@ -176,8 +176,8 @@ def test_the_pages_on_shipping_scaling_and_upgrading(tmp_path: Path) -> None:
     terminal = _terminal(tmp_path, SCORER_HTTP_PORT="0")
     with terminal.running(f"scorer up --rate 50 --no-console --port {port}", until="decided="):
         terminal.run(f"export SCORER_BOOTSTRAP_SERVERS=localhost:{port}")
-        for page in ("publishing.md", "own-model.md", "scale-out.md", "upgrade.md"):
-            _try_out(terminal, [command for block in blocks(DOCS / page) for command in _typed(block)])
+        pages = (DOCS / page for page in ("publishing.md", "own-model.md", "scale-out.md", "upgrade.md"))
+        _try_out(terminal, [command for page in pages for block in blocks(page) for command in _typed(block)])
 
 
 def test_the_snippet_for_publishers() -> None:

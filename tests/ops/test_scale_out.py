@@ -86,6 +86,8 @@ class Autoscaler:
                 titles = words
             elif titles and len(words) == len(titles):
                 row = dict(zip(titles, words, strict=True))
+                if row["TOPIC"] != self._topics.applications:
+                    continue  # the group has a mark on the deployments topic, too
                 committed, end = row["CURRENT-OFFSET"], row["LOG-END-OFFSET"]
                 found[int(row["PARTITION"])] = Standing(None if committed == "-" else int(committed), int(end))
         if len(found) < PARTITIONS:  # of a group that has never been there the tool says nothing

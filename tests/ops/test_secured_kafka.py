@@ -109,7 +109,7 @@ def _resources(place: str) -> Iterator[tuple[ResourceType, str, ResourcePatternT
         yield from ((ResourceType.TOPIC, topic, ResourcePatternType.LITERAL) for topic in _TOPICS)
         return
     kinds = {"topic": ResourceType.TOPIC, "group": ResourceType.GROUP, "transactional": ResourceType.TRANSACTIONAL_ID}
-    pattern = ResourcePatternType.PREFIXED if "begin with" in place else ResourcePatternType.LITERAL
+    pattern = ResourcePatternType.PREFIXED if "with the prefix" in place else ResourcePatternType.LITERAL
     yield kinds[place.split(maxsplit=1)[0]], name[1], pattern
 
 
@@ -203,7 +203,7 @@ def test_no_right_to_transactions(secured: Secured, tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, _environment(secured) | {"SCORER_KAFKA__SASL_USERNAME": "half"})
     said = terminal.run("scorer worker", exit_code=1)
     assert "Transactional Id authorization failed" in said
-    assert "may this user write with a transactional id that begins with scorer-?" in said
+    assert "Allow this user Write and Describe on transactional ids with the prefix scorer/ " in said
 
 
 def _environment(secured: Secured) -> dict[str, str]:

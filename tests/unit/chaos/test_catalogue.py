@@ -23,6 +23,7 @@ FIGURES = Figures(
     extra=0,
     out_of_order=0,
     wrong_kind=0,
+    published_twice=0,
     wrong_source=0,
     pause_s=12.34,
     publisher_pause_s=1.0,

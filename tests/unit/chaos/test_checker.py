@@ -132,6 +132,18 @@ def test_doubled() -> None:
     assert "1 doubled" in failures(judge(of_one_record, STRICT))
 
 
+def test_published_twice() -> None:
+    """An application of which the topic has two records has two results, one of each: that is its publisher's doing."""
+    records, results = good()
+    verdict = judge(made_up(records, [*results, result(39, offset=90, source=90)]), STRICT)
+    assert verdict.holds, failures(verdict)
+    assert verdict.figures.published_twice == 1
+    of_anothers_record = judge(made_up(records, [*results, result(39, offset=90, source=38)]), STRICT)
+    assert "1 doubled" in failures(of_anothers_record)
+    of_unknown_records = [*results[:-1], result(39, source=90), result(39, offset=90, source=91)]
+    assert "1 doubled" in failures(judge(made_up(records, of_unknown_records), STRICT))
+
+
 def test_an_offset_that_nobody_knows() -> None:
     """A record whose acknowledgement did not name its offset is judged by its id alone."""
     records, results = good()
