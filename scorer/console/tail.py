@@ -23,9 +23,9 @@ from scorer.errors import BrokerError, ScorerError
 from scorer.logs import RECORD_SKIPPED, log
 from scorer.settings import Settings
 from scorer.stream.faults import must_stop
+from scorer.stream.partition import Event as Message
 from scorer.stream.reaching import ask, find_partitions, unreachable
 from scorer.stream.reading import Skipped, connect_beside
-from scorer.stream.subscription import Event as Message
 from scorer.stream.unreadable import UNREADABLE_CODES
 
 _ANSWER_S: Final = 5.0

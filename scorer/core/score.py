@@ -69,6 +69,9 @@ class UnreadableRecord:
     def error(self) -> None:
         """It stands for a record, not for an error."""
 
+    def leader_epoch(self) -> None:
+        """Not known."""
+
 
 class Model(Protocol):
     """What turns a matrix into probabilities."""

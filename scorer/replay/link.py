@@ -14,7 +14,7 @@ from scorer.core.score import Bundle, Scores
 from scorer.errors import ReplayError
 from scorer.replay.plan import Plan
 from scorer.replay.selection import Decided, Selection
-from scorer.stream.subscription import StartAt
+from scorer.stream.partition import StartAt
 from scorer.stream.worker import Batch, Link, Record
 
 # Between two looks at the clock while a pace is kept; a stop is noticed after it at the latest.

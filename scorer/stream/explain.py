@@ -6,6 +6,7 @@ from typing import Final
 from confluent_kafka import KafkaError, TopicPartition
 
 from scorer.settings import Settings
+from scorer.stream.truncation import truncation_point
 
 _Hint = Callable[[Settings], str]
 
@@ -38,28 +39,45 @@ def fenced(error: KafkaError, transactional_id: str | None, settings: Settings) 
     )
 
 
-def offset_is_gone(error: KafkaError, at: TopicPartition, low: int, high: int, settings: Settings) -> str:
-    """The message for a partition that has no record at the group's offset any more, with the command that mends it.
+def why_gone(error: KafkaError, at: TopicPartition, low: int, high: int) -> str:
+    """What happened to the records of a partition in which the group's offset is out of range.
 
     Args:
         error: what the consumer reported.
         at: the partition, and the group's offset in it.
         low: the first offset that the partition has; below 0 if that is not known.
         high: the one behind the last; below 0 if that is not known.
+    """
+    lost_from = truncation_point(error)
+    if 0 <= at.offset < low:
+        return f"retention deleted {low - at.offset} records that were never processed; the first one left is {low}"
+    if lost_from is not None:
+        return records_lost(lost_from)
+    if 0 <= high < at.offset:
+        return f"the partition ends at {high}: the brokers lost records, or the topic was created again"
+    return error.str()
+
+
+def records_lost(lost_from: int) -> str:
+    """What happened where a replica that was behind became the leader."""
+    return (
+        f"the brokers lost the records from {lost_from} on, which the group had processed (an unclean leader "
+        "election), and newer ones take their offsets"
+    )
+
+
+def offset_is_gone(why: str, at: TopicPartition, settings: Settings) -> str:
+    """The message for a partition that has nothing for the group to continue with, with the command that mends it.
+
+    Args:
+        why: what happened to its records.
+        at: the partition, and the group's offset in it.
         settings: those of the consumer.
     """
-    if 0 <= at.offset < low:
-        what = f"retention deleted {low - at.offset} records that were never processed; the first one left is {low}"
-    elif 0 <= high < at.offset:
-        what = f"the partition ends at {high}: the brokers lost records, or the topic was created again"
-    else:
-        what = error.str()
     return (
         f"group {settings.group_id} is at offset {at.offset} of {at.topic}[{at.partition}], which is no longer there: "
-        f"{what}. The other partitions go on. To continue this one at the first record that is left, stop the workers "
-        f"of the group and run `scorer offsets reset --partition {at.partition}` (or kafka-consumer-groups "
-        f"--bootstrap-server {settings.bootstrap_servers} --group {settings.group_id} "
-        f"--topic {at.topic}:{at.partition} --reset-offsets --to-earliest --execute)"
+        f"{why}. The other partitions go on. To continue this one at the first record that is left and not processed, "
+        f"stop the workers of the group and run `scorer offsets reset --partition {at.partition}`"
     )
 
 

@@ -35,9 +35,10 @@ from scorer.stream.librdkafka import (
 )
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
 from scorer.stream.observer import Observer
+from scorer.stream.partition import StartAt, start_where_committed
 from scorer.stream.reaching import metadata_of
 from scorer.stream.statistics import read_statistics
-from scorer.stream.subscription import Fenced, StartAt, Subscription, start_where_committed
+from scorer.stream.subscription import Fenced, Subscription
 from scorer.stream.topic_ids import TopicIdentity
 from scorer.stream.topics import batch_limits
 from scorer.stream.worker import Batch

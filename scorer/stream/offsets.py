@@ -18,6 +18,7 @@ from scorer.stream.librdkafka import client_config, refuse_bad_config
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
 from scorer.stream.reaching import find_partitions
 from scorer.stream.topic_ids import TopicIdentity
+from scorer.stream.truncation import find_truncated
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -37,8 +38,12 @@ class PartitionOffsets:
     """The first record that is left."""
     end: int
     metadata: CommittedMetadata
+    epoch: int
+    """Of the leader that the record before the offset came from; below 0 if that is not known."""
     recreated: bool
     """Whether the offset is of an earlier topic of the same name."""
+    lost_from: int | None = None
+    """From which offset on the brokers lost records that the group has processed; None if they lost none."""
 
     @property
     def lag(self) -> int:
@@ -54,6 +59,8 @@ class PartitionOffsets:
             return "the topic was deleted and created again"
         if self.committed < self.first:
             return f"retention deleted {self.first - self.committed} records that were never processed"
+        if self.lost_from is not None:
+            return f"the brokers lost the records from {self.lost_from} on, which were processed; newer ones are there"
         if self.committed > self.end:
             return f"the partition ends {self.committed - self.end} records before it"
         return ""
@@ -117,6 +124,8 @@ class OffsetsTool:
                 (tp.topic, tp.partition): tp for tp in read_group_offsets(self._settings, wanted, Deadline(_ANSWER_S))
             }
             ends = {number: self._watermarks(topic, number) for number in self._numbers}
+        within = [tp for tp in committed.values() if tp.topic == topic and tp.offset >= ends[tp.partition][0]]
+        lost_from = find_truncated(self._settings, within, Deadline(_ANSWER_S))
         now, recreated = self._identity.ids, set[str]()
         for tp in committed.values():
             before = decode_metadata(tp.metadata).topic_ids
@@ -127,7 +136,10 @@ class OffsetsTool:
             metadata = decode_metadata(None if own is None else own.metadata)
             is_other = topic in now and metadata.topic_ids.get(topic, now[topic]) != now[topic]
             offset = -1 if own is None else own.offset
-            partitions.append(PartitionOffsets(number, offset, *ends[number], metadata, is_other))
+            epoch = -1 if own is None or own.leader_epoch is None else own.leader_epoch
+            partitions.append(
+                PartitionOffsets(number, offset, *ends[number], metadata, epoch, is_other, lost_from.get(number))
+            )
         return GroupOffsets(tuple(partitions), tuple(sorted(recreated)))
 
     def plan(self, numbers: Collection[int], to_offset: int | None) -> list[Change]:
@@ -135,7 +147,8 @@ class OffsetsTool:
 
         Args:
             numbers: only these partitions; none means all.
-            to_offset: where to continue; None continues at the first record that is left.
+            to_offset: where to continue; None continues at the first record that is left, or behind the last one that
+                the group has processed and the brokers still have.
 
         Raises:
             MisuseError: a partition does not exist, or has to be told where to continue.
@@ -154,7 +167,9 @@ class OffsetsTool:
             if not partition.problem and to_offset is None:
                 continue
             after = partition.first if to_offset is None else to_offset
-            if to_offset is None and not partition.recreated and partition.committed > partition.end:
+            if to_offset is None and not partition.recreated and partition.lost_from is not None:
+                after = max(partition.first, partition.lost_from)
+            elif to_offset is None and not partition.recreated and partition.committed > partition.end:
                 raise MisuseError(
                     f"partition {partition.partition} ends at {partition.end}, and the group has committed "
                     f"{partition.committed}: the brokers lost records, and newer ones may have taken their offsets. "
@@ -189,7 +204,8 @@ class OffsetsTool:
             if offset >= 0:
                 bundle = "" if partition.partition in after else partition.metadata.bundle
                 metadata = CommittedMetadata(bundle, self._identity.ids).encode()
-                offsets.append(TopicPartition(topic, partition.partition, offset, metadata))
+                epoch = -1 if partition.partition in after else partition.epoch
+                offsets.append(TopicPartition(topic, partition.partition, offset, metadata, epoch))
         if deployments in self._identity.ids:
             with self._refusals():
                 _, end = self._watermarks(deployments, 0)

@@ -12,8 +12,8 @@ from scorer.errors import BrokerError, ScorerError
 from scorer.settings import Settings
 from scorer.stream.faults import must_stop, raise_on_partition_error
 from scorer.stream.librdkafka import bounded_fetch, client_config, refuse_bad_config
+from scorer.stream.partition import Event
 from scorer.stream.reaching import ask, find_partitions
-from scorer.stream.subscription import Event
 from scorer.stream.unreadable import UNREADABLE_CODES, end_of_unreadable
 from scorer.stream.worker import Record
 

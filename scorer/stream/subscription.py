@@ -1,32 +1,31 @@
-"""The consumer: the partitions that the group gave this worker, the position in each, and what a poll returns of them.
-
-Positions are of partitions, in one of these states:
-
-| state   | polled | enters it                                             | leaves it                         |
-|---------|--------|-------------------------------------------------------|-----------------------------------|
-| READING | yes    | assigned; rewound                                     | paused, blocked, revoked          |
-| PAUSED  | no     | a replay has all that it wants of the partition       | rewound, revoked                  |
-| BLOCKED | no     | its records cannot be read from where the group is    | revoked (an operator resets it)   |
-"""
+"""The consumer: the partitions that the group gave this worker, the position in each, what a poll returns of them."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from enum import Enum, auto
 from functools import partial
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from scorer.core.score import UnreadableRecord
 from scorer.errors import BrokerError, ScorerError
 from scorer.logs import CONSUMER_FAILED, PARTITION_BLOCKED, PARTITIONS_CHANGED, RECORDS_UNREADABLE, log
 from scorer.settings import Settings
-from scorer.stream.explain import offset_is_gone, refusal
-from scorer.stream.faults import ATTEMPT_S, Fault, must_stop, raise_on_partition_error, retry_transient, triage
+from scorer.stream.explain import offset_is_gone, records_lost, refusal, why_gone
+from scorer.stream.faults import (
+    ATTEMPT_S,
+    Deadline,
+    Fault,
+    must_stop,
+    raise_on_partition_error,
+    retry_transient,
+    triage,
+)
 from scorer.stream.metadata import decode_metadata
 from scorer.stream.observer import Observer
+from scorer.stream.partition import Event, Partition, StartAt, State
 from scorer.stream.topic_ids import TopicIdentity
+from scorer.stream.truncation import find_truncated
 from scorer.stream.unreadable import UNREADABLE_CODES, end_of_unreadable
 from scorer.stream.worker import Batch, Record
 
@@ -36,42 +35,6 @@ _LAG_S: Final = 1.0
 _OUT_OF_RANGE: Final = frozenset(
     {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION}
 )
-
-
-class Event(Record, Protocol):
-    """What the consumer returns: a record, or an error about a partition."""
-
-    def error(self) -> KafkaError | None: ...
-
-
-StartAt = Callable[[int, int], int]
-"""Given a partition and the group's committed offset in it (below 0: none), the offset to start from."""
-
-
-def start_where_committed(_: int, committed: int) -> int:
-    """Where the group left off; at the beginning if it has committed nothing."""
-    return committed if committed >= 0 else OFFSET_BEGINNING
-
-
-class State(Enum):
-    """Of a partition; see the table above."""
-
-    READING = auto()
-    PAUSED = auto()
-    BLOCKED = auto()
-
-
-@dataclass(slots=True)
-class _Partition:
-    """Written by the loop's thread alone, in which the consumer calls back too."""
-
-    position: int
-    """The offset to continue from; below 0 while the consumer chooses it."""
-    metadata: str
-    """Of its committed offset."""
-    state: State = State.READING
-    reason: str = ""
-    """Why it is BLOCKED."""
 
 
 class Fenced(Exception):  # noqa: N818  (caught and explained by the link, which knows more)
@@ -108,10 +71,12 @@ class Subscription:
         self._should_stop = should_stop
         self._start_at = start_at
         self._identity = identity
-        self._partitions: dict[int, _Partition] = {}
+        self._partitions: dict[int, Partition] = {}
         """Assigned partitions. Changed in the rebalance callbacks, which run inside of a poll or the close."""
         self._moved: set[int] = set()
         """Partitions that came, went or were rewound during the current poll: what it returns of them is dropped."""
+        self._unvalidated: set[int] = set()
+        """Assigned partitions of which no record was polled yet; only those that have a committed leader epoch."""
         self._lag_told_at = 0.0
         self._leaving = False
         """Set by `close`: an assignment that is served inside of it starts nowhere."""
@@ -137,8 +102,8 @@ class Subscription:
             messages += self._consume(most - 1, self._settings.linger_ms / 1_000)
         self._tell_lag()
         if [message for message in messages if message.error() is not None]:
-            return self._batch_to_ends(self._without_moved(self._without_failures(messages)))
-        return _batch(self._without_moved(messages))
+            return self._batch_to_ends(self._without_lost(self._without_moved(self._without_failures(messages))))
+        return self._batch(self._without_lost(self._without_moved(messages)))
 
     def behind(self, metadata: str) -> dict[int, int]:
         """The position of each partition whose committed offset does not have this metadata yet."""
@@ -154,7 +119,10 @@ class Subscription:
             partition = self._partitions.get(number)
             if partition is not None:
                 partition.position, partition.metadata = offset, metadata
-        return [TopicPartition(self._topic, number, offset, metadata) for number, offset in offsets_next.items()]
+        return [
+            TopicPartition(self._topic, number, offset, metadata, self._epoch(number))
+            for number, offset in offsets_next.items()
+        ]
 
     def rewind(self) -> None:
         """Continues from what the group has committed, in all partitions: what was polled since comes again.
@@ -193,17 +161,36 @@ class Subscription:
     def _consume(self, most: int, wait_s: float) -> list[Event]:
         return cast("list[Event]", self._consumer.consume(most, wait_s))
 
+    def _batch(self, records: list[Event]) -> Batch:
+        """Where each partition continues after these records."""
+        last = dict(zip([record.partition() for record in records], records, strict=True))
+        self._note_epochs(last)
+        return Batch(records, {number: record.offset() + 1 for number, record in last.items()})
+
+    def _note_epochs(self, last: Mapping[int, Event]) -> None:
+        for number, record in last.items():
+            partition, epoch = self._partitions.get(number), record.leader_epoch()
+            if partition is not None and epoch is not None:
+                partition.epoch = epoch
+
+    def _epoch(self, number: int) -> int:
+        partition = self._partitions.get(number)
+        return -1 if partition is None else partition.epoch
+
     def _batch_to_ends(self, messages: list[Event]) -> Batch:
         """A batch where some messages say that their partition's end is reached, possibly behind markers."""
         records: list[Record] = []
         offsets_next: dict[int, int] = {}
+        last: dict[int, Event] = {}
         for message in messages:
             number, offset = message.partition(), message.offset()
             if message.error() is None:
                 records.append(message)
                 offsets_next[number] = offset + 1
+                last[number] = message
             elif number in self._partitions and self._partitions[number].position != offset:
                 offsets_next[number] = offset
+        self._note_epochs(last)
         return Batch(records, offsets_next)
 
     def _without_failures(self, messages: list[Event]) -> list[Event]:
@@ -241,6 +228,26 @@ class Subscription:
         dropped = {message.partition() for message in messages} & self._moved
         self._seek({n: self._partitions[n].position for n in dropped if n in self._partitions})
         return [message for message in messages if message.partition() not in dropped]
+
+    def _without_lost(self, messages: list[Event]) -> list[Event]:
+        """Blocks partitions whose records the brokers lost before this worker was assigned them.
+
+        Where the leader has not changed since the offset was committed there is nothing to ask. When it changes while
+        the worker reads, librdkafka asks itself, and reports that the offset is out of range.
+        """
+        if not self._unvalidated or not messages:
+            return messages
+        first = {m.partition(): m for m in reversed(messages) if m.error() is None}
+        elected = [n for n, m in first.items() if n in self._unvalidated and (m.leader_epoch() or 0) > self._epoch(n)]
+        self._unvalidated -= first.keys()
+        if not elected:
+            return messages
+        positions = self._topic_partitions({n: self._partitions[n].position for n in elected})
+        lost = find_truncated(self._settings, positions, Deadline(ATTEMPT_S))
+        for at in positions:
+            if at.partition in lost:
+                self._block(at.partition, offset_is_gone(records_lost(lost[at.partition]), at, self._settings))
+        return [message for message in messages if message.partition() not in lost]
 
     def _unreadable(self, number: int, first: int, error: KafkaError) -> list[Event]:
         """Stands in for the records of a batch that cannot be read, as many at a time as a batch has at most."""
@@ -294,6 +301,7 @@ class Subscription:
         had_blocked = bool(self.blocked())
         for tp in partitions:
             self._partitions.pop(tp.partition, None)
+            self._unvalidated.discard(tp.partition)
         if self._incremental:
             self._consumer.incremental_unassign(partitions)
         else:
@@ -310,7 +318,7 @@ class Subscription:
 
     def _first_starts(self, numbers: Iterable[int]) -> dict[int, int]:
         for number in numbers:
-            self._partitions[number] = _Partition(OFFSET_END, "")
+            self._partitions[number] = Partition(OFFSET_END, "")
         return dict.fromkeys(numbers, OFFSET_END)
 
     def _starts(self, numbers: Iterable[int]) -> dict[int, int]:
@@ -329,8 +337,12 @@ class Subscription:
             ) from failure
         for tp in committed:
             self._identity.compare(decode_metadata(tp.metadata).topic_ids, self._identity.ids)
-            partition = self._partitions.setdefault(tp.partition, _Partition(tp.offset, ""))
+            partition = self._partitions.setdefault(tp.partition, Partition(tp.offset, ""))
             partition.position, partition.metadata = self._start_at(tp.partition, tp.offset), tp.metadata or ""
+            committed_epoch = -1 if tp.leader_epoch is None else tp.leader_epoch
+            partition.epoch = committed_epoch if partition.position == tp.offset else -1
+            if partition.epoch >= 0:
+                self._unvalidated.add(tp.partition)
         return {tp.partition: self._partitions[tp.partition].position for tp in committed}
 
     def _seek(self, offsets: Mapping[int, int]) -> None:
@@ -349,7 +361,10 @@ class Subscription:
         self._consumer.resume(self._topic_partitions(dict.fromkeys(numbers, 0)))
 
     def _topic_partitions(self, offsets: Mapping[int, int]) -> list[TopicPartition]:
-        return [TopicPartition(self._topic, number, offset) for number, offset in offsets.items()]
+        return [
+            TopicPartition(self._topic, number, offset, "", self._epoch(number) if offset >= 0 else -1)
+            for number, offset in offsets.items()
+        ]
 
     # Partitions that cannot be read
 
@@ -374,7 +389,8 @@ class Subscription:
             low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), timeout=ATTEMPT_S)
         except KafkaException:
             low = high = -1
-        return offset_is_gone(error, TopicPartition(self._topic, number, position), low, high, self._settings)
+        at = TopicPartition(self._topic, number, position)
+        return offset_is_gone(why_gone(error, at, low, high), at, self._settings)
 
     def _tell_lag(self) -> None:
         now = time.monotonic()
@@ -387,11 +403,3 @@ class Subscription:
             if high >= 0:
                 lag[number] = max(0, high - (partition.position if partition.position >= 0 else max(low, 0)))
         self._observer.lag(lag)
-
-
-def _batch(records: list[Event]) -> Batch:
-    """Where each partition continues after these records."""
-    numbers = [record.partition() for record in records]
-    offsets = [record.offset() for record in records]
-    last = dict(zip(numbers, offsets, strict=True))  # of a partition given often the last one stays
-    return Batch(records, {number: offset + 1 for number, offset in last.items()})

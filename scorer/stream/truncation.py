@@ -1,0 +1,60 @@
+"""Records that a group has processed and its brokers have lost: found by the leader epochs of its offsets (KIP-320).
+
+Where a replica that was behind becomes the leader, newer records take the offsets of those that are gone. The offset
+alone does not tell one from another; the epoch of the leader that it was committed under does.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from scorer.settings import Settings
+from scorer.stream.librdkafka import client_config, refuse_bad_config
+
+# librdkafka tells where the earlier leader's records end in its message alone.
+_END: Final = re.compile(r"truncation detected .*: broker end offset is (\d+)")
+
+
+def find_truncated(
+    settings: Settings, committed: Sequence[TopicPartition], should_stop: Callable[[], bool]
+) -> dict[int, int]:
+    """Of the partitions in which records were lost that the group has processed, the first offset that is lost.
+
+    Args:
+        settings: the brokers.
+        committed: the group's offsets with their leader epochs, within what the partitions have now.
+        should_stop: asked while brokers do not answer; partitions without an answer are taken for sound.
+
+    Raises:
+        SettingsError: a librdkafka property is wrong.
+    """
+    config = client_config(settings) | {
+        "group.id": settings.group_id,  # librdkafka requires one; the group is never joined
+        "enable.auto.commit": False,
+        "auto.offset.reset": "error",
+        "enable.partition.eof": True,
+    }
+    with refuse_bad_config():
+        validating = Consumer(config)
+    waiting = {tp.partition for tp in committed if (tp.leader_epoch or 0) >= 0}
+    truncated = {}
+    with closing(validating) as consumer:
+        consumer.assign([tp for tp in committed if tp.partition in waiting])
+        while waiting and not should_stop():
+            message = consumer.poll(0.1)
+            if message is None:
+                continue
+            waiting.discard(message.partition() or 0)
+            end = truncation_point(message.error())
+            if end is not None:
+                truncated[message.partition() or 0] = end
+    return truncated
+
+
+def truncation_point(error: KafkaError | None) -> int | None:
+    """The first lost offset, as the consumer reports it; None if the error, if any, is about something else."""
+    found = None if error is None else _END.search(error.str())
+    return None if found is None else int(found[1])
