@@ -113,7 +113,7 @@ _TOPICS = (
         "the history of deployments is deleted and a worker killed",
         DeleteDeployments(),
         20,
-        expect=RESTARTS,
+        expect=RESET,
     ),
 )
 _RECORDS = (
