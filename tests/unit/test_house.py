@@ -20,6 +20,53 @@ MODULES = sorted(
 FUNCTION_LINES_MAX = 60  # what is longer is not read in one screen
 
 
+# Calls that wait until something happens if they are given no limit; of the Kafka client, of threads and of processes.
+WAIT_WITHOUT_ARGUMENTS = frozenset(
+    {
+        "acquire", "communicate", "flush", "get", "join", "list_topics", "poll", "result", "shutdown", "wait",
+        "abort_transaction", "commit_transaction", "init_transactions",
+    }
+)  # fmt: skip
+WAIT_WITHOUT_KEYWORDS = {
+    "check_call": {"timeout"},
+    "check_output": {"timeout"},
+    "committed": {"timeout"},
+    "create_connection": {"timeout"},
+    "get_watermark_offsets": {"timeout", "cached"},
+    "offsets_for_times": {"timeout"},
+    "run": {"timeout"},
+    "urlopen": {"timeout"},
+}
+WAITS = {
+    "scorer/bundle/container.py: subprocess.run": "the build of an image, which its user watches and can interrupt",
+    "scorer/cli/score.py: sys.stdout.buffer.flush": "to a pipe or a terminal",
+    "scorer/console/serve.py: server.run": "until SIGTERM",
+    "scorer/console/streams.py: page.queue.get": "a coroutine, which ends with the page's connection",
+    "scorer/local/apache_kafka.py: broker.run": "waits up to _READY_S",
+    "scorer/local/apache_kafka.py: guardian.poll": "does not wait",
+    "scorer/local/apache_kafka.py: self._guardian.poll": "does not wait",
+    "scorer/local/apache_kafka.py: self.run": "waits up to _READY_S",
+    "scorer/local/audit.py: self._thread.join": "the thread's calls have limits",
+    "scorer/local/child.py: guardian.poll": "does not wait",
+    "scorer/local/child.py: self._guardian.poll": "does not wait",
+    "scorer/local/guardian.py: broker.wait": "it guards the broker until that ends",
+    "scorer/local/guardian.py: sys.stdout.flush": "to a pipe",
+    "scorer/local/neighbours.py: admin.list_consumer_groups(...).result": "the request has a limit",
+    "scorer/local/view.py: sys.stderr.flush": "to a terminal",
+    "scorer/logs.py: select.poll": "makes a poll object",
+    "scorer/logs.py: self.acquire": "the lock of a handler that writes to a pipe with a limit",
+    "scorer/monitor/http.py: self._server.run": "a daemon thread",
+    "scorer/stream/delivery.py: self._tasks.get": "a daemon thread without work",
+    "scorer/stream/follow.py: self._beside.shutdown": "the watchdog ends the stop that this belongs to",
+    "scorer/stream/follow.py: self._following.result": "it is done",
+    "scorer/stream/group.py: admin.describe_consumer_groups(...)[group_id].result": "the request has a limit",
+    "scorer/stream/kafka.py: self._subscription.poll": "waits up to _POLL_WAIT_S",
+    "scorer/stream/topics.py: answer.result": "the request has a limit",
+    "producer/client.py: self.flush": "waits up to the producer's message.timeout.ms",
+}
+"""What may wait without an argument that limits it, and why; nothing else does."""
+
+
 def _name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
@@ -49,6 +96,24 @@ def test_functions_are_read_in_one_screen() -> None:
         for function in _functions(path)
     }
     assert {name: count for name, count in lines.items() if count > FUNCTION_LINES_MAX} == {}
+
+
+def _waits(path: Path) -> Iterator[str]:
+    """The calls of a module that may wait without a limit."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        given = {keyword.arg for keyword in node.keywords}
+        limits = WAIT_WITHOUT_KEYWORDS.get(node.func.attr, given)
+        without_arguments = node.func.attr in WAIT_WITHOUT_ARGUMENTS and not node.args and not given
+        if without_arguments or (len(node.args) < 2 and not limits & given and limits is not given):
+            yield f"{_name(path)}: {re.sub(r'[(].*?[)]', '(...)', ast.unparse(node.func))}"
+
+
+def test_nothing_waits_without_a_limit() -> None:
+    """Every call that may wait has a limit, or a reason why it needs none."""
+    rooms = [path for path in MODULES if _name(path).startswith(("scorer/", "producer/"))]
+    assert {wait for path in rooms for wait in _waits(path)} == WAITS.keys()
 
 
 def test_no_module_names_a_folder_of_somebodys_machine() -> None:
