@@ -39,8 +39,8 @@ check: setup ## the quick part of the tests: lint, types, rooms, unit and proper
 .check-units:
 	$(BIN)/pytest -q --numprocesses=2 tests/unit
 
-test: check ## the quick part, then the tests on real brokers, one for each of four processes: they wait more than they compute
-	$(BIN)/pytest --numprocesses=4 --dist=worksteal tests/contract tests/simulation tests/integration
+test: check ## the quick part, then the tests on real brokers, one for each of two processes
+	$(BIN)/pytest --numprocesses=2 --dist=worksteal tests/contract tests/simulation tests/integration
 
 ops: setup ## the tests of what it is run with: Prometheus, Helm, containers, a browser, the docs' commands (after make tools)
 	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/ops
