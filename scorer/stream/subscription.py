@@ -25,7 +25,7 @@ from scorer.stream.metadata import decode_metadata
 from scorer.stream.observer import Observer
 from scorer.stream.partition import Event, Partition, StartAt, State
 from scorer.stream.topic_ids import TopicIdentity
-from scorer.stream.truncation import find_truncated
+from scorer.stream.truncation import find_truncated, truncation_point
 from scorer.stream.unreadable import UNREADABLE_CODES, end_of_unreadable
 from scorer.stream.worker import Batch, Record
 
@@ -205,7 +205,13 @@ class Subscription:
             if error is None or error.code() == KafkaError._PARTITION_EOF:
                 kept.append(message)
             elif partition is not None and error.code() in _OUT_OF_RANGE:
-                self._block(number, self._out_of_range(number, error))
+                reason = self._out_of_range(number, error)
+                if reason:
+                    self._block(number, reason)
+                else:
+                    log(CONSUMER_FAILED, topic=self._topic, error=error.str())
+                    polled = [m.offset() + 1 for m in kept if m.partition() == number and m.error() is None]
+                    restarts[number] = max([partition.position, *polled])
             elif partition is not None and error.code() in UNREADABLE_CODES:
                 records = self._unreadable(number, message.offset(), error)
                 kept += records
@@ -377,7 +383,9 @@ class Subscription:
         self._observer.blocked(self.blocked())
 
     def _out_of_range(self, number: int, error: KafkaError) -> str:
-        """Why the records behind a partition's position are not there.
+        """Why the records behind a partition's position are not there; empty if they are.
+
+        Behind a damaged batch librdkafka can ask for an offset that never was, and report that one.
 
         Raises:
             TopicRecreatedError: because the topic is another one.
@@ -389,6 +397,8 @@ class Subscription:
             low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), timeout=ATTEMPT_S)
         except KafkaException:
             low = high = -1
+        if truncation_point(error) is None and low >= 0 and (position < 0 or low <= position <= high):
+            return ""
         at = TopicPartition(self._topic, number, position)
         return offset_is_gone(why_gone(error, at, low, high), at, self._settings)
 
