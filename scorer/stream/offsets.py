@@ -125,7 +125,12 @@ class OffsetsTool:
             }
             ends = {number: self._watermarks(topic, number) for number in self._numbers}
         within = [tp for tp in committed.values() if tp.topic == topic and tp.offset >= ends[tp.partition][0]]
-        lost_from = find_truncated(self._settings, within, Deadline(_ANSWER_S))
+        lost_from, unanswered = find_truncated(self._settings, within, Deadline(_ANSWER_S))
+        if unanswered:
+            raise BrokerError(
+                f"the leaders of {topic}{sorted(unanswered)} do not answer within {_ANSWER_S:g} s whether records were "
+                "lost"
+            )
         now, recreated = self._identity.ids, set[str]()
         for tp in committed.values():
             before = decode_metadata(tp.metadata).topic_ids

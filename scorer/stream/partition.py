@@ -1,6 +1,6 @@
-"""A partition that the group gave to this worker.
+"""The partitions that the group gave to this worker.
 
-It is in one of these states:
+Each is in one of these states:
 
 | state   | polled | enters it                                             | leaves it                         |
 |---------|--------|-------------------------------------------------------|-----------------------------------|
@@ -9,12 +9,12 @@ It is in one of these states:
 | BLOCKED | no     | its records cannot be read from where the group is    | revoked (an operator resets it)   |
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
 
 from scorer.stream.worker import Record
 
@@ -48,6 +48,41 @@ class Event(Record, Protocol):
     def error(self) -> KafkaError | None: ...
 
     def leader_epoch(self) -> int | None: ...
+
+
+class Assignment(dict[int, Partition]):
+    """The assigned partitions by number; changed in rebalance callbacks, which run inside of a poll or the close."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__()
+        self._topic = topic
+
+    def in_state(self, state: State) -> list[int]:
+        """The partitions that are in this state."""
+        return [number for number, partition in self.items() if partition.state is state]
+
+    def positions(self) -> dict[int, int]:
+        """Where each partition continues; below 0 while the consumer chooses it."""
+        return {number: partition.position for number, partition in self.items()}
+
+    def note_epochs(self, last: Mapping[int, Event]) -> None:
+        """Takes the leader epochs of the last records that were polled of each partition."""
+        for number, record in last.items():
+            partition, epoch = self.get(number), record.leader_epoch()
+            if partition is not None and epoch is not None:
+                partition.epoch = epoch
+
+    def epoch(self, number: int) -> int:
+        """The leader epoch before a partition's position; below 0 if it is not known."""
+        partition = self.get(number)
+        return -1 if partition is None else partition.epoch
+
+    def at(self, offsets: Mapping[int, int], metadata: str = "") -> list[TopicPartition]:
+        """Offsets of partitions, with the leader epochs before them."""
+        return [
+            TopicPartition(self._topic, number, offset, metadata, self.epoch(number) if offset >= 0 else -1)
+            for number, offset in offsets.items()
+        ]
 
 
 StartAt = Callable[[int, int], int]

@@ -23,7 +23,7 @@ from scorer.stream.faults import (
 )
 from scorer.stream.metadata import decode_metadata
 from scorer.stream.observer import Observer
-from scorer.stream.partition import Event, Partition, StartAt, State
+from scorer.stream.partition import Assignment, Event, Partition, StartAt, State
 from scorer.stream.topic_ids import TopicIdentity
 from scorer.stream.truncation import find_truncated, truncation_point
 from scorer.stream.unreadable import UNREADABLE_CODES, end_of_unreadable
@@ -71,8 +71,7 @@ class Subscription:
         self._should_stop = should_stop
         self._start_at = start_at
         self._identity = identity
-        self._partitions: dict[int, Partition] = {}
-        """Assigned partitions. Changed in the rebalance callbacks, which run inside of a poll or the close."""
+        self._partitions = Assignment(self._topic)
         self._moved: set[int] = set()
         """Partitions that came, went or were rewound during the current poll: what it returns of them is dropped."""
         self._unvalidated: set[int] = set()
@@ -119,10 +118,7 @@ class Subscription:
             partition = self._partitions.get(number)
             if partition is not None:
                 partition.position, partition.metadata = offset, metadata
-        return [
-            TopicPartition(self._topic, number, offset, metadata, self._epoch(number))
-            for number, offset in offsets_next.items()
-        ]
+        return self._partitions.at(offsets_next, metadata)
 
     def rewind(self) -> None:
         """Continues from what the group has committed, in all partitions: what was polled since comes again.
@@ -139,13 +135,13 @@ class Subscription:
         """Polls these partitions no more, until they are rewound or assigned again."""
         reading = [n for n in numbers if n in self._partitions and self._partitions[n].state is State.READING]
         if reading:
-            self._consumer.pause(self._topic_partitions(dict.fromkeys(reading, 0)))
+            self._consumer.pause(self._partitions.at(dict.fromkeys(reading, 0)))
             for number in reading:
                 self._partitions[number].state = State.PAUSED
 
     def blocked(self) -> dict[int, str]:
         """The partitions that cannot be read from where the group is, with the reason of each."""
-        return {n: partition.reason for n, partition in self._partitions.items() if partition.state is State.BLOCKED}
+        return {number: self._partitions[number].reason for number in self._partitions.in_state(State.BLOCKED)}
 
     def group_metadata(self) -> object:
         """What fences a transaction of a member that is no longer in the group."""
@@ -164,18 +160,8 @@ class Subscription:
     def _batch(self, records: list[Event]) -> Batch:
         """Where each partition continues after these records."""
         last = dict(zip([record.partition() for record in records], records, strict=True))
-        self._note_epochs(last)
+        self._partitions.note_epochs(last)
         return Batch(records, {number: record.offset() + 1 for number, record in last.items()})
-
-    def _note_epochs(self, last: Mapping[int, Event]) -> None:
-        for number, record in last.items():
-            partition, epoch = self._partitions.get(number), record.leader_epoch()
-            if partition is not None and epoch is not None:
-                partition.epoch = epoch
-
-    def _epoch(self, number: int) -> int:
-        partition = self._partitions.get(number)
-        return -1 if partition is None else partition.epoch
 
     def _batch_to_ends(self, messages: list[Event]) -> Batch:
         """A batch where some messages say that their partition's end is reached, possibly behind markers."""
@@ -190,7 +176,7 @@ class Subscription:
                 last[number] = message
             elif number in self._partitions and self._partitions[number].position != offset:
                 offsets_next[number] = offset
-        self._note_epochs(last)
+        self._partitions.note_epochs(last)
         return Batch(records, offsets_next)
 
     def _without_failures(self, messages: list[Event]) -> list[Event]:
@@ -241,19 +227,24 @@ class Subscription:
         Where the leader has not changed since the offset was committed there is nothing to ask. When it changes while
         the worker reads, librdkafka asks itself, and reports that the offset is out of range.
         """
-        if not self._unvalidated or not messages:
+        if not self._unvalidated or self._unvalidated.isdisjoint({message.partition() for message in messages}):
             return messages
         first = {m.partition(): m for m in reversed(messages) if m.error() is None}
-        elected = [n for n, m in first.items() if n in self._unvalidated and (m.leader_epoch() or 0) > self._epoch(n)]
-        self._unvalidated -= first.keys()
+        known = {n: self._partitions[n].epoch for n in self._unvalidated & first.keys()}
+        elected = [n for n, epoch in known.items() if (first[n].leader_epoch() or 0) > epoch]
+        self._unvalidated -= known.keys()
         if not elected:
             return messages
-        positions = self._topic_partitions({n: self._partitions[n].position for n in elected})
-        lost = find_truncated(self._settings, positions, Deadline(ATTEMPT_S))
+        positions = self._partitions.at({n: self._partitions[n].position for n in elected})
+        found = find_truncated(self._settings, positions, Deadline(ATTEMPT_S, self._should_stop))
         for at in positions:
-            if at.partition in lost:
-                self._block(at.partition, offset_is_gone(records_lost(lost[at.partition]), at, self._settings))
-        return [message for message in messages if message.partition() not in lost]
+            lost_from = found.lost_from.get(at.partition)
+            if lost_from is not None:
+                self._block(at.partition, offset_is_gone(records_lost(lost_from), at, self._settings))
+        self._seek({number: self._partitions[number].position for number in found.unanswered})
+        self._unvalidated |= found.unanswered
+        dropped = found.unanswered | found.lost_from.keys()
+        return [message for message in messages if message.partition() not in dropped]
 
     def _unreadable(self, number: int, first: int, error: KafkaError) -> list[Event]:
         """Stands in for the records of a batch that cannot be read, as many at a time as a batch has at most."""
@@ -271,16 +262,16 @@ class Subscription:
     def _restart(self, offsets: Mapping[int, int], kept: list[Event]) -> None:
         """Reads partitions from these offsets on. A seek does not do: the consumer may have given a partition up."""
         if self._incremental:
-            self._consumer.incremental_unassign(self._topic_partitions(offsets))
-            self._consumer.incremental_assign(self._topic_partitions(offsets))
+            self._consumer.incremental_unassign(self._partitions.at(offsets))
+            self._consumer.incremental_assign(self._partitions.at(offsets))
             return
         # All partitions have to be assigned again, each where this very poll has come to.
-        starts = {number: partition.position for number, partition in self._partitions.items()}
+        starts = self._partitions.positions()
         starts |= {event.partition(): event.offset() + (event.error() is None) for event in kept}
         self._consumer.unassign()  # with what it has still to report
-        self._consumer.assign(self._topic_partitions({**starts, **offsets}))
-        still = [n for n, partition in self._partitions.items() if partition.state is not State.READING]
-        self._consumer.pause(self._topic_partitions(dict.fromkeys(still, 0)))
+        self._consumer.assign(self._partitions.at({**starts, **offsets}))
+        for state in (State.PAUSED, State.BLOCKED):
+            self._consumer.pause(self._partitions.at(dict.fromkeys(self._partitions.in_state(state), 0)))
 
     def _on_consumer_error(self, error: KafkaError, topic: str) -> None:
         if triage(error) is Fault.FATAL:
@@ -298,7 +289,7 @@ class Subscription:
         # will be polled from there.
         starts = self._first_starts(numbers) if self._leaving else self._starts(numbers)
         take = self._consumer.incremental_assign if self._incremental else self._consumer.assign
-        take(self._topic_partitions(starts))
+        take(self._partitions.at(starts))
         self._resume(numbers)  # what was paused when it was taken away still is
         self._rebalanced("assigned", partitions)
 
@@ -352,7 +343,7 @@ class Subscription:
         return {tp.partition: self._partitions[tp.partition].position for tp in committed}
 
     def _seek(self, offsets: Mapping[int, int]) -> None:
-        for tp in self._topic_partitions(offsets):
+        for tp in self._partitions.at(offsets):
             try:
                 self._consumer.seek(tp)
             except KafkaException as error:
@@ -364,13 +355,7 @@ class Subscription:
     def _resume(self, numbers: Iterable[int]) -> None:
         for number in numbers:
             self._partitions[number].state, self._partitions[number].reason = State.READING, ""
-        self._consumer.resume(self._topic_partitions(dict.fromkeys(numbers, 0)))
-
-    def _topic_partitions(self, offsets: Mapping[int, int]) -> list[TopicPartition]:
-        return [
-            TopicPartition(self._topic, number, offset, "", self._epoch(number) if offset >= 0 else -1)
-            for number, offset in offsets.items()
-        ]
+        self._consumer.resume(self._partitions.at(dict.fromkeys(numbers, 0)))
 
     # Partitions that cannot be read
 

@@ -7,7 +7,7 @@ alone does not tell one from another; the epoch of the leader that it was commit
 import re
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import Final
+from typing import Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
@@ -18,15 +18,25 @@ from scorer.stream.librdkafka import client_config, refuse_bad_config
 _END: Final = re.compile(r"truncation detected .*: broker end offset is (\d+)")
 
 
+class Truncations(NamedTuple):
+    """What the brokers say about offsets and their leader epochs."""
+
+    lost_from: dict[int, int]
+    """By partition in which processed records were lost, the first offset that is lost."""
+    unanswered: frozenset[int]
+    """The partitions about which nothing is known."""
+
+
 def find_truncated(
     settings: Settings, committed: Sequence[TopicPartition], should_stop: Callable[[], bool]
-) -> dict[int, int]:
-    """Of the partitions in which records were lost that the group has processed, the first offset that is lost.
+) -> Truncations:
+    """Finds the partitions in which records were lost that the group has processed.
 
     Args:
         settings: the brokers.
-        committed: the group's offsets with their leader epochs, within what the partitions have now.
-        should_stop: asked while brokers do not answer; partitions without an answer are taken for sound.
+        committed: the group's offsets with their leader epochs, within what the partitions have now. Those without an
+            epoch are not asked about.
+        should_stop: asked while brokers do not answer.
 
     Raises:
         SettingsError: a librdkafka property is wrong.
@@ -39,8 +49,8 @@ def find_truncated(
     }
     with refuse_bad_config():
         validating = Consumer(config)
-    waiting = {tp.partition for tp in committed if (tp.leader_epoch or 0) >= 0}
-    truncated = {}
+    waiting = {tp.partition for tp in committed if tp.leader_epoch is not None and tp.leader_epoch >= 0}
+    lost_from = {}
     with closing(validating) as consumer:
         consumer.assign([tp for tp in committed if tp.partition in waiting])
         while waiting and not should_stop():
@@ -50,8 +60,8 @@ def find_truncated(
             waiting.discard(message.partition() or 0)
             end = truncation_point(message.error())
             if end is not None:
-                truncated[message.partition() or 0] = end
-    return truncated
+                lost_from[message.partition() or 0] = end
+    return Truncations(lost_from, frozenset(waiting))
 
 
 def truncation_point(error: KafkaError | None) -> int | None:

@@ -17,6 +17,8 @@ from tests.chaos.workers import STOP_MARGIN_S
 LATE_S: Final = 2.0
 """A decision that took longer than this was delayed by the fault."""
 
+_EXAMPLES: Final = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -77,15 +79,14 @@ def judge(history: History, expect: Expectation) -> Verdict:
     due = published.filter(~pl.col("waived"))
     twice = _published_twice(published, results)
     lost = max(
-        due.join(results, on="number", how="anti").height,
-        due.filter(pl.col("offset") >= 0)
-        .join(
+        due.join(results, on="number", how="anti"),
+        due.filter(pl.col("offset") >= 0).join(
             results,
             left_on=["partition", "offset"],
             right_on=["source_partition", "source_offset"],
             how="anti",
-        )
-        .height,
+        ),
+        key=lambda missing: missing.height,
     )
     repeats = _repeats(published, results.join(twice, on="number", how="anti"))
     known = results.join(published, on="number", how="inner", suffix="_published")
@@ -96,7 +97,7 @@ def judge(history: History, expect: Expectation) -> Verdict:
         acknowledged=published.height,
         decided=results.filter(pl.col("kind") == "decision").height,
         dead_letters=results.filter(pl.col("kind") == "dead letter").height,
-        lost=lost,
+        lost=lost.height,
         waived=published.filter(pl.col("waived")).join(results, on="number", how="anti").height,
         doubled=repeats.height,
         extra=int(repeats["len"].sum()) - repeats.height,
@@ -110,15 +111,16 @@ def judge(history: History, expect: Expectation) -> Verdict:
             | (pl.col("key") != pl.col("key_published"))
         )
         .height,
-        pause_s=_longest_gap(history.arrivals["arrived_s"], _end_of(history) if lost else None),
+        pause_s=_longest_gap(history.arrivals["arrived_s"], _end_of(history) if lost.height else None),
         publisher_pause_s=_longest_gap(published["acked_s"], None),
-        recovery_s=None if lost else _recovery_s(history, latencies),
+        recovery_s=None if lost.height else _recovery_s(history, latencies),
         latency_max_s=_largest(latencies["latency_s"]),
         decides_again_s=None if None in again.values() else max((s for s in again.values() if s), default=0.0),
         stuck_s=max((s.seconds for s in stuck), default=0.0),
         rss_max_mb=_largest(history.samples["rss_mb"]),
     )
-    return Verdict(figures, tuple(_failures(history, expect, figures, again, stuck)))
+    failures = _failures(history, expect, figures, again, stuck)
+    return Verdict(figures, (*_examples(lost), *failures) if lost.height else tuple(failures))
 
 
 def _failures(
@@ -152,6 +154,11 @@ def _failures(
     acts = [event.text for event in history.events if event.kind == ACT]
     if expect.must_act and not any(re.search(expect.must_act, act) for act in acts):
         yield f"no worker asked its operator for what is needed ({expect.must_act}); asked for: {acts or 'nothing'}"
+
+
+def _examples(lost: pl.DataFrame) -> Iterator[str]:
+    for row in lost.sort("acked_s").head(_EXAMPLES).iter_rows(named=True):
+        yield f"lost: {row['key']}, partition {row['partition']}, offset {row['offset']}, at {row['acked_s']:.1f} s"
 
 
 def _bad_exits(exits: tuple[Exit, ...], expect: Expectation) -> Iterator[str]:

@@ -145,10 +145,12 @@ class Stage:
         running = self.running
         if self.offsets.answered_at_s < since_s or not all(worker.probes.ready for worker in running):
             return False
-        if {p for worker in running for p in worker.probes.partitions} < set(self.offsets.lag):
+        owned = [set(worker.probes.partitions) for worker in running]
+        with_some = sum(map(bool, owned))
+        if set().union(*owned) < set(self.offsets.lag) or with_some < min(len(owned), len(self.offsets.lag)):
             return False  # partitions are still moving
         idle = {p for p, lag in self.offsets.lag.items() if lag == 0}
-        decided = all(w.progressed_at_s > since_s or set(w.probes.partitions) <= idle for w in running)
+        decided = all(w.progressed_at_s > since_s or own <= idle for w, own in zip(running, owned, strict=True))
         load = self.scenario.load
         behind_max = load.per_s * _BEHIND_S if load is not None and self._publisher is not None else 0.0
         return decided and abs(sum(self.offsets.lag.values())) <= behind_max

@@ -141,7 +141,8 @@ class SupervisedWorker:
 
     def _sample(self) -> None:
         pid, consumed = 0, 0.0
-        while not self._ended.wait(_SAMPLE_S):
+        # A worker that was asked to stop is judged by how long that takes.
+        while not self._ended.wait(_SAMPLE_S) and not self.stopping:
             child = self._child
             self.probes = product.ask(self._port)
             at_s = self._recorder.now()
