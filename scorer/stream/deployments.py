@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Final
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from pydantic import ValidationError
 
 from schemas.decision import BundleReference
@@ -18,6 +18,7 @@ from scorer.logs import HISTORY_UNREADABLE, log
 from scorer.settings import Settings
 from scorer.stream.faults import must_stop
 from scorer.stream.operators import WRITE_S, explain_refusals, open_writer
+from scorer.stream.reaching import ask
 from scorer.stream.reading import ANSWER_S, connect_beside
 
 # The whole history, even of years, is a few hundred lines; a broker that has not given them by then is not there.
@@ -108,7 +109,14 @@ class HistoryReader:
         self._topic = settings.deployments_topic
         options = {"auto.offset.reset": "error", "fetch.wait.max.ms": "50"}
         self._consumer, _ = connect_beside(settings, self._topic, options, ANSWER_S)
-        self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
+        history = TopicPartition(self._topic, 0)
+        try:
+            # An offset, because librdkafka gives up the beginning where the leader does not know a new topic yet.
+            history.offset, _ = ask(lambda: self._consumer.get_watermark_offsets(history, timeout=ANSWER_S), ANSWER_S)
+        except KafkaException as failure:
+            self._consumer.close()
+            raise self._unreadable(failure.args[0]) from failure
+        self._consumer.assign([history])
 
     def to_the_end(self) -> list[Line]:
         """All lines from where it stands to where the topic ends now.
@@ -142,10 +150,13 @@ class HistoryReader:
             elif error.code() == KafkaError._PARTITION_EOF:
                 at_the_end = True
             elif must_stop(error):
-                raise BrokerError(f"the history in topic {self._topic} cannot be read: {error.str()}")
+                raise self._unreadable(error)
             else:
                 log(HISTORY_UNREADABLE, topic=self._topic, error=error.str())
         return lines, at_the_end
+
+    def _unreadable(self, error: KafkaError) -> BrokerError:
+        return BrokerError(f"the history in topic {self._topic} cannot be read: {error.str()}")
 
 
 def read_history(settings: Settings) -> list[Line]:

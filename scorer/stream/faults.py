@@ -31,6 +31,14 @@ class Fault(Enum):
     FATAL = "the client cannot continue: it was fenced, or librdkafka gave up"
 
 
+class Fenced(Exception):  # noqa: N818  (caught and explained by the link, which knows more)
+    """The consumer was replaced by another member of the group."""
+
+    def __init__(self, error: KafkaError) -> None:
+        super().__init__(error.str())
+        self.error = error
+
+
 _FATAL: Final = frozenset(
     {
         KafkaError._FATAL,

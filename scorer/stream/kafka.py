@@ -24,7 +24,7 @@ from scorer.settings import Settings
 from scorer.stream.commits import OffsetCommits
 from scorer.stream.delivery import AddHeaders, Delivered, Delivery, DeliveryThread, Outputs, Refused
 from scorer.stream.explain import fenced, refusal
-from scorer.stream.faults import Deadline, Fault, cause_of_abort, triage
+from scorer.stream.faults import Deadline, Fault, Fenced, cause_of_abort, triage
 from scorer.stream.group_offsets import GroupMark, read_group_offsets
 from scorer.stream.librdkafka import (
     assigns_incrementally,
@@ -38,7 +38,7 @@ from scorer.stream.observer import Observer
 from scorer.stream.partition import StartAt, start_where_committed
 from scorer.stream.reaching import metadata_of
 from scorer.stream.statistics import read_statistics
-from scorer.stream.subscription import Fenced, Subscription
+from scorer.stream.subscription import Subscription
 from scorer.stream.topic_ids import TopicIdentity
 from scorer.stream.topics import batch_limits
 from scorer.stream.worker import Batch

@@ -41,6 +41,10 @@ class Partition:
     reason: str = ""
     """Why it is BLOCKED."""
 
+    def is_new_to(self, error: KafkaError) -> bool:
+        """Whether the error only says that the leader does not know the partition yet; librdkafka gives it up then."""
+        return self.position < 0 and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+
 
 class Event(Record, Protocol):
     """What the consumer returns: a record, or an error about a partition."""
@@ -64,6 +68,15 @@ class Assignment(dict[int, Partition]):
     def positions(self) -> dict[int, int]:
         """Where each partition continues; below 0 while the consumer chooses it."""
         return {number: partition.position for number, partition in self.items()}
+
+    def lag(self, watermarks: Callable[[TopicPartition], tuple[int, int]]) -> dict[int, int]:
+        """How many offsets each partition has behind its position; without those whose watermarks are not known."""
+        lag = {}
+        for number, partition in self.items():
+            low, high = watermarks(TopicPartition(self._topic, number))
+            if high >= 0:
+                lag[number] = max(0, high - (partition.position if partition.position >= 0 else max(low, 0)))
+        return lag
 
     def note_epochs(self, last: Mapping[int, Event]) -> None:
         """Takes the leader epochs of the last records that were polled of each partition."""

@@ -221,8 +221,8 @@ class TopicReader:
     def _assign(self, positions: Mapping[int, int]) -> None:
         places = [TopicPartition(self._topic, p, position) for p, position in positions.items()]
         self._consumer.unassign()  # with what it holds of an earlier reading
-        self._consumer.assign(places)
         self._consumer.resume(places)  # what was paused stays so, assigned again or not
+        self._consumer.assign(places)
 
     def _within(self, messages: list[Event], still_open: dict[int, int], positions: dict[int, int]) -> list[Record]:
         """The records before their partition's end; partitions that have come to it are no longer open."""

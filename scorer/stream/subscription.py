@@ -16,6 +16,7 @@ from scorer.stream.faults import (
     ATTEMPT_S,
     Deadline,
     Fault,
+    Fenced,
     must_stop,
     raise_on_partition_error,
     retry_transient,
@@ -32,17 +33,11 @@ from scorer.stream.worker import Batch, Record
 # How long a poll waits for the first record. A stop is noticed after it at the latest.
 _POLL_WAIT_S: Final = 0.2
 _LAG_S: Final = 1.0
+# Before a partition is asked for again whose leader does not know it yet.
+_NEW_S: Final = 0.2
 _OUT_OF_RANGE: Final = frozenset(
     {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION}
 )
-
-
-class Fenced(Exception):  # noqa: N818  (caught and explained by the link, which knows more)
-    """The consumer was replaced by another member of the group."""
-
-    def __init__(self, error: KafkaError) -> None:
-        super().__init__(error.str())
-        self.error = error
 
 
 class Subscription:
@@ -76,6 +71,10 @@ class Subscription:
         """Partitions that came, went or were rewound during the current poll: what it returns of them is dropped."""
         self._unvalidated: set[int] = set()
         """Assigned partitions of which no record was polled yet; only those that have a committed leader epoch."""
+        self._given_up: set[int] = set()
+        """Partitions that the consumer may fetch no more; the next poll assigns them again, at their positions."""
+        self._held: set[int] = set()
+        """Partitions that the consumer holds paused, also once they were taken away."""
         self._lag_told_at = 0.0
         self._leaving = False
         """Set by `close`: an assignment that is served inside of it starts nowhere."""
@@ -95,14 +94,17 @@ class Subscription:
     def poll(self) -> Batch:
         """Waits a moment for a record, then takes what is there."""
         self._moved.clear()
+        self._start_again()
         messages = self._consume(1, _POLL_WAIT_S)
         most = self._settings.batch_records_max
         if messages and most > 1:
             messages += self._consume(most - 1, self._settings.linger_ms / 1_000)
         self._tell_lag()
+        if self._moved:
+            messages = self._without_moved(messages)
         if [message for message in messages if message.error() is not None]:
-            return self._batch_to_ends(self._without_lost(self._without_moved(self._without_failures(messages))))
-        return self._batch(self._without_lost(self._without_moved(messages)))
+            return self._batch_to_ends(self._without_lost(self._without_failures(messages)))
+        return self._batch(self._without_lost(messages))
 
     def behind(self, metadata: str) -> dict[int, int]:
         """The position of each partition whose committed offset does not have this metadata yet."""
@@ -135,7 +137,7 @@ class Subscription:
         """Polls these partitions no more, until they are rewound or assigned again."""
         reading = [n for n in numbers if n in self._partitions and self._partitions[n].state is State.READING]
         if reading:
-            self._consumer.pause(self._partitions.at(dict.fromkeys(reading, 0)))
+            self._hold(reading)
             for number in reading:
                 self._partitions[number].state = State.PAUSED
 
@@ -182,44 +184,36 @@ class Subscription:
     def _without_failures(self, messages: list[Event]) -> list[Event]:
         """Handles what the consumer reports; the records and the ends of partitions remain."""
         kept: list[Event] = []
-        restarts: dict[int, int] = {}  # by partition, where it is read again; what else was polled of it comes again
         for message in messages:
             error, number = message.error(), message.partition()
             partition = self._partitions.get(number)
-            if number in restarts or (partition is not None and partition.state is State.BLOCKED):
-                continue
+            if number in self._given_up or (partition is not None and partition.state is State.BLOCKED):
+                continue  # it comes again
             if error is None or error.code() == KafkaError._PARTITION_EOF:
                 kept.append(message)
-            elif partition is not None and error.code() in _OUT_OF_RANGE:
+            elif partition is not None and (error.code() in _OUT_OF_RANGE or partition.is_new_to(error)):
                 reason = self._out_of_range(number, error)
                 if reason:
                     self._block(number, reason)
                 else:
                     log(CONSUMER_FAILED, topic=self._topic, error=error.str())
-                    polled = [m.offset() + 1 for m in kept if m.partition() == number and m.error() is None]
-                    restarts[number] = max([partition.position, *polled])
+                    self._given_up.add(number)
             elif partition is not None and error.code() in UNREADABLE_CODES:
-                records = self._unreadable(number, message.offset(), error)
-                kept += records
-                if records:
-                    restarts[number] = records[-1].offset() + 1
+                kept += self._unreadable(number, message.offset(), error)
+                self._given_up.add(number)
             else:
                 self._on_consumer_error(error, message.topic() or self._topic)
-        if restarts:
-            self._restart(restarts, kept)
         return kept
 
     def _without_moved(self, messages: list[Event]) -> list[Event]:
-        """Drops the records of partitions that came or went during this poll, and fetches those again.
+        """Drops what was polled of partitions that came or went during this poll, and reads those again.
 
         The callbacks run inside `consume`, so that what it returns can hold records of a partition from before it was
         taken away, and again from after it came back. Nothing of them has been decided: rewinding loses nothing.
         """
-        if not self._moved:
-            return messages
         dropped = {message.partition() for message in messages} & self._moved
-        self._seek({n: self._partitions[n].position for n in dropped if n in self._partitions})
-        return [message for message in messages if message.partition() not in dropped]
+        self._seek({n: self._partitions[n].position for n in dropped & self._partitions.keys()})
+        return [message for message in messages if message.partition() not in self._moved]
 
     def _without_lost(self, messages: list[Event]) -> list[Event]:
         """Blocks partitions whose records the brokers lost before this worker was assigned them.
@@ -259,19 +253,22 @@ class Subscription:
         log(RECORDS_UNREADABLE, topic=self._topic, partition=number, offset=first, records=count, error=why)
         return [UnreadableRecord(self._topic, number, offset) for offset in range(first, end)]
 
-    def _restart(self, offsets: Mapping[int, int], kept: list[Event]) -> None:
-        """Reads partitions from these offsets on. A seek does not do: the consumer may have given a partition up."""
-        if self._incremental:
-            self._consumer.incremental_unassign(self._partitions.at(offsets))
-            self._consumer.incremental_assign(self._partitions.at(offsets))
-            return
-        # All partitions have to be assigned again, each where this very poll has come to.
-        starts = self._partitions.positions()
-        starts |= {event.partition(): event.offset() + (event.error() is None) for event in kept}
-        self._consumer.unassign()  # with what it has still to report
-        self._consumer.assign(self._partitions.at({**starts, **offsets}))
-        for state in (State.PAUSED, State.BLOCKED):
-            self._consumer.pause(self._partitions.at(dict.fromkeys(self._partitions.in_state(state), 0)))
+    def _start_again(self) -> None:
+        """Assigns partitions again that were given up, with what was fetched of them so far: a seek does not do.
+
+        Between two polls: everything that was polled is behind the positions by then.
+        """
+        numbers = self._given_up & self._partitions.keys() - self._partitions.in_state(State.BLOCKED)
+        self._given_up.clear()
+        positions = self._partitions.positions()
+        if numbers and self._incremental:
+            again = self._partitions.at({number: positions[number] for number in numbers})
+            self._consumer.incremental_unassign(again)
+            self._consumer.incremental_assign(again)
+        elif numbers:
+            self._consumer.unassign()  # with what it has still to report
+            self._consumer.assign(self._partitions.at(positions))
+            self._hold(self._held & self._partitions.keys())
 
     def _on_consumer_error(self, error: KafkaError, topic: str) -> None:
         if triage(error) is Fault.FATAL:
@@ -288,9 +285,9 @@ class Subscription:
         # A consumer that closes serves the assignment that was under way, but answers for no offsets any more; nothing
         # will be polled from there.
         starts = self._first_starts(numbers) if self._leaving else self._starts(numbers)
+        self._resume(numbers)  # before they start: a resume can make the consumer ignore the start (librdkafka#5591)
         take = self._consumer.incremental_assign if self._incremental else self._consumer.assign
         take(self._partitions.at(starts))
-        self._resume(numbers)  # what was paused when it was taken away still is
         self._rebalanced("assigned", partitions)
 
     def _drop(self, kind: str, _: Consumer, partitions: list[TopicPartition]) -> None:
@@ -347,21 +344,26 @@ class Subscription:
             try:
                 self._consumer.seek(tp)
             except KafkaException as error:
-                # Nothing is fetched from it: it is about to start from this very offset, or its failure is about to
-                # be polled.
+                # It is about to start, or has failed, which is about to be polled, with what was fetched before.
                 if error.args[0].code() != KafkaError._STATE:
                     raise
+                self._given_up.add(tp.partition)
+
+    def _hold(self, numbers: Iterable[int]) -> None:
+        self._held.update(numbers)
+        self._consumer.pause(self._partitions.at(dict.fromkeys(numbers, 0)))
 
     def _resume(self, numbers: Iterable[int]) -> None:
         for number in numbers:
             self._partitions[number].state, self._partitions[number].reason = State.READING, ""
-        self._consumer.resume(self._partitions.at(dict.fromkeys(numbers, 0)))
+        self._consumer.resume(self._partitions.at(dict.fromkeys(self._held.intersection(numbers), 0)))
+        self._held.difference_update(numbers)
 
     # Partitions that cannot be read
 
     def _block(self, number: int, reason: str) -> None:
         """Reads nothing more of a partition; the others go on."""
-        self._consumer.pause([TopicPartition(self._topic, number)])
+        self._hold([number])
         partition = self._partitions[number]
         partition.state, partition.reason = State.BLOCKED, reason
         log(PARTITION_BLOCKED, topic=self._topic, partition=number, reason=reason)
@@ -378,11 +380,14 @@ class Subscription:
         self._identity.begin_check()
         self._identity.finish_check()
         position = self._partitions[number].position
+        if position < 0:
+            time.sleep(_NEW_S)
+            return ""
         try:
             low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), timeout=ATTEMPT_S)
         except KafkaException:
             low = high = -1
-        if truncation_point(error) is None and low >= 0 and (position < 0 or low <= position <= high):
+        if truncation_point(error) is None and 0 <= low <= position <= high:
             return ""
         at = TopicPartition(self._topic, number, position)
         return offset_is_gone(why_gone(error, at, low, high), at, self._settings)
@@ -392,9 +397,4 @@ class Subscription:
         if now - self._lag_told_at < _LAG_S:
             return
         self._lag_told_at = now
-        lag = {}
-        for number, partition in self._partitions.items():
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), cached=True)
-            if high >= 0:
-                lag[number] = max(0, high - (partition.position if partition.position >= 0 else max(low, 0)))
-        self._observer.lag(lag)
+        self._observer.lag(self._partitions.lag(partial(self._consumer.get_watermark_offsets, cached=True)))
