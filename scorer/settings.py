@@ -40,6 +40,7 @@ OWNED_PROPERTIES: Final[dict[str, str]] = {
     "isolation.level": "applications are always read committed",
     "enable.partition.eof": "the worker needs it",
     "delivery.report.only.error": "the worker needs it",
+    "message.max.bytes": "the max.message.bytes of the output topics decide",
 }
 SECRET_PROPERTIES: Final = frozenset(
     {

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from schemas.application import CreditApplication
 from scorer.bundle.manifest import Features
 from scorer.bundle.missing_splits import find_missing_splits
+from scorer.bundle.ubjson import is_ubjson
 from scorer.bundle.xgboost_runner import load_booster, require_columns
 from scorer.errors import BundleError, MisuseError
 
@@ -43,7 +44,6 @@ _CUSTOM: Final = (
     "as well, so that the model knows how its output becomes a probability"
 )
 _TEXT_FORMAT_SINCE: Final = (1, 6)  # the layout of the JSON that XGBoost reads without a warning
-_JSON_GOES_ON: Final = (b'"', b" ", b"\n", b"\r", b"\t")  # after its brace, while UBJSON has a type there
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _NAMES_SHOWN_MAX: Final = 3
 _DENSE: Final = (
@@ -295,7 +295,7 @@ def _read_best(learner: Mapping[str, Any]) -> int | None:
 
 def _keep(booster: "xgboost.Booster", model: bytes) -> CheckedBooster:
     """The model as it is; or written anew, if a later XGBoost may not read it any more."""
-    if model[1:2] in _JSON_GOES_ON:
+    if not is_ubjson(model):
         version = json.loads(model).get("version", [0, 0])
         if tuple(version[:2]) < _TEXT_FORMAT_SINCE:
             return CheckedBooster(bytes(booster.save_raw("ubj")), is_rewritten=True, note=None)

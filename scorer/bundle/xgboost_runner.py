@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from scorer.bundle.libraries import import_library
 from scorer.bundle.manifest import Setting
+from scorer.bundle.ubjson import find_fault, is_ubjson
 from scorer.core.score import Model
 from scorer.errors import BundleError
 
@@ -69,6 +70,9 @@ def load_booster(model: bytes) -> "xgboost.Booster":
         format_ = next((what for head, what in _OTHER_FORMATS.items() if model.startswith(head)), None)
         cure = f"it {format_}" if format_ else f"{_SAVE}; {_BINARY}"
         raise BundleError(f"the model is neither in XGBoost's UBJSON format nor in its JSON: {cure}")
+    fault = find_fault(model) if is_ubjson(model) else ""
+    if fault:  # XGBoost would crash
+        raise BundleError(f"the model is damaged: {fault}. Copy the file again, or save the model again")
     try:
         booster = xgboost.Booster(params={"nthread": 1})
         booster.load_model(bytearray(model))

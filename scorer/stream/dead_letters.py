@@ -104,6 +104,7 @@ def requeue(settings: Settings, wanted: Callable[[DeadLetter], bool], actor: str
     """
     options = {
         "partitioner": "murmur2_random",  # for records whose partition is not known, or no longer there
+        "compression.type": "zstd",  # an application that came in compressed may fit only when it is compressed
         "message.max.bytes": "20000000",  # a dead letter holds the whole record; the topic's own limit decides
     }
     producer = open_writer(settings, f"{settings.dead_letters_topic}-requeue", options)
@@ -117,7 +118,7 @@ def requeue(settings: Settings, wanted: Callable[[DeadLetter], bool], actor: str
             "has its mark: running it again repeats nothing"
         )
 
-    with explain_refusals(overtaken, refused):
+    with explain_refusals(settings, overtaken, refused):
         producer.init_transactions(WRITE_S)
         skipped = Skipped()
         letters, marks = _gather(settings, wanted, skipped)

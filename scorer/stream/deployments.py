@@ -20,6 +20,7 @@ from scorer.stream.faults import must_stop
 from scorer.stream.operators import WRITE_S, explain_refusals, open_writer
 from scorer.stream.reaching import ask
 from scorer.stream.reading import ANSWER_S, connect_beside
+from scorer.stream.unreadable import UNREADABLE_CODES, end_of_unreadable
 
 # The whole history, even of years, is a few hundred lines; a broker that has not given them by then is not there.
 _READ_S: Final = 30.0
@@ -106,6 +107,7 @@ class HistoryReader:
             TopicsError: the topic is missing.
             BrokerError: no broker answers.
         """
+        self._settings = settings
         self._topic = settings.deployments_topic
         options = {"auto.offset.reset": "error", "fetch.wait.max.ms": "50"}
         self._consumer, _ = connect_beside(settings, self._topic, options, ANSWER_S)
@@ -149,6 +151,12 @@ class HistoryReader:
                 lines.append(parse_line(message.offset() or 0, message.value()))
             elif error.code() == KafkaError._PARTITION_EOF:
                 at_the_end = True
+            elif error.code() in UNREADABLE_CODES:
+                offset = message.offset() or 0
+                lines.append(Line(offset, None, f"its batch cannot be read: {error.str()}"))
+                end = end_of_unreadable(self._settings, self._topic, 0, offset)
+                self._consumer.assign([TopicPartition(self._topic, 0, end)])  # without what was fetched behind it
+                return lines, False
             elif must_stop(error):
                 raise self._unreadable(error)
             else:
@@ -192,7 +200,7 @@ def add_event(settings: Settings, decide: Callable[[State], DeploymentEvent]) ->
         "somebody else changed the deployments at the same moment, and nothing of yours was written: see "
         "`scorer history`, and try again if you still want to"
     )
-    with explain_refusals(overtaken, lambda why: f"the history in topic {topic} could not be written: {why}"):
+    with explain_refusals(settings, overtaken, lambda why: f"the history in topic {topic} could not be written: {why}"):
         producer.init_transactions(WRITE_S)
         event = decide(fold(read_history(settings)))
         producer.begin_transaction()

@@ -19,8 +19,13 @@ def refusal(error: KafkaError, what: str, settings: Settings) -> str:
         what: what they refuse, such as a topic or a group's offsets.
         settings: those of the client.
     """
+    return f"the broker refuses {what}: {with_hint(error, settings)}"
+
+
+def with_hint(error: KafkaError, settings: Settings) -> str:
+    """What the brokers say, and the question or the setting that fits it, if there is one."""
     hint = _HINTS.get(error.code())
-    return f"the broker refuses {what}: {error.str()}" + (f". {hint(settings)}" if hint else "")
+    return error.str() + (f". {hint(settings)}" if hint else "")
 
 
 def fenced(error: KafkaError, transactional_id: str | None, settings: Settings) -> str:

@@ -304,7 +304,7 @@ class KafkaLink:
 
     def _require_topics(self) -> None:
         """Says at once what would otherwise be a wait without end."""
-        names = {self._settings.applications_topic, self._settings.decisions_topic, self._settings.dead_letters_topic}
+        names = self._required_topics()
         existing = set(metadata_of(self._identity.admin, self._settings, self._settings.broker_wait_s).topics)
         ends_at = time.monotonic() + _TOPICS_S
         while missing := sorted(names - existing):
@@ -313,6 +313,10 @@ class KafkaLink:
             time.sleep(_TOPICS_S / 10)
             existing = set(metadata_of(self._identity.admin, self._settings, _STEP_S).topics)
 
+    def _required_topics(self) -> set[str]:
+        settings = self._settings
+        return {settings.applications_topic, settings.decisions_topic, settings.dead_letters_topic}
+
     def _require_same_topics(self) -> None:
         """Compares the topics with those whose offsets the group has committed, before the group is joined.
 
@@ -320,7 +324,7 @@ class KafkaLink:
         """
         deadline = Deadline(_STEP_S, self._should_stop)
         try:
-            ids = self._identity.read(deadline)
+            ids = self._identity.read(deadline, self._required_topics())
             committed = read_group_offsets(self._settings, self._remembering_partitions(), deadline)
         except KafkaException as failure:
             what = f"the offsets of group {self._settings.group_id}"

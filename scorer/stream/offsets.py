@@ -16,7 +16,7 @@ from scorer.stream.group import describe_group
 from scorer.stream.group_offsets import read_group_offsets
 from scorer.stream.librdkafka import client_config, refuse_bad_config
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
-from scorer.stream.reaching import find_partitions
+from scorer.stream.reaching import ask, find_partitions
 from scorer.stream.topic_ids import TopicIdentity
 from scorer.stream.truncation import find_truncated
 
@@ -236,10 +236,8 @@ class OffsetsTool:
 
     def _watermarks(self, topic: str, number: int) -> tuple[int, int]:
         tp = TopicPartition(topic, number)
-        found = retry_transient(
-            lambda: self._consumer.get_watermark_offsets(tp, timeout=ATTEMPT_S), Deadline(_ANSWER_S)
-        )
-        return found[0], found[1]
+        low, high = ask(lambda: self._consumer.get_watermark_offsets(tp, timeout=ATTEMPT_S), _ANSWER_S)
+        return low, high
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:

@@ -8,7 +8,8 @@ from confluent_kafka import KafkaException, Producer
 
 from scorer.errors import BrokerError, ScorerError
 from scorer.settings import Settings
-from scorer.stream.faults import Fault, triage
+from scorer.stream.explain import with_hint
+from scorer.stream.faults import BY_CODE, Fault
 from scorer.stream.librdkafka import client_config, refuse_bad_config
 
 WRITE_S: Final = 30.0
@@ -26,9 +27,10 @@ def open_writer(settings: Settings, transactional_id: str, options: dict[str, An
     Raises:
         SettingsError: a librdkafka property is wrong.
     """
-    config: dict[str, Any] = client_config(settings) | {
+    config: dict[str, Any] = {
+        "transaction.timeout.ms": "30000",  # unless [kafka] says otherwise: brokers may allow less
+        **client_config(settings),
         "transactional.id": transactional_id,
-        "transaction.timeout.ms": "30000",
         "enable.idempotence": True,
         "acks": "all",
         **(options or {}),
@@ -38,10 +40,11 @@ def open_writer(settings: Settings, transactional_id: str, options: dict[str, An
 
 
 @contextmanager
-def explain_refusals(overtaken: ScorerError, refused: Callable[[str], str]) -> Iterator[None]:
+def explain_refusals(settings: Settings, overtaken: ScorerError, refused: Callable[[str], str]) -> Iterator[None]:
     """Says what it means when Kafka refuses a writer.
 
     Args:
+        settings: those of the writer.
         overtaken: raised where somebody else has begun to write the same.
         refused: given what Kafka says, the message of everything else.
 
@@ -52,6 +55,6 @@ def explain_refusals(overtaken: ScorerError, refused: Callable[[str], str]) -> I
         yield
     except KafkaException as failure:
         error = failure.args[0]
-        if triage(error) is Fault.FATAL:
+        if BY_CODE.get(error.code()) is Fault.FATAL:  # not by its flag: a setting that is refused is fatal, too
             raise overtaken from failure
-        raise BrokerError(refused(error.str())) from failure
+        raise BrokerError(refused(with_hint(error, settings))) from failure

@@ -86,6 +86,7 @@ def connect_beside(
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
+            "check.crcs": True,
             **options,
         }
     )

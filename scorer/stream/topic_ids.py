@@ -5,7 +5,7 @@ topic and skip that many of its records in silence (KIP-516 gave topics ids; lib
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from typing import Any, Final
 
@@ -23,6 +23,9 @@ _ANSWER_S: Final = 5.0
 _CHECK_S: Final = 1.0
 # Between two looks at all topics; the applications topic is looked at before each commit.
 _ALL_TOPICS_S: Final = 5.0
+# A topic that was created a moment ago is not known to every broker yet.
+_NEW_TOPIC_S: Final = 3.0
+_PAUSE_S: Final = 0.1
 # Brokers without topic ids (before Kafka 2.8) answer with this one.
 _NO_ID: Final = "AAAAAAAAAAAAAAAAAAAAAA"
 
@@ -58,18 +61,23 @@ class TopicIdentity:
         self.ids: TopicIds = {}
         """Of the topics as they were when this worker began."""
 
-    def read(self, should_stop: Callable[[], bool]) -> TopicIds:
+    def read(self, should_stop: Callable[[], bool], required: Collection[str] = ()) -> TopicIds:
         """Describes all topics, and keeps their ids as those that this worker began with.
 
         Args:
             should_stop: asked between two attempts, as long as brokers do not answer.
+            required: topics that exist; a broker that does not know one of them yet is asked again for some seconds.
 
         Raises:
             BrokerError: `should_stop`.
             KafkaException: the brokers refuse.
         """
-        self.ids = retry_transient(lambda: _ids(self._describe(self._names)), should_stop)
-        return self.ids
+        ends_at = time.monotonic() + _NEW_TOPIC_S
+        while True:
+            self.ids = retry_transient(lambda: _ids(self._describe(self._names)), should_stop)
+            if self.ids.keys() >= set(required) or time.monotonic() > ends_at:
+                return self.ids
+            time.sleep(_PAUSE_S)
 
     def begin_check(self) -> None:
         """Asks for the ids as they are now, unless the brokers still owe an answer to the question before."""

@@ -157,7 +157,7 @@ def _differences(topic: Topic, config: Mapping[str, str]) -> list[str]:
 
 
 def _dead_letters_fit(settings: Settings, configs: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """A dead letter holds the whole record: a topic that refuses it would stop the worker."""
+    """A dead letter holds the whole record; where its topic does not take it, it points to the record instead."""
     topics = (settings.applications_topic, settings.dead_letters_topic)
     if any(name not in configs for name in topics):
         return []
@@ -165,8 +165,9 @@ def _dead_letters_fit(settings: Settings, configs: Mapping[str, Mapping[str, str
     if kept >= taken + DEAD_LETTER_OVERHEAD_BYTES:
         return []
     message = (
-        f"topic {topics[1]} takes records of {kept} bytes and {topics[0]} of {taken}: the largest could not be "
-        f"set aside; set max.message.bytes of {topics[1]} to {taken + DEAD_LETTER_OVERHEAD_BYTES} or more"
+        f"topic {topics[1]} takes records of {kept} bytes and {topics[0]} of {taken}: the dead letters of the largest "
+        "applications can only be pointers to them; set max.message.bytes of "
+        f"{topics[1]} to {taken + DEAD_LETTER_OVERHEAD_BYTES} or more"
     )
     return [message]
 

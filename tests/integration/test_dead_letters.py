@@ -45,7 +45,8 @@ def set_aside(topics: Topics, value: bytes | None, code: str, partition: int = 1
         rejection.AT_HEADER: datetime.now(UTC).isoformat(),
     }
     headers: list[tuple[str, str | bytes | None]] = [("traceparent", b"00-ab"), *told.items()]
-    producer = Producer({"bootstrap.servers": topics.servers})
+    compressing = {"compression.type": "lz4", "message.max.bytes": 8_000_000}
+    producer = Producer({"bootstrap.servers": topics.servers, **compressing})
     producer.produce(topics.dead_letters, value, b"a-1001", partition=0, headers=headers)
     assert producer.flush(WAIT_S) == 0
 
@@ -167,6 +168,15 @@ def test_a_failure_puts_nothing_back_and_marks_nothing(topics: Topics) -> None:
     assert "nothing was put back" in said
     assert topics.count(topics.applications) == 0
     assert not any(isinstance(found, Mark) for found in read(topics))
+
+
+def test_what_fits_only_when_it_is_compressed_goes_back(topics: Topics) -> None:
+    """Its topic took it from a publisher that compresses, and refused it when it came back."""
+    large = SOUND[:-1] + b', "padding": "' + b"A" * 2_000_000 + b'"}'
+    set_aside(topics, large, "too_large")
+    set_aside(topics, SOUND, "too_large")
+    assert scorer(topics, "dlq", "requeue", "--code", "too_large")[0] == 0
+    assert {message.value() for message in topics.read(topics.applications)} == {large, SOUND}
 
 
 def test_a_pointer_is_left_alone(topics: Topics) -> None:

@@ -235,7 +235,12 @@ def test_a_transaction_timeout_above_the_brokers() -> None:
         (told,) = found["permissions"]
         assert "transaction.timeout.ms under [kafka] is 30000" in told
         assert "above the brokers' transaction.max.timeout.ms" in told
-        assert examine(topics, "--set", "kafka.transaction.timeout.ms=10000") == (0, {})
+        lower = "--set", "kafka.transaction.timeout.ms=10000"
+        assert examine(topics, *lower) == (0, {})
+        code, _, errors = scorer(topics, "dlq", "requeue", "--code", "model_error")
+        assert code == 1
+        assert "lower transaction.timeout.ms" in errors
+        assert scorer(topics, "dlq", "requeue", "--code", "model_error", *lower)[0] == 0
 
 
 @pytest.mark.parametrize("servers", ["127.0.0.1:1", "kafka.no-such-host.invalid:9092", "127.0.0.1:1,127.0.0.1:2"])

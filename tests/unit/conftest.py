@@ -5,6 +5,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("units", deadline=None)  # the machine may be busy
+settings.load_profile("units")
 
 
 @pytest.fixture(autouse=True)

@@ -119,6 +119,19 @@ def test_committed_batch_counts(exposed: Exposed) -> None:
     assert exposed.value("scorer_decision_latency_seconds_count") == 5
 
 
+@pytest.mark.parametrize("unit", [1e-3, 1e3, 1e6], ids=["seconds", "microseconds", "nanoseconds"])
+def test_a_timestamp_in_another_unit_is_not_measured(exposed: Exposed, unit: float) -> None:
+    """One in microseconds made the sum of the latencies wrong by fifty thousand years, for good."""
+    now = 1_790_000_000.0
+    times = [int((now - 2) * 1_000), int((now - 2) * 1_000 * unit), -1]
+    records = [FakeRecord((0, i), application("a"), timestamp_ms=time) for i, time in enumerate(times)]
+    scores = score_batch(records, tiny_bundle(), RECORD_BYTES_MAX, exposed.metrics.lap)
+    exposed.metrics.committed(Batch(records, {0: 3}), scores, Delivered(now, now, now))
+    assert exposed.value("scorer_decision_latency_seconds_count") == 1
+    assert exposed.value("scorer_decision_latency_seconds_sum") == pytest.approx(2.0)
+    assert exposed.value("scorer_timestamps_out_of_range_total") == 2
+
+
 def test_aborted_batch_does_not_count(exposed: Exposed) -> None:
     """What was wound back is decided again and counted then; a poll without records is no batch."""
     publish(exposed, [application("a"), b""], committed=False)

@@ -97,6 +97,10 @@ def test_transactional_id() -> None:
     static = settings(instance_id="scorer-0", group_id="g")
     assert producer_config(static)["transactional.id"] == "g/scorer-0"
     assert consumer_config(static)["group.instance.id"] == "scorer-0"
+    pairs = [("gt", "a-0"), ("gt-a", "0"), ("gt/a", "0"), ("gt", "a/0"), ("gt", "a%2F0"), ("gt%2Fa", "0"), ("gt", "ä")]
+    ids = [producer_config(settings(group_id=g, instance_id=i))["transactional.id"] for g, i in pairs]
+    assert len(set(ids)) == len(pairs)
+    assert all(name.startswith("gt/") for (group, _), name in zip(pairs, ids, strict=True) if group == "gt")
     dynamic = settings(group_id="g")
     assert producer_config(dynamic)["transactional.id"] != producer_config(dynamic)["transactional.id"]
     assert "group.instance.id" not in consumer_config(dynamic)
