@@ -33,7 +33,7 @@ def find_fault(model: bytes) -> str:
         return str(fault)
     except (IndexError, struct.error):
         is_complete = False
-    return "" if is_complete else f"it is cut off after {len(model):,} bytes"
+    return "" if is_complete else f"it is cut off at byte {len(model):,}"
 
 
 def _behind_value(model: bytes, at: int, depth: int) -> int:

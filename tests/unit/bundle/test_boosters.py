@@ -192,7 +192,7 @@ OTHER_FORMATS: dict[str, tuple[Callable[[Booster], bytes], str]] = {
         lambda booster: edit(booster, lambda learner: learner["objective"].update(name="mine:odds")),
         "Unknown objective function: `mine:odds`",
     ),
-    "cut off": (lambda booster: raw(booster)[:1_000], "the model is damaged: it is cut off after 1,000 bytes"),
+    "cut off": (lambda booster: raw(booster)[:1_000], "the model is damaged: it is cut off at byte 1,000"),
     "JSON, cut off": (lambda booster: bytes(booster.save_raw("json"))[:1_000], "XGBoost cannot read the model"),
 }  # fmt: skip
 

@@ -192,7 +192,7 @@ def test_a_longer_record_is_rejected(tmp_path: Path, run: Run) -> None:
 
 def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
     """`scorer score … | head -1` prints no traceback, and ends as programs in a pipeline do: with 128 + SIGPIPE."""
-    file = write_loans(tmp_path / "loans.csv", rows=6_000)
+    file = write_loans(tmp_path / "loans.csv", rows=2_000)
     command = [sys.executable, "-c", "from scorer.cli import main; main()", "score", str(file)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path) as process:
         assert process.stdout is not None

@@ -14,8 +14,8 @@ from tests.integration.worker_process import wait_until
 from tests.sockets import HALF_A_REQUEST, connect, get, half_open, read_to_the_end
 
 ROOT = Path(__file__).parents[3]
-FLOOD = 1_500
-DESCRIPTORS = 1_024  # what a process has by default in most places
+FLOOD = 400
+DESCRIPTORS = 256  # a quarter of what a process has by default in most places
 PAGES = {"/healthz": 200, "/readyz": 503, "/metrics": 200}
 
 
@@ -67,7 +67,7 @@ def monitor(folder: Path, descriptors_max: int = DESCRIPTORS) -> Iterator[Monito
 
 @pytest.mark.parametrize("sent", [HALF_A_REQUEST, b"", b"G", HALF_A_REQUEST + b"A: " + b"a" * 9_000])
 def test_probes_are_answered_while_many_connections_are_idle(tmp_path: Path, sent: bytes) -> None:
-    """1,500 connections that ask for half a page or for nothing take neither probes nor threads nor descriptors.
+    """400 connections that ask for half a page or for nothing take neither probes nor threads nor descriptors.
 
     Each used to have a thread and a descriptor permanently: probes timed out, so that Kubernetes restarted the worker,
     no descriptor was left for its brokers, and the server failed to accept connections as often as it could.
