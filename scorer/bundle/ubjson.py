@@ -49,7 +49,7 @@ def _behind_value(model: bytes, at: int, depth: int) -> int:
     if marker == ord("S"):
         return _behind_text(model, inside)
     if marker not in _SIZES:
-        raise ValueError(f"there is no value at byte {at:,}")
+        raise ValueError(f"unexpected type marker at byte {at:,}")
     return inside + _SIZES[marker]
 
 
@@ -57,7 +57,7 @@ def _behind_array(model: bytes, at: int, depth: int) -> int:
     if model[at] == ord("$"):
         size, counted = _SIZES.get(model[at + 1], 0), at + 2
         if not size or model[counted] != ord("#"):
-            raise ValueError(f"there is no array at byte {at:,}")
+            raise ValueError(f"unexpected array type at byte {at:,}")
         return counted + 1 + _LENGTH_BYTES + size * _length(model, counted + 1)
     if model[at] == ord("#"):
         count, at = _length(model, at + 1), at + 1 + _LENGTH_BYTES
@@ -76,5 +76,5 @@ def _behind_text(model: bytes, at: int) -> int:
 def _length(model: bytes, at: int) -> int:
     length = int(_INT64(model, at + 1)[0]) if model[at] == ord("L") else -1
     if length < 0:
-        raise ValueError(f"there is no length at byte {at:,}")
+        raise ValueError(f"unexpected length at byte {at:,}")
     return length
