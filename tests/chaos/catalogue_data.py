@@ -61,7 +61,7 @@ _TOPICS = (
         warm_up_s=15,
         load=Load(per_s=800),
         workers=Workers(static=True),
-        expect=RESTARTS,
+        expect=RESET,
     ),
     Scenario(
         "retention-passes-stopped-group",
