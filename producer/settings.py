@@ -13,7 +13,7 @@ from typing import Final
 from producer.errors import MisuseError
 from schemas import topics
 from schemas.service_links import is_service_link
-from schemas.text import FileMissingError, TextFileError, read_secret, read_toml
+from schemas.text import FileMissingError, TextFileError, find_text_fault, read_secret, read_toml
 
 FILE_NAME: Final = "scorer.toml"
 _ENVIRONMENT: Final = "SCORER_"
@@ -61,6 +61,10 @@ def load_settings(
     given = {**_read_file(), **_read_environment(os.environ if environment is None else environment)}
     given.update({name: value for name, value in (flags or {}).items() if value is not None})
     given.update({_KAFKA + name: value for name, value in (kafka or {}).items()})
+    for name, value in given.items():
+        fault = "" if name.endswith(".pem") else find_text_fault(value)
+        if fault:
+            raise MisuseError(f"{name} {fault}")
     properties = dict(_read_property(n.removeprefix(_KAFKA), v) for n, v in given.items() if n.startswith(_KAFKA))
     return Settings(**{name: given[name] for name in _NAMES if name in given}, kafka=properties)
 

@@ -9,6 +9,7 @@ import codecs
 import re
 import shlex
 import tomllib
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -48,6 +49,19 @@ _PACKED_SUFFIXES: Final = (".gz", ".bz2", ".xz", ".zst", ".zip")
 _CONTROLS: Final = bytes({*range(0x20)} - {*b"\t\n\v\f\r\x1b"})
 _CONTROLS_MAX: Final = 8  # a text may hold one by mistake; what has more of them, and one in 20 bytes, is no text
 _is_page = re.compile(rb"\s*<(!doctype html|html|\?xml)\b", re.IGNORECASE).match
+
+
+def find_text_fault(text: str) -> str:
+    """What keeps a text from being a setting or an identifier; empty if nothing does.
+
+    A control character comes from a file with the line ends of Windows, and librdkafka ends a text at a NUL. A
+    surrogate is a byte of an argument or a variable that is not UTF-8.
+    """
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        return "contains a control character"
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return "is not UTF-8"
+    return ""
 
 
 class TextFileError(ValueError):

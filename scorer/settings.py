@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from schemas import topics
 from schemas.service_links import is_service_link
-from schemas.text import FileMissingError, TextFileError, read_secret, read_toml
+from schemas.text import FileMissingError, TextFileError, find_text_fault, read_secret, read_toml
 from scorer.errors import SettingsError
 from scorer.folders import bundles_folder
 from scorer.logs import LogFormat, LogLevel
@@ -47,6 +47,9 @@ SECRET_PROPERTIES: Final = frozenset(
         "sasl.password",
         "sasl.oauthbearer.client.secret",
         "sasl.oauthbearer.config",
+        "sasl.oauthbearer.client.credentials.client.secret",
+        "sasl.oauthbearer.assertion.private.key.passphrase",
+        "sasl.oauthbearer.assertion.private.key.pem",
         "ssl.key.password",
         "ssl.key.pem",
         "ssl.keystore.password",
@@ -275,6 +278,10 @@ class _Gathered:
                 self.problems.append(f"{name} (from {origin}): the worker sets this itself: {owned}")
         elif name not in Settings.model_fields:
             self.problems.append(f"{name} (from {origin}): there is no such setting")
+            return
+        fault = "" if name.endswith(".pem") else find_text_fault(str(value))  # PEM has several lines
+        if fault:
+            self.problems.append(f"{name} (from {origin}): {fault}")
             return
         self.values[name] = value
         self.origins[name] = origin

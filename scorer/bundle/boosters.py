@@ -87,7 +87,7 @@ def check_booster(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).*saved before XGBoost", UserWarning)  # see _keep
         booster = load_booster(model)
-    learner = json.loads(booster.save_raw("json"))["learner"]
+    learner = _as_json(bytes(booster.save_raw("json")))["learner"]
     _require_probabilities(learner)
     require_columns(booster, features.columns)
     trees = _trees_of(learner)
@@ -185,6 +185,13 @@ def _require_same_matrix(trees: Sequence[Mapping[str, Any]], features: Features)
             f"on {_list(absent)} treat 0 and 1 alike and a missing value differently, while a bundle gives it a 0 "
             f"there. {_DENSE}"
         )
+    known = [features.columns[place] for place in sorted(splits.certain - one_hot)]
+    known = [column for column in known if not _may_be_unknown(column)]
+    if known:
+        raise BundleError(
+            f"the model was trained with missing values of {_list(known)}, which every application has. Usually this "
+            f"comes from zeros taken for missing values, as a sparse matrix or missing=0 do. {_DENSE}"
+        )
     unknown = [features.columns[place] for place in sorted(splits.missing - one_hot)]
     if unknown and features.missing is not None:
         raise BundleError(
@@ -235,6 +242,11 @@ def require_missing(missing: float, features: Features) -> None:
 
 def _is_one_hot(column: str) -> bool:
     return "=" in column
+
+
+def _may_be_unknown(column: str) -> bool:
+    """Whether the contract lets a number be left out."""
+    return "anyOf" in _PROPERTIES[column]
 
 
 def _may_be(column: str, value: float) -> bool:
@@ -293,10 +305,18 @@ def _read_best(learner: Mapping[str, Any]) -> int | None:
         ) from None
 
 
+def _as_json(model: bytes) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(model)
+    except ValueError as error:  # XGBoost reads no further than the model's end, and takes any bytes for a text
+        raise BundleError(f"the model is damaged, or followed by something else: {error}") from None
+    return found
+
+
 def _keep(booster: "xgboost.Booster", model: bytes) -> CheckedBooster:
     """The model as it is; or written anew, if a later XGBoost may not read it any more."""
     if not is_ubjson(model):
-        version = json.loads(model).get("version", [0, 0])
+        version = _as_json(model).get("version", [0, 0])
         if tuple(version[:2]) < _TEXT_FORMAT_SINCE:
             return CheckedBooster(bytes(booster.save_raw("ubj")), is_rewritten=True, note=None)
     return CheckedBooster(model, is_rewritten=False, note=None)

@@ -29,6 +29,8 @@ class MissingSplits:
 
     missing: frozenset[int]
     """Columns with missing values in training; of numbers, only those with enough splits to tell."""
+    certain: frozenset[int]
+    """Those of them of which several splits say so, so that no rounding explains it."""
     told_apart: frozenset[int]
     """One-hot columns of which some split tells 0 from 1."""
 
@@ -60,7 +62,10 @@ def find_missing_splits(trees: Iterable[Mapping[str, Any]], one_hot: Collection[
         numbers = {column: counts for column, counts in defaults.items() if column not in one_hot}
         both = {column for column, counts in numbers.items() if len(counts) == 2}
         missing |= both or {column for column, counts in numbers.items() if counts[other]}
-    return MissingSplits(frozenset(missing), frozenset(told_apart))
+    certain = {
+        column for column in missing if other is not None and defaults.get(column, Counter())[other] >= _OTHERS_MIN
+    }
+    return MissingSplits(frozenset(missing), frozenset(certain), frozenset(told_apart))
 
 
 _NODE: Final = ("left_children", "split_indices", "split_conditions", "default_left", "split_type")

@@ -15,6 +15,7 @@ from scorer.cli.options import (
     ServersOption,
     SetOption,
     broker_settings_of,
+    require_text,
     settings_of,
     user_here,
 )
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
     from scorer.stream.deployments import Line, State
     from scorer.stream.rollout import Behind, Rollout
 
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it stands in the history for good.")]
+ReasonOption = Annotated[str, typer.Option("--reason", callback=require_text, help="Why; the history keeps it.")]
 ActorOption = Annotated[
-    str | None, typer.Option("--actor", help="Who does it; otherwise the user's name at this machine's.")
+    str | None,
+    typer.Option("--actor", callback=require_text, help="Who does it; otherwise the user's name at this machine's."),
 ]
 ExpectOption = Annotated[
     str | None,

@@ -13,6 +13,7 @@ from scorer.cli.options import (
     SetOption,
     broker_settings_of,
     moment_of,
+    require_text,
     user_here,
 )
 from scorer.errors import MisuseError
@@ -124,7 +125,10 @@ def requeue(
     ] = None,
     code: Annotated[str | None, typer.Option("--code", metavar="CODE", help="All with this code instead.")] = None,
     actor: Annotated[
-        str | None, typer.Option("--actor", help="Who does it; otherwise the user's name at this machine's.")
+        str | None,
+        typer.Option(
+            "--actor", callback=require_text, help="Who does it; otherwise the user's name at this machine's."
+        ),
     ] = None,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,

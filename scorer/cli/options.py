@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from schemas.text import find_text_fault
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
@@ -23,6 +24,24 @@ SetOption = Annotated[
     typer.Option("--set", "-s", metavar="NAME=VALUE", help="Any setting, or kafka.PROPERTY=VALUE; may be repeated."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For scripts: print JSON.")]
+
+
+def require_text(value: str | None) -> str | None:
+    """The text of an option that becomes part of a record or a file.
+
+    Raises:
+        BadParameter: it is not UTF-8.
+    """
+    if value is not None and find_text_fault(value) == "is not UTF-8":
+        raise typer.BadParameter("is not UTF-8")
+    return value
+
+
+def require_texts(values: list[str] | None) -> list[str] | None:
+    """The same of an option that may be repeated."""
+    for value in values or ():
+        require_text(value)
+    return values
 
 
 def settings_of(
@@ -113,4 +132,4 @@ def user_here() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+    return f"{user}@{socket.gethostname()}".encode(errors="replace").decode()

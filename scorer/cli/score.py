@@ -1,6 +1,7 @@
 """`scorer score`: the pipeline of the workers over a file, without Kafka."""
 
 import json
+import os
 import re
 import sys
 from collections import Counter
@@ -198,7 +199,8 @@ def _open_rejects(rejects: Path | None, applications: str) -> Iterator[BinaryIO 
         yield None
         return
     try:
-        if rejects.exists() and applications != "-" and rejects.samefile(applications):
+        scored = os.fstat(0) if applications == "-" else Path(applications).stat()
+        if rejects.exists() and os.path.samestat(rejects.stat(), scored) and rejects.is_file():
             raise MisuseError(f"--rejects {rejects}: is the file to be scored; name another one")
         file = rejects.open("wb")
     except OSError as error:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of
+from scorer.cli.options import ConfigOption, JsonOption, SetOption, require_texts, settings_of
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ def train(
         Path | None, typer.Option(metavar="FOLDER", help="Write the figures there as pictures (PNG).")
     ] = None,
     label: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="A note that the bundle carries; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE", callback=require_texts, help="A note that the bundle carries; may be repeated."
+        ),
     ] = None,
     skip_refused: Annotated[
         bool, typer.Option("--skip-refused", help="Leave out rows that are no applications, instead of stopping.")

@@ -41,6 +41,9 @@ def listen(endpoint: Endpoint) -> list[socket.socket]:
     """
     try:
         host = unbracketed(endpoint.host)
+        if host == "*":  # the resolver takes it for loopback
+            advice = f"set {endpoint.host_setting} to :: for all addresses"
+            raise MisuseError(_refusal(endpoint, "not an address", advice))
         found = socket.getaddrinfo(host, endpoint.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:  # UnicodeError: the name cannot be encoded
         reason = (error.strerror if isinstance(error, OSError) else None) or "not a host name"

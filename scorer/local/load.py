@@ -66,7 +66,7 @@ class Load:
             generated = ["--prefix", self._ids, "--seed", str(plan.seed), "--bad", str(plan.bad_share)]
             command = ["load", "--rate", f"{plan.rate:g}", "--for", f"{plan.for_s or _ENDLESS_S:g}s"]
             command += [*generated, "--json"]
-        self._child = Child([sys.executable, "-m", "producer", *command], folder, "load", environment)
+        self._child = Child([sys.executable, "-P", "-m", "producer", *command], folder, "load", environment)
         self._due_at = math.inf if plan.for_s is None else time.monotonic() + plan.for_s
 
     def owns(self, record: Record) -> bool:

@@ -282,13 +282,13 @@ class Up:
         number = int(name.rpartition("-")[2])
         environment = _environment_of(self.settings) | {"SCORER_INSTANCE_ID": neighbours.instance_id(number)}
         pinned = ["--bundle", self._plan.bundle] if self._plan.bundle else []
-        return Child([sys.executable, "-m", "scorer", "worker", *pinned], self.folder, name, environment)
+        return Child([sys.executable, "-P", "-m", "scorer", "worker", *pinned], self.folder, name, environment)
 
     def _start_console(self) -> None:
         """Serves the console too; all else goes on without it."""
         for port in (self.settings.console_port, 0):  # another run may take the first one at the same moment
             environment = _environment_of(self.settings) | {"SCORER_CONSOLE_PORT": str(port)}
-            console = Child([sys.executable, "-m", "scorer", "console"], self.folder, "console", environment)
+            console = Child([sys.executable, "-P", "-m", "scorer", "console"], self.folder, "console", environment)
             self._consoles.append(console)
             ends_at = time.monotonic() + _CONSOLE_S
             while console.exit_code() is None and time.monotonic() < ends_at:

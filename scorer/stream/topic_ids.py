@@ -29,6 +29,9 @@ _PAUSE_S: Final = 0.1
 # Brokers without topic ids (before Kafka 2.8) answer with this one.
 _NO_ID: Final = "AAAAAAAAAAAAAAAAAAAAAA"
 
+# The id of librdkafka's mock cluster, which has no controller to ask for topic ids.
+_MOCK: Final = "mockCluster"
+
 # A topic that is not there, or that this user has nothing to do with, has no id to compare.
 _UNKNOWN: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED})
 
@@ -58,6 +61,7 @@ class TopicIdentity:
         self._pending: Mapping[str, Future[Any]] = {}
         self._asked = False
         """Whether the last check asked; if the brokers owed an answer, none is waited for."""
+        self._has_ids = True
         self.ids: TopicIds = {}
         """Of the topics as they were when this worker began."""
 
@@ -72,10 +76,14 @@ class TopicIdentity:
             BrokerError: `should_stop`.
             KafkaException: the brokers refuse.
         """
+        cluster = retry_transient(
+            lambda: self.admin.list_topics(self._applications_topic, timeout=_ANSWER_S), should_stop
+        )
+        self._has_ids = not str(cluster.cluster_id).startswith(_MOCK)
         ends_at = time.monotonic() + _NEW_TOPIC_S
         while True:
             self.ids = retry_transient(lambda: _ids(self._describe(self._names)), should_stop)
-            if self.ids.keys() >= set(required) or time.monotonic() > ends_at:
+            if not self._has_ids or self.ids.keys() >= set(required) or time.monotonic() > ends_at:
                 return self.ids
             time.sleep(_PAUSE_S)
 
@@ -127,6 +135,8 @@ class TopicIdentity:
                 raise TopicRecreatedError(recreated(self._group_id, name, before[name], now[name]))
 
     def _describe(self, names: list[str]) -> Mapping[str, Future[Any]]:
+        if not self._has_ids:
+            return {}
         futures: Mapping[str, Future[Any]] = self.admin.describe_topics(
             TopicCollection(names), request_timeout=_ANSWER_S
         )

@@ -183,12 +183,16 @@ KINDS: Final[dict[str, Kind]] = {
     "sparse dart": Kind(_train(sparse=True, booster="dart", rate_drop=0.2), refused=SPARSE),
     "missing=0": Kind(_train(missing=0.0), refused=SPARSE),
     "missing=0 classifier": Kind(_wrapper(missing=0.0), refused=f"{SPARSE}|missing=0"),
-    "sparse numbers": Kind(_train(sparse=True), refused=CONTRADICTED, description=NUMBERS_ONLY),
+    "sparse numbers": Kind(_train(sparse=True), refused=SPARSE, description=NUMBERS_ONLY),
     "missing=0 numbers": Kind(
-        _wrapper(missing=0.0), refused=f"{CONTRADICTED}|with missing=0", description=NUMBERS_ONLY
+        _wrapper(missing=0.0), refused=f"{SPARSE}|with missing=0", description=NUMBERS_ONLY
     ),
     "missing=-1 classifier": Kind(_wrapper(missing=-1.0), file_refused="set missing to nan", description=MINUS_ONE),
     "missing=-1 classifier, told so": Kind(_wrapper(missing=-1.0), description=UNKNOWN),
+    "sparse numbers, told nan": Kind(
+        _train(sparse=True), refused=SPARSE, description=NUMBERS_ONLY.model_copy(update={"missing": float("nan")})
+    ),
+    "missing=1, told nan": Kind(_train(missing=1.0), refused=SPARSE, description=UNKNOWN),
     "unknown left to it, told 0": Kind(
         lambda matrix, labels: _train(max_depth=8)(_unknown(matrix), labels), refused="set missing to nan"
     ),

@@ -219,6 +219,31 @@ def test_killed_workers_are_restarted(topics: Topics, tmp_path: Path) -> None:
             assert f"{name}: metrics http://127.0.0.1:" in run.log()
 
 
+def test_on_the_mock_cluster(tmp_path: Path) -> None:
+    """Where neither Docker nor Java is there: it knows no topic ids, and workers ended at once for want of them.
+
+    A folder with modules that are called like the scorer's does not disturb it.
+    """
+    (tmp_path / "schemas.py").touch()
+    (tmp_path / "random.py").touch()
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "scorer",
+        "up",
+        "--broker",
+        "mock",
+        "--rate",
+        "100",
+        "--no-console",
+        "--json",
+    ]
+    ended = subprocess.run([*command, "--for", "3s"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert_every_application_has_its_result(json.loads(ended.stdout.splitlines()[-1]), 300)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_behind(topics: Topics, tmp_path: Path, number: signal.Signals) -> None:
     """However it ends, its workers and its folder are gone; on a signal that can be heard, with a summary."""

@@ -101,6 +101,28 @@ def test_every_problem_at_once(tmp_path: Path) -> None:
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("SCORER_GROUP_ID", "scorer\r", "group_id (from SCORER_GROUP_ID): contains a control character"),
+        ("SCORER_KAFKA__SASL_PASSWORD", "p\x00q", "contains a control character"),
+        ("SCORER_BOOTSTRAP_SERVERS", "\udcff:1", "is not UTF-8"),
+    ],
+)
+def test_characters_that_nobody_sees(name: str, value: str, fault: str) -> None:
+    """The line end of a file from Windows made another group of `scorer`; librdkafka ended a password at a NUL."""
+    with pytest.raises(SettingsError) as refused:
+        load_settings({}, environment={name: value})
+    assert fault in str(refused.value)
+    assert value not in str(refused.value)
+
+
+def test_a_certificate_has_lines() -> None:
+    """PEM is the one text of several lines."""
+    pem = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"
+    assert load_settings({}, environment={"SCORER_KAFKA__SSL_CA_PEM": pem}).settings.kafka["ssl.ca.pem"] == pem
+
+
 def test_settings_that_do_not_fit_together() -> None:
     """Relations between settings are checked too, and the message names both sides."""
     with pytest.raises(SettingsError) as caught:

@@ -193,6 +193,10 @@ OTHER_FORMATS: dict[str, tuple[Callable[[Booster], bytes], str]] = {
         "Unknown objective function: `mine:odds`",
     ),
     "cut off": (lambda booster: raw(booster)[:1_000], "the model is damaged: it is cut off at byte 1,000"),
+    "JSON, and something behind it": (
+        lambda booster: bytes(booster.save_raw("json")) + b"\x1a",
+        "the model is damaged, or followed by something else",
+    ),
     "JSON, cut off": (lambda booster: bytes(booster.save_raw("json"))[:1_000], "XGBoost cannot read the model"),
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -144,6 +145,22 @@ def test_errors_are_one_message(tmp_path: Path, run: Run, arguments: list[str], 
     ended = run("score", *arguments)
     assert ended.code == code
     assert message in ended.err
+    assert file.read_bytes() == before
+
+
+def test_rejects_do_not_go_to_the_file_that_is_the_standard_input(tmp_path: Path, run: Run) -> None:
+    """`scorer score - --rejects loans.csv < loans.csv` emptied the file."""
+    file = _write(tmp_path / "loans.csv", BAD)
+    before, own = file.read_bytes(), os.dup(0)
+    with file.open("rb") as source:
+        os.dup2(source.fileno(), 0)
+        try:
+            ended = run("score", "-", "--rejects", "loans.csv")
+        finally:
+            os.dup2(own, 0)
+            os.close(own)
+    assert ended.code == 2
+    assert "is the file to be scored" in ended.err
     assert file.read_bytes() == before
 
 

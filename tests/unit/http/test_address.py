@@ -149,11 +149,14 @@ def test_a_free_port_is_free_at_all_addresses(monkeypatch: pytest.MonkeyPatch) -
         ("::1::", "."),
         ("127.0.0.1:9464", "."),
         ("http://localhost", "."),
+        ("*", "not an address"),
     ],
 )
 def test_what_is_no_address_of_this_machine(host: str, reason: str) -> None:
     """It is refused as misuse, with the reason and the setting to change."""
-    with pytest.raises(MisuseError, match=f"cannot be used for /metrics: ({reason}).*; set http_host to an address"):
+    with pytest.raises(
+        MisuseError, match=f"cannot be used for /metrics: ({reason}).*; set http_host to (an address|:: for all)"
+    ):
         listen(endpoint(host))
 
 
