@@ -185,6 +185,12 @@ def _require_same_matrix(trees: Sequence[Mapping[str, Any]], features: Features)
             f"on {_list(absent)} treat 0 and 1 alike and a missing value differently, while a bundle gives it a 0 "
             f"there. {_DENSE}"
         )
+    if not splits.fits_one_hot:
+        raise BundleError(
+            f"the model was trained on other columns, in another order, or on numbers that were scaled: "
+            f"{splits.alike:,} of its {splits.one_hot_splits:,} splits on columns of 0 and 1 do not tell 0 from 1. "
+            "Describe the columns that it was trained on, in its order; a bundle gives its model numbers as they are"
+        )
     known = [features.columns[place] for place in sorted(splits.certain - one_hot)]
     known = [column for column in known if not _may_be_unknown(column)]
     if known:

@@ -21,6 +21,7 @@ _CATEGORICAL: Final = 1
 # Fewer splits with the other default, or a smaller share of them, may be rounding errors.
 _OTHERS_MIN: Final = 3
 _OTHERS_SHARE_MIN: Final = 0.01
+_ALIKE_MAX: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,15 @@ class MissingSplits:
     """Those of them of which several splits say so, so that no rounding explains it."""
     told_apart: frozenset[int]
     """One-hot columns of which some split tells 0 from 1."""
+    alike: int
+    """How many splits of one-hot columns 0 and 1 pass on the same side."""
+    one_hot_splits: int
+    """How many splits are of one-hot columns."""
+
+    @property
+    def fits_one_hot(self) -> bool:
+        """Whether the one-hot columns held 0 and 1 in training: no split is made between other values then."""
+        return self.alike <= max(_ALIKE_MAX, _OTHERS_SHARE_MIN * self.one_hot_splits)
 
 
 def find_missing_splits(trees: Iterable[Mapping[str, Any]], one_hot: Collection[int]) -> MissingSplits:
@@ -44,6 +54,7 @@ def find_missing_splits(trees: Iterable[Mapping[str, Any]], one_hot: Collection[
         one_hot: the numbers of the columns that are 0 or 1 wherever they are not missing.
     """
     missing, told_apart = set(), set()
+    alike = one_hot_splits = 0
     defaults: dict[int, Counter[bool]] = {}
     for tree in trees:
         nodes = zip(*(tree[name] for name in _NODE), strict=True)
@@ -52,6 +63,8 @@ def find_missing_splits(trees: Iterable[Mapping[str, Any]], one_hot: Collection[
                 continue
             if column not in one_hot or 0 < threshold <= 1:
                 defaults.setdefault(column, Counter())[bool(default_left)] += 1
+            one_hot_splits += column in one_hot
+            alike += column in one_hot and not 0 < threshold <= 1
             if column in one_hot and 0 < threshold <= 1:
                 told_apart.add(column)
             elif column in one_hot and bool(default_left) == (threshold <= 0):
@@ -65,7 +78,7 @@ def find_missing_splits(trees: Iterable[Mapping[str, Any]], one_hot: Collection[
     certain = {
         column for column in missing if other is not None and defaults.get(column, Counter())[other] >= _OTHERS_MIN
     }
-    return MissingSplits(frozenset(missing), frozenset(certain), frozenset(told_apart))
+    return MissingSplits(frozenset(missing), frozenset(certain), frozenset(told_apart), alike, one_hot_splits)
 
 
 _NODE: Final = ("left_children", "split_indices", "split_conditions", "default_left", "split_type")

@@ -34,6 +34,7 @@ ASKED: Final = "Which are to decide"
 SPARSE: Final = "zeros taken for missing values"
 CONTRADICTED: Final = "stood for an unknown number"
 LABELS: Final = "which gives labels"
+OTHER_COLUMNS: Final = "trained on other columns, in another order, or on numbers that were scaled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,11 @@ def _train(**parameters: Any) -> Callable[[Matrix, Labels], Booster]:
         return xgboost.train(given, DMatrix(dense, labels, missing=missing, **options), rounds)
 
     return train
+
+
+def _train_on(change: Callable[[Matrix], Matrix]) -> Callable[[Matrix, Labels], Booster]:
+    train = _train()
+    return lambda matrix, labels: train(change(matrix), labels)
 
 
 def _early(**parameters: Any) -> Callable[[Matrix, Labels], Booster]:
@@ -189,6 +195,9 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "missing=-1 classifier": Kind(_wrapper(missing=-1.0), file_refused="set missing to nan", description=MINUS_ONE),
     "missing=-1 classifier, told so": Kind(_wrapper(missing=-1.0), description=UNKNOWN),
+    "another order": Kind(_train_on(lambda matrix: matrix[:, ::-1]), refused=OTHER_COLUMNS),
+    "shifted by one": Kind(_train_on(lambda matrix: np.roll(matrix, 1, axis=1)), refused=OTHER_COLUMNS),
+    "scaled": Kind(_train_on(lambda m: (m - m.mean(0)) / np.maximum(m.std(0), 1e-9)), refused=OTHER_COLUMNS),
     "sparse numbers, told nan": Kind(
         _train(sparse=True), refused=SPARSE, description=NUMBERS_ONLY.model_copy(update={"missing": float("nan")})
     ),
