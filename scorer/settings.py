@@ -189,6 +189,8 @@ class Settings(BaseModel):
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             problems.append(f"the four topics must differ: {', '.join(repeated)} stands more than once")
+        if not self.kafka.get("batch.size", "1").isdecimal():
+            problems.append(f"kafka.batch.size ({self.kafka['batch.size']}) must be a number of bytes")
         problems += [
             f"kafka.{name} ({self.kafka[name]}) must be a number of milliseconds"
             for name in ("transaction.timeout.ms", "message.timeout.ms")

@@ -216,12 +216,20 @@ def _read_info(raw: bytes) -> _Info:
 
     if len(raw) > _INFO_BYTES_MAX:
         raise BundleError(f"{_INFO_FILE} has more than {_INFO_BYTES_MAX} bytes")
+
+    class PlainLoader(yaml.SafeLoader):
+        """Without merge keys, nine levels of which take all memory."""
+
+        def flatten_mapping(self, node: yaml.MappingNode) -> None:
+            if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+                raise yaml.YAMLError
+
     try:
-        info = _Info.model_validate(yaml.safe_load(raw))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
-        raise BundleError(f"{_INFO_FILE} is not the plain YAML that BentoML writes") from None
+        info = _Info.model_validate(yaml.load(raw, PlainLoader))  # noqa: S506  (a safe loader)
     except ValidationError as error:
         raise BundleError(f"{_INFO_FILE} is not what BentoML 1.0 to 1.4 write: {explain(error)}") from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise BundleError(f"{_INFO_FILE} is not the plain YAML that BentoML writes") from None
     if info.module != _MODULE:
         raise BundleError(f"was saved with another module than {_MODULE}, which alone is read here")
     return info

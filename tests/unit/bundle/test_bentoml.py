@@ -145,6 +145,12 @@ def test_custom_objects_that_are_no_vectorizer(tmp_path: Path, name: str) -> Non
     assert str(refused.value).startswith(f"{path}: ")
 
 
+MERGES = "l0: &l0 {a: 1, b: 2}\n" + "".join(
+    f"l{n}: &l{n}\n  <<: [{', '.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 10)
+)
+"""Nine levels, each merged ten times: a billion keys, of one kilobyte."""
+
+
 INFOS = {
     "another framework": (BENTOMODEL_INFO.replace("bentoml.xgboost", "bentoml.sklearn"), "another module"),
     "no version": (BENTOMODEL_INFO.replace("version: puxjlfxhakuqeax4\n", ""), "version: Field required"),
@@ -154,6 +160,9 @@ INFOS = {
     "an object to be made": ("name: !!python/object/apply:os.getcwd []\n", "plain YAML"),
     "not text": ("\x00", "plain YAML"),
     "deep": ("[" * 1_000, "plain YAML"),
+    "merges": (MERGES, "plain YAML"),
+    "a day that is not": ("name: 2024-13-45\n", "plain YAML"),
+    "a long number": (f"name: {'9' * 5_000}\n", "plain YAML"),
     "long": ("# " + "x" * (1 << 20), "more than 1048576 bytes"),
 }
 
