@@ -105,11 +105,12 @@ def write_golden(encoding: FeatureEncoding, model: Model, policy: Policy) -> byt
     """The content of a `golden.jsonl`: the made-up applications with what this model and policy make of them.
 
     Raises:
-        BundleError: a row's probability depends on its batch.
+        BundleError: a row's probability depends on its batch, all are equal, or they are labels.
         ModelError: the model fails on them, or gives something that is no probability.
     """
     lines = _write_applications()
     probabilities = _predict_examples(model, made_up_matrix(encoding))
+    _require_variety(probabilities)
     examples = [
         _Example(msgspec.Raw(line), probability, OUTCOMES[outcome])
         for line, probability, outcome in zip(
@@ -117,6 +118,21 @@ def write_golden(encoding: FeatureEncoding, model: Model, policy: Policy) -> byt
         )
     ]
     return msgspec.json.Encoder().encode_lines(examples)
+
+
+def _require_variety(probabilities: NDArray[np.float32]) -> None:
+    """Makes sure that the model tells applicants apart, and by more than a label."""
+    found = np.unique(probabilities)
+    if len(found) == 1:
+        raise BundleError(
+            f"the model gives all {len(probabilities)} made-up applications the same probability, {found[0]:g}: was it "
+            "trained on one outcome only, or is another output meant?"
+        )
+    if np.isin(found, (0.0, 1.0)).all():
+        raise BundleError(
+            "the model gives labels, 0 or 1, and no probabilities: give its output of probabilities (predict_proba), "
+            "and limit the depth of a single tree"
+        )
 
 
 def made_up_matrix(encoding: FeatureEncoding) -> NDArray[np.float32]:

@@ -152,3 +152,27 @@ def test_lines_that_are_no_examples_are_refused(raw: bytes, message: str) -> Non
     with pytest.raises(BundleError, match=message) as raised:
         read_golden(raw)
     assert "s3cret" not in str(raised.value)
+
+
+class _Rounded(_Formula):
+    """A model that gives whole multiples of a step."""
+
+    def __init__(self, step: float) -> None:
+        super().__init__()
+        self._step = step
+
+    def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(np.round(super().predict(matrix) / self._step) * self._step, dtype=np.float32)
+
+
+def test_a_model_that_gives_labels_is_refused() -> None:
+    """Nobody would be MAYBE: it is another output of the model, or a tree that knows every training row."""
+    with pytest.raises(BundleError, match="labels, 0 or 1, and no probabilities"):
+        write_golden(ENCODING, _Rounded(1.0), Policy())
+    assert write_golden(ENCODING, _Rounded(0.5), Policy())
+
+
+def test_a_model_that_tells_nobody_apart_is_refused() -> None:
+    """With the probability that all have."""
+    with pytest.raises(BundleError, match="all 64 made-up applications the same probability, 0:"):
+        write_golden(ENCODING, _Rounded(1_000.0), Policy())
