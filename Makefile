@@ -7,6 +7,9 @@ FOR ?= 45s
 DATA ?=
 ONLY ?=
 
+# Compiled modules are kept: without them, each of the many processes that the tests start compiles everything again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test tools ops chaos-core chaos k8s check bench bench-stages bench-scale bench-swap bench-peers fresh docs lock clean
 .PHONY: .check-laws .check-units
