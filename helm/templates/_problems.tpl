@@ -7,11 +7,11 @@
 
 {{/* Properties that scorer.settings refuses or takes from files alone; a test compares. */}}
 {{- define "scorer.ownedProperties" -}}
-acks auto.offset.reset bootstrap.servers delivery.report.only.error enable.auto.commit enable.auto.offset.store enable.idempotence enable.partition.eof group.id group.instance.id isolation.level metadata.broker.list request.required.acks transactional.id
+acks auto.offset.reset bootstrap.servers delivery.report.only.error enable.auto.commit enable.auto.offset.store enable.idempotence enable.partition.eof group.id group.instance.id isolation.level message.max.bytes metadata.broker.list request.required.acks transactional.id
 {{- end -}}
 
 {{- define "scorer.secretProperties" -}}
-sasl.oauthbearer.client.secret sasl.oauthbearer.config sasl.password ssl.key.password ssl.key.pem ssl.keystore.password
+sasl.oauthbearer.assertion.private.key.passphrase sasl.oauthbearer.assertion.private.key.pem sasl.oauthbearer.client.credentials.client.secret sasl.oauthbearer.client.secret sasl.oauthbearer.config sasl.password ssl.key.password ssl.key.pem ssl.keystore.password
 {{- end -}}
 
 {{- define "scorer.problems" -}}
