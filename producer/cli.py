@@ -17,7 +17,7 @@ import typer
 from producer.errors import MisuseError, PublisherError
 from producer.settings import Settings, load_settings
 from schemas.surroundings import explain_fault, standard_streams
-from schemas.text import find_text_fault
+from schemas.text import find_text_fault, is_utf8
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -339,7 +339,7 @@ def _assignments(option: str, given: Sequence[str] | None, example: str) -> dict
         name, equals, value = assignment.partition("=")
         if not equals:
             raise MisuseError(f"{option} {name}: write NAME=VALUE, such as {option} {example}")
-        fault = find_text_fault(name) or ("is not UTF-8" if find_text_fault(value) == "is not UTF-8" else "")
+        fault = find_text_fault(name) or ("" if is_utf8(value) else "is not UTF-8")
         if fault:
             raise MisuseError(f"{option}: a name or value {fault}")
         found[name] = value

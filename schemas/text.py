@@ -59,9 +59,12 @@ def find_text_fault(text: str) -> str:
     """
     if any(unicodedata.category(character) == "Cc" for character in text):
         return "contains a control character"
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        return "is not UTF-8"
-    return ""
+    return "" if is_utf8(text) else "is not UTF-8"
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text has no surrogate, which stands for a byte that is not UTF-8."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 class TextFileError(ValueError):

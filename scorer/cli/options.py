@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from schemas.text import find_text_fault
+from schemas.text import is_utf8
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def require_text(value: str | None) -> str | None:
     Raises:
         BadParameter: it is not UTF-8.
     """
-    if value is not None and find_text_fault(value) == "is not UTF-8":
+    if value is not None and not is_utf8(value):
         raise typer.BadParameter("is not UTF-8")
     return value
 

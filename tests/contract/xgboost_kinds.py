@@ -198,10 +198,10 @@ KINDS: Final[dict[str, Kind]] = {
     "another order": Kind(_train_on(lambda matrix: matrix[:, ::-1]), refused=OTHER_COLUMNS),
     "shifted by one": Kind(_train_on(lambda matrix: np.roll(matrix, 1, axis=1)), refused=OTHER_COLUMNS),
     "scaled": Kind(_train_on(lambda m: (m - m.mean(0)) / np.maximum(m.std(0), 1e-9)), refused=OTHER_COLUMNS),
-    "sparse numbers, told nan": Kind(
+    "sparse numbers, described as nan": Kind(
         _train(sparse=True), refused=SPARSE, description=NUMBERS_ONLY.model_copy(update={"missing": float("nan")})
     ),
-    "missing=1, told nan": Kind(_train(missing=1.0), refused=SPARSE, description=UNKNOWN),
+    "missing=1, described as nan": Kind(_train(missing=1.0), refused=SPARSE, description=UNKNOWN),
     "unknown left to it, told 0": Kind(
         lambda matrix, labels: _train(max_depth=8)(_unknown(matrix), labels), refused="set missing to nan"
     ),

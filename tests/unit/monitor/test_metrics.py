@@ -121,7 +121,7 @@ def test_committed_batch_counts(exposed: Exposed) -> None:
 
 @pytest.mark.parametrize("unit", [1e-3, 1e3, 1e6], ids=["seconds", "microseconds", "nanoseconds"])
 def test_a_timestamp_in_another_unit_is_not_measured(exposed: Exposed, unit: float) -> None:
-    """One in microseconds made the sum of the latencies wrong by fifty thousand years, for good."""
+    """One in microseconds made the sum of the latencies wrong by fifty thousand years, permanently."""
     now = 1_790_000_000.0
     times = [int((now - 2) * 1_000), int((now - 2) * 1_000 * unit), -1]
     records = [FakeRecord((0, i), application("a"), timestamp_ms=time) for i, time in enumerate(times)]

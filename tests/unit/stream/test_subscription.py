@@ -41,7 +41,7 @@ class Polled:
 
 @dataclass
 class ScriptedConsumer:
-    """librdkafka's queue: a given-up partition refuses seeks and keeps what was fetched; an assignment starts anew."""
+    """librdkafka's queue: a given-up partition refuses seeks and keeps its queue; an assignment fetches again."""
 
     length: int
     committed_offset: int = -1001
