@@ -74,7 +74,12 @@ class ApplicationPublisher:
                 "message.timeout.ms": _DELIVERY_MS,
                 "partitioner": "murmur2_random",  # as Java's clients: a key has one partition, whoever sends
             },
-            required={"enable.idempotence": True, "acks": "all"},
+            required={
+                "enable.idempotence": True,
+                "acks": "all",
+                # With several, librdkafka can report as written what a new leader refused.
+                "max.in.flight.requests.per.connection": 1,
+            },
         )
 
     def publish(self, application: CreditApplication | Mapping[str, object]) -> None:

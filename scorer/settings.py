@@ -34,6 +34,8 @@ OWNED_PROPERTIES: Final[dict[str, str]] = {
     "enable.idempotence": "it is always on",
     "acks": "it is always all",
     "request.required.acks": "it is always all",
+    "max.in.flight.requests.per.connection": "it is always 1",
+    "max.in.flight": "it is always 1",
     "enable.auto.commit": "offsets are committed with the decisions",
     "enable.auto.offset.store": "offsets are committed with the decisions",
     "auto.offset.reset": "a group without offsets starts at the beginning, and an expired offset is an error",

@@ -48,7 +48,11 @@ def delivered(error, message):
         raise SystemExit(f"not delivered: {error}")
     print(f"on partition {message.partition()}, offset {message.offset()}")
 
-producer = Producer({"bootstrap.servers": "$servers", "enable.idempotence": True})
+producer = Producer({
+    "bootstrap.servers": "$servers",
+    "enable.idempotence": True,
+    "max.in.flight.requests.per.connection": 1,
+})
 producer.produce(
     "$applications",
     key=application["application_id"],
@@ -130,7 +134,7 @@ public class Read {
 _KCAT: Final = """\
 # publish: the key, a tab, the value
 printf '%s\\t%s\\n' '$id' '$application' |
-  kcat -P -b $servers -t $applications -K '\\t' -X enable.idempotence=true
+  kcat -P -b $servers -t $applications -K '\\t' -X enable.idempotence=true -X max.in.flight=1
 
 # read
 kcat -C -b $servers -t $decisions -o beginning -e -X isolation.level=read_committed

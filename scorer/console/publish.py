@@ -13,7 +13,7 @@ from schemas.files import dump_application
 from scorer.console.form import GIVEN_HERE
 from scorer.errors import BrokerError, MisuseError
 from scorer.settings import Settings
-from scorer.stream.librdkafka import client_config, refuse_bad_config
+from scorer.stream.librdkafka import LOSSLESS, client_config, refuse_bad_config
 from scorer.stream.reaching import unreachable
 
 _DELIVERY_MS: Final = 10_000
@@ -55,8 +55,7 @@ class TryPublisher:
             "partitioner": "murmur2_random",  # as every publisher here: a key has one partition, whoever sends
             "message.timeout.ms": str(_DELIVERY_MS),  # longer, and whoever waits at the page would have given up
             "linger.ms": "0",
-            "enable.idempotence": True,
-            "acks": "all",
+            **LOSSLESS,
         }
         with refuse_bad_config():
             self._producer = Producer(config)

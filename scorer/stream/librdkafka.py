@@ -36,6 +36,16 @@ _START_MARGIN_S: Final = 90.0
 _STATISTICS_MS: Final = "5000"
 
 
+# Properties of a producer that loses and repeats nothing that it reports as written, each with its reason.
+LOSSLESS: Final[Mapping[str, Any]] = {
+    "enable.idempotence": True,
+    "acks": "all",
+    # librdkafka takes a batch that succeeds for the proof that the one before it was written. It was not where the
+    # broker refused it and became the partition's leader in between: a new partition, or one that moves.
+    "max.in.flight.requests.per.connection": 1,
+}
+
+
 def client_config(settings: Settings) -> dict[str, Any]:
     """What every client here starts from."""
     return {
@@ -145,8 +155,7 @@ def producer_config(settings: Settings, batch_bytes_max: int = BATCH_BYTES) -> d
         # One batch must fit, with room for another.
         "queue.buffering.max.messages": str(2 * settings.batch_records_max + 1_000),
         "queue.buffering.max.kbytes": "2097151",
-        "enable.idempotence": True,
-        "acks": "all",
+        **LOSSLESS,
         # A confirmed delivery is counted by `flush`; only a failed one needs a call back.
         "delivery.report.only.error": True,
     }

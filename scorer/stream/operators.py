@@ -10,7 +10,7 @@ from scorer.errors import BrokerError, ScorerError
 from scorer.settings import Settings
 from scorer.stream.explain import with_hint
 from scorer.stream.faults import BY_CODE, Fault
-from scorer.stream.librdkafka import client_config, refuse_bad_config
+from scorer.stream.librdkafka import LOSSLESS, client_config, refuse_bad_config
 
 WRITE_S: Final = 30.0
 """For one step of a transaction that a person waits for."""
@@ -31,8 +31,7 @@ def open_writer(settings: Settings, transactional_id: str, options: dict[str, An
         "transaction.timeout.ms": "30000",  # unless [kafka] says otherwise: brokers may allow less
         **client_config(settings),
         "transactional.id": transactional_id,
-        "enable.idempotence": True,
-        "acks": "all",
+        **LOSSLESS,
         **(options or {}),
     }
     with refuse_bad_config():

@@ -121,6 +121,10 @@ class Cluster:
         """The node that coordinates a producer's transactions."""
         return self.leader("__transaction_state", java_hash(transactional_id) % PARTITIONS_OF_KAFKAS_TOPICS)
 
+    def ids_on_disk(self, topic: str) -> set[str]:
+        """The ids under which nodes keep a topic: several while not all have heard that it was created again."""
+        return {topic_id for node in self.nodes.values() for topic_id in node.topic_ids(topic)}
+
     def active_controller(self) -> int:
         """The node whose controller is active."""
 

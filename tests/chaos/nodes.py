@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -114,6 +114,7 @@ class Node:
         self.number = number
         self.folder = folder
         self.address = f"127.0.0.1:{ports.direct}"
+        self._data = folder
         self._child: Child | None = None
         self._command: list[str] = []
 
@@ -123,6 +124,7 @@ class Node:
         Raises:
             LocalBrokerError: Kafka refuses the settings.
         """
+        self._data = data
         properties, log4j = self.folder / "server.properties", self.folder / "log4j2.properties"
         lines = {**settings, "log.dirs": str(data)}
         properties.write_text("".join(f"{name}={value}\n" for name, value in lines.items()), encoding="utf-8")
@@ -172,6 +174,13 @@ class Node:
     def thaw(self) -> None:
         """SIGCONT."""
         self._signal(signal.SIGCONT)
+
+    def topic_ids(self, topic: str) -> Iterator[str]:
+        """The id of each of its partitions of a topic, as its log has it."""
+        for path in self._data.glob(f"{topic}-*/partition.metadata"):
+            if path.parent.name.removeprefix(f"{topic}-").isdigit():  # others are about to be deleted
+                with suppress(FileNotFoundError):
+                    yield path.read_text(encoding="utf-8").rpartition("topic_id: ")[2].strip()
 
     def last_lines(self) -> str:
         """The end of its log."""

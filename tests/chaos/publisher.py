@@ -151,6 +151,8 @@ def producer_settings(servers: str) -> dict[str, Any]:
         "bootstrap.servers": servers,
         "enable.idempotence": True,
         "acks": "all",
+        # With several, librdkafka can report as written what a new leader refused.
+        "max.in.flight.requests.per.connection": 1,
         "linger.ms": 5,
         # Longer than any outage here lasts.
         "message.timeout.ms": 300_000,

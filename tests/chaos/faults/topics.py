@@ -12,6 +12,7 @@ from tests.chaos.stage import Stage
 
 Kind = Literal["applications", "decisions", "dead_letters", "deployments"]
 _ASSIGNED_S: Final = 120.0
+_HEARD_S: Final = 60.0
 
 
 def topic(stage: Stage, kind: Kind) -> str:
@@ -53,13 +54,16 @@ class RecreateApplications:
 
     def begin(self, stage: Stage) -> Heal:
         admin, name = stage.cluster.admin, stage.names.applications
+        deleted = stage.cluster.ids_on_disk(name)
         topics.delete(admin, name)
         load = stage.stop_publishing(topic_is_gone=True)
         stage.waive(ALL_PARTITIONS, 0, TO_THE_END)
         stage.note("deleted; what was not decided is gone with it")
         stage.sleep(self.gap_s)
         topics.create(admin, name, stage.scenario.partitions, {"min.insync.replicas": "2"})
-        stage.note("created again")
+        # A node that has not heard of it takes records for the deleted topic: nobody could decide those.
+        heard = stage.wait_for(lambda: stage.cluster.ids_on_disk(name).isdisjoint(deleted), _HEARD_S)
+        stage.note("created again" + ("" if heard else ", and not every node has heard of it"))
         if load is not None:
             if self.backlog:
                 stage.publish_now(self.backlog, load)
