@@ -40,7 +40,7 @@ check: setup ## the quick part of the tests: lint, types, rooms, unit and proper
 	$(BIN)/pytest -q tests/property
 
 .check-units:
-	$(BIN)/pytest -q --numprocesses=2 tests/unit
+	$(BIN)/pytest -q --numprocesses=3 tests/unit
 
 test: check ## the quick part, then the tests on real brokers, one for each of two processes
 	$(BIN)/pytest --numprocesses=2 --dist=worksteal tests/contract tests/simulation tests/integration

@@ -11,6 +11,7 @@ import urllib.request
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from scorer.settings import Settings
@@ -23,6 +24,7 @@ KIP_848: Final = {"SCORER_KAFKA__GROUP_PROTOCOL": "consumer"}
 SHORT_SESSIONS: Final = {"SCORER_KAFKA__SESSION_TIMEOUT_MS": "6000", "SCORER_KAFKA__HEARTBEAT_INTERVAL_MS": "1500"}
 SMALL_BATCHES: Final = {"SCORER_BATCH_RECORDS_MAX": "300"}
 
+_WITHOUT_TRAINING: Final = Path(__file__).parents[1] / "without_training"
 _PROBE_S: Final = 1.5
 _COMMAND_S: Final = 180.0
 _CONSUMED: Final = re.compile(r"^scorer_applications_consumed_total (\S+)$", re.MULTILINE)
@@ -69,6 +71,7 @@ def environment(servers: str, own: Names, store: str) -> dict[str, str]:
     """The settings of a scenario's workers and commands, and none that this machine has."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
     return inherited | {
+        "PYTHONPATH": str(_WITHOUT_TRAINING),
         "SCORER_BOOTSTRAP_SERVERS": servers,
         "SCORER_GROUP_ID": own.group,
         "SCORER_APPLICATIONS_TOPIC": own.applications,

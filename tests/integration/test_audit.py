@@ -23,12 +23,12 @@ from tests.integration.worker_process import WAIT_S, Topics, WorkerProcess, head
 
 pytestmark = pytest.mark.broker
 
-RECORDS = 200_000
+RECORDS = 60_000
 BAD_SHARE = 0.05
 PARTITIONS = 6
 WORKERS = 3
 # In each round every worker is killed once.
-ROUNDS = 10
+ROUNDS = 4
 # Seconds after the first commit of a round within which the workers die, at moments of chance.
 KILLED_WITHIN_S = 0.4
 # Small enough that there are many commits to hit.
@@ -128,7 +128,7 @@ def delivery(request: pytest.FixtureRequest) -> Delivery:
 
 
 def test_audit(broker: Broker, delivery: Delivery, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each of 200,000 applications has an outcome, whoever was killed; exactly once it has exactly one."""
+    """Each of 60,000 applications has an outcome, whoever was killed; exactly once it has exactly one."""
     begun_at = time.monotonic()
     topics = Topics(broker.bootstrap_servers, PARTITIONS)
     publishing = Publishing(topics, seed=11)

@@ -20,6 +20,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from tests.reading import read_to_the_end
 
+WITHOUT_TRAINING = Path(__file__).parents[1] / "without_training"
 WAIT_S = 60.0
 """For what takes a moment on an idle machine."""
 
@@ -52,6 +53,7 @@ class Topics:
         """The settings that send a worker here, and none that this machine has."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
         return own | {
+            "PYTHONPATH": str(WITHOUT_TRAINING),
             "SCORER_BOOTSTRAP_SERVERS": self.servers,
             "SCORER_GROUP_ID": f"group-{self.mark}",
             "SCORER_APPLICATIONS_TOPIC": self.applications,

@@ -1,4 +1,4 @@
-"""How many cases each law is tried on: 700, always the same; `PROPERTY_EXAMPLES=50000` tries more, and others.
+"""How many cases each law is tried on: 560, always the same; `PROPERTY_EXAMPLES=50000` tries more, and others.
 
 Each law takes the profile that this registers. The cases that ran are counted, and told at the end of the run.
 """
@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 _EXAMPLES: Final = os.environ.get("PROPERTY_EXAMPLES", "")
 settings.register_profile(
     "laws",
-    max_examples=int(_EXAMPLES or 700),
+    max_examples=int(_EXAMPLES or 560),
     derandomize=not _EXAMPLES,
     database=None,
     deadline=None,

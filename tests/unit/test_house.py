@@ -1,6 +1,7 @@
 """The house: rules about the code itself that neither the linter nor the type checker knows."""
 
 import ast
+import functools
 import re
 import shutil
 import subprocess
@@ -67,6 +68,11 @@ WAITS = {
 """What may wait without an argument that limits it, and why; nothing else does."""
 
 
+@functools.cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def _name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
@@ -76,14 +82,14 @@ def test_a_module_begins_with_its_one_duty() -> None:
     without = []
     for path in MODULES:
         text = path.read_text(encoding="utf-8")
-        duty = (ast.get_docstring(ast.parse(text), clean=False) or "").split("\n")[0]
+        duty = (ast.get_docstring(_tree(path), clean=False) or "").split("\n")[0]
         if not (duty.endswith((".", "?")) and text.startswith(f'"""{duty}')):
             without.append(_name(path))
     assert without == []
 
 
 def _functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
@@ -100,7 +106,7 @@ def test_functions_are_read_in_one_screen() -> None:
 
 def _waits(path: Path) -> Iterator[str]:
     """The calls of a module that may wait without a limit."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(_tree(path)):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
         given = {keyword.arg for keyword in node.keywords}
@@ -160,7 +166,7 @@ def test_the_file_map_says_what_the_modules_say() -> None:
     """ARCHITECTURE.md lists every module with its duty, in the words of its first line."""
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     listed = dict(re.findall(r"^\| `([\w/]+\.py)` \| (.+) \|$", text, re.MULTILINE))
-    told = {_name(path): (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "") for path in MODULES}
+    told = {_name(path): (ast.get_docstring(_tree(path)) or "") for path in MODULES}
     duties = {name: words.splitlines()[0] for name, words in told.items() if not name.endswith("__.py")}
     assert listed == duties
     assert len(text.splitlines()) < 300
