@@ -17,7 +17,7 @@ import typer
 from producer.errors import MisuseError, PublisherError
 from producer.settings import Settings, load_settings
 from schemas.surroundings import explain_fault, standard_streams
-from schemas.text import find_text_fault, is_utf8
+from schemas.text import find_text_fault, is_utf8, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from producer.client import ApplicationPublisher
     from producer.load import LoadReport
     from producer.publish import PublishReport
-    from schemas.rows import Row
+    from schemas.rows import Hints, Row
 
 app = typer.Typer(
     name="producer",
@@ -124,15 +124,18 @@ def publish(
     """
     settings = _settings(bootstrap_servers, kafka, applications_topic=applications_topic)
     headers = _assignments("--header", header, "traceparent=00-…")
-    rows = _open_rows(file)
 
     from producer.client import ApplicationPublisher
     from producer.publish import publish_rows
+    from schemas.rows import Hints
+
+    hints = Hints()
+    rows = _open_rows(file, hints)
 
     with ApplicationPublisher(settings, headers) as publisher:
         with _progress() as progress:
             followed = progress.track(rows, total=_count_lines(file, progress), description="publishing")
-            report = publish_rows(publisher, iter(followed), as_is=as_is)
+            report = publish_rows(publisher, iter(followed), hints, as_is=as_is)
             publisher.drain(_DRAIN_INTERRUPTED_S if report.interrupted else None)
         _show_published(report, publisher, settings.applications_topic, as_json=as_json)
         if report.interrupted:
@@ -293,7 +296,7 @@ def watch(
     from producer.interrupt import interruptible
     from producer.kafka import TopicTail
     from producer.outcomes import read_outcome
-    from producer.show import outcome_json, outcome_line, printable
+    from producer.show import outcome_json, outcome_line
     from schemas.records import Malformed, Mark, written_at
 
     console = Console(highlight=False, soft_wrap=True)
@@ -346,7 +349,7 @@ def _assignments(option: str, given: Sequence[str] | None, example: str) -> dict
     return found
 
 
-def _open_rows(file: str) -> "Iterator[Row]":
+def _open_rows(file: str, hints: "Hints") -> "Iterator[Row]":
     """The rows of a file, of which the first is read at once: a wrong file is told before a broker is asked.
 
     Raises:
@@ -355,7 +358,7 @@ def _open_rows(file: str) -> "Iterator[Row]":
     from schemas.files import read_applications
     from schemas.rows import ApplicationsFileError
 
-    rows = read_applications(file)
+    rows = read_applications(file, hints)
     try:
         first = next(rows, None)
     except ApplicationsFileError as error:

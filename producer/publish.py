@@ -22,7 +22,7 @@ class PublishReport:
         rows: rows read.
         refused: rows that the contract refuses; they were not sent.
         refusals: the lines and faults of the first of them.
-        hints: what to change in the file so that they can be read.
+        hints: what to change in the file so that they can be read, and what of it nothing reads.
         broken: what is wrong with the file from here on; "" if it was read to its end.
         interrupted: whether Ctrl-C ended the reading.
     """
@@ -35,18 +35,21 @@ class PublishReport:
     interrupted: bool = False
 
 
-def publish_rows(publisher: ApplicationPublisher, rows: Iterator[Row], *, as_is: bool) -> PublishReport:
+def publish_rows(
+    publisher: ApplicationPublisher, rows: Iterator[Row], hints: Hints | None = None, *, as_is: bool
+) -> PublishReport:
     """Sends the rows of a file, without waiting for the last acknowledgements.
 
     Args:
         publisher: sends them.
         rows: from `schemas.files.read_applications`.
+        hints: those that it was given.
         as_is: whether to send every row without asking the contract.
 
     Returns:
         What became of them; an interrupt (Ctrl-C) or a file that breaks off ends the reading and is told there.
     """
-    report = PublishReport()
+    report = PublishReport(hints=hints or Hints())
     try:
         for row in rows:
             report.rows += 1

@@ -10,16 +10,12 @@ from rich.text import Text
 
 from schemas.decision import Decision
 from schemas.records import DeadLetter
+from schemas.text import printable
 
 _COLOURS: Final = {"APPROVED": "green", "MAYBE": "yellow", "DECLINED": "red"}
 _DEAD_COLOUR: Final = "magenta"
 # Moments that every time zone's calendar has.
 _FIRST, _LAST = datetime(2, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
-
-
-def printable(text: str) -> str:
-    """Text from a record without what would command the terminal: anybody may publish an id."""
-    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def decision_panel(decision: Decision, waited_s: float) -> Panel:

@@ -13,19 +13,23 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
-from schemas.rows import FIELDS, ID, STATUS, ApplicationsFileError, OpenedFile, Row, name_row, read_status
-from schemas.tables import REQUIRED, find_delimiter, read_csv
+from schemas.headers import REQUIRED, find_near_misses, quote_names
+from schemas.rows import FIELDS, ID, STATUS, ApplicationsFileError, Hints, OpenedFile, Row, name_row, read_status
+from schemas.tables import find_delimiter, read_csv
 from schemas.text import STANDARD_INPUT, TextFileError, convert, explain_encoding, read_lines
 
 JSON_LINES_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _CSV_SUFFIXES: Final = (".csv", ".tsv")
+_IGNORED_MAX: Final = 1_000  # names of fields; a file with more has keys that are data
 
 _parse_json = json.JSONDecoder(parse_int=float).decode  # Python refuses to read integers of more than 4,300 digits
 _quote = json.JSONEncoder(ensure_ascii=False).encode
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
-def read_applications(file: str | Path, watch: Callable[[bytes], object] = lambda _: None) -> Iterator[Row]:
+def read_applications(
+    file: str | Path, hints: Hints | None = None, watch: Callable[[bytes], object] = lambda _: None
+) -> Iterator[Row]:
     """Reads a file of applications, holding one row of it at a time.
 
     A row without an application_id gets one made of the file's name and the line.
@@ -35,6 +39,7 @@ def read_applications(file: str | Path, watch: Callable[[bytes], object] = lambd
             "-" is the standard input, which is JSON lines if its first character that is not blank is `{`, else CSV.
             Encoding and line ends are as `schemas.text.read_lines` reads them. Cells are separated by commas,
             semicolons, tabs or vertical bars, whichever makes the most of the header.
+        hints: is told once which columns or fields of the file nothing reads.
         watch: is given every byte of the file as it is read.
 
     Yields:
@@ -46,7 +51,7 @@ def read_applications(file: str | Path, watch: Callable[[bytes], object] = lambd
     called = STANDARD_INPUT if str(file) == "-" else str(file)
     try:
         with nullcontext(sys.stdin.buffer) if str(file) == "-" else Path(file).open("rb") as content:
-            yield from _read(read_lines(content, called, watch), called)
+            yield from _read(read_lines(content, called, watch), called, hints or Hints())
     except FileNotFoundError:
         _require_suffix(called)
         raise ApplicationsFileError(f"{called}: there is no such file; is the path right?") from None
@@ -72,12 +77,11 @@ def dump_application(application: Mapping[str, object]) -> bytes:
     return _compact(ordered | dict(application)).encode()
 
 
-def _read(lines: Iterator[bytes], called: str) -> Iterator[Row]:
+def _read(lines: Iterator[bytes], called: str, hints: Hints) -> Iterator[Row]:
     suffix = None if called == STANDARD_INPUT else Path(called).suffix.lower()
     name = "stdin" if suffix is None else Path(called).name
-    opened = next(
-        (OpenedFile(called, name, line, text, lines) for line, text in enumerate(lines, 1) if text.strip()), None
-    )
+    numbered = ((line, text) for line, text in enumerate(lines, 1) if text.strip())
+    opened = next((OpenedFile(called, name, line, text, lines, hints) for line, text in numbered), None)
     _require_suffix(called)
     if opened is None:
         if suffix in JSON_LINES_SUFFIXES:
@@ -100,6 +104,7 @@ def _require_suffix(called: str) -> None:
 
 def _read_json_lines(opened: OpenedFile) -> Iterator[Row]:
     _require_json_lines(opened)
+    ignored: set[str] = set()
     for line, ended in opened.all_lines():
         raw = ended.rstrip(b"\r\n")
         while raw.startswith(codecs.BOM_UTF8):  # where files were put one after the other
@@ -116,6 +121,11 @@ def _read_json_lines(opened: OpenedFile) -> Iterator[Row]:
         if not isinstance(application, dict):
             yield Row(line, raw, None, hint)
             continue
+        new = application.keys() - FIELDS.keys() - {STATUS} - ignored
+        if new and len(ignored) < _IGNORED_MAX:
+            ignored |= new
+            near = find_near_misses(sorted(new), FIELDS.keys() - application.keys())
+            opened.hints.add(line, f"fields that are ignored: {quote_names(sorted(new), near)}")
         yield Row(
             line,
             raw if ID in application else _put_in(raw, name_row(opened.name, line), empty=not application),

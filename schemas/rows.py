@@ -36,7 +36,7 @@ class Row(NamedTuple):
 
 
 class Hints:
-    """What to change in a file, each hint once, with the first line that it is about."""
+    """What to change in a file, and what of it nothing reads: each hint once, with the first line it is about."""
 
     def __init__(self) -> None:
         self._lines: dict[str, int] = {}
@@ -60,6 +60,7 @@ class OpenedFile(NamedTuple):
         line: the number of that line.
         first: the line.
         lines: the lines after it.
+        hints: is told what of the file nothing reads.
     """
 
     called: str
@@ -67,6 +68,7 @@ class OpenedFile(NamedTuple):
     line: int
     first: bytes
     lines: Iterator[bytes]
+    hints: Hints
 
     def all_lines(self) -> Iterator[tuple[int, bytes]]:
         """The first line and those after it, with their numbers."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Final, NamedTuple
 
+from schemas.headers import REQUIRED, UNKNOWN, field_of, find_near_misses, quote_names
 from schemas.rows import FIELDS, ID, STATUS, ApplicationsFileError, OpenedFile, Row, name_row, read_status
 from schemas.text import LINE_BYTES_MAX, explain_encoding
 
@@ -21,9 +22,7 @@ _CODES: Final[Mapping[str, Mapping[str, str]]] = {
 }
 # What the course's data file writes for "missing", and where.
 _MISSING: Final = "99999999"
-_MISSING_IN: Final = frozenset({"income", "assets", "debt"})
 
-REQUIRED: Final = tuple(name for name, field in FIELDS.items() if field.is_required() and name != ID)
 _NUMBERS: Final = frozenset(FIELDS) - frozenset(_CODES) - {ID}
 
 _is_delimiter_line = re.compile(r'"?sep=([,;|\t])"?').fullmatch  # Excel reads and writes it above the header
@@ -40,13 +39,13 @@ class _Table(NamedTuple):
         called: what messages call the file.
         name: what ids of its rows begin with.
         delimiter: what separates the cells.
-        columns: the columns' names, in the contract's spelling where the contract has them.
+        columns: the fields that the columns are; None for one that nothing reads.
     """
 
     called: str
     name: str
     delimiter: str
-    columns: list[str]
+    columns: list[str | None]
 
 
 def read_csv(file: OpenedFile) -> Iterator[Row]:
@@ -78,7 +77,7 @@ def read_csv(file: OpenedFile) -> Iterator[Row]:
         for cells in reader:
             bounded.begin_row()
             if cells and table is None:
-                table = _Table(file.called, file.name, delimiter, _read_header(cells, file.called, line, delimiter))
+                table = _Table(file.called, file.name, delimiter, _read_header(cells, file, line, delimiter))
             elif cells and table is not None:
                 _require_cells(cells, table, line)
                 if any(cells):  # a spreadsheet writes an empty row as delimiters alone
@@ -116,8 +115,7 @@ class _Bounded:
 
 def find_delimiter(header: str) -> tuple[str, int]:
     """What separates the cells of a header line, and how many of the contract's fields it names then."""
-    known = {*FIELDS, STATUS}
-    named = [(d, len(known & {_fold(cell) for cell in _split_cells(header, d)})) for d in DELIMITERS]
+    named = [(d, len({field_of(cell) for cell in _split_cells(header, d)} - {None})) for d in DELIMITERS]
     return max(named, key=lambda pair: pair[1])
 
 
@@ -128,15 +126,10 @@ def _split_cells(line: str, delimiter: str) -> list[str]:
         return []
 
 
-def _fold(cell: str) -> str:
-    """A column's name whatever its letter case, with underscores for the spaces and dashes in it."""
-    return re.sub(r"[\s_-]+", "_", cell.strip().casefold())
-
-
-def _read_header(cells: list[str], called: str, line: int, delimiter: str) -> list[str]:
-    """The columns' names in lower case, once it is sure that every one that is needed is there, and once."""
-    where = f"{called}, line {line}"
-    columns = [_fold(cell) for cell in cells]
+def _read_header(cells: list[str], file: OpenedFile, line: int, delimiter: str) -> list[str | None]:
+    """The fields that the columns are, once it is sure that every one that is needed is there, and once."""
+    where = f"{file.called}, line {line}"
+    columns = [field_of(cell) for cell in cells]
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
         optional = [name for name in (*FIELDS, STATUS) if name not in REQUIRED]
@@ -149,6 +142,18 @@ def _read_header(cells: list[str], called: str, line: int, delimiter: str) -> li
     repeated = [name for name in (*FIELDS, STATUS) if columns.count(name) > 1]
     if repeated:
         raise ApplicationsFileError(f"{where}: the header names {', '.join(repeated)} twice: which one is meant?")
+    ignored = [cell for cell, field in zip(cells, columns, strict=True) if field is None]
+    near = find_near_misses(ignored, [name for name in FIELDS if name not in columns])
+    if near:
+        raise ApplicationsFileError(
+            f"{where}: columns that may be fields of the contract, and are not named as they are: "
+            f"{quote_names(near, near)}. Rename those that are, and remove the others"
+        )
+    if ignored:
+        file.hints.add(line, f"columns that are ignored: {quote_names(ignored)}")
+    unknown = [name for name in UNKNOWN if name not in columns]
+    if unknown:
+        file.hints.add(line, f"no column is named {' or '.join(unknown)}: unknown in every row")
     return columns
 
 
@@ -198,7 +203,7 @@ def _read_cells(cells: list[str], table: _Table, line: int) -> Row:
 def _read_cell(field: str, cell: str, delimiter: str) -> tuple[str, str]:
     """A cell as JSON, and a hint: codes as names, numbers digit by digit, all else as text."""
     if field in _NUMBERS:
-        if cell == _MISSING and field in _MISSING_IN:
+        if cell == _MISSING and field in UNKNOWN:
             return "null", ""
         if delimiter != "," and _is_grouped_by_dots(cell):
             return _quote(cell), (

@@ -22,6 +22,7 @@ STANDARD_INPUT: Final = "standard input"
 _CHUNK_BYTES: Final = 1 << 16
 _HEAD_BYTES: Final = 8  # what tells byte-order marks and file formats apart
 _MARK: Final = codecs.BOM_UTF8
+_TWICE_ENCODED_MARK: Final = _MARK.decode("latin-1").encode()  # by a program that took UTF-8 for Windows-1252
 
 # The longer marks first: that of UTF-32 begins like that of UTF-16.
 _WIDE_MARKS: Final = (
@@ -29,6 +30,7 @@ _WIDE_MARKS: Final = (
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
+    ("\ufeff".encode("gb18030"), "gb18030"),
 )
 _FORMATS: Final = (
     (b"\x1f\x8b", "is compressed with gzip", "gzip -dc"),
@@ -65,6 +67,11 @@ def find_text_fault(text: str) -> str:
 def is_utf8(text: str) -> bool:
     """Whether a text has no surrogate, which stands for a byte that is not UTF-8."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def printable(text: str) -> str:
+    """A text of somebody else's making without what cannot be seen or would command a terminal."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 class TextFileError(ValueError):
@@ -228,8 +235,8 @@ def _decode(chunks: Iterable[bytes], called: str) -> Iterator[bytes]:
             yield from _recode(chain([head], chunks), encoding)
             return
     _refuse_formats(head, called)
-    while head.startswith(_MARK):  # twice where two programs put one each
-        head = head.removeprefix(_MARK)
+    while head.startswith((_MARK, _TWICE_ENCODED_MARK)):  # twice where two programs put one each
+        head = head.removeprefix(_MARK).removeprefix(_TWICE_ENCODED_MARK)
     yield head
     yield from chunks
 

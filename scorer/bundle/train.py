@@ -120,20 +120,21 @@ def choose_fields(dropped: Collection[str]) -> tuple[str, ...]:
     return kept
 
 
-def read_examples(file: Path, *, skip_refused: bool) -> Examples:
+def read_examples(file: Path, hints: Hints | None = None, *, skip_refused: bool) -> Examples:
     """Reads a file to train on; rows that do not say what became of the loan are left out.
 
     Args:
         file: as `schemas.files.read_applications` reads it.
-        skip_refused: leave out the rows that the contract refuses, rather than stop.
+        hints: is given what to change in the file, and what of it nothing reads.
+        skip_refused: leave out the rows that are refused, rather than stop.
 
     Raises:
         InputFileError: the file cannot be read, or has rows that the contract refuses: their lines and the reasons.
     """
     applications, statuses, refusals, rows = [], [], [], 0
-    hints, digest = Hints(), hashlib.sha256()
+    hints, digest = hints or Hints(), hashlib.sha256()
     try:
-        for row in read_applications(file, digest.update):
+        for row in read_applications(file, hints, digest.update):
             rows += 1
             application = decode(row.value, _RECORD_BYTES_MAX)
             if isinstance(application, Rejection):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of
+from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of, show_hints
 from scorer.cli.train import StoreOption, describe, figures
 
 
@@ -46,6 +46,7 @@ def build(
     scorer bundle build vendor-risk.toml
     ```
     """
+    from schemas.rows import Hints
     from scorer.bundle.adopt import add_model
     from scorer.bundle.describe import read_build_file
     from scorer.bundle.store import BundleStore
@@ -55,7 +56,9 @@ def build(
     bundles = BundleStore(settings_of(config, None, assignments, store=store).settings.store)
     bundles.require_new(told.name, told.version)
     beside = description.parent
-    holdout = read_examples(beside / told.holdout, skip_refused=skip_refused) if told.holdout else None
+    hints = Hints()
+    holdout = read_examples(beside / told.holdout, hints, skip_refused=skip_refused) if told.holdout else None
+    show_hints(hints)
     manifest, place = add_model(beside / told.model, told, bundles, holdout)
     if as_json:
         typer.echo(json.dumps({"where": place, **describe(manifest)}))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of
-from scorer.cli.score import name_source, read_batches, show_hints
+from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of, show_hints
+from scorer.cli.score import name_source, read_batches
 from scorer.cli.train import StoreOption
 from scorer.errors import MisuseError
 

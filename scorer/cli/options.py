@@ -11,6 +11,7 @@ from schemas.text import is_utf8
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
+    from schemas.rows import Hints
     from scorer.settings import LoadedSettings, Settings
 
 ConfigOption = Annotated[
@@ -133,3 +134,9 @@ def user_here() -> str:
     except (KeyError, OSError):
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}".encode(errors="replace").decode()
+
+
+def show_hints(hints: "Hints") -> None:
+    """Says on standard error what of a file nothing reads, and what to change so that its rejected rows are read."""
+    for hint in hints.texts():
+        typer.echo(hint, err=True)

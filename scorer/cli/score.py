@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 import typer
 
 from scorer.cli.completion import complete_reference
-from scorer.cli.options import ConfigOption, SetOption, settings_of
+from scorer.cli.options import ConfigOption, SetOption, settings_of, show_hints
 from scorer.cli.train import StoreOption
 from scorer.cli.worker import DEFAULT_BUNDLE
 from scorer.errors import InputFileError, MisuseError, ScorerError
@@ -163,19 +163,13 @@ def name_source(applications: str, topic: str | None) -> str:
     return topic
 
 
-def show_hints(hints: "Hints") -> None:
-    """Says on standard error what to change in a file so that its rejected rows can be read."""
-    for hint in hints.texts():
-        typer.echo(hint, err=True)
-
-
 def read_batches(applications: str, source: str, hints: "Hints") -> Iterator[list[FileRecord]]:
     """The rows of a file in batches of a worker's size.
 
     Args:
         applications: as `schemas.files.read_applications` reads it; `-` is the standard input.
         source: what the records name as their topic.
-        hints: is given what to change in the file.
+        hints: is given what to change in the file, and what of it nothing reads.
 
     Raises:
         InputFileError: the file cannot be read, or not as applications.
@@ -183,7 +177,7 @@ def read_batches(applications: str, source: str, hints: "Hints") -> Iterator[lis
     from schemas.files import read_applications
     from schemas.rows import ApplicationsFileError
 
-    rows = read_applications(applications)
+    rows = read_applications(applications, hints)
     try:
         while batch := list(islice(rows, _BATCH_ROWS)):
             for row in batch:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scorer.cli.options import ConfigOption, JsonOption, SetOption, require_texts, settings_of
+from scorer.cli.options import ConfigOption, JsonOption, SetOption, require_texts, settings_of, show_hints
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def train(
     from datetime import UTC, datetime
     from tempfile import TemporaryDirectory
 
+    from schemas.rows import Hints
     from scorer.bundle.build import build_bundle
     from scorer.bundle.store import BundleStore
     from scorer.bundle.train import choose_fields, read_examples, require_libraries, train_model
@@ -77,7 +78,9 @@ def train(
     bundles = BundleStore(settings_of(config, None, assignments, store=store).settings.store)
     bundles.require_new(name, version)
     created = datetime.now(UTC).replace(microsecond=0)
-    examples = read_examples(applications, skip_refused=skip_refused)
+    hints = Hints()
+    examples = read_examples(applications, hints, skip_refused=skip_refused)
+    show_hints(hints)
     trained = train_model(examples, fields_dropped, Policy(), (name, version, created), labels)
     with TemporaryDirectory() as folder:
         manifest = build_bundle(trained.draft, Path(folder))

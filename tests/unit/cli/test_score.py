@@ -96,6 +96,13 @@ def test_no_value_of_a_row_is_told(tmp_path: Path, run: Run) -> None:
     assert "s3cret" not in ended.out + ended.err + (tmp_path / "rejects.jsonl").read_text()
 
 
+def test_columns_that_nothing_reads_are_said_once(tmp_path: Path, run: Run) -> None:
+    """A misspelt column was dropped without a word; a note beside the fields is said and not a fault."""
+    (tmp_path / "loans.csv").write_text(f"{HEADER},note\n{GOOD},x\n{GOOD},y\n")
+    ended = run("score", "loans.csv")
+    assert (ended.code, ended.err.splitlines()[1:]) == (0, ['line 1: columns that are ignored: "note"'])
+
+
 def test_the_summary_alone(tmp_path: Path, run: Run) -> None:
     """--summary prints it where the decisions would have been, and with --json as an object."""
     file = write_loans(tmp_path / "loans.csv", rows=50)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from producer.client import ApplicationPublisher
 from producer.publish import REFUSALS_TOLD, publish_rows
 from schemas.application import CreditApplication
-from schemas.rows import ApplicationsFileError, Row
+from schemas.rows import ApplicationsFileError, Hints, Row
 
 EXAMPLE = {name: (field.examples or [None])[0] for name, field in CreditApplication.model_fields.items()}
 SOUND = json.dumps(EXAMPLE).encode()
@@ -76,3 +76,11 @@ def test_what_to_change_in_the_file_is_kept_once() -> None:
         Row(6, b"x", None),
     ]
     assert publish_rows(FakePublisher(), iter(rows), as_is=False).hints.texts() == ["line 4: price holds a comma"]
+
+
+def test_what_nothing_reads_of_the_file_is_kept() -> None:
+    """What the reader of the file noted comes before what its rows need."""
+    hints = Hints()
+    hints.add(1, "columns that are ignored")
+    report = publish_rows(FakePublisher(), iter([Row(2, b"x", None, "price holds a comma")]), hints, as_is=False)
+    assert report.hints.texts() == ["line 1: columns that are ignored", "line 2: price holds a comma"]

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from schemas.application import CreditApplication
 from schemas.files import dump_application, read_applications
-from schemas.rows import ApplicationsFileError, Row
+from schemas.rows import ApplicationsFileError, Hints, Row
 from tests import real_data
 
 HEADER = "Status,Seniority,Home,Time,Age,Marital,Records,Job,Expenses,Income,Assets,Debt,Amount,Price"
@@ -217,6 +217,67 @@ def test_a_header_is_found_whatever_its_spelling(tmp_path: Path) -> None:
     header = '" APPLICATION  id",' + HEADER.replace("Age", " AGE\t").replace("Home", '"home"')
     (row,) = read_applications(_write(tmp_path, "a.csv", header, f"a-7,{CODED}"))
     assert json.loads(row.value) == {"application_id": "a-7", **APPLICATION}
+
+
+@pytest.mark.parametrize(
+    "column", ["ApplicationID", "\u200bapplication_id", '"\ufeffapplication_id"', "Application \u00ad-ID"]
+)
+def test_a_column_is_known_by_its_letters_alone(tmp_path: Path, column: str) -> None:
+    """Without separators, or with characters that cannot be seen, a column of ids was dropped and ids were made up."""
+    (row,) = read_applications(_write(tmp_path, "a.csv", f"{column},{HEADER}", f"a-7,{CODED}"))
+    assert json.loads(row.value) == {"application_id": "a-7", **APPLICATION}
+
+
+@pytest.mark.parametrize("mark", ["\u00ef\u00bb\u00bf", "\ufeff\u00ef\u00bb\u00bf"])
+def test_a_mark_that_was_encoded_twice_is_no_part_of_the_header(tmp_path: Path, mark: str) -> None:
+    """It became part of the first column's name, and the outcomes in that column were lost."""
+    (row,) = read_applications(_write(tmp_path, "a.csv", mark + HEADER, CODED))
+    assert row.status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("replaced", "column", "field"),
+    [
+        ("Income", "Monthly Income", "income"),
+        ("Income", "monthlyIncome", "income"),
+        ("Income", "incme", "income"),
+        ("Debt", "total_debts", "debt"),
+        ("Assets", "Asset (EUR)", "assets"),
+        ("Marital", "Marital Status", "marital"),
+        ("Status", "id", "application_id"),
+        ("Status", "Application No.", "application_id"),
+    ],
+)
+def test_a_column_near_a_field_that_is_missing_is_refused(
+    tmp_path: Path, replaced: str, column: str, field: str
+) -> None:
+    """A `Monthly Income` was dropped without a word, and everybody decided as if the income were unknown."""
+    message = _error_of(_write(tmp_path, "a.csv", HEADER.replace(replaced, column), CODED))
+    assert message.endswith(
+        f'a.csv, line 1: columns that may be fields of the contract, and are not named as they are: "{column}" '
+        f"({field}?). Rename those that are, and remove the others"
+    )
+
+
+def test_columns_that_nothing_reads_are_named_once(tmp_path: Path) -> None:
+    """And so are fields that the whole file lacks; neither is a reason to refuse the file."""
+    header = HEADER.replace("Status", "Debt Ratio").replace("Income", "No\u200bte") + ",,b,Income"
+    path, hints = _write(tmp_path, "a.csv", header, CODED + ",,,", CODED + ",,,"), Hints()
+    assert len(list(read_applications(path, hints))) == 2
+    assert hints.texts() == [
+        'line 1: columns that are ignored: "Debt Ratio", "No\N{REPLACEMENT CHARACTER}te", one without a name, "b"'
+    ]
+    path, hints = _write(tmp_path, "a.csv", HEADER.replace("Income,Assets,", ""), CODED.replace("182,0,", "")), Hints()
+    assert len(list(read_applications(path, hints))) == 1
+    assert hints.texts() == ["line 1: no column is named income or assets: unknown in every row"]
+
+
+def test_fields_of_json_lines_that_nothing_reads_are_named_once(tmp_path: Path) -> None:
+    """A misspelt optional field was dropped without a word."""
+    line = json.dumps({"application_id": "a", "status": "ok", "Income": 1, "note": 2})
+    path, hints = _write(tmp_path, "a.jsonl", line, line, '{"application_id":"b","income":1,"Income":2}'), Hints()
+    assert len(list(read_applications(path, hints))) == 3
+    assert hints.texts() == ['line 1: fields that are ignored: "Income" (income?), "note"']
 
 
 def test_rows_of_delimiters_alone_are_empty(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""The header of a CSV file of applications: which column is which field, and which columns nothing reads."""
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
+
+from schemas.rows import FIELDS, ID, STATUS
+from schemas.text import printable
+
+REQUIRED: Final = tuple(name for name, field in FIELDS.items() if field.is_required() and name != ID)
+UNKNOWN: Final = tuple(name for name in ("income", "assets", "debt") if name in FIELDS)
+
+_NEAR: Final = 0.85  # debts, incme and martial are near a field; dept and outcome are not
+_LEFT_OUT: Final = frozenset({"Cc", "Cf", "Mn", "Pc", "Pd", "Zl", "Zp", "Zs"})
+_SHOWN_MAX: Final = 20
+_SHOWN_CHARACTERS_MAX: Final = 40
+_words_of = re.compile(r"[^\W\d_]+").findall
+
+
+def fold(column: str) -> str:
+    """A column's name without what people write differently: letter case, spaces, dashes, underscores, the unseen."""
+    folded = unicodedata.normalize("NFKC", column).casefold()
+    return "".join(c for c in folded if unicodedata.category(c) not in _LEFT_OUT)
+
+
+_FIELDS: Final[Mapping[str, str]] = {fold(name): name for name in (*FIELDS, STATUS)}
+
+
+def field_of(column: str) -> str | None:
+    """The field of the contract, or `status`, that a column is; None if it is neither."""
+    return _FIELDS.get(fold(column))
+
+
+def find_near_misses(columns: Iterable[str], missing: Collection[str]) -> dict[str, str]:
+    """The columns that may be meant for a field that the file lacks, and the field: `Monthly Income` for `income`.
+
+    Args:
+        columns: the names of columns that are no field.
+        missing: the fields that no column is named.
+    """
+    near = ((column, _find_near(column, missing)) for column in columns)
+    return {column: field for column, field in near if field}
+
+
+def _find_near(column: str, missing: Collection[str]) -> str | None:
+    words = [fold(word) for word in _words_of(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column))]
+    if ID in missing and words == ["id"]:
+        return ID
+    known = {fold(name): name for name in missing} | ({"application": ID} if ID in missing else {})
+    for word in (fold(column), *words):
+        close = difflib.get_close_matches(word, known, 1, _NEAR)
+        if close:
+            return known[close[0]]
+    return None
+
+
+def quote_names(names: Iterable[str], near: Mapping[str, str] | None = None) -> str:
+    """Names of a user's columns for a message: bounded, without what cannot be seen, with the fields they are near."""
+    listed = list(names)
+    shown = [
+        (f'"{printable(name.strip())[:_SHOWN_CHARACTERS_MAX]}"' if name.strip() else "one without a name")
+        + (f" ({near[name]}?)" if near and name in near else "")
+        for name in listed[:_SHOWN_MAX]
+    ]
+    more = [f"{len(listed) - _SHOWN_MAX:,} more"] if len(listed) > _SHOWN_MAX else []
+    return ", ".join([*shown, *more])
