@@ -1,5 +1,6 @@
 """A row of a file of applications, whichever format the file has, and hints on what to change in the file."""
 
+import re
 from collections.abc import Iterator
 from itertools import chain
 from typing import Final, NamedTuple
@@ -9,8 +10,11 @@ from schemas.application import CreditApplication
 FIELDS: Final = CreditApplication.model_fields
 ID: Final = "application_id"
 STATUS: Final = "status"
-_STATUSES: Final = {"1": "ok", "ok": "ok", "2": "default", "default": "default"}
+STATUS_UNREADABLE: Final = "unreadable"
+# The numbers are those of the course's data file, in which 0 is a loan of which the outcome is not known.
+_STATUSES: Final = {"1": "ok", "ok": "ok", "2": "default", "default": "default", "0": None, "unk": None, "": None}
 _ID_CHARACTERS_MAX: Final = 64  # as the contract says
+_is_float_code = re.compile(r"([0-9])\.0+").fullmatch
 _HINTS_MAX: Final = 5  # a file usually has one fault, in many rows
 
 
@@ -24,7 +28,8 @@ class Row(NamedTuple):
     Attributes:
         line: the line of the file on which the row begins; the first is 1.
         value: the application as it would be on the input topic; the contract has yet to judge it.
-        status: what became of the loan, "ok" or "default"; None where the file does not say.
+        status: what became of the loan, "ok" or "default"; None where the file does not say, and "unreadable" where it
+            says something else.
         hint: what to change in the file if the contract rejects the row, without a value of it; "" if there is nothing
             to add to what the contract says.
     """
@@ -83,5 +88,17 @@ def name_row(name: str, line: int) -> str:
 
 
 def read_status(status: object) -> str | None:
-    """What became of a loan, "ok" or "default"; None if the file says neither in a way that we know."""
-    return _STATUSES.get(status) if isinstance(status, str) else None
+    """What became of a loan, as `Row.status` has it; letter case and spaces around it do not count."""
+    if status is None:
+        return None
+    if isinstance(status, float):  # of a JSON line, where every number is one
+        status = str(status)
+    if not isinstance(status, str):
+        return STATUS_UNREADABLE
+    return _STATUSES.get(plain_code(status.strip().casefold()), STATUS_UNREADABLE)
+
+
+def plain_code(cell: str) -> str:
+    """A code as the course's data file has it: `1` for `1.0`, as programs write it to which every number is a float."""
+    code = _is_float_code(cell)
+    return code[1] if code else cell

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Final, NamedTuple
 
 from schemas.headers import REQUIRED, UNKNOWN, field_of, find_near_misses, quote_names
-from schemas.rows import FIELDS, ID, STATUS, ApplicationsFileError, OpenedFile, Row, name_row, read_status
+from schemas.rows import FIELDS, ID, STATUS, ApplicationsFileError, OpenedFile, Row, name_row, plain_code, read_status
 from schemas.text import LINE_BYTES_MAX, explain_encoding
 
 DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -20,14 +20,14 @@ _CODES: Final[Mapping[str, Mapping[str, str]]] = {
     "records": {"1": "no", "2": "yes", "0": "unk"},
     "job": {"1": "fixed", "2": "partime", "3": "freelance", "4": "others", "0": "unk"},
 }
-# What the course's data file writes for "missing", and where.
-_MISSING: Final = "99999999"
 
 _NUMBERS: Final = frozenset(FIELDS) - frozenset(_CODES) - {ID}
 
 _is_delimiter_line = re.compile(r'"?sep=([,;|\t])"?').fullmatch  # Excel reads and writes it above the header
 # Of a file whose cells are not separated by commas, whose numbers may have decimal commas: 1.490 is 1.49 or 1490.
 _is_grouped_by_dots = re.compile(r"-?[1-9][0-9]{0,2}(\.[0-9]{3})+").fullmatch
+# What the course's data file writes for "unknown", also as programs write it to which every number is a float.
+_is_missing = re.compile(r"99999999(\.0+)?|9\.9999999[eE]\+?0?7").fullmatch
 _is_json_number = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?").fullmatch
 _quote = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -203,7 +203,7 @@ def _read_cells(cells: list[str], table: _Table, line: int) -> Row:
 def _read_cell(field: str, cell: str, delimiter: str) -> tuple[str, str]:
     """A cell as JSON, and a hint: codes as names, numbers digit by digit, all else as text."""
     if field in _NUMBERS:
-        if cell == _MISSING and field in UNKNOWN:
+        if field in UNKNOWN and _is_missing(cell):
             return "null", ""
         if delimiter != "," and _is_grouped_by_dots(cell):
             return _quote(cell), (
@@ -211,8 +211,14 @@ def _read_cell(field: str, cell: str, delimiter: str) -> tuple[str, str]:
                 "of decimals"
             )
         return (cell, "") if _is_json_number(cell) else (_quote(cell), _explain_number(cell))
-    hint = "" if field == ID or cell == cell.strip() else "has spaces around it: remove them"
-    return _quote(_CODES.get(field, {}).get(cell, cell)), hint
+    hint = "" if field == ID else _explain_category(cell)
+    return _quote(_CODES.get(field, {}).get(plain_code(cell), cell)), hint
+
+
+def _explain_category(cell: str) -> str:
+    if cell != cell.strip():
+        return "has spaces around it: remove them"
+    return "" if cell.isprintable() else "holds a character that cannot be seen: remove it"
 
 
 def _explain_number(cell: str) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.files import read_applications
-from schemas.rows import ApplicationsFileError, Hints
+from schemas.rows import STATUS_UNREADABLE, ApplicationsFileError, Hints
 from scorer.bundle.boosters import check_booster
 from scorer.bundle.build import Draft
 from scorer.bundle.figures import measure
@@ -51,6 +51,7 @@ _REFUSALS_SHOWN_MAX: Final = 20
 _SPLIT: Final = (
     f"the held-out fifth of the labelled rows (train_test_split, test_size {TEST_SIZE}, random_state {RANDOM_STATE})"
 )
+_STATUS_RULE: Final = "status: one of ok, default, 1 (ok), 2 (default) is needed, or nothing or 0 where it is not known"
 _WHAT_HOLDOUT: Final = (
     f"Trained on four fifths, measured on {_SPLIT}. The model in the bundle is trained on all labelled rows."
 )
@@ -121,7 +122,7 @@ def choose_fields(dropped: Collection[str]) -> tuple[str, ...]:
 
 
 def read_examples(file: Path, hints: Hints | None = None, *, skip_refused: bool) -> Examples:
-    """Reads a file to train on; rows that do not say what became of the loan are left out.
+    """Reads a file to train on; rows that do not say what became of the loan are left out, and counted.
 
     Args:
         file: as `schemas.files.read_applications` reads it.
@@ -129,7 +130,8 @@ def read_examples(file: Path, hints: Hints | None = None, *, skip_refused: bool)
         skip_refused: leave out the rows that are refused, rather than stop.
 
     Raises:
-        InputFileError: the file cannot be read, or has rows that the contract refuses: their lines and the reasons.
+        InputFileError: the file cannot be read, has rows that the contract refuses or of which the outcome cannot be
+            read (their lines and the reasons), or has no outcomes.
     """
     applications, statuses, refusals, rows = [], [], [], 0
     hints, digest = hints or Hints(), hashlib.sha256()
@@ -140,6 +142,8 @@ def read_examples(file: Path, hints: Hints | None = None, *, skip_refused: bool)
             if isinstance(application, Rejection):
                 refusals.append(f"  line {row.line}: {application.reason}")
                 hints.add(row.line, row.hint)
+            elif row.status == STATUS_UNREADABLE:
+                refusals.append(f"  line {row.line}: {_STATUS_RULE}")
             elif row.status is not None:
                 applications.append(application)
                 statuses.append(row.status)
@@ -149,9 +153,12 @@ def read_examples(file: Path, hints: Hints | None = None, *, skip_refused: bool)
         more = [f"  and {len(refusals) - _REFUSALS_SHOWN_MAX} more"] if len(refusals) > _REFUSALS_SHOWN_MAX else []
         listed = "\n".join([*refusals[:_REFUSALS_SHOWN_MAX], *more, *(f"  {hint}" for hint in hints.texts())])
         raise InputFileError(
-            f"{file}: {len(refusals)} of {rows} rows are no applications by the contract:\n{listed}\n"
-            "Mend them, or leave them out with --skip-refused"
+            f"{file}: {len(refusals)} of {rows} rows cannot be learned from:\n{listed}\n"
+            "Correct them, or leave them out with --skip-refused"
         )
+    if rows and not statuses and not refusals:
+        hint = "".join(f"; {hint}" for hint in hints.texts())
+        raise InputFileError(f"{file}: no row says what became of its loan; {_STATUS_RULE}{hint}")
     defaulted = np.array([status == "default" for status in statuses], dtype=np.float32)
     dataset = Dataset(sha256=digest.hexdigest(), rows=rows, rows_labelled=len(statuses), rows_refused=len(refusals))
     return Examples(applications, defaulted, dataset)

@@ -182,6 +182,25 @@ def test_a_long_list_of_refused_rows_is_cut(tmp_path: Path) -> None:
     assert len(str(raised.value).splitlines()) == 1 + 20 + 1 + 1
 
 
+def test_outcomes_that_cannot_be_read_stop_the_training(tmp_path: Path) -> None:
+    """They were left out as if their outcome were not known, and the model learned from what was left."""
+    file = _append(write_loans(tmp_path / "loans.csv", rows=40), "s3cret,7,1,48,41,2,1,3,55,150,0,0,950,1111")
+    with pytest.raises(
+        InputFileError, match=r"1 of 41 rows cannot be learned from:\n  line 42: status: one of ok"
+    ) as raised:
+        read_examples(file, skip_refused=False)
+    assert "s3cret" not in str(raised.value)
+    assert read_examples(file, skip_refused=True).dataset.rows_refused == 1
+
+
+def test_a_file_without_outcomes_is_refused_with_what_it_has_instead(tmp_path: Path) -> None:
+    """A column `Result` was ignored, and the message was about a dozen rows of each outcome."""
+    file = write_loans(tmp_path / "loans.csv", rows=40)
+    file.write_text(file.read_text().replace("Status", "Result").replace("status", "Result"))
+    with pytest.raises(InputFileError, match=r'no row says what became .*; line 1: columns that are ignored: "Result"'):
+        read_examples(file, skip_refused=False)
+
+
 def test_rows_of_unknown_outcome_teach_nothing(tmp_path: Path) -> None:
     """They are neither paid nor defaulted: left out, and counted as rows."""
     plain = read_examples(write_loans(tmp_path / "loans.csv", rows=40), skip_refused=False)
@@ -198,7 +217,7 @@ def test_one_outcome_alone_teaches_nothing(tmp_path: Path, status: str) -> None:
     file = write_loans(tmp_path / "loans.csv", rows=60)
     header, *rows = file.read_text().splitlines()
     file.write_text("\n".join([header, *(status + row[1:] for row in rows)]) + "\n")
-    with pytest.raises(InputFileError, match="a dozen of each"):
+    with pytest.raises(InputFileError, match=r"a dozen of each|no row says"):
         _train(read_examples(file, skip_refused=False))
 
 

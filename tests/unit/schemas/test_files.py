@@ -88,9 +88,16 @@ def test_every_code_has_its_name(tmp_path: Path, column: str, names: list[str]) 
         CreditApplication.model_validate_json(value)
 
 
-@pytest.mark.parametrize(("cell", "status"), [("1", "ok"), ("2", "default"), ("0", None), ("", None), ("3", None)])
+@pytest.mark.parametrize(
+    ("cell", "status"),
+    [
+        ("1", "ok"), ("1.0", "ok"), ("OK", "ok"), (" ok", "ok"), ("2", "default"), ("2.00", "default"),
+        ("Default ", "default"), ("0", None), ("0.0", None), ("", None), (" ", None), ("unk", None),
+        ("3", "unreadable"), ("01", "unreadable"), ("1.5", "unreadable"), ("good", "unreadable"), ("NA", "unreadable"),
+    ],
+)  # fmt: skip
 def test_status(tmp_path: Path, cell: str, status: str | None) -> None:
-    """A status is "ok", "default", or None where the file does not say."""
+    """It is "ok", "default", None where the file does not say, else unreadable: `OK` and 1.0 were taken for unsaid."""
     (row,) = read_applications(_write(tmp_path, "a.csv", HEADER, cell + CODED[1:]))
     assert row.status == status
     assert b"status" not in row.value
@@ -456,9 +463,26 @@ def test_json_lines_without_an_id_get_one(tmp_path: Path) -> None:
 
 
 def test_json_lines_may_say_what_became_of_the_loan(tmp_path: Path) -> None:
-    """A status in a JSON line is read where it is one of ours."""
-    path = _write(tmp_path, "a.jsonl", '{"status":"default"}', '{"status":["ok"]}', '{"status":"paid"}', "{}")
-    assert [row.status for row in read_applications(path)] == ["default", None, None, None]
+    """As text or as a number; true may mean either."""
+    statuses = ['"default"', '"OK"', "1", "2.0", '"2"', "0", "null", '""', '["ok"]', '"paid"', "true", "3", "1e999"]
+    path = _write(tmp_path, "a.jsonl", *(f'{{"status":{status}}}' for status in statuses), "{}")
+    readable = ["default", "ok", "ok", "default", "default", None, None, None]
+    assert [row.status for row in read_applications(path)] == [*readable, *["unreadable"] * 5, None]
+
+
+def test_codes_that_a_program_made_floats_read_as_names(tmp_path: Path) -> None:
+    """A table in which a number is missing is written with `1.0` for 1, and each such row was rejected."""
+    row, unknown = ",".join(f"{cell}.0" for cell in CODED.split(",")), "99999999.0"
+    path = _write(tmp_path, "a.csv", HEADER, row, row.replace("182.0", unknown), row.replace("182.0", "9.9999999e+07"))
+    rows = _read_rows(path)
+    assert [(row.status, json.loads(row.value)["income"]) for row in rows] == [("ok", 182), ("ok", None), ("ok", None)]
+    assert json.loads(rows[0].value) == {"application_id": "a.csv:2", **APPLICATION}
+
+
+def test_what_cannot_be_seen_in_a_category_is_named(tmp_path: Path) -> None:
+    """The message about an unknown category lists the very name that the cell seems to hold."""
+    (row,) = read_applications(_write(tmp_path, "a.csv", HEADER, SPELLED_OUT.replace("rent", "rent\u200b")))
+    assert row.hint == "home holds a character that cannot be seen: remove it"
 
 
 def test_json_that_is_nested_too_deep_is_a_row_like_any_other(tmp_path: Path) -> None:
