@@ -24,14 +24,14 @@ def cache_folder() -> Path:
     Where this user's home folder is not known or cannot take it, a folder that is gone when the process ends.
     """
     folder = _own_folder("XDG_CACHE_HOME", Path(".cache"))
-    if folder is not None and (os.environ.get("XDG_CACHE_HOME") or _can_be(folder)):
+    if folder is not None and (Path(os.environ.get("XDG_CACHE_HOME", "")).is_absolute() or _can_be(folder)):
         return folder
     return Path(_temporary_folder().name)
 
 
 def _own_folder(variable: str, below_home: Path, *below: str) -> Path | None:
-    base = os.environ.get(variable)
-    if base:
+    base = os.environ.get(variable, "")
+    if Path(base).is_absolute():  # any other is to be ignored, says the XDG Base Directory Specification
         return Path(base, _NAME, *below)
     try:
         folder = Path.home().joinpath(below_home, _NAME, *below)

@@ -140,9 +140,9 @@ class FolderPlace(Place):
         try:
             os.scandir(self._folder).close()  # a pattern finds nothing where it may not look, and does not say so
             return list(self._folder.glob(pattern))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
         except OSError as error:
+            if isinstance(error, FileNotFoundError | NotADirectoryError) and not os.path.lexists(self._folder):
+                return []
             raise BundleError(f"store {self._folder} cannot be read: {error.strerror}{_ANOTHER_STORE}") from None
 
     def read_tag(self, name: str, tag: str) -> bytes | None:

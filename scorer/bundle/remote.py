@@ -1,6 +1,7 @@
 """What lies at a URL, by fsspec: read, listed and written, each fault told in one message that names the place."""
 
 import io
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,15 +12,36 @@ from scorer.errors import BundleError, MisuseError
 
 _EXTRAS: Final = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 _CHUNK_BYTES: Final = 1 << 20
-_protocol_of = re.compile(r"([a-z][a-z0-9+.-]*)(?:::.*)?://", re.DOTALL).match
+_protocol_of = re.compile(r"([a-z][a-z0-9+.-]*)(?:::.*)?://", re.DOTALL | re.IGNORECASE).match
+# s3:/bucket and s3:bucket, of which nobody means a folder that is called `s3:`; one letter is a drive of Windows.
+_misses_slashes = re.compile(r"([a-z][a-z0-9+.-]+):/(?!/)|(s3a?|gc?s|https?):(?!//)", re.IGNORECASE).match
+_is_windows_path = re.compile(r"[a-z]:[\\/]", re.IGNORECASE).match
+_is_file_url = re.compile(r"(?:file|local):(?://(?P<host>[^/]*))?(?P<path>/.*)", re.DOTALL | re.IGNORECASE).fullmatch
 
 
 def local_path(place: str) -> Path | None:
-    """The path on this machine that a place means; None if it is elsewhere."""
-    found = _protocol_of(place)
-    if found is None:
-        return Path(place)
-    return Path(place[found.end() :]) if found[0] in {"file://", "local://"} else None
+    """The path on this machine that a place means; None if it is elsewhere.
+
+    Raises:
+        MisuseError: it is a URL that is mistyped, a path of Windows, or below the home folder of an unknown user.
+    """
+    file = _is_file_url(place)
+    if file and file["host"] in {None, "", "localhost"}:
+        return Path(file["path"])
+    if file or place.lower().startswith(("file:", "local:")):
+        raise MisuseError(f"{place}: is not a path on this machine: write file:///, then the path from the root on")
+    if _protocol_of(place):
+        return None
+    scheme = _misses_slashes(place)
+    if scheme:
+        name = (scheme[1] or scheme[2]).lower()
+        raise MisuseError(f"{place}: a URL has two slashes: write {name}://…, or ./{place} for a folder of this name")
+    if os.name != "nt" and _is_windows_path(place):
+        raise MisuseError(f"{place}: is a path of Windows, and this is not Windows; write ./{place} if it is meant so")
+    try:
+        return Path(place).expanduser()
+    except RuntimeError:  # of `~` for a user without home folder, or `~name`
+        raise MisuseError(f"{place}: no home folder is known for it: write the whole path") from None
 
 
 def split_url(url: str) -> "tuple[RemoteFolder, str]":
@@ -37,11 +59,14 @@ class RemoteFolder:
     """A folder at a URL, by any filesystem that fsspec knows. Nothing is remembered: each call asks anew."""
 
     def __init__(self, url: str) -> None:
-        """Takes the folder's URL; nothing is asked yet, and the folder need not be there.
+        """Takes the folder's URL, which need not be there; most filesystems ask nothing yet.
 
         Raises:
             MisuseError: nothing here can reach such a URL; the message says what to install.
+            BundleError: its server was asked at once, and does not answer.
         """
+        scheme, separator, rest = url.partition("://")
+        url = f"{scheme.lower()}{separator}{rest}"
         self.url = url if url.endswith("//") else url.rstrip("/")
         self._files, self._root = _find_filesystem(url)
 
@@ -53,14 +78,18 @@ class RemoteFolder:
         """The files below a path of this folder, at any depth, as paths of this folder; none if there is none.
 
         Raises:
-            BundleError: it cannot be asked.
+            BundleError: it cannot be asked, or this is no folder.
         """
         with _telling(f"{self.address(below)} cannot be read"):
             self._files.invalidate_cache()  # a listing may be kept, and others put bundles too
             try:
                 found = self._files.find(self._at(below))
+                if not found:  # also where a folder could not be listed: the fault comes of asking for it alone
+                    self._files.ls(self._at(below))
             except (FileNotFoundError, NotADirectoryError):
                 return []
+        if found == [self._root]:
+            raise BundleError(f"{self.url} is a file, or a page without links, and not a folder")
         return [path.removeprefix(self._root).lstrip("/") for path in found]
 
     def read(self, path: str, bytes_max: int) -> bytes:
@@ -149,7 +178,8 @@ def _find_filesystem(url: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
 
     try:
-        files, root = url_to_fs(url)
+        with _telling(f"{url} cannot be reached", ImportError, ValueError, TypeError):
+            files, root = url_to_fs(url)
     except ImportError as error:
         extra = _EXTRAS.get(url.partition(":")[0])
         cure = f"pip install 'streaming-credit-scorer[{extra}]'" if extra else str(error)

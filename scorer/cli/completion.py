@@ -20,10 +20,10 @@ def complete_reference(ctx: typer.Context) -> list[str]:
         store = read_settings(
             given.get("config"), None, given.get("assignments"), store=given.get("store")
         ).settings.store
+        own = None if store is None else local_path(store)
     except MisuseError:  # the shell is no place to say so: the command will
         folders = [_SHIPPED]
     else:
-        own = None if store is None else local_path(store)
         folders = [_SHIPPED, *([] if own is None else [own])]
     versions = {f"{path.parts[-3]}:{path.parts[-2]}" for f in folders for path in f.glob("*/*/bundle.json")}
     tags = {f"{path.parts[-3]}:{path.parts[-1]}" for f in folders for path in f.glob("*/tags/[!.]*")}

@@ -1,5 +1,6 @@
 """The store: a version is put once, whole or not at all, and a reference finds exactly one bundle or says why not."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from scorer.bundle.load import load_bundle, read_manifest
 from scorer.bundle.manifest import Manifest
+from scorer.bundle.remote import RemoteFolder, local_path
 from scorer.bundle.store import BundleStore
 from scorer.errors import BundleError, MisuseError
 from tests.unit.bundle.making import PLAIN, WITH_MARITAL, copy_bundle, everything_in, named, remake
@@ -213,3 +215,52 @@ def test_what_is_kept_can_be_read_by_others(tmp_path: Path, store: BundleStore) 
     ordinary.mkdir()
     assert place.stat().st_mode == ordinary.stat().st_mode
     assert load_bundle(place)
+
+
+@pytest.mark.parametrize(
+    ("place", "cure"),
+    [
+        ("s3:/bucket", "write s3://…"),
+        ("GS:/bucket", "write gs://…"),
+        ("s3:bucket", "write s3://…"),
+        ("http:/host/b", "write http://…"),
+        ("C:\\bundles", "is a path of Windows"),
+        ("c:/bundles", "is a path of Windows"),
+        ("file://host/bundles", "write file:///"),
+        ("file:bundles", "write file:///"),
+        ("~nobody-of-this-name/b", "write the whole path"),
+    ],
+)
+def test_a_mistyped_place_is_refused(place: str, cure: str) -> None:
+    """Each was taken for a folder below the current one: an empty store, and bundles put where nobody looks."""
+    with pytest.raises(MisuseError, match=re.escape(cure)):
+        BundleStore(place)
+
+
+def test_ways_to_write_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No shell expands `~` in a variable or a file, and schemes of URLs have no letter case."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    places = ("~/b", f"file:{tmp_path}/b", f"file://{tmp_path}/b", f"FILE://localhost{tmp_path}/b")
+    assert [local_path(place) for place in places] == [tmp_path / "b"] * 4
+    assert [local_path(place) for place in ("S3://b", "simplecache::s3://b")] == [None, None]
+    assert local_path("./s3:/b") == Path("s3:/b")
+    assert RemoteFolder("MEMORY://b").address("c") == "memory://b/c"
+
+
+def test_a_file_is_not_an_empty_store(tmp_path: Path) -> None:
+    """On this machine or at a URL it was listed as if nothing were in it."""
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(BundleError, match="file cannot be read: Not a directory"):
+        BundleStore(tmp_path / "file").entries()
+    remote = RemoteFolder("memory://a-file")
+    remote.create("b", b"x")
+    assert RemoteFolder("memory://a-file").list() == ["b"]
+    with pytest.raises(BundleError, match="memory://a-file/b is a file"):
+        RemoteFolder("memory://a-file/b").list()
+
+
+@pytest.mark.parametrize("url", ["http://localhost:1/b", "ftp://localhost:1/b"])
+def test_a_store_that_cannot_be_reached_is_not_empty(url: str) -> None:
+    """Over HTTP fsspec leaves out what it cannot list, and over FTP it asks before anybody wants to know."""
+    with pytest.raises(BundleError, match=f"{url} cannot be re"):
+        BundleStore(url).entries()

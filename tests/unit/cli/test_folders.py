@@ -42,6 +42,10 @@ def test_the_folders_are_below_the_home(tmp_path: Path, monkeypatch: pytest.Monk
         Path("/data/streaming-credit-scorer/bundles"),
         Path("/cache/streaming-credit-scorer"),
     )
+    monkeypatch.setenv("XDG_DATA_HOME", "data")  # relative ones are to be ignored, says XDG: each folder had its own
+    monkeypatch.setenv("XDG_CACHE_HOME", "cache")
+    assert bundles_folder() == tmp_path / ".local/share/streaming-credit-scorer/bundles"
+    assert cache_folder() == tmp_path / ".cache/streaming-credit-scorer"
     assert list(tmp_path.iterdir()) == []
 
 
