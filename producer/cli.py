@@ -111,8 +111,8 @@ def publish(
 
     CSV has a header line with the contract's fields, in any order and letter case; categories are names or the course's
     numbers, and 99999999 means missing. JSON lines hold one application each. A row without an application_id gets one
-    made of the file's name and the line. A row that the contract refuses is not sent; it is named with its fields and
-    rules, and the exit code is 1.
+    made of the file's name, the line and a digest of the row. A row that the contract refuses is not sent; it is named
+    with its fields and rules, and the exit code is 1.
 
     For example:
 

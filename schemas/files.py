@@ -32,7 +32,7 @@ def read_applications(
 ) -> Iterator[Row]:
     """Reads a file of applications, holding one row of it at a time.
 
-    A row without an application_id gets one made of the file's name and the line.
+    A row without an application_id gets one made of the file's name, the line and a digest of the row.
 
     Args:
         file: a .csv or .tsv file with a header line, or a .jsonl, .ndjson or .json file with one application per line;
@@ -128,7 +128,7 @@ def _read_json_lines(opened: OpenedFile) -> Iterator[Row]:
             opened.hints.add(line, f"fields that are ignored: {quote_names(sorted(new), near)}")
         yield Row(
             line,
-            raw if ID in application else _put_in(raw, name_row(opened.name, line), empty=not application),
+            raw if ID in application else _put_in(raw, name_row(opened.name, line, raw), empty=not application),
             read_status(application.get(STATUS)),
         )
 

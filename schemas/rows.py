@@ -1,5 +1,6 @@
 """A row of a file of applications, whichever format the file has, and hints on what to change in the file."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 from itertools import chain
@@ -80,9 +81,14 @@ class OpenedFile(NamedTuple):
         return enumerate(chain([self.first], self.lines), self.line)
 
 
-def name_row(name: str, line: int) -> str:
-    """The id of a row that brought none: `name:line`, with as much of the name as an id has room for."""
-    suffix = f":{line}"
+def name_row(name: str, line: int, row: bytes) -> str:
+    """The id of a row that brought none: `name:line-digest`, with as much of the name as an id has room for.
+
+    The digest is of the whole name and the row: files may have the same name, or differ where it is cut. The same file
+    gives the same ids.
+    """
+    digest = hashlib.sha256(b"%b\0%b" % (name.encode("utf-8", "surrogateescape"), row)).hexdigest()
+    suffix = f":{line}-{digest[:8]}"
     readable = name.encode(errors="replace").decode()  # a file's name on disk need not be Unicode, an id must be
     return readable[: _ID_CHARACTERS_MAX - len(suffix)] + suffix
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from schemas.headers import REQUIRED, UNKNOWN, field_of, find_near_misses, quote_names
 from schemas.rows import FIELDS, ID, STATUS, ApplicationsFileError, OpenedFile, Row, name_row, plain_code, read_status
-from schemas.text import LINE_BYTES_MAX, explain_encoding
+from schemas.text import LINE_BYTES_MAX, explain_encoding, is_utf8
 
 DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
@@ -182,8 +182,6 @@ def _read_cells(cells: list[str], table: _Table, line: int) -> Row:
     given = dict(zip(table.columns, cells, strict=True))
     written: list[str] = []
     hints: list[str] = []
-    if not given.get(ID):
-        written.append(f'"{ID}":{_quote(name_row(table.name, line))}')
     for field in FIELDS:
         cell = given.get(field)
         if cell:
@@ -191,12 +189,16 @@ def _read_cells(cells: list[str], table: _Table, line: int) -> Row:
             written.append(f'"{field}":{json_text}')
             if hint:
                 hints.append(f"{field} {hint}")
-    text = f"{{{','.join(written)}}}"
+    text = ",".join(written)
     try:
         value = text.encode()
     except UnicodeEncodeError:
         value = text.encode("utf-8", "surrogateescape")
         hints.append(f"the file is not UTF-8, {explain_encoding(table.called)}")
+    if not given.get(ID):
+        own = f'"{ID}":{_quote(name_row(table.name, line, value))}'.encode()
+        value = b"%b,%b" % (own, value) if value else own
+    value = b"{%b}" % value
     return Row(line, value, read_status(given.get(STATUS)), "; ".join(hints))
 
 
@@ -218,7 +220,7 @@ def _read_cell(field: str, cell: str, delimiter: str) -> tuple[str, str]:
 def _explain_category(cell: str) -> str:
     if cell != cell.strip():
         return "has spaces around it: remove them"
-    return "" if cell.isprintable() else "holds a character that cannot be seen: remove it"
+    return "" if cell.isprintable() or not is_utf8(cell) else "holds a character that cannot be seen: remove it"
 
 
 def _explain_number(cell: str) -> str:

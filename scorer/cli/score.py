@@ -1,5 +1,6 @@
 """`scorer score`: the pipeline of the workers over a file, without Kafka."""
 
+import hashlib
 import json
 import os
 import re
@@ -108,7 +109,8 @@ def score(
         typer.Option(metavar="FILE", help="Write rows that are no applications there: line, code and reason as JSON."),
     ] = None,
     topic: Annotated[
-        str | None, typer.Option(help="What the decisions name as their source's topic; else the file's name.")
+        str | None,
+        typer.Option(help="What the decisions name as their source's topic; else the file's name and a digest of it."),
     ] = None,
     summary: Annotated[
         bool, typer.Option("--summary", help="Print no decisions, and the summary on standard output.")
@@ -121,8 +123,9 @@ def score(
     """Score a file of applications: one decision a row, as JSON lines, the bytes that a worker would publish.
 
     Decisions go to standard output in the file's order, a summary to
-    standard error. A decision's source is the file's name with the line as
-    the offset. Rows that are no applications go to --rejects; without it they
+    standard error. A decision's source is the file's name with a digest of its
+    content, and the line as the offset; a pipe has no digest, so name it with
+    --topic where its decisions meet others. Rows that are no applications go to --rejects; without it they
     are counted, and the exit code is 1, so that none is lost unseen.
 
     Examples:
@@ -154,13 +157,32 @@ def score(
 
 
 def name_source(applications: str, topic: str | None) -> str:
-    """What the decisions name as their topic: what was asked for, or the file's name in letters that Kafka allows."""
-    if topic is None:
-        name = "stdin" if applications == "-" else Path(applications).name
-        return re.sub(r"[^A-Za-z0-9._-]", "-", name)[:249]
-    if not _is_topic(topic):
-        raise MisuseError(f"--topic {topic[:80]}: a topic has 1 to 249 letters, digits, dots, dashes and underscores")
-    return topic
+    """What the decisions name as their topic: what was asked for, or the file's name in letters that Kafka allows.
+
+    A digest of the file's content goes with it, so that two files never share the id of a decision. Of a pipe there is
+    none: it can be read once.
+    """
+    if topic is not None:
+        if not _is_topic(topic):
+            raise MisuseError(
+                f"--topic {topic[:80]}: a topic has 1 to 249 letters, digits, dots, dashes and underscores"
+            )
+        return topic
+    if applications == "-":
+        return "stdin"
+    path = Path(applications)
+    try:
+        if not path.is_file():
+            return _plain(path.name)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputFileError(f"{applications}: cannot be read: {error.strerror}") from None
+    return f"{_plain(path.name)}-{digest[:12]}"
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "-", name)[:200]
 
 
 def read_batches(applications: str, source: str, hints: "Hints") -> Iterator[list[FileRecord]]:

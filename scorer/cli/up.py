@@ -1,5 +1,6 @@
 """`scorer up` and `scorer broker`: everything, or just a broker, on this machine."""
 
+import hashlib
 import json
 import re
 import shlex
@@ -188,6 +189,8 @@ def with_own_topics(loaded: "LoadedSettings") -> "Settings":
     if loaded.origins["group_id"] != "flag":
         return settings
     prefix = re.sub(r"[^A-Za-z0-9._-]", "-", settings.group_id)
+    if prefix != settings.group_id:  # team:1 is not team-1
+        prefix += f"-{hashlib.sha256(settings.group_id.encode()).hexdigest()[:8]}"
     names = [name for name in type(settings).model_fields if name.endswith("_topic")]
     changes = {name: f"{prefix}.{getattr(settings, name)}" for name in names if loaded.origins[name] == "default"}
     return settings.model_copy(update=changes)

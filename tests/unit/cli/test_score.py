@@ -1,5 +1,6 @@
 """`scorer score`: the worker's bytes for every row of a file, and no row lost unseen."""
 
+import hashlib
 import io
 import json
 import os
@@ -47,15 +48,28 @@ def test_the_decisions_are_the_workers_bytes(tmp_path: Path, run: Run) -> None:
 
 
 def test_one_decision_a_row_in_the_files_order(tmp_path: Path, run: Run) -> None:
-    """The source is the file's name, made safe for a topic, and the line; the id tells the row."""
+    """The source is the file's name, made safe for a topic, its digest, and the line; the id tells the row."""
     file = write_loans(tmp_path / "my loans (1).csv", rows=50)
     ended = run("score", file)
     decisions = [json.loads(line) for line in ended.out.splitlines()]
     assert [d["source"]["offset"] for d in decisions] == list(range(2, 52))
-    assert {d["source"]["topic"] for d in decisions} == {"my-loans--1-.csv"}
+    assert {d["source"]["topic"] for d in decisions} == {
+        f"my-loans--1-.csv-{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
+    }
     assert {d["source"]["partition"] for d in decisions} == {0}
     assert len({d["decision_id"] for d in decisions}) == 50
     assert {d["bundle"]["version"] for d in decisions} == {"1.1.0"}
+
+
+@pytest.mark.parametrize("names", [("a/loans.csv", "b/loans.csv"), ("январь.csv", "февраль.csv")])
+def test_files_share_no_decision_id(tmp_path: Path, run: Run, names: tuple[str, str]) -> None:
+    """Files of one name in two folders, or whose names differ in letters that Kafka does not allow, had the same."""
+    ids = []
+    for name, row in zip(names, (GOOD, GOOD.replace("1111", "1112")), strict=True):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        ids.append(json.loads(run("score", _write(tmp_path / name, row)).out)["decision_id"])
+    assert ids[0] != ids[1]
+    assert json.loads(run("score", tmp_path / names[0]).out)["decision_id"] == ids[0]
 
 
 def test_a_file_of_several_batches(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,10 +224,10 @@ def test_a_spreadsheets_file_is_scored(tmp_path: Path, run: Run, encoding: str, 
     """However a spreadsheet saved the rows, their decisions are the same."""
     text = f"{HEADER}\n{GOOD}\n{GOOD}\n"
     (tmp_path / "loans.csv").write_text(text)
-    plain = run("score", "loans.csv")
+    plain = run("score", "loans.csv", "--topic", "loans")
     assert plain.out.count("\n") == 2
     (tmp_path / "loans.csv").write_bytes(text.replace(",", delimiter).replace("\n", end).encode(encoding))
-    assert run("score", "loans.csv") == plain
+    assert run("score", "loans.csv", "--topic", "loans") == plain
 
 
 def test_a_longer_record_is_rejected(tmp_path: Path, run: Run) -> None:

@@ -1,5 +1,6 @@
 """`scorer up`: which broker it uses and says so, and topics of its own for a group of its own."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -70,9 +71,17 @@ def test_a_group_named_by_a_flag_has_topics_of_its_own() -> None:
     """Two groups on the same topics would decide every application twice; a topic that is set stays as it is."""
     settings = with_own_topics(load_settings({"group_id": "my run", "decisions_topic": "mine"}, {}))
     assert settings.group_id == "my run"
-    assert settings.applications_topic == "my-run.credit.applications"
-    assert settings.deployments_topic == "my-run.scorer.deployments"
+    assert settings.applications_topic == "my-run-d33e7609.credit.applications"
+    assert settings.deployments_topic == "my-run-d33e7609.scorer.deployments"
     assert settings.decisions_topic == "mine"
+
+
+def test_groups_share_no_topics(group_ids: tuple[str, ...] = ("team:1", "team-1", "team/1", "é", "ü", "-")) -> None:
+    """What Kafka does not allow in a topic became a dash, so that two groups decided each other's applications."""
+    topics = [with_own_topics(load_settings({"group_id": name}, {})).applications_topic for name in group_ids]
+    assert len(set(topics)) == len(group_ids)
+    assert topics[1] == "team-1.credit.applications"
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic) for topic in topics)
 
 
 def test_a_group_from_the_environment_keeps_the_topics() -> None:

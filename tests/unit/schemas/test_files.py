@@ -60,7 +60,7 @@ def test_the_codes_of_the_course_read_as_names(tmp_path: Path) -> None:
     """The course's numeric codes become the contract's categories, and the row says what became of the loan."""
     (row,) = read_applications(_write(tmp_path, "a.csv", HEADER, CODED))
     assert row.status == "ok"
-    assert json.loads(row.value) == {"application_id": "a.csv:2", **APPLICATION}
+    assert json.loads(row.value) == {"application_id": "a.csv:2-20b22178", **APPLICATION}
 
 
 def test_codes_and_names_read_the_same(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_columns_in_any_order_and_case(tmp_path: Path) -> None:
     """Columns are found by name, whatever their order and letter case, and others are left out."""
     header, row = ",".join(reversed(HEADER.upper().split(","))), ",".join(reversed(CODED.split(",")))
     path = _write(tmp_path, "a.csv", header + ",Note", row + ",x")
-    assert _read_one(path) == {"application_id": "a.csv:2", **APPLICATION}
+    assert _read_one(path) == {"application_id": "a.csv:2-20b22178", **APPLICATION}
 
 
 def test_99999999_is_missing_where_it_may_be(tmp_path: Path) -> None:
@@ -164,14 +164,30 @@ def test_numbers_keep_their_digits(tmp_path: Path) -> None:
 def test_rows_that_bring_an_id_keep_it(tmp_path: Path) -> None:
     """An application_id of the file's own is kept; an empty one is replaced by the file's name and line."""
     path = _write(tmp_path, "a.csv", f"Application_ID,{HEADER}", f'"a ""1"", é",{CODED}', f",{CODED}")
-    assert [json.loads(row.value)["application_id"] for row in read_applications(path)] == ['a "1", é', "a.csv:3"]
+    assert [json.loads(row.value)["application_id"] for row in read_applications(path)] == [
+        'a "1", é',
+        "a.csv:3-20b22178",
+    ]
 
 
 def test_made_up_ids_fit_the_contract(tmp_path: Path) -> None:
     """The id of a row without one keeps to 64 characters and keeps its line number, however long the file's name."""
     value = _read_one(_write(tmp_path, "é" * 100 + ".csv", HEADER, CODED))
-    assert value["application_id"] == "é" * 62 + ":2"
+    assert value["application_id"] == "é" * 53 + ":2-2030cebd"
     CreditApplication.model_validate_json(json.dumps(value))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [("m2/a.csv", CODED.replace("1490", "1491")), ("m1/a.jsonl.csv", CODED), ("x" * 70 + "2.csv", CODED)],
+)
+def test_made_up_ids_of_two_files_differ(tmp_path: Path, other: tuple[str, str]) -> None:
+    """They were the file's name, cut, and the line: applications of two folders or months had one id."""
+    name, row = other
+    first = _write(tmp_path, "m1/a.csv" if len(name) < 60 else "x" * 70 + "1.csv", HEADER, CODED)
+    ids = [_read_one(path)["application_id"] for path in (first, _write(tmp_path, name, HEADER, row), first)]
+    assert ids[0] != ids[1]
+    assert ids[0] == ids[2]
 
 
 def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
@@ -205,7 +221,7 @@ def test_a_file_reads_the_same_from_every_spreadsheet(tmp_path: Path, delimiter:
     text = f"\n{HEADER}\n{CODED}\n\n{SPELLED_OUT}\n".replace(",", delimiter).replace("\n", end)
     (tmp_path / "a.csv").write_bytes(text.encode(encoding))
     assert _read_rows(tmp_path / "a.csv") == [
-        row._replace(line=line, value=row.value.replace(b":2", b":%d" % line))
+        row._replace(line=line, value=row.value.replace(b":2-", b":%d-" % line))
         for line in (3, 5)
         for row in read_applications(_write(tmp_path, "b/a.csv", HEADER, CODED))
     ]
@@ -456,8 +472,8 @@ def test_json_lines_without_an_id_get_one(tmp_path: Path) -> None:
     """An object without an id gets one in front, and every other byte stays: repeated names, digits, line ends."""
     path = _write(tmp_path, "a.jsonl", '{"age":30.0,"age":31}\r', " {}", '{"application_id":null}')
     assert [row.value for row in read_applications(path)] == [
-        b'{"application_id":"a.jsonl:1","age":30.0,"age":31}',
-        b' {"application_id":"a.jsonl:2"}',
+        b'{"application_id":"a.jsonl:1-723b96ec","age":30.0,"age":31}',
+        b' {"application_id":"a.jsonl:2-a178deae"}',
         b'{"application_id":null}',
     ]
 
@@ -476,7 +492,7 @@ def test_codes_that_a_program_made_floats_read_as_names(tmp_path: Path) -> None:
     path = _write(tmp_path, "a.csv", HEADER, row, row.replace("182.0", unknown), row.replace("182.0", "9.9999999e+07"))
     rows = _read_rows(path)
     assert [(row.status, json.loads(row.value)["income"]) for row in rows] == [("ok", 182), ("ok", None), ("ok", None)]
-    assert json.loads(rows[0].value) == {"application_id": "a.csv:2", **APPLICATION}
+    assert json.loads(rows[0].value) == {"application_id": "a.csv:2-32aa2bf1", **APPLICATION}
 
 
 def test_what_cannot_be_seen_in_a_category_is_named(tmp_path: Path) -> None:
@@ -494,11 +510,11 @@ def test_json_that_is_nested_too_deep_is_a_row_like_any_other(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        (f"\n{HEADER}\n{CODED}\n", {"application_id": "stdin:3", **APPLICATION}),
-        ('\n \n{"age":1}\n', {"application_id": "stdin:3", "age": 1}),
+        (f"\n{HEADER}\n{CODED}\n", {"application_id": "stdin:3-c381eb8b", **APPLICATION}),
+        ('\n \n{"age":1}\n', {"application_id": "stdin:3-bbf35e03", "age": 1}),
         ('{"application_id":"x"}', {"application_id": "x"}),
         ('\ufeff{"application_id":"x"}', {"application_id": "x"}),
-        (f"\ufeff{HEADER}\r{CODED}\r".replace(",", ";"), {"application_id": "stdin:2", **APPLICATION}),
+        (f"\ufeff{HEADER}\r{CODED}\r".replace(",", ";"), {"application_id": "stdin:2-c381eb8b", **APPLICATION}),
     ],
 )
 def test_the_standard_input_is_sniffed(monkeypatch: pytest.MonkeyPatch, text: str, value: dict[str, object]) -> None:
