@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from documentation.fields import code, limits, plain, table
+from schemas.settings import ENV_PREFIX, FILE_NAME, KAFKA_ENV_PREFIX, SECRET_PROPERTIES
 from scorer.folders import bundles_folder
-from scorer.settings import ENV_PREFIX, FILE_NAME, KAFKA_ENV_PREFIX, OWNED_PROPERTIES, SECRET_PROPERTIES, Settings
+from scorer.settings import OWNED_PROPERTIES, Settings
 
 _UNITS: Final = {"ms": "milliseconds", "s": "seconds", "bytes": "bytes", "records": "records"}
 

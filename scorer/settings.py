@@ -1,6 +1,5 @@
 """Every knob: unit, default, limits and why. Flags over the environment over scorer.toml over the defaults."""
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,15 +9,12 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from schemas import topics
-from schemas.service_links import is_service_link
-from schemas.text import FileMissingError, TextFileError, find_text_fault, read_secret, read_toml
+from schemas.settings import SECRET_PROPERTIES, SETTING_NAMES, find_servers_fault, gather_settings
+from schemas.text import TextFileError
 from scorer.errors import SettingsError
 from scorer.folders import bundles_folder
 from scorer.logs import LogFormat, LogLevel
 
-FILE_NAME: Final = "scorer.toml"
-ENV_PREFIX: Final = "SCORER_"
-KAFKA_ENV_PREFIX: Final = "SCORER_KAFKA__"
 MASK: Final = "********"
 # How long a worker may take from one poll to the next. A batch takes some seconds at most; librdkafka's own default of
 # five minutes is how long one worker that stands still would hold up a rebalance of all others.
@@ -44,23 +40,9 @@ OWNED_PROPERTIES: Final[dict[str, str]] = {
     "delivery.report.only.error": "the worker needs it",
     "message.max.bytes": "the max.message.bytes of the output topics decide",
 }
-SECRET_PROPERTIES: Final = frozenset(
-    {
-        "sasl.password",
-        "sasl.oauthbearer.client.secret",
-        "sasl.oauthbearer.config",
-        "sasl.oauthbearer.client.credentials.client.secret",
-        "sasl.oauthbearer.assertion.private.key.passphrase",
-        "sasl.oauthbearer.assertion.private.key.pem",
-        "ssl.key.password",
-        "ssl.key.pem",
-        "ssl.keystore.password",
-    }
-)
-
 _holds_a_password = re.compile(r"[a-z0-9+.-]+://[^/@]*:[^/@]*@").match
 
-TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+TopicName = Annotated[str, Field(pattern=topics.NAME_PATTERN)]
 
 
 def _default_store() -> str | None:
@@ -187,6 +169,9 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         problems = []
+        fault = find_servers_fault(self.bootstrap_servers)
+        if fault:
+            problems.append(f"bootstrap_servers: {fault}")
         names = [self.applications_topic, self.decisions_topic, self.dead_letters_topic, self.deployments_topic]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
@@ -252,108 +237,27 @@ def load_settings(
     Raises:
         SettingsError: with every problem found, unknown names included, and where each value came from.
     """
-    gathered = _Gathered({}, {}, [], [])
-    _gather_file(file, gathered)
-    _gather_environment(os.environ if environment is None else environment, gathered)
-    for name, value in (flags or {}).items():
-        if name == "kafka" and isinstance(value, Mapping):
-            for key, text in value.items():
-                gathered.put(f"kafka.{key}", text, "flag")
-        elif value is not None:
-            gathered.put(name, value, "flag")
-    return gathered.build()
-
-
-@dataclass(frozen=True, slots=True)
-class _Gathered:
-    values: dict[str, object]
-    origins: dict[str, str]
-    problems: list[str]
-    service_links: list[str]
-
-    def put(self, name: str, value: object, origin: str) -> None:
-        if name == "kafka":
-            self.problems.append(f"kafka (from {origin}): is a table of librdkafka properties, not one value")
-            return
-        if name.startswith("kafka."):
-            name, value = self._read_secret(name, value, origin)
-            owned = OWNED_PROPERTIES.get(name.removeprefix("kafka."))
-            if owned:
-                self.problems.append(f"{name} (from {origin}): the worker sets this itself: {owned}")
-        elif name not in Settings.model_fields:
-            self.problems.append(f"{name} (from {origin}): there is no such setting")
-            return
-        fault = "" if name.endswith(".pem") else find_text_fault(str(value))  # PEM has several lines
-        if fault:
-            self.problems.append(f"{name} (from {origin}): {fault}")
-            return
-        self.values[name] = value
-        self.origins[name] = origin
-
-    def _read_secret(self, name: str, value: object, origin: str) -> tuple[str, object]:
-        """`sasl.password.file` names a file that holds `sasl.password`."""
-        secret = name.removeprefix("kafka.").removesuffix(".file")
-        if not name.endswith(".file") or secret not in SECRET_PROPERTIES:
-            return name, str(value).lower() if isinstance(value, bool) else str(value)
-        try:
-            text = read_secret(Path(str(value)))
-        except TextFileError as error:
-            self.problems.append(f"{name} (from {origin}): the file {error}")
-            text = ""
-        return f"kafka.{secret}", text
-
-    def build(self) -> LoadedSettings:
-        plain = {name: value for name, value in self.values.items() if not name.startswith("kafka.")}
-        kafka = {n.removeprefix("kafka."): v for n, v in self.values.items() if n.startswith("kafka.")}
-        try:
-            settings = Settings.model_validate({**plain, "kafka": kafka})
-        except ValidationError as error:
-            self.problems.extend(self._problem(dict(fault)) for fault in error.errors(include_url=False))
-        if self.problems:
-            raise SettingsError("The settings are wrong:\n" + "\n".join(f"  {problem}" for problem in self.problems))
-        names = [name for name in Settings.model_fields if name != "kafka"]
-        defaults = dict.fromkeys(names, "default")
-        return LoadedSettings(settings, {**defaults, **self.origins}, tuple(self.service_links))
-
-    def _problem(self, fault: dict[str, Any]) -> str:
-        name = ".".join(str(part) for part in fault["loc"])
-        message = str(fault["msg"]).removeprefix("Value error, ")
-        if not name:
-            return message
-        return f"{name} (from {self.origins.get(name, 'default')}): {message}"
-
-
-def _gather_file(named: Path | None, gathered: _Gathered) -> None:
-    path = named or Path(FILE_NAME)
     try:
-        document = read_toml(path)
+        gathered = gather_settings(flags or {}, environment, file)
     except TextFileError as error:
-        if named is None and isinstance(error, FileMissingError):
-            return
-        where = "" if named else " (it is the one in the current folder; --config names another)"
-        raise SettingsError(f"{path}: the settings file {error}{where}") from None
-    for name, value in document.items():
-        if name == "kafka" and isinstance(value, dict):
-            for key, leaf in _leaves(value):
-                gathered.put(f"kafka.{key}", leaf, str(path))
-        else:
-            gathered.put(name, value, str(path))
+        raise SettingsError(str(error)) from None
+    problems = gathered.problems
+    for name in gathered.property_values():
+        if name in OWNED_PROPERTIES:
+            origin = gathered.origins[f"kafka.{name}"]
+            problems.append(f"kafka.{name} (from {origin}): the worker sets this itself: {OWNED_PROPERTIES[name]}")
+    plain = {name: value for name, value in gathered.values.items() if name in SETTING_NAMES}
+    try:
+        settings = Settings.model_validate({**plain, "kafka": gathered.property_values()})
+    except ValidationError as error:
+        problems += [_explain(dict(fault), gathered.origins) for fault in error.errors(include_url=False)]
+    if problems:
+        raise SettingsError("The settings are wrong:\n" + "\n".join(f"  {problem}" for problem in problems))
+    defaults = dict.fromkeys(SETTING_NAMES, "default")
+    return LoadedSettings(settings, {**defaults, **gathered.origins}, tuple(gathered.service_links))
 
 
-def _leaves(table: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
-    """A TOML table's values by dotted name: `sasl.password = "x"` under `[kafka]` is a table in a table to TOML."""
-    found: list[tuple[str, object]] = []
-    for key, value in table.items():
-        found += _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
-    return found
-
-
-def _gather_environment(environment: Mapping[str, str], gathered: _Gathered) -> None:
-    for variable in sorted(environment):
-        if variable.startswith(ENV_PREFIX) and is_service_link(variable, environment[variable]):
-            gathered.service_links.append(variable)
-        elif variable.startswith(KAFKA_ENV_PREFIX):
-            name = variable.removeprefix(KAFKA_ENV_PREFIX).lower().replace("_", ".")
-            gathered.put(f"kafka.{name}", environment[variable], variable)
-        elif variable.startswith(ENV_PREFIX):
-            gathered.put(variable.removeprefix(ENV_PREFIX).lower(), environment[variable], variable)
+def _explain(fault: Mapping[str, Any], origins: Mapping[str, str]) -> str:
+    name = ".".join(str(part) for part in fault["loc"])
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return f"{name} (from {origins.get(name, 'default')}): {message}" if name else message

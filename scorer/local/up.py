@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Final, Self
 
+from schemas.settings import ENV_PREFIX, KAFKA_ENV_PREFIX
 from scorer.errors import BrokerError
 from scorer.local import neighbours
 from scorer.local.audit import Audit
@@ -19,7 +20,7 @@ from scorer.local.broker import Broker, start_broker
 from scorer.local.child import Child
 from scorer.local.load import Load, LoadPlan
 from scorer.local.workers import Workers, WorkerView
-from scorer.settings import ENV_PREFIX, KAFKA_ENV_PREFIX, Settings
+from scorer.settings import Settings
 from scorer.stream import topics
 from scorer.stream.listening import require_listening
 from scorer.stream.reaching import metadata_of

@@ -20,10 +20,11 @@ import typer.main
 import yaml
 
 from helm.readme import VALUES, readme
+from schemas.settings import SECRET_PROPERTIES
 from scorer.cli.root import app
 from scorer.local.broker import Broker
 from scorer.local.running import free_ports
-from scorer.settings import SECRET_PROPERTIES, load_settings
+from scorer.settings import load_settings
 from tests.integration.worker_process import WAIT_S, wait_until
 from tests.ops.chart import (
     CHART,

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from helm.readme import VALUES, values_of
-from scorer.settings import OWNED_PROPERTIES, SECRET_PROPERTIES, Settings
+from schemas.settings import SECRET_PROPERTIES
+from scorer.settings import OWNED_PROPERTIES, Settings
 from tests.ops.chart import CHART, of_kind, pod_of, refusal, render, values_named
 
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))

@@ -4,16 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from schemas.settings import FILE_NAME, SECRET_PROPERTIES, SETTING_NAMES
 from scorer.errors import SettingsError
-from scorer.settings import (
-    FILE_NAME,
-    MASK,
-    OWNED_PROPERTIES,
-    SECRET_PROPERTIES,
-    LoadedSettings,
-    Settings,
-    load_settings,
-)
+from scorer.settings import MASK, OWNED_PROPERTIES, LoadedSettings, Settings, load_settings
 from tests.unit.schemas.test_service_links import links
 
 
@@ -50,6 +43,7 @@ def test_defaults_are_complete() -> None:
     loaded = load_settings(environment={})
     assert {name for name, _, _ in loaded.rows()} == set(Settings.model_fields) - {"kafka"}
     assert {origin for _, _, origin in loaded.rows()} == {"default"}
+    assert set(SETTING_NAMES) == set(Settings.model_fields) - {"kafka"}
     assert all(field.description for field in Settings.model_fields.values())
 
 
@@ -154,6 +148,67 @@ def test_secrets(name: str, tmp_path: Path) -> None:
     assert "tell nobody" not in str(loaded.rows())
 
 
+def test_a_secrets_file_that_is_not_in_force_is_not_read(tmp_path: Path) -> None:
+    """It was read before anybody knew which source wins: a file that is missing on this machine stopped everything."""
+    path = written(tmp_path, f'[kafka]\nsasl.password.file = "{tmp_path / "none"}"\n')
+    loaded = load_settings(environment={"SCORER_KAFKA__SASL_PASSWORD": "s3cr3t"}, file=path)
+    assert loaded.settings.kafka == {"sasl.password": "s3cr3t"}
+    (tmp_path / "secret").write_text("from a file")
+    loaded = load_settings(flags={"kafka": {"sasl.password.file": str(tmp_path / "secret")}}, environment={}, file=path)
+    assert loaded.settings.kafka == {"sasl.password": "from a file"}
+
+
+def test_a_secret_is_given_once_in_a_source() -> None:
+    """Of a variable with a password and one with its file, the file won, for the letters that its name has."""
+    environment = {"SCORER_KAFKA__SASL_PASSWORD": "s3cr3t", "SCORER_KAFKA__SASL_PASSWORD_FILE": "secret"}
+    with pytest.raises(
+        SettingsError, match=r"password\.file \(from SCORER_.*\): is given as kafka.sasl.password too"
+    ) as told:
+        load_settings(environment=environment)
+    assert "s3cr3t" not in str(told.value)
+
+
+def test_a_property_that_is_called_file_is_one() -> None:
+    """Only secrets are read from files: of OAuth, librdkafka opens the key's file itself."""
+    name = "sasl.oauthbearer.assertion.private.key.file"
+    assert load_settings(flags={"kafka": {name: "key"}}, environment={}).settings.kafka == {name: "key"}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("http_port = true", "http_port (from {}): must be a text or a number"),
+        ("drain_s = [25]", "drain_s (from {}): must be a text or a number"),
+        ("[kafka]\nlinger.ms = [5]", "kafka.linger.ms (from {}): must be one value: a text, a number, true or false"),
+        ("[[kafka]]\nlinger.ms = 5", "kafka (from {}): is a table of librdkafka properties, not one value"),
+        ("[Kafka]\nlinger.ms = 5", "Kafka (from {}): there is no such setting; did you mean kafka?"),
+        (
+            'bootstrap_server = "x:1"',
+            "bootstrap_server (from {}): there is no such setting; did you mean bootstrap_servers?",
+        ),
+    ],
+)
+def test_values_of_another_kind(tmp_path: Path, text: str, problem: str) -> None:
+    """`true` was port 1, and a list became the text that Python prints for it."""
+    path = written(tmp_path, text + "\n")
+    with pytest.raises(SettingsError) as refused:
+        load_settings(environment={}, file=path)
+    assert str(refused.value).splitlines()[1:] == [f"  {problem.format(path)}"]
+
+
+@pytest.mark.parametrize("servers", ["localhost:99999", "a:1,b:0", "localhost:", "a:9092x", "SSL://a:65536", "[::1]:٣"])
+def test_ports_that_cannot_be(servers: str) -> None:
+    """Nothing can listen there, and a worker waited for a broker until its time to start was over."""
+    with pytest.raises(SettingsError, match="bootstrap_servers: a port is a number from 1 to 65535"):
+        load_settings({"bootstrap_servers": servers}, environment={})
+
+
+@pytest.mark.parametrize("servers", ["a", "a:1, b:65535", "SSL://a:9093", "[::1]:9092", "[::1]", "::1", "a:1,"])
+def test_addresses_of_brokers(servers: str) -> None:
+    """What librdkafka reads is left as it is, also without a port."""
+    assert load_settings({"bootstrap_servers": servers}, environment={}).settings.bootstrap_servers == servers
+
+
 def test_secret_file_that_cannot_be_read(tmp_path: Path) -> None:
     """A secret's file that is missing is one of the problems, by name and origin."""
     with pytest.raises(SettingsError, match=r"kafka\.sasl\.password\.file \(from SCORER_.*\): the file cannot be read"):
@@ -194,7 +249,7 @@ def test_misspelt_settings_stay_errors_beside_variables_of_kubernetes() -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings(environment=environment)
     assert str(caught.value).splitlines()[1:] == [
-        "  htpp_port (from SCORER_HTPP_PORT): there is no such setting",
+        "  htpp_port (from SCORER_HTPP_PORT): there is no such setting; did you mean http_port?",
         "  port (from SCORER_PORT): there is no such setting",
         "  service (from SCORER_SERVICE): there is no such setting",
     ]

@@ -79,8 +79,11 @@ def test_other_durations_are_refused(text: str) -> None:
         (["watch", "--kafka", "no.such=1", *NO_BROKER], "No such configuration property"),
         (["publish", "x.csv", "--header", "a\udcff=b", *NO_BROKER], "a name or value is not UTF-8"),
         (["publish", "x.csv", "--header", "a=\udcff", *NO_BROKER], "a name or value is not UTF-8"),
-        (["watch", "--decisions-topic", "\udcff", *NO_BROKER], "decisions_topic is not UTF-8"),
-        (["watch", "--kafka", "client.id=a\x00b", *NO_BROKER], "kafka.client.id contains a control character"),
+        (["watch", "--decisions-topic", "\udcff", *NO_BROKER], "decisions_topic (from flag): is not UTF-8"),
+        (
+            ["watch", "--kafka", "client.id=a\x00b", *NO_BROKER],
+            "kafka.client.id (from flag): contains a control character",
+        ),
         (["load", "--prefix", "x" * 60, *NO_BROKER], "at most 48"),
     ],
 )

@@ -48,13 +48,47 @@ def test_flags_go_over_the_environment_and_that_over_the_file() -> None:
 
 
 def test_what_concerns_only_the_scorer_is_left_to_it() -> None:
-    """Keys of the scorer's own, in the file or the environment, are neither used nor judged."""
-    _write_toml('group_id = "x"\nnonsense = 1\n[other]\nbootstrap_servers = "x"\n')
-    assert load_settings(environment={"SCORER_BATCH_RECORDS_MAX": "10"}) == Settings()
+    """Values of the scorer's own settings, in the file or the environment, are neither used nor judged."""
+    _write_toml('group_id = ""\nlinger_ms = "x"\n')
+    assert load_settings(environment={"SCORER_BATCH_RECORDS_MAX": "0"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            'bootstrap_server = "x:1"',
+            "bootstrap_server (from scorer.toml): there is no such setting; did you mean boot",
+        ),
+        ("[Kafka]\nlinger.ms = 5", "Kafka (from scorer.toml): there is no such setting; did you mean kafka?"),
+        ("[[kafka]]\nlinger.ms = 5", "kafka (from scorer.toml): is a table of librdkafka properties"),
+        ('kafka = "x"', "kafka (from scorer.toml): is a table of librdkafka properties"),
+        ("[kafka]\nlinger.ms = [5]", "kafka.linger.ms (from scorer.toml): must be one value"),
+        ("bootstrap_servers = 9092", "bootstrap_servers (from scorer.toml): must be a text"),
+        ('bootstrap_servers = ""', "bootstrap_servers (from scorer.toml): is empty: write host:port"),
+        ('bootstrap_servers = ["a:1"]', "bootstrap_servers (from scorer.toml): must be a text"),
+        ('bootstrap_servers = "localhost:99999"', "bootstrap_servers (from scorer.toml): a port is a number"),
+        ('applications_topic = ""', "applications_topic (from scorer.toml): must be a topic"),
+        ('decisions_topic = "a b"', "decisions_topic (from scorer.toml): must be a topic"),
+    ],
+)
+def test_the_file_is_read_as_strictly_as_the_scorer_reads_it(text: str, problem: str) -> None:
+    """A misspelt name meant localhost:9092, and a list or an empty topic went to librdkafka as it was."""
+    _write_toml(text + "\n")
+    with pytest.raises(MisuseError) as refused:
+        load_settings(environment={})
+    (line,) = str(refused.value).splitlines()[1:]
+    assert line.strip().startswith(problem)
+
+
+def test_a_property_that_is_called_file_is_one() -> None:
+    """Only secrets are read from files: of OAuth, librdkafka opens the key's file itself."""
+    name = "sasl.oauthbearer.assertion.private.key.file"
+    assert load_settings(kafka={name: "key"}, environment={}).kafka == {name: "key"}
 
 
 def test_a_property_may_be_read_from_a_file() -> None:
-    """A property whose name ends in .file has its value in that file, and the value is never shown."""
+    """A secret whose name ends in .file has its value in that file, and the value is never shown."""
     Path("password").write_text("s3cr3t\n")
     found = load_settings(environment={"SCORER_KAFKA__SASL_PASSWORD_FILE": "password"})
     assert found.kafka == {"sasl.password": "s3cr3t"}
@@ -63,7 +97,9 @@ def test_a_property_may_be_read_from_a_file() -> None:
 
 def test_files_that_cannot_be_read_are_misuse() -> None:
     """A broken scorer.toml, and a property's file that is missing, are named without what is in them."""
-    with pytest.raises(MisuseError, match=r"kafka\.sasl\.password\.file: .* cannot be read: No such file"):
+    with pytest.raises(
+        MisuseError, match=r"kafka\.sasl\.password\.file \(from flag\): the file cannot be read: No such"
+    ):
         load_settings(kafka={"sasl.password.file": "none"}, environment={})
     _write_toml("= 1")
     with pytest.raises(MisuseError, match=r"scorer\.toml: the settings file is not TOML: .*line 1"):
