@@ -1,8 +1,6 @@
 """The `producer` command: applications onto the topic, decisions back to the terminal."""
 
 import json
-import math
-import re
 import signal
 import sys
 import time
@@ -16,6 +14,7 @@ import typer
 
 from producer.errors import MisuseError, PublisherError
 from producer.settings import Settings, load_settings
+from schemas.durations import read_duration
 from schemas.surroundings import explain_fault, standard_streams
 from schemas.text import find_text_fault, is_utf8, printable
 
@@ -63,16 +62,14 @@ JsonOption = Annotated[bool, typer.Option("--json", help="For scripts: print JSO
 _DRAIN_INTERRUPTED_S: Final = 5.0
 # How long `watch` sleeps in librdkafka before it looks for Ctrl-C.
 _WATCH_SLICE_S: Final = 0.2
-_UNITS_S: Final = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def parse_duration(text: str) -> float:
-    """Reads `60s`, `2m`, `500ms`, `1h` or plain seconds; returns seconds."""
-    read = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?(?:e\+?[0-9]+)?)(ms|s|m|h|)", text)
-    duration_s = float(read[1]) * _UNITS_S[read[2]] if read else 0.0
-    if not 0 < duration_s < math.inf:
-        raise typer.BadParameter(f"'{text}' is no duration above zero; write 60s, 2m, 500ms or plain seconds")
-    return duration_s
+    """Reads a duration; returns seconds."""
+    try:
+        return read_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"'{text[:40]}' {error}") from None
 
 
 def main() -> None:
@@ -345,6 +342,8 @@ def _assignments(option: str, given: Sequence[str] | None, example: str) -> dict
         fault = find_text_fault(name) or ("" if is_utf8(value) else "is not UTF-8")
         if fault:
             raise MisuseError(f"{option}: a name or value {fault}")
+        if name in found:
+            raise MisuseError(f"{option} {name}: is given twice; leave one of them out")
         found[name] = value
     return found
 

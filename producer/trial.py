@@ -33,11 +33,14 @@ def make_trial(assignments: Sequence[str]) -> Trial:
         assignments: texts like `age=25`; `null` is no value, where the field allows that.
 
     Raises:
-        MisuseError: with every text that is no field of the contract, or no value that it takes, and all the fields.
+        MisuseError: with every text that is no field of the contract, is given twice, or is no value that it takes, and
+            all the fields.
     """
     pairs = [assignment.partition("=") for assignment in assignments]
     wrong = [f"{name}: there is no such field" for name, _, _ in pairs if name not in _EXAMPLE]
     wrong += [f"{name}: write {name}=VALUE" for name, equals, _ in pairs if name in _EXAMPLE and not equals]
+    names = [name for name, _, _ in pairs]
+    wrong += [f"{name}: is given twice" for name in _EXAMPLE if names.count(name) > 1]
     given = {name: _read(name, text) for name, equals, text in pairs if name in _EXAMPLE and equals}
     application = {**_EXAMPLE, "application_id": f"try-{secrets.token_hex(4)}", **given}
     try:

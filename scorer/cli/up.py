@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from schemas.durations import read_duration
 from scorer.cli.completion import complete_reference
 from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, settings_of
 from scorer.errors import MisuseError
@@ -106,7 +107,7 @@ def up(
     choice = choose_broker(loaded, broker, port)
     plan = Plan(
         workers=workers,
-        load=LoadPlan(rate, None if load_for is None else seconds_of(load_for), data, bad, seed),
+        load=LoadPlan(rate, None if load_for is None else _read_for(load_for), data, bad, seed),
         partitions=partitions,
         bundle=bundle,
         broker=broker,
@@ -115,6 +116,13 @@ def up(
         console=console,
     )
     _run(plan, loaded, choice.note, as_json=as_json)
+
+
+def _read_for(text: str) -> float:
+    try:
+        return read_duration(text)
+    except ValueError as error:
+        raise MisuseError(f"--for {text[:40]}: {error}") from None
 
 
 def _run(plan: "Plan", loaded: "LoadedSettings", note: str, *, as_json: bool) -> None:
@@ -237,16 +245,3 @@ def broker(
         while not stopped:
             running.check()
             time.sleep(0.2)
-
-
-def seconds_of(text: str) -> float:
-    """A duration such as 60s, 2m, 500ms or 1h in seconds; without a unit it is seconds.
-
-    Raises:
-        MisuseError: it is not a duration above zero.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text.strip())
-    seconds = float(match.group(1)) * {"ms": 0.001, "s": 1, "m": 60, "h": 3_600}[match.group(2) or "s"] if match else 0
-    if not seconds:
-        raise MisuseError(f"{text} is not a duration above zero: write 60s, 2m, 500ms or 1h")
-    return seconds

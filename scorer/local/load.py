@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from schemas.durations import DURATION_MAX_S
 from scorer.local.child import Child, describe_exit
 from scorer.stream.delivery import headers_of
 from scorer.stream.worker import Record
 
 RUN_HEADER: Final = "scorer-up-run"
 """Marks the records of a file that a run publishes; their keys are the file's own."""
-_ENDLESS_S: Final = 10 * 365 * 24 * 3_600
 # A publisher that has not ended so long after it should have is killed; it tries to deliver for 30 s.
 _OVERTIME_S: Final = 45.0
 
@@ -64,7 +64,7 @@ class Load:
             command = ["publish", str(plan.data.resolve()), *marked, "--json"]
         else:
             generated = ["--prefix", self._ids, "--seed", str(plan.seed), "--bad", str(plan.bad_share)]
-            command = ["load", "--rate", f"{plan.rate:g}", "--for", f"{plan.for_s or _ENDLESS_S:g}s"]
+            command = ["load", "--rate", f"{plan.rate:g}", "--for", f"{plan.for_s or DURATION_MAX_S:g}s"]
             command += [*generated, "--json"]
         self._child = Child([sys.executable, "-P", "-m", "producer", *command], folder, "load", environment)
         self._due_at = math.inf if plan.for_s is None else time.monotonic() + plan.for_s

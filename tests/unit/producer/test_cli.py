@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from producer.cli import app, main, parse_duration
+from producer.cli import app, main
 from producer.errors import MisuseError
 from producer.interrupt import interruptible
 from producer.trial import field_table, make_trial
@@ -55,21 +54,6 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "duration_s"), [("60s", 60), ("2m", 120), ("500ms", 0.5), ("1.5", 1.5), ("1h", 3600), ("3.1e+08s", 3.1e8)]
-)
-def test_durations(text: str, duration_s: float) -> None:
-    """A duration is a number with ms, s, m or h, or plain seconds."""
-    assert parse_duration(text) == duration_s
-
-
-@pytest.mark.parametrize("text", ["", "0", "s", "-1s", "1 s", "1d", "1e999", "1e-3", "inf", "٣s"])
-def test_other_durations_are_refused(text: str) -> None:
-    """Anything else is refused with what can be written."""
-    with pytest.raises(typer.BadParameter, match="write 60s"):
-        parse_duration(text)
-
-
-@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["publish", "none.csv", *NO_BROKER], "none.csv: there is no such file"),
@@ -85,6 +69,8 @@ def test_other_durations_are_refused(text: str) -> None:
             "kafka.client.id (from flag): contains a control character",
         ),
         (["load", "--prefix", "x" * 60, *NO_BROKER], "at most 48"),
+        (["try", "age=20", "age=30", *NO_BROKER], "age: is given twice"),
+        (["publish", "x.csv", "--header", "a=b", "--header", "a=c", *NO_BROKER], "--header a: is given twice"),
     ],
 )
 def test_misuse_is_told_in_one_message_before_a_broker_is_asked(
