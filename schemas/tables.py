@@ -23,7 +23,9 @@ _CODES: Final[Mapping[str, Mapping[str, str]]] = {
 
 _NUMBERS: Final = frozenset(FIELDS) - frozenset(_CODES) - {ID}
 
-_is_delimiter_line = re.compile(r'"?sep=([,;|\t])"?').fullmatch  # Excel reads and writes it above the header
+_is_delimiter_line = re.compile(
+    r'"?sep=([,;|\t])"?', re.IGNORECASE
+).fullmatch  # Excel reads and writes it above the header
 # Of a file whose cells are not separated by commas, whose numbers may have decimal commas: 1.490 is 1.49 or 1490.
 _is_grouped_by_dots = re.compile(r"-?[1-9][0-9]{0,2}(\.[0-9]{3})+").fullmatch
 # What the course's data file writes for "unknown", also as programs write it to which every number is a float.

@@ -50,6 +50,7 @@ _EXPORT: Final = "save it as CSV in UTF-8 in the program that made it"
 _PACKED_SUFFIXES: Final = (".gz", ".bz2", ".xz", ".zst", ".zip")
 _CONTROLS: Final = bytes({*range(0x20)} - {*b"\t\n\v\f\r\x1b"})
 _CONTROLS_MAX: Final = 8  # a text may hold one by mistake; what has more of them, and one in 20 bytes, is no text
+_ctrl_z_at_end = re.compile(rb"\x1a[\x1a\r\n]*\Z").search
 _is_page = re.compile(rb"\s*<(!doctype html|html|\?xml)\b", re.IGNORECASE).match
 
 
@@ -180,16 +181,19 @@ def read_lines(file: BinaryIO, called: str, watch: Callable[[bytes], object] = l
         else as it stands; as soon as it is there, if it ends in LF.
 
     Raises:
-        TextFileError: the file is not text, or a line of it has more than `LINE_BYTES_MAX` bytes.
+        TextFileError: the file is not text, or a line of it has more than `LINE_BYTES_MAX` bytes or begins with NULs.
         OSError: it cannot be read.
     """
     rest, line = b"", 1
-    for chunk in _decode(_read_chunks(file, watch), called):
+    for chunk in _without_ctrl_z(_decode(_read_chunks(file, watch), called)):
         lines = (rest + chunk).splitlines(keepends=True)
         # What ends in CR may go on with the LF of the same line end.
         rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
-        yield from lines
-        line += len(lines)
+        for text in lines:
+            _refuse_nuls(text, line, called)
+            yield text
+            line += 1
+        _refuse_nuls(rest, line, called)
         if len(rest) > LINE_BYTES_MAX:
             raise TextFileError(f"line {line} has more than {LINE_BYTES_MAX:,} bytes, which no application has")
     if rest:
@@ -221,6 +225,26 @@ def _read_chunks(file: BinaryIO, watch: Callable[[bytes], object]) -> Iterator[b
     while chunk := read(_CHUNK_BYTES):
         watch(chunk)
         yield chunk
+
+
+def _without_ctrl_z(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks of a file without the Ctrl-Z that programs of DOS end it with, and line ends after that."""
+    end = b""
+    for chunk in chunks:
+        text = end + chunk
+        found = _ctrl_z_at_end(text)
+        end = found[0] if found else b""
+        yield text[: len(text) - len(end)]
+
+
+def _refuse_nuls(line: bytes, number: int, called: str) -> None:
+    """Finds where a file system has filled up what was never written: rows are missing there, and nothing says so."""
+    if line.startswith(b"\0"):
+        how = convert(called, r"tr -d '\000'")
+        raise TextFileError(
+            f"line {number} begins with NUL bytes: was the file cut off by a full disk or a crash? "
+            f"If nothing is missing, {how}"
+        )
 
 
 def _decode(chunks: Iterable[bytes], called: str) -> Iterator[bytes]:
@@ -266,6 +290,8 @@ def _refuse_formats(head: bytes, called: str) -> None:
     """
     if _is_page(head):
         raise TextFileError("is a web page or XML; was it downloaded from a page that asks to sign in?")
+    if head.startswith(b"{\\rtf"):
+        raise TextFileError(f"is a document in RTF, not text; {_EXPORT}")
     controls = len(head) - len(head.translate(None, _CONTROLS))
     if not controls:
         return

@@ -161,6 +161,33 @@ def test_numbers_keep_their_digits(tmp_path: Path) -> None:
     assert b'"amount":1150.10,' in row.value
 
 
+@pytest.mark.parametrize("end", ["\x1a", "\x1a\r\n", "\n\x1a", "\n\x1a\x1a\n"])
+@pytest.mark.parametrize("chunk_bytes", [1, 65_536])
+def test_a_ctrl_z_ends_a_file(tmp_path: Path, end: str, chunk_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs of DOS write it; it was a row with one cell. Elsewhere it is a character like any other."""
+    monkeypatch.setattr("schemas.text._CHUNK_BYTES", chunk_bytes)
+    (tmp_path / "a.csv").write_text(f"{HEADER},Note\n{CODED},a\x1a\n{CODED},b{end}")
+    rows = _read_rows(tmp_path / "a.csv")
+    assert [json.loads(row.value)["price"] for row in rows] == [1490, 1490]
+    (tmp_path / "a.jsonl").write_text('{"application_id":"a"}' + end)
+    assert [row.value for row in read_applications(tmp_path / "a.jsonl")] == [b'{"application_id":"a"}']
+
+
+@pytest.mark.parametrize("after", ["", f"{CODED}\n"])
+@pytest.mark.parametrize("nuls", [3, 200_000])
+def test_nuls_where_a_line_begins_are_not_passed_over(tmp_path: Path, after: str, nuls: int) -> None:
+    """A file system fills up with them what was never written; the row after them kept its place in silence."""
+    (tmp_path / "a.csv").write_text(f"{HEADER}\n" + f"{CODED}\n" * 2_000 + "\0" * nuls + after)
+    assert "a.csv: line 2002 begins with NUL bytes: was the file cut off" in _error_of(tmp_path / "a.csv")
+    assert "`tr -d '\\000' < " in _error_of(tmp_path / "a.csv")
+
+
+def test_a_document_is_not_called_json(tmp_path: Path) -> None:
+    """RTF begins with a brace, and the advice was to name it .jsonl."""
+    path = _write(tmp_path, "a.csv", "{\\rtf1\\ansi x}")
+    assert "a.csv: is a document in RTF, not text; save it as CSV in UTF-8" in _error_of(path)
+
+
 def test_rows_that_bring_an_id_keep_it(tmp_path: Path) -> None:
     """An application_id of the file's own is kept; an empty one is replaced by the file's name and line."""
     path = _write(tmp_path, "a.csv", f"Application_ID,{HEADER}", f'"a ""1"", é",{CODED}', f",{CODED}")
@@ -227,7 +254,7 @@ def test_a_file_reads_the_same_from_every_spreadsheet(tmp_path: Path, delimiter:
     ]
 
 
-@pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "sep=; "])
+@pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "sep=; ", "SEP=;", "Sep=;"])
 def test_excels_line_about_the_delimiter_is_not_the_header(tmp_path: Path, line: str) -> None:
     """Excel reads and writes `sep=;` above the header; the rows keep their lines."""
     (row,) = read_applications(_write(tmp_path, "a.csv", line, HEADER.replace(",", ";"), CODED.replace(",", ";")))
