@@ -62,6 +62,17 @@ def explain_fault(error: Exception) -> str | None:
     return f"{what}{error.strerror}; {_HINTS[error.errno]}"
 
 
+def explain_umask() -> str | None:
+    """Why this process could not use the files that it makes, in one sentence; None if it can."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    if not mask & 0o700:
+        return None
+    return (
+        f"umask {mask:04o} takes from this user the rights to files that it makes: run `umask 0022` before the command"
+    )
+
+
 @contextmanager
 def standard_streams(command: str) -> Iterator[None]:
     """Within the block the standard streams are there, and stderr can always be written.

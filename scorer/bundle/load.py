@@ -95,7 +95,11 @@ def read_manifest(folder: Path, called: str = "") -> Manifest:
     Raises:
         BundleError: there is none, or it is wrong.
     """
-    if not folder.is_dir():
+    try:
+        is_folder = folder.is_dir()
+    except OSError as error:
+        raise BundleError(f"bundle {folder}: cannot be read: {error.strerror}; may this user read it?") from None
+    if not is_folder:
         raise BundleError(f"bundle {folder}: there is no such folder; is the path right?")
     try:
         return parse_manifest(_read_file(folder / MANIFEST_FILE, MANIFEST_BYTES_MAX))

@@ -15,6 +15,8 @@ from scorer.errors import BundleError, MisuseError
 from scorer.folders import cache_folder
 
 TAGS: Final = "tags"
+UNREADABLE: Final = "unreadable"
+"""Stands for the versions of a name whose folder cannot be listed; its manifest says why."""
 _TAG_BYTES_MAX: Final = 1 << 16  # a hundred times what one has
 
 
@@ -87,11 +89,21 @@ class FolderPlace(Place):
         return str(self._folder / name / version)
 
     def versions(self, name: str | None = None) -> Iterable[tuple[str, str]]:
-        """By the names of folders in folders."""
-        return [(path.parent.name, path.name) for path in self._glob(f"{name or '*'}/*")]
+        """By the names of folders in folders; of one that cannot be listed `UNREADABLE`, so that it is not missed."""
+        found: list[tuple[str, str]] = []
+        for folder in self._folders(name):
+            try:
+                found += [(folder.name, version) for version in _list(folder)]
+            except NotADirectoryError:
+                continue
+            except OSError:
+                found.append((folder.name, UNREADABLE))
+        return found
 
     def manifest(self, name: str, version: str) -> Manifest:
         """Read from its file."""
+        if version == UNREADABLE:
+            return read_manifest(self._folder / name)
         return read_manifest(self._folder / name / version)
 
     def fetch(self, name: str, version: str, _: Manifest) -> Path:
@@ -134,12 +146,20 @@ class FolderPlace(Place):
 
     def tags(self, name: str | None = None) -> Iterable[tuple[str, str]]:
         """By the names of files."""
-        return [(path.parent.parent.name, path.name) for path in self._glob(f"{name or '*'}/{TAGS}/[!.]*")]
+        found: list[tuple[str, str]] = []
+        for folder in self._folders(name):
+            if not os.path.isdir(folder / TAGS):  # noqa: PTH112  (False where it may not be asked: `versions` says so)
+                continue
+            try:
+                found += [(folder.name, tag) for tag in _list(folder / TAGS) if not tag.startswith(".")]
+            except OSError as error:
+                raise BundleError(f"{folder / TAGS} cannot be read: {error.strerror}") from None
+        return found
 
-    def _glob(self, pattern: str) -> list[Path]:
+    def _folders(self, name: str | None) -> list[Path]:
+        """The folders of all names, or that of one, where it is there."""
         try:
-            os.scandir(self._folder).close()  # a pattern finds nothing where it may not look, and does not say so
-            return list(self._folder.glob(pattern))
+            return [self._folder / there for there in _list(self._folder) if name in {None, there}]
         except OSError as error:
             if isinstance(error, FileNotFoundError | NotADirectoryError) and not os.path.lexists(self._folder):
                 return []
@@ -179,6 +199,11 @@ class FolderPlace(Place):
         except OSError as error:
             if os.path.lexists(path):
                 raise BundleError(f"{path} cannot be removed: {error.strerror}") from error
+
+
+def _list(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries]
 
 
 class NoPlace(Place):

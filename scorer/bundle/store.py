@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from scorer.bundle.load import load_bundle, read_manifest
 from scorer.bundle.manifest import NAME_PATTERN, VERSION_PATTERN, Manifest
-from scorer.bundle.places import NO_STORE, FolderPlace, NoPlace, Place, UrlPlace
+from scorer.bundle.places import NO_STORE, UNREADABLE, FolderPlace, NoPlace, Place, UrlPlace
 from scorer.bundle.remote import local_path
 from scorer.bundle.tags import LATEST, Tag, parse_tag, require_tag
 from scorer.core.score import Bundle
@@ -286,7 +286,10 @@ class BundleStore:
         """Names and versions in order, and where each is."""
         places = (self._shipped, self._own)
         found = {
-            key: place for place in places for key in place.versions(name) if _is_name(key[0]) and _is_version(key[1])
+            key: place
+            for place in places
+            for key in place.versions(name)
+            if _is_name(key[0]) and (_is_version(key[1]) or key[1] == UNREADABLE)
         }
         return {key: found[key] for key in sorted(found, key=_order)}
 
@@ -342,6 +345,9 @@ class BundleStore:
     def _choose(self, wanted: _Wanted) -> Entry:
         """The one bundle that is wanted."""
         keys = self._keys(wanted.name)
+        if (wanted.name, UNREADABLE) in keys:
+            (unreadable,) = self._read({(wanted.name, UNREADABLE): keys[wanted.name, UNREADABLE]})
+            raise BundleError(unreadable.fault)
         if wanted.version == LATEST:
             keys = dict(list(keys.items())[-1:])
         elif wanted.version:
@@ -373,7 +379,7 @@ class BundleStore:
 def _order(key: Key) -> tuple[str, tuple[int, ...]]:
     """By name, then by version as numbers."""
     name, version = key
-    return name, tuple(int(part) for part in version.split("."))
+    return name, () if version == UNREADABLE else tuple(int(part) for part in version.split("."))
 
 
 def _explain_digest(entry: Entry, wanted: str) -> str:

@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from schemas.surroundings import OutputError, explain_fault, standard_streams
+from schemas.surroundings import OutputError, explain_fault, explain_umask, standard_streams
 from scorer.errors import ScorerError
 from scorer.logs import PROCESS_FAILED, format_in_force, log, log_crash, write_to_stderr
 
@@ -13,6 +13,9 @@ def main() -> None:
     # Without it librdkafka's lines would reach stderr; a command that wants log lines says so.
     logging.getLogger("scorer").addHandler(logging.NullHandler())
     with standard_streams("scorer"):
+        fault = explain_umask()
+        if fault is not None:
+            _fail(fault, exit_code=2)
         try:
             _run()
         except ScorerError as error:

@@ -1,5 +1,7 @@
 """The store: a version is put once, whole or not at all, and a reference finds exactly one bundle or says why not."""
 
+import errno
+import os
 import re
 import shutil
 from pathlib import Path
@@ -137,6 +139,52 @@ def test_a_damaged_bundle_is_listed_as_such_and_does_not_hide_the_others(tmp_pat
         with pytest.raises(BundleError, match="is no manifest"):
             store.open(reference)
     store.open("credit-risk:1.1.0")
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_folder_that_cannot_be_read_is_listed_as_such(
+    tmp_path: Path, store: BundleStore, monkeypatch: pytest.MonkeyPatch, listed: bool
+) -> None:
+    """It ended the list in a traceback, or was left out of it without a word."""
+    closed = Path(store.put(named(tmp_path / "made", "mine", "2.0.0"))).parent
+    is_dir, scandir = Path.is_dir, os.scandir
+
+    def refuse_dir(path: Path) -> bool:
+        if path == closed or closed in path.parents:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return is_dir(path)
+
+    def refuse_list(path: Path) -> object:
+        if not listed and path == closed:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(Path, "is_dir", refuse_dir)
+    monkeypatch.setattr(os, "scandir", refuse_list)
+    entry = store.entries()[-1]
+    assert (entry.reference, entry.manifest) == ("mine:2.0.0" if listed else "mine:unreadable", None)
+    assert "cannot be read: Permission denied" in entry.fault
+    with pytest.raises(BundleError, match="cannot be read: Permission denied"):
+        store.find("mine:2.0.0")
+    assert store.entry("credit-risk:1.1.0").manifest
+
+
+def test_tags_that_cannot_be_read_are_not_missing(
+    tmp_path: Path, store: BundleStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were left out without a word."""
+    store.put(named(tmp_path / "made", "mine", "2.0.0"))
+    store.set_tag(store.entry("mine:2.0.0"), "prod", "me")
+    scandir = os.scandir
+
+    def refuse(path: Path) -> object:
+        if path.name == "tags":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(BundleError, match="mine/tags cannot be read: Permission denied"):
+        store.tags()
 
 
 def test_a_bundle_that_was_moved_is_refused(tmp_path: Path, store: BundleStore) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.surroundings import explain_fault
+from schemas.surroundings import explain_fault, explain_umask
 
 WITHIN = "from schemas.surroundings import standard_streams\nimport os, sys\nwith standard_streams('tool'):\n    "
 
@@ -142,3 +142,16 @@ def test_other_faults_are_not_explained_away() -> None:
     assert explain_fault(ConnectionResetError(errno.ECONNRESET, "reset")) is None
     assert explain_fault(OSError("no number")) is None
     assert explain_fault(RuntimeError("dictionary changed size during iteration")) is None
+
+
+@pytest.mark.parametrize(("mask", "is_fine"), [(0o022, True), (0o077, True), (0o777, False), (0o200, False)])
+def test_a_umask_that_takes_everything_is_named(mask: int, is_fine: bool) -> None:
+    """Each file that a command made was one that it could not read: Permission denied, about a folder below /tmp."""
+    before = os.umask(mask)
+    try:
+        fault = explain_umask()
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    assert (fault is None) == is_fine
+    assert is_fine or f"umask {mask:04o} takes" in str(fault)
