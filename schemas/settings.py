@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from schemas.service_links import is_service_link
-from schemas.text import FileMissingError, TextFileError, find_text_fault, read_secret, read_toml
+from schemas.text import FileMissingError, TextFileError, expand_home, find_text_fault, read_secret, read_toml
 
 FILE_NAME: Final = "scorer.toml"
 ENV_PREFIX: Final = "SCORER_"
@@ -96,7 +96,7 @@ class GatheredSettings:
     def read_secrets(self) -> None:
         """Reads the files that hold secrets: `sasl.password.file` names one with the value of `sasl.password`."""
         for name in [name for name in self.values if _target(name) != name]:
-            path, origin, target = Path(str(self.values.pop(name))), self.origins.pop(name), _target(name)
+            path, origin, target = expand_home(str(self.values.pop(name))), self.origins.pop(name), _target(name)
             try:
                 secret = read_secret(path)
             except TextFileError as error:

@@ -83,6 +83,14 @@ class FileMissingError(TextFileError):
     """There is no such file; one that may be left out is not missed."""
 
 
+def expand_home(path: str) -> Path:
+    """A path from a variable or a file, where no shell has expanded `~`."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no home folder is known: the file will not be found, under the name that was given
+        return Path(path)
+
+
 def read_text(path: Path, bytes_max: int = TEXT_BYTES_MAX) -> str:
     """Reads a small text file whole, without its byte-order mark.
 

@@ -148,7 +148,7 @@ def _run(plan: "Plan", loaded: "LoadedSettings", note: str, *, as_json: bool) ->
             view.footer = "   ".join(filter(None, ["Ctrl-C: end", running.console_url, f"logs: {running.folder}"]))
             with view:
                 end = running.watch(view.show)
-            failures = running.failures(end)
+            failures, notes = running.failures(end), running.notes()
     except Interrupted as interrupt:
         typer.echo("interrupted before everything was up; nothing is left running", err=True)
         raise typer.Exit(_SIGNAL_EXIT + interrupt.signal) from None
@@ -156,8 +156,8 @@ def _run(plan: "Plan", loaded: "LoadedSettings", note: str, *, as_json: bool) ->
         typer.echo(json.dumps(summary_json(end)))
     else:
         terminal.print(summary(end))
-    for failure in failures:
-        typer.echo(failure, err=True)
+    for line in [*notes, *failures]:
+        typer.echo(line, err=True)
     if failures or end.waiting or (end.duplicated and settings.delivery == "exactly-once"):
         raise typer.Exit(1)
 

@@ -2,10 +2,9 @@
 
 import stat
 from itertools import pairwise
-from pathlib import Path
 from typing import Final
 
-from schemas.text import TextFileError, read_text
+from schemas.text import TextFileError, expand_home, read_text
 from scorer.errors import MisuseError
 from scorer.logs import TOKEN_FILE_EXPOSED, log
 
@@ -25,7 +24,7 @@ def read_token(file: str) -> str:
     Raises:
         MisuseError: the file cannot be read, or its token is too short or easy to guess.
     """
-    path = Path(file)
+    path = expand_home(file)
     try:
         token = read_text(path, _BYTES_MAX).strip()
         mode = path.stat().st_mode

@@ -115,6 +115,10 @@ class Load:
         lines = [line.removeprefix("producer: ") for line in self._child.output().splitlines() if line[:1] != "{"]
         return [f"the publisher: {line}" for line in lines if line]
 
+    def notes(self) -> list[str]:
+        """What it says of a file that it has published whole: what of it nothing reads."""
+        return [] if self.failures() else [f"the publisher: {hint}" for hint in self._report().get("hints", [])]
+
     def _report(self) -> dict[str, Any]:
         """Its own account as JSON; empty before its end, and if it came to none."""
         if self._child is None or self._child.exit_code() is None:

@@ -223,6 +223,10 @@ class Up:
         snapshot.rate = self._audit.outcomes / span_s if span_s > 0 else 0.0
         return snapshot
 
+    def notes(self) -> list[str]:
+        """What to know of a file that was published, a line each, where nothing went wrong with it."""
+        return self._load.notes()
+
     def failures(self, end: Snapshot) -> list[str]:
         """What went wrong, a line each: with the publisher, and where applications have no result."""
         failures = self._load.failures()

@@ -158,6 +158,14 @@ def test_a_secrets_file_that_is_not_in_force_is_not_read(tmp_path: Path) -> None
     assert loaded.settings.kafka == {"sasl.password": "from a file"}
 
 
+def test_a_secrets_file_below_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No shell expands `~` in a variable or a file."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "secret").write_text("s3cr3t")
+    loaded = load_settings(environment={"SCORER_KAFKA__SASL_PASSWORD_FILE": "~/secret"})
+    assert loaded.settings.kafka == {"sasl.password": "s3cr3t"}
+
+
 def test_a_secret_is_given_once_in_a_source() -> None:
     """Of a variable with a password and one with its file, the file won, for the letters that its name has."""
     environment = {"SCORER_KAFKA__SASL_PASSWORD": "s3cr3t", "SCORER_KAFKA__SASL_PASSWORD_FILE": "secret"}
