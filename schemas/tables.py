@@ -132,19 +132,22 @@ def _read_header(cells: list[str], file: OpenedFile, line: int, delimiter: str) 
     """The fields that the columns are, once it is sure that every one that is needed is there, and once."""
     where = f"{file.called}, line {line}"
     columns = [field_of(cell) for cell in cells]
+    ignored = [cell for cell, field in zip(cells, columns, strict=True) if field is None]
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
+        is_header = len(missing) < len(REQUIRED) / 2  # else it may be a row, whose cells are nobody's business
+        near = find_near_misses(ignored, missing) if is_header else {}
         optional = [name for name in (*FIELDS, STATUS) if name not in REQUIRED]
         raise ApplicationsFileError(
             f"{where}: the header lacks {', '.join(missing)}. "
             f"It must name, separated by commas, semicolons or tabs ({DELIMITERS[delimiter]} were found) and in any "
             f"order and letter case: {', '.join(REQUIRED)}; "
             f"and may name: {', '.join(optional)}. Other columns are left out"
+            + (f": is it one of {quote_names(near, near)}" if near else "")
         )
     repeated = [name for name in (*FIELDS, STATUS) if columns.count(name) > 1]
     if repeated:
         raise ApplicationsFileError(f"{where}: the header names {', '.join(repeated)} twice: which one is meant?")
-    ignored = [cell for cell, field in zip(cells, columns, strict=True) if field is None]
     near = find_near_misses(ignored, [name for name in FIELDS if name not in columns])
     if near:
         raise ApplicationsFileError(

@@ -309,6 +309,14 @@ def test_a_column_near_a_field_that_is_missing_is_refused(
     )
 
 
+def test_a_required_field_that_is_missing_may_be_under_another_name(tmp_path: Path) -> None:
+    """The message lists all the names; which of the file's columns is meant is said where it is a header at all."""
+    header = HEADER.replace("Expenses", "Monthly Expenses").replace("Age", "Ages")
+    message = _error_of(_write(tmp_path, "a.csv", header, CODED))
+    assert message.endswith('Other columns are left out: is it one of "Ages" (age?), "Monthly Expenses" (expenses?)')
+    assert _error_of(_write(tmp_path, "a.csv", "s3cret age,Home", CODED)).endswith("Other columns are left out")
+
+
 def test_columns_that_nothing_reads_are_named_once(tmp_path: Path) -> None:
     """And so are fields that the whole file lacks; neither is a reason to refuse the file."""
     header = HEADER.replace("Status", "Debt Ratio").replace("Income", "No\u200bte") + ",,b,Income"
