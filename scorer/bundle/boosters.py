@@ -87,7 +87,7 @@ def check_booster(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).*saved before XGBoost", UserWarning)  # see _keep
         booster = load_booster(model)
-    learner = _as_json(bytes(booster.save_raw("json")))["learner"]
+    learner = _read_learner(booster)
     _require_probabilities(learner)
     require_columns(booster, features.columns)
     trees = _trees_of(learner)
@@ -311,18 +311,20 @@ def _read_best(learner: Mapping[str, Any]) -> int | None:
         ) from None
 
 
-def _as_json(model: bytes) -> dict[str, Any]:
+def _read_learner(booster: "xgboost.Booster") -> dict[str, Any]:
+    """What XGBoost writes of a model that it has read: in today's layout, whichever version wrote the file."""
     try:
-        found: dict[str, Any] = json.loads(model)
-    except ValueError as error:  # XGBoost reads no further than the model's end, and takes any bytes for a text
-        raise BundleError(f"the model is damaged, or followed by something else: {error}") from None
-    return found
+        learner: dict[str, Any] = json.loads(bytes(booster.save_raw("json")))["learner"]
+    except ValueError as error:
+        said = str(error).strip().partition("\n")[0]  # without its stack trace
+        raise BundleError(f"the model is damaged: {said}. Copy the file again, or save the model again") from error
+    return learner
 
 
 def _keep(booster: "xgboost.Booster", model: bytes) -> CheckedBooster:
     """The model as it is; or written anew, if a later XGBoost may not read it any more."""
     if not is_ubjson(model):
-        version = _as_json(model).get("version", [0, 0])
+        version = json.loads(model).get("version", [0, 0])
         if tuple(version[:2]) < _TEXT_FORMAT_SINCE:
             return CheckedBooster(bytes(booster.save_raw("ubj")), is_rewritten=True, note=None)
     return CheckedBooster(model, is_rewritten=False, note=None)

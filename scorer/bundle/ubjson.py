@@ -1,21 +1,28 @@
-"""Whether a model in UBJSON is complete: XGBoost reads on behind the end of a file that was cut off, and crashes.
+"""Reads a model in UBJSON: XGBoost itself reads on behind the end of a file that was cut off, and crashes.
 
 The draft-12 UBJSON that XGBoost writes and reads: lengths are 64-bit, keys have no type, objects have no count.
 """
 
-import struct
-from typing import Final
+from typing import Any, Final
 
-_INT64: Final = struct.Struct(">q").unpack_from
-_SIZES: Final = {
-    **dict.fromkeys(b"ZTFN", 0),
-    **dict.fromkeys(b"iUC", 1),
-    **dict.fromkeys(b"I", 2),
-    **dict.fromkeys(b"ld", 4),
-    **dict.fromkeys(b"LD", 8),
+import numpy as np
+from numpy.typing import NDArray
+
+_NUMBERS: Final = {
+    ord(marker): np.dtype(format_)
+    for marker, format_ in {
+        "i": "i1",
+        "U": "u1",
+        "C": "u1",
+        "I": ">i2",
+        "l": ">i4",
+        "L": ">i8",
+        "d": ">f4",
+        "D": ">f8",
+    }.items()
 }
-"""By the marker of a type of fixed size, how many bytes a value has behind it."""
-_LENGTH_BYTES: Final = 9  # the marker of a 64-bit integer, and the integer
+"""By the marker of a type of numbers, how they are written."""
+_CONSTANTS: Final = {ord("Z"): None, ord("T"): True, ord("F"): False}
 _DEPTH_MAX: Final = 64  # XGBoost's models have eight levels or so
 _JSON_GOES_ON: Final = (b'"', b" ", b"\n", b"\r", b"\t")  # after its brace, while UBJSON has a type there
 
@@ -25,56 +32,92 @@ def is_ubjson(model: bytes) -> bool:
     return model.startswith(b"{") and not model[1:].startswith(_JSON_GOES_ON)
 
 
-def find_fault(model: bytes) -> str:
-    """What is wrong with an object in UBJSON; empty if it is complete."""
+def read_ubjson(model: bytes) -> dict[str, Any]:
+    """Reads an object; an array of one type of numbers becomes a numpy array. What follows the object is ignored.
+
+    Raises:
+        ValueError: it is cut off, has more than 64 levels, a text that is not UTF-8, or something that is no UBJSON.
+    """
     try:
-        is_complete = _behind_value(model, 0, 0) <= len(model)
-    except ValueError as fault:
-        return str(fault)
-    except (IndexError, struct.error):
-        is_complete = False
-    return "" if is_complete else f"it is cut off at byte {len(model):,}"
+        document: dict[str, Any] = _read_value(model, 0, 0)[0]
+    except IndexError:
+        raise _cut_off(model) from None
+    return document
 
 
-def _behind_value(model: bytes, at: int, depth: int) -> int:
+def _cut_off(model: bytes) -> ValueError:
+    return ValueError(f"it is cut off at byte {len(model):,}")
+
+
+def _read_value(model: bytes, at: int, depth: int) -> tuple[Any, int]:
+    """A value and where it ends."""
     marker, inside = model[at], at + 1
     if depth > _DEPTH_MAX:
         raise ValueError(f"it has more than {_DEPTH_MAX} levels")
     if marker == ord("{"):
-        while model[inside] != ord("}"):
-            inside = _behind_value(model, _behind_text(model, inside), depth + 1)
-        return inside + 1
+        return _read_object(model, inside, depth)
     if marker == ord("["):
-        return _behind_array(model, inside, depth)
+        return _read_array(model, inside, depth)
     if marker == ord("S"):
-        return _behind_text(model, inside)
-    if marker not in _SIZES:
+        return _read_text(model, inside)
+    if marker in _CONSTANTS:
+        return _CONSTANTS[marker], inside
+    if marker not in _NUMBERS:
         raise ValueError(f"unexpected type marker at byte {at:,}")
-    return inside + _SIZES[marker]
+    numbers, end = _read_numbers(model, marker, 1, inside)
+    return numbers[0], end
 
 
-def _behind_array(model: bytes, at: int, depth: int) -> int:
+def _read_object(model: bytes, at: int, depth: int) -> tuple[dict[str, Any], int]:
+    found = {}
+    while model[at] != ord("}"):
+        key, at = _read_text(model, at)
+        found[key], at = _read_value(model, at, depth + 1)
+    return found, at + 1
+
+
+def _read_array(model: bytes, at: int, depth: int) -> tuple[Any, int]:
     if model[at] == ord("$"):
-        size, counted = _SIZES.get(model[at + 1], 0), at + 2
-        if not size or model[counted] != ord("#"):
+        marker, counted = model[at + 1], at + 2
+        if marker not in _NUMBERS or model[counted] != ord("#"):
             raise ValueError(f"unexpected array type at byte {at:,}")
-        return counted + 1 + _LENGTH_BYTES + size * _length(model, counted + 1)
+        count, inside = _read_length(model, counted + 1)
+        return _read_numbers(model, marker, count, inside)
+    found = []
     if model[at] == ord("#"):
-        count, at = _length(model, at + 1), at + 1 + _LENGTH_BYTES
+        count, at = _read_length(model, at + 1)
         for _ in range(count):
-            at = _behind_value(model, at, depth + 1)
-        return at
+            value, at = _read_value(model, at, depth + 1)
+            found.append(value)
+        return found, at
     while model[at] != ord("]"):
-        at = _behind_value(model, at, depth + 1)
-    return at + 1
+        value, at = _read_value(model, at, depth + 1)
+        found.append(value)
+    return found, at + 1
 
 
-def _behind_text(model: bytes, at: int) -> int:
-    return at + _LENGTH_BYTES + _length(model, at)
+def _read_numbers(model: bytes, marker: int, count: int, at: int) -> tuple[NDArray[Any], int]:
+    end = at + count * _NUMBERS[marker].itemsize
+    if end > len(model):
+        raise _cut_off(model)
+    return np.frombuffer(model, _NUMBERS[marker], count, at), end
 
 
-def _length(model: bytes, at: int) -> int:
-    length = int(_INT64(model, at + 1)[0]) if model[at] == ord("L") else -1
-    if length < 0:
+def _read_text(model: bytes, at: int) -> tuple[str, int]:
+    length, inside = _read_length(model, at)
+    end = inside + length
+    if end > len(model):
+        raise _cut_off(model)
+    try:
+        return model[inside:end].decode(), end
+    except UnicodeDecodeError as error:
+        raise ValueError(f"the text at byte {inside + error.start:,} is not UTF-8") from None
+
+
+def _read_length(model: bytes, at: int) -> tuple[int, int]:
+    if model[at] != ord("L"):
         raise ValueError(f"unexpected length at byte {at:,}")
-    return length
+    numbers, end = _read_numbers(model, model[at], 1, at + 1)
+    if numbers[0] < 0:
+        raise ValueError(f"unexpected length at byte {at:,}")
+    return int(numbers[0]), end

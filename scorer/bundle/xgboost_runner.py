@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from scorer.bundle.libraries import import_library
 from scorer.bundle.manifest import Setting
-from scorer.bundle.ubjson import find_fault, is_ubjson
+from scorer.bundle.tree_structure import read_document, require_trees
 from scorer.core.score import Model
 from scorer.errors import BundleError
 
@@ -21,13 +21,21 @@ _BINARY: Final = (
     "a file in XGBoost's old binary format must be loaded by XGBoost 1.0 to 3.0 and saved again with "
     "save_model('model.json'), since 3.1 and later cannot read it"
 )
+_LIGHTGBM: Final = "convert the model to ONNX with onnxmltools"
+_CATBOOST: Final = "save the model with save_model('model.onnx', format='onnx')"
 _OTHER_FORMATS: Final = {
     b"[": _DUMP,
     b"booster[": _DUMP,
-    b"tree\n": "is LightGBM's text: convert the model to ONNX with onnxmltools",
-    b"CBM1": "is CatBoost's: save the model with save_model('model.onnx', format='onnx')",
+    b"tree\n": f"is LightGBM's text: {_LIGHTGBM}",
+    b"CBM1": f"is CatBoost's: {_CATBOOST}",
 }
 """What else a file is, by its first bytes."""
+_OTHER_DOCUMENTS: Final = {
+    "tree_info": f"LightGBM's dump of the trees (dump_model): {_LIGHTGBM}",
+    "oblivious_trees": f"CatBoost's: {_CATBOOST}",
+}
+"""What else a JSON document is, by a key that it has."""
+_SAID_MAX: Final = 300  # XGBoost quotes the whole document
 
 
 class XGBoostModel:
@@ -70,21 +78,32 @@ def load_booster(model: bytes) -> "xgboost.Booster":
         format_ = next((what for head, what in _OTHER_FORMATS.items() if model.startswith(head)), None)
         cure = f"it {format_}" if format_ else f"{_SAVE}; {_BINARY}"
         raise BundleError(f"the model is neither in XGBoost's UBJSON format nor in its JSON: {cure}")
-    fault = find_fault(model) if is_ubjson(model) else ""
-    if fault:  # XGBoost would crash
-        raise BundleError(f"the model is damaged: {fault}. Copy the file again, or save the model again")
+    try:
+        document = read_document(model)
+        _require_xgboost(document)
+        require_trees(document)
+    except ValueError as fault:  # XGBoost itself would crash
+        raise BundleError(f"the model is damaged: {fault}. Copy the file again, or save the model again") from None
     try:
         booster = xgboost.Booster(params={"nthread": 1})
         booster.load_model(bytearray(model))
         booster.num_features()
     except ValueError as error:
-        if b'"learner_train_param"' in model:
-            raise BundleError(
-                f"the model is a booster's configuration (save_config), without its trees: {_SAVE}"
-            ) from error
-        said = str(error).strip().partition("\n")[0]  # without its stack trace
+        said = str(error).strip().partition("\n")[0][:_SAID_MAX]  # without its stack trace
         raise BundleError(f"XGBoost cannot read the model: {said}") from error
     return booster
+
+
+def _require_xgboost(document: Mapping[str, object]) -> None:
+    """Makes sure that a document is a model, and one of XGBoost's."""
+    learner = document.get("learner")
+    if not isinstance(learner, Mapping):
+        other = next((what for key, what in _OTHER_DOCUMENTS.items() if key in document), None)
+        raise BundleError(
+            f"the model is not XGBoost's, but {other}" if other else f"the model is not XGBoost's: {_SAVE}"
+        )
+    if "learner_train_param" in learner:
+        raise BundleError(f"the model is a booster's configuration (save_config), without its trees: {_SAVE}")
 
 
 def require_columns(booster: "xgboost.Booster", columns: Sequence[str]) -> None:

@@ -181,13 +181,16 @@ def test_json_that_an_editor_went_over(tmp_path: Path, name: str) -> None:
     assert np.array_equal(predict(draft_model(path, DESCRIPTION).model), booster.inplace_predict(UNSEEN))
 
 
+_IN_LATIN_1 = b"L" + bytes(7) + b"\1aSL" + bytes(7) + b"\1\xe9"
 OTHER_FORMATS: dict[str, tuple[Callable[[Booster], bytes], str]] = {
     "a configuration": (lambda booster: booster.save_config().encode(), "is a booster's configuration"),
     "a dump": (lambda booster: f"[{','.join(booster.get_dump(dump_format='json'))}]".encode(), "a dump of the trees"),
     "a dump in text": (lambda booster: f"booster[0]:\n{booster.get_dump()[0]}".encode(), "a dump of the trees"),
     "LightGBM": (lambda _: b"tree\nversion=v4\n", "LightGBM's text: convert"),
     "CatBoost": (lambda _: b"CBM1\x00", "CatBoost's: save"),
-    "another JSON": (lambda _: b'{"weights": [1, 2]}', "XGBoost cannot read the model"),
+    "another JSON": (lambda _: b'{"weights": [1, 2]}', "the model is not XGBoost's: save it with"),
+    "LightGBM, a dump": (lambda _: b'{"name": "tree", "tree_info": []}', "but LightGBM's dump .*: convert the model"),
+    "CatBoost, JSON": (lambda _: b'{"oblivious_trees": []}', "but CatBoost's: save the model with"),
     "an unknown objective": (
         lambda booster: edit(booster, lambda learner: learner["objective"].update(name="mine:odds")),
         "Unknown objective function: `mine:odds`",
@@ -195,9 +198,17 @@ OTHER_FORMATS: dict[str, tuple[Callable[[Booster], bytes], str]] = {
     "cut off": (lambda booster: raw(booster)[:1_000], "the model is damaged: it is cut off at byte 1,000"),
     "JSON, and something behind it": (
         lambda booster: bytes(booster.save_raw("json")) + b"\x1a",
-        "the model is damaged, or followed by something else",
+        "the model is damaged: it is not JSON, or followed by something else",
     ),
-    "JSON, cut off": (lambda booster: bytes(booster.save_raw("json"))[:1_000], "XGBoost cannot read the model"),
+    "JSON, cut off": (lambda booster: bytes(booster.save_raw("json"))[:1_000], "the model is damaged: it is not JSON"),
+    "an attribute in Latin-1": (
+        lambda booster: raw(booster).replace(b"attributes{", b"attributes{" + _IN_LATIN_1),
+        "the text at byte [0-9,]+ is not UTF-8",
+    ),
+    "an attribute in Latin-1, JSON": (
+        lambda booster: raw(booster, "json").replace(b'"attributes":{', b'"attributes":{"a":"\xe9"'),
+        "the text at byte [0-9,]+ is not UTF-8",
+    ),
 }  # fmt: skip
 
 
