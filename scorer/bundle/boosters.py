@@ -7,13 +7,14 @@ Opening a bundle does not come here: old bundles stay what they were.
 
 import json
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from schemas.application import CreditApplication
 from scorer.bundle.manifest import Features
-from scorer.bundle.missing_splits import find_missing_splits
+from scorer.bundle.missing_splits import MissingSplits, find_missing_splits
 from scorer.bundle.ubjson import is_ubjson
 from scorer.bundle.xgboost_runner import load_booster, require_columns
 from scorer.errors import BundleError, MisuseError
@@ -46,6 +47,8 @@ _CUSTOM: Final = (
 _TEXT_FORMAT_SINCE: Final = (1, 6)  # the layout of the JSON that XGBoost reads without a warning
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _NAMES_SHOWN_MAX: Final = 3
+_SPLITS_TO_TELL_MIN: Final = 100
+"""As many splits have both defaults among them where a number was unknown in two of 10,000 rows of training."""
 _DENSE: Final = (
     "Train it on a dense matrix (DictVectorizer(sparse=False), matrix.toarray()) with missing=nan, XGBoost's default; "
     "description.matrix(applications) is the matrix that a bundle gives its model"
@@ -198,6 +201,8 @@ def _require_same_matrix(trees: Sequence[Mapping[str, Any]], features: Features)
             f"the model was trained with missing values of {_list(known)}, which every application has. Usually this "
             f"comes from zeros taken for missing values, as a sparse matrix or missing=0 do. {_DENSE}"
         )
+    if features.missing is None:
+        _require_learnt_defaults(splits, features.columns)
     unknown = [features.columns[place] for place in sorted(splits.missing - one_hot)]
     if unknown and features.missing is not None:
         raise BundleError(
@@ -205,6 +210,25 @@ def _require_same_matrix(trees: Sequence[Mapping[str, Any]], features: Features)
             f"{features.missing:g} stood for an unknown number (missing). If unknown numbers were missing values in "
             "training, set missing to nan (scorer bundle import-bentoml: --missing nan). If zeros were taken for "
             f"missing values, as a sparse matrix or missing=0 do: {_DENSE[0].lower()}{_DENSE[1:]}"
+        )
+
+
+def _require_learnt_defaults(splits: MissingSplits, columns: Sequence[str]) -> None:
+    """Makes sure that a model which unknown numbers are left to has seen some.
+
+    XGBoost learns where a missing value goes at each split that it saw one at. If it never did, every split sends it to
+    the side of the largest numbers (to that of the least with the tree method exact), which nobody can have meant.
+    """
+    places = [place for place, column in enumerate(columns) if not _is_one_hot(column) and _may_be_unknown(column)]
+    defaults = sum((splits.defaults.get(place, Counter()) for place in places), Counter[bool]())
+    if defaults.total() >= _SPLITS_TO_TELL_MIN and len(defaults) == 1:
+        used = [columns[place] for place in places if place in splits.defaults]
+        raise BundleError(
+            "unknown numbers are left to the model (missing = nan), and it never saw one in training: all of its "
+            f"{defaults.total():,} splits on {_list(used)} treat one as the {'least' if defaults[True] else 'largest'} "
+            "number of all. Say in the description which number stood for an unknown one when the model was trained, "
+            "such as missing = 0 (scorer bundle import-bentoml: --missing); if the training data had none, which "
+            "number an unknown one is to count as"
         )
 
 

@@ -38,6 +38,8 @@ class MissingSplits:
     """How many splits of one-hot columns 0 and 1 pass on the same side."""
     one_hot_splits: int
     """How many splits are of one-hot columns."""
+    defaults: Mapping[int, Counter[bool]]
+    """By column, how many splits send missing values left (True) and right; if one-hot, those that tell 0 from 1."""
 
     @property
     def fits_one_hot(self) -> bool:
@@ -78,7 +80,7 @@ def find_missing_splits(trees: Iterable[Mapping[str, Any]], one_hot: Collection[
     certain = {
         column for column in missing if other is not None and defaults.get(column, Counter())[other] >= _OTHERS_MIN
     }
-    return MissingSplits(frozenset(missing), frozenset(certain), frozenset(told_apart), alike, one_hot_splits)
+    return MissingSplits(frozenset(missing), frozenset(certain), frozenset(told_apart), alike, one_hot_splits, defaults)
 
 
 _NODE: Final = ("left_children", "split_indices", "split_conditions", "default_left", "split_type")

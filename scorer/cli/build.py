@@ -2,12 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of, show_hints
 from scorer.cli.train import StoreOption, describe, figures
+from scorer.core.features import NUMBERS
+
+if TYPE_CHECKING:
+    from scorer.bundle.manifest import Manifest
+    from scorer.bundle.train import Examples
 
 
 def build(
@@ -70,6 +75,18 @@ def build(
         console.print(renderable, highlight=False)
     if "rounds" in manifest.labels:
         console.print(f"Rounds: {manifest.labels['rounds']}", highlight=False, soft_wrap=True)
+    console.print(f"Unknown numbers: {_explain_unknown(manifest, holdout)}", highlight=False, soft_wrap=True)
     reference = f"{manifest.name}:{manifest.version}"
     console.print(f"{manifest.reference.short} is in {place}", highlight=False, soft_wrap=True)
     console.print(f"Next: scorer bundle verify {reference}", highlight=False)
+
+
+def _explain_unknown(manifest: "Manifest", holdout: "Examples | None") -> str:
+    """What the model gets for an unknown number, and how many of the held-out applications have one."""
+    missing = manifest.features.missing
+    taken = "left to the model" if missing is None else f"taken as {missing:g}"
+    if holdout is None:
+        return taken
+    numbers = [field for field in NUMBERS if field in manifest.features.fields]
+    count = sum(any(getattr(one, field) is None for field in numbers) for one in holdout.applications)
+    return f"{taken}; {count:,} of {len(holdout.applications):,} held-out applications have one"

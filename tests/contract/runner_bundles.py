@@ -114,8 +114,10 @@ class Kind:
 
 
 def _json(folder: Path) -> Path:
+    learnt = applications(2_000)
+    data = xgboost.DMatrix(UNKNOWN.matrix(learnt), defaults(learnt))
     path = folder / "model.json"
-    xgboost.Booster(model_file=PLAIN / "model.ubj").save_model(path)
+    xgboost.train({"objective": "binary:logistic", "nthread": 1, "max_depth": 4}, data, 30).save_model(path)
     return path
 
 

@@ -33,6 +33,7 @@ _ONE_HOT: Final = [place for place, column in enumerate(_COLUMNS) if "=" in colu
 ASKED: Final = "Which are to decide"
 SPARSE: Final = "zeros taken for missing values"
 CONTRADICTED: Final = "stood for an unknown number"
+NEVER_SEEN: Final = "it never saw one in training"
 LABELS: Final = "which gives labels"
 OTHER_COLUMNS: Final = "trained on other columns, in another order, or on numbers that were scaled"
 
@@ -204,6 +205,11 @@ KINDS: Final[dict[str, Kind]] = {
     "missing=1, described as nan": Kind(_train(missing=1.0), refused=SPARSE, description=UNKNOWN),
     "unknown left to it, told 0": Kind(
         lambda matrix, labels: _train(max_depth=8)(_unknown(matrix), labels), refused="set missing to nan"
+    ),
+    "unknown was 0, described as nan": Kind(
+        lambda matrix, labels: _train(max_depth=8)(np.nan_to_num(matrix), labels),
+        refused=NEVER_SEEN,
+        description=UNKNOWN,
     ),
     # No probability of default.
     "binary:logitraw": Kind(_train(objective="binary:logitraw"), refused="which gives log-odds"),

@@ -31,6 +31,7 @@ from tests.unit.bundle.making import (
     make_vectorizer,
     write_bentomodel,
 )
+from tests.unit.bundle.test_boosters import raw, train
 
 IDENTITY = "mine", "1.0.0", datetime(2026, 1, 31, tzinfo=UTC)
 
@@ -71,6 +72,9 @@ def test_unknown_numbers_may_be_left_to_the_model(tmp_path: Path) -> None:
     """What stood for them in training is not in the export: it is told."""
     path = write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files())
     assert _bundle(path, tmp_path / "zero").features.missing == 0
+    with pytest.raises(BundleError, match="it never saw one in training"):
+        _bundle(path, tmp_path / "never seen", missing=float("nan"))
+    write_bentomodel(path, bentomodel_files() | {"saved_model.ubj": raw(train(3))})
     assert _bundle(path, tmp_path / "nan", missing=float("nan")).features.missing is None
 
 

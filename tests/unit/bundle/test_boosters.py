@@ -359,3 +359,25 @@ def test_another_class_than_the_label_1(
     with pytest.raises(MisuseError, match=message):
         draft_model(make(), DESCRIPTION.model_copy(update={"rounds": rounds}), default_class=default_class)
     draft_model(STOPPED, DESCRIPTION, default_class=1)
+
+
+@pytest.mark.parametrize(("method", "side"), [("hist", "largest"), ("exact", "least")])
+def test_unknown_numbers_are_left_to_a_model_that_never_saw_one(method: str, side: str) -> None:
+    """Trained with 0 for unknown numbers and described as nan, it treated them as if nobody had more; 3 % of rows."""
+    left = Features(columns=COLUMNS, missing=None)
+    booster = train(60, max_depth=6, tree_method=method)
+    assert check_booster(raw(booster), FEATURES)
+    with pytest.raises(BundleError, match=rf"never saw one in training: all of its \d+ splits .* as the {side} number"):
+        check_booster(raw(booster), left)
+
+
+@pytest.mark.parametrize("method", ["hist", "exact"])
+@pytest.mark.parametrize("count", [2, 90])
+def test_unknown_numbers_are_left_to_a_model_that_saw_some(method: str, count: int) -> None:
+    """Two rows in 900 are enough to tell; and a model with too few splits to tell is not refused."""
+    left = Features(columns=COLUMNS, missing=None)
+    matrix = MATRIX.copy()
+    matrix[:count, INCOME] = np.nan
+    given = {"objective": "binary:logistic", "nthread": 1, "max_depth": 6, "tree_method": method}
+    assert check_booster(raw(xgboost.train(given, DMatrix(matrix, LABELS), 60)), left)
+    assert check_booster(raw(train(3, tree_method=method)), left)

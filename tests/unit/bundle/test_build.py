@@ -13,6 +13,7 @@ from scorer.bundle.manifest import Features
 from scorer.core.policy import Policy
 from scorer.errors import BundleError
 from tests.unit.bundle.making import PLAIN, WITH_MARITAL
+from tests.unit.bundle.test_boosters import raw, train
 
 
 def _draft(source: Path = PLAIN) -> Draft:
@@ -66,15 +67,13 @@ def test_a_policy_is_part_of_the_bundle(tmp_path: Path) -> None:
 
 def test_unknown_numbers_may_be_left_to_the_model(tmp_path: Path) -> None:
     """A bundle with NaN for what is missing survives its JSON, and is another model in effect."""
-    features = _draft().features
-    changed = _build(
-        replace(_draft(), features=Features(columns=features.columns, missing=None)), tmp_path / "with NaN"
-    )
+    draft = replace(_draft(), model=raw(train(3)))  # with too few splits to tell that it never saw one
+    left = replace(draft, features=Features(columns=draft.features.columns, missing=None))
+    changed = _build(left, tmp_path / "with NaN")
     assert load_bundle(changed).encoding.missing != load_bundle(changed).encoding.missing
     assert "left to the model" in " ".join((changed / "model-card.md").read_text().split())
-    assert (changed / "golden.jsonl").read_bytes() != _build(_draft(), tmp_path / "plain").joinpath(
-        "golden.jsonl"
-    ).read_bytes()
+    plain = _build(draft, tmp_path / "plain")
+    assert (changed / "golden.jsonl").read_bytes() != (plain / "golden.jsonl").read_bytes()
 
 
 def test_a_model_of_other_columns_is_not_built(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def test_a_bundle_comes_of_it(tmp_path: Path, run: Run) -> None:
     assert ended.code == 0, ended.err
     for words in ("AUC 0.", "APPROVED", "mine:1.0.0@", "scorer bundle verify mine:1.0.0"):
         assert words in ended.out
+    assert re.search(r"Unknown numbers: taken as 0; \d+ of 300 held-out applications have one", ended.out)
     store = BundleStore(tmp_path / "store")
     assert store.open("mine:1.0.0").works()
     manifest = store.entries()[-1].manifest
@@ -59,7 +60,9 @@ def test_a_bundle_comes_of_it(tmp_path: Path, run: Run) -> None:
 def test_without_figures(folder: Path, run: Run) -> None:
     """It says so: when it is built, in the list, when it is shown, and in its card."""
     (folder / "mine.toml").write_text(re.sub("holdout.*\n", "", DESCRIPTION))
-    assert "No figures: no holdout was given" in run("bundle", "build", "beside/mine.toml").out
+    printed = run("bundle", "build", "beside/mine.toml").out
+    assert "No figures: no holdout was given" in printed
+    assert "Unknown numbers: taken as 0\n" in printed
     assert "No figures: nobody measured it" in run("bundle", "show", "mine:1.0.0").out
     assert "mine:1.0.0" in run("bundle", "list").out
     assert json.loads(run("bundle", "list", "--json").out)[-1]["manifest"]["metrics"] is None

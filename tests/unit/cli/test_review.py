@@ -23,6 +23,7 @@ from tests.unit.bundle.making import (
     write_bentomodel,
     write_loans,
 )
+from tests.unit.bundle.test_boosters import raw, train
 from tests.unit.cli.conftest import Run
 
 
@@ -187,7 +188,8 @@ def test_the_rounds_of_an_import_are_said(tmp_path: Path, run: Run) -> None:
 
 def test_an_imports_policy_and_missing_numbers_are_told(tmp_path: Path, run: Run) -> None:
     """They are not in the export, so they come from the options."""
-    path = write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files())
+    few_splits = {"saved_model.ubj": raw(train(3))}
+    path = write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files() | few_splits)
     options = ("--maybe-above", "0.2", "--declined-above", "0.45", "--missing", "nan", "--json")
     ended = run("bundle", "import-bentoml", path, "--name", "mine", "--version", "1.0.0", *options)
     manifest = json.loads(ended.out)["manifest"]
