@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
+import numpy as np
+
 from scorer.errors import MisuseError
 
 _ON_THE_MATRIX: Final = "description.matrix(applications)"
@@ -16,6 +18,8 @@ _TAKE_OTHER_THINGS: Final = {
     "TfidfVectorizer": "texts",
     "HashingVectorizer": "texts",
 }
+
+_WITH_THRESHOLD: Final = ("TunedThresholdClassifierCV", "FixedThresholdClassifier")
 
 _TO_ONNX: Final = {
     "lightgbm": "convert it with onnxmltools, as docs/runners.md shows",
@@ -54,6 +58,11 @@ def explain_unusable(model: object) -> str:
         return f"{model.__name__} is a class: give a fitted model, such as {model.__name__}().fit(matrix, labels)"
     if library in _TO_ONNX:
         return f"a {name} of {library} must become ONNX first: {_TO_ONNX[library]}"
+    if getattr(model, "refit", None) is False:
+        return (
+            f"this {name} has refit=False, so it has no fitted model: set refit=True and fit it again, or give the "
+            "estimator, fitted with its best_params_"
+        )
     if hasattr(model, "get_params") and hasattr(model, "decision_function"):
         return (
             f"a {name} gives scores and no probabilities (it has no predict_proba): fit it within "
@@ -80,14 +89,14 @@ def require_convertible(model: Any) -> None:
     for name, library, _ in parts:
         if library == "sklearn" and name in _TAKE_OTHER_THINGS:
             raise MisuseError(_without_vectorizer(model, name))
-    for name, _, part in parts:
-        by_name = [column for *_, columns in _entries(part, "transformers_") for column in _names(columns)]
-        if by_name:
+    for name, library, _ in parts:
+        if library == "sklearn" and name in _WITH_THRESHOLD:
             raise MisuseError(
-                f"the model's {name} picks columns by name ({', '.join(by_name[:3])}), and a bundle gives its "
-                "model a matrix without names: give the columns' numbers, as in "
-                f"description.features.columns.index('income'), and fit it on {_ON_THE_MATRIX}"
+                f"the model's {name} has a threshold of its own, which no bundle takes along: give the classifier in "
+                "it (estimator_), and set the thresholds of the policy, maybe_above and declined_above"
             )
+    for name, _, part in parts:
+        _require_column_numbers(name, part)
     for name, library, part in parts:
         if part is model and library in _TO_ONNX:
             raise MisuseError(explain_unusable(model))
@@ -96,6 +105,23 @@ def require_convertible(model: Any) -> None:
                 f"the model has a {name} within, which skl2onnx cannot convert: fit the {name} alone on "
                 f"{_ON_THE_MATRIX}, since trees need no scaling, and {_TO_ONNX.get(library, 'give that')}"
             )
+
+
+def _require_column_numbers(name: str, part: Any) -> None:
+    """Makes sure that a ColumnTransformer picks columns by their numbers."""
+    picks = [columns for *_, columns in _entries(part, "transformers_")]
+    if any(_is_mask(columns) for columns in picks):
+        raise MisuseError(
+            f"the model's {name} picks columns by a mask of true and false, or counts them from the end, which "
+            "skl2onnx cannot convert: give the columns' numbers, numpy.flatnonzero(mask), and fit it again"
+        )
+    by_name = [column for columns in picks for column in _names(columns)]
+    if by_name:
+        raise MisuseError(
+            f"the model's {name} picks columns by name ({', '.join(by_name[:3])}), and a bundle gives its "
+            "model a matrix without names: give the columns' numbers, as in "
+            f"description.features.columns.index('income'), and fit it on {_ON_THE_MATRIX}"
+        )
 
 
 def advise_conversion(model: Any) -> str:
@@ -148,6 +174,12 @@ def _named(entries: Any) -> list[tuple[Any, Any]]:
 def _entries(part: Any, attribute: str) -> list[tuple[Any, ...]]:
     value = getattr(part, attribute, None)
     return [entry for entry in value if isinstance(entry, tuple)] if isinstance(value, list) else []
+
+
+def _is_mask(columns: Any) -> bool:
+    """Whether a ColumnTransformer picks columns by true and false, or by numbers below zero."""
+    chosen = np.asarray(columns)
+    return chosen.dtype.kind == "b" or bool(chosen.dtype.kind == "i" and (chosen < 0).any())
 
 
 def _names(columns: Any) -> list[str]:

@@ -45,7 +45,12 @@ def read_features(model: Any, features: Features, default_class: object) -> Feat
             f"{name} with the label 1 for loans that were not paid back, and leave default_class out"
         )
     missing = model.get_params().get("missing")
-    if missing is None or np.isnan(missing):
+    if not isinstance(missing, int | float | np.number):
+        raise MisuseError(
+            f"this {name} has missing={missing!r}, with which XGBoost cannot predict: "
+            "model.set_params(missing=float('nan')), its default"
+        )
+    if np.isnan(missing):
         return features
     if missing == features.missing:
         features = features.model_copy(update={"missing": None})  # what the wrapper makes a missing value of itself

@@ -35,7 +35,7 @@ from sklearn.linear_model import (
     RidgeClassifier,
     SGDClassifier,
 )
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, TunedThresholdClassifierCV
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
@@ -229,6 +229,16 @@ def fit_table(columns: Any) -> Any:
     return make_pipeline(picked, LogisticRegression()).fit(table, learnt.defaulted)
 
 
+def fit_columns(columns: Any) -> Any:
+    """A pipeline that scales these columns of the matrix, fitted."""
+    return fit(
+        make_pipeline(
+            ColumnTransformer([("numbers", StandardScaler(), columns)], remainder="passthrough"),
+            LogisticRegression(max_iter=10_000),
+        )
+    )
+
+
 def fit_texts(vectorizer: Any, texts: Callable[[Application], Any]) -> Any:
     """A pipeline that takes something else than a matrix."""
     learnt = loans("made up").take(slice(500))
@@ -244,6 +254,24 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "texts": (lambda: fit_texts(CountVectorizer(), lambda one: one.home), "which takes texts"),
     "columns by name": (lambda: fit_table(["income", "age"]), "picks columns by name .income, age.*index"),
     "a column by name": (lambda: fit_table(["income"]), "picks columns by name .income"),
+    "columns by a mask": (lambda: fit_columns([name == "age" for name in COLUMNS]), "a mask of true and false"),
+    "columns from the end": (lambda: fit_columns([-1, -2]), "counts them from the end.*flatnonzero"),
+    "a search without a model": (
+        lambda: fit(GridSearchCV(linear(), {"logisticregression__C": [1, 2]}, cv=2, refit=False)),
+        "has refit=False, so it has no fitted model: set refit=True",
+    ),
+    "a threshold that was searched": (
+        lambda: fit(TunedThresholdClassifierCV(linear(), cv=2)),
+        r"a threshold of its own.*estimator_.*maybe_above and declined_above",
+    ),
+    "a threshold that was set": (
+        lambda: fit(FixedThresholdClassifier(linear(), threshold=0.2)),
+        r"a threshold of its own.*estimator_",
+    ),
+    "XGBoost, missing=None": (
+        lambda: fit(XGBClassifier(n_estimators=3, missing=None)),
+        r"missing=None, with which XGBoost cannot predict: model.set_params\(missing=float\('nan'\)\)",
+    ),
     "margins": (lambda: fit(LinearSVC()), "no predict_proba.*CalibratedClassifierCV"),
     "margins in a pipeline": (lambda: fit(scaled(LinearSVC())), "no predict_proba.*CalibratedClassifierCV"),
     "vectors": (lambda: fit(SVC()), "no predict_proba.*probability=True"),
