@@ -153,6 +153,11 @@ def _take(model: object, description: Description, holdout: "Examples | None", d
         given = _Given("onnx", model.SerializeToString(), "model.onnx", settings, description.features)
     else:
         raise MisuseError(explain_unusable(model))
+    if description.runner not in {None, given.runner}:
+        raise MisuseError(
+            f"the description's runner is {description.runner}, and this model is run by {given.runner}: leave runner "
+            "out"
+        )
     if description.rounds is not None and given.runner != "xgboost":
         raise MisuseError(f"rounds is for XGBoost models, and this one is run by {given.runner}: leave rounds out")
     return given
@@ -162,6 +167,10 @@ def _convert(model: object, description: Description, holdout: "Examples | None"
     """A scikit-learn classifier as ONNX, if the two agree."""
     features = description.features
     made = convert(model, features.columns, default_class, _matrix(features, holdout))
+    if description.runner_settings and description.runner_settings != made.settings:
+        raise MisuseError(
+            "runner_settings of a scikit-learn classifier come of its conversion: leave runner_settings out"
+        )
     return _Given("onnx", made.model, "model.onnx", made.settings, features, made.libraries, _label(model))
 
 

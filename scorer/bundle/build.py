@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from schemas.application import CONTRACT_VERSION
 from scorer.bundle.boosters import check_booster
-from scorer.bundle.golden import write_golden
+from scorer.bundle.golden import made_up_matrix, write_golden
 from scorer.bundle.manifest import (
     CARD_FILE,
     GOLDEN_FILE,
@@ -24,6 +24,7 @@ from scorer.bundle.manifest import (
     Setting,
     Training,
 )
+from scorer.bundle.onnx_runner import open_onnx
 from scorer.bundle.runners import open_model
 from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding
 from scorer.core.policy import Policy
@@ -65,7 +66,8 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
 
     Raises:
         BundleError: the runner cannot open the model, or not with these columns; an XGBoost model does not give
-            probabilities of default (`check_booster`); or a row's probability depends on its batch.
+            probabilities of default (`check_booster`); an ONNX model has two columns that are not those of two classes;
+            or a row's probability depends on its batch.
         ModelError: the model fails on the golden examples, or gives something that is no probability.
         ValueError: something breaks the manifest's limits.
     """
@@ -80,6 +82,9 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
             "the model fails on the golden examples, which are made-up applications up to the contract's limits, "
             f"some with unknown numbers: {error}"
         ) from error
+    if draft.runner == "onnx":
+        opened = open_onnx(draft.model, draft.features.columns, draft.runner_settings)
+        opened.require_two_classes(made_up_matrix(encoding))
     contents = {
         draft.model_file: draft.model,
         GOLDEN_FILE: golden,

@@ -1,6 +1,6 @@
 """Runs any ONNX model by onnxruntime: one thread, and blocks of one size, so that a row's bits are its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scorer.bundle.libraries import import_library
 from scorer.bundle.manifest import Setting, explain
-from scorer.core.score import Model
 from scorer.errors import BundleError, ModelError, RunnerMissingError
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ _BLOCK_ROWS: Final = 64
 
 _DTYPES: Final = {"tensor(float)": np.float32, "tensor(double)": np.float64}
 _FATAL: Final = 4
+_SUM_TOLERANCE: Final = 1e-3  # of the probabilities of two classes
 
 
 class _Settings(BaseModel):
@@ -54,16 +54,32 @@ class OnnxModel:
 
     def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         """The probability of default of each row: shape (n, columns) to (n,). Raises ModelError when it cannot."""
+        found = [self._pick(output) for output in self._run_blocks(matrix)]
+        return np.concatenate(found)[: len(matrix)].astype(np.float32)
+
+    def require_two_classes(self, matrix: NDArray[np.float32]) -> None:
+        """Makes sure that an output of two columns, of which no setting names one, has two classes' probabilities.
+
+        Raises:
+            BundleError: a row's two numbers do not sum to 1.
+        """
+        for output in self._run_blocks(matrix) if self._column is None else ():
+            if output.ndim == 2 and output.shape[1] == 2 and (abs(output.sum(axis=1) - 1) > _SUM_TOLERANCE).any():
+                raise BundleError(
+                    f"the output {self._output!r} has two columns that do not sum to 1 in each row, so they are not "
+                    "the probabilities of two classes: which of them has the probability of default? Say so in the "
+                    "description, runner_settings = { column = 0 } or { column = 1 }"
+                )
+
+    def _run_blocks(self, matrix: NDArray[np.float32]) -> Iterator[NDArray[Any]]:
+        """What the model gives for each block of rows, the last one filled up."""
         rows, columns = matrix.shape
         blocks = -(-rows // self._block_rows)
         filled = np.empty((blocks * self._block_rows, columns), dtype=self._dtype)
         filled[:rows] = matrix
         filled[rows:] = matrix[-1]
-        found = [
-            self._pick(self._run([self._output], {self._input: block})[0])
-            for block in filled.reshape(blocks, self._block_rows, columns)
-        ]
-        return np.concatenate(found)[:rows].astype(np.float32)
+        for block in filled.reshape(blocks, self._block_rows, columns):
+            yield self._run([self._output], {self._input: block})[0]
 
     def _pick(self, output: NDArray[Any]) -> NDArray[Any]:
         """The probabilities of default of a block, shape (block,)."""
@@ -79,7 +95,7 @@ class OnnxModel:
         return table[:, column]
 
 
-def open_onnx(model: bytes, columns: Sequence[str], settings: Mapping[str, Setting]) -> Model:
+def open_onnx(model: bytes, columns: Sequence[str], settings: Mapping[str, Setting]) -> OnnxModel:
     """Opens an ONNX model with one input of shape (rows, columns) and float or double numbers.
 
     Its settings are `output`, a name, and `column`, a place in that output.
@@ -126,6 +142,11 @@ def _check_input(inputs: Sequence[Any], columns: Sequence[str]) -> None:
         raise BundleError(
             f"the model's input {given.name!r} is {given.type} of shape {given.shape}, "
             f"and a matrix of float or double numbers is what it gets"
+        )
+    if given.shape[0] == 0:
+        raise BundleError(
+            f"the model's input {given.name!r} has 0 rows: export it with a variable number of rows (dynamic_axes, or "
+            "None in its place)"
         )
     if isinstance(given.shape[1], int) and given.shape[1] != len(columns):
         raise BundleError(f"the model wants {given.shape[1]} columns and the manifest names {len(columns)}")

@@ -111,6 +111,36 @@ def test_a_model_that_mixes_rows_is_not_built() -> None:
         add_model(raw, ZEROS, BundleStore(Path("nowhere")))
 
 
+@pytest.mark.parametrize(("columns", "is_asked"), [((0,), False), ((0, 1), True), ((0, 2), False)])
+def test_two_columns_of_which_none_is_named(tmp_path: Path, columns: tuple[int, ...], is_asked: bool) -> None:
+    """The second one was taken for the probability of default, even where they are not those of two classes."""
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Sigmoid", ["mean"], ["c0"]),
+        helper.make_node("Sqrt", ["c0"], ["c1"]),
+        helper.make_node("Sub", ["one", "c0"], ["c2"]),
+        helper.make_node("Concat", [f"c{column}" for column in columns], ["p"], axis=1),
+    ]
+    scaled = [helper.make_node("Mul", ["given", "scale"], ["x"]), *nodes]
+    constants = [helper.make_tensor("one", F, [1], [1.0]), helper.make_tensor("scale", F, [1], [1e-6])]
+    shape = {"given": (F, ["n", len(COLUMNS)])}
+    raw = onnx.load_model_from_string(_model(scaled, shape, {"p": (F, ["n", len(columns)])}, *constants))
+    if is_asked:
+        with pytest.raises(BundleError, match=r"do not sum to 1 in each row.*runner_settings = \{ column = 0 \}"):
+            add_model(raw, ZEROS, BundleStore(tmp_path / "store"))
+        add_model(raw, ZEROS.model_copy(update={"runner_settings": {"column": 0}}), BundleStore(tmp_path / "store"))
+    else:
+        add_model(raw, ZEROS, BundleStore(tmp_path / "store"))
+
+
+def test_a_model_of_no_rows() -> None:
+    """An export with 0 rows ended with a ZeroDivisionError when it scored."""
+    nodes = [helper.make_node("ReduceMean", ["x"], ["mean"], axes=[1], keepdims=1)]
+    raw = onnx.load_model_from_string(_model(nodes, {"x": (F, [0, len(COLUMNS)])}, {"mean": (F, [0, 1])}))
+    with pytest.raises(BundleError, match="input 'x' has 0 rows: export it with a variable number of rows"):
+        draft_model(raw, ZEROS)
+
+
 def test_figures_need_both_outcomes(examples: Examples) -> None:
     """Of loans that were all paid back nothing can be measured."""
     paid = examples.take(np.flatnonzero(examples.defaulted == 0))
@@ -135,6 +165,24 @@ class _Homemade(LogisticRegression):
         (lambda: "model.onnx", ZEROS, MisuseError, "a str is not a model"),
         (lambda: _fit(_Homemade(max_iter=5_000)), ZEROS, BundleError, "skl2onnx cannot convert it"),
         (lambda: classifier("logistic"), UNKNOWN, BundleError, "scikit-learn itself cannot score .* contains NaN"),
+        (
+            lambda: classifier("logistic"),
+            ZEROS.model_copy(update={"runner": "xgboost"}),
+            MisuseError,
+            "runner is xgboost, and this model is run by onnx: leave runner out",
+        ),
+        (
+            lambda: xgboost.Booster(model_file=PLAIN / "model.ubj"),
+            ZEROS.model_copy(update={"runner": "onnx"}),
+            MisuseError,
+            "runner is onnx, and this model is run by xgboost: leave runner out",
+        ),
+        (
+            lambda: classifier("logistic"),
+            ZEROS.model_copy(update={"runner_settings": {"column": 0}}),
+            MisuseError,
+            "leave runner_settings out",
+        ),
         (
             lambda: classifier("logistic"),
             ZEROS.model_copy(update={"fields": ("age", "home")}),
