@@ -327,12 +327,15 @@ def _read_best(learner: Mapping[str, Any]) -> int | None:
     if written is None:
         return None
     try:
-        return int(written) + 1
+        best = int(written) + 1
     except ValueError:
+        best = 0
+    if best < 1:
         raise BundleError(
-            "the model's attribute best_iteration is not a number: delete it, booster.set_attr(best_iteration=None), "
-            "and save the model again"
-        ) from None
+            "the model's attribute best_iteration is not the number of a round: delete it, "
+            "booster.set_attr(best_iteration=None), and save the model again"
+        )
+    return best
 
 
 def _read_learner(booster: "xgboost.Booster") -> dict[str, Any]:

@@ -7,12 +7,12 @@ from typing import Annotated, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from schemas.text import TextFileError, read_toml
 from scorer.bundle.boosters import Rounds
 from scorer.bundle.manifest import Features, Name, RunnerSettings, Sentence, Utc, Version, Word, explain
-from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding, columns_of
+from scorer.core.features import CATEGORIES, MISSING_MAX, NUMBERS, FeatureEncoding, columns_of
 from scorer.core.policy import Policy
 from scorer.core.wire import Application
 from scorer.errors import MisuseError
@@ -25,6 +25,14 @@ def _list_names(names: object) -> object:
     return names.tolist() if isinstance(names, np.ndarray) else names
 
 
+def _require_file_name(name: str) -> str:
+    if not name or "\0" in name:
+        msg = "must be a file's name, and is empty or has a NUL character"
+        raise ValueError(msg)
+    return name
+
+
+_File = Annotated[str, AfterValidator(_require_file_name)]
 Names = Annotated[Sequence[Word], BeforeValidator(_list_names)]
 
 
@@ -61,8 +69,8 @@ class Description(BaseModel):
         if bool(self.columns) == bool(self.fields):
             msg = "give either columns or fields"
             raise ValueError(msg)
-        if np.isinf(self.missing):
-            msg = "missing must be a number, or nan to leave it to the model"
+        if abs(self.missing) > MISSING_MAX:
+            msg = "missing must be a number of 32 bits (from -3.4e38 to 3.4e38), or nan to leave it to the model"
             raise ValueError(msg)
         unknown = sorted(set(self.fields) - {*CATEGORIES, *NUMBERS})
         if unknown:
@@ -85,8 +93,8 @@ class Description(BaseModel):
 class BuildFile(Description):
     """A description as it stands in a file, with the paths beside it."""
 
-    model: Annotated[str, Field(min_length=1)]
-    holdout: str | None = None
+    model: _File
+    holdout: _File | None = None
     """A file of labelled applications that the figures come from."""
 
 

@@ -1,7 +1,6 @@
 """`scorer bundle import-bentoml`: a model that BentoML exported, as a bundle in the store."""
 
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -56,10 +55,11 @@ def import_bentoml(
     from scorer.bundle.bentoml import draft_bundle, read_bentomodel
     from scorer.bundle.build import build_bundle
     from scorer.bundle.store import BundleStore
+    from scorer.core.features import MISSING_MAX
 
     policy = _read_policy(maybe_above, declined_above)
-    if math.isinf(missing):
-        raise MisuseError("--missing: is a number, or nan")
+    if abs(missing) > MISSING_MAX:
+        raise MisuseError("--missing: must be a number of 32 bits (from -3.4e38 to 3.4e38), or nan")
     bundles = BundleStore(settings_of(config, None, assignments, store=store).settings.store)
     bundles.require_new(name, version)
     identity = name, version, datetime.now(UTC).replace(microsecond=0)

@@ -28,6 +28,9 @@ NUMBERS: Final[tuple[str, ...]] = tuple(
 )
 """The numeric fields, in the contract's order."""
 
+MISSING_MAX: Final = float(np.finfo(np.float32).max)
+"""The largest number that can stand for an unknown one: the matrix has 32 bits."""
+
 _DEFAULTS: Final = {name: CreditApplication.model_fields[name].default for name in CATEGORIES}
 _FIELDS: Final = Application.__struct_fields__
 _CATEGORY_FIELDS: Final = tuple(_FIELDS.index(name) for name in CATEGORIES)

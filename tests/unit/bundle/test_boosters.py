@@ -148,12 +148,12 @@ def test_a_best_round_that_is_the_last_is_no_question() -> None:
     assert check_booster(raw(booster), FEATURES).model == raw(booster)
 
 
-@pytest.mark.parametrize("written", ["", "x", "4.5", "None"])
+@pytest.mark.parametrize("written", ["", "x", "4.5", "None", "-1", "-5"])
 def test_a_best_round_that_is_no_number(written: str) -> None:
     """Somebody wrote it by hand."""
     booster = train()
     booster.set_attr(best_iteration=written)
-    with pytest.raises(BundleError, match=r"best_iteration is not a number: delete it"):
+    with pytest.raises(BundleError, match=r"best_iteration is not the number of a round: delete it"):
         check_booster(raw(booster), FEATURES)
 
 

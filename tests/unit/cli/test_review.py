@@ -129,7 +129,8 @@ def test_diff_leaves_out_what_is_no_application(tmp_path: Path, run: Run) -> Non
         (("import-bentoml", "x", "--name", "credit-risk", "--version", "1.1.0"), 1, "is there already"),
         (("import-bentoml", "x", "--name", "m", "--version", "1.0.0", "--maybe-above", "0.6"), 2, "must not be"),
         (("import-bentoml", "x", "--name", "m", "--version", "1.0.0", "--declined-above", "2"), 2, "declined_above"),
-        (("import-bentoml", "x", "--name", "m", "--version", "1.0.0", "--missing", "inf"), 2, "is a number, or nan"),
+        (("import-bentoml", "x", "--name", "m", "--version", "1.0.0", "--missing", "inf"), 2, "a number of 32 bits"),
+        (("import-bentoml", "x", "--name", "m", "--version", "1.0.0", "--missing", "1e300"), 2, "a number of 32 bits"),
     ],
 )  # fmt: skip
 def test_misuse_is_one_message(tmp_path: Path, run: Run, arguments: tuple[str, ...], code: int, message: str) -> None:
