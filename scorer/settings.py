@@ -38,6 +38,7 @@ OWNED_PROPERTIES: Final[dict[str, str]] = {
     "isolation.level": "applications are always read committed",
     "enable.partition.eof": "the worker needs it",
     "delivery.report.only.error": "the worker needs it",
+    "delivery.timeout.ms": "use message.timeout.ms, another name of it",
     "message.max.bytes": "the max.message.bytes of the output topics decide",
 }
 _holds_a_password = re.compile(r"[a-z0-9+.-]+://[^/@]*:[^/@]*@").match

@@ -7,7 +7,7 @@
 
 {{/* Properties that scorer.settings refuses or takes from files alone; a test compares. */}}
 {{- define "scorer.ownedProperties" -}}
-acks auto.offset.reset bootstrap.servers delivery.report.only.error enable.auto.commit enable.auto.offset.store enable.idempotence enable.partition.eof group.id group.instance.id isolation.level max.in.flight max.in.flight.requests.per.connection message.max.bytes metadata.broker.list request.required.acks transactional.id
+acks auto.offset.reset bootstrap.servers delivery.report.only.error delivery.timeout.ms enable.auto.commit enable.auto.offset.store enable.idempotence enable.partition.eof group.id group.instance.id isolation.level max.in.flight max.in.flight.requests.per.connection message.max.bytes metadata.broker.list request.required.acks transactional.id
 {{- end -}}
 
 {{- define "scorer.secretProperties" -}}
