@@ -2,12 +2,14 @@
 
 import asyncio
 import errno
+import re
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from pathlib import Path
 from socket import socket
 from typing import Any, Final
+from urllib.parse import unquote
 
 import uvicorn
 
@@ -33,6 +35,7 @@ _ENFORCE_S: Final = 1.0
 _ACCEPT_RETRY_S: Final = 0.1
 """Without a free file descriptor the next attempt fails at once, and the thread would spin."""
 _PACKAGE: Final = "scorer"
+_is_url = re.compile(rb"https?://([^/]*)(.*)", re.IGNORECASE | re.DOTALL).fullmatch
 
 
 class Server(uvicorn.Server):
@@ -159,9 +162,11 @@ class _Contained:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Handles a request."""
-        if scope["type"] == "http" and _head_bytes(scope) > HEAD_BYTES_MAX:
-            await _answer(send, 431, TOO_LONG)
-            return
+        if scope["type"] == "http":
+            if _head_bytes(scope) > HEAD_BYTES_MAX:
+                await _answer(send, 431, TOO_LONG)
+                return
+            scope = _in_origin_form(scope)
         started = gone = False
 
         async def receive_watched() -> Message:
@@ -195,6 +200,16 @@ async def _answer(send: Send, status: int, text: str) -> None:
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _in_origin_form(scope: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The request with a path as its target, where that is a whole URL, whose host then counts (RFC 9112, 3.2.2)."""
+    whole = _is_url(scope["raw_path"])
+    if whole is None:
+        return scope
+    host, path = whole.groups()
+    headers = [(b"host", host), *(header for header in scope["headers"] if header[0] != b"host")]
+    return {**scope, "path": unquote(path.decode()) or "/", "raw_path": path or b"/", "headers": headers}
 
 
 def _head_bytes(scope: MutableMapping[str, Any]) -> int:

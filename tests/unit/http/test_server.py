@@ -4,6 +4,7 @@ import resource
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -41,6 +42,13 @@ async def app(scope: Any, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": streams})
     while streams and (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def hosts(scope: Any, _: Receive, send: Send) -> None:
+    """Answers with all hosts that the request names, and its path."""
+    named = b" ".join([*(value for name, value in scope["headers"] if name == b"host"), scope["raw_path"]])
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": named})
 
 
 @contextmanager
@@ -310,3 +318,10 @@ def test_no_file_descriptor_is_left_behind() -> None:
     with serving() as (address, _), half_open(address, 20):
         get(address, "/large")
     assert len(list(descriptors.iterdir())) == before
+
+
+def test_the_host_of_a_whole_url_counts() -> None:
+    """Not the header's: what checks the host, as the console does, must see where the request goes."""
+    with serving(hosts) as (address, _), closing(HTTPConnection(address, timeout=30)) as connection:
+        connection.request("GET", "http://evil.example/page?x=1", headers={"Host": "localhost"})
+        assert connection.getresponse().read() == b"evil.example /page"

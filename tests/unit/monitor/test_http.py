@@ -64,6 +64,21 @@ def test_metrics(server: MonitorServer, accept: str) -> None:
     assert [sample.value for family in families for sample in family.samples] == [42]
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://elsewhere:9/metrics?x=1", 200),
+        ("HTTPS://[::1]:9/metrics", 200),
+        ("http://elsewhere/%6detrics", 200),
+        ("http://elsewhere", 404),
+        ("http://elsewhere/http://elsewhere/metrics", 404),
+    ],
+)
+def test_a_whole_url_as_the_target(server: MonitorServer, target: str, status: int) -> None:
+    """A server must take it (RFC 9112, 3.2.2), though only proxies are asked like this; it was 404."""
+    assert get(server, target)[0] == status
+
+
 def test_probes(health: Health) -> None:
     """A probe is 200 or 503, with the detail as JSON."""
     with closing(MonitorServer("127.0.0.1", 0, CollectorRegistry(), health)) as server:
