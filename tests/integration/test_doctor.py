@@ -226,8 +226,8 @@ def unreachable_topics(broker: Broker) -> Topics:
     return made
 
 
-def test_a_transaction_timeout_above_the_brokers() -> None:
-    """The advice was about rights; what has to be lowered is a setting, and it is named."""
+def test_a_transaction_timeout_above_the_brokers(tmp_path: Path) -> None:
+    """The advice was about rights; what has to be lowered is a setting, and it is named: a worker says so and ends."""
     with broker_with(transaction_max_timeout_ms="10000") as strict:
         topics = sound_topics(strict.bootstrap_servers)
         code, found = examine(topics)
@@ -241,6 +241,14 @@ def test_a_transaction_timeout_above_the_brokers() -> None:
         assert code == 1
         assert "lower transaction.timeout.ms" in errors
         assert scorer(topics, "dlq", "requeue", "--code", "model_error", *lower)[0] == 0
+        with worker(topics, tmp_path / "refused.log") as refused:
+            assert refused.process.wait(60) == 1
+            (line,) = refused.told("process_failed")
+            assert "transaction.timeout.ms under [kafka] is 30000, which is above the brokers' " in line["error"]
+            assert "lower transaction.timeout.ms" in line["error"]
+            assert "Traceback" not in refused.log()
+        with worker(topics, tmp_path / "lower.log", *lower) as lowered:
+            wait_until(lambda: lowered.get("/readyz")[0] == 200, "ready")
 
 
 @pytest.mark.parametrize("servers", ["127.0.0.1:1", "kafka.no-such-host.invalid:9092", "127.0.0.1:1,127.0.0.1:2"])
