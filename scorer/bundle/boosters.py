@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from schemas.application import CreditApplication
+from scorer.bundle.column_values import is_one_hot, limits_of, may_be, may_be_unknown
 from scorer.bundle.manifest import Features
-from scorer.bundle.missing_splits import MissingSplits, find_missing_splits
+from scorer.bundle.missing_splits import MissingSplits, collect_thresholds, find_missing_splits
 from scorer.bundle.ubjson import is_ubjson
 from scorer.bundle.xgboost_runner import load_booster, require_columns
 from scorer.errors import BundleError, MisuseError
@@ -47,13 +47,15 @@ _CUSTOM: Final = (
 _TEXT_FORMAT_SINCE: Final = (1, 6)  # the layout of the JSON that XGBoost reads without a warning
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _NAMES_SHOWN_MAX: Final = 3
+_OUTSIDE_MIN: Final = 5
+_OUTSIDE_SHARE_MIN: Final = 0.25  # fewer may be of rows that the contract rejects
+_BELOW_MIN: Final = 2
 _SPLITS_TO_TELL_MIN: Final = 100
 """As many splits have both defaults among them where a number was unknown in two of 10,000 rows of training."""
 _DENSE: Final = (
     "Train it on a dense matrix (DictVectorizer(sparse=False), matrix.toarray()) with missing=nan, XGBoost's default; "
     "description.matrix(applications) is the matrix that a bundle gives its model"
 )
-_PROPERTIES: Final[dict[str, Any]] = CreditApplication.model_json_schema()["properties"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ def _require_numbers(learner: Mapping[str, Any], trees: Iterable[Mapping[str, An
     encodings = booster.get("gbtree", booster)["model"].get("cats", {}).get("enc", [])
     recoded = [columns[place] for place, stored in enumerate(encodings) if _is_recoded(stored)]
     split = {tree["split_indices"][node] for tree in trees for node in tree.get("categories_nodes", ())}
-    numbers = [columns[place] for place in sorted(split) if not _is_one_hot(columns[place])]
+    numbers = [columns[place] for place in sorted(split) if not is_one_hot(columns[place])]
     if recoded or numbers:
         raise BundleError(
             f"the model was trained with {_list(recoded or numbers)} as a category (enable_categorical), while the "
@@ -179,7 +181,7 @@ def _require_same_matrix(trees: Sequence[Mapping[str, Any]], features: Features)
     A bundle gives 0 where a category does not apply. A model that was trained on a sparse matrix, or with `missing=0`,
     saw a missing value there, and never a 0: none of its splits tells 0 from 1, and some tell both from missing.
     """
-    one_hot = {place for place, column in enumerate(features.columns) if _is_one_hot(column)}
+    one_hot = {place for place, column in enumerate(features.columns) if is_one_hot(column)}
     splits = find_missing_splits(trees, one_hot)
     absent = [features.columns[place] for place in sorted(splits.missing & one_hot)]
     if absent and not splits.told_apart:
@@ -195,12 +197,13 @@ def _require_same_matrix(trees: Sequence[Mapping[str, Any]], features: Features)
             "Describe the columns that it was trained on, in its order; a bundle gives its model numbers as they are"
         )
     known = [features.columns[place] for place in sorted(splits.certain - one_hot)]
-    known = [column for column in known if not _may_be_unknown(column)]
+    known = [column for column in known if not may_be_unknown(column)]
     if known:
         raise BundleError(
             f"the model was trained with missing values of {_list(known)}, which every application has. Usually this "
             f"comes from zeros taken for missing values, as a sparse matrix or missing=0 do. {_DENSE}"
         )
+    _require_same_numbers(trees, features)
     if features.missing is None:
         _require_learnt_defaults(splits, features.columns)
     unknown = [features.columns[place] for place in sorted(splits.missing - one_hot)]
@@ -213,13 +216,44 @@ def _require_same_matrix(trees: Sequence[Mapping[str, Any]], features: Features)
         )
 
 
+def _require_same_numbers(trees: Sequence[Mapping[str, Any]], features: Features) -> None:
+    """Makes sure that numbers in training were those that a bundle gives its model.
+
+    XGBoost makes no split that leaves one side empty, so splits outside a column's limits are of numbers that no
+    bundle's matrix has: of another unit, scaled, or standing for an unknown number.
+    """
+    for place, thresholds in collect_thresholds(trees).items():
+        column = features.columns[place]
+        is_optional = not is_one_hot(column) and may_be_unknown(column)
+        if is_one_hot(column) or (is_optional and features.missing is None):  # some may be of missing values
+            continue
+        low, high = limits_of(column)
+        if is_optional and features.missing is not None:
+            low, high = min(low, features.missing), max(high, features.missing)
+        below, total = int((thresholds <= low).sum()), len(thresholds)
+        outside = below + int((thresholds > high).sum())
+        if outside >= max(_OUTSIDE_MIN, _OUTSIDE_SHARE_MIN * total):
+            raise BundleError(
+                f"the model was trained on another unit of {column}, or on scaled numbers: {outside:,} of its "
+                f"{total:,} splits on it are outside {low:g} to {high:g}, within which every application is. Train it "
+                "on numbers as applications have them, description.matrix(applications)"
+            )
+        if is_optional and below >= _BELOW_MIN:
+            raise BundleError(
+                f"{below:,} of the model's splits on {column} tell numbers below {low:g} from others, while the "
+                f"description says that {features.missing:g} stood for an unknown one (missing). If a lower number "
+                "did, such as -1, say so in the description; if applicants had such numbers, which the contract "
+                "rejects, train it without them"
+            )
+
+
 def _require_learnt_defaults(splits: MissingSplits, columns: Sequence[str]) -> None:
     """Makes sure that a model which unknown numbers are left to has seen some.
 
     XGBoost learns where a missing value goes at each split that it saw one at. If it never did, every split sends it to
     the side of the largest numbers (to that of the least with the tree method exact), which nobody can have meant.
     """
-    places = [place for place, column in enumerate(columns) if not _is_one_hot(column) and _may_be_unknown(column)]
+    places = [place for place, column in enumerate(columns) if not is_one_hot(column) and may_be_unknown(column)]
     defaults = sum((splits.defaults.get(place, Counter()) for place in places), Counter[bool]())
     if defaults.total() >= _SPLITS_TO_TELL_MIN and len(defaults) == 1:
         used = [columns[place] for place in places if place in splits.defaults]
@@ -257,7 +291,7 @@ def require_missing(missing: float, features: Features) -> None:
     Raises:
         BundleError: the matrix may have such a value, which the bundle's model would take for a number.
     """
-    alike = [column for column in features.columns if _may_be(column, missing)]
+    alike = [column for column in features.columns if may_be(column, missing)]
     if alike:
         raise BundleError(
             f"the model was trained with missing={missing:g}, which takes every {missing:g} for a missing value, and "
@@ -268,24 +302,6 @@ def require_missing(missing: float, features: Features) -> None:
             f"the model was trained with missing={missing:g}, so that an unknown number was a missing value; a bundle "
             "has NaN for that: set missing to nan in the description"
         )
-
-
-def _is_one_hot(column: str) -> bool:
-    return "=" in column
-
-
-def _may_be_unknown(column: str) -> bool:
-    """Whether the contract lets a number be left out."""
-    return "anyOf" in _PROPERTIES[column]
-
-
-def _may_be(column: str, value: float) -> bool:
-    """Whether the contract lets a column have this value."""
-    if _is_one_hot(column):
-        return value in {0.0, 1.0}
-    rule = _PROPERTIES[column].get("anyOf", [_PROPERTIES[column]])[0]
-    above = value > rule["exclusiveMinimum"] if "exclusiveMinimum" in rule else value >= rule["minimum"]
-    return bool(above and value <= rule["maximum"])
 
 
 def _take_rounds(

@@ -15,6 +15,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 _LEAF: Final = -1
 _CATEGORICAL: Final = 1
 
@@ -83,6 +86,17 @@ def find_missing_splits(trees: Iterable[Mapping[str, Any]], one_hot: Collection[
     return MissingSplits(frozenset(missing), frozenset(certain), frozenset(told_apart), alike, one_hot_splits, defaults)
 
 
+def collect_thresholds(trees: Iterable[Mapping[str, Any]]) -> dict[int, NDArray[np.float64]]:
+    """The thresholds of all splits, by column; trees are as in `find_missing_splits`."""
+    found: dict[int, list[float]] = {}
+    for tree in trees:
+        for left, column, threshold, kind in zip(*(tree[name] for name in _SPLIT), strict=True):
+            if left != _LEAF and kind != _CATEGORICAL:
+                found.setdefault(column, []).append(threshold)
+    return {column: np.array(thresholds) for column, thresholds in found.items()}
+
+
+_SPLIT: Final = ("left_children", "split_indices", "split_conditions", "split_type")
 _NODE: Final = ("left_children", "split_indices", "split_conditions", "default_left", "split_type")
 
 

@@ -70,6 +70,12 @@ def _train_on(change: Callable[[Matrix], Matrix]) -> Callable[[Matrix, Labels], 
     return lambda matrix, labels: train(change(matrix), labels)
 
 
+def _scale_numbers(matrix: Matrix) -> Matrix:
+    scaled: Matrix = (matrix - matrix.mean(0)) / np.maximum(matrix.std(0), 1e-9)
+    scaled[:, _ONE_HOT] = matrix[:, _ONE_HOT]
+    return scaled
+
+
 def _early(**parameters: Any) -> Callable[[Matrix, Labels], Booster]:
     given = {"objective": "binary:logistic", "eta": 0.6, "max_depth": 6, "nthread": 1} | parameters
     save_best = given.pop("save_best", False)
@@ -220,6 +226,7 @@ KINDS: Final[dict[str, Kind]] = {
         refused=NEVER_SEEN,
         description=UNKNOWN,
     ),
+    "numbers scaled": Kind(_train_on(_scale_numbers), refused="or on scaled numbers"),
     # No probability of default.
     "binary:logitraw": Kind(_train(objective="binary:logitraw"), refused="which gives log-odds"),
     "binary:hinge": Kind(_train(objective="binary:hinge"), refused=LABELS),

@@ -323,6 +323,7 @@ def _stopped() -> xgboost.XGBClassifier:
     random = np.random.default_rng(1)
     matrix = random.integers(0, 2, (900, 24)).astype(np.float32)
     labels = (matrix[:, :3].sum(axis=1) + random.normal(0, 1, 900) > 1.5).astype(int)
+    matrix[:, 0] += 18  # the age
     model = xgboost.XGBClassifier(n_estimators=60, learning_rate=0.9, n_jobs=1, early_stopping_rounds=5)
     model.fit(matrix[:600], labels[:600], eval_set=[(matrix[600:], labels[600:])], verbose=False)
     assert model.best_iteration + 1 < model.get_booster().num_boosted_rounds()

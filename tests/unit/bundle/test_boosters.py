@@ -39,6 +39,8 @@ def make_rows(count: int, seed: int) -> NDArray[np.float32]:
 
 
 MATRIX = make_rows(900, 1)
+MATRIX[:, COLUMNS.index("age")] = 18 + MATRIX[:, COLUMNS.index("age")] // 2
+MATRIX[:, COLUMNS.index("seniority")] //= 3
 LABELS = (MATRIX[:, INCOME] + 100 * MATRIX[:, ONE_HOT[0]] + np.random.RandomState(2).normal(0, 80, 900) < 150) * 1
 UNSEEN = make_rows(200, 3)
 
@@ -381,3 +383,29 @@ def test_unknown_numbers_are_left_to_a_model_that_saw_some(method: str, count: i
     given = {"objective": "binary:logistic", "nthread": 1, "max_depth": 6, "tree_method": method}
     assert check_booster(raw(xgboost.train(given, DMatrix(matrix, LABELS), 60)), left)
     assert check_booster(raw(train(3, tree_method=method)), left)
+
+
+@pytest.mark.parametrize("method", ["hist", "exact"])
+def test_numbers_of_another_unit(method: str) -> None:
+    """Standardized numbers beside columns of 0 and 1 were taken, and every split on them sent everybody one way."""
+    numbers = [place for place in range(len(COLUMNS)) if place not in ONE_HOT]
+    matrix = MATRIX.copy()
+    matrix[:, numbers] = (matrix[:, numbers] - matrix[:, numbers].mean(0)) / matrix[:, numbers].std(0)
+    scaled = xgboost.train(
+        {"objective": "binary:logistic", "nthread": 1, "tree_method": method}, DMatrix(matrix, LABELS), 20
+    )
+    with pytest.raises(BundleError, match=r"another unit of \w+, or on scaled numbers: \d+ of its \d+ splits"):
+        check_booster(raw(scaled), FEATURES)
+
+
+@pytest.mark.parametrize("method", ["hist", "exact"])
+def test_another_number_stood_for_an_unknown_one(method: str) -> None:
+    """Trained with -1 for an unknown income and described with 0: a split of -1 from the rest never sends one left."""
+    matrix, random = MATRIX.copy(), np.random.RandomState(5)
+    matrix[random.random(900) < 0.2, INCOME] = -1
+    labels = np.where(matrix[:, INCOME] < 0, 0, LABELS)
+    given = {"objective": "binary:logistic", "nthread": 1, "tree_method": method}
+    model = raw(xgboost.train(given, DMatrix(matrix, labels), 20))
+    with pytest.raises(BundleError, match=r"splits on income tell numbers below 0 from others.*that 0 stood for"):
+        check_booster(model, FEATURES)
+    assert check_booster(model, Features(columns=COLUMNS, missing=-1.0))
