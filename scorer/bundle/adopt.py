@@ -203,6 +203,8 @@ def _read(path: Path, description: Description) -> _Given:
             content = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
         raise MisuseError(f"{path}: cannot be read: {error.strerror}; is the path right?") from None
+    except ValueError:
+        raise MisuseError(f"{str(path)!r} has a NUL character, which no file's name has") from None
     if len(content) > FILE_BYTES_MAX:
         raise BundleError(f"{path} has more than {FILE_BYTES_MAX} bytes")
     refuse_pickle(str(path), content)

@@ -340,6 +340,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "nothing": (lambda: None, "a NoneType is not a model"),
     "a path as text": (lambda: "model.ubj", "a str is not a model.*pathlib.Path"),
+    "a path with a NUL": (lambda: Path("model\0.ubj"), "has a NUL character"),
     "an array": (lambda: np.zeros(3), "a ndarray is not a model"),
 }  # fmt: skip
 
