@@ -29,7 +29,7 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup ## score applications on a Kafka broker on this machine, with two workers (DATA=file for your own, RATE=2000, FOR=45s)
 	$(BIN)/scorer up --workers 2 $(if $(DATA),--data $(DATA),--rate $(RATE) --for $(FOR))
 
-check: setup ## the quick part of the tests: lint, types, rooms, unit and property tests
+check: setup ## the quick part of the tests: lint, types, rooms, property tests, and the unit tests that are not slow
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target .check-laws .check-units
 
 .check-laws:
@@ -40,10 +40,10 @@ check: setup ## the quick part of the tests: lint, types, rooms, unit and proper
 	$(BIN)/pytest -q tests/property
 
 .check-units:
-	$(BIN)/pytest -q --numprocesses=3 tests/unit
+	$(BIN)/pytest -q --numprocesses=2 -m quick tests/unit
 
-test: check ## the quick part, then the tests on real brokers, one for each of two processes
-	$(BIN)/pytest --numprocesses=2 --dist=worksteal tests/contract tests/simulation tests/integration
+test: check ## the quick part, then the slow unit tests and those on real brokers, one for each of three processes
+	$(BIN)/pytest --numprocesses=3 --dist=worksteal -m "not quick" tests/unit tests/contract tests/simulation tests/integration
 
 ops: setup ## the tests of what it is run with: Prometheus, Helm, containers, a browser, the docs' commands (after make tools)
 	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/ops

@@ -8,7 +8,6 @@ import typer
 
 from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of, show_hints
 from scorer.cli.train import StoreOption, describe, figures
-from scorer.core.features import NUMBERS
 
 if TYPE_CHECKING:
     from scorer.bundle.manifest import Manifest
@@ -83,6 +82,8 @@ def build(
 
 def _explain_unknown(manifest: "Manifest", holdout: "Examples | None") -> str:
     """What the model gets for an unknown number, and how many of the held-out applications have one."""
+    from scorer.core.features import NUMBERS
+
     missing = manifest.features.missing
     taken = "left to the model" if missing is None else f"taken as {missing:g}"
     if holdout is None:

@@ -17,6 +17,8 @@ from schemas.records import ReadDecision, read_decision, timestamp_ms
 from tests.fakes import FakeRecord
 from tests.unit.replay.test_current import DECISIONS, HISTORIES, Written, read, record, spread
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 CREATE = (ROOT / "examples" / "decisions.sql").read_text(encoding="utf-8")
 RECORD = (ROOT / "examples" / "record_decision.sql").read_text(encoding="utf-8")

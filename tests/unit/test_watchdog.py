@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 WAIT_S = 60.0
 PROLOGUE = """
 import ctypes, os, signal, sys, threading, time

@@ -6,6 +6,8 @@ import pytest
 
 from benchmarks import report
 
+pytestmark = pytest.mark.slow
+
 FIGURES = {"rate": 1_000.0, "cpu_us": 8.0, "rss_bytes": 2e8}
 FOUND = {
     "machine": {

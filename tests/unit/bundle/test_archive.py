@@ -26,6 +26,8 @@ from scorer.bundle.store import BundleStore
 from scorer.errors import BundleError, MisuseError
 from tests.unit.bundle.making import PLAIN, copy_bundle, everything_in, named, remake
 
+pytestmark = pytest.mark.slow
+
 Files = dict[str, bytes]
 
 

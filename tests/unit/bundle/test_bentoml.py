@@ -33,6 +33,8 @@ from tests.unit.bundle.making import (
 )
 from tests.unit.bundle.test_boosters import raw, train
 
+pytestmark = pytest.mark.slow
+
 IDENTITY = "mine", "1.0.0", datetime(2026, 1, 31, tzinfo=UTC)
 
 

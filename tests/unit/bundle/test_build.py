@@ -15,6 +15,8 @@ from scorer.errors import BundleError
 from tests.unit.bundle.making import PLAIN, WITH_MARITAL
 from tests.unit.bundle.test_boosters import raw, train
 
+pytestmark = pytest.mark.slow
+
 
 def _draft(source: Path = PLAIN) -> Draft:
     manifest = read_manifest(source)

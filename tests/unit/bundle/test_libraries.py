@@ -12,6 +12,8 @@ from scorer.bundle.load import load_bundle
 from scorer.errors import BundleError, RunnerMissingError
 from tests.unit.bundle.making import copy_bundle, remake
 
+pytestmark = pytest.mark.slow
+
 
 def _verify(**environment: str) -> subprocess.CompletedProcess[str]:
     """`scorer bundle verify` of the shipped bundle, in a process of its own."""

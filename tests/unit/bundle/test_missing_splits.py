@@ -12,6 +12,8 @@ from scipy.sparse import csr_matrix
 from scorer.bundle.missing_splits import MissingSplits, find_missing_splits
 from tests.unit.bundle.making import PLAIN, WITH_MARITAL
 
+pytestmark = pytest.mark.slow
+
 ROWS = 3_000
 ONE_HOT = {0, 1, 2, 3}
 NUMBERS = {4, 5, 6, 7}

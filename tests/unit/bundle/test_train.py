@@ -23,6 +23,8 @@ from scorer.core.policy import Policy
 from scorer.errors import InputFileError, MisuseError
 from tests.unit.bundle.making import write_loans
 
+pytestmark = pytest.mark.slow
+
 
 def _train(examples: Examples, *dropped: str) -> Trained:
     identity = ("mine", "1.0.0", datetime(2026, 1, 31, tzinfo=UTC))

@@ -16,6 +16,8 @@ from scorer.bundle.tree_structure import read_document, require_trees
 from scorer.errors import BundleError
 from tests.unit.bundle.test_boosters import COLUMNS, FEATURES, LABELS, MATRIX, VERSIONS, edit, raw, train
 
+pytestmark = pytest.mark.slow
+
 TREE = dict[str, Any]
 CATEGORICAL = xgboost.train(
     {"objective": "binary:logistic", "nthread": 1, "max_depth": 3},

@@ -14,6 +14,8 @@ from scorer.bundle.store import BundleStore
 from tests.unit.bundle.making import PLAIN, write_loans
 from tests.unit.cli.conftest import Run
 
+pytestmark = pytest.mark.slow
+
 FIELDS = read_manifest(PLAIN).features.fields
 DESCRIPTION = f"""
 name = "mine"

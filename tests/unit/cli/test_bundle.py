@@ -13,6 +13,8 @@ from scorer.bundle.store import BundleStore
 from tests.unit.bundle.making import PLAIN, copy_bundle, named, remake
 from tests.unit.cli.conftest import Run
 
+pytestmark = pytest.mark.slow
+
 
 def test_list_names_every_bundle_and_where_it_is(tmp_path: Path, run: Run) -> None:
     """The shipped ones, those in the store, and which one decides if none is named."""

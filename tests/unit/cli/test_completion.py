@@ -12,6 +12,8 @@ from scorer.bundle.store import BundleStore
 from tests.unit.bundle.making import named
 from tests.unit.cli.conftest import Run
 
+pytestmark = pytest.mark.slow
+
 SHIPPED = ["credit-risk:1.0.0", "credit-risk:1.1.0", "credit-risk:latest"]
 Complete = Callable[..., list[str]]
 

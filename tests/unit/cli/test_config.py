@@ -11,6 +11,8 @@ import pytest
 from tests.unit.cli.conftest import Run
 from tests.unit.schemas.test_service_links import links
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = (
     (), ("up",), ("worker",), ("topics", "ensure"), ("topics", "check"), ("train",), ("bundle", "list"),
     ("bundle", "show"), ("bundle", "verify"), ("score",), ("config",), ("doctor",), ("broker",),

@@ -26,6 +26,8 @@ from tests.unit.bundle.making import (
 from tests.unit.bundle.test_boosters import raw, train
 from tests.unit.cli.conftest import Run
 
+pytestmark = pytest.mark.slow
+
 
 def test_lint_of_the_course_recipe(run: Run) -> None:
     """Marital status is an error: exit 1, first in the list, with what mends it."""

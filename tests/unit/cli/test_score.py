@@ -17,6 +17,8 @@ from tests.fakes import FakeRecord
 from tests.unit.bundle.making import write_loans
 from tests.unit.cli.conftest import Run
 
+pytestmark = pytest.mark.slow
+
 HEADER = "Status,Seniority,Home,Time,Age,Marital,Records,Job,Expenses,Income,Assets,Debt,Amount,Price"
 GOOD = "1,7,1,48,41,2,1,3,55,150,0,0,950,1111"
 BAD = "1,7,s3cret,48,41,2,1,3,55,150,0,0,950,1111"

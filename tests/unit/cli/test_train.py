@@ -9,6 +9,8 @@ from scorer.bundle.store import BundleStore
 from tests.unit.bundle.making import write_loans
 from tests.unit.cli.conftest import Run
 
+pytestmark = pytest.mark.slow
+
 NAMED = ("--name", "mine", "--version", "1.0.0")
 
 

@@ -13,6 +13,8 @@ import pytest
 from tests.integration.worker_process import wait_until
 from tests.sockets import HALF_A_REQUEST, connect, get, half_open, read_to_the_end
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 FLOOD = 400
 DESCRIPTORS = 256  # a quarter of what a process has by default in most places

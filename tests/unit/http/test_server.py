@@ -18,6 +18,8 @@ from scorer.http.server import App, Receive, Send, Server
 from tests.integration.worker_process import wait_until
 from tests.sockets import HALF_A_REQUEST, ask, connect, get, half_open, read_to_the_end
 
+pytestmark = pytest.mark.slow
+
 LARGE = b"x" * 20_000_000
 
 

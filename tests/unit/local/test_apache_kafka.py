@@ -11,6 +11,8 @@ from scorer.local import apache_kafka
 from scorer.local.broker import start_broker
 from scorer.local.toolchain import KAFKA_VERSION
 
+pytestmark = pytest.mark.slow
+
 Install = Callable[[str, str], Path]
 InstallJava = Callable[[str, str], None]
 

@@ -11,6 +11,8 @@ from scorer.errors import LocalBrokerError, MisuseError
 from scorer.local import broker as chain
 from scorer.local.broker import KINDS, start_broker
 
+pytestmark = pytest.mark.slow
+
 
 def test_unknown_kind() -> None:
     """A misspelt kind is answered with the kinds there are."""

@@ -16,6 +16,8 @@ from producer.interrupt import interruptible
 from producer.trial import field_table, make_trial
 from schemas.application import CreditApplication
 
+pytestmark = pytest.mark.slow
+
 NO_BROKER = ("-b", "127.0.0.1:1")
 
 

@@ -20,6 +20,8 @@ from producer.outcomes import place_of
 from producer.settings import Settings
 from schemas.application import CreditApplication
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE: dict[str, object] = {
     name: (field.examples or [None])[0] for name, field in CreditApplication.model_fields.items()
 }

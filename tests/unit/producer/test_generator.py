@@ -19,6 +19,8 @@ from schemas.rejection import RejectionCode
 from scorer.core.wire import Rejection, decode
 from tests import real_data
 
+pytestmark = pytest.mark.slow
+
 BYTES_MAX = 65_536  # the scorer's default
 NUMBERS = ("seniority", "time", "age", "expenses", "income", "assets", "debt", "amount", "price")
 CATEGORIES = ("home", "marital", "records", "job")

@@ -14,6 +14,8 @@ from scorer.replay.decisions import CurrentDecisions, DecisionTable
 from tests.fakes import TOPIC, FakeRecord
 from tests.unit.replay.test_decisions import decision
 
+pytestmark = pytest.mark.slow
+
 A, B, C = "1.0.1", "1.0.2", "1.0.3"
 """Versions of bundles that decide."""
 

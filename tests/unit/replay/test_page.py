@@ -15,6 +15,8 @@ from scorer.replay.page import render
 from scorer.replay.plan import Plan
 from scorer.replay.selection import DECIDED, Selection
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("matplotlib")
 
 OLD = BundleReference(name="credit", version="1.0.0", digest="a" * 64)

@@ -8,6 +8,8 @@ from scorer.errors import BrokerError
 from scorer.settings import load_settings
 from scorer.stream.listening import parse_addresses, require_listening
 
+pytestmark = pytest.mark.slow
+
 CLOSED = "127.0.0.1:1"
 NOWHERE = "kafka.no-such-host.invalid:9092"
 
