@@ -10,8 +10,9 @@ from moto.server import ThreadedMotoServer
 
 from scorer.local.broker import Broker, start_broker
 
-# For brokers that live for minutes, an optimising compiler costs more than it gains. Every Java here reads this.
-os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+# An optimising compiler and a parallel collector cost a broker of some minutes more than they gain. Java itself reads
+# this variable.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 
 @pytest.fixture(scope="session")

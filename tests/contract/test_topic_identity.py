@@ -86,7 +86,7 @@ def test_recreated_under_a_running_worker(stage: KafkaStage, more: bool) -> None
     link = following(stage)
     decide(link, 300)
     recreate(stage, "applications")
-    count = 1_000 if more else 100
+    count = 400 if more else 100
     publish_many(stage, "new", count)
     with pytest.raises(TopicRecreatedError, match=r"was deleted and created again: .* run `scorer offsets reset`"):
         decide(link, 1) if more else work(link, lambda: False)

@@ -25,7 +25,7 @@ WAIT_S = 60.0
 """For what takes a moment on an idle machine."""
 
 
-def wait_until(holds: Callable[[], bool], what: str, wait_s: float = WAIT_S, every_s: float = 0.02) -> None:
+def wait_until(holds: Callable[[], bool], what: str, wait_s: float = WAIT_S, every_s: float = 0.05) -> None:
     """Waits until a condition holds, which is looked at every so many seconds."""
     ends_at = time.monotonic() + wait_s
     while not holds():
