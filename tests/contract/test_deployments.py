@@ -229,7 +229,7 @@ def test_missing_bundle_leaves_the_old_one(
     assert follower.current() is serving
     store.put(late)
     wait_for(lambda: follower.current().reference == wanted)
-    assert told.steps == 1
+    wait_for(lambda: told.steps == 1)
 
 
 def test_other_content_of_one_version(follower: Follower, settings: Settings, store: BundleStore, told: Told) -> None:

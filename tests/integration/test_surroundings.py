@@ -20,8 +20,8 @@ NOBODY = 12_345
 
 
 def environment(**changes: str | None) -> dict[str, str]:
-    """This process's own, with these variables set, or taken away."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("SCORER_", "XDG_"))}
+    """This process's own, with what training needs, and with these variables set, or taken away."""
+    own = {k: value for k, value in os.environ.items() if not k.startswith(("SCORER_", "XDG_", "PYTHONPATH"))}
     return {name: value for name, value in {**own, **changes}.items() if value is not None}
 
 
@@ -69,7 +69,9 @@ def test_a_user_without_a_home(loans: Path, as_nobody: list[str]) -> None:
 
     def run_homeless(*command: str) -> "subprocess.CompletedProcess[str]":
         given = loans.read_text() if "-" in command else None
-        return run(*command, env=environment(HOME=None), cwd=Path("/"), before=as_nobody, given=given)
+        # Or the completion would be for the shell that it finds among its parents, whichever is named.
+        env = environment(HOME=None, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+        return run(*command, env=env, cwd=Path("/"), before=as_nobody, given=given)
 
     scored = run_homeless("scorer", "score", "-")
     assert (scored.returncode, scored.stdout.count("\n")) == (0, 50)
