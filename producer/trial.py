@@ -33,8 +33,8 @@ def make_trial(assignments: Sequence[str]) -> Trial:
         assignments: texts like `age=25`; `null` is no value, where the field allows that.
 
     Raises:
-        MisuseError: with every text that is no field of the contract, is given twice, or is no value that it takes, and
-            all the fields.
+        MisuseError: lists every assignment that names no field of the contract, repeats one or has a value of another
+            type, and all the fields.
     """
     pairs = [assignment.partition("=") for assignment in assignments]
     wrong = [f"{name}: there is no such field" for name, _, _ in pairs if name not in _EXAMPLE]

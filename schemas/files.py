@@ -39,7 +39,7 @@ def read_applications(
             "-" is the standard input, which is JSON lines if its first character that is not blank is `{`, else CSV.
             Encoding and line ends are as `schemas.text.read_lines` reads them. Cells are separated by commas,
             semicolons, tabs or vertical bars, whichever makes the most of the header.
-        hints: is told once which columns or fields of the file nothing reads.
+        hints: records, once, which columns or fields of the file are ignored.
         watch: is given every byte of the file as it is read.
 
     Yields:

@@ -37,7 +37,7 @@ def find_near_misses(columns: Iterable[str], missing: Collection[str]) -> dict[s
     """The columns that may be meant for a field that the file lacks, and the field: `Monthly Income` for `income`.
 
     Args:
-        columns: the names of columns that are no field.
+        columns: the names of columns that are not fields of the contract.
         missing: the fields that no column is named.
     """
     near = ((column, _find_near(column, missing)) for column in columns)

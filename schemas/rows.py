@@ -66,7 +66,7 @@ class OpenedFile(NamedTuple):
         line: the number of that line.
         first: the line.
         lines: the lines after it.
-        hints: is told what of the file nothing reads.
+        hints: records which columns or fields of the file are ignored.
     """
 
     called: str

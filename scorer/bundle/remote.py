@@ -78,7 +78,7 @@ class RemoteFolder:
         """The files below a path of this folder, at any depth, as paths of this folder; none if there is none.
 
         Raises:
-            BundleError: it cannot be asked, or this is no folder.
+            BundleError: it cannot be asked, or it is not a folder.
         """
         with _telling(f"{self.address(below)} cannot be read"):
             self._files.invalidate_cache()  # a listing may be kept, and others put bundles too

@@ -36,7 +36,7 @@ def read_ubjson(model: bytes) -> dict[str, Any]:
     """Reads an object; an array of one type of numbers becomes a numpy array. What follows the object is ignored.
 
     Raises:
-        ValueError: it is cut off, has more than 64 levels, a text that is not UTF-8, or something that is no UBJSON.
+        ValueError: it is cut off, has more than 64 levels, a text that is not UTF-8, or is not UBJSON.
     """
     try:
         document: dict[str, Any] = _read_value(model, 0, 0)[0]
