@@ -66,7 +66,7 @@ def find_text_fault(text: str) -> str:
 
 
 def is_utf8(text: str) -> bool:
-    """Whether a text has no surrogate, which stands for a byte that is not UTF-8."""
+    """Whether a text can be encoded as UTF-8: it has no surrogate, which stands for an invalid byte."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 

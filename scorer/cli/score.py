@@ -125,7 +125,7 @@ def score(
     Decisions go to standard output in the file's order, a summary to
     standard error. A decision's source is the file's name with a digest of its
     content, and the line as the offset; a pipe has no digest, so name it with
-    --topic where its decisions meet others. Rows that are no applications go to --rejects; without it they
+    --topic if its decisions are combined with others. Invalid rows go to --rejects; without it they
     are counted, and the exit code is 1, so that none is lost unseen.
 
     Examples:

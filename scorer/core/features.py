@@ -29,7 +29,7 @@ NUMBERS: Final[tuple[str, ...]] = tuple(
 """The numeric fields, in the contract's order."""
 
 MISSING_MAX: Final = float(np.finfo(np.float32).max)
-"""The largest number that can stand for an unknown one: the matrix has 32 bits."""
+"""The largest value of `missing`: the matrix holds 32-bit floats."""
 
 _DEFAULTS: Final = {name: CreditApplication.model_fields[name].default for name in CATEGORIES}
 _FIELDS: Final = Application.__struct_fields__

@@ -128,7 +128,7 @@ def delivery(request: pytest.FixtureRequest) -> Delivery:
 
 
 def test_audit(broker: Broker, delivery: Delivery, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each of 60,000 applications has an outcome, whoever was killed; exactly once it has exactly one."""
+    """Each of 60,000 applications has a result, whichever worker was killed; with exactly-once it has exactly one."""
     begun_at = time.monotonic()
     topics = Topics(broker.bootstrap_servers, PARTITIONS)
     publishing = Publishing(topics, seed=11)
