@@ -34,6 +34,8 @@ AddHeaders = Callable[[Sequence[Record]], Sequence[Headers]]
 _TRACE_BYTES_MAX: Final = 8_192
 # A decision has its application's key. A key that is longer than any id is replaced by the application's id.
 _KEY_BYTES_MAX: Final = 65_536
+# Of records that were not sent, or whose answer was not waited for, because the transaction is aborted.
+_DROPPED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 # What a dead letter has besides the record: its headers, of which the reason is the longest, and Kafka's framing.
 _LETTER_OVERHEAD_BYTES: Final = 8_192
 
@@ -53,7 +55,8 @@ class Refused(NamedTuple):
 
     topic: str
     error: KafkaError
-    value_bytes: int
+    size_bytes: int
+    """Of its value and its headers."""
 
 
 class Outputs(NamedTuple):
@@ -158,10 +161,14 @@ class Delivery:
         """Takes what the producer has to report, between two deliveries; during one, the delivery does."""
         self.producer.poll(0)
 
-    def first_refusal(self, error: KafkaError) -> Refused:
-        """What made a batch fail: the largest record that was refused, or the error itself if none was."""
-        self.producer.poll(0)  # a transaction can fail before the report of its cause is read
-        return max(self.refused, key=lambda refused: refused.value_bytes, default=Refused("", error, 0))
+    def cause(self, error: KafkaError) -> Refused:
+        """What made a batch fail, once it was aborted: the largest record that was refused, else the error itself.
+
+        Records that were dropped from the producer's queue because the batch was aborted are no cause of that.
+        """
+        self.producer.poll(0)
+        refused = [refused for refused in self.refused if refused.error.code() not in _DROPPED]
+        return max(refused, key=lambda refused: refused.size_bytes, default=Refused("", error, 0))
 
     def point_to_large_letters(self) -> bool:
         """From here on copies no dead letter that only fits when it is compressed; False if that was so already."""
@@ -242,7 +249,8 @@ class Delivery:
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            self.refused.append(Refused(message.topic() or "", error, len(message)))
+            headers_bytes = sum(len(name) + len(value or b"") for name, value in read_headers(message) or ())
+            self.refused.append(Refused(message.topic() or "", error, len(message) + headers_bytes))
 
 
 def headers_of(record: Record, when_unreadable: Callable[[Record], None] = lambda _: None) -> Headers:

@@ -50,7 +50,7 @@ _TOPICS_S: Final = 2.0
 # Aborts in a row after which waiting does not help; with the pauses between them this is about half a minute.
 _ABORTS_IN_A_ROW_MAX: Final = 10
 _BACKOFF_S_MAX: Final = 5.0
-# What a record has besides its value: a key, headers, and Kafka's framing.
+# What a record has besides its value and headers: a key, and Kafka's framing.
 _FRAMING_BYTES: Final = 1_000
 
 
@@ -218,8 +218,8 @@ class KafkaLink:
         """Rewinds the batch if that can help; otherwise says what to do."""
         if triage(error) is Fault.FATAL:
             raise self._fenced(error)
-        cause = self._delivery.first_refusal(error)
         self._abort()
+        cause = self._delivery.cause(error)
         self._refuse_to_repeat(cause)
         self._aborts_in_a_row += 1
         log(BATCH_ABORTED, topic=self._settings.applications_topic, error=cause.error.str())
@@ -261,13 +261,13 @@ class KafkaLink:
 
     def _too_large(self, cause: Refused) -> str:
         taken = batch_limits(self._settings, self._identity.admin)[cause.topic]
-        if cause.value_bytes + _FRAMING_BYTES < taken:
+        if cause.size_bytes + _FRAMING_BYTES < taken:
             return (
                 f"topic {cause.topic} refuses a batch of records, each of which is smaller than its max.message.bytes "
                 f"({taken}): the limit was lowered while this worker ran. Start it again, and it sends smaller batches"
             )
         return (
-            f"topic {cause.topic} refuses a record of {cause.value_bytes} bytes as too large: raise its "
+            f"topic {cause.topic} refuses a record of {cause.size_bytes} bytes as too large: raise its "
             f"max.message.bytes, which is {taken}; see `scorer topics check`"
         )
 

@@ -88,6 +88,7 @@ def node_settings(node: int, ports: Mapping[int, Ports], *, proxied_between: boo
         "transaction.state.log.replication.factor": "3",
         "transaction.state.log.min.isr": "2",
         "transaction.state.log.num.partitions": str(PARTITIONS_OF_KAFKAS_TOPICS),
+        "metadata.max.idle.interval.ms": "500",  # as Kafka has it: here there are other controllers
         "default.replication.factor": "3",
         "min.insync.replicas": "2",
         "num.network.threads": "2",

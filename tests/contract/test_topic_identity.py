@@ -1,11 +1,12 @@
 """Topics that were deleted and created again under a group's offsets, and offsets that no worker can continue from."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -34,9 +35,10 @@ def publish_many(stage: KafkaStage, prefix: str, count: int) -> None:
 
 
 def recreate(stage: KafkaStage, kind: str) -> None:
-    """Deletes a topic and creates it again at once, with the same name."""
+    """Deletes a topic and creates it again at once, with the same name; returns when the broker knows the new one."""
     name = stage.names[f"{kind}_topic"]
     admin = AdminClient({"bootstrap.servers": stage.servers})
+    before = id_of(admin, name)
     admin.delete_topics([name])[name].result(WAIT_S)
     while True:
         try:
@@ -45,7 +47,19 @@ def recreate(stage: KafkaStage, kind: str) -> None:
             if refused.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
         else:
-            return
+            break
+    while id_of(admin, name) in {before, ""}:  # it was the controller that created it
+        time.sleep(0.02)
+
+
+def id_of(admin: AdminClient, name: str) -> str:
+    """The id of a topic, as the broker knows it; empty if it knows none."""
+    try:
+        return str(admin.describe_topics(TopicCollection([name]))[name].result(WAIT_S).topic_id)
+    except KafkaException as failure:
+        if failure.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise
+        return ""
 
 
 def ids_of(stage: KafkaStage) -> list[str]:
