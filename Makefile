@@ -42,8 +42,8 @@ check: setup ## the quick part of the tests: lint, types, rooms, property tests,
 .check-units:
 	$(BIN)/pytest -q --numprocesses=2 -m quick tests/unit
 
-test: check ## the quick part, then the slow unit tests and those on real brokers, one for each of three processes
-	$(BIN)/pytest --numprocesses=3 --dist=worksteal -m "not quick" tests/unit tests/contract tests/simulation tests/integration
+test: check ## the quick part, then the slow unit tests and those on real brokers, four at a time
+	$(BIN)/pytest --numprocesses=4 --dist=worksteal -m "not quick" tests/unit tests/contract tests/simulation tests/integration
 
 ops: setup ## the tests of what it is run with: Prometheus, Helm, containers, a browser, the docs' commands (after make tools)
 	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/ops

@@ -3,30 +3,50 @@
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+from xdist.workermanage import WorkerController
 
-from scorer.local.broker import Broker, start_broker
+from scorer.local.broker import Broker
+from tests.shared_broker import BrokerOwner, ask, started
 
 # An optimising compiler and a parallel collector cost a broker of some minutes more than they gain. Java itself reads
 # this variable.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 
+_OWNER = pytest.StashKey[BrokerOwner]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    """Tells a process of a parallel run whom to ask for the broker."""
+    stash = node.config.stash
+    if _OWNER not in stash:
+        stash[_OWNER] = BrokerOwner()
+    node.workerinput["broker_owner"] = stash[_OWNER].address
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stops the broker of a parallel run."""
+    if _OWNER in config.stash:
+        config.stash[_OWNER].close()
+
+
 @pytest.fixture(scope="session")
-def broker() -> Iterator[Broker]:
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     """A real broker for the whole run: the given one, or one in Docker or on Java; without any, the test skips.
 
     Records of more than 1 MB need `max.message.bytes` on their topic and nothing of the broker.
     """
-    said: list[str] = []
-    given = os.environ.get("SCORER_BOOTSTRAP_SERVERS")
-    with start_broker("auto", bootstrap_servers=given, say=said.append) as started:
-        if started.kind == "mock":
-            pytest.skip("needs a real broker; " + "; ".join(said[:-1]))
-        yield started
+    parallel = getattr(request.config, "workerinput", None)
+    with nullcontext(ask(parallel["broker_owner"])) if parallel else started() as shared:
+        if shared.lacks:
+            pytest.skip(f"needs a real broker; {shared.lacks}")
+        yield Broker(shared.kind, shared.bootstrap_servers, shared.description, shared.log_path)
 
 
 @pytest.fixture(autouse=True)
