@@ -16,14 +16,18 @@ SUPERSEDES_HEADER = "supersedes"
 # Headers of the application that its decision carries on (W3C Trace Context).
 TRACE_HEADERS = ("traceparent", "tracestate")
 
+# Neither a path nor anything that a terminal obeys can be written so.
+NAME_PATTERN = "[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?"
+VERSION_PATTERN = r"(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}"
+
 
 class BundleReference(BaseModel):
     """The bundle that decided."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
-    name: str = Field(description="The bundle's name.", examples=["credit-risk"])
-    version: str = Field(description="The bundle's version.", examples=["1.1.0"])
+    name: str = Field(pattern=f"^{NAME_PATTERN}$", description="The bundle's name.", examples=["credit-risk"])
+    version: str = Field(pattern=f"^{VERSION_PATTERN}$", description="The bundle's version.", examples=["1.1.0"])
     digest: str = Field(
         pattern="^[0-9a-f]{64}$",
         description="sha256 of the bundle's canonical manifest, in hexadecimal.",

@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.decision import BundleReference, Outcome
+from schemas.decision import NAME_PATTERN, VERSION_PATTERN, BundleReference, Outcome
 from scorer.core.policy import OUTCOMES, Policy
 from scorer.errors import BundleError
 
@@ -45,9 +45,6 @@ def _require_utc(moment: datetime) -> datetime:
         raise ValueError(msg)
     return moment
 
-
-NAME_PATTERN: Final = "[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?"
-VERSION_PATTERN: Final = r"(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}"
 
 Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
 Version = Annotated[str, Field(pattern=f"^{VERSION_PATTERN}$")]

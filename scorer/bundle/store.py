@@ -6,16 +6,17 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from schemas.decision import NAME_PATTERN, VERSION_PATTERN, BundleReference
+from scorer.bundle.entry import Entry, Key, Located, explain_digest, order_of
 from scorer.bundle.load import load_bundle, read_manifest
-from scorer.bundle.manifest import NAME_PATTERN, VERSION_PATTERN, Manifest
 from scorer.bundle.places import NO_STORE, UNREADABLE, FolderPlace, NoPlace, Place, UrlPlace
 from scorer.bundle.remote import local_path
 from scorer.bundle.tags import LATEST, Tag, parse_tag, require_tag
+from scorer.bundle.trial import open_in_child
 from scorer.core.score import Bundle
 from scorer.errors import BundleError, MisuseError
 
@@ -30,9 +31,6 @@ _parse_reference = re.compile(
 _is_name = re.compile(NAME_PATTERN).fullmatch
 _is_version = re.compile(VERSION_PATTERN).fullmatch
 
-Key = tuple[str, str]
-"""A name, and a version or tag of it."""
-
 
 class _Wanted(NamedTuple):
     """What a reference asks for; a version may be `latest`."""
@@ -42,33 +40,6 @@ class _Wanted(NamedTuple):
     name: str
     version: str | None
     digest: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A bundle in the store; `manifest` is None where it cannot be read, and `fault` says why."""
-
-    name: str
-    version: str
-    where: str
-    """Its folder, as a path or a URL."""
-    shipped: bool
-    manifest: Manifest | None
-    fault: str = ""
-
-    @property
-    def reference(self) -> str:
-        """`name:version`."""
-        return f"{self.name}:{self.version}"
-
-    def tags_among(self, tags: Mapping[Key, Tag]) -> list[str]:
-        """Those tags that mean this bundle; of a damaged one, those that mean its version."""
-        digest = self.manifest and self.manifest.digest
-        return [
-            tag
-            for (name, tag), means in tags.items()
-            if (name, means.version) == (self.name, self.version) and digest in {None, means.digest}
-        ]
 
 
 class BundleStore:
@@ -93,7 +64,10 @@ class BundleStore:
         self._shipped: Place = FolderPlace(shipped)
 
     def entries(self) -> list[Entry]:
-        """All bundles by name and version, damaged ones included; where both places have one, the store's own.
+        """All bundles by name and version, damaged ones included.
+
+        A version that is shipped and in the store too, with another digest, is no bundle that could be meant: its fault
+        names both.
 
         Raises:
             BundleError: the store is out of reach.
@@ -124,22 +98,28 @@ class BundleStore:
         Raises:
             BundleError: there is none, or more than one, or it is damaged, or the store is out of reach.
         """
-        parsed = _parse_reference(reference)
-        if not parsed and os.path.isdir(reference):  # noqa: PTH112  (it takes any string)
-            return Path(reference)
-        if parsed and parsed["version"] and len(parsed["digest"] or "") == _DIGEST_LENGTH:
-            here = self._here(*parsed.group("name", "version", "digest"))
-            if here is not None:
-                return here
-        return self._fetch(self.entry(reference))
+        return _as_folder(reference) or self._locate(reference).folder
 
     def open(self, reference: str) -> Bundle:
         """Finds, checks and opens a bundle.
 
+        Args:
+            reference: as `find` takes it.
+
         Raises:
             BundleError: there is none, or it is damaged, or the store is out of reach; the message says how to mend it.
+                Or another one was put in its place after it was found.
         """
-        return load_bundle(self.find(reference))
+        folder = _as_folder(reference)
+        return load_bundle(folder) if folder else self._locate(reference).open()
+
+    def locate(self, wanted: BundleReference) -> Located:
+        """Finds the bundle that an event names. A reference is no path here, whatever is in it.
+
+        Raises:
+            BundleError: there is none, or it is damaged, or the store is out of reach.
+        """
+        return self._locate(str(wanted))
 
     def put(self, folder: Path) -> str:
         """Takes a bundle in: whole and checked, or not at all.
@@ -170,10 +150,10 @@ class BundleStore:
             raise MisuseError(f"{name!r} cannot name a bundle: 1 to 64 of a-z, 0-9 and dashes, as in credit-risk")
         if not _is_version(version):
             raise MisuseError(f"{version!r} is no version: three numbers are, as in 1.2.0")
-        place = self._keys(name).get((name, version))
-        if place is not None:
+        places = self._keys(name).get((name, version))
+        if places:
             raise BundleError(
-                f"{name}:{version} is there already, in {place.where(name, version)}, and a bundle is never "
+                f"{name}:{version} is there already, in {places[0].where(name, version)}, and a bundle is never "
                 "overwritten: decisions refer to it. Choose the next version"
             )
         self._own.where(name, version)  # what is to be put there takes a while to make
@@ -192,12 +172,12 @@ class BundleStore:
             BundleError: it is damaged, or another one of its name and version is there, or the one there is damaged, or
                 the store is out of reach.
         """
-        new = load_bundle(folder, called=called).reference
-        place = self._keys(new.name).get((new.name, new.version))
-        if place is None:
+        new = open_in_child(folder, called)
+        places = self._keys(new.name).get((new.name, new.version))
+        if places is None:
             self.put(folder)
             return True
-        (there,) = self._read({(new.name, new.version): place})
+        (there,) = self._read({(new.name, new.version): places})
         if there.manifest and there.manifest.digest != new.digest:
             raise BundleError(
                 f"{called} is {new.short}, and {there.where} is "
@@ -205,7 +185,7 @@ class BundleStore:
                 "take the other's place, because decisions refer to it. Give one of them another version"
             )
         try:
-            load_bundle(self._fetch(there))
+            self._fetch(there).open()
         except BundleError as error:
             raise BundleError(f"{error}. To replace it, remove it: scorer bundle delete {there.reference}") from error
         return False
@@ -282,22 +262,46 @@ class BundleStore:
             raise BundleError(f"{entry.reference} has no tag {tag}. It has: {', '.join(tags) or 'none'}")
         self._own.delete_tag(entry.name, tag)
 
-    def _keys(self, name: str | None = None) -> dict[Key, Place]:
-        """Names and versions in order, and where each is."""
-        places = (self._shipped, self._own)
-        found = {
-            key: place
-            for place in places
-            for key in place.versions(name)
-            if _is_name(key[0]) and (_is_version(key[1]) or key[1] == UNREADABLE)
-        }
-        return {key: found[key] for key in sorted(found, key=_order)}
+    def _locate(self, reference: str) -> Located:
+        parsed = _parse_reference(reference)
+        if parsed and parsed["version"] and len(parsed["digest"] or "") == _DIGEST_LENGTH:
+            name, version, digest = parsed.group("name", "version", "digest")
+            here = self._here(name, version, digest)
+            if here is not None:
+                return Located(here, BundleReference(name=name, version=version, digest=digest))
+        return self._fetch(self.entry(reference))
 
-    def _read(self, keys: Mapping[Key, Place]) -> list[Entry]:
+    def _keys(self, name: str | None = None) -> dict[Key, list[Place]]:
+        """Names and versions in order, and where each is: shipped, in the store, or both."""
+        found: dict[Key, list[Place]] = {}
+        for place in (self._shipped, self._own):
+            for key in place.versions(name):
+                if _is_name(key[0]) and (_is_version(key[1]) or key[1] == UNREADABLE):
+                    found.setdefault(key, []).append(place)
+        return {key: found[key] for key in sorted(found, key=order_of)}
+
+    def _read(self, keys: Mapping[Key, list[Place]]) -> list[Entry]:
         with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
             return list(pool.map(self._read_entry, keys, keys.values()))
 
-    def _read_entry(self, key: Key, place: Place) -> Entry:
+    def _read_entry(self, key: Key, places: list[Place]) -> Entry:
+        """The one bundle of a version; where what is shipped and the store have different ones, the fault of both."""
+        first, *others = (self._read_place(key, place) for place in places)
+        for other in others:
+            if first.manifest and other.manifest and first.manifest.digest == other.manifest.digest:
+                continue
+            of_first, of_other = (
+                entry.manifest.digest[:12] if entry.manifest else "cannot be read" for entry in (first, other)
+            )
+            fault = (
+                f"two bundles are called {other.reference}: the one that is shipped ({of_first}) and {other.where} "
+                f"({of_other}). Neither may be taken for the other. Move {other.where} out of the store, and put it "
+                "back under another version"
+            )
+            return Entry(*key, other.where, False, None, fault)
+        return first
+
+    def _read_place(self, key: Key, place: Place) -> Entry:
         name, version = key
         where, shipped = place.where(name, version), place is self._shipped
         try:
@@ -308,11 +312,11 @@ class BundleStore:
             return Entry(name, version, where, shipped, None, str(error))
         return Entry(name, version, where, shipped, manifest)
 
-    def _fetch(self, entry: Entry) -> Path:
+    def _fetch(self, entry: Entry) -> Located:
         if entry.manifest is None:
             raise BundleError(entry.fault)
         place = self._shipped if entry.shipped else self._own
-        return place.fetch(entry.name, entry.version, entry.manifest)
+        return Located(place.fetch(entry.name, entry.version, entry.manifest), entry.manifest.reference)
 
     def _resolve(self, reference: str) -> _Wanted:
         """What a reference asks for, its tag looked up."""
@@ -333,7 +337,7 @@ class BundleStore:
 
     def _here(self, name: str, version: str, digest: str) -> Path | None:
         """A bundle that this machine has, whatever the store says: one that is shipped, or that was fetched before."""
-        for entry in self._read({key: self._shipped for key in self._shipped.versions(name) if key[1] == version}):
+        for entry in self._read({key: [self._shipped] for key in self._shipped.versions(name) if key[1] == version}):
             if entry.manifest and entry.manifest.digest == digest:
                 return Path(entry.where)
         kept = self._own.kept(digest)
@@ -351,13 +355,13 @@ class BundleStore:
         if wanted.version == LATEST:
             keys = dict(list(keys.items())[-1:])
         elif wanted.version:
-            keys = {key: place for key, place in keys.items() if key[1] == wanted.version}
+            keys = {key: places for key, places in keys.items() if key[1] == wanted.version}
         found = self._read(keys)
         if wanted.digest:
             same_version = found if wanted.version else []
             found = [entry for entry in found if entry.manifest and entry.manifest.digest.startswith(wanted.digest)]
             if same_version and not found:
-                raise BundleError(_explain_digest(same_version[0], wanted.digest))
+                raise BundleError(explain_digest(same_version[0], wanted.digest))
         if len(found) > 1:
             may_be = " or ".join(entry.reference for entry in found)
             raise BundleError(f"{wanted.called} may be {may_be}: give more of the digest")
@@ -376,17 +380,8 @@ class BundleStore:
         )
 
 
-def _order(key: Key) -> tuple[str, tuple[int, ...]]:
-    """By name, then by version as numbers."""
-    name, version = key
-    return name, () if version == UNREADABLE else tuple(int(part) for part in version.split("."))
-
-
-def _explain_digest(entry: Entry, wanted: str) -> str:
-    """Why a version that is there is not the one that is wanted."""
-    if entry.manifest is None:
-        return entry.fault
-    return (
-        f"{entry.reference} in {entry.where} has digest {entry.manifest.digest[:12]}, and {wanted[:12]} is wanted: "
-        "two bundles of one name and version. Get the one that is wanted from where it was made, or deploy this one"
-    )
+def _as_folder(reference: str) -> Path | None:
+    """The folder that a reference is the path of, if it is one."""
+    if not _parse_reference(reference) and os.path.isdir(reference):  # noqa: PTH112  (it takes any string)
+        return Path(reference)
+    return None

@@ -5,7 +5,8 @@ from typing import Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from scorer.bundle.manifest import NAME_PATTERN, Sha256, Version, explain
+from schemas.decision import NAME_PATTERN
+from scorer.bundle.manifest import Sha256, Version, explain
 from scorer.errors import BundleError, MisuseError
 
 LATEST: Final = "latest"

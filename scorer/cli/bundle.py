@@ -13,8 +13,9 @@ from scorer.cli.worker import DEFAULT_BUNDLE
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from scorer.bundle.entry import Entry
     from scorer.bundle.manifest import Manifest
-    from scorer.bundle.store import BundleStore, Entry
+    from scorer.bundle.store import BundleStore
 
 app = typer.Typer(
     no_args_is_help=True,

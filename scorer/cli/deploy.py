@@ -97,14 +97,14 @@ def deploy(
     scorer deploy credit-risk:1.0.0 --reason "would it decline more?" --slot challenger
     ```
     """
-    from scorer.bundle.load import load_bundle
     from scorer.bundle.store import BundleStore
+    from scorer.bundle.trial import open_in_child
 
     if slot == "challenger" and wait_s:
         raise MisuseError("--wait: no challenger can be waited for; each worker's /readyz says which one it has")
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
     bundles = BundleStore(settings.store)
-    bundle = load_bundle(bundles.find(reference)).reference
+    bundle = open_in_child(bundles.find(reference))
     _warn_of_store(bundles, bundle, settings.store, settings_of(config, bootstrap_servers, assignments).settings.store)
 
     def decide(state: "State") -> "DeploymentEvent":
@@ -156,12 +156,12 @@ def rollback(
     scorer rollback --to credit-risk:1.1.0 --reason "the last good one"
     ```
     """
-    from scorer.bundle.load import load_bundle
     from scorer.bundle.store import BundleStore
+    from scorer.bundle.trial import open_in_child
 
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
     bundles = BundleStore(settings.store)
-    named = None if to is None else load_bundle(bundles.find(to)).reference
+    named = None if to is None else open_in_child(bundles.find(to))
     workers_store = settings_of(config, bootstrap_servers, assignments).settings.store
     _warn_of_store(bundles, named, settings.store, workers_store)
 
@@ -177,7 +177,7 @@ def rollback(
             raise MisuseError(
                 f"{serving.short} is what decides already{_since(state, 'champion')}: there is nothing to undo"
             )
-        load_bundle(bundles.find(str(target)))
+        bundles.locate(target).try_to_open()
         return _event("champion", "rollback", target, serving, actor, reason)
 
     _announce(settings, decide, wait_s, as_json)

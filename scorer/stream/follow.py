@@ -105,7 +105,9 @@ class Follower:
         try:
             self._lines = self._reader.to_the_end()
             wanted = fold(self._lines).current("champion")
-            self._loaded: dict[Slot, Bundle] = {"champion": store.open(default if wanted is None else str(wanted))}
+            self._loaded: dict[Slot, Bundle] = {
+                "champion": store.open(default) if wanted is None else store.locate(wanted).open()
+            }
         except BaseException:
             self._reader.close()
             raise
@@ -179,7 +181,9 @@ class Follower:
         elif loaded is None or wanted != loaded.reference:
             replaced = self._replaced.get(slot)
             if replaced is None or replaced.reference != wanted:
-                replaced = self._store.open(str(wanted))
+                located = self._store.locate(wanted)
+                located.try_to_open()  # a model that crashes its library must not end what serves
+                replaced = located.open()
             self._loaded[slot] = replaced
             if loaded is not None:
                 self._replaced[slot] = loaded

@@ -1,5 +1,6 @@
 """The history on a real broker: operators who write it, and a worker's follower that reads it."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -11,8 +12,9 @@ from confluent_kafka import Producer
 
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent, Slot
+from scorer.bundle.entry import Located
+from scorer.bundle.load import read_manifest
 from scorer.bundle.store import BundleStore
-from scorer.core.score import Bundle
 from scorer.errors import BrokerError, BundleError, DeploymentError, TopicsError
 from scorer.local.apache_kafka import JavaBroker
 from scorer.local.broker import Broker
@@ -22,6 +24,7 @@ from scorer.stream.deployments import State, add_event, fold, read_history
 from scorer.stream.follow import Follower
 from scorer.stream.observer import Observer
 from tests.contract.stages import WAIT_S
+from tests.unit.bundle.crashing import crashing_bundle, install_crashing_runners
 from tests.unit.bundle.making import named
 
 pytestmark = pytest.mark.broker
@@ -306,11 +309,11 @@ def test_whatever_goes_wrong_in_loading(
     """
     serving, wanted = follower.current(), reference_of(store, "other:1.0.0")
 
-    def stumble(_: str) -> Bundle:
+    def stumble(_: BundleReference) -> Located:
         raise ZeroDivisionError("in a runner")
 
     with monkeypatch.context() as patched:
-        patched.setattr(store, "open", stumble)
+        patched.setattr(store, "locate", stumble)
         add_event(settings, deployment_of(wanted, slot))
         refusals = told.refusals if slot == "champion" else told.refused_challengers
         wait_for(lambda: bool(refusals))
@@ -319,6 +322,44 @@ def test_whatever_goes_wrong_in_loading(
     assert follower.challenger() is None
     add_event(settings, deployment_of(wanted, slot))
     wait_for(lambda: wanted in {b.reference for b in (follower.current(), follower.challenger()) if b is not None})
+
+
+@pytest.mark.parametrize("slot", ["champion", "challenger"])
+def test_a_model_that_crashes_its_library(
+    follower: Follower,
+    settings: Settings,
+    told: Told,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    slot: Slot,
+) -> None:
+    """It crashes a process of its own and is refused. It would have ended every worker of the group, at each start."""
+    monkeypatch.setenv("PYTHONPATH", str(install_crashing_runners(tmp_path / "packages")))
+    serving = follower.current()
+    folder = crashing_bundle(Path(str(settings.store)) / "crashing" / "1.0.0", "crash")
+    wanted = read_manifest(folder).reference
+    add_event(settings, deployment_of(wanted, slot))
+    refusals = told.refusals if slot == "champion" else told.refused_challengers
+    wait_for(lambda: bool(refusals))
+    assert refusals[0][0] == wanted
+    assert "was killed by SIGSEGV" in refusals[0][1]
+    assert follower.current() is serving
+    assert follower.challenger() is None
+
+
+@pytest.mark.parametrize("name", ["{folder}/outside", "../outside", "a/b", "x\x1b[2J", "x" * 65])
+def test_a_name_is_no_path(
+    follower: Follower, settings: Settings, store: BundleStore, told: Told, tmp_path: Path, name: str
+) -> None:
+    """An event that names a bundle like a folder is no event: a bundle from outside of the store decided by it."""
+    named(tmp_path / f"outside:1.0.0@{'a' * 64}", "other", "1.0.0")
+    wanted = reference_of(store, "other:1.0.0")
+    hostile = json.loads(deployment_of(wanted)(fold([])).model_dump_json())
+    hostile["bundle"] = {"name": name.format(folder=tmp_path), "version": "1.0.0", "digest": "a" * 64}
+    write_line(settings, json.dumps(hostile).encode())
+    add_event(settings, deployment_of(wanted))
+    wait_for(lambda: follower.current().reference == wanted)
+    assert (told.skips, told.refusals) == ([0], [])
 
 
 def test_broker_restarts(own_broker: JavaBroker, settings: Settings, store: BundleStore, told: Told) -> None:

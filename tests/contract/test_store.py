@@ -3,6 +3,7 @@
 A version is put once, whole or not at all; a reference finds exactly one bundle; tags move, and bundles do not.
 """
 
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -15,6 +16,8 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from scorer.bundle.load import read_manifest
+from scorer.bundle.manifest import Manifest
+from scorer.bundle.places import FolderPlace
 from scorer.bundle.remote import RemoteFolder
 from scorer.bundle.store import BundleStore
 from scorer.errors import BundleError, MisuseError
@@ -305,6 +308,59 @@ def test_a_digest_is_of_one_name_and_version(url: str, make: Callable[..., Path]
     for reference in (f"other:2.0.0@{digest}", f"mine:3.0.0@{digest}"):
         with pytest.raises(BundleError, match=f"there is no bundle {reference}"):
             store.find(reference)
+
+
+def test_the_digest_decides(tmp_path: Path, make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is put in a bundle's place after it was found is not opened for it, however it was referred to.
+
+    Of openings by digest, while somebody exchanged the folder, half were of the other bundle.
+    """
+    store, good = BundleStore(tmp_path / "store"), make("mine", "2.0.0")
+    folder = Path(store.put(good))
+    wanted, other = read_manifest(good).reference, make("mine", "2.0.0", "another")
+    store.set_tag(store.entry("mine:2.0.0"), "prod", "ana")
+    find = FolderPlace.fetch
+
+    def put_there(content: Path) -> None:
+        shutil.rmtree(folder)
+        shutil.copytree(content, folder)
+
+    def exchange(place: FolderPlace, name: str, version: str, manifest: Manifest) -> Path:
+        found = find(place, name, version, manifest)
+        put_there(other)
+        return found
+
+    for reference in (str(wanted), "mine:2.0.0", "mine:latest", "mine:prod", f"mine@{wanted.digest[:12]}"):
+        with monkeypatch.context() as patched:
+            patched.setattr(FolderPlace, "fetch", exchange)
+            with pytest.raises(BundleError, match=r"is wanted, and mine:2\.0\.0@.* was there when it was opened"):
+                store.open(reference)
+            put_there(good)
+            with pytest.raises(BundleError, match="somebody replaced it"):
+                store.locate(wanted).try_to_open()
+        put_there(good)
+        assert store.open(reference).reference == store.locate(wanted).open().reference == wanted
+
+
+def test_what_is_shipped_is_not_shadowed(tmp_path: Path, make: Callable[..., Path]) -> None:
+    """Another bundle of a shipped name and version is an error that names both; the same one is the same."""
+    store, shipped = BundleStore(tmp_path / "store"), read_manifest(PLAIN).reference
+    folder = tmp_path / "store" / "credit-risk" / "1.1.0"
+    shutil.copytree(PLAIN, folder)
+    assert store.open("credit-risk:1.1.0").reference == shipped
+    shutil.rmtree(folder)
+    other = read_manifest(Path(shutil.copytree(make("credit-risk", "1.1.0", "another"), folder))).reference
+    for reference in ("credit-risk:1.1.0", str(other)):
+        with pytest.raises(BundleError, match="two bundles are called") as refused:
+            store.open(reference)
+        assert all(text in str(refused.value) for text in (shipped.digest[:12], other.digest[:12], str(folder)))
+    with pytest.raises(BundleError, match="two bundles are called"):
+        store.take_in(PLAIN, "shipped.tar.gz")
+    (entry,) = (entry for entry in store.entries() if entry.reference == "credit-risk:1.1.0")
+    assert (entry.manifest, entry.shipped) == (None, False)
+    assert store.open(str(shipped)).reference == shipped, "a whole digest says which one is meant"
+    store.delete(entry)
+    assert store.open("credit-risk:1.1.0").reference == shipped
 
 
 def test_a_copy_that_was_damaged_here(url: str, make: Callable[..., Path]) -> None:
