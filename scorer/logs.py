@@ -121,6 +121,15 @@ CHALLENGER_FAILED = Event(
     "the challenger cannot score; what decides goes on deciding. Told once a challenger",
     ("challenger", "bundle", "error"),
 )
+TRUST_UNREADABLE = Event(
+    "trust_unreadable",
+    WARNING,
+    "the file of trusted keys cannot be read, or is wrong; what it said before counts",
+    ("error",),
+)
+TRUST_CHANGED = Event(
+    "trust_changed", INFO, "the file of trusted keys has changed; the history is read again with these keys", ("keys",)
+)
 HISTORY_UNREADABLE = Event(
     "history_unreadable", WARNING, "the history of deployments cannot be read for the moment", ("topic", "error")
 )

@@ -122,6 +122,27 @@ class Settings(BaseModel):
         description="Where bundles live: a folder, or a URL such as s3://bucket/bundles (extras s3 and gcs). A user "
         "without a home folder has no default, and needs none to decide with a bundle that is shipped.",
     )
+    trusted_keys: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The file of the keys whose signatures count, as `scorer trust add` writes it.",
+    )
+    require_signatures: bool = Field(
+        default=False,
+        description="Whether only bundles and deployments count that a trusted key has signed; needs trusted_keys.",
+    )
+    deployment_signatures: int = Field(
+        default=1,
+        ge=1,
+        le=2,
+        description="How many different keys must have signed a deployment; 2 is dual control: one proposes, another "
+        "approves.",
+    )
+    signing_key: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The file of the private key with which commands sign what they deploy.",
+    )
     http_host: str = Field(
         default="127.0.0.1",
         min_length=1,
@@ -195,6 +216,8 @@ class Settings(BaseModel):
                 "store must hold no password, for it is shown and logged: give it in the way of the file system that "
                 "the URL names (the environment, or fsspec's configuration files)"
             )
+        if self.require_signatures and self.trusted_keys is None:
+            problems.append("require_signatures needs trusted_keys, the file of the keys that are trusted")
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -1,6 +1,6 @@
 """What is found in a store: an entry of its list, and a bundle's folder with the digest that has to be in it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -50,6 +50,7 @@ class Located(NamedTuple):
 
     folder: Path
     reference: BundleReference
+    shipped: bool
 
     def try_to_open(self) -> None:
         """Opens the folder in a process of its own.
@@ -59,13 +60,16 @@ class Located(NamedTuple):
         """
         self._require(open_in_child(self.folder))
 
-    def open(self) -> Bundle:
+    def open(self, passed: Callable[[str], None] = lambda _: None) -> Bundle:
         """Opens the folder. What is there may have been replaced since it was found: the digest decides.
+
+        Args:
+            passed: told what was checked, check by check.
 
         Raises:
             BundleError: it is damaged, or it is another bundle.
         """
-        bundle = load_bundle(self.folder)
+        bundle = load_bundle(self.folder, passed)
         self._require(bundle.reference)
         return bundle
 

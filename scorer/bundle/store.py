@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -13,10 +13,12 @@ from typing import Final, NamedTuple
 from schemas.decision import NAME_PATTERN, VERSION_PATTERN, BundleReference
 from scorer.bundle.entry import Entry, Key, Located, explain_digest, order_of
 from scorer.bundle.load import load_bundle, read_manifest
-from scorer.bundle.places import NO_STORE, UNREADABLE, FolderPlace, NoPlace, Place, UrlPlace
+from scorer.bundle.places import NO_STORE, SIGNATURES, TAGS, UNREADABLE, FolderPlace, NoPlace, Place
 from scorer.bundle.remote import local_path
+from scorer.bundle.signing import Signature
 from scorer.bundle.tags import LATEST, Tag, parse_tag, require_tag
 from scorer.bundle.trial import open_in_child
+from scorer.bundle.url_place import UrlPlace
 from scorer.core.score import Bundle
 from scorer.errors import BundleError, MisuseError
 
@@ -98,7 +100,7 @@ class BundleStore:
         Raises:
             BundleError: there is none, or more than one, or it is damaged, or the store is out of reach.
         """
-        return _as_folder(reference) or self._locate(reference).folder
+        return _as_folder(reference) or self.locate(reference).folder
 
     def open(self, reference: str) -> Bundle:
         """Finds, checks and opens a bundle.
@@ -111,15 +113,23 @@ class BundleStore:
                 Or another one was put in its place after it was found.
         """
         folder = _as_folder(reference)
-        return load_bundle(folder) if folder else self._locate(reference).open()
+        return load_bundle(folder) if folder else self.locate(reference).open()
 
-    def locate(self, wanted: BundleReference) -> Located:
-        """Finds the bundle that an event names. A reference is no path here, whatever is in it.
+    def locate(self, wanted: BundleReference | str) -> Located:
+        """Finds a bundle of this store. What an event names is no path here, whatever is in it.
 
         Raises:
             BundleError: there is none, or it is damaged, or the store is out of reach.
         """
-        return self._locate(str(wanted))
+        reference = str(wanted)
+        parsed = _parse_reference(reference)
+        if parsed and parsed["version"] and len(parsed["digest"] or "") == _DIGEST_LENGTH:
+            name, version, digest = parsed.group("name", "version", "digest")
+            here = self._here(name, version, digest)
+            if here is not None:
+                asked = BundleReference(name=name, version=version, digest=digest)
+                return Located(here, asked, str(here) == self._shipped.where(name, version))
+        return self._fetch(self.entry(reference))
 
     def put(self, folder: Path) -> str:
         """Takes a bundle in: whole and checked, or not at all.
@@ -202,7 +212,7 @@ class BundleStore:
         tags = self.tags_of(entry)
         self._own.delete(entry.name, entry.version)
         for tag in tags:
-            self._own.delete_tag(entry.name, tag)
+            self._own.delete_note(entry.name, TAGS, tag)
 
     def tags(self, name: str | None = None) -> dict[Key, Tag]:
         """What tags mean, all or those of a name; without damaged ones, of which whoever refers to them is told.
@@ -212,7 +222,7 @@ class BundleStore:
         """
         keys = sorted(key for key in self._own.tags(name) if all(map(_is_name, key)))
         with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-            found = zip(keys, pool.map(lambda key: self._own.read_tag(*key), keys), strict=True)
+            found = zip(keys, pool.map(lambda key: self._own.read_note(key[0], TAGS, key[1]), keys), strict=True)
         means: dict[Key, Tag] = {}
         for key, raw in found:
             with suppress(BundleError):
@@ -248,7 +258,7 @@ class BundleStore:
         before = self.tags(entry.name).get((entry.name, tag))
         at = datetime.now(UTC).replace(microsecond=0)
         means = Tag(version=entry.version, digest=entry.manifest.digest, at=at, by=by)
-        self._own.write_tag(entry.name, tag, means.model_dump_json(indent=2).encode() + b"\n")
+        self._own.write_note(entry.name, TAGS, tag, means.model_dump_json(indent=2).encode() + b"\n")
         return before
 
     def remove_tag(self, entry: Entry, tag: str) -> None:
@@ -260,16 +270,26 @@ class BundleStore:
         tags = self.tags_of(entry)
         if tag not in tags:
             raise BundleError(f"{entry.reference} has no tag {tag}. It has: {', '.join(tags) or 'none'}")
-        self._own.delete_tag(entry.name, tag)
+        self._own.delete_note(entry.name, TAGS, tag)
 
-    def _locate(self, reference: str) -> Located:
-        parsed = _parse_reference(reference)
-        if parsed and parsed["version"] and len(parsed["digest"] or "") == _DIGEST_LENGTH:
-            name, version, digest = parsed.group("name", "version", "digest")
-            here = self._here(name, version, digest)
-            if here is not None:
-                return Located(here, BundleReference(name=name, version=version, digest=digest))
-        return self._fetch(self.entry(reference))
+    def add_signature(self, reference: BundleReference, signature: Signature) -> None:
+        """Keeps a signature of a bundle beside it.
+
+        Raises:
+            MisuseError: there is no store.
+            BundleError: the store cannot be written.
+        """
+        key = f"{reference.digest}.{signature.key_id}"
+        self._own.write_note(reference.name, SIGNATURES, key, f"{signature}\n".encode())
+
+    def signatures(self, reference: BundleReference, key_ids: Iterable[str]) -> list[str]:
+        """What is kept as signatures of a bundle by these keys; none of them is verified.
+
+        Raises:
+            BundleError: the store is out of reach.
+        """
+        found = (self._own.read_note(reference.name, SIGNATURES, f"{reference.digest}.{key}") for key in key_ids)
+        return [raw.decode(errors="replace").strip() for raw in found if raw is not None]
 
     def _keys(self, name: str | None = None) -> dict[Key, list[Place]]:
         """Names and versions in order, and where each is: shipped, in the store, or both."""
@@ -316,7 +336,7 @@ class BundleStore:
         if entry.manifest is None:
             raise BundleError(entry.fault)
         place = self._shipped if entry.shipped else self._own
-        return Located(place.fetch(entry.name, entry.version, entry.manifest), entry.manifest.reference)
+        return Located(place.fetch(entry.name, entry.version, entry.manifest), entry.manifest.reference, entry.shipped)
 
     def _resolve(self, reference: str) -> _Wanted:
         """What a reference asks for, its tag looked up."""
@@ -326,7 +346,7 @@ class BundleStore:
         name, version, tag, digest = parsed.group("name", "version", "tag", "digest")
         if tag is None or tag == LATEST:
             return _Wanted(reference, name, version or tag, digest)
-        raw = self._own.read_tag(name, tag)
+        raw = self._own.read_note(name, TAGS, tag)
         if raw is None:
             raise BundleError(self._explain_absence(reference))
         means = parse_tag(raw, f"{name}:{tag}")

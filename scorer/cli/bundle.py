@@ -1,6 +1,7 @@
 """`scorer bundle`: what is in the store and what it is called, whether a bundle holds, and bundles on the move."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -11,8 +12,6 @@ from scorer.cli.train import StoreOption, describe, figures
 from scorer.cli.worker import DEFAULT_BUNDLE
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from scorer.bundle.entry import Entry
     from scorer.bundle.manifest import Manifest
     from scorer.bundle.store import BundleStore
@@ -123,13 +122,20 @@ def show(
 @app.command()
 def verify(
     reference: ReferenceArgument = DEFAULT_BUNDLE,
+    keys: Annotated[
+        Path | None, typer.Option("--keys", metavar="FILE", help="The file of trusted keys that must have signed it.")
+    ] = None,
     store: StoreOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Open a bundle as a worker does, and say what was checked; exit 1 with the reason if one fails."""
+    """Open a bundle as a worker does, and say what was checked; exit 1 with the reason if one fails.
+
+    With --keys, also that one of these keys has signed it.
+    """
     from scorer.bundle.load import load_bundle
+    from scorer.bundle.trust import Trust, locate_trusted
     from scorer.errors import BundleError
 
     checks: list[str] = []
@@ -141,7 +147,13 @@ def verify(
             typer.echo(f"{mark}{check}")
 
     try:
-        load_bundle(_open_store(store, config, assignments).find(reference), passed)
+        bundles = _open_store(store, config, assignments)
+        if keys is None:
+            load_bundle(bundles.find(reference), passed)
+        else:
+            located = locate_trusted(bundles, reference, Trust(keys))
+            located.open(passed)
+            passed("signature: shipped, which needs none" if located.shipped else "signature: by a trusted key")
     except BundleError as error:
         if not as_json:
             raise

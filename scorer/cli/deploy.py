@@ -1,4 +1,4 @@
-"""`scorer deploy`, `rollback`, `retire`, `history`: what decides from now on, and what decided when."""
+"""`scorer deploy`, `rollback`, `retire`: what decides from now on."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -14,11 +14,11 @@ from scorer.cli.options import (
     JsonOption,
     ServersOption,
     SetOption,
-    broker_settings_of,
     require_text,
     settings_of,
     user_here,
 )
+from scorer.cli.signing import KeyOption, ProposeOption, Signing
 from scorer.cli.train import StoreOption
 from scorer.cli.worker import DEFAULT_BUNDLE
 from scorer.errors import DeploymentError, MisuseError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from schemas.deployment import DeploymentEvent, Slot
     from scorer.bundle.store import BundleStore
     from scorer.settings import Settings
-    from scorer.stream.deployments import Line, State
+    from scorer.stream.deployments import State
     from scorer.stream.rollout import Behind, Rollout
 
 ReasonOption = Annotated[str, typer.Option("--reason", callback=require_text, help="Why; the history keeps it.")]
@@ -72,6 +72,8 @@ def deploy(
     actor: ActorOption = None,
     expect: ExpectOption = None,
     wait_s: WaitOption = None,
+    key: KeyOption = None,
+    propose: ProposeOption = None,
     store: StoreOption = None,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
@@ -103,26 +105,25 @@ def deploy(
     if slot == "challenger" and wait_s:
         raise MisuseError("--wait: no challenger can be waited for; each worker's /readyz says which one it has")
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
+    signing = Signing(settings, key, propose)
     bundles = BundleStore(settings.store)
     bundle = open_in_child(bundles.find(reference))
+    signing.require_signed(bundles, bundle)
     _warn_of_store(bundles, bundle, settings.store, settings_of(config, bootstrap_servers, assignments).settings.store)
 
     def decide(state: "State") -> "DeploymentEvent":
-        serving = _serving(state, settings)
+        serving = serving_of(state, settings)
         there = serving if slot == "champion" else state.current(slot)
         _require_expected(state, slot, there, expect)
-        if there == bundle:
+        if there == bundle and not signing.renews(state, slot):
             raise MisuseError(
                 f"{bundle.short} is {_ROLES[slot]} already{_since(state, slot)}: there is nothing to deploy"
             )
-        if serving == bundle:
+        if serving == bundle and slot == "challenger":
             raise MisuseError(f"{bundle.short} is what decides: a challenger is another one, to be compared with it")
         return _event(slot, "deploy", bundle, there, actor, reason)
 
-    if slot == "champion":
-        _announce(settings, decide, wait_s, as_json)
-    else:
-        _announce_challenger(settings, decide, as_json)
+    announce(settings, decide, signing, wait_s, as_json)
 
 
 def rollback(
@@ -139,6 +140,8 @@ def rollback(
     actor: ActorOption = None,
     expect: ExpectOption = None,
     wait_s: WaitOption = None,
+    key: KeyOption = None,
+    propose: ProposeOption = None,
     store: StoreOption = None,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
@@ -160,13 +163,14 @@ def rollback(
     from scorer.bundle.trial import open_in_child
 
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
+    signing = Signing(settings, key, propose)
     bundles = BundleStore(settings.store)
     named = None if to is None else open_in_child(bundles.find(to))
     workers_store = settings_of(config, bootstrap_servers, assignments).settings.store
     _warn_of_store(bundles, named, settings.store, workers_store)
 
     def decide(state: "State") -> "DeploymentEvent":
-        serving = _serving(state, settings)
+        serving = serving_of(state, settings)
         _require_expected(state, "champion", serving, expect)
         target = named or state.before("champion")
         if target is None:
@@ -178,9 +182,10 @@ def rollback(
                 f"{serving.short} is what decides already{_since(state, 'champion')}: there is nothing to undo"
             )
         bundles.locate(target).try_to_open()
+        signing.require_signed(bundles, target)
         return _event("champion", "rollback", target, serving, actor, reason)
 
-    _announce(settings, decide, wait_s, as_json)
+    announce(settings, decide, signing, wait_s, as_json)
 
 
 def retire(
@@ -188,6 +193,8 @@ def retire(
     slot: SlotOption = "challenger",
     actor: ActorOption = None,
     expect: ExpectOption = None,
+    key: KeyOption = None,
+    propose: ProposeOption = None,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
     assignments: SetOption = None,
@@ -206,6 +213,7 @@ def retire(
             "`scorer rollback` do that"
         )
     settings = settings_of(config, bootstrap_servers, assignments).settings
+    signing = Signing(settings, key, propose)
 
     def decide(state: "State") -> "DeploymentEvent":
         there = state.current(slot)
@@ -214,25 +222,7 @@ def retire(
             raise MisuseError(f"there is no challenger{_since(state, slot)}: there is nothing to retire")
         return _event(slot, "retire", None, there, actor, reason)
 
-    _announce_challenger(settings, decide, as_json)
-
-
-def history(
-    config: ConfigOption = None,
-    bootstrap_servers: ServersOption = None,
-    assignments: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show which bundle decided or scored along since when, by whose hand and why, oldest first."""
-    from scorer.stream.deployments import read_history
-
-    lines = read_history(broker_settings_of(config, bootstrap_servers, assignments))
-    if as_json:
-        typer.echo(json.dumps([_as_json(line) for line in lines], indent=2))
-    elif lines:
-        _print_history(lines)
-    else:
-        typer.echo(f"Nothing was deployed yet: workers decide with {DEFAULT_BUNDLE}, which is shipped with them.")
+    announce(settings, decide, signing, None, as_json)
 
 
 def _warn_of_store(
@@ -276,7 +266,7 @@ def _warn_of_store(
         )
 
 
-def _serving(state: "State", settings: "Settings") -> "BundleReference":
+def serving_of(state: "State", settings: "Settings") -> "BundleReference":
     """What decides now; before the first deployment the bundle that workers start with."""
     from scorer.bundle.load import read_manifest
     from scorer.bundle.store import BundleStore
@@ -328,17 +318,46 @@ def _event(
     )
 
 
-def _announce(
-    settings: "Settings", decide: Callable[["State"], "DeploymentEvent"], wait_s: float | None, as_json: bool
+def announce(
+    settings: "Settings",
+    decide: Callable[["State"], "DeploymentEvent"],
+    signing: Signing,
+    wait_s: float | None,
+    as_json: bool,
 ) -> None:
-    """Adds the event and waits for the workers; exit 1 if some have not switched to it in time, with the reason."""
-    from scorer.stream.deployments import add_event
+    """Adds the event, or writes it into the file of a proposal, and says what it changes.
+
+    Raises:
+        DeploymentError: workers would not follow the event, or some have not switched to it in time.
+    """
+    from scorer.stream.deployments import add_event, draft_event
     from scorer.stream.listening import require_listening
+
+    if signing.propose is not None:
+        from scorer.cli.proposal import write_proposal
+
+        event, signatures = draft_event(settings, decide, signing.sign)
+        write_proposal(signing.propose, event, signatures)
+        if as_json:
+            typer.echo(json.dumps({"event": event.model_dump(mode="json"), "proposal": str(signing.propose)}, indent=2))
+        else:
+            typer.echo(f"nothing was changed; to deploy it, somebody else runs: scorer approve {signing.propose}")
+        return
+    require_listening(settings)
+    event = add_event(settings, decide, signing.sign)
+    if event.slot == "champion":
+        _wait(settings, event, _WAIT_S if wait_s is None else wait_s, as_json)
+    elif as_json:
+        typer.echo(json.dumps({"event": event.model_dump(mode="json")}, indent=2))
+    else:
+        bundle, previous = (b.short if b else "nobody" for b in (event.bundle, event.previous))
+        typer.echo(f"{event.action}: the challenger is {bundle} instead of {previous}")
+
+
+def _wait(settings: "Settings", event: "DeploymentEvent", limit_s: float, as_json: bool) -> None:
+    """Waits for the workers; exit 1 if some have not switched to it in time, with the reason."""
     from scorer.stream.rollout import wait_for_workers
 
-    require_listening(settings)
-    limit_s = _WAIT_S if wait_s is None else wait_s
-    event = add_event(settings, decide)
     bundle, previous = event.bundle, event.previous
     assert bundle is not None, "only a retired slot has none"
     assert previous is not None, "something decided before"
@@ -404,47 +423,3 @@ def _progress() -> "Iterator[Callable[[Rollout, float], None]]":
             status.update(f"{switched} of {rollout.workers} workers, {waited_s:.0f} s{moving}")
 
         yield show
-
-
-def _announce_challenger(settings: "Settings", decide: Callable[["State"], "DeploymentEvent"], as_json: bool) -> None:
-    """Adds an event about the challenger, for which nobody can wait, and says where it can be seen."""
-    from scorer.stream.deployments import add_event
-    from scorer.stream.listening import require_listening
-
-    require_listening(settings)
-    event = add_event(settings, decide)
-    if as_json:
-        typer.echo(json.dumps({"event": event.model_dump(mode="json")}, indent=2))
-        return
-    bundle, previous = (b.short if b else "nobody" for b in (event.bundle, event.previous))
-    typer.echo(f"{event.action}: the challenger is {bundle} instead of {previous}")
-    typer.echo("workers follow by themselves; each says in /readyz and scorer_bundle_info which challenger it has")
-
-
-def _as_json(line: "Line") -> dict[str, object]:
-    if line.event is None:
-        return {"offset": line.offset, "fault": line.fault}
-    return {"offset": line.offset, **line.event.model_dump(mode="json")}
-
-
-def _print_history(lines: list["Line"]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    # Two lines an event, so that nothing of it is cut off on a terminal of 80 columns.
-    table = Table(box=box.SIMPLE)
-    for title in ("when (UTC)", "slot, what", "bundle", "instead of"):
-        table.add_column(title, no_wrap=True)
-    table.add_column("who, why", overflow="fold")
-    for line in lines:
-        event = line.event
-        if event is None:
-            table.add_row("", "[red]no event[/red]", f"offset {line.offset}", "", escape(line.fault))
-            continue
-        when = f"{event.at.astimezone(UTC):%Y-%m-%d\n%H:%M:%S}"
-        bundle, previous = (b.short.replace("@", "\n@") if b else "" for b in (event.bundle, event.previous))
-        who = f"{escape(event.actor)}\n{escape(event.reason)}"
-        table.add_row(when, f"{event.slot}\n{event.action}", bundle, previous, who)
-    Console().print(table)

@@ -2,16 +2,19 @@
 
 import typer
 
-from scorer.cli import bundle, dlq, offsets, replay, topics
+from scorer.cli import bundle, dlq, offsets, replay, topics, trust
+from scorer.cli.approve import approve
 from scorer.cli.build import build
 from scorer.cli.config import config, doctor
 from scorer.cli.console import console
 from scorer.cli.containerize import containerize
-from scorer.cli.deploy import deploy, history, retire, rollback
+from scorer.cli.deploy import deploy, retire, rollback
 from scorer.cli.diff import diff
+from scorer.cli.history import history
 from scorer.cli.import_bentoml import import_bentoml
 from scorer.cli.lint import lint
 from scorer.cli.score import score
+from scorer.cli.sign import sign
 from scorer.cli.train import train
 from scorer.cli.up import broker, up
 from scorer.cli.worker import worker
@@ -36,6 +39,7 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(offsets.app, name="offsets")
 app.command()(train)
 bundle.app.command()(build)
+bundle.app.command()(sign)
 bundle.app.command()(lint)
 bundle.app.command()(diff)
 bundle.app.command()(containerize)
@@ -44,7 +48,9 @@ app.add_typer(bundle.app, name="bundle")
 app.command()(deploy)
 app.command()(rollback)
 app.command()(retire)
+app.command()(approve)
 app.command()(history)
+app.add_typer(trust.app, name="trust")
 app.add_typer(replay.app, name="replay")
 app.add_typer(dlq.app, name="dlq")
 app.command()(score)

@@ -1,6 +1,7 @@
 """`scorer worker`: one worker."""
 
 from contextlib import closing
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -53,8 +54,9 @@ def worker(
     log_to_stderr()  # what is wrong with the settings is logged too
 
     from scorer.bundle.store import BundleStore
+    from scorer.bundle.trust import Trust, locate_trusted
     from scorer.process import work
-    from scorer.stream.follow import Follower, Pinned
+    from scorer.stream.follow import Bundles, Follower, Pinned
     from scorer.stream.librdkafka import limits
     from scorer.watchdog import Watchdog
 
@@ -72,7 +74,12 @@ def worker(
     watchdog.start()
     store = BundleStore(settings.store)
     try:
-        bundles = Follower(settings, store, DEFAULT_BUNDLE) if bundle is None else Pinned(store.open(bundle))
+        if bundle is None:
+            bundles: Bundles = Follower(settings, store, DEFAULT_BUNDLE)
+        elif settings.require_signatures:
+            bundles = Pinned(locate_trusted(store, bundle, Trust(Path(str(settings.trusted_keys)))).open())
+        else:
+            bundles = Pinned(store.open(bundle))
         with closing(bundles):
             work(settings, bundles, stop, watchdog)
     finally:

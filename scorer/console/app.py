@@ -34,7 +34,7 @@ from scorer.errors import DeadLetterError, MisuseError, ScorerError
 from scorer.http.throttle import Throttle
 from scorer.logs import DEAD_LETTER_SHOWN, TOKEN_REFUSED, log
 from scorer.settings import Settings
-from scorer.stream.deployments import Line
+from scorer.stream.line import Line
 
 _TICK_S: Final = 1.0
 _LOGIN_BYTES_MAX: Final = 4_096

@@ -11,7 +11,7 @@ from schemas.records import OTHER_CODES
 from schemas.rejection import RejectionCode
 from scorer.console.unswitched import Unswitched
 from scorer.core.policy import OUTCOMES
-from scorer.stream.deployments import Line
+from scorer.stream.line import Line
 
 REJECTED: Final = "REJECTED"
 KINDS: Final = (*OUTCOMES, REJECTED)

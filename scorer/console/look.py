@@ -11,8 +11,9 @@ from confluent_kafka import TopicPartition
 from scorer.console.live import Live, Part, Standing
 from scorer.console.unswitched import Unfollowed
 from scorer.settings import Settings
-from scorer.stream.deployments import HistoryReader, Line
+from scorer.stream.deployments import HistoryReader
 from scorer.stream.group import Group, describe_group
+from scorer.stream.line import Line
 from scorer.stream.metadata import decode_metadata
 from scorer.stream.reading import TopicReader, ask_committed, connect_to_offsets
 from scorer.stream.topics import admin_client

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from schemas.decision import shorten
 from schemas.deployment import Slot
-from scorer.stream.deployments import Line, fold
+from scorer.stream.deployments import fold
 from scorer.stream.group import Group
+from scorer.stream.line import Line
 from scorer.stream.metadata import CommittedMetadata
 from scorer.stream.rollout import compare, refusals
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Final
 
@@ -12,11 +12,15 @@ from pydantic import ValidationError
 
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent, Slot
+from schemas.records import read_headers
 from scorer.bundle.manifest import explain
-from scorer.errors import BrokerError, DeploymentError
+from scorer.bundle.signing import Signature, event_statement
+from scorer.errors import BrokerError, DeploymentError, SettingsError
 from scorer.logs import HISTORY_UNREADABLE, log
 from scorer.settings import Settings
+from scorer.stream.approvals import SIGNATURE_HEADER, Approvals
 from scorer.stream.faults import must_stop
+from scorer.stream.line import Line
 from scorer.stream.operators import WRITE_S, explain_refusals, open_writer
 from scorer.stream.reaching import ask
 from scorer.stream.reading import ANSWER_S, connect_beside
@@ -27,21 +31,14 @@ _READ_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A record of the history: an event, or why it is none and counts for nothing."""
-
-    offset: int
-    event: DeploymentEvent | None
-    fault: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class State:
     """What the history comes to: by slot, the bundle in it last, before it the ones that a rollback goes back to."""
 
     bundles: Mapping[Slot, tuple[BundleReference, ...]]
     last: Mapping[Slot, DeploymentEvent]
     """The event that put it there."""
+    signers: Mapping[Slot, tuple[str, ...]] = field(default_factory=dict)
+    """The names of the trusted keys that have signed that event."""
 
     def current(self, slot: Slot) -> BundleReference | None:
         """What is in the slot; None if the history put nothing there."""
@@ -61,20 +58,25 @@ def fold(lines: Iterable[Line]) -> State:
     """
     bundles: dict[Slot, tuple[BundleReference, ...]] = {}
     last: dict[Slot, DeploymentEvent] = {}
-    for event in (line.event for line in lines if line.event is not None):
+    signers: dict[Slot, tuple[str, ...]] = {}
+    for line in lines:
+        event = line.event
+        if event is None:
+            continue
         there = bundles.get(event.slot, ())
         if not there and event.previous is not None:
             there = (event.previous,)  # what decided before the history began
         if event.bundle is None:
             there = ()
         elif event.action == "deploy":
-            there = (*there, event.bundle)
+            if event.bundle not in there[-1:]:  # else it was signed again
+                there = (*there, event.bundle)
         elif event.bundle in there:
             there = there[: len(there) - there[::-1].index(event.bundle)]
         else:
             there = (*there[:-1], event.bundle)
-        bundles[event.slot], last[event.slot] = there, event
-    return State(bundles, last)
+        bundles[event.slot], last[event.slot], signers[event.slot] = there, event, line.signers
+    return State(bundles, last, signers)
 
 
 def parse_line(offset: int, value: bytes | None) -> Line:
@@ -111,14 +113,23 @@ class HistoryReader:
         self._topic = settings.deployments_topic
         options = {"auto.offset.reset": "error", "fetch.wait.max.ms": "50"}
         self._consumer, _ = connect_beside(settings, self._topic, options, ANSWER_S)
-        history = TopicPartition(self._topic, 0)
         try:
             # An offset, because librdkafka gives up the beginning where the leader does not know a new topic yet.
-            history.offset, _ = ask(lambda: self._consumer.get_watermark_offsets(history, timeout=ANSWER_S), ANSWER_S)
+            first, _ = ask(
+                lambda: self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=ANSWER_S), ANSWER_S
+            )
+            self.cluster_id = str(
+                ask(lambda: self._consumer.list_topics(self._topic, timeout=ANSWER_S), ANSWER_S).cluster_id
+            )
+            self.approvals = Approvals(settings, self.cluster_id)
         except KafkaException as failure:
             self._consumer.close()
             raise self._unreadable(failure.args[0]) from failure
-        self._consumer.assign([history])
+        except SettingsError:
+            self._consumer.close()
+            raise
+        self._first = TopicPartition(self._topic, 0, first)
+        self._consumer.assign([self._first])
 
     def to_the_end(self) -> list[Line]:
         """All lines from where it stands to where the topic ends now.
@@ -139,6 +150,13 @@ class HistoryReader:
         """What was added since, after a moment's wait."""
         return self._take(wait_s)[0]
 
+    def begin_again(self) -> bool:
+        """Whether other keys are trusted now; if so, it stands at the first line again."""
+        changed = self.approvals.begin_again()
+        if changed:
+            self._consumer.assign([self._first])
+        return changed
+
     def close(self) -> None:
         """Leaves nothing behind."""
         self._consumer.close()
@@ -148,7 +166,14 @@ class HistoryReader:
         for message in self._consumer.consume(100, wait_s):
             error = message.error()
             if error is None:
-                lines.append(parse_line(message.offset() or 0, message.value()))
+                value = message.value()
+                line = parse_line(message.offset() or 0, value)
+                signatures = [
+                    text.decode(errors="replace")
+                    for name, text in read_headers(message) or ()
+                    if name == SIGNATURE_HEADER and text
+                ]
+                lines.append(self.approvals.judge(line, value, signatures))
             elif error.code() == KafkaError._PARTITION_EOF:
                 at_the_end = True
             elif error.code() in UNREADABLE_CODES:
@@ -177,7 +202,11 @@ def read_history(settings: Settings) -> list[Line]:
         return reader.to_the_end()
 
 
-def add_event(settings: Settings, decide: Callable[[State], DeploymentEvent]) -> DeploymentEvent:
+def add_event(
+    settings: Settings,
+    decide: Callable[[State], DeploymentEvent],
+    sign: Callable[[bytes], Iterable[str | Signature]] = lambda _: (),
+) -> DeploymentEvent:
     """Adds an event to the history that was decided on knowing all of it.
 
     All operators write with one transactional id: whoever comes later fences whoever is not done, so that between the
@@ -186,12 +215,13 @@ def add_event(settings: Settings, decide: Callable[[State], DeploymentEvent]) ->
     Args:
         settings: where the history is.
         decide: given what runs now, the event; what it raises leaves the history as it was.
+        sign: given what has to be signed of the event, its signatures.
 
     Returns:
         The event.
 
     Raises:
-        DeploymentError: another operator was quicker; nothing was written.
+        DeploymentError: another operator was quicker, or workers would not follow this event; nothing was written.
         SettingsError, TopicsError, BrokerError: the history cannot be read or written.
     """
     topic = settings.deployments_topic
@@ -202,8 +232,37 @@ def add_event(settings: Settings, decide: Callable[[State], DeploymentEvent]) ->
     )
     with explain_refusals(settings, overtaken, lambda why: f"the history in topic {topic} could not be written: {why}"):
         producer.init_transactions(WRITE_S)
-        event = decide(fold(read_history(settings)))
+        event, value, signatures, fault = _draft(settings, decide, sign)
+        if fault:
+            raise DeploymentError(f"workers would not follow this event ({fault}): nothing was written")
+        headers: list[tuple[str, str | bytes | None]] = [(SIGNATURE_HEADER, signature) for signature in signatures]
         producer.begin_transaction()
-        producer.produce(topic, value=event.model_dump_json().encode(), key=event.slot.encode(), partition=0)
+        producer.produce(topic, value=value, key=event.slot.encode(), partition=0, headers=headers)
         producer.commit_transaction(WRITE_S)
     return event
+
+
+def draft_event(
+    settings: Settings, decide: Callable[[State], DeploymentEvent], sign: Callable[[bytes], Iterable[str | Signature]]
+) -> tuple[DeploymentEvent, list[str]]:
+    """What `add_event` would add now, and its signatures, without adding it.
+
+    Raises:
+        SettingsError, TopicsError, BrokerError: the history cannot be read.
+    """
+    event, _, signatures, _ = _draft(settings, decide, sign)
+    return event, signatures
+
+
+def _draft(
+    settings: Settings, decide: Callable[[State], DeploymentEvent], sign: Callable[[bytes], Iterable[str | Signature]]
+) -> tuple[DeploymentEvent, bytes, list[str], str]:
+    """An event, its bytes, its signatures, and why it would count for nothing; empty if it would."""
+    with closing(HistoryReader(settings)) as reader:
+        lines = reader.to_the_end()
+        event = decide(fold(lines))
+        value = event.model_dump_json().encode()
+        signatures = [str(s) for s in sign(event_statement(reader.cluster_id, settings.deployments_topic, value))]
+        end = lines[-1].offset + 1 if lines else 0
+        judged = reader.approvals.judge(parse_line(end, value), value, signatures)
+    return event, value, signatures, judged.fault

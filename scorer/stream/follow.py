@@ -8,12 +8,15 @@ from typing import Final, Protocol, get_args
 
 from schemas.decision import BundleReference
 from schemas.deployment import Slot
+from scorer.bundle.entry import Located
 from scorer.bundle.store import BundleStore
+from scorer.bundle.trust import locate_trusted
 from scorer.core.score import Bundle
 from scorer.errors import BundleError
 from scorer.logs import BUNDLE_REFUSED, HISTORY_LINE_SKIPPED, log
 from scorer.settings import Settings
-from scorer.stream.deployments import HistoryReader, Line, fold
+from scorer.stream.deployments import HistoryReader, fold
+from scorer.stream.line import Line
 from scorer.stream.observer import Observer
 from scorer.stream.refusal import Refusal
 
@@ -92,6 +95,7 @@ class Follower:
             SettingsError, TopicsError, BrokerError: the history cannot be read.
         """
         self._store = store
+        self._default = default
         self._retry_at: dict[Slot, float] = {}
         """By slot whose bundle could not be loaded, when to try again."""
         self._replaced: dict[Slot, Bundle] = {}
@@ -105,9 +109,8 @@ class Follower:
         try:
             self._lines = self._reader.to_the_end()
             wanted = fold(self._lines).current("champion")
-            self._loaded: dict[Slot, Bundle] = {
-                "champion": store.open(default) if wanted is None else store.locate(wanted).open()
-            }
+            champion = self._locate(default if wanted is None else wanted).open()
+            self._loaded: dict[Slot, Bundle] = {"champion": champion}
         except BaseException:
             self._reader.close()
             raise
@@ -148,12 +151,35 @@ class Follower:
     def _follow(self, observer: Observer) -> None:
         self._catch_up("challenger", observer)
         while not self._stop.is_set():
-            lines = self._reader.next(_WAIT_S)
+            begins_again = self._reader.begin_again()
+            if begins_again:
+                self._require_trusted()
+                self._lines = []
+            lines = self._reader.to_the_end() if begins_again else self._reader.next(_WAIT_S)
             _tell_skipped(lines, observer)
             self._lines += lines
             for slot in _SLOTS:
-                if lines or time.monotonic() >= self._retry_at.get(slot, math.inf):
+                if lines or begins_again or time.monotonic() >= self._retry_at.get(slot, math.inf):
                     self._catch_up(slot, observer)
+
+    def _locate(self, wanted: BundleReference | str) -> Located:
+        """Finds a bundle, and makes sure that it may be opened."""
+        return locate_trusted(self._store, wanted, self._reader.approvals.required_trust)
+
+    def _require_trusted(self) -> None:
+        """Makes sure that the keys that are trusted now have signed what is open.
+
+        Raises:
+            BundleError: they have not signed what decides.
+        """
+        self._replaced.clear()
+        for slot, loaded in list(self._loaded.items()):
+            try:
+                self._locate(loaded.reference)
+            except BundleError:
+                if slot == "champion":
+                    raise
+                del self._loaded[slot]
 
     def _catch_up(self, slot: Slot, observer: Observer) -> None:
         """Puts into a slot what the history says, if that is not what is in it."""
@@ -175,13 +201,14 @@ class Follower:
 
     def _put(self, slot: Slot, wanted: BundleReference | None) -> None:
         loaded = self._loaded.get(slot)
+        if wanted is None and slot == "champion":  # nothing was deployed, or nothing that counts any more
+            wanted = self._locate(self._default).reference
         if wanted is None:
-            if slot != "champion":  # which is the default before the first deployment, and is never retired
-                self._loaded.pop(slot, None)
+            self._loaded.pop(slot, None)
         elif loaded is None or wanted != loaded.reference:
             replaced = self._replaced.get(slot)
             if replaced is None or replaced.reference != wanted:
-                located = self._store.locate(wanted)
+                located = self._locate(wanted)
                 located.try_to_open()  # a model that crashes its library must not end what serves
                 replaced = located.open()
             self._loaded[slot] = replaced

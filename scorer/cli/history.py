@@ -1,0 +1,61 @@
+"""`scorer history`: what decided when, by whose hand and why."""
+
+import json
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+import typer
+
+from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, broker_settings_of
+from scorer.cli.worker import DEFAULT_BUNDLE
+
+if TYPE_CHECKING:
+    from scorer.stream.line import Line
+
+
+def history(
+    config: ConfigOption = None,
+    bootstrap_servers: ServersOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show which bundle decided or scored along since when, by whose hand and why, oldest first."""
+    from scorer.stream.deployments import read_history
+
+    lines = read_history(broker_settings_of(config, bootstrap_servers, assignments))
+    if as_json:
+        typer.echo(json.dumps([_as_json(line) for line in lines], indent=2))
+    elif lines:
+        _print_history(lines)
+    else:
+        typer.echo(f"Nothing was deployed yet: workers decide with {DEFAULT_BUNDLE}, which is shipped with them.")
+
+
+def _as_json(line: "Line") -> dict[str, object]:
+    if line.event is None:
+        return {"offset": line.offset, "fault": line.fault}
+    return {"offset": line.offset, **line.event.model_dump(mode="json"), "signed_by": list(line.signers)}
+
+
+def _print_history(lines: list["Line"]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    # Two lines an event, so that nothing of it is cut off on a terminal of 80 columns.
+    table = Table(box=box.SIMPLE)
+    for title in ("when (UTC)", "slot, what", "bundle", "instead of"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("who, why", overflow="fold")
+    for line in lines:
+        event = line.event
+        if event is None:
+            table.add_row("", "[red]no event[/red]", f"offset {line.offset}", "", escape(line.fault))
+            continue
+        when = f"{event.at.astimezone(UTC):%Y-%m-%d\n%H:%M:%S}"
+        bundle, previous = (b.short.replace("@", "\n@") if b else "" for b in (event.bundle, event.previous))
+        signed = f" (signed by {', '.join(line.signers)})" if line.signers else ""
+        who = f"{escape(event.actor)}{signed}\n{escape(event.reason)}"
+        table.add_row(when, f"{event.slot}\n{event.action}", bundle, previous, who)
+    Console().print(table)

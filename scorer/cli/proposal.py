@@ -1,0 +1,52 @@
+"""The file of a proposal: an event with the signature of whoever proposes it, for somebody else to read and approve."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from schemas.deployment import DeploymentEvent
+from scorer.bundle.manifest import explain
+from scorer.errors import MisuseError
+
+_FILE_BYTES_MAX = 100_000
+
+
+class _Proposal(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    event: DeploymentEvent
+    signatures: tuple[str, ...]
+
+
+def write_proposal(path: Path, event: DeploymentEvent, signatures: list[str]) -> None:
+    """Writes a new file.
+
+    Raises:
+        MisuseError: there is such a file, or it cannot be written.
+    """
+    text = _Proposal(event=event, signatures=tuple(signatures)).model_dump_json(indent=2)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text + "\n")
+    except FileExistsError:
+        raise MisuseError(f"{path} is there already: choose another name for the proposal") from None
+    except OSError as error:
+        raise MisuseError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def read_proposal(path: Path) -> tuple[DeploymentEvent, list[str]]:
+    """The event, and its signatures.
+
+    Raises:
+        MisuseError: the file cannot be read, or is no proposal.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_FILE_BYTES_MAX)
+    except OSError as error:
+        raise MisuseError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        proposal = _Proposal.model_validate_json(content)
+    except ValidationError as error:
+        raise MisuseError(f"{path} is no proposal: {explain(error)}") from None
+    return proposal.event, list(proposal.signatures)
