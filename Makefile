@@ -87,11 +87,11 @@ docs: setup ## build the documentation's site into build/docs, strictly: a dead 
 
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--extra train --extra onnx --extra sklearn --extra docker --extra s3 --extra bentoml --extra console --extra otel \
+		--extra train --extra onnx --extra sklearn --extra docker --extra s3 --extra bentoml --extra console --extra otel --extra signatures \
 		--group dev --group docs \
 		--no-header --no-emit-index-url --upgrade pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --constraint requirements.lock \
-		--extra onnx --extra s3 --extra console --extra otel --no-header --no-annotate --no-emit-index-url pyproject.toml \
+		--extra onnx --extra s3 --extra console --extra otel --extra signatures --no-header --no-annotate --no-emit-index-url pyproject.toml \
 		-o scorer/bundle/runtime.lock
 	echo hatchling | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--constraint requirements.lock --no-header --no-annotate --no-emit-index-url - -o build.lock

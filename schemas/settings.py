@@ -28,6 +28,10 @@ SETTING_NAMES: Final = (
     "drain_s",
     "broker_wait_s",
     "store",
+    "trusted_keys",
+    "require_signatures",
+    "deployment_signatures",
+    "signing_key",
     "http_host",
     "http_port",
     "log_format",
@@ -42,6 +46,7 @@ SETTING_NAMES: Final = (
     "dead_letters_topic",
     "deployments_topic",
 )
+_TRUTHS: Final = frozenset({"require_signatures"})
 SECRET_PROPERTIES: Final = frozenset(
     {
         "sasl.password",
@@ -206,6 +211,8 @@ def _find_fault(name: str, value: object) -> str:
     elif name not in SETTING_NAMES:
         close = difflib.get_close_matches(name.casefold(), [*SETTING_NAMES, "kafka"], 1, 0.8)
         return "there is no such setting" + (f"; did you mean {close[0]}?" if close else "")
+    elif name in _TRUTHS and isinstance(value, bool):
+        return ""
     elif not isinstance(value, str | int | float) or isinstance(value, bool):
         return "must be a text or a number"
     return "" if name.endswith(".pem") else find_text_fault(str(value))  # PEM has several lines
