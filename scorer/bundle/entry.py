@@ -18,6 +18,16 @@ Key = tuple[str, str]
 """A name, and a version or tag of it."""
 
 
+class Wanted(NamedTuple):
+    """What a reference asks for; a version may be `latest`."""
+
+    called: str
+    """What messages call it."""
+    name: str
+    version: str | None
+    digest: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A bundle in the store; `manifest` is None where it cannot be read, and `fault` says why."""

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from schemas.decision import NAME_PATTERN, VERSION_PATTERN, BundleReference
-from scorer.bundle.entry import Entry, Key, Located, explain_digest, order_of
+from scorer.bundle.entry import Entry, Key, Located, Wanted, explain_digest, order_of
 from scorer.bundle.load import load_bundle, read_manifest
 from scorer.bundle.places import NO_STORE, SIGNATURES, TAGS, UNREADABLE, FolderPlace, NoPlace, Place
 from scorer.bundle.remote import local_path
@@ -32,16 +32,6 @@ _parse_reference = re.compile(
 ).fullmatch
 _is_name = re.compile(NAME_PATTERN).fullmatch
 _is_version = re.compile(VERSION_PATTERN).fullmatch
-
-
-class _Wanted(NamedTuple):
-    """What a reference asks for; a version may be `latest`."""
-
-    called: str
-    """What messages call it."""
-    name: str
-    version: str | None
-    digest: str | None
 
 
 class BundleStore:
@@ -304,6 +294,15 @@ class BundleStore:
         with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
             return list(pool.map(self._read_entry, keys, keys.values()))
 
+    def _read_apart(self, keys: Mapping[Key, list[Place]]) -> list[Entry]:
+        """Where a digest says which one is meant: also both of one version, unless they are the same."""
+        found = {
+            (key, entry.manifest and entry.manifest.digest): entry
+            for key, places in keys.items()
+            for entry in (self._read_place(key, place) for place in reversed(places))  # what is shipped comes last
+        }
+        return list(found.values())
+
     def _read_entry(self, key: Key, places: list[Place]) -> Entry:
         """The one bundle of a version; where what is shipped and the store have different ones, the fault of both."""
         first, *others = (self._read_place(key, place) for place in places)
@@ -338,14 +337,14 @@ class BundleStore:
         place = self._shipped if entry.shipped else self._own
         return Located(place.fetch(entry.name, entry.version, entry.manifest), entry.manifest.reference, entry.shipped)
 
-    def _resolve(self, reference: str) -> _Wanted:
+    def _resolve(self, reference: str) -> Wanted:
         """What a reference asks for, its tag looked up."""
         parsed = _parse_reference(reference)
         if not parsed:
             raise BundleError(self._explain_absence(reference))
         name, version, tag, digest = parsed.group("name", "version", "tag", "digest")
         if tag is None or tag == LATEST:
-            return _Wanted(reference, name, version or tag, digest)
+            return Wanted(reference, name, version or tag, digest)
         raw = self._own.read_note(name, TAGS, tag)
         if raw is None:
             raise BundleError(self._explain_absence(reference))
@@ -353,7 +352,7 @@ class BundleStore:
         called = f"{name}:{means.version}@{means.digest[:12]}"
         if not means.digest.startswith(digest or ""):
             raise BundleError(f"{reference} is not there: {name}:{tag} means {called} now")
-        return _Wanted(f"{called}, which {name}:{tag} means", name, means.version, means.digest)
+        return Wanted(f"{called}, which {name}:{tag} means", name, means.version, means.digest)
 
     def _here(self, name: str, version: str, digest: str) -> Path | None:
         """A bundle that this machine has, whatever the store says: one that is shipped, or that was fetched before."""
@@ -366,7 +365,7 @@ class BundleStore:
         manifest = read_manifest(kept)
         return kept if (manifest.name, manifest.version) == (name, version) else None
 
-    def _choose(self, wanted: _Wanted) -> Entry:
+    def _choose(self, wanted: Wanted) -> Entry:
         """The one bundle that is wanted."""
         keys = self._keys(wanted.name)
         if (wanted.name, UNREADABLE) in keys:
@@ -376,7 +375,7 @@ class BundleStore:
             keys = dict(list(keys.items())[-1:])
         elif wanted.version:
             keys = {key: places for key, places in keys.items() if key[1] == wanted.version}
-        found = self._read(keys)
+        found = self._read_apart(keys) if wanted.digest else self._read(keys)
         if wanted.digest:
             same_version = found if wanted.version else []
             found = [entry for entry in found if entry.manifest and entry.manifest.digest.startswith(wanted.digest)]

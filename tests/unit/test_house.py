@@ -169,4 +169,4 @@ def test_the_file_map_says_what_the_modules_say() -> None:
     told = {_name(path): (ast.get_docstring(_tree(path)) or "") for path in MODULES}
     duties = {name: words.splitlines()[0] for name, words in told.items() if not name.endswith("__.py")}
     assert listed == duties
-    assert len(text.splitlines()) < 300
+    assert len(text.splitlines()) < 340

@@ -195,13 +195,18 @@ def test_a_bundle_that_was_moved_is_refused(tmp_path: Path, store: BundleStore) 
         store.open("mine:3.0.0")
 
 
-def test_the_stores_own_comes_before_the_shipped_one(tmp_path: Path) -> None:
-    """A version that this package ships only later was somebody's own before; decisions refer to that one."""
+def test_what_is_shipped_later(tmp_path: Path) -> None:
+    """A version that this package ships only later was somebody's own before: decisions refer to it by its digest."""
     store = BundleStore(tmp_path / "store", shipped=tmp_path / "shipped")
     store.put(named(tmp_path / "made", "mine", "2.0.0"))
-    shutil.copytree(WITH_MARITAL, tmp_path / "shipped" / "mine" / "2.0.0")
-    assert store.find("mine:2.0.0") == tmp_path / "store" / "mine" / "2.0.0"
-    assert [e.shipped for e in store.entries()] == [False]
+    own = store.open("mine:2.0.0").reference
+    named(tmp_path / "shipped" / "mine" / "2.0.0", "mine", "2.0.0")
+    assert store.open("mine:2.0.0").reference == own  # the same one twice is one
+    remake(tmp_path / "shipped" / "mine" / "2.0.0", lambda manifest: manifest["labels"].update(note="another"))
+    with pytest.raises(BundleError, match=r"two bundles are called mine:2\.0\.0"):
+        store.open("mine:2.0.0")
+    assert store.find(str(own)) == tmp_path / "store" / "mine" / "2.0.0"
+    assert store.locate(own).open().reference == own
 
 
 @pytest.mark.parametrize(
