@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from documentation.fields import code, limits, plain, table
-from schemas.settings import ENV_PREFIX, FILE_NAME, KAFKA_ENV_PREFIX, SECRET_PROPERTIES
+from schemas.confidential import SECRET_PROPERTIES
+from schemas.settings import ENV_PREFIX, FILE_NAME, KAFKA_ENV_PREFIX
 from scorer.folders import bundles_folder
 from scorer.settings import OWNED_PROPERTIES, Settings
 
@@ -32,7 +33,17 @@ by their own names. In the environment, `{KAFKA_ENV_PREFIX}SESSION_TIMEOUT_MS` i
 
 ### Secrets
 
-These are never shown. Each can be read from a file: `.file` after its name, such as `sasl.password.file`.
+Secrets are never shown. Each can be read from a file: `.file` after its name, such as `sasl.password.file`. A property
+is a secret if its name contains a word such as `password`, `passphrase`, `secret`, `token` or `private.key`, or ends in
+`.pem`; and if it begins with `sasl.` or `ssl.` and librdkafka has no such property: it may be a misspelt secret.
+librdkafka has these:
+"""
+_PROTECTED: Final = """### TLS and logins
+
+Properties that begin with `ssl.` need `security.protocol` to be `SSL` or `SASL_SSL`, and those that begin with `sasl.`
+need `SASL_SSL` (or `SASL_PLAINTEXT`, which encrypts nothing). Otherwise they are an error: they would have no effect,
+and connections would be in plain text. `scorer doctor` warns of connections without encryption after a login, and of
+certificates that are not verified. A URL must not contain a login, a token or a signature.
 """
 _OWNED: Final = """### Properties that cannot be set
 
@@ -50,6 +61,7 @@ def settings_page() -> str:
             _KAFKA,
             *(f"- `{name}`" for name in sorted(SECRET_PROPERTIES)),
             "",
+            _PROTECTED,
             _OWNED,
             table(
                 ("property", "why, or what instead"), ((f"`{n}`", plain(why)) for n, why in OWNED_PROPERTIES.items())

@@ -338,7 +338,7 @@ def _assignments(option: str, given: Sequence[str] | None, example: str) -> dict
     for assignment in given or ():
         name, equals, value = assignment.partition("=")
         if not equals:
-            raise MisuseError(f"{option} {name}: write NAME=VALUE, such as {option} {example}")
+            raise MisuseError(f"{option}: write NAME=VALUE, such as {option} {example}; one has no `=`")
         fault = find_text_fault(name) or ("" if is_utf8(value) else "is not UTF-8")
         if fault:
             raise MisuseError(f"{option}: a name or value {fault}")

@@ -5,7 +5,7 @@ scorer are left for it to judge.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,7 +13,9 @@ from producer.errors import MisuseError
 from schemas import topics
 from schemas.settings import find_servers_fault, gather_settings
 from schemas.text import TextFileError
+from schemas.transport import find_transport_faults
 
+_SERVERS: Final = "localhost:9092"
 _is_topic = re.compile(topics.NAME_PATTERN.removesuffix("$")).fullmatch
 
 
@@ -29,11 +31,21 @@ class Settings:
         kafka: any librdkafka property, such as `security.protocol`; they go over what this package sets itself.
     """
 
-    bootstrap_servers: str = "localhost:9092"
+    bootstrap_servers: str = _SERVERS
     applications_topic: str = topics.APPLICATIONS
     decisions_topic: str = topics.DECISIONS
     dead_letters_topic: str = topics.DEAD_LETTERS
     kafka: Mapping[str, str] = field(default_factory=dict, repr=False)  # there are passwords in it
+
+    def __post_init__(self) -> None:
+        """Compares the settings with each other.
+
+        Raises:
+            MisuseError: properties for TLS or a login have no effect; the message says what to set.
+        """
+        faults = find_transport_faults(self.bootstrap_servers, self.kafka)
+        if faults:
+            raise MisuseError(_explain(faults))
 
 
 _NAMES: Final = ("bootstrap_servers", "applications_topic", "decisions_topic", "dead_letters_topic")
@@ -63,9 +75,16 @@ def load_settings(
         fault = _find_fault(name, gathered.values[name])
         if fault:
             gathered.problems.append(f"{name} (from {gathered.origins[name]}): {fault}")
-    if gathered.problems:
-        raise MisuseError("The settings are wrong:\n" + "\n".join(f"  {problem}" for problem in gathered.problems))
-    return Settings(**ours, kafka=gathered.property_values())
+    kafka_values = gathered.property_values()
+    servers = ours.get("bootstrap_servers", _SERVERS)
+    problems = gathered.problems + find_transport_faults(servers, kafka_values)
+    if problems:
+        raise MisuseError(_explain(problems))
+    return Settings(**ours, kafka=kafka_values)
+
+
+def _explain(problems: Sequence[str]) -> str:
+    return "The settings are wrong:\n" + "\n".join(f"  {problem}" for problem in problems)
 
 
 def _find_fault(name: str, value: object) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from schemas.confidential import URL_FAULT, has_url_credentials, is_secret, strip_file_suffix
 from schemas.service_links import is_service_link
 from schemas.text import FileMissingError, TextFileError, expand_home, find_text_fault, read_secret, read_toml
 
@@ -47,19 +48,6 @@ SETTING_NAMES: Final = (
     "deployments_topic",
 )
 _TRUTHS: Final = frozenset({"require_signatures"})
-SECRET_PROPERTIES: Final = frozenset(
-    {
-        "sasl.password",
-        "sasl.oauthbearer.client.secret",
-        "sasl.oauthbearer.config",
-        "sasl.oauthbearer.client.credentials.client.secret",
-        "sasl.oauthbearer.assertion.private.key.passphrase",
-        "sasl.oauthbearer.assertion.private.key.pem",
-        "ssl.key.password",
-        "ssl.key.pem",
-        "ssl.keystore.password",
-    }
-)
 
 _KAFKA: Final = "kafka."
 _FROM_FILE: Final = ".file"
@@ -147,7 +135,9 @@ def gather_settings(
 
 
 def find_servers_fault(servers: str) -> str:
-    """What is wrong with the ports of `host:port,host:port`; "" if nothing is."""
+    """What is wrong with `host:port,host:port`; "" if nothing is."""
+    if "@" in servers:
+        return "a login is not part of an address: use kafka.sasl.username and kafka.sasl.password.file"
     for server in servers.split(","):
         parts = _split_server(server.strip())
         if parts and not (parts[1].isascii() and parts[1].isdecimal() and 0 < int(parts[1][:6]) <= _PORT_MAX):
@@ -197,8 +187,7 @@ def _leaves(table: Mapping[str, object], prefix: str) -> Iterator[tuple[str, obj
 
 def _target(name: str) -> str:
     """The setting that a name is about: `kafka.sasl.password` of `kafka.sasl.password.file`."""
-    target = name.removesuffix(_FROM_FILE)
-    return target if target.removeprefix(_KAFKA) in SECRET_PROPERTIES and name.startswith(_KAFKA) else name
+    return _KAFKA + strip_file_suffix(name.removeprefix(_KAFKA)) if name.startswith(_KAFKA) else name
 
 
 def _find_fault(name: str, value: object) -> str:
@@ -208,6 +197,8 @@ def _find_fault(name: str, value: object) -> str:
     if name.startswith(_KAFKA):
         if not isinstance(value, str | bool | int | float):
             return "must be one value: a text, a number, true or false"
+        if has_url_credentials(str(value)) and not is_secret(name.removeprefix(_KAFKA)):
+            return f"{URL_FAULT}: leave that out"
     elif name not in SETTING_NAMES:
         close = difflib.get_close_matches(name.casefold(), [*SETTING_NAMES, "kafka"], 1, 0.8)
         return "there is no such setting" + (f"; did you mean {close[0]}?" if close else "")

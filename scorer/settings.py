@@ -1,6 +1,5 @@
 """Every knob: unit, default, limits and why. Flags over the environment over scorer.toml over the defaults."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,10 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from schemas import topics
-from schemas.settings import SECRET_PROPERTIES, SETTING_NAMES, find_servers_fault, gather_settings
+from schemas.confidential import STORE_LOGIN, URL_FAULT, has_url_credentials, is_secret
+from schemas.settings import SETTING_NAMES, find_servers_fault, gather_settings
 from schemas.text import TextFileError
+from schemas.transport import find_transport_faults
 from scorer.errors import SettingsError
 from scorer.folders import bundles_folder
 from scorer.logs import LogFormat, LogLevel
@@ -41,7 +42,6 @@ OWNED_PROPERTIES: Final[dict[str, str]] = {
     "delivery.timeout.ms": "use message.timeout.ms, another name of it",
     "message.max.bytes": "the max.message.bytes of the output topics decide",
 }
-_holds_a_password = re.compile(r"[a-z0-9+.-]+://[^/@]*:[^/@]*@").match
 
 TopicName = Annotated[str, Field(pattern=topics.NAME_PATTERN)]
 
@@ -54,7 +54,7 @@ def _default_store() -> str | None:
 class Settings(BaseModel):
     """What a worker and its tools run with."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     bootstrap_servers: str = Field(
         default="localhost:9092", min_length=1, description="Where the brokers are: host:port, several by commas."
@@ -185,6 +185,7 @@ class Settings(BaseModel):
     deployments_topic: TopicName = Field(default=topics.DEPLOYMENTS, description="The history of deployments.")
     kafka: dict[str, str] = Field(
         default_factory=dict,
+        repr=False,  # there are passwords in it
         description="Any librdkafka property, such as security.protocol; see its CONFIGURATION.md.",
     )
 
@@ -211,11 +212,9 @@ class Settings(BaseModel):
                 f"linger_ms ({self.linger_ms}) must be less than kafka.max.poll.interval.ms ({interval}), "
                 "or the group takes the worker for dead while it waits"
             )
-        if self.store is not None and _holds_a_password(self.store):
-            problems.append(
-                "store must hold no password, for it is shown and logged: give it in the way of the file system that "
-                "the URL names (the environment, or fsspec's configuration files)"
-            )
+        problems += find_transport_faults(self.bootstrap_servers, self.kafka)
+        if self.store is not None and has_url_credentials(self.store):
+            problems.append(f"store {URL_FAULT}: {STORE_LOGIN}")
         if self.require_signatures and self.trusted_keys is None:
             problems.append("require_signatures needs trusted_keys, the file of the keys that are trusted")
         if problems:
@@ -240,7 +239,7 @@ class LoadedSettings:
             if name != "kafka"
         ]
         kafka = [
-            (f"kafka.{name}", MASK if name in SECRET_PROPERTIES else value, self.origins[f"kafka.{name}"])
+            (f"kafka.{name}", MASK if is_secret(name) else value, self.origins[f"kafka.{name}"])
             for name, value in sorted(self.settings.kafka.items())
         ]
         return plain + kafka

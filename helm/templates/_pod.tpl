@@ -69,7 +69,7 @@ volumeMounts:
 {{- end }}
 - name: XDG_CACHE_HOME
   value: /var/cache/scorer
-{{- with include "scorer.securityProtocol" $kafka }}
+{{- with ternary "" (include "scorer.securityProtocol" $kafka) (hasKey $kafka.properties "security.protocol") }}
 - name: SCORER_KAFKA__SECURITY_PROTOCOL
   value: {{ . }}
 {{- end }}

@@ -5,13 +5,94 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Properties that scorer.settings refuses or takes from files alone; a test compares. */}}
+{{/* Properties that scorer.settings refuses; a test compares. */}}
 {{- define "scorer.ownedProperties" -}}
 acks auto.offset.reset bootstrap.servers delivery.report.only.error delivery.timeout.ms enable.auto.commit enable.auto.offset.store enable.idempotence enable.partition.eof group.id group.instance.id isolation.level max.in.flight max.in.flight.requests.per.connection message.max.bytes metadata.broker.list request.required.acks transactional.id
 {{- end -}}
 
-{{- define "scorer.secretProperties" -}}
-sasl.oauthbearer.assertion.private.key.passphrase sasl.oauthbearer.assertion.private.key.pem sasl.oauthbearer.client.credentials.client.secret sasl.oauthbearer.client.secret sasl.oauthbearer.config sasl.password ssl.key.password ssl.key.pem ssl.keystore.password
+{{/* What schemas.confidential knows of secrets and of URLs with a login or a token; a test compares. */}}
+{{- define "scorer.plainProperties" -}}
+sasl.kerberos.keytab sasl.kerberos.min.time.before.relogin sasl.kerberos.principal sasl.kerberos.service.name sasl.mechanism sasl.mechanisms sasl.oauthbearer.assertion.algorithm sasl.oauthbearer.assertion.claim.aud sasl.oauthbearer.assertion.claim.exp.seconds sasl.oauthbearer.assertion.claim.iss sasl.oauthbearer.assertion.claim.jti.include sasl.oauthbearer.assertion.claim.nbf.seconds sasl.oauthbearer.assertion.claim.sub sasl.oauthbearer.client.credentials.client.id sasl.oauthbearer.client.id sasl.oauthbearer.extensions sasl.oauthbearer.grant.type sasl.oauthbearer.metadata.authentication.type sasl.oauthbearer.method sasl.oauthbearer.scope sasl.oauthbearer.sub.claim.name sasl.username ssl.ca.certificate.stores ssl.cipher.suites ssl.curves.list ssl.endpoint.identification.algorithm ssl.engine.id ssl.providers ssl.sigalgs.list
+{{- end -}}
+
+{{- define "scorer.confidentialWords" -}}
+pas+w|pas+ph|pas+code|pwd|secret|token|jaas|private\.?key|\.pem$|oauthbearer\.config
+{{- end -}}
+
+{{- define "scorer.pathSuffixes" -}}
+\.(file|location|url)$
+{{- end -}}
+
+{{- define "scorer.urlLogin" -}}
+(?i)(?:[a-z][a-z0-9+.-]+:/+|\b(?:s3a?|gc?s|https?|sftp|ssh|ftps?|abfss?|hdfs):)(?:[^/?#@]*@|[^@]*:[^@]*@)
+{{- end -}}
+
+{{- define "scorer.urlQuery" -}}
+(?i)[?&;#](?:[^=&;#]*(?:token|secret|pas+w|pwd|credential|access.?key|api.?key|private.?key|signature)[^=&;#]*|(?:[^=&;#]*[^a-z=&;#])?(?:sig|auth|authorization|key|sas|code|pass|pw|jwt))=
+{{- end -}}
+
+{{- define "scorer.azureContainer" -}}
+(?i)\b(abfss?|wasbs?)://([$a-z0-9-]+)@([a-z0-9-]+\.(?:dfs|blob)\.)
+{{- end -}}
+
+{{/* Whether a name is that of a secret, misspelt or not: "yes" or nothing. */}}
+{{- define "scorer.isSecretName" -}}
+{{- $name := . | lower | replace "_" "." | replace "-" "." -}}
+{{- if and (regexMatch (include "scorer.confidentialWords" .) $name) (not (regexMatch (include "scorer.pathSuffixes" .) $name)) }}yes{{ end -}}
+{{- end -}}
+
+{{/* Whether a property of librdkafka is a secret; one under sasl. or ssl. that it does not have may be a misspelt one. */}}
+{{- define "scorer.isSecretProperty" -}}
+{{- $name := . | lower | replace "_" "." | replace "-" "." -}}
+{{- if include "scorer.isSecretName" . }}yes
+{{- else if and (regexMatch "^(sasl|ssl)" $name) (not (regexMatch (include "scorer.pathSuffixes" .) $name)) (not (has $name (splitList " " (include "scorer.plainProperties" .)))) }}yes
+{{- end -}}
+{{- end -}}
+
+{{/* Whether a text is a URL with a login, a token or a signature in it. */}}
+{{- define "scorer.hasUrlCredentials" -}}
+{{- $url := regexReplaceAll (include "scorer.azureContainer" .) . "${1}://${2}/${3}" -}}
+{{- if or (regexMatch (include "scorer.urlLogin" .) $url) (and (regexMatch "(?i)[a-z][a-z0-9+.-]+:/" $url) (regexMatch (include "scorer.urlQuery" .) $url)) }}yes{{ end -}}
+{{- end -}}
+
+{{/* The protocol that the pods will use; without one librdkafka uses plain text. */}}
+{{- define "scorer.protocolInForce" -}}
+{{- get .Values.kafka.properties "security.protocol" | default (include "scorer.securityProtocol" .Values.kafka) | default "PLAINTEXT" | upper -}}
+{{- end -}}
+
+{{/* What would leave connections to the brokers in plain text or unverified, unless kafka.allowInsecure says that it is meant. */}}
+{{- define "scorer.transportProblems" -}}
+{{- $protocol := include "scorer.protocolInForce" . -}}
+{{- range $name, $value := .Values.kafka.properties }}
+{{- if and (regexMatch "^(enable\\.)?ssl\\." $name) (not (has $protocol (list "SSL" "SASL_SSL"))) }}
+- kafka.properties: {{ $name }} has no effect without TLS: enable kafka.tls
+{{- end }}
+{{- if and (regexMatch "^(enable\\.)?sasl\\." $name) (not (has $protocol (list "SASL_PLAINTEXT" "SASL_SSL"))) }}
+- kafka.properties: {{ $name }} has no effect without a login: enable kafka.sasl, or set security.protocol to SASL_SSL
+{{- end }}
+{{- end }}
+{{- with .Values.kafka }}
+{{- if and (not .tls.enabled) (or .tls.ca.secretName .tls.certificate.secretName) }}
+- kafka.tls.enabled: must be true with kafka.tls.ca.secretName or kafka.tls.certificate.secretName, which have no effect without it
+{{- end }}
+{{- if and (not .sasl.enabled) .sasl.secretName }}
+- kafka.sasl.enabled: must be true with kafka.sasl.secretName, which has no effect without it
+{{- end }}
+{{- end }}
+{{- if not .Values.kafka.allowInsecure }}
+{{- if eq $protocol "SASL_PLAINTEXT" }}
+- kafka.tls.enabled: a login without TLS lets others on the network read the records, and with PLAIN the password: enable kafka.tls, or allow it by kafka.allowInsecure
+{{- end }}
+{{- $disabled := dict "enable.ssl.certificate.verification" (list "false" "f" "0") "ssl.endpoint.identification.algorithm" (list "none") "enable.sasl.oauthbearer.unsecure.jwt" (list "true" "t" "1") -}}
+{{- range $name, $value := .Values.kafka.properties }}
+{{- if has (include "scorer.text" $value | lower) (get $disabled $name | default list) }}
+- kafka.properties: {{ $name }} ({{ $value }}) lets others on the network pose as a broker or a client: remove it and see kafka.tls.ca, or allow it by kafka.allowInsecure
+{{- end }}
+{{- if and (eq $name "sasl.oauthbearer.token.endpoint.url") (hasPrefix "http:" (lower $value)) }}
+- kafka.properties: {{ $name }} is not https, and others on the network can read the secret: use https, or allow it by kafka.allowInsecure
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{- define "scorer.problems" -}}
@@ -24,15 +105,28 @@ sasl.oauthbearer.assertion.private.key.passphrase sasl.oauthbearer.assertion.pri
 {{- if and $values.kafka.sasl.enabled (not $values.kafka.sasl.secretName) }}
 - kafka.sasl.secretName: must be given with kafka.sasl.enabled: which Secret has the name and the password?
 {{- end }}
-{{- range $name, $_ := $values.kafka.properties }}
+{{- range $name, $value := $values.kafka.properties }}
 {{- if has $name (splitList " " (include "scorer.ownedProperties" $)) }}
 - kafka.properties: {{ $name }} is set by the scorer itself; see kafka.bootstrapServers, settings and worker.staticMembership
 {{- end }}
-{{- if has $name (splitList " " (include "scorer.secretProperties" $)) }}
-- kafka.properties: {{ $name }} is a secret, and values are kept and shown in plain text: mount it by extraVolumes and give its path as {{ $name }}.file, or use kafka.sasl
+{{- if include "scorer.isSecretProperty" $name }}
+- kafka.properties: {{ $name }} is a secret (or a misspelt one), and values are kept and shown in plain text: mount it by extraVolumes and give its path as {{ $name }}.file, or use kafka.sasl
+{{- else if include "scorer.hasUrlCredentials" (toString $value) }}
+- kafka.properties: {{ $name }} is a URL with a login or a token in it, and values are kept and shown in plain text: leave that out
 {{- end }}
+{{- end }}
+{{- include "scorer.transportProblems" . }}
+{{- if contains "@" $values.kafka.bootstrapServers }}
+- kafka.bootstrapServers: a login is not part of an address: use kafka.sasl
+{{- end }}
+{{- if include "scorer.hasUrlCredentials" $values.store.url }}
+- store.url: is a URL with a login or a token in it, and values are kept and shown in plain text: give that by extraEnvFrom, as the file system of the URL wants it
 {{- end }}
 {{- range $values.extraEnv }}
+{{- $isSecret := ternary (include "scorer.isSecretProperty" (trimPrefix "SCORER_KAFKA__" .name)) (include "scorer.isSecretName" .name) (hasPrefix "SCORER_KAFKA__" .name) }}
+{{- if and (hasKey . "value") (or $isSecret (include "scorer.hasUrlCredentials" (toString .value))) }}
+- extraEnv: {{ .name }} is a secret, and values are kept and shown in plain text: give it by valueFrom.secretKeyRef, or by extraEnvFrom
+{{- end }}
 {{- if regexMatch (printf "(?m)^- name: %s$" .name) (include "scorer.env" $) }}
 - extraEnv: {{ .name }} is set by the chart already: use kafka, settings or store
 {{- end }}

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
+from schemas.confidential import STORE_LOGIN, URL_FAULT, has_url_credentials
 from scorer.errors import BundleError, MisuseError
 
 _EXTRAS: Final = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
@@ -23,8 +24,10 @@ def local_path(place: str) -> Path | None:
     """The path on this machine that a place means; None if it is elsewhere.
 
     Raises:
-        MisuseError: it is a URL that is mistyped, a path of Windows, or below the home folder of an unknown user.
+        MisuseError: it is a URL that is mistyped or has a login or a token in it, a path of Windows, or below the home
+            folder of an unknown user.
     """
+    _refuse_credentials(place)
     file = _is_file_url(place)
     if file and file["host"] in {None, "", "localhost"}:
         return Path(file["path"])
@@ -42,6 +45,12 @@ def local_path(place: str) -> Path | None:
         return Path(place).expanduser()
     except RuntimeError:  # of `~` for a user without home folder, or `~name`
         raise MisuseError(f"{place}: no home folder is known for it: write the whole path") from None
+
+
+def _refuse_credentials(place: str) -> None:
+    """Raises MisuseError if a place is a URL with a login or a token in it. The message does not show the place."""
+    if has_url_credentials(place):
+        raise MisuseError(f"this {URL_FAULT}: {STORE_LOGIN}")
 
 
 def split_url(url: str) -> "tuple[RemoteFolder, str]":
@@ -62,9 +71,11 @@ class RemoteFolder:
         """Takes the folder's URL, which need not be there; most filesystems ask nothing yet.
 
         Raises:
-            MisuseError: nothing here can reach such a URL; the message says what to install.
+            MisuseError: nothing here can reach such a URL; the message says what to install. Or there is a login or a
+                token in the URL.
             BundleError: its server was asked at once, and does not answer.
         """
+        _refuse_credentials(url)
         scheme, separator, rest = url.partition("://")
         url = f"{scheme.lower()}{separator}{rest}"
         self.url = url if url.endswith("//") else url.rstrip("/")

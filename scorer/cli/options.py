@@ -84,7 +84,7 @@ def read_settings(
     for assignment in assignments or ():
         name, equals, value = assignment.partition("=")
         if not equals:
-            raise MisuseError(f"--set {assignment}: write NAME=VALUE, such as --set batch_records_max=1000")
+            raise MisuseError("--set: write NAME=VALUE, such as --set batch_records_max=1000; one has no `=`")
         if name.startswith("kafka."):
             kafka[name.removeprefix("kafka.")] = value
         else:

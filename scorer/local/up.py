@@ -13,6 +13,7 @@ from types import FrameType, TracebackType
 from typing import Final, Self
 
 from schemas.settings import ENV_PREFIX, KAFKA_ENV_PREFIX
+from schemas.transport import SASL_PREFIXES, TLS_PREFIXES
 from scorer.errors import BrokerError
 from scorer.local import neighbours
 from scorer.local.audit import Audit
@@ -36,7 +37,7 @@ _BROKER_S: Final = 2.0
 # A killed worker's partitions wait for its next life, and at the end static members stay in the group: both this long.
 _SESSION: Final = {"session.timeout.ms": "6000", "heartbeat.interval.ms": "1500"}
 # Properties under [kafka] that belong to somebody else's broker: one that is started here speaks plain text.
-_SECURITY: Final = ("security.", "sasl.", "ssl.", "enable.ssl.")
+_SECURITY: Final = ("security.", *TLS_PREFIXES, *SASL_PREFIXES)
 
 
 class Interrupted(Exception):  # noqa: N818  (no error: what was asked for)

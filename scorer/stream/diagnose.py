@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from schemas.transport import find_weaknesses
 from scorer.errors import BundleError, ScorerError
 from scorer.settings import Settings
 from scorer.stream import topics
@@ -28,6 +29,8 @@ def diagnose(settings: Settings, pinned: str | None, default: str) -> Iterator[F
     """
     from scorer.stream.listening import require_listening
 
+    for weakness in find_weaknesses(settings.kafka):
+        yield Finding("encryption", "warning", weakness)
     try:
         require_listening(settings)
         brokers = _brokers(settings)

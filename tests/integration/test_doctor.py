@@ -258,3 +258,41 @@ def test_nobody_listens(topics: Topics, servers: str) -> None:
     assert code == 1
     assert f"no Kafka broker answers at {servers} ({servers.partition(',')[0]}: " in said
     assert said.splitlines()[-1] == "1 problem"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN"), ["security.protocol is SASL_PLAINTEXT"]),
+        (
+            ("security.protocol=SSL", "enable.ssl.certificate.verification=false"),
+            ["enable.ssl.certificate.verification is false"],
+        ),
+        (
+            ("security.protocol=SSL", "ssl.endpoint.identification.algorithm=none"),
+            ["ssl.endpoint.identification.algorithm is none"],
+        ),
+        (("security.protocol=SSL",), []),
+    ],
+)
+def test_connections_that_others_can_read(topics: Topics, given: tuple[str, ...], words: list[str]) -> None:
+    """All was well without encryption after a login, and with certificates that nobody verified.
+
+    It is said before the brokers are asked: they need not be reached for it.
+    """
+    options = [option for setting in given for option in ("--set", f"kafka.{setting}")]
+    _, found = examine(topics, *options, "-b", "127.0.0.1:1")
+    warnings = found.get("encryption", [])
+    assert [text.split(":")[0] for text in warnings] == ["warning"] * len(words)
+    assert all(word in text for word, text in zip(words, warnings, strict=True))
+    assert found["broker"]
+
+
+def test_tls_without_a_protocol_that_uses_it(topics: Topics) -> None:
+    """A plain listener was asked in plain text, password and all, and there was "no problem found"."""
+    given = ("kafka.sasl.mechanism=PLAIN", "kafka.sasl.username=u", "kafka.sasl.password=s3cr3t")
+    options = [option for setting in given for option in ("--set", setting)]
+    code, said, errors = scorer(topics, "doctor", *options)
+    assert (code, said) == (2, "")
+    assert "Set kafka.security.protocol to SASL_SSL" in errors
+    assert "s3cr3t" not in errors

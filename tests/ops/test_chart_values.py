@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,26 @@ import pytest
 import yaml
 
 from helm.readme import VALUES, values_of
-from schemas.settings import SECRET_PROPERTIES
+from schemas.confidential import (
+    AZURE_CONTAINER,
+    CONFIDENTIAL_WORDS,
+    PATH_SUFFIXES,
+    PLAIN_PROPERTIES,
+    SECRET_PROPERTIES,
+    URL_LOGIN,
+    URL_QUERY,
+    has_url_credentials,
+    is_secret,
+)
 from scorer.settings import OWNED_PROPERTIES, Settings
-from tests.ops.chart import CHART, of_kind, pod_of, refusal, render, values_named
+from tests.ops.chart import CHART, of_kind, pod_of, pods, refusal, render, values_named
+from tests.unit.schemas.test_confidential import WITH_CREDENTIALS, WITHOUT_CREDENTIALS
 
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 DEFAULTS: dict[str, Any] = yaml.safe_load(VALUES.read_text(encoding="utf-8"))
+
+_TLS = "kafka.tls.enabled=true,"
+_LOGIN = f"{_TLS}kafka.sasl.enabled=true,kafka.sasl.secretName=login,"
 
 
 def _resolve(schema: dict[str, Any]) -> dict[str, Any]:
@@ -94,21 +109,108 @@ def test_settings_have_the_scorers_names_limits_and_defaults() -> None:
 
 
 def test_properties_are_refused_as_the_scorer_refuses_them() -> None:
-    """The templates' lists of librdkafka properties that the scorer sets, or takes from files, are its own."""
+    """The templates' lists of librdkafka properties, and their expressions for secrets, are the scorer's own."""
     text = (CHART / "templates" / "_problems.tpl").read_text(encoding="utf-8")
-    for name, properties in (("ownedProperties", OWNED_PROPERTIES), ("secretProperties", SECRET_PROPERTIES)):
-        listed = re.search(rf'define "scorer\.{name}" -}}}}\n(.+)\n', text)
-        assert listed is not None
-        assert listed[1].split() == sorted(properties)
+    for name, wanted in (
+        ("ownedProperties", " ".join(sorted(OWNED_PROPERTIES))),
+        ("plainProperties", " ".join(sorted(PLAIN_PROPERTIES))),
+        ("confidentialWords", CONFIDENTIAL_WORDS),
+        ("pathSuffixes", PATH_SUFFIXES),
+        ("urlLogin", URL_LOGIN),
+        ("urlQuery", URL_QUERY),
+        ("azureContainer", AZURE_CONTAINER),
+    ):
+        defined = re.search(rf'define "scorer\.{name}" -}}}}\n(.+)\n', text)
+        assert defined is not None
+        assert defined[1] == wanted
+
+
+SECRET_NAMES = [
+    *SECRET_PROPERTIES, *PLAIN_PROPERTIES, "sasl.pasword", "SASL_PASSWORD", "sasl.paswrod", "ssl.keystore.key",
+    "client.id",    "sasl.oauthbearer.token.endpoint.url", "sasl.password.file", "session.timeout.ms", "bearer-token",
+]  # fmt: skip
+
+
+def test_secrets_are_known_as_the_scorer_knows_them(tmp_path: Path) -> None:
+    """The chart's templates and the scorer tell secrets and URLs with a login or a token in the same way."""
+    chart = Path(shutil.copytree(CHART, tmp_path / "chart"))
+    (chart / "templates" / "asked.yaml").write_text(
+        "kind: Asked\n"
+        "names: {{ range .Values.asked.names }}\n"
+        '  {{ . | quote }}: {{ include "scorer.isSecretProperty" . | quote }}{{ end }}\n'
+        "urls: {{ range .Values.asked.urls }}\n"
+        '  {{ . | quote }}: {{ include "scorer.hasUrlCredentials" . | quote }}{{ end }}\n',
+        encoding="utf-8",
+    )
+    (chart / "values.schema.json").unlink()
+    urls = [url for url in (*WITH_CREDENTIALS, *WITHOUT_CREDENTIALS) if "%" not in url]  # the chart decodes no escapes
+    values = tmp_path / "values.yaml"
+    values.write_text(
+        yaml.safe_dump({"kafka": {"bootstrapServers": "a:1"}, "asked": {"names": SECRET_NAMES, "urls": urls}})
+    )
+    (answers,) = of_kind(render(values, chart=chart), "Asked")
+    assert answers["names"] == {name: "yes" if is_secret(name) else "" for name in SECRET_NAMES}
+    assert answers["urls"] == {url: "yes" if has_url_credentials(url) else "" for url in urls}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "kafka.allowInsecure=true,kafka.sasl.enabled=true,kafka.sasl.secretName=login",
+        "kafka.allowInsecure=true,kafka.tls.enabled=true,kafka.properties.enable\\.ssl\\.certificate\\.verification=false",
+        "kafka.tls.enabled=true,kafka.sasl.enabled=true,kafka.sasl.secretName=login",
+        "kafka.tls.enabled=true,kafka.properties.security\\.protocol=SASL_SSL,kafka.properties.sasl\\.mechanism=OAUTHBEARER",
+        "extraEnv[0].name=AWS_WEB_IDENTITY_TOKEN_FILE,extraEnv[0].value=/run/token",
+        "extraEnv[0].name=AWS_SECRET_ACCESS_KEY,extraEnv[0].valueFrom.secretKeyRef.name=aws",
+    ],
+)
+def test_what_is_said_on_purpose_is_rendered(given: str) -> None:
+    """`kafka.allowInsecure` is the one way to say it; each pod has the protocol once."""
+    for _, pod in pods(render(values_named("minimal"), "--set", given)):
+        (container,) = pod["spec"]["containers"]
+        names = [entry["name"] for entry in container["env"]]
+        assert names.count("SCORER_KAFKA__SECURITY_PROTOCOL") == ("kafka." in given)
 
 
 @pytest.mark.parametrize(
     ("given", "told"),
     [
         ("kafka.bootstrapServers=", "kafka.bootstrapServers: must be given: where are the brokers?"),
-        ("kafka.sasl.enabled=true", "kafka.sasl.secretName: must be given with kafka.sasl.enabled"),
+        (
+            "kafka.sasl.enabled=true,kafka.tls.enabled=true",
+            "kafka.sasl.secretName: must be given with kafka.sasl.enabled",
+        ),
+        ("kafka.sasl.enabled=true,kafka.sasl.secretName=a", "kafka.tls.enabled: a login without TLS lets others"),
+        (f"{_TLS}kafka.properties.security\\.protocol=sasl_plaintext", "kafka.tls.enabled: a login without TLS"),
+        ("kafka.tls.ca.secretName=ca", "kafka.tls.enabled: must be true with kafka.tls.ca.secretName"),
+        ("kafka.sasl.secretName=login", "kafka.sasl.enabled: must be true with kafka.sasl.secretName"),
+        (
+            f"{_TLS}kafka.properties.enable\\.ssl\\.certificate\\.verification=false",
+            "kafka.properties: enable.ssl.certificate.verification (false) lets others on the network pose as a broker",
+        ),
+        (
+            f"{_TLS}kafka.properties.ssl\\.endpoint\\.identification\\.algorithm=None",
+            "kafka.properties: ssl.endpoint.identification.algorithm (None) lets others on the network pose",
+        ),
+        (r"kafka.properties.ssl\.cipher\.suites=x", "kafka.properties: ssl.cipher.suites has no effect without TLS"),
+        (
+            f"{_TLS}kafka.properties.sasl\\.mechanism=x",
+            "kafka.properties: sasl.mechanism has no effect without a login",
+        ),
+        ("kafka.bootstrapServers=u:p@a:1", "kafka.bootstrapServers: a login is not part of an address"),
+        ("store.url=simplecache::s3://k:p@b", "store.url: is a URL with a login or a token in it"),
+        ("extraEnv[0].name=AWS_SECRET_ACCESS_KEY,extraEnv[0].value=x", "extraEnv: AWS_SECRET_ACCESS_KEY is a secret"),
+        (
+            "extraEnv[0].name=SCORER_KAFKA__SSL_KEY_PME,extraEnv[0].value=x",
+            "extraEnv: SCORER_KAFKA__SSL_KEY_PME is a s",
+        ),
+        ("extraEnv[0].name=https_proxy,extraEnv[0].value=http://u:p@proxy", "extraEnv: https_proxy is a secret"),
         (r"kafka.properties.acks=1", "kafka.properties: acks is set by the scorer itself"),
-        (r"kafka.properties.sasl\.password=no", "kafka.properties: sasl.password is a secret"),
+        (f"{_LOGIN}kafka.properties.sasl\\.password=no", "kafka.properties: sasl.password is a secret"),
+        (
+            f"{_LOGIN}kafka.properties.sasl\\.pasword=no",
+            "kafka.properties: sasl.pasword is a secret (or a misspelt one)",
+        ),
         ("extraEnv[0].name=SCORER_DRAIN_S", "extraEnv: SCORER_DRAIN_S is set by the chart already"),
         ("store.url=s3://a,store.claim.enabled=true", "store.url and store.claim.enabled: bundles live in one place"),
         (
@@ -144,7 +246,7 @@ def test_values_that_do_not_fit_together_are_refused(given: str, told: str) -> N
 
 def test_all_that_does_not_fit_is_told_at_once() -> None:
     """Who has three values to mend reads of the three."""
-    given = "kafka.bootstrapServers=,kafka.sasl.enabled=true,console.enabled=true"
+    given = f"{_TLS}kafka.bootstrapServers=,kafka.sasl.enabled=true,console.enabled=true"
     assert len(re.findall(r"(?m)^- ", refusal(values_named("minimal"), "--set", given))) == 3
 
 

@@ -2,7 +2,9 @@
 
 import json
 import re
+import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +139,23 @@ def test_there_is_no_secret_in_the_file() -> None:
     """No variable or key of the file holds what should be nobody's to read."""
     text = FILE.read_text(encoding="utf-8")
     assert not re.findall(r"(?i)^\s*\S*(password|secret|api_?key)\S*\s*[:=]\s*\S+", text, re.MULTILINE)
+
+
+def test_the_token_is_not_printed(services: dict[str, Any], tmp_path: Path) -> None:
+    """It was in the engine's log, for everybody who may read that. It is written once, for its owner alone."""
+    token = tmp_path / "token"
+    _, option, script = services["console-token"]["entrypoint"]
+    command = [sys.executable, option, script.replace("$$", "$").replace("/run/scorer/token", str(token))]
+    first, second = (subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(2))
+    written = token.read_text(encoding="utf-8")
+    assert len(written) >= 32
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    for ran in (first, second):
+        assert written not in ran.stdout + ran.stderr
+        assert "docker compose exec console cat" in ran.stdout
+    shown = re.search(r"`docker compose exec (\S+) cat (\S+)`", (ROOT / "docs" / "containers.md").read_text("utf-8"))
+    assert shown is not None
+    assert shown[2] in services[shown[1]]["command"]
 
 
 def test_settings_of_ours_exist(services: dict[str, Any]) -> None:

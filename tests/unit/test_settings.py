@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from schemas.settings import FILE_NAME, SECRET_PROPERTIES, SETTING_NAMES
+from schemas.confidential import SECRET_PROPERTIES
+from schemas.settings import FILE_NAME, SETTING_NAMES
 from scorer.errors import SettingsError
 from scorer.settings import MASK, OWNED_PROPERTIES, LoadedSettings, Settings, load_settings
 from tests.unit.schemas.test_service_links import links
+
+TLS = {"SCORER_KAFKA__SECURITY_PROTOCOL": "SASL_SSL"}
 
 
 def written(folder: Path, text: str) -> Path:
@@ -114,7 +117,7 @@ def test_characters_that_nobody_sees(name: str, value: str, fault: str) -> None:
 def test_a_certificate_has_lines() -> None:
     """PEM is the one text of several lines."""
     pem = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"
-    assert load_settings({}, environment={"SCORER_KAFKA__SSL_CA_PEM": pem}).settings.kafka["ssl.ca.pem"] == pem
+    assert load_settings({}, environment={"SCORER_KAFKA__SSL_CA_PEM": pem, **TLS}).settings.kafka["ssl.ca.pem"] == pem
 
 
 def test_settings_that_do_not_fit_together() -> None:
@@ -142,8 +145,10 @@ def test_secrets(name: str, tmp_path: Path) -> None:
     """A secret may come from a file; it reaches the client and is never shown."""
     secret = tmp_path / "secret"
     secret.write_text("tell nobody\n", encoding="utf-8")
-    loaded = load_settings(flags={"kafka": {f"{name}.file": str(secret)}}, environment={})
-    assert loaded.settings.kafka == {name: "tell nobody"}
+    flags = {"kafka": {"security.protocol": "SASL_SSL", f"{name}.file": str(secret)}}
+    loaded = load_settings(flags, environment={})
+    assert loaded.settings.kafka == {"security.protocol": "SASL_SSL", name: "tell nobody"}
+    assert "tell nobody" not in repr(loaded)
     assert rows(loaded)[f"kafka.{name}"] == (MASK, "flag")
     assert "tell nobody" not in str(loaded.rows())
 
@@ -151,19 +156,19 @@ def test_secrets(name: str, tmp_path: Path) -> None:
 def test_a_secrets_file_that_is_not_in_force_is_not_read(tmp_path: Path) -> None:
     """It was read before anybody knew which source wins: a file that is missing on this machine stopped everything."""
     path = written(tmp_path, f'[kafka]\nsasl.password.file = "{tmp_path / "none"}"\n')
-    loaded = load_settings(environment={"SCORER_KAFKA__SASL_PASSWORD": "s3cr3t"}, file=path)
-    assert loaded.settings.kafka == {"sasl.password": "s3cr3t"}
+    loaded = load_settings(environment={"SCORER_KAFKA__SASL_PASSWORD": "s3cr3t", **TLS}, file=path)
+    assert loaded.settings.kafka["sasl.password"] == "s3cr3t"
     (tmp_path / "secret").write_text("from a file")
-    loaded = load_settings(flags={"kafka": {"sasl.password.file": str(tmp_path / "secret")}}, environment={}, file=path)
-    assert loaded.settings.kafka == {"sasl.password": "from a file"}
+    loaded = load_settings({"kafka": {"sasl.password.file": str(tmp_path / "secret")}}, TLS, path)
+    assert loaded.settings.kafka["sasl.password"] == "from a file"
 
 
 def test_a_secrets_file_below_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No shell expands `~` in a variable or a file."""
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "secret").write_text("s3cr3t")
-    loaded = load_settings(environment={"SCORER_KAFKA__SASL_PASSWORD_FILE": "~/secret"})
-    assert loaded.settings.kafka == {"sasl.password": "s3cr3t"}
+    loaded = load_settings(environment={"SCORER_KAFKA__SASL_PASSWORD_FILE": "~/secret", **TLS})
+    assert loaded.settings.kafka["sasl.password"] == "s3cr3t"
 
 
 def test_a_secret_is_given_once_in_a_source() -> None:
@@ -179,7 +184,7 @@ def test_a_secret_is_given_once_in_a_source() -> None:
 def test_a_property_that_is_called_file_is_one() -> None:
     """Only secrets are read from files: of OAuth, librdkafka opens the key's file itself."""
     name = "sasl.oauthbearer.assertion.private.key.file"
-    assert load_settings(flags={"kafka": {name: "key"}}, environment={}).settings.kafka == {name: "key"}
+    assert load_settings(flags={"kafka": {name: "key"}}, environment=TLS).settings.kafka[name] == "key"
 
 
 @pytest.mark.parametrize(
@@ -211,7 +216,7 @@ def test_ports_that_cannot_be(servers: str) -> None:
         load_settings({"bootstrap_servers": servers}, environment={})
 
 
-@pytest.mark.parametrize("servers", ["a", "a:1, b:65535", "SSL://a:9093", "[::1]:9092", "[::1]", "::1", "a:1,"])
+@pytest.mark.parametrize("servers", ["a", "a:1, b:65535", "PLAINTEXT://a:9093", "[::1]:9092", "[::1]", "::1", "a:1,"])
 def test_addresses_of_brokers(servers: str) -> None:
     """What librdkafka reads is left as it is, also without a port."""
     assert load_settings({"bootstrap_servers": servers}, environment={}).settings.bootstrap_servers == servers
@@ -279,11 +284,12 @@ def test_files_of_every_editor(encoding: str, tmp_path: Path) -> None:
     """
     secret = tmp_path / "secret"
     path = tmp_path / "mine.toml"
-    path.write_bytes(f'group_id = "zwölf"\r\n[kafka]\r\nsasl.password.file = "{secret}"\r\n'.encode(encoding))
+    text = f'group_id = "zwölf"\r\n[kafka]\r\nsecurity.protocol = "SASL_SSL"\r\nsasl.password.file = "{secret}"\r\n'
+    path.write_bytes(text.encode(encoding))
     for end in ("", "\n", "\r\n", "\r"):
         secret.write_bytes(f"päss word {end}".encode(encoding))
         settings = load_settings(environment={}, file=path).settings
-        assert (settings.group_id, settings.kafka) == ("zwölf", {"sasl.password": "päss word "})
+        assert (settings.group_id, settings.kafka["sasl.password"]) == ("zwölf", "päss word ")
 
 
 @pytest.mark.parametrize(("raw", "why"), [(b"", "is empty"), (b"s3cr3t\xe9", "is not UTF-8"), (b"s3cr3t\0", "NUL")])

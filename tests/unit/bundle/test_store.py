@@ -4,16 +4,20 @@ import errno
 import os
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from scorer.bundle.archive import export_bundle
 from scorer.bundle.load import load_bundle, read_manifest
 from scorer.bundle.manifest import Manifest
 from scorer.bundle.remote import RemoteFolder, local_path
 from scorer.bundle.store import BundleStore
-from scorer.errors import BundleError, MisuseError
+from scorer.errors import BundleError, MisuseError, SettingsError
+from scorer.settings import load_settings
 from tests.unit.bundle.making import PLAIN, WITH_MARITAL, copy_bundle, everything_in, named, remake
+from tests.unit.schemas.test_confidential import WITH_CREDENTIALS
 
 
 @pytest.fixture
@@ -288,6 +292,19 @@ def test_a_mistyped_place_is_refused(place: str, cure: str) -> None:
     """Each was taken for a folder below the current one: an empty store, and bundles put where nobody looks."""
     with pytest.raises(MisuseError, match=re.escape(cure)):
         BundleStore(place)
+
+
+@pytest.mark.parametrize("url", WITH_CREDENTIALS)
+def test_a_url_with_a_login_or_a_token_is_refused(url: str, tmp_path: Path) -> None:
+    """Only one form of many was; the others were shown in every message about a bundle. The URL is not shown here."""
+    bundle = named(tmp_path / "b" / "1.0.0", "b", "1.0.0")
+    for call in (BundleStore, RemoteFolder, local_path, partial(export_bundle, bundle)):
+        with pytest.raises(MisuseError, match="a login or a token in it") as refused:
+            call(url)
+        assert url not in str(refused.value)
+    with pytest.raises(SettingsError, match="store is a URL with a login or a token in it") as wrong:
+        load_settings({"store": url}, environment={})
+    assert url not in str(wrong.value)
 
 
 def test_ways_to_write_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,9 @@ def scorer(*arguments: str, folder: Path | None = None, **environment: str) -> "
 
 def test_config_shows_values_and_where_they_came_from(tmp_path: Path) -> None:
     """Flags go over the environment, that over scorer.toml; the origin stands beside each, and a password does not."""
-    (tmp_path / "scorer.toml").write_text('group_id = "file"\nlinger_ms = 5\n[kafka]\nsasl.password = "marker"\n')
+    (tmp_path / "scorer.toml").write_text(
+        'group_id = "file"\nlinger_ms = 5\n[kafka]\nsecurity.protocol = "SASL_SSL"\nsasl.password = "marker"\n'
+    )
     shown = scorer("config", "--json", "--set", "linger_ms=7", folder=tmp_path, SCORER_GROUP_ID="environment")
     values = json.loads(shown.stdout)
     assert values["group_id"] == {"value": "environment", "from": "SCORER_GROUP_ID"}

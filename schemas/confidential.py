@@ -1,0 +1,116 @@
+"""What must never be shown or logged: secret librdkafka properties, by a rule, and URLs with a login or a token."""
+
+import re
+from typing import Final
+from urllib.parse import unquote
+
+CONFIDENTIAL_WORDS: Final = r"pas+w|pas+ph|pas+code|pwd|secret|token|jaas|private\.?key|\.pem$|oauthbearer\.config"
+"""Marks a secret, also in most misspelt names. The Helm chart has the same expression."""
+PATH_SUFFIXES: Final = r"\.(file|location|url)$"
+"""Says where something is; a URL with a login or a token in it is refused."""
+PLAIN_PROPERTIES: Final = frozenset(
+    {
+        "sasl.kerberos.keytab",
+        "sasl.kerberos.min.time.before.relogin",
+        "sasl.kerberos.principal",
+        "sasl.kerberos.service.name",
+        "sasl.mechanism",
+        "sasl.mechanisms",
+        "sasl.oauthbearer.assertion.algorithm",
+        "sasl.oauthbearer.assertion.claim.aud",
+        "sasl.oauthbearer.assertion.claim.exp.seconds",
+        "sasl.oauthbearer.assertion.claim.iss",
+        "sasl.oauthbearer.assertion.claim.jti.include",
+        "sasl.oauthbearer.assertion.claim.nbf.seconds",
+        "sasl.oauthbearer.assertion.claim.sub",
+        "sasl.oauthbearer.client.credentials.client.id",
+        "sasl.oauthbearer.client.id",
+        "sasl.oauthbearer.extensions",
+        "sasl.oauthbearer.grant.type",
+        "sasl.oauthbearer.metadata.authentication.type",
+        "sasl.oauthbearer.method",
+        "sasl.oauthbearer.scope",
+        "sasl.oauthbearer.sub.claim.name",
+        "sasl.username",
+        "ssl.ca.certificate.stores",
+        "ssl.cipher.suites",
+        "ssl.curves.list",
+        "ssl.endpoint.identification.algorithm",
+        "ssl.engine.id",
+        "ssl.providers",
+        "ssl.sigalgs.list",
+    }
+)
+"""All other names under `sasl.` and `ssl.` may be misspelt secrets, and count as such."""
+SECRET_PROPERTIES: Final = (
+    "https.ca.pem",
+    "sasl.kerberos.kinit.cmd",  # a shell command, which may hold a password
+    "sasl.oauthbearer.assertion.private.key.passphrase",
+    "sasl.oauthbearer.assertion.private.key.pem",
+    "sasl.oauthbearer.client.credentials.client.secret",
+    "sasl.oauthbearer.client.secret",
+    "sasl.oauthbearer.config",
+    "sasl.password",
+    "ssl.ca.pem",
+    "ssl.certificate.pem",
+    "ssl.key.password",
+    "ssl.key.pem",
+    "ssl.keystore.password",
+)
+"""What librdkafka has of secrets, for the documentation; `is_secret` decides."""
+_FROM_FILE: Final = ".file"
+# The properties of librdkafka that name a file themselves.
+_FILE_PROPERTIES: Final = frozenset(
+    {
+        "sasl.oauthbearer.assertion.file",
+        "sasl.oauthbearer.assertion.jwt.template.file",
+        "sasl.oauthbearer.assertion.private.key.file",
+    }
+)
+
+URL_LOGIN: Final = (
+    r"(?i)(?:[a-z][a-z0-9+.-]+:/+|\b(?:s3a?|gc?s|https?|sftp|ssh|ftps?|abfss?|hdfs):)(?:[^/?#@]*@|[^@]*:[^@]*@)"
+)
+"""A login before the host; an unescaped slash may be part of its password. The Helm chart has the same expression."""
+URL_QUERY: Final = (
+    r"(?i)[?&;#](?:[^=&;#]*(?:token|secret|pas+w|pwd|credential|access.?key|api.?key|private.?key|signature)[^=&;#]*"
+    r"|(?:[^=&;#]*[^a-z=&;#])?(?:sig|auth|authorization|key|sas|code|pass|pw|jwt))="
+)
+"""A query that lets whoever has it in. The Helm chart has the same expression."""
+AZURE_CONTAINER: Final = r"(?i)\b(abfss?|wasbs?)://([$a-z0-9-]+)@([a-z0-9-]+\.(?:dfs|blob)\.)"
+"""Azure's container, in the place of a login. The Helm chart has the same expression."""
+
+URL_FAULT: Final = "is a URL with a login or a token in it, which would be shown and logged"
+"""The beginning of a message about such a URL; the URL itself is not part of one."""
+STORE_LOGIN: Final = (
+    "give the login in the environment or in fsspec's configuration files, as the file system of the URL wants it"
+)
+"""The end of that message, where bundles are at that URL."""
+
+_has_secret_word = re.compile(CONFIDENTIAL_WORDS).search
+_is_path = re.compile(PATH_SUFFIXES).search
+_has_login = re.compile(URL_LOGIN).search
+_has_token = re.compile(URL_QUERY).search
+_is_url = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE).search
+_azure_container = re.compile(AZURE_CONTAINER)
+
+
+def is_secret(name: str) -> bool:
+    """Whether the value of a librdkafka property must not be shown: by its name, misspelt or not."""
+    name = name.casefold().replace("_", ".").replace("-", ".")
+    if _is_path(name):
+        return False
+    return bool(_has_secret_word(name)) or (name.startswith(("sasl", "ssl")) and name not in PLAIN_PROPERTIES)
+
+
+def strip_file_suffix(name: str) -> str:
+    """The secret whose value is in a file, `sasl.password` of `sasl.password.file`; any other property as it is."""
+    secret = name.removesuffix(_FROM_FILE)
+    return secret if secret != name and name not in _FILE_PROPERTIES and is_secret(secret) else name
+
+
+def has_url_credentials(text: str) -> bool:
+    """Whether a text is a URL, or a chain of them, with a user name, a password, a token or a signature in it."""
+    if _has_login(_azure_container.sub(r"\1://\2/\3", text)):
+        return True
+    return bool(_is_url(text) and _has_token(unquote(text)))
