@@ -1,5 +1,6 @@
 """How connections to brokers are protected: properties without an effect, and what others could read or change."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -11,10 +12,15 @@ _WITH_TLS: Final = frozenset({"SSL", "SASL_SSL"})
 _WITH_SASL: Final = frozenset({"SASL_PLAINTEXT", "SASL_SSL"})
 _FALSE: Final = frozenset({"false", "f", "0"})
 _TRUE: Final = frozenset({"true", "t", "1"})
+_UNSIGNED: Final = "enable.sasl.oauthbearer.unsecure.jwt"
+_is_token_config = re.compile(
+    r" *(?:(?:(?:principal|principalClaimName|scope|scopeClaimName|extension_[A-Za-z]+)=[^ ]+"
+    r"|lifeSeconds=[0-9]{1,9})(?: +|$))*"
+).fullmatch
 
 
 def find_transport_faults(servers: str, properties: Mapping[str, str]) -> list[str]:
-    """Settings for TLS or a login that have no effect, so that connections are less protected than they look.
+    """Settings for TLS or a login that have no effect, or that librdkafka would repeat in its messages.
 
     Args:
         servers: the bootstrap servers.
@@ -35,6 +41,12 @@ def find_transport_faults(servers: str, properties: Mapping[str, str]) -> list[s
         faults.append(
             f"{', '.join(f'kafka.{name}' for name in unused)}: no effect, because {state}: {_effect(protocol)}. "
             f"Set kafka.{_PROTOCOL} to {wanted}, or remove these properties"
+        )
+    # librdkafka's own message about it contains the value.
+    if _is(properties, _UNSIGNED, _TRUE) and not _is_token_config(properties.get("sasl.oauthbearer.config", "")):
+        faults.append(
+            "kafka.sasl.oauthbearer.config: write principal=NAME, then scope=, lifeSeconds= and extension_NAME= as "
+            "needed, separated by spaces"
         )
     for server in servers.split(","):
         scheme = server.strip().partition("://")[0].upper() if "://" in server else protocol
@@ -61,10 +73,9 @@ def find_weaknesses(properties: Mapping[str, str]) -> Iterator[str]:
         )
     if protocol in _WITH_TLS:
         yield from _unverified(properties)
-    if protocol in _WITH_SASL and _is(properties, "enable.sasl.oauthbearer.unsecure.jwt", _TRUE):
+    if protocol in _WITH_SASL and _is(properties, _UNSIGNED, _TRUE):
         yield (
-            "enable.sasl.oauthbearer.unsecure.jwt is true: tokens are not signed, so anyone can make one. Set "
-            "sasl.oauthbearer.method to oidc"
+            f"{_UNSIGNED} is true: tokens are not signed, so anyone can make one. Set sasl.oauthbearer.method to oidc"
         )
     if properties.get("sasl.oauthbearer.token.endpoint.url", "").strip().casefold().startswith("http:"):
         yield (

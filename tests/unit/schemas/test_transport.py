@@ -12,6 +12,11 @@ from scorer.errors import SettingsError
 from scorer.settings import Settings, load_settings
 
 LOGIN = {"sasl.mechanism": "PLAIN", "sasl.username": "u", "sasl.password": "s3cr3t"}
+UNSIGNED = {
+    "security.protocol": "SASL_SSL",
+    "sasl.mechanism": "OAUTHBEARER",
+    "enable.sasl.oauthbearer.unsecure.jwt": "true",
+}
 CA = {"ssl.ca.location": "/ca.crt"}
 
 
@@ -76,6 +81,19 @@ def test_an_address_with_another_protocol(
     """Librdkafka goes by it for the first connection, and by security.protocol for all others."""
     with pytest.raises((SettingsError, MisuseError), match=r"bootstrap_servers: .*:// does not fit"):
         load(properties, servers)
+
+
+@each_program
+@pytest.mark.parametrize("config", ["s3cr3t", "principal=a s3cr3t", "principal=a lifeSeconds=s3cr3t", "principal= a"])
+def test_a_token_that_librdkafka_cannot_make(load: Callable[[Mapping[str, str], str], None], config: str) -> None:
+    """Its message was "Unrecognized sasl.oauthbearer.config beginning at:", and then the secret."""
+    properties = UNSIGNED | {"sasl.oauthbearer.config": config}
+    with pytest.raises(
+        (SettingsError, MisuseError), match=r"sasl\.oauthbearer\.config: write principal=NAME"
+    ) as refused:
+        load(properties, "a:1")
+    assert "s3cr3t" not in str(refused.value)
+    load(properties | {"sasl.oauthbearer.config": "principal=a  scope=b,c lifeSeconds=60 extension_traceId=1"}, "a:1")
 
 
 @each_program
