@@ -52,8 +52,8 @@ def find_transport_faults(servers: str, properties: Mapping[str, str]) -> list[s
         scheme = server.strip().partition("://")[0].upper() if "://" in server else protocol
         if scheme != protocol:
             faults.append(
-                f"bootstrap_servers: {scheme}:// does not fit, because {state}, and that is what connections after the "
-                f"first one use. Set kafka.{_PROTOCOL}, and leave {scheme}:// out"
+                f"bootstrap_servers: {scheme}:// does not fit, because {state}, and librdkafka ignores that address. "
+                f"Set kafka.{_PROTOCOL}, and leave {scheme}:// out"
             )
             break
     return faults

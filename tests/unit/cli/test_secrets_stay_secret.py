@@ -107,7 +107,7 @@ LOGINS = [
 
 @pytest.mark.parametrize("login", LOGINS, ids=["password", "client secret", "key", "unsigned token"])
 def test_clients_log_none(login: Mapping[str, str], tmp_path: Path) -> None:
-    """Librdkafka with all of its debugging logs what it is set up with, and says why a login fails."""
+    """A client with all of its debugging logs what it is set up with, and says why a login fails."""
     environment, _ = given("environment", login, tmp_path)
     worker = ["worker", "-b", NO_BROKER, "--set", "broker_wait_s=1", "--set", "log_level=debug", "--set", "http_port=0"]
     code, text = said("scorer", [*worker, "--set", "kafka.debug=all"], tmp_path, environment)

@@ -40,7 +40,7 @@ def test_every_property_of_librdkafka_is_known(known: set[str]) -> None:
 
 
 def test_properties_that_name_a_file_are_not_read_from_one(known: set[str]) -> None:
-    """Librdkafka opens those files itself."""
+    """The client opens those files itself."""
     assert {name for name in known if name.endswith(".file")} > {"sasl.oauthbearer.assertion.file"}
     assert {name for name in known if strip_file_suffix(name) != name} == set()
     assert strip_file_suffix("sasl.password.file") == "sasl.password"

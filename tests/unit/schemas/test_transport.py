@@ -78,7 +78,7 @@ def test_properties_without_an_effect(
 def test_an_address_with_another_protocol(
     load: Callable[[Mapping[str, str], str], None], servers: str, properties: dict[str, str]
 ) -> None:
-    """Librdkafka goes by it for the first connection, and by security.protocol for all others."""
+    """The client ignores it, and says "No brokers configured" where it is the only one."""
     with pytest.raises((SettingsError, MisuseError), match=r"bootstrap_servers: .*:// does not fit"):
         load(properties, servers)
 
