@@ -202,8 +202,6 @@ def _find_fault(name: str, value: object) -> str:
     elif name not in SETTING_NAMES:
         close = difflib.get_close_matches(name.casefold(), [*SETTING_NAMES, "kafka"], 1, 0.8)
         return "there is no such setting" + (f"; did you mean {close[0]}?" if close else "")
-    elif name in _TRUTHS and isinstance(value, bool):
-        return ""
-    elif not isinstance(value, str | int | float) or isinstance(value, bool):
+    elif not isinstance(value, str | int | float) or (isinstance(value, bool) and name not in _TRUTHS):
         return "must be a text or a number"
     return "" if name.endswith(".pem") else find_text_fault(str(value))  # PEM has several lines
