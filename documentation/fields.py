@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from schemas.printable import NO_CONTROLS
+
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown; the cells are Markdown too, but for `|` and line ends, which would end a cell."""
@@ -54,7 +56,9 @@ def _length(schema: Mapping[str, Any]) -> list[str]:
 
 
 def _pattern(schema: Mapping[str, Any]) -> list[str]:
-    return [f"as `{schema['pattern']}`"] if "pattern" in schema else []
+    if "pattern" not in schema:
+        return []
+    return ["no control characters" if schema["pattern"] == NO_CONTROLS else f"as `{schema['pattern']}`"]
 
 
 def _number(value: float) -> str:

@@ -15,8 +15,9 @@ import typer
 from producer.errors import MisuseError, PublisherError
 from producer.settings import Settings, load_settings
 from schemas.durations import read_duration
+from schemas.printable import printable, printable_lines
 from schemas.surroundings import explain_fault, standard_streams
-from schemas.text import find_text_fault, is_utf8, printable
+from schemas.text import find_text_fault, is_utf8
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -79,13 +80,13 @@ def main() -> None:
         try:
             app()
         except PublisherError as error:
-            sys.stderr.write(f"producer: {error}\n")
+            sys.stderr.write(f"producer: {printable_lines(str(error))}\n")
             sys.exit(error.exit_code)
         except (OSError, RuntimeError) as error:
             fault = explain_fault(error)
             if fault is None:
                 raise
-            sys.stderr.write(f"producer: {fault}\n")
+            sys.stderr.write(f"producer: {printable_lines(fault)}\n")
             sys.exit(1)
 
 

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.decision import Decision
+from schemas.printable import printable
 from schemas.records import DeadLetter
-from schemas.text import printable
 
 _COLOURS: Final = {"APPROVED": "green", "MAYBE": "yellow", "DECLINED": "red"}
 _DEAD_COLOUR: Final = "magenta"

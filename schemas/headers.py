@@ -6,8 +6,8 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
+from schemas.printable import printable
 from schemas.rows import FIELDS, ID, STATUS
-from schemas.text import printable
 
 REQUIRED: Final = tuple(name for name, field in FIELDS.items() if field.is_required() and name != ID)
 UNKNOWN: Final = tuple(name for name in ("income", "assets", "debt") if name in FIELDS)

@@ -70,11 +70,6 @@ def is_utf8(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def printable(text: str) -> str:
-    """A text of somebody else's making without what cannot be seen or would command a terminal."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-
-
 class TextFileError(ValueError):
     """A file that cannot be read as text; after the file's name, `str()` of it is a whole message for the user."""
 

@@ -18,10 +18,11 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from schemas.printable import printable
 from scorer.bundle.boosters import Rounds, check_booster
 from scorer.bundle.build import Draft
 from scorer.bundle.manifest import FILE_BYTES_MAX, Features, Word, explain
-from scorer.bundle.pickled import ClassName, Pickled, printable, read_pickle
+from scorer.bundle.pickled import ClassName, Pickled, read_pickle
 from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding
 from scorer.core.policy import Policy
 from scorer.errors import BundleError, MisuseError, RunnerMissingError
@@ -31,6 +32,7 @@ _MODEL_FILE: Final = "saved_model.ubj"
 _OBJECTS_FILE: Final = "custom_objects.pkl"
 _MEMBERS_MAX: Final = 100  # three are needed; BentoML adds what the model's author left in its folder
 _INFO_BYTES_MAX: Final = 1 << 20
+_NAME_CHARACTERS_MAX: Final = 300  # of a column, in a message
 _DECODER_BYTES_MAX: Final = 100 << 20  # xz's strongest preset takes 65 MB
 
 _MODULE: Final = "bentoml.xgboost"
@@ -114,8 +116,9 @@ def draft_bundle(
     except ValueError as error:
         fields = ", ".join((*CATEGORIES, *NUMBERS))
         raise BundleError(
-            f"{found.tag}: the vectorizer has {printable(str(error))}. The contract's fields are {fields}, in lower "
-            "case, a category as field=value with the values that schemas/generated names: train the model on those"
+            f"{found.tag}: the vectorizer has {printable(str(error), _NAME_CHARACTERS_MAX)}. The contract's fields are "
+            f"{fields}, in lower case, a category as field=value with the values that schemas/generated names: train "
+            "the model on those"
         ) from None
     features = Features(columns=found.columns, missing=None if isnan(missing) else missing)
     try:

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from schemas.decision import NAME_PATTERN, VERSION_PATTERN, BundleReference, Outcome
+from schemas.printable import NO_CONTROLS, printable
 from scorer.core.policy import OUTCOMES, Policy
 from scorer.errors import BundleError
 
@@ -37,6 +38,7 @@ FILE_BYTES_MAX: Final = 256 << 20  # a thousand times the shipped model; it is r
 FILES_MAX: Final = 16  # a model, golden examples, a card, and room for a few papers
 _COLUMNS_MAX: Final = 1_000  # the contract gives 30
 _FAULTS_SHOWN_MAX: Final = 5
+_FIELD_CHARACTERS_MAX: Final = 100
 
 
 def _require_utc(moment: datetime) -> datetime:
@@ -51,8 +53,8 @@ Version = Annotated[str, Field(pattern=f"^{VERSION_PATTERN}$")]
 # Neither a folder nor `..` nor anything hidden can be written so: no path in a manifest leads out of the bundle.
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Word = Annotated[str, Field(min_length=1, max_length=64)]
-Sentence = Annotated[str, Field(max_length=1_000)]
+Word = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROLS)]
+Sentence = Annotated[str, Field(max_length=1_000, pattern=NO_CONTROLS)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Utc = Annotated[AwareDatetime, AfterValidator(_require_utc)]
@@ -245,8 +247,19 @@ def parse_manifest(raw: bytes) -> Manifest:
 
 
 def explain(error: ValidationError) -> str:
-    """The rules that something breaks, each with its field, up to five; none of its values."""
+    """The rules that something breaks, each with its field, up to five; none of its values.
+
+    A field's name may be the author's own, such as that of a label: it is made printable, and cut.
+    """
     faults = error.errors(include_url=False, include_context=False, include_input=False)
-    shown = [f"{'.'.join(map(str, fault['loc'])) or 'it'}: {fault['msg']}" for fault in faults[:_FAULTS_SHOWN_MAX]]
+    shown = [f"{_name_field(fault['loc'])}: {_rule(fault['msg'])}" for fault in faults[:_FAULTS_SHOWN_MAX]]
     more = len(faults) - len(shown)
     return "; ".join([*shown, *([f"and {more} more"] if more else [])])
+
+
+def _name_field(path: tuple[int | str, ...]) -> str:
+    return printable(".".join(map(str, path)), _FIELD_CHARACTERS_MAX) or "it"
+
+
+def _rule(message: str) -> str:
+    return "contains a control character or a line break" if NO_CONTROLS in message else message

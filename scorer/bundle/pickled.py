@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeVar
 
+from schemas.printable import printable
 from scorer.errors import BundleError
 
 PICKLE_BYTES_MAX: Final = 1 << 20  # a thousand times what the course's vectorizer takes
@@ -29,7 +30,7 @@ class ClassName(NamedTuple):
 
     def __str__(self) -> str:
         """Its dotted name, safe to print."""
-        return printable(f"{self.module}.{self.name}")
+        return printable(f"{self.module}.{self.name}", _TEXT_CHARACTERS_MAX)
 
 
 @dataclass(slots=True)
@@ -38,11 +39,6 @@ class Pickled:
 
     of: ClassName
     state: dict[str, object] = field(default_factory=dict)
-
-
-def printable(text: str) -> str:
-    """A text of somebody else's making, cut to a length and without what a terminal would obey."""
-    return "".join(character if character.isprintable() else "?" for character in text[:_TEXT_CHARACTERS_MAX])
 
 
 def read_pickle(raw: bytes, classes: Collection[ClassName]) -> object:

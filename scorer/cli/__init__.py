@@ -3,6 +3,7 @@
 import logging
 import sys
 
+from schemas.printable import printable_lines
 from schemas.surroundings import OutputError, explain_fault, explain_umask, standard_streams
 from scorer.errors import ScorerError
 from scorer.logs import PROCESS_FAILED, format_in_force, log, log_crash, write_to_stderr
@@ -42,5 +43,5 @@ def _fail(message: str, exit_code: int) -> None:
     if format_in_force() == "json":
         log(PROCESS_FAILED, error=message, exit_code=exit_code)
     else:
-        write_to_stderr(f"scorer: {message}\n")
+        write_to_stderr(f"scorer: {printable_lines(message)}\n")
     sys.exit(exit_code)

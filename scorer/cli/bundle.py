@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from schemas.printable import printable
 from scorer.cli.completion import complete_reference
 from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of, user_here
 from scorer.cli.train import StoreOption, describe, figures
@@ -113,7 +114,7 @@ def show(
     }
     console = Console()
     for name, value in facts.items():
-        console.print(f"[bold]{name:<10}[/bold]{escape(value)}", highlight=False, soft_wrap=True)
+        console.print(f"[bold]{name:<10}[/bold]{escape(printable(value))}", highlight=False, soft_wrap=True)
     console.print()
     for renderable in figures(manifest.metrics) if manifest.metrics else ["No figures: nobody measured it"]:
         console.print(renderable, highlight=False)
@@ -318,7 +319,8 @@ def _cells(entry: "Entry", tags: list[str]) -> dict[str, str]:
     from rich.markup import escape
 
     place = "shipped" if entry.shipped else "store"
-    found = dict.fromkeys(_TITLES, "") | {"bundle": entry.reference, "tags": ", ".join(tags)}
+    named = {"bundle": escape(printable(entry.reference)), "tags": escape(printable(", ".join(tags)))}
+    found = dict.fromkeys(_TITLES, "") | named
     if entry.manifest is None:
         return found | {"digest": "[red]damaged[/red]", "from": f"{place}; scorer bundle verify says why"}
     manifest = entry.manifest
@@ -327,7 +329,7 @@ def _cells(entry: "Entry", tags: list[str]) -> dict[str, str]:
         "digest": manifest.digest[:12],
         "created": f"{manifest.created:%Y-%m-%d}",
         "AUC": f"{manifest.metrics.holdout.auc:.4f}" if manifest.metrics else "",
-        "labels": escape(", ".join(f"{key}={value}" for key, value in manifest.labels.items())),
+        "labels": escape(printable(", ".join(f"{key}={value}" for key, value in manifest.labels.items()))),
         "from": f"{place}{used}",
     }
 

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from schemas.printable import printable
 from scorer.cli.completion import complete_reference
 from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, settings_of
 from scorer.cli.worker import DEFAULT_BUNDLE
@@ -82,7 +83,7 @@ def doctor(
         findings.append(finding)
         if not as_json:
             mark = f"{_MARKS[finding.state]} [bold]{finding.topic:<11}[/bold]"
-            console.print(f" {mark} {escape(finding.text)}", highlight=False, soft_wrap=True)
+            console.print(f" {mark} {escape(printable(finding.text))}", highlight=False, soft_wrap=True)
     counts = Counter(finding.state for finding in findings)
     if as_json:
         typer.echo(json.dumps([finding._asdict() for finding in findings], indent=2))

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from schemas.printable import printable
 from scorer.cli.completion import complete_reference
 from scorer.cli.options import (
     ConfigOption,
     JsonOption,
     ServersOption,
     SetOption,
-    require_text,
+    require_actor,
+    require_reason,
     settings_of,
     user_here,
 )
@@ -31,10 +33,10 @@ if TYPE_CHECKING:
     from scorer.stream.deployments import State
     from scorer.stream.rollout import Behind, Rollout
 
-ReasonOption = Annotated[str, typer.Option("--reason", callback=require_text, help="Why; the history keeps it.")]
+ReasonOption = Annotated[str, typer.Option("--reason", callback=require_reason, help="Why; the history keeps it.")]
 ActorOption = Annotated[
     str | None,
-    typer.Option("--actor", callback=require_text, help="Who does it; otherwise the user's name at this machine's."),
+    typer.Option("--actor", callback=require_actor, help="Who does it; otherwise the user's name at this machine's."),
 ]
 ExpectOption = Annotated[
     str | None,
@@ -280,7 +282,7 @@ _ROLES = {"champion": "what decides", "challenger": "the challenger"}
 def _require_expected(state: "State", slot: "Slot", there: "BundleReference | None", expected: str | None) -> None:
     if expected is None or (there is not None and len(expected) >= 6 and there.digest.startswith(expected)):
         return
-    found = "nobody" if there is None else there.short
+    found = "nobody" if there is None else printable(there.short)
     raise DeploymentError(f"--expect {expected}: {_ROLES[slot]} is {found}{_since(state, slot)}. Nothing was changed")
 
 
@@ -289,7 +291,7 @@ def _since(state: "State", slot: "Slot") -> str:
     return (
         ""
         if last is None
-        else f", since {last.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC by {last.actor} ({last.reason})"
+        else printable(f", since {last.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC by {last.actor} ({last.reason})")
     )
 
 
@@ -351,7 +353,8 @@ def announce(
         typer.echo(json.dumps({"event": event.model_dump(mode="json")}, indent=2))
     else:
         bundle, previous = (b.short if b else "nobody" for b in (event.bundle, event.previous))
-        typer.echo(f"{event.action}: the challenger is {bundle} instead of {previous}")
+        typer.echo(printable(f"{event.action}: the challenger is {bundle} instead of {previous}"))
+        typer.echo("workers follow by themselves; each says in /readyz and scorer_bundle_info which challenger it has")
 
 
 def _wait(settings: "Settings", event: "DeploymentEvent", limit_s: float, as_json: bool) -> None:
@@ -362,7 +365,7 @@ def _wait(settings: "Settings", event: "DeploymentEvent", limit_s: float, as_jso
     assert bundle is not None, "only a retired slot has none"
     assert previous is not None, "something decided before"
     if not as_json:
-        typer.echo(f"{event.action}: {bundle.short} instead of {previous.short}")
+        typer.echo(printable(f"{event.action}: {bundle.short} instead of {previous.short}"))
     with _progress() as show:
         rollout = wait_for_workers(settings, bundle, limit_s, show)
     behind = [_describe(worker) for worker in rollout.behind]
@@ -376,11 +379,12 @@ def _wait(settings: "Settings", event: "DeploymentEvent", limit_s: float, as_jso
         typer.echo(f"every worker with partitions decides with it ({rollout.workers} in group {settings.group_id})")
     if rollout.done or (not limit_s and not rollout.failed):
         return
-    undo = "scorer rollback" if event.action == "deploy" else f"scorer deploy {previous.name}:{previous.version}"
+    before = printable(f"{previous.name}:{previous.version}")
+    undo = "scorer rollback" if event.action == "deploy" else f"scorer deploy {before}"
     waited = ": they could not load it, and keep retrying" if rollout.failed else f" after {limit_s:g} s"
-    name = f"{bundle.name}:{bundle.version}"
+    name = printable(f"{bundle.name}:{bundle.version}")
     head = f"the event is in the history, and {len(behind)} of {rollout.workers} workers have not switched to {name}"
-    lines = behind or ["partitions are still moving between workers"]
+    lines = [printable(line) for line in behind] or ["partitions are still moving between workers"]
     advice = f'To take it back: {undo} --reason "not every worker follows"'
     raise DeploymentError("\n".join([f"{head}{waited}", *(f"  {line}" for line in lines), *_reasons(rollout), advice]))
 
@@ -401,11 +405,12 @@ def _reasons(rollout: "Rollout") -> list[str]:
         workers.setdefault(worker.reason, []).append(worker.worker)
     silent = workers.pop("", [])
     lines = [
-        f"Why{' at ' + ', '.join(names) if len(workers) > 1 or silent else ''}: {reason}"
+        printable(f"Why{' at ' + ', '.join(names) if len(workers) > 1 or silent else ''}: {reason}")
         for reason, names in workers.items()
     ]
     if silent:
-        lines.append(f"No reason given by {', '.join(silent)}: pinned (--bundle) or busy? See the log and /readyz")
+        why = "pinned (--bundle) or busy? See the log and /readyz"
+        lines.append(f"No reason given by {printable(', '.join(silent))}: {why}")
     return lines
 
 

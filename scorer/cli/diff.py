@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from schemas.printable import printable
 from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of, show_hints
 from scorer.cli.score import name_source, read_batches
 from scorer.cli.train import StoreOption
@@ -96,11 +97,12 @@ def _as_json(decisions: "Comparison", ids: bool) -> dict[str, object]:
 def _print_changes(changes: "list[Change]") -> None:
     for change in changes:
         if change.before is None:
-            typer.echo(f"only B   {change.where}{_write(change.after)}")
+            line = f"only B   {change.where}{_write(change.after)}"
         elif change.after is None:
-            typer.echo(f"only A   {change.where}{_write(change.before)}")
+            line = f"only A   {change.where}{_write(change.before)}"
         else:
-            typer.echo(f"differs  {change.where}{_write(change.before)} →{_write(change.after).removeprefix(':')}")
+            line = f"differs  {change.where}{_write(change.before)} →{_write(change.after).removeprefix(':')}"
+        typer.echo(printable(line))
     if not changes:
         typer.echo("The manifests are the same, and so are the bundles.")
 
@@ -140,4 +142,4 @@ def _print_decisions(decisions: "Comparison") -> None:
             "which are no applications or which one of the models cannot score."
         )
     for flip in decisions.flips:
-        typer.echo(f"line {flip.offset}: {flip.application_id} {flip.before} → {flip.after}")
+        typer.echo(printable(f"line {flip.offset}: {flip.application_id} {flip.before} → {flip.after}"))

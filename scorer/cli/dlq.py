@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from schemas.printable import printable
 from scorer.cli.options import (
     ConfigOption,
     JsonOption,
@@ -13,7 +14,7 @@ from scorer.cli.options import (
     SetOption,
     broker_settings_of,
     moment_of,
-    require_text,
+    require_actor,
     user_here,
 )
 from scorer.errors import MisuseError
@@ -113,7 +114,7 @@ def show(
         return
     width = max(map(len, told))
     for name, text in told.items():
-        typer.echo(f"{name:{width}}  {_printable(str(text))}")
+        typer.echo(f"{name:{width}}  {printable(str(text))}")
     if not value:
         typer.echo("the value is not shown; --value shows it")
 
@@ -127,7 +128,7 @@ def requeue(
     actor: Annotated[
         str | None,
         typer.Option(
-            "--actor", callback=require_text, help="Who does it; otherwise the user's name at this machine's."
+            "--actor", callback=require_actor, help="Who does it; otherwise the user's name at this machine's."
         ),
     ] = None,
     config: ConfigOption = None,
@@ -175,9 +176,9 @@ def requeue(
     else:
         typer.echo(f"{len(done.put_back)} put back onto {settings.applications_topic}")
         for mark in done.before:
-            typer.echo(_printable(f"{mark.place} was put back by {mark.actor} at {mark.at}: left alone"))
+            typer.echo(printable(f"{mark.place} was put back by {mark.actor} at {mark.at}: left alone"))
         for letter in done.pointers:
-            typer.echo(_printable(f"{letter.place} has no copy of its record, {letter.pointer}: left alone"), err=True)
+            typer.echo(printable(f"{letter.place} has no copy of its record, {letter.pointer}: left alone"), err=True)
         for place in missing:
             typer.echo(f"{place}: no dead letter is there", err=True)
         if done.skipped.count:
@@ -224,11 +225,6 @@ def _text_of(value: bytes | None) -> str:
     return text if len(value or b"") <= _BYTES_SHOWN else f"{text}…"
 
 
-def _printable(text: str) -> str:
-    """Without what would command the terminal: anybody may publish anything."""
-    return "".join(character if character.isprintable() else "�" for character in text)
-
-
 def _print_list(letters: "list[DeadLetter]", marks: "dict[Place, Mark]", counts: Counter[str]) -> None:
     from rich import box
     from rich.console import Console
@@ -242,9 +238,9 @@ def _print_list(letters: "list[DeadLetter]", marks: "dict[Place, Mark]", counts:
     for letter in letters:
         mark = marks.get(letter.place)
         told = [letter.id or "(no key)", letter.reason, *([f"put back by {mark.actor} at {mark.at}"] if mark else [])]
-        when = _printable(letter.at[:19]).replace("T", "\n")
-        code = _printable(letter.code)
-        table.add_row(str(letter.place), Text(when), Text(code), Text("\n".join(map(_printable, told))))
+        when = printable(letter.at[:19]).replace("T", "\n")
+        code = printable(letter.code)
+        table.add_row(str(letter.place), Text(when), Text(code), Text("\n".join(map(printable, told))))
     console = Console()
     console.print(table)
     by_code = ", ".join(f"{count:,} {code}" for code, count in counts.most_common())

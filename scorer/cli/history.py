@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from schemas.printable import printable
 from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, broker_settings_of
 from scorer.cli.worker import DEFAULT_BUNDLE
 
@@ -40,8 +41,8 @@ def _as_json(line: "Line") -> dict[str, object]:
 def _print_history(lines: list["Line"]) -> None:
     from rich import box
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     # Two lines an event, so that nothing of it is cut off on a terminal of 80 columns.
     table = Table(box=box.SIMPLE)
@@ -51,11 +52,11 @@ def _print_history(lines: list["Line"]) -> None:
     for line in lines:
         event = line.event
         if event is None:
-            table.add_row("", "[red]no event[/red]", f"offset {line.offset}", "", escape(line.fault))
+            table.add_row("", Text("no event", "red"), f"offset {line.offset}", "", Text(printable(line.fault)))
             continue
         when = f"{event.at.astimezone(UTC):%Y-%m-%d\n%H:%M:%S}"
-        bundle, previous = (b.short.replace("@", "\n@") if b else "" for b in (event.bundle, event.previous))
+        bundles = (printable(b.short).replace("@", "\n@") if b else "" for b in (event.bundle, event.previous))
         signed = f" (signed by {', '.join(line.signers)})" if line.signers else ""
-        who = f"{escape(event.actor)}{signed}\n{escape(event.reason)}"
-        table.add_row(when, f"{event.slot}\n{event.action}", bundle, previous, who)
+        who = f"{printable(event.actor)}{signed}\n{printable(event.reason)}"
+        table.add_row(when, f"{event.slot}\n{event.action}", *map(Text, (*bundles, who)))
     Console().print(table)

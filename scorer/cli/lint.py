@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from schemas.printable import printable
 from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of
 from scorer.cli.train import StoreOption
 from scorer.cli.worker import DEFAULT_BUNDLE
@@ -43,7 +44,8 @@ def lint(
         typer.echo(json.dumps({"ok": not failed, "findings": [asdict(finding) for finding in findings]}, indent=2))
     else:
         for finding in findings:
-            typer.echo(f"{finding.severity:<9}{finding.where}: {finding.what}\n{'':<9}→ {finding.mend}")
+            typer.echo(printable(f"{finding.severity:<9}{finding.where}: {finding.what}"))
+            typer.echo(printable(f"{'':<9}→ {finding.mend}"))
         typer.echo(", ".join(f"{severity}s: {counts[severity]}" for severity in SEVERITIES))
     if failed:
         raise typer.Exit(1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from schemas.printable import has_controls, printable
 from schemas.text import is_utf8
 from scorer.errors import MisuseError
 
@@ -31,10 +32,32 @@ def require_text(value: str | None) -> str | None:
     """The text of an option that becomes part of a record or a file.
 
     Raises:
-        BadParameter: it is not UTF-8.
+        BadParameter: it is not UTF-8, or has a control character, which terminals would obey wherever it is shown.
     """
     if value is not None and not is_utf8(value):
         raise typer.BadParameter("is not UTF-8")
+    if value is not None and has_controls(value):
+        raise typer.BadParameter("contains a control character or a line break: write it as one line of plain text")
+    return value
+
+
+def require_actor(value: str | None) -> str | None:
+    """The same of a person's name, which may not be longer than a deployment event takes."""
+    from schemas.deployment import ACTOR_CHARACTERS_MAX
+
+    return _require_length(require_text(value), ACTOR_CHARACTERS_MAX)
+
+
+def require_reason(value: str | None) -> str | None:
+    """The same of a reason."""
+    from schemas.deployment import REASON_CHARACTERS_MAX
+
+    return _require_length(require_text(value), REASON_CHARACTERS_MAX)
+
+
+def _require_length(value: str | None, characters_max: int) -> str | None:
+    if value is not None and len(value) > characters_max:
+        raise typer.BadParameter(f"has {len(value):,} characters; at most {characters_max:,} are kept")
     return value
 
 
@@ -129,11 +152,13 @@ def user_here() -> str:
     import os
     import socket
 
+    from schemas.deployment import ACTOR_CHARACTERS_MAX
+
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}".encode(errors="replace").decode()
+    return printable(f"{user}@{socket.gethostname()}", ACTOR_CHARACTERS_MAX)
 
 
 def show_hints(hints: "Hints") -> None:

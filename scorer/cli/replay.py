@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from schemas.printable import printable
 from scorer.cli.completion import complete_reference
 from scorer.cli.options import (
     ConfigOption,
@@ -322,8 +323,9 @@ def verify(
     if not verified.decisions:
         raise ReplayError(f"there is nothing to verify: no current decisions on {asked} that are still on their topic")
     if verified.different:
+        examples = printable(", ".join(verified.first_different))
         raise ReplayError(
-            f"{verified.different:,} decisions differ, such as those on {', '.join(verified.first_different)}: "
+            f"{verified.different:,} decisions differ, such as those on {examples}: "
             "something else than the bundle that they name made them, or this machine computes otherwise (across "
             "processor architectures probabilities agree within 1e-6)"
         )
@@ -445,7 +447,7 @@ def _plan_as_json(made: "Plan", rate: float) -> dict[str, object]:
 def _print_plan(made: "Plan", rate: float, folder: Path) -> None:
     applications = len(made.selection)
     for bundle, n in made.selection.count_by_bundle().items():
-        typer.echo(f"{n:,} applications that {bundle.short} decided")
+        typer.echo(printable(f"{n:,} applications that {bundle.short} decided"))
     where = ", ".join(f"{p}: {first}–{end - 1}" for p, (first, end) in sorted(made.selection.bounds().items()))
     typer.echo(f"in {made.selection.topic}, by partition and offsets: {where}")
     if made.expired:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from schemas.durations import read_duration
+from schemas.printable import printable_lines
 from scorer.cli.completion import complete_reference
 from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, settings_of
 from scorer.errors import MisuseError
@@ -137,7 +138,7 @@ def _run(plan: "Plan", loaded: "LoadedSettings", note: str, *, as_json: bool) ->
     view = View(terminal)
 
     def say(line: str) -> None:
-        terminal.print(line, markup=False, highlight=False, soft_wrap=True)
+        terminal.print(printable_lines(line), markup=False, highlight=False, soft_wrap=True)
 
     if note:
         say(note)
@@ -157,7 +158,7 @@ def _run(plan: "Plan", loaded: "LoadedSettings", note: str, *, as_json: bool) ->
     else:
         terminal.print(summary(end))
     for line in [*notes, *failures]:
-        typer.echo(line, err=True)
+        typer.echo(printable_lines(line), err=True)
     if failures or end.waiting or (end.duplicated and settings.delivery == "exactly-once"):
         raise typer.Exit(1)
 

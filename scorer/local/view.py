@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from schemas.printable import printable
 from scorer.core.policy import OUTCOMES
 from scorer.local.up import Snapshot
 from scorer.local.workers import WorkerView
@@ -148,8 +149,12 @@ def page(snapshot: Snapshot, notices: Sequence[str], footer: str, size: tuple[in
     head = Text.assemble(
         (f" {snapshot.elapsed_s:.0f} s ", "bold"), f" {snapshot.broker}   bundle {snapshot.bundle or '-'}"
     )
-    refused = [Text(f" {worker.name}: {worker.refused}", "bold red") for worker in snapshot.workers if worker.refused]
-    lines = [Text(f" {line}", "yellow") for line in notices]
+    refused = [
+        Text(printable(f" {worker.name}: {worker.refused}"), "bold red")
+        for worker in snapshot.workers
+        if worker.refused
+    ]
+    lines = [Text(printable(f" {line}"), "yellow") for line in notices]
     rows_max = max(1, height - _FRAME_LINES - len(lines) - min(len(refused), 1))
     return Group(
         _one_line(head),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from schemas.decision import shorten
+from schemas.printable import printable
 from scorer.core.policy import OUTCOMES, Policy
 from scorer.replay.findings import NAMES, Findings, Group
 from scorer.replay.outcomes import REFUSED, Outcomes
@@ -276,4 +277,4 @@ def _move(difference: float) -> str:
 
 
 def _name(bundle: str) -> str:
-    return bundle.partition("@")[0]
+    return printable(bundle.partition("@")[0])

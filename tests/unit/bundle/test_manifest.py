@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -229,3 +229,34 @@ def test_a_manifest_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         manifest.version = "9.9.9"  # type: ignore[misc]
     assert isinstance(manifest, Manifest)
+
+
+@pytest.mark.parametrize("control", ["\x1b[2J", "\n", "\x7f", "\x9b", "\u202e", "\u2028"])
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (lambda manifest, text: manifest["labels"].update(source=text), "labels.source"),
+        (lambda manifest, text: manifest["labels"].update({text: "x"}), "labels"),
+        (lambda manifest, text: manifest["libraries"].update(xgboost=text), "libraries.xgboost"),
+        (lambda manifest, text: manifest.update(runner=text), "runner"),
+        (lambda manifest, text: manifest["metrics"]["holdout"].update(what=text), "metrics.holdout.what"),
+    ],
+)
+def test_no_text_holds_a_control_character(
+    change: Callable[[dict[str, Any], str], object], field: str, control: str
+) -> None:
+    """Commands and pages show these texts: an author's escape sequence would paint another digest over the real one."""
+    manifest = json.loads((PLAIN / "bundle.json").read_bytes())
+    change(manifest, f"a{control}b")
+    with pytest.raises(BundleError) as refused:
+        parse_manifest(json.dumps(manifest).encode())
+    assert field in str(refused.value)
+    assert "contains a control character or a line break" in str(refused.value)
+    assert str(refused.value).isprintable()
+
+
+def test_a_fault_names_its_field_in_some_words() -> None:
+    """A name of a megabyte is the author's text, too."""
+    with pytest.raises(BundleError) as refused:
+        parse_manifest(json.dumps({"manifest_version": 1, "x" * 1_000_000: 1}).encode())
+    assert len(str(refused.value)) < 1_000

@@ -1,5 +1,7 @@
 """`scorer deploy` and `scorer retire`: what is refused before any broker is asked."""
 
+import pytest
+
 from tests.unit.cli.conftest import Run
 
 
@@ -22,3 +24,22 @@ def test_other_slots(run: Run) -> None:
     ended = run("deploy", "credit-risk:1.0.0", "--slot", "basement", "--reason", "x")
     assert ended.code == 2
     assert "'champion', 'challenger'" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--reason", "a\x1b[2Jb", "contains a control character"),
+        ("--reason", "two\nlines", "a line break"),
+        ("--actor", "a\u202eb", "contains a control character"),
+        ("--reason", "r" * 1_001, "has 1,001 characters; at most 1,000"),
+        ("--actor", "a" * 201, "has 201 characters; at most 200"),
+    ],
+)
+def test_what_the_history_takes(run: Run, option: str, value: str, words: str) -> None:
+    """Who and why are one line of plain text of some length: whoever looks at the history sees them on a terminal."""
+    given = {"--reason": "x"} | {option: value}
+    ended = run("deploy", "credit-risk:1.0.0", *(part for pair in given.items() for part in pair))
+    assert ended.code == 2
+    assert words in " ".join(ended.err.replace("│", "").split())
+    assert "\x1b[2J" not in ended.err

@@ -109,6 +109,12 @@ def test_rollback_undoes_a_deployment(deployed: list[BundleReference]) -> None:
         ({"action": "retire", "bundle": None}, "slot: the champion is replaced, never retired"),
         ({"action": "retire"}, "bundle: a deploy or a rollback names one, a retire does not"),
         ({"at": "2026-01-01T00:00:00"}, "at: Input should have timezone info"),
+        ({"event_id": "e" * 101}, "event_id: String should have at most 100 characters"),
+        ({"actor": "secret-slot" * 100}, "actor: String should have at most 200 characters"),
+        ({"reason": "r" * 900_000}, "reason: String should have at most 1000 characters"),
+        ({"reason": "secret-slot\x1b[2J"}, "reason: contains a control character or a line break"),
+        ({"actor": "secret-slot\nb"}, "actor: contains a control character or a line break"),
+        ({"event_id": "secret-slot\u202e"}, "event_id: contains a control character or a line break"),
     ],
 )
 def test_what_is_no_event(change: dict[str, object], fault: str) -> None:
@@ -119,6 +125,7 @@ def test_what_is_no_event(change: dict[str, object], fault: str) -> None:
     assert line.event is None
     assert fault in line.fault
     assert "secret-slot" not in line.fault
+    assert len(line.fault) < 200
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{", b"[]", b"\xff", b"null"])
