@@ -12,10 +12,16 @@ from logging import CRITICAL, DEBUG, ERROR, INFO, WARNING
 from types import TracebackType
 from typing import Final, Literal, NamedTuple, TextIO
 
+from schemas.printable import printable, shorten_text
+
 LogFormat = Literal["auto", "json", "text"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 LIBRDKAFKA_LOGGER: Final = "scorer.librdkafka"
+# Of a text in a line: what brokers, publishers and operators wrote, or a library made of it, may be a megabyte.
+_CHARACTERS_MAX: Final = 2_000
+_WHOLE: Final = frozenset({"traceback", "threads"})
+"""Fields that are the program's own, and are of use only as a whole."""
 _log = logging.getLogger("scorer")
 
 
@@ -324,12 +330,23 @@ class TextLines(logging.Formatter):
         event, message, fields = _read(record)
         blocks = {name: value for name, value in fields.items() if isinstance(value, str) and "\n" in value}
         words = [f"{name}={_word(value)}" for name, value in fields.items() if name not in blocks]
-        line = "  ".join([f"{_time(record)} {record.levelname:<8} {event}: {message}", *words])
-        return "".join([line, *(f"\n    {text}" for block in blocks.values() for text in block.splitlines())])
+        line = "  ".join([f"{_time(record)} {record.levelname:<8} {event}: {printable(message)}", *words])
+        below = [printable(text) for block in blocks.values() for text in block.splitlines()]
+        return "\n    ".join([line, *below])
 
 
 def _read(record: logging.LogRecord) -> tuple[str, str, dict[str, object]]:
-    """A record's event, message and fields, whoever made it."""
+    """A record's event, message and fields, whoever made it; long texts are cut."""
+    event, message, fields = _read_whole(record)
+    shortened = {name: _shorten(name, field) for name, field in fields.items()}
+    return event, shorten_text(message, _CHARACTERS_MAX), shortened
+
+
+def _shorten(name: str, field: object) -> object:
+    return shorten_text(field, _CHARACTERS_MAX) if isinstance(field, str) and name not in _WHOLE else field
+
+
+def _read_whole(record: logging.LogRecord) -> tuple[str, str, dict[str, object]]:
     fields: dict[str, object]
     if record.name == _log.name:
         return record.__dict__["event"], record.getMessage(), record.__dict__["fields"]

@@ -3,14 +3,18 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from schemas.decision import BundleReference
 from schemas.deployment import Slot
+from schemas.printable import shorten_text
 from scorer.core.score import Scores
 from scorer.stream.delivery import Delivered
 from scorer.stream.observer import Observer
 from scorer.stream.worker import Batch
+
+# A probe asks every few seconds; what a store or a broker says can be long, and the log has more of it.
+_REASON_CHARACTERS_MAX: Final = 1_000
 
 
 @dataclass(slots=True)
@@ -65,11 +69,11 @@ class Health(Observer):
         detail |= {
             "checks": checks,
             "partitions": sorted(self.assigned or ()),
-            "blocked_partitions": {str(p): reason for p, reason in sorted(self.blocked_partitions.items())},
+            "blocked_partitions": {str(p): _shown(why) for p, why in sorted(self.blocked_partitions.items())},
             "bundle": self.bundle.model_dump(),
-            "refused": self.champion_refused,
+            "refused": _shown(self.champion_refused),
             "challenger": None if self.challenger is None else self.challenger.model_dump(),
-            "challenger_refused": self.challenger_refused,
+            "challenger_refused": _shown(self.challenger_refused),
         }
         return all(checks.values()), detail
 
@@ -119,6 +123,10 @@ class Health(Observer):
             self.champion_refused = ""
         else:
             self.challenger, self.challenger_refused = reference, ""
+
+
+def _shown(reason: str) -> str:
+    return shorten_text(reason, _REASON_CHARACTERS_MAX)
 
 
 def _rounded(age_s: float | None) -> float | None:

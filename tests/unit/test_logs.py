@@ -332,7 +332,7 @@ def test_a_line_that_was_cut_spoils_no_other(pipe: tuple[int, int], monkeypatch:
     """Of a line that is longer than the room that is left a part is written: the next one begins a line of its own."""
     reader, writer = pipe
     _log_to(writer, monkeypatch)
-    log(logs.CONNECTION_FAILED, error="x" * 200_000)
+    log(logs.PROCESS_STALLED, activity="x", limit_s=1, threads="x" * 200_000)
     assert _drain(reader) == []
     log(logs.CONNECTION_FAILED, error="whole")
     assert [line.get("error", line.get("lines")) for line in _drain(reader)] == [1, "whole"]
@@ -381,3 +381,40 @@ def test_a_fault_of_the_machine_is_told_in_one_sentence(
     assert "/a/x: No space left on device; free some space there" in said
     assert said.count("\n") == 1
     assert "Traceback" not in said
+
+
+HOSTILE = "\x1b]0;pwn\a\x1b[2J\nFORGED\u202e\x9b31m"
+
+
+def _format(formatter: logging.Formatter, logger: str, text: str) -> str:
+    """A line of the log with a text of others in each place where it can be."""
+    if logger == "scorer":
+        extra = {"event": logs.BUNDLE_REFUSED.name, "fields": {"slot": "champion", "bundle": text, "error": text}}
+        record = logging.makeLogRecord({"name": logger, "msg": "a meaning", "levelname": "WARNING", **extra})
+    else:
+        args = (text, text, text) if logger == logs.LIBRDKAFKA_LOGGER else None
+        record = logging.makeLogRecord({"name": logger, "msg": text, "args": args, "levelname": "WARNING"})
+    return formatter.format(record)
+
+
+@pytest.mark.parametrize("formatter", [TextLines(), JsonLines()])
+@pytest.mark.parametrize("logger", ["scorer", logs.LIBRDKAFKA_LOGGER, "a.library"])
+def test_no_text_of_others_commands_a_terminal(formatter: logging.Formatter, logger: str) -> None:
+    """Brokers, publishers and operators write parts of a line; whoever reads the log does so on a terminal."""
+    lines = _format(formatter, logger, HOSTILE).split("\n")
+    assert all(line.isprintable() for line in lines), lines
+    assert not any(line.startswith("FORGED") for line in lines)
+
+
+@pytest.mark.parametrize("formatter", [TextLines(), JsonLines()])
+@pytest.mark.parametrize("logger", ["scorer", logs.LIBRDKAFKA_LOGGER, "a.library"])
+def test_long_texts_of_others_are_cut(formatter: logging.Formatter, logger: str) -> None:
+    """A bundle's name of a megabyte would fill the disk with every retry."""
+    assert len(_format(formatter, logger, "x" * 1_000_000)) < 7_000
+
+
+def test_tracebacks_stay_whole() -> None:
+    """They are the program's own, and of use only as a whole."""
+    fields = {"thread": "t", "error": "ValueError", "traceback": "frame\n" * 1_000}
+    record = logging.makeLogRecord({"name": "scorer", "event": "thread_crashed", "fields": fields})
+    assert json.loads(JsonLines().format(record))["traceback"] == fields["traceback"]

@@ -144,3 +144,13 @@ def test_spare_worker_is_ready(health: Health) -> None:
     """A worker for whom no partition is left is ready all the same: it takes over when another goes."""
     health.rebalanced("assigned", frozenset())
     assert health.ready()[0]
+
+
+def test_answers_stay_small(health: Health) -> None:
+    """What a store says of a bundle, and a broker of a partition, is cut: probes ask every few seconds."""
+    health.refused("champion", OTHER, "x" * 1_000_000)
+    health.refused("challenger", OTHER, "y" * 1_000_000)
+    health.blocked({0: "z" * 1_000_000})
+    detail = health.ready()[1]
+    assert len(str(detail)) < 5_000
+    assert detail["refused"].startswith(f"{OTHER} was deployed and cannot be loaded: xxx")
