@@ -23,12 +23,13 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 UNKNOWN: Final = -1
 """In the place of a partition or an offset that a record does not name, or not as a number that Kafka has."""
-_OFFSET_MAX: Final = 2**63 - 1
-_PARTITION_MAX: Final = 2**31 - 1
+OFFSET_MAX: Final = 2**63 - 1
+PARTITION_MAX: Final = 2**31 - 1
 # What is shown of a header; the scorer's own are shorter, a stranger's can be a megabyte.
 _TEXT_CHARACTERS_MAX: Final = 10_000
 # Different spellings of bundles that are kept parsed; there are few, unless somebody forges them.
 _SPELLINGS_MAX: Final = 1_024
+_SPELLING_BYTES_MAX: Final = 1_024  # five times the longest that workers write; a forged one can be a megabyte
 _NO_TIMESTAMP: Final = 0
 CLOCK_AHEAD_S: Final = 3_600.0
 """A timestamp that is later than now by more is no time of publishing."""
@@ -96,8 +97,8 @@ class ReadDecision(msgspec.Struct, frozen=True, gc=False):
 
 class _Source(msgspec.Struct, gc=False):
     topic: str
-    partition: Annotated[int, msgspec.Meta(ge=0, le=_PARTITION_MAX)]
-    offset: Annotated[int, msgspec.Meta(ge=0, le=_OFFSET_MAX)]
+    partition: Annotated[int, msgspec.Meta(ge=0, le=PARTITION_MAX)]
+    offset: Annotated[int, msgspec.Meta(ge=0, le=OFFSET_MAX)]
 
 
 class _Decision(msgspec.Struct, gc=False):
@@ -112,9 +113,15 @@ class _Decision(msgspec.Struct, gc=False):
 _decode: Final = msgspec.json.Decoder(_Decision).decode
 
 
-@lru_cache(maxsize=_SPELLINGS_MAX)
 def _bundle_of(spelling: bytes) -> BundleReference:
+    return _cached_bundle(spelling) if len(spelling) <= _SPELLING_BYTES_MAX else _parse_bundle(spelling)
+
+
+def _parse_bundle(spelling: bytes) -> BundleReference:
     return BundleReference.model_validate_json(spelling)
+
+
+_cached_bundle: Final = lru_cache(maxsize=_SPELLINGS_MAX)(_parse_bundle)
 
 
 def read_decision(record: Record) -> ReadDecision | Malformed:
@@ -250,7 +257,7 @@ def read_dead_letter(record: Record) -> DeadLetter | Mark | Malformed:
         return _dead_letter(record, place, code, headers) if code else _malformed(record, "header dlq.code is empty")
     if rejection.REQUEUED_HEADER not in last:
         return _malformed(record, "header dlq.code is missing")
-    marked = parse_number(_text(last[rejection.REQUEUED_HEADER]), _OFFSET_MAX)
+    marked = parse_number(_text(last[rejection.REQUEUED_HEADER]), OFFSET_MAX)
     if not UNKNOWN < marked < place.offset:
         return _malformed(record, "header dlq.requeued is not the offset of an earlier record")
     actor, at = (_text(last.get(name)) for name in (rejection.ACTOR_HEADER, rejection.AT_HEADER))
@@ -260,14 +267,14 @@ def read_dead_letter(record: Record) -> DeadLetter | Mark | Malformed:
 def _dead_letter(record: Record, place: Place, code: str, headers: Headers) -> DeadLetter:
     last = {name: _text(raw) for name, raw in headers}
     pointer = _pointer(record, headers)
-    value_bytes = parse_number(last.get(rejection.VALUE_BYTES_HEADER, ""), _OFFSET_MAX)
+    value_bytes = parse_number(last.get(rejection.VALUE_BYTES_HEADER, ""), OFFSET_MAX)
     return DeadLetter(
         place=place,
         code=code,
         reason=last.get(rejection.REASON_HEADER, ""),
         topic=last.get(rejection.TOPIC_HEADER, ""),
-        partition=parse_number(last.get(rejection.PARTITION_HEADER, ""), _PARTITION_MAX),
-        offset=parse_number(last.get(rejection.OFFSET_HEADER, ""), _OFFSET_MAX),
+        partition=parse_number(last.get(rejection.PARTITION_HEADER, ""), PARTITION_MAX),
+        offset=parse_number(last.get(rejection.OFFSET_HEADER, ""), OFFSET_MAX),
         at=last.get(rejection.AT_HEADER, ""),
         bundle=last.get(rejection.BUNDLE_HEADER, ""),
         replay_id=last.get(REPLAY_ID_HEADER, ""),

@@ -196,12 +196,13 @@ def _code(code: str | None) -> str | None:
 
 
 def _place(text: str) -> "Place":
-    from schemas.records import Place
+    from schemas.records import OFFSET_MAX, PARTITION_MAX, UNKNOWN, Place, parse_number
 
-    partition, colon, offset = text.partition(":")
-    if not (colon and partition.isascii() and partition.isdecimal() and offset.isascii() and offset.isdecimal()):
-        raise MisuseError(f"{text} is no place: write PARTITION:OFFSET as `scorer dlq list` does, such as 0:17")
-    return Place(int(partition), int(offset))
+    written = text.partition(":")
+    place = Place(parse_number(written[0], PARTITION_MAX), parse_number(written[2], OFFSET_MAX))
+    if UNKNOWN in place:
+        raise MisuseError(f"{text[:80]} is no place: write PARTITION:OFFSET as `scorer dlq list` does, such as 0:17")
+    return place
 
 
 def _as_json(letter: "DeadLetter", mark: "Mark | None") -> dict[str, Any]:

@@ -365,10 +365,14 @@ def _print_undecided(selected: "Selected", asked: "Asked") -> None:
 
 
 def _read_offsets(text: str) -> tuple[int, int, int]:
+    from schemas.records import OFFSET_MAX, PARTITION_MAX, UNKNOWN, parse_number
+
     parsed = _parse_offsets(text)
-    if not parsed or int(parsed[2]) > int(parsed[3]):
-        raise MisuseError(f"--offsets {text}: write PARTITION:FIRST-LAST, as in --offsets 3:1000-1999")
-    return int(parsed[1]), int(parsed[2]), int(parsed[3])
+    numbers = map(parse_number, parsed.groups(), (PARTITION_MAX, OFFSET_MAX, OFFSET_MAX)) if parsed else (UNKNOWN,) * 3
+    partition, first, last = numbers
+    if UNKNOWN in {partition, first, last} or first > last:
+        raise MisuseError(f"--offsets {text[:80]}: write PARTITION:FIRST-LAST, as in --offsets 3:1000-1999")
+    return partition, first, last
 
 
 def _deciding_now(settings: "Settings") -> str:

@@ -73,6 +73,8 @@ class TryPublisher:
         topic = self._settings.applications_topic
         try:
             value = dump_application(application)
+        except RecursionError:
+            raise MisuseError("this is JSON that nests too deep") from None
         except ValueError:
             raise MisuseError("NaN and Infinity are no JSON numbers, and half a surrogate pair is no text") from None
         landed = Event()

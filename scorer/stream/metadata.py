@@ -45,7 +45,7 @@ def decode_metadata(text: str | None) -> CommittedMetadata:
     """
     try:
         content = json.loads(text or "")
-    except ValueError:
+    except (ValueError, RecursionError):
         return CommittedMetadata()
     if not isinstance(content, dict):
         return CommittedMetadata()
@@ -58,4 +58,5 @@ def decode_metadata(text: str | None) -> CommittedMetadata:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    """A text that can be encoded; JSON can spell half a surrogate pair, which cannot."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else ""

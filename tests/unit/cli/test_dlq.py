@@ -20,3 +20,21 @@ def test_misuse(run: Run, arguments: tuple[str, ...], words: str) -> None:
     ended = run("dlq", *arguments)
     assert ended.code == 2
     assert words in ended.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("dlq", "show", "9" * 5_000 + ":0"),
+        ("dlq", "show", "0:9223372036854775808"),
+        ("dlq", "requeue", "٣:1"),
+        ("replay", "verify", "--offsets", "0:" + "9" * 5_000 + "-" + "9" * 5_000),
+        ("replay", "verify", "--offsets", "٣:1-2"),
+    ],
+)
+def test_no_number_of_kafkas(run: Run, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number of too many digits, or of other digits, is misuse in one short line."""
+    monkeypatch.setattr("scorer.stream.listening.require_listening", lambda _: None)
+    ended = run(*arguments)
+    assert ended.code == 2
+    assert len(ended.err) < 400
