@@ -1,7 +1,8 @@
 """Where a record's microseconds go: the scoring alone, without Kafka, step by step.
 
-`make bench-stages` runs it. Three tables: by the size of the batch, of the model, and of the record. Each figure is the
-least of several rounds over the same applications, so that what else the machine does is left out.
+`make bench-stages` runs it. Four tables: by the size of the batch, of the model, and of the record, and for records of
+64 kB that were crafted to take long. Each figure is the least of several rounds over the same applications, so that
+what else the machine does is left out.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ from scorer.bundle.store import BundleStore
 from scorer.bundle.xgboost_runner import XGBoostModel
 from scorer.cli.worker import DEFAULT_BUNDLE
 from scorer.core.score import Bundle, score_batch
-from scorer.core.wire import Application, decode_batch
+from scorer.core.wire import Application, decode, decode_batch
 from scorer.process import collect_garbage_seldom
 from scorer.settings import Settings
 
@@ -81,7 +82,9 @@ def _watch(spent: dict[str, float]) -> Callable[[str], None]:
 def with_trees(bundle: Bundle, records: Sequence[Source], trees: int) -> Bundle:
     """The bundle with a model of so many trees of depth 3, trained to say what its own model says."""
     applications = [
-        a for a in decode_batch([r.content for r in records], RECORD_BYTES_MAX) if isinstance(a, Application)
+        a
+        for a in decode_batch([r.content for r in records], RECORD_BYTES_MAX).applications
+        if isinstance(a, Application)
     ]
     matrix = bundle.encoding.matrix(applications)
     drawn = np.random.default_rng(1).random(len(matrix)) < bundle.model.predict(matrix)
@@ -96,8 +99,36 @@ def padded(records: Sequence[Source], size: int) -> list[Source]:
     return [Source(r.content[:-1] + b"," + note[1:], r.place) for r, note in zip(records, notes, strict=True)]
 
 
+def crafted() -> dict[str, bytes]:
+    """Values of nearly `RECORD_BYTES_MAX` that take the decoder as long as any that a search has found."""
+    plain = draw_records(1)[0].content[:-1]
+    long = b',"long":' + b"9" * 4_400
+    heads = {
+        "application": plain + b',"z":[',
+        "and long integer": plain + long + b',"z":[',
+        "fields missing": b'{"z":[',
+        "field of array": b'{"age":[',
+    }
+    units = {"strings": b'"",', "integers": b"1,", "floats": b"1e300,", "objects": b"{},", "nested": b"[[]],"}
+    return {
+        f"{head}, {name}": start + unit * ((RECORD_BYTES_MAX - len(start) - 9) // len(unit)) + unit[:-1] + b"]}"
+        for head, start in heads.items()
+        for name, unit in units.items()
+    }
+
+
+def decode_ms(value: bytes) -> float:
+    """Milliseconds that the decoder takes for a value."""
+    least = float("inf")
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        decode(value, RECORD_BYTES_MAX)
+        least = min(least, time.perf_counter() - began)
+    return least * 1e3
+
+
 def main() -> None:
-    """Prints the three tables."""
+    """Prints the four tables."""
     bundle = BundleStore(Settings().store).open(DEFAULT_BUNDLE)
     records = draw_records(RECORDS)
     collect_garbage_seldom()
@@ -112,6 +143,9 @@ def main() -> None:
     print_figures("as they are", measure(records, bundle, 5_000))
     for size in (250, 1_000, 10_000):
         print_figures(f"{size:,}", measure(padded(records, size), bundle, 5_000))
+    print("  ms for a crafted record of 64 kB, decode")
+    for name, value in crafted().items():
+        print(f"  {name:<32}{decode_ms(value):>10.2f}")
 
 
 def print_head(head: str) -> None:

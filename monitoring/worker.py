@@ -20,6 +20,7 @@ from scorer.monitor.families import (
     QUEUED,
     REBALANCES,
     ROUND_TRIP,
+    SLOW_DECODES,
     STAGE,
     THROTTLE,
     TIMESTAMPS,
@@ -85,6 +86,16 @@ def _stages() -> list[Panel]:
             ),
             "cps",
             Query(rate(series(TIMESTAMPS, EACH), OVER, "instance"), "{{instance}}"),
+        ),
+        graph(
+            Words(
+                "Slow decodes",
+                "Records per second that only the contract's own parser could read or refuse.",
+                "above the rate of rejections: a publisher sends unusual JSON, or somebody crafts records to slow "
+                "workers down.",
+            ),
+            "cps",
+            Query(rate(series(SLOW_DECODES, EACH), OVER, "instance"), "{{instance}}"),
         ),
         graph(
             Words(

@@ -117,6 +117,8 @@ class Scores:
     """Of the decided records, in order."""
     decided: NDArray[np.intp]
     """Places in `OUTCOMES` of the decided records, in order."""
+    slow_decodes: int = 0
+    """How many of the records the contract itself had to read."""
 
     @property
     def is_decided(self) -> NDArray[np.bool_]:
@@ -142,7 +144,7 @@ def score_batch(
         BundleUnusableError: the bundle can score none of them, and the fault is not theirs.
     """
     # The value of a record that is too long is not even asked for: a copy of it may not fit into the memory.
-    decoded = decode_batch(
+    decoded, slow_decodes = decode_batch(
         [
             record.value() if len(record) <= record_bytes_max else _unread(record, record_bytes_max)
             for record in records
@@ -163,7 +165,7 @@ def score_batch(
     outcomes = _encode(records, decoded, (rows, probabilities, decided), bundle.encoder)
     lap("encode")
     assert len(outcomes) == len(records), "one outcome a record"
-    return Scores(bundle.reference, outcomes, probabilities, decided)
+    return Scores(bundle.reference, outcomes, probabilities, decided, slow_decodes)
 
 
 def _unread(record: Record, bytes_max: int) -> Rejection:

@@ -1,12 +1,10 @@
 """Bytes to applications and decisions to bytes: the only decoding and encoding.
 
 The fast decoder is derived from the pydantic contract and reads one record at a time. What it refuses, and what it
-cannot vouch for, is read again by pydantic, which has the last word and can explain. Payloads are never joined to be
-decoded in one call: a crafted pair of neighbours could then swap their fields.
+cannot vouch for, is read again by the contract (`scorer.core.contract`), which has the last word and can explain.
+Payloads are never joined to be decoded in one call: a crafted pair of neighbours could then swap their fields.
 """
 
-import json
-import re
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 from types import NoneType
@@ -15,20 +13,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, ge
 import annotated_types
 import msgspec
 import numpy as np
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from schemas.application import CreditApplication
 from schemas.decision import BundleReference, decision_id
 from schemas.rejection import RejectionCode
+from scorer.core.contract import Rejection, read_by_contract
 from scorer.core.policy import OUTCOMES
 
-
-class Rejection(NamedTuple):
-    """Why a record cannot be decided. The reason names fields and rules and never holds a value."""
-
-    code: RejectionCode
-    reason: str
+__all__ = [
+    "Application",
+    "DecisionEncoder",
+    "DecodedBatch",
+    "Rejection",
+    "decode",
+    "decode_batch",
+    "id_of",
+    "too_large",
+]
 
 
 def _constraints(metadata: Iterable[object]) -> dict[str, Any]:
@@ -108,47 +109,69 @@ _FIELD_COUNT: Final = len(_FIELDS)
 # Far below the recursion limits of every parser here, so that none of them can differ about it.
 _NESTING_MAX: Final = 100
 _COLON: Final = ord(":")
+# Of values that are not longer, a fast decoder takes half a millisecond at worst, whatever numbers are in them. Most
+# applications have less than 300 bytes.
+_UNCHECKED_BYTES_MAX: Final = 384
+_DIGITS_ALIKE: Final = bytes.maketrans(b"123456789E", b"000000000e")
+_LONG_EXPONENTS: Final = (b"0e000", b"0e+000", b"0e-000")
+
+
+class DecodedBatch(NamedTuple):
+    """What became of n values.
+
+    Attributes:
+        applications: of each the application, or why the contract refuses it.
+        slow_decodes: how many of them the contract itself had to read.
+    """
+
+    applications: list[Application | Rejection]
+    slow_decodes: int
 
 
 def decode(raw: bytes | None, bytes_max: int) -> Application | Rejection:
     """Reads one record's value, as `decode_batch` does."""
-    return decode_batch([raw], bytes_max)[0]
+    return decode_batch([raw], bytes_max).applications[0]
 
 
-def decode_batch(values: Sequence[bytes | Rejection | None], bytes_max: int) -> list[Application | Rejection]:
+def decode_batch(values: Sequence[bytes | Rejection | None], bytes_max: int) -> DecodedBatch:
     """Reads the values of n records, each by itself.
 
     Args:
         values: the records' values; None is a tombstone, and a rejection stays what it is.
         bytes_max: the longest value that is read at all, in bytes.
-
-    Returns:
-        Of each the application, or why the contract refuses it.
     """
     decoded: list[Application | Rejection] = []
-    full: list[bytes] = []
+    full: list[int] = []
+    slow_decodes = 0
     for raw in values:
         if not raw or isinstance(raw, Rejection) or len(raw) > bytes_max:
             decoded.append(_reject_unread(raw, bytes_max))
             continue
         try:
-            a = _decode_application(raw)
+            a = None if len(raw) > _UNCHECKED_BYTES_MAX and _has_slow_number(raw) else _decode_application(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            a = None
+        if a is None:
             decoded.append(_read_again(raw))
-            continue
-        if a.marital is None or a.income is None or a.assets is None or a.debt is None:
-            decoded.append(_vouch(raw, a))
+            slow_decodes += 1
+        elif a.marital is None or a.income is None or a.assets is None or a.debt is None:
+            is_clear = _is_unambiguous(raw, a)
+            decoded.append(a if is_clear else _read_again(raw))
+            slow_decodes += not is_clear
         else:
+            full.append(len(decoded))
             decoded.append(a)
-            full.append(raw)
     # Every field has its colon. If the full applications have no more than that in all, none has a field twice (which
     # one is meant?), one of the publisher's own, or an id with a colon in it; or else each is looked at.
-    if _count_colons(b"".join(full)) == _FIELD_COUNT * len(full):
-        return decoded
-    return [
-        found if not isinstance(raw, bytes) or isinstance(found, Rejection) else _vouch(raw, found)
-        for raw, found in zip(values, decoded, strict=True)
-    ]
+    if _count_colons(b"".join([values[place] for place in full])) != _FIELD_COUNT * len(full):  # type: ignore[misc]
+        for place in full:
+            raw, found = values[place], decoded[place]
+            assert isinstance(raw, bytes)
+            assert not isinstance(found, Rejection)
+            if not _is_unambiguous(raw, found):
+                decoded[place] = _read_again(raw)
+                slow_decodes += 1
+    return DecodedBatch(decoded, slow_decodes)
 
 
 def too_large(value_bytes: int, bytes_max: int) -> Rejection:
@@ -167,9 +190,14 @@ def _count_colons(raw: bytes) -> int:
     return int(np.count_nonzero(np.frombuffer(raw, dtype=np.uint8) == _COLON))
 
 
-def _vouch(raw: bytes, a: Application) -> Application | Rejection:
-    """The application if the value means only this; otherwise what the contract makes of it."""
-    return a if _is_unambiguous(raw, a) else _read_again(raw)
+def _has_slow_number(raw: bytes) -> bool:
+    """Whether something looks like a number with an exponent of three digits.
+
+    msgspec takes some 10 microseconds for one that is near the ends of what a double holds, a hundred times as long as
+    for any other, and a value has room for thousands.
+    """
+    shape = raw.translate(_DIGITS_ALIKE)
+    return any(exponent in shape for exponent in _LONG_EXPONENTS)
 
 
 def _is_unambiguous(raw: bytes, a: Application) -> bool:
@@ -179,6 +207,8 @@ def _is_unambiguous(raw: bytes, a: Application) -> bool:
         return True  # a field a colon, and nothing else
     is_nested = raw.find(b"[") >= 0 or raw.find(b"{", 1) >= 0  # quicker than to count, and most are not
     if is_nested and raw.count(b"[") + raw.count(b"{") > _NESTING_MAX:
+        return False
+    if _has_slow_number(raw):
         return False
     try:
         members = _decode_anything(raw)
@@ -191,136 +221,9 @@ def _is_unambiguous(raw: bytes, a: Application) -> bool:
 
 
 def _read_again(raw: bytes) -> Application | Rejection:
-    """Reads a value by the contract itself: slow, exact, and able to say what is wrong."""
-    refusal = _refuse_as_json(raw)
-    if refusal:
-        return refusal
-    try:
-        application = CreditApplication.model_validate_json(raw)
-    except ValidationError as error:
-        return _explain(error, raw)
-    return Application(**application.model_dump())
-
-
-class _Pairs(list[tuple[str, object]]):
-    """A JSON object as it was written: every name with its value, the repeated ones too."""
-
-
-def _refuse_constant(name: str) -> object:
-    msg = f"{name} is not a JSON number"
-    raise ValueError(msg)
-
-
-def _refuse_as_json(raw: bytes) -> Rejection | None:  # noqa: PLR0911  (a fault a return)
-    """What is wrong with a value before its fields can be looked at; None if nothing."""
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return Rejection(RejectionCode.NOT_UTF8, f"the value is not UTF-8: see byte {error.start}")
-    try:
-        # parse_int: Python refuses integers of more than 4,300 digits; what is too large is the fields' business.
-        value = json.loads(text, object_pairs_hook=_Pairs, parse_constant=_refuse_constant, parse_int=float)
-    except json.JSONDecodeError as error:
-        return Rejection(RejectionCode.NOT_JSON, f"the value is not JSON: {_at(error)}")
-    except ValueError as error:
-        return Rejection(RejectionCode.NOT_JSON, f"the value is not JSON: {error}")
-    except RecursionError:
-        return Rejection(RejectionCode.NOT_JSON, "the value is nested too deep")
-    if not isinstance(value, _Pairs):
-        return Rejection(RejectionCode.NOT_AN_OBJECT, "the value is JSON but not an object")
-    names = [name for name, _ in value]
-    repeated = [name for name in _FIELDS if names.count(name) > 1]
-    if repeated:
-        return Rejection(RejectionCode.NOT_JSON, f"given twice: {', '.join(repeated)}")
-    return None
-
-
-def _at(error: json.JSONDecodeError) -> str:
-    return f"{error.msg.removesuffix(' at')} at character {error.pos}"  # some of Python's messages end in "at"
-
-
-_CODES: Final = {
-    "missing": RejectionCode.MISSING_FIELD,
-    "greater_than": RejectionCode.OUT_OF_RANGE,
-    "greater_than_equal": RejectionCode.OUT_OF_RANGE,
-    "less_than_equal": RejectionCode.OUT_OF_RANGE,
-    "finite_number": RejectionCode.OUT_OF_RANGE,
-    "string_too_short": RejectionCode.OUT_OF_RANGE,
-    "string_too_long": RejectionCode.OUT_OF_RANGE,
-    "literal_error": RejectionCode.UNKNOWN_CATEGORY,
-}
-
-
-def _explain(error: ValidationError, raw: bytes) -> Rejection:
-    """The contract's refusal as a rejection: the first failing field gives the code, the reason names them all."""
-    faults = error.errors(include_url=False, include_context=False)
-    if faults[0]["type"] == "json_invalid":
-        faults = _faults_but_for_long_integers(raw)
-    if not faults:
-        # What Python's parser reads and pydantic's does not, such as half a surrogate pair.
-        return Rejection(RejectionCode.NOT_JSON, "the value is not JSON: something in it is malformed or too long")
-    codes = [(str(fault["loc"][0]), _code(fault)) for fault in faults]
-    return Rejection(codes[0][1], "; ".join(f"{field}: {_rule(field, code)}" for field, code in codes))
-
-
-def _faults_but_for_long_integers(raw: bytes) -> list[ErrorDetails]:
-    """The faults of the fields in what pydantic's parser refuses; none if integers of over 4,300 digits are not why.
-
-    Such an integer is JSON, and for a field it is out of range like any other that is too large.
-    """
-    readable = _STRING_OR_NUMBER.sub(_shorten, raw)
-    try:
-        CreditApplication.model_validate_json(readable)
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False)
-        return [fault for fault in faults if fault["type"] != "json_invalid"]
-    return []
-
-
-# In what is known to be JSON; it also finds the "e" of true and false, which does no harm.
-_STRING_OR_NUMBER: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[-+.0-9eE]+')
-
-
-def _shorten(token: re.Match[bytes]) -> bytes:
-    """Puts a number that is too large for any field in the place of an integer that is too long to be read."""
-    return b"1e400" if len(token[0]) > 4_300 and token[0].lstrip(b"-").isdigit() else token[0]
-
-
-def _code(fault: ErrorDetails) -> RejectionCode:
-    if fault["type"] == "literal_error" and not isinstance(fault["input"], str):
-        return RejectionCode.WRONG_TYPE
-    return _CODES.get(fault["type"], RejectionCode.WRONG_TYPE)
-
-
-def _rule(field: str, code: RejectionCode) -> str:
-    """The rule that the field broke, in words for whoever published the record."""
-    kind = _describe(field)
-    match code:
-        case RejectionCode.MISSING_FIELD:
-            return f"missing, {kind} is needed"
-        case RejectionCode.WRONG_TYPE:
-            return f"wrong type, {kind} is needed"
-        case RejectionCode.UNKNOWN_CATEGORY:
-            return f"unknown category, {kind} is needed (letter case counts)"
-        case _:
-            return f"out of range, {kind} is needed"
-
-
-def _describe(field: str) -> str:
-    """What a field holds, from its JSON Schema: "a number from 18 to 120", "one of no, yes, unk"."""
-    schema = _PROPERTIES[field]
-    options = schema.get("anyOf", [schema])
-    rule = options[0]
-    or_null = " or null" if len(options) > 1 else ""
-    if "enum" in rule:
-        return f"one of {', '.join(rule['enum'])}"
-    if rule["type"] == "string":
-        return f"a string of {rule['minLength']} to {rule['maxLength']} characters"
-    low = f"above {rule['exclusiveMinimum']:g}, up to" if "exclusiveMinimum" in rule else f"from {rule['minimum']:g} to"
-    return f"a number {low} {rule['maximum']:.0f}{or_null}"
-
-
-_PROPERTIES: Final[dict[str, Any]] = CreditApplication.model_json_schema()["properties"]
+    """Reads a value by the contract itself."""
+    read = read_by_contract(raw)
+    return read if isinstance(read, Rejection) else Application(**read.model_dump())
 
 
 # Stands where a value goes. No topic and no file is named so.

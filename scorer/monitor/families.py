@@ -57,6 +57,12 @@ TIMESTAMPS = Metric(
     "counter",
     "Records whose timestamp is older than ten years or more than an hour in the future; they have no latency.",
 )
+SLOW_DECODES = Metric(
+    "scorer_slow_decodes",
+    "counter",
+    "Records that only the contract's own parser could read or refuse: invalid or unusual ones, at least ten times as "
+    "slow as others.",
+)
 LAG = Metric(
     "scorer_consumer_lag_records",
     "gauge",
@@ -141,9 +147,9 @@ REPLAY_PROGRESS = Metric(
 )
 
 METRICS: Final = (
-    CONSUMED, DECISIONS, REJECTS, BATCH, STAGE, LATENCY, TIMESTAMPS, TRANSACTIONS, LAG, LAG_AGE, COMMITTED,
-    REBALANCES, ASSIGNED, BLOCKED, LAST_POLL, BUNDLE, SWAPS, FAULTS, COMPARED, DISAGREEMENTS, CHALLENGER_FAILURES,
-    PROBABILITY, CONNECTIONS, QUEUED, ROUND_TRIP, THROTTLE, CLIENT_FAULTS,
+    CONSUMED, DECISIONS, REJECTS, BATCH, STAGE, LATENCY, TIMESTAMPS, SLOW_DECODES, TRANSACTIONS, LAG, LAG_AGE,
+    COMMITTED, REBALANCES, ASSIGNED, BLOCKED, LAST_POLL, BUNDLE, SWAPS, FAULTS, COMPARED, DISAGREEMENTS,
+    CHALLENGER_FAILURES, PROBABILITY, CONNECTIONS, QUEUED, ROUND_TRIP, THROTTLE, CLIENT_FAULTS,
 )  # fmt: skip
 """All of a worker's; docs and dashboards are compared with this table."""
 REPLAY_METRICS: Final = (REPLAY_PROGRESS,)

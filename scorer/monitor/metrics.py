@@ -32,6 +32,7 @@ from scorer.monitor.families import (
     REBALANCES,
     REJECTS,
     REPLAY_PROGRESS,
+    SLOW_DECODES,
     STAGE,
     STAGES,
     SWAPS,
@@ -82,6 +83,7 @@ class WorkerMetrics(Observer):
         self._challenger_failures = {step: failures.labels(step) for step in ("load", "score")}
         self._clients = ClientMetrics(registry)
         self._timestamps = TIMESTAMPS.counter(registry)
+        self._slow_decodes = SLOW_DECODES.counter(registry)
         self._latency = BatchHistogram(LATENCY)
         self._latency.observe(np.empty(0))
         self._probability = BatchHistogram(PROBABILITY)
@@ -154,6 +156,7 @@ class WorkerMetrics(Observer):
             return
         self._consumed.inc(len(batch.records))
         self._batch_records.observe(len(batch.records))
+        self._slow_decodes.inc(scores.slow_decodes)
         label = _label(scores.bundle)
         for decision, count in zip(OUTCOMES, np.bincount(scores.decided, minlength=len(OUTCOMES)), strict=True):
             self._decisions.labels(decision, label).inc(int(count))

@@ -192,7 +192,7 @@ def _read_categories(
     listed = np.zeros(len(flipped), dtype=np.bool_)
     with _FlipsFile(flips_file, plan, outcomes) as flips:
         for messages, places in read_selected(settings, plan.selection, tell):
-            decoded = decode_batch([message.value() for message in messages], settings.record_bytes_max)
+            decoded = decode_batch([message.value() for message in messages], settings.record_bytes_max).applications
             known = [
                 (a, place) for a, place in zip(decoded, places.tolist(), strict=True) if isinstance(a, Application)
             ]

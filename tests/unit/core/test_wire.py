@@ -324,7 +324,7 @@ def test_a_record_with_more_than_the_fields_does_not_change_its_neighbours() -> 
     """Ambiguity is looked for in a whole batch at once; what is found is held against the record that has it alone."""
     twice = _written({}, '"age": 30')
     values = [_sound(), twice, _sound(application_id="a:1"), None, b"{", _written({}, '"note": {"a": 1}'), _sound()]
-    found = decode_batch(values, RECORD_BYTES_MAX)
+    found = decode_batch(values, RECORD_BYTES_MAX).applications
     assert found == [decode(value, RECORD_BYTES_MAX) for value in values]
     refused = {i: f.reason for i, f in enumerate(found) if isinstance(f, Rejection)}
     assert list(refused) == [1, 3, 4]
@@ -334,7 +334,11 @@ def test_a_record_with_more_than_the_fields_does_not_change_its_neighbours() -> 
 def test_an_absent_field_does_not_make_room_for_one_given_twice() -> None:
     """As many colons as a full application has mean nothing where a field is absent."""
     values = [_written({}, '"age": 30').replace(b'"income":', b'"_":'), _sound(income=..., note=1), _sound(income=None)]
-    assert [isinstance(found, Rejection) for found in decode_batch(values, RECORD_BYTES_MAX)] == [True, False, False]
+    assert [isinstance(found, Rejection) for found in decode_batch(values, RECORD_BYTES_MAX).applications] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def _decision(application_id: str = "a-1", probability: float = 0.25) -> bytes:

@@ -114,6 +114,7 @@ def test_committed_batch_counts(exposed: Exposed) -> None:
     assert exposed.value("scorer_rejects_total", code="empty") == 1
     assert exposed.value("scorer_rejects_total", code="missing_field") == 1
     assert exposed.value("scorer_batch_records_sum") == 5
+    assert exposed.value("scorer_slow_decodes_total") == 1  # what is empty is not read at all
     assert exposed.value("scorer_probability_of_default_count", bundle="tiny:1.0.0") == 3
     assert exposed.value("scorer_probability_of_default_sum", bundle="tiny:1.0.0") == pytest.approx(1.4)
     assert exposed.value("scorer_decision_latency_seconds_count") == 5

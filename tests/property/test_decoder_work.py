@@ -1,0 +1,184 @@
+"""How much work a value can make the decoder do: no more than its length allows, whatever is in it.
+
+A crafted record of 64 kB, 300 bytes once compressed, used to take up to 100 ms where another takes 0.01: Python was
+called for each string and number in it, pydantic copied all of it for each field that was missing, and msgspec read
+thousands of numbers near the ends of what a double holds. Time says little on a busy machine, so these count: calls of
+functions, what pydantic copies, and slow numbers that msgspec is given.
+"""
+
+import re
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+from hypothesis import example, given, settings, target
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from schemas.application import CreditApplication
+from scorer.core import contract, wire
+from scorer.core.wire import Application, decode, decode_batch
+from tests.fakes import application
+
+law = settings.get_profile("laws")
+
+BYTES_MAX: Final = 16_384
+LONG: Final = b"9" * 4_301
+SOUND: Final = application()
+STEPS_MAX: Final = 250
+"""Of a value without integers that are too long to be read: some 14 fields, and some steps for each."""
+STEPS_PER_LONG_INTEGER: Final = 10
+SLOW_NUMBER: Final = re.compile(rb"[0-9][eE][-+]?[0-9]{3}")
+SLOW_NUMBERS_MAX: Final = wire._UNCHECKED_BYTES_MAX // len(b'"debt":1e-320,') + 1
+
+HEADS: Final = (
+    b"{",
+    SOUND[:-1] + b",",
+    SOUND[:-1] + b',"\\n":1,',
+    SOUND[:-1] + b',"long":' + LONG + b",",
+    SOUND[:-1].replace(b'"age": 30', b'"age": ' + LONG) + b",",
+    SOUND[:-1].replace(b'"age": 30', b'"age": "x"') + b",",
+    SOUND[:-1].replace(b'"income": 182, ', b"") + b",",
+    SOUND[:-1].replace(b'"debt": 0', b'"debt": 1e-320') + b",",
+    b'{"long":' + LONG + b",",
+)
+NAMES: Final = (b"z", b"age", b"home", b"application_id", b"", b"\\u0061ge")
+UNITS: Final = (
+    b'""', b"1", b"-1", b"1.5", b"1e300", b"1e-320", b"1E+308", b"{}", b"[]", b"[[]]", b'{"a":1}', b'{"age":1}',
+    b'"\\n"', b'"\\\\"', b'"\\""', b'"\\ud83d\\ude00"', b'"\\ud800"', b"true", b"null", b"9" * 30, LONG, b"-" + LONG,
+    b'"' + LONG + b'"', b"0." + LONG, b"1e" + LONG, "é".encode(),
+)  # fmt: skip
+
+
+def crafted(head: bytes, name: bytes, units: list[bytes], *, as_members: bool) -> bytes:
+    """A value of nearly `BYTES_MAX`: a head, then an array of units, or a member for each, again and again."""
+    room = BYTES_MAX - len(head) - len(name) - 8
+    if as_members:
+        row = b"".join(b'"%b":%b,' % (name, unit) for unit in units)
+        times = max(1, room // len(row))
+        return head + (row * times)[:-1] + b"}"
+    row = b"".join(unit + b"," for unit in units)
+    times = max(1, room // len(row))
+    return head + b'"%b":[' % name + (row * times)[:-1] + b"]}"
+
+
+VALUES: Final = st.builds(
+    crafted,
+    st.sampled_from(HEADS),
+    st.sampled_from(NAMES),
+    st.lists(st.sampled_from(UNITS), min_size=1, max_size=3),
+    as_members=st.booleans(),
+).filter(lambda value: len(value) <= BYTES_MAX)
+
+
+def count_calls(call: Callable[[], object]) -> int:
+    """How many functions are called meanwhile, Python's and C's."""
+    calls = 0
+
+    def watch(_: object, event: str, __: object) -> None:
+        nonlocal calls
+        calls += event in {"call", "c_call"}
+
+    sys.setprofile(watch)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@law
+@example(crafted(HEADS[4], b"z", [b'""'], as_members=False))
+@example(crafted(HEADS[3], b"z", [b"1"], as_members=False))
+@example(crafted(HEADS[1], b"z", [b"{}"], as_members=False))
+@example(crafted(HEADS[1], b"z", [LONG], as_members=False))
+@given(VALUES)
+def test_calls(value: bytes) -> None:
+    """No function is called once per string, number, object or member; an integer that is too long costs some calls."""
+    calls = count_calls(lambda: decode(value, BYTES_MAX))
+    target(float(calls))
+    assert calls <= STEPS_MAX + STEPS_PER_LONG_INTEGER * (len(value) // len(LONG))
+
+
+def nodes(value: object) -> int:
+    """How many values a value has inside, and itself."""
+    found, waiting = 0, [value]
+    while waiting:
+        found += 1
+        inside = waiting.pop()
+        waiting += list(inside.values()) if isinstance(inside, dict) else inside if isinstance(inside, list) else []
+    return found
+
+
+class Copies:
+    """What pydantic has copied of the values that it refused."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.nodes = 0
+
+    def model_validate_json(self, document: bytes) -> object:
+        """As the model, but counts."""
+        try:
+            return self._model.model_validate_json(document)
+        except ValidationError as error:
+            self.nodes += sum(nodes(fault["input"]) for fault in error.errors(include_url=False))
+            raise
+
+
+@law
+@example(crafted(b"{", b"z", [b"{}"], as_members=False))
+@example(crafted(b"{", b"age", [b"[[]]"], as_members=False))
+@given(VALUES)
+def test_copies(value: bytes) -> None:
+    """Pydantic copies what it refuses, for each field anew; nothing that is large is refused by a field."""
+    copies = Copies(CreditApplication)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contract, "CreditApplication", copies)
+        decode(value, BYTES_MAX)
+    target(float(copies.nodes))
+    assert copies.nodes <= 4 * len(CreditApplication.model_fields)
+
+
+@law
+@example(crafted(HEADS[1], b"z", [b"1e300"], as_members=False))
+@example(crafted(HEADS[1], b"debt", [b"1e-320"], as_members=True))
+@example(crafted(HEADS[2], b"z", [b"1E+308"], as_members=False))
+@given(VALUES)
+def test_slow_numbers(value: bytes) -> None:
+    """Msgspec takes a hundred times as long for them; it is given as many as fit into a value that is short."""
+    given_numbers = 0
+
+    def counting(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+        def read_and_count(raw: bytes) -> Any:
+            nonlocal given_numbers
+            given_numbers += len(SLOW_NUMBER.findall(raw))
+            return read(raw)
+
+        return read_and_count
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_decode_application", "_decode_anything"):
+            patch.setattr(wire, name, counting(getattr(wire, name)))
+        decode(value, BYTES_MAX)
+    assert given_numbers <= 2 * SLOW_NUMBERS_MAX
+
+
+@law
+@given(st.lists(VALUES, min_size=1, max_size=4), st.integers(0, 3))
+def test_a_value_is_read_by_the_contract_once(values: list[bytes], sound: int) -> None:
+    """Neighbours with fields of their own make a batch be looked through again, and not read again."""
+    batch = [SOUND] * sound + values + [SOUND[:-1] + b',"note":"a:b"}']
+    read: list[bytes] = []
+
+    def reading(raw: bytes) -> object:
+        read.append(raw)
+        return contract.read_by_contract(raw)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire, "read_by_contract", reading)
+        found = decode_batch(batch, BYTES_MAX)
+    assert len(read) == found.slow_decodes <= len(values)
+    assert [type(one) for one in found.applications] == [type(decode(value, BYTES_MAX)) for value in batch]
+    assert isinstance(found.applications[-1], Application)
