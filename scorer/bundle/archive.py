@@ -51,6 +51,7 @@ _DAMAGE: Final = (
     LookupError,
     NotImplementedError,
     RecursionError,
+    OverflowError,
     gzip.BadGzipFile,
 )
 

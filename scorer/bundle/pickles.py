@@ -15,8 +15,14 @@ _SUFFIXES: Final = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle")
 # A pickle of protocol 2 or later begins with this byte and its protocol.
 _MARK: Final = 0x80
 _PROTOCOLS: Final = range(2, 6)
+# A file that reads as so many instructions is meant as a pickle; to read them takes some hundredths of a second.
+_INSTRUCTIONS_MAX: Final = 100_000
+_MEMBERS_MAX: Final = 10_000
 # What names something to call, in the protocols before: a pickle that has none of these is only numbers and text.
 _CALLS: Final = frozenset({"GLOBAL", "INST"})
+
+_ZIP_END: Final = b"PK\x05\x06"
+_ZIP_MEMBER: Final = b"PK\x01\x02"
 
 _XZ_BYTES_MAX: Final = 100 << 20  # xz's strongest preset takes 65 MB
 # joblib compresses with any of these. No more than the first two bytes are unpacked, whatever the file would become.
@@ -72,18 +78,24 @@ def _unpack_head(content: bytes) -> bytes:
 def _calls_by_name(content: bytes) -> bool:
     """Whether the bytes read, to the last, as a pickle of protocol 0 or 1, which have no mark, that names what to call.
 
-    The reader only tells the operations apart; it carries none of them out.
+    The reader only tells the operations apart; it carries none of them out. A file that has more of them than anybody
+    reads counts as one that does.
     """
     if not content.endswith(b"."):
         return False
     try:
-        return not _CALLS.isdisjoint(operation.name for operation, _, _ in pickletools.genops(content))
+        for count, (operation, _, _) in enumerate(pickletools.genops(content)):
+            if operation.name in _CALLS or count == _INSTRUCTIONS_MAX:
+                return True
     except ValueError:
-        return False
+        pass
+    return False
 
 
 def _holds_pickle(content: bytes) -> bool:
-    """Whether it is a zip archive with a pickle in it, which is how PyTorch saves."""
+    """Whether it is a zip archive with a pickle in it, which is how PyTorch saves, or with too many files to look."""
+    if content.rfind(_ZIP_END) >= 0 and content.count(_ZIP_MEMBER) > _MEMBERS_MAX:
+        return True
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return any(member.lower().endswith(_SUFFIXES) for member in archive.namelist())

@@ -123,6 +123,22 @@ def _with_state(**changes: object) -> bytes:
     return pickle.dumps({"dv": vectorizer})
 
 
+def _short_text(text: str) -> bytes:
+    return b"\x8c" + bytes([len(text)]) + text.encode()
+
+
+_DEEP_PLACES = b"".join(
+    (
+        b"\x80\x04}(",
+        *map(_short_text, ("dv", "sklearn.feature_extraction._dict_vectorizer", "DictVectorizer")),
+        b"\x93)\x81}(",
+        _short_text("feature_names_") + b"]" + _short_text("age") + b"a",
+        _short_text("vocabulary_") + b"}" + _short_text("age") + b")" + b"\x85" * 90_000 + b"s",
+        b"ubu.",
+    )
+)
+
+
 OBJECTS: dict[str, tuple[bytes, str]] = {
     "none": (pickle.dumps({"threshold": 0.5}), "has 0 vectorizers"),
     "a list": (pickle.dumps([make_vectorizer(["age"])]), "has 0 vectorizers"),
@@ -134,6 +150,9 @@ OBJECTS: dict[str, tuple[bytes, str]] = {
     "no names": (_with_state(feature_names_=[]), "was it fitted"),
     "names that are numbers": (_with_state(feature_names_=[1, 2]), "was it fitted"),
     "whole numbers": (pickle.dumps({"dv": make_vectorizer(["age"], dtype=np.int64)}), r"names numpy\.int64"),
+    "deep": (b"\x80\x04}\x8c\x01a)" + b"\x85" * 90_000 + b"s.", "has 0 vectorizers"),
+    "places that are deep": (_DEEP_PLACES, "other columns than it names"),
+    "more instructions than anybody needs": (b"\x80\x04" + b"N" * 100_001 + b".", "more than 100000 instructions"),
     "not a pickle": (b"{}", "is not read: the pickle"),
     "cut off": (bentomodel_files()["custom_objects.pkl"][:-20], "damaged"),
     "empty": (b"", "damaged"),
@@ -157,6 +176,10 @@ MERGES = "l0: &l0 {a: 1, b: 2}\n" + "".join(
 """Nine levels, each merged ten times: a billion keys, of one kilobyte."""
 
 
+ALIASES = "l0: &l0 [1, 2]\n" + "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 100))
+"""A list of 9 to the power of 99 numbers, of seven kilobytes."""
+
+
 INFOS = {
     "another framework": (BENTOMODEL_INFO.replace("bentoml.xgboost", "bentoml.sklearn"), "another module"),
     "no version": (BENTOMODEL_INFO.replace("version: puxjlfxhakuqeax4\n", ""), "version: Field required"),
@@ -166,10 +189,14 @@ INFOS = {
     "an object to be made": ("name: !!python/object/apply:os.getcwd []\n", "plain YAML"),
     "not text": ("\x00", "plain YAML"),
     "deep": ("[" * 1_000, "plain YAML"),
-    "merges": (MERGES, "plain YAML"),
-    "a day that is not": ("name: 2024-13-45\n", "plain YAML"),
-    "a long number": (f"name: {'9' * 5_000}\n", "plain YAML"),
-    "long": ("# " + "x" * (1 << 20), "more than 1048576 bytes"),
+    "merges": (MERGES, "is not what BentoML"),
+    "a day that is not": ("name: 2024-13-45\n", "version: Field required"),
+    "a long number": (f"name: {'9' * 5_000}\n", "name: String should have at most 64 characters"),
+    "a number in base 60": (f"name: 1{':1' * 400}.5\n", "name: String should have at most 64 characters"),
+    "aliases": (ALIASES + BENTOMODEL_INFO.replace("1.4.39", "*l99"), "bentoml_version: Input should be a valid string"),
+    "an alias of itself": ("context: &a\n  framework_versions: *a\n" + BENTOMODEL_INFO, "plain YAML"),
+    "a name that commands a terminal": (BENTOMODEL_INFO.replace("xgboost: 3", '"\\e[2J": 3'), "a control character"),
+    "long": ("# " + "x" * (1 << 17), "more than 131072 bytes"),
 }
 
 
@@ -180,6 +207,29 @@ def test_a_model_yaml_that_is_not_of_the_courses_service(tmp_path: Path, name: s
     path = write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files() | {"model.yaml": text.encode()})
     with pytest.raises(BundleError, match=reason):
         read_bentomodel(path)
+
+
+@pytest.mark.parametrize(
+    "unused",
+    ["2001-99-99", "9" * 5_000, f"1{':1' * 60_000}", f"1{':1' * 400}.5", "{<<: {a: 1}}", "[1, .inf, ~, 0x1F, 1e999]"],
+)
+def test_what_nothing_needs_is_text(tmp_path: Path, unused: str) -> None:
+    """A model's author may note anything: numbers and dates are not made of it, however long or impossible they are."""
+    info = BENTOMODEL_INFO.replace("metadata: {}", f"metadata: {{note: {unused}}}")
+    files = bentomodel_files() | {"model.yaml": info.encode()}
+    read = read_bentomodel(write_bentomodel(tmp_path / "x.bentomodel", files))
+    assert read.tag == "credit_risk_model:puxjlfxhakuqeax4"
+    assert read.libraries == {"python": "3.11.7", "xgboost": "3.2.0", "bentoml": "1.4.39"}
+
+
+def _header(kind: bytes, size: bytes = b"%011o\0" % 8) -> bytes:
+    """The header of an archive's member, with a checksum that is right."""
+    header = bytearray(512)
+    for place, field in ((0, b"model.yaml"), (100, b"0000644\0"), (124, size), (156, kind), (257, b"ustar  \0")):
+        header[place : place + len(field)] = field
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
 
 
 def _tar(*members: tuple[str, dict[str, Any]]) -> bytes:
@@ -209,6 +259,10 @@ ARCHIVES: dict[str, tuple[bytes, str]] = {
     "no custom objects": (_tar(*SOUND[:2]), r"holds no custom_objects\.pkl"),
     "nothing": (_tar(), r"holds no model\.yaml"),
     "many files": (_tar(*((f"{number}", {"size": 0}) for number in range(101))), "more than 100 files"),
+    "headers within headers": (lzma.compress((_header(b"L") + bytes(512)) * 1_500), "damaged"),
+    "headers of another kind within headers": (lzma.compress((_header(b"x") + bytes(512)) * 1_500), "damaged"),
+    "a size beyond all": (lzma.compress(_header(b"0", b"\x80" + b"\xff" * 11) + bytes(2_048)), "damaged"),
+    "a name of a size beyond all": (lzma.compress(_header(b"L", b"\x80" + b"\xff" * 11) + bytes(2_048)), "damaged"),
     "no tar": (lzma.compress(b"hello" * 1_000), "no tar archive"),
     "a tar cut off within": (lzma.compress(lzma.decompress(_tar(*SOUND))[:700]), "damaged|holds no"),
     "no xz": (b"PK\x03\x04 and so on", "bentoml models export NAME:VERSION "),
@@ -269,7 +323,7 @@ def _crc(block_header: bytes | bytearray) -> bytes:
             "gives: home=castle. The contract's fields are home, marital, records, job, seniority",
         ),
         (["age", "sex=f"], "gives: sex=f"),
-        (["age", "x\x1b[2J"], r"gives: x\?\[2J"),
+        (["age", "x\x1b[2J"], r"gives: x�\[2J"),
     ],
 )
 def test_a_column_that_the_contract_does_not_give(tmp_path: Path, columns: list[str], message: str) -> None:

@@ -89,6 +89,34 @@ def test_what_is_packed_and_damaged_is_no_pickle(packer: str) -> None:
             open_model("xgboost", "model.bin", content, COLUMNS)
 
 
+def test_a_pickle_is_read_no_further_than_anybody_needs() -> None:
+    """To read a file of a few megabytes as instructions took a second at each load, and a minute for the largest."""
+    read: list[int] = []
+
+    class Counted(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            read.append(1)
+            return super().read(size)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pickletools.io.BytesIO", Counted)
+        with pytest.raises(BundleError, match=r"model\.bin is a pickle"):
+            refuse_pickle("model.bin", b"N" * 4_000_000 + b".")
+    assert len(read) <= 100_002
+
+
+def test_an_archive_of_very_many_files_is_not_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its list could take gigabytes of memory; PyTorch's archives have some hundred files."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for number in range(20):
+            archive.writestr(f"{number}", b"")
+    refuse_pickle("model.bin", packed.getvalue())
+    monkeypatch.setattr("scorer.bundle.pickles._MEMBERS_MAX", 19)
+    with pytest.raises(BundleError, match=r"model\.bin is a pickle"):
+        refuse_pickle("model.bin", packed.getvalue())
+
+
 @pytest.mark.parametrize("text", [b".", b"N.", b"I1\n.", b"car\nbus\n3.5", b'{"base": 1.}', b"tree\nversion=v4\nend."])
 def test_a_text_is_no_pickle(text: bytes) -> None:
     """What a runner of one's own may want to read is not refused for looking like one at its beginning."""
