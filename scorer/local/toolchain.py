@@ -11,6 +11,7 @@ from typing import IO, NamedTuple
 
 from scorer.errors import LocalBrokerError
 from scorer.folders import cache_folder
+from scorer.local.jars import LOCK, find_difference, read_lock
 
 KAFKA_VERSION = "4.1.2"
 JAVA_OLDEST = 17  # what Kafka 4 brokers are compiled for
@@ -18,7 +19,7 @@ _JAVA_ANSWER_S = 30  # a first start from a cold disk
 _DOWNLOAD_S = 600  # 43 MB on a slow line
 
 # log4j-slf4j-impl, because without it Kafka logs nothing; its version is the one of Kafka's own log4j-core.
-_POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
+KAFKA_POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>scorer</groupId>
   <artifactId>local-kafka</artifactId>
@@ -81,17 +82,24 @@ def java_major(printed: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def kafka_jars(say: Callable[[str], None]) -> Path:
-    """The folder of Kafka's jars; Maven downloads them when this user has none yet.
+def kafka_jars(say: Callable[[str], None], checksums: Path = LOCK) -> Path:
+    """The folder of Kafka's jars, each with its pinned checksum; Maven downloads them when this user has none yet.
 
-    The folder is whole or not there: a download happens beside it, under a lock, and is renamed when it is complete.
+    The folder is complete or missing: a download goes to a folder next to it, under a lock, which is renamed once all
+    jars are there and verified. They are verified at each call too: the cache may have changed since.
+
+    Args:
+        say: told what takes long.
+        checksums: the file that pins the jars.
 
     Raises:
-        LocalBrokerError: Maven is missing or cannot download, or the cache cannot be written.
+        LocalBrokerError: Maven is missing or cannot download, a jar is not the pinned one, or the cache cannot be
+            read or written.
     """
     home = cache_folder() / f"kafka-{KAFKA_VERSION}"
     libs = home / "libs"
     if libs.is_dir():
+        _verify_cached(libs, checksums)
         return libs
     maven = shutil.which("mvn")
     if maven is None:
@@ -104,7 +112,7 @@ def kafka_jars(say: Callable[[str], None]) -> Path:
             _take(lock, say)
             if not libs.is_dir():  # or else another process downloaded it while we waited
                 say(f"downloading Apache Kafka {KAFKA_VERSION} with Maven, once (43 MB), into {home}")
-                _download(maven, home, lock)
+                _download(maven, home, lock, checksums)
     except OSError as fault:
         raise LocalBrokerError(
             f"{home} cannot be written ({fault.strerror}): XDG_CACHE_HOME moves the cache"
@@ -142,14 +150,14 @@ def _take(lock: IO[str], say: Callable[[str], None]) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
 
 
-def _download(maven: str, home: Path, lock: IO[str]) -> None:
-    """Fill `home` at once or not at all."""
+def _download(maven: str, home: Path, lock: IO[str], checksums: Path) -> None:
+    """Fill `home` with the pinned jars, at once or not at all."""
     part = home.with_name(f"{home.name}.part")
     for leftover in (part, home):
         shutil.rmtree(leftover, ignore_errors=True)
     (part / "libs").mkdir(parents=True)
     pom = part / "pom.xml"
-    pom.write_text(_POM, encoding="utf-8")
+    pom.write_text(KAFKA_POM, encoding="utf-8")
     goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={part / 'libs'}"]
     # Maven holds the lock too: should we be killed, nobody starts over in the folder into which it still writes.
     done = run([maven, "-B", "-q", "-f", str(pom), *goal], limit_s=_DOWNLOAD_S, keep_open=[lock.fileno()])
@@ -159,4 +167,25 @@ def _download(maven: str, home: Path, lock: IO[str]) -> None:
             f"Maven cannot download Apache Kafka {KAFKA_VERSION}: is there a network, and does a proxy or mirror "
             "need to stand in Maven's settings.xml?" + (f" It says: {complaint[1]}" if complaint else "")
         )
+    difference = find_difference(part / "libs", read_lock(checksums))
+    if difference:
+        shutil.rmtree(part, ignore_errors=True)
+        raise LocalBrokerError(
+            f"Kafka {KAFKA_VERSION} is not used: as Maven delivered it, {difference.text}. Nothing was kept. "
+            f"Delete {difference.folder} in Maven's repository (usually ~/.m2/repository) and try again; if that does "
+            "not help, the mirror in Maven's settings.xml has another file than Maven Central"
+        )
     part.rename(home)
+
+
+def _verify_cached(libs: Path, checksums: Path) -> None:
+    """Raises LocalBrokerError if a jar in the cache is not the pinned one."""
+    try:
+        difference = find_difference(libs, read_lock(checksums))
+    except OSError as fault:
+        raise LocalBrokerError(f"{libs} cannot be read ({fault.strerror})") from fault
+    if difference:
+        raise LocalBrokerError(
+            f"Kafka {KAFKA_VERSION} is not used: in {libs}, {difference.text}. "
+            f"Delete {libs.parent}, and the jars are downloaded again"
+        )

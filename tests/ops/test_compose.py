@@ -106,7 +106,7 @@ def test_images_are_pinned(services: dict[str, Any]) -> None:
         if "build" in service:
             assert service["image"].startswith("streaming-credit-scorer:"), name
         else:
-            assert re.search(r":v?\d+\.\d+\.\d+$", service["image"]), name
+            assert re.search(r":v?\d+\.\d+\.\d+(@sha256:[0-9a-f]{64})?$", service["image"]), name
 
 
 def test_long_running_services_tell_whether_they_are_well(services: dict[str, Any]) -> None:

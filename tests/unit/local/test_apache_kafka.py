@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 
 from scorer.errors import LocalBrokerError
-from scorer.folders import cache_folder
 from scorer.local import apache_kafka
 from scorer.local.broker import start_broker
-from scorer.local.toolchain import KAFKA_VERSION
 
 pytestmark = pytest.mark.slow
 
@@ -18,11 +16,11 @@ InstallJava = Callable[[str, str], None]
 
 
 @pytest.fixture
-def java(install: Install) -> InstallJava:
-    """Installs a Java 17 with jars, which does as it is told when it formats and when it runs the broker."""
+def java(install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InstallJava:
+    """Installs a Java 17 that needs no jars, and does as it is told when it formats and when it runs the broker."""
+    monkeypatch.setattr(apache_kafka, "kafka_jars", lambda _: tmp_path / "libs")
 
     def write(on_format: str, on_run: str) -> None:
-        (cache_folder() / f"kafka-{KAFKA_VERSION}" / "libs").mkdir(parents=True)
         install(
             "java",
             f"""import time

@@ -1,5 +1,6 @@
 """Java and Kafka's jars: what is missing is named, and a half-finished download is never taken for a whole one."""
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from scorer.errors import LocalBrokerError
 from scorer.folders import cache_folder
+from scorer.local.jars import read_lock
 from scorer.local.toolchain import KAFKA_VERSION, find_java, java_major, kafka_jars
 
 Install = Callable[[str, str], Path]
@@ -21,6 +23,16 @@ with pathlib.Path(__file__).with_name("runs").open("a") as runs:
 time.sleep(0.2)
 (libs / "kafka_2.13-{KAFKA_VERSION}.jar").touch()
 """
+JAR = f"kafka_2.13-{KAFKA_VERSION}.jar"
+SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+@pytest.fixture
+def checksums(tmp_path: Path) -> Path:
+    """Pins the one jar that `MAVEN` downloads."""
+    lock = tmp_path / "kafka.lock"
+    lock.write_text(f"{SHA256_OF_NOTHING}  org/apache/kafka/kafka_2.13/{KAFKA_VERSION}/{JAR}\n", encoding="utf-8")
+    return lock
 
 
 def nobody_listens(_: str) -> None:
@@ -90,12 +102,13 @@ def test_maven_missing() -> None:
 
 
 @pytest.mark.usefixtures("bare_machine")
-def test_cached_jars_need_no_maven() -> None:
+def test_cached_jars_need_no_maven(checksums: Path) -> None:
     """Once downloaded, the jars are used without Maven and without a word."""
     libs = cache_folder() / f"kafka-{KAFKA_VERSION}" / "libs"
     libs.mkdir(parents=True)
+    (libs / JAR).touch()
     said: list[str] = []
-    assert kafka_jars(said.append) == libs
+    assert kafka_jars(said.append, checksums) == libs
     assert said == []
 
 
@@ -114,23 +127,23 @@ def test_download_without_result(install: Install) -> None:
         kafka_jars(nobody_listens)
 
 
-def test_leftover_of_a_killed_download(install: Install) -> None:
+def test_leftover_of_a_killed_download(install: Install, checksums: Path) -> None:
     """What a killed download left is thrown away, not finished and not used."""
     leftover = cache_folder() / f"kafka-{KAFKA_VERSION}.part" / "libs" / "half.jar"
     leftover.parent.mkdir(parents=True)
     leftover.touch()
     install("mvn", MAVEN)
-    libs = kafka_jars(nobody_listens)
-    assert [jar.name for jar in libs.iterdir()] == [f"kafka_2.13-{KAFKA_VERSION}.jar"]
+    libs = kafka_jars(nobody_listens, checksums)
+    assert [jar.name for jar in libs.iterdir()] == [JAR]
     assert not leftover.exists()
 
 
-def test_two_downloads_at_once(install: Install, bare_machine: Path) -> None:
+def test_two_downloads_at_once(install: Install, bare_machine: Path, checksums: Path) -> None:
     """Of two that want the jars at once, one downloads, the other waits and says so, and both get the same folder."""
     install("mvn", MAVEN)
     said: list[str] = []
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda _: kafka_jars(said.append), range(2))
+        first, second = pool.map(lambda _: kafka_jars(said.append, checksums), range(2))
     assert first == second
     assert list(first.iterdir())
     assert (bare_machine / "runs").read_text(encoding="utf-8") == "x"
@@ -145,3 +158,52 @@ def test_cache_that_cannot_be_written(install: Install, tmp_path: Path, monkeypa
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a-file"))
     with pytest.raises(LocalBrokerError, match=r"cannot be written \(.+\): XDG_CACHE_HOME"):
         kafka_jars(nobody_listens)
+
+
+def test_downloaded_jar_that_is_not_the_pinned_one(install: Install, checksums: Path) -> None:
+    """What a mirror serves in place of a jar is not kept; the message names the jar, both checksums and what to do."""
+    install("mvn", MAVEN.replace(".touch()", '.write_bytes(b"other")'))
+    with pytest.raises(LocalBrokerError) as refused:
+        kafka_jars(nobody_listens, checksums)
+    message = str(refused.value)
+    assert f"{JAR} has the sha256 d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa" in message
+    assert f"pins {SHA256_OF_NOTHING}" in message
+    assert f"Delete org/apache/kafka/kafka_2.13/{KAFKA_VERSION} in Maven's repository" in message
+    assert [file.name for file in cache_folder().iterdir() if file.is_dir()] == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "difference"),
+    [
+        (lambda libs: (libs / JAR).write_bytes(b"other"), "has the sha256 d9298a10"),
+        (lambda libs: (libs / JAR).unlink(), f"{JAR} is missing"),
+        (lambda libs: (libs / "agent.jar").touch(), "agent.jar is not one of the 1 jars that kafka.lock pins"),
+    ],
+    ids=["changed", "missing", "added"],
+)
+def test_cache_that_differs(
+    install: Install, checksums: Path, damage: Callable[[Path], object], difference: str
+) -> None:
+    """A cache in which a jar was changed, removed or added starts no broker; the message says what to delete."""
+    install("mvn", MAVEN)
+    libs = kafka_jars(nobody_listens, checksums)
+    damage(libs)
+    with pytest.raises(LocalBrokerError, match=re.escape(difference)) as refused:
+        kafka_jars(nobody_listens, checksums)
+    assert str(refused.value).endswith(f"Delete {libs.parent}, and the jars are downloaded again")
+
+
+def test_lock_that_is_damaged(install: Install, checksums: Path) -> None:
+    """A lock without a checksum pins nothing: it is refused, and no jar is used unverified."""
+    install("mvn", MAVEN)
+    checksums.write_text("\n", encoding="utf-8")
+    with pytest.raises(LocalBrokerError, match=r"kafka\.lock is damaged"):
+        kafka_jars(nobody_listens, checksums)
+
+
+def test_lock_pins_kafka_and_names_no_registry() -> None:
+    """The shipped lock pins Kafka's jars of the version that is started, each once, by paths and no address."""
+    names = [jar.path.name for jar in read_lock()]
+    assert {JAR, f"kafka-clients-{KAFKA_VERSION}.jar"} <= set(names)
+    assert len(names) == len(set(names))
+    assert not any(":" in str(jar.path) or jar.path.is_absolute() for jar in read_lock())
