@@ -11,7 +11,7 @@ ONLY ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test tools ops chaos-core chaos k8s check bench bench-stages bench-scale bench-swap bench-peers fresh docs lock clean
+.PHONY: help setup demo test tools ops chaos-core chaos k8s check bench bench-stages bench-scale bench-swap bench-peers fresh docs sbom lock clean
 .PHONY: .check-laws .check-units
 
 help: ## print these targets
@@ -85,7 +85,10 @@ fresh: setup ## make again what is generated: schemas, the interface document, a
 docs: setup ## build the documentation's site into build/docs, strictly: a dead link ends it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-lock: ## resolve the dependencies anew (needs uv)
+sbom: setup ## write the bill of materials (CycloneDX) and the list of licences into build
+	$(BIN)/python -m supply_chain.sbom
+
+lock: setup ## resolve the dependencies anew (needs uv, and Maven for Kafka's jars)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--extra train --extra onnx --extra sklearn --extra docker --extra s3 --extra bentoml --extra console --extra otel --extra signatures \
 		--group dev --group docs \
@@ -95,6 +98,7 @@ lock: ## resolve the dependencies anew (needs uv)
 		-o scorer/bundle/runtime.lock
 	echo hatchling | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--constraint requirements.lock --no-header --no-annotate --no-emit-index-url - -o build.lock
+	$(BIN)/python -m supply_chain.kafka_lock
 
 clean: ## remove what was built here (the broker's files are kept in your cache folder)
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,15 +1,32 @@
-"""What comes from elsewhere: one version of Kafka everywhere, and no image by a tag that moves."""
+"""What comes from elsewhere: one version of Kafka, no image by a tag that moves, and a bill of materials of it all."""
 
+import json
 import re
-from pathlib import Path
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from scorer.local.docker_kafka import IMAGE
+from scorer.local.jars import read_lock
 from scorer.local.toolchain import KAFKA_VERSION
+from supply_chain.kafka_lock import LICENCES, licence_lines, lock_lines
+from supply_chain.sbom import make_licence_list, make_sbom
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+LOCKS = [
+    (ROOT / name).read_text(encoding="utf-8")
+    for name in ("requirements.lock", "scorer/bundle/runtime.lock", "build.lock", "scorer/local/kafka.lock")
+]
+
+
+@pytest.fixture(scope="module")
+def sbom() -> str:
+    """The bill of materials as `make sbom` writes it."""
+    return make_sbom()
 
 
 def test_one_version_of_kafka() -> None:
@@ -31,3 +48,64 @@ def test_one_version_of_kafka() -> None:
 def test_images_have_a_full_version(image: str) -> None:
     """No image comes by a tag such as `latest` or `3.11`, which names another image after the next release."""
     assert re.fullmatch(r"[a-z./-]+:v?\d+\.\d+\.\d+(-[a-z-]+)?(@sha256:[0-9a-f]{64})?", image)
+
+
+def test_sbom_is_valid(sbom: str) -> None:
+    """The bill of materials is a CycloneDX document by CycloneDX's own schema, which refuses what it does not know."""
+    validator = JsonStrictValidator(SchemaVersion.V1_6)
+    assert validator.validate_str(sbom) is None
+    assert validator.validate_str(sbom.replace('"components"', '"parts"', 1)) is not None
+
+
+def test_sbom_has_every_pinned_dependency(sbom: str) -> None:
+    """Each package of the lock and each of Kafka's jars is in it, in every version, with all its checksums."""
+    components = json.loads(sbom)["components"]
+    pinned = re.findall(r"^([a-z0-9._-]+)==(\S+)", LOCKS[0], re.MULTILINE)
+    named = [(c["name"], c["version"]) for c in components if c["purl"].startswith("pkg:pypi/")]
+    assert sorted(named) == sorted(pinned)
+    hashes = sorted(each["content"] for c in components for each in c["hashes"])
+    assert hashes == sorted([*re.findall(r"sha256:([0-9a-f]{64})", LOCKS[0]), *(jar.sha256 for jar in read_lock())])
+
+
+def test_sbom_tells_what_is_in_the_image(sbom: str) -> None:
+    """What the image has is required; what training, development and a local broker need is optional."""
+    required = {c["name"] for c in json.loads(sbom)["components"] if c["scope"] == "required"}
+    assert required == set(re.findall(r"^([a-z0-9._-]+)==", LOCKS[1], re.MULTILINE))
+    assert "confluent-kafka" in required
+    assert "pytest" not in required
+
+
+def test_no_registry_is_named(sbom: str) -> None:
+    """Neither a lock nor the bill of materials says where to download: that is for the settings of pip and Maven."""
+    document = json.loads(sbom)
+    document.pop("$schema")
+    document["metadata"].pop("tools", None)  # the library that wrote it, with its own home page
+    assert not [address for text in (*LOCKS, json.dumps(document)) for address in re.findall(r"https?://\S+", text)]
+    assert not re.findall(r"--(?:extra-)?index-url|--find-links", "".join(LOCKS))
+
+
+def test_every_dependency_has_a_licence() -> None:
+    """The list has a row for each dependency; only what this machine cannot install has no licence in it."""
+    rows = [line.strip("| ").split(" | ") for line in make_licence_list().splitlines() if line.startswith("| ")][1:]
+    assert len(rows) == len(re.findall(r"^\S+==", LOCKS[0], re.MULTILINE)) + len(read_lock())
+    assert {name for name, _, _, licence in rows if licence.startswith("not installed")} <= {"pywin32", "xgboost"}
+    assert all(licence for *_, licence in rows)
+
+
+def test_the_jars_have_the_licences_of_their_poms(tmp_path: Path) -> None:
+    """A jar's licence is the one of its POM, else of the POM's parent; each jar of the lock has one."""
+    names = [line.split("\t") for line in LICENCES.read_text(encoding="utf-8").splitlines()]
+    assert [path for path, licence in names if licence] == [str(jar.path) for jar in read_lock()]
+    project = '<project xmlns="http://maven.apache.org/POM/4.0.0">{}</project>'
+    parent = "<parent><groupId>org.made</groupId><artifactId>up</artifactId><version>2</version></parent>"
+    for path, content in (
+        ("org/made/up/2/up-2.pom", "<licenses><license><name>MIT</name></license></licenses>"),
+        ("org/made/jar/1/jar-1.pom", parent),
+    ):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text(project.format(content), encoding="utf-8")
+    jar = tmp_path / "org/made/jar/1/jar-1.jar"
+    jar.write_bytes(b"")
+    assert licence_lines(tmp_path, [PurePosixPath("org/made/jar/1/jar-1.jar")]) == ["org/made/jar/1/jar-1.jar\tMIT"]
+    (line,) = lock_lines(tmp_path)
+    assert line == f"{sha256(b'').hexdigest()}  org/made/jar/1/jar-1.jar"
