@@ -11,7 +11,7 @@ ONLY ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test tools ops chaos-core chaos k8s check bench bench-stages bench-scale bench-swap bench-peers fresh docs sbom lock clean
+.PHONY: help setup demo test tools ops chaos-core chaos fuzz k8s check bench bench-stages bench-scale bench-swap bench-peers fresh docs sbom lock clean
 .PHONY: .check-laws .check-units
 
 help: ## print these targets
@@ -43,7 +43,7 @@ check: setup ## the quick part of the tests: lint, types, rooms, property tests,
 	$(BIN)/pytest -q --numprocesses=2 -m quick tests/unit
 
 test: check ## the quick part, then the slow unit tests and those on real brokers, four at a time
-	$(BIN)/pytest --numprocesses=4 --dist=worksteal -m "not quick" tests/unit tests/contract tests/simulation tests/integration
+	$(BIN)/pytest --numprocesses=4 --dist=worksteal -m "not quick" tests/unit tests/fuzz tests/contract tests/simulation tests/integration
 
 ops: setup ## the tests of what it is run with: Prometheus, Helm, containers, a browser, the docs' commands (after make tools)
 	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/ops
@@ -56,6 +56,10 @@ chaos: setup ## faults on a cluster of three brokers, all of them, in some hours
 
 tools: setup ## get the programs that the operations' tests drive: Prometheus, Helm, Chromium, … (where one is missing, its tests skip)
 	$(BIN)/python -m tests.tools
+
+fuzz: FOR = 20m
+fuzz: setup ## hostile input for everything that reads what others wrote (FOR=20m, ONLY="archives settings"; findings in build/fuzz)
+	$(BIN)/python -m tests.fuzz --for $(FOR) $(ONLY)
 
 k8s: setup ## the chart on a real control plane with KEDA: four minutes, and half an hour more to build their programs the first time
 	$(BIN)/python -m tests.k8s.programs

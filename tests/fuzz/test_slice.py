@@ -1,0 +1,62 @@
+"""A slice of `make fuzz`: the same inputs at every run, and every input that was once a finding."""
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tests.fuzz.harness import Hang, Target, hunt, watched
+from tests.fuzz.targets import TARGETS
+
+EXAMPLES = 40
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_hostile_input_is_taken_or_refused(target: Target) -> None:
+    """Whatever it is given, a reader takes it or refuses it with an error of the project's own."""
+    options = settings(
+        max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    options(given(target.inputs)(target.try_input))()
+
+
+@pytest.mark.parametrize(("name", "value"), [], ids=[])
+def test_what_was_once_a_finding(name: str, value: Any) -> None:
+    """An input that ended a program once is taken or refused."""
+    TARGETS[name].try_input(value)
+
+
+def _break(_: object) -> None:
+    raise ZeroDivisionError
+
+
+def test_an_exception_that_is_not_ours_is_a_finding() -> None:
+    """What is not among a target's own errors is reported with the input; what is among them is not."""
+    inputs = TARGETS["deployments"].inputs
+    tried, finding = hunt(Target("broken", inputs, _break), 60, 1)
+    assert tried > 0
+    assert finding is not None
+    assert finding.error.startswith("ZeroDivisionError")
+    assert hunt(Target("ours", inputs, _break, (ZeroDivisionError,)), 0.01, 1)[1] is None
+
+
+def _spin(_: object) -> None:
+    while True:
+        with suppress(Exception):  # as a target might
+            sum(range(1_000))
+
+
+def test_a_hang_is_a_finding() -> None:
+    """The watchdog ends what runs on, though the target handles every exception, and reports the input."""
+    _, finding = hunt(Target("hanging", TARGETS["settings"].inputs, _spin), 60, 1)
+    assert finding is not None
+    assert finding.error.startswith("Hang: more than 1.0 s of CPU time")
+
+
+def test_the_watchdog_sleeps_afterwards() -> None:
+    """Once a target has answered, nothing is left that could interrupt another."""
+    with watched():
+        pass
+    with pytest.raises(Hang), watched():
+        _spin(None)
