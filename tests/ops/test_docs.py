@@ -89,7 +89,7 @@ def _leads_somewhere(site: dict[Path, _Page], page: Path, target: str) -> bool:
     return not place.fragment or unquote(place.fragment) in site[file].anchors
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", "SECURITY.md"])
 def test_the_repositorys_own_pages_lead_somewhere(page: str) -> None:
     """What they link to in the repository is there; on the site only some of them are."""
     targets = re.findall(r"\]\(([^)\s#:]+)[)#]", (ROOT / page).read_text(encoding="utf-8"))
