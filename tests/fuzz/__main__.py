@@ -3,6 +3,7 @@
 import argparse
 import secrets
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,13 +14,16 @@ from tests.fuzz.targets import TARGETS
 _REPORT: Final = Path("build/fuzz")
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Tries the targets; returns 1 if there was a finding."""
     parser = argparse.ArgumentParser(prog="make fuzz")
     parser.add_argument("--for", dest="duration", default="20m", help="for how long, such as 90s or 20m")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31), help="the first seed")
-    parser.add_argument("only", nargs="*", choices=[*TARGETS, []], help="the targets; default: all")
-    options = parser.parse_args()
+    parser.add_argument("only", nargs="*", help=f"of the targets: {', '.join(TARGETS)}; default: all")
+    options = parser.parse_args(arguments)
+    unknown = set(options.only) - TARGETS.keys()
+    if unknown:
+        parser.error(f"no such target: {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
     targets = [TARGETS[name] for name in options.only or TARGETS]
     share_s = read_duration(options.duration) / len(targets)
     print(f"seed {options.seed}, {share_s:.0f} s per target")

@@ -5,6 +5,7 @@ The watchdog measures CPU time, so that a busy machine finds nothing; a second o
 
 import faulthandler
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from traceback import format_exc
 from types import FrameType
 from typing import Any, Final
 
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 CPU_S: Final = 1.0
@@ -69,7 +70,7 @@ def watched() -> Iterator[None]:
     before = {number: signal.signal(number, bark) for number in (signal.SIGPROF, signal.SIGALRM)}
     signal.setitimer(signal.ITIMER_PROF, CPU_S)
     signal.setitimer(signal.ITIMER_REAL, WALL_S)
-    faulthandler.dump_traceback_later(_IN_C_S, exit=True)
+    faulthandler.dump_traceback_later(_IN_C_S, exit=True, file=sys.__stderr__ or 2)
     try:
         yield
     finally:
@@ -98,7 +99,7 @@ def hunt(target: Target, seconds: float, first_seed: int) -> tuple[int, Finding 
     while time.monotonic() < ends_at:
         options = settings(
             max_examples=_BATCH, deadline=None, database=None, report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck),
         )  # fmt: skip
         try:
             options(seed(number)(given(target.inputs)(attempt)))()

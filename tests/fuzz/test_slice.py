@@ -1,11 +1,14 @@
 """A slice of `make fuzz`: the same inputs at every run, and every input that was once a finding."""
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from tests.fuzz.__main__ import main
 from tests.fuzz.harness import Hang, Target, hunt, watched
 from tests.fuzz.targets import TARGETS
 
@@ -33,7 +36,7 @@ def _break(_: object) -> None:
 
 def test_an_exception_that_is_not_ours_is_a_finding() -> None:
     """What is not among a target's own errors is reported with the input; what is among them is not."""
-    inputs = TARGETS["deployments"].inputs
+    inputs = st.integers()
     tried, finding = hunt(Target("broken", inputs, _break), 60, 1)
     assert tried > 0
     assert finding is not None
@@ -49,7 +52,7 @@ def _spin(_: object) -> None:
 
 def test_a_hang_is_a_finding() -> None:
     """The watchdog ends what runs on, though the target handles every exception, and reports the input."""
-    _, finding = hunt(Target("hanging", TARGETS["settings"].inputs, _spin), 60, 1)
+    _, finding = hunt(Target("hanging", st.integers(), _spin), 60, 1)
     assert finding is not None
     assert finding.error.startswith("Hang: more than 1.0 s of CPU time")
 
@@ -60,3 +63,21 @@ def test_the_watchdog_sleeps_afterwards() -> None:
         pass
     with pytest.raises(Hang), watched():
         _spin(None)
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`make fuzz` names each target and what was tried; a finding goes to a file with its input, and is exit code 1."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(TARGETS, "broken", Target("broken", st.integers(), _break))
+    assert main(["--for", "1s", "--seed", "1", "broken", "deployments"]) == 1
+    printed = capsys.readouterr().out
+    assert "broken: " in printed
+    assert "A FINDING" in printed
+    assert "deployments: " in printed
+    report = (tmp_path / "build" / "fuzz" / "broken.txt").read_text(encoding="utf-8")
+    assert report.startswith("0\n")
+    assert "ZeroDivisionError" in report
+    assert main(["--for", "1s", "deployments"]) == 0
+    with pytest.raises(SystemExit):
+        main(["no-such-target"])
+    assert "no such target: no-such-target" in capsys.readouterr().err
