@@ -19,8 +19,10 @@ import producer.settings
 import scorer.settings
 from schemas import rejection
 from schemas.application import CreditApplication
+from schemas.files import read_applications
 from schemas.records import DeadLetter, Malformed, Mark, read_dead_letter
 from schemas.rejection import RejectionCode
+from schemas.rows import ApplicationsFileError
 from scorer.bundle.archive import unpacked
 from scorer.bundle.bentoml import read_bentomodel
 from scorer.bundle.load import read_files, read_manifest
@@ -109,6 +111,30 @@ def _score(values: list[bytes | None]) -> None:
         else:
             assert isinstance(outcome.code, RejectionCode)
             assert outcome.reason.isprintable()
+
+
+# Files
+
+_CSV: Final = (
+    b"application_id,Seniority,Home,Time,Age,Marital,Records,Job,Expenses,Income,Assets,Debt,Amount,Price\n"
+    b"a-1,9,1,60,30,2,1,3,73,129,99999999,0,800,846\n"
+    b'"a ""2""",17;0,rent,60,58,widow,no,fixed,48,131,0,0,1000,1658\n'
+)
+_JSON_LINES: Final = application() + b"\n\n" + application("a-2", income=None) + b"\n"
+_files: Final = st.one_of(
+    st.tuples(
+        st.sampled_from([".csv", ".tsv"]), mutated([_CSV, _CSV.replace(b",", b"\t"), _CSV.decode().encode("utf-16")])
+    ),
+    st.tuples(st.sampled_from([".jsonl", ".json"]), mutated([_JSON_LINES])),
+)
+
+
+def _read_file(file: tuple[str, bytes]) -> None:
+    ending, content = file
+    with TemporaryDirectory() as scratch:
+        path = Path(scratch, f"applications{ending}")
+        path.write_bytes(content)
+        _score([row.value for row in read_applications(path)])
 
 
 # Bundles
@@ -259,6 +285,7 @@ TARGETS: Final[dict[str, Target]] = {
             st.lists(st.one_of(st.none(), _documents(json.loads(application()))), max_size=4),
             _score,
         ),
+        Target("files", _files, _read_file, (ApplicationsFileError,)),
         Target(
             "manifests",
             _documents(json.loads((SHIPPED / "credit-risk" / "1.1.0" / MANIFEST_FILE).read_bytes())),
