@@ -8,6 +8,7 @@ from documentation.commands import producer_page, scorer_page
 from documentation.contracts import contracts_page
 from documentation.errors import errors_page
 from documentation.metrics import metrics_page
+from documentation.rights import rights_page
 from documentation.settings import settings_page
 from schemas.generate import write_or_check
 
@@ -19,6 +20,7 @@ _PAGES: Final = {
     "producer.md": producer_page,
     "contracts.md": contracts_page,
     "errors.md": errors_page,
+    "rights.md": rights_page,
 }
 
 

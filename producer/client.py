@@ -21,7 +21,7 @@ from producer.errors import (
     NotDeliveredError,
     RejectedError,
 )
-from producer.kafka import TopicTail, Trouble, find_partitions, open_client
+from producer.kafka import TopicTail, Trouble, ask_for_right, find_partitions, open_client
 from producer.outcomes import place_of, read_outcome, source_of
 from producer.settings import Settings
 from producer.validation import validate_application
@@ -29,6 +29,7 @@ from schemas.application import CreditApplication
 from schemas.decision import Decision
 from schemas.files import dump_application
 from schemas.records import Malformed, Mark
+from schemas.rights import Operation, missing, to_topic
 
 # How long the broker has to acknowledge a record before it counts as failed. librdkafka would try for five minutes,
 # which is longer than anybody at a terminal, or behind a request, waits to hear that the broker is gone.
@@ -64,6 +65,7 @@ class ApplicationPublisher:
         self.sent = self.acknowledged = self.failed = 0
         self._settings = settings or Settings()
         self._headers: list[tuple[str, str | bytes | None]] | None = list(headers.items()) if headers else None
+        self._needed = to_topic(Operation.WRITE, self._settings.applications_topic)
         self._trouble = Trouble()
         self._failure = ""
         self._producer = open_client(
@@ -155,10 +157,8 @@ class ApplicationPublisher:
         key, value = _write(application)
         end = time.monotonic() + timeout_s
         topics = (self._settings.decisions_topic, self._settings.dead_letters_topic)
-        for (
-            topic
-        ) in topics:  # where a broker creates topics on use, a producer's question is use and a consumer's is not
-            find_partitions(self._producer, topic, self._settings, self._trouble)
+        for topic in topics:  # where a broker creates topics on use, a producer's question is use, a consumer's is not
+            find_partitions(self._producer, to_topic(Operation.READ, topic), self._settings, self._trouble)
         with TopicTail(self._settings, topics) as tail:
             placed = self._deliver(key, value, end)
             while (left_s := end - time.monotonic()) > 0:
@@ -217,6 +217,8 @@ class ApplicationPublisher:
     def _note_failure(self, error: KafkaError) -> None:
         self.failed += 1
         self._failure = error.str()
+        if missing([self._needed], error.code()):
+            self._failure += f". {ask_for_right(self._needed, self._settings)}"
 
     def __enter__(self) -> Self:
         """Makes sure that a broker answers and has the topic.
@@ -224,8 +226,9 @@ class ApplicationPublisher:
         Raises:
             BrokerUnreachableError: no broker answers.
             TopicMissingError: there is no such topic.
+            NotAllowedError: this user has no right to it.
         """
-        find_partitions(self._producer, self._settings.applications_topic, self._settings, self._trouble)
+        find_partitions(self._producer, self._needed, self._settings, self._trouble)
         return self
 
     def __exit__(

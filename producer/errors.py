@@ -5,6 +5,7 @@
   - InvalidApplicationError    the contract refuses the application; it was not sent
   - BrokerUnreachableError     no broker answers
   - TopicMissingError          the broker has no such topic
+  - NotAllowedError            the broker does not allow it to this user
   - NotDeliveredError          sent, and not acknowledged
   - DecisionTimeoutError       acknowledged, and not decided in time
   - RejectedError              decided to be undecidable: it is a dead letter now
@@ -60,6 +61,10 @@ class BrokerUnreachableError(PublisherError):
 
 class TopicMissingError(PublisherError):
     """The broker has no such topic."""
+
+
+class NotAllowedError(PublisherError):
+    """The broker does not allow it to this user; the message says which right is missing."""
 
 
 class NotDeliveredError(PublisherError):

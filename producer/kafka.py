@@ -7,8 +7,25 @@ from typing import Final, Self, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from producer.errors import BrokerUnreachableError, MisuseError, PublisherError, TopicMissingError
+from producer.errors import (
+    BrokerUnreachableError,
+    MisuseError,
+    NotAllowedError,
+    PublisherError,
+    TopicMissingError,
+)
 from producer.settings import Settings
+from schemas.rights import (
+    TAIL_GROUP,
+    Operation,
+    Right,
+    ask_for,
+    missing,
+    missing_topic,
+    principal_of,
+    to_group,
+    to_topic,
+)
 
 # Long enough for a broker far away and for a TLS handshake, short enough that nobody thinks the command hangs.
 ANSWER_S: Final = 5.0
@@ -77,13 +94,21 @@ def open_client(
         raise MisuseError(f"a librdkafka property is wrong: {error.args[0].str()}") from None
 
 
-def find_partitions(client: Producer | Consumer, topic: str, settings: Settings, trouble: Trouble) -> list[int]:
+def find_partitions(client: Producer | Consumer, right: Right, settings: Settings, trouble: Trouble) -> list[int]:
     """Asks the broker for the partitions of a topic. One that was created a moment ago is waited for.
+
+    Args:
+        client: asks.
+        right: what the client needs of the topic.
+        settings: those of the client.
+        trouble: what its error events said.
 
     Raises:
         BrokerUnreachableError: no broker answers.
-        TopicMissingError: there is no such topic, or this user may not see it.
+        TopicMissingError: there is no such topic.
+        NotAllowedError: this user has no right to it.
     """
+    topic = right.name
     began_s = time.monotonic()
     while True:
         try:
@@ -101,11 +126,16 @@ def find_partitions(client: Producer | Consumer, topic: str, settings: Settings,
         if found.error is None:
             return sorted(found.partitions)
         if found.error.code() not in _OF_NEW_TOPICS or time.monotonic() - began_s >= ANSWER_S:
-            raise TopicMissingError(
-                f"the topic {topic} at {settings.bootstrap_servers} cannot be used: {found.error.str()}. "
-                "`scorer topics ensure` creates the topics that are missing"
-            )
+            cannot = f"the topic {topic} at {settings.bootstrap_servers} cannot be used: {found.error.str()}"
+            if missing([right], found.error.code()):
+                raise NotAllowedError(f"{cannot}. {ask_for_right(right, settings)}")
+            raise TopicMissingError(f"{cannot}. {missing_topic(right, settings.kafka, settings.bootstrap_servers)}")
         time.sleep(_RETRY_S)
+
+
+def ask_for_right(right: Right, settings: Settings) -> str:
+    """What an administrator has to grant to this client, with the command."""
+    return ask_for([right], principal_of(settings.kafka), settings.bootstrap_servers)
 
 
 class TopicTail:
@@ -118,7 +148,9 @@ class TopicTail:
             MisuseError: librdkafka refuses a property.
             BrokerUnreachableError: no broker answers.
             TopicMissingError: one of the topics does not exist.
+        NotAllowedError: this user has no right to one of them.
         """
+        self._settings = settings
         self._trouble = Trouble()
         self._consumer = open_client(
             Consumer,
@@ -127,7 +159,7 @@ class TopicTail:
             # At its default of a second, the backoff makes a reader wait that long each time its queue was full.
             defaults={"fetch.queue.backoff.ms": 5},
             required={
-                "group.id": "producer-tail",  # the client must have one; it is never joined, nothing is committed to it
+                "group.id": TAIL_GROUP,  # the client must have one; it is never joined, nothing is committed to it
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "earliest",  # when retention overtakes the reader, go on with the oldest there is
@@ -137,7 +169,9 @@ class TopicTail:
             places = [
                 TopicPartition(topic, partition)
                 for topic in topics
-                for partition in find_partitions(self._consumer, topic, settings, self._trouble)
+                for partition in find_partitions(
+                    self._consumer, to_topic(Operation.READ, topic), settings, self._trouble
+                )
             ]
             for place in places:
                 place.offset = self._bounds(place)[0 if from_beginning else 1]
@@ -162,11 +196,17 @@ class TopicTail:
         """Waits for the next record, for at most so many seconds; None if none comes.
 
         Raises:
-            PublisherError: the broker refuses to hand out records.
+            NotAllowedError: this user has no right to the topic, or to the group that the client requires.
+            PublisherError: the broker refuses to hand out records for another reason.
         """
         message = self._consumer.poll(timeout_s)
         error = None if message is None else message.error()
-        if error is not None:
+        if message is not None and error is not None:
+            needed = to_topic(Operation.READ, message.topic() or ""), to_group(Operation.DESCRIBE, TAIL_GROUP)
+            for right in missing(needed, error.code()):
+                raise NotAllowedError(
+                    f"the topics cannot be read: {error.str()}. {ask_for_right(right, self._settings)}"
+                )
             raise PublisherError(f"the topics cannot be read: {error.str()}")
         return message
 

@@ -1,13 +1,17 @@
-"""`scorer topics`: create what is missing, or compare with the contract."""
+"""`scorer topics`: create what is missing, compare with the contract, or say which rights each one needs."""
 
 import json
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, broker_settings_of
+from schemas.rights import Role
+from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, broker_settings_of, settings_of
 
-app = typer.Typer(no_args_is_help=True, help="The topics: create what is missing, or say what differs.")
+app = typer.Typer(
+    no_args_is_help=True, help="The topics: create what is missing, say what differs, print the rights to them."
+)
 
 
 @app.command()
@@ -57,3 +61,36 @@ def check(
         typer.echo("\n".join([*differences, *remarks]) or "the topics are as the contract says")
     if differences:
         raise typer.Exit(1)
+
+
+@app.command()
+def rights(
+    roles: Annotated[list[Role], typer.Argument(help="Who: what they run, or what operators do.", show_default=False)],
+    principal: Annotated[
+        str | None, typer.Option(help="To whom to grant them (default: User: and sasl.username).", show_default=False)
+    ] = None,
+    config: ConfigOption = None,
+    bootstrap_servers: ServersOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the `kafka-acls.sh` commands that grant the least rights, for the names in the settings.
+
+    Nothing is asked of a broker and nothing is changed. Several roles are put together.
+
+    Examples:
+    ```
+    scorer topics rights worker --principal User:scorer
+    scorer topics rights deploy dlq --principal User:ana
+    ```
+    """
+    from schemas.rights import grant, principal_of
+    from scorer.stream.rights import needs_of
+
+    settings = settings_of(config, bootstrap_servers, assignments).settings
+    needed = dict.fromkeys(need.right for role in roles for need in needs_of(role, settings))
+    if as_json:
+        typer.echo(json.dumps([asdict(right) for right in needed]))
+        return
+    for command in grant(needed, principal or principal_of(settings.kafka), settings.bootstrap_servers):
+        typer.echo(command)

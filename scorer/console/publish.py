@@ -3,16 +3,19 @@
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import Event
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from schemas.files import dump_application
+from schemas.rights import Operation, to_topic
 from scorer.console.form import GIVEN_HERE
 from scorer.errors import BrokerError, MisuseError
 from scorer.settings import Settings
+from scorer.stream.explain import with_hint
+from scorer.stream.faults import must_stop
 from scorer.stream.librdkafka import LOSSLESS, client_config, refuse_bad_config
 from scorer.stream.reaching import unreachable
 
@@ -91,12 +94,19 @@ class TryPublisher:
         try:
             self._producer.produce(topic, value, application[GIVEN_HERE], on_delivery=place)
         except KafkaException as failure:
-            raise BrokerError(f"the application was not published: {failure.args[0].str()}") from failure
+            raise BrokerError(f"the application was not published: {self._explain([failure.args[0]])}") from failure
         ends_at = time.monotonic() + 2 * _DELIVERY_MS / 1_000
         while not landed.is_set() and time.monotonic() < ends_at:
             self._producer.poll(_SLICE_S)
         if not placed:
-            why = faults[0].str() if faults else "no acknowledgement in time"
-            raise BrokerError(f"the application was not published: {unreachable(self._settings, why)}")
+            raise BrokerError(f"the application was not published: {self._explain(faults)}")
         (partition, offset), *_ = placed
         return {"topic": topic, "partition": partition, "offset": offset}
+
+    def _explain(self, faults: Sequence[KafkaError]) -> str:
+        if not faults:
+            return unreachable(self._settings, "no acknowledgement in time")
+        if must_stop(faults[0]):
+            right = to_topic(Operation.WRITE, self._settings.applications_topic)
+            return with_hint(faults[0], self._settings, right)
+        return unreachable(self._settings, faults[0].str())

@@ -18,14 +18,17 @@ from schemas.records import (
     read_decision,
     written_at,
 )
+from schemas.rights import Operation, to_topic
 from scorer.console.live import REJECTED, Live, Part
 from scorer.errors import BrokerError, ScorerError
 from scorer.logs import RECORD_SKIPPED, log
 from scorer.settings import Settings
+from scorer.stream.explain import with_hint
 from scorer.stream.faults import must_stop
 from scorer.stream.partition import Event as Message
 from scorer.stream.reaching import ask, find_partitions, unreachable
 from scorer.stream.reading import Skipped, connect_beside
+from scorer.stream.rights import to_own_group
 from scorer.stream.unreadable import UNREADABLE_CODES
 
 _ANSWER_S: Final = 5.0
@@ -127,7 +130,7 @@ class _Tail:
             if error is None:
                 records.append(message)
             elif must_stop(error) or error.code() in UNREADABLE_CODES:  # the next watch begins behind it
-                raise BrokerError(f"the outcomes cannot be read: {error.str()}")
+                raise BrokerError(f"the outcomes cannot be read: {self._explain(error, message.topic())}")
         self._tell_decisions([r for r in records if r.topic() == self._settings.decisions_topic], now)
         self._tell_dead_letters([r for r in records if r.topic() == self._settings.dead_letters_topic])
 
@@ -138,6 +141,10 @@ class _Tail:
     def _end(self, topic: str, partition: int) -> int:
         of = TopicPartition(topic, partition)
         return ask(partial(self._consumer.get_watermark_offsets, of, timeout=_ANSWER_S), _ANSWER_S)[1]
+
+    def _explain(self, error: KafkaError, topic: str) -> str:
+        needed = to_topic(Operation.READ, topic), to_own_group(self._settings, Operation.DESCRIBE)
+        return with_hint(error, self._settings, *needed)
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:

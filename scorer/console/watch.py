@@ -4,13 +4,17 @@ from collections.abc import Callable
 from threading import Event
 from typing import Final
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
+from schemas.rights import Role
 from scorer.console.live import Live, Part
 from scorer.errors import ScorerError
 from scorer.logs import log_thread_crash
 from scorer.settings import Settings
+from scorer.stream.explain import with_hint
+from scorer.stream.faults import must_stop
 from scorer.stream.reaching import unreachable
+from scorer.stream.rights import needs_of
 
 _AGAIN_S: Final = 2.0
 
@@ -31,8 +35,15 @@ def keep_watching(part: Part, watch: Callable[[], None], settings: Settings, liv
         except ScorerError as fault:
             live.trouble(part, str(fault))
         except KafkaException as failure:
-            live.trouble(part, unreachable(settings, failure.args[0].str()))
+            live.trouble(part, _explain(failure.args[0], settings))
         except Exception as crash:  # noqa: BLE001  a fault in the program; the log says where, and the watch goes on
             log_thread_crash(part, crash)
             live.trouble(part, f"a fault in the program ({type(crash).__name__}): the log says where")
         stop.wait(_AGAIN_S)
+
+
+def _explain(error: KafkaError, settings: Settings) -> str:
+    if not must_stop(error):
+        return unreachable(settings, error.str())
+    rights = [need.right for need in needs_of(Role.CONSOLE, settings)]
+    return f"the brokers refuse the console: {with_hint(error, settings, *rights)}"

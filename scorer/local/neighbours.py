@@ -12,10 +12,10 @@ from confluent_kafka.admin import AdminClient
 from scorer.errors import BrokerError, MisuseError
 from scorer.settings import Settings
 from scorer.stream.group import Member, describe_group
+from scorer.stream.rights import REPLAY_GROUPS
 from scorer.stream.topics import admin_client
 
 _ANSWER_S: Final = 10.0
-_REPLAYS: Final = "scorer-replay-"
 _NAMED_MAX: Final = 4
 
 
@@ -54,7 +54,7 @@ def _other_groups(admin: AdminClient, settings: Settings) -> list[str]:
     except KafkaException:
         return []
     ids = [group.group_id for group in listed]
-    return sorted(id_ for id_ in ids if id_ != settings.group_id and not id_.startswith(_REPLAYS))
+    return sorted(id_ for id_ in ids if id_ != settings.group_id and not id_.startswith(REPLAY_GROUPS))
 
 
 def _decides(member: Member, group_id: str) -> bool:

@@ -17,6 +17,7 @@ from scorer.errors import MisuseError, ReplayError
 from scorer.replay.selection import DECIDED, Selection
 from scorer.settings import Settings
 from scorer.stream.reading import TopicReader
+from scorer.stream.rights import REPLAY_GROUPS
 
 PLAN_FILE: Final = "plan.json"
 _DECIDED_FILE: Final = "decided.npy"
@@ -47,7 +48,7 @@ class Plan:
     @property
     def group_id(self) -> str:
         """The group in which its processes share the work."""
-        return f"scorer-replay-{self.replay_id}"
+        return f"{REPLAY_GROUPS}{self.replay_id}"
 
     def require_topics(self, settings: Settings) -> None:
         """Makes sure that these settings name the plan's topics.

@@ -5,10 +5,9 @@ from typing import Final
 
 from confluent_kafka import KafkaException
 
-from scorer.errors import BrokerError
 from scorer.replay.plan import Plan
 from scorer.settings import Settings
-from scorer.stream.reading import ask_committed, connect_beside
+from scorer.stream.reading import ask_committed, connect_beside, offsets_refused
 
 _ANSWER_S: Final = 10.0
 
@@ -41,6 +40,7 @@ class ProgressReader:
             BrokerError: no broker answers.
         """
         self._plan = plan
+        self._settings = settings.model_copy(update={"group_id": plan.group_id})
         # Read committed would wait for a moment without an open transaction, and in a replay there is hardly any. What
         # an open transaction would commit is not told either way.
         options = {"group.id": plan.group_id, "isolation.level": "read_uncommitted"}
@@ -56,8 +56,7 @@ class ProgressReader:
         try:
             committed = ask_committed(self._consumer, selection.topic, selection.bounds(), _ANSWER_S)
         except KafkaException as failure:
-            why = failure.args[0].str()
-            raise BrokerError(f"group {self._plan.group_id} could not be asked: {why}") from failure
+            raise offsets_refused(failure.args[0], self._settings) from failure
         offsets = {tp.partition: tp.offset for tp in committed if tp.offset >= 0}
         return Standing(offsets, int(selection.before(offsets).sum()), len(selection))
 

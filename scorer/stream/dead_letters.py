@@ -10,11 +10,13 @@ from confluent_kafka import KafkaException, Producer
 
 from schemas import rejection
 from schemas.records import UNKNOWN, DeadLetter, Malformed, Mark, Place, read_dead_letter
+from schemas.rights import Operation, to_topic
 from scorer.errors import DeadLetterError
 from scorer.settings import Settings
 from scorer.stream.faults import Fault, triage
 from scorer.stream.operators import WRITE_S, explain_refusals, open_writer
 from scorer.stream.reading import Skipped, TopicReader, milliseconds
+from scorer.stream.rights import requeue_writer, to_transactions
 
 # Dead letters in one transaction: a thousand of the largest are a gigabyte, which the producer does not hold.
 _TRANSACTION_BYTES_MAX: Final = 16_777_216
@@ -107,7 +109,10 @@ def requeue(settings: Settings, wanted: Callable[[DeadLetter], bool], actor: str
         "compression.type": "zstd",  # an application that came in compressed may fit only when it is compressed
         "message.max.bytes": "20000000",  # a dead letter holds the whole record; the topic's own limit decides
     }
-    producer = open_writer(settings, f"{settings.dead_letters_topic}-requeue", options)
+    transactional_id = requeue_writer(settings)
+    producer = open_writer(settings, transactional_id, options)
+    topics = settings.applications_topic, settings.dead_letters_topic
+    needed = [*(to_topic(Operation.WRITE, topic) for topic in topics), to_transactions(transactional_id)]
     overtaken = DeadLetterError(
         "somebody else requeued at the same moment: `scorer dlq list` says what was put back; try again for the rest"
     )
@@ -118,7 +123,7 @@ def requeue(settings: Settings, wanted: Callable[[DeadLetter], bool], actor: str
             "has its mark: running it again repeats nothing"
         )
 
-    with explain_refusals(settings, overtaken, refused):
+    with explain_refusals(settings, overtaken, refused, needed):
         producer.init_transactions(WRITE_S)
         skipped = Skipped()
         letters, marks = _gather(settings, wanted, skipped)
@@ -157,7 +162,7 @@ def _require_own(settings: Settings, letter: DeadLetter) -> None:
 
 def _within_partitions(settings: Settings, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
     """The same; one whose partition the topic no longer has goes where its key belongs."""
-    with closing(TopicReader(settings, settings.applications_topic)) as reader:
+    with closing(TopicReader(settings, settings.applications_topic, operation=Operation.WRITE)) as reader:
         existing = frozenset(reader.partitions)
     return [letter if letter.partition in existing else replace(letter, partition=UNKNOWN) for letter in letters]
 

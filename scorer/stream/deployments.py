@@ -13,17 +13,20 @@ from pydantic import ValidationError
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent, Slot
 from schemas.records import read_headers
+from schemas.rights import Operation, to_topic
 from scorer.bundle.manifest import explain
 from scorer.bundle.signing import Signature, event_statement
 from scorer.errors import BrokerError, DeploymentError, SettingsError
 from scorer.logs import HISTORY_UNREADABLE, log
 from scorer.settings import Settings
 from scorer.stream.approvals import SIGNATURE_HEADER, Approvals
+from scorer.stream.explain import with_hint
 from scorer.stream.faults import must_stop
 from scorer.stream.line import Line
 from scorer.stream.operators import WRITE_S, explain_refusals, open_writer
 from scorer.stream.reaching import ask
 from scorer.stream.reading import ANSWER_S, connect_beside
+from scorer.stream.rights import deployments_writer, to_own_group, to_transactions
 from scorer.stream.unreadable import UNREADABLE_CODES, end_of_unreadable
 
 # The whole history, even of years, is a few hundred lines; a broker that has not given them by then is not there.
@@ -189,7 +192,9 @@ class HistoryReader:
         return lines, at_the_end
 
     def _unreadable(self, error: KafkaError) -> BrokerError:
-        return BrokerError(f"the history in topic {self._topic} cannot be read: {error.str()}")
+        needed = to_topic(Operation.READ, self._topic), to_own_group(self._settings, Operation.DESCRIBE)
+        explained = with_hint(error, self._settings, *needed)
+        return BrokerError(f"the history in topic {self._topic} cannot be read: {explained}")
 
 
 def read_history(settings: Settings) -> list[Line]:
@@ -224,13 +229,18 @@ def add_event(
         DeploymentError: another operator was quicker, or workers would not follow this event; nothing was written.
         SettingsError, TopicsError, BrokerError: the history cannot be read or written.
     """
-    topic = settings.deployments_topic
-    producer = open_writer(settings, f"{topic}-writer")
+    topic, transactional_id = settings.deployments_topic, deployments_writer(settings)
+    producer = open_writer(settings, transactional_id)
+    needed = to_topic(Operation.WRITE, topic), to_transactions(transactional_id)
     overtaken = DeploymentError(
         "somebody else changed the deployments at the same moment, and nothing of yours was written: see "
         "`scorer history`, and try again if you still want to"
     )
-    with explain_refusals(settings, overtaken, lambda why: f"the history in topic {topic} could not be written: {why}"):
+
+    def refused(why: str) -> str:
+        return f"the history in topic {topic} could not be written: {why}"
+
+    with explain_refusals(settings, overtaken, refused, needed):
         producer.init_transactions(WRITE_S)
         event, value, signatures, fault = _draft(settings, decide, sign)
         if fault:

@@ -174,6 +174,7 @@ def _transactions(settings: Settings) -> Iterator[Finding]:
 
     from scorer.stream.explain import refusal
     from scorer.stream.librdkafka import producer_config
+    from scorer.stream.rights import to_own_transactions
 
     if settings.delivery != "exactly-once":
         return
@@ -183,7 +184,8 @@ def _transactions(settings: Settings) -> Iterator[Finding]:
         producer.init_transactions(_WAIT_S)
         yield Finding("permissions", "ok", "transactions may be begun")
     except KafkaException as failure:
-        yield Finding("permissions", "wrong", refusal(failure.args[0], "to begin a transaction", settings))
+        explained = refusal(failure.args[0], "to begin a transaction", settings, to_own_transactions(settings))
+        yield Finding("permissions", "wrong", explained)
     finally:
         with suppress(KafkaException):  # one that was refused says so once more
             producer.close()
@@ -196,4 +198,4 @@ def _clock(settings: Settings) -> Iterator[Finding]:
     try:
         yield from look_at_timestamps(settings)
     except ScorerError as error:
-        yield Finding("permissions", "wrong", f"{error}; allow Read on the topic")
+        yield Finding("permissions", "wrong", str(error))

@@ -5,27 +5,50 @@ from typing import Final
 
 from confluent_kafka import KafkaError, TopicPartition
 
+from schemas.rights import Kind, Operation, Right, missing, to_topic
 from scorer.settings import Settings
+from scorer.stream.rights import ask_operator, missing_topic, to_own_group
 from scorer.stream.truncation import truncation_point
 
 _Hint = Callable[[Settings], str]
 
+UNKNOWN_TOPIC: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})
+"""Codes by which the brokers, or the client, say that they know no such topic."""
 
-def refusal(error: KafkaError, what: str, settings: Settings) -> str:
+
+def refusal(error: KafkaError, what: str, settings: Settings, *needed: Right) -> str:
     """The message for something that the brokers refuse, with a hint where one fits the error.
 
     Args:
         error: what they said.
         what: what they refuse, such as a topic or a group's offsets.
         settings: those of the client.
+        needed: the rights that the refused call needs.
     """
-    return f"the broker refuses {what}: {with_hint(error, settings)}"
+    return f"the broker refuses {what}: {with_hint(error, settings, *needed)}"
 
 
-def with_hint(error: KafkaError, settings: Settings) -> str:
-    """What the brokers say, and the question or the setting that fits it, if there is one."""
+def refusal_of_member(error: KafkaError, what: str, settings: Settings) -> str:
+    """The same for what a member of the group reads or commits."""
+    needed = to_topic(Operation.READ, settings.applications_topic), to_own_group(settings, Operation.READ)
+    return refusal(error, what, settings, *needed)
+
+
+def with_hint(error: KafkaError, settings: Settings, *needed: Right) -> str:
+    """What the brokers say, and the right, the question or the setting that fits it, if there is one.
+
+    Args:
+        error: what they said.
+        settings: those of the client.
+        needed: the rights that the call needs.
+    """
+    text = error.str().rstrip(". ")
+    if lacking := missing(needed, error.code()):
+        return f"{text}. {ask_operator(settings, *lacking)}"
+    if error.code() in UNKNOWN_TOPIC and (topics := [right for right in needed if right.kind is Kind.TOPIC]):
+        return f"{text}. {'; '.join(missing_topic(right, settings) for right in topics)}"
     hint = _HINTS.get(error.code())
-    return error.str() + (f". {hint(settings)}" if hint else "")
+    return f"{text}. {hint(settings)}" if hint else error.str()
 
 
 def fenced(error: KafkaError, transactional_id: str | None, settings: Settings) -> str:
@@ -94,19 +117,11 @@ def _transaction_timeout(settings: Settings) -> str:
     )
 
 
-def _transactional_right(settings: Settings) -> str:
-    return (
-        "Allow this user Write and Describe on transactional ids with the prefix "
-        f"{settings.group_id}/ (kafka-acls --resource-pattern-type prefixed)"
-    )
-
-
 _HINTS: Final[Mapping[int, _Hint]] = {
     KafkaError.INCONSISTENT_GROUP_PROTOCOL: lambda _: (
         "Do some workers in the group set instance_id and others not? Their assignment strategies differ"
     ),
     KafkaError.INVALID_TRANSACTION_TIMEOUT: _transaction_timeout,
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: _transactional_right,
     KafkaError.INVALID_SESSION_TIMEOUT: lambda _: (
         "session.timeout.ms under [kafka] is outside the brokers' group.min.session.timeout.ms and "
         "group.max.session.timeout.ms"

@@ -6,9 +6,12 @@ from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
 from confluent_kafka.admin._group import MemberDescription
 
+from schemas.rights import Operation
 from scorer.errors import BrokerError
 from scorer.settings import Settings
+from scorer.stream.explain import with_hint
 from scorer.stream.reaching import ask
+from scorer.stream.rights import to_own_group
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,8 @@ def describe_group(admin: AdminClient, settings: Settings, wait_s: float) -> Gro
         error = failure.args[0]
         if error.name() == "GROUP_ID_NOT_FOUND":
             return Group((), rebalancing=False)
-        raise BrokerError(f"consumer group {group_id} cannot be described: {error.str()}") from failure
+        explained = with_hint(error, settings, to_own_group(settings, Operation.DESCRIBE))
+        raise BrokerError(f"consumer group {group_id} cannot be described: {explained}") from failure
     members = tuple(_member(member, settings.applications_topic) for member in description.members)
     return Group(members, bool(members) and description.state != ConsumerGroupState.STABLE)
 

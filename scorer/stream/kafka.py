@@ -17,13 +17,14 @@ from typing import Final, NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from schemas.decision import BundleReference
+from schemas.rights import Operation, Right, to_topic
 from scorer.core.score import Bundle, Scores
 from scorer.errors import BrokerError, FencedError, ScorerError, StalledError, TopicsError
 from scorer.logs import BATCH_ABORTED, CONNECTION_FAILED, DEAD_LETTERS_POINT, log
 from scorer.settings import Settings
 from scorer.stream.commits import OffsetCommits
 from scorer.stream.delivery import AddHeaders, Delivered, Delivery, DeliveryThread, Outputs, Refused
-from scorer.stream.explain import fenced, refusal
+from scorer.stream.explain import fenced, refusal, refusal_of_member
 from scorer.stream.faults import Deadline, Fault, Fenced, cause_of_abort, triage
 from scorer.stream.group_offsets import GroupMark, read_group_offsets
 from scorer.stream.librdkafka import (
@@ -36,7 +37,8 @@ from scorer.stream.librdkafka import (
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
 from scorer.stream.observer import Observer
 from scorer.stream.partition import StartAt, start_where_committed
-from scorer.stream.reaching import metadata_of
+from scorer.stream.reaching import metadata_of, why_unlisted
+from scorer.stream.rights import to_own_group, to_own_transactions
 from scorer.stream.statistics import read_statistics
 from scorer.stream.subscription import Subscription
 from scorer.stream.topic_ids import TopicIdentity
@@ -247,7 +249,8 @@ class KafkaLink:
                 return
             raise TopicsError(self._too_large(cause))
         if cause_of_abort(error) is Fault.NON_RETRIABLE:
-            raise BrokerError(refusal(error, f"topic {cause.topic}" if cause.topic else "this worker", self._settings))
+            what = f"topic {cause.topic}" if cause.topic else "this worker"
+            raise BrokerError(refusal(error, what, self._settings, *self._delivery_rights(cause)))
         if self._should_stop():
             raise BrokerError(
                 f"shutdown timeout ({self._settings.drain_s:g} s) elapsed before the batch was committed "
@@ -258,6 +261,11 @@ class KafkaLink:
             raise BrokerError(
                 f"{self._aborts_in_a_row + 1} batches in a row were aborted, the last one{where} because: {error.str()}"
             )
+
+    def _delivery_rights(self, cause: Refused) -> list[Right]:
+        """What a delivery needs; without a topic it is the offsets that are refused."""
+        topic_right = to_topic(Operation.WRITE, cause.topic) if cause.topic else self._topic_rights()[0]
+        return [topic_right, to_own_group(self._settings, Operation.READ), to_own_transactions(self._settings)]
 
     def _too_large(self, cause: Refused) -> str:
         taken = batch_limits(self._settings, self._identity.admin)[cause.topic]
@@ -304,18 +312,25 @@ class KafkaLink:
 
     def _require_topics(self) -> None:
         """Says at once what would otherwise be a wait without end."""
+        rights = self._topic_rights()
         names = self._required_topics()
         existing = set(metadata_of(self._identity.admin, self._settings, self._settings.broker_wait_s).topics)
         ends_at = time.monotonic() + _TOPICS_S
         while missing := sorted(names - existing):
             if time.monotonic() > ends_at:
-                raise TopicsError(f"missing topics: {', '.join(missing)}; `scorer topics ensure` creates them")
+                admin = self._identity.admin
+                why = [why_unlisted(admin, self._settings, right, _STEP_S) for right in rights if right.name in missing]
+                raise TopicsError("; ".join(why))
             time.sleep(_TOPICS_S / 10)
             existing = set(metadata_of(self._identity.admin, self._settings, _STEP_S).topics)
 
     def _required_topics(self) -> set[str]:
-        settings = self._settings
-        return {settings.applications_topic, settings.decisions_topic, settings.dead_letters_topic}
+        return {right.name for right in self._topic_rights()}
+
+    def _topic_rights(self) -> list[Right]:
+        outputs = self._settings.decisions_topic, self._settings.dead_letters_topic
+        applications = to_topic(Operation.READ, self._settings.applications_topic)
+        return [applications, *(to_topic(Operation.WRITE, topic) for topic in outputs)]
 
     def _require_same_topics(self) -> None:
         """Compares the topics with those whose offsets the group has committed, before the group is joined.
@@ -328,7 +343,7 @@ class KafkaLink:
             committed = read_group_offsets(self._settings, self._remembering_partitions(), deadline)
         except KafkaException as failure:
             what = f"the offsets of group {self._settings.group_id}"
-            raise BrokerError(refusal(failure.args[0], what, self._settings)) from failure
+            raise BrokerError(refusal_of_member(failure.args[0], what, self._settings)) from failure
         for tp in committed:
             self._identity.compare(decode_metadata(tp.metadata).topic_ids, ids)
 
@@ -344,7 +359,8 @@ class KafkaLink:
             self._delivery.producer.init_transactions(_STEP_S)
         except KafkaException as failure:
             what = f"to begin transactions with the transactional.id {self._transactional_id}"
-            raise BrokerError(refusal(failure.args[0], what, self._settings)) from failure
+            needed = to_own_transactions(self._settings)
+            raise BrokerError(refusal(failure.args[0], what, self._settings, needed)) from failure
 
 
 def _outputs(settings: Settings, identity: TopicIdentity) -> Outputs:

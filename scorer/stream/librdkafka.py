@@ -12,6 +12,7 @@ from confluent_kafka import KafkaException
 from scorer.errors import SettingsError
 from scorer.logs import LIBRDKAFKA_LOGGER
 from scorer.settings import POLL_INTERVAL_MS, Settings
+from scorer.stream.rights import transactional_prefix
 from scorer.watchdog import Limits
 
 # How far records compress for which `fetch_memory_mb` holds: brokers limit answers by their compressed size.
@@ -175,7 +176,7 @@ def transactional_id(settings: Settings) -> str:
     Joined by a character that both parts may hold, group `a` with instance `b-0` and group `a-b` with instance `0`
     would fence each other. A right on the prefix `group/` covers all workers of the group and no others.
     """
-    return f"{quote(settings.group_id, safe='')}/{quote(settings.instance_id or uuid.uuid4().hex, safe='')}"
+    return f"{transactional_prefix(settings)}{quote(settings.instance_id or uuid.uuid4().hex, safe='')}"
 
 
 def limits(settings: Settings) -> Limits:

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from schemas.rights import Operation, to_topic
 from scorer.errors import BrokerError, MisuseError, OffsetsError
 from scorer.settings import Settings
 from scorer.stream.explain import refusal
@@ -16,7 +17,8 @@ from scorer.stream.group import describe_group
 from scorer.stream.group_offsets import read_group_offsets
 from scorer.stream.librdkafka import client_config, refuse_bad_config
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
-from scorer.stream.reaching import ask, find_partitions
+from scorer.stream.reaching import ask, find_partitions, metadata_of
+from scorer.stream.rights import to_own_group
 from scorer.stream.topic_ids import TopicIdentity
 from scorer.stream.truncation import find_truncated
 
@@ -101,6 +103,7 @@ class OffsetsTool:
         self._numbers = find_partitions(self._identity.admin, settings, topic, _ANSWER_S)
         with self._refusals():
             self._identity.read(Deadline(_ANSWER_S))
+        self._require_deployments()
         config = client_config(settings) | {"group.id": settings.group_id, "enable.auto.commit": False}
         with refuse_bad_config():
             self._consumer = Consumer(config)
@@ -234,6 +237,20 @@ class OffsetsTool:
     def _members(self, admin: "AdminClient") -> int:
         return len(describe_group(admin, self._settings, _ANSWER_S).members)
 
+    def _require_deployments(self) -> None:
+        """Without a right to it the topic would look missing, and a reset would leave out the offset in it.
+
+        Raises:
+            BrokerError: the right is missing.
+        """
+        deployments = self._settings.deployments_topic
+        if deployments in self._identity.ids:
+            return
+        error = metadata_of(self._identity.admin, self._settings, _ANSWER_S, deployments).topics[deployments].error
+        if error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            right = to_topic(Operation.READ, deployments)
+            raise BrokerError(refusal(error, f"topic {deployments}", self._settings, right))
+
     def _watermarks(self, topic: str, number: int) -> tuple[int, int]:
         tp = TopicPartition(topic, number)
         low, high = ask(lambda: self._consumer.get_watermark_offsets(tp, timeout=ATTEMPT_S), _ANSWER_S)
@@ -245,4 +262,6 @@ class OffsetsTool:
             yield
         except KafkaException as failure:
             what = f"the offsets of group {self._settings.group_id}"
-            raise BrokerError(refusal(failure.args[0], what, self._settings)) from failure
+            topics = self._settings.applications_topic, self._settings.deployments_topic
+            needed = [to_own_group(self._settings, Operation.READ), *(to_topic(Operation.READ, t) for t in topics)]
+            raise BrokerError(refusal(failure.args[0], what, self._settings, *needed)) from failure

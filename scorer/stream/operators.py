@@ -1,19 +1,22 @@
 """Writing as an operator: who writes the same shares a transactional id, so that a later one fences an earlier one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
+from schemas.rights import Right
 from scorer.errors import BrokerError, ScorerError
 from scorer.settings import Settings
 from scorer.stream.explain import with_hint
-from scorer.stream.faults import BY_CODE, Fault
 from scorer.stream.librdkafka import LOSSLESS, client_config, refuse_bad_config
 
 WRITE_S: Final = 30.0
 """For one step of a transaction that a person waits for."""
+# Somebody else has begun to write with the same transactional id. Not by the error's flag: a right that is missing, or
+# a setting that the brokers refuse, is fatal, too.
+_OVERTAKEN: Final = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 
 
 def open_writer(settings: Settings, transactional_id: str, options: dict[str, Any] | None = None) -> Producer:
@@ -39,13 +42,16 @@ def open_writer(settings: Settings, transactional_id: str, options: dict[str, An
 
 
 @contextmanager
-def explain_refusals(settings: Settings, overtaken: ScorerError, refused: Callable[[str], str]) -> Iterator[None]:
+def explain_refusals(
+    settings: Settings, overtaken: ScorerError, refused: Callable[[str], str], needed: Sequence[Right]
+) -> Iterator[None]:
     """Says what it means when Kafka refuses a writer.
 
     Args:
         settings: those of the writer.
         overtaken: raised where somebody else has begun to write the same.
         refused: given what Kafka says, the message of everything else.
+        needed: the rights that the writer needs.
 
     Raises:
         BrokerError: Kafka refuses for another reason.
@@ -54,6 +60,6 @@ def explain_refusals(settings: Settings, overtaken: ScorerError, refused: Callab
         yield
     except KafkaException as failure:
         error = failure.args[0]
-        if BY_CODE.get(error.code()) is Fault.FATAL:  # not by its flag: a setting that is refused is fatal, too
+        if error.code() in _OVERTAKEN:
             raise overtaken from failure
-        raise BrokerError(refused(with_hint(error, settings))) from failure
+        raise BrokerError(refused(with_hint(error, settings, *needed))) from failure

@@ -8,10 +8,13 @@ from typing import Any, Final, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, ClusterMetadata, TopicMetadata
 
+from schemas.rights import Operation, Right, missing, to_topic
 from scorer.errors import BrokerError, TopicsError
 from scorer.settings import Settings
+from scorer.stream.explain import with_hint
 from scorer.stream.faults import Fault, triage
 from scorer.stream.librdkafka import client_config
+from scorer.stream.rights import missing_topic
 
 T = TypeVar("T")
 
@@ -84,7 +87,11 @@ def metadata_of(
 
 
 def find_partitions(
-    client: AdminClient | Consumer | Producer, settings: Settings, topic: str, wait_s: float
+    client: AdminClient | Consumer | Producer,
+    settings: Settings,
+    topic: str,
+    wait_s: float,
+    operation: Operation = Operation.READ,
 ) -> list[int]:
     """The partitions of a topic. One that was created a moment ago is waited for.
 
@@ -93,6 +100,7 @@ def find_partitions(
         settings: those that the client was made with.
         topic: whose partitions.
         wait_s: for how long to wait for an answer.
+        operation: what the client wants of the topic, for the message if the right to it is missing.
 
     Raises:
         TopicsError: the topic is missing.
@@ -110,9 +118,30 @@ def find_partitions(
         return ask(call, wait_s)
     except KafkaException as failure:
         error = failure.args[0]
+        right = to_topic(operation, topic)
         if error.code() in _UNKNOWN:
-            raise TopicsError(f"missing topic: {topic}; `scorer topics ensure` creates it") from failure
-        raise BrokerError(f"topic {topic} cannot be used: {error.str()}") from failure
+            raise TopicsError(missing_topic(right, settings)) from failure
+        raise BrokerError(f"topic {topic} cannot be used: {with_hint(error, settings, right)}") from failure
+
+
+def why_unlisted(client: AdminClient | Consumer | Producer, settings: Settings, right: Right, wait_s: float) -> str:
+    """Why a topic is not among all those that the brokers list: it is missing, or a right to it is.
+
+    Asked for all topics, brokers leave out those to which a client has no right; asked by its name, they say so.
+
+    Args:
+        client: asks.
+        settings: those that the client was made with.
+        right: the right to the topic that the client needs.
+        wait_s: for how long to wait for an answer.
+
+    Raises:
+        BrokerError: no broker answers.
+    """
+    error = metadata_of(client, settings, wait_s, right.name).topics[right.name].error
+    if error is not None and missing([right], error.code()):
+        return f"no right to topic {right.name}: {with_hint(error, settings, right)}"
+    return missing_topic(right, settings)
 
 
 def _error_of(topic: TopicMetadata) -> KafkaError | None:

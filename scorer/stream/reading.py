@@ -8,12 +8,15 @@ from typing import Any, Final, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.records import Malformed
+from schemas.rights import Operation, to_topic
 from scorer.errors import BrokerError, ScorerError
 from scorer.settings import Settings
+from scorer.stream.explain import with_hint
 from scorer.stream.faults import must_stop, raise_on_partition_error
 from scorer.stream.librdkafka import bounded_fetch, client_config, refuse_bad_config
 from scorer.stream.partition import Event
 from scorer.stream.reaching import ask, find_partitions
+from scorer.stream.rights import to_own_group
 from scorer.stream.unreadable import UNREADABLE_CODES, end_of_unreadable
 from scorer.stream.worker import Record
 
@@ -63,7 +66,11 @@ def milliseconds(moment: datetime) -> int:
 
 
 def connect_beside(
-    settings: Settings, topic: str, options: Mapping[str, Any], wait_s: float
+    settings: Settings,
+    topic: str,
+    options: Mapping[str, Any],
+    wait_s: float,
+    operation: Operation = Operation.READ,
 ) -> tuple[Consumer, list[int]]:
     """A consumer that joins no group and commits nothing, and the partitions of the topic that it is to read.
 
@@ -72,6 +79,7 @@ def connect_beside(
         topic: what it is to read, read committed; it is told where partitions end.
         options: librdkafka's properties besides.
         wait_s: for how long to wait for a broker's answer.
+        operation: what this client wants of the topic, for the message if the right to it is missing.
 
     Raises:
         SettingsError: a librdkafka property is wrong.
@@ -93,7 +101,7 @@ def connect_beside(
     with refuse_bad_config():
         consumer = Consumer(config)
     try:
-        return consumer, find_partitions(consumer, settings, topic, wait_s)
+        return consumer, find_partitions(consumer, settings, topic, wait_s, operation)
     except ScorerError:
         consumer.close()
         raise
@@ -123,16 +131,33 @@ def ask_committed(consumer: Consumer, topic: str, partitions: Collection[int], w
     return ask(lambda: raise_on_partition_error(consumer.committed(wanted, timeout=wait_s)), wait_s)
 
 
+def offsets_refused(error: KafkaError, settings: Settings) -> BrokerError:
+    """The error for a group's offsets that cannot be read; the client is not in the group."""
+    needed = (
+        to_own_group(settings, Operation.DESCRIBE),
+        to_topic(Operation.DESCRIBE, settings.applications_topic),
+    )
+    explained = with_hint(error, settings, *needed)
+    return BrokerError(f"the offsets of group {settings.group_id} cannot be read: {explained}")
+
+
 class TopicReader:
     """A reader of one topic that is in no group and commits nothing."""
 
-    def __init__(self, settings: Settings, topic: str, skipped: Skipped | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        topic: str,
+        skipped: Skipped | None = None,
+        operation: Operation = Operation.READ,
+    ) -> None:
         """Connects.
 
         Args:
             settings: the brokers.
             topic: what to read.
             skipped: counts batches that cannot be read at all, each as one.
+            operation: what the caller wants of the topic, for the message if the right to it is missing.
 
         Raises:
             SettingsError: a librdkafka property is wrong.
@@ -145,7 +170,7 @@ class TopicReader:
         self._unreadable_ends: dict[tuple[int, int], int] = {}
         """By partition and first offset, the offset behind a batch that cannot be read."""
         options = {"auto.offset.reset": "earliest", "fetch.queue.backoff.ms": "5"}
-        self._consumer, self.partitions = connect_beside(settings, topic, options, ANSWER_S)
+        self._consumer, self.partitions = connect_beside(settings, topic, options, ANSWER_S, operation)
 
     def bounds(self) -> dict[int, tuple[int, int]]:
         """What each partition has now.
@@ -273,4 +298,5 @@ class TopicReader:
             del still_open[partition]
 
     def _unreadable(self, error: KafkaError) -> BrokerError:
-        return BrokerError(f"topic {self._topic} cannot be read: {error.str()}")
+        needed = to_topic(Operation.READ, self._topic), to_own_group(self._settings, Operation.DESCRIBE)
+        return BrokerError(f"topic {self._topic} cannot be read: {with_hint(error, self._settings, *needed)}")

@@ -10,11 +10,10 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.decision import BundleReference
 from schemas.deployment import Slot
-from scorer.errors import BrokerError
 from scorer.settings import Settings
 from scorer.stream.group import Group, describe_group
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
-from scorer.stream.reading import ask_committed, connect_to_offsets
+from scorer.stream.reading import ask_committed, connect_to_offsets, offsets_refused
 from scorer.stream.refusal import Refusal
 from scorer.stream.topics import admin_client
 
@@ -104,9 +103,7 @@ def ask_group(settings: Settings, admin: AdminClient, asking: Consumer) -> tuple
     try:
         committed = ask_committed(asking, settings.applications_topic, group.assigned, _ANSWER_S)
     except KafkaException as failure:
-        raise BrokerError(
-            f"the offsets of group {settings.group_id} cannot be read: {failure.args[0].str()}"
-        ) from failure
+        raise offsets_refused(failure.args[0], settings) from failure
     return group, {tp.partition: decode_metadata(tp.metadata) for tp in committed}
 
 

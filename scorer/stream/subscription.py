@@ -11,7 +11,7 @@ from scorer.core.score import UnreadableRecord
 from scorer.errors import BrokerError, ScorerError
 from scorer.logs import CONSUMER_FAILED, PARTITION_BLOCKED, PARTITIONS_CHANGED, RECORDS_UNREADABLE, log
 from scorer.settings import Settings
-from scorer.stream.explain import offset_is_gone, records_lost, refusal, why_gone
+from scorer.stream.explain import offset_is_gone, records_lost, refusal_of_member, why_gone
 from scorer.stream.faults import (
     ATTEMPT_S,
     Deadline,
@@ -274,7 +274,7 @@ class Subscription:
         if triage(error) is Fault.FATAL:
             raise Fenced(error)
         if must_stop(error):
-            raise BrokerError(refusal(error, topic, self._settings))
+            raise BrokerError(refusal_of_member(error, f"topic {topic}", self._settings))
         log(CONSUMER_FAILED, topic=topic, error=error.str())
 
     # Partitions come and go
@@ -326,9 +326,8 @@ class Subscription:
             error = failure.args[0]
             if triage(error) is Fault.FATAL:
                 raise Fenced(error) from failure
-            raise BrokerError(
-                refusal(error, f"the offsets of group {self._settings.group_id}", self._settings)
-            ) from failure
+            what = f"the offsets of group {self._settings.group_id}"
+            raise BrokerError(refusal_of_member(error, what, self._settings)) from failure
         for tp in committed:
             self._identity.compare(decode_metadata(tp.metadata).topic_ids, self._identity.ids)
             partition = self._partitions.setdefault(tp.partition, Partition(tp.offset, ""))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from schemas.rights import Operation, to_topic
 from scorer.errors import TopicsError
 from scorer.settings import Settings
 
@@ -92,8 +93,10 @@ def ensure(settings: Settings, partitions: int, replication: int) -> list[str]:
     Raises:
         BrokerError: the brokers cannot be reached, or refuse.
     """
-    from confluent_kafka import KafkaException
+    from confluent_kafka import KafkaError, KafkaException
     from confluent_kafka.cimpl import NewTopic
+
+    from scorer.stream.explain import with_hint
 
     admin = admin_client(settings)
     existing = _existing(admin, settings, wait_s=0)
@@ -112,13 +115,19 @@ def ensure(settings: Settings, partitions: int, replication: int) -> list[str]:
             for t in missing
         ]
     )
+    created = []
     for name, future in futures.items():
         try:
             future.result(_ADMIN_TIMEOUT_S)
-        except KafkaException as error:
-            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # another `ensure` at the same moment did it
-                raise TopicsError(f"topic {name} could not be created: {error.args[0].str()}") from error
-    return [topic.name for topic in missing]
+        except KafkaException as failure:
+            error = failure.args[0]
+            # Another `ensure` at the same moment did it, or this user may create topics and not see them.
+            if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                explained = with_hint(error, settings, to_topic(Operation.CREATE, name))
+                raise TopicsError(f"topic {name} could not be created: {explained}") from failure
+        else:
+            created.append(name)
+    return created
 
 
 def check(settings: Settings) -> list[str]:
@@ -130,13 +139,16 @@ def check(settings: Settings) -> list[str]:
     Raises:
         BrokerError: the brokers cannot be reached, or refuse.
     """
+    from scorer.stream.reaching import why_unlisted
+
     admin = admin_client(settings)
     existing = _existing(admin, settings)
     found: list[str] = []
-    configs = _configs(admin, [t.name for t in contract(settings, 1) if t.name in existing])
+    configs = _configs(admin, settings, [t.name for t in contract(settings, 1) if t.name in existing])
     for topic in contract(settings, partitions=1):
         if topic.name not in existing:
-            found.append(f"topic {topic.name} is missing; `scorer topics ensure` creates it")
+            right = to_topic(Operation.DESCRIBE, topic.name)
+            found.append(why_unlisted(admin, settings, right, _ADMIN_TIMEOUT_S))
             continue
         found += _differences(topic, configs[topic.name])
     if settings.deployments_topic in existing and existing[settings.deployments_topic] != 1:
@@ -180,7 +192,7 @@ def batch_limits(settings: Settings, admin: "AdminClient") -> dict[str, int]:
     """
     names = [settings.decisions_topic, settings.dead_letters_topic]
     try:
-        return {name: int(config["max.message.bytes"]) for name, config in _configs(admin, names).items()}
+        return {name: int(config["max.message.bytes"]) for name, config in _configs(admin, settings, names).items()}
     except TopicsError:
         return dict.fromkeys(names, BATCH_BYTES_DEFAULT)
 
@@ -202,7 +214,7 @@ def small_batches(settings: Settings) -> list[str]:
         f"topic {name} takes {limit} bytes at once, less than batch.size ({sent}): workers send smaller batches, which "
         f"costs throughput, and those that started before the limit was lowered stop. Set its max.message.bytes to "
         f"{sent} or more"
-        for name, config in _configs(admin, names).items()
+        for name, config in _configs(admin, settings, names).items()
         if (limit := int(config["max.message.bytes"])) < sent
     ]
 
@@ -230,9 +242,10 @@ def _existing(admin: "AdminClient", settings: Settings, wait_s: float = _NEW_TOP
         time.sleep(_NEW_TOPICS_S / 10)
 
 
-def _configs(admin: "AdminClient", names: list[str]) -> dict[str, dict[str, str]]:
+def _configs(admin: "AdminClient", settings: Settings, names: list[str]) -> dict[str, dict[str, str]]:
     from confluent_kafka import KafkaException
 
+    from scorer.stream.explain import with_hint
     from scorer.stream.reaching import ask
 
     configs = {}
@@ -240,7 +253,8 @@ def _configs(admin: "AdminClient", names: list[str]) -> dict[str, dict[str, str]
         try:
             entries = ask(partial(_describe_config, admin, name), _ADMIN_TIMEOUT_S)
         except KafkaException as error:
-            raise TopicsError(f"topic {name} cannot be described: {error.args[0].str()}") from error
+            explained = with_hint(error.args[0], settings, to_topic(Operation.DESCRIBE_CONFIGS, name))
+            raise TopicsError(f"topic {name} cannot be described: {explained}") from error
         configs[name] = {entry: value.value or "" for entry, value in entries.items()}
     return configs
 

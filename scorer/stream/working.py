@@ -9,12 +9,11 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from schemas.decision import shorten
-from scorer.errors import BrokerError
 from scorer.settings import Settings
 from scorer.stream.finding import Finding
 from scorer.stream.group import Group, describe_group
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
-from scorer.stream.reading import TopicReader, ask_committed, connect_to_offsets
+from scorer.stream.reading import TopicReader, ask_committed, connect_to_offsets, offsets_refused
 from scorer.stream.rollout import Rollout, compare, refusals
 
 _ANSWER_S: Final = 10.0
@@ -105,10 +104,7 @@ class Workers:
         try:
             return ask_committed(self._asking, self._settings.applications_topic, partitions, _ANSWER_S)
         except KafkaException as failure:
-            group_id = self._settings.group_id
-            raise BrokerError(
-                f"the offsets of group {group_id} cannot be read: {failure.args[0].str()}; allow Read on the group"
-            ) from failure
+            raise offsets_refused(failure.args[0], self._settings) from failure
 
     def _waiting(self) -> dict[int, tuple[int, int]]:
         """By partition in which applications wait, how many and the offset from which on they do."""

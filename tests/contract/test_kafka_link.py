@@ -74,7 +74,7 @@ def test_both_clients_report(kafka_stage: KafkaStage, records: int) -> None:
 def test_missing_topics(kafka_stage: KafkaStage) -> None:
     """A missing topic is an error at the start that names it and the cure, not a wait without end."""
     kafka_stage.names["decisions_topic"] = "no-such-decisions"
-    with pytest.raises(TopicsError, match="missing topics: no-such-decisions; `scorer topics ensure` creates them"):
+    with pytest.raises(TopicsError, match="missing topic: no-such-decisions; `scorer topics ensure` creates it"):
         kafka_stage.link()
 
 

@@ -209,5 +209,5 @@ def test_wrong_start(topics: Topics, tmp_path: Path) -> None:
     with worker(topics, tmp_path / "missing.log", "--set", "decisions_topic=missing-here") as lost:
         assert lost.process.wait(60) == 1
         (line,) = lost.told("process_failed")
-        assert "missing topics: missing-here" in line["error"]
+        assert "missing topic: missing-here" in line["error"]
         assert "Traceback" not in lost.log()

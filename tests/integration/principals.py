@@ -1,0 +1,213 @@
+"""What each role does on Kafka, in this process: each function ends well, or raises what its command would print."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from threading import Event
+from typing import Final, cast
+
+from confluent_kafka import Consumer, KafkaException
+
+from producer.client import ApplicationPublisher
+from producer.errors import PublisherError
+from producer.kafka import TopicTail
+from producer.settings import Settings as PublisherSettings
+from schemas.deployment import DeploymentEvent
+from schemas.examples import APPLICATIONS, DEPLOYMENT
+from schemas.rights import Role
+from scorer.console.live import Live, Part
+from scorer.console.look import keep_looking
+from scorer.console.publish import TryPublisher
+from scorer.console.tail import Sample, follow_outcomes
+from scorer.console.watch import keep_watching
+from scorer.errors import BrokerError, TopicsError
+from scorer.process import ReplayOptions, replay
+from scorer.replay.asked import Asked, select
+from scorer.replay.outcomes import read_outcomes
+from scorer.replay.plan import make_plan
+from scorer.settings import Settings
+from scorer.stop import Stop
+from scorer.stream import topics
+from scorer.stream.dead_letters import read_dead_letters, requeue
+from scorer.stream.deployments import State, add_event, read_history
+from scorer.stream.diagnose import diagnose
+from scorer.stream.kafka import KafkaLink
+from scorer.stream.offsets import OffsetsTool
+from scorer.stream.reading import TopicReader
+from scorer.stream.rights import READER_GROUP
+from scorer.stream.rollout import wait_for_workers
+from scorer.stream.worker import run
+from scorer.watchdog import Watchdog
+from tests.fakes import CountingMonitor, Tally, tiny_bundle
+
+WAIT_S: Final = 60.0
+BUNDLE: Final = tiny_bundle()
+
+
+class Alarm(Exception):  # noqa: N818  (it is what a test waits for)
+    """Nothing has happened for too long."""
+
+
+def within(seconds: float) -> Callable[[], bool]:
+    """A question that is false for so many seconds, and raises then."""
+    ends_at = time.monotonic() + seconds
+
+    def asked() -> bool:
+        if time.monotonic() > ends_at:
+            raise Alarm
+        return False
+
+    return asked
+
+
+def work(settings: Settings) -> None:
+    """Decides one application, as a worker does that follows the deployments."""
+    read_history(settings)
+    tally, late = Tally(), within(WAIT_S)
+    with closing(KafkaLink(settings, tally, lambda: False, refused=lambda: "")) as link:
+        run(link, lambda: BUNDLE, CountingMonitor(), 65_536, lambda: tally.records > 0 or late())
+
+
+def publish(settings: Settings) -> None:
+    """Publishes, and reads what was decided and what was rejected."""
+    own = PublisherSettings(settings.bootstrap_servers, kafka=settings.kafka)
+    with ApplicationPublisher(own) as publisher:
+        publisher.publish(APPLICATIONS["plain"])
+    wanted = {own.decisions_topic, own.dead_letters_topic}
+    late = within(WAIT_S)
+    with TopicTail(own, sorted(wanted), from_beginning=True) as tail:
+        while wanted and not late():
+            message = tail.poll(0.2)
+            wanted.discard("" if message is None else message.topic() or "")
+
+
+def read(settings: Settings) -> None:
+    """Reads a decision, as a consumer of somebody's own."""
+    config = {"group.id": READER_GROUP, "auto.offset.reset": "earliest", "enable.auto.commit": False}
+    late = within(WAIT_S)
+    with closing(Consumer({"bootstrap.servers": settings.bootstrap_servers, **config, **settings.kafka})) as consumer:
+        consumer.subscribe([settings.decisions_topic])
+        while not late():
+            message = consumer.poll(0.2)
+            if message is not None and (error := message.error()) is not None:
+                raise KafkaException(error)
+            if message is not None:
+                return
+
+
+def deploy(settings: Settings) -> None:
+    """Adds a deployment to the history, and asks the workers how far they have come."""
+
+    def decide(_: State) -> DeploymentEvent:
+        return DEPLOYMENT
+
+    read_history(settings)
+    add_event(settings, decide)
+    assert DEPLOYMENT.bundle is not None
+    wait_for_workers(settings, DEPLOYMENT.bundle, 0)
+
+
+def put_back(settings: Settings) -> None:
+    """Lists dead letters and requeues those that are new."""
+    assert list(read_dead_letters(settings))
+    assert requeue(settings, lambda _: True, "ana").put_back
+
+
+def reset(settings: Settings) -> None:
+    """Shows the group's offsets, and moves one."""
+    with closing(OffsetsTool(settings)) as tool:
+        changes = tool.plan([0], 0)
+        assert changes
+        tool.reset(changes, 5)
+
+
+def create(settings: Settings) -> None:
+    """Creates the topics and compares them with the contract."""
+    topics.ensure(settings, 1, 1)
+    if differences := topics.check(settings):
+        raise TopicsError("; ".join(differences))
+
+
+def examine(settings: Settings) -> None:
+    """Asks the doctor."""
+    default = "credit-risk:1.1.0"
+    problems = [finding.text for finding in diagnose(settings, None, default) if "Allow" in finding.text]
+    if problems:
+        raise BrokerError("; ".join(problems))
+
+
+def watch(settings: Settings) -> None:
+    """Sees what the console shows, and publishes a try."""
+    stop, live = Event(), _LiveUntil()
+    live.end = stop
+    keep_watching(Part.STANDING, lambda: keep_looking(settings, live, stop), settings, live, stop)
+    stop.clear()
+    keep_watching(Part.OUTCOMES, lambda: follow_outcomes(settings, live, Sample(), stop), settings, live, stop)
+    if live.seen:
+        raise BrokerError(live.seen)
+    for topic in (settings.decisions_topic, settings.dead_letters_topic, settings.applications_topic):
+        with closing(TopicReader(settings, topic)) as reader:
+            assert any(map(len, reader.read(reader.bounds())))
+    TryPublisher(settings).publish(APPLICATIONS["plain"])
+
+
+class _LiveUntil(Live):
+    """Ends a watch with the first that it says."""
+
+    end: Event
+    seen = ""
+
+    def trouble(self, part: Part, text: str) -> None:
+        super().trouble(part, text)
+        self.seen = self.seen or text
+        self.end.set()
+
+
+def replay_all(settings: Settings) -> None:
+    """Plans a replay of everything, runs it, and reads what came of it."""
+    read_history(settings)
+    selected = select(settings, Asked(), _quietly)
+    plan = make_plan(settings, selected.selection, BUNDLE.reference, "any application")
+    stop = cast("Stop", _NeverStopped())
+    options = ReplayOptions(1_000, everything=True, http_port=None)
+    standing = replay(settings, plan, BUNDLE, options, lambda _: None, stop, Watchdog(60))
+    assert standing.complete
+    outcomes = read_outcomes(settings, plan, standing.offsets)
+    assert outcomes.corrections
+    assert outcomes.refused == Counter()
+
+
+@contextmanager
+def _quietly(_: str) -> Iterator[Callable[[int, int], None]]:
+    yield lambda _done, _total: None
+
+
+class _NeverStopped:
+    """Hears no signals, and ends what takes too long."""
+
+    def __init__(self) -> None:
+        self.asked = within(WAIT_S)
+
+    def begin(self, _: float) -> None:
+        """A batch may be in hand."""
+
+    def drained(self) -> bool:
+        return False
+
+
+DOES: Final[Mapping[Role, Callable[[Settings], None]]] = {
+    Role.WORKER: work,
+    Role.PUBLISHER: publish,
+    Role.READER: read,
+    Role.DEPLOY: deploy,
+    Role.DLQ: put_back,
+    Role.OFFSETS: reset,
+    Role.TOPICS: create,
+    Role.DOCTOR: examine,
+    Role.CONSOLE: watch,
+    Role.REPLAY: replay_all,
+}
+"""What each role does."""
+REFUSALS: Final = (BrokerError, TopicsError, PublisherError, KafkaException)
+"""What it raises where a right is missing."""
