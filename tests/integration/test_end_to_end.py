@@ -168,7 +168,7 @@ def test_doctor_names_what_is_missing(setup: dict[str, str], unique: Callable[[s
     broken = {**setup, "SCORER_DECISIONS_TOPIC": unique("missing")}
     asked = run("scorer", "doctor", "--bundle", "no-such:1.0.0", environment=broken)
     assert asked.returncode == 1
-    assert f"topic {broken['SCORER_DECISIONS_TOPIC']} is missing; `scorer topics ensure` creates it" in asked.stdout
+    assert f"missing topic: {broken['SCORER_DECISIONS_TOPIC']}; `scorer topics ensure` creates it" in asked.stdout
     assert "there is no bundle no-such:1.0.0" in asked.stdout
     assert "2 problems" in asked.stdout
 

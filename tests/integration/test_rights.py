@@ -2,15 +2,14 @@
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Final, NamedTuple
 
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
-from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
+from confluent_kafka.admin._acl import AclBindingFilter
 from confluent_kafka.admin._scram import (
     ScramCredentialInfo,
     ScramMechanism,
@@ -30,22 +29,11 @@ from scorer.stream import topics
 from scorer.stream.kafka import KafkaLink
 from scorer.stream.rights import needs_of
 from scorer.stream.worker import run
+from tests.acls import allow, bindings
 from tests.fakes import CountingMonitor, Tally
 from tests.integration.principals import BUNDLE, DOES, REFUSALS, WAIT_S, within
 
 _PASSWORD: Final = secrets.token_urlsafe()
-_KINDS: Final = {
-    Kind.TOPIC: ResourceType.TOPIC,
-    Kind.GROUP: ResourceType.GROUP,
-    Kind.TRANSACTIONAL_ID: ResourceType.TRANSACTIONAL_ID,
-}
-_OPERATIONS: Final = {
-    Operation.READ: AclOperation.READ,
-    Operation.WRITE: AclOperation.WRITE,
-    Operation.CREATE: AclOperation.CREATE,
-    Operation.DESCRIBE: AclOperation.DESCRIBE,
-    Operation.DESCRIBE_CONFIGS: AclOperation.DESCRIBE_CONFIGS,
-}
 
 
 class Guarded(NamedTuple):
@@ -159,23 +147,15 @@ def _admit(admin: AdminClient) -> None:
     ]
     for made in admin.alter_user_scram_credentials(users).values():
         made.result(WAIT_S)
-    bindings = [binding for case in cases for binding in _bindings(case.user, case.rights())]
-    for given in admin.create_acls(bindings).values():
-        given.result(WAIT_S)
+    wanted = [binding for case in cases for binding in bindings(case.user, case.rights())]
+    allow(admin, wanted)
     late = within(WAIT_S)
-    one = bindings[-1]
+    one = wanted[-1]
     last = AclBindingFilter(
         one.restype, one.name, one.resource_pattern_type, one.principal, "*", one.operation, one.permission_type
     )
     while not admin.describe_acls(last).result(WAIT_S) and not late():
         time.sleep(0.1)
-
-
-def _bindings(user: str, rights: Iterable[Right]) -> Iterator[AclBinding]:
-    for right in rights:
-        pattern = ResourcePatternType.PREFIXED if right.prefixed else ResourcePatternType.LITERAL
-        kind, operation = _KINDS[right.kind], _OPERATIONS[right.operation]
-        yield AclBinding(kind, right.name, pattern, f"User:{user}", "*", operation, AclPermissionType.ALLOW)
 
 
 @contextmanager

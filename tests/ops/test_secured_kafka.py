@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import shlex
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +11,7 @@ from typing import Final, NamedTuple
 
 import pytest
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._acl import AclBinding, AclOperation, AclPermissionType
-from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
+from confluent_kafka.admin._acl import AclBinding, AclBindingFilter
 from confluent_kafka.admin._scram import (
     ScramCredentialInfo,
     ScramMechanism,
@@ -19,16 +19,20 @@ from confluent_kafka.admin._scram import (
     UserScramCredentialUpsertion,
 )
 
+from schemas.rights import Kind, Role
 from scorer.errors import LocalBrokerError
 from scorer.local import apache_kafka
 from scorer.local.running import free_ports
+from scorer.settings import Settings
+from scorer.stream.rights import needs_of
+from tests.acls import allow, bindings
 from tests.ops.pages import DOCS, Terminal, blocks, missing_from
+from tests.tools import tool
 
 _PAGE: Final = DOCS / "secured-kafka.md"
 _PASSWORD: Final = secrets.token_urlsafe()
-_TOPICS: Final = ("credit.applications", "credit.decisions", "credit.applications.dlq", "scorer.deployments")
 _WAIT_S: Final = 30
-_USERS: Final = ("administrator", "scorer", "ana", "publisher", "nobody", "half")
+_USERS: Final = ("administrator", "scorer", "ana", "publisher", "nobody", "half", "worker")
 
 
 class Secured(NamedTuple):
@@ -38,6 +42,8 @@ class Secured(NamedTuple):
     """Where users come in."""
     admin: AdminClient
     """The administrator, who comes in by another door and may do everything."""
+    admin_servers: str
+    """That door."""
     authority: Path
     """The certificate of whoever signed the broker's."""
 
@@ -75,7 +81,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         ]
         for future in admin.alter_user_scram_credentials(users).values():
             future.result(_WAIT_S)
-        yield Secured(f"localhost:{tls}", admin, folder / "ca.crt")
+        yield Secured(f"localhost:{tls}", admin, broker.bootstrap_servers, folder / "ca.crt")
 
 
 def _certificate(folder: Path) -> Path:
@@ -92,57 +98,20 @@ def _certificate(folder: Path) -> Path:
     return whole
 
 
-def rights(table: str) -> list[tuple[ResourceType, str, ResourcePatternType, AclOperation]]:
-    """The rights that a table of the page names."""
-    found = []
-    for operations, places in re.findall(r"^\| ([A-Z]\w+(?:, \w+)*) \| (.+?) \|", table, re.MULTILINE):
-        for place in places.split(", "):
-            for kind, name, pattern in _resources(place):
-                found += [(kind, name, pattern, _operation(operation)) for operation in operations.split(", ")]
-    return found
-
-
-def _resources(place: str) -> Iterator[tuple[ResourceType, str, ResourcePatternType]]:
-    name = re.search("`(.+)`", place)
-    if name is None:
-        assert place == "the four topics"
-        yield from ((ResourceType.TOPIC, topic, ResourcePatternType.LITERAL) for topic in _TOPICS)
-        return
-    kinds = {"topic": ResourceType.TOPIC, "group": ResourceType.GROUP, "transactional": ResourceType.TRANSACTIONAL_ID}
-    pattern = ResourcePatternType.PREFIXED if "with the prefix" in place else ResourcePatternType.LITERAL
-    yield kinds[place.split(maxsplit=1)[0]], name[1], pattern
-
-
-def _operation(name: str) -> AclOperation:
-    return AclOperation[re.sub("(?<=[a-z])(?=[A-Z])", "_", name).upper()]
-
-
-def _tables() -> list[str]:
-    """The page's tables of rights."""
-    return re.findall(r"^\| operation .*?\n\n", _PAGE.read_text(), re.MULTILINE | re.DOTALL)
-
-
-def allow(secured: Secured, user: str, table: str) -> None:
-    """Gives a user the rights of a table, from anywhere."""
-    bindings = [
-        AclBinding(kind, name, pattern, f"User:{user}", "*", operation, AclPermissionType.ALLOW)
-        for kind, name, pattern, operation in rights(table)
-    ]
-    assert bindings
-    for future in secured.admin.create_acls(bindings).values():
-        future.result(_WAIT_S)
+def give(secured: Secured, user: str, role: Role) -> None:
+    """Gives a user the rights of a role."""
+    allow(secured.admin, bindings(user, (need.right for need in needs_of(role, Settings()))))
 
 
 def test_the_page(secured: Secured, tmp_path: Path) -> None:
-    """With the page's settings and the rights of its tables, and no others, each does what the page says of him.
+    """With the page's settings and the rights of the roles, and no others, each does what the page says of him.
 
     As written, but for the broker's address, the files' places, and one copy of each record, since it is one broker.
     """
     found = blocks(_PAGE)
     (settings,) = (block.text for block in found if block.language == "toml")
-    configured, checked, started, tried = (block.commands for block in found if block.language == "sh")
-    shown_by_doctor, shown_by_try = (block.text for block in found if block.language == "text")
-    workers, doctors, operators, publishers = _tables()
+    configured, granted, checked, started, tried = (block.commands for block in found if block.language == "sh")
+    shown_by_rights, shown_by_doctor, shown_by_try = (block.text for block in found if block.language == "text")
     password = tmp_path / "password"
     password.write_text(_PASSWORD + "\n")
     for place, real in {
@@ -161,18 +130,19 @@ def test_the_page(secured: Secured, tmp_path: Path) -> None:
     told = scorer.run(configured[0])
     assert "********" in told
     assert _PASSWORD not in told
+    assert not missing_from("".join(scorer.run(command) for command in granted), shown_by_rights)
     ensure, doctor = checked
     administrator.run(ensure.replace("--replication 3", "--replication 1"))
     administrator.run(doctor)
 
-    allow(secured, "scorer", workers)
-    allow(secured, "publisher", publishers)
+    give(secured, "scorer", Role.WORKER)
+    give(secured, "publisher", Role.PUBLISHER)
     with scorer.running(started[0], until="partitions_changed"):
         assert not missing_from(publisher.run(tried[0]), shown_by_try)
-        allow(secured, "scorer", doctors)
+        give(secured, "scorer", Role.DOCTOR)
         told = scorer.run(doctor)
         assert not missing_from(told, shown_by_doctor), told
-        allow(secured, "ana", operators)
+        give(secured, "ana", Role.DEPLOY)
         assert "every worker" in ana.run('scorer deploy credit-risk:1.0.0 --reason "to see whether she may"')
         assert "credit-risk:1.0.0" in ana.run("scorer history")
 
@@ -200,12 +170,34 @@ def test_what_does_not_work(secured: Secured, tmp_path: Path) -> None:
 
 def test_no_right_to_transactions(secured: Secured, tmp_path: Path) -> None:
     """A worker with every right but that to its transactions says which one it wants."""
-    rows = _tables()[0].splitlines(keepends=True)
-    allow(secured, "half", "".join(row for row in rows if "transactional" not in row))
+    needs = needs_of(Role.WORKER, Settings())
+    allow(secured.admin, bindings("half", (n.right for n in needs if n.right.kind is not Kind.TRANSACTIONAL_ID)))
     terminal = Terminal(tmp_path, _environment(secured) | {"SCORER_KAFKA__SASL_USERNAME": "half"})
     said = terminal.run("scorer worker", exit_code=1)
     assert "Transactional Id authorization failed" in said
-    assert "Allow this user Write and Describe on transactional ids with the prefix scorer/ " in said
+    assert "Allow User:half Write on transactional ids with the prefix scorer/: `kafka-acls.sh " in said
+
+
+def test_the_commands_are_kafkas(secured: Secured, tmp_path: Path) -> None:
+    """Kafka's own tool takes the commands that `scorer topics rights` prints, and they grant the role's rights."""
+    program = tool("kafka-tools")
+    (tmp_path / "admin.properties").write_text("")  # the administrator's door wants no login
+    flags = ("--principal", "User:worker", "-b", secured.admin_servers)
+    printed = Terminal(tmp_path, {}).run(shlex.join(["scorer", "topics", "rights", "worker", *flags]))
+    for line in printed.splitlines():
+        name, *arguments = shlex.split(line)
+        assert name == "kafka-acls.sh"
+        command: list[str | Path] = [program, "org.apache.kafka.tools.AclCommand", *arguments]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=_WAIT_S)
+    for binding in bindings("worker", (need.right for need in needs_of(Role.WORKER, Settings()))):
+        assert secured.admin.describe_acls(_only(binding)).result(_WAIT_S), binding
+
+
+def _only(binding: AclBinding) -> AclBindingFilter:
+    pattern, permission = binding.resource_pattern_type, binding.permission_type
+    return AclBindingFilter(
+        binding.restype, binding.name, pattern, binding.principal, binding.host, binding.operation, permission
+    )
 
 
 def _environment(secured: Secured) -> dict[str, str]:

@@ -1,0 +1,49 @@
+"""What an operator is told when Kafka refuses a writer."""
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from schemas.rights import Operation, to_topic
+from scorer.errors import BrokerError, DeploymentError
+from scorer.settings import Settings
+from scorer.stream.operators import explain_refusals
+from scorer.stream.rights import to_transactions
+
+SETTINGS = Settings(bootstrap_servers="kafka-1:9093", kafka={"sasl.username": "ana"})
+NEEDED = to_topic(Operation.WRITE, "scorer.deployments"), to_transactions("scorer.deployments-writer")
+COMMAND = "kafka-acls.sh --bootstrap-server kafka-1:9093 --command-config admin.properties --add"
+
+
+def refuse(code: int) -> None:
+    """Kafka refuses a writer with an error that is fatal to it."""
+    with explain_refusals(SETTINGS, DeploymentError("overtaken"), lambda why: f"not written: {why}", NEEDED):
+        raise KafkaException(KafkaError(code, fatal=True))
+
+
+@pytest.mark.parametrize("code", [KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH])
+def test_somebody_else_was_quicker(code: int) -> None:
+    """Only what fences a writer says that another one has begun."""
+    with pytest.raises(DeploymentError, match="overtaken"):
+        refuse(code)
+
+
+def test_a_missing_right_is_not_another_operator() -> None:
+    """The transactional id and the right to it are named.
+
+    It was told as another operator who had been quicker, so that somebody in an emergency tried for ever.
+    """
+    with pytest.raises(BrokerError) as refusal:
+        refuse(KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+    assert str(refusal.value).endswith(
+        "Allow User:ana Write on transactional id scorer.deployments-writer: "
+        f"`{COMMAND} --allow-principal User:ana --operation Write --transactional-id scorer.deployments-writer`"
+    )
+
+
+@pytest.mark.parametrize(
+    "code", [KafkaError._FATAL, KafkaError.INVALID_TRANSACTION_TIMEOUT, KafkaError.FENCED_INSTANCE_ID]
+)
+def test_other_fatal_errors(code: int) -> None:
+    """What else is fatal is told as what it is."""
+    with pytest.raises(BrokerError, match="not written"):
+        refuse(code)
