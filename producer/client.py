@@ -67,7 +67,7 @@ class ApplicationPublisher:
         self._headers: list[tuple[str, str | bytes | None]] | None = list(headers.items()) if headers else None
         self._needed = to_topic(Operation.WRITE, self._settings.applications_topic)
         self._trouble = Trouble()
-        self._failure = ""
+        self._failure = self._refusal = ""
         self._producer = open_client(
             Producer,
             self._settings,
@@ -105,7 +105,7 @@ class ApplicationPublisher:
             timestamp_ms: the record's timestamp, in milliseconds since 1970; 0 is now.
         """
         while not self.try_send(key, value, timestamp_ms):
-            self._producer.poll(_SLICE_S)
+            self.poll(_SLICE_S)
 
     def try_send(self, key: bytes | None, value: bytes, timestamp_ms: int = 0) -> bool:
         """Sends a record like `send`; returns False at once, without sending it, if the client's queue is full."""
@@ -113,7 +113,10 @@ class ApplicationPublisher:
 
     def poll(self, timeout_s: float) -> None:
         """Counts acknowledgements, for at most so many seconds."""
-        self._producer.poll(timeout_s)
+        try:
+            self._producer.poll(timeout_s)
+        except KafkaException as error:
+            self._note_refusal(error.args[0])
 
     def drain(self, timeout_s: float | None = None) -> int:
         """Waits until every record sent is acknowledged or failed.
@@ -125,9 +128,13 @@ class ApplicationPublisher:
             How many records are neither yet.
         """
         end = None if timeout_s is None else time.monotonic() + timeout_s
-        while waiting := self._producer.flush(_SLICE_S):
-            if end is not None and time.monotonic() >= end:
-                return waiting
+        try:
+            while waiting := self._producer.flush(_SLICE_S):
+                if end is not None and time.monotonic() >= end:
+                    return waiting
+        except KafkaException as error:
+            self._note_refusal(error.args[0])
+            return len(self._producer)
         return 0
 
     def flush(self, timeout_s: float | None = None) -> None:
@@ -138,7 +145,7 @@ class ApplicationPublisher:
         """
         waiting = self.drain(timeout_s)
         if self.failed or waiting:
-            why = self._failure or self._trouble.reason or "no acknowledgement in time"
+            why = self._refusal or self._failure or self._trouble.reason or "no acknowledgement in time"
             raise NotDeliveredError(f"{self.failed + waiting} of {self.sent} applications were not delivered: {why}")
 
     def decide(self, application: CreditApplication | Mapping[str, object], timeout_s: float = 10.0) -> Decision:
@@ -187,10 +194,10 @@ class ApplicationPublisher:
 
         failed_before = self.failed
         while not self._produce(key, value, 0, place):
-            self._producer.poll(_SLICE_S)
+            self.poll(_SLICE_S)
         self.drain(max(0.0, end - time.monotonic()))
         if not placed:
-            why = self._failure if self.failed > failed_before else self._trouble.reason
+            why = self._refusal or (self._failure if self.failed > failed_before else self._trouble.reason)
             raise NotDeliveredError(f"the application was not delivered: {why or 'no acknowledgement in time'}")
         return placed[0]
 
@@ -205,7 +212,7 @@ class ApplicationPublisher:
         except KafkaException as error:  # more than the broker takes in one record, or the client is beyond repair
             self._note_failure(error.args[0])
         self.sent += 1
-        self._producer.poll(0)
+        self.poll(0)
         return True
 
     def _count(self, error: KafkaError | None, _: Message) -> None:
@@ -218,7 +225,14 @@ class ApplicationPublisher:
         self.failed += 1
         self._failure = error.str()
         if missing([self._needed], error.code()):
-            self._failure += f". {ask_for_right(self._needed, self._settings)}"
+            self._note_refusal(error)
+
+    def _note_refusal(self, error: KafkaError) -> None:
+        """Notes why the client cannot continue; what comes after it only says that it cannot."""
+        if not self._refusal:
+            self._refusal = error.str()
+            if missing([self._needed], error.code()):
+                self._refusal += f". {ask_for_right(self._needed, self._settings)}"
 
     def __enter__(self) -> Self:
         """Makes sure that a broker answers and has the topic.

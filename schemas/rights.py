@@ -45,6 +45,8 @@ class Kind(StrEnum):
 
 DENIED: Final[Mapping[int, Kind]] = {29: Kind.TOPIC, 30: Kind.GROUP, 53: Kind.TRANSACTIONAL_ID}
 """By Kafka's error code, to what kind of resource a right is missing."""
+# An idempotent producer is told so if it may write to no topic at all.
+_MAY_WRITE_NOWHERE: Final = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ def to_group(operation: Operation, name: str) -> Right:
 
 def missing(rights: Iterable[Right], code: int) -> list[Right]:
     """Those of the rights that a call needs of which Kafka's error code can say that they are missing."""
+    if code == _MAY_WRITE_NOWHERE:
+        return [right for right in rights if right.kind is Kind.TOPIC and right.operation is Operation.WRITE]
     return [right for right in rights if DENIED.get(code) is right.kind]
 
 

@@ -97,7 +97,11 @@ class TryPublisher:
             raise BrokerError(f"the application was not published: {self._explain([failure.args[0]])}") from failure
         ends_at = time.monotonic() + 2 * _DELIVERY_MS / 1_000
         while not landed.is_set() and time.monotonic() < ends_at:
-            self._producer.poll(_SLICE_S)
+            try:
+                self._producer.poll(_SLICE_S)
+            except KafkaException as failure:  # the client cannot continue
+                faults.append(failure.args[0])
+                break
         if not placed:
             raise BrokerError(f"the application was not published: {self._explain(faults)}")
         (partition, offset), *_ = placed

@@ -5,6 +5,7 @@ from typing import Final
 
 from confluent_kafka import KafkaException
 
+from schemas.rights import Operation
 from scorer.replay.plan import Plan
 from scorer.settings import Settings
 from scorer.stream.reading import ask_committed, connect_beside, offsets_refused
@@ -56,7 +57,7 @@ class ProgressReader:
         try:
             committed = ask_committed(self._consumer, selection.topic, selection.bounds(), _ANSWER_S)
         except KafkaException as failure:
-            raise offsets_refused(failure.args[0], self._settings) from failure
+            raise offsets_refused(failure.args[0], self._settings, Operation.READ) from failure
         offsets = {tp.partition: tp.offset for tp in committed if tp.offset >= 0}
         return Standing(offsets, int(selection.before(offsets).sum()), len(selection))
 

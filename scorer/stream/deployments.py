@@ -104,8 +104,12 @@ def parse_line(offset: int, value: bytes | None) -> Line:
 class HistoryReader:
     """A reader of the history from its first event on; it is in no group and commits nothing."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, group_operation: Operation = Operation.DESCRIBE) -> None:
         """Begins at the beginning.
+
+        Args:
+            settings: where the history is.
+            group_operation: what the reader wants of its group besides, for the message if that right is missing.
 
         Raises:
             SettingsError: a librdkafka property is wrong.
@@ -114,6 +118,7 @@ class HistoryReader:
         """
         self._settings = settings
         self._topic = settings.deployments_topic
+        self._needed = to_topic(Operation.READ, self._topic), to_own_group(settings, group_operation)
         options = {"auto.offset.reset": "error", "fetch.wait.max.ms": "50"}
         self._consumer, _ = connect_beside(settings, self._topic, options, ANSWER_S)
         try:
@@ -192,8 +197,7 @@ class HistoryReader:
         return lines, at_the_end
 
     def _unreadable(self, error: KafkaError) -> BrokerError:
-        needed = to_topic(Operation.READ, self._topic), to_own_group(self._settings, Operation.DESCRIBE)
-        explained = with_hint(error, self._settings, *needed)
+        explained = with_hint(error, self._settings, *self._needed)
         return BrokerError(f"the history in topic {self._topic} cannot be read: {explained}")
 
 

@@ -84,7 +84,8 @@ def _listeners(brokers: dict[int, Any]) -> Iterator[Finding]:
 
 def _topics(settings: Settings, existing: dict[str, int]) -> Iterator[Finding]:
     try:
-        differences, remarks = topics.check(settings), topics.small_batches(settings)
+        read = settings.applications_topic, settings.deployments_topic
+        differences, remarks = topics.check(settings, read), topics.small_batches(settings)
     except ScorerError as error:
         yield Finding("topics", "warning", f"cannot be compared: {error}")
         return

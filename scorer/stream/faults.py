@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from enum import Enum
 from typing import Final, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from scorer.errors import BrokerError
 from scorer.logs import BROKER_RETRIED, log
@@ -205,6 +205,30 @@ class Deadline:
 
     def __call__(self) -> bool:
         return time.monotonic() > self._ends_at or self._should_stop()
+
+
+def read_committed(consumer: Consumer, wanted: list[TopicPartition], wait_s: float) -> list[TopicPartition]:
+    """What a consumer's group has committed; raises for a partition that is refused, too.
+
+    Where the right to the group is missing, the client waits for the group's coordinator until the time is up. Why
+    there is none it reports as an event.
+
+    Args:
+        consumer: has the group's id, and is subscribed to nothing.
+        wanted: the partitions.
+        wait_s: for how long to wait.
+
+    Raises:
+        KafkaException: the brokers refuse, or do not answer.
+    """
+    try:
+        return raise_on_partition_error(consumer.committed(wanted, timeout=wait_s))
+    except KafkaException:
+        message = consumer.poll(0)
+        error = None if message is None else message.error()
+        if error is not None and error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            raise KafkaException(error) from None
+        raise
 
 
 def retry_transient(call: Callable[[], T], should_stop: Callable[[], bool], also: Collection[int] = ()) -> T:

@@ -9,6 +9,7 @@ from typing import Final, Protocol, get_args
 from schemas.decision import BundleReference
 from schemas.deployment import Slot
 from scorer.bundle.entry import Located
+from schemas.rights import Operation
 from scorer.bundle.store import BundleStore
 from scorer.bundle.trust import locate_trusted
 from scorer.core.score import Bundle
@@ -105,7 +106,7 @@ class Follower:
         self._stop = Event()
         self._following: Future[None] | None = None
         self._beside = ThreadPoolExecutor(1, "deployments")
-        self._reader = HistoryReader(settings)
+        self._reader = HistoryReader(settings, Operation.READ)
         try:
             self._lines = self._reader.to_the_end()
             wanted = fold(self._lines).current("champion")

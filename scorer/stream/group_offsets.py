@@ -13,7 +13,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from scorer.settings import Settings
-from scorer.stream.faults import ATTEMPT_S, raise_on_partition_error, retry_transient
+from scorer.stream.faults import ATTEMPT_S, read_committed, retry_transient
 from scorer.stream.librdkafka import client_config, refuse_bad_config
 
 # Brokers forget offsets of topics that the group does not subscribe to after offsets.retention.minutes, seven days by
@@ -44,9 +44,7 @@ def read_group_offsets(
     with refuse_bad_config():
         asking = Consumer(config)
     with closing(asking) as consumer:
-        committed = retry_transient(
-            lambda: raise_on_partition_error(consumer.committed(wanted, timeout=ATTEMPT_S)), should_stop
-        )
+        committed = retry_transient(lambda: read_committed(consumer, wanted, ATTEMPT_S), should_stop)
     return [tp for tp in committed if tp.offset >= 0]
 
 

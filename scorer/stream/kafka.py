@@ -42,7 +42,7 @@ from scorer.stream.rights import to_own_group, to_own_transactions
 from scorer.stream.statistics import read_statistics
 from scorer.stream.subscription import Subscription
 from scorer.stream.topic_ids import TopicIdentity
-from scorer.stream.topics import batch_limits
+from scorer.stream.topics import batch_limits, lacking
 from scorer.stream.worker import Batch
 
 # For one step of the start, once a broker has answered.
@@ -263,9 +263,13 @@ class KafkaLink:
             )
 
     def _delivery_rights(self, cause: Refused) -> list[Right]:
-        """What a delivery needs; without a topic it is the offsets that are refused."""
-        topic_right = to_topic(Operation.WRITE, cause.topic) if cause.topic else self._topic_rights()[0]
-        return [topic_right, to_own_group(self._settings, Operation.READ), to_own_transactions(self._settings)]
+        """What a delivery needs; the brokers do not say which topic a transaction may not have."""
+        rights = [to_own_group(self._settings, Operation.READ), to_own_transactions(self._settings)]
+        if cause.topic:
+            return [to_topic(Operation.WRITE, cause.topic), *rights]
+        if cause.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            return lacking(self._settings, self._topic_rights()) or self._topic_rights()
+        return rights
 
     def _too_large(self, cause: Refused) -> str:
         taken = batch_limits(self._settings, self._identity.admin)[cause.topic]

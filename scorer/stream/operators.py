@@ -6,11 +6,13 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from schemas.rights import Right
+from schemas.rights import Kind, Right, missing
 from scorer.errors import BrokerError, ScorerError
 from scorer.settings import Settings
 from scorer.stream.explain import with_hint
 from scorer.stream.librdkafka import LOSSLESS, client_config, refuse_bad_config
+from scorer.stream.rights import ask_operator
+from scorer.stream.topics import lacking
 
 WRITE_S: Final = 30.0
 """For one step of a transaction that a person waits for."""
@@ -62,4 +64,14 @@ def explain_refusals(
         error = failure.args[0]
         if error.code() in _OVERTAKEN:
             raise overtaken from failure
-        raise BrokerError(refused(with_hint(error, settings, *needed))) from failure
+        raise BrokerError(refused(_explain(error, settings, needed))) from failure
+
+
+def _explain(error: KafkaError, settings: Settings, needed: Sequence[Right]) -> str:
+    """What the brokers say. That a transaction was aborted is all that they say where a topic's right was missing."""
+    others = [right for right in needed if right.kind is not Kind.TOPIC]
+    if not missing(others, error.code()) and (
+        denied := lacking(settings, [right for right in needed if right.kind is Kind.TOPIC])
+    ):
+        return f"{error.str()}. {ask_operator(settings, *denied)}"
+    return with_hint(error, settings, *needed)

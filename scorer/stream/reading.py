@@ -12,7 +12,7 @@ from schemas.rights import Operation, to_topic
 from scorer.errors import BrokerError, ScorerError
 from scorer.settings import Settings
 from scorer.stream.explain import with_hint
-from scorer.stream.faults import must_stop, raise_on_partition_error
+from scorer.stream.faults import ATTEMPT_S, must_stop, raise_on_partition_error, read_committed
 from scorer.stream.librdkafka import bounded_fetch, client_config, refuse_bad_config
 from scorer.stream.partition import Event
 from scorer.stream.reaching import ask, find_partitions
@@ -128,13 +128,19 @@ def ask_committed(consumer: Consumer, topic: str, partitions: Collection[int], w
     if not partitions:
         return []
     wanted = [TopicPartition(topic, p) for p in partitions]
-    return ask(lambda: raise_on_partition_error(consumer.committed(wanted, timeout=wait_s)), wait_s)
+    return ask(lambda: read_committed(consumer, wanted, min(wait_s, ATTEMPT_S)), wait_s)
 
 
-def offsets_refused(error: KafkaError, settings: Settings) -> BrokerError:
-    """The error for a group's offsets that cannot be read; the client is not in the group."""
+def offsets_refused(error: KafkaError, settings: Settings, operation: Operation = Operation.DESCRIBE) -> BrokerError:
+    """The error for a group's offsets that cannot be read.
+
+    Args:
+        error: what the brokers said.
+        settings: the group.
+        operation: what the client wants of the group in the end.
+    """
     needed = (
-        to_own_group(settings, Operation.DESCRIBE),
+        to_own_group(settings, operation),
         to_topic(Operation.DESCRIBE, settings.applications_topic),
     )
     explained = with_hint(error, settings, *needed)

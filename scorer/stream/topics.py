@@ -1,12 +1,12 @@
 """The topics and their settings, as a table: `ensure` creates what is missing, `check` compares."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from schemas.rights import Operation, to_topic
+from schemas.rights import Operation, Right, to_topic
 from scorer.errors import TopicsError
 from scorer.settings import Settings
 
@@ -130,8 +130,12 @@ def ensure(settings: Settings, partitions: int, replication: int) -> list[str]:
     return created
 
 
-def check(settings: Settings) -> list[str]:
+def check(settings: Settings, read: Collection[str] = ()) -> list[str]:
     """Compares the topics with the contract.
+
+    Args:
+        settings: the topics.
+        read: those that the caller wants to read besides, for the message if a right to one is missing.
 
     Returns:
         A sentence for each difference that matters; none means that all is well.
@@ -147,7 +151,7 @@ def check(settings: Settings) -> list[str]:
     configs = _configs(admin, settings, [t.name for t in contract(settings, 1) if t.name in existing])
     for topic in contract(settings, partitions=1):
         if topic.name not in existing:
-            right = to_topic(Operation.DESCRIBE, topic.name)
+            right = to_topic(Operation.READ if topic.name in read else Operation.DESCRIBE, topic.name)
             found.append(why_unlisted(admin, settings, right, _ADMIN_TIMEOUT_S))
             continue
         found += _differences(topic, configs[topic.name])
@@ -217,6 +221,32 @@ def small_batches(settings: Settings) -> list[str]:
         for name, config in _configs(admin, settings, names).items()
         if (limit := int(config["max.message.bytes"])) < sent
     ]
+
+
+def lacking(settings: Settings, rights: Collection[Right]) -> list[Right]:
+    """Those of some rights to topics that this client does not have; none where the brokers do not say.
+
+    Args:
+        settings: those of the client.
+        rights: to read or to write topics.
+    """
+    from confluent_kafka import KafkaException, TopicCollection
+
+    names = sorted({right.name for right in rights})
+    if not names:
+        return []
+    admin = admin_client(settings)  # it answers nothing more once it is let go of
+    described = admin.describe_topics(
+        TopicCollection(names), include_authorized_operations=True, request_timeout=_ADMIN_TIMEOUT_S
+    )
+    allowed: dict[str, set[str]] = {}
+    for name, answer in described.items():
+        try:
+            allowed[name] = {operation.name for operation in answer.result().authorized_operations or ()}
+        except KafkaException as failure:
+            if failure.args[0].name() == "TOPIC_AUTHORIZATION_FAILED":
+                allowed[name] = {""}
+    return [right for right in rights if allowed.get(right.name) and right.operation.upper() not in allowed[right.name]]
 
 
 def partitions_of(settings: Settings) -> dict[str, int]:

@@ -12,8 +12,8 @@ from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent
 from schemas.records import DeadLetter, Mark, Place
 from scorer.bundle.store import BundleStore
-from scorer.stream.line import Line
 from scorer.stream.finding import Finding
+from scorer.stream.line import Line
 from scorer.stream.rollout import Behind, Rollout
 from tests.unit.bundle.making import PLAIN, copy_bundle, named, remake
 from tests.unit.cli.conftest import Ended, Run

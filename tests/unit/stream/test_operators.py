@@ -6,6 +6,7 @@ from confluent_kafka import KafkaError, KafkaException
 from schemas.rights import Operation, to_topic
 from scorer.errors import BrokerError, DeploymentError
 from scorer.settings import Settings
+from scorer.stream import operators
 from scorer.stream.operators import explain_refusals
 from scorer.stream.rights import to_transactions
 
@@ -43,7 +44,15 @@ def test_a_missing_right_is_not_another_operator() -> None:
 @pytest.mark.parametrize(
     "code", [KafkaError._FATAL, KafkaError.INVALID_TRANSACTION_TIMEOUT, KafkaError.FENCED_INSTANCE_ID]
 )
-def test_other_fatal_errors(code: int) -> None:
+def test_other_fatal_errors(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What else is fatal is told as what it is."""
+    monkeypatch.setattr(operators, "lacking", lambda *_: [])
     with pytest.raises(BrokerError, match="not written"):
         refuse(code)
+
+
+def test_a_topic_that_an_aborted_transaction_does_not_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all that Kafka says is that the transaction is in no state to be committed, the rights are asked for."""
+    monkeypatch.setattr(operators, "lacking", lambda _, rights: list(rights))
+    with pytest.raises(BrokerError, match=r"Allow User:ana Write on topic scorer\.deployments: "):
+        refuse(KafkaError.INVALID_TXN_STATE)
