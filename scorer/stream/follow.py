@@ -8,8 +8,8 @@ from typing import Final, Protocol, get_args
 
 from schemas.decision import BundleReference
 from schemas.deployment import Slot
-from scorer.bundle.entry import Located
 from schemas.rights import Operation
+from scorer.bundle.entry import Located
 from scorer.bundle.store import BundleStore
 from scorer.bundle.trust import locate_trusted
 from scorer.core.score import Bundle

@@ -78,7 +78,7 @@ def test_deploy_names_who_deployed_before(run: Run, monkeypatch: pytest.MonkeyPa
     lines = [Line(0, event(HOSTILE, HOSTILE, HOSTILE))]
     monkeypatch.setattr("scorer.stream.deployments.read_history", lambda _: lines)
 
-    def add(_: object, decide: Any) -> None:
+    def add(_: object, decide: Any, __: object) -> None:
         from scorer.stream.deployments import fold
 
         decide(fold(lines))

@@ -10,7 +10,7 @@ from scorer.stream import operators
 from scorer.stream.operators import explain_refusals
 from scorer.stream.rights import to_transactions
 
-SETTINGS = Settings(bootstrap_servers="kafka-1:9093", kafka={"sasl.username": "ana"})
+SETTINGS = Settings(bootstrap_servers="kafka-1:9093", kafka={"security.protocol": "SASL_SSL", "sasl.username": "ana"})
 NEEDED = to_topic(Operation.WRITE, "scorer.deployments"), to_transactions("scorer.deployments-writer")
 COMMAND = "kafka-acls.sh --bootstrap-server kafka-1:9093 --command-config admin.properties --add"
 

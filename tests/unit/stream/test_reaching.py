@@ -100,7 +100,7 @@ def committed(*answers: list[TopicPartition]) -> Consumer:
         assert timeout > 0
         return left.pop(0) if len(left) > 1 else left[0]
 
-    return cast("Consumer", SimpleNamespace(committed=answer))
+    return cast("Consumer", SimpleNamespace(committed=answer, poll=lambda _: None))
 
 
 def offset(partition: int, code: int | None = None, metadata: str = "") -> TopicPartition:
@@ -145,7 +145,7 @@ def group(*partitions: int) -> AdminClient:
 
 def look_at(monkeypatch: pytest.MonkeyPatch, consumer: Consumer) -> rollout.Rollout:
     """How far a deployment has come, as the group answers."""
-    closing = SimpleNamespace(committed=consumer.committed, close=lambda: None)
+    closing = SimpleNamespace(committed=consumer.committed, poll=consumer.poll, close=lambda: None)
     monkeypatch.setattr(rollout, "admin_client", lambda _: group(0, 1))
     monkeypatch.setattr(rollout, "connect_to_offsets", lambda _: closing)
     return rollout.wait_for_workers(SETTINGS, BUNDLE, wait_s=0)

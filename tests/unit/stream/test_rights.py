@@ -93,6 +93,7 @@ def test_a_topic_that_may_be_hidden() -> None:
 
 def test_the_command_prints_the_rights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Roles are put together, for the names in the settings and the principal that is asked for."""
+    monkeypatch.setenv("SCORER_KAFKA__SECURITY_PROTOCOL", "SASL_SSL")
     monkeypatch.setenv("SCORER_KAFKA__SASL_USERNAME", "ana")
     names = ["--set", "deployments_topic=own.deployments", "-b", "k:1"]
     ran = CliRunner().invoke(app, ["rights", "deploy", "dlq", *names])
