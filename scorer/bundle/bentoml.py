@@ -31,7 +31,10 @@ _INFO_FILE: Final = "model.yaml"
 _MODEL_FILE: Final = "saved_model.ubj"
 _OBJECTS_FILE: Final = "custom_objects.pkl"
 _MEMBERS_MAX: Final = 100  # three are needed; BentoML adds what the model's author left in its folder
-_INFO_BYTES_MAX: Final = 1 << 17  # a hundred times what BentoML writes; what reads YAML takes a second for it
+# Twenty times what BentoML writes. What reads YAML takes a second for ten times that, and much longer where brackets
+# are nested: each one costs as much as there are open ones.
+_INFO_BYTES_MAX: Final = 1 << 15
+_INFO_BRACKETS_MAX: Final = 1_000
 _YAML_TAGS: Final = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
 _NAME_CHARACTERS_MAX: Final = 300  # of a column, in a message
 _DECODER_BYTES_MAX: Final = 100 << 20  # xz's strongest preset takes 65 MB
@@ -220,6 +223,8 @@ def _read_info(raw: bytes) -> _Info:
 
     if len(raw) > _INFO_BYTES_MAX:
         raise BundleError(f"{_INFO_FILE} has more than {_INFO_BYTES_MAX} bytes")
+    if raw.count(b"[") + raw.count(b"{") > _INFO_BRACKETS_MAX:
+        raise BundleError(f"{_INFO_FILE} has more than {_INFO_BRACKETS_MAX} brackets, which is not what BentoML writes")
 
     class PlainLoader(yaml.BaseLoader):
         """Makes texts, lists and dictionaries alone.

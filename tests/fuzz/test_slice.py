@@ -2,7 +2,6 @@
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,12 +21,6 @@ def test_hostile_input_is_taken_or_refused(target: Target) -> None:
         max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
     )
     options(given(target.inputs)(target.try_input))()
-
-
-@pytest.mark.parametrize(("name", "value"), [], ids=[])
-def test_what_was_once_a_finding(name: str, value: Any) -> None:
-    """An input that ended a program once is taken or refused."""
-    TARGETS[name].try_input(value)
 
 
 def _break(_: object) -> None:

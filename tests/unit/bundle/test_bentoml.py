@@ -196,7 +196,10 @@ INFOS = {
     "aliases": (ALIASES + BENTOMODEL_INFO.replace("1.4.39", "*l99"), "bentoml_version: Input should be a valid string"),
     "an alias of itself": ("context: &a\n  framework_versions: *a\n" + BENTOMODEL_INFO, "plain YAML"),
     "a name that commands a terminal": (BENTOMODEL_INFO.replace("xgboost: 3", '"\\e[2J": 3'), "a control character"),
-    "long": ("# " + "x" * (1 << 17), "more than 131072 bytes"),
+    "long": ("# " + "x" * (1 << 15), "more than 32768 bytes"),
+    "nested without end": ("[" * 3_000, "more than 1000 brackets"),
+    "nested again and again": (f"k: {'[' * 300}{']' * 300}\n" * 50, "more than 1000 brackets"),
+    "a list in a list": (f"{'- ' * 2_000}x", "plain YAML"),
 }
 
 
@@ -211,7 +214,7 @@ def test_a_model_yaml_that_is_not_of_the_courses_service(tmp_path: Path, name: s
 
 @pytest.mark.parametrize(
     "unused",
-    ["2001-99-99", "9" * 5_000, f"1{':1' * 60_000}", f"1{':1' * 400}.5", "{<<: {a: 1}}", "[1, .inf, ~, 0x1F, 1e999]"],
+    ["2001-99-99", "9" * 5_000, f"1{':1' * 10_000}", f"1{':1' * 400}.5", "{<<: {a: 1}}", "[1, .inf, ~, 0x1F, 1e999]"],
 )
 def test_what_nothing_needs_is_text(tmp_path: Path, unused: str) -> None:
     """A model's author may note anything: numbers and dates are not made of it, however long or impossible they are."""
