@@ -110,6 +110,7 @@ class Follower:
         try:
             self._lines = self._reader.to_the_end()
             wanted = fold(self._lines).current("champion")
+            self._default_decides = wanted is None
             champion = self._locate(default if wanted is None else wanted).open()
             self._loaded: dict[Slot, Bundle] = {"champion": champion}
         except BaseException:
@@ -187,8 +188,9 @@ class Follower:
         wanted = fold(self._lines).current(slot)
         try:
             self._put(slot, wanted)
-        except Exception as error:  # noqa: BLE001  (stores and runners run others' code; what serves goes on)
-            assert wanted is not None, "only a bundle can be refused"
+        except Exception as error:
+            if wanted is None:  # neither what does not count any more, nor anything else, may decide in its place
+                raise
             reason = str(error) if isinstance(error, BundleError) else repr(error)
             log(BUNDLE_REFUSED, slot=slot, bundle=str(wanted), error=reason)
             self._retry_at[slot] = time.monotonic() + _RETRY_S
@@ -202,8 +204,11 @@ class Follower:
 
     def _put(self, slot: Slot, wanted: BundleReference | None) -> None:
         loaded = self._loaded.get(slot)
-        if wanted is None and slot == "champion":  # nothing was deployed, or nothing that counts any more
-            wanted = self._locate(self._default).reference
+        nothing_counts = wanted is None
+        if slot == "champion" and wanted is None:
+            if self._default_decides:
+                return
+            wanted = self._locate(self._default).reference  # what was deployed does not count any more
         if wanted is None:
             self._loaded.pop(slot, None)
         elif loaded is None or wanted != loaded.reference:
@@ -215,6 +220,8 @@ class Follower:
             self._loaded[slot] = replaced
             if loaded is not None:
                 self._replaced[slot] = loaded
+        if slot == "champion":
+            self._default_decides = nothing_counts
 
 
 def _tell_skipped(lines: list[Line], observer: Observer) -> None:
