@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -40,6 +41,7 @@ def open_in_child(folder: Path, called: str = "") -> BundleReference:
         ended = subprocess.run(
             command,
             check=False,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},  # a few rows: threads would only wait for each other
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
