@@ -97,6 +97,8 @@ def test_settings_have_the_scorers_names_limits_and_defaults() -> None:
     ours = SCHEMA["properties"]["settings"]["properties"]
     # Elsewhere in the values: kafka, store, console, worker.staticMembership; or right as the chart has them.
     elsewhere = {"bootstrap_servers", "kafka", "store", "instance_id", "http_host"}
+    # By extraEnv, beside the volume with the file of trusted keys: docs/signatures.md. A worker signs nothing.
+    elsewhere |= {"trusted_keys", "require_signatures", "deployment_signatures", "signing_key"}
     assert ours.keys() == {name for name in own if name not in elsewhere and not name.startswith("console_")}
     for name, schema in ours.items():
         described = _resolve(schema)
