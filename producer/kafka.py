@@ -148,7 +148,7 @@ class TopicTail:
             MisuseError: librdkafka refuses a property.
             BrokerUnreachableError: no broker answers.
             TopicMissingError: one of the topics does not exist.
-        NotAllowedError: this user has no right to one of them.
+            NotAllowedError: this user has no right to one of them.
         """
         self._settings = settings
         self._trouble = Trouble()

@@ -76,7 +76,7 @@ URL_QUERY: Final = (
     r"(?i)[?&;#](?:[^=&;#]*(?:token|secret|pas+w|pwd|credential|access.?key|api.?key|private.?key|signature)[^=&;#]*"
     r"|(?:[^=&;#]*[^a-z=&;#])?(?:sig|auth|authorization|key|sas|code|pass|pw|jwt))="
 )
-"""A query that lets whoever has it in. The Helm chart has the same expression."""
+"""A query parameter that grants access to anyone who has the URL. The Helm chart has the same expression."""
 AZURE_CONTAINER: Final = r"(?i)\b(abfss?|wasbs?)://([$a-z0-9-]+)@([a-z0-9-]+\.(?:dfs|blob)\.)"
 """Azure's container, in the place of a login. The Helm chart has the same expression."""
 

@@ -45,7 +45,7 @@ class Kind(StrEnum):
 
 DENIED: Final[Mapping[int, Kind]] = {29: Kind.TOPIC, 30: Kind.GROUP, 53: Kind.TRANSACTIONAL_ID}
 """By Kafka's error code, to what kind of resource a right is missing."""
-# An idempotent producer is told so if it may write to no topic at all.
+# CLUSTER_AUTHORIZATION_FAILED: what an idempotent producer gets without the right to write any topic.
 _MAY_WRITE_NOWHERE: Final = 31
 
 

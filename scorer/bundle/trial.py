@@ -58,10 +58,16 @@ def open_in_child(folder: Path, called: str = "") -> BundleReference:
             f"bundle {called or folder}: the process that opened it {_how(ended.returncode)}: its model is damaged, or "
             f"made to do this. {_ADVICE}"
         )
-    said = json.loads(ended.stdout.splitlines()[-1])
-    if "error" in said:
-        raise (RunnerMissingError if said["is_runner_missing"] else BundleError)(said["error"])
-    return BundleReference(**said)
+    try:
+        answer = json.loads(ended.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        raise BundleError(
+            f"bundle {called or folder}: the process that opened it ended without an answer: its model is damaged, or "
+            f"made to do this. {_ADVICE}"
+        ) from None
+    if "error" in answer:
+        raise (RunnerMissingError if answer["is_runner_missing"] else BundleError)(answer["error"])
+    return BundleReference(**answer)
 
 
 def _how(code: int) -> str:
@@ -87,10 +93,10 @@ def _limit_memory() -> None:
 def _main(folder: str, called: str) -> None:
     _limit_memory()
     try:
-        said = load_bundle(Path(folder), called=called).reference.model_dump()
+        answer = load_bundle(Path(folder), called=called).reference.model_dump()
     except BundleError as error:
-        said = {"error": str(error), "is_runner_missing": isinstance(error, RunnerMissingError)}
-    sys.stdout.write(f"\n{json.dumps(said)}\n")
+        answer = {"error": str(error), "is_runner_missing": isinstance(error, RunnerMissingError)}
+    sys.stdout.write(f"\n{json.dumps(answer)}\n")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class _File(BaseModel):
 
 
 class Trust:
-    """The trusted keys as the file has them; `changed` tells when it has others."""
+    """The trusted keys of the file; `renewed` reads it again."""
 
     def __init__(self, path: Path) -> None:
         """Reads the file.
@@ -55,6 +55,10 @@ class Trust:
         self.keys = _parse(self._content, path)
         publics = [_public(key, path) for key in self.keys]
         self._by_id = {public.key_id: (key, public) for key, public in zip(self.keys, publics, strict=True)}
+        if len(self._by_id) < len(self.keys):  # base64 can spell the same bytes in several ways
+            raise SettingsError(f"the file of trusted keys {path} is wrong: it contains a key twice")
+        self._fault = ""
+        """Why the file could not be read again, as it was logged."""
 
     def signers(self, purpose: Purpose, statement: bytes, signatures: Iterable[str]) -> list[str]:
         """The names of the trusted keys that have signed a statement, each once, in order of the signatures.
@@ -85,7 +89,9 @@ class Trust:
         try:
             return self if _read(self._path) == self._content else Trust(self._path)
         except SettingsError as error:
-            log(TRUST_UNREADABLE, error=str(error))
+            if str(error) != self._fault:  # workers read it twice a second
+                self._fault = str(error)
+                log(TRUST_UNREADABLE, error=self._fault)
             return self
 
 
@@ -161,10 +167,8 @@ def _parse(content: bytes, path: Path) -> tuple[TrustedKey, ...]:
         keys = _File.model_validate_json(content).keys
     except ValidationError as error:
         raise SettingsError(f"the file of trusted keys {path} is wrong: {explain(error)}") from None
-    for field in ("name", "key"):
-        values = [getattr(key, field) for key in keys]
-        if len(set(values)) < len(values):
-            raise SettingsError(f"the file of trusted keys {path} is wrong: a {field} stands in it twice")
+    if len({key.name for key in keys}) < len(keys):
+        raise SettingsError(f"the file of trusted keys {path} is wrong: it contains a name twice")
     return keys
 
 

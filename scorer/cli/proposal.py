@@ -1,4 +1,4 @@
-"""The file of a proposal: an event with the signature of whoever proposes it, for somebody else to read and approve."""
+"""The proposal file: a deployment event with the signature of its proposer, for another operator to approve."""
 
 from pathlib import Path
 

@@ -72,6 +72,8 @@ class _Look:
         Raises:
             KafkaException, BrokerError: somebody does not answer.
         """
+        if self._history.begin_again():
+            self._lines = tuple(self._history.to_the_end())
         self._lines += tuple(self._history.next(0))
         committed = self._committed()
         bounds = self._applications.bounds()  # after the group's offsets: what comes between is waiting, never below 0

@@ -18,6 +18,10 @@ def leave(*_):
     os._exit(7)
 
 
+def vanish(*_):
+    os._exit(0)
+
+
 def hang(*_):
     time.sleep(600)
 
@@ -33,7 +37,7 @@ def install_crashing_runners(folder: Path) -> Path:
     info.mkdir(parents=True)
     (folder / "crashing.py").write_text(_CODE, encoding="utf-8")
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: crashing\nVersion: 1.0.0\n", encoding="utf-8")
-    names = ("crash", "leave", "hang", "grow")
+    names = ("crash", "leave", "vanish", "hang", "grow")
     lines = "".join(f"{name} = crashing:{name}\n" for name in names)
     (info / "entry_points.txt").write_text(f"[scorer.runners]\n{lines}", encoding="utf-8")
     return folder

@@ -47,6 +47,7 @@ def test_a_runner_that_is_missing(tmp_path: Path) -> None:
     [
         ("crash", "the process that opened it was killed by SIGSEGV"),
         ("leave", "the process that opened it ended with exit code 7"),
+        ("vanish", "the process that opened it ended without an answer"),
         ("hang", "its model was not loaded after 3 s"),
         ("grow", "MemoryError"),
     ],

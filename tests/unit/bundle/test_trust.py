@@ -69,6 +69,13 @@ def test_a_name_is_taken_once(tmp_path: Path, path: Path) -> None:
         (json.dumps({"keys": [{"name": "ana", "key": "!" * 44, "signs": ["bundles"]}]}).encode(), "no Ed25519 key"),
         (json.dumps({"keys": [{"name": "ana", "key": "A" * 43 + "=", "signs": ["loans"]}]}).encode(), "signs"),
         (json.dumps({"keys": [{"name": "a", "key": "A" * 43 + "=", "signs": ["bundles"]}] * 2}).encode(), "twice"),
+        (  # the same 32 bytes, spelt in two ways
+            json.dumps({"keys": [{"name": n, "key": "A" * 42 + f"{n}=", "signs": ["bundles"]} for n in ("A", "B")]})
+            .replace('"name": "A"', '"name": "a"')
+            .replace('"name": "B"', '"name": "b"')
+            .encode(),
+            "contains a key twice",
+        ),
         (b" " * 2_000_000, "more than 1048576 bytes"),
     ],
 )
