@@ -49,6 +49,10 @@ class BundleError(ScorerError):
     """A bundle that is missing, damaged, or not what it says it is."""
 
 
+class UnsignedError(BundleError):
+    """A bundle that no trusted key has signed, where signatures are required."""
+
+
 class RunnerMissingError(BundleError):
     """What runs a bundle's model is not installed or cannot be imported; the bundle itself may be fine."""
 

@@ -14,7 +14,7 @@ from scorer.bundle.entry import Located
 from scorer.bundle.manifest import Name, explain
 from scorer.bundle.signing import PublicKey, bundle_statement, parse_public_key, parse_signature
 from scorer.bundle.store import BundleStore
-from scorer.errors import BundleError, MisuseError, SettingsError
+from scorer.errors import MisuseError, SettingsError, UnsignedError
 from scorer.logs import TRUST_UNREADABLE, log
 
 Purpose = Literal["bundles", "deployments"]
@@ -104,19 +104,28 @@ def locate_trusted(store: BundleStore, wanted: BundleReference | str, trust: Tru
         trust: the keys of which one must have signed it; None requires no signature.
 
     Raises:
-        BundleError: none of them has, or there is none, or the store is out of reach.
+        UnsignedError: none of them has.
+        BundleError: there is no such bundle, or the store is out of reach.
     """
     located = store.locate(wanted)
-    reference = located.reference
-    if trust is None or located.shipped:
-        return located
+    if trust is not None and not located.shipped:
+        require_signed(store, located.reference, trust)
+    return located
+
+
+def require_signed(store: BundleStore, reference: BundleReference, trust: Trust) -> None:
+    """Checks that a trusted key has signed a bundle, which need not be in the store any more.
+
+    Raises:
+        UnsignedError: none has.
+        BundleError: the store is out of reach.
+    """
     kept = store.signatures(reference, trust.key_ids("bundles"))
     if not trust.signers("bundles", bundle_statement(reference), kept):
-        raise BundleError(
+        raise UnsignedError(
             f"{reference.short} is signed by none of the trusted keys, and require_signatures is on: whoever answers "
             f"for it signs it with scorer bundle sign {reference.name}:{reference.version}"
         )
-    return located
 
 
 def add_key(path: Path, key: TrustedKey) -> None:

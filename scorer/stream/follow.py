@@ -11,9 +11,9 @@ from schemas.deployment import Slot
 from schemas.rights import Operation
 from scorer.bundle.entry import Located
 from scorer.bundle.store import BundleStore
-from scorer.bundle.trust import locate_trusted
+from scorer.bundle.trust import locate_trusted, require_signed
 from scorer.core.score import Bundle
-from scorer.errors import BundleError
+from scorer.errors import BundleError, UnsignedError
 from scorer.logs import BUNDLE_REFUSED, HISTORY_LINE_SKIPPED, log
 from scorer.settings import Settings
 from scorer.stream.deployments import HistoryReader, fold
@@ -97,6 +97,8 @@ class Follower:
         """
         self._store = store
         self._default = default
+        self._shipped: set[BundleReference] = set()
+        """The bundles that need no signature, because they came with this package."""
         self._retry_at: dict[Slot, float] = {}
         """By slot whose bundle could not be loaded, when to try again."""
         self._replaced: dict[Slot, Bundle] = {}
@@ -166,22 +168,32 @@ class Follower:
 
     def _locate(self, wanted: BundleReference | str) -> Located:
         """Finds a bundle, and makes sure that it may be opened."""
-        return locate_trusted(self._store, wanted, self._reader.approvals.required_trust)
+        located = locate_trusted(self._store, wanted, self._reader.approvals.required_trust)
+        if located.shipped:
+            self._shipped.add(located.reference)
+        return located
 
     def _require_trusted(self) -> None:
-        """Makes sure that the keys that are trusted now have signed what is open.
+        """Checks that the keys that are trusted now have signed the loaded bundles.
+
+        A deleted bundle keeps its signatures in the store. A store that is out of reach stops no worker.
 
         Raises:
-            BundleError: they have not signed what decides.
+            UnsignedError: they have not signed the champion.
         """
         self._replaced.clear()
+        trust = self._reader.approvals.required_trust
         for slot, loaded in list(self._loaded.items()):
+            if trust is None or loaded.reference in self._shipped:
+                continue
             try:
-                self._locate(loaded.reference)
-            except BundleError:
+                require_signed(self._store, loaded.reference, trust)
+            except UnsignedError:
                 if slot == "champion":
                     raise
                 del self._loaded[slot]
+            except BundleError as error:
+                log(BUNDLE_REFUSED, slot=slot, bundle=str(loaded.reference), error=str(error))
 
     def _catch_up(self, slot: Slot, observer: Observer) -> None:
         """Puts into a slot what the history says, if that is not what is in it."""

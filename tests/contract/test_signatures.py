@@ -238,6 +238,20 @@ def test_a_key_for_bundles_that_is_revoked(lender: Lender, follower: Follower) -
         assert another.current().reference == lender.one
 
 
+def test_keys_change_after_the_bundle_was_deleted(lender: Lender, follower: Follower, told: Told) -> None:
+    """It goes on deciding where it is loaded, also when another key is trusted; until the key that signed it is not."""
+    lender.deploy(lender.one, lender.ana)
+    decides(follower, lender.one)
+    lender.store.delete(lender.store.entry("one:1.0.0"))
+    lender.trust("ben", ("deployments",))
+    time.sleep(1.0)  # workers look twice per second
+    assert follower.current().reference == lender.one
+    assert told.refusals == []
+    revoke_key(lender.trusted, "validation")
+    assert follower._following is not None
+    assert "is signed by none of the trusted keys" in str(follower._following.exception(WAIT_S))
+
+
 def test_keys_are_rotated_without_a_restart(lender: Lender, follower: Follower, told: Told) -> None:
     """New keys sign what decides, then the old ones are revoked: the same bundle decides all the time."""
     lender.deploy(lender.one, lender.ana)
