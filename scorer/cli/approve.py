@@ -9,7 +9,7 @@ from scorer.cli.deploy import WaitOption, announce, serving_of
 from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, settings_of
 from scorer.cli.signing import KeyOption, Signing
 from scorer.cli.train import StoreOption
-from scorer.errors import DeploymentError, MisuseError
+from scorer.errors import DeploymentError
 
 if TYPE_CHECKING:
     from schemas.deployment import DeploymentEvent
@@ -40,10 +40,8 @@ def approve(
     from scorer.cli.proposal import read_proposal
 
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
-    signing = Signing(settings, key)
-    event, signing.earlier = read_proposal(proposal)
-    if not signing.has_key:
-        raise MisuseError("with which key? Give --key, or the setting signing_key")
+    event, proposed = read_proposal(proposal)
+    signing = Signing(settings, key, proposed=proposed)
     if event.bundle is not None:
         bundles = BundleStore(settings.store)
         bundles.locate(event.bundle).try_to_open()

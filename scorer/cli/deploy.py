@@ -107,7 +107,7 @@ def deploy(
     if slot == "challenger" and wait_s:
         raise MisuseError("--wait: no challenger can be waited for; each worker's /readyz says which one it has")
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
-    signing = Signing(settings, key, propose)
+    signing = Signing(settings, key, propose=propose)
     bundles = BundleStore(settings.store)
     bundle = open_in_child(bundles.find(reference))
     signing.require_signed(bundles, bundle)
@@ -165,7 +165,7 @@ def rollback(
     from scorer.bundle.trial import open_in_child
 
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
-    signing = Signing(settings, key, propose)
+    signing = Signing(settings, key, propose=propose)
     bundles = BundleStore(settings.store)
     named = None if to is None else open_in_child(bundles.find(to))
     workers_store = settings_of(config, bootstrap_servers, assignments).settings.store
@@ -215,7 +215,7 @@ def retire(
             "`scorer rollback` do that"
         )
     settings = settings_of(config, bootstrap_servers, assignments).settings
-    signing = Signing(settings, key, propose)
+    signing = Signing(settings, key, propose=propose)
 
     def decide(state: "State") -> "DeploymentEvent":
         there = state.current(slot)

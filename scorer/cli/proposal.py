@@ -34,7 +34,7 @@ def write_proposal(path: Path, event: DeploymentEvent, signatures: list[str]) ->
         raise MisuseError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def read_proposal(path: Path) -> tuple[DeploymentEvent, list[str]]:
+def read_proposal(path: Path) -> tuple[DeploymentEvent, tuple[str, ...]]:
     """The event, and its signatures.
 
     Raises:
@@ -49,4 +49,4 @@ def read_proposal(path: Path) -> tuple[DeploymentEvent, list[str]]:
         proposal = _Proposal.model_validate_json(content)
     except ValidationError as error:
         raise MisuseError(f"{path} is no proposal: {explain(error)}") from None
-    return proposal.event, list(proposal.signatures)
+    return proposal.event, proposal.signatures

@@ -4,9 +4,8 @@ import typer
 
 from scorer.cli.bundle import StoredArgument
 from scorer.cli.options import ConfigOption, SetOption, settings_of
-from scorer.cli.signing import KeyOption, key_of
+from scorer.cli.signing import KeyOption, require_key
 from scorer.cli.train import StoreOption
-from scorer.errors import MisuseError
 
 
 def sign(
@@ -30,9 +29,7 @@ def sign(
     from scorer.bundle.store import BundleStore
 
     settings = settings_of(config, None, assignments, store=store).settings
-    signing_key = key_of(settings, key)
-    if signing_key is None:
-        raise MisuseError("with which key? Give --key, or the setting signing_key")
+    signing_key = require_key(settings, key)
     bundles = BundleStore(settings.store)
     located = bundles.locate(reference)
     located.try_to_open()

@@ -33,28 +33,34 @@ ProposeOption = Annotated[
 class Signing:
     """With which key a command signs, if with any."""
 
-    def __init__(self, settings: "Settings", key: Path | None, propose: Path | None = None) -> None:
+    def __init__(
+        self,
+        settings: "Settings",
+        key: Path | None,
+        *,
+        propose: Path | None = None,
+        proposed: tuple[str, ...] | None = None,
+    ) -> None:
         """Reads the key.
 
+        Args:
+            settings: the default key, and the trusted keys.
+            key: the file of the private key; None uses the setting.
+            propose: the file to write a proposal to; None deploys.
+            proposed: the signatures of a proposal that is approved; None: there is none.
+
         Raises:
-            MisuseError: it cannot be read, or a proposal is to be signed by nobody.
+            MisuseError: the key cannot be read, or a proposal is written or approved without one.
         """
         self.propose = propose
-        self.earlier: list[str] = []
-        """The signatures that a proposal has already."""
+        self._proposed = proposed or ()
         self._trusted_keys, self._requires = settings.trusted_keys, settings.require_signatures
-        self._key = key_of(settings, key)
-        if propose is not None and self._key is None:
-            raise MisuseError("--propose: whoever proposes signs; give --key, or the setting signing_key")
-
-    @property
-    def has_key(self) -> bool:
-        """Whether there is a key to sign with."""
-        return self._key is not None
+        must_sign = propose is not None or proposed is not None
+        self._key = require_key(settings, key) if must_sign else key_of(settings, key)
 
     def sign(self, statement: bytes) -> "Iterable[str | Signature]":
-        """All signatures of a statement: those of a proposal, and this key's."""
-        return [*self.earlier, *([] if self._key is None else [self._key.sign(statement)])]
+        """All signatures of a statement: those of the proposal, and this key's."""
+        return [*self._proposed, *([] if self._key is None else [self._key.sign(statement)])]
 
     def require_signed(self, bundles: "BundleStore", bundle: "BundleReference") -> None:
         """Makes sure, where signatures are required, that workers may open a bundle.
@@ -87,3 +93,15 @@ def key_of(settings: "Settings", key: Path | None) -> "SigningKey | None":
 
     path = key or (None if settings.signing_key is None else Path(settings.signing_key))
     return None if path is None else read_signing_key(path)
+
+
+def require_key(settings: "Settings", key: Path | None) -> "SigningKey":
+    """The same where there must be one.
+
+    Raises:
+        MisuseError: neither names one, or it cannot be read, or is none.
+    """
+    signing_key = key_of(settings, key)
+    if signing_key is None:
+        raise MisuseError("a private key is required: give --key, or the setting signing_key")
+    return signing_key
