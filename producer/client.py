@@ -239,7 +239,7 @@ class ApplicationPublisher:
 
         Raises:
             BrokerUnreachableError: no broker answers.
-            TopicMissingError: there is no such topic.
+            TopicMissingError: the topic does not exist.
             NotAllowedError: this user has no right to it.
         """
         find_partitions(self._producer, self._needed, self._settings, self._trouble)

@@ -105,7 +105,7 @@ def find_partitions(client: Producer | Consumer, right: Right, settings: Setting
 
     Raises:
         BrokerUnreachableError: no broker answers.
-        TopicMissingError: there is no such topic.
+        TopicMissingError: the topic does not exist.
         NotAllowedError: this user has no right to it.
     """
     topic = right.name

@@ -74,7 +74,7 @@ class Located(NamedTuple):
         """Opens the folder. What is there may have been replaced since it was found: the digest decides.
 
         Args:
-            passed: told what was checked, check by check.
+            passed: called with each check that passed.
 
         Raises:
             BundleError: it is damaged, or it is another bundle.

@@ -183,7 +183,9 @@ def rollback(
             raise MisuseError(
                 f"{serving.short} is what decides already{_since(state, 'champion')}: there is nothing to undo"
             )
-        bundles.locate(target).try_to_open()
+        located = bundles.locate(target)
+        if named is None:  # else it has just been opened
+            located.try_to_open()
         signing.require_signed(bundles, target)
         return _event("champion", "rollback", target, serving, actor, reason)
 
