@@ -4,12 +4,16 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from pathlib import Path
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 from xdist.workermanage import WorkerController
 
+from schemas.decision import BundleReference
+from scorer.bundle import store
+from scorer.bundle.load import load_bundle
 from scorer.local.broker import Broker
 from tests.shared_broker import BrokerOwner, ask, started
 
@@ -79,6 +83,16 @@ def bucket(s3_server: str, unique: Callable[[str], str], monkeypatch: pytest.Mon
     name = unique("bucket")
     boto3.client("s3").create_bucket(Bucket=name)
     return f"s3://{name}"
+
+
+@pytest.fixture
+def opens_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a store takes in is opened in this process: a child takes half a second each time (tests of the trial)."""
+
+    def open_here(folder: Path, called: str = "") -> BundleReference:
+        return load_bundle(folder, called=called).reference
+
+    monkeypatch.setattr(store, "open_in_child", open_here)
 
 
 @pytest.fixture

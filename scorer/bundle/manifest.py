@@ -59,7 +59,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Utc = Annotated[AwareDatetime, AfterValidator(_require_utc)]
 Setting = str | int | float | bool
-RunnerSettings = Annotated[dict[Word, Setting], Field(max_length=64)]
+RunnerSettings = Annotated[dict[Word, Sentence | int | float | bool], Field(max_length=64)]
 
 
 class _Part(BaseModel):
@@ -147,7 +147,7 @@ class Metrics(_Part):
 class Training(_Part):
     """What must be repeated to get the model's bytes again."""
 
-    parameters: Annotated[dict[Word, str | int | float], Field(max_length=64)]
+    parameters: Annotated[dict[Word, Sentence | int | float], Field(max_length=64)]
     rounds: Count
     dropped_fields: Annotated[tuple[Word, ...], Field(max_length=64)]
 

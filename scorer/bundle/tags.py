@@ -3,9 +3,11 @@
 import re
 from typing import Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.decision import NAME_PATTERN
+from schemas.deployment import ACTOR_CHARACTERS_MAX
+from schemas.printable import NO_CONTROLS
 from scorer.bundle.manifest import Sha256, Version, explain
 from scorer.errors import BundleError, MisuseError
 
@@ -22,7 +24,7 @@ class Tag(BaseModel):
     version: Version
     digest: Sha256
     at: AwareDatetime
-    by: str
+    by: str = Field(min_length=1, max_length=ACTOR_CHARACTERS_MAX, pattern=NO_CONTROLS)
 
 
 def require_tag(tag: str) -> None:

@@ -27,6 +27,8 @@ from tests.contract.runner_bundles import (
     defaults,
 )
 
+pytestmark = pytest.mark.usefixtures("opens_here")
+
 ROWS = 1_000
 SIZES = (*range(1, 70), *range(75, ROWS, 25), 127, 128, 129, 999)
 

@@ -54,6 +54,8 @@ from tests import real_data
 from tests.contract.decided import LEARNT, TOLERANCE, Loans, decide, made_up_loans, real_loans
 from tests.contract.runner_bundles import FIELDS, UNKNOWN, ZEROS
 
+pytestmark = pytest.mark.usefixtures("opens_here")
+
 Matrix = NDArray[np.float32]
 Labels = NDArray[Any]
 COLUMNS = ZEROS.features.columns

@@ -23,6 +23,8 @@ from scorer.bundle.store import BundleStore
 from scorer.errors import BundleError, MisuseError
 from tests.unit.bundle.making import PLAIN, copy_bundle, everything_in, named, remake
 
+pytestmark = pytest.mark.usefixtures("opens_here")
+
 
 class DiskFileSystem(LocalFileSystem):  # type: ignore[misc]  # fsspec has no types
     """A filesystem with folders that must be made before files are put into them, as SFTP's or SMB's are."""

@@ -35,6 +35,8 @@ from tests.contract.xgboost_kinds import (
     write_export,
 )
 
+pytestmark = pytest.mark.usefixtures("opens_here")
+
 SOURCES: dict[str, Callable[[], Loans]] = {"made up": made_up_loans, "real": real_loans}
 IDENTITY = "made", "1.0.0", datetime(2026, 1, 31, tzinfo=UTC)
 REFERENCE = "made:1.0.0"

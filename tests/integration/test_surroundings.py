@@ -12,7 +12,7 @@ import pytest
 from scorer.bundle.places import NO_STORE
 from scorer.local.broker import Broker
 from tests.fakes import application
-from tests.integration.worker_process import WAIT_S, Topics, wait_until
+from tests.integration.worker_process import WAIT_S, WITHOUT_TRAINING, Topics, wait_until
 from tests.unit.bundle.making import write_loans
 
 NOBODY = 12_345
@@ -164,5 +164,7 @@ def test_other_surroundings_change_no_exit_code(loans: Path, changes: dict[str, 
         "bundle lint credit-risk:1.1.0",
         "bundle diff credit-risk:1.0.0 credit-risk:1.1.0",
     ):
-        ended = run("scorer", *command.split(), env=environment(**changes), cwd=loans.parent)
+        ended = run(
+            "scorer", *command.split(), env=environment(PYTHONPATH=str(WITHOUT_TRAINING), **changes), cwd=loans.parent
+        )
         assert ended.returncode == 0, ended.stderr

@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from tests.integration.forked import run_forked
 from tests.reading import read_to_the_end
 
 WITHOUT_TRAINING = Path(__file__).parents[1] / "without_training"
@@ -26,11 +27,12 @@ WAIT_S = 60.0
 
 
 def wait_until(holds: Callable[[], bool], what: str, wait_s: float = WAIT_S, every_s: float = 0.05) -> None:
-    """Waits until a condition holds, which is looked at every so many seconds."""
-    ends_at = time.monotonic() + wait_s
+    """Waits until a condition holds, which is looked at every so many seconds, and less often the longer it takes."""
+    began = time.monotonic()
     while not holds():
-        assert time.monotonic() < ends_at, f"waited in vain for: {what}"
-        time.sleep(every_s)
+        waited = time.monotonic() - began
+        assert waited < wait_s, f"waited in vain for: {what}"
+        time.sleep(max(every_s, min(0.5, waited / 8)))
 
 
 class Topics:
@@ -129,16 +131,9 @@ class Topics:
 
 def scorer(topics: Topics, *arguments: str | Path) -> tuple[int, str, str]:
     """Runs a command on the topics; returns exit code, output and errors."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "scorer", *map(str, arguments)],
-        env=topics.environment() | {"COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=2 * WAIT_S,
-    )
-    assert "Traceback" not in ran.stderr, ran.stderr
-    return ran.returncode, ran.stdout, ran.stderr
+    ended = run_forked([*map(str, arguments)], topics.environment() | {"COLUMNS": "200"})
+    assert "Traceback" not in ended.errors, ended.errors
+    return ended
 
 
 def operate(topics: Topics, *arguments: str | Path) -> str:

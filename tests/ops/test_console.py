@@ -14,6 +14,7 @@ from scorer.local.broker import Broker, start_broker
 from tests.integration.worker_process import (
     WAIT_S,
     Topics,
+    WorkerProcess,
     event_of_a_missing_bundle,
     operate,
     wait_until,
@@ -47,14 +48,25 @@ def topics(broker: Broker) -> Topics:
 
 
 @pytest.fixture(scope="module")
-def served(topics: Topics, chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleProcess]:
-    """Two workers at work, and a console that sees them; after the browser, without which nothing need start."""
+def workers(
+    topics: Topics, chromium: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[WorkerProcess]]:
+    """Two workers at work; after the browser, without which nothing need start."""
     del chromium
-    folder = tmp_path_factory.mktemp("served")
-    with worker(topics, folder / "a.log"), worker(topics, folder / "b.log"):
+    folder = tmp_path_factory.mktemp("workers")
+    with worker(topics, folder / "a.log") as first, worker(topics, folder / "b.log") as second:
         wait_until(lambda: topics.count(topics.dead_letters) == 2, "the workers decide")
-        with console(topics.environment(), folder / "console.log") as started:
-            yield started
+        yield [first, second]
+
+
+@pytest.fixture(scope="module")
+def served(
+    topics: Topics, workers: list[WorkerProcess], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ConsoleProcess]:
+    """A console that sees the workers."""
+    del workers
+    with console(topics.environment(), tmp_path_factory.mktemp("served") / "console.log") as started:
+        yield started
 
 
 class Visit:
@@ -77,12 +89,14 @@ class Visit:
 
 
 @pytest.fixture
-def visit(chromium: Browser, served: ConsoleProcess) -> Iterator[Visit]:
+def visit(chromium: Browser, served: ConsoleProcess, workers: list[WorkerProcess]) -> Iterator[Visit]:
     """A visitor. Whatever they do, no request leaves the machine, and the browser finds no fault in the pages."""
     context = chromium.new_context(viewport=WIDE)
     visitor = Visit(context, served)
     yield visitor
     context.close()
+    for one in workers:
+        assert one.process.poll() is None, f"a worker ended: {one.log()[-3_000:]}"
     assert visitor.hosts == {served.host}
     assert visitor.faults == []
 

@@ -26,7 +26,7 @@ from scorer.bundle.store import BundleStore
 from scorer.errors import BundleError, MisuseError
 from tests.unit.bundle.making import PLAIN, copy_bundle, everything_in, named, remake
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("opens_here")]
 
 Files = dict[str, bytes]
 

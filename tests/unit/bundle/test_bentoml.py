@@ -33,7 +33,7 @@ from tests.unit.bundle.making import (
 )
 from tests.unit.bundle.test_boosters import raw, train
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("opens_here")]
 
 IDENTITY = "mine", "1.0.0", datetime(2026, 1, 31, tzinfo=UTC)
 

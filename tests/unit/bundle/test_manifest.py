@@ -240,6 +240,11 @@ def test_a_manifest_cannot_be_changed() -> None:
         (lambda manifest, text: manifest["libraries"].update(xgboost=text), "libraries.xgboost"),
         (lambda manifest, text: manifest.update(runner=text), "runner"),
         (lambda manifest, text: manifest["metrics"]["holdout"].update(what=text), "metrics.holdout.what"),
+        (lambda manifest, text: manifest["training"]["parameters"].update(objective=text), "training.parameters"),
+        (
+            lambda manifest, text: manifest.update(manifest_version=2, runner_settings={"output": text}),
+            "runner_settings.output",
+        ),
     ],
 )
 def test_no_text_holds_a_control_character(

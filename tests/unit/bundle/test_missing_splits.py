@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 from scorer.bundle.missing_splits import MissingSplits, find_missing_splits
 from tests.unit.bundle.making import PLAIN, WITH_MARITAL
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("opens_here")]
 
 ROWS = 3_000
 ONE_HOT = {0, 1, 2, 3}

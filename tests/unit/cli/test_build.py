@@ -14,7 +14,7 @@ from scorer.bundle.store import BundleStore
 from tests.unit.bundle.making import PLAIN, write_loans
 from tests.unit.cli.conftest import Run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("opens_here")]
 
 FIELDS = read_manifest(PLAIN).features.fields
 DESCRIPTION = f"""

@@ -13,7 +13,7 @@ from scorer.bundle.store import BundleStore
 from tests.unit.bundle.making import PLAIN, copy_bundle, named, remake
 from tests.unit.cli.conftest import Run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("opens_here")]
 
 
 def test_list_names_every_bundle_and_where_it_is(tmp_path: Path, run: Run) -> None:

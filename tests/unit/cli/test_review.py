@@ -26,7 +26,7 @@ from tests.unit.bundle.making import (
 from tests.unit.bundle.test_boosters import raw, train
 from tests.unit.cli.conftest import Run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("opens_here")]
 
 
 def test_lint_of_the_course_recipe(run: Run) -> None:

@@ -31,7 +31,7 @@ from scorer.stream.rights import needs_of
 from scorer.stream.worker import run
 from tests.acls import allow, bindings
 from tests.fakes import CountingMonitor, Tally
-from tests.integration.principals import BUNDLE, DEAREST, DOES, REFUSALS, WAIT_S, within
+from tests.ops.principals import BUNDLE, DEAREST, DOES, REFUSALS, WAIT_S, within
 
 _PASSWORD: Final = secrets.token_urlsafe()
 

@@ -1,0 +1,25 @@
+"""Imports what commands import, for the process that they are forked from (tests.integration.forked)."""
+
+import sys
+from importlib import import_module
+
+from tests.integration.worker_process import WITHOUT_TRAINING
+
+sys.path.insert(0, str(WITHOUT_TRAINING))
+for _name in (
+    "xgboost",
+    "confluent_kafka.admin",
+    "scorer.bundle.archive",
+    "scorer.bundle.signing",
+    "scorer.cli.root",
+    "scorer.replay.again",
+    "scorer.replay.outcomes",
+    "scorer.replay.plan",
+    "scorer.stream.dead_letters",
+    "scorer.stream.diagnose",
+    "scorer.stream.follow",
+    "scorer.stream.offsets",
+    "scorer.stream.rollout",
+    "typer._adapters",
+):
+    import_module(_name)
