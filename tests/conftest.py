@@ -1,5 +1,6 @@
 """What every test may ask for: a real broker, shared by all, and names that nobody else uses."""
 
+import gc
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -32,6 +33,12 @@ def pytest_configure_node(node: WorkerController) -> None:
     if _OWNER not in stash:
         stash[_OWNER] = BrokerOwner()
     node.workerinput["broker_owner"] = stash[_OWNER].address
+
+
+def pytest_collection_finish() -> None:
+    """Spares the garbage collector the thousands of tests, which stay: it would look at them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

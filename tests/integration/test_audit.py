@@ -23,12 +23,12 @@ from tests.integration.worker_process import WAIT_S, Topics, WorkerProcess, head
 
 pytestmark = pytest.mark.broker
 
-RECORDS = 60_000
+RECORDS = 30_000
 BAD_SHARE = 0.05
 PARTITIONS = 6
 WORKERS = 3
 # In each round every worker is killed once.
-ROUNDS = 4
+ROUNDS = 2
 # Seconds after the first commit of a round within which the workers die, at moments of chance.
 KILLED_WITHIN_S = 0.4
 # Small enough that there are many commits to hit.
@@ -128,7 +128,7 @@ def delivery(request: pytest.FixtureRequest) -> Delivery:
 
 
 def test_audit(broker: Broker, delivery: Delivery, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each of 60,000 applications has a result, whichever worker was killed; with exactly-once it has exactly one."""
+    """Each of 30,000 applications has a result, whichever worker was killed; with exactly-once it has exactly one."""
     begun_at = time.monotonic()
     topics = Topics(broker.bootstrap_servers, PARTITIONS)
     publishing = Publishing(topics, seed=11)

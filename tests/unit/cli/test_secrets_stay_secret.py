@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
 from schemas.confidential import SECRET_PROPERTIES
+from tests.integration.forked import run_forked
 
 pytestmark = pytest.mark.slow
 
@@ -25,9 +27,14 @@ def said(
 ) -> tuple[int, str]:
     """A command's exit code, and all that it said on both streams."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
+    environment = {**inherited, "COLUMNS": "200", **(environment or {})}
+    if program == "scorer":
+        with chdir(folder):
+            code, out, errors = run_forked(arguments, environment)
+        return code, out + errors
     ended = subprocess.run(
         [sys.executable, "-m", program, *arguments], check=False, capture_output=True, text=True, timeout=120,
-        cwd=folder, env={**inherited, "COLUMNS": "200", **(environment or {})},
+        cwd=folder, env=environment,
     )  # fmt: skip
     return ended.returncode, ended.stdout + ended.stderr
 
