@@ -1,4 +1,4 @@
-"""A slice of `make fuzz`: the same inputs at every run, and every input that was once a finding."""
+"""A slice of `make fuzz`: the same inputs at every run; and what `make fuzz` would call a finding."""
 
 from contextlib import suppress
 from pathlib import Path
