@@ -3,6 +3,7 @@
 A version is put once, whole or not at all; a reference finds exactly one bundle; tags move, and bundles do not.
 """
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -239,7 +240,12 @@ def test_a_tag_whose_bundle_is_gone(place: str, store: BundleStore, make: Callab
         BundleStore(place).entry("mine:prod")
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b'{"version": "latest"}'])
+_LONG_NAME = json.dumps(
+    {"version": "1.0.0", "digest": "0" * 64, "at": "2026-01-31T00:00:00Z", "by": "x" * 201}
+).encode()
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b'{"version": "latest"}', _LONG_NAME])
 def test_a_damaged_tag(tmp_path: Path, make: Callable[..., Path], content: bytes) -> None:
     """It hides no bundle and no other tag, and whoever refers to it is told how to mend it."""
     store = BundleStore(tmp_path / "store")

@@ -130,13 +130,16 @@ def test_dead_letters(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_tags(run: Run, tmp_path: Path) -> None:
-    """A tag says who set it, and whoever may write to the store wrote that."""
+    """A tag says who set it, and anyone who may write to the store can write that: control characters are refused."""
     store = BundleStore(tmp_path / "store")
     store.put(named(tmp_path / "made", "mine", "2.0.0"))
     run("bundle", "tag", "mine:2.0.0", "prod")
     (tag,) = (path for path in (tmp_path / "store").rglob("*prod*") if path.is_file())
     tag.write_text(json.dumps(json.loads(tag.read_bytes()) | {"by": HOSTILE}), encoding="utf-8")
-    require_harmless(run("bundle", "show", "mine:prod"))
+    ended = run("bundle", "show", "mine:prod")
+    assert ended.code == 1
+    assert "the tag mine:prod is damaged: by: contains a control character" in ended.err
+    assert "\x1b" not in ended.out + ended.err
 
 
 def test_fault_of_a_manifest(run: Run, tmp_path: Path) -> None:
