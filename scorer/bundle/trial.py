@@ -22,6 +22,7 @@ _OPEN_S: Final = 60.0
 # Data of the process, without what its files map: ten times what the shipped bundles need on a machine of 64 cores.
 _DATA_BYTES_MAX: Final = 4 << 30
 _OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
+_DAMAGED: Final = "its model is damaged, or made to do this"
 _ADVICE: Final = "Nothing was changed. Make the bundle again; if it crashes again, its author has to look at the model"
 
 
@@ -55,15 +56,13 @@ def open_in_child(folder: Path, called: str = "") -> BundleReference:
         raise BundleError(f"no process could be started to open bundle {called or folder}: {error.strerror}") from error
     if ended.returncode != 0:
         raise BundleError(
-            f"bundle {called or folder}: the process that opened it {_how(ended.returncode)}: its model is damaged, or "
-            f"made to do this. {_ADVICE}"
+            f"bundle {called or folder}: the process that opened it {_how(ended.returncode)}: {_DAMAGED}. {_ADVICE}"
         )
     try:
         answer = json.loads(ended.stdout.splitlines()[-1])
     except (IndexError, ValueError):
         raise BundleError(
-            f"bundle {called or folder}: the process that opened it ended without an answer: its model is damaged, or "
-            f"made to do this. {_ADVICE}"
+            f"bundle {called or folder}: the process that opened it ended without an answer: {_DAMAGED}. {_ADVICE}"
         ) from None
     if "error" in answer:
         raise (RunnerMissingError if answer["is_runner_missing"] else BundleError)(answer["error"])
@@ -94,7 +93,7 @@ def _main(folder: str, called: str) -> None:
     _limit_memory()
     try:
         if read_manifest(Path(folder), called=called).runner == "xgboost":
-            # XGBoost imports it where it is installed, which takes three times as long as all the rest, to no use here.
+            # XGBoost imports scikit-learn if it is installed. That takes twice as long as the rest, and loads no model.
             sys.modules["sklearn"] = None  # type: ignore[assignment]
         answer = load_bundle(Path(folder), called=called).reference.model_dump()
     except BundleError as error:

@@ -105,7 +105,7 @@ def locate_trusted(store: BundleStore, wanted: BundleReference | str, trust: Tru
 
     Raises:
         UnsignedError: none of them has.
-        BundleError: there is no such bundle, or the store is out of reach.
+        BundleError: the bundle does not exist, or the store is unreachable.
     """
     located = store.locate(wanted)
     if trust is not None and not located.shipped:

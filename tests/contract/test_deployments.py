@@ -31,7 +31,7 @@ pytestmark = pytest.mark.broker
 DEFAULT = "credit-risk:1.1.0"
 
 
-class Told(Observer):
+class RecordingObserver(Observer):
     """Remembers what a follower told."""
 
     def __init__(self) -> None:
@@ -73,13 +73,13 @@ def store(settings: Settings) -> BundleStore:
 
 
 @pytest.fixture
-def told() -> Told:
+def told() -> RecordingObserver:
     """What the follower of this test told."""
-    return Told()
+    return RecordingObserver()
 
 
 @pytest.fixture
-def follower(settings: Settings, store: BundleStore, told: Told) -> Iterator[Follower]:
+def follower(settings: Settings, store: BundleStore, told: RecordingObserver) -> Iterator[Follower]:
     """A follower at work."""
     with closing(Follower(settings, store, DEFAULT)) as started:
         started.start(told)
@@ -182,7 +182,7 @@ def test_default_before_the_first(follower: Follower, store: BundleStore) -> Non
     assert follower.current().reference == reference_of(store, DEFAULT)
 
 
-def test_follows(follower: Follower, settings: Settings, store: BundleStore, told: Told) -> None:
+def test_follows(follower: Follower, settings: Settings, store: BundleStore, told: RecordingObserver) -> None:
     """What is deployed serves a moment later, loaded once; a line that is no event is told and counts for nothing."""
     wanted = reference_of(store, "other:1.0.0")
     write_line(settings, b"no event")
@@ -206,7 +206,7 @@ def test_the_one_before_is_kept_open(follower: Follower, settings: Settings, sto
     assert follower.current() is before
 
 
-def test_starts_with_what_is_deployed(settings: Settings, store: BundleStore, told: Told) -> None:
+def test_starts_with_what_is_deployed(settings: Settings, store: BundleStore, told: RecordingObserver) -> None:
     """A new worker begins with what the history says, and tells of the lines before that are no events."""
     wanted = reference_of(store, "other:1.0.0")
     write_line(settings, b"{}")
@@ -218,7 +218,7 @@ def test_starts_with_what_is_deployed(settings: Settings, store: BundleStore, to
 
 
 def test_missing_bundle_leaves_the_old_one(
-    follower: Follower, settings: Settings, store: BundleStore, told: Told, monkeypatch: pytest.MonkeyPatch
+    follower: Follower, settings: Settings, store: BundleStore, told: RecordingObserver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What cannot be loaded leaves the old one serving, is told, and is tried again until the store has it."""
     monkeypatch.setattr(follow, "_RETRY_S", 0.1)
@@ -235,7 +235,9 @@ def test_missing_bundle_leaves_the_old_one(
     wait_for(lambda: told.steps == 1)
 
 
-def test_other_content_of_one_version(follower: Follower, settings: Settings, store: BundleStore, told: Told) -> None:
+def test_other_content_of_one_version(
+    follower: Follower, settings: Settings, store: BundleStore, told: RecordingObserver
+) -> None:
     """A store that has another bundle under the name and version that was deployed does not serve it."""
     serving = follower.current()
     add_event(settings, deployment_of(reference_of(store, "other:1.0.0").model_copy(update={"digest": "0" * 64})))
@@ -255,7 +257,9 @@ def test_start_without_the_bundle(settings: Settings, store: BundleStore) -> Non
         Follower(settings, store, DEFAULT)
 
 
-def test_challenger_comes_and_goes(follower: Follower, settings: Settings, store: BundleStore, told: Told) -> None:
+def test_challenger_comes_and_goes(
+    follower: Follower, settings: Settings, store: BundleStore, told: RecordingObserver
+) -> None:
     """A challenger is loaded beside the champion, which it leaves alone, and is gone a moment after it is retired."""
     champion, wanted = follower.current(), reference_of(store, "other:1.0.0")
     assert follower.challenger() is None
@@ -276,7 +280,7 @@ def test_challenger_comes_and_goes(follower: Follower, settings: Settings, store
 
 
 def test_worker_starts_without_its_challenger(
-    settings: Settings, store: BundleStore, told: Told, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, store: BundleStore, told: RecordingObserver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker starts with its champion whatever the challenger is; that is told, and tried again until it is there."""
     monkeypatch.setattr(follow, "_RETRY_S", 0.1)
@@ -299,7 +303,7 @@ def test_whatever_goes_wrong_in_loading(
     follower: Follower,
     settings: Settings,
     store: BundleStore,
-    told: Told,
+    told: RecordingObserver,
     monkeypatch: pytest.MonkeyPatch,
     slot: Slot,
 ) -> None:
@@ -328,7 +332,7 @@ def test_whatever_goes_wrong_in_loading(
 def test_a_model_that_crashes_its_library(
     follower: Follower,
     settings: Settings,
-    told: Told,
+    told: RecordingObserver,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     slot: Slot,
@@ -349,7 +353,7 @@ def test_a_model_that_crashes_its_library(
 
 @pytest.mark.parametrize("name", ["{folder}/outside", "../outside", "a/b", "x\x1b[2J", "x" * 65])
 def test_a_name_is_no_path(
-    follower: Follower, settings: Settings, store: BundleStore, told: Told, tmp_path: Path, name: str
+    follower: Follower, settings: Settings, store: BundleStore, told: RecordingObserver, tmp_path: Path, name: str
 ) -> None:
     """An event that names a bundle like a folder is no event: a bundle from outside of the store decided by it."""
     named(tmp_path / f"outside:1.0.0@{'a' * 64}", "other", "1.0.0")
@@ -362,7 +366,9 @@ def test_a_name_is_no_path(
     assert (told.skips, told.refusals) == ([0], [])
 
 
-def test_broker_restarts(own_broker: JavaBroker, settings: Settings, store: BundleStore, told: Told) -> None:
+def test_broker_restarts(
+    own_broker: JavaBroker, settings: Settings, store: BundleStore, told: RecordingObserver
+) -> None:
     """A follower goes on through a restart of the broker, and sees what is deployed afterwards."""
     elsewhere = settings.model_copy(update={"bootstrap_servers": own_broker.bootstrap_servers})
     topics.ensure(elsewhere, partitions=2, replication=1)

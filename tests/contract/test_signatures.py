@@ -22,7 +22,7 @@ from scorer.stream import topics
 from scorer.stream.deployments import HistoryReader, State, add_event, fold, read_history
 from scorer.stream.follow import Follower
 from tests.contract.stages import WAIT_S
-from tests.contract.test_deployments import DEFAULT, Told, deployment_of, wait_for
+from tests.contract.test_deployments import DEFAULT, RecordingObserver, deployment_of, wait_for
 from tests.unit.bundle.making import named
 
 pytestmark = pytest.mark.broker
@@ -99,16 +99,16 @@ def lender(broker: Broker, unique: Callable[[str], str], tmp_path: Path) -> Lend
 
 
 @pytest.fixture
-def told() -> Told:
-    """What the follower of this test told."""
-    return Told()
+def observer() -> RecordingObserver:
+    """What the follower of this test observer."""
+    return RecordingObserver()
 
 
 @pytest.fixture
-def follower(lender: Lender, told: Told) -> Iterator[Follower]:
+def follower(lender: Lender, observer: RecordingObserver) -> Iterator[Follower]:
     """A worker's follower at work, with the default bundle."""
     with closing(Follower(lender.settings, lender.store, DEFAULT)) as started:
-        started.start(told)
+        started.start(observer)
         yield started
 
 
@@ -132,13 +132,13 @@ def forgeries(lender: Lender) -> dict[str, Signs]:
     }
 
 
-def test_events_that_nobody_trusted_has_signed(lender: Lender, follower: Follower, told: Told) -> None:
+def test_events_that_nobody_trusted_has_signed(lender: Lender, follower: Follower, observer: RecordingObserver) -> None:
     """They are no events: not for a worker that runs, not for one that starts, and not for an operator."""
     default = follower.current()
     wrong = forgeries(lender)
     for sign in wrong.values():
         lender.write(lender.one, sign)
-    wait_for(lambda: len(told.skips) == len(wrong))
+    wait_for(lambda: len(observer.skips) == len(wrong))
     assert follower.current() is default
     with closing(Follower(lender.settings, lender.store, DEFAULT)) as another:
         assert another.current().reference == default.reference
@@ -147,10 +147,10 @@ def test_events_that_nobody_trusted_has_signed(lender: Lender, follower: Followe
             add_event(lender.settings, deployment_of(lender.one), sign)
     lender.deploy(lender.two, lender.ana)
     decides(follower, lender.two)
-    assert told.refusals == []
+    assert observer.refusals == []
 
 
-def test_an_event_that_is_published_again(lender: Lender, follower: Follower, told: Told) -> None:
+def test_an_event_that_is_published_again(lender: Lender, follower: Follower, observer: RecordingObserver) -> None:
     """An old event, signature and all, counts once: published again it does not bring the old bundle back."""
     lender.deploy(lender.one, lender.ana)
     decides(follower, lender.one)
@@ -158,7 +158,7 @@ def test_an_event_that_is_published_again(lender: Lender, follower: Follower, to
     lender.deploy(lender.two, lender.ana)
     decides(follower, lender.two)
     lender.write_record(value, headers)
-    wait_for(lambda: len(told.skips) == 1)
+    wait_for(lambda: len(observer.skips) == 1)
     assert follower.current().reference == lender.two
     with closing(Follower(lender.settings, lender.store, DEFAULT)) as another:
         assert another.current().reference == lender.two
@@ -178,21 +178,23 @@ def test_an_event_of_another_topic(lender: Lender, broker: Broker, unique: Calla
     assert line.fault.startswith("signature: 1 of the trusted keys must have signed it, and none has")
 
 
-def test_a_bundle_that_nobody_trusted_has_signed(lender: Lender, follower: Follower, told: Told) -> None:
+def test_a_bundle_that_nobody_trusted_has_signed(
+    lender: Lender, follower: Follower, observer: RecordingObserver
+) -> None:
     """A signed deployment of a bundle without a signature, or with one of a key for deployments, is refused."""
     default = follower.current()
     for name, key in (("mine", lender.ana), ("late", make_key(lender.folder / "stranger.pem"))):
-        told.refusals.clear()
+        observer.refusals.clear()
         lender.deploy(lender.make(name, key), lender.ana)
-        wait_for(lambda: bool(told.refusals))
-        assert f"{name}:1.0.0" in told.refusals[-1][1]
-        assert "is signed by none of the trusted keys" in told.refusals[-1][1]
+        wait_for(lambda: bool(observer.refusals))
+        assert f"{name}:1.0.0" in observer.refusals[-1][1]
+        assert "is signed by none of the trusted keys" in observer.refusals[-1][1]
     assert follower.current() is default
     with pytest.raises(BundleError, match="is signed by none of the trusted keys"):
         Follower(lender.settings, lender.store, DEFAULT)
 
 
-def test_a_bundle_that_was_swapped(lender: Lender, follower: Follower, told: Told) -> None:
+def test_a_bundle_that_was_swapped(lender: Lender, follower: Follower, observer: RecordingObserver) -> None:
     """Another bundle in the place of the signed one, the signature left beside it, decides nothing."""
     default = follower.current()
     folder = Path(str(lender.settings.store)) / "one" / "1.0.0"
@@ -201,11 +203,11 @@ def test_a_bundle_that_was_swapped(lender: Lender, follower: Follower, told: Tol
     shutil.copytree(lender.folder / "evil", folder)
     (folder / "model-card.md").write_text("another model")
     lender.deploy(lender.one, lender.ana)
-    wait_for(lambda: bool(told.refusals))
+    wait_for(lambda: bool(observer.refusals))
     assert follower.current() is default
 
 
-def test_a_key_that_is_revoked(lender: Lender, follower: Follower, told: Told) -> None:
+def test_a_key_that_is_revoked(lender: Lender, follower: Follower, observer: RecordingObserver) -> None:
     """What it has deployed stops deciding in workers that run, and what it signs from then on counts for nothing."""
     ben = lender.trust("ben", ("deployments",))
     lender.deploy(lender.one, ben)
@@ -218,7 +220,7 @@ def test_a_key_that_is_revoked(lender: Lender, follower: Follower, told: Told) -
         lender.deploy(lender.two, lender.ana)
     revoke_key(lender.trusted, "ben")
     wait_for(lambda: str(follower.current().reference).startswith(DEFAULT))
-    assert told.refusals == []
+    assert observer.refusals == []
 
 
 def test_a_key_for_bundles_that_is_revoked(lender: Lender, follower: Follower) -> None:
@@ -238,7 +240,9 @@ def test_a_key_for_bundles_that_is_revoked(lender: Lender, follower: Follower) -
         assert another.current().reference == lender.one
 
 
-def test_keys_change_after_the_bundle_was_deleted(lender: Lender, follower: Follower, told: Told) -> None:
+def test_keys_change_after_the_bundle_was_deleted(
+    lender: Lender, follower: Follower, observer: RecordingObserver
+) -> None:
     """It goes on deciding where it is loaded, also when another key is trusted; until the key that signed it is not."""
     lender.deploy(lender.one, lender.ana)
     decides(follower, lender.one)
@@ -246,13 +250,13 @@ def test_keys_change_after_the_bundle_was_deleted(lender: Lender, follower: Foll
     lender.trust("ben", ("deployments",))
     time.sleep(1.0)  # workers look twice per second
     assert follower.current().reference == lender.one
-    assert told.refusals == []
+    assert observer.refusals == []
     revoke_key(lender.trusted, "validation")
     assert follower._following is not None
     assert "is signed by none of the trusted keys" in str(follower._following.exception(WAIT_S))
 
 
-def test_keys_are_rotated_without_a_restart(lender: Lender, follower: Follower, told: Told) -> None:
+def test_keys_are_rotated_without_a_restart(lender: Lender, follower: Follower, observer: RecordingObserver) -> None:
     """New keys sign what decides, then the old ones are revoked: the same bundle decides all the time."""
     lender.deploy(lender.one, lender.ana)
     decides(follower, lender.one)
@@ -263,7 +267,7 @@ def test_keys_are_rotated_without_a_restart(lender: Lender, follower: Follower, 
     for name in ("ana", "validation"):
         revoke_key(lender.trusted, name)
     lender.deploy(lender.two, ana)  # whose bundle the new key has not signed
-    wait_for(lambda: bool(told.refusals))
+    wait_for(lambda: bool(observer.refusals))
     assert follower.current() is bundle
     lender.store.add_signature(lender.two, validation.sign(bundle_statement(lender.two)))
     lender.deploy(lender.two, ana)
@@ -271,7 +275,7 @@ def test_keys_are_rotated_without_a_restart(lender: Lender, follower: Follower, 
     assert fold(read_history(lender.settings)).signers["champion"] == ("ana-2",)
 
 
-def test_two_must_sign(lender: Lender, told: Told) -> None:
+def test_two_must_sign(lender: Lender, observer: RecordingObserver) -> None:
     """With dual control one key is not enough, nor one key twice; the history names both."""
     dual = lender.settings.model_copy(update={"deployment_signatures": 2})
     ben = lender.trust("ben", ("bundles", "deployments"))
@@ -280,8 +284,8 @@ def test_two_must_sign(lender: Lender, told: Told) -> None:
             lender.deploy(lender.one, *keys, settings=dual)
     lender.deploy(lender.two, lender.ana)  # by an operator who has not set it
     with closing(Follower(dual, lender.store, DEFAULT)) as follower:
-        follower.start(told)
-        assert told.skips == [0]
+        follower.start(observer)
+        assert observer.skips == [0]
         lender.deploy(lender.one, lender.ana, ben, settings=dual)
         decides(follower, lender.one)
     assert read_history(dual)[-1].signers == ("ana", "ben")

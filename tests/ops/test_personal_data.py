@@ -25,7 +25,7 @@ MARK: Final = "m4rk3d"
 NUMBER: Final = 7310917.25
 """A figure that nothing else here has."""
 NAME: Final = "n4m3d"
-"""The name of a field, which only the owner of a file is told: those that are ignored."""
+"""A field name. Commands that read a file list ignored fields by name; nothing else may show it."""
 MARKS: Final = (MARK, "7310917")
 PLAIN: Final = APPLICATIONS["plain"]
 

@@ -10,20 +10,12 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import AclBindingFilter
-from confluent_kafka.admin._scram import (
-    ScramCredentialInfo,
-    ScramMechanism,
-    UserScramCredentialAlteration,
-    UserScramCredentialUpsertion,
-)
+from confluent_kafka.admin._scram import ScramMechanism
 
 from schemas import rejection
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
 from schemas.rights import Kind, Operation, Right, Role, grant
-from scorer.errors import LocalBrokerError
-from scorer.local import apache_kafka
-from scorer.local.running import free_ports
 from scorer.settings import Settings
 from scorer.stream import topics
 from scorer.stream.kafka import KafkaLink
@@ -31,6 +23,7 @@ from scorer.stream.rights import needs_of
 from scorer.stream.worker import run
 from tests.acls import allow, bindings
 from tests.fakes import CountingMonitor, Tally
+from tests.ops.acl_broker import add_users, broker_with_acls
 from tests.ops.principals import BUNDLE, DEAREST, DOES, REFUSALS, WAIT_S, within
 
 _PASSWORD: Final = secrets.token_urlsafe()
@@ -102,27 +95,7 @@ STRANGER: Final = "stranger"
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Guarded]:
     """The broker, with decisions and a dead letter on its topics; each case's user has its rights."""
-    plain, controller, sasl = free_ports(3)
-    overrides = {
-        "listeners": (
-            f"PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller},SASL_PLAINTEXT://127.0.0.1:{sasl}"
-        ),
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT",
-        "inter.broker.listener.name": "PLAINTEXT",
-        "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
-        "sasl.enabled.mechanisms": "SCRAM-SHA-256",
-        "listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config": (
-            "org.apache.kafka.common.security.scram.ScramLoginModule required;"
-        ),
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "super.users": "User:ANONYMOUS",
-    }
-    try:
-        broker = apache_kafka.start(plain, overrides, lambda _: None)
-    except LocalBrokerError as fault:
-        pytest.skip(f"needs Kafka on this machine's Java: {fault}")
-    with broker:
+    with broker_with_acls("SASL_PLAINTEXT", "SCRAM-SHA-256", {}) as (broker, port):
         _admit(AdminClient({"bootstrap.servers": broker.bootstrap_servers}))
         settings = Settings(bootstrap_servers=broker.bootstrap_servers, group_id="first")
         topics.ensure(settings, 2, 1)
@@ -137,19 +110,13 @@ def guarded() -> Iterator[Guarded]:
         tally, late = Tally(), within(WAIT_S)
         with closing(KafkaLink(settings, tally, lambda: False)) as link:
             run(link, lambda: BUNDLE, CountingMonitor(), 65_536, lambda: tally.records > number + 1 or late())
-        yield Guarded(f"127.0.0.1:{sasl}", broker.bootstrap_servers)
+        yield Guarded(f"127.0.0.1:{port}", broker.bootstrap_servers)
 
 
 def _admit(admin: AdminClient) -> None:
     """Makes the users and gives them their rights, all at once."""
-    password = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096)
     cases = [*WHOLE, *LESS, *SEEING]
-    users: list[UserScramCredentialAlteration] = [
-        UserScramCredentialUpsertion(name, password, _PASSWORD.encode())
-        for name in (STRANGER, *(case.user for case in cases))
-    ]
-    for made in admin.alter_user_scram_credentials(users).values():
-        made.result(WAIT_S)
+    add_users(admin, [STRANGER, *(case.user for case in cases)], _PASSWORD, ScramMechanism.SCRAM_SHA_256)
     wanted = [binding for case in cases for binding in bindings(case.user, case.rights())]
     allow(admin, wanted)
     late = within(WAIT_S)

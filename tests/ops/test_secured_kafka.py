@@ -12,20 +12,13 @@ from typing import Final, NamedTuple
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import AclBinding, AclBindingFilter
-from confluent_kafka.admin._scram import (
-    ScramCredentialInfo,
-    ScramMechanism,
-    UserScramCredentialAlteration,
-    UserScramCredentialUpsertion,
-)
+from confluent_kafka.admin._scram import ScramMechanism
 
 from schemas.rights import Kind, Role
-from scorer.errors import LocalBrokerError
-from scorer.local import apache_kafka
-from scorer.local.running import free_ports
 from scorer.settings import Settings
 from scorer.stream.rights import needs_of
 from tests.acls import allow, bindings
+from tests.ops.acl_broker import add_users, broker_with_acls
 from tests.ops.pages import DOCS, Terminal, blocks, missing_from
 from tests.tools import tool
 
@@ -53,35 +46,15 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     """The broker, with nobody allowed anything."""
     folder = tmp_path_factory.mktemp("secured")
     certificate = _certificate(folder)
-    plain, controller, tls = free_ports(3)
     overrides = {
-        "listeners": f"PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller},SASL_SSL://127.0.0.1:{tls}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{plain},SASL_SSL://localhost:{tls}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL",
-        "inter.broker.listener.name": "PLAINTEXT",
-        "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": str(certificate),
-        "sasl.enabled.mechanisms": "SCRAM-SHA-512",
-        "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": (
-            "org.apache.kafka.common.security.scram.ScramLoginModule required;"
-        ),
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": "User:ANONYMOUS;User:administrator",
     }
-    try:
-        broker = apache_kafka.start(plain, overrides, lambda _: None)
-    except LocalBrokerError as fault:
-        pytest.skip(f"needs Kafka on this machine's Java: {fault}")
-    with broker:
+    with broker_with_acls("SASL_SSL", "SCRAM-SHA-512", overrides) as (broker, port):
         admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
-        password = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
-        users: list[UserScramCredentialAlteration] = [
-            UserScramCredentialUpsertion(name, password, _PASSWORD.encode()) for name in _USERS
-        ]
-        for future in admin.alter_user_scram_credentials(users).values():
-            future.result(_WAIT_S)
-        yield Secured(f"localhost:{tls}", admin, broker.bootstrap_servers, folder / "ca.crt")
+        add_users(admin, _USERS, _PASSWORD, ScramMechanism.SCRAM_SHA_512)
+        yield Secured(f"localhost:{port}", admin, broker.bootstrap_servers, folder / "ca.crt")
 
 
 def _certificate(folder: Path) -> Path:
