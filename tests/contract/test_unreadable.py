@@ -28,7 +28,7 @@ def stage(request: pytest.FixtureRequest, broker: Broker) -> Iterator[KafkaStage
 
 def append_together(stage: KafkaStage, *values: bytes) -> None:
     """One batch of records, compressed with zstd."""
-    config = {"bootstrap.servers": stage.servers, "compression.type": "zstd", "linger.ms": 1_000}
+    config = {"bootstrap.servers": stage.servers, "compression.type": "zstd", "linger.ms": 60_000}
     producer = Producer(config | {"message.max.bytes": 100_000_000, "batch.size": 100_000_000})
     for value in values:
         producer.produce(stage.names["applications_topic"], value, key=b"key", partition=0)

@@ -416,7 +416,7 @@ def test_a_batch_that_cannot_be_read(topics: Topics, records: int) -> None:
     """
     small = {"fetch.max.bytes": "1000000", "receive.message.max.bytes": "1100000"}  # 64 MB in production
     settings = settings_of(topics).model_copy(update={"kafka": small})
-    config = {"bootstrap.servers": topics.servers, "compression.type": "zstd", "linger.ms": 1_000}
+    config = {"bootstrap.servers": topics.servers, "compression.type": "zstd", "linger.ms": 60_000}
     large = Producer(config | {"message.max.bytes": 100_000_000, "batch.size": 100_000_000})
     for number in range(3):
         topics.publish(SOUND)

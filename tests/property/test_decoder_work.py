@@ -6,6 +6,7 @@ thousands of numbers near the ends of what a double holds. Time says little on a
 functions, what pydantic copies, and slow numbers that msgspec is given.
 """
 
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 
 from schemas.application import CreditApplication
 from scorer.core import contract, wire
-from scorer.core.wire import Application, decode, decode_batch
+from scorer.core.wire import Application, _decode_application, decode, decode_batch
 from tests.fakes import application
 
 law = settings.get_profile("laws")
@@ -29,7 +30,7 @@ SOUND: Final = application()
 STEPS_MAX: Final = 250
 """Of a value without integers that are too long to be read: some 14 fields, and some steps for each."""
 STEPS_PER_LONG_INTEGER: Final = 10
-SLOW_NUMBER: Final = re.compile(rb"[0-9][eE][-+]?[0-9]{3}")
+SLOW_NUMBER: Final = re.compile(r"[0-9][eE][-+]?[0-9]{3}")
 SLOW_NUMBERS_MAX: Final = wire._UNCHECKED_BYTES_MAX // len(b'"debt":1e-320,') + 1
 
 HEADS: Final = (
@@ -141,28 +142,39 @@ def test_copies(value: bytes) -> None:
     assert copies.nodes <= 4 * len(CreditApplication.model_fields)
 
 
+def slow_numbers(raw: bytes) -> int:
+    """How many fields of the contract are given with such a number: msgspec passes over all others."""
+
+    def count(members: list[tuple[str, object]]) -> int:
+        return sum(
+            name in CreditApplication.model_fields and isinstance(value, str) and bool(SLOW_NUMBER.search(value))
+            for name, value in members
+        )
+
+    try:
+        return int(json.loads(raw, object_pairs_hook=count, parse_float=str, parse_int=float))
+    except json.JSONDecodeError:
+        return 0  # what is no JSON is not so in its first row, and nothing is read behind that
+
+
 @law
 @example(crafted(HEADS[1], b"z", [b"1e300"], as_members=False))
 @example(crafted(HEADS[1], b"debt", [b"1e-320"], as_members=True))
-@example(crafted(HEADS[2], b"z", [b"1E+308"], as_members=False))
+@example(crafted(HEADS[2], b"\\u0061ge", [b"1E+308"], as_members=True))
 @given(VALUES)
 def test_slow_numbers(value: bytes) -> None:
     """Msgspec takes a hundred times as long for them; it is given as many as fit into a value that is short."""
     given_numbers = 0
 
-    def counting(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-        def read_and_count(raw: bytes) -> Any:
-            nonlocal given_numbers
-            given_numbers += len(SLOW_NUMBER.findall(raw))
-            return read(raw)
-
-        return read_and_count
+    def read_and_count(raw: bytes) -> Application:
+        nonlocal given_numbers
+        given_numbers += slow_numbers(raw)
+        return _decode_application(raw)
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("_decode_application", "_decode_anything"):
-            patch.setattr(wire, name, counting(getattr(wire, name)))
+        patch.setattr(wire, "_decode_application", read_and_count)
         decode(value, BYTES_MAX)
-    assert given_numbers <= 2 * SLOW_NUMBERS_MAX
+    assert given_numbers <= SLOW_NUMBERS_MAX
 
 
 @law
