@@ -7,18 +7,18 @@ number, object or name in it, and no part of it is copied once per field.
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails, from_json
 
 from schemas.application import CreditApplication
 from schemas.rejection import RejectionCode
 
 _FIELDS: Final = CreditApplication.model_fields
-_REQUIRED: Final = tuple(name for name, field in _FIELDS.items() if field.is_required())
+_REQUIRED: Final = frozenset(name for name, field in _FIELDS.items() if field.is_required())
 
 
 class Rejection(NamedTuple):
@@ -26,6 +26,13 @@ class Rejection(NamedTuple):
 
     code: RejectionCode
     reason: str
+
+
+_NOT_AN_OBJECT: Final = Rejection(RejectionCode.NOT_AN_OBJECT, "the value is JSON but not an object")
+# What Python's parser reads and pydantic's does not, such as half a surrogate pair.
+_NOT_READABLE: Final = Rejection(
+    RejectionCode.NOT_JSON, "the value is not JSON: something in it is malformed or too long"
+)
 
 
 def read_by_contract(raw: bytes) -> CreditApplication | Rejection:
@@ -37,36 +44,54 @@ def read_by_contract(raw: bytes) -> CreditApplication | Rejection:
     Returns:
         The application, or why the contract refuses it.
     """
-    members = _parse(raw)
-    if isinstance(members, Rejection):
-        return members
-    missing = [name for name in _REQUIRED if name not in members]
-    if missing or any(isinstance(members.get(name), list | tuple) for name in _FIELDS):
-        return _refuse_fields(raw, members, missing)
+    value, document = _parse(raw)
+    if document is None:
+        return _explain_syntax(raw)
+    if not isinstance(value, dict):
+        return _NOT_AN_OBJECT
+    if raw.count(b":") > len(value) and (repeated := _find_repeated(raw)):
+        return Rejection(RejectionCode.NOT_JSON, f"given twice: {', '.join(repeated)}")
+    # The fields alone: pydantic would copy the whole object for each that is missing, and a long array for its fault.
+    fields = {name: _stand_in(value[name]) for name in _FIELDS if name in value}
     try:
-        return CreditApplication.model_validate_json(raw)
+        application = CreditApplication.model_validate_json(json.dumps(fields))
     except ValidationError as error:
-        faults = _faults_of(error)
-    if faults[0]["type"] == "json_invalid":
-        faults = _faults_but_for_long_integers(raw)
-    return _explain(faults) if faults else _UNREADABLE
+        missing = _REQUIRED - fields.keys()
+        return _explain(error.errors(include_url=False, include_context=False), missing)
+    # What was too long is in a field of the publisher's own: who reads the contract with pydantic could not read it.
+    return application if document is raw else _NOT_READABLE
 
 
-def _refuse_constant(name: str) -> object:
-    msg = f"{name} is not a JSON number"
-    raise ValueError(msg)
+def _stand_in(value: object) -> object:
+    return type(value)() if isinstance(value, list | dict) else value
 
 
-def _parse(raw: bytes) -> dict[str, object] | Rejection:  # noqa: PLR0911  (a fault a return)
-    """The members of a JSON object by name, or what is wrong with the value before its fields can be looked at."""
+def _parse(document: bytes, *, is_shortened: bool = False) -> tuple[object, bytes | None]:
+    """The value that a document holds, and the document that could be read; None if there is none."""
+    try:
+        return from_json(document, allow_inf_nan=False), document
+    except ValueError as error:
+        if _TOO_LONG not in str(error) or is_shortened:
+            return None, None
+    return _parse(_shorten_long_integers(document), is_shortened=True)
+
+
+def _find_repeated(raw: bytes) -> list[str]:
+    """The fields that stand twice in a JSON object."""
+    # An object is a tuple of pairs, which C makes: a class of Python's would be called for each. parse_int: Python
+    # refuses integers of more than 4,300 digits.
+    members = json.loads(raw, object_pairs_hook=tuple, parse_int=float)
+    counts = Counter(map(itemgetter(0), members))
+    return [name for name in _FIELDS if counts[name] > 1]
+
+
+def _explain_syntax(raw: bytes) -> Rejection:
+    """What is wrong with a value that pydantic's parser cannot read."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         return Rejection(RejectionCode.NOT_UTF8, f"the value is not UTF-8: see byte {error.start}")
     try:
-        # An object is a tuple of pairs, which tells repeated names, and which C makes: a class of Python's would be
-        # called for each. parse_int: Python refuses integers of more than 4,300 digits; what is too large is the
-        # fields' business.
         value = json.loads(text, object_pairs_hook=tuple, parse_constant=_refuse_constant, parse_int=float)
     except json.JSONDecodeError as error:
         return Rejection(RejectionCode.NOT_JSON, f"the value is not JSON: {_at(error)}")
@@ -74,51 +99,39 @@ def _parse(raw: bytes) -> dict[str, object] | Rejection:  # noqa: PLR0911  (a fa
         return Rejection(RejectionCode.NOT_JSON, f"the value is not JSON: {error}")
     except RecursionError:
         return Rejection(RejectionCode.NOT_JSON, "the value is nested too deep")
-    if not isinstance(value, tuple):
-        return Rejection(RejectionCode.NOT_AN_OBJECT, "the value is JSON but not an object")
-    members: dict[str, object] = dict(value)
-    if len(members) < len(value):
-        counts = Counter(map(itemgetter(0), value))
-        repeated = [name for name in _FIELDS if counts[name] > 1]
-        if repeated:
-            return Rejection(RejectionCode.NOT_JSON, f"given twice: {', '.join(repeated)}")
-    return members
+    return _NOT_READABLE if isinstance(value, tuple) else _NOT_AN_OBJECT
+
+
+def _refuse_constant(name: str) -> object:
+    msg = f"{name} is not a JSON number"
+    raise ValueError(msg)
 
 
 def _at(error: json.JSONDecodeError) -> str:
     return f"{error.msg.removesuffix(' at')} at character {error.pos}"  # some of Python's messages end in "at"
 
 
-def _refuse_fields(raw: bytes, members: Mapping[str, object], missing: Collection[str]) -> Rejection:
-    """Why an object is refused in which fields are missing, or are arrays or objects, as no field of the contract is.
+# What pydantic's parser says of an integer of more than 4,300 digits.
+_TOO_LONG: Final = "number out of range"
+# A whole number, where it stands in no string: not the digits of a fraction or of an exponent.
+_find_long_integers: Final = re.compile(rb"(?<![-+.eE0-9])-?[1-9][0-9]{4300,}+(?![.eE])").finditer
+_TOO_LARGE: Final = b"1e400"
 
-    pydantic copies the whole object for each field that is missing, and a field's value if it is at fault. So it reads
-    the object for its syntax alone, and the fields again, with something small in the place of these.
+
+def _shorten_long_integers(document: bytes) -> bytes:
+    """Puts a number that is too large for any field in the place of integers that are too long to be read.
+
+    They are JSON, and for a field they are out of range like any other that is too large. There is a step for each
+    such integer and no other; what is no JSON becomes none.
     """
-    if not (_has_readable_syntax(raw) or _has_readable_syntax(_shorten_long_integers(raw))):
-        return _UNREADABLE
-    small = {name: _stand_in(members.get(name)) for name in _FIELDS if name in members or name in missing}
-    try:
-        CreditApplication.model_validate_json(json.dumps(small))
-    except ValidationError as error:
-        return _explain(_faults_of(error), missing)
-    raise AssertionError("no field takes what stands there")
-
-
-def _stand_in(value: object) -> object:
-    return [] if isinstance(value, list | tuple) else value
-
-
-class _AnyObject(BaseModel):
-    """Takes every JSON object, and nothing of it."""
-
-
-def _has_readable_syntax(document: bytes) -> bool:
-    try:
-        _AnyObject.model_validate_json(document)
-    except ValidationError:
-        return False
-    return True
+    pieces: list[bytes] = []
+    begin = quotes = 0
+    for integer in _find_long_integers(document):
+        before = document[begin : integer.start()]
+        quotes += before.replace(rb"\\", b"").replace(rb"\"", b"").count(b'"')
+        pieces += (before, integer[0] if quotes % 2 else _TOO_LARGE)  # after an odd number of quotes a string goes on
+        begin = integer.end()
+    return b"".join([*pieces, document[begin:]])
 
 
 _CODES: Final = {
@@ -132,16 +145,6 @@ _CODES: Final = {
 }
 
 
-def _faults_of(error: ValidationError) -> list[ErrorDetails]:
-    return error.errors(include_url=False, include_context=False)
-
-
-# What Python's parser reads and pydantic's does not, such as half a surrogate pair.
-_UNREADABLE: Final = Rejection(
-    RejectionCode.NOT_JSON, "the value is not JSON: something in it is malformed or too long"
-)
-
-
 def _explain(faults: Sequence[ErrorDetails], missing: Collection[str] = ()) -> Rejection:
     """The contract's refusal as a rejection: the first failing field gives the code, the reason names them all.
 
@@ -152,39 +155,6 @@ def _explain(faults: Sequence[ErrorDetails], missing: Collection[str] = ()) -> R
     fields = [(str(fault["loc"][0]), fault) for fault in faults]
     codes = [(field, RejectionCode.MISSING_FIELD if field in missing else _code(fault)) for field, fault in fields]
     return Rejection(codes[0][1], "; ".join(f"{field}: {_rule(field, code)}" for field, code in codes))
-
-
-def _faults_but_for_long_integers(raw: bytes) -> list[ErrorDetails]:
-    """The faults of the fields in what pydantic's parser refuses; none if integers of over 4,300 digits are not why.
-
-    Such an integer is JSON, and for a field it is out of range like any other that is too large.
-    """
-    try:
-        CreditApplication.model_validate_json(_shorten_long_integers(raw))
-    except ValidationError as error:
-        return [fault for fault in _faults_of(error) if fault["type"] != "json_invalid"]
-    return []
-
-
-# A whole number, where it stands in no string: not the digits of a fraction or of an exponent.
-_find_long_integers: Final = re.compile(rb"(?<![-+.eE0-9])-?[0-9]{4301,}+(?![.eE])").finditer
-_TOO_LARGE: Final = b"1e400"
-
-
-def _shorten_long_integers(document: bytes) -> bytes:
-    """Puts a number that is too large for any field in the place of integers that are too long to be read.
-
-    Args:
-        document: what is known to be JSON. Its text has a step for each such integer and no other.
-    """
-    pieces: list[bytes] = []
-    begin = quotes = 0
-    for integer in _find_long_integers(document):
-        before = document[begin : integer.start()]
-        quotes += before.replace(rb"\\", b"").replace(rb"\"", b"").count(b'"')
-        pieces += (before, integer[0] if quotes % 2 else _TOO_LARGE)  # after an odd number of quotes a string goes on
-        begin = integer.end()
-    return b"".join([*pieces, document[begin:]])
 
 
 def _code(fault: ErrorDetails) -> RejectionCode:
