@@ -1,6 +1,6 @@
 # The scorer: workers, the console, topic set-up and the load generator, in one image of which only the command differs.
-# What is in it, and why, is told in docs/containers.md. BASE can be pinned to the byte with @sha256:….
-ARG BASE=python:3.11.14-slim-bookworm
+# What is in it, and why, is told in docs/containers.md.
+ARG BASE=python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 
 FROM ${BASE} AS build
 WORKDIR /build

@@ -139,11 +139,24 @@ def read_toml(path: Path) -> dict[str, Any]:
     text = read_text(path)
     try:
         # As TOML's own newlines: an old editor's carriage returns alone are none.
-        return tomllib.loads(re.sub(r"\r\n?", "\n", text))
+        members = tomllib.loads(re.sub(r"\r\n?", "\n", text))
+        # TOML's integers have 64 bits. Python reads hexadecimal ones of any length, and then cannot write them.
+        is_readable = all(-(2**63) <= number < 2**63 for number in _integers(members))
     except tomllib.TOMLDecodeError as error:
         raise TextFileError(f"is not TOML: {error}") from None
     except (ValueError, RecursionError):  # an integer of thousands of digits, or brackets in brackets without end
-        raise TextFileError("is not TOML: a number in it is too long, or it is nested too deep") from None
+        is_readable = False
+    if not is_readable:
+        raise TextFileError("is not TOML: a number in it is too long, or it is nested too deep")
+    return members
+
+
+def _integers(value: object) -> Iterator[int]:
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _integers(inner)
 
 
 def to_utf8(raw: bytes, called: str) -> bytes:

@@ -67,7 +67,7 @@ def make_app(console: Console) -> Starlette:
     """
     answers = _Answers(console)
     names = [name.strip() for name in console.settings.console_names.split(",") if name.strip()]
-    return Starlette(
+    app = Starlette(
         routes=[
             *(Route(page.path, answers.page(page)) for page in PAGES),
             Route("/asyncapi.yaml", answers.document),
@@ -84,6 +84,8 @@ def make_app(console: Console) -> Starlette:
         exception_handlers={ScorerError: _failed, HTTPException: _http_failed, Exception: _crashed},
         lifespan=answers.running,
     )
+    app.router.redirect_slashes = False  # a redirect would name the scheme that a proxy spoke to the console
+    return app
 
 
 class _Answers:

@@ -13,7 +13,8 @@ from scorer.local.toolchain import KAFKA_VERSION
 if TYPE_CHECKING:
     from testcontainers.core.container import DockerContainer
 
-IMAGE = f"apache/kafka:{KAFKA_VERSION}"
+_TAG = f"apache/kafka:{KAFKA_VERSION}"
+IMAGE = f"{_TAG}@sha256:5cc2a2fd93fa2687b44015eee04fb2c3edd9e526bd64bf8bec5ff1e268772e0e"
 _DEFAULT_ENGINE = "unix:///var/run/docker.sock"  # the Docker client's own
 _READY_S = 60
 _LOG_LINES = 12
@@ -26,7 +27,7 @@ class DockerBroker(Broker):
         self._container = container
         self._stopped = False
         super().__init__(
-            "docker", bootstrap_servers, f"Apache Kafka {KAFKA_VERSION} (KRaft) in Docker ({IMAGE}), removed at the end"
+            "docker", bootstrap_servers, f"Apache Kafka {KAFKA_VERSION} (KRaft) in Docker ({_TAG}), removed at the end"
         )
 
     def check(self) -> None:
@@ -74,13 +75,13 @@ def start(port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -
     host = _publish(container, port)
     broker = DockerBroker(container.with_envs(**environment(host, port, overrides)), f"{host}:{port}")
     try:
-        say(f"starting {IMAGE} in Docker (the first time, it is downloaded)")
+        say(f"starting {_TAG} in Docker (the first time, it is downloaded)")
         container.start()
         if not answers(broker.bootstrap_servers, wait_s=_READY_S, check=broker.check):
             raise LocalBrokerError(f"the broker in Docker does not answer at {broker.bootstrap_servers}")
     except engine_faults() as fault:
         broker.stop()
-        raise LocalBrokerError(f"Docker does not start {IMAGE}: {fault}") from fault
+        raise LocalBrokerError(f"Docker does not start {_TAG}: {fault}") from fault
     except BaseException:
         broker.stop()
         raise

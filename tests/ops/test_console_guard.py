@@ -150,9 +150,12 @@ def test_without_a_broker_it_says_so(open_console: ConsoleProcess) -> None:
     assert open_console.ask("/api/deployments").status == 503
 
 
-@pytest.mark.parametrize("path", ["/static/../templates/frame.html", "/static/%2e%2e%2fapp.py", "/static/nothing.js"])
+@pytest.mark.parametrize(
+    "path",
+    ["/static/../templates/frame.html", "/static/%2e%2e%2fapp.py", "/static/nothing.js", "/static/nothing/", "/login/"],
+)
 def test_only_the_pages_files_are_served(open_console: ConsoleProcess, path: str) -> None:
-    """No path leads out of the folder of files."""
+    """No path leads out of the folder of files, and none is nearly right: a redirect named http behind a TLS proxy."""
     assert open_console.ask(path).status == 404
 
 

@@ -227,9 +227,19 @@ def test_toml_of_every_editor(tmp_path: Path, mark: str, end: str) -> None:
     assert read_toml(path) == {"a": 1, "b": {"c": "é"}}
 
 
-@pytest.mark.parametrize("text", ["a = [", f"a = {'9' * 5000}", "a = " + "[" * 5000, "é"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = [",
+        f"a = {'9' * 5000}",
+        f"a = [{{b = 0x{'f' * 5000}}}]",
+        f"a = {2**63}",
+        "a = " + "[" * 5000,
+        "é",
+    ],
+)
 def test_what_is_not_toml(tmp_path: Path, text: str) -> None:
-    """Each is one message, those included on which Python's parser gives up."""
+    """Each is one message, those included on which Python's parser gives up, and integers that it should refuse."""
     with pytest.raises(TextFileError, match="is not TOML: "):
         read_toml(write(tmp_path, text.encode()))
 
