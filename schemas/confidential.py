@@ -1,6 +1,7 @@
 """What must never be shown or logged: secret librdkafka properties, by a rule, and URLs with a login or a token."""
 
 import re
+from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote
 
@@ -69,7 +70,7 @@ _FILE_PROPERTIES: Final = frozenset(
 )
 
 URL_LOGIN: Final = (
-    r"(?i)(?:[a-z][a-z0-9+.-]+:/+|\b(?:s3a?|gc?s|https?|sftp|ssh|ftps?|abfss?|hdfs):)(?:[^/?#@]*@|[^@]*:[^@]*@)"
+    r"(?i)(?:[a-z][a-z0-9+.-]{1,40}:/+|\b(?:s3a?|gc?s|https?|sftp|ssh|ftps?|abfss?|hdfs):)(?:[^/?#@]*@|[^@]*:[^@]*@)"
 )
 """A login before the host; an unescaped slash may be part of its password. The Helm chart has the same expression."""
 URL_QUERY: Final = (
@@ -90,8 +91,8 @@ STORE_LOGIN: Final = (
 _has_secret_word = re.compile(CONFIDENTIAL_WORDS).search
 _is_path = re.compile(PATH_SUFFIXES).search
 _has_login = re.compile(URL_LOGIN).search
-_has_token = re.compile(URL_QUERY).search
-_is_url = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE).search
+_is_token = re.compile(URL_QUERY).fullmatch
+_is_url = re.compile(r"[a-z][a-z0-9+.-]{1,40}:/", re.IGNORECASE).search
 _azure_container = re.compile(AZURE_CONTAINER)
 
 
@@ -111,6 +112,19 @@ def strip_file_suffix(name: str) -> str:
 
 def has_url_credentials(text: str) -> bool:
     """Whether a text is a URL, or a chain of them, with a user name, a password, a token or a signature in it."""
-    if _has_login(_azure_container.sub(r"\1://\2/\3", text)):
+    # In pieces, so that the time grows with the length: a login ends at the first @ behind its scheme.
+    *before_each_at, _ = _azure_container.sub(r"\1://\2/\3", text).split("@")
+    if any(_has_login(f"{piece}@") for piece in before_each_at):
         return True
-    return bool(_is_url(text) and _has_token(unquote(text)))
+    return bool(_is_url(text)) and any(map(_is_token, _query_names(unquote(text))))
+
+
+def _query_names(text: str) -> Iterator[str]:
+    """What stands before each equals sign, from the last separator on: `URL_QUERY` would look there from each."""
+    *befores, _ = text.split("=")
+    for before in befores:
+        name = re.split("[&;#]", before)[-1]
+        if len(name) < len(before):
+            yield f"&{name}="
+        elif "?" in name:
+            yield f"{name[name.index('?') :]}="

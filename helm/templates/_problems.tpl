@@ -24,7 +24,7 @@ pas+w|pas+ph|pas+code|pwd|secret|token|jaas|private\.?key|\.pem$|oauthbearer\.co
 {{- end -}}
 
 {{- define "scorer.urlLogin" -}}
-(?i)(?:[a-z][a-z0-9+.-]+:/+|\b(?:s3a?|gc?s|https?|sftp|ssh|ftps?|abfss?|hdfs):)(?:[^/?#@]*@|[^@]*:[^@]*@)
+(?i)(?:[a-z][a-z0-9+.-]{1,40}:/+|\b(?:s3a?|gc?s|https?|sftp|ssh|ftps?|abfss?|hdfs):)(?:[^/?#@]*@|[^@]*:[^@]*@)
 {{- end -}}
 
 {{- define "scorer.urlQuery" -}}
@@ -52,7 +52,7 @@ pas+w|pas+ph|pas+code|pwd|secret|token|jaas|private\.?key|\.pem$|oauthbearer\.co
 {{/* Whether a text is a URL with a login, a token or a signature in it. */}}
 {{- define "scorer.hasUrlCredentials" -}}
 {{- $url := regexReplaceAll (include "scorer.azureContainer" .) . "${1}://${2}/${3}" -}}
-{{- if or (regexMatch (include "scorer.urlLogin" .) $url) (and (regexMatch "(?i)[a-z][a-z0-9+.-]+:/" $url) (regexMatch (include "scorer.urlQuery" .) $url)) }}yes{{ end -}}
+{{- if or (regexMatch (include "scorer.urlLogin" .) $url) (and (regexMatch "(?i)[a-z][a-z0-9+.-]{1,40}:/" $url) (regexMatch (include "scorer.urlQuery" .) $url)) }}yes{{ end -}}
 {{- end -}}
 
 {{/* The protocol that the pods will use; without one librdkafka uses plain text. */}}

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import confluent_kafka
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.confidential import (
+    AZURE_CONTAINER,
     PLAIN_PROPERTIES,
     SECRET_PROPERTIES,
+    URL_LOGIN,
+    URL_QUERY,
     has_url_credentials,
     is_secret,
     strip_file_suffix,
@@ -99,3 +104,18 @@ def test_urls_with_credentials(url: str) -> None:
 def test_urls_without_credentials(url: str) -> None:
     """Azure names a container where others have a login; paths and versions may have an @."""
     assert not has_url_credentials(url)
+
+
+PIECES = st.sampled_from([
+    "s3", "ab", "http", "abfs", ":", "/", "//", "://", "@", "?", "&", ";", "#", "=", "token", "sig", "key", "x", ".",
+    "-", "c.dfs.", "A", "\n", " ",
+])  # fmt: skip
+
+
+@given(st.lists(PIECES, max_size=14).map("".join))
+def test_urls_are_read_as_the_expressions_say(text: str) -> None:
+    """A text is read in pieces, for speed; the chart has the expressions alone and finds the same."""
+    whole = re.sub(AZURE_CONTAINER, r"\1://\2/\3", text)
+    is_url = re.search(r"(?i)[a-z][a-z0-9+.-]{1,40}:/", text)
+    expected = bool(re.search(URL_LOGIN, whole) or (is_url and re.search(URL_QUERY, text)))
+    assert has_url_credentials(text) == expected
