@@ -1,4 +1,4 @@
-"""What every contest needs: a rival's process with its figures from outside, its job, and its decisions checked."""
+"""Runs a rival: starts its process, measures it from outside, and checks its decisions."""
 
 import json
 import os
@@ -38,7 +38,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def machine(broker: str) -> dict[str, Any]:
-    """What figures belong to: processor, cores, broker, and Python, whose builds differ in speed."""
+    """Describes the machine: processor, cores, broker, and Python, whose builds differ in speed."""
     optimised = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
     build = "" if optimised else " configured without --enable-optimizations"
     return {
@@ -50,7 +50,7 @@ def machine(broker: str) -> dict[str, Any]:
 
 
 class Sample(NamedTuple):
-    """How far a rival had come: when, by the monotonic clock, and what its processes had used."""
+    """A rival's progress at a time (monotonic clock), and the resources that its processes had used."""
 
     at: float
     decided: int
@@ -59,20 +59,20 @@ class Sample(NamedTuple):
 
 
 def rate_between(first: Sample, last: Sample) -> tuple[float, float]:
-    """Records a second and CPU microseconds a record."""
+    """Returns records per second and CPU microseconds per record."""
     records = last.decided - first.decided
     return records / (last.at - first.at), (last.cpu_s - first.cpu_s) / records * 1e6
 
 
 class Usage(NamedTuple):
-    """What a process and its children have used: CPU seconds, and resident memory in bytes."""
+    """Resource usage of a process and its children: CPU seconds, and resident memory in bytes."""
 
     cpu_s: float
     rss_bytes: int
 
 
 class Entry:
-    """A rival at work on topics of its own."""
+    """A rival that runs on separate topics."""
 
     def __init__(self, rival: Rival, delivery: Delivery, base: Settings, workers: int = 1) -> None:
         name = f"rival-{uuid.uuid4().hex[:8]}"
@@ -85,7 +85,7 @@ class Entry:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `stop`)
 
     def start(self, model: Path) -> None:
-        """Makes its topics and starts its processes."""
+        """Creates its topics and starts its processes."""
         topics.ensure(self.settings, PARTITIONS, replication=1)
         job = {
             "bootstrap_servers": self.settings.bootstrap_servers,
@@ -100,19 +100,19 @@ class Entry:
             self._processes.append(subprocess.Popen(self.rival.command(job), stdout=self._log, stderr=self._log))
 
     def usage(self) -> Usage:
-        """What its processes have used up to now.
+        """Returns what its processes have used so far.
 
         Raises:
-            CannotTakePartError: it has ended, and what it said last.
+            CannotTakePartError: it has exited; with its last output.
         """
         if any(process.poll() is not None for process in self._processes):
             self._log.seek(0)
-            raise CannotTakePartError(f"it ended: {self._log.read()[-400:].decode(errors='replace').strip()}")
-        used = [_usage_of(pid) for process in self._processes for pid in _family_of(process.pid)]
-        return Usage(sum(u.cpu_s for u in used), sum(u.rss_bytes for u in used))
+            raise CannotTakePartError(f"it exited: {self._log.read()[-400:].decode(errors='replace').strip()}")
+        usages = [_usage_of(pid) for process in self._processes for pid in _process_tree(process.pid)]
+        return Usage(sum(u.cpu_s for u in usages), sum(u.rss_bytes for u in usages))
 
     def stop(self) -> None:
-        """Ends it and deletes its topics."""
+        """Stops it and deletes its topics."""
         for process in self._processes:
             process.send_signal(signal.SIGTERM)
         for process in self._processes:
@@ -129,10 +129,10 @@ class Entry:
 
 
 def watch(entry: Entry, partitions: int = PARTITIONS) -> Iterator[Sample]:
-    """How far it has come, several times a second, without end.
+    """Yields its progress, several times per second, without end.
 
-    Decided are the decisions on the topic; exactly once, the records behind the group's offsets, because a
-    transaction's markers take up offsets of the decisions' topic too.
+    With at-least-once delivery, `decided` counts the decisions on the topic; with exactly-once delivery, the records
+    before the group's committed offsets, because transaction markers occupy offsets of the decisions topic too.
     """
     settings = entry.settings
     consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": uuid.uuid4().hex})
@@ -144,7 +144,7 @@ def watch(entry: Entry, partitions: int = PARTITIONS) -> Iterator[Sample]:
             time.sleep(_STEP_S)
             usage = entry.usage()
             if entry.delivery == "at-least-once":
-                decided = sum(_end_of(consumer, tp) for tp in outputs)
+                decided = sum(_end_offset(consumer, tp) for tp in outputs)
             else:
                 committed = ask(partial(_committed, admin, settings.group_id, inputs), _ANSWER_S)
                 decided = sum(max(tp.offset, 0) for tp in committed)
@@ -153,19 +153,19 @@ def watch(entry: Entry, partitions: int = PARTITIONS) -> Iterator[Sample]:
         consumer.close()
 
 
-def _end_of(consumer: Consumer, partition: TopicPartition) -> int:
+def _end_offset(consumer: Consumer, partition: TopicPartition) -> int:
     return ask(partial(consumer.get_watermark_offsets, partition, timeout=_ANSWER_S), _ANSWER_S)[1]
 
 
 def _committed(admin: AdminClient, group_id: str, partitions: list[TopicPartition]) -> list[TopicPartition]:
-    asked = [ConsumerGroupTopicPartitions(group_id, partitions)]
-    (answer,) = admin.list_consumer_group_offsets(asked, request_timeout=_ANSWER_S).values()
+    request = [ConsumerGroupTopicPartitions(group_id, partitions)]
+    (answer,) = admin.list_consumer_group_offsets(request, request_timeout=_ANSWER_S).values()
     return raise_on_partition_error(answer.result().topic_partitions)
 
 
 @contextmanager
 def model_folder() -> Iterator[Path]:
-    """The default bundle's model as a job describes it."""
+    """Provides the default bundle's model in the form that jobs refer to."""
     store = BundleStore(Settings().store)
     bundle = store.open(DEFAULT_BUNDLE)
     with tempfile.TemporaryDirectory() as name:
@@ -188,7 +188,7 @@ def require_same_decisions(entry: Entry) -> None:
     """Compares its first decisions with ours on the same applications.
 
     Raises:
-        CannotTakePartError: an application was decided otherwise, or none of those compared was decided.
+        CannotTakePartError: a decision differs, or none of the compared applications was decided.
     """
     ours = _our_decisions()
     settings = entry.settings
@@ -199,16 +199,16 @@ def require_same_decisions(entry: Entry) -> None:
     while compared < _CHECKED // 2 and time.monotonic() < ends_at:
         for message in consumer.consume(1_000, 1.0):
             theirs = json.loads(message.value() or b"{}")
-            wanted = ours.get(theirs.get("application_id", ""))
-            if wanted is None:
+            expected = ours.get(theirs.get("application_id", ""))
+            if expected is None:
                 continue
             compared += 1
-            off = abs(theirs["probability_of_default"] - wanted.probability_of_default)
-            if off > 1e-6 or theirs["decision"] != wanted.decision:
-                raise CannotTakePartError(f"it decides otherwise: {theirs} instead of {wanted}")
+            difference = abs(theirs["probability_of_default"] - expected.probability_of_default)
+            if difference > 1e-6 or theirs["decision"] != expected.decision:
+                raise CannotTakePartError(f"its decision differs: {theirs} instead of {expected}")
     consumer.close()
     if not compared:
-        raise CannotTakePartError("none of the applications that are compared was decided")
+        raise CannotTakePartError("none of the compared applications was decided")
 
 
 def _our_decisions() -> dict[str, Decision]:
@@ -218,13 +218,13 @@ def _our_decisions() -> dict[str, Decision]:
     return {decision.application_id: decision for decision in decisions}
 
 
-def _family_of(pid: int) -> list[int]:
-    """A process and all its descendants."""
-    found = [pid]
-    for parent in found:
+def _process_tree(pid: int) -> list[int]:
+    """Returns a process and all its descendants."""
+    pids = [pid]
+    for parent in pids:
         for task in Path(f"/proc/{parent}/task").glob("*/children"):
-            found += map(int, _read(task).split())
-    return found
+            pids += map(int, _read(task).split())
+    return pids
 
 
 def _usage_of(pid: int) -> Usage:
@@ -237,5 +237,5 @@ def _usage_of(pid: int) -> Usage:
 def _read(path: Path) -> str:
     try:
         return path.read_text()
-    except OSError:  # it has ended meanwhile
+    except OSError:  # it has exited in the meantime
         return ""

@@ -1,7 +1,7 @@
-"""All that do this job, side by side: the same applications, the same model, the same broker, in turns.
+"""Compares implementations of the same job in turns: the same applications, the same model, the same broker.
 
 `make bench-peers` runs it and writes `results/comparison.json` and the report, `comparison.md` with its plots. A rival
-that cannot take part on this machine is left out, and the report says why.
+that cannot run on this machine is left out, and the report gives the reason.
 """
 
 import argparse
@@ -30,20 +30,20 @@ from scorer.stream import topics
 
 RESULTS = Path(__file__).parent / "results" / "comparison.json"
 _FIRST_DECISION_S = 60.0
-# After the first decision: compilers, caches and the backlog's first fetches.
+# After the first decision: JIT compilation, caches and the first fetches of the backlog.
 _WARM_UP_S = 3.0
 _STANDSTILL_S = 5.0
 _LATENCY_RATES = (1_000, 5_000, 20_000, 50_000)
-# The others are behind already at rates where these are not.
+# The others cannot keep up at rates that these can.
 _LATENCY_FAMILIES = ("ours", "native", "jvm")
 _LATENCY_S = 20.0
 
 
 def measure_throughput(entry: Entry, model: Path, seconds: float) -> dict[str, float]:
-    """Records a second, CPU a record and memory, over at most so many seconds after the warm-up.
+    """Measures records per second, CPU per record and memory, over at most `seconds` after the warm-up.
 
     Raises:
-        CannotTakePartError: it ends, decides nothing, or decides otherwise than we do.
+        CannotTakePartError: it exits, decides nothing, or its decisions differ from ours.
     """
     entry.start(model)
     began = time.monotonic()
@@ -58,15 +58,15 @@ def measure_throughput(entry: Entry, model: Path, seconds: float) -> dict[str, f
         if not samples or sample.decided != samples[-1].decided:
             samples.append(sample)
         elif sample.at - samples[-1].at > _STANDSTILL_S:
-            break  # it has read all there is
+            break  # it has processed the whole backlog
         if sample.at - samples[0].at > _WARM_UP_S + seconds:
             break
-    # Whoever is through the backlog, or decides in bursts, gets no warm-up.
+    # A rival that has processed the backlog, or decides in bursts, gets no warm-up.
     warm = [sample for sample in samples if sample.at - samples[0].at > _WARM_UP_S]
     counted = warm if len(warm) > 1 else samples
     first, last = counted[0], counted[-1]
     if last.decided == first.decided:
-        raise CannotTakePartError("it decided in one burst; more records would tell")
+        raise CannotTakePartError("it decided everything in one burst; run with more --records")
     if entry.rival.scores:
         require_same_decisions(entry)
     rate, cpu_us = rate_between(first, last)
@@ -80,7 +80,7 @@ def measure_throughput(entry: Entry, model: Path, seconds: float) -> dict[str, f
 
 
 def contend(rival: Rival, delivery: Delivery, base: Settings, model: Path, seconds: float) -> dict[str, float]:
-    """One round of one rival."""
+    """Runs one round of one rival."""
     entry = Entry(rival, delivery, base)
     try:
         return measure_throughput(entry, model, seconds)
@@ -89,18 +89,18 @@ def contend(rival: Rival, delivery: Delivery, base: Settings, model: Path, secon
 
 
 def hold_rounds(
-    entered: list[tuple[Rival, Delivery]], base: Settings, model: Path, asked: argparse.Namespace
+    entered: list[tuple[Rival, Delivery]], base: Settings, model: Path, options: argparse.Namespace
 ) -> tuple[dict[str, list[dict[str, float]]], dict[str, str]]:
-    """Everyone's rounds, in turns; and who cannot take part, with the reason."""
+    """Runs all rounds in turns; also returns which rivals cannot take part, with the reason."""
     rounds: dict[str, list[dict[str, float]]] = {}
     left_out: dict[str, str] = {}
-    for turn in range(asked.rounds):
+    for turn in range(options.rounds):
         for rival, delivery in entered:
             name = f"{rival.name} | {delivery}"
             if name in left_out:
                 continue
             try:
-                figures = contend(rival, delivery, base, model, asked.seconds)
+                figures = contend(rival, delivery, base, model, options.seconds)
             except CannotTakePartError as error:
                 left_out[name] = str(error)
                 print(f"  {name:<45} left out: {error}", flush=True)
@@ -115,7 +115,7 @@ def hold_rounds(
 
 
 def measure_latency(rival: Rival, delivery: Delivery, base: Settings, model: Path) -> list[latency.Latency]:
-    """All rates, on a topic of its own."""
+    """Measures all rates, on a separate topic."""
     topic = f"a-{uuid.uuid4().hex[:6]}"
     settings = base.model_copy(update={"applications_topic": topic})
     topics.ensure(settings, PARTITIONS, replication=1)
@@ -127,49 +127,51 @@ def measure_latency(rival: Rival, delivery: Delivery, base: Settings, model: Pat
         entry.stop()
 
 
-def save(found: dict[str, Any]) -> None:
-    """Keeps what was measured so far."""
+def save(report_data: dict[str, Any]) -> None:
+    """Saves the results so far."""
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(found, indent=1))
+    RESULTS.write_text(json.dumps(report_data, indent=1))
 
 
 def main() -> None:
-    """Runs the rounds, then the loads, and writes the report."""
+    """Runs the rounds, then the latency measurements, and writes the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--records", type=int, default=8_000_000, help="the fastest needs as many for a round")
+    parser.add_argument(
+        "--records", type=int, default=8_000_000, help="size of the backlog; the fastest rival needs the default"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=15.0)
-    parser.add_argument("--only", default="", help="rivals whose name holds this; writes no report")
+    parser.add_argument("--only", default="", help="only rivals whose name contains this; writes no report")
     parser.add_argument("--no-latency", action="store_true")
-    asked = parser.parse_args()
-    found: dict[str, Any] = {}
-    entered = [(r, d) for r in RIVALS if asked.only in r.name for d in r.deliveries]
+    options = parser.parse_args()
+    report_data: dict[str, Any] = {}
+    entered = [(r, d) for r in RIVALS if options.only in r.name for d in r.deliveries]
     if not entered:
-        parser.error(f"--only {asked.only}: no rival is named so; there are {', '.join(r.name for r in RIVALS)}")
+        parser.error(f"--only {options.only}: no such rival; choose from {', '.join(r.name for r in RIVALS)}")
     with start_broker("auto", say=print) as broker, model_folder() as model:
         base = Settings(bootstrap_servers=broker.bootstrap_servers, applications_topic=f"a-{uuid.uuid4().hex[:6]}")
         topics.ensure(base, PARTITIONS, replication=1)
-        fill(base, asked.records)
-        found["machine"] = machine(broker.description)
-        rounds, left_out = hold_rounds(entered, base, model, asked)
+        fill(base, options.records)
+        report_data["machine"] = machine(broker.description)
+        rounds, left_out = hold_rounds(entered, base, model, options)
         latencies: dict[str, list[dict[str, Any]]] = {}
-        found |= {"rounds": rounds, "left_out": left_out, "latencies": latencies}
-        save(found)  # the longer part is yet to come
-        for rival, delivery in entered if not asked.no_latency else []:
+        report_data |= {"rounds": rounds, "left_out": left_out, "latencies": latencies}
+        save(report_data)  # the longer part follows
+        for rival, delivery in entered if not options.no_latency else []:
             name = f"{rival.name} | {delivery}"
             if rival.family not in _LATENCY_FAMILIES or not rival.scores or name in left_out:
                 continue
             latencies[name] = [measured._asdict() for measured in measure_latency(rival, delivery, base, model)]
             print(f"  {name}: {latencies[name]}", flush=True)
-    if not asked.only:
+    if not options.only:
         try:
-            found["http"] = http_service.measure(asked.seconds)
-            print(f"  the course's service on BentoML: {found['http']}")
+            report_data["http"] = http_service.measure(options.seconds)
+            print(f"  the course's service on BentoML: {report_data['http']}")
         except CannotTakePartError as error:
             left_out["the course's service on BentoML"] = str(error)
-    save(found)
-    if not asked.only:
-        report.write(found, {f"{r.name} | {d}": r.family for r, d in entered})
+    save(report_data)
+    if not options.only:
+        report.write(report_data, {f"{r.name} | {d}": r.family for r, d in entered})
 
 
 if __name__ == "__main__":

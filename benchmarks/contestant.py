@@ -1,10 +1,10 @@
-"""One program of the throughput benchmark, in a process of its own: reads the whole topic once and prints its figures.
+"""One program of the throughput benchmark, run as a process: reads the whole topic once and prints its figures.
 
-Four kinds: `passthrough` (consume and produce with the same client as it comes, and nothing between),
-`passthrough-tuned` (the same with all our settings of the client), `passthrough-confirmed` (our own link, which commits
-nothing before every delivery is confirmed, and nothing between) and `worker`, ours, put together from the same parts as
-`scorer worker`, metrics included. The last two deliver as the settings say. The clock runs from the first poll that
-returned records to the last commit; CPU time is the process's own, over the same span.
+Four kinds: `passthrough` (only consumes and produces, with the client's default settings), `passthrough-tuned` (the
+same with all our client settings), `passthrough-confirmed` (our own link, which commits only after every delivery is
+confirmed, without scoring) and `worker`, built from the same parts as `scorer worker`, including metrics. The delivery
+mode of the last two comes from the settings. Time is measured from the first poll that returned records to the last
+commit; CPU time is that of the process over the same span.
 """
 
 import gc
@@ -35,7 +35,7 @@ from scorer.stream.worker import Batch, run
 
 
 class Watch:
-    """From the first record to the last."""
+    """Measures from the first record to the last."""
 
     def __init__(self) -> None:
         self.records = 0
@@ -43,16 +43,16 @@ class Watch:
         self._began: tuple[float, float] | None = None
 
     def begin(self) -> None:
-        """Starts at the first call; later calls change nothing."""
+        """Starts at the first call; later calls have no effect."""
         self._began = self._began or (time.perf_counter(), time.process_time())
 
     def landed(self, batch: Batch) -> None:
-        """A batch is there for good."""
+        """Counts a committed batch."""
         self.records += len(batch.records)
         self.batches += 1
 
     def figures(self) -> dict[str, float]:
-        """Records, batches, seconds, CPU seconds and the most memory held, in bytes."""
+        """Returns records, batches, seconds, CPU seconds and the peak memory, in bytes."""
         assert self._began is not None, "no record was seen"
         seconds, cpu_s = time.perf_counter() - self._began[0], time.process_time() - self._began[1]
         rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -60,7 +60,7 @@ class Watch:
 
 
 class Timed(Observer):
-    """Runs a watch."""
+    """An observer that drives a watch."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
@@ -74,7 +74,7 @@ class Timed(Observer):
 
 
 def work_through(settings: Settings, records: int) -> Watch:
-    """Our worker, until so many records are committed."""
+    """Runs our worker until `records` records are committed."""
     watch = Watch()
     bundle = BundleStore(settings.store).open(DEFAULT_BUNDLE)
     metrics = WorkerMetrics(CollectorRegistry(), bundle.reference, settings.applications_topic)
@@ -87,7 +87,7 @@ def work_through(settings: Settings, records: int) -> Watch:
 
 
 def pass_through(settings: Settings, records: int, tuned: bool) -> Watch:
-    """Consume and produce and nothing between: no commit waits for a delivery, and a failed one would go unseen."""
+    """Only consumes and produces: no commit waits for a delivery, and a failed delivery would go unnoticed."""
     watch = Watch()
     if tuned:
         consumer = Consumer(
@@ -110,7 +110,7 @@ def pass_through(settings: Settings, records: int, tuned: bool) -> Watch:
         assert not any(m.error() for m in messages), "the benchmark's topic gives no errors"
         batch: list[dict[str, Any]] = [{"value": m.value(), "key": m.key()} for m in messages]
         queued = producer.produce_batch(settings.decisions_topic, batch)
-        while queued < len(batch):  # the queue is full: let it drain
+        while queued < len(batch):  # the queue is full: wait until it drains
             producer.poll(0.01)
             batch = [{k: m[k] for k in ("value", "key")} for m in batch if _full(m)]
             queued = producer.produce_batch(settings.decisions_topic, batch)
@@ -122,7 +122,7 @@ def pass_through(settings: Settings, records: int, tuned: bool) -> Watch:
 
 
 def pass_through_confirmed(settings: Settings, records: int) -> Watch:
-    """Our own link, and nothing scored: no worker that confirms and commits as ours does can be quicker than this."""
+    """Runs our own link without scoring: the upper limit for a worker that confirms and commits like ours."""
     watch = Watch()
     bundle = BundleStore(settings.store).open(DEFAULT_BUNDLE)
     link = KafkaLink(settings, Timed(watch), lambda: False)

@@ -1,4 +1,4 @@
-"""The course's service over HTTP: requests a second of 100 connections that each wait for their answer."""
+"""Measures the course's HTTP service: requests per second with 100 connections, each waiting for its response."""
 
 import json
 import os
@@ -16,22 +16,22 @@ _WARM_UP_S = 5.0
 
 
 def measure(seconds: float) -> dict[str, float]:
-    """Requests a second, and milliseconds at p50 and p99.
+    """Measures requests per second, and milliseconds at p50 and p99.
 
     Raises:
-        CannotTakePartError: the service cannot be had here, or does not come up.
+        CannotTakePartError: the service cannot be installed here, or does not become ready.
     """
     python = Path(environment("bentoml"))
     home = WORK / "bento-home"
     home.mkdir(exist_ok=True)
-    own = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
+    env = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
     bundle = Path(__file__).parents[1] / "scorer/bundle/shipped/credit-risk/1.1.0"
-    subprocess.run([python, PEERS / "bentoml/train_bundle.py", bundle], env=own, check=True, capture_output=True)
+    subprocess.run([python, PEERS / "bentoml/train_bundle.py", bundle], env=env, check=True, capture_output=True)
     (port,) = free_ports(1)
-    place = ["--working-dir", str(PEERS / "bentoml"), "--host", "127.0.0.1", "--port", str(port)]
+    options = ["--working-dir", str(PEERS / "bentoml"), "--host", "127.0.0.1", "--port", str(port)]
     service = subprocess.Popen(
-        [python.with_name("bentoml"), "serve", "service:CreditRisk", *place],
-        env=own,
+        [python.with_name("bentoml"), "serve", "service:CreditRisk", *options],
+        env=env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -39,8 +39,9 @@ def measure(seconds: float) -> dict[str, float]:
         url = f"http://127.0.0.1:{port}"
         _wait_until_ready(url)
         _load(python, url, _WARM_UP_S)
-        found = _load(python, url, seconds)
-        return {"rate": found["requests"] / found["seconds"], "p50_ms": found["p50_ms"], "p99_ms": found["p99_ms"]}
+        figures = _load(python, url, seconds)
+        rate = figures["requests"] / figures["seconds"]
+        return {"rate": rate, "p50_ms": figures["p50_ms"], "p99_ms": figures["p99_ms"]}
     finally:
         service.terminate()
         service.wait()
@@ -49,12 +50,12 @@ def measure(seconds: float) -> dict[str, float]:
 def _load(python: Path, url: str, seconds: float) -> dict[str, float]:
     command = [str(python), str(PEERS / "bentoml/load.py"), "--url", f"{url}/classify", "--seconds", str(seconds)]
     project = str(Path(__file__).parents[1])
-    own = {**os.environ, "PYTHONPATH": project}
-    done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+    env = {**os.environ, "PYTHONPATH": project}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         raise CannotTakePartError(done.stderr[-300:])
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
 
 
 def _wait_until_ready(url: str) -> None:

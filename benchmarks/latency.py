@@ -1,4 +1,4 @@
-"""From an application's moment to its decision in the hands of a read_committed reader, under an open loop."""
+"""Measures latency with an open loop: from when an application is due until a read_committed reader has the result."""
 
 import subprocess
 import sys
@@ -15,14 +15,14 @@ from benchmarks.rivals import CannotTakePartError
 from producer.generator import generate_applications
 
 QUANTILES = (0.5, 0.99, 0.999)
-# The first seconds warm everything up: compilers, connections, caches.
+# Warm-up: JIT compilation, connections, caches.
 _WARM_UP_S = 5.0
 _READY_S = 60.0
 _DRAIN_S = 10.0
 
 
 class Latency(NamedTuple):
-    """Of one load: milliseconds by quantile, and how many decisions were not there soon after its end."""
+    """Result of one load: milliseconds by quantile, and how many decisions were missing soon after its end."""
 
     rate: int
     ms: dict[str, float]
@@ -30,12 +30,12 @@ class Latency(NamedTuple):
 
 
 def measure(entry: Entry, rate: int, seconds: float) -> Latency:
-    """Loads a rival that is at work already.
+    """Measures the latency of a running rival.
 
     Args:
-        entry: the rival, started on a topic that nobody else writes to.
-        rate: applications a second.
-        seconds: how long, warm-up included.
+        entry: the rival, started on a topic without other publishers.
+        rate: applications per second.
+        seconds: duration, including the warm-up.
 
     Raises:
         CannotTakePartError: it decides nothing within a minute.
@@ -53,13 +53,13 @@ def measure(entry: Entry, rate: int, seconds: float) -> Latency:
     reader.close()
     latencies = (arrived_at - began - np.arange(len(arrived_at)) / rate)[int(rate * _WARM_UP_S) :]
     missing = np.isnan(latencies)
-    latencies[missing] = np.inf  # what did not come is not left out
+    latencies[missing] = np.inf  # missing decisions count
     ms = {f"p{100 * q:g}": float(np.quantile(latencies, q, method="higher")) * 1_000 for q in QUANTILES}
     return Latency(rate, ms, int(missing.sum()))
 
 
 def open_reader(entry: Entry) -> Consumer:
-    """A read_committed reader of all that a rival decides."""
+    """Opens a read_committed reader of all decisions of a rival."""
     reader = Consumer(
         {
             "bootstrap.servers": entry.settings.bootstrap_servers,
@@ -74,16 +74,16 @@ def open_reader(entry: Entry) -> Consumer:
 
 
 def wait_until_ready(entry: Entry, reader: Consumer) -> None:
-    """Publishes an application now and then until one is decided.
+    """Publishes applications until one is decided.
 
     Raises:
-        CannotTakePartError: none is within a minute.
+        CannotTakePartError: none is decided within a minute.
     """
     producer = Producer({"bootstrap.servers": entry.settings.bootstrap_servers})
     applications = generate_applications(seed=2, prefix=f"w{uuid.uuid4().hex[:6]}")
     ends_at = time.monotonic() + _READY_S
     while not reader.consume(1, 0.2):
-        entry.usage()  # says so if it has ended
+        entry.usage()  # raises if it has exited
         if time.monotonic() > ends_at:
             raise CannotTakePartError(f"it decided nothing within {_READY_S:.0f} s")
         for _ in range(PARTITIONS):
@@ -93,7 +93,7 @@ def wait_until_ready(entry: Entry, reader: Consumer) -> None:
 
 
 def _read(reader: Consumer, prefix: bytes, arrived_at: "np.ndarray", over: Callable[[], bool]) -> None:
-    """Notes when each decision came, until all are there or the load has been over for a while."""
+    """Records when each decision arrived, until all have arrived or for some seconds after the load has ended."""
     missing = len(arrived_at)
     for now, numbered in arrivals(reader, prefix, over):
         for number, _ in numbered:
@@ -106,12 +106,12 @@ def _read(reader: Consumer, prefix: bytes, arrived_at: "np.ndarray", over: Calla
 def arrivals(
     reader: Consumer, prefix: bytes, over: Callable[[], bool]
 ) -> Iterator[tuple[float, list[tuple[int, Message]]]]:
-    """What a reader gets, until the load has been over for a while: when, in seconds since 1970, and which decisions.
+    """Yields arrival times, in seconds since 1970, with the decisions, until some seconds after the load has ended.
 
     Args:
-        reader: of decisions.
-        prefix: of the load's ids; what is behind it is an application's number. Other decisions are left out.
-        over: whether the load has ended.
+        reader: the reader of decisions.
+        prefix: prefix of the load's ids, followed by the application's number. Other decisions are ignored.
+        over: returns whether the load has ended.
     """
     give_up_at = float("inf")
     while time.monotonic() < give_up_at:

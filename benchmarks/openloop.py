@@ -1,8 +1,8 @@
-"""An open loop: publishes applications at a rate, each at its own moment, whether or not anybody keeps up.
+"""An open loop: publishes applications at a fixed rate, regardless of whether the system keeps up.
 
-`python -m benchmarks.openloop SERVERS TOPIC PREFIX RATE SECONDS` prints when it began, in seconds since 1970. The
-application with number i was due i / RATE seconds later; what it is late by counts as latency, so that no pause of
-anybody's can leave records out of the figures (coordinated omission).
+`python -m benchmarks.openloop SERVERS TOPIC PREFIX RATE SECONDS` prints its start time, in seconds since 1970. The
+application with number i was due i / RATE seconds later; a delay counts as latency, so that a pause cannot hide records
+from the figures (coordinated omission).
 """
 
 import sys
@@ -18,7 +18,7 @@ _STEP_S = 0.002
 
 
 def main() -> None:
-    """Publishes, waits until all is delivered, prints."""
+    """Publishes, waits until everything is delivered, and prints the start time."""
     servers, topic, prefix, rate, seconds = sys.argv[1:]
     count = int(float(rate) * float(seconds))
     records = [{"value": r.value, "key": r.key} for r in islice(generate_applications(seed=1, prefix=prefix), count)]

@@ -1,4 +1,4 @@
-"""The comparison as a page: tables in Markdown, plots in SVG."""
+"""Writes the report of the comparison: tables in Markdown, plots in SVG."""
 
 import statistics
 from collections.abc import Mapping
@@ -22,60 +22,60 @@ _COLOURS = {
 _ABOUT_THROUGHPUT = """\
 One worker of each, alone on the topic, in turns on the same broker: the same applications, the same model, and
 decisions compared with ours (probabilities within 1e-6). Medians of the rounds. **The ratios are the result**; the
-figures belong to this machine ({where}). What each is, and which tuning its own documentation recommends, is said in
-the README beside its source in `benchmarks/peers/`. `make bench-peers` makes it anew."""
+figures belong to this machine ({environment}). The README next to each source in `benchmarks/peers/` describes the
+program and the tuning that its documentation recommends. `make bench-peers` creates this report again."""
 _ABOUT_LATENCY = """\
-Milliseconds from the moment an application was due to its decision in the hands of a read_committed reader. An open
-loop: whoever cannot keep up is not waited for, and what was published late counts from when it was due."""
+Milliseconds from when an application was due until a read_committed reader had its decision. The load is an open loop:
+it does not wait for a program that cannot keep up, and late applications count from when they were due."""
 
 Figures = dict[str, float]
 
 
-def write(found: Mapping[str, Any], families: Mapping[str, str]) -> None:
+def write(report_data: Mapping[str, Any], families: Mapping[str, str]) -> None:
     """Writes `report/comparison.md`, `throughput.svg` and `latency.svg`.
 
     Args:
-        found: what the comparison measured, as in its JSON.
-        families: the kind of program of each "name | delivery".
+        report_data: the results of the comparison, as in its JSON.
+        families: family of each "name | delivery".
     """
     REPORT.mkdir(exist_ok=True)
-    medians = {name: _medians(rounds) for name, rounds in found["rounds"].items()}
-    machine = found["machine"]
-    where = (
+    medians = {name: _medians(rounds) for name, rounds in report_data["rounds"].items()}
+    machine = report_data["machine"]
+    environment = (
         f"{machine['machine']}, {machine['cores']} cores shared with {machine['broker']}; Python {machine['python']}"
     )
     parts = [
-        "# One worker against all that do this job",
-        _ABOUT_THROUGHPUT.format(where=where),
-        "![records a second](throughput.svg)",
+        "# One worker compared with other implementations",
+        _ABOUT_THROUGHPUT.format(environment=environment),
+        "![records per second](throughput.svg)",
     ]
     for delivery in ("at-least-once", "exactly-once"):
         chosen = {name: m for name, m in medians.items() if name.endswith(delivery)}
         ours = chosen.get(f"{OURS} | {delivery}")
         parts += [f"## {delivery.capitalize()}", _throughput_table(chosen, ours)]
-    if "http" in found:
-        parts += [_write_http(found["http"], medians)]
-    if found["latencies"]:
+    if "http" in report_data:
+        parts += [_write_http(report_data["http"], medians)]
+    if report_data["latencies"]:
         parts += [
             "## Latency",
             _ABOUT_LATENCY,
             "![latency](latency.svg)",
-            _latency_table(found["latencies"]),
+            _latency_table(report_data["latencies"]),
         ]
-        _draw_latency(found["latencies"], families)
-    if found["left_out"]:
-        parts += ["## Left out", *(f"- {name}: {why}" for name, why in found["left_out"].items())]
+        _draw_latency(report_data["latencies"], families)
+    if report_data["left_out"]:
+        parts += ["## Left out", *(f"- {name}: {why}" for name, why in report_data["left_out"].items())]
     (REPORT / "comparison.md").write_text("\n\n".join(parts) + "\n")
     _draw_throughput(medians, families)
     print(f"\nwritten: {REPORT / 'comparison.md'}")
 
 
 def _write_http(http: Figures, medians: Mapping[str, Figures]) -> str:
-    """The service as a sentence."""
+    """Describes the HTTP service in a sentence."""
     ours = medians.get(f"{OURS} | exactly-once")
     ratio = f" One worker of ours, exactly once: {ours['rate'] / http['rate']:,.0f} times as many." if ours else ""
     return (
-        f"The course's service on BentoML, over HTTP with 100 connections: {http['rate']:,.0f} requests a second, "
+        f"The course's service on BentoML, over HTTP with 100 connections: {http['rate']:,.0f} requests per second, "
         f"p50 {http['p50_ms']:.0f} ms, p99 {http['p99_ms']:.0f} ms.{ratio}"
     )
 
@@ -86,7 +86,7 @@ def _medians(rounds: list[Figures]) -> Figures:
 
 def _throughput_table(chosen: Mapping[str, Figures], ours: Figures | None) -> str:
     lines = [
-        "| | records/s | ours is | CPU µs a record | memory, MB |",
+        "| | records/s | ours is | CPU µs per record | memory, MB |",
         "|---|---:|---:|---:|---:|",
     ]
     for name, m in sorted(chosen.items(), key=lambda item: -item[1]["rate"]):
@@ -100,7 +100,7 @@ def _throughput_table(chosen: Mapping[str, Figures], ours: Figures | None) -> st
 
 def _latency_table(latencies: Mapping[str, list[dict[str, Any]]]) -> str:
     lines = [
-        "| | applications/s | p50 | p99 | p99.9 | not there 10 s after the end |",
+        "| | applications/s | p50 | p99 | p99.9 | missing 10 s after the end |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     for name, loads in latencies.items():
@@ -122,7 +122,7 @@ def _draw_throughput(medians: Mapping[str, Figures], families: Mapping[str, str]
     bars = axes.barh([n.replace(" | ", ", ") for n in ordered], rates, color=[_COLOURS[families[n]] for n in ordered])
     axes.bar_label(bars, [f"{rate:,.0f}" for rate in rates], padding=3, fontsize=8)
     axes.set_xscale("log")
-    axes.set_xlabel("records a second, one worker (logarithmic)")
+    axes.set_xlabel("records per second, one worker (logarithmic)")
     axes.margins(x=0.15)
     axes.tick_params(axis="y", labelsize=8)
     figure.savefig(REPORT / "throughput.svg", metadata={"Date": None})
@@ -130,8 +130,8 @@ def _draw_throughput(medians: Mapping[str, Figures], families: Mapping[str, str]
 
 def _draw_latency(latencies: Mapping[str, list[dict[str, Any]]], families: Mapping[str, str]) -> None:
     figure = Figure(figsize=(9, 4), layout="constrained")
-    for place, delivery in enumerate(("at-least-once", "exactly-once")):
-        axes = figure.add_subplot(1, 2, place + 1)
+    for column, delivery in enumerate(("at-least-once", "exactly-once")):
+        axes = figure.add_subplot(1, 2, column + 1)
         for name, loads in latencies.items():
             if not name.endswith(delivery):
                 continue
@@ -142,7 +142,7 @@ def _draw_latency(latencies: Mapping[str, list[dict[str, Any]]], families: Mappi
             axes.plot(rates, [load["ms"]["p99"] for load in loads], style, marker="o", color=colour, label=label)
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_xlabel("applications a second")
+        axes.set_xlabel("applications per second")
         axes.set_ylabel("p99, ms")
         axes.set_title(delivery)
         if axes.lines:

@@ -1,4 +1,4 @@
-"""Who takes part in the comparison: how each program is made ready and started. Their sources are in `peers/`."""
+"""The programs in the comparison: how each one is built and started. Their sources are in `peers/`."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from scorer.settings import Settings
 HERE = Path(__file__).parent
 PEERS = HERE / "peers"
 WORK = HERE / "results" / "peers"
-"""Environments and builds; nothing in it is kept in the repository."""
+"""Environments and builds; not part of the repository."""
 
 Delivery = Literal["at-least-once", "exactly-once"]
 Family = Literal["ours", "bare", "native", "jvm", "python, our scoring", "python, as its guide"]
@@ -26,7 +26,7 @@ ONCE: tuple[Delivery, ...] = ("at-least-once",)
 
 
 class CannotTakePartError(Exception):
-    """Why a program is left out here."""
+    """A program cannot run here; the message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Rival:
     family: Family
     deliveries: tuple[Delivery, ...]
     command: Callable[[Job], list[str]]
-    """What starts it on a job; makes it ready the first time. Raises CannotTakePartError."""
+    """Returns the command that runs it on a job; builds it the first time. Raises CannotTakePartError."""
 
     @property
     def scores(self) -> bool:
-        """Whether it decides; the others only pass records on."""
+        """Whether it scores; the others only pass records through."""
         return self.family != "bare"
 
 
@@ -56,7 +56,7 @@ def _run(*command: str, cwd: Path | None = None) -> None:
 
 @cache
 def environment(name: str) -> str:
-    """The Python of an environment with what `requirements-NAME.lock` pins."""
+    """Returns the Python of an environment with the packages of `requirements-NAME.lock`."""
     folder = WORK / name
     (lock,) = PEERS.glob(f"*/requirements-{name}.lock")
     made = folder / "made-of.lock"
@@ -70,7 +70,7 @@ def environment(name: str) -> str:
 
 @cache
 def _java() -> str:
-    """The class path of the Java programs, built."""
+    """Builds the Java programs and returns their class path."""
     build = WORK / "java"
     _run("mvn", "-q", "-B", "package", "dependency:copy-dependencies", f"-Dbuild={build}", cwd=PEERS / "java")
     return f"{build}/classes:{build}/dependency/*"
@@ -78,7 +78,7 @@ def _java() -> str:
 
 @cache
 def _native() -> str:
-    """The C++ program, built."""
+    """Builds the C++ program and returns its path."""
     build = WORK / "native"
     shutil.copytree(PEERS / "native", build, dirs_exist_ok=True)
     _run("make", "-s", f"PYTHON={sys.executable}", cwd=build)

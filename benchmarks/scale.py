@@ -1,8 +1,8 @@
-"""Whether more workers and more records cost no more a record.
+"""Measures whether the cost per record grows with the number of workers and records.
 
 `make bench-scale` runs it: one, two and four workers on eight partitions; and one worker on backlogs of one, three and
-ten million. Figures are CPU a record, which must not grow, and memory. Workers share this machine's cores with the
-broker: where there are fewer cores than workers, records a second cannot grow.
+ten million. The figures are CPU per record, which must not grow, and memory. Workers share this machine's cores with
+the broker: with fewer cores than workers, records per second cannot grow.
 """
 
 import argparse
@@ -20,7 +20,7 @@ _PARTITIONS = 8
 
 
 def work_off(base: Settings, workers: int, records: int) -> str:
-    """One backlog, from the first decision to the last, as a row."""
+    """Processes one backlog and returns a row of figures, from the first decision to the last."""
     entry = Entry(_OURS, "exactly-once", base, workers)
     try:
         with model_folder() as model:
@@ -42,15 +42,15 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--millions", type=int, nargs="*", default=[1, 3, 10])
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with start_broker("auto", say=print) as broker:
-        print(" workers      records    records/s  CPU µs/record  MB a worker")
-        for millions in asked.millions:
+        print(" workers      records    records/s  CPU µs/record  MB per worker")
+        for millions in options.millions:
             name = f"a-{uuid.uuid4().hex[:6]}"
             base = Settings(bootstrap_servers=broker.bootstrap_servers, applications_topic=name)
             topics.ensure(base, _PARTITIONS, replication=1)
             fill(base, millions * 1_000_000)
-            for workers in (1, 2, 4) if millions == asked.millions[0] else (1,):
+            for workers in (1, 2, 4) if millions == options.millions[0] else (1,):
                 print(work_off(base, workers, millions * 1_000_000), flush=True)
 
 

@@ -1,8 +1,8 @@
-"""Where a record's microseconds go: the scoring alone, without Kafka, step by step.
+"""Measures the time per record of scoring, without Kafka, by stage.
 
-`make bench-stages` runs it. Four tables: by the size of the batch, of the model, and of the record, and for records of
-64 kB that were crafted to take long. Each figure is the least of several rounds over the same applications, so that
-what else the machine does is left out.
+`make bench-stages` runs it. Four tables: by batch size, model size and record size, and for records of 64 kB that were
+crafted to be slow. Each figure is the minimum of several rounds over the same applications, to exclude other load on
+the machine.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ RECORD_BYTES_MAX = 65_536
 
 
 class Source(NamedTuple):
-    """An application in the place of a record."""
+    """An application with the interface of a record."""
 
     content: bytes
     place: int
@@ -51,23 +51,23 @@ class Source(NamedTuple):
 
 
 def draw_records(count: int) -> list[Source]:
-    """The first applications of the generator, the same ones each time."""
+    """Returns the first applications of the generator, the same ones each time."""
     return [Source(r.value, place) for place, r in enumerate(islice(generate_applications(seed=1), count))]
 
 
 def measure(records: Sequence[Source], bundle: Bundle, batch_records: int) -> dict[str, float]:
-    """Microseconds a record, by stage."""
+    """Measures microseconds per record, by stage."""
     least: dict[str, float] = defaultdict(lambda: float("inf"))
     for _ in range(ROUNDS):
         spent: dict[str, float] = defaultdict(float)
         for at in range(0, len(records), batch_records):
-            score_batch(records[at : at + batch_records], bundle, RECORD_BYTES_MAX, _watch(spent))
+            score_batch(records[at : at + batch_records], bundle, RECORD_BYTES_MAX, _stopwatch(spent))
         for stage, seconds in spent.items():
             least[stage] = min(least[stage], seconds / len(records) * 1e6)
     return dict(least)
 
 
-def _watch(spent: dict[str, float]) -> Callable[[str], None]:
+def _stopwatch(spent: dict[str, float]) -> Callable[[str], None]:
     began = time.perf_counter()
 
     def lap(stage: str) -> None:
@@ -80,7 +80,7 @@ def _watch(spent: dict[str, float]) -> Callable[[str], None]:
 
 
 def with_trees(bundle: Bundle, records: Sequence[Source], trees: int) -> Bundle:
-    """The bundle with a model of so many trees of depth 3, trained to say what its own model says."""
+    """Returns the bundle with a model of `trees` trees of depth 3, trained to predict what its own model predicts."""
     applications = [
         a
         for a in decode_batch([r.content for r in records], RECORD_BYTES_MAX).applications
@@ -94,13 +94,13 @@ def with_trees(bundle: Bundle, records: Sequence[Source], trees: int) -> Bundle:
 
 
 def padded(records: Sequence[Source], size: int) -> list[Source]:
-    """The records with a field of the publisher's own that makes them about so many bytes long."""
+    """Returns the records with an additional field that makes them about `size` bytes long."""
     notes = [json.dumps({"note": "n" * max(size - len(r.content) - 11, 0)}).encode() for r in records]
     return [Source(r.content[:-1] + b"," + note[1:], r.place) for r, note in zip(records, notes, strict=True)]
 
 
 def crafted() -> dict[str, bytes]:
-    """Values of nearly `RECORD_BYTES_MAX` that take the decoder as long as any that a search has found."""
+    """Returns values of nearly `RECORD_BYTES_MAX`, the slowest to decode that a search has found."""
     plain = draw_records(1)[0].content[:-1]
     long = b',"long":' + b"9" * 4_400
     heads = {
@@ -118,7 +118,7 @@ def crafted() -> dict[str, bytes]:
 
 
 def decode_ms(value: bytes) -> float:
-    """Milliseconds that the decoder takes for a value."""
+    """Measures the milliseconds to decode a value."""
     least = float("inf")
     for _ in range(ROUNDS):
         began = time.perf_counter()
@@ -132,15 +132,15 @@ def main() -> None:
     bundle = BundleStore(Settings().store).open(DEFAULT_BUNDLE)
     records = draw_records(RECORDS)
     collect_garbage_seldom()
-    print(f"µs a record; {DEFAULT_BUNDLE}, {len(records[0].content)} bytes a record, batches of 5,000 unless said")
-    print_head("records a batch")
+    print(f"µs per record; {DEFAULT_BUNDLE}, {len(records[0].content)} bytes per record; default: batches of 5,000")
+    print_head("records/batch")
     for size in (1, 10, 100, 1_000, 5_000, 20_000):
         print_figures(f"{size:,}", measure(records[: 200 * size], bundle, size))
     print_head("trees")
     for trees in (175, 1_000, 5_000):
         print_figures(f"{trees:,}", measure(records, with_trees(bundle, records[:3_000], trees), 5_000))
-    print_head("bytes a record")
-    print_figures("as they are", measure(records, bundle, 5_000))
+    print_head("bytes/record")
+    print_figures("unchanged", measure(records, bundle, 5_000))
     for size in (250, 1_000, 10_000):
         print_figures(f"{size:,}", measure(padded(records, size), bundle, 5_000))
     print("  ms for a crafted record of 64 kB, decode, cut off")
@@ -149,12 +149,12 @@ def main() -> None:
 
 
 def print_head(head: str) -> None:
-    """The first row of a table."""
+    """Prints the header of a table."""
     print(f"  {head:<16}" + "".join(f"{cell:>10}" for cell in (*STAGES, "all")))
 
 
 def print_figures(head: str, figures: dict[str, float]) -> None:
-    """A row of microseconds, with their sum."""
+    """Prints a row of microseconds, with their sum."""
     print(f"  {head:<16}" + "".join(f"{figures[stage]:>10.2f}" for stage in STAGES) + f"{sum(figures.values()):>10.2f}")
 
 

@@ -1,8 +1,8 @@
-"""A deployment and its rollback under load: is anything lost, doubled or mixed, and what becomes of the latency?
+"""Measures a deployment and its rollback under load: lost, duplicated or mixed decisions, and latency.
 
-`make bench-swap` runs it. Two workers decide 20,000 applications a second, exactly once, published by an open loop. In
-the middle credit-risk:1.0.0 is deployed over 1.1.0 by the command that an operator types, and then rolled back. A
-read_committed reader notes when each decision came; its latency counts from the moment when the application was due.
+`make bench-swap` runs it. Two workers decide 20,000 applications per second, exactly once, published by an open loop.
+During the run credit-risk:1.0.0 is deployed over 1.1.0 with the operator's command, and then rolled back. A
+read_committed reader records when each decision arrived; latency counts from when the application was due.
 """
 
 import argparse
@@ -38,15 +38,15 @@ from scorer.stream.rollout import wait_for_workers
 
 RESULT = Path(__file__).parent / "results" / "swap.json"
 VERSIONS = ("1.1.0", "1.0.0")
-"""What decides first and last, and what is deployed between."""
+"""The champion at the start and at the end, and the one deployed in between."""
 _WORKERS = 2
 _READY_S = 60.0
-# A broker that was started a moment ago compiles itself for so long, and is slow meanwhile.
+# A new broker's JIT compilation takes this long, and it is slow until then.
 _WARM_UP_S = 20.0
 _DEPLOY_AT_S = 30.0
 _BETWEEN_S = 5.0
 _WINDOW_S = 1.0
-"""So much before and so much after a swap belongs to it."""
+"""Applications due this long before and after a swap belong to it."""
 _ROW = np.dtype(
     [
         ("number", np.int64),
@@ -58,7 +58,7 @@ _ROW = np.dtype(
         ("version", np.int8),
     ]
 )
-"""A decision as it was read: the application's number, when it came, where it stands, whose it is, and who decided."""
+"""A decision as read: application number, arrival time, position, source position, and the bundle's version."""
 
 
 class _Source(msgspec.Struct, gc=False):
@@ -76,33 +76,33 @@ class _Decision(msgspec.Struct, gc=False):
 
 
 class Findings(NamedTuple):
-    """What must be 0, and over how many transactions it was looked for."""
+    """Violations, all of which must be 0, and the number of transactions checked."""
 
     lost: int
     doubled: int
     of_neither: int
     """Decisions that name neither bundle."""
     out_of_turn: int
-    """Input partitions that were not decided by the one, then the other, then the one again."""
+    """Input partitions that were not decided by the first, the second, and then the first bundle again."""
     mixed: int
     """Transactions with decisions of two bundles."""
     transactions: int
 
     @property
     def sound(self) -> bool:
-        """Whether it is as it must be."""
+        """Whether there are no violations."""
         return not any(self[:-1])
 
 
 def check(rows: NDArray[np.void], count: int) -> Findings:
-    """Looks through all that was read.
+    """Checks all decisions that were read.
 
-    A partition's decisions come from one worker, and the marker that ends a transaction takes up an offset: what stands
-    without a gap is one transaction.
+    A partition's decisions come from one worker, and the marker at the end of a transaction occupies an offset:
+    decisions without a gap are one transaction.
 
     Args:
         rows: the decisions, shape (n,), of type `_ROW`.
-        count: how many applications there were.
+        count: the number of applications.
     """
     assert (rows["partition"] == rows["source_partition"]).all(), "a partition's decisions are one worker's"
     times = np.bincount(rows["number"], minlength=count)
@@ -126,11 +126,11 @@ def check(rows: NDArray[np.void], count: int) -> Findings:
 
 
 def swaps(version: NDArray[np.int8], rate: int) -> list[slice]:
-    """The applications of the two swaps: those decided while both bundles did, and those due shortly before and after.
+    """Returns the applications of the two swaps: decided while both bundles were in use, or due shortly around that.
 
     Args:
-        version: of each application, in the order in which they were due, the place in VERSIONS of who decided.
-        rate: applications a second.
+        version: index in VERSIONS of the bundle that decided each application, in the order in which they were due.
+        rate: applications per second.
     """
     first, between = np.flatnonzero(version == 0), np.flatnonzero(version == 1)
     middle = (between[0] + between[-1]) // 2
@@ -144,18 +144,18 @@ def swaps(version: NDArray[np.int8], rate: int) -> list[slice]:
 def load(
     entry: Entry, reader: Consumer, rate: int, seconds: float, begun: Callable[[], None]
 ) -> tuple[NDArray[np.void], float]:
-    """Publishes, and reads what is decided; returns it with the moment when the first application was due.
+    """Publishes applications and reads the decisions; returns them with the time when the first application was due.
 
     Args:
         entry: the workers.
-        reader: of their decisions.
-        rate: applications a second.
-        seconds: for how long.
-        begun: called when the first decision has come.
+        reader: the reader of their decisions.
+        rate: applications per second.
+        seconds: duration.
+        begun: called when the first decision has arrived.
     """
     prefix = f"s{uuid.uuid4().hex[:6]}"
-    place = (entry.settings.bootstrap_servers, entry.settings.applications_topic)
-    command = [sys.executable, "-m", "benchmarks.openloop", *place, prefix, str(rate), str(seconds)]
+    target = (entry.settings.bootstrap_servers, entry.settings.applications_topic)
+    command = [sys.executable, "-m", "benchmarks.openloop", *target, prefix, str(rate), str(seconds)]
     read: list[NDArray[np.void]] = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as loop:
         for now, numbered in arrivals(reader, prefix.encode() + b"-", lambda: loop.poll() is not None):
@@ -179,20 +179,20 @@ def _row(number: int, now: float, message: Message) -> tuple[int, float, int | N
 
 
 class Operator:
-    """Deploys and rolls back with the commands that an operator types, while the load is on.
+    """Deploys and rolls back with the operator's commands, under load.
 
-    An operator's machine is another one. Here it is the one whose cores are busy with everything else: so the commands
-    run in a process that has loaded its libraries beforehand, and that gets a core only while nobody else wants it.
-    Else what is measured is how Python starts.
+    In production an operator uses another machine. Here the cores are shared with everything else: therefore the
+    commands run in a process that has already loaded its libraries, with idle scheduling priority. Otherwise
+    Python's startup would be measured.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Rehearses in a history of its own, so that neither this process nor the broker does it a first time."""
+        """Rehearses on a separate history, so that neither this process nor the broker does it for the first time."""
         names = ("bootstrap_servers", "group_id", "applications_topic", "deployments_topic")
         environment = {f"{ENV_PREFIX}{name.upper()}": getattr(settings, name) for name in names}
         spawning = multiprocessing.get_context("spawn")
         self._connection, theirs = spawning.Pipe()
-        spawning.Process(target=_obey, args=(theirs, environment), daemon=True).start()
+        spawning.Process(target=_run_commands, args=(theirs, environment), daemon=True).start()
         rehearsal = settings.model_copy(update={"deployments_topic": f"{settings.deployments_topic}-rehearsal"})
         topics.ensure(rehearsal, PARTITIONS, replication=1)
         aside = ("--set", f"deployments_topic={rehearsal.deployments_topic}", "--set", "group_id=rehearsal")
@@ -202,11 +202,11 @@ class Operator:
         self._failure = ""
 
     def start(self) -> None:
-        """Begins the wait for the first command."""
+        """Starts waiting for the first command."""
         self._thread.start()
 
     def join(self) -> None:
-        """Waits for the second one to end."""
+        """Waits until the second command has finished."""
         self._thread.join()
         self._connection.send(())
         assert not self._failure, self._failure
@@ -227,8 +227,8 @@ class Operator:
             raise RuntimeError(f"scorer {' '.join(arguments)} ended with exit code {code}")
 
 
-def _obey(connection: Connection, environment: dict[str, str]) -> None:
-    """The operator's process: runs the commands that come, and answers with each one's exit code."""
+def _run_commands(connection: Connection, environment: dict[str, str]) -> None:
+    """Runs in the operator's process: executes the commands it receives, and answers with their exit codes."""
     from scorer.cli.root import app
 
     os.environ |= environment
@@ -244,7 +244,7 @@ def _obey(connection: Connection, environment: dict[str, str]) -> None:
 
 
 def measure(base: Settings, rate: int, seconds: float) -> dict[str, Any]:
-    """Holds the whole run; returns what was found, and the milliseconds before and around the swaps."""
+    """Performs the whole run; returns the findings, and the milliseconds before and around the swaps."""
     entry = Entry(RIVALS[0], "exactly-once", base, _WORKERS)
     try:
         with model_folder() as model:
@@ -269,7 +269,7 @@ def measure(base: Settings, rate: int, seconds: float) -> dict[str, Any]:
 
 
 def _latencies(rows: NDArray[np.void], rate: int, began: float, deployed_at: float) -> dict[str, dict[str, float]]:
-    """Milliseconds from when an application was due to when its decision came: before the swaps, and around each."""
+    """Returns milliseconds from when an application was due until its decision arrived: before and around the swaps."""
     count = len(rows)
     at, version = np.empty(count), np.empty(count, dtype=np.int8)
     at[rows["number"]], version[rows["number"]] = rows["at"], rows["version"]
@@ -281,7 +281,7 @@ def _latencies(rows: NDArray[np.void], rate: int, began: float, deployed_at: flo
 
 
 def _wait_for_both(settings: Settings) -> None:
-    """Waits until each worker has its share of the partitions, or the load would begin with a rebalance."""
+    """Waits until each worker has its share of the partitions; otherwise the load would start with a rebalance."""
     champion = BundleStore(settings.store).open(DEFAULT_BUNDLE).reference
     ends_at = time.monotonic() + _READY_S
     while time.monotonic() < ends_at:
@@ -289,7 +289,7 @@ def _wait_for_both(settings: Settings) -> None:
         if rollout.done and rollout.workers == _WORKERS:
             return
         time.sleep(0.5)
-    raise TimeoutError(f"{_WORKERS} workers were not there within {_READY_S:.0f} s")
+    raise TimeoutError(f"{_WORKERS} workers were not ready within {_READY_S:.0f} s")
 
 
 def _figures(ms: NDArray[np.float64]) -> dict[str, float]:
@@ -298,28 +298,28 @@ def _figures(ms: NDArray[np.float64]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measures, prints, writes the figures as JSON; exit 1 if anything was lost, doubled or mixed."""
+    """Measures, prints and saves the figures as JSON; exits with 1 if anything was lost, duplicated or mixed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=int, default=20_000)
     parser.add_argument("--seconds", type=float, default=54.0)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with start_broker("auto", say=print) as broker:
         mark = uuid.uuid4().hex[:6]
         names = {"applications_topic": f"a-{mark}", "deployments_topic": f"deployments-{mark}"}
         base = Settings(bootstrap_servers=broker.bootstrap_servers, **names)
         topics.ensure(base, PARTITIONS, replication=1)
-        print(f"{asked.rate:,} applications a second for {asked.seconds:g} s, {_WORKERS} workers")
-        found = measure(base, asked.rate, asked.seconds) | {"machine": machine(broker.description)}
-    findings = ", ".join(f"{name} {count:,}" for name, count in found["findings"].items())
-    print(f"  of {found['applications']:,} applications: {findings}")
+        print(f"{options.rate:,} applications per second for {options.seconds:g} s, {_WORKERS} workers")
+        result = measure(base, options.rate, options.seconds) | {"machine": machine(broker.description)}
+    findings = ", ".join(f"{name} {count:,}" for name, count in result["findings"].items())
+    print(f"  of {result['applications']:,} applications: {findings}")
     print(f"  {'':<20} {'applications':>12} {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8} {'p99 ×':>7}")
-    for name, ms in found["ms"].items():
-        ratio = ms["p99"] / found["ms"]["before"]["p99"]
+    for name, ms in result["ms"].items():
+        ratio = ms["p99"] / result["ms"]["before"]["p99"]
         figures = f"{ms['p50']:8.1f} {ms['p99']:8.1f} {ms['max']:8.1f} {ratio:7.2f}"
         print(f"  {name:<20} {ms['applications']:>12,} {figures}")
     RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(found, indent=2))
-    sys.exit(0 if found["sound"] else 1)
+    RESULT.write_text(json.dumps(result, indent=2))
+    sys.exit(0 if result["sound"] else 1)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""One worker against pass-through: records a second and CPU a record, in turns on one broker, as ratios.
+"""Compares one worker with pass-through: records per second and CPU per record, in turns on one broker, as ratios.
 
-`make bench` runs it. A million applications of the real shape stand on the topic; every contestant reads all of them,
-alone, in a process of its own, two rounds each in turns. Ours confirms every delivery before it commits. Pass-through
-runs with the client as it comes, which waits a second whenever its queue was full; with our settings of the client,
-which is as fast as this client can be; and by our own link with nothing scored, once for each delivery: confirmed and
-committed as ours is, it is the most that any scoring in Python could leave.
+`make bench` runs it. The topic contains a million realistic applications; every contestant reads all of them, alone, in
+a separate process, two rounds each in turns. Our worker confirms every delivery before it commits. Pass-through runs
+with the client's default settings, which wait a second whenever the queue was full; with our client settings, which are
+as fast as this client can be; and with our own Kafka link without scoring, once per delivery mode: with the same
+confirmation and commits as our worker, this is the upper limit for any scoring in Python.
 """
 
 import argparse
@@ -32,13 +32,13 @@ CONTESTANTS: dict[str, tuple[str, Delivery]] = {
     **{f"confirmed {d}": ("passthrough-confirmed", d) for d in BOTH},
     **{d: ("worker", d) for d in BOTH},
 }
-"""By name the kind of program and how it delivers."""
+"""Kind of program and delivery, by name."""
 PARTITIONS = 6
 RESULT = Path(__file__).parent / "results" / "throughput.json"
 
 
 def fill(settings: Settings, records: int) -> None:
-    """Publishes so many applications, as `producer load` would."""
+    """Publishes `records` applications, as `producer load` would."""
     producer = Producer(
         {"bootstrap.servers": settings.bootstrap_servers, "linger.ms": 50, "queue.buffering.max.messages": 1_000_000}
     )
@@ -49,7 +49,7 @@ def fill(settings: Settings, records: int) -> None:
 
 
 def run_contestant(contestant: str, base: Settings, records: int) -> dict[str, float]:
-    """One round of one contestant, in a group and on output topics of its own."""
+    """Runs one round of one contestant, with a separate group and output topics."""
     kind, delivery = CONTESTANTS[contestant]
     name = f"{kind}-{uuid.uuid4().hex[:6]}"
     settings = base.model_copy(
@@ -67,34 +67,34 @@ def run_contestant(contestant: str, base: Settings, records: int) -> dict[str, f
     figures: dict[str, float] = json.loads(done.stdout)
     rate, cpu_us = figures["records"] / figures["seconds"], figures["cpu_s"] / figures["records"] * 1e6
     print(
-        f"  {contestant:<23} {rate:>9,.0f} records/s  {cpu_us:5.2f} µs CPU a record  {figures['seconds']:6.2f} s  "
-        f"{figures['records'] / figures['batches']:7,.0f} records a batch  {figures['rss_bytes'] / 1e6:4.0f} MB",
+        f"  {contestant:<23} {rate:>9,.0f} records/s  {cpu_us:5.2f} µs CPU per record  {figures['seconds']:6.2f} s  "
+        f"{figures['records'] / figures['batches']:7,.0f} records per batch  {figures['rss_bytes'] / 1e6:4.0f} MB",
         flush=True,
     )
     return {**figures, "rate": rate, "cpu_us": cpu_us}
 
 
 def main() -> None:
-    """Runs the rounds, prints the ratios, writes them as JSON."""
+    """Runs the rounds, prints the ratios and writes them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=2)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with start_broker("auto", say=print) as broker:
         base = Settings(bootstrap_servers=broker.bootstrap_servers, applications_topic=f"a-{uuid.uuid4().hex[:6]}")
         topics.ensure(base, PARTITIONS, replication=1)
         began = time.perf_counter()
-        fill(base, asked.records)
-        print(f"{asked.records:,} applications published in {time.perf_counter() - began:.1f} s")
+        fill(base, options.records)
+        print(f"{options.records:,} applications published in {time.perf_counter() - began:.1f} s")
         rounds: dict[str, list[dict[str, float]]] = {name: [] for name in CONTESTANTS}
-        for _ in range(asked.rounds):
+        for _ in range(options.rounds):
             for name, runs in rounds.items():
-                runs.append(run_contestant(name, base, asked.records))
+                runs.append(run_contestant(name, base, options.records))
     report(rounds, broker.description)
 
 
 def report(rounds: dict[str, list[dict[str, float]]], broker: str) -> None:
-    """Medians, and their ratios to each pass-through in the same run."""
+    """Prints and saves medians, and their ratios to each pass-through in the same run."""
     medians = {
         name: {figure: statistics.median(r[figure] for r in runs) for figure in ("rate", "cpu_us", "rss_bytes")}
         for name, runs in rounds.items()
@@ -106,11 +106,9 @@ def report(rounds: dict[str, list[dict[str, float]]], broker: str) -> None:
         }
         for delivery in BOTH
     }
-    print(
-        f"\nmedians of {len(rounds['passthrough'])} rounds; ratios are what to compare, figures belong to this machine"
-    )
+    print(f"\nmedians of {len(rounds['passthrough'])} rounds; compare the ratios, the figures belong to this machine")
     for name, m in medians.items():
-        print(f"  {name:<23} {m['rate']:>9,.0f} records/s  {m['cpu_us']:5.2f} µs CPU a record")
+        print(f"  {name:<23} {m['rate']:>9,.0f} records/s  {m['cpu_us']:5.2f} µs CPU per record")
     for delivery, to in ratios.items():
         plain, tuned, confirmed = to.values()
         print(
@@ -119,8 +117,8 @@ def report(rounds: dict[str, list[dict[str, float]]], broker: str) -> None:
         )
     print(f"  exactly-once is {medians['exactly-once']['rate'] / medians['at-least-once']['rate']:.2f} × at-least-once")
     RESULT.parent.mkdir(exist_ok=True)
-    found = {"machine": machine(broker), "rounds": rounds, "medians": medians, "ratios": ratios}
-    RESULT.write_text(json.dumps(found, indent=2))
+    result = {"machine": machine(broker), "rounds": rounds, "medians": medians, "ratios": ratios}
+    RESULT.write_text(json.dumps(result, indent=2))
     print(f"written to {RESULT.relative_to(Path.cwd()) if RESULT.is_relative_to(Path.cwd()) else RESULT}")
 
 

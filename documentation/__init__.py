@@ -1,1 +1,1 @@
-"""The documentation's machinery: the reference, written from the code, and the links of the site."""
+"""Generation of the documentation: the reference pages from the code, and the links of the site."""

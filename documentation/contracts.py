@@ -1,4 +1,4 @@
-"""The page of the contracts: topics, fields with their limits, headers and examples, from schemas/ itself."""
+"""Reference page of the contracts: topics, fields with their limits, headers and examples, from schemas/."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -17,15 +17,15 @@ from scorer.stream.topics import Topic, contract
 
 _INTRODUCTION: Final = f"""# Contracts
 
-What is sent and what comes back, version {CONTRACT_VERSION}. For programs the same stands in
+Formats of topics and messages, version {CONTRACT_VERSION}. The same in machine-readable form is in
 [`schemas/generated`](../../schemas/generated/asyncapi.yaml): an AsyncAPI 3 document,
-[JSON Schemas](../../schemas/generated/application.schema.json) and examples, unsound ones for every code included.
+[JSON Schemas](../../schemas/generated/application.schema.json) and examples, including an invalid one for every code.
 """
 _DAY_MS: Final = 86_400_000
 
 
 def contracts_page() -> str:
-    """The page."""
+    """Returns the page."""
     messages = build_document()["components"]["messages"]
     return "\n".join(
         [
@@ -43,8 +43,8 @@ def _topics() -> Iterable[str]:
     settings = Settings()
     rows = (_topic(topic) for topic in contract(settings, partitions=6))
     yield "## Topics\n"
-    yield "`scorer topics ensure` creates those that are missing so, and `scorer topics check` says what differs.\n"
-    yield table(("topic", "partitions, unless told otherwise", "settings"), rows)
+    yield "`scorer topics ensure` creates missing topics with these settings; `scorer topics check` compares them.\n"
+    yield table(("topic", "partitions (default)", "settings"), rows)
     yield ""
 
 
@@ -70,7 +70,7 @@ def _decision(message: Mapping[str, Any]) -> Iterable[str]:
     yield "## Decision\n"
     yield (
         plain(message["description"])
-        + " [Reading decisions](../reading-decisions.md) says what a reader can rely on.\n"
+        + " [Reading decisions](../reading-decisions.md) describes what a reader can rely on.\n"
     )
     yield _fields(Decision)
     yield "### BundleReference\n"
@@ -85,12 +85,12 @@ def _dead_letter(message: Mapping[str, Any]) -> Iterable[str]:
     yield "## Dead letter\n"
     yield plain(message["description"]) + " [The codes](errors.md#codes-of-dead-letters) are a closed list.\n"
     yield _headers(message)
-    yield _example("The headers of one", message["examples"][0]["headers"])
+    yield _example("Headers of a dead letter", message["examples"][0]["headers"])
 
 
 def _deployment() -> Iterable[str]:
     yield "## Deployment event\n"
-    yield "A line of the history: what is in a slot from then on, by whose hand and why. The key is the slot.\n"
+    yield "A record of the deployment history: which bundle is in a slot since when, by whom and why. Key: the slot.\n"
     yield _fields(DeploymentEvent)
     yield _example("A deployment", DEPLOYMENT.model_dump(mode="json"))
 
@@ -99,13 +99,13 @@ def _fields(model: type[BaseModel]) -> str:
     schema = model.model_json_schema()
     required = schema["required"]
     rows = (
-        (f"`{name}`", limits(field), "yes" if name in required else "no", _told(field), _value(field))
+        (f"`{name}`", limits(field), "yes" if name in required else "no", _description(field), _value(field))
         for name, field in schema["properties"].items()
     )
-    return table(("field", "takes", "must be there", "what it is", "example"), rows) + "\n"
+    return table(("field", "type", "required", "description", "example"), rows) + "\n"
 
 
-def _told(field: Mapping[str, Any]) -> str:
+def _description(field: Mapping[str, Any]) -> str:
     return plain(field.get("description", ""))
 
 
@@ -118,7 +118,7 @@ def _headers(message: Mapping[str, Any]) -> str:
         (f"`{name}`", plain(schema["description"].partition("\n\n")[0]))
         for name, schema in message["headers"]["properties"].items()
     )
-    return table(("header", "what it holds"), rows) + "\n"
+    return table(("header", "value"), rows) + "\n"
 
 
 def _example(title: str, value: object) -> str:

@@ -1,4 +1,4 @@
-"""The page of the errors: what stops a process, with exit codes, and why a record is set aside."""
+"""Reference page of the errors: exceptions that stop a process, exit codes, and rejection codes of dead letters."""
 
 from collections.abc import Iterator
 from types import ModuleType
@@ -13,31 +13,32 @@ from schemas.rejection import MEANINGS, RejectionCode
 _INTRODUCTION: Final = """# Errors
 
 A record that cannot be decided never stops a worker: it becomes a [dead letter](contracts.md#dead-letter) with one of
-[the codes below](#codes-of-dead-letters). What does stop a command is told in one message on standard error: what is
-wrong, where, and how to mend it. Field values of applications stand in none of them.
+[the codes below](#codes-of-dead-letters). An error that stops a command is one message on standard error: what is
+wrong, where, and how to fix it. No message contains field values of applications.
 
 ## Exit codes
 
 | code | meaning |
 |---|---|
-| 0 | done |
-| 1 | failed, or what was asked about is not as it should be |
-| 2 | misuse: the call, a file or a setting is wrong; nothing was begun |
-| 130 | `producer`: stopped by Ctrl-C before it was done |
-| 141 | the reader of standard output left before the end, as in `scorer score loans.csv \\| head -1` |
+| 0 | success |
+| 1 | failure, or a check that did not pass |
+| 2 | misuse: an argument, a file or a setting is wrong; nothing was started |
+| 130 | `producer`: interrupted by Ctrl-C |
+| 141 | the reader of standard output exited early, as in `scorer score loans.csv \\| head -1` |
 
-A standard output that cannot be written, such as a full disk, is one sentence and exit code 1. A standard stream that
-is closed is as /dev/null. What cannot be written to standard error is dropped, and changes no exit code.
+If standard output cannot be written, for example because the disk is full, the command prints one message and exits
+with 1. A closed standard stream behaves like /dev/null. Output that cannot be written to standard error is dropped, and
+does not change the exit code.
 """
 _CODES: Final = """## Codes of dead letters
 
-A closed list, in the order in which it is gone through: the first that applies is given. Among the codes that are about
-a field, it is that of the first failing field in the contract's order; the reason names every failing field.
+A closed list, in the order of the checks: the first code that applies is reported. If several fields are invalid, the
+code is that of the first invalid field in the contract's order; the reason names every invalid field.
 """
 
 
 def errors_page() -> str:
-    """The page."""
+    """Returns the page."""
     return "\n".join(
         [
             _INTRODUCTION,
@@ -45,22 +46,22 @@ def errors_page() -> str:
             *_tree(scorer.errors, scorer.errors.ScorerError),
             "\n## What stops producer\n",
             *_tree(producer.errors, producer.errors.PublisherError),
-            "\nThe client for Python, `producer.client`, raises the same.\n",
+            "\nThe Python client, `producer.client`, raises the same exceptions.\n",
             _CODES,
-            table(("code", "meaning", "a reason, as it stands in the header"), map(_code, RejectionCode)),
+            table(("code", "meaning", "example of a reason"), map(_code, RejectionCode)),
         ]
     )
 
 
 def _tree(module: ModuleType, error: type[Exception], depth: int = 0) -> Iterator[str]:
-    """An error and those below it that stand in the same module, in the order in which they stand there."""
-    told = (error.__doc__ or "").partition("\n\n")[0].rstrip(".")
+    """Yields an exception class and its subclasses in the same module, in the order of their definition."""
+    summary = (error.__doc__ or "").partition("\n\n")[0].rstrip(".")
     exit_code: int = vars(error).get("exit_code", 0)
     code = f" Exit code {exit_code}." if exit_code else ""
-    yield f"{'    ' * depth}- **{error.__name__}**: {told}.{code}"
-    for below in vars(module).values():
-        if isinstance(below, type) and below.__base__ is error:
-            yield from _tree(module, below, depth + 1)
+    yield f"{'    ' * depth}- **{error.__name__}**: {summary}.{code}"
+    for subclass in vars(module).values():
+        if isinstance(subclass, type) and subclass.__base__ is error:
+            yield from _tree(module, subclass, depth + 1)
 
 
 def _code(code: RejectionCode) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""A field of a JSON Schema in words, and tables in Markdown: what the pages of the reference are put together from."""
+"""Building blocks of the reference pages: fields of a JSON Schema in words, and Markdown tables."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,23 +8,23 @@ from schemas.printable import NO_CONTROLS
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown; the cells are Markdown too, but for `|` and line ends, which would end a cell."""
+    """Formats a Markdown table; cells may contain Markdown, and `|` and line ends in them are escaped."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
 
 
 def plain(text: str) -> str:
-    """A text that is no Markdown, so that a star in it is a star."""
+    """Escapes asterisks in plain text."""
     return text.replace("*", r"\*")
 
 
 def code(value: object) -> str:
-    """A value as JSON writes it, as code; a string without its quotes."""
+    """Formats a value as JSON in code style; a string without its quotes."""
     return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 
 def limits(schema: Mapping[str, Any]) -> str:
-    """What a field takes, by its JSON Schema: type, choices, range, length, pattern."""
+    """Describes the valid values of a field from its JSON Schema: type, choices, range, length, pattern."""
     if "anyOf" in schema:
         return " or ".join(limits(one) for one in schema["anyOf"])
     if "const" in schema:
@@ -40,12 +40,12 @@ def limits(schema: Mapping[str, Any]) -> str:
 
 def _range(schema: Mapping[str, Any]) -> list[str]:
     low, high = schema.get("minimum"), schema.get("maximum")
-    found = [f"{_number(low)} to {_number(high)}"] if low is not None and high is not None else []
-    if not found:
-        found += [f"from {_number(low)}"] if low is not None else []
-        found += [f"up to {_number(high)}"] if high is not None else []
+    texts = [f"{_number(low)} to {_number(high)}"] if low is not None and high is not None else []
+    if not texts:
+        texts += [f"from {_number(low)}"] if low is not None else []
+        texts += [f"up to {_number(high)}"] if high is not None else []
     above = schema.get("exclusiveMinimum")
-    return ([] if above is None else [f"above {_number(above)}"]) + found
+    return ([] if above is None else [f"above {_number(above)}"]) + texts
 
 
 def _length(schema: Mapping[str, Any]) -> list[str]:
@@ -58,7 +58,7 @@ def _length(schema: Mapping[str, Any]) -> list[str]:
 def _pattern(schema: Mapping[str, Any]) -> list[str]:
     if "pattern" not in schema:
         return []
-    return ["no control characters" if schema["pattern"] == NO_CONTROLS else f"as `{schema['pattern']}`"]
+    return ["no control characters" if schema["pattern"] == NO_CONTROLS else f"matching `{schema['pattern']}`"]
 
 
 def _number(value: float) -> str:

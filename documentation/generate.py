@@ -1,4 +1,4 @@
-"""Writes the reference in docs/reference from the code, and says with `--check` what is stale."""
+"""Writes the reference in docs/reference from the code; `--check` reports stale pages instead."""
 
 import sys
 from pathlib import Path
@@ -25,12 +25,12 @@ _PAGES: Final = {
 
 
 def generate() -> dict[str, bytes]:
-    """The pages: contents by file name, the same on every run."""
+    """Returns the contents of all pages by file name, the same on every run."""
     return {name: (page().rstrip() + "\n").encode() for name, page in _PAGES.items()}
 
 
 def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
-    """The command; returns the exit code."""
+    """Runs the command and returns the exit code."""
     return write_or_check(arguments, "documentation.generate", __doc__, folder, generate)
 
 

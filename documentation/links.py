@@ -1,6 +1,6 @@
-"""A hook of MkDocs: what a page links to elsewhere in the repository comes along with the site, and the link finds it.
+"""MkDocs hook: adds files of the repository that pages link to, and rewrites the links to them.
 
-So a link holds in the repository and on the site. Pages that come along this way bring what they link to themselves.
+Thus a link works both in the repository and on the site. Files that linked pages link to are added too.
 """
 
 import posixpath
@@ -15,47 +15,47 @@ from mkdocs.structure.pages import Page
 
 ROOT: Final = Path(__file__).parents[1]
 _PAGES: Final = "docs/"
-_BROUGHT: Final = "repository/"
+_ADDED: Final = "repository/"
 _TARGET: Final = re.compile(r"(?<=\]\()[^()\s#:]+(?=[#)])")
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Adds what the pages link to outside of their folder."""
-    waiting = list(files.documentation_pages())
-    while waiting:
-        for uri in _brought_by(waiting.pop()):
+    """Adds the files outside the docs folder that pages link to."""
+    pending = list(files.documentation_pages())
+    while pending:
+        for uri in _added_by(pending.pop()):
             if files.get_file_from_path(uri) is None:
-                brought = File.generated(config, uri, abs_src_path=str(ROOT / uri.removeprefix(_BROUGHT)))
-                files.append(brought)
-                waiting += [brought] if brought.is_documentation_page() else []
+                added = File.generated(config, uri, abs_src_path=str(ROOT / uri.removeprefix(_ADDED)))
+                files.append(added)
+                pending += [added] if added.is_documentation_page() else []
     return files
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Rewrites a page's links to where things are on the site."""
+    """Rewrites a page's links to their targets on the site."""
     uri = page.file.src_uri
     return _TARGET.sub(lambda link: _from(uri, _on_site(uri, link[0])) or link[0], markdown)
 
 
-def _brought_by(page: File) -> Iterator[str]:
+def _added_by(page: File) -> Iterator[str]:
     for target in _TARGET.findall(page.content_string):
         uri = _on_site(page.src_uri, target)
-        if uri is not None and uri.startswith(_BROUGHT):
+        if uri is not None and uri.startswith(_ADDED):
             yield uri
 
 
 def _on_site(page: str, target: str) -> str | None:
-    """Where on the site a link's target is; None if it is no file of the repository.
+    """Returns the URI on the site of a link's target, or None if it is not a file of the repository.
 
     Args:
-        page: where the page is on the site.
-        target: the link, as it holds in the repository.
+        page: URI of the page on the site.
+        target: the link, as written in the repository.
     """
-    origin = page.removeprefix(_BROUGHT) if page.startswith(_BROUGHT) else _PAGES + page
-    place = posixpath.normpath(posixpath.join(posixpath.dirname(origin), target))
-    if place.startswith("..") or not (ROOT / place).is_file():
+    origin = page.removeprefix(_ADDED) if page.startswith(_ADDED) else _PAGES + page
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(origin), target))
+    if path.startswith("..") or not (ROOT / path).is_file():
         return None
-    return place.removeprefix(_PAGES) if place.startswith(_PAGES) else _BROUGHT + place
+    return path.removeprefix(_PAGES) if path.startswith(_PAGES) else _ADDED + path
 
 
 def _from(page: str, uri: str | None) -> str | None:

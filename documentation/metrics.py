@@ -1,4 +1,4 @@
-"""The page of the metrics: each with its labels and what it counts, as scorer/monitor/families.py declares them."""
+"""Reference page of the metrics with their labels and buckets, from scorer/monitor/families.py."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -8,21 +8,20 @@ from scorer.monitor.families import METRICS, REPLAY_METRICS, Metric
 
 _INTRODUCTION: Final = """# Metrics
 
-Each worker serves these at `/metrics` of its [`http_host`](settings.md#http_host) and
+Each worker exposes these metrics at `/metrics` on its [`http_host`](settings.md#http_host) and
 [`http_port`](settings.md#http_port), in Prometheus' format. Times are in seconds; counters end in `_total`, and their
-series are there at 0 from the start wherever the labels' values are known then. Nothing of an application's content is
-in a metric.
+series start at 0 if the values of their labels are known in advance. No metric contains any content of an application.
 
-## Of a worker
+## Worker metrics
 """
-_REPLAY: Final = """## Of a replay
+_REPLAY: Final = """## Replay metrics
 
-`scorer replay run --http-port` serves the worker's metrics, and besides:
+`scorer replay run --http-port` exposes the worker metrics, and additionally:
 """
 
 
 def metrics_page() -> str:
-    """The page."""
+    """Returns the page."""
     return "\n".join([_INTRODUCTION, *_sections(METRICS), _REPLAY, *_sections(REPLAY_METRICS)])
 
 
@@ -31,7 +30,7 @@ def _sections(metrics: Iterable[Metric]) -> Iterable[str]:
 
 
 def _section(metric: Metric) -> str:
-    facts = [f"- kind: {metric.kind}"]
+    facts = [f"- type: {metric.kind}"]
     if metric.labels:
         facts.append("- labels: " + ", ".join(f"`{label}`" for label in metric.labels))
     if metric.bounds:

@@ -1,4 +1,4 @@
-"""The page of the rights on Kafka: who needs which, and the commands that grant them, from the table itself."""
+"""Reference page of the permissions on Kafka, and the commands that grant them, from scorer/stream/rights.py."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -8,24 +8,24 @@ from schemas.rights import Role, grant
 from scorer.settings import Settings
 from scorer.stream.rights import TITLES, needs_of
 
-_INTRODUCTION: Final = """# Rights on Kafka
+_INTRODUCTION: Final = """# Permissions on Kafka
 
-The least that each one needs on brokers with an authorizer, for the default names. `scorer topics rights` prints the
-commands for yours:
+The least privileges that each role needs on brokers with an authorizer, for the default names. `scorer topics rights`
+prints the commands for your names:
 
 ```sh
 scorer topics rights worker --principal User:scorer
 scorer topics rights deploy dlq offsets topics --principal User:ana
 ```
 
-`admin.properties` holds the login of somebody who may change ACLs. Read and Write include Describe. With one right less
-something fails, and the message names the right and the command that grants it.
-[What these rights mean](../secured-kafka.md#what-these-rights-mean) is worth reading before you grant them.
+`admin.properties` contains the login of a user who may change ACLs. Read and Write include Describe. If a permission is
+missing, the error message names it and the command that grants it. Before you grant them, read
+[What these rights mean](../secured-kafka.md#what-these-rights-mean).
 """
 
 
 def rights_page() -> str:
-    """The page."""
+    """Returns the page."""
     return "\n".join([_INTRODUCTION, *(line for role in Role for line in _role(role))])
 
 
@@ -41,5 +41,5 @@ def _role(role: Role) -> Iterator[str]:
     yield "```\n"
 
 
-def _resource(words: str, name: str) -> str:
-    return f"{words.removesuffix(name)}`{name}`"
+def _resource(description: str, name: str) -> str:
+    return f"{description.removesuffix(name)}`{name}`"

@@ -1,1 +1,1 @@
-"""How the scorer is watched: Prometheus' rules and Grafana's dashboards, written as code, and their configuration."""
+"""Monitoring of the scorer: Prometheus rules and Grafana dashboards as code, and their configuration."""

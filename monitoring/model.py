@@ -1,4 +1,4 @@
-"""The dashboard Model: what each bundle decides, how its probabilities move, and what a challenger would say."""
+"""The dashboard Model: decisions per bundle, drift of probabilities, and champion compared with challenger."""
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
@@ -23,12 +23,12 @@ def model() -> Dashboard:
     """The dashboard."""
     return dashboard(
         "Model",
-        "What each bundle decides and how its probabilities of default move; purple marks are deployments.",
+        "Decisions and probabilities of default per bundle; purple markers are deployments.",
         {
             "Decisions": _decisions(),
             "Probability of default": _probabilities(),
-            "Records that cannot be decided": _refusals(),
-            "Champion against challenger": _challenger(),
+            "Rejections and deployments": _rejections(),
+            "Champion and challenger": _challenger(),
         },
         by_instance=False,
     )
@@ -41,18 +41,18 @@ def _decisions() -> list[Panel]:
         graph(
             Words(
                 "Decisions by bundle",
-                "The share of each decision among a bundle's.",
-                "a jump at a purple mark is the new bundle's doing: was it meant? Else other people apply, or data "
-                "changed.",
+                "Share of each label among a bundle's decisions.",
+                "a jump at a purple marker is caused by the new bundle: was it intended? Otherwise the applicants or "
+                "the data changed.",
             ),
             "percentunit",
             Query(f"{kinds} / on (bundle) group_left () ({everything} > 0)", "{{bundle}} {{decision}}"),
         ),
         graph(
             Words(
-                "Decisions a second",
-                "How many decisions each bundle makes.",
-                "two bundles for longer than a deployment takes: see ScorerBundleMismatch's runbook.",
+                "Decisions per second",
+                "Decisions per second, by bundle.",
+                "two bundles for longer than a deployment takes: see the runbook of ScorerBundleMismatch.",
             ),
             "cps",
             Query(everything, "{{bundle}}"),
@@ -67,8 +67,8 @@ def _probabilities() -> list[Panel]:
         graph(
             Words(
                 "Mean by bundle",
-                "The mean probability of default among a bundle's decisions.",
-                "it moves without a deployment: other applicants, or a field that a publisher fills otherwise.",
+                "Mean probability of default of a bundle's decisions.",
+                "it changes without a deployment: different applicants, or a publisher fills a field differently.",
             ),
             "percentunit",
             Query(f"{sums} / ({counts} > 0)", "{{bundle}}"),
@@ -76,8 +76,8 @@ def _probabilities() -> list[Panel]:
         graph(
             Words(
                 "Quantiles by bundle",
-                "A quarter, half and three quarters of a bundle's decisions have a lower probability of default.",
-                "they move together: all applicants are riskier. Apart: a group of them is.",
+                "Probability of default below which 25, 50 and 75% of a bundle's decisions are.",
+                "all rise together: all applicants are riskier. They diverge: one group of applicants is.",
             ),
             "percentunit",
             *(
@@ -88,8 +88,8 @@ def _probabilities() -> list[Panel]:
         spread(
             Words(
                 "Distribution",
-                "How many decisions have which probability of default.",
-                "a band where there was none: a group of applicants, or of bad data, that is new.",
+                "Number of decisions by probability of default.",
+                "a new band: a new group of applicants, or wrong data.",
             ),
             "percentunit",
             Query(rate(series(PROBABILITY, WORKERS, part="bucket"), OVER, "le"), "{{le}}"),
@@ -97,9 +97,9 @@ def _probabilities() -> list[Panel]:
         graph(
             Words(
                 "Drift",
-                "How far this hour's distribution is from this week's: the largest distance of the two distribution "
-                "functions, 0 to 1.",
-                f"above {rules.DRIFT_MAX:g} for half an hour it is an alert; see ScorerProbabilityDrift's runbook.",
+                "Distance between this hour's and this week's distribution: the largest difference of the two "
+                "distribution functions, 0 to 1.",
+                f"above {rules.DRIFT_MAX:g} for 30 minutes an alert fires; see the runbook of ScorerProbabilityDrift.",
             ),
             "none",
             Query(f"{rules.DRIFT}{{{WORKERS}}}", "{{bundle}}"),
@@ -108,13 +108,13 @@ def _probabilities() -> list[Panel]:
     ]
 
 
-def _refusals() -> list[Panel]:
+def _rejections() -> list[Panel]:
     return [
         graph(
             Words(
                 "Share by code",
-                "The share of all records that were set aside, by the reason.",
-                "one code from nothing: a publisher has changed. `scorer dlq list` shows the reasons.",
+                "Share of all records that became dead letters, by rejection code.",
+                "a new code: a publisher has changed. `scorer dlq list` shows the reasons.",
             ),
             "percentunit",
             Query(
@@ -126,9 +126,9 @@ def _refusals() -> list[Panel]:
         ),
         graph(
             Words(
-                "Swaps",
-                "Deployed champions in five minutes that workers took over, or could not load.",
-                "failed ones: the workers go on with the bundle before; see ScorerSwapsFailing's runbook.",
+                "Bundle switches",
+                "Switches of workers to a deployed champion in five minutes, by result.",
+                "failed ones: the workers keep the previous bundle; see the runbook of ScorerSwapsFailing.",
             ),
             "none",
             Query(f"sum by (outcome) (increase({series(SWAPS, WORKERS)}[5m]))", "{{outcome}}"),
@@ -137,34 +137,34 @@ def _refusals() -> list[Panel]:
 
 
 def _challenger() -> list[Panel]:
-    differ, asked = (rate(series(metric, WORKERS), OVER, PAIR) for metric in (DISAGREEMENTS, COMPARED))
+    disagreements, compared = (rate(series(metric, WORKERS), OVER, PAIR) for metric in (DISAGREEMENTS, COMPARED))
     return [
         graph(
             Words(
-                "Would decide otherwise",
-                "The share of applications that the challenger would have decided otherwise, or that only one of the "
-                "two could decide.",
-                "more than its training let you expect: look into single decisions with `scorer bundle diff` first.",
+                "Disagreements",
+                "Share of applications for which the challenger's decision differs, or that only one of the two could "
+                "decide.",
+                "more than expected from training: examine single decisions with `scorer bundle diff` first.",
             ),
             "percentunit",
-            Query(f"{differ} / ({asked} > 0)", "{{challenger}} against {{champion}}"),
+            Query(f"{disagreements} / ({compared} > 0)", "{{challenger}} vs. {{champion}}"),
             width=8,
         ),
         graph(
             Words(
                 "Compared",
-                "Applications a second that both have scored.",
-                "nothing although a challenger is deployed: see Failures, and the workers' /readyz.",
+                "Applications per second that both have scored.",
+                "zero although a challenger is deployed: see Failures, and the workers' /readyz.",
             ),
             "cps",
-            Query(asked, "{{challenger}} against {{champion}}"),
+            Query(compared, "{{challenger}} vs. {{champion}}"),
             width=8,
         ),
         graph(
             Words(
                 "Failures",
-                "Challengers in five minutes that could not be loaded, and batches that one could not score.",
-                "no decision is touched; the workers' logs say why. Retire it or put it right.",
+                "Challengers that failed to load, and batches that a challenger failed to score, in five minutes.",
+                "no decision is affected; the workers' logs give the reason. Retire or fix the challenger.",
             ),
             "none",
             Query(f"sum by (step) (increase({series(CHALLENGER_FAILURES, WORKERS)}[5m]))", "{{step}}"),

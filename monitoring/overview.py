@@ -1,4 +1,4 @@
-"""The dashboard Overview: is it healthy, and who decided what."""
+"""The dashboard Overview: health, objectives, results, and decisions per bundle."""
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
@@ -23,12 +23,12 @@ def overview() -> Dashboard:
     """The dashboard."""
     return dashboard(
         "Overview",
-        "Is the scorer healthy, and who decided what? Begin here; the alerts' runbooks lead back here too.",
+        "Health of the scorer, and decisions per bundle. Start here; the alerts' runbooks refer to these panels.",
         {
-            "Is it healthy?": _health(),
+            "Health": _health(),
             "Objectives": _objectives(),
             "Applications": _applications(),
-            "Who decided what": _deciders(),
+            "Bundles and workers": _bundles(),
         },
         by_instance=False,
     )
@@ -40,8 +40,8 @@ def _health() -> list[Panel]:
         figure(
             Words(
                 "Alerts",
-                "How many alerts of the scorer are firing now.",
-                "open Prometheus' page of alerts; each alert links to its runbook.",
+                "Number of firing alerts of the scorer.",
+                "open Prometheus' alerts page; each alert links to its runbook.",
             ),
             "none",
             Query('count(ALERTS{alertname=~"Scorer.*", alertstate="firing"}) or vector(0)'),
@@ -50,8 +50,8 @@ def _health() -> list[Panel]:
         figure(
             Words(
                 "Workers",
-                "Workers that answer Prometheus.",
-                "fewer than you run: see ScorerWorkerDown's runbook. More than partitions: the surplus idles.",
+                "Workers that Prometheus can scrape.",
+                "fewer than you run: see the runbook of ScorerWorkerDown. More than partitions: the rest are idle.",
             ),
             "none",
             Query(f"sum(up{{{WORKERS}}})"),
@@ -59,8 +59,8 @@ def _health() -> list[Panel]:
         figure(
             Words(
                 "Applications",
-                "Applications a second that were decided or set aside, and committed.",
-                "nothing while applications are published: look at Lag and at Alerts. Nothing at all may be the night.",
+                "Applications per second that were decided or rejected, and committed.",
+                "zero while applications are published: see Lag and Alerts. Otherwise there may be no traffic.",
             ),
             "cps",
             Query(rate(series(CONSUMED, WORKERS), OVER)),
@@ -68,8 +68,8 @@ def _health() -> list[Panel]:
         figure(
             Words(
                 "Lag",
-                "Applications that wait to be decided, in all partitions that the workers have.",
-                "if it grows for minutes, more arrive than are decided: start workers, up to the number of partitions.",
+                "Applications that wait to be decided, in all partitions assigned to workers.",
+                "grows for minutes: more arrive than are decided. Start workers, up to the number of partitions.",
             ),
             "short",
             Query(total(series(LAG, WORKERS))),
@@ -77,8 +77,8 @@ def _health() -> list[Panel]:
         figure(
             Words(
                 "Latency, p99",
-                "99 of 100 applications took less than this from their timestamp to the commit of their decision.",
-                "with lag they wait for their turn: see Lag. Without, see the stages on the dashboard Worker.",
+                "99th percentile of the time from an application's timestamp to the commit of its decision.",
+                "with lag, applications are queueing: see Lag. Without, see the stages on the dashboard Worker.",
             ),
             "s",
             Query(quantile(0.99, LATENCY, OVER, WORKERS)),
@@ -87,8 +87,8 @@ def _health() -> list[Panel]:
         figure(
             Words(
                 "Dead letters",
-                "The share of records that could not be decided and were set aside.",
-                "Dead letters by code, below, says why; `scorer dlq list` shows them with their reasons.",
+                "Share of records that could not be decided and became dead letters.",
+                "see Dead letters by code below; `scorer dlq list` shows them with their reasons.",
             ),
             "percentunit",
             Query(share),
@@ -97,34 +97,34 @@ def _health() -> list[Panel]:
     ]
 
 
-def _burn(objective: rules.Objective, title: str, promise: str) -> Panel:
-    def burned(window: str) -> Query:
+def _burn_rate(objective: rules.Objective, title: str, target: str) -> Panel:
+    def query(window: str) -> Query:
         return Query(f"{objective.recorded(window)}{{{WORKERS}}} / {objective.budget:g}", f"{window} {{{{job}}}}")
 
     return graph(
         Words(
             title,
-            f"How fast the budget of a promise burns: {promise}. At 1 it lasts exactly the thirty days that it is for; "
-            "at 14.4 a fiftieth of it is gone in an hour.",
-            "above 14.4 over an hour or 6 over six, somebody is paged; see the alert's runbook.",
+            f"Burn rate of the error budget of the objective: {target}. At 1 it lasts exactly thirty days; at 14.4, "
+            "2% of it is used in an hour.",
+            "above 14.4 over an hour or 6 over six hours, an alert pages; see its runbook.",
         ),
         "none",
-        *(burned(window) for window in ("1h", "6h", "3d")),
+        *(query(window) for window in ("1h", "6h", "3d")),
         limits=[Limit(1, "yellow"), Limit(6, "orange"), Limit(14.4, "red")],
     )
 
 
 def _objectives() -> list[Panel]:
     return [
-        _burn(
+        _burn_rate(
             rules.SLOW,
             "Burn rate: latency",
-            f"{rules.SLOW.promised:.0%} of the applications are decided within {rules.LATENCY_WITHIN_S:g} s",
+            f"{rules.SLOW.promised:.0%} of applications are decided within {rules.LATENCY_WITHIN_S:g} s",
         ),
-        _burn(
+        _burn_rate(
             rules.DEAD_LETTERS,
             "Burn rate: dead letters",
-            f"{rules.DEAD_LETTERS.promised:.0%} of the records can be decided",
+            f"{rules.DEAD_LETTERS.promised:.0%} of records can be decided",
         ),
     ]
 
@@ -133,9 +133,9 @@ def _applications() -> list[Panel]:
     return [
         graph(
             Words(
-                "Outcomes",
-                "What became of applications, a second: decisions by kind, and dead letters.",
-                "a kind that vanishes or takes over: compare with the deployments (purple marks), then see Model.",
+                "Results",
+                "Results per second: decisions by label, and dead letters.",
+                "one label disappears or dominates: compare with deployments (purple markers), then see Model.",
             ),
             "cps",
             Query(rate(series(DECISIONS, WORKERS), OVER, "decision"), "{{decision}}"),
@@ -145,8 +145,7 @@ def _applications() -> list[Panel]:
         graph(
             Words(
                 "Latency",
-                "From an application's timestamp to the commit of its decision: half of them, 95 and 99 of 100 took "
-                "less than this.",
+                "Time from an application's timestamp to the commit of its decision: p50, p95 and p99.",
                 "all three rise together: the broker or the machine is slow. Only p99: pauses, such as rebalances.",
             ),
             "s",
@@ -155,19 +154,19 @@ def _applications() -> list[Panel]:
         ),
         graph(
             Words(
-                "Lag, all and longest",
-                "Applications that wait: in all partitions, and in the one that has most.",
+                "Lag, total and largest",
+                "Waiting applications: in all partitions, and in the partition with the most.",
                 "all of it in one partition: one key has most applications, or one worker is slow; see Worker.",
             ),
             "short",
-            Query(total(series(LAG, WORKERS)), "all"),
-            Query(f"max({series(LAG, WORKERS)})", "the longest"),
+            Query(total(series(LAG, WORKERS)), "total"),
+            Query(f"max({series(LAG, WORKERS)})", "largest partition"),
         ),
         graph(
             Words(
                 "Dead letters by code",
-                "Records a second that were set aside, by the reason.",
-                "one code from nothing: a publisher has changed. `model_error`: the bundle; roll it back.",
+                "Dead letters per second, by rejection code.",
+                "a new code: a publisher has changed. `model_error`: the bundle fails; roll it back.",
             ),
             "cps",
             Query(rate(series(REJECTS, WORKERS), OVER, "code"), "{{code}}"),
@@ -176,15 +175,15 @@ def _applications() -> list[Panel]:
     ]
 
 
-def _deciders() -> list[Panel]:
+def _bundles() -> list[Panel]:
     failed = series(SWAPS, WORKERS, 'outcome="failed"')
-    of_replays = series(REPLAY_PROGRESS, 'namespace=~"$namespace"')  # replays have a job of their own
+    progress = series(REPLAY_PROGRESS, 'namespace=~"$namespace"')  # replays have their own job
     return [
         graph(
             Words(
                 "Decisions by bundle",
-                "Decisions a second by the bundle that made them.",
-                "two for longer than a deployment takes: see ScorerBundleMismatch's runbook.",
+                "Decisions per second, by bundle.",
+                "two bundles for longer than a deployment takes: see the runbook of ScorerBundleMismatch.",
             ),
             "cps",
             Query(rate(series(DECISIONS, WORKERS), OVER, "bundle"), "{{bundle}}"),
@@ -193,8 +192,8 @@ def _deciders() -> list[Panel]:
         listing(
             Words(
                 "Bundles",
-                "What is in each slot now, and in how many workers.",
-                "more than one champion, or fewer workers than there are: a worker did not follow; ask its /readyz.",
+                "Current bundle per slot, and the number of workers.",
+                "several champions, or fewer workers than are running: a worker did not switch; see its /readyz.",
             ),
             Query(f"count by (slot, name, version, digest) ({series(BUNDLE, WORKERS)})"),
             ["slot", "name", "version", "digest"],
@@ -202,8 +201,8 @@ def _deciders() -> list[Panel]:
         graph(
             Words(
                 "Partitions by worker",
-                "How many partitions each worker has.",
-                "a worker without any: there are more workers than partitions, or it has just come.",
+                "Assigned partitions per worker.",
+                "a worker without any: there are more workers than partitions, or it has just joined.",
             ),
             "none",
             Query(series(ASSIGNED, WORKERS), "{{instance}}"),
@@ -212,24 +211,24 @@ def _deciders() -> list[Panel]:
         ),
         graph(
             Words(
-                "Deployments that failed",
-                "Attempts in five minutes to load a deployed bundle that failed, and lines of the history that are "
-                "no events.",
-                "the workers go on with the bundle before; see ScorerSwapsFailing's runbook.",
+                "Failed deployments",
+                "Failed attempts to load a deployed bundle, and malformed records in the deployment history, in five "
+                "minutes.",
+                "the workers keep the previous bundle; see the runbook of ScorerSwapsFailing.",
             ),
             "none",
-            Query(f"sum(increase({failed}[5m]))", "bundles not loaded"),
-            Query(f"sum(increase({series(FAULTS, WORKERS)}[5m]))", "lines that are no events"),
+            Query(f"sum(increase({failed}[5m]))", "failed loads"),
+            Query(f"sum(increase({series(FAULTS, WORKERS)}[5m]))", "malformed records"),
             width=8,
         ),
         graph(
             Words(
                 "Replays",
-                "How much of each replay is done, by whichever processes work on it.",
-                "it stands still: start `scorer replay run` again, it goes on where it was.",
+                "Progress of each replay, over all of its processes.",
+                "no progress: start `scorer replay run` again; it resumes.",
             ),
             "percentunit",
-            Query(f"max by (replay_id) ({of_replays})", "{{replay_id}}"),
+            Query(f"max by (replay_id) ({progress})", "{{replay_id}}"),
             width=8,
         ),
     ]

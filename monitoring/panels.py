@@ -1,4 +1,4 @@
-"""What the dashboards are put together from: panels that say what they show and what to do, and variables."""
+"""The building blocks of the dashboards: panels with a description of what they show and what to do, and variables."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeVar
@@ -25,7 +25,7 @@ from scorer.monitor.families import ASSIGNED, BUNDLE
 
 SOURCE: Final = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 WORKERS: Final = 'namespace=~"$namespace", job=~"$job"'
-"""The workers that are looked at: on all dashboards those of a group, and on one of them each by itself."""
+"""Matches the selected workers: on all dashboards those of a job, and on one of them single workers too."""
 OVER: Final = "$__rate_interval"
 COLUMNS: Final = 24
 TAG: Final = "scorer"
@@ -35,23 +35,23 @@ P = TypeVar("P", timeseries.Panel, stat.Panel, heatmap.Panel, table.Panel)
 
 
 class Words(NamedTuple):
-    """What a panel says of itself."""
+    """The texts of a panel."""
 
     title: str
     shows: str
     when_wrong: str
-    """When it looks wrong, and what to do then."""
+    """What looks wrong, and what to do then."""
 
 
 class Query(NamedTuple):
-    """A question to Prometheus, and what a series of the answer is called."""
+    """A Prometheus query, and the legend of its series."""
 
     expression: str
     legend: str = ""
 
 
 class Limit(NamedTuple):
-    """From which value on a figure has which colour."""
+    """A threshold: the colour of values from this one on."""
 
     value: float
     color: str
@@ -60,9 +60,9 @@ class Limit(NamedTuple):
 def graph(
     words: Words, unit: str, *queries: Query, width: int = 12, stacked: bool = False, limits: Sequence[Limit] = ()
 ) -> timeseries.Panel:
-    """Lines over time, from 0 up."""
+    """Creates a time series panel, with a minimum of 0."""
     panel = (
-        _say(timeseries.Panel(), words, width, 8)
+        _described(timeseries.Panel(), words, width, 8)
         .unit(unit)
         .min(0)
         .fill_opacity(40 if stacked else 8)
@@ -80,59 +80,62 @@ def graph(
     if limits:
         panel.thresholds(_limits(limits))
         panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphTresholdsStyleMode.LINE))
-    for query in _named(queries):
-        panel.with_target(query.range())
+    for target in _targets(queries):
+        panel.with_target(target.range())
     return panel
 
 
 def figure(words: Words, unit: str, query: Query, limits: Sequence[Limit] = (), width: int = 4) -> stat.Panel:
-    """One figure as it is now, and its line in small."""
+    """Creates a panel with the current value and a sparkline."""
     panel = (
-        _say(stat.Panel(), words, width, 5)
+        _described(stat.Panel(), words, width, 5)
         .unit(unit)
         .thresholds(_limits(limits))
         .color_mode(BigValueColorMode.VALUE)
         .graph_mode(BigValueGraphMode.AREA)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
     )
-    for query_of in _named([query]):
-        panel.with_target(query_of.range())
+    for target in _targets([query]):
+        panel.with_target(target.range())
     return panel
 
 
 def spread(words: Words, unit: str, query: Query, width: int = 12) -> heatmap.Panel:
-    """A histogram over time, a column of buckets at a time."""
-    panel = _say(heatmap.Panel(), words, width, 8).unit(unit).y_axis(heatmap.YAxisConfig().unit(unit))
-    for query_of in _named([query]):
-        panel.with_target(query_of.range().format(PromQueryFormat.HEATMAP))
+    """Creates a heatmap panel of a histogram over time."""
+    panel = _described(heatmap.Panel(), words, width, 8).unit(unit).y_axis(heatmap.YAxisConfig().unit(unit))
+    for target in _targets([query]):
+        panel.with_target(target.range().format(PromQueryFormat.HEATMAP))
     return panel
 
 
 def listing(words: Words, query: Query, columns: Sequence[str], width: int = 12) -> table.Panel:
-    """The labels of each series as it is now, and its value."""
-    shown = {name: place for place, name in enumerate([*columns, "Value"])}
-    only = models.DataTransformerConfig(id_val="filterFieldsByName", options={"include": {"names": list(shown)}})
+    """Creates a table panel of the current series: their labels and values."""
+    positions = {name: position for position, name in enumerate([*columns, "Value"])}
+    only = models.DataTransformerConfig(id_val="filterFieldsByName", options={"include": {"names": list(positions)}})
     in_order = models.DataTransformerConfig(
-        id_val="organize", options={"excludeByName": {}, "indexByName": shown, "renameByName": {"Value": "workers"}}
+        id_val="organize", options={"excludeByName": {}, "indexByName": positions, "renameByName": {"Value": "workers"}}
     )
     panel = (
-        _say(table.Panel(), words, width, 8).show_header(True).with_transformation(only).with_transformation(in_order)
+        _described(table.Panel(), words, width, 8)
+        .show_header(True)
+        .with_transformation(only)
+        .with_transformation(in_order)
     )
-    for query_of in _named([query]):
-        panel.with_target(query_of.instant().format(PromQueryFormat.TABLE))
+    for target in _targets([query]):
+        panel.with_target(target.instant().format(PromQueryFormat.TABLE))
     return panel
 
 
-def _say(panel: P, words: Words, width: int, height: int) -> P:
+def _described(panel: P, words: Words, width: int, height: int) -> P:
     description = f"{words.shows}\n\n**When it looks wrong:** {words.when_wrong}"
     panel.title(words.title).description(description).datasource(SOURCE).span(width).height(height)
     return panel
 
 
-def _named(queries: Sequence[Query]) -> list[Dataquery]:
+def _targets(queries: Sequence[Query]) -> list[Dataquery]:
     return [
-        Dataquery().ref_id(chr(ord("A") + place)).datasource(SOURCE).expr(query.expression).legend_format(query.legend)
-        for place, query in enumerate(queries)
+        Dataquery().ref_id(chr(ord("A") + index)).datasource(SOURCE).expr(query.expression).legend_format(query.legend)
+        for index, query in enumerate(queries)
     ]
 
 
@@ -142,13 +145,13 @@ def _limits(limits: Sequence[Limit]) -> dashboards.ThresholdsConfig:
 
 
 def dashboard(name: str, description: str, rows: dict[str, list[Panel]], *, by_instance: bool) -> models.Dashboard:
-    """A dashboard.
+    """Creates a dashboard.
 
     Args:
-        name: what it is called among the scorer's.
-        description: what it is for.
-        rows: the panels by the title of their row.
-        by_instance: whether single workers can be chosen.
+        name: title of the dashboard, without the prefix "Scorer / ".
+        description: purpose of the dashboard.
+        rows: panels by row title.
+        by_instance: whether single workers can be selected.
     """
     builder = (
         dashboards.Dashboard(f"Scorer / {name}")
@@ -159,7 +162,7 @@ def dashboard(name: str, description: str, rows: dict[str, list[Panel]], *, by_i
         .time("now-1h", "now")
         .refresh("30s")
         .tooltip(models.DashboardCursorSync.CROSSHAIR)
-        .link(_to_the_others())
+        .link(_link_to_others())
         .annotation(_Deployments())
     )
     for variable in _variables(by_instance=by_instance):
@@ -170,11 +173,11 @@ def dashboard(name: str, description: str, rows: dict[str, list[Panel]], *, by_i
             builder.with_panel(panel)
     made = builder.build()
     for number, part in enumerate(made.panels or [], 1):
-        part.id_val = number  # by which a link leads to a panel
+        part.id_val = number  # links to panels use it
     return made
 
 
-def _to_the_others() -> dashboards.DashboardLink:
+def _link_to_others() -> dashboards.DashboardLink:
     return (
         dashboards.DashboardLink("Scorer")
         .type(models.DashboardLinkType.DASHBOARDS)
@@ -186,18 +189,18 @@ def _to_the_others() -> dashboards.DashboardLink:
 
 def _variables(*, by_instance: bool) -> list[dashboards.DatasourceVariable | dashboards.QueryVariable]:
     in_namespace = series(ASSIGNED, 'namespace=~"$namespace"')
-    found: list[dashboards.DatasourceVariable | dashboards.QueryVariable] = [
+    variables: list[dashboards.DatasourceVariable | dashboards.QueryVariable] = [
         dashboards.DatasourceVariable("datasource").label("Prometheus").type("prometheus"),
-        _choice("namespace", f"label_values({series(ASSIGNED)}, namespace)"),
-        _choice("job", f"label_values({in_namespace}, job)"),
+        _label_variable("namespace", f"label_values({series(ASSIGNED)}, namespace)"),
+        _label_variable("job", f"label_values({in_namespace}, job)"),
     ]
     if by_instance:
-        found.append(_choice("instance", f"label_values({series(ASSIGNED, WORKERS)}, instance)"))
-    return found
+        variables.append(_label_variable("instance", f"label_values({series(ASSIGNED, WORKERS)}, instance)"))
+    return variables
 
 
-def _choice(name: str, query: str) -> dashboards.QueryVariable:
-    """Any or all of a label's values; all of them match a label that is not there, too."""
+def _label_variable(name: str, query: str) -> dashboards.QueryVariable:
+    """A variable for any or all values of a label; "all" also matches series without the label."""
     return (
         dashboards.QueryVariable(name)
         .label(name.capitalize())
@@ -212,14 +215,14 @@ def _choice(name: str, query: str) -> dashboards.QueryVariable:
 
 
 class _PrometheusAnnotation(models.AnnotationQuery):
-    """An annotation with what Prometheus' plugin reads of it, which the schema leaves out."""
+    """An annotation with properties that the Prometheus plugin reads and the schema lacks."""
 
     def to_json(self) -> dict[str, object]:
         return super().to_json() | {"step": "60s", "titleFormat": "{{slot}}: {{name}}:{{version}}"}
 
 
 class _Deployments(Builder[models.AnnotationQuery]):
-    """A mark wherever a bundle is in a slot that was not in it, anywhere, a minute before."""
+    """Marks the times when a bundle is in a slot in which it was not a minute before, on any worker."""
 
     def build(self) -> models.AnnotationQuery:
         now = f"max by (slot, name, version) ({series(BUNDLE, WORKERS)})"

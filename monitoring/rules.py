@@ -1,4 +1,4 @@
-"""Prometheus' rules: what is recorded, and for what somebody is paged or finds a ticket.
+"""Prometheus rules: recording rules, and alerts that page or open a ticket.
 
 The burn-rate alerts are those of Google's Site Reliability Workbook, chapter 5, "Multiwindow, Multi-Burn-Rate Alerts".
 """
@@ -23,18 +23,18 @@ from scorer.monitor.families import (
 )
 
 RUNBOOKS: Final = "docs/runbooks"
-"""Where the runbooks are unless the generator is told a base of one's own, such as https://wiki.example.com/scorer."""
+"""Default location of the runbooks; the generator takes another one, for example https://wiki.example.com/scorer."""
 
 GROUP: Final = "namespace, job"
-"""What tells one group of workers from another; outside Kubernetes there is no namespace, which is as good."""
+"""The labels that identify a consumer group; outside Kubernetes the namespace is empty, which works too."""
 
 WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 
 
 class Objective(NamedTuple):
-    """What is promised of the records: a share of them, `promised`, over thirty days.
+    """A service level objective: the target share of good records, `promised`, over thirty days.
 
-    `bad` is an expression of the share that broke the promise, given a window.
+    `bad` returns, for a window, the expression of the share of bad records.
     """
 
     name: str
@@ -43,16 +43,16 @@ class Objective(NamedTuple):
 
     @property
     def budget(self) -> float:
-        """The share that may break it."""
+        """The error budget: the share of records that may be bad."""
         return round(1 - self.promised, 6)
 
     def recorded(self, window: str) -> str:
-        """The name under which the bad share is recorded."""
+        """Returns the name of the recorded series of the bad share."""
         return f"namespace_job:scorer_{self.name}:ratio_rate{window}"
 
 
 LATENCY_WITHIN_S: Final = 1.0
-"""One of the histogram's bounds: between two of them Prometheus could only guess."""
+"""Must be a bucket bound of the histogram: between two bounds Prometheus can only interpolate."""
 assert LATENCY_WITHIN_S in LATENCY.bounds
 
 
@@ -65,12 +65,12 @@ def _slow(window: str) -> str:
     return f"1 - {_share(in_time, rate(series(LATENCY, JOBS, part='count'), window, GROUP))}"
 
 
-def _refused(window: str) -> str:
+def _rejected(window: str) -> str:
     return _share(rate(series(REJECTS, JOBS), window, GROUP), rate(series(CONSUMED, JOBS), window, GROUP))
 
 
 SLOW: Final = Objective("decision_latency_slow", promised=0.99, bad=_slow)
-DEAD_LETTERS: Final = Objective("dead_letters", promised=0.99, bad=_refused)
+DEAD_LETTERS: Final = Objective("dead_letters", promised=0.99, bad=_rejected)
 OBJECTIVES: Final = (SLOW, DEAD_LETTERS)
 
 CONSUMED_RATE: Final = "namespace_job:scorer_applications_consumed:rate5m"
@@ -82,9 +82,9 @@ PROBABILITY_NOW: Final = "namespace_job_bundle_le:scorer_probability_of_default:
 PROBABILITY_BEFORE: Final = "namespace_job_bundle_le:scorer_probability_of_default:ratio_rate7d"
 DRIFT: Final = "namespace_job_bundle:scorer_probability_of_default:distance"
 
-# Of fewer records than this, one that is slow or refused says nothing of the rest.
+# With fewer records than this, a slow or rejected one says nothing about the rest.
 _RECORDS_MIN: Final = 100
-# So many decisions in the hour, or two samples of the same applicants are this far apart now and then.
+# With fewer decisions per hour, samples of the same population can differ this much by chance.
 _DRIFT_RECORDS_MIN: Final = 1_000
 DRIFT_MAX: Final = 0.15
 ABORTED_MAX: Final = 0.05
@@ -97,7 +97,7 @@ Recorded = tuple[str, str]
 
 
 def recording() -> dict[str, list[Recorded]]:
-    """By group, the series that are recorded: name and expression."""
+    """Returns the recorded series, name and expression, per rule group."""
     return {
         "scorer-objectives": [
             *((objective.recorded(window), objective.bad(window)) for objective in OBJECTIVES for window in WINDOWS),
@@ -115,8 +115,8 @@ def recording() -> dict[str, list[Recorded]]:
                 ),
             ),
         ],
-        # How far this hour's probabilities are from this week's: the largest distance of the two distribution
-        # functions (Kolmogorov and Smirnov's), at the bounds of the buckets.
+        # Distance between this hour's and this week's probabilities: the largest difference of the two distribution
+        # functions (Kolmogorov-Smirnov), at the bucket bounds.
         "scorer-model": [
             (PROBABILITY_NOW, _distribution("1h")),
             (PROBABILITY_BEFORE, _distribution("7d")),
@@ -136,71 +136,74 @@ def _distribution(window: str) -> str:
 
 
 class Alert(NamedTuple):
-    """An alert. A page means that applicants are worse off now; a ticket can wait until the morning."""
+    """An alert. A page means that applicants are affected now; a ticket can wait until the next morning."""
 
     name: str
     severity: Literal["page", "ticket"]
     pending: str
-    """How long it must hold; a moment's hiccup wakes nobody."""
+    """How long the condition must hold, so that a short disturbance wakes nobody."""
     expression: str
     summary: str
-    """What is the case, in general."""
+    """What is wrong, in general."""
     description: str
-    """What is the case here: with the figures, as a template of Prometheus'."""
+    """What is wrong in this case, with figures, as a Prometheus template."""
 
     def runbook(self) -> str:
-        """The name of its runbook's file."""
+        """Returns the file name of its runbook."""
         return f"{re.sub('(?<=[a-z])(?=[A-Z])', '-', self.name).lower()}.md"
 
 
 def alerts() -> dict[str, list[Alert]]:
-    """By group, the alerts."""
+    """Returns the alerts per rule group."""
     return {
-        "scorer-objectives-alerts": [*_burning(SLOW, _SLOW_TOLD), *_burning(DEAD_LETTERS, _DEAD_LETTERS_TOLD)],
+        "scorer-objectives-alerts": [
+            *_burn_alerts(SLOW, _SLOW_TEXTS),
+            *_burn_alerts(DEAD_LETTERS, _DEAD_LETTERS_TEXTS),
+        ],
         "scorer-flow-alerts": _flow_alerts(),
         "scorer-worker-alerts": _worker_alerts(),
         "scorer-model-alerts": _model_alerts(),
     }
 
 
-class _Told(NamedTuple):
+class _Texts(NamedTuple):
     name: str
-    what: str
+    violation: str
 
 
-_SLOW_TOLD: Final = _Told(
+_SLOW_TEXTS: Final = _Texts(
     "DecisionsSlow",
-    f"of the applications took longer than {LATENCY_WITHIN_S:g} s from their timestamp to their decision",
+    f"applications took longer than {LATENCY_WITHIN_S:g} s from their timestamp to their decision",
 )
-_DEAD_LETTERS_TOLD: Final = _Told("DeadLetters", "of the records could not be decided and became dead letters")
+_DEAD_LETTERS_TEXTS: Final = _Texts("DeadLetters", "records could not be decided and became dead letters")
 
 
-def _burning(objective: Objective, told: _Told) -> list[Alert]:
-    """A budget that burns so fast that it matters now, and one that will be gone before the month is over."""
-    share = f"{{{{ $value | humanizePercentage }}}} {told.what}, {objective.budget:.0%} may."
+def _burn_alerts(objective: Objective, texts: _Texts) -> list[Alert]:
+    """Two alerts: the budget will be exhausted within days, or before the end of the month."""
+    budget = f"The monthly error budget ({objective.budget:.0%})"
+    share = f"{{{{ $value | humanizePercentage }}}} of {texts.violation} (objective: at most {objective.budget:.0%})."
     return [
         Alert(
-            f"Scorer{told.name}BurnFast",
+            f"Scorer{texts.name}BurnFast",
             "page",
             "2m",
-            _burns(objective, [(14.4, "1h", "5m"), (6, "6h", "30m")], CONSUMED_1H),
-            f"A month's budget for {objective.budget:.0%} is burning so fast that it is gone within days: "
-            f"too many {told.what}.",
+            _burn_condition(objective, [(14.4, "1h", "5m"), (6, "6h", "30m")], CONSUMED_1H),
+            f"{budget} will be exhausted within days: too many {texts.violation}.",
             f"{{{{ $labels.job }}}}: {share}",
         ),
         Alert(
-            f"Scorer{told.name}BurnSlow",
+            f"Scorer{texts.name}BurnSlow",
             "ticket",
             "15m",
-            _burns(objective, [(3, "1d", "2h"), (1, "3d", "6h")], CONSUMED_1D),
-            f"A month's budget for {objective.budget:.0%} will not last the month: too many {told.what}.",
+            _burn_condition(objective, [(3, "1d", "2h"), (1, "3d", "6h")], CONSUMED_1D),
+            f"{budget} will be exhausted before the end of the month: too many {texts.violation}.",
             f"{{{{ $labels.job }}}}: {share}",
         ),
     ]
 
 
-def _burns(objective: Objective, pairs: list[tuple[float, str, str]], records: str) -> str:
-    """The long window says that it matters, the short one that it goes on."""
+def _burn_condition(objective: Objective, pairs: list[tuple[float, str, str]], records: str) -> str:
+    """The long window shows that the burn rate is significant, the short one that it persists."""
     lines = []
     for factor, long, short in pairs:
         most = f"{factor:g} * {objective.budget:g}"
@@ -217,8 +220,8 @@ def _flow_alerts() -> list[Alert]:
             "ticket",
             "15m",
             f"{LAG_SUM} > clamp_min({_BACKLOG_S} * {CONSUMED_RATE}, {_BACKLOG_RECORDS})\nand deriv({LAG_SUM}[15m]) > 0",
-            "More applications arrive than the workers decide: the backlog grows.",
-            "{{ $labels.job }}: {{ $value | humanize }} applications wait, and they become more.",
+            "Consumer lag is growing: applications arrive faster than the workers decide them.",
+            "{{ $labels.job }}: {{ $value | humanize }} applications are waiting, and the number is growing.",
         ),
         Alert(
             "ScorerNoProgress",
@@ -226,24 +229,24 @@ def _flow_alerts() -> list[Alert]:
             "5m",
             f"count by ({GROUP}, instance) (\n  {series(LAG, JOBS)} > 0\n"
             f"  unless on ({GROUP}, instance, topic, partition) {stuck}\n)",
-            "Applications wait in partitions of which a worker commits nothing.",
-            "{{ $labels.instance }} commits nothing of {{ $value }} partitions in which applications wait.",
+            "A worker makes no progress: applications wait in its partitions, but it commits no offsets.",
+            "{{ $labels.instance }} commits no offsets in {{ $value }} partitions with waiting applications.",
         ),
         Alert(
             "ScorerPartitionBlocked",
             "page",
             "1m",
             f"max by ({GROUP}, instance) ({series(BLOCKED, JOBS)}) > 0",
-            "A partition cannot be read from where the group is; its applications wait until an operator acts.",
-            "{{ $labels.instance }} has {{ $value }} partitions that cannot be read; its log and /readyz say why.",
+            "A partition cannot be read from its committed offset; its applications wait until an operator acts.",
+            "{{ $labels.instance }} has {{ $value }} partitions that cannot be read; see its log and /readyz.",
         ),
         Alert(
             "ScorerTransactionsAborting",
             "ticket",
             "5m",
             f"{ABORTED_SHARE} > {ABORTED_MAX}",
-            "Batches are wound back and decided again: nothing is lost, but time is.",
-            "{{ $labels.job }}: {{ $value | humanizePercentage }} of the batches of the last 5 minutes were aborted.",
+            "Many transactions are aborted and retried: nothing is lost, but latency and load increase.",
+            "{{ $labels.job }}: {{ $value | humanizePercentage }} of the batches in the last 5 minutes were aborted.",
         ),
     ]
 
@@ -255,16 +258,16 @@ def _worker_alerts() -> list[Alert]:
             "page",
             "2m",
             f"sum by ({GROUP}) (up{{{JOBS}}}) == 0\nor absent(up{{{JOBS}}})",
-            "No worker answers: nothing is decided.",
-            "{{ with $labels.job }}{{ . }}: {{ end }}no worker answers Prometheus.",
+            "No worker is up: no applications are decided.",
+            "{{ with $labels.job }}{{ . }}: {{ end }}Prometheus cannot scrape any worker.",
         ),
         Alert(
             "ScorerWorkerDown",
             "ticket",
             "5m",
             f"up{{{JOBS}}} == 0",
-            "A worker does not answer; the others have its partitions.",
-            "{{ $labels.instance }} does not answer Prometheus.",
+            "A worker is down; its partitions are reassigned to the other workers.",
+            "Prometheus cannot scrape {{ $labels.instance }}.",
         ),
         Alert(
             "ScorerWorkerStalled",
@@ -279,8 +282,8 @@ def _worker_alerts() -> list[Alert]:
             "ticket",
             "0m",
             f"changes(process_start_time_seconds{{{JOBS}}}[30m]) > 2\nor changes(up{{{JOBS}}}[30m]) > 4",
-            "A worker comes and goes; each time its partitions move.",
-            "{{ $labels.instance }} came or went {{ $value }} times in the last 30 minutes.",
+            "A worker restarts repeatedly; each time its partitions are reassigned.",
+            "{{ $labels.instance }} started or stopped {{ $value }} times in the last 30 minutes.",
         ),
     ]
 
@@ -294,15 +297,15 @@ def _model_alerts() -> list[Alert]:
             "page",
             "5m",
             f"count by ({GROUP}) (count by ({GROUP}, digest) ({champions})) > 1",
-            "Workers of one group decide with different bundles: a decision depends on the partition.",
-            "{{ $labels.job }}: {{ $value }} different bundles decide.",
+            "Workers of one group use different bundles: a decision depends on the partition.",
+            "{{ $labels.job }}: {{ $value }} different bundles are in use.",
         ),
         Alert(
             "ScorerSwapsFailing",
             "ticket",
             "0m",
             f"sum by ({GROUP}, instance) (increase({failed}[5m])) > 3",
-            "A worker cannot load the bundle that is deployed, and goes on with the one before.",
+            "A worker cannot load the deployed bundle, and keeps the previous one.",
             "{{ $labels.instance }} failed to load the deployed bundle {{ $value | humanize }} times in 5 minutes.",
         ),
         Alert(
@@ -311,14 +314,15 @@ def _model_alerts() -> list[Alert]:
             "30m",
             f"{DRIFT} > {DRIFT_MAX}\nand sum by ({GROUP}, bundle) "
             f"(increase({series(PROBABILITY, JOBS, part='count')}[1h])) > {_DRIFT_RECORDS_MIN}",
-            "This hour's probabilities of default are not distributed as this week's: other applicants, or other data.",
-            '{{ $labels.bundle }}: this hour and this week are {{ $value | printf "%.2f" }} apart.',
+            "This hour's probabilities of default are distributed differently from this week's: the applicants or the "
+            "data changed.",
+            '{{ $labels.bundle }}: the distance between this hour and this week is {{ $value | printf "%.2f" }}.',
         ),
     ]
 
 
 def recording_rules() -> dict[str, Any]:
-    """The recording rules as Prometheus reads them."""
+    """Returns the recording rules in Prometheus' format."""
     return {
         "groups": [
             {"name": name, "rules": [{"record": record, "expr": expr} for record, expr in rules]}
@@ -328,10 +332,10 @@ def recording_rules() -> dict[str, Any]:
 
 
 def alerting_rules(runbooks: str = RUNBOOKS) -> dict[str, Any]:
-    """The alerts as Prometheus reads them.
+    """Returns the alerting rules in Prometheus' format.
 
     Args:
-        runbooks: where the runbooks are: a folder or a URL.
+        runbooks: location of the runbooks: a folder or a URL.
     """
     return {
         "groups": [

@@ -1,4 +1,4 @@
-"""The dashboard Worker: where a worker's time goes, and what stands between it and its brokers."""
+"""The dashboard Worker: time per stage, batches, partitions, Kafka clients and the process."""
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
@@ -34,7 +34,7 @@ def worker() -> Dashboard:
     """The dashboard."""
     return dashboard(
         "Worker",
-        "Where a worker's time goes: its stages, batches and transactions, and its two Kafka clients.",
+        "Time per stage, batches and transactions, partitions, and the two Kafka clients of each worker.",
         {
             "Stages": _stages(),
             "Batches and transactions": _batches(),
@@ -51,10 +51,10 @@ def _stages() -> list[Panel]:
         graph(
             Words(
                 "Time by stage",
-                "Seconds of each second that a stage takes, all chosen workers together. Publish and commit run "
-                "beside the others while there is a backlog.",
-                "decode, features, predict and encode near 1 for each worker: it is at its limit, start another. "
-                "Commit near 1: the broker is.",
+                "Seconds per second spent in each stage, over all selected workers. With a backlog, publish and commit "
+                "run in the background.",
+                "decode, features, predict and encode near 1 per worker: the workers are at their limit, start another "
+                "one. Commit near 1: the broker is.",
             ),
             "s",
             Query(rate(series(STAGE, EACH, part="sum"), OVER, "stage"), "{{stage}}"),
@@ -62,9 +62,9 @@ def _stages() -> list[Panel]:
         ),
         graph(
             Words(
-                "A batch's stages, p99",
-                "99 of 100 batches took less than this in a stage.",
-                "predict rises after a deployment: a heavier model. Commit rises: see Round trip, below.",
+                "Stage duration, p99",
+                "99th percentile of the time per batch, by stage.",
+                "predict rises after a deployment: a heavier model. Commit rises: see Round trip below.",
             ),
             "s",
             Query(quantile(0.99, STAGE, OVER, EACH, by="stage"), "{{stage}}"),
@@ -72,8 +72,8 @@ def _stages() -> list[Panel]:
         spread(
             Words(
                 "Latency",
-                "How many applications took how long from their timestamp to their decision's commit.",
-                "a second band far above the first: some partitions wait, for a slow worker or a rebalance.",
+                "Number of applications by the time from their timestamp to the commit of their decision.",
+                "a second band far above the first: some partitions wait for a slow worker or a rebalance.",
             ),
             "s",
             Query(rate(series(LATENCY, EACH, part="bucket"), OVER, "le"), "{{le}}"),
@@ -81,7 +81,7 @@ def _stages() -> list[Panel]:
         graph(
             Words(
                 "Timestamps out of range",
-                "Records per second whose timestamp is older than ten years or in the future: they have no latency.",
+                "Records per second whose timestamp is older than ten years or in the future; they have no latency.",
                 "above 0: a publisher sets timestamps in seconds or microseconds; Kafka's are in milliseconds.",
             ),
             "cps",
@@ -90,9 +90,9 @@ def _stages() -> list[Panel]:
         graph(
             Words(
                 "Slow decodes",
-                "Records per second that only the contract's own parser could read or refuse.",
-                "above the rate of rejections: a publisher sends unusual JSON, or somebody crafts records to slow "
-                "workers down.",
+                "Records per second that needed the slower parser of the contract.",
+                "above the rate of rejections: a publisher sends unusual JSON, or records are crafted to slow workers "
+                "down.",
             ),
             "cps",
             Query(rate(series(SLOW_DECODES, EACH), OVER, "instance"), "{{instance}}"),
@@ -100,8 +100,8 @@ def _stages() -> list[Panel]:
         graph(
             Words(
                 "Applications by worker",
-                "Applications a second that each worker decided or set aside.",
-                "one far below the others with as many partitions: its machine, or its partitions have less.",
+                "Applications per second that each worker decided or rejected.",
+                "one far below the others with as many partitions: a slow machine, or less traffic in its partitions.",
             ),
             "cps",
             Query(rate(series(CONSUMED, EACH), OVER, "instance"), "{{instance}}"),
@@ -114,9 +114,9 @@ def _batches() -> list[Panel]:
     return [
         graph(
             Words(
-                "Records in a batch",
-                "How many records a batch has, on average. Batches grow by themselves under load.",
-                "at `batch_records_max` all the time: there is a backlog. One, under load: `batch_records_max` is 1.",
+                "Records per batch",
+                "Mean number of records per batch. Batches grow by themselves under load.",
+                "constantly at `batch_records_max`: there is a backlog. 1 under load: `batch_records_max` is 1.",
             ),
             "short",
             Query(f"{records} / {batches}", "{{instance}}"),
@@ -124,8 +124,8 @@ def _batches() -> list[Panel]:
         graph(
             Words(
                 "Batches",
-                "Batches a second by what became of them.",
-                "aborted ones that go on: see ScorerTransactionsAborting's runbook. Nothing is lost, but time is.",
+                "Batches per second, by result: committed or aborted.",
+                "frequent aborts: see the runbook of ScorerTransactionsAborting. Nothing is lost, but latency rises.",
             ),
             "cps",
             Query(rate(series(TRANSACTIONS, EACH), OVER, "outcome"), "{{outcome}}"),
@@ -133,8 +133,8 @@ def _batches() -> list[Panel]:
         graph(
             Words(
                 "Aborted",
-                "The share of batches that were wound back, of the whole group.",
-                f"above {rules.ABORTED_MAX:.0%} for minutes it is an alert; the workers' logs say why.",
+                "Share of aborted batches, over the whole group.",
+                f"above {rules.ABORTED_MAX:.0%} for 5 minutes an alert fires; the workers' logs give the reason.",
             ),
             "percentunit",
             Query(f"{rules.ABORTED_SHARE}{{{WORKERS}}}", "{{job}}"),
@@ -142,10 +142,10 @@ def _batches() -> list[Panel]:
         ),
         graph(
             Words(
-                "Since the last poll",
-                "How long ago each worker's loop completed a poll.",
-                "more than a second or two: the loop waits for a broker or a model; past `max.poll.interval.ms` the "
-                "group takes the partitions away.",
+                "Time since the last poll",
+                "Time since each worker's loop completed a poll.",
+                "more than a second or two: the loop waits for a broker or a model; after `max.poll.interval.ms` the "
+                "group revokes its partitions.",
             ),
             "s",
             Query(f"time() - {series(LAST_POLL, EACH)}", "{{instance}}"),
@@ -158,8 +158,8 @@ def _partitions() -> list[Panel]:
         graph(
             Words(
                 "Lag by partition",
-                "Applications that wait in each partition.",
-                "one that grows alone: see Committed, beside; if that stands still, see ScorerNoProgress's runbook.",
+                "Waiting applications per partition.",
+                "only one grows: see Committed by partition; if that is 0, see the runbook of ScorerNoProgress.",
             ),
             "short",
             Query(f"max by (topic, partition) ({series(LAG, EACH)})", "{{topic}} {{partition}}"),
@@ -167,8 +167,8 @@ def _partitions() -> list[Panel]:
         graph(
             Words(
                 "Age of the lag",
-                "Seconds since each worker last looked at its lag. A lag that is older than 15 s is not shown.",
-                "more than a few seconds: the worker waits for a broker; see ScorerWorkerStalled's runbook.",
+                "Seconds since each worker last measured its lag. A lag older than 15 s is not shown.",
+                "more than a few seconds: the worker waits for a broker; see the runbook of ScorerWorkerStalled.",
             ),
             "s",
             Query(series(LAG_AGE, EACH), "{{instance}}"),
@@ -176,8 +176,8 @@ def _partitions() -> list[Panel]:
         graph(
             Words(
                 "Blocked partitions",
-                "Partitions of each worker that cannot be read from where the group is.",
-                "above 0: see ScorerPartitionBlocked's runbook.",
+                "Partitions per worker that cannot be read from their committed offset.",
+                "above 0: see the runbook of ScorerPartitionBlocked.",
             ),
             "none",
             Query(series(BLOCKED, EACH), "{{instance}}"),
@@ -185,8 +185,8 @@ def _partitions() -> list[Panel]:
         graph(
             Words(
                 "Committed by partition",
-                "How far the group goes on in each partition, offsets a second.",
-                "0 where there is lag: nothing of this partition is decided; see ScorerNoProgress's runbook.",
+                "Progress of the committed offset per partition, in offsets per second.",
+                "0 with lag: nothing in this partition is decided; see the runbook of ScorerNoProgress.",
             ),
             "cps",
             Query(
@@ -197,8 +197,8 @@ def _partitions() -> list[Panel]:
         graph(
             Words(
                 "Partitions",
-                "How many partitions each worker has.",
-                "it changes again and again: see Rebalances, beside.",
+                "Assigned partitions per worker.",
+                "frequent changes: see Rebalances.",
             ),
             "none",
             Query(series(ASSIGNED, EACH), "{{instance}}"),
@@ -206,8 +206,8 @@ def _partitions() -> list[Panel]:
         graph(
             Words(
                 "Rebalances",
-                "Times in five minutes that partitions came or went. Lost: the group took them without asking.",
-                "all the time: workers come and go; see ScorerWorkerFlapping's runbook. Lost: a worker stood still.",
+                "Assignments and revocations in five minutes. Lost: the group revoked partitions without a callback.",
+                "frequent: workers restart; see the runbook of ScorerWorkerFlapping. Lost: a worker was stalled.",
             ),
             "none",
             Query(f"sum by (kind) (increase({series(REBALANCES, EACH)}[5m]))", "{{kind}}"),
@@ -220,9 +220,9 @@ def _clients() -> list[Panel]:
         graph(
             Words(
                 "Round trip",
-                "99 of 100 requests of the producers, commits included, were answered within this, by broker. "
-                "(Consumers' requests wait at the broker for records, so they tell nothing.)",
-                "one broker above the others: that broker. All: the network, or too many transactions a second.",
+                "99th percentile of the producers' round trip, commits included, by broker. (Consumers' requests wait "
+                "at the broker for records, so their duration says nothing.)",
+                "one broker above the others: that broker. All: the network, or too many transactions per second.",
             ),
             "s",
             Query(f"max by (broker) ({series(ROUND_TRIP, EACH)})", "broker {{broker}}"),
@@ -230,7 +230,7 @@ def _clients() -> list[Panel]:
         graph(
             Words(
                 "Records in the clients",
-                "Consumer: fetched and not polled yet. Producer: handed over and not confirmed yet.",
+                "Consumer: fetched but not polled yet. Producer: not acknowledged yet.",
                 "lag and an empty consumer: the broker or the network is the limit. Lag and a full one: the worker is.",
             ),
             "short",
@@ -239,9 +239,9 @@ def _clients() -> list[Panel]:
         graph(
             Words(
                 "Faults",
-                "Connections lost and requests that failed, were retried or timed out, a second. A connection that "
-                "idles for minutes is closed by the broker, now and then.",
-                "timed out: a broker that does not answer. Disconnected, often: a broker, or something between.",
+                "Lost connections, and requests that failed, were retried or timed out, per second. Brokers close "
+                "connections that are idle for minutes, which is normal.",
+                "timed out: a broker does not answer. Frequent disconnects: a broker, or the network.",
             ),
             "cps",
             Query(rate(series(CLIENT_FAULTS, EACH), OVER, "client, kind"), "{{client}} {{kind}}"),
@@ -249,17 +249,17 @@ def _clients() -> list[Panel]:
         graph(
             Words(
                 "Connections",
-                "Connections to brokers that are up.",
-                "0: this client reaches no broker, and its worker is not ready; see the worker's log.",
+                "Open connections to brokers.",
+                "0: this client cannot reach any broker, and its worker is not ready; see the worker's log.",
             ),
             "none",
             Query(f"sum by (client, instance) ({series(CONNECTIONS, EACH)})", "{{client}} {{instance}}"),
         ),
         graph(
             Words(
-                "Held back by quotas",
-                "The longest wait that a broker's quota put on a request.",
-                "above 0: raise the quota of the workers' user, or run slower on purpose.",
+                "Throttling by quotas",
+                "Longest throttling of a request by a broker quota.",
+                "above 0: raise the quota of the workers' user, or accept the lower rate.",
             ),
             "s",
             Query(f"max by (client, instance) ({series(THROTTLE, EACH)})", "{{client}} {{instance}}"),
@@ -272,7 +272,7 @@ def _process() -> list[Panel]:
         graph(
             Words(
                 "CPU",
-                "Seconds of CPU that each worker's process takes a second. The loop alone uses at most 1.",
+                "CPU seconds per second of each worker process. The loop alone uses at most 1.",
                 "near 1 with lag: the worker is at its limit, start another one.",
             ),
             "none",
@@ -282,8 +282,8 @@ def _process() -> list[Panel]:
         graph(
             Words(
                 "Memory",
-                "Memory that each worker's process has.",
-                "it grows for days: report it. It jumps at a deployment: the bundle before is kept open beside the "
+                "Resident memory of each worker process.",
+                "grows for days: report it. Jumps at a deployment: the previous bundle is kept in memory besides the "
                 "new one.",
             ),
             "bytes",
@@ -292,9 +292,9 @@ def _process() -> list[Panel]:
         ),
         graph(
             Words(
-                "Running for",
-                "How long each worker's process has been running.",
-                "it begins anew again and again: see ScorerWorkerFlapping's runbook.",
+                "Uptime",
+                "Uptime of each worker process.",
+                "frequent restarts: see the runbook of ScorerWorkerFlapping.",
             ),
             "s",
             Query(f"time() - process_start_time_seconds{{{EACH}}}", "{{instance}}"),

@@ -1,1 +1,1 @@
-"""What publishers use: applications onto the input topic, decisions from the output topic."""
+"""The client for publishers: sends applications, and reads their decisions."""

@@ -1,4 +1,4 @@
-"""`python -m producer` is the `producer` command."""
+"""Runs the `producer` command for `python -m producer`."""
 
 from producer.cli import main
 

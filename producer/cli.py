@@ -1,4 +1,4 @@
-"""The `producer` command: applications onto the topic, decisions back to the terminal."""
+"""The `producer` command: sends applications, and shows their decisions."""
 
 import json
 import signal
@@ -31,42 +31,41 @@ app = typer.Typer(
     name="producer",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",  # unlike "rich", it flows to the width of the terminal
-    help="""Credit applications onto Kafka, and their decisions back to the terminal.
+    rich_markup_mode="markdown",  # unlike "rich", wraps text at the width of the terminal
+    help="""Send credit applications to Kafka, and read their decisions.
 
-    `producer try age=25` asks for one decision, `producer publish FILE` sends a file,
-    `producer load` makes applications up and sends them at a rate, `producer watch` follows
-    what is decided.
+    `producer try age=25` sends one application and shows its decision, `producer publish FILE` sends a file,
+    `producer load` sends generated applications at a given rate, `producer watch` follows the decisions.
 
-    Brokers and topics come from scorer.toml in the current folder, over that from SCORER_BOOTSTRAP_SERVERS,
-    SCORER_APPLICATIONS_TOPIC, SCORER_DECISIONS_TOPIC, SCORER_DEAD_LETTERS_TOPIC and
-    SCORER_KAFKA__SECURITY_PROTOCOL (for security.protocol, and so on for any librdkafka property), and over those
-    from flags. A property whose name ends in .file, such as sasl.password.file, names a file with the value.
+    Brokers and topics come from, highest precedence first: flags; the environment variables
+    SCORER_BOOTSTRAP_SERVERS, SCORER_APPLICATIONS_TOPIC, SCORER_DECISIONS_TOPIC, SCORER_DEAD_LETTERS_TOPIC and
+    SCORER_KAFKA__SECURITY_PROTOCOL (for security.protocol, and so on for any librdkafka property); scorer.toml in the
+    current folder. A property whose name ends in .file, such as sasl.password.file, names a file with the value.
 
-    Exit codes: 0 done, 1 failed, 2 misuse.
+    Exit codes: 0 success, 1 failure, 2 usage error.
     """,
 )
 
 ServersOption = Annotated[
-    str | None, typer.Option("--bootstrap-servers", "-b", metavar="HOST:PORT", help="Where the Kafka brokers are.")
+    str | None, typer.Option("--bootstrap-servers", "-b", metavar="HOST:PORT", help="Kafka brokers, comma-separated.")
 ]
 KafkaOption = Annotated[
     list[str] | None,
     typer.Option("--kafka", "-k", metavar="PROPERTY=VALUE", help="Any librdkafka property; may be repeated."),
 ]
-ApplicationsOption = Annotated[str | None, typer.Option(metavar="TOPIC", help="Where applications go.")]
-DecisionsOption = Annotated[str | None, typer.Option(metavar="TOPIC", help="Where decisions come from.")]
-DeadLettersOption = Annotated[str | None, typer.Option(metavar="TOPIC", help="Where rejected applications come from.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="For scripts: print JSON.")]
+ApplicationsOption = Annotated[str | None, typer.Option(metavar="TOPIC", help="Topic to publish applications to.")]
+DecisionsOption = Annotated[str | None, typer.Option(metavar="TOPIC", help="Topic to read decisions from.")]
+DeadLettersOption = Annotated[str | None, typer.Option(metavar="TOPIC", help="Topic to read dead letters from.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
-# How long an interrupted command waits for acknowledgements that are under way.
+# How long an interrupted command waits for outstanding acknowledgements.
 _DRAIN_INTERRUPTED_S: Final = 5.0
-# How long `watch` sleeps in librdkafka before it looks for Ctrl-C.
+# How long `watch` blocks in librdkafka before it checks for Ctrl-C.
 _WATCH_SLICE_S: Final = 0.2
 
 
 def parse_duration(text: str) -> float:
-    """Reads a duration; returns seconds."""
+    """Parses a duration, and returns it in seconds."""
     try:
         return read_duration(text)
     except ValueError as error:
@@ -74,8 +73,8 @@ def parse_duration(text: str) -> float:
 
 
 def main() -> None:
-    """Runs the command line. Exit codes: 0 done, 1 failed, 2 misuse, 141 the reader of standard output left."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends a command as Ctrl-C does
+    """Runs the command line. Exit codes: 0 success, 1 failure, 2 usage error, 141 standard output was closed."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM stops a command like Ctrl-C
     with standard_streams("producer"):
         try:
             app()
@@ -94,23 +93,23 @@ def main() -> None:
 def publish(
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="A .csv, .jsonl, .ndjson or .json file; - is stdin.")],
     as_is: Annotated[
-        bool, typer.Option("--as-is", help="Send every row unchecked: to see what the scorer rejects.")
+        bool, typer.Option("--as-is", help="Send every row unchecked, to see what the scorer rejects.")
     ] = False,
     header: Annotated[
         list[str] | None,
-        typer.Option("--header", metavar="NAME=VALUE", help="A header of every record sent; may be repeated."),
+        typer.Option("--header", metavar="NAME=VALUE", help="Header to add to every record; may be repeated."),
     ] = None,
     bootstrap_servers: ServersOption = None,
     applications_topic: ApplicationsOption = None,
     kafka: KafkaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send a file of applications, each checked against the contract first.
+    """Send a file of applications, and validate each against the contract first.
 
     CSV has a header line with the contract's fields, in any order and letter case; categories are names or the course's
-    numbers, and 99999999 means missing. JSON lines hold one application each. A row without an application_id gets one
-    made of the file's name, the line and a digest of the row. A row that the contract refuses is not sent; it is named
-    with its fields and rules, and the exit code is 1.
+    codes, and 99999999 means unknown. JSON lines hold one application each. A row without an application_id gets one
+    from the file's name, the line number and a digest of the row. Invalid rows are not sent; they are listed with the
+    fields and rules, and the exit code is 1.
 
     For example:
 
@@ -144,27 +143,29 @@ def publish(
 
 @app.command()
 def load(
-    rate: Annotated[float, typer.Option("--rate", min=0.01, max=1_000_000, help="Applications a second.")] = 1_000,
+    rate: Annotated[float, typer.Option("--rate", min=0.01, max=1_000_000, help="Applications per second.")] = 1_000,
     for_s: Annotated[
-        float, typer.Option("--for", parser=parse_duration, metavar="DURATION", help="How long: 60s, 2m, 500ms.")
+        float,
+        typer.Option(
+            "--for", parser=parse_duration, metavar="DURATION", help="Duration, for example 60s, 2m or 500ms."
+        ),
     ] = "60s",  # type: ignore[assignment]  # the parser reads the default, too
-    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same applicants.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed generates the same applications.")] = 1,
     prefix: Annotated[
-        str | None, typer.Option(help="Ids are PREFIX-0, PREFIX-1 and so on; otherwise every load has its own.")
+        str | None, typer.Option(help="Generate the ids PREFIX-0, PREFIX-1, …; default: a unique prefix per run.")
     ] = None,
-    bad: Annotated[
-        float, typer.Option(min=0, max=1, metavar="SHARE", help="The share that the scorer must reject.")
-    ] = 0,
+    bad: Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of invalid applications.")] = 0,
     bootstrap_servers: ServersOption = None,
     applications_topic: ApplicationsOption = None,
     kafka: KafkaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make applications up and send them at a rate, whether or not the scorer keeps up.
+    """Send generated applications at a constant rate, whether or not the scorer keeps up.
 
-    The applicants resemble the course's in their distributions and correlations, and none of them is real. A record's
-    timestamp is the time when it was due, so that a latency measured from it counts every wait. With --bad 0.01 one in
-    a hundred is unsound, in all the ways that the scorer tells apart. Ctrl-C or SIGTERM ends it with its summary.
+    The generated applicants resemble the course's data in their distributions and correlations; none is a real person.
+    A record's timestamp is its scheduled time, so that a latency measured from it includes every delay. With --bad 0.01
+    one in a hundred applications is invalid, covering every rejection code that a record can cause. Ctrl-C or SIGTERM
+    stops the load and prints the summary.
 
     For example:
 
@@ -200,11 +201,15 @@ def load(
 def try_application(
     assignments: Annotated[list[str] | None, typer.Argument(metavar="FIELD=VALUE", show_default=False)] = None,
     timeout_s: Annotated[
-        float, typer.Option("--timeout", parser=parse_duration, metavar="DURATION", help="How long to wait: 10s.")
+        float,
+        typer.Option(
+            "--timeout",
+            parser=parse_duration,
+            metavar="DURATION",
+            help="Time to wait for the decision, for example 10s.",
+        ),
     ] = "10s",  # type: ignore[assignment]  # the parser reads the default, too
-    fields: Annotated[
-        bool, typer.Option("--fields", help="List the fields and what they take, and do nothing.")
-    ] = False,
+    fields: Annotated[bool, typer.Option("--fields", help="List the fields and their values, and exit.")] = False,
     bootstrap_servers: ServersOption = None,
     applications_topic: ApplicationsOption = None,
     decisions_topic: DecisionsOption = None,
@@ -212,9 +217,9 @@ def try_application(
     kafka: KafkaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send one application and show what is decided.
+    """Send one application and show its decision.
 
-    Fields that are not given take the example's values from the contract, and are named in the answer.
+    Fields that are not given take the values of the contract's example, and are listed below the decision.
 
     For example:
 
@@ -258,26 +263,26 @@ def try_application(
     console = Console(highlight=False)
     console.print(decision_panel(decision, waited_s))
     if trial.defaulted:
-        given = ", ".join(f"{name}={value}" for name, value in trial.defaulted.items())
-        console.print(f"Not given, so as in the contract's example: {given}", style="dim", markup=False)
+        defaults = ", ".join(f"{name}={value}" for name, value in trial.defaulted.items())
+        console.print(f"Example values were used for: {defaults}", style="dim", markup=False)
 
 
 @app.command()
 def watch(
     from_beginning: Annotated[
-        bool, typer.Option("--from-beginning", help="Start with the oldest, not from now.")
+        bool, typer.Option("--from-beginning", help="Start with the oldest record instead of the newest.")
     ] = False,
-    dead_letters: Annotated[bool, typer.Option("--dead-letters", help="Show what was rejected, too.")] = False,
+    dead_letters: Annotated[bool, typer.Option("--dead-letters", help="Also show rejected applications.")] = False,
     bootstrap_servers: ServersOption = None,
     decisions_topic: DecisionsOption = None,
     dead_letters_topic: DeadLettersOption = None,
     kafka: KafkaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Follow the decisions as they are committed: a line each, until Ctrl-C.
+    """Follow the decisions as they are committed, one per line, until Ctrl-C.
 
-    A line has the time, the application's id, the decision, the probability of default and the bundle; that of a dead
-    letter has the code and the reason.
+    A line shows the time, the application's id, the decision, the probability of default and the bundle; for a dead
+    letter, the rejection code and the reason.
 
     For example:
 
@@ -302,58 +307,58 @@ def watch(
     topics = [settings.decisions_topic, *([settings.dead_letters_topic] if dead_letters else [])]
     with interruptible() as interrupted, TopicTail(settings, topics, from_beginning=from_beginning) as tail:
         since = "the beginning" if from_beginning else "now"
-        typer.echo(f"watching {' and '.join(topics)} from {since} on; Ctrl-C ends", err=True)
+        typer.echo(f"watching {' and '.join(topics)} from {since} on; Ctrl-C stops", err=True)
         while not interrupted():
             message = tail.poll(_WATCH_SLICE_S)
-            outcome = None if message is None else read_outcome(message, settings.dead_letters_topic)
-            if message is None or outcome is None or isinstance(outcome, Mark):
+            result = None if message is None else read_outcome(message, settings.dead_letters_topic)
+            if message is None or result is None or isinstance(result, Mark):
                 continue
-            if isinstance(outcome, Malformed):
+            if isinstance(result, Malformed):
                 skipped += 1
-                typer.echo(printable(f"skipped: {outcome}"), err=True)
+                typer.echo(printable(f"skipped: {result}"), err=True)
             elif as_json:
-                typer.echo(outcome_json(outcome, written_at(message)))
+                typer.echo(outcome_json(result, written_at(message)))
             else:
-                console.print(outcome_line(outcome, written_at(message)))
+                console.print(outcome_line(result, written_at(message)))
     if skipped:
-        typer.echo(f"{skipped:,} records were skipped: they are neither decisions nor dead letters", err=True)
+        typer.echo(f"{skipped:,} records were skipped, as they are neither decisions nor dead letters", err=True)
 
 
 def _settings(bootstrap_servers: str | None, kafka: Sequence[str] | None, **topics: str | None) -> Settings:
-    """The settings in force with these flags.
+    """The effective settings with these flags.
 
     Raises:
-        MisuseError: a flag or scorer.toml is wrong.
+        MisuseError: a setting is invalid.
     """
     properties = _assignments("--kafka", kafka, "security.protocol=SSL")
     return load_settings({"bootstrap_servers": bootstrap_servers, **topics}, properties)
 
 
-def _assignments(option: str, given: Sequence[str] | None, example: str) -> dict[str, str]:
-    """The values of an option that is given as NAME=VALUE, by name.
+def _assignments(option: str, arguments: Sequence[str] | None, example: str) -> dict[str, str]:
+    """Parses the NAME=VALUE arguments of an option.
 
     Raises:
         MisuseError: one has no `=`.
     """
-    found = {}
-    for assignment in given or ():
+    values = {}
+    for assignment in arguments or ():
         name, equals, value = assignment.partition("=")
         if not equals:
-            raise MisuseError(f"{option}: write NAME=VALUE, such as {option} {example}; one has no `=`")
+            raise MisuseError(f"{option}: a value has no `=`; write NAME=VALUE, for example {option} {example}")
         fault = find_text_fault(name) or ("" if is_utf8(value) else "is not UTF-8")
         if fault:
             raise MisuseError(f"{option}: a name or value {fault}")
-        if name in found:
-            raise MisuseError(f"{option} {name}: is given twice; leave one of them out")
-        found[name] = value
-    return found
+        if name in values:
+            raise MisuseError(f"{option} {name}: given twice; remove one of them")
+        values[name] = value
+    return values
 
 
 def _open_rows(file: str, hints: "Hints") -> "Iterator[Row]":
-    """The rows of a file, of which the first is read at once: a wrong file is told before a broker is asked.
+    """Opens a file, and reads the first row at once, so that an unreadable file is reported before connecting.
 
     Raises:
-        MisuseError: the file cannot be read as applications.
+        MisuseError: the file cannot be read, or does not hold applications.
     """
     from schemas.files import read_applications
     from schemas.rows import ApplicationsFileError
@@ -367,7 +372,7 @@ def _open_rows(file: str, hints: "Hints") -> "Iterator[Row]":
 
 
 def _progress() -> "Progress":
-    """A progress bar on a terminal, and nothing elsewhere."""
+    """A progress bar, if standard error is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -377,7 +382,7 @@ def _progress() -> "Progress":
 
 
 def _count_lines(file: str, progress: "Progress") -> int | None:
-    """How many lines the bar is long; None where nobody looks, or nobody can know before the end."""
+    """The number of lines, as the total of the progress bar; None if no bar is shown or the input is not a file."""
     if progress.disable or not Path(file).is_file():
         return None
     with Path(file).open("rb") as lines:
@@ -386,22 +391,22 @@ def _count_lines(file: str, progress: "Progress") -> int | None:
 
 def _show_published(report: "PublishReport", publisher: "ApplicationPublisher", topic: str, *, as_json: bool) -> None:
     for line, faults in report.refusals:
-        typer.echo(f"line {line} refused: {'; '.join(map(str, faults))}", err=True)
+        typer.echo(f"line {line} is invalid: {'; '.join(map(str, faults))}", err=True)
     if report.refused > len(report.refusals):
-        typer.echo(f"… and {report.refused - len(report.refusals):,} more lines refused", err=True)
+        typer.echo(f"… and {report.refused - len(report.refusals):,} more invalid lines", err=True)
     for hint in report.hints.texts():
         typer.echo(hint, err=True)
     if report.broken:
-        typer.echo(f"producer: {report.broken}; {publisher.sent:,} rows before that were sent", err=True)
+        typer.echo(f"producer: {report.broken}; {publisher.sent:,} rows before it were sent", err=True)
     if as_json:
-        told = {"topic": topic, "rows": report.rows, "sent": publisher.sent, "acknowledged": publisher.acknowledged}
+        summary = {"topic": topic, "rows": report.rows, "sent": publisher.sent, "acknowledged": publisher.acknowledged}
         refusals = [{"line": line, "faults": [fault._asdict() for fault in faults]} for line, faults in report.refusals]
-        told |= {"failed": publisher.failed, "refused": report.refused, "hints": report.hints.texts()}
-        typer.echo(json.dumps({**told, "refusals": refusals, "interrupted": report.interrupted}))
+        summary |= {"failed": publisher.failed, "refused": report.refused, "hints": report.hints.texts()}
+        typer.echo(json.dumps({**summary, "refusals": refusals, "interrupted": report.interrupted}))
         return
     typer.echo(
-        f"{publisher.acknowledged:,} of {report.rows:,} applications acknowledged on {topic}; "
-        f"{report.refused:,} refused, {publisher.sent - publisher.acknowledged:,} not delivered"
+        f"{publisher.acknowledged:,} of {report.rows:,} applications acknowledged on {topic}; {report.refused:,} "
+        f"invalid, {publisher.sent - publisher.acknowledged:,} not delivered"
     )
 
 
@@ -410,15 +415,14 @@ def _show_load(report: "LoadReport", ids: str, rate: float, *, as_json: bool) ->
         typer.echo(json.dumps({"ids": ids, "rate": rate, **asdict(report)}))
         return
     typer.echo(
-        f"{'stopped: ' if report.stopped else ''}{report.sent:,} applications sent, "
-        f"{report.rate_achieved:,.1f} a second ({rate:,g} asked), ids {ids}-0 to {ids}-{report.sent - 1}; "
-        f"{report.bad:,} of them bad\n"
-        f"{report.acknowledged:,} acknowledged, {report.failed:,} failed; "
-        f"the latest left {report.lateness_max_ms:,.1f} ms after it was due"
+        f"{'stopped: ' if report.stopped else ''}{report.sent:,} applications sent, {report.rate_achieved:,.1f} per "
+        f"second (requested: {rate:,g}), ids {ids}-0 to {ids}-{report.sent - 1}; {report.bad:,} of them "
+        f"invalid\n{report.acknowledged:,} acknowledged, {report.failed:,} failed; "
+        f"sent at most {report.lateness_max_ms:,.1f} ms late"
     )
     if report.sent < report.scheduled:
         typer.echo(
-            f"producer: the rate was not kept: {report.scheduled - report.sent:,} records were due and not sent; "
-            "this machine or the broker is too slow for it",
+            f"producer: rate not reached: {report.scheduled - report.sent:,} records were due but not sent; "
+            "this machine or the broker is too slow",
             err=True,
         )

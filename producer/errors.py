@@ -1,27 +1,27 @@
-"""What can go wrong for a publisher, as a tree, each with its exit code.
+"""The errors of the publisher's client, with their exit codes.
 
 - PublisherError               exit code 1
-  - MisuseError                exit code 2: the call or a setting is wrong; nothing was begun
-  - InvalidApplicationError    the contract refuses the application; it was not sent
-  - BrokerUnreachableError     no broker answers
-  - TopicMissingError          the broker has no such topic
-  - NotAllowedError            the broker does not allow it to this user
-  - NotDeliveredError          sent, and not acknowledged
-  - DecisionTimeoutError       acknowledged, and not decided in time
-  - RejectedError              decided to be undecidable: it is a dead letter now
+  - MisuseError                exit code 2: a call or a setting is invalid; nothing was sent
+  - InvalidApplicationError    the application is invalid; it was not sent
+  - BrokerUnreachableError     no broker responds
+  - TopicMissingError          the topic does not exist
+  - NotAllowedError            the user is not authorized
+  - NotDeliveredError          sent, but not acknowledged
+  - DecisionTimeoutError       acknowledged, but not decided in time
+  - RejectedError              rejected by the scorer: it is a dead letter now
 
-No message ever holds the value of an applicant's field.
+Messages never contain the value of an applicant's field.
 """
 
 from typing import NamedTuple
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong with an application.
+    """One fault of an application.
 
     Attributes:
-        field: the contract's field; "" if it is about the value as a whole.
-        rule: the rule that is broken, in words, without the value.
+        field: the contract's field; "" if the fault concerns the whole value.
+        rule: the broken rule as text, without the value.
     """
 
     field: str
@@ -32,55 +32,55 @@ class Fault(NamedTuple):
 
 
 class PublisherError(Exception):
-    """Something that a publisher must know of; `str()` of it is the whole message for the user."""
+    """Base class of the publisher's errors; `str()` gives the complete message for the user."""
 
     exit_code = 1
 
 
 class MisuseError(PublisherError):
-    """The call or a setting is wrong; nothing was begun."""
+    """A call or a setting is invalid; nothing was sent."""
 
     exit_code = 2
 
 
 class InvalidApplicationError(PublisherError):
-    """The contract refuses the application; nothing was sent.
+    """The application is invalid; it was not sent.
 
     Attributes:
-        faults: every fault found, in the contract's order.
+        faults: all faults, in the order of the contract's fields.
     """
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
-        super().__init__("the application is not what the contract says: " + "; ".join(map(str, faults)))
+        super().__init__("invalid application: " + "; ".join(map(str, faults)))
         self.faults = faults
 
 
 class BrokerUnreachableError(PublisherError):
-    """No broker answers."""
+    """No broker responds."""
 
 
 class TopicMissingError(PublisherError):
-    """The broker has no such topic."""
+    """The topic does not exist."""
 
 
 class NotAllowedError(PublisherError):
-    """The broker does not allow it to this user; the message says which right is missing."""
+    """The user is not authorized; the message names the missing ACL."""
 
 
 class NotDeliveredError(PublisherError):
-    """One or more applications were not acknowledged by the broker; whether they are on the topic is not known."""
+    """The broker did not acknowledge one or more applications; they may or may not be on the topic."""
 
 
 class DecisionTimeoutError(PublisherError):
-    """The application is on the topic, and no decision on it came in time. It may still come."""
+    """The application is on the topic, but was not decided in time. It may still be decided."""
 
 
 class RejectedError(PublisherError):
-    """The application became a dead letter.
+    """The scorer rejected the application: it is a dead letter now.
 
     Attributes:
-        code: why, as in `schemas.rejection.RejectionCode`.
-        reason: the fields and rules concerned.
+        code: the code, as in `schemas.rejection.RejectionCode`.
+        reason: the fields, and the rules that they break.
     """
 
     def __init__(self, code: str, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Made-up applications without end, fast enough to load a cluster, the same ones for the same seed."""
+"""Generates an endless stream of applications, reproducible by seed and fast enough for load tests of a cluster."""
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -9,18 +9,18 @@ from producer.population import draw_applicants
 from producer.spoil import spoil
 from schemas.rejection import RejectionCode
 
-# Applicants are drawn so many at a time: enough to make numpy worth it, few enough that a block takes well under a
-# millisecond, which a load on the clock would feel. Part of what a seed means: another number gives other applications.
+# Applicants are drawn in blocks: large enough for numpy to pay off, small enough that a block takes well under a
+# millisecond and does not delay a load test. A different block size gives different applications for the same seed.
 _BLOCK: Final = 512
 
 
 class GeneratedRecord(NamedTuple):
-    """A record for the input topic.
+    """A generated record for the input topic.
 
     Attributes:
         key: the application's id in UTF-8.
-        value: the application as JSON, or what `bad_share` made of it.
-        code: why a scorer rejects it; None if it is sound.
+        value: the application as JSON, or an invalid value.
+        code: the code with which the scorer rejects it; None if it is valid.
     """
 
     key: bytes
@@ -29,16 +29,16 @@ class GeneratedRecord(NamedTuple):
 
 
 def generate_applications(seed: int, prefix: str | None = None, bad_share: float = 0.0) -> Iterator[GeneratedRecord]:
-    """Makes applications up, without end.
+    """Generates applications, without end.
 
     Args:
-        seed: the same seed, prefix and share give the same records.
-        prefix: the ids are `prefix-0`, `prefix-1` and so on; `load-SEED` if not given. Loads that must not share ids
-            need prefixes of their own.
-        bad_share: the share of records, 0 to 1, that are made unsound, evenly over all the ways there are.
+        seed: the random seed; the same seed, prefix and share give the same records.
+        prefix: the ids are `prefix-0`, `prefix-1` and so on; default: `load-SEED`. Loads that must not share ids need
+            different prefixes.
+        bad_share: the share of invalid records, 0 to 1, spread over the rejection codes that a record can cause.
 
     Raises:
-        ValueError: `bad_share` is no share, or the prefix leaves no room for a number in an id of 64 characters.
+        ValueError: `bad_share` is not from 0 to 1, or the prefix is too long for ids of at most 64 characters.
     """
     prefix = f"load-{seed}" if prefix is None else prefix
     if not 0 <= bad_share <= 1:
@@ -58,7 +58,7 @@ def _generate(random: np.random.Generator, prefix: str, bad_share: float) -> Ite
 
 
 def _write_block(random: np.random.Generator, prefix: str, start: int) -> Iterator[tuple[bytes, bytes]]:
-    """Draws a block of applicants and writes them, lazily, as JSON in the contract's order, which is the columns'."""
+    """Draws a block of applicants, and yields keys and JSON values with the fields in the contract's order."""
     columns = draw_applicants(random, _BLOCK)
     names = ",".join(
         f'"{name}":"%s"' if column.dtype.kind == "U" else f'"{name}":%s' for name, column in columns.items()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a question that a loop asks, so that it ends with its summary."""
+"""Handles Ctrl-C and SIGTERM with a flag that a loop checks, so that it can finish with a summary."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -8,22 +8,22 @@ from types import FrameType
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Within the block the first signal is remembered, and a second one raises KeyboardInterrupt as ever.
+    """In the block, the first signal sets a flag, and a second one raises KeyboardInterrupt.
 
     Yields:
-        A function that tells whether a signal has come.
+        A function that returns True after the first signal.
     """
-    came = False
+    interrupted = False
 
-    def note(number: int, frame: FrameType | None) -> None:
-        nonlocal came
-        if came:
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        if interrupted:
             signal.default_int_handler(number, frame)
-        came = True
+        interrupted = True
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: came
+        yield lambda: interrupted
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""What the Kafka clients here share: properties, silence on the terminal, where topics begin and end."""
+"""Common parts of the Kafka clients: properties, error reporting, metadata, and reading topics without a group."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,20 +27,20 @@ from schemas.rights import (
     to_topic,
 )
 
-# Long enough for a broker far away and for a TLS handshake, short enough that nobody thinks the command hangs.
+# Long enough for a distant broker and a TLS handshake, short enough that the command does not seem to hang.
 ANSWER_S: Final = 5.0
-# Connections that are refused are known at once, and that they stay so after this.
+# Refused connections are reported at once; after this time they are taken to be permanent.
 _REFUSED_S: Final = 1.0
 _RETRY_S: Final = 0.05
-# Of a topic that was created a moment ago: not every broker knows it yet, or it has no leader.
-_OF_NEW_TOPICS: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE})
+# Errors of a topic that was just created: not every broker knows it yet, or it has no leader.
+_NEW_TOPIC_ERRORS: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE})
 
 Properties = Mapping[str, str | int | bool]
 Client = TypeVar("Client", Producer, Consumer)
 
 
 class Trouble:
-    """Remembers what librdkafka last said was wrong, for the message if that turns out to matter.
+    """Keeps the last error that librdkafka reported, for use in messages.
 
     Attributes:
         reason: the last error; empty if there was none.
@@ -53,11 +53,11 @@ class Trouble:
 
     @property
     def nobody_listens(self) -> bool:
-        """Whether every broker refuses connections or has no such host: more patience would not help."""
+        """Whether every broker refuses connections or cannot be resolved, so that waiting longer is useless."""
         return self._all_down and not self._may_be_slow
 
     def note(self, error: KafkaError) -> None:
-        """Notes an error event. That all brokers are down says less than why one of them is."""
+        """Notes an error event. ALL_BROKERS_DOWN does not replace the reason, as it is less specific."""
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._all_down = True
             return
@@ -74,81 +74,81 @@ def open_client(
     defaults: Properties,
     required: Properties,
 ) -> Client:
-    """Opens a client, which connects by and by.
+    """Opens a client, which connects in the background.
 
     Args:
         kind: Producer or Consumer.
-        settings: where the brokers are; its librdkafka properties go over the defaults and under what is required.
-        trouble: is told of every error event.
-        defaults: properties that the user may set otherwise.
-        required: properties on which the caller's promises rest.
+        settings: brokers and librdkafka properties; the properties override `defaults`, but not `required`.
+        trouble: receives every error event.
+        defaults: properties that the user may override.
+        required: properties that the caller's guarantees depend on.
 
     Raises:
-        MisuseError: librdkafka refuses a property.
+        MisuseError: librdkafka rejects a property.
     """
-    ours = {**required, "bootstrap.servers": settings.bootstrap_servers, "error_cb": trouble.note}
+    fixed = {**required, "bootstrap.servers": settings.bootstrap_servers, "error_cb": trouble.note}
     try:
-        # Without log_level librdkafka writes to the user's terminal; what matters of it reaches `trouble`.
-        return kind({"log_level": 0, **defaults, **settings.kafka, **ours})
+        # log_level 0 keeps librdkafka from writing to the terminal; its errors reach `trouble`.
+        return kind({"log_level": 0, **defaults, **settings.kafka, **fixed})
     except KafkaException as error:
-        raise MisuseError(f"a librdkafka property is wrong: {error.args[0].str()}") from None
+        raise MisuseError(f"invalid librdkafka property: {error.args[0].str()}") from None
 
 
 def find_partitions(client: Producer | Consumer, right: Right, settings: Settings, trouble: Trouble) -> list[int]:
-    """Asks the broker for the partitions of a topic. One that was created a moment ago is waited for.
+    """Requests the partitions of a topic, and waits for a topic that was just created.
 
     Args:
-        client: asks.
-        right: what the client needs of the topic.
-        settings: those of the client.
-        trouble: what its error events said.
+        client: the client that sends the request.
+        right: the client's required right to the topic.
+        settings: the client's settings.
+        trouble: the client's errors.
 
     Raises:
-        BrokerUnreachableError: no broker answers.
+        BrokerUnreachableError: no broker responds.
         TopicMissingError: the topic does not exist.
-        NotAllowedError: this user has no right to it.
+        NotAllowedError: this user is not authorized.
     """
     topic = right.name
     began_s = time.monotonic()
     while True:
         try:
-            found = client.list_topics(topic, timeout=_REFUSED_S).topics[topic]
+            metadata = client.list_topics(topic, timeout=_REFUSED_S).topics[topic]
         except KafkaException as error:
             client.poll(0)  # hands over the error events so far
             waited_s = time.monotonic() - began_s
             if waited_s >= ANSWER_S or trouble.nobody_listens:
                 raise BrokerUnreachableError(
-                    f"no broker answers at {settings.bootstrap_servers} within {waited_s:.0f} s: "
-                    f"{trouble.reason or error.args[0].str()}. Is it running, and is that its address? "
-                    "--bootstrap-servers, SCORER_BOOTSTRAP_SERVERS or scorer.toml say another"
+                    f"could not connect to Kafka at {settings.bootstrap_servers} within {waited_s:.0f} s: "
+                    f"{trouble.reason or error.args[0].str()}. Is it running, and is the address correct? "
+                    "Set it with --bootstrap-servers, SCORER_BOOTSTRAP_SERVERS or scorer.toml"
                 ) from None
             continue
-        if found.error is None:
-            return sorted(found.partitions)
-        if found.error.code() not in _OF_NEW_TOPICS or time.monotonic() - began_s >= ANSWER_S:
-            cannot = f"the topic {topic} at {settings.bootstrap_servers} cannot be used: {found.error.str()}"
-            if missing([right], found.error.code()):
-                raise NotAllowedError(f"{cannot}. {ask_for_right(right, settings)}")
-            raise TopicMissingError(f"{cannot}. {missing_topic(right, settings.kafka, settings.bootstrap_servers)}")
+        if metadata.error is None:
+            return sorted(metadata.partitions)
+        if metadata.error.code() not in _NEW_TOPIC_ERRORS or time.monotonic() - began_s >= ANSWER_S:
+            message = f"the topic {topic} at {settings.bootstrap_servers} cannot be used: {metadata.error.str()}"
+            if missing([right], metadata.error.code()):
+                raise NotAllowedError(f"{message}. {ask_for_right(right, settings)}")
+            raise TopicMissingError(f"{message}. {missing_topic(right, settings.kafka, settings.bootstrap_servers)}")
         time.sleep(_RETRY_S)
 
 
 def ask_for_right(right: Right, settings: Settings) -> str:
-    """What an administrator has to grant to this client, with the command."""
+    """The right that an administrator must grant to this client, with the command."""
     return ask_for([right], principal_of(settings.kafka), settings.bootstrap_servers)
 
 
 class TopicTail:
-    """Reads topics without joining a group, and of them what is committed, from now on or from the beginning."""
+    """Reads the committed records of topics without joining a group, from the end or from the beginning."""
 
     def __init__(self, settings: Settings, topics: Sequence[str], *, from_beginning: bool = False) -> None:
-        """Finds where the topics end; what is written to them after this returns will be read.
+        """Positions the reader. From the end, it reads all records that are written after this returns.
 
         Raises:
-            MisuseError: librdkafka refuses a property.
-            BrokerUnreachableError: no broker answers.
+            MisuseError: librdkafka rejects a property.
+            BrokerUnreachableError: no broker responds.
             TopicMissingError: one of the topics does not exist.
-            NotAllowedError: this user has no right to one of them.
+            NotAllowedError: this user is not authorized to read one of them.
         """
         self._settings = settings
         self._trouble = Trouble()
@@ -156,54 +156,52 @@ class TopicTail:
             Consumer,
             settings,
             self._trouble,
-            # At its default of a second, the backoff makes a reader wait that long each time its queue was full.
+            # With the default of 1 s, the reader pauses that long each time its queue is full.
             defaults={"fetch.queue.backoff.ms": 5},
             required={
-                "group.id": TAIL_GROUP,  # the client must have one; it is never joined, nothing is committed to it
+                "group.id": TAIL_GROUP,  # required by the client; never joined or committed to
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
-                "auto.offset.reset": "earliest",  # when retention overtakes the reader, go on with the oldest there is
+                "auto.offset.reset": "earliest",  # if retention overtakes the reader, continue with the oldest record
             },
         )
         try:
-            places = [
-                TopicPartition(topic, partition)
+            partitions = [
+                TopicPartition(topic, number)
                 for topic in topics
-                for partition in find_partitions(
-                    self._consumer, to_topic(Operation.READ, topic), settings, self._trouble
-                )
+                for number in find_partitions(self._consumer, to_topic(Operation.READ, topic), settings, self._trouble)
             ]
-            for place in places:
-                place.offset = self._bounds(place)[0 if from_beginning else 1]
-            self._consumer.assign(places)
+            for partition in partitions:
+                partition.offset = self._watermarks(partition)[0 if from_beginning else 1]
+            self._consumer.assign(partitions)
         except PublisherError:
             self._consumer.close()
             raise
 
-    def _bounds(self, place: TopicPartition) -> tuple[int, int]:
-        """The offsets where a partition begins and ends, of what is committed."""
-        end_s = time.monotonic() + ANSWER_S
+    def _watermarks(self, partition: TopicPartition) -> tuple[int, int]:
+        """The first offset of a partition, and the end of its committed records."""
+        deadline_s = time.monotonic() + ANSWER_S
         while True:
             try:
-                return self._consumer.get_watermark_offsets(place, timeout=ANSWER_S)
-            except KafkaException as error:  # a topic that is quite new has no leader yet, or the client knows of none
-                if time.monotonic() >= end_s:
-                    why = f"{place.topic}, partition {place.partition}: {error.args[0].str()}"
-                    raise BrokerUnreachableError(f"the broker does not tell where a topic ends: {why}") from None
+                return self._consumer.get_watermark_offsets(partition, timeout=ANSWER_S)
+            except KafkaException as error:  # a new topic has no leader yet, or the client does not know it
+                if time.monotonic() >= deadline_s:
+                    reason = f"{partition.topic}, partition {partition.partition}: {error.args[0].str()}"
+                    raise BrokerUnreachableError(f"cannot read the offsets of a topic: {reason}") from None
             time.sleep(_RETRY_S)
 
     def poll(self, timeout_s: float) -> Message | None:
-        """Waits for the next record, for at most so many seconds; None if none comes.
+        """Waits up to `timeout_s` seconds for the next record; None if there is none.
 
         Raises:
-            NotAllowedError: this user has no right to the topic, or to the group that the client requires.
-            PublisherError: the broker refuses to hand out records for another reason.
+            NotAllowedError: this user is not authorized for the topic, or for the group that the client requires.
+            PublisherError: the records cannot be read for another reason.
         """
         message = self._consumer.poll(timeout_s)
         error = None if message is None else message.error()
         if message is not None and error is not None:
-            needed = to_topic(Operation.READ, message.topic() or ""), to_group(Operation.DESCRIBE, TAIL_GROUP)
-            for right in missing(needed, error.code()):
+            rights = to_topic(Operation.READ, message.topic() or ""), to_group(Operation.DESCRIBE, TAIL_GROUP)
+            for right in missing(rights, error.code()):
                 raise NotAllowedError(
                     f"the topics cannot be read: {error.str()}. {ask_for_right(right, self._settings)}"
                 )

@@ -1,7 +1,7 @@
-"""Load by the clock: records leave when they are due, whether or not anybody keeps up with them.
+"""Open-loop load: sends records on a fixed schedule, whether or not the broker and the scorer keep up.
 
-An open loop: the schedule knows nothing of decisions or acknowledgements. Each record carries the time when it was due
-as its timestamp, so that a latency measured from it counts the wait of a record that left late, too.
+The schedule does not depend on decisions or acknowledgements. Each record's timestamp is its scheduled time, so that a
+latency measured from it includes the delay of a record that was sent late.
 """
 
 import time
@@ -12,27 +12,27 @@ from typing import Final
 from producer.client import ApplicationPublisher
 from producer.generator import GeneratedRecord
 
-# Shorter sleeps would cost more than they gain; at high rates each wake sends what fell due meanwhile.
+# Shorter sleeps cost more than they gain; at high rates each wake-up sends all records that are due.
 _TICK_S: Final = 0.001
-# After a hold-up, a wake sends at most what falls due in this time, lest one stall turn into one great burst.
+# After a stall, a wake-up sends at most the records of this time, to avoid one large burst.
 _BURST_S: Final = 0.1
-# After a signal, acknowledgements are awaited only so long.
+# Time to wait for acknowledgements after a signal.
 _DRAIN_STOPPED_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What a load did.
+    """The results of a load.
 
     Attributes:
-        scheduled: records that were due until the end, or until the signal.
-        sent: records handed to the client; fewer than scheduled if this machine or the broker could not keep the rate.
-        bad: how many of those sent were made unsound.
-        acknowledged: records that the broker has.
-        failed: records that the broker did not take.
-        rate_achieved: records sent a second.
-        lateness_max_ms: how long after its due time the latest record was sent, in milliseconds.
-        stopped: whether a signal ended it early.
+        scheduled: records that were due until the end or the signal.
+        sent: records handed to the client; fewer than scheduled if this machine or the broker was too slow.
+        bad: invalid records among those sent.
+        acknowledged: records acknowledged by the broker.
+        failed: records that were not delivered.
+        rate_achieved: records sent per second.
+        lateness_max_ms: maximum delay of a record after its scheduled time, in milliseconds.
+        stopped: whether a signal stopped it early.
     """
 
     scheduled: int
@@ -46,23 +46,23 @@ class LoadReport:
 
 
 class LoadRun:
-    """One load: a schedule, and how far it has come.
+    """One load: its schedule and progress.
 
     Attributes:
-        total: records that are due until the end.
+        total: records in the schedule.
         sent: records sent so far.
     """
 
     def __init__(
         self, publisher: ApplicationPublisher, records: Iterator[GeneratedRecord], rate: float, for_s: float
     ) -> None:
-        """Plans a load.
+        """Schedules a load.
 
         Args:
-            publisher: sends the records.
-            records: what to send, without end.
-            rate: records a second.
-            for_s: for how many seconds.
+            publisher: the client that sends the records.
+            records: an endless iterator of records.
+            rate: records per second.
+            for_s: duration in seconds.
         """
         self.total = max(1, round(rate * for_s))
         self.sent = 0
@@ -75,11 +75,11 @@ class LoadRun:
         self._lateness_s = 0.0
 
     def run(self, stop: Callable[[], bool], on_wake: Callable[[], None] = lambda: None) -> LoadReport:
-        """Runs until the end, or until it is told to stop.
+        """Runs until the end of the schedule, or until `stop` returns True.
 
         Args:
-            stop: asked at every wake; True ends the load.
-            on_wake: called at every wake.
+            stop: called at every wake-up; True stops the load.
+            on_wake: called at every wake-up.
         """
         start_s, start_ms = time.monotonic(), time.time() * 1_000
         elapsed_s, stopped = 0.0, False
@@ -102,11 +102,11 @@ class LoadRun:
         )
 
     def _due(self, elapsed_s: float) -> int:
-        """How many records are due by now: the first at once, each other a `1 / rate` after the one before."""
+        """The number of records due so far: the first at once, then one every `1 / rate` seconds."""
         return min(self.total, int(elapsed_s * self._rate) + 1)
 
     def _send_due(self, elapsed_s: float, start_s: float, start_ms: float) -> None:
-        """Sends what is due, within the limit of a burst and of the client's queue."""
+        """Sends the records that are due, up to the burst limit and the size of the client's queue."""
         for _ in range(min(self._due(elapsed_s) - self.sent, max(1, int(self._rate * _BURST_S)))):
             due_s = self.sent / self._rate
             if not self._publisher.try_send(self._next.key, self._next.value, int(start_ms + due_s * 1_000)):

@@ -1,4 +1,4 @@
-"""Reads what became of applications: records of the decisions topic and of the dead-letter topic."""
+"""Reads results: records of the decisions topic and of the dead-letter topic."""
 
 from confluent_kafka import Message
 
@@ -18,14 +18,14 @@ Place = tuple[str, int, int]
 
 
 def read_outcome(message: Message, dead_letters_topic: str) -> Decision | DeadLetter | Mark | Malformed:
-    """Reads a record by the rules of its topic, whatever its headers say.
+    """Reads a record by the rules of its topic, regardless of its headers.
 
     Args:
-        message: a record of the decisions topic or of the dead-letter topic; to be read once.
-        dead_letters_topic: which one holds dead letters; a record of any other is read as a decision.
+        message: a record of the decisions topic or of the dead-letter topic; may be read only once.
+        dead_letters_topic: the dead-letter topic; a record of any other topic is read as a decision.
 
     Returns:
-        A decision, a dead letter, the mark that a dead letter was requeued, or what is wrong with the record.
+        A decision, a dead letter, a mark that a dead letter was requeued, or the reason why the record is malformed.
     """
     if message.topic() == dead_letters_topic:
         return read_dead_letter(message)
@@ -34,13 +34,13 @@ def read_outcome(message: Message, dead_letters_topic: str) -> Decision | DeadLe
 
 
 def source_of(outcome: Decision | DeadLetter) -> Place:
-    """The place of the application's record."""
+    """Topic, partition and offset of the application's record."""
     if isinstance(outcome, DeadLetter):
         return outcome.topic, outcome.partition, outcome.offset
     return outcome.source.topic, outcome.source.partition, outcome.source.offset
 
 
 def place_of(message: Message) -> Place:
-    """The place of a record itself."""
+    """Topic, partition and offset of the record itself."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     return topic or "", UNKNOWN if partition is None else partition, UNKNOWN if offset is None else offset

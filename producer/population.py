@@ -1,9 +1,9 @@
-"""A made-up population of applicants: a few rounded figures, and draws that resemble real applications by them.
+"""A synthetic population of applicants, drawn from a few rounded statistics of real applications.
 
-The figures were measured on the course's data file and rounded so far that no row of it can be told from them: the
-quantiles of each number (the outermost are the 0.1 % and 99.9 % ones, nobody's own), the shares of each category, and
-the correlations of the ranks. Numbers are drawn through a Gaussian copula: correlated normal draws, each mapped to its
-own quantiles.
+The statistics were computed on the course's data file and rounded so far that no row of it can be inferred: the
+quantiles of each number (the outermost are the 0.1 % and 99.9 % quantiles, not an applicant's own value), the shares of
+each category, and the rank correlations. Numbers are drawn with a Gaussian copula: correlated normal draws, each mapped
+to its own quantiles.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
 
-# What the quantiles below are quantiles of; those of a number that may be zero are the quantiles of what is above zero.
+# The shares of the quantiles below. For a number that may be zero, these are the quantiles of its values above zero.
 _SHARES: Final = np.array([0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999])
 _QUANTILES: Final = {
     "seniority": (1, 1, 1, 1, 2, 3, 5, 6, 9, 12, 15, 20, 25, 35, 43),
@@ -27,12 +27,12 @@ _QUANTILES: Final = {
     "assets": (500, 1000, 2000, 2500, 3000, 4000, 4000, 5000, 6000, 8000, 10000, 16000, 25000, 60000, 120000),
     "debt": (1, 35, 100, 200, 450, 800, 1000, 1500, 1800, 2200, 3000, 3900, 4800, 9600, 26000),
     "price": (220, 375, 625, 850, 1050, 1180, 1300, 1400, 1520, 1630, 1760, 2100, 2390, 3440, 6700),
-    "share": (0.1, 0.19, 0.32, 0.41, 0.55, 0.64, 0.71, 0.77, 0.82, 0.86, 0.91, 0.96, 1, 1, 1),  # of the price, as loan
+    "share": (0.1, 0.19, 0.32, 0.41, 0.55, 0.64, 0.71, 0.77, 0.82, 0.86, 0.91, 0.96, 1, 1, 1),  # loan / price
 }
 _MONTHS: Final = np.array([6, 12, 18, 24, 30, 36, 42, 48, 54, 60])
 _MONTHS_UP_TO: Final = np.cumsum([0.008, 0.035, 0.02, 0.079, 0.01, 0.21, 0.007, 0.194, 0.004])
 
-# The correlations of the normal draws, lower triangle: such that the ranks of what comes out correlate as in the data.
+# Correlations of the normal draws (lower triangle), chosen so that the resulting ranks correlate as in the data.
 _DRAWS: Final = (
     "seniority", "time", "age", "expenses", "income", "assets", "debt", "price", "share", "records",
 )  # fmt: skip
@@ -52,7 +52,7 @@ _CORRELATIONS: Final = (
 _HOMES: Final = np.array(["unk", "rent", "owner", "private", "ignore", "parents", "other"])
 _MARITALS: Final = np.array(["single", "married", "widow", "separated", "divorced"])
 _JOBS: Final = np.array(["unk", "fixed", "partime", "freelance", "others"])
-_AGES: Final = (24, 28, 33, 42)  # where one band of ages ends and the next begins
+_AGES: Final = (24, 28, 33, 42)  # boundaries of the age bands
 _MARITAL_BY_AGE: Final = (
     (0.81, 0.19, 0, 0, 0),
     (0.46, 0.52, 0, 0.01, 0.01),
@@ -60,7 +60,7 @@ _MARITAL_BY_AGE: Final = (
     (0.11, 0.82, 0.01, 0.05, 0.01),
     (0.05, 0.88, 0.04, 0.02, 0.01),
 )
-_HOME_BY_AGE: Final = (  # in each band of ages first those who are not single, then those who are
+_HOME_BY_AGE: Final = (  # for each age band: not single, then single
     (0.01, 0.42, 0.22, 0.05, 0, 0.22, 0.08), (0, 0.12, 0.12, 0.02, 0, 0.64, 0.1),
     (0, 0.26, 0.49, 0.06, 0.01, 0.11, 0.07), (0, 0.14, 0.12, 0.03, 0, 0.61, 0.1),
     (0, 0.24, 0.48, 0.08, 0, 0.14, 0.06), (0, 0.22, 0.14, 0.04, 0.01, 0.49, 0.1),
@@ -69,7 +69,7 @@ _HOME_BY_AGE: Final = (  # in each band of ages first those who are not single, 
 )  # fmt: skip
 _SENIORITIES: Final = (1, 3, 6, 12)
 _JOB_AGES: Final = (28, 42)
-_JOB_BY_SENIORITY: Final = (  # in each band of seniority by age
+_JOB_BY_SENIORITY: Final = (  # for each seniority band, by age
     (0.01, 0.3, 0.47, 0.13, 0.09), (0, 0.39, 0.31, 0.22, 0.08), (0, 0.24, 0.21, 0.29, 0.26),
     (0, 0.59, 0.26, 0.14, 0.01), (0, 0.63, 0.14, 0.21, 0.02), (0, 0.44, 0.13, 0.23, 0.2),
     (0, 0.75, 0.07, 0.17, 0.01), (0, 0.64, 0.06, 0.29, 0.01), (0, 0.44, 0.02, 0.36, 0.18),
@@ -80,7 +80,7 @@ _NO_SENIORITY: Final = 0.114
 _NO_INCOME_BY_JOB: Final = np.array([0.5, 0.01, 0.04, 0.28, 0.11])
 _NO_ASSETS_BY_HOME: Final = np.array([0.5, 0.83, 0, 0.01, 0, 0.73, 0.81])
 _NO_DEBT_BY_HOME: Final = np.array([0.5, 0.98, 0.71, 0.57, 0.87, 0.97, 0.98])
-_INCOME_BY_JOB: Final = np.array([0.8, 1, 0.8, 1.1, 0.8])  # times the income that the quantiles give
+_INCOME_BY_JOB: Final = np.array([0.8, 1, 0.8, 1.1, 0.8])  # factors for the income from the quantiles
 _RECORDS: Final = 0.174
 _UNKNOWN: Final = {"income": 0.01, "assets": 0.013, "debt": 0.005}
 _YEARS_BEFORE_WORK: Final = 14
@@ -88,7 +88,7 @@ _AMOUNT_MIN: Final = 100
 
 
 def _mix(correlations: tuple[tuple[float, ...], ...]) -> Floats:
-    """The matrix that turns independent normal draws into correlated ones."""
+    """The matrix that transforms independent normal draws into correlated ones."""
     size = len(correlations)
     lower = np.array([[*row, *(0.0,) * (size - len(row))] for row in correlations])
     mix: Floats = np.linalg.cholesky(lower + np.tril(lower, -1).T).T
@@ -108,12 +108,12 @@ def draw_applicants(random: np.random.Generator, count: int) -> Columns:
     """Draws applicants.
 
     Args:
-        random: where the chance comes from; the same state gives the same applicants.
-        count: how many.
+        random: the random generator; the same state gives the same applicants.
+        count: the number of applicants.
 
     Returns:
-        A column of `count` values for every field of the contract except the id, in its order: strings for categories,
-        whole numbers as integers; in `income`, `assets` and `debt` -1 stands for unknown.
+        A column of `count` values for every field of the contract except the id, in the contract's order: categories as
+        strings, numbers as integers; in `income`, `assets` and `debt`, -1 means unknown.
     """
     shares = np.interp(random.standard_normal((count, len(_DRAWS))) @ _MIX, _NORMAL, _NORMAL_SHARE)
     share = dict(zip(_DRAWS, shares.T, strict=True))
@@ -159,7 +159,7 @@ def _quantile(name: str, share: Floats) -> Floats:
 
 
 def _above_zero(name: str, share: Floats, zeros: Floats | float) -> Floats:
-    """The value below which `share` of the applicants are, of whom the lowest `zeros` have nothing."""
+    """The quantile at `share` of a number that is zero for the share `zeros` of the applicants."""
     values: Floats = np.where(share < zeros, 0.0, _quantile(name, (share - zeros) / (1 - zeros)))
     return values
 
@@ -169,6 +169,6 @@ def _round(values: Floats, step: int = 1) -> Integers:
 
 
 def _choose(name: str, band: Integers, chance: Floats) -> Integers:
-    """The number of a category, by the shares that its band has."""
+    """The index of a category, drawn with the shares of its band."""
     chosen: Integers = (chance[:, None] >= _CUMULATED[name][band]).sum(axis=1)
     return chosen

@@ -1,4 +1,4 @@
-"""A file of applications onto the topic, row by row: checked, sent, and what was refused told by line."""
+"""Publishes a file of applications row by row: validates and sends each row, and reports invalid rows by line."""
 
 import json
 from collections.abc import Iterator
@@ -10,21 +10,21 @@ from producer.errors import Fault, InvalidApplicationError
 from producer.validation import validate_application
 from schemas.rows import ApplicationsFileError, Hints, Row
 
-# So many refused rows are told with their faults, and the rest only counted: a file of another kind refuses them all.
+# Maximum number of invalid rows reported with their faults; the rest are counted. In a wrong file all rows are invalid.
 REFUSALS_TOLD: Final = 20
 
 
 @dataclass(slots=True)
 class PublishReport:
-    """What became of a file.
+    """The results of publishing a file.
 
     Attributes:
         rows: rows read.
-        refused: rows that the contract refuses; they were not sent.
-        refusals: the lines and faults of the first of them.
-        hints: what to change in the file so that they can be read, and what of it nothing reads.
-        broken: what is wrong with the file from here on; "" if it was read to its end.
-        interrupted: whether Ctrl-C ended the reading.
+        refused: invalid rows, which were not sent.
+        refusals: lines and faults of the first invalid rows.
+        hints: how to fix invalid rows, and which parts of the file are ignored.
+        broken: why the rest of the file cannot be read; "" if it was read to its end.
+        interrupted: whether Ctrl-C stopped it.
     """
 
     rows: int = 0
@@ -41,13 +41,13 @@ def publish_rows(
     """Sends the rows of a file, without waiting for the last acknowledgements.
 
     Args:
-        publisher: sends them.
-        rows: from `schemas.files.read_applications`.
-        hints: those that it was given.
-        as_is: whether to send every row without asking the contract.
+        publisher: the client that sends the rows.
+        rows: the rows from `schemas.files.read_applications`.
+        hints: the hints that were passed to it.
+        as_is: whether to send every row without validation.
 
     Returns:
-        What became of them; an interrupt (Ctrl-C) or a file that breaks off ends the reading and is told there.
+        The report. An interrupt (Ctrl-C) or an unreadable rest of the file stops the reading and is recorded in it.
     """
     report = PublishReport(hints=hints or Hints())
     try:
@@ -69,7 +69,7 @@ def publish_rows(
 
 
 def _key_if_any(value: bytes) -> bytes | None:
-    """The application's id in UTF-8, of a value that may be anything; None if there is none to be read."""
+    """The application's id in UTF-8; None if the value, which may be invalid, has no readable id."""
     try:
         application = json.loads(value.decode())
     except (ValueError, RecursionError):

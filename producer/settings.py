@@ -1,7 +1,7 @@
-"""Where the brokers and topics are: defaults, under scorer.toml, under the environment, under flags.
+"""Settings of publishers. Precedence, highest first: flags, environment variables, scorer.toml, defaults.
 
-The names are those of the scorer's own settings, so that one file serves both; the values of what concerns only the
-scorer are left for it to judge.
+The names are those of the scorer's settings, so that both can share a file; values of settings that only the scorer
+uses are not validated here.
 """
 
 import re
@@ -21,27 +21,27 @@ _is_topic = re.compile(topics.NAME_PATTERN.removesuffix("$")).fullmatch
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where a publisher sends to and reads from.
+    """Brokers, topics and client properties of a publisher.
 
     Attributes:
-        bootstrap_servers: host:port, several by commas.
-        applications_topic: where applications go.
-        decisions_topic: where decisions come from.
-        dead_letters_topic: where rejected applications come from.
-        kafka: any librdkafka property, such as `security.protocol`; they go over what this package sets itself.
+        bootstrap_servers: a comma-separated list of host:port.
+        applications_topic: the topic to publish applications to.
+        decisions_topic: the topic to read decisions from.
+        dead_letters_topic: the topic to read dead letters from.
+        kafka: librdkafka properties, such as `security.protocol`; they override this package's defaults.
     """
 
     bootstrap_servers: str = _SERVERS
     applications_topic: str = topics.APPLICATIONS
     decisions_topic: str = topics.DECISIONS
     dead_letters_topic: str = topics.DEAD_LETTERS
-    kafka: Mapping[str, str] = field(default_factory=dict, repr=False)  # there are passwords in it
+    kafka: Mapping[str, str] = field(default_factory=dict, repr=False)  # it may contain passwords
 
     def __post_init__(self) -> None:
-        """Compares the settings with each other.
+        """Validates the combination of settings.
 
         Raises:
-            MisuseError: properties for TLS or a login have no effect; the message says what to set.
+            MisuseError: properties for TLS or SASL have no effect; the message names the fix.
         """
         faults = find_transport_faults(self.bootstrap_servers, self.kafka)
         if faults:
@@ -56,40 +56,40 @@ def load_settings(
     kafka: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Puts the settings together.
+    """Loads the settings from all sources.
 
     Args:
-        flags: settings given on the command line by name; None is as if not given.
-        kafka: librdkafka properties given on the command line.
-        environment: `SCORER_BOOTSTRAP_SERVERS`, `SCORER_KAFKA__SECURITY_PROTOCOL` and so on; the process's own if None.
+        flags: settings from the command line by name; None means not given.
+        kafka: librdkafka properties from the command line.
+        environment: `SCORER_BOOTSTRAP_SERVERS`, `SCORER_KAFKA__SECURITY_PROTOCOL` and so on; None uses os.environ.
 
     Raises:
-        MisuseError: with every problem found, unknown names included, and where each value came from.
+        MisuseError: lists all problems, including unknown names, with the source of each value.
     """
     try:
         gathered = gather_settings({**(flags or {}), "kafka": kafka or {}}, environment, None)
     except TextFileError as error:
         raise MisuseError(str(error)) from None
-    ours = {name: str(gathered.values[name]) for name in _NAMES if name in gathered.values}
-    for name in ours:
+    values = {name: str(gathered.values[name]) for name in _NAMES if name in gathered.values}
+    for name in values:
         fault = _find_fault(name, gathered.values[name])
         if fault:
             gathered.problems.append(f"{name} (from {gathered.origins[name]}): {fault}")
     kafka_values = gathered.property_values()
-    servers = ours.get("bootstrap_servers", _SERVERS)
+    servers = values.get("bootstrap_servers", _SERVERS)
     problems = gathered.problems + find_transport_faults(servers, kafka_values)
     if problems:
         raise MisuseError(_explain(problems))
-    return Settings(**ours, kafka=kafka_values)
+    return Settings(**values, kafka=kafka_values)
 
 
 def _explain(problems: Sequence[str]) -> str:
-    return "The settings are wrong:\n" + "\n".join(f"  {problem}" for problem in problems)
+    return "Invalid settings:\n" + "\n".join(f"  {problem}" for problem in problems)
 
 
 def _find_fault(name: str, value: object) -> str:
     if not isinstance(value, str):
-        return "must be a text"
+        return "must be a string"
     if name == "bootstrap_servers":
-        return find_servers_fault(value) if value else "is empty: write host:port, several by commas"
-    return "" if _is_topic(value) else "must be a topic: 1 to 249 letters, digits, dots, dashes and underscores"
+        return find_servers_fault(value) if value else "is empty: write a comma-separated list of host:port"
+    return "" if _is_topic(value) else "must be a topic name: 1 to 249 letters, digits, dots, dashes and underscores"

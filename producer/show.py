@@ -1,4 +1,4 @@
-"""Outcomes for people at a terminal, and as JSON for scripts."""
+"""Formats results as text for a terminal, and as JSON for scripts."""
 
 import json
 from datetime import UTC, datetime
@@ -13,13 +13,13 @@ from schemas.printable import printable
 from schemas.records import DeadLetter
 
 _COLOURS: Final = {"APPROVED": "green", "MAYBE": "yellow", "DECLINED": "red"}
-_DEAD_COLOUR: Final = "magenta"
-# Moments that every time zone's calendar has.
+_REJECTED_COLOUR: Final = "magenta"
+# Times that exist in every time zone.
 _FIRST, _LAST = datetime(2, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def decision_panel(decision: Decision, waited_s: float) -> Panel:
-    """One decision with all that is known of it."""
+    """A panel with all details of one decision."""
     source, bundle = decision.source, decision.bundle
     table = Table.grid(padding=(0, 2))
     for label, text in (
@@ -27,7 +27,7 @@ def decision_panel(decision: Decision, waited_s: float) -> Panel:
         ("application", decision.application_id),
         ("record", f"{source.topic}, partition {source.partition}, offset {source.offset}"),
         ("bundle", f"{bundle.name}:{bundle.version}, digest {bundle.digest[:12]}…"),
-        ("decision", decision.decision_id),
+        ("decision id", decision.decision_id),
         ("answered after", f"{waited_s * 1_000:,.0f} ms"),
     ):
         table.add_row(Text(label, style="dim"), Text(printable(text)))
@@ -36,23 +36,23 @@ def decision_panel(decision: Decision, waited_s: float) -> Panel:
 
 
 def outcome_line(outcome: Decision | DeadLetter, at: datetime | None) -> Text:
-    """A decision or a dead letter as one line: time, id, outcome."""
-    # Where a publisher's clock or unit is wrong, there is no time to show.
-    when = at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] if at and _FIRST <= at < _LAST else f"{'(no time)':23}"
+    """A decision or a dead letter as one line: time, id, label or REJECTED, and details."""
+    # A publisher with a wrong clock or unit can produce timestamps that cannot be shown.
+    time = at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] if at and _FIRST <= at < _LAST else f"{'(no time)':23}"
     if isinstance(outcome, Decision):
-        who, kind, colour = outcome.application_id, str(outcome.decision), _COLOURS[outcome.decision]
-        rest = f"{outcome.probability_of_default:7.2%}  {outcome.bundle.name}:{outcome.bundle.version}"
+        key, kind, colour = outcome.application_id, str(outcome.decision), _COLOURS[outcome.decision]
+        details = f"{outcome.probability_of_default:7.2%}  {outcome.bundle.name}:{outcome.bundle.version}"
     else:
-        who, kind, colour = outcome.id or "(no key)", "REJECTED", _DEAD_COLOUR
-        rest = f"{outcome.code}: {outcome.reason}"
-    return Text.assemble((when, "dim"), f"  {printable(who):28}  ", (f"{kind:10}", colour), f"  {printable(rest)}")
+        key, kind, colour = outcome.id or "(no key)", "REJECTED", _REJECTED_COLOUR
+        details = f"{outcome.code}: {outcome.reason}"
+    return Text.assemble((time, "dim"), f"  {printable(key):28}  ", (f"{kind:10}", colour), f"  {printable(details)}")
 
 
 def outcome_json(outcome: Decision | DeadLetter, at: datetime | None) -> str:
-    """The same as one line of JSON."""
-    shown: dict[str, Any] = {"at": at and at.isoformat(timespec="milliseconds")}
+    """A decision or a dead letter as one line of JSON."""
+    timestamp: dict[str, Any] = {"at": at and at.isoformat(timespec="milliseconds")}
     if isinstance(outcome, Decision):
-        return json.dumps({"kind": "decision", **shown, **outcome.model_dump()})
+        return json.dumps({"kind": "decision", **timestamp, **outcome.model_dump()})
     source = {"topic": outcome.topic, "partition": outcome.partition, "offset": outcome.offset}
-    why = {"code": outcome.code, "reason": outcome.reason}
-    return json.dumps({"kind": "dead_letter", **shown, "application_id": outcome.id, **why, "source": source})
+    rejection = {"code": outcome.code, "reason": outcome.reason}
+    return json.dumps({"kind": "dead_letter", **timestamp, "application_id": outcome.id, **rejection, "source": source})

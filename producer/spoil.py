@@ -1,4 +1,4 @@
-"""Sound applications made unsound, one way for every reason that a record can be rejected for."""
+"""Makes valid applications invalid, in one way for each rejection code that a record can cause."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -10,9 +10,9 @@ from schemas.application import CreditApplication
 from schemas.files import dump_application
 from schemas.rejection import RejectionCode
 
-# Longer than the scorer reads unless it is told to (`record_bytes_max`, 65,536 bytes).
+# More than the scorer's default limit (`record_bytes_max`, 65,536 bytes).
 _TOO_LARGE_BYTES: Final = 70_000
-# One unsound record in so many is too large: more would make a load test one of the network.
+# One in this many invalid records is too large: with more, a load test would test the network.
 _TOO_LARGE_ONE_IN: Final = 50
 
 _REQUIRED: Final = tuple(name for name, field in CreditApplication.model_fields.items() if field.is_required())
@@ -49,7 +49,7 @@ def _not_utf8(value: bytes, _: np.random.Generator) -> bytes:
 
 
 def _not_json(value: bytes, random: np.random.Generator) -> bytes:
-    """Cut off, with a number that JSON does not have, or with a field given twice."""
+    """Truncates the value, or adds a number that is not valid in JSON or a duplicate field."""
     return (
         value[: random.integers(1, len(value))],
         value.replace(b'"debt":', b'"note":NaN,"debt":', 1),
@@ -76,15 +76,15 @@ _COMMON: Final = tuple(code for code in _SPOILERS if code is not RejectionCode.T
 
 
 def spoil(value: bytes, random: np.random.Generator) -> tuple[bytes, RejectionCode]:
-    """Makes an application unsound.
+    """Makes an application invalid.
 
     Args:
-        value: a sound application.
-        random: where the chance comes from.
+        value: a valid application.
+        random: the random generator.
 
     Returns:
-        The unsound value, and why a scorer rejects it; every code but model_error, which no record can bring about.
+        The invalid value and its rejection code: any code except model_error, which no record can cause.
     """
-    rare = random.integers(_TOO_LARGE_ONE_IN) == 0
-    code = RejectionCode.TOO_LARGE if rare else _pick(random, _COMMON)
+    is_too_large = random.integers(_TOO_LARGE_ONE_IN) == 0
+    code = RejectionCode.TOO_LARGE if is_too_large else _pick(random, _COMMON)
     return _SPOILERS[code](value, random), code

@@ -1,4 +1,4 @@
-"""One application put together from `field=value` texts and the contract's example."""
+"""Builds one application from `field=value` arguments and the contract's example."""
 
 import json
 import math
@@ -19,7 +19,7 @@ class Trial(NamedTuple):
 
     Attributes:
         application: the contract's fields by name.
-        defaulted: the part of them that was not given, without the id, which is new each time.
+        defaulted: the fields that were not given and have the example's values, without the id, which is generated.
     """
 
     application: dict[str, object]
@@ -27,43 +27,45 @@ class Trial(NamedTuple):
 
 
 def make_trial(assignments: Sequence[str]) -> Trial:
-    """Puts an application together.
+    """Builds an application.
 
     Args:
-        assignments: texts like `age=25`; `null` is no value, where the field allows that.
+        assignments: arguments such as `age=25`; `null` means unknown, where the field allows it.
 
     Raises:
-        MisuseError: lists every assignment that names no field of the contract, repeats one or has a value of another
-            type, and all the fields.
+        MisuseError: lists every assignment with an unknown field, a duplicate field or an invalid value, and all
+            fields of the contract.
     """
     pairs = [assignment.partition("=") for assignment in assignments]
-    wrong = [f"{name}: there is no such field" for name, _, _ in pairs if name not in _EXAMPLE]
-    wrong += [f"{name}: write {name}=VALUE" for name, equals, _ in pairs if name in _EXAMPLE and not equals]
+    problems = [f"{name}: unknown field" for name, _, _ in pairs if name not in _EXAMPLE]
+    problems += [f"{name}: write {name}=VALUE" for name, equals, _ in pairs if name in _EXAMPLE and not equals]
     names = [name for name, _, _ in pairs]
-    wrong += [f"{name}: is given twice" for name in _EXAMPLE if names.count(name) > 1]
-    given = {name: _read(name, text) for name, equals, text in pairs if name in _EXAMPLE and equals}
-    application = {**_EXAMPLE, "application_id": f"try-{secrets.token_hex(4)}", **given}
+    problems += [f"{name}: given twice" for name in _EXAMPLE if names.count(name) > 1]
+    assigned = {name: _read(name, text) for name, equals, text in pairs if name in _EXAMPLE and equals}
+    application = {**_EXAMPLE, "application_id": f"try-{secrets.token_hex(4)}", **assigned}
     try:
         validate_application(dump_application(application))
     except InvalidApplicationError as error:
-        wrong += [f"{fault.field}: takes {describe_field(fault.field)}" for fault in error.faults]
+        problems += [f"{fault.field}: must be {describe_field(fault.field)}" for fault in error.faults]
     except ValueError:
-        wrong.append("a text is not UTF-8")
-    if wrong:
-        raise MisuseError("\n  ".join(["this is no application:", *wrong]) + f"\n\n{field_table()}")
-    return Trial(application, {n: v for n, v in _EXAMPLE.items() if n not in given and n != "application_id"})
+        problems.append("a value is not UTF-8")
+    if problems:
+        raise MisuseError("\n  ".join(["invalid application:", *problems]) + f"\n\n{field_table()}")
+    return Trial(application, {n: v for n, v in _EXAMPLE.items() if n not in assigned and n != "application_id"})
 
 
 def field_table() -> str:
-    """The contract's fields, what they take, and the example's values, as lines of text."""
+    """A table of the contract's fields, their values and examples, as text."""
     rows = [(name, describe_field(name), json.dumps(_EXAMPLE[name])) for name in _EXAMPLE]
-    width, wide = max(len(name) for name, _, _ in rows), max(len(takes) for _, takes, _ in rows)
-    head = f"{'field':{width}}  {'takes':{wide}}  example"
-    return "\n".join([head, *(f"{name:{width}}  {takes:{wide}}  {example}" for name, takes, example in rows)])
+    name_width, values_width = max(len(name) for name, _, _ in rows), max(len(values) for _, values, _ in rows)
+    head = f"{'field':{name_width}}  {'values':{values_width}}  example"
+    return "\n".join(
+        [head, *(f"{name:{name_width}}  {values:{values_width}}  {example}" for name, values, example in rows)]
+    )
 
 
 def _read(name: str, text: str) -> object:
-    """What JSON makes of the text where the field holds numbers; all else stays text, for the contract to judge."""
+    """Parses the text as JSON if the field is a number; anything else stays text, for the contract to validate."""
     if not is_number_field(name):
         return text
     try:

@@ -1,4 +1,4 @@
-"""Whether the scorer will accept an application, asked before it is sent."""
+"""Validates applications before they are sent, by the scorer's rules."""
 
 import json
 from typing import Any, Final
@@ -12,28 +12,28 @@ _PROPERTIES: Final[dict[str, Any]] = CreditApplication.model_json_schema()["prop
 
 
 class _Pairs(list[tuple[str, object]]):
-    """A JSON object as it is written: every name, the repeated ones too."""
+    """The name-value pairs of a JSON object, including duplicate names."""
 
 
-def _refuse_constant(name: str) -> object:
+def _reject_constant(name: str) -> object:
     raise ValueError(f"{name} is not a JSON number")
 
 
-# parse_int: Python refuses to read integers of more than 4,300 digits; what is too large is for the field to say.
-_parse = json.JSONDecoder(object_pairs_hook=_Pairs, parse_constant=_refuse_constant, parse_int=float).decode
+# parse_int: Python does not parse integers of more than 4,300 digits; the field's limit rejects large ones.
+_parse = json.JSONDecoder(object_pairs_hook=_Pairs, parse_constant=_reject_constant, parse_int=float).decode
 
 
 def validate_application(value: bytes) -> CreditApplication:
-    """Reads an application by the contract.
+    """Validates an application against the contract.
 
     Args:
-        value: the JSON that would be sent.
+        value: the application as JSON.
 
     Raises:
-        InvalidApplicationError: with every fault; the scorer would reject the record.
+        InvalidApplicationError: lists all faults; the scorer would reject the record.
     """
     try:
-        written = _parse(value.decode())
+        pairs = _parse(value.decode())
     except UnicodeDecodeError as error:
         raise _invalid(f"not UTF-8: see byte {error.start}") from None
     except json.JSONDecodeError as error:
@@ -42,12 +42,12 @@ def validate_application(value: bytes) -> CreditApplication:
         raise _invalid(f"not JSON: {error}") from None
     except RecursionError:
         raise _invalid("nested too deep") from None
-    if not isinstance(written, _Pairs):
+    if not isinstance(pairs, _Pairs):
         raise _invalid("JSON, but not an object")
-    names = [name for name, _ in written]
-    repeated = tuple(Fault(name, "given twice") for name in CreditApplication.model_fields if names.count(name) > 1)
-    if repeated:
-        raise InvalidApplicationError(repeated)
+    names = [name for name, _ in pairs]
+    duplicates = tuple(Fault(name, "given twice") for name in CreditApplication.model_fields if names.count(name) > 1)
+    if duplicates:
+        raise InvalidApplicationError(duplicates)
     try:
         return CreditApplication.model_validate_json(value)
     except ValidationError as error:
@@ -60,17 +60,17 @@ def _invalid(rule: str) -> InvalidApplicationError:
 
 
 def describe_field(name: str) -> str:
-    """What a field of the contract takes: "a number from 18 to 120", "no, yes or unk"."""
+    """Describes the values of a field of the contract: "a number from 18 to 120", "no, yes or unk"."""
     options = _PROPERTIES[name].get("anyOf", [_PROPERTIES[name]])
     rule = options[0]
     if "enum" in rule:
         return f"{', '.join(rule['enum'][:-1])} or {rule['enum'][-1]}"
     if rule["type"] == "string":
-        return f"a text of {rule['minLength']} to {rule['maxLength']} characters"
+        return f"a string of {rule['minLength']} to {rule['maxLength']} characters"
     low = f"above {rule['exclusiveMinimum']:g}, up to" if "exclusiveMinimum" in rule else f"from {rule['minimum']:g} to"
     return f"a number {low} {rule['maximum']:,.0f}{', or null if unknown' if len(options) > 1 else ''}"
 
 
 def is_number_field(name: str) -> bool:
-    """True for the contract's fields that hold numbers."""
+    """Returns True if the field of the contract is a number."""
     return "number" in (rule.get("type") for rule in _PROPERTIES[name].get("anyOf", [_PROPERTIES[name]]))

@@ -1,1 +1,1 @@
-"""The contract with everyone else: what is on the topics, in which form, what is refused. Imports nothing of ours."""
+"""The public contract: records on the topics, their formats, and rejections. Imports no other package of ours."""

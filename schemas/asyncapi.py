@@ -1,4 +1,4 @@
-"""The AsyncAPI document: topics, messages, headers and guarantees, as whoever publishes and reads them needs them."""
+"""The AsyncAPI document: topics, messages, headers and guarantees for publishers and readers."""
 
 from typing import Any, Final
 
@@ -30,24 +30,24 @@ _DAY_MS: Final = 24 * 3_600_000
 
 _GUARANTEES: Final = """\
 Every credit application on one topic becomes exactly one decision on another.
-Operations are named from the outside: `send` is what a publisher does, `receive` what a reader does.
+Operations are named from the client's view: publishers `send`, readers `receive`.
 
 - **Nothing is lost.** Every application ends as one decision or as one dead letter.
 - **Exactly once.** Decisions, dead letters and the offsets of the applications commit in one transaction: read with
   `isolation.level=read_committed`. A scorer that runs with `delivery = at-least-once` may repeat a decision, with the
   same `decision_id`.
-- **Order** is kept for each partition, so for each key.
-- **The same again.** A decision's bytes depend on the application's record and on the bundle, and on nothing else.
-  When it was decided is the record's timestamp.
-- **Bad input never blocks.** What cannot be decided is set aside with its bytes untouched, a code and a reason.
-- **Personal data** stands in keys and values only, never in a header that the scorer adds.
+- **Order** is kept per partition, and so per key.
+- **Reproducible.** A decision's bytes depend only on the application's record and on the bundle. The time of the
+  decision is the record's timestamp.
+- **Invalid input never blocks.** A rejected record becomes a dead letter with its bytes unchanged, a code and a reason.
+- **Personal data** is in keys and values only, never in a header that the scorer adds.
 """
 
 _TRACEPARENT: Final = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 def build_document() -> dict[str, Any]:
-    """The whole document, as plain lists, mappings and scalars."""
+    """Builds the whole document, from plain lists, mappings and scalars."""
     return {
         "asyncapi": "3.0.0",
         "id": "urn:streaming-credit-scorer",
@@ -62,7 +62,7 @@ def build_document() -> dict[str, Any]:
             "kafka": {
                 "host": "localhost:9092",
                 "protocol": "kafka",
-                "description": "The brokers; where they are is the setting bootstrap_servers.",
+                "description": "The brokers; the setting bootstrap_servers has their addresses.",
             }
         },
         "channels": _channels(),
@@ -85,7 +85,7 @@ def _channels() -> dict[str, Any]:
         "applications": _channel(
             topics.APPLICATIONS,
             ("application",),
-            "Applications to be decided. Its partitions are the most workers that can share the work.",
+            "Applications to decide. The number of partitions is the maximum number of active workers.",
             {"retention.ms": 30 * _DAY_MS, "max.message.bytes": 1_048_588},
         ),
         "decisions": _channel(
@@ -97,15 +97,15 @@ def _channels() -> dict[str, Any]:
         "deadLetters": _channel(
             topics.DEAD_LETTERS,
             ("deadLetter", "requeued"),
-            "Applications that cannot be decided, untouched. They are personal data: give the topic its own ACL.",
+            "Rejected records, unchanged. They contain personal data: give the topic its own ACL.",
             {"retention.ms": 90 * _DAY_MS, "max.message.bytes": 1_048_588 + 65_536},
             partitions=1,
         ),
         "deployments": _channel(
             topics.DEPLOYMENTS,
             ("deploymentEvent",),
-            "Which bundle entered which slot, when, by whose hand and why: append-only, kept for ever. "
-            "The present state is what its events, read from the first, leave behind.",
+            "Which bundle was deployed to which slot, when, by whom and why: append-only, with unlimited retention. "
+            "The current state follows from all events, from the first one on.",
             {"retention.ms": -1},
             partitions=1,
         ),
@@ -132,21 +132,24 @@ def _channel(
 
 def _operations() -> dict[str, Any]:
     return {
-        "publishApplication": _operation("send", "applications", "application", "Ask for a decision."),
+        "publishApplication": _operation("send", "applications", "application", "Request a decision."),
         "readDecisions": _operation(
             "receive",
             "decisions",
             "decision",
-            "Read what was decided, with isolation.level=read_committed. A sink may use decision_id to be idempotent.",
+            "Read decisions, with isolation.level=read_committed. A sink can use decision_id to be idempotent.",
         ),
         "readDeadLetters": _operation(
-            "receive", "deadLetters", "deadLetter", "Read what could not be decided, and why; mend it and send it anew."
+            "receive",
+            "deadLetters",
+            "deadLetter",
+            "Read rejected records with the reason; fix them and send them again.",
         ),
         "readRequeues": _operation(
-            "receive", "deadLetters", "requeued", "Read which dead letters were put back, when and by whose hand."
+            "receive", "deadLetters", "requeued", "Read which dead letters were requeued, when and by whom."
         ),
         "readDeployments": _operation(
-            "receive", "deployments", "deploymentEvent", "Read from the first event which bundle decided when."
+            "receive", "deployments", "deploymentEvent", "Read the deployment history, from the first event on."
         ),
     }
 
@@ -165,23 +168,23 @@ def _application() -> dict[str, Any]:
         "name": "application",
         "title": "A credit application",
         "description": (
-            "A JSON object in UTF-8 of at most `record_bytes_max` bytes (65536 unless set otherwise). Fields that are "
-            "not listed are ignored; a listed one may stand only once. Numbers are JSON numbers: no strings, no "
-            "booleans, no NaN or Infinity. With several faults, the first field in the order given here decides."
+            "A JSON object in UTF-8 of at most `record_bytes_max` bytes (default: 65536). Fields that are not listed "
+            "are ignored; a listed one may occur only once. Numbers are JSON numbers: no strings, no booleans, no NaN "
+            "or Infinity. With several faults, the first invalid field in the order given here determines the code."
         ),
         "headers": {
             "type": "object",
-            "description": "None is needed. Others than these stay on a dead letter and are not carried on otherwise.",
+            "description": "All optional. Other headers are copied to a dead letter only.",
             "properties": {
-                **_trace_headers("The decision carries it on"),
+                **_trace_headers("Copied to the decision"),
                 REQUEUED_FROM_HEADER: {
                     "type": "string",
-                    "description": "Of a dead letter that was put back: topic:partition:offset of the dead letter.",
+                    "description": "Of a requeued record: topic:partition:offset of the dead letter.",
                 },
             },
         },
         "payload": {"$ref": "#/components/schemas/CreditApplication"},
-        "bindings": {"kafka": _key("The application_id. Applications with one key are decided in order.")},
+        "bindings": {"kafka": _key("The application_id. Applications with the same key are decided in order.")},
         "examples": [
             {"name": name, "headers": {TRACE_HEADERS[0]: _TRACEPARENT} if name == "plain" else {}, "payload": payload}
             for name, payload in APPLICATIONS.items()
@@ -193,21 +196,21 @@ def _decision() -> dict[str, Any]:
     return {
         "name": "decision",
         "title": "A decision",
-        "description": "What became of one application. Compare values byte by byte to compare two bundles' decisions.",
+        "description": "The decision on one application. Compare values byte by byte to compare two bundles.",
         "headers": {
             "type": "object",
             "properties": {
-                **_trace_headers("As the application had it"),
+                **_trace_headers("Copied from the application"),
                 REPLAY_ID_HEADER: {"type": "string", "description": "Of a correction: the replay that wrote it."},
                 SUPERSEDES_HEADER: {
                     "type": "string",
-                    "description": "Of a correction: the decision_id of the decision that it replaces, which is not "
-                    "current any more. Of several such headers the last one counts.",
+                    "description": "Of a correction: the decision_id of the decision that it replaces, which is no "
+                    "longer current. Of several such headers the last one counts.",
                 },
             },
         },
         "payload": {"$ref": "#/components/schemas/Decision"},
-        "bindings": {"kafka": _key("The application's key, or its application_id where it had none.")},
+        "bindings": {"kafka": _key("The application's key, or its application_id if it has no key.")},
         "examples": [
             {
                 "name": "decision",
@@ -236,26 +239,25 @@ def _dead_letter() -> dict[str, Any]:
         CODE_HEADER: {
             "type": "string",
             "enum": [code.value for code in RejectionCode],
-            "description": "Why, as a closed list. The first that applies: down to not_an_object in this order, then "
-            f"that of the first failing field.\n\n{codes}",
+            "description": "The rejection code, from a closed list. The first one that applies: down to not_an_object "
+            f"in this order, then that of the first invalid field.\n\n{codes}",
         },
-        REASON_HEADER: text | {"description": "Why, in words: every failing field with its rule, and never a value."},
+        REASON_HEADER: text | {"description": "The reason as text: every invalid field with its rule, never a value."},
         TOPIC_HEADER: text | {"description": "The record's topic."},
         PARTITION_HEADER: text | {"pattern": "^[0-9]+$", "description": "Its partition."},
         OFFSET_HEADER: text | {"pattern": "^[0-9]+$", "description": "Its offset."},
-        TIMESTAMP_HEADER: text
-        | {"pattern": "^-?[0-9]+$", "description": "Its own timestamp, in milliseconds since 1970."},
+        TIMESTAMP_HEADER: text | {"pattern": "^-?[0-9]+$", "description": "Its timestamp, in milliseconds since 1970."},
         BUNDLE_HEADER: text | {"description": "The bundle that was current: name:version@digest."},
-        AT_HEADER: text | {"format": "date-time", "description": "When it was set aside, ISO 8601 in UTC."},
+        AT_HEADER: text | {"format": "date-time", "description": "When it was rejected, ISO 8601 in UTC."},
     }
     return {
         "name": "deadLetter",
-        "title": "An application that cannot be decided",
-        "description": "The record as it came (key, value and headers), then headers that say what is wrong with it. "
-        "A publisher's headers can have the same names: the last one of a name counts.",
+        "title": "A dead letter: a rejected application",
+        "description": "The original record (key, value and headers) with additional headers about the rejection. "
+        "A publisher's headers can have the same names: the last header of a name counts.",
         "contentType": "application/octet-stream",
         "headers": {"type": "object", "required": list(added), "properties": added},
-        "payload": {"description": "The original value, byte for byte. It need not be JSON, nor text."},
+        "payload": {"description": "The original value, byte for byte. It may be neither JSON nor text."},
         "bindings": {"kafka": {"bindingVersion": _BINDING}},
         "examples": [
             {
@@ -281,16 +283,16 @@ def _requeued() -> dict[str, Any]:
     added = {
         REQUEUED_HEADER: text
         | {"pattern": "^[0-9]+$", "description": "The offset of the dead letter, which is in the same partition."},
-        ACTOR_HEADER: text | {"description": "Who put it back."},
+        ACTOR_HEADER: text | {"description": "Who requeued it."},
         AT_HEADER: text | {"format": "date-time", "description": "When, ISO 8601 in UTC."},
     }
     return {
         "name": "requeued",
-        "title": "A mark: a dead letter was put back",
-        "description": "Written by `scorer dlq requeue` in the transaction that puts the record back onto the "
-        "applications' topic, so that none is put back twice. It is no dead letter: it has no `dlq.code`.",
+        "title": "A mark: a dead letter was requeued",
+        "description": "Written by `scorer dlq requeue` in the transaction that publishes the record to the "
+        "applications topic again, so that none is requeued twice. It is not a dead letter: it has no `dlq.code`.",
         "headers": {"type": "object", "required": list(added), "properties": added},
-        "payload": {"type": "null", "description": "There is none."},
+        "payload": {"type": "null", "description": "Always null."},
         "bindings": {"kafka": _key("The dead letter's key.")},
         "examples": [
             {
@@ -310,15 +312,15 @@ def _deployment_event() -> dict[str, Any]:
     return {
         "name": "deploymentEvent",
         "title": "A deployment event",
-        "description": "Written by `scorer deploy` and `scorer rollback`; the workers follow it.",
+        "description": "Written by `scorer deploy`, `rollback` and `retire`; the workers follow it.",
         "payload": {"$ref": "#/components/schemas/DeploymentEvent"},
         "bindings": {"kafka": {"bindingVersion": _BINDING}},
         "examples": [{"name": "deploy", "payload": DEPLOYMENT.model_dump(mode="json")}],
     }
 
 
-def _trace_headers(what: str) -> dict[str, Any]:
-    return {name: {"type": "string", "description": f"W3C Trace Context. {what}."} for name in TRACE_HEADERS}
+def _trace_headers(origin: str) -> dict[str, Any]:
+    return {name: {"type": "string", "description": f"W3C Trace Context. {origin}."} for name in TRACE_HEADERS}
 
 
 def _key(description: str) -> dict[str, Any]:
@@ -330,5 +332,5 @@ def _schemas() -> dict[str, Any]:
         [(model, "validation") for model in (CreditApplication, Decision, DeploymentEvent)],
         ref_template="#/components/schemas/{model}",
     )
-    found: dict[str, Any] = schemas["$defs"]
-    return found
+    definitions: dict[str, Any] = schemas["$defs"]
+    return definitions

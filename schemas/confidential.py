@@ -1,4 +1,4 @@
-"""What must never be shown or logged: secret librdkafka properties, by a rule, and URLs with a login or a token."""
+"""Detects what must never be shown or logged: secret librdkafka properties, and URLs with a login or a token."""
 
 import re
 from collections.abc import Iterator
@@ -6,9 +6,9 @@ from typing import Final
 from urllib.parse import unquote
 
 CONFIDENTIAL_WORDS: Final = r"pas+w|pas+ph|pas+code|pwd|secret|token|jaas|private\.?key|\.pem$|oauthbearer\.config"
-"""Marks a secret, also in most misspelt names. The Helm chart has the same expression."""
+"""Matches names of secrets, including most misspelt ones. The Helm chart has the same expression."""
 PATH_SUFFIXES: Final = r"\.(file|location|url)$"
-"""Says where something is; a URL with a login or a token in it is refused."""
+"""Matches names of locations; a URL with a login or a token as their value is rejected."""
 PLAIN_PROPERTIES: Final = frozenset(
     {
         "sasl.kerberos.keytab",
@@ -42,7 +42,7 @@ PLAIN_PROPERTIES: Final = frozenset(
         "ssl.sigalgs.list",
     }
 )
-"""All other names under `sasl.` and `ssl.` may be misspelt secrets, and count as such."""
+"""All other names under `sasl.` and `ssl.` may be misspelt secrets, and are treated as secrets."""
 SECRET_PROPERTIES: Final = (
     "https.ca.pem",
     "sasl.kerberos.kinit.cmd",  # a shell command, which may hold a password
@@ -58,9 +58,9 @@ SECRET_PROPERTIES: Final = (
     "ssl.key.pem",
     "ssl.keystore.password",
 )
-"""What librdkafka has of secrets, for the documentation; `is_secret` decides."""
+"""librdkafka's secret properties, for the documentation; `is_secret` applies the rule."""
 _FROM_FILE: Final = ".file"
-# The properties of librdkafka that name a file themselves.
+# librdkafka's own properties that name a file.
 _FILE_PROPERTIES: Final = frozenset(
     {
         "sasl.oauthbearer.assertion.file",
@@ -79,14 +79,14 @@ URL_QUERY: Final = (
 )
 """A query parameter that grants access to anyone who has the URL. The Helm chart has the same expression."""
 AZURE_CONTAINER: Final = r"(?i)\b(abfss?|wasbs?)://([$a-z0-9-]+)@([a-z0-9-]+\.(?:dfs|blob)\.)"
-"""Azure's container, in the place of a login. The Helm chart has the same expression."""
+"""Azure's container, which has the position of a login. The Helm chart has the same expression."""
 
 URL_FAULT: Final = "is a URL with a login or a token in it, which would be shown and logged"
 """The beginning of a message about such a URL; the URL itself is not part of one."""
 STORE_LOGIN: Final = (
-    "give the login in the environment or in fsspec's configuration files, as the file system of the URL wants it"
+    "set the login in the environment or in fsspec's configuration files, as the URL's file system requires it"
 )
-"""The end of that message, where bundles are at that URL."""
+"""The end of that message, for the URL of a bundle store."""
 
 _has_secret_word = re.compile(CONFIDENTIAL_WORDS).search
 _is_path = re.compile(PATH_SUFFIXES).search
@@ -97,7 +97,7 @@ _azure_container = re.compile(AZURE_CONTAINER)
 
 
 def is_secret(name: str) -> bool:
-    """Whether the value of a librdkafka property must not be shown: by its name, misspelt or not."""
+    """Whether the value of a librdkafka property must not be shown, judged by its name, misspelt or not."""
     name = name.casefold().replace("_", ".").replace("-", ".")
     if _is_path(name):
         return False
@@ -105,14 +105,14 @@ def is_secret(name: str) -> bool:
 
 
 def strip_file_suffix(name: str) -> str:
-    """The secret whose value is in a file, `sasl.password` of `sasl.password.file`; any other property as it is."""
+    """The property whose value a file contains: `sasl.password` for `sasl.password.file`; other names unchanged."""
     secret = name.removesuffix(_FROM_FILE)
     return secret if secret != name and name not in _FILE_PROPERTIES and is_secret(secret) else name
 
 
 def has_url_credentials(text: str) -> bool:
-    """Whether a text is a URL, or a chain of them, with a user name, a password, a token or a signature in it."""
-    # In pieces, so that the time grows with the length: a login ends at the first @ behind its scheme.
+    """Whether a text is a URL, or a chain of URLs, that contains a user name, password, token or signature."""
+    # Piece by piece, so that the time is linear in the length: credentials end at the first @ after their scheme.
     *before_each_at, _ = _azure_container.sub(r"\1://\2/\3", text).split("@")
     if any(_has_login(f"{piece}@") for piece in before_each_at):
         return True
@@ -120,7 +120,7 @@ def has_url_credentials(text: str) -> bool:
 
 
 def _query_names(text: str) -> Iterator[str]:
-    """What stands before each equals sign, from the last separator on: `URL_QUERY` would look there from each."""
+    """Yields the text before each equals sign, from the last separator on; the time is linear in the length."""
     *befores, _ = text.split("=")
     for before in befores:
         name = re.split("[&;#]", before)[-1]

@@ -1,7 +1,7 @@
-"""The decision: what became of one application, by which bundle, and from which record.
+"""The decision on one application: its label, and the bundle and record that it was made from.
 
 The value is a JSON object whose bytes are a function of the application's record and of the bundle, and of nothing
-else; when it was decided is the Kafka record's timestamp. The key is the application's key.
+else; the time of the decision is the Kafka record's timestamp. The key is the application's key.
 """
 
 from typing import Annotated, Literal
@@ -13,10 +13,10 @@ Outcome = Literal["APPROVED", "MAYBE", "DECLINED"]
 # Headers of a correction that a replay wrote; an ordinary decision has neither.
 REPLAY_ID_HEADER = "replay-id"
 SUPERSEDES_HEADER = "supersedes"
-# Headers of the application that its decision carries on (W3C Trace Context).
+# Headers of the application that are copied to its decision (W3C Trace Context).
 TRACE_HEADERS = ("traceparent", "tracestate")
 
-# Neither a path nor anything that a terminal obeys can be written so.
+# These patterns match neither paths nor terminal escape sequences.
 NAME_PATTERN = "[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?"
 VERSION_PATTERN = r"(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}"
 
@@ -35,17 +35,17 @@ class BundleReference(BaseModel):
     )
 
     def __str__(self) -> str:
-        """`name:version@digest`: as a store finds it, and no other of its name."""
+        """`name:version@digest`, which identifies it in a store."""
         return f"{self.name}:{self.version}@{self.digest}"
 
     @property
     def short(self) -> str:
-        """The same with the head of the digest, for people."""
+        """The same with a shortened digest, for people."""
         return shorten(str(self))
 
 
 class RecordReference(BaseModel):
-    """The application's record that was decided."""
+    """The record of the application."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -60,21 +60,21 @@ class Decision(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
     decision_id: str = Field(
-        description="topic:partition:offset@digest-head of what was decided and by what; unique, the same when the "
-        "same bundle decides the same record again, so that a sink may use it to be idempotent.",
+        description="topic:partition:offset of the record, @, and the first 12 digits of the bundle's digest; unique, "
+        "and the same if the same bundle decides the same record again, so that a sink can use it to be idempotent.",
         examples=["credit.applications:3:1042@5d41402abc4b"],
     )
     application_id: str = Field(description="The application's id, unchanged.", examples=["a-1001"])
-    decision: Outcome = Field(description="MAYBE asks for a person to look.", examples=["APPROVED"])
+    decision: Outcome = Field(description="MAYBE requires a manual review.", examples=["APPROVED"])
     probability_of_default: float = Field(
-        ge=0, le=1, description="The model's output, the exact value of a 32-bit float.", examples=[0.14257827401161194]
+        ge=0, le=1, description="The model's output: the exact value of a 32-bit float.", examples=[0.14257827401161194]
     )
     bundle: BundleReference
     source: RecordReference
 
 
 def shorten(spelled: str) -> str:
-    """A bundle that is spelt in full, with the head of its digest."""
+    """Shortens the digest of a full bundle reference."""
     name, at, digest = spelled.partition("@")
     return f"{name}{at}{digest[:12]}"
 

@@ -1,4 +1,4 @@
-"""Durations as people write them on a command line, for the scorer and for publishers."""
+"""Parses durations on the command line, such as 60s, for the scorer and for publishers."""
 
 import re
 from typing import Final
@@ -12,10 +12,10 @@ def read_duration(text: str) -> float:
     """Reads `60s`, `2m`, `500ms`, `1h` or plain seconds; returns seconds.
 
     Raises:
-        ValueError: it is not a duration above zero, up to ten years; `str()` of it says what to write.
+        ValueError: it is not a duration above zero and up to ten years; the message says what to write.
     """
-    read = _parse(text.strip())
-    duration_s = float(read[1]) * _UNITS_S[read[2]] if read else 0.0
+    match = _parse(text.strip())
+    duration_s = float(match[1]) * _UNITS_S[match[2]] if match else 0.0
     if not 0 < duration_s <= DURATION_MAX_S:
         raise ValueError("is not a duration above zero and up to ten years: write 60s, 2m, 500ms, 1h or plain seconds")
     return duration_s

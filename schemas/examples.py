@@ -1,4 +1,4 @@
-"""The contract by example: sound applications, a decision, a deployment, and one unsound application for every code."""
+"""Examples: valid applications, a decision, a deployment, and one invalid record per rejection code."""
 
 import json
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from schemas.rejection import RejectionCode
 
 
 def _values(model: type[BaseModel]) -> dict[str, Any]:
-    """The first example of every field that has some."""
+    """The first example of every field that has examples."""
     return {name: field.examples[0] for name, field in model.model_fields.items() if field.examples}
 
 
@@ -40,18 +40,18 @@ APPLICATIONS: Final[dict[str, dict[str, Any]]] = {
     "unicode-id": _PLAIN | {"application_id": "Ærø-申请-\N{GRINNING FACE}"},
     "fields-of-your-own": _PLAIN | {"application_id": "a-1004", "branch": "north", "tags": ["web"]},
 }
-"""Applications that are accepted, by the name of their file."""
+"""Valid applications, by the name of their file."""
 
 
 class Invalid(NamedTuple):
-    """A record that is set aside.
+    """A record that is rejected.
 
     Attributes:
-        code: the code that it is set aside with.
-        reason: the reason beside it, word for word.
-        file: where its value stands, in the folder of the examples; None where there is no file.
-        value: the value; None where there is no file.
-        how_to_make: what to do where there is no file.
+        code: its rejection code.
+        reason: its reason, word for word.
+        file: the file with its value, in the folder of the examples; None without a file.
+        value: the value; None without a file.
+        how_to_make: how to produce such a record without a file.
     """
 
     code: RejectionCode
@@ -76,14 +76,14 @@ INVALID: Final = (
         RejectionCode.UNREADABLE,
         "the record's batch is damaged, or too large to be decompressed; it stays on its topic",
         None,
-        how_to_make="no value brings this about by itself: the batch in which the record was sent cannot be read",
+        how_to_make="no value alone causes this: the batch in which the record was sent cannot be read",
     ),
     _in_file(RejectionCode.EMPTY, "bin", b"", "the value is empty"),
     Invalid(
         RejectionCode.TOO_LARGE,
         "the value has 65537 bytes; at most 65536 are read",
         None,
-        how_to_make="append spaces to a sound application until it has one byte more than record_bytes_max (65536)",
+        how_to_make="append spaces to a valid application until it has one byte more than record_bytes_max (65536)",
     ),
     _in_file(RejectionCode.NOT_UTF8, "bin", _NOT_UTF8, f"the value is not UTF-8: see byte {_NOT_UTF8.index(0xFF)}"),
     _in_file(
@@ -122,7 +122,7 @@ INVALID: Final = (
         RejectionCode.MODEL_ERROR,
         "the record is sound; the model fails on it",
         None,
-        how_to_make="no value brings this about by itself: the record is sound, and the bundle's model failed on it",
+        how_to_make="no value alone causes this: the record is valid, but the bundle's model failed on it",
     ),
 )
-"""One record for every code, in the order in which the codes are tried."""
+"""One record per code, in the order in which the codes are checked."""

@@ -1,8 +1,8 @@
-"""Files of applications, as publishers and the scorer read them: CSV and JSON lines, one row at a time.
+"""Reads files of applications, for publishers and the scorer: CSV and JSON lines, one row at a time.
 
-A row becomes the bytes that would be on the input topic. Whether they are an application is for the contract to say:
-what can be read in more than one way (`1,490` is 1.49 or 1490) is passed on as it is, so that the contract rejects the
-row, with a hint that says what to change in the file. No row is dropped, and none is changed by a guess.
+A row becomes the bytes of a value on the input topic, which the contract validates later. An ambiguous cell (`1,490` is
+1.49 or 1490) is passed on unchanged, so that the contract rejects the row, with a hint on what to change in the file.
+No row is dropped, and none is changed by a guess.
 """
 
 import codecs
@@ -20,7 +20,7 @@ from schemas.text import STANDARD_INPUT, TextFileError, convert, explain_encodin
 
 JSON_LINES_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _CSV_SUFFIXES: Final = (".csv", ".tsv")
-_IGNORED_MAX: Final = 1_000  # names of fields; a file with more has keys that are data
+_IGNORED_MAX: Final = 1_000  # names of fields; a file with more uses data as keys
 
 _parse_json = json.JSONDecoder(parse_int=float).decode  # Python refuses to read integers of more than 4,300 digits
 _quote = json.JSONEncoder(ensure_ascii=False).encode
@@ -32,15 +32,15 @@ def read_applications(
 ) -> Iterator[Row]:
     """Reads a file of applications, holding one row of it at a time.
 
-    A row without an application_id gets one made of the file's name, the line and a digest of the row.
+    A row without an application_id gets one from the file's name, the line and a digest of the row.
 
     Args:
         file: a .csv or .tsv file with a header line, or a .jsonl, .ndjson or .json file with one application per line;
-            "-" is the standard input, which is JSON lines if its first character that is not blank is `{`, else CSV.
+            "-" is the standard input, which is JSON lines if its first non-blank character is `{`, otherwise CSV.
             Encoding and line ends are as `schemas.text.read_lines` reads them. Cells are separated by commas,
-            semicolons, tabs or vertical bars, whichever makes the most of the header.
-        hints: records, once, which columns or fields of the file are ignored.
-        watch: is given every byte of the file as it is read.
+            semicolons, tabs or vertical bars, whichever yields the most fields in the header.
+        hints: receives, once, which columns or fields of the file are ignored.
+        watch: called with every byte of the file that is read.
 
     Yields:
         The rows in the file's order, without blank lines.
@@ -54,9 +54,9 @@ def read_applications(
             yield from _read(read_lines(content, called, watch), called, hints or Hints())
     except FileNotFoundError:
         _require_suffix(called)
-        raise ApplicationsFileError(f"{called}: there is no such file; is the path right?") from None
+        raise ApplicationsFileError(f"{called}: file not found; is the path right?") from None
     except IsADirectoryError:
-        raise ApplicationsFileError(f"{called}: is a folder; name one file in it") from None
+        raise ApplicationsFileError(f"{called}: is a folder; name a file in it") from None
     except OSError as error:
         raise ApplicationsFileError(f"{called}: cannot be read: {error.strerror}") from None
     except TextFileError as error:
@@ -71,7 +71,7 @@ def dump_application(application: Mapping[str, object]) -> bytes:
 
     Raises:
         TypeError: a value has no JSON form.
-        ValueError: a number is NaN or infinite, or a string is no Unicode text.
+        ValueError: a number is NaN or infinite, or a string is not valid Unicode.
     """
     ordered = {name: application[name] for name in FIELDS if name in application}
     return _compact(ordered | dict(application)).encode()
@@ -88,7 +88,7 @@ def _read(lines: Iterator[bytes], called: str, hints: Hints) -> Iterator[Row]:
             return
         names = ", ".join(REQUIRED)
         alternative = ", or one JSON object per line," if suffix is None else ""
-        raise ApplicationsFileError(f"{called}: is empty; a header line that names {names}{alternative} is needed")
+        raise ApplicationsFileError(f"{called}: is empty; a header line with {names}{alternative} is required")
     is_json = opened.first.lstrip().startswith((b"{", b"[")) if suffix is None else suffix in JSON_LINES_SUFFIXES
     yield from _read_json_lines(opened) if is_json else read_csv(opened)
 
@@ -97,8 +97,8 @@ def _require_suffix(called: str) -> None:
     suffix = Path(called).suffix
     if called != STANDARD_INPUT and suffix.lower() not in (*_CSV_SUFFIXES, *JSON_LINES_SUFFIXES):
         raise ApplicationsFileError(
-            f"{called}: cannot tell what is in it by the suffix '{suffix}': name it .csv, or "
-            f"{', '.join(JSON_LINES_SUFFIXES)} if it holds one JSON object per line"
+            f"{called}: unknown suffix '{suffix}': name the file .csv, or "
+            f"{', '.join(JSON_LINES_SUFFIXES)} if it has one JSON object per line"
         )
 
 
@@ -107,7 +107,7 @@ def _read_json_lines(opened: OpenedFile) -> Iterator[Row]:
     ignored: set[str] = set()
     for line, ended in opened.all_lines():
         raw = ended.rstrip(b"\r\n")
-        while raw.startswith(codecs.BOM_UTF8):  # where files were put one after the other
+        while raw.startswith(codecs.BOM_UTF8):  # of concatenated files
             raw = raw.removeprefix(codecs.BOM_UTF8)
         if not raw.strip():
             continue
@@ -125,31 +125,31 @@ def _read_json_lines(opened: OpenedFile) -> Iterator[Row]:
         if new and len(ignored) < _IGNORED_MAX:
             ignored |= new
             near = find_near_misses(sorted(new), FIELDS.keys() - application.keys())
-            opened.hints.add(line, f"fields that are ignored: {quote_names(sorted(new), near)}")
+            opened.hints.add(line, f"ignored fields: {quote_names(sorted(new), near)}")
         yield Row(
             line,
-            raw if ID in application else _put_in(raw, name_row(opened.name, line, raw), empty=not application),
+            raw if ID in application else _insert_id(raw, name_row(opened.name, line, raw), empty=not application),
             read_status(application.get(STATUS)),
         )
 
 
 def _require_json_lines(opened: OpenedFile) -> None:
     first = opened.first.strip()
-    where = f"{opened.called}, line {opened.line}"
+    position = f"{opened.called}, line {opened.line}"
     if first.startswith(b"["):
         how = convert(opened.called, "jq -c '.[]'")
-        raise ApplicationsFileError(f"{where}: begins a JSON array, and one JSON object per line is needed; {how}")
+        raise ApplicationsFileError(f"{position}: begins a JSON array, but one JSON object per line is required; {how}")
     if first == b"{":
         how = convert(opened.called, "jq -c .")
         raise ApplicationsFileError(
-            f"{where}: begins a JSON object that goes on after the line, and one whole object per line is needed; {how}"
+            f"{position}: begins a JSON object that continues on the next line, but one per line is required; {how}"
         )
     if not first.startswith(b"{") and find_delimiter(opened.first.decode(errors="replace"))[1] > 1:
-        raise ApplicationsFileError(f"{where}: is the header of a CSV file: name the file .csv")
+        raise ApplicationsFileError(f"{position}: is the header of a CSV file: name the file .csv")
 
 
-def _put_in(raw: bytes, application_id: str, *, empty: bool) -> bytes:
-    """Puts an id into a JSON object that has none, and leaves all other bytes as they are."""
+def _insert_id(raw: bytes, application_id: str, *, empty: bool) -> bytes:
+    """Inserts an id into a JSON object without one; all other bytes are unchanged."""
     before, _, after = raw.partition(b"{")
     return b"%b{%b:%b%b%b" % (
         before,

@@ -1,4 +1,4 @@
-"""The header of a CSV file of applications: which column is which field, and which columns nothing reads."""
+"""Maps the columns of a CSV file of applications to fields, and finds columns that are ignored or misnamed."""
 
 import difflib
 import re
@@ -12,7 +12,7 @@ from schemas.rows import FIELDS, ID, STATUS
 REQUIRED: Final = tuple(name for name, field in FIELDS.items() if field.is_required() and name != ID)
 UNKNOWN: Final = tuple(name for name in ("income", "assets", "debt") if name in FIELDS)
 
-_NEAR: Final = 0.85  # debts, incme and martial are near a field; dept and outcome are not
+_NEAR: Final = 0.85  # debts, incme and martial are close to a field; dept and outcome are not
 _LEFT_OUT: Final = frozenset({"Cc", "Cf", "Mn", "Pc", "Pd", "Zl", "Zp", "Zs"})
 _SHOWN_MAX: Final = 20
 _SHOWN_CHARACTERS_MAX: Final = 40
@@ -20,7 +20,7 @@ _words_of = re.compile(r"[^\W\d_]+").findall
 
 
 def fold(column: str) -> str:
-    """A column's name without what people write differently: letter case, spaces, dashes, underscores, the unseen."""
+    """A column's name without letter case, spaces, dashes, underscores and invisible characters."""
     folded = unicodedata.normalize("NFKC", column).casefold()
     return "".join(c for c in folded if unicodedata.category(c) not in _LEFT_OUT)
 
@@ -34,11 +34,11 @@ def field_of(column: str) -> str | None:
 
 
 def find_near_misses(columns: Iterable[str], missing: Collection[str]) -> dict[str, str]:
-    """The columns that may be meant for a field that the file lacks, and the field: `Monthly Income` for `income`.
+    """Columns that may stand for a missing field, with that field: `Monthly Income` for `income`.
 
     Args:
         columns: the names of columns that are not fields of the contract.
-        missing: the fields that no column is named.
+        missing: the fields without a column.
     """
     near = ((column, _find_near(column, missing)) for column in columns)
     return {column: field for column, field in near if field}
@@ -57,7 +57,7 @@ def _find_near(column: str, missing: Collection[str]) -> str | None:
 
 
 def quote_names(names: Iterable[str], near: Mapping[str, str] | None = None) -> str:
-    """Names of a user's columns for a message: bounded, without what cannot be seen, with the fields they are near."""
+    """Names of a user's columns for a message: cut, without invisible characters, with similar fields."""
     listed = list(names)
     shown = [
         (f'"{printable(name.strip())[:_SHOWN_CHARACTERS_MAX]}"' if name.strip() else "one without a name")

@@ -1,8 +1,8 @@
-"""Reads decisions, dead letters and requeue marks from Kafka records: the one parser that every reader shares.
+"""Parses decisions, dead letters and requeue marks from Kafka records; all readers share this parser.
 
-Anybody who may write to a topic may write anything to it, and a publisher's own headers stay on a dead letter. So a
-record that is not what its topic holds is a value here (`Malformed`), never an exception, and of headers with the same
-name the last one counts: the scorer writes its own after the publisher's.
+Anyone who can write to a topic can write anything to it, and a publisher's own headers stay on a dead letter. So an
+unexpected record is a value here (`Malformed`), never an exception, and of headers with the same name the last one
+counts: the scorer writes its own after the publisher's.
 """
 
 import re
@@ -22,24 +22,24 @@ from schemas.decision import REPLAY_ID_HEADER, SUPERSEDES_HEADER, BundleReferenc
 Headers = Sequence[tuple[str, bytes | None]]
 
 UNKNOWN: Final = -1
-"""In the place of a partition or an offset that a record does not name, or not as a number that Kafka has."""
+"""Stands for a partition or an offset that a record does not name, or that is not valid in Kafka."""
 OFFSET_MAX: Final = 2**63 - 1
 PARTITION_MAX: Final = 2**31 - 1
-# What is shown of a header; the scorer's own are shorter, a stranger's can be a megabyte.
+# Maximum length of a header's text; the scorer's own headers are shorter, others can be a megabyte.
 _TEXT_CHARACTERS_MAX: Final = 10_000
-# Different spellings of bundles that are kept parsed; there are few, unless somebody forges them.
+# Size of the cache of parsed bundle references; there are few different ones, unless they are forged.
 _SPELLINGS_MAX: Final = 1_024
 _SPELLING_BYTES_MAX: Final = 1_024  # five times the longest that workers write; a forged one can be a megabyte
 _NO_TIMESTAMP: Final = 0
 CLOCK_AHEAD_S: Final = 3_600.0
-"""A timestamp that is later than now by more is no time of publishing."""
+"""A timestamp further in the future is not a valid publish time."""
 AGE_MAX_S: Final = 10 * 365.25 * 86_400
-"""One that is older is none either."""
+"""An older timestamp is not a valid publish time either."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Record(Protocol):
-    """What is read of a record; a confluent_kafka Message is one."""
+    """The parts of a record that are read; a confluent_kafka Message has them."""
 
     def topic(self) -> str | None: ...
     def partition(self) -> int | None: ...
@@ -50,7 +50,7 @@ class Record(Protocol):
 
 
 class Malformed(NamedTuple):
-    """A record that is not what its topic holds: where it is and what is wrong with it, without any of its values."""
+    """An unexpected record: its position and what is wrong with it, without any of its values."""
 
     topic: str
     partition: int
@@ -66,7 +66,7 @@ class Malformed(NamedTuple):
 
 
 class ReadDecision(msgspec.Struct, frozen=True, gc=False):
-    """A decision as its record holds it."""
+    """A decision, as read from its record."""
 
     decision_id: str
     application_id: str
@@ -77,9 +77,9 @@ class ReadDecision(msgspec.Struct, frozen=True, gc=False):
     source_partition: int
     source_offset: int
     supersedes: str
-    """Of a correction: the decision_id of the decision that it replaces; empty where the record does not say."""
+    """Of a correction: the decision_id of the decision that it replaces; empty without this header."""
     replay_id: str
-    """Of a correction: the replay that wrote it; empty where the record does not say."""
+    """Of a correction: the replay that wrote it; empty without this header."""
     is_correction: bool
     """Whether a replay wrote it: it has one of the two headers."""
 
@@ -106,7 +106,7 @@ class _Decision(msgspec.Struct, gc=False):
     application_id: str
     decision: Outcome
     probability_of_default: Annotated[float, msgspec.Meta(ge=0, le=1)]
-    bundle: msgspec.Raw  # the same few bundles again and again: parsed once per spelling
+    bundle: msgspec.Raw  # the same few bundles repeat: each is parsed once
     source: _Source
 
 
@@ -130,17 +130,17 @@ def read_decision(record: Record) -> ReadDecision | Malformed:
     if headers is None:
         return _malformed(record, "the name of a header is not UTF-8")
     try:
-        found = _decode(record.value() or b"")
-        bundle = _bundle_of(bytes(found.bundle))
+        decoded = _decode(record.value() or b"")
+        bundle = _bundle_of(bytes(decoded.bundle))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValidationError) as error:
         return _malformed(record, _why_no_decision(record.value(), error))
-    source = found.source
+    source = decoded.source
     last = dict(headers)
     return ReadDecision(
-        found.decision_id,
-        found.application_id,
-        found.decision,
-        found.probability_of_default,
+        decoded.decision_id,
+        decoded.application_id,
+        decoded.decision,
+        decoded.probability_of_default,
         bundle,
         source.topic,
         source.partition,
@@ -164,7 +164,7 @@ _WHY: Final[dict[type[Exception], str]] = {
 
 
 def _why_no_decision(value: bytes | None, error: Exception) -> str:
-    """What is wrong with a value that is no decision; the decoders' own messages can quote it."""
+    """Why a value is not a decision; the decoders' own messages are not used, because they can quote it."""
     if not value:
         return "the value is empty"
     if not isinstance(error, msgspec.ValidationError):
@@ -179,39 +179,39 @@ def _why_no_decision(value: bytes | None, error: Exception) -> str:
 
 
 class Place(NamedTuple):
-    """Where a dead letter is on its topic."""
+    """Partition and offset of a dead letter on its topic."""
 
     partition: int
     offset: int
 
     def __str__(self) -> str:
-        """`partition:offset`, as the command line takes it."""
+        """`partition:offset`, as on the command line."""
         return f"{self.partition}:{self.offset}"
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record that could not be decided. What the publisher wrote is in no representation of it."""
+    """A rejected record. Its repr does not contain what the publisher wrote."""
 
     place: Place
     code: str
     reason: str
     topic: str
-    """With `partition` and `offset`: where the record came from. UNKNOWN where the headers do not say."""
+    """With `partition` and `offset`: the source of the record. UNKNOWN if the headers do not name it."""
     partition: int
     offset: int
     at: str
-    """When it was set aside, ISO 8601 in UTC, as its header says."""
+    """When it was rejected, ISO 8601 in UTC, from its header."""
     bundle: str
-    """The bundle that was current, spelt in full."""
+    """The bundle that was current, with its full digest."""
     replay_id: str
-    """The last `replay-id` header: a replay's, or one that the publisher sent. Empty where there is none."""
+    """The last `replay-id` header: of a replay, or sent by the publisher. Empty without one."""
     timestamp_ms: int
-    """The dead letter's own, since 1970; UNKNOWN where it has none."""
+    """The dead letter's own timestamp, since 1970; UNKNOWN without one."""
     pointer: str
-    """`topic:partition:offset` of the record, where the dead letter only points to it and has no value; else empty."""
+    """`topic:partition:offset` of the record, if the dead letter is a pointer without a value; otherwise empty."""
     value_bytes: int
-    """How long the record's value is; UNKNOWN where a pointer does not say."""
+    """Size of the record's value; UNKNOWN if a pointer does not name it."""
     key: bytes | None = field(repr=False)
     value: bytes | None = field(repr=False)
     headers: Headers = field(repr=False)
@@ -219,25 +219,25 @@ class DeadLetter:
 
     @property
     def id(self) -> str:
-        """The record's key as text: the application's id, if the publisher kept to the contract."""
+        """The record's key as text: the application's id, if the publisher followed the contract."""
         return (self.key or b"").decode(errors="replace")
 
     @property
     def counted_as(self) -> str:
-        """The code, or `other`: a stranger can write any number of codes, and counts must not grow with them."""
+        """The code, or `other` for unknown codes, so that forged codes cannot make counts grow."""
         return self.code if self.code in _CODES else OTHER_CODES
 
 
 OTHER_CODES: Final = "other"
-"""What dead letters with codes outside the closed list are counted as."""
+"""The code under which dead letters with unknown codes are counted."""
 _CODES: Final = frozenset(code.value for code in rejection.RejectionCode)
 
 
 class Mark(NamedTuple):
-    """That a dead letter was requeued."""
+    """A mark: a dead letter was requeued."""
 
     place: Place
-    """Of the dead letter."""
+    """Position of the dead letter."""
     actor: str
     at: str
 
@@ -245,7 +245,7 @@ class Mark(NamedTuple):
 def read_dead_letter(record: Record) -> DeadLetter | Mark | Malformed:
     """Reads a record of the dead-letter topic.
 
-    With `dlq.code` it is a dead letter, whatever other headers its publisher sent; without, a mark if it says so.
+    With `dlq.code` it is a dead letter, whatever other headers its publisher sent; otherwise it may be a mark.
     """
     headers = read_headers(record)
     if headers is None:
@@ -288,7 +288,7 @@ def _dead_letter(record: Record, place: Place, code: str, headers: Headers) -> D
 
 
 def _pointer(record: Record, headers: Headers) -> str:
-    """Where the record is that a dead letter points to: a header that is the scorer's only behind its `dlq.code`."""
+    """The position of the original, if it is a pointer; the header is the scorer's only after `dlq.code`."""
     names = [name for name, _ in headers]
     if record.value() is not None or rejection.POINTER_HEADER not in names:
         return ""
@@ -301,7 +301,7 @@ _OF_REPLAYS_AND_REQUEUES: Final = frozenset({REPLAY_ID_HEADER, SUPERSEDES_HEADER
 
 
 def _own_headers(headers: Headers) -> Headers:
-    """The headers that the record came with: of each of the scorer's headers the last one is the scorer's."""
+    """The original record's headers: of each name that the scorer adds, only the last header is the scorer's."""
     ours = {name: index for index, (name, _) in enumerate(headers) if name in rejection.DEAD_LETTER_HEADERS}
     return [
         (name, raw)
@@ -313,13 +313,13 @@ def _own_headers(headers: Headers) -> Headers:
 # Headers, numbers and times
 
 
-# confluent-kafka 2.16 returns a broken list, with an exception set, where a header's name is not UTF-8. Called through
-# this, Python sees the exception; a plain call in a hot loop is specialised, does not look, and the process crashes.
+# confluent-kafka 2.16 returns a broken list, with an exception set, if a header's name is not UTF-8. Called through
+# this, Python sees the exception; a plain call in a hot loop is specialised, ignores it, and the process crashes.
 _read_headers: Final[Callable[[Any], Headers | None]] = methodcaller("headers")
 
 
 def read_headers(record: object) -> Headers | None:
-    """A record's headers; None if they cannot be read. To be asked once per record: a second answer can crash."""
+    """A record's headers; None if they cannot be read. Call it once per record: a second call can crash."""
     try:
         return _read_headers(record) or ()
     except SystemError:
@@ -327,7 +327,7 @@ def read_headers(record: object) -> Headers | None:
 
 
 def parse_number(text: str, most: int) -> int:
-    """A decimal number from 0 to `most`; UNKNOWN for everything else, however long it is."""
+    """Parses a decimal number from 0 to `most`; UNKNOWN for everything else, of any length."""
     if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most))):
         return UNKNOWN
     number = int(text)
@@ -335,7 +335,7 @@ def parse_number(text: str, most: int) -> int:
 
 
 def timestamp_ms(record: Record) -> int:
-    """A record's timestamp, in milliseconds since 1970 if its publisher kept to Kafka's unit; UNKNOWN without one."""
+    """A record's timestamp, in milliseconds since 1970 if its publisher used Kafka's unit; UNKNOWN without one."""
     kind, at_ms = record.timestamp()
     return UNKNOWN if kind == _NO_TIMESTAMP else at_ms
 
@@ -343,7 +343,7 @@ def timestamp_ms(record: Record) -> int:
 def latency_s(at_ms: int, now: float) -> float | None:
     """Seconds from a timestamp until now, at least 0; None if the record cannot have been published then.
 
-    Publishers send seconds or microseconds where Kafka means milliseconds, and clocks differ a little.
+    Some publishers send seconds or microseconds instead of milliseconds, and clocks differ a little.
 
     Args:
         at_ms: a record's timestamp.
@@ -354,9 +354,9 @@ def latency_s(at_ms: int, now: float) -> float | None:
 
 
 def written_at(record: Record) -> datetime | None:
-    """When a record was written, in UTC; None without a timestamp, and where no calendar has it.
+    """When a record was written, in UTC; None without a timestamp, or if it is out of datetime's range.
 
-    The calendar ends before a timestamp in microseconds.
+    A timestamp in microseconds is out of range.
     """
     at_ms = timestamp_ms(record)
     if at_ms == UNKNOWN:
@@ -376,6 +376,6 @@ def _number(given: int | None) -> int:
 
 
 def _text(raw: str | bytes | None) -> str:
-    """A header's value as text; empty where it is null, and never longer than somebody would read."""
+    """A header's value as text, cut to a readable length; empty if it is null."""
     text = raw.decode(errors="replace") if isinstance(raw, bytes) else raw or ""
     return text[:_TEXT_CHARACTERS_MAX]

@@ -1,4 +1,4 @@
-"""Rights to Kafka's resources, as ACLs name them, and the `kafka-acls.sh` command that grants one."""
+"""Rights to Kafka resources, as ACLs name them, and the `kafka-acls.sh` commands that grant them."""
 
 import shlex
 from collections.abc import Iterable, Mapping
@@ -7,11 +7,11 @@ from enum import StrEnum
 from typing import Final
 
 TAIL_GROUP: Final = "producer-tail"
-"""The group id of readers of outcomes among publishers: the client requires one; it is never joined."""
+"""The group id of publishers that read results: the client requires one, but the group is never joined."""
 
 
 class Role(StrEnum):
-    """Who takes part: what somebody runs, or what an operator does."""
+    """A role: a program that somebody runs, or a task of an operator."""
 
     WORKER = "worker"
     PUBLISHER = "publisher"
@@ -36,7 +36,7 @@ class Operation(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a right is to, as `kafka-acls.sh` names its option."""
+    """The kind of resource of a right, named like the option of `kafka-acls.sh`."""
 
     TOPIC = "topic"
     GROUP = "group"
@@ -44,9 +44,9 @@ class Kind(StrEnum):
 
 
 DENIED: Final[Mapping[int, Kind]] = {29: Kind.TOPIC, 30: Kind.GROUP, 53: Kind.TRANSACTIONAL_ID}
-"""By Kafka's error code, to what kind of resource a right is missing."""
-# CLUSTER_AUTHORIZATION_FAILED: what an idempotent producer gets without the right to write any topic.
-_MAY_WRITE_NOWHERE: Final = 31
+"""By Kafka's error code: the kind of resource that a right is missing for."""
+# CLUSTER_AUTHORIZATION_FAILED: the error of an idempotent producer without the right to write to any topic.
+_NO_WRITE_RIGHT: Final = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Right:
 
     @property
     def resource(self) -> str:
-        """What it is to, in words."""
+        """The resource in words."""
         kind = self.kind.replace("-", " ")
         return f"{kind}s with the prefix {self.name}" if self.prefixed else f"{kind} {self.name}"
 
@@ -79,14 +79,14 @@ def to_group(operation: Operation, name: str) -> Right:
 
 
 def missing(rights: Iterable[Right], code: int) -> list[Right]:
-    """Those of the rights that a call needs of which Kafka's error code can say that they are missing."""
-    if code == _MAY_WRITE_NOWHERE:
+    """The rights of a call that can be missing according to Kafka's error code."""
+    if code == _NO_WRITE_RIGHT:
         return [right for right in rights if right.kind is Kind.TOPIC and right.operation is Operation.WRITE]
     return [right for right in rights if DENIED.get(code) is right.kind]
 
 
 def principal_of(properties: Mapping[str, str]) -> str:
-    """Who a client is to the brokers, by its librdkafka properties; a placeholder where they do not say it."""
+    """A client's principal, from its librdkafka properties; a placeholder if they do not name it."""
     return f"User:{properties.get('sasl.username') or 'NAME'}"
 
 
@@ -95,7 +95,7 @@ def grant(rights: Iterable[Right], principal: str, servers: str) -> list[str]:
 
     Args:
         rights: what to grant.
-        principal: to whom, such as `User:scorer`.
+        principal: the principal, such as `User:scorer`.
         servers: the brokers, host:port.
     """
     by_resource: dict[tuple[Kind, str, bool], list[Operation]] = {}
@@ -114,13 +114,13 @@ def grant(rights: Iterable[Right], principal: str, servers: str) -> list[str]:
 
 
 def ask_for(rights: Iterable[Right], principal: str, servers: str) -> str:
-    """What an administrator has to do so that a principal has rights, with the commands."""
+    """A request to an administrator to grant rights to a principal, with the commands."""
     requests = [f"{right}: `{grant([right], principal, servers)[0]}`" for right in rights]
     return f"Allow {principal} {'; and '.join(requests)}"
 
 
 def missing_topic(right: Right, properties: Mapping[str, str], servers: str) -> str:
-    """The message for a topic that the brokers say they do not have. They may say so of one without any right to it.
+    """The message for an unknown topic. Brokers also report a topic as unknown to clients without any right to it.
 
     Args:
         right: the right to the topic that the client needs.
@@ -129,9 +129,9 @@ def missing_topic(right: Right, properties: Mapping[str, str], servers: str) -> 
     """
     text = f"missing topic: {right.name}; `scorer topics ensure` creates it"
     if properties.get("security.protocol", "PLAINTEXT").upper() == "PLAINTEXT":
-        return text  # the brokers do not know who asks
+        return text  # without authentication there is no principal
     principal = principal_of(properties)
     return (
-        f"{text}. If it exists, {principal} has no Describe right to it, and {right.operation} includes one. "
+        f"{text}. If it exists, {principal} has no Describe right to it, which {right.operation} includes. "
         f"{ask_for([right], principal, servers)}"
     )

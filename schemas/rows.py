@@ -1,4 +1,4 @@
-"""A row of a file of applications, whichever format the file has, and hints on what to change in the file."""
+"""A row of a file of applications of any format, and hints on what to change in the file."""
 
 import hashlib
 import re
@@ -12,7 +12,7 @@ FIELDS: Final = CreditApplication.model_fields
 ID: Final = "application_id"
 STATUS: Final = "status"
 STATUS_UNREADABLE: Final = "unreadable"
-# The numbers are those of the course's data file, in which 0 is a loan of which the outcome is not known.
+# The numbers are those of the course's data file, in which 0 is a loan with unknown outcome.
 _STATUSES: Final = {"1": "ok", "ok": "ok", "2": "default", "default": "default", "0": None, "unk": None, "": None}
 _ID_CHARACTERS_MAX: Final = 64  # as the contract says
 _is_float_code = re.compile(r"([0-9])\.0+").fullmatch
@@ -20,7 +20,7 @@ _HINTS_MAX: Final = 5  # a file usually has one fault, in many rows
 
 
 class ApplicationsFileError(ValueError):
-    """A file that cannot be read as applications; `str()` of it is the whole message for the user."""
+    """A file of applications cannot be read; `str()` of it is the complete message for the user."""
 
 
 class Row(NamedTuple):
@@ -28,11 +28,11 @@ class Row(NamedTuple):
 
     Attributes:
         line: the line of the file on which the row begins; the first is 1.
-        value: the application as it would be on the input topic; the contract has yet to judge it.
-        status: what became of the loan, "ok" or "default"; None where the file does not say, and "unreadable" where it
-            says something else.
-        hint: what to change in the file if the contract rejects the row, without a value of it; "" if there is nothing
-            to add to what the contract says.
+        value: the application as it would be on the input topic, not validated yet.
+        status: the outcome of the loan, "ok" or "default"; None if the file has none, and "unreadable" if it has
+            another value.
+        hint: what to change in the file if the contract rejects the row, without any value of it; "" if there is
+            nothing to add to the contract's reason.
     """
 
     line: int
@@ -42,18 +42,18 @@ class Row(NamedTuple):
 
 
 class Hints:
-    """What to change in a file, and what of it nothing reads: each hint once, with the first line it is about."""
+    """Hints on what to change in a file, and on ignored parts: each once, with the first line that it is about."""
 
     def __init__(self) -> None:
         self._lines: dict[str, int] = {}
 
     def add(self, line: int, hint: str) -> None:
-        """Notes the hint of a rejected row; "" is none."""
+        """Adds the hint of a rejected row; "" is ignored."""
         if hint and len(self._lines) < _HINTS_MAX:
             self._lines.setdefault(hint, line)
 
     def texts(self) -> list[str]:
-        """The hints as whole lines for the user."""
+        """The hints as lines for the user."""
         return [f"line {line}: {hint}" for hint, line in self._lines.items()]
 
 
@@ -61,12 +61,12 @@ class OpenedFile(NamedTuple):
     """A file of which the first line that is not blank has been read.
 
     Attributes:
-        called: what messages call the file.
-        name: what ids of its rows begin with.
+        called: the file's name in messages.
+        name: the prefix of generated row ids.
         line: the number of that line.
         first: the line.
         lines: the lines after it.
-        hints: records which columns or fields of the file are ignored.
+        hints: receives which columns or fields of the file are ignored.
     """
 
     called: str
@@ -82,7 +82,7 @@ class OpenedFile(NamedTuple):
 
 
 def name_row(name: str, line: int, row: bytes) -> str:
-    """The id of a row that brought none: `name:line-digest`, with as much of the name as an id has room for.
+    """A generated id for a row without one: `name:line-digest`, with the name cut to the length of an id.
 
     The digest is of the whole name and the row: files may have the same name, or differ where it is cut. The same file
     gives the same ids.
@@ -94,10 +94,10 @@ def name_row(name: str, line: int, row: bytes) -> str:
 
 
 def read_status(status: object) -> str | None:
-    """What became of a loan, as `Row.status` has it; letter case and spaces around it do not count."""
+    """The outcome of a loan, as in `Row.status`; letter case and surrounding spaces are ignored."""
     if status is None:
         return None
-    if isinstance(status, float):  # of a JSON line, where every number is one
+    if isinstance(status, float):  # of a JSON line, whose numbers are all floats
         status = str(status)
     if not isinstance(status, str):
         return STATUS_UNREADABLE
@@ -105,6 +105,6 @@ def read_status(status: object) -> str | None:
 
 
 def plain_code(cell: str) -> str:
-    """A code as the course's data file has it: `1` for `1.0`, as programs write it to which every number is a float."""
+    """A code as in the course's data file: `1` for `1.0`, which programs write if they treat all numbers as floats."""
     code = _is_float_code(cell)
     return code[1] if code else cell

@@ -1,8 +1,8 @@
-"""Variables that Kubernetes sets for every Service of a namespace, told from settings by their names and values.
+"""Recognizes variables that Kubernetes sets for each Service of a namespace, by their names and values.
 
 For a Service called `scorer` each container gets SCORER_PORT, SCORER_SERVICE_HOST, SCORER_PORT_9464_TCP_ADDR and more,
-and for one called `scorer-console` SCORER_CONSOLE_PORT, which is the name of a setting too. What the variables are
-called and hold is the whole interface (`enableServiceLinks` of a pod); a name or value outside it is not recognised.
+and for one called `scorer-console` SCORER_CONSOLE_PORT, which is also the name of a setting. Names and values of these
+variables are a documented interface (`enableServiceLinks` of a pod); other names and values are not recognized.
 """
 
 import ipaddress
@@ -26,7 +26,7 @@ def is_service_link(variable: str, value: str) -> bool:
 
 
 def _is_of_port(variable: str, value: str) -> bool:
-    """Whether it is one of the variables that name a port and its protocol."""
+    """Whether it is a variable whose name contains a port and its protocol."""
     parsed = _split_port(variable)
     if not parsed:
         return False

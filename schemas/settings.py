@@ -1,4 +1,4 @@
-"""Where settings come from, for the scorer and for publishers: flags over the environment over scorer.toml."""
+"""Collects settings for the scorer and for publishers. Precedence: flags, environment, scorer.toml."""
 
 import difflib
 import os
@@ -16,7 +16,7 @@ FILE_NAME: Final = "scorer.toml"
 ENV_PREFIX: Final = "SCORER_"
 KAFKA_ENV_PREFIX: Final = "SCORER_KAFKA__"
 
-# Every setting, whichever program it is for: the same file and environment serve both.
+# All settings of all programs, which share one file and environment.
 SETTING_NAMES: Final = (
     "bootstrap_servers",
     "group_id",
@@ -47,7 +47,7 @@ SETTING_NAMES: Final = (
     "dead_letters_topic",
     "deployments_topic",
 )
-_TRUTHS: Final = frozenset({"require_signatures"})
+_BOOLEANS: Final = frozenset({"require_signatures"})
 
 _KAFKA: Final = "kafka."
 _FROM_FILE: Final = ".file"
@@ -57,16 +57,16 @@ _split_server = re.compile(r"(?:\w+://)?(?:\[[^\]]*\]|[^:]*):([^:]*)").fullmatch
 
 @dataclass(slots=True)
 class GatheredSettings:
-    """The settings that were given, each from the highest source that has it, before anybody has judged the values.
+    """The given settings, each from the source with the highest precedence; their values are not validated yet.
 
     Attributes:
         values: by name; librdkafka properties as `kafka.` and their own name, always as text.
-        origins: where each came from: a file, an environment variable or `flag`.
-        problems: what is wrong so far, as lines for the user.
-        service_links: environment variables that Kubernetes set for a Service, and that are not settings.
+        origins: the source of each: a file, an environment variable or `flag`.
+        problems: the problems found so far, as lines for the user.
+        service_links: environment variables that Kubernetes set for a Service, which are not settings.
     """
 
-    values: dict[str, object] = field(default_factory=dict, repr=False)  # there are passwords in it
+    values: dict[str, object] = field(default_factory=dict, repr=False)  # it contains passwords
     origins: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     service_links: list[str] = field(default_factory=list)
@@ -76,18 +76,18 @@ class GatheredSettings:
         return {name.removeprefix(_KAFKA): str(v) for name, v in self.values.items() if name.startswith(_KAFKA)}
 
     def add_source(self, given: Iterable[tuple[str, object, str]]) -> None:
-        """Puts the settings of a source (name, value, origin) over those of the sources before it."""
+        """Adds the settings of a source (name, value, origin), which override those of earlier sources."""
         names: dict[str, str] = {}
         for name, value, origin in given:
             target = _target(name)
             if target in names:
-                self.problems.append(f"{name} (from {origin}): is given as {names[target]} too; leave one of them out")
+                self.problems.append(f"{name} (from {origin}): is also given as {names[target]}; remove one of them")
                 continue
             names[target] = name
             self._put(name, value, origin)
 
     def read_secrets(self) -> None:
-        """Reads the files that hold secrets: `sasl.password.file` names one with the value of `sasl.password`."""
+        """Reads secrets from files: `sasl.password.file` names a file with the value of `sasl.password`."""
         for name in [name for name in self.values if _target(name) != name]:
             path, origin, target = expand_home(str(self.values.pop(name))), self.origins.pop(name), _target(name)
             try:
@@ -114,16 +114,16 @@ class GatheredSettings:
 def gather_settings(
     flags: Mapping[str, object], environment: Mapping[str, str] | None, file: Path | None
 ) -> GatheredSettings:
-    """Gathers the settings of all sources; what is wrong is in the result.
+    """Gathers the settings of all sources; the result lists the problems.
 
     Args:
-        flags: settings given on the command line by name; None values are as if not given. `kafka` is a mapping.
+        flags: settings from the command line by name; None values count as not given. `kafka` is a mapping.
         environment: `SCORER_GROUP_ID` for `group_id`, `SCORER_KAFKA__SASL_USERNAME` for `sasl.username` of `[kafka]`;
             the process's own if None.
-        file: a TOML file; without it `scorer.toml` in the current folder, if there is one.
+        file: a TOML file; default: `scorer.toml` in the current folder, if it exists.
 
     Raises:
-        TextFileError: the settings file cannot be read; the whole message for the user.
+        TextFileError: the settings file cannot be read; its text is the complete message for the user.
     """
     gathered = GatheredSettings()
     gathered.add_source(_of_file(file))
@@ -141,7 +141,7 @@ def find_servers_fault(servers: str) -> str:
     for server in servers.split(","):
         parts = _split_server(server.strip())
         if parts and not (parts[1].isascii() and parts[1].isdecimal() and 0 < int(parts[1][:6]) <= _PORT_MAX):
-            return f"a port is a number from 1 to {_PORT_MAX}: write host:port, several by commas"
+            return f"a port is a number from 1 to {_PORT_MAX}: write host:port, separated by commas"
     return ""
 
 
@@ -152,8 +152,8 @@ def _of_file(named: Path | None) -> list[tuple[str, object, str]]:
     except TextFileError as error:
         if named is None and isinstance(error, FileMissingError):
             return []
-        where = "" if named else " (it is the one in the current folder; --config of scorer names another)"
-        raise TextFileError(f"{path}: the settings file {error}{where}") from None
+        hint = "" if named else " (in the current folder; `scorer --config` names another file)"
+        raise TextFileError(f"{path}: the settings file {error}{hint}") from None
 
 
 def _of_environment(environment: Mapping[str, str], service_links: list[str]) -> Iterator[tuple[str, object, str]]:
@@ -168,7 +168,7 @@ def _of_environment(environment: Mapping[str, str], service_links: list[str]) ->
 
 
 def _flatten(document: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    """Settings by name, with the properties of the table `kafka` by dotted names."""
+    """The settings by name, with the properties of the table `kafka` as dotted names."""
     for name, value in document.items():
         if name == "kafka" and isinstance(value, Mapping):
             yield from _leaves(value, _KAFKA)
@@ -186,22 +186,22 @@ def _leaves(table: Mapping[str, object], prefix: str) -> Iterator[tuple[str, obj
 
 
 def _target(name: str) -> str:
-    """The setting that a name is about: `kafka.sasl.password` of `kafka.sasl.password.file`."""
+    """The setting that a name sets: `kafka.sasl.password` for `kafka.sasl.password.file`."""
     return _KAFKA + strip_file_suffix(name.removeprefix(_KAFKA)) if name.startswith(_KAFKA) else name
 
 
 def _find_fault(name: str, value: object) -> str:
-    """What keeps a value from being that of this setting, whatever its type; "" if nothing does."""
+    """Why a value is invalid for a setting, apart from the setting's own type; "" if it is valid."""
     if name == "kafka":
         return "is a table of librdkafka properties, not one value"
     if name.startswith(_KAFKA):
         if not isinstance(value, str | bool | int | float):
             return "must be one value: a text, a number, true or false"
         if has_url_credentials(str(value)) and not is_secret(name.removeprefix(_KAFKA)):
-            return f"{URL_FAULT}: leave that out"
+            return f"{URL_FAULT}: remove it"
     elif name not in SETTING_NAMES:
         close = difflib.get_close_matches(name.casefold(), [*SETTING_NAMES, "kafka"], 1, 0.8)
-        return "there is no such setting" + (f"; did you mean {close[0]}?" if close else "")
-    elif not isinstance(value, str | int | float) or (isinstance(value, bool) and name not in _TRUTHS):
+        return "unknown setting" + (f"; did you mean {close[0]}?" if close else "")
+    elif not isinstance(value, str | int | float) or (isinstance(value, bool) and name not in _BOOLEANS):
         return "must be a text or a number"
     return "" if name.endswith(".pem") else find_text_fault(str(value))  # PEM has several lines

@@ -1,6 +1,6 @@
-"""CSV files that we write: in a spreadsheet no cell is a formula, and none holds a character that cannot be seen.
+"""Writes CSV files that are safe in spreadsheets: no cell is a formula or has invisible characters.
 
-Anyone who may publish an application chooses its id, and a spreadsheet runs a cell that begins like a formula.
+Anyone who can publish an application chooses its id, and a spreadsheet evaluates a cell that begins like a formula.
 """
 
 import csv
@@ -8,9 +8,11 @@ import unicodedata
 from collections.abc import Iterable
 from typing import TextIO
 
-# What spreadsheets take for the beginning of a formula; the wide forms because some convert them on the way in.
+# Characters that begin a formula in spreadsheets; some convert the full-width forms on import.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # controls, directions and zero widths, half pairs, line separators
+_INVISIBLE = frozenset(
+    {"Cc", "Cf", "Cs", "Zl", "Zp"}
+)  # controls, directions and zero widths, half pairs, line separators
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -28,16 +30,18 @@ class SpreadsheetWriter:
         self._write(columns)
 
     def write(self, cells: Iterable[str | float]) -> None:
-        """Writes a row; a number stays a number, whatever its sign, and a text is made a text that does nothing."""
+        """Writes a row; numbers stay numbers, whatever their sign, and texts are neutralised."""
         self._write([neutralise(cell) if isinstance(cell, str) else cell for cell in cells])
 
 
 def neutralise(text: str) -> str:
-    """A text as a cell that no spreadsheet takes for a formula, without characters that cannot be seen.
+    """Converts a text to a cell that no spreadsheet evaluates as a formula, without invisible characters.
 
-    An apostrophe goes in front of a text that begins like a formula, also where spaces or quotes come first: those may
-    be dropped when the file is opened. Each character that cannot be seen becomes a replacement character.
+    A text that begins like a formula is prefixed with an apostrophe, also after leading spaces or quotes, which may be
+    dropped when the file is opened. Each invisible character becomes a replacement character.
     """
     bare = text.lstrip(" \xa0\u3000\"'`\ufeff\0")
-    seen = "".join(_REPLACEMENT if unicodedata.category(character) in _UNSEEN else character for character in text)
-    return f"'{seen}" if bare.startswith(_FORMULA_STARTS) else seen
+    visible = "".join(
+        _REPLACEMENT if unicodedata.category(character) in _INVISIBLE else character for character in text
+    )
+    return f"'{visible}" if bare.startswith(_FORMULA_STARTS) else visible

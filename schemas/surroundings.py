@@ -1,6 +1,6 @@
-"""What a command's surroundings may do to it: streams that are closed, full or left by their reader, a full disk.
+"""Handles faults of a command's environment: streams that are closed, full or no longer read, and a full disk.
 
-None of it ends in a traceback: a command ends quietly, or with one sentence.
+None of them causes a traceback: a command exits quietly, or with one sentence.
 """
 
 import errno
@@ -16,34 +16,34 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 READER_LEFT_EXIT_CODE: Final = 141
-"""As a shell reports a program that SIGPIPE ended (128 + 13), which is how other programs in a pipeline end.
+"""The exit code that shells report after SIGPIPE (128 + 13), with which other programs in a pipeline exit.
 
-Python's own advice is 1, which here means that the command failed; and 0 would hide that not everything was written.
+Python recommends 1, which here means that the command failed; and 0 would hide that not everything was written.
 """
-_STDERR_WAIT_S: Final = 5.0  # for a terminal or pipe that was set not to block, and has no room at the moment
+_STDERR_WAIT_S: Final = 5.0  # for a full terminal or pipe in non-blocking mode
 
 _HINTS: Final = {
-    errno.ENOSPC: "free some space there, or let TMPDIR name another folder for temporary files",
-    errno.EDQUOT: "free some space there, or let TMPDIR name another folder for temporary files",
-    errno.EFBIG: "a limit on the size of files is in force (`ulimit -f`)",
-    errno.EROFS: "name a folder that can be written",
-    errno.EACCES: "may this user use it?",
-    errno.EPERM: "may this user use it?",
+    errno.ENOSPC: "free some space there, or set TMPDIR to another folder for temporary files",
+    errno.EDQUOT: "free some space there, or set TMPDIR to another folder for temporary files",
+    errno.EFBIG: "the limit on file size is reached (`ulimit -f`)",
+    errno.EROFS: "choose a writable folder",
+    errno.EACCES: "does this user have permission?",
+    errno.EPERM: "does this user have permission?",
     errno.ENOENT: "is the path right?",
     errno.ENOTDIR: "is the path right?",
     errno.EISDIR: "is the path right?",
     errno.ENAMETOOLONG: "is the path right?",
     errno.ELOOP: "is the path right?",
-    errno.EMFILE: "a limit on open files is in force (`ulimit -n`)",
+    errno.EMFILE: "the limit on open files is reached (`ulimit -n`)",
     errno.ENFILE: "too many files are open on this machine",
-    errno.EIO: "is the disk or terminal still there?",
-    errno.ESTALE: "is the network file system still there?",
-    errno.ENOMEM: "this machine has no memory left",
+    errno.EIO: "is the disk or terminal still available?",
+    errno.ESTALE: "is the network file system still available?",
+    errno.ENOMEM: "this machine is out of memory",
 }
 
 
 class OutputError(Exception):
-    """Standard output cannot be written; `str()` of it says why. Not an OSError, which Typer would take for its own."""
+    """Standard output cannot be written; `str()` of it says why. Not an OSError, which Typer would handle itself."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(error.strerror)
@@ -51,38 +51,36 @@ class OutputError(Exception):
 
 
 def explain_fault(error: Exception) -> str | None:
-    """A fault of the surroundings in one sentence; None if it is not known to be theirs."""
-    if isinstance(error, RuntimeError) and "home directory" in str(error):  # so `pathlib` says it
+    """Explains a fault of the environment in one sentence; None if it is not known to be one."""
+    if isinstance(error, RuntimeError) and "home directory" in str(error):  # the message of `pathlib`
         return "this user has no home folder: set HOME"
     if not isinstance(error, OSError) or error.errno not in _HINTS:
         return None
-    if isinstance(error, FileNotFoundError) and error.filename is None:  # so `tempfile` says it
-        return "no folder for temporary files can be written: set TMPDIR to one that can"
-    what = "" if error.filename is None else f"{error.filename}: "
-    return f"{what}{error.strerror}; {_HINTS[error.errno]}"
+    if isinstance(error, FileNotFoundError) and error.filename is None:  # from `tempfile`
+        return "no folder for temporary files is writable: set TMPDIR to a writable one"
+    prefix = "" if error.filename is None else f"{error.filename}: "
+    return f"{prefix}{error.strerror}; {_HINTS[error.errno]}"
 
 
 def explain_umask() -> str | None:
-    """Why this process could not use the files that it makes, in one sentence; None if it can."""
+    """Why this process could not use the files that it creates, in one sentence; None if it can."""
     mask = os.umask(0o077)
     os.umask(mask)
     if not mask & 0o700:
         return None
-    return (
-        f"umask {mask:04o} takes from this user the rights to files that it makes: run `umask 0022` before the command"
-    )
+    return f"umask {mask:04o} denies this user access to the files that it creates: run `umask 0022` before the command"
 
 
 @contextmanager
 def standard_streams(command: str) -> Iterator[None]:
-    """Within the block the standard streams are there, and stderr can always be written.
+    """Within the block the standard streams exist, and stderr can always be written.
 
-    A stream that was closed is /dev/null. What goes to a standard error that is full, or that nobody reads any more, is
-    dropped. A standard output in that state ends the block, and the process: quietly where its reader has gone, as in
-    `| head -1`, else with one sentence. Characters that a stream's encoding lacks are written as escapes.
+    A closed stream is replaced by /dev/null. Output to a standard error that is full or no longer read is dropped. A
+    standard output in that state ends the block and the process: quietly if its reader has gone, as in `| head -1`,
+    otherwise with one sentence. Characters that a stream's encoding lacks are written as escapes.
 
     Args:
-        command: the command's name, which begins its messages.
+        command: the command's name, the prefix of its messages.
 
     Raises:
         SystemExit: standard output could not be written.
@@ -106,19 +104,19 @@ def standard_streams(command: str) -> Iterator[None]:
 
 
 def _open_closed() -> None:
-    """Opens /dev/null in the place of each stream that was closed, before a socket can take its number."""
+    """Opens /dev/null in place of each closed stream, before a socket can get its number."""
     while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest number that is free
         os.set_inheritable(opened, True)
     os.close(opened)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123  (as long as the process)
-    if not os.get_blocking(0):  # some other program of this terminal left it so, and nothing would seem to be there
+    if not os.get_blocking(0):  # left by another program on this terminal; reading would fail as if there were no input
         os.set_blocking(0, True)
 
 
 class _Output(io.FileIO):
-    """Raises the first fault as `OutputError`, and drops what comes after it."""
+    """Raises the first error as `OutputError`, and drops all later output."""
 
     _failed = False
 
@@ -135,7 +133,7 @@ class _Output(io.FileIO):
 
 
 class _Errors(io.FileIO):
-    """Drops what cannot be written."""
+    """Drops output that cannot be written."""
 
     def write(self, data: "ReadableBuffer", /) -> int:
         try:
@@ -148,7 +146,7 @@ class _Errors(io.FileIO):
 
 
 def _guard(stream: TextIO, descriptor: int, kind: type[_Output | _Errors]) -> TextIO:
-    """The stream over a guarded descriptor; the same stream where it is not over the descriptor, as in a test."""
+    """The stream on a guarded descriptor; the same stream if it does not use the descriptor, as in a test."""
     try:
         if stream.fileno() != descriptor:
             return stream

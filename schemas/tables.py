@@ -1,4 +1,4 @@
-"""CSV files of applications: delimiter, header and cells, and a hint for each cell that can be read in two ways."""
+"""Reads CSV files of applications: delimiter, header and cells, with a hint for each ambiguous cell."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ from schemas.text import LINE_BYTES_MAX, explain_encoding, is_utf8
 
 DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
-# The numbers that the course's data file writes for categories. A file with the names spelled out reads the same.
+# The numbers for categories in the course's data file. A file with the names is read the same.
 _CODES: Final[Mapping[str, Mapping[str, str]]] = {
     "home": {"1": "rent", "2": "owner", "3": "private", "4": "ignore", "5": "parents", "6": "other", "0": "unk"},
     "marital": {"1": "single", "2": "married", "3": "widow", "4": "separated", "5": "divorced", "0": "unk"},
@@ -26,22 +26,22 @@ _NUMBERS: Final = frozenset(FIELDS) - frozenset(_CODES) - {ID}
 _is_delimiter_line = re.compile(
     r'"?sep=([,;|\t])"?', re.IGNORECASE
 ).fullmatch  # Excel reads and writes it above the header
-# Of a file whose cells are not separated by commas, whose numbers may have decimal commas: 1.490 is 1.49 or 1490.
+# In a file with another delimiter than commas, numbers may have decimal commas: 1.490 is 1.49 or 1490.
 _is_grouped_by_dots = re.compile(r"-?[1-9][0-9]{0,2}(\.[0-9]{3})+").fullmatch
-# What the course's data file writes for "unknown", also as programs write it to which every number is a float.
+# "Unknown" in the course's data file, also as written by programs that treat all numbers as floats.
 _is_missing = re.compile(r"99999999(\.0+)?|9\.9999999[eE]\+?0?7").fullmatch
 _is_json_number = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?").fullmatch
 _quote = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class _Table(NamedTuple):
-    """What the rows of a CSV file have in common.
+    """The common properties of the rows of a CSV file.
 
     Attributes:
-        called: what messages call the file.
-        name: what ids of its rows begin with.
-        delimiter: what separates the cells.
-        columns: the fields that the columns are; None for one that nothing reads.
+        called: the file's name in messages.
+        name: the prefix of generated row ids.
+        delimiter: the delimiter between cells.
+        columns: the fields of the columns; None for an ignored one.
     """
 
     called: str
@@ -62,7 +62,7 @@ def read_csv(file: OpenedFile) -> Iterator[Row]:
     Raises:
         ApplicationsFileError: the header lacks columns, the quoting is broken, or a row has too few or many cells.
     """
-    # Bytes that are not UTF-8 go through Python's text unharmed, so that the contract can reject that one row for them.
+    # Bytes that are not UTF-8 are kept as surrogates, so that the contract can reject only that row.
     texts = (text.decode("utf-8", "surrogateescape") for _, text in file.all_lines())
     line, first = file.line, next(texts)
     if first.lstrip().startswith(("{", "[")):
@@ -82,26 +82,26 @@ def read_csv(file: OpenedFile) -> Iterator[Row]:
                 table = _Table(file.called, file.name, delimiter, _read_header(cells, file, line, delimiter))
             elif cells and table is not None:
                 _require_cells(cells, table, line)
-                if any(cells):  # a spreadsheet writes an empty row as delimiters alone
+                if any(cells):  # spreadsheets write an empty row as delimiters only
                     yield _read_cells(cells, table, line)
             line = line_first + reader.line_num
     except csv.Error as error:
         raise ApplicationsFileError(f"{file.called}, line {line}: {_explain_csv(error, delimiter)}") from None
     if table is None:
         raise ApplicationsFileError(
-            f"{file.called}: has no header line; one that names {', '.join(REQUIRED)} is needed"
+            f"{file.called}: has no header line; a header with {', '.join(REQUIRED)} is required"
         )
 
 
 class _Bounded:
-    """Lines of a CSV file as they are, until a row has more of them than any row may have."""
+    """The lines of a CSV file; fails if a row is longer than any row may be."""
 
     def __init__(self, texts: Iterator[str]) -> None:
         self._texts = texts
         self._characters = 0
 
     def begin_row(self) -> None:
-        """What comes from here on belongs to another row."""
+        """The following lines belong to the next row."""
         self._characters = 0
 
     def __iter__(self) -> Iterator[str]:
@@ -116,7 +116,7 @@ class _Bounded:
 
 
 def find_delimiter(header: str) -> tuple[str, int]:
-    """What separates the cells of a header line, and how many of the contract's fields it names then."""
+    """The delimiter of a header line, and how many of the contract's fields it has with that delimiter."""
     named = [(d, len({field_of(cell) for cell in _split_cells(header, d)} - {None})) for d in DELIMITERS]
     return max(named, key=lambda pair: pair[1])
 
@@ -129,36 +129,36 @@ def _split_cells(line: str, delimiter: str) -> list[str]:
 
 
 def _read_header(cells: list[str], file: OpenedFile, line: int, delimiter: str) -> list[str | None]:
-    """The fields that the columns are, once it is sure that every one that is needed is there, and once."""
-    where = f"{file.called}, line {line}"
+    """The fields of the columns, after checking that each required field exists, and only once."""
+    position = f"{file.called}, line {line}"
     columns = [field_of(cell) for cell in cells]
     ignored = [cell for cell, field in zip(cells, columns, strict=True) if field is None]
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
-        is_header = len(missing) < len(REQUIRED) / 2  # else it may be a row, whose cells are nobody's business
+        is_header = len(missing) < len(REQUIRED) / 2  # otherwise it may be a data row, whose cells must not be shown
         near = find_near_misses(ignored, missing) if is_header else {}
         optional = [name for name in (*FIELDS, STATUS) if name not in REQUIRED]
         raise ApplicationsFileError(
-            f"{where}: the header lacks {', '.join(missing)}. "
-            f"It must name, separated by commas, semicolons or tabs ({DELIMITERS[delimiter]} were found) and in any "
+            f"{position}: the header lacks {', '.join(missing)}. "
+            f"Required columns, separated by commas, semicolons or tabs (found: {DELIMITERS[delimiter]}), in any "
             f"order and letter case: {', '.join(REQUIRED)}; "
-            f"and may name: {', '.join(optional)}. Other columns are left out"
+            f"optional: {', '.join(optional)}. Other columns are ignored"
             + (f": is it one of {quote_names(near, near)}" if near else "")
         )
     repeated = [name for name in (*FIELDS, STATUS) if columns.count(name) > 1]
     if repeated:
-        raise ApplicationsFileError(f"{where}: the header names {', '.join(repeated)} twice: which one is meant?")
+        raise ApplicationsFileError(f"{position}: the header names {', '.join(repeated)} twice: which one is correct?")
     near = find_near_misses(ignored, [name for name in FIELDS if name not in columns])
     if near:
         raise ApplicationsFileError(
-            f"{where}: columns that may be fields of the contract, and are not named as they are: "
-            f"{quote_names(near, near)}. Rename those that are, and remove the others"
+            f"{position}: columns with names similar to fields of the contract: "
+            f"{quote_names(near, near)}. Rename those that are these fields, and remove the others"
         )
     if ignored:
-        file.hints.add(line, f"columns that are ignored: {quote_names(ignored)}")
+        file.hints.add(line, f"ignored columns: {quote_names(ignored)}")
     unknown = [name for name in UNKNOWN if name not in columns]
     if unknown:
-        file.hints.add(line, f"no column is named {' or '.join(unknown)}: unknown in every row")
+        file.hints.add(line, f"no column {' or '.join(unknown)}: unknown in every row")
     return columns
 
 
@@ -167,28 +167,28 @@ def _require_cells(cells: list[str], table: _Table, line: int) -> None:
         delimiter = DELIMITERS[table.delimiter].removesuffix("s")
         decimal = " (a decimal comma?)" if table.delimiter == "," else ""
         raise ApplicationsFileError(
-            f"{table.called}, line {line}: has {len(cells)} cell{'s'[: len(cells) > 1]} and the header has "
-            f"{len(table.columns)}; is there a {delimiter} in a cell{decimal}, then quote it, or is the row cut off?"
+            f"{table.called}, line {line}: has {len(cells)} cell{'s'[: len(cells) > 1]} but the header has "
+            f"{len(table.columns)}; is there an unquoted {delimiter} in a cell{decimal}, or is the row cut off?"
         )
 
 
 def _explain_csv(error: csv.Error, delimiter: str) -> str:
-    """What is wrong with a row, in our words: those of the csv module are about Python."""
+    """Explains a CSV error; the csv module's own messages are about Python."""
     if "limit" in str(error) or not str(error):
-        return "is not CSV: a cell or row is longer than any application's; is a quote opened there and never closed?"
+        return "is not CSV: a cell or row is longer than in any application; is a closing quote missing?"
     return (
-        "is not CSV: its quoting is broken: a quoted cell ends with a quote, before the next of the "
-        f"{DELIMITERS[delimiter]} or the line's end, and a quote within it is written twice"
+        "is not CSV: the quoting is invalid: a quoted cell ends with a quote, followed by one of the "
+        f"{DELIMITERS[delimiter]} or the line's end, and a quote within it is doubled"
     )
 
 
 def _read_cells(cells: list[str], table: _Table, line: int) -> Row:
-    """A row of a CSV file as JSON in the contract's order; an empty cell is a field that is not there."""
-    given = dict(zip(table.columns, cells, strict=True))
+    """Converts a row of a CSV file to JSON in the contract's order; empty cells are absent fields."""
+    cells_by_field = dict(zip(table.columns, cells, strict=True))
     written: list[str] = []
     hints: list[str] = []
     for field in FIELDS:
-        cell = given.get(field)
+        cell = cells_by_field.get(field)
         if cell:
             json_text, hint = _read_cell(field, cell, table.delimiter)
             written.append(f'"{field}":{json_text}')
@@ -200,22 +200,22 @@ def _read_cells(cells: list[str], table: _Table, line: int) -> Row:
     except UnicodeEncodeError:
         value = text.encode("utf-8", "surrogateescape")
         hints.append(f"the file is not UTF-8, {explain_encoding(table.called)}")
-    if not given.get(ID):
+    if not cells_by_field.get(ID):
         own = f'"{ID}":{_quote(name_row(table.name, line, value))}'.encode()
         value = b"%b,%b" % (own, value) if value else own
     value = b"{%b}" % value
-    return Row(line, value, read_status(given.get(STATUS)), "; ".join(hints))
+    return Row(line, value, read_status(cells_by_field.get(STATUS)), "; ".join(hints))
 
 
 def _read_cell(field: str, cell: str, delimiter: str) -> tuple[str, str]:
-    """A cell as JSON, and a hint: codes as names, numbers digit by digit, all else as text."""
+    """Converts a cell to JSON, with a hint: codes to names, numbers digit by digit, everything else as text."""
     if field in _NUMBERS:
         if field in UNKNOWN and _is_missing(cell):
             return "null", ""
         if delimiter != "," and _is_grouped_by_dots(cell):
             return _quote(cell), (
-                "may have a decimal point or dots between thousands: write it without the dots, or with another number "
-                "of decimals"
+                "may have a decimal point or thousands separators: write it without dots, or with another number of "
+                "decimals"
             )
         return (cell, "") if _is_json_number(cell) else (_quote(cell), _explain_number(cell))
     hint = "" if field == ID else _explain_category(cell)
@@ -225,17 +225,17 @@ def _read_cell(field: str, cell: str, delimiter: str) -> tuple[str, str]:
 def _explain_category(cell: str) -> str:
     if cell != cell.strip():
         return "has spaces around it: remove them"
-    return "" if cell.isprintable() or not is_utf8(cell) else "holds a character that cannot be seen: remove it"
+    return "" if cell.isprintable() or not is_utf8(cell) else "has an invisible character: remove it"
 
 
 def _explain_number(cell: str) -> str:
     if cell != cell.strip():
         return "has spaces around its number: remove them"
     if "\0" in cell:
-        return "holds a NUL byte: remove it"
+        return "has a NUL byte: remove it"
     if "," in cell:
         return (
-            "holds a comma, which may separate decimals or thousands: write a decimal point, and no thousands "
+            "has a comma, which may be a decimal or a thousands separator: write a decimal point and no thousands "
             "separators, as in 1490.50"
         )
-    return "is not a plain number: write digits with a decimal point, as in 1490.50, and nothing where it is unknown"
+    return "is not a plain number: write digits with a decimal point, as in 1490.50, and leave unknown values empty"

@@ -1,8 +1,8 @@
-"""Text files from users: read as UTF-8 with or without a byte-order mark, or one sentence on what the file is instead.
+"""Reads users' text files as UTF-8, with or without a byte-order mark, or explains what the file is instead.
 
-Every text file that a user writes and a command reads goes through here: files of applications, lists of ids, settings,
-secrets, tokens, descriptions and models in JSON. Editors and spreadsheets put a byte-order mark in front of a file, end
-its lines in three ways, and save it as UTF-16; none of that may become part of an id, a password or a first row.
+All text files from users are read here: files of applications, lists of ids, settings, secrets, tokens, descriptions
+and models in JSON. Editors and spreadsheets prepend a byte-order mark, use three kinds of line ends, and save files as
+UTF-16; none of that may become part of an id, a password or a first row.
 """
 
 import codecs
@@ -15,16 +15,18 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-TEXT_BYTES_MAX: Final = 1 << 20  # of a file that is read whole: a hundred times what settings or a certificate have
-LINE_BYTES_MAX: Final = 8 << 20  # the longest application that a worker can be set to read
+TEXT_BYTES_MAX: Final = (
+    1 << 20
+)  # of a file that is read as a whole: a hundred times the size of settings or a certificate
+LINE_BYTES_MAX: Final = 8 << 20  # the maximum of the setting record_bytes_max
 STANDARD_INPUT: Final = "standard input"
 
 _CHUNK_BYTES: Final = 1 << 16
-_HEAD_BYTES: Final = 8  # what tells byte-order marks and file formats apart
+_HEAD_BYTES: Final = 8  # enough to recognize byte-order marks and file formats
 _MARK: Final = codecs.BOM_UTF8
-_TWICE_ENCODED_MARK: Final = _MARK.decode("latin-1").encode()  # by a program that took UTF-8 for Windows-1252
+_TWICE_ENCODED_MARK: Final = _MARK.decode("latin-1").encode()  # by a program that read UTF-8 as Windows-1252
 
-# The longer marks first: that of UTF-32 begins like that of UTF-16.
+# Longer marks first: that of UTF-32 begins like that of UTF-16.
 _WIDE_MARKS: Final = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -46,19 +48,21 @@ _FORMATS: Final = (
     (b"SQLite format 3", "is an SQLite database", ""),
     (b"%PDF", "is a PDF", ""),
 )
-_EXPORT: Final = "save it as CSV in UTF-8 in the program that made it"
+_EXPORT: Final = "save it as CSV in UTF-8 in the program that created it"
 _PACKED_SUFFIXES: Final = (".gz", ".bz2", ".xz", ".zst", ".zip")
 _CONTROLS: Final = bytes({*range(0x20)} - {*b"\t\n\v\f\r\x1b"})
-_CONTROLS_MAX: Final = 8  # a text may hold one by mistake; what has more of them, and one in 20 bytes, is no text
+_CONTROLS_MAX: Final = (
+    8  # text may contain some by mistake; a file with more, and more than one in 20 bytes, is not text
+)
 _ctrl_z_at_end = re.compile(rb"\x1a[\x1a\r\n]*\Z").search
 _is_page = re.compile(rb"\s*<(!doctype html|html|\?xml)\b", re.IGNORECASE).match
 
 
 def find_text_fault(text: str) -> str:
-    """What keeps a text from being a setting or an identifier; empty if nothing does.
+    """Why a text is not valid as a setting or an identifier; empty if it is valid.
 
-    A control character comes from a file with the line ends of Windows, and librdkafka ends a text at a NUL. A
-    surrogate is a byte of an argument or a variable that is not UTF-8.
+    A control character may come from Windows line ends, and librdkafka ends a text at a NUL. A surrogate is a byte of
+    an argument or a variable that is not UTF-8.
     """
     if any(unicodedata.category(character) == "Cc" for character in text):
         return "contains a control character"
@@ -71,18 +75,18 @@ def is_utf8(text: str) -> bool:
 
 
 class TextFileError(ValueError):
-    """A file that cannot be read as text; after the file's name, `str()` of it is a whole message for the user."""
+    """A file cannot be read as text; the file's name and `str()` of it are the complete message for the user."""
 
 
 class FileMissingError(TextFileError):
-    """There is no such file; one that may be left out is not missed."""
+    """The file does not exist, which is not an error for an optional file."""
 
 
 def expand_home(path: str) -> Path:
     """A path from a variable or a file, where no shell has expanded `~`."""
     try:
         return Path(path).expanduser()
-    except RuntimeError:  # no home folder is known: the file will not be found, under the name that was given
+    except RuntimeError:  # the home folder is unknown: the file is then reported as missing under the given name
         return Path(path)
 
 
@@ -91,11 +95,11 @@ def read_text(path: Path, bytes_max: int = TEXT_BYTES_MAX) -> str:
 
     Args:
         path: the file.
-        bytes_max: how much of it is read; a file with more is an error, as a device without an end is.
+        bytes_max: the maximum size; a larger file, or an endless device, is an error.
 
     Raises:
-        FileMissingError: there is no such file.
-        TextFileError: it cannot be read, is longer, or is not text.
+        FileMissingError: the file does not exist.
+        TextFileError: it cannot be read, is larger, or is not text.
     """
     try:
         with path.open("rb") as file:
@@ -103,7 +107,7 @@ def read_text(path: Path, bytes_max: int = TEXT_BYTES_MAX) -> str:
     except OSError as error:
         missing = isinstance(error, FileNotFoundError | NotADirectoryError)
         raise (FileMissingError if missing else TextFileError)(f"cannot be read: {error.strerror}") from None
-    except ValueError:  # a NUL in its name, which a settings file can hold
+    except ValueError:  # a NUL in its name, which a settings file can contain
         raise TextFileError("cannot be read: not a file's name") from None
     if len(raw) > bytes_max:
         raise TextFileError(f"is longer than {bytes_max:,} bytes; is it the right file?")
@@ -116,16 +120,16 @@ def read_text(path: Path, bytes_max: int = TEXT_BYTES_MAX) -> str:
 
 
 def read_secret(path: Path) -> str:
-    """Reads a file that holds one secret; the line ends behind it are no part of it, and spaces are.
+    """Reads a file with one secret; line ends after it are not part of the secret, spaces are.
 
     Raises:
-        TextFileError: it cannot be read, is not text, or holds nothing that could be a secret.
+        TextFileError: it cannot be read, is not text, or is empty.
     """
     secret = read_text(path).rstrip("\r\n")
     if not secret:
         raise TextFileError("is empty")
-    if "\0" in secret:  # librdkafka would take what stands before it for the whole
-        raise TextFileError("cannot be read: it holds a NUL byte")
+    if "\0" in secret:  # librdkafka would use only the text before it
+        raise TextFileError("cannot be read: it contains a NUL byte")
     return secret
 
 
@@ -133,41 +137,41 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Reads a TOML file.
 
     Raises:
-        FileMissingError: there is no such file.
+        FileMissingError: the file does not exist.
         TextFileError: it cannot be read, is not text, or is not TOML.
     """
     text = read_text(path)
     try:
-        # As TOML's own newlines: an old editor's carriage returns alone are none.
-        members = tomllib.loads(re.sub(r"\r\n?", "\n", text))
-        # TOML's integers have 64 bits. Python reads hexadecimal ones of any length, and then cannot write them.
-        is_readable = all(-(2**63) <= number < 2**63 for number in _integers(members))
+        # Converted to TOML's newlines: single carriage returns of old editors are not newlines in TOML.
+        document = tomllib.loads(re.sub(r"\r\n?", "\n", text))
+        # TOML's integers have 64 bits. tomllib accepts hexadecimal ones of any length, which str() then rejects.
+        is_valid = all(-(2**63) <= number < 2**63 for number in _integers(document))
     except tomllib.TOMLDecodeError as error:
         raise TextFileError(f"is not TOML: {error}") from None
-    except (ValueError, RecursionError):  # an integer of thousands of digits, or brackets in brackets without end
-        is_readable = False
-    if not is_readable:
+    except (ValueError, RecursionError):  # an integer with thousands of digits, or thousands of nested brackets
+        is_valid = False
+    if not is_valid:
         raise TextFileError("is not TOML: a number in it is too long, or it is nested too deep")
-    return members
+    return document
 
 
 def _integers(value: object) -> Iterator[int]:
     if isinstance(value, int):
         yield value
     elif isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _integers(inner)
+        for member in value.values() if isinstance(value, dict) else value:
+            yield from _integers(member)
 
 
 def to_utf8(raw: bytes, called: str) -> bytes:
     """The content of a text file in UTF-8, without a byte-order mark.
 
     Args:
-        raw: the whole file.
-        called: the file's name, for the message.
+        raw: the content of the file.
+        called: the file's name, for messages.
 
     Returns:
-        The content; where no mark said what the file is written in, the same bytes, which need not be UTF-8.
+        The content; without a byte-order mark, the same bytes, which may not be UTF-8.
 
     Raises:
         TextFileError: it is not text.
@@ -176,25 +180,25 @@ def to_utf8(raw: bytes, called: str) -> bytes:
 
 
 def strip_mark(raw: bytes, called: str) -> bytes:
-    """The same bytes where there is no byte-order mark in front, which may be text or not; else as `to_utf8` has it.
+    """Like `to_utf8` with a byte-order mark; without one the same bytes, which may not be text.
 
     Raises:
-        TextFileError: the mark says that it is text, and it is not.
+        TextFileError: there is a byte-order mark, but the file is not text.
     """
     return to_utf8(raw, called) if raw.startswith((_MARK, *(mark for mark, _ in _WIDE_MARKS))) else raw
 
 
 def read_lines(file: BinaryIO, called: str, watch: Callable[[bytes], object] = lambda _: None) -> Iterator[bytes]:
-    """Reads a text file line by line, holding one line of it at a time.
+    """Reads a text file line by line, with one line in memory at a time.
 
     Args:
         file: the file, opened to read bytes.
-        called: its name, for the message.
-        watch: is given every byte that is read, as the file has it.
+        called: its name, for messages.
+        watch: called with every byte that is read, unchanged.
 
     Yields:
-        Each line with its end (LF, CRLF or CR), in UTF-8 where the file's byte-order mark says what it is written in,
-        else as it stands; as soon as it is there, if it ends in LF.
+        Each line with its end (LF, CRLF or CR), converted to UTF-8 if the file has a byte-order mark, otherwise
+        unchanged; as soon as it was read, if it ends in LF.
 
     Raises:
         TextFileError: the file is not text, or a line of it has more than `LINE_BYTES_MAX` bytes or begins with NULs.
@@ -203,13 +207,13 @@ def read_lines(file: BinaryIO, called: str, watch: Callable[[bytes], object] = l
     rest, line = b"", 1
     for chunk in _without_ctrl_z(_decode(_read_chunks(file, watch), called)):
         lines = (rest + chunk).splitlines(keepends=True)
-        # What ends in CR may go on with the LF of the same line end.
+        # A CR at the end may be followed by the LF of the same line end.
         rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
         for text in lines:
-            _refuse_nuls(text, line, called)
+            _reject_nuls(text, line, called)
             yield text
             line += 1
-        _refuse_nuls(rest, line, called)
+        _reject_nuls(rest, line, called)
         if len(rest) > LINE_BYTES_MAX:
             raise TextFileError(f"line {line} has more than {LINE_BYTES_MAX:,} bytes, which no application has")
     if rest:
@@ -217,12 +221,12 @@ def read_lines(file: BinaryIO, called: str, watch: Callable[[bytes], object] = l
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines of a text, without their ends: LF, CRLF or CR, and nothing else that Unicode takes for one."""
+    """The lines of a text without their ends: LF, CRLF or CR, and no other line separators of Unicode."""
     return re.split(r"\r\n|\r|\n", text)
 
 
 def explain_encoding(called: str) -> str:
-    """What a file probably is that is not UTF-8 and has no mark, and how to convert it."""
+    """The probable encoding of a file that is not UTF-8 and has no mark, and how to convert it."""
     return f"probably Windows-1252 or Latin-1: {convert(called, 'iconv -f WINDOWS-1252 -t UTF-8')}"
 
 
@@ -237,24 +241,24 @@ def convert(called: str, command: str) -> str:
 
 
 def _read_chunks(file: BinaryIO, watch: Callable[[bytes], object]) -> Iterator[bytes]:
-    read = getattr(file, "read1", file.read)  # of a pipe what is there: a row does not wait for others
+    read = getattr(file, "read1", file.read)  # returns what a pipe has, so that a row does not wait for others
     while chunk := read(_CHUNK_BYTES):
         watch(chunk)
         yield chunk
 
 
 def _without_ctrl_z(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The chunks of a file without the Ctrl-Z that programs of DOS end it with, and line ends after that."""
+    """The chunks of a file without the Ctrl-Z that DOS programs write at its end, and line ends after it."""
     end = b""
     for chunk in chunks:
         text = end + chunk
-        found = _ctrl_z_at_end(text)
-        end = found[0] if found else b""
+        match = _ctrl_z_at_end(text)
+        end = match[0] if match else b""
         yield text[: len(text) - len(end)]
 
 
-def _refuse_nuls(line: bytes, number: int, called: str) -> None:
-    """Finds where a file system has filled up what was never written: rows are missing there, and nothing says so."""
+def _reject_nuls(line: bytes, number: int, called: str) -> None:
+    """Rejects a line of NULs, with which a file system fills a gap after a crash: rows are missing there."""
     if line.startswith(b"\0"):
         how = convert(called, r"tr -d '\000'")
         raise TextFileError(
@@ -264,9 +268,9 @@ def _refuse_nuls(line: bytes, number: int, called: str) -> None:
 
 
 def _decode(chunks: Iterable[bytes], called: str) -> Iterator[bytes]:
-    """A file in UTF-8 without a mark, piece by piece."""
+    """The content of a file in UTF-8 without a mark, chunk by chunk."""
     chunks, head = iter(chunks), b""
-    for chunk in chunks:  # a pipe may hand over a mark byte by byte
+    for chunk in chunks:  # a pipe may deliver a mark byte by byte
         head += chunk
         if len(head) >= _HEAD_BYTES or head.endswith(b"\n"):
             break
@@ -274,8 +278,8 @@ def _decode(chunks: Iterable[bytes], called: str) -> Iterator[bytes]:
         if head.startswith(mark):
             yield from _recode(chain([head], chunks), encoding)
             return
-    _refuse_formats(head, called)
-    while head.startswith((_MARK, _TWICE_ENCODED_MARK)):  # twice where two programs put one each
+    _reject_formats(head, called)
+    while head.startswith((_MARK, _TWICE_ENCODED_MARK)):  # two if two programs added one each
         head = head.removeprefix(_MARK).removeprefix(_TWICE_ENCODED_MARK)
     yield head
     yield from chunks
@@ -287,19 +291,19 @@ def _recode(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         has_begun = False
         for chunk in chunks:
             text = decoder.decode(chunk)
-            if not has_begun:  # twice where two programs put one each
+            if not has_begun:  # two if two programs added one each
                 text = text.lstrip("\ufeff")
                 has_begun = bool(text)
             yield text.encode()
         decoder.decode(b"", final=True)
     except UnicodeError:
         raise TextFileError(
-            f"begins as {encoding.upper()} and does not go on as such; is it damaged or cut off?"
+            f"begins as {encoding.upper()} but contains invalid bytes; is it damaged or cut off?"
         ) from None
 
 
-def _refuse_formats(head: bytes, called: str) -> None:
-    """Says what a file is that is not text, by its first bytes.
+def _reject_formats(head: bytes, called: str) -> None:
+    """Rejects files that are not text, by their first bytes, and names their format.
 
     Raises:
         TextFileError: it is not text.
@@ -317,7 +321,7 @@ def _refuse_formats(head: bytes, called: str) -> None:
         if head.startswith(magic):
             raise TextFileError(f"{what}, not text; {convert(called, command) if command else _EXPORT}")
     for first, order in ((1, "LE"), (0, "BE")):
-        # Of text in western languages every second byte is zero.
+        # In text of western languages every second byte is zero.
         zeros, others = head[first::2].count(0), head[1 - first :: 2].count(0)
         if zeros > len(head) // 4 and others <= len(head) // 20:
             how = convert(called, f"iconv -f UTF-16{order} -t UTF-8")

@@ -1,4 +1,4 @@
-"""How connections to brokers are protected: properties without an effect, and what others could read or change."""
+"""Checks the security of connections to brokers: properties without an effect, and weaknesses."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -20,14 +20,14 @@ _is_token_config = re.compile(
 
 
 def find_transport_faults(servers: str, properties: Mapping[str, str]) -> list[str]:
-    """Settings for TLS or a login that have no effect, or that librdkafka would repeat in its messages.
+    """Finds settings for TLS or a login that have no effect, or that librdkafka would show in its messages.
 
     Args:
         servers: the bootstrap servers.
         properties: librdkafka properties by name.
 
     Returns:
-        One message per fault, with what to set; values are not in them.
+        One message per fault, with what to set, and without values.
     """
     protocol = _protocol_of(properties)
     tls, sasl = (
@@ -53,14 +53,14 @@ def find_transport_faults(servers: str, properties: Mapping[str, str]) -> list[s
         if scheme != protocol:
             faults.append(
                 f"bootstrap_servers: {scheme}:// does not fit, because {state}, and librdkafka ignores that address. "
-                f"Set kafka.{_PROTOCOL}, and leave {scheme}:// out"
+                f"Set kafka.{_PROTOCOL}, and remove {scheme}://"
             )
             break
     return faults
 
 
 def find_weaknesses(properties: Mapping[str, str]) -> Iterator[str]:
-    """What others on the network could read or change with these librdkafka properties, although TLS or a login is set.
+    """Finds what others on the network could read or change, although TLS or a login is set.
 
     Yields:
         One message per weakness, with what to set instead.

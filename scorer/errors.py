@@ -1,88 +1,89 @@
-"""The exceptions that stop a process, as a tree, each with its exit code.
+"""The exceptions that stop a process, as a hierarchy, each with its exit code.
 
-A record's failure is never one of these: it is a value (`scorer.core.score.Rejection`). These say that the process
-cannot go on, what is wrong, where, and how to mend it; the command line prints them as one message without a traceback.
+A record's failure is never one of these: it is a value (`scorer.core.score.Rejection`). These mean that the process
+cannot continue; the message names what is wrong, where, and how to fix it, and the command line prints it without a
+traceback.
 
 - ScorerError                 exit code 1
-  - MisuseError               exit code 2: the call, a file or a setting is wrong; nothing was begun
-    - SettingsError           one or more settings, all of them named
-    - InputFileError          a file of applications that cannot be read
-  - BundleError               a bundle that is missing, damaged, or not what it says
-    - RunnerMissingError      what runs its model is not installed, or cannot be imported
-  - ModelError                the model failed on a matrix (narrowed to records by the core)
-  - BundleUnusableError       no record of a batch can be scored: the bundle is at fault
-  - BrokerError               the broker said no, or is not there
-    - FencedError             another worker took this one's place
-    - StalledError            a delivery took longer than its transaction can live
-  - DeploymentError           a deployment that was refused, or that not every worker took over
-  - DeadLetterError           a dead letter that is not there, or cannot be put back
-  - OffsetsError              a group whose offsets cannot be changed now
-  - ReplayError               a replay that has nothing to do, or cannot be done any more
-  - TopicsError               a topic is missing or set up otherwise than the contract says
-    - TopicRecreatedError     a topic was deleted and created again under the group's offsets
+  - MisuseError               exit code 2: the command line, a file or a setting is wrong; nothing was started
+    - SettingsError           one or more settings are invalid, all of them named
+    - InputFileError          a file of applications cannot be read
+  - BundleError               a bundle is missing, damaged, or does not match its manifest
+    - RunnerMissingError      a library for its model is not installed, or cannot be imported
+  - ModelError                the model failed on a matrix (the core narrows it down to records)
+  - BundleUnusableError       no record of a batch can be scored, because of the bundle
+  - BrokerError               the broker rejected a request, or cannot be reached
+    - FencedError             another worker replaced this one
+    - StalledError            a delivery exceeded the transaction timeout
+  - DeploymentError           a deployment was rejected, or not every worker switched to it
+  - DeadLetterError           a dead letter was not found, or cannot be requeued
+  - OffsetsError              a group's offsets cannot be changed now
+  - ReplayError               a replay has nothing to do, or can no longer be run
+  - TopicsError               a topic is missing, or its configuration differs from the contract
+    - TopicRecreatedError     a topic was recreated, so the group's offsets are invalid
   - LocalBrokerError          a broker could not be started on this machine
-  - EngineError               no container engine is here, or it cannot build
+  - EngineError               no container engine was found, or it cannot build
 """
 
 
 class ScorerError(Exception):
-    """Something that stops the process; `str()` of it is the whole message for the user."""
+    """An error that stops the process; `str()` of it is the complete message for the user."""
 
     exit_code = 1
 
 
 class MisuseError(ScorerError):
-    """The call, a file or a setting is wrong; nothing was begun."""
+    """The command line, a file or a setting is wrong; nothing was started."""
 
     exit_code = 2
 
 
 class SettingsError(MisuseError):
-    """One or more settings are wrong; the message names every one of them and where it came from."""
+    """One or more settings are invalid; the message names each of them and its source."""
 
 
 class InputFileError(MisuseError):
-    """A file of applications that cannot be read as one."""
+    """A file of applications cannot be read."""
 
 
 class BundleError(ScorerError):
-    """A bundle that is missing, damaged, or not what it says it is."""
+    """A bundle is missing, damaged, or does not match its manifest."""
 
 
 class UnsignedError(BundleError):
-    """A bundle that no trusted key has signed, where signatures are required."""
+    """A bundle has no signature of a trusted key, and signatures are required."""
 
 
 class RunnerMissingError(BundleError):
-    """What runs a bundle's model is not installed or cannot be imported; the bundle itself may be fine."""
+    """A library for a bundle's model is not installed or cannot be imported; the bundle itself may be fine."""
 
 
 class ModelError(ScorerError):
-    """The model failed on a matrix, or returned something that is no probability."""
+    """The model failed on a matrix, or returned something that is not a probability."""
 
 
 class BundleUnusableError(ScorerError):
-    """The bundle cannot score anything: the worker must stop before good applications become dead letters."""
+    """The bundle cannot score anything: the worker must stop before valid applications become dead letters."""
 
 
 class BrokerError(ScorerError):
-    """The broker refused something or cannot be reached, and waiting does not help."""
+    """The broker rejected a request or cannot be reached, and waiting does not help."""
 
 
 class FencedError(BrokerError):
-    """Another process took this one's place in the group or its transactional id."""
+    """Another process uses this one's instance id in the group or its transactional id."""
 
 
 class StalledError(BrokerError):
-    """A delivery took longer than its transaction can live, so the coordinator has aborted it."""
+    """A delivery exceeded the transaction timeout, so the coordinator has aborted it."""
 
 
 class DeploymentError(ScorerError):
-    """A deployment was refused, or not every worker took it over in time."""
+    """A deployment was rejected, or not every worker switched to it in time."""
 
 
 class DeadLetterError(ScorerError):
-    """A dead letter is not there, or cannot be put back onto the input topic."""
+    """A dead letter was not found, or cannot be requeued to the input topic."""
 
 
 class OffsetsError(ScorerError):
@@ -90,15 +91,15 @@ class OffsetsError(ScorerError):
 
 
 class ReplayError(ScorerError):
-    """A replay has nothing to do, or what it needs is gone."""
+    """A replay has nothing to do, or the records that it needs were deleted."""
 
 
 class TopicsError(ScorerError):
-    """A topic is missing, or is set up otherwise than the contract says."""
+    """A topic is missing, or its configuration differs from the contract."""
 
 
 class TopicRecreatedError(TopicsError):
-    """A topic was deleted and created again: the group's offsets are of the earlier topic."""
+    """A topic was deleted and recreated: the group's offsets belong to the earlier topic."""
 
 
 class LocalBrokerError(ScorerError):

@@ -1,4 +1,4 @@
-"""This user's folders: where bundles are kept unless a setting says otherwise, and what can be downloaded again."""
+"""This user's folders: the default bundle store, and the cache for downloads."""
 
 import os
 from functools import cache
@@ -10,46 +10,46 @@ _NAME: Final = "streaming-credit-scorer"
 
 
 def bundles_folder() -> Path | None:
-    """Where bundles are kept unless a setting says otherwise; None for a user without a home folder.
+    """The default folder for bundles; None for a user without a home folder.
 
-    A container's user may have a number alone, without HOME and without an entry in passwd, or a HOME that is somebody
-    else's: such a user cannot have put a bundle there.
+    A container's user may have only a numeric id, without HOME and without an entry in passwd, or another user's HOME:
+    such a user cannot have stored a bundle there.
     """
     return _own_folder("XDG_DATA_HOME", Path(".local", "share"), "bundles")
 
 
 def cache_folder() -> Path:
-    """Where this project keeps what it can download again.
+    """The folder for files that can be downloaded again.
 
-    Where this user's home folder is not known or cannot take it, a folder that is gone when the process ends.
+    If this user's home folder is unknown or not writable, a temporary folder that is removed when the process exits.
     """
     folder = _own_folder("XDG_CACHE_HOME", Path(".cache"))
-    if folder is not None and (Path(os.environ.get("XDG_CACHE_HOME", "")).is_absolute() or _can_be(folder)):
+    if folder is not None and (Path(os.environ.get("XDG_CACHE_HOME", "")).is_absolute() or _can_create(folder)):
         return folder
     return Path(_temporary_folder().name)
 
 
 def _own_folder(variable: str, below_home: Path, *below: str) -> Path | None:
     base = os.environ.get(variable, "")
-    if Path(base).is_absolute():  # any other is to be ignored, says the XDG Base Directory Specification
+    if Path(base).is_absolute():  # relative paths must be ignored (XDG Base Directory Specification)
         return Path(base, _NAME, *below)
     try:
         folder = Path.home().joinpath(below_home, _NAME, *below)
         folder.stat()
     except (FileNotFoundError, NotADirectoryError):
         return folder
-    except (RuntimeError, OSError):  # no home is known, or it may not be looked into
+    except (RuntimeError, OSError):  # the home folder is unknown or not readable
         return None
     return folder
 
 
-def _can_be(folder: Path) -> bool:
-    """Whether a folder is there or may be made."""
+def _can_create(folder: Path) -> bool:
+    """Whether a folder exists or can be created."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     return existing.is_dir() and (existing == folder or os.access(existing, os.W_OK | os.X_OK))
 
 
 @cache
 def _temporary_folder() -> "TemporaryDirectory[str]":
-    """Removed when the process ends; its name cannot be known before, so nobody else's bundles can be in it."""
+    """Removed when the process exits; its name is unpredictable, so nobody can place bundles in it in advance."""
     return TemporaryDirectory(prefix=f"{_NAME}-")

@@ -1,4 +1,4 @@
-"""The log: a closed table of events, on stderr as JSON lines or as text; never a value of an application's field."""
+"""Logging: a closed table of events, on stderr as JSON lines or as text; never a value of an application's field."""
 
 import json
 import logging
@@ -18,15 +18,15 @@ LogFormat = Literal["auto", "json", "text"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 LIBRDKAFKA_LOGGER: Final = "scorer.librdkafka"
-# Of a text in a line: what brokers, publishers and operators wrote, or a library made of it, may be a megabyte.
+# Maximum length of a text in a line: texts of brokers, publishers, operators and libraries may be a megabyte.
 _CHARACTERS_MAX: Final = 2_000
 _WHOLE: Final = frozenset({"traceback", "threads"})
-"""Fields that are the program's own, and are of use only as a whole."""
+"""Fields that the program itself writes, and that are useful only as a whole."""
 _log = logging.getLogger("scorer")
 
 
 class Event(NamedTuple):
-    """What is worth a line: a stable name, how grave it is, what it means, and the names of what varies."""
+    """A log event: its stable name, its level, its message, and the names of its fields."""
 
     name: str
     level: int
@@ -37,118 +37,114 @@ class Event(NamedTuple):
 WORKER_STARTED = Event(
     "worker_started",
     INFO,
-    "the bundle is loaded, the topics are there; the worker joins its group",
+    "bundle loaded and topics found; joining the consumer group",
     ("group", "instance", "http", "delivery", "bundle"),
 )
 SERVICE_LINKS_IGNORED = Event(
     "service_links_ignored",
     INFO,
-    "Kubernetes sets these variables for a Service, they are not settings (enableServiceLinks: false omits them)",
+    "ignored environment variables that Kubernetes set for a Service (enableServiceLinks: false omits them)",
     ("variables",),
 )
-STOP_ASKED = Event("stop_asked", INFO, "a signal asks to stop: the batch in hand is finished first", ("signal",))
-WORKER_STOPPED = Event("worker_stopped", INFO, "the batch in hand is committed and the group is left")
+STOP_ASKED = Event("stop_asked", INFO, "received a signal; finishing the current batch before stopping", ("signal",))
+WORKER_STOPPED = Event("worker_stopped", INFO, "committed the last batch and left the consumer group")
 PROCESS_FAILED = Event(
-    "process_failed", ERROR, "the process cannot go on; its error says why and what mends it", ("error", "exit_code")
+    "process_failed", ERROR, "the process cannot continue; the error says why and how to fix it", ("error", "exit_code")
 )
 PROCESS_CRASHED = Event(
     "process_crashed",
     CRITICAL,
-    "a fault in the program, which ends the process; nothing uncommitted counts",
+    "unexpected error (a bug); the process exits, and uncommitted work is discarded",
     ("error", "traceback"),
 )
 THREAD_CRASHED = Event(
-    "thread_crashed", ERROR, "a fault in the program, in a thread beside the loop", ("thread", "error", "traceback")
+    "thread_crashed", ERROR, "unexpected error (a bug) in a background thread", ("thread", "error", "traceback")
 )
 PROCESS_STALLED = Event(
     "process_stalled",
     CRITICAL,
-    "an activity took longer than its limit; the process ends, and nothing uncommitted counts",
+    "an activity exceeded its time limit; the process exits, and uncommitted work is discarded",
     ("activity", "limit_s", "threads"),
 )
 PARTITIONS_CHANGED = Event(
     "partitions_changed",
     INFO,
-    "the group gave this worker partitions or took some away",
+    "partitions were assigned to this worker or revoked",
     ("topic", "kind", "partitions", "assigned"),
 )
 PARTITION_BLOCKED = Event(
     "partition_blocked",
     ERROR,
-    "a partition cannot be read from where the group is; the other partitions go on",
+    "cannot read a partition from its committed offset; other partitions continue",
     ("topic", "partition", "reason"),
 )
 RECORDS_UNREADABLE = Event(
     "records_unreadable",
     WARNING,
-    "a batch on the input topic is damaged or too large; each of its records becomes a dead letter",
+    "a record batch on the input topic is corrupt or too large; its records become dead letters",
     ("topic", "partition", "offset", "records", "error"),
 )
 DEAD_LETTERS_POINT = Event(
     "dead_letters_point",
     WARNING,
-    "the dead-letter topic refused a copy of a large record; from here on dead letters point to such records",
+    "the dead-letter topic rejected a large record; from now on dead letters reference such records instead",
     ("topic",),
 )
 BATCH_COMMITTED = Event(
     "batch_committed",
     DEBUG,
-    "a batch is decided and committed",
+    "batch committed",
     ("offsets_next", "records", "rejected", "bundle", "seconds"),
 )
 BATCH_ABORTED = Event(
-    "batch_aborted", WARNING, "a batch is wound back; its applications come again", ("topic", "error")
+    "batch_aborted", WARNING, "batch aborted; its applications will be processed again", ("topic", "error")
 )
-COMMIT_FAILED = Event(
-    "commit_failed", WARNING, "offsets of what is published are not committed yet; they are tried again", ("error",)
-)
-BROKER_RETRIED = Event("broker_retried", WARNING, "the broker did not answer; the call is tried again", ("error",))
-CONNECTION_FAILED = Event(
-    "connection_failed", WARNING, "a connection to the brokers fails; it is tried again", ("error",)
-)
-CONSUMER_FAILED = Event("consumer_failed", WARNING, "the consumer reports a fault that may pass", ("topic", "error"))
+COMMIT_FAILED = Event("commit_failed", WARNING, "committing offsets failed after publishing; retrying", ("error",))
+BROKER_RETRIED = Event("broker_retried", WARNING, "the broker did not answer; retrying", ("error",))
+CONNECTION_FAILED = Event("connection_failed", WARNING, "connection to a broker failed; retrying", ("error",))
+CONSUMER_FAILED = Event("consumer_failed", WARNING, "the consumer reported a transient error", ("topic", "error"))
 HEADERS_UNREADABLE = Event(
     "headers_unreadable",
     WARNING,
-    "a header's name is not UTF-8; the record is decided and its outcome carries no headers on. Told once a worker",
+    "a header name is not UTF-8; the record's headers are not copied to its result. Logged once per worker",
     ("topic", "partition", "offset"),
 )
-BUNDLE_SWAPPED = Event("bundle_swapped", INFO, "another bundle decides from here on", ("bundle", "previous"))
+BUNDLE_SWAPPED = Event("bundle_swapped", INFO, "switched to another bundle", ("bundle", "previous"))
 BUNDLE_REFUSED = Event(
     "bundle_refused",
     WARNING,
-    "a deployed bundle cannot be loaded; what was in its slot goes on, and it is tried again",
+    "cannot load a deployed bundle; keeping the previous one and retrying",
     ("slot", "bundle", "error"),
 )
-CHALLENGER_CHANGED = Event("challenger_changed", INFO, "another challenger scores along, or none", ("bundle",))
+CHALLENGER_CHANGED = Event("challenger_changed", INFO, "challenger changed or removed", ("bundle",))
 CHALLENGER_FAILED = Event(
     "challenger_failed",
     WARNING,
-    "the challenger cannot score; what decides goes on deciding. Told once a challenger",
+    "the challenger failed to score a batch; the champion is not affected. Logged once per challenger",
     ("challenger", "bundle", "error"),
 )
 TRUST_UNREADABLE = Event(
     "trust_unreadable",
     WARNING,
-    "the file of trusted keys cannot be read, or is wrong; what it said before counts",
+    "the trusted keys file is unreadable or invalid; keeping the previous keys",
     ("error",),
 )
 TRUST_CHANGED = Event(
-    "trust_changed", INFO, "the file of trusted keys has changed; the history is read again with these keys", ("keys",)
+    "trust_changed", INFO, "the trusted keys file changed; reading the deployment history again", ("keys",)
 )
 HISTORY_UNREADABLE = Event(
-    "history_unreadable", WARNING, "the history of deployments cannot be read for the moment", ("topic", "error")
+    "history_unreadable", WARNING, "cannot read the deployment history; retrying", ("topic", "error")
 )
 HISTORY_LINE_SKIPPED = Event(
     "history_line_skipped",
     WARNING,
-    "a line of the history of deployments is no event and counts for nothing",
+    "malformed deployment record ignored",
     ("offset", "error"),
 )
 RECORD_SKIPPED = Event(
     "record_skipped",
     WARNING,
-    "a record is not what its topic holds; it is skipped and counted. The first few are logged",
+    "unexpected record skipped and counted. Only the first few are logged",
     ("topic", "partition", "offset", "error"),
 )
 HTTP_FAILED = Event(
@@ -178,37 +174,37 @@ TOKEN_FILE_EXPOSED = Event(
 DEAD_LETTER_SHOWN = Event(
     "dead_letter_shown",
     INFO,
-    "somebody looked at what a dead letter holds, in the console; what was seen is not told",
+    "a console user viewed the value of a dead letter",
     ("client", "partition", "offset"),
 )
 LOG_LINES_LOST = Event(
-    "log_lines_lost", WARNING, "standard error was full or not read: so many lines of the log are lost", ("lines",)
+    "log_lines_lost", WARNING, "log lines were dropped because standard error was blocked", ("lines",)
 )
-LIBRDKAFKA = Event("librdkafka", INFO, "a line of librdkafka's own, at its own level", ("facility", "client"))
-LIBRARY = Event("library", WARNING, "a line of another library, at its own level", ("logger",))
+LIBRDKAFKA = Event("librdkafka", INFO, "log line of librdkafka, at its own level", ("facility", "client"))
+LIBRARY = Event("library", WARNING, "log line of another library, at its own level", ("logger",))
 
 EVENTS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Event))
-"""All that is ever told; the documentation is compared with this table."""
+"""All events; the documentation is compared with this table."""
 
 
 def log(event: Event, **fields: object) -> None:
-    """Tells what happened, if its level is told at all.
+    """Logs an event, if its level is enabled.
 
     Args:
-        event: one of the table's.
-        fields: exactly those that the table names, as JSON values; names, numbers and rules, never a field's value.
+        event: an event of the table.
+        fields: exactly the event's fields, as JSON values: names, numbers and rules, never a field's value.
     """
     assert fields.keys() == set(event.fields), f"{event.name} has the fields {event.fields}"
     _log.log(event.level, event.meaning, extra={"event": event.name, "fields": fields})
 
 
 def log_crash(crash: BaseException) -> None:
-    """Tells of a fault in the program, without what it says: that may hold an applicant's figures."""
+    """Logs an unexpected error without its message, which may contain an applicant's data."""
     log(PROCESS_CRASHED, error=type(crash).__name__, traceback=_frames(crash.__traceback__))
 
 
 def log_thread_crash(thread: str, crash: BaseException) -> None:
-    """Logs a fault in the program that a thread survived, without its message: that may hold an applicant's figures."""
+    """Logs an unexpected error that a thread survived, without its message, which may contain an applicant's data."""
     log(THREAD_CRASHED, thread=thread, error=type(crash).__name__, traceback=_frames(crash.__traceback__))
 
 
@@ -217,20 +213,20 @@ def log_to_stderr(log_format: LogFormat = "auto", level: LogLevel = "info") -> N
 
     Args:
         log_format: auto is text on a terminal and JSON lines everywhere else.
-        level: from where on our own lines and librdkafka's are told. Other libraries are told from warnings on.
+        level: the lowest level for this package's and librdkafka's lines. Other libraries log from warning on.
     """
     as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
     handler = _StderrHandler(sys.stderr)
     handler.setFormatter(TextLines() if as_text else JsonLines())
-    ours = logging.getLevelNamesMapping()[level.upper()]
-    logging.basicConfig(level=max(ours, WARNING), handlers=[handler], force=True)
-    _log.setLevel(ours)
+    level_number = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(level=max(level_number, WARNING), handlers=[handler], force=True)
+    _log.setLevel(level_number)
     logging.captureWarnings(True)
     threading.excepthook = _log_uncaught
 
 
 def write_to_stderr(text: str) -> None:
-    """Writes text that is not a line of the log; where there is a log it is no more of a wait than one of its lines."""
+    """Writes text that is not a log line; with a log, it blocks no longer than a log line does."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, _StderrHandler):
             handler.write(text)
@@ -239,7 +235,7 @@ def write_to_stderr(text: str) -> None:
 
 
 def format_in_force() -> Literal["json", "text"] | None:
-    """How this process's log is written; None if it keeps none."""
+    """The format of this process's log; None without a log."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler.formatter, JsonLines):
             return "json"
@@ -249,20 +245,20 @@ def format_in_force() -> Literal["json", "text"] | None:
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes lines to stderr, whose reader may be slow, stuck or gone: the process neither ends nor waits for it.
+    """Writes lines to stderr, whose reader may be slow, stuck or gone: the process neither exits nor blocks.
 
-    A line waits for room for a moment. One that finds none is lost and counted, and while that lasts no other waits.
-    The next one that finds room comes after a line that says how many were lost.
+    A line waits briefly for space in the pipe. If there is none, the line is dropped and counted, and while that lasts
+    no other line waits. Before the next line that can be written, a line reports how many were dropped.
     """
 
     _WAIT_S: Final = 0.1
-    """A reader that is alive makes room in less, and a worker that waits so once per stall keeps its pace."""
+    """A live reader makes space faster, and a worker that waits once per stall is hardly slowed down."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         try:
             self._descriptor: int | None = stream.fileno()
-        except (OSError, ValueError):  # a test's own
+        except (OSError, ValueError):  # a stream of a test
             self._descriptor = None
         self._lines_lost = 0
         self._is_line_cut = False
@@ -271,19 +267,19 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
         """Writes a line."""
         try:
             line = self.format(record)
-        except Exception:  # noqa: BLE001  (of a line that any library may have made)
+        except Exception:  # noqa: BLE001  (any library may have made the line)
             self._lines_lost += 1
             return
         lost = self._lines_lost
         if lost and self._has_room(wait_s=0):
             self._lines_lost = 0
-            log(LOG_LINES_LOST, lines=lost)  # comes here too, and counts itself where it is lost
+            log(LOG_LINES_LOST, lines=lost)  # a recursive call, which counts this line if it is dropped, too
             self._lines_lost *= lost
         if not self._write(f"{line}\n", wait_s=0 if self._lines_lost else self._WAIT_S):
             self._lines_lost += 1
 
     def write(self, text: str) -> None:
-        """Writes text that is not a line of the log."""
+        """Writes text that is not a log line."""
         self.acquire()
         try:
             self._write(text, self._WAIT_S)
@@ -291,14 +287,14 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
             self.release()
 
     def _write(self, text: str, wait_s: float) -> bool:
-        """Whether all of a text was written."""
+        """Writes a text; returns whether all of it was written."""
         if self._descriptor is None:
             self.stream.write(text)
             return True
         rest = ("\n" * self._is_line_cut + text).encode(self.stream.encoding, "backslashreplace")
         try:
             while rest and self._has_room(wait_s):
-                # So much fits at once where there is room at all, unless another process writes there just now too.
+                # A pipe with any space takes PIPE_BUF bytes at once, unless another process writes to it as well.
                 written = os.write(self._descriptor, rest[: select.PIPE_BUF])
                 rest = rest[written:]
                 self._is_line_cut = bool(rest)
@@ -315,7 +311,7 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, event, message, then the event's fields."""
+    """One JSON object per line: time, level, event, message, then the event's fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         event, message, fields = _read(record)
@@ -324,7 +320,7 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """The same for people: a line, and what has several lines of its own indented below."""
+    """Text for people: one line, with multi-line fields indented below it."""
 
     def format(self, record: logging.LogRecord) -> str:
         event, message, fields = _read(record)
@@ -336,7 +332,7 @@ class TextLines(logging.Formatter):
 
 
 def _read(record: logging.LogRecord) -> tuple[str, str, dict[str, object]]:
-    """A record's event, message and fields, whoever made it; long texts are cut."""
+    """Event, message and fields of a record of any logger; long texts are cut."""
     event, message, fields = _read_whole(record)
     shortened = {name: _shorten(name, field) for name, field in fields.items()}
     return event, shorten_text(message, _CHARACTERS_MAX), shortened
@@ -365,14 +361,14 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _word(value: object) -> str:
-    """A value as one word, quoted where it would be several."""
+    """A value as one word, quoted if necessary."""
     if isinstance(value, str) and value.isprintable() and not set(value) & set(' "='):
         return value
     return json.dumps(value, default=str)
 
 
 def _frames(trace: TracebackType | None) -> str:
-    """Where it happened: files, lines and source, no values."""
+    """The stack trace: files, lines and source, without values."""
     return "".join(traceback.format_tb(trace)).rstrip()
 
 

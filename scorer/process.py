@@ -1,4 +1,4 @@
-"""A process that decides, a worker or a replay: put together, observed, and stopped well."""
+"""Runs a process that decides, a worker or a replay: sets it up, observes it, and stops it cleanly."""
 
 import gc
 import math
@@ -35,14 +35,14 @@ from scorer.watchdog import Limits, Watchdog
 if TYPE_CHECKING:
     from scorer.monitor.tracing import BatchSpans
 
-# The link gives a delivery up by itself, and leaves the group well; the watchdog only where the loop hangs too.
+# The link itself gives up a delivery and leaves the group cleanly; the watchdog acts only if the loop hangs, too.
 _LATER_S: Final = 10.0
 _GC_THRESHOLD = 100_000
 _PROGRESS_S = 1.0
 
 
 def collect_garbage_seldom() -> None:
-    """Keeps the collector away from the loop: it looks through all that lives for cycles, and records make none."""
+    """Keeps garbage collection out of the loop: it searches all objects for cycles, and records have none."""
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)
 
@@ -55,13 +55,13 @@ class EventLog(Observer):
         self._challenger: BundleReference | None = None
 
     def serving(self, reference: BundleReference) -> None:
-        """Another bundle decides."""
+        """The worker has switched to this bundle."""
         if reference != self._champion:
             log(BUNDLE_SWAPPED, bundle=str(reference), previous=str(self._champion))
         self._champion = reference
 
     def in_step(self, slot: Slot, reference: BundleReference | None) -> None:
-        """What is deployed is loaded."""
+        """The deployed bundle is loaded."""
         if slot == "challenger":
             if reference != self._challenger:
                 log(CHALLENGER_CHANGED, bundle=None if reference is None else str(reference))
@@ -80,14 +80,14 @@ class EventLog(Observer):
 
 
 class Liveness(Observer):
-    """Tells the watchdog how far the loop and the delivery are."""
+    """Reports the progress of the loop and the delivery to the watchdog."""
 
     def __init__(self, watchdog: Watchdog, within: Limits) -> None:
         self._watchdog = watchdog
         self._within = within
 
     def polled(self, batch: Batch) -> None:  # noqa: ARG002
-        """The next poll has its time from here on."""
+        """The time limit for the next poll starts."""
         self._watchdog.begin("poll", self._within.poll_s)
 
     def delivering(self) -> None:
@@ -95,25 +95,25 @@ class Liveness(Observer):
         self._watchdog.begin("delivery", self._within.delivery_s + _LATER_S)
 
     def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:  # noqa: ARG002
-        """It ended well."""
+        """The delivery was committed."""
         self._watchdog.done("delivery")
 
     def aborted(self) -> None:
-        """It was aborted."""
+        """The delivery was aborted."""
         self._watchdog.done("delivery")
 
 
 def work(settings: Settings, bundles: Bundles, stop: Stop, watchdog: Watchdog) -> None:
-    """Runs a worker until SIGTERM or SIGINT, or until it cannot go on.
+    """Runs a worker until SIGTERM or SIGINT, or until it cannot continue.
 
     Args:
-        settings: the brokers, the topics and how to deliver.
-        bundles: what decides, and what scores in shadow mode.
-        stop: hears the signals.
+        settings: the brokers, the topics and the delivery mode.
+        bundles: the champion and the challenger.
+        stop: handles the signals.
         watchdog: ends the process if this worker hangs.
 
     Raises:
-        ScorerError: what is wrong, and how to fix it.
+        ScorerError: the worker cannot continue; the message says why, and how to fix it.
     """
     within = limits(settings)
     champion = bundles.current().reference
@@ -148,10 +148,10 @@ def work(settings: Settings, bundles: Bundles, stop: Stop, watchdog: Watchdog) -
 
 
 def _spans(settings: Settings) -> "BatchSpans | None":
-    """What makes spans; where no traces are wanted, nothing of it is loaded.
+    """The observer that creates spans; None, without loading OpenTelemetry, if traces are off.
 
     Raises:
-        SettingsError: traces are wanted, and what makes them is not installed or set up for something else.
+        SettingsError: traces are on, and OpenTelemetry is not installed, or configured for another exporter.
     """
     if settings.traces == "off":
         return None
@@ -165,7 +165,7 @@ def _spans(settings: Settings) -> "BatchSpans | None":
 
 
 def _instruments(settings: Settings, reference: BundleReference) -> tuple[CollectorRegistry, Health, WorkerMetrics]:
-    """What a process is watched by."""
+    """Registry, health and metrics of a process."""
     registry = CollectorRegistry()
     for collector in (GCCollector, ProcessCollector):
         collector(registry=registry)
@@ -176,17 +176,17 @@ def _instruments(settings: Settings, reference: BundleReference) -> tuple[Collec
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
-    """How a replay is to run."""
+    """Options of a replay."""
 
     records_per_s: float
-    """At most, in this process."""
+    """Maximum rate of this process."""
     everything: bool
-    """Whether to publish decisions too that come out the same."""
+    """Whether to publish decisions that did not change, too."""
     http_port: int | None
-    """Of /metrics, /healthz and /readyz; None serves none."""
+    """Port for /metrics, /healthz and /readyz; None does not serve them."""
 
 
-def replay(  # noqa: PLR0913, PLR0917  (what a replay is, and what the process has)
+def replay(  # noqa: PLR0913, PLR0917  (the replay, and the process's own objects)
     settings: Settings,
     plan: Plan,
     bundle: Bundle,
@@ -195,23 +195,23 @@ def replay(  # noqa: PLR0913, PLR0917  (what a replay is, and what the process h
     stop: Stop,
     watchdog: Watchdog,
 ) -> Standing:
-    """Works on a replay until all of it is done, by any process, or until SIGTERM or SIGINT.
+    """Works on a replay until it is complete, over all processes, or until SIGTERM or SIGINT.
 
     Args:
         settings: the brokers and the topics.
         plan: the replay.
-        bundle: what decides.
-        options: how to run.
-        tell: told about once per second how far the replay has come.
-        stop: hears the signals.
+        bundle: the bundle to rescore with.
+        options: the options.
+        tell: called about once per second with the progress of the replay.
+        stop: handles the signals.
         watchdog: ends the process if it hangs.
 
     Returns:
-        How far it has come at the end.
+        The progress at the end.
 
     Raises:
-        ReplayError: retention has taken applications that were still to come.
-        ScorerError: what else is wrong, and how to fix it.
+        ReplayError: retention has deleted applications that were not rescored yet.
+        ScorerError: the replay cannot continue; the message says why, and how to fix it.
     """
     own = _replay_settings(settings, plan, options.records_per_s)
     within = limits(own)
@@ -246,16 +246,16 @@ def replay(  # noqa: PLR0913, PLR0917  (what a replay is, and what the process h
 
 
 def _replay_settings(settings: Settings, plan: Plan, records_per_s: float) -> Settings:
-    """The same brokers and topics, in the replay's own group."""
-    # What a killed process held is free again after these; both are short here because a replay is resumed by hand.
+    """The settings with the replay's own group."""
+    # What a killed process held is released after these timeouts; they are short because a replay is resumed by hand.
     quick = {"transaction.timeout.ms": "10000"}
     if settings.kafka.get("group.protocol", "classic").lower() != "consumer":
         quick |= {"session.timeout.ms": "6000", "heartbeat.interval.ms": "1500"}
     changes = {
         "group_id": plan.group_id,
         "instance_id": None,
-        "delivery": "exactly-once",  # a correction that came twice would not be one
-        # No batch is more than a second's work, so that the pace is kept without long waits.
+        "delivery": "exactly-once",  # corrections must not be published twice
+        # A batch is at most one second's work, so that the rate is kept without long pauses.
         "batch_records_max": max(1, min(settings.batch_records_max, int(records_per_s))),
         "kafka": quick | settings.kafka,
     }
@@ -263,19 +263,19 @@ def _replay_settings(settings: Settings, plan: Plan, records_per_s: float) -> Se
 
 
 class _Completion:
-    """Asks, about once per second, how far all processes of a replay have come."""
+    """Polls the progress of a replay over all of its processes, about once per second."""
 
     def __init__(self, progress: ProgressReader, tell: Callable[[Standing], None]) -> None:
         self._progress = progress
-        self._tell = tell
+        self._report = tell
         self._asked_at = -math.inf
         self._complete = False
 
     def reached(self) -> bool:
-        """Whether nothing is left to do, for any process."""
+        """Whether the replay is complete."""
         if time.monotonic() - self._asked_at >= _PROGRESS_S:
             standing = self._progress.look()
             self._complete = standing.complete
             self._asked_at = time.monotonic()
-            self._tell(standing)
+            self._report(standing)
         return self._complete

@@ -1,4 +1,4 @@
-"""Every knob: unit, default, limits and why. Flags over the environment over scorer.toml over the defaults."""
+"""The settings: units, defaults, limits and reasons. Precedence: flags, environment, scorer.toml, defaults."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from scorer.folders import bundles_folder
 from scorer.logs import LogFormat, LogLevel
 
 MASK: Final = "********"
-# How long a worker may take from one poll to the next. A batch takes some seconds at most; librdkafka's own default of
-# five minutes is how long one worker that stands still would hold up a rebalance of all others.
+# Maximum time of a worker from one poll to the next. A batch takes some seconds at most; with librdkafka's default of
+# five minutes, one worker that hangs would delay a rebalance of all others for that long.
 POLL_INTERVAL_MS: Final = 60_000
 
-# librdkafka properties on which the guarantees rest, and the setting to use instead, if there is one.
+# librdkafka properties that the guarantees depend on, and what to use instead, if possible.
 OWNED_PROPERTIES: Final[dict[str, str]] = {
     "bootstrap.servers": "use bootstrap_servers",
     "metadata.broker.list": "use bootstrap_servers",
     "group.id": "use group_id",
     "group.instance.id": "use instance_id",
-    "transactional.id": "it is made from group_id and instance_id",
+    "transactional.id": "it is derived from group_id and instance_id",
     "enable.idempotence": "it is always on",
     "acks": "it is always all",
     "request.required.acks": "it is always all",
@@ -37,10 +37,10 @@ OWNED_PROPERTIES: Final[dict[str, str]] = {
     "enable.auto.offset.store": "offsets are committed with the decisions",
     "auto.offset.reset": "a group without offsets starts at the beginning, and an expired offset is an error",
     "isolation.level": "applications are always read committed",
-    "enable.partition.eof": "the worker needs it",
-    "delivery.report.only.error": "the worker needs it",
-    "delivery.timeout.ms": "use message.timeout.ms, another name of it",
-    "message.max.bytes": "the max.message.bytes of the output topics decide",
+    "enable.partition.eof": "the worker depends on it",
+    "delivery.report.only.error": "the worker depends on it",
+    "delivery.timeout.ms": "use message.timeout.ms, its alias",
+    "message.max.bytes": "max.message.bytes of the output topics applies",
 }
 
 TopicName = Annotated[str, Field(pattern=topics.NAME_PATTERN)]
@@ -52,140 +52,146 @@ def _default_store() -> str | None:
 
 
 class Settings(BaseModel):
-    """What a worker and its tools run with."""
+    """The settings of workers and commands."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     bootstrap_servers: str = Field(
-        default="localhost:9092", min_length=1, description="Where the brokers are: host:port, several by commas."
+        default="localhost:9092", min_length=1, description="Kafka brokers: a comma-separated list of host:port."
     )
     group_id: str = Field(
         default="scorer",
         min_length=1,
         max_length=200,
-        description="The consumer group. Workers of one group share the partitions.",
+        description="Consumer group. Workers of one group share the partitions.",
     )
     instance_id: str | None = Field(
         default=None,
         min_length=1,
         max_length=200,
-        description="This worker's own name, kept across restarts: static membership (no rebalance on a restart) and a "
-        "stable transactional id (an unfinished transaction is ended at once). Two live workers must not share one.",
+        description="Unique name of this worker, kept across restarts: static membership (no rebalance on a restart) "
+        "and a stable transactional id (an unfinished transaction is aborted at once). Two running workers must not "
+        "share one.",
     )
     delivery: Literal["exactly-once", "at-least-once"] = Field(
         default="exactly-once",
-        description="exactly-once: decisions and offsets in one transaction. at-least-once: every delivery confirmed "
-        "before the commit; duplicates possible after a crash, loss not.",
+        description="exactly-once: results and offsets commit in one transaction. at-least-once: results are "
+        "acknowledged before offsets are committed; a crash can duplicate results but never lose them.",
     )
     batch_records_max: int = Field(
         default=5_000,
         ge=1,
         le=100_000,
-        description="Most records in one batch and one transaction. More gains little throughput and costs latency.",
+        description="Maximum number of records per batch and transaction. More gains little throughput and costs "
+        "latency.",
     )
     linger_ms: int = Field(
         default=0,
         ge=0,
         le=10_000,
-        description="Milliseconds to wait for a batch to fill once it has a record. 0 takes what is there.",
+        description="Milliseconds to wait for a batch to fill once it has a record; 0 does not wait.",
     )
     record_bytes_max: int = Field(
         default=65_536,
         ge=1_024,
         le=8_388_608,
-        description="Longest application that is read, in bytes; a longer one is rejected as too_large.",
+        description="Maximum size of an application in bytes; a larger one is rejected as too_large.",
     )
     fetch_memory_mb: int = Field(
         default=64,
         ge=8,
         le=16_384,
-        description="Memory for records that are fetched and not yet processed, in MB after decompression, for records "
-        "that compress up to 100 to 1, from each broker; a worker takes about 200 MB besides.",
+        description="Memory per broker for records that are fetched but not yet processed, in MB after decompression "
+        "(up to 100 to 1); a worker needs about 200 MB in addition.",
     )
     drain_s: float = Field(
         default=25.0,
         gt=0,
         le=3_600,
-        description="Seconds that a worker has to finish its batch after SIGTERM; below the supervisor's grace period.",
+        description="Seconds to finish the current batch after SIGTERM; must be below the supervisor's grace period.",
     )
     broker_wait_s: float = Field(
         default=15.0,
         gt=0,
         le=86_400,
-        description="Seconds to wait at start for a broker that answers. A supervisor that waits longer and longer "
-        "between restarts, such as Kubernetes, is better served by minutes: the worker then starts as soon as the "
-        "brokers are back.",
+        description="Seconds to wait for a broker at start. With a supervisor that backs off between restarts, such as "
+        "Kubernetes, use minutes: the worker then starts as soon as the brokers are back.",
     )
     store: str | None = Field(
         default_factory=_default_store,
         min_length=1,
-        description="Where bundles live: a folder, or a URL such as s3://bucket/bundles (extras s3 and gcs). A user "
-        "without a home folder has no default, and needs none to decide with a bundle that is shipped.",
+        description="Bundle store: a folder, or a URL such as s3://bucket/bundles (extras s3 and gcs). There is no "
+        "default for a user without a home folder; shipped bundles need no store.",
     )
     trusted_keys: str | None = Field(
         default=None,
         min_length=1,
-        description="The file of the keys whose signatures count, as `scorer trust add` writes it.",
+        description="File of trusted public keys, written by `scorer trust add`.",
     )
     require_signatures: bool = Field(
         default=False,
-        description="Whether only bundles and deployments count that a trusted key has signed; needs trusted_keys.",
+        description="Accept only bundles and deployments signed by a trusted key; requires trusted_keys.",
     )
     deployment_signatures: int = Field(
         default=1,
         ge=1,
         le=2,
-        description="How many different keys must have signed a deployment; 2 is dual control: one proposes, another "
-        "approves.",
+        description="Number of different keys that must sign a deployment; 2 is dual control: one person proposes, "
+        "another approves.",
     )
     signing_key: str | None = Field(
         default=None,
         min_length=1,
-        description="The file of the private key with which commands sign what they deploy.",
+        description="File of the private key with which commands sign deployments.",
     )
     http_host: str = Field(
         default="127.0.0.1",
         min_length=1,
-        description="Address of /metrics, /healthz and /readyz, IPv4 or IPv6; 0.0.0.0 or :: for all.",
+        description="Address to bind for /metrics, /healthz and /readyz, IPv4 or IPv6; 0.0.0.0 or :: for all.",
     )
-    http_port: int = Field(default=9464, ge=0, le=65_535, description="Its port; 0 takes a free one, printed at start.")
+    http_port: int = Field(
+        default=9464, ge=0, le=65_535, description="Port; 0 chooses a free one, which is logged at start."
+    )
     log_format: LogFormat = Field(
-        default="auto", description="Lines of the log on stderr: json, text, or auto: text on a terminal, else json."
+        default="auto", description="Log format on stderr: json, text, or auto (text on a terminal, otherwise json)."
     )
     log_level: LogLevel = Field(
         default="info",
-        description="What is logged: debug (a line a batch), info, warning, error. Other libraries: warnings and up.",
+        description="Log level: debug (one line per batch), info, warning or error. Other libraries log from warning "
+        "on.",
     )
     traces: Literal["off", "otlp"] = Field(
         default="off",
-        description="otlp makes a span a batch and sends it by OTLP over HTTP to where OTEL_EXPORTER_OTLP_ENDPOINT "
-        "says (extra otel).",
+        description="otlp exports one span per batch with OTLP over HTTP to OTEL_EXPORTER_OTLP_ENDPOINT (extra otel).",
     )
     console_host: str = Field(
         default="127.0.0.1",
         min_length=1,
-        description="Address of the console. Any but this machine's own (127.0.0.1, ::1) needs console_token_file.",
+        description="Address to bind for the console. Any other than loopback (127.0.0.1, ::1) requires "
+        "console_token_file.",
     )
     console_port: int = Field(
-        default=8765, ge=0, le=65_535, description="Its port; 0 takes a free one, printed at start."
+        default=8765, ge=0, le=65_535, description="Port; 0 chooses a free one, which is logged at start."
     )
     console_names: str = Field(
         default="",
-        description="Host names, by commas, under which browsers may ask for the console; IP addresses and localhost "
-        "always may. Any other name can be an attack (DNS rebinding) and is refused.",
+        description="Comma-separated host names at which browsers may open the console; IP addresses and localhost are "
+        "always allowed. Other names are rejected (protection against DNS rebinding).",
     )
     console_token_file: str | None = Field(
         default=None,
         min_length=1,
-        description="A file with the token that opens the console: 16 characters or more, spaces around it ignored.",
+        description="File with the console's token: at least 16 characters; surrounding white space is ignored.",
     )
-    applications_topic: TopicName = Field(default=topics.APPLICATIONS, description="Where applications come from.")
-    decisions_topic: TopicName = Field(default=topics.DECISIONS, description="Where decisions go.")
-    dead_letters_topic: TopicName = Field(default=topics.DEAD_LETTERS, description="Where rejected records go.")
-    deployments_topic: TopicName = Field(default=topics.DEPLOYMENTS, description="The history of deployments.")
+    applications_topic: TopicName = Field(default=topics.APPLICATIONS, description="Input topic: applications.")
+    decisions_topic: TopicName = Field(default=topics.DECISIONS, description="Output topic: decisions.")
+    dead_letters_topic: TopicName = Field(
+        default=topics.DEAD_LETTERS, description="Output topic: rejected records (dead letters)."
+    )
+    deployments_topic: TopicName = Field(default=topics.DEPLOYMENTS, description="Topic of the deployment history.")
     kafka: dict[str, str] = Field(
         default_factory=dict,
-        repr=False,  # there are passwords in it
+        repr=False,  # it contains passwords
         description="Any librdkafka property, such as security.protocol; see its CONFIGURATION.md.",
     )
 
@@ -198,7 +204,7 @@ class Settings(BaseModel):
         names = [self.applications_topic, self.decisions_topic, self.dead_letters_topic, self.deployments_topic]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
-            problems.append(f"the four topics must differ: {', '.join(repeated)} stands more than once")
+            problems.append(f"the four topics must differ: {', '.join(repeated)} is used more than once")
         if not self.kafka.get("batch.size", "1").isdecimal():
             problems.append(f"kafka.batch.size ({self.kafka['batch.size']}) must be a number of bytes")
         problems += [
@@ -210,13 +216,13 @@ class Settings(BaseModel):
         if not interval.isdecimal() or int(interval) <= self.linger_ms:
             problems.append(
                 f"linger_ms ({self.linger_ms}) must be less than kafka.max.poll.interval.ms ({interval}), "
-                "or the group takes the worker for dead while it waits"
+                "or the group would remove the worker while it waits"
             )
         problems += find_transport_faults(self.bootstrap_servers, self.kafka)
         if self.store is not None and has_url_credentials(self.store):
             problems.append(f"store {URL_FAULT}: {STORE_LOGIN}")
         if self.require_signatures and self.trusted_keys is None:
-            problems.append("require_signatures needs trusted_keys, the file of the keys that are trusted")
+            problems.append("require_signatures requires trusted_keys, the file of trusted public keys")
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -224,12 +230,12 @@ class Settings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class LoadedSettings:
-    """The settings in force, and where each came from: `default`, a file, an environment variable or `flag`."""
+    """The effective settings, and the source of each: `default`, a file, an environment variable or `flag`."""
 
     settings: Settings
     origins: dict[str, str]
     service_links: tuple[str, ...]
-    """Environment variables that Kubernetes set for a Service, and that are not settings."""
+    """Environment variables that Kubernetes set for a Service, which are not settings."""
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Name, value (secrets masked) and origin of every setting, `[kafka]` properties after the others."""
@@ -250,15 +256,15 @@ def load_settings(
     environment: Mapping[str, str] | None = None,
     file: Path | None = None,
 ) -> LoadedSettings:
-    """Puts the settings together.
+    """Loads the settings from all sources.
 
     Args:
-        flags: settings given on the command line by name; None values are as if not given. `kafka` is a mapping.
+        flags: settings from the command line by name; None values count as not given. `kafka` is a mapping.
         environment: `SCORER_GROUP_ID` for `group_id`, `SCORER_KAFKA__SASL_USERNAME` for `sasl.username` of `[kafka]`.
-        file: a TOML file; without it `scorer.toml` in the current folder, if there is one.
+        file: a TOML file; default: `scorer.toml` in the current folder, if it exists.
 
     Raises:
-        SettingsError: with every problem found, unknown names included, and where each value came from.
+        SettingsError: the message has every problem, including unknown names, with the source of each value.
     """
     try:
         gathered = gather_settings(flags or {}, environment, file)
@@ -275,7 +281,7 @@ def load_settings(
     except ValidationError as error:
         problems += [_explain(dict(fault), gathered.origins) for fault in error.errors(include_url=False)]
     if problems:
-        raise SettingsError("The settings are wrong:\n" + "\n".join(f"  {problem}" for problem in problems))
+        raise SettingsError("Invalid settings:\n" + "\n".join(f"  {problem}" for problem in problems))
     defaults = dict.fromkeys(SETTING_NAMES, "default")
     return LoadedSettings(settings, {**defaults, **gathered.origins}, tuple(gathered.service_links))
 

@@ -1,7 +1,8 @@
-"""Ends the process when something takes longer than its limit, also where a thread hangs inside a C library.
+"""Ends the process when an activity exceeds its time limit, even if a thread hangs inside a C library.
 
-librdkafka can wait without a limit, whatever time it was given (librdkafka#5456), and a thread inside C can be neither
-interrupted nor joined. What is not committed is processed again by the next worker, so ending the process is safe.
+librdkafka can block without a limit, whatever timeout it was given (librdkafka#5456), and a thread inside C can be
+neither interrupted nor joined. Uncommitted records are processed again by the next worker, so ending the process is
+safe.
 """
 
 import faulthandler
@@ -19,16 +20,16 @@ from typing import Final, NamedTuple
 from scorer.logs import PROCESS_STALLED, log
 
 _TICK_S: Final = 0.5
-# The log may be what hangs: a full pipe that nobody reads.
-_LAST_WORDS_S: Final = 2.0
-# A call in C that holds Python's lock stops this thread too. The timer of faulthandler does not need the lock; it is so
-# long because it cannot tell a process that hangs from one that was suspended.
+# Logging itself may hang, on a full pipe that nobody reads.
+_LOG_S: Final = 2.0
+# A call in C that holds the GIL stops this thread, too. faulthandler's timer does not need the GIL; it is this long
+# because it cannot distinguish a process that hangs from one that was suspended.
 _LOCKED_S: Final = 120.0
 _LOCKED_TICKS: Final = 20
 
 
 class Limits(NamedTuple):
-    """How long each activity of a worker may take, in seconds."""
+    """Time limits of a worker's activities, in seconds."""
 
     start_s: float
     poll_s: float
@@ -44,14 +45,14 @@ class _Activity(NamedTuple):
 
 
 class Watchdog:
-    """Watches activities from a thread of its own.
+    """Watches activities from a background thread.
 
-    Its clock does not count time for which the whole process was suspended (SIGSTOP, a paused container): an activity
-    that a suspension interrupted gets the rest of its time.
+    Its clock does not count time for which the whole process was suspended (SIGSTOP, a paused container): a suspended
+    activity keeps the rest of its time.
     """
 
     def __init__(self, shutdown_s: float, end: Callable[[], None] = lambda: os._exit(1)) -> None:
-        """Does nothing until it is started.
+        """Does not watch until it is started.
 
         Args:
             shutdown_s: how long the process may take to end after SIGTERM or SIGINT, in seconds.
@@ -60,15 +61,15 @@ class Watchdog:
         self._shutdown_s = shutdown_s
         self._end = end
         self._clock = 0.0
-        """Seconds for which the process ran. Written by the watching thread."""
+        """Seconds for which the process ran; written by the watching thread."""
         self._activities: dict[str, _Activity] = {}
-        """By name; each entry is replaced whole, by any thread."""
+        """By name; each entry is replaced as a whole, by any thread."""
         self._signals: tuple[socket.socket, socket.socket] | None = None
-        """Read and written end: the numbers of signals, written by the interpreter the moment they come."""
+        """Read end and write end: signal numbers, written by the interpreter when they arrive."""
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Begins to watch, and hears signals even while the main thread hangs inside C. Called in the main thread."""
+        """Starts watching, also for signals while the main thread hangs inside C. Call it in the main thread."""
         self._signals = socket.socketpair()
         for end in self._signals:
             end.setblocking(False)
@@ -76,15 +77,15 @@ class Watchdog:
         threading.Thread(target=self._watch, args=(self._signals[0],), name="watchdog", daemon=True).start()
 
     def begin(self, name: str, limit_s: float) -> None:
-        """An activity begins, or begins again; it may take so many seconds."""
+        """An activity begins, or begins again, with a limit in seconds."""
         self._activities[name] = _Activity(self._clock + limit_s, limit_s)
 
     def done(self, name: str) -> None:
-        """An activity ended; does nothing if it had not begun."""
+        """An activity has ended; does nothing if it had not begun."""
         self._activities.pop(name, None)
 
     def leave(self) -> None:
-        """What is left is the end of the interpreter, in which client libraries' destructors can hang too."""
+        """Limits the exit of the interpreter, in which destructors of client libraries can hang, too."""
         if "shutdown" not in self._activities:
             self.begin("shutdown", self._shutdown_s)
         left_s = max(0.0, self._activities["shutdown"].ends_at - self._clock)
@@ -103,26 +104,26 @@ class Watchdog:
                 faulthandler.dump_traceback_later(_LOCKED_S, exit=True, file=_stderr())
             ticks += 1
             if select.select([signals], [], [], _TICK_S)[0]:
-                self._hear(signals.recv(64))
+                self._handle_signals(signals.recv(64))
             now = time.monotonic()
             self._clock += min(now - before, 2 * _TICK_S)
             before = now
-            self._look()
+            self._check_limits()
 
-    def _hear(self, numbers: bytes) -> None:
+    def _handle_signals(self, numbers: bytes) -> None:
         if {signal.SIGTERM, signal.SIGINT} & set(numbers) and "shutdown" not in self._activities:
             self.begin("shutdown", self._shutdown_s)
 
-    def _look(self) -> None:
+    def _check_limits(self) -> None:
         for name, activity in list(self._activities.items()):
             if self._clock > activity.ends_at and self._activities.get(name) is activity:
                 self._end_process(name, activity.limit_s)
 
     def _end_process(self, name: str, limit_s: float) -> None:
         threads = _threads()
-        words = threading.Thread(target=lambda: _log_stalled(name, limit_s, threads), daemon=True)
-        words.start()
-        words.join(_LAST_WORDS_S)
+        logging_thread = threading.Thread(target=lambda: _log_stalled(name, limit_s, threads), daemon=True)
+        logging_thread.start()
+        logging_thread.join(_LOG_S)
         self._end()
 
 
@@ -131,7 +132,7 @@ def _log_stalled(activity: str, limit_s: float, threads: str) -> None:
 
 
 def _threads() -> str:
-    """Where each thread is, as files and lines; no values."""
+    """The stack of each thread: files and lines, without values."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     return "\n".join(
         f"{names.get(ident, ident)}:\n{''.join(traceback.format_stack(frame)).rstrip()}"
@@ -140,7 +141,7 @@ def _threads() -> str:
 
 
 def _stderr() -> int:
-    """The descriptor of stderr; faulthandler needs one even where there is none to write to."""
+    """The descriptor of stderr; faulthandler needs one even if stderr is closed."""
     try:
         return sys.stderr.fileno()
     except (AttributeError, ValueError, OSError):

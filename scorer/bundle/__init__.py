@@ -1,1 +1,1 @@
-"""Room 2, disk: the deployable thing, made, checked, stored and opened. No Kafka."""
+"""Bundles: building, checking, storing and opening them. Uses the disk, but not Kafka."""

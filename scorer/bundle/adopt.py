@@ -1,4 +1,4 @@
-"""A model that was trained elsewhere, to a bundle: its file, or the model itself as a notebook has it."""
+"""Makes a bundle from a model that was trained elsewhere: from a model file, or from a model object in a notebook."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -39,16 +39,16 @@ _RUNNERS: Final = {
     ".deprecated": "xgboost",
     ".onnx": "onnx",
 }
-"""By the file's ending; what a file of XGBoost's own endings holds is found out when it is read."""
+"""Runner by file extension. The format of a file with one of XGBoost's extensions is detected when it is read."""
 
-_LABEL_CHARACTERS_MAX: Final = 1_000  # as the manifest's
-_AUC_MIN: Final = 0.5  # of a model that guesses
+_LABEL_CHARACTERS_MAX: Final = 1_000  # the manifest's limit
+_AUC_MIN: Final = 0.5  # the AUC of random guessing
 _is_suffix = re.compile(r"\.[A-Za-z0-9]{1,16}").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
-    """A model as it goes into the bundle."""
+class _Prepared:
+    """A model in the form in which it is stored in the bundle."""
 
     runner: str
     content: bytes
@@ -62,42 +62,42 @@ class _Given:
 def draft_model(
     model: object, description: Description, holdout: "Examples | None" = None, default_class: object = None
 ) -> Draft:
-    """Makes a model the draft of a bundle, and measures it.
+    """Drafts a bundle from a model and evaluates the model on the held-out applications.
 
     Args:
-        model: a fitted scikit-learn classifier or pipeline, which is converted to ONNX and compared with what comes of
-            it; a classifier of XGBoost's scikit-learn wrapper, whose rounds and missing values are taken as it takes
-            them; an XGBoost booster; an ONNX model (`onnx.ModelProto`); or the path of a model's file.
-        description: everything else.
-        holdout: labelled applications to measure it on, which it has not seen; without them there are no figures.
-        default_class: which of a scikit-learn classifier's two classes stands for a loan that was not paid back; needed
-            unless the classes are 0 and 1 (or false and true), where it is 1.
+        model: a fitted scikit-learn classifier or pipeline, which is converted to ONNX and compared with the converted
+            model; a classifier of XGBoost's scikit-learn wrapper, with the rounds and missing values that the wrapper
+            uses; an XGBoost booster; an ONNX model (`onnx.ModelProto`); or the path of a model file.
+        description: everything about the bundle except its model.
+        holdout: labelled applications for evaluation, not used in training; without them the bundle has no metrics.
+        default_class: the class of a scikit-learn classifier that means "not paid back"; required unless the two
+            classes are 0 and 1 (or false and true), where it is 1.
 
     Raises:
-        MisuseError: the model cannot become a bundle's, a library is missing, or the file cannot be read.
+        MisuseError: the model is of an unsupported kind, a library is missing, or the file cannot be read.
         InputFileError: the held-out applications do not have both outcomes.
-        BundleError: the model is a pickle, does not fit the description, cannot be converted, differs from what it was
-            converted from, gives no probability of default, or rates those who paid as the likelier defaulters.
-        ModelError: it fails on the golden examples or on the held-out applications.
+        BundleError: the model is a pickle, does not match the description, cannot be converted, differs from its
+            converted form, does not output a probability of default, or gives applicants who paid back the higher one.
+        ModelError: the model fails on the golden examples or on the held-out applications.
     """
-    given = _take(unwrap(model), description, holdout, default_class)
-    features = given.features
-    opened = open_model(given.runner, given.file, given.content, features.columns, given.settings)
-    own = {"python": python_version(), "numpy": np.__version__, **library_of(given.runner)}
+    prepared = _prepare(unwrap(model), description, holdout, default_class)
+    features = prepared.features
+    opened_model = open_model(prepared.runner, prepared.file, prepared.content, features.columns, prepared.settings)
+    own_libraries = {"python": python_version(), "numpy": np.__version__, **library_of(prepared.runner)}
     return Draft(
         name=description.name,
         version=description.version,
         created=description.created,
-        runner=given.runner,
-        model=given.content,
+        runner=prepared.runner,
+        model=prepared.content,
         features=features,
         policy=description.policy,
-        metrics=_measure(opened, features, description, holdout) if holdout else None,
+        metrics=_measure(opened_model, features, description, holdout) if holdout else None,
         training=None,
-        libraries={**own, **given.libraries, **description.libraries},
-        labels={**given.labels, **description.labels},
-        runner_settings=given.settings,
-        model_file=given.file,
+        libraries={**own_libraries, **prepared.libraries, **description.libraries},
+        labels={**prepared.labels, **description.labels},
+        runner_settings=prepared.settings,
+        model_file=prepared.file,
     )
 
 
@@ -108,21 +108,21 @@ def add_model(
     holdout: "Examples | None" = None,
     default_class: object = None,
 ) -> tuple[Manifest, str]:
-    """Makes a model a bundle and puts it into a store: whole, or not at all.
+    """Makes a bundle from a model and adds it to a store atomically.
 
     Args:
-        model: as `draft_model` takes it, and so the rest.
-        description: everything about the bundle but its model.
-        store: where it goes.
-        holdout: labelled applications to measure it on.
-        default_class: which class stands for a loan that was not paid back.
+        model: as in `draft_model`, like the other arguments.
+        description: everything about the bundle except its model.
+        store: the store to add the bundle to.
+        holdout: labelled applications for evaluation.
+        default_class: the class that means "not paid back".
 
     Returns:
-        The bundle's manifest, and where it is in the store: a path or a URL.
+        The bundle's manifest, and its location in the store: a path or a URL.
 
     Raises:
-        BundleError: the store has this version already, or is out of reach.
-        ScorerError: as `draft_model`.
+        BundleError: the store already has this version, or cannot be reached.
+        ScorerError: as in `draft_model`.
     """
     store.require_new(description.name, description.version)
     draft = draft_model(model, description, holdout, default_class)
@@ -131,119 +131,137 @@ def add_model(
         return manifest, store.put(Path(folder))
 
 
-def _take(model: object, description: Description, holdout: "Examples | None", default_class: object) -> _Given:
-    """The model as it goes into the bundle, by what it is."""
+def _prepare(model: object, description: Description, holdout: "Examples | None", default_class: object) -> _Prepared:
+    """Prepares a model for the bundle, according to its kind."""
     if isinstance(model, type):
         raise MisuseError(explain_unusable(model))
     if is_wrapper(model):
-        given = _take_wrapper(model, description, holdout, default_class)
+        prepared = _prepare_wrapper(model, description, holdout, default_class)
     elif is_classifier(model):
-        given = _convert(model, description, holdout, default_class)
+        prepared = _prepare_sklearn(model, description, holdout, default_class)
     elif default_class is not None:
         raise MisuseError(
-            "default_class is for scikit-learn classifiers: leave it out. An XGBoost model gives the probability of "
-            "the label 1; of an ONNX model, runner_settings names the column"
+            "default_class is for scikit-learn classifiers only: leave it out. An XGBoost model outputs the "
+            "probability of the label 1; for an ONNX model, name the output column in runner_settings"
         )
     elif isinstance(model, Path):
-        given = _read(model, description)
-    elif hasattr(model, "save_raw"):  # an XGBoost booster; to ask for its class would load XGBoost for every model
-        given = _check("model.ubj", read_booster(model), description, description.features)
+        prepared = _prepare_file(model, description)
+    elif hasattr(model, "save_raw"):  # an XGBoost booster; isinstance would import XGBoost for every model
+        prepared = _prepare_xgboost("model.ubj", read_booster(model), description, description.features)
     elif hasattr(model, "SerializeToString"):  # an onnx.ModelProto
         settings = dict(description.runner_settings)
-        given = _Given("onnx", model.SerializeToString(), "model.onnx", settings, description.features)
+        prepared = _Prepared("onnx", model.SerializeToString(), "model.onnx", settings, description.features)
     else:
         raise MisuseError(explain_unusable(model))
-    if description.runner not in {None, given.runner}:
+    if description.runner not in {None, prepared.runner}:
         raise MisuseError(
-            f"the description's runner is {description.runner}, and this model is run by {given.runner}: leave runner "
-            "out"
+            f"the description's runner is {description.runner}, but this model needs the runner {prepared.runner}: "
+            "leave runner out"
         )
-    if description.rounds is not None and given.runner != "xgboost":
-        raise MisuseError(f"rounds is for XGBoost models, and this one is run by {given.runner}: leave rounds out")
-    return given
+    if description.rounds is not None and prepared.runner != "xgboost":
+        raise MisuseError(
+            f"rounds is for XGBoost models only, but this model needs the runner {prepared.runner}: leave rounds out"
+        )
+    return prepared
 
 
-def _convert(model: object, description: Description, holdout: "Examples | None", default_class: object) -> _Given:
-    """A scikit-learn classifier as ONNX, if the two agree."""
+def _prepare_sklearn(
+    model: object, description: Description, holdout: "Examples | None", default_class: object
+) -> _Prepared:
+    """Converts a scikit-learn classifier to ONNX; both must give the same predictions."""
     features = description.features
-    made = convert(model, features.columns, default_class, _matrix(features, holdout))
-    if description.runner_settings and description.runner_settings != made.settings:
+    onnx_model = convert(model, features.columns, default_class, _comparison_rows(features, holdout))
+    if description.runner_settings and description.runner_settings != onnx_model.settings:
         raise MisuseError(
-            "runner_settings of a scikit-learn classifier come of its conversion: leave runner_settings out"
+            "runner_settings are set by the conversion of a scikit-learn classifier: leave runner_settings out"
         )
-    return _Given("onnx", made.model, "model.onnx", made.settings, features, made.libraries, _label(model))
+    return _Prepared(
+        "onnx",
+        onnx_model.model,
+        "model.onnx",
+        onnx_model.settings,
+        features,
+        onnx_model.libraries,
+        _estimator_label(model),
+    )
 
 
-def _take_wrapper(model: Any, description: Description, holdout: "Examples | None", default_class: object) -> _Given:
-    """A model of XGBoost's wrapper as its booster, if the two agree."""
+def _prepare_wrapper(
+    model: Any, description: Description, holdout: "Examples | None", default_class: object
+) -> _Prepared:
+    """Takes the booster of XGBoost's scikit-learn wrapper; both must give the same predictions."""
     features = read_features(model, description.features, default_class)
-    given = _check("model.ubj", read_booster(model.get_booster()), description, features, by_wrapper=True)
-    opened = open_model(given.runner, given.file, given.content, features.columns)
-    ours = checked_predict(opened, _matrix(features, holdout))
-    require_same_answers(model, _matrix(description.features, holdout), ours, description.rounds)
-    return replace(given, labels={**_label(model), **given.labels})
+    prepared = _prepare_xgboost("model.ubj", read_booster(model.get_booster()), description, features, by_wrapper=True)
+    opened_model = open_model(prepared.runner, prepared.file, prepared.content, features.columns)
+    booster_predictions = checked_predict(opened_model, _comparison_rows(features, holdout))
+    require_same_answers(
+        model, _comparison_rows(description.features, holdout), booster_predictions, description.rounds
+    )
+    return replace(prepared, labels={**_estimator_label(model), **prepared.labels})
 
 
-def _matrix(features: Features, holdout: "Examples | None") -> NDArray[np.float32]:
-    """The rows on which a model is compared with what is made of it: made-up applications and the held-out ones."""
-    made_up = comparison_matrix(features)
+def _comparison_rows(features: Features, holdout: "Examples | None") -> NDArray[np.float32]:
+    """Returns the rows on which a model is compared with its converted form: synthetic and held-out applications."""
+    synthetic = comparison_matrix(features)
     if not holdout:
-        return made_up
+        return synthetic
     encoding = FeatureEncoding(features.columns, features.missing_number)
-    return np.concatenate([made_up, encoding.matrix(holdout.applications)])
+    return np.concatenate([synthetic, encoding.matrix(holdout.applications)])
 
 
-def _label(model: object) -> dict[str, str]:
+def _estimator_label(model: object) -> dict[str, str]:
     return {"estimator": " ".join(repr(model).split())[:_LABEL_CHARACTERS_MAX]}
 
 
-def _read(path: Path, description: Description) -> _Given:
+def _prepare_file(path: Path, description: Description) -> _Prepared:
     try:
         with path.open("rb") as file:
             content = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
         raise MisuseError(f"{path}: cannot be read: {error.strerror}; is the path right?") from None
     except ValueError:
-        raise MisuseError(f"{str(path)!r} has a NUL character, which no file's name has") from None
+        raise MisuseError(f"{str(path)!r} has a NUL character, which a file name cannot have") from None
     if len(content) > FILE_BYTES_MAX:
-        raise BundleError(f"{path} has more than {FILE_BYTES_MAX} bytes")
+        raise BundleError(f"{path} is larger than the maximum of {FILE_BYTES_MAX} bytes")
     refuse_pickle(str(path), content)
     try:
-        content = strip_mark(content, str(path))  # of a model in JSON that went through an editor
+        content = strip_mark(content, str(path))  # an editor may add a byte-order mark to a model in JSON
     except TextFileError as error:
         raise MisuseError(f"{path}: {error}") from None
     runner = description.runner or _RUNNERS.get(path.suffix.lower())
     if runner is None:
         raise MisuseError(
-            f"{path}: which runner opens it? Its ending is none of {', '.join(_RUNNERS)}: name the runner in the "
+            f"{path}: which runner opens it? Its extension is not one of {', '.join(_RUNNERS)}: name the runner in the "
             "description"
         )
     file_name = f"model{path.suffix}" if _is_suffix(path.suffix) else "model"
     if runner != "xgboost":
-        return _Given(runner, content, file_name, dict(description.runner_settings), description.features)
+        return _Prepared(runner, content, file_name, dict(description.runner_settings), description.features)
     try:
-        return _check(file_name, content, description, description.features)
+        return _prepare_xgboost(file_name, content, description, description.features)
     except RunnerMissingError:
         raise
     except BundleError as error:
         raise BundleError(f"{path}: {error}") from error
 
 
-def _check(
+def _prepare_xgboost(
     file: str, content: bytes, description: Description, features: Features, *, by_wrapper: bool = False
-) -> _Given:
-    """An XGBoost model, if it may become a bundle's."""
+) -> _Prepared:
+    """Prepares an XGBoost model that passes the checks for a bundle."""
     checked = check_booster(content, features, description.rounds, by_wrapper=by_wrapper)
     labels = {"rounds": checked.note} if checked.note else {}
     file = "model.ubj" if checked.is_rewritten else file
-    return _Given("xgboost", checked.model, file, dict(description.runner_settings), features, labels=labels)
+    return _Prepared("xgboost", checked.model, file, dict(description.runner_settings), features, labels=labels)
 
 
 def _measure(model: Model, features: Features, description: Description, holdout: "Examples") -> Metrics:
     if find_spec("sklearn") is None:
-        raise MisuseError("the figures need scikit-learn: pip install 'streaming-credit-scorer[sklearn]'")
+        raise MisuseError("evaluating a model needs scikit-learn: pip install 'streaming-credit-scorer[sklearn]'")
     if len(np.unique(holdout.defaulted)) < 2:
-        raise InputFileError("the figures need loans that were paid back and loans that were not: one kind is missing")
+        raise InputFileError(
+            "the held-out data has only one outcome: metrics need loans that were paid back and loans that were not"
+        )
     encoding = FeatureEncoding(features.columns, features.missing_number)
     probabilities = checked_predict(model, encoding.matrix(holdout.applications))
     where = "the applications that were held out"
@@ -252,8 +270,8 @@ def _measure(model: Model, features: Features, description: Description, holdout
     )
     if metrics.holdout.auc < _AUC_MIN:
         raise BundleError(
-            f"the model rates those who paid back as likelier to default than those who did not (AUC "
-            f"{metrics.holdout.auc:.3f}): does it give the probability of the other outcome? "
+            f"the model predicts a higher probability of default for loans that were paid back than for those that "
+            f"were not (AUC {metrics.holdout.auc:.3f}): does it output the probability of the other class? "
             "(ONNX: the setting column; scikit-learn: default_class; XGBoost: train with the label 1 for loans that "
             "were not paid back)"
         )

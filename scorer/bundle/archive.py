@@ -1,4 +1,4 @@
-"""Bundles on the move, as a folder, .tar.gz, .tar.xz or .zip, here or at a URL; nothing unsafe is ever unpacked."""
+"""Exports and unpacks bundles as folders, .tar.gz, .tar.xz or .zip, local or at a URL; rejects unsafe archives."""
 
 import gzip
 import io
@@ -24,22 +24,28 @@ from scorer.bundle.manifest import FILE_BYTES_MAX, FILES_MAX, MANIFEST_BYTES_MAX
 from scorer.bundle.remote import RemoteFolder, local_path, split_url
 from scorer.errors import BundleError, MisuseError
 
-ARCHIVE_BYTES_MAX: Final = 1 << 30  # four of the largest files that a bundle may have, packed or not
-ENTRIES_MAX: Final = FILES_MAX + 8  # the files, the manifest, and folders around them
-_HEADERS_BYTES_MAX: Final = 1 << 20  # what an archive says of its files: a thousand times what a bundle's needs
-_PIECE_BYTES: Final = 1 << 16
-# The first moment that a zip can tell: the same bundle gives the same bytes whenever it is exported.
-_MOMENT: Final = (1980, 1, 1, 0, 0, 0)
-_MOMENT_S: Final = 315_532_800
+ARCHIVE_BYTES_MAX: Final = 1 << 30  # four files of the maximum size, compressed or not
+ENTRIES_MAX: Final = FILES_MAX + 8  # the files, the manifest, and parent folders
+_HEADERS_BYTES_MAX: Final = 1 << 20  # an archive's headers: a thousand times what a bundle needs
+_CHUNK_BYTES: Final = 1 << 16
+# The earliest timestamp of a zip. It is constant, so that exports of a bundle are reproducible.
+_TIMESTAMP: Final = (1980, 1, 1, 0, 0, 0)
+_TIMESTAMP_S: Final = 315_532_800
 
-_KINDS: Final = {".tar.gz": ".tar.gz", ".tgz": ".tar.gz", ".tar.xz": ".tar.xz", ".txz": ".tar.xz", ".zip": ".zip"}
-_is_packed_otherwise = re.compile(
+_ARCHIVE_TYPES: Final = {
+    ".tar.gz": ".tar.gz",
+    ".tgz": ".tar.gz",
+    ".tar.xz": ".tar.xz",
+    ".txz": ".tar.xz",
+    ".zip": ".zip",
+}
+_is_other_archive = re.compile(
     r".+\.(tar|tar\.[a-z0-9]+|tbz2?|bz2|gz|xz|zst|7z|rar|bentomodel)", re.IGNORECASE
 ).fullmatch
 _is_file_name = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}").fullmatch
 _is_absolute = re.compile(r"[/\\]|[A-Za-z]:").match
 
-# What the readers of Python's library raise at damage, or at headers that are nested without end.
+# Raised by the standard library's readers on damaged archives, or on endlessly nested headers.
 _DAMAGE: Final = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -57,118 +63,120 @@ _DAMAGE: Final = (
 
 
 def export_bundle(bundle: Path, target: str) -> None:
-    """Writes a bundle to where it can be taken in from: checked, whole or not at all, and never over something.
+    """Exports a bundle, after checking it. The target is written atomically, and an existing target is not overwritten.
 
-    The same bundle gives the same bytes, with the same release of Python.
+    The same bundle gives the same bytes with the same Python version.
 
     Args:
         bundle: the bundle's folder.
-        target: a path or a URL. Its ending says whether it becomes a .tar.gz, .tar.xz or .zip, with the bundle in a
-            folder of its own; without one of them it becomes a folder.
+        target: a path or a URL. The extension selects .tar.gz, .tar.xz or .zip, with the bundle in one top folder;
+            without one of these extensions, a folder is written.
 
     Raises:
-        MisuseError: there is something at the target, or its ending is that of another kind of archive.
+        MisuseError: the target exists, or its extension is that of an unsupported archive type.
         BundleError: the bundle is damaged, or the target cannot be written.
     """
-    kind = _kind(target)
+    archive_type = _archive_type(target)
     load_bundle(bundle)
     manifest = read_manifest(bundle)
-    # The manifest last: where files come one by one, a bundle without it is not there.
+    # The manifest last: until it is written, a bundle that is copied file by file does not exist.
     contents = {**read_files(bundle, manifest), MANIFEST_FILE: (bundle / MANIFEST_FILE).read_bytes()}
-    if kind:
-        packed = _pack(kind, f"{manifest.name}-{manifest.version}", contents)
+    if archive_type:
+        archive = _pack(archive_type, f"{manifest.name}-{manifest.version}", contents)
     path = local_path(target)
     try:
         if path and os.path.lexists(path):
             raise FileExistsError(target)
-        if path is None and kind:
+        if path is None and archive_type:
             remote, name = split_url(target)
-            remote.create(name, packed)
+            remote.create(name, archive)
         elif path is None:
             _write_remote_folder(target, contents)
-        elif kind:
-            _write_file(path, packed)
+        elif archive_type:
+            _write_file(path, archive)
         else:
             _write_folder(path, contents)
     except FileExistsError:
-        raise MisuseError(f"{target} is there already, and nothing is overwritten: name something new") from None
+        raise MisuseError(f"{target} already exists and is not overwritten: choose another target") from None
     except OSError as error:
         raise BundleError(f"{target} cannot be written: {error.strerror}") from error
 
 
 @contextmanager
 def unpacked(source: str) -> Iterator[Path]:
-    """A bundle's folder, from what it came in; it is gone afterwards, unless it is the source itself.
+    """Unpacks a bundle into a temporary folder, which is deleted on exit; a local folder is yielded as it is.
 
-    What comes out is plain files with plain names, in numbers and sizes that a bundle may have. Whether they are a
-    bundle is for `load_bundle` to say.
+    The folder contains regular files with plain names, within the limits of a bundle. `load_bundle` checks whether they
+    are a valid bundle.
 
     Args:
         source: the path or URL of a .tar.gz, .tar.xz or .zip, or of a folder.
 
     Raises:
-        MisuseError: there is no such thing, or its ending is that of another kind of archive.
-        BundleError: it is damaged, holds what no bundle may, or cannot be reached; nothing was kept.
+        MisuseError: the source does not exist, or its extension is that of an unsupported archive type.
+        BundleError: it is damaged, contains entries that a bundle must not have, or is unreachable; nothing was kept.
     """
-    kind = _kind(source)
+    archive_type = _archive_type(source)
     path = local_path(source)
-    if path and not kind:
+    if path and not archive_type:
         if path.is_file():
-            raise MisuseError(f"{source}: its ending says no kind of archive: {', '.join(_KINDS)} are taken")
+            raise MisuseError(f"{source}: unknown archive type: use {', '.join(_ARCHIVE_TYPES)}, or a folder")
         if not path.is_dir():
-            raise MisuseError(f"{source}: there is no such folder or archive; is the path right?")
+            raise MisuseError(f"{source}: no such folder or archive; is the path right?")
         yield path
         return
-    with TemporaryDirectory(prefix="scorer-import-") as scratch:
-        folder = Path(scratch)
+    with TemporaryDirectory(prefix="scorer-import-") as temporary:
+        folder = Path(temporary)
         try:
-            _unpack(source, kind, _Incoming(folder))
+            _unpack(source, archive_type, _Unpacker(folder))
         except BundleError as error:
             raise BundleError(f"{source}: {error}. Nothing was kept") from error
         except _DAMAGE as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise BundleError(f"{source}: it is truncated, damaged or no {kind}: {reason}. Nothing was kept") from error
+            raise BundleError(
+                f"{source}: it is truncated, damaged or not a {archive_type}: {reason}. Nothing was kept"
+            ) from error
         except FileNotFoundError:
-            raise MisuseError(f"{source}: there is no such archive; is the address right?") from None
+            raise MisuseError(f"{source}: no such archive; is the URL right?") from None
         except OSError as error:
             raise BundleError(f"{source} cannot be unpacked: {error.strerror}. Nothing was kept") from error
         yield folder
 
 
-class _Limited:
-    """A file of which no more is read than allowed, whatever its headers say."""
+class _LimitedReader:
+    """A file reader with a limit on the bytes that may be read, whatever the file's headers say."""
 
     def __init__(self, file: IO[bytes], allowed: int) -> None:
         self._file = file
         self._left = allowed
 
     def allow(self, count: int) -> None:
-        """Sets how many bytes may be read from here on."""
+        """Sets how many more bytes may be read."""
         self._left = count
 
     def read(self, count: int = -1) -> bytes:
-        """As a file does. Raises BundleError when that is more than allowed."""
+        """Reads like a file. Raises BundleError beyond the limit."""
         content = self._file.read(self._left + 1 if count < 0 else min(count, self._left + 1))
         self._left -= len(content)
         if self._left < 0:
-            raise BundleError("it unpacks to far more than a bundle's files and their names can be")
+            raise BundleError("it unpacks to more than a bundle can contain")
         return content
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """As a file does."""
+        """Behaves like a file."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """As a file does."""
+        """Behaves like a file."""
         return self._file.tell()
 
     def seekable(self) -> bool:
-        """As a file does."""
+        """Behaves like a file."""
         return self._file.seekable()
 
 
-class _Incoming:
-    """An empty folder that takes a bundle's files in, one by one, by their plain names and up to the limits."""
+class _Unpacker:
+    """Writes unpacked files into an empty folder, and enforces plain file names and the limits of a bundle."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -177,97 +185,99 @@ class _Incoming:
         self._top: list[str] | None = None
         self._left = ARCHIVE_BYTES_MAX
 
-    def look_at(self, entry: str) -> list[str]:
-        """The parts of an entry's path; raises BundleError if it leads out, or is one too many."""
+    def check_path(self, entry: str) -> list[str]:
+        """Splits an entry's path. Raises BundleError if the path is unsafe, or there are too many entries."""
         self._entries += 1
         if self._entries > ENTRIES_MAX:
-            raise BundleError(f"it has more than {ENTRIES_MAX} entries, and a bundle's archive has fewer")
+            raise BundleError(f"it has more than {ENTRIES_MAX} entries, the maximum for a bundle")
         if _is_absolute(entry):
-            raise BundleError(f"{_shown(entry)} is an absolute path")
+            raise BundleError(f"{_printable_entry(entry)} is an absolute path")
         if ".." in re.split(r"[/\\]", entry):
-            raise BundleError(f"{_shown(entry)} climbs out of its folder")
+            raise BundleError(f"{_printable_entry(entry)} leads outside of its folder")
         return [part for part in entry.split("/") if part not in {"", "."}]
 
-    def take(self, entry: str, content: IO[bytes]) -> None:
-        """Takes a file in; raises BundleError if it is none that a bundle may have."""
-        *top, name = self.look_at(entry) or [""]
+    def write(self, entry: str, content: IO[bytes]) -> None:
+        """Writes a file. Raises BundleError if a bundle must not have it."""
+        *top, name = self.check_path(entry) or [""]
         if not _is_file_name(name) or len(top) > 1:
-            raise BundleError(f"{_shown(entry)} is no name that a bundle's file may have")
+            raise BundleError(f"{_printable_entry(entry)} is not a valid file name in a bundle")
         if self._top not in (None, top):
-            raise BundleError(f"{_shown(entry)} is in another folder than the files before it")
+            raise BundleError(f"{_printable_entry(entry)} is in a different folder than the previous files")
         if name.lower() in self._names:
-            raise BundleError(f"{_shown(entry)} is in it twice")
+            raise BundleError(f"{_printable_entry(entry)} occurs twice")
         self._top = top
         self._names.add(name.lower())
         bytes_max = min(self._left, MANIFEST_BYTES_MAX if name == MANIFEST_FILE else FILE_BYTES_MAX)
         with (self._folder / name).open("xb") as file:
-            while piece := content.read(_PIECE_BYTES):
-                if file.tell() + len(piece) > bytes_max:
+            while chunk := content.read(_CHUNK_BYTES):
+                if file.tell() + len(chunk) > bytes_max:
                     raise BundleError(f"{name} unpacks to more than {bytes_max} bytes")
-                file.write(piece)
+                file.write(chunk)
             self._left -= file.tell()
 
 
-def _kind(place: str) -> str:
-    """The kind of archive that an ending says: .tar.gz, .tar.xz, .zip, or nothing for a folder."""
-    path = place if local_path(place) else urlsplit(place).path or place
-    for ending, kind in _KINDS.items():
-        if path.lower().endswith(ending):
-            return kind
-    if _is_packed_otherwise(path):
-        raise MisuseError(f"{place}: {', '.join(_KINDS)} and folders are what bundles travel as")
+def _archive_type(source: str) -> str:
+    """Returns the archive type by extension: .tar.gz, .tar.xz, .zip, or an empty string for a folder."""
+    path = source if local_path(source) else urlsplit(source).path or source
+    for extension, archive_type in _ARCHIVE_TYPES.items():
+        if path.lower().endswith(extension):
+            return archive_type
+    if _is_other_archive(path):
+        raise MisuseError(f"{source}: unsupported archive type: use {', '.join(_ARCHIVE_TYPES)}, or a folder")
     return ""
 
 
-def _shown(entry: str) -> str:
-    """A name that somebody else chose, fit for a terminal."""
+def _printable_entry(entry: str) -> str:
+    """Escapes and shortens an untrusted name for display."""
     return ascii(entry[:80])
 
 
-def _unpack(source: str, kind: str, incoming: _Incoming) -> None:
+def _unpack(source: str, archive_type: str, unpacker: _Unpacker) -> None:
     path = local_path(source)
-    if not kind:
-        _unpack_remote_folder(RemoteFolder(source), incoming)
+    if not archive_type:
+        _unpack_remote_folder(RemoteFolder(source), unpacker)
     elif path:
         with path.open("rb") as file:
-            _unpack_archive(file, kind, incoming)
+            _unpack_archive(file, archive_type, unpacker)
     else:
         with TemporaryFile() as file:
             remote, name = split_url(source)
             remote.download(name, file, ARCHIVE_BYTES_MAX)
             file.seek(0)
-            _unpack_archive(file, kind, incoming)
+            _unpack_archive(file, archive_type, unpacker)
 
 
-def _unpack_archive(file: IO[bytes], kind: str, incoming: _Incoming) -> None:
-    if kind == ".zip":
-        _unpack_zip(file, incoming)
-    elif kind == ".tar.gz":
+def _unpack_archive(file: IO[bytes], archive_type: str, unpacker: _Unpacker) -> None:
+    if archive_type == ".zip":
+        _unpack_zip(file, unpacker)
+    elif archive_type == ".tar.gz":
         with gzip.open(file) as tar:
-            _unpack_tar(cast("IO[bytes]", tar), incoming)
+            _unpack_tar(cast("IO[bytes]", tar), unpacker)
     else:
         with lzma.open(file) as tar:
-            _unpack_tar(cast("IO[bytes]", tar), incoming)
+            _unpack_tar(cast("IO[bytes]", tar), unpacker)
 
 
-def _unpack_tar(file: IO[bytes], incoming: _Incoming) -> None:
-    limited = _Limited(file, _HEADERS_BYTES_MAX)
+def _unpack_tar(file: IO[bytes], unpacker: _Unpacker) -> None:
+    limited = _LimitedReader(file, _HEADERS_BYTES_MAX)
     with tarfile.open(fileobj=cast("IO[bytes]", limited), mode="r|") as tar:
         for member in tar:
             if member.isdir():
-                incoming.look_at(member.name)
+                unpacker.check_path(member.name)
                 continue
             content = tar.extractfile(member) if member.isreg() and not member.issparse() else None
             if content is None:
-                raise BundleError(f"{_shown(member.name)} is {_strange_kind(member)}; a bundle holds plain files only")
+                raise BundleError(
+                    f"{_printable_entry(member.name)} is {_describe_type(member)}; a bundle contains regular files only"
+                )
             limited.allow(FILE_BYTES_MAX + _HEADERS_BYTES_MAX)
-            incoming.take(member.name, content)
+            unpacker.write(member.name, content)
             limited.allow(_HEADERS_BYTES_MAX)
-    while limited.read(_PIECE_BYTES):  # to its very end, where the packing's own checksum is
+    while limited.read(_CHUNK_BYTES):  # to the end, so that the checksum of the compression is verified
         pass
 
 
-def _strange_kind(member: tarfile.TarInfo) -> str:
+def _describe_type(member: tarfile.TarInfo) -> str:
     kinds = {
         "a symbolic link": member.issym(),
         "a hard link": member.islnk(),
@@ -275,55 +285,55 @@ def _strange_kind(member: tarfile.TarInfo) -> str:
         "a pipe": member.isfifo(),
         "a sparse file": member.issparse(),
     }
-    return next((kind for kind, holds in kinds.items() if holds), "no plain file")
+    return next((kind for kind, matches in kinds.items() if matches), "not a regular file")
 
 
-def _unpack_zip(file: IO[bytes], incoming: _Incoming) -> None:
-    limited = _Limited(file, _HEADERS_BYTES_MAX)
+def _unpack_zip(file: IO[bytes], unpacker: _Unpacker) -> None:
+    limited = _LimitedReader(file, _HEADERS_BYTES_MAX)
     with zipfile.ZipFile(cast("IO[bytes]", limited)) as archive:
         for info in archive.infolist():
-            shown, mode = _shown(info.orig_filename), stat.S_IFMT(info.external_attr >> 16)
+            shown, mode = _printable_entry(info.orig_filename), stat.S_IFMT(info.external_attr >> 16)
             if info.orig_filename.endswith("/"):
-                incoming.look_at(info.orig_filename)
+                unpacker.check_path(info.orig_filename)
                 continue
             if mode == stat.S_IFLNK:
-                raise BundleError(f"{shown} is a symbolic link; a bundle holds plain files only")
+                raise BundleError(f"{shown} is a symbolic link; a bundle contains regular files only")
             if mode not in {0, stat.S_IFREG}:
-                raise BundleError(f"{shown} is no plain file; a bundle holds plain files only")
+                raise BundleError(f"{shown} is not a regular file; a bundle contains regular files only")
             if info.flag_bits & 1:
                 raise BundleError(f"{shown} is encrypted")
             if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-                raise BundleError(f"{shown} is packed in another way than every reader of .zip knows")
+                raise BundleError(f"{shown} uses a compression method other than stored or deflate")
             limited.allow(FILE_BYTES_MAX + _HEADERS_BYTES_MAX)
             with archive.open(info) as content:
-                incoming.take(info.orig_filename, content)
+                unpacker.write(info.orig_filename, content)
 
 
-def _unpack_remote_folder(remote: RemoteFolder, incoming: _Incoming) -> None:
+def _unpack_remote_folder(remote: RemoteFolder, unpacker: _Unpacker) -> None:
     paths = remote.list()
     if not paths:
-        raise BundleError("there is no such folder, or nothing is in it")
+        raise BundleError("the folder does not exist or is empty")
     for path in paths:
-        incoming.take(path, io.BytesIO(remote.read(path, FILE_BYTES_MAX)))
+        unpacker.write(path, io.BytesIO(remote.read(path, FILE_BYTES_MAX)))
 
 
-def _pack(kind: str, top: str, contents: Mapping[str, bytes]) -> bytes:
-    """An archive with the files in one folder, in the order of their names, and nothing of who made it or when."""
+def _pack(archive_type: str, top: str, contents: Mapping[str, bytes]) -> bytes:
+    """Returns an archive with the files in one folder, sorted by name, without owners or timestamps."""
     files = {f"{top}/{name}": contents[name] for name in sorted(contents)}
     packed = io.BytesIO()
-    if kind == ".zip":
+    if archive_type == ".zip":
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in files.items():
-                info = zipfile.ZipInfo(name, _MOMENT)
-                info.create_system, info.external_attr = 3, (stat.S_IFREG | 0o644) << 16  # as on Unix, wherever made
+                info = zipfile.ZipInfo(name, _TIMESTAMP)
+                info.create_system, info.external_attr = 3, (stat.S_IFREG | 0o644) << 16  # Unix, on all platforms
                 archive.writestr(info, content, zipfile.ZIP_DEFLATED)
         return packed.getvalue()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, content in files.items():
             member = tarfile.TarInfo(name)
-            member.size, member.mtime = len(content), _MOMENT_S
+            member.size, member.mtime = len(content), _TIMESTAMP_S
             tar.addfile(member, io.BytesIO(content))
-    if kind == ".tar.gz":
+    if archive_type == ".tar.gz":
         return gzip.compress(packed.getvalue(), mtime=0)
     return lzma.compress(packed.getvalue())
 
@@ -333,7 +343,7 @@ def _write_file(path: Path, content: bytes) -> None:
     incoming = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         incoming.write_bytes(content)
-        path.open("xb").close()  # from here on the name is ours
+        path.open("xb").close()  # reserves the name
         incoming.replace(path)
     finally:
         incoming.unlink(missing_ok=True)
@@ -346,7 +356,7 @@ def _write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
         incoming.mkdir()
         for name, content in contents.items():
             (incoming / name).write_bytes(content)
-        path.mkdir()  # from here on the name is ours
+        path.mkdir()  # reserves the name
         incoming.rename(path)
     finally:
         shutil.rmtree(incoming, ignore_errors=True)

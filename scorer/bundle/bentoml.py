@@ -1,8 +1,8 @@
-"""A `.bentomodel` that BentoML exported, read without running anything of it, to the draft of a bundle.
+"""Drafts a bundle from a `.bentomodel` file exported by BentoML, without running any code in it.
 
-What BentoML 1.0 to 1.4 write for `bentoml.xgboost.save_model(…, custom_objects={"dictVectorizer": dv})` followed by
-`bentoml models export`: a tar archive compressed with xz, in it `model.yaml`, XGBoost's own `saved_model.ubj`, and
-`custom_objects.pkl`, a pickle, of which `scorer.bundle.pickled` reads the DictVectorizer and nothing else.
+This is the format that BentoML 1.0 to 1.4 write for `bentoml.xgboost.save_model(…, custom_objects={"dictVectorizer":
+dv})` followed by `bentoml models export`: a tar archive compressed with xz that contains `model.yaml`, XGBoost's
+`saved_model.ubj`, and the pickle `custom_objects.pkl`, of which `scorer.bundle.pickled` reads the DictVectorizer only.
 """
 
 import io
@@ -30,9 +30,9 @@ from scorer.errors import BundleError, MisuseError, RunnerMissingError
 _INFO_FILE: Final = "model.yaml"
 _MODEL_FILE: Final = "saved_model.ubj"
 _OBJECTS_FILE: Final = "custom_objects.pkl"
-_MEMBERS_MAX: Final = 100  # three are needed; BentoML adds what the model's author left in its folder
-# Twenty times what BentoML writes. What reads YAML takes a second for ten times that, and much longer where brackets
-# are nested: each one costs as much as there are open ones.
+_MEMBERS_MAX: Final = 100  # three are needed; BentoML adds any other files in the model's folder
+# Twenty times the size that BentoML writes. The YAML parser needs a second for ten times that, and much longer for
+# nested brackets: the cost of each bracket grows with the number of open ones.
 _INFO_BYTES_MAX: Final = 1 << 15
 _INFO_BRACKETS_MAX: Final = 1_000
 _YAML_TAGS: Final = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
@@ -41,7 +41,7 @@ _DECODER_BYTES_MAX: Final = 100 << 20  # xz's strongest preset takes 65 MB
 
 _MODULE: Final = "bentoml.xgboost"
 _VECTORIZER: Final = ClassName("sklearn.feature_extraction._dict_vectorizer", "DictVectorizer")
-# The vectorizer's dtype. XGBoost and we compute in 32 bits; an integer type would cut numbers off, so it is not here.
+# The vectorizer's dtype. XGBoost and the scorer compute in 32 bits; integer types would truncate numbers.
 _DTYPES: Final = (ClassName("numpy", "float64"), ClassName("numpy", "float32"))
 _SAVE_AGAIN: Final = (
     "Save the model again with the DictVectorizer as its only custom object: "
@@ -51,30 +51,30 @@ _SAVE_AGAIN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class BentoModel:
-    """What an exported model holds."""
+    """The content of an exported model."""
 
     tag: str
     """BentoML's `name:version`."""
     libraries: dict[str, str]
-    """By name, the version that it was made with."""
+    """Version of each library that the model was made with, by name."""
     model: bytes
-    """XGBoost's, in UBJSON, as BentoML wrote it."""
+    """The XGBoost model in UBJSON, as BentoML wrote it."""
     columns: tuple[str, ...]
-    """The vectorizer's, in order."""
+    """The vectorizer's columns, in order."""
     by_wrapper: bool
-    """Whether it was XGBoost's scikit-learn wrapper that was saved, such as XGBClassifier, and not a booster."""
+    """Whether XGBoost's scikit-learn wrapper was saved (such as XGBClassifier), not a booster."""
 
 
 def read_bentomodel(path: Path) -> BentoModel:
-    """Reads an exported model; it is held in memory, and nothing of it is written or run.
+    """Reads an exported model in memory; nothing is written to disk, and no code in it is run.
 
     Args:
         path: a `.bentomodel` file.
 
     Raises:
-        MisuseError: there is no such file, or the library that reads `model.yaml` is not here.
-        BundleError: the file is not an export of an XGBoost model with a DictVectorizer, or holds what is not safe to
-            read.
+        MisuseError: the file cannot be read, or the YAML library is not installed.
+        BundleError: the file is not an export of an XGBoost model with a DictVectorizer, or has content that is not
+            safe to read.
     """
     if find_spec("yaml") is None:
         raise MisuseError("reading a .bentomodel needs pyyaml: pip install 'streaming-credit-scorer[bentoml]'")
@@ -99,21 +99,21 @@ def draft_bundle(
     missing: float,
     rounds: Rounds | None = None,
 ) -> Draft:
-    """Makes it the draft of a bundle, without figures: BentoML keeps none.
+    """Drafts a bundle from an exported model, without metrics: BentoML does not store any.
 
     Args:
         found: the exported model.
-        identity: the bundle's name, version and time of making (UTC).
-        policy: what the bundle decides by; BentoML has it in the service's code, which is not in the export.
-        missing: what stood for an unknown number when the model was trained; NaN leaves it to the model.
-        rounds: which rounds of a booster decide that was trained with early stopping.
+        identity: the bundle's name, version and creation time (UTC).
+        policy: the bundle's policy; with BentoML it is in the service's code, which is not exported.
+        missing: the number that stood for unknown numbers in training; NaN leaves unknown numbers to the model.
+        rounds: the rounds to use of a booster that was trained with early stopping.
 
     Returns:
-        The draft; labels say where it came from and, if some were left out, which rounds it has.
+        The draft; its labels name the origin and, if rounds were left out, the rounds that remain.
 
     Raises:
-        BundleError: the vectorizer has a column that the contract does not give, or the model may not become a bundle's
-            (`scorer.bundle.boosters.check_booster`).
+        BundleError: the vectorizer has a column that is not in the contract, or the model does not pass
+            `scorer.bundle.boosters.check_booster`.
     """
     try:
         FeatureEncoding(found.columns, missing)
@@ -121,8 +121,8 @@ def draft_bundle(
         fields = ", ".join((*CATEGORIES, *NUMBERS))
         raise BundleError(
             f"{found.tag}: the vectorizer has {printable(str(error), _NAME_CHARACTERS_MAX)}. The contract's fields are "
-            f"{fields}, in lower case, a category as field=value with the values that schemas/generated names: train "
-            "the model on those"
+            f"{fields}, in lower case; a category's columns are field=value, with the values in schemas/generated: "
+            "train the model on those"
         ) from None
     features = Features(columns=found.columns, missing=None if isnan(missing) else missing)
     try:
@@ -149,7 +149,7 @@ def draft_bundle(
 
 
 def _decompress(path: Path) -> bytes:
-    """The tar archive in the file, whole and within the limits, so that no header in it can claim more."""
+    """Returns the decompressed tar archive, limited in size, so that no header in it can exceed the limit."""
     try:
         with path.open("rb") as file:
             raw = file.read(FILE_BYTES_MAX + 1)
@@ -160,44 +160,46 @@ def _decompress(path: Path) -> bytes:
         archive = decoder.decompress(raw[:FILE_BYTES_MAX], max_length=FILE_BYTES_MAX + 1)
     except lzma.LZMAError:
         raise BundleError(
-            "is no .bentomodel, which is a tar archive compressed with xz: "
+            "not a .bentomodel file, which is a tar archive compressed with xz: "
             "write one with `bentoml models export NAME:VERSION /PATH/TO/FILE.bentomodel`"
         ) from None
     if max(len(raw), len(archive)) > FILE_BYTES_MAX:
-        raise BundleError(f"has more than {FILE_BYTES_MAX} bytes")
+        raise BundleError(f"more than {FILE_BYTES_MAX} bytes")
     if not decoder.eof:
-        raise BundleError("is cut off: export it again")
+        raise BundleError("the file is truncated: export the model again")
     return archive
 
 
 def _read_members(archive: bytes) -> Mapping[str, bytes]:
-    """The bytes of the three files, once it is sure that the archive holds nothing but plain files in folders."""
-    found: dict[str, bytes] = {}
+    """Returns the content of the three files; an archive with anything but regular files and folders is rejected."""
+    contents: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as tar:
             for count, member in enumerate(tar, 1):
                 if count > _MEMBERS_MAX:
-                    raise BundleError(f"holds more than {_MEMBERS_MAX} files")
+                    raise BundleError(f"the archive contains more than {_MEMBERS_MAX} files")
                 parts = Path(member.name).parts
-                plain = member.isdir() or (member.isreg() and not member.issparse())
-                if not plain or member.name.startswith("/") or ".." in parts:
-                    raise BundleError("holds a link, a device or a path that leads out of it: it is not read further")
+                is_plain = member.isdir() or (member.isreg() and not member.issparse())
+                if not is_plain or member.name.startswith("/") or ".." in parts:
+                    raise BundleError("the archive contains a link, a device or a path outside of it, which is unsafe")
                 name = "/".join(parts)
-                if name in found:
-                    raise BundleError(f"holds {name} twice: which one is meant?")
+                if name in contents:
+                    raise BundleError(f"the archive contains {name} twice: which one is meant?")
                 if name in (_INFO_FILE, _MODEL_FILE, _OBJECTS_FILE) and (content := tar.extractfile(member)):
-                    found[name] = content.read()
-    except (tarfile.TarError, ValueError, OverflowError, RecursionError):  # of sizes and headers within headers
-        raise BundleError("is damaged: what is compressed in it is no tar archive") from None
+                    contents[name] = content.read()
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError):  # invalid sizes, nested headers
+        raise BundleError("the file is damaged: its content is not a tar archive") from None
     for name in (_INFO_FILE, _MODEL_FILE, _OBJECTS_FILE):
-        if name not in found:
-            raise BundleError(f"holds no {name}, as an XGBoost model with a DictVectorizer does. {_SAVE_AGAIN}")
-    return found
+        if name not in contents:
+            raise BundleError(
+                f"{name} not found in the archive: not an XGBoost model with a DictVectorizer. {_SAVE_AGAIN}"
+            )
+    return contents
 
 
 class _Options(BaseModel):
     model_class: str = "Booster"
-    """Before BentoML 1.0.7 there was no other, and no such option."""
+    """BentoML before 1.0.7 supported only boosters and had no such option."""
 
 
 class _Context(BaseModel):
@@ -207,7 +209,7 @@ class _Context(BaseModel):
 
 
 class _Info(BaseModel):
-    """What is of use in `model.yaml`."""
+    """The entries of `model.yaml` that are used."""
 
     model_config = ConfigDict(strict=True)
 
@@ -224,12 +226,12 @@ def _read_info(raw: bytes) -> _Info:
     if len(raw) > _INFO_BYTES_MAX:
         raise BundleError(f"{_INFO_FILE} has more than {_INFO_BYTES_MAX} bytes")
     if raw.count(b"[") + raw.count(b"{") > _INFO_BRACKETS_MAX:
-        raise BundleError(f"{_INFO_FILE} has more than {_INFO_BRACKETS_MAX} brackets, which is not what BentoML writes")
+        raise BundleError(f"{_INFO_FILE} has more than {_INFO_BRACKETS_MAX} brackets; BentoML writes only a few")
 
     class PlainLoader(yaml.BaseLoader):
-        """Makes texts, lists and dictionaries alone.
+        """Loads strings, lists and dictionaries only.
 
-        Numbers, dates and merge keys are where a few bytes take all time or memory, and nothing here needs them.
+        A few bytes of numbers, dates or merge keys can exhaust time or memory, and none of them is needed.
         """
 
         def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
@@ -240,11 +242,11 @@ def _read_info(raw: bytes) -> _Info:
     try:
         info = _Info.model_validate(yaml.load(raw, PlainLoader))  # noqa: S506  (a safe loader)
     except ValidationError as error:
-        raise BundleError(f"{_INFO_FILE} is not what BentoML 1.0 to 1.4 write: {explain(error)}") from None
+        raise BundleError(f"{_INFO_FILE} is not in the format of BentoML 1.0 to 1.4: {explain(error)}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
         raise BundleError(f"{_INFO_FILE} is not the plain YAML that BentoML writes") from None
     if info.module != _MODULE:
-        raise BundleError(f"was saved with another module than {_MODULE}, which alone is read here")
+        raise BundleError(f"the model was not saved with {_MODULE}, the only supported module")
     return info
 
 
@@ -254,26 +256,26 @@ def _name_libraries(info: _Info) -> dict[str, str]:
 
 
 def _read_columns(raw: bytes) -> tuple[str, ...]:
-    """The columns that the one DictVectorizer among the custom objects gives, in order."""
+    """Returns the columns of the only DictVectorizer among the custom objects, in order."""
     try:
         objects = read_pickle(raw, (_VECTORIZER, *_DTYPES))
     except BundleError as error:
-        raise BundleError(f"{_OBJECTS_FILE} is not read: {error}. {_SAVE_AGAIN}") from None
-    named = objects if isinstance(objects, dict) else {}
-    vectorizers = [found for found in named.values() if isinstance(found, Pickled) and found.of == _VECTORIZER]
+        raise BundleError(f"cannot read {_OBJECTS_FILE}: {error}. {_SAVE_AGAIN}") from None
+    objects_by_name = objects if isinstance(objects, dict) else {}
+    vectorizers = [item for item in objects_by_name.values() if isinstance(item, Pickled) and item.of == _VECTORIZER]
     if len(vectorizers) != 1:
-        raise BundleError(f"{_OBJECTS_FILE} has {len(vectorizers)} vectorizers, and one is needed. {_SAVE_AGAIN}")
+        raise BundleError(f"{_OBJECTS_FILE} has {len(vectorizers)} vectorizers, expected one. {_SAVE_AGAIN}")
     state = vectorizers[0].state
     names = state.get("feature_names_")
     if not isinstance(names, list) or not names or not all(type(name) is str for name in names):
-        raise BundleError("the vectorizer names no columns: was it fitted?")
-    if state.get("vocabulary_") != {name: place for place, name in enumerate(names)}:
-        raise BundleError("the vectorizer puts values into other columns than it names")
+        raise BundleError("the vectorizer has no column names: was it fitted?")
+    if state.get("vocabulary_") != {name: position for position, name in enumerate(names)}:
+        raise BundleError("the vectorizer's vocabulary_ does not match its feature_names_")
     if state.get("separator") != "=":
-        raise BundleError("the vectorizer's separator is not '=', as the contract's columns have it: train with it")
+        raise BundleError("the vectorizer's separator is not '=', which the contract's columns use: train with '='")
     if state.get("sparse") is not False:
         raise BundleError(
-            "the vectorizer is sparse, with which XGBoost takes a category that does not apply for a missing value, "
-            "not for 0: train with DictVectorizer(sparse=False)"
+            "the vectorizer is sparse, so XGBoost reads a category that does not apply as a missing value, not as 0: "
+            "train with DictVectorizer(sparse=False)"
         )
     return tuple(names)

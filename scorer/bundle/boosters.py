@@ -1,8 +1,8 @@
-"""Checks an XGBoost model before it becomes a bundle's model, whichever way it comes.
+"""Checks an XGBoost model before it becomes a bundle's model, wherever it comes from.
 
-Everything that makes such a model a bundle's goes through `check_booster`: a file, a booster or a classifier in Python,
-an export of BentoML, `scorer train`; `build_bundle` itself asks once more, so that no way is laxer than another.
-Opening a bundle does not come here: old bundles stay what they were.
+Every path from such a model to a bundle calls `check_booster`: a file, a booster or a classifier in Python, a BentoML
+export, `scorer train`. `build_bundle` calls it again, so that no path is less strict. Opening a bundle does not call
+it: bundles built by older versions still open.
 """
 
 import json
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import xgboost
 
 Rounds = Literal["best", "all"]
-"""Which boosting rounds of a model that was trained with early stopping decide: up to the best one, or all."""
+"""Boosting rounds to use of a model that was trained with early stopping: up to the best one, or all."""
 
 _OBJECTIVES: Final = ("binary:logistic", "reg:logistic")
-"""Those whose output is the probability of the label 1."""
+"""The objectives whose output is the probability of the label 1."""
 
 _OUTPUTS: Final = {
     "binary:logitraw": "log-odds",
@@ -38,59 +38,59 @@ _OUTPUTS: Final = {
     "survival:": "survival times or hazards",
     "reg:": "amounts",
 }
-"""What the other objectives give, by the beginning of their names."""
+"""Output of the other objectives, by prefix of their names."""
 
 _CUSTOM: Final = (
-    ". XGBoost also writes reg:squarederror for an objective of your own (obj=…): pass objective='binary:logistic' "
-    "as well, so that the model knows how its output becomes a probability"
+    ". XGBoost also writes reg:squarederror for a custom objective (obj=…): pass objective='binary:logistic' as well, "
+    "so that the model converts its output to a probability"
 )
-_TEXT_FORMAT_SINCE: Final = (1, 6)  # the layout of the JSON that XGBoost reads without a warning
+_TEXT_FORMAT_SINCE: Final = (1, 6)  # XGBoost reads JSON of this version and later without a warning
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _NAMES_SHOWN_MAX: Final = 3
 _OUTSIDE_MIN: Final = 5
-_OUTSIDE_SHARE_MIN: Final = 0.25  # fewer may be of rows that the contract rejects
+_OUTSIDE_SHARE_MIN: Final = 0.25  # fewer may come from rows that the contract rejects
 _BELOW_MIN: Final = 2
 _SPLITS_TO_TELL_MIN: Final = 100
-"""As many splits have both defaults among them where a number was unknown in two of 10,000 rows of training."""
+"""Among this many splits both defaults occur if a number was unknown in 2 of 10,000 training rows."""
 _DENSE: Final = (
     "Train it on a dense matrix (DictVectorizer(sparse=False), matrix.toarray()) with missing=nan, XGBoost's default; "
-    "description.matrix(applications) is the matrix that a bundle gives its model"
+    "description.matrix(applications) is the matrix that a bundle passes to its model"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedBooster:
-    """A model that may become a bundle's."""
+    """A model that passed the checks for a bundle."""
 
     model: bytes
-    """As it was given; in UBJSON if rounds were left out, or if XGBoost before 1.6 wrote it."""
+    """Unchanged; or rewritten as UBJSON, if rounds were left out or XGBoost before 1.6 wrote it."""
     is_rewritten: bool
     note: str | None
-    """Which rounds it has, if some were left out or might have been."""
+    """Which rounds the model has, if it was trained with early stopping."""
 
 
 def check_booster(
     model: bytes, features: Features, rounds: Rounds | None = None, *, by_wrapper: bool = False
 ) -> CheckedBooster:
-    """Checks that a model gives probabilities of default for the matrix of a bundle, and takes the rounds that decide.
+    """Checks that a model predicts probabilities of default from a bundle's matrix, and selects its rounds.
 
-    What comes out passes again unchanged.
+    The function is idempotent: the returned model passes unchanged.
 
     Args:
-        model: as `save_model` wrote it, in UBJSON or JSON.
-        features: the bundle's columns, and what stands for an unknown number.
-        rounds: which rounds decide after early stopping; None if the model's author did not say.
-        by_wrapper: whether it was XGBoost's scikit-learn wrapper that saved it, as far as the caller knows; the wrapper
-            predicts with the rounds up to the best one.
+        model: as written by `save_model`, in UBJSON or JSON.
+        features: the bundle's columns, and the number that stands for unknown numbers.
+        rounds: the rounds to use after early stopping; None if the model's author did not specify them.
+        by_wrapper: whether the caller knows that XGBoost's scikit-learn wrapper saved the model; the wrapper predicts
+            with the rounds up to the best one.
 
     Raises:
         RunnerMissingError: XGBoost cannot be imported.
-        BundleError: XGBoost cannot read the model; it has other columns, gives no probability, was trained on a matrix
-            that no bundle gives its model, or nobody said which rounds decide. The message has the fix.
+        BundleError: XGBoost cannot read the model; it has other columns, does not output a probability, was trained on
+            a matrix that a bundle never passes, or it is not specified which rounds to use. The message has the fix.
     """
-    model = model.removeprefix(_BYTE_ORDER_MARK).lstrip()  # an editor's, around the JSON
+    model = model.removeprefix(_BYTE_ORDER_MARK).lstrip()  # an editor may add these to JSON
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "(?s).*saved before XGBoost", UserWarning)  # see _keep
+        warnings.filterwarnings("ignore", "(?s).*saved before XGBoost", UserWarning)  # see _modernize
         booster = load_booster(model)
     learner = _read_learner(booster)
     _require_probabilities(learner)
@@ -98,44 +98,46 @@ def check_booster(
     trees = _trees_of(learner)
     if not any(tree["left_children"][0] != -1 for tree in trees):
         raise BundleError(
-            "none of the model's trees has a split, so that everybody gets the same probability: was it trained on one "
-            "outcome only, or on too few rows?"
+            "none of the model's trees has a split, so every application gets the same probability: was the model "
+            "trained on one outcome only, or on too few rows?"
         )
     _require_numbers(learner, trees, features.columns)
     _require_same_matrix(trees, features)
-    saved_by_wrapper = _read_wrapper(learner, features)
-    kept = _keep(booster, model)
-    return _take_rounds(booster, _read_best(learner), kept, rounds, by_wrapper=by_wrapper or saved_by_wrapper)
+    saved_by_wrapper = _is_saved_by_wrapper(learner, features)
+    whole_model = _modernize(booster, model)
+    return _select_rounds(booster, _read_best(learner), whole_model, rounds, by_wrapper=by_wrapper or saved_by_wrapper)
 
 
 def read_booster(booster: Any) -> bytes:
-    """What `check_booster` takes, of a booster in Python.
+    """Serializes a booster object for `check_booster`.
 
     Raises:
-        MisuseError: the booster was never trained.
+        MisuseError: the booster is not trained.
     """
     try:
         return bytes(booster.save_raw("ubj"))
     except ValueError as error:
-        said = str(error).strip().partition("\n")[0]  # without its stack trace
-        raise MisuseError(f"XGBoost cannot save this {type(booster).__name__}: was it trained? {said}") from error
+        message = str(error).strip().partition("\n")[0]  # without its stack trace
+        raise MisuseError(f"XGBoost cannot save this {type(booster).__name__}: was it trained? {message}") from error
 
 
 def _require_probabilities(learner: Mapping[str, Any]) -> None:
-    """Makes sure that the output is one number per row, the probability of the label 1."""
+    """Ensures that the output is one number per row, the probability of the label 1."""
     booster = learner["gradient_booster"]["name"]
     if booster == "gblinear":
         raise BundleError(
-            "the model's booster is gblinear, a linear model, and the runner xgboost runs trees (gbtree, dart): train "
-            "trees, or scikit-learn's LogisticRegression"
+            "the model's booster is gblinear, a linear model, but the runner xgboost supports trees only (gbtree, "
+            "dart): train trees, or scikit-learn's LogisticRegression"
         )
     objective = learner["objective"]["name"]
     if objective not in _OBJECTIVES:
-        output = next((what for head, what in _OUTPUTS.items() if objective.startswith(head)), "something else")
+        output = next(
+            (description for prefix, description in _OUTPUTS.items() if objective.startswith(prefix)), "something else"
+        )
         custom = _CUSTOM if objective == "reg:squarederror" else ""
         raise BundleError(
-            f"the model's objective is {objective}, which gives {output} and not the probability of default: train it "
-            f"with objective='binary:logistic' and the label 1 for loans that were not paid back{custom}"
+            f"the model's objective is {objective}, which gives {output} instead of the probability of default: train "
+            f"it with objective='binary:logistic' and the label 1 for loans that were not paid back{custom}"
         )
     targets = int(learner["learner_model_param"].get("num_target", "1"))
     if targets != 1:
@@ -152,80 +154,82 @@ def _trees_of(learner: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 
 def _require_numbers(learner: Mapping[str, Any], trees: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Makes sure that no number is taken for the code of a category that has another value here.
+    """Ensures that the model does not read a number as the code of a category with another value.
 
-    A categorical split on a one-hot column is harmless: its categories are 0 and 1. XGBoost 3.1 and later keep the
-    values that a table's categories stood for, and nothing here translates them.
+    A categorical split on a one-hot column is harmless: its categories are 0 and 1. XGBoost 3.1 and later store the
+    values of a table's categories, which the scorer does not translate.
     """
     booster = learner["gradient_booster"]
     encodings = booster.get("gbtree", booster)["model"].get("cats", {}).get("enc", [])
-    recoded = [columns[place] for place, stored in enumerate(encodings) if _is_recoded(stored)]
+    recoded_columns = [columns[position] for position, stored in enumerate(encodings) if _is_recoded(stored)]
     split = {tree["split_indices"][node] for tree in trees for node in tree.get("categories_nodes", ())}
-    numbers = [columns[place] for place in sorted(split) if not is_one_hot(columns[place])]
-    if recoded or numbers:
+    number_columns = [columns[position] for position in sorted(split) if not is_one_hot(columns[position])]
+    if recoded_columns or number_columns:
         raise BundleError(
-            f"the model was trained with {_list(recoded or numbers)} as a category (enable_categorical), while the "
-            "bundle gives it a number: train it with numbers, a category as one column of 0 and 1 for each value"
+            f"the model was trained with {_join_names(recoded_columns or number_columns)} as a category "
+            "(enable_categorical), but a bundle passes numbers: train it with numbers, and a category as one column of "
+            "0 and 1 per value"
         )
 
 
 def _is_recoded(stored: Mapping[str, Any]) -> bool:
-    """Whether a column's categories are anything but the numbers 0, 1, … in order."""
+    """Returns whether a column's categories are anything but the numbers 0, 1, … in order."""
     values = stored.get("values", [])
     return bool(stored.get("offsets")) or list(values) != list(range(len(values)))
 
 
 def _require_same_matrix(trees: Sequence[Mapping[str, Any]], features: Features) -> None:
-    """Makes sure that missing values in training were what a bundle gives for missing.
+    """Ensures that the missing values in training are those in a bundle's matrix.
 
-    A bundle gives 0 where a category does not apply. A model that was trained on a sparse matrix, or with `missing=0`,
-    saw a missing value there, and never a 0: none of its splits tells 0 from 1, and some tell both from missing.
+    A bundle's matrix has 0 where a category does not apply. A model that was trained on a sparse matrix, or with
+    `missing=0`, saw a missing value there and never a 0: none of its splits separates 0 from 1, and some separate both
+    from missing.
     """
-    one_hot = {place for place, column in enumerate(features.columns) if is_one_hot(column)}
+    one_hot = {position for position, column in enumerate(features.columns) if is_one_hot(column)}
     splits = find_missing_splits(trees, one_hot)
-    absent = [features.columns[place] for place in sorted(splits.missing & one_hot)]
-    if absent and not splits.told_apart:
+    affected_columns = [features.columns[position] for position in sorted(splits.missing & one_hot)]
+    if affected_columns and not splits.told_apart:
         raise BundleError(
-            "the model was trained with zeros taken for missing values, as a sparse matrix or missing=0 do: its splits "
-            f"on {_list(absent)} treat 0 and 1 alike and a missing value differently, while a bundle gives it a 0 "
-            f"there. {_DENSE}"
+            "the model was trained with zeros taken for missing values, for example on a sparse matrix or with "
+            f"missing=0: its splits on {_join_names(affected_columns)} treat 0 and 1 alike and a missing value "
+            f"differently, but a bundle passes 0. {_DENSE}"
         )
     if not splits.fits_one_hot:
         raise BundleError(
             f"the model was trained on other columns, in another order, or on numbers that were scaled: "
-            f"{splits.alike:,} of its {splits.one_hot_splits:,} splits on columns of 0 and 1 do not tell 0 from 1. "
-            "Describe the columns that it was trained on, in its order; a bundle gives its model numbers as they are"
+            f"{splits.alike:,} of its {splits.one_hot_splits:,} splits on columns of 0 and 1 do not separate 0 from 1. "
+            "In the description, list the columns that it was trained on, in its order; a bundle does not scale numbers"
         )
-    known = [features.columns[place] for place in sorted(splits.certain - one_hot)]
-    known = [column for column in known if not may_be_unknown(column)]
-    if known:
+    required_columns = [features.columns[position] for position in sorted(splits.certain - one_hot)]
+    required_columns = [column for column in required_columns if not may_be_unknown(column)]
+    if required_columns:
         raise BundleError(
-            f"the model was trained with missing values of {_list(known)}, which every application has. Usually this "
-            f"comes from zeros taken for missing values, as a sparse matrix or missing=0 do. {_DENSE}"
+            f"the model was trained with missing values of {_join_names(required_columns)}, which every application "
+            f"has. The usual cause is zeros taken for missing values, by a sparse matrix or missing=0. {_DENSE}"
         )
     _require_same_numbers(trees, features)
     if features.missing is None:
         _require_learnt_defaults(splits, features.columns)
-    unknown = [features.columns[place] for place in sorted(splits.missing - one_hot)]
-    if unknown and features.missing is not None:
+    optional_columns = [features.columns[position] for position in sorted(splits.missing - one_hot)]
+    if optional_columns and features.missing is not None:
         raise BundleError(
-            f"the model was trained with missing values of {_list(unknown)}, while the description says that "
-            f"{features.missing:g} stood for an unknown number (missing). If unknown numbers were missing values in "
-            "training, set missing to nan (scorer bundle import-bentoml: --missing nan). If zeros were taken for "
-            f"missing values, as a sparse matrix or missing=0 do: {_DENSE[0].lower()}{_DENSE[1:]}"
+            f"the model was trained with missing values of {_join_names(optional_columns)}, but the description says "
+            f"that {features.missing:g} stood for an unknown number (missing). If unknown numbers were missing values "
+            "in training, set missing to nan (scorer bundle import-bentoml: --missing nan). If zeros were taken for "
+            f"missing values, by a sparse matrix or missing=0: {_DENSE[0].lower()}{_DENSE[1:]}"
         )
 
 
 def _require_same_numbers(trees: Sequence[Mapping[str, Any]], features: Features) -> None:
-    """Makes sure that numbers in training were those that a bundle gives its model.
+    """Ensures that the numbers in training have the range of those in a bundle's matrix.
 
-    XGBoost makes no split that leaves one side empty, so splits outside a column's limits are of numbers that no
-    bundle's matrix has: of another unit, scaled, or standing for an unknown number.
+    XGBoost never makes a split that leaves one side empty, so splits outside a column's limits come from numbers that a
+    bundle's matrix never has: in another unit, scaled, or standing for an unknown number.
     """
-    for place, thresholds in collect_thresholds(trees).items():
-        column = features.columns[place]
+    for position, thresholds in collect_thresholds(trees).items():
+        column = features.columns[position]
         is_optional = not is_one_hot(column) and may_be_unknown(column)
-        if is_one_hot(column) or (is_optional and features.missing is None):  # some may be of missing values
+        if is_one_hot(column) or (is_optional and features.missing is None):  # thresholds may separate missing values
             continue
         low, high = limits_of(column)
         if is_optional and features.missing is not None:
@@ -235,44 +239,49 @@ def _require_same_numbers(trees: Sequence[Mapping[str, Any]], features: Features
         if outside >= max(_OUTSIDE_MIN, _OUTSIDE_SHARE_MIN * total):
             raise BundleError(
                 f"the model was trained on another unit of {column}, or on scaled numbers: {outside:,} of its "
-                f"{total:,} splits on it are outside {low:g} to {high:g}, within which every application is. Train it "
-                "on numbers as applications have them, description.matrix(applications)"
+                f"{total:,} splits on it are outside {low:g} to {high:g}, the contract's limits. Train it on the "
+                "numbers in applications, description.matrix(applications)"
             )
         if is_optional and below >= _BELOW_MIN:
             raise BundleError(
-                f"{below:,} of the model's splits on {column} tell numbers below {low:g} from others, while the "
+                f"{below:,} of the model's splits on {column} separate numbers below {low:g} from others, but the "
                 f"description says that {features.missing:g} stood for an unknown one (missing). If a lower number "
-                "did, such as -1, say so in the description; if applicants had such numbers, which the contract "
-                "rejects, train it without them"
+                "did, such as -1, set missing to it in the description; if applicants had such numbers, which the "
+                "contract rejects, train it without them"
             )
 
 
 def _require_learnt_defaults(splits: MissingSplits, columns: Sequence[str]) -> None:
-    """Makes sure that a model which unknown numbers are left to has seen some.
+    """Ensures that the model saw unknown numbers in training, if the description leaves them to the model.
 
-    XGBoost learns where a missing value goes at each split that it saw one at. If it never did, every split sends it to
-    the side of the largest numbers (to that of the least with the tree method exact), which nobody can have meant.
+    XGBoost learns the direction of missing values at each split where it saw one. If it never did, every split sends
+    them to the side of the largest numbers (of the smallest with the tree method exact), which cannot be intended.
     """
-    places = [place for place, column in enumerate(columns) if not is_one_hot(column) and may_be_unknown(column)]
-    defaults = sum((splits.defaults.get(place, Counter()) for place in places), Counter[bool]())
+    positions = [
+        position for position, column in enumerate(columns) if not is_one_hot(column) and may_be_unknown(column)
+    ]
+    defaults = sum((splits.defaults.get(position, Counter()) for position in positions), Counter[bool]())
     if defaults.total() >= _SPLITS_TO_TELL_MIN and len(defaults) == 1:
-        used = [columns[place] for place in places if place in splits.defaults]
+        used_columns = [columns[position] for position in positions if position in splits.defaults]
         raise BundleError(
-            "unknown numbers are left to the model (missing = nan), and it never saw one in training: all of its "
-            f"{defaults.total():,} splits on {_list(used)} treat one as the {'least' if defaults[True] else 'largest'} "
-            "number of all. Say in the description which number stood for an unknown one when the model was trained, "
-            "such as missing = 0 (scorer bundle import-bentoml: --missing); if the training data had none, which "
-            "number an unknown one is to count as"
+            "unknown numbers are left to the model (missing = nan), but it never saw one in training: all of its "
+            f"{defaults.total():,} splits on {_join_names(used_columns)} treat one as the "
+            f"{'least' if defaults[True] else 'largest'} number of all. In the description, set missing to the number "
+            "that stood for an unknown one in training, for example missing = 0 (scorer bundle import-bentoml: "
+            "--missing); if the training data had none, to the number that an unknown one is to be read as"
         )
 
 
-def _read_wrapper(learner: Mapping[str, Any], features: Features) -> bool:
-    """Whether XGBoost's scikit-learn wrapper saved it; up to XGBoost 1.7 the wrapper wrote its parameters with it."""
-    written = learner["attributes"].get("scikit_learn")
-    if written is None:
+def _is_saved_by_wrapper(learner: Mapping[str, Any], features: Features) -> bool:
+    """Returns whether XGBoost's scikit-learn wrapper saved the model, and checks the wrapper's `missing` parameter.
+
+    Up to XGBoost 1.7 the wrapper wrote its parameters into the model.
+    """
+    serialized_parameters = learner["attributes"].get("scikit_learn")
+    if serialized_parameters is None:
         return False
     try:
-        parameters = json.loads(written)
+        parameters = json.loads(serialized_parameters)
     except ValueError:
         return True
     missing = parameters.get("missing") if isinstance(parameters, dict) else None
@@ -282,52 +291,59 @@ def _read_wrapper(learner: Mapping[str, Any], features: Features) -> bool:
 
 
 def require_missing(missing: float, features: Features) -> None:
-    """Makes sure that what XGBoost's wrapper takes for a missing value is none in a bundle's matrix.
+    """Ensures that the value that XGBoost's wrapper reads as missing never occurs in a bundle's matrix.
 
     Args:
-        missing: the wrapper's parameter.
-        features: the bundle's.
+        missing: the wrapper's parameter `missing`.
+        features: the bundle's features.
 
     Raises:
-        BundleError: the matrix may have such a value, which the bundle's model would take for a number.
+        BundleError: the matrix may have such a value, which the bundle's model would read as a number.
     """
-    alike = [column for column in features.columns if may_be(column, missing)]
-    if alike:
+    ambiguous_columns = [column for column in features.columns if may_be(column, missing)]
+    if ambiguous_columns:
         raise BundleError(
-            f"the model was trained with missing={missing:g}, which takes every {missing:g} for a missing value, and "
-            f"{_list(alike)} may be {missing:g} without being unknown. {_DENSE}"
+            f"the model was trained with missing={missing:g}, which takes every {missing:g} for a missing value, but "
+            f"{_join_names(ambiguous_columns)} may be {missing:g} without being unknown. {_DENSE}"
         )
     if missing == features.missing:
         raise BundleError(
-            f"the model was trained with missing={missing:g}, so that an unknown number was a missing value; a bundle "
-            "has NaN for that: set missing to nan in the description"
+            f"the model was trained with missing={missing:g}, so an unknown number was a missing value, which is NaN "
+            "in a bundle: set missing to nan in the description"
         )
 
 
-def _take_rounds(
-    booster: "xgboost.Booster", best: int | None, whole: CheckedBooster, rounds: Rounds | None, *, by_wrapper: bool
+def _select_rounds(
+    booster: "xgboost.Booster",
+    best: int | None,
+    whole_model: CheckedBooster,
+    rounds: Rounds | None,
+    *,
+    by_wrapper: bool,
 ) -> CheckedBooster:
-    """The whole model, or without the rounds after the best one, where these do not decide."""
+    """Returns the whole model, or the model without the rounds after the best one, as `rounds` specifies."""
     total = booster.num_boosted_rounds()
     if rounds == "best" and (best is None or best > total):
         raise BundleError(
-            f"rounds is 'best', and the model does not say which of its {total} rounds is: it was not trained with "
-            "early stopping, or was cut already. Leave rounds out"
+            f"rounds is 'best', but the model does not record which of its {total} rounds is the best: it was not "
+            "trained with early stopping, or later rounds were already removed. Leave rounds out"
         )
     if best is None or best == total:
-        return whole
+        return whole_model
     if rounds is None and best > total:
         raise BundleError(
-            f"the model says that its round {best} is the best, and has {total}: it was cut after training. If all of "
-            "these are to decide, say rounds = 'all' in the description (scorer bundle import-bentoml: --rounds)"
+            f"the model records that round {best} is the best, but has only {total} rounds: rounds were removed after "
+            "training. To use all that remain, set rounds = 'all' in the description (scorer bundle import-bentoml: "
+            "--rounds)"
         )
     if rounds is None and by_wrapper:
         rounds = "best"
     if rounds is None:
         raise BundleError(
             f"early stopping found the model's round {best} to be the best of {total}: XGBClassifier.predict_proba "
-            f"uses the rounds up to it, Booster.predict (and BentoML for a Booster) all {total}. Which are to decide? "
-            "Say rounds = 'best' or rounds = 'all' in the description (scorer bundle import-bentoml: --rounds)"
+            f"uses the rounds up to it, Booster.predict (and BentoML for a Booster) all {total}. Which rounds should "
+            "the bundle use? Set rounds = 'best' or rounds = 'all' in the description (scorer bundle import-bentoml: "
+            "--rounds)"
         )
     if rounds == "best":
         note = f"the first {best} of {total}, which early stopping found to be the best"
@@ -338,34 +354,34 @@ def _take_rounds(
 
 
 def _read_best(learner: Mapping[str, Any]) -> int | None:
-    """How many rounds there are up to the best one; None if the model does not say."""
-    written = learner["attributes"].get("best_iteration")
-    if written is None:
+    """Returns the number of rounds up to the best one; None if the model does not record it."""
+    best_iteration = learner["attributes"].get("best_iteration")
+    if best_iteration is None:
         return None
     try:
-        best = int(written) + 1
+        best = int(best_iteration) + 1
     except ValueError:
         best = 0
     if best < 1:
         raise BundleError(
-            "the model's attribute best_iteration is not the number of a round: delete it, "
+            "the model's attribute best_iteration is not the number of a round: delete it with "
             "booster.set_attr(best_iteration=None), and save the model again"
         )
     return best
 
 
 def _read_learner(booster: "xgboost.Booster") -> dict[str, Any]:
-    """What XGBoost writes of a model that it has read: in today's layout, whichever version wrote the file."""
+    """Returns the model as XGBoost writes it: in the installed version's layout, whichever version wrote the file."""
     try:
         learner: dict[str, Any] = json.loads(bytes(booster.save_raw("json")))["learner"]
     except ValueError as error:
-        said = str(error).strip().partition("\n")[0]  # without its stack trace
-        raise BundleError(f"the model is damaged: {said}. Copy the file again, or save the model again") from error
+        message = str(error).strip().partition("\n")[0]  # without its stack trace
+        raise BundleError(f"the model is damaged: {message}. Copy the file again, or save the model again") from error
     return learner
 
 
-def _keep(booster: "xgboost.Booster", model: bytes) -> CheckedBooster:
-    """The model as it is; or written anew, if a later XGBoost may not read it any more."""
+def _modernize(booster: "xgboost.Booster", model: bytes) -> CheckedBooster:
+    """Returns the model unchanged; or rewritten, if a later XGBoost may no longer read it."""
     if not is_ubjson(model):
         version = json.loads(model).get("version", [0, 0])
         if tuple(version[:2]) < _TEXT_FORMAT_SINCE:
@@ -373,6 +389,6 @@ def _keep(booster: "xgboost.Booster", model: bytes) -> CheckedBooster:
     return CheckedBooster(model, is_rewritten=False, note=None)
 
 
-def _list(columns: Sequence[str]) -> str:
-    shown = ", ".join(columns[:_NAMES_SHOWN_MAX])
-    return f"{shown} and {len(columns) - _NAMES_SHOWN_MAX} more" if len(columns) > _NAMES_SHOWN_MAX else shown
+def _join_names(columns: Sequence[str]) -> str:
+    joined = ", ".join(columns[:_NAMES_SHOWN_MAX])
+    return f"{joined} and {len(columns) - _NAMES_SHOWN_MAX} more" if len(columns) > _NAMES_SHOWN_MAX else joined

@@ -1,4 +1,4 @@
-"""A model with its encoding, policy and figures, to a bundle's folder with golden examples and a model card."""
+"""Builds a bundle's folder from a draft: the model, the manifest, golden examples and a model card."""
 
 import hashlib
 import platform
@@ -33,7 +33,7 @@ from scorer.errors import ModelError
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a bundle is made of."""
+    """The content from which a bundle is built."""
 
     name: str
     version: str
@@ -44,32 +44,32 @@ class Draft:
     features: Features
     policy: Policy
     metrics: Metrics | None
-    """None where nobody has measured."""
+    """None if the model was not evaluated."""
     training: Training | None
-    """None where it was not `scorer train` that trained the model."""
+    """None unless `scorer train` trained the model."""
     libraries: dict[str, str]
-    """By name, the version that the model was made with."""
+    """Version of each library that the model was made with, by name."""
     labels: dict[str, str]
     runner_settings: Mapping[str, Setting] = field(default_factory=dict)
     model_file: str = "model.ubj"
 
 
 def build_bundle(draft: Draft, folder: Path) -> Manifest:
-    """Writes a bundle.
+    """Writes a bundle to a folder.
 
     Args:
-        draft: what it is made of.
+        draft: the bundle's content.
         folder: an empty folder.
 
     Returns:
         The bundle's manifest. The same draft gives the same bytes on the same platform, and so the same digest.
 
     Raises:
-        BundleError: the runner cannot open the model, or not with these columns; an XGBoost model does not give
-            probabilities of default (`check_booster`); an ONNX model has two columns that are not those of two classes;
-            or a row's probability depends on its batch.
-        ModelError: the model fails on the golden examples, or gives something that is no probability.
-        ValueError: something breaks the manifest's limits.
+        BundleError: the runner cannot open the model, or not with these columns; an XGBoost model does not output
+            probabilities of default (`check_booster`); an ONNX model has two output columns that are not the
+            probabilities of two classes; or a row's probability depends on its batch.
+        ModelError: the model fails on the golden examples, or outputs a number that is not a probability.
+        ValueError: a value exceeds the manifest's limits.
     """
     encoding = FeatureEncoding(draft.features.columns, draft.features.missing_number)
     if draft.runner == "xgboost":
@@ -79,12 +79,12 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
         golden = write_golden(encoding, model, draft.policy)
     except ModelError as error:
         raise ModelError(
-            "the model fails on the golden examples, which are made-up applications up to the contract's limits, "
+            "the model fails on the golden examples, which are synthetic applications up to the contract's limits, "
             f"some with unknown numbers: {error}"
         ) from error
     if draft.runner == "onnx":
-        opened = open_onnx(draft.model, draft.features.columns, draft.runner_settings)
-        opened.require_two_classes(made_up_matrix(encoding))
+        onnx_model = open_onnx(draft.model, draft.features.columns, draft.runner_settings)
+        onnx_model.require_two_classes(made_up_matrix(encoding))
     contents = {
         draft.model_file: draft.model,
         GOLDEN_FILE: golden,
@@ -116,40 +116,40 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
 
 
 def _write_card(draft: Draft) -> str:
-    """The model card: what whoever answers for the model's use must know. In Markdown."""
+    """Returns the model card in Markdown, for those who are responsible for the model's use."""
     policy = draft.policy
     purpose = (
-        "Gives a credit application a probability of default from 0 to 1. The policy that goes with it: above "
-        f"{policy.declined_above:g} DECLINED, above {policy.maybe_above:g} MAYBE (a person looks), else APPROVED."
+        "Predicts the probability of default of a credit application, from 0 to 1. Policy: above "
+        f"{policy.declined_above:g} DECLINED, above {policy.maybe_above:g} MAYBE (manual review), otherwise APPROVED."
     )
     blocks = [
         f"# {draft.name} {draft.version}",
         purpose,
-        "## Made of",
-        _write_ingredients(draft),
-        "## Figures",
-        *(_write_figures(draft.metrics) if draft.metrics else [_NO_FIGURES]),
-        "## Limits",
-        _LIMITS if draft.training else _LIMITS_UNKNOWN,
+        "## Model details",
+        _write_details(draft),
+        "## Metrics",
+        *(_write_metrics(draft.metrics) if draft.metrics else [_NO_METRICS]),
+        "## Limitations",
+        _LIMITATIONS if draft.training else _LIMITATIONS_UNKNOWN,
         "## Prohibited bases",
-        _write_bases(draft),
+        _write_prohibited_bases(draft),
     ]
     return "\n\n".join(_wrap(block) for block in blocks) + "\n"
 
 
-_NO_FIGURES: Final = "None: nobody measured this model when the bundle was made."
-_LIMITS: Final = """\
-- The outcomes are those of loans that were granted. How those who were refused would have paid, nobody knows.
-- Everything is of one file, one time, one currency: where any of them differs, train again, and measure.
-- One split was measured. A difference of a hundredth between two models may be chance.
-- The contract's limits are wider than the data: far from what was seen, trees repeat the nearest answer."""
-_LIMITS_UNKNOWN: Final = """\
-- The model was trained elsewhere. On which applications, when and by which recipe, only whoever trained it can say.
-- The contract's limits are wider than any data: what the model gives far from what it has seen, it has not learnt."""
+_NO_METRICS: Final = "None: this model was not evaluated when the bundle was built."
+_LIMITATIONS: Final = """\
+- The outcomes are those of granted loans. It is unknown how declined applicants would have paid (reject inference).
+- The data comes from one file, one period and one currency: if any of these differs, train and evaluate again.
+- The metrics come from a single split. A difference of 0.01 between two models may be chance.
+- The contract's limits are wider than the data: outside the range of the data, trees repeat the nearest prediction."""
+_LIMITATIONS_UNKNOWN: Final = """\
+- The model was trained elsewhere. Its training data, date and method are known only to those who trained it.
+- The contract's limits are wider than any training data: predictions outside the range of the data are not learned."""
 
 
 def _wrap(block: str) -> str:
-    """A paragraph or a list in lines that can be read in a terminal; a table stays as it is."""
+    """Wraps a paragraph or a list for reading in a terminal; a table is returned unchanged."""
     if block.startswith("|"):
         return block
     wrap = textwrap.TextWrapper(100, break_long_words=False, break_on_hyphens=False)
@@ -157,44 +157,43 @@ def _wrap(block: str) -> str:
     return "\n".join(wrap.fill(line) for line in block.splitlines())
 
 
-def _write_ingredients(draft: Draft) -> str:
-    missing = "left to the model" if draft.features.missing is None else f"taken as {draft.features.missing:g}"
+def _write_details(draft: Draft) -> str:
+    missing = "left to the model" if draft.features.missing is None else f"encoded as {draft.features.missing:g}"
     left_out = sorted({*CATEGORIES, *NUMBERS} - set(draft.features.fields))
     libraries = ", ".join(f"{name} {version}" for name, version in draft.libraries.items())
     lines = [
         *_write_origin(draft),
-        f"- A category is one column for each of its values, an unknown number is {missing}.",
+        f"- Encoding: one column per value of a category; an unknown number is {missing}.",
         f"- Fields used: {', '.join(draft.features.fields)}.",
         f"- Fields left out: {', '.join(left_out) or 'none'}.",
         f"- Libraries: {libraries}.",
-        *([f"- To be made again with: {_write_command(draft, draft.training)}"] if draft.training else []),
+        *([f"- Command to reproduce it: {_write_command(draft, draft.training)}"] if draft.training else []),
     ]
     return "\n".join(lines)
 
 
 def _write_origin(draft: Draft) -> list[str]:
-    """Where the model comes from, and which rows its figures."""
+    """Returns the origin of the model and of its metrics."""
     lines = []
     if draft.metrics:
         dataset = draft.metrics.dataset
         lines.append(
-            f"- Data: a file of {dataset.rows} rows with sha256 {dataset.sha256}; {dataset.rows_labelled} of them say "
-            f"what became of the loan and are of use, {dataset.rows_refused} are no applications by contract "
-            f"{CONTRACT_VERSION}."
+            f"- Data: a file of {dataset.rows} rows with sha256 {dataset.sha256}; {dataset.rows_labelled} rows have "
+            f"an outcome and were used, {dataset.rows_refused} are invalid by contract {CONTRACT_VERSION}."
         )
     if draft.training:
         parameters = ", ".join(f"{name} {value}" for name, value in draft.training.parameters.items())
         lines.append(
-            f"- Recipe: {draft.training.rounds} rounds of {draft.runner}, {parameters}. After the credit-risk service "
-            "of ML Zoomcamp, module 7."
+            f"- Training: {draft.training.rounds} rounds of {draft.runner}, {parameters}. Based on the credit-risk "
+            "service of ML Zoomcamp, module 7."
         )
     else:
         settings = ", ".join(f"{name} {value}" for name, value in draft.runner_settings.items())
-        lines.append(f"- Model: {draft.model_file}, run by {draft.runner}{f' with {settings}' if settings else ''}.")
+        lines.append(f"- Model: {draft.model_file}, runner {draft.runner}{f' with {settings}' if settings else ''}.")
     return lines
 
 
-def _write_figures(metrics: Metrics) -> list[str]:
+def _write_metrics(metrics: Metrics) -> list[str]:
     holdout = metrics.holdout
     return [
         f"Area under the ROC curve: **{holdout.auc:.4f}** on {holdout.rows} rows. {holdout.what}",
@@ -209,29 +208,29 @@ def _write_command(draft: Draft, training: Training) -> str:
 
 
 def _write_decisions(decisions: Decisions) -> tuple[str, str]:
-    rows = [f"| {name} | {by.ok} | {by.default} |" for name, by in decisions.by_decision.items()]
-    return decisions.what, "\n".join(["| the policy says | paid | defaulted |", "| :-- | --: | --: |", *rows])
+    rows = [f"| {name} | {counts.ok} | {counts.default} |" for name, counts in decisions.by_decision.items()]
+    return decisions.what, "\n".join(["| decision | paid back | defaulted |", "| :-- | --: | --: |", *rows])
 
 
 def _write_calibration(calibration: Calibration) -> tuple[str, str]:
     rows = [
-        f"| {calibration.label(place)} | {found.rows} "
-        f"| {_figure(found.predicted_mean)} | {_figure(found.observed_share)} |"
-        for place, found in enumerate(calibration.bins)
+        f"| {calibration.label(position)} | {bin_.rows} "
+        f"| {_format_share(bin_.predicted_mean)} | {_format_share(bin_.observed_share)} |"
+        for position, bin_ in enumerate(calibration.bins)
     ]
-    head = ["| predicted | rows | mean predicted | share that defaulted |", "| :-- | --: | --: | --: |"]
+    head = ["| predicted | rows | mean prediction | share that defaulted |", "| :-- | --: | --: | --: |"]
     return f"Brier score: **{calibration.brier:.4f}**. {calibration.what}", "\n".join([*head, *rows])
 
 
-def _figure(share: float | None) -> str:
+def _format_share(share: float | None) -> str:
     return "" if share is None else f"{share:.3f}"
 
 
-def _write_bases(draft: Draft) -> str:
-    use = "**Uses `marital`**" if "marital" in draft.features.fields else "Makes no use of `marital`"
-    age = "Uses `age`, which §1002.6(b)(2)(ii) allows only where older applicants are not rated lower for it. "
+def _write_prohibited_bases(draft: Draft) -> str:
+    use = "**Uses `marital`**" if "marital" in draft.features.fields else "Does not use `marital`"
+    age = "Uses `age`, which §1002.6(b)(2)(ii) allows only if older applicants are not rated lower for it. "
     return (
         f"{use}: marital status is a prohibited basis under Regulation B (12 CFR §1002.6(b)(1)). "
-        f"{age if 'age' in draft.features.fields else ''}These are mechanisms, not legal advice: whether a use of this "
-        "model is lawful is for whoever uses it to find out."
+        f"{age if 'age' in draft.features.fields else ''}These are mechanisms, not legal advice: the user of this "
+        "model is responsible for verifying that its use is lawful."
     )

@@ -1,4 +1,4 @@
-"""Made-up applications on which a converted model must predict what the original predicts."""
+"""Synthetic applications on which a converted model must give the same predictions as the original."""
 
 from typing import Any, Final
 
@@ -10,15 +10,15 @@ from scorer.bundle.golden import made_up_matrix
 from scorer.bundle.manifest import Features
 from scorer.core.features import CATEGORIES, FeatureEncoding
 
-_ROWS: Final = 2_000  # so many that a difference on one application in a few hundred shows
+_ROWS: Final = 2_000  # enough to detect a difference on one application in a few hundred
 _UNKNOWN_SHARE: Final = 0.1
 _ZERO_SHARE: Final = 0.1
-_SEED: Final = 1  # the same rows every time, so that a model is always accepted or always refused
+_SEED: Final = 1  # the same rows every time, so that the result of the check is deterministic
 _PROPERTIES: Final[dict[str, Any]] = CreditApplication.model_json_schema()["properties"]
 
 
 def comparison_matrix(features: Features) -> NDArray[np.float32]:
-    """The golden examples, and applications drawn around the contract's example, as a model gets them.
+    """Returns the matrix of the golden examples and of random applications around the contract's example.
 
     The golden examples alone are few, and many are at the contract's limits, where models that differ elsewhere agree.
     """
@@ -26,14 +26,14 @@ def comparison_matrix(features: Features) -> NDArray[np.float32]:
     random = np.random.default_rng(_SEED)
     values = {field: random.choice(vocabulary, size=_ROWS) for field, vocabulary in CATEGORIES.items()}
     drawn = np.empty((_ROWS, len(features.columns)), dtype=np.float32)
-    for place, column in enumerate(features.columns):
+    for position, column in enumerate(features.columns):
         field, equals, value = column.partition("=")
-        drawn[:, place] = values[field] == value if equals else _draw_numbers(field, features.missing_number, random)
+        drawn[:, position] = values[field] == value if equals else _draw_numbers(field, features.missing_number, random)
     return np.concatenate([golden, drawn])
 
 
 def _draw_numbers(field: str, missing: float, random: np.random.Generator) -> NDArray[np.float64]:
-    """A number for each row, up to four times the contract's example; some are 0 or unknown where that is allowed."""
+    """Draws a number per row, up to four times the contract's example; some are 0 or unknown where that is allowed."""
     rules = _PROPERTIES[field].get("anyOf", [_PROPERTIES[field]])
     lowest = rules[0].get("minimum", 1)
     highest = min(4 * (_PROPERTIES[field]["examples"][0] or 1_000), rules[0]["maximum"])

@@ -1,4 +1,4 @@
-"""What a bundle is to be made of, as its author describes it: in Python, or in a TOML file beside the model."""
+"""The author's description of a bundle to build: in Python, or in a TOML file next to the model."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -17,17 +17,17 @@ from scorer.core.policy import Policy
 from scorer.core.wire import Application
 from scorer.errors import MisuseError
 
-_NOTES_MAX: Final = 50  # a manifest takes 64, and some are added
+_NOTES_MAX: Final = 50  # a manifest allows 64, and some are added
 
 
 def _list_names(names: object) -> object:
-    """The names in a list, where they come in an array: scikit-learn's get_feature_names_out gives one."""
+    """Converts an array of names to a list: scikit-learn's get_feature_names_out returns an array."""
     return names.tolist() if isinstance(names, np.ndarray) else names
 
 
 def _require_file_name(name: str) -> str:
     if not name or "\0" in name:
-        msg = "must be a file's name, and is empty or has a NUL character"
+        msg = "must be a file name, but is empty or has a NUL character"
         raise ValueError(msg)
     return name
 
@@ -37,10 +37,10 @@ Names = Annotated[Sequence[Word], BeforeValidator(_list_names)]
 
 
 class Description(BaseModel):
-    """Everything about a bundle but its model.
+    """Everything about a bundle except its model.
 
-    `columns` are the matrix's columns as the model was trained on them; `fields` stands for all columns of these
-    fields, sorted by name. One of the two is given.
+    `columns` are the matrix's columns in the order in which the model was trained on them; `fields` selects all columns
+    of these fields, sorted by name. Exactly one of the two is given.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
@@ -50,64 +50,64 @@ class Description(BaseModel):
     columns: Names = ()
     fields: Names = ()
     missing: float
-    """What stood for an unknown number when the model was trained; NaN leaves it to the model."""
+    """The number that stood for unknown numbers in training; NaN leaves unknown numbers to the model."""
     policy: Annotated[Policy, Field(strict=False)] = Policy()
     runner: Word | None = None
-    """What opens the model; else the file's ending says so."""
+    """The runner that opens the model; default: by the file's extension."""
     runner_settings: RunnerSettings = Field(default_factory=dict)
     rounds: Rounds | None = None
-    """Of an XGBoost booster with early stopping: whether the rounds up to the best one decide, or all."""
-    holdout_about: Sentence = "Measured on labelled applications that whoever made the bundle held out."
-    """Which applications the figures come from, and whether the model has seen them."""
+    """Rounds to use of an XGBoost booster trained with early stopping: up to the best one, or all."""
+    holdout_about: Sentence = "Measured on labelled applications that the bundle's author held out."
+    """The applications that the metrics come from, and whether the model was trained on them."""
     libraries: Annotated[dict[Word, Word], Field(max_length=_NOTES_MAX)] = Field(default_factory=dict)
-    """What the model was trained with, by name and version."""
+    """Version of each library that the model was trained with, by name."""
     labels: Annotated[dict[Word, Sentence], Field(max_length=_NOTES_MAX)] = Field(default_factory=dict)
     created: Utc = Field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
 
     @model_validator(mode="after")
-    def _knows_its_columns(self) -> Self:
+    def _check_columns(self) -> Self:
         if bool(self.columns) == bool(self.fields):
             msg = "give either columns or fields"
             raise ValueError(msg)
         if abs(self.missing) > MISSING_MAX:
-            msg = "missing must be a number of 32 bits (from -3.4e38 to 3.4e38), or nan to leave it to the model"
+            msg = "missing must be a 32-bit number (from -3.4e38 to 3.4e38), or nan to leave it to the model"
             raise ValueError(msg)
         unknown = sorted(set(self.fields) - {*CATEGORIES, *NUMBERS})
         if unknown:
-            msg = f"fields that no application has: {', '.join(unknown)}"
+            msg = f"fields that are not in the contract: {', '.join(unknown)}"
             raise ValueError(msg)
         FeatureEncoding(self.features.columns, self.missing)
         return self
 
     @property
     def features(self) -> Features:
-        """How applications become the model's matrix."""
+        """The encoding of applications as the model's matrix."""
         missing = None if np.isnan(self.missing) else self.missing
         return Features(columns=tuple(self.columns) or columns_of(self.fields), missing=missing)
 
     def matrix(self, applications: list[Application]) -> NDArray[np.float32]:
-        """The matrix that the model gets for these applications, and is to be trained on; shape (n, columns)."""
+        """Returns the matrix of applications for training and for scoring; shape (n, columns)."""
         return FeatureEncoding(self.features.columns, self.missing).matrix(applications)
 
 
 class BuildFile(Description):
-    """A description as it stands in a file, with the paths beside it."""
+    """A description in a file, with the paths of the model and of the held-out data."""
 
     model: _File
     holdout: _File | None = None
-    """A file of labelled applications that the figures come from."""
+    """A file of labelled applications for evaluation."""
 
 
 def read_build_file(path: Path) -> BuildFile:
-    """Reads a description.
+    """Reads a build file.
 
     Raises:
-        MisuseError: the file cannot be read, is no TOML, or says something that it may not; up to five faults.
+        MisuseError: the file cannot be read, is not TOML, or is invalid; the message lists up to five errors.
     """
     try:
         description = read_toml(path)
     except TextFileError as error:
-        raise MisuseError(f"{path}: {error}. A description is a TOML file that names the model's file") from None
+        raise MisuseError(f"{path}: {error}. A build file is a TOML file that names the model file") from None
     try:
         return BuildFile.model_validate(description)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What is found in a store: an entry of its list, and a bundle's folder with the digest that has to be in it."""
+"""Lookup results of a store: entries of its list, and located bundles with their expected digest."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from scorer.core.score import Bundle
 from scorer.errors import BundleError
 
 Key = tuple[str, str]
-"""A name, and a version or tag of it."""
+"""A bundle's name, and a version or a tag."""
 
 
 class Wanted(NamedTuple):
-    """What a reference asks for; a version may be `latest`."""
+    """A parsed reference; the version may be `latest`."""
 
     called: str
-    """What messages call it."""
+    """The bundle's name in messages."""
     name: str
     version: str | None
     digest: str | None
@@ -30,12 +30,12 @@ class Wanted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A bundle in the store; `manifest` is None where it cannot be read, and `fault` says why."""
+    """A bundle in the store; `manifest` is None if it cannot be read, and `fault` is the reason."""
 
     name: str
     version: str
     where: str
-    """Its folder, as a path or a URL."""
+    """The bundle's folder, as a path or a URL."""
     shipped: bool
     manifest: Manifest | None
     fault: str = ""
@@ -46,35 +46,35 @@ class Entry:
         return f"{self.name}:{self.version}"
 
     def tags_among(self, tags: Mapping[Key, Tag]) -> list[str]:
-        """Those tags that mean this bundle; of a damaged one, those that mean its version."""
+        """Returns the tags that refer to this bundle; if it is damaged, those that refer to its version."""
         digest = self.manifest and self.manifest.digest
         return [
             tag
-            for (name, tag), means in tags.items()
-            if (name, means.version) == (self.name, self.version) and digest in {None, means.digest}
+            for (name, tag), target in tags.items()
+            if (name, target.version) == (self.name, self.version) and digest in {None, target.digest}
         ]
 
 
 class Located(NamedTuple):
-    """A bundle that was found: its folder on this machine, and which bundle has to be in it when it is opened."""
+    """A located bundle: its folder on this machine, and the reference that it must have when it is opened."""
 
     folder: Path
     reference: BundleReference
     shipped: bool
 
     def try_to_open(self) -> None:
-        """Opens the folder in a process of its own.
+        """Opens the bundle in a separate process.
 
         Raises:
-            BundleError: it is damaged, or it is another bundle, or the process crashed or took too long.
+            BundleError: it is damaged, it is another bundle, or the process crashed or took too long.
         """
         self._require(open_in_child(self.folder))
 
     def open(self, passed: Callable[[str], None] = lambda _: None) -> Bundle:
-        """Opens the folder. What is there may have been replaced since it was found: the digest decides.
+        """Opens the bundle. It may have been replaced since it was located, so its digest is compared.
 
         Args:
-            passed: called with each check that passed.
+            passed: called with a line of text for each passed check.
 
         Raises:
             BundleError: it is damaged, or it is another bundle.
@@ -86,22 +86,22 @@ class Located(NamedTuple):
     def _require(self, opened: BundleReference) -> None:
         if opened != self.reference:
             raise BundleError(
-                f"bundle {self.folder}: {self.reference.short} is wanted, and {opened.short} was there when it was "
-                "opened: somebody replaced it. Nothing was taken from it"
+                f"bundle {self.folder}: expected {self.reference.short}, but opened {opened.short}: the bundle was "
+                "replaced in the meantime. It is not used"
             )
 
 
 def order_of(key: Key) -> tuple[str, tuple[int, ...]]:
-    """By name, then by version as numbers."""
+    """Sort key: by name, then by version as numbers."""
     name, version = key
     return name, () if version == UNREADABLE else tuple(int(part) for part in version.split("."))
 
 
 def explain_digest(entry: Entry, wanted: str) -> str:
-    """Why a version that is there is not the one that is wanted."""
+    """Explains that an existing version does not have the requested digest."""
     if entry.manifest is None:
         return entry.fault
     return (
-        f"{entry.reference} in {entry.where} has digest {entry.manifest.digest[:12]}, and {wanted[:12]} is wanted: "
-        "two bundles of one name and version. Get the one that is wanted from where it was made, or deploy this one"
+        f"{entry.reference} in {entry.where} has digest {entry.manifest.digest[:12]}, not the requested {wanted[:12]}: "
+        "two bundles have the same name and version. Copy the requested one from where it was built, or deploy this one"
     )

@@ -1,4 +1,4 @@
-"""The figures of a model: what it predicted for held-out applications, against what became of them."""
+"""A model's metrics: its predictions for held-out applications, compared with their outcomes."""
 
 from typing import Final
 
@@ -27,15 +27,15 @@ def measure(
     what: str,
     where: str,
 ) -> Metrics:
-    """Measures. Needs scikit-learn.
+    """Computes the metrics. Needs scikit-learn.
 
     Args:
-        dataset: where the held-out applications come from.
-        probabilities: what was predicted for them, shape (n,).
-        defaulted: 1 where the loan was not paid back, else 0; shape (n,), both of them there.
-        policy: what would have decided.
-        what: what the area under the curve was measured on, in a sentence.
-        where: the same in a few words.
+        dataset: the origin of the held-out applications.
+        probabilities: their predicted probabilities of default, shape (n,).
+        defaulted: 1 where the loan was not paid back, otherwise 0; shape (n,), with both values.
+        policy: the policy to evaluate.
+        what: a sentence that describes the data on which the AUC was measured.
+        where: the same as a short phrase.
     """
     from sklearn.metrics import brier_score_loss, roc_auc_score
 
@@ -44,10 +44,10 @@ def measure(
     decided = policy.decide(probabilities)
     by_decision = {
         outcome: Outcomes(
-            ok=int(np.count_nonzero((decided == place) & (defaulted == 0))),
-            default=int(np.count_nonzero((decided == place) & (defaulted == 1))),
+            ok=int(np.count_nonzero((decided == index) & (defaulted == 0))),
+            default=int(np.count_nonzero((decided == index) & (defaulted == 1))),
         )
-        for place, outcome in enumerate(OUTCOMES)
+        for index, outcome in enumerate(OUTCOMES)
     }
     bins = _calibrate(probabilities, defaulted)
     return Metrics(
@@ -59,18 +59,18 @@ def measure(
 
 
 def _calibrate(probabilities: NDArray[np.float32], defaulted: NDArray[np.float32]) -> tuple[CalibrationBin, ...]:
-    """Ten bins of equal width: what was predicted on average in each, and the share that defaulted."""
-    exact = probabilities.astype(np.float64)
-    places = np.minimum((exact * _BINS).astype(np.intp), _BINS - 1)
+    """Returns ten bins of equal width, each with the mean prediction and the share that defaulted."""
+    predicted = probabilities.astype(np.float64)
+    bin_indices = np.minimum((predicted * _BINS).astype(np.intp), _BINS - 1)
     bins = []
-    for place in range(_BINS):
-        inside = places == place
-        rows = int(np.count_nonzero(inside))
+    for index in range(_BINS):
+        in_bin = bin_indices == index
+        rows = int(np.count_nonzero(in_bin))
         bins.append(
             CalibrationBin(
                 rows=rows,
-                predicted_mean=float(exact[inside].mean()) if rows else None,
-                observed_share=float(defaulted[inside].mean(dtype=np.float64)) if rows else None,
+                predicted_mean=float(predicted[in_bin].mean()) if rows else None,
+                observed_share=float(defaulted[in_bin].mean(dtype=np.float64)) if rows else None,
             )
         )
     return tuple(bins)

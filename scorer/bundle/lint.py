@@ -1,7 +1,7 @@
-"""What a reviewer would say of a bundle before it decides anything: findings, each with what mends it.
+"""Reviews a bundle before deployment: a list of findings, each with its fix.
 
-The prohibited bases are those of Regulation B (12 CFR part 1002), which carries out the Equal Credit Opportunity Act.
-A finding points at a rule; whether a use of a model is lawful is for whoever uses it to find out.
+The prohibited bases are those of Regulation B (12 CFR part 1002), which implements the Equal Credit Opportunity Act.
+A finding refers to a rule; the user of a model is responsible for verifying that its use is lawful.
 """
 
 import platform
@@ -24,7 +24,7 @@ from scorer.errors import BundleError, ModelError
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
-"""An error should keep a bundle from deciding; a warning needs somebody's answer; a note is good to know."""
+"""A bundle with an error should not be deployed; a warning needs an explanation; a note is for information."""
 
 Rule = Literal[
     "manifest",
@@ -43,7 +43,7 @@ Rule = Literal[
 ]
 """The kinds of findings, for scripts."""
 
-# Words in the name of a field that stand for a prohibited basis (§1002.2(z)). Age has rules of its own, below.
+# Words in a field's name that indicate a prohibited basis (§1002.2(z)). Age has its own rules below.
 _BASES: Final = {
     "race": "race",
     "ethnicity": "race",
@@ -59,18 +59,20 @@ _BASES: Final = {
     "welfare": "income from public assistance",
 }
 _ELDERLY_FROM: Final = 62  # §1002.2(o)
-_AGES: Final = np.arange(18, 121, dtype=np.float32)  # as the contract has them
-_MADE_ANEW: Final = "get it again from where it came, or make it again with `scorer train`; a bundle is never edited"
+_AGES: Final = np.arange(18, 121, dtype=np.float32)  # the contract's limits
+_REPLACE_BUNDLE: Final = (
+    "get the bundle again from its source, or make it again with `scorer train`; a bundle must not be edited"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a reviewer would say."""
+    """One problem or remark."""
 
     severity: Severity
     rule: Rule
     where: str
-    """The place in the manifest, or the file."""
+    """The entry of the manifest, or the file."""
     what: str
     mend: str
 
@@ -82,19 +84,19 @@ def lint_bundle(folder: Path) -> list[Finding]:
         folder: the bundle's folder.
 
     Returns:
-        What there is to say, errors first. A bundle that cannot be opened is reviewed as far as its manifest goes.
+        The findings, errors first. Of a bundle that cannot be opened, only the manifest is reviewed.
     """
     try:
         manifest = read_manifest(folder)
     except BundleError as error:
-        return [Finding("error", "manifest", MANIFEST_FILE, str(error), _MADE_ANEW)]
-    found = [finding for rule in _RULES for finding in rule(manifest)]
+        return [Finding("error", "manifest", MANIFEST_FILE, str(error), _REPLACE_BUNDLE)]
+    findings = [finding for rule in _RULES for finding in rule(manifest)]
     try:
         bundle = load_bundle(folder)
-        found += [finding for probe in _PROBES for finding in probe(manifest, bundle)]
+        findings += [finding for probe in _PROBES for finding in probe(manifest, bundle)]
     except (BundleError, ModelError) as error:
-        found.append(Finding("error", "opens", str(folder), str(error), _MADE_ANEW))
-    return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
+        findings.append(Finding("error", "opens", str(folder), str(error), _REPLACE_BUNDLE))
+    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
 def _find_prohibited_bases(manifest: Manifest) -> Iterator[Finding]:
@@ -104,8 +106,8 @@ def _find_prohibited_bases(manifest: Manifest) -> Iterator[Finding]:
                 "error",
                 "basis",
                 f"features: {field}",
-                f"the model uses {field}: {basis} is a prohibited basis (12 CFR 1002.2(z)), which no system that "
-                "evaluates creditworthiness may take into account (12 CFR 1002.6(b)(1))",
+                f"the model uses {field}: {basis} is a prohibited basis (12 CFR 1002.2(z)), which a system that "
+                "evaluates creditworthiness must not take into account (12 CFR 1002.6(b)(1))",
                 f"train without it: scorer train … --drop {field}",
             )
 
@@ -116,11 +118,11 @@ def _find_age(manifest: Manifest) -> Iterator[Finding]:
             "warning",
             "age",
             "features: age",
-            "the model uses age: that is allowed only in an empirically derived, demonstrably and statistically sound "
+            "the model uses age, which is allowed only in an empirically derived, demonstrably and statistically sound "
             "credit scoring system (12 CFR 1002.2(p): drawn from applicants of a recent period, validated, and "
             "revalidated), and only if the age of an applicant of 62 or more is not assigned a negative factor or "
             "value (12 CFR 1002.6(b)(2)(ii))",
-            "keep the evidence of both with the model, or train without it: scorer train … --drop age",
+            "keep evidence for both conditions with the model, or train without it: scorer train … --drop age",
         )
 
 
@@ -130,65 +132,72 @@ def _find_part_time(manifest: Manifest) -> Iterator[Finding]:
             "note",
             "income",
             "features: job",
-            "the model tells part-time work apart: income may not be discounted because it is from part-time "
-            "employment, though its amount and how long it will probably last may be considered (12 CFR 1002.6(b)(5))",
-            "be able to show that it is not the part-time income that is discounted",
+            "the model distinguishes part-time work: income must not be discounted because it is from part-time "
+            "employment, but its amount and probable continuance may be considered (12 CFR 1002.6(b)(5))",
+            "be prepared to show that the model does not discount part-time income as such",
         )
 
 
 def _find_thresholds(manifest: Manifest) -> Iterator[Finding]:
-    """Thresholds out of order are no manifest; these are in order, and leave a decision out."""
+    """Finds thresholds with which a label never occurs. A manifest with thresholds out of order is invalid anyway."""
     policy = manifest.policy
-    faults = {
-        "maybe_above and declined_above are the same: nobody is ever MAYBE, so no person ever looks": (
+    problems = {
+        "maybe_above and declined_above are equal: no application is ever MAYBE, so there is no manual review": (
             policy.maybe_above == policy.declined_above
         ),
-        "maybe_above is 0: nobody is APPROVED but with a probability of exactly 0": policy.maybe_above == 0,
-        "declined_above is 1: nobody is ever DECLINED, since no probability is above it": policy.declined_above == 1,
+        "maybe_above is 0: only applications with a probability of exactly 0 are APPROVED": policy.maybe_above == 0,
+        "declined_above is 1: no application is ever DECLINED, because no probability is above 1": (
+            policy.declined_above == 1
+        ),
     }
-    for what, holds in faults.items():
-        if holds:
+    for what, applies in problems.items():
+        if applies:
             yield Finding(
-                "warning", "thresholds", "policy", what, "make the bundle with thresholds apart, within 0 to 1"
+                "warning", "thresholds", "policy", what, "build the bundle with different thresholds between 0 and 1"
             )
 
 
 def _find_figures(manifest: Manifest) -> Iterator[Finding]:
     metrics = manifest.metrics
-    measure = "measure it on applications whose outcome is known, none of which it was trained on"
+    fix = "evaluate it on applications with a known outcome that it was not trained on"
     if metrics is None:
-        yield Finding("warning", "figures", "metrics", "no figures: nobody can tell how good the model is", measure)
+        yield Finding("warning", "figures", "metrics", "no metrics: the model's quality is unknown", fix)
         return
     if metrics.holdout.rows == 0:
-        yield Finding("warning", "figures", "metrics.holdout", "the AUC was measured on no rows", measure)
+        yield Finding("warning", "figures", "metrics.holdout", "the AUC was measured on 0 rows", fix)
     elif metrics.holdout.auc <= 0.5:
         what = f"an AUC of {metrics.holdout.auc:.4f} is no better than chance"
-        yield Finding("warning", "figures", "metrics.holdout", what, "look for what is wrong with the training data")
-    if not any(found.rows for found in metrics.calibration.bins):
-        yield Finding("warning", "figures", "metrics.calibration", "the calibration was measured on no rows", measure)
-    never = [name for name, rows in metrics.decisions.by_decision.items() if rows.ok + rows.default == 0]
-    if never:
-        what = f"on the held-out rows the policy decides {' and '.join(never)} not once"
-        yield Finding("warning", "figures", "metrics.decisions", what, "move the thresholds, or say why it should")
+        yield Finding("warning", "figures", "metrics.holdout", what, "check the training data and the labels")
+    if not any(bin_.rows for bin_ in metrics.calibration.bins):
+        yield Finding("warning", "figures", "metrics.calibration", "the calibration was measured on 0 rows", fix)
+    missing_labels = [name for name, rows in metrics.decisions.by_decision.items() if rows.ok + rows.default == 0]
+    if missing_labels:
+        what = f"on the held-out rows the policy never decides {' or '.join(missing_labels)}"
+        yield Finding("warning", "figures", "metrics.decisions", what, "adjust the thresholds, or document the reason")
 
 
 def _find_libraries(manifest: Manifest) -> Iterator[Finding]:
-    """Other versions than it was made with; the golden examples say whether it matters, for what they reach."""
+    """Finds differences between installed versions and those that the bundle was made with.
+
+    The golden examples show whether a difference matters, as far as they cover it.
+    """
     for name, made_with in manifest.libraries.items():
-        here = platform.python_version() if name == "python" else _version_here(name)
-        if here not in (None, made_with):
+        installed = platform.python_version() if name == "python" else _installed_version(name)
+        if installed not in (None, made_with):
             severity: Severity = "warning" if name.startswith(manifest.runner) else "note"
-            what = f"made with {name} {made_with}, and here is {here}"
+            what = f"made with {name} {made_with}, but {installed} is installed"
             yield Finding(
                 severity, "libraries", f"libraries.{name}", what, f"install {name} {made_with}, or train again"
             )
     if manifest.platform != platform.machine():
-        what = f"made on {manifest.platform}, and this is {platform.machine()}: probabilities may differ by a millionth"
-        yield Finding("note", "libraries", "platform", what, "decide on the architecture that it was made on")
+        what = (
+            f"made on {manifest.platform}, but this machine is {platform.machine()}: probabilities may differ by 1e-6"
+        )
+        yield Finding("note", "libraries", "platform", what, "run workers on the architecture that it was made on")
 
 
-def _version_here(name: str) -> str | None:
-    """The installed version; None where only training needs the library and it is not here."""
+def _installed_version(name: str) -> str | None:
+    """Returns the installed version; None if the library is not installed, because only training needs it."""
     for distribution in (name, f"{name}-cpu"):
         try:
             return metadata.version(distribution)
@@ -199,12 +208,12 @@ def _version_here(name: str) -> str | None:
 
 def _find_card(manifest: Manifest) -> Iterator[Finding]:
     if CARD_FILE not in manifest.files:
-        what = "no model card: what it is for, and its limits, stand nowhere"
-        yield Finding("warning", "card", CARD_FILE, what, _MADE_ANEW)
+        what = "no model card: the model's purpose and limitations are not documented"
+        yield Finding("warning", "card", CARD_FILE, what, _REPLACE_BUNDLE)
 
 
 def _find_columns(manifest: Manifest) -> Iterator[Finding]:
-    """Categories that the contract lets in and the model does not know: all their columns are 0, as if left empty."""
+    """Finds categories that the contract allows but the model lacks: they are scored as if the field were missing."""
     columns = manifest.features.columns
     for field in manifest.features.fields:
         unknown = [value for value in CATEGORIES.get(field, ()) if f"{field}={value}" not in columns]
@@ -215,7 +224,7 @@ def _find_columns(manifest: Manifest) -> Iterator[Finding]:
                 f"features: {field}",
                 f"no column for {', '.join(f'{field}={value}' for value in unknown)}: such an application is scored "
                 f"as if it had no {field}",
-                "train on data that has every category, or be sure that none such is sent",
+                "train on data that has every category, or make sure that no such application is sent",
             )
 
 
@@ -233,11 +242,11 @@ _RULES: Final[tuple[Callable[[Manifest], Iterator[Finding]], ...]] = (
 
 def _probe_golden(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
     decided = set(bundle.policy.decide(bundle.golden_probabilities).tolist())
-    never = [name for place, name in enumerate(OUTCOMES) if place not in decided]
-    if never:
-        what = f"of {len(bundle.golden_matrix)} golden examples none comes to {' or '.join(never)}"
-        mend = "nothing, if the policy is meant so: a slip in it would not show in the examples"
-        yield Finding("note", "golden", f"{manifest.name}: {GOLDEN_FILE}", what, mend)
+    missing_labels = [name for index, name in enumerate(OUTCOMES) if index not in decided]
+    if missing_labels:
+        what = f"none of the {len(bundle.golden_matrix)} golden examples is {' or '.join(missing_labels)}"
+        fix = "no action is needed if the policy is intended; the examples would not reveal a mistake in it"
+        yield Finding("note", "golden", f"{manifest.name}: {GOLDEN_FILE}", what, fix)
 
 
 def _probe_effects(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
@@ -248,22 +257,24 @@ def _probe_effects(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
                 "note",
                 "effect",
                 f"features: {field}",
-                f"{field} has no effect: whatever it is, each golden example keeps its probability",
-                f"ask for less: train without it (scorer train … --drop {field})",
+                f"{field} has no effect: no value of it changes the probability of any golden example",
+                f"collect less data: train without it (scorer train … --drop {field})",
             )
 
 
 def _vary(bundle: Bundle, field: str) -> Iterator[NDArray[np.float32]]:
-    """The golden examples' matrix with one field at each value that it has in any of them, for all at once."""
-    places = [place for place, column in enumerate(bundle.encoding.columns) if column.partition("=")[0] == field]
-    for values in np.unique(bundle.golden_matrix[:, places], axis=0):
+    """Yields the golden examples' matrix with one field set in all rows to each of its values in the examples."""
+    positions = [
+        position for position, column in enumerate(bundle.encoding.columns) if column.partition("=")[0] == field
+    ]
+    for values in np.unique(bundle.golden_matrix[:, positions], axis=0):
         matrix = bundle.golden_matrix.copy()
-        matrix[:, places] = values
+        matrix[:, positions] = values
         yield matrix
 
 
 def _probe_elderly(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
-    """Compares the ages from 62 on with the younger one that each example does best with, as §1002.2(v) does."""
+    """Compares ages from 62 on with the most favorable younger age of each golden example, as in §1002.2(v)."""
     if "age" not in manifest.features.fields:
         return
     column = bundle.encoding.columns.index("age")
@@ -273,17 +284,17 @@ def _probe_elderly(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
         matrix[:, column] = age
         by_age.append(bundle.model.predict(matrix))
     younger, elderly = np.split(np.stack(by_age), [np.searchsorted(_AGES, _ELDERLY_FROM)])
-    worse = elderly.max(axis=0).astype(np.float64) - younger.min(axis=0)
-    count = np.count_nonzero(worse > 0)
+    increase = elderly.max(axis=0).astype(np.float64) - younger.min(axis=0)
+    count = np.count_nonzero(increase > 0)
     if count:
         yield Finding(
             "warning",
             "elderly",
             "features: age",
-            f"in {count} of {len(worse)} golden examples an age from {_ELDERLY_FROM} on has a higher probability of "
-            f"default than the younger age that is best, by up to {worse.max():.3f}, all else being equal: a negative "
-            "value, as 12 CFR 1002.2(v) puts it",
-            "train without it (scorer train … --drop age), or with a model that cannot rate the elderly lower",
+            f"in {count} of {len(increase)} golden examples an age of {_ELDERLY_FROM} or more has a higher probability "
+            f"of default than the most favorable younger age, by up to {increase.max():.3f}, all else being equal; 12 "
+            "CFR 1002.2(v) calls this a negative value",
+            "train without it (scorer train … --drop age), or with a model that cannot rate older applicants lower",
         )
 
 

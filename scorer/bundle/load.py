@@ -1,4 +1,4 @@
-"""A bundle's folder, checked and opened: digests, contract, columns, model, golden examples; or why not."""
+"""Checks and opens a bundle's folder: digests, contract, columns, model, golden examples."""
 
 import hashlib
 import platform
@@ -23,22 +23,22 @@ from scorer.core.score import Bundle
 from scorer.core.wire import DecisionEncoder
 from scorer.errors import BundleError, ModelError, RunnerMissingError
 
-_MEND = "A bundle is never mended in place: put it here again from where it came, or train it again"
+_FIX = "Do not repair a bundle in place: copy it again from its source, or train it again"
 
 
 def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, called: str = "") -> Bundle:
-    """Opens a bundle, after every check there is.
+    """Opens a bundle after running all checks.
 
     Args:
-        folder: the bundle's folder. What else is in it than its manifest names is refused, and so is every link.
-        passed: told what was checked, check by check.
-        called: what messages call it, where its folder would tell nobody anything.
+        folder: the bundle's folder. Files that the manifest does not list, and links, are errors.
+        passed: called with a line of text for each passed check.
+        called: name of the bundle in messages, if the folder's path would not help the reader.
 
     Returns:
-        The bundle, warmed up.
+        The bundle; its model has run once, on the golden examples.
 
     Raises:
-        BundleError: it is damaged, was changed, or does not fit this release; the message says what and how to mend it.
+        BundleError: it is damaged, was changed, or does not fit this release; the message says what and how to fix it.
     """
     manifest = read_manifest(folder, called)
     passed(f"manifest: {manifest.name}:{manifest.version}, digest {manifest.digest}")
@@ -46,9 +46,9 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
         contents = read_files(folder, manifest)
         for name, content in contents.items():
             refuse_pickle(name, content)
-        passed(f"files: {len(contents)} with the sha256 that the manifest says, none besides, no links")
+        passed(f"files: {len(contents)}, all with the sha256 in the manifest; no other files, no links")
         encoding = _check_contract(manifest)
-        passed(f"contract: {manifest.contract_version}, and this release's is {CONTRACT_VERSION}; it has every column")
+        passed(f"contract: {manifest.contract_version} (this release: {CONTRACT_VERSION}); it has all columns")
         model = open_model(
             manifest.runner,
             manifest.model,
@@ -56,83 +56,83 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
             manifest.features.columns,
             manifest.runner_settings,
         )
-        passed(f"model: {manifest.runner}, with the {len(encoding.columns)} columns that the manifest names")
+        passed(f"model: {manifest.runner}, with the {len(encoding.columns)} columns in the manifest")
         exact = manifest.platform == platform.machine()
         golden = read_golden(contents[GOLDEN_FILE])
-        matrix, found = golden.reproduce(encoding, model, manifest.policy, exact=exact)
-        passed(f"golden examples: {len(found)} come out {'bit for bit' if exact else 'within 1e-6'}")
+        matrix, probabilities = golden.reproduce(encoding, model, manifest.policy, exact=exact)
+        passed(f"golden examples: {len(probabilities)} reproduced {'bit for bit' if exact else 'within 1e-6'}")
     except RunnerMissingError as error:
         raise RunnerMissingError(f"bundle {called or folder}: {error}") from error
     except (BundleError, ModelError) as error:
-        raise BundleError(f"bundle {called or folder}: {error}. {_advise(manifest)}") from error
+        raise BundleError(f"bundle {called or folder}: {error}. {_suggest_fix(manifest)}") from error
     reference = manifest.reference
-    return Bundle(reference, encoding, model, manifest.policy, DecisionEncoder(reference), matrix, found)
+    return Bundle(reference, encoding, model, manifest.policy, DecisionEncoder(reference), matrix, probabilities)
 
 
-def _advise(manifest: Manifest) -> str:
-    """What fixes a bundle that does not open: another version of the library that runs it, or the bundle again."""
+def _suggest_fix(manifest: Manifest) -> str:
+    """Suggests a fix for a bundle that does not open: another version of the model's library, or a new copy."""
     try:
         installed = library_of(manifest.runner)
     except BundleError:
-        return _MEND
+        return _FIX
     for library, version in installed.items():
         made_with = manifest.libraries.get(library)
         if made_with not in {None, version}:
             return (
-                f"It was made with {library} {made_with}, and {version} is installed: install {library} {made_with}, "
-                "or make the bundle again with this version"
+                f"It was built with {library} {made_with}, but {version} is installed: install {library} {made_with}, "
+                "or build the bundle again with this version"
             )
-    return _MEND
+    return _FIX
 
 
 def read_manifest(folder: Path, called: str = "") -> Manifest:
-    """Reads a bundle's manifest and nothing else of it.
+    """Reads a bundle's manifest, and no other file.
 
     Args:
         folder: the bundle's folder.
-        called: what messages call it, where its folder would tell nobody anything.
+        called: name of the bundle in messages, if the folder's path would not help the reader.
 
     Raises:
-        BundleError: there is none, or it is wrong.
+        BundleError: the manifest is missing or invalid.
     """
     try:
         is_folder = folder.is_dir()
     except OSError as error:
         raise BundleError(f"bundle {folder}: cannot be read: {error.strerror}; may this user read it?") from None
     if not is_folder:
-        raise BundleError(f"bundle {folder}: there is no such folder; is the path right?")
+        raise BundleError(f"bundle {folder}: no such folder; is the path right?")
     try:
         return parse_manifest(_read_file(folder / MANIFEST_FILE, MANIFEST_BYTES_MAX))
     except BundleError as error:
-        raise BundleError(f"bundle {called or folder}: {error}. {_MEND}") from None
+        raise BundleError(f"bundle {called or folder}: {error}. {_FIX}") from None
 
 
 def read_files(folder: Path, manifest: Manifest) -> Mapping[str, bytes]:
-    """The bytes of the manifest's files by name, each with the digest that the manifest says.
+    """Reads the files in the manifest, by name, and checks their digests.
 
     Raises:
-        BundleError: a file is missing, was changed, is no plain file, or is not named by the manifest.
+        BundleError: a file is missing, was changed, is not a regular file, or is not in the manifest.
     """
     try:
-        strange = sorted({path.name for path in folder.iterdir()} - set(manifest.files) - {MANIFEST_FILE})
+        unlisted = sorted({path.name for path in folder.iterdir()} - set(manifest.files) - {MANIFEST_FILE})
     except OSError as error:
         raise BundleError(f"the folder cannot be read: {error.strerror}") from None
-    if strange:
-        raise BundleError(f"{', '.join(strange[:3])} does not belong to it: the manifest does not name it")
+    if unlisted:
+        raise BundleError(f"{', '.join(unlisted[:3])} is not part of the bundle: the manifest does not list it")
     contents = {name: _read_file(folder / name, FILE_BYTES_MAX) for name in manifest.files}
     changed = [n for n, content in contents.items() if hashlib.sha256(content).hexdigest() != manifest.files[n]]
     if changed:
         raise BundleError(
-            f"{', '.join(changed)} was changed or damaged: its sha256 is not the one that the manifest says"
+            f"{', '.join(changed)} was changed or damaged: its sha256 differs from the one in the manifest"
         )
     return contents
 
 
 def _read_file(path: Path, bytes_max: int) -> bytes:
-    """The bytes of a plain file, up to a limit: what is read is what is checked, whatever happens on disk meanwhile."""
+    """Reads a regular file up to a limit, once: the bytes that are checked are the bytes that are used."""
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
-            raise BundleError(f"{path.name} is a link or a folder; a bundle holds plain files only")
+            raise BundleError(f"{path.name} is a link or a folder; a bundle contains regular files only")
         with path.open("rb") as file:
             content = file.read(bytes_max + 1)
     except FileNotFoundError:
@@ -145,11 +145,11 @@ def _read_file(path: Path, bytes_max: int) -> bytes:
 
 
 def _check_contract(manifest: Manifest) -> FeatureEncoding:
-    """The bundle's encoding, if this release's contract has what it wants."""
+    """Returns the bundle's encoding, after checking that this release's contract is compatible."""
     if manifest.contract_version.partition(".")[0] != CONTRACT_VERSION.partition(".")[0]:
         raise BundleError(
-            f"it was made for contract {manifest.contract_version} and this release has {CONTRACT_VERSION}: "
-            "the first number must be the same; use a release with that contract"
+            f"it was built for contract {manifest.contract_version}, but this release has {CONTRACT_VERSION}: "
+            "the major versions must be equal; use a release with that contract"
         )
     try:
         return FeatureEncoding(manifest.features.columns, manifest.features.missing_number)

@@ -1,7 +1,7 @@
-"""What a bundle says of itself: `bundle.json`, its limits and its digest.
+"""The manifest of a bundle, `bundle.json`: its format, limits and digest.
 
-No field has a default: what is digested is what stands in the file, so that a digest does not move with this code. A
-field more or less is a new `manifest_version`; a manifest is written in the oldest one that has what it says. Version 1
+No field has a default: the digest covers the file's content, so it does not change with this code. Adding or removing a
+field requires a new `manifest_version`; a manifest is written in the oldest version that has all its fields. Version 1
 has no `runner_settings`.
 """
 
@@ -33,10 +33,10 @@ MANIFEST_FILE: Final = "bundle.json"
 GOLDEN_FILE: Final = "golden.jsonl"
 CARD_FILE: Final = "model-card.md"
 
-MANIFEST_BYTES_MAX: Final = 1 << 20  # a hundred times what the shipped ones have
-FILE_BYTES_MAX: Final = 256 << 20  # a thousand times the shipped model; it is read into memory whole
-FILES_MAX: Final = 16  # a model, golden examples, a card, and room for a few papers
-_COLUMNS_MAX: Final = 1_000  # the contract gives 30
+MANIFEST_BYTES_MAX: Final = 1 << 20  # a hundred times the size of the shipped manifests
+FILE_BYTES_MAX: Final = 256 << 20  # a thousand times the shipped model; files are read into memory
+FILES_MAX: Final = 16  # a model, golden examples, a card, and a few documents
+_COLUMNS_MAX: Final = 1_000  # the contract has 30
 _FAULTS_SHOWN_MAX: Final = 5
 _FIELD_CHARACTERS_MAX: Final = 100
 
@@ -50,7 +50,7 @@ def _require_utc(moment: datetime) -> datetime:
 
 Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
 Version = Annotated[str, Field(pattern=f"^{VERSION_PATTERN}$")]
-# Neither a folder nor `..` nor anything hidden can be written so: no path in a manifest leads out of the bundle.
+# Excludes folders, `..` and hidden files: no path in a manifest leads outside of the bundle.
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Word = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROLS)]
@@ -62,30 +62,30 @@ Setting = str | int | float | bool
 RunnerSettings = Annotated[dict[Word, Sentence | int | float | bool], Field(max_length=64)]
 
 
-class _Part(BaseModel):
+class _Section(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Features(_Part):
-    """How applications become the model's matrix (`scorer.core.features.FeatureEncoding`)."""
+class Features(_Section):
+    """How applications are encoded as the model's matrix (`scorer.core.features.FeatureEncoding`)."""
 
     columns: Annotated[tuple[Word, ...], Field(min_length=1, max_length=_COLUMNS_MAX)]
     missing: float | None
-    """What stands for an unknown number; null is NaN, which leaves it to the model."""
+    """Replaces unknown numbers; null is NaN, which lets the model handle them."""
 
     @property
     def missing_number(self) -> float:
-        """What stands for an unknown number, as the encoding takes it."""
+        """The replacement of unknown numbers, as the encoding expects it."""
         return np.nan if self.missing is None else self.missing
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The fields that have a column, by name."""
+        """The fields that have a column, sorted by name."""
         return tuple(sorted({column.partition("=")[0] for column in self.columns}))
 
 
-class Dataset(_Part):
-    """The file that the figures come from: which it was and how many of its rows were of use."""
+class Dataset(_Section):
+    """The data file of the metrics: its digest, and how many of its rows were used."""
 
     sha256: Sha256
     rows: Count
@@ -93,50 +93,50 @@ class Dataset(_Part):
     rows_refused: Count
 
 
-class Holdout(_Part):
-    """How well the model puts defaults before the others (area under the ROC curve), on rows that it did not see."""
+class Holdout(_Section):
+    """How well the model ranks defaults above the others (area under the ROC curve), on held-out rows."""
 
     auc: Share
     rows: Count
     what: Sentence
 
 
-class CalibrationBin(_Part):
-    """The held-out rows whose prediction lies in one of equal parts of 0 to 1; no rows, no figures."""
+class CalibrationBin(_Section):
+    """Held-out rows with a prediction in one of equal intervals from 0 to 1; without rows the figures are null."""
 
     rows: Count
     predicted_mean: Share | None
     observed_share: Share | None
 
 
-class Calibration(_Part):
-    """Whether what is predicted is what happens; the Brier score is the mean squared difference, 0 at best."""
+class Calibration(_Section):
+    """How well predictions match outcomes; the Brier score is the mean squared difference, 0 at best."""
 
     brier: Share
     bins: Annotated[tuple[CalibrationBin, ...], Field(min_length=1, max_length=100)]
     what: Sentence
 
     def label(self, place: int) -> str:
-        """The range of predictions that the bin at this place holds."""
+        """Returns the range of predictions of the bin with this index."""
         return f"{place / len(self.bins):.1f} to {(place + 1) / len(self.bins):.1f}"
 
 
-class Outcomes(_Part):
-    """Rows by what became of the loan."""
+class Outcomes(_Section):
+    """Number of rows by outcome of the loan."""
 
     ok: Count
     default: Count
 
 
-class Decisions(_Part):
-    """What the policy would have decided on the held-out rows, against what became of them."""
+class Decisions(_Section):
+    """The policy's decisions on the held-out rows, by outcome of the loan."""
 
     by_decision: dict[Outcome, Outcomes]
     what: Sentence
 
 
-class Metrics(_Part):
-    """The figures, each said for what it is."""
+class Metrics(_Section):
+    """The metrics; `what` describes each one."""
 
     dataset: Dataset
     holdout: Holdout
@@ -144,15 +144,15 @@ class Metrics(_Part):
     decisions: Decisions
 
 
-class Training(_Part):
-    """What must be repeated to get the model's bytes again."""
+class Training(_Section):
+    """The training settings that reproduce the model's bytes."""
 
     parameters: Annotated[dict[Word, Sentence | int | float], Field(max_length=64)]
     rounds: Count
     dropped_fields: Annotated[tuple[Word, ...], Field(max_length=64)]
 
 
-class Manifest(_Part):
+class Manifest(_Section):
     """A bundle's manifest; immutable, like the bundle."""
 
     manifest_version: Literal[1, 2]
@@ -162,30 +162,30 @@ class Manifest(_Part):
     contract_version: Version
     runner: Word
     runner_settings: RunnerSettings = {}
-    """What the runner must know beside the model's bytes; each runner says what it takes. Since version 2."""
+    """Settings that the runner needs in addition to the model; each runner defines its own. Since version 2."""
     model: FileName
     features: Features
     policy: Policy
     metrics: Metrics | None
-    """Null where nobody has measured."""
+    """Null if the model was not measured."""
     training: Training | None
-    """Null where the model was not trained by `scorer train`."""
+    """Null if the model was not trained by `scorer train`."""
     libraries: Annotated[dict[Word, Word], Field(max_length=64)]
     platform: Word
-    """The machine's architecture, on which the golden examples hold bit for bit."""
+    """The CPU architecture on which the golden examples are reproduced bit for bit."""
     labels: Annotated[dict[Word, Sentence], Field(max_length=64)]
     files: Annotated[dict[FileName, Sha256], Field(max_length=FILES_MAX)]
-    """Each file's sha256, this one's own apart."""
+    """The sha256 of each file except the manifest."""
 
     @model_validator(mode="after")
-    def _has_its_versions_fields(self) -> Self:
+    def _check_runner_settings(self) -> Self:
         if ("runner_settings" in self.model_fields_set) != (self.manifest_version >= 2):
-            msg = "runner_settings must be there from manifest_version 2 on, and not before"
+            msg = "runner_settings is required from manifest_version 2 on, and not allowed before"
             raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
-    def _names_its_files(self) -> Self:
+    def _check_files(self) -> Self:
         missing = [name for name in (self.model, GOLDEN_FILE) if name not in self.files]
         if missing:
             msg = f"files must name {' and '.join(missing)}"
@@ -207,18 +207,18 @@ class Manifest(_Part):
 
     @property
     def canonical(self) -> bytes:
-        """The manifest in the one form that is digested: JSON in UTF-8, keys sorted, no white space."""
+        """The canonical form of the manifest, which is digested: JSON in UTF-8, keys sorted, no white space."""
         content = self.model_dump(mode="json")
         return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
     @property
     def digest(self) -> str:
-        """The sha256 of the canonical form in hexadecimal: the bundle's, since all its files' digests are in it."""
+        """The hexadecimal sha256 of the canonical form: the bundle's digest, as it covers all files' digests."""
         return hashlib.sha256(self.canonical).hexdigest()
 
     @property
     def reference(self) -> BundleReference:
-        """How decisions name the bundle."""
+        """The reference by which decisions name the bundle."""
         return BundleReference(name=self.name, version=self.version, digest=self.digest)
 
 
@@ -230,26 +230,26 @@ def parse_manifest(raw: bytes) -> Manifest:
     """Reads the content of a `bundle.json`.
 
     Raises:
-        BundleError: it is no manifest, or one of a version that this release does not know; every limit that it breaks
-            is named, up to five.
+        BundleError: it is not a valid manifest, or this release does not support its version; the message lists up to
+            five faults.
     """
     try:
-        found = _Versioned.model_validate_json(raw).manifest_version
-        if found in MANIFEST_VERSIONS:
+        version = _Versioned.model_validate_json(raw).manifest_version
+        if version in MANIFEST_VERSIONS:
             return Manifest.model_validate_json(raw)
     except ValidationError as error:
-        raise BundleError(f"{MANIFEST_FILE} is no manifest: {explain(error)}") from None
-    known = " and ".join(map(str, MANIFEST_VERSIONS))
+        raise BundleError(f"{MANIFEST_FILE} is not a valid manifest: {explain(error)}") from None
+    supported = " and ".join(map(str, MANIFEST_VERSIONS))
     raise BundleError(
-        f"{MANIFEST_FILE} has manifest_version {found} and this release reads {known}: "
-        "was the bundle made by another release? Install that one, or train the bundle again with this one"
+        f"{MANIFEST_FILE} has manifest_version {version}, but this release supports {supported}: was the bundle built "
+        "by another release? Install that one, or train the bundle again with this one"
     )
 
 
 def explain(error: ValidationError) -> str:
-    """The rules that something breaks, each with its field, up to five; none of its values.
+    """Describes up to five validation errors, each with its field but without values.
 
-    A field's name may be the author's own, such as that of a label: it is made printable, and cut.
+    A field's name may be chosen by the author, such as that of a label: it is escaped and shortened.
     """
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     shown = [f"{_name_field(fault['loc'])}: {_rule(fault['msg'])}" for fault in faults[:_FAULTS_SHOWN_MAX]]

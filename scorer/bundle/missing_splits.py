@@ -1,13 +1,14 @@
 """Finds the columns for which an XGBoost model saw missing values in training, from its trees alone.
 
-A split sends values below its threshold left, the others right, and missing values the way of its default.
+A split sends values below its threshold left, the others right, and missing values in its default direction.
 
-- XGBoost makes no split that leaves one side without training rows. So a split that 0 and 1 pass the same way, while
-  its default is the other way, was made for missing values: in a column of 0 and 1 nothing else was on that side.
-- A default is learned only where there were missing values. Without them, all splits of a column have the same one:
-  left with the tree method exact, right with hist and approx.
+- XGBoost never makes a split that leaves one side without training rows. So a split that sends 0 and 1 in the same
+  direction, and missing values in the other, was made for missing values: in a column of 0 and 1 nothing else could be
+  on that side.
+- A default direction is learned only where there were missing values. Without them, all splits of a column have the
+  same one: left with the tree method exact, right with hist and approx.
 
-Rounding makes exceptions to both, about one in a thousand splits where rows have very different weights.
+Rounding causes exceptions to both, in about one of a thousand splits if rows have very different weights.
 """
 
 from collections import Counter
@@ -21,42 +22,45 @@ from numpy.typing import NDArray
 _LEAF: Final = -1
 _CATEGORICAL: Final = 1
 
-# Fewer splits with the other default, or a smaller share of them, may be rounding errors.
-_OTHERS_MIN: Final = 3
-_OTHERS_SHARE_MIN: Final = 0.01
+# Fewer splits with the other default direction, or a smaller share of them, may be rounding errors.
+_RARER_MIN: Final = 3
+_RARER_SHARE_MIN: Final = 0.01
 _ALIKE_MAX: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class MissingSplits:
-    """What the trees say, by the columns' numbers."""
+    """Evidence of missing values in the trees; columns are identified by index."""
 
     missing: frozenset[int]
-    """Columns with missing values in training; of numbers, only those with enough splits to tell."""
+    """Columns with missing values in training; number columns only if they have enough splits to tell."""
     certain: frozenset[int]
-    """Those of them of which several splits say so, so that no rounding explains it."""
+    """Columns in `missing` with evidence in several splits, which rounding cannot explain."""
     told_apart: frozenset[int]
-    """One-hot columns of which some split tells 0 from 1."""
+    """One-hot columns with at least one split that separates 0 from 1."""
     alike: int
-    """How many splits of one-hot columns 0 and 1 pass on the same side."""
+    """Number of splits on one-hot columns that send 0 and 1 in the same direction."""
     one_hot_splits: int
-    """How many splits are of one-hot columns."""
+    """Number of splits on one-hot columns."""
     defaults: Mapping[int, Counter[bool]]
-    """By column, how many splits send missing values left (True) and right; if one-hot, those that tell 0 from 1."""
+    """Per column, the number of splits that send missing values left (True) and right (False).
+
+    For one-hot columns, only splits that separate 0 from 1 are counted.
+    """
 
     @property
     def fits_one_hot(self) -> bool:
-        """Whether the one-hot columns held 0 and 1 in training: no split is made between other values then."""
-        return self.alike <= max(_ALIKE_MAX, _OTHERS_SHARE_MIN * self.one_hot_splits)
+        """Whether the one-hot columns had only 0 and 1 in training; then no split is made between other values."""
+        return self.alike <= max(_ALIKE_MAX, _RARER_SHARE_MIN * self.one_hot_splits)
 
 
 def find_missing_splits(trees: Iterable[Mapping[str, Any]], one_hot: Collection[int]) -> MissingSplits:
-    """Reads trees as XGBoost's JSON has them.
+    """Analyzes the splits of trees.
 
     Args:
-        trees: with `left_children`, `split_indices`, `split_conditions`, `default_left` and `split_type` each, one
-            entry per node.
-        one_hot: the numbers of the columns that are 0 or 1 wherever they are not missing.
+        trees: as in XGBoost's JSON, each with `left_children`, `split_indices`, `split_conditions`, `default_left` and
+            `split_type`, one entry per node.
+        one_hot: the indices of the columns that are 0 or 1 unless they are missing.
     """
     missing, told_apart = set(), set()
     alike = one_hot_splits = 0
@@ -74,34 +78,38 @@ def find_missing_splits(trees: Iterable[Mapping[str, Any]], one_hot: Collection[
                 told_apart.add(column)
             elif column in one_hot and bool(default_left) == (threshold <= 0):
                 missing.add(column)
-    # A model that was trained on with another tree method has both defaults everywhere, and they say nothing.
-    other = None if _rarer(defaults[column] for column in told_apart) is not None else _rarer(defaults.values())
-    if other is not None:
+    # A model whose training was continued with another tree method has both defaults everywhere, which is no evidence.
+    rarer = (
+        None
+        if _rarer_default(defaults[column] for column in told_apart) is not None
+        else _rarer_default(defaults.values())
+    )
+    if rarer is not None:
         numbers = {column: counts for column, counts in defaults.items() if column not in one_hot}
         both = {column for column, counts in numbers.items() if len(counts) == 2}
-        missing |= both or {column for column, counts in numbers.items() if counts[other]}
+        missing |= both or {column for column, counts in numbers.items() if counts[rarer]}
     certain = {
-        column for column in missing if other is not None and defaults.get(column, Counter())[other] >= _OTHERS_MIN
+        column for column in missing if rarer is not None and defaults.get(column, Counter())[rarer] >= _RARER_MIN
     }
     return MissingSplits(frozenset(missing), frozenset(certain), frozenset(told_apart), alike, one_hot_splits, defaults)
 
 
 def collect_thresholds(trees: Iterable[Mapping[str, Any]]) -> dict[int, NDArray[np.float64]]:
-    """The thresholds of all splits, by column; trees are as in `find_missing_splits`."""
-    found: dict[int, list[float]] = {}
+    """Returns the thresholds of all splits, per column; trees are as in `find_missing_splits`."""
+    thresholds_by_column: dict[int, list[float]] = {}
     for tree in trees:
         for left, column, threshold, kind in zip(*(tree[name] for name in _SPLIT), strict=True):
             if left != _LEAF and kind != _CATEGORICAL:
-                found.setdefault(column, []).append(threshold)
-    return {column: np.array(thresholds) for column, thresholds in found.items()}
+                thresholds_by_column.setdefault(column, []).append(threshold)
+    return {column: np.array(thresholds) for column, thresholds in thresholds_by_column.items()}
 
 
 _SPLIT: Final = ("left_children", "split_indices", "split_conditions", "split_type")
 _NODE: Final = ("left_children", "split_indices", "split_conditions", "default_left", "split_type")
 
 
-def _rarer(defaults: "Iterable[Counter[bool]]") -> bool | None:
-    """Which default is the rarer one; None if that is so rare that rounding explains it."""
+def _rarer_default(defaults: "Iterable[Counter[bool]]") -> bool | None:
+    """Returns the rarer default direction; None if it is so rare that rounding may explain it."""
     total = sum(defaults, Counter())
     rarer = total[True] < total[False]
-    return rarer if total[rarer] >= max(_OTHERS_MIN, _OTHERS_SHARE_MIN * total.total()) else None
+    return rarer if total[rarer] >= max(_RARER_MIN, _RARER_SHARE_MIN * total.total()) else None

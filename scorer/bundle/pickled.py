@@ -1,8 +1,9 @@
-"""Pickles read as data: what one says of a few named classes, without importing or calling anything.
+"""Reads pickles as data: plain values and the state of objects of a few named classes, without running any code.
 
-`pickle.Unpickler` with its `find_class` narrowed still runs the whole machine: calls, attributes set, memory taken as
-the pickle says. The machine here knows a handful of the opcodes that `pickletools` reads, and none of them calls
-anything: a class is its name, an object is its class with its state, and whatever else a pickle asks for is refused.
+`pickle.Unpickler` with a restricted `find_class` still runs the whole pickle machine: it calls, sets attributes and
+allocates memory as the pickle demands. The machine here supports only some of the opcodes that `pickletools` reads, and
+none of them calls anything: a class is represented by its name, an object by its class and its state. Every other
+opcode is an error.
 """
 
 import pickletools
@@ -13,7 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from schemas.printable import printable
 from scorer.errors import BundleError
 
-PICKLE_BYTES_MAX: Final = 1 << 20  # a thousand times what the course's vectorizer takes
+PICKLE_BYTES_MAX: Final = 1 << 20  # a thousand times the size of the course's vectorizer
 _OPCODES_MAX: Final = 100_000
 _TEXT_CHARACTERS_MAX: Final = 300
 
@@ -29,35 +30,35 @@ class ClassName(NamedTuple):
     name: str
 
     def __str__(self) -> str:
-        """Its dotted name, safe to print."""
+        """Returns the dotted name, safe to print."""
         return printable(f"{self.module}.{self.name}", _TEXT_CHARACTERS_MAX)
 
 
 @dataclass(slots=True)
 class Pickled:
-    """An object of a class that was named, with the state that the pickle gives it."""
+    """An object of a named class, with its state in the pickle."""
 
     of: ClassName
     state: dict[str, object] = field(default_factory=dict)
 
 
 def read_pickle(raw: bytes, classes: Collection[ClassName]) -> object:
-    """Reads a pickle of protocol 2 to 5 that holds plain data and objects of the named classes.
+    """Reads a pickle of protocol 2 to 5 that contains plain data and objects of the named classes.
 
-    Plain are None, booleans, numbers of 32 bits, texts, lists, tuples, and dictionaries whose keys are texts.
+    Plain data is None, booleans, 32-bit numbers, strings, lists, tuples, and dictionaries with string keys.
 
     Args:
         raw: the pickle.
-        classes: those that it may name.
+        classes: the classes that are allowed.
 
     Returns:
-        What it holds, each object as `Pickled`, each class as `ClassName`.
+        The content, each object as `Pickled`, each class as `ClassName`.
 
     Raises:
-        BundleError: it names or asks for anything else, is too long, or is no pickle. Nothing of it has run.
+        BundleError: it contains another class or opcode, is too long, or is not a pickle. No code in it was run.
     """
     if len(raw) > PICKLE_BYTES_MAX:
-        raise BundleError(f"the pickle has {len(raw)} bytes, and {PICKLE_BYTES_MAX} are read at most")
+        raise BundleError(f"the pickle has {len(raw)} bytes, more than the maximum of {PICKLE_BYTES_MAX}")
     machine = _Machine(classes)
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(raw)):
@@ -65,16 +66,16 @@ def read_pickle(raw: bytes, classes: Collection[ClassName]) -> object:
                 raise BundleError(f"the pickle has more than {_OPCODES_MAX} instructions")
             step = _STEPS.get(opcode.name)
             if step is None:
-                raise BundleError(f"the pickle asks for {opcode.name}, which plain data has no need of")
+                raise BundleError(f"the pickle has the opcode {opcode.name}, which plain data does not need")
             step(machine, argument)
-        (found,) = machine.stack
+        (content,) = machine.stack
     except (ValueError, LookupError, TypeError):
-        raise BundleError("the pickle is damaged, or none: it cannot be followed to its end") from None
-    return found
+        raise BundleError("the pickle is damaged, or the file is not a pickle") from None
+    return content
 
 
 class _Machine:
-    """The pickle machine's stack and memo; a step that does not fit what is there is a TypeError or LookupError."""
+    """The pickle machine's stack and memo; a step that does not match their content raises TypeError or LookupError."""
 
     def __init__(self, classes: Collection[ClassName]) -> None:
         self._classes = classes
@@ -85,35 +86,35 @@ class _Machine:
         self.stack.append(value)
 
     def pop_to_mark(self) -> list[Any]:
-        """Everything above the last mark, which goes too."""
-        found = []
+        """Removes the last mark and everything above it, and returns the latter."""
+        values = []
         while (value := self.stack.pop()) is not _MARK:
-            found.append(value)
-        return found[::-1]
+            values.append(value)
+        return values[::-1]
 
-    def memoize(self, place: int | None) -> None:
-        self.memo[len(self.memo) if place is None else place] = self.stack[-1]
+    def memoize(self, index: int | None) -> None:
+        self.memo[len(self.memo) if index is None else index] = self.stack[-1]
 
-    def recall(self, place: int) -> None:
-        self.push(self.memo[place])
+    def recall(self, index: int) -> None:
+        self.push(self.memo[index])
 
     def push_class(self, module: object, name: object) -> None:
-        """Pushes a class by name, if it is one of those that may be named."""
-        named = ClassName(_require(str, module), _require(str, name))
-        if named not in self._classes:
-            raise BundleError(f"the pickle names {named}, and whoever unpickles that runs what it carries")
-        self.push(named)
+        """Pushes a class by name, if it is allowed."""
+        class_name = ClassName(_require(str, module), _require(str, name))
+        if class_name not in self._classes:
+            raise BundleError(f"the pickle names {class_name}, which is not allowed: unpickling it could run any code")
+        self.push(class_name)
 
     def push_object(self) -> None:
-        """Takes a class and no arguments from the stack, and pushes an object of it."""
-        arguments, of = self.stack.pop(), self.stack.pop()
+        """Pops an empty argument tuple and a class, and pushes an object of the class."""
+        arguments, class_name = self.stack.pop(), self.stack.pop()
         if arguments != ():
-            msg = "an object is made without arguments"
+            msg = "an object must be created without arguments"
             raise TypeError(msg)
-        self.push(Pickled(_require(ClassName, of)))
+        self.push(Pickled(_require(ClassName, class_name)))
 
     def build(self) -> None:
-        """Gives the object on top of the stack its state."""
+        """Pops a state and adds it to the object on top of the stack."""
         state = _require(dict, self.stack.pop())
         _require(Pickled, self.stack[-1]).state.update(state)
 
@@ -161,4 +162,4 @@ _STEPS: Final[Mapping[str, Callable[[_Machine, Any], None]]] = {
     "NEWOBJ": lambda machine, _: machine.push_object(),
     "BUILD": lambda machine, _: machine.build(),
 }
-"""What each opcode does; one that is missing here is refused."""
+"""The supported opcodes; every other opcode is an error."""

@@ -1,4 +1,4 @@
-"""The places where bundles lie as `name/version/`, with tags and signatures beside them; a folder is one."""
+"""Storage backends of the bundle store: the interface, and the backend for a local folder."""
 
 import os
 import secrets
@@ -15,159 +15,157 @@ from scorer.errors import BundleError, MisuseError
 TAGS: Final = "tags"
 SIGNATURES: Final = "signatures"
 Notes = Literal["tags", "signatures"]
-"""What is kept of bundles beside them, below their name: a file for each tag, and for each digest and key."""
+"""Notes: files stored under a bundle's name, next to its versions: one per tag, and one per digest and signing key."""
 UNREADABLE: Final = "unreadable"
-"""Stands for the versions of a name whose folder cannot be listed; its manifest says why."""
-NOTE_BYTES_MAX: Final = 1 << 16  # a hundred times what one has
+"""Pseudo-version of a name whose folder cannot be listed; reading its manifest raises the reason."""
+NOTE_BYTES_MAX: Final = 1 << 16  # a hundred times the size of one
 
 
 NO_STORE: Final = (
-    "this user has no home folder to keep bundles in; set SCORER_STORE (or the setting store) to a folder or URL"
+    "this user has no home folder and so no default store; set SCORER_STORE (or the setting store) to a folder or URL"
 )
-_ANOTHER_STORE: Final = "; SCORER_STORE (or the setting store) names another folder or a URL"
+_STORE_HINT: Final = "; to use another folder or a URL, set SCORER_STORE (or the setting store)"
 
 
 class Place(Protocol):
-    """Somewhere that keeps bundles. What is put there never changes; it is read by name and version."""
+    """A storage backend. Bundles in it are immutable and addressed by name and version."""
 
     def where(self, name: str, version: str) -> str:
-        """A bundle's folder, as a path or a URL."""
+        """Returns the path or URL of a bundle's folder."""
         ...
 
     def versions(self, name: str | None = None) -> Iterable[tuple[str, str]]:
-        """What looks like a bundle, all or those of a name: name and version. Raises BundleError: out of reach."""
+        """Lists potential bundles, all or those with a name, as name and version. Raises BundleError if unreachable."""
         ...
 
     def manifest(self, name: str, version: str) -> Manifest:
-        """Raises BundleError: there is none, it is wrong, or out of reach."""
+        """Reads a manifest. Raises BundleError if it is missing, invalid or unreachable."""
         ...
 
     def fetch(self, name: str, version: str, manifest: Manifest) -> Path:
-        """A bundle's folder on this machine. Raises BundleError: it cannot be brought here as the manifest says."""
+        """Returns a local folder with the bundle. Raises BundleError if it cannot be fetched as in the manifest."""
         ...
 
     def kept(self, digest: str) -> Path | None:
-        """A bundle of this place that was fetched before and is as it was, without asking the place."""
+        """Returns an intact cached copy of a bundle, without accessing the backend."""
         ...
 
     def put(self, folder: Path, manifest: Manifest) -> None:
-        """Takes a copy of a bundle. Raises BundleError: the version is there, or it cannot be written."""
+        """Stores a copy of a bundle. Raises BundleError if the version exists, or it cannot be written."""
         ...
 
     def delete(self, name: str, version: str) -> None:
-        """Raises BundleError: it cannot be removed."""
+        """Deletes a bundle. Raises BundleError if it cannot be deleted."""
         ...
 
     def tags(self, name: str | None = None) -> Iterable[tuple[str, str]]:
-        """All tags, or those of a name: name and tag. Raises BundleError: out of reach."""
+        """Lists tags, all or those of a name, as name and tag. Raises BundleError if unreachable."""
         ...
 
     def read_note(self, name: str, kind: Notes, key: str) -> bytes | None:
-        """What was written, if anything was. Raises BundleError: out of reach."""
+        """Returns a note's content; None if it does not exist. Raises BundleError if unreachable."""
         ...
 
     def write_note(self, name: str, kind: Notes, key: str, content: bytes) -> None:
-        """Over what was written before. Raises BundleError: it cannot be written."""
+        """Writes or replaces a note. Raises BundleError if it cannot be written."""
         ...
 
     def delete_note(self, name: str, kind: Notes, key: str) -> None:
-        """Raises BundleError: it cannot be removed."""
+        """Deletes a note. Raises BundleError if it cannot be deleted."""
         ...
 
 
 class FolderPlace(Place):
-    """A folder, which need not be there before something is put into it.
+    """The backend for a local folder, which is created by the first write.
 
-    A bundle comes and goes by one rename: it is there whole or not at all, and of two that put the same version at the
-    same moment one is refused.
+    A bundle is added and deleted by one atomic rename. If two processes add the same version at the same time, one of
+    them gets an error.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def where(self, name: str, version: str) -> str:
-        """The path of the bundle's folder."""
+        """Returns the path of a bundle's folder."""
         return str(self._folder / name / version)
 
     def versions(self, name: str | None = None) -> Iterable[tuple[str, str]]:
-        """By the names of folders in folders; of one that cannot be listed `UNREADABLE`, so that it is not missed."""
-        found: list[tuple[str, str]] = []
+        """Lists the subfolders; a name whose folder cannot be listed is reported with the version `UNREADABLE`."""
+        versions: list[tuple[str, str]] = []
         for folder in self._folders(name):
             try:
-                found += [(folder.name, version) for version in _list(folder)]
+                versions += [(folder.name, version) for version in _list(folder)]
             except NotADirectoryError:
                 continue
             except OSError:
-                found.append((folder.name, UNREADABLE))
-        return found
+                versions.append((folder.name, UNREADABLE))
+        return versions
 
     def manifest(self, name: str, version: str) -> Manifest:
-        """Read from its file."""
+        """Reads the manifest from the bundle's folder."""
         if version == UNREADABLE:
             return read_manifest(self._folder / name)
         return read_manifest(self._folder / name / version)
 
     def fetch(self, name: str, version: str, _: Manifest) -> Path:
-        """The bundle's folder itself."""
+        """Returns the bundle's folder itself."""
         return self._folder / name / version
 
     def kept(self, _: str) -> Path | None:
-        """None: of a folder there is no second copy."""
+        """Returns None: local folders are not cached."""
         return None
 
     def put(self, folder: Path, manifest: Manifest) -> None:
-        """Copies the bundle beside its place, checks the copy, and moves it there."""
+        """Copies the bundle to a temporary folder, checks the copy, and renames it."""
         target = self._folder / manifest.name / manifest.version
-        # The dot keeps a half-copied one out of every list.
+        # The leading dot hides incomplete copies from listings.
         incoming = self._folder / f".incoming-{secrets.token_hex(8)}"
         try:
             incoming.mkdir(parents=True)
             for name in (MANIFEST_FILE, *manifest.files):
                 shutil.copyfile(folder / name, incoming / name, follow_symlinks=False)
-            load_bundle(incoming)  # the copy too: what is checked is what is kept
+            load_bundle(incoming)  # check the copy, which is what the store keeps
             target.parent.mkdir(exist_ok=True)
-            incoming.rename(target)  # fails if the version came meanwhile: a folder is never renamed over a full one
+            incoming.rename(target)  # fails if the version was added meanwhile: the target folder is not empty
         except OSError as error:
-            raise BundleError(
-                f"bundle {folder} cannot be put into {target}: {error.strerror}{_ANOTHER_STORE}"
-            ) from error
+            raise BundleError(f"bundle {folder} cannot be copied to {target}: {error.strerror}{_STORE_HINT}") from error
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
 
     def delete(self, name: str, version: str) -> None:
-        """Moves it out of every list, then removes it."""
+        """Renames the folder, which hides it from listings, then deletes it."""
         outgoing = self._folder / f".outgoing-{secrets.token_hex(8)}"
         try:
             (self._folder / name / version).rename(outgoing)
             shutil.rmtree(outgoing)
-            with suppress(OSError):  # it was the last of its name, or it was not
+            with suppress(OSError):  # fails while other versions exist
                 (self._folder / name).rmdir()
         except OSError as error:
-            raise BundleError(f"{self.where(name, version)} cannot be removed: {error.strerror}") from error
+            raise BundleError(f"{self.where(name, version)} cannot be deleted: {error.strerror}") from error
 
     def tags(self, name: str | None = None) -> Iterable[tuple[str, str]]:
-        """By the names of files."""
-        found: list[tuple[str, str]] = []
+        """Lists the files in the tags' folders."""
+        tags: list[tuple[str, str]] = []
         for folder in self._folders(name):
-            if not os.path.isdir(folder / TAGS):  # noqa: PTH112  (False where it may not be asked: `versions` says so)
+            if not os.path.isdir(folder / TAGS):  # noqa: PTH112  (False without permission: `versions` reports it)
                 continue
             try:
-                found += [(folder.name, tag) for tag in _list(folder / TAGS) if not tag.startswith(".")]
+                tags += [(folder.name, tag) for tag in _list(folder / TAGS) if not tag.startswith(".")]
             except OSError as error:
                 raise BundleError(f"{folder / TAGS} cannot be read: {error.strerror}") from None
-        return found
+        return tags
 
     def _folders(self, name: str | None) -> list[Path]:
-        """The folders of all names, or that of one, where it is there."""
+        """Returns the folders of all names, or that of one name if it exists."""
         try:
-            return [self._folder / there for there in _list(self._folder) if name in {None, there}]
+            return [self._folder / existing for existing in _list(self._folder) if name in {None, existing}]
         except OSError as error:
             if isinstance(error, FileNotFoundError | NotADirectoryError) and not os.path.lexists(self._folder):
                 return []
-            raise BundleError(f"store {self._folder} cannot be read: {error.strerror}{_ANOTHER_STORE}") from None
+            raise BundleError(f"store {self._folder} cannot be read: {error.strerror}{_STORE_HINT}") from None
 
     def read_note(self, name: str, kind: Notes, key: str) -> bytes | None:
-        """Read from its file."""
+        """Reads the note's file."""
         path = self._folder / name / kind / key
         try:
             with path.open("rb") as file:
@@ -178,7 +176,7 @@ class FolderPlace(Place):
             raise BundleError(f"{path} cannot be read: {error.strerror}") from error
 
     def write_note(self, name: str, kind: Notes, key: str, content: bytes) -> None:
-        """Written beside its place and moved there, so that a reader has the old one or the new one."""
+        """Writes a temporary file and renames it, so that readers get either the old or the new content."""
         path = self._folder / name / kind / key
         incoming = path.with_name(f".incoming-{secrets.token_hex(8)}")
         try:
@@ -188,10 +186,10 @@ class FolderPlace(Place):
         except OSError as error:
             with suppress(OSError):
                 incoming.unlink()
-            raise BundleError(f"{path} cannot be written: {error.strerror}{_ANOTHER_STORE}") from error
+            raise BundleError(f"{path} cannot be written: {error.strerror}{_STORE_HINT}") from error
 
     def delete_note(self, name: str, kind: Notes, key: str) -> None:
-        """Removes its file."""
+        """Deletes the note's file, and then its folders if they are empty."""
         path = self._folder / name / kind / key
         try:
             path.unlink(missing_ok=True)
@@ -199,7 +197,7 @@ class FolderPlace(Place):
                 folder.rmdir()
         except OSError as error:
             if os.path.lexists(path):
-                raise BundleError(f"{path} cannot be removed: {error.strerror}") from error
+                raise BundleError(f"{path} cannot be deleted: {error.strerror}") from error
 
 
 def _list(folder: Path) -> list[str]:
@@ -208,48 +206,48 @@ def _list(folder: Path) -> list[str]:
 
 
 class NoPlace(Place):
-    """The place of a user without a home folder who named none: nothing is in it, and nothing can be put there."""
+    """The backend of a user who has no home folder and configured no store: always empty, and not writable."""
 
     def where(self, _: str, __: str) -> str:
-        """Raises MisuseError: there is no such place."""
+        """Raises MisuseError: no store is configured."""
         raise MisuseError(NO_STORE)
 
     def versions(self, _: str | None = None) -> Iterable[tuple[str, str]]:
-        """None."""
+        """Returns nothing."""
         return []
 
     def manifest(self, name: str, version: str) -> Manifest:
-        """Raises BundleError: there is none."""
-        raise BundleError(f"there is no bundle {name}:{version}: {NO_STORE}")
+        """Raises BundleError: the bundle does not exist."""
+        raise BundleError(f"bundle {name}:{version} not found: {NO_STORE}")
 
     def fetch(self, name: str, version: str, _: Manifest) -> Path:
-        """Raises BundleError: there is none."""
-        raise BundleError(f"there is no bundle {name}:{version}: {NO_STORE}")
+        """Raises BundleError: the bundle does not exist."""
+        raise BundleError(f"bundle {name}:{version} not found: {NO_STORE}")
 
     def kept(self, _: str) -> Path | None:
-        """None."""
+        """Returns None."""
         return None
 
     def put(self, _: Path, __: Manifest) -> None:
-        """Raises MisuseError: there is no such place."""
+        """Raises MisuseError: no store is configured."""
         raise MisuseError(NO_STORE)
 
     def delete(self, name: str, version: str) -> None:
-        """Raises BundleError: there is none."""
-        raise BundleError(f"there is no bundle {name}:{version}: {NO_STORE}")
+        """Raises BundleError: the bundle does not exist."""
+        raise BundleError(f"bundle {name}:{version} not found: {NO_STORE}")
 
     def tags(self, _: str | None = None) -> Iterable[tuple[str, str]]:
-        """None."""
+        """Returns nothing."""
         return []
 
     def read_note(self, _: str, __: Notes, ___: str) -> bytes | None:
-        """None."""
+        """Returns None."""
         return None
 
     def write_note(self, _: str, __: Notes, ___: str, ____: bytes) -> None:
-        """Raises MisuseError: there is no such place."""
+        """Raises MisuseError: no store is configured."""
         raise MisuseError(NO_STORE)
 
     def delete_note(self, _: str, __: Notes, ___: str) -> None:
-        """Raises MisuseError: there is no such place."""
+        """Raises MisuseError: no store is configured."""
         raise MisuseError(NO_STORE)

@@ -1,4 +1,4 @@
-"""The figures of a training as pictures."""
+"""Plots the metrics of a trained model."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +16,11 @@ _PAID, _DEFAULTED, _GUIDE = "#2c7fb8", "#d95f0e", "#888888"
 
 
 def draw_figures(trained: Trained, folder: Path) -> None:
-    """Writes `roc.png`, `calibration.png` and `probabilities.png`, over those that are there.
+    """Writes `roc.png`, `calibration.png` and `probabilities.png`; existing files are overwritten.
 
     Args:
-        trained: whose figures.
-        folder: made if it is not there.
+        trained: the trained model.
+        folder: the output folder; it is created if it does not exist.
 
     Raises:
         MisuseError: the folder cannot be written.
@@ -45,28 +45,30 @@ def draw_figures(trained: Trained, folder: Path) -> None:
 def _draw_roc(axes: "Axes", trained: Trained) -> None:
     from sklearn.metrics import roc_curve
 
-    false_alarms, found, _ = roc_curve(trained.holdout_defaulted, trained.holdout_probabilities)
-    axes.plot([0, 1], [0, 1], color=_GUIDE, linestyle=":", label="by chance")
-    axes.plot(false_alarms, found, color=_DEFAULTED, label=f"AUC {trained.metrics.holdout.auc:.4f}")
+    false_positive_rate, true_positive_rate, _ = roc_curve(trained.holdout_defaulted, trained.holdout_probabilities)
+    axes.plot([0, 1], [0, 1], color=_GUIDE, linestyle=":", label="chance")
+    axes.plot(false_positive_rate, true_positive_rate, color=_DEFAULTED, label=f"AUC {trained.metrics.holdout.auc:.4f}")
     axes.set(
-        title=_title(trained, "ROC"), xlabel="share of the paid that is flagged", ylabel="share of the defaults found"
+        title=_title(trained, "ROC"), xlabel="false positive rate", ylabel="true positive rate (defaults detected)"
     )
     axes.legend(loc="lower right")
 
 
 def _draw_calibration(axes: "Axes", trained: Trained) -> None:
     points = [
-        (found.predicted_mean, found.observed_share, found.rows)
-        for found in trained.metrics.calibration.bins
-        if found.predicted_mean is not None and found.observed_share is not None
+        (bin_.predicted_mean, bin_.observed_share, bin_.rows)
+        for bin_ in trained.metrics.calibration.bins
+        if bin_.predicted_mean is not None and bin_.observed_share is not None
     ]
     axes.plot([0, 1], [0, 1], color=_GUIDE, linestyle=":", label="predicted = observed")
-    axes.plot([x for x, _, _ in points], [y for _, y, _ in points], color=_DEFAULTED, marker="o", label="in tenths")
+    axes.plot(
+        [x for x, _, _ in points], [y for _, y, _ in points], color=_DEFAULTED, marker="o", label="bins of width 0.1"
+    )
     for x, y, rows in points:
         axes.annotate(f"{rows}", (x, y), textcoords="offset points", xytext=(6, -12))
     axes.set(
         title=_title(trained, "calibration"),
-        xlabel="mean predicted (with the number of rows)",
+        xlabel="mean prediction (with the number of rows)",
         ylabel="share that defaulted",
     )
     axes.legend(loc="upper left")

@@ -1,4 +1,4 @@
-"""What lies at a URL, by fsspec: read, listed and written, each fault told in one message that names the place."""
+"""Reads, lists and writes files at a URL with fsspec; each failure becomes one error that names the URL."""
 
 import io
 import os
@@ -14,50 +14,52 @@ from scorer.errors import BundleError, MisuseError
 _EXTRAS: Final = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 _CHUNK_BYTES: Final = 1 << 20
 _protocol_of = re.compile(r"([a-z][a-z0-9+.-]*)(?:::.*)?://", re.DOTALL | re.IGNORECASE).match
-# s3:/bucket and s3:bucket, of which nobody means a folder that is called `s3:`; one letter is a drive of Windows.
+# s3:/bucket and s3:bucket: most likely mistyped URLs, not a folder named `s3:`; a single letter is a Windows drive.
 _misses_slashes = re.compile(r"([a-z][a-z0-9+.-]+):/(?!/)|(s3a?|gc?s|https?):(?!//)", re.IGNORECASE).match
 _is_windows_path = re.compile(r"[a-z]:[\\/]", re.IGNORECASE).match
 _is_file_url = re.compile(r"(?:file|local):(?://(?P<host>[^/]*))?(?P<path>/.*)", re.DOTALL | re.IGNORECASE).fullmatch
 
 
 def local_path(place: str) -> Path | None:
-    """The path on this machine that a place means; None if it is elsewhere.
+    """Returns the local path that a path or URL refers to; None if it is remote.
 
     Raises:
-        MisuseError: it is a URL that is mistyped or has a login or a token in it, a path of Windows, or below the home
-            folder of an unknown user.
+        MisuseError: it is a mistyped URL, a URL with credentials, a Windows path, or in the home folder of an unknown
+            user.
     """
-    _refuse_credentials(place)
+    _forbid_credentials(place)
     file = _is_file_url(place)
     if file and file["host"] in {None, "", "localhost"}:
         return Path(file["path"])
     if file or place.lower().startswith(("file:", "local:")):
-        raise MisuseError(f"{place}: is not a path on this machine: write file:///, then the path from the root on")
+        raise MisuseError(f"{place}: is not a path on this machine: use file:/// and an absolute path")
     if _protocol_of(place):
         return None
     scheme = _misses_slashes(place)
     if scheme:
         name = (scheme[1] or scheme[2]).lower()
-        raise MisuseError(f"{place}: a URL has two slashes: write {name}://…, or ./{place} for a folder of this name")
+        raise MisuseError(f"{place}: a URL has two slashes: use {name}://…, or ./{place} for a folder with this name")
     if os.name != "nt" and _is_windows_path(place):
-        raise MisuseError(f"{place}: is a path of Windows, and this is not Windows; write ./{place} if it is meant so")
+        raise MisuseError(
+            f"{place}: is a Windows path, but this is not Windows; use ./{place} for a folder with this name"
+        )
     try:
         return Path(place).expanduser()
-    except RuntimeError:  # of `~` for a user without home folder, or `~name`
-        raise MisuseError(f"{place}: no home folder is known for it: write the whole path") from None
+    except RuntimeError:  # `~` of a user without home folder, or `~name`
+        raise MisuseError(f"{place}: the home folder is unknown: use an absolute path") from None
 
 
-def _refuse_credentials(place: str) -> None:
-    """Raises MisuseError if a place is a URL with a login or a token in it. The message does not show the place."""
+def _forbid_credentials(place: str) -> None:
+    """Raises MisuseError if the place is a URL with credentials. The message does not contain the URL."""
     if has_url_credentials(place):
         raise MisuseError(f"this {URL_FAULT}: {STORE_LOGIN}")
 
 
 def split_url(url: str) -> "tuple[RemoteFolder, str]":
-    """A file at a URL, as the folder it is in and its name there.
+    """Splits the URL of a file into its folder and its name.
 
     Raises:
-        MisuseError: nothing here can reach such a URL; the message says what to install.
+        MisuseError: no installed filesystem supports the URL; the message says what to install.
     """
     path, mark, query = url.partition("?")
     folder, _, name = path.rpartition("/")
@@ -65,150 +67,152 @@ def split_url(url: str) -> "tuple[RemoteFolder, str]":
 
 
 class RemoteFolder:
-    """A folder at a URL, by any filesystem that fsspec knows. Nothing is remembered: each call asks anew."""
+    """A folder at a URL, on any filesystem that fsspec supports. Nothing is cached between calls."""
 
     def __init__(self, url: str) -> None:
-        """Takes the folder's URL, which need not be there; most filesystems ask nothing yet.
+        """Creates the object. The folder need not exist; most filesystems do not connect yet.
 
         Raises:
-            MisuseError: nothing here can reach such a URL; the message says what to install. Or there is a login or a
-                token in the URL.
-            BundleError: its server was asked at once, and does not answer.
+            MisuseError: no installed filesystem supports the URL (the message says what to install), or the URL
+                contains credentials.
+            BundleError: the filesystem connects at once, and the server does not respond.
         """
-        _refuse_credentials(url)
+        _forbid_credentials(url)
         scheme, separator, rest = url.partition("://")
         url = f"{scheme.lower()}{separator}{rest}"
         self.url = url if url.endswith("//") else url.rstrip("/")
-        self._files, self._root = _find_filesystem(url)
+        self._filesystem, self._root = _find_filesystem(url)
 
     def address(self, path: str) -> str:
-        """A path of this folder as a URL."""
+        """Returns the URL of a path in this folder."""
         return f"{self.url}{'' if self.url.endswith('/') or not path else '/'}{path}"
 
     def list(self, below: str = "") -> list[str]:
-        """The files below a path of this folder, at any depth, as paths of this folder; none if there is none.
+        """Lists the files below a path, recursively, as paths relative to this folder; empty if the path is missing.
 
         Raises:
-            BundleError: it cannot be asked, or it is not a folder.
+            BundleError: it cannot be read, or is not a folder.
         """
-        with _telling(f"{self.address(below)} cannot be read"):
-            self._files.invalidate_cache()  # a listing may be kept, and others put bundles too
+        with _converting_errors(f"{self.address(below)} cannot be read"):
+            self._filesystem.invalidate_cache()  # listings may be cached, and other processes write, too
             try:
-                found = self._files.find(self._at(below))
-                if not found:  # also where a folder could not be listed: the fault comes of asking for it alone
-                    self._files.ls(self._at(below))
+                paths = self._filesystem.find(self._path_of(below))
+                if not paths:  # also if the folder cannot be listed: only ls raises the error
+                    self._filesystem.ls(self._path_of(below))
             except (FileNotFoundError, NotADirectoryError):
                 return []
-        if found == [self._root]:
-            raise BundleError(f"{self.url} is a file, or a page without links, and not a folder")
-        return [path.removeprefix(self._root).lstrip("/") for path in found]
+        if paths == [self._root]:
+            raise BundleError(f"{self.url} is not a folder, but a file or a page without links")
+        return [path.removeprefix(self._root).lstrip("/") for path in paths]
 
     def read(self, path: str, bytes_max: int) -> bytes:
-        """The bytes of a file.
+        """Reads a file.
 
         Raises:
-            FileNotFoundError: it is not there.
-            BundleError: it cannot be read, or has more bytes than that.
+            FileNotFoundError: it does not exist.
+            BundleError: it cannot be read, or is larger than bytes_max.
         """
         target = io.BytesIO()
         self.download(path, target, bytes_max)
         return target.getvalue()
 
     def download(self, path: str, target: IO[bytes], bytes_max: int) -> None:
-        """Copies a file, in pieces.
+        """Copies a file in chunks.
 
         Raises:
-            FileNotFoundError: it is not there.
-            BundleError: it cannot be read, or has more bytes than that.
+            FileNotFoundError: it does not exist.
+            BundleError: it cannot be read, or is larger than bytes_max.
         """
         left = bytes_max
-        told = _telling(f"{self.address(path)} cannot be read", FileNotFoundError)
-        with told, self._files.open(self._at(path), "rb") as file:
-            while piece := file.read(_CHUNK_BYTES):
-                left -= len(piece)
+        errors_converted = _converting_errors(f"{self.address(path)} cannot be read", FileNotFoundError)
+        with errors_converted, self._filesystem.open(self._path_of(path), "rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                left -= len(chunk)
                 if left < 0:
                     raise BundleError(f"{self.address(path)} has more than {bytes_max} bytes")
-                target.write(piece)
+                target.write(chunk)
 
     def create(self, path: str, content: bytes) -> None:
-        """Writes a file that is not there yet.
+        """Creates a file, which must not exist.
 
-        Of two that create it at the same moment one is refused where the filesystem can create conditionally (S3, GCS,
-        Azure); elsewhere both may believe that they were the first.
+        If two processes create it at the same time, one of them gets an error on filesystems with conditional writes
+        (S3, GCS, Azure); on others both may succeed.
 
         Raises:
-            FileExistsError: it is there; it is as it was.
+            FileExistsError: it exists; it was not changed.
             BundleError: it cannot be written.
         """
-        with _telling(f"{self.address(path)} cannot be written", FileExistsError):
-            if self._files.exists(self._at(path)):  # there are filesystems that know no mode and overwrite
+        with _converting_errors(f"{self.address(path)} cannot be written", FileExistsError):
+            if self._filesystem.exists(self._path_of(path)):  # some filesystems ignore the mode and overwrite
                 raise FileExistsError(path)
             self._put(path, content, mode="create")
 
     def write(self, path: str, content: bytes) -> None:
-        """Writes a file, over the one that is there.
+        """Writes a file, or replaces an existing one.
 
         Raises:
             BundleError: it cannot be written.
         """
-        with _telling(f"{self.address(path)} cannot be written"):
+        with _converting_errors(f"{self.address(path)} cannot be written"):
             self._put(path, content, mode="overwrite")
 
     def remove(self, paths: Iterable[str]) -> None:
-        """Removes files, in this order; one that is not there is none to remove.
+        """Deletes files in this order; missing files are ignored.
 
         Raises:
-            BundleError: one cannot be removed.
+            BundleError: a file cannot be deleted.
         """
         for path in paths:
-            with _telling(f"{self.address(path)} cannot be removed"):
+            with _converting_errors(f"{self.address(path)} cannot be deleted"):
                 try:
-                    self._files.rm_file(self._at(path))
+                    self._filesystem.rm_file(self._path_of(path))
                 except FileNotFoundError:
                     continue
 
-    def _at(self, path: str) -> str:
+    def _path_of(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
 
     def _put(self, path: str, content: bytes, mode: str) -> None:
-        """Writes a file, and makes the folders on the way to it where the filesystem has such.
+        """Writes a file, and creates its parent folders if the filesystem has folders.
 
-        Not where this folder itself is missing: in an object store that would create a bucket for a mistyped name.
+        The root folder itself is not created: in an object store, a mistyped name would create a bucket.
         """
         try:
-            self._files.pipe_file(self._at(path), content, mode=mode)
+            self._filesystem.pipe_file(self._path_of(path), content, mode=mode)
         except FileNotFoundError:
-            if not self._files.exists(self._root):
+            if not self._filesystem.exists(self._root):
                 raise
-            self._files.makedirs(self._at(path).rpartition("/")[0], exist_ok=True)
-            self._files.pipe_file(self._at(path), content, mode=mode)
+            self._filesystem.makedirs(self._path_of(path).rpartition("/")[0], exist_ok=True)
+            self._filesystem.pipe_file(self._path_of(path), content, mode=mode)
 
 
 def _find_filesystem(url: str) -> tuple[Any, str]:
-    """The filesystem that reaches a URL, and the URL's path there."""
+    """Returns the filesystem of a URL, and the path on it."""
     from fsspec.core import url_to_fs
 
     try:
-        with _telling(f"{url} cannot be reached", ImportError, ValueError, TypeError):
+        with _converting_errors(f"{url} cannot be reached", ImportError, ValueError, TypeError):
             files, root = url_to_fs(url)
     except ImportError as error:
         extra = _EXTRAS.get(url.partition(":")[0])
-        cure = f"pip install 'streaming-credit-scorer[{extra}]'" if extra else str(error)
-        raise MisuseError(f"{url}: what reaches such URLs is not installed: {cure}") from None
+        fix = f"pip install 'streaming-credit-scorer[{extra}]'" if extra else str(error)
+        raise MisuseError(f"{url}: support for such URLs is not installed: {fix}") from None
     except (ValueError, TypeError) as error:
-        raise MisuseError(f"{url}: is no URL that can be reached: {error}") from None
+        raise MisuseError(f"{url}: is not a supported URL: {error}") from None
     return files, root.rstrip("/")
 
 
 @contextmanager
-def _telling(what: str, *awaited: type[Exception]) -> Iterator[None]:
-    """Whatever a filesystem raises, but for what its caller awaits, becomes a BundleError."""
+def _converting_errors(message: str, *expected: type[Exception]) -> Iterator[None]:
+    """Converts every exception of a filesystem to a BundleError, except those that the caller expects."""
     try:
         yield
     except BundleError:
         raise
-    except awaited:
+    except expected:
         raise
-    except Exception as error:  # each filesystem has errors of its own, and few of them are OSErrors
+    except Exception as error:  # filesystems raise their own exceptions, few of which are OSErrors
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise BundleError(f"{what}: {reason}. Is the address right, does it answer, may this user do it?") from error
+        raise BundleError(
+            f"{message}: {reason}. Is the URL right, is the server up, and does this user have permission?"
+        ) from error

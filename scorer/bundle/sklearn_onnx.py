@@ -1,4 +1,4 @@
-"""A fitted scikit-learn classifier, pipelines included, to an ONNX model that says the same."""
+"""Converts a fitted scikit-learn classifier or pipeline to an ONNX model that gives the same predictions."""
 
 import warnings
 from collections.abc import Sequence
@@ -19,85 +19,87 @@ from scorer.errors import BundleError, MisuseError, ModelError
 
 _TOLERANCE: Final = 1e-6
 _OUTPUT: Final = "probabilities"
-_SAID_MAX: Final = 300
+_MESSAGE_CHARACTERS_MAX: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """An ONNX model, and what its runner must know."""
+    """An ONNX model, with the settings of its runner."""
 
     model: bytes
     settings: dict[str, Setting]
     libraries: dict[str, str]
-    """By name, the version that it was made with."""
+    """Version of each library that it was converted with, by name."""
 
 
 def convert(estimator: Any, columns: Sequence[str], default_class: object, matrix: NDArray[np.float32]) -> Converted:
-    """Converts a classifier with skl2onnx, and makes sure that what comes of it says what the classifier says.
+    """Converts a classifier with skl2onnx, and ensures that both give the same predictions.
 
-    It is converted in double precision, in which scikit-learn computes; or in single precision where onnxruntime runs
-    no other (boosted trees) or double is not what the classifier says.
+    The conversion uses double precision, as scikit-learn does; or single precision, if onnxruntime supports only that
+    (boosted trees) or the predictions in double precision differ.
 
     Args:
-        estimator: fitted on matrices of these columns.
-        columns: in order.
-        default_class: which of its two classes stands for a loan that is not paid back; None for 1 of 0 and 1.
-        matrix: the rows on which the two must agree within a millionth, shape (n, columns).
+        estimator: a classifier that was fitted on a matrix with these columns.
+        columns: the columns, in order.
+        default_class: the class that means "not paid back"; None if the classes are 0 and 1, where it is 1.
+        matrix: the rows on which the predictions must agree within 1e-6, shape (n, columns).
 
     Raises:
         RunnerMissingError: a library cannot be imported.
-        MisuseError: a library is not installed; the classifier is not fitted, has a step that takes no matrix, or has
-            not two classes, or nobody said which of them is the one.
-        BundleError: it was fitted on other columns, cannot be converted, or says something else once it is.
+        MisuseError: a library is not installed; or the classifier is not fitted, has a step whose input is not a
+            matrix, does not have two classes, or it is not specified which one means "not paid back".
+        BundleError: the classifier was fitted on other columns, cannot be converted, or its predictions differ from
+            those of the converted model.
     """
     _require_converter()
     require_convertible(estimator)
     column = _find_class(estimator, default_class)
     _check_columns(estimator, columns)
-    theirs = _ask(estimator, matrix)[:, column]
-    faults = []
+    original_predictions = _predict_original(estimator, matrix)[:, column]
+    failures = []
     for bits in (64, 32):
         try:
             converted = _convert(estimator, columns, column, bits)
-            _require_same_answers(converted, columns, matrix, theirs)
+            _require_same_predictions(converted, columns, matrix, original_predictions)
         except (BundleError, ModelError) as error:
-            faults.append(f"in {bits} bits, {error}")
+            failures.append(f"in {bits} bits, {error}")
         else:
             return converted
     raise BundleError(
-        f"no ONNX model says what this {type(estimator).__name__} says: {'; '.join(faults)}. "
-        f"{advise_conversion(estimator)}docs/runners.md tells what cannot be converted, and what to do then"
+        f"cannot convert this {type(estimator).__name__} to an ONNX model with the same predictions: "
+        f"{'; '.join(failures)}. {advise_conversion(estimator)}docs/runners.md lists what cannot be converted, with "
+        "alternatives"
     )
 
 
-def _ask(estimator: Any, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
-    """What the classifier itself predicts, shape (n, 2)."""
+def _predict_original(estimator: Any, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Returns the predictions of the original classifier, shape (n, 2)."""
     from sklearn.exceptions import NotFittedError
 
     name = type(estimator).__name__
     try:
         with warnings.catch_warnings():
-            # Fitted on a table with named columns, asked with a plain matrix of the same: the names were compared.
+            # Fitted on a table with column names, called with a matrix without names: the names were already compared.
             warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
-            theirs = np.asarray(estimator.predict_proba(matrix.astype(np.float64)), dtype=np.float64)
+            predictions = np.asarray(estimator.predict_proba(matrix.astype(np.float64)), dtype=np.float64)
     except NotFittedError as error:
         raise MisuseError(f"this {name} is not fitted, or a part of it is not: {_shorten(error)}") from error
-    except Exception as error:  # each estimator raises as it likes
+    except Exception as error:  # estimators have no common base exception
         if np.isnan(matrix).any() and "NaN" in str(error):
             raise BundleError(
                 "scikit-learn itself cannot score the golden examples, in some of which a number is unknown: "
-                f"{_shorten(error)}. Fit it on such rows too, or say what else stands for an unknown number (missing)"
+                f"{_shorten(error)}. Fit it on such rows too, or set missing to a number that stands for unknown ones"
             ) from error
         raise BundleError(
-            f"this {name} cannot score the matrix that a bundle gives its model: {type(error).__name__}: "
-            f"{_shorten(error)}. Fit it on description.matrix(applications), which is that matrix"
+            f"this {name} cannot score a bundle's matrix: {type(error).__name__}: {_shorten(error)}. "
+            "Fit it on description.matrix(applications), which is that matrix"
         ) from error
-    if theirs.shape != (len(matrix), 2):
+    if predictions.shape != (len(matrix), 2):
         raise BundleError(
-            f"this {name} gives probabilities of shape {theirs.shape} for {len(matrix)} rows, not two per row: fit it "
-            "on one label per row, 1 for loans that were not paid back"
+            f"this {name} gives probabilities of shape {predictions.shape} for {len(matrix)} rows, expected two per "
+            "row: fit it on one label per row, 1 for loans that were not paid back"
         )
-    return theirs
+    return predictions
 
 
 def _convert(estimator: Any, columns: Sequence[str], column: int, bits: int) -> Converted:
@@ -109,37 +111,37 @@ def _convert(estimator: Any, columns: Sequence[str], column: int, bits: int) -> 
     numbers = DoubleTensorType if bits == 64 else FloatTensorType
     try:
         with warnings.catch_warnings():
-            # Of protobuf to skl2onnx, which only its authors can heed; a later protobuf refuses what this one warns of.
+            # A protobuf warning about skl2onnx that only its authors can fix; a later protobuf raises an error instead.
             warnings.filterwarnings("ignore", "Field onnx", DeprecationWarning)
-            # With a name of its own the model would have another each time, and so another digest.
-            made = skl2onnx.convert_sklearn(
+            # Without a fixed name skl2onnx would generate a new one each time, and the digest would differ.
+            onnx_model = skl2onnx.convert_sklearn(
                 estimator,
                 name="probability of default",
                 initial_types=[("applications", numbers([None, len(columns)]))],
                 options={id(estimator): {"zipmap": False}},
             )
-    except Exception as error:  # each of its converters raises as it likes
+    except Exception as error:  # its converters have no common base exception
         cause = error.__cause__ or error
         raise BundleError(f"skl2onnx cannot convert it: {type(cause).__name__}: {_shorten(cause)}") from error
     libraries = {"scikit-learn": sklearn.__version__, "skl2onnx": skl2onnx.__version__, "onnx": onnx.__version__}
-    return Converted(made.SerializeToString(), {"output": _OUTPUT, "column": column}, libraries)
+    return Converted(onnx_model.SerializeToString(), {"output": _OUTPUT, "column": column}, libraries)
 
 
-def _require_same_answers(
-    converted: Converted, columns: Sequence[str], matrix: NDArray[np.float32], theirs: NDArray[np.float64]
+def _require_same_predictions(
+    converted: Converted, columns: Sequence[str], matrix: NDArray[np.float32], original_predictions: NDArray[np.float64]
 ) -> None:
     model = open_model("onnx", "the converted model", converted.model, columns, converted.settings)
-    away = np.abs(checked_predict(model, matrix).astype(np.float64) - theirs)
-    wrong = ~(away <= _TOLERANCE)
-    if wrong.any():
+    differences = np.abs(checked_predict(model, matrix).astype(np.float64) - original_predictions)
+    differs = ~(differences <= _TOLERANCE)
+    if differs.any():
         raise BundleError(
-            f"{wrong.sum()} of {len(matrix)} applications get another probability than from scikit-learn, "
-            f"by up to {away.max():.2g}, and {_TOLERANCE:g} is allowed"
+            f"{differs.sum()} of {len(matrix)} applications get another probability than from scikit-learn: the "
+            f"largest difference is {differences.max():.2g}, {_TOLERANCE:g} is allowed"
         )
 
 
 def _shorten(error: BaseException) -> str:
-    return " ".join(str(error).split())[:_SAID_MAX]
+    return " ".join(str(error).split())[:_MESSAGE_CHARACTERS_MAX]
 
 
 def _require_converter() -> None:
@@ -163,33 +165,33 @@ def _find_class(estimator: Any, default_class: object) -> int:
         raise MisuseError(
             f"this {name} was fitted on several labels per row: fit it on one, 1 for loans that were not paid back"
         )
-    known: list[object] = np.asarray(classes).tolist()
-    if len(known) != 2:
+    class_values: list[object] = np.asarray(classes).tolist()
+    if len(class_values) != 2:
         raise MisuseError(
-            f"this {name} tells the classes {known} apart, and two are needed: fit it with the label 1 for loans that "
+            f"this {name} has the classes {class_values}, but two are needed: fit it with the label 1 for loans that "
             "were not paid back and 0 for the others"
         )
-    if default_class is None and set(known) != {0, 1}:
+    if default_class is None and set(class_values) != {0, 1}:
         raise MisuseError(
-            f"this {name} tells the classes {known} apart: which of them stands for loans that were not paid back? Say "
-            f"default_class={known[0]!r} or default_class={known[1]!r}"
+            f"this {name} has the classes {class_values}: which of them stands for loans that were not paid back? "
+            f"Pass default_class={class_values[0]!r} or default_class={class_values[1]!r}"
         )
     if default_class is None:
-        return known.index(1)
-    if default_class not in known:
+        return class_values.index(1)
+    if default_class not in class_values:
         raise MisuseError(
-            f"this {name} tells the classes {known} apart, and default_class must name the one for loans that were not "
-            f"paid back, which {default_class!r} does not"
+            f"this {name} has the classes {class_values}, but default_class is {default_class!r}: pass the class for "
+            "loans that were not paid back"
         )
-    return known.index(default_class)
+    return class_values.index(default_class)
 
 
 def _check_columns(estimator: Any, columns: Sequence[str]) -> None:
     count = getattr(estimator, "n_features_in_", len(columns))
     if count != len(columns):
         raise BundleError(
-            f"the model wants {count} columns and the description names {len(columns)}: fit it on "
-            "description.matrix(applications), or name its columns in the description"
+            f"the model expects {count} columns, but the description has {len(columns)}: fit it on "
+            "description.matrix(applications), or list its columns in the description"
         )
     names = getattr(estimator, "feature_names_in_", None)
     if names is not None:

@@ -1,4 +1,4 @@
-"""The store: `name:version`, tags and digests to bundles and back, over a folder or URL and what is shipped."""
+"""The bundle store: resolves `name:version`, tags and digests to stored and shipped bundles."""
 
 import difflib
 import os
@@ -24,7 +24,7 @@ from scorer.errors import BundleError, MisuseError
 
 SHIPPED: Final = Path(__file__).parent / "shipped"
 _DIGEST_LENGTH: Final = 64
-_READS_AT_ONCE: Final = 16  # manifests: a bucket takes a moment for each, and so many are polite
+_CONCURRENT_READS: Final = 16  # reading a manifest from a bucket takes a moment; not too many for the server
 
 _parse_reference = re.compile(
     f"(?P<name>{NAME_PATTERN})(?=[:@])(:((?P<version>{VERSION_PATTERN})|(?P<tag>{NAME_PATTERN})))?"
@@ -35,17 +35,17 @@ _is_version = re.compile(VERSION_PATTERN).fullmatch
 
 
 class BundleStore:
-    """Bundles as `name/version/` in a folder or at a URL, with the shipped ones as a second place that is only read.
+    """Bundles as `name/version/` in a folder or at a URL, plus the shipped bundles, which are read-only.
 
-    What is in it never changes: a version is put once. How far that holds when two put the same one at the same moment
-    is for the place to say: `scorer.bundle.places`.
+    Stored bundles are immutable: a version is written once. For concurrent writes of the same version, the guarantee
+    depends on the backend: see `scorer.bundle.places`.
     """
 
     def __init__(self, place: Path | str | None, shipped: Path = SHIPPED) -> None:
-        """Takes the folder or URL, which need not be there before something is put into it; None is no store at all.
+        """Creates the store for a folder or URL, which the first write creates; None means that there is no store.
 
         Raises:
-            MisuseError: nothing here can reach such a URL; the message says what to install.
+            MisuseError: no installed filesystem supports the URL; the message says what to install.
         """
         folder = None if place is None else local_path(str(place))
         self._own: Place
@@ -56,39 +56,39 @@ class BundleStore:
         self._shipped: Place = FolderPlace(shipped)
 
     def entries(self) -> list[Entry]:
-        """All bundles by name and version, damaged ones included.
+        """Lists all bundles by name and version, including damaged ones.
 
-        A version that is shipped and in the store too, with another digest, is no bundle that could be meant: its fault
+        A version that is both shipped and in the store with different digests is ambiguous: its entry has a fault that
         names both.
 
         Raises:
-            BundleError: the store is out of reach.
+            BundleError: the store is unreachable.
         """
         return self._read(self._keys())
 
     def entry(self, reference: str) -> Entry:
-        """The bundle that is meant, damaged or not.
+        """Resolves a reference to a bundle, which may be damaged.
 
         Args:
-            reference: `name:version`, `name:latest` (the highest version), `name:tag`, `name@digest` (its first 6
-                digits or more), or one of the others with a digest.
+            reference: `name:version`, `name:latest` (the highest version), `name:tag`, `name@digest` (at least 6
+                digits), or one of the others with a digest.
 
         Raises:
-            BundleError: there is none, or more than one; the message names what there is. Or the store is out of reach.
+            BundleError: it is not found or ambiguous (the message lists the candidates), or the store is unreachable.
         """
         return self._choose(self._resolve(reference))
 
     def find(self, reference: str) -> Path:
-        """The folder of a bundle on this machine: the store's own, or that of a copy which was fetched and checked.
+        """Returns the local folder of a bundle: in the store, or a cached copy that was fetched and checked.
 
-        With a version and a whole digest, what is shipped or was fetched before is found without asking the store:
-        nothing else has that digest. So what is deployed can be opened again while the store is out of reach.
+        With a version and a full digest, shipped and cached bundles are found without accessing the store, since the
+        digest identifies them. So deployed bundles can be opened again while the store is unreachable.
 
         Args:
-            reference: as `entry` takes it, or the path of a bundle's folder.
+            reference: as for `entry`, or the path of a bundle's folder.
 
         Raises:
-            BundleError: there is none, or more than one, or it is damaged, or the store is out of reach.
+            BundleError: it is not found, ambiguous or damaged, or the store is unreachable.
         """
         return _as_folder(reference) or self.locate(reference).folder
 
@@ -96,42 +96,42 @@ class BundleStore:
         """Finds, checks and opens a bundle.
 
         Args:
-            reference: as `find` takes it.
+            reference: as for `find`.
 
         Raises:
-            BundleError: there is none, or it is damaged, or the store is out of reach; the message says how to mend it.
-                Or another one was put in its place after it was found.
+            BundleError: it is not found or damaged, or the store is unreachable; the message says how to fix it. Or it
+                was replaced after it was located.
         """
         folder = _as_folder(reference)
         return load_bundle(folder) if folder else self.locate(reference).open()
 
     def locate(self, wanted: BundleReference | str) -> Located:
-        """Finds a bundle of this store. What an event names is no path here, whatever is in it.
+        """Finds a bundle of this store. The reference is never a path, so events from a topic cannot name one.
 
         Raises:
-            BundleError: there is none, or it is damaged, or the store is out of reach.
+            BundleError: it is not found or damaged, or the store is unreachable.
         """
         reference = str(wanted)
         parsed = _parse_reference(reference)
         if parsed and parsed["version"] and len(parsed["digest"] or "") == _DIGEST_LENGTH:
             name, version, digest = parsed.group("name", "version", "digest")
-            here = self._here(name, version, digest)
-            if here is not None:
-                asked = BundleReference(name=name, version=version, digest=digest)
-                return Located(here, asked, str(here) == self._shipped.where(name, version))
+            local_folder = self._find_locally(name, version, digest)
+            if local_folder is not None:
+                resolved = BundleReference(name=name, version=version, digest=digest)
+                return Located(local_folder, resolved, str(local_folder) == self._shipped.where(name, version))
         return self._fetch(self.entry(reference))
 
     def put(self, folder: Path) -> str:
-        """Takes a bundle in: whole and checked, or not at all.
+        """Adds a bundle to the store, after checking it. It is added completely or not at all.
 
         Args:
             folder: the bundle's folder; it is copied.
 
         Returns:
-            Where it is in the store: a path or a URL.
+            Its path or URL in the store.
 
         Raises:
-            BundleError: it is damaged, or there is such a version already, or the store is out of reach.
+            BundleError: it is damaged, the version exists already, or the store is unreachable.
         """
         load_bundle(folder)
         manifest = read_manifest(folder)
@@ -140,62 +140,66 @@ class BundleStore:
         return self._own.where(manifest.name, manifest.version)
 
     def require_new(self, name: str, version: str) -> None:
-        """Makes sure that this version may be put.
+        """Checks that this version can be added.
 
         Raises:
-            MisuseError: it is no name or no version, or there is no store.
-            BundleError: there is one, or the store is out of reach.
+            MisuseError: the name or version is invalid, or there is no store.
+            BundleError: the version exists, or the store is unreachable.
         """
         if not _is_name(name):
-            raise MisuseError(f"{name!r} cannot name a bundle: 1 to 64 of a-z, 0-9 and dashes, as in credit-risk")
+            raise MisuseError(
+                f"invalid bundle name {name!r}: use 1 to 64 of a-z, 0-9 and dashes, for example credit-risk"
+            )
         if not _is_version(version):
-            raise MisuseError(f"{version!r} is no version: three numbers are, as in 1.2.0")
+            raise MisuseError(f"invalid version {version!r}: use three numbers, for example 1.2.0")
         places = self._keys(name).get((name, version))
         if places:
             raise BundleError(
-                f"{name}:{version} is there already, in {places[0].where(name, version)}, and a bundle is never "
-                "overwritten: decisions refer to it. Choose the next version"
+                f"{name}:{version} already exists in {places[0].where(name, version)}, and a bundle is never "
+                "overwritten because decisions refer to it. Choose the next version"
             )
-        self._own.where(name, version)  # what is to be put there takes a while to make
+        self._own.where(name, version)  # raises MisuseError without a store, before the caller builds the bundle
 
     def take_in(self, folder: Path, called: str) -> bool:
-        """Puts a bundle that came from elsewhere, unless the same one is there.
+        """Imports a bundle, unless the store has the same one.
 
         Args:
             folder: the bundle's folder; it is copied.
-            called: what messages call it.
+            called: name of the bundle in messages.
 
         Returns:
-            Whether it was put.
+            Whether it was added.
 
         Raises:
-            BundleError: it is damaged, or another one of its name and version is there, or the one there is damaged, or
-                the store is out of reach.
+            BundleError: it is damaged, the store has a different or damaged bundle with this name and version, or the
+                store is unreachable.
         """
         new = open_in_child(folder, called)
         places = self._keys(new.name).get((new.name, new.version))
         if places is None:
             self.put(folder)
             return True
-        (there,) = self._read({(new.name, new.version): places})
-        if there.manifest and there.manifest.digest != new.digest:
+        (existing,) = self._read({(new.name, new.version): places})
+        if existing.manifest and existing.manifest.digest != new.digest:
             raise BundleError(
-                f"{called} is {new.short}, and {there.where} is "
-                f"{there.manifest.reference.short}: two bundles of one name and version, and neither may "
-                "take the other's place, because decisions refer to it. Give one of them another version"
+                f"{called} is {new.short}, but {existing.where} is {existing.manifest.reference.short}: two bundles "
+                "with the same name and version. Neither can replace the other, because decisions refer to them. Give "
+                "one of them another version"
             )
         try:
-            self._fetch(there).open()
+            self._fetch(existing).open()
         except BundleError as error:
-            raise BundleError(f"{error}. To replace it, remove it: scorer bundle delete {there.reference}") from error
+            raise BundleError(
+                f"{error}. To replace it, delete it first: scorer bundle delete {existing.reference}"
+            ) from error
         return False
 
     def delete(self, entry: Entry) -> None:
-        """Removes a bundle, and the tags that mean it.
+        """Deletes a bundle and its tags.
 
         Raises:
             MisuseError: it is shipped with this package.
-            BundleError: it cannot be removed, or the store is out of reach.
+            BundleError: it cannot be deleted, or the store is unreachable.
         """
         if entry.shipped:
             raise MisuseError(f"{entry.reference} is shipped with this package and cannot be deleted")
@@ -205,41 +209,41 @@ class BundleStore:
             self._own.delete_note(entry.name, TAGS, tag)
 
     def tags(self, name: str | None = None) -> dict[Key, Tag]:
-        """What tags mean, all or those of a name; without damaged ones, of which whoever refers to them is told.
+        """Returns all tags, or those of a name. Damaged tags are left out; resolving one raises an error.
 
         Raises:
-            BundleError: the store is out of reach.
+            BundleError: the store is unreachable.
         """
         keys = sorted(key for key in self._own.tags(name) if all(map(_is_name, key)))
-        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-            found = zip(keys, pool.map(lambda key: self._own.read_note(key[0], TAGS, key[1]), keys), strict=True)
-        means: dict[Key, Tag] = {}
-        for key, raw in found:
+        with ThreadPoolExecutor(_CONCURRENT_READS) as pool:
+            contents = zip(keys, pool.map(lambda key: self._own.read_note(key[0], TAGS, key[1]), keys), strict=True)
+        tags: dict[Key, Tag] = {}
+        for key, raw in contents:
             with suppress(BundleError):
-                means[key] = parse_tag(raw or b"", ":".join(key))
-        return means
+                tags[key] = parse_tag(raw or b"", ":".join(key))
+        return tags
 
     def tags_of(self, entry: Entry) -> list[str]:
-        """The tags that mean a bundle.
+        """Returns the tags of a bundle.
 
         Raises:
-            BundleError: the store is out of reach.
+            BundleError: the store is unreachable.
         """
         return entry.tags_among(self.tags(entry.name))
 
     def set_tag(self, entry: Entry, tag: str, by: str) -> Tag | None:
-        """Lets a tag mean a bundle from now on.
+        """Sets a tag on a bundle; an existing tag is moved.
 
         Args:
             entry: the bundle.
             tag: the tag, without the bundle's name.
-            by: who does it.
+            by: the user who sets it.
 
         Returns:
-            What it meant before, if there was such a tag.
+            The previous tag, if it existed.
 
         Raises:
-            MisuseError: that may not be a tag.
+            MisuseError: the tag is invalid.
             BundleError: the bundle is damaged, or the store cannot be written.
         """
         require_tag(tag)
@@ -247,23 +251,23 @@ class BundleStore:
             raise BundleError(entry.fault)
         before = self.tags(entry.name).get((entry.name, tag))
         at = datetime.now(UTC).replace(microsecond=0)
-        means = Tag(version=entry.version, digest=entry.manifest.digest, at=at, by=by)
-        self._own.write_note(entry.name, TAGS, tag, means.model_dump_json(indent=2).encode() + b"\n")
+        new_tag = Tag(version=entry.version, digest=entry.manifest.digest, at=at, by=by)
+        self._own.write_note(entry.name, TAGS, tag, new_tag.model_dump_json(indent=2).encode() + b"\n")
         return before
 
     def remove_tag(self, entry: Entry, tag: str) -> None:
-        """Takes a tag away from a bundle.
+        """Removes a tag from a bundle.
 
         Raises:
             BundleError: the bundle has no such tag, or the store cannot be written.
         """
         tags = self.tags_of(entry)
         if tag not in tags:
-            raise BundleError(f"{entry.reference} has no tag {tag}. It has: {', '.join(tags) or 'none'}")
+            raise BundleError(f"{entry.reference} has no tag {tag}. Its tags: {', '.join(tags) or 'none'}")
         self._own.delete_note(entry.name, TAGS, tag)
 
     def add_signature(self, reference: BundleReference, signature: Signature) -> None:
-        """Keeps a signature of a bundle beside it.
+        """Stores a signature next to its bundle.
 
         Raises:
             MisuseError: there is no store.
@@ -273,38 +277,38 @@ class BundleStore:
         self._own.write_note(reference.name, SIGNATURES, key, f"{signature}\n".encode())
 
     def signatures(self, reference: BundleReference, key_ids: Iterable[str]) -> list[str]:
-        """What is kept as signatures of a bundle by these keys; none of them is verified.
+        """Returns the stored signatures of a bundle by these keys, without verifying them.
 
         Raises:
-            BundleError: the store is out of reach.
+            BundleError: the store is unreachable.
         """
-        found = (self._own.read_note(reference.name, SIGNATURES, f"{reference.digest}.{key}") for key in key_ids)
-        return [raw.decode(errors="replace").strip() for raw in found if raw is not None]
+        contents = (self._own.read_note(reference.name, SIGNATURES, f"{reference.digest}.{key}") for key in key_ids)
+        return [raw.decode(errors="replace").strip() for raw in contents if raw is not None]
 
     def _keys(self, name: str | None = None) -> dict[Key, list[Place]]:
-        """Names and versions in order, and where each is: shipped, in the store, or both."""
-        found: dict[Key, list[Place]] = {}
+        """Returns the sorted names and versions, each with its backends: shipped, the store, or both."""
+        places_by_key: dict[Key, list[Place]] = {}
         for place in (self._shipped, self._own):
             for key in place.versions(name):
                 if _is_name(key[0]) and (_is_version(key[1]) or key[1] == UNREADABLE):
-                    found.setdefault(key, []).append(place)
-        return {key: found[key] for key in sorted(found, key=order_of)}
+                    places_by_key.setdefault(key, []).append(place)
+        return {key: places_by_key[key] for key in sorted(places_by_key, key=order_of)}
 
     def _read(self, keys: Mapping[Key, list[Place]]) -> list[Entry]:
-        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+        with ThreadPoolExecutor(_CONCURRENT_READS) as pool:
             return list(pool.map(self._read_entry, keys, keys.values()))
 
-    def _read_apart(self, keys: Mapping[Key, list[Place]]) -> list[Entry]:
-        """Where a digest says which one is meant: also both of one version, unless they are the same."""
-        found = {
+    def _read_each(self, keys: Mapping[Key, list[Place]]) -> list[Entry]:
+        """Reads for a lookup by digest: both bundles of a version if the shipped and the stored one differ."""
+        entries = {
             (key, entry.manifest and entry.manifest.digest): entry
             for key, places in keys.items()
-            for entry in (self._read_place(key, place) for place in reversed(places))  # what is shipped comes last
+            for entry in (self._read_place(key, place) for place in reversed(places))  # the shipped one wins
         }
-        return list(found.values())
+        return list(entries.values())
 
     def _read_entry(self, key: Key, places: list[Place]) -> Entry:
-        """The one bundle of a version; where what is shipped and the store have different ones, the fault of both."""
+        """Reads the bundle of a version; an entry with a fault if the shipped and the stored one differ."""
         first, *others = (self._read_place(key, place) for place in places)
         for other in others:
             if first.manifest and other.manifest and first.manifest.digest == other.manifest.digest:
@@ -313,23 +317,23 @@ class BundleStore:
                 entry.manifest.digest[:12] if entry.manifest else "cannot be read" for entry in (first, other)
             )
             fault = (
-                f"two bundles are called {other.reference}: the one that is shipped ({of_first}) and {other.where} "
-                f"({of_other}). Neither may be taken for the other. Move {other.where} out of the store, and put it "
-                "back under another version"
+                f"two bundles are named {other.reference}: the shipped one ({of_first}) and {other.where} "
+                f"({of_other}). Neither can be used. Move {other.where} out of the store, and add it again with "
+                "another version"
             )
             return Entry(*key, other.where, False, None, fault)
         return first
 
     def _read_place(self, key: Key, place: Place) -> Entry:
         name, version = key
-        where, shipped = place.where(name, version), place is self._shipped
+        uri, shipped = place.where(name, version), place is self._shipped
         try:
             manifest = place.manifest(name, version)
             if (manifest.name, manifest.version) != key:
-                raise BundleError(f"bundle {where} says that it is {manifest.name}:{manifest.version}: was it moved?")
+                raise BundleError(f"bundle {uri}: its manifest says {manifest.name}:{manifest.version}; was it moved?")
         except BundleError as error:
-            return Entry(name, version, where, shipped, None, str(error))
-        return Entry(name, version, where, shipped, manifest)
+            return Entry(name, version, uri, shipped, None, str(error))
+        return Entry(name, version, uri, shipped, manifest)
 
     def _fetch(self, entry: Entry) -> Located:
         if entry.manifest is None:
@@ -338,35 +342,35 @@ class BundleStore:
         return Located(place.fetch(entry.name, entry.version, entry.manifest), entry.manifest.reference, entry.shipped)
 
     def _resolve(self, reference: str) -> Wanted:
-        """What a reference asks for, its tag looked up."""
+        """Parses a reference and resolves its tag."""
         parsed = _parse_reference(reference)
         if not parsed:
-            raise BundleError(self._explain_absence(reference))
+            raise BundleError(self._explain_not_found(reference))
         name, version, tag, digest = parsed.group("name", "version", "tag", "digest")
         if tag is None or tag == LATEST:
             return Wanted(reference, name, version or tag, digest)
         raw = self._own.read_note(name, TAGS, tag)
         if raw is None:
-            raise BundleError(self._explain_absence(reference))
-        means = parse_tag(raw, f"{name}:{tag}")
-        called = f"{name}:{means.version}@{means.digest[:12]}"
-        if not means.digest.startswith(digest or ""):
-            raise BundleError(f"{reference} is not there: {name}:{tag} means {called} now")
-        return Wanted(f"{called}, which {name}:{tag} means", name, means.version, means.digest)
+            raise BundleError(self._explain_not_found(reference))
+        target = parse_tag(raw, f"{name}:{tag}")
+        called = f"{name}:{target.version}@{target.digest[:12]}"
+        if not target.digest.startswith(digest or ""):
+            raise BundleError(f"{reference} not found: {name}:{tag} is now {called}")
+        return Wanted(f"{called} (tag {name}:{tag})", name, target.version, target.digest)
 
-    def _here(self, name: str, version: str, digest: str) -> Path | None:
-        """A bundle that this machine has, whatever the store says: one that is shipped, or that was fetched before."""
+    def _find_locally(self, name: str, version: str, digest: str) -> Path | None:
+        """Returns a bundle that is on this machine, shipped or cached, without accessing the store."""
         for entry in self._read({key: [self._shipped] for key in self._shipped.versions(name) if key[1] == version}):
             if entry.manifest and entry.manifest.digest == digest:
                 return Path(entry.where)
-        kept = self._own.kept(digest)
-        if kept is None:
+        cached = self._own.kept(digest)
+        if cached is None:
             return None
-        manifest = read_manifest(kept)
-        return kept if (manifest.name, manifest.version) == (name, version) else None
+        manifest = read_manifest(cached)
+        return cached if (manifest.name, manifest.version) == (name, version) else None
 
     def _choose(self, wanted: Wanted) -> Entry:
-        """The one bundle that is wanted."""
+        """Returns the one bundle that matches, or raises BundleError."""
         keys = self._keys(wanted.name)
         if (wanted.name, UNREADABLE) in keys:
             (unreadable,) = self._read({(wanted.name, UNREADABLE): keys[wanted.name, UNREADABLE]})
@@ -375,32 +379,32 @@ class BundleStore:
             keys = dict(list(keys.items())[-1:])
         elif wanted.version:
             keys = {key: places for key, places in keys.items() if key[1] == wanted.version}
-        found = self._read_apart(keys) if wanted.digest else self._read(keys)
+        entries = self._read_each(keys) if wanted.digest else self._read(keys)
         if wanted.digest:
-            same_version = found if wanted.version else []
-            found = [entry for entry in found if entry.manifest and entry.manifest.digest.startswith(wanted.digest)]
-            if same_version and not found:
+            same_version = entries if wanted.version else []
+            entries = [entry for entry in entries if entry.manifest and entry.manifest.digest.startswith(wanted.digest)]
+            if same_version and not entries:
                 raise BundleError(explain_digest(same_version[0], wanted.digest))
-        if len(found) > 1:
-            may_be = " or ".join(entry.reference for entry in found)
-            raise BundleError(f"{wanted.called} may be {may_be}: give more of the digest")
-        if not found:
-            raise BundleError(self._explain_absence(wanted.called))
-        return found[0]
+        if len(entries) > 1:
+            candidates = " or ".join(entry.reference for entry in entries)
+            raise BundleError(f"{wanted.called} is ambiguous: {candidates}; give more digits of the digest")
+        if not entries:
+            raise BundleError(self._explain_not_found(wanted.called))
+        return entries[0]
 
-    def _explain_absence(self, reference: str) -> str:
-        there = [f"{name}:{version}" for name, version in [*self._keys(), *self.tags()]]
-        close = difflib.get_close_matches(reference, there, n=2, cutoff=0.6)
+    def _explain_not_found(self, reference: str) -> str:
+        existing = [f"{name}:{version}" for name, version in [*self._keys(), *self.tags()]]
+        close = difflib.get_close_matches(reference, existing, n=2, cutoff=0.6)
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
-        only_shipped = f". Only what is shipped was searched: {NO_STORE}" if isinstance(self._own, NoPlace) else ""
+        only_shipped = f". Only the shipped bundles were searched: {NO_STORE}" if isinstance(self._own, NoPlace) else ""
         return (
-            f"there is no bundle {reference}.{hint} There is: {', '.join(there)}; and a bundle may be named as "
-            f"name:version, name:latest, name:tag, name@digest or by the path of its folder{only_shipped}"
+            f"bundle {reference} not found.{hint} Available: {', '.join(existing)}. Name a bundle as name:version, "
+            f"name:latest, name:tag, name@digest or by the path of its folder{only_shipped}"
         )
 
 
 def _as_folder(reference: str) -> Path | None:
-    """The folder that a reference is the path of, if it is one."""
-    if not _parse_reference(reference) and os.path.isdir(reference):  # noqa: PTH112  (it takes any string)
+    """Returns the folder if the reference is the path of one."""
+    if not _parse_reference(reference) and os.path.isdir(reference):  # noqa: PTH112  (accepts any string)
         return Path(reference)
     return None

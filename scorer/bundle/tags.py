@@ -1,4 +1,4 @@
-"""Tags: names such as `prod` that move from bundle to bundle; they are kept beside the bundles and never in them."""
+"""Tags: movable names of bundles, such as `prod`; they are stored next to the bundles and never in them."""
 
 import re
 from typing import Final
@@ -17,7 +17,7 @@ _is_tag = re.compile(NAME_PATTERN).fullmatch
 
 
 class Tag(BaseModel):
-    """What a tag says: the bundle of its name that it means, since when and by whose hand."""
+    """A tag: the version and digest that it refers to, and when and by whom it was set."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
@@ -28,22 +28,22 @@ class Tag(BaseModel):
 
 
 def require_tag(tag: str) -> None:
-    """Makes sure that something may be a tag.
+    """Checks that a tag is valid.
 
     Raises:
-        MisuseError: it may not.
+        MisuseError: it is not.
     """
     if not _is_tag(tag):
-        raise MisuseError(f"{tag!r} cannot be a tag: 1 to 64 of a-z, 0-9 and dashes, as in prod")
+        raise MisuseError(f"invalid tag {tag!r}: use 1 to 64 of a-z, 0-9 and dashes, for example prod")
     if tag == LATEST:
-        raise MisuseError(f"{LATEST} is always the highest version and cannot be a tag: choose another name")
+        raise MisuseError(f"{LATEST} is always the highest version and cannot be set as a tag: choose another name")
 
 
 def parse_tag(raw: bytes, called: str) -> Tag:
-    """Reads what was written of a tag.
+    """Parses a stored tag.
 
     Raises:
-        BundleError: it is no tag.
+        BundleError: it is malformed.
     """
     try:
         return Tag.model_validate_json(raw)

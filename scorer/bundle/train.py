@@ -1,7 +1,6 @@
-"""Labelled applications to a model and its figures, by the recipe of ML Zoomcamp's credit-risk service (module 7).
+"""Trains and evaluates a model on labelled applications, by the recipe of ML Zoomcamp's credit-risk service (module 7).
 
-The applications are decoded and encoded by the code that decodes and encodes them when they are scored, so that
-training and serving cannot drift apart.
+Training decodes and encodes applications with the same code as scoring, which rules out training-serving skew.
 """
 
 import difflib
@@ -45,13 +44,13 @@ MISSING: Final = 0.0
 TEST_SIZE: Final = 0.2
 RANDOM_STATE: Final = 11
 
-_PACKAGES: Final = {"sklearn": "scikit-learn"}  # by module, where the names differ
-_RECORD_BYTES_MAX: Final = 65_536  # as the worker's default
-_REFUSALS_SHOWN_MAX: Final = 20
+_PACKAGES: Final = {"sklearn": "scikit-learn"}  # by module, if the names differ
+_RECORD_BYTES_MAX: Final = 65_536  # the worker's default
+_REJECTIONS_SHOWN_MAX: Final = 20
 _SPLIT: Final = (
     f"the held-out fifth of the labelled rows (train_test_split, test_size {TEST_SIZE}, random_state {RANDOM_STATE})"
 )
-_STATUS_RULE: Final = "status: one of ok, default, 1 (ok), 2 (default) is needed, or nothing or 0 where it is not known"
+_STATUS_RULE: Final = "status: must be one of ok, default, 1 (ok), 2 (default), or empty or 0 if it is unknown"
 _WHAT_HOLDOUT: Final = (
     f"Trained on four fifths, measured on {_SPLIT}. The model in the bundle is trained on all labelled rows."
 )
@@ -60,24 +59,24 @@ _WHERE: Final = f"{_SPLIT}, by the model trained on the others"
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """A file of applications whose outcome is known, in the file's order."""
+    """The applications with a known outcome in a file, in the file's order."""
 
     applications: list[Application]
     defaulted: NDArray[np.float32]
-    """1 where the loan was not paid back, else 0; shape (n,)."""
+    """1 where the loan was not paid back, otherwise 0; shape (n,)."""
     dataset: Dataset
 
     def take(self, rows: Iterable[int]) -> Self:
-        """Some of them, by their places."""
-        places = list(rows)
+        """Returns a subset, by row index."""
+        indices = list(rows)
         return replace(
-            self, applications=[self.applications[place] for place in places], defaulted=self.defaulted[places]
+            self, applications=[self.applications[index] for index in indices], defaulted=self.defaulted[indices]
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A model with its figures, and what they were measured on: shape (held-out rows,) each."""
+    """A trained model with its metrics, and the data of the evaluation: shape (held-out rows,) each."""
 
     draft: Draft
     holdout_probabilities: NDArray[np.float32]
@@ -85,82 +84,82 @@ class Trained:
 
     @property
     def metrics(self) -> Metrics:
-        """The figures."""
-        assert self.draft.metrics is not None, "training measures"
+        """The model's metrics."""
+        assert self.draft.metrics is not None, "training includes evaluation"
         return self.draft.metrics
 
 
 def require_libraries(*modules: str) -> None:
-    """Makes sure that the libraries are there which only training and reports need.
+    """Ensures that the libraries are installed that only training and reports need.
 
     Raises:
-        MisuseError: says how to install them.
+        MisuseError: a library is missing; the message says how to install it.
     """
     missing = [_PACKAGES.get(module, module) for module in modules if find_spec(module) is None]
     if missing:
-        raise MisuseError(
-            f"this needs {', '.join(missing)}, which scoring does not: pip install 'streaming-credit-scorer[train]'"
-        )
+        raise MisuseError(f"this command needs {', '.join(missing)}: pip install 'streaming-credit-scorer[train]'")
 
 
 def choose_fields(dropped: Collection[str]) -> tuple[str, ...]:
-    """The fields to train on, in the contract's order.
+    """Returns the fields to train on, in the contract's order.
 
     Raises:
-        MisuseError: a field to drop is none, or nothing is left.
+        MisuseError: a field to drop is not in the contract, or no field is left.
     """
     fields = (*CATEGORIES, *NUMBERS)
     for name in dropped:
         if name not in fields:
             close = difflib.get_close_matches(name, fields, n=1)
             hint = f" Did you mean {close[0]}?" if close else ""
-            raise MisuseError(f"there is no field {name!r} to drop.{hint} The model's fields are {', '.join(fields)}")
-    kept = tuple(name for name in fields if name not in dropped)
-    if not kept:
-        raise MisuseError("every field is dropped: nothing is left to train on")
-    return kept
+            raise MisuseError(f"no field {name!r} to drop.{hint} The contract's fields are {', '.join(fields)}")
+    remaining = tuple(name for name in fields if name not in dropped)
+    if not remaining:
+        raise MisuseError("every field is dropped: no field is left to train on")
+    return remaining
 
 
 def read_examples(file: Path, hints: Hints | None = None, *, skip_refused: bool) -> Examples:
-    """Reads a file to train on; rows that do not say what became of the loan are left out, and counted.
+    """Reads a file of labelled applications; rows without an outcome are skipped and counted.
 
     Args:
-        file: as `schemas.files.read_applications` reads it.
-        hints: is given what to change in the file, and what of it nothing reads.
-        skip_refused: leave out the rows that are refused, rather than stop.
+        file: a file in the format of `schemas.files.read_applications`.
+        hints: collects hints on what to change in the file, and on columns that are ignored.
+        skip_refused: skip invalid rows instead of failing.
 
     Raises:
-        InputFileError: the file cannot be read, has rows that the contract refuses or of which the outcome cannot be
-            read (their lines and the reasons), or has no outcomes.
+        InputFileError: the file cannot be read, has invalid rows or rows with an invalid outcome (their lines and the
+            reasons), or has no outcomes.
     """
-    applications, statuses, refusals, rows = [], [], [], 0
+    applications, statuses, rejections, rows = [], [], [], 0
     hints, digest = hints or Hints(), hashlib.sha256()
     try:
         for row in read_applications(file, hints, digest.update):
             rows += 1
             application = decode(row.value, _RECORD_BYTES_MAX)
             if isinstance(application, Rejection):
-                refusals.append(f"  line {row.line}: {application.reason}")
+                rejections.append(f"  line {row.line}: {application.reason}")
                 hints.add(row.line, row.hint)
             elif row.status == STATUS_UNREADABLE:
-                refusals.append(f"  line {row.line}: {_STATUS_RULE}")
+                rejections.append(f"  line {row.line}: {_STATUS_RULE}")
             elif row.status is not None:
                 applications.append(application)
                 statuses.append(row.status)
     except ApplicationsFileError as error:
         raise InputFileError(str(error)) from None
-    if refusals and not skip_refused:
-        more = [f"  and {len(refusals) - _REFUSALS_SHOWN_MAX} more"] if len(refusals) > _REFUSALS_SHOWN_MAX else []
-        listed = "\n".join([*refusals[:_REFUSALS_SHOWN_MAX], *more, *(f"  {hint}" for hint in hints.texts())])
-        raise InputFileError(
-            f"{file}: {len(refusals)} of {rows} rows cannot be learned from:\n{listed}\n"
-            "Correct them, or leave them out with --skip-refused"
+    if rejections and not skip_refused:
+        more = (
+            [f"  and {len(rejections) - _REJECTIONS_SHOWN_MAX} more"] if len(rejections) > _REJECTIONS_SHOWN_MAX else []
         )
-    if rows and not statuses and not refusals:
+        listing = "\n".join([*rejections[:_REJECTIONS_SHOWN_MAX], *more, *(f"  {hint}" for hint in hints.texts())])
+        raise InputFileError(
+            f"{file}: {len(rejections)} of {rows} rows are invalid:\n{listing}\n"
+            "Correct them, or skip them with --skip-refused"
+        )
+    if rows and not statuses and not rejections:
         hint = "".join(f"; {hint}" for hint in hints.texts())
-        raise InputFileError(f"{file}: no row says what became of its loan; {_STATUS_RULE}{hint}")
+        raise InputFileError(f"{file}: no row has an outcome; {_STATUS_RULE}{hint}")
     defaulted = np.array([status == "default" for status in statuses], dtype=np.float32)
-    dataset = Dataset(sha256=digest.hexdigest(), rows=rows, rows_labelled=len(statuses), rows_refused=len(refusals))
+    dataset = Dataset(sha256=digest.hexdigest(), rows=rows, rows_labelled=len(statuses), rows_refused=len(rejections))
     return Examples(applications, defaulted, dataset)
 
 
@@ -171,21 +170,21 @@ def train_model(
     identity: tuple[str, str, datetime],
     labels: dict[str, str],
 ) -> Trained:
-    """Trains twice: on four fifths for the figures, on everything for the bundle.
+    """Trains two models: one on four fifths of the examples for the metrics, one on all examples for the bundle.
 
     Args:
-        examples: what to learn from.
-        dropped: the fields that the model must not see.
-        policy: what the bundle decides by, for the figures.
-        identity: the bundle's name, version and time of making (UTC).
+        examples: the labelled applications.
+        dropped: the fields to leave out of the model.
+        policy: the bundle's policy, which is also evaluated.
+        identity: the bundle's name, version and creation time (UTC).
         labels: the bundle's labels.
 
     Returns:
-        The draft of a bundle; its model has the same bytes whenever the same examples are trained on.
+        The draft of a bundle; the same examples give a model with the same bytes.
 
     Raises:
-        MisuseError: a field to drop is none.
-        InputFileError: there are too few rows of one outcome to learn from and to measure on.
+        MisuseError: a field to drop is not in the contract.
+        InputFileError: there are too few rows of one outcome to train and evaluate a model.
     """
     for library in ("sklearn", "xgboost"):
         import_library(library)
@@ -195,9 +194,9 @@ def train_model(
     fields = choose_fields(dropped)
     features = Features(columns=columns_of(fields), missing=MISSING)
     matrix = FeatureEncoding(features.columns, MISSING).matrix(examples.applications)
-    learnt, held_out = _split(examples.defaulted)
-    measured = _fit(matrix[learnt], examples.defaulted[learnt], features.columns)
-    probabilities, defaulted = measured.inplace_predict(matrix[held_out]), examples.defaulted[held_out]
+    train_rows, holdout_rows = _split(examples.defaulted)
+    evaluated_model = _fit(matrix[train_rows], examples.defaulted[train_rows], features.columns)
+    probabilities, defaulted = evaluated_model.inplace_predict(matrix[holdout_rows]), examples.defaulted[holdout_rows]
     name, version, created = identity
     draft = Draft(
         name=name,
@@ -221,16 +220,18 @@ def train_model(
 
 
 def _split(defaulted: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The rows to learn from and the rows to hold out, drawn as the course draws them."""
+    """Returns the indices of the training rows and of the held-out rows, with the course's split."""
     from sklearn.model_selection import train_test_split
 
-    too_few = "training needs rows that were paid back and rows that were not, a dozen of each at the very least"
+    too_few = "training needs loans that were paid back and loans that were not, at least a dozen of each"
     if min(np.count_nonzero(defaulted), np.count_nonzero(defaulted == 0)) < 12:
         raise InputFileError(f"{too_few}: {np.count_nonzero(defaulted)} of {len(defaulted)} labelled rows defaulted")
-    learnt, held_out = train_test_split(np.arange(len(defaulted)), test_size=TEST_SIZE, random_state=RANDOM_STATE)
-    if any(len(np.unique(defaulted[rows])) < 2 for rows in (learnt, held_out)):
-        raise InputFileError(f"{too_few}: by the draw, one outcome is missing on one side")
-    return learnt, held_out
+    train_rows, holdout_rows = train_test_split(
+        np.arange(len(defaulted)), test_size=TEST_SIZE, random_state=RANDOM_STATE
+    )
+    if any(len(np.unique(defaulted[rows])) < 2 for rows in (train_rows, holdout_rows)):
+        raise InputFileError(f"{too_few}: the random split left one part with a single outcome")
+    return train_rows, holdout_rows
 
 
 def _fit(matrix: NDArray[np.float32], defaulted: NDArray[np.float32], columns: tuple[str, ...]) -> "xgboost.Booster":

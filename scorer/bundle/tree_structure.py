@@ -1,7 +1,7 @@
-"""Checks an XGBoost model before XGBoost loads it: it trusts every index that a file has, and crashes on a wrong one.
+"""Validates an XGBoost model before XGBoost loads it, because XGBoost crashes on an invalid index in a file.
 
-A tree is sound if its nodes' children are its nodes, each but the root is the child of one node, its splits are on the
-model's columns, and its arrays are as long as it has nodes. So whatever a row's way, it ends at a leaf.
+A tree is valid if its nodes' children are its nodes, each node except the root is the child of exactly one node, its
+splits are on the model's columns, and its arrays have one entry per node. Then every path through it ends at a leaf.
 """
 
 import json
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from scorer.bundle.ubjson import is_ubjson, read_ubjson
 
 _LEAF: Final = -1
-_DELETED: Final = 2**31 - 1  # as the column of a node that pruning took away
+_DELETED: Final = 2**31 - 1  # the column of a node that was removed by pruning
 _CATEGORICAL: Final = 1
-_CATEGORIES_MAX: Final = 2**24  # as XGBoost's
-_TARGETS_MAX: Final = 10_000  # for which XGBoost makes room
-_DEPTH_MAX: Final = 64  # XGBoost's models have eight levels or so
+_CATEGORIES_MAX: Final = 2**24  # XGBoost's limit
+_TARGETS_MAX: Final = 10_000  # XGBoost allocates memory for each
+_DEPTH_MAX: Final = 64  # XGBoost's models have about eight levels
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
-_PER_NODE: Final = (
+_NODE_ARRAYS: Final = (
     "left_children",
     "right_children",
     "parents",
@@ -28,118 +28,118 @@ _PER_NODE: Final = (
     "split_conditions",
     "default_left",
 )
-_OF_CATEGORIES: Final = ("split_type", "categories_nodes", "categories_segments", "categories_sizes", "categories")
+_CATEGORY_ARRAYS: Final = ("split_type", "categories_nodes", "categories_segments", "categories_sizes", "categories")
 
 
 def read_document(model: bytes) -> dict[str, Any]:
-    """The object in a file that XGBoost's `save_model` wrote, in UBJSON or JSON.
+    """Parses a file written by XGBoost's `save_model`, in UBJSON or JSON.
 
     Raises:
-        ValueError: it is cut off, nested too deeply, has a text that is not UTF-8, or is followed by something else.
+        ValueError: it is truncated, nested too deeply, has a string that is not UTF-8, or has trailing data.
     """
     if is_ubjson(model):
         return read_ubjson(model)
     brackets = np.frombuffer(model.translate(None, _NOT_BRACKETS), np.uint8)
     if np.cumsum(np.where((brackets == ord("{")) | (brackets == ord("[")), 1, -1)).max(initial=0) > _DEPTH_MAX:
-        raise ValueError(f"it has more than {_DEPTH_MAX} levels")
+        raise ValueError(f"it is nested deeper than {_DEPTH_MAX} levels")
     try:
         document: dict[str, Any] = json.loads(model.decode())
     except UnicodeDecodeError as error:
         raise ValueError(f"the text at byte {error.start:,} is not UTF-8") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"it is not JSON, or followed by something else: {error}") from None
+        raise ValueError(f"it is not valid JSON, or has trailing data: {error}") from None
     return document
 
 
 def require_trees(document: Mapping[str, Any]) -> None:
-    """Makes sure that a model's trees are sound; of a model without trees, nothing is checked.
+    """Ensures that a model's trees are valid; a model without trees is not checked.
 
     Raises:
-        ValueError: they are not, with the first one that is not; or what describes them is missing or of another type.
+        ValueError: a tree is invalid (the message names the first one), or an entry is missing or has another type.
     """
     try:
-        _require_trees(document["learner"])
+        _check_trees(document["learner"])
     except KeyError as error:
-        raise ValueError(f"it lacks {error}") from None
+        raise ValueError(f"the entry {error} is missing") from None
     except (AttributeError, TypeError, IndexError, OverflowError):
-        raise ValueError("something in it has another type than XGBoost gives it") from None
+        raise ValueError("an entry has another type than in XGBoost's format") from None
 
 
-def _require_trees(learner: Mapping[str, Any]) -> None:
+def _check_trees(learner: Mapping[str, Any]) -> None:
     booster = learner["gradient_booster"]
     if booster["name"] == "gblinear":
         return
-    inner = booster.get("gbtree", booster)["model"]  # dart has gbtree within
-    trees = inner["trees"]
+    model = booster.get("gbtree", booster)["model"]  # dart contains gbtree
+    trees = model["trees"]
     parameters = learner["learner_model_param"]
     targets = int(parameters.get("num_target", "1"))
     groups = max(int(parameters["num_class"]), targets, 1)
-    _require("num_target", np.array([targets]), 1, _TARGETS_MAX + 1)
-    _require("tree_info", _integers(inner["tree_info"]), len(trees), groups)
+    _check_range("num_target", np.array([targets]), 1, _TARGETS_MAX + 1)
+    _check_range("tree_info", _integers(model["tree_info"]), len(trees), groups)
     if sorted(tree["id"] for tree in trees) != list(range(len(trees))):
-        raise ValueError(f"the trees' ids are not the numbers 0 to {len(trees) - 1:,}")
-    if "iteration_indptr" in inner:
-        bounds = _integers(inner["iteration_indptr"])
+        raise ValueError(f"the trees' ids are not 0 to {len(trees) - 1:,}")
+    if "iteration_indptr" in model:
+        bounds = _integers(model["iteration_indptr"])
         if bounds[0] != 0 or bounds[-1] != len(trees) or (np.diff(bounds) < 0).any():
-            raise ValueError(f"iteration_indptr does not divide its {len(trees):,} trees into rounds")
+            raise ValueError(f"iteration_indptr does not divide the {len(trees):,} trees into rounds")
     if len(booster.get("weight_drop", trees)) != len(trees):
-        raise ValueError(f"weight_drop has not one weight for each of its {len(trees):,} trees")
+        raise ValueError(f"weight_drop does not have one weight for each of the {len(trees):,} trees")
     columns = int(parameters["num_feature"])
     for number, tree in enumerate(trees):
         try:
-            _require_tree(tree, columns, targets)
-        except ValueError as fault:
-            raise ValueError(f"tree {number:,}: {fault}") from None
+            _check_tree(tree, columns, targets)
+        except ValueError as error:
+            raise ValueError(f"tree {number:,}: {error}") from None
 
 
-def _require_tree(tree: Mapping[str, Any], columns: int, targets: int) -> None:
+def _check_tree(tree: Mapping[str, Any], columns: int, targets: int) -> None:
     parameters = tree["tree_param"]
     if int(parameters.get("size_leaf_vector", "1")) not in {0, 1, targets}:
-        raise ValueError(f"its leaves have not one value for each of {targets} targets")
+        raise ValueError(f"the leaves do not have one value for each of {targets} targets")
     count = int(parameters["num_nodes"])
-    if count < 1 or any(len(tree[name]) != count for name in _PER_NODE):
-        raise ValueError(f"the arrays {', '.join(_PER_NODE)} have not one entry for each of {count:,} nodes")
-    left, right, parents, split = (_integers(tree[name]) for name in _PER_NODE[:4])
+    if count < 1 or any(len(tree[name]) != count for name in _NODE_ARRAYS):
+        raise ValueError(f"the arrays {', '.join(_NODE_ARRAYS)} do not have one entry for each of {count:,} nodes")
+    left, right, parents, split = (_integers(tree[name]) for name in _NODE_ARRAYS[:4])
     inner = np.flatnonzero(left != _LEAF)
     children = np.concatenate([left[inner], right[inner]])
     if ((children < 1) | (children >= count)).any():
-        raise ValueError(f"a node has a child that is none of the nodes 1 to {count - 1:,}")
+        raise ValueError(f"a node has a child that is not one of the nodes 1 to {count - 1:,}")
     reached = np.bincount(children, minlength=count)
     if (reached > 1).any() or (reached[1:][split[1:] != _DELETED] == 0).any():
-        raise ValueError("a node is not the child of exactly one other")
+        raise ValueError("a node is not the child of exactly one other node")
     if (parents[children] != np.concatenate([inner, inner])).any():
-        raise ValueError("a node's parent is another than the node that it is the child of")
+        raise ValueError("a node's parent is not the node whose child it is")
     if ((split[inner] < 0) | (split[inner] >= columns)).any():
-        raise ValueError(f"a split is on none of the columns 0 to {columns - 1:,}")
-    leaves = right[left == _LEAF]  # of several targets, which of the leaves' weights each has
+        raise ValueError(f"a split is not on one of the columns 0 to {columns - 1:,}")
+    leaves = right[left == _LEAF]  # with several targets: the index of each leaf's weights
     if (leaves != _LEAF).any() and (
         not np.array_equal(np.sort(leaves), np.arange(len(leaves)))
         or len(tree["leaf_weights"]) != targets * len(leaves)
     ):
-        raise ValueError("its leaves have not each their own of the leaf_weights")
+        raise ValueError("the leaves do not each have their own entries in leaf_weights")
     if "split_type" in tree:  # since XGBoost 1.3
-        _require_categories(tree, count)
+        _check_categories(tree, count)
 
 
-def _require_categories(tree: Mapping[str, Any], count: int) -> None:
-    kinds, nodes, starts, sizes, categories = (_integers(tree[name]) for name in _OF_CATEGORIES)
-    _require("split_type", kinds, count, _CATEGORICAL + 1)
+def _check_categories(tree: Mapping[str, Any], count: int) -> None:
+    kinds, nodes, starts, sizes, categories = (_integers(tree[name]) for name in _CATEGORY_ARRAYS)
+    _check_range("split_type", kinds, count, _CATEGORICAL + 1)
     if not np.array_equal(np.flatnonzero(kinds == _CATEGORICAL), nodes):
-        raise ValueError("categories_nodes are not the nodes that split_type says have categories")
-    _require("categories", categories, len(categories), _CATEGORIES_MAX)
-    _require("categories_segments", starts, len(nodes), len(categories))
-    _require("categories_sizes", sizes, len(nodes), len(categories) + 1)
+        raise ValueError("categories_nodes are not the nodes with a categorical split_type")
+    _check_range("categories", categories, len(categories), _CATEGORIES_MAX)
+    _check_range("categories_segments", starts, len(nodes), len(categories))
+    _check_range("categories_sizes", sizes, len(nodes), len(categories) + 1)
     if (starts + sizes > len(categories)).any():
-        raise ValueError("categories_segments and categories_sizes go beyond the categories")
+        raise ValueError("categories_segments and categories_sizes exceed the number of categories")
 
 
-def _require(name: str, found: NDArray[np.int64], count: int, below: int) -> None:
-    if len(found) != count or ((found < 0) | (found >= below)).any():
-        raise ValueError(f"{name} has not {count:,} numbers from 0 to {below - 1:,}")
+def _check_range(name: str, values: NDArray[np.int64], count: int, below: int) -> None:
+    if len(values) != count or ((values < 0) | (values >= below)).any():
+        raise ValueError(f"{name} does not have {count:,} numbers from 0 to {below - 1:,}")
 
 
 def _integers(values: Any) -> NDArray[np.int64]:
-    found = np.asarray(values)
-    if len(found) and found.dtype.kind not in "iu":
-        raise ValueError("it has something else where numbers of nodes, columns or categories are")
-    return found.astype(np.int64)
+    array = np.asarray(values)
+    if len(array) and array.dtype.kind not in "iu":
+        raise ValueError("an index of a node, column or category is not an integer")
+    return array.astype(np.int64)

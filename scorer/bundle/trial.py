@@ -1,6 +1,6 @@
-"""Opens a bundle in a process of its own first: a model that crashes or hangs its library harms nothing else.
+"""Opens a bundle in a child process first, so that a model that crashes or hangs its library harms nothing else.
 
-`python -m scorer.bundle.trial FOLDER [CALLED]` prints one line of JSON: the bundle's reference, or what is wrong.
+`python -m scorer.bundle.trial FOLDER [CALLED]` prints one line of JSON: the bundle's reference, or an error.
 """
 
 import json
@@ -19,30 +19,30 @@ from scorer.errors import BundleError, RunnerMissingError
 
 # Opening takes about a second; a container with a tenth of a core takes ten.
 _OPEN_S: Final = 60.0
-# Data of the process, without what its files map: ten times what the shipped bundles need on a machine of 64 cores.
+# Limit of the process's data, without mapped files: ten times what the shipped bundles need on a 64-core machine.
 _DATA_BYTES_MAX: Final = 4 << 30
 _OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
-_DAMAGED: Final = "its model is damaged, or made to do this"
-_ADVICE: Final = "Nothing was changed. Make the bundle again; if it crashes again, its author has to look at the model"
+_DAMAGED: Final = "its model is damaged or malicious"
+_ADVICE: Final = "Nothing was changed. Build the bundle again; if it crashes again, its author must check the model"
 
 
 def open_in_child(folder: Path, called: str = "") -> BundleReference:
-    """Opens a bundle in a process of its own, with limits of time and memory, and says which one it is.
+    """Opens a bundle in a child process with time and memory limits, and returns its reference.
 
     Args:
         folder: the bundle's folder.
-        called: what messages call it, where its folder would tell nobody anything.
+        called: name of the bundle in messages, if the folder's path would not help the reader.
 
     Raises:
-        BundleError: it does not open, or the process that opened it crashed or took too long.
+        BundleError: it cannot be opened, or the child process crashed or took too long.
     """
-    # -P: what lies in the current folder is no part of the program.
+    # -P: do not import modules from the current folder.
     command = [sys.executable, "-P", "-m", __name__, str(folder), called]
     try:
-        ended = subprocess.run(
+        process = subprocess.run(
             command,
             check=False,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},  # a few rows: threads would only wait for each other
+            env={**os.environ, "OMP_NUM_THREADS": "1"},  # with a few rows, threads would only wait for each other
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -50,27 +50,28 @@ def open_in_child(folder: Path, called: str = "") -> BundleReference:
         )
     except subprocess.TimeoutExpired:
         raise BundleError(
-            f"bundle {called or folder}: its model was not loaded after {_OPEN_S:g} s. {_ADVICE}"
+            f"bundle {called or folder}: its model was not loaded within {_OPEN_S:g} s. {_ADVICE}"
         ) from None
     except OSError as error:
-        raise BundleError(f"no process could be started to open bundle {called or folder}: {error.strerror}") from error
-    if ended.returncode != 0:
+        raise BundleError(f"cannot start a process to open bundle {called or folder}: {error.strerror}") from error
+    if process.returncode != 0:
         raise BundleError(
-            f"bundle {called or folder}: the process that opened it {_how(ended.returncode)}: {_DAMAGED}. {_ADVICE}"
+            f"bundle {called or folder}: the process that opened it {_describe_exit(process.returncode)}: {_DAMAGED}. "
+            f"{_ADVICE}"
         )
     try:
-        answer = json.loads(ended.stdout.splitlines()[-1])
+        result = json.loads(process.stdout.splitlines()[-1])
     except (IndexError, ValueError):
         raise BundleError(
-            f"bundle {called or folder}: the process that opened it ended without an answer: {_DAMAGED}. {_ADVICE}"
+            f"bundle {called or folder}: the process that opened it ended without a result: {_DAMAGED}. {_ADVICE}"
         ) from None
-    if "error" in answer:
-        raise (RunnerMissingError if answer["is_runner_missing"] else BundleError)(answer["error"])
-    return BundleReference(**answer)
+    if "error" in result:
+        raise (RunnerMissingError if result["is_runner_missing"] else BundleError)(result["error"])
+    return BundleReference(**result)
 
 
-def _how(code: int) -> str:
-    """What became of a process."""
+def _describe_exit(code: int) -> str:
+    """Describes the exit of a process."""
     if code >= 0:
         return f"ended with exit code {code}"
     try:
@@ -80,7 +81,7 @@ def _how(code: int) -> str:
 
 
 def _limit_memory() -> None:
-    """Lets this process, and not the one that waits for it, be what ends when the memory does."""
+    """Limits this process's memory, and makes it rather than its parent the victim if memory runs out."""
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_DATA, (_DATA_BYTES_MAX, _DATA_BYTES_MAX))
     with suppress(OSError):
@@ -93,12 +94,12 @@ def _main(folder: str, called: str) -> None:
     _limit_memory()
     try:
         if read_manifest(Path(folder), called=called).runner == "xgboost":
-            # XGBoost imports scikit-learn if it is installed. That takes twice as long as the rest, and loads no model.
+            # XGBoost imports scikit-learn if it is installed, which takes twice as long as the rest and is not needed.
             sys.modules["sklearn"] = None  # type: ignore[assignment]
-        answer = load_bundle(Path(folder), called=called).reference.model_dump()
+        result = load_bundle(Path(folder), called=called).reference.model_dump()
     except BundleError as error:
-        answer = {"error": str(error), "is_runner_missing": isinstance(error, RunnerMissingError)}
-    sys.stdout.write(f"\n{json.dumps(answer)}\n")
+        result = {"error": str(error), "is_runner_missing": isinstance(error, RunnerMissingError)}
+    sys.stdout.write(f"\n{json.dumps(result)}\n")
 
 
 if __name__ == "__main__":

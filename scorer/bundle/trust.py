@@ -1,4 +1,4 @@
-"""The file of trusted keys: whose signatures of bundles and of deployments count, and whose do not any more."""
+"""The trusted keys file: the public keys that may sign bundles and deployments, and revoked keys."""
 
 import json
 import secrets
@@ -23,7 +23,7 @@ _FILE_BYTES_MAX: Final = 1 << 20
 
 
 class TrustedKey(BaseModel):
-    """A key of the file."""
+    """A key in the file."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
@@ -32,7 +32,7 @@ class TrustedKey(BaseModel):
     """The 32 bytes of the public key in base64."""
     signs: Annotated[tuple[Purpose, ...], Field(min_length=1)]
     revoked: bool = False
-    """Nothing that it has signed counts any more; it stays in the file, so that nobody adds it again."""
+    """All signatures of a revoked key are invalid; the key stays in the file, so that it cannot be added again."""
 
 
 class _File(BaseModel):
@@ -42,13 +42,13 @@ class _File(BaseModel):
 
 
 class Trust:
-    """The trusted keys of the file; `renewed` reads it again."""
+    """The keys in the trusted keys file; `renewed` reloads it."""
 
     def __init__(self, path: Path) -> None:
         """Reads the file.
 
         Raises:
-            SettingsError: it cannot be read, or is wrong; the message says where.
+            SettingsError: it is unreadable or invalid; the message says where.
         """
         self._path = path
         self._content = _read(path)
@@ -56,14 +56,14 @@ class Trust:
         publics = [_public(key, path) for key in self.keys]
         self._by_id = {public.key_id: (key, public) for key, public in zip(self.keys, publics, strict=True)}
         if len(self._by_id) < len(self.keys):  # base64 can spell the same bytes in several ways
-            raise SettingsError(f"the file of trusted keys {path} is wrong: it contains a key twice")
-        self._fault = ""
-        """Why the file could not be read again, as it was logged."""
+            raise SettingsError(f"trusted keys file {path} is invalid: it contains a key twice")
+        self._logged_error = ""
+        """The last logged error of reloading the file."""
 
     def signers(self, purpose: Purpose, statement: bytes, signatures: Iterable[str]) -> list[str]:
-        """The names of the trusted keys that have signed a statement, each once, in order of the signatures.
+        """Returns the names of the trusted keys that signed a statement, each once, in order of the signatures.
 
-        What is no signature, is made by another key, or is of another statement, counts for nothing.
+        Malformed signatures, and signatures by other keys or of other statements, are ignored.
         """
         names: dict[str, None] = {}
         for text in signatures:
@@ -76,36 +76,36 @@ class Trust:
         return list(names)
 
     def name_of(self, key_id: str) -> str | None:
-        """The name of a key of the file; None if it is not in it."""
-        found = self._by_id.get(key_id)
-        return None if found is None else found[0].name
+        """Returns the name of a key; None if it is not in the file."""
+        entry = self._by_id.get(key_id)
+        return None if entry is None else entry[0].name
 
     def key_ids(self, purpose: Purpose) -> list[str]:
-        """The ids of the keys that are trusted for this."""
+        """Returns the ids of the keys that are trusted for a purpose."""
         return [key_id for key_id, (key, _) in self._by_id.items() if purpose in key.signs and not key.revoked]
 
     def renewed(self) -> "Trust":
-        """What the file says now; while it cannot be read, or is wrong, what it said before."""
+        """Reloads the file if it changed; keeps the previous keys while it is unreadable or invalid."""
         try:
             return self if _read(self._path) == self._content else Trust(self._path)
         except SettingsError as error:
-            if str(error) != self._fault:  # workers read it twice a second
-                self._fault = str(error)
-                log(TRUST_UNREADABLE, error=self._fault)
+            if str(error) != self._logged_error:  # workers read it twice per second
+                self._logged_error = str(error)
+                log(TRUST_UNREADABLE, error=self._logged_error)
             return self
 
 
 def locate_trusted(store: BundleStore, wanted: BundleReference | str, trust: Trust | None) -> Located:
-    """Finds a bundle that may be opened. What is shipped with this package needs no signature.
+    """Locates a bundle and checks its signature. Shipped bundles need no signature.
 
     Args:
-        store: where it is.
-        wanted: what an event names, or a reference, which may be no path where signatures are required.
-        trust: the keys of which one must have signed it; None requires no signature.
+        store: the bundle store.
+        wanted: the reference in an event, or one of a user; paths are not allowed.
+        trust: the trusted keys, one of which must have signed it; None requires no signature.
 
     Raises:
-        UnsignedError: none of them has.
-        BundleError: the bundle does not exist, or the store is unreachable.
+        UnsignedError: no trusted key signed it.
+        BundleError: the bundle is not found, or the store is unreachable.
     """
     located = store.locate(wanted)
     if trust is not None and not located.shipped:
@@ -114,47 +114,47 @@ def locate_trusted(store: BundleStore, wanted: BundleReference | str, trust: Tru
 
 
 def require_signed(store: BundleStore, reference: BundleReference, trust: Trust) -> None:
-    """Checks that a trusted key has signed a bundle, which need not be in the store any more.
+    """Checks that a trusted key signed a bundle, which need not be in the store any more.
 
     Raises:
-        UnsignedError: none has.
-        BundleError: the store is out of reach.
+        UnsignedError: no trusted key signed it.
+        BundleError: the store is unreachable.
     """
-    kept = store.signatures(reference, trust.key_ids("bundles"))
-    if not trust.signers("bundles", bundle_statement(reference), kept):
+    signatures = store.signatures(reference, trust.key_ids("bundles"))
+    if not trust.signers("bundles", bundle_statement(reference), signatures):
         raise UnsignedError(
-            f"{reference.short} is signed by none of the trusted keys, and require_signatures is on: whoever answers "
-            f"for it signs it with scorer bundle sign {reference.name}:{reference.version}"
+            f"{reference.short} is not signed by a trusted key, and require_signatures is on: its owner must sign it "
+            f"with scorer bundle sign {reference.name}:{reference.version}"
         )
 
 
 def add_key(path: Path, key: TrustedKey) -> None:
-    """Adds a key to the file, which is made where there is none.
+    """Adds a key to the file, which is created if it does not exist.
 
     Raises:
-        MisuseError: the file has a key of this name, or this key; or it cannot be written.
-        SettingsError: the file is wrong.
+        MisuseError: the file has a key with this name, or this key; or it cannot be written.
+        SettingsError: the file is invalid.
     """
     keys = Trust(path).keys if path.exists() else ()
-    for there in keys:
-        if there.key == key.key:
-            state = "revoked" if there.revoked else "trusted"
-            raise MisuseError(f"this key is in {path} already, as {there.name}, {state}")
-        if there.name == key.name:
-            raise MisuseError(f"{path} has a key called {key.name} already: choose another name")
+    for existing in keys:
+        if existing.key == key.key:
+            state = "revoked" if existing.revoked else "trusted"
+            raise MisuseError(f"this key is already in {path}, as {existing.name} ({state})")
+        if existing.name == key.name:
+            raise MisuseError(f"{path} already has a key named {key.name}: choose another name")
     _write(path, (*keys, key))
 
 
 def revoke_key(path: Path, name: str) -> None:
-    """Lets nothing that a key has signed count any more.
+    """Revokes a key: all its signatures become invalid.
 
     Raises:
-        MisuseError: there is no such key, or the file cannot be written.
-        SettingsError: the file is wrong.
+        MisuseError: the key is not in the file, or the file cannot be written.
+        SettingsError: the file is invalid.
     """
     keys = Trust(path).keys
     if name not in {key.name for key in keys}:
-        raise MisuseError(f"{path} has no key called {name}; it has: {', '.join(key.name for key in keys) or 'none'}")
+        raise MisuseError(f"{path} has no key named {name}; it has: {', '.join(key.name for key in keys) or 'none'}")
     _write(path, tuple(key.model_copy(update={"revoked": True}) if key.name == name else key for key in keys))
 
 
@@ -164,10 +164,10 @@ def _read(path: Path) -> bytes:
             content = file.read(_FILE_BYTES_MAX + 1)
     except OSError as error:
         raise SettingsError(
-            f"the file of trusted keys {path} cannot be read: {error.strerror}; `scorer trust add` makes one"
+            f"trusted keys file {path} cannot be read: {error.strerror}; `scorer trust add` creates one"
         ) from error
     if len(content) > _FILE_BYTES_MAX:
-        raise SettingsError(f"the file of trusted keys {path} has more than {_FILE_BYTES_MAX} bytes")
+        raise SettingsError(f"trusted keys file {path} has more than {_FILE_BYTES_MAX} bytes")
     return content
 
 
@@ -175,21 +175,21 @@ def _parse(content: bytes, path: Path) -> tuple[TrustedKey, ...]:
     try:
         keys = _File.model_validate_json(content).keys
     except ValidationError as error:
-        raise SettingsError(f"the file of trusted keys {path} is wrong: {explain(error)}") from None
+        raise SettingsError(f"trusted keys file {path} is invalid: {explain(error)}") from None
     if len({key.name for key in keys}) < len(keys):
-        raise SettingsError(f"the file of trusted keys {path} is wrong: it contains a name twice")
+        raise SettingsError(f"trusted keys file {path} is invalid: it contains a name twice")
     return keys
 
 
 def _public(key: TrustedKey, path: Path) -> PublicKey:
     public = parse_public_key(key.key)
     if public is None:
-        raise SettingsError(f"the file of trusted keys {path} is wrong: the key of {key.name} is no Ed25519 key")
+        raise SettingsError(f"trusted keys file {path} is invalid: the key of {key.name} is not an Ed25519 key")
     return public
 
 
 def _write(path: Path, keys: tuple[TrustedKey, ...]) -> None:
-    """Written beside its place and moved there, so that a worker reads the old one or the new one."""
+    """Writes a temporary file and renames it, so that workers read either the old or the new content."""
     text = json.dumps({"keys": [key.model_dump(mode="json") for key in keys]}, indent=2)
     incoming = path.with_name(f".incoming-{secrets.token_hex(8)}")
     try:

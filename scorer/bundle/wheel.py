@@ -1,4 +1,4 @@
-"""This package as a wheel, put together from what is installed: no source tree, build tool or registry is needed."""
+"""Builds a wheel of this package from the installed files, without a source tree, build tool or package index."""
 
 import base64
 import csv
@@ -16,31 +16,31 @@ DISTRIBUTION: Final = "streaming-credit-scorer"
 PACKAGES: Final = ("scorer", "schemas", "producer")
 
 _ROOT: Final = Path(__file__).parents[2]
-_KEPT: Final = ("METADATA", "entry_points.txt")  # of what describes the distribution; the rest is made anew
+_COPIED_METADATA: Final = ("METADATA", "entry_points.txt")  # in the dist-info folder; the other files are generated
 _WHEEL: Final = b"Wheel-Version: 1.0\nGenerator: streaming-credit-scorer\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-_ZIP_EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the same files make the same bytes
+_ZIP_EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # a fixed time, so that the wheel is reproducible
 
 
 def write_wheel(folder: Path) -> Path:
-    """Writes the wheel, by the binary distribution format of the Python packaging guide.
+    """Writes the wheel in the binary distribution format of the Python packaging guide.
 
     Args:
-        folder: where to.
+        folder: the output folder.
 
     Returns:
-        The wheel's path; its name has the version.
+        The wheel's path; its name contains the version.
 
     Raises:
-        ScorerError: the package is not installed, so that nothing says what it depends on.
+        ScorerError: the package is not installed, so its dependencies are unknown.
     """
     try:
         distribution = metadata.distribution(DISTRIBUTION)
     except metadata.PackageNotFoundError:
         raise ScorerError(
-            f"{DISTRIBUTION} is not installed here: pip install it, or `make setup` in its source"
+            f"{DISTRIBUTION} is not installed: pip install it, or run `make setup` in its source tree"
         ) from None
     stem = f"{DISTRIBUTION.replace('-', '_')}-{distribution.version}"
-    contents = dict(_read_packages()) | dict(_read_description(distribution, f"{stem}.dist-info"))
+    contents = dict(_read_packages()) | dict(_read_metadata(distribution, f"{stem}.dist-info"))
     record = f"{stem}.dist-info/RECORD"
     contents[record] = _write_record(contents, record)
     wheel = folder / f"{stem}-py3-none-any.whl"
@@ -59,16 +59,16 @@ def _read_packages() -> Iterator[tuple[str, bytes]]:
                 yield path.relative_to(_ROOT).as_posix(), path.read_bytes()
 
 
-def _read_description(distribution: metadata.Distribution, folder: str) -> Iterator[tuple[str, bytes]]:
+def _read_metadata(distribution: metadata.Distribution, folder: str) -> Iterator[tuple[str, bytes]]:
     for file in sorted(distribution.files or ()):
-        described = file.parts[0].endswith(".dist-info")
-        if described and (file.name in _KEPT or "licenses" in file.parts):
+        is_metadata = file.parts[0].endswith(".dist-info")
+        if is_metadata and (file.name in _COPIED_METADATA or "licenses" in file.parts):
             yield "/".join((folder, *file.parts[1:])), file.read_binary()
     yield f"{folder}/WHEEL", _WHEEL
 
 
 def _write_record(contents: dict[str, bytes], record: str) -> bytes:
-    """Each file with its digest and length; the record's own line has neither."""
+    """Returns RECORD: each file with its digest and size, which are empty for RECORD itself."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     for name, content in contents.items():

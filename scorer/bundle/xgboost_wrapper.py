@@ -1,4 +1,4 @@
-"""Takes a model of XGBoost's scikit-learn wrapper as the wrapper itself would use its booster."""
+"""Supports XGBoost's scikit-learn wrappers: uses their booster exactly as the wrapper does."""
 
 from typing import Any, Final
 
@@ -14,21 +14,21 @@ _TOLERANCE: Final = 1e-6
 
 
 def is_wrapper(model: object) -> bool:
-    """Whether it is a model of XGBoost's wrapper, such as XGBClassifier, or of a class derived from one."""
+    """Whether the model is an XGBoost scikit-learn wrapper, such as XGBClassifier or a subclass."""
     return hasattr(model, "get_booster")
 
 
 def read_features(model: Any, features: Features, default_class: object) -> Features:
-    """The bundle's features, with what the wrapper takes for a missing value as NaN.
+    """Returns the bundle's features, with the wrapper's missing value as NaN.
 
     Args:
         model: the wrapper.
-        features: as they are described.
-        default_class: the class that stands for a loan that was not paid back; None leaves it to the wrapper.
+        features: the features as described by the user.
+        default_class: the class of loans that were not paid back; None means the wrapper's class 1.
 
     Raises:
-        MisuseError: the wrapper is not fitted, or does not tell two classes apart, of which 1 is the default.
-        BundleError: it takes values for missing that an application may have.
+        MisuseError: the wrapper is not fitted, or does not have two classes with 1 for the defaults.
+        BundleError: its missing value is one that a field of an application can have.
     """
     name = type(model).__name__
     if not model.__sklearn_is_fitted__():
@@ -36,24 +36,24 @@ def read_features(model: Any, features: Features, default_class: object) -> Feat
     classes = getattr(model, "n_classes_", 2)
     if classes != 2:
         raise MisuseError(
-            f"this {name} tells {classes} classes apart, and two are needed: fit it with the label 1 for loans that "
-            "were not paid back and 0 for the others"
+            f"this {name} has {classes} classes, but two are needed: fit it with the label 1 for loans that were not "
+            "paid back and 0 for the others"
         )
     if default_class not in (None, 1):
         raise MisuseError(
-            f"an XGBoost model gives the probability of the label 1, and default_class is {default_class!r}: fit this "
-            f"{name} with the label 1 for loans that were not paid back, and leave default_class out"
+            f"an XGBoost model predicts the probability of the label 1, but default_class is {default_class!r}: fit "
+            f"this {name} with the label 1 for loans that were not paid back, and omit default_class"
         )
     missing = model.get_params().get("missing")
     if not isinstance(missing, int | float | np.number):
         raise MisuseError(
-            f"this {name} has missing={missing!r}, with which XGBoost cannot predict: "
-            "model.set_params(missing=float('nan')), its default"
+            f"this {name} has missing={missing!r}, with which XGBoost cannot predict: call "
+            "model.set_params(missing=float('nan')), the default"
         )
     if np.isnan(missing):
         return features
     if missing == features.missing:
-        features = features.model_copy(update={"missing": None})  # what the wrapper makes a missing value of itself
+        features = features.model_copy(update={"missing": None})  # the wrapper itself replaces this value by NaN
     require_missing(float(missing), features)
     return features
 
@@ -61,33 +61,33 @@ def read_features(model: Any, features: Features, default_class: object) -> Feat
 def require_same_answers(
     model: Any, matrix: NDArray[np.float32], ours: NDArray[np.float32], rounds: Rounds | None
 ) -> None:
-    """Makes sure that the wrapper predicts what its booster predicts in the bundle.
+    """Checks that the wrapper and its booster in the bundle predict the same.
 
     Args:
         model: the wrapper.
-        matrix: what the wrapper is asked with, shape (n, columns).
+        matrix: the input of the wrapper, shape (n, columns).
         ours: the bundle's probabilities of the same applications, shape (n,).
-        rounds: "all" if all rounds decide, and not those that the wrapper would choose.
+        rounds: "all" to use all rounds instead of those that the wrapper would choose.
 
     Raises:
-        BundleError: they differ by more than a millionth, or the wrapper cannot predict.
+        BundleError: they differ by more than 1e-6, or the wrapper cannot predict.
     """
-    asked = {"iteration_range": (0, model.get_booster().num_boosted_rounds())} if rounds == "all" else {}
+    options = {"iteration_range": (0, model.get_booster().num_boosted_rounds())} if rounds == "all" else {}
     try:
         if hasattr(model, "predict_proba"):
-            theirs = model.predict_proba(matrix, validate_features=False, **asked)[:, 1]
+            theirs = model.predict_proba(matrix, validate_features=False, **options)[:, 1]
         else:
-            theirs = model.predict(matrix, validate_features=False, **asked)
-    except Exception as error:  # a derived class raises as it likes
+            theirs = model.predict(matrix, validate_features=False, **options)
+    except Exception as error:  # a subclass may raise anything
         raise BundleError(
-            f"this {type(model).__name__} cannot score the matrix that a bundle gives its model: "
-            f"{describe_failure(error)}. Give its booster, model.get_booster()"
+            f"this {type(model).__name__} cannot score the matrix of a bundle: {describe_failure(error)}. Pass its "
+            "booster, model.get_booster()"
         ) from error
-    away = np.abs(theirs.astype(np.float64) - ours)
-    wrong = ~(away <= _TOLERANCE)
-    if wrong.any():
+    differences = np.abs(theirs.astype(np.float64) - ours)
+    differing = ~(differences <= _TOLERANCE)
+    if differing.any():
         raise BundleError(
-            f"{wrong.sum()} of {len(wrong)} applications get another probability than from this "
-            f"{type(model).__name__}, by up to {away.max():.2g}, and {_TOLERANCE:g} is allowed: was it changed "
+            f"the probabilities of {differing.sum()} of {len(differing)} applications differ from those of this "
+            f"{type(model).__name__}, by up to {differences.max():.2g} (allowed: {_TOLERANCE:g}): was it changed "
             "after it was fitted?"
         )

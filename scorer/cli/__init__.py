@@ -1,4 +1,4 @@
-"""The `scorer` command: argv to one call into one room, and errors as one message."""
+"""Entry point of the `scorer` command: runs a command, and prints an error as one message."""
 
 import logging
 import sys
@@ -10,8 +10,8 @@ from scorer.logs import PROCESS_FAILED, format_in_force, log, log_crash, write_t
 
 
 def main() -> None:
-    """Runs the command line. Exit codes: 0 done, 1 failed, 2 misuse, 141 the reader of standard output left."""
-    # Without it librdkafka's lines would reach stderr; a command that wants log lines says so.
+    """Runs the command line. Exit codes: 0 success, 1 failure, 2 usage error, 141 standard output was closed."""
+    # Without a handler librdkafka's log lines would reach stderr; commands that log call log_to_stderr.
     logging.getLogger("scorer").addHandler(logging.NullHandler())
     with standard_streams("scorer"):
         fault = explain_umask()
@@ -36,7 +36,7 @@ def main() -> None:
 def _run() -> None:
     from scorer.cli.root import app
 
-    app(prog_name="scorer")  # the shell's completion goes by it, however it was started
+    app(prog_name="scorer")  # shell completion depends on the name, however the program was started
 
 
 def _fail(message: str, exit_code: int) -> None:

@@ -1,4 +1,4 @@
-"""`scorer approve`: the second signature of a deployment that somebody else has proposed."""
+"""`scorer approve`: sign and publish a deployment that another operator proposed."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def approve(
-    proposal: Annotated[Path, typer.Argument(metavar="FILE", help="What `--propose` wrote.")],
+    proposal: Annotated[Path, typer.Argument(metavar="FILE", help="File written by `--propose`.")],
     key: KeyOption = None,
     wait_s: WaitOption = None,
     store: StoreOption = None,
@@ -26,10 +26,10 @@ def approve(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Sign what somebody else has proposed, and deploy it: dual control.
+    """Sign and publish a deployment that another operator proposed (dual control).
 
-    The event is published as it was proposed, with both signatures. It is refused if something else was deployed since.
-    Read the file first: it says what is deployed, by whom and why.
+    The event is published as proposed, with both signatures. The command fails if the slot's bundle has changed since
+    the proposal. Read the file first: it names the bundle, the operator and the reason.
 
     Examples:
     ```
@@ -48,11 +48,11 @@ def approve(
         signing.require_signed(bundles, event.bundle)
 
     def decide(state: "State") -> "DeploymentEvent":
-        there = serving_of(state, settings) if event.slot == "champion" else state.current(event.slot)
-        if there != event.previous:
-            found, meant = (bundle.short if bundle else "nothing" for bundle in (there, event.previous))
+        current = serving_of(state, settings) if event.slot == "champion" else state.current(event.slot)
+        if current != event.previous:
+            actual, expected = (bundle.short if bundle else "not set" for bundle in (current, event.previous))
             raise DeploymentError(
-                f"{proposal} was proposed when {meant} was in the slot {event.slot}, and now {found} is: propose again"
+                f"{proposal}: the {event.slot} was {expected} when this was proposed and is now {actual}: propose again"
             )
         return event
 

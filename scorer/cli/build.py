@@ -1,4 +1,4 @@
-"""`scorer bundle build`: a model that was trained elsewhere, with a description of it, to a bundle in the store."""
+"""`scorer bundle build`: build a bundle from a model trained elsewhere and a build file."""
 
 import json
 from pathlib import Path
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
 def build(
     description: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A TOML file that names the model and says all about it.")
+        Path, typer.Argument(metavar="FILE", help="TOML build file that names the model and describes it.")
     ],
     skip_refused: Annotated[
-        bool, typer.Option("--skip-refused", help="Leave out held-out rows that are no applications, not stop.")
+        bool, typer.Option("--skip-refused", help="Skip invalid held-out rows instead of failing.")
     ] = False,
     store: StoreOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a model that was trained elsewhere a bundle, and put it into the store.
+    """Build a bundle from a model trained elsewhere, and add it to the store.
 
-    The model is a file of XGBoost (.ubj, .json), an ONNX model (.onnx), or whatever an installed runner opens. Its
-    golden examples are made and its figures measured here. Paths are relative to the description:
+    The model is an XGBoost file (.ubj, .json), an ONNX file (.onnx), or a file that an installed runner opens. The
+    command creates the golden examples and computes the metrics. Paths are relative to the build file:
     ```
     name = "vendor-risk"
     version = "1.0.0"
     model = "risk.onnx"
     fields = ["age", "income", "home"]  # or columns, in the model's order
-    missing = 0.0               # stands for an unknown number; or nan
-    rounds = "best"             # only of XGBoost after early stopping; or "all"
-    holdout = "loans-2025.csv"  # labelled, and not seen by the model
+    missing = 0.0               # replaces unknown numbers; or nan
+    rounds = "best"             # for XGBoost with early stopping only; or "all"
+    holdout = "loans-2025.csv"  # labelled rows that were not used in training
     [policy]
     maybe_above = 0.3
     declined_above = 0.5
@@ -56,38 +56,40 @@ def build(
     from scorer.bundle.store import BundleStore
     from scorer.bundle.train import read_examples
 
-    told = read_build_file(description)
+    build_file = read_build_file(description)
     bundles = BundleStore(settings_of(config, None, assignments, store=store).settings.store)
-    bundles.require_new(told.name, told.version)
-    beside = description.parent
+    bundles.require_new(build_file.name, build_file.version)
+    folder = description.parent
     hints = Hints()
-    holdout = read_examples(beside / told.holdout, hints, skip_refused=skip_refused) if told.holdout else None
+    holdout = (
+        read_examples(folder / build_file.holdout, hints, skip_refused=skip_refused) if build_file.holdout else None
+    )
     show_hints(hints)
-    manifest, place = add_model(beside / told.model, told, bundles, holdout)
+    manifest, uri = add_model(folder / build_file.model, build_file, bundles, holdout)
     if as_json:
-        typer.echo(json.dumps({"where": place, **describe(manifest)}))
+        typer.echo(json.dumps({"where": uri, **describe(manifest)}))
         return
     from rich.console import Console
 
     console = Console()
-    for renderable in figures(manifest.metrics) if manifest.metrics else ["No figures: no holdout was given"]:
+    for renderable in figures(manifest.metrics) if manifest.metrics else ["No metrics: no holdout was given"]:
         console.print(renderable, highlight=False)
     if "rounds" in manifest.labels:
         console.print(f"Rounds: {manifest.labels['rounds']}", highlight=False, soft_wrap=True)
     console.print(f"Unknown numbers: {_explain_unknown(manifest, holdout)}", highlight=False, soft_wrap=True)
     reference = f"{manifest.name}:{manifest.version}"
-    console.print(f"{manifest.reference.short} is in {place}", highlight=False, soft_wrap=True)
+    console.print(f"Saved {manifest.reference.short} to {uri}", highlight=False, soft_wrap=True)
     console.print(f"Next: scorer bundle verify {reference}", highlight=False)
 
 
 def _explain_unknown(manifest: "Manifest", holdout: "Examples | None") -> str:
-    """What the model gets for an unknown number, and how many of the held-out applications have one."""
+    """How the model treats unknown numbers, and how many held-out applications have any."""
     from scorer.core.features import NUMBERS
 
     missing = manifest.features.missing
-    taken = "left to the model" if missing is None else f"taken as {missing:g}"
+    treatment = "handled by the model" if missing is None else f"replaced by {missing:g}"
     if holdout is None:
-        return taken
+        return treatment
     numbers = [field for field in NUMBERS if field in manifest.features.fields]
-    count = sum(any(getattr(one, field) is None for field in numbers) for one in holdout.applications)
-    return f"{taken}; {count:,} of {len(holdout.applications):,} held-out applications have one"
+    count = sum(any(getattr(application, field) is None for field in numbers) for application in holdout.applications)
+    return f"{treatment}; {count:,} of {len(holdout.applications):,} held-out applications have unknown numbers"

@@ -1,4 +1,4 @@
-"""`scorer bundle`: what is in the store and what it is called, whether a bundle holds, and bundles on the move."""
+"""`scorer bundle`: list, show, verify, tag, delete, export and import bundles."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Bundles: the models with all that belongs to them. List, show and verify, tag and delete, export and import.",
+    help="List, show, verify, tag, delete, export and import bundles: a model with its contract, policy and card.",
 )
 
 ReferenceArgument = Annotated[
@@ -47,14 +47,14 @@ _TITLES: Final = ("bundle", "tags", "digest", "created", "AUC", "labels", "from"
 def list_(
     label: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY[=VALUE]", help="Only those with this label; may be repeated, and all must hold."),
+        typer.Option(metavar="KEY[=VALUE]", help="Only bundles with this label; may be repeated (all must match)."),
     ] = None,
     store: StoreOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the bundles: those in the store and those shipped with the package."""
+    """List the bundles in the store and those shipped with the package."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -63,10 +63,10 @@ def list_(
     entries = [entry for entry in bundles.entries() if all(_has_label(entry, wanted) for wanted in label or [])]
     tags = bundles.tags()
     if as_json:
-        typer.echo(json.dumps([_row(entry, entry.tags_among(tags)) for entry in entries], indent=2))
+        typer.echo(json.dumps([_as_json(entry, entry.tags_among(tags)) for entry in entries], indent=2))
         return
     rows = [_cells(entry, entry.tags_among(tags)) for entry in entries]
-    # What nobody has takes no room, for a terminal is narrow; what is copied from here to a command stays in one piece.
+    # Terminals are narrow: empty columns are left out. References and digests do not wrap, so that they can be copied.
     shown = [title for title in _TITLES if title not in {"tags", "labels"} or any(row[title] for row in rows)]
     table = Table(box=box.SIMPLE)
     for title in shown:
@@ -84,7 +84,7 @@ def show(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a bundle says of itself: policy, fields, figures, recipe. It is read, not checked: see `verify`."""
+    """Show a bundle's manifest: policy, fields, metrics, training. Nothing is verified: see `verify`."""
     from rich.console import Console
     from rich.markup import escape
 
@@ -116,7 +116,7 @@ def show(
     for name, value in facts.items():
         console.print(f"[bold]{name:<10}[/bold]{escape(printable(value))}", highlight=False, soft_wrap=True)
     console.print()
-    for renderable in figures(manifest.metrics) if manifest.metrics else ["No figures: nobody measured it"]:
+    for renderable in figures(manifest.metrics) if manifest.metrics else ["No metrics: the model was not evaluated"]:
         console.print(renderable, highlight=False)
 
 
@@ -124,16 +124,17 @@ def show(
 def verify(
     reference: ReferenceArgument = DEFAULT_BUNDLE,
     keys: Annotated[
-        Path | None, typer.Option("--keys", metavar="FILE", help="The file of trusted keys that must have signed it.")
+        Path | None,
+        typer.Option("--keys", metavar="FILE", help="Require a signature by a key in this file of trusted keys."),
     ] = None,
     store: StoreOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Open a bundle as a worker does, and say what was checked; exit 1 with the reason if one fails.
+    """Open a bundle as a worker does, and list the checks; exit 1 with the reason if a check fails.
 
-    With --keys, also that one of these keys has signed it.
+    With --keys, also check that one of these keys has signed it.
     """
     from scorer.bundle.load import load_bundle
     from scorer.bundle.trust import Trust, locate_trusted
@@ -154,7 +155,7 @@ def verify(
         else:
             located = locate_trusted(bundles, reference, Trust(keys))
             located.open(passed)
-            passed("signature: shipped, which needs none" if located.shipped else "signature: by a trusted key")
+            passed("signature: not required for a shipped bundle" if located.shipped else "signature: by a trusted key")
     except BundleError as error:
         if not as_json:
             raise
@@ -167,17 +168,17 @@ def verify(
 @app.command()
 def tag(
     reference: StoredArgument,
-    tag: Annotated[str, typer.Argument(metavar="TAG", help="The tag, such as prod.")],
-    remove: Annotated[bool, typer.Option("--remove", help="Take the tag away from the bundle.")] = False,
+    tag: Annotated[str, typer.Argument(metavar="TAG", help="The tag, for example prod.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the tag instead of setting it.")] = False,
     store: StoreOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Give a bundle a name that can move to another one later, such as prod.
+    """Tag a bundle with a name that can move to another bundle later, such as prod.
 
-    A tag is kept in the store beside the bundles and changes none of them. A deployment names the bundle that the tag
-    means at that moment: moving a tag changes nothing of what decides.
+    Tags are kept in the store and do not change the bundles. A deployment resolves the tag once, when it is made:
+    moving the tag later does not change the champion.
 
     Examples:
     ```
@@ -189,48 +190,48 @@ def tag(
     entry = bundles.entry(reference)
     if remove:
         bundles.remove_tag(entry, tag)
-        said, before = f"{entry.reference} has no tag {tag} any more", None
+        message, before = f"removed the tag {tag} from {entry.reference}", None
     else:
         before = bundles.set_tag(entry, tag, user_here())
-        said = f"{entry.name}:{tag} is {_spell(entry)} now"
+        message = f"{entry.name}:{tag} now refers to {_short_reference(entry)}"
         if before is not None:
-            said += f"; it was {entry.name}:{before.version}@{before.digest[:12]}"
+            message += f" (previously {entry.name}:{before.version}@{before.digest[:12]})"
     if as_json:
-        was = None if before is None else before.model_dump(mode="json")
-        typer.echo(json.dumps({"tag": tag, **_row(entry, bundles.tags_of(entry)), "before": was}, indent=2))
+        previous = None if before is None else before.model_dump(mode="json")
+        typer.echo(json.dumps({"tag": tag, **_as_json(entry, bundles.tags_of(entry)), "before": previous}, indent=2))
     else:
-        typer.echo(said)
+        typer.echo(message)
 
 
 @app.command()
 def delete(
     reference: StoredArgument,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     store: StoreOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete a bundle from the store, with the tags that mean it.
+    """Delete a bundle and its tags from the store.
 
-    Decisions name the bundle that made them: export one that has decided before you delete it, or they cannot be
-    explained any more. Workers that have it loaded go on. What is shipped with the package cannot be deleted.
+    Decisions name the bundle that made them. Export a bundle that has made decisions before you delete it, or they can
+    no longer be explained. Workers that have loaded it are not affected. Shipped bundles cannot be deleted.
     """
     from scorer.errors import MisuseError
 
     bundles = _open_store(store, config, assignments)
     entry = bundles.entry(reference)
     tags = bundles.tags_of(entry)
-    tagged = f", and with it: {', '.join(f'{entry.name}:{tag}' for tag in tags)}" if tags else ""
+    tagged = f" with its tags {', '.join(f'{entry.name}:{tag}' for tag in tags)}" if tags else ""
     if not yes and not entry.shipped:
         if as_json:
-            raise MisuseError("--json does not ask: say --yes")
-        typer.confirm(f"Delete {_spell(entry)} from {entry.where}{tagged}?", abort=True)
+            raise MisuseError("--json cannot ask for confirmation: add --yes")
+        typer.confirm(f"Delete {_short_reference(entry)}{tagged} from {entry.where}?", abort=True)
     bundles.delete(entry)
     if as_json:
-        typer.echo(json.dumps(_row(entry, tags), indent=2))
+        typer.echo(json.dumps(_as_json(entry, tags), indent=2))
     else:
-        typer.echo(f"deleted: {_spell(entry)}{tagged}")
+        typer.echo(f"deleted {_short_reference(entry)}{tagged}")
 
 
 @app.command()
@@ -244,9 +245,9 @@ def export(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a bundle to a file or folder, to be imported elsewhere. Nothing is overwritten.
+    """Export a bundle to a new file or folder, to be imported elsewhere. Existing files are not overwritten.
 
-    The bundle is checked first. The same bundle gives the same bytes.
+    The bundle is verified first. Exports of the same bundle have the same bytes.
 
     Examples:
     ```
@@ -263,7 +264,7 @@ def export(
     if as_json:
         typer.echo(json.dumps({"target": target, **describe(manifest)}, indent=2))
     else:
-        typer.echo(f"{manifest.reference.short} is in {target}")
+        typer.echo(f"exported {manifest.reference.short} to {target}")
 
 
 @app.command("import")
@@ -276,10 +277,10 @@ def import_(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a bundle into the store, from a file or folder that `export` wrote.
+    """Import a bundle into the store, from a file or folder written by `export`.
 
-    Everything is checked before anything is kept: names, sizes, digests, the model, its golden examples. A bundle that
-    is there already is left as it is; another one of the same name and version is refused.
+    Everything is verified before anything is stored: names, sizes, digests, the model, its golden examples. A bundle
+    that already exists is left unchanged; a different bundle with the same name and version is an error.
 
     Examples:
     ```
@@ -296,11 +297,11 @@ def import_(
         manifest = read_manifest(folder, source)
     entry = bundles.entry(f"{manifest.name}:{manifest.version}")
     if as_json:
-        typer.echo(json.dumps({"new": new, **_row(entry, bundles.tags_of(entry))}, indent=2))
+        typer.echo(json.dumps({"new": new, **_as_json(entry, bundles.tags_of(entry))}, indent=2))
     elif new:
-        typer.echo(f"{_spell(entry)} is in {entry.where}")
+        typer.echo(f"imported {_short_reference(entry)} into {entry.where}")
     else:
-        typer.echo(f"{_spell(entry)} is in {entry.where} already, with the same content: nothing to do")
+        typer.echo(f"{_short_reference(entry)} already exists in {entry.where} with the same content: nothing to do")
 
 
 def _open_store(store: str | None, config: "Path | None", assignments: list[str] | None) -> "BundleStore":
@@ -309,28 +310,28 @@ def _open_store(store: str | None, config: "Path | None", assignments: list[str]
     return BundleStore(settings_of(config, None, assignments, store=store).settings.store)
 
 
-def _spell(entry: "Entry") -> str:
-    """`name:version` with the head of the digest, where it can be read."""
+def _short_reference(entry: "Entry") -> str:
+    """`name:version@digest` with a shortened digest, or `name:version` if the manifest cannot be read."""
     return entry.reference if entry.manifest is None else entry.manifest.reference.short
 
 
 def _cells(entry: "Entry", tags: list[str]) -> dict[str, str]:
-    """A bundle as a row of the list, by the columns' titles."""
+    """A row of the table, by column title."""
     from rich.markup import escape
 
-    place = "shipped" if entry.shipped else "store"
+    origin = "shipped" if entry.shipped else "store"
     named = {"bundle": escape(printable(entry.reference)), "tags": escape(printable(", ".join(tags)))}
-    found = dict.fromkeys(_TITLES, "") | named
+    row = dict.fromkeys(_TITLES, "") | named
     if entry.manifest is None:
-        return found | {"digest": "[red]damaged[/red]", "from": f"{place}; scorer bundle verify says why"}
+        return row | {"digest": "[red]damaged[/red]", "from": f"{origin}; run scorer bundle verify"}
     manifest = entry.manifest
-    used = " [dim](default)[/dim]" if entry.reference == DEFAULT_BUNDLE else ""
-    return found | {
+    default = " [dim](default)[/dim]" if entry.reference == DEFAULT_BUNDLE else ""
+    return row | {
         "digest": manifest.digest[:12],
         "created": f"{manifest.created:%Y-%m-%d}",
         "AUC": f"{manifest.metrics.holdout.auc:.4f}" if manifest.metrics else "",
         "labels": escape(printable(", ".join(f"{key}={value}" for key, value in manifest.labels.items()))),
-        "from": f"{place}{used}",
+        "from": f"{origin}{default}",
     }
 
 
@@ -341,11 +342,15 @@ def _has_label(entry: "Entry", wanted: str) -> bool:
 
 
 def _describe_model(manifest: "Manifest") -> dict[str, str]:
-    """Where the model comes from, as far as the manifest knows."""
+    """Where the model comes from: training or runner, fields left out, and data set."""
     training, metrics = manifest.training, manifest.metrics
-    told = training.parameters.items() if training else manifest.runner_settings.items()
+    parameters = training.parameters.items() if training else manifest.runner_settings.items()
     rounds = [f"{training.rounds} rounds"] if training else []
-    facts = {"recipe" if training else "runner": ", ".join([manifest.runner, *rounds, *(f"{k} {v}" for k, v in told)])}
+    facts = {
+        "training" if training else "runner": ", ".join(
+            [manifest.runner, *rounds, *(f"{k} {v}" for k, v in parameters)]
+        )
+    }
     if training:
         facts = {"left out": ", ".join(training.dropped_fields) or "nothing", **facts}
     if metrics:
@@ -353,8 +358,8 @@ def _describe_model(manifest: "Manifest") -> dict[str, str]:
     return facts
 
 
-def _row(entry: "Entry", tags: list[str]) -> dict[str, object]:
-    found = {
+def _as_json(entry: "Entry", tags: list[str]) -> dict[str, object]:
+    description = {
         "name": entry.name,
         "version": entry.version,
         "where": entry.where,
@@ -363,5 +368,5 @@ def _row(entry: "Entry", tags: list[str]) -> dict[str, object]:
         "tags": tags,
     }
     if entry.manifest is None:
-        return found | {"fault": entry.fault}
-    return found | describe(entry.manifest)
+        return description | {"fault": entry.fault}
+    return description | describe(entry.manifest)

@@ -1,4 +1,4 @@
-"""References for the shell's completion, by the names of folders and files alone: nothing is opened, so it is quick."""
+"""Shell completion of bundle references, from the names of folders and files alone: fast, as nothing is opened."""
 
 from pathlib import Path
 from typing import Final
@@ -14,17 +14,17 @@ _SHIPPED: Final = Path(scorer.bundle.__file__).parent / "shipped"
 
 
 def complete_reference(ctx: typer.Context) -> list[str]:
-    """The shipped bundles, and the bundles and tags of a store that is a folder; a URL would take too long to ask."""
-    given = ctx.params
+    """Returns the shipped bundles, and the bundles and tags of the store if it is a folder; a URL would be too slow."""
+    parameters = ctx.params
     try:
         store = read_settings(
-            given.get("config"), None, given.get("assignments"), store=given.get("store")
+            parameters.get("config"), None, parameters.get("assignments"), store=parameters.get("store")
         ).settings.store
-        own = None if store is None else local_path(store)
-    except MisuseError:  # the shell is no place to say so: the command will
+        store_folder = None if store is None else local_path(store)
+    except MisuseError:  # reported by the command itself
         folders = [_SHIPPED]
     else:
-        folders = [_SHIPPED, *([] if own is None else [own])]
+        folders = [_SHIPPED, *([] if store_folder is None else [store_folder])]
     versions = {f"{path.parts[-3]}:{path.parts[-2]}" for f in folders for path in f.glob("*/*/bundle.json")}
     tags = {f"{path.parts[-3]}:{path.parts[-1]}" for f in folders for path in f.glob("*/tags/[!.]*")}
     latest = {f"{version.partition(':')[0]}:latest" for version in versions}

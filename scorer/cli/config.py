@@ -1,4 +1,4 @@
-"""`scorer config` and `scorer doctor`: the settings in force, and what is wrong with this set-up."""
+"""`scorer config` and `scorer doctor`: show the effective settings, and diagnose the installation."""
 
 import json
 from collections import Counter
@@ -21,9 +21,9 @@ def config(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show each setting, its value and where it came from; secrets are masked.
+    """Show each setting, its value and its source; secrets are masked.
 
-    Flags go over SCORER_* in the environment, that over scorer.toml, that over the defaults.
+    Precedence, highest first: flags, SCORER_* environment variables, scorer.toml, defaults.
     """
     from rich import box
     from rich.console import Console
@@ -47,7 +47,7 @@ def doctor(
         typer.Option(
             "--bundle",
             metavar="REF",
-            help="The bundle that the workers are pinned to; default: what is deployed.",
+            help="Bundle that the workers are pinned to; default: the champion.",
             autocompletion=complete_reference,
         ),
     ] = None,
@@ -56,11 +56,10 @@ def doctor(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check this set-up and say how to fix what is wrong; exit 1 if anything is.
+    """Diagnose this installation and suggest fixes; exit 1 if there is a problem.
 
-    It asks about the settings, the brokers, the topics, the bundles that are deployed, the workers, the permissions and
-    the clock. It changes nothing, disturbs no worker and leaves nothing behind. A warning may be intended, and is not
-    an error.
+    It checks the settings, the brokers, the topics, the deployed bundles, the workers, the permissions and the clock.
+    It is read-only and does not disturb the workers. A warning may be intended, and does not change the exit code.
 
     Examples:
     ```
@@ -76,7 +75,7 @@ def doctor(
 
     loaded = settings_of(config, bootstrap_servers, assignments)
     changed = sum(origin != "default" for origin in loaded.origins.values())
-    first = Finding("settings", "ok", f"valid; {changed} not at their defaults (`scorer config` lists them)")
+    first = Finding("settings", "ok", f"valid; values other than the default: {changed} (see `scorer config`)")
     console = Console()
     findings: list[Finding] = []
     for finding in chain([first], diagnose(loaded.settings, bundle, DEFAULT_BUNDLE)):
@@ -94,8 +93,8 @@ def doctor(
 
 
 def _verdict(problems: int, warnings: int) -> str:
-    """The last line: how many problems there are, and how many warnings."""
-    words = [f"{problems} problem{'s' * (problems != 1)}" if problems else "no problems found"]
+    """The summary line: the number of problems and of warnings."""
+    parts = [f"{problems} problem{'s' * (problems != 1)}" if problems else "no problems found"]
     if warnings:
-        words.append(f"{warnings} warning{'s' * (warnings != 1)}")
-    return ", ".join(words)
+        parts.append(f"{warnings} warning{'s' * (warnings != 1)}")
+    return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""`scorer console`: the page to see what is going on, and to try an application."""
+"""`scorer console`: the web console, for monitoring and for trying applications."""
 
 from typing import Annotated
 
@@ -9,19 +9,22 @@ from scorer.errors import MisuseError
 
 
 def console(
-    host: Annotated[str | None, typer.Option("--host", help="Address to bind; all but loopback need a token.")] = None,
-    port: Annotated[int | None, typer.Option("--port", help="Its port; 0 takes a free one.")] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address to bind; any other than loopback requires a token.")
+    ] = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port; 0 chooses a free one.")] = None,
     token_file: Annotated[
-        str | None, typer.Option("--token-file", metavar="FILE", help="Holds the token that opens the console.")
+        str | None, typer.Option("--token-file", metavar="FILE", help="File with the token that the console asks for.")
     ] = None,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
     assignments: SetOption = None,
 ) -> None:
-    """Serve a page that shows what is going on, and publishes applications to try.
+    """Serve the web console, for monitoring and for trying applications.
 
-    It shows rate, lag, latency and decisions by kind, the deployments, the dead letters and how to publish. It reads
-    the topics beside the workers, needs no Prometheus, and changes nothing; only a try is published. Ctrl-C ends it.
+    It shows throughput, lag, latency, results, deployments, dead letters and the interface. It reads the topics without
+    joining the consumer group, needs no Prometheus, and is read-only, apart from applications that you try. Ctrl-C
+    stops it.
 
     Needs the package's extra "console".
 
@@ -40,7 +43,7 @@ def console(
         from scorer.console.serve import serve
     except ModuleNotFoundError as error:
         raise MisuseError(
-            f"this needs {error.name}, which scoring does not: pip install 'streaming-credit-scorer[console]'"
+            f"the console requires the package {error.name}: pip install 'streaming-credit-scorer[console]'"
         ) from None
     log_to_stderr(settings.log_format, settings.log_level)
     serve(settings, typer.echo)

@@ -1,4 +1,4 @@
-"""`scorer bundle containerize`: a bundle as a container's build context, and as an image where an engine is."""
+"""`scorer bundle containerize`: write the build context of an image with one bundle, and optionally build it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,23 +13,20 @@ def containerize(
     reference: Annotated[
         str, typer.Argument(metavar="REF", help="name:version, name:latest, name@digest, or a bundle's folder.")
     ],
-    output: Annotated[Path, typer.Option(metavar="FOLDER", help="Where to; it must not be there yet.")],
+    output: Annotated[Path, typer.Option(metavar="FOLDER", help="Output folder; it must not exist yet.")],
     base: Annotated[
         str | None,
-        typer.Option(
-            metavar="IMAGE", help="The image to build on, else python:X.Y.Z-slim, as the Python that is here."
-        ),
+        typer.Option(metavar="IMAGE", help="Base image; default: python:X.Y.Z-slim, with this Python's version."),
     ] = None,
-    build: Annotated[bool, typer.Option("--build", help="Build the image too, with Docker or Podman.")] = False,
+    build: Annotated[bool, typer.Option("--build", help="Also build the image, with Docker or Podman.")] = False,
     store: StoreOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
 ) -> None:
-    """Write all that an image of one bundle is built from: Dockerfile, libraries' lock, this package, the bundle.
+    """Write the build context of an image with one bundle: Dockerfile, lock file, this package and the bundle.
 
-    The image runs a worker that decides with this bundle, whatever is deployed, not as root, with a health check. While
-    it is built, the bundle is verified with the image's own libraries. Settings come from SCORER_* in the container's
-    environment.
+    The image runs a worker pinned to this bundle, as a non-root user, with a health check. The build verifies the
+    bundle with the libraries in the image. Settings come from SCORER_* environment variables of the container.
 
     Examples:
     ```
@@ -42,10 +39,10 @@ def containerize(
 
     folder = BundleStore(settings_of(config, None, assignments, store=store).settings.store).find(reference)
     manifest = write_context(folder, output, base or BASE_IMAGE)
-    typer.echo(f"{manifest.name}:{manifest.version} is ready to be built, in {output}")
+    typer.echo(f"wrote the build context of {manifest.name}:{manifest.version} to {output}")
     if build:
         typer.echo(
-            f"{build_image(output, manifest)} is built: docker run --env SCORER_BOOTSTRAP_SERVERS=… -p 9464:9464"
+            f"built {build_image(output, manifest)}; run it: docker run --env SCORER_BOOTSTRAP_SERVERS=… -p 9464:9464"
         )
     else:
         typer.echo(f"Next: docker build --tag {manifest.name}:{manifest.version} {output}")

@@ -1,4 +1,4 @@
-"""`scorer deploy`, `rollback`, `retire`: what decides from now on."""
+"""`scorer deploy`, `rollback` and `retire`: change the champion and the challenger."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from scorer.stream.deployments import State
     from scorer.stream.rollout import Behind, Rollout
 
-ReasonOption = Annotated[str, typer.Option("--reason", callback=require_reason, help="Why; the history keeps it.")]
+ReasonOption = Annotated[str, typer.Option("--reason", callback=require_reason, help="Why; recorded in the history.")]
 ActorOption = Annotated[
     str | None,
-    typer.Option("--actor", callback=require_actor, help="Who does it; otherwise the user's name at this machine's."),
+    typer.Option("--actor", callback=require_actor, help="Operator recorded in the history (default: user@hostname)."),
 ]
 ExpectOption = Annotated[
     str | None,
-    typer.Option("--expect", metavar="DIGEST", help="Go on only if the bundle in the slot now has this digest."),
+    typer.Option("--expect", metavar="DIGEST", help="Fail unless the slot's current bundle has this digest."),
 ]
 WaitOption = Annotated[
     float | None,
@@ -54,7 +54,7 @@ WaitOption = Annotated[
 ]
 SlotOption = Annotated[
     Literal["champion", "challenger"],
-    typer.Option("--slot", help="The champion decides; a challenger only scores along."),
+    typer.Option("--slot", help="champion decides; challenger scores in shadow mode."),
 ]
 
 _WAIT_S = 60.0
@@ -105,7 +105,7 @@ def deploy(
     from scorer.bundle.trial import open_in_child
 
     if slot == "challenger" and wait_s:
-        raise MisuseError("--wait: no challenger can be waited for; each worker's /readyz says which one it has")
+        raise MisuseError("--wait does not apply to a challenger; the /readyz of each worker shows which one it has")
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
     signing = Signing(settings, key, propose=propose)
     bundles = BundleStore(settings.store)
@@ -114,16 +114,14 @@ def deploy(
     _warn_of_store(bundles, bundle, settings.store, settings_of(config, bootstrap_servers, assignments).settings.store)
 
     def decide(state: "State") -> "DeploymentEvent":
-        serving = serving_of(state, settings)
-        there = serving if slot == "champion" else state.current(slot)
-        _require_expected(state, slot, there, expect)
-        if there == bundle and not signing.renews(state, slot):
-            raise MisuseError(
-                f"{bundle.short} is {_ROLES[slot]} already{_since(state, slot)}: there is nothing to deploy"
-            )
-        if serving == bundle and slot == "challenger":
-            raise MisuseError(f"{bundle.short} is what decides: a challenger is another one, to be compared with it")
-        return _event(slot, "deploy", bundle, there, actor, reason)
+        champion = serving_of(state, settings)
+        current = champion if slot == "champion" else state.current(slot)
+        _require_expected(state, slot, current, expect)
+        if current == bundle and not signing.renews(state, slot):
+            raise MisuseError(f"{bundle.short} is already {_ROLES[slot]}{_since(state, slot)}: nothing to deploy")
+        if champion == bundle and slot == "challenger":
+            raise MisuseError(f"{bundle.short} is the champion: the challenger must be a different bundle")
+        return _event(slot, "deploy", bundle, current, actor, reason)
 
     announce(settings, decide, signing, wait_s, as_json)
 
@@ -135,7 +133,7 @@ def rollback(
         typer.Option(
             "--to",
             metavar="REF",
-            help="A certain bundle; otherwise the one before this one.",
+            help="Bundle to restore; default: the previous champion.",
             autocompletion=complete_reference,
         ),
     ] = None,
@@ -150,10 +148,10 @@ def rollback(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let the bundle before this one decide again.
+    """Restore the previous champion.
 
-    Twice in a row goes back two bundles, not there and back again. What the bad one decided stays decided
-    until it is decided again: see `scorer replay`.
+    Run it twice to go back two bundles. Decisions already made by the bad bundle are not changed; use
+    `scorer replay` to correct them.
 
     Examples:
     ```
@@ -172,22 +170,22 @@ def rollback(
     _warn_of_store(bundles, named, settings.store, workers_store)
 
     def decide(state: "State") -> "DeploymentEvent":
-        serving = serving_of(state, settings)
-        _require_expected(state, "champion", serving, expect)
+        champion = serving_of(state, settings)
+        _require_expected(state, "champion", champion, expect)
         target = named or state.before("champion")
         if target is None:
             raise MisuseError(
-                f"the history has nothing before {serving.short}: name the bundle to go back to with --to"
+                f"the history has no champion before {champion.short}: name the bundle to restore with --to"
             )
-        if target == serving:
+        if target == champion:
             raise MisuseError(
-                f"{serving.short} is what decides already{_since(state, 'champion')}: there is nothing to undo"
+                f"{champion.short} is already the champion{_since(state, 'champion')}: nothing to roll back"
             )
         located = bundles.locate(target)
-        if named is None:  # else it has just been opened
+        if named is None:  # a bundle given with --to was opened above
             located.try_to_open()
         signing.require_signed(bundles, target)
-        return _event("champion", "rollback", target, serving, actor, reason)
+        return _event("champion", "rollback", target, champion, actor, reason)
 
     announce(settings, decide, signing, wait_s, as_json)
 
@@ -204,7 +202,7 @@ def retire(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take the challenger out: nothing scores along any more. The champion is replaced, never retired.
+    """Remove the challenger. The champion cannot be retired, only replaced.
 
     Examples:
     ```
@@ -213,18 +211,17 @@ def retire(
     """
     if slot == "champion":
         raise MisuseError(
-            "--slot champion: somebody has to decide, so the champion is replaced, never retired; `scorer deploy` and "
-            "`scorer rollback` do that"
+            "--slot champion: the champion cannot be retired, only replaced: use `scorer deploy` or `scorer rollback`"
         )
     settings = settings_of(config, bootstrap_servers, assignments).settings
     signing = Signing(settings, key, propose=propose)
 
     def decide(state: "State") -> "DeploymentEvent":
-        there = state.current(slot)
-        _require_expected(state, slot, there, expect)
-        if there is None:
-            raise MisuseError(f"there is no challenger{_since(state, slot)}: there is nothing to retire")
-        return _event(slot, "retire", None, there, actor, reason)
+        current = state.current(slot)
+        _require_expected(state, slot, current, expect)
+        if current is None:
+            raise MisuseError(f"no challenger is deployed{_since(state, slot)}: nothing to retire")
+        return _event(slot, "retire", None, current, actor, reason)
 
     announce(settings, decide, signing, None, as_json)
 
@@ -232,13 +229,13 @@ def retire(
 def _warn_of_store(
     bundles: "BundleStore", bundle: "BundleReference | None", store: str | None, workers_store: str | None
 ) -> None:
-    """Says so where workers may not find the bundle: they open it from the store of their own settings.
+    """Warns if workers may not find the bundle: they load it from the store in their own settings.
 
     Args:
-        bundles: the store in use here.
-        bundle: what is deployed; None where it is not known yet.
-        store: the address of the store in use here; None uses the shipped bundles alone.
-        workers_store: what the settings say without this command's --store.
+        bundles: the store that this command uses.
+        bundle: the bundle to deploy; None if it is not known yet.
+        store: the address of that store; None uses the shipped bundles alone.
+        workers_store: the store in the settings, without this command's --store.
     """
     if store is None or workers_store is None:
         return
@@ -252,40 +249,42 @@ def _warn_of_store(
     else:
         is_found = True
         if is_shipped:
-            return  # with the workers, too
-    here, there = (local_path(address) for address in (store, workers_store))
-    differ = store != workers_store if here is None or there is None else here.resolve() != there.resolve()
+            return  # workers have it, too
+    path, workers_path = (local_path(address) for address in (store, workers_store))
+    differ = (
+        store != workers_store if path is None or workers_path is None else path.resolve() != workers_path.resolve()
+    )
     if differ:
         typer.echo(
-            f"warning: --store {store} is not the store of these settings ({workers_store}). Workers load the bundle "
-            "from the store of their own settings: set SCORER_STORE for them, or copy the bundle there with scorer "
-            "bundle export and scorer bundle import",
+            f"warning: --store {store} differs from the store in the settings ({workers_store}). Workers load the "
+            "bundle from the store in their own settings: set SCORER_STORE for them, or copy the bundle there with "
+            "scorer bundle export and scorer bundle import",
             err=True,
         )
     elif not is_found:
         typer.echo(
             f"warning: {bundle.short if bundle else 'the bundle'} is not in the store {store}, from which workers load "
-            "it: put it there with scorer bundle import",
+            "it: add it with scorer bundle import",
             err=True,
         )
 
 
 def serving_of(state: "State", settings: "Settings") -> "BundleReference":
-    """What decides now; before the first deployment the bundle that workers start with."""
+    """The champion; before the first deployment, the bundle that workers start with."""
     from scorer.bundle.load import read_manifest
     from scorer.bundle.store import BundleStore
 
     return state.current("champion") or read_manifest(BundleStore(settings.store).find(DEFAULT_BUNDLE)).reference
 
 
-_ROLES = {"champion": "what decides", "challenger": "the challenger"}
+_ROLES = {"champion": "the champion", "challenger": "the challenger"}
 
 
-def _require_expected(state: "State", slot: "Slot", there: "BundleReference | None", expected: str | None) -> None:
-    if expected is None or (there is not None and len(expected) >= 6 and there.digest.startswith(expected)):
+def _require_expected(state: "State", slot: "Slot", current: "BundleReference | None", expected: str | None) -> None:
+    if expected is None or (current is not None and len(expected) >= 6 and current.digest.startswith(expected)):
         return
-    found = "nobody" if there is None else printable(there.short)
-    raise DeploymentError(f"--expect {expected}: {_ROLES[slot]} is {found}{_since(state, slot)}. Nothing was changed")
+    actual = "not deployed" if current is None else printable(current.short)
+    raise DeploymentError(f"--expect {expected}: {_ROLES[slot]} is {actual}{_since(state, slot)}. Nothing was changed")
 
 
 def _since(state: "State", slot: "Slot") -> str:
@@ -329,10 +328,10 @@ def announce(
     wait_s: float | None,
     as_json: bool,
 ) -> None:
-    """Adds the event, or writes it into the file of a proposal, and says what it changes.
+    """Publishes the event, or writes it to a proposal file, and prints what it changes.
 
     Raises:
-        DeploymentError: workers would not follow the event, or some have not switched to it in time.
+        DeploymentError: workers would ignore the event, or some have not switched to its bundle in time.
     """
     from scorer.stream.deployments import add_event, draft_event
     from scorer.stream.listening import require_listening
@@ -345,7 +344,7 @@ def announce(
         if as_json:
             typer.echo(json.dumps({"event": event.model_dump(mode="json"), "proposal": str(signing.propose)}, indent=2))
         else:
-            typer.echo(f"nothing was changed; to deploy it, somebody else runs: scorer approve {signing.propose}")
+            typer.echo(f"nothing was changed; to deploy it, another operator runs: scorer approve {signing.propose}")
         return
     require_listening(settings)
     event = add_event(settings, decide, signing.sign)
@@ -354,40 +353,42 @@ def announce(
     elif as_json:
         typer.echo(json.dumps({"event": event.model_dump(mode="json")}, indent=2))
     else:
-        bundle, previous = (b.short if b else "nobody" for b in (event.bundle, event.previous))
-        typer.echo(printable(f"{event.action}: the challenger is {bundle} instead of {previous}"))
-        typer.echo("workers follow by themselves; each says in /readyz and scorer_bundle_info which challenger it has")
+        bundle, previous = (b.short if b else "none" for b in (event.bundle, event.previous))
+        typer.echo(printable(f"{event.action}: the challenger is now {bundle} (previously {previous})"))
+        typer.echo("workers switch on their own; /readyz and scorer_bundle_info of each show its challenger")
 
 
 def _wait(settings: "Settings", event: "DeploymentEvent", limit_s: float, as_json: bool) -> None:
-    """Waits for the workers; exit 1 if some have not switched to it in time, with the reason."""
+    """Waits until all workers have switched; fails with their reasons if some have not in time."""
     from scorer.stream.rollout import wait_for_workers
 
     bundle, previous = event.bundle, event.previous
-    assert bundle is not None, "only a retired slot has none"
-    assert previous is not None, "something decided before"
+    assert bundle is not None, "a champion is never retired"
+    assert previous is not None, "there is always a champion"
     if not as_json:
-        typer.echo(printable(f"{event.action}: {bundle.short} instead of {previous.short}"))
-    with _progress() as show:
+        typer.echo(printable(f"{event.action}: {bundle.short} replaces {previous.short}"))
+    with _show_progress() as show:
         rollout = wait_for_workers(settings, bundle, limit_s, show)
     behind = [_describe(worker) for worker in rollout.behind]
     if as_json:
         refused = [{"worker": worker.worker, "reason": worker.reason} for worker in rollout.behind if worker.reason]
-        found = {"event": event.model_dump(mode="json"), "workers": rollout.workers, "behind": behind}
-        typer.echo(json.dumps(found | {"refused": refused, "done": rollout.done}, indent=2))
+        report = {"event": event.model_dump(mode="json"), "workers": rollout.workers, "behind": behind}
+        typer.echo(json.dumps(report | {"refused": refused, "done": rollout.done}, indent=2))
     elif not rollout.workers:
-        typer.echo(f"no worker is in group {settings.group_id}: the next one to start takes it")
+        typer.echo(f"group {settings.group_id} has no workers; they will use the bundle when they start")
     elif rollout.done:
-        typer.echo(f"every worker with partitions decides with it ({rollout.workers} in group {settings.group_id})")
+        typer.echo(f"all workers with partitions have switched ({rollout.workers} in group {settings.group_id})")
     if rollout.done or (not limit_s and not rollout.failed):
         return
     before = printable(f"{previous.name}:{previous.version}")
     undo = "scorer rollback" if event.action == "deploy" else f"scorer deploy {before}"
-    waited = ": they could not load it, and keep retrying" if rollout.failed else f" after {limit_s:g} s"
+    waited = ": they could not load it, and are retrying" if rollout.failed else f" after {limit_s:g} s"
     name = printable(f"{bundle.name}:{bundle.version}")
-    head = f"the event is in the history, and {len(behind)} of {rollout.workers} workers have not switched to {name}"
-    lines = [printable(line) for line in behind] or ["partitions are still moving between workers"]
-    advice = f'To take it back: {undo} --reason "not every worker follows"'
+    head = (
+        f"the deployment is in the history, but {len(behind)} of {rollout.workers} workers have not switched to {name}"
+    )
+    lines = [printable(line) for line in behind] or ["partitions are still being reassigned"]
+    advice = f'To revert: {undo} --reason "not all workers switched"'
     raise DeploymentError("\n".join([f"{head}{waited}", *(f"  {line}" for line in lines), *_reasons(rollout), advice]))
 
 
@@ -396,18 +397,18 @@ def _describe(worker: "Behind") -> str:
     from schemas.decision import shorten
 
     deciding = " and ".join(map(shorten, worker.deciding))
-    does = f"still decides with {deciding}" if deciding else "has decided nothing yet"
-    return f"{worker.worker} (partitions {', '.join(map(str, worker.partitions))}) {does}"
+    status = f"still uses {deciding}" if deciding else "has not decided anything yet"
+    return f"{worker.worker} (partitions {', '.join(map(str, worker.partitions))}) {status}"
 
 
 def _reasons(rollout: "Rollout") -> list[str]:
-    """Why they have not, each different reason once."""
+    """The workers' reasons, each distinct reason once."""
     workers: dict[str, list[str]] = {}
     for worker in rollout.behind:
         workers.setdefault(worker.reason, []).append(worker.worker)
     silent = workers.pop("", [])
     lines = [
-        printable(f"Why{' at ' + ', '.join(names) if len(workers) > 1 or silent else ''}: {reason}")
+        printable(f"Reason{' given by ' + ', '.join(names) if len(workers) > 1 or silent else ''}: {reason}")
         for reason, names in workers.items()
     ]
     if silent:
@@ -417,8 +418,8 @@ def _reasons(rollout: "Rollout") -> list[str]:
 
 
 @contextmanager
-def _progress() -> "Iterator[Callable[[Rollout, float], None]]":
-    """How far the workers are, in one line on a terminal that is gone at the end; nothing elsewhere."""
+def _show_progress() -> "Iterator[Callable[[Rollout, float], None]]":
+    """Shows progress in a transient line if standard error is a terminal, and nothing otherwise."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -426,7 +427,7 @@ def _progress() -> "Iterator[Callable[[Rollout, float], None]]":
 
         def show(rollout: "Rollout", waited_s: float) -> None:
             switched = rollout.workers - len(rollout.behind)
-            moving = ", partitions are moving between them" if rollout.moving else ""
+            moving = ", partitions are being reassigned" if rollout.moving else ""
             status.update(f"{switched} of {rollout.workers} workers, {waited_s:.0f} s{moving}")
 
         yield show

@@ -1,4 +1,4 @@
-"""`scorer bundle diff`: two bundles, and their decisions, side by side."""
+"""`scorer bundle diff`: compare two bundles, and their decisions on a file."""
 
 import json
 from dataclasses import asdict
@@ -19,25 +19,27 @@ _VALUE_CHARACTERS_MAX = 44
 
 
 def diff(
-    before: Annotated[str, typer.Argument(metavar="A", help="A bundle, such as the one that decides now.")],
-    after: Annotated[str, typer.Argument(metavar="B", help="Another one, such as the one that is to decide.")],
+    before: Annotated[str, typer.Argument(metavar="A", help="The first bundle, for example the champion.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="The second bundle, for example the candidate.")],
     on: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Compare their decisions on these applications: .csv or .jsonl; - is stdin."),
+        typer.Option(
+            metavar="FILE", help="Compare their decisions on this file of applications: .csv or .jsonl; - is stdin."
+        ),
     ] = None,
     ids: Annotated[
-        bool, typer.Option("--ids", help="With --on: list the applications whose decision flips, by id.")
+        bool, typer.Option("--ids", help="With --on: list the ids of applications whose decision changes.")
     ] = False,
     store: StoreOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what two bundles say, and decide, differently.
+    """Compare two bundles, and optionally their decisions.
 
-    The manifests: fields, policy, libraries, figures, and all else that differs. With --on, both score a file of
-    applications: how many decisions flip from what to what, and how far the probability of default moves. Nothing of
-    the applications is shown; their ids only with --ids.
+    Compares the manifests: fields, policy, libraries, metrics and everything else. With --on, both score a file of
+    applications: how many decisions change from which label to which, and by how much the probability of default
+    changes. No field of an application is shown; ids only with --ids.
 
     Examples:
     ```
@@ -51,7 +53,7 @@ def diff(
     from scorer.bundle.store import BundleStore
 
     if ids and on is None:
-        raise MisuseError("--ids: lists applications, and none are given: name a file of them with --on")
+        raise MisuseError("--ids lists applications: give a file of them with --on")
     settings = settings_of(config, None, assignments, store=store).settings
     bundles = BundleStore(settings.store)
     manifests = [read_manifest(bundles.find(reference)) for reference in (before, after)]
@@ -64,13 +66,13 @@ def diff(
         )
     show_hints(hints)
     if as_json:
-        found = {
+        report = {
             "before": str(manifests[0].reference),
             "after": str(manifests[1].reference),
             "changes": [asdict(change) for change in changes],
             "decisions": _as_json(decisions, ids) if decisions else None,
         }
-        typer.echo(json.dumps(found, indent=2))
+        typer.echo(json.dumps(report, indent=2))
         return
     _print_changes(changes)
     if decisions:
@@ -80,7 +82,7 @@ def diff(
 def _as_json(decisions: "Comparison", ids: bool) -> dict[str, object]:
     from scorer.core.policy import OUTCOMES
 
-    found: dict[str, object] = {
+    comparison: dict[str, object] = {
         "rows": decisions.rows,
         "compared": decisions.compared,
         "flipped": decisions.flipped,
@@ -91,24 +93,24 @@ def _as_json(decisions: "Comparison", ids: bool) -> dict[str, object]:
             "max_distance": decisions.shift_max,
         },
     }
-    return found | ({"flipped_applications": [asdict(flip) for flip in decisions.flips]} if ids else {})
+    return comparison | ({"flipped_applications": [asdict(flip) for flip in decisions.flips]} if ids else {})
 
 
 def _print_changes(changes: "list[Change]") -> None:
     for change in changes:
         if change.before is None:
-            line = f"only B   {change.where}{_write(change.after)}"
+            line = f"only B   {change.where}{_value_text(change.after)}"
         elif change.after is None:
-            line = f"only A   {change.where}{_write(change.before)}"
+            line = f"only A   {change.where}{_value_text(change.before)}"
         else:
-            line = f"differs  {change.where}{_write(change.before)} →{_write(change.after).removeprefix(':')}"
+            line = f"differs  {change.where}{_value_text(change.before)} →{_value_text(change.after).removeprefix(':')}"
         typer.echo(printable(line))
     if not changes:
-        typer.echo("The manifests are the same, and so are the bundles.")
+        typer.echo("The manifests are identical, and so are the bundles.")
 
 
-def _write(value: object) -> str:
-    """A value of a manifest after its name; a column is there or not, and has none."""
+def _value_text(value: object) -> str:
+    """A manifest value as it follows its name; a column has no value."""
     if value is True:
         return ""
     text = f"{value:.6g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False).strip('"')
@@ -122,24 +124,24 @@ def _print_decisions(decisions: "Comparison") -> None:
 
     from scorer.core.policy import OUTCOMES
 
-    table = Table(box=box.SIMPLE, title="Decisions: A's by row, B's by column", title_justify="left")
+    table = Table(box=box.SIMPLE, title="Decisions (rows: A, columns: B)", title_justify="left")
     table.add_column("")
-    for outcome in OUTCOMES:
-        table.add_column(outcome, justify="right")
+    for label in OUTCOMES:
+        table.add_column(label, justify="right")
     for old in OUTCOMES:
         cells = [str(decisions.decided[old, new]) for new in OUTCOMES]
         table.add_row(old, *cells)
     Console().print(table)
     share = decisions.flipped / max(decisions.compared, 1)
     typer.echo(
-        f"{decisions.flipped} of {decisions.compared} decisions flip ({share:.2%}). "
-        f"The probability of default moves by {decisions.shift_mean:+.4f} on average; "
-        f"an application's by {decisions.distance_mean:.4f} on average and {decisions.shift_max:.4f} at most."
+        f"{decisions.flipped} of {decisions.compared} decisions change ({share:.2%}). Change in the probability of "
+        f"default: mean {decisions.shift_mean:+.4f}, mean absolute {decisions.distance_mean:.4f}, maximum absolute "
+        f"{decisions.shift_max:.4f}."
     )
     if decisions.compared < decisions.rows:
         typer.echo(
-            f"Left out: {decisions.rows - decisions.compared} of {decisions.rows} rows, "
-            "which are no applications or which one of the models cannot score."
+            f"Skipped: {decisions.rows - decisions.compared} of {decisions.rows} rows, "
+            "which are invalid or which one of the models cannot score."
         )
     for flip in decisions.flips:
         typer.echo(printable(f"line {flip.offset}: {flip.application_id} {flip.before} → {flip.after}"))

@@ -1,4 +1,4 @@
-"""`scorer dlq`: what could not be decided and why, and the way back onto the input topic."""
+"""`scorer dlq`: list, show and requeue dead letters."""
 
 import json
 from collections import Counter, deque
@@ -22,9 +22,11 @@ from scorer.errors import MisuseError
 if TYPE_CHECKING:
     from schemas.records import DeadLetter, Mark, Place
 
-app = typer.Typer(no_args_is_help=True, help="Dead letters: what could not be decided, why, and the way back.")
+app = typer.Typer(no_args_is_help=True, help="List, inspect and requeue dead letters.")
 
-CodeOption = Annotated[str | None, typer.Option("--code", metavar="CODE", help="Only those with this code.")]
+CodeOption = Annotated[
+    str | None, typer.Option("--code", metavar="CODE", help="Only dead letters with this rejection code.")
+]
 
 _BYTES_SHOWN: Final = 65_536
 
@@ -41,14 +43,14 @@ def list_dead_letters(
         ),
     ] = None,
     newest: Annotated[
-        int, typer.Option("--newest", min=1, max=100_000, help="How many to show; all are counted.")
+        int, typer.Option("--newest", min=1, max=100_000, help="Number of dead letters to show; the counts cover all.")
     ] = 50,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List what could not be decided, with the reasons, and count it by code. Values are not shown.
+    """List dead letters with their reasons, and count them by code. Values are not shown.
 
     Examples:
     ```
@@ -60,7 +62,7 @@ def list_dead_letters(
     from scorer.stream.dead_letters import read_dead_letters
     from scorer.stream.reading import Skipped
 
-    wanted = _code(code)
+    wanted_code = _read_code(code)
     moment = moment_of("--since", since)
     settings = broker_settings_of(config, bootstrap_servers, assignments)
     counts: Counter[str] = Counter()
@@ -70,7 +72,7 @@ def list_dead_letters(
     for record in read_dead_letters(settings, moment, skipped=skipped):
         if isinstance(record, Mark):
             marks[record.place] = record
-        elif wanted in {None, record.code}:
+        elif wanted_code in {None, record.code}:
             counts[record.counted_as] += 1
             shown.append(record)
     if as_json:
@@ -88,14 +90,18 @@ def list_dead_letters(
 
 @app.command()
 def show(
-    place: Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="As `scorer dlq list` names it.")],
-    value: Annotated[bool, typer.Option("--value", help="Show the record's value too: it is personal data.")] = False,
+    place: Annotated[
+        str, typer.Argument(metavar="PARTITION:OFFSET", help="Partition and offset, as shown by `scorer dlq list`.")
+    ],
+    value: Annotated[
+        bool, typer.Option("--value", help="Also show the record's value, which is personal data.")
+    ] = False,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one dead letter: why, from where, and with --value what it holds.
+    """Show one dead letter: its reason and source, and with --value its value.
 
     Examples:
     ```
@@ -105,30 +111,33 @@ def show(
     """
     from scorer.stream.dead_letters import find_dead_letter
 
-    where = _place(place)
-    letter = find_dead_letter(broker_settings_of(config, bootstrap_servers, assignments), where)
-    told = _as_json(letter, None) | ({"value": _text_of(letter.value)} if value else {})
-    del told["requeued"]
+    position = _read_position(place)
+    letter = find_dead_letter(broker_settings_of(config, bootstrap_servers, assignments), position)
+    fields = _as_json(letter, None) | ({"value": _text_of(letter.value)} if value else {})
+    del fields["requeued"]
     if as_json:
-        typer.echo(json.dumps(told, indent=2))
+        typer.echo(json.dumps(fields, indent=2))
         return
-    width = max(map(len, told))
-    for name, text in told.items():
+    width = max(map(len, fields))
+    for name, text in fields.items():
         typer.echo(f"{name:{width}}  {printable(str(text))}")
     if not value:
-        typer.echo("the value is not shown; --value shows it")
+        typer.echo("the value is hidden; show it with --value")
 
 
 @app.command()
 def requeue(
     places: Annotated[
-        list[str] | None, typer.Argument(metavar="[PARTITION:OFFSET]...", help="Which ones, as `list` names them.")
+        list[str] | None,
+        typer.Argument(metavar="[PARTITION:OFFSET]...", help="Partitions and offsets, as shown by `scorer dlq list`."),
     ] = None,
-    code: Annotated[str | None, typer.Option("--code", metavar="CODE", help="All with this code instead.")] = None,
+    code: Annotated[
+        str | None, typer.Option("--code", metavar="CODE", help="Requeue all dead letters with this code instead.")
+    ] = None,
     actor: Annotated[
         str | None,
         typer.Option(
-            "--actor", callback=require_actor, help="Who does it; otherwise the user's name at this machine's."
+            "--actor", callback=require_actor, help="Operator recorded in the history (default: user@hostname)."
         ),
     ] = None,
     config: ConfigOption = None,
@@ -136,10 +145,10 @@ def requeue(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put dead letters back onto the input topic, as they came, once their fault is mended.
+    """Publish dead letters to the input topic again, unchanged, after their fault was fixed.
 
-    Each goes back once, however often this runs: in the same transaction a mark is written behind the dead letter. What
-    cannot be decided again becomes another dead letter, with a place of its own.
+    Each is requeued once, however often this runs: the same transaction writes a mark to the dead-letter topic. A
+    record that is rejected again becomes a new dead letter.
 
     Examples:
     ```
@@ -147,62 +156,64 @@ def requeue(
     scorer dlq requeue 0:17 0:18
     ```
     """
-    from scorer.stream.dead_letters import requeue as put_back
+    from scorer.stream.dead_letters import requeue as requeue_letters
 
     if bool(places) == (code is not None):
-        raise MisuseError("say which dead letters: their places (PARTITION:OFFSET), or all of one --code")
-    chosen = frozenset(map(_place, places or ()))
-    wanted = _code(code)
+        raise MisuseError("which dead letters? Give their PARTITION:OFFSET, or a --code")
+    positions = frozenset(map(_read_position, places or ()))
+    wanted_code = _read_code(code)
     settings = broker_settings_of(config, bootstrap_servers, assignments)
-    found: set[Place] = set()
+    matched: set[Place] = set()
 
     def is_wanted(letter: "DeadLetter") -> bool:
-        if letter.place in chosen or letter.code == wanted:
-            found.add(letter.place)
+        if letter.place in positions or letter.code == wanted_code:
+            matched.add(letter.place)
             return True
         return False
 
-    done = put_back(settings, is_wanted, actor or user_here())
-    missing = sorted(chosen - found)
+    result = requeue_letters(settings, is_wanted, actor or user_here())
+    missing = sorted(positions - matched)
     if as_json:
-        told = {
-            "put_back": [str(place) for place in done.put_back],
-            "put_back_before": [{"place": str(m.place), "actor": m.actor, "at": m.at} for m in done.before],
+        report = {
+            "put_back": [str(place) for place in result.put_back],
+            "put_back_before": [{"place": str(m.place), "actor": m.actor, "at": m.at} for m in result.before],
             "missing": [str(place) for place in missing],
-            "pointers": [{"place": str(letter.place), "record": letter.pointer} for letter in done.pointers],
-            **done.skipped.as_json(),
+            "pointers": [{"place": str(letter.place), "record": letter.pointer} for letter in result.pointers],
+            **result.skipped.as_json(),
         }
-        typer.echo(json.dumps(told, indent=2))
+        typer.echo(json.dumps(report, indent=2))
     else:
-        typer.echo(f"{len(done.put_back)} put back onto {settings.applications_topic}")
-        for mark in done.before:
-            typer.echo(printable(f"{mark.place} was put back by {mark.actor} at {mark.at}: left alone"))
-        for letter in done.pointers:
-            typer.echo(printable(f"{letter.place} has no copy of its record, {letter.pointer}: left alone"), err=True)
+        typer.echo(f"{len(result.put_back)} requeued to {settings.applications_topic}")
+        for mark in result.before:
+            typer.echo(printable(f"{mark.place} was already requeued by {mark.actor} at {mark.at}: skipped"))
+        for letter in result.pointers:
+            typer.echo(printable(f"{letter.place} has no copy of its record ({letter.pointer}): skipped"), err=True)
         for place in missing:
-            typer.echo(f"{place}: no dead letter is there", err=True)
-        if done.skipped.count:
-            typer.echo(str(done.skipped))
-    if missing or (places and done.pointers):
+            typer.echo(f"{place}: no dead letter found", err=True)
+        if result.skipped.count:
+            typer.echo(str(result.skipped))
+    if missing or (places and result.pointers):
         raise typer.Exit(1)
 
 
-def _code(code: str | None) -> str | None:
+def _read_code(code: str | None) -> str | None:
     from schemas.rejection import RejectionCode
 
     if code is not None and code not in set(RejectionCode):
-        raise MisuseError(f"--code {code}: there is no such code; there are {', '.join(RejectionCode)}")
+        raise MisuseError(f"--code {code}: unknown code; choose one of {', '.join(RejectionCode)}")
     return code
 
 
-def _place(text: str) -> "Place":
+def _read_position(text: str) -> "Place":
     from schemas.records import OFFSET_MAX, PARTITION_MAX, UNKNOWN, Place, parse_number
 
-    written = text.partition(":")
-    place = Place(parse_number(written[0], PARTITION_MAX), parse_number(written[2], OFFSET_MAX))
-    if UNKNOWN in place:
-        raise MisuseError(f"{text[:80]} is no place: write PARTITION:OFFSET as `scorer dlq list` does, such as 0:17")
-    return place
+    parts = text.partition(":")
+    position = Place(parse_number(parts[0], PARTITION_MAX), parse_number(parts[2], OFFSET_MAX))
+    if UNKNOWN in position:
+        raise MisuseError(
+            f"{text[:80]} is not PARTITION:OFFSET: write it as `scorer dlq list` shows it, for example 0:17"
+        )
+    return position
 
 
 def _as_json(letter: "DeadLetter", mark: "Mark | None") -> dict[str, Any]:
@@ -221,7 +232,7 @@ def _as_json(letter: "DeadLetter", mark: "Mark | None") -> dict[str, Any]:
 
 
 def _text_of(value: bytes | None) -> str:
-    """The value as text; what is not UTF-8 in it, and what is beyond some length, is shown as such."""
+    """The value as text: bytes that are not UTF-8 are escaped, and a long value is cut off with an ellipsis."""
     text = (value or b"")[:_BYTES_SHOWN].decode(errors="backslashreplace")
     return text if len(value or b"") <= _BYTES_SHOWN else f"{text}…"
 
@@ -233,16 +244,16 @@ def _print_list(letters: "list[DeadLetter]", marks: "dict[Place, Mark]", counts:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE)
-    for title in ("place", "when (UTC)", "code"):
+    for title in ("position", "time (UTC)", "code"):
         table.add_column(title, no_wrap=True)
     table.add_column("id, reason", overflow="fold")
     for letter in letters:
         mark = marks.get(letter.place)
-        told = [letter.id or "(no key)", letter.reason, *([f"put back by {mark.actor} at {mark.at}"] if mark else [])]
-        when = printable(letter.at[:19]).replace("T", "\n")
+        lines = [letter.id or "(no key)", letter.reason, *([f"requeued by {mark.actor} at {mark.at}"] if mark else [])]
+        time = printable(letter.at[:19]).replace("T", "\n")
         code = printable(letter.code)
-        table.add_row(str(letter.place), Text(when), Text(code), Text("\n".join(map(printable, told))))
+        table.add_row(str(letter.place), Text(time), Text(code), Text("\n".join(map(printable, lines))))
     console = Console()
     console.print(table)
     by_code = ", ".join(f"{count:,} {code}" for code, count in counts.most_common())
-    console.print(f"{counts.total():,} in all: {by_code}", highlight=False, soft_wrap=True)
+    console.print(f"{counts.total():,} in total: {by_code}", highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`scorer history`: what decided when, by whose hand and why."""
+"""`scorer history`: the history of deployments."""
 
 import json
 from datetime import UTC
@@ -20,7 +20,7 @@ def history(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show which bundle decided or scored along since when, by whose hand and why, oldest first."""
+    """Show all deployments, oldest first: the bundle, its slot, when, by whom and why."""
     from scorer.stream.deployments import read_history
 
     lines = read_history(broker_settings_of(config, bootstrap_servers, assignments))
@@ -29,7 +29,7 @@ def history(
     elif lines:
         _print_history(lines)
     else:
-        typer.echo(f"Nothing was deployed yet: workers decide with {DEFAULT_BUNDLE}, which is shipped with them.")
+        typer.echo(f"No deployments yet: workers use {DEFAULT_BUNDLE}, the shipped bundle.")
 
 
 def _as_json(line: "Line") -> dict[str, object]:
@@ -44,19 +44,19 @@ def _print_history(lines: list["Line"]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    # Two lines an event, so that nothing of it is cut off on a terminal of 80 columns.
+    # Two lines per event, so that nothing is cut off on a terminal with 80 columns.
     table = Table(box=box.SIMPLE)
-    for title in ("when (UTC)", "slot, what", "bundle", "instead of"):
+    for title in ("time (UTC)", "slot, action", "bundle", "replaced"):
         table.add_column(title, no_wrap=True)
-    table.add_column("who, why", overflow="fold")
+    table.add_column("operator, reason", overflow="fold")
     for line in lines:
         event = line.event
         if event is None:
-            table.add_row("", Text("no event", "red"), f"offset {line.offset}", "", Text(printable(line.fault)))
+            table.add_row("", Text("malformed", "red"), f"offset {line.offset}", "", Text(printable(line.fault)))
             continue
-        when = f"{event.at.astimezone(UTC):%Y-%m-%d\n%H:%M:%S}"
+        time = f"{event.at.astimezone(UTC):%Y-%m-%d\n%H:%M:%S}"
         bundles = (printable(b.short).replace("@", "\n@") if b else "" for b in (event.bundle, event.previous))
         signed = f" (signed by {', '.join(line.signers)})" if line.signers else ""
-        who = f"{printable(event.actor)}{signed}\n{printable(event.reason)}"
-        table.add_row(when, f"{event.slot}\n{event.action}", *map(Text, (*bundles, who)))
+        operator = f"{printable(event.actor)}{signed}\n{printable(event.reason)}"
+        table.add_row(time, f"{event.slot}\n{event.action}", *map(Text, (*bundles, operator)))
     Console().print(table)

@@ -1,4 +1,4 @@
-"""`scorer bundle import-bentoml`: a model that BentoML exported, as a bundle in the store."""
+"""`scorer bundle import-bentoml`: build a bundle from a model exported by BentoML."""
 
 import json
 from pathlib import Path
@@ -15,33 +15,34 @@ if TYPE_CHECKING:
 
 
 def import_bentoml(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A .bentomodel file, from `bentoml models export`.")],
-    name: Annotated[str, typer.Option(help="The bundle's name, such as credit-risk.")],
-    version: Annotated[str, typer.Option(help="The bundle's version, such as 1.2.0; it must be new.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A .bentomodel file written by `bentoml models export`.")
+    ],
+    name: Annotated[str, typer.Option(help="Name of the bundle, for example credit-risk.")],
+    version: Annotated[str, typer.Option(help="Version of the bundle, for example 1.2.0; it must not exist yet.")],
     maybe_above: Annotated[
-        float, typer.Option(metavar="PD", help="MAYBE above this probability of default; the service's code has it.")
+        float,
+        typer.Option(metavar="PD", help="MAYBE above this probability of default (see the BentoML service's code)."),
     ] = 0.3,
     declined_above: Annotated[
         float, typer.Option(metavar="PD", help="DECLINED above this probability of default.")
     ] = 0.5,
     missing: Annotated[
-        float, typer.Option(metavar="NUMBER", help="What stood for an unknown number in training; nan for nothing.")
+        float, typer.Option(metavar="NUMBER", help="Number that stood for unknown values in training; nan if none did.")
     ] = 0.0,
     rounds: Annotated[
         Literal["best", "all"] | None,
-        typer.Option(
-            help="Which rounds decide, of a booster trained with early stopping: those up to the best one, or all."
-        ),
+        typer.Option(help="Rounds to use of a booster trained with early stopping: up to the best iteration, or all."),
     ] = None,
     store: StoreOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put an XGBoost model from BentoML's store into this one, with its DictVectorizer's columns.
+    """Build a bundle from an XGBoost model exported by BentoML, with the columns of its DictVectorizer.
 
-    Nothing of the file is run: a pickle in it is read as data, and one that names anything but the vectorizer is
-    refused. The thresholds are not in the export, and neither are figures. Needs the package's extra "bentoml".
+    No code from the file is run: a pickle in it is read as data, and must not refer to anything but the vectorizer. The
+    export contains neither thresholds nor metrics. Needs the package's extra "bentoml".
 
     Examples:
     ```
@@ -59,21 +60,21 @@ def import_bentoml(
 
     policy = _read_policy(maybe_above, declined_above)
     if abs(missing) > MISSING_MAX:
-        raise MisuseError("--missing: must be a number of 32 bits (from -3.4e38 to 3.4e38), or nan")
+        raise MisuseError("--missing: must be a 32-bit number (-3.4e38 to 3.4e38) or nan")
     bundles = BundleStore(settings_of(config, None, assignments, store=store).settings.store)
     bundles.require_new(name, version)
     identity = name, version, datetime.now(UTC).replace(microsecond=0)
     draft = draft_bundle(read_bentomodel(path), identity, policy, missing, rounds)
     with TemporaryDirectory() as folder:
         manifest = build_bundle(draft, Path(folder))
-        place = bundles.put(Path(folder))
+        uri = bundles.put(Path(folder))
     if as_json:
-        typer.echo(json.dumps({"folder": str(place), **describe(manifest)}))
+        typer.echo(json.dumps({"folder": str(uri), **describe(manifest)}))
         return
     if "rounds" in manifest.labels:
         typer.echo(f"Rounds: {manifest.labels['rounds']}")
     reference = f"{manifest.name}:{manifest.version}"
-    typer.echo(f"{manifest.reference.short} is in {place}")
+    typer.echo(f"Saved {manifest.reference.short} to {uri}")
     typer.echo(f"Next: scorer bundle lint {reference}; scorer score applications.csv --bundle {reference}")
 
 

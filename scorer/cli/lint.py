@@ -1,4 +1,4 @@
-"""`scorer bundle lint`: what a reviewer would say of a bundle."""
+"""`scorer bundle lint`: review a bundle."""
 
 import json
 from collections import Counter
@@ -17,15 +17,15 @@ def lint(
     reference: Annotated[
         str, typer.Argument(metavar="REF", help="name:version, name:latest, name@digest, or a bundle's folder.")
     ] = DEFAULT_BUNDLE,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on warnings too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Also exit with 1 on warnings.")] = False,
     store: StoreOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a reviewer would: prohibited bases, figures, thresholds, libraries, golden examples.
+    """Review a bundle: prohibited bases, metrics, thresholds, libraries, golden examples.
 
-    Exit 1 if there are errors. It points at rules, Regulation B among them, and is no legal advice.
+    Exit 1 if there are errors. Findings refer to rules such as Regulation B; they are not legal advice.
 
     Examples:
     ```

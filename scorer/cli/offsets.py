@@ -1,4 +1,4 @@
-"""`scorer offsets`: where the group is in each partition, and accepting what happened to the topic."""
+"""`scorer offsets`: show the consumer group's offsets, and reset invalid ones."""
 
 import json
 from contextlib import closing
@@ -12,9 +12,7 @@ from scorer.errors import MisuseError
 if TYPE_CHECKING:
     from scorer.stream.offsets import Change, GroupOffsets
 
-app = typer.Typer(
-    no_args_is_help=True, help="Show the group's offsets, and fix those that no worker can continue from."
-)
+app = typer.Typer(no_args_is_help=True, help="Show the offsets of the consumer group, and reset invalid ones.")
 
 
 @app.command()
@@ -24,7 +22,7 @@ def show(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the committed offset, the records that are left and the lag of each partition; exit 1 if one is invalid.
+    """Show the committed offset, the existing offsets and the lag of each partition; exit 1 if an offset is invalid.
 
     Examples:
     ```
@@ -65,11 +63,11 @@ def reset(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Move the group to the first record that is left, in partitions that no worker can continue from.
+    """Reset invalid offsets of the group to the oldest existing record.
 
-    Such are partitions whose committed offset retention has deleted, and all partitions of a topic that was deleted and
-    created again. Partitions with a valid offset stay where they are. It also accepts output topics, or a deployments
-    topic, that were created again. Stop the workers first: brokers change only the offsets of a group without members.
+    An offset is invalid if retention has deleted its record, or if the topic was deleted and created again. Other
+    offsets are not changed. It also accepts output topics, or a deployments topic, that were recreated. Stop the
+    workers first: brokers only change the offsets of a group without members.
 
     Examples:
     ```
@@ -91,13 +89,13 @@ def reset(
         typer.echo(json.dumps({"dry_run": dry_run, "recreated": recreated, "changes": [_change(c) for c in changes]}))
         return
     for topic in recreated:
-        typer.echo(f"topic {topic} was created again: {'would be accepted' if dry_run else 'accepted'}")
+        typer.echo(f"topic {topic} was recreated: {'would be accepted' if dry_run else 'accepted'}")
     for change in changes:
         before = change.before if change.before >= 0 else "none"
         reason = f" ({change.problem})" if change.problem else ""
         typer.echo(f"partition {change.partition}: offset {before} -> {change.after}{reason}")
     if not changes and not recreated:
-        typer.echo("nothing to reset: the group can continue from each of its offsets")
+        typer.echo("nothing to reset: all offsets of the group are valid")
 
 
 def _print(group_id: str, offsets: "GroupOffsets") -> None:
@@ -108,7 +106,7 @@ def _print(group_id: str, offsets: "GroupOffsets") -> None:
         committed = p.committed if p.committed >= 0 else "none"
         typer.echo(row.format(p.partition, committed, p.first, p.end, p.lag, p.problem or "none"))
     for topic in offsets.recreated:
-        typer.echo(f"topic {topic} was created again since the group processed it; `scorer offsets reset` accepts that")
+        typer.echo(f"topic {topic} was recreated after the group processed it: accept it with `scorer offsets reset`")
 
 
 def _as_json(offsets: "GroupOffsets") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The options that several commands share, and the settings that come of them."""
+"""Options shared by several commands, and the settings that result from them."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -16,23 +16,28 @@ if TYPE_CHECKING:
     from scorer.settings import LoadedSettings, Settings
 
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="Settings file; otherwise scorer.toml, if it is here.")
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="Settings file; default: scorer.toml in the current folder, if it exists."
+    ),
 ]
 ServersOption = Annotated[
-    str | None, typer.Option("--bootstrap-servers", "-b", metavar="HOST:PORT", help="Where the Kafka brokers are.")
+    str | None, typer.Option("--bootstrap-servers", "-b", metavar="HOST:PORT", help="Kafka brokers, comma-separated.")
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", "-s", metavar="NAME=VALUE", help="Any setting, or kafka.PROPERTY=VALUE; may be repeated."),
+    typer.Option(
+        "--set", "-s", metavar="NAME=VALUE", help="Override a setting, or kafka.PROPERTY=VALUE; may be repeated."
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="For scripts: print JSON.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 def require_text(value: str | None) -> str | None:
-    """The text of an option that becomes part of a record or a file.
+    """Validates the text of an option that becomes part of a record or a file.
 
     Raises:
-        BadParameter: it is not UTF-8, or has a control character, which terminals would obey wherever it is shown.
+        BadParameter: it is not UTF-8, or has a control character, which a terminal that shows it would obey.
     """
     if value is not None and not is_utf8(value):
         raise typer.BadParameter("is not UTF-8")
@@ -42,14 +47,14 @@ def require_text(value: str | None) -> str | None:
 
 
 def require_actor(value: str | None) -> str | None:
-    """The same of a person's name, which may not be longer than a deployment event takes."""
+    """Validates an operator's name, which must also fit into a deployment event."""
     from schemas.deployment import ACTOR_CHARACTERS_MAX
 
     return _require_length(require_text(value), ACTOR_CHARACTERS_MAX)
 
 
 def require_reason(value: str | None) -> str | None:
-    """The same of a reason."""
+    """Validates a reason, which must also fit into a deployment event."""
     from schemas.deployment import REASON_CHARACTERS_MAX
 
     return _require_length(require_text(value), REASON_CHARACTERS_MAX)
@@ -57,12 +62,12 @@ def require_reason(value: str | None) -> str | None:
 
 def _require_length(value: str | None, characters_max: int) -> str | None:
     if value is not None and len(value) > characters_max:
-        raise typer.BadParameter(f"has {len(value):,} characters; at most {characters_max:,} are kept")
+        raise typer.BadParameter(f"has {len(value):,} characters; at most {characters_max:,} are allowed")
     return value
 
 
 def require_texts(values: list[str] | None) -> list[str] | None:
-    """The same of an option that may be repeated."""
+    """Validates the texts of an option that may be repeated."""
     for value in values or ():
         require_text(value)
     return values
@@ -71,11 +76,11 @@ def require_texts(values: list[str] | None) -> list[str] | None:
 def settings_of(
     config: Path | None, bootstrap_servers: str | None, assignments: Iterable[str] | None, **flags: object
 ) -> "LoadedSettings":
-    """The settings in force with these options; what was ignored of the environment is reported.
+    """The effective settings with these options. Reports environment variables that were ignored.
 
     Raises:
         MisuseError: an assignment has no `=`.
-        SettingsError: a setting is wrong.
+        SettingsError: a setting is invalid.
     """
     from scorer.logs import SERVICE_LINKS_IGNORED, format_in_force, log
 
@@ -85,7 +90,7 @@ def settings_of(
     elif loaded.service_links:
         typer.echo(
             f"scorer: ignored {', '.join(loaded.service_links)}: Kubernetes sets them for a Service, and they are not "
-            "settings. `enableServiceLinks: false` in the pod leaves them out",
+            "settings. Set `enableServiceLinks: false` in the pod to omit them",
             err=True,
         )
     return loaded
@@ -94,35 +99,35 @@ def settings_of(
 def read_settings(
     config: Path | None, bootstrap_servers: str | None, assignments: Iterable[str] | None, **flags: object
 ) -> "LoadedSettings":
-    """The settings in force with these options.
+    """The effective settings with these options.
 
     Raises:
         MisuseError: an assignment has no `=`.
-        SettingsError: a setting is wrong.
+        SettingsError: a setting is invalid.
     """
     from scorer.settings import load_settings
 
-    given: dict[str, object] = {"bootstrap_servers": bootstrap_servers, **flags}
+    flag_values: dict[str, object] = {"bootstrap_servers": bootstrap_servers, **flags}
     kafka: dict[str, str] = {}
     for assignment in assignments or ():
         name, equals, value = assignment.partition("=")
         if not equals:
-            raise MisuseError("--set: write NAME=VALUE, such as --set batch_records_max=1000; one has no `=`")
+            raise MisuseError("--set: a value has no `=`; write NAME=VALUE, for example --set batch_records_max=1000")
         if name.startswith("kafka."):
             kafka[name.removeprefix("kafka.")] = value
         else:
-            given[name] = value
-    return load_settings({**given, "kafka": kafka}, file=config)
+            flag_values[name] = value
+    return load_settings({**flag_values, "kafka": kafka}, file=config)
 
 
 def broker_settings_of(
     config: Path | None, bootstrap_servers: str | None, assignments: Iterable[str] | None, **flags: object
 ) -> "Settings":
-    """The settings in force, for a command that a person waits for: nothing goes on if no broker listens.
+    """The effective settings for an interactive command, which fails at once if no broker is listening.
 
     Raises:
         MisuseError, SettingsError: as `settings_of`.
-        BrokerError: every bootstrap address refuses connections, or has no such host.
+        BrokerError: every bootstrap address refuses connections or cannot be resolved.
     """
     from scorer.stream.listening import require_listening
 
@@ -132,10 +137,10 @@ def broker_settings_of(
 
 
 def moment_of(option: str, text: str | None) -> datetime | None:
-    """A time as it is given to an option; without a time zone it is UTC.
+    """Parses the time given to an option; without a time zone it is UTC.
 
     Raises:
-        MisuseError: it is none.
+        MisuseError: it is not a time.
     """
     if text is None:
         return None
@@ -143,11 +148,11 @@ def moment_of(option: str, text: str | None) -> datetime | None:
         moment = datetime.fromisoformat(text)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise MisuseError(f"{option} {text}: no time; write 2026-11-01 or 2026-11-01T09:30:00+01:00") from None
+        raise MisuseError(f"{option} {text}: invalid time; write 2026-11-01 or 2026-11-01T09:30:00+01:00") from None
 
 
 def user_here() -> str:
-    """Who runs this: the user's name at this machine's; in a container a user may have a number alone."""
+    """The operator, as user@hostname; in a container the user may have only a numeric id."""
     import getpass
     import os
     import socket
@@ -162,6 +167,6 @@ def user_here() -> str:
 
 
 def show_hints(hints: "Hints") -> None:
-    """Says on standard error what of a file nothing reads, and what to change so that its rejected rows are read."""
+    """Prints to standard error which parts of a file are ignored, and how to fix its invalid rows."""
     for hint in hints.texts():
         typer.echo(hint, err=True)

@@ -19,26 +19,26 @@ class _Proposal(BaseModel):
 
 
 def write_proposal(path: Path, event: DeploymentEvent, signatures: list[str]) -> None:
-    """Writes a new file.
+    """Writes a proposal to a new file.
 
     Raises:
-        MisuseError: there is such a file, or it cannot be written.
+        MisuseError: the file already exists, or cannot be written.
     """
     text = _Proposal(event=event, signatures=tuple(signatures)).model_dump_json(indent=2)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text + "\n")
     except FileExistsError:
-        raise MisuseError(f"{path} is there already: choose another name for the proposal") from None
+        raise MisuseError(f"{path} already exists: choose another name for the proposal") from None
     except OSError as error:
         raise MisuseError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def read_proposal(path: Path) -> tuple[DeploymentEvent, tuple[str, ...]]:
-    """The event, and its signatures.
+    """Reads the event and its signatures.
 
     Raises:
-        MisuseError: the file cannot be read, or is no proposal.
+        MisuseError: the file cannot be read, or is not a proposal.
     """
     try:
         with path.open("rb") as file:
@@ -48,5 +48,5 @@ def read_proposal(path: Path) -> tuple[DeploymentEvent, tuple[str, ...]]:
     try:
         proposal = _Proposal.model_validate_json(content)
     except ValidationError as error:
-        raise MisuseError(f"{path} is no proposal: {explain(error)}") from None
+        raise MisuseError(f"{path} is not a proposal: {explain(error)}") from None
     return proposal.event, proposal.signatures

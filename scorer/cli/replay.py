@@ -1,4 +1,4 @@
-"""`scorer replay`: past applications decided again, with a report of what came out otherwise."""
+"""`scorer replay`: rescore past applications, and report which decisions changed."""
 
 import json
 import re
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Decide past applications again: plan, run, status, report; and verify that decisions can be reproduced.",
+    help="Rescore past applications (plan, run, status, report), and verify that decisions can be reproduced.",
 )
 
-FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of the plan.")]
+FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the plan.")]
 DecidedByOption = Annotated[
     str | None,
     typer.Option(
@@ -59,25 +59,25 @@ FromOption = Annotated[
     typer.Option(
         "--from",
         metavar="TIME",
-        help="Published then or later, by the record's own timestamp: 2026-11-01T09:30:00, in UTC.",
+        help="Only records with this timestamp or a later one: 2026-11-01T09:30:00, in UTC.",
     ),
 ]
-ToOption = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Published before then.")]
+ToOption = Annotated[
+    str | None, typer.Option("--to", metavar="TIME", help="Only records with an earlier timestamp than this one.")
+]
 OffsetsOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--offsets", metavar="P:A-B", help="Of partition P the records from offset A up to B; may be repeated."
+        "--offsets", metavar="P:A-B", help="Records of partition P from offset A to B, B included; may be repeated."
     ),
 ]
-IdsOption = Annotated[
-    Path | None, typer.Option("--ids", metavar="FILE", help="The applications with these ids, one per line.")
-]
+IdsOption = Annotated[Path | None, typer.Option("--ids", metavar="FILE", help="File of application ids, one per line.")]
 SinceOption = Annotated[
     str | None,
     typer.Option(
         "--since",
         metavar="TIME",
-        help="Only current decisions that were written then or later: quicker where the topic holds years.",
+        help="Read decisions from this time on only; faster if the topic holds years of them.",
     ),
 ]
 _parse_offsets = re.compile(r"(\d+):(\d+)-(\d+)").fullmatch
@@ -86,7 +86,7 @@ _RATE: Final = 10_000.0
 
 @app.command()
 def plan(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to keep the plan; a new folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="New folder for the plan.")],
     decided_by: DecidedByOption = None,
     begin: FromOption = None,
     end: ToOption = None,
@@ -98,7 +98,7 @@ def plan(
         typer.Option(
             "--with",
             metavar="REF",
-            help="What decides again; otherwise what decides now.",
+            help="Bundle to rescore with (default: the champion).",
             autocompletion=complete_reference,
         ),
     ] = None,
@@ -108,10 +108,11 @@ def plan(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the applications to decide again, and keep them as a plan. Nothing is published.
+    """Select the applications to rescore and save them as a plan. Nothing is published.
 
-    What is given must hold together: `--decided-by` with `--from` is what that bundle decided since then. The plan
-    tells how many applications there are, who decided them, how many retention has taken, and how long a run takes.
+    Several filters are combined with AND: `--decided-by` with `--from` selects what that bundle decided since then. The
+    plan shows the number of applications, the bundles that decided them, how many records retention has deleted, and
+    the estimated duration of a run.
 
     Examples:
     ```
@@ -127,48 +128,48 @@ def plan(
 
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
     if folder.exists():
-        raise MisuseError(f"{folder} is there already, and a plan is never written over: choose another")
+        raise MisuseError(f"{folder} already exists, and plans are never overwritten: choose another folder")
     require_listening(settings)
-    asked = _asked(settings, decided_by, (begin, end, since), offsets, ids)
-    if asked.is_everything:
-        raise MisuseError("say which applications: --decided-by, --from and --to, --offsets, or --ids")
-    opened = BundleStore(settings.store).open(bundle or _deciding_now(settings))
-    selected = select(settings, asked, partial(_bar, quiet=as_json))
-    _print_undecided(selected, asked)
+    filters = _read_filters(settings, decided_by, (begin, end, since), offsets, ids)
+    if filters.is_everything:
+        raise MisuseError("which applications? Give --decided-by, --from and --to, --offsets, or --ids")
+    opened = BundleStore(settings.store).open(bundle or _champion(settings))
+    selected = select(settings, filters, partial(_progress_bar, quiet=as_json))
+    _print_undecided(selected, filters)
     with selected.noted(settings):
-        made = make_plan(settings, selected.selection, opened.reference, str(asked))
-    rate = measure_rate(settings, made.selection, opened)
-    write_plan(made, folder)
+        new_plan = make_plan(settings, selected.selection, opened.reference, str(filters))
+    rate = measure_rate(settings, new_plan.selection, opened)
+    write_plan(new_plan, folder)
     if as_json:
-        typer.echo(json.dumps(_plan_as_json(made, rate) | selected.as_json(), indent=2))
+        typer.echo(json.dumps(_plan_as_json(new_plan, rate) | selected.as_json(), indent=2))
         return
     for note in selected.notes(settings):
         typer.echo(note)
-    _print_plan(made, rate, folder)
+    _print_plan(new_plan, rate, folder)
 
 
 @app.command()
 def run(
     folder: FolderArgument,
     rate: Annotated[
-        float, typer.Option("--rate", metavar="N", min=1, help="At most so many applications a second, here.")
+        float, typer.Option("--rate", metavar="N", min=1, help="Limit of this process, in applications per second.")
     ] = _RATE,
-    everything: Annotated[bool, typer.Option("--all", help="Publish decisions too that come out the same.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also publish decisions that did not change.")] = False,
     http_port: Annotated[
         int | None,
-        typer.Option(min=0, max=65_535, help="Serve /metrics, /healthz, /readyz there; otherwise they are not served."),
+        typer.Option(min=0, max=65_535, help="Port for /metrics, /healthz and /readyz; default: not served."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Publish nothing; write the report only.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Publish nothing; only write the report.")] = False,
     store: StoreOption = None,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
     assignments: SetOption = None,
 ) -> None:
-    """Decide a plan's applications again and publish what comes out otherwise, as corrections.
+    """Rescore a plan's applications and publish the decisions that changed, as corrections.
 
     Each correction is a decision with two more headers: `replay-id`, and `supersedes` with the id of the decision that
-    it takes the place of. Killed or stopped, it goes on where it was when it is started again; started several times
-    at once, the processes share the work. Nothing is lost or published twice.
+    it replaces. A run that was stopped or killed continues where it stopped when it is started again; several processes
+    of one plan share the work. Nothing is lost or published twice.
 
     Examples:
     ```
@@ -190,28 +191,28 @@ def run(
     if dry_run:
         _run_dry(settings, planned, opened, folder / "dry-run")
         return
-    if _look(settings, planned).complete:
-        typer.echo(f"replay {planned.replay_id} is complete: all {len(planned.selection):,} applications are done")
+    if _read_progress(settings, planned).complete:
+        typer.echo(f"replay {planned.replay_id} is complete: all {len(planned.selection):,} applications are rescored")
         return
     planned.require_fresh(datetime.now(UTC))
     log_to_stderr(settings.log_format, settings.log_level)
     stop, watchdog = Stop(), Watchdog(limits(settings).shutdown_s)
     watchdog.start()
     try:
-        with _bar("deciding again") as tell:
-            standing = replay(
+        with _progress_bar("rescoring") as update:
+            progress = replay(
                 settings,
                 planned,
                 opened,
                 ReplayOptions(rate, everything, http_port),
-                lambda found: tell(found.done, found.total),
+                lambda current: update(current.done, current.total),
                 stop,
                 watchdog,
             )
     finally:
         watchdog.leave()
-    _print_standing(planned, standing)
-    if standing.complete:
+    _print_progress(planned, progress)
+    if progress.complete:
         typer.echo(f"next: scorer replay report {folder}")
 
 
@@ -223,25 +224,25 @@ def status(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how far a replay has come, whoever works on it."""
+    """Show the progress of a replay, over all of its processes."""
     from scorer.replay.plan import read_plan
 
     planned = read_plan(folder)
     settings = broker_settings_of(config, bootstrap_servers, assignments)
     planned.require_topics(settings)
-    standing = _look(settings, planned)
+    progress = _read_progress(settings, planned)
     if as_json:
-        found = {"replay_id": planned.replay_id, "done": standing.done, "total": standing.total}
-        typer.echo(json.dumps(found | {"complete": standing.complete}))
+        report = {"replay_id": planned.replay_id, "done": progress.done, "total": progress.total}
+        typer.echo(json.dumps(report | {"complete": progress.complete}))
     else:
-        _print_standing(planned, standing)
+        _print_progress(planned, progress)
 
 
 @app.command()
 def report(
     folder: FolderArgument,
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="FOLDER", help="Where to write it; else FOLDER/report.")
+        Path | None, typer.Option("--output", metavar="FOLDER", help="Output folder (default: FOLDER/report).")
     ] = None,
     store: StoreOption = None,
     config: ConfigOption = None,
@@ -251,8 +252,8 @@ def report(
 ) -> None:
     """Report what a replay changed, for whom, and by how much.
 
-    Writes report.html, a page that stands alone; report.json with all figures; and flips.csv, which names each
-    application whose decision is another one now. It is made from what stands on the topics.
+    Writes report.html, a self-contained page; report.json with all figures; and flips.csv, which lists each application
+    whose decision changed. The report is computed from the records on the topics.
     Needs the package's extra "train".
     """
     from scorer.bundle.train import require_libraries
@@ -264,9 +265,9 @@ def report(
     settings = broker_settings_of(config, bootstrap_servers, assignments, store=store)
     planned.require_topics(settings)
     opened = _open_planned(settings, planned)
-    standing = _look(settings, planned)
-    with _bar("reading the corrections", quiet=as_json) as tell:
-        outcomes = read_outcomes(settings, planned, standing.offsets, tell)
+    progress = _read_progress(settings, planned)
+    with _progress_bar("reading the corrections", quiet=as_json) as update:
+        outcomes = read_outcomes(settings, planned, progress.offsets, update)
     _write_report((settings, planned, opened), outcomes, output or folder / "report", as_json)
 
 
@@ -284,10 +285,10 @@ def verify(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Prove that decisions can be reproduced: decide again, each with the bundle that decided it, and compare bytes.
+    """Verify that decisions can be reproduced: rescore each with its own bundle and compare the bytes.
 
-    Without options, all current decisions. Nothing is published. Exits with 1 if one differs, and if there was none
-    to compare.
+    Without options, all current decisions are verified. Nothing is published. Exits with 1 if a decision differs, or if
+    no decision was found.
 
     Examples:
     ```
@@ -304,14 +305,14 @@ def verify(
     settings = broker_settings_of(config, bootstrap_servers, assignments, store=store)
     collect_garbage_seldom()
     began_at = time.monotonic()
-    asked = _asked(settings, decided_by, (begin, end, since), offsets, ids)
-    selected = select(settings, asked, partial(_bar, quiet=as_json))
-    _print_undecided(selected, asked)
+    filters = _read_filters(settings, decided_by, (begin, end, since), offsets, ids)
+    selected = select(settings, filters, partial(_progress_bar, quiet=as_json))
+    _print_undecided(selected, filters)
     read_s = time.monotonic() - began_at
     existing = without_expired(settings, selected.selection)
     bundles = BundleStore(settings.store)
-    with _bar("deciding again", quiet=as_json) as tell:
-        verified = again.verify(settings, existing, lambda reference: bundles.open(str(reference)), tell)
+    with _progress_bar("rescoring", quiet=as_json) as update:
+        verified = again.verify(settings, existing, lambda reference: bundles.open(str(reference)), update)
     expired = len(selected.selection) - len(existing)
     if as_json:
         typer.echo(json.dumps(_verified_as_json(verified, expired, read_s) | selected.as_json()))
@@ -321,24 +322,24 @@ def verify(
         if verified.decisions:
             _print_verified(verified, expired, read_s)
     if not verified.decisions:
-        raise ReplayError(f"there is nothing to verify: no current decisions on {asked} that are still on their topic")
+        raise ReplayError(f"nothing to verify: no current decisions for {filters} that are still on their topic")
     if verified.different:
         examples = printable(", ".join(verified.first_different))
         raise ReplayError(
-            f"{verified.different:,} decisions differ, such as those on {examples}: "
-            "something else than the bundle that they name made them, or this machine computes otherwise (across "
-            "processor architectures probabilities agree within 1e-6)"
+            f"{verified.different:,} decisions differ, for example those for {examples}: "
+            "they were not made by the bundle that they name, or this machine computes differently (across processor "
+            "architectures, probabilities agree within 1e-6)"
         )
 
 
-def _asked(
+def _read_filters(
     settings: "Settings",
     decided_by: str | None,
     times: tuple[str | None, str | None, str | None],
     offsets: Sequence[str] | None,
     ids: Path | None,
 ) -> "Asked":
-    """What the options ask for; `times` are --from, --to and --since."""
+    """The filters that the options give; `times` are --from, --to and --since."""
     from scorer.bundle.load import read_manifest
     from scorer.bundle.store import BundleStore
     from scorer.replay.asked import Asked
@@ -346,7 +347,7 @@ def _asked(
 
     begin, end, since = map(moment_of, ("--from", "--to", "--since"), times)
     if begin and end and begin >= end:
-        raise MisuseError(f"--from {times[0]} --to {times[1]}: nothing lies between; --to must be the later one")
+        raise MisuseError(f"--from {times[0]} --to {times[1]}: the range is empty; --to must be later than --from")
     return Asked(
         None if decided_by is None else read_manifest(BundleStore(settings.store).find(decided_by)).reference,
         begin,
@@ -357,11 +358,11 @@ def _asked(
     )
 
 
-def _print_undecided(selected: "Selected", asked: "Asked") -> None:
+def _print_undecided(selected: "Selected", filters: "Asked") -> None:
     from scorer.replay.ids import describe_undecided
 
     if selected.ids_without_decision:
-        typer.echo(describe_undecided(selected.ids_without_decision, len(asked.ids or ())), err=True)
+        typer.echo(describe_undecided(selected.ids_without_decision, len(filters.ids or ())), err=True)
 
 
 def _read_offsets(text: str) -> tuple[int, int, int]:
@@ -371,15 +372,15 @@ def _read_offsets(text: str) -> tuple[int, int, int]:
     numbers = map(parse_number, parsed.groups(), (PARTITION_MAX, OFFSET_MAX, OFFSET_MAX)) if parsed else (UNKNOWN,) * 3
     partition, first, last = numbers
     if UNKNOWN in {partition, first, last} or first > last:
-        raise MisuseError(f"--offsets {text[:80]}: write PARTITION:FIRST-LAST, as in --offsets 3:1000-1999")
+        raise MisuseError(f"--offsets {text[:80]}: write PARTITION:FIRST-LAST, for example --offsets 3:1000-1999")
     return partition, first, last
 
 
-def _deciding_now(settings: "Settings") -> str:
+def _champion(settings: "Settings") -> str:
     from scorer.stream.deployments import fold, read_history
 
-    current = fold(read_history(settings)).current("champion")
-    return DEFAULT_BUNDLE if current is None else str(current)
+    champion = fold(read_history(settings)).current("champion")
+    return DEFAULT_BUNDLE if champion is None else str(champion)
 
 
 def _open_planned(settings: "Settings", planned: "Plan") -> "Bundle":
@@ -388,13 +389,13 @@ def _open_planned(settings: "Settings", planned: "Plan") -> "Bundle":
     return BundleStore(settings.store).open(str(planned.bundle))
 
 
-def _look(settings: "Settings", planned: "Plan") -> "Standing":
+def _read_progress(settings: "Settings", planned: "Plan") -> "Standing":
     from contextlib import closing
 
     from scorer.replay.progress import ProgressReader
 
-    with closing(ProgressReader(settings, planned)) as progress:
-        return progress.look()
+    with closing(ProgressReader(settings, planned)) as reader:
+        return reader.look()
 
 
 def _run_dry(settings: "Settings", planned: "Plan", opened: "Bundle", folder: Path) -> None:
@@ -404,9 +405,9 @@ def _run_dry(settings: "Settings", planned: "Plan", opened: "Bundle", folder: Pa
 
     require_libraries("matplotlib")
     outcomes = nothing_yet(planned, published=False)
-    with _bar("deciding again") as tell:
-        for _, places, scores in decide_again(settings, planned.selection, opened, tell):
-            enter(outcomes, places, scores)
+    with _progress_bar("rescoring") as update:
+        for _, indices, scores in decide_again(settings, planned.selection, opened, update):
+            enter(outcomes, indices, scores)
     _write_report((settings, planned, opened), outcomes, folder, as_json=False)
 
 
@@ -417,8 +418,8 @@ def _write_report(of: tuple["Settings", "Plan", "Bundle"], outcomes: "Outcomes",
     settings, planned, opened = of
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _bar("reading the applications", quiet=as_json) as tell:
-            findings = count(settings, planned, outcomes, folder / "flips.csv", tell)
+        with _progress_bar("reading the applications", quiet=as_json) as update:
+            findings = count(settings, planned, outcomes, folder / "flips.csv", update)
         (folder / "report.json").write_text(json.dumps(findings.as_json(), indent=2) + "\n", encoding="utf-8")
         (folder / "report.html").write_text(render(findings, planned, outcomes, opened.policy), encoding="utf-8")
     except OSError as error:
@@ -426,42 +427,42 @@ def _write_report(of: tuple["Settings", "Plan", "Bundle"], outcomes: "Outcomes",
     if as_json:
         typer.echo(json.dumps(findings.as_json(), indent=2))
         return
-    get, published = "would get", "nothing was published"
+    change, published = "would change", "nothing was published"
     if findings.published:
-        get, published = "get", f"{findings.corrections:,} corrections were published"
-    typer.echo(f"{findings.flipped:,} of {findings.again:,} applications {get} another decision; {published}")
+        change, published = "changed", f"{findings.corrections:,} corrections were published"
+    typer.echo(f"{findings.flipped:,} of {findings.again:,} decisions {change}; {published}")
     if outcomes.skipped.count:
         typer.echo(str(outcomes.skipped))
-    typer.echo(f"the report is in {folder / 'report.html'}; report.json and flips.csv lie beside it")
+    typer.echo(f"wrote the report to {folder / 'report.html'}, with report.json and flips.csv in the same folder")
 
 
-def _plan_as_json(made: "Plan", rate: float) -> dict[str, object]:
+def _plan_as_json(new_plan: "Plan", rate: float) -> dict[str, object]:
     return {
-        "replay_id": made.replay_id,
-        "what": made.what,
-        "applications": len(made.selection),
-        "expired": made.expired,
-        "decided_by": {str(bundle): n for bundle, n in made.selection.count_by_bundle().items()},
-        "with": str(made.bundle),
-        "partitions": {p: list(bounds) for p, bounds in made.selection.bounds().items()},
+        "replay_id": new_plan.replay_id,
+        "what": new_plan.what,
+        "applications": len(new_plan.selection),
+        "expired": new_plan.expired,
+        "decided_by": {str(bundle): n for bundle, n in new_plan.selection.count_by_bundle().items()},
+        "with": str(new_plan.bundle),
+        "partitions": {p: list(bounds) for p, bounds in new_plan.selection.bounds().items()},
         "records_per_s": round(rate),
     }
 
 
-def _print_plan(made: "Plan", rate: float, folder: Path) -> None:
-    applications = len(made.selection)
-    for bundle, n in made.selection.count_by_bundle().items():
-        typer.echo(printable(f"{n:,} applications that {bundle.short} decided"))
-    where = ", ".join(f"{p}: {first}–{end - 1}" for p, (first, end) in sorted(made.selection.bounds().items()))
-    typer.echo(f"in {made.selection.topic}, by partition and offsets: {where}")
-    if made.expired:
-        typer.echo(f"{made.expired:,} more are gone: retention has taken them, and their decisions stand as they are")
-    typer.echo(f"to be decided again by {made.bundle.short}")
+def _print_plan(new_plan: "Plan", rate: float, folder: Path) -> None:
+    applications = len(new_plan.selection)
+    for bundle, n in new_plan.selection.count_by_bundle().items():
+        typer.echo(printable(f"{n:,} applications decided by {bundle.short}"))
+    offsets = ", ".join(f"{p}: {first}–{end - 1}" for p, (first, end) in sorted(new_plan.selection.bounds().items()))
+    typer.echo(f"topic {new_plan.selection.topic}, offsets by partition: {offsets}")
+    if new_plan.expired:
+        typer.echo(f"{new_plan.expired:,} more were deleted by retention; their decisions cannot be corrected")
+    typer.echo(f"to be rescored with {new_plan.bundle.short}")
     typer.echo(
-        f"about {_duration(applications / min(rate, _RATE))} at {min(rate, _RATE):,.0f} a second, where --rate is not "
-        f"given; one process here decides {rate:,.0f} a second at most"
+        f"estimated duration: {_duration(applications / min(rate, _RATE))} at {min(rate, _RATE):,.0f} per second, "
+        f"without --rate; one process on this machine rescores at most {rate:,.0f} per second"
     )
-    typer.echo(f"the plan is in {folder}; next: scorer replay run {folder} (or with --dry-run first)")
+    typer.echo(f"saved the plan to {folder}; next: scorer replay run {folder} (or with --dry-run first)")
 
 
 def _verified_as_json(verified: "Verified", expired: int, read_s: float) -> dict[str, object]:
@@ -475,18 +476,18 @@ def _verified_as_json(verified: "Verified", expired: int, read_s: float) -> dict
 
 
 def _print_verified(verified: "Verified", expired: int, read_s: float) -> None:
-    left_out = f"; {expired:,} were left out: retention has taken their applications" if expired else ""
+    skipped = f"; {expired:,} were skipped, as retention has deleted their applications" if expired else ""
     typer.echo(
-        f"{verified.decisions:,} decisions read back in {read_s:,.1f} s and decided again in {verified.seconds:,.1f} s "
-        f"({verified.decisions / (read_s + verified.seconds):,.0f} per second): {verified.different:,} differ{left_out}"
+        f"{verified.decisions:,} decisions read in {read_s:,.1f} s and rescored in {verified.seconds:,.1f} s "
+        f"({verified.decisions / (read_s + verified.seconds):,.0f} per second): {verified.different:,} differ{skipped}"
     )
 
 
-def _print_standing(planned: "Plan", standing: "Standing") -> None:
-    share = standing.done / standing.total
+def _print_progress(planned: "Plan", progress: "Standing") -> None:
+    share = progress.done / progress.total
     typer.echo(
-        f"replay {planned.replay_id}: {standing.done:,} of {standing.total:,} applications decided again "
-        f"({share:.1%}){', complete' if standing.complete else '; `scorer replay run` goes on from there'}"
+        f"replay {planned.replay_id}: {progress.done:,} of {progress.total:,} applications rescored "
+        f"({share:.1%}){', complete' if progress.complete else '; `scorer replay run` continues'}"
     )
 
 
@@ -499,8 +500,8 @@ def _duration(seconds: float) -> str:
 
 
 @contextmanager
-def _bar(what: str, quiet: bool = False) -> Iterator["Tell"]:
-    """A progress bar with the rate and the time left, on standard error; none where that is no terminal."""
+def _progress_bar(what: str, quiet: bool = False) -> Iterator["Tell"]:
+    """A progress bar with the rate and the remaining time, if standard error is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -513,18 +514,18 @@ def _bar(what: str, quiet: bool = False) -> Iterator["Tell"]:
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
-        yield _Telling(progress, what)
+        yield _BarUpdate(progress, what)
 
 
-class _Telling:
-    """Moves a bar on."""
+class _BarUpdate:
+    """Updates a progress bar."""
 
     def __init__(self, progress: "Progress", what: str) -> None:
         self._progress = progress
         self._task = progress.add_task(what, total=None, rate="")
 
     def __call__(self, done: int, total: int) -> None:
-        """So many of so many."""
+        """Shows that `done` of `total` are done."""
         speed = self._progress.tasks[0].speed
         rate = f"{speed:,.0f}/s" if speed else ""
         self._progress.update(self._task, completed=done, total=total, rate=rate)

@@ -1,4 +1,4 @@
-"""The commands, put together."""
+"""The `scorer` application with all of its commands."""
 
 import typer
 
@@ -24,13 +24,13 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="""Credit decisions on Kafka: every application on a topic becomes exactly one decision on another.
+    help="""Credit scoring on Kafka: consume applications, and publish exactly one result for each.
 
-    Start with **scorer up**: a broker on this machine, workers, applications and a live view.
-    With a Kafka of your own: **scorer doctor**, **scorer topics ensure**, **scorer worker**.
+    Start with **scorer up**: a local broker, workers, generated applications and a live view.
+    With your own Kafka: **scorer doctor**, **scorer topics ensure**, **scorer worker**.
 
-    Settings come from scorer.toml, from SCORER_* in the environment and from flags; **scorer config** shows
-    them. Exit codes: 0 done, 1 failed, 2 misuse.
+    Settings come from scorer.toml, SCORER_* environment variables and flags; **scorer config** shows them.
+    Exit codes: 0 success, 1 failure, 2 usage error.
     """,
 )
 app.command()(up)

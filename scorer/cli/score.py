@@ -1,4 +1,4 @@
-"""`scorer score`: the pipeline of the workers over a file, without Kafka."""
+"""`scorer score`: score a file with the workers' pipeline, without Kafka."""
 
 import hashlib
 import json
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from schemas.rows import Hints
     from scorer.core.score import Scores
 
-_BATCH_ROWS: Final = 5_000  # as the worker's default; a decision does not depend on its batch
-_is_topic = re.compile(r"[A-Za-z0-9._-]{1,249}").fullmatch  # what Kafka allows
+_BATCH_ROWS: Final = 5_000  # the worker's default; decisions do not depend on the batch
+_is_topic = re.compile(r"[A-Za-z0-9._-]{1,249}").fullmatch  # the names that Kafka allows
 
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """A row of the file in the place of a record: partition 0, and the line as the offset."""
+    """A row of a file as a Kafka record: partition 0, and the line number as the offset."""
 
     file_topic: str
     line: int
@@ -55,33 +55,33 @@ class FileRecord:
 
 
 class _Tally:
-    """What became of the rows so far."""
+    """Counts the results so far."""
 
     def __init__(self) -> None:
         self.decisions: Counter[str] = Counter()
         self.rejects: Counter[str] = Counter()
 
     def sort(self, records: Sequence[FileRecord], scores: "Scores", rejected: BinaryIO | None) -> bytes:
-        """Counts a batch's outcomes, writes its rejects if there is where to, and returns its decisions as lines."""
+        """Counts a batch's results, writes rejections to `rejected` if given, and returns the decisions as lines."""
         from scorer.core.policy import OUTCOMES
 
         decisions = []
-        for record, outcome in zip(records, scores.outcomes, strict=True):
-            if isinstance(outcome, bytes):
-                decisions.append(outcome + b"\n")
+        for record, result in zip(records, scores.outcomes, strict=True):
+            if isinstance(result, bytes):
+                decisions.append(result + b"\n")
                 continue
-            self.rejects[outcome.code] += 1
+            self.rejects[result.code] += 1
             if rejected:
-                reject = {"line": record.line, "code": outcome.code, "reason": outcome.reason}
-                rejected.write(json.dumps(reject).encode() + b"\n")
-        self.decisions.update(OUTCOMES[place] for place in scores.decided.tolist())
+                rejection = {"line": record.line, "code": result.code, "reason": result.reason}
+                rejected.write(json.dumps(rejection).encode() + b"\n")
+        self.decisions.update(OUTCOMES[index] for index in scores.decided.tolist())
         return b"".join(decisions)
 
     def as_json(self, bundle: "BundleReference") -> str:
         """The summary for scripts."""
         rows = self.decisions.total() + self.rejects.total()
-        found = {"rows": rows, "decisions": self.decisions, "rejects": self.rejects, "bundle": bundle.model_dump()}
-        return json.dumps(found)
+        summary = {"rows": rows, "decisions": self.decisions, "rejects": self.rejects, "bundle": bundle.model_dump()}
+        return json.dumps(summary)
 
     def as_text(self, bundle: "BundleReference") -> str:
         """The summary for people."""
@@ -100,33 +100,32 @@ def score(
         typer.Option(
             "--bundle",
             metavar="REF",
-            help="What decides: name:version, name:tag, name@digest, or a folder.",
+            help="Bundle to score with: name:version, name:tag, name@digest, or a folder.",
             autocompletion=complete_reference,
         ),
     ] = DEFAULT_BUNDLE,
     rejects: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write rows that are no applications there: line, code and reason as JSON."),
+        typer.Option(metavar="FILE", help="Write invalid rows to this file: line, code and reason as JSON."),
     ] = None,
     topic: Annotated[
         str | None,
-        typer.Option(help="What the decisions name as their source's topic; else the file's name and a digest of it."),
+        typer.Option(help="Source topic to name in the decisions; default: the file's name and digest."),
     ] = None,
     summary: Annotated[
-        bool, typer.Option("--summary", help="Print no decisions, and the summary on standard output.")
+        bool, typer.Option("--summary", help="Print the summary on standard output, and no decisions.")
     ] = False,
     store: StoreOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts: the summary as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, for scripts.")] = False,
 ) -> None:
-    """Score a file of applications: one decision a row, as JSON lines, the bytes that a worker would publish.
+    """Score a file of applications offline: one decision per row, as JSON lines, the bytes that a worker would publish.
 
-    Decisions go to standard output in the file's order, a summary to
-    standard error. A decision's source is the file's name with a digest of its
-    content, and the line as the offset; a pipe has no digest, so name it with
-    --topic if its decisions are combined with others. Invalid rows go to --rejects; without it they
-    are counted, and the exit code is 1, so that none is lost unseen.
+    Decisions go to standard output in the file's order, a summary to standard error. A decision's source is the file's
+    name with a digest of its content, and the line number as the offset; a pipe has no digest, so name it with --topic
+    if its decisions are combined with others. Invalid rows go to --rejects; without it they are counted, and the exit
+    code is 1, so that none is lost unnoticed.
 
     Examples:
     ```
@@ -157,15 +156,15 @@ def score(
 
 
 def name_source(applications: str, topic: str | None) -> str:
-    """What the decisions name as their topic: what was asked for, or the file's name in letters that Kafka allows.
+    """The source topic of the decisions: `topic`, or the file's name with the characters that Kafka allows.
 
-    A digest of the file's content goes with it, so that two files never share the id of a decision. Of a pipe there is
-    none: it can be read once.
+    The file's name is followed by a digest of its content, so that decisions of two files never share an id. A pipe has
+    no digest, because it can be read only once.
     """
     if topic is not None:
         if not _is_topic(topic):
             raise MisuseError(
-                f"--topic {topic[:80]}: a topic has 1 to 249 letters, digits, dots, dashes and underscores"
+                f"--topic {topic[:80]}: invalid topic name; use 1 to 249 letters, digits, dots, dashes and underscores"
             )
         return topic
     if applications == "-":
@@ -173,28 +172,28 @@ def name_source(applications: str, topic: str | None) -> str:
     path = Path(applications)
     try:
         if not path.is_file():
-            return _plain(path.name)
+            return _topic_name(path.name)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputFileError(f"{applications}: cannot be read: {error.strerror}") from None
-    return f"{_plain(path.name)}-{digest[:12]}"
+    return f"{_topic_name(path.name)}-{digest[:12]}"
 
 
-def _plain(name: str) -> str:
+def _topic_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "-", name)[:200]
 
 
 def read_batches(applications: str, source: str, hints: "Hints") -> Iterator[list[FileRecord]]:
-    """The rows of a file in batches of a worker's size.
+    """Reads the rows of a file in batches of the worker's default size.
 
     Args:
-        applications: as `schemas.files.read_applications` reads it; `-` is the standard input.
-        source: what the records name as their topic.
-        hints: is given what to change in the file, and what of it nothing reads.
+        applications: a file for `schemas.files.read_applications`; `-` is standard input.
+        source: the topic of the records.
+        hints: collects what to change in the file, and which parts of it are ignored.
 
     Raises:
-        InputFileError: the file cannot be read, or not as applications.
+        InputFileError: the file cannot be read, or does not hold applications.
     """
     from schemas.files import read_applications
     from schemas.rows import ApplicationsFileError
@@ -215,14 +214,14 @@ def _open_rejects(rejects: Path | None, applications: str) -> Iterator[BinaryIO 
         yield None
         return
     try:
-        scored = os.fstat(0) if applications == "-" else Path(applications).stat()
-        if rejects.exists() and os.path.samestat(rejects.stat(), scored) and rejects.is_file():
-            raise MisuseError(f"--rejects {rejects}: is the file to be scored; name another one")
+        input_stat = os.fstat(0) if applications == "-" else Path(applications).stat()
+        if rejects.exists() and os.path.samestat(rejects.stat(), input_stat) and rejects.is_file():
+            raise MisuseError(f"--rejects {rejects}: is the input file; name another file")
         file = rejects.open("wb")
     except OSError as error:
         raise MisuseError(f"--rejects {rejects}: cannot be written: {error.strerror}") from None
     try:
         with file:
             yield file
-    except OSError as error:  # nothing else within writes a file
-        raise ScorerError(f"--rejects {rejects}: cannot be written any further: {error.strerror}") from None
+    except OSError as error:  # only this file is written in the block
+        raise ScorerError(f"--rejects {rejects}: writing failed: {error.strerror}") from None

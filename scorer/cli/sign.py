@@ -1,4 +1,4 @@
-"""`scorer bundle sign`: somebody answers for a bundle."""
+"""`scorer bundle sign`: sign a bundle in the store."""
 
 import typer
 
@@ -15,10 +15,10 @@ def sign(
     config: ConfigOption = None,
     assignments: SetOption = None,
 ) -> None:
-    """Sign a bundle of the store, after it was opened and checked here as a worker does.
+    """Sign a bundle in the store, after opening and verifying it as a worker does.
 
-    The signature is of its digest, which covers all its files, and is kept beside it. A bundle can have those of
-    several keys. Workers with require_signatures open only what a trusted key has signed.
+    The signature covers the bundle's digest, and thus all of its files, and is kept in the store. A bundle can be
+    signed with several keys. Workers with require_signatures open only bundles signed by a trusted key.
 
     Examples:
     ```
@@ -34,4 +34,4 @@ def sign(
     located = bundles.locate(reference)
     located.try_to_open()
     bundles.add_signature(located.reference, signing_key.sign(bundle_statement(located.reference)))
-    typer.echo(f"{located.reference.short} is signed by the key {signing_key.public.key_id}")
+    typer.echo(f"signed {located.reference.short} with the key {signing_key.public.key_id}")

@@ -1,4 +1,4 @@
-"""What commands that deploy share about signatures: the key, and the file of a proposal that somebody else approves."""
+"""Signatures in the commands that deploy: the signing key, and proposals that another operator approves."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 KeyOption = Annotated[
     Path | None,
-    typer.Option("--key", metavar="FILE", help="The private key to sign with; otherwise the setting signing_key."),
+    typer.Option("--key", metavar="FILE", help="Private key to sign with; default: the setting signing_key."),
 ]
 ProposeOption = Annotated[
     Path | None,
     typer.Option(
         "--propose",
         metavar="FILE",
-        help="Change nothing: write the signed event into a file, for somebody else to `scorer approve`.",
+        help="Deploy nothing: write the signed event to this file, for a second person to `scorer approve`.",
     ),
 ]
 
 
 class Signing:
-    """With which key a command signs, if with any."""
+    """Signs what a command deploys, if a key is given."""
 
     def __init__(
         self,
@@ -44,13 +44,13 @@ class Signing:
         """Reads the key.
 
         Args:
-            settings: the default key, and the trusted keys.
+            settings: name the default key and the trusted keys.
             key: the file of the private key; None uses the setting.
             propose: the file to write a proposal to; None deploys.
-            proposed: the signatures of a proposal that is approved; None: there is none.
+            proposed: the signatures of the proposal to approve; None if no proposal is approved.
 
         Raises:
-            MisuseError: the key cannot be read, or a proposal is written or approved without one.
+            MisuseError: the key cannot be read, or a proposal is written or approved without a key.
         """
         self.propose = propose
         self._proposed = proposed or ()
@@ -63,7 +63,7 @@ class Signing:
         return [*self._proposed, *([] if self._key is None else [self._key.sign(statement)])]
 
     def require_signed(self, bundles: "BundleStore", bundle: "BundleReference") -> None:
-        """Makes sure, where signatures are required, that workers may open a bundle.
+        """Verifies, if signatures are required, that workers may open a bundle.
 
         Raises:
             BundleError: no trusted key has signed it, or it is not in the store.
@@ -74,7 +74,7 @@ class Signing:
             locate_trusted(bundles, bundle, Trust(Path(self._trusted_keys)))
 
     def renews(self, state: "State", slot: "Slot") -> bool:
-        """Whether what is in the slot was signed by other keys alone: then it may be deployed again, by this one."""
+        """Whether only other keys have signed the slot's deployment, so that this key may deploy the bundle again."""
         if self._key is None or self._trusted_keys is None:
             return False
         from scorer.bundle.trust import Trust
@@ -84,10 +84,10 @@ class Signing:
 
 
 def key_of(settings: "Settings", key: Path | None) -> "SigningKey | None":
-    """The private key of an option or of the settings; None if neither names one.
+    """Reads the private key named by the option or the settings; None if neither names one.
 
     Raises:
-        MisuseError: it cannot be read, or is none.
+        MisuseError: it cannot be read, or is not a private key.
     """
     from scorer.bundle.signing import read_signing_key
 
@@ -96,10 +96,10 @@ def key_of(settings: "Settings", key: Path | None) -> "SigningKey | None":
 
 
 def require_key(settings: "Settings", key: Path | None) -> "SigningKey":
-    """The same where there must be one.
+    """Reads the private key like `key_of`, and requires one.
 
     Raises:
-        MisuseError: neither names one, or it cannot be read, or is none.
+        MisuseError: neither names one, it cannot be read, or it is not a private key.
     """
     signing_key = key_of(settings, key)
     if signing_key is None:

@@ -1,4 +1,4 @@
-"""`scorer topics`: create what is missing, compare with the contract, or say which rights each one needs."""
+"""`scorer topics`: create missing topics, check their settings, and print the required ACLs."""
 
 import json
 from dataclasses import asdict
@@ -9,23 +9,26 @@ import typer
 from schemas.rights import Role
 from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, broker_settings_of, settings_of
 
-app = typer.Typer(
-    no_args_is_help=True, help="The topics: create what is missing, say what differs, print the rights to them."
-)
+app = typer.Typer(no_args_is_help=True, help="Create and check the topics, and print the ACLs they need.")
 
 
 @app.command()
 def ensure(
     partitions: Annotated[
-        int, typer.Option(min=1, max=1_000, help="Of applications and decisions; the most workers that share the work.")
+        int,
+        typer.Option(
+            min=1,
+            max=1_000,
+            help="Partitions of the applications and decisions topics; the maximum number of active workers.",
+        ),
     ] = 6,
-    replication: Annotated[int, typer.Option(min=1, max=10, help="Copies of each record; 3 in production.")] = 1,
+    replication: Annotated[int, typer.Option(min=1, max=10, help="Replication factor; use 3 in production.")] = 1,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Create the topics that are missing, with the contract's settings; leave the others as they are.
+    """Create missing topics with the required settings; existing topics are not changed.
 
     Examples:
     ```
@@ -40,7 +43,7 @@ def ensure(
     if as_json:
         typer.echo(json.dumps({"created": created}))
     else:
-        typer.echo(f"created: {', '.join(created)}" if created else "nothing to create: all topics are there")
+        typer.echo(f"created: {', '.join(created)}" if created else "nothing to create: all topics exist")
 
 
 @app.command()
@@ -50,7 +53,7 @@ def check(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what differs from the contract; exit 1 if anything does."""
+    """Compare the topics with the required settings; exit 1 if any differs."""
     from scorer.stream import topics
 
     settings = broker_settings_of(config, bootstrap_servers, assignments)
@@ -58,25 +61,26 @@ def check(
     if as_json:
         typer.echo(json.dumps({"differences": differences, "remarks": remarks}))
     else:
-        typer.echo("\n".join([*differences, *remarks]) or "the topics are as the contract says")
+        typer.echo("\n".join([*differences, *remarks]) or "all topics have the required settings")
     if differences:
         raise typer.Exit(1)
 
 
 @app.command()
 def rights(
-    roles: Annotated[list[Role], typer.Argument(help="Who: what they run, or what operators do.", show_default=False)],
+    roles: Annotated[list[Role], typer.Argument(help="Roles: what the principal runs or does.", show_default=False)],
     principal: Annotated[
-        str | None, typer.Option(help="To whom to grant them (default: User: and sasl.username).", show_default=False)
+        str | None,
+        typer.Option(help="Principal to grant them to (default: User: and sasl.username).", show_default=False),
     ] = None,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the `kafka-acls.sh` commands that grant the least rights, for the names in the settings.
+    """Print the `kafka-acls.sh` commands that grant the least privileges, for the names in the settings.
 
-    Nothing is asked of a broker and nothing is changed. Several roles are put together.
+    No broker is contacted and nothing is changed. Several roles may be combined.
 
     Examples:
     ```

@@ -1,4 +1,4 @@
-"""`scorer train`: labelled applications to a bundle in the store."""
+"""`scorer train`: train a bundle on labelled applications."""
 
 import json
 from pathlib import Path
@@ -16,44 +16,39 @@ if TYPE_CHECKING:
 
 StoreOption = Annotated[
     str | None,
-    typer.Option(
-        "--store", metavar="PLACE", help="Where bundles live: a folder or URL; else the setting of this name."
-    ),
+    typer.Option("--store", metavar="STORE", help="Bundle store: a folder or URL; default: the setting store."),
 ]
 
 
 def train(
     applications: Annotated[
-        Path, typer.Argument(metavar="DATA", help="A .csv or .jsonl file of applications with a column `status`.")
+        Path, typer.Argument(metavar="DATA", help="A .csv or .jsonl file of applications with the column `status`.")
     ],
-    name: Annotated[str, typer.Option(help="The bundle's name, such as credit-risk.")],
-    version: Annotated[str, typer.Option(help="The bundle's version, such as 1.2.0; it must be new.")],
+    name: Annotated[str, typer.Option(help="Name of the bundle, for example credit-risk.")],
+    version: Annotated[str, typer.Option(help="Version of the bundle, for example 1.2.0; it must not exist yet.")],
     drop: Annotated[
-        list[str] | None, typer.Option(metavar="FIELD", help="A field that the model must not see; may be repeated.")
+        list[str] | None, typer.Option(metavar="FIELD", help="Field to leave out of the model; may be repeated.")
     ] = None,
     plots: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Write the figures there as pictures (PNG).")
+        Path | None, typer.Option(metavar="FOLDER", help="Write the plots to this folder, as PNG.")
     ] = None,
     label: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KEY=VALUE", callback=require_texts, help="A note that the bundle carries; may be repeated."
+            metavar="KEY=VALUE", callback=require_texts, help="Label to store in the bundle; may be repeated."
         ),
     ] = None,
-    skip_refused: Annotated[
-        bool, typer.Option("--skip-refused", help="Leave out rows that are no applications, instead of stopping.")
-    ] = False,
+    skip_refused: Annotated[bool, typer.Option("--skip-refused", help="Skip invalid rows instead of failing.")] = False,
     store: StoreOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a model on applications whose outcome is known, and put it into the store as a bundle.
+    """Train a model on applications with known outcomes, and add it to the store as a bundle.
 
-    The rows are read, checked and encoded by the code that scores them later.
-    The figures come from a fifth of the rows that is held out; the model in
-    the bundle is then trained on all of them. The same file gives the same
-    model, byte for byte. A version is never overwritten.
+    The rows are read, validated and encoded by the code that scores applications later. The metrics are computed on a
+    fifth of the rows, which is held out; the model in the bundle is then trained on all rows. The same file gives the
+    same model, byte for byte. Versions are never overwritten.
     Needs the package's extra "train".
 
     Examples:
@@ -88,40 +83,40 @@ def train(
             from scorer.bundle.plots import draw_figures
 
             draw_figures(trained, plots)
-        place = bundles.put(Path(folder))
+        uri = bundles.put(Path(folder))
     if as_json:
-        typer.echo(json.dumps({"where": place, **describe(manifest)}))
+        typer.echo(json.dumps({"where": uri, **describe(manifest)}))
     else:
-        _print(manifest, place)
+        _print(manifest, uri)
 
 
 def describe(manifest: "Manifest") -> dict[str, object]:
-    """A bundle for scripts: its manifest and its digest."""
+    """A bundle as JSON: its digest and manifest."""
     return {"digest": manifest.digest, "manifest": manifest.model_dump(mode="json")}
 
 
 def figures(metrics: "Metrics") -> "list[RenderableType]":
-    """A bundle's figures for people: decisions against outcomes, and predicted against observed."""
+    """A bundle's metrics as text: a summary, decisions by outcome, and calibration."""
     from rich import box
     from rich.table import Table
 
-    decisions = Table(box=box.SIMPLE, title="The policy on the held-out rows", title_justify="left")
+    decisions = Table(box=box.SIMPLE, title="Policy on the held-out rows", title_justify="left")
     decisions.add_column("decision")
-    for title in ("paid", "defaulted", "share that defaulted"):
+    for title in ("paid", "defaulted", "default rate"):
         decisions.add_column(title, justify="right")
-    for outcome, by in metrics.decisions.by_decision.items():
+    for label, by in metrics.decisions.by_decision.items():
         total = by.ok + by.default
-        decisions.add_row(outcome, str(by.ok), str(by.default), f"{by.default / total:.1%}" if total else "")
-    calibration = Table(box=box.SIMPLE, title="Predicted and observed on the held-out rows", title_justify="left")
+        decisions.add_row(label, str(by.ok), str(by.default), f"{by.default / total:.1%}" if total else "")
+    calibration = Table(box=box.SIMPLE, title="Calibration on the held-out rows", title_justify="left")
     calibration.add_column("predicted")
-    for title in ("rows", "mean predicted", "share that defaulted"):
+    for title in ("rows", "mean predicted", "default rate"):
         calibration.add_column(title, justify="right")
-    for place, found in enumerate(metrics.calibration.bins):
-        shares = ["" if share is None else f"{share:.3f}" for share in (found.predicted_mean, found.observed_share)]
-        calibration.add_row(metrics.calibration.label(place), str(found.rows), *shares)
+    for index, bin_ in enumerate(metrics.calibration.bins):
+        shares = ["" if share is None else f"{share:.3f}" for share in (bin_.predicted_mean, bin_.observed_share)]
+        calibration.add_row(metrics.calibration.label(index), str(bin_.rows), *shares)
     summary = (
-        f"AUC [bold]{metrics.holdout.auc:.4f}[/bold], Brier score [bold]{metrics.calibration.brier:.4f}[/bold], "
-        f"on {metrics.holdout.rows} rows held out of {metrics.dataset.rows_labelled}"
+        f"AUC [bold]{metrics.holdout.auc:.4f}[/bold], Brier score [bold]{metrics.calibration.brier:.4f}[/bold], on "
+        f"{metrics.holdout.rows} held-out rows of {metrics.dataset.rows_labelled}"
     )
     return [summary, decisions, calibration]
 
@@ -136,23 +131,23 @@ def _read_labels(assignments: list[str]) -> dict[str, str]:
             )
         labels[key] = value
     if len(labels) > 64:
-        raise MisuseError(f"--label: {len(labels)} are more than the 64 that a bundle may carry")
+        raise MisuseError(f"--label: {len(labels)} labels; a bundle can have at most 64")
     return labels
 
 
-def _print(manifest: "Manifest", place: str) -> None:
+def _print(manifest: "Manifest", uri: str) -> None:
     from rich.console import Console
 
     console = Console()
-    assert manifest.metrics is not None, "training measures"
+    assert manifest.metrics is not None, "training computes metrics"
     dataset = manifest.metrics.dataset
     unlabelled = dataset.rows - dataset.rows_labelled - dataset.rows_refused
     console.print(
-        f"{dataset.rows} rows read: {dataset.rows_labelled} to learn from, {unlabelled} without a known outcome, "
-        f"{dataset.rows_refused} refused",
+        f"{dataset.rows} rows read: {dataset.rows_labelled} labelled, {unlabelled} without a known outcome, "
+        f"{dataset.rows_refused} invalid",
         highlight=False,
     )
     for renderable in figures(manifest.metrics):
         console.print(renderable, highlight=False)
-    console.print(f"{manifest.reference.short} is in {place}", highlight=False, soft_wrap=True)
+    console.print(f"Saved {manifest.reference.short} to {uri}", highlight=False, soft_wrap=True)
     console.print(f"Next: scorer bundle verify {manifest.name}:{manifest.version}", highlight=False)

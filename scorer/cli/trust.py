@@ -1,4 +1,4 @@
-"""`scorer trust`: keys that sign, and the file of those that are trusted."""
+"""`scorer trust`: create signing keys, and manage the file of trusted keys."""
 
 import json
 from pathlib import Path
@@ -9,17 +9,17 @@ import typer
 from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of
 from scorer.errors import MisuseError
 
-app = typer.Typer(no_args_is_help=True, help="Keys that sign bundles and deployments, and which of them are trusted.")
+app = typer.Typer(no_args_is_help=True, help="Create signing keys, and manage the keys that are trusted.")
 
 FileOption = Annotated[
     Path | None,
-    typer.Option("--file", metavar="FILE", help="The file of trusted keys; otherwise the setting trusted_keys."),
+    typer.Option("--file", metavar="FILE", help="File of trusted keys; default: the setting trusted_keys."),
 ]
 
 
 @app.command("new-key")
-def new_key(path: Annotated[Path, typer.Argument(metavar="FILE", help="A new file for the private key.")]) -> None:
-    """Make a key: the private one into a file that only you may read, the public one onto the screen.
+def new_key(path: Annotated[Path, typer.Argument(metavar="FILE", help="New file for the private key.")]) -> None:
+    """Create a key pair: the private key is written to a file that only you can read, the public key is printed.
 
     Examples:
     ```
@@ -33,10 +33,8 @@ def new_key(path: Annotated[Path, typer.Argument(metavar="FILE", help="A new fil
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is: a-z, 0-9 and dashes.")],
-    key: Annotated[
-        str, typer.Argument(metavar="KEY", help="The public key as `new-key` prints it, or a PEM file of it.")
-    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the key's owner: a-z, 0-9 and dashes.")],
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Public key, as printed by `new-key`, or a PEM file.")],
     signs: Annotated[
         list[str] | None,
         typer.Option("--for", metavar="WHAT", help="bundles or deployments; may be repeated.", show_default="both"),
@@ -45,7 +43,7 @@ def add(
     config: ConfigOption = None,
     assignments: SetOption = None,
 ) -> None:
-    """Trust a key: what it signs counts. Workers read the file again within a second; nothing has to be restarted.
+    """Trust a key. Workers reload the file within a second; no restart is needed.
 
     Examples:
     ```
@@ -63,24 +61,24 @@ def add(
     try:
         trusted = TrustedKey.model_validate({"name": name, "key": public.text, "signs": tuple(signs or PURPOSES)})
     except ValidationError as error:
-        raise MisuseError(f"this cannot be a trusted key: {explain(error)}") from None
-    path = _path(file, config, assignments)
+        raise MisuseError(f"invalid trusted key: {explain(error)}") from None
+    path = _trusted_keys_path(file, config, assignments)
     add_key(path, trusted)
-    typer.echo(f"{name} ({public.key_id}) is trusted for {' and '.join(trusted.signs)}, in {path}")
+    typer.echo(f"trusted {name} ({public.key_id}) for {' and '.join(trusted.signs)} in {path}")
 
 
 @app.command("list")
 def list_keys(
     file: FileOption = None, config: ConfigOption = None, assignments: SetOption = None, as_json: JsonOption = False
 ) -> None:
-    """List the trusted keys, and those that were revoked."""
+    """List trusted and revoked keys."""
     from rich.console import Console
     from rich.table import Table
 
     from scorer.bundle.signing import read_public_key
     from scorer.bundle.trust import Trust
 
-    keys = Trust(_path(file, config, assignments)).keys
+    keys = Trust(_trusted_keys_path(file, config, assignments)).keys
     if as_json:
         rows = [key.model_dump(mode="json") | {"id": read_public_key(key.key).key_id} for key in keys]
         typer.echo(json.dumps(rows, indent=2))
@@ -94,26 +92,26 @@ def list_keys(
 
 @app.command()
 def revoke(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the key's owner.")],
     file: FileOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
 ) -> None:
-    """Let nothing count any more that a key has signed: not what it signs from now on, nor what it has signed before.
+    """Revoke a key: all of its signatures, past and future, become invalid.
 
-    Workers read the history again without it. Where it alone has signed what decides, they go back to what the other
-    keys have signed; where it alone has signed the bundle, they stop. Before you retire a key that nobody stole, deploy
-    and sign with the new one.
+    Workers read the history again without it. If it alone signed the current deployment, they return to the last
+    deployment signed by another key; if it alone signed the bundle, they stop. To rotate a key that was not stolen,
+    sign and deploy with the new key first.
     """
     from scorer.bundle.trust import revoke_key
 
-    path = _path(file, config, assignments)
+    path = _trusted_keys_path(file, config, assignments)
     revoke_key(path, name)
-    typer.echo(f"nothing counts any more that {name} has signed or will sign, in {path}")
+    typer.echo(f"revoked {name} in {path}: all of its signatures are invalid")
 
 
-def _path(file: Path | None, config: Path | None, assignments: list[str] | None) -> Path:
-    named = file or settings_of(config, None, assignments).settings.trusted_keys
-    if named is None:
+def _trusted_keys_path(file: Path | None, config: Path | None, assignments: list[str] | None) -> Path:
+    path = file or settings_of(config, None, assignments).settings.trusted_keys
+    if path is None:
         raise MisuseError("which file of trusted keys? Give --file, or the setting trusted_keys")
-    return Path(named)
+    return Path(path)

@@ -1,4 +1,4 @@
-"""`scorer up` and `scorer broker`: everything, or just a broker, on this machine."""
+"""`scorer up` and `scorer broker`: run everything, or only a broker, on this machine."""
 
 import hashlib
 import json
@@ -26,20 +26,20 @@ BrokerOption = Annotated[
     typer.Option(
         "--broker",
         metavar="KIND",
-        help="auto: the broker that bootstrap_servers names, else docker, java or mock, the first that works here. "
-        "Or one of given, docker, java, mock.",
+        help="auto: the broker in bootstrap_servers if it is set, otherwise the first of docker, java and mock that "
+        "works here; or given, docker, java or mock.",
     ),
 ]
-PortOption = Annotated[int, typer.Option("--port", help="Port of the broker started here; 0 takes a free one.")]
+PortOption = Annotated[int, typer.Option("--port", help="Port of the started broker; 0 chooses a free one.")]
 
 _SIGNAL_EXIT = 128
 
 
 class BrokerChoice(NamedTuple):
-    """Which broker to use, and what to say about the choice."""
+    """The broker to use, and a note on the choice."""
 
     servers: str | None
-    """A broker that runs already; None starts one."""
+    """The address of a running broker; None starts one."""
     note: str
 
 
@@ -60,7 +60,7 @@ def up(
         typer.Option(
             "--bundle",
             metavar="REF",
-            help="Pin the workers to this bundle; default: what is deployed.",
+            help="Pin the workers to this bundle; default: the champion.",
             autocompletion=complete_reference,
         ),
     ] = None,
@@ -71,25 +71,25 @@ def up(
         typer.Option(
             "--group-id",
             metavar="NAME",
-            help="Consumer group of this run. Its topics are named NAME.… then, so that several runs can share a "
+            help="Consumer group of this run, and prefix of its topics (NAME.…), so that several runs can share a "
             "broker.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed for the generated applications.")] = 1,
-    console: Annotated[bool, typer.Option("--console/--no-console", help="Serve the console, too.")] = True,
+    console: Annotated[bool, typer.Option("--console/--no-console", help="Also serve the console.")] = True,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run everything on this machine: a broker, the topics, workers, applications, and an audit of every result.
+    """Run everything on this machine: a broker, topics, workers, applications, and an audit of all results.
 
-    The audit reads the topics as any read_committed reader would and counts, for the applications of this run alone:
-    published, decided, rejected, lost, duplicated, and the seconds from publishing an application to reading its
-    decision. With --for it ends when each has its result, or 15 s after the last one came. A worker that ends is
-    restarted, up to 5 times within a minute. Exit 1 if anything was lost or, with exactly-once delivery, duplicated.
+    The audit reads the topics with read_committed, and counts the applications of this run only: published, decided,
+    rejected, lost and duplicated. It also measures the time from publishing an application to reading its decision.
+    With --for, the run ends when every application has a result, or 15 s after the last result. A worker that exits is
+    restarted, up to 5 times per minute. Exit 1 if anything was lost or, with exactly-once delivery, duplicated.
 
-    It refuses to run beside live workers of the same group: see --group-id.
+    The command fails if workers of the same group are already running: see --group-id.
 
     Examples:
     ```
@@ -127,7 +127,7 @@ def _read_for(text: str) -> float:
 
 
 def _run(plan: "Plan", loaded: "LoadedSettings", note: str, *, as_json: bool) -> None:
-    """Runs everything to its end and shows it; exit 1 if something was lost, duplicated or not published."""
+    """Runs everything and shows the view; exit 1 if something was lost, duplicated or not published."""
     from rich.console import Console
 
     from scorer.local.up import Interrupted, Up
@@ -137,21 +137,21 @@ def _run(plan: "Plan", loaded: "LoadedSettings", note: str, *, as_json: bool) ->
     terminal = Console(stderr=as_json)
     view = View(terminal)
 
-    def say(line: str) -> None:
+    def print_line(line: str) -> None:
         terminal.print(printable_lines(line), markup=False, highlight=False, soft_wrap=True)
 
     if note:
-        say(note)
+        print_line(note)
     try:
-        with Up(plan, settings, say, view.notify) as running:
-            for line in _for_other_terminals(loaded, running.settings):
-                say(line)
-            view.footer = "   ".join(filter(None, ["Ctrl-C: end", running.console_url, f"logs: {running.folder}"]))
+        with Up(plan, settings, print_line, view.notify) as running:
+            for line in _export_lines(loaded, running.settings):
+                print_line(line)
+            view.footer = "   ".join(filter(None, ["Ctrl-C: stop", running.console_url, f"logs: {running.folder}"]))
             with view:
                 end = running.watch(view.show)
             failures, notes = running.failures(end), running.notes()
     except Interrupted as interrupt:
-        typer.echo("interrupted before everything was up; nothing is left running", err=True)
+        typer.echo("interrupted during startup; everything was stopped", err=True)
         raise typer.Exit(_SIGNAL_EXIT + interrupt.signal) from None
     if as_json:
         typer.echo(json.dumps(summary_json(end)))
@@ -180,12 +180,14 @@ def choose_broker(loaded: "LoadedSettings", kind: str, port: int) -> BrokerChoic
         return BrokerChoice(None, "")
     if kind not in {"auto", "given"}:
         if origin == "flag":
-            raise MisuseError(f"--broker {kind} starts a broker and --bootstrap-servers names one: give one of the two")
+            raise MisuseError(
+                f"--broker {kind} starts a broker, but --bootstrap-servers names one: give only one of them"
+            )
         return BrokerChoice(None, f"{servers} from {origin} is ignored, because of --broker {kind}")
     if port and (origin == "flag" or kind == "given"):
         raise MisuseError(
-            f"--port {port} is for a broker that is started here, and {servers} runs already: leave --port out, or "
-            "leave out its address"
+            f"--port {port} is for a broker that is started here, but {servers} is already running: omit --port or "
+            "the address"
         )
     source = "--bootstrap-servers" if origin == "flag" else origin
     ignored = f"; --port {port} is ignored (--broker java or docker starts a broker there)" if port else ""
@@ -193,7 +195,7 @@ def choose_broker(loaded: "LoadedSettings", kind: str, port: int) -> BrokerChoic
 
 
 def with_own_topics(loaded: "LoadedSettings") -> "Settings":
-    """The settings, where a flag names the group with topics of its own: two groups on one decide everything twice."""
+    """Returns the settings, with topics of its own for a group that a flag names: no two groups share a topic."""
     settings = loaded.settings
     if loaded.origins["group_id"] != "flag":
         return settings
@@ -205,8 +207,8 @@ def with_own_topics(loaded: "LoadedSettings") -> "Settings":
     return settings.model_copy(update=changes)
 
 
-def _for_other_terminals(loaded: "LoadedSettings", settings: "Settings") -> list[str]:
-    """The lines that send commands in another terminal here, where its settings would send them elsewhere."""
+def _export_lines(loaded: "LoadedSettings", settings: "Settings") -> list[str]:
+    """Lines for another terminal that set the settings of this run that would differ there."""
     names = ["bootstrap_servers", "group_id", *(n for n in type(settings).model_fields if n.endswith("_topic"))]
     differing = [
         f"  export SCORER_{name.upper()}={shlex.quote(str(getattr(settings, name)))}"
@@ -220,7 +222,7 @@ def broker(
     kind: Annotated[str, typer.Argument(help="auto, docker, java or mock.")] = "auto",
     port: PortOption = 9092,
 ) -> None:
-    """Run a Kafka broker on this machine in the foreground, until Ctrl-C; its data are gone then.
+    """Run a Kafka broker on this machine in the foreground until Ctrl-C. Its data is deleted when it stops.
 
     Examples:
     ```

@@ -1,4 +1,4 @@
-"""`scorer worker`: one worker."""
+"""`scorer worker`: run one worker."""
 
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +18,8 @@ def worker(
         typer.Option(
             "--bundle",
             metavar="REF",
-            help="Pins what decides (name:version, name:tag, name@digest, or a folder) and ignores deployments.",
+            help="Pin the worker to this bundle (name:version, name:tag, name@digest, or a folder); deployments are "
+            "ignored.",
             autocompletion=complete_reference,
         ),
     ] = None,
@@ -26,20 +27,20 @@ def worker(
     bootstrap_servers: ServersOption = None,
     group_id: Annotated[str | None, typer.Option(help="The consumer group to join.")] = None,
     instance_id: Annotated[
-        str | None, typer.Option(help="This worker's own name, kept across restarts; no two workers may share it.")
+        str | None, typer.Option(help="Unique name of this worker, kept across restarts (static membership).")
     ] = None,
     delivery: Annotated[str | None, typer.Option(help="exactly-once (default) or at-least-once.")] = None,
     http_port: Annotated[
-        int | None, typer.Option(help="Port of /metrics, /healthz, /readyz; 0 takes a free one.")
+        int | None, typer.Option(help="Port for /metrics, /healthz and /readyz; 0 chooses a free one.")
     ] = None,
     assignments: SetOption = None,
 ) -> None:
-    """Run one worker: read applications, decide, publish.
+    """Run one worker: consume applications, score them, publish decisions.
 
-    What decides is what was deployed last (`scorer deploy`); before the first deployment credit-risk:1.1.0.
+    It uses the champion, which `scorer deploy` sets; before the first deployment credit-risk:1.1.0.
 
-    It joins the consumer group and shares the partitions with the other workers: more workers, more throughput, up to
-    one a partition. It runs until SIGTERM or Ctrl-C; then it finishes the batch in hand and leaves.
+    It joins the consumer group and shares the partitions with the other workers: add workers for more throughput, up to
+    one per partition. On SIGTERM or Ctrl-C it finishes the current batch and leaves the group.
 
     Examples:
     ```
@@ -50,8 +51,8 @@ def worker(
     from scorer.logs import log_to_stderr
     from scorer.stop import Stop
 
-    stop = Stop()  # first of all: the imports below take a second
-    log_to_stderr()  # what is wrong with the settings is logged too
+    stop = Stop()  # first, as the imports below take a second
+    log_to_stderr()  # before the settings are read, so that their errors are logged, too
 
     from scorer.bundle.store import BundleStore
     from scorer.bundle.trust import Trust, locate_trusted

@@ -1,1 +1,1 @@
-"""The console: a page to see what is going on, and to try an application."""
+"""The web console, for monitoring and for trying applications."""

@@ -1,4 +1,4 @@
-"""The web application: pages, what they ask for, and the stream that keeps them up to date."""
+"""The console's web application: its pages, their API, and the event stream that keeps them up to date."""
 
 import asyncio
 import re
@@ -41,17 +41,17 @@ _LOGIN_BYTES_MAX: Final = 4_096
 _LOGIN_FIELDS_MAX: Final = 4
 _WRONG_TOKEN_LOG_S: Final = 1.0
 _RETRY_AFTER_S: Final = 10
-_place_number = re.compile("[0-9]{1,18}").fullmatch  # a partition or an offset, within 64 bits
+_is_position = re.compile("[0-9]{1,18}").fullmatch  # a partition or an offset, within 64 bits
 
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """What the answers are made of.
+    """What the web application needs.
 
     Attributes:
         settings: the topics.
-        sessions: who has shown the token; None where none is needed.
-        stopping: whether the server is about to end, and the streams with it.
+        sessions: the open sessions; None if no token is required.
+        stopping: whether the server is shutting down, which ends the streams.
     """
 
     settings: Settings
@@ -60,36 +60,36 @@ class Console:
 
 
 def make_app(console: Console) -> Starlette:
-    """The application; its threads run from its start to its end.
+    """Builds the web application; its threads run from startup to shutdown.
 
     Raises:
         SettingsError: a librdkafka property is wrong.
     """
-    answers = _Answers(console)
+    endpoints = _Endpoints(console)
     names = [name.strip() for name in console.settings.console_names.split(",") if name.strip()]
     app = Starlette(
         routes=[
-            *(Route(page.path, answers.page(page)) for page in PAGES),
-            Route("/asyncapi.yaml", answers.document),
-            Route("/static/{name}", answers.static),
-            Route("/login", answers.login, methods=["GET", "POST"]),
-            Route("/logout", answers.logout, methods=["POST"]),
-            Route("/api/live", answers.live),
-            Route("/api/applications", answers.publish, methods=["POST"]),
-            Route("/api/deployments", answers.deployments),
-            Route("/api/dead-letters", answers.dead_letters),
-            Route("/api/dead-letters/{partition}/{offset}/value", answers.value, methods=["POST"]),
+            *(Route(page.path, endpoints.page(page)) for page in PAGES),
+            Route("/asyncapi.yaml", endpoints.document),
+            Route("/static/{name}", endpoints.static),
+            Route("/login", endpoints.login, methods=["GET", "POST"]),
+            Route("/logout", endpoints.logout, methods=["POST"]),
+            Route("/api/live", endpoints.live),
+            Route("/api/applications", endpoints.publish, methods=["POST"]),
+            Route("/api/deployments", endpoints.deployments),
+            Route("/api/dead-letters", endpoints.dead_letters),
+            Route("/api/dead-letters/{partition}/{offset}/value", endpoints.value, methods=["POST"]),
         ],
         middleware=[Middleware(Guard, names=names, sessions=console.sessions)],
         exception_handlers={ScorerError: _failed, HTTPException: _http_failed, Exception: _crashed},
-        lifespan=answers.running,
+        lifespan=endpoints.running,
     )
     app.router.redirect_slashes = False  # a redirect would name the scheme that a proxy spoke to the console
     return app
 
 
-class _Answers:
-    """One method for each thing that can be asked for."""
+class _Endpoints:
+    """The endpoints, one method each."""
 
     def __init__(self, console: Console) -> None:
         self._settings = console.settings
@@ -101,14 +101,14 @@ class _Answers:
         self._wrong_token_lines = Throttle(_WRONG_TOKEN_LOG_S)
         self._assets = Assets()
         self._publisher = TryPublisher(console.settings)
-        self._reading = asyncio.Lock()  # one list of dead letters at a time: each reads thousands of records
-        self._body_bytes_max = 2 * console.settings.record_bytes_max  # one that is too large can be tried as well
+        self._reading = asyncio.Lock()  # one list of dead letters at a time: each request reads thousands of records
+        self._body_bytes_max = 2 * console.settings.record_bytes_max  # so that too large applications can be tried, too
 
     @asynccontextmanager
     async def running(self, _: Starlette) -> AsyncIterator[None]:
-        """Runs what watches, from the server's start to its end."""
+        """Runs the background threads from startup to shutdown."""
         loop, stop, sample = asyncio.get_running_loop(), Event(), Sample()
-        self._live.on_outcome(lambda outcome: loop.call_soon_threadsafe(self._streams.tell, "outcome", outcome))
+        self._live.on_outcome(lambda result: loop.call_soon_threadsafe(self._streams.tell, "outcome", result))
         settings, live = self._settings, self._live
         watches = {
             Part.OUTCOMES: lambda: follow_outcomes(settings, live, sample, stop),
@@ -137,7 +137,7 @@ class _Answers:
     # Pages
 
     def page(self, page: Page) -> Callable[[Request], Response]:
-        """What answers with a page."""
+        """The endpoint of a page."""
 
         def answer(_: Request) -> Response:
             return _html(render_page(page, self._settings, may_log_out=self._sessions is not None))
@@ -145,21 +145,21 @@ class _Answers:
         return answer
 
     async def static(self, request: Request) -> Response:
-        """A file of the pages'."""
-        found = self._assets.find(request.path_params["name"])
-        if found is None:
+        """A static file."""
+        asset = self._assets.find(request.path_params["name"])
+        if asset is None:
             raise HTTPException(404)
-        headers = {"ETag": found.etag, "Cache-Control": "no-cache"}
-        if request.headers.get("if-none-match") == found.etag:
+        headers = {"ETag": asset.etag, "Cache-Control": "no-cache"}
+        if request.headers.get("if-none-match") == asset.etag:
             return Response(status_code=304, headers=headers)
-        return Response(found.content, media_type=found.media_type, headers=headers)
+        return Response(asset.content, media_type=asset.media_type, headers=headers)
 
     async def document(self, _: Request) -> Response:
-        """The AsyncAPI document as it is generated."""
+        """The generated AsyncAPI document."""
         return Response(self._assets.document, media_type="application/yaml")
 
     async def login(self, request: Request) -> Response:
-        """Asks for the token, and opens a session for it."""
+        """Shows the login page, and opens a session for the right token."""
         if self._sessions is None:
             return RedirectResponse("/", 303)
         if request.method != "POST":
@@ -168,15 +168,15 @@ class _Answers:
         try:
             form = parse_qs(body, max_num_fields=_LOGIN_FIELDS_MAX)
         except ValueError:
-            raise HTTPException(400, f"more than {_LOGIN_FIELDS_MAX} fields; the login has one") from None
+            raise HTTPException(400, f"more than {_LOGIN_FIELDS_MAX} fields; the login form has one") from None
         session = self._sessions.open("".join(form.get("token", [])).strip())
         if session is None:
             suppressed = self._wrong_token_lines.due()
             if suppressed is not None:
                 log(TOKEN_REFUSED, client=_client(request), suppressed=suppressed)
             if await self._wrong_tokens.pause():
-                return _html(render_login("That is not the token."), 403)
-            answer = _html(render_login("That is not the token. There were many wrong ones: wait a moment."), 429)
+                return _html(render_login("Wrong token."), 403)
+            answer = _html(render_login("Wrong token. Too many attempts: wait a moment."), 429)
             answer.headers["Retry-After"] = str(_RETRY_AFTER_S)
             return answer
         opened = RedirectResponse("/", 303)
@@ -191,10 +191,10 @@ class _Answers:
         delete_session(answer)
         return answer
 
-    # What pages ask for
+    # API
 
     async def live(self, request: Request) -> Response:
-        """The stream: first the whole picture, then each second, and the outcome of each try as it comes."""
+        """The event stream: first the whole state, then updates every second, and the result of each try."""
         whole = {
             "series": self._live.series(),
             "points_max": SERIES_POINTS_MAX,
@@ -210,64 +210,70 @@ class _Answers:
         return StreamingResponse(events, media_type="text/event-stream")
 
     async def publish(self, request: Request) -> Response:
-        """Publishes a try; its outcome comes by the stream."""
+        """Publishes a try; its result arrives on the event stream."""
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             return JSONResponse({"error": "send the application as application/json"}, 415)
         application = read_try(await _body(request, self._body_bytes_max))
         if not self._live.following:
-            why = self._live.state()["trouble"] or "the decisions' topic is being opened: try again in a moment"
-            return JSONResponse({"error": f"nothing was published, for no outcome would be seen: {why}"}, 503)
+            why = self._live.state()["trouble"] or "still connecting to the decisions topic: try again in a moment"
+            return JSONResponse({"error": f"not published, because its result could not be shown: {why}"}, 503)
         name = application["application_id"]
         self._live.expect(name)
         source = await run_in_threadpool(self._publisher.publish, application)
         return JSONResponse({"id": name, "source": source}, 202)
 
     async def deployments(self, _: Request) -> Response:
-        """The history, newest first."""
+        """The deployment history, newest first."""
         standing = self._live.standing
         if standing is None:
-            return JSONResponse({"error": self._live.state()["trouble"] or "the history is being read"}, 503)
-        return JSONResponse([_line(line) for line in reversed(standing.deployments)])
+            return JSONResponse(
+                {
+                    "error": self._live.state()["trouble"]
+                    or "still reading the deployment history: try again in a moment"
+                },
+                503,
+            )
+        return JSONResponse([_line_as_json(line) for line in reversed(standing.deployments)])
 
     async def dead_letters(self, _: Request) -> Response:
-        """The newest dead letters, without what they hold, and how many there are of each code."""
+        """The newest dead letters without their values, and the number per code."""
         async with self._reading:
-            found = await run_in_threadpool(newest_letters, self._settings)
-        return JSONResponse({**found, "meanings": {code.value: meaning for code, meaning in MEANINGS.items()}})
+            newest = await run_in_threadpool(newest_letters, self._settings)
+        return JSONResponse({**newest, "meanings": {code.value: meaning for code, meaning in MEANINGS.items()}})
 
     async def value(self, request: Request) -> Response:
-        """What one dead letter holds. That somebody looked is logged, and not what was seen."""
+        """The value of one dead letter. The access is logged, the value is not."""
         numbers = [request.path_params[name] for name in ("partition", "offset")]
-        if not all(_place_number(number) for number in numbers):
+        if not all(_is_position(number) for number in numbers):
             raise HTTPException(404)
         place = Place(*map(int, numbers))
-        found = await run_in_threadpool(reveal, self._settings, place)
+        content = await run_in_threadpool(reveal, self._settings, place)
         log(DEAD_LETTER_SHOWN, client=_client(request), partition=place.partition, offset=place.offset)
-        return JSONResponse(found)
+        return JSONResponse(content)
 
 
 def _client(request: Request) -> str:
-    """The address that asks."""
+    """The client's address."""
     return request.client.host if request.client else ""
 
 
 async def _body(request: Request, bytes_max: int) -> bytes:
-    """The request's body, read no further than it may be long."""
+    """The request's body, read up to `bytes_max` bytes."""
     if int(request.headers.get("content-length", "0")) > bytes_max:  # h11 has checked that it is a number
         raise _too_long(bytes_max)
-    taken = bytearray()
+    body = bytearray()
     async for chunk in request.stream():
-        taken += chunk
-        if len(taken) > bytes_max:
+        body += chunk
+        if len(body) > bytes_max:
             raise _too_long(bytes_max)
-    return bytes(taken)
+    return bytes(body)
 
 
 def _too_long(bytes_max: int) -> HTTPException:
-    return HTTPException(413, f"at most {bytes_max:,} bytes are read here")
+    return HTTPException(413, f"the request is too large: at most {bytes_max:,} bytes are read")
 
 
-def _line(line: Line) -> dict[str, Any]:
+def _line_as_json(line: Line) -> dict[str, Any]:
     if line.event is None:
         return {"offset": line.offset, "fault": line.fault}
     return {"offset": line.offset, **line.event.model_dump(mode="json")}
@@ -292,6 +298,6 @@ def _http_failed(request: Request, fault: Exception) -> Response:
 
 def _crashed(request: Request, _: Exception) -> Response:
     """The response to an unexpected exception; the server logs where it was raised."""
-    answer = _http_failed(request, HTTPException(500, "internal error; the console's log says where"))
+    answer = _http_failed(request, HTTPException(500, "internal error; see the console's log"))
     answer.headers["Cache-Control"] = "no-store"  # this response does not pass the guard
     return answer

@@ -1,4 +1,4 @@
-"""Code to publish and to read with, in several languages, with this set-up's addresses and topics."""
+"""Code examples for publishers and readers in several languages, with this console's addresses and topics."""
 
 import json
 from string import Template
@@ -10,12 +10,12 @@ from scorer.settings import Settings
 
 
 class Example(NamedTuple):
-    """A piece of code to copy.
+    """A code example to copy.
 
     Attributes:
-        title: what it is.
-        note: what it needs.
-        code: the code, with `$servers`, `$applications`, `$decisions`, `$application` and so on to be filled in.
+        title: its title.
+        note: its requirements.
+        code: the code with placeholders: `$servers`, `$applications`, `$decisions`, `$application` and so on.
     """
 
     title: str
@@ -23,7 +23,7 @@ class Example(NamedTuple):
     code: str
 
     def text(self, settings: Settings) -> str:
-        """The code, filled in."""
+        """The code, with its placeholders replaced."""
         application = dump_application(APPLICATIONS["plain"]).decode()
         return Template(self.code).substitute(
             servers=settings.bootstrap_servers,
@@ -98,8 +98,8 @@ public class Publish {
         Map<String, Object> properties = Map.of("bootstrap.servers", "$servers", "enable.idempotence", true);
         String application = $application_in_java;
         try (var producer = new KafkaProducer<>(properties, new StringSerializer(), new StringSerializer())) {
-            var placed = producer.send(new ProducerRecord<>("$applications", "$id", application)).get();
-            System.out.println("on partition " + placed.partition() + ", offset " + placed.offset());
+            var metadata = producer.send(new ProducerRecord<>("$applications", "$id", application)).get();
+            System.out.println("on partition " + metadata.partition() + ", offset " + metadata.offset());
         }
     }
 }
@@ -118,7 +118,7 @@ public class Read {
             "bootstrap.servers", "$servers",
             "group.id", "my-reader",
             "auto.offset.reset", "earliest",
-            "isolation.level", "read_committed");  // Java reads what is not committed, too, unless told otherwise
+            "isolation.level", "read_committed");  // Java's default is read_uncommitted
         try (var consumer = new KafkaConsumer<>(properties, new StringDeserializer(), new StringDeserializer())) {
             consumer.subscribe(List.of("$decisions"));
             while (true) {
@@ -143,7 +143,7 @@ kcat -C -b $servers -t $decisions -o beginning -e -X isolation.level=read_commit
 EXAMPLES: Final = (
     Example(
         "Python: publish",
-        "With confluent-kafka; the package's own producer.client checks applications besides.",
+        "With confluent-kafka; this package's producer.client also validates applications.",
         _PYTHON_PUBLISH,
     ),
     Example("Python: read decisions", "With confluent-kafka. Act on each decision_id once.", _PYTHON_READ),

@@ -6,22 +6,22 @@ from typing import Any, Final, NamedTuple
 
 from schemas.application import CreditApplication
 
-# Every try gets an id of its own: one that somebody typed could be a real application's, whose place it would take.
+# Every try gets a generated id: a typed one could be the id of a real application, which the try would supersede.
 GIVEN_HERE: Final = "application_id"
 
 
 class FormField(NamedTuple):
-    """A field of the contract as a form needs it.
+    """A field of the contract, as the form shows it.
 
     Attributes:
         name: as in the contract.
-        help: what it is about.
-        choices: what it may be; empty for a number.
-        least: the least number.
-        above: True if the number must be above `least`, and may not be it.
-        most: the greatest number.
+        help: its description.
+        choices: the allowed values; empty for a number.
+        least: the minimum.
+        above: True if the minimum is exclusive.
+        most: the maximum.
         required: False if it may be absent.
-        example: a value that makes sense.
+        example: a valid value.
     """
 
     name: str
@@ -35,17 +35,17 @@ class FormField(NamedTuple):
 
     @property
     def limits(self) -> str:
-        """The numbers that it takes, in words; empty for a choice."""
+        """The allowed range, in words; empty for a choice."""
         if self.choices:
             return ""
         return f"{f'Above {self.least:g}, up' if self.above else f'From {self.least:g}'} to {self.most:,.0f}."
 
 
 def contract_fields(schema: Mapping[str, Any]) -> list[FormField]:
-    """The fields of a JSON Schema that pydantic wrote, in its order.
+    """The fields of a JSON Schema written by pydantic, in its order.
 
     Raises:
-        ValueError: a field is neither a choice nor a number; the form must learn it first.
+        ValueError: a field is neither a choice nor a number, which the form does not support.
     """
     required = schema["required"]
     return [
@@ -61,14 +61,14 @@ def _field(name: str, rule: Mapping[str, Any], *, required: bool) -> FormField:
     if "enum" in value:
         return FormField(name, rule["description"], tuple(value["enum"]), 0, False, 0, required, example)
     if value.get("type") != "number":
-        raise ValueError(f"{name}: the form knows numbers and choices, and this is neither")
+        raise ValueError(f"{name}: the form supports only numbers and choices")
     above = "exclusiveMinimum" in value
     least = value["exclusiveMinimum" if above else "minimum"]
     return FormField(name, rule["description"], (), least, above, value["maximum"], required, example)
 
 
 def render_form() -> str:
-    """The fields of the contract as HTML, each with its label, its limits and its help."""
+    """Renders the fields of the contract as HTML, each with label, limits and help."""
     return "\n".join(map(_render, contract_fields(CreditApplication.model_json_schema())))
 
 
@@ -85,7 +85,7 @@ def _render(field: FormField) -> str:
 
 
 def _select(field: FormField, common: str) -> str:
-    options = [] if field.required else ['<option value="">left out</option>']
+    options = [] if field.required else ['<option value="">not set</option>']
     options += [
         f'<option value="{escape(choice)}"{" selected" if choice == field.example else ""}>{escape(choice)}</option>'
         for choice in field.choices

@@ -1,4 +1,4 @@
-"""Access control of the console: the host name of a request, the page it comes from, and the session."""
+"""Access control of the console: checks the host name, origin and session of each request."""
 
 import asyncio
 import hashlib
@@ -27,8 +27,8 @@ _LOGIN_PATH: Final = "/login"
 _OPEN_PREFIX: Final = "/static/"
 _API_PREFIX: Final = "/api/"
 
-HEADERS: Final = {  # of every answer, those included that the server itself gives to malformed requests
-    # Nothing but what the package serves: no inline script or style, no other address, no frame around it.
+HEADERS: Final = {  # of every response, including the server's own responses to malformed requests
+    # Only the package's own files: no inline scripts or styles, no other origins, no framing.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
@@ -36,7 +36,7 @@ HEADERS: Final = {  # of every answer, those included that the server itself giv
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",  # with none at all, browsers leave out where our own forms come from
+    "Referrer-Policy": "same-origin",  # with no-referrer, browsers would not send the origin of the console's own forms
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
@@ -44,14 +44,14 @@ HEADERS: Final = {  # of every answer, those included that the server itself giv
 
 
 class Sessions:
-    """Who has shown the token: random names that a cookie holds, gone when the console ends."""
+    """The sessions of users who logged in: random ids in cookies, valid until the console stops."""
 
     def __init__(self, token: str) -> None:
         self._digest = hashlib.sha256(token.encode()).digest()
         self._sessions: OrderedDict[str, float] = OrderedDict()
 
     def open(self, token: str) -> str | None:
-        """A new session's name if this is the token; else None. It takes equally long for every wrong one."""
+        """Opens a session and returns its id, or None for a wrong token; the comparison takes constant time."""
         if not hmac.compare_digest(hashlib.sha256(token.encode()).digest(), self._digest):
             return None
         name = secrets.token_urlsafe(32)
@@ -61,7 +61,7 @@ class Sessions:
         return name
 
     def knows(self, name: str) -> bool:
-        """Whether a session is open; the names are too long to be guessed one character at a time."""
+        """Whether a session is open; ids are too long to be guessed one character at a time."""
         return self._sessions.get(name, 0.0) > time.monotonic()
 
     def close(self, name: str) -> None:
@@ -70,10 +70,10 @@ class Sessions:
 
 
 class WrongTokens:
-    """Delays the answers to wrong tokens: one at a time, from all clients together.
+    """Delays the responses to wrong tokens, one at a time over all clients.
 
-    The right token is never delayed, so wrong ones cannot lock its owner out. The token's length makes guessing
-    hopeless; the delay limits what guesses cost in log lines and connections.
+    The right token is never delayed, so wrong ones cannot lock out its owner. The token's length makes guessing
+    infeasible; the delay limits the log lines and connections that guesses cost.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class WrongTokens:
         self._waiting = 0
 
     async def pause(self) -> bool:
-        """Delays one answer; returns False without a delay if too many answers are delayed already."""
+        """Delays one response; returns False without a delay if too many responses are delayed already."""
         if self._waiting >= _WRONG_TOKENS_WAITING_MAX:
             return False
         self._waiting += 1
@@ -100,16 +100,16 @@ class Guard:
         """Prepares.
 
         Args:
-            app: what is guarded.
-            names: the host names, besides IP addresses and localhost, under which it may be asked for.
-            sessions: who may see anything; None lets everybody who gets here.
+            app: the application to protect.
+            names: the allowed host names, in addition to IP addresses and localhost.
+            sessions: the open sessions; None if no login is required.
         """
         self._app = app
         self._names = frozenset({"localhost", *(name.lower() for name in names)})
         self._sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request, or has it answered."""
+        """Rejects a request, or passes it to the application."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -119,38 +119,40 @@ class Guard:
                 MutableHeaders(scope=message).setdefault("Cache-Control", "no-store")
             await send(message)
 
-        answer = self._refusal(scope) or self._app
+        answer = self._rejection_of(scope) or self._app
         await answer(scope, receive, send_guarded)
 
-    def _refusal(self, scope: Scope) -> Response | None:
-        """The answer to what may not pass; None if it may."""
+    def _rejection_of(self, scope: Scope) -> Response | None:
+        """The response to a request that is rejected; None if it may pass."""
         headers = Headers(scope=scope)
-        return self._misled(scope, headers) or self._unknown(scope, headers)
+        return self._check_origin(scope, headers) or self._check_session(scope, headers)
 
-    def _misled(self, scope: Scope, headers: Headers) -> Response | None:
-        """Refuses what another page led the browser to."""
+    def _check_origin(self, scope: Scope, headers: Headers) -> Response | None:
+        """Rejects requests with a foreign host name, or sent by a page of another origin."""
         path = scope["path"]
-        if not self._is_ours(headers.get("host", "")):
-            return _refuse(path, 400, "this console is not known under that name: console_names lists its names")
+        if not self._is_allowed_host(headers.get("host", "")):
+            return _rejection(path, 400, "unknown host name: add it to console_names to allow it")
         if scope["method"] not in {"GET", "HEAD"} and not _is_same_origin(headers):
-            return _refuse(path, 403, "this came from another page than the console's own, and changes nothing")
+            return _rejection(
+                path, 403, "cross-origin request rejected: only the console's own pages may change anything"
+            )
         if path.startswith(_API_PREFIX) and headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
-            return _refuse(path, 403, "this came from another page than the console's own, and tells it nothing")
+            return _rejection(path, 403, "cross-origin request rejected: only the console's own pages may read the API")
         return None
 
-    def _unknown(self, scope: Scope, headers: Headers) -> Response | None:
-        """Refuses who has not shown the token, where one is needed."""
+    def _check_session(self, scope: Scope, headers: Headers) -> Response | None:
+        """Rejects requests without a session, if a login is required."""
         path = scope["path"]
         if self._sessions is None or path == _LOGIN_PATH or path.startswith(_OPEN_PREFIX):
             return None
         if self._sessions.knows(session_of(headers)):
             return None
         if path.startswith(_API_PREFIX) or scope["method"] not in {"GET", "HEAD"}:
-            return _refuse(path, 401, "log in first: the session has ended, or there was none")
+            return _rejection(path, 401, "log in first: there is no session, or it has expired")
         return RedirectResponse(_LOGIN_PATH, 303)
 
-    def _is_ours(self, host: str) -> bool:
-        """Whether a Host header names an IP address or a name of ours: no foreign name can lead a browser here then."""
+    def _is_allowed_host(self, host: str) -> bool:
+        """Whether a Host header is an IP address or an allowed name, as protection against DNS rebinding."""
         try:
             name = urlsplit(f"//{host}").hostname or ""
             _ = urlsplit(f"//{host}").port
@@ -160,14 +162,14 @@ class Guard:
 
 
 def session_of(headers: Headers) -> str:
-    """The session's name from the request's cookies; empty without one."""
+    """The session's id from the request's cookies; empty without one."""
     pairs = [part.strip().partition("=") for part in headers.get("cookie", "").split(";")]
     values = {name: value for name, _, value in reversed(pairs)}
     return values.get(_TLS_COOKIE) or values.get(_COOKIE, "")
 
 
 def set_session(answer: Response, session: str, *, over_tls: bool) -> None:
-    """Sets a session's cookie, which no script can read and no other site can send."""
+    """Sets the session cookie, which scripts cannot read and other sites cannot send."""
     answer.set_cookie(
         _TLS_COOKIE if over_tls else _COOKIE,
         session,
@@ -179,16 +181,16 @@ def set_session(answer: Response, session: str, *, over_tls: bool) -> None:
 
 
 def delete_session(answer: Response) -> None:
-    """Deletes a session's cookie."""
+    """Deletes the session cookie."""
     answer.delete_cookie(_COOKIE, httponly=True, samesite="strict")
     answer.delete_cookie(_TLS_COOKIE, httponly=True, samesite="strict", secure=True)
 
 
 def _is_same_origin(headers: Headers) -> bool:
-    """Whether the page that sends this is one of ours; every browser says so of what is not merely read."""
+    """Whether the request comes from a page of the console; browsers send an Origin with all but GET and HEAD."""
     try:
         origin = urlsplit(headers.get("origin", ""))
-    except ValueError:  # a bracket without its counterpart
+    except ValueError:  # an unbalanced bracket
         return False
     return origin.scheme in {"http", "https"} and origin.netloc == headers.get("host")
 
@@ -201,7 +203,7 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _refuse(path: str, status: int, why: str) -> Response:
+def _rejection(path: str, status: int, why: str) -> Response:
     if path.startswith(_API_PREFIX):
         return JSONResponse({"error": why}, status)
     return PlainTextResponse(f"{why}\n", status)

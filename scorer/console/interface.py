@@ -1,4 +1,4 @@
-"""The interface document as a page: the AsyncAPI document that is generated, with the topics as they are here."""
+"""Renders the AsyncAPI document as a page, with this console's topic names."""
 
 import json
 import re
@@ -12,14 +12,14 @@ from scorer.settings import Settings
 
 _DAY_MS: Final = 24 * 3_600_000
 _CODE_NOTE: Final = (
-    "Addresses and topics are those of this console. Where your cluster asks for TLS or a password, add the client's "
+    "Addresses and topics are those of this console. If your cluster requires TLS or a login, add the client "
     "properties for it."
 )
 _ACTIONS: Final = {"send": "You publish", "receive": "You read"}
 
 
 def render_interface(settings: Settings) -> str:
-    """Topics, messages, headers, examples and code for publishers and readers, as HTML."""
+    """Renders topics, messages, headers and code examples for publishers and readers as HTML."""
     document = build_document()
     addresses = {
         "applications": settings.applications_topic,
@@ -28,29 +28,29 @@ def render_interface(settings: Settings) -> str:
         "deployments": settings.deployments_topic,
     }
     parts = [
-        '<section aria-labelledby="guarantees"><h2 id="guarantees">What you can rely on</h2>',
+        '<section aria-labelledby="guarantees"><h2 id="guarantees">Guarantees</h2>',
         _prose(document["info"]["description"]),
         "</section>",
         _code(settings),
     ]
     for name, operation in document["operations"].items():
-        channel = document["channels"][_last(operation["channel"])]
-        message = document["components"]["messages"][_last(operation["messages"][0])]
-        address = addresses[_last(operation["channel"])]
+        channel = document["channels"][_referenced_name(operation["channel"])]
+        message = document["components"]["messages"][_referenced_name(operation["messages"][0])]
+        address = addresses[_referenced_name(operation["channel"])]
         parts.append(_operation(name, operation, channel, address, message, document))
     return "\n".join(parts)
 
 
 def _code(settings: Settings) -> str:
-    found = [
-        '<section aria-labelledby="code"><h2 id="code">Publish and read, to copy</h2>',
+    parts = [
+        '<section aria-labelledby="code"><h2 id="code">Code examples</h2>',
         f"<p>{_CODE_NOTE}</p>",
     ]
     for example in EXAMPLES:
         slug = re.sub(r"[^a-z]+", "-", example.title.lower())
-        found.append(f"<h3 id='code-{slug}'>{escape(example.title)}</h3><p>{escape(example.note)}</p>")
-        found.append(_copyable(example.text(settings), example.title))
-    return "".join([*found, "</section>"])
+        parts.append(f"<h3 id='code-{slug}'>{escape(example.title)}</h3><p>{escape(example.note)}</p>")
+        parts.append(_copyable(example.text(settings), example.title))
+    return "".join([*parts, "</section>"])
 
 
 def _operation(
@@ -64,12 +64,12 @@ def _operation(
     schemas = document["components"]["schemas"]
     payload = message["payload"]
     if "$ref" in payload:
-        payload = schemas[_last(payload)]
+        payload = schemas[_referenced_name(payload)]
     parts = [
         f'<section aria-labelledby="{name}"><h2 id="{name}">{escape(message["title"])}</h2>',
         f"<p><b>{_ACTIONS[operation['action']]}.</b> {escape(operation['summary'])}</p>",
         f"<dl class='facts'><dt>Topic</dt><dd><code>{escape(address)}</code></dd>",
-        f"<dt>Kept</dt><dd>{_kept(channel)}</dd>",
+        f"<dt>Retention</dt><dd>{_retention(channel)}</dd>",
         f"<dt>Key</dt><dd>{escape(_key(message))}</dd></dl>",
         f"<p>{_inline(channel['description'])}</p>{_prose(message['description'])}",
     ]
@@ -85,32 +85,32 @@ def _operation(
         shown = example["payload"]
         if shown is not None:
             text = shown if isinstance(shown, str) else json.dumps(shown, indent=2, ensure_ascii=False)
-            parts.append(f"<h3>An example</h3>{_copyable(text, message['title'])}")
+            parts.append(f"<h3>Example</h3>{_copyable(text, message['title'])}")
     return "".join([*parts, "</section>"])
 
 
 def _fields(
-    schema: Mapping[str, Any], schemas: Mapping[str, Any], under: str = ""
+    schema: Mapping[str, Any], schemas: Mapping[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Name, what it takes, whether it must be there, and what it is; a nested object's fields after it."""
+    """Name, type, whether it is required, and description of each field; an object's fields follow it."""
     for name, rule in schema["properties"].items():
         inner = _object(rule, schemas)
-        need = "required" if name in schema.get("required", ()) else "may be absent"
-        told = rule.get("description") or (inner or {}).get("description", "")
-        yield f"{under}{name}", "object" if inner else _takes(rule), need, told
+        need = "required" if name in schema.get("required", ()) else "optional"
+        description = rule.get("description") or (inner or {}).get("description", "")
+        yield f"{prefix}{name}", "object" if inner else _type_of(rule), need, description
         if inner:
-            yield from _fields(inner, schemas, f"{under}{name}.")
+            yield from _fields(inner, schemas, f"{prefix}{name}.")
 
 
 def _object(rule: Mapping[str, Any], schemas: Mapping[str, Any]) -> Mapping[str, Any] | None:
     for option in rule.get("anyOf", [rule]):
         if "$ref" in option:
-            found: Mapping[str, Any] = schemas[_last(option)]
-            return found
+            schema: Mapping[str, Any] = schemas[_referenced_name(option)]
+            return schema
     return None
 
 
-def _takes(rule: Mapping[str, Any]) -> str:
+def _type_of(rule: Mapping[str, Any]) -> str:
     options = rule.get("anyOf", [rule])
     null = " or null" if any(option.get("type") == "null" for option in options) else ""
     value = options[0]
@@ -129,20 +129,20 @@ def _takes(rule: Mapping[str, Any]) -> str:
 def _table(title: str, rows: list[tuple[str, str, str, str]]) -> str:
     cells = "".join(
         f"<div class='row'><dt><code>{escape(name)}</code></dt><dd><span class='takes'>{escape(takes)}</span>"
-        f"{f' <span class=need>{escape(need)}</span>' if need else ''}{_prose(told)}</dd></div>"
-        for name, takes, need, told in rows
+        f"{f' <span class=need>{escape(need)}</span>' if need else ''}{_prose(description)}</dd></div>"
+        for name, takes, need, description in rows
     )
     return f"<h3>{title}</h3><dl class='fields'>{cells}</dl>"
 
 
-def _kept(channel: Mapping[str, Any]) -> str:
+def _retention(channel: Mapping[str, Any]) -> str:
     retention_ms = channel["bindings"]["kafka"]["topicConfiguration"]["retention.ms"]
-    return "for ever" if retention_ms < 0 else f"{retention_ms // _DAY_MS} days, unless the topic is set otherwise"
+    return "unlimited" if retention_ms < 0 else f"{retention_ms // _DAY_MS} days by default"
 
 
 def _key(message: Mapping[str, Any]) -> str:
     key = message["bindings"]["kafka"].get("key")
-    return "as it came, or none" if key is None else str(key["description"])
+    return "the record's original key, or none" if key is None else str(key["description"])
 
 
 def _copyable(text: str, what: str) -> str:
@@ -153,22 +153,22 @@ def _copyable(text: str, what: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Paragraphs, lists, code and bold of the document's Markdown, which uses no more than that."""
-    found = []
+    """Renders the Markdown that the document uses: paragraphs, lists, code and bold."""
+    parts = []
     for block in re.split(r"\n\s*\n", text.strip()):
         items = re.split(r"^- ", block, flags=re.MULTILINE)
         if items[0].strip():
-            found.append(f"<p>{_inline(items[0])}</p>")
+            parts.append(f"<p>{_inline(items[0])}</p>")
         if len(items) > 1:
-            found.append(f"<ul>{''.join(f'<li>{_inline(item)}</li>' for item in items[1:])}</ul>")
-    return "".join(found)
+            parts.append(f"<ul>{''.join(f'<li>{_inline(item)}</li>' for item in items[1:])}</ul>")
+    return "".join(parts)
 
 
 def _inline(text: str) -> str:
-    told = escape(" ".join(text.split()), quote=False)
-    told = re.sub(r"`([^`]+)`", r"<code>\1</code>", told)
-    return re.sub(r"\*\*([^*]+)\*\*", r"<b>\1</b>", told)
+    html = escape(" ".join(text.split()), quote=False)
+    html = re.sub(r"`([^`]+)`", r"<code>\1</code>", html)
+    return re.sub(r"\*\*([^*]+)\*\*", r"<b>\1</b>", html)
 
 
-def _last(reference: Mapping[str, str]) -> str:
+def _referenced_name(reference: Mapping[str, str]) -> str:
     return reference["$ref"].rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""Dead letters as a page shows them: the newest, counted by code, what they hold only where somebody asks for it."""
+"""Dead letters for the console: the newest ones, with counts per code; values only on request."""
 
 from collections import Counter
 from typing import Any, Final
@@ -9,25 +9,25 @@ from scorer.stream.dead_letters import find_dead_letter, read_dead_letters
 from scorer.stream.reading import Skipped
 
 _READ_MAX: Final = 2_000
-"""Offsets of each partition that are looked through."""
+"""The newest offsets per partition that are read."""
 _SHOWN_MAX: Final = 200
 _VALUE_BYTES_MAX: Final = 65_536
 
 
 def newest_letters(settings: Settings) -> dict[str, Any]:
-    """The newest dead letters without key, value and headers' contents, and their number by code, as JSON.
+    """The newest dead letters without keys, values and headers, and their number per code, as JSON.
 
     Raises:
         TopicsError: the topic is missing.
-        BrokerError: it cannot be read.
+        BrokerError: the topic cannot be read.
     """
-    letters: dict[Place, dict[str, Any]] = {}  # what is shown of them: values can be a megabyte each
+    letters: dict[Place, dict[str, Any]] = {}  # without their values, which can be a megabyte each
     order: dict[Place, tuple[int, Place]] = {}
     codes: Counter[str] = Counter()
     skipped = Skipped()
     for record in read_dead_letters(settings, newest=_READ_MAX, skipped=skipped):
         if isinstance(record, DeadLetter):
-            letters[record.place] = _told(record)
+            letters[record.place] = _as_json(record)
             order[record.place] = (record.timestamp_ms, record.place)
             codes[record.counted_as] += 1
         elif record.place in letters:
@@ -42,11 +42,11 @@ def newest_letters(settings: Settings) -> dict[str, Any]:
 
 
 def reveal(settings: Settings, place: Place) -> dict[str, Any]:
-    """What one dead letter holds, as JSON: text as far as it is text, and no longer than a page can show.
+    """Key, value and headers of one dead letter, as JSON; what is not UTF-8 is escaped, long values are cut.
 
     Raises:
-        DeadLetterError: there is none at that place.
-        TopicsError, BrokerError: it cannot be read.
+        DeadLetterError: there is no dead letter at that offset.
+        TopicsError, BrokerError: the topic cannot be read.
     """
     letter = find_dead_letter(settings, place)
     value = letter.value or b""
@@ -59,7 +59,7 @@ def reveal(settings: Settings, place: Place) -> dict[str, Any]:
     }
 
 
-def _told(letter: DeadLetter) -> dict[str, Any]:
+def _as_json(letter: DeadLetter) -> dict[str, Any]:
     return {
         "partition": letter.place.partition,
         "offset": letter.place.offset,

@@ -1,4 +1,4 @@
-"""What is happening now: what the watching threads tell, second by second, for the pages that are open."""
+"""The console's live state: written by the background threads, read every second for the open pages."""
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -17,14 +17,14 @@ REJECTED: Final = "REJECTED"
 KINDS: Final = (*OUTCOMES, REJECTED)
 
 SERIES_POINTS_MAX: Final = 300
-"""Seconds that a page's charts show: five minutes."""
+"""Seconds shown by a page's charts: five minutes."""
 _LATENCIES_S: Final = 60.0
 _LATENCIES_MAX: Final = 20_000
 _TRIES_MAX: Final = 200
 
 
 class Part(StrEnum):
-    """What is watched, each by a thread of its own."""
+    """The parts of the state, each watched by one thread."""
 
     STANDING = "standing"
     OUTCOMES = "outcomes"
@@ -33,15 +33,15 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How the group and the history stand.
+    """The state of the group and of the deployment history.
 
     Attributes:
-        arriving: applications a second, since the look before.
+        arriving: applications published per second, since the last poll.
         waiting: applications that are not decided yet.
-        workers: how many are in the group.
-        deciding: the bundles that have decided last, as the group's offsets say it, spelt in full.
+        workers: the number of members in the group.
+        deciding: the bundles of the latest decisions, from the metadata of committed offsets, with full digests.
         deployments: the history.
-        unswitched: the deployments that workers do not follow.
+        unswitched: the deployments that some workers have not switched to.
     """
 
     arriving: float
@@ -53,7 +53,7 @@ class Standing:
 
 
 class Live:
-    """What is known now. Threads write, the pages' answers read; a lock keeps each call whole."""
+    """The live state. Background threads write, requests read; a lock makes each call atomic."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -66,89 +66,89 @@ class Live:
         self._troubles: dict[Part, str] = {}
         self._tries: OrderedDict[str, dict[str, Any] | None] = OrderedDict()
         self._ticked_at: float | None = None
-        self._tell: Callable[[dict[str, Any]], object] = lambda _: None
+        self._result_callback: Callable[[dict[str, Any]], object] = lambda _: None
         self.standing: Standing | None = None
         self.following = False
-        """Whether outcomes are being read; before that, that of a try could be missed."""
+        """Whether results are being read; before that, the result of a try could be missed."""
 
-    # Told by the threads
+    # Written by the background threads
 
     def counted(self, kinds: Mapping[str, int], codes: Mapping[str, int], corrections: int) -> None:
-        """Outcomes were read: decisions by kind, dead letters as REJECTED and by code, and corrections of a replay."""
+        """Counts results: decisions by label, dead letters as REJECTED and by code, and corrections of a replay."""
         with self._lock:
             self._counts.update(kinds)
             self._codes.update(codes)
             self._corrections += corrections
 
     def skipped(self) -> None:
-        """A record was read that is not what its topic holds."""
+        """Counts a malformed record."""
         with self._lock:
             self._skipped += 1
 
     def waited(self, now: float, seconds: Sequence[float]) -> None:
-        """So long some applications have waited for their decisions to be readable."""
+        """Adds latencies of decisions, in seconds, from publishing to being readable."""
         with self._lock:
             self._latencies.extend((now, wait) for wait in seconds)
 
     def trouble(self, part: Part, text: str) -> None:
-        """What keeps a part from seeing anything; empty once it sees again."""
+        """Sets why a part cannot be read; empty once it can be read again."""
         with self._lock:
             self._troubles[part] = text
 
     def tries(self) -> frozenset[str]:
-        """The ids of the tries that have no outcome yet."""
+        """The ids of the tries that have no result yet."""
         with self._lock:
-            return frozenset(name for name, outcome in self._tries.items() if outcome is None)
+            return frozenset(name for name, result in self._tries.items() if result is None)
 
-    def tried(self, name: str, outcome: dict[str, Any]) -> None:
-        """A try has its outcome; of two the first stays, as a reader would take it."""
+    def tried(self, name: str, result: dict[str, Any]) -> None:
+        """Sets the result of a try; only the first one counts, as for other readers."""
         with self._lock:
-            if self._tries.get(name, outcome) is not None:
+            if self._tries.get(name, result) is not None:
                 return
-            self._tries[name] = outcome
-        self._tell(outcome)
+            self._tries[name] = result
+        self._result_callback(result)
 
-    # Asked by the pages
+    # Read by requests
 
     def on_outcome(self, tell: Callable[[dict[str, Any]], object]) -> None:
-        """Names who hears of the outcome of each try, in the thread that read it."""
-        self._tell = tell
+        """Sets the callback for the result of each try; it runs in the thread that read the result."""
+        self._result_callback = tell
 
     def expect(self, name: str) -> None:
-        """A try with this id is about to be published; of many, the oldest are forgotten."""
+        """Registers a try that is about to be published; beyond a limit, the oldest ones are dropped."""
         with self._lock:
             self._tries[name] = None
             while len(self._tries) > _TRIES_MAX:
                 self._tries.popitem(last=False)
 
     def outcomes(self) -> list[dict[str, Any]]:
-        """The outcomes of the tries that are remembered."""
+        """The results of the registered tries."""
         with self._lock:
-            return [outcome for outcome in self._tries.values() if outcome is not None]
+            return [result for result in self._tries.values() if result is not None]
 
     def tick(self, now: float) -> dict[str, Any]:
-        """Ends a second: its figures, as JSON. What is not known is null.
+        """Ends a second, and returns its figures as JSON. Unknown figures are null.
 
         Args:
             now: seconds since 1970.
         """
         with self._lock:
-            spent_s = 1.0 if self._ticked_at is None else max(now - self._ticked_at, 1e-3)
+            elapsed_s = 1.0 if self._ticked_at is None else max(now - self._ticked_at, 1e-3)
             self._ticked_at = now
             while self._latencies and self._latencies[0][0] < now - _LATENCIES_S:
                 self._latencies.popleft()
-            waits = sorted(wait for _, wait in self._latencies)
+            latencies = sorted(wait for _, wait in self._latencies)
             standing = self.standing
-            seen = None if any(self._troubles.values()) else standing
+            known = None if any(self._troubles.values()) else standing
             point = {
                 "at": round(now),
-                "decided": None if seen is None else self._counts.total() / spent_s,
+                "decided": None if known is None else self._counts.total() / elapsed_s,
                 "kinds": {kind: self._counts[kind] for kind in KINDS},
                 "corrections": self._corrections,
-                "arriving": None if seen is None else seen.arriving,
-                "waiting": None if seen is None else seen.waiting,
-                "p50": _quantile(waits, 0.5),
-                "p99": _quantile(waits, 0.99),
+                "arriving": None if known is None else known.arriving,
+                "waiting": None if known is None else known.waiting,
+                "p50": _quantile(latencies, 0.5),
+                "p99": _quantile(latencies, 0.99),
             }
             self._counts.clear()
             self._corrections = 0
@@ -156,7 +156,7 @@ class Live:
             return point
 
     def state(self) -> dict[str, Any]:
-        """What changes seldom, as JSON: what decides, who works, what troubles, and how far the lists have come."""
+        """What changes rarely, as JSON: bundles, workers, problems, and counts of deployments and rejections."""
         with self._lock:
             standing = self.standing
             return {
@@ -176,5 +176,5 @@ class Live:
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float | None:
-    """What a share of the values do not pass; None if there are none."""
+    """A quantile of the values; None without values."""
     return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else None

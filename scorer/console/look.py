@@ -1,4 +1,4 @@
-"""A look once a second at how the group and the history stand."""
+"""Polls the consumer lag, the group and the deployment history once per second."""
 
 import time
 from collections.abc import Mapping
@@ -24,26 +24,26 @@ _MEMBERS_EVERY_S: Final = 5.0
 
 
 def keep_looking(settings: Settings, live: Live, stop: Event) -> None:
-    """Looks until it is told to stop.
+    """Polls until `stop` is set.
 
     Args:
         settings: the topics and the group.
-        live: is told what is seen.
-        stop: ends it.
+        live: receives the state.
+        stop: ends the polling.
 
     Raises:
-        SettingsError, TopicsError, BrokerError, KafkaException: somebody does not answer.
+        SettingsError, TopicsError, BrokerError, KafkaException: a topic is missing, or a broker does not answer.
     """
-    with closing(_Look(settings)) as look:
+    with closing(_Poller(settings)) as poller:
         while not stop.is_set():
-            began_at = time.monotonic()
-            live.standing = look.standing()
+            started_at = time.monotonic()
+            live.standing = poller.standing()
             live.trouble(Part.STANDING, "")
-            stop.wait(max(0.0, began_at + _EVERY_S - time.monotonic()))
+            stop.wait(max(0.0, started_at + _EVERY_S - time.monotonic()))
 
 
-class _Look:
-    """The clients that ask; none of them is in the group."""
+class _Poller:
+    """The clients that poll; none of them joins the group."""
 
     def __init__(self, settings: Settings) -> None:
         """Connects.
@@ -56,62 +56,62 @@ class _Look:
         self._settings = settings
         self._admin = admin_client(settings)
         with ExitStack() as opened:
-            # Read committed: where an unfinished transaction stands, workers wait too, and it is no lag of theirs.
+            # Read committed: workers cannot read past an open transaction either, so what follows it is not lag.
             self._applications = opened.enter_context(closing(TopicReader(settings, settings.applications_topic)))
             self._history = opened.enter_context(closing(HistoryReader(settings)))
             self._group = opened.enter_context(closing(connect_to_offsets(settings)))
             self._lines: tuple[Line, ...] = tuple(self._history.to_the_end())
             self._opened = opened.pop_all()
-        self._earlier: tuple[float, Mapping[int, int]] = (0.0, {})
+        self._previous_ends: tuple[float, Mapping[int, int]] = (0.0, {})
         self._described = (-_MEMBERS_EVERY_S, Group((), rebalancing=False))
         self._unfollowed = Unfollowed()
 
     def standing(self) -> Standing:
-        """How things stand now.
+        """The current state.
 
         Raises:
-            KafkaException, BrokerError: somebody does not answer.
+            KafkaException, BrokerError: a broker does not answer.
         """
         if self._history.begin_again():
             self._lines = tuple(self._history.to_the_end())
         self._lines += tuple(self._history.next(0))
         committed = self._committed()
-        bounds = self._applications.bounds()  # after the group's offsets: what comes between is waiting, never below 0
+        bounds = self._applications.bounds()  # read after the committed offsets, so that the lag is never negative
         waiting = 0
         for partition, (first, end) in bounds.items():
             done = committed[partition].offset if partition in committed else -1
             waiting += max(0, end - (max(done, first) if done >= 0 else first))
         group = self._describe_group()
-        says = {partition: decode_metadata(tp.metadata) for partition, tp in committed.items()}
+        metadata_by_partition = {partition: decode_metadata(tp.metadata) for partition, tp in committed.items()}
         return Standing(
             arriving=self._arriving({p: end for p, (_, end) in bounds.items()}),
             waiting=waiting,
             workers=len(group.members),
-            deciding=tuple(sorted({metadata.bundle for metadata in says.values() if metadata.bundle})),
+            deciding=tuple(sorted({metadata.bundle for metadata in metadata_by_partition.values() if metadata.bundle})),
             deployments=self._lines,
-            unswitched=self._unfollowed.look(self._lines, group, says),
+            unswitched=self._unfollowed.look(self._lines, group, metadata_by_partition),
         )
 
     def close(self) -> None:
-        """Leaves nothing behind."""
+        """Closes all clients."""
         self._opened.close()
 
     def _committed(self) -> dict[int, TopicPartition]:
-        """By partition, where the group goes on; partitions in which it has not begun are not there."""
+        """The committed offsets by partition; partitions without one are absent."""
         topic, partitions = self._settings.applications_topic, self._applications.partitions
         committed = ask_committed(self._group, topic, partitions, _ANSWER_S)
         return {tp.partition: tp for tp in committed if tp.offset >= 0}
 
     def _arriving(self, ends: Mapping[int, int]) -> float:
-        """Applications a second since the look before."""
+        """Applications published per second since the last poll."""
         now = time.monotonic()
-        looked_at, before = self._earlier
-        self._earlier = (now, ends)
-        came = sum(max(0, end - before[p]) for p, end in ends.items() if p in before)
-        return came / (now - looked_at) if before else 0.0
+        polled_at, previous = self._previous_ends
+        self._previous_ends = (now, ends)
+        count = sum(max(0, end - previous[p]) for p, end in ends.items() if p in previous)
+        return count / (now - polled_at) if previous else 0.0
 
     def _describe_group(self) -> Group:
-        """The group as of some seconds ago: its coordinator need not be asked every second."""
+        """The group, described every few seconds at most, to spare its coordinator."""
         asked_at, group = self._described
         if time.monotonic() - asked_at >= _MEMBERS_EVERY_S:
             group = describe_group(self._admin, self._settings, _ANSWER_S)

@@ -1,4 +1,4 @@
-"""The pages: a frame around each view, the package's files for them, and everything in HTML escaped."""
+"""Renders the pages and serves their static files; all text in HTML is escaped."""
 
 import hashlib
 from functools import cache
@@ -16,7 +16,7 @@ _PACKAGE: Final = "scorer.console"
 
 
 class Page(NamedTuple):
-    """A view: where it is, what it is called, and its file."""
+    """A view: its path, its title, and the name of its template."""
 
     path: str
     title: str
@@ -33,7 +33,7 @@ PAGES: Final = (
 
 
 class Asset(NamedTuple):
-    """A file that pages load."""
+    """A static file."""
 
     content: bytes
     media_type: str
@@ -41,7 +41,7 @@ class Asset(NamedTuple):
 
 
 class Assets:
-    """The files that pages load, read once: nothing that is asked for ever becomes a path."""
+    """The static files, read once, so that no request is ever used as a path."""
 
     def __init__(self) -> None:
         folder = files(_PACKAGE).joinpath("static")
@@ -49,7 +49,7 @@ class Assets:
         self.document = files("schemas").joinpath("generated", "asyncapi.yaml").read_bytes()
 
     def find(self, name: str) -> Asset | None:
-        """A file by its name; None if there is none."""
+        """A file by its name; None if it is not found."""
         return self._assets.get(name)
 
 
@@ -59,11 +59,11 @@ def _asset(name: str, content: bytes) -> Asset:
 
 
 def render_page(page: Page, settings: Settings, *, may_log_out: bool) -> str:
-    """A view in its frame, as HTML."""
+    """Renders a view as a whole HTML page."""
     parts = {"try": {"fields": render_form}, "interface": {"document": lambda: render_interface(settings)}}
-    made = {name: make() for name, make in parts.get(page.file, {}).items()}
-    here = {page: ' aria-current="page"'}
-    links = "".join(f'<li><a href="{p.path}"{here.get(p, "")}>{p.title}</a></li>' for p in PAGES)
+    substitutions = {name: render() for name, render in parts.get(page.file, {}).items()}
+    current = {page: ' aria-current="page"'}
+    links = "".join(f'<li><a href="{p.path}"{current.get(p, "")}>{p.title}</a></li>' for p in PAGES)
     return _template("frame").substitute(
         title=escape(page.title),
         view=page.file,
@@ -71,14 +71,14 @@ def render_page(page: Page, settings: Settings, *, may_log_out: bool) -> str:
         logout=_template("logout").template if may_log_out else "",
         servers=escape(settings.bootstrap_servers),
         group=escape(settings.group_id),
-        main=_template(page.file).substitute(made),
+        main=_template(page.file).substitute(substitutions),
     )
 
 
 def render_login(fault: str) -> str:
-    """The page that asks for the token, as HTML, with what was wrong the last time."""
-    told = f'<p class="fault" role="alert" id="fault">{escape(fault)}</p>' if fault else ""
-    return _template("login").substitute(fault=told)
+    """Renders the login page as HTML, with the error of the last attempt."""
+    alert = f'<p class="fault" role="alert" id="fault">{escape(fault)}</p>' if fault else ""
+    return _template("login").substitute(fault=alert)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Publishing a try: one application onto the input topic, confirmed, under an id of its own."""
+"""Publishes a try: one application with a generated id, acknowledged by the broker."""
 
 import json
 import secrets
@@ -26,37 +26,39 @@ ID_PREFIX: Final = "try-"
 
 
 def read_try(body: bytes) -> dict[str, Any]:
-    """The application that a page sent, under a new id; whether it is sound is the scorer's to say.
+    """Parses the application that a page sent, and gives it a new id; the scorer validates it.
 
     Raises:
-        MisuseError: it is no JSON object.
+        MisuseError: it is not a JSON object.
     """
     try:
         given = json.loads(body)
     except UnicodeDecodeError:
-        raise MisuseError("this is not UTF-8, so it is no application") from None
+        raise MisuseError("the application is not UTF-8") from None
     except json.JSONDecodeError as error:
-        raise MisuseError(f"this is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+        raise MisuseError(
+            f"the application is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
+        ) from None
     except (ValueError, RecursionError):
-        raise MisuseError("this is JSON with a number of too many digits, or it nests too deep") from None
+        raise MisuseError("the application has a number with too many digits, or is nested too deep") from None
     if not isinstance(given, Mapping):
-        raise MisuseError("this is JSON but no object: an application is {…} with the contract's fields")
+        raise MisuseError("the application is JSON but not an object: write {…} with the contract's fields")
     return {**given, GIVEN_HERE: ID_PREFIX + secrets.token_hex(6)}
 
 
 class TryPublisher:
-    """Puts tries onto the applications topic; several threads may use it at once."""
+    """Publishes tries to the applications topic; several threads may use it at once."""
 
     def __init__(self, settings: Settings) -> None:
-        """Opens the client, which connects by and by.
+        """Creates the client, which connects in the background.
 
         Raises:
             SettingsError: a librdkafka property is wrong.
         """
         self._settings = settings
         config: dict[str, Any] = client_config(settings) | {
-            "partitioner": "murmur2_random",  # as every publisher here: a key has one partition, whoever sends
-            "message.timeout.ms": str(_DELIVERY_MS),  # longer, and whoever waits at the page would have given up
+            "partitioner": "murmur2_random",  # as all publishers here, so that a key always has the same partition
+            "message.timeout.ms": str(_DELIVERY_MS),  # the user of the page would not wait longer
             "linger.ms": "0",
             **LOSSLESS,
         }
@@ -64,7 +66,7 @@ class TryPublisher:
             self._producer = Producer(config)
 
     def publish(self, application: Mapping[str, Any]) -> dict[str, Any]:
-        """Publishes an application and waits until the broker has it.
+        """Publishes an application and waits for the broker's acknowledgement.
 
         Returns:
             Its record's topic, partition and offset.
@@ -77,34 +79,36 @@ class TryPublisher:
         try:
             value = dump_application(application)
         except RecursionError:
-            raise MisuseError("this is JSON that nests too deep") from None
+            raise MisuseError("the application is nested too deep") from None
         except ValueError:
-            raise MisuseError("NaN and Infinity are no JSON numbers, and half a surrogate pair is no text") from None
-        landed = Event()
-        placed: list[tuple[int, int]] = []
+            raise MisuseError(
+                "the application has NaN, Infinity or an unpaired surrogate, which are not valid JSON"
+            ) from None
+        reported = Event()
+        offsets: list[tuple[int, int]] = []
         faults: list[KafkaError] = []
 
-        def place(error: KafkaError | None, message: Message) -> None:
+        def report(error: KafkaError | None, message: Message) -> None:
             if error is None:
-                placed.append((message.partition() or 0, message.offset() or 0))
+                offsets.append((message.partition() or 0, message.offset() or 0))
             else:
                 faults.append(error)
-            landed.set()
+            reported.set()
 
         try:
-            self._producer.produce(topic, value, application[GIVEN_HERE], on_delivery=place)
+            self._producer.produce(topic, value, application[GIVEN_HERE], on_delivery=report)
         except KafkaException as failure:
             raise BrokerError(f"the application was not published: {self._explain([failure.args[0]])}") from failure
         ends_at = time.monotonic() + 2 * _DELIVERY_MS / 1_000
-        while not landed.is_set() and time.monotonic() < ends_at:
+        while not reported.is_set() and time.monotonic() < ends_at:
             try:
                 self._producer.poll(_SLICE_S)
             except KafkaException as failure:  # the client cannot continue
                 faults.append(failure.args[0])
                 break
-        if not placed:
+        if not offsets:
             raise BrokerError(f"the application was not published: {self._explain(faults)}")
-        (partition, offset), *_ = placed
+        (partition, offset), *_ = offsets
         return {"topic": topic, "partition": partition, "offset": offset}
 
     def _explain(self, faults: Sequence[KafkaError]) -> str:

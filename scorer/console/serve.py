@@ -1,4 +1,4 @@
-"""Starts the console: checks where it may be bound, then serves until it is asked to stop."""
+"""Starts the console: checks its address, then serves until SIGTERM or SIGINT."""
 
 import ipaddress
 import signal
@@ -20,18 +20,18 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
     """Serves the console until SIGTERM or SIGINT.
 
     Args:
-        settings: where to, what opens it, and the topics.
-        say: told the address once it can be asked.
+        settings: the address, the token and the topics.
+        say: called with the URL once the console accepts connections.
 
     Raises:
-        MisuseError: the address cannot be bound, or others could come there and there is no token.
+        MisuseError: the address cannot be bound, or is not loopback and no token is set.
         SettingsError: a librdkafka property is wrong.
     """
     token = None if settings.console_token_file is None else read_token(settings.console_token_file)
     if token is None and not _is_loopback(settings.console_host):
         raise MisuseError(
             f"console_host {settings.console_host} can be reached from other machines, so the console needs a token: "
-            "write one of 16 characters or more into a file and name the file in console_token_file"
+            "write a token of at least 16 characters to a file, and set console_token_file to its path"
         )
     sessions = None if token is None else Sessions(token)
     console = Console(settings, sessions, stopping=lambda: server.should_exit)
@@ -40,7 +40,7 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
         Endpoint(settings.console_host, settings.console_port, "the console", "console_host", "console_port")
     )
     server = Server(app, listeners, shutdown_s=_SHUTDOWN_S, headers=list(HEADERS.items()), has_lifespan=True)
-    # uvicorn raises the signal that ended it once more; being asked to stop is no failure.
+    # uvicorn raises the signal that stopped it again; a requested stop is not a failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     port = listeners[0].getsockname()[1]

@@ -14,7 +14,7 @@ _QUEUE_MAX: Final = 120
 """Events, about two minutes: a page that is further behind reconnects and gets the whole state again."""
 _RETRY_MS: Final = 1_500
 _DISPLACED_RETRY_MS: Final = 15_000
-"""A page that was displaced reconnects later, so that two pages do not displace each other all the time."""
+"""A displaced page reconnects later, so that two pages do not displace each other all the time."""
 
 
 class _Page:

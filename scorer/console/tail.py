@@ -1,4 +1,4 @@
-"""Reads decisions and dead letters as they are written: counts them by kind, matches them with tries, keeps samples."""
+"""Reads new decisions and dead letters: counts them by label, matches them with tries, and keeps a sample."""
 
 import time
 from collections import Counter
@@ -37,38 +37,38 @@ _SAMPLE_MAX: Final = 100
 
 
 class Sample:
-    """Some of the decisions that were just read: by partition of the applications, when each offset's was there."""
+    """A sample of recent decisions: by partition and offset of the application, when the decision was read."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._seen: dict[int, dict[int, float]] = {}
+        self._read_at: dict[int, dict[int, float]] = {}
 
     def add(self, decisions: Sequence[ReadDecision], now: float) -> None:
-        """Keeps some of them, up to a number for each partition."""
+        """Adds some of the decisions, up to a limit per partition."""
         with self._lock:
             for decided in decisions[-_SAMPLE_MAX:]:
-                of_partition = self._seen.setdefault(decided.source_partition, {})
-                if len(of_partition) < _SAMPLE_MAX:
-                    of_partition[decided.source_offset] = now
+                offsets = self._read_at.setdefault(decided.source_partition, {})
+                if len(offsets) < _SAMPLE_MAX:
+                    offsets[decided.source_offset] = now
 
     def take(self) -> dict[int, dict[int, float]]:
-        """Hands over what was kept since the last time."""
+        """Returns the sample since the last call, and starts a new one."""
         with self._lock:
-            seen, self._seen = self._seen, {}
-            return seen
+            read_at, self._read_at = self._read_at, {}
+            return read_at
 
 
 def follow_outcomes(settings: Settings, live: Live, sample: Sample, stop: Event) -> None:
-    """Reads decisions and dead letters from now on until it is told to stop.
+    """Reads new decisions and dead letters until `stop` is set.
 
     Args:
         settings: the topics.
-        live: is told what comes.
-        sample: keeps some decisions for whoever measures how long they took.
-        stop: ends it.
+        live: receives the results.
+        sample: keeps some decisions, to measure their latency.
+        stop: ends the reading.
 
     Raises:
-        SettingsError, TopicsError, BrokerError, KafkaException: they cannot be read.
+        SettingsError, TopicsError, BrokerError, KafkaException: the topics cannot be read.
     """
     with closing(_Tail(settings, live, sample)) as tail:
         live.trouble(Part.OUTCOMES, "")
@@ -81,10 +81,10 @@ def follow_outcomes(settings: Settings, live: Live, sample: Sample, stop: Event)
 
 
 class _Tail:
-    """A reader of what comes, in no group, read committed."""
+    """Reads new records, read committed, without joining a group."""
 
     def __init__(self, settings: Settings, live: Live, sample: Sample) -> None:
-        """Begins where the topics end now.
+        """Starts at the current ends of the topics.
 
         Raises:
             SettingsError: a librdkafka property is wrong.
@@ -97,7 +97,7 @@ class _Tail:
         self._skipped = Skipped()
         decisions, dead_letters = settings.decisions_topic, settings.dead_letters_topic
         options = {
-            # Where the topic was made anew meanwhile, its end is where "now" is.
+            # If the topic was recreated meanwhile, reading continues at its end.
             "auto.offset.reset": "latest",
             "fetch.queue.backoff.ms": "5",
             "fetch.wait.max.ms": "100",
@@ -107,17 +107,17 @@ class _Tail:
         self._consumer, partitions = connect_beside(settings, decisions, options, _ANSWER_S)
         try:
             others = find_partitions(self._consumer, settings, dead_letters, _ANSWER_S)
-            places = [(decisions, p) for p in partitions] + [(dead_letters, p) for p in others]
-            self._consumer.assign([TopicPartition(topic, p, self._end(topic, p)) for topic, p in places])
+            pairs = [(decisions, p) for p in partitions] + [(dead_letters, p) for p in others]
+            self._consumer.assign([TopicPartition(topic, p, self._end(topic, p)) for topic, p in pairs])
         except (ScorerError, KafkaException):
             self._consumer.close()
             raise
 
     def take(self) -> None:
-        """Waits a moment for outcomes, and tells what has come.
+        """Waits briefly for results, and reports those that arrived.
 
         Raises:
-            BrokerError: nothing can be read any more.
+            BrokerError: the results can no longer be read.
         """
         messages = cast("list[Message]", self._consumer.consume(1, 0.2))
         if not messages:
@@ -129,18 +129,18 @@ class _Tail:
             error = message.error()
             if error is None:
                 records.append(message)
-            elif must_stop(error) or error.code() in UNREADABLE_CODES:  # the next watch begins behind it
-                raise BrokerError(f"the outcomes cannot be read: {self._explain(error, message.topic())}")
-        self._tell_decisions([r for r in records if r.topic() == self._settings.decisions_topic], now)
-        self._tell_dead_letters([r for r in records if r.topic() == self._settings.dead_letters_topic])
+            elif must_stop(error) or error.code() in UNREADABLE_CODES:  # the next attempt starts after it
+                raise BrokerError(f"the results cannot be read: {self._explain(error, message.topic())}")
+        self._report_decisions([r for r in records if r.topic() == self._settings.decisions_topic], now)
+        self._report_dead_letters([r for r in records if r.topic() == self._settings.dead_letters_topic])
 
     def close(self) -> None:
-        """Leaves nothing behind."""
+        """Closes the consumer."""
         self._consumer.close()
 
     def _end(self, topic: str, partition: int) -> int:
-        of = TopicPartition(topic, partition)
-        return ask(partial(self._consumer.get_watermark_offsets, of, timeout=_ANSWER_S), _ANSWER_S)[1]
+        tp = TopicPartition(topic, partition)
+        return ask(partial(self._consumer.get_watermark_offsets, tp, timeout=_ANSWER_S), _ANSWER_S)[1]
 
     def _explain(self, error: KafkaError, topic: str) -> str:
         needed = to_topic(Operation.READ, topic), to_own_group(self._settings, Operation.DESCRIBE)
@@ -150,11 +150,11 @@ class _Tail:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._live.trouble(Part.STANDING, unreachable(self._settings, error.str()))
 
-    def _tell_decisions(self, records: Sequence[Message], now: float) -> None:
+    def _report_decisions(self, records: Sequence[Message], now: float) -> None:
         if not records:
             return
         tries = self._live.tries()
-        fresh: list[ReadDecision] = []
+        originals: list[ReadDecision] = []
         corrections = 0
         for record in records:
             decision = read_decision(record)
@@ -163,15 +163,15 @@ class _Tail:
             elif decision.is_correction:
                 corrections += 1
             else:
-                fresh.append(decision)
+                originals.append(decision)
                 if decision.application_id in tries:
                     at = written_at(record)
-                    outcome = {"id": decision.application_id, "kind": decision.decision, "at": at and at.timestamp()}
-                    self._live.tried(decision.application_id, outcome | {"decision": decision.as_model().model_dump()})
-        self._live.counted(Counter(decision.decision for decision in fresh), {}, corrections)
-        self._sample.add([d for d in fresh if d.source_topic == self._settings.applications_topic], now)
+                    result = {"id": decision.application_id, "kind": decision.decision, "at": at and at.timestamp()}
+                    self._live.tried(decision.application_id, result | {"decision": decision.as_model().model_dump()})
+        self._live.counted(Counter(decision.decision for decision in originals), {}, corrections)
+        self._sample.add([d for d in originals if d.source_topic == self._settings.applications_topic], now)
 
-    def _tell_dead_letters(self, records: Sequence[Message]) -> None:
+    def _report_dead_letters(self, records: Sequence[Message]) -> None:
         letters: list[DeadLetter] = []
         for record in map(read_dead_letter, records):
             if isinstance(record, Malformed):
@@ -183,9 +183,14 @@ class _Tail:
         tries = self._live.tries() if letters else frozenset()
         for letter in letters:
             if letter.id in tries:
-                told: dict[str, Any] = {"id": letter.id, "kind": REJECTED, "code": letter.code, "reason": letter.reason}
+                result: dict[str, Any] = {
+                    "id": letter.id,
+                    "kind": REJECTED,
+                    "code": letter.code,
+                    "reason": letter.reason,
+                }
                 source = {"topic": letter.topic, "partition": letter.partition, "offset": letter.offset}
-                self._live.tried(letter.id, told | {"source": source, "place": str(letter.place)})
+                self._live.tried(letter.id, result | {"source": source, "place": str(letter.place)})
 
     def _skip(self, record: Malformed) -> None:
         self._live.skipped()

@@ -10,12 +10,12 @@ from scorer.logs import TOKEN_FILE_EXPOSED, log
 
 _CHARACTERS_MIN: Final = 16
 _BYTES_MAX: Final = 4_096
-"""Much more than any token: /dev/zero, for one, never ends."""
+"""Much more than any token: a device such as /dev/zero never ends."""
 _DISTINCT_MIN: Final = 6
 """One in a hundred random tokens of 16 decimal digits has fewer; random hexadecimal ones practically never do."""
 _REPEATED_SHARE: Final = 0.75
 """Share of characters that equal the one a period earlier; about a tenth in random tokens."""
-_CURE: Final = "`openssl rand -hex 16` makes one"
+_ADVICE: Final = "`openssl rand -hex 16` generates one"
 
 
 def read_token(file: str) -> str:
@@ -34,7 +34,7 @@ def read_token(file: str) -> str:
         raise MisuseError(f"console_token_file cannot be read: {error.strerror}") from None
     fault = _weakness(token)
     if fault:
-        raise MisuseError(f"console_token_file holds {fault}: {_CURE}")
+        raise MisuseError(f"console_token_file contains {fault}: {_ADVICE}")
     if stat.S_ISREG(mode) and mode & stat.S_IROTH:
         log(TOKEN_FILE_EXPOSED, path=str(path), mode=f"{stat.S_IMODE(mode):04o}")
     return token
@@ -43,7 +43,7 @@ def read_token(file: str) -> str:
 def _weakness(token: str) -> str:
     """What is wrong with the token; empty if nothing is."""
     if len(token) < _CHARACTERS_MIN:
-        return f"a token of {len(token)} characters; {_CHARACTERS_MIN} are the least"
+        return f"a token of {len(token)} characters; the minimum is {_CHARACTERS_MIN}"
     if not token.isprintable():
         return "several lines or control characters; a token is one line"
     steps = [ord(after) - ord(before) for before, after in pairwise(token)]

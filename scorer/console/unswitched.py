@@ -1,4 +1,4 @@
-"""Which deployed bundles the workers have not switched to, once that has lasted longer than a deployment takes."""
+"""Finds deployed bundles that workers have not switched to within the time that a deployment takes."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -19,13 +19,13 @@ TAKES_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Unswitched:
-    """A deployment that some workers do not follow.
+    """A deployment that some workers have not switched to.
 
     Attributes:
-        slot: where it was deployed.
-        offset: of its line in the history.
+        slot: the slot that it was deployed to.
+        offset: the offset of its event in the history.
         text: how many workers, what was deployed, and what they decide with instead.
-        reasons: why, as the workers say it: one for each different reason.
+        reasons: the workers' reasons, each once.
     """
 
     slot: Slot
@@ -34,60 +34,60 @@ class Unswitched:
     reasons: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """For the pages."""
+        """As JSON, for the pages."""
         return asdict(self)
 
 
 class Unfollowed:
-    """Remembers since when the workers have not followed what was deployed last."""
+    """Tracks since when workers have not switched to the latest deployments."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Takes the time from a clock, in seconds."""
+        """Uses a clock, in seconds."""
         self._clock = clock
         self._since: dict[tuple[Slot, int], float] = {}
 
     def look(
         self, lines: Iterable[Line], group: Group, committed: Mapping[int, CommittedMetadata]
     ) -> tuple[Unswitched, ...]:
-        """The deployments that have not been followed for longer than they take.
+        """The deployments that workers have not switched to for longer than `TAKES_S`.
 
-        While partitions move, assignments are incomplete: nothing new is counted then, and nothing is dropped.
+        During a rebalance, assignments are incomplete: nothing new is counted then, and nothing is dropped.
 
         Args:
             lines: the history.
             group: the workers and their partitions.
-            committed: by partition, what its committed offset says.
+            committed: by partition, the metadata of its committed offset.
         """
-        behind = {(entry.slot, entry.offset): entry for entry in _unswitched(tuple(lines), group, committed)}
+        entries = {(entry.slot, entry.offset): entry for entry in _unswitched(tuple(lines), group, committed)}
         now = self._clock()
         if not group.rebalancing:
-            self._since = {key: self._since.get(key, now) for key in behind}
-        return tuple(entry for key, entry in behind.items() if now - self._since.get(key, now) > TAKES_S)
+            self._since = {key: self._since.get(key, now) for key in entries}
+        return tuple(entry for key, entry in entries.items() if now - self._since.get(key, now) > TAKES_S)
 
 
 def _unswitched(
     lines: tuple[Line, ...], group: Group, committed: Mapping[int, CommittedMetadata]
 ) -> Iterable[Unswitched]:
     state = fold(lines)
-    offsets = {line.event.slot: line.offset for line in lines if line.event is not None}  # the last one of each slot
+    offsets = {line.event.slot: line.offset for line in lines if line.event is not None}  # the latest of each slot
     champion, challenger = state.current("champion"), state.current("challenger")
     workers = len(group.members)
     if champion is not None and (behind := compare(group, committed, str(champion)).behind):
         others = sorted({_name(bundle) for worker in behind for bundle in worker.deciding})
-        still = " and ".join(others) or "deciding nothing"
+        still = " and ".join(others) or "without decisions"
         text = f"{_count(len(behind), workers)} not switched to {_name(str(champion))}; still {still}"
         yield Unswitched("champion", offsets["champion"], text, _distinct(worker.reason for worker in behind))
-    if challenger is not None and (said := refusals(group, committed, "challenger", str(challenger))):
-        text = f"{_count(len(said), workers)} not loaded the challenger {_name(str(challenger))}"
-        yield Unswitched("challenger", offsets["challenger"], text, _distinct(reason for _, reason in said))
+    if challenger is not None and (reports := refusals(group, committed, "challenger", str(challenger))):
+        text = f"{_count(len(reports), workers)} not loaded the challenger {_name(str(challenger))}"
+        yield Unswitched("challenger", offsets["challenger"], text, _distinct(reason for _, reason in reports))
 
 
-def _count(behind: int, workers: int) -> str:
-    return f"{behind} of {workers} workers {'has' if behind == 1 else 'have'}"
+def _count(count: int, workers: int) -> str:
+    return f"{count} of {workers} workers {'has' if count == 1 else 'have'}"
 
 
 def _name(bundle: str) -> str:
-    """A bundle that is spelt in full, by name and version."""
+    """Name and version of a full bundle reference."""
     return shorten(bundle).partition("@")[0]
 
 

@@ -1,4 +1,4 @@
-"""How long the latest decisions have taken: from an application's timestamp to its decision in this reader's hands."""
+"""Measures the latency of recent decisions: from an application's timestamp to the time its decision is read."""
 
 import time
 from collections.abc import Mapping
@@ -13,20 +13,20 @@ from scorer.settings import Settings
 from scorer.stream.reading import TopicReader
 
 _EVERY_S: Final = 1.0
-# Offsets of one partition within which applications are looked up: those decided last lie close together.
+# Range of offsets per partition in which applications are looked up; recent ones are close together.
 _SPAN_MAX: Final = 1_000
 
 
 def keep_measuring(settings: Settings, live: Live, sample: Sample, stop: Event) -> None:
-    """Looks up the applications of some decisions, about once a second, until it is told to stop.
+    """Looks up the applications of some decisions, about once per second, until `stop` is set.
 
-    Decisions do not say when their applications were published, so those are read too: a few of each partition.
+    Decisions do not contain their applications' timestamps, so a few applications per partition are read.
 
     Args:
         settings: the topics.
-        live: is told how long they took.
+        live: receives the latencies.
         sample: the decisions.
-        stop: ends it.
+        stop: ends the measuring.
 
     Raises:
         SettingsError, TopicsError, BrokerError, KafkaException: the applications cannot be read.
@@ -38,7 +38,7 @@ def keep_measuring(settings: Settings, live: Live, sample: Sample, stop: Event) 
 
 
 def _measure(applications: TopicReader, seen: Mapping[int, Mapping[int, float]]) -> list[float]:
-    """Seconds that each of these applications waited for its decision.
+    """The latency of each of these decisions, in seconds.
 
     Args:
         applications: their topic.
@@ -49,17 +49,17 @@ def _measure(applications: TopicReader, seen: Mapping[int, Mapping[int, float]])
     """
     existing = applications.bounds() if seen else {}
     bounds = {}
-    for partition, of_partition in seen.items():
+    for partition, read_times in seen.items():
         first, end = existing.get(partition, (0, 0))
-        # A decision can name any offset: where nothing is, nobody waits for it.
-        offsets = [offset for offset in of_partition if first <= offset < end]
+        # A decision can name any offset, including one that does not exist.
+        offsets = [offset for offset in read_times if first <= offset < end]
         if offsets:
             last = max(offsets)
             bounds[partition] = (min(offset for offset in offsets if last - offset < _SPAN_MAX), last + 1)
-    waits = []
+    latencies = []
     for records in applications.read(bounds):
         for record in records:
             read_at = seen[record.partition()].get(record.offset())
             if read_at is not None:
-                waits.append(latency_s(timestamp_ms(record), read_at))
-    return [wait for wait in waits if wait is not None]
+                latencies.append(latency_s(timestamp_ms(record), read_at))
+    return [latency for latency in latencies if latency is not None]

@@ -1,4 +1,4 @@
-"""Keeps a watch running: what keeps it from seeing is shown on the pages, and it starts again a moment later."""
+"""Keeps a watch running: restarts it after an error, which is shown on the pages."""
 
 from collections.abc import Callable
 from threading import Event
@@ -20,14 +20,14 @@ _AGAIN_S: Final = 2.0
 
 
 def keep_watching(part: Part, watch: Callable[[], None], settings: Settings, live: Live, stop: Event) -> None:
-    """Runs a watch again and again until it is told to stop.
+    """Runs a watch, and restarts it after errors, until `stop` is set.
 
     Args:
-        part: what is watched, as its trouble is named by.
-        watch: returns when it is told to stop; whatever it opens it closes.
+        part: the part of the state that is watched.
+        watch: returns when `stop` is set, and closes what it opens.
         settings: the brokers.
-        live: is told why nothing is seen.
-        stop: ends it.
+        live: receives the errors.
+        stop: ends the loop.
     """
     while not stop.is_set():
         try:
@@ -36,9 +36,9 @@ def keep_watching(part: Part, watch: Callable[[], None], settings: Settings, liv
             live.trouble(part, str(fault))
         except KafkaException as failure:
             live.trouble(part, _explain(failure.args[0], settings))
-        except Exception as crash:  # noqa: BLE001  a fault in the program; the log says where, and the watch goes on
+        except Exception as crash:  # noqa: BLE001  (a bug; it is logged, and the watch continues)
             log_thread_crash(part, crash)
-            live.trouble(part, f"a fault in the program ({type(crash).__name__}): the log says where")
+            live.trouble(part, f"unexpected error ({type(crash).__name__}, a bug): see the console's log")
         stop.wait(_AGAIN_S)
 
 
@@ -46,4 +46,4 @@ def _explain(error: KafkaError, settings: Settings) -> str:
     if not must_stop(error):
         return unreachable(settings, error.str())
     rights = [need.right for need in needs_of(Role.CONSOLE, settings)]
-    return f"the brokers refuse the console: {with_hint(error, settings, *rights)}"
+    return f"the brokers rejected a request of the console: {with_hint(error, settings, *rights)}"

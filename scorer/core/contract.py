@@ -1,7 +1,7 @@
-"""Reads an application by the contract itself: slow, exact, and able to say what is wrong with it.
+"""Validates an application with the pydantic contract: slow and exact, with the reason for a rejection.
 
-Anybody may publish a value that comes here, so the work is bounded by its length: nothing runs Python once per string,
-number, object or name in it, and no part of it is copied once per field.
+Values come from untrusted publishers, so the work is bounded by the value's length: no Python code runs per string,
+number, object or name in it, and no part of it is copied per field.
 """
 
 import json
@@ -22,27 +22,27 @@ _REQUIRED: Final = frozenset(name for name, field in _FIELDS.items() if field.is
 
 
 class Rejection(NamedTuple):
-    """Why a record cannot be decided. The reason names fields and rules and never holds a value."""
+    """Why a record cannot be decided. The reason names fields and rules, and never contains values."""
 
     code: RejectionCode
     reason: str
 
 
 _NOT_AN_OBJECT: Final = Rejection(RejectionCode.NOT_AN_OBJECT, "the value is JSON but not an object")
-# What Python's parser reads and pydantic's does not, such as half a surrogate pair.
-_NOT_READABLE: Final = Rejection(
+# Accepted by Python's parser but not by pydantic's, for example an unpaired surrogate.
+_UNREADABLE: Final = Rejection(
     RejectionCode.NOT_JSON, "the value is not JSON: something in it is malformed or too long"
 )
 
 
 def read_by_contract(raw: bytes) -> CreditApplication | Rejection:
-    """Reads a value as the contract says.
+    """Parses a value and validates it against the contract.
 
     Args:
         raw: the value, not empty and not too large.
 
     Returns:
-        The application, or why the contract refuses it.
+        The application, or a rejection if the value is invalid.
     """
     value, document = _parse(raw)
     if document is None:
@@ -51,23 +51,22 @@ def read_by_contract(raw: bytes) -> CreditApplication | Rejection:
         return _NOT_AN_OBJECT
     if raw.count(b":") > len(value) and (repeated := _find_repeated(raw)):
         return Rejection(RejectionCode.NOT_JSON, f"given twice: {', '.join(repeated)}")
-    # The fields alone: pydantic would copy the whole object for each that is missing, and a long array for its fault.
-    fields = {name: _stand_in(value[name]) for name in _FIELDS if name in value}
+    # The fields only: pydantic would copy the whole object for each missing field, and the value of each invalid one.
+    fields = {name: _substitute(value[name]) for name in _FIELDS if name in value}
     try:
         application = CreditApplication.model_validate_json(json.dumps(fields))
     except ValidationError as error:
-        missing = _REQUIRED - fields.keys()
-        return _explain(error.errors(include_url=False, include_context=False), missing)
-    # What was too long is in a field of the publisher's own: who reads the contract with pydantic could not read it.
-    return application if document is raw else _NOT_READABLE
+        return _explain(error.errors(include_url=False, include_context=False), _REQUIRED - fields.keys())
+    # The long integer is in an additional field: consumers that validate with the contract could not read the record.
+    return application if document is raw else _UNREADABLE
 
 
-def _stand_in(value: object) -> object:
+def _substitute(value: object) -> object:
     return type(value)() if isinstance(value, list | dict) else value
 
 
 def _parse(document: bytes, *, is_shortened: bool = False) -> tuple[object, bytes | None]:
-    """The value that a document holds, and the document that could be read; None if there is none."""
+    """Returns the value and the document that was parsed: raw, or without long integers; None if it is invalid."""
     try:
         return from_json(document, allow_inf_nan=False), document
     except ValueError as error:
@@ -77,59 +76,58 @@ def _parse(document: bytes, *, is_shortened: bool = False) -> tuple[object, byte
 
 
 def _find_repeated(raw: bytes) -> list[str]:
-    """The fields that stand twice in a JSON object."""
-    # An object is a tuple of pairs, which C makes: a class of Python's would be called for each. parse_int: Python
-    # refuses integers of more than 4,300 digits.
+    """Returns the fields that occur more than once in a JSON object."""
+    # Objects become tuples of pairs: they keep repeated names, and C code builds them; a Python class would be called
+    # per object. parse_int: Python rejects integers of more than 4,300 digits.
     members = json.loads(raw, object_pairs_hook=tuple, parse_int=float)
     counts = Counter(map(itemgetter(0), members))
     return [name for name in _FIELDS if counts[name] > 1]
 
 
 def _explain_syntax(raw: bytes) -> Rejection:
-    """What is wrong with a value that pydantic's parser cannot read."""
+    """Returns why pydantic's parser rejects a value."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         return Rejection(RejectionCode.NOT_UTF8, f"the value is not UTF-8: see byte {error.start}")
     try:
-        value = json.loads(text, object_pairs_hook=tuple, parse_constant=_refuse_constant, parse_int=float)
+        value = json.loads(text, object_pairs_hook=tuple, parse_constant=_raise_on_constant, parse_int=float)
     except json.JSONDecodeError as error:
-        return Rejection(RejectionCode.NOT_JSON, f"the value is not JSON: {_at(error)}")
+        return Rejection(RejectionCode.NOT_JSON, f"the value is not JSON: {_describe_position(error)}")
     except ValueError as error:
         return Rejection(RejectionCode.NOT_JSON, f"the value is not JSON: {error}")
     except RecursionError:
         return Rejection(RejectionCode.NOT_JSON, "the value is nested too deep")
-    return _NOT_READABLE if isinstance(value, tuple) else _NOT_AN_OBJECT
+    return _UNREADABLE if isinstance(value, tuple) else _NOT_AN_OBJECT
 
 
-def _refuse_constant(name: str) -> object:
+def _raise_on_constant(name: str) -> object:
     msg = f"{name} is not a JSON number"
     raise ValueError(msg)
 
 
-def _at(error: json.JSONDecodeError) -> str:
+def _describe_position(error: json.JSONDecodeError) -> str:
     return f"{error.msg.removesuffix(' at')} at character {error.pos}"  # some of Python's messages end in "at"
 
 
-# What pydantic's parser says of an integer of more than 4,300 digits.
+# The message of pydantic's parser for an integer of more than 4,300 digits.
 _TOO_LONG: Final = "number out of range"
-# A whole number, where it stands in no string: not the digits of a fraction or of an exponent.
+# Integers only: not the digits of a fraction or an exponent. Matches inside strings are left out by counting quotes.
 _find_long_integers: Final = re.compile(rb"(?<![-+.eE0-9])-?[1-9][0-9]{4300,}+(?![.eE])").finditer
 _TOO_LARGE: Final = b"1e400"
 
 
 def _shorten_long_integers(document: bytes) -> bytes:
-    """Puts a number that is too large for any field in the place of integers that are too long to be read.
+    """Replaces integers that are too long for pydantic's parser by a number that is out of range for every field.
 
-    They are JSON, and for a field they are out of range like any other that is too large. There is a step for each
-    such integer and no other; what is no JSON becomes none.
+    Such an integer is valid JSON. The loop runs once per such integer; an invalid document stays invalid.
     """
     pieces: list[bytes] = []
     begin = quotes = 0
     for integer in _find_long_integers(document):
         before = document[begin : integer.start()]
         quotes += before.replace(rb"\\", b"").replace(rb"\"", b"").count(b'"')
-        pieces += (before, integer[0] if quotes % 2 else _TOO_LARGE)  # after an odd number of quotes a string goes on
+        pieces += (before, integer[0] if quotes % 2 else _TOO_LARGE)  # an odd number of quotes: inside a string
         begin = integer.end()
     return b"".join([*pieces, document[begin:]])
 
@@ -146,25 +144,25 @@ _CODES: Final = {
 
 
 def _explain(faults: Sequence[ErrorDetails], missing: Collection[str] = ()) -> Rejection:
-    """The contract's refusal as a rejection: the first failing field gives the code, the reason names them all.
+    """Returns the faults as one rejection: the code of the first invalid field, and a reason that names all of them.
 
     Args:
-        faults: at least one, each a field's.
-        missing: the fields that are absent in the value, whatever was read for them.
+        faults: at least one, each of a field.
+        missing: the fields that the value lacks, even if a substitute was validated for them.
     """
     fields = [(str(fault["loc"][0]), fault) for fault in faults]
-    codes = [(field, RejectionCode.MISSING_FIELD if field in missing else _code(fault)) for field, fault in fields]
+    codes = [(field, RejectionCode.MISSING_FIELD if field in missing else _code_of(fault)) for field, fault in fields]
     return Rejection(codes[0][1], "; ".join(f"{field}: {_rule(field, code)}" for field, code in codes))
 
 
-def _code(fault: ErrorDetails) -> RejectionCode:
+def _code_of(fault: ErrorDetails) -> RejectionCode:
     if fault["type"] == "literal_error" and not isinstance(fault["input"], str):
         return RejectionCode.WRONG_TYPE
     return _CODES.get(fault["type"], RejectionCode.WRONG_TYPE)
 
 
 def _rule(field: str, code: RejectionCode) -> str:
-    """The rule that the field broke, in words for whoever published the record."""
+    """Describes the violated rule for the publisher of the record."""
     kind = _describe(field)
     match code:
         case RejectionCode.MISSING_FIELD:
@@ -178,7 +176,7 @@ def _rule(field: str, code: RejectionCode) -> str:
 
 
 def _describe(field: str) -> str:
-    """What a field holds, from its JSON Schema: "a number from 18 to 120", "one of no, yes, unk"."""
+    """Describes a field's type and range from its JSON Schema: "a number from 18 to 120", "one of no, yes, unk"."""
     schema = _PROPERTIES[field]
     options = schema.get("anyOf", [schema])
     rule = options[0]

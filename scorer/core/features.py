@@ -1,8 +1,8 @@
-"""Applications to the float32 matrix that the model wants, in the bundle's own column order.
+"""Encodes applications as the model's float32 matrix, in the bundle's column order.
 
-A number has a column of its name; a category has a column for each of its values, named `field=value`, that holds 1
-where the application has that value. A column that the contract does not know is refused when the bundle is opened, so
-no category is ever silently zero because of a misspelt name.
+A numeric field has a column of the same name. A categorical field is one-hot encoded: each of its values has a column
+named `field=value`. Opening a bundle fails if a column is not in the contract, so a misspelt name never becomes a
+column of zeros.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ CATEGORIES: Final[dict[str, tuple[str, ...]]] = {
     for name, field in CreditApplication.model_fields.items()
     if get_origin(field.annotation) is Literal
 }
-"""Each categorical field with its values, in the contract's order."""
+"""The values of each categorical field, in the contract's order."""
 
 NUMBERS: Final[tuple[str, ...]] = tuple(
     name for name in CreditApplication.model_fields if name not in CATEGORIES and name != "application_id"
@@ -29,54 +29,54 @@ NUMBERS: Final[tuple[str, ...]] = tuple(
 """The numeric fields, in the contract's order."""
 
 MISSING_MAX: Final = float(np.finfo(np.float32).max)
-"""The largest value of `missing`: the matrix holds 32-bit floats."""
+"""Upper limit of `missing`: the matrix holds 32-bit floats."""
 
 _DEFAULTS: Final = {name: CreditApplication.model_fields[name].default for name in CATEGORIES}
 _FIELDS: Final = Application.__struct_fields__
 _CATEGORY_FIELDS: Final = tuple(_FIELDS.index(name) for name in CATEGORIES)
-# What an application's categorical fields can hold together; None is an absent one, which stands for its default.
+# All combinations of categorical values; None is an absent field, which has its default value.
 _COMBINATIONS: Final = tuple(
     product(*((*values, None) if _DEFAULTS[name] in values else values for name, values in CATEGORIES.items()))
 )
 
 
 def columns_of(fields: Iterable[str]) -> tuple[str, ...]:
-    """The columns that encode these fields, sorted by name, which is the order of scikit-learn's DictVectorizer."""
+    """Returns the columns that encode these fields, sorted by name: the order of scikit-learn's DictVectorizer."""
     columns = [f"{field}={value}" for field in fields if field in CATEGORIES for value in CATEGORIES[field]]
     return tuple(sorted([*columns, *(field for field in fields if field in NUMBERS)]))
 
 
 class FeatureEncoding:
-    """Builds the matrix of a bundle, by column."""
+    """Encodes applications as a matrix with the columns of a bundle."""
 
     def __init__(self, columns: Sequence[str], missing: float) -> None:
         """Prepares the encoding.
 
         Args:
             columns: the matrix's columns in order: a numeric field's name, or `field=value`.
-            missing: what stands for an unknown number: 0 in the course's recipe; NaN leaves it to the model.
+            missing: replaces unknown numbers: 0 in the course's recipe; NaN lets the model handle them.
 
         Raises:
-            ValueError: a column that the contract does not know, or one twice.
+            ValueError: a column is not in the contract, or is repeated.
         """
-        unknown = [c for c in columns if c not in NUMBERS and not _is_category(c)]
+        unknown = [c for c in columns if c not in NUMBERS and not _is_one_hot_column(c)]
         if unknown:
-            msg = f"columns that no field of the contract gives: {', '.join(unknown)}"
+            msg = f"columns that are not in the contract: {', '.join(unknown)}"
             raise ValueError(msg)
         repeated = sorted({c for c in columns if list(columns).count(c) > 1})
         if repeated:
-            msg = f"columns that stand twice: {', '.join(repeated)}"
+            msg = f"duplicate columns: {', '.join(repeated)}"
             raise ValueError(msg)
         self.columns = tuple(columns)
         self.missing = missing
-        place = {column: i for i, column in enumerate(self.columns)}
-        self._numbers = [(place[name], _FIELDS.index(name)) for name in NUMBERS if name in place]
-        # The one-hot columns of each combination: a record's categories are encoded by one look at a table.
+        position = {column: i for i, column in enumerate(self.columns)}
+        self._numbers = [(position[name], _FIELDS.index(name)) for name in NUMBERS if name in position]
+        # The one-hot columns of each combination: encoding a record's categories is one table lookup.
         self._rows = {values: row for row, values in enumerate(_COMBINATIONS)}
         self._table = np.zeros((len(_COMBINATIONS), len(self.columns)), dtype=np.float32)
         for values, row in self._rows.items():
             for (field, default), value in zip(_DEFAULTS.items(), values, strict=True):
-                column = place.get(f"{field}={default if value is None else value}")
+                column = position.get(f"{field}={default if value is None else value}")
                 if column is not None:
                     self._table[row, column] = 1.0
 
@@ -100,6 +100,6 @@ class FeatureEncoding:
         return matrix
 
 
-def _is_category(column: str) -> bool:
+def _is_one_hot_column(column: str) -> bool:
     field, _, value = column.partition("=")
     return value in CATEGORIES.get(field, ())

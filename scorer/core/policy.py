@@ -1,4 +1,4 @@
-"""A probability of default to a decision."""
+"""The policy: maps a probability of default (PD) to a label."""
 
 from typing import Annotated, Final, Self, get_args
 
@@ -9,15 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from schemas.decision import Outcome
 
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
-"""APPROVED, MAYBE, DECLINED: the decision that a policy's number stands for is found at its place."""
+"""The labels APPROVED, MAYBE and DECLINED, from mildest to strictest; `Policy.decide` returns indexes into it."""
 
 Threshold = Annotated[float, Field(ge=0, le=1)]
 
 
 class Policy(BaseModel):
-    """The thresholds, compared strictly: a probability equal to one stays on the milder side.
+    """The thresholds; a PD equal to a threshold gets the milder label.
 
-    Compared are the float32's exact values as doubles, so that a reader of decisions who repeats it finds the same.
+    PDs are compared as doubles with the exact value of the float32, so readers of decisions can repeat the comparison.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
@@ -33,13 +33,13 @@ class Policy(BaseModel):
         return self
 
     def decide(self, probabilities: NDArray[np.float32]) -> NDArray[np.intp]:
-        """Decides for each probability.
+        """Returns the label of each PD.
 
         Args:
             probabilities: shape (n,), finite, 0 to 1.
 
         Returns:
-            Shape (n,): places in `OUTCOMES`.
+            Shape (n,): indexes into `OUTCOMES`.
         """
         exact = probabilities.astype(np.float64)
         return np.add(exact > self.maybe_above, exact > self.declined_above, dtype=np.intp)

@@ -1,4 +1,4 @@
-"""The hot path: records to decisions and rejections, one outcome a record, in five steps that read top to bottom."""
+"""The hot path: scores a batch of records. Each record gets one result, a decision or a rejection."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -15,12 +15,12 @@ from scorer.core.policy import OUTCOMES, Policy
 from scorer.core.wire import Application, DecisionEncoder, Rejection, decode_batch, too_large
 from scorer.errors import BundleUnusableError, ModelError
 
-# So many records that all fail in one batch are the bundle's fault, even if its golden examples still pass.
+# If a batch of at least this many records fails as a whole, the bundle is at fault, even if its golden examples pass.
 _COINCIDENCE_RECORDS_MAX: Final = 20
 
 
 class Record(Protocol):
-    """What the core needs of a record; a confluent_kafka Message is one. Its length is that of its value, in bytes."""
+    """A Kafka record, for example a confluent_kafka Message. Its length is the size of its value in bytes."""
 
     def __len__(self) -> int: ...
     def topic(self) -> str: ...
@@ -31,59 +31,59 @@ class Record(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UnreadableRecord:
-    """A record of which only its place is known: its batch is damaged, or too large to be decompressed."""
+    """A record of which only the offset is known: its batch is corrupt, or too large to be decompressed."""
 
     topic_name: str
     partition_number: int
     offset_number: int
 
     def __len__(self) -> int:
-        """Longer than anything that is read."""
+        """Larger than every limit."""
         return sys.maxsize
 
     def topic(self) -> str:
-        """Its topic."""
+        """The topic."""
         return self.topic_name
 
     def partition(self) -> int:
-        """Its partition."""
+        """The partition."""
         return self.partition_number
 
     def offset(self) -> int:
-        """Its offset."""
+        """The offset."""
         return self.offset_number
 
     def key(self) -> None:
-        """Not known."""
+        """Unknown."""
 
     def value(self) -> None:
-        """Not known."""
+        """Unknown."""
 
     def headers(self) -> None:
-        """Not known."""
+        """Unknown."""
 
     def timestamp(self) -> tuple[int, int]:
-        """Not available, as the Kafka client says it."""
+        """Not available, in the Kafka client's notation."""
         return 0, -1
 
     def error(self) -> None:
-        """It stands for a record, not for an error."""
+        """None: this is a record, not an error event."""
 
     def leader_epoch(self) -> None:
-        """Not known."""
+        """Unknown."""
 
 
 class Model(Protocol):
-    """What turns a matrix into probabilities."""
+    """Predicts probabilities of default."""
 
     def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The probability of default of each row: shape (n, columns) to (n,). Raises ModelError when it cannot."""
+        """Returns the probability of default of each row: shape (n, columns) to (n,). Raises ModelError on failure."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle, opened: all that scoring needs."""
+    """An open bundle, ready to score."""
 
     reference: BundleReference
     encoding: FeatureEncoding
@@ -94,31 +94,31 @@ class Bundle:
     golden_probabilities: NDArray[np.float32]
 
     def works(self) -> bool:
-        """True when the model still gives its golden examples' probabilities (within 1e-6)."""
+        """Whether the model still reproduces its golden examples (within 1e-6)."""
         try:
-            found = checked_predict(self.model, self.golden_matrix)
+            probabilities = checked_predict(self.model, self.golden_matrix)
         except ModelError:
             return False
-        return bool(np.allclose(found, self.golden_probabilities, rtol=0, atol=1e-6, equal_nan=False))
+        return bool(np.allclose(probabilities, self.golden_probabilities, rtol=0, atol=1e-6, equal_nan=False))
 
 
 Outcome = bytes | Rejection
-"""A decision, encoded, or why there is none."""
+"""The result of one record: an encoded decision, or a rejection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What became of a batch: `outcomes` has one entry a record, in the records' order."""
+    """The results of a batch: `outcomes` has one result per record, in the records' order."""
 
     bundle: BundleReference
-    """What decided."""
+    """The bundle that scored the batch."""
     outcomes: list[Outcome]
     probabilities: NDArray[np.float32]
     """Of the decided records, in order."""
     decided: NDArray[np.intp]
-    """Places in `OUTCOMES` of the decided records, in order."""
+    """Labels of the decided records, in order, as indexes into `OUTCOMES`."""
     slow_decodes: int = 0
-    """How many of the records the contract itself had to read."""
+    """Number of records that needed the slow decoder (`scorer.core.contract`)."""
 
     @property
     def is_decided(self) -> NDArray[np.bool_]:
@@ -129,51 +129,51 @@ class Scores:
 def score_batch(
     records: Sequence[Record], bundle: Bundle, record_bytes_max: int, lap: Callable[[str], None] = lambda _: None
 ) -> Scores:
-    """Decides a batch of applications with one bundle.
+    """Scores a batch of applications with one bundle.
 
     Args:
-        records: n records of one topic, as they came.
-        bundle: what decides.
-        record_bytes_max: the longest value that is read, in bytes.
-        lap: called with the name of each step when it ends, for whoever holds a watch.
+        records: n records of one topic.
+        bundle: the bundle to score with.
+        record_bytes_max: maximum size of a value, in bytes; larger ones are rejected.
+        lap: called with the name of each step when it ends, to measure durations.
 
     Returns:
-        One outcome for each record, in the same order, and what the decisions were.
+        One result per record, in the same order, with the labels and probabilities.
 
     Raises:
-        BundleUnusableError: the bundle can score none of them, and the fault is not theirs.
+        BundleUnusableError: the bundle cannot score any record, and the records are not the cause.
     """
-    # The value of a record that is too long is not even asked for: a copy of it may not fit into the memory.
+    # Do not fetch the value of a record that is too large: a copy of it may not fit into memory.
     decoded, slow_decodes = decode_batch(
         [
-            record.value() if len(record) <= record_bytes_max else _unread(record, record_bytes_max)
+            record.value() if len(record) <= record_bytes_max else _reject_unread(record, record_bytes_max)
             for record in records
         ],
         record_bytes_max,
     )
     lap("decode")
-    sound = [i for i, application in enumerate(decoded) if type(application) is not Rejection]
-    applications: list[Application] = [decoded[i] for i in sound]  # type: ignore[misc]
+    valid_rows = [i for i, application in enumerate(decoded) if type(application) is not Rejection]
+    applications: list[Application] = [decoded[i] for i in valid_rows]  # type: ignore[misc]
     matrix = bundle.encoding.matrix(applications)
     lap("features")
     predicted = _predict(bundle, matrix)
     lap("predict")
     failed = np.isnan(predicted)
-    rows = [row for row, has_failed in zip(sound, failed.tolist(), strict=True) if not has_failed]
+    rows = [row for row, has_failed in zip(valid_rows, failed.tolist(), strict=True) if not has_failed]
     probabilities = predicted[~failed]
     decided = bundle.policy.decide(probabilities)
-    outcomes = _encode(records, decoded, (rows, probabilities, decided), bundle.encoder)
+    results = _encode(records, decoded, (rows, probabilities, decided), bundle.encoder)
     lap("encode")
-    assert len(outcomes) == len(records), "one outcome a record"
-    return Scores(bundle.reference, outcomes, probabilities, decided, slow_decodes)
+    assert len(results) == len(records), "one result per record"
+    return Scores(bundle.reference, results, probabilities, decided, slow_decodes)
 
 
-def _unread(record: Record, bytes_max: int) -> Rejection:
+def _reject_unread(record: Record, bytes_max: int) -> Rejection:
     return _UNREADABLE if isinstance(record, UnreadableRecord) else too_large(len(record), bytes_max)
 
 
 def _predict(bundle: Bundle, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Shape (n,): the probability of each row, NaN for rows on which the model fails."""
+    """Returns the probability of each row, shape (n,); NaN for rows on which the model fails."""
     n = len(matrix)
     if n == 0:
         return np.empty(0, dtype=np.float32)
@@ -181,49 +181,49 @@ def _predict(bundle: Bundle, matrix: NDArray[np.float32]) -> NDArray[np.float32]
         return checked_predict(bundle.model, matrix)
     except ModelError as error:
         if not bundle.works():
-            raise BundleUnusableError(_unusable(bundle, "its golden examples fail too", error)) from error
+            raise BundleUnusableError(_describe_unusable(bundle, "its golden examples also fail", error)) from error
         cause = error
     probabilities = np.full(n, np.nan, dtype=np.float32)
     _predict_by_halves(bundle.model, matrix, probabilities)
     if n >= _COINCIDENCE_RECORDS_MAX and np.isnan(probabilities).all():
-        raise BundleUnusableError(_unusable(bundle, f"it fails on each of {n} applications", cause))
+        raise BundleUnusableError(_describe_unusable(bundle, f"it fails on each of {n} applications", cause))
     return probabilities
 
 
-def _predict_by_halves(model: Model, matrix: NDArray[np.float32], into: NDArray[np.float32]) -> None:
-    """Fills in the probabilities of the rows that the model can score, knowing that it fails on the whole."""
+def _predict_by_halves(model: Model, matrix: NDArray[np.float32], target: NDArray[np.float32]) -> None:
+    """Bisects a matrix on which the model fails, and writes the probabilities of the rows that it can score."""
     if len(matrix) == 1:
         return
     middle = len(matrix) // 2
     for half in (slice(None, middle), slice(middle, None)):
         try:
-            into[half] = checked_predict(model, matrix[half])
+            target[half] = checked_predict(model, matrix[half])
         except ModelError:
-            _predict_by_halves(model, matrix[half], into[half])
+            _predict_by_halves(model, matrix[half], target[half])
 
 
 def checked_predict(model: Model, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The model's answer, if it is one probability a row; a NaN would otherwise pass every threshold as approved.
+    """Predicts, and checks that there is one probability per row: the policy would approve a NaN.
 
     Raises:
-        ModelError: it is not, or the model fails.
+        ModelError: the model fails, or a value is not a probability.
     """
     probabilities = model.predict(matrix)
     if probabilities.shape != (len(matrix),) or probabilities.dtype != np.float32:
-        got = f"{probabilities.dtype} {probabilities.shape}"
-        msg = f"the model gave {got} for {len(matrix)} rows, not float32 ({len(matrix)},)"
+        actual = f"{probabilities.dtype} {probabilities.shape}"
+        msg = f"the model returned {actual} for {len(matrix)} rows instead of float32 ({len(matrix)},)"
         raise ModelError(msg)
     if not ((probabilities >= 0) & (probabilities <= 1)).all():
-        msg = "the model gave something that is no probability from 0 to 1"
+        msg = "the model returned a value that is not a probability from 0 to 1"
         raise ModelError(msg)
     return probabilities
 
 
-def _unusable(bundle: Bundle, what: str, cause: ModelError) -> str:
+def _describe_unusable(bundle: Bundle, reason: str, cause: ModelError) -> str:
     name, version = bundle.reference.name, bundle.reference.version
     return (
-        f"bundle {name}:{version} cannot score: {what} ({cause}). "
-        "Nothing of this batch was committed; start the workers with a bundle that works and they go on from there."
+        f"bundle {name}:{version} cannot score: {reason} ({cause}). "
+        "This batch was not committed; start the workers with a working bundle, and they continue from there."
     )
 
 
@@ -233,21 +233,25 @@ def _encode(
     predicted: tuple[list[int], NDArray[np.float32], NDArray[np.intp]],
     encoder: DecisionEncoder,
 ) -> list[Outcome]:
-    """The outcomes in the records' order: decisions for the rows predicted, rejections for the others."""
-    rows, probabilities, decided = predicted
-    outcomes: list[Outcome] = [d if type(d) is Rejection else _MODEL_FAILED for d in decoded]
+    """Returns the results in the records' order: decisions for the predicted rows, rejections for the others."""
+    rows, probabilities, labels = predicted
+    results: list[Outcome] = [d if type(d) is Rejection else _MODEL_FAILED for d in decoded]
     if not rows:
-        return outcomes
-    found = [records[row] for row in rows]
+        return results
+    decided_records = [records[row] for row in rows]
     decisions = encoder.encode(
-        (found[0].topic(), [record.partition() for record in found], [record.offset() for record in found]),
+        (
+            decided_records[0].topic(),
+            [record.partition() for record in decided_records],
+            [record.offset() for record in decided_records],
+        ),
         [decoded[row].application_id for row in rows],  # type: ignore[union-attr]
-        [OUTCOMES[place] for place in decided.tolist()],
+        [OUTCOMES[label] for label in labels.tolist()],
         probabilities.astype(np.float64).tolist(),
     )
     for row, decision in zip(rows, decisions, strict=True):
-        outcomes[row] = decision
-    return outcomes
+        results[row] = decision
+    return results
 
 
 _UNREADABLE: Final = Rejection(

@@ -1,1 +1,1 @@
-"""The HTTP server that workers and the console share: addresses, connection limits, throttled logging."""
+"""The HTTP server of workers and console: addresses, connection limits, throttled logging."""

@@ -1,4 +1,4 @@
-"""Listening on host names, IPv4 and IPv6 addresses, and writing them so that a client can use them."""
+"""Listens on host names and IPv4 or IPv6 addresses, and formats addresses for clients."""
 
 import errno
 import socket
@@ -12,7 +12,7 @@ _BACKLOG: Final = 1_024
 _PORT_TRIES_MAX: Final = 10
 """Attempts to find a port that is free on all addresses of a host."""
 # If a host name has several addresses, those that this machine lacks are skipped, such as IPv6 where it is disabled.
-_NOT_OURS: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+_NOT_LOCAL: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
 class Endpoint(NamedTuple):
@@ -20,7 +20,7 @@ class Endpoint(NamedTuple):
 
     Attributes:
         host: an IPv4 or IPv6 address, with or without brackets, or a host name.
-        port: the port; 0 takes a free one.
+        port: the port; 0 chooses a free one.
         purpose: what is served, such as /metrics.
         host_setting: name of the setting for `host`.
         port_setting: name of the setting for `port`.
@@ -41,23 +41,23 @@ def listen(endpoint: Endpoint) -> list[socket.socket]:
     """
     try:
         host = unbracketed(endpoint.host)
-        if host == "*":  # the resolver takes it for loopback
+        if host == "*":  # the resolver would return loopback
             advice = f"set {endpoint.host_setting} to :: for all addresses"
-            raise MisuseError(_refusal(endpoint, "not an address", advice))
-        found = socket.getaddrinfo(host, endpoint.port, type=socket.SOCK_STREAM)
+            raise MisuseError(_bind_error(endpoint, "not an address", advice))
+        resolved = socket.getaddrinfo(host, endpoint.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:  # UnicodeError: the name cannot be encoded
         reason = (error.strerror if isinstance(error, OSError) else None) or "not a host name"
         raise MisuseError(
-            _refusal(endpoint, reason, f"set {endpoint.host_setting} to an address of this machine")
+            _bind_error(endpoint, reason, f"set {endpoint.host_setting} to an address of this machine")
         ) from error
-    addresses = list(dict.fromkeys((family, address) for family, *_, address in found))
+    addresses = list(dict.fromkeys((family, address) for family, *_, address in resolved))
     for attempt in range(_PORT_TRIES_MAX):
         try:
             return _listen_on_all(addresses)
         except OSError as error:
             if endpoint.port == 0 and error.errno == errno.EADDRINUSE and attempt < _PORT_TRIES_MAX - 1:
                 continue  # free on the first address, in use on the second
-            raise MisuseError(_refusal(endpoint, error.strerror or str(error), _cure(endpoint, error))) from error
+            raise MisuseError(_bind_error(endpoint, error.strerror or str(error), _advice(endpoint, error))) from error
     raise AssertionError("unreachable")
 
 
@@ -88,7 +88,7 @@ def _listen_on_all(addresses: Sequence[tuple[int, Any]]) -> list[socket.socket]:
             try:
                 listeners.append(_listen_on(family, (address[0], port, *address[2:])))
             except OSError as error:
-                if error.errno not in _NOT_OURS:
+                if error.errno not in _NOT_LOCAL:
                     raise
                 missing = error
         if missing and not listeners:
@@ -115,15 +115,15 @@ def _listen_on(family: int, address: Any) -> socket.socket:
     return listener
 
 
-def _refusal(endpoint: Endpoint, reason: str, cure: str) -> str:
-    return f"{bracketed(endpoint.host)}:{endpoint.port} cannot be used for {endpoint.purpose}: {reason}; {cure}"
+def _bind_error(endpoint: Endpoint, reason: str, advice: str) -> str:
+    return f"{bracketed(endpoint.host)}:{endpoint.port} cannot be used for {endpoint.purpose}: {reason}; {advice}"
 
 
-def _cure(endpoint: Endpoint, error: OSError) -> str:
+def _advice(endpoint: Endpoint, error: OSError) -> str:
     if error.errno == errno.EACCES:
-        return f"ports below 1024 need a privilege: set {endpoint.port_setting} to a higher one"
-    if error.errno in _NOT_OURS:
+        return f"ports below 1024 require a privilege: set {endpoint.port_setting} to a higher one"
+    if error.errno in _NOT_LOCAL:
         return f"set {endpoint.host_setting} to an address of this machine, or to 0.0.0.0 or :: for all of them"
     if error.errno == errno.EINVAL:
-        return f"set {endpoint.host_setting} to a whole address; a link-local one needs its interface: fe80::1%eth0"
-    return f"set {endpoint.port_setting} to a free port, or to 0 to take any"
+        return f"set {endpoint.host_setting} to a complete address; a link-local one needs its interface: fe80::1%eth0"
+    return f"set {endpoint.port_setting} to a free port, or to 0 to choose a free one"

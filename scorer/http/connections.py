@@ -37,7 +37,7 @@ def connections_max() -> int:
 
 
 class Claim(IntEnum):
-    """What a connection is doing; at the limit the lowest one is closed first."""
+    """State of a connection; at the limit, the connection with the lowest one is closed first."""
 
     IDLE = 0
     """No complete request yet."""
@@ -108,7 +108,7 @@ class Connection(H11Protocol):
         self.transport.close()
 
     def claim(self) -> tuple[Claim, float]:
-        """What it is doing, and since when (event loop time, seconds)."""
+        """Its state, and since when (event loop time, in seconds)."""
         if self.transport.get_write_buffer_size():
             return Claim.UNREAD, self.loop.time() if self._unread_since is None else self._unread_since
         if self.cycle is None or self.cycle.response_complete or self.cycle.more_body:

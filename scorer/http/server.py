@@ -25,7 +25,7 @@ from scorer.http.connections import (
 from scorer.http.throttle import Throttle
 from scorer.logs import HTTP_ACCEPT_FAILED, HTTP_FAILED, log
 
-# ASGI's types, without the dependency that would define them.
+# ASGI's types, without a dependency that defines them.
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -187,7 +187,7 @@ class _Contained:
                 return
             self._log_failure(failure)
             if scope["type"] == "http" and not started:
-                await _answer(send, 500, "internal error; the log says where")
+                await _answer(send, 500, "internal error; see the log")
 
 
 async def _answer(send: Send, status: int, text: str) -> None:
@@ -203,11 +203,11 @@ async def _answer(send: Send, status: int, text: str) -> None:
 
 
 def _in_origin_form(scope: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The request with a path as its target, where that is a whole URL, whose host then counts (RFC 9112, 3.2.2)."""
-    whole = _is_url(scope["raw_path"])
-    if whole is None:
+    """A request whose target is an absolute URL, rewritten to a path and the URL's host (RFC 9112, 3.2.2)."""
+    absolute = _is_url(scope["raw_path"])
+    if absolute is None:
         return scope
-    host, path = whole.groups()
+    host, path = absolute.groups()
     headers = [(b"host", host), *(header for header in scope["headers"] if header[0] != b"host")]
     return {**scope, "path": unquote(path.decode()) or "/", "raw_path": path or b"/", "headers": headers}
 

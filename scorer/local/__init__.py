@@ -1,1 +1,1 @@
-"""Brokers on this machine: one that is given, in Docker, on Java, or a mock inside this process."""
+"""Local runs: a broker (given, in Docker, on Java, or a mock), workers, a publisher and an audit."""

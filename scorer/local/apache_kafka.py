@@ -1,4 +1,4 @@
-"""Apache Kafka on this machine's Java: one node in KRaft mode, its data in a folder that goes when it stops."""
+"""Runs Apache Kafka on this machine's Java: one node in KRaft mode, whose data folder is removed when it stops."""
 
 import base64
 import shutil
@@ -14,12 +14,12 @@ from scorer.errors import LocalBrokerError
 from scorer.local.running import Broker, answers, free_ports
 from scorer.local.toolchain import KAFKA_VERSION, Java, find_java, kafka_jars, run
 
-# What one node needs, wherever it runs; everything else stays as Kafka has it.
+# Settings of a single node, on Java or in Docker; everything else keeps Kafka's default.
 ONE_NODE_SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
-    # Kafka's own topics want three replicas by default, and on one node would never come to be.
+    # Kafka's internal topics have three replicas by default and could not be created on one node.
     "offsets.topic.replication.factor": "1",
     "transaction.state.log.replication.factor": "1",
     "transaction.state.log.min.isr": "1",
@@ -29,10 +29,10 @@ ONE_NODE_SETTINGS = {
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.num.partitions": "4",
     "share.coordinator.state.topic.num.partitions": "4",
-    # Three seconds in which a group waits for more members to join: in a test or a demo nobody else comes.
+    # By default a group waits three seconds for more members to join; in a test or a demo none do.
     "group.initial.rebalance.delay.ms": "0",
-    # A record twice a second so that other controllers see that this one lives; there are none, and writing it takes
-    # more CPU than all else that an idle broker does.
+    # By default the controller writes a no-op record twice per second for other controllers. There are none, and these
+    # writes take more CPU than everything else that an idle broker does.
     "metadata.max.idle.interval.ms": "0",
     # A misspelt topic must be an error and not a new topic.
     "auto.create.topics.enable": "false",
@@ -46,17 +46,17 @@ rootLogger.level = WARN
 rootLogger.appenderRef.out.ref = out
 """
 _GUARDIAN = Path(__file__).with_name("guardian.py")
-_FORMAT_S = 60  # it takes one; on a machine under load, some
+_FORMAT_S = 60  # takes about one second; several on a machine under load
 _READY_S = 60
 _LOG_LINES = 12
 _KILLED = 128 + signal.SIGKILL
 
 
 class JavaBroker(Broker):
-    """A broker in a process group of its own, so that Ctrl-C reaches its user first, who then stops it.
+    """A broker in its own process group, so that Ctrl-C reaches only this process, which then stops the broker.
 
     Attributes:
-        pid: the process id of the Java that runs it.
+        pid: the process id of the broker's JVM.
     """
 
     def __init__(self, java: Java, port: int) -> None:
@@ -64,12 +64,12 @@ class JavaBroker(Broker):
         self._log = self._folder / "broker.log"
         self._guardian: subprocess.Popen[bytes] | None = None
         self._command: list[str] = []
-        self._log_was_named = False
+        self._keep_log = False
         self.pid = 0
         super().__init__(
             "java",
             f"127.0.0.1:{port}",
-            f"Apache Kafka {KAFKA_VERSION} (KRaft) on Java {java.major}, data in {self._folder}, removed at the end",
+            f"Apache Kafka {KAFKA_VERSION} (KRaft) on Java {java.major}, data in {self._folder}, removed on exit",
             self._log,
         )
 
@@ -77,7 +77,7 @@ class JavaBroker(Broker):
         """Write the settings and format the data folder.
 
         Raises:
-            LocalBrokerError: Kafka refuses the settings.
+            LocalBrokerError: Kafka rejects the settings.
         """
         properties = self._folder / "server.properties"
         lines = {**settings, "log.dirs": str(self._folder / "data")}
@@ -85,8 +85,8 @@ class JavaBroker(Broker):
         log4j = self._folder / "log4j2.properties"
         log4j.write_text(LOG4J, encoding="utf-8")
         common = [f"-Dlog4j2.configurationFile={log4j}", "-cp", f"{libs}/*"]
-        # Kafka's own `random-uuid` gives the same, half a second later: it starts a Java for it. One in 64 begins with
-        # a hyphen, which after `-t` would be taken for another option.
+        # Kafka's own `random-uuid` returns the same, but starts a JVM for it (half a second). One id in 64 begins with
+        # a hyphen, which would be parsed as another option after `-t`.
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         format_data = [
             "kafka.tools.StorageTool",
@@ -96,22 +96,22 @@ class JavaBroker(Broker):
             "-c",
             str(properties),
         ]
-        # A short run: no time for an optimising compiler and a parallel collector to pay.
+        # A short run, in which an optimising compiler and a parallel collector do not pay off.
         formatted = run(
             [java.command, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", *common, *format_data], limit_s=_FORMAT_S
         )
         if formatted.returncode != 0:
             raise LocalBrokerError(
-                f"Kafka refuses its settings ({properties.name}), or its jars in {libs} are damaged (remove that "
-                f"folder, and they are downloaded again):\n{_tail(formatted.stdout + formatted.stderr)}"
+                f"Kafka rejects its settings ({properties.name}), or its jars in {libs} are damaged (delete that "
+                f"folder to download them again):\n{_tail(formatted.stdout + formatted.stderr)}"
             )
         self._command = [java.command, "-Xmx512m", *common, "kafka.Kafka", str(properties)]
 
     def run(self) -> None:
-        """Start the prepared broker and return when it answers.
+        """Start the prepared broker and wait until it answers.
 
         Raises:
-            LocalBrokerError: it died at the start, or does not answer in time.
+            LocalBrokerError: the broker exited during startup, or does not answer in time.
         """
         with self._log.open("ab") as log:
             self._guardian = subprocess.Popen(
@@ -125,7 +125,7 @@ class JavaBroker(Broker):
         assert self._guardian.stdout is not None
         self.pid = int(self._guardian.stdout.readline() or 0)
         if not answers(self.bootstrap_servers, wait_s=_READY_S, check=self.check):
-            raise LocalBrokerError(self._told(f"does not answer after {_READY_S} seconds"))
+            raise LocalBrokerError(self._with_log(f"did not answer within {_READY_S} seconds"))
 
     def check(self) -> None:
         """See `Broker.check`."""
@@ -133,30 +133,30 @@ class JavaBroker(Broker):
             raise LocalBrokerError(f"the broker at {self.bootstrap_servers} was stopped")
         code = self._guardian.poll()
         if code is not None:
-            likely = " (killed: did the memory run out?)" if code == _KILLED else ""
-            raise LocalBrokerError(self._told(f"has died with exit code {code}{likely}"))
+            likely = " (killed: out of memory?)" if code == _KILLED else ""
+            raise LocalBrokerError(self._with_log(f"exited with code {code}{likely}"))
 
     def kill(self) -> None:
-        """End the broker as a power cut would: SIGKILL, nothing flushed, nobody told; its data stay."""
+        """Kill the broker with SIGKILL, as a power failure would: nothing is flushed, and its data are kept."""
         if self._guardian is None:
             return
         with self._guardian as guardian:  # closes its pipes
             if guardian.poll() is None:
-                guardian.communicate(b"x")  # returns when it has ended, which is after the broker has
+                guardian.communicate(b"x")  # returns after the guardian has exited, and so the broker
 
     def restart(self) -> None:
-        """Kill the broker if it still runs, and start it again on the same port and data."""
+        """Kill the broker if it is running, and start it again on the same port and data."""
         self.kill()
         self.run()
 
     def stop(self) -> None:
-        """Kill the broker and remove its folder; only a log that an error has named is kept.
+        """Kill the broker and remove its folder; a log that an error message refers to is kept.
 
-        Killed, because a clean shutdown saves what is removed a moment later.
+        The broker is killed because a clean shutdown would only save data that are removed right after.
         """
         self.kill()
         self._guardian = None
-        if not self._log_was_named:
+        if not self._keep_log:
             shutil.rmtree(self._folder, ignore_errors=True)
             return
         for entry in self._folder.iterdir() if self._folder.is_dir() else ():
@@ -165,22 +165,22 @@ class JavaBroker(Broker):
             elif entry != self._log:
                 entry.unlink()
 
-    def _told(self, what: str) -> str:
-        self._log_was_named = True
+    def _with_log(self, problem: str) -> str:
+        self._keep_log = True
         log = self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
-        return f"the broker at {self.bootstrap_servers} {what}; the end of its log ({self._log}):\n{_tail(log)}"
+        return f"the broker at {self.bootstrap_servers} {problem}; the end of its log ({self._log}):\n{_tail(log)}"
 
 
 def start(port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -> JavaBroker:
-    """Start Apache Kafka on this machine's Java and return when it answers.
+    """Start Apache Kafka on this machine's Java and wait until it answers.
 
     Args:
-        port: where it listens on 127.0.0.1; 0 takes a free one.
-        overrides: settings as in server.properties, which win.
-        say: told what takes long.
+        port: port to listen on at 127.0.0.1; 0 chooses a free one.
+        overrides: broker settings, as in server.properties; they override the defaults.
+        say: called with progress messages.
 
     Raises:
-        LocalBrokerError: Java or Maven is missing or unfit, or the broker does not start.
+        LocalBrokerError: Java is missing or too old, Maven is missing, or the broker does not start.
     """
     java = find_java()
     libs = kafka_jars(say)
@@ -193,7 +193,7 @@ def start(port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -
         "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller_port}",
-        # A broker that was killed comes back only when its earlier registration has run out: nine seconds by default.
+        # A killed broker can register again only after its earlier registration has expired: nine seconds by default.
         "broker.session.timeout.ms": "3000",
         "broker.heartbeat.interval.ms": "1000",
         **overrides,
@@ -209,6 +209,6 @@ def start(port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -
 
 
 def _tail(text: str) -> str:
-    """The last lines, where the cause stands; Java's stack frames are left out, which would push it off."""
+    """The last lines, which name the cause, without Java's stack frames, which would push it out."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("\tat ")]
     return "\n".join(lines[-_LOG_LINES:]) or "(empty)"

@@ -1,4 +1,4 @@
-"""A broker to work with: the one that is given, else the best that this machine can start."""
+"""Chooses and starts a broker: a given one, Docker, Java, or a mock cluster."""
 
 from collections.abc import Callable, Mapping
 
@@ -19,24 +19,24 @@ def start_broker(
     overrides: Mapping[str, str] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Broker:
-    """Start a broker, or find the given one, and return when it answers.
+    """Start a broker, or use the given one, and wait until it answers.
 
-    `auto` takes the first that is there: the given address, a Docker engine, Java, the mock cluster. An address that
-    is given and does not answer is an error: whoever names a broker means that one.
+    `auto` uses the first that is available: the given address, a Docker engine, Java, the mock cluster. A given address
+    that does not answer is an error; no other broker replaces it.
 
     Args:
         kind: one of `KINDS`.
-        bootstrap_servers: the address of a broker that runs already (the setting of this name), for `auto` and `given`.
-        port: where it shall listen on 127.0.0.1; 0 takes a free one. The mock cluster chooses its own.
-        overrides: settings as in server.properties, for `docker` and `java`.
-        say: told, a line at a time, what is being done, which broker was taken, and why an earlier one was not.
+        bootstrap_servers: the address of a running broker (the setting of this name), for `auto` and `given`.
+        port: port to listen on at 127.0.0.1; 0 chooses a free one. The mock cluster chooses its own.
+        overrides: broker settings, as in server.properties, for `docker` and `java`.
+        say: called with a line of progress: each step, the broker that is used, and why others are not.
 
     Raises:
-        MisuseError: there is no such kind.
-        LocalBrokerError: it is not to be had; the message says what is missing and how to mend it.
+        MisuseError: the kind is unknown.
+        LocalBrokerError: the broker is not available; the message says what is missing and how to fix it.
     """
     if kind not in KINDS:
-        raise MisuseError(f"there is no kind of broker called {kind}: choose one of {', '.join(KINDS)}")
+        raise MisuseError(f"unknown kind of broker {kind}: choose one of {', '.join(KINDS)}")
     overrides = overrides or {}
     if kind == "given" or (kind == "auto" and bootstrap_servers):
         broker = _given(bootstrap_servers, port, overrides)
@@ -45,21 +45,21 @@ def start_broker(
     else:
         if port:
             require_free_port(port)
-        broker = _first_there(port, overrides, say) if kind == "auto" else _real(kind, port, overrides, say)
+        broker = _first_available(port, overrides, say) if kind == "auto" else _start_kafka(kind, port, overrides, say)
     say(f"{broker.kind} broker at {broker.bootstrap_servers}: {broker.description}")
     return broker
 
 
-def _first_there(port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -> Broker:
+def _first_available(port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -> Broker:
     for kind in ("docker", "java"):
         try:
-            return _real(kind, port, overrides, say)
+            return _start_kafka(kind, port, overrides, say)
         except LocalBrokerError as fault:
-            say(f"no {kind} broker: {fault}")
+            say(f"{kind} broker not available: {fault}")
     return _mock(port, overrides)
 
 
-def _real(kind: str, port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -> Broker:
+def _start_kafka(kind: str, port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -> Broker:
     if kind == "docker":
         from scorer.local import docker_kafka
 
@@ -72,25 +72,25 @@ def _real(kind: str, port: int, overrides: Mapping[str, str], say: Callable[[str
 def _mock(port: int, overrides: Mapping[str, str]) -> Broker:
     from scorer.local import mock_kafka
 
-    _refuse_wishes("the mock cluster", port, overrides)
+    _reject_options("the mock cluster", port, overrides)
     return mock_kafka.start()
 
 
 def _given(bootstrap_servers: str | None, port: int, overrides: Mapping[str, str]) -> Broker:
     if not bootstrap_servers:
-        raise LocalBrokerError("no broker is given: set SCORER_BOOTSTRAP_SERVERS to its address, as host:port")
-    _refuse_wishes("a broker that runs already", port, overrides)
+        raise LocalBrokerError("no broker address is set: set SCORER_BOOTSTRAP_SERVERS to host:port")
+    _reject_options("a running broker", port, overrides)
     if not answers(bootstrap_servers, wait_s=_GIVEN_WAIT_S):
         raise LocalBrokerError(
-            f"no broker answers at {bootstrap_servers} (asked for {_GIVEN_WAIT_S} seconds, without TLS and password): "
-            "does it run, is the address right? Without SCORER_BOOTSTRAP_SERVERS one is started here"
+            f"no broker answers at {bootstrap_servers} (tried for {_GIVEN_WAIT_S} seconds, without TLS and login): is "
+            "it running, and is the address right? To start a broker on this machine, unset SCORER_BOOTSTRAP_SERVERS"
         )
-    return Broker("given", bootstrap_servers, "started by somebody else, left running at the end")
+    return Broker("given", bootstrap_servers, "already running, not stopped on exit")
 
 
-def _refuse_wishes(whom: str, port: int, overrides: Mapping[str, str]) -> None:
-    """A wish that cannot be granted is refused, because what was asked for would silently be something else."""
+def _reject_options(name: str, port: int, overrides: Mapping[str, str]) -> None:
+    """Fails on options that this broker cannot apply, instead of ignoring them."""
     if port:
-        raise LocalBrokerError(f"{whom} cannot be moved to port {port}: leave the port at 0")
+        raise LocalBrokerError(f"cannot change the port of {name} to {port}: leave the port at 0")
     if overrides:
-        raise LocalBrokerError(f"{whom} takes no settings, and {', '.join(overrides)} was to be set")
+        raise LocalBrokerError(f"cannot change settings of {name}: remove {', '.join(overrides)}")

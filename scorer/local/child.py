@@ -1,4 +1,4 @@
-"""A process that ends with us at the latest, its output in a log file."""
+"""A child process that does not outlive this process, with its output in a log file."""
 
 import os
 import signal
@@ -13,22 +13,22 @@ _SHELL_SIGNAL_BASE = 128
 
 
 class Child:
-    """In a session of its own, so that Ctrl-C reaches only us; under a guardian, so that it does not outlive us.
+    """A child in its own session, so that Ctrl-C reaches only its parent, and under a guardian, which ends with it.
 
     Attributes:
-        name: names the log.
-        log_path: the file of its output. Children of the same name append to the same file.
+        name: the name of its log.
+        log_path: the log file with its output. Children of the same name append to the same file.
         pid: its process id.
     """
 
     def __init__(self, command: Sequence[str], folder: Path, name: str, environment: Mapping[str, str]) -> None:
-        """Starts it.
+        """Starts the process.
 
         Args:
             command: the program and its arguments.
-            folder: where its log goes; removed with it if we are killed.
-            name: names the log.
-            environment: added to ours.
+            folder: the folder for its log; the guardian removes it if this process is killed.
+            name: the name of its log.
+            environment: variables added to this process's environment.
         """
         self.name = name
         self.log_path = folder / f"{name}.log"
@@ -47,30 +47,30 @@ class Child:
         self.pid = int(self._guardian.stdout.readline() or 0)
 
     def exit_code(self) -> int | None:
-        """Its exit code, or None while it runs."""
+        """Its exit code, or None while it is running."""
         return self._guardian.poll()
 
     def ask_to_stop(self) -> None:
-        """SIGTERM, if it still runs."""
+        """Sends SIGTERM if it is still running."""
         if self.exit_code() is None and self.pid:
-            with suppress(ProcessLookupError):  # it has ended, and its guardian is about to
+            with suppress(ProcessLookupError):  # it has exited, and its guardian is about to
                 os.kill(self.pid, signal.SIGTERM)
 
     def wait(self, limit_s: float) -> int | None:
-        """Waits for its end; None if it has not come within the limit."""
+        """Waits for it to exit; returns its exit code, or None after the limit."""
         try:
             return self._guardian.wait(limit_s)
         except subprocess.TimeoutExpired:
             return None
 
     def kill(self) -> None:
-        """Ends it without asking; does nothing if it has ended."""
+        """Kills it; does nothing if it has exited."""
         with self._guardian as guardian:
             if guardian.poll() is None:
                 guardian.communicate(b"x")
 
     def output(self) -> str:
-        """What it has written so far, to stdout and stderr."""
+        """Its output so far, stdout and stderr."""
         if not self.log_path.exists():
             return ""
         with self.log_path.open("rb") as log:
@@ -78,12 +78,12 @@ class Child:
             return log.read().decode(encoding="utf-8", errors="replace")
 
     def last_lines(self, count: int = 5) -> str:
-        """The end of its output."""
+        """The last lines of its output."""
         return "\n".join(self.output().splitlines()[-count:])
 
 
 def describe_exit(code: int) -> str:
-    """An exit code in words: below 0 or above 128 it is a signal, as subprocess and shells have it."""
+    """Describes an exit code; below 0 or above 128 it is a signal, as in subprocess and shells."""
     number = -code if code < 0 else code - _SHELL_SIGNAL_BASE
     with suppress(ValueError):
         return f"killed by {signal.Signals(number).name}"

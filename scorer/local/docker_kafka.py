@@ -1,4 +1,4 @@
-"""Apache Kafka in a container: testcontainers with the image of the Kafka project."""
+"""Runs Apache Kafka in a container: testcontainers with the Kafka project's image."""
 
 import contextlib
 import socket
@@ -21,13 +21,13 @@ _LOG_LINES = 12
 
 
 class DockerBroker(Broker):
-    """A broker in a container, which testcontainers' reaper removes should this process be killed."""
+    """A broker in a container, which testcontainers' reaper removes if this process is killed."""
 
     def __init__(self, container: "DockerContainer", bootstrap_servers: str) -> None:
         self._container = container
         self._stopped = False
         super().__init__(
-            "docker", bootstrap_servers, f"Apache Kafka {KAFKA_VERSION} (KRaft) in Docker ({_TAG}), removed at the end"
+            "docker", bootstrap_servers, f"Apache Kafka {KAFKA_VERSION} (KRaft) in Docker ({_TAG}), removed on exit"
         )
 
     def check(self) -> None:
@@ -38,7 +38,7 @@ class DockerBroker(Broker):
                 return
             log = b"".join(self._container.get_logs()).decode(errors="replace").splitlines()
         except engine_faults() as fault:
-            raise LocalBrokerError(f"the broker's container cannot be looked at: {fault}") from fault
+            raise LocalBrokerError(f"cannot inspect the broker's container: {fault}") from fault
         tail = "\n".join(log[-_LOG_LINES:])
         raise LocalBrokerError(f"the broker's container is {self._container.status}; the end of its log:\n{tail}")
 
@@ -46,17 +46,17 @@ class DockerBroker(Broker):
         """Remove the container; a second call does nothing."""
         if not self._stopped:
             self._stopped = True
-            with contextlib.suppress(*engine_faults()):  # the engine has gone, and the container with it
+            with contextlib.suppress(*engine_faults()):  # the engine is gone, and so is the container
                 self._container.stop()
 
 
 def start(port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -> DockerBroker:
-    """Start Apache Kafka in a container and return when it answers.
+    """Start Apache Kafka in a container and wait until it answers.
 
     Args:
-        port: where it listens on this machine; 0 takes a free one.
-        overrides: settings as in server.properties, which win.
-        say: told what takes long.
+        port: port to publish on this machine; 0 chooses a free one.
+        overrides: broker settings, as in server.properties; they override the defaults.
+        say: called with progress messages.
 
     Raises:
         LocalBrokerError: the optional extra is not installed, no engine answers, or the container does not start.
@@ -70,18 +70,20 @@ def start(port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -
         container = DockerContainer(IMAGE)
     except engine_faults() as fault:
         raise LocalBrokerError(f"no Docker engine answers ({fault}): start it, or set DOCKER_HOST") from fault
-    # Chosen here and not by the engine: the broker must know before it starts by which address clients will reach it.
+    # Chosen here and not by the engine: the broker needs its advertised address before it starts.
     port = port or free_ports(1)[0]
     host = _publish(container, port)
     broker = DockerBroker(container.with_envs(**environment(host, port, overrides)), f"{host}:{port}")
     try:
-        say(f"starting {_TAG} in Docker (the first time, it is downloaded)")
+        say(f"starting {_TAG} in Docker (downloaded on first use)")
         container.start()
         if not answers(broker.bootstrap_servers, wait_s=_READY_S, check=broker.check):
-            raise LocalBrokerError(f"the broker in Docker does not answer at {broker.bootstrap_servers}")
+            raise LocalBrokerError(
+                f"the broker in Docker did not answer at {broker.bootstrap_servers} within {_READY_S} seconds"
+            )
     except engine_faults() as fault:
         broker.stop()
-        raise LocalBrokerError(f"Docker does not start {_TAG}: {fault}") from fault
+        raise LocalBrokerError(f"Docker cannot start {_TAG}: {fault}") from fault
     except BaseException:
         broker.stop()
         raise
@@ -89,43 +91,43 @@ def start(port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -
 
 
 def engine_faults() -> tuple[type[Exception], ...]:
-    """What testcontainers and the Docker client under it raise when the engine, a download or a container fails."""
+    """The exceptions of testcontainers and its Docker client when the engine, a download or a container fails."""
     from docker.errors import DockerException  # type: ignore[import-untyped]
 
     return (DockerException, OSError, RuntimeError)
 
 
 def _publish(container: "DockerContainer", port: int) -> str:
-    """Have the container's port 9092 reached by `port`, and return the host on which it is.
+    """Publish the container's port 9092 as `port`, and return the host to connect to.
 
-    The broker asks nobody for a password: where the engine runs on this machine, only this machine reaches it.
+    The broker requires no login: with a local engine, its port is bound to loopback only.
     """
     host = container.get_docker_client().host()
     if host != "localhost":
         container.ports["9092"] = port
         return host
-    # The Docker client's own form, which testcontainers passes on and does not declare.
+    # A form of the Docker client's that testcontainers passes on but does not declare.
     container.ports["9092"] = cast("Any", ("127.0.0.1", port))
     return "127.0.0.1"
 
 
 def _knock() -> None:
-    """Fail early where the engine's socket is silent: the Docker client would too, and leave its own socket open."""
+    """Fail early if the engine's socket does not answer: the Docker client would too, but leak its own socket."""
     from testcontainers.core.docker_client import get_docker_host
 
     scheme, _, path = (get_docker_host() or _DEFAULT_ENGINE).partition("://")
     if scheme == "unix":
-        with socket.socket(socket.AF_UNIX) as door:
+        with socket.socket(socket.AF_UNIX) as probe:
             try:
-                door.connect(path)
+                probe.connect(path)
             except OSError as fault:
                 raise ConnectionError(f"{path}: {fault.strerror}") from fault
 
 
 def environment(host: str, port: int, overrides: Mapping[str, str]) -> dict[str, str]:
-    """The container's environment, which the image turns into server.properties and nothing else.
+    """The container's environment, from which alone the image writes server.properties.
 
-    The node speaks to itself through a listener of its own: the advertised address need not lead anywhere from inside.
+    The node connects to itself through an internal listener: the advertised address may not be reachable from inside.
     """
     settings = {
         **ONE_NODE_SETTINGS,
@@ -140,5 +142,5 @@ def environment(host: str, port: int, overrides: Mapping[str, str]) -> dict[str,
 
 
 def _as_variable(name: str) -> str:
-    """A property's name as the image expects it: a dot is one underscore, an underscore two, a hyphen three."""
+    """A property's name as the image expects it: dots become one underscore, underscores two, hyphens three."""
     return name.replace("_", "__").replace("-", "___").replace(".", "_").upper()

@@ -1,4 +1,4 @@
-"""Kafka's jars by their checksums: a broker's class path has the files that kafka.lock pins, and no others."""
+"""Verifies Kafka's jars: a broker's class path has exactly the files that kafka.lock pins."""
 
 import hashlib
 import re
@@ -9,40 +9,40 @@ from typing import Final, NamedTuple
 from scorer.errors import LocalBrokerError
 
 LOCK: Final = Path(__file__).with_name("kafka.lock")
-"""One jar per line, as sha256sum writes it, by its path in a Maven repository: `sha256sum --check` reads it there."""
+"""One jar per line with its path in a Maven repository, in the format of `sha256sum --check`."""
 _KAFKA: Final = PurePosixPath("org/apache/kafka")
 _as_line = re.compile(r"([0-9a-f]{64})  (\S+\.jar)").fullmatch
 
 
 class Jar(NamedTuple):
-    """A jar as the lock pins it: where it is in a Maven repository, and its checksum."""
+    """A pinned jar: its path in a Maven repository, and its checksum."""
 
     path: PurePosixPath
     sha256: str
 
 
 class Difference(NamedTuple):
-    """The first file of a folder that is not what the lock pins, and how it differs."""
+    """The first file of a folder that differs from the lock file, and how."""
 
     text: str
     folder: PurePosixPath
-    """Where it comes from: the jar's folder in a Maven repository, or Kafka's if nothing of this name is pinned."""
+    """Its origin: the jar's folder in a Maven repository, or Kafka's if no jar of this name is pinned."""
 
 
 def read_lock(lock: Path = LOCK) -> tuple[Jar, ...]:
-    """The jars that are pinned.
+    """Reads the pinned jars.
 
     Raises:
-        LocalBrokerError: a line is no checksum and path.
+        LocalBrokerError: a line is not a checksum and a path.
     """
     lines = [_as_line(line) for line in lock.read_text(encoding="utf-8").splitlines()]
     if not lines or not all(lines):
-        raise LocalBrokerError(f"{lock} is damaged: install the scorer again")
+        raise LocalBrokerError(f"{lock} is damaged: reinstall the scorer")
     return tuple(Jar(PurePosixPath(line[2]), line[1]) for line in lines if line)
 
 
 def find_difference(libs: Path, jars: Iterable[Jar]) -> Difference | None:
-    """What is in the folder and not pinned, missing from it, or of another content; None if it is as pinned.
+    """The first file that is not pinned, missing, or different; None if the folder is as pinned.
 
     Raises:
         OSError: a file cannot be read.
@@ -57,6 +57,6 @@ def find_difference(libs: Path, jars: Iterable[Jar]) -> Difference | None:
         with (libs / name).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != jar.sha256:
-            text = f"{name} has the sha256 {digest}, and {LOCK.name} pins {jar.sha256}"
+            text = f"{name} has the sha256 {digest}, but {LOCK.name} pins {jar.sha256}"
             return Difference(text, jar.path.parent)
     return None

@@ -1,4 +1,4 @@
-"""The publisher of `scorer up`: a child process, which records are its own, and what went wrong with it."""
+"""The publisher of `scorer up`: runs it as a child process, recognizes its records, and reports its errors."""
 
 import json
 import math
@@ -16,9 +16,9 @@ from scorer.stream.delivery import headers_of
 from scorer.stream.worker import Record
 
 RUN_HEADER: Final = "scorer-up-run"
-"""Marks the records of a file that a run publishes; their keys are the file's own."""
-# A publisher that has not ended so long after it should have is killed; it tries to deliver for 30 s.
-_OVERTIME_S: Final = 45.0
+"""Header that marks the records of a published file, whose keys are the file's own."""
+# Grace period before a publisher that should have ended is killed; it retries delivery for 30 s.
+_GRACE_S: Final = 45.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,11 @@ class LoadPlan:
     """What to publish.
 
     Attributes:
-        rate: applications per second; a file is published as fast as it goes.
-        for_s: seconds to publish for; None goes on until `ask_to_stop`.
+        rate: applications per second; a file is published as fast as possible.
+        for_s: seconds to publish for; None continues until `ask_to_stop`.
         data: a file to publish instead of generated applications.
-        bad_share: of the generated applications, the share, 0 to 1, that is invalid.
-        seed: of the generated applications.
+        bad_share: share of invalid generated applications, 0 to 1.
+        seed: random seed of the generated applications.
     """
 
     rate: float
@@ -41,10 +41,10 @@ class LoadPlan:
 
 
 class Load:
-    """One publisher; its records can be told apart from those of other publishers."""
+    """One publisher, whose records can be distinguished from those of other publishers."""
 
     def __init__(self, plan: LoadPlan) -> None:
-        """Starts nothing yet."""
+        """Does not start the publisher yet."""
         self._plan = plan
         self._ids = f"up-{secrets.token_hex(4)}-{plan.seed}"
         self._child: Child | None = None
@@ -52,11 +52,11 @@ class Load:
         self._asked_at: float | None = None
 
     def start(self, folder: Path, environment: Mapping[str, str]) -> None:
-        """Begins to publish.
+        """Starts publishing.
 
         Args:
-            folder: where its log goes.
-            environment: the settings.
+            folder: the folder for its log.
+            environment: the settings, as environment variables.
         """
         plan = self._plan
         if plan.data is not None:
@@ -70,7 +70,7 @@ class Load:
         self._due_at = math.inf if plan.for_s is None else time.monotonic() + plan.for_s
 
     def owns(self, record: Record) -> bool:
-        """Whether this publisher has sent a record: others may publish to the same topic."""
+        """Whether this publisher sent a record; other publishers may use the same topic."""
         if self._plan.data is None:
             return (record.key() or b"").startswith(f"{self._ids}-".encode())
         return (RUN_HEADER, self._ids.encode()) in headers_of(record)
@@ -80,47 +80,47 @@ class Load:
         return self._child is None or self._child.exit_code() is not None
 
     def ask_to_stop(self) -> None:
-        """Lets it finish what is on its way; asking again does nothing."""
+        """Asks it to deliver what is in flight and stop; a second call does nothing."""
         if self._child is not None and self._asked_at is None:
             self._asked_at = time.monotonic()
             self._child.ask_to_stop()
 
     def end_in_time(self) -> None:
-        """Stops a file that takes longer than it may, and kills what does not stop."""
+        """Stops publishing a file that exceeds its time limit, and kills a publisher that does not stop."""
         if self.ended():
             return
         now = time.monotonic()
         if self._plan.data is not None and now > self._due_at:
             self.ask_to_stop()
-        if now - (self._due_at if self._asked_at is None else self._asked_at) > _OVERTIME_S:
+        if now - (self._due_at if self._asked_at is None else self._asked_at) > _GRACE_S:
             self.kill()
 
     def kill(self) -> None:
-        """Ends it without asking."""
+        """Kills the publisher."""
         if self._child is not None:
             self._child.kill()
 
     def acknowledged(self) -> int:
-        """Records that the broker has, as the publisher says at its end; 0 before it."""
+        """Records acknowledged by the broker, as the publisher reports at its end; 0 before."""
         return int(self._report().get("acknowledged", 0))
 
     def failures(self) -> list[str]:
-        """What went wrong, a line each; nothing if it did its work."""
+        """The publisher's errors, one per line; empty if there were none."""
         code = None if self._child is None else self._child.exit_code()
         if self._child is None or code in (0, None):
             return []
         report = self._report()
         if not report:
-            return [f"the publisher ended: {describe_exit(code)}", *self._child.last_lines().splitlines()]
+            return [f"the publisher exited: {describe_exit(code)}", *self._child.last_lines().splitlines()]
         lines = [line.removeprefix("producer: ") for line in self._child.output().splitlines() if line[:1] != "{"]
         return [f"the publisher: {line}" for line in lines if line]
 
     def notes(self) -> list[str]:
-        """What it says of a file that it has published whole: what of it nothing reads."""
+        """Hints on a file that was published completely, such as ignored columns."""
         return [] if self.failures() else [f"the publisher: {hint}" for hint in self._report().get("hints", [])]
 
     def _report(self) -> dict[str, Any]:
-        """Its own account as JSON; empty before its end, and if it came to none."""
+        """The publisher's summary, from JSON; empty before its end, and if it wrote none."""
         if self._child is None or self._child.exit_code() is None:
             return {}
         for line in self._child.output().splitlines():

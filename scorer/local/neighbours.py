@@ -1,4 +1,4 @@
-"""Finds live workers that already read the applications topic, before `scorer up` adds its own."""
+"""Checks for live workers on the applications topic before `scorer up` starts its own."""
 
 import os
 import re
@@ -20,35 +20,35 @@ _NAMED_MAX: Final = 4
 
 
 def instance_id(number: int) -> str:
-    """The instance id of one of this run's workers: no other run has it, on any machine."""
+    """The instance id of one of this run's workers, unique across runs and machines."""
     return f"up-{_host()}-{os.getpid()}-{number}"
 
 
 def refuse_live_workers(settings: Settings) -> None:
-    """Refuses to join workers that are at work.
+    """Fails if live workers already read the applications topic.
 
     Two runs of one group would share its partitions, so each would measure the other one's workers; and two groups on
     one applications topic decide every application twice. Static members of a run that has ended stay in the group
-    until their session ends; they are recognized by their process, which is gone, and do not count.
+    until their session times out; they are recognized by their process, which no longer exists, and are ignored.
 
     Raises:
-        MisuseError: there are live workers; it names the group, the broker and how many, and says what to do.
+        MisuseError: there are live workers; the message names group, broker and number, and what to do.
         BrokerError: the group cannot be described.
     """
     admin = admin_client(settings)
     live = [member for member in describe_group(admin, settings, _ANSWER_S).members if _is_live(member)]
     if live:
-        raise MisuseError(_refusal(settings, settings.group_id, live))
+        raise MisuseError(_message(settings, settings.group_id, live))
     for group_id in _other_groups(admin, settings):
-        with suppress(BrokerError):  # a group of somebody else's, which this user may not see
+        with suppress(BrokerError):  # a foreign group, which this user may not describe
             group = describe_group(admin, settings.model_copy(update={"group_id": group_id}), _ANSWER_S)
-            live = [member for member in group.members if _is_live(member) and _decides(member, group_id)]
+            live = [member for member in group.members if _is_live(member) and _is_worker(member, group_id)]
             if live:
-                raise MisuseError(_refusal(settings, group_id, live))
+                raise MisuseError(_message(settings, group_id, live))
 
 
 def _other_groups(admin: AdminClient, settings: Settings) -> list[str]:
-    """The other groups of the broker that could be workers'; none where this user may not list them."""
+    """The other groups that may be workers' groups; empty if this user may not list groups."""
     try:
         listed = admin.list_consumer_groups(request_timeout=_ANSWER_S).result().valid
     except KafkaException:
@@ -57,39 +57,39 @@ def _other_groups(admin: AdminClient, settings: Settings) -> list[str]:
     return sorted(id_ for id_ in ids if id_ != settings.group_id and not id_.startswith(REPLAY_GROUPS))
 
 
-def _decides(member: Member, group_id: str) -> bool:
-    """Whether a member of another group is a worker on this applications topic: its client is named as ours are."""
+def _is_worker(member: Member, group_id: str) -> bool:
+    """Whether a member of another group is a worker on this applications topic, judged by its client id."""
     return bool(member.partitions) and member.client_id in {group_id, member.instance_id}
 
 
 def _is_live(member: Member) -> bool:
-    """False for a worker of a run on this machine whose process is gone."""
-    own = re.fullmatch(rf"up-{re.escape(_host())}-(\d+)-\d+", member.instance_id or "")
-    if own is None:
+    """False for a worker of a run on this machine whose process no longer exists."""
+    instance = re.fullmatch(rf"up-{re.escape(_host())}-(\d+)-\d+", member.instance_id or "")
+    if instance is None:
         return True
-    process = int(own.group(1))
-    if process == os.getpid():  # as in a container that is started again: nothing of this run has joined yet
+    process = int(instance.group(1))
+    if process == os.getpid():  # in a restarted container: no worker of this run has joined yet
         return False
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # another user's
+    except PermissionError:  # the process of another user
         return True
     return True
 
 
-def _refusal(settings: Settings, group_id: str, live: list[Member]) -> str:
+def _message(settings: Settings, group_id: str, live: list[Member]) -> str:
     names = ", ".join(sorted(member.name for member in live)[:_NAMED_MAX])
     more = ", …" if len(live) > _NAMED_MAX else ""
     workers = f"{len(live)} live worker{'s' * (len(live) != 1)}"
-    harm = (
-        "a second run would take partitions from them, and they would decide its applications"
+    consequence = (
+        "a second run would share their partitions, and they would decide its applications"
         if group_id == settings.group_id
-        else f"they read {settings.applications_topic} too, so every application would be decided twice"
+        else f"they also read {settings.applications_topic}, so every application would be decided twice"
     )
     return (
-        f"group {group_id} at {settings.bootstrap_servers} already has {workers} ({names}{more}): {harm}. "
+        f"group {group_id} at {settings.bootstrap_servers} already has {workers} ({names}{more}): {consequence}. "
         "Stop them first; or choose another group, which gets its own topics: scorer up --group-id NAME; "
         "or start another broker: scorer up --broker java"
     )

@@ -1,4 +1,4 @@
-"""What every broker has in common, whatever runs it: an address, a health check, an end."""
+"""The common interface of all brokers (address, health check, shutdown), and free ports."""
 
 import random
 import socket
@@ -10,23 +10,23 @@ from typing import Self
 
 from scorer.errors import LocalBrokerError
 
-# Below the range from which systems take ports for outgoing connections (32768 up on Linux, 49152 up on macOS). From
-# inside it, a client that reconnects while its broker restarts can be handed the broker's own port, and keep it.
+# Below the ephemeral ports of outgoing connections (from 32768 on Linux, from 49152 on macOS). Within that range, a
+# client that reconnects while its broker restarts can be assigned the broker's own port, and keep it.
 _PORTS = range(20_000, 32_768)
 _PORT_TRIES_MAX = 100
 
 
 class Broker:
-    """A Kafka broker that answers at `bootstrap_servers`; as a context manager it is stopped at the end.
+    """A Kafka broker that answers at `bootstrap_servers`; as a context manager, it is stopped on exit.
 
-    As it stands, it is one that somebody else runs: there is nothing to watch and nothing to stop. What is started
-    here is a subclass.
+    This class is for a broker that is not started here: there is nothing to check and nothing to stop. Brokers that are
+    started here are subclasses.
 
     Attributes:
         kind: "given", "docker", "java" or "mock".
-        bootstrap_servers: where clients find it, as host:port.
-        description: what it is and where its data are, in one line for people.
-        log_path: the file of its log, where it has one.
+        bootstrap_servers: the address for clients, as host:port.
+        description: what it is and where its data are, in one line.
+        log_path: its log file, if it has one.
     """
 
     def __init__(self, kind: str, bootstrap_servers: str, description: str, log_path: Path | None = None) -> None:
@@ -36,14 +36,14 @@ class Broker:
         self.log_path = log_path
 
     def check(self) -> None:
-        """Say whether the broker still runs.
+        """Check that the broker is still running.
 
         Raises:
-            LocalBrokerError: it has died; the message ends with the last lines of its log.
+            LocalBrokerError: the broker has exited; the message ends with the last lines of its log.
         """
 
     def stop(self) -> None:
-        """Stop what was started here and remove its data; a second call does nothing."""
+        """Stop a broker that was started here and remove its data; a second call does nothing."""
 
     def __enter__(self) -> Self:
         return self
@@ -60,14 +60,14 @@ def answers(bootstrap_servers: str, *, wait_s: float, check: Callable[[], None] 
     An open port is not enough: Kafka opens it before it has elected a controller and registered itself.
 
     Args:
-        bootstrap_servers: where to ask.
-        wait_s: seconds to go on asking.
-        check: called before every attempt; what it raises ends the waiting.
+        bootstrap_servers: the broker's address.
+        wait_s: seconds to keep trying.
+        check: called before every attempt; an exception from it ends the wait.
     """
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
-    # Silent, because a refused connection is what we expect while a broker starts.
+    # Silent, because refused connections are expected while a broker starts.
     client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0, "reconnect.backoff.ms": 50})
     ends_at = time.monotonic() + wait_s
     while time.monotonic() < ends_at:
@@ -82,36 +82,36 @@ def answers(bootstrap_servers: str, *, wait_s: float, check: Callable[[], None] 
 
 
 def require_free_port(port: int) -> None:
-    """Refuse a port that cannot be listened on.
+    """Fail if a port cannot be listened on.
 
     Raises:
-        LocalBrokerError: it names the port and what to do instead.
+        LocalBrokerError: the message names the port and what to do instead.
     """
     if not 0 < port < 65_536:
-        raise LocalBrokerError(f"{port} is no port: choose one from 1 to 65535, or 0 to take a free one")
+        raise LocalBrokerError(f"{port} is not a port: choose one from 1 to 65535, or 0 for a free one")
     fault = _listen_fault(port)
     if fault:
         raise LocalBrokerError(
-            f"port {port} on 127.0.0.1 cannot be had ({fault.strerror}): "
-            "does another broker run here? Choose another port, or 0 to take a free one"
+            f"port {port} on 127.0.0.1 is not available ({fault.strerror}): "
+            "is another broker running? Choose another port, or 0 for a free one"
         )
 
 
 def free_ports(count: int) -> list[int]:
-    """As many different ports of this machine as are asked for, on which nothing listens."""
-    found = []
+    """Find `count` different ports of this machine on which nothing listens."""
+    ports = []
     for port in random.SystemRandom().sample(_PORTS, _PORT_TRIES_MAX):
         if _listen_fault(port) is None:
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise LocalBrokerError(f"no free port among {_PORT_TRIES_MAX} tried from {_PORTS.start} to {_PORTS.stop - 1}")
+            ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise LocalBrokerError(f"found no free port in {_PORT_TRIES_MAX} attempts from {_PORTS.start} to {_PORTS.stop - 1}")
 
 
 def _listen_fault(port: int) -> OSError | None:
-    """Why a server could not listen on this port of 127.0.0.1, or None when it could."""
+    """The error of a server that would listen on this port of 127.0.0.1; None if it could."""
     with socket.socket() as probe:
-        # As servers do: connections of an earlier broker that linger in TIME_WAIT do not take the port.
+        # As servers do: connections of an earlier broker in TIME_WAIT do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))

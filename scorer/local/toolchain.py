@@ -1,4 +1,4 @@
-"""What Kafka needs to run on this machine: a Java, and its jars, downloaded once into the user's cache."""
+"""Finds Java and Kafka's jars, which are downloaded once into the user's cache."""
 
 import fcntl
 import os
@@ -18,7 +18,7 @@ JAVA_OLDEST = 17  # what Kafka 4 brokers are compiled for
 _JAVA_ANSWER_S = 30  # a first start from a cold disk
 _DOWNLOAD_S = 600  # 43 MB on a slow line
 
-# log4j-slf4j-impl, because without it Kafka logs nothing; its version is the one of Kafka's own log4j-core.
+# Without log4j-slf4j-impl Kafka logs nothing; its version is that of Kafka's own log4j-core.
 KAFKA_POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>scorer</groupId>
@@ -50,46 +50,46 @@ KAFKA_POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
 
 
 class Java(NamedTuple):
-    """A Java that can run Kafka: its command and its major version."""
+    """A Java installation that can run Kafka: its command and major version."""
 
     command: str
     major: int
 
 
 def find_java() -> Java:
-    """The Java of JAVA_HOME, else of the PATH.
+    """Find Java in JAVA_HOME, or else on the PATH.
 
     Raises:
-        LocalBrokerError: there is none, or it is too old for Kafka.
+        LocalBrokerError: Java is missing, or too old for Kafka.
     """
     home = os.environ.get("JAVA_HOME")
     command = (shutil.which("java", path=f"{home}/bin") if home else None) or shutil.which("java")
-    mend = f"install Java {JAVA_OLDEST} or newer (Debian: default-jre-headless, macOS: brew install openjdk)"
+    advice = f"install Java {JAVA_OLDEST} or newer (Debian: default-jre-headless, macOS: brew install openjdk)"
     if command is None:
-        raise LocalBrokerError(f"Java is missing: {mend}")
+        raise LocalBrokerError(f"Java not found: {advice}")
     printed = run([command, "-version"], limit_s=_JAVA_ANSWER_S)
     major = java_major(printed.stderr + printed.stdout)
     if major is None:
-        raise LocalBrokerError(f"{command} -version names no version, so it is no working Java: {mend}")
+        raise LocalBrokerError(f"{command} -version prints no version, so it is not a working Java: {advice}")
     if major < JAVA_OLDEST:
-        raise LocalBrokerError(f"{command} is Java {major}, and Kafka {KAFKA_VERSION} needs {JAVA_OLDEST}: {mend}")
+        raise LocalBrokerError(f"{command} is Java {major}, but Kafka {KAFKA_VERSION} needs {JAVA_OLDEST}: {advice}")
     return Java(command, major)
 
 
 def java_major(printed: str) -> int | None:
-    """The major version in what `java -version` prints: 17 of "17.0.15", 8 of "1.8.0_392", 25 of "25-ea"."""
-    found = re.search(r'version "(?:1\.)?(\d+)', printed)
-    return int(found[1]) if found else None
+    """The major version in the output of `java -version`: 17 of "17.0.15", 8 of "1.8.0_392", 25 of "25-ea"."""
+    version = re.search(r'version "(?:1\.)?(\d+)', printed)
+    return int(version[1]) if version else None
 
 
 def kafka_jars(say: Callable[[str], None], checksums: Path = LOCK) -> Path:
-    """The folder of Kafka's jars, each with its pinned checksum; Maven downloads them when this user has none yet.
+    """The folder of Kafka's jars, verified by checksum; Maven downloads them on first use.
 
-    The folder is complete or missing: a download goes to a folder next to it, under a lock, which is renamed once all
-    jars are there and verified. They are verified at each call too: the cache may have changed since.
+    The folder is complete or missing: under a lock, Maven downloads to a folder next to it, which is renamed once all
+    jars are verified. Each call verifies them again, because the cache may have changed.
 
     Args:
-        say: told what takes long.
+        say: called with progress messages.
         checksums: the file that pins the jars.
 
     Raises:
@@ -104,24 +104,24 @@ def kafka_jars(say: Callable[[str], None], checksums: Path = LOCK) -> Path:
     maven = shutil.which("mvn")
     if maven is None:
         raise LocalBrokerError(
-            "Maven is missing, which downloads Kafka: install it (Debian: maven, macOS: brew install maven)"
+            "Maven not found; it downloads Kafka: install it (Debian: maven, macOS: brew install maven)"
         )
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
         with home.with_name(f"{home.name}.lock").open("w") as lock:
-            _take(lock, say)
-            if not libs.is_dir():  # or else another process downloaded it while we waited
+            _acquire(lock, say)
+            if not libs.is_dir():  # otherwise another process downloaded it meanwhile
                 say(f"downloading Apache Kafka {KAFKA_VERSION} with Maven, once (43 MB), into {home}")
                 _download(maven, home, lock, checksums)
     except OSError as fault:
         raise LocalBrokerError(
-            f"{home} cannot be written ({fault.strerror}): XDG_CACHE_HOME moves the cache"
+            f"{home} cannot be written ({fault.strerror}): set XDG_CACHE_HOME to move the cache"
         ) from fault
     return libs
 
 
 def run(command: Sequence[str], *, limit_s: float, keep_open: Sequence[int] = ()) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end and return what it printed.
+    """Run a command to completion and return its output.
 
     Args:
         command: the program and its arguments.
@@ -129,29 +129,29 @@ def run(command: Sequence[str], *, limit_s: float, keep_open: Sequence[int] = ()
         keep_open: file descriptors that it inherits.
 
     Raises:
-        LocalBrokerError: it cannot be started, or takes too long.
+        LocalBrokerError: the command cannot be started, or exceeds its time limit.
     """
     try:
         return subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=limit_s, pass_fds=keep_open, errors="replace"
         )
     except subprocess.TimeoutExpired as fault:
-        raise LocalBrokerError(f"{command[0]} did not end within {limit_s:g} seconds and was killed") from fault
+        raise LocalBrokerError(f"{command[0]} did not finish within {limit_s:g} seconds and was killed") from fault
     except OSError as fault:
         raise LocalBrokerError(f"{command[0]} cannot be run: {fault.strerror}") from fault
 
 
-def _take(lock: IO[str], say: Callable[[str], None]) -> None:
-    """Take the lock, which the system gives back when its last holder has died."""
+def _acquire(lock: IO[str], say: Callable[[str], None]) -> None:
+    """Acquire the lock; the system releases it when its last holder exits."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        say("waiting for another process that downloads Apache Kafka")
+        say("waiting for another process that is downloading Apache Kafka")
         fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def _download(maven: str, home: Path, lock: IO[str], checksums: Path) -> None:
-    """Fill `home` with the pinned jars, at once or not at all."""
+    """Download the pinned jars into `home`, atomically."""
     part = home.with_name(f"{home.name}.part")
     for leftover in (part, home):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -159,19 +159,19 @@ def _download(maven: str, home: Path, lock: IO[str], checksums: Path) -> None:
     pom = part / "pom.xml"
     pom.write_text(KAFKA_POM, encoding="utf-8")
     goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={part / 'libs'}"]
-    # Maven holds the lock too: should we be killed, nobody starts over in the folder into which it still writes.
+    # Maven inherits the lock: if this process is killed, no other one starts while Maven still writes to the folder.
     done = run([maven, "-B", "-q", "-f", str(pom), *goal], limit_s=_DOWNLOAD_S, keep_open=[lock.fileno()])
     if done.returncode != 0 or not (part / "libs" / f"kafka_2.13-{KAFKA_VERSION}.jar").is_file():
-        complaint = re.search(r"\[ERROR\] (.+)", done.stdout + done.stderr)
+        maven_error = re.search(r"\[ERROR\] (.+)", done.stdout + done.stderr)
         raise LocalBrokerError(
-            f"Maven cannot download Apache Kafka {KAFKA_VERSION}: is there a network, and does a proxy or mirror "
-            "need to stand in Maven's settings.xml?" + (f" It says: {complaint[1]}" if complaint else "")
+            f"Maven cannot download Apache Kafka {KAFKA_VERSION}: is there a network, and does Maven's settings.xml "
+            "need a proxy or mirror?" + (f" Maven's error: {maven_error[1]}" if maven_error else "")
         )
     difference = find_difference(part / "libs", read_lock(checksums))
     if difference:
         shutil.rmtree(part, ignore_errors=True)
         raise LocalBrokerError(
-            f"Kafka {KAFKA_VERSION} is not used: as Maven delivered it, {difference.text}. Nothing was kept. "
+            f"Maven's download of Kafka {KAFKA_VERSION} was discarded: {difference.text}. "
             f"Delete {difference.folder} in Maven's repository (usually ~/.m2/repository) and try again; if that does "
             "not help, the mirror in Maven's settings.xml has another file than Maven Central"
         )
@@ -186,6 +186,6 @@ def _verify_cached(libs: Path, checksums: Path) -> None:
         raise LocalBrokerError(f"{libs} cannot be read ({fault.strerror})") from fault
     if difference:
         raise LocalBrokerError(
-            f"Kafka {KAFKA_VERSION} is not used: in {libs}, {difference.text}. "
-            f"Delete {libs.parent}, and the jars are downloaded again"
+            f"Kafka {KAFKA_VERSION} in the cache is damaged: in {libs}, {difference.text}. "
+            f"Delete {libs.parent} to download the jars again"
         )

@@ -1,4 +1,4 @@
-"""Everything on this machine: a broker, topics, workers, applications, and an audit of what became of each."""
+"""Runs everything on this machine: a broker, topics, workers, a publisher, and an audit of all results."""
 
 import re
 import shutil
@@ -26,25 +26,25 @@ from scorer.stream import topics
 from scorer.stream.listening import require_listening
 from scorer.stream.reaching import metadata_of
 
-# No result for so long after the last application, with all workers up: what is missing then is lost.
-_STILL_S: Final = 15.0
-# No result for so long, with a load that never pauses: is the broker there?
-_SILENT_S: Final = 5.0
+# Without a result for this long after the last application, with all workers running, the missing ones are lost.
+_LOST_AFTER_S: Final = 15.0
+# Without a result for this long under continuous load, the broker is checked.
+_CHECK_BROKER_AFTER_S: Final = 5.0
 _STOP_S: Final = 30.0
 _CONSOLE_S: Final = 20.0
 _TICK_S: Final = 0.5
 _BROKER_S: Final = 2.0
-# A killed worker's partitions wait for its next life, and at the end static members stay in the group: both this long.
+# A killed worker's partitions wait this long for its restart, and static members stay this long in the group.
 _SESSION: Final = {"session.timeout.ms": "6000", "heartbeat.interval.ms": "1500"}
-# Properties under [kafka] that belong to somebody else's broker: one that is started here speaks plain text.
+# Properties under [kafka] that are for another broker: one that is started here uses PLAINTEXT.
 _SECURITY: Final = ("security.", *TLS_PREFIXES, *SASL_PREFIXES)
 
 
-class Interrupted(Exception):  # noqa: N818  (no error: what was asked for)
-    """Ctrl-C or SIGTERM came before everything was up; what was started is gone again.
+class Interrupted(Exception):  # noqa: N818  (not an error: requested by the user)
+    """Ctrl-C or SIGTERM arrived during startup; everything that was started has been stopped.
 
     Attributes:
-        signal: its number.
+        signal: the signal's number.
     """
 
     def __init__(self, number: int) -> None:
@@ -54,25 +54,25 @@ class Interrupted(Exception):  # noqa: N818  (no error: what was asked for)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to bring up."""
+    """What to start."""
 
     workers: int
     load: LoadPlan
     partitions: int
     bundle: str | None
-    """What decides, whatever is deployed; None goes by the deployments."""
+    """Bundle to pin the workers to; None follows the deployments."""
     broker: str
-    """Which broker to start, of `scorer.local.broker.KINDS`."""
+    """Kind of broker to start, one of `scorer.local.broker.KINDS`."""
     broker_port: int
     servers: str | None
-    """A broker that runs already, instead."""
+    """Address of a running broker to use instead."""
     console: bool
-    """Whether to serve the console too."""
+    """Whether to serve the console, too."""
 
 
 @dataclass(slots=True)
 class Snapshot:
-    """How things stand; the summary is the last one."""
+    """The state of a run; the last snapshot is the summary."""
 
     broker: str
     bundle: str
@@ -89,38 +89,38 @@ class Snapshot:
     decisions: dict[str, int] = field(default_factory=dict)
     rejects: dict[str, int] = field(default_factory=dict)
     skipped: int = 0
-    """Records on the topics of decisions and dead letters that are neither."""
+    """Malformed records on the topics of decisions and dead letters."""
     unmatched: int = 0
-    """Outcomes of applications that were not read."""
+    """Results of applications that were not read."""
     workers: list[WorkerView] = field(default_factory=list)
 
 
 class Up:
-    """Brought up on entry, taken down on exit; `watch` runs it to its end.
+    """Starts everything on entry and stops it on exit; `watch` waits until the load has ended.
 
     Attributes:
-        settings: those of everything that is started here, the broker's address included.
-        folder: where the logs are, from the start of the workers to the end.
-        console_url: where the console is served; empty if it is not.
+        settings: the settings of everything that is started here, including the broker's address.
+        folder: the folder of the logs, from the start of the workers to the end.
+        console_url: the console's URL; empty if it is not served.
     """
 
     def __init__(
         self, plan: Plan, settings: Settings, say: Callable[[str], None], notify: Callable[[str], None]
     ) -> None:
-        """Starts nothing yet.
+        """Does not start anything yet.
 
         Args:
-            plan: what to bring up.
-            settings: the topics, the group, and where the broker is if the plan names one.
-            say: is given, line by line, what is done while everything is brought up.
-            notify: is given, line by line, what goes wrong while it runs.
+            plan: what to start.
+            settings: the topics, the group, and access to the broker if the plan names one.
+            say: called with each line of progress during startup.
+            notify: called with each line about a problem during the run.
         """
         self._plan = plan
         self.settings = settings
         self._say = say
         self._notify = notify
-        self._broker_was_away = False
-        self._ask_broker_at = 0.0
+        self._broker_fault_reported = False
+        self._check_broker_at = 0.0
         self.folder = Path()
         self._load = Load(plan.load)
         names = [f"worker-{number}" for number in range(plan.workers)]
@@ -131,82 +131,82 @@ class Up:
         self._is_up = False
         self._interrupts = 0
         self.console_url = ""
-        self._earlier = (time.monotonic(), 0)
-        self._began = time.monotonic()
+        self._previous_results = (time.monotonic(), 0)
+        self._started_at = time.monotonic()
 
     def __enter__(self) -> Self:
         signal.signal(signal.SIGINT, self._interrupt)
         signal.signal(signal.SIGTERM, self._interrupt)
         try:
-            self._bring_up()
+            self._start_all()
         except BaseException:
-            self._is_up = True  # from here on a signal hurries the end, and does not break into it
-            self._take_down()
+            self._is_up = True  # from here on a signal speeds up the shutdown instead of interrupting it
+            self._stop_all()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._take_down()
+        self._stop_all()
 
     def watch(self, show: Callable[[Snapshot], None]) -> Snapshot:
-        """Shows how it goes twice a second, until the load has ended and every application of its own has its result.
+        """Shows a snapshot twice per second, until the load has ended and each of its applications has a result.
 
-        It ends without them too, once none has come for a while.
+        It also ends if no result arrives for a while.
 
         Raises:
-            LocalBrokerError: the broker that was started here has died.
-            ScorerError: a worker ends again and again.
+            LocalBrokerError: the broker that was started here has exited.
+            ScorerError: a worker keeps exiting.
         """
         assert self._broker is not None
-        self._began = time.monotonic()
-        self._earlier = (self._began, 0)
-        still_since, results = self._began, -1
+        self._started_at = time.monotonic()
+        self._previous_results = (self._started_at, 0)
+        last_change_at, results = self._started_at, -1
         while True:
             time.sleep(_TICK_S)
             self._broker.check()
             self._workers.supervise()
             if self._interrupts:
                 self._load.ask_to_stop()
-            if self._is_hurried():
+            if self._must_hurry():
                 self._load.kill()
             self._load.end_in_time()
             snapshot = self.snapshot()
             show(snapshot)
             now = time.monotonic()
             if snapshot.decided + snapshot.rejected != results or self._workers.restarting:
-                results, still_since = snapshot.decided + snapshot.rejected, now
-            still_s = now - still_since
-            if still_s > _SILENT_S:
-                self._notify_if_broker_is_away()
-            is_done = not snapshot.waiting and still_s > 2 * _TICK_S
-            if self._load.ended() and (is_done or still_s > _STILL_S or self._is_hurried()):
+                results, last_change_at = snapshot.decided + snapshot.rejected, now
+            idle_s = now - last_change_at
+            if idle_s > _CHECK_BROKER_AFTER_S:
+                self._notify_if_broker_is_down()
+            is_done = not snapshot.waiting and idle_s > 2 * _TICK_S
+            if self._load.ended() and (is_done or idle_s > _LOST_AFTER_S or self._must_hurry()):
                 break
-        self._workers.stop(_STOP_S, self._is_hurried)
+        self._workers.stop(_STOP_S, self._must_hurry)
         return self.summary()
 
     def snapshot(self) -> Snapshot:
-        """How things stand now; the rate is over the time since the last call, the latencies are of the whole run."""
+        """The current state; the rate is that since the last call, the latencies are those of the whole run."""
         audit = self._audit
         assert audit is not None
         assert self._broker is not None
         now, results = time.monotonic(), audit.outcomes
-        earlier, earlier_results = self._earlier
-        self._earlier = (now, results)
+        previous_at, previous_results = self._previous_results
+        self._previous_results = (now, results)
         workers = self._workers.look()
         unread = max(0, self._load.acknowledged() - audit.published)
         return Snapshot(
             broker=f"{self._broker.kind} at {self._broker.bootstrap_servers}",
             bundle=" and ".join(sorted({view.bundle for view in workers if view.bundle})),
-            elapsed_s=now - self._began,
+            elapsed_s=now - self._started_at,
             published=audit.published,
             decided=sum(audit.decisions.values()),
             rejected=sum(audit.rejects.values()),
             waiting=audit.lost + unread,
             duplicated=audit.duplicated,
             restarts=sum(view.restarts for view in workers),
-            rate=(results - earlier_results) / max(now - earlier, 1e-9),
+            rate=(results - previous_results) / max(now - previous_at, 1e-9),
             p50_s=audit.latencies.quantile(0.5),
             p99_s=audit.latencies.quantile(0.99),
             decisions=dict(audit.decisions),
@@ -217,7 +217,7 @@ class Up:
         )
 
     def summary(self) -> Snapshot:
-        """The whole run: what is still waiting now is lost; the rate is from first publish to last result."""
+        """The whole run: applications without a result are lost; the rate is from first publish to last result."""
         assert self._audit is not None
         snapshot = self.snapshot()
         span_s = self._audit.last_outcome_at - self._audit.first_published_at
@@ -225,36 +225,36 @@ class Up:
         return snapshot
 
     def notes(self) -> list[str]:
-        """What to know of a file that was published, a line each, where nothing went wrong with it."""
+        """Hints on a file that was published without errors, one per line."""
         return self._load.notes()
 
     def failures(self, end: Snapshot) -> list[str]:
-        """What went wrong, a line each: with the publisher, and where applications have no result."""
+        """Errors, one per line: of the publisher, and about applications without a result."""
         failures = self._load.failures()
-        if end.waiting and self._is_hurried():
-            failures.append(
-                f"{end.waiting:,} applications have no result: the second signal ended the waiting for them"
-            )
+        if end.waiting and self._must_hurry():
+            failures.append(f"{end.waiting:,} applications have no result: the second signal ended the wait for them")
         elif end.waiting:
-            why = self._broker_fault() or "the broker answers; see the workers' state"
-            failures.append(f"{end.waiting:,} applications have no result, and none came for {_STILL_S:g} s: {why}")
+            why = self._broker_fault() or "the broker answers; see the state of the workers"
+            failures.append(
+                f"{end.waiting:,} applications have no result, and none arrived for {_LOST_AFTER_S:g} s: {why}"
+            )
         return failures
 
-    # Up
+    # Startup
 
-    def _bring_up(self) -> None:
+    def _start_all(self) -> None:
         if self._plan.servers is None:
             self._broker = start_broker(self._plan.broker, port=self._plan.broker_port, say=self._say)
-        else:  # its TLS and password are under [kafka]; describing the group shows whether it is there
-            self._broker = Broker("given", self._plan.servers, "started by somebody else, left running")
+        else:  # TLS and login are under [kafka]; describing the group checks the connection
+            self._broker = Broker("given", self._plan.servers, "already running, not stopped on exit")
         self.settings = self._settings_of_children(self._broker)
         if self._plan.servers is not None:
             require_listening(self.settings)
             neighbours.refuse_live_workers(self.settings)
         self._make_topics(self._broker)
         self._audit = Audit(self.settings, self._load.owns)
-        self._say(f"starting {self._plan.workers} workers with {self._plan.bundle or 'the bundle that is deployed'}")
-        # Not before: if this process is killed, the workers' guardians remove it.
+        self._say(f"starting {self._plan.workers} workers with {self._plan.bundle or 'the champion'}")
+        # Not created earlier: if this process is killed, the workers' guardians remove it.
         self.folder = Path(tempfile.mkdtemp(prefix="scorer-up-"))
         self._workers.start(lambda: self._interrupts > 0)
         for view in self._workers.look():
@@ -265,10 +265,10 @@ class Up:
         self._is_up = True
 
     def _settings_of_children(self, broker: Broker) -> Settings:
-        """The settings of all that is started here."""
+        """The settings of all child processes."""
         kafka = dict(self.settings.kafka)
         if self._plan.servers is None and (unused := [name for name in kafka if name.startswith(_SECURITY)]):
-            self._say(f"the broker here speaks plain text: {', '.join(sorted(unused))} under [kafka] are not used")
+            self._say(f"the started broker uses PLAINTEXT: ignoring {', '.join(sorted(unused))} under [kafka]")
             kafka = {name: value for name, value in kafka.items() if name not in unused}
         if kafka.get("group.protocol", "classic").lower() == "classic":
             kafka = {**_SESSION, **kafka}
@@ -276,7 +276,7 @@ class Up:
         return self.settings.model_copy(update=changes)
 
     def _make_topics(self, broker: Broker) -> None:
-        if broker.kind == "mock":  # it creates a topic when it is first asked about it
+        if broker.kind == "mock":  # it creates a topic on the first metadata request
             admin = topics.admin_client(self.settings)
             for topic in topics.contract(self.settings, self._plan.partitions):
                 admin.list_topics(topic.name, timeout=10)
@@ -291,8 +291,8 @@ class Up:
         return Child([sys.executable, "-P", "-m", "scorer", "worker", *pinned], self.folder, name, environment)
 
     def _start_console(self) -> None:
-        """Serves the console too; all else goes on without it."""
-        for port in (self.settings.console_port, 0):  # another run may take the first one at the same moment
+        """Starts the console; if that fails, the run continues without it."""
+        for port in (self.settings.console_port, 0):  # another run may bind the configured port at the same moment
             environment = _environment_of(self.settings) | {"SCORER_CONSOLE_PORT": str(port)}
             console = Child([sys.executable, "-P", "-m", "scorer", "console"], self.folder, "console", environment)
             self._consoles.append(console)
@@ -306,14 +306,14 @@ class Up:
                 time.sleep(0.1)
             if "Address already in use" not in console.output():
                 break
-        self._say(f"going on without the console: {console.last_lines(1) or 'it does not start'}")
+        self._say(f"continuing without the console: {console.last_lines(1) or 'it does not start'}")
 
-    def _notify_if_broker_is_away(self) -> None:
-        if self._broker_was_away or time.monotonic() < self._ask_broker_at:
+    def _notify_if_broker_is_down(self) -> None:
+        if self._broker_fault_reported or time.monotonic() < self._check_broker_at:
             return
-        self._ask_broker_at = time.monotonic() + _SILENT_S
+        self._check_broker_at = time.monotonic() + _CHECK_BROKER_AFTER_S
         if fault := self._broker_fault():
-            self._broker_was_away = True  # said once; the page shows that nothing comes
+            self._broker_fault_reported = True  # reported once; the live view shows that no results arrive
             self._notify(fault)
 
     def _broker_fault(self) -> str:
@@ -325,7 +325,7 @@ class Up:
             return str(fault)
         return ""
 
-    def _is_hurried(self) -> bool:
+    def _must_hurry(self) -> bool:
         return self._interrupts > 1
 
     def _interrupt(self, number: int, _: FrameType | None) -> None:
@@ -333,13 +333,13 @@ class Up:
         if not self._is_up:
             raise Interrupted(number)
 
-    # Down
+    # Shutdown
 
-    def _take_down(self) -> None:
+    def _stop_all(self) -> None:
         self._load.kill()
         for console in self._consoles:
             console.kill()
-        self._workers.stop(_STOP_S, self._is_hurried)
+        self._workers.stop(_STOP_S, self._must_hurry)
         self._workers.kill()
         if self._audit is not None:
             self._audit.close()
@@ -350,7 +350,7 @@ class Up:
 
 
 def _environment_of(settings: Settings) -> dict[str, str]:
-    """The settings as the environment of a child."""
+    """The settings as environment variables of a child process."""
     values = settings.model_dump(exclude={"kafka"}, exclude_none=True)
     plain = {f"{ENV_PREFIX}{name.upper()}": str(value) for name, value in values.items()}
     kafka = {f"{KAFKA_ENV_PREFIX}{n.upper().replace('.', '_')}": value for n, value in settings.kafka.items()}

@@ -1,4 +1,4 @@
-"""How `scorer up` looks: a live page on a terminal, plain lines elsewhere, and the summary at the end."""
+"""The output of `scorer up`: a live view on a terminal, plain lines elsewhere, and the summary at the end."""
 
 import sys
 from collections import deque
@@ -22,28 +22,28 @@ _PLAIN_EVERY_S: Final = 5.0
 _BAR_WIDTH: Final = 30
 _NOTICES_KEPT: Final = 200
 _NOTICES_SHOWN: Final = 6
-# Columns of a terminal from which on the tables have room for everything in them.
+# Minimum widths of the terminal, in columns, for the full tables.
 _TOTALS_COLUMNS: Final = 76
 _ALL_COLUMNS: Final = 110
 _SOME_COLUMNS: Final = 72
-# What a worker's columns take without its state, on a terminal of 80.
+# Width of a worker's columns without its state, on a terminal of 80 columns.
 _OTHER_COLUMNS: Final = 66
 _STATE_COLUMNS_MIN: Final = 14
-# Lines of the page that are neither workers nor notices.
+# Lines of the view other than workers and notices.
 _FRAME_LINES: Final = 15
 
 
 class View:
-    """Shows snapshots; a context manager, so that the terminal is as before at the end."""
+    """Shows snapshots; as a context manager, it restores the terminal on exit."""
 
     def __init__(self, console: Console) -> None:
-        """Shows nothing yet.
+        """Does not show anything yet.
 
         Args:
-            console: where it is shown; where that is no terminal, a line every few seconds.
+            console: the console to write to; if it is not a terminal, a line is printed every few seconds.
         """
         self._console = console
-        # Its own screen: on the usual one a resize would leave earlier pages above the current one.
+        # The alternate screen: on the normal one, a resize would leave earlier frames above the current one.
         self._live = (
             Live(console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
             if console.is_terminal
@@ -51,9 +51,9 @@ class View:
         )
         self._notices: deque[str] = deque(maxlen=_NOTICES_KEPT)
         self._is_shown = False
-        self._plain_at = 0.0
+        self._last_line_at_s = 0.0
         self.footer = ""
-        """The page's last line."""
+        """The last line of the live view."""
 
     def __enter__(self) -> Self:
         if self._live:
@@ -64,12 +64,12 @@ class View:
     def __exit__(self, *_: object) -> None:
         if self._live:
             self._live.stop()
-        if self._is_shown and sys.stderr.isatty():  # the page was over them
+        if self._is_shown and sys.stderr.isatty():  # the live view covered them
             sys.stderr.write("".join(f"{line}\n" for line in self._notices))
         self._is_shown = False
 
     def notify(self, line: str) -> None:
-        """Tells of something that a person should know: on stderr, and on the page while it is shown."""
+        """Reports something that needs attention: on stderr, and in the live view while it is shown."""
         self._notices.append(line)
         if not self._is_shown or not sys.stderr.isatty():
             sys.stderr.write(f"{line}\n")
@@ -81,13 +81,13 @@ class View:
             notices = list(self._notices)[-_NOTICES_SHOWN:]
             width, height = self._console.size
             self._live.update(page(snapshot, notices, self.footer, (width, height)), refresh=True)
-        elif snapshot.elapsed_s - self._plain_at >= _PLAIN_EVERY_S:
-            self._plain_at = snapshot.elapsed_s
+        elif snapshot.elapsed_s - self._last_line_at_s >= _PLAIN_EVERY_S:
+            self._last_line_at_s = snapshot.elapsed_s
             self._console.print(_line(snapshot), highlight=False, soft_wrap=True)
 
 
 def summary(snapshot: Snapshot) -> RenderableType:
-    """The end of the run, for people."""
+    """The summary of the run, for people."""
     table = Table(box=box.SIMPLE, show_header=False, title="Results of this run's applications", title_justify="left")
     table.add_column()
     table.add_column(justify="right")
@@ -98,14 +98,17 @@ def summary(snapshot: Snapshot) -> RenderableType:
     table.add_row("rejected, with a reason", f"{snapshot.rejected:,}")
     for code, count in sorted(snapshot.rejects.items(), key=lambda item: -item[1]):
         table.add_row(f"  {code}", f"{count:,}")
-    table.add_row(Text("lost", _alarm(snapshot.waiting)), Text(f"{snapshot.waiting:,}", _alarm(snapshot.waiting)))
     table.add_row(
-        Text("duplicated", _alarm(snapshot.duplicated)), Text(f"{snapshot.duplicated:,}", _alarm(snapshot.duplicated))
+        Text("lost", _alarm_style(snapshot.waiting)), Text(f"{snapshot.waiting:,}", _alarm_style(snapshot.waiting))
+    )
+    table.add_row(
+        Text("duplicated", _alarm_style(snapshot.duplicated)),
+        Text(f"{snapshot.duplicated:,}", _alarm_style(snapshot.duplicated)),
     )
     if snapshot.skipped:
         table.add_row(Text("malformed records, skipped", "bold red"), Text(f"{snapshot.skipped:,}", "bold red"))
     if snapshot.unmatched:
-        table.add_row(Text("outcomes of unknown applications", "bold red"), Text(f"{snapshot.unmatched:,}", "bold red"))
+        table.add_row(Text("results of unknown applications", "bold red"), Text(f"{snapshot.unmatched:,}", "bold red"))
     table.add_row("rate", f"{snapshot.rate:,.0f}/s")
     table.add_row("publish to read committed", f"p50 {_span(snapshot.p50_s)}, p99 {_span(snapshot.p99_s)}")
     if snapshot.restarts:
@@ -115,7 +118,7 @@ def summary(snapshot: Snapshot) -> RenderableType:
 
 
 def summary_json(snapshot: Snapshot) -> dict[str, Any]:
-    """The end of the run, for scripts."""
+    """The summary of the run, for scripts."""
     return {
         "published": snapshot.published,
         "decided": snapshot.decided,
@@ -137,13 +140,13 @@ def summary_json(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def page(snapshot: Snapshot, notices: Sequence[str], footer: str, size: tuple[int, int]) -> RenderableType:
-    """The live page.
+    """The live view.
 
     Args:
         snapshot: what to show.
-        notices: the latest of what went wrong, a line each.
+        notices: the latest notices, one per line.
         footer: the last line.
-        size: columns and lines of the terminal; what has no room is left out, and nothing wraps.
+        size: columns and lines of the terminal; what does not fit is left out, and nothing wraps.
     """
     width, height = size
     head = Text.assemble(
@@ -177,7 +180,7 @@ def _totals(snapshot: Snapshot, width: int) -> RenderableType:
         "published": f"{snapshot.published:,}",
         "decided": f"{snapshot.decided:,}",
         "rejected": f"{snapshot.rejected:,}",
-        "waiting": f"{snapshot.waiting:,}",
+        "backlog": f"{snapshot.waiting:,}",
         "duplicated": f"{snapshot.duplicated:,}",
         "rate": f"{snapshot.rate:,.0f}/s",
         "p50": _span(snapshot.p50_s),
@@ -188,7 +191,7 @@ def _totals(snapshot: Snapshot, width: int) -> RenderableType:
     totals = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
     for name in cells:
         totals.add_column(name, justify="right", no_wrap=True)
-    styles = {"duplicated": _alarm(snapshot.duplicated)}
+    styles = {"duplicated": _alarm_style(snapshot.duplicated)}
     totals.add_row(*(Text(value, styles.get(name, "")) for name, value in cells.items()))
     return totals
 
@@ -239,14 +242,14 @@ def _workers(workers: Sequence[WorkerView], rows_max: int, width: int) -> Table:
 
 
 def _line(snapshot: Snapshot) -> str:
-    kinds = " ".join(f"{label}={snapshot.decisions.get(label, 0)}" for label in OUTCOMES)
+    labels = " ".join(f"{label}={snapshot.decisions.get(label, 0)}" for label in OUTCOMES)
     workers = " ".join(
         f"{worker.name}={worker.rate:.0f}/s" if worker.state == "working" else f"{worker.name}=({worker.state})"
         for worker in snapshot.workers
     )
     return (
-        f"{snapshot.elapsed_s:5.0f} s  published={snapshot.published} decided={snapshot.decided} ({kinds}) "
-        f"rejected={snapshot.rejected} in-flight={snapshot.waiting} duplicated={snapshot.duplicated} "
+        f"{snapshot.elapsed_s:5.0f} s  published={snapshot.published} decided={snapshot.decided} ({labels}) "
+        f"rejected={snapshot.rejected} backlog={snapshot.waiting} duplicated={snapshot.duplicated} "
         f"rate={snapshot.rate:.0f}/s p50={_span(snapshot.p50_s)} p99={_span(snapshot.p99_s)} {workers}"
     )
 
@@ -257,5 +260,5 @@ def _span(seconds: float | None) -> str:
     return f"{seconds * 1_000:.{int(seconds < 0.1)}f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
-def _alarm(count: int) -> str:
+def _alarm_style(count: int) -> str:
     return "bold red" if count else "green"

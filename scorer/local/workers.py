@@ -1,4 +1,4 @@
-"""The workers of `scorer up`: started, watched by their HTTP server, and restarted when they end, within a limit."""
+"""Starts the workers of `scorer up`, polls their HTTP servers, and restarts those that exit, within a limit."""
 
 import json
 import re
@@ -17,18 +17,18 @@ from scorer.errors import ScorerError
 from scorer.local.child import describe_exit
 
 READY_S: Final = 60.0
-"""For all workers to start; each takes some seconds on an idle machine."""
+"""Time for all workers to start; each takes some seconds on an idle machine."""
 RESTARTS_PER_MINUTE_MAX: Final = 5
-"""More than that and restarting is no cure: the worker would only end again."""
+"""After more restarts than this, the worker would only exit again."""
 _MINUTE_S: Final = 60.0
-# The pause before a restart doubles from 1 s: a cause that passes has time to, and the log stays readable.
+# The pause before a restart doubles from 1 s: a transient cause has time to pass, and the log stays readable.
 _PAUSE_S_MAX: Final = 8.0
 _HTTP_S: Final = 1.0
 _SIGNALLED_ABOVE: Final = 128
 
 
 class Process(Protocol):
-    """A worker's process; a `Child` is one."""
+    """A worker's process, such as a `Child`."""
 
     log_path: Path
 
@@ -41,18 +41,18 @@ class Process(Protocol):
 
 @dataclass(slots=True)
 class WorkerView:
-    """One worker as its own HTTP server shows it.
+    """One worker, as its HTTP server reports it.
 
     Attributes:
         name: `worker-0` and so on.
-        state: what it does, in a few words.
-        restarts: how often it was started again.
-        records: applications it has read, earlier lives included.
-        rate: applications per second since the last look.
-        bundle: what it decides with, as `name:version`.
-        refused: why a deployed bundle is not the one it decides with; empty if it is.
+        state: its state, in a few words.
+        restarts: how often it was restarted.
+        records: applications it has read, including before restarts.
+        rate: applications per second since the last poll.
+        bundle: the bundle it decides with, as `name:version`.
+        refused: why it has not switched to a deployed bundle; empty if it has.
         http: `host:port` of its metrics and probes; empty until it is known.
-        log: the file of its log.
+        log: its log file.
     """
 
     name: str
@@ -71,17 +71,17 @@ class WorkerView:
 
 @dataclass(slots=True)
 class _Worker:
-    """A worker across its lives.
+    """A worker across restarts.
 
     Attributes:
-        view: what is shown of it.
-        child: the process of this life; None between two.
-        start_at: when the next life begins, by `time.monotonic`; for the first one, at once.
-        started_at: when this life began.
-        was_ready: whether this life has been ready to decide.
-        ends: when earlier lives ended, for as long as they count towards the limit.
-        records_before: applications that earlier lives have read.
-        looked_at: when its metrics were read last.
+        view: its public state.
+        child: its current process; None between two processes.
+        start_at: when to start the next process, by `time.monotonic`; the first one is started at once.
+        started_at: when the current process was started.
+        was_ready: whether the current process has been ready.
+        exits: when earlier processes exited, for as long as they count towards the limit.
+        records_before: applications read by earlier processes.
+        polled_at: when its metrics were last read.
     """
 
     view: WorkerView
@@ -89,21 +89,21 @@ class _Worker:
     start_at: float = 0.0
     started_at: float = 0.0
     was_ready: bool = False
-    ends: list[float] = field(default_factory=list)
+    exits: list[float] = field(default_factory=list)
     records_before: int = 0
-    looked_at: float = 0.0
+    polled_at: float = 0.0
 
 
 class Workers:
-    """Several workers, each under its name; used by one thread."""
+    """Several workers by name; to be used by one thread."""
 
     def __init__(self, names: Sequence[str], launch: Callable[[str], Process], notify: Callable[[str], None]) -> None:
-        """Starts nothing yet.
+        """Does not start anything yet.
 
         Args:
-            names: one for each worker.
-            launch: starts a worker under its name.
-            notify: is given what a person should know: that a worker ended, why, and that it is back.
+            names: one per worker.
+            launch: starts the process of a worker, given its name.
+            notify: called with each line about a worker that exited, and why, or that is ready again.
         """
         self._launch = launch
         self._notify = notify
@@ -112,27 +112,27 @@ class Workers:
 
     @property
     def restarting(self) -> bool:
-        """Whether one is between two lives, or is starting and may still become ready."""
-        began_after = time.monotonic() - READY_S
+        """Whether a worker waits for its restart, or is starting and may still become ready."""
+        started_after = time.monotonic() - READY_S
         return any(
-            worker.child is None or (not worker.was_ready and worker.started_at > began_after)
+            worker.child is None or (not worker.was_ready and worker.started_at > started_after)
             for worker in self._workers
         )
 
     def start(self, interrupted: Callable[[], bool]) -> None:
-        """Starts them all and waits until each is ready.
+        """Starts all workers and waits until each is ready.
 
         Raises:
-            ScorerError: one ended by itself, or is not ready in time.
+            ScorerError: a worker exited by itself, or is not ready in time.
         """
         for worker in self._workers:
-            self._begin_life(worker)
+            self._start_process(worker)
         ends_at = time.monotonic() + READY_S
         while not all(worker.was_ready for worker in self._workers) and not interrupted():
             for worker in self._workers:
                 code = None if worker.child is None else worker.child.exit_code()
                 if worker.child is not None and code is not None and 0 <= code < _SIGNALLED_ABOVE:
-                    raise ScorerError(f"{worker.view.name} ended at once. {_last_lines(worker.child)}")
+                    raise ScorerError(f"{worker.view.name} exited during startup. {_last_lines(worker.child)}")
             self.supervise()
             waiting = [worker for worker in self._workers if not worker.was_ready]
             if waiting and time.monotonic() > ends_at:
@@ -142,22 +142,22 @@ class Workers:
             time.sleep(0.1)
 
     def supervise(self) -> None:
-        """Restarts those that have ended, each after a pause.
+        """Restarts workers that have exited, each after a pause.
 
         Raises:
-            ScorerError: one has ended too often.
+            ScorerError: a worker has exited too often.
         """
         for worker in self._workers:
             if worker.child is None:
                 if time.monotonic() >= worker.start_at:
-                    self._begin_life(worker)
+                    self._start_process(worker)
             elif (code := worker.child.exit_code()) is not None:
-                self._end_life(worker, worker.child, code)
+                self._handle_exit(worker, worker.child, code)
             elif not worker.was_ready:
-                self._look_whether_ready(worker, worker.child)
+                self._check_ready(worker, worker.child)
 
     def look(self) -> list[WorkerView]:
-        """How each does now; once they have stopped, how each has ended."""
+        """The current state of each worker; after `stop`, how each one ended."""
         for worker in [] if self._stopped else self._workers:
             if worker.child is None:
                 left_s = max(0.0, worker.start_at - time.monotonic())
@@ -169,11 +169,11 @@ class Workers:
         return [worker.view for worker in self._workers]
 
     def stop(self, limit_s: float, hurry: Callable[[], bool]) -> None:
-        """Asks all to stop and waits for them.
+        """Asks all workers to stop, and waits for them.
 
         Args:
             limit_s: seconds to wait.
-            hurry: True ends the waiting.
+            hurry: returns True to end the wait.
         """
         self._stopped = True
         for worker in self._workers:
@@ -191,40 +191,40 @@ class Workers:
                 worker.view.state = "stopped" if code == 0 else describe_exit(code)
 
     def kill(self) -> None:
-        """Ends without asking those that still run."""
+        """Kills the workers that are still running."""
         for worker in self._workers:
             if worker.child is not None:
                 worker.child.kill()
 
-    # Lives
+    # Processes
 
-    def _begin_life(self, worker: _Worker) -> None:
+    def _start_process(self, worker: _Worker) -> None:
         view = worker.view
         worker.child = self._launch(view.name)
-        worker.started_at = worker.looked_at = time.monotonic()
+        worker.started_at = worker.polled_at = time.monotonic()
         worker.was_ready = False
         worker.records_before = view.records
         view.state, view.http, view.log = "starting", "", str(worker.child.log_path)
 
-    def _end_life(self, worker: _Worker, child: Process, code: int) -> None:
+    def _handle_exit(self, worker: _Worker, child: Process, code: int) -> None:
         now, view = time.monotonic(), worker.view
         how, log = describe_exit(code), _last_lines(child)
-        child.kill()  # closes what is left of it
+        child.kill()  # releases its pipes
         worker.child = None
-        if worker.was_ready:  # lives that never got so far count until one does, however long each has taken
-            worker.ends = [at for at in worker.ends if now - at < _MINUTE_S]
-        worker.ends.append(now)
+        if worker.was_ready:  # exits before readiness count until a process becomes ready, however long ago
+            worker.exits = [at for at in worker.exits if now - at < _MINUTE_S]
+        worker.exits.append(now)
         view.rate, view.partitions, view.lag, view.refused, view.http = 0.0, 0, 0, "", ""
         view.state = how
-        if len(worker.ends) > RESTARTS_PER_MINUTE_MAX:
-            raise ScorerError(f"{view.name} ended again after {RESTARTS_PER_MINUTE_MAX} restarts: {how}. {log}")
-        pause_s = min(2.0 ** (len(worker.ends) - 1), _PAUSE_S_MAX)
+        if len(worker.exits) > RESTARTS_PER_MINUTE_MAX:
+            raise ScorerError(f"{view.name} exited again after {RESTARTS_PER_MINUTE_MAX} restarts: {how}. {log}")
+        pause_s = min(2.0 ** (len(worker.exits) - 1), _PAUSE_S_MAX)
         worker.start_at = now + pause_s
         view.restarts += 1
-        for line in f"{view.name} ended: {how}; restart {view.restarts} in {pause_s:g} s. {log}".splitlines():
+        for line in f"{view.name} exited: {how}; restart {view.restarts} in {pause_s:g} s. {log}".splitlines():
             self._notify(line)
 
-    def _look_whether_ready(self, worker: _Worker, child: Process) -> None:
+    def _check_ready(self, worker: _Worker, child: Process) -> None:
         view = worker.view
         address = re.search(r"http=(\S+)", child.output())
         if address is None:
@@ -236,7 +236,7 @@ class Workers:
             if view.restarts:
                 self._notify(f"{view.name} is ready again, at http://{view.http}")
 
-    # What a worker tells of itself
+    # HTTP
 
     def _read_http(self, worker: _Worker) -> None:
         view = worker.view
@@ -252,7 +252,7 @@ class Workers:
         view.refused = str(ready.get("refused", ""))
 
     def _read_metrics(self, worker: _Worker, text: str) -> None:
-        totals: defaultdict[str, float] = defaultdict(float)  # labelled ones appear with their first value
+        totals: defaultdict[str, float] = defaultdict(float)  # labelled metrics appear with their first value
         view = worker.view
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
@@ -262,8 +262,8 @@ class Workers:
         records = int(totals["scorer_applications_consumed_total"])
         now = time.monotonic()
         total = worker.records_before + records
-        view.rate = (total - view.records) / max(now - worker.looked_at, 1e-3)
-        worker.looked_at, view.records = now, total
+        view.rate = (total - view.records) / max(now - worker.polled_at, 1e-3)
+        worker.polled_at, view.records = now, total
         view.partitions = int(totals["scorer_assigned_partitions"])
         view.lag = int(totals["scorer_consumer_lag_records"])
         view.batch_records = records / (totals["scorer_batch_records_count"] or 1)
@@ -275,12 +275,12 @@ def _last_lines(child: Process) -> str:
 
 
 def _get(address: str, path: str) -> tuple[int, str]:
-    """Status and body of an answer; status 0 if there is none."""
+    """Status and body of the response; status 0 without one."""
     try:
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=_HTTP_S) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as refusal:
-        with refusal:
-            return refusal.code, refusal.read().decode()
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=_HTTP_S) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
     except OSError:
         return 0, ""

@@ -1,1 +1,1 @@
-"""What can be seen from outside: metrics, health, and the HTTP thread that serves them."""
+"""Monitoring: metrics, health, traces, and the HTTP thread that serves metrics and probes."""

@@ -12,7 +12,7 @@ _PROBABILITY_BUCKETS: Final = tuple(round(0.05 * i, 2) for i in range(1, 21))
 
 
 class Metric(NamedTuple):
-    """A metric as it is declared; a counter's name is exposed with `_total`, bounds are in the name's unit."""
+    """A declared metric; a counter's name is exposed with `_total`, bounds are in the unit of the name."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -22,7 +22,7 @@ class Metric(NamedTuple):
 
     @property
     def exposed_name(self) -> str:
-        """As Prometheus reads it; of a histogram, what its parts' names begin with."""
+        """The name that Prometheus reads; for a histogram, the common prefix of its parts."""
         return f"{self.name}_total" if self.kind == "counter" else self.name
 
     def counter(self, registry: CollectorRegistry) -> Counter:
@@ -38,11 +38,15 @@ class Metric(NamedTuple):
         return Histogram(self.name, self.help, self.labels, buckets=self.bounds, registry=registry)
 
 
-CONSUMED = Metric("scorer_applications_consumed", "counter", "Records taken from the applications topic and committed.")
+CONSUMED = Metric(
+    "scorer_applications_consumed", "counter", "Records consumed from the applications topic and committed."
+)
 DECISIONS = Metric("scorer_decisions", "counter", "Decisions committed.", ("decision", "bundle"))
-REJECTS = Metric("scorer_rejects", "counter", "Records set aside on the dead-letter topic.", ("code",))
-BATCH = Metric("scorer_batch_records", "histogram", "Records in a batch.", bounds=_BATCH_BUCKETS)
-STAGE = Metric("scorer_stage_seconds", "histogram", "Seconds a step took on a batch.", ("stage",), _STAGE_BUCKETS)
+REJECTS = Metric("scorer_rejects", "counter", "Records published to the dead-letter topic.", ("code",))
+BATCH = Metric("scorer_batch_records", "histogram", "Records per batch.", bounds=_BATCH_BUCKETS)
+STAGE = Metric(
+    "scorer_stage_seconds", "histogram", "Duration of a step per batch, in seconds.", ("stage",), _STAGE_BUCKETS
+)
 LATENCY = Metric(
     "scorer_decision_latency_seconds",
     "histogram",
@@ -60,89 +64,91 @@ TIMESTAMPS = Metric(
 SLOW_DECODES = Metric(
     "scorer_slow_decodes",
     "counter",
-    "Records that only the contract's own parser could read or refuse: invalid or unusual ones, at least ten times as "
-    "slow as others.",
+    "Records that only the contract's own parser could accept or reject: invalid or unusual ones, at least ten times "
+    "as slow as others.",
 )
 LAG = Metric(
     "scorer_consumer_lag_records",
     "gauge",
-    "Records not processed yet, per assigned partition; absent while the worker does not poll.",
+    "Consumer lag per assigned partition; absent while the worker does not poll.",
     ("topic", "partition"),
 )
-LAG_AGE = Metric("scorer_lag_age_seconds", "gauge", "Seconds since the worker last looked at its lag.")
+LAG_AGE = Metric("scorer_lag_age_seconds", "gauge", "Seconds since the lag was last measured.")
 COMMITTED = Metric(
     "scorer_committed_offset",
     "gauge",
-    "Where the group goes on, of the partitions that this worker has.",
+    "Committed offset per assigned partition.",
     ("topic", "partition"),
 )
-REBALANCES = Metric("scorer_rebalances", "counter", "Changes of this worker's partitions.", ("kind",))
-ASSIGNED = Metric("scorer_assigned_partitions", "gauge", "Partitions that this worker has.")
+REBALANCES = Metric("scorer_rebalances", "counter", "Rebalances: assignments and revocations of partitions.", ("kind",))
+ASSIGNED = Metric("scorer_assigned_partitions", "gauge", "Partitions assigned to this worker.")
 BLOCKED = Metric(
-    "scorer_blocked_partitions", "gauge", "Assigned partitions that cannot be read from where the group is."
+    "scorer_blocked_partitions", "gauge", "Assigned partitions that cannot be read from their committed offset."
 )
 LAST_POLL = Metric(
-    "scorer_last_poll_timestamp_seconds", "gauge", "When the last poll was completed, in seconds since 1970."
+    "scorer_last_poll_timestamp_seconds", "gauge", "Time of the last completed poll, in seconds since 1970."
 )
-BUNDLE = Metric("scorer_bundle_info", "gauge", "1 for the bundle in the slot.", ("slot", "name", "version", "digest"))
-SWAPS = Metric("scorer_bundle_swaps", "counter", "Deployed champions taken over, or not loadable.", ("outcome",))
-FAULTS = Metric("scorer_deployment_faults", "counter", "Lines of the deployments' history that are no events.")
+BUNDLE = Metric(
+    "scorer_bundle_info", "gauge", "1 for the current bundle of the slot.", ("slot", "name", "version", "digest")
+)
+SWAPS = Metric("scorer_bundle_swaps", "counter", "Switches to a deployed champion, by result.", ("outcome",))
+FAULTS = Metric("scorer_deployment_faults", "counter", "Malformed records in the deployment history.")
 COMPARED = Metric(
     "scorer_challenger_compared",
     "counter",
-    "Applications that the challenger scored along; those of a batch that was wound back count again.",
+    "Applications scored by the challenger; those of an aborted batch count again.",
     ("champion", "challenger"),
 )
 DISAGREEMENTS = Metric(
     "scorer_challenger_disagreements",
     "counter",
-    "Of those compared, what the challenger would have decided otherwise, or only one of the two could decide.",
+    "Compared applications for which the challenger's decision differs, or only one of the two can decide.",
     ("champion", "challenger"),
 )
 CHALLENGER_FAILURES = Metric(
     "scorer_challenger_failures",
     "counter",
-    "Challengers that could not be loaded, and batches that one could not score.",
+    "Challengers that failed to load, and batches that a challenger failed to score.",
     ("step",),
 )
 PROBABILITY = Metric(
     "scorer_probability_of_default",
     "histogram",
-    "Probabilities of default that were decided on.",
+    "Probabilities of default of the decisions.",
     ("bundle",),
     _PROBABILITY_BUCKETS,
 )
 
-CONNECTIONS = Metric("scorer_kafka_connections", "gauge", "Connections to brokers that are up.", ("client",))
+CONNECTIONS = Metric("scorer_kafka_connections", "gauge", "Open connections to brokers.", ("client",))
 QUEUED = Metric(
     "scorer_kafka_queued_records",
     "gauge",
-    "Consumer: records fetched and not polled yet. Producer: records handed over and not confirmed yet.",
+    "Consumer: records fetched but not polled yet. Producer: records not acknowledged yet.",
     ("client",),
 )
 ROUND_TRIP = Metric(
     "scorer_kafka_round_trip_seconds",
     "gauge",
-    "99th percentile of the seconds that a broker took to answer the producer, over the last few.",
+    "99th percentile of the producer's broker round trip, in seconds, over the last few seconds.",
     ("broker",),
 )
 THROTTLE = Metric(
     "scorer_kafka_throttle_seconds",
     "gauge",
-    "The longest wait that a broker's quota put on a request, over the last few seconds.",
+    "Longest throttling of a request by a broker quota, in seconds, over the last few seconds.",
     ("client",),
 )
 CLIENT_FAULTS = Metric(
     "scorer_kafka_faults",
     "counter",
-    "Connections lost, and requests that failed, were retried or timed out.",
+    "Lost connections, and requests that failed, timed out or were retried.",
     ("client", "kind"),
 )
 
 REPLAY_PROGRESS = Metric(
     "scorer_replay_progress_ratio",
     "gauge",
-    "Share of a replay's applications that are decided again, by whomever.",
+    "Share of the replay's applications that are rescored, over all processes.",
     ("replay_id",),
 )
 
@@ -151,6 +157,6 @@ METRICS: Final = (
     COMMITTED, REBALANCES, ASSIGNED, BLOCKED, LAST_POLL, BUNDLE, SWAPS, FAULTS, COMPARED, DISAGREEMENTS,
     CHALLENGER_FAILURES, PROBABILITY, CONNECTIONS, QUEUED, ROUND_TRIP, THROTTLE, CLIENT_FAULTS,
 )  # fmt: skip
-"""All of a worker's; docs and dashboards are compared with this table."""
+"""A worker's metrics; docs and dashboards are compared with this table."""
 REPLAY_METRICS: Final = (REPLAY_PROGRESS,)
-"""What a replay has besides."""
+"""A replay's additional metrics."""

@@ -1,4 +1,4 @@
-"""Is the worker alive, and is it ready: what the probes ask, with the detail that a person asks next."""
+"""Health of a worker: liveness and readiness for the probes, with details for operators."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -13,33 +13,33 @@ from scorer.stream.delivery import Delivered
 from scorer.stream.observer import Observer
 from scorer.stream.worker import Batch
 
-# A probe asks every few seconds; what a store or a broker says can be long, and the log has more of it.
+# Probes run every few seconds; a message of a store or broker can be long, and the log has more of it.
 _REASON_CHARACTERS_MAX: Final = 1_000
 
 
 @dataclass(slots=True)
 class Health(Observer):
-    """What is known of the worker. Loop and follower write, the HTTP thread reads; each field is replaced whole."""
+    """The worker's state. Loop and follower write, the HTTP thread reads; each field is replaced as a whole."""
 
     bundle: BundleReference
     poll_stalled_after_s: float
-    """A poll that is older means that the loop is stuck."""
+    """Age of the last poll from which on the loop counts as stuck."""
     delivery_stalled_after_s: float
-    """A delivery that is older: the coordinator has aborted its transaction by then."""
+    """Age of a delivery from which on the coordinator has aborted its transaction."""
     clock: Callable[[], float] = time.monotonic
     assigned: frozenset[int] | None = None
-    """None until the group has answered; empty if it has more workers than partitions."""
+    """None until the first assignment; empty if the group has more workers than partitions."""
     blocked_partitions: Mapping[int, str] = field(default_factory=dict)
-    """Partitions that cannot be read from where the group is, with the reason of each."""
+    """Partitions that cannot be read from their committed offset, each with the reason."""
     broker_reachable: bool = True
     champion_refused: str = ""
-    """Why a bundle that was deployed is not the one that decides; empty if it is."""
+    """Why the worker has not switched to a deployed champion; empty if it has."""
     challenger: BundleReference | None = None
     """The bundle that scores in shadow mode; None without one."""
     challenger_refused: str = ""
-    """Why a challenger that was deployed does not score. It decides nothing: the worker is ready."""
+    """Why a deployed challenger does not score. It does not decide, so the worker is ready nevertheless."""
     polled_at: float | None = None
-    """None while the worker starts: the process ends by itself where that takes too long."""
+    """None while the worker starts; the process exits by itself if that takes too long."""
     delivering_since: float | None = None
     """None if nothing is in flight."""
 
@@ -58,7 +58,7 @@ class Health(Observer):
         }
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Whether applications of all assigned partitions are being decided here, and if not, what is missing."""
+        """Whether this worker decides the applications of all assigned partitions, and if not, which check fails."""
         alive, detail = self.alive()
         checks = {
             "alive": alive,
@@ -69,11 +69,11 @@ class Health(Observer):
         detail |= {
             "checks": checks,
             "partitions": sorted(self.assigned or ()),
-            "blocked_partitions": {str(p): _shown(why) for p, why in sorted(self.blocked_partitions.items())},
+            "blocked_partitions": {str(p): _shortened(why) for p, why in sorted(self.blocked_partitions.items())},
             "bundle": self.bundle.model_dump(),
-            "refused": _shown(self.champion_refused),
+            "refused": _shortened(self.champion_refused),
             "challenger": None if self.challenger is None else self.challenger.model_dump(),
-            "challenger_refused": _shown(self.challenger_refused),
+            "challenger_refused": _shortened(self.challenger_refused),
         }
         return all(checks.values()), detail
 
@@ -82,7 +82,7 @@ class Health(Observer):
         self.polled_at = self.clock()
 
     def serving(self, reference: BundleReference) -> None:
-        """This bundle decides from here on."""
+        """The worker has switched to this bundle."""
         self.bundle = reference
 
     def delivering(self) -> None:
@@ -90,7 +90,7 @@ class Health(Observer):
         self.delivering_since = self.clock()
 
     def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:  # noqa: ARG002
-        """The delivery of a batch ended well."""
+        """The delivery of a batch was committed."""
         self.delivering_since = None
 
     def aborted(self) -> None:
@@ -98,7 +98,7 @@ class Health(Observer):
         self.delivering_since = None
 
     def rebalanced(self, kind: str, assigned: frozenset[int]) -> None:  # noqa: ARG002
-        """Partitions came or went."""
+        """Partitions were assigned or revoked."""
         self.assigned = assigned
 
     def blocked(self, partitions: Mapping[int, str]) -> None:
@@ -118,14 +118,14 @@ class Health(Observer):
             self.challenger_refused = text
 
     def in_step(self, slot: Slot, reference: BundleReference | None) -> None:
-        """The deployed bundle is loaded; a champion decides once the loop has switched to it."""
+        """The deployed bundle is loaded; a champion decides after the loop has switched to it."""
         if slot == "champion":
             self.champion_refused = ""
         else:
             self.challenger, self.challenger_refused = reference, ""
 
 
-def _shown(reason: str) -> str:
+def _shortened(reason: str) -> str:
     return shorten_text(reason, _REASON_CHARACTERS_MAX)
 
 

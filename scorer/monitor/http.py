@@ -33,9 +33,9 @@ class MonitorServer:
 
         Args:
             host: the address to bind, IPv4, IPv6 or a host name.
-            port: the port; 0 takes a free one.
-            registry: what /metrics shows.
-            health: what the probes show.
+            port: the port; 0 chooses a free one.
+            registry: the metrics for /metrics.
+            health: the state for the probes.
 
         Raises:
             MisuseError: the address cannot be bound.
@@ -52,7 +52,7 @@ class MonitorServer:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # the main thread handles them
         try:
             self._server.run()
-        finally:  # refuse clients at once instead of letting them wait
+        finally:  # reject clients at once instead of letting them wait
             self._server.ready.set()
             self._close_listeners()
 
@@ -74,9 +74,9 @@ def _app(registry: CollectorRegistry, health: Health) -> App:
     def answer(scope: MutableMapping[str, Any]) -> tuple[int, str, bytes]:
         path = scope["path"]
         if path != "/metrics" and path not in probes:
-            return 404, _TEXT, b"here are /metrics, /healthz and /readyz\n"
+            return 404, _TEXT, b"not found; available are /metrics, /healthz and /readyz\n"
         if scope["method"] not in _METHODS:
-            return 405, _TEXT, f"allowed here: {', '.join(_METHODS)}\n".encode()
+            return 405, _TEXT, f"method not allowed; use {', '.join(_METHODS)}\n".encode()
         if path == "/metrics":
             return 200, *_metrics(registry, scope)
         ok, detail = probes[path]()

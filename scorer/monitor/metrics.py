@@ -1,4 +1,4 @@
-"""The watch on the loop that feeds the metrics: per batch, never per record."""
+"""The observer of the loop that updates the metrics, once per batch and never per record."""
 
 import time
 from collections.abc import Mapping
@@ -47,14 +47,14 @@ from scorer.stream.worker import Batch
 
 
 class WorkerMetrics(Observer):
-    """The worker's metrics, and the observer that keeps them."""
+    """The worker's metrics, and the observer that updates them."""
 
     def __init__(self, registry: CollectorRegistry, bundle: BundleReference, topic: str) -> None:
         """Declares every metric, with its series at 0.
 
         Args:
-            registry: where they are collected from.
-            bundle: what decides.
+            registry: the registry for the metrics.
+            bundle: the champion.
             topic: the applications topic.
         """
         self._topic = topic
@@ -73,7 +73,7 @@ class WorkerMetrics(Observer):
         gauges = (COMMITTED, ASSIGNED, BLOCKED, LAST_POLL)
         self._committed, self._assigned, self._blocked, self._last_poll = (m.gauge(registry) for m in gauges)
         self._committed_partitions: set[int] = set()
-        """Those with a series of committed offsets."""
+        """Partitions with a series of committed offsets."""
         self._lag = LagGauge(topic)
         swaps = SWAPS.counter(registry)
         self._swaps = {outcome: swaps.labels(outcome) for outcome in ("swapped", "failed")}
@@ -107,7 +107,7 @@ class WorkerMetrics(Observer):
         self._lap_at = time.perf_counter()
 
     def serving(self, reference: BundleReference) -> None:
-        """Another bundle decides from here on; the first one was there from the start."""
+        """The worker has switched to another bundle; the first one is declared at the start."""
         if reference != self._slots["champion"]:
             self._declare(reference)
             self._swaps["swapped"].inc()
@@ -122,7 +122,7 @@ class WorkerMetrics(Observer):
             self._challenger_failures["load"].inc()
 
     def in_step(self, slot: Slot, reference: BundleReference | None) -> None:
-        """The deployed bundle is loaded; a champion counts once it decides."""
+        """The deployed bundle is loaded; a champion is counted once it decides."""
         if slot == "challenger":
             self._fill("challenger", reference)
 
@@ -142,10 +142,10 @@ class WorkerMetrics(Observer):
         """A batch could not be scored by the challenger."""
         self._challenger_failures["score"].inc()
 
-    # The link
+    # The Kafka link
 
     def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:
-        """A batch is committed; only what is committed counts."""
+        """A batch is committed; only committed batches are counted."""
         self._transactions["committed"].inc()
         self._stages["publish"].observe(times.handed_over_at - times.began_at)
         self._stages["commit"].observe(times.confirmed_at - times.handed_over_at)
@@ -161,14 +161,14 @@ class WorkerMetrics(Observer):
         for decision, count in zip(OUTCOMES, np.bincount(scores.decided, minlength=len(OUTCOMES)), strict=True):
             self._decisions.labels(decision, label).inc(int(count))
         if len(scores.decided) < len(scores.outcomes):
-            for outcome in scores.outcomes:
-                if isinstance(outcome, Rejection):
-                    self._rejects[outcome.code].inc()
+            for result in scores.outcomes:
+                if isinstance(result, Rejection):
+                    self._rejects[result.code].inc()
         self._probability.observe(scores.probabilities, label)
         self._observe_latency(batch, times.confirmed_at)
 
     def _observe_latency(self, batch: Batch, confirmed_at: float) -> None:
-        """Of the records whose timestamps can be believed; a single one in microseconds would ruin the sum for ever."""
+        """Observes plausible latencies only: a single timestamp in microseconds would ruin the sum permanently."""
         published_ms = np.array([record.timestamp()[1] for record in batch.records], dtype=np.float64)
         latencies = confirmed_at - published_ms / 1_000
         plausible = (latencies > -CLOCK_AHEAD_S) & (latencies < AGE_MAX_S)
@@ -176,7 +176,7 @@ class WorkerMetrics(Observer):
         self._timestamps.inc(int(np.count_nonzero(~plausible)))
 
     def rebalanced(self, kind: str, assigned: frozenset[int]) -> None:
-        """Partitions came or went."""
+        """Partitions were assigned or revoked."""
         self._rebalances[kind].inc()
         self._assigned.set(len(assigned))
         self._lag.keep(assigned)
@@ -193,7 +193,7 @@ class WorkerMetrics(Observer):
         self._transactions["aborted"].inc()
 
     def lag(self, records: Mapping[int, int]) -> None:
-        """How far behind each partition is."""
+        """The consumer lag per partition."""
         self._lag.see(records)
 
     def statistics(self, statistics: Statistics) -> None:
@@ -201,14 +201,14 @@ class WorkerMetrics(Observer):
         self._clients.take(statistics)
 
     def _declare(self, reference: BundleReference) -> None:
-        """The series of a bundle that decides, at 0, and that it is the one."""
+        """Declares the series of a new champion, at 0."""
         self._fill("champion", reference)
-        for outcome in OUTCOMES:
-            self._decisions.labels(outcome, _label(reference))
+        for decision in OUTCOMES:
+            self._decisions.labels(decision, _label(reference))
         self._probability.observe(np.empty(0), _label(reference))
 
     def _fill(self, slot: Slot, reference: BundleReference | None) -> None:
-        """Says what is in a slot, and what the two slots have between them at 0."""
+        """Sets the bundle of a slot, and declares the comparison of the two slots at 0."""
         before = self._slots.get(slot)
         if reference == before:
             return
@@ -224,7 +224,7 @@ class WorkerMetrics(Observer):
 
 
 def replay_progress(replay_id: str, registry: CollectorRegistry) -> Gauge:
-    """Declares how far a replay has come, at 0."""
+    """Declares the progress of a replay, at 0."""
     return REPLAY_PROGRESS.gauge(registry).labels(replay_id)
 
 

@@ -1,4 +1,4 @@
-"""A span a batch, linked to its applications' own traces; the only module that knows OpenTelemetry (extra `otel`).
+"""One span per batch, linked to its applications' traces; the only module that uses OpenTelemetry (extra `otel`).
 
 Names and attributes are those of OpenTelemetry's semantic conventions for Kafka: a "process" span that links to the
 messages' creation contexts. https://opentelemetry.io/docs/specs/semconv/messaging/kafka/
@@ -28,9 +28,9 @@ from scorer.stream.delivery import Delivered
 from scorer.stream.observer import Observer
 from scorer.stream.worker import Batch
 
-# As many as the SDK keeps of a span; a batch may have thousands of applications.
+# The SDK's limit per span; a batch may have thousands of applications.
 _LINKS_MAX: Final = 128
-# The batch is committed and the group left; only the supervisor's patience is at stake.
+# The batch is committed and the group left; this only delays the end of the process.
 _LAST_SPANS_S: Final = 3.0
 _TRACEPARENT: Final = TRACE_HEADERS[0]
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
@@ -46,14 +46,14 @@ class _Pending(NamedTuple):
 
 
 class BatchSpans(Observer):
-    """Makes the spans of a batch when its end is known, of times taken on the way; the loop waits for nothing."""
+    """Creates the spans of a batch after its end, from times recorded meanwhile; the loop never waits for it."""
 
     def __init__(self, provider: TracerProvider, settings: Settings) -> None:
-        """Takes what it needs.
+        """Prepares.
 
         Args:
-            provider: where spans go; shut down by `close`.
-            settings: what the spans say of the consumer.
+            provider: the tracer provider; shut down by `close`.
+            settings: the source of the consumer's attributes.
         """
         self._provider = provider
         self._tracer = provider.get_tracer("scorer", version("streaming-credit-scorer"))
@@ -66,11 +66,11 @@ class BatchSpans(Observer):
             "messaging.consumer.group.name": settings.group_id,
             "messaging.client.id": settings.instance_id or settings.group_id,
         }
-        # The loop scores a batch while the one before is on its way: at most two, and they end in order.
+        # The loop scores a batch while the previous one is being delivered: at most two, which end in order.
         self._pending: deque[_Pending] = deque()
 
     def polled(self, batch: Batch) -> None:
-        """A poll was completed; a batch begins, if there is anything to commit."""
+        """A poll was completed; a batch begins if there is anything to commit."""
         if batch.offsets_next:
             self._pending.append(_Pending(batch, time.time_ns(), []))
 
@@ -100,7 +100,7 @@ class BatchSpans(Observer):
         span.end(int(times.confirmed_at * _NS))
 
     def aborted(self) -> None:
-        """What is not committed was wound back, and comes again as other batches."""
+        """Uncommitted batches were aborted; their records are processed again in other batches."""
         for batch, polled_at_ns, laps in self._pending:
             span = self._start(batch, polled_at_ns)
             self._add_stages(span, polled_at_ns, laps)
@@ -110,7 +110,7 @@ class BatchSpans(Observer):
         self._pending.clear()
 
     def close(self) -> None:
-        """Sends what is left, if the collector takes it soon."""
+        """Sends the remaining spans, within a time limit."""
         ending = Thread(target=self._provider.shutdown, name="spans", daemon=True)
         ending.start()
         ending.join(_LAST_SPANS_S)
@@ -129,16 +129,16 @@ class BatchSpans(Observer):
 
 
 def otlp_provider(settings: Settings) -> TracerProvider:
-    """Sends spans by OTLP over HTTP, from a thread beside the loop, as the standard OTEL_* variables say.
+    """Exports spans by OTLP over HTTP from a background thread, as configured by the standard OTEL_* variables.
 
     Raises:
-        SettingsError: they ask for another exporter or protocol.
+        SettingsError: the variables set another exporter or protocol.
     """
     _require_otlp_over_http()
-    ours = {"service.name": "scorer", "service.version": version("streaming-credit-scorer")}
+    attributes = {"service.name": "scorer", "service.version": version("streaming-credit-scorer")}
     if settings.instance_id:
-        ours["service.instance.id"] = settings.instance_id
-    named = Resource(ours).merge(OTELResourceDetector().detect())
+        attributes["service.instance.id"] = settings.instance_id
+    named = Resource(attributes).merge(OTELResourceDetector().detect())
     provider = TracerProvider(resource=Resource.create(named.attributes), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider
@@ -153,24 +153,26 @@ def _require_otlp_over_http() -> None:
     for name, only in wanted.items():
         given = os.environ.get(name) or only
         if given != only:
-            raise SettingsError(f"{name}={given}: traces go out by OTLP over HTTP only; unset it, or set it to {only}")
+            raise SettingsError(
+                f"{name}={given}: traces are exported by OTLP over HTTP only; unset it, or set it to {only}"
+            )
 
 
 def _contexts(all_headers: Iterable[Headers]) -> list[SpanContext]:
     """The applications' trace contexts, each once, up to the limit."""
-    found: dict[tuple[int, int], SpanContext] = {}
+    contexts: dict[tuple[int, int], SpanContext] = {}
     for context in _valid_contexts(all_headers):
-        found[context.trace_id, context.span_id] = context
-        if len(found) == _LINKS_MAX:
+        contexts[context.trace_id, context.span_id] = context
+        if len(contexts) == _LINKS_MAX:
             break
-    return list(found.values())
+    return list(contexts.values())
 
 
 def _valid_contexts(all_headers: Iterable[Headers]) -> Iterator[SpanContext]:
     for headers in all_headers:
         parents = [value for name, value in headers if name == _TRACEPARENT and value]
-        if len(parents) == 1:  # of several, nobody can tell which one counts
-            # Without the tracestate: a link needs none, and the SDK logs what it says if it is malformed.
+        if len(parents) == 1:  # with several, it is unknown which one counts
+            # Without the tracestate: a link does not need it, and the SDK logs its contents if it is malformed.
             carrier = {_TRACEPARENT: parents[0].decode("latin-1")}
             context = get_current_span(_PROPAGATOR.extract(carrier)).get_span_context()
             if context.is_valid:

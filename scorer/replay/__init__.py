@@ -1,1 +1,1 @@
-"""Past applications again: which were decided by what, deciding them anew, and what came of it."""
+"""Replays: select past applications by their current decisions, rescore them, publish corrections and report."""

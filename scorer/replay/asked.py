@@ -1,4 +1,4 @@
-"""Which applications a replay or a proof is asked for, and which of the current decisions that comes to."""
+"""The filters of a replay or verification, and the selection of current decisions by them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -17,28 +17,28 @@ from scorer.stream.reading import Skipped, milliseconds
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked for; all that is given must hold together."""
+    """Filters for applications, combined with AND."""
 
     decided_by: BundleReference | None = None
-    """Whose current decisions."""
+    """The bundle that made the current decision."""
     begin: datetime | None = None
-    """Published then or later."""
+    """Only records with this timestamp or a later one."""
     end: datetime | None = None
-    """Published before then."""
+    """Only records with an earlier timestamp."""
     offsets: Sequence[tuple[int, int, int]] = ()
-    """In one of these: partition, first offset and last."""
+    """Only records in one of these ranges: partition, first offset, last offset."""
     ids: Sequence[str] | None = None
-    """The applications' ids; None wants all."""
+    """Only applications with these ids; None selects all."""
     since: datetime | None = None
-    """Decided then or later."""
+    """Only decisions written at this time or later."""
 
     @property
     def is_everything(self) -> bool:
-        """Whether nothing narrows what is asked for, but when it was decided."""
+        """Whether there is no filter, apart from `since`."""
         return self.decided_by is None and not (self.begin or self.end or self.offsets) and self.ids is None
 
     def __str__(self) -> str:
-        """For people."""
+        """A description of the filters."""
         words = []
         if self.decided_by is not None:
             words.append(f"decided by {self.decided_by.short}")
@@ -56,47 +56,47 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """What was selected, and what was left out on the way."""
+    """The selected applications, and what was left out."""
 
     selection: Selection
     skipped: Skipped
     """Records on the decisions topic that are not decisions."""
     circular: int
-    """Applications whose decisions all supersede each other; the one written last was taken as the current one."""
+    """Applications whose decisions supersede each other in a cycle; the one written last counts as current."""
     undated: int
-    """Applications that are left out because their records are gone: nobody knows when they were published."""
+    """Applications that are left out because their records were deleted, so their timestamps are unknown."""
     ids_without_decision: tuple[str, ...] | None
-    """Those of the ids that were asked for which no decision names; None where none were asked for."""
+    """The requested ids without a decision; None if no ids were requested."""
 
     def notes(self, settings: Settings) -> list[str]:
-        """What a result that goes by it has to be read with, a sentence each."""
+        """Returns notes to show with every result of this selection, one sentence each."""
         notes = [f"{self.skipped}"] if self.skipped.count else []
         if self.circular:
             notes.append(
-                f"applications whose decisions on {settings.decisions_topic} supersede each other in a circle, so that "
+                f"applications whose decisions on {settings.decisions_topic} supersede each other in a cycle, so that "
                 f"the one written last counts: {self.circular:,}"
             )
         if self.undated:
             notes.append(
-                "applications left out because retention has taken their records, so that it is not known when they "
-                f"were published: {self.undated:,}"
+                "applications left out because retention deleted their records, so that their timestamps are unknown: "
+                f"{self.undated:,}"
             )
         return notes
 
     @contextmanager
     def noted(self, settings: Settings) -> Iterator[None]:
-        """Adds the notes to the message of a ReplayError: what was left out may be why there is nothing."""
+        """Adds the notes to the message of a ReplayError, as they may explain an empty selection."""
         try:
             yield
         except ReplayError as error:
             raise ReplayError(". ".join([str(error), *self.notes(settings)])) from error
 
     def as_json(self) -> dict[str, object]:
-        """The same for scripts."""
-        found = self.skipped.as_json() | {"circular": self.circular, "undated": self.undated}
+        """The notes as JSON, for scripts."""
+        content = self.skipped.as_json() | {"circular": self.circular, "undated": self.undated}
         if self.ids_without_decision is not None:
-            found["ids_without_decision"] = self.ids_without_decision
-        return found
+            content["ids_without_decision"] = self.ids_without_decision
+        return content
 
 
 def select(settings: Settings, asked: Asked, telling: Callable[[str], AbstractContextManager[Tell]]) -> Selected:
@@ -104,25 +104,25 @@ def select(settings: Settings, asked: Asked, telling: Callable[[str], AbstractCo
 
     Args:
         settings: the topics.
-        asked: which ones.
-        telling: given what is being read, what is told how far the reading has come.
+        asked: the filters.
+        telling: given a description of what is read, returns the callback for the progress of reading.
 
     Raises:
         TopicsError: a topic is missing.
         BrokerError: one cannot be read.
-        ReplayError: the bundle that is asked for has no current decision.
+        ReplayError: the requested bundle made no current decision.
     """
     with telling("reading the decisions") as tell:
         current = read_current(settings, asked.ids, asked.since, tell)
     selection, undated = current.selection, 0
-    without = None if asked.ids is None else tuple(without_decision(asked.ids, current.ids_found))
+    undecided_ids = None if asked.ids is None else tuple(without_decision(asked.ids, current.ids_found))
     if asked.decided_by is not None:
-        with Selected(selection, current.skipped, current.circular, 0, without).noted(settings):
+        with Selected(selection, current.skipped, current.circular, 0, undecided_ids).noted(settings):
             selection = selection.decided_by(asked.decided_by)
     if asked.offsets:
         selection = selection.within_any([(p, first, last + 1) for p, first, last in asked.offsets])
     if asked.begin or asked.end:
-        period = Period(*(None if moment is None else milliseconds(moment) for moment in (asked.begin, asked.end)))
+        period = Period(*(None if time is None else milliseconds(time) for time in (asked.begin, asked.end)))
         with telling("reading the applications") as tell:
             selection, undated = published_in(settings, selection, period, tell)
-    return Selected(selection, current.skipped, current.circular, undated, without)
+    return Selected(selection, current.skipped, current.circular, undated, undecided_ids)

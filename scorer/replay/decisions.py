@@ -1,4 +1,4 @@
-"""The decisions topic, read back: the current decision on each application."""
+"""Reads the decisions topic, and determines the current decision on each application."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
@@ -20,9 +20,9 @@ from scorer.stream.reading import Bounds, Skipped, TopicReader, milliseconds
 from scorer.stream.worker import Record
 
 Tell = Callable[[int, int], None]
-"""Told how far a reading has come: so many records of so many."""
+"""Callback for the progress of reading: records done, and records in total."""
 
-_READ: Final = np.dtype(
+_DECISION: Final = np.dtype(
     [
         *DECIDED.descr,
         ("identity", "<i8"),
@@ -31,37 +31,37 @@ _READ: Final = np.dtype(
         ("written_ms", "<i8"),
     ]
 )
-"""A decision with what `choose_current` goes by, as far as every decision has it."""
+"""A decision with the columns for `choose_current` that every decision has."""
 _CORRECTION: Final = np.dtype([("row", "<i8"), ("supersedes", "<i8"), ("replay", "<i8")])
-"""What corrections alone have; `row` is the decision's place in the order of reading."""
-_PLACES: Final[dict[str, int]] = {outcome: place for place, outcome in enumerate(OUTCOMES)}
-# Clocks of those who write decisions may differ by this much: a correction can seem older than what it supersedes.
-_CLOCKS_DIFFER_MS: Final = 3_600_000
+"""The columns that only corrections have; `row` is the decision's index in read order."""
+_LABEL_INDEXES: Final[dict[str, int]] = {label: index for index, label in enumerate(OUTCOMES)}
+# Maximum clock skew between writers of decisions: a correction can seem older than the decision it supersedes.
+_CLOCK_SKEW_MAX_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
 class CurrentDecisions:
-    """What a reading of the decisions topic found."""
+    """The current decisions, as read from the decisions topic."""
 
     selection: Selection
     skipped: Skipped
     """Records that are not decisions."""
     circular: int
-    """Applications whose decisions all supersede each other; the one written last was taken as the current one."""
+    """Applications whose decisions supersede each other in a cycle; the one written last counts as current."""
     ids_found: frozenset[str]
-    """Those of the wanted ids that a decision names; none where all are wanted."""
+    """The requested ids that have a decision; empty if all applications are read."""
 
 
 class DecisionTable:
-    """Decisions in the order in which they were read, by column."""
+    """Decisions in read order, by column."""
 
     def __init__(self, topic: str, ids: Collection[str] | None = None, replay_id: str | None = None) -> None:
-        """Begins empty.
+        """Creates an empty table.
 
         Args:
-            topic: the applications topic; decisions on records of another are left out.
-            ids: the only applications that are wanted; None wants all.
-            replay_id: the only replay whose decisions are wanted; None wants all.
+            topic: the applications topic; decisions on records of other topics are left out.
+            ids: keep only decisions on these applications; None keeps all.
+            replay_id: keep only decisions of this replay; None keeps all.
         """
         self.skipped = Skipped()
         self._topic = topic
@@ -74,33 +74,33 @@ class DecisionTable:
         self._count = 0
 
     def add(self, records: Sequence[Record]) -> None:
-        """Takes in some records of the decisions topic; malformed ones are skipped and counted.
+        """Adds records of the decisions topic; malformed ones are skipped and counted.
 
         Raises:
-            ReplayError: there are more bundles than a replay can number.
+            ReplayError: there are more bundles than a replay supports.
         """
-        kept, decisions = [], []
+        matching, decisions = [], []
         for record in records:
             decision = read_decision(record)
             if isinstance(decision, Malformed):
                 self.skipped.add(decision)
-            elif self._wants(decision):
-                kept.append(record)
+            elif self._matches(decision):
+                matching.append(record)
                 decisions.append(decision)
         if self._ids is not None:
             self._ids_found.update(d.application_id for d in decisions)
-        rows = np.empty(len(kept), dtype=_READ)
+        rows = np.empty(len(matching), dtype=_DECISION)
         rows["partition"] = [d.source_partition for d in decisions]
         rows["offset"] = [d.source_offset for d in decisions]
         rows["probability"] = [d.probability_of_default for d in decisions]
-        rows["outcome"] = [_PLACES[d.decision] for d in decisions]
-        rows["bundle"] = self._places([d.bundle for d in decisions])
-        rows["fingerprint"] = [hash(record.value()) for record in kept]
+        rows["outcome"] = [_LABEL_INDEXES[d.decision] for d in decisions]
+        rows["bundle"] = self._bundle_indexes([d.bundle for d in decisions])
+        rows["fingerprint"] = [hash(record.value()) for record in matching]
         rows["application"] = [checksum(d.application_id.encode()) for d in decisions]
         rows["identity"] = [_identity(d, d.decision_id) for d in decisions]
-        rows["written_partition"] = [record.partition() for record in kept]
-        rows["written_offset"] = [record.offset() for record in kept]
-        rows["written_ms"] = [timestamp_ms(record) for record in kept]
+        rows["written_partition"] = [record.partition() for record in matching]
+        rows["written_offset"] = [record.offset() for record in matching]
+        rows["written_ms"] = [timestamp_ms(record) for record in matching]
         corrections = [
             (self._count + row, _identity(d, d.supersedes) if d.supersedes else NOTHING, hash(d.replay_id))
             for row, d in enumerate(decisions)
@@ -111,110 +111,110 @@ class DecisionTable:
         self._count += len(rows)
 
     def current(self, since: datetime | None = None) -> CurrentDecisions:
-        """The current decision on each application, in whatever order decisions were added.
+        """Returns the current decision on each application, independent of the order of adding.
 
         Args:
-            since: leaves out applications whose current decision was written before; None leaves out none.
+            since: leaves out applications whose current decision was written earlier; None keeps all.
         """
-        rows = np.concatenate([np.empty(0, dtype=_READ), *self._rows])
+        rows = np.concatenate([np.empty(0, dtype=_DECISION), *self._rows])
         order = np.lexsort((rows["offset"], rows["partition"]))
         partition, offset = rows["partition"][order], rows["offset"][order]
         differs = (np.diff(partition) != 0) | (np.diff(offset) != 0)
         begins, ends = np.append(True, differs), np.append(differs, True)
-        alone = (begins & ends)[: len(rows)]
-        chosen, circular = self._choose(rows, order[~alone], np.cumsum(begins)[: len(rows)][~alone])
-        kept = np.concatenate([order[alone], chosen])
+        is_single = (begins & ends)[: len(rows)]
+        chosen, circular = self._choose(rows, order[~is_single], np.cumsum(begins)[: len(rows)][~is_single])
+        selected = np.concatenate([order[is_single], chosen])
         if since is not None:
-            kept = kept[rows["written_ms"][kept] >= milliseconds(since)]
-        found = np.empty(len(kept), dtype=DECIDED)
+            selected = selected[rows["written_ms"][selected] >= milliseconds(since)]
+        current = np.empty(len(selected), dtype=DECIDED)
         for column in DECIDED.names or ():
-            found[column] = rows[column][kept]
-        found = found[np.lexsort((found["offset"], found["partition"]))]
-        selection = Selection(self._topic, tuple(self._bundles), found)
+            current[column] = rows[column][selected]
+        current = current[np.lexsort((current["offset"], current["partition"]))]
+        selection = Selection(self._topic, tuple(self._bundles), current)
         return CurrentDecisions(selection, self.skipped, circular, frozenset(self._ids_found))
 
     def _choose(
-        self, rows: NDArray[np.void], places: NDArray[np.intp], application: NDArray[np.intp]
+        self, rows: NDArray[np.void], indexes: NDArray[np.intp], application: NDArray[np.intp]
     ) -> tuple[NDArray[np.intp], int]:
-        """The current ones among these places of rows, whose applications have several decisions each."""
+        """Chooses the current decisions among these rows, of applications that have several decisions."""
         corrections = np.concatenate([np.empty(0, dtype=_CORRECTION), *self._corrections])
-        among = np.searchsorted(corrections["row"], places)
-        is_correction = np.zeros(len(places), dtype=np.bool_)
-        within = among < len(corrections)
-        is_correction[within] = corrections["row"][among[within]] == places[within]
+        positions = np.searchsorted(corrections["row"], indexes)
+        is_correction = np.zeros(len(indexes), dtype=np.bool_)
+        within = positions < len(corrections)
+        is_correction[within] = corrections["row"][positions[within]] == indexes[within]
 
         def of_corrections(column: str) -> NDArray[np.int64]:
-            found = np.full(len(places), NOTHING, dtype=np.int64)
-            found[is_correction] = corrections[column][among[is_correction]]
-            return found
+            values = np.full(len(indexes), NOTHING, dtype=np.int64)
+            values[is_correction] = corrections[column][positions[is_correction]]
+            return values
 
-        mine = rows[places]
+        several = rows[indexes]
         written = Written(
             application,
-            mine["identity"],
+            several["identity"],
             of_corrections("supersedes"),
             of_corrections("replay"),
-            mine["written_partition"],
-            mine["written_offset"],
-            mine["written_ms"],
+            several["written_partition"],
+            several["written_offset"],
+            several["written_ms"],
         )
         chosen, circular = choose_current(written)
-        return places[chosen], circular
+        return indexes[chosen], circular
 
-    def _wants(self, decision: ReadDecision) -> bool:
+    def _matches(self, decision: ReadDecision) -> bool:
         return (
             decision.source_topic == self._topic
             and (self._ids is None or decision.application_id in self._ids)
             and (self._replay_id is None or decision.replay_id == self._replay_id)
         )
 
-    def _places(self, bundles: Sequence[BundleReference]) -> list[int]:
-        """The place of each of n bundles among all."""
-        places = {}  # a reference's own hash is slow, and these are the same few objects again and again
-        for known_as, bundle in {id(bundle): bundle for bundle in bundles}.items():
-            places[known_as] = self._bundles.setdefault(bundle, len(self._bundles))
+    def _bundle_indexes(self, bundles: Sequence[BundleReference]) -> list[int]:
+        """Returns the index of each of n bundles."""
+        indexes = {}  # hashing a reference is slow, and there are only a few distinct objects
+        for object_id, bundle in {id(bundle): bundle for bundle in bundles}.items():
+            indexes[object_id] = self._bundles.setdefault(bundle, len(self._bundles))
         if len(self._bundles) > BUNDLES_MAX:
-            raise ReplayError(f"more than {BUNDLES_MAX} bundles have decided; narrow what is read with --since")
-        return [places[id(bundle)] for bundle in bundles]
+            raise ReplayError(f"the decisions are by more than {BUNDLES_MAX} bundles; read fewer with --since")
+        return [indexes[id(bundle)] for bundle in bundles]
 
 
 def read_current(
     settings: Settings, ids: Collection[str] | None = None, since: datetime | None = None, tell: Tell = lambda *_: None
 ) -> CurrentDecisions:
-    """Reads the decisions topic as it is now, and finds the current decision on each application.
+    """Reads the decisions topic up to its current end, and returns the current decision on each application.
 
     Args:
         settings: the topics.
-        ids: the only applications that are wanted; None wants all.
-        since: leaves out applications whose current decision was written before; None leaves out none.
-        tell: told how far the reading has come.
+        ids: keep only these applications; None keeps all.
+        since: leaves out applications whose current decision was written earlier; None keeps all.
+        tell: called with the progress of reading.
 
     Raises:
         TopicsError: the topic is missing.
         BrokerError: it cannot be read.
-        ReplayError: there are more bundles than a replay can number.
+        ReplayError: there are more bundles than a replay supports.
     """
     table = DecisionTable(settings.applications_topic, ids)
     with closing(TopicReader(settings, settings.decisions_topic, table.skipped)) as reader:
         bounds = reader.bounds()
         if since is not None:
-            bounds = reader.narrow(bounds, milliseconds(since) - _CLOCKS_DIFFER_MS)
+            bounds = reader.narrow(bounds, milliseconds(since) - _CLOCK_SKEW_MAX_MS)
         for records in counted(reader.read(bounds), bounds, tell):
             table.add(records)
     return table.current(since)
 
 
 def counted(batches: Iterator[list[Record]], bounds: Bounds, tell: Tell) -> Iterator[list[Record]]:
-    """The same batches; tells how far they have come."""
+    """Yields the same batches, and reports the progress."""
     done, total = 0, sum(end - first for first, end in bounds.values())
     for records in batches:
         yield records
         done += len(records)
         tell(done, total)
-    # Offsets, of which transaction markers take up some, so that the records are fewer.
+    # The total counts offsets. Transaction markers use some of them, so there are fewer records.
     tell(total, total)
 
 
 def _identity(decision: ReadDecision, decision_id: str) -> int:
-    """A number for a decision_id on the application of a decision: what is said of another application says nothing."""
+    """Hashes a decision_id with the application of a decision, so that ids of other applications never match."""
     return hash((decision.source_partition, decision.source_offset, decision_id)) or 1  # NOTHING is 0

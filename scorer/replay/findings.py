@@ -1,4 +1,4 @@
-"""What a replay found, counted: who would hear another answer, how far probabilities moved, and whom it concerns."""
+"""The figures of a replay: how many decisions changed, how far probabilities moved, and which groups are affected."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -22,7 +22,7 @@ from scorer.replay.plan import Plan
 from scorer.settings import Settings
 
 NAMES: Final = (*OUTCOMES, "refused", "not yet decided")
-"""Of an outcome's place, of `REFUSED` and of `PENDING`."""
+"""Names by code: the labels, `REFUSED` and `PENDING`."""
 _BANDS: Final = 10
 _CSV_COLUMNS: Final = (
     "application_id", "partition", "offset", "decision_before", "decision_after", "probability_before",
@@ -32,91 +32,91 @@ _CSV_COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Applications that have something in common."""
+    """Figures of a group of applications."""
 
     applications: int
     flipped: int
-    """With another decision now."""
+    """Applications whose decision changed."""
     stricter: int
-    """Of those, towards DECLINED."""
+    """Those of them with a stricter decision."""
     shift_mean: float
-    """Of the probability of default, after less before."""
+    """Mean change of the probability of default, after minus before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """How the probability of default moved, after less before."""
+    """Distribution of the change of the probability of default, after minus before."""
 
     mean: float
     p05: float
     median: float
     p95: float
     most: float
-    """The largest move either way."""
+    """The largest absolute change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All figures of a report."""
+    """All figures of a replay report."""
 
     replay_id: str
     what: str
     created: str
     before: dict[str, int]
-    """Who had decided, and how many applications."""
+    """Number of applications by the bundle that had decided them."""
     after: str
-    """Who decides now."""
+    """The bundle of the replay."""
     published: bool
     """False for a dry run."""
     applications: int
     expired: int
     again: int
-    """Decided again."""
+    """Rescored applications."""
     corrections: int
-    """Of those, published because their bytes differ."""
+    """Corrections published, because their bytes differ."""
     flipped: int
     refused: dict[str, int]
     flips: dict[str, dict[str, int]]
-    """From what to what; the diagonal too."""
+    """Number of applications by label before and after, including unchanged ones."""
     shift: Shift | None
-    """None where nothing has been decided again."""
+    """None if no application was rescored."""
     bands: dict[str, Group]
-    """By the probability before, in tenths."""
+    """By the previous probability, in intervals of 0.1."""
     gone: int
-    """Applications that were decided again and have since been taken by retention: no category counts them."""
+    """Rescored applications that retention has deleted since: they are missing in `categories`."""
     categories: dict[str, dict[str, Group]]
     """By field and value."""
     skipped: int = 0
-    """Malformed records on the topics of decisions and dead letters: what they might have said is not in it."""
+    """Malformed records on the decisions and dead-letter topics, which are not included."""
     skipped_first: tuple[str, ...] = ()
-    """Some of them, each with what is wrong with it."""
+    """The first of them, each with its error."""
 
     def as_json(self) -> dict[str, Any]:
-        """For scripts."""
+        """The figures as JSON, for scripts."""
         return asdict(self)
 
 
 def count(settings: Settings, plan: Plan, outcomes: Outcomes, flips_file: Path | None, tell: Tell) -> Findings:
-    """Counts what came of a replay, reading the applications once more for what they have in common.
+    """Computes the figures of a replay; reads the applications again for their categories.
 
     Args:
         settings: the topics.
         plan: the replay.
-        outcomes: what came of it.
-        flips_file: where to list each application whose decision is another one now; None lists none.
-        tell: told how far the reading has come.
+        outcomes: the results of the replay.
+        flips_file: file in which to list each application whose decision changed; None writes no file.
+        tell: called with the progress of reading.
 
     Raises:
         MisuseError: the file cannot be written.
         TopicsError, BrokerError, ReplayError: the applications cannot be read.
     """
     rows = plan.selection.rows
-    is_again = outcomes.outcomes < REFUSED
-    flipped = is_again & (rows["outcome"] != outcomes.outcomes)
-    moved = _Moved(
+    is_rescored = outcomes.outcomes < REFUSED
+    flipped = is_rescored & (rows["outcome"] != outcomes.outcomes)
+    changes = _Changes(
         flipped,
         flipped & (outcomes.outcomes > rows["outcome"]),
-        np.where(is_again, outcomes.probabilities.astype(np.float64) - rows["probability"], np.nan),
+        np.where(is_rescored, outcomes.probabilities.astype(np.float64) - rows["probability"], np.nan),
     )
     codes = _read_categories(settings, plan, outcomes, flips_file, flipped, tell)
     return Findings(
@@ -133,11 +133,11 @@ def count(settings: Settings, plan: Plan, outcomes: Outcomes, flips_file: Path |
         flipped=int(flipped.sum()),
         refused=dict(outcomes.refused),
         flips=_flips(rows["outcome"], outcomes.outcomes),
-        shift=moved.shift(),
-        bands=dict(_by_band(rows["probability"], moved)),
+        shift=changes.shift(),
+        bands=dict(_by_band(rows["probability"], changes)),
         gone=int((next(iter(codes.values())) < 0).sum()),
         categories={
-            field: {value: moved.group(column == place) for place, value in enumerate(CATEGORIES[field])}
+            field: {value: changes.group(column == index) for index, value in enumerate(CATEGORIES[field])}
             for field, column in codes.items()
         },
         skipped=outcomes.skipped.count,
@@ -146,8 +146,8 @@ def count(settings: Settings, plan: Plan, outcomes: Outcomes, flips_file: Path |
 
 
 @dataclass(frozen=True, slots=True)
-class _Moved:
-    """Of n applications: whether the decision is another one, a stricter one, and how far the probability moved."""
+class _Changes:
+    """Per application: whether the decision changed, became stricter, and the change of the probability."""
 
     flipped: NDArray[np.bool_]
     stricter: NDArray[np.bool_]
@@ -177,44 +177,42 @@ def _flips(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> dict[str, dic
     return {name: dict(zip(NAMES, row, strict=True)) for name, row in zip(OUTCOMES, table, strict=True)}
 
 
-def _by_band(probabilities: NDArray[np.float32], moved: _Moved) -> Iterator[tuple[str, Group]]:
+def _by_band(probabilities: NDArray[np.float32], changes: _Changes) -> Iterator[tuple[str, Group]]:
     bands = np.minimum((probabilities * _BANDS).astype(np.intp), _BANDS - 1)
     for band in range(_BANDS):
-        yield f"{band / _BANDS:.1f}–{(band + 1) / _BANDS:.1f}", moved.group(bands == band)
+        yield f"{band / _BANDS:.1f}–{(band + 1) / _BANDS:.1f}", changes.group(bands == band)
 
 
 def _read_categories(
     settings: Settings, plan: Plan, outcomes: Outcomes, flips_file: Path | None, flipped: NDArray[np.bool_], tell: Tell
 ) -> dict[str, NDArray[np.int8]]:
-    """Of each categorical field the value's place of each application, shape (n,); -1 where it is not known."""
-    found = {field: np.full(len(plan.selection), -1, dtype=np.int8) for field in CATEGORIES}
-    places_of = {field: _places_of(field) for field in CATEGORIES}
+    """Returns per categorical field the index of each application's value, shape (n,); -1 if unknown."""
+    columns = {field: np.full(len(plan.selection), -1, dtype=np.int8) for field in CATEGORIES}
+    index_of = {field: _value_indexes(field) for field in CATEGORIES}
     listed = np.zeros(len(flipped), dtype=np.bool_)
     with _FlipsFile(flips_file, plan, outcomes) as flips:
-        for messages, places in read_selected(settings, plan.selection, tell):
+        for messages, rows in read_selected(settings, plan.selection, tell):
             decoded = decode_batch([message.value() for message in messages], settings.record_bytes_max).applications
-            known = [
-                (a, place) for a, place in zip(decoded, places.tolist(), strict=True) if isinstance(a, Application)
-            ]
-            applications, among_rows = [a for a, _ in known], [place for _, place in known]
-            for field, column in found.items():
-                column[among_rows] = [places_of[field][getattr(a, field)] for a in applications]
-            flips.add([(a.application_id, place) for a, place in known if flipped[place]])
-            listed[among_rows] = True
-        # Of those that retention has taken since nothing but the place is known.
-        flips.add([("", place) for place in np.flatnonzero(flipped & ~listed).tolist()])
-    return found
+            known = [(a, row) for a, row in zip(decoded, rows.tolist(), strict=True) if isinstance(a, Application)]
+            applications, known_rows = [a for a, _ in known], [row for _, row in known]
+            for field, column in columns.items():
+                column[known_rows] = [index_of[field][getattr(a, field)] for a in applications]
+            flips.add([(a.application_id, row) for a, row in known if flipped[row]])
+            listed[known_rows] = True
+        # Applications that retention has deleted since are listed without id.
+        flips.add([("", row) for row in np.flatnonzero(flipped & ~listed).tolist()])
+    return columns
 
 
-def _places_of(field: str) -> dict[str | None, int]:
-    """Of each value of a categorical field its place; an absent one stands for the default."""
-    places: dict[str | None, int] = {value: place for place, value in enumerate(CATEGORIES[field])}
+def _value_indexes(field: str) -> dict[str | None, int]:
+    """Returns the index of each value of a categorical field; an absent value has the default's index."""
+    indexes: dict[str | None, int] = {value: index for index, value in enumerate(CATEGORIES[field])}
     default = CreditApplication.model_fields[field].default
-    return places | ({None: places[default]} if default in places else {})
+    return indexes | ({None: indexes[default]} if default in indexes else {})
 
 
 class _FlipsFile:
-    """The applications whose decision is another one now, as CSV, written as they are found."""
+    """Writes the applications whose decision changed to a CSV file."""
 
     def __init__(self, path: Path | None, plan: Plan, outcomes: Outcomes) -> None:
         self._plan = plan
@@ -234,12 +232,12 @@ class _FlipsFile:
             self._file.close()
 
     def add(self, flipped: list[tuple[str, int]]) -> None:
-        """Lists applications: id and place among the plan's rows."""
+        """Adds applications: id and row index in the plan."""
         if self._file is None:
             return
         selection = self._plan.selection
-        for application_id, place in flipped:
-            row = selection.rows[place]
+        for application_id, row_index in flipped:
+            row = selection.rows[row_index]
             partition, offset = int(row["partition"]), int(row["offset"])
             before, after = selection.bundles[row["bundle"]], self._plan.bundle
             self._write(
@@ -248,9 +246,9 @@ class _FlipsFile:
                     partition,
                     offset,
                     OUTCOMES[row["outcome"]],
-                    OUTCOMES[self._outcomes.outcomes[place]],
+                    OUTCOMES[self._outcomes.outcomes[row_index]],
                     float(row["probability"]),
-                    float(self._outcomes.probabilities[place]),
+                    float(self._outcomes.probabilities[row_index]),
                     *(bundle.short for bundle in (before, after)),
                     *(decision_id(selection.topic, partition, offset, bundle) for bundle in (before, after)),
                 )

@@ -1,4 +1,4 @@
-"""A Link for the worker's loop that polls only what a plan selects, and publishes only what comes out otherwise."""
+"""A Link for the worker's loop that polls only selected applications, and publishes only changed decisions."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -17,155 +17,157 @@ from scorer.replay.selection import Decided, Selection
 from scorer.stream.partition import StartAt
 from scorer.stream.worker import Batch, Link, Record
 
-# Between two looks at the clock while a pace is kept; a stop is noticed after it at the latest.
-_NAP_S: Final = 0.2
+# Longest sleep while limiting the rate; a stop is noticed after this time at the latest.
+_SLEEP_MAX_S: Final = 0.2
 
 
 class PausableLink(Link, Protocol):
-    """A Link that can leave partitions alone."""
+    """A Link that can pause partitions."""
 
     def pause(self, partitions: Iterable[int]) -> None:
-        """Polls no more from these while they are assigned."""
+        """Stops polling these partitions while they are assigned."""
         ...
 
     def blocked(self) -> dict[int, str]:
-        """Partitions that cannot be read from where the replay is, with the reason of each."""
+        """Returns the partitions that cannot be read from their committed offset, with the reasons."""
         ...
 
 
 class Pace:
-    """Keeps to so many records a second, without making up for time in which there was nothing to do."""
+    """Limits the number of records per second; idle time is not made up for."""
 
     def __init__(self, records_per_s: float) -> None:
         self._records_per_s = records_per_s
         self._next_at = time.monotonic()
 
     def spend(self, records: int) -> None:
-        """So many were polled."""
+        """Counts polled records."""
         self._next_at = max(self._next_at, time.monotonic()) + records / self._records_per_s
 
     def nap(self) -> bool:
-        """Waits a moment if it is too early for more; True if it still is."""
+        """Sleeps briefly if the rate is exceeded; returns True if it still is afterwards."""
         early_s = self._next_at - time.monotonic()
         if early_s > 0:
-            time.sleep(min(early_s, _NAP_S))
-        return early_s > _NAP_S
+            time.sleep(min(early_s, _SLEEP_MAX_S))
+        return early_s > _SLEEP_MAX_S
 
 
 class ReplayLink:
-    """A Link on a link in the replay's own group."""
+    """Wraps a link in the replay's own consumer group."""
 
     def __init__(self, link: PausableLink, plan: Plan, pace: Pace, everything: bool) -> None:
         """Wraps it.
 
         Args:
-            link: where applications come from and outcomes go to.
-            plan: what is selected, and what was decided of it.
-            pace: how fast to go.
-            everything: whether to publish decisions too that come out the same.
+            link: the link to poll from and publish to.
+            plan: the selected applications and their current decisions.
+            pace: the rate limit.
+            everything: whether to publish unchanged decisions, too.
         """
         self._link = link
         self._selection = plan.selection
         self._ends = {p: end for p, (_, end) in plan.selection.bounds().items()}
         self._pace = pace
-        self._everything = everything
+        self._publish_all = everything
 
     def poll(self, reference: BundleReference) -> Batch:
-        """The selected ones among the records that come next; nothing while the pace wants a wait.
+        """Polls the next records and returns the selected ones; an empty batch while the rate is exceeded.
 
         Raises:
-            ReplayError: some can no longer be read.
+            ReplayError: retention deleted some of them.
         """
         if self._pace.nap():
             return Batch((), {})
         batch = self._link.poll(reference)
         if self._link.blocked():
             raise ReplayError(
-                "retention has taken applications of this replay while it ran. What is done is done; plan again for "
-                "what is left, and the new plan says how many are gone"
+                "retention deleted applications of this replay while it ran. Published corrections remain; make a new "
+                "plan for the rest, which also shows how many are lost"
             )
-        # What lies behind a partition's last selected application is the live workers' alone.
+        # Records after a partition's last selected application are left to the live workers.
         self._link.pause({p for p, offset in batch.offsets_next.items() if offset >= self._ends.get(p, 0)})
-        places, _ = self._selection.pick(batch.records)
-        self._pace.spend(len(places))
+        positions, _ = self._selection.pick(batch.records)
+        self._pace.spend(len(positions))
         return Batch(
-            [batch.records[place] for place in places],
+            [batch.records[position] for position in positions],
             {p: min(offset, self._ends[p]) for p, offset in batch.offsets_next.items() if p in self._ends},
         )
 
     def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
-        """Publishes what is not as it was decided before; the offsets go on for all.
+        """Publishes the changed decisions, and commits the offsets of all records.
 
         Raises:
-            ReplayError: the records are not the applications that were decided.
+            ReplayError: a record is not the application that was decided before.
         """
-        _, places = self._selection.pick(batch.records)
-        before = self._selection.rows[places]
+        _, rows = self._selection.pick(batch.records)
+        before = self._selection.rows[rows]
         self._selection.require_same(batch.records, scores, before)
-        published = np.ones(len(places), dtype=np.bool_)
-        if not self._everything:
+        published = np.ones(len(rows), dtype=np.bool_)
+        if not self._publish_all:
             published = differs(self._selection, before, scores)
         self._link.publish(
-            Batch([batch.records[place] for place in np.flatnonzero(published).tolist()], batch.offsets_next),
-            _only(scores, published),
+            Batch([batch.records[position] for position in np.flatnonzero(published).tolist()], batch.offsets_next),
+            _filter_scores(scores, published),
             bundle,
         )
 
     def settle(self) -> bool:
-        """Waits for what is on its way."""
+        """Waits for the delivery in flight."""
         return self._link.settle()
 
 
 def differs(selection: Selection, before: Decided, scores: Scores) -> NDArray[np.bool_]:
-    """Whether each outcome is not, byte for byte, the decision that stands; shape (n,).
+    """Whether each result differs, byte for byte, from the current decision; shape (n,).
 
-    A decision's bytes follow from the record, the bundle, the outcome and the probability.
+    A decision's bytes are a function of the record, the bundle, the label and the probability.
     """
-    own = selection.bundles.index(scores.bundle) if scores.bundle in selection.bundles else -1
+    bundle_index = selection.bundles.index(scores.bundle) if scores.bundle in selection.bundles else -1
     is_decided = scores.is_decided
-    found = np.ones(len(before), dtype=np.bool_)
+    changed = np.ones(len(before), dtype=np.bool_)
     rows = before[is_decided]
-    found[is_decided] = (
-        (rows["bundle"] != own) | (rows["outcome"] != scores.decided) | (rows["probability"] != scores.probabilities)
+    changed[is_decided] = (
+        (rows["bundle"] != bundle_index)
+        | (rows["outcome"] != scores.decided)
+        | (rows["probability"] != scores.probabilities)
     )
-    return found
+    return changed
 
 
-def _only(scores: Scores, kept: NDArray[np.bool_]) -> Scores:
-    kept_decisions = kept[scores.is_decided]
+def _filter_scores(scores: Scores, mask: NDArray[np.bool_]) -> Scores:
+    decision_mask = mask[scores.is_decided]
     return Scores(
         scores.bundle,
-        [scores.outcomes[place] for place in np.flatnonzero(kept).tolist()],
-        scores.probabilities[kept_decisions],
-        scores.decided[kept_decisions],
+        [scores.outcomes[position] for position in np.flatnonzero(mask).tolist()],
+        scores.probabilities[decision_mask],
+        scores.decided[decision_mask],
     )
 
 
 class CorrectionHeaders:
-    """What a replay's outcome says in its headers: whose it is, and which decision it takes the place of."""
+    """Creates the headers of a replay's results: the replay's id, and the id of the superseded decision."""
 
     def __init__(self, plan: Plan) -> None:
         self._selection = plan.selection
         self._replay_id = plan.replay_id.encode()
 
     def __call__(self, records: Sequence[Record]) -> list[Headers]:
-        """The headers of each record's outcome."""
-        _, places = self._selection.pick(records)
+        """Returns the headers of each record's result."""
+        _, rows = self._selection.pick(records)
         bundles = self._selection.bundles
         earlier = (
-            decision_id(record.topic(), record.partition(), record.offset(), bundles[place])
-            for record, place in zip(records, self._selection.rows["bundle"][places].tolist(), strict=True)
+            decision_id(record.topic(), record.partition(), record.offset(), bundles[bundle_index])
+            for record, bundle_index in zip(records, self._selection.rows["bundle"][rows].tolist(), strict=True)
         )
         return [[(REPLAY_ID_HEADER, self._replay_id), (SUPERSEDES_HEADER, of_record.encode())] for of_record in earlier]
 
 
 def start_within(plan: Plan) -> StartAt:
-    """Where the replay's group starts in a partition: at the first application selected, or where it has come to."""
+    """Returns the start offset per partition: the first selected application, or the committed offset if later."""
     bounds = plan.selection.bounds()
 
     def start_at(partition: int, committed: int) -> int:
         if partition not in bounds or committed >= bounds[partition][1]:
-            return OFFSET_END  # nothing is to be done there, and what was may have expired
+            return OFFSET_END  # nothing left to do, and earlier offsets may have been deleted
         return max(bounds[partition][0], committed)
 
     return start_at

@@ -1,4 +1,4 @@
-"""What came of a replay: of each application in the plan, the decision that it has now."""
+"""The results of a replay: the current decision on each application in the plan."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -21,37 +21,37 @@ from scorer.stream.reading import Skipped, TopicReader
 from scorer.stream.worker import Record
 
 REFUSED: Final = 3
-"""In the place of an outcome: the application became a dead letter; the earlier decision stands."""
+"""Code instead of a label: the application became a dead letter; its earlier decision stays current."""
 PENDING: Final = 4
-"""In the place of an outcome: not decided again yet."""
+"""Code instead of a label: not rescored yet."""
 
 
 @dataclass(slots=True)
 class Outcomes:
-    """Of n applications, in the order of the plan's rows."""
+    """The results of n applications, in the order of the plan's rows."""
 
     outcomes: NDArray[np.uint8]
-    """Shape (n,): places in `OUTCOMES`, `REFUSED` or `PENDING`."""
+    """Shape (n,): indexes into `OUTCOMES`, `REFUSED` or `PENDING`."""
     probabilities: NDArray[np.float32]
-    """Shape (n,): of default; NaN where there is no decision."""
+    """Shape (n,): probabilities of default; NaN without a decision."""
     published: bool
     """False for a dry run, which publishes nothing."""
     corrections: int = 0
-    """Decisions that were published, each for an application of its own."""
+    """Published decisions, one per application."""
     refused: Counter[str] = field(default_factory=Counter)
-    """Dead letters by code."""
+    """Dead letters by rejection code."""
     skipped: Skipped = field(default_factory=Skipped)
-    """Records that are neither decisions nor dead letters; none for a dry run, which reads neither topic."""
+    """Records that are neither decisions nor dead letters; empty for a dry run, which does not read these topics."""
 
 
 def nothing_yet(plan: Plan, published: bool) -> Outcomes:
-    """Before the first application is decided again."""
+    """Returns the results before the first application is rescored."""
     n = len(plan.selection)
     return Outcomes(np.full(n, PENDING, dtype=np.uint8), np.full(n, np.nan, dtype=np.float32), published)
 
 
 def enter(into: Outcomes, places: Places, scores: Scores) -> None:
-    """Enters what was decided of some applications, published or not."""
+    """Adds the scores of some applications, published or not."""
     is_decided = scores.is_decided
     into.outcomes[places] = REFUSED
     into.outcomes[places[is_decided]] = scores.decided
@@ -60,18 +60,18 @@ def enter(into: Outcomes, places: Places, scores: Scores) -> None:
 
 
 def read_outcomes(settings: Settings, plan: Plan, offsets: dict[int, int], tell: Tell = lambda *_: None) -> Outcomes:
-    """Reads back what a replay has published.
+    """Reads the published results of a replay.
 
     Args:
         settings: the topics.
         plan: the replay.
-        offsets: by partition, where its group goes on: what lies before and has no correction came out the same.
-        tell: told how far the reading has come.
+        offsets: committed offset per partition: earlier applications without a correction did not change.
+        tell: called with the progress of reading.
 
     Raises:
-        TopicsError: a topic is gone.
+        TopicsError: a topic does not exist any more.
         BrokerError: it cannot be read.
-        ReplayError: more bundles have decided than a replay can number.
+        ReplayError: the decisions are by more bundles than a replay supports.
     """
     selection = plan.selection
     outcomes = nothing_yet(plan, published=True)
@@ -83,45 +83,45 @@ def read_outcomes(settings: Settings, plan: Plan, offsets: dict[int, int], tell:
     _read_since_planned(settings, plan, plan.decisions_topic, table.add, outcomes.skipped, tell)
     corrections = table.current().selection.rows
     for partition in np.unique(corrections["partition"]).tolist():
-        mine = corrections[corrections["partition"] == partition]
-        places = selection.find(partition, mine["offset"])
-        known, places = mine[places >= 0], places[places >= 0]
-        outcomes.outcomes[places] = known["outcome"]
-        outcomes.probabilities[places] = known["probability"]
+        in_partition = corrections[corrections["partition"] == partition]
+        rows = selection.find(partition, in_partition["offset"])
+        known, rows = in_partition[rows >= 0], rows[rows >= 0]
+        outcomes.outcomes[rows] = known["outcome"]
+        outcomes.probabilities[rows] = known["probability"]
         outcomes.corrections += len(known)
 
-    def refuse(records: list[Record]) -> None:
+    def add_dead_letters(records: list[Record]) -> None:
         for letter in map(read_dead_letter, records):
             if isinstance(letter, Malformed):
                 outcomes.skipped.add(letter)
             elif isinstance(letter, DeadLetter) and letter.replay_id == plan.replay_id:
-                _enter_dead_letter(outcomes, selection, letter)
+                _add_dead_letter(outcomes, selection, letter)
 
-    _read_since_planned(settings, plan, plan.dead_letters_topic, refuse, outcomes.skipped)
+    _read_since_planned(settings, plan, plan.dead_letters_topic, add_dead_letters, outcomes.skipped)
     return outcomes
 
 
-def _enter_dead_letter(into: Outcomes, selection: Selection, letter: DeadLetter) -> None:
-    """A publisher can send a replay's id along: what counts is whether the application is in the plan."""
+def _add_dead_letter(outcomes: Outcomes, selection: Selection, letter: DeadLetter) -> None:
+    """Adds a dead letter if its application is in the plan: publishers can set the replay id header, too."""
     if letter.topic != selection.topic or letter.offset == UNKNOWN:
         return
-    (place,) = selection.find(letter.partition, np.array([letter.offset], dtype=np.int64)).tolist()
-    if place >= 0:
-        into.outcomes[place] = REFUSED
-        into.probabilities[place] = np.nan
-        into.refused[letter.counted_as] += 1
+    (row,) = selection.find(letter.partition, np.array([letter.offset], dtype=np.int64)).tolist()
+    if row >= 0:
+        outcomes.outcomes[row] = REFUSED
+        outcomes.probabilities[row] = np.nan
+        outcomes.refused[letter.counted_as] += 1
 
 
 def _read_since_planned(
     settings: Settings,
     plan: Plan,
     topic: str,
-    take: Callable[[list[Record]], None],
+    consume: Callable[[list[Record]], None],
     skipped: Skipped,
     tell: Tell = lambda *_: None,
 ) -> None:
-    """Hands on what was written to a topic since the replay was planned."""
+    """Passes on the records written to a topic since the replay was planned."""
     with closing(TopicReader(settings, topic, skipped)) as reader:
         bounds = {p: (plan.outcomes_from[topic].get(p, 0), end) for p, (_, end) in reader.bounds().items()}
         for records in counted(reader.read(bounds), bounds, tell):
-            take(records)
+            consume(records)

@@ -1,4 +1,4 @@
-"""A replay's report as one page that needs nothing else: for whoever asks what changed, for whom, and by how much."""
+"""Renders a replay's report as one self-contained HTML page: what changed, for whom, and by how much."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -41,39 +41,39 @@ figure { margin: 1rem 0; } figure svg { max-width: 100%; height: auto; }
 
 
 def render(findings: Findings, plan: Plan, outcomes: Outcomes, policy: Policy) -> str:
-    """The page.
+    """Renders the page.
 
     Args:
         findings: the figures.
         plan: the replay.
-        outcomes: what came of it.
-        policy: of the bundle that decides now, for the lines in the plot.
+        outcomes: the results of the replay.
+        policy: the policy of the replay's bundle, for the threshold lines in the plot.
 
     Returns:
-        HTML with everything in it; it loads nothing.
+        Self-contained HTML, which loads nothing.
     """
     parts = [
-        f"<h1>What changes when {escape(_name(findings.after))} decides instead</h1>",
+        f"<h1>What changes with {escape(_name(findings.after))}</h1>",
         f'<p class="note">Replay {escape(findings.replay_id)}, planned {escape(findings.created)}</p>',
         f'<p class="lead">{_summary(findings)}</p>',
         *(f'<p class="warn">{warning}</p>' for warning in _warnings(findings)),
         _about(findings),
-        "<h2>From what to what</h2>",
+        "<h2>Decisions before and now</h2>",
         f'<p class="note">{_FLIPS_NOTE}</p>',
         _flips(findings),
     ]
     if findings.shift is not None:
         parts += [
-            "<h2>How the probability of default moved</h2>",
+            "<h2>Change of the probability of default</h2>",
             _figure(lambda axes: _draw_before_after(axes, plan, outcomes, policy), _BEFORE_AFTER_CAPTION),
-            _figure(lambda axes: _draw_shift(axes, plan, outcomes), _SHIFT_CAPTION.format(**_shift_words(findings))),
-            "<h2>By probability before</h2>",
-            _groups("probability before", findings.bands),
-            "<h2>By what applicants have in common</h2>",
+            _figure(lambda axes: _draw_shift(axes, plan, outcomes), _SHIFT_CAPTION.format(**_shift_values(findings))),
+            "<h2>By previous probability</h2>",
+            _groups("previous probability", findings.bands),
+            "<h2>By category</h2>",
             f'<p class="note">{_CATEGORIES_NOTE}</p>',
             *(_groups(field, groups) for field, groups in findings.categories.items()),
         ]
-    parts.append(_how_to_read(findings))
+    parts.append(_details(findings))
     title = f"Replay {escape(findings.replay_id)}"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -87,49 +87,51 @@ def _summary(findings: Findings) -> str:
     milder = findings.flipped - stricter
     before = " and ".join(_name(bundle) for bundle in findings.before)
     return (
-        f"Of {findings.again:,} applications that {escape(before)} had decided, <strong>{findings.flipped:,} "
-        f"({_share(findings.flipped, findings.again)}) get another decision</strong>: {milder:,} a milder one, "
+        f"Of {findings.again:,} applications decided by {escape(before)}, <strong>{findings.flipped:,} "
+        f"({_share(findings.flipped, findings.again)}) get a different decision</strong>: {milder:,} a milder one, "
         f"{stricter:,} a stricter one."
     )
 
 
 def _warnings(findings: Findings) -> list[str]:
-    found = []
+    warnings = []
     pending = findings.applications - findings.again
     if pending:
-        found.append(f"The replay is not complete: {pending:,} of {findings.applications:,} applications are to come.")
+        warnings.append(
+            f"The replay is not complete: {pending:,} of {findings.applications:,} applications are pending."
+        )
     if findings.expired:
-        found.append(
-            f"{findings.expired:,} applications that belong here are missing: their records had been deleted by the "
-            "topic's retention before the replay was planned. Their earlier decisions stand."
+        warnings.append(
+            f"{findings.expired:,} matching applications are missing: the topic's retention had deleted their records "
+            "before the replay was planned. Their earlier decisions stay current."
         )
     if findings.gone:
-        found.append(
-            f"{findings.gone:,} applications have been deleted by the topic's retention since: they are in every "
-            "figure but those by what applicants have in common, and have no id in flips.csv."
+        warnings.append(
+            f"The topic's retention has deleted {findings.gone:,} applications since: they are in all figures except "
+            "those by category, and have no id in flips.csv."
         )
     if findings.refused:
         codes = ", ".join(f"{n:,} {escape(code)}" for code, n in findings.refused.items())
-        found.append(f"Not every application could be decided again ({codes}); their earlier decisions stand.")
+        warnings.append(f"Some applications could not be rescored ({codes}); their earlier decisions stay current.")
     if findings.skipped:
-        found.append(
-            f"{findings.skipped:,} malformed records on the topics of decisions and dead letters were skipped, such as "
+        warnings.append(
+            f"{findings.skipped:,} malformed records on the decisions and dead-letter topics were skipped, for example "
             f"{escape('; '.join(findings.skipped_first))}."
         )
-    return found
+    return warnings
 
 
 def _about(findings: Findings) -> str:
     published = (
-        f"{findings.corrections:,} corrections, each naming the decision that it takes the place of"
+        f"{findings.corrections:,} corrections, each with the id of the decision that it supersedes"
         if findings.published
-        else "nothing: this was a dry run"
+        else "nothing (dry run)"
     )
     rows = {
-        "Which applications": findings.what,
-        "How many": f"{findings.applications:,}",
-        "Decided before by": "; ".join(f"{shorten(bundle)} ({n:,})" for bundle, n in findings.before.items()),
-        "Decided now by": shorten(findings.after),
+        "Applications": findings.what,
+        "Number": f"{findings.applications:,}",
+        "Previous bundle": "; ".join(f"{shorten(bundle)} ({n:,})" for bundle, n in findings.before.items()),
+        "New bundle": shorten(findings.after),
         "Published": published,
     }
     return "<dl>" + "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in rows.items()) + "</dl>"
@@ -139,13 +141,13 @@ def _flips(findings: Findings) -> str:
     shown = [name for name in NAMES if name in OUTCOMES or any(row[name] for row in findings.flips.values())]
     head = "".join(f"<th>{escape(name)}</th>" for name in shown)
     body = []
-    for place, before in enumerate(OUTCOMES):
+    for index, before in enumerate(OUTCOMES):
         row = findings.flips[before]
         total = sum(row.values())
-        cells = "".join(_flip_cell(row[name], total, place, NAMES.index(name)) for name in shown)
+        cells = "".join(_flip_cell(row[name], total, index, NAMES.index(name)) for name in shown)
         body.append(f"<tr><th>{before}</th>{cells}<td>{total:,}</td></tr>")
     return (
-        f"<table><thead><tr><th>before \\ now</th>{head}<th>in all</th></tr></thead>"
+        f"<table><thead><tr><th>before \\ now</th>{head}<th>total</th></tr></thead>"
         f"<tbody>{''.join(body)}</tbody></table>"
     )
 
@@ -157,13 +159,13 @@ def _flip_cell(count: int, total: int, before: int, after: int) -> str:
 
 
 def _groups(title: str, groups: Mapping[str, Group]) -> str:
-    """A table of groups, with a bar for the share that flipped, green for milder and orange for stricter."""
+    """Renders a table of groups, with a bar for the share of changed decisions: green milder, orange stricter."""
     shown = {name: group for name, group in groups.items() if group.applications}
     widest = max((group.flipped / group.applications for group in shown.values()), default=0) or 1
     rows = "".join(_group(name, group, widest) for name, group in shown.items())
     return (
-        f"<table><thead><tr><th>{escape(title)}</th><th>applications</th><th>another decision</th><th>share</th>"
-        "<th></th><th>milder</th><th>stricter</th><th>mean move</th></tr></thead>"
+        f"<table><thead><tr><th>{escape(title)}</th><th>applications</th><th>changed decisions</th><th>share</th>"
+        "<th></th><th>milder</th><th>stricter</th><th>mean change</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>"
     )
 
@@ -177,37 +179,36 @@ def _group(name: str, group: Group, widest: float) -> str:
     return (
         f"<tr><td>{escape(name)}</td><td>{group.applications:,}</td><td>{group.flipped:,}</td>"
         f'<td>{_share(group.flipped, group.applications)}</td><td class="bar">{bar}</td>'
-        f"<td>{counts['milder']:,}</td><td>{counts['stricter']:,}</td><td>{_move(group.shift_mean)}</td></tr>"
+        f"<td>{counts['milder']:,}</td><td>{counts['stricter']:,}</td><td>{_format_change(group.shift_mean)}</td></tr>"
     )
 
 
 _FLIPS_NOTE: Final = (
-    "Each row is the decision that stood before, each column the one that comes now. Green is milder for the "
-    "applicant, orange is stricter."
+    "Rows are decisions before, columns are decisions now. Green is milder for the applicant, orange is stricter."
 )
 _CATEGORIES_NOTE: Final = (
-    "If one group flips far more often than the others, or mostly towards stricter decisions, ask why before you rely "
-    "on the new model."
+    "If one group changes far more often than the others, or mostly to stricter decisions, find out why before you "
+    "rely on the new model."
 )
 _BEFORE_AFTER_CAPTION: Final = (
-    "Each application by its probability of default before (across) and now (up); darker is more applications, on a "
-    "logarithmic scale. On the dotted diagonal nothing moved; below it the new model sees less risk, above it more. "
-    "The dashed lines are the thresholds of the bundle that decides now: above the lower one MAYBE, above the upper "
-    "one DECLINED."
+    "Applications by probability of default before (horizontal) and now (vertical); darker means more applications, "
+    "on a logarithmic scale. On the dotted diagonal nothing changed; below it the new model sees less risk, above it "
+    "more. The dashed lines are the thresholds of the new bundle: above the lower one MAYBE, above the upper one "
+    "DECLINED."
 )
 _SHIFT_CAPTION: Final = (
-    "How far the probability of default moved, now less before. In the middle stands an application that moved by "
-    "{median}; nine in ten moved by {p05} to {p95}; the largest move was {most}."
+    "Change of the probability of default, now minus before. The median change is {median}; 90 % of applications "
+    "changed by {p05} to {p95}; the largest change is {most}."
 )
 
 
-def _shift_words(findings: Findings) -> dict[str, str]:
-    assert findings.shift is not None, "asked for only where something moved"
+def _shift_values(findings: Findings) -> dict[str, str]:
+    assert findings.shift is not None, "called only if applications were rescored"
     shift = findings.shift
     return {
-        "median": _move(shift.median),
-        "p05": _move(shift.p05),
-        "p95": _move(shift.p95),
+        "median": _format_change(shift.median),
+        "p05": _format_change(shift.p05),
+        "p95": _format_change(shift.p95),
         "most": f"{shift.most:.3f}",
     }
 
@@ -216,14 +217,14 @@ def _figure(draw: Callable[["Axes"], None], caption: str) -> str:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    # Letters as letters, so that the page can be searched and read aloud; and the same bytes each time.
+    # Text as text, so that it can be searched and read aloud; and a fixed salt, so that the bytes are reproducible.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "replay", "font.family": "sans-serif"}):
         figure = Figure(figsize=(7.5, 4.6), layout="constrained")
         draw(figure.add_subplot())
-        into = io.StringIO()
-        figure.savefig(into, format="svg", metadata={"Date": None})
-    drawn = into.getvalue()
-    return f"<figure>{drawn[drawn.index('<svg') :]}<figcaption>{caption}</figcaption></figure>"
+        target = io.StringIO()
+        figure.savefig(target, format="svg", metadata={"Date": None})
+    svg = target.getvalue()
+    return f"<figure>{svg[svg.index('<svg') :]}<figcaption>{caption}</figcaption></figure>"
 
 
 def _draw_before_after(axes: "Axes", plan: Plan, outcomes: Outcomes, policy: Policy) -> None:
@@ -245,34 +246,34 @@ def _draw_shift(axes: "Axes", plan: Plan, outcomes: Outcomes) -> None:
     counts, _ = np.histogram(shift, edges)
     colours = [_MILDER if right <= 0 else _STRICTER for right in edges[1:]]
     axes.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=colours)
-    axes.set(xlabel="move of the probability of default (left: less risk, right: more)", ylabel="applications")
+    axes.set(xlabel="change of the probability of default (left: less risk, right: more)", ylabel="applications")
 
 
-def _how_to_read(findings: Findings) -> str:
-    found = (
-        "the list of all of them is in <code>flips.csv</code> beside this page, and every figure in "
-        "<code>report.json</code>"
+def _details(findings: Findings) -> str:
+    files = (
+        "<code>flips.csv</code> next to this page lists all applications whose decision changed, and "
+        "<code>report.json</code> contains all figures"
     )
     corrections = (
-        "A correction is a new decision on the decisions topic. Its header <code>supersedes</code> holds the id of the "
-        f"decision that it takes the place of, its header <code>replay-id</code> is {escape(findings.replay_id)}. "
+        "A correction is a new decision on the decisions topic. Its header <code>supersedes</code> contains the id of "
+        f"the superseded decision, its header <code>replay-id</code> is {escape(findings.replay_id)}. "
         if findings.published
         else ""
     )
     return (
-        f"<h2>Where to look further</h2><p>Applications whose decision changed can be named: {found}. {corrections}"
-        "A decision's bytes follow from the application's record and the bundle alone, so that all of this can be "
-        "computed again and comes out the same.</p>"
+        f"<h2>More details</h2><p>In this folder, {files}. {corrections}"
+        "A decision's bytes are a function of the application's record and the bundle only, so this report can be "
+        "reproduced.</p>"
     )
 
 
 def _share(part: int, whole: int) -> str:
     if not whole:
         return "–"
-    return f"{part / whole:.1%}" if not part or part / whole >= 0.0005 else "<0.1%"  # a few are not none
+    return f"{part / whole:.1%}" if not part or part / whole >= 0.0005 else "<0.1%"  # few, but not zero
 
 
-def _move(difference: float) -> str:
+def _format_change(difference: float) -> str:
     return f"{difference:+.3f}" if abs(difference) >= 0.0005 else "0.000"
 
 

@@ -1,4 +1,4 @@
-"""A replay as it was planned: what is decided again, by what, under which id; in a folder that is never changed."""
+"""The plan of a replay: the applications, the bundle and the id; stored in a folder that never changes."""
 
 import json
 import secrets
@@ -22,80 +22,80 @@ from scorer.stream.rights import REPLAY_GROUPS
 PLAN_FILE: Final = "plan.json"
 _DECIDED_FILE: Final = "decided.npy"
 _PLAN_VERSION: Final = 2
-# Kafka forgets after seven days (offsets.retention.minutes) how far an idle group has come; a run would begin anew then
+# Kafka deletes the offsets of an idle group after seven days (offsets.retention.minutes); a run would then start again
 # and publish corrections twice.
 _AGE_MAX: Final = timedelta(days=6)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What every process of a replay goes by."""
+    """The plan that all processes of a replay share."""
 
     replay_id: str
     created: datetime
     what: str
-    """Which applications, in words."""
+    """Description of the applications."""
     decisions_topic: str
     dead_letters_topic: str
     outcomes_from: Mapping[str, Mapping[int, int]]
-    """By output topic and partition, the offset behind which the replay's outcomes come."""
+    """By output topic and partition, the offset from which the replay's results begin."""
     bundle: BundleReference
-    """What decides now."""
+    """The bundle to rescore with."""
     selection: Selection
     expired: int
-    """Applications that would be in it, and that retention has taken."""
+    """Number of matching applications that retention has deleted."""
 
     @property
     def group_id(self) -> str:
-        """The group in which its processes share the work."""
+        """The consumer group in which the processes share the work."""
         return f"{REPLAY_GROUPS}{self.replay_id}"
 
     def require_topics(self, settings: Settings) -> None:
-        """Makes sure that these settings name the plan's topics.
+        """Checks that the settings name the plan's topics.
 
         Raises:
-            MisuseError: they name others.
+            MisuseError: they name other topics.
         """
         planned = (self.selection.topic, self.decisions_topic, self.dead_letters_topic)
         given = (settings.applications_topic, settings.decisions_topic, settings.dead_letters_topic)
         if planned != given:
             raise MisuseError(
-                f"the replay was planned on the topics {', '.join(planned)}, and the settings name {', '.join(given)}"
+                f"the replay was planned on the topics {', '.join(planned)}, but the settings name {', '.join(given)}"
             )
 
     def require_fresh(self, now: datetime) -> None:
-        """Makes sure that Kafka still knows how far the replay has come.
+        """Checks that Kafka still has the replay's committed offsets.
 
         Raises:
             ReplayError: the plan is too old.
         """
         if now - self.created > _AGE_MAX:
             raise ReplayError(
-                f"the plan is of {self.created:%Y-%m-%d}, and one is good for {_AGE_MAX.days} days: plan again; what "
-                "this one has set right already will not be in the new one"
+                f"the plan is from {self.created:%Y-%m-%d}, and plans expire after {_AGE_MAX.days} days: plan again; "
+                "applications already corrected are excluded from a new plan"
             )
 
 
 def make_plan(settings: Settings, selection: Selection, bundle: BundleReference, what: str) -> Plan:
-    """Plans to decide what is selected again, as far as it is still there.
+    """Makes a plan to rescore the selected applications that still exist.
 
     Args:
         settings: the topics.
         selection: the applications.
-        bundle: what is to decide.
-        what: which applications they are, in words.
+        bundle: the bundle to rescore with.
+        what: description of the applications.
 
     Raises:
-        TopicsError: a topic is gone.
+        TopicsError: a topic does not exist any more.
         BrokerError: the broker does not answer.
-        ReplayError: there is nothing to decide again.
+        ReplayError: there is nothing to rescore.
     """
     if not len(selection):
         raise ReplayError(f"there is nothing to replay: no current decisions on {what}")
     existing = without_expired(settings, selection)
     if not len(existing):
         raise ReplayError(
-            f"there is nothing left to replay: retention has taken all {len(selection):,} applications ({what}) "
+            f"there is nothing left to replay: retention deleted all {len(selection):,} applications ({what}) "
             f"from topic {selection.topic}"
         )
     now = datetime.now(UTC)
@@ -106,7 +106,7 @@ def make_plan(settings: Settings, selection: Selection, bundle: BundleReference,
         decisions_topic=settings.decisions_topic,
         dead_letters_topic=settings.dead_letters_topic,
         outcomes_from={
-            topic: _ends(settings, topic) for topic in (settings.decisions_topic, settings.dead_letters_topic)
+            topic: _end_offsets(settings, topic) for topic in (settings.decisions_topic, settings.dead_letters_topic)
         },
         bundle=bundle,
         selection=existing,
@@ -115,26 +115,26 @@ def make_plan(settings: Settings, selection: Selection, bundle: BundleReference,
 
 
 def without_expired(settings: Settings, selection: Selection) -> Selection:
-    """The applications that are still on their topic.
+    """Returns the applications that are still on their topic.
 
     Raises:
-        TopicsError: the topic is gone.
+        TopicsError: the topic does not exist any more.
         BrokerError: the broker does not answer.
     """
     with closing(TopicReader(settings, selection.topic)) as reader:
         return selection.within(reader.bounds())
 
 
-def _ends(settings: Settings, topic: str) -> dict[int, int]:
+def _end_offsets(settings: Settings, topic: str) -> dict[int, int]:
     with closing(TopicReader(settings, topic)) as reader:
         return {p: end for p, (_, end) in reader.bounds().items()}
 
 
 def write_plan(plan: Plan, folder: Path) -> None:
-    """Keeps a plan in a new folder.
+    """Writes a plan to a new folder.
 
     Raises:
-        MisuseError: there is something already, or it cannot be written.
+        MisuseError: the folder exists or cannot be written.
     """
     selection = plan.selection
     content = {
@@ -154,31 +154,31 @@ def write_plan(plan: Plan, folder: Path) -> None:
     try:
         folder.mkdir(parents=True)
         np.save(folder / _DECIDED_FILE, selection.rows, allow_pickle=False)
-        # Last of all: a folder without it is no plan, however far the writing came.
+        # Written last: a folder without it is not a plan, even if writing was interrupted.
         (folder / PLAN_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     except FileExistsError:
-        raise MisuseError(f"{folder} is there already, and a plan is never written over: choose another") from None
+        raise MisuseError(f"{folder} already exists, and a plan is never overwritten: choose another folder") from None
     except OSError as error:
-        raise MisuseError(f"the plan cannot be written into {folder}: {error.strerror}") from error
+        raise MisuseError(f"the plan cannot be written to {folder}: {error.strerror}") from error
 
 
 def read_plan(folder: Path) -> Plan:
     """Reads a plan.
 
     Raises:
-        MisuseError: the folder holds none that this release reads.
+        MisuseError: the folder contains no plan that this release supports.
     """
     try:
         content = json.loads(strip_mark((folder / PLAN_FILE).read_bytes(), PLAN_FILE))
         if content["plan_version"] != _PLAN_VERSION:
-            raise MisuseError(f"{folder} holds a plan of another release: plan again with this one")
+            raise MisuseError(f"{folder} contains a plan of another release: plan again with this release")
         return _parse(content, folder)
     except FileNotFoundError:
         raise MisuseError(
-            f"{folder} holds no plan of a replay; `scorer replay plan {folder} …` would make one"
+            f"{folder} contains no replay plan; create one with `scorer replay plan {folder} …`"
         ) from None
     except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise MisuseError(f"{folder} holds a damaged plan of a replay: plan again, into another folder") from error
+        raise MisuseError(f"{folder} contains a damaged replay plan: plan again, with another folder") from error
 
 
 def _parse(content: Mapping[str, Any], folder: Path) -> Plan:

@@ -1,4 +1,4 @@
-"""How far a replay has come, whoever works on it: what its group has committed, against the plan."""
+"""The progress of a replay over all of its processes: the offsets committed by its group, compared with the plan."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -15,43 +15,43 @@ _ANSWER_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far it has come."""
+    """The progress of a replay."""
 
     offsets: dict[int, int]
-    """By partition, where the group goes on; partitions in which it has not begun are not there."""
+    """Committed offset per partition; partitions without a committed offset are missing."""
     done: int
-    """Applications that have been decided again."""
+    """Number of rescored applications."""
     total: int
 
     @property
     def complete(self) -> bool:
-        """Whether there is nothing left to do."""
+        """Whether all applications are rescored."""
         return self.done == self.total
 
 
 class ProgressReader:
-    """Asks the group; it is not in it."""
+    """Reads the committed offsets of the replay's group, without joining it."""
 
     def __init__(self, settings: Settings, plan: Plan) -> None:
         """Connects.
 
         Raises:
-            SettingsError: a librdkafka property is wrong.
+            SettingsError: a librdkafka property is invalid.
             TopicsError: the topic is missing.
             BrokerError: no broker answers.
         """
         self._plan = plan
         self._settings = settings.model_copy(update={"group_id": plan.group_id})
-        # Read committed would wait for a moment without an open transaction, and in a replay there is hardly any. What
-        # an open transaction would commit is not told either way.
+        # With read_committed, the request would wait for a moment without open transactions, which is rare in a replay.
+        # Offsets of open transactions are not returned in either mode.
         options = {"group.id": plan.group_id, "isolation.level": "read_uncommitted"}
         self._consumer, _ = connect_beside(settings, plan.selection.topic, options, _ANSWER_S)
 
     def look(self) -> Standing:
-        """How far it has come now.
+        """Returns the current progress.
 
         Raises:
-            BrokerError: the group cannot be asked.
+            BrokerError: the committed offsets cannot be read.
         """
         selection = self._plan.selection
         try:
@@ -62,5 +62,5 @@ class ProgressReader:
         return Standing(offsets, int(selection.before(offsets).sum()), len(selection))
 
     def close(self) -> None:
-        """Leaves nothing behind."""
+        """Closes the consumer."""
         self._consumer.close()

@@ -1,4 +1,4 @@
-"""Which of the selected applications were published in a period: each record's own timestamp decides."""
+"""Selects applications by the time of publication, using each record's timestamp."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -16,13 +16,13 @@ from scorer.stream.worker import Record
 
 
 class Period(NamedTuple):
-    """From one moment up to another, in milliseconds since 1970; None where it is open."""
+    """A period in milliseconds since 1970, its end excluded; None means unbounded."""
 
     begin_ms: int | None
     end_ms: int | None
 
     def holds(self, at_ms: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether each of n timestamps is in it; shape (n,)."""
+        """Whether each of n timestamps is in the period; shape (n,)."""
         inside = np.ones(len(at_ms), dtype=np.bool_)
         if self.begin_ms is not None:
             inside &= at_ms >= self.begin_ms
@@ -34,19 +34,19 @@ class Period(NamedTuple):
 def published_in(
     settings: Settings, selection: Selection, period: Period, tell: Tell = lambda *_: None
 ) -> tuple[Selection, int]:
-    """Reads the selected applications' records, and selects those whose timestamp is in a period.
+    """Reads the selected applications' records, and selects those with a timestamp in the period.
 
-    A publisher that catches up with a backlog sends old timestamps after new ones, so that no offset tells where a
-    period ends: of each partition everything is read from the first record that may be in it.
+    A publisher that catches up with a backlog sends old timestamps after new ones, so no offset marks the end of a
+    period: each partition is read completely from the first record that may be in the period.
 
     Args:
         settings: the topics.
         selection: the applications.
-        period: when they were published.
-        tell: told how far the reading has come.
+        period: the time of publication.
+        tell: called with the progress of reading.
 
     Returns:
-        Those in the period, and how many have no timestamp any more: retention has taken their records.
+        The applications in the period, and the number without a timestamp because retention deleted their records.
 
     Raises:
         TopicsError: the topic is missing.
@@ -59,16 +59,16 @@ def published_in(
         bounds = {p: (first, end) for p, (first, end) in selection.bounds().items() if p in existing}
         bounds = {p: (max(first, existing[p][0]), end) for p, (first, end) in bounds.items()}
         if period.begin_ms is not None:
-            # What is before these offsets is certain to be older.
+            # Records before these offsets are older than the period.
             narrowed = reader.narrow(bounds, period.begin_ms)
             dated |= selection.before({p: first for p, (first, _) in narrowed.items()})
             dated &= ~selection.before({p: first for p, (first, _) in existing.items()})
             bounds = narrowed
         for records in counted(reader.read(bounds), bounds, tell):
-            places, among_rows = selection.pick(records)
-            at_ms = _timestamps([records[place] for place in places])
-            inside[among_rows] = period.holds(at_ms) & (at_ms != UNKNOWN)
-            dated[among_rows] = at_ms != UNKNOWN
+            positions, rows = selection.pick(records)
+            at_ms = _timestamps([records[position] for position in positions])
+            inside[rows] = period.holds(at_ms) & (at_ms != UNKNOWN)
+            dated[rows] = at_ms != UNKNOWN
     return selection.keep(inside), int((~dated).sum())
 
 

@@ -1,4 +1,4 @@
-"""Which past applications a replay is about, and the current decision on each: one array, for there may be millions."""
+"""The past applications of a replay with their current decisions, in one array, since there may be millions."""
 
 from collections.abc import Mapping, Sequence
 from operator import methodcaller
@@ -25,33 +25,33 @@ DECIDED: Final = np.dtype(
         ("application", "<u4"),
     ]
 )
-"""A decision, shortly: where the application is; the outcome's place in `OUTCOMES`, the bundle's in
-`Selection.bundles`; the hash of the decision's bytes, which means something to the process that read them alone; and
+"""A compact decision: the application's partition and offset; the label as an index into `OUTCOMES`, the bundle as an
+index into `Selection.bundles`; the hash of the decision's bytes, which is only valid in the process that read them; and
 the checksum of the application's id (see `checksum`)."""
 
 Decided = NDArray[np.void]
-"""Of dtype `DECIDED`, shape (n,)."""
+"""An array of dtype `DECIDED`, shape (n,)."""
 
 _partition, _offset = methodcaller("partition"), methodcaller("offset")
 
-BUNDLES_MAX: Final = 255  # their places fit into a byte
+BUNDLES_MAX: Final = 255  # their indexes fit into a byte
 
 
 def checksum(application_id: bytes) -> int:
-    """What a selection keeps of an application's id, which is UTF-8: enough to tell another application by."""
+    """Returns a checksum of an application id (UTF-8), which detects a different application."""
     return crc32(application_id)
 
 
 class Selection:
-    """Applications of one topic that were decided, with the current decision on each."""
+    """Decided applications of one topic, with the current decision on each."""
 
     def __init__(self, topic: str, bundles: tuple[BundleReference, ...], rows: Decided) -> None:
-        """Takes them.
+        """Creates the selection.
 
         Args:
             topic: the applications topic.
-            bundles: who decided.
-            rows: sorted by partition and offset, no application twice.
+            bundles: the bundles that made the decisions.
+            rows: the decisions, sorted by partition and offset, one per application.
         """
         self.topic = topic
         self.bundles = bundles
@@ -65,94 +65,94 @@ class Selection:
         return len(self.rows)
 
     def bounds(self) -> dict[int, tuple[int, int]]:
-        """By partition, the first offset and the one behind the last; partitions of which nothing is selected lack."""
+        """Returns the first offset and the last offset plus 1, per partition with selected applications."""
         offsets = self.rows["offset"]
         return {p: (int(offsets[span.start]), int(offsets[span.stop - 1]) + 1) for p, span in self._spans.items()}
 
     def count_by_bundle(self) -> dict[BundleReference, int]:
-        """How many of the current decisions each bundle made; only bundles that made any."""
+        """Returns the number of current decisions per bundle, without bundles that made none."""
         counts = np.bincount(self.rows["bundle"], minlength=len(self.bundles)).tolist()
         return {bundle: n for bundle, n in zip(self.bundles, counts, strict=True) if n}
 
     def before(self, offsets: Mapping[int, int]) -> NDArray[np.bool_]:
-        """Whether each application lies before these offsets; shape (n,), False in partitions that are not named."""
-        found = np.zeros(len(self), dtype=np.bool_)
+        """Whether each application is before these offsets; shape (n,), False in other partitions."""
+        is_before = np.zeros(len(self), dtype=np.bool_)
         for p, span in self._spans.items():
-            found[span] = self.rows["offset"][span] < offsets.get(p, 0)
-        return found
+            is_before[span] = self.rows["offset"][span] < offsets.get(p, 0)
+        return is_before
 
     def keep(self, kept: NDArray[np.bool_]) -> "Selection":
-        """Those alone for which it is true; shape (n,)."""
+        """Returns the applications for which the mask is true; shape (n,)."""
         return Selection(self.topic, self.bundles, self.rows[kept])
 
     def decided_by(self, reference: BundleReference) -> "Selection":
-        """Those whose current decision this bundle made.
+        """Returns the applications whose current decision is by this bundle.
 
         Raises:
-            ReplayError: it made none.
+            ReplayError: there are none.
         """
         counts = self.count_by_bundle()
         if reference not in counts:
             others = ", ".join(bundle.short for bundle in counts)
             rest = f"the current decisions are by {others}" if others else "there are no decisions"
-            raise ReplayError(f"no decision of {reference.short} is current; {rest}")
+            raise ReplayError(f"no current decision is by {reference.short}; {rest}")
         return self.keep(self.rows["bundle"] == self.bundles.index(reference))
 
     def within(self, bounds: Bounds) -> "Selection":
-        """Those within these offsets; none of a partition that is not named."""
+        """Returns the applications within these offsets; none in other partitions."""
         firsts = {p: first for p, (first, _) in bounds.items()}
         ends = {p: end for p, (_, end) in bounds.items()}
         return self.keep(self.before(ends) & ~self.before(firsts))
 
     def within_any(self, ranges: Sequence[tuple[int, int, int]]) -> "Selection":
-        """Those in one of these ranges: partition, first offset, and the one behind the last."""
-        found = np.zeros(len(self), dtype=np.bool_)
+        """Returns the applications in any of these ranges: partition, first offset, last offset plus 1."""
+        is_within = np.zeros(len(self), dtype=np.bool_)
         for partition, first, end in ranges:
-            found |= self.before({partition: end}) & ~self.before({partition: first})
-        return self.keep(found)
+            is_within |= self.before({partition: end}) & ~self.before({partition: first})
+        return self.keep(is_within)
 
     def find(self, partition: int, offsets: NDArray[np.int64]) -> NDArray[np.intp]:
-        """The place of each of n applications of a partition among the rows; -1 for those that are not selected."""
+        """Returns the row index of each of n offsets of a partition; -1 if it is not selected."""
         span = self._spans.get(partition)
         if span is None:
             return np.full(len(offsets), -1, dtype=np.intp)
-        mine = self.rows["offset"][span]
-        places = np.searchsorted(mine, offsets)
-        there = mine[np.minimum(places, len(mine) - 1)] == offsets
-        return np.where(there, places + span.start, -1)
+        selected_offsets = self.rows["offset"][span]
+        positions = np.searchsorted(selected_offsets, offsets)
+        is_selected = selected_offsets[np.minimum(positions, len(selected_offsets) - 1)] == offsets
+        return np.where(is_selected, positions + span.start, -1)
 
     def pick(self, records: Sequence[Record]) -> tuple[list[int], NDArray[np.intp]]:
-        """The selected ones of n records.
+        """Picks the selected ones among n records.
 
         Returns:
-            Their places among the records, in order; and among the rows, in the same order.
+            Their indexes into the records, in order; and their row indexes, in the same order.
         """
         partitions = np.fromiter(map(_partition, records), dtype=np.int64, count=len(records))
         offsets = np.fromiter(map(_offset, records), dtype=np.int64, count=len(records))
-        places = np.full(len(records), -1, dtype=np.intp)
+        rows = np.full(len(records), -1, dtype=np.intp)
         for partition in np.unique(partitions).tolist():
-            here = partitions == partition
-            places[here] = self.find(partition, offsets[here])
-        return np.flatnonzero(places >= 0).tolist(), places[places >= 0]
+            in_partition = partitions == partition
+            rows[in_partition] = self.find(partition, offsets[in_partition])
+        return np.flatnonzero(rows >= 0).tolist(), rows[rows >= 0]
 
     def require_same(self, records: Sequence[Record], scores: Scores, rows: Decided) -> None:
-        """Makes sure that records are the applications that were decided: offsets alone do not tell one from another.
+        """Checks that the records are the applications that were decided, since offsets alone do not identify them.
 
         Args:
             records: n records.
-            scores: what was decided of them now.
-            rows: the n decisions that were made before.
+            scores: their new scores.
+            rows: the n current decisions.
 
         Raises:
-            ReplayError: a record has another application's id.
+            ReplayError: a record has a different application id.
         """
         is_decided = scores.is_decided
-        found = [checksum(id_of(outcome)) for outcome in scores.outcomes if type(outcome) is bytes]
-        others = np.flatnonzero(rows["application"][is_decided] != np.array(found, dtype=np.uint32))
-        if len(others):
-            record = records[np.flatnonzero(is_decided)[others[0]]]
+        checksums = [checksum(id_of(outcome)) for outcome in scores.outcomes if type(outcome) is bytes]
+        differing = np.flatnonzero(rows["application"][is_decided] != np.array(checksums, dtype=np.uint32))
+        if len(differing):
+            record = records[np.flatnonzero(is_decided)[differing[0]]]
             raise ReplayError(
-                f"{record.topic()}[{record.partition()}]@{record.offset()} is not the application that the decision of "
-                f"this offset names, and {len(others):,} of {len(found):,} are not. The topic was deleted and created "
-                "again, or somebody else writes decisions: select decisions that were made since, with --since"
+                f"{record.topic()}[{record.partition()}]@{record.offset()} is not the application in the decision of "
+                f"this offset; {len(differing):,} of {len(checksums):,} records differ. Was the topic deleted and "
+                "created again, or does another program write decisions? Select newer decisions with --since"
             )

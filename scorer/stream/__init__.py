@@ -1,1 +1,1 @@
-"""Room 3, Kafka: the loop, its link to the brokers, and the topics."""
+"""Kafka: the processing loop, its link to the brokers, and the topics."""

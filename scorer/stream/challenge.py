@@ -1,4 +1,4 @@
-"""The challenger: scores what was decided along, changes nothing of it, and tells how often it would have differed."""
+"""The challenger: scores batches in shadow mode, and reports how often its decisions would have differed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,76 +15,76 @@ from scorer.stream.observer import Observer
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a challenger made of a batch that a champion has decided."""
+    """Compares a challenger's decisions with the champion's, for one batch."""
 
     champion: BundleReference
     challenger: BundleReference
     applications: int
-    """Those that at least one of the two could decide."""
+    """Number of applications that at least one of the two could decide."""
     disagreements: int
-    """Of these, those that came out otherwise, or that only one of the two could decide."""
+    """Number of these whose labels differ, or that only one of the two could decide."""
 
 
 class Challenger:
-    """Scores batches along, after their decisions are on their way; what goes wrong in it concerns nobody else."""
+    """Scores batches in shadow mode, once their results are being delivered; its errors do not affect the champion."""
 
     def __init__(self, current: Callable[[], Bundle | None], record_bytes_max: int, observer: Observer) -> None:
-        """Takes what it needs.
+        """Starts without a challenger.
 
         Args:
-            current: what scores the next batch along; None if nothing does.
-            record_bytes_max: the longest application that is read, in bytes.
-            observer: told what was found.
+            current: returns the challenger for the next batch; None if there is no challenger.
+            record_bytes_max: maximum size of an application, in bytes; a larger one is rejected.
+            observer: notified of comparisons and failures.
         """
         self._current = current
         self._record_bytes_max = record_bytes_max
         self._observer = observer
-        self._failing: BundleReference | None = None
+        self._failed: BundleReference | None = None
 
     def score_along(self, records: Sequence[Record], scores: Scores) -> None:
-        """Scores a batch that was decided, unless what decided it is the challenger itself.
+        """Scores a decided batch in shadow mode, unless the challenger itself has decided it.
 
         Args:
             records: n records of one topic.
-            scores: what became of each.
+            scores: the champion's n results.
         """
         challenger = self._current()
         if challenger is None or challenger.reference == scores.bundle or not records:
             return
         try:
-            found = score_batch(records, challenger, self._record_bytes_max)
-        except Exception as error:  # noqa: BLE001  (whatever a bundle on trial does, it must not stop who decides)
+            challenger_scores = score_batch(records, challenger, self._record_bytes_max)
+        except Exception as error:  # noqa: BLE001  (no error of a challenger may stop the champion)
             self._observer.challenge_failed()
-            self._complain_once(challenger.reference, scores.bundle, error)
+            self._log_once(challenger.reference, scores.bundle, error)
         else:
-            self._observer.compared(compare(scores, found))
+            self._observer.compared(compare(scores, challenger_scores))
 
-    def _complain_once(self, challenger: BundleReference, champion: BundleReference, error: Exception) -> None:
-        if challenger == self._failing:
+    def _log_once(self, challenger: BundleReference, champion: BundleReference, error: Exception) -> None:
+        if challenger == self._failed:
             return
-        self._failing = challenger
-        # What a runner raises that is none of our errors may hold an applicant's figures: only its kind is told.
+        self._failed = challenger
+        # An unexpected error of a runner may contain an applicant's data: only its type is logged.
         reason = error.__cause__ if isinstance(error, BundleUnusableError) else type(error).__name__
         log(CHALLENGER_FAILED, challenger=str(challenger), bundle=str(champion), error=str(reason))
 
 
 def compare(decided: Scores, along: Scores) -> Comparison:
-    """Compares what two bundles made of the same n records."""
-    ours, theirs = _places(decided), _places(along)
-    assert ours.shape == theirs.shape, "one outcome a record"
+    """Compares the results of two bundles for the same n records."""
+    champion, challenger = _label_indexes(decided), _label_indexes(along)
+    assert champion.shape == challenger.shape, "one result per record"
     return Comparison(
         champion=decided.bundle,
         challenger=along.bundle,
-        applications=int(np.count_nonzero((ours >= 0) | (theirs >= 0))),
-        disagreements=int(np.count_nonzero(ours != theirs)),
+        applications=int(np.count_nonzero((champion >= 0) | (challenger >= 0))),
+        disagreements=int(np.count_nonzero(champion != challenger)),
     )
 
 
-def _places(scores: Scores) -> NDArray[np.intp]:
-    """Shape (n,): of each record its decision's place in `OUTCOMES`, -1 where it has none."""
+def _label_indexes(scores: Scores) -> NDArray[np.intp]:
+    """Returns, in shape (n,), the index in `OUTCOMES` of each record's label; -1 if it has no decision."""
     n = len(scores.outcomes)
     if len(scores.decided) == n:
         return scores.decided
-    places = np.full(n, -1, dtype=np.intp)
-    places[scores.is_decided] = scores.decided
-    return places
+    indexes = np.full(n, -1, dtype=np.intp)
+    indexes[scores.is_decided] = scores.decided
+    return indexes

@@ -1,4 +1,4 @@
-"""The dead letters: read, found by their place, and put back onto the input topic, each once at most."""
+"""Dead letters: reads them, finds one by partition and offset, and requeues each at most once."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -18,24 +18,24 @@ from scorer.stream.operators import WRITE_S, explain_refusals, open_writer
 from scorer.stream.reading import Skipped, TopicReader, milliseconds
 from scorer.stream.rights import requeue_writer, to_transactions
 
-# Dead letters in one transaction: a thousand of the largest are a gigabyte, which the producer does not hold.
+# Maximum per transaction: a thousand of the largest dead letters are a gigabyte, more than the producer can hold.
 _TRANSACTION_BYTES_MAX: Final = 16_777_216
 
 
 def read_dead_letters(
     settings: Settings, since: datetime | None = None, newest: int | None = None, skipped: Skipped | None = None
 ) -> Iterator[DeadLetter | Mark]:
-    """Reads the dead-letter topic as it is now; of a partition in its order, so a mark comes after what it marks.
+    """Reads the dead-letter topic up to its current end, in order per partition: a mark follows its dead letter.
 
     Args:
-        settings: the topic.
-        since: dead letters with an earlier timestamp are left out; None leaves out none.
-        newest: of each partition only so many of the last offsets, of which transactions take up some.
-        skipped: counts the records that are neither.
+        settings: the brokers and the topic.
+        since: dead letters with an earlier timestamp are omitted; None omits none.
+        newest: number of last offsets to read per partition, some of which are transaction markers; None reads all.
+        skipped: counts records that are neither dead letters nor marks.
 
     Raises:
         TopicsError: the topic is missing.
-        BrokerError: it cannot be read.
+        BrokerError: the topic cannot be read.
     """
     skipped = Skipped() if skipped is None else skipped
     since_ms = None if since is None else milliseconds(since)
@@ -57,11 +57,11 @@ def find_dead_letter(settings: Settings, place: Place) -> DeadLetter:
     """Reads one dead letter.
 
     Raises:
-        DeadLetterError: there is none at that place.
+        DeadLetterError: there is no dead letter at this partition and offset.
         TopicsError: the topic is missing.
-        BrokerError: it cannot be read.
+        BrokerError: the topic cannot be read.
     """
-    why = "retention takes the old ones, and not every offset holds one"
+    reason = "retention deletes old ones, and not every offset has one"
     with closing(TopicReader(settings, settings.dead_letters_topic)) as reader:
         first, end = reader.bounds().get(place.partition, (0, 0))
         if first <= place.offset < end:
@@ -69,58 +69,58 @@ def find_dead_letter(settings: Settings, place: Place) -> DeadLetter:
                 for record in map(read_dead_letter, records):
                     if isinstance(record, DeadLetter):
                         return record
-                    why = record.why if isinstance(record, Malformed) else f"it is the mark that {record.place} has"
+                    reason = record.why if isinstance(record, Malformed) else f"it is the mark of {record.place}"
     raise DeadLetterError(
-        f"{settings.dead_letters_topic} has no dead letter at {place}: `scorer dlq list` says which there are ({why})"
+        f"no dead letter at {place} of topic {settings.dead_letters_topic} ({reason}); `scorer dlq list` lists them"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Requeued:
-    """What a requeue did."""
+    """The effect of a requeue."""
 
     put_back: tuple[Place, ...]
     before: tuple[Mark, ...]
-    """The marks of those that had been put back earlier, and were left alone."""
+    """The marks of dead letters that were requeued earlier; these were skipped."""
     pointers: tuple[DeadLetter, ...]
-    """Those that have no copy of their record, and were left alone."""
+    """Dead letters without a copy of their record; these were skipped."""
     skipped: Skipped
     """Records that are neither dead letters nor marks."""
 
 
 def requeue(settings: Settings, wanted: Callable[[DeadLetter], bool], actor: str) -> Requeued:
-    """Puts dead letters back onto the input topic: key, value and headers as they came, into their own partition.
+    """Requeues dead letters: publishes them to the input topic with their original key, value, headers and partition.
 
-    Each goes in one transaction with a mark behind the dead letter, and whoever requeues fences whoever has not
-    finished: so none goes back twice, whoever asks however often. What is put back has the header `requeued-from`.
+    Each is published in one transaction with a mark on the dead-letter topic, and a requeue fences an earlier one that
+    has not finished. So none is requeued twice. Requeued records have the header `requeued-from`.
 
     Args:
-        settings: the topics.
-        wanted: which ones.
-        actor: who does it; it stands in the mark.
+        settings: the brokers and the topics.
+        wanted: selects the dead letters.
+        actor: the operator, recorded in the marks.
 
     Raises:
-        DeadLetterError: one of them came from another topic, or somebody else requeued at the same moment.
+        DeadLetterError: one of them came from another topic, or another operator requeued at the same time.
         TopicsError: the topic is missing.
-        BrokerError: the topics cannot be read or written; what was committed until then has its marks.
+        BrokerError: the topics cannot be read or written; the dead letters requeued until then have their marks.
     """
     options = {
-        "partitioner": "murmur2_random",  # for records whose partition is not known, or no longer there
-        "compression.type": "zstd",  # an application that came in compressed may fit only when it is compressed
-        "message.max.bytes": "20000000",  # a dead letter holds the whole record; the topic's own limit decides
+        "partitioner": "murmur2_random",  # for records whose partition is unknown, or no longer exists
+        "compression.type": "zstd",  # an application that arrived compressed may fit only when it is compressed
+        "message.max.bytes": "20000000",  # a dead letter contains the whole record; the topic's own limit decides
     }
     transactional_id = requeue_writer(settings)
     producer = open_writer(settings, transactional_id, options)
     topics = settings.applications_topic, settings.dead_letters_topic
     needed = [*(to_topic(Operation.WRITE, topic) for topic in topics), to_transactions(transactional_id)]
     overtaken = DeadLetterError(
-        "somebody else requeued at the same moment: `scorer dlq list` says what was put back; try again for the rest"
+        "another operator requeued at the same time: `scorer dlq list` shows what was requeued; try again for the rest"
     )
 
     def refused(why: str) -> str:
         return (
-            f"dead letters could not be put back onto {settings.applications_topic}: {why}. What was put back before "
-            "has its mark: running it again repeats nothing"
+            f"dead letters could not be requeued to {settings.applications_topic}: {why}. Those requeued before are "
+            "marked: running this again requeues none twice"
         )
 
     with explain_refusals(settings, overtaken, refused, needed):
@@ -129,11 +129,11 @@ def requeue(settings: Settings, wanted: Callable[[DeadLetter], bool], actor: str
         letters, marks = _gather(settings, wanted, skipped)
         for letter in letters:
             _require_own(settings, letter)
-        fresh = [letter for letter in letters if letter.place not in marks and not letter.pointer]
-        for together in _transactions(_within_partitions(settings, fresh)):
-            _commit(settings, producer, together, actor)
+        unmarked = [letter for letter in letters if letter.place not in marks and not letter.pointer]
+        for chunk in _transactions(_within_partitions(settings, unmarked)):
+            _commit(settings, producer, chunk, actor)
     return Requeued(
-        tuple(letter.place for letter in fresh),
+        tuple(letter.place for letter in unmarked),
         tuple(marks[letter.place] for letter in letters if letter.place in marks),
         tuple(letter for letter in letters if letter.place not in marks and letter.pointer),
         skipped,
@@ -155,38 +155,38 @@ def _gather(
 def _require_own(settings: Settings, letter: DeadLetter) -> None:
     if letter.topic != settings.applications_topic:
         raise DeadLetterError(
-            f"the dead letter at {letter.place} came from topic {letter.topic or '(it does not say)'} and "
-            f"applications_topic is {settings.applications_topic}: nothing was put back"
+            f"the dead letter at {letter.place} came from topic {letter.topic or '(unknown)'}, but applications_topic "
+            f"is {settings.applications_topic}: nothing was requeued"
         )
 
 
 def _within_partitions(settings: Settings, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-    """The same; one whose partition the topic no longer has goes where its key belongs."""
+    """Returns the dead letters; one whose partition no longer exists is left to the partitioner."""
     with closing(TopicReader(settings, settings.applications_topic, operation=Operation.WRITE)) as reader:
         existing = frozenset(reader.partitions)
     return [letter if letter.partition in existing else replace(letter, partition=UNKNOWN) for letter in letters]
 
 
 def _transactions(letters: Sequence[DeadLetter]) -> Iterator[list[DeadLetter]]:
-    """The dead letters in their order, as many at a time as one transaction takes."""
-    together: list[DeadLetter] = []
-    held_bytes = 0
+    """Splits the dead letters, in order, into chunks for one transaction each."""
+    chunk: list[DeadLetter] = []
+    chunk_bytes = 0
     for letter in letters:
-        together.append(letter)
-        held_bytes += len(letter.value or b"")
-        if held_bytes > _TRANSACTION_BYTES_MAX or len(together) == 1_000:
-            yield together
-            together, held_bytes = [], 0
-    if together:
-        yield together
+        chunk.append(letter)
+        chunk_bytes += len(letter.value or b"")
+        if chunk_bytes > _TRANSACTION_BYTES_MAX or len(chunk) == 1_000:
+            yield chunk
+            chunk, chunk_bytes = [], 0
+    if chunk:
+        yield chunk
 
 
 def _commit(settings: Settings, producer: Producer, letters: Sequence[DeadLetter], actor: str) -> None:
-    """Puts some back, all or none."""
+    """Requeues dead letters in one transaction."""
     producer.begin_transaction()
     try:
         for letter in letters:
-            _put_back(settings, producer, letter, actor)
+            _requeue_one(settings, producer, letter, actor)
         producer.commit_transaction(WRITE_S)  # waits for each delivery, and fails if one does
     except KafkaException as failure:
         if triage(failure.args[0]) is not Fault.FATAL:
@@ -194,15 +194,19 @@ def _commit(settings: Settings, producer: Producer, letters: Sequence[DeadLetter
         raise
 
 
-def _put_back(settings: Settings, producer: Producer, letter: DeadLetter, actor: str) -> None:
+def _requeue_one(settings: Settings, producer: Producer, letter: DeadLetter, actor: str) -> None:
     topic = settings.dead_letters_topic
-    came_from = (rejection.REQUEUED_FROM_HEADER, f"{topic}:{letter.place}".encode())
+    requeued_from = (rejection.REQUEUED_FROM_HEADER, f"{topic}:{letter.place}".encode())
     mark = {
         rejection.REQUEUED_HEADER: str(letter.place.offset),
         rejection.ACTOR_HEADER: actor,
         rejection.AT_HEADER: datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
     producer.produce(
-        settings.applications_topic, letter.value, letter.key, letter.partition, headers=[*letter.headers, came_from]
+        settings.applications_topic,
+        letter.value,
+        letter.key,
+        letter.partition,
+        headers=[*letter.headers, requeued_from],
     )
     producer.produce(topic, None, letter.key, letter.place.partition, headers=dict(mark))

@@ -1,7 +1,7 @@
-"""The delivery of a batch: its results published, its offsets committed, all or none, in a thread of its own.
+"""Delivers a batch in a background thread: publishes its results and commits its offsets, all or none.
 
-At most one delivery is in flight. It has a time limit: the transaction's own and a margin. Past it the coordinator has
-aborted the transaction, so nothing is lost by giving up; and the thread may hang inside librdkafka, where nothing else
+At most one delivery is in flight. Its time limit is the transaction's timeout plus a margin. After it the coordinator
+has aborted the transaction, so giving up loses nothing; and the thread may hang inside librdkafka, where nothing else
 ends it (librdkafka#5456).
 """
 
@@ -28,39 +28,39 @@ from scorer.stream.topic_ids import TopicIdentity
 from scorer.stream.worker import Batch, Record
 
 AddHeaders = Callable[[Sequence[Record]], Sequence[Headers]]
-"""Given n records, the headers that their n results have besides those that they carry on."""
+"""Given n records, returns headers for their n results, in addition to those copied from the records."""
 
-# What a decision carries on is an identifier of some hundred bytes (W3C Trace Context); what is longer is none.
+# Maximum size of the trace headers copied to a decision; identifiers have some hundred bytes (W3C Trace Context).
 _TRACE_BYTES_MAX: Final = 8_192
 # A decision has its application's key. A key that is longer than any id is replaced by the application's id.
 _KEY_BYTES_MAX: Final = 65_536
-# Of records that were not sent, or whose answer was not waited for, because the transaction is aborted.
+# Errors of records that were purged, before or after they were sent, because the transaction is aborted.
 _DROPPED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
-# What a dead letter has besides the record: its headers, of which the reason is the longest, and Kafka's framing.
+# Size of a dead letter in addition to the record: its headers, the longest being the reason, and Kafka's framing.
 _LETTER_OVERHEAD_BYTES: Final = 8_192
 
 
 class Delivered(NamedTuple):
-    """When a batch's delivery began, when all was handed to the producer, and when it was committed."""
+    """When a batch's delivery began, when all its results were passed to the producer, and when it was committed."""
 
     began_at: float
     handed_over_at: float
     confirmed_at: float
     headers: Sequence[Headers] = ()
-    """Of each record. The records themselves must not be asked for them again."""
+    """The headers of each record. They must not be read from the records again."""
 
 
 class Refused(NamedTuple):
-    """A record that the brokers, or the producer itself, refused."""
+    """A record that the brokers, or the producer itself, rejected."""
 
     topic: str
     error: KafkaError
     size_bytes: int
-    """Of its value and its headers."""
+    """Size of its value and headers."""
 
 
 class Outputs(NamedTuple):
-    """Where results go, and how large a record each topic takes, in bytes."""
+    """The output topics, and the maximum size of their records, in bytes."""
 
     decisions_topic: str
     dead_letters_topic: str
@@ -69,20 +69,20 @@ class Outputs(NamedTuple):
 
 
 class DeliveryThread:
-    """Runs deliveries one after another; a daemon, so that one that hangs inside C does not hold up the process."""
+    """Runs deliveries one after another; a daemon, so that one that hangs inside C does not keep the process alive."""
 
     def __init__(self) -> None:
         self._tasks: SimpleQueue[tuple[Future[Delivered], Callable[[], Delivered]] | None] = SimpleQueue()
         threading.Thread(target=self._run, name="delivery", daemon=True).start()
 
     def submit(self, task: Callable[[], Delivered]) -> Future[Delivered]:
-        """Runs a task once those before have ended."""
+        """Runs a task after the earlier ones have ended."""
         future: Future[Delivered] = Future()
         self._tasks.put((future, task))
         return future
 
     def close(self) -> None:
-        """Ends the thread after the task in hand; does not wait for it."""
+        """Ends the thread after the current task; does not wait for it."""
         self._tasks.put(None)
 
     def _run(self) -> None:
@@ -90,12 +90,12 @@ class DeliveryThread:
             future, task = submitted
             try:
                 future.set_result(task())
-            except BaseException as failure:  # noqa: BLE001  (whoever waits for the result gets it)
+            except BaseException as failure:  # noqa: BLE001  (raised where the result is awaited)
                 future.set_exception(failure)
 
 
 class Delivery:
-    """The producer, and what it takes until a batch is committed."""
+    """The producer, and the steps until a batch is committed."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Delivery:
         self.producer = producer
         self.transactional = transactional
         self.refused: list[Refused] = []
-        """Of the last batch. Written by the thread of the delivery, read by the loop once that has ended."""
+        """Rejected records of the last batch. Written by the delivery thread, read by the loop after the delivery."""
         self._outputs = outputs
         self._identity = identity
         self._should_stop = should_stop
@@ -122,29 +122,29 @@ class Delivery:
     ) -> Delivered:
         """Publishes one result per record and waits until all are committed; in a transaction, the offsets too.
 
-        It uses the producer alone, so that it can run while the loop polls.
+        It uses only the producer, so it can run while the loop polls.
 
         Args:
             batch: the records.
             outcomes: the result of each, in order.
-            bundle: what decided.
-            offsets: where the group continues.
+            bundle: the bundle that decided.
+            offsets: the offsets to commit.
             group: the consumer's group metadata as of the poll.
 
         Raises:
-            KafkaException: they are not committed, and will not be.
-            TopicRecreatedError: the records may be of another topic than the offsets.
-            BrokerError: the stop that was asked for may wait no longer.
+            KafkaException: the batch was not committed, and will not be.
+            TopicRecreatedError: records and offsets may belong to different topics of the same name.
+            BrokerError: the shutdown timeout has elapsed.
         """
         assert len(outcomes) == len(batch.records), "one result per record"
         began_at = time.time()
         self.refused.clear()
-        # The answer comes while the batch is published. It is of a moment after the poll, so it is about its records.
+        # The answer comes while the batch is published. The request is sent after the poll, so it covers its records.
         self._identity.begin_check()
         if self.transactional:
             self.producer.begin_transaction()
-            # First of all: while the coordinator still ends the transaction before, librdkafka asks again for the
-            # offsets after a moment (retry.backoff.ms), for the decisions' partitions after 20 ms.
+            # The first request: while the coordinator still ends the previous transaction, librdkafka retries the
+            # offsets after retry.backoff.ms, but the decisions' partitions after 20 ms.
             retry_transient(
                 lambda: self.producer.send_offsets_to_transaction(offsets, group, ATTEMPT_S), self._should_stop
             )
@@ -158,54 +158,54 @@ class Delivery:
         return Delivered(began_at, handed_over_at, time.time(), headers)
 
     def serve(self) -> None:
-        """Takes what the producer has to report, between two deliveries; during one, the delivery does."""
+        """Serves the producer's callbacks between deliveries; a delivery serves its own."""
         self.producer.poll(0)
 
     def cause(self, error: KafkaError) -> Refused:
-        """What made a batch fail, once it was aborted: the largest record that was refused, else the error itself.
+        """Returns why a batch failed, once it is aborted: the largest record that was rejected, else the error itself.
 
-        Records that were dropped from the producer's queue because the batch was aborted are no cause of that.
+        Records that were purged from the producer's queue because the batch was aborted are not a cause.
         """
         self.producer.poll(0)
         refused = [refused for refused in self.refused if refused.error.code() not in _DROPPED]
         return max(refused, key=lambda refused: refused.size_bytes, default=Refused("", error, 0))
 
     def point_to_large_letters(self) -> bool:
-        """From here on copies no dead letter that only fits when it is compressed; False if that was so already."""
+        """Stops copying records into dead letters that fit only when compressed; False if it had stopped already."""
         limit = self._outputs.dead_letter_bytes_max - _LETTER_OVERHEAD_BYTES
         changed, self._copied_bytes_max = limit < self._copied_bytes_max, limit
         return changed
 
     def abort(self) -> None:
-        """Takes back what was produced since the last commit, where that is possible.
+        """Aborts the transaction, if the producer is transactional.
 
         Raises:
             KafkaException: the producer cannot continue.
-            BrokerError: the stop that was asked for may wait no longer.
+            BrokerError: the shutdown timeout has elapsed.
         """
         if self.transactional:
             retry_transient(lambda: self.producer.abort_transaction(ATTEMPT_S), self._should_stop)
 
     def _produce(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle) -> list[Headers]:
-        """Hands the results to the producer; returns the records' headers, which can be read but once."""
-        # One call for many decisions is quicker and takes no headers; a decision with headers ends the run before it,
-        # or it would overtake an earlier one of the same key.
+        """Passes the results to the producer; returns the records' headers, which can be read only once."""
+        # One call for many decisions is faster, but takes no headers. A decision with headers first ends the run before
+        # it, or it would overtake an earlier decision with the same key.
         run: list[dict[str, Any]] = []
         all_headers = [headers_of(record, self._log_unreadable_headers) for record in batch.records]
         added = repeat(()) if self._add_headers is None else self._add_headers(batch.records)
-        for record, outcome, headers, more in zip(batch.records, outcomes, all_headers, added, strict=False):
+        for record, outcome, headers, extra in zip(batch.records, outcomes, all_headers, added, strict=False):
             if isinstance(outcome, Rejection):
-                self._produce_dead_letter(record, outcome, [*headers, *more], bundle)
+                self._produce_dead_letter(record, outcome, [*headers, *extra], bundle)
                 continue
             key = record.key()
             if key is None or len(key) > _KEY_BYTES_MAX:
                 key = id_of(outcome)
-            carried: list[tuple[str, str | bytes | None]] = [*_trace(headers), *more] if headers or more else []
-            if carried:
+            copied: list[tuple[str, str | bytes | None]] = [*_trace(headers), *extra] if headers or extra else []
+            if copied:
                 self._produce_run(run)
                 run = []
                 self.producer.produce(
-                    self._outputs.decisions_topic, outcome, key, headers=carried, on_delivery=self._on_delivery
+                    self._outputs.decisions_topic, outcome, key, headers=copied, on_delivery=self._on_delivery
                 )
             else:
                 run.append({"value": outcome, "key": key})
@@ -213,7 +213,7 @@ class Delivery:
         return all_headers
 
     def _log_unreadable_headers(self, record: Record) -> None:
-        if not self._unreadable_headers_logged:  # a publisher of such headers sends them always
+        if not self._unreadable_headers_logged:  # a publisher of such headers sends them with every record
             self._unreadable_headers_logged = True
             log(HEADERS_UNREADABLE, topic=record.topic(), partition=record.partition(), offset=record.offset())
 
@@ -221,8 +221,8 @@ class Delivery:
         while self.producer.flush(ATTEMPT_S):
             if self._should_stop():
                 raise BrokerError(
-                    "the time to finish the batch (drain_s) is over and not every decision is confirmed: nothing was "
-                    "committed, and it will be processed again"
+                    "shutdown timeout (drain_s) elapsed before every result was acknowledged: the batch was not "
+                    "committed; it will be processed again"
                 )
         if self.refused:
             raise KafkaException(self.refused[0].error)
@@ -254,7 +254,7 @@ class Delivery:
 
 
 def headers_of(record: Record, when_unreadable: Callable[[Record], None] = lambda _: None) -> Headers:
-    """A record's headers, none if they cannot be read; to be asked once, the second answer is broken unseen."""
+    """Returns a record's headers, none if they are unreadable. Call it once: a second read returns garbage silently."""
     headers = read_headers(record)
     if headers is None:
         when_unreadable(record)
@@ -263,6 +263,6 @@ def headers_of(record: Record, when_unreadable: Callable[[Record], None] = lambd
 
 
 def _trace(headers: Headers) -> Headers:
-    """The headers that a decision carries on."""
-    carried = [(name, value) for name, value in headers if name in TRACE_HEADERS]
-    return carried if sum(len(value or b"") for _, value in carried) <= _TRACE_BYTES_MAX else []
+    """Returns the trace headers, which a decision copies from its record."""
+    copied = [(name, value) for name, value in headers if name in TRACE_HEADERS]
+    return copied if sum(len(value or b"") for _, value in copied) <= _TRACE_BYTES_MAX else []

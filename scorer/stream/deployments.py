@@ -1,4 +1,4 @@
-"""The history of deployments: read, folded to what runs now, and added to by one operator at a time."""
+"""The deployment history: reads it, folds it into the current state, and appends events, one operator at a time."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -29,35 +29,35 @@ from scorer.stream.reading import ANSWER_S, connect_beside
 from scorer.stream.rights import deployments_writer, to_own_group, to_transactions
 from scorer.stream.unreadable import UNREADABLE_CODES, end_of_unreadable
 
-# The whole history, even of years, is a few hundred lines; a broker that has not given them by then is not there.
+# Even years of history are a few hundred records; a broker that has not sent them by then is not available.
 _READ_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the history comes to: by slot, the bundle in it last, before it the ones that a rollback goes back to."""
+    """The current state of the slots: by slot, its current bundle last, after the ones that a rollback restores."""
 
     bundles: Mapping[Slot, tuple[BundleReference, ...]]
     last: Mapping[Slot, DeploymentEvent]
-    """The event that put it there."""
+    """By slot, its latest event."""
     signers: Mapping[Slot, tuple[str, ...]] = field(default_factory=dict)
-    """The names of the trusted keys that have signed that event."""
+    """By slot, the names of the trusted keys that have signed its latest event."""
 
     def current(self, slot: Slot) -> BundleReference | None:
-        """What is in the slot; None if the history put nothing there."""
+        """Returns the current bundle of the slot; None if it has none."""
         return next(reversed(self.bundles.get(slot, ())), None)
 
     def before(self, slot: Slot) -> BundleReference | None:
-        """What a rollback puts back; None if there is nothing."""
-        found = self.bundles.get(slot, ())
-        return found[-2] if len(found) > 1 else None
+        """Returns the bundle that a rollback restores; None if there is none."""
+        bundles = self.bundles.get(slot, ())
+        return bundles[-2] if len(bundles) > 1 else None
 
 
 def fold(lines: Iterable[Line]) -> State:
-    """What runs after all these events.
+    """Returns the state after all these events.
 
-    A deployment goes on top of what was there, and a rollback takes away all that is above what it goes back to: two
-    rollbacks in a row go back two bundles, not there and back again.
+    Each slot is a stack: a deployment pushes its bundle, and a rollback removes all bundles above the one that it
+    restores. So two rollbacks in a row go back two bundles.
     """
     bundles: dict[Slot, tuple[BundleReference, ...]] = {}
     last: dict[Slot, DeploymentEvent] = {}
@@ -66,63 +66,63 @@ def fold(lines: Iterable[Line]) -> State:
         event = line.event
         if event is None:
             continue
-        there = bundles.get(event.slot, ())
-        if not there and event.previous is not None:
-            there = (event.previous,)  # what decided before the history began
+        stack = bundles.get(event.slot, ())
+        if not stack and event.previous is not None:
+            stack = (event.previous,)  # the bundle that was in the slot before the history began
         if event.bundle is None:
-            there = ()
+            stack = ()
         elif event.action == "deploy":
-            if event.bundle not in there[-1:]:  # else it was signed again
-                there = (*there, event.bundle)
-        elif event.bundle in there:
-            there = there[: len(there) - there[::-1].index(event.bundle)]
+            if event.bundle not in stack[-1:]:  # otherwise the same deployment was signed again
+                stack = (*stack, event.bundle)
+        elif event.bundle in stack:
+            stack = stack[: len(stack) - stack[::-1].index(event.bundle)]
         else:
-            there = (*there[:-1], event.bundle)
-        bundles[event.slot], last[event.slot], signers[event.slot] = there, event, line.signers
+            stack = (*stack[:-1], event.bundle)
+        bundles[event.slot], last[event.slot], signers[event.slot] = stack, event, line.signers
     return State(bundles, last, signers)
 
 
 def parse_line(offset: int, value: bytes | None) -> Line:
-    """Reads a record of the history; what is no event has its fault said, without any of its values."""
+    """Parses a record of the history; a malformed record has a fault, which contains none of its values."""
     if not value:
-        return Line(offset, None, "it is empty")
+        return Line(offset, None, "the record is empty")
     try:
         event = DeploymentEvent.model_validate_json(value)
     except ValidationError as error:
         return Line(offset, None, explain(error))
     if (event.bundle is None) != (event.action == "retire"):
-        return Line(offset, None, "bundle: a deploy or a rollback names one, a retire does not")
+        return Line(offset, None, "bundle: required for deploy and rollback, not allowed for retire")
     if event.action == "retire" and event.slot == "champion":
-        return Line(offset, None, "slot: the champion is replaced, never retired; somebody has to decide")
+        return Line(offset, None, "slot: the champion cannot be retired, only replaced")
     try:
         event.at.astimezone(UTC)
     except OverflowError:
-        return Line(offset, None, "at: no such moment in UTC")
+        return Line(offset, None, "at: the time cannot be converted to UTC")
     return Line(offset, event)
 
 
 class HistoryReader:
-    """A reader of the history from its first event on; it is in no group and commits nothing."""
+    """Reads the history from its first event on, without joining a group or committing offsets."""
 
     def __init__(self, settings: Settings, group_operation: Operation = Operation.DESCRIBE) -> None:
-        """Begins at the beginning.
+        """Connects, and starts at the first record.
 
         Args:
-            settings: where the history is.
-            group_operation: what the reader wants of its group besides, for the message if that right is missing.
+            settings: the brokers and the topic.
+            group_operation: the operation on the group that the caller needs, for the message if its right is missing.
 
         Raises:
-            SettingsError: a librdkafka property is wrong.
+            SettingsError: a librdkafka property is invalid.
             TopicsError: the topic is missing.
             BrokerError: no broker answers.
         """
         self._settings = settings
         self._topic = settings.deployments_topic
-        self._needed = to_topic(Operation.READ, self._topic), to_own_group(settings, group_operation)
+        self._rights = to_topic(Operation.READ, self._topic), to_own_group(settings, group_operation)
         options = {"auto.offset.reset": "error", "fetch.wait.max.ms": "50"}
         self._consumer, _ = connect_beside(settings, self._topic, options, ANSWER_S)
         try:
-            # An offset, because librdkafka gives up the beginning where the leader does not know a new topic yet.
+            # An explicit offset: librdkafka gives up OFFSET_BEGINNING while the leader does not know a new topic.
             first, _ = ask(
                 lambda: self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=ANSWER_S), ANSWER_S
             )
@@ -140,36 +140,36 @@ class HistoryReader:
         self._consumer.assign([self._first])
 
     def to_the_end(self) -> list[Line]:
-        """All lines from where it stands to where the topic ends now.
+        """Reads from the current position to the current end of the topic.
 
         Raises:
-            BrokerError: the end does not come.
+            BrokerError: the end was not reached in time.
         """
         lines: list[Line] = []
         ends_at = time.monotonic() + _READ_S
         while time.monotonic() < ends_at:
-            found, at_the_end = self._take(0.5)
-            lines += found
+            new_lines, at_the_end = self._consume(0.5)
+            lines += new_lines
             if at_the_end:
                 return lines
         raise BrokerError(f"the history in topic {self._topic} could not be read to its end within {_READ_S:g} s")
 
     def next(self, wait_s: float) -> list[Line]:
-        """What was added since, after a moment's wait."""
-        return self._take(wait_s)[0]
+        """Returns the records that were added since; waits up to `wait_s` seconds for them."""
+        return self._consume(wait_s)[0]
 
     def begin_again(self) -> bool:
-        """Whether other keys are trusted now; if so, it stands at the first line again."""
+        """Goes back to the first record if the trusted keys changed; returns whether they did."""
         changed = self.approvals.begin_again()
         if changed:
             self._consumer.assign([self._first])
         return changed
 
     def close(self) -> None:
-        """Leaves nothing behind."""
+        """Closes the consumer."""
         self._consumer.close()
 
-    def _take(self, wait_s: float) -> tuple[list[Line], bool]:
+    def _consume(self, wait_s: float) -> tuple[list[Line], bool]:
         lines, at_the_end = [], False
         for message in self._consumer.consume(100, wait_s):
             error = message.error()
@@ -186,9 +186,9 @@ class HistoryReader:
                 at_the_end = True
             elif error.code() in UNREADABLE_CODES:
                 offset = message.offset() or 0
-                lines.append(Line(offset, None, f"its batch cannot be read: {error.str()}"))
+                lines.append(Line(offset, None, f"unreadable record batch: {error.str()}"))
                 end = end_of_unreadable(self._settings, self._topic, 0, offset)
-                self._consumer.assign([TopicPartition(self._topic, 0, end)])  # without what was fetched behind it
+                self._consumer.assign([TopicPartition(self._topic, 0, end)])  # discards what was fetched after it
                 return lines, False
             elif must_stop(error):
                 raise self._unreadable(error)
@@ -197,15 +197,15 @@ class HistoryReader:
         return lines, at_the_end
 
     def _unreadable(self, error: KafkaError) -> BrokerError:
-        explained = with_hint(error, self._settings, *self._needed)
+        explained = with_hint(error, self._settings, *self._rights)
         return BrokerError(f"the history in topic {self._topic} cannot be read: {explained}")
 
 
 def read_history(settings: Settings) -> list[Line]:
-    """All lines of the history, oldest first.
+    """Reads the whole history, oldest record first.
 
     Raises:
-        SettingsError, TopicsError, BrokerError: it cannot be read.
+        SettingsError, TopicsError, BrokerError: the history cannot be read.
     """
     with closing(HistoryReader(settings)) as reader:
         return reader.to_the_end()
@@ -216,29 +216,29 @@ def add_event(
     decide: Callable[[State], DeploymentEvent],
     sign: Callable[[bytes], Iterable[str | Signature]] = lambda _: (),
 ) -> DeploymentEvent:
-    """Adds an event to the history that was decided on knowing all of it.
+    """Appends an event to the history, which is made with knowledge of all earlier events.
 
-    All operators write with one transactional id: whoever comes later fences whoever is not done, so that between the
-    reading and the writing nobody else's event can come in.
+    All operators write with one transactional id: a later one fences an earlier one that has not finished, so no event
+    of another operator can come between reading and writing.
 
     Args:
-        settings: where the history is.
-        decide: given what runs now, the event; what it raises leaves the history as it was.
-        sign: given what has to be signed of the event, its signatures.
+        settings: the brokers and the topic.
+        decide: given the current state, returns the event; if it raises, nothing is written.
+        sign: given the statement to sign, returns its signatures.
 
     Returns:
         The event.
 
     Raises:
-        DeploymentError: another operator was quicker, or workers would not follow this event; nothing was written.
+        DeploymentError: another operator was faster, or workers would ignore this event; nothing was written.
         SettingsError, TopicsError, BrokerError: the history cannot be read or written.
     """
     topic, transactional_id = settings.deployments_topic, deployments_writer(settings)
     producer = open_writer(settings, transactional_id)
     needed = to_topic(Operation.WRITE, topic), to_transactions(transactional_id)
     overtaken = DeploymentError(
-        "somebody else changed the deployments at the same moment, and nothing of yours was written: see "
-        "`scorer history`, and try again if you still want to"
+        "another operator changed the deployments at the same time, and your change was not written: see "
+        "`scorer history`, and try again if it is still needed"
     )
 
     def refused(why: str) -> str:
@@ -248,7 +248,7 @@ def add_event(
         producer.init_transactions(WRITE_S)
         event, value, signatures, fault = _draft(settings, decide, sign)
         if fault:
-            raise DeploymentError(f"workers would not follow this event ({fault}): nothing was written")
+            raise DeploymentError(f"workers would ignore this event ({fault}): nothing was written")
         headers: list[tuple[str, str | bytes | None]] = [(SIGNATURE_HEADER, signature) for signature in signatures]
         producer.begin_transaction()
         producer.produce(topic, value=value, key=event.slot.encode(), partition=0, headers=headers)
@@ -259,7 +259,7 @@ def add_event(
 def draft_event(
     settings: Settings, decide: Callable[[State], DeploymentEvent], sign: Callable[[bytes], Iterable[str | Signature]]
 ) -> tuple[DeploymentEvent, list[str]]:
-    """What `add_event` would add now, and its signatures, without adding it.
+    """Returns the event that `add_event` would append now, and its signatures, without appending it.
 
     Raises:
         SettingsError, TopicsError, BrokerError: the history cannot be read.
@@ -271,7 +271,7 @@ def draft_event(
 def _draft(
     settings: Settings, decide: Callable[[State], DeploymentEvent], sign: Callable[[bytes], Iterable[str | Signature]]
 ) -> tuple[DeploymentEvent, bytes, list[str], str]:
-    """An event, its bytes, its signatures, and why it would count for nothing; empty if it would."""
+    """Returns an event, its bytes, its signatures, and why workers would ignore it; empty if they would not."""
     with closing(HistoryReader(settings)) as reader:
         lines = reader.to_the_end()
         event = decide(fold(lines))

@@ -1,4 +1,4 @@
-"""What is wrong with a set-up, asked step by step of the real brokers, each finding with its cure."""
+"""Diagnoses a setup step by step on the real brokers; each finding says how to fix it."""
 
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -18,13 +18,13 @@ _WAIT_S: Final = 10.0
 
 
 def diagnose(settings: Settings, pinned: str | None, default: str) -> Iterator[Finding]:
-    """Asks about broker, topics, bundles, workers, permissions and clock; ends early where no more can be asked.
+    """Checks broker, topics, bundles, workers, permissions and clock; ends early if the other checks are impossible.
 
     It changes nothing, joins no group and commits nothing.
 
     Args:
-        settings: the set-up.
-        pinned: the bundle that the workers are pinned to; None goes by the history of deployments.
+        settings: the setup.
+        pinned: the bundle that the workers are pinned to; None reads it from the deployment history.
         default: the bundle that decides before the first deployment.
     """
     from scorer.stream.listening import require_listening
@@ -54,30 +54,30 @@ def diagnose(settings: Settings, pinned: str | None, default: str) -> Iterator[F
 
 
 def _brokers(settings: Settings) -> dict[int, Any]:
-    """The brokers, by id, as they tell clients.
+    """Returns the brokers by id, with their advertised addresses.
 
     Raises:
         BrokerError: no broker answers.
     """
     from scorer.stream.reaching import metadata_of
 
-    # Whoever is told an address that leads nowhere asks the bootstrap servers again.
+    # A client that gets an unreachable address then asks the bootstrap servers again.
     rebootstrapping = settings.kafka | {"metadata.recovery.strategy": "rebootstrap"}
     admin = topics.admin_client(settings.model_copy(update={"kafka": rebootstrapping}))
     return dict(metadata_of(admin, settings, _WAIT_S).brokers)
 
 
 def _listeners(brokers: dict[int, Any]) -> Iterator[Finding]:
-    """Whether each broker can be connected to at the address that it gives clients."""
+    """Checks that each broker accepts connections at its advertised address."""
     from scorer.stream.listening import connect_fault, explain
 
     for broker in brokers.values():
         fault = connect_fault(broker.host, broker.port)
         if fault is not None:
             text = (
-                f"broker {broker.id} tells clients to connect to {broker.host}:{broker.port} (its "
-                f"advertised.listeners), and from here that fails: {explain(fault)}. Set advertised.listeners to an "
-                "address that workers can reach; nothing else can be asked before"
+                f"broker {broker.id} advertises {broker.host}:{broker.port} (advertised.listeners), and connecting to "
+                f"it from this machine fails: {explain(fault)}. Set advertised.listeners to an address that workers "
+                "can reach; the other checks need it"
             )
             yield Finding("broker", "wrong", text)
 
@@ -87,7 +87,7 @@ def _topics(settings: Settings, existing: dict[str, int]) -> Iterator[Finding]:
         read = settings.applications_topic, settings.deployments_topic
         differences, remarks = topics.check(settings, read), topics.small_batches(settings)
     except ScorerError as error:
-        yield Finding("topics", "warning", f"cannot be compared: {error}")
+        yield Finding("topics", "warning", f"cannot be checked: {error}")
         return
     for difference in differences:
         yield Finding("topics", "wrong", difference)
@@ -95,11 +95,11 @@ def _topics(settings: Settings, existing: dict[str, int]) -> Iterator[Finding]:
         yield Finding("topics", "warning", remark)
     if not differences and not remarks:
         count = existing[settings.applications_topic]
-        yield Finding("topics", "ok", f"as the contract says; up to {count} workers share the {count} partitions")
+        yield Finding("topics", "ok", f"configured as required; up to {count} workers share the {count} partitions")
 
 
 class _Deployed:
-    """What the workers should decide with: what they are pinned to, or what the history says."""
+    """The bundles that the workers should use: pinned, or current in the deployment history."""
 
     def __init__(self, settings: Settings, pinned: str | None, default: str, *, has_history: bool) -> None:
         self._settings = settings
@@ -107,9 +107,9 @@ class _Deployed:
         self._default = default
         self._has_history = has_history
         self.is_deployed = pinned is not None
-        """Whether a pin or the history says it; before the first deployment it is the default."""
+        """Whether the champion is pinned or deployed; before the first deployment it is the default."""
         self.champion: BundleReference | None = None
-        """None where it is not known."""
+        """None if it is not known."""
         self.challenger: BundleReference | None = None
 
     def look(self) -> Iterator[Finding]:
@@ -125,7 +125,7 @@ class _Deployed:
             try:
                 state = fold(read_history(self._settings))
             except ScorerError as error:
-                yield Finding("bundle", "wrong", f"the history of deployments cannot be read: {error}")
+                yield Finding("bundle", "wrong", f"the deployment history cannot be read: {error}")
                 return
             champion, self.challenger = state.current("champion"), state.current("challenger")
         if champion is None:
@@ -150,13 +150,13 @@ class _Deployed:
 
 
 def _workers(settings: Settings, deployed: _Deployed) -> Iterator[Finding]:
-    """Whether the workers work, and with what is deployed."""
+    """Checks that the workers decide applications, and with the deployed bundles."""
     from scorer.stream.working import Workers
 
     try:
         with closing(Workers(settings, topics.admin_client(settings))) as workers:
             yield from workers.look()
-            yield Finding("permissions", "ok", f"the offsets of group {settings.group_id} may be read")
+            yield Finding("permissions", "ok", f"the offsets of group {settings.group_id} are readable")
             yield from _deployment(workers, deployed)
     except ScorerError as error:
         yield Finding("group", "wrong", str(error))
@@ -170,7 +170,7 @@ def _deployment(workers: "Workers", deployed: _Deployed) -> Iterator[Finding]:
 
 
 def _transactions(settings: Settings) -> Iterator[Finding]:
-    """Whether a worker may begin transactions, by beginning one: with nothing in it, it changes nothing."""
+    """Checks that a worker may use transactions by initializing a transactional producer, which writes no record."""
     from confluent_kafka import KafkaException, Producer
 
     from scorer.stream.explain import refusal
@@ -179,21 +179,21 @@ def _transactions(settings: Settings) -> Iterator[Finding]:
 
     if settings.delivery != "exactly-once":
         return
-    own = settings.model_copy(update={"instance_id": None})  # never fence a worker that runs
+    own = settings.model_copy(update={"instance_id": None})  # never fences a running worker
     producer: Producer = Producer(producer_config(own))
     try:
         producer.init_transactions(_WAIT_S)
-        yield Finding("permissions", "ok", "transactions may be begun")
+        yield Finding("permissions", "ok", "transactions are allowed")
     except KafkaException as failure:
-        explained = refusal(failure.args[0], "to begin a transaction", settings, to_own_transactions(settings))
+        explained = refusal(failure.args[0], "transactions", settings, to_own_transactions(settings))
         yield Finding("permissions", "wrong", explained)
     finally:
-        with suppress(KafkaException):  # one that was refused says so once more
+        with suppress(KafkaException):  # after a failed start it raises the same error again
             producer.close()
 
 
 def _clock(settings: Settings) -> Iterator[Finding]:
-    """This machine's clock against the newest applications' timestamps: latencies are differences between the two."""
+    """Compares this machine's clock with the newest applications' timestamps; latencies are differences of the two."""
     from scorer.stream.timestamps import look_at_timestamps
 
     try:

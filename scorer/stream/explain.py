@@ -1,4 +1,4 @@
-"""What to say about an error of Kafka's: what was refused, and the question or the setting that fits the error."""
+"""Messages for Kafka errors: what failed, and the question or the setting that fits the error."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -13,34 +13,34 @@ from scorer.stream.truncation import truncation_point
 _Hint = Callable[[Settings], str]
 
 UNKNOWN_TOPIC: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})
-"""Codes by which the brokers, or the client, say that they know no such topic."""
+"""Codes with which the brokers or the client report an unknown topic."""
 
 
 def refusal(error: KafkaError, what: str, settings: Settings, *needed: Right) -> str:
-    """The message for something that the brokers refuse, with a hint where one fits the error.
+    """Returns the message for a failed request, with a hint if one fits the error.
 
     Args:
-        error: what they said.
-        what: what they refuse, such as a topic or a group's offsets.
-        settings: those of the client.
-        needed: the rights that the refused call needs.
+        error: the error.
+        what: what the request was for, such as a topic or a group's offsets.
+        settings: the client's settings.
+        needed: the rights that the request needs.
     """
-    return f"the broker refuses {what}: {with_hint(error, settings, *needed)}"
+    return f"Kafka request failed for {what}: {with_hint(error, settings, *needed)}"
 
 
 def refusal_of_member(error: KafkaError, what: str, settings: Settings) -> str:
-    """The same for what a member of the group reads or commits."""
+    """Like `refusal`, for a request of a member of the group."""
     needed = to_topic(Operation.READ, settings.applications_topic), to_own_group(settings, Operation.READ)
     return refusal(error, what, settings, *needed)
 
 
 def with_hint(error: KafkaError, settings: Settings, *needed: Right) -> str:
-    """What the brokers say, and the right, the question or the setting that fits it, if there is one.
+    """Returns the error's text, with the missing right, the question or the setting that fits it, if any.
 
     Args:
-        error: what they said.
-        settings: those of the client.
-        needed: the rights that the call needs.
+        error: the error.
+        settings: the client's settings.
+        needed: the rights that the request needs.
     """
     text = error.str().rstrip(". ")
     if lacking := missing(needed, error.code()):
@@ -52,67 +52,69 @@ def with_hint(error: KafkaError, settings: Settings, *needed: Right) -> str:
 
 
 def fenced(error: KafkaError, transactional_id: str | None, settings: Settings) -> str:
-    """The message for a worker that another one has replaced, or that was away for too long."""
-    who = f"instance_id {settings.instance_id}" if settings.instance_id else "a dynamic member"
+    """Returns the message for a worker that another one has replaced, or that was unresponsive for too long."""
+    member = f"instance_id {settings.instance_id}" if settings.instance_id else "a dynamic member"
     if transactional_id:
-        who += f", transactional.id {transactional_id}"
-    away = (
-        "this one was suspended, or could not reach the brokers, for longer than transaction.timeout.ms or "
+        member += f", transactional.id {transactional_id}"
+    cause = (
+        "this worker was suspended, or could not reach the brokers, for longer than transaction.timeout.ms or "
         "session.timeout.ms"
     )
-    why = f"Do two workers share this instance_id? Otherwise {away}" if settings.instance_id else away.capitalize()
+    hint = f"Do two workers share this instance_id? Otherwise {cause}" if settings.instance_id else cause.capitalize()
     return (
-        f"this worker of group {settings.group_id} ({who}) was fenced: {error.str()}. {why}. Nothing of its batch was "
+        f"this worker of group {settings.group_id} ({member}) was fenced: {error.str()}. {hint}. Its batch was not "
         "committed; it will be processed again"
     )
 
 
 def why_gone(error: KafkaError, at: TopicPartition, low: int, high: int) -> str:
-    """What happened to the records of a partition in which the group's offset is out of range.
+    """Returns why the group's committed offset in a partition is out of range.
 
     Args:
-        error: what the consumer reported.
-        at: the partition, and the group's offset in it.
-        low: the first offset that the partition has; below 0 if that is not known.
-        high: the one behind the last; below 0 if that is not known.
+        error: the error that the consumer reported.
+        at: the partition and the group's committed offset.
+        low: the first offset of the partition; below 0 if it is not known.
+        high: the offset after the last record; below 0 if it is not known.
     """
     lost_from = truncation_point(error)
     if 0 <= at.offset < low:
-        return f"retention deleted {low - at.offset} records that were never processed; the first one left is {low}"
+        return (
+            f"retention deleted {low - at.offset} records that were never processed; the first remaining one is {low}"
+        )
     if lost_from is not None:
         return records_lost(lost_from)
     if 0 <= high < at.offset:
-        return f"the partition ends at {high}: the brokers lost records, or the topic was created again"
+        return f"the partition ends at {high}: the brokers lost records, or the topic was deleted and created again"
     return error.str()
 
 
 def records_lost(lost_from: int) -> str:
-    """What happened where a replica that was behind became the leader."""
+    """Returns the message for records that were lost because an out-of-sync replica became the leader."""
     return (
-        f"the brokers lost the records from {lost_from} on, which the group had processed (an unclean leader "
-        "election), and newer ones take their offsets"
+        f"the brokers lost the records from offset {lost_from} on, which the group had processed (an unclean leader "
+        "election), and newer records reuse their offsets"
     )
 
 
 def offset_is_gone(why: str, at: TopicPartition, settings: Settings) -> str:
-    """The message for a partition that has nothing for the group to continue with, with the command that mends it.
+    """Returns the message for a committed offset that no longer exists, with the command that fixes it.
 
     Args:
-        why: what happened to its records.
-        at: the partition, and the group's offset in it.
-        settings: those of the consumer.
+        why: what happened to the partition's records.
+        at: the partition and the group's committed offset.
+        settings: the consumer's settings.
     """
     return (
-        f"group {settings.group_id} is at offset {at.offset} of {at.topic}[{at.partition}], which is no longer there: "
-        f"{why}. The other partitions go on. To continue this one at the first record that is left and not processed, "
-        f"stop the workers of the group and run `scorer offsets reset --partition {at.partition}`"
+        f"group {settings.group_id} is at offset {at.offset} of {at.topic}[{at.partition}], which no longer exists: "
+        f"{why}. The other partitions continue. To continue this one at its first remaining unprocessed record, stop "
+        f"the workers of the group and run `scorer offsets reset --partition {at.partition}`"
     )
 
 
 def _transaction_timeout(settings: Settings) -> str:
-    ours = settings.kafka.get("transaction.timeout.ms", "30000")
+    timeout_ms = settings.kafka.get("transaction.timeout.ms", "30000")
     return (
-        f"transaction.timeout.ms under [kafka] is {ours}, which is above the brokers' transaction.max.timeout.ms "
+        f"transaction.timeout.ms under [kafka] is {timeout_ms}, which is above the brokers' transaction.max.timeout.ms "
         "(900000 by default): lower transaction.timeout.ms"
     )
 
@@ -130,7 +132,7 @@ _HINTS: Final[Mapping[int, _Hint]] = {
         f"group {settings.group_id} has as many workers as the brokers' group.max.size allows"
     ),
     KafkaError.INVALID_RECORD: lambda _: (
-        "Is its cleanup.policy compact? Compacted topics refuse records without a key: set cleanup.policy=delete; "
+        "Is its cleanup.policy compact? Compacted topics reject records without a key: set cleanup.policy=delete; "
         "`scorer topics check` lists what differs"
     ),
     KafkaError.INVALID_TIMESTAMP: lambda _: (

@@ -1,7 +1,7 @@
-"""Kafka's errors in one table: retry the call, abort the batch, stop because waiting does not help, or give up.
+"""Classifies Kafka errors: retry the call, abort the batch, stop because a retry does not help, or give up.
 
-librdkafka gives an abortable error of a transaction the code of a retriable one (a timeout, a coordinator that moved),
-and tells them apart by flags alone. So the flags are asked first, and the code only where no flag is set.
+librdkafka reports abortable transaction errors with the codes of retriable ones (a timeout, a coordinator that moved);
+only flags distinguish them. So the flags are checked first, and the code only if no flag is set.
 """
 
 import time
@@ -16,14 +16,14 @@ from scorer.logs import BROKER_RETRIED, log
 
 T = TypeVar("T")
 
-# One attempt of a call that is retried: short, so that a stop is noticed between two attempts.
+# Timeout of one attempt of a retried call: short, so that a shutdown is noticed between attempts.
 ATTEMPT_S: Final = 5.0
-# The pause between two attempts where the broker answers at once that it cannot yet.
+# Pause between attempts, for brokers that answer at once that they are not ready.
 _PAUSE_S: Final = 0.2
 
 
 class Fault(Enum):
-    """What has to be done about an error."""
+    """How to handle an error."""
 
     RETRIABLE = "the same call can succeed in a moment"
     ABORTABLE = "the batch is aborted and its records are polled again"
@@ -50,7 +50,7 @@ _FATAL: Final = frozenset(
 )
 _RETRIABLE: Final = frozenset(
     {
-        # Local: connections, coordinators and metadata that are not there yet.
+        # Local: connections, coordinators and metadata that are not available yet.
         KafkaError._TRANSPORT,
         KafkaError._FAIL,
         KafkaError._RESOLVE,
@@ -127,7 +127,7 @@ _NON_RETRIABLE: Final = frozenset(
         KafkaError.UNACCEPTABLE_CREDENTIAL,
         KafkaError._AUTHENTICATION,
         KafkaError._SSL,
-        # Topics that are missing, and what a topic's settings refuse.
+        # Missing topics, and records that a topic's configuration rejects.
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.TOPIC_EXCEPTION,
         KafkaError._UNKNOWN_TOPIC,
@@ -168,14 +168,14 @@ BY_CODE: Final[Mapping[int, Fault]] = {
     **dict.fromkeys(_RETRIABLE, Fault.RETRIABLE),
     **dict.fromkeys(_NON_RETRIABLE, Fault.NON_RETRIABLE),
 }
-"""Codes whose fault is not ABORTABLE, which is that of all others: whatever it was, the batch starts over."""
+"""Codes that are not ABORTABLE. All other codes are: the batch is aborted and its records are polled again."""
 
 
 def triage(error: KafkaError) -> Fault:
-    """What has to be done about an error of a call.
+    """Classifies the error of a call.
 
-    An abortable error stays what it is until the transaction is aborted, whatever its code. What caused it is asked
-    for again after the abort, by `cause_of_abort`.
+    An abortable error stays abortable until the transaction is aborted, whatever its code. After the abort,
+    `cause_of_abort` classifies its cause.
     """
     if error.fatal() or error.code() in _FATAL:
         return Fault.FATAL
@@ -192,12 +192,12 @@ def cause_of_abort(error: KafkaError) -> Fault:
 
 
 def must_stop(error: KafkaError) -> bool:
-    """Whether a reader of a topic cannot continue after this error; any other one passes by itself."""
+    """Whether a reader of a topic cannot continue after this error; all other errors are transient."""
     return triage(error) in {Fault.FATAL, Fault.NON_RETRIABLE}
 
 
 class Deadline:
-    """A time limit that ends early when the process is to stop: what `retry_transient` asks between two attempts."""
+    """A time limit that ends early when the process must stop; a `should_stop` for `retry_transient`."""
 
     def __init__(self, limit_s: float, should_stop: Callable[[], bool] = lambda: False) -> None:
         self._ends_at = time.monotonic() + limit_s
@@ -208,18 +208,18 @@ class Deadline:
 
 
 def read_committed(consumer: Consumer, wanted: list[TopicPartition], wait_s: float) -> list[TopicPartition]:
-    """What a consumer's group has committed; raises for a partition that is refused, too.
+    """Returns the committed offsets of a consumer's group; raises an error of a single partition, too.
 
-    Where the right to the group is missing, the client waits for the group's coordinator until the time is up. Why
-    there is none it reports as an event.
+    Without a right to the group, the client waits for the group's coordinator until the timeout, and reports the
+    missing right only as an event.
 
     Args:
-        consumer: has the group's id, and is subscribed to nothing.
+        consumer: has the group's id, and no subscription.
         wanted: the partitions.
-        wait_s: for how long to wait.
+        wait_s: timeout in seconds.
 
     Raises:
-        KafkaException: the brokers refuse, or do not answer.
+        KafkaException: the brokers return an error, or do not answer.
     """
     try:
         return raise_on_partition_error(consumer.committed(wanted, timeout=wait_s))
@@ -232,16 +232,16 @@ def read_committed(consumer: Consumer, wanted: list[TopicPartition], wait_s: flo
 
 
 def retry_transient(call: Callable[[], T], should_stop: Callable[[], bool], also: Collection[int] = ()) -> T:
-    """Calls until it succeeds, as long as its error is retriable.
+    """Retries a call until it succeeds, as long as its errors are retriable.
 
     Args:
-        call: one attempt; it has a time limit of its own.
-        should_stop: asked after each failed attempt; True ends the attempts.
-        also: codes that are retriable here besides those of the table.
+        call: one attempt, with its own timeout.
+        should_stop: checked after each failed attempt; True ends the retries.
+        also: codes to retry in addition to those of the table.
 
     Raises:
         KafkaException: the error is not retriable.
-        BrokerError: `should_stop`, and what the last attempt failed with.
+        BrokerError: `should_stop` returned True; the message has the error of the last attempt.
     """
     while True:
         try:
@@ -252,15 +252,15 @@ def retry_transient(call: Callable[[], T], should_stop: Callable[[], bool], also
                 raise
             if should_stop():
                 raise BrokerError(
-                    f"the broker did not answer before the time limit ({error.str()}). Nothing is lost: what was not "
-                    "committed is processed again"
+                    f"the broker did not answer within the time limit ({error.str()}). Nothing is lost: uncommitted "
+                    "records will be processed again"
                 ) from failure
             log(BROKER_RETRIED, error=error.str())
             time.sleep(_PAUSE_S)
 
 
 def raise_on_partition_error(partitions: list[TopicPartition] | None) -> list[TopicPartition]:
-    """Returns the partitions of an answer if none of them has an error of its own.
+    """Returns the partitions of a response if none of them has an error.
 
     Raises:
         KafkaException: the error of the first partition that has one.

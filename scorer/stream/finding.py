@@ -1,15 +1,15 @@
-"""One answer of `scorer doctor`: what was asked about, how it is, and what to do."""
+"""A finding of `scorer doctor`: what was checked, its state, and how to fix it."""
 
 from typing import Literal, NamedTuple
 
 
 class Finding(NamedTuple):
-    """One question and its answer.
+    """The result of one check.
 
     Attributes:
-        topic: what was asked about, in one word.
-        state: a warning may be intended, what is wrong is not.
-        text: the answer, with what to do where there is something to do.
+        topic: what was checked, in one word.
+        state: ok; a warning, which may be intended; or wrong, which must be fixed.
+        text: what was found, and how to fix it if necessary.
     """
 
     topic: str

@@ -1,4 +1,4 @@
-"""What a worker decides with, as the history says it: loaded beside what serves, taken over between two batches."""
+"""A worker's bundles, as the deployment history says: loaded in the background, switched between batches."""
 
 import math
 import time
@@ -21,93 +21,93 @@ from scorer.stream.line import Line
 from scorer.stream.observer import Observer
 from scorer.stream.refusal import Refusal
 
-# How long a look at the history waits: a deployment is noticed within it, a stop too.
+# How long a poll of the history waits, and so the longest that a deployment or a shutdown goes unnoticed.
 _WAIT_S: Final = 0.5
-# What could not be loaded is tried again: the store may have been out of reach.
+# Pause before a failed load is retried: the store may have been unavailable.
 _RETRY_S: Final = 10.0
 
 
 class Bundles(Protocol):
-    """What decides, batch by batch, and what scores along."""
+    """Provides the champion and the challenger of each batch."""
 
     def current(self) -> Bundle:
-        """What decides the next batch. Raises BrokerError when that cannot be known any more."""
+        """Returns the champion for the next batch. Raises BrokerError if the history can no longer be followed."""
         ...
 
     def challenger(self) -> Bundle | None:
-        """What scores the next batch along; None if nothing does."""
+        """Returns the challenger for the next batch; None if there is no challenger."""
         ...
 
     def refused(self) -> str:
-        """Why the deployed champion could not be loaded; empty if it decides."""
+        """Returns why the deployed champion could not be loaded; empty if it is loaded."""
         ...
 
     def start(self, observer: Observer) -> None:
-        """Begins to follow."""
+        """Starts following the deployment history."""
         ...
 
     def close(self) -> None:
-        """Stops following."""
+        """Stops following the deployment history."""
         ...
 
 
 class Pinned:
-    """Always the same bundle and no challenger, whatever is deployed."""
+    """Always the same bundle, and no challenger; deployments are ignored."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
 
     def current(self) -> Bundle:
-        """The one."""
+        """Returns the pinned bundle."""
         return self._bundle
 
     def challenger(self) -> None:
-        """There is none."""
+        """Returns None: there is no challenger."""
 
     def refused(self) -> str:
-        """Nothing is: deployments are ignored."""
+        """Returns an empty string: deployments are ignored."""
         return ""
 
     def start(self, observer: Observer) -> None:
-        """There is nothing to follow."""
+        """Does nothing."""
 
     def close(self) -> None:
-        """There is nothing to stop."""
+        """Does nothing."""
 
 
 _SLOTS: Final[tuple[Slot, ...]] = get_args(Slot)
 
 
 class Follower:
-    """Follows the history in a thread beside the loop and hands over by one reference a slot."""
+    """Follows the history in a background thread; the loop reads one reference per slot."""
 
     def __init__(self, settings: Settings, store: BundleStore, default: str) -> None:
-        """Reads the history to its end and loads the champion that it says, or the default where it says nothing.
+        """Reads the history to its end and loads the champion, or the default if none was deployed.
 
-        A challenger is loaded once following begins: nothing waits for it.
+        A challenger is loaded after `start`: nothing waits for it.
 
         Args:
-            settings: where the history is.
-            store: where bundles come from.
+            settings: the brokers and the topic of the history.
+            store: the bundle store.
             default: the reference of the bundle that decides before the first deployment.
 
         Raises:
-            BundleError: what the history says cannot be loaded here; nothing else may decide in its place.
+            BundleError: the champion cannot be loaded; no other bundle may decide instead.
             SettingsError, TopicsError, BrokerError: the history cannot be read.
         """
         self._store = store
         self._default = default
         self._shipped: set[BundleReference] = set()
-        """The bundles that need no signature, because they came with this package."""
+        """The bundles that need no signature, because they are shipped with this package."""
         self._retry_at: dict[Slot, float] = {}
-        """By slot whose bundle could not be loaded, when to try again."""
+        """By slot whose bundle could not be loaded, when to retry."""
         self._replaced: dict[Slot, Bundle] = {}
-        """By slot, what was in it before: kept open, for a rollback is in a hurry and may find no store."""
+        """By slot, its previous bundle: kept open, because rollbacks are urgent and the store may be unavailable."""
         self._refusals: dict[Slot, Refusal] = {}
-        """By slot, why what is deployed is not loaded. Written by the following thread."""
+        """By slot, why the deployed bundle is not loaded. Written by the background thread."""
         self._stop = Event()
         self._following: Future[None] | None = None
-        self._beside = ThreadPoolExecutor(1, "deployments")
+        self._executor = ThreadPoolExecutor(1, "deployments")
         self._reader = HistoryReader(settings, Operation.READ)
         try:
             self._lines = self._reader.to_the_end()
@@ -120,66 +120,66 @@ class Follower:
             raise
 
     def current(self) -> Bundle:
-        """What decides the next batch.
+        """Returns the champion for the next batch.
 
         Raises:
-            BrokerError: the history cannot be followed any more.
+            BrokerError: the history can no longer be followed.
         """
         if self._following is not None and self._following.done():
             self._following.result()
         return self._loaded["champion"]
 
     def challenger(self) -> Bundle | None:
-        """What scores the next batch along; None if nothing does."""
+        """Returns the challenger for the next batch; None if there is no challenger."""
         return self._loaded.get("challenger")
 
     def refused(self) -> str:
-        """Which deployed bundle could not be loaded, and why; empty if all are.
+        """Returns which deployed bundle could not be loaded, and why; empty if all are loaded.
 
-        There is room for one: that of the champion, which decides, comes first.
+        There is room for only one; the champion takes precedence.
         """
         refusal = self._refusals.get("champion") or self._refusals.get("challenger")
         return "" if refusal is None else refusal.write()
 
     def start(self, observer: Observer) -> None:
-        """Begins to follow, and tells of the lines so far that are no events."""
-        _tell_skipped(self._lines, observer)
-        self._following = self._beside.submit(self._follow, observer)
+        """Starts following, and reports the malformed records that were read so far."""
+        _report_skipped(self._lines, observer)
+        self._following = self._executor.submit(self._follow, observer)
 
     def close(self) -> None:
-        """Stops following."""
+        """Stops following the deployment history."""
         self._stop.set()
-        self._beside.shutdown()
+        self._executor.shutdown()
         self._reader.close()
 
     def _follow(self, observer: Observer) -> None:
         self._catch_up("challenger", observer)
         while not self._stop.is_set():
-            begins_again = self._reader.begin_again()
-            if begins_again:
+            trust_changed = self._reader.begin_again()
+            if trust_changed:
                 self._require_trusted()
                 self._lines = []
-            lines = self._reader.to_the_end() if begins_again else self._reader.next(_WAIT_S)
-            _tell_skipped(lines, observer)
+            lines = self._reader.to_the_end() if trust_changed else self._reader.next(_WAIT_S)
+            _report_skipped(lines, observer)
             self._lines += lines
             for slot in _SLOTS:
-                if lines or begins_again or time.monotonic() >= self._retry_at.get(slot, math.inf):
+                if lines or trust_changed or time.monotonic() >= self._retry_at.get(slot, math.inf):
                     self._catch_up(slot, observer)
 
     def _locate(self, wanted: BundleReference | str) -> Located:
-        """Finds a bundle, and makes sure that it may be opened."""
+        """Finds a bundle, and checks that it may be opened."""
         located = locate_trusted(self._store, wanted, self._reader.approvals.required_trust)
         if located.shipped:
             self._shipped.add(located.reference)
         return located
 
     def _require_trusted(self) -> None:
-        """Checks that the keys that are trusted now have signed the loaded bundles.
+        """Checks that the loaded bundles are signed by keys that are now trusted.
 
-        A deleted bundle keeps its signatures in the store. A store that is out of reach stops no worker.
+        A deleted bundle keeps its signatures in the store. An unavailable store does not stop a worker.
 
         Raises:
-            UnsignedError: they have not signed the champion.
+            UnsignedError: the champion is not signed by such a key.
         """
         self._replaced.clear()
         trust = self._reader.approvals.required_trust
@@ -196,12 +196,12 @@ class Follower:
                 log(BUNDLE_REFUSED, slot=slot, bundle=str(loaded.reference), error=str(error))
 
     def _catch_up(self, slot: Slot, observer: Observer) -> None:
-        """Puts into a slot what the history says, if that is not what is in it."""
+        """Loads the current bundle of a slot, if it is not loaded already."""
         wanted = fold(self._lines).current(slot)
         try:
-            self._put(slot, wanted)
+            self._load(slot, wanted)
         except Exception as error:
-            if wanted is None:  # neither what does not count any more, nor anything else, may decide in its place
+            if wanted is None:  # the deployed bundle is no longer valid, and no other may decide instead
                 raise
             reason = str(error) if isinstance(error, BundleError) else repr(error)
             log(BUNDLE_REFUSED, slot=slot, bundle=str(wanted), error=reason)
@@ -214,29 +214,29 @@ class Follower:
             loaded = self._loaded.get(slot)
             observer.in_step(slot, None if loaded is None else loaded.reference)
 
-    def _put(self, slot: Slot, wanted: BundleReference | None) -> None:
+    def _load(self, slot: Slot, wanted: BundleReference | None) -> None:
         loaded = self._loaded.get(slot)
-        nothing_counts = wanted is None
+        is_default = wanted is None
         if slot == "champion" and wanted is None:
             if self._default_decides:
                 return
-            wanted = self._locate(self._default).reference  # what was deployed does not count any more
+            wanted = self._locate(self._default).reference  # the deployed champion is no longer valid
         if wanted is None:
             self._loaded.pop(slot, None)
         elif loaded is None or wanted != loaded.reference:
-            replaced = self._replaced.get(slot)
-            if replaced is None or replaced.reference != wanted:
+            opened = self._replaced.get(slot)
+            if opened is None or opened.reference != wanted:
                 located = self._locate(wanted)
-                located.try_to_open()  # a model that crashes its library must not end what serves
-                replaced = located.open()
-            self._loaded[slot] = replaced
+                located.try_to_open()  # a model that crashes its library must not end this process
+                opened = located.open()
+            self._loaded[slot] = opened
             if loaded is not None:
                 self._replaced[slot] = loaded
         if slot == "champion":
-            self._default_decides = nothing_counts
+            self._default_decides = is_default
 
 
-def _tell_skipped(lines: list[Line], observer: Observer) -> None:
+def _report_skipped(lines: list[Line], observer: Observer) -> None:
     for line in lines:
         if line.event is None:
             log(HISTORY_LINE_SKIPPED, offset=line.offset, error=line.fault)

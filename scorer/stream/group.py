@@ -1,4 +1,4 @@
-"""Describes a consumer group: its members, the partitions that each of them has, and whether they are moving."""
+"""Describes a consumer group: its members, their partitions, and whether it is rebalancing."""
 
 from dataclasses import dataclass
 
@@ -20,8 +20,8 @@ class Member:
 
     Attributes:
         member_id: unique in the group; Kafka assigns it.
-        name: its instance id, or its client id where it has none, and the host that it connects from.
-        client_id: what the client calls itself.
+        name: its instance id, or its client id if it has none, and the host that it connects from.
+        client_id: the client's `client.id`.
         instance_id: None for a dynamic member.
         partitions: those of the applications topic that are assigned to it.
     """
@@ -52,14 +52,14 @@ class Group:
 
 
 def describe_group(admin: AdminClient, settings: Settings, wait_s: float) -> Group:
-    """Asks the group's coordinator.
+    """Describes the group.
 
-    A broker that was never asked for a group has no coordinator for the first moment, so transient errors are retried.
+    At a broker's first request for a group, its coordinator is not available at once, so transient errors are retried.
 
     Args:
-        admin: asks.
+        admin: the client to use.
         settings: the group and its topic.
-        wait_s: seconds for one answer, and to go on asking after transient errors.
+        wait_s: timeout of one request, and of the retries after transient errors, in seconds.
 
     Raises:
         BrokerError: the group cannot be described.

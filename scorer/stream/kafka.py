@@ -1,11 +1,11 @@
-"""The real Link: polling, publishing, and one delivery in flight at most.
+"""The Kafka implementation of Link: polling, publishing, and at most one delivery in flight.
 
-The delivery of a batch runs in a thread of its own; with a backlog, the loop scores the next batch meanwhile. Whatever
-needs to know how it ended waits for it first: the next publish, a rebalance, a stop. If it failed, the partitions are
-rewound to what the group has committed, and what was polled since is dropped: it comes again.
+A batch is delivered in a background thread; with a backlog, the loop scores the next batch meanwhile. The next publish,
+a rebalance and a shutdown wait for the delivery first. If it failed, the partitions are rewound to the committed
+offsets, and records polled since then are dropped and polled again.
 
-What follows an error is in the table of `scorer.stream.faults`. Where the link cannot continue (fenced, stalled, a
-topic that is another one), it is STOPPED: closing it then settles nothing, which would only be refused or hang.
+`scorer.stream.faults` classifies errors. If the link cannot continue (fenced, stalled, a recreated topic), it is
+STOPPED: closing it then commits nothing, because that would fail or hang.
 """
 
 import time
@@ -45,14 +45,14 @@ from scorer.stream.topic_ids import TopicIdentity
 from scorer.stream.topics import batch_limits, lacking
 from scorer.stream.worker import Batch
 
-# For one step of the start, once a broker has answered.
+# Timeout of one step of the start, after a broker has answered.
 _STEP_S: Final = 15.0
-# A topic that was created a moment ago is not known to every broker yet.
+# A new topic is not known to every broker at once.
 _TOPICS_S: Final = 2.0
-# Aborts in a row after which waiting does not help; with the pauses between them this is about half a minute.
+# Maximum number of consecutive aborts; with the pauses between them, about half a minute.
 _ABORTS_IN_A_ROW_MAX: Final = 10
 _BACKOFF_S_MAX: Final = 5.0
-# What a record has besides its value and headers: a key, and Kafka's framing.
+# Size of a record in addition to its value and headers: the key and Kafka's framing.
 _FRAMING_BYTES: Final = 1_000
 
 
@@ -65,7 +65,7 @@ class _InFlight(NamedTuple):
 
 
 class KafkaLink:
-    """A consumer in the group and a producer, moving together."""
+    """A consumer in the group, and a producer that publishes its results."""
 
     def __init__(
         self,
@@ -76,60 +76,60 @@ class KafkaLink:
         add_headers: AddHeaders | None = None,
         refused: Callable[[], str] | None = None,
     ) -> None:
-        """Connects, ends what an earlier process with this instance id left open, and joins the group.
+        """Connects, aborts a transaction that an earlier process with this instance id left open, and joins the group.
 
         Args:
-            settings: the brokers, the topics and how to deliver.
-            observer: told of deliveries, rebalances, lag and reachability.
-            should_stop: asked between two attempts of a call; True when a stop may wait no longer.
-            start_at: where to start in each partition.
-            add_headers: what results have in their headers besides what they carry on.
-            refused: why the deployed bundle could not be loaded, for operators; None follows no deployments.
+            settings: the brokers, the topics and the delivery guarantee.
+            observer: notified of deliveries, rebalances, lag and reachability.
+            should_stop: checked between attempts of a call; True once the shutdown timeout has elapsed.
+            start_at: returns the offset to start from in each partition.
+            add_headers: returns headers for the results, in addition to those copied from their records.
+            refused: returns why the deployed bundle could not be loaded; None if deployments are not followed.
 
         Raises:
-            SettingsError: a librdkafka property is wrong.
-            BrokerError: no broker answers, or it refuses.
+            SettingsError: a librdkafka property is invalid.
+            BrokerError: no broker answers, or one returns an error.
             TopicsError: a topic is missing.
-            TopicRecreatedError: the group's offsets are of an earlier topic of the same name.
+            TopicRecreatedError: the group's offsets belong to a deleted topic of the same name.
         """
         self._settings = settings
         self._observer = observer
         self._should_stop = should_stop
         self._refused = refused
         self._stopped = False
-        """Set once the link cannot continue; see above."""
+        """True once the link cannot continue; see above."""
         self._in_flight: _InFlight | None = None
-        """Set by `publish`, taken by whoever waits for its end; in the loop's thread alone."""
+        """Set by `publish`, cleared by `_await_in_flight`; used in the loop's thread only."""
         self._aborts_in_a_row = 0
         self._reachable = True
-        """Whether the consumer reaches a broker. Written by its callbacks, which run while polling."""
-        consuming = consumer_config(settings)
+        """Whether the consumer is connected to a broker. Set by its callbacks, which run while polling."""
+        consumer_properties = consumer_config(settings)
         self._identity = TopicIdentity(settings)
         self._require_topics()
         outputs = _outputs(settings, self._identity)
-        producing = producer_config(settings, min(outputs.decision_bytes_max, outputs.dead_letter_bytes_max))
-        self._transactional_id: str | None = producing.get("transactional.id")
+        producer_properties = producer_config(settings, min(outputs.decision_bytes_max, outputs.dead_letter_bytes_max))
+        self._transactional_id: str | None = producer_properties.get("transactional.id")
         self._subscription = Subscription(settings, observer, should_stop, start_at, self._identity)
         self._commits = OffsetCommits(lambda: self._consumer, should_stop)
         self._mark = GroupMark(settings)
         with refuse_bad_config():
-            producer: Producer = Producer({**producing, "stats_cb": self._on_statistics})
+            producer: Producer = Producer({**producer_properties, "stats_cb": self._on_statistics})
             callbacks = {"error_cb": self._on_error, "stats_cb": self._on_statistics}
-            self._consumer = Consumer({**consuming, **callbacks, "on_commit": self._commits.on_commit})
+            self._consumer = Consumer({**consumer_properties, **callbacks, "on_commit": self._commits.on_commit})
         transactional = self._transactional_id is not None
         self._delivery = Delivery(producer, outputs, transactional, self._identity, should_stop, add_headers)
         if transactional:
-            self._end_what_was_left_open()
+            self._abort_open_transaction()
         self._require_same_topics()
         self._thread = DeliveryThread()
-        self._subscription.open(self._consumer, self.settle, assigns_incrementally(consuming))
+        self._subscription.open(self._consumer, self.settle, assigns_incrementally(consumer_properties))
 
     def poll(self, reference: BundleReference) -> Batch:
-        """Waits a moment for a record, then takes what is there."""
+        """Waits briefly for a record, then returns all available records, up to the batch limit."""
         flight = self._in_flight
-        # Without a backlog a batch that is polled ahead would only wait for two commits.
+        # Without a backlog, a batch that is polled ahead would only wait for two commits.
         if flight is None or flight.delivery.done() or len(flight.batch.records) < self._settings.batch_records_max:
-            self._land()
+            self._await_in_flight()
         try:
             if self._in_flight is None:
                 self._delivery.serve()
@@ -141,9 +141,9 @@ class KafkaLink:
         return Batch(batch.records, {**self._subscription.behind(self._metadata(reference)), **batch.offsets_next})
 
     def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
-        """Starts the delivery of the results, once the one before has ended well."""
-        if not self._land():
-            return  # what came after a batch that was aborted comes again with it
+        """Starts the delivery of the results, after the previous delivery has succeeded."""
+        if not self._await_in_flight():
+            return  # records after an aborted batch are polled again with it
         metadata = self._metadata(bundle.reference)
         offsets = self._subscription.advance(batch.offsets_next, metadata)
         if self._refused is not None and self._settings.deployments_topic in self._identity.ids:
@@ -155,8 +155,8 @@ class KafkaLink:
         self._observer.delivering()
 
     def settle(self) -> bool:
-        """Waits until all that was published is committed; False if it was aborted instead."""
-        if not self._land():
+        """Waits until everything published is committed; False if it was aborted instead."""
+        if not self._await_in_flight():
             return False
         try:
             self._commits.settle()
@@ -166,11 +166,11 @@ class KafkaLink:
         return True
 
     def pause(self, partitions: Iterable[int]) -> None:
-        """Polls no more from these partitions, while they are assigned and nothing is rewound."""
+        """Stops polling these partitions until they are rewound or assigned again."""
         self._subscription.pause(partitions)
 
     def blocked(self) -> dict[int, str]:
-        """The partitions that cannot be read from where the group is, with the reason of each."""
+        """Returns the partitions that cannot be read from their committed offset, each with its reason."""
         return self._subscription.blocked()
 
     def close(self) -> None:
@@ -189,11 +189,11 @@ class KafkaLink:
         refused = "" if self._refused is None else self._refused()
         return CommittedMetadata(str(reference), self._identity.ids, refused).encode()
 
-    def _land(self) -> bool:
-        """Waits for what is in flight; False if it was aborted.
+    def _await_in_flight(self) -> bool:
+        """Waits for the delivery in flight; False if it was aborted.
 
         Raises:
-            StalledError: it has taken longer than a delivery can live.
+            StalledError: the delivery has exceeded its time limit.
         """
         if self._in_flight is None or self._stopped:
             return not self._stopped
@@ -214,15 +214,15 @@ class KafkaLink:
         self._observer.committed(flight.batch, flight.scores, times)
         return True
 
-    # When something goes wrong
+    # Errors
 
     def _recover(self, error: KafkaError) -> None:
-        """Rewinds the batch if that can help; otherwise says what to do."""
+        """Aborts and rewinds the batch if a retry can succeed; otherwise raises an error that says what to do."""
         if triage(error) is Fault.FATAL:
             raise self._fenced(error)
         self._abort()
         cause = self._delivery.cause(error)
-        self._refuse_to_repeat(cause)
+        self._raise_if_permanent(cause)
         self._aborts_in_a_row += 1
         log(BATCH_ABORTED, topic=self._settings.applications_topic, error=cause.error.str())
         self._commits.forget()
@@ -240,8 +240,8 @@ class KafkaLink:
             raise self._fenced(failure.args[0]) from failure
         self._observer.aborted()
 
-    def _refuse_to_repeat(self, cause: Refused) -> None:
-        """Raises if the next attempt would fail in the same way, or if there may be none."""
+    def _raise_if_permanent(self, cause: Refused) -> None:
+        """Raises if the next attempt would fail in the same way, or if no attempt is left."""
         error = cause.error
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and cause.topic:
             if cause.topic == self._settings.dead_letters_topic and self._delivery.point_to_large_letters():
@@ -257,13 +257,13 @@ class KafkaLink:
                 f"({error.str()}); it will be processed again"
             )
         if self._aborts_in_a_row >= _ABORTS_IN_A_ROW_MAX:
-            where = f" by topic {cause.topic}" if cause.topic else ""
+            topic = f" (topic {cause.topic})" if cause.topic else ""
             raise BrokerError(
-                f"{self._aborts_in_a_row + 1} batches in a row were aborted, the last one{where} because: {error.str()}"
+                f"{self._aborts_in_a_row + 1} consecutive batches were aborted, the last one{topic} with: {error.str()}"
             )
 
     def _delivery_rights(self, cause: Refused) -> list[Right]:
-        """What a delivery needs; the brokers do not say which topic a transaction may not have."""
+        """Returns the rights that a delivery needs; brokers do not say for which topic a transaction lacks a right."""
         rights = [to_own_group(self._settings, Operation.READ), to_own_transactions(self._settings)]
         if cause.topic:
             return [to_topic(Operation.WRITE, cause.topic), *rights]
@@ -272,19 +272,19 @@ class KafkaLink:
         return rights
 
     def _too_large(self, cause: Refused) -> str:
-        taken = batch_limits(self._settings, self._identity.admin)[cause.topic]
-        if cause.size_bytes + _FRAMING_BYTES < taken:
+        limit = batch_limits(self._settings, self._identity.admin)[cause.topic]
+        if cause.size_bytes + _FRAMING_BYTES < limit:
             return (
-                f"topic {cause.topic} refuses a batch of records, each of which is smaller than its max.message.bytes "
-                f"({taken}): the limit was lowered while this worker ran. Start it again, and it sends smaller batches"
+                f"topic {cause.topic} rejected a batch, although each record is smaller than its max.message.bytes "
+                f"({limit}): the limit was lowered while this worker was running. Restart it to send smaller batches"
             )
         return (
-            f"topic {cause.topic} refuses a record of {cause.size_bytes} bytes as too large: raise its "
-            f"max.message.bytes, which is {taken}; see `scorer topics check`"
+            f"topic {cause.topic} rejected a record of {cause.size_bytes} bytes as too large: raise its "
+            f"max.message.bytes, which is {limit}; see `scorer topics check`"
         )
 
     def _fenced(self, error: KafkaError) -> BrokerError:
-        """Why the worker cannot continue: another one has replaced it, or it was away for too long."""
+        """Stops the link; returns the error: another worker replaced this one, or it was unresponsive for too long."""
         self._stopped = True
         if triage(error) is Fault.FATAL:
             return FencedError(fenced(error, self._transactional_id, self._settings))
@@ -294,9 +294,8 @@ class KafkaLink:
         self._stopped = True
         limit_s = limits(self._settings).delivery_s
         return StalledError(
-            f"a delivery has taken longer than {limit_s:g} s, which is longer than its transaction lives: the brokers "
-            "did not answer, or librdkafka does not return (librdkafka#5456). Nothing of the batch is committed; it "
-            "will be processed again"
+            f"a delivery took longer than {limit_s:g} s, which exceeds the timeout of its transaction: the brokers did "
+            "not answer, or librdkafka hangs (librdkafka#5456). The batch was not committed; it will be processed again"
         )
 
     def _on_error(self, error: KafkaError) -> None:
@@ -315,7 +314,7 @@ class KafkaLink:
     # Starting
 
     def _require_topics(self) -> None:
-        """Says at once what would otherwise be a wait without end."""
+        """Raises if a topic is missing, because a consumer would wait for it without an error."""
         rights = self._topic_rights()
         names = self._required_topics()
         existing = set(metadata_of(self._identity.admin, self._settings, self._settings.broker_wait_s).topics)
@@ -323,8 +322,10 @@ class KafkaLink:
         while missing := sorted(names - existing):
             if time.monotonic() > ends_at:
                 admin = self._identity.admin
-                why = [why_unlisted(admin, self._settings, right, _STEP_S) for right in rights if right.name in missing]
-                raise TopicsError("; ".join(why))
+                reasons = [
+                    why_unlisted(admin, self._settings, right, _STEP_S) for right in rights if right.name in missing
+                ]
+                raise TopicsError("; ".join(reasons))
             time.sleep(_TOPICS_S / 10)
             existing = set(metadata_of(self._identity.admin, self._settings, _STEP_S).topics)
 
@@ -337,37 +338,37 @@ class KafkaLink:
         return [applications, *(to_topic(Operation.WRITE, topic) for topic in outputs)]
 
     def _require_same_topics(self) -> None:
-        """Compares the topics with those whose offsets the group has committed, before the group is joined.
+        """Compares the topics' ids with those in the group's committed offsets, before the group is joined.
 
-        A worker that joined first and stopped then would make the group wait for it, and keep it from being reset.
+        A worker that joined first and then stopped would delay the group, and prevent a reset of its offsets.
         """
         deadline = Deadline(_STEP_S, self._should_stop)
         try:
             ids = self._identity.read(deadline, self._required_topics())
-            committed = read_group_offsets(self._settings, self._remembering_partitions(), deadline)
+            committed = read_group_offsets(self._settings, self._partitions_with_topic_ids(), deadline)
         except KafkaException as failure:
             what = f"the offsets of group {self._settings.group_id}"
             raise BrokerError(refusal_of_member(failure.args[0], what, self._settings)) from failure
         for tp in committed:
             self._identity.compare(decode_metadata(tp.metadata).topic_ids, ids)
 
-    def _remembering_partitions(self) -> list[TopicPartition]:
-        """Those whose committed offsets tell which topics the group has processed."""
+    def _partitions_with_topic_ids(self) -> list[TopicPartition]:
+        """Returns the partitions whose committed metadata name the ids of the topics that the group has processed."""
         topic, deployments = self._settings.applications_topic, self._settings.deployments_topic
         numbers = metadata_of(self._identity.admin, self._settings, _STEP_S, topic).topics[topic].partitions
         own = [TopicPartition(topic, number) for number in sorted(numbers)]
         return [*own, TopicPartition(deployments, 0)] if deployments in self._identity.ids else own
 
-    def _end_what_was_left_open(self) -> None:
+    def _abort_open_transaction(self) -> None:
         try:
             self._delivery.producer.init_transactions(_STEP_S)
         except KafkaException as failure:
-            what = f"to begin transactions with the transactional.id {self._transactional_id}"
+            what = f"transactional.id {self._transactional_id}"
             needed = to_own_transactions(self._settings)
             raise BrokerError(refusal(failure.args[0], what, self._settings, needed)) from failure
 
 
 def _outputs(settings: Settings, identity: TopicIdentity) -> Outputs:
-    taken = batch_limits(settings, identity.admin)
+    limits_bytes = batch_limits(settings, identity.admin)
     names = settings.decisions_topic, settings.dead_letters_topic
-    return Outputs(*names, *(taken[name] for name in names))
+    return Outputs(*names, *(limits_bytes[name] for name in names))

@@ -1,6 +1,6 @@
-"""A rejected record as a dead letter: the record itself if the topic takes it, else a pointer to the original.
+"""Makes the dead letter of a rejected record: a copy of the record if the topic accepts it, else a pointer to it.
 
-A rejection never fails: what is too large to be copied is left where it is, and the dead letter says where that is.
+A rejection never fails: a record too large to copy stays where it is, and the dead letter names its position.
 """
 
 import hashlib
@@ -13,16 +13,16 @@ from schemas.records import Headers
 from scorer.core.wire import Rejection
 from scorer.stream.worker import Record
 
-# What is larger is not copied: neither the broker nor this process should have to hold it a second time.
+# Larger records are not copied: neither the broker nor this process should have to hold them twice.
 COPIED_BYTES_MAX: Final = 16_777_216
-# A pointer keeps the key, by which a publisher finds its record, unless the key is what is too large.
+# A pointer keeps the key, by which a publisher finds its record, unless the key itself is too large.
 _POINTER_KEY_BYTES_MAX: Final = 4_096
 # A rejection's reason names fields; there may be many.
 _REASON_CHARACTERS_MAX: Final = 2_000
 
 
 class DeadLetterRecord(NamedTuple):
-    """What is published to the dead-letter topic."""
+    """A record for the dead-letter topic."""
 
     key: bytes | None
     value: bytes | None
@@ -32,19 +32,19 @@ class DeadLetterRecord(NamedTuple):
 def dead_letter(
     record: Record, rejected: Rejection, headers: Headers, bundle: BundleReference, at: datetime, bytes_max: int
 ) -> DeadLetterRecord:
-    """The dead letter of a record.
+    """Makes the dead letter of a record.
 
     Args:
-        record: the record.
-        rejected: why it is one.
-        headers: the record's own, and those that a replay adds.
-        bundle: the current one.
-        at: now, in UTC.
-        bytes_max: the longest record (key, value and headers) that is copied whole, in bytes.
+        record: the rejected record.
+        rejected: why it was rejected.
+        headers: the record's headers, and those that a replay adds.
+        bundle: the current bundle.
+        at: the current time, in UTC.
+        bytes_max: maximum size of a record (key, value and headers) that is copied, in bytes.
 
     Returns:
-        Key, value and headers as they came with the rejection's headers after them; or, where they are longer than
-        `bytes_max`, a pointer without the value and the record's own headers.
+        The record's key, value and headers, followed by the rejection's headers; or, if they are larger than
+        `bytes_max`, a pointer without the value and the record's headers.
     """
     key = record.key()
     own_bytes = len(record) + len(key or b"") + sum(len(name) + len(raw or b"") for name, raw in headers)

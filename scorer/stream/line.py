@@ -1,4 +1,4 @@
-"""A line of the history of deployments: an event, or why the record is none."""
+"""A record of the deployment history: an event, or why the record is ignored."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from schemas.deployment import DeploymentEvent
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A record of the history: an event, or why it is none and counts for nothing."""
+    """A record of the deployment history: an event, or the fault because of which it is ignored."""
 
     offset: int
     event: DeploymentEvent | None
     fault: str = ""
     signers: tuple[str, ...] = ()
-    """The names of the trusted keys that have signed it; empty where no file of trusted keys is set."""
+    """The names of the trusted keys that have signed it; empty if no trusted keys file is set."""

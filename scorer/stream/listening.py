@@ -1,4 +1,4 @@
-"""Whether anything listens at the bootstrap addresses, known within a second: for commands that a person waits for."""
+"""Checks within a second whether a broker listens at the bootstrap addresses, for interactive commands."""
 
 import re
 import socket
@@ -13,20 +13,20 @@ from scorer.stream.reaching import unreachable
 
 _DEFAULT_PORT: Final = 9092
 _CONNECT_S: Final = 1.0
-# A broker that is just being restarted refuses connections for a moment.
+# A broker that is restarting refuses connections for a moment.
 _TRY_S: Final = 1.0
 _PAUSE_S: Final = 0.1
 _ADDRESS: Final = re.compile(r"(?:\w+://)?(?:\[(?P<bracketed>[^]]+)\]|(?P<host>[\w.-]+))(?::(?P<port>\d+))?")
 
 
 def require_listening(settings: Settings) -> None:
-    """Makes sure that a bootstrap address can be connected to; librdkafka would go on trying for many seconds.
+    """Checks that a bootstrap address accepts connections; librdkafka would retry for many seconds.
 
-    Workers do not ask this: they may start before their brokers, and wait for them.
+    Workers skip this check: they may start before their brokers, and wait for them.
 
     Raises:
-        BrokerError: every address refuses connections or has no such host. Where one only is slow, that is for the
-            client to find out.
+        BrokerError: every address refuses connections, or its host name cannot be resolved. If one is only slow, the
+            client has to wait for it.
     """
     addresses = parse_addresses(settings.bootstrap_servers)
     ends_at = time.monotonic() + _TRY_S
@@ -41,7 +41,7 @@ def require_listening(settings: Settings) -> None:
 
 
 def parse_addresses(bootstrap_servers: str) -> list[tuple[str, int]]:
-    """Hosts and ports as librdkafka reads them; none if one is written in a way that only librdkafka knows."""
+    """Parses hosts and ports as librdkafka does; returns none if one has a form that only librdkafka supports."""
     addresses = []
     for part in bootstrap_servers.split(","):
         address = _ADDRESS.fullmatch(part.strip())
@@ -52,10 +52,10 @@ def parse_addresses(bootstrap_servers: str) -> list[tuple[str, int]]:
 
 
 def connect_fault(host: str, port: int) -> OSError | None:
-    """What a connection fails with; None if it is accepted.
+    """Returns the error of a connection attempt; None if it succeeds.
 
     Args:
-        host: a name or an IP address; of several addresses of a name, one that accepts is enough.
+        host: a host name or an IP address; if a name has several addresses, one that accepts is enough.
         port: its port.
     """
     try:
@@ -66,7 +66,7 @@ def connect_fault(host: str, port: int) -> OSError | None:
 
 
 def explain(fault: OSError) -> str:
-    """A connection's fault in a few words."""
+    """Describes the error of a connection attempt in a few words."""
     if isinstance(fault, socket.gaierror):
         return f"the host name cannot be resolved ({fault.strerror})"
     if isinstance(fault, TimeoutError):
@@ -79,5 +79,5 @@ def _join(faults: Mapping[str, OSError | None]) -> str:
 
 
 def _is_refusal(fault: OSError | None) -> bool:
-    """Whether a longer wait would not help, unlike after a timeout."""
+    """Whether waiting longer would not help, unlike after a timeout."""
     return isinstance(fault, ConnectionRefusedError | socket.gaierror)

@@ -1,31 +1,31 @@
-"""What a worker commits with its offsets as metadata: the bundle, the topics' ids, a refused deployment."""
+"""The metadata that a worker commits with its offsets: the bundle, the topics' ids, why a deployment failed."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-# Brokers keep at most offset.metadata.max.bytes, 4,096 by default; four topics with the longest names and ids take
+# Brokers accept at most offset.metadata.max.bytes, 4,096 by default; four topics with the longest names and ids take
 # 1,200 of them, and a bundle's reference 200.
 _BYTES_MAX: Final = 3_500
 
 
 @dataclass(frozen=True, slots=True)
 class CommittedMetadata:
-    """What a committed offset says besides the offset."""
+    """The metadata of a committed offset."""
 
     bundle: str = ""
-    """Which bundle decided, as `name:version@digest`; empty where nothing was decided yet."""
+    """The bundle that decided, as `name:version@digest`; empty if nothing was decided yet."""
     topic_ids: Mapping[str, str] = field(default_factory=dict)
-    """By name, the id (KIP-516) of each topic that the worker knew; a topic that was created again has another id."""
+    """By name, the id (KIP-516) of each topic that the worker knew; a topic that was recreated has another id."""
     refused: str = ""
-    """Why the deployed bundle could not be loaded; empty if it decides."""
+    """Why the deployed bundle could not be loaded; empty if it is loaded."""
 
     def encode(self) -> str:
-        """The text that is committed; the refusal is cut where it would be too long for the broker."""
+        """Returns the text to commit; `refused` is truncated if it is too long for the broker."""
         refused = self.refused
         while len(text := self._json(refused)) > _BYTES_MAX and refused:
-            # Each character takes at least one byte; the loop ends after a few rounds where it takes more.
+            # Each character takes at least one byte; if it takes more, the loop ends after a few rounds.
             refused = refused[: max(0, len(refused) - max(1, (len(text) - _BYTES_MAX) // 6))]
         return text
 
@@ -39,9 +39,9 @@ class CommittedMetadata:
 
 
 def decode_metadata(text: str | None) -> CommittedMetadata:
-    """Reads the metadata of a committed offset.
+    """Parses the metadata of a committed offset.
 
-    Offsets that a tool committed have none, or something of the tool's own: then nothing is known, which is no error.
+    Offsets committed by other tools have none, or text of another format: all fields are then empty, without an error.
     """
     try:
         content = json.loads(text or "")
@@ -58,5 +58,5 @@ def decode_metadata(text: str | None) -> CommittedMetadata:
 
 
 def _text(value: object) -> str:
-    """A text that can be encoded; JSON can spell half a surrogate pair, which cannot."""
+    """Returns a text that can be encoded; JSON can contain half a surrogate pair, which cannot."""
     return value.encode(errors="replace").decode() if isinstance(value, str) else ""

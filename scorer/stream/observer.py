@@ -1,4 +1,4 @@
-"""What observers of a worker can be told: one class whose methods do nothing, and one that tells several observers."""
+"""Observers of a worker: a base class whose methods do nothing, and a class that notifies several observers."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class Observer:
-    """Told what happens to a worker. Metrics, health, the watchdog, the log and spans are observers.
+    """Notified of what happens in a worker. Metrics, health, the watchdog, the log and spans are observers.
 
-    Methods are called in the thread of the loop, but for those of the follower, which has a thread of its own.
+    Methods are called in the loop's thread, except those of the follower, which has its own thread.
     """
 
     # The loop
@@ -26,10 +26,10 @@ class Observer:
         """A poll was completed."""
 
     def lap(self, stage: str) -> None:
-        """A step of the scoring of the batch that was polled last ended."""
+        """A step of the scoring of the current batch ended."""
 
     def serving(self, reference: BundleReference) -> None:
-        """This bundle decides from here on; also called with the first one."""
+        """The loop switched to this bundle; also called with the first one."""
 
     # The link
 
@@ -49,10 +49,10 @@ class Observer:
         """Partitions were assigned, revoked or lost; `assigned` are those that the worker has now."""
 
     def blocked(self, partitions: Mapping[int, str]) -> None:
-        """All assigned partitions that cannot be read from where the group is, with the reason of each."""
+        """All assigned partitions that cannot be read from their committed offset, each with its reason."""
 
     def lag(self, records: Mapping[int, int]) -> None:
-        """Records not yet processed, by partition; about once per second."""
+        """The consumer lag in records, by partition; about once per second."""
 
     def reachable(self, yes: bool) -> None:
         """Whether any broker can be reached."""
@@ -63,7 +63,7 @@ class Observer:
     # The follower of the deployments
 
     def refused(self, slot: Slot, reference: BundleReference, reason: str) -> None:
-        """A deployed bundle could not be loaded; the slot keeps the bundle that it had."""
+        """A deployed bundle could not be loaded; the slot keeps its previous bundle."""
 
     def in_step(self, slot: Slot, reference: BundleReference | None) -> None:
         """The slot holds the bundle that was deployed to it, or none."""
@@ -81,19 +81,19 @@ class Observer:
 
 
 class Observers(Observer):
-    """Tells several observers, in their order."""
+    """Notifies several observers, in order."""
 
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
 
 
-def _tell_all(name: str) -> Callable[..., None]:
-    def tell_all(self: Observers, *args: Any, **kwargs: Any) -> None:
+def _notify_all(name: str) -> Callable[..., None]:
+    def notify_all(self: Observers, *args: Any, **kwargs: Any) -> None:
         for observer in self._observers:
             getattr(observer, name)(*args, **kwargs)
 
-    return tell_all
+    return notify_all
 
 
 for _name in [name for name in vars(Observer) if not name.startswith("_")]:
-    setattr(Observers, _name, _tell_all(_name))
+    setattr(Observers, _name, _notify_all(_name))

@@ -1,4 +1,4 @@
-"""A group's offsets as an operator sees them: what is wrong with each, and how to accept what happened to the topic."""
+"""Shows operators a group's offsets and what is wrong with each, and resets them."""
 
 import time
 from collections.abc import Collection, Iterator
@@ -26,30 +26,30 @@ if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
 _ANSWER_S: Final = 15.0
-_LOOK_S: Final = 0.5
+_POLL_INTERVAL_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionOffsets:
-    """A partition of the applications topic and the group's offset in it."""
+    """A partition of the applications topic and the group's committed offset in it."""
 
     partition: int
     committed: int
     """Below 0 if the group has committed nothing."""
     first: int
-    """The first record that is left."""
+    """The first remaining offset."""
     end: int
     metadata: CommittedMetadata
     epoch: int
-    """Of the leader that the record before the offset came from; below 0 if that is not known."""
+    """The leader epoch of the record before the committed offset; below 0 if it is not known."""
     recreated: bool
-    """Whether the offset is of an earlier topic of the same name."""
+    """Whether the committed offset belongs to a deleted topic of the same name."""
     lost_from: int | None = None
-    """From which offset on the brokers lost records that the group has processed; None if they lost none."""
+    """The first offset of the processed records that the brokers lost; None if they lost none."""
 
     @property
     def lag(self) -> int:
-        """Offsets that the group has not processed yet; some may hold no record."""
+        """Number of offsets that the group has not processed yet; some may have no record."""
         return max(0, self.end - max(self.committed, self.first))
 
     @property
@@ -62,15 +62,15 @@ class PartitionOffsets:
         if self.committed < self.first:
             return f"retention deleted {self.first - self.committed} records that were never processed"
         if self.lost_from is not None:
-            return f"the brokers lost the records from {self.lost_from} on, which were processed; newer ones are there"
+            return f"the brokers lost the processed records from {self.lost_from} on; newer ones reuse their offsets"
         if self.committed > self.end:
-            return f"the partition ends {self.committed - self.end} records before it"
+            return f"the partition ends {self.committed - self.end} records before the committed offset"
         return ""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupOffsets:
-    """All partitions, and the topics that are others than those that the group has processed."""
+    """All partitions, and the topics that were recreated since the group processed them."""
 
     partitions: tuple[PartitionOffsets, ...]
     recreated: tuple[str, ...]
@@ -78,7 +78,7 @@ class GroupOffsets:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a reset does to a partition."""
+    """The change that a reset makes to the offset of a partition."""
 
     partition: int
     before: int
@@ -87,13 +87,13 @@ class Change:
 
 
 class OffsetsTool:
-    """Shows and resets the offsets of a group; it never joins it."""
+    """Shows and resets the offsets of a group, without joining it."""
 
     def __init__(self, settings: Settings) -> None:
         """Connects.
 
         Raises:
-            SettingsError: a librdkafka property is wrong.
+            SettingsError: a librdkafka property is invalid.
             BrokerError: no broker answers.
             TopicsError: the applications topic is missing.
         """
@@ -101,7 +101,7 @@ class OffsetsTool:
         self._identity = TopicIdentity(settings)
         topic = settings.applications_topic
         self._numbers = find_partitions(self._identity.admin, settings, topic, _ANSWER_S)
-        with self._refusals():
+        with self._explain_errors():
             self._identity.read(Deadline(_ANSWER_S))
         self._require_deployments()
         config = client_config(settings) | {"group.id": settings.group_id, "enable.auto.commit": False}
@@ -109,20 +109,20 @@ class OffsetsTool:
             self._consumer = Consumer(config)
 
     def close(self) -> None:
-        """Leaves nothing behind."""
+        """Closes the consumer."""
         self._consumer.close()
 
     def look(self) -> GroupOffsets:
-        """The offsets as they are now.
+        """Returns the current offsets.
 
         Raises:
-            BrokerError: the brokers do not answer, or refuse.
+            BrokerError: the brokers do not answer, or return an error.
         """
         topic, deployments = self._settings.applications_topic, self._settings.deployments_topic
         wanted = [TopicPartition(topic, number) for number in self._numbers]
         if deployments in self._identity.ids:
             wanted.append(TopicPartition(deployments, 0))
-        with self._refusals():
+        with self._explain_errors():
             committed = {
                 (tp.topic, tp.partition): tp for tp in read_group_offsets(self._settings, wanted, Deadline(_ANSWER_S))
             }
@@ -131,8 +131,8 @@ class OffsetsTool:
         lost_from, unanswered = find_truncated(self._settings, within, Deadline(_ANSWER_S))
         if unanswered:
             raise BrokerError(
-                f"the leaders of {topic}{sorted(unanswered)} do not answer within {_ANSWER_S:g} s whether records were "
-                "lost"
+                f"the leaders of {topic}{sorted(unanswered)} did not report within {_ANSWER_S:g} s whether records "
+                "were lost"
             )
         now, recreated = self._identity.ids, set[str]()
         for tp in committed.values():
@@ -142,30 +142,30 @@ class OffsetsTool:
         for number in self._numbers:
             own = committed.get((topic, number))
             metadata = decode_metadata(None if own is None else own.metadata)
-            is_other = topic in now and metadata.topic_ids.get(topic, now[topic]) != now[topic]
+            is_recreated = topic in now and metadata.topic_ids.get(topic, now[topic]) != now[topic]
             offset = -1 if own is None else own.offset
             epoch = -1 if own is None or own.leader_epoch is None else own.leader_epoch
             partitions.append(
-                PartitionOffsets(number, offset, *ends[number], metadata, epoch, is_other, lost_from.get(number))
+                PartitionOffsets(number, offset, *ends[number], metadata, epoch, is_recreated, lost_from.get(number))
             )
         return GroupOffsets(tuple(partitions), tuple(sorted(recreated)))
 
     def plan(self, numbers: Collection[int], to_offset: int | None) -> list[Change]:
-        """What a reset would change: partitions from which a worker cannot continue, and no others.
+        """Returns the changes of a reset; without `to_offset`, only of partitions from which a worker cannot continue.
 
         Args:
             numbers: only these partitions; none means all.
-            to_offset: where to continue; None continues at the first record that is left, or behind the last one that
-                the group has processed and the brokers still have.
+            to_offset: the offset to continue at; None continues at the first remaining record, or after the last
+                processed record that the brokers still have.
 
         Raises:
-            MisuseError: a partition does not exist, or has to be told where to continue.
-            BrokerError: the brokers do not answer, or refuse.
+            MisuseError: a partition does not exist, or needs an explicit offset.
+            BrokerError: the brokers do not answer, or return an error.
         """
         unknown = sorted(set(numbers) - set(self._numbers))
         if unknown:
             raise MisuseError(
-                f"topic {self._settings.applications_topic} has the partitions 0 to {self._numbers[-1]}, not "
+                f"topic {self._settings.applications_topic} has partitions 0 to {self._numbers[-1]}, not "
                 f"{', '.join(map(str, unknown))}"
             )
         changes = []
@@ -179,8 +179,8 @@ class OffsetsTool:
                 after = max(partition.first, partition.lost_from)
             elif to_offset is None and not partition.recreated and partition.committed > partition.end:
                 raise MisuseError(
-                    f"partition {partition.partition} ends at {partition.end}, and the group has committed "
-                    f"{partition.committed}: the brokers lost records, and newer ones may have taken their offsets. "
+                    f"partition {partition.partition} ends at {partition.end}, but the group has committed "
+                    f"{partition.committed}: the brokers lost records, and newer ones may reuse their offsets. "
                     f"Choose where to continue: --partition {partition.partition} --to-offset N, with N from "
                     f"{partition.first} to {partition.end}"
                 )
@@ -193,15 +193,15 @@ class OffsetsTool:
         return changes
 
     def reset(self, changes: list[Change], wait_s: float) -> None:
-        """Commits the changes, and that the group knows the topics as they are now.
+        """Commits the changes, with the current ids of the topics.
 
         Args:
-            changes: as planned.
+            changes: the result of `plan`.
             wait_s: how long to wait for the group to have no members, in seconds.
 
         Raises:
-            OffsetsError: the group has members: brokers change only the offsets of a group without any.
-            BrokerError: the brokers do not answer, or refuse.
+            OffsetsError: the group has members; brokers change offsets only for a group without members.
+            BrokerError: the brokers do not answer, or return an error.
         """
         self._wait_until_empty(wait_s)
         topic, deployments = self._settings.applications_topic, self._settings.deployments_topic
@@ -215,10 +215,10 @@ class OffsetsTool:
                 epoch = -1 if partition.partition in after else partition.epoch
                 offsets.append(TopicPartition(topic, partition.partition, offset, metadata, epoch))
         if deployments in self._identity.ids:
-            with self._refusals():
+            with self._explain_errors():
                 _, end = self._watermarks(deployments, 0)
             offsets.append(TopicPartition(deployments, 0, end, CommittedMetadata("", self._identity.ids).encode()))
-        with self._refusals():
+        with self._explain_errors():
             retry_transient(
                 lambda: raise_on_partition_error(self._consumer.commit(offsets=offsets, asynchronous=False)),
                 Deadline(_ANSWER_S),
@@ -230,15 +230,15 @@ class OffsetsTool:
             if time.monotonic() > ends_at:
                 raise OffsetsError(
                     f"group {self._settings.group_id} has {members} members: stop its workers and run this again. A "
-                    "worker that was killed stays a member until its session.timeout.ms (20 s) is over"
+                    "killed worker remains a member until its session.timeout.ms (20 s) has elapsed"
                 )
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_INTERVAL_S)
 
     def _members(self, admin: "AdminClient") -> int:
         return len(describe_group(admin, self._settings, _ANSWER_S).members)
 
     def _require_deployments(self) -> None:
-        """Without a right to it the topic would look missing, and a reset would leave out the offset in it.
+        """Checks the right to the deployments topic: without it, the topic looks missing, and a reset omits its offset.
 
         Raises:
             BrokerError: the right is missing.
@@ -257,7 +257,7 @@ class OffsetsTool:
         return low, high
 
     @contextmanager
-    def _refusals(self) -> Iterator[None]:
+    def _explain_errors(self) -> Iterator[None]:
         try:
             yield
         except KafkaException as failure:

@@ -1,4 +1,4 @@
-"""Writing as an operator: who writes the same shares a transactional id, so that a later one fences an earlier one."""
+"""Writes as an operator: those who write the same data share a transactional id, so a later one fences an earlier."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,25 +15,25 @@ from scorer.stream.rights import ask_operator
 from scorer.stream.topics import lacking
 
 WRITE_S: Final = 30.0
-"""For one step of a transaction that a person waits for."""
-# Somebody else has begun to write with the same transactional id. Not by the error's flag: a right that is missing, or
-# a setting that the brokers refuse, is fatal, too.
+"""Timeout of one step of a transaction that a person waits for, in seconds."""
+# Another operator has begun to write with the same transactional id. The error's fatal flag does not tell: a missing
+# right, or a setting that the brokers reject, is fatal, too.
 _OVERTAKEN: Final = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 
 
 def open_writer(settings: Settings, transactional_id: str, options: dict[str, Any] | None = None) -> Producer:
-    """A producer of transactions, of which the last one to begin goes on alone.
+    """Returns a transactional producer; the last one to begin fences all earlier ones.
 
     Args:
         settings: the brokers.
-        transactional_id: what all who write the same share.
-        options: librdkafka's properties besides.
+        transactional_id: shared by all who write the same data.
+        options: additional librdkafka properties.
 
     Raises:
-        SettingsError: a librdkafka property is wrong.
+        SettingsError: a librdkafka property is invalid.
     """
     config: dict[str, Any] = {
-        "transaction.timeout.ms": "30000",  # unless [kafka] says otherwise: brokers may allow less
+        "transaction.timeout.ms": "30000",  # default; [kafka] can lower it if the brokers allow less
         **client_config(settings),
         "transactional.id": transactional_id,
         **LOSSLESS,
@@ -47,16 +47,16 @@ def open_writer(settings: Settings, transactional_id: str, options: dict[str, An
 def explain_refusals(
     settings: Settings, overtaken: ScorerError, refused: Callable[[str], str], needed: Sequence[Right]
 ) -> Iterator[None]:
-    """Says what it means when Kafka refuses a writer.
+    """Converts a writer's Kafka errors into errors that explain them.
 
     Args:
-        settings: those of the writer.
-        overtaken: raised where somebody else has begun to write the same.
-        refused: given what Kafka says, the message of everything else.
+        settings: the writer's settings.
+        overtaken: raised if another operator has begun to write the same data.
+        refused: returns the message for all other errors, given their explanation.
         needed: the rights that the writer needs.
 
     Raises:
-        BrokerError: Kafka refuses for another reason.
+        BrokerError: Kafka returns another error.
     """
     try:
         yield
@@ -68,7 +68,7 @@ def explain_refusals(
 
 
 def _explain(error: KafkaError, settings: Settings, needed: Sequence[Right]) -> str:
-    """What the brokers say. That a transaction was aborted is all that they say where a topic's right was missing."""
+    """Explains an error. If a right to a topic is missing, the brokers report only that the transaction was aborted."""
     others = [right for right in needed if right.kind is not Kind.TOPIC]
     if not missing(others, error.code()) and (
         denied := lacking(settings, [right for right in needed if right.kind is Kind.TOPIC])

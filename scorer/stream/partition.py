@@ -1,12 +1,12 @@
-"""The partitions that the group gave to this worker.
+"""The partitions that are assigned to this worker.
 
 Each is in one of these states:
 
 | state   | polled | enters it                                             | leaves it                         |
 |---------|--------|-------------------------------------------------------|-----------------------------------|
 | READING | yes    | assigned; rewound                                     | paused, blocked, revoked          |
-| PAUSED  | no     | a replay has all that it wants of the partition       | rewound, revoked                  |
-| BLOCKED | no     | its records cannot be read from where the group is    | revoked (an operator resets it)   |
+| PAUSED  | no     | a replay has read all that it needs of the partition  | rewound, revoked                  |
+| BLOCKED | no     | it cannot be read from its committed offset           | revoked (an operator resets it)   |
 """
 
 from collections.abc import Callable, Mapping
@@ -29,25 +29,25 @@ class State(Enum):
 
 @dataclass(slots=True)
 class Partition:
-    """Its position and state. Written by the loop's thread alone, in which the consumer calls back too."""
+    """Its position and state. Changed by the loop's thread only, in which the consumer's callbacks run, too."""
 
     position: int
     """The offset to continue from; below 0 while the consumer chooses it."""
     metadata: str
-    """Of its committed offset."""
+    """The metadata of its committed offset."""
     epoch: int = -1
-    """Of the leader that the record before the position came from (KIP-320); below 0 if it is not known."""
+    """The leader epoch of the record before the position (KIP-320); below 0 if it is not known."""
     state: State = State.READING
     reason: str = ""
     """Why it is BLOCKED."""
 
     def is_new_to(self, error: KafkaError) -> bool:
-        """Whether the error only says that the leader does not know the partition yet; librdkafka gives it up then."""
+        """Whether the leader does not know the new partition yet; librdkafka then stops fetching the partition."""
         return self.position < 0 and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
 
 
 class Event(Record, Protocol):
-    """What the consumer returns: a record, or an error about a partition."""
+    """What the consumer returns: a record, or an error of a partition."""
 
     def error(self) -> KafkaError | None: ...
 
@@ -55,22 +55,22 @@ class Event(Record, Protocol):
 
 
 class Assignment(dict[int, Partition]):
-    """The assigned partitions by number; changed in rebalance callbacks, which run inside of a poll or the close."""
+    """The assigned partitions by number; changed in rebalance callbacks, which run while polling or closing."""
 
     def __init__(self, topic: str) -> None:
         super().__init__()
         self._topic = topic
 
     def in_state(self, state: State) -> list[int]:
-        """The partitions that are in this state."""
+        """Returns the partitions that are in this state."""
         return [number for number, partition in self.items() if partition.state is state]
 
     def positions(self) -> dict[int, int]:
-        """Where each partition continues; below 0 while the consumer chooses it."""
+        """Returns the position of each partition; below 0 while the consumer chooses it."""
         return {number: partition.position for number, partition in self.items()}
 
     def lag(self, watermarks: Callable[[TopicPartition], tuple[int, int]]) -> dict[int, int]:
-        """How many offsets each partition has behind its position; without those whose watermarks are not known."""
+        """Returns the lag of each partition, in offsets; partitions whose watermarks are not known are omitted."""
         lag = {}
         for number, partition in self.items():
             low, high = watermarks(TopicPartition(self._topic, number))
@@ -79,19 +79,19 @@ class Assignment(dict[int, Partition]):
         return lag
 
     def note_epochs(self, last: Mapping[int, Event]) -> None:
-        """Takes the leader epochs of the last records that were polled of each partition."""
+        """Stores the leader epochs of the last polled record of each partition."""
         for number, record in last.items():
             partition, epoch = self.get(number), record.leader_epoch()
             if partition is not None and epoch is not None:
                 partition.epoch = epoch
 
     def epoch(self, number: int) -> int:
-        """The leader epoch before a partition's position; below 0 if it is not known."""
+        """Returns the leader epoch before a partition's position; below 0 if it is not known."""
         partition = self.get(number)
         return -1 if partition is None else partition.epoch
 
     def at(self, offsets: Mapping[int, int], metadata: str = "") -> list[TopicPartition]:
-        """Offsets of partitions, with the leader epochs before them."""
+        """Returns offsets of partitions, with the leader epochs before them."""
         return [
             TopicPartition(self._topic, number, offset, metadata, self.epoch(number) if offset >= 0 else -1)
             for number, offset in offsets.items()
@@ -99,9 +99,9 @@ class Assignment(dict[int, Partition]):
 
 
 StartAt = Callable[[int, int], int]
-"""Given a partition and the group's committed offset in it (below 0: none), the offset to start from."""
+"""Given a partition and the group's committed offset in it (below 0: none), returns the offset to start from."""
 
 
 def start_where_committed(_: int, committed: int) -> int:
-    """Where the group left off; at the beginning if it has committed nothing."""
+    """Starts at the committed offset; at the beginning if nothing was committed."""
     return committed if committed >= 0 else OFFSET_BEGINNING

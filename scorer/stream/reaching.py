@@ -1,4 +1,4 @@
-"""Asks the brokers: transient errors are retried here, for every command; all others say why no answer came."""
+"""Requests to the brokers, for all commands: retries transient errors, and explains all others."""
 
 import time
 from collections.abc import Callable
@@ -18,62 +18,62 @@ from scorer.stream.rights import missing_topic
 
 T = TypeVar("T")
 
-# After so long without an answer it is asked why, and asked again if the reason is one that may pass.
+# Timeout of one attempt; after it the reason is determined, and the request is retried if the reason is transient.
 _ATTEMPT_S: Final = 5.0
 _REASON_S: Final = 2.0
-# A wrong password or authority stays wrong.
-_REFUSALS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
-# A topic that was created a moment ago is not known to every broker yet: within a second, unless they are very busy.
+# A retry does not fix a wrong password or certificate authority.
+_AUTHENTICATION_ERRORS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
+# A new topic is not known to every broker at once, but within a second, unless they are very busy.
 _NEW_TOPIC_S: Final = 5.0
 _UNKNOWN: Final = frozenset(
     {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 )
-# Between two attempts.
+# Pause between attempts.
 _PAUSE_S: Final = 0.1
 
 
 def ask(call: Callable[[], T], wait_s: float) -> T:
-    """Asks until there is an answer: after a transient error again, and for some seconds where a topic is unknown.
+    """Retries a request after transient errors, and for some seconds if a topic is unknown.
 
-    Transient are leaders and coordinators that are being elected, moved or loaded, and connections that fail.
+    Transient errors: leaders and coordinators are being elected, moved or loaded, or a connection fails.
 
     Args:
-        call: asks once, with a time limit of its own. Answers that have an error for each partition must raise it.
-        wait_s: for how long to ask again.
+        call: one attempt, with its own timeout. It must raise the errors of single partitions in a response.
+        wait_s: how long to retry, in seconds.
 
     Raises:
-        KafkaException: the error is not transient, or lasts.
+        KafkaException: the error is not transient, or persists.
     """
     began_at = time.monotonic()
     while True:
         try:
             return call()
         except KafkaException as failure:
-            if not _may_pass(failure.args[0], time.monotonic() - began_at, wait_s):
+            if not _should_retry(failure.args[0], time.monotonic() - began_at, wait_s):
                 raise
             time.sleep(_PAUSE_S)
 
 
-def _may_pass(error: KafkaError, asked_s: float, wait_s: float) -> bool:
-    """Whether to ask again after an error."""
+def _should_retry(error: KafkaError, elapsed_s: float, wait_s: float) -> bool:
+    """Whether to retry after an error."""
     if error.code() in _UNKNOWN:
-        return asked_s < min(_NEW_TOPIC_S, wait_s)
-    return triage(error) is Fault.RETRIABLE and asked_s < wait_s
+        return elapsed_s < min(_NEW_TOPIC_S, wait_s)
+    return triage(error) is Fault.RETRIABLE and elapsed_s < wait_s
 
 
 def metadata_of(
     client: AdminClient | Consumer | Producer, settings: Settings, wait_s: float, topic: str | None = None
 ) -> ClusterMetadata:
-    """What the brokers say of themselves and of their topics.
+    """Returns the metadata of the cluster and its topics.
 
     Args:
-        client: asks.
-        settings: those that the client was made with.
-        wait_s: for how long to wait for an answer; where TLS or the password is refused it does not take as long.
-        topic: the only one to ask for; None asks for all.
+        client: the client to use.
+        settings: the client's settings.
+        wait_s: how long to wait for an answer, in seconds; a failure of TLS or authentication is raised earlier.
+        topic: the only topic to request; None requests all.
 
     Raises:
-        BrokerError: no broker answers, and why.
+        BrokerError: no broker answers; the message says why.
     """
     ends_at = time.monotonic() + wait_s
     while True:
@@ -82,7 +82,7 @@ def metadata_of(
         except KafkaException as failure:
             error, reason = failure.args[0], _reason(settings)
             ends = time.monotonic() >= ends_at or triage(error) is not Fault.RETRIABLE
-            if ends or (reason is not None and reason.code() in _REFUSALS):
+            if ends or (reason is not None and reason.code() in _AUTHENTICATION_ERRORS):
                 raise BrokerError(unreachable(settings, (reason or error).str())) from failure
 
 
@@ -93,26 +93,26 @@ def find_partitions(
     wait_s: float,
     operation: Operation = Operation.READ,
 ) -> list[int]:
-    """The partitions of a topic. One that was created a moment ago is waited for.
+    """Returns the partitions of a topic. It waits for a topic that was just created.
 
     Args:
-        client: asks.
-        settings: those that the client was made with.
-        topic: whose partitions.
-        wait_s: for how long to wait for an answer.
-        operation: what the client wants of the topic, for the message if the right to it is missing.
+        client: the client to use.
+        settings: the client's settings.
+        topic: the topic.
+        wait_s: how long to wait for an answer, in seconds.
+        operation: the operation on the topic that the client needs, for the message if its right is missing.
 
     Raises:
         TopicsError: the topic is missing.
-        BrokerError: no broker answers, or it says no.
+        BrokerError: no broker answers, or one returns an error.
     """
 
     def call() -> list[int]:
-        found = metadata_of(client, settings, wait_s, topic).topics[topic]
-        error = _error_of(found)
+        metadata = metadata_of(client, settings, wait_s, topic).topics[topic]
+        error = _error_of(metadata)
         if error is not None:
             raise KafkaException(error)
-        return sorted(found.partitions)
+        return sorted(metadata.partitions)
 
     try:
         return ask(call, wait_s)
@@ -125,15 +125,15 @@ def find_partitions(
 
 
 def why_unlisted(client: AdminClient | Consumer | Producer, settings: Settings, right: Right, wait_s: float) -> str:
-    """Why a topic is not among all those that the brokers list: it is missing, or a right to it is.
+    """Explains why the brokers do not list a topic: it does not exist, or a right to it is missing.
 
-    Asked for all topics, brokers leave out those to which a client has no right; asked by its name, they say so.
+    In a list of all topics, brokers omit those to which a client has no right; in a request by name, they report it.
 
     Args:
-        client: asks.
-        settings: those that the client was made with.
+        client: the client to use.
+        settings: the client's settings.
         right: the right to the topic that the client needs.
-        wait_s: for how long to wait for an answer.
+        wait_s: how long to wait for an answer, in seconds.
 
     Raises:
         BrokerError: no broker answers.
@@ -145,21 +145,21 @@ def why_unlisted(client: AdminClient | Consumer | Producer, settings: Settings, 
 
 
 def _error_of(topic: TopicMetadata) -> KafkaError | None:
-    """The first error of a topic or of one of its partitions; a replica that is away keeps nobody from reading."""
+    """Returns the first error of a topic or its partitions; an unavailable replica does not prevent reading."""
     errors = [topic.error, *(partition.error for partition in topic.partitions.values())]
     return next((e for e in errors if e is not None and e.code() != KafkaError.REPLICA_NOT_AVAILABLE), None)
 
 
 def unreachable(settings: Settings, why: str) -> str:
-    """The message for brokers that do not answer."""
+    """Returns the message for brokers that do not answer."""
     return (
-        f"no Kafka broker answers at {settings.bootstrap_servers} ({why}): is it running, is bootstrap_servers right, "
-        "and do security.protocol and the sasl.* properties under [kafka] fit it?"
+        f"cannot connect to Kafka at {settings.bootstrap_servers} ({why}): is it running, is bootstrap_servers "
+        "correct, and do security.protocol and the sasl.* properties under [kafka] match the broker's?"
     )
 
 
 def _reason(settings: Settings) -> KafkaError | None:
-    """Why no broker answers, as a client's events say it: they name TLS and passwords, a failed call does not."""
+    """Returns why no broker answers, from error events: unlike a failed call's error, they name TLS and passwords."""
     events: list[KafkaError] = []
     config: dict[str, Any] = {**client_config(settings), "error_cb": events.append}
     admin = AdminClient(config)

@@ -1,4 +1,4 @@
-"""Reads part of a topic without joining a group: what is committed between two offsets of each partition."""
+"""Reads part of a topic without joining a group: the committed records between two offsets of each partition."""
 
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -21,10 +21,10 @@ from scorer.stream.unreadable import UNREADABLE_CODES, end_of_unreadable
 from scorer.stream.worker import Record
 
 Bounds = Mapping[int, tuple[int, int]]
-"""By partition, the first offset and the one behind the last."""
+"""By partition, the first offset and the one after the last."""
 
 ANSWER_S: Final = 15.0
-"""For one answer of a broker's."""
+"""Timeout of one request to a broker, in seconds."""
 _SILENCE_S: Final = 30.0
 _BATCH_MAX: Final = 5_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,7 +40,7 @@ class Skipped:
         self.first: list[Malformed] = []
 
     def add(self, record: Malformed) -> bool:
-        """Counts one; True if it is among those that are named."""
+        """Counts a record; True if it is among those that are named."""
         self.count += 1
         if len(self.first) == self._NAMED_MAX:
             return False
@@ -48,7 +48,7 @@ class Skipped:
         return True
 
     def __str__(self) -> str:
-        """For people; empty if nothing was skipped."""
+        """Returns a summary for people; empty if nothing was skipped."""
         if not self.count:
             return ""
         more = f"; and {self.count - len(self.first):,} more" if self.count > len(self.first) else ""
@@ -56,12 +56,12 @@ class Skipped:
         return f"{self.count:,} {records} skipped: {'; '.join(map(str, self.first))}{more}"
 
     def as_json(self) -> dict[str, object]:
-        """For scripts."""
+        """Returns a summary for scripts."""
         return {"skipped": self.count, "skipped_first": [str(record) for record in self.first]}
 
 
 def milliseconds(moment: datetime) -> int:
-    """The first millisecond since 1970 that is not before a moment."""
+    """Returns a time in milliseconds since 1970, rounded up."""
     return -((_EPOCH - moment) // timedelta(milliseconds=1))
 
 
@@ -72,17 +72,17 @@ def connect_beside(
     wait_s: float,
     operation: Operation = Operation.READ,
 ) -> tuple[Consumer, list[int]]:
-    """A consumer that joins no group and commits nothing, and the partitions of the topic that it is to read.
+    """Returns a consumer that joins no group and commits nothing, and the partitions of the topic to read.
 
     Args:
         settings: the brokers.
-        topic: what it is to read, read committed; it is told where partitions end.
-        options: librdkafka's properties besides.
-        wait_s: for how long to wait for a broker's answer.
-        operation: what this client wants of the topic, for the message if the right to it is missing.
+        topic: the topic to read, with read_committed and events at the end of partitions.
+        options: additional librdkafka properties.
+        wait_s: how long to wait for a broker's answer, in seconds.
+        operation: the operation on the topic that the caller needs, for the message if its right is missing.
 
     Raises:
-        SettingsError: a librdkafka property is wrong.
+        SettingsError: a librdkafka property is invalid.
         TopicsError: the topic is missing.
         BrokerError: no broker answers.
     """
@@ -90,7 +90,7 @@ def connect_beside(
         bounded_fetch(settings)
         | client_config(settings)
         | {
-            "group.id": settings.group_id,  # librdkafka wants one; it is never joined
+            "group.id": settings.group_id,  # librdkafka requires one; the group is never joined
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
@@ -108,22 +108,22 @@ def connect_beside(
 
 
 def connect_to_offsets(settings: Settings) -> Consumer:
-    """A consumer that asks how far the group has committed, and is not in it.
+    """Returns a consumer that reads the group's committed offsets without joining it.
 
     Raises:
-        SettingsError: a librdkafka property is wrong.
+        SettingsError: a librdkafka property is invalid.
     """
-    # Read committed would wait for a moment without an open transaction, and under load there is none.
+    # With read_committed it would wait until no transaction is open, which under load never happens.
     config = client_config(settings) | {"group.id": settings.group_id, "isolation.level": "read_uncommitted"}
     with refuse_bad_config():
         return Consumer(config)
 
 
 def ask_committed(consumer: Consumer, topic: str, partitions: Collection[int], wait_s: float) -> list[TopicPartition]:
-    """Where a consumer's group has come to in these partitions; below zero where it has not begun.
+    """Returns the committed offsets of a consumer's group in these partitions; below zero if there is none.
 
     Raises:
-        KafkaException: the group cannot be asked, or not about one of the partitions.
+        KafkaException: the offset of at least one partition cannot be read.
     """
     if not partitions:
         return []
@@ -132,12 +132,12 @@ def ask_committed(consumer: Consumer, topic: str, partitions: Collection[int], w
 
 
 def offsets_refused(error: KafkaError, settings: Settings, operation: Operation = Operation.DESCRIBE) -> BrokerError:
-    """The error for a group's offsets that cannot be read.
+    """Returns the error for a group's offsets that cannot be read.
 
     Args:
-        error: what the brokers said.
+        error: the error of the brokers.
         settings: the group.
-        operation: what the client wants of the group in the end.
+        operation: the operation on the group that the caller needs.
     """
     needed = (
         to_own_group(settings, operation),
@@ -148,7 +148,7 @@ def offsets_refused(error: KafkaError, settings: Settings, operation: Operation 
 
 
 class TopicReader:
-    """A reader of one topic that is in no group and commits nothing."""
+    """Reads one topic, without joining a group or committing offsets."""
 
     def __init__(
         self,
@@ -161,12 +161,12 @@ class TopicReader:
 
         Args:
             settings: the brokers.
-            topic: what to read.
-            skipped: counts batches that cannot be read at all, each as one.
-            operation: what the caller wants of the topic, for the message if the right to it is missing.
+            topic: the topic to read.
+            skipped: counts unreadable record batches, each as one record.
+            operation: the operation on the topic that the caller needs, for the message if its right is missing.
 
         Raises:
-            SettingsError: a librdkafka property is wrong.
+            SettingsError: a librdkafka property is invalid.
             TopicsError: the topic is missing.
             BrokerError: no broker answers.
         """
@@ -174,12 +174,12 @@ class TopicReader:
         self._topic = topic
         self._skipped = Skipped() if skipped is None else skipped
         self._unreadable_ends: dict[tuple[int, int], int] = {}
-        """By partition and first offset, the offset behind a batch that cannot be read."""
+        """By partition and first offset, the offset after an unreadable record batch."""
         options = {"auto.offset.reset": "earliest", "fetch.queue.backoff.ms": "5"}
         self._consumer, self.partitions = connect_beside(settings, topic, options, ANSWER_S, operation)
 
     def bounds(self) -> dict[int, tuple[int, int]]:
-        """What each partition has now.
+        """Returns the current bounds of each partition.
 
         Raises:
             BrokerError: the broker does not answer.
@@ -190,11 +190,11 @@ class TopicReader:
             raise self._unreadable(error.args[0]) from error
 
     def narrow(self, bounds: Bounds, at_ms: int) -> dict[int, tuple[int, int]]:
-        """The same bounds without what is certain to have earlier timestamps.
+        """Returns the same bounds without offsets that are certain to have earlier timestamps.
 
-        Timestamps are what publishers say, in any order. Only this much is certain: before the first record with a
-        timestamp there is no record with that timestamp or a later one. After it anything can follow, so that each
-        record's own timestamp has to be compared still.
+        Publishers set timestamps, in any order. Only this is certain: before the first record with a timestamp of at
+        least `at_ms` there is no such record. After it there can be any timestamp, so each record's timestamp still has
+        to be compared.
 
         Args:
             bounds: by partition, the first offset and the one after the last.
@@ -217,73 +217,73 @@ class TopicReader:
         return {p: (max(first, firsts[p]), end) for p, (first, end) in bounds.items()}
 
     def read(self, bounds: Bounds) -> Iterator[list[Record]]:
-        """The committed records within the bounds, some thousands at a time; of a partition in their order.
+        """Yields the committed records within the bounds, some thousands at a time, in order per partition.
 
-        Where retention has taken the first of them, it begins with the first that is there.
+        If retention has deleted the first of them, it begins with the first remaining record.
 
         Raises:
-            BrokerError: they cannot be read.
+            BrokerError: the topic cannot be read.
         """
-        still_open = {p: end for p, (first, end) in bounds.items() if first < end}
-        positions = {p: bounds[p][0] for p in still_open}
+        open_ends = {p: end for p, (first, end) in bounds.items() if first < end}
+        positions = {p: bounds[p][0] for p in open_ends}
         self._assign(positions)
-        heard_at = time.monotonic()
-        while still_open:
+        received_at = time.monotonic()
+        while open_ends:
             messages = self._consume(1, 0.5)
             if messages:
                 messages += self._consume(_BATCH_MAX - 1, 0)
-                heard_at = time.monotonic()
-            elif time.monotonic() - heard_at > _SILENCE_S:
-                raise BrokerError(f"topic {self._topic} could not be read: nothing came for {_SILENCE_S:g} s")
-            found = self._within(messages, still_open, positions)
-            if found:
-                yield found
+                received_at = time.monotonic()
+            elif time.monotonic() - received_at > _SILENCE_S:
+                raise BrokerError(f"topic {self._topic} could not be read: nothing was received for {_SILENCE_S:g} s")
+            records = self._within(messages, open_ends, positions)
+            if records:
+                yield records
         self._consumer.unassign()
 
     def close(self) -> None:
-        """Leaves nothing behind."""
+        """Closes the consumer."""
         self._consumer.close()
 
     def _ask_bounds(self, partition: TopicPartition) -> tuple[int, int]:
         return ask(lambda: self._consumer.get_watermark_offsets(partition, timeout=ANSWER_S), ANSWER_S)
 
-    def _consume(self, most: int, wait_s: float) -> list[Event]:
-        return cast("list[Event]", self._consumer.consume(most, wait_s))
+    def _consume(self, count_max: int, wait_s: float) -> list[Event]:
+        return cast("list[Event]", self._consumer.consume(count_max, wait_s))
 
     def _assign(self, positions: Mapping[int, int]) -> None:
-        places = [TopicPartition(self._topic, p, position) for p, position in positions.items()]
-        self._consumer.unassign()  # with what it holds of an earlier reading
-        self._consumer.resume(places)  # what was paused stays so, assigned again or not
-        self._consumer.assign(places)
+        partitions = [TopicPartition(self._topic, p, position) for p, position in positions.items()]
+        self._consumer.unassign()  # discards records of an earlier read
+        self._consumer.resume(partitions)  # a new assignment does not resume paused partitions
+        self._consumer.assign(partitions)
 
-    def _within(self, messages: list[Event], still_open: dict[int, int], positions: dict[int, int]) -> list[Record]:
-        """The records before their partition's end; partitions that have come to it are no longer open."""
-        found: list[Record] = [message for message in messages if message.error() is None]
-        last = {message.partition(): message.offset() for message in found}  # of a partition given often the last stays
+    def _within(self, messages: list[Event], open_ends: dict[int, int], positions: dict[int, int]) -> list[Record]:
+        """Returns the records within the bounds; removes partitions that have reached their end from `open_ends`."""
+        records: list[Record] = [message for message in messages if message.error() is None]
+        last = {message.partition(): message.offset() for message in records}  # the last offset of each partition
         positions.update({p: offset + 1 for p, offset in last.items()})
         ended, unreadable = set(), False
-        if len(found) < len(messages):
+        if len(records) < len(messages):
             failures = [message for message in messages if message.error() is not None]
             ended = {message.partition() for message in failures if self._is_end(message.error())}
-            unreadable = any(self._passes_unreadable(failure, positions) for failure in failures)
-        ended |= {p for p, position in positions.items() if position >= still_open.get(p, 0)}
-        if any(offset >= still_open.get(p, 0) for p, offset in last.items()):
-            found = [message for message in found if message.offset() < still_open.get(message.partition(), 0)]
-        self._end(ended & still_open.keys(), still_open)
+            unreadable = any(self._skip_unreadable(failure, positions) for failure in failures)
+        ended |= {p for p, position in positions.items() if position >= open_ends.get(p, 0)}
+        if any(offset >= open_ends.get(p, 0) for p, offset in last.items()):
+            records = [message for message in records if message.offset() < open_ends.get(message.partition(), 0)]
+        self._stop_reading(ended & open_ends.keys(), open_ends)
         if unreadable:
-            self._assign({p: positions[p] for p in still_open})
-        return found
+            self._assign({p: positions[p] for p in open_ends})
+        return records
 
     def _is_end(self, error: KafkaError | None) -> bool:
-        """Whether a message says that a partition has come to its end; raises what cannot be gone on from."""
+        """Whether a message reports the end of a partition; raises errors after which it cannot continue."""
         if error is None or error.code() in UNREADABLE_CODES:
             return False
         if must_stop(error):
             raise self._unreadable(error)
         return error.code() == KafkaError._PARTITION_EOF
 
-    def _passes_unreadable(self, failure: Event, positions: dict[int, int]) -> bool:
-        """Moves behind a batch that cannot be read, if a message says so: the consumer does not get past it."""
+    def _skip_unreadable(self, failure: Event, positions: dict[int, int]) -> bool:
+        """Moves the position past an unreadable batch, if a message reports one: the consumer itself cannot."""
         error, partition, first = failure.error(), failure.partition(), failure.offset()
         if error is None or error.code() not in UNREADABLE_CODES:
             return False
@@ -291,17 +291,17 @@ class TopicReader:
         if end is None:
             end = end_of_unreadable(self._settings, self._topic, partition, first)
             self._unreadable_ends[partition, first] = end
-        if positions.get(partition, end) < end:  # it begins before where the reading began, perhaps
-            why = f"the batch up to offset {end - 1} cannot be read: {error.str()}"
-            self._skipped.add(Malformed(self._topic, partition, first, why))
+        if positions.get(partition, end) < end:  # the batch may begin before the bounds
+            reason = f"unreadable record batch up to offset {end - 1}: {error.str()}"
+            self._skipped.add(Malformed(self._topic, partition, first, reason))
             positions[partition] = end
         return True
 
-    def _end(self, partitions: Collection[int], still_open: dict[int, int]) -> None:
+    def _stop_reading(self, partitions: Collection[int], open_ends: dict[int, int]) -> None:
         if partitions:
             self._consumer.pause([TopicPartition(self._topic, p) for p in partitions])
         for partition in partitions:
-            del still_open[partition]
+            del open_ends[partition]
 
     def _unreadable(self, error: KafkaError) -> BrokerError:
         needed = to_topic(Operation.READ, self._topic), to_own_group(self._settings, Operation.DESCRIBE)

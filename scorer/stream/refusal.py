@@ -1,4 +1,4 @@
-"""A deployed bundle that a worker could not load, as a line of text that the group's offsets carry."""
+"""The failure of a worker to load a deployed bundle, as text in the metadata of the group's offsets."""
 
 import re
 from typing import Final, NamedTuple
@@ -9,12 +9,12 @@ _WRITTEN: Final = re.compile(r"(?P<challenger>challenger )?(?P<bundle>\S+@[0-9a-
 
 
 class Refusal(NamedTuple):
-    """Why a worker still decides with the bundle before.
+    """Why a worker still uses the previous bundle.
 
     Attributes:
-        slot: where the bundle was deployed.
-        bundle: as `name:version@digest`.
-        reason: what the worker logs, too.
+        slot: the slot that the bundle was deployed to.
+        bundle: the deployed bundle, as `name:version@digest`.
+        reason: the error, as the worker also logs it.
     """
 
     slot: Slot
@@ -22,12 +22,12 @@ class Refusal(NamedTuple):
     reason: str
 
     def write(self) -> str:
-        """For the metadata, and for people who read that."""
+        """Returns the text for the metadata, which people read, too."""
         return f"{'challenger ' if self.slot == 'challenger' else ''}{self.bundle}: {self.reason}"
 
     @classmethod
     def read(cls, text: str) -> "Refusal | None":
-        """What was written; None if it is anything else."""
+        """Parses what `write` returned; None for any other text."""
         match = _WRITTEN.fullmatch(text)
         if match is None:
             return None

@@ -1,4 +1,4 @@
-"""How far a deployment has come: what each partition's committed offset says of the bundle that decides it."""
+"""The progress of a deployment: which bundle each partition's committed metadata names."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -18,18 +18,18 @@ from scorer.stream.refusal import Refusal
 from scorer.stream.topics import admin_client
 
 _ANSWER_S: Final = 10.0
-_LOOK_S: Final = 0.25
+_POLL_INTERVAL_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """A worker with partitions that another bundle still decides.
+    """A worker that still decides some of its partitions with another bundle.
 
     Attributes:
         worker: its name.
-        partitions: those.
-        deciding: what decides them, as `name:version@digest`; empty where nothing was decided yet.
-        reason: why it could not load the one that was deployed; empty where it has not said so.
+        partitions: these partitions.
+        deciding: the bundles that decide them, as `name:version@digest`; empty if nothing was decided yet.
+        reason: why it could not load the deployed bundle; empty if it has reported no failure.
     """
 
     worker: str
@@ -40,21 +40,21 @@ class Behind:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """How far a deployment has come: how many workers there are, and which have not switched to it."""
+    """The progress of a deployment: the number of workers, and those that have not switched to it."""
 
     workers: int
     behind: tuple[Behind, ...]
     moving: bool
-    """True while partitions move between workers; nobody can be said to be done then."""
+    """True during a rebalance, when it is not known which workers have switched."""
 
     @property
     def done(self) -> bool:
-        """Whether every worker that has partitions decides with it."""
+        """Whether every worker that has partitions has switched."""
         return not self.behind and not self.moving
 
     @property
     def failed(self) -> bool:
-        """Whether every worker that has not switched has said that it cannot."""
+        """Whether every worker that has not switched has reported that it cannot."""
         return bool(self.behind) and not self.moving and all(worker.reason for worker in self.behind)
 
 
@@ -64,19 +64,19 @@ def wait_for_workers(
     wait_s: float,
     show: Callable[[Rollout, float], None] = lambda _rollout, _waited_s: None,
 ) -> Rollout:
-    """Waits until every worker of the group decides with a bundle, or has said that it cannot, or the time is up.
+    """Waits until every worker of the group has switched to a bundle or reported that it cannot, or until a timeout.
 
     Args:
         settings: the group and its topic.
-        reference: what was deployed.
-        wait_s: for how long; 0 looks once.
-        show: is given how it stands, and for how many seconds it has been waited, some times a second.
+        reference: the deployed bundle.
+        wait_s: timeout in seconds; 0 checks once.
+        show: called with the progress and the elapsed seconds, several times per second.
 
     Returns:
-        How it stood at the end.
+        The progress at the end.
 
     Raises:
-        BrokerError: the group cannot be asked.
+        BrokerError: the group or its offsets cannot be read.
     """
     admin = admin_client(settings)
     asking = connect_to_offsets(settings)
@@ -88,16 +88,16 @@ def wait_for_workers(
             show(rollout, waited_s)
             if rollout.done or rollout.failed or waited_s > wait_s:
                 return rollout
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_INTERVAL_S)
     finally:
         asking.close()
 
 
 def ask_group(settings: Settings, admin: AdminClient, asking: Consumer) -> tuple[Group, dict[int, CommittedMetadata]]:
-    """The group, and what the committed offset of each assigned partition says.
+    """Returns the group, and the committed metadata of each assigned partition.
 
     Raises:
-        BrokerError: the group cannot be asked.
+        BrokerError: the group or its offsets cannot be read.
     """
     group = describe_group(admin, settings, _ANSWER_S)
     try:
@@ -108,11 +108,11 @@ def ask_group(settings: Settings, admin: AdminClient, asking: Consumer) -> tuple
 
 
 def compare(group: Group, committed: Mapping[int, CommittedMetadata], wanted: str) -> Rollout:
-    """Which workers do not decide with a bundle.
+    """Returns which workers do not decide with a bundle.
 
     Args:
         group: the workers and their partitions.
-        committed: by partition, what its committed offset says.
+        committed: by partition, its committed metadata.
         wanted: the bundle, as `name:version@digest`.
     """
     behind = []
@@ -130,7 +130,7 @@ def compare(group: Group, committed: Mapping[int, CommittedMetadata], wanted: st
 def refusals(
     group: Group, committed: Mapping[int, CommittedMetadata], slot: Slot, bundle: str
 ) -> list[tuple[str, str]]:
-    """The workers that could not load what was deployed into a slot, each with its reason."""
+    """Returns the workers that could not load the bundle deployed to a slot, each with its reason."""
     refused = []
     for member in group.members:
         of_member = {p: committed[p] for p in sorted(member.partitions) if p in committed}
@@ -140,7 +140,7 @@ def refusals(
 
 
 def _reason(committed: Mapping[int, CommittedMetadata], slot: Slot, bundle: str) -> str:
-    """The first reason that offsets give for a bundle; one for another bundle is of an earlier deployment."""
+    """Returns the first failure reported for a bundle; those of other bundles are of earlier deployments."""
     for metadata in committed.values():
         refusal = Refusal.read(metadata.refused)
         if refusal is not None and (refusal.slot, refusal.bundle) == (slot, bundle):

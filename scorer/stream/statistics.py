@@ -1,11 +1,11 @@
-"""What librdkafka tells of itself, reduced to the few figures that say where a delay comes from."""
+"""librdkafka's statistics, reduced to the few metrics that explain where a delay comes from."""
 
 import json
 from typing import Any, Final, Literal, NamedTuple
 
 Fault = Literal["disconnected", "failed", "retried", "timed_out"]
 
-# By fault, the counters of a broker's statistics that count it.
+# By fault, its counters in a broker's statistics.
 FAULT_COUNTERS: Final[dict[Fault, tuple[str, ...]]] = {
     "disconnected": ("disconnects",),
     "failed": ("txerrs", "rxerrs"),
@@ -15,34 +15,34 @@ FAULT_COUNTERS: Final[dict[Fault, tuple[str, ...]]] = {
 
 
 class Statistics(NamedTuple):
-    """One report of one client; what is measured was measured since the report before."""
+    """One report of one client; measurements cover the time since the previous report."""
 
     client: Literal["consumer", "producer"]
     connections: int
-    """Connections to brokers that are up."""
+    """Open connections to brokers."""
     queued_records: int
-    """Consumer: fetched and not polled yet. Producer: handed over and not confirmed yet."""
+    """Consumer: fetched and not polled yet. Producer: produced and not acknowledged yet."""
     round_trips_s: dict[int, float]
-    """By broker that was asked something, the 99th percentile of how long it took to answer, in seconds."""
+    """By broker that received requests, the 99th percentile of its response time, in seconds."""
     throttled_s: float
-    """The longest wait that a broker's quota put on a request, in seconds."""
+    """The longest delay of a request by a broker's quota, in seconds."""
     faults: dict[tuple[str, Fault], int]
-    """By broker's name and fault, how many there were since the client began."""
+    """By broker's name and fault, their number since the client started."""
 
 
 def read_statistics(text: str) -> Statistics:
-    """Reads a report as librdkafka writes it: its STATISTICS.md says what the fields are."""
-    told = json.loads(text)
-    brokers: dict[str, dict[str, Any]] = told["brokers"]
+    """Parses a report of librdkafka, whose STATISTICS.md documents the fields."""
+    report = json.loads(text)
+    brokers: dict[str, dict[str, Any]] = report["brokers"]
     round_trips_s: dict[int, float] = {}
     for broker in brokers.values():
         if broker["rtt"]["cnt"]:  # a broker and the coordinator on it have a connection each
-            asked, took_s = broker["nodeid"], broker["rtt"]["p99"] / 1e6
-            round_trips_s[asked] = max(took_s, round_trips_s.get(asked, 0.0))
+            broker_id, took_s = broker["nodeid"], broker["rtt"]["p99"] / 1e6
+            round_trips_s[broker_id] = max(took_s, round_trips_s.get(broker_id, 0.0))
     return Statistics(
-        client=told["type"],
+        client=report["type"],
         connections=sum(broker["state"] == "UP" for broker in brokers.values()),
-        queued_records=_fetched(told) if told["type"] == "consumer" else told["msg_cnt"],
+        queued_records=_fetched_records(report) if report["type"] == "consumer" else report["msg_cnt"],
         round_trips_s=round_trips_s,
         throttled_s=max((broker["throttle"]["max"] / 1e3 for broker in brokers.values()), default=0.0),
         faults={
@@ -53,7 +53,7 @@ def read_statistics(text: str) -> Statistics:
     )
 
 
-def _fetched(told: dict[str, Any]) -> int:
+def _fetched_records(report: dict[str, Any]) -> int:
     return sum(
-        partition["fetchq_cnt"] for topic in told["topics"].values() for partition in topic["partitions"].values()
+        partition["fetchq_cnt"] for topic in report["topics"].values() for partition in topic["partitions"].values()
     )

@@ -1,4 +1,4 @@
-"""The consumer: the partitions that the group gave this worker, the position in each, what a poll returns of them."""
+"""The consumer: its assigned partitions, the position in each, and what a poll returns."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -30,18 +30,18 @@ from scorer.stream.truncation import find_truncated, truncation_point
 from scorer.stream.unreadable import UNREADABLE_CODES, end_of_unreadable
 from scorer.stream.worker import Batch, Record
 
-# How long a poll waits for the first record. A stop is noticed after it at the latest.
+# How long a poll waits for the first record, and so the longest that a shutdown goes unnoticed.
 _POLL_WAIT_S: Final = 0.2
 _LAG_S: Final = 1.0
-# Before a partition is asked for again whose leader does not know it yet.
-_NEW_S: Final = 0.2
+# Pause before the retry of a new partition that its leader does not know yet.
+_NEW_PARTITION_PAUSE_S: Final = 0.2
 _OUT_OF_RANGE: Final = frozenset(
     {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION}
 )
 
 
 class Subscription:
-    """A consumer in the group, and the state of each partition that it has."""
+    """A consumer in the group, and the state of each partition assigned to it."""
 
     def __init__(
         self,
@@ -51,13 +51,13 @@ class Subscription:
         start_at: StartAt,
         identity: TopicIdentity,
     ) -> None:
-        """Takes what it needs; `open` joins the group.
+        """Does not connect; `open` joins the group.
 
         Args:
             settings: the brokers, the group and its topic.
-            observer: told of rebalances, lag and blocked partitions.
-            should_stop: asked between two attempts of a call; True when a stop may wait no longer.
-            start_at: where to start in each partition.
+            observer: notified of rebalances, lag and blocked partitions.
+            should_stop: checked between attempts of a call; True once the shutdown timeout has elapsed.
+            start_at: returns the offset to start from in each partition.
             identity: the topics' ids.
         """
         self._settings = settings
@@ -67,47 +67,47 @@ class Subscription:
         self._start_at = start_at
         self._identity = identity
         self._partitions = Assignment(self._topic)
-        self._moved: set[int] = set()
-        """Partitions that came, went or were rewound during the current poll: what it returns of them is dropped."""
+        self._repositioned: set[int] = set()
+        """Partitions that were assigned, revoked or rewound during the current poll, which drops their records."""
         self._unvalidated: set[int] = set()
-        """Assigned partitions of which no record was polled yet; only those that have a committed leader epoch."""
-        self._given_up: set[int] = set()
-        """Partitions that the consumer may fetch no more; the next poll assigns them again, at their positions."""
-        self._held: set[int] = set()
-        """Partitions that the consumer holds paused, also once they were taken away."""
-        self._lag_told_at = 0.0
-        self._leaving = False
-        """Set by `close`: an assignment that is served inside of it starts nowhere."""
+        """Assigned partitions with a committed leader epoch, of which no record was polled yet."""
+        self._to_reassign: set[int] = set()
+        """Partitions that the consumer no longer fetches; the next poll assigns them again, at their positions."""
+        self._paused: set[int] = set()
+        """Partitions that are paused in the consumer, which stays so after they are revoked."""
+        self._lag_reported_at = 0.0
+        self._closing = False
+        """Set by `close`: partitions that are assigned while it runs are not read."""
 
     def open(self, consumer: Consumer, settle: Callable[[], bool], incremental: bool) -> None:
         """Joins the group.
 
         Args:
-            consumer: in the group, subscribed to nothing yet.
-            settle: waits for what is in flight; called before partitions come or go.
-            incremental: whether the consumer is told of the partitions that come and go, or of all anew.
+            consumer: has the group's id, and no subscription yet.
+            settle: waits for the delivery in flight; called at the start of each rebalance.
+            incremental: whether rebalances are incremental (cooperative), not eager.
         """
         self._consumer, self._settle, self._incremental = consumer, settle, incremental
-        revoked, lost = partial(self._drop, "revoked"), partial(self._drop, "lost")
+        revoked, lost = partial(self._on_revoke, "revoked"), partial(self._on_revoke, "lost")
         consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=revoked, on_lost=lost)
 
     def poll(self) -> Batch:
-        """Waits a moment for a record, then takes what is there."""
-        self._moved.clear()
-        self._start_again()
+        """Waits briefly for a record, then returns all available records, up to the batch limit."""
+        self._repositioned.clear()
+        self._reassign()
         messages = self._consume(1, _POLL_WAIT_S)
-        most = self._settings.batch_records_max
-        if messages and most > 1:
-            messages += self._consume(most - 1, self._settings.linger_ms / 1_000)
-        self._tell_lag()
-        if self._moved:
-            messages = self._without_moved(messages)
+        records_max = self._settings.batch_records_max
+        if messages and records_max > 1:
+            messages += self._consume(records_max - 1, self._settings.linger_ms / 1_000)
+        self._report_lag()
+        if self._repositioned:
+            messages = self._without_repositioned(messages)
         if [message for message in messages if message.error() is not None]:
-            return self._batch_to_ends(self._without_lost(self._without_failures(messages)))
-        return self._batch(self._without_lost(messages))
+            return self._batch_to_ends(self._without_truncated(self._handle_errors(messages)))
+        return self._batch(self._without_truncated(messages))
 
     def behind(self, metadata: str) -> dict[int, int]:
-        """The position of each partition whose committed offset does not have this metadata yet."""
+        """Returns the position of each partition whose committed offset does not have this metadata yet."""
         return {
             number: partition.position
             for number, partition in self._partitions.items()
@@ -115,7 +115,7 @@ class Subscription:
         }
 
     def advance(self, offsets_next: Mapping[int, int], metadata: str) -> list[TopicPartition]:
-        """Moves the positions behind a batch that is about to be published; returns the offsets to commit."""
+        """Moves the positions past a batch that is about to be published; returns the offsets to commit."""
         for number, offset in offsets_next.items():
             partition = self._partitions.get(number)
             if partition is not None:
@@ -123,50 +123,50 @@ class Subscription:
         return self._partitions.at(offsets_next, metadata)
 
     def rewind(self) -> None:
-        """Continues from what the group has committed, in all partitions: what was polled since comes again.
+        """Rewinds all partitions to their committed offsets; records polled since then are polled again.
 
         Raises:
-            BrokerError, TopicRecreatedError: that cannot be known.
+            BrokerError, TopicRecreatedError: the committed offsets cannot be read, or belong to a deleted topic.
         """
         starts = self._starts(self._partitions)
-        self._moved.update(starts)  # what this very poll may have returned of them comes again too
+        self._repositioned.update(starts)  # drops records of them that the current poll has returned
         self._seek({n: offset for n, offset in starts.items() if self._partitions[n].state is not State.BLOCKED})
-        self._resume([n for n in starts if self._partitions[n].state is State.PAUSED])
+        self._resume_consumer([n for n in starts if self._partitions[n].state is State.PAUSED])
 
     def pause(self, numbers: Iterable[int]) -> None:
-        """Polls these partitions no more, until they are rewound or assigned again."""
+        """Stops polling these partitions until they are rewound or assigned again."""
         reading = [n for n in numbers if n in self._partitions and self._partitions[n].state is State.READING]
         if reading:
-            self._hold(reading)
+            self._pause_consumer(reading)
             for number in reading:
                 self._partitions[number].state = State.PAUSED
 
     def blocked(self) -> dict[int, str]:
-        """The partitions that cannot be read from where the group is, with the reason of each."""
+        """Returns the partitions that cannot be read from their committed offset, each with its reason."""
         return {number: self._partitions[number].reason for number in self._partitions.in_state(State.BLOCKED)}
 
     def group_metadata(self) -> object:
-        """What fences a transaction of a member that is no longer in the group."""
+        """Returns the group metadata, with which transactions of a member that has left the group are fenced."""
         return self._consumer.consumer_group_metadata()
 
     def close(self) -> None:
         """Leaves the group (a static member keeps its partitions until its session ends)."""
-        self._leaving = True
+        self._closing = True
         self._consumer.close()
 
     # Polling
 
-    def _consume(self, most: int, wait_s: float) -> list[Event]:
-        return cast("list[Event]", self._consumer.consume(most, wait_s))
+    def _consume(self, count_max: int, wait_s: float) -> list[Event]:
+        return cast("list[Event]", self._consumer.consume(count_max, wait_s))
 
     def _batch(self, records: list[Event]) -> Batch:
-        """Where each partition continues after these records."""
+        """Returns the batch of these records, with the next offset of each partition."""
         last = dict(zip([record.partition() for record in records], records, strict=True))
         self._partitions.note_epochs(last)
         return Batch(records, {number: record.offset() + 1 for number, record in last.items()})
 
     def _batch_to_ends(self, messages: list[Event]) -> Batch:
-        """A batch where some messages say that their partition's end is reached, possibly behind markers."""
+        """Returns the batch if some messages report the end of a partition, which may follow transaction markers."""
         records: list[Record] = []
         offsets_next: dict[int, int] = {}
         last: dict[int, Event] = {}
@@ -181,67 +181,67 @@ class Subscription:
         self._partitions.note_epochs(last)
         return Batch(records, offsets_next)
 
-    def _without_failures(self, messages: list[Event]) -> list[Event]:
-        """Handles what the consumer reports; the records and the ends of partitions remain."""
-        kept: list[Event] = []
+    def _handle_errors(self, messages: list[Event]) -> list[Event]:
+        """Handles errors that the consumer reports; returns the records and the ends of partitions."""
+        remaining: list[Event] = []
         for message in messages:
             error, number = message.error(), message.partition()
             partition = self._partitions.get(number)
-            if number in self._given_up or (partition is not None and partition.state is State.BLOCKED):
-                continue  # it comes again
+            if number in self._to_reassign or (partition is not None and partition.state is State.BLOCKED):
+                continue  # it is polled again
             if error is None or error.code() == KafkaError._PARTITION_EOF:
-                kept.append(message)
+                remaining.append(message)
             elif partition is not None and (error.code() in _OUT_OF_RANGE or partition.is_new_to(error)):
-                reason = self._out_of_range(number, error)
+                reason = self._why_out_of_range(number, error)
                 if reason:
                     self._block(number, reason)
                 else:
                     log(CONSUMER_FAILED, topic=self._topic, error=error.str())
-                    self._given_up.add(number)
+                    self._to_reassign.add(number)
             elif partition is not None and error.code() in UNREADABLE_CODES:
-                kept += self._unreadable(number, message.offset(), error)
-                self._given_up.add(number)
+                remaining += self._stand_ins_for_unreadable(number, message.offset(), error)
+                self._to_reassign.add(number)
             else:
                 self._on_consumer_error(error, message.topic() or self._topic)
-        return kept
+        return remaining
 
-    def _without_moved(self, messages: list[Event]) -> list[Event]:
-        """Drops what was polled of partitions that came or went during this poll, and reads those again.
+    def _without_repositioned(self, messages: list[Event]) -> list[Event]:
+        """Drops the records of partitions that were repositioned during this poll, and reads them again.
 
-        The callbacks run inside `consume`, so that what it returns can hold records of a partition from before it was
-        taken away, and again from after it came back. Nothing of them has been decided: rewinding loses nothing.
+        The callbacks run inside `consume`, so it can return records of a partition that were fetched before it was
+        revoked, and the same ones again after it was reassigned. None is decided yet, so rewinding loses nothing.
         """
-        dropped = {message.partition() for message in messages} & self._moved
+        dropped = {message.partition() for message in messages} & self._repositioned
         self._seek({n: self._partitions[n].position for n in dropped & self._partitions.keys()})
-        return [message for message in messages if message.partition() not in self._moved]
+        return [message for message in messages if message.partition() not in self._repositioned]
 
-    def _without_lost(self, messages: list[Event]) -> list[Event]:
-        """Blocks partitions whose records the brokers lost before this worker was assigned them.
+    def _without_truncated(self, messages: list[Event]) -> list[Event]:
+        """Blocks partitions whose processed records the brokers lost before this worker was assigned them.
 
-        Where the leader has not changed since the offset was committed there is nothing to ask. When it changes while
-        the worker reads, librdkafka asks itself, and reports that the offset is out of range.
+        If the leader has not changed since the offset was committed, no check is needed. If it changes while the worker
+        reads, librdkafka itself checks, and reports that the offset is out of range.
         """
         if not self._unvalidated or self._unvalidated.isdisjoint({message.partition() for message in messages}):
             return messages
         first = {m.partition(): m for m in reversed(messages) if m.error() is None}
-        known = {n: self._partitions[n].epoch for n in self._unvalidated & first.keys()}
-        elected = [n for n, epoch in known.items() if (first[n].leader_epoch() or 0) > epoch]
-        self._unvalidated -= known.keys()
-        if not elected:
+        epochs = {n: self._partitions[n].epoch for n in self._unvalidated & first.keys()}
+        new_leaders = [n for n, epoch in epochs.items() if (first[n].leader_epoch() or 0) > epoch]
+        self._unvalidated -= epochs.keys()
+        if not new_leaders:
             return messages
-        positions = self._partitions.at({n: self._partitions[n].position for n in elected})
-        found = find_truncated(self._settings, positions, Deadline(ATTEMPT_S, self._should_stop))
-        for at in positions:
-            lost_from = found.lost_from.get(at.partition)
+        positions = self._partitions.at({n: self._partitions[n].position for n in new_leaders})
+        truncations = find_truncated(self._settings, positions, Deadline(ATTEMPT_S, self._should_stop))
+        for tp in positions:
+            lost_from = truncations.lost_from.get(tp.partition)
             if lost_from is not None:
-                self._block(at.partition, offset_is_gone(records_lost(lost_from), at, self._settings))
-        self._seek({number: self._partitions[number].position for number in found.unanswered})
-        self._unvalidated |= found.unanswered
-        dropped = found.unanswered | found.lost_from.keys()
+                self._block(tp.partition, offset_is_gone(records_lost(lost_from), tp, self._settings))
+        self._seek({number: self._partitions[number].position for number in truncations.unanswered})
+        self._unvalidated |= truncations.unanswered
+        dropped = truncations.unanswered | truncations.lost_from.keys()
         return [message for message in messages if message.partition() not in dropped]
 
-    def _unreadable(self, number: int, first: int, error: KafkaError) -> list[Event]:
-        """Stands in for the records of a batch that cannot be read, as many at a time as a batch has at most."""
+    def _stand_ins_for_unreadable(self, number: int, first: int, error: KafkaError) -> list[Event]:
+        """Returns placeholders for the records of an unreadable batch, at most `batch_records_max` at a time."""
         try:
             end = end_of_unreadable(self._settings, self._topic, number, first)
         except ScorerError as failure:
@@ -249,26 +249,26 @@ class Subscription:
             return []
         first = max(first, self._partitions[number].position)
         end = min(end, first + self._settings.batch_records_max)
-        count, why = end - first, error.str()
-        log(RECORDS_UNREADABLE, topic=self._topic, partition=number, offset=first, records=count, error=why)
+        count, reason = end - first, error.str()
+        log(RECORDS_UNREADABLE, topic=self._topic, partition=number, offset=first, records=count, error=reason)
         return [UnreadableRecord(self._topic, number, offset) for offset in range(first, end)]
 
-    def _start_again(self) -> None:
-        """Assigns partitions again that were given up, with what was fetched of them so far: a seek does not do.
+    def _reassign(self) -> None:
+        """Reassigns partitions that the consumer no longer fetches, which discards fetched records; a seek does not.
 
-        Between two polls: everything that was polled is behind the positions by then.
+        Called between polls, when the positions are past all polled records.
         """
-        numbers = self._given_up & self._partitions.keys() - self._partitions.in_state(State.BLOCKED)
-        self._given_up.clear()
+        numbers = self._to_reassign & self._partitions.keys() - self._partitions.in_state(State.BLOCKED)
+        self._to_reassign.clear()
         positions = self._partitions.positions()
         if numbers and self._incremental:
-            again = self._partitions.at({number: positions[number] for number in numbers})
-            self._consumer.incremental_unassign(again)
-            self._consumer.incremental_assign(again)
+            partitions = self._partitions.at({number: positions[number] for number in numbers})
+            self._consumer.incremental_unassign(partitions)
+            self._consumer.incremental_assign(partitions)
         elif numbers:
-            self._consumer.unassign()  # with what it has still to report
+            self._consumer.unassign()  # discards pending events
             self._consumer.assign(self._partitions.at(positions))
-            self._hold(self._held & self._partitions.keys())
+            self._pause_consumer(self._paused & self._partitions.keys())
 
     def _on_consumer_error(self, error: KafkaError, topic: str) -> None:
         if triage(error) is Fault.FATAL:
@@ -277,20 +277,21 @@ class Subscription:
             raise BrokerError(refusal_of_member(error, f"topic {topic}", self._settings))
         log(CONSUMER_FAILED, topic=topic, error=error.str())
 
-    # Partitions come and go
+    # Rebalances
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._settle()
         numbers = [tp.partition for tp in partitions]
-        # A consumer that closes serves the assignment that was under way, but answers for no offsets any more; nothing
-        # will be polled from there.
-        starts = self._first_starts(numbers) if self._leaving else self._starts(numbers)
-        self._resume(numbers)  # before they start: a resume can make the consumer ignore the start (librdkafka#5591)
-        take = self._consumer.incremental_assign if self._incremental else self._consumer.assign
-        take(self._partitions.at(starts))
+        # A closing consumer still serves a pending assignment, but no longer returns committed offsets; nothing will be
+        # polled from it.
+        starts = self._starts_at_end(numbers) if self._closing else self._starts(numbers)
+        # Before the assignment: resuming can make the consumer ignore the start offset (librdkafka#5591).
+        self._resume_consumer(numbers)
+        assign = self._consumer.incremental_assign if self._incremental else self._consumer.assign
+        assign(self._partitions.at(starts))
         self._rebalanced("assigned", partitions)
 
-    def _drop(self, kind: str, _: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_revoke(self, kind: str, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._settle()
         had_blocked = bool(self.blocked())
         for tp in partitions:
@@ -306,17 +307,17 @@ class Subscription:
 
     def _rebalanced(self, kind: str, partitions: list[TopicPartition]) -> None:
         numbers = sorted(tp.partition for tp in partitions)
-        self._moved.update(numbers)
+        self._repositioned.update(numbers)
         log(PARTITIONS_CHANGED, topic=self._topic, kind=kind, partitions=numbers, assigned=sorted(self._partitions))
         self._observer.rebalanced(kind, frozenset(self._partitions))
 
-    def _first_starts(self, numbers: Iterable[int]) -> dict[int, int]:
+    def _starts_at_end(self, numbers: Iterable[int]) -> dict[int, int]:
         for number in numbers:
             self._partitions[number] = Partition(OFFSET_END, "")
         return dict.fromkeys(numbers, OFFSET_END)
 
     def _starts(self, numbers: Iterable[int]) -> dict[int, int]:
-        """The offset to start from in each partition: where the group left off, or the beginning."""
+        """Returns the offset to start from in each partition, given the group's committed offsets."""
         wanted = [TopicPartition(self._topic, number) for number in numbers]
         try:
             committed = retry_transient(
@@ -343,44 +344,44 @@ class Subscription:
             try:
                 self._consumer.seek(tp)
             except KafkaException as error:
-                # It is about to start, or has failed, which is about to be polled, with what was fetched before.
+                # It is not started yet, or has failed; the next polls return its fetched records and the error.
                 if error.args[0].code() != KafkaError._STATE:
                     raise
-                self._given_up.add(tp.partition)
+                self._to_reassign.add(tp.partition)
 
-    def _hold(self, numbers: Iterable[int]) -> None:
-        self._held.update(numbers)
+    def _pause_consumer(self, numbers: Iterable[int]) -> None:
+        self._paused.update(numbers)
         self._consumer.pause(self._partitions.at(dict.fromkeys(numbers, 0)))
 
-    def _resume(self, numbers: Iterable[int]) -> None:
+    def _resume_consumer(self, numbers: Iterable[int]) -> None:
         for number in numbers:
             self._partitions[number].state, self._partitions[number].reason = State.READING, ""
-        self._consumer.resume(self._partitions.at(dict.fromkeys(self._held.intersection(numbers), 0)))
-        self._held.difference_update(numbers)
+        self._consumer.resume(self._partitions.at(dict.fromkeys(self._paused.intersection(numbers), 0)))
+        self._paused.difference_update(numbers)
 
     # Partitions that cannot be read
 
     def _block(self, number: int, reason: str) -> None:
-        """Reads nothing more of a partition; the others go on."""
-        self._hold([number])
+        """Stops reading a partition; the others continue."""
+        self._pause_consumer([number])
         partition = self._partitions[number]
         partition.state, partition.reason = State.BLOCKED, reason
         log(PARTITION_BLOCKED, topic=self._topic, partition=number, reason=reason)
         self._observer.blocked(self.blocked())
 
-    def _out_of_range(self, number: int, error: KafkaError) -> str:
-        """Why the records behind a partition's position are not there; empty if they are.
+    def _why_out_of_range(self, number: int, error: KafkaError) -> str:
+        """Returns why the records after a partition's position are missing; empty if they exist.
 
-        Behind a damaged batch librdkafka can ask for an offset that never was, and report that one.
+        After a corrupt batch, librdkafka can request an offset that never existed, and report that one.
 
         Raises:
-            TopicRecreatedError: because the topic is another one.
+            TopicRecreatedError: they are missing because the topic was deleted and created again.
         """
         self._identity.begin_check()
         self._identity.finish_check()
         position = self._partitions[number].position
         if position < 0:
-            time.sleep(_NEW_S)
+            time.sleep(_NEW_PARTITION_PAUSE_S)
             return ""
         try:
             low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), timeout=ATTEMPT_S)
@@ -388,12 +389,12 @@ class Subscription:
             low = high = -1
         if truncation_point(error) is None and 0 <= low <= position <= high:
             return ""
-        at = TopicPartition(self._topic, number, position)
-        return offset_is_gone(why_gone(error, at, low, high), at, self._settings)
+        tp = TopicPartition(self._topic, number, position)
+        return offset_is_gone(why_gone(error, tp, low, high), tp, self._settings)
 
-    def _tell_lag(self) -> None:
+    def _report_lag(self) -> None:
         now = time.monotonic()
-        if now - self._lag_told_at < _LAG_S:
+        if now - self._lag_reported_at < _LAG_S:
             return
-        self._lag_told_at = now
+        self._lag_reported_at = now
         self._observer.lag(self._partitions.lag(partial(self._consumer.get_watermark_offsets, cached=True)))

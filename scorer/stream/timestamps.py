@@ -1,4 +1,4 @@
-"""What the timestamps of the newest applications say: clocks that differ, and publishers that use another unit."""
+"""Checks the timestamps of the newest applications: clocks that differ, and publishers that use another unit."""
 
 import time
 from collections import Counter
@@ -11,18 +11,18 @@ from scorer.stream.finding import Finding
 from scorer.stream.reading import TopicReader
 
 _CLOCK_OFF_S: Final = 2.0
-# Offsets of each partition that are read: transaction markers take up some of them.
+# Number of offsets to read per partition; transaction markers take up some of them.
 _NEWEST: Final = 20
-# A record kept longer than this is none that somebody publishes now; in another unit a time is off by far more.
+# No record that is published now has an older timestamp; in another unit a time is off by far more.
 _PLAUSIBLE_MS: Final = 10 * 365 * 24 * 3_600_000
 _UNITS: Final = {"milliseconds": 1.0, "seconds": 1e-3, "microseconds": 1e3, "nanoseconds": 1e6}
 
 
 def unit_of(timestamp: int, now_ms: float) -> str:
-    """The unit in which a record's timestamp is near the present; empty if no unit does that.
+    """Returns the unit in which a record's timestamp is near the present; empty if there is no such unit.
 
     Args:
-        timestamp: as it stands in the record, where Kafka wants milliseconds since 1970.
+        timestamp: the record's timestamp, for which Kafka expects milliseconds since 1970.
         now_ms: milliseconds since 1970.
     """
     for unit, per_ms in _UNITS.items():
@@ -32,11 +32,11 @@ def unit_of(timestamp: int, now_ms: float) -> str:
 
 
 def look_at_timestamps(settings: Settings) -> Iterator[Finding]:
-    """Reads the newest applications of each partition, in no group.
+    """Checks the newest applications of each partition, without joining a group.
 
     Raises:
         TopicsError: the topic is missing.
-        BrokerError: it cannot be read.
+        BrokerError: the topic cannot be read.
     """
     with closing(TopicReader(settings, settings.applications_topic)) as reader:
         bounds = {p: (max(first, end - _NEWEST), end) for p, (first, end) in reader.bounds().items()}
@@ -45,10 +45,10 @@ def look_at_timestamps(settings: Settings) -> Iterator[Finding]:
 
 
 def judge(timestamps: Iterable[int], now_ms: float) -> Iterator[Finding]:
-    """What timestamps say.
+    """Checks timestamps.
 
     Args:
-        timestamps: those of some records.
+        timestamps: the timestamps of the newest records.
         now_ms: milliseconds since 1970.
     """
     by_unit: dict[str, list[int]] = {}
@@ -57,15 +57,17 @@ def judge(timestamps: Iterable[int], now_ms: float) -> Iterator[Finding]:
     fitting = by_unit.pop("milliseconds", [])
     counts = Counter({unit: len(values) for unit, values in by_unit.items()})
     for unit, count in sorted(counts.items()):
-        what = f"are in {unit}" if unit else "are no time near the present in any unit"
+        what = f"are in {unit}" if unit else "are not near the present in any unit"
         text = (
             f"{count} of the newest {counts.total() + len(fitting)} applications have timestamps that {what}: Kafka "
-            "wants milliseconds since 1970. Fix the publisher: latencies and times given to replays depend on them"
+            "expects milliseconds since 1970. Fix the publisher: latencies and time ranges of replays depend on them"
         )
         yield Finding("clock", "warning", text)
     ahead_s = (max(fitting, default=0) - now_ms) / 1_000
     if ahead_s > _CLOCK_OFF_S:
-        text = f"the newest application is {ahead_s:,.0f} s in the future: set this clock or the publisher's (NTP)"
+        text = (
+            f"the newest application is {ahead_s:,.0f} s in the future: synchronize this clock or the publisher's (NTP)"
+        )
         yield Finding("clock", "warning", text)
     elif not counts:
-        yield Finding("clock", "ok", "no application comes from the future")
+        yield Finding("clock", "ok", "no application has a timestamp in the future")

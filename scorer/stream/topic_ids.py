@@ -1,7 +1,7 @@
-"""Topics are known by their ids: a topic that was deleted and created again is another topic of the same name.
+"""Compares topics by their ids: a topic that was deleted and created again has another id.
 
-Committed offsets and positions name a topic alone. Without the ids a worker would carry its positions into the new
-topic and skip that many of its records in silence (KIP-516 gave topics ids; librdkafka keeps them to itself).
+Committed offsets and positions identify a topic by its name only. Without the ids a worker would apply its positions to
+the new topic and silently skip that many records (KIP-516 gave topics ids; librdkafka's consumers do not expose them).
 """
 
 import time
@@ -16,14 +16,14 @@ from scorer.settings import Settings
 from scorer.stream.faults import retry_transient
 from scorer.stream.topics import admin_client
 
-# For one answer. A frozen broker may be the one that is asked.
+# Timeout of one request. The broker that receives it may hang.
 _ANSWER_S: Final = 5.0
-# A commit waits this long for the answer, which usually comes within a millisecond. Without it the commit goes on: a
-# recreation would be found with the next answer, before anything is lost.
+# How long a commit waits for the answer, which usually comes within a millisecond. Without it the commit continues: a
+# recreated topic would be detected with the next answer, before anything is lost.
 _CHECK_S: Final = 1.0
-# Between two looks at all topics; the applications topic is looked at before each commit.
+# Interval of the checks of all topics; the applications topic is checked before each commit.
 _ALL_TOPICS_S: Final = 5.0
-# A topic that was created a moment ago is not known to every broker yet.
+# A new topic is not known to every broker at once.
 _NEW_TOPIC_S: Final = 3.0
 _PAUSE_S: Final = 0.1
 # Brokers without topic ids (before Kafka 2.8) answer with this one.
@@ -32,7 +32,7 @@ _NO_ID: Final = "AAAAAAAAAAAAAAAAAAAAAA"
 # The id of librdkafka's mock cluster, which has no controller to ask for topic ids.
 _MOCK: Final = "mockCluster"
 
-# A topic that is not there, or that this user has nothing to do with, has no id to compare.
+# A topic that does not exist, or to which this user has no right, has no id to compare.
 _UNKNOWN: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED})
 
 TopicIds = Mapping[str, str]
@@ -40,13 +40,13 @@ TopicIds = Mapping[str, str]
 
 
 class TopicIdentity:
-    """Describes a worker's topics by id, and compares them with those that it began with."""
+    """Reads the ids of a worker's topics, and compares them with the ids at its start."""
 
     def __init__(self, settings: Settings) -> None:
         """Connects on the first call.
 
         Raises:
-            SettingsError: a librdkafka property is wrong.
+            SettingsError: a librdkafka property is invalid.
         """
         self._group_id = settings.group_id
         self._applications_topic = settings.applications_topic
@@ -59,22 +59,22 @@ class TopicIdentity:
         self.admin = admin_client(settings)
         self._all_asked_at = time.monotonic()
         self._pending: Mapping[str, Future[Any]] = {}
-        self._asked = False
-        """Whether the last check asked; if the brokers owed an answer, none is waited for."""
+        self._requested = False
+        """Whether the last check sent a request; if an earlier one was still pending, its answer is not waited for."""
         self._has_ids = True
         self.ids: TopicIds = {}
-        """Of the topics as they were when this worker began."""
+        """The ids of the topics when this worker started."""
 
     def read(self, should_stop: Callable[[], bool], required: Collection[str] = ()) -> TopicIds:
-        """Describes all topics, and keeps their ids as those that this worker began with.
+        """Reads the ids of all topics, and stores them as the ids at the start of this worker.
 
         Args:
-            should_stop: asked between two attempts, as long as brokers do not answer.
-            required: topics that exist; a broker that does not know one of them yet is asked again for some seconds.
+            should_stop: checked between attempts, as long as brokers do not answer.
+            required: topics that exist; if a broker does not know one of them yet, it retries for some seconds.
 
         Raises:
-            BrokerError: `should_stop`.
-            KafkaException: the brokers refuse.
+            BrokerError: `should_stop` returned True.
+            KafkaException: the brokers return an error.
         """
         cluster = retry_transient(
             lambda: self.admin.list_topics(self._applications_topic, timeout=_ANSWER_S), should_stop
@@ -88,44 +88,44 @@ class TopicIdentity:
             time.sleep(_PAUSE_S)
 
     def begin_check(self) -> None:
-        """Asks for the ids as they are now, unless the brokers still owe an answer to the question before."""
-        self._asked = not self._owed()
-        if self._asked:
-            everything = time.monotonic() - self._all_asked_at > _ALL_TOPICS_S
-            if everything:
+        """Requests the current ids, unless an earlier request is still pending."""
+        self._requested = not self._is_pending()
+        if self._requested:
+            check_all = time.monotonic() - self._all_asked_at > _ALL_TOPICS_S
+            if check_all:
                 self._all_asked_at = time.monotonic()
-            self._pending = self._describe(self._names if everything else [self._applications_topic])
+            self._pending = self._describe(self._names if check_all else [self._applications_topic])
 
     def finish_check(self) -> None:
-        """Waits a moment for the answer, and compares. Records polled before `begin_check` are of the topic it says.
+        """Waits briefly for the answer, and compares the ids. It covers the records polled before `begin_check`.
 
-        Brokers that do not answer, or do not know a topic for the moment, are no recreation.
+        A missing answer, or one that does not know a topic at the moment, does not mean that the topic was recreated.
 
         Raises:
-            TopicRecreatedError: a topic has another id than when this worker began.
+            TopicRecreatedError: the id of a topic has changed since this worker started.
         """
         try:
-            now = _ids(self._pending, _CHECK_S if self._asked else 0.0)
+            now = _ids(self._pending, _CHECK_S if self._requested else 0.0)
         except (KafkaException, TimeoutError):
             return
         self.compare(self.ids, now)
 
     def look(self) -> None:
-        """Compares all topics every few seconds, without waiting: for a worker that has nothing to commit.
+        """Checks all topics every few seconds, without waiting, for a worker that has nothing to commit.
 
-        Not to be called while no broker can be reached: the admin client would then try to connect without a pause.
+        Must not be called while no broker can be reached: the admin client would then reconnect without a pause.
 
         Raises:
-            TopicRecreatedError: a topic has another id than when this worker began.
+            TopicRecreatedError: the id of a topic has changed since this worker started.
         """
-        if self._pending and not self._owed():
+        if self._pending and not self._is_pending():
             self.finish_check()
             self._pending = {}
         elif time.monotonic() - self._all_asked_at > _ALL_TOPICS_S:
             self.begin_check()
 
     def compare(self, before: TopicIds, now: TopicIds) -> None:
-        """Compares the ids that two moments have in common.
+        """Compares the ids of the topics that existed at both times.
 
         Raises:
             TopicRecreatedError: they differ.
@@ -142,15 +142,15 @@ class TopicIdentity:
         )
         return futures
 
-    def _owed(self) -> bool:
+    def _is_pending(self) -> bool:
         return any(not future.done() for future in self._pending.values())
 
 
 def recreated(group_id: str, name: str, before: str, now: str) -> str:
-    """What happened to a topic, and the command that accepts it."""
+    """Returns the message for a recreated topic, with the command that accepts it."""
     return (
         f"topic {name} was deleted and created again: group {group_id} has processed the topic with the id {before}, "
-        f"and the topic of this name now has the id {now}. The group's offsets say nothing about the new topic, so "
+        f"but the topic of this name now has the id {now}. The group's offsets do not apply to the new topic, so "
         "nothing is processed until you accept it: stop all workers of the group and run `scorer offsets reset`"
     )
 

@@ -1,4 +1,4 @@
-"""The topics and their settings, as a table: `ensure` creates what is missing, `check` compares."""
+"""The required topics and their configuration: `ensure` creates missing topics, `check` compares existing ones."""
 
 import time
 from collections.abc import Collection, Mapping
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient, ConfigEntry
 
 _MONTH_MS: Final = 30 * 24 * 3_600_000
-# Room for the headers that a dead letter has beside the record's own.
+# Room for the headers that a dead letter has in addition to the record's own.
 DEAD_LETTER_OVERHEAD_BYTES: Final = 65_536
 BATCH_BYTES_DEFAULT: Final = 1_048_588
-"""Kafka's own default of a topic's max.message.bytes."""
+"""Kafka's default of a topic's max.message.bytes."""
 _ADMIN_TIMEOUT_S: Final = 10.0
-# A topic that was created a moment ago is not known to every broker yet.
+# A new topic is not known to every broker at once.
 _NEW_TOPICS_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as it should be. A config value of `check` may be greater than what stands here, never less."""
+    """A required topic. In `check`, a config value may be greater than the one here, never less."""
 
     name: str
     partitions: int
@@ -33,13 +33,13 @@ class Topic:
 
 
 def contract(settings: Settings, partitions: int) -> list[Topic]:
-    """The topics of these settings.
+    """Returns the topics that these settings require.
 
     Args:
-        settings: for the names.
-        partitions: of the applications topic; at most as many workers as this share the work.
+        settings: the names of the topics.
+        partitions: partitions of the applications topic; the maximum number of active workers.
     """
-    bytes_max = BATCH_BYTES_DEFAULT  # written down because the dead letters' limit depends on it
+    bytes_max = BATCH_BYTES_DEFAULT  # set explicitly because the dead letters' limit depends on it
     return [
         Topic(
             settings.applications_topic,
@@ -66,10 +66,10 @@ def contract(settings: Settings, partitions: int) -> list[Topic]:
 
 
 def admin_client(settings: Settings) -> "AdminClient":
-    """An admin client for the settings' brokers.
+    """Returns an admin client for the settings' brokers.
 
     Raises:
-        SettingsError: a librdkafka property is unknown or wrong.
+        SettingsError: a librdkafka property is unknown or invalid.
     """
     from confluent_kafka.admin import AdminClient
 
@@ -84,14 +84,14 @@ def ensure(settings: Settings, partitions: int, replication: int) -> list[str]:
 
     Args:
         settings: the names and the brokers.
-        partitions: of the applications and decisions topics.
-        replication: copies of each record; with three or more, writes need all but one of them.
+        partitions: partitions of the applications and decisions topics.
+        replication: replication factor; from three on, writes need all replicas but one.
 
     Returns:
-        The names created.
+        The names of the created topics.
 
     Raises:
-        BrokerError: the brokers cannot be reached, or refuse.
+        BrokerError: the brokers cannot be reached, or return an error.
     """
     from confluent_kafka import KafkaError, KafkaException
     from confluent_kafka.cimpl import NewTopic
@@ -121,7 +121,7 @@ def ensure(settings: Settings, partitions: int, replication: int) -> list[str]:
             future.result(_ADMIN_TIMEOUT_S)
         except KafkaException as failure:
             error = failure.args[0]
-            # Another `ensure` at the same moment did it, or this user may create topics and not see them.
+            # A concurrent `ensure` created it, or this user may create topics but not see them.
             if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 explained = with_hint(error, settings, to_topic(Operation.CREATE, name))
                 raise TopicsError(f"topic {name} could not be created: {explained}") from failure
@@ -131,65 +131,67 @@ def ensure(settings: Settings, partitions: int, replication: int) -> list[str]:
 
 
 def check(settings: Settings, read: Collection[str] = ()) -> list[str]:
-    """Compares the topics with the contract.
+    """Compares the topics with the required configuration.
 
     Args:
-        settings: the topics.
-        read: those that the caller wants to read besides, for the message if a right to one is missing.
+        settings: the brokers and the topics.
+        read: topics that the caller also reads, for the message if a right to one is missing.
 
     Returns:
-        A sentence for each difference that matters; none means that all is well.
+        One sentence per difference that matters; empty if there is none.
 
     Raises:
-        BrokerError: the brokers cannot be reached, or refuse.
+        BrokerError: the brokers cannot be reached, or return an error.
     """
     from scorer.stream.reaching import why_unlisted
 
     admin = admin_client(settings)
     existing = _existing(admin, settings)
-    found: list[str] = []
+    differences: list[str] = []
     configs = _configs(admin, settings, [t.name for t in contract(settings, 1) if t.name in existing])
     for topic in contract(settings, partitions=1):
         if topic.name not in existing:
             right = to_topic(Operation.READ if topic.name in read else Operation.DESCRIBE, topic.name)
-            found.append(why_unlisted(admin, settings, right, _ADMIN_TIMEOUT_S))
+            differences.append(why_unlisted(admin, settings, right, _ADMIN_TIMEOUT_S))
             continue
-        found += _differences(topic, configs[topic.name])
+        differences += _differences(topic, configs[topic.name])
     if settings.deployments_topic in existing and existing[settings.deployments_topic] != 1:
-        found.append(f"topic {settings.deployments_topic} must have one partition; its order is the history")
-    return found + _dead_letters_fit(settings, configs)
+        differences.append(f"topic {settings.deployments_topic} must have one partition, whose order is the history")
+    return differences + _dead_letters_fit(settings, configs)
 
 
 def _differences(topic: Topic, config: Mapping[str, str]) -> list[str]:
-    found = []
+    differences = []
     policy = config.get("cleanup.policy", "")
     if "compact" in policy:
-        found.append(f"topic {topic.name} has cleanup.policy={policy}: compaction loses records; set delete")
+        differences.append(
+            f"topic {topic.name} has cleanup.policy={policy}: compaction deletes records; set cleanup.policy=delete"
+        )
     wanted, actual = int(topic.config["retention.ms"]), int(config.get("retention.ms", "-1"))
     if actual != -1 and (wanted == -1 or actual < wanted):
-        days = "for ever" if wanted == -1 else f"{wanted // 86_400_000} days"
-        found.append(f"topic {topic.name} keeps records {actual // 86_400_000} days; the contract says {days}")
-    return found
+        days = "forever" if wanted == -1 else f"{wanted // 86_400_000} days"
+        differences.append(f"topic {topic.name} keeps records for {actual // 86_400_000} days; required: {days}")
+    return differences
 
 
 def _dead_letters_fit(settings: Settings, configs: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """A dead letter holds the whole record; where its topic does not take it, it points to the record instead."""
+    """Checks that the dead-letter topic accepts copies of the largest applications; otherwise it gets pointers only."""
     topics = (settings.applications_topic, settings.dead_letters_topic)
     if any(name not in configs for name in topics):
         return []
-    taken, kept = (int(configs[name]["max.message.bytes"]) for name in topics)
-    if kept >= taken + DEAD_LETTER_OVERHEAD_BYTES:
+    application_max, letter_max = (int(configs[name]["max.message.bytes"]) for name in topics)
+    if letter_max >= application_max + DEAD_LETTER_OVERHEAD_BYTES:
         return []
     message = (
-        f"topic {topics[1]} takes records of {kept} bytes and {topics[0]} of {taken}: the dead letters of the largest "
-        "applications can only be pointers to them; set max.message.bytes of "
-        f"{topics[1]} to {taken + DEAD_LETTER_OVERHEAD_BYTES} or more"
+        f"topic {topics[1]} accepts records of {letter_max} bytes and {topics[0]} of {application_max}: the dead "
+        "letters of the largest applications can only be pointers to them; set max.message.bytes of "
+        f"{topics[1]} to {application_max + DEAD_LETTER_OVERHEAD_BYTES} or more"
     )
     return [message]
 
 
 def batch_limits(settings: Settings, admin: "AdminClient") -> dict[str, int]:
-    """By output topic, the largest batch that it takes, in bytes; Kafka's default where this user may not ask.
+    """Returns the maximum batch size of each output topic, in bytes; Kafka's default if this user may not read it.
 
     Raises:
         BrokerError: the brokers cannot be reached.
@@ -202,7 +204,7 @@ def batch_limits(settings: Settings, admin: "AdminClient") -> dict[str, int]:
 
 
 def small_batches(settings: Settings) -> list[str]:
-    """Output topics that take less at once than a producer would send: it works, and costs throughput.
+    """Returns a remark per output topic that accepts only small batches, which costs throughput.
 
     Raises:
         BrokerError: the brokers cannot be reached.
@@ -213,29 +215,29 @@ def small_batches(settings: Settings) -> list[str]:
     admin = admin_client(settings)
     existing = _existing(admin, settings)
     names = [name for name in (settings.decisions_topic, settings.dead_letters_topic) if name in existing]
-    sent = int(producer_config(settings)["batch.size"])
+    batch_size = int(producer_config(settings)["batch.size"])
     return [
-        f"topic {name} takes {limit} bytes at once, less than batch.size ({sent}): workers send smaller batches, which "
-        f"costs throughput, and those that started before the limit was lowered stop. Set its max.message.bytes to "
-        f"{sent} or more"
+        f"topic {name} accepts batches of {limit} bytes, less than batch.size ({batch_size}): workers send smaller "
+        f"batches, which costs throughput, and those that started before the limit was lowered stop. Set its "
+        f"max.message.bytes to {batch_size} or more"
         for name, config in _configs(admin, settings, names).items()
-        if (limit := int(config["max.message.bytes"])) < sent
+        if (limit := int(config["max.message.bytes"])) < batch_size
     ]
 
 
 def lacking(settings: Settings, rights: Collection[Right]) -> list[Right]:
-    """Those of some rights to topics that this client does not have; none where the brokers do not say.
+    """Returns those rights to topics that this client does not have; none if the brokers do not report them.
 
     Args:
-        settings: those of the client.
-        rights: to read or to write topics.
+        settings: the client's settings.
+        rights: rights to read or to write topics.
     """
     from confluent_kafka import KafkaException, TopicCollection
 
     names = sorted({right.name for right in rights})
     if not names:
         return []
-    admin = admin_client(settings)  # it answers nothing more once it is let go of
+    admin = admin_client(settings)  # keep a reference: a deleted client answers no pending request
     described = admin.describe_topics(
         TopicCollection(names), include_authorized_operations=True, request_timeout=_ADMIN_TIMEOUT_S
     )
@@ -250,7 +252,7 @@ def lacking(settings: Settings, rights: Collection[Right]) -> list[Right]:
 
 
 def partitions_of(settings: Settings) -> dict[str, int]:
-    """The existing topics of the settings with their numbers of partitions.
+    """Returns the number of partitions of each existing topic of the settings.
 
     Raises:
         BrokerError: the brokers cannot be reached.
@@ -259,7 +261,7 @@ def partitions_of(settings: Settings) -> dict[str, int]:
 
 
 def _existing(admin: "AdminClient", settings: Settings, wait_s: float = _NEW_TOPICS_S) -> dict[str, int]:
-    """The existing topics; for so long it is waited for those that are missing, since they may be quite new."""
+    """Returns the existing topics; waits up to `wait_s` for missing ones, which may be new."""
     from scorer.stream.reaching import metadata_of
 
     wanted = {t.name for t in contract(settings, 1)}
@@ -292,7 +294,7 @@ def _configs(admin: "AdminClient", settings: Settings, names: list[str]) -> dict
 def _describe_config(admin: "AdminClient", name: str) -> "dict[str, ConfigEntry]":
     from confluent_kafka.admin import ConfigResource, ResourceType
 
-    asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name)], request_timeout=_ADMIN_TIMEOUT_S)
-    (answer,) = asked.values()
-    found: dict[str, ConfigEntry] = answer.result()
-    return found
+    futures = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name)], request_timeout=_ADMIN_TIMEOUT_S)
+    (answer,) = futures.values()
+    entries: dict[str, ConfigEntry] = answer.result()
+    return entries

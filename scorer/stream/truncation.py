@@ -1,7 +1,7 @@
-"""Records that a group has processed and its brokers have lost: found by the leader epochs of its offsets (KIP-320).
+"""Finds processed records that the brokers have lost, by the leader epochs of the committed offsets (KIP-320).
 
-Where a replica that was behind becomes the leader, newer records take the offsets of those that are gone. The offset
-alone does not tell one from another; the epoch of the leader that it was committed under does.
+If an out-of-sync replica becomes the leader, newer records reuse the offsets of those that are lost. An offset alone
+does not distinguish them; the leader epoch that was committed with it does.
 """
 
 import re
@@ -14,17 +14,17 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from scorer.settings import Settings
 from scorer.stream.librdkafka import client_config, refuse_bad_config
 
-# librdkafka tells where the earlier leader's records end in its message alone.
+# librdkafka reports the end of the earlier leader's records only in its message.
 _END: Final = re.compile(r"truncation detected .*: broker end offset is (\d+)")
 
 
 class Truncations(NamedTuple):
-    """What the brokers say about offsets and their leader epochs."""
+    """The brokers' answers about offsets and their leader epochs."""
 
     lost_from: dict[int, int]
-    """By partition in which processed records were lost, the first offset that is lost."""
+    """By partition in which processed records were lost, the first lost offset."""
     unanswered: frozenset[int]
-    """The partitions about which nothing is known."""
+    """The partitions whose leader has not answered."""
 
 
 def find_truncated(
@@ -34,12 +34,12 @@ def find_truncated(
 
     Args:
         settings: the brokers.
-        committed: the group's offsets with their leader epochs, within what the partitions have now. Those without an
-            epoch are not asked about.
-        should_stop: asked while brokers do not answer.
+        committed: the group's offsets with their leader epochs, within the current bounds of the partitions. Those
+            without an epoch are not checked.
+        should_stop: checked while brokers do not answer.
 
     Raises:
-        SettingsError: a librdkafka property is wrong.
+        SettingsError: a librdkafka property is invalid.
     """
     config = client_config(settings) | {
         "group.id": settings.group_id,  # librdkafka requires one; the group is never joined
@@ -48,23 +48,23 @@ def find_truncated(
         "enable.partition.eof": True,
     }
     with refuse_bad_config():
-        validating = Consumer(config)
-    waiting = {tp.partition for tp in committed if tp.leader_epoch is not None and tp.leader_epoch >= 0}
+        new_consumer = Consumer(config)
+    pending = {tp.partition for tp in committed if tp.leader_epoch is not None and tp.leader_epoch >= 0}
     lost_from = {}
-    with closing(validating) as consumer:
-        consumer.assign([tp for tp in committed if tp.partition in waiting])
-        while waiting and not should_stop():
+    with closing(new_consumer) as consumer:
+        consumer.assign([tp for tp in committed if tp.partition in pending])
+        while pending and not should_stop():
             message = consumer.poll(0.1)
             if message is None:
                 continue
-            waiting.discard(message.partition() or 0)
+            pending.discard(message.partition() or 0)
             end = truncation_point(message.error())
             if end is not None:
                 lost_from[message.partition() or 0] = end
-    return Truncations(lost_from, frozenset(waiting))
+    return Truncations(lost_from, frozenset(pending))
 
 
 def truncation_point(error: KafkaError | None) -> int | None:
-    """The first lost offset, as the consumer reports it; None if the error, if any, is about something else."""
-    found = None if error is None else _END.search(error.str())
-    return None if found is None else int(found[1])
+    """Returns the first lost offset that the consumer reports; None if there is no error, or another one."""
+    match = None if error is None else _END.search(error.str())
+    return None if match is None else int(match[1])

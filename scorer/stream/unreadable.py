@@ -1,7 +1,7 @@
-"""Where a batch ends that cannot be read: one that is damaged, or takes too much memory once decompressed.
+"""Finds the end of an unreadable record batch: one that is corrupt, or too large once decompressed.
 
-The consumer reports such a batch by the offset of its first record and does not get past it. Its end is found by asking
-from which offset on the partition can be read.
+The consumer reports such a batch by the offset of its first record, and does not get past it. Its end is found by a
+search for the first offset after it from which the partition is readable.
 """
 
 import time
@@ -14,20 +14,20 @@ from scorer.errors import BrokerError
 from scorer.settings import Settings
 from scorer.stream.librdkafka import bounded_fetch, client_config, refuse_bad_config
 
-# What the consumer reports where it cannot read a batch: damaged (a checksum), or not decompressible, which includes
-# what would take more memory than receive.message.max.bytes.
+# Errors of the consumer for unreadable batches: corrupt (a checksum), or not decompressible, which includes batches
+# that would take more memory than receive.message.max.bytes.
 UNREADABLE_CODES: Final = frozenset({KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION, KafkaError._NOT_IMPLEMENTED})
-# A batch of a million records takes some forty questions of a few milliseconds.
+# A batch of a million records takes some forty requests of a few milliseconds.
 _SEARCH_S: Final = 20.0
 
 
 def end_of_unreadable(settings: Settings, topic: str, partition: int, first: int) -> int:
-    """The offset behind an unreadable batch.
+    """Returns the offset after an unreadable batch.
 
     Args:
         settings: the brokers.
-        topic: which topic holds it.
-        partition: of the topic.
+        topic: the topic.
+        partition: the partition.
         first: the offset of the batch's first record, as the consumer reported it.
 
     Raises:
@@ -44,24 +44,24 @@ def end_of_unreadable(settings: Settings, topic: str, partition: int, first: int
         "check.crcs": True,
     }
     with refuse_bad_config():
-        searching = Consumer(config)
-    with closing(searching) as consumer:
+        new_consumer = Consumer(config)
+    with closing(new_consumer) as consumer:
         search = _Search(consumer, topic, partition, first)
         inside, step = first, 1
         while search.is_inside(first + step):
             inside, step = first + step, 2 * step
-        behind = first + step
-        while behind - inside > 1:
-            middle = (inside + behind) // 2
+        after = first + step
+        while after - inside > 1:
+            middle = (inside + after) // 2
             if search.is_inside(middle):
                 inside = middle
             else:
-                behind = middle
-        return behind
+                after = middle
+        return after
 
 
 class _Search:
-    """Asks whether offsets are inside of the batch that begins at an offset."""
+    """Checks whether offsets are inside the batch that begins at an offset."""
 
     def __init__(self, consumer: Consumer, topic: str, partition: int, first: int) -> None:
         self._consumer = consumer
@@ -77,15 +77,15 @@ class _Search:
             error = None if message is None else message.error()
             if message is None or (error is not None and error.code() not in _ANSWERS):
                 continue
-            # A reader that begins inside of a batch is told the offset of the batch's first record.
+            # For a read that begins inside a batch, the consumer reports the offset of the batch's first record.
             return error is not None and error.code() in UNREADABLE_CODES and message.offset() == self._first
         raise BrokerError(
-            f"{self._topic}[{self._partition}] holds an unreadable batch at offset {self._first}, and its end was not "
-            f"found within {_SEARCH_S:g} s"
+            f"{self._topic}[{self._partition}] has an unreadable record batch at offset {self._first}, and its end was "
+            f"not found within {_SEARCH_S:g} s"
         )
 
 
-# An offset behind the partition's end is out of range.
+# An offset after the partition's end is out of range.
 _ANSWERS: Final = UNREADABLE_CODES | {
     KafkaError._PARTITION_EOF,
     KafkaError._AUTO_OFFSET_RESET,

@@ -1,8 +1,7 @@
-"""The loop: poll, score, publish; and one worker's life around it.
+"""The processing loop: poll, score, publish.
 
-A reader who knows this file and `scorer.core.score` knows what happens to an application. Nothing but a delivery can
-be on its way when the loop polls, and the link waits for that one before it lets a partition go: so a rebalance needs
-no machinery here.
+This file and `scorer.core.score` show everything that happens to an application. When the loop polls, at most one
+delivery is in flight, and the link waits for it before it gives up a partition. So rebalances need no handling here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,11 +23,11 @@ class Record(ScorableRecord, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one poll returned.
+    """The records that one poll returned.
 
-    `offsets_next` has, for each partition that moved, the offset to go on from once the records are decided. A
-    partition can be there without a record: transaction markers take up offsets too, and the group is told anew when
-    another bundle decides.
+    `offsets_next` has, for each partition that advanced, the offset to commit once the records are decided. It can
+    include partitions without records: transaction markers take up offsets, too, and after a switch to another bundle
+    the metadata are committed again.
     """
 
     records: Sequence[Record]
@@ -36,34 +35,34 @@ class Batch:
 
 
 class Link(Protocol):
-    """The worker's hold on the topics. `publish` is the only commit there is."""
+    """The worker's connection to its topics. Only `publish` commits."""
 
     def poll(self, reference: BundleReference) -> Batch:
-        """Waits a moment for records and takes what is there; an empty batch if nothing is.
+        """Waits briefly for records and returns all available records; the batch may be empty.
 
-        Each partition whose committed offset does not say that this bundle decides is in `offsets_next` too.
+        `offsets_next` also includes each partition whose committed metadata do not name this bundle.
         """
         ...
 
     def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
-        """Publishes one outcome a record and commits the offsets: all or none, and no commit before all is confirmed.
+        """Publishes one result per record and commits the offsets: all or none, and only after all are acknowledged.
 
-        The offsets' metadata say which bundle decided, so that the group knows how far a deployment has come.
-        The delivery may still be on its way on return, one at most. If it fails, its records and all later ones are
-        polled again. Raises BrokerError when going on makes no sense.
+        The offsets' metadata name the bundle, which shows the progress of a deployment. The delivery, at most one, may
+        still be in flight on return. If it fails, its records and all later ones are polled again. Raises BrokerError
+        if the worker cannot continue.
         """
         ...
 
     def settle(self) -> bool:
-        """Waits for a delivery that is on its way; False if its records will be polled again instead."""
+        """Waits for a delivery in flight; False if it failed and its records will be polled again."""
         ...
 
 
 class Monitor(Protocol):
-    """What watches the loop."""
+    """Observes the loop."""
 
     def lap(self, stage: str) -> None:
-        """A step of the scoring ended; whoever holds a watch takes the time."""
+        """A step of the scoring ended; observers measure its duration."""
         ...
 
     def polled(self, batch: Batch) -> None:
@@ -71,7 +70,7 @@ class Monitor(Protocol):
         ...
 
     def serving(self, reference: BundleReference) -> None:
-        """Another bundle decides from here on."""
+        """The loop switched to this bundle."""
         ...
 
 
@@ -83,18 +82,18 @@ def run(
     stopping: Callable[[], bool],
     challenge: Callable[[Sequence[Record], Scores], None] = lambda _records, _scores: None,
 ) -> None:
-    """Decides applications until it is told to stop; then the batch in hand has been committed.
+    """Decides applications until `stopping` returns True, and commits the last batch before it returns.
 
     Args:
-        link: the topics.
-        current: what decides the next batch; a batch is never decided by two.
-        monitor: what watches.
-        record_bytes_max: the longest application that is read, in bytes.
-        stopping: asked between two batches.
-        challenge: given each batch and what became of it once that is on its way; it can change nothing any more.
+        link: the connection to the topics.
+        current: returns the champion for the next batch; a batch is never decided by two bundles.
+        monitor: observes the loop.
+        record_bytes_max: maximum size of an application, in bytes; a larger one is rejected.
+        stopping: checked between batches.
+        challenge: called with each batch and its results once these are being delivered; it cannot change them.
 
     Raises:
-        BrokerError: the broker cannot be worked with.
+        BrokerError: the link cannot continue.
         BundleUnusableError: the bundle cannot score.
     """
     serving = None

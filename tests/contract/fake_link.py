@@ -222,7 +222,7 @@ class FakeLink:
         low = self._kafka.expired_below.get(partition, 0)
         start = self._kafka.committed.get(partition, low)
         if start < low:
-            self._blocked[partition] = f"offset {start} is no longer there: retention deleted {low - start} records"
+            self._blocked[partition] = f"offset {start} no longer exists: retention deleted {low - start} records"
         return start
 
     def _stand_as_committed(self, partition: int) -> None:

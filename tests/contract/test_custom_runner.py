@@ -60,9 +60,7 @@ def test_without_the_package(store: Path) -> None:
     """One message that names the runner and what to do; that the bundle is damaged it does not say."""
     ran = scorer("bundle", "verify", "points:1.0.0", installed=None, store=store)
     assert ran.returncode == 1
-    assert (
-        "no runner 'scorecard' here: xgboost, onnx is what there is. Install the package that brings it" in ran.stderr
-    )
+    assert "runner 'scorecard' not found (installed: xgboost, onnx). Install the package that provides it" in ran.stderr
     assert "mended" not in ran.stderr
     assert "Traceback" not in ran.stderr
 

@@ -81,7 +81,7 @@ def test_missing_topics(kafka_stage: KafkaStage) -> None:
 def test_no_broker(kafka_stage: KafkaStage) -> None:
     """Where no broker answers, the worker says where it asked and what to look at."""
     kafka_stage.servers = "127.0.0.1:1"
-    with pytest.raises(BrokerError, match=r"no Kafka broker answers at 127\.0\.0\.1:1 .*is it running"):
+    with pytest.raises(BrokerError, match=r"cannot connect to Kafka at 127\.0\.0\.1:1 .*is it running"):
         kafka_stage.link(broker_wait_s=1.0)
 
 
@@ -90,7 +90,7 @@ def test_no_broker(kafka_stage: KafkaStage) -> None:
 )
 def test_bad_property(kafka_stage: KafkaStage, name: str, value: str) -> None:
     """A librdkafka property that is unknown or wrong is a SettingsError that names it."""
-    with pytest.raises(SettingsError, match=rf"under \[kafka\] are wrong: .*{name}"):
+    with pytest.raises(SettingsError, match=rf"invalid setting under \[kafka\]: .*{name}"):
         kafka_stage.link(kafka={name: value})
 
 
@@ -156,7 +156,7 @@ def test_a_dead_letter_topic_that_takes_nothing(kafka_stage: KafkaStage) -> None
     kafka_stage.append(0, application("good"))
     kafka_stage.append(0, os.urandom(5_000))
     with pytest.raises(
-        TopicsError, match=rf"topic {small} refuses a record of \d+ bytes .* raise its max.message.bytes"
+        TopicsError, match=rf"topic {small} rejected a record of \d+ bytes .* raise its max.message.bytes"
     ):
         decide(kafka_stage.link(), 2)
     assert kafka_stage.committed().get(0, 0) == 0
@@ -181,7 +181,7 @@ def test_a_limit_that_is_lowered(kafka_stage: KafkaStage) -> None:
     link = kafka_stage.link()
     decide(link, 1)
     set_limit(kafka_stage, "decisions_topic", "2000")
-    with pytest.raises(TopicsError, match=r"refuses a batch of records, each of which is smaller .* Start it again"):
+    with pytest.raises(TopicsError, match=r"rejected a batch, although each record is smaller .* Restart it"):
         decide_until_refused(kafka_stage, link)
     link.close()
     before = len(kafka_stage.decisions())
@@ -201,7 +201,7 @@ def test_a_compacted_dead_letter_topic(kafka_stage: KafkaStage) -> None:
     kafka_stage.append(0, b"bad")
     tally = Tally()
     with pytest.raises(
-        BrokerError, match=rf"refuses topic {name}: .*cleanup.policy compact\? .*set cleanup.policy=delete"
+        BrokerError, match=rf"failed for topic {name}: .*cleanup.policy compact\? .*set cleanup.policy=delete"
     ):
         decide(kafka_stage.link(observer=tally), 1)
     assert tally.aborts == 1
@@ -458,7 +458,7 @@ def test_offsets_that_cannot_be_read(kafka_stage: KafkaStage, monkeypatch: pytes
         raise KafkaException(cimpl.KafkaError(cimpl.KafkaError.GROUP_AUTHORIZATION_FAILED))
 
     monkeypatch.setattr(subscription, "retry_transient", refuse)
-    with pytest.raises(BrokerError, match=r"the broker refuses the offsets of group .*authorization failed"):
+    with pytest.raises(BrokerError, match=r"Kafka request failed for the offsets of group .*authorization failed"):
         decide(link, 1)
 
 

@@ -221,7 +221,7 @@ def test_reset_to_an_offset(stage: KafkaStage) -> None:
     with closing(OffsetsTool(stage.settings())) as tool:
         with pytest.raises(MisuseError, match="--to-offset 11: partition 0 has offsets from 0 to 10"):
             tool.plan([0], to_offset=11)
-        with pytest.raises(MisuseError, match="has the partitions 0 to 1, not 2, 7"):
+        with pytest.raises(MisuseError, match="has partitions 0 to 1, not 2, 7"):
             tool.plan([7, 2], to_offset=0)
         tool.reset(tool.plan([0], to_offset=8), wait_s=WAIT_S)
     decide(stage.link(), 2)
@@ -250,7 +250,7 @@ def test_observer_is_told_of_blocked_partitions(stage: KafkaStage) -> None:
     link = stage.link(observer=listener)
     work(link, lambda: bool(listener.reasons))
     (told,) = listener.reasons
-    assert "retention deleted 2 records that were never processed; the first one left is 3" in told[0]
+    assert "retention deleted 2 records that were never processed; the first remaining one is 3" in told[0]
     assert "`scorer offsets reset --partition 0`" in told[0]
     link.close()
     assert listener.reasons[-1] == {}

@@ -58,10 +58,10 @@ def test_differences_that_matter(settings: Settings) -> None:
     create(settings, settings.dead_letters_topic, max_message_bytes="5000000", retention_ms="-1")
     create(settings, settings.deployments_topic)
     applications, compacted, short, history_kept, history_split, fit = topics.check(settings)
-    assert f"{settings.applications_topic} keeps records 7 days; the contract says 30 days" in applications
+    assert f"{settings.applications_topic} keeps records for 7 days; required: 30 days" in applications
     assert f"{settings.decisions_topic} has cleanup.policy=compact,delete" in compacted
-    assert f"{settings.decisions_topic} keeps records 30 days; the contract says 775 days" in short
-    assert f"{settings.deployments_topic} keeps records 7 days; the contract says for ever" in history_kept
+    assert f"{settings.decisions_topic} keeps records for 30 days; required: 775 days" in short
+    assert f"{settings.deployments_topic} keeps records for 7 days; required: forever" in history_kept
     assert f"{settings.deployments_topic} must have one partition" in history_split
     assert f"set max.message.bytes of {settings.dead_letters_topic} to 5065536 or more" in fit
 
@@ -70,7 +70,7 @@ def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a broker the error names the address and asks the likely questions."""
     monkeypatch.setattr(topics, "_ADMIN_TIMEOUT_S", 1.0)
     nowhere = load_settings({"bootstrap_servers": "127.0.0.1:1"}, environment={}).settings
-    with pytest.raises(BrokerError, match=r"no Kafka broker answers at 127\.0\.0\.1:1 .*is it running"):
+    with pytest.raises(BrokerError, match=r"cannot connect to Kafka at 127\.0\.0\.1:1 .*is it running"):
         topics.check(nowhere)
 
 

@@ -30,7 +30,7 @@ NUMBERS_ONLY: Final = ZEROS.model_copy(
 _COLUMNS: Final = ZEROS.features.columns
 _ONE_HOT: Final = [place for place, column in enumerate(_COLUMNS) if "=" in column]
 
-ASKED: Final = "Which are to decide"
+ASKED: Final = "Which rounds should the bundle use"
 SPARSE: Final = "zeros taken for missing values"
 CONTRADICTED: Final = "stood for an unknown number"
 NEVER_SEEN: Final = "it never saw one in training"
@@ -243,7 +243,7 @@ KINDS: Final[dict[str, Kind]] = {
     "reg:quantileerror": Kind(
         _train(objective="reg:quantileerror", quantile_alpha=0.5), refused="which gives amounts"
     ),
-    "own objective": Kind(_with_own_objective(), refused="an objective of your own"),
+    "own objective": Kind(_with_own_objective(), refused="a custom objective"),
     "gblinear": Kind(_train(booster="gblinear"), refused="booster is gblinear, a linear model"),
     "gblinear classifier": Kind(_wrapper(booster="gblinear"), refused="booster is gblinear, a linear model"),
     "two targets": Kind(_two_targets(), refused="predicts 2 targets"),
@@ -255,7 +255,7 @@ KINDS: Final[dict[str, Kind]] = {
         _train(columns=[column.replace("=", "_") for column in _COLUMNS]), refused="a category's column is field=value"
     ),
     "fewer columns": Kind(
-        lambda matrix, labels: _train()(matrix[:, :-1], labels), refused="wants 23 columns and the manifest names 24"
+        lambda matrix, labels: _train()(matrix[:, :-1], labels), refused="expects 23 columns, but the manifest has 24"
     ),
     "no split": Kind(_train(min_child_weight=1e9), refused="has a split"),
 }  # fmt: skip

@@ -127,7 +127,7 @@ def test_a_model_that_stopped_early_predicts_as_bentoml_loads_it(
     path = tmp_path / "stopped.bentomodel"
     expected = json.loads(bento.run("-c", SAVE_STOPPED, tmp_path / "loans.jsonl", path, kind))
     if options:
-        assert "Which are to decide" in _import(path, tmp_path / "store").stderr
+        assert "Which rounds should the bundle use" in _import(path, tmp_path / "store").stderr
     ran = _import(path, tmp_path / "store", *options)
     assert ran.returncode == 0, ran.stderr
     assert "Rounds: " in ran.stdout

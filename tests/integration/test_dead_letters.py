@@ -73,7 +73,7 @@ def test_from_the_worker_and_back(topics: Topics, tmp_path: Path) -> None:
         code, said, _ = scorer(topics, "dlq", "show", found["place"])
         assert code == 0
         assert MARKER not in said
-        assert "--value shows it" in said
+        assert "show it with --value" in said
         code, said, _ = scorer(topics, "dlq", "show", found["place"], "--value")
         assert MARKER in said
         assert "\x1b" not in said, "what somebody published must not command the terminal"
@@ -81,7 +81,7 @@ def test_from_the_worker_and_back(topics: Topics, tmp_path: Path) -> None:
             HOSTILE.decode()
         )
         code, said, _ = scorer(topics, "dlq", "requeue", found["place"], "--actor", "ana")
-        assert (code, said) == (0, f"1 put back onto {topics.applications}\n")
+        assert (code, said) == (0, f"1 requeued to {topics.applications}\n")
         wait_until(lambda: topics.count(topics.dead_letters) == 4, "its mark, and the dead letter that came of it")
         assert running.terminate() == 0
     back = [m for m in topics.read(topics.applications) if m.headers()]
@@ -91,7 +91,7 @@ def test_from_the_worker_and_back(topics: Topics, tmp_path: Path) -> None:
     assert {letter["place"] for letter in listed if letter["requeued"] is None} != {found["place"]}
     (again,) = [letter for letter in listed if letter["place"] == found["place"]]
     assert again["requeued"]["actor"] == "ana"
-    assert "put back by ana" in scorer(topics, "dlq", "list")[1]
+    assert "requeued by ana" in scorer(topics, "dlq", "list")[1]
 
 
 def test_each_goes_back_once(topics: Topics) -> None:
@@ -100,7 +100,7 @@ def test_each_goes_back_once(topics: Topics) -> None:
         set_aside(topics, SOUND, "model_error")
     set_aside(topics, b"[]", "not_an_object")
     code, said, _ = scorer(topics, "dlq", "requeue", "--code", "model_error", "--actor", "ana")
-    assert (code, said) == (0, f"3 put back onto {topics.applications}\n")
+    assert (code, said) == (0, f"3 requeued to {topics.applications}\n")
     set_aside(topics, SOUND, "model_error")
     code, said, _ = scorer(topics, "dlq", "requeue", "--code", "model_error", "--json")
     told = json.loads(said)
@@ -112,9 +112,9 @@ def test_each_goes_back_once(topics: Topics) -> None:
     assert {headers_of(m)["traceparent"] for m in topics.read(topics.applications)} == {b"00-ab"}
     code, said, errors = scorer(topics, "dlq", "requeue", "0:0", "0:999")
     assert code == 1
-    assert "0 put back" in said
-    assert "0:0 was put back by ana" in said
-    assert "0:999: no dead letter is there" in errors
+    assert "0 requeued" in said
+    assert "0:0 was already requeued by ana" in said
+    assert "0:999: no dead letter found" in errors
 
 
 def test_an_audit_passes_over_marks(topics: Topics) -> None:
@@ -151,7 +151,7 @@ def test_operators_at_the_same_moment(topics: Topics) -> None:
     done = [outcome for outcome in ended if isinstance(outcome, Requeued)]
     refused = [str(outcome) for outcome in ended if isinstance(outcome, DeadLetterError)]
     assert len(done) + len(refused) == len(threads)
-    assert all("somebody else requeued at the same moment" in text for text in refused)
+    assert all("another operator requeued at the same time" in text for text in refused)
     requeue(settings, lambda _: True, "at last")
     came = Counter(headers_of(m)["requeued-from"] for m in topics.read(topics.applications))
     assert len(came) == 20
@@ -165,7 +165,7 @@ def test_a_failure_puts_nothing_back_and_marks_nothing(topics: Topics) -> None:
     code, _, said = scorer(topics, "dlq", "requeue", "--code", "model_error")
     assert code == 1
     assert "came from topic of-somebody-else" in said
-    assert "nothing was put back" in said
+    assert "nothing was requeued" in said
     assert topics.count(topics.applications) == 0
     assert not any(isinstance(found, Mark) for found in read(topics))
 
@@ -188,8 +188,8 @@ def test_a_pointer_is_left_alone(topics: Topics) -> None:
     assert producer.flush(WAIT_S) == 0
     set_aside(topics, SOUND, "too_large")
     code, said, errors = scorer(topics, "dlq", "requeue", "--code", "too_large")
-    assert (code, said) == (0, f"1 put back onto {topics.applications}\n")
-    assert f"0:0 has no copy of its record, {topics.applications}:1:3: left alone" in errors
+    assert (code, said) == (0, f"1 requeued to {topics.applications}\n")
+    assert f"0:0 has no copy of its record ({topics.applications}:1:3): skipped" in errors
     assert [message.value() for message in topics.read(topics.applications)] == [SOUND]
     assert scorer(topics, "dlq", "requeue", "0:0")[0] == 1
     assert json.loads(scorer(topics, "dlq", "show", "0:0", "--json")[1])["pointer"] == f"{topics.applications}:1:3"
@@ -225,4 +225,4 @@ def test_nothing_at_that_place(topics: Topics) -> None:
     for place in ("0:7", "5:0", "1:0"):
         code, _, said = scorer(topics, "dlq", "show", place)
         assert code == 1
-        assert f"has no dead letter at {place}" in said
+        assert f"no dead letter at {place}" in said

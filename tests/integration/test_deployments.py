@@ -103,7 +103,7 @@ def test_deploy_and_roll_back(topics: Topics, tmp_path: Path, delivery: str) -> 
             code, said, errors = scorer(topics, "deploy", "credit-risk:1.0.0", "--reason", "bad luck", "--actor", "ana")
             assert code == 0, errors
             assert "deploy: credit-risk:1.0.0@" in said
-            assert "every worker with partitions decides with it (2 in group" in said
+            assert "all workers with partitions have switched (2 in group" in said
             time.sleep(1)
             code, said, errors = scorer(topics, "rollback", "--reason", "declines too many", "--actor", "bob")
             assert code == 0, errors
@@ -174,29 +174,29 @@ def check_history(topics: Topics) -> None:
 def test_without_workers(topics: Topics) -> None:
     """Before any worker runs a deployment is written down; and what makes no sense is refused with what is the case."""
     assert scorer(topics, "history") == (
-        0, "Nothing was deployed yet: workers decide with credit-risk:1.1.0, which is shipped with them.\n", "",
+        0, "No deployments yet: workers use credit-risk:1.1.0, the shipped bundle.\n", "",
     )  # fmt: skip
     code, _, said = scorer(topics, "rollback", "--reason", "x")
     assert code == 2
-    assert "the history has nothing before credit-risk:1.1.0@" in said
+    assert "the history has no champion before credit-risk:1.1.0@" in said
     code, _, said = scorer(topics, "deploy", "credit-risk:1.1.0", "--reason", "x")
     assert code == 2
-    assert "is what decides already" in said
+    assert "is already the champion" in said
     code, _, said = scorer(topics, "deploy", "credit-risk:1.0.0", "--reason", "x", "--expect", "0123456789")
     assert code == 1
-    assert "--expect 0123456789: what decides is credit-risk:1.1.0@" in said
+    assert "--expect 0123456789: the champion is credit-risk:1.1.0@" in said
     assert json.loads(scorer(topics, "history", "--json")[1]) == []
     code, said, _ = scorer(topics, "deploy", "credit-risk:latest", "--reason", "x")
     assert code == 2
     code, said, _ = scorer(topics, "deploy", "credit-risk:1.0.0", "--reason", "x", "--actor", "ana")
     assert code == 0
-    assert "no worker is in group" in said
+    assert "has no workers; they will use the bundle when they start" in said
     code, _, said = scorer(topics, "deploy", "credit-risk:1.1.0", "--reason", "x", "--expect", "0123456789")
     assert code == 1
     assert "by ana (x). Nothing was changed" in said
     code, _, said = scorer(topics, "deploy", "credit-risk:9.9.9", "--reason", "x")
     assert code == 1
-    assert "there is no bundle credit-risk:9.9.9" in said
+    assert "bundle credit-risk:9.9.9 not found" in said
 
 
 def test_worker_that_does_not_follow(topics: Topics, tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_worker_that_does_not_follow(topics: Topics, tmp_path: Path) -> None:
         assert code == 1
         assert "1 of 1 workers have not switched to credit-risk:1.0.0 after 2 s" in said
         assert "pinned-0 at " in said
-        assert "still decides with credit-risk:1.1.0@" in said
+        assert "still uses credit-risk:1.1.0@" in said
         assert "No reason given by pinned-0 at " in said
         assert "scorer rollback --reason" in said
         assert len(json.loads(scorer(topics, "history", "--json")[1])) == 1
@@ -248,13 +248,13 @@ def test_a_bundle_that_no_worker_can_load(topics: Topics, tmp_path: Path) -> Non
         code, said, errors = scorer(own, "deploy", "plain-risk:1.0.0", "--store", elsewhere, *why)
         assert code == 1
         assert "deploy: plain-risk:1.0.0@" in said
-        assert f"warning: --store {elsewhere} is not the store of these settings ({tmp_path / 'theirs'})" in errors
+        assert f"warning: --store {elsewhere} differs from the store in the settings ({tmp_path / 'theirs'})" in errors
         assert (
-            "2 of 2 workers have not switched to plain-risk:1.0.0: they could not load it, and keep retrying" in errors
+            "2 of 2 workers have not switched to plain-risk:1.0.0: they could not load it, and are retrying" in errors
         )
-        assert errors.count("still decides with credit-risk:1.1.0@") == 2
-        assert "\nWhy: there is no bundle plain-risk:1.0.0@" in errors
-        assert 'To take it back: scorer rollback --reason "' in errors
+        assert errors.count("still uses credit-risk:1.1.0@") == 2
+        assert "\nReason: bundle plain-risk:1.0.0@" in errors
+        assert 'To revert: scorer rollback --reason "' in errors
         operate(own, "bundle", "import", elsewhere / "plain-risk" / "1.0.0")
         wait_until(lambda: {m.bundle[:16] for m in metadata_of(topics)} == {"plain-risk:1.0.0"}, "all have switched")
         wait_until(lambda: {m.refused for m in metadata_of(topics)} == {""}, "no refusal is left")
@@ -328,7 +328,7 @@ def test_challenger(topics: Topics, tmp_path: Path) -> None:
             assert "is the challenger already, since" in said
             code, _, said = scorer(topics, "deploy", "credit-risk:1.1.0", "--slot", "challenger", *why)
             assert code == 2
-            assert "is what decides: a challenger is another one" in said
+            assert "is the champion: the challenger must be a different bundle" in said
             code, _, said = scorer(topics, "retire", "--reason", "x", "--expect", "0123456789")
             assert code == 1
             assert "the challenger is credit-risk:1.0.0@" in said
@@ -347,7 +347,7 @@ def test_challenger(topics: Topics, tmp_path: Path) -> None:
     assert decided_by == {"1.1.0": sum(published.values())}
     code, _, said = scorer(topics, "retire", "--reason", "x")
     assert code == 2
-    assert "there is no challenger, since" in said
+    assert "no challenger is deployed, since" in said
     code, said, _ = scorer(topics, "history")
     assert code == 0
     assert said.count("challenger") == 2

@@ -148,7 +148,7 @@ def test_up_says_why_workers_end(setup: dict[str, str]) -> None:
     """Where no worker can start, `scorer up` ends with the worker's own words and exit code 1."""
     ended = run("scorer", "up", "--bundle", "no-such:1.0.0", "--for", "5s", environment=setup)
     assert ended.returncode == 1
-    assert "there is no bundle no-such:1.0.0" in ended.stderr
+    assert "bundle no-such:1.0.0 not found" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
@@ -169,7 +169,7 @@ def test_doctor_names_what_is_missing(setup: dict[str, str], unique: Callable[[s
     asked = run("scorer", "doctor", "--bundle", "no-such:1.0.0", environment=broken)
     assert asked.returncode == 1
     assert f"missing topic: {broken['SCORER_DECISIONS_TOPIC']}; `scorer topics ensure` creates it" in asked.stdout
-    assert "there is no bundle no-such:1.0.0" in asked.stdout
+    assert "bundle no-such:1.0.0 not found" in asked.stdout
     assert "2 problems" in asked.stdout
 
 

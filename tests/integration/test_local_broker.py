@@ -164,7 +164,7 @@ def test_two_at_once(kafka: JavaBroker, unique: Callable[[str], str]) -> None:
         assert str(folder) in second.description
         assert setting_of(second, "message.max.bytes") == "123456"
         create_topic(second, unique("t"))
-        with pytest.raises(LocalBrokerError, match=f"port {port} on 127.0.0.1 cannot be had"):
+        with pytest.raises(LocalBrokerError, match=f"port {port} on 127.0.0.1 is not available"):
             start_broker("java", port=port)
     second.stop()
     assert is_gone(second.pid)
@@ -194,10 +194,7 @@ def test_crash_and_restart(unique: Callable[[str], str]) -> None:
             try:
                 broker.check()
             except LocalBrokerError as fault:
-                return (
-                    f"the broker at {address} has died with exit code 137 (killed: did the memory run out?); the end"
-                    in str(fault)
-                )
+                return f"the broker at {address} exited with code 137 (killed: out of memory?); the end" in str(fault)
             return False
 
         assert wait_until(has_died)
@@ -207,7 +204,7 @@ def test_crash_and_restart(unique: Callable[[str], str]) -> None:
         produce(broker, topic, b"after")
         assert read(broker, topic, 2) == [b"before", b"after"]
         broker.kill()
-        with pytest.raises(LocalBrokerError, match="has died"):
+        with pytest.raises(LocalBrokerError, match="exited with code"):
             broker.check()
     assert broker.log_path is not None
     assert [left.name for left in broker.log_path.parent.iterdir()] == ["broker.log"]

@@ -241,7 +241,7 @@ def test_a_file_is_published_row_by_row(settings: Settings, start: Starter, tmp_
     code, out, err = start("publish", str(path), "--json").finish()
     told = json.loads(out)
     assert code == 1
-    assert err.startswith("line 8 refused: home: ")
+    assert err.startswith("line 8 is invalid: home: ")
     assert "tent" not in out + err
     assert {name: told[name] for name in ("rows", "sent", "acknowledged", "failed", "refused")} == {
         "rows": 50, "sent": 49, "acknowledged": 49, "failed": 0, "refused": 1,

@@ -214,7 +214,7 @@ def test_killed_workers_are_restarted(topics: Topics, tmp_path: Path) -> None:
         assert_every_application_has_its_result(run.summary(), 800)
         assert run.summary()["restarts"] == 2
         for name in ("worker-0", "worker-1"):
-            assert f"{name} ended: killed by SIGKILL; restart 1 in 1 s. The last lines of its log:" in run.log()
+            assert f"{name} exited: killed by SIGKILL; restart 1 in 1 s. The last lines of its log:" in run.log()
             assert f"{name} is ready again, at http://127.0.0.1:" in run.log()
             assert f"{name}: metrics http://127.0.0.1:" in run.log()
 
@@ -265,7 +265,7 @@ def test_interrupted_while_it_starts(topics: Topics, tmp_path: Path) -> None:
         wait_until(lambda: "starting 2 workers" in run.log(), "the workers are being started")
         run.process.send_signal(signal.SIGINT)
         assert run.wait() == 130
-        assert "interrupted before everything was up; nothing is left running" in run.log()
+        assert "interrupted during startup; everything was stopped" in run.log()
         assert "Traceback" not in run.log()
         assert run.workers() == []
         assert run.left_behind() == []

@@ -423,11 +423,11 @@ def test_notes_tell_what_to_do_next(tmp_path: Path) -> None:
     assert "exec deploy/scorer -- scorer deploy" in notes_of("minimal")
     assert "exec statefulset/scorer -- scorer deploy" in notes_of("static-membership")
     assert "Workers: 2 to 12, by KEDA" in notes_of("production")
-    assert "Take care" not in notes_of("production")
-    assert "KEDA asks kafka:9092 from its own namespace" in notes_of(
+    assert "Warning" not in notes_of("production")
+    assert "KEDA resolves kafka:9092 from its own namespace" in notes_of(
         "minimal", "--set", "autoscaling.keda.enabled=true"
     )
-    assert "What decides is credit-risk:1.1.0" in notes_of("off")
+    assert "The workers are pinned to credit-risk:1.1.0" in notes_of("off")
 
 
 def test_appversion_is_the_package() -> None:
@@ -498,4 +498,4 @@ def _command(pod: Resource) -> list[str]:
 def test_the_readme_is_fresh() -> None:
     """The chart's README says of each value what values.yaml says."""
     made = readme(VALUES.read_text(encoding="utf-8"))
-    assert (CHART / "README.md").read_text(encoding="utf-8") == made, "stale: `make fresh` mends it"
+    assert (CHART / "README.md").read_text(encoding="utf-8") == made, "stale: run `make fresh`"

@@ -107,7 +107,7 @@ def test_try_an_application(visit: Visit, topics: Topics) -> None:
     page.get_by_label("Income").fill("900")
     page.get_by_label("Debt").fill("")
     page.get_by_label("Home").select_option("owner")
-    expect(page.locator("#verdict")).to_have_text("It keeps to the contract.")
+    expect(page.locator("#verdict")).to_have_text("The application is valid.")
     page.get_by_role("button", name="Publish").click()
     tried = page.locator("#tries li")
     expect(tried).to_contain_text(re.compile("APPROVED|MAYBE|DECLINED"))
@@ -131,9 +131,9 @@ def test_a_refused_application(visit: Visit) -> None:
     page = visit.go("/try")
     page.get_by_label("Age").fill("17")
     expect(page.get_by_label("Age")).to_have_attribute("aria-invalid", "true")
-    expect(page.locator("#verdict")).to_contain_text("One field breaks the contract")
-    page.get_by_role("button", name="Publish it even so").click()
-    expect(page.locator("#tries li")).to_contain_text("REFUSED")
+    expect(page.locator("#verdict")).to_contain_text("1 field is invalid")
+    page.get_by_role("button", name="Publish anyway").click()
+    expect(page.locator("#tries li")).to_contain_text("REJECTED")
     expect(page.locator("#tries li")).to_contain_text("age: out of range, a number from 18 to 120 is needed")
     expect(page.locator("#tries li")).to_contain_text("out_of_range")
 
@@ -148,7 +148,7 @@ def test_a_try_in_json(visit: Visit, topics: Topics) -> None:
     text.fill("{")
     page.get_by_role("button", name="Publish").click()
     expect(page.locator("#tries li").first).to_contain_text("NOT PUBLISHED")
-    expect(page.locator("#tries li").first).to_contain_text("this is not JSON")
+    expect(page.locator("#tries li").first).to_contain_text("the application is not JSON")
     visit.faults.clear()  # the browser notes that a request was refused
     text.fill(json.dumps(written | {"application_id": "somebody-elses", "home": "RENT"}))
     page.get_by_role("button", name="Publish").click()
@@ -178,14 +178,14 @@ def test_a_deployment_appears(visit: Visit, topics: Topics) -> None:
     why = "<b>quarterly</b> & <script>alert(1)</script>"
     operate(topics, "deploy", "credit-risk:1.0.0", "--reason", why, "--actor", "ana@lender.example", "--wait", "0")
     first = page.locator("#history li").first
-    expect(first).to_contain_text("deploy credit-risk:1.0.0@")
+    expect(first).to_contain_text("deployed credit-risk:1.0.0@")
     expect(first).to_contain_text(f"“{why}” by ana@lender.example")
     operate(topics, "rollback", "--reason", "declines too many", "--actor", "bob", "--wait", "0")
-    expect(first).to_contain_text("rollback credit-risk:1.1.0@")
+    expect(first).to_contain_text("rolled back to credit-risk:1.1.0@")
     expect(first).to_contain_text("“declines too many” by bob")
     expect(first.locator("time")).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$"))
     page = visit.go("/")
-    expect(page.locator("#since")).to_contain_text("rollback of credit-risk:1.1.0@")
+    expect(page.locator("#since")).to_contain_text("rolled back to credit-risk:1.1.0@")
 
 
 def test_a_deployment_that_no_worker_follows(chromium: Browser, broker: Broker, tmp_path: Path) -> None:
@@ -205,12 +205,12 @@ def test_a_deployment_that_no_worker_follows(chromium: Browser, broker: Broker, 
         expect(page.locator(".strip.bad #status")).to_have_text(told)
         mark = page.locator("#history li").first.locator(".unswitched")
         expect(mark).to_contain_text(told)
-        expect(mark).to_contain_text("there is no bundle credit-risk:9.9.9")
+        expect(mark).to_contain_text("bundle credit-risk:9.9.9 not found")
         expect(mark).to_contain_text("scorer rollback")
         expect(page.locator("#history li").nth(1).locator(".unswitched")).to_be_hidden()
         page.goto(started.address)
         expect(page.locator(".strip.bad #status")).to_have_text(told)
-        expect(page.locator("#unswitched")).to_contain_text("there is no bundle credit-risk:9.9.9")
+        expect(page.locator("#unswitched")).to_contain_text("bundle credit-risk:9.9.9 not found")
         operate(own, "rollback", "--reason", "nobody can load it")
         expect(page.locator(".strip.good #status")).to_have_text("1 worker is running")
         expect(page.locator("#unswitched")).to_be_hidden()
@@ -233,9 +233,9 @@ def test_dead_letters_are_hidden_until_asked_for(visit: Visit, served: ConsolePr
     assert bodies
     assert not any(MARKER in body for body in bodies)
     assert MARKER not in page.content()
-    letter.get_by_role("button", name="Show what it holds").click()
+    letter.get_by_role("button", name="Show value").click()
     expect(letter.locator("pre")).to_have_text(SECRET.decode())
-    button = letter.get_by_role("button", name="Hide it")
+    button = letter.get_by_role("button", name="Hide value")
     expect(button).to_be_focused()
     assert "dead_letter_shown" in served.log()
     assert MARKER not in served.log()
@@ -250,14 +250,14 @@ def test_a_dead_letter_that_was_put_back_says_so(visit: Visit, topics: Topics) -
     operate(topics, "dlq", "requeue", found["place"], "--actor", "cleo")
     page = visit.go("/dead-letters")
     letter = page.locator("#letters li", has=page.get_by_text(f"dead letter {found['place']}", exact=True))
-    expect(letter).to_contain_text("put back by cleo")
+    expect(letter).to_contain_text("requeued by cleo")
 
 
 def test_the_interface(visit: Visit, topics: Topics) -> None:
     """Every field of the contract and every code stands there, with this set-up's topics in code that can be copied."""
     visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = visit.go("/interface")
-    for text in ("application_id", "decision_id", "dlq.reason", "unknown_category", "requeued-from", "for ever"):
+    for text in ("application_id", "decision_id", "dlq.reason", "unknown_category", "requeued-from", "unlimited"):
         expect(page.locator("main")).to_contain_text(text)
     block = page.locator(".copy", has=page.get_by_label("kcat"))
     expect(block).to_contain_text(f"-t {topics.applications}")
@@ -279,9 +279,9 @@ def test_no_serious_violation(chromium: Browser, served: ConsoleProcess, viewpor
         if view == "/try":
             shown.get_by_label("Age").fill("17")
             shown.get_by_role("button", name="Publish").click()
-            expect(shown.locator("#tries li")).to_contain_text("REFUSED")
+            expect(shown.locator("#tries li")).to_contain_text("REJECTED")
         if view == "/dead-letters":
-            shown.get_by_role("button", name="Show what it holds").first.click()
+            shown.get_by_role("button", name="Show value").first.click()
             expect(shown.locator("#letters pre")).to_have_count(1)
         shown.evaluate(axe)
         found = shown.evaluate("() => axe.run().then((results) => results.violations)")
@@ -312,7 +312,7 @@ def test_by_keyboard_alone(visit: Visit) -> None:
         assert focused[2] >= 2, focused
         if focused[0] == "Publish":
             break
-    assert passed[0] == "To the content"
+    assert passed[0] == "Skip to content"
     assert passed[1:6] == ["Overview", "Try", "Deployments", "Dead letters", "Interface"]
     assert passed[-1] == "Publish"
     page.keyboard.press("Enter")
@@ -350,7 +350,7 @@ def test_with_a_token(chromium: Browser, topics: Topics, tmp_path: Path) -> None
         expect(page).to_have_url(closed.address + "/login")
         page.get_by_label("Token").fill("something else entirely")
         page.keyboard.press("Enter")
-        expect(page.get_by_role("alert")).to_have_text("That is not the token.")
+        expect(page.get_by_role("alert")).to_have_text("Wrong token.")
         page.get_by_label("Token").fill("sixteen characters, or more")
         page.keyboard.press("Enter")
         expect(page).to_have_url(closed.address + "/")
@@ -379,13 +379,13 @@ def test_a_broker_that_goes_and_comes(chromium: Browser, tmp_path: Path) -> None
             context = chromium.new_context()
             page = context.new_page()
             page.goto(started.address)
-            expect(page.locator("#status")).to_have_text("no worker is running: applications wait")
+            expect(page.locator("#status")).to_have_text("no worker is running: applications are waiting")
             first.stop()
-            expect(page.locator(".strip.bad #status")).to_contain_text("no Kafka broker answers at")
+            expect(page.locator(".strip.bad #status")).to_contain_text("cannot connect to Kafka at")
             expect(page.locator("#waiting")).to_have_text("–")
             expect(page.locator("#rate")).to_have_text("–")
             with start_broker("java", port=port):
                 expect(page.locator("#status")).to_contain_text("missing topic")
                 operate(own, "topics", "ensure")
-                expect(page.locator("#status")).to_have_text("no worker is running: applications wait")
+                expect(page.locator("#status")).to_have_text("no worker is running: applications are waiting")
             context.close()

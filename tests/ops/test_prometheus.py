@@ -41,7 +41,7 @@ DEPENDS_ON_THE_MACHINE = "ScorerDecisionsSlow.*|ScorerLagGrowing"
 VARIABLES = {"namespace": ".*", "job": "scorer-worker", "instance": ".*", "__rate_interval": "20s"}
 CONSEQUENCES = ("ScorerWorkerDown", "ScorerWorkerFlapping", "ScorerWorkerStalled")
 STILL: dict[str, tuple[str, Callable[[list[float]], float]]] = {
-    "worker/Held back by quotas/A": ("the broker has no quotas", max),
+    "worker/Throttling by quotas/A": ("the broker has no quotas", max),
     "worker/Blocked partitions/A": ("retention deletes nothing that is not processed", max),
     # A scrape that ends between two rules of a group is seen by the second alone, and for that moment they differ.
     "model/Drift/A": ("this hour is all of this week", median),

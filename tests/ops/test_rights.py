@@ -197,7 +197,7 @@ def refuse(case: Case, guarded: Guarded) -> None:
     assert f"{lacked.operation} on {lacked.resource}" in said
     assert grant([lacked], f"User:{case.user}", guarded.servers)[0] in said
     assert "missing topic" not in said
-    assert "at the same moment" not in said
+    assert "at the same time" not in said
     assert _PASSWORD not in said
 
 

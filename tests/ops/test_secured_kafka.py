@@ -122,7 +122,7 @@ def test_the_page(secured: Secured, tmp_path: Path) -> None:
 
 def test_what_does_not_work(secured: Secured, tmp_path: Path) -> None:
     """What the page's last table says is seen, is: another authority, a wrong password, no rights, no TLS."""
-    rows = re.findall(r"^\| (`.+?) \|", _PAGE.read_text().partition("## When it does not work")[2], re.MULTILINE)
+    rows = re.findall(r"^\| (`.+?) \|", _PAGE.read_text().partition("## Troubleshooting")[2], re.MULTILINE)
     faults = {
         "SCORER_KAFKA__SSL_CA_LOCATION": "/etc/ssl/certs/ca-certificates.crt",
         "SCORER_KAFKA__SASL_PASSWORD": "another",

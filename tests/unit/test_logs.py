@@ -153,7 +153,7 @@ def test_a_text_line(capsys: pytest.CaptureFixture[str]) -> None:
         line.partition("Z ")[2] or line for line in capsys.readouterr().err.splitlines()
     ]
     assert first == (
-        "INFO     partitions_changed: the group gave this worker partitions or took some away  "
+        "INFO     partitions_changed: partitions were assigned to this worker or revoked  "
         "topic=credit.applications  kind=assigned  partitions=[0, 1]  assigned=[0, 1]"
     )
     assert second.endswith("  exit_code=2")

@@ -86,12 +86,12 @@ def test_every_problem_at_once(tmp_path: Path) -> None:
         )
     message = str(caught.value)
     for expected in (
-        f"no_such (from {path}): there is no such setting",
+        f"no_such (from {path}): unknown setting",
         f"http_port (from {path})",
         f"kafka.acks (from {path}): the worker sets this itself: it is always all",
         "delivery (from flag)",
         "batch_records_max (from SCORER_BATCH_RECORDS_MAX)",
-        "typo (from SCORER_TYPO): there is no such setting",
+        "typo (from SCORER_TYPO): unknown setting",
         "applications_topic (from SCORER_APPLICATIONS_TOPIC)",
     ):
         assert expected in message
@@ -128,7 +128,7 @@ def test_settings_that_do_not_fit_together() -> None:
             environment={"SCORER_KAFKA__MAX_POLL_INTERVAL_MS": "8000", "SCORER_KAFKA__BATCH_SIZE": "16k"},
         )
     message = str(caught.value)
-    assert "the four topics must differ: same stands more than once" in message
+    assert "the four topics must differ: same is used more than once" in message
     assert "kafka.batch.size (16k) must be a number of bytes" in message
     assert "linger_ms (9000) must be less than kafka.max.poll.interval.ms (8000)" in message
 
@@ -175,7 +175,7 @@ def test_a_secret_is_given_once_in_a_source() -> None:
     """Of a variable with a password and one with its file, the file won, for the letters that its name has."""
     environment = {"SCORER_KAFKA__SASL_PASSWORD": "s3cr3t", "SCORER_KAFKA__SASL_PASSWORD_FILE": "secret"}
     with pytest.raises(
-        SettingsError, match=r"password\.file \(from SCORER_.*\): is given as kafka.sasl.password too"
+        SettingsError, match=r"password\.file \(from SCORER_.*\): is also given as kafka.sasl.password"
     ) as told:
         load_settings(environment=environment)
     assert "s3cr3t" not in str(told.value)
@@ -194,10 +194,10 @@ def test_a_property_that_is_called_file_is_one() -> None:
         ("drain_s = [25]", "drain_s (from {}): must be a text or a number"),
         ("[kafka]\nlinger.ms = [5]", "kafka.linger.ms (from {}): must be one value: a text, a number, true or false"),
         ("[[kafka]]\nlinger.ms = 5", "kafka (from {}): is a table of librdkafka properties, not one value"),
-        ("[Kafka]\nlinger.ms = 5", "Kafka (from {}): there is no such setting; did you mean kafka?"),
+        ("[Kafka]\nlinger.ms = 5", "Kafka (from {}): unknown setting; did you mean kafka?"),
         (
             'bootstrap_server = "x:1"',
-            "bootstrap_server (from {}): there is no such setting; did you mean bootstrap_servers?",
+            "bootstrap_server (from {}): unknown setting; did you mean bootstrap_servers?",
         ),
     ],
 )
@@ -262,9 +262,9 @@ def test_misspelt_settings_stay_errors_beside_variables_of_kubernetes() -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings(environment=environment)
     assert str(caught.value).splitlines()[1:] == [
-        "  htpp_port (from SCORER_HTPP_PORT): there is no such setting; did you mean http_port?",
-        "  port (from SCORER_PORT): there is no such setting",
-        "  service (from SCORER_SERVICE): there is no such setting",
+        "  htpp_port (from SCORER_HTPP_PORT): unknown setting; did you mean http_port?",
+        "  port (from SCORER_PORT): unknown setting",
+        "  service (from SCORER_SERVICE): unknown setting",
     ]
 
 
@@ -309,5 +309,5 @@ def test_a_current_folder_without_a_settings_file(tmp_path: Path, monkeypatch: p
     assert load_settings(environment={}).settings.group_id == "scorer"
     monkeypatch.chdir(tmp_path)
     (tmp_path / FILE_NAME).mkdir()
-    with pytest.raises(SettingsError, match=r"scorer\.toml: .*Is a directory \(it is the one in the current folder"):
+    with pytest.raises(SettingsError, match=r"scorer\.toml: .*Is a directory \(in the current folder"):
         load_settings(environment={})

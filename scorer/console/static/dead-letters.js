@@ -1,67 +1,67 @@
-// Dead letters: the newest, by code; what one holds is asked for alone, and forgotten when it is hidden.
+// Dead letters: the newest ones, by code. A value is fetched on request, and dropped when it is hidden.
 
 import { ask, connect, count, listen, make, moment } from "./live.js";
 
 let letters = [];
 let meanings = {};
-let wanted = null;
-let known = null; // dead letters that were counted by the console when the list was loaded
+let selectedCode = null;
+let counted = null; // dead letters that the console had counted when the list was loaded
 
-const place = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 const total = (codes) => Object.values(codes).reduce((sum, number) => sum + number, 0);
 
-place("refresh").addEventListener("click", load);
-listen("whole", news);
-listen("tick", news);
+byId("refresh").addEventListener("click", load);
+listen("whole", showNews);
+listen("tick", showNews);
 connect();
 load();
 
-function news(data) {
-  if (place("refresh").disabled) return;
+function showNews(data) {
+  if (byId("refresh").disabled) return;
   const now = total(data.codes);
-  known ??= now;
-  if (now < known) known = 0; // the console was started anew
-  place("news").textContent = now > known ? `${count(now - known)} more since` : "";
+  counted ??= now;
+  if (now < counted) counted = 0; // the console was restarted
+  byId("news").textContent = now > counted ? `${count(now - counted)} new` : "";
 }
 
 async function load() {
-  place("refresh").disabled = true;
-  place("news").textContent = "loading…";
+  byId("refresh").disabled = true;
+  byId("news").textContent = "loading…";
   try {
-    const found = await ask("/api/dead-letters");
-    known = null;
-    ({ letters, meanings } = found);
-    place("fault").hidden = true;
-    place("empty").hidden = letters.length > 0;
-    place("skipped").hidden = !found.skipped;
-    place("skipped").textContent = `${count(found.skipped)} records on the topic are not dead letters and were skipped, such as ${found.skipped_first.join("; ")}`;
-    showCodes(found);
+    const list = await ask("/api/dead-letters");
+    counted = null;
+    ({ letters, meanings } = list);
+    byId("fault").hidden = true;
+    byId("empty").hidden = letters.length > 0;
+    byId("skipped").hidden = !list.skipped;
+    byId("skipped").textContent = `${count(list.skipped)} malformed records on the topic were skipped, for example ${list.skipped_first.join("; ")}`;
+    showCodes(list);
     showLetters();
   } catch (error) {
-    place("fault").hidden = false;
-    place("fault").textContent = error.message;
+    byId("fault").hidden = false;
+    byId("fault").textContent = error.message;
   }
-  place("refresh").disabled = false;
-  place("news").textContent = "";
+  byId("refresh").disabled = false;
+  byId("news").textContent = "";
 }
 
-function showCodes(found) {
-  const buttons = [["all", found.counted], ...Object.entries(found.codes)].map(([code, number]) => {
-    const chosen = code === (wanted ?? "all");
+function showCodes(list) {
+  const buttons = [["all", list.counted], ...Object.entries(list.codes)].map(([code, number]) => {
+    const chosen = code === (selectedCode ?? "all");
     const button = make("button", { type: "button", class: "quiet", "aria-pressed": String(chosen), title: meanings[code] }, `${code} ${count(number)}`);
     button.addEventListener("click", () => {
-      wanted = code === "all" ? null : code;
+      selectedCode = code === "all" ? null : code;
       for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
       showLetters();
     });
     return button;
   });
-  if (!found.counted) buttons.length = 0;
-  place("codes").replaceChildren(...buttons);
+  if (!list.counted) buttons.length = 0;
+  byId("codes").replaceChildren(...buttons);
 }
 
 function showLetters() {
-  place("letters").replaceChildren(...letters.filter((letter) => !wanted || letter.counted_as === wanted).map(item));
+  byId("letters").replaceChildren(...letters.filter((letter) => !selectedCode || letter.counted_as === selectedCode).map(item));
 }
 
 function item(letter) {
@@ -69,10 +69,10 @@ function item(letter) {
   const where = `${letter.partition}:${letter.offset}`;
   const held = make("div", { class: "held", hidden: "" });
   const name = make("span", { class: "hidden" }, ` of dead letter ${where}`);
-  const button = make("button", { type: "button", class: "quiet", "aria-expanded": "false" }, "Show what it holds", name);
+  const button = make("button", { type: "button", class: "quiet", "aria-expanded": "false" }, "Show value", name);
   button.addEventListener("click", () => (held.hidden ? reveal(letter, button, held) : conceal(button, held)));
   const requeued = letter.requeued
-    ? make("p", { class: "meta" }, "put back by ", make("b", {}, letter.requeued.actor), " ", moment(letter.requeued.at))
+    ? make("p", { class: "meta" }, "requeued by ", make("b", {}, letter.requeued.actor), " ", moment(letter.requeued.at))
     : null;
   return make(
     "li", {},
@@ -86,14 +86,14 @@ function item(letter) {
 async function reveal(letter, button, held) {
   button.disabled = true;
   try {
-    const found = await ask(`/api/dead-letters/${letter.partition}/${letter.offset}/value`, { method: "POST" });
-    const headers = found.headers.map(([name, text]) => `${name}: ${text}`).join("\n");
+    const content = await ask(`/api/dead-letters/${letter.partition}/${letter.offset}/value`, { method: "POST" });
+    const headers = content.headers.map(([name, text]) => `${name}: ${text}`).join("\n");
     held.replaceChildren(
-      make("p", { class: "meta" }, found.key === null ? "no key" : `key ${found.key}`),
-      make("pre", { tabindex: "0", "aria-label": "What the record holds" }, found.value || "(empty)", found.cut ? "\n… and more" : ""),
-      headers ? make("pre", { tabindex: "0", "aria-label": "Its headers" }, headers) : "",
+      make("p", { class: "meta" }, content.key === null ? "no key" : `key ${content.key}`),
+      make("pre", { tabindex: "0", "aria-label": "Value" }, content.value || "(empty)", content.cut ? "\n… (cut)" : ""),
+      headers ? make("pre", { tabindex: "0", "aria-label": "Headers" }, headers) : "",
     );
-    button.firstChild.textContent = "Hide it";
+    button.firstChild.textContent = "Hide value";
     button.setAttribute("aria-expanded", "true");
   } catch (error) {
     held.replaceChildren(make("p", { class: "fault", role: "alert" }, error.message));
@@ -106,6 +106,6 @@ async function reveal(letter, button, held) {
 function conceal(button, held) {
   held.hidden = true;
   held.replaceChildren();
-  button.firstChild.textContent = "Show what it holds";
+  button.firstChild.textContent = "Show value";
   button.setAttribute("aria-expanded", "false");
 }

@@ -1,4 +1,4 @@
-// The history of deployments, newest first; a new one comes by itself.
+// The deployment history, newest first; new deployments appear by themselves.
 
 import { ask, bundleName, connect, listen, make, moment } from "./live.js";
 
@@ -11,7 +11,7 @@ connect();
 
 async function load(data) {
   if (data.workers !== null) unswitched = data.unswitched;
-  mark();
+  markUnswitched();
   if (data.workers === null || shown === data.deployments) return;
   const isNew = shown !== null;
   shown = data.deployments;
@@ -22,35 +22,35 @@ async function load(data) {
     document.getElementById("empty").hidden = history.length > 0;
     const items = history.map(item);
     document.getElementById("history").replaceChildren(...items);
-    mark();
+    markUnswitched();
     if (isNew && items.length) document.getElementById("announce").textContent = items[0].textContent;
   } catch (error) {
     fault.hidden = false;
     fault.textContent = error.message;
-    shown = null; // the next second asks again
+    shown = null; // retried in a second
   }
 }
 
-/** Marks the deployments that workers do not follow; what is marked already stays untouched, so that it is read once. */
-function mark() {
-  for (const place of document.querySelectorAll("#history .unswitched")) {
-    const entry = unswitched.find(({ offset }) => String(offset) === place.dataset.offset);
+/** Marks deployments that workers have not switched to; unchanged marks stay, so that screen readers read them once. */
+function markUnswitched() {
+  for (const mark of document.querySelectorAll("#history .unswitched")) {
+    const entry = unswitched.find(({ offset }) => String(offset) === mark.dataset.offset);
     const lines = entry ? [entry.text, ...entry.reasons] : [];
-    if (place.dataset.says === lines.join("\n")) continue;
-    place.dataset.says = lines.join("\n");
-    place.hidden = !entry;
-    place.replaceChildren(...lines.map((line, at) => make(at ? "span" : "b", {}, line)));
-    if (entry) place.append(make("span", {}, "Take it back: ", make("code", {}, entry.slot === "champion" ? "scorer rollback" : "scorer retire")));
+    if (mark.dataset.says === lines.join("\n")) continue;
+    mark.dataset.says = lines.join("\n");
+    mark.hidden = !entry;
+    mark.replaceChildren(...lines.map((line, at) => make(at ? "span" : "b", {}, line)));
+    if (entry) mark.append(make("span", {}, "To undo: ", make("code", {}, entry.slot === "champion" ? "scorer rollback" : "scorer retire")));
   }
 }
 
 function item(line) {
   if (line.fault) {
-    return make("li", {}, make("span", { class: "tag" }, `offset ${line.offset}`), make("p", {}, `This line is no event and counts for nothing: ${line.fault}`));
+    return make("li", {}, make("span", { class: "tag" }, `offset ${line.offset}`), make("p", {}, `Malformed record, ignored: ${line.fault}`));
   }
   const what = line.action === "retire"
-    ? ["retire ", make("b", {}, bundleName(line.previous))]
-    : [`${line.action} `, make("b", {}, bundleName(line.bundle)), ` instead of ${bundleName(line.previous)}`];
+    ? ["retired ", make("b", {}, bundleName(line.previous))]
+    : [line.action === "rollback" ? "rolled back to " : "deployed ", make("b", {}, bundleName(line.bundle)), ` (previous: ${bundleName(line.previous)})`];
   return make(
     "li", {}, moment(line.at),
     make("div", {},

@@ -1,19 +1,19 @@
-// Copying the examples.
+// Copies the code examples.
 
 import { connect } from "./live.js";
 
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.addEventListener("click", async () => {
     const text = button.parentElement.querySelector("pre").textContent;
-    const said = document.getElementById("copied");
+    const status = document.getElementById("copied");
     try {
       await navigator.clipboard.writeText(text);
-      said.textContent = "Copied.";
-    } catch { // without HTTPS only this machine's own pages may: select it, so that a key copies it
+      status.textContent = "Copied.";
+    } catch { // not allowed without HTTPS, except on localhost: select the code, to copy it with the keyboard
       getSelection().selectAllChildren(button.parentElement.querySelector("pre"));
-      said.textContent = "Selected: copy it with your keyboard.";
+      status.textContent = "Selected: copy it with your keyboard.";
     }
-    button.firstChild.textContent = said.textContent === "Copied." ? "Copied" : "Selected";
+    button.firstChild.textContent = status.textContent === "Copied." ? "Copied" : "Selected";
     setTimeout(() => { button.firstChild.textContent = "Copy"; }, 2000);
   });
 }

@@ -1,28 +1,28 @@
-// What every view shares: the stream of what is happening, the strip that says how it goes, and small ways to build HTML.
+// Shared by all views: the event stream, the status strip, and helpers for HTML and numbers.
 
 const listeners = { whole: [], tick: [], outcome: [] };
 const strip = document.querySelector(".strip");
 const status = document.getElementById("status");
 
-/** Calls `heard` with the data of each event: whole (on each connection), tick (each second), outcome (of a try). */
-export function listen(event, heard) {
-  listeners[event].push(heard);
+/** Calls `handler` with the data of each event: whole (on each connection), tick (every second), outcome (of a try). */
+export function listen(event, handler) {
+  listeners[event].push(handler);
 }
 
-/** Opens the stream; to be called once all listeners are there. The browser reconnects by itself. */
+/** Opens the stream; call it after all listeners are registered. The browser reconnects by itself. */
 export function connect() {
   const stream = new EventSource("/api/live");
   for (const event of Object.keys(listeners)) {
     stream.addEventListener(event, (message) => {
       const data = JSON.parse(message.data);
-      if (event !== "outcome") tellStatus(data);
-      for (const heard of listeners[event]) heard(data);
+      if (event !== "outcome") showStatus(data);
+      for (const handler of listeners[event]) handler(data);
     });
   }
   stream.addEventListener("error", () => {
-    tell("bad", "the console does not answer: is it still running? Trying again…");
+    setStatus("bad", "the console does not answer: is it still running? Retrying…");
     if (stream.readyState !== EventSource.CLOSED) return;
-    setTimeout(connect, 3000); // it was refused: the session has ended, or too many pages are open
+    setTimeout(connect, 3000); // rejected: the session has expired, or too many pages are open
     fetch("/api/deployments").then((answer) => {
       if (answer.status === 401) location.assign("/login");
     }, () => {});
@@ -30,23 +30,23 @@ export function connect() {
   addEventListener("pagehide", () => stream.close());
 }
 
-function tellStatus(data) {
-  if (data.trouble) tell("bad", data.trouble);
-  else if (data.workers === null) tell("", "looking…");
-  else if (!data.workers) tell("bad", "no worker is running: applications wait");
-  else if (unfollowed(data, "champion")) tell("bad", unfollowed(data, "champion").text);
-  else tell("good", data.workers === 1 ? "1 worker is running" : `${data.workers} workers are running`);
+function showStatus(data) {
+  if (data.trouble) setStatus("bad", data.trouble);
+  else if (data.workers === null) setStatus("", "loading…");
+  else if (!data.workers) setStatus("bad", "no worker is running: applications are waiting");
+  else if (unfollowed(data, "champion")) setStatus("bad", unfollowed(data, "champion").text);
+  else setStatus("good", data.workers === 1 ? "1 worker is running" : `${data.workers} workers are running`);
 }
 
-/** What was deployed into a slot and workers have not switched to; undefined if they have. */
+/** The deployment to a slot that workers have not switched to; undefined if they have. */
 export function unfollowed(data, slot) {
   return data.unswitched.find((entry) => entry.slot === slot);
 }
 
-function tell(mood, text) {
-  if (status.textContent !== text) status.textContent = text; // said once, not every second
-  strip.classList.toggle("good", mood === "good");
-  strip.classList.toggle("bad", mood === "bad");
+function setStatus(state, text) {
+  if (status.textContent !== text) status.textContent = text; // only on change, so that screen readers do not repeat it
+  strip.classList.toggle("good", state === "good");
+  strip.classList.toggle("bad", state === "bad");
 }
 
 /** An element with attributes and children; text stays text. */
@@ -59,7 +59,7 @@ export function make(name, attributes = {}, ...children) {
   return element;
 }
 
-/** Asks for JSON; what is refused is an Error with the reason. */
+/** Requests JSON; a failure is an Error with the reason. */
 export async function ask(path, options = {}) {
   let answer;
   try {
@@ -76,32 +76,32 @@ export async function ask(path, options = {}) {
 const plain = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const fine = new Intl.NumberFormat("en-US", { maximumFractionDigits: 1 });
 
-/** A number for people; what is not known is a dash. */
+/** Formats a number; an unknown one is a dash. */
 export function count(value) {
   if (value === null || value === undefined) return "–";
   return value >= 0.05 && value < 10 ? fine.format(value) : plain.format(value);
 }
 
-/** Seconds for people. */
+/** Formats seconds. */
 export function span(seconds) {
   if (seconds === null || seconds === undefined) return "–";
   if (seconds < 1) return `${plain.format(seconds * 1000)} ms`;
   return seconds < 120 ? `${fine.format(seconds)} s` : `${plain.format(seconds / 60)} min`;
 }
 
-/** A share for people. */
+/** Formats a share in per cent. */
 export function share(part, whole) {
   if (!whole) return "–";
   const percent = (100 * part) / whole;
   return `${percent > 0 && percent < 0.1 ? "<0.1" : percent.toFixed(1)} %`;
 }
 
-/** A moment as an element, in UTC. */
+/** A time element, in UTC. */
 export function moment(text) {
   return make("time", { datetime: text }, `${text.slice(0, 10)} ${text.slice(11, 19)} UTC`);
 }
 
-/** A bundle with the head of its digest. */
+/** A bundle with its shortened digest. */
 export function bundleName(bundle) {
-  return bundle ? `${bundle.name}:${bundle.version}@${bundle.digest.slice(0, 12)}` : "nothing";
+  return bundle ? `${bundle.name}:${bundle.version}@${bundle.digest.slice(0, 12)}` : "none";
 }

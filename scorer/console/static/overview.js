@@ -1,39 +1,38 @@
-// The overview: figures of now, their last five minutes, and what decides.
+// The overview: current figures, the last five minutes, and the champion.
 
 import { ask, bundleName, connect, count, listen, make, moment, share, span, unfollowed } from "./live.js";
 
 const KINDS = ["APPROVED", "MAYBE", "DECLINED", "REJECTED"];
-const SHOWN = { REJECTED: "REFUSED" };
 const SMOOTHED_S = 5;
 const WIDTH = 300;
 const HEIGHT = 56;
 
 let series = [];
-let most = WIDTH;
+let pointsMax = WIDTH;
 let deployments = null;
 
-const place = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 const rows = new Map();
 for (const kind of KINDS) {
   const bar = make("span", { class: "bar" });
   const [number, part] = [make("td"), make("td")];
-  const name = make("th", { scope: "row", class: `kind ${kind.toLowerCase()}` }, SHOWN[kind] ?? kind);
+  const name = make("th", { scope: "row", class: `kind ${kind.toLowerCase()}` }, kind);
   const cell = make("td", { class: `bar-cell ${kind.toLowerCase()}` }, bar);
-  place("kinds").append(make("tr", {}, name, cell, number, part));
+  byId("kinds").append(make("tr", {}, name, cell, number, part));
   rows.set(kind, { bar, number, part });
 }
 
 listen("whole", (whole) => {
   series = whole.series;
-  most = whole.points_max;
+  pointsMax = whole.points_max;
   draw();
-  tellDeciding(whole);
+  showChampion(whole);
 });
 listen("tick", (tick) => {
   series.push(tick.point);
-  while (series.length > most) series.shift();
+  while (series.length > pointsMax) series.shift();
   draw();
-  tellDeciding(tick);
+  showChampion(tick);
 });
 connect();
 
@@ -41,18 +40,18 @@ function draw() {
   const last = series.slice(-SMOOTHED_S);
   const now = series.at(-1);
   if (!now) return;
-  place("rate").textContent = count(now.decided === null ? null : mean(last, "decided"));
-  place("arriving").textContent = count(now.arriving);
-  place("waiting").textContent = count(now.waiting);
-  place("p50").textContent = span(now.p50);
-  place("p99").textContent = span(now.p99);
+  byId("rate").textContent = count(now.decided === null ? null : mean(last, "decided"));
+  byId("arriving").textContent = count(now.arriving);
+  byId("waiting").textContent = count(now.waiting);
+  byId("p50").textContent = span(now.p50);
+  byId("p99").textContent = span(now.p99);
   chart("spark-rate", count, [smoothed("decided")]);
   chart("spark-waiting", count, [series.map((point) => point.waiting)]);
   chart("spark-latency", span, [series.map((point) => point.p50), series.map((point) => point.p99)]);
   drawKinds();
 }
 
-/** Transactions come in bunches: of each second, the mean of the last few. */
+/** Transactions commit in bursts, so each point is the mean of the last few seconds. */
 function smoothed(name) {
   return series.map((_, at) => {
     const near = series.slice(Math.max(0, at - SMOOTHED_S + 1), at + 1);
@@ -64,13 +63,13 @@ function mean(points, name) {
   return points.reduce((sum, point) => sum + (point[name] ?? 0), 0) / points.length;
 }
 
-/** Lines from the right edge, one point a second, on one scale from 0 to the peak; what is not known is a gap. */
-function chart(id, spelt, lines) {
-  const svg = place(id);
+/** Draws lines from the right edge, one point per second, on one scale from 0 to the peak; unknown values are gaps. */
+function chart(id, format, lines) {
+  const svg = byId(id);
   const known = lines.flat().filter((value) => value !== null);
   const top = Math.max(...known, 1e-9);
-  place(`${id}-peak`).textContent = spelt(known.length ? top : null);
-  const x = (at, length) => WIDTH - (length - 1 - at) * (WIDTH / (most - 1));
+  byId(`${id}-peak`).textContent = format(known.length ? top : null);
+  const x = (at, length) => WIDTH - (length - 1 - at) * (WIDTH / (pointsMax - 1));
   const y = (value) => HEIGHT - 1 - (value / top) * (HEIGHT - 4);
   const drawn = [vector("line", { x1: 0, x2: WIDTH, y1: HEIGHT - 0.5, y2: HEIGHT - 0.5 })];
   lines.forEach((values, number) => {
@@ -111,41 +110,41 @@ function drawKinds() {
     part.textContent = share(sums[at], all);
   });
   const corrections = series.reduce((sum, point) => sum + point.corrections, 0);
-  place("corrections").hidden = !corrections;
-  place("corrections").textContent = `and ${count(corrections)} corrections of a replay`;
+  byId("corrections").hidden = !corrections;
+  byId("corrections").textContent = `plus ${count(corrections)} corrections by a replay`;
 }
 
-function tellDeciding(data) {
-  place("skipped").hidden = !data.skipped;
-  place("skipped").textContent = `${count(data.skipped)} malformed records were skipped; the console's log names the first ones`;
+function showChampion(data) {
+  byId("skipped").hidden = !data.skipped;
+  byId("skipped").textContent = `${count(data.skipped)} malformed records were skipped; the console's log names the first ones`;
   const bundles = data.deciding.map((name) => {
     const [bundle, digest] = name.split("@");
     return `${bundle}@${digest.slice(0, 12)}`;
   });
-  place("deciding").textContent = bundles.join(" and ") || "nothing was decided yet";
+  byId("deciding").textContent = bundles.join(" and ") || "no decisions yet";
   const entry = unfollowed(data, "champion");
-  place("unswitched").hidden = !entry;
-  place("unswitched").textContent = entry ? [entry.text, ...entry.reasons].join(": ") : "";
-  place("workers").textContent = data.workers === null ? "–" : count(data.workers);
+  byId("unswitched").hidden = !entry;
+  byId("unswitched").textContent = entry ? [entry.text, ...entry.reasons].join(": ") : "";
+  byId("workers").textContent = data.workers === null ? "–" : count(data.workers);
   if (data.workers !== null && deployments !== data.deployments) {
     deployments = data.deployments;
-    tellSince();
+    showSince();
   }
 }
 
-async function tellSince() {
+async function showSince() {
   let history;
   try {
     history = await ask("/api/deployments");
   } catch {
-    deployments = null; // the strip says why; the next second asks again
+    deployments = null; // the status strip says why; retried in a second
     return;
   }
   const last = history.find((line) => line.slot === "champion");
-  const since = place("since");
+  const since = byId("since");
   if (!last) {
-    since.textContent = "before the first deployment: it is shipped with the workers";
+    since.textContent = "no deployments yet: this bundle is shipped with the workers";
     return;
   }
-  since.replaceChildren(moment(last.at), ` ${last.action} of ${bundleName(last.bundle)} by ${last.actor}: “${last.reason}”`);
+  since.replaceChildren(moment(last.at), `, ${last.action === "rollback" ? "rolled back to" : "deployed"} ${bundleName(last.bundle)} by ${last.actor}: “${last.reason}”`);
 }

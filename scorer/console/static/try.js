@@ -1,4 +1,4 @@
-// Trying an application: the form, what the contract says of it, and what became of each try.
+// Tries applications: the form, its validation, and the result of each try.
 
 import { ask, bundleName, connect, listen, make, span } from "./live.js";
 
@@ -9,21 +9,21 @@ const verdict = document.getElementById("verdict");
 const publish = document.getElementById("publish");
 const tries = document.getElementById("tries");
 const fields = [...document.querySelectorAll("#as-form input, #as-form select")];
-const pending = new Map(); // id → { item, at } of a try without an outcome
-const early = new Map(); // outcomes that came before the answer that names their try
+const pending = new Map(); // id → { item, at } of a try without a result
+const early = new Map(); // results that arrived before the response with the id of their try
 let asJson = false;
 
-for (const field of fields) field.addEventListener("input", judge);
-json.addEventListener("input", judge);
+for (const field of fields) field.addEventListener("input", validate);
+json.addEventListener("input", validate);
 document.getElementById("mode-form").addEventListener("click", () => choose(false));
 document.getElementById("mode-json").addEventListener("click", () => choose(true));
 form.addEventListener("submit", send);
 listen("whole", (whole) => whole.outcomes.forEach(settle));
 listen("outcome", settle);
 connect();
-judge();
+validate();
 
-/** The application that the form holds; a field that is left empty is absent. */
+/** The application in the form; empty fields are absent. */
 function read() {
   const application = {};
   for (const field of fields) {
@@ -32,18 +32,18 @@ function read() {
   return application;
 }
 
-function choose(wanted) {
-  if (wanted && !asJson) json.value = JSON.stringify(read(), null, 2);
-  asJson = wanted;
-  document.getElementById("as-form").hidden = wanted;
-  document.getElementById("as-json").hidden = !wanted;
-  document.getElementById("mode-form").setAttribute("aria-pressed", String(!wanted));
-  document.getElementById("mode-json").setAttribute("aria-pressed", String(wanted));
-  judge();
+function choose(useJson) {
+  if (useJson && !asJson) json.value = JSON.stringify(read(), null, 2);
+  asJson = useJson;
+  document.getElementById("as-form").hidden = useJson;
+  document.getElementById("as-json").hidden = !useJson;
+  document.getElementById("mode-form").setAttribute("aria-pressed", String(!useJson));
+  document.getElementById("mode-json").setAttribute("aria-pressed", String(useJson));
+  validate();
 }
 
-/** Says what breaks the contract. It may be published all the same: the scorer has the last word, and says it. */
-function judge() {
+/** Validates the form. An invalid application can be published nevertheless: the scorer rejects it with a reason. */
+function validate() {
   let wrong = 0;
   for (const field of fields) {
     const { validity } = field;
@@ -53,13 +53,13 @@ function judge() {
     wrong += bad ? 1 : 0;
   }
   if (asJson) {
-    verdict.textContent = isObject() ? "It is published as it stands here." : "This is no JSON object yet: it cannot be published.";
+    verdict.textContent = isObject() ? "It will be published as is." : "This is not a JSON object, so it cannot be published.";
   } else if (wrong) {
-    verdict.textContent = `${wrong === 1 ? "One field breaks" : `${wrong} fields break`} the contract: published like this, it will be refused.`;
+    verdict.textContent = `${wrong === 1 ? "1 field is" : `${wrong} fields are`} invalid: the application will be rejected.`;
   } else {
-    verdict.textContent = "It keeps to the contract.";
+    verdict.textContent = "The application is valid.";
   }
-  publish.textContent = wrong && !asJson ? "Publish it even so" : "Publish";
+  publish.textContent = wrong && !asJson ? "Publish anyway" : "Publish";
 }
 
 function isObject() {
@@ -92,31 +92,31 @@ async function send(event) {
   }
 }
 
-/** An outcome has come, perhaps of somebody else's try. */
-function settle(outcome) {
-  const found = pending.get(outcome.id);
-  if (!found) {
-    early.set(outcome.id, outcome);
+/** Shows a result, which may belong to another user's try. */
+function settle(result) {
+  const tried = pending.get(result.id);
+  if (!tried) {
+    early.set(result.id, result);
     if (early.size > 200) early.delete(early.keys().next().value);
     return;
   }
-  pending.delete(outcome.id);
-  const waited = ["seen after", span((performance.now() - found.at) / 1000)];
-  if (outcome.kind === "REJECTED") {
-    show(found.item, "REFUSED", "rejected", outcome.reason, [
-      ["code", outcome.code], ["application", outcome.id], ["record", recordName(outcome.source)],
-      ["dead letter", outcome.place], waited,
+  pending.delete(result.id);
+  const waited = ["received after", span((performance.now() - tried.at) / 1000)];
+  if (result.kind === "REJECTED") {
+    show(tried.item, "REJECTED", "rejected", result.reason, [
+      ["code", result.code], ["application", result.id], ["record", recordName(result.source)],
+      ["dead letter", result.place], waited,
     ]);
-    announce(`Refused: ${outcome.reason}`);
+    announce(`Rejected: ${result.reason}`);
     return;
   }
-  const { decision } = outcome;
+  const { decision } = result;
   const percent = `${(100 * decision.probability_of_default).toFixed(1)} %`;
-  show(found.item, outcome.kind, outcome.kind.toLowerCase(), `probability of default ${percent}`, [
-    ["application", outcome.id], ["record", recordName(decision.source)], ["bundle", bundleName(decision.bundle)],
+  show(tried.item, result.kind, result.kind.toLowerCase(), `probability of default ${percent}`, [
+    ["application", result.id], ["record", recordName(decision.source)], ["bundle", bundleName(decision.bundle)],
     ["decision", decision.decision_id], waited,
   ], decision.probability_of_default);
-  announce(`${outcome.kind}, probability of default ${percent}`);
+  announce(`${result.kind}, probability of default ${percent}`);
 }
 
 function show(item, title, kind, text, facts, part = null) {

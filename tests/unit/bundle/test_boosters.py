@@ -137,7 +137,7 @@ def test_the_best_of_rounds_that_were_cut_off(rounds: int) -> None:
     """Old versions of XGBoost left best_iteration where rounds were cut off, and it points behind the last one."""
     booster = train(rounds)
     booster.set_attr(best_iteration="30")
-    with pytest.raises(BundleError, match=f"round 31 is the best, and has {rounds}.*rounds = 'all'"):
+    with pytest.raises(BundleError, match=f"round 31 is the best, but has only {rounds} rounds.*rounds = 'all'"):
         check_booster(raw(booster), FEATURES, by_wrapper=True)
     checked = check_booster(raw(booster), FEATURES, "all")
     assert np.array_equal(predict(checked.model), booster.inplace_predict(UNSEEN))
@@ -188,8 +188,8 @@ OTHER_FORMATS: dict[str, tuple[Callable[[Booster], bytes], str]] = {
     "a configuration": (lambda booster: booster.save_config().encode(), "is a booster's configuration"),
     "a dump": (lambda booster: f"[{','.join(booster.get_dump(dump_format='json'))}]".encode(), "a dump of the trees"),
     "a dump in text": (lambda booster: f"booster[0]:\n{booster.get_dump()[0]}".encode(), "a dump of the trees"),
-    "LightGBM": (lambda _: b"tree\nversion=v4\n", "LightGBM's text: convert"),
-    "CatBoost": (lambda _: b"CBM1\x00", "CatBoost's: save"),
+    "LightGBM": (lambda _: b"tree\nversion=v4\n", "LightGBM's text format: convert"),
+    "CatBoost": (lambda _: b"CBM1\x00", "CatBoost's format: save"),
     "another JSON": (lambda _: b'{"weights": [1, 2]}', "the model is not XGBoost's: save it with"),
     "LightGBM, a dump": (lambda _: b'{"name": "tree", "tree_info": []}', "but LightGBM's dump .*: convert the model"),
     "CatBoost, JSON": (lambda _: b'{"oblivious_trees": []}', "but CatBoost's: save the model with"),
@@ -197,12 +197,12 @@ OTHER_FORMATS: dict[str, tuple[Callable[[Booster], bytes], str]] = {
         lambda booster: edit(booster, lambda learner: learner["objective"].update(name="mine:odds")),
         "Unknown objective function: `mine:odds`",
     ),
-    "cut off": (lambda booster: raw(booster)[:1_000], "the model is damaged: it is cut off at byte 1,000"),
+    "cut off": (lambda booster: raw(booster)[:1_000], "the model is damaged: it is truncated at byte 1,000"),
     "JSON, and something behind it": (
         lambda booster: bytes(booster.save_raw("json")) + b"\x1a",
-        "the model is damaged: it is not JSON, or followed by something else",
+        "the model is damaged: it is not valid JSON, or has trailing data",
     ),
-    "JSON, cut off": (lambda booster: bytes(booster.save_raw("json"))[:1_000], "the model is damaged: it is not JSON"),
+    "JSON, cut off": (lambda booster: bytes(booster.save_raw("json"))[:1_000], "damaged: it is not valid JSON"),
     "an attribute in Latin-1": (
         lambda booster: raw(booster).replace(b"attributes{", b"attributes{" + _IN_LATIN_1),
         "the text at byte [0-9,]+ is not UTF-8",
@@ -264,8 +264,8 @@ def test_what_an_old_wrapper_wrote_of_missing_values() -> None:
     booster = train()
     minus_one = Features(columns=COLUMNS, missing=-1.0)
     for missing, features, message in (
-        (0, FEATURES, "takes every 0 for a missing value, and assets, debt, expenses and 17 more may be 0"),
-        (5, FEATURES, "takes every 5 for a missing value, and amount, assets, debt and 5 more may be 5"),
+        (0, FEATURES, "takes every 0 for a missing value, but assets, debt, expenses and 17 more may be 0"),
+        (5, FEATURES, "takes every 5 for a missing value, but amount, assets, debt and 5 more may be 5"),
         (-1, minus_one, "with missing=-1.*set missing to nan"),
     ):  # fmt: skip
         with pytest.raises(BundleError, match=message):
@@ -329,7 +329,7 @@ def test_a_wrapper_that_was_changed_after_it_was_fitted() -> None:
             return predicted * np.float32(0.9)
 
     model = Shifted(n_estimators=5, n_jobs=1).fit(MATRIX, LABELS)
-    with pytest.raises(BundleError, match=r"get another probability than from this Shifted, by up to 0\.\d+"):
+    with pytest.raises(BundleError, match=r"differ from those of this Shifted, by up to 0\.\d+"):
         draft_model(model, DESCRIPTION)
 
 
@@ -349,9 +349,9 @@ def test_a_wrapper_that_cannot_predict() -> None:
 @pytest.mark.parametrize(
     ("default_class", "rounds", "make", "message"),
     [
-        (0, None, lambda: STOPPED, "gives the probability of the label 1, and default_class is 0"),
+        (0, None, lambda: STOPPED, "predicts the probability of the label 1, but default_class is 0"),
         ("bad", None, lambda: STOPPED, "default_class is 'bad'"),
-        (0, None, train, "default_class is for scikit-learn classifiers: leave it out"),
+        (0, None, train, "default_class is for scikit-learn classifiers only: leave it out"),
     ],
 )
 def test_another_class_than_the_label_1(
@@ -406,6 +406,6 @@ def test_another_number_stood_for_an_unknown_one(method: str) -> None:
     labels = np.where(matrix[:, INCOME] < 0, 0, LABELS)
     given = {"objective": "binary:logistic", "nthread": 1, "tree_method": method}
     model = raw(xgboost.train(given, DMatrix(matrix, labels), 20))
-    with pytest.raises(BundleError, match=r"splits on income tell numbers below 0 from others.*that 0 stood for"):
+    with pytest.raises(BundleError, match=r"splits on income separate numbers below 0 from others.*that 0 stood for"):
         check_booster(model, FEATURES)
     assert check_booster(model, Features(columns=COLUMNS, missing=-1.0))

@@ -81,7 +81,7 @@ def test_unknown_numbers_may_be_left_to_the_model(tmp_path: Path) -> None:
 def test_a_model_of_other_columns_is_not_built(tmp_path: Path) -> None:
     """The mistake shows when the bundle is made, not when a worker opens it."""
     features = Features(columns=("age", "amount"), missing=0.0)
-    with pytest.raises(BundleError, match="wants 24 columns"):
+    with pytest.raises(BundleError, match="expects 24 columns"):
         _build(replace(_draft(), features=features), tmp_path / "bundle")
     assert list((tmp_path / "bundle").iterdir()) == []
 
@@ -96,7 +96,7 @@ def test_a_draft_beyond_the_limits_is_not_built(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        (PLAIN, ["Makes no use of `marital`", "Fields left out: marital", "--version 3.0.0 --drop marital`"]),
+        (PLAIN, ["Does not use `marital`", "Fields left out: marital", "--version 3.0.0 --drop marital`"]),
         (WITH_MARITAL, ["**Uses `marital`**", "Fields left out: none", "--name mine --version 3.0.0`"]),
     ],
 )
@@ -115,5 +115,10 @@ def test_the_card_says_what_its_user_must_know(tmp_path: Path, source: Path, wor
         "age",
     ]:
         assert word in text
-    assert re.findall(r"^## (.*)$", card, re.MULTILINE) == ["Made of", "Figures", "Limits", "Prohibited bases"]
+    assert re.findall(r"^## (.*)$", card, re.MULTILINE) == [
+        "Model details",
+        "Metrics",
+        "Limitations",
+        "Prohibited bases",
+    ]
     assert max(map(len, card.splitlines())) <= 100

@@ -99,8 +99,8 @@ def test_the_matrix_is_the_scorers() -> None:
         ('version = "1.0.0"\n', "", "version: Field required"),
         ('model = "model.ubj"\n', "", "model: Field required"),
         ("missing = 0\n", "", "missing: Field required"),
-        ("missing = 0", "missing = inf", "missing must be a number of 32 bits"),
-        ("missing = 0", "missing = 1e300", "missing must be a number of 32 bits"),
+        ("missing = 0", "missing = inf", "missing must be a 32-bit number"),
+        ("missing = 0", "missing = 1e300", "missing must be a 32-bit number"),
         ('"model.ubj"', '"model\\u0000.ubj"', "model: .*is empty or has a NUL character"),
         ("missing = 0", 'missing = 0\nholdout = "loans\\u0000.csv"', "holdout: .*is empty or has a NUL character"),
         ("missing = 0", 'missing = 0\nholdout = ""', "holdout: .*is empty or has a NUL character"),
@@ -109,9 +109,9 @@ def test_the_matrix_is_the_scorers() -> None:
         ("missing = 0", "missing = 0\nrounds = 15", "rounds: Input should be 'best' or 'all'"),
         ('fields = ["age", "home"]\n', "", "give either columns or fields"),
         ("missing = 0", 'missing = 0\ncolumns = ["age"]', "give either columns or fields"),
-        ('["age", "home"]', '["age", "castle"]', "fields that no application has: castle"),
-        ('fields = ["age", "home"]', 'columns = ["age", "home=castle"]', "no field of the contract gives: home=castle"),
-        ('fields = ["age", "home"]', 'columns = ["age", "age"]', "columns that stand twice: age"),
+        ('["age", "home"]', '["age", "castle"]', "fields that are not in the contract: castle"),
+        ('fields = ["age", "home"]', 'columns = ["age", "home=castle"]', "are not in the contract: home=castle"),
+        ('fields = ["age", "home"]', 'columns = ["age", "age"]', "duplicate columns: age"),
         ('fields = ["age", "home"]', 'columns = "age"', "columns: "),
         ("missing = 0", "missing = 0\n[policy]\nmaybe_above = 0.6", "maybe_above .* must not be greater"),
         ("missing = 0", "missing = 0\n[policy]\nmaybe = 0.6", "policy.maybe: Extra inputs"),
@@ -173,5 +173,5 @@ def test_columns_as_a_vectorizer_names_them() -> None:
 
 def test_in_python_the_same_rules_hold() -> None:
     """A notebook is told at once."""
-    with pytest.raises(ValidationError, match="fields that no application has: castle"):
+    with pytest.raises(ValidationError, match="fields that are not in the contract: castle"):
         Description(name="mine", version="1.0.0", fields=["castle"], missing=0.0)

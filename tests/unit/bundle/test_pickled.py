@@ -126,7 +126,7 @@ def test_what_a_pickle_would_run_is_not_run(tmp_path: Path, attack: str) -> None
     mark = tmp_path / "run"
     raw = ATTACKS[attack](str(mark))
     modules = set(sys.modules)
-    with pytest.raises(BundleError, match=r"the pickle (names|asks for)"):
+    with pytest.raises(BundleError, match=r"the pickle (names|has the opcode)"):
         read_pickle(raw, CLASSES)
     assert not mark.exists()
     assert set(sys.modules) == modules
@@ -229,7 +229,7 @@ def test_a_damaged_pickle_is_refused_or_still_plain(flip: int) -> None:
 
 def test_a_pickle_has_a_greatest_length(monkeypatch: pytest.MonkeyPatch) -> None:
     """In bytes before anything is read, and in instructions; a memo's place takes no memory by its number."""
-    with pytest.raises(BundleError, match="bytes, and 1048576 are read at most"):
+    with pytest.raises(BundleError, match="bytes, more than the maximum of 1048576"):
         read_pickle(b"\x80\x04" + b"N0" * (1 << 19) + b"N.", ())
     monkeypatch.setattr(pickled, "_OPCODES_MAX", 10)
     with pytest.raises(BundleError, match="more than 10 instructions"):

@@ -99,13 +99,13 @@ def test_files_that_are_no_keys(tmp_path: Path) -> None:
     """One sentence, without anything of what is in the file."""
     path = tmp_path / "secret.txt"
     path.write_text("hunter2")
-    with pytest.raises(MisuseError, match="is no private key in PEM without a password") as refused:
+    with pytest.raises(MisuseError, match="is not a PEM private key without a password") as refused:
         read_signing_key(path)
     assert "hunter2" not in str(refused.value)
-    with pytest.raises(MisuseError, match="is no public key: give the 44 characters"):
+    with pytest.raises(MisuseError, match="is not a public key: use the 44 characters"):
         read_public_key(str(path))
     with pytest.raises(MisuseError, match="cannot be read: No such file or directory"):
         read_signing_key(tmp_path / "none.pem")
     make_key(tmp_path / "key.pem")
-    with pytest.raises(MisuseError, match="is there already, and a key is never overwritten"):
+    with pytest.raises(MisuseError, match="already exists, and a key is never overwritten"):
         make_key(tmp_path / "key.pem")

@@ -68,14 +68,14 @@ def test_a_version_is_never_overwritten(tmp_path: Path, store: BundleStore) -> N
     place = Path(store.put(first))
     before = everything_in(place)
     for folder in (first, second):
-        with pytest.raises(BundleError, match="is there already"):
+        with pytest.raises(BundleError, match="already exists"):
             store.put(folder)
     assert everything_in(place) == before
 
 
 def test_a_shipped_version_is_never_overwritten(tmp_path: Path, store: BundleStore) -> None:
     """A store cannot give the shipped versions another meaning."""
-    with pytest.raises(BundleError, match=r"credit-risk:1\.1\.0 is there already"):
+    with pytest.raises(BundleError, match=r"credit-risk:1\.1\.0 already exists"):
         store.put(copy_bundle(tmp_path / "copy"))
 
 
@@ -86,7 +86,7 @@ def test_two_that_put_the_same_version_at_once(
     place = Path(store.put(named(tmp_path / "first", "mine", "2.0.0")))
     before = everything_in(place)
     monkeypatch.setattr(BundleStore, "require_new", lambda *_: None)
-    with pytest.raises(BundleError, match="cannot be put"):
+    with pytest.raises(BundleError, match="cannot be copied to"):
         store.put(named(tmp_path / "second", "mine", "2.0.0"))
     assert everything_in(place) == before
     assert [p.name for p in (tmp_path / "store").iterdir()] == ["mine"]
@@ -117,7 +117,7 @@ def test_a_put_that_fails_leaves_nothing(
         target.write_bytes(b"x" if failing != "the copying" else source.read_bytes())
 
     monkeypatch.setattr("scorer.bundle.places.shutil.copyfile", copy)
-    with pytest.raises(BundleError, match="No space left" if failing == "the copying" else "is no manifest"):
+    with pytest.raises(BundleError, match="No space left" if failing == "the copying" else "is not a valid manifest"):
         store.put(made)
     assert copied
     assert list((tmp_path / "store").iterdir()) == []
@@ -138,9 +138,9 @@ def test_a_damaged_bundle_is_listed_as_such_and_does_not_hide_the_others(tmp_pat
     (place / "bundle.json").write_text("{}")
     entry = store.entries()[-1]
     assert (entry.reference, entry.manifest) == ("mine:2.0.0", None)
-    assert "is no manifest" in entry.fault
+    assert "is not a valid manifest" in entry.fault
     for reference in ("mine:2.0.0", "mine:latest"):
-        with pytest.raises(BundleError, match="is no manifest"):
+        with pytest.raises(BundleError, match="is not a valid manifest"):
             store.open(reference)
     store.open("credit-risk:1.1.0")
 
@@ -195,7 +195,7 @@ def test_a_bundle_that_was_moved_is_refused(tmp_path: Path, store: BundleStore) 
     """A folder's name is no second opinion on what is in it."""
     place = Path(store.put(named(tmp_path / "made", "mine", "2.0.0")))
     place.rename(place.parent / "3.0.0")
-    with pytest.raises(BundleError, match=r"says that it is mine:2\.0\.0: was it moved\?"):
+    with pytest.raises(BundleError, match=r"its manifest says mine:2\.0\.0; was it moved\?"):
         store.open("mine:3.0.0")
 
 
@@ -207,7 +207,7 @@ def test_what_is_shipped_later(tmp_path: Path) -> None:
     named(tmp_path / "shipped" / "mine" / "2.0.0", "mine", "2.0.0")
     assert store.open("mine:2.0.0").reference == own  # the same one twice is one
     remake(tmp_path / "shipped" / "mine" / "2.0.0", lambda manifest: manifest["labels"].update(note="another"))
-    with pytest.raises(BundleError, match=r"two bundles are called mine:2\.0\.0"):
+    with pytest.raises(BundleError, match=r"two bundles are named mine:2\.0\.0"):
         store.open("mine:2.0.0")
     assert store.find(str(own)) == tmp_path / "store" / "mine" / "2.0.0"
     assert store.locate(own).open().reference == own
@@ -217,30 +217,32 @@ def test_what_is_shipped_later(tmp_path: Path) -> None:
     ("reference", "hint"),
     [
         ("credit-rsk:1.1.0", "Did you mean credit-risk:1.1.0"),
-        ("credit-risk:9.9.9", "There is: credit-risk:1.0.0, credit-risk:1.1.0"),
+        ("credit-risk:9.9.9", "Available: credit-risk:1.0.0, credit-risk:1.1.0"),
         ("credit-risk", "name:version, name:latest"),
-        ("credit-risk:", "There is:"),
-        ("credit-risk@000000", "There is:"),
-        ("credit-risk@12", "There is:"),
-        ("nothing:latest", "There is:"),
-        ("", "There is:"),
-        ("../nowhere", "There is:"),
-        ("a" * 5_000, "There is:"),
-        ("a\0b", "There is:"),
-        ("Robert'); DROP TABLE bundles", "There is:"),
+        ("credit-risk:", "Available:"),
+        ("credit-risk@000000", "Available:"),
+        ("credit-risk@12", "Available:"),
+        ("nothing:latest", "Available:"),
+        ("", "Available:"),
+        ("../nowhere", "Available:"),
+        ("a" * 5_000, "Available:"),
+        ("a\0b", "Available:"),
+        ("Robert'); DROP TABLE bundles", "Available:"),
         ("credit-risk:prod", "name:tag"),
     ],
 )
 def test_a_reference_to_nothing_names_what_there_is(store: BundleStore, reference: str, hint: str) -> None:
     """The message is enough to correct the call."""
-    with pytest.raises(BundleError, match="there is no bundle") as raised:
+    with pytest.raises(BundleError, match=" not found") as raised:
         store.find(reference)
     assert hint in str(raised.value)
 
 
 def test_a_digest_that_the_version_has_not(store: BundleStore) -> None:
     """Two bundles under one name and version: the message says which is here and which is wanted."""
-    with pytest.raises(BundleError, match=r"has digest 1581f37bfc6d, and 000000 is wanted: two bundles of one name"):
+    with pytest.raises(
+        BundleError, match=r"has digest 1581f37bfc6d, not the requested 000000: two bundles have the same name"
+    ):
         store.find("credit-risk:1.1.0@000000")
 
 
@@ -251,7 +253,7 @@ def test_a_digest_that_fits_two_is_not_guessed(
     for version in ("1.0.0", "1.0.1"):
         store.put(named(tmp_path / version, "mine", version))
     monkeypatch.setattr(Manifest, "digest", "ab" * 32)
-    with pytest.raises(BundleError, match=r"mine@ababab may be mine:1\.0\.0 or mine:1\.0\.1"):
+    with pytest.raises(BundleError, match=r"mine@ababab is ambiguous: mine:1\.0\.0 or mine:1\.0\.1"):
         store.find("mine@ababab")
     assert store.find("mine:1.0.1@ababab") == tmp_path / "store" / "mine" / "1.0.1"
 
@@ -261,7 +263,7 @@ def test_a_digest_that_fits_two_is_not_guessed(
 )
 def test_a_name_or_version_that_cannot_be_is_misuse(store: BundleStore, name: str, version: str) -> None:
     """Said before any work begins, with an example."""
-    with pytest.raises(MisuseError, match="as in"):
+    with pytest.raises(MisuseError, match="for example"):
         store.require_new(name, version)
 
 
@@ -277,15 +279,15 @@ def test_what_is_kept_can_be_read_by_others(tmp_path: Path, store: BundleStore) 
 @pytest.mark.parametrize(
     ("place", "cure"),
     [
-        ("s3:/bucket", "write s3://…"),
-        ("GS:/bucket", "write gs://…"),
-        ("s3:bucket", "write s3://…"),
-        ("http:/host/b", "write http://…"),
-        ("C:\\bundles", "is a path of Windows"),
-        ("c:/bundles", "is a path of Windows"),
-        ("file://host/bundles", "write file:///"),
-        ("file:bundles", "write file:///"),
-        ("~nobody-of-this-name/b", "write the whole path"),
+        ("s3:/bucket", "use s3://…"),
+        ("GS:/bucket", "use gs://…"),
+        ("s3:bucket", "use s3://…"),
+        ("http:/host/b", "use http://…"),
+        ("C:\\bundles", "is a Windows path"),
+        ("c:/bundles", "is a Windows path"),
+        ("file://host/bundles", "use file:///"),
+        ("file:bundles", "use file:///"),
+        ("~nobody-of-this-name/b", "use an absolute path"),
     ],
 )
 def test_a_mistyped_place_is_refused(place: str, cure: str) -> None:
@@ -325,7 +327,7 @@ def test_a_file_is_not_an_empty_store(tmp_path: Path) -> None:
     remote = RemoteFolder("memory://a-file")
     remote.create("b", b"x")
     assert RemoteFolder("memory://a-file").list() == ["b"]
-    with pytest.raises(BundleError, match="memory://a-file/b is a file"):
+    with pytest.raises(BundleError, match="memory://a-file/b is not a folder, but a file"):
         RemoteFolder("memory://a-file/b").list()
 
 

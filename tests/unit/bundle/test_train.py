@@ -188,7 +188,7 @@ def test_outcomes_that_cannot_be_read_stop_the_training(tmp_path: Path) -> None:
     """They were left out as if their outcome were not known, and the model learned from what was left."""
     file = _append(write_loans(tmp_path / "loans.csv", rows=40), "s3cret,7,1,48,41,2,1,3,55,150,0,0,950,1111")
     with pytest.raises(
-        InputFileError, match=r"1 of 41 rows cannot be learned from:\n  line 42: status: one of ok"
+        InputFileError, match=r"1 of 41 rows are invalid:\n  line 42: status: must be one of ok"
     ) as raised:
         read_examples(file, skip_refused=False)
     assert "s3cret" not in str(raised.value)
@@ -199,7 +199,7 @@ def test_a_file_without_outcomes_is_refused_with_what_it_has_instead(tmp_path: P
     """A column `Result` was ignored, and the message was about a dozen rows of each outcome."""
     file = write_loans(tmp_path / "loans.csv", rows=40)
     file.write_text(file.read_text().replace("Status", "Result").replace("status", "Result"))
-    with pytest.raises(InputFileError, match=r'no row says what became .*; line 1: columns that are ignored: "Result"'):
+    with pytest.raises(InputFileError, match=r'no row has an outcome.*; line 1: ignored columns: "Result"'):
         read_examples(file, skip_refused=False)
 
 
@@ -219,14 +219,14 @@ def test_one_outcome_alone_teaches_nothing(tmp_path: Path, status: str) -> None:
     file = write_loans(tmp_path / "loans.csv", rows=60)
     header, *rows = file.read_text().splitlines()
     file.write_text("\n".join([header, *(status + row[1:] for row in rows)]) + "\n")
-    with pytest.raises(InputFileError, match=r"a dozen of each|no row says"):
+    with pytest.raises(InputFileError, match=r"a dozen of each|no row has an outcome"):
         _train(read_examples(file, skip_refused=False))
 
 
 @pytest.mark.parametrize(
     ("write", "message"),
     [
-        (Path.exists, "no such file"),
+        (Path.exists, "file not found"),
         (lambda path: path.write_text("Seniority\n1\n"), "header lacks"),
         (lambda path: path.write_text(""), "is empty"),
     ],
@@ -243,7 +243,7 @@ def test_without_the_training_libraries_one_message_says_how_to_get_them(monkeyp
     monkeypatch.setattr("scorer.bundle.train.find_spec", lambda name: None if name == "sklearn" else object())
     require_libraries("numpy")
     with pytest.raises(
-        MisuseError, match=r"this needs scikit-learn, .* pip install 'streaming-credit-scorer\[train\]'"
+        MisuseError, match=r"this command needs scikit-learn.* pip install 'streaming-credit-scorer\[train\]'"
     ):
         require_libraries("sklearn", "matplotlib")
 
@@ -286,5 +286,5 @@ def test_refused_rows_say_what_to_change(tmp_path: Path, loans: Path) -> None:
     path.write_text("\n".join([header, row, *[",".join(cells)] * 3]))
     with pytest.raises(InputFileError) as caught:
         read_examples(path, skip_refused=False)
-    assert str(caught.value).count("line 3: price holds a comma, which may separate decimals or thousands") == 1
+    assert str(caught.value).count("line 3: price has a comma, which may be a decimal or a thousands separator") == 1
     assert "3 of 4 rows" in str(caught.value)

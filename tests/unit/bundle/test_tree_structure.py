@@ -34,27 +34,27 @@ def put(name: str, place: int, value: object) -> Callable[[TREE], object]:
 
 
 DAMAGED: dict[str, tuple[Callable[[TREE], object], str]] = {
-    "a child beyond the nodes": (put("left_children", 0, 10**6), "a child that is none of the nodes 1 to"),
-    "a child below zero": (put("right_children", 0, -5), "a child that is none of the nodes 1 to"),
-    "the root as a child": (put("left_children", 0, 0), "a child that is none of the nodes 1 to"),
+    "a child beyond the nodes": (put("left_children", 0, 10**6), "a child that is not one of the nodes 1 to"),
+    "a child below zero": (put("right_children", 0, -5), "a child that is not one of the nodes 1 to"),
+    "the root as a child": (put("left_children", 0, 0), "a child that is not one of the nodes 1 to"),
     "two parents": (put("left_children", 0, 2), "not the child of exactly one other"),
-    "another parent": (put("parents", 1, 2), "parent is another than"),
-    "a column beyond the columns": (put("split_indices", 0, 10**6), "none of the columns 0 to 23"),
-    "a column below zero": (put("split_indices", 0, -1), "none of the columns 0 to 23"),
-    "a text as a child": (put("left_children", 0, "a"), "something else where numbers"),
-    "a fraction as a child": (put("left_children", 0, 1.5), "something else where numbers"),
-    "a huge number as a child": (put("left_children", 0, 2**70), "something else where numbers"),
-    "one entry less": (lambda tree: tree["split_conditions"].pop(), "not one entry for each of"),
-    "more nodes": (lambda tree: tree["tree_param"].update(num_nodes="99999"), "not one entry for each of"),
+    "another parent": (put("parents", 1, 2), "parent is not the node"),
+    "a column beyond the columns": (put("split_indices", 0, 10**6), "not on one of the columns 0 to 23"),
+    "a column below zero": (put("split_indices", 0, -1), "not on one of the columns 0 to 23"),
+    "a text as a child": (put("left_children", 0, "a"), "is not an integer"),
+    "a fraction as a child": (put("left_children", 0, 1.5), "is not an integer"),
+    "a huge number as a child": (put("left_children", 0, 2**70), "is not an integer"),
+    "one entry less": (lambda tree: tree["split_conditions"].pop(), "do not have one entry for each of"),
+    "more nodes": (lambda tree: tree["tree_param"].update(num_nodes="99999"), "do not have one entry for each of"),
     "leaves of several values": (lambda tree: tree["tree_param"].update(size_leaf_vector="5"), "for each of 1 targets"),
     "another id": (lambda tree: tree.update(id=7), "the trees' ids are not"),
-    "no children": (lambda tree: tree.pop("left_children"), "lacks 'left_children'"),
-    "another type": (lambda tree: tree.update(left_children=1), "another type than XGBoost gives it"),
-    "a kind of split that is none": (put("split_type", 0, 7), "split_type has not"),
+    "no children": (lambda tree: tree.pop("left_children"), "'left_children' is missing"),
+    "another type": (lambda tree: tree.update(left_children=1), "another type than in XGBoost's format"),
+    "a kind of split that is none": (put("split_type", 0, 7), "split_type does not have"),
     "a category that no split has": (put("categories_nodes", 0, 14), "categories_nodes are not"),
-    "a category below zero": (put("categories", 0, -1), "categories has not"),
-    "categories beyond the categories": (put("categories_segments", 0, 99), "categories_segments has not"),
-    "too many categories": (put("categories_sizes", 0, 99), "categories_sizes has not"),
+    "a category below zero": (put("categories", 0, -1), "categories does not have"),
+    "categories beyond the categories": (put("categories_segments", 0, 99), "categories_segments does not have"),
+    "too many categories": (put("categories_sizes", 0, 99), "categories_sizes does not have"),
 }
 
 
@@ -75,12 +75,12 @@ def test_a_damaged_tree(name: str) -> None:
 
 
 MODELS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
-    "a tree of another group": (lambda booster: booster["model"]["tree_info"].__setitem__(0, 3), "tree_info has not"),
+    "a tree of another group": (lambda booster: booster["model"]["tree_info"].__setitem__(0, 3), "tree_info does not"),
     "rounds beyond the trees": (
-        lambda booster: booster["model"]["iteration_indptr"].__setitem__(-1, 99), "does not divide its 10 trees"
+        lambda booster: booster["model"]["iteration_indptr"].__setitem__(-1, 99), "does not divide the 10 trees"
     ),
-    "no trees": (lambda booster: booster["model"].pop("trees"), "lacks 'trees'"),
-    "one weight too few": (lambda booster: booster.update(weight_drop=[1.0]), "weight_drop has not one weight"),
+    "no trees": (lambda booster: booster["model"].pop("trees"), "'trees' is missing"),
+    "one weight too few": (lambda booster: booster.update(weight_drop=[1.0]), "weight_drop does not have one weight"),
 }  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def test_one_byte_in_ubjson() -> None:
 
 def test_json_that_is_nested_deeply() -> None:
     """XGBoost's parser and Python's call themselves for each level."""
-    with pytest.raises(BundleError, match="more than 64 levels"):
+    with pytest.raises(BundleError, match="deeper than 64 levels"):
         open_model("xgboost", "model.json", b'{"a":' * 100_000, COLUMNS)
 
 
@@ -145,5 +145,5 @@ def test_leaves_of_several_targets() -> None:
     for change in changes:
         model = json.loads(raw(booster, "json"))
         change(model["learner"]["gradient_booster"]["model"]["trees"][0])
-        with pytest.raises(BundleError, match="tree 0: its leaves have not each their own of the leaf_weights"):
+        with pytest.raises(BundleError, match="tree 0: the leaves do not each have their own entries in leaf_weights"):
             check_booster(json.dumps(model).encode(), FEATURES)

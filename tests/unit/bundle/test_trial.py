@@ -38,7 +38,7 @@ def test_a_damaged_bundle(tmp_path: Path) -> None:
 
 def test_a_runner_that_is_missing(tmp_path: Path) -> None:
     """It stays what it is: the bundle may be fine."""
-    with pytest.raises(RunnerMissingError, match="no runner 'elsewhere' here"):
+    with pytest.raises(RunnerMissingError, match="runner 'elsewhere' not found"):
         open_in_child(crashing_bundle(tmp_path / "mine", "elsewhere"))
 
 
@@ -47,8 +47,8 @@ def test_a_runner_that_is_missing(tmp_path: Path) -> None:
     [
         ("crash", "the process that opened it was killed by SIGSEGV"),
         ("leave", "the process that opened it ended with exit code 7"),
-        ("vanish", "the process that opened it ended without an answer"),
-        ("hang", "its model was not loaded after 3 s"),
+        ("vanish", "the process that opened it ended without a result"),
+        ("hang", "its model was not loaded within 3 s"),
         ("grow", "MemoryError"),
     ],
 )

@@ -31,21 +31,21 @@ def test_what_xgboost_writes_is_read_and_nothing_less_is() -> None:
                 for tree, other in zip(trees, theirs, strict=True)
             )
     for end in range(1, len(model), 7):
-        with pytest.raises(ValueError, match=f"it is cut off at byte {end:,}"):
+        with pytest.raises(ValueError, match=f"it is truncated at byte {end:,}"):
             read_ubjson(model[:end])
 
 
 VALUES = {
     "a length of another type": (b"Si\x01a", "unexpected length at byte"),
     "a huge count": (b"[#" + length(2**62), "unexpected type marker at byte"),
-    "a huge text": (b"S" + length(2**62), "cut off"),
+    "a huge text": (b"S" + length(2**62), "truncated"),
     "a text of length below zero": (b"S" + length(-1), "unexpected length at byte"),
     "a text that is not UTF-8": (b"S" + length(1) + b"\xe9", "the text at byte 21 is not UTF-8"),
     "an array of texts": (b"[$S#" + length(1), "unexpected array type at byte"),
     "a type without a count": (b"[$d]" + bytes(9), "unexpected array type at byte"),
-    "deep": (b"[" * 100_000, "more than 64 levels"),
+    "deep": (b"[" * 100_000, "deeper than 64 levels"),
     "no such marker": (b"?", "unexpected type marker at byte"),
-    "one type, more announced": (b"[$d#" + length(3) + bytes(8), "cut off"),
+    "one type, more announced": (b"[$d#" + length(3) + bytes(8), "truncated"),
 }
 
 

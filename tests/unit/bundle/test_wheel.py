@@ -87,5 +87,5 @@ def test_it_holds_every_package_and_no_leavings(made: Path) -> None:
 def test_without_an_installation_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run from a source tree that was never installed, nothing says what it depends on."""
     monkeypatch.setattr(wheel, "DISTRIBUTION", "streaming-credit-scorer-of-somebody-else")
-    with pytest.raises(ScorerError, match="is not installed here: pip install it"):
+    with pytest.raises(ScorerError, match="is not installed: pip install it"):
         write_wheel(tmp_path)

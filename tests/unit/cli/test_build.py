@@ -47,7 +47,9 @@ def test_a_bundle_comes_of_it(tmp_path: Path, run: Run) -> None:
     assert ended.code == 0, ended.err
     for words in ("AUC 0.", "APPROVED", "mine:1.0.0@", "scorer bundle verify mine:1.0.0"):
         assert words in ended.out
-    assert re.search(r"Unknown numbers: taken as 0; \d+ of 300 held-out applications have one", ended.out)
+    assert re.search(
+        r"Unknown numbers: replaced by 0; \d+ of 300 held-out applications have unknown numbers", ended.out
+    )
     store = BundleStore(tmp_path / "store")
     assert store.open("mine:1.0.0").works()
     manifest = store.entries()[-1].manifest
@@ -63,13 +65,13 @@ def test_without_figures(folder: Path, run: Run) -> None:
     """It says so: when it is built, in the list, when it is shown, and in its card."""
     (folder / "mine.toml").write_text(re.sub("holdout.*\n", "", DESCRIPTION))
     printed = run("bundle", "build", "beside/mine.toml").out
-    assert "No figures: no holdout was given" in printed
-    assert "Unknown numbers: taken as 0\n" in printed
-    assert "No figures: nobody measured it" in run("bundle", "show", "mine:1.0.0").out
+    assert "No metrics: no holdout was given" in printed
+    assert "Unknown numbers: replaced by 0\n" in printed
+    assert "No metrics: the model was not evaluated" in run("bundle", "show", "mine:1.0.0").out
     assert "mine:1.0.0" in run("bundle", "list").out
     assert json.loads(run("bundle", "list", "--json").out)[-1]["manifest"]["metrics"] is None
     card = Path("store/mine/1.0.0/model-card.md").read_text()
-    assert "nobody measured this model" in card
+    assert "this model was not evaluated" in card
     assert "trained elsewhere" in card
 
 
@@ -89,11 +91,11 @@ def test_for_scripts(run: Run) -> None:
         (('"risk.ubj"', '"risk.pkl"'), 1, "beside/risk.pkl is a pickle, and pickles are never opened"),
         (('"risk.ubj"', '"risk.json"'), 1, "beside/risk.json is a pickle"),
         (('"risk.ubj"', '"risk.onnx"'), 1, "the runner onnx cannot open model.onnx"),
-        (('"mine"', '"credit-risk"'), 1, "credit-risk:1.0.0 is there already"),
+        (('"mine"', '"credit-risk"'), 1, "credit-risk:1.0.0 already exists"),
         (('"loans.csv"', '"other.csv"'), 2, "other.csv"),
-        (('"age", ', ""), 1, "the model wants 24 columns and the manifest names 23"),
+        (('"age", ', ""), 1, "the model expects 24 columns, but the manifest has 23"),
         (("missing = 0.0", ""), 2, "missing: Field required"),
-        (("[labels]", "[runner_settings]\ndepth = 1\n[labels]"), 1, "the runner xgboost takes no settings"),
+        (("[labels]", "[runner_settings]\ndepth = 1\n[labels]"), 1, "the runner xgboost has no settings"),
     ],
 )
 def test_mistakes(tmp_path: Path, folder: Path, run: Run, change: tuple[str, str], code: int, message: str) -> None:

@@ -38,7 +38,7 @@ def test_list_shows_a_damaged_bundle_as_such(tmp_path: Path, run: Run) -> None:
     ended = run("bundle", "list")
     assert ended.code == 0
     assert "damaged" in ended.out
-    assert "is no manifest" in json.loads(run("bundle", "list", "--json").out)[-1]["fault"]
+    assert "is not a valid manifest" in json.loads(run("bundle", "list", "--json").out)[-1]["fault"]
 
 
 def test_another_store_by_flag(tmp_path: Path, run: Run) -> None:
@@ -146,14 +146,14 @@ def test_list_by_label(run: Run, labels: list[str], found: list[str]) -> None:
 @pytest.mark.usefixtures("stored")
 def test_tag_says_what_it_was(run: Run) -> None:
     """Where it points now, where it pointed before, for people and for scripts; then it can be taken away."""
-    assert run("bundle", "tag", "mine:1.0.0", "prod").out.startswith("mine:prod is mine:1.0.0@")
-    assert "; it was mine:1.0.0@" in run("bundle", "tag", "mine:2.0.0", "prod").out
+    assert run("bundle", "tag", "mine:1.0.0", "prod").out.startswith("mine:prod now refers to mine:1.0.0@")
+    assert " (previously mine:1.0.0@" in run("bundle", "tag", "mine:2.0.0", "prod").out
     found = json.loads(run("bundle", "tag", "mine:1.0.0", "prod", "--json").out)
     assert (found["version"], found["tags"], found["before"]["version"]) == ("1.0.0", ["prod"], "2.0.0")
     assert "@" in found["before"]["by"]
     assert run("bundle", "tag", "mine:2.0.0", "prod", "--remove").code == 1
-    assert run("bundle", "tag", "mine:prod", "prod", "--remove").out == "mine:1.0.0 has no tag prod any more\n"
-    assert "there is no bundle mine:prod" in run("bundle", "verify", "mine:prod").err
+    assert run("bundle", "tag", "mine:prod", "prod", "--remove").out == "removed the tag prod from mine:1.0.0\n"
+    assert "bundle mine:prod not found" in run("bundle", "verify", "mine:prod").err
 
 
 @pytest.mark.usefixtures("stored")
@@ -181,12 +181,12 @@ def test_delete_asks(stored: BundleStore, run: Run, monkeypatch: pytest.MonkeyPa
     ended = run("bundle", "delete", "mine:1.0.0")
     assert ended.code == 1
     assert "Delete mine:1.0.0@" in ended.out
-    assert "and with it: mine:prod?" in ended.out
+    assert " with its tags mine:prod from " in ended.out
     assert stored.open("mine:prod")
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     ended = run("bundle", "delete", "mine:1.0.0")
     assert ended.code == 0
-    assert "deleted: mine:1.0.0@" in ended.out
+    assert "deleted mine:1.0.0@" in ended.out
     assert [entry.reference for entry in stored.entries() if not entry.shipped] == ["mine:2.0.0"]
 
 
@@ -196,7 +196,7 @@ def test_delete_for_scripts(tmp_path: Path, run: Run) -> None:
     assert run("bundle", "delete", "mine:2.0.0", "--json").code == 2
     (tmp_path / "store" / "mine" / "2.0.0" / "bundle.json").write_text("{")
     found = json.loads(run("bundle", "delete", "mine:2.0.0", "--json", "--yes").out)
-    assert (found["version"], found["tags"], "is no manifest" in found["fault"]) == ("2.0.0", [], True)
+    assert (found["version"], found["tags"], "is not a valid manifest" in found["fault"]) == ("2.0.0", [], True)
     assert "mine:2.0.0" not in run("bundle", "list").out
 
 
@@ -212,12 +212,12 @@ def test_export_delete_import(stored: BundleStore, run: Run, tmp_path: Path, end
     """A bundle goes out, is deleted, and comes back as it was; a second import is nothing to do."""
     digest = stored.open("mine:2.0.0").reference.digest
     target = tmp_path / f"moved{ending}"
-    assert run("bundle", "export", "mine:latest", target).out == f"mine:2.0.0@{digest[:12]} is in {target}\n"
+    assert run("bundle", "export", "mine:latest", target).out == f"exported mine:2.0.0@{digest[:12]} to {target}\n"
     assert run("bundle", "delete", "mine:2.0.0", "--yes").code == 0
     where = tmp_path / "store" / "mine" / "2.0.0"
-    assert run("bundle", "import", target).out == f"mine:2.0.0@{digest[:12]} is in {where}\n"
+    assert run("bundle", "import", target).out == f"imported mine:2.0.0@{digest[:12]} into {where}\n"
     assert stored.open("mine:2.0.0").reference.digest == digest
-    assert "already, with the same content: nothing to do" in run("bundle", "import", target).out
+    assert " with the same content: nothing to do" in run("bundle", "import", target).out
     found = json.loads(run("bundle", "import", target, "--json").out)
     assert (found["new"], found["digest"], found["where"]) == (False, digest, str(where))
     assert run("bundle", "export", "mine:latest", target).code == 2
@@ -228,11 +228,11 @@ def test_export_delete_import(stored: BundleStore, run: Run, tmp_path: Path, end
 def test_import_of_nothing(run: Run, tmp_path: Path) -> None:
     """A mistyped path is misuse, and damage is a failure; each is one message."""
     ended = run("bundle", "import", "nothing.zip")
-    assert (ended.code, ended.err) == (2, "scorer: nothing.zip: there is no such archive; is the address right?\n")
+    assert (ended.code, ended.err) == (2, "scorer: nothing.zip: no such archive; is the URL right?\n")
     (tmp_path / "bad.zip").write_bytes(b"x")
     ended = run("bundle", "import", "bad.zip")
     assert ended.code == 1
-    assert "it is truncated, damaged or no .zip" in ended.err
+    assert "it is truncated, damaged or not a .zip" in ended.err
 
 
 def test_a_store_that_needs_an_extra(run: Run) -> None:

@@ -44,14 +44,14 @@ def test_config_shows_values_and_where_they_came_from(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (("config", "--set", "nonsense"), "write NAME=VALUE"),
-        (("config", "--set", "no_such=1"), "no_such (from flag): there is no such setting"),
+        (("config", "--set", "no_such=1"), "no_such (from flag): unknown setting"),
         (("config", "--config", "no-such.toml"), "no-such.toml: the settings file cannot be read"),
         (("worker", "--delivery", "twice"), "delivery (from flag)"),
         (("up", "--for", "soon"), "--for soon: is not a duration above zero"),
         (("up", "--for", "0s"), "--for 0s: is not a duration above zero"),
         (("up", "--for", "9" * 400), "9: is not a duration above zero and up to ten years"),
         (("up", "--data", "no-such.csv"), "no-such.csv: file not found"),
-        (("broker", "rabbit"), "there is no kind of broker called rabbit"),
+        (("broker", "rabbit"), "unknown kind of broker rabbit"),
         (("no-such-command",), "No such command"),
     ],
 )

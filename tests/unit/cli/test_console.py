@@ -14,7 +14,7 @@ def test_without_its_extra(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, module)
     ended = run("console")
     assert ended.code == 2
-    assert "this needs starlette" in ended.err
+    assert "requires the package starlette" in ended.err
     assert "pip install 'streaming-credit-scorer[console]'" in ended.err
 
 

@@ -8,11 +8,11 @@ from tests.unit.cli.conftest import Run
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("list", "--code", "bad"), "there is no such code; there are unreadable, empty, too_large"),
-        (("list", "--since", "yesterday"), "--since yesterday: no time"),
-        (("show", "17"), "write PARTITION:OFFSET"),
-        (("requeue",), "say which dead letters"),
-        (("requeue", "0:1", "--code", "empty"), "say which dead letters"),
+        (("list", "--code", "bad"), "unknown code; choose one of unreadable, empty, too_large"),
+        (("list", "--since", "yesterday"), "--since yesterday: invalid time"),
+        (("show", "17"), "is not PARTITION:OFFSET"),
+        (("requeue",), "which dead letters?"),
+        (("requeue", "0:1", "--code", "empty"), "which dead letters?"),
     ],
 )
 def test_misuse(run: Run, arguments: tuple[str, ...], words: str) -> None:

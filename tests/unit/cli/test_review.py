@@ -64,7 +64,7 @@ def test_diff_of_the_shipped_ones(run: Run) -> None:
     assert "differs  metrics.holdout.auc: 0.846116 → 0.844923" in lines
     assert "differs  version: 1.0.0 → 1.1.0" in lines
     assert "flip" not in ended.out
-    assert "are the same" in run("bundle", "diff", PLAIN, copy_bundle(Path("copy"))).out
+    assert "are identical" in run("bundle", "diff", PLAIN, copy_bundle(Path("copy"))).out
 
 
 def test_diff_on_applications(tmp_path: Path, run: Run) -> None:
@@ -88,7 +88,7 @@ def test_diff_on_applications(tmp_path: Path, run: Run) -> None:
     assert found["pd_shift"]["max_distance"] == max(map(abs, shift))
     assert "flipped_applications" not in found
     out = run(*arguments).out
-    assert f"{len(flipped)} of 300 decisions flip" in out
+    assert f"{len(flipped)} of 300 decisions change" in out
     assert "loans.csv" not in out
 
 
@@ -110,7 +110,7 @@ def test_diff_leaves_out_what_is_no_application(tmp_path: Path, run: Run) -> Non
     (tmp_path / "in.jsonl").write_text('{"application_id":"a","home":"Secret4711"}\n')
     ended = run("bundle", "diff", "credit-risk:1.0.0", "credit-risk:1.1.0", "--on", "in.jsonl")
     assert ended.code == 0
-    assert "Left out: 1 of 1 rows" in ended.out
+    assert "Skipped: 1 of 1 rows" in ended.out
     assert "Secret4711" not in ended.out + ended.err
 
 
@@ -119,20 +119,20 @@ def test_diff_leaves_out_what_is_no_application(tmp_path: Path, run: Run) -> Non
     [
         (("lint", "credit-rsik:1.1.0"), 1, "Did you mean credit-risk:1.1.0"),
         (("diff", "credit-risk:1.0.0"), 2, "Missing argument 'B'"),
-        (("diff", "credit-risk:1.0.0", "nothing:1.0.0"), 1, "there is no bundle nothing:1.0.0"),
-        (("diff", "credit-risk:1.0.0", "credit-risk:1.1.0", "--ids"), 2, "name a file of them with --on"),
-        (("diff", "credit-risk:1.0.0", "credit-risk:1.1.0", "--on", "x.csv"), 2, "there is no such file"),
+        (("diff", "credit-risk:1.0.0", "nothing:1.0.0"), 1, "bundle nothing:1.0.0 not found"),
+        (("diff", "credit-risk:1.0.0", "credit-risk:1.1.0", "--ids"), 2, "give a file of them with --on"),
+        (("diff", "credit-risk:1.0.0", "credit-risk:1.1.0", "--on", "x.csv"), 2, "file not found"),
         (("containerize", "credit-risk:1.1.0"), 2, "Missing option '--output'"),
-        (("containerize", "credit-risk:1.1.0", "--output", "."), 2, "is there already"),
-        (("containerize", "nothing:1.0.0", "--output", "x"), 1, "there is no bundle nothing:1.0.0"),
-        (("containerize", "credit-risk:1.1.0", "--output", "x", "--base", "a b"), 2, "cannot name an image"),
-        (("import-bentoml", "x", "--name", "Mine", "--version", "1.0.0"), 2, "cannot name a bundle"),
+        (("containerize", "credit-risk:1.1.0", "--output", "."), 2, "already exists"),
+        (("containerize", "nothing:1.0.0", "--output", "x"), 1, "bundle nothing:1.0.0 not found"),
+        (("containerize", "credit-risk:1.1.0", "--output", "x", "--base", "a b"), 2, "not a valid image name"),
+        (("import-bentoml", "x", "--name", "Mine", "--version", "1.0.0"), 2, "invalid bundle name"),
         (("import-bentoml", "x", "--name", "mine", "--version", "1.0.0"), 2, "is the path right"),
-        (("import-bentoml", "x", "--name", "credit-risk", "--version", "1.1.0"), 1, "is there already"),
+        (("import-bentoml", "x", "--name", "credit-risk", "--version", "1.1.0"), 1, "already exists"),
         (("import-bentoml", "x", "--name", "m", "--version", "1.0.0", "--maybe-above", "0.6"), 2, "must not be"),
         (("import-bentoml", "x", "--name", "m", "--version", "1.0.0", "--declined-above", "2"), 2, "declined_above"),
-        (("import-bentoml", "x", "--name", "m", "--version", "1.0.0", "--missing", "inf"), 2, "a number of 32 bits"),
-        (("import-bentoml", "x", "--name", "m", "--version", "1.0.0", "--missing", "1e300"), 2, "a number of 32 bits"),
+        (("import-bentoml", "x", "--name", "m", "--version", "1.0.0", "--missing", "inf"), 2, "a 32-bit number"),
+        (("import-bentoml", "x", "--name", "m", "--version", "1.0.0", "--missing", "1e300"), 2, "a 32-bit number"),
     ],
 )  # fmt: skip
 def test_misuse_is_one_message(tmp_path: Path, run: Run, arguments: tuple[str, ...], code: int, message: str) -> None:
@@ -154,7 +154,7 @@ def test_containerize_where_no_engine_is(run: Run, tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("PATH", str(tmp_path))
     ended = run("bundle", "containerize", "credit-risk:1.1.0", "--output", "image", "--build")
     assert ended.code == 1
-    assert "no container engine answers here" in ended.err
+    assert "no container engine is available" in ended.err
     assert (tmp_path / "image" / "Dockerfile").is_file()
 
 
@@ -164,13 +164,13 @@ def test_a_model_from_bentoml_is_in_the_store(tmp_path: Path, run: Run) -> None:
     ended = run("bundle", "import-bentoml", path, "--name", "from-bento", "--version", "1.0.0")
     assert ended.code == 0
     assert "from-bento:1.0.0@" in ended.out
-    assert "No figures:" in run("bundle", "show", "from-bento:1.0.0").out
+    assert "No metrics:" in run("bundle", "show", "from-bento:1.0.0").out
     assert "from-bento:1.0.0" in run("bundle", "list").out
     assert run("bundle", "verify", "from-bento:1.0.0").code == 0
     file = write_loans(tmp_path / "loans.csv", rows=50)
     difference = run("bundle", "diff", "credit-risk:1.0.0", "from-bento:1.0.0", "--on", file, "--json")
     assert json.loads(difference.out)["decisions"]["pd_shift"]["max_distance"] == 0
-    assert "no figures" in run("bundle", "lint", "from-bento:1.0.0").out
+    assert "no metrics" in run("bundle", "lint", "from-bento:1.0.0").out
 
 
 def test_the_rounds_of_an_import_are_said(tmp_path: Path, run: Run) -> None:
@@ -182,7 +182,7 @@ def test_the_rounds_of_an_import_are_said(tmp_path: Path, run: Run) -> None:
     command = ("bundle", "import-bentoml", path, "--name", "mine", "--version", "1.0.0")
     ended = run(*command)
     assert ended.code == 1
-    assert "Which are to decide? Say rounds" in ended.err
+    assert "Which rounds should the bundle use? Set rounds" in ended.err
     assert run(*command, "--rounds", "some").code == 2
     ended = run(*command, "--rounds", "all")
     assert ended.code == 0, ended.err

@@ -116,7 +116,7 @@ def test_columns_that_nothing_reads_are_said_once(tmp_path: Path, run: Run) -> N
     """A misspelt column was dropped without a word; a note beside the fields is said and not a fault."""
     (tmp_path / "loans.csv").write_text(f"{HEADER},note\n{GOOD},x\n{GOOD},y\n")
     ended = run("score", "loans.csv")
-    assert (ended.code, ended.err.splitlines()[1:]) == (0, ['line 1: columns that are ignored: "note"'])
+    assert (ended.code, ended.err.splitlines()[1:]) == (0, ['line 1: ignored columns: "note"'])
 
 
 def test_the_summary_alone(tmp_path: Path, run: Run) -> None:
@@ -148,14 +148,14 @@ def test_a_file_with_no_rows(tmp_path: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["nowhere.csv"], 2, "scorer: nowhere.csv: there is no such file"),
-        (["notes.txt"], 2, "cannot tell what is in it"),
-        (["good.csv", "--bundle", "credit-risk:7.0.0"], 1, "There is: credit-risk:1.0.0, credit-risk:1.1.0"),
-        (["good.csv", "--topic", "a b"], 2, "--topic a b: a topic has"),
-        (["good.csv", "--rejects", "good.csv"], 2, "is the file to be scored"),
+        (["nowhere.csv"], 2, "scorer: nowhere.csv: file not found"),
+        (["notes.txt"], 2, "unknown suffix"),
+        (["good.csv", "--bundle", "credit-risk:7.0.0"], 1, "Available: credit-risk:1.0.0, credit-risk:1.1.0"),
+        (["good.csv", "--topic", "a b"], 2, "--topic a b: invalid topic name"),
+        (["good.csv", "--rejects", "good.csv"], 2, "is the input file"),
         (["good.csv", "--rejects", "no/folder.jsonl"], 2, "--rejects no/folder.jsonl: cannot be written"),
         (["good.csv", "--set", "record_bytes_max=1"], 2, "record_bytes_max"),
-        (["broken.csv"], 2, "broken.csv, line 3: has 2 cells and the header has 14"),
+        (["broken.csv"], 2, "broken.csv, line 3: has 2 cells but the header has 14"),
         ([], 2, "Missing argument"),
     ],
 )
@@ -183,14 +183,14 @@ def test_rejects_do_not_go_to_the_file_that_is_the_standard_input(tmp_path: Path
             os.dup2(own, 0)
             os.close(own)
     assert ended.code == 2
-    assert "is the file to be scored" in ended.err
+    assert "is the input file" in ended.err
     assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize(
     ("change", "hint"),
     [
-        (lambda row: row.replace("1111", '"1111,25"'), "line 2: price holds a comma"),
+        (lambda row: row.replace("1111", '"1111,25"'), "line 2: price has a comma"),
         (lambda row: row.replace("1111", "s3cret"), "line 2: price is not a plain number"),
         (lambda row: row.replace(",1,", ", rent ,", 1), "line 2: home has spaces around it"),
         (lambda row: row.replace(",1,", ",r\udce9nt,", 1), "line 2: the file is not UTF-8, probably Windows-1252"),

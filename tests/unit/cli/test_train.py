@@ -70,12 +70,16 @@ def test_what_was_trained_scores(run: Run, loans: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--name", "credit-risk", "--version", "1.1.0"], 1, "credit-risk:1.1.0 is there already"),
-        (["--name", "Mine", "--version", "1.0.0"], 2, "'Mine' cannot name a bundle"),
-        (["--name", "mine", "--version", "latest"], 2, "'latest' is no version"),
+        (["--name", "credit-risk", "--version", "1.1.0"], 1, "credit-risk:1.1.0 already exists"),
+        (["--name", "Mine", "--version", "1.0.0"], 2, "invalid bundle name 'Mine'"),
+        (["--name", "mine", "--version", "latest"], 2, "invalid version 'latest'"),
         ([*NAMED, "--drop", "martial"], 2, "Did you mean marital?"),
         ([*NAMED, "--label", "reason"], 2, "--label reason: write KEY=VALUE"),
-        ([*NAMED, *[word for n in range(65) for word in ("--label", f"{n}=x")]], 2, "65 are more than the 64"),
+        (
+            [*NAMED, *[word for n in range(65) for word in ("--label", f"{n}=x")]],
+            2,
+            "65 labels; a bundle can have at most 64",
+        ),
         (["--name", "mine"], 2, "Missing option"),
     ],
 )
@@ -112,4 +116,4 @@ def test_refused_rows_stop_it_and_leave_nothing(tmp_path: Path, run: Run, loans:
     assert not (tmp_path / "store").exists()
     skipped = run("train", loans, *NAMED, "--skip-refused")
     assert skipped.code == 0
-    assert "201 rows read: 200 to learn from, 0 without a known outcome, 1 refused" in skipped.out
+    assert "201 rows read: 200 labelled, 0 without a known outcome, 1 invalid" in skipped.out

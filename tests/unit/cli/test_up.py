@@ -52,7 +52,7 @@ def test_without_an_address_a_broker_is_started() -> None:
 @pytest.mark.parametrize(
     ("flags", "environment", "kind", "port", "words"),
     [
-        (FLAG, {}, "java", 0, "--broker java starts a broker and --bootstrap-servers names one"),
+        (FLAG, {}, "java", 0, "--broker java starts a broker, but --bootstrap-servers names one"),
         (FLAG, {}, "auto", 19092, "--port 19092 is for a broker that is started here"),
         ({}, ENVIRONMENT, "given", 19092, "--port 19092 is for a broker that is started here"),
         ({}, {}, "given", 0, "--broker given: set its address"),

@@ -85,7 +85,7 @@ def test_limits_and_choices_are_the_contracts(form: Controls, name: str) -> None
 def test_a_field_that_the_form_does_not_know() -> None:
     """A contract that grows a field of another kind is noticed here, not by somebody at the page."""
     schema = {"properties": {"note": {"type": "string", "examples": ["x"], "description": "."}}, "required": []}
-    with pytest.raises(ValueError, match="note: the form knows numbers and choices"):
+    with pytest.raises(ValueError, match="note: the form supports only numbers and choices"):
         contract_fields(schema)
 
 

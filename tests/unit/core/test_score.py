@@ -216,7 +216,7 @@ class BrokenModel:
 def test_a_bundle_that_fails_its_golden_examples_stops_the_worker(failing: Callable[[Matrix], Matrix]) -> None:
     """A model that fails on everything is no reason to set good applications aside, were it only one."""
     everything = BrokenModel(lambda matrix: failing(np.full_like(matrix, POISON_AGE)))
-    with pytest.raises(BundleUnusableError, match=r"golden examples fail too.*Nothing of this batch was committed"):
+    with pytest.raises(BundleUnusableError, match=r"golden examples also fail.*This batch was not committed"):
         _score([_record()], _bundle(everything))
 
 

@@ -169,7 +169,7 @@ def test_a_port_that_is_taken(host: str) -> None:
             pass
     assert str(raised.value) == (
         f"{bracketed(host)}:{port} cannot be used for /metrics: {os.strerror(errno.EADDRINUSE)}; "
-        "set http_port to a free port, or to 0 to take any"
+        "set http_port to a free port, or to 0 to choose a free one"
     )
 
 

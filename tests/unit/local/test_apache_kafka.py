@@ -49,7 +49,7 @@ def test_refused_settings(java: InstallJava, tmp_path: Path) -> None:
 def test_death_at_start(java: InstallJava, tmp_path: Path) -> None:
     """A broker that dies at the start leaves its exit code and last words in the message, and its log on the disk."""
     java("pass", "sys.exit('Address already in use')")
-    with pytest.raises(LocalBrokerError, match=r"has died with exit code 1; .*\nAddress already in use$"):
+    with pytest.raises(LocalBrokerError, match=r"exited with code 1; .*\nAddress already in use$"):
         start_broker("java")
     (folder,) = tmp_path.glob("scorer-kafka-*")
     assert [left.name for left in folder.iterdir()] == ["broker.log"]
@@ -59,7 +59,7 @@ def test_silence(java: InstallJava, monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker that runs and never answers is given up and ended."""
     monkeypatch.setattr(apache_kafka, "_READY_S", 0.3)
     java("pass", "time.sleep(600)")
-    with pytest.raises(LocalBrokerError, match=r"does not answer after 0.3 seconds; the end of its log .*\n\(empty\)"):
+    with pytest.raises(LocalBrokerError, match=r"did not answer within 0.3 seconds; the end of its log .*\n\(empty\)"):
         start_broker("java")
 
 

@@ -28,13 +28,13 @@ def test_nothing_there(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     with start_broker("auto", say=said.append) as broker:
         assert broker.kind == "mock"
-        assert said[1].startswith("no java broker: Java is missing: install Java 17 or newer")
+        assert said[1].startswith("java broker not available: Java not found: install Java 17 or newer")
         assert said == [
-            "no docker broker: the extra is not installed: pip install 'streaming-credit-scorer[docker]'",
+            "docker broker not available: the extra is not installed: pip install 'streaming-credit-scorer[docker]'",
             said[1],
             f"mock broker at {broker.bootstrap_servers}: {broker.description}",
         ]
-    for lack in ("memory", "everything is gone at the end", "no replay", "topic settings"):
+    for lack in ("memory", "all data are lost on exit", "no replay", "topic settings"):
         assert lack in broker.description
 
 
@@ -60,7 +60,7 @@ def test_mock_grants_no_wishes() -> None:
     """A port or settings that the mock cluster cannot have are refused, not ignored."""
     with pytest.raises(LocalBrokerError, match="leave the port at 0"):
         start_broker("mock", port=20_000)
-    with pytest.raises(LocalBrokerError, match=r"message\.max\.bytes was to be set"):
+    with pytest.raises(LocalBrokerError, match=r"remove message\.max\.bytes"):
         start_broker("mock", overrides={"message.max.bytes": "1"})
 
 
@@ -95,11 +95,11 @@ def test_port_taken(kind: str) -> None:
     """A taken port is refused before anything is started, by its number, and 0 is offered."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(LocalBrokerError, match=rf"port {port} on 127.0.0.1 cannot be had .* 0 to take a free one"):
+        with pytest.raises(LocalBrokerError, match=rf"port {port} on 127.0.0.1 is not available .* 0 for a free one"):
             start_broker(kind, port=port)
 
 
 def test_no_port() -> None:
     """A number that is no port is refused as such."""
-    with pytest.raises(LocalBrokerError, match="70000 is no port"):
+    with pytest.raises(LocalBrokerError, match="70000 is not a port"):
         start_broker("java", port=70_000)

@@ -8,7 +8,7 @@ import pytest
 from scorer.local.load import Load, LoadPlan
 
 
-@pytest.mark.parametrize(("exit_code", "notes"), [(0, ["the publisher: line 1: columns that are ignored"]), (1, [])])
+@pytest.mark.parametrize(("exit_code", "notes"), [(0, ["the publisher: line 1: ignored columns"]), (1, [])])
 def test_what_nothing_reads_of_a_file_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exit_code: int, notes: list[str]
 ) -> None:
@@ -23,7 +23,7 @@ def test_what_nothing_reads_of_a_file_is_said(
             return exit_code
 
         def output(self) -> str:
-            hint = "line 1: columns that are ignored"
+            hint = "line 1: ignored columns"
             return f"{hint}\n{json.dumps({'acknowledged': 2, 'hints': [hint]})}\n"
 
     monkeypatch.setattr("scorer.local.load.Child", Publisher)

@@ -58,21 +58,21 @@ def test_java_version(printed: str, major: int | None) -> None:
 @pytest.mark.usefixtures("bare_machine")
 def test_java_missing() -> None:
     """Without Java the message says so and which to install."""
-    with pytest.raises(LocalBrokerError, match=r"Java is missing: install Java 17 or newer"):
+    with pytest.raises(LocalBrokerError, match=r"Java not found: install Java 17 or newer"):
         find_java()
 
 
 def test_java_too_old(install: Install) -> None:
     """A Java older than Kafka's is refused with both versions."""
     install("java", """sys.stderr.write('openjdk version "11.0.2" 2019-01-15')""")
-    with pytest.raises(LocalBrokerError, match=r"is Java 11, and Kafka 4\.\S+ needs 17"):
+    with pytest.raises(LocalBrokerError, match=r"is Java 11, but Kafka 4\.\S+ needs 17"):
         find_java()
 
 
 def test_java_that_is_none(install: Install) -> None:
     """A program called java that tells no version (macOS ships one) is not taken for a Java."""
     install("java", "sys.exit('Unable to locate a Java Runtime.')")
-    with pytest.raises(LocalBrokerError, match="is no working Java"):
+    with pytest.raises(LocalBrokerError, match="is not a working Java"):
         find_java()
 
 
@@ -97,7 +97,7 @@ def test_java_home_comes_first(install: Install, bare_machine: Path, monkeypatch
 @pytest.mark.usefixtures("bare_machine")
 def test_maven_missing() -> None:
     """Without jars and without Maven the message says what Maven is for and how to get it."""
-    with pytest.raises(LocalBrokerError, match="Maven is missing, which downloads Kafka: install it"):
+    with pytest.raises(LocalBrokerError, match="Maven not found; it downloads Kafka: install it"):
         kafka_jars(nobody_listens)
 
 
@@ -115,7 +115,7 @@ def test_cached_jars_need_no_maven(checksums: Path) -> None:
 def test_download_failure(install: Install) -> None:
     """A failed download says what Maven said, and leaves nothing that could be taken for the jars."""
     install("mvn", "print('\\x1b[0m[ERROR] Could not transfer artifact\\n[ERROR] [Help 1]'); sys.exit(1)")
-    with pytest.raises(LocalBrokerError, match=r"is there a network.*It says: Could not transfer artifact$"):
+    with pytest.raises(LocalBrokerError, match=r"is there a network.*Maven's error: Could not transfer artifact$"):
         kafka_jars(nobody_listens)
     assert not (cache_folder() / f"kafka-{KAFKA_VERSION}").exists()
 
@@ -156,7 +156,7 @@ def test_cache_that_cannot_be_written(install: Install, tmp_path: Path, monkeypa
     install("mvn", MAVEN)
     (tmp_path / "a-file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a-file"))
-    with pytest.raises(LocalBrokerError, match=r"cannot be written \(.+\): XDG_CACHE_HOME"):
+    with pytest.raises(LocalBrokerError, match=r"cannot be written \(.+\): set XDG_CACHE_HOME"):
         kafka_jars(nobody_listens)
 
 
@@ -190,7 +190,7 @@ def test_cache_that_differs(
     damage(libs)
     with pytest.raises(LocalBrokerError, match=re.escape(difference)) as refused:
         kafka_jars(nobody_listens, checksums)
-    assert str(refused.value).endswith(f"Delete {libs.parent}, and the jars are downloaded again")
+    assert str(refused.value).endswith(f"Delete {libs.parent} to download the jars again")
 
 
 def test_lock_that_is_damaged(install: Install, checksums: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_dead_worker_is_restarted_and_it_is_told(
 ) -> None:
     """A worker that was killed once stood as "ended with 1" until the end of the run, and nobody said why."""
     assert end_and_restart(crew, clock, children, code=137) == 1.0
-    assert told[0].startswith("worker-0 ended: killed by SIGKILL; restart 1 in 1 s.")
+    assert told[0].startswith("worker-0 exited: killed by SIGKILL; restart 1 in 1 s.")
     assert "  something went wrong" in told
     assert told[-1] == "worker-0 is ready again, at http://127.0.0.1:1"
     (view,) = crew.look()
@@ -121,7 +121,7 @@ def test_the_pause_grows_and_restarts_end(
     pauses = [end_and_restart(crew, clock, children) for _ in range(RESTARTS_PER_MINUTE_MAX)]
     assert pauses == pytest.approx([1, 2, 4, 8, 8])
     children[-1].code = 1
-    with pytest.raises(ScorerError, match=r"worker-0 ended again after 5 restarts: exit code 1\. The last lines"):
+    with pytest.raises(ScorerError, match=r"worker-0 exited again after 5 restarts: exit code 1\. The last lines"):
         crew.supervise()
     assert len(told) > RESTARTS_PER_MINUTE_MAX
 
@@ -144,7 +144,7 @@ def test_lives_that_never_became_ready_count_however_long_they_took(
         end_and_restart(crew, clock, children)
         clock.now_s += 30
     children[-1].code = 1
-    with pytest.raises(ScorerError, match="ended again after 5 restarts"):
+    with pytest.raises(ScorerError, match="exited again after 5 restarts"):
         crew.supervise()
 
 
@@ -155,7 +155,7 @@ def test_a_worker_that_ends_at_once_is_not_restarted(
     del clock
     monkeypatch.setattr(FakeChild, "exit_code", lambda _: 1)
     crew = Workers(["worker-0"], launcher(children), told.append)
-    with pytest.raises(ScorerError, match="worker-0 ended at once"):
+    with pytest.raises(ScorerError, match="worker-0 exited during startup"):
         crew.start(lambda: False)
     assert len(children) == 1
 

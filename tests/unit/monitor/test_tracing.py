@@ -207,7 +207,7 @@ def test_a_service_is_named_by_the_environment_or_by_us(monkeypatch: pytest.Monk
 def test_another_way_out_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Spans that would go nowhere, or not understood, are an error at the start and not a silence."""
     monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=f"{name}={value}: traces go out by OTLP over HTTP only"):
+    with pytest.raises(SettingsError, match=f"{name}={value}: traces are exported by OTLP over HTTP only"):
         otlp_provider(settings())
 
 

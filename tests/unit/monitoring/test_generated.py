@@ -45,7 +45,7 @@ def test_check_names_what_is_stale(tmp_path: Path, capsys: pytest.CaptureFixture
     page.write_text(page.read_text(encoding="utf-8").replace("[ScorerNoWorkers]", "[ScorerX]"), encoding="utf-8")
     assert generate.main(["--check", *elsewhere], tmp_path) == 1
     said = capsys.readouterr().err
-    assert "docs/monitoring.md: its table is not as it would be made now" in said
+    assert "docs/monitoring.md: its table of alerts is stale" in said
     written = (tmp_path / "helm/files/rules/alerts.yml").read_text(encoding="utf-8")
     assert "runbook_url: https://wiki.example.com/scorer/scorer-no-workers.md" in written
 

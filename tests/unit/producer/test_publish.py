@@ -72,15 +72,15 @@ def test_what_to_change_in_the_file_is_kept_once() -> None:
     """The hints of refused rows, each with its first line; a row that is sent needs none."""
     rows = [
         Row(2, SOUND, "ok", "sent"),
-        *(Row(n, b"x", None, "price holds a comma") for n in (4, 5)),
+        *(Row(n, b"x", None, "price has a comma") for n in (4, 5)),
         Row(6, b"x", None),
     ]
-    assert publish_rows(FakePublisher(), iter(rows), as_is=False).hints.texts() == ["line 4: price holds a comma"]
+    assert publish_rows(FakePublisher(), iter(rows), as_is=False).hints.texts() == ["line 4: price has a comma"]
 
 
 def test_what_nothing_reads_of_the_file_is_kept() -> None:
     """What the reader of the file noted comes before what its rows need."""
     hints = Hints()
-    hints.add(1, "columns that are ignored")
-    report = publish_rows(FakePublisher(), iter([Row(2, b"x", None, "price holds a comma")]), hints, as_is=False)
-    assert report.hints.texts() == ["line 1: columns that are ignored", "line 2: price holds a comma"]
+    hints.add(1, "ignored columns")
+    report = publish_rows(FakePublisher(), iter([Row(2, b"x", None, "price has a comma")]), hints, as_is=False)
+    assert report.hints.texts() == ["line 1: ignored columns", "line 2: price has a comma"]

@@ -80,7 +80,7 @@ def test_fields_are_described_from_the_contract() -> None:
     assert describe_field("time") == "a number above 0, up to 600"
     assert describe_field("income") == "a number from 0 to 50,000,000, or null if unknown"
     assert describe_field("records") == "no, yes or unk"
-    assert describe_field("application_id") == "a text of 1 to 64 characters"
+    assert describe_field("application_id") == "a string of 1 to 64 characters"
     assert [name for name in CreditApplication.model_fields if not is_number_field(name)] == [
         "application_id", "home", "marital", "records", "job",
     ]  # fmt: skip

@@ -24,8 +24,8 @@ def test_ids_are_read_as_they_were_meant(tmp_path: Path, encoding: str, end: str
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (b"", "holds no id"),
-        (b"\xef\xbb\xbf\r\n \r\n", "holds no id"),
+        (b"", "contains no ids"),
+        (b"\xef\xbb\xbf\r\n \r\n", "contains no ids"),
         (b"a-1\na-\xe9\n", r"is not UTF-8 \(line 2\), probably Windows-1252"),
         (b"\x1f\x8b\x08\x00", "is compressed with gzip"),
     ],
@@ -42,7 +42,7 @@ def test_files_without_ids(tmp_path: Path, raw: bytes, message: str) -> None:
 def test_ids_without_a_decision_are_named() -> None:
     """In the file's order, quoted so that a space or a control character shows; beyond twenty they are counted."""
     assert without_decision(["c", "a", "b"], {"a"}) == ["c", "b"]
-    assert describe_undecided(["c", "b\x1b "], 3) == '--ids: no decision names 2 of 3 ids: "c", "b\\u001b "'
+    assert describe_undecided(["c", "b\x1b "], 3) == '--ids: no decision found for 2 of 3 ids: "c", "b\\u001b "'
     many = describe_undecided([f"a-{n}" for n in range(25)], 1_000)
-    assert many.startswith('--ids: no decision names 25 of 1,000 ids: "a-0", "a-1"')
+    assert many.startswith('--ids: no decision found for 25 of 1,000 ids: "a-0", "a-1"')
     assert many.endswith('"a-19" and 5 more')

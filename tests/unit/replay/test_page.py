@@ -75,7 +75,7 @@ def test_the_summary_and_the_tables_hold_the_figures() -> None:
     """As a reader sees them."""
     page = render(FOUND, plan(), OUTCOMES, Policy())
     seen = text_of(page)
-    assert "Of 5 applications that credit:1.0.0 had decided, 3 (60.0%) get another decision" in seen
+    assert "Of 5 applications decided by credit:1.0.0, 3 (60.0%) get a different decision" in seen
     assert "2 a milder one, 1 a stricter one" in seen
     assert re.search(r"rent 4 3 75\.0% 2 1 -0\.125", seen)
     assert re.search(r"owner 2 0 0\.0% 0 0 0\.000", seen), "no move has no sign"
@@ -88,14 +88,14 @@ def test_the_summary_and_the_tables_hold_the_figures() -> None:
 def test_what_is_missing_is_said() -> None:
     """What is pending, expired, refused or gone, each in words."""
     seen = text_of(render(FOUND, plan(), OUTCOMES, Policy()))
-    assert "not complete: 1 of 6 applications are to come" in seen
-    assert "3 applications that belong here are missing" in seen
+    assert "not complete: 1 of 6 applications are pending" in seen
+    assert "3 matching applications are missing" in seen
     assert "1 model_error" in seen
     whole = replace(FOUND, again=N, expired=0, refused={}, gone=2, published=False, corrections=0)
     seen = text_of(render(whole, plan(), OUTCOMES, Policy()))
     assert "not complete" not in seen
-    assert "2 applications have been deleted" in seen
-    assert "nothing: this was a dry run" in seen
+    assert "has deleted 2 applications since" in seen
+    assert "nothing (dry run)" in seen
     assert "supersedes" not in seen
 
 

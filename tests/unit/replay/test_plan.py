@@ -45,30 +45,30 @@ def test_a_plan_comes_back_as_it_was(tmp_path: Path) -> None:
 def test_a_plan_is_never_written_over(tmp_path: Path) -> None:
     """A replay that began by a plan must find it unchanged."""
     write_plan(plan(), tmp_path / "p")
-    with pytest.raises(MisuseError, match="is there already"):
+    with pytest.raises(MisuseError, match="already exists"):
         write_plan(plan(), tmp_path / "p")
 
 
 def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
     """The message says which folder."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(MisuseError, match="the plan cannot be written into"):
+    with pytest.raises(MisuseError, match="the plan cannot be written to"):
         write_plan(plan(), tmp_path / "file" / "p")
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda f: (f / PLAN_FILE).unlink(), "holds no plan"),
-        (lambda f: (f / PLAN_FILE).write_text("{"), "damaged plan"),
-        (lambda f: (f / PLAN_FILE).write_text("[]"), "damaged plan"),
-        (lambda f: (f / "decided.npy").write_bytes(b""), "damaged plan"),
-        (lambda f: np.save(f / "decided.npy", np.zeros(2)), "damaged plan"),
-        (lambda f: np.save(f / "decided.npy", np.zeros(3, dtype=DECIDED)), "damaged plan"),
-        (lambda f: np.save(f / "decided.npy", np.array([{}]), allow_pickle=True), "damaged plan"),
+        (lambda f: (f / PLAN_FILE).unlink(), "contains no replay plan"),
+        (lambda f: (f / PLAN_FILE).write_text("{"), "damaged replay plan"),
+        (lambda f: (f / PLAN_FILE).write_text("[]"), "damaged replay plan"),
+        (lambda f: (f / "decided.npy").write_bytes(b""), "damaged replay plan"),
+        (lambda f: np.save(f / "decided.npy", np.zeros(2)), "damaged replay plan"),
+        (lambda f: np.save(f / "decided.npy", np.zeros(3, dtype=DECIDED)), "damaged replay plan"),
+        (lambda f: np.save(f / "decided.npy", np.array([{}]), allow_pickle=True), "damaged replay plan"),
         (lambda f: _change(f, plan_version=1), "another release"),
-        (lambda f: _change(f, bundle={"name": "x"}), "damaged plan"),
-        (lambda f: _change(f, created="now"), "damaged plan"),
+        (lambda f: _change(f, bundle={"name": "x"}), "damaged replay plan"),
+        (lambda f: _change(f, created="now"), "damaged replay plan"),
     ],
 )
 def test_a_damaged_plan_is_refused(tmp_path: Path, damage: object, message: str) -> None:
@@ -96,7 +96,7 @@ def test_an_old_plan_is_not_run() -> None:
     """Kafka may have forgotten how far it has come, and corrections would be published twice."""
     made = plan()
     made.require_fresh(made.created + timedelta(days=5))
-    with pytest.raises(ReplayError, match="the plan is of 2026-01-01, and one is good for 6 days: plan again"):
+    with pytest.raises(ReplayError, match="the plan is from 2026-01-01, and plans expire after 6 days: plan again"):
         made.require_fresh(made.created + timedelta(days=7))
 
 

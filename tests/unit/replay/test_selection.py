@@ -40,7 +40,7 @@ def test_of_one_bundle() -> None:
     """A bundle of which no decision is current is refused, with those of which some are."""
     assert where(SOME.decided_by(NEW)) == [(0, 5), (2, 7)]
     stranger = BundleReference(name="credit", version="2.0.0", digest="c" * 64)
-    with pytest.raises(ReplayError, match=r"no decision of credit:2\.0\.0@c{12} is current; .* by credit:1\.0\.0@"):
+    with pytest.raises(ReplayError, match=r"no current decision is by credit:2\.0\.0@c{12}; .* by credit:1\.0\.0@"):
         SOME.decided_by(stranger)
 
 

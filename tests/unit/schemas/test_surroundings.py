@@ -125,9 +125,15 @@ def test_other_streams_are_left_alone() -> None:
         (OSError(errno.ENOSPC, "No space left on device", "/a/x"), "/a/x: No space left on device; free some space"),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; free some space there"),
         (FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/a']"), "no folder for temporary"),
-        (PermissionError(errno.EACCES, "Permission denied", "a"), "a: Permission denied; may this user use it?"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "a"),
+            "a: Permission denied; does this user have permission?",
+        ),
         (RuntimeError("Could not determine home directory."), "this user has no home folder: set HOME"),
-        (OSError(errno.EROFS, "Read-only file system", Path("a")), "a: Read-only file system; name a folder"),
+        (
+            OSError(errno.EROFS, "Read-only file system", Path("a")),
+            "a: Read-only file system; choose a writable folder",
+        ),
     ],
 )
 def test_a_fault_of_the_machine_is_one_sentence(error: Exception, sentence: str) -> None:
@@ -154,4 +160,4 @@ def test_a_umask_that_takes_everything_is_named(mask: int, is_fine: bool) -> Non
     finally:
         os.umask(before)
     assert (fault is None) == is_fine
-    assert is_fine or f"umask {mask:04o} takes" in str(fault)
+    assert is_fine or f"umask {mask:04o} denies" in str(fault)

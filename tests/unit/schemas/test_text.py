@@ -147,7 +147,7 @@ def zipped(*names: str) -> bytes:
         (b"<!DOCTYPE html>\n<html>", "is a web page or XML"),
         (TEXT.encode("utf-16-le"), "is UTF-16LE without a byte-order mark; `iconv -f UTF-16LE -t UTF-8 < "),
         (TEXT.encode("utf-16-be"), "is UTF-16BE without a byte-order mark; `iconv -f UTF-16BE -t UTF-8 < "),
-        (codecs.BOM_UTF16_LE + b"a", "begins as UTF-16 and does not go on as such"),
+        (codecs.BOM_UTF16_LE + b"a", "begins as UTF-16 but contains invalid bytes"),
         (bytes(range(32)) * 4, "is not text; is it the right file?"),
         (
             b"one\r\ntwo\r\nna\xefve\n",
@@ -208,7 +208,7 @@ def test_a_secret_is_what_stands_before_the_line_end(tmp_path: Path, raw: bytes,
     [
         (b"", "is empty"),
         (codecs.BOM_UTF8 + b"\r\n", "is empty"),
-        (b"hunter2\0", "cannot be read: it holds a NUL byte"),
+        (b"hunter2\0", "cannot be read: it contains a NUL byte"),
         (b"hunter2\xe9", "is not UTF-8"),
     ],
 )

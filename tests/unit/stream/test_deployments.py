@@ -105,9 +105,9 @@ def test_rollback_undoes_a_deployment(deployed: list[BundleReference]) -> None:
     ("change", "fault"),
     [
         ({"slot": "secret-slot"}, "slot: Input should be 'champion' or 'challenger'"),
-        ({"bundle": None}, "bundle: a deploy or a rollback names one"),
-        ({"action": "retire", "bundle": None}, "slot: the champion is replaced, never retired"),
-        ({"action": "retire"}, "bundle: a deploy or a rollback names one, a retire does not"),
+        ({"bundle": None}, "bundle: required for deploy and rollback"),
+        ({"action": "retire", "bundle": None}, "slot: the champion cannot be retired, only replaced"),
+        ({"action": "retire"}, "bundle: required for deploy and rollback, not allowed for retire"),
         ({"at": "2026-01-01T00:00:00"}, "at: Input should have timezone info"),
         ({"event_id": "e" * 101}, "event_id: String should have at most 100 characters"),
         ({"actor": "secret-slot" * 100}, "actor: String should have at most 200 characters"),

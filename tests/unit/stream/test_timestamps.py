@@ -48,5 +48,5 @@ def test_units_are_told_apart_from_clocks() -> None:
     text = "\n".join(finding.text for finding in findings)
     assert "2 of the newest 5 applications have timestamps that are in microseconds" in text
     assert "1 of the newest 5 applications have timestamps that are in seconds" in text
-    assert "1 of the newest 5 applications have timestamps that are no time near the present in any unit" in text
+    assert "1 of the newest 5 applications have timestamps that are not near the present in any unit" in text
     assert "future" not in text

@@ -29,7 +29,7 @@ def test_no_worker() -> None:
     assert [f.state for f in assignment(group())] == ["ok"]
     (finding,) = assignment(group(), waiting=1)
     assert finding.state == "warning"
-    assert "1 application waits" in finding.text
+    assert "1 application is waiting" in finding.text
 
 
 def test_a_partition_without_an_owner() -> None:
@@ -43,7 +43,7 @@ def test_more_workers_than_partitions() -> None:
     """The rest stand idle, which may be intended."""
     (finding,) = assignment(group((0,), (1,), ()))
     assert (finding.state, finding.text) == (
-        "warning", "group scorer has 3 workers for 2 partitions: 1 stand idle",
+        "warning", "group scorer has 3 workers for 2 partitions; idle workers: 1",
     )  # fmt: skip
 
 
@@ -59,9 +59,11 @@ def test_a_rollout_in_words() -> None:
     silent = Rollout(2, (Behind("a", (0,), (), ""),), moving=False)
     finding = judge_rollout(refused, NEW, is_deployed=True)
     assert finding.state == "wrong"
-    assert finding.text.startswith("2 of 2 workers do not decide with my-risk:1.0.0; still credit-risk:1.0.0: no such")
+    assert finding.text.startswith(
+        "2 of 2 workers do not decide with my-risk:1.0.0 (current: credit-risk:1.0.0): no such"
+    )
     assert finding.text.count(why) == 1
-    assert "still deciding nothing" in judge_rollout(silent, NEW, is_deployed=True).text
+    assert "(current: none)" in judge_rollout(silent, NEW, is_deployed=True).text
     assert judge_rollout(silent, NEW, is_deployed=False).state == "warning"
     assert judge_rollout(Rollout(2, (), moving=False), NEW, is_deployed=True).state == "ok"
     assert judge_rollout(Rollout(2, (), moving=True), NEW, is_deployed=True).state == "warning"
