@@ -110,8 +110,8 @@ assert tuple(name for name, field in _FIELDS.items() if not field.is_required())
 _QUOTED_NAMES: Final = tuple(f'"{name}"'.encode() for name in _FIELDS)
 _FIELD_COUNT: Final = len(_FIELDS)
 _COLON: Final = ord(":")
-# msgspec takes 6 microseconds for a number near the limits of a double, a hundred times as long as for any other. Values
-# up to this size have room for fewer than 30 of them.
+# msgspec takes 6 microseconds for a number near the limits of a double, a hundred times as long as for any other.
+# Values up to this size have room for fewer than 30 of them.
 _UNCHECKED_BYTES_MAX: Final = 384
 
 
