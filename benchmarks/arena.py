@@ -22,10 +22,10 @@ from confluent_kafka.admin import AdminClient
 from benchmarks.rivals import CannotTakePartError, Delivery, Rival
 from benchmarks.stages import RECORD_BYTES_MAX, draw_records
 from schemas.decision import Decision
-from scorer.bundle.store import BundleStore
 from scorer.cli.worker import DEFAULT_BUNDLE
 from scorer.core.score import score_batch
 from scorer.settings import Settings
+from scorer.store.store import BundleStore
 from scorer.stream import topics
 from scorer.stream.faults import raise_on_partition_error
 from scorer.stream.reaching import ask

@@ -20,13 +20,13 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, Producer
 from prometheus_client import CollectorRegistry
 
-from scorer.bundle.store import BundleStore
 from scorer.cli.worker import DEFAULT_BUNDLE
 from scorer.core.score import Outcome, Scores
 from scorer.monitor.health import Health
 from scorer.monitor.metrics import WorkerMetrics
 from scorer.process import EventLog, collect_garbage_seldom
 from scorer.settings import Settings
+from scorer.store.store import BundleStore
 from scorer.stream.delivery import Delivered
 from scorer.stream.kafka import KafkaLink
 from scorer.stream.librdkafka import consumer_config, producer_config, stalled_after

@@ -25,7 +25,7 @@ def measure(seconds: float) -> dict[str, float]:
     home = WORK / "bento-home"
     home.mkdir(exist_ok=True)
     env = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
-    bundle = Path(__file__).parents[1] / "scorer/bundle/shipped/credit-risk/1.1.0"
+    bundle = Path(__file__).parents[1] / "scorer/store/shipped/credit-risk/1.1.0"
     subprocess.run([python, PEERS / "bentoml/train_bundle.py", bundle], env=env, check=True, capture_output=True)
     (port,) = free_ports(1)
     options = ["--working-dir", str(PEERS / "bentoml"), "--host", "127.0.0.1", "--port", str(port)]

@@ -17,13 +17,13 @@ import numpy as np
 import xgboost
 
 from producer.generator import generate_applications
-from scorer.bundle.store import BundleStore
 from scorer.bundle.xgboost_runner import XGBoostModel
 from scorer.cli.worker import DEFAULT_BUNDLE
 from scorer.core.score import Bundle, score_batch
 from scorer.core.wire import Application, decode, decode_batch
 from scorer.process import collect_garbage_seldom
 from scorer.settings import Settings
+from scorer.store.store import BundleStore
 
 STAGES = ("decode", "features", "predict", "encode")
 RECORDS = 20_000

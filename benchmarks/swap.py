@@ -28,11 +28,11 @@ from benchmarks.arena import PARTITIONS, Entry, machine, model_folder
 from benchmarks.latency import arrivals, open_reader, wait_until_ready
 from benchmarks.rivals import RIVALS
 from schemas.settings import ENV_PREFIX
-from scorer.bundle.store import BundleStore
 from scorer.cli.worker import DEFAULT_BUNDLE
 from scorer.errors import ScorerError
 from scorer.local.broker import start_broker
 from scorer.settings import Settings
+from scorer.store.store import BundleStore
 from scorer.stream import topics
 from scorer.stream.rollout import wait_for_workers
 

@@ -13,9 +13,9 @@ from moto.server import ThreadedMotoServer
 from xdist.workermanage import WorkerController
 
 from schemas.decision import BundleReference
-from scorer.bundle import store
 from scorer.bundle.load import load_bundle
 from scorer.local.broker import Broker
+from scorer.store import store
 from tests.shared_broker import BrokerOwner, ask, started
 
 # An optimising compiler and a parallel collector cost a broker of some minutes more than they gain. Java itself reads

@@ -36,8 +36,8 @@ def approve(
     scorer approve proposal.json --key ben.pem
     ```
     """
-    from scorer.bundle.store import BundleStore
     from scorer.cli.proposal import read_proposal
+    from scorer.store.store import BundleStore
 
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
     event, proposed = read_proposal(proposal)

@@ -10,8 +10,8 @@ from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of,
 from scorer.cli.train import StoreOption, describe, figures
 
 if TYPE_CHECKING:
+    from scorer.author.train import Examples
     from scorer.bundle.manifest import Manifest
-    from scorer.bundle.train import Examples
 
 
 def build(
@@ -51,10 +51,10 @@ def build(
     ```
     """
     from schemas.rows import Hints
-    from scorer.bundle.adopt import add_model
-    from scorer.bundle.describe import read_build_file
-    from scorer.bundle.store import BundleStore
-    from scorer.bundle.train import read_examples
+    from scorer.author.adopt import add_model
+    from scorer.author.describe import read_build_file
+    from scorer.author.train import read_examples
+    from scorer.store.store import BundleStore
 
     build_file = read_build_file(description)
     bundles = BundleStore(settings_of(config, None, assignments, store=store).settings.store)

@@ -13,9 +13,9 @@ from scorer.cli.train import StoreOption, describe, figures
 from scorer.cli.worker import DEFAULT_BUNDLE
 
 if TYPE_CHECKING:
-    from scorer.bundle.entry import Entry
     from scorer.bundle.manifest import Manifest
-    from scorer.bundle.store import BundleStore
+    from scorer.store.entry import Entry
+    from scorer.store.store import BundleStore
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -137,8 +137,8 @@ def verify(
     With --keys, also check that one of these keys has signed it.
     """
     from scorer.bundle.load import load_bundle
-    from scorer.bundle.trust import Trust, locate_trusted
     from scorer.errors import BundleError
+    from scorer.store.trust import Trust, locate_trusted
 
     checks: list[str] = []
     mark = "" if as_json else "✓ "
@@ -255,8 +255,8 @@ def export(
     scorer bundle export credit-risk:latest s3://models/credit-risk.zip
     ```
     """
-    from scorer.bundle.archive import export_bundle
     from scorer.bundle.load import read_manifest
+    from scorer.store.archive import export_bundle
 
     folder = _open_store(store, config, assignments).find(reference)
     export_bundle(folder, target)
@@ -288,8 +288,8 @@ def import_(
     scorer bundle import s3://models/credit-risk.zip
     ```
     """
-    from scorer.bundle.archive import unpacked
     from scorer.bundle.load import read_manifest
+    from scorer.store.archive import unpacked
 
     bundles = _open_store(store, config, assignments)
     with unpacked(source) as folder:
@@ -305,7 +305,7 @@ def import_(
 
 
 def _open_store(store: str | None, config: "Path | None", assignments: list[str] | None) -> "BundleStore":
-    from scorer.bundle.store import BundleStore
+    from scorer.store.store import BundleStore
 
     return BundleStore(settings_of(config, None, assignments, store=store).settings.store)
 

@@ -6,9 +6,9 @@ from typing import Final
 import typer
 
 import scorer.bundle
-from scorer.bundle.remote import local_path
 from scorer.cli.options import read_settings
 from scorer.errors import MisuseError
+from scorer.store.remote import local_path
 
 _SHIPPED: Final = Path(scorer.bundle.__file__).parent / "shipped"
 

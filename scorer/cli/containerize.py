@@ -34,8 +34,8 @@ def containerize(
     scorer bundle containerize credit-risk:latest --output image --base python:3.13-slim --build
     ```
     """
-    from scorer.bundle.container import BASE_IMAGE, build_image, write_context
-    from scorer.bundle.store import BundleStore
+    from scorer.author.container import BASE_IMAGE, build_image, write_context
+    from scorer.store.store import BundleStore
 
     folder = BundleStore(settings_of(config, None, assignments, store=store).settings.store).find(reference)
     manifest = write_context(folder, output, base or BASE_IMAGE)

@@ -28,8 +28,8 @@ from scorer.errors import DeploymentError, MisuseError
 if TYPE_CHECKING:
     from schemas.decision import BundleReference
     from schemas.deployment import DeploymentEvent, Slot
-    from scorer.bundle.store import BundleStore
     from scorer.settings import Settings
+    from scorer.store.store import BundleStore
     from scorer.stream.deployments import State
     from scorer.stream.rollout import Behind, Rollout
 
@@ -101,8 +101,8 @@ def deploy(
     scorer deploy credit-risk:1.0.0 --reason "would it decline more?" --slot challenger
     ```
     """
-    from scorer.bundle.store import BundleStore
     from scorer.bundle.trial import open_in_child
+    from scorer.store.store import BundleStore
 
     if slot == "challenger" and wait_s:
         raise MisuseError("--wait does not apply to a challenger; the /readyz of each worker shows which one it has")
@@ -159,8 +159,8 @@ def rollback(
     scorer rollback --to credit-risk:1.1.0 --reason "the last good one"
     ```
     """
-    from scorer.bundle.store import BundleStore
     from scorer.bundle.trial import open_in_child
+    from scorer.store.store import BundleStore
 
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
     signing = Signing(settings, key, propose=propose)
@@ -239,8 +239,8 @@ def _warn_of_store(
     """
     if store is None or workers_store is None:
         return
-    from scorer.bundle.remote import local_path
     from scorer.errors import BundleError
+    from scorer.store.remote import local_path
 
     try:
         is_shipped = bundle is not None and bundles.entry(str(bundle)).shipped
@@ -272,7 +272,7 @@ def _warn_of_store(
 def serving_of(state: "State", settings: "Settings") -> "BundleReference":
     """The champion; before the first deployment, the bundle that workers start with."""
     from scorer.bundle.load import read_manifest
-    from scorer.bundle.store import BundleStore
+    from scorer.store.store import BundleStore
 
     return state.current("champion") or read_manifest(BundleStore(settings.store).find(DEFAULT_BUNDLE)).reference
 

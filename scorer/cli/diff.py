@@ -13,7 +13,7 @@ from scorer.cli.train import StoreOption
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
-    from scorer.bundle.diff import Change, Comparison
+    from scorer.author.diff import Change, Comparison
 
 _VALUE_CHARACTERS_MAX = 44
 
@@ -48,9 +48,9 @@ def diff(
     ```
     """
     from schemas.rows import Hints
-    from scorer.bundle.diff import compare_decisions, compare_manifests
+    from scorer.author.diff import compare_decisions, compare_manifests
     from scorer.bundle.load import read_manifest
-    from scorer.bundle.store import BundleStore
+    from scorer.store.store import BundleStore
 
     if ids and on is None:
         raise MisuseError("--ids lists applications: give a file of them with --on")

@@ -53,10 +53,10 @@ def import_bentoml(
     from datetime import UTC, datetime
     from tempfile import TemporaryDirectory
 
-    from scorer.bundle.bentoml import draft_bundle, read_bentomodel
-    from scorer.bundle.build import build_bundle
-    from scorer.bundle.store import BundleStore
+    from scorer.author.bentoml import draft_bundle, read_bentomodel
+    from scorer.author.build import build_bundle
     from scorer.core.features import MISSING_MAX
+    from scorer.store.store import BundleStore
 
     policy = _read_policy(maybe_above, declined_above)
     if abs(missing) > MISSING_MAX:

@@ -33,8 +33,8 @@ def lint(
     scorer bundle lint credit-risk:latest --strict --json
     ```
     """
-    from scorer.bundle.lint import SEVERITIES, lint_bundle
-    from scorer.bundle.store import BundleStore
+    from scorer.author.lint import SEVERITIES, lint_bundle
+    from scorer.store.store import BundleStore
 
     folder = BundleStore(settings_of(config, None, assignments, store=store).settings.store).find(reference)
     findings = lint_bundle(folder)

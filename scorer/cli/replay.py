@@ -120,10 +120,10 @@ def plan(
     scorer replay plan monday --from 2026-11-02 --to 2026-11-03 --with credit-risk:1.1.0
     ```
     """
-    from scorer.bundle.store import BundleStore
     from scorer.replay.again import measure_rate
     from scorer.replay.asked import select
     from scorer.replay.plan import make_plan, write_plan
+    from scorer.store.store import BundleStore
     from scorer.stream.listening import require_listening
 
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
@@ -256,7 +256,7 @@ def report(
     whose decision changed. The report is computed from the records on the topics.
     Needs the package's extra "train".
     """
-    from scorer.bundle.train import require_libraries
+    from scorer.author.train import require_libraries
     from scorer.replay.outcomes import read_outcomes
     from scorer.replay.plan import read_plan
 
@@ -296,11 +296,11 @@ def verify(
     scorer replay verify --decided-by credit-risk:1.1.0 --from 2026-11-01
     ```
     """
-    from scorer.bundle.store import BundleStore
     from scorer.process import collect_garbage_seldom
     from scorer.replay import again
     from scorer.replay.asked import select
     from scorer.replay.plan import without_expired
+    from scorer.store.store import BundleStore
 
     settings = broker_settings_of(config, bootstrap_servers, assignments, store=store)
     collect_garbage_seldom()
@@ -341,9 +341,9 @@ def _read_filters(
 ) -> "Asked":
     """The filters that the options give; `times` are --from, --to and --since."""
     from scorer.bundle.load import read_manifest
-    from scorer.bundle.store import BundleStore
     from scorer.replay.asked import Asked
     from scorer.replay.ids import read_ids
+    from scorer.store.store import BundleStore
 
     begin, end, since = map(moment_of, ("--from", "--to", "--since"), times)
     if begin and end and begin >= end:
@@ -384,7 +384,7 @@ def _champion(settings: "Settings") -> str:
 
 
 def _open_planned(settings: "Settings", planned: "Plan") -> "Bundle":
-    from scorer.bundle.store import BundleStore
+    from scorer.store.store import BundleStore
 
     return BundleStore(settings.store).open(str(planned.bundle))
 
@@ -399,7 +399,7 @@ def _read_progress(settings: "Settings", planned: "Plan") -> "Standing":
 
 
 def _run_dry(settings: "Settings", planned: "Plan", opened: "Bundle", folder: Path) -> None:
-    from scorer.bundle.train import require_libraries
+    from scorer.author.train import require_libraries
     from scorer.replay.again import decide_again
     from scorer.replay.outcomes import enter, nothing_yet
 

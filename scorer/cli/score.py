@@ -135,8 +135,8 @@ def score(
     ```
     """
     from schemas.rows import Hints
-    from scorer.bundle.store import BundleStore
     from scorer.core.score import score_batch
+    from scorer.store.store import BundleStore
 
     source = name_source(applications, topic)
     settings = settings_of(config, None, assignments, store=store).settings

@@ -26,7 +26,7 @@ def sign(
     ```
     """
     from scorer.bundle.signing import bundle_statement
-    from scorer.bundle.store import BundleStore
+    from scorer.store.store import BundleStore
 
     settings = settings_of(config, None, assignments, store=store).settings
     signing_key = require_key(settings, key)

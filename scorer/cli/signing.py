@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from schemas.decision import BundleReference
     from schemas.deployment import Slot
     from scorer.bundle.signing import Signature, SigningKey
-    from scorer.bundle.store import BundleStore
     from scorer.settings import Settings
+    from scorer.store.store import BundleStore
     from scorer.stream.deployments import State
 
 KeyOption = Annotated[
@@ -69,7 +69,7 @@ class Signing:
             BundleError: no trusted key has signed it, or it is not in the store.
         """
         if self._requires and self._trusted_keys is not None:
-            from scorer.bundle.trust import Trust, locate_trusted
+            from scorer.store.trust import Trust, locate_trusted
 
             locate_trusted(bundles, bundle, Trust(Path(self._trusted_keys)))
 
@@ -77,7 +77,7 @@ class Signing:
         """Whether only other keys have signed the slot's deployment, so that this key may deploy the bundle again."""
         if self._key is None or self._trusted_keys is None:
             return False
-        from scorer.bundle.trust import Trust
+        from scorer.store.trust import Trust
 
         name = Trust(Path(self._trusted_keys)).name_of(self._key.public.key_id)
         return name is not None and name not in state.signers.get(slot, ())

@@ -61,10 +61,10 @@ def train(
     from tempfile import TemporaryDirectory
 
     from schemas.rows import Hints
-    from scorer.bundle.build import build_bundle
-    from scorer.bundle.store import BundleStore
-    from scorer.bundle.train import choose_fields, read_examples, require_libraries, train_model
+    from scorer.author.build import build_bundle
+    from scorer.author.train import choose_fields, read_examples, require_libraries, train_model
     from scorer.core.policy import Policy
+    from scorer.store.store import BundleStore
 
     require_libraries("sklearn", *(["matplotlib"] if plots else []))
     labels = _read_labels(label or [])
@@ -80,7 +80,7 @@ def train(
     with TemporaryDirectory() as folder:
         manifest = build_bundle(trained.draft, Path(folder))
         if plots:
-            from scorer.bundle.plots import draw_figures
+            from scorer.author.plots import draw_figures
 
             draw_figures(trained, plots)
         uri = bundles.put(Path(folder))

@@ -55,7 +55,7 @@ def add(
 
     from scorer.bundle.manifest import explain
     from scorer.bundle.signing import read_public_key
-    from scorer.bundle.trust import PURPOSES, TrustedKey, add_key
+    from scorer.store.trust import PURPOSES, TrustedKey, add_key
 
     public = read_public_key(key)
     try:
@@ -76,7 +76,7 @@ def list_keys(
     from rich.table import Table
 
     from scorer.bundle.signing import read_public_key
-    from scorer.bundle.trust import Trust
+    from scorer.store.trust import Trust
 
     keys = Trust(_trusted_keys_path(file, config, assignments)).keys
     if as_json:
@@ -103,7 +103,7 @@ def revoke(
     deployment signed by another key; if it alone signed the bundle, they stop. To rotate a key that was not stolen,
     sign and deploy with the new key first.
     """
-    from scorer.bundle.trust import revoke_key
+    from scorer.store.trust import revoke_key
 
     path = _trusted_keys_path(file, config, assignments)
     revoke_key(path, name)

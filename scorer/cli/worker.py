@@ -54,9 +54,9 @@ def worker(
     stop = Stop()  # first, as the imports below take a second
     log_to_stderr()  # before the settings are read, so that their errors are logged, too
 
-    from scorer.bundle.store import BundleStore
-    from scorer.bundle.trust import Trust, locate_trusted
     from scorer.process import work
+    from scorer.store.store import BundleStore
+    from scorer.store.trust import Trust, locate_trusted
     from scorer.stream.follow import Bundles, Follower, Pinned
     from scorer.stream.librdkafka import limits
     from scorer.watchdog import Watchdog

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from scorer.bundle.signing import event_statement
-from scorer.bundle.trust import Trust
 from scorer.logs import TRUST_CHANGED, log
 from scorer.settings import Settings
+from scorer.store.trust import Trust
 from scorer.stream.line import Line
 
 SIGNATURE_HEADER = "signature"

@@ -139,7 +139,7 @@ class _Deployed:
 
     def _open(self, reference: str, role: str) -> "tuple[BundleReference | None, Finding]":
         from schemas.decision import shorten
-        from scorer.bundle.store import BundleStore
+        from scorer.store.store import BundleStore
 
         try:
             opened = BundleStore(self._settings.store).open(reference).reference

@@ -9,13 +9,13 @@ from typing import Final, Protocol, get_args
 from schemas.decision import BundleReference
 from schemas.deployment import Slot
 from schemas.rights import Operation
-from scorer.bundle.entry import Located
-from scorer.bundle.store import BundleStore
-from scorer.bundle.trust import locate_trusted, require_signed
 from scorer.core.score import Bundle
 from scorer.errors import BundleError, UnsignedError
 from scorer.logs import BUNDLE_REFUSED, HISTORY_LINE_SKIPPED, log
 from scorer.settings import Settings
+from scorer.store.entry import Located
+from scorer.store.store import BundleStore
+from scorer.store.trust import locate_trusted, require_signed
 from scorer.stream.deployments import HistoryReader, fold
 from scorer.stream.line import Line
 from scorer.stream.observer import Observer

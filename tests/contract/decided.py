@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from producer.generator import generate_applications
 from schemas.files import read_applications
-from scorer.bundle.store import BundleStore
 from scorer.core.score import score_batch
 from scorer.core.wire import Application, decode
+from scorer.store.store import BundleStore
 from tests import real_data
 from tests.contract.runner_bundles import defaults
 from tests.fakes import FakeRecord

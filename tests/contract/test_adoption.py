@@ -15,13 +15,13 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from scorer.bundle.adopt import add_model, draft_model
-from scorer.bundle.describe import Description
+from scorer.author.adopt import add_model, draft_model
+from scorer.author.describe import Description
+from scorer.author.train import Examples, read_examples
 from scorer.bundle.load import load_bundle
 from scorer.bundle.runners import open_model
-from scorer.bundle.store import BundleStore
-from scorer.bundle.train import Examples, read_examples
 from scorer.errors import BundleError, InputFileError, MisuseError, ModelError, RunnerMissingError
+from scorer.store.store import BundleStore
 from tests.contract.runner_bundles import UNKNOWN, ZEROS, applications, classifier, defaults, network
 from tests.unit.bundle.making import PLAIN, write_loans
 
@@ -229,7 +229,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scorer.bundle.onnx_runner.find_spec", lambda _: None)
     with pytest.raises(RunnerMissingError, match=r"pip install 'streaming-credit-scorer\[onnx\]'"):
         open_model("onnx", "model.onnx", model, COLUMNS)
-    monkeypatch.setattr("scorer.bundle.sklearn_onnx.find_spec", lambda _: None)
+    monkeypatch.setattr("scorer.author.sklearn_onnx.find_spec", lambda _: None)
     with pytest.raises(MisuseError, match=r"needs sklearn, skl2onnx, onnxruntime: .*\[sklearn\]"):
         draft_model(classifier("logistic"), ZEROS)
 

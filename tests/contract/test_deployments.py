@@ -12,13 +12,13 @@ from confluent_kafka import Producer
 
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent, Slot
-from scorer.bundle.entry import Located
 from scorer.bundle.load import read_manifest
-from scorer.bundle.store import BundleStore
 from scorer.errors import BrokerError, BundleError, DeploymentError, TopicsError
 from scorer.local.apache_kafka import JavaBroker
 from scorer.local.broker import Broker
 from scorer.settings import Settings, load_settings
+from scorer.store.entry import Located
+from scorer.store.store import BundleStore
 from scorer.stream import follow, topics
 from scorer.stream.deployments import State, add_event, fold, read_history
 from scorer.stream.follow import Follower

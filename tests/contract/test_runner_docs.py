@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scorer.bundle.describe import Description
-from scorer.bundle.sklearn_onnx import convert
-from scorer.bundle.store import BundleStore
-from scorer.bundle.train import read_examples
+from scorer.author.describe import Description
+from scorer.author.sklearn_onnx import convert
+from scorer.author.train import read_examples
+from scorer.store.store import BundleStore
 from tests.contract.runner_bundles import CLASSIFIERS
 from tests.unit.bundle.making import write_loans
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from scorer.author.train import read_examples
 from scorer.bundle.load import load_bundle
-from scorer.bundle.train import read_examples
 from scorer.core.score import Bundle, Model, checked_predict
 from scorer.errors import ModelError
 from tests import real_data

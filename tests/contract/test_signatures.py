@@ -13,11 +13,11 @@ from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent
 from schemas.records import read_headers
 from scorer.bundle.signing import Signature, SigningKey, bundle_statement, event_statement, make_key
-from scorer.bundle.store import BundleStore
-from scorer.bundle.trust import Purpose, TrustedKey, add_key, revoke_key
 from scorer.errors import BundleError, DeploymentError
 from scorer.local.broker import Broker
 from scorer.settings import Settings, load_settings
+from scorer.store.store import BundleStore
+from scorer.store.trust import Purpose, TrustedKey, add_key, revoke_key
 from scorer.stream import topics
 from scorer.stream.deployments import HistoryReader, State, add_event, fold, read_history
 from scorer.stream.follow import Follower

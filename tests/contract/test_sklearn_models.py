@@ -45,11 +45,11 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import Booster, XGBClassifier
 
-from scorer.bundle.adopt import add_model
-from scorer.bundle.describe import Description
-from scorer.bundle.store import BundleStore
+from scorer.author.adopt import add_model
+from scorer.author.describe import Description
 from scorer.core.wire import Application
 from scorer.errors import ScorerError
+from scorer.store.store import BundleStore
 from tests import real_data
 from tests.contract.decided import LEARNT, TOLERANCE, Loans, decide, made_up_loans, real_loans
 from tests.contract.runner_bundles import FIELDS, UNKNOWN, ZEROS

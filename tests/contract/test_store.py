@@ -18,10 +18,10 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from scorer.bundle.load import read_manifest
 from scorer.bundle.manifest import Manifest
-from scorer.bundle.places import FolderPlace
-from scorer.bundle.remote import RemoteFolder
-from scorer.bundle.store import BundleStore
 from scorer.errors import BundleError, MisuseError
+from scorer.store.places import FolderPlace
+from scorer.store.remote import RemoteFolder
+from scorer.store.store import BundleStore
 from tests.unit.bundle.making import PLAIN, copy_bundle, everything_in, named, remake
 
 pytestmark = pytest.mark.usefixtures("opens_here")

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scorer.bundle.adopt import add_model
-from scorer.bundle.bentoml import draft_bundle, read_bentomodel
-from scorer.bundle.build import build_bundle
-from scorer.bundle.describe import Description
-from scorer.bundle.store import BundleStore
+from scorer.author.adopt import add_model
+from scorer.author.bentoml import draft_bundle, read_bentomodel
+from scorer.author.build import build_bundle
+from scorer.author.describe import Description
 from scorer.core.policy import Policy
 from scorer.errors import BundleError
+from scorer.store.store import BundleStore
 from tests import real_data
 from tests.contract.decided import LEARNT, TOLERANCE, Loans, decide, made_up_loans, real_loans
 from tests.contract.xgboost_kinds import (

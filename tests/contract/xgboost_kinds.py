@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from xgboost import Booster, DMatrix, XGBClassifier, XGBRegressor, XGBRFClassifier
 
-from scorer.bundle.describe import Description
+from scorer.author.describe import Description
 from tests.contract.runner_bundles import UNKNOWN, ZEROS
 from tests.unit.bundle.making import BENTOMODEL_INFO, make_vectorizer
 

@@ -23,14 +23,14 @@ from schemas.files import read_applications
 from schemas.records import DeadLetter, Malformed, Mark, read_dead_letter
 from schemas.rejection import RejectionCode
 from schemas.rows import ApplicationsFileError
-from scorer.bundle.archive import unpacked
-from scorer.bundle.bentoml import read_bentomodel
+from scorer.author.bentoml import read_bentomodel
 from scorer.bundle.load import read_files, read_manifest
 from scorer.bundle.manifest import MANIFEST_FILE, parse_manifest
-from scorer.bundle.store import SHIPPED
 from scorer.bundle.tree_structure import read_document, require_trees
 from scorer.core.score import score_batch
 from scorer.errors import BundleError, ScorerError
+from scorer.store.archive import unpacked
+from scorer.store.store import SHIPPED
 from scorer.stream.deployments import fold, parse_line
 from scorer.stream.line import Line
 from tests.fakes import RECORD_BYTES_MAX, FakeRecord, application, tiny_bundle

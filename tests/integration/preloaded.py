@@ -9,7 +9,7 @@ sys.path.insert(0, str(WITHOUT_TRAINING))
 for _name in (
     "xgboost",
     "confluent_kafka.admin",
-    "scorer.bundle.archive",
+    "scorer.store.archive",
     "scorer.bundle.signing",
     "scorer.cli.root",
     "scorer.replay.again",

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from schemas.files import read_applications
-from scorer.bundle.store import BundleStore
 from scorer.core.wire import Application, decode
+from scorer.store.store import BundleStore
 from tests.integration.environments import python_with
 from tests.unit.bundle.making import write_loans
 

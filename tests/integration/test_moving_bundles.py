@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from moto.server import ThreadedMotoServer
 
-from scorer.bundle.archive import export_bundle, unpacked
-from scorer.bundle.store import BundleStore
 from scorer.local.broker import Broker
+from scorer.store.archive import export_bundle, unpacked
+from scorer.store.store import BundleStore
 from tests.integration.worker_process import Topics, operate, wait_until, worker
 from tests.unit.bundle.making import named
 

@@ -11,11 +11,11 @@ import pytest
 import xgboost
 
 from schemas.files import read_applications
+from scorer.author.train import Examples, read_examples, train_model
 from scorer.bundle.load import load_bundle, read_manifest
-from scorer.bundle.store import SHIPPED
-from scorer.bundle.train import Examples, read_examples, train_model
 from scorer.core.policy import Policy
 from scorer.core.score import score_batch
+from scorer.store.store import SHIPPED
 from tests import real_data
 
 DATA = real_data.FILE

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from producer.generator import generate_applications
-from scorer.bundle.adopt import add_model
+from scorer.author.adopt import add_model
 from scorer.bundle.load import load_bundle
-from scorer.bundle.store import BundleStore
 from scorer.core.score import score_batch
 from scorer.local.broker import Broker
+from scorer.store.store import BundleStore
 from tests.contract.runner_bundles import ZEROS, applications, classifier
 from tests.fakes import FakeRecord
 from tests.integration.worker_process import Topics, headers_of, wait_until, worker

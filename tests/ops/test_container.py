@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from schemas.decision import Decision
-from scorer.bundle.container import write_context
+from scorer.author.container import write_context
 from scorer.bundle.load import read_manifest
 from scorer.local.broker import Broker
 from scorer.local.running import free_ports

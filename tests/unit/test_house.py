@@ -39,7 +39,7 @@ WAIT_WITHOUT_KEYWORDS = {
     "urlopen": {"timeout"},
 }
 WAITS = {
-    "scorer/bundle/container.py: subprocess.run": "the build of an image, which its user watches and can interrupt",
+    "scorer/author/container.py: subprocess.run": "the build of an image, which its user watches and can interrupt",
     "scorer/cli/score.py: sys.stdout.buffer.flush": "to a pipe or a terminal",
     "scorer/console/serve.py: server.run": "until SIGTERM",
     "scorer/console/streams.py: page.queue.get": "a coroutine, which ends with the page's connection",

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 LOCKS = [
     (ROOT / name).read_text(encoding="utf-8")
-    for name in ("requirements.lock", "scorer/bundle/runtime.lock", "build.lock", "scorer/local/kafka.lock")
+    for name in ("requirements.lock", "scorer/author/runtime.lock", "build.lock", "scorer/local/kafka.lock")
 ]
 
 

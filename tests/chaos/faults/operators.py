@@ -9,7 +9,7 @@ from threading import Event as Flag
 from threading import Thread
 from typing import Final
 
-from scorer.bundle.store import SHIPPED
+from scorer.store.store import SHIPPED
 from tests.chaos.scenario import Heal
 from tests.chaos.stage import Stage
 

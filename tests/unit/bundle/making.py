@@ -13,7 +13,7 @@ from typing import Any
 
 from sklearn.feature_extraction import DictVectorizer
 
-from scorer.bundle.store import SHIPPED
+from scorer.store.store import SHIPPED
 
 PLAIN = SHIPPED / "credit-risk" / "1.1.0"
 WITH_MARITAL = SHIPPED / "credit-risk" / "1.0.0"

@@ -10,11 +10,11 @@ import pytest
 import xgboost
 from xgboost import DMatrix
 
-from scorer.bundle.boosters import check_booster
+from scorer.author.boosters import check_booster
 from scorer.bundle.runners import open_model
 from scorer.bundle.tree_structure import read_document, require_trees
 from scorer.errors import BundleError
-from tests.unit.bundle.test_boosters import COLUMNS, FEATURES, LABELS, MATRIX, VERSIONS, edit, raw, train
+from tests.unit.author.test_boosters import COLUMNS, FEATURES, LABELS, MATRIX, VERSIONS, edit, raw, train
 
 pytestmark = pytest.mark.slow
 

@@ -6,9 +6,9 @@ import pytest
 
 from scorer.bundle import trial
 from scorer.bundle.load import load_bundle
-from scorer.bundle.store import BundleStore
 from scorer.bundle.trial import open_in_child
 from scorer.errors import BundleError, RunnerMissingError
+from scorer.store.store import BundleStore
 from tests.unit.bundle.crashing import crashing_bundle, install_crashing_runners
 from tests.unit.bundle.making import PLAIN, copy_bundle
 

@@ -10,7 +10,7 @@ import pytest
 import xgboost
 
 from scorer.bundle.load import read_manifest
-from scorer.bundle.store import BundleStore
+from scorer.store.store import BundleStore
 from tests.unit.bundle.making import PLAIN, write_loans
 from tests.unit.cli.conftest import Run
 

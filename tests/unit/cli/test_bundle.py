@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scorer.bundle.load import read_manifest
-from scorer.bundle.store import BundleStore
+from scorer.store.store import BundleStore
 from tests.unit.bundle.making import PLAIN, copy_bundle, named, remake
 from tests.unit.cli.conftest import Run
 

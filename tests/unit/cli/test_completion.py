@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scorer.bundle.store import BundleStore
+from scorer.store.store import BundleStore
 from tests.unit.bundle.making import named
 from tests.unit.cli.conftest import Run
 

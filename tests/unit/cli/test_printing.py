@@ -11,7 +11,7 @@ import pytest
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent
 from schemas.records import DeadLetter, Mark, Place
-from scorer.bundle.store import BundleStore
+from scorer.store.store import BundleStore
 from scorer.stream.finding import Finding
 from scorer.stream.line import Line
 from scorer.stream.rollout import Behind, Rollout

@@ -12,8 +12,9 @@ import pytest
 import xgboost
 
 from scorer.bundle.load import read_manifest
-from scorer.bundle.store import BundleStore
 from scorer.core.policy import OUTCOMES
+from scorer.store.store import BundleStore
+from tests.unit.author.test_boosters import raw, train
 from tests.unit.bundle.making import (
     PLAIN,
     WITH_MARITAL,
@@ -23,7 +24,6 @@ from tests.unit.bundle.making import (
     write_bentomodel,
     write_loans,
 )
-from tests.unit.bundle.test_boosters import raw, train
 from tests.unit.cli.conftest import Run
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("opens_here")]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from scorer.bundle.store import BundleStore
 from scorer.core.score import score_batch
+from scorer.store.store import BundleStore
 from tests.fakes import FakeRecord
 from tests.unit.bundle.making import write_loans
 from tests.unit.cli.conftest import Run

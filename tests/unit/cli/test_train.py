@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scorer.bundle.store import BundleStore
+from scorer.store.store import BundleStore
 from tests.unit.bundle.making import write_loans
 from tests.unit.cli.conftest import Run
 
@@ -55,7 +55,7 @@ def test_figures_for_scripts(tmp_path: Path, run: Run, loans: Path) -> None:
 def test_pictures(run: Run, loans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """--plots has them drawn into that folder."""
     drawn: list[Path] = []
-    monkeypatch.setattr("scorer.bundle.plots.draw_figures", lambda _, folder: drawn.append(folder))
+    monkeypatch.setattr("scorer.author.plots.draw_figures", lambda _, folder: drawn.append(folder))
     assert run("train", loans, *NAMED, "--plots", "figures").code == 0
     assert drawn == [Path("figures")]
 
@@ -91,7 +91,7 @@ def test_mistakes_are_found_before_the_work_begins(
     def read_examples(*_: object, **__: object) -> None:
         pytest.fail("the file was read")
 
-    monkeypatch.setattr("scorer.bundle.train.read_examples", read_examples)
+    monkeypatch.setattr("scorer.author.train.read_examples", read_examples)
     ended = run("train", "loans.csv", *arguments)
     assert ended.code == code
     assert message in ended.err
@@ -99,7 +99,7 @@ def test_mistakes_are_found_before_the_work_begins(
 
 def test_without_the_extra_one_message_says_how_to_get_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever only scores has no scikit-learn, and need not read a traceback to learn that training wants it."""
-    monkeypatch.setattr("scorer.bundle.train.find_spec", lambda _: None)
+    monkeypatch.setattr("scorer.author.train.find_spec", lambda _: None)
     ended = run("train", "loans.csv", *NAMED)
     assert ended.code == 2
     assert "pip install 'streaming-credit-scorer[train]'" in ended.err

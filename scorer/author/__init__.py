@@ -1,0 +1,1 @@
+"""Making bundles: training, building, adopting models of other libraries, checking and comparing them."""

@@ -1,0 +1,236 @@
+"""Builds a bundle's folder from a draft: the model, the manifest, golden examples and a model card."""
+
+import hashlib
+import platform
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from schemas.application import CONTRACT_VERSION
+from scorer.author.boosters import check_booster
+from scorer.bundle.golden import made_up_matrix, write_golden
+from scorer.bundle.manifest import (
+    CARD_FILE,
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    Calibration,
+    Decisions,
+    Features,
+    Manifest,
+    Metrics,
+    Setting,
+    Training,
+)
+from scorer.bundle.onnx_runner import open_onnx
+from scorer.bundle.runners import open_model
+from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding
+from scorer.core.policy import Policy
+from scorer.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The content from which a bundle is built."""
+
+    name: str
+    version: str
+    created: datetime
+    """In UTC."""
+    runner: str
+    model: bytes
+    features: Features
+    policy: Policy
+    metrics: Metrics | None
+    """None if the model was not evaluated."""
+    training: Training | None
+    """None unless `scorer train` trained the model."""
+    libraries: dict[str, str]
+    """Version of each library that the model was made with, by name."""
+    labels: dict[str, str]
+    runner_settings: Mapping[str, Setting] = field(default_factory=dict)
+    model_file: str = "model.ubj"
+
+
+def build_bundle(draft: Draft, folder: Path) -> Manifest:
+    """Writes a bundle to a folder.
+
+    Args:
+        draft: the bundle's content.
+        folder: an empty folder.
+
+    Returns:
+        The bundle's manifest. The same draft gives the same bytes on the same platform, and so the same digest.
+
+    Raises:
+        BundleError: the runner cannot open the model, or not with these columns; an XGBoost model does not output
+            probabilities of default (`check_booster`); an ONNX model has two output columns that are not the
+            probabilities of two classes; or a row's probability depends on its batch.
+        ModelError: the model fails on the golden examples, or outputs a number that is not a probability.
+        ValueError: a value exceeds the manifest's limits.
+    """
+    encoding = FeatureEncoding(draft.features.columns, draft.features.missing_number)
+    if draft.runner == "xgboost":
+        check_booster(draft.model, draft.features)
+    model = open_model(draft.runner, draft.model_file, draft.model, draft.features.columns, draft.runner_settings)
+    try:
+        golden = write_golden(encoding, model, draft.policy)
+    except ModelError as error:
+        raise ModelError(
+            "the model fails on the golden examples, which are synthetic applications up to the contract's limits, "
+            f"some with unknown numbers: {error}"
+        ) from error
+    if draft.runner == "onnx":
+        onnx_model = open_onnx(draft.model, draft.features.columns, draft.runner_settings)
+        onnx_model.require_two_classes(made_up_matrix(encoding))
+    contents = {
+        draft.model_file: draft.model,
+        GOLDEN_FILE: golden,
+        CARD_FILE: _write_card(draft).encode(),
+    }
+    settings: dict[str, Any] = {"runner_settings": dict(draft.runner_settings)} if draft.runner_settings else {}
+    manifest = Manifest(
+        manifest_version=2 if settings else 1,
+        name=draft.name,
+        version=draft.version,
+        created=draft.created,
+        contract_version=CONTRACT_VERSION,
+        runner=draft.runner,
+        **settings,
+        model=draft.model_file,
+        features=draft.features,
+        policy=draft.policy,
+        metrics=draft.metrics,
+        training=draft.training,
+        libraries=draft.libraries,
+        platform=platform.machine(),
+        labels=draft.labels,
+        files={name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+    )
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return manifest
+
+
+def _write_card(draft: Draft) -> str:
+    """Returns the model card in Markdown, for those who are responsible for the model's use."""
+    policy = draft.policy
+    purpose = (
+        "Predicts the probability of default of a credit application, from 0 to 1. Policy: above "
+        f"{policy.declined_above:g} DECLINED, above {policy.maybe_above:g} MAYBE (manual review), otherwise APPROVED."
+    )
+    blocks = [
+        f"# {draft.name} {draft.version}",
+        purpose,
+        "## Model details",
+        _write_details(draft),
+        "## Metrics",
+        *(_write_metrics(draft.metrics) if draft.metrics else [_NO_METRICS]),
+        "## Limitations",
+        _LIMITATIONS if draft.training else _LIMITATIONS_UNKNOWN,
+        "## Prohibited bases",
+        _write_prohibited_bases(draft),
+    ]
+    return "\n\n".join(_wrap(block) for block in blocks) + "\n"
+
+
+_NO_METRICS: Final = "None: this model was not evaluated when the bundle was built."
+_LIMITATIONS: Final = """\
+- The outcomes are those of granted loans. It is unknown how declined applicants would have paid (reject inference).
+- The data comes from one file, one period and one currency: if any of these differs, train and evaluate again.
+- The metrics come from a single split. A difference of 0.01 between two models may be chance.
+- The contract's limits are wider than the data: outside the range of the data, trees repeat the nearest prediction."""
+_LIMITATIONS_UNKNOWN: Final = """\
+- The model was trained elsewhere. Its training data, date and method are known only to those who trained it.
+- The contract's limits are wider than any training data: predictions outside the range of the data are not learned."""
+
+
+def _wrap(block: str) -> str:
+    """Wraps a paragraph or a list for reading in a terminal; a table is returned unchanged."""
+    if block.startswith("|"):
+        return block
+    wrap = textwrap.TextWrapper(100, break_long_words=False, break_on_hyphens=False)
+    wrap.subsequent_indent = "  " if block.startswith("- ") else ""
+    return "\n".join(wrap.fill(line) for line in block.splitlines())
+
+
+def _write_details(draft: Draft) -> str:
+    missing = "left to the model" if draft.features.missing is None else f"encoded as {draft.features.missing:g}"
+    left_out = sorted({*CATEGORIES, *NUMBERS} - set(draft.features.fields))
+    libraries = ", ".join(f"{name} {version}" for name, version in draft.libraries.items())
+    lines = [
+        *_write_origin(draft),
+        f"- Encoding: one column per value of a category; an unknown number is {missing}.",
+        f"- Fields used: {', '.join(draft.features.fields)}.",
+        f"- Fields left out: {', '.join(left_out) or 'none'}.",
+        f"- Libraries: {libraries}.",
+        *([f"- Command to reproduce it: {_write_command(draft, draft.training)}"] if draft.training else []),
+    ]
+    return "\n".join(lines)
+
+
+def _write_origin(draft: Draft) -> list[str]:
+    """Returns the origin of the model and of its metrics."""
+    lines = []
+    if draft.metrics:
+        dataset = draft.metrics.dataset
+        lines.append(
+            f"- Data: a file of {dataset.rows} rows with sha256 {dataset.sha256}; {dataset.rows_labelled} rows have "
+            f"an outcome and were used, {dataset.rows_refused} are invalid by contract {CONTRACT_VERSION}."
+        )
+    if draft.training:
+        parameters = ", ".join(f"{name} {value}" for name, value in draft.training.parameters.items())
+        lines.append(
+            f"- Training: {draft.training.rounds} rounds of {draft.runner}, {parameters}. Based on the credit-risk "
+            "service of ML Zoomcamp, module 7."
+        )
+    else:
+        settings = ", ".join(f"{name} {value}" for name, value in draft.runner_settings.items())
+        lines.append(f"- Model: {draft.model_file}, runner {draft.runner}{f' with {settings}' if settings else ''}.")
+    return lines
+
+
+def _write_metrics(metrics: Metrics) -> list[str]:
+    holdout = metrics.holdout
+    return [
+        f"Area under the ROC curve: **{holdout.auc:.4f}** on {holdout.rows} rows. {holdout.what}",
+        *_write_decisions(metrics.decisions),
+        *_write_calibration(metrics.calibration),
+    ]
+
+
+def _write_command(draft: Draft, training: Training) -> str:
+    drops = "".join(f" --drop {name}" for name in training.dropped_fields)
+    return f"`scorer train DATA --name {draft.name} --version {draft.version}{drops}`"
+
+
+def _write_decisions(decisions: Decisions) -> tuple[str, str]:
+    rows = [f"| {name} | {counts.ok} | {counts.default} |" for name, counts in decisions.by_decision.items()]
+    return decisions.what, "\n".join(["| decision | paid back | defaulted |", "| :-- | --: | --: |", *rows])
+
+
+def _write_calibration(calibration: Calibration) -> tuple[str, str]:
+    rows = [
+        f"| {calibration.label(position)} | {bin_.rows} "
+        f"| {_format_share(bin_.predicted_mean)} | {_format_share(bin_.observed_share)} |"
+        for position, bin_ in enumerate(calibration.bins)
+    ]
+    head = ["| predicted | rows | mean prediction | share that defaulted |", "| :-- | --: | --: | --: |"]
+    return f"Brier score: **{calibration.brier:.4f}**. {calibration.what}", "\n".join([*head, *rows])
+
+
+def _format_share(share: float | None) -> str:
+    return "" if share is None else f"{share:.3f}"
+
+
+def _write_prohibited_bases(draft: Draft) -> str:
+    use = "**Uses `marital`**" if "marital" in draft.features.fields else "Does not use `marital`"
+    age = "Uses `age`, which §1002.6(b)(2)(ii) allows only if older applicants are not rated lower for it. "
+    return (
+        f"{use}: marital status is a prohibited basis under Regulation B (12 CFR §1002.6(b)(1)). "
+        f"{age if 'age' in draft.features.fields else ''}These are mechanisms, not legal advice: the user of this "
+        "model is responsible for verifying that its use is lawful."
+    )

@@ -1,0 +1,241 @@
+"""Trains and evaluates a model on labelled applications, by the recipe of ML Zoomcamp's credit-risk service (module 7).
+
+Training decodes and encodes applications with the same code as scoring, which rules out training-serving skew.
+"""
+
+import difflib
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+from platform import python_version
+from typing import TYPE_CHECKING, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.files import read_applications
+from schemas.rows import STATUS_UNREADABLE, ApplicationsFileError, Hints
+from scorer.author.boosters import check_booster
+from scorer.author.build import Draft
+from scorer.author.figures import measure
+from scorer.bundle.libraries import import_library
+from scorer.bundle.manifest import Dataset, Features, Metrics, Training
+from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding, columns_of
+from scorer.core.policy import Policy
+from scorer.core.wire import Application, Rejection, decode
+from scorer.errors import InputFileError, MisuseError
+
+if TYPE_CHECKING:
+    import xgboost
+
+PARAMETERS: Final[Mapping[str, str | int | float]] = {
+    "eta": 0.1,
+    "max_depth": 3,
+    "min_child_weight": 1,
+    "objective": "binary:logistic",
+    "seed": 1,
+    "nthread": 1,
+}
+ROUNDS: Final = 175
+MISSING: Final = 0.0
+TEST_SIZE: Final = 0.2
+RANDOM_STATE: Final = 11
+
+_PACKAGES: Final = {"sklearn": "scikit-learn"}  # by module, if the names differ
+_RECORD_BYTES_MAX: Final = 65_536  # the worker's default
+_REJECTIONS_SHOWN_MAX: Final = 20
+_SPLIT: Final = (
+    f"the held-out fifth of the labelled rows (train_test_split, test_size {TEST_SIZE}, random_state {RANDOM_STATE})"
+)
+_STATUS_RULE: Final = "status: must be one of ok, default, 1 (ok), 2 (default), or empty or 0 if it is unknown"
+_WHAT_HOLDOUT: Final = (
+    f"Trained on four fifths, measured on {_SPLIT}. The model in the bundle is trained on all labelled rows."
+)
+_WHERE: Final = f"{_SPLIT}, by the model trained on the others"
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """The applications with a known outcome in a file, in the file's order."""
+
+    applications: list[Application]
+    defaulted: NDArray[np.float32]
+    """1 where the loan was not paid back, otherwise 0; shape (n,)."""
+    dataset: Dataset
+
+    def take(self, rows: Iterable[int]) -> Self:
+        """Returns a subset, by row index."""
+        indices = list(rows)
+        return replace(
+            self, applications=[self.applications[index] for index in indices], defaulted=self.defaulted[indices]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained model with its metrics, and the data of the evaluation: shape (held-out rows,) each."""
+
+    draft: Draft
+    holdout_probabilities: NDArray[np.float32]
+    holdout_defaulted: NDArray[np.float32]
+
+    @property
+    def metrics(self) -> Metrics:
+        """The model's metrics."""
+        assert self.draft.metrics is not None, "training includes evaluation"
+        return self.draft.metrics
+
+
+def require_libraries(*modules: str) -> None:
+    """Ensures that the libraries are installed that only training and reports need.
+
+    Raises:
+        MisuseError: a library is missing; the message says how to install it.
+    """
+    missing = [_PACKAGES.get(module, module) for module in modules if find_spec(module) is None]
+    if missing:
+        raise MisuseError(f"this command needs {', '.join(missing)}: pip install 'streaming-credit-scorer[train]'")
+
+
+def choose_fields(dropped: Collection[str]) -> tuple[str, ...]:
+    """Returns the fields to train on, in the contract's order.
+
+    Raises:
+        MisuseError: a field to drop is not in the contract, or no field is left.
+    """
+    fields = (*CATEGORIES, *NUMBERS)
+    for name in dropped:
+        if name not in fields:
+            close = difflib.get_close_matches(name, fields, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise MisuseError(f"no field {name!r} to drop.{hint} The contract's fields are {', '.join(fields)}")
+    remaining = tuple(name for name in fields if name not in dropped)
+    if not remaining:
+        raise MisuseError("every field is dropped: no field is left to train on")
+    return remaining
+
+
+def read_examples(file: Path, hints: Hints | None = None, *, skip_refused: bool) -> Examples:
+    """Reads a file of labelled applications; rows without an outcome are skipped and counted.
+
+    Args:
+        file: a file in the format of `schemas.files.read_applications`.
+        hints: collects hints on what to change in the file, and on columns that are ignored.
+        skip_refused: skip invalid rows instead of failing.
+
+    Raises:
+        InputFileError: the file cannot be read, has invalid rows or rows with an invalid outcome (their lines and the
+            reasons), or has no outcomes.
+    """
+    applications, statuses, rejections, rows = [], [], [], 0
+    hints, digest = hints or Hints(), hashlib.sha256()
+    try:
+        for row in read_applications(file, hints, digest.update):
+            rows += 1
+            application = decode(row.value, _RECORD_BYTES_MAX)
+            if isinstance(application, Rejection):
+                rejections.append(f"  line {row.line}: {application.reason}")
+                hints.add(row.line, row.hint)
+            elif row.status == STATUS_UNREADABLE:
+                rejections.append(f"  line {row.line}: {_STATUS_RULE}")
+            elif row.status is not None:
+                applications.append(application)
+                statuses.append(row.status)
+    except ApplicationsFileError as error:
+        raise InputFileError(str(error)) from None
+    if rejections and not skip_refused:
+        more = (
+            [f"  and {len(rejections) - _REJECTIONS_SHOWN_MAX} more"] if len(rejections) > _REJECTIONS_SHOWN_MAX else []
+        )
+        listing = "\n".join([*rejections[:_REJECTIONS_SHOWN_MAX], *more, *(f"  {hint}" for hint in hints.texts())])
+        raise InputFileError(
+            f"{file}: {len(rejections)} of {rows} rows are invalid:\n{listing}\n"
+            "Correct them, or skip them with --skip-refused"
+        )
+    if rows and not statuses and not rejections:
+        hint = "".join(f"; {hint}" for hint in hints.texts())
+        raise InputFileError(f"{file}: no row has an outcome; {_STATUS_RULE}{hint}")
+    defaulted = np.array([status == "default" for status in statuses], dtype=np.float32)
+    dataset = Dataset(sha256=digest.hexdigest(), rows=rows, rows_labelled=len(statuses), rows_refused=len(rejections))
+    return Examples(applications, defaulted, dataset)
+
+
+def train_model(
+    examples: Examples,
+    dropped: Collection[str],
+    policy: Policy,
+    identity: tuple[str, str, datetime],
+    labels: dict[str, str],
+) -> Trained:
+    """Trains two models: one on four fifths of the examples for the metrics, one on all examples for the bundle.
+
+    Args:
+        examples: the labelled applications.
+        dropped: the fields to leave out of the model.
+        policy: the bundle's policy, which is also evaluated.
+        identity: the bundle's name, version and creation time (UTC).
+        labels: the bundle's labels.
+
+    Returns:
+        The draft of a bundle; the same examples give a model with the same bytes.
+
+    Raises:
+        MisuseError: a field to drop is not in the contract.
+        InputFileError: there are too few rows of one outcome to train and evaluate a model.
+    """
+    for library in ("sklearn", "xgboost"):
+        import_library(library)
+    import sklearn
+    import xgboost
+
+    fields = choose_fields(dropped)
+    features = Features(columns=columns_of(fields), missing=MISSING)
+    matrix = FeatureEncoding(features.columns, MISSING).matrix(examples.applications)
+    train_rows, holdout_rows = _split(examples.defaulted)
+    evaluated_model = _fit(matrix[train_rows], examples.defaulted[train_rows], features.columns)
+    probabilities, defaulted = evaluated_model.inplace_predict(matrix[holdout_rows]), examples.defaulted[holdout_rows]
+    name, version, created = identity
+    draft = Draft(
+        name=name,
+        version=version,
+        created=created,
+        runner="xgboost",
+        model=check_booster(bytes(_fit(matrix, examples.defaulted, features.columns).save_raw("ubj")), features).model,
+        features=features,
+        policy=policy,
+        metrics=measure(examples.dataset, probabilities, defaulted, policy, _WHAT_HOLDOUT, _WHERE),
+        training=Training(parameters=dict(PARAMETERS), rounds=ROUNDS, dropped_fields=tuple(sorted(set(dropped)))),
+        libraries={
+            "python": python_version(),
+            "numpy": np.__version__,
+            "scikit-learn": sklearn.__version__,
+            "xgboost": xgboost.__version__,
+        },
+        labels=labels,
+    )
+    return Trained(draft, probabilities, defaulted)
+
+
+def _split(defaulted: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Returns the indices of the training rows and of the held-out rows, with the course's split."""
+    from sklearn.model_selection import train_test_split
+
+    too_few = "training needs loans that were paid back and loans that were not, at least a dozen of each"
+    if min(np.count_nonzero(defaulted), np.count_nonzero(defaulted == 0)) < 12:
+        raise InputFileError(f"{too_few}: {np.count_nonzero(defaulted)} of {len(defaulted)} labelled rows defaulted")
+    train_rows, holdout_rows = train_test_split(
+        np.arange(len(defaulted)), test_size=TEST_SIZE, random_state=RANDOM_STATE
+    )
+    if any(len(np.unique(defaulted[rows])) < 2 for rows in (train_rows, holdout_rows)):
+        raise InputFileError(f"{too_few}: the random split left one part with a single outcome")
+    return train_rows, holdout_rows
+
+
+def _fit(matrix: NDArray[np.float32], defaulted: NDArray[np.float32], columns: tuple[str, ...]) -> "xgboost.Booster":
+    import xgboost
+
+    examples = xgboost.DMatrix(matrix, label=defaulted, feature_names=list(columns))
+    return xgboost.train(dict(PARAMETERS), examples, num_boost_round=ROUNDS)
