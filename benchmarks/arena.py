@@ -24,9 +24,10 @@ from benchmarks.stages import RECORD_BYTES_MAX, draw_records
 from schemas.decision import Decision
 from scorer.cli.worker import DEFAULT_BUNDLE
 from scorer.core.score import score_batch
+from scorer.operate import topics
 from scorer.settings import Settings
 from scorer.store.store import BundleStore
-from scorer.stream import topics
+from scorer.stream.admin import admin_client
 from scorer.stream.faults import raise_on_partition_error
 from scorer.stream.reaching import ask
 
@@ -122,7 +123,7 @@ class Entry:
                 process.kill()
                 process.wait()
         self._log.close()
-        admin = topics.admin_client(self.settings)
+        admin = admin_client(self.settings)
         names = [self.settings.decisions_topic, self.settings.dead_letters_topic]
         for future in admin.delete_topics(names).values():
             future.result(30)
@@ -136,7 +137,7 @@ def watch(entry: Entry, partitions: int = PARTITIONS) -> Iterator[Sample]:
     """
     settings = entry.settings
     consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": uuid.uuid4().hex})
-    admin = topics.admin_client(settings)
+    admin = admin_client(settings)
     inputs = [TopicPartition(settings.applications_topic, p) for p in range(partitions)]
     outputs = [TopicPartition(settings.decisions_topic, p) for p in range(PARTITIONS)]
     try:

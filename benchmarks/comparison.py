@@ -25,8 +25,8 @@ from benchmarks.arena import (
 from benchmarks.rivals import RIVALS, CannotTakePartError, Delivery, Rival
 from benchmarks.throughput import fill
 from scorer.local.broker import start_broker
+from scorer.operate import topics
 from scorer.settings import Settings
-from scorer.stream import topics
 
 RESULTS = Path(__file__).parent / "results" / "comparison.json"
 _FIRST_DECISION_S = 60.0

@@ -12,8 +12,8 @@ from benchmarks.arena import Entry, model_folder, rate_between, watch
 from benchmarks.rivals import RIVALS
 from benchmarks.throughput import fill
 from scorer.local.broker import start_broker
+from scorer.operate import topics
 from scorer.settings import Settings
-from scorer.stream import topics
 
 _OURS = RIVALS[0]
 _PARTITIONS = 8

@@ -31,10 +31,10 @@ from schemas.settings import ENV_PREFIX
 from scorer.cli.worker import DEFAULT_BUNDLE
 from scorer.errors import ScorerError
 from scorer.local.broker import start_broker
+from scorer.operate import topics
+from scorer.operate.rollout import wait_for_workers
 from scorer.settings import Settings
 from scorer.store.store import BundleStore
-from scorer.stream import topics
-from scorer.stream.rollout import wait_for_workers
 
 RESULT = Path(__file__).parent / "results" / "swap.json"
 VERSIONS = ("1.1.0", "1.0.0")

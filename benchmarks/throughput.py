@@ -23,8 +23,9 @@ from benchmarks.arena import machine
 from benchmarks.rivals import BOTH, Delivery
 from producer.generator import generate_applications
 from scorer.local.broker import start_broker
+from scorer.operate import topics
 from scorer.settings import Settings
-from scorer.stream import topics
+from scorer.stream.admin import admin_client
 
 CONTESTANTS: dict[str, tuple[str, Delivery]] = {
     "passthrough": ("passthrough", "at-least-once"),
@@ -63,7 +64,7 @@ def run_contestant(contestant: str, base: Settings, records: int) -> dict[str, f
     topics.ensure(settings, PARTITIONS, replication=1)
     command = [sys.executable, "-m", "benchmarks.contestant", kind, str(records), settings.model_dump_json()]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    topics.admin_client(settings).delete_topics([settings.decisions_topic, settings.dead_letters_topic])
+    admin_client(settings).delete_topics([settings.decisions_topic, settings.dead_letters_topic])
     figures: dict[str, float] = json.loads(done.stdout)
     rate, cpu_us = figures["records"] / figures["seconds"], figures["cpu_s"] / figures["records"] * 1e6
     print(

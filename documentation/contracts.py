@@ -12,8 +12,8 @@ from schemas.asyncapi import build_document
 from schemas.decision import BundleReference, Decision, RecordReference
 from schemas.deployment import DeploymentEvent
 from schemas.examples import APPLICATIONS, DECISION, DEPLOYMENT
+from scorer.operate.topics import Topic, contract
 from scorer.settings import Settings
-from scorer.stream.topics import Topic, contract
 
 _INTRODUCTION: Final = f"""# Contracts
 

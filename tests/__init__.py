@@ -1,1 +1,1 @@
-"""The tests; a package so that they may share their fakes."""
+"""The tests; a package so that they can share their fakes."""

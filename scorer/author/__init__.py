@@ -1,1 +1,1 @@
-"""Making bundles: training, building, adopting models of other libraries, checking and comparing them."""
+"""Making bundles: training, building, importing models, checking and comparing them."""

@@ -1,1 +1,1 @@
-"""Bundles: building, checking, storing and opening them. Uses the disk, but not Kafka."""
+"""The format of a bundle, and opening one: manifest, digests, golden examples, runners, signatures."""

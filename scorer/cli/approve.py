@@ -13,7 +13,7 @@ from scorer.errors import DeploymentError
 
 if TYPE_CHECKING:
     from schemas.deployment import DeploymentEvent
-    from scorer.stream.deployments import State
+    from scorer.stream.history import State
 
 
 def approve(

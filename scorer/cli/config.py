@@ -70,8 +70,8 @@ def doctor(
     from rich.console import Console
     from rich.markup import escape
 
-    from scorer.stream.diagnose import diagnose
-    from scorer.stream.finding import Finding
+    from scorer.operate.diagnose import diagnose
+    from scorer.operate.finding import Finding
 
     loaded = settings_of(config, bootstrap_servers, assignments)
     changed = sum(origin != "default" for origin in loaded.origins.values())

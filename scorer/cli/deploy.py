@@ -28,10 +28,10 @@ from scorer.errors import DeploymentError, MisuseError
 if TYPE_CHECKING:
     from schemas.decision import BundleReference
     from schemas.deployment import DeploymentEvent, Slot
+    from scorer.operate.rollout import Behind, Rollout
     from scorer.settings import Settings
     from scorer.store.store import BundleStore
-    from scorer.stream.deployments import State
-    from scorer.stream.rollout import Behind, Rollout
+    from scorer.stream.history import State
 
 ReasonOption = Annotated[str, typer.Option("--reason", callback=require_reason, help="Why; recorded in the history.")]
 ActorOption = Annotated[
@@ -333,8 +333,8 @@ def announce(
     Raises:
         DeploymentError: workers would ignore the event, or some have not switched to its bundle in time.
     """
-    from scorer.stream.deployments import add_event, draft_event
-    from scorer.stream.listening import require_listening
+    from scorer.operate.deployments import add_event, draft_event
+    from scorer.operate.listening import require_listening
 
     if signing.propose is not None:
         from scorer.cli.proposal import write_proposal
@@ -360,7 +360,7 @@ def announce(
 
 def _wait(settings: "Settings", event: "DeploymentEvent", limit_s: float, as_json: bool) -> None:
     """Waits until all workers have switched; fails with their reasons if some have not in time."""
-    from scorer.stream.rollout import wait_for_workers
+    from scorer.operate.rollout import wait_for_workers
 
     bundle, previous = event.bundle, event.previous
     assert bundle is not None, "a champion is never retired"

@@ -59,8 +59,8 @@ def list_dead_letters(
     ```
     """
     from schemas.records import Mark
-    from scorer.stream.dead_letters import read_dead_letters
-    from scorer.stream.reading import Skipped
+    from scorer.operate.dead_letters import read_dead_letters
+    from scorer.operate.reading import Skipped
 
     wanted_code = _read_code(code)
     moment = moment_of("--since", since)
@@ -109,7 +109,7 @@ def show(
     scorer dlq show 0:17 --value
     ```
     """
-    from scorer.stream.dead_letters import find_dead_letter
+    from scorer.operate.dead_letters import find_dead_letter
 
     position = _read_position(place)
     letter = find_dead_letter(broker_settings_of(config, bootstrap_servers, assignments), position)
@@ -156,7 +156,7 @@ def requeue(
     scorer dlq requeue 0:17 0:18
     ```
     """
-    from scorer.stream.dead_letters import requeue as requeue_letters
+    from scorer.operate.dead_letters import requeue as requeue_letters
 
     if bool(places) == (code is not None):
         raise MisuseError("which dead letters? Give their PARTITION:OFFSET, or a --code")

@@ -21,7 +21,7 @@ def history(
     as_json: JsonOption = False,
 ) -> None:
     """Show all deployments, oldest first: the bundle, its slot, when, by whom and why."""
-    from scorer.stream.deployments import read_history
+    from scorer.operate.deployments import read_history
 
     lines = read_history(broker_settings_of(config, bootstrap_servers, assignments))
     if as_json:

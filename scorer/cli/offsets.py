@@ -10,7 +10,7 @@ from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOptio
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
-    from scorer.stream.offsets import Change, GroupOffsets
+    from scorer.operate.offsets import Change, GroupOffsets
 
 app = typer.Typer(no_args_is_help=True, help="Show the offsets of the consumer group, and reset invalid ones.")
 
@@ -30,7 +30,7 @@ def show(
     scorer offsets show --set group_id=scorer-replay-1
     ```
     """
-    from scorer.stream.offsets import OffsetsTool
+    from scorer.operate.offsets import OffsetsTool
 
     settings = broker_settings_of(config, bootstrap_servers, assignments)
     with closing(OffsetsTool(settings)) as tool:
@@ -75,7 +75,7 @@ def reset(
     scorer offsets reset --partition 3
     ```
     """
-    from scorer.stream.offsets import OffsetsTool
+    from scorer.operate.offsets import OffsetsTool
 
     if to_offset is not None and len(partitions or ()) != 1:
         raise MisuseError("--to-offset needs exactly one --partition")

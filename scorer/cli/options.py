@@ -129,7 +129,7 @@ def broker_settings_of(
         MisuseError, SettingsError: as `settings_of`.
         BrokerError: every bootstrap address refuses connections or cannot be resolved.
     """
-    from scorer.stream.listening import require_listening
+    from scorer.operate.listening import require_listening
 
     settings = settings_of(config, bootstrap_servers, assignments, **flags).settings
     require_listening(settings)

@@ -120,11 +120,11 @@ def plan(
     scorer replay plan monday --from 2026-11-02 --to 2026-11-03 --with credit-risk:1.1.0
     ```
     """
+    from scorer.operate.listening import require_listening
     from scorer.replay.again import measure_rate
     from scorer.replay.asked import select
     from scorer.replay.plan import make_plan, write_plan
     from scorer.store.store import BundleStore
-    from scorer.stream.listening import require_listening
 
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
     if folder.exists():
@@ -377,7 +377,8 @@ def _read_offsets(text: str) -> tuple[int, int, int]:
 
 
 def _champion(settings: "Settings") -> str:
-    from scorer.stream.deployments import fold, read_history
+    from scorer.operate.deployments import read_history
+    from scorer.stream.history import fold
 
     champion = fold(read_history(settings)).current("champion")
     return DEFAULT_BUNDLE if champion is None else str(champion)

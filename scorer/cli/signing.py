@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scorer.bundle.signing import Signature, SigningKey
     from scorer.settings import Settings
     from scorer.store.store import BundleStore
-    from scorer.stream.deployments import State
+    from scorer.stream.history import State
 
 KeyOption = Annotated[
     Path | None,

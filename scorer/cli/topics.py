@@ -36,7 +36,7 @@ def ensure(
     scorer topics ensure --partitions 12 --replication 3
     ```
     """
-    from scorer.stream import topics
+    from scorer.operate import topics
 
     settings = broker_settings_of(config, bootstrap_servers, assignments)
     created = topics.ensure(settings, partitions, replication)
@@ -54,7 +54,7 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Compare the topics with the required settings; exit 1 if any differs."""
-    from scorer.stream import topics
+    from scorer.operate import topics
 
     settings = broker_settings_of(config, bootstrap_servers, assignments)
     differences, remarks = topics.check(settings), topics.small_batches(settings)

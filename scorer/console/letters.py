@@ -4,9 +4,9 @@ from collections import Counter
 from typing import Any, Final
 
 from schemas.records import DeadLetter, Place
+from scorer.operate.dead_letters import find_dead_letter, read_dead_letters
+from scorer.operate.reading import Skipped
 from scorer.settings import Settings
-from scorer.stream.dead_letters import find_dead_letter, read_dead_letters
-from scorer.stream.reading import Skipped
 
 _READ_MAX: Final = 2_000
 """The newest offsets per partition that are read."""

@@ -10,13 +10,13 @@ from confluent_kafka import TopicPartition
 
 from scorer.console.live import Live, Part, Standing
 from scorer.console.unswitched import Unfollowed
+from scorer.operate.group import Group, describe_group
+from scorer.operate.reading import TopicReader, ask_committed, connect_to_offsets
 from scorer.settings import Settings
-from scorer.stream.deployments import HistoryReader
-from scorer.stream.group import Group, describe_group
+from scorer.stream.admin import admin_client
+from scorer.stream.history import HistoryReader
 from scorer.stream.line import Line
 from scorer.stream.metadata import decode_metadata
-from scorer.stream.reading import TopicReader, ask_committed, connect_to_offsets
-from scorer.stream.topics import admin_client
 
 _EVERY_S: Final = 1.0
 _ANSWER_S: Final = 5.0

@@ -22,12 +22,12 @@ from schemas.rights import Operation, to_topic
 from scorer.console.live import REJECTED, Live, Part
 from scorer.errors import BrokerError, ScorerError
 from scorer.logs import RECORD_SKIPPED, log
+from scorer.operate.reading import Skipped
 from scorer.settings import Settings
 from scorer.stream.explain import with_hint
 from scorer.stream.faults import must_stop
 from scorer.stream.partition import Event as Message
-from scorer.stream.reaching import ask, find_partitions, unreachable
-from scorer.stream.reading import Skipped, connect_beside
+from scorer.stream.reaching import ask, connect_beside, find_partitions, unreachable
 from scorer.stream.rights import to_own_group
 from scorer.stream.unreadable import UNREADABLE_CODES
 

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from schemas.decision import shorten
 from schemas.deployment import Slot
-from scorer.stream.deployments import fold
-from scorer.stream.group import Group
+from scorer.operate.group import Group
+from scorer.operate.rollout import compare, refusals
+from scorer.stream.history import fold
 from scorer.stream.line import Line
 from scorer.stream.metadata import CommittedMetadata
-from scorer.stream.rollout import compare, refusals
 
 TAKES_S: Final = 10.0
 """Workers notice a deployment within half a second and load a bundle in one or two."""

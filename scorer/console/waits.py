@@ -9,8 +9,8 @@ from typing import Final
 from schemas.records import latency_s, timestamp_ms
 from scorer.console.live import Live, Part
 from scorer.console.tail import Sample
+from scorer.operate.reading import TopicReader
 from scorer.settings import Settings
-from scorer.stream.reading import TopicReader
 
 _EVERY_S: Final = 1.0
 # Range of offsets per partition in which applications are looked up; recent ones are close together.

@@ -12,10 +12,10 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from schemas.records import DeadLetter, Malformed, latency_s, read_dead_letter, read_decision, timestamp_ms
 from scorer.errors import BrokerError
+from scorer.operate.reading import Skipped
 from scorer.settings import Settings
 from scorer.stream.librdkafka import client_config
 from scorer.stream.reaching import ask, find_partitions
-from scorer.stream.reading import Skipped
 from scorer.stream.worker import Record
 
 _TIMEOUT_S: Final = 15.0

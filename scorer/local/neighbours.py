@@ -10,10 +10,10 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from scorer.errors import BrokerError, MisuseError
+from scorer.operate.group import Member, describe_group
 from scorer.settings import Settings
-from scorer.stream.group import Member, describe_group
+from scorer.stream.admin import admin_client
 from scorer.stream.rights import REPLAY_GROUPS
-from scorer.stream.topics import admin_client
 
 _ANSWER_S: Final = 10.0
 _NAMED_MAX: Final = 4

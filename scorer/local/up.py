@@ -21,9 +21,10 @@ from scorer.local.broker import Broker, start_broker
 from scorer.local.child import Child
 from scorer.local.load import Load, LoadPlan
 from scorer.local.workers import Workers, WorkerView
+from scorer.operate import topics
+from scorer.operate.listening import require_listening
 from scorer.settings import Settings
-from scorer.stream import topics
-from scorer.stream.listening import require_listening
+from scorer.stream.admin import admin_client
 from scorer.stream.reaching import metadata_of
 
 # Without a result for this long after the last application, with all workers running, the missing ones are lost.
@@ -277,7 +278,7 @@ class Up:
 
     def _make_topics(self, broker: Broker) -> None:
         if broker.kind == "mock":  # it creates a topic on the first metadata request
-            admin = topics.admin_client(self.settings)
+            admin = admin_client(self.settings)
             for topic in topics.contract(self.settings, self._plan.partitions):
                 admin.list_topics(topic.name, timeout=10)
             return
@@ -320,7 +321,7 @@ class Up:
         """Why the broker does not answer; empty if it does."""
         try:
             require_listening(self.settings)
-            metadata_of(topics.admin_client(self.settings), self.settings, _BROKER_S)
+            metadata_of(admin_client(self.settings), self.settings, _BROKER_S)
         except BrokerError as fault:
             return str(fault)
         return ""

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from schemas.decision import BundleReference
 from scorer.core.score import Bundle, Scores, score_batch
 from scorer.errors import ReplayError
+from scorer.operate.reading import TopicReader
 from scorer.replay.decisions import Tell, counted
 from scorer.replay.selection import Selection
 from scorer.settings import Settings
-from scorer.stream.reading import TopicReader
 from scorer.stream.worker import Record
 
 Places = NDArray[np.intp]

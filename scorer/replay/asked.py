@@ -7,12 +7,12 @@ from datetime import datetime
 
 from schemas.decision import BundleReference
 from scorer.errors import ReplayError
+from scorer.operate.reading import Skipped, milliseconds
 from scorer.replay.decisions import Tell, read_current
 from scorer.replay.ids import without_decision
 from scorer.replay.published import Period, published_in
 from scorer.replay.selection import Selection
 from scorer.settings import Settings
-from scorer.stream.reading import Skipped, milliseconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from schemas.decision import BundleReference
 from schemas.records import Malformed, ReadDecision, read_decision, timestamp_ms
 from scorer.core.policy import OUTCOMES
 from scorer.errors import ReplayError
+from scorer.operate.reading import Bounds, Skipped, TopicReader, milliseconds
 from scorer.replay.current import NOTHING, Written, choose_current
 from scorer.replay.selection import BUNDLES_MAX, DECIDED, Selection, checksum
 from scorer.settings import Settings
-from scorer.stream.reading import Bounds, Skipped, TopicReader, milliseconds
 from scorer.stream.worker import Record
 
 Tell = Callable[[int, int], None]

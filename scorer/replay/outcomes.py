@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from schemas.records import UNKNOWN, DeadLetter, Malformed, read_dead_letter
 from scorer.core.score import Scores
 from scorer.core.wire import Rejection
+from scorer.operate.reading import Skipped, TopicReader
 from scorer.replay.again import Places
 from scorer.replay.decisions import DecisionTable, Tell, counted
 from scorer.replay.plan import Plan
 from scorer.replay.selection import Selection
 from scorer.settings import Settings
-from scorer.stream.reading import Skipped, TopicReader
 from scorer.stream.worker import Record
 
 REFUSED: Final = 3

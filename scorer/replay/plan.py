@@ -14,9 +14,9 @@ import numpy as np
 from schemas.decision import BundleReference
 from schemas.text import strip_mark
 from scorer.errors import MisuseError, ReplayError
+from scorer.operate.reading import TopicReader
 from scorer.replay.selection import DECIDED, Selection
 from scorer.settings import Settings
-from scorer.stream.reading import TopicReader
 from scorer.stream.rights import REPLAY_GROUPS
 
 PLAN_FILE: Final = "plan.json"

@@ -6,9 +6,10 @@ from typing import Final
 from confluent_kafka import KafkaException
 
 from schemas.rights import Operation
+from scorer.operate.reading import ask_committed, offsets_refused
 from scorer.replay.plan import Plan
 from scorer.settings import Settings
-from scorer.stream.reading import ask_committed, connect_beside, offsets_refused
+from scorer.stream.reaching import connect_beside
 
 _ANSWER_S: Final = 10.0
 

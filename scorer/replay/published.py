@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.records import UNKNOWN, timestamp_ms
+from scorer.operate.reading import TopicReader
 from scorer.replay.decisions import Tell, counted
 from scorer.replay.selection import Selection
 from scorer.settings import Settings
-from scorer.stream.reading import TopicReader
 from scorer.stream.worker import Record
 
 

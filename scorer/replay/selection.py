@@ -12,7 +12,7 @@ from schemas.decision import BundleReference
 from scorer.core.score import Record, Scores
 from scorer.core.wire import id_of
 from scorer.errors import ReplayError
-from scorer.stream.reading import Bounds
+from scorer.operate.reading import Bounds
 
 DECIDED: Final = np.dtype(
     [

@@ -1,1 +1,1 @@
-"""Kafka: the processing loop, its link to the brokers, and the topics."""
+"""The processing loop and its link to Kafka: polling, scoring, delivery, and following deployments."""

@@ -16,7 +16,7 @@ from scorer.settings import Settings
 from scorer.store.entry import Located
 from scorer.store.store import BundleStore
 from scorer.store.trust import locate_trusted, require_signed
-from scorer.stream.deployments import HistoryReader, fold
+from scorer.stream.history import HistoryReader, fold
 from scorer.stream.line import Line
 from scorer.stream.observer import Observer
 from scorer.stream.refusal import Refusal

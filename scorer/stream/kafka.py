@@ -22,18 +22,13 @@ from scorer.core.score import Bundle, Scores
 from scorer.errors import BrokerError, FencedError, ScorerError, StalledError, TopicsError
 from scorer.logs import BATCH_ABORTED, CONNECTION_FAILED, DEAD_LETTERS_POINT, log
 from scorer.settings import Settings
+from scorer.stream.admin import batch_limits, lacking
 from scorer.stream.commits import OffsetCommits
 from scorer.stream.delivery import AddHeaders, Delivered, Delivery, DeliveryThread, Outputs, Refused
 from scorer.stream.explain import fenced, refusal, refusal_of_member
 from scorer.stream.faults import Deadline, Fault, Fenced, cause_of_abort, triage
 from scorer.stream.group_offsets import GroupMark, read_group_offsets
-from scorer.stream.librdkafka import (
-    assigns_incrementally,
-    consumer_config,
-    limits,
-    producer_config,
-    refuse_bad_config,
-)
+from scorer.stream.librdkafka import assigns_incrementally, consumer_config, limits, producer_config, refuse_bad_config
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
 from scorer.stream.observer import Observer
 from scorer.stream.partition import StartAt, start_where_committed
@@ -42,7 +37,6 @@ from scorer.stream.rights import to_own_group, to_own_transactions
 from scorer.stream.statistics import read_statistics
 from scorer.stream.subscription import Subscription
 from scorer.stream.topic_ids import TopicIdentity
-from scorer.stream.topics import batch_limits, lacking
 from scorer.stream.worker import Batch
 
 # Timeout of one step of the start, after a broker has answered.

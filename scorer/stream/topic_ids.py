@@ -13,8 +13,8 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 
 from scorer.errors import TopicRecreatedError
 from scorer.settings import Settings
+from scorer.stream.admin import admin_client
 from scorer.stream.faults import retry_transient
-from scorer.stream.topics import admin_client
 
 # Timeout of one request. The broker that receives it may hang.
 _ANSWER_S: Final = 5.0

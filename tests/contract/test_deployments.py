@@ -16,12 +16,14 @@ from scorer.bundle.load import read_manifest
 from scorer.errors import BrokerError, BundleError, DeploymentError, TopicsError
 from scorer.local.apache_kafka import JavaBroker
 from scorer.local.broker import Broker
+from scorer.operate import topics
+from scorer.operate.deployments import add_event, read_history
 from scorer.settings import Settings, load_settings
 from scorer.store.entry import Located
 from scorer.store.store import BundleStore
-from scorer.stream import follow, topics
-from scorer.stream.deployments import State, add_event, fold, read_history
+from scorer.stream import follow
 from scorer.stream.follow import Follower
+from scorer.stream.history import State, fold
 from scorer.stream.observer import Observer
 from tests.contract.stages import WAIT_S
 from tests.unit.bundle.crashing import crashing_bundle, install_crashing_runners
@@ -172,7 +174,7 @@ def test_missing_topic(settings: Settings) -> None:
 
 def test_no_broker(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no broker answers, the error says where it asked."""
-    monkeypatch.setattr("scorer.stream.deployments.ANSWER_S", 1.0)
+    monkeypatch.setattr("scorer.operate.deployments.ANSWER_S", 1.0)
     with pytest.raises(BrokerError, match=r"cannot connect to Kafka at 127\.0\.0\.1:1"):
         read_history(settings.model_copy(update={"bootstrap_servers": "127.0.0.1:1"}))
 

@@ -15,12 +15,13 @@ from schemas.records import read_headers
 from scorer.bundle.signing import Signature, SigningKey, bundle_statement, event_statement, make_key
 from scorer.errors import BundleError, DeploymentError
 from scorer.local.broker import Broker
+from scorer.operate import topics
+from scorer.operate.deployments import add_event, read_history
 from scorer.settings import Settings, load_settings
 from scorer.store.store import BundleStore
 from scorer.store.trust import Purpose, TrustedKey, add_key, revoke_key
-from scorer.stream import topics
-from scorer.stream.deployments import HistoryReader, State, add_event, fold, read_history
 from scorer.stream.follow import Follower
+from scorer.stream.history import HistoryReader, State, fold
 from tests.contract.stages import WAIT_S
 from tests.contract.test_deployments import DEFAULT, RecordingObserver, deployment_of, wait_for
 from tests.unit.bundle.making import named

@@ -12,9 +12,9 @@ from confluent_kafka.cimpl import NewTopic
 
 from scorer.errors import MisuseError, OffsetsError, TopicRecreatedError
 from scorer.local.broker import Broker
+from scorer.operate.offsets import OffsetsTool
 from scorer.stream.kafka import KafkaLink
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
-from scorer.stream.offsets import OffsetsTool
 from tests.contract.stages import WAIT_S, KafkaStage
 from tests.contract.test_link import decide, sources, work
 from tests.fakes import Tally, application

@@ -8,8 +8,8 @@ from confluent_kafka.cimpl import NewTopic
 
 from scorer.errors import BrokerError, SettingsError
 from scorer.local.broker import Broker
+from scorer.operate import topics
 from scorer.settings import Settings, load_settings
-from scorer.stream import topics
 from tests.contract.stages import WAIT_S
 
 pytestmark = pytest.mark.broker

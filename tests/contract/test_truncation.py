@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from scorer.errors import LocalBrokerError
 from scorer.local.apache_kafka import JavaBroker, start
-from scorer.stream.offsets import OffsetsTool
+from scorer.operate.offsets import OffsetsTool
 from tests.contract.fake_link import Delivery
 from tests.contract.stages import KafkaStage
 from tests.contract.test_link import decide, work

@@ -31,7 +31,7 @@ from scorer.core.score import score_batch
 from scorer.errors import BundleError, ScorerError
 from scorer.store.archive import unpacked
 from scorer.store.store import SHIPPED
-from scorer.stream.deployments import fold, parse_line
+from scorer.stream.history import fold, parse_line
 from scorer.stream.line import Line
 from tests.fakes import RECORD_BYTES_MAX, FakeRecord, application, tiny_bundle
 from tests.fuzz.console import REQUESTS, ask

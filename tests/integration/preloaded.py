@@ -15,11 +15,11 @@ for _name in (
     "scorer.replay.again",
     "scorer.replay.outcomes",
     "scorer.replay.plan",
-    "scorer.stream.dead_letters",
-    "scorer.stream.diagnose",
+    "scorer.operate.dead_letters",
+    "scorer.operate.diagnose",
     "scorer.stream.follow",
-    "scorer.stream.offsets",
-    "scorer.stream.rollout",
+    "scorer.operate.offsets",
+    "scorer.operate.rollout",
     "typer._adapters",
 ):
     import_module(_name)

@@ -18,8 +18,8 @@ from schemas.records import DeadLetter, Mark, Place
 from scorer.errors import DeadLetterError
 from scorer.local.audit import Audit
 from scorer.local.broker import Broker
+from scorer.operate.dead_letters import Requeued, read_dead_letters, requeue
 from scorer.settings import load_settings
-from scorer.stream.dead_letters import Requeued, read_dead_letters, requeue
 from tests.integration.worker_process import WAIT_S, Topics, headers_of, scorer, wait_until, worker
 
 pytestmark = pytest.mark.broker

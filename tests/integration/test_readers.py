@@ -24,8 +24,8 @@ from scorer.console.tail import Sample, follow_outcomes
 from scorer.errors import TopicsError
 from scorer.local.audit import Audit
 from scorer.local.broker import Broker
+from scorer.operate.reading import Skipped, TopicReader
 from scorer.settings import Settings, load_settings
-from scorer.stream.reading import Skipped, TopicReader
 from tests.integration.worker_process import WAIT_S, Topics, headers_of, scorer, wait_until, worker
 
 pytestmark = pytest.mark.broker

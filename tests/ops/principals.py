@@ -23,21 +23,22 @@ from scorer.console.publish import TryPublisher
 from scorer.console.tail import Sample, follow_outcomes
 from scorer.console.watch import keep_watching
 from scorer.errors import BrokerError, ModelError, TopicsError
+from scorer.operate import topics
+from scorer.operate.dead_letters import read_dead_letters, requeue
+from scorer.operate.deployments import add_event, read_history
+from scorer.operate.diagnose import diagnose
+from scorer.operate.offsets import OffsetsTool
+from scorer.operate.reading import TopicReader
+from scorer.operate.rollout import wait_for_workers
 from scorer.process import ReplayOptions, replay
 from scorer.replay.asked import Asked, select
 from scorer.replay.outcomes import read_outcomes
 from scorer.replay.plan import make_plan
 from scorer.settings import Settings
 from scorer.stop import Stop
-from scorer.stream import topics
-from scorer.stream.dead_letters import read_dead_letters, requeue
-from scorer.stream.deployments import HistoryReader, State, add_event, read_history
-from scorer.stream.diagnose import diagnose
+from scorer.stream.history import HistoryReader, State
 from scorer.stream.kafka import KafkaLink
-from scorer.stream.offsets import OffsetsTool
-from scorer.stream.reading import TopicReader
 from scorer.stream.rights import READER_GROUP
-from scorer.stream.rollout import wait_for_workers
 from scorer.stream.worker import run
 from scorer.watchdog import Watchdog
 from tests.fakes import CountingMonitor, Tally, TinyModel, tiny_bundle

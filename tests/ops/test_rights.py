@@ -16,8 +16,8 @@ from schemas import rejection
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
 from schemas.rights import Kind, Operation, Right, Role, grant
+from scorer.operate import topics
 from scorer.settings import Settings
-from scorer.stream import topics
 from scorer.stream.kafka import KafkaLink
 from scorer.stream.rights import needs_of
 from scorer.stream.worker import run

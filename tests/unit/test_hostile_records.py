@@ -22,12 +22,12 @@ from schemas.rejection import DEAD_LETTER_HEADERS, REQUEUED_HEADER
 from scorer.console.publish import read_try
 from scorer.core.score import score_batch
 from scorer.errors import MisuseError
+from scorer.operate.group import Group, Member
+from scorer.operate.rollout import compare, refusals
+from scorer.operate.timestamps import judge
 from scorer.replay.decisions import DecisionTable
-from scorer.stream.deployments import fold, parse_line
-from scorer.stream.group import Group, Member
+from scorer.stream.history import fold, parse_line
 from scorer.stream.metadata import decode_metadata
-from scorer.stream.rollout import compare, refusals
-from scorer.stream.timestamps import judge
 from tests.fakes import RECORD_BYTES_MAX, FakeRecord, tiny_bundle
 
 DEEP: Final = 100_000

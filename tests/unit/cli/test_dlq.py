@@ -34,7 +34,7 @@ def test_misuse(run: Run, arguments: tuple[str, ...], words: str) -> None:
 )
 def test_no_number_of_kafkas(run: Run, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """A number of too many digits, or of other digits, is misuse in one short line."""
-    monkeypatch.setattr("scorer.stream.listening.require_listening", lambda _: None)
+    monkeypatch.setattr("scorer.operate.listening.require_listening", lambda _: None)
     ended = run(*arguments)
     assert ended.code == 2
     assert len(ended.err) < 400

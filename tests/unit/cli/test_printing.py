@@ -11,10 +11,10 @@ import pytest
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent
 from schemas.records import DeadLetter, Mark, Place
+from scorer.operate.finding import Finding
+from scorer.operate.rollout import Behind, Rollout
 from scorer.store.store import BundleStore
-from scorer.stream.finding import Finding
 from scorer.stream.line import Line
-from scorer.stream.rollout import Behind, Rollout
 from tests.unit.bundle.making import PLAIN, copy_bundle, named, remake
 from tests.unit.cli.conftest import Ended, Run
 
@@ -52,13 +52,13 @@ def event(actor: str = "ana", reason: str = "why", name: str = "mine") -> Deploy
 @pytest.fixture(autouse=True)
 def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody asks whether a broker listens."""
-    monkeypatch.setattr("scorer.stream.listening.require_listening", lambda _: None)
+    monkeypatch.setattr("scorer.operate.listening.require_listening", lambda _: None)
 
 
 @pytest.mark.parametrize("line", [event(HOSTILE), event(reason=HOSTILE), event(name=HOSTILE)])
 def test_history(run: Run, monkeypatch: pytest.MonkeyPatch, line: DeploymentEvent) -> None:
     """Who deployed, why and what are anybody's words; so is why a record is not an event."""
-    monkeypatch.setattr("scorer.stream.deployments.read_history", lambda _: [Line(0, line), Line(1, None, HOSTILE)])
+    monkeypatch.setattr("scorer.operate.deployments.read_history", lambda _: [Line(0, line), Line(1, None, HOSTILE)])
     require_harmless(run("history"))
 
 
@@ -66,8 +66,10 @@ def test_deploy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The names of workers, what they decide with and why they refuse are committed by whoever is in the group."""
     behind = Behind(HOSTILE, (0,), (f"{HOSTILE}@{DIGEST}",), HOSTILE)
     silent = Behind(HOSTILE, (1,), (), "")
-    monkeypatch.setattr("scorer.stream.deployments.add_event", lambda *_: event(name=HOSTILE))
-    monkeypatch.setattr("scorer.stream.rollout.wait_for_workers", lambda *_: Rollout(2, (behind, silent), moving=False))
+    monkeypatch.setattr("scorer.operate.deployments.add_event", lambda *_: event(name=HOSTILE))
+    monkeypatch.setattr(
+        "scorer.operate.rollout.wait_for_workers", lambda *_: Rollout(2, (behind, silent), moving=False)
+    )
     ended = run("deploy", "credit-risk:1.1.0", "--reason", "x", "--wait", "1")
     assert ended.code == 1
     require_harmless(ended)
@@ -76,14 +78,14 @@ def test_deploy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_deploy_names_who_deployed_before(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message that nothing was changed quotes the event before."""
     lines = [Line(0, event(HOSTILE, HOSTILE, HOSTILE))]
-    monkeypatch.setattr("scorer.stream.deployments.read_history", lambda _: lines)
+    monkeypatch.setattr("scorer.operate.deployments.read_history", lambda _: lines)
 
     def add(_: object, decide: Any, __: object) -> None:
-        from scorer.stream.deployments import fold
+        from scorer.stream.history import fold
 
         decide(fold(lines))
 
-    monkeypatch.setattr("scorer.stream.deployments.add_event", add)
+    monkeypatch.setattr("scorer.operate.deployments.add_event", add)
     ended = run("rollback", "--reason", "x", "--expect", "abcdef123456")
     assert ended.code == 1
     require_harmless(ended)
@@ -95,7 +97,7 @@ def test_doctor(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def diagnose(*_: object) -> Iterator[Finding]:
         yield Finding("deployment", "wrong", HOSTILE)
 
-    monkeypatch.setattr("scorer.stream.diagnose.diagnose", diagnose)
+    monkeypatch.setattr("scorer.operate.diagnose.diagnose", diagnose)
     require_harmless(run("doctor"))
 
 
@@ -123,8 +125,8 @@ def dead_letter() -> DeadLetter:
 def test_dead_letters(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Headers, keys and values are whatever somebody wrote."""
     mark = Mark(Place(0, 1), HOSTILE, HOSTILE)
-    monkeypatch.setattr("scorer.stream.dead_letters.read_dead_letters", lambda *_, **__: iter([dead_letter(), mark]))
-    monkeypatch.setattr("scorer.stream.dead_letters.find_dead_letter", lambda *_: dead_letter())
+    monkeypatch.setattr("scorer.operate.dead_letters.read_dead_letters", lambda *_, **__: iter([dead_letter(), mark]))
+    monkeypatch.setattr("scorer.operate.dead_letters.find_dead_letter", lambda *_: dead_letter())
     require_harmless(run("dlq", "list"))
     require_harmless(run("dlq", "show", "0:1", "--value"))
 

@@ -7,7 +7,7 @@ import pytest
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent, Slot
 from scorer.console.unswitched import TAKES_S, Unfollowed
-from scorer.stream.group import Group, Member
+from scorer.operate.group import Group, Member
 from scorer.stream.line import Line
 from scorer.stream.metadata import CommittedMetadata
 from scorer.stream.refusal import Refusal

@@ -10,8 +10,8 @@ import pytest
 from scorer.console import waits, watch
 from scorer.console.live import Live, Part
 from scorer.errors import BrokerError
+from scorer.operate.reading import Bounds, TopicReader
 from scorer.settings import load_settings
-from scorer.stream.reading import Bounds, TopicReader
 from tests.fakes import FakeRecord
 
 SETTINGS = load_settings(environment={}).settings

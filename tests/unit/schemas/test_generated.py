@@ -20,8 +20,8 @@ from schemas.files import dump_application, read_applications
 from schemas.rejection import DEAD_LETTER_HEADERS, MARK_HEADERS, MEANINGS, REQUEUED_FROM_HEADER, RejectionCode
 from scorer.core.policy import OUTCOMES, Policy
 from scorer.core.wire import DecisionEncoder, Rejection, decode
+from scorer.operate.topics import contract
 from scorer.settings import Settings
-from scorer.stream.topics import contract
 
 RECORD_BYTES_MAX = Settings.model_fields["record_bytes_max"].default
 EXAMPLES = generate.FOLDER / "examples"

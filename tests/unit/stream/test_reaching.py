@@ -10,11 +10,12 @@ from confluent_kafka.admin import AdminClient, TopicMetadata
 
 from schemas.decision import BundleReference
 from scorer.errors import BrokerError, TopicsError
+from scorer.operate import rollout
+from scorer.operate.reading import ask_committed
 from scorer.settings import Settings, load_settings
-from scorer.stream import reaching, rollout
+from scorer.stream import reaching
 from scorer.stream.metadata import CommittedMetadata
 from scorer.stream.reaching import ask, find_partitions
-from scorer.stream.reading import ask_committed
 
 SETTINGS = load_settings(environment={}).settings
 BUNDLE = BundleReference(name="credit", version="1.0.0", digest="1" * 64)

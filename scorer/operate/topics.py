@@ -3,22 +3,19 @@
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from schemas.rights import Operation, Right, to_topic
+from schemas.rights import Operation, to_topic
 from scorer.errors import TopicsError
 from scorer.settings import Settings
+from scorer.stream.admin import ADMIN_S, BATCH_BYTES_DEFAULT, admin_client, topic_configs
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient, ConfigEntry
+    from confluent_kafka.admin import AdminClient
 
 _MONTH_MS: Final = 30 * 24 * 3_600_000
 # Room for the headers that a dead letter has in addition to the record's own.
 DEAD_LETTER_OVERHEAD_BYTES: Final = 65_536
-BATCH_BYTES_DEFAULT: Final = 1_048_588
-"""Kafka's default of a topic's max.message.bytes."""
-_ADMIN_TIMEOUT_S: Final = 10.0
 # A new topic is not known to every broker at once.
 _NEW_TOPICS_S: Final = 2.0
 
@@ -65,20 +62,6 @@ def contract(settings: Settings, partitions: int) -> list[Topic]:
     ]
 
 
-def admin_client(settings: Settings) -> "AdminClient":
-    """Returns an admin client for the settings' brokers.
-
-    Raises:
-        SettingsError: a librdkafka property is unknown or invalid.
-    """
-    from confluent_kafka.admin import AdminClient
-
-    from scorer.stream.librdkafka import client_config, refuse_bad_config
-
-    with refuse_bad_config():
-        return AdminClient(client_config(settings))
-
-
 def ensure(settings: Settings, partitions: int, replication: int) -> list[str]:
     """Creates the topics that are missing.
 
@@ -118,7 +101,7 @@ def ensure(settings: Settings, partitions: int, replication: int) -> list[str]:
     created = []
     for name, future in futures.items():
         try:
-            future.result(_ADMIN_TIMEOUT_S)
+            future.result(ADMIN_S)
         except KafkaException as failure:
             error = failure.args[0]
             # A concurrent `ensure` created it, or this user may create topics but not see them.
@@ -148,11 +131,11 @@ def check(settings: Settings, read: Collection[str] = ()) -> list[str]:
     admin = admin_client(settings)
     existing = _existing(admin, settings)
     differences: list[str] = []
-    configs = _configs(admin, settings, [t.name for t in contract(settings, 1) if t.name in existing])
+    configs = topic_configs(admin, settings, [t.name for t in contract(settings, 1) if t.name in existing])
     for topic in contract(settings, partitions=1):
         if topic.name not in existing:
             right = to_topic(Operation.READ if topic.name in read else Operation.DESCRIBE, topic.name)
-            differences.append(why_unlisted(admin, settings, right, _ADMIN_TIMEOUT_S))
+            differences.append(why_unlisted(admin, settings, right, ADMIN_S))
             continue
         differences += _differences(topic, configs[topic.name])
     if settings.deployments_topic in existing and existing[settings.deployments_topic] != 1:
@@ -190,19 +173,6 @@ def _dead_letters_fit(settings: Settings, configs: Mapping[str, Mapping[str, str
     return [message]
 
 
-def batch_limits(settings: Settings, admin: "AdminClient") -> dict[str, int]:
-    """Returns the maximum batch size of each output topic, in bytes; Kafka's default if this user may not read it.
-
-    Raises:
-        BrokerError: the brokers cannot be reached.
-    """
-    names = [settings.decisions_topic, settings.dead_letters_topic]
-    try:
-        return {name: int(config["max.message.bytes"]) for name, config in _configs(admin, settings, names).items()}
-    except TopicsError:
-        return dict.fromkeys(names, BATCH_BYTES_DEFAULT)
-
-
 def small_batches(settings: Settings) -> list[str]:
     """Returns a remark per output topic that accepts only small batches, which costs throughput.
 
@@ -220,35 +190,9 @@ def small_batches(settings: Settings) -> list[str]:
         f"topic {name} accepts batches of {limit} bytes, less than batch.size ({batch_size}): workers send smaller "
         f"batches, which costs throughput, and those that started before the limit was lowered stop. Set its "
         f"max.message.bytes to {batch_size} or more"
-        for name, config in _configs(admin, settings, names).items()
+        for name, config in topic_configs(admin, settings, names).items()
         if (limit := int(config["max.message.bytes"])) < batch_size
     ]
-
-
-def lacking(settings: Settings, rights: Collection[Right]) -> list[Right]:
-    """Returns those rights to topics that this client does not have; none if the brokers do not report them.
-
-    Args:
-        settings: the client's settings.
-        rights: rights to read or to write topics.
-    """
-    from confluent_kafka import KafkaException, TopicCollection
-
-    names = sorted({right.name for right in rights})
-    if not names:
-        return []
-    admin = admin_client(settings)  # keep a reference: a deleted client answers no pending request
-    described = admin.describe_topics(
-        TopicCollection(names), include_authorized_operations=True, request_timeout=_ADMIN_TIMEOUT_S
-    )
-    allowed: dict[str, set[str]] = {}
-    for name, answer in described.items():
-        try:
-            allowed[name] = {operation.name for operation in answer.result().authorized_operations or ()}
-        except KafkaException as failure:
-            if failure.args[0].name() == "TOPIC_AUTHORIZATION_FAILED":
-                allowed[name] = {""}
-    return [right for right in rights if allowed.get(right.name) and right.operation.upper() not in allowed[right.name]]
 
 
 def partitions_of(settings: Settings) -> dict[str, int]:
@@ -267,34 +211,8 @@ def _existing(admin: "AdminClient", settings: Settings, wait_s: float = _NEW_TOP
     wanted = {t.name for t in contract(settings, 1)}
     ends_at = time.monotonic() + wait_s
     while True:
-        topics = metadata_of(admin, settings, _ADMIN_TIMEOUT_S).topics
+        topics = metadata_of(admin, settings, ADMIN_S).topics
         existing = {name: len(topics[name].partitions) for name in wanted if name in topics}
         if len(existing) == len(wanted) or time.monotonic() >= ends_at:
             return existing
         time.sleep(_NEW_TOPICS_S / 10)
-
-
-def _configs(admin: "AdminClient", settings: Settings, names: list[str]) -> dict[str, dict[str, str]]:
-    from confluent_kafka import KafkaException
-
-    from scorer.stream.explain import with_hint
-    from scorer.stream.reaching import ask
-
-    configs = {}
-    for name in names:
-        try:
-            entries = ask(partial(_describe_config, admin, name), _ADMIN_TIMEOUT_S)
-        except KafkaException as error:
-            explained = with_hint(error.args[0], settings, to_topic(Operation.DESCRIBE_CONFIGS, name))
-            raise TopicsError(f"topic {name} cannot be described: {explained}") from error
-        configs[name] = {entry: value.value or "" for entry, value in entries.items()}
-    return configs
-
-
-def _describe_config(admin: "AdminClient", name: str) -> "dict[str, ConfigEntry]":
-    from confluent_kafka.admin import ConfigResource, ResourceType
-
-    futures = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name)], request_timeout=_ADMIN_TIMEOUT_S)
-    (answer,) = futures.values()
-    entries: dict[str, ConfigEntry] = answer.result()
-    return entries

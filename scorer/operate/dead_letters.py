@@ -12,10 +12,10 @@ from schemas import rejection
 from schemas.records import UNKNOWN, DeadLetter, Malformed, Mark, Place, read_dead_letter
 from schemas.rights import Operation, to_topic
 from scorer.errors import DeadLetterError
+from scorer.operate.operators import WRITE_S, explain_refusals, open_writer
+from scorer.operate.reading import Skipped, TopicReader, milliseconds
 from scorer.settings import Settings
 from scorer.stream.faults import Fault, triage
-from scorer.stream.operators import WRITE_S, explain_refusals, open_writer
-from scorer.stream.reading import Skipped, TopicReader, milliseconds
 from scorer.stream.rights import requeue_writer, to_transactions
 
 # Maximum per transaction: a thousand of the largest dead letters are a gigabyte, more than the producer can hold.

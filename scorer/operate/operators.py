@@ -9,10 +9,10 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from schemas.rights import Kind, Right, missing
 from scorer.errors import BrokerError, ScorerError
 from scorer.settings import Settings
+from scorer.stream.admin import lacking
 from scorer.stream.explain import with_hint
 from scorer.stream.librdkafka import LOSSLESS, client_config, refuse_bad_config
 from scorer.stream.rights import ask_operator
-from scorer.stream.topics import lacking
 
 WRITE_S: Final = 30.0
 """Timeout of one step of a transaction that a person waits for, in seconds."""

@@ -1,9 +1,9 @@
 """What the doctor says of a group, from its description alone."""
 
-from scorer.stream.finding import Finding
-from scorer.stream.group import Group, Member
-from scorer.stream.rollout import Behind, Rollout
-from scorer.stream.working import judge_assignment, judge_rollout
+from scorer.operate.finding import Finding
+from scorer.operate.group import Group, Member
+from scorer.operate.rollout import Behind, Rollout
+from scorer.operate.working import judge_assignment, judge_rollout
 
 OLD, NEW = f"credit-risk:1.0.0@{'1' * 64}", f"my-risk:1.0.0@{'2' * 64}"
 

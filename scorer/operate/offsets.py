@@ -10,10 +10,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.rights import Operation, to_topic
 from scorer.errors import BrokerError, MisuseError, OffsetsError
+from scorer.operate.group import describe_group
 from scorer.settings import Settings
 from scorer.stream.explain import refusal
 from scorer.stream.faults import ATTEMPT_S, Deadline, raise_on_partition_error, retry_transient
-from scorer.stream.group import describe_group
 from scorer.stream.group_offsets import read_group_offsets
 from scorer.stream.librdkafka import client_config, refuse_bad_config
 from scorer.stream.metadata import CommittedMetadata, decode_metadata

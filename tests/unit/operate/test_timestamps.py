@@ -2,7 +2,7 @@
 
 import pytest
 
-from scorer.stream.timestamps import judge, unit_of
+from scorer.operate.timestamps import judge, unit_of
 
 NOW_MS = 1_795_816_864_586
 DAY_MS = 86_400_000

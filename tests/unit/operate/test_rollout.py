@@ -1,9 +1,9 @@
 """How far a deployment has come, from the group and its offsets alone."""
 
-from scorer.stream.group import Group, Member
+from scorer.operate.group import Group, Member
+from scorer.operate.rollout import Behind, compare, refusals
 from scorer.stream.metadata import CommittedMetadata
 from scorer.stream.refusal import Refusal
-from scorer.stream.rollout import Behind, compare, refusals
 
 OLD, NEW = f"credit-risk:1.0.0@{'1' * 64}", f"my-risk:1.0.0@{'2' * 64}"
 SAME_HOST = "scorer at 10.0.0.1"

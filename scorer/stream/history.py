@@ -1,8 +1,7 @@
-"""The deployment history: reads it, folds it into the current state, and appends events, one operator at a time."""
+"""The deployment history: reads it, and folds it into the current state."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Final
@@ -15,18 +14,15 @@ from schemas.deployment import DeploymentEvent, Slot
 from schemas.records import read_headers
 from schemas.rights import Operation, to_topic
 from scorer.bundle.manifest import explain
-from scorer.bundle.signing import Signature, event_statement
-from scorer.errors import BrokerError, DeploymentError, SettingsError
+from scorer.errors import BrokerError, SettingsError
 from scorer.logs import HISTORY_UNREADABLE, log
 from scorer.settings import Settings
 from scorer.stream.approvals import SIGNATURE_HEADER, Approvals
 from scorer.stream.explain import with_hint
 from scorer.stream.faults import must_stop
 from scorer.stream.line import Line
-from scorer.stream.operators import WRITE_S, explain_refusals, open_writer
-from scorer.stream.reaching import ask
-from scorer.stream.reading import ANSWER_S, connect_beside
-from scorer.stream.rights import deployments_writer, to_own_group, to_transactions
+from scorer.stream.reaching import ANSWER_S, ask, connect_beside
+from scorer.stream.rights import to_own_group
 from scorer.stream.unreadable import UNREADABLE_CODES, end_of_unreadable
 
 # Even years of history are a few hundred records; a broker that has not sent them by then is not available.
@@ -199,84 +195,3 @@ class HistoryReader:
     def _unreadable(self, error: KafkaError) -> BrokerError:
         explained = with_hint(error, self._settings, *self._rights)
         return BrokerError(f"the history in topic {self._topic} cannot be read: {explained}")
-
-
-def read_history(settings: Settings) -> list[Line]:
-    """Reads the whole history, oldest record first.
-
-    Raises:
-        SettingsError, TopicsError, BrokerError: the history cannot be read.
-    """
-    with closing(HistoryReader(settings)) as reader:
-        return reader.to_the_end()
-
-
-def add_event(
-    settings: Settings,
-    decide: Callable[[State], DeploymentEvent],
-    sign: Callable[[bytes], Iterable[str | Signature]] = lambda _: (),
-) -> DeploymentEvent:
-    """Appends an event to the history, which is made with knowledge of all earlier events.
-
-    All operators write with one transactional id: a later one fences an earlier one that has not finished, so no event
-    of another operator can come between reading and writing.
-
-    Args:
-        settings: the brokers and the topic.
-        decide: given the current state, returns the event; if it raises, nothing is written.
-        sign: given the statement to sign, returns its signatures.
-
-    Returns:
-        The event.
-
-    Raises:
-        DeploymentError: another operator was faster, or workers would ignore this event; nothing was written.
-        SettingsError, TopicsError, BrokerError: the history cannot be read or written.
-    """
-    topic, transactional_id = settings.deployments_topic, deployments_writer(settings)
-    producer = open_writer(settings, transactional_id)
-    needed = to_topic(Operation.WRITE, topic), to_transactions(transactional_id)
-    overtaken = DeploymentError(
-        "another operator changed the deployments at the same time, and your change was not written: see "
-        "`scorer history`, and try again if it is still needed"
-    )
-
-    def refused(why: str) -> str:
-        return f"the history in topic {topic} could not be written: {why}"
-
-    with explain_refusals(settings, overtaken, refused, needed):
-        producer.init_transactions(WRITE_S)
-        event, value, signatures, fault = _draft(settings, decide, sign)
-        if fault:
-            raise DeploymentError(f"workers would ignore this event ({fault}): nothing was written")
-        headers: list[tuple[str, str | bytes | None]] = [(SIGNATURE_HEADER, signature) for signature in signatures]
-        producer.begin_transaction()
-        producer.produce(topic, value=value, key=event.slot.encode(), partition=0, headers=headers)
-        producer.commit_transaction(WRITE_S)
-    return event
-
-
-def draft_event(
-    settings: Settings, decide: Callable[[State], DeploymentEvent], sign: Callable[[bytes], Iterable[str | Signature]]
-) -> tuple[DeploymentEvent, list[str]]:
-    """Returns the event that `add_event` would append now, and its signatures, without appending it.
-
-    Raises:
-        SettingsError, TopicsError, BrokerError: the history cannot be read.
-    """
-    event, _, signatures, _ = _draft(settings, decide, sign)
-    return event, signatures
-
-
-def _draft(
-    settings: Settings, decide: Callable[[State], DeploymentEvent], sign: Callable[[bytes], Iterable[str | Signature]]
-) -> tuple[DeploymentEvent, bytes, list[str], str]:
-    """Returns an event, its bytes, its signatures, and why workers would ignore it; empty if they would not."""
-    with closing(HistoryReader(settings)) as reader:
-        lines = reader.to_the_end()
-        event = decide(fold(lines))
-        value = event.model_dump_json().encode()
-        signatures = [str(s) for s in sign(event_statement(reader.cluster_id, settings.deployments_topic, value))]
-        end = lines[-1].offset + 1 if lines else 0
-        judged = reader.approvals.judge(parse_line(end, value), value, signatures)
-    return event, value, signatures, judged.fault

@@ -9,12 +9,12 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from schemas.decision import shorten
+from scorer.operate.finding import Finding
+from scorer.operate.group import Group, describe_group
+from scorer.operate.reading import TopicReader, ask_committed, connect_to_offsets, offsets_refused
+from scorer.operate.rollout import Rollout, compare, refusals
 from scorer.settings import Settings
-from scorer.stream.finding import Finding
-from scorer.stream.group import Group, describe_group
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
-from scorer.stream.reading import TopicReader, ask_committed, connect_to_offsets, offsets_refused
-from scorer.stream.rollout import Rollout, compare, refusals
 
 _ANSWER_S: Final = 10.0
 # A commit takes milliseconds, a large batch a second or two; a stalled worker commits nothing.

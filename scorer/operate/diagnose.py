@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from schemas.transport import find_weaknesses
 from scorer.errors import BundleError, ScorerError
+from scorer.operate import topics
+from scorer.operate.finding import Finding
 from scorer.settings import Settings
-from scorer.stream import topics
-from scorer.stream.finding import Finding
+from scorer.stream.admin import admin_client
 
 if TYPE_CHECKING:
     from schemas.decision import BundleReference
-    from scorer.stream.working import Workers
+    from scorer.operate.working import Workers
 
 _WAIT_S: Final = 10.0
 
@@ -27,7 +28,7 @@ def diagnose(settings: Settings, pinned: str | None, default: str) -> Iterator[F
         pinned: the bundle that the workers are pinned to; None reads it from the deployment history.
         default: the bundle that decides before the first deployment.
     """
-    from scorer.stream.listening import require_listening
+    from scorer.operate.listening import require_listening
 
     for weakness in find_weaknesses(settings.kafka):
         yield Finding("encryption", "warning", weakness)
@@ -63,13 +64,13 @@ def _brokers(settings: Settings) -> dict[int, Any]:
 
     # A client that gets an unreachable address then asks the bootstrap servers again.
     rebootstrapping = settings.kafka | {"metadata.recovery.strategy": "rebootstrap"}
-    admin = topics.admin_client(settings.model_copy(update={"kafka": rebootstrapping}))
+    admin = admin_client(settings.model_copy(update={"kafka": rebootstrapping}))
     return dict(metadata_of(admin, settings, _WAIT_S).brokers)
 
 
 def _listeners(brokers: dict[int, Any]) -> Iterator[Finding]:
     """Checks that each broker accepts connections at its advertised address."""
-    from scorer.stream.listening import connect_fault, explain
+    from scorer.operate.listening import connect_fault, explain
 
     for broker in brokers.values():
         fault = connect_fault(broker.host, broker.port)
@@ -120,7 +121,8 @@ class _Deployed:
             return
         champion = None
         if self._has_history:
-            from scorer.stream.deployments import fold, read_history
+            from scorer.operate.deployments import read_history
+            from scorer.stream.history import fold
 
             try:
                 state = fold(read_history(self._settings))
@@ -151,10 +153,10 @@ class _Deployed:
 
 def _workers(settings: Settings, deployed: _Deployed) -> Iterator[Finding]:
     """Checks that the workers decide applications, and with the deployed bundles."""
-    from scorer.stream.working import Workers
+    from scorer.operate.working import Workers
 
     try:
-        with closing(Workers(settings, topics.admin_client(settings))) as workers:
+        with closing(Workers(settings, admin_client(settings))) as workers:
             yield from workers.look()
             yield Finding("permissions", "ok", f"the offsets of group {settings.group_id} are readable")
             yield from _deployment(workers, deployed)
@@ -194,7 +196,7 @@ def _transactions(settings: Settings) -> Iterator[Finding]:
 
 def _clock(settings: Settings) -> Iterator[Finding]:
     """Compares this machine's clock with the newest applications' timestamps; latencies are differences of the two."""
-    from scorer.stream.timestamps import look_at_timestamps
+    from scorer.operate.timestamps import look_at_timestamps
 
     try:
         yield from look_at_timestamps(settings)

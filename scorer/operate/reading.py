@@ -3,19 +3,19 @@
 import time
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.records import Malformed
 from schemas.rights import Operation, to_topic
-from scorer.errors import BrokerError, ScorerError
+from scorer.errors import BrokerError
 from scorer.settings import Settings
 from scorer.stream.explain import with_hint
 from scorer.stream.faults import ATTEMPT_S, must_stop, raise_on_partition_error, read_committed
-from scorer.stream.librdkafka import bounded_fetch, client_config, refuse_bad_config
+from scorer.stream.librdkafka import client_config, refuse_bad_config
 from scorer.stream.partition import Event
-from scorer.stream.reaching import ask, find_partitions
+from scorer.stream.reaching import ANSWER_S, ask, connect_beside
 from scorer.stream.rights import to_own_group
 from scorer.stream.unreadable import UNREADABLE_CODES, end_of_unreadable
 from scorer.stream.worker import Record
@@ -23,8 +23,6 @@ from scorer.stream.worker import Record
 Bounds = Mapping[int, tuple[int, int]]
 """By partition, the first offset and the one after the last."""
 
-ANSWER_S: Final = 15.0
-"""Timeout of one request to a broker, in seconds."""
 _SILENCE_S: Final = 30.0
 _BATCH_MAX: Final = 5_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -63,48 +61,6 @@ class Skipped:
 def milliseconds(moment: datetime) -> int:
     """Returns a time in milliseconds since 1970, rounded up."""
     return -((_EPOCH - moment) // timedelta(milliseconds=1))
-
-
-def connect_beside(
-    settings: Settings,
-    topic: str,
-    options: Mapping[str, Any],
-    wait_s: float,
-    operation: Operation = Operation.READ,
-) -> tuple[Consumer, list[int]]:
-    """Returns a consumer that joins no group and commits nothing, and the partitions of the topic to read.
-
-    Args:
-        settings: the brokers.
-        topic: the topic to read, with read_committed and events at the end of partitions.
-        options: additional librdkafka properties.
-        wait_s: how long to wait for a broker's answer, in seconds.
-        operation: the operation on the topic that the caller needs, for the message if its right is missing.
-
-    Raises:
-        SettingsError: a librdkafka property is invalid.
-        TopicsError: the topic is missing.
-        BrokerError: no broker answers.
-    """
-    config = (
-        bounded_fetch(settings)
-        | client_config(settings)
-        | {
-            "group.id": settings.group_id,  # librdkafka requires one; the group is never joined
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "check.crcs": True,
-            **options,
-        }
-    )
-    with refuse_bad_config():
-        consumer = Consumer(config)
-    try:
-        return consumer, find_partitions(consumer, settings, topic, wait_s, operation)
-    except ScorerError:
-        consumer.close()
-        raise
 
 
 def connect_to_offsets(settings: Settings) -> Consumer:

@@ -5,9 +5,9 @@ from confluent_kafka import KafkaError, KafkaException
 
 from schemas.rights import Operation, to_topic
 from scorer.errors import BrokerError, DeploymentError
+from scorer.operate import operators
+from scorer.operate.operators import explain_refusals
 from scorer.settings import Settings
-from scorer.stream import operators
-from scorer.stream.operators import explain_refusals
 from scorer.stream.rights import to_transactions
 
 SETTINGS = Settings(bootstrap_servers="kafka-1:9093", kafka={"security.protocol": "SASL_SSL", "sasl.username": "ana"})

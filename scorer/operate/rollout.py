@@ -10,12 +10,12 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.decision import BundleReference
 from schemas.deployment import Slot
+from scorer.operate.group import Group, describe_group
+from scorer.operate.reading import ask_committed, connect_to_offsets, offsets_refused
 from scorer.settings import Settings
-from scorer.stream.group import Group, describe_group
+from scorer.stream.admin import admin_client
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
-from scorer.stream.reading import ask_committed, connect_to_offsets, offsets_refused
 from scorer.stream.refusal import Refusal
-from scorer.stream.topics import admin_client
 
 _ANSWER_S: Final = 10.0
 _POLL_INTERVAL_S: Final = 0.25

@@ -5,8 +5,8 @@ import socket
 import pytest
 
 from scorer.errors import BrokerError
+from scorer.operate.listening import parse_addresses, require_listening
 from scorer.settings import load_settings
-from scorer.stream.listening import parse_addresses, require_listening
 
 pytestmark = pytest.mark.slow
 

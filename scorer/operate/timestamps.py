@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Final
 
+from scorer.operate.finding import Finding
+from scorer.operate.reading import TopicReader
 from scorer.settings import Settings
-from scorer.stream.finding import Finding
-from scorer.stream.reading import TopicReader
 
 _CLOCK_OFF_S: Final = 2.0
 # Number of offsets to read per partition; transaction markers take up some of them.
