@@ -264,7 +264,7 @@ def test_a_damaged_tag(tmp_path: Path, make: Callable[..., Path], content: bytes
 @pytest.mark.parametrize("tag", ["latest", "Prod", "1.0.0", "a b", "../x", "", "x" * 65])
 def test_what_may_not_be_a_tag(store: BundleStore, tag: str) -> None:
     """What would hide a version, or lead out of the store, is misuse."""
-    with pytest.raises(MisuseError, match="invalid tag"):
+    with pytest.raises(MisuseError, match="invalid tag|cannot be set as a tag"):
         store.set_tag(store.entry("credit-risk:1.1.0"), tag, "ana")
     assert store.tags() == {}
 

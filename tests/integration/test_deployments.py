@@ -230,7 +230,7 @@ def test_bad_lines_and_missing_bundle(topics: Topics, tmp_path: Path) -> None:
         assert running.get("/readyz")[0] == 200
         code, said, _ = scorer(topics, "history")
         assert code == 0
-        assert said.count("no event") == 2
+        assert said.count("malformed") == 2
         assert "basement" not in said
         assert running.terminate() == 0
 
@@ -319,19 +319,19 @@ def test_challenger(topics: Topics, tmp_path: Path) -> None:
             why = ("--reason", "would it decline more?")
             code, said, errors = scorer(topics, "deploy", "credit-risk:1.0.0", "--slot", "challenger", *why)
             assert code == 0, errors
-            assert "deploy: the challenger is credit-risk:1.0.0@" in said
+            assert "deploy: the challenger is now credit-risk:1.0.0@" in said
             wait_until(lambda: value_of(running, "scorer_challenger_compared_total", PAIR) > 1_000, "batches compared")
             assert value_of(running, "scorer_challenger_disagreements_total", PAIR) > 0
             assert running.probe("/readyz")["challenger"]["version"] == "1.0.0"
             code, _, said = scorer(topics, "deploy", "credit-risk:1.0.0", "--slot", "challenger", *why)
             assert code == 2
-            assert "is the challenger already, since" in said
+            assert "is already the challenger, since" in said
             code, _, said = scorer(topics, "deploy", "credit-risk:1.1.0", "--slot", "challenger", *why)
             assert code == 2
             assert "is the champion: the challenger must be a different bundle" in said
             code, _, said = scorer(topics, "retire", "--reason", "x", "--expect", "0123456789")
             assert code == 1
-            assert "the challenger is credit-risk:1.0.0@" in said
+            assert "the challenger is now credit-risk:1.0.0@" in said
             code, said, errors = scorer(topics, "retire", "--reason", "seen enough", "--json")
             assert code == 0, errors
             assert json.loads(said)["event"]["bundle"] is None
