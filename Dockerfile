@@ -4,7 +4,7 @@ ARG BASE=python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa
 
 FROM ${BASE} AS build
 WORKDIR /build
-COPY build.lock scorer/author/runtime.lock ./
+COPY build.lock runtime.lock ./
 # The libraries by their digests, in a layer of their own: a change of ours does not fetch them again.
 RUN python -m venv --without-pip /opt/scorer \
     && python -m venv /opt/build \

@@ -99,7 +99,7 @@ lock: setup ## resolve the dependencies anew (needs uv, and Maven for Kafka's ja
 		--no-header --no-emit-index-url --upgrade pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --constraint requirements.lock \
 		--extra onnx --extra s3 --extra console --extra otel --extra signatures --no-header --no-annotate --no-emit-index-url pyproject.toml \
-		-o scorer/author/runtime.lock
+		-o runtime.lock
 	echo hatchling | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--constraint requirements.lock --no-header --no-annotate --no-emit-index-url - -o build.lock
 	$(BIN)/python -m supply_chain.kafka_lock

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 ROOT: Final = Path(__file__).parents[1]
 _EVERYTHING: Final = ROOT / "requirements.lock"
-_RUNTIME: Final = ROOT / "scorer" / "author" / "runtime.lock"
+_RUNTIME: Final = ROOT / "runtime.lock"
 _FIELD_MAX: Final = 100  # characters of a licence's name; longer ones are its text
 _as_pin = re.compile(
     r"^([A-Za-z0-9._-]+)==(\S+)((?: ;[^\\\n]*)?) \\\n((?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.MULTILINE

@@ -9,7 +9,7 @@ opcode is an error.
 import pickletools
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 from schemas.printable import printable
 from scorer.errors import BundleError
@@ -19,8 +19,6 @@ _OPCODES_MAX: Final = 100_000
 _TEXT_CHARACTERS_MAX: Final = 300
 
 _MARK: Final = object()
-
-_Kind = TypeVar("_Kind")
 
 
 class ClassName(NamedTuple):
@@ -69,13 +67,13 @@ def read_pickle(raw: bytes, classes: Collection[ClassName]) -> object:
                 raise BundleError(f"the pickle has the opcode {opcode.name}, which plain data does not need")
             step(machine, argument)
         (content,) = machine.stack
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         raise BundleError("the pickle is damaged, or the file is not a pickle") from None
     return content
 
 
 class _Machine:
-    """The pickle machine's stack and memo; a step that does not match their content raises TypeError or LookupError."""
+    """The pickle machine's stack and memo; a step that they do not match raises one of the errors caught above."""
 
     def __init__(self, classes: Collection[ClassName]) -> None:
         self._classes = classes
@@ -85,56 +83,48 @@ class _Machine:
     def push(self, value: object) -> None:
         self.stack.append(value)
 
+    def pop(self, count: int) -> list[Any]:
+        """Removes the last values, and returns them in the order in which they were pushed."""
+        return [self.stack.pop() for _ in range(count)][::-1]
+
     def pop_to_mark(self) -> list[Any]:
         """Removes the last mark and everything above it, and returns the latter."""
-        values = []
-        while (value := self.stack.pop()) is not _MARK:
-            values.append(value)
-        return values[::-1]
+        return list(iter(self.stack.pop, _MARK))[::-1]
 
     def memoize(self, index: int | None) -> None:
         self.memo[len(self.memo) if index is None else index] = self.stack[-1]
 
-    def recall(self, index: int) -> None:
-        self.push(self.memo[index])
-
     def push_class(self, module: object, name: object) -> None:
         """Pushes a class by name, if it is allowed."""
-        class_name = ClassName(_require(str, module), _require(str, name))
+        class_name = ClassName(*_texts([module, name]))
         if class_name not in self._classes:
             raise BundleError(f"the pickle names {class_name}, which is not allowed: unpickling it could run any code")
         self.push(class_name)
 
-    def push_object(self) -> None:
-        """Pops an empty argument tuple and a class, and pushes an object of the class."""
-        arguments, class_name = self.stack.pop(), self.stack.pop()
-        if arguments != ():
-            msg = "an object must be created without arguments"
-            raise TypeError(msg)
-        self.push(Pickled(_require(ClassName, class_name)))
+    def push_object(self, class_name: object, arguments: object) -> None:
+        """Pushes an object of a class, created without arguments."""
+        if type(class_name) is not ClassName or arguments != ():
+            raise TypeError("not a class without arguments")
+        self.push(Pickled(class_name))
+
+    # As functions of the class, `list.extend`, `dict.update` and `dict.items` accept only a list or a dictionary.
 
     def build(self) -> None:
         """Pops a state and adds it to the object on top of the stack."""
-        state = _require(dict, self.stack.pop())
-        _require(Pickled, self.stack[-1]).state.update(state)
+        state = dict.items(self.stack.pop())
+        self.stack[-1].state.update(state)
 
     def extend(self, values: list[Any]) -> None:
-        _require(list, self.stack[-1]).extend(values)
+        list.extend(self.stack[-1], values)
 
     def update(self, keys_and_values: list[Any]) -> None:
-        keys, values = keys_and_values[::2], keys_and_values[1::2]
-        target = _require(dict, self.stack[-1])
-        target.update(zip((_require(str, key) for key in keys), values, strict=True))
-
-    def push_tuple(self, length: int) -> None:
-        self.push(tuple(self.stack.pop() for _ in range(length))[::-1])
+        dict.update(self.stack[-1], zip(_texts(keys_and_values[::2]), keys_and_values[1::2], strict=True))
 
 
-def _require(kind: type[_Kind], value: object) -> _Kind:
-    if type(value) is not kind:
-        msg = f"not a {kind.__name__}"
-        raise TypeError(msg)
-    return value
+def _texts(values: list[Any]) -> list[str]:
+    if any(type(value) is not str for value in values):
+        raise TypeError("not a text")
+    return values
 
 
 _STEPS: Final[Mapping[str, Callable[[_Machine, Any], None]]] = {
@@ -146,20 +136,20 @@ _STEPS: Final[Mapping[str, Callable[[_Machine, Any], None]]] = {
     "EMPTY_DICT": lambda machine, _: machine.push({}),
     "EMPTY_LIST": lambda machine, _: machine.push([]),
     "EMPTY_TUPLE": lambda machine, _: machine.push(()),
-    "TUPLE1": lambda machine, _: machine.push_tuple(1),
-    "TUPLE2": lambda machine, _: machine.push_tuple(2),
-    "TUPLE3": lambda machine, _: machine.push_tuple(3),
+    "TUPLE1": lambda machine, _: machine.push(tuple(machine.pop(1))),
+    "TUPLE2": lambda machine, _: machine.push(tuple(machine.pop(2))),
+    "TUPLE3": lambda machine, _: machine.push(tuple(machine.pop(3))),
     "TUPLE": lambda machine, _: machine.push(tuple(machine.pop_to_mark())),
     "MARK": lambda machine, _: machine.push(_MARK),
     **dict.fromkeys(("MEMOIZE", "BINPUT", "LONG_BINPUT"), _Machine.memoize),
-    **dict.fromkeys(("BINGET", "LONG_BINGET"), _Machine.recall),
-    "APPEND": lambda machine, _: machine.extend([machine.stack.pop()]),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda machine, index: machine.push(machine.memo[index])),
+    "APPEND": lambda machine, _: machine.extend(machine.pop(1)),
     "APPENDS": lambda machine, _: machine.extend(machine.pop_to_mark()),
-    "SETITEM": lambda machine, _: machine.update([machine.stack.pop(-2), machine.stack.pop()]),
+    "SETITEM": lambda machine, _: machine.update(machine.pop(2)),
     "SETITEMS": lambda machine, _: machine.update(machine.pop_to_mark()),
     "GLOBAL": lambda machine, names: machine.push_class(*names.split(" ", 1)),
-    "STACK_GLOBAL": lambda machine, _: machine.push_class(machine.stack.pop(-2), machine.stack.pop()),
-    "NEWOBJ": lambda machine, _: machine.push_object(),
+    "STACK_GLOBAL": lambda machine, _: machine.push_class(*machine.pop(2)),
+    "NEWOBJ": lambda machine, _: machine.push_object(*machine.pop(2)),
     "BUILD": lambda machine, _: machine.build(),
 }
 """The supported opcodes; every other opcode is an error."""

@@ -7,14 +7,14 @@ import pickletools
 import zipfile
 import zlib
 from collections.abc import Callable
-from typing import Final
+from contextlib import suppress
+from typing import Any, Final
 
 from scorer.errors import BundleError
 
 _SUFFIXES: Final = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle")
-# A pickle of protocol 2 or later begins with this byte and the protocol version.
-_MARK: Final = 0x80
-_PROTOCOLS: Final = range(2, 6)
+# A pickle of protocol 2 or later begins with the opcode PROTO and its protocol version.
+_HEADS: Final = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 # A file that parses as so many opcodes is a pickle; parsing them takes some hundredths of a second.
 _OPCODES_MAX: Final = 100_000
 _MEMBERS_MAX: Final = 10_000
@@ -25,13 +25,11 @@ _ZIP_END: Final = b"PK\x05\x06"
 _ZIP_MEMBER: Final = b"PK\x01\x02"
 
 _XZ_BYTES_MAX: Final = 100 << 20  # xz's strongest preset takes 65 MB
-# joblib uses any of these formats. Only the first two bytes are decompressed, whatever the size of the file.
-_DECOMPRESSORS: Final[tuple[tuple[bytes, Callable[[bytes], bytes]], ...]] = (
-    (b"\x78", lambda content: zlib.decompressobj().decompress(content, 2)),
-    (b"\x1f\x8b", lambda content: zlib.decompressobj(wbits=31).decompress(content, 2)),
-    (b"BZh", lambda content: bz2.BZ2Decompressor().decompress(content, 2)),
-    (b"\xfd7zXZ", lambda content: lzma.LZMADecompressor(memlimit=_XZ_BYTES_MAX).decompress(content, 2)),
-    (b"\x5d\x00\x00", lambda content: lzma.LZMADecompressor(memlimit=_XZ_BYTES_MAX).decompress(content, 2)),
+# joblib uses any of these formats: zlib and gzip, bzip2, xz and LZMA.
+_DECOMPRESSORS: Final[tuple[tuple[tuple[bytes, ...], Callable[[], Any]], ...]] = (
+    ((b"\x78", b"\x1f\x8b"), lambda: zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)),
+    ((b"BZh",), bz2.BZ2Decompressor),
+    ((b"\xfd7zXZ", b"\x5d\x00\x00"), lambda: lzma.LZMADecompressor(memlimit=_XZ_BYTES_MAX)),
 )
 
 
@@ -55,23 +53,18 @@ def refuse_pickle(name: str, content: bytes) -> None:
 def _is_pickle(name: str, content: bytes) -> bool:
     return (
         name.lower().endswith(_SUFFIXES)
-        or _has_mark(_decompress_head(content))
+        or _decompress_head(content).startswith(_HEADS)
         or _names_callable(content)
         or _contains_pickle(content)
     )
 
 
-def _has_mark(head: bytes) -> bool:
-    return len(head) >= 2 and head[0] == _MARK and head[1] in _PROTOCOLS
-
-
 def _decompress_head(content: bytes) -> bytes:
-    for magic, decompress in _DECOMPRESSORS:
-        if content.startswith(magic):
-            try:
-                return decompress(content)
-            except (zlib.error, lzma.LZMAError, OSError, EOFError):
-                return b""
+    """Returns the first two bytes, decompressed; no more are, whatever the size of the file."""
+    for magics, new_decompressor in _DECOMPRESSORS:
+        if content.startswith(magics):
+            with suppress(zlib.error, lzma.LZMAError, OSError, EOFError):
+                return bytes(new_decompressor().decompress(content, 2))
     return content[:2]
 
 
@@ -82,12 +75,10 @@ def _names_callable(content: bytes) -> bool:
     """
     if not content.endswith(b"."):
         return False
-    try:
+    with suppress(ValueError):
         for count, (opcode, _, _) in enumerate(pickletools.genops(content)):
             if opcode.name in _CALL_OPCODES or count == _OPCODES_MAX:
                 return True
-    except ValueError:
-        pass
     return False
 
 

@@ -61,7 +61,7 @@ def list_(
 
     bundles = _open_store(store, config, assignments)
     entries = [entry for entry in bundles.entries() if all(_has_label(entry, wanted) for wanted in label or [])]
-    tags = bundles.tags()
+    tags = bundles.notes.tags()
     if as_json:
         typer.echo(json.dumps([_as_json(entry, entry.tags_among(tags)) for entry in entries], indent=2))
         return
@@ -93,7 +93,7 @@ def show(
     bundles = _open_store(store, config, assignments)
     folder = bundles.find(reference)
     manifest = read_manifest(folder)
-    tags = {tag: to for (_, tag), to in bundles.tags(manifest.name).items() if to.digest == manifest.digest}
+    tags = {tag: to for (_, tag), to in bundles.notes.tags(manifest.name).items() if to.digest == manifest.digest}
     if as_json:
         tagged = {tag: to.model_dump(mode="json") for tag, to in tags.items()}
         typer.echo(json.dumps({"folder": str(folder), "tags": tagged, **describe(manifest)}, indent=2))
@@ -189,16 +189,18 @@ def tag(
     bundles = _open_store(store, config, assignments)
     entry = bundles.entry(reference)
     if remove:
-        bundles.remove_tag(entry, tag)
+        bundles.notes.remove_tag(entry, tag)
         message, before = f"removed the tag {tag} from {entry.reference}", None
     else:
-        before = bundles.set_tag(entry, tag, user_here())
+        before = bundles.notes.set_tag(entry, tag, user_here())
         message = f"{entry.name}:{tag} now refers to {_short_reference(entry)}"
         if before is not None:
             message += f" (previously {entry.name}:{before.version}@{before.digest[:12]})"
     if as_json:
         previous = None if before is None else before.model_dump(mode="json")
-        typer.echo(json.dumps({"tag": tag, **_as_json(entry, bundles.tags_of(entry)), "before": previous}, indent=2))
+        typer.echo(
+            json.dumps({"tag": tag, **_as_json(entry, bundles.notes.tags_of(entry)), "before": previous}, indent=2)
+        )
     else:
         typer.echo(message)
 
@@ -221,7 +223,7 @@ def delete(
 
     bundles = _open_store(store, config, assignments)
     entry = bundles.entry(reference)
-    tags = bundles.tags_of(entry)
+    tags = bundles.notes.tags_of(entry)
     tagged = f" with its tags {', '.join(f'{entry.name}:{tag}' for tag in tags)}" if tags else ""
     if not yes and not entry.shipped:
         if as_json:
@@ -297,7 +299,7 @@ def import_(
         manifest = read_manifest(folder, source)
     entry = bundles.entry(f"{manifest.name}:{manifest.version}")
     if as_json:
-        typer.echo(json.dumps({"new": new, **_as_json(entry, bundles.tags_of(entry))}, indent=2))
+        typer.echo(json.dumps({"new": new, **_as_json(entry, bundles.notes.tags_of(entry))}, indent=2))
     elif new:
         typer.echo(f"imported {_short_reference(entry)} into {entry.where}")
     else:

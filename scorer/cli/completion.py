@@ -5,12 +5,12 @@ from typing import Final
 
 import typer
 
-import scorer.bundle
+import scorer.store
 from scorer.cli.options import read_settings
 from scorer.errors import MisuseError
 from scorer.store.remote import local_path
 
-_SHIPPED: Final = Path(scorer.bundle.__file__).parent / "shipped"
+_SHIPPED: Final = Path(scorer.store.__file__).parent / "shipped"
 
 
 def complete_reference(ctx: typer.Context) -> list[str]:

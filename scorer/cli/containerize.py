@@ -16,22 +16,24 @@ def containerize(
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="Output folder; it must not exist yet.")],
     base: Annotated[
         str | None,
-        typer.Option(metavar="IMAGE", help="Base image; default: python:X.Y.Z-slim, with this Python's version."),
+        typer.Option(
+            metavar="IMAGE", help="Base image, which contains the scorer; default: streaming-credit-scorer:VERSION."
+        ),
     ] = None,
     build: Annotated[bool, typer.Option("--build", help="Also build the image, with Docker or Podman.")] = False,
     store: StoreOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
 ) -> None:
-    """Write the build context of an image with one bundle: Dockerfile, lock file, this package and the bundle.
+    """Write the build context of an image with one bundle: a Dockerfile and the bundle.
 
-    The image runs a worker pinned to this bundle, as a non-root user, with a health check. The build verifies the
-    bundle with the libraries in the image. Settings come from SCORER_* environment variables of the container.
+    The image is the scorer's own image, whose worker is pinned to this bundle. The build verifies the bundle with the
+    libraries in the image. Settings come from SCORER_* environment variables of the container.
 
     Examples:
     ```
     scorer bundle containerize credit-risk:1.1.0 --output image
-    scorer bundle containerize credit-risk:latest --output image --base python:3.13-slim --build
+    scorer bundle containerize credit-risk:latest --output image --base registry.example/scorer:0.1.0 --build
     ```
     """
     from scorer.author.container import BASE_IMAGE, build_image, write_context

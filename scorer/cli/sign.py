@@ -33,5 +33,5 @@ def sign(
     bundles = BundleStore(settings.store)
     located = bundles.locate(reference)
     located.try_to_open()
-    bundles.add_signature(located.reference, signing_key.sign(bundle_statement(located.reference)))
+    bundles.notes.add_signature(located.reference, signing_key.sign(bundle_statement(located.reference)))
     typer.echo(f"signed {located.reference.short} with the key {signing_key.public.key_id}")

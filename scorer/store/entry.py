@@ -1,11 +1,12 @@
 """Lookup results of a store: entries of its list, and located bundles with their expected digest."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from schemas.decision import BundleReference
+from schemas.decision import NAME_PATTERN, VERSION_PATTERN, BundleReference
 from scorer.bundle.load import load_bundle
 from scorer.bundle.manifest import Manifest
 from scorer.bundle.trial import open_in_child
@@ -16,6 +17,10 @@ from scorer.store.tags import Tag
 
 Key = tuple[str, str]
 """A bundle's name, and a version or a tag."""
+CONCURRENT_READS: Final = 16
+"""Reading a manifest or tag from a bucket takes a moment; not too many for the server."""
+is_name: Final = re.compile(NAME_PATTERN).fullmatch
+is_version: Final = re.compile(VERSION_PATTERN).fullmatch
 
 
 class Wanted(NamedTuple):

@@ -120,7 +120,7 @@ def require_signed(store: BundleStore, reference: BundleReference, trust: Trust)
         UnsignedError: no trusted key signed it.
         BundleError: the store is unreachable.
     """
-    signatures = store.signatures(reference, trust.key_ids("bundles"))
+    signatures = store.notes.signatures(reference, trust.key_ids("bundles"))
     if not trust.signers("bundles", bundle_statement(reference), signatures):
         raise UnsignedError(
             f"{reference.short} is not signed by a trusted key, and require_signatures is on: its owner must sign it "

@@ -58,7 +58,7 @@ class Lender:
         self.store.put(named(self.folder / f"made-{name}", name, "1.0.0"))
         reference = self.store.open(f"{name}:1.0.0").reference
         for key in keys or (self.validation,):
-            self.store.add_signature(reference, key.sign(bundle_statement(reference)))
+            self.store.notes.add_signature(reference, key.sign(bundle_statement(reference)))
         return reference
 
     def deploy(self, bundle: BundleReference, *keys: SigningKey, settings: Settings | None = None) -> DeploymentEvent:
@@ -236,7 +236,7 @@ def test_a_key_for_bundles_that_is_revoked(lender: Lender, follower: Follower) -
     with pytest.raises(BundleError, match="is not signed by a trusted key"):
         Follower(lender.settings, lender.store, DEFAULT)
     newer = lender.trust("newer", ("bundles",))
-    lender.store.add_signature(lender.one, newer.sign(bundle_statement(lender.one)))
+    lender.store.notes.add_signature(lender.one, newer.sign(bundle_statement(lender.one)))
     with closing(Follower(lender.settings, lender.store, DEFAULT)) as another:
         assert another.current().reference == lender.one
 
@@ -263,14 +263,14 @@ def test_keys_are_rotated_without_a_restart(lender: Lender, follower: Follower, 
     decides(follower, lender.one)
     bundle = follower.current()
     ana, validation = lender.trust("ana-2", ("deployments",)), lender.trust("validation-2", ("bundles",))
-    lender.store.add_signature(lender.one, validation.sign(bundle_statement(lender.one)))
+    lender.store.notes.add_signature(lender.one, validation.sign(bundle_statement(lender.one)))
     lender.deploy(lender.one, ana)
     for name in ("ana", "validation"):
         revoke_key(lender.trusted, name)
     lender.deploy(lender.two, ana)  # whose bundle the new key has not signed
     wait_for(lambda: bool(observer.refusals))
     assert follower.current() is bundle
-    lender.store.add_signature(lender.two, validation.sign(bundle_statement(lender.two)))
+    lender.store.notes.add_signature(lender.two, validation.sign(bundle_statement(lender.two)))
     lender.deploy(lender.two, ana)
     decides(follower, lender.two)
     assert fold(read_history(lender.settings)).signers["champion"] == ("ana-2",)

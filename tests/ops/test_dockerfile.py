@@ -1,4 +1,4 @@
-"""The image, built for real by buildah on a Debian of the test's own, and run as a cluster would: unprivileged, sealed.
+"""The image, and a bundle's on top of it, built by buildah on a Debian and run as in a cluster: unprivileged, sealed.
 
 What it does not show is the base image that the Dockerfile names: that one comes from a registry of images. Here the
 base is Debian bookworm with its own Python 3.11, given by the Dockerfile's argument.
@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from schemas.decision import Decision
+from scorer.author.container import write_context
+from scorer.bundle.load import read_manifest
 from scorer.folders import cache_folder
 from scorer.local.broker import Broker
 from scorer.local.running import free_ports
@@ -22,10 +24,14 @@ from tests.fakes import application
 from tests.integration.environments import install
 from tests.integration.worker_process import WAIT_S, Topics, wait_until
 from tests.tools import tool
+from tests.unit.bundle.making import PLAIN, WITH_MARITAL
 
 ROOT = Path(__file__).parents[2]
 _BASE = "localhost/base:bookworm"
 _TAG = "localhost/streaming-credit-scorer:test"
+_BUNDLE_TAG = "localhost/bundle:test"
+_TAGS = {"scorer": _TAG, "bundle": _BUNDLE_TAG}
+_BUNDLES = {"scorer": PLAIN, "bundle": WITH_MARITAL}
 _USER = 10001
 _OURS_BYTES_MAX = 360_000_000  # of 500 MB; python:3.11-slim has some 130
 _BUILD_S = 900
@@ -104,8 +110,8 @@ class Container:
 
 
 @pytest.fixture(scope="module")
-def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    """The Dockerfile, built."""
+def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Container]]:
+    """By kind, the image that the Dockerfile builds, and that of a bundle which is not the default."""
     debian = _debian(tool("debootstrap"))
     folder = tmp_path_factory.mktemp("buildah")
     buildah = Buildah(folder)
@@ -117,21 +123,41 @@ def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
         host = [f"--volume={_pip_settings(folder)}:/etc/pip.conf:ro", f"--volume={certificates}:{certificates}:ro"]
         how = ("--isolation=chroot", "--pull-never", "--format=docker", "--layers=false")
         buildah("bud", *how, *host, "--build-arg", f"BASE={_BASE}", "--tag", _TAG, ROOT)
-        config = json.loads(buildah("inspect", "--type=image", _TAG))["Docker"]["config"]
-        running = buildah("from", "--pull-never", _TAG)
-        yield Container(Path(buildah("mount", running)), config)
-        buildah("umount", running)
+        write_context(WITH_MARITAL, folder / "context", _TAG)
+        buildah("bud", *how, "--tag", _BUNDLE_TAG, folder / "context")
+        running = {kind: buildah("from", "--pull-never", tag) for kind, tag in _TAGS.items()}
+        yield {
+            kind: Container(
+                Path(buildah("mount", running[kind])),
+                json.loads(buildah("inspect", "--type=image", tag))["Docker"]["config"],
+            )
+            for kind, tag in _TAGS.items()
+        }
+        buildah("umount", *running.values())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_what_the_image_says_of_itself(container: Container) -> None:
-    """A numbered user who is not root, a health check, a signal that drains, and less than it may weigh."""
-    config = container.config
+@pytest.fixture
+def container(containers: dict[str, Container]) -> Container:
+    """The Dockerfile's image."""
+    return containers["scorer"]
+
+
+@pytest.mark.parametrize("kind", _TAGS)
+def test_what_the_image_says_of_itself(containers: dict[str, Container], kind: str) -> None:
+    """A numbered user who is not root, a health check, a signal that drains; a bundle's image inherits them."""
+    config = containers[kind].config
     assert config["User"] == str(_USER)
-    assert (config["Entrypoint"], config["Cmd"]) == (["scorer"], ["worker"])
+    assert config["Entrypoint"] == ["scorer"]
+    pin = {"scorer": [], "bundle": ["--bundle", str(read_manifest(WITH_MARITAL).reference)]}
+    assert config["Cmd"] == ["worker", *pin[kind]]
     assert config["StopSignal"] == "SIGTERM"
     assert config["Healthcheck"]["Test"][0] == "CMD"
+
+
+def test_it_weighs_less_than_it_may(container: Container) -> None:
+    """The scorer and its libraries, without the base image."""
     ours = sum(file.lstat().st_size for file in (container.root / "opt" / "scorer").rglob("*"))
     assert 50_000_000 < ours < _OURS_BYTES_MAX, f"the scorer and its libraries: {ours / 1e6:.0f} MB"
 
@@ -152,8 +178,10 @@ def test_nothing_can_be_written(container: Container, tmp_path: Path) -> None:
 
 
 @pytest.mark.broker
-def test_it_decides(container: Container, broker: Broker, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", _TAGS)
+def test_it_decides(containers: dict[str, Container], kind: str, broker: Broker, tmp_path: Path) -> None:
     """Sealed and unprivileged it decides on a real broker, answers its own health check, and stops well."""
+    container = containers[kind]
     topics = Topics(broker.bootstrap_servers, 1)
     environment = {name: value for name, value in topics.environment().items() if name.startswith("SCORER_")}
     environment["SCORER_HTTP_PORT"] = str(free_ports(1)[0])
@@ -176,5 +204,5 @@ def test_it_decides(container: Container, broker: Broker, tmp_path: Path) -> Non
         worker.kill()
         worker.wait(WAIT_S)
     (record,) = topics.read(topics.decisions)
-    assert Decision.model_validate_json(record.value() or b"").bundle.version == "1.1.0"
+    assert Decision.model_validate_json(record.value() or b"").bundle == read_manifest(_BUNDLES[kind]).reference
     assert not healthy()

@@ -2,12 +2,16 @@
 
 import json
 import re
+import tomllib
 from hashlib import sha256
+from importlib import metadata
 from pathlib import Path, PurePosixPath
 
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from scorer.local.docker_kafka import IMAGE
 from scorer.local.jars import read_lock
@@ -16,10 +20,11 @@ from supply_chain.kafka_lock import LICENCES, licence_lines, lock_lines
 from supply_chain.sbom import make_licence_list, make_sbom
 
 ROOT = Path(__file__).parents[2]
+RUNTIME = ROOT / "runtime.lock"
 COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 LOCKS = [
     (ROOT / name).read_text(encoding="utf-8")
-    for name in ("requirements.lock", "scorer/author/runtime.lock", "build.lock", "scorer/local/kafka.lock")
+    for name in ("requirements.lock", "runtime.lock", "build.lock", "scorer/local/kafka.lock")
 ]
 
 
@@ -111,3 +116,53 @@ def test_the_jars_have_the_licences_of_their_poms(tmp_path: Path) -> None:
     assert licence_lines(tmp_path, [PurePosixPath("org/made/jar/1/jar-1.jar")]) == ["org/made/jar/1/jar-1.jar\tMIT"]
     (line,) = lock_lines(tmp_path)
     assert line == f"{sha256(b'').hexdigest()}  org/made/jar/1/jar-1.jar"
+
+
+def _pinned(lock: Path) -> list[tuple[Requirement, set[str]]]:
+    """What a lock pins: each requirement, and its digests."""
+    pins = re.findall(r"^(\S.*?) \\\n((?: +--hash=\S+(?: \\)?\n)+)", lock.read_text(encoding="utf-8"), re.MULTILINE)
+    return [(Requirement(line), set(re.findall(r"sha256:[0-9a-f]{64}", digests))) for line, digests in pins]
+
+
+def test_every_library_is_pinned_by_version_and_digest() -> None:
+    """Exactly one version each, with digests, and no address of a registry."""
+    text = RUNTIME.read_text(encoding="utf-8")
+    pinned = _pinned(RUNTIME)
+    assert "://" not in text
+    assert len(pinned) == len(re.findall(r"^\S", text, re.MULTILINE)) > 10
+    assert all(str(requirement.specifier).startswith("==") and digests for requirement, digests in pinned)
+
+
+def test_the_lock_covers_what_the_package_depends_on() -> None:
+    """And what that depends on, to the end: installing without looking at dependencies leaves none out."""
+    here = {
+        canonicalize_name(requirement.name): requirement
+        for requirement, _ in _pinned(RUNTIME)
+        if requirement.marker is None or requirement.marker.evaluate()
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    # What a worker may need, an ONNX model, a store in S3, traces, signatures; and the console: one image does for all.
+    used = ("onnx", "s3", "otel", "signatures", "console")
+    declared = [*project["dependencies"], *(line for extra in used for line in extras[extra])]
+    wanted, seen = [Requirement(line) for line in declared], set[str]()
+    while wanted:
+        requirement = wanted.pop()
+        name = canonicalize_name(requirement.name)
+        if (requirement.marker and not requirement.marker.evaluate({"extra": ""})) or name in seen:
+            continue
+        seen.add(name)
+        (pin,) = here[name].specifier
+        assert requirement.specifier.contains(pin.version)
+        wanted += map(Requirement, metadata.requires(name) or ())
+    assert seen == set(here)
+
+
+def test_the_lock_is_the_one_that_is_tested_with() -> None:
+    """The image has the versions that the tests have run with, from the same files."""
+    tested = {
+        f"{requirement.name}{requirement.specifier}": digests
+        for requirement, digests in _pinned(ROOT / "requirements.lock")
+    }
+    for requirement, digests in _pinned(RUNTIME):
+        assert digests <= tested[f"{requirement.name}{requirement.specifier}"]

@@ -41,7 +41,7 @@ def put(tmp_path: Path, place: Path) -> None:
     """A bundle with a tag into a store."""
     store = BundleStore(place)
     store.put(named(tmp_path / f"made-{place.name}", place.name, "1.0.0"))
-    store.set_tag(store.entry(f"{place.name}:1.0.0"), "prod", "ana")
+    store.notes.set_tag(store.entry(f"{place.name}:1.0.0"), "prod", "ana")
 
 
 @pytest.mark.parametrize("command", ["bundle show", "bundle tag", "deploy", "rollback --to", "score --bundle"])

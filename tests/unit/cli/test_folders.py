@@ -118,14 +118,14 @@ def test_a_store_without_a_place_changes_nothing() -> None:
     store = BundleStore(None)
     shipped = store.entry("credit-risk:1.1.0")
     assert [entry.shipped for entry in store.entries()] == [True, True]
-    assert (store.tags(), store.tags_of(shipped)) == ({}, [])
+    assert (store.notes.tags(), store.notes.tags_of(shipped)) == ({}, [])
     assert store.open("credit-risk:1.1.0").works()
     whole = f"credit-risk:1.1.0@{shipped.manifest.digest if shipped.manifest else ''}"
     assert store.find(whole) == Path(shipped.where)
     for refused in (
         lambda: store.put(Path(shipped.where)),
         lambda: store.require_new("mine", "1.0.0"),
-        lambda: store.set_tag(shipped, "prod", "me"),
+        lambda: store.notes.set_tag(shipped, "prod", "me"),
     ):
         with pytest.raises((MisuseError, BundleError)):
             refused()
@@ -159,6 +159,6 @@ def test_a_store_that_may_not_be_read_is_not_an_empty_one(tmp_path: Path, monkey
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    for ask in (BundleStore(tmp_path).entries, BundleStore(tmp_path).tags):
+    for ask in (BundleStore(tmp_path).entries, BundleStore(tmp_path).notes.tags):
         with pytest.raises(BundleError, match=f"store {tmp_path} cannot be read: Permission denied; .*SCORER_STORE"):
             ask()

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections import Counter
+from hashlib import sha256
 from itertools import islice
 
 import numpy as np
@@ -34,6 +35,12 @@ def test_the_same_seed_makes_the_same_records() -> None:
     """Records are a function of seed, prefix and share, the unsound ones included; another seed makes others."""
     assert _take(1_500, bad_share=0.1) == _take(1_500, bad_share=0.1)
     assert [r.value for r in _take(10, seed=1, prefix="x")] != [r.value for r in _take(10, seed=2, prefix="x")]
+
+
+def test_a_seed_makes_the_same_records_in_every_version() -> None:
+    """Load tests of two versions send the same bytes: a change of the population's statistics must be deliberate."""
+    records = b"".join(record.key + b"\0" + record.value + b"\n" for record in _take(1_500, seed=7, bad_share=0.1))
+    assert sha256(records).hexdigest() == "77f25f6284ee6c7f797a26eca9686893b7001b99e9db0c37e5f5770a58b6b890"
 
 
 def test_every_record_is_sound_and_keyed_by_its_own_id() -> None:
@@ -184,8 +191,8 @@ def test_categories_go_with_numbers_as_in_the_real_data(
     assert abs(ours - theirs) < 0.3 * np.nanstd(_numbers(real)[number])
 
 
-def test_no_real_row_is_among_the_constants() -> None:
-    """The tables hold at most three significant digits: too few to tell a row of the data by."""
+def test_no_real_row_is_among_the_statistics() -> None:
+    """The tables hold at most three significant digits: too few to identify a row of the data."""
     from producer import population
 
     for values in population._QUANTILES.values():

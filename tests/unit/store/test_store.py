@@ -178,7 +178,7 @@ def test_tags_that_cannot_be_read_are_not_missing(
 ) -> None:
     """They were left out without a word."""
     store.put(named(tmp_path / "made", "mine", "2.0.0"))
-    store.set_tag(store.entry("mine:2.0.0"), "prod", "me")
+    store.notes.set_tag(store.entry("mine:2.0.0"), "prod", "me")
     scandir = os.scandir
 
     def refuse(path: Path) -> object:
@@ -188,7 +188,7 @@ def test_tags_that_cannot_be_read_are_not_missing(
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(BundleError, match="mine/tags cannot be read: Permission denied"):
-        store.tags()
+        store.notes.tags()
 
 
 def test_a_bundle_that_was_moved_is_refused(tmp_path: Path, store: BundleStore) -> None:

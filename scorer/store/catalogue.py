@@ -1,0 +1,162 @@
+"""Resolves references to bundles, among the shipped bundles and those of a store."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from schemas.decision import NAME_PATTERN, VERSION_PATTERN, BundleReference
+from scorer.bundle.load import read_manifest
+from scorer.errors import BundleError
+from scorer.store.entry import (
+    CONCURRENT_READS,
+    Entry,
+    Key,
+    Located,
+    Wanted,
+    explain_digest,
+    is_name,
+    is_version,
+    order_of,
+)
+from scorer.store.notes import BundleNotes
+from scorer.store.places import NO_STORE, UNREADABLE, NoPlace, Place
+from scorer.store.tags import LATEST
+
+_DIGEST_LENGTH: Final = 64
+
+parse_reference: Final = re.compile(
+    f"(?P<name>{NAME_PATTERN})(?=[:@])(:((?P<version>{VERSION_PATTERN})|(?P<tag>{NAME_PATTERN})))?"
+    "(@(?P<digest>[0-9a-f]{6,64}))?"
+).fullmatch
+"""Matches a reference; its groups are name, version, tag and digest."""
+
+
+class Catalogue:
+    """The shipped bundles and those of a store."""
+
+    def __init__(self, shipped: Place, own: Place, notes: BundleNotes) -> None:
+        self._shipped = shipped
+        self._own = own
+        self._notes = notes
+
+    def find_locally(self, reference: str) -> Located | None:
+        """Finds a bundle by version and full digest on this machine, shipped or cached, without accessing the store."""
+        parsed = parse_reference(reference)
+        if not parsed or not parsed["version"] or len(parsed["digest"] or "") != _DIGEST_LENGTH:
+            return None
+        name, version, digest = parsed.group("name", "version", "digest")
+        wanted = BundleReference(name=name, version=version, digest=digest)
+        if (name, version) in self._shipped.versions(name):
+            shipped = self._read_place((name, version), self._shipped)
+            if shipped.manifest and shipped.manifest.reference == wanted:
+                return Located(Path(shipped.where), wanted, shipped=True)
+        cached = self._own.kept(digest)
+        return Located(cached, wanted, shipped=False) if cached and read_manifest(cached).reference == wanted else None
+
+    def entry(self, reference: str) -> Entry:
+        """Returns the one bundle that a reference means; see `BundleStore.entry`.
+
+        Raises:
+            BundleError: it is not found or ambiguous, or the store is unreachable.
+        """
+        wanted = self._resolve(reference)
+        keys = self.keys(wanted.name)
+        if (wanted.name, UNREADABLE) in keys:
+            (unreadable,) = self.read({(wanted.name, UNREADABLE): keys[wanted.name, UNREADABLE]})
+            raise BundleError(unreadable.fault)
+        if wanted.version == LATEST:
+            keys = dict(list(keys.items())[-1:])
+        elif wanted.version:
+            keys = {key: places for key, places in keys.items() if key[1] == wanted.version}
+        entries = self._read_each(keys) if wanted.digest else self.read(keys)
+        if wanted.digest:
+            same_version = entries if wanted.version else []
+            entries = [entry for entry in entries if entry.manifest and entry.manifest.digest.startswith(wanted.digest)]
+            if same_version and not entries:
+                raise BundleError(explain_digest(same_version[0], wanted.digest))
+        if len(entries) > 1:
+            candidates = " or ".join(entry.reference for entry in entries)
+            raise BundleError(f"{wanted.called} is ambiguous: {candidates}; give more digits of the digest")
+        if not entries:
+            raise BundleError(self._explain_not_found(wanted.called))
+        return entries[0]
+
+    def keys(self, name: str | None = None) -> dict[Key, list[Place]]:
+        """Returns the sorted names and versions, each with its backends: shipped, the store, or both."""
+        places_by_key: dict[Key, list[Place]] = {}
+        for place in (self._shipped, self._own):
+            for key in place.versions(name):
+                if is_name(key[0]) and (is_version(key[1]) or key[1] == UNREADABLE):
+                    places_by_key.setdefault(key, []).append(place)
+        return {key: places_by_key[key] for key in sorted(places_by_key, key=order_of)}
+
+    def read(self, keys: Mapping[Key, list[Place]]) -> list[Entry]:
+        """Reads the bundles of these versions, including damaged ones."""
+        with ThreadPoolExecutor(CONCURRENT_READS) as pool:
+            return list(pool.map(self._read_entry, keys, keys.values()))
+
+    def _read_each(self, keys: Mapping[Key, list[Place]]) -> list[Entry]:
+        """Reads for a lookup by digest: both bundles of a version if the shipped and the stored one differ."""
+        entries = {
+            (key, entry.manifest and entry.manifest.digest): entry
+            for key, places in keys.items()
+            for entry in (self._read_place(key, place) for place in reversed(places))  # the shipped one wins
+        }
+        return list(entries.values())
+
+    def _read_entry(self, key: Key, places: list[Place]) -> Entry:
+        """Reads the bundle of a version; an entry with a fault if the shipped and the stored one differ."""
+        first, *others = (self._read_place(key, place) for place in places)
+        for other in others:
+            if first.manifest and other.manifest and first.manifest.digest == other.manifest.digest:
+                continue
+            of_first, of_other = (
+                entry.manifest.digest[:12] if entry.manifest else "cannot be read" for entry in (first, other)
+            )
+            fault = (
+                f"two bundles are named {other.reference}: the shipped one ({of_first}) and {other.where} "
+                f"({of_other}). Neither can be used. Move {other.where} out of the store, and add it again with "
+                "another version"
+            )
+            return Entry(*key, other.where, False, None, fault)
+        return first
+
+    def _read_place(self, key: Key, place: Place) -> Entry:
+        name, version = key
+        uri, shipped = place.where(name, version), place is self._shipped
+        try:
+            manifest = place.manifest(name, version)
+            if (manifest.name, manifest.version) != key:
+                raise BundleError(f"bundle {uri}: its manifest says {manifest.name}:{manifest.version}; was it moved?")
+        except BundleError as error:
+            return Entry(name, version, uri, shipped, None, str(error))
+        return Entry(name, version, uri, shipped, manifest)
+
+    def _resolve(self, reference: str) -> Wanted:
+        """Parses a reference and resolves its tag."""
+        parsed = parse_reference(reference)
+        if not parsed:
+            raise BundleError(self._explain_not_found(reference))
+        name, version, tag, digest = parsed.group("name", "version", "tag", "digest")
+        if tag is None or tag == LATEST:
+            return Wanted(reference, name, version or tag, digest)
+        target = self._notes.tag(name, tag)
+        if target is None:
+            raise BundleError(self._explain_not_found(reference))
+        called = f"{name}:{target.version}@{target.digest[:12]}"
+        if not target.digest.startswith(digest or ""):
+            raise BundleError(f"{reference} not found: {name}:{tag} is now {called}")
+        return Wanted(f"{called} (tag {name}:{tag})", name, target.version, target.digest)
+
+    def _explain_not_found(self, reference: str) -> str:
+        existing = [f"{name}:{version}" for name, version in [*self.keys(), *self._notes.tags()]]
+        close = difflib.get_close_matches(reference, existing, n=2, cutoff=0.6)
+        hint = f" Did you mean {' or '.join(close)}?" if close else ""
+        only_shipped = f". Only the shipped bundles were searched: {NO_STORE}" if isinstance(self._own, NoPlace) else ""
+        return (
+            f"bundle {reference} not found.{hint} Available: {', '.join(existing)}. Name a bundle as name:version, "
+            f"name:latest, name:tag, name@digest or by the path of its folder{only_shipped}"
+        )
