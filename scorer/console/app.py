@@ -24,7 +24,7 @@ from scorer.console.guard import Guard, Sessions, WrongTokens, delete_session, s
 from scorer.console.letters import newest_letters, reveal
 from scorer.console.live import SERIES_POINTS_MAX, Live, Part
 from scorer.console.look import keep_looking
-from scorer.console.pages import PAGES, Assets, Page, render_login, render_page
+from scorer.console.pages import PAGES, Assets, Page, render, render_page
 from scorer.console.publish import TryPublisher, read_try
 from scorer.console.streams import Streams
 from scorer.console.tail import Sample, follow_outcomes
@@ -163,7 +163,7 @@ class _Endpoints:
         if self._sessions is None:
             return RedirectResponse("/", 303)
         if request.method != "POST":
-            return _html(render_login(""))
+            return _html(render("login", fault=""))
         body = (await _body(request, _LOGIN_BYTES_MAX)).decode("latin-1")
         try:
             form = parse_qs(body, max_num_fields=_LOGIN_FIELDS_MAX)
@@ -175,8 +175,8 @@ class _Endpoints:
             if suppressed is not None:
                 log(TOKEN_REFUSED, client=_client(request), suppressed=suppressed)
             if await self._wrong_tokens.pause():
-                return _html(render_login("Wrong token."), 403)
-            answer = _html(render_login("Wrong token. Too many attempts: wait a moment."), 429)
+                return _html(render("login", fault="Wrong token."), 403)
+            answer = _html(render("login", fault="Wrong token. Too many attempts: wait a moment."), 429)
             answer.headers["Retry-After"] = str(_RETRY_AFTER_S)
             return answer
         opened = RedirectResponse("/", 303)

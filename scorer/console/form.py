@@ -1,10 +1,7 @@
 """The form to try an application: its fields, limits, choices and help, from the contract's JSON Schema."""
 
 from collections.abc import Mapping
-from html import escape
 from typing import Any, Final, NamedTuple
-
-from schemas.application import CreditApplication
 
 # Every try gets a generated id: a typed one could be the id of a real application, which the try would supersede.
 GIVEN_HERE: Final = "application_id"
@@ -65,38 +62,3 @@ def _field(name: str, rule: Mapping[str, Any], *, required: bool) -> FormField:
     above = "exclusiveMinimum" in value
     least = value["exclusiveMinimum" if above else "minimum"]
     return FormField(name, rule["description"], (), least, above, value["maximum"], required, example)
-
-
-def render_form() -> str:
-    """Renders the fields of the contract as HTML, each with label, limits and help."""
-    return "\n".join(map(_render, contract_fields(CreditApplication.model_json_schema())))
-
-
-def _render(field: FormField) -> str:
-    name = escape(field.name)
-    common = f'id="field-{name}" name="{name}" aria-describedby="help-{name}"'
-    control = _select(field, common) if field.choices else _number(field, common)
-    limits = f' <span class="limits">{escape(field.limits)}</span>' if field.limits else ""
-    optional = "" if field.required else ' <span class="unit">optional</span>'
-    return (
-        f'<div class="field"><label for="field-{name}">{name.capitalize()}{optional}</label>{control}'
-        f'<p class="help" id="help-{name}">{escape(field.help)}{limits}</p></div>'
-    )
-
-
-def _select(field: FormField, common: str) -> str:
-    options = [] if field.required else ['<option value="">not set</option>']
-    options += [
-        f'<option value="{escape(choice)}"{" selected" if choice == field.example else ""}>{escape(choice)}</option>'
-        for choice in field.choices
-    ]
-    return f"<select {common}>{''.join(options)}</select>"
-
-
-def _number(field: FormField, common: str) -> str:
-    required = " required" if field.required else ""
-    above = f' data-above="{field.least:g}"' if field.above else ""
-    return (
-        f'<input {common} type="number" inputmode="decimal" step="any" min="{field.least:g}" max="{field.most:.0f}"'
-        f'{above}{required} value="{escape(field.example)}">'
-    )

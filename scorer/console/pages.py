@@ -1,18 +1,22 @@
-"""Renders the pages and serves their static files; all text in HTML is escaped."""
+"""Renders the pages from their templates, which escape all values, and serves their static files."""
 
 import hashlib
 from functools import cache
-from html import escape
 from importlib.resources import files
-from string import Template
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from scorer.console.form import render_form
-from scorer.console.interface import render_interface
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from schemas.application import CreditApplication
+from scorer.console.form import contract_fields
+from scorer.console.interface import describe_interface
 from scorer.settings import Settings
 
 _MEDIA_TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _PACKAGE: Final = "scorer.console"
+_MARKDOWN: Final = MarkdownIt("commonmark", {"html": False})
 
 
 class Page(NamedTuple):
@@ -60,27 +64,36 @@ def _asset(name: str, content: bytes) -> Asset:
 
 def render_page(page: Page, settings: Settings, *, may_log_out: bool) -> str:
     """Renders a view as a whole HTML page."""
-    parts = {"try": {"fields": render_form}, "interface": {"document": lambda: render_interface(settings)}}
-    substitutions = {name: render() for name, render in parts.get(page.file, {}).items()}
-    current = {page: ' aria-current="page"'}
-    links = "".join(f'<li><a href="{p.path}"{current.get(p, "")}>{p.title}</a></li>' for p in PAGES)
-    return _template("frame").substitute(
-        title=escape(page.title),
-        view=page.file,
-        links=links,
-        logout=_template("logout").template if may_log_out else "",
-        servers=escape(settings.bootstrap_servers),
-        group=escape(settings.group_id),
-        main=_template(page.file).substitute(substitutions),
+    values: dict[str, Any] = {}
+    if page.file == "try":
+        values["fields"] = contract_fields(CreditApplication.model_json_schema())
+    elif page.file == "interface":
+        values = describe_interface(settings)
+    return render(
+        page.file,
+        page=page,
+        pages=PAGES,
+        may_log_out=may_log_out,
+        servers=settings.bootstrap_servers,
+        group=settings.group_id,
+        **values,
     )
 
 
-def render_login(fault: str) -> str:
-    """Renders the login page as HTML, with the error of the last attempt."""
-    alert = f'<p class="fault" role="alert" id="fault">{escape(fault)}</p>' if fault else ""
-    return _template("login").substitute(fault=alert)
+def render(template: str, **values: object) -> str:
+    """Renders a template; a value that it uses and that is not given is an error."""
+    return _environment().get_template(f"{template}.html").render(values)
 
 
 @cache
-def _template(name: str) -> Template:
-    return Template(files(_PACKAGE).joinpath("templates", f"{name}.html").read_text(encoding="utf-8"))
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader(_PACKAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["markdown"] = _render_markdown
+    return environment
+
+
+def _render_markdown(text: str) -> Markup:
+    """Renders Markdown; HTML in it is escaped, and a link that could run a script remains text."""
+    return Markup(_MARKDOWN.render(text))  # noqa: S704

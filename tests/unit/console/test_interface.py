@@ -5,7 +5,7 @@ from html import unescape
 
 from schemas.asyncapi import build_document
 from scorer.console.examples import EXAMPLES
-from scorer.console.interface import render_interface
+from scorer.console.pages import PAGES, render_page
 from scorer.settings import Settings
 
 OWN = Settings(
@@ -15,6 +15,12 @@ OWN = Settings(
     dead_letters_topic="my.dead-letters",
     deployments_topic="my.deployments",
 )
+
+
+def render_interface(settings: Settings) -> str:
+    """The page."""
+    (page,) = (page for page in PAGES if page.file == "interface")
+    return render_page(page, settings, may_log_out=False)
 
 
 def test_everything_of_the_document_is_there() -> None:

@@ -113,4 +113,16 @@ def test_it_stands_alone_and_says_the_same_twice() -> None:
     assert page == render(FOUND, plan(), OUTCOMES, Policy())
     assert "&lt;credit&gt; &amp; co" in page
     assert "<script" not in page
+    hostile = replace(
+        FOUND,
+        replay_id="<x>",
+        created="<x>",
+        before={"<x>:1@a": N},
+        after="<x>:2@b",
+        refused={"<x>": 1},
+        categories={"<x>": {"<x>": Group(4, 3, 1, -0.125)}},
+        skipped=1,
+        skipped_first=("<x>",),
+    )
+    assert "<x>" not in render(hostile, plan(), OUTCOMES, Policy())
     assert not re.search(r"""(?:src|href)\s*=\s*["'](?!#)""", page), "it loads nothing"

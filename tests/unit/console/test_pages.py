@@ -1,0 +1,42 @@
+"""The console's pages: no value in them can become HTML, and none is missing unnoticed."""
+
+import pytest
+from jinja2 import UndefinedError
+
+from scorer.console.pages import PAGES, Page, render, render_page
+from scorer.settings import Settings
+
+FRAME = {"page": PAGES[0], "pages": PAGES, "may_log_out": True, "servers": "s", "group": "g"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.file)
+def test_settings_are_escaped(page: Page) -> None:
+    """A group or an address with HTML in it is shown as text on every page."""
+    settings = Settings(bootstrap_servers="<x>:9092", group_id="<x>", applications_topic="my.applications")
+    text = render_page(page, settings, may_log_out=False)
+    assert "<x>" not in text
+    assert "&lt;x&gt;" in text
+    assert "/logout" not in text
+    assert "/logout" in render_page(page, settings, may_log_out=True)
+
+
+def test_markdown_cannot_contain_html() -> None:
+    """HTML in a description stays text, and so does a link that would run a script."""
+    hostile = "<script>1</script> **bold** [x](javascript:alert(1)) <x onclick=1>"
+    text = render("interface", guarantees=hostile, examples=[], operations=[], **FRAME)
+    assert "<strong>bold</strong>" in text
+    assert "<script>" not in text
+    assert "<x" not in text
+    assert 'href="javascript' not in text
+
+
+def test_a_missing_value_is_an_error() -> None:
+    """A template that uses a value which is not given fails, instead of leaving a gap."""
+    with pytest.raises(UndefinedError, match="fault"):
+        render("login")
+
+
+def test_the_login_page_shows_the_error_as_text() -> None:
+    """It has an alert only if the last attempt failed."""
+    assert "alert" not in render("login", fault="")
+    assert "&lt;x&gt;" in render("login", fault="<x>")
