@@ -130,7 +130,10 @@ def test_a_current_folder_that_may_not_be_looked_into(tmp_path: Path, as_nobody:
     [
         ("score bad.csv --rejects rejects.jsonl", "scorer: --rejects rejects.jsonl: writing failed: "),
         ("train loans.csv --name a --version 1.0.0 --store store", "scorer: no folder for temporary files is "),
-        ("bundle tag credit-risk:1.1.0 prod --store store", "prod cannot be written: File too large; to use another folder"),
+        (
+            "bundle tag credit-risk:1.1.0 prod --store store",
+            "prod cannot be written: File too large; to use another folder",
+        ),
         ("bundle export credit-risk:1.1.0 a.tar.gz", "scorer: a.tar.gz cannot be written: File too large"),
     ],
 )
