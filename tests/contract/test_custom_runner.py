@@ -68,8 +68,8 @@ def test_without_the_package(store: Path) -> None:
 @pytest.mark.parametrize(
     ("card", "settings", "message"),
     [
-        ("{}", "", "is no scorecard"),
-        ('{"base": 0, "points": {"home=castle": 1}}', "", "points for columns that are not there: home=castle"),
+        ("{}", "", "is not a scorecard"),
+        ('{"base": 0, "points": {"home=castle": 1}}', "", "points for missing columns: home=castle"),
         ('{"base": 0, "points": {}}', "ground = 1", "has the setting base, and not ground"),
     ],
 )
