@@ -83,7 +83,7 @@ def test_the_schema_has_each_value_and_no_other() -> None:
 def test_a_value_that_nobody_explains_is_found() -> None:
     """The README is made of comments: a value without one ends it."""
     assert [value.path for value in values_of("a:\n  # What it is.\n  b: 1\n")] == ["a.b"]
-    with pytest.raises(ValueError, match=r"a\.b: say in a comment"):
+    with pytest.raises(ValueError, match=r"a\.b: add a comment"):
         list(values_of("a:\n  b: 1\n"))
 
 
@@ -200,7 +200,7 @@ def test_what_is_said_on_purpose_is_rendered(given: str) -> None:
             "kafka.properties: sasl.mechanism has no effect without a login",
         ),
         ("kafka.bootstrapServers=u:p@a:1", "kafka.bootstrapServers: a login is not part of an address"),
-        ("store.url=simplecache::s3://k:p@b", "store.url: is a URL with a login or a token in it"),
+        ("store.url=simplecache::s3://k:p@b", "store.url: is a URL with a login or a token"),
         ("extraEnv[0].name=AWS_SECRET_ACCESS_KEY,extraEnv[0].value=x", "extraEnv: AWS_SECRET_ACCESS_KEY is a secret"),
         (
             "extraEnv[0].name=SCORER_KAFKA__SSL_KEY_PME,extraEnv[0].value=x",
