@@ -278,3 +278,14 @@ def test_architecture_lists_the_packages() -> None:
     packages = {path.parent for pattern in ("*/__init__.py", "scorer/*/__init__.py") for path in ROOT.glob(pattern)}
     docstrings = {_name(package): ast.get_docstring(_tree(package / "__init__.py")) or "" for package in packages}
     assert listed == {name: text.splitlines()[0] for name, text in docstrings.items()}
+
+
+def test_the_map_for_newcomers_is_true() -> None:
+    """Each file in CONTRIBUTING.md's map exists and contains the name at which something is to be added."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| an? [^|]+ \| `([^`]+)` \| ([^|]+) \|$", text, re.MULTILINE)
+    assert len(rows) > 9
+    for file, where in rows:
+        names = re.findall(r"`([^`]+)`", where)
+        assert re.search(rf"\b{names[0]}\b", (ROOT / file).read_text(encoding="utf-8")), file
+        assert [name for name in names[1:] if "/" in name and not (ROOT / name).exists()] == []
