@@ -166,7 +166,7 @@ def _find_figures(manifest: Manifest) -> Iterator[Finding]:
     if metrics.holdout.rows == 0:
         yield Finding("warning", "figures", "metrics.holdout", "the AUC was measured on 0 rows", fix)
     elif metrics.holdout.auc <= 0.5:
-        what = f"an AUC of {metrics.holdout.auc:.4f} is not better than chance"
+        what = f"an AUC of {metrics.holdout.auc:.4f} is no better than chance"
         yield Finding("warning", "figures", "metrics.holdout", what, "check the training data and the labels")
     if not any(bin_.rows for bin_ in metrics.calibration.bins):
         yield Finding("warning", "figures", "metrics.calibration", "the calibration was measured on 0 rows", fix)

@@ -14,7 +14,7 @@ from scorer.monitor.families import METRICS, REPLAY_METRICS
 ROOT = Path(__file__).parents[2]
 
 PLAIN: Final = {
-    r"(?<!there )(?:is|are) no (?!longer\b|more than\b)\w+": "is not a …, … not found",
+    r"(?<!there )(?:is|are) no (?!longer\b|more than\b|better\b)\w+": "is not a …, … not found",
     r"there (?:is|are) none": "not found, missing",
     r"(?:records|applications|decisions|results|outcomes?|spans?|lines?|batch(?:es)?|CPU|times|bytes|once|twice|\d+) "
     r"an? (?:second|minute|hour|day|record|batch|partition|worker|application|deployment|paragraph)": "per",
