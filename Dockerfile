@@ -5,7 +5,7 @@ ARG BASE=python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa
 FROM ${BASE} AS build
 WORKDIR /build
 COPY build.lock scorer/author/runtime.lock ./
-# The libraries, with pinned digests, in a separate layer: a change of the source does not download them again.
+# The libraries by their digests, in a layer of their own: a change of ours does not fetch them again.
 RUN python -m venv --without-pip /opt/scorer \
     && python -m venv /opt/build \
     && pip --python /opt/scorer/bin/python install --no-cache-dir --no-compile --no-deps --require-hashes -r runtime.lock \
