@@ -1,5 +1,5 @@
 # The scorer: workers, the console, topic set-up and the load generator, in one image of which only the command differs.
-# What is in it, and why, is told in docs/containers.md.
+# docs/containers.md describes what it contains, and why.
 ARG BASE=python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 
 FROM ${BASE} AS build
@@ -15,10 +15,10 @@ COPY pyproject.toml README.md LICENSE ./
 COPY schemas schemas
 COPY scorer scorer
 COPY producer producer
-# This package without asking anybody; neither an installer nor a build tool gets into the image.
+# Installs this package without network access; the image contains neither an installer nor build tools.
 RUN /opt/build/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir . . \
     && pip --python /opt/scorer/bin/python install --no-cache-dir --no-deps --no-index ./*.whl
-# Loads what is ever loaded, and with it writes its bytecode; that of all the rest would be 50 MB.
+# Imports every module that is used at run time, which compiles it; compiling all others would take 50 MB.
 RUN /opt/scorer/bin/python -c "import scorer.process, scorer.console.serve, scorer.monitor.tracing, s3fs" \
     && /opt/scorer/bin/scorer bundle verify credit-risk:1.1.0
 
@@ -26,7 +26,7 @@ FROM ${BASE}
 LABEL org.opencontainers.image.title="streaming-credit-scorer" \
       org.opencontainers.image.description="Credit decisions on Kafka, exactly once" \
       org.opencontainers.image.licenses="Apache-2.0"
-# The store is a volume's place: made here, so that a fresh volume belongs to whom it must.
+# Mount point of the store's volume; created here so that a new volume belongs to the user scorer.
 RUN useradd --uid 10001 --create-home scorer \
     && install --directory --owner=scorer --group=scorer /var/lib/scorer /var/lib/scorer/bundles /run/scorer
 COPY --from=build /opt/scorer /opt/scorer
@@ -38,9 +38,9 @@ ENV PATH=/opt/scorer/bin:${PATH} \
     SCORER_HTTP_PORT=9464
 # A scorer.toml can be mounted here.
 WORKDIR /etc/scorer
-# By number, so that a cluster can tell that it is not root.
+# A numeric id, so that Kubernetes can verify runAsNonRoot.
 USER 10001
-# The golden examples of what is shipped, with this image's libraries: where they do not come out there is no image.
+# Reproduces the golden examples of the shipped bundle with this image's libraries; the build fails if they differ.
 RUN ["scorer", "bundle", "verify", "credit-risk:1.1.0"]
 EXPOSE 9464
 # The base image has Python and no curl.

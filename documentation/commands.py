@@ -2,11 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 import typer
-
-_OPTIONS_LAST: Final = "\n\n*Arguments and options:*\n"
 
 
 def scorer_page() -> str:

@@ -20,7 +20,7 @@ scorer topics rights deploy dlq offsets topics --principal User:ana
 
 `admin.properties` contains the login of a user who may change ACLs. Read and Write include Describe. If a permission is
 missing, the error message names it and the command that grants it. Before you grant them, read
-[What these rights mean](../secured-kafka.md#what-these-rights-mean).
+[What these permissions mean](../secured-kafka.md#what-these-permissions-mean).
 """
 
 

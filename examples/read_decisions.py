@@ -2,8 +2,8 @@
 
     python examples/read_decisions.py localhost:9092 decisions.sqlite
 
-It enters what it has read, then commits how far it has come. If it is killed between the two, it reads the same again,
-and the table stays as it is. Records that are not decisions are skipped and named.
+It inserts the records that it has read, then commits their offsets. If it is killed between the two, it reads the same
+records again, which does not change the table. Records that are not decisions are skipped and reported.
 """
 
 import argparse
@@ -42,9 +42,9 @@ def main() -> None:
         {
             "bootstrap.servers": asked.servers,
             "group.id": asked.group,
-            "isolation.level": "read_committed",  # what an aborted transaction wrote was never decided
-            "auto.offset.reset": "earliest",  # a new group begins with the first decision
-            "enable.auto.commit": False,  # the table first
+            "isolation.level": "read_committed",  # skips decisions of aborted transactions
+            "auto.offset.reset": "earliest",  # a new group starts with the first decision
+            "enable.auto.commit": False,  # committed after the table is updated
         }
     )
     with closing(sqlite3.connect(asked.database)) as database, closing(consumer):
@@ -54,7 +54,7 @@ def main() -> None:
             messages = consumer.consume(1_000, 0.2)
             if messages:
                 enter(database, messages)
-                consumer.commit()  # does not wait: should it fail, the same is read again
+                consumer.commit()  # asynchronous: if it fails, the same records are read again
 
 
 def enter(database: sqlite3.Connection, messages: Iterable[Message]) -> None:

@@ -1,4 +1,4 @@
-"""The chart's README, from the comments in values.yaml: `python -m helm.readme`; `--check` says if it is stale."""
+"""Generates the chart's README from the comments in values.yaml; with `--check`, reports whether it is out of date."""
 
 import argparse
 import json
@@ -19,13 +19,13 @@ _line = re.compile(r"(?P<indent> *)(?:# ?(?P<comment>.*)|(?P<key>[\w.]+):.*)").f
 _HEAD: Final = """\
 # The scorer's Helm chart
 
-Workers that turn every application on a Kafka topic into exactly one decision on another. [Kubernetes](../docs/kubernetes.md) tells how to install, scale, upgrade and roll back with it; here is what each value is for.
+Workers that turn every application on a Kafka topic into exactly one decision on another. [Kubernetes](../docs/kubernetes.md) describes how to install, scale, upgrade and roll back; this page lists all values.
 
 ```sh
 helm install scorer helm --namespace credit --create-namespace --set kafka.bootstrapServers=kafka.data.svc:9092
 ```
 
-A value that is not listed here is refused, and so are values that do not fit together. Those under `settings` are the scorer's own, by the names that they have in `scorer.toml`. Made from [values.yaml](values.yaml) by `make fresh`.
+Values that are not listed here, and values that contradict each other, are rejected. Those under `settings` are the scorer's settings, with their names in `scorer.toml`. Generated from [values.yaml](values.yaml) by `make fresh`.
 """
 
 
@@ -41,7 +41,7 @@ def values_of(text: str) -> Iterator[Value]:
     """The values of a file, in its order: each key with a comment above it; what is below such a key belongs to it.
 
     Raises:
-        ValueError: a key without a comment has no keys below it either: what is it for?
+        ValueError: a key has neither a comment nor keys below it.
     """
     document = yaml.safe_load(text)
     above: list[str] = []
@@ -64,7 +64,7 @@ def values_of(text: str) -> Iterator[Value]:
             yield Value(".".join(keys), " ".join(above), default)
             told, above = indent, []
         elif not isinstance(default, dict) or not default:
-            raise ValueError(f"{'.'.join(keys)}: say in a comment above it what it is for")
+            raise ValueError(f"{'.'.join(keys)}: add a comment above it that describes it")
 
 
 def readme(text: str) -> str:
@@ -80,7 +80,7 @@ def readme(text: str) -> str:
 
 def _table(values: list[Value]) -> str:
     rows = [f"| `{value.path}` | `{_short(value.default)}` | {value.purpose} |" for value in values]
-    return "\n".join(["| value | default | what it is for |", "|---|---|---|", *rows]) + "\n"
+    return "\n".join(["| value | default | description |", "|---|---|---|", *rows]) + "\n"
 
 
 def _short(default: object) -> str:
@@ -96,7 +96,7 @@ def _at(document: Any, keys: list[str]) -> object:
 def main(arguments: list[str] | None = None, target: Path = README) -> int:
     """The command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m helm.readme", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if it is stale")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if it is out of date")
     check = parser.parse_args(arguments).check
     made = readme(VALUES.read_text(encoding="utf-8"))
     if not check:
@@ -104,7 +104,7 @@ def main(arguments: list[str] | None = None, target: Path = README) -> int:
         return 0
     if target.exists() and target.read_text(encoding="utf-8") == made:
         return 0
-    sys.stderr.write(f"{target.name} is stale: `make fresh` mends it\n")
+    sys.stderr.write(f"{target.name} is out of date: run `make fresh`\n")
     return 1
 
 

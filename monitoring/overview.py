@@ -35,7 +35,6 @@ def overview() -> Dashboard:
 
 
 def _health() -> list[Panel]:
-    share = f"{rate(series(REJECTS, WORKERS), OVER)} / {rate(series(CONSUMED, WORKERS), OVER)}"
     return [
         figure(
             Words(
@@ -91,7 +90,7 @@ def _health() -> list[Panel]:
                 "see Dead letters by code below; `scorer dlq list` shows them with their reasons.",
             ),
             "percentunit",
-            Query(share),
+            Query(f"{rate(series(REJECTS, WORKERS), OVER)} / {rate(series(CONSUMED, WORKERS), OVER)}"),
             [Limit(rules.DEAD_LETTERS.budget, "red")],
         ),
     ]

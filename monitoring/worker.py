@@ -69,15 +69,7 @@ def _stages() -> list[Panel]:
             "s",
             Query(quantile(0.99, STAGE, OVER, EACH, by="stage"), "{{stage}}"),
         ),
-        spread(
-            Words(
-                "Latency",
-                "Number of applications by the time from their timestamp to the commit of their decision.",
-                "a second band far above the first: some partitions wait for a slow worker or a rebalance.",
-            ),
-            "s",
-            Query(rate(series(LATENCY, EACH, part="bucket"), OVER, "le"), "{{le}}"),
-        ),
+        _latency(),
         graph(
             Words(
                 "Timestamps out of range",
@@ -107,6 +99,18 @@ def _stages() -> list[Panel]:
             Query(rate(series(CONSUMED, EACH), OVER, "instance"), "{{instance}}"),
         ),
     ]
+
+
+def _latency() -> Panel:
+    return spread(
+        Words(
+            "Latency",
+            "Number of applications by the time from their timestamp to the commit of their decision.",
+            "a second band far above the first: some partitions wait for a slow worker or a rebalance.",
+        ),
+        "s",
+        Query(rate(series(LATENCY, EACH, part="bucket"), OVER, "le"), "{{le}}"),
+    )
 
 
 def _batches() -> list[Panel]:

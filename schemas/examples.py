@@ -120,7 +120,7 @@ INVALID: Final = (
     ),
     Invalid(
         RejectionCode.MODEL_ERROR,
-        "the record is sound; the model fails on it",
+        "the record is valid; the model fails on it",
         None,
         how_to_make="no value alone causes this: the record is valid, but the bundle's model failed on it",
     ),

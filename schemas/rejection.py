@@ -21,7 +21,6 @@ AT_HEADER = "dlq.at"  # when it was rejected, ISO 8601 in UTC
 POINTER_HEADER = "dlq.pointer"  # topic:partition:offset of the original
 VALUE_BYTES_HEADER = "dlq.value-bytes"  # size of the original's value, if it can be read
 VALUE_SHA256_HEADER = "dlq.value-sha256"  # of the original's value, in hexadecimal, if it can be read
-POINTER_HEADERS = (POINTER_HEADER, VALUE_BYTES_HEADER, VALUE_SHA256_HEADER)
 
 # A dead letter that was requeued to the input topic has a mark after it: a record without a value, in the dead letter's
 # own partition, written in the transaction of the requeued record. To count dead letters, count records with

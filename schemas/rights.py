@@ -132,6 +132,6 @@ def missing_topic(right: Right, properties: Mapping[str, str], servers: str) -> 
         return text  # without authentication there is no principal
     principal = principal_of(properties)
     return (
-        f"{text}. If it exists, {principal} has no Describe right to it, which {right.operation} includes. "
+        f"{text}. If it exists, {principal} has no Describe permission on it, which {right.operation} includes. "
         f"{ask_for([right], principal, servers)}"
     )

@@ -1,4 +1,4 @@
-{{/* The names of things. At most 50 characters, so that what Kubernetes appends still fits into a label. */}}
+{{/* Names of resources: at most 50 characters, so that Kubernetes' suffixes still fit into a label. */}}
 {{- define "scorer.fullname" -}}
 {{- $name := .Values.fullnameOverride -}}
 {{- if not $name -}}
@@ -16,7 +16,7 @@
 {{- if $image.digest }}{{ $image.repository }}@{{ $image.digest }}{{ else }}{{ $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}{{ end -}}
 {{- end -}}
 
-{{/* What a component's pods are found by. A selector can never be changed: nothing that an upgrade changes is in here. */}}
+{{/* Selector labels of a component's pods. A selector is immutable, so it contains nothing that an upgrade changes. */}}
 {{- define "scorer.selectorLabels" -}}
 app.kubernetes.io/name: {{ .root.Chart.Name }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -35,7 +35,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
 {{- end -}}
 
-{{/* librdkafka's name for what kafka.tls and kafka.sasl say together. */}}
+{{/* The security.protocol that follows from kafka.tls and kafka.sasl. */}}
 {{- define "scorer.securityProtocol" -}}
 {{- if .tls.enabled }}{{ ternary "SASL_SSL" "SSL" .sasl.enabled }}{{ else }}{{ ternary "SASL_PLAINTEXT" "" .sasl.enabled }}{{ end -}}
 {{- end -}}
@@ -44,7 +44,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- .Values.autoscaling.maxReplicas | default .Values.topics.partitions | int -}}
 {{- end -}}
 
-{{/* How many workers may come and go at once, and over how long their number is considered: each change moves partitions. */}}
+{{/* Limits and stabilization windows of scaling; each change of the number of workers moves partitions. */}}
 {{- define "scorer.scalingBehavior" -}}
 scaleUp:
   stabilizationWindowSeconds: {{ .scaleUp.stabilizationSeconds }}
@@ -60,7 +60,7 @@ scaleDown:
       periodSeconds: {{ .scaleDown.periodSeconds }}
 {{- end -}}
 
-{{/* Whom the pods may ask: names, the brokers, a store at a URL. */}}
+{{/* Egress rules of the pods: DNS, the brokers, and a store at a URL. */}}
 {{- define "scorer.egress" -}}
 {{- $egress := .Values.networkPolicy.egress -}}
 - ports:
@@ -81,7 +81,7 @@ scaleDown:
 {{- end }}
 {{- end -}}
 
-{{/* The ports that the bootstrap servers name, as JSON. */}}
+{{/* The ports of the bootstrap servers, as JSON. */}}
 {{- define "scorer.kafkaPorts" -}}
 {{- $ports := list -}}
 {{- range splitList "," .Values.kafka.bootstrapServers -}}

@@ -1,11 +1,11 @@
 {{/*
-What the pods of every component share. Each takes a dict with `root` and `component`. The Job that sees to the topics
-runs before anything of the release is there, a claim for bundles included, and needs none.
+Parts of the pods of all components. Each takes a dict with `root` and `component`. The Job that creates the topics runs
+before the release's other resources exist, the bundles' volume claim included, and does not use them.
 */}}
 
 {{/*
-No service links: Kubernetes would put SCORER_PORT and the like into the environment for a Service that is called
-"scorer", and the scorer refuses settings that it does not know.
+No service links: for a Service named "scorer" Kubernetes would set environment variables such as SCORER_PORT, which
+look like settings.
 */}}
 {{- define "scorer.podSpec" -}}
 automountServiceAccountToken: false
@@ -52,7 +52,7 @@ volumeMounts:
   {{- end }}
 {{- end -}}
 
-{{/* The settings. Secrets are files, of which only the path stands here; a name to log in with is no secret. */}}
+{{/* The settings. Secrets are mounted as files, and only their paths are set here; a user name is not a secret. */}}
 {{- define "scorer.env" -}}
 {{- $kafka := .Values.kafka -}}
 - name: SCORER_BOOTSTRAP_SERVERS
@@ -106,7 +106,7 @@ volumeMounts:
 {{- end }}
 {{- end -}}
 
-{{/* The root file system is read-only: what is written lies in volumes that go with the pod. */}}
+{{/* The root file system is read-only; files are written to volumes that are deleted with the pod. */}}
 {{- define "scorer.volumes" -}}
 - name: tmp
   emptyDir:
@@ -150,7 +150,7 @@ volumeMounts:
 {{- end }}
 {{- end -}}
 
-{{/* The keys of the secrets that Kafka wants, under names of our own; nothing if it wants none. */}}
+{{/* The keys of Kafka's Secrets, under fixed file names; empty if none is needed. */}}
 {{- define "scorer.kafkaSecrets" -}}
 {{- $sources := list -}}
 {{- if .tls.enabled -}}

@@ -1,16 +1,16 @@
-{{/* Values that are each sound and do not fit together: all of them in one message, each with its cure. */}}
-{{- define "scorer.refuseProblems" -}}
+{{/* Values that are each valid but contradict each other: all in one message, each with its fix. */}}
+{{- define "scorer.failOnProblems" -}}
 {{- with include "scorer.problems" . | trim -}}
-{{- fail (printf "the values do not fit together:\n%s" .) -}}
+{{- fail (printf "invalid values:\n%s" .) -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Properties that scorer.settings refuses; a test compares. */}}
+{{/* Properties that scorer.settings rejects; a test compares. */}}
 {{- define "scorer.ownedProperties" -}}
 acks auto.offset.reset bootstrap.servers delivery.report.only.error delivery.timeout.ms enable.auto.commit enable.auto.offset.store enable.idempotence enable.partition.eof group.id group.instance.id isolation.level max.in.flight max.in.flight.requests.per.connection message.max.bytes metadata.broker.list request.required.acks transactional.id
 {{- end -}}
 
-{{/* What schemas.confidential knows of secrets and of URLs with a login or a token; a test compares. */}}
+{{/* The rules of schemas.confidential for secrets and for URLs with a login or a token; a test compares. */}}
 {{- define "scorer.plainProperties" -}}
 sasl.kerberos.keytab sasl.kerberos.min.time.before.relogin sasl.kerberos.principal sasl.kerberos.service.name sasl.mechanism sasl.mechanisms sasl.oauthbearer.assertion.algorithm sasl.oauthbearer.assertion.claim.aud sasl.oauthbearer.assertion.claim.exp.seconds sasl.oauthbearer.assertion.claim.iss sasl.oauthbearer.assertion.claim.jti.include sasl.oauthbearer.assertion.claim.nbf.seconds sasl.oauthbearer.assertion.claim.sub sasl.oauthbearer.client.credentials.client.id sasl.oauthbearer.client.id sasl.oauthbearer.extensions sasl.oauthbearer.grant.type sasl.oauthbearer.metadata.authentication.type sasl.oauthbearer.method sasl.oauthbearer.scope sasl.oauthbearer.sub.claim.name sasl.username ssl.ca.certificate.stores ssl.cipher.suites ssl.curves.list ssl.endpoint.identification.algorithm ssl.engine.id ssl.providers ssl.sigalgs.list
 {{- end -}}
@@ -35,13 +35,13 @@ pas+w|pas+ph|pas+code|pwd|secret|token|jaas|private\.?key|\.pem$|oauthbearer\.co
 (?i)\b(abfss?|wasbs?)://([$a-z0-9-]+)@([a-z0-9-]+\.(?:dfs|blob)\.)
 {{- end -}}
 
-{{/* Whether a name is that of a secret, misspelt or not: "yes" or nothing. */}}
+{{/* Whether a name is that of a secret, also if misspelt: "yes" or empty. */}}
 {{- define "scorer.isSecretName" -}}
 {{- $name := . | lower | replace "_" "." | replace "-" "." -}}
 {{- if and (regexMatch (include "scorer.confidentialWords" .) $name) (not (regexMatch (include "scorer.pathSuffixes" .) $name)) }}yes{{ end -}}
 {{- end -}}
 
-{{/* Whether a property of librdkafka is a secret; one under sasl. or ssl. that it does not have may be a misspelt one. */}}
+{{/* Whether a property of librdkafka is a secret; an unknown one under sasl. or ssl. may be a misspelt secret. */}}
 {{- define "scorer.isSecretProperty" -}}
 {{- $name := . | lower | replace "_" "." | replace "-" "." -}}
 {{- if include "scorer.isSecretName" . }}yes
@@ -55,12 +55,12 @@ pas+w|pas+ph|pas+code|pwd|secret|token|jaas|private\.?key|\.pem$|oauthbearer\.co
 {{- if or (regexMatch (include "scorer.urlLogin" .) $url) (and (regexMatch "(?i)[a-z][a-z0-9+.-]{1,40}:/" $url) (regexMatch (include "scorer.urlQuery" .) $url)) }}yes{{ end -}}
 {{- end -}}
 
-{{/* The protocol that the pods will use; without one librdkafka uses plain text. */}}
+{{/* The protocol that the pods will use; librdkafka's default is PLAINTEXT. */}}
 {{- define "scorer.protocolInForce" -}}
 {{- get .Values.kafka.properties "security.protocol" | default (include "scorer.securityProtocol" .Values.kafka) | default "PLAINTEXT" | upper -}}
 {{- end -}}
 
-{{/* What would leave connections to the brokers in plain text or unverified, unless kafka.allowInsecure says that it is meant. */}}
+{{/* Values with which connections to the brokers are unencrypted or unverified; kafka.allowInsecure permits some. */}}
 {{- define "scorer.transportProblems" -}}
 {{- $protocol := include "scorer.protocolInForce" . -}}
 {{- range $name, $value := .Values.kafka.properties }}
@@ -100,19 +100,19 @@ pas+w|pas+ph|pas+code|pwd|secret|token|jaas|private\.?key|\.pem$|oauthbearer\.co
 {{- $scaling := $values.autoscaling -}}
 {{- $max := include "scorer.maxReplicas" . | int -}}
 {{- if not $values.kafka.bootstrapServers }}
-- kafka.bootstrapServers: must be given: where are the brokers? kafka.data.svc:9092, say
+- kafka.bootstrapServers: required: the brokers' addresses, for example kafka.data.svc:9092
 {{- end }}
 {{- if and $values.kafka.sasl.enabled (not $values.kafka.sasl.secretName) }}
-- kafka.sasl.secretName: must be given with kafka.sasl.enabled: which Secret has the name and the password?
+- kafka.sasl.secretName: required with kafka.sasl.enabled: the Secret with the user name and the password
 {{- end }}
 {{- range $name, $value := $values.kafka.properties }}
 {{- if has $name (splitList " " (include "scorer.ownedProperties" $)) }}
 - kafka.properties: {{ $name }} is set by the scorer itself; see kafka.bootstrapServers, settings and worker.staticMembership
 {{- end }}
 {{- if include "scorer.isSecretProperty" $name }}
-- kafka.properties: {{ $name }} is a secret (or a misspelt one), and values are kept and shown in plain text: mount it by extraVolumes and give its path as {{ $name }}.file, or use kafka.sasl
+- kafka.properties: {{ $name }} is a secret (or a misspelt one), and Helm stores and shows values in plain text: mount it with extraVolumes and set {{ $name }}.file to its path, or use kafka.sasl
 {{- else if include "scorer.hasUrlCredentials" (toString $value) }}
-- kafka.properties: {{ $name }} is a URL with a login or a token in it, and values are kept and shown in plain text: leave that out
+- kafka.properties: {{ $name }} is a URL with a login or a token, and Helm stores and shows values in plain text: remove them
 {{- end }}
 {{- end }}
 {{- include "scorer.transportProblems" . }}
@@ -120,40 +120,40 @@ pas+w|pas+ph|pas+code|pwd|secret|token|jaas|private\.?key|\.pem$|oauthbearer\.co
 - kafka.bootstrapServers: a login is not part of an address: use kafka.sasl
 {{- end }}
 {{- if include "scorer.hasUrlCredentials" $values.store.url }}
-- store.url: is a URL with a login or a token in it, and values are kept and shown in plain text: give that by extraEnvFrom, as the file system of the URL wants it
+- store.url: is a URL with a login or a token, and Helm stores and shows values in plain text: pass credentials with extraEnvFrom, in the variables that the file system reads
 {{- end }}
 {{- range $values.extraEnv }}
 {{- $isSecret := ternary (include "scorer.isSecretProperty" (trimPrefix "SCORER_KAFKA__" .name)) (include "scorer.isSecretName" .name) (hasPrefix "SCORER_KAFKA__" .name) }}
 {{- if and (hasKey . "value") (or $isSecret (include "scorer.hasUrlCredentials" (toString .value))) }}
-- extraEnv: {{ .name }} is a secret, and values are kept and shown in plain text: give it by valueFrom.secretKeyRef, or by extraEnvFrom
+- extraEnv: {{ .name }} is a secret, and Helm stores and shows values in plain text: use valueFrom.secretKeyRef or extraEnvFrom
 {{- end }}
 {{- if regexMatch (printf "(?m)^- name: %s$" .name) (include "scorer.env" $) }}
-- extraEnv: {{ .name }} is set by the chart already: use kafka, settings or store
+- extraEnv: {{ .name }} is set by the chart: use kafka, settings or store
 {{- end }}
 {{- end }}
 {{- if and $values.store.url $values.store.claim.enabled }}
-- store.url and store.claim.enabled: bundles live in one place; which?
+- store.url and store.claim.enabled: mutually exclusive; a release has one store
 {{- end }}
 {{- if and $scaling.keda.enabled $scaling.cpu.enabled }}
-- autoscaling.keda.enabled and autoscaling.cpu.enabled: two would set the number of workers against each other; enable one
+- autoscaling.keda.enabled and autoscaling.cpu.enabled: mutually exclusive: both would set the number of workers
 {{- end }}
 {{- if or $scaling.keda.enabled $scaling.cpu.enabled }}
 {{- if gt $max (int $values.topics.partitions) }}
-- autoscaling.maxReplicas ({{ $max }}): more than topics.partitions ({{ int $values.topics.partitions }}); workers above it have nothing to do
+- autoscaling.maxReplicas ({{ $max }}): more than topics.partitions ({{ int $values.topics.partitions }}); additional workers would be idle
 {{- end }}
 {{- if gt (int $scaling.minReplicas) $max }}
-- autoscaling.minReplicas ({{ int $scaling.minReplicas }}): more than the most workers ({{ $max }})
+- autoscaling.minReplicas ({{ int $scaling.minReplicas }}): more than the maximum number of workers ({{ $max }})
 {{- end }}
 {{- end }}
 {{- if $scaling.cpu.enabled }}
 {{- if lt (int $scaling.minReplicas) 1 }}
-- autoscaling.minReplicas (0): without workers there is no CPU to see; only autoscaling.keda wakes one
+- autoscaling.minReplicas (0): without workers there is no CPU load to scale on; only autoscaling.keda can start the first one
 {{- end }}
 {{- if not (dig "requests" "cpu" "" ($values.worker.resources | default dict)) }}
-- worker.resources.requests.cpu: must be given with autoscaling.cpu.enabled, whose target is a percentage of it
+- worker.resources.requests.cpu: required with autoscaling.cpu.enabled, whose target is a percentage of it
 {{- end }}
 {{- end }}
 {{- if and $values.console.enabled (not $values.console.tokenSecret.name) }}
-- console.tokenSecret.name: must be given with console.enabled: which Secret has the token that the page asks for?
+- console.tokenSecret.name: required with console.enabled: the Secret with the token that the page asks for
 {{- end }}
 {{- end -}}

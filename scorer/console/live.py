@@ -2,7 +2,7 @@
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from threading import Lock
 from typing import Any, Final
@@ -52,20 +52,27 @@ class Standing:
     unswitched: tuple[Unswitched, ...]
 
 
+@dataclass(slots=True)
+class _Second:
+    """What is counted until the next tick; `began_at` is in seconds since 1970, None before the first one."""
+
+    began_at: float | None = None
+    kinds: Counter[str] = field(default_factory=Counter)
+    corrections: int = 0
+
+
 class Live:
     """The live state. Background threads write, requests read; a lock makes each call atomic."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._counts: Counter[str] = Counter()
-        self._corrections = 0
+        self._second = _Second()
         self._codes: Counter[str] = Counter()
         self._skipped = 0
         self._latencies: deque[tuple[float, float]] = deque(maxlen=_LATENCIES_MAX)
         self._series: deque[dict[str, Any]] = deque(maxlen=SERIES_POINTS_MAX)
         self._troubles: dict[Part, str] = {}
         self._tries: OrderedDict[str, dict[str, Any] | None] = OrderedDict()
-        self._ticked_at: float | None = None
         self._result_callback: Callable[[dict[str, Any]], object] = lambda _: None
         self.standing: Standing | None = None
         self.following = False
@@ -76,9 +83,9 @@ class Live:
     def counted(self, kinds: Mapping[str, int], codes: Mapping[str, int], corrections: int) -> None:
         """Counts results: decisions by label, dead letters as REJECTED and by code, and corrections of a replay."""
         with self._lock:
-            self._counts.update(kinds)
+            self._second.kinds.update(kinds)
+            self._second.corrections += corrections
             self._codes.update(codes)
-            self._corrections += corrections
 
     def skipped(self) -> None:
         """Counts a malformed record."""
@@ -133,8 +140,8 @@ class Live:
             now: seconds since 1970.
         """
         with self._lock:
-            elapsed_s = 1.0 if self._ticked_at is None else max(now - self._ticked_at, 1e-3)
-            self._ticked_at = now
+            second, self._second = self._second, _Second(began_at=now)
+            elapsed_s = 1.0 if second.began_at is None else max(now - second.began_at, 1e-3)
             while self._latencies and self._latencies[0][0] < now - _LATENCIES_S:
                 self._latencies.popleft()
             latencies = sorted(wait for _, wait in self._latencies)
@@ -142,16 +149,14 @@ class Live:
             known = None if any(self._troubles.values()) else standing
             point = {
                 "at": round(now),
-                "decided": None if known is None else self._counts.total() / elapsed_s,
-                "kinds": {kind: self._counts[kind] for kind in KINDS},
-                "corrections": self._corrections,
+                "decided": None if known is None else second.kinds.total() / elapsed_s,
+                "kinds": {kind: second.kinds[kind] for kind in KINDS},
+                "corrections": second.corrections,
                 "arriving": None if known is None else known.arriving,
                 "waiting": None if known is None else known.waiting,
                 "p50": _quantile(latencies, 0.5),
                 "p99": _quantile(latencies, 0.99),
             }
-            self._counts.clear()
-            self._corrections = 0
             self._series.append(point)
             return point
 

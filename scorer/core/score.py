@@ -257,4 +257,4 @@ def _encode(
 _UNREADABLE: Final = Rejection(
     RejectionCode.UNREADABLE, "the record's batch is damaged, or too large to be decompressed; it stays on its topic"
 )
-_MODEL_FAILED: Final = Rejection(RejectionCode.MODEL_ERROR, "the record is sound; the model fails on it")
+_MODEL_FAILED: Final = Rejection(RejectionCode.MODEL_ERROR, "the record is valid; the model fails on it")

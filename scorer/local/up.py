@@ -1,24 +1,24 @@
 """Runs everything on this machine: a broker, topics, workers, a publisher, and an audit of all results."""
 
-import re
+import math
 import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Final, Self
 
-from schemas.settings import ENV_PREFIX, KAFKA_ENV_PREFIX
 from schemas.transport import SASL_PREFIXES, TLS_PREFIXES
 from scorer.errors import BrokerError
 from scorer.local import neighbours
 from scorer.local.audit import Audit
 from scorer.local.broker import Broker, start_broker
 from scorer.local.child import Child
+from scorer.local.console_process import ConsoleProcess, environment_of
 from scorer.local.load import Load, LoadPlan
 from scorer.local.workers import Workers, WorkerView
 from scorer.operate import topics
@@ -32,7 +32,6 @@ _LOST_AFTER_S: Final = 15.0
 # Without a result for this long under continuous load, the broker is checked.
 _CHECK_BROKER_AFTER_S: Final = 5.0
 _STOP_S: Final = 30.0
-_CONSOLE_S: Final = 20.0
 _TICK_S: Final = 0.5
 _BROKER_S: Final = 2.0
 # A killed worker's partitions wait this long for its restart, and static members stay this long in the group.
@@ -71,7 +70,7 @@ class Plan:
     """Whether to serve the console, too."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The state of a run; the last snapshot is the summary."""
 
@@ -102,7 +101,6 @@ class Up:
     Attributes:
         settings: the settings of everything that is started here, including the broker's address.
         folder: the folder of the logs, from the start of the workers to the end.
-        console_url: the console's URL; empty if it is not served.
     """
 
     def __init__(
@@ -120,18 +118,15 @@ class Up:
         self.settings = settings
         self._say = say
         self._notify = notify
-        self._broker_fault_reported = False
-        self._check_broker_at = 0.0
         self.folder = Path()
         self._load = Load(plan.load)
         names = [f"worker-{number}" for number in range(plan.workers)]
         self._workers = Workers(names, self._launch_worker, notify)
         self._broker: Broker | None = None
         self._audit: Audit | None = None
-        self._consoles: list[Child] = []
+        self._console = ConsoleProcess(say)
         self._is_up = False
         self._interrupts = 0
-        self.console_url = ""
         self._previous_results = (time.monotonic(), 0)
         self._started_at = time.monotonic()
 
@@ -151,6 +146,11 @@ class Up:
     ) -> None:
         self._stop_all()
 
+    @property
+    def console_url(self) -> str:
+        """The console's URL; empty if it is not served."""
+        return self._console.url
+
     def watch(self, show: Callable[[Snapshot], None]) -> Snapshot:
         """Shows a snapshot twice per second, until the load has ended and each of its applications has a result.
 
@@ -163,6 +163,7 @@ class Up:
         assert self._broker is not None
         self._started_at = time.monotonic()
         self._previous_results = (self._started_at, 0)
+        broker_watch = _BrokerWatch(self.settings, self._notify)
         last_change_at, results = self._started_at, -1
         while True:
             time.sleep(_TICK_S)
@@ -180,7 +181,7 @@ class Up:
                 results, last_change_at = snapshot.decided + snapshot.rejected, now
             idle_s = now - last_change_at
             if idle_s > _CHECK_BROKER_AFTER_S:
-                self._notify_if_broker_is_down()
+                broker_watch.check()
             is_done = not snapshot.waiting and idle_s > 2 * _TICK_S
             if self._load.ended() and (is_done or idle_s > _LOST_AFTER_S or self._must_hurry()):
                 break
@@ -222,8 +223,7 @@ class Up:
         assert self._audit is not None
         snapshot = self.snapshot()
         span_s = self._audit.last_outcome_at - self._audit.first_published_at
-        snapshot.rate = self._audit.outcomes / span_s if span_s > 0 else 0.0
-        return snapshot
+        return replace(snapshot, rate=self._audit.outcomes / span_s if span_s > 0 else 0.0)
 
     def notes(self) -> list[str]:
         """Hints on a file that was published without errors, one per line."""
@@ -235,7 +235,7 @@ class Up:
         if end.waiting and self._must_hurry():
             failures.append(f"{end.waiting:,} applications have no result: the second signal ended the wait for them")
         elif end.waiting:
-            why = self._broker_fault() or "the broker answers; see the state of the workers"
+            why = _broker_fault(self.settings) or "the broker answers; see the state of the workers"
             failures.append(
                 f"{end.waiting:,} applications have no result, and none arrived for {_LOST_AFTER_S:g} s: {why}"
             )
@@ -248,11 +248,11 @@ class Up:
             self._broker = start_broker(self._plan.broker, port=self._plan.broker_port, say=self._say)
         else:  # TLS and login are under [kafka]; describing the group checks the connection
             self._broker = Broker("given", self._plan.servers, "already running, not stopped on exit")
-        self.settings = self._settings_of_children(self._broker)
+        self.settings = _settings_of_children(self.settings, self._broker, self._say)
         if self._plan.servers is not None:
             require_listening(self.settings)
             neighbours.refuse_live_workers(self.settings)
-        self._make_topics(self._broker)
+        _make_topics(self.settings, self._broker, self._plan.partitions, self._say)
         self._audit = Audit(self.settings, self._load.owns)
         self._say(f"starting {self._plan.workers} workers with {self._plan.bundle or 'the champion'}")
         # Not created earlier: if this process is killed, the workers' guardians remove it.
@@ -261,70 +261,15 @@ class Up:
         for view in self._workers.look():
             self._say(f"{view.name}: metrics http://{view.http}/metrics, log {view.log}")
         if self._plan.console:
-            self._start_console()
-        self._load.start(self.folder, _environment_of(self.settings))
+            self._console.start(self.settings, self.folder)
+        self._load.start(self.folder, environment_of(self.settings))
         self._is_up = True
-
-    def _settings_of_children(self, broker: Broker) -> Settings:
-        """The settings of all child processes."""
-        kafka = dict(self.settings.kafka)
-        if self._plan.servers is None and (unused := [name for name in kafka if name.startswith(_SECURITY)]):
-            self._say(f"the started broker uses PLAINTEXT: ignoring {', '.join(sorted(unused))} under [kafka]")
-            kafka = {name: value for name, value in kafka.items() if name not in unused}
-        if kafka.get("group.protocol", "classic").lower() == "classic":
-            kafka = {**_SESSION, **kafka}
-        changes = {"bootstrap_servers": broker.bootstrap_servers, "http_port": 0, "log_format": "text", "kafka": kafka}
-        return self.settings.model_copy(update=changes)
-
-    def _make_topics(self, broker: Broker) -> None:
-        if broker.kind == "mock":  # it creates a topic on the first metadata request
-            admin = admin_client(self.settings)
-            for topic in topics.contract(self.settings, self._plan.partitions):
-                admin.list_topics(topic.name, timeout=10)
-            return
-        created = topics.ensure(self.settings, self._plan.partitions, replication=1)
-        self._say(f"topics created: {', '.join(created)}" if created else "topics: all exist")
 
     def _launch_worker(self, name: str) -> Child:
         number = int(name.rpartition("-")[2])
-        environment = _environment_of(self.settings) | {"SCORER_INSTANCE_ID": neighbours.instance_id(number)}
+        environment = environment_of(self.settings) | {"SCORER_INSTANCE_ID": neighbours.instance_id(number)}
         pinned = ["--bundle", self._plan.bundle] if self._plan.bundle else []
         return Child([sys.executable, "-P", "-m", "scorer", "worker", *pinned], self.folder, name, environment)
-
-    def _start_console(self) -> None:
-        """Starts the console; if that fails, the run continues without it."""
-        for port in (self.settings.console_port, 0):  # another run may bind the configured port at the same moment
-            environment = _environment_of(self.settings) | {"SCORER_CONSOLE_PORT": str(port)}
-            console = Child([sys.executable, "-P", "-m", "scorer", "console"], self.folder, "console", environment)
-            self._consoles.append(console)
-            ends_at = time.monotonic() + _CONSOLE_S
-            while console.exit_code() is None and time.monotonic() < ends_at:
-                address = re.search(r"^console (\S+)", console.output(), re.MULTILINE)
-                if address:
-                    self.console_url = address.group(1)
-                    self._say(f"console: {self.console_url}")
-                    return
-                time.sleep(0.1)
-            if "Address already in use" not in console.output():
-                break
-        self._say(f"continuing without the console: {console.last_lines(1) or 'it does not start'}")
-
-    def _notify_if_broker_is_down(self) -> None:
-        if self._broker_fault_reported or time.monotonic() < self._check_broker_at:
-            return
-        self._check_broker_at = time.monotonic() + _CHECK_BROKER_AFTER_S
-        if fault := self._broker_fault():
-            self._broker_fault_reported = True  # reported once; the live view shows that no results arrive
-            self._notify(fault)
-
-    def _broker_fault(self) -> str:
-        """Why the broker does not answer; empty if it does."""
-        try:
-            require_listening(self.settings)
-            metadata_of(admin_client(self.settings), self.settings, _BROKER_S)
-        except BrokerError as fault:
-            return str(fault)
-        return ""
 
     def _must_hurry(self) -> bool:
         return self._interrupts > 1
@@ -338,8 +283,7 @@ class Up:
 
     def _stop_all(self) -> None:
         self._load.kill()
-        for console in self._consoles:
-            console.kill()
+        self._console.kill()
         self._workers.stop(_STOP_S, self._must_hurry)
         self._workers.kill()
         if self._audit is not None:
@@ -350,9 +294,52 @@ class Up:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _environment_of(settings: Settings) -> dict[str, str]:
-    """The settings as environment variables of a child process."""
-    values = settings.model_dump(exclude={"kafka"}, exclude_none=True)
-    plain = {f"{ENV_PREFIX}{name.upper()}": str(value) for name, value in values.items()}
-    kafka = {f"{KAFKA_ENV_PREFIX}{n.upper().replace('.', '_')}": value for n, value in settings.kafka.items()}
-    return {**plain, **kafka}
+class _BrokerWatch:
+    """Reports once that the broker does not answer; the live view shows that no results arrive."""
+
+    def __init__(self, settings: Settings, notify: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._notify = notify
+        self._check_at = 0.0
+
+    def check(self) -> None:
+        """Checks the broker, at most once per interval, and no longer after it has reported a fault."""
+        if time.monotonic() < self._check_at:
+            return
+        fault = _broker_fault(self._settings)
+        self._check_at = math.inf if fault else time.monotonic() + _CHECK_BROKER_AFTER_S
+        if fault:
+            self._notify(fault)
+
+
+def _settings_of_children(settings: Settings, broker: Broker, say: Callable[[str], None]) -> Settings:
+    """The settings of all child processes."""
+    kafka = dict(settings.kafka)
+    if broker.kind != "given" and (unused := [name for name in kafka if name.startswith(_SECURITY)]):
+        say(f"the started broker uses PLAINTEXT: ignoring {', '.join(sorted(unused))} under [kafka]")
+        kafka = {name: value for name, value in kafka.items() if name not in unused}
+    if kafka.get("group.protocol", "classic").lower() == "classic":
+        kafka = {**_SESSION, **kafka}
+    servers = broker.bootstrap_servers
+    changes = {"bootstrap_servers": servers, "http_port": 0, "log_format": "text", "kafka": kafka}
+    return settings.model_copy(update=changes)
+
+
+def _broker_fault(settings: Settings) -> str:
+    """Why the broker does not answer; empty if it does."""
+    try:
+        require_listening(settings)
+        metadata_of(admin_client(settings), settings, _BROKER_S)
+    except BrokerError as fault:
+        return str(fault)
+    return ""
+
+
+def _make_topics(settings: Settings, broker: Broker, partitions: int, say: Callable[[str], None]) -> None:
+    if broker.kind == "mock":  # it creates a topic on the first metadata request
+        admin = admin_client(settings)
+        for topic in topics.contract(settings, partitions):
+            admin.list_topics(topic.name, timeout=10)
+        return
+    created = topics.ensure(settings, partitions, replication=1)
+    say(f"topics created: {', '.join(created)}" if created else "topics: all exist")

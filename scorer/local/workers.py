@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -39,7 +39,7 @@ class Process(Protocol):
     def kill(self) -> None: ...
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class WorkerView:
     """One worker, as its HTTP server reports it.
 
@@ -161,9 +161,9 @@ class Workers:
         for worker in [] if self._stopped else self._workers:
             if worker.child is None:
                 left_s = max(0.0, worker.start_at - time.monotonic())
-                worker.view.state = f"restart in {left_s:.0f} s"
+                worker.view = replace(worker.view, state=f"restart in {left_s:.0f} s")
             elif not worker.was_ready:
-                worker.view.state = "starting"
+                worker.view = replace(worker.view, state="starting")
             else:
                 self._read_http(worker)
         return [worker.view for worker in self._workers]
@@ -186,9 +186,8 @@ class Workers:
             time.sleep(0.05)
         for worker in self._workers:
             code = None if worker.child is None else worker.child.exit_code()
-            worker.view.rate, worker.view.partitions = 0.0, 0
-            if code is not None:
-                worker.view.state = "stopped" if code == 0 else describe_exit(code)
+            state = worker.view.state if code is None else "stopped" if code == 0 else describe_exit(code)
+            worker.view = replace(worker.view, state=state, rate=0.0, partitions=0)
 
     def kill(self) -> None:
         """Kills the workers that are still running."""
@@ -199,74 +198,75 @@ class Workers:
     # Processes
 
     def _start_process(self, worker: _Worker) -> None:
-        view = worker.view
-        worker.child = self._launch(view.name)
+        worker.child = self._launch(worker.view.name)
         worker.started_at = worker.polled_at = time.monotonic()
         worker.was_ready = False
-        worker.records_before = view.records
-        view.state, view.http, view.log = "starting", "", str(worker.child.log_path)
+        worker.records_before = worker.view.records
+        worker.view = replace(worker.view, state="starting", http="", log=str(worker.child.log_path))
 
     def _handle_exit(self, worker: _Worker, child: Process, code: int) -> None:
-        now, view = time.monotonic(), worker.view
+        now = time.monotonic()
         how, log = describe_exit(code), _last_lines(child)
         child.kill()  # releases its pipes
         worker.child = None
         if worker.was_ready:  # exits before readiness count until a process becomes ready, however long ago
             worker.exits = [at for at in worker.exits if now - at < _MINUTE_S]
         worker.exits.append(now)
-        view.rate, view.partitions, view.lag, view.refused, view.http = 0.0, 0, 0, "", ""
-        view.state = how
+        view = worker.view = replace(worker.view, state=how, rate=0.0, partitions=0, lag=0, refused="", http="")
         if len(worker.exits) > RESTARTS_PER_MINUTE_MAX:
             raise ScorerError(f"{view.name} exited again after {RESTARTS_PER_MINUTE_MAX} restarts: {how}. {log}")
         pause_s = min(2.0 ** (len(worker.exits) - 1), _PAUSE_S_MAX)
         worker.start_at = now + pause_s
-        view.restarts += 1
+        view = worker.view = replace(view, restarts=view.restarts + 1)
         for line in f"{view.name} exited: {how}; restart {view.restarts} in {pause_s:g} s. {log}".splitlines():
             self._notify(line)
 
     def _check_ready(self, worker: _Worker, child: Process) -> None:
-        view = worker.view
         address = re.search(r"http=(\S+)", child.output())
         if address is None:
             return
-        view.http = address.group(1)
+        view = worker.view = replace(worker.view, http=address.group(1))
         if _get(view.http, "/readyz")[0] == 200:
             worker.was_ready = True
-            view.state = "working"
+            worker.view = replace(view, state="working")
             if view.restarts:
                 self._notify(f"{view.name} is ready again, at http://{view.http}")
 
     # HTTP
 
     def _read_http(self, worker: _Worker) -> None:
-        view = worker.view
-        status, text = _get(view.http, "/metrics")
+        status, text = _get(worker.view.http, "/metrics")
         if status != 200:
-            view.state, view.rate = "not answering", 0.0
+            worker.view = replace(worker.view, state="not answering", rate=0.0)
             return
         self._read_metrics(worker, text)
-        status, text = _get(view.http, "/readyz")
+        status, text = _get(worker.view.http, "/readyz")
         ready = json.loads(text) if text else {}
         failing = [name for name, holds in ready.get("checks", {}).items() if not holds]
-        view.state = "working" if status == 200 else "not ready: " + ", ".join(failing or ["no answer"])
-        view.refused = str(ready.get("refused", ""))
+        state = "working" if status == 200 else "not ready: " + ", ".join(failing or ["no answer"])
+        worker.view = replace(worker.view, state=state, refused=str(ready.get("refused", "")))
 
     def _read_metrics(self, worker: _Worker, text: str) -> None:
         totals: defaultdict[str, float] = defaultdict(float)  # labelled metrics appear with their first value
-        view = worker.view
+        bundle = worker.view.bundle
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 totals[sample.name] += sample.value
                 if sample.name == "scorer_bundle_info":
-                    view.bundle = f"{sample.labels['name']}:{sample.labels['version']}"
+                    bundle = f"{sample.labels['name']}:{sample.labels['version']}"
         records = int(totals["scorer_applications_consumed_total"])
         now = time.monotonic()
         total = worker.records_before + records
-        view.rate = (total - view.records) / max(now - worker.polled_at, 1e-3)
-        worker.polled_at, view.records = now, total
-        view.partitions = int(totals["scorer_assigned_partitions"])
-        view.lag = int(totals["scorer_consumer_lag_records"])
-        view.batch_records = records / (totals["scorer_batch_records_count"] or 1)
+        worker.view = replace(
+            worker.view,
+            bundle=bundle,
+            records=total,
+            rate=(total - worker.view.records) / max(now - worker.polled_at, 1e-3),
+            partitions=int(totals["scorer_assigned_partitions"]),
+            lag=int(totals["scorer_consumer_lag_records"]),
+            batch_records=records / (totals["scorer_batch_records_count"] or 1),
+        )
+        worker.polled_at = now
 
 
 def _last_lines(child: Process) -> str:

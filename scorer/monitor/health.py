@@ -22,22 +22,20 @@ class Health(Observer):
     """The worker's state. Loop and follower write, the HTTP thread reads; each field is replaced as a whole."""
 
     bundle: BundleReference
-    poll_stalled_after_s: float
+    poll_stalled_after_s: Final[float]
     """Age of the last poll from which on the loop counts as stuck."""
-    delivery_stalled_after_s: float
+    delivery_stalled_after_s: Final[float]
     """Age of a delivery from which on the coordinator has aborted its transaction."""
-    clock: Callable[[], float] = time.monotonic
+    clock: Final[Callable[[], float]] = time.monotonic
     assigned: frozenset[int] | None = None
     """None until the first assignment; empty if the group has more workers than partitions."""
     blocked_partitions: Mapping[int, str] = field(default_factory=dict)
     """Partitions that cannot be read from their committed offset, each with the reason."""
     broker_reachable: bool = True
-    champion_refused: str = ""
-    """Why the worker has not switched to a deployed champion; empty if it has."""
     challenger: BundleReference | None = None
     """The bundle that scores in shadow mode; None without one."""
-    challenger_refused: str = ""
-    """Why a deployed challenger does not score. It does not decide, so the worker is ready nevertheless."""
+    refused_slots: Mapping[Slot, str] = field(default_factory=dict)
+    """Why a deployed champion or challenger is not loaded. The worker is ready nevertheless, with its other bundle."""
     polled_at: float | None = None
     """None while the worker starts; the process exits by itself if that takes too long."""
     delivering_since: float | None = None
@@ -71,9 +69,9 @@ class Health(Observer):
             "partitions": sorted(self.assigned or ()),
             "blocked_partitions": {str(p): _shortened(why) for p, why in sorted(self.blocked_partitions.items())},
             "bundle": self.bundle.model_dump(),
-            "refused": _shortened(self.champion_refused),
+            "refused": _shortened(self.refused_slots.get("champion", "")),
             "challenger": None if self.challenger is None else self.challenger.model_dump(),
-            "challenger_refused": _shortened(self.challenger_refused),
+            "challenger_refused": _shortened(self.refused_slots.get("challenger", "")),
         }
         return all(checks.values()), detail
 
@@ -112,17 +110,13 @@ class Health(Observer):
     def refused(self, slot: Slot, reference: BundleReference, reason: str) -> None:
         """A deployed bundle could not be loaded."""
         text = f"{reference} was deployed and cannot be loaded: {reason}"
-        if slot == "champion":
-            self.champion_refused = text
-        else:
-            self.challenger_refused = text
+        self.refused_slots = {**self.refused_slots, slot: text}
 
     def in_step(self, slot: Slot, reference: BundleReference | None) -> None:
         """The deployed bundle is loaded; a champion decides after the loop has switched to it."""
-        if slot == "champion":
-            self.champion_refused = ""
-        else:
-            self.challenger, self.challenger_refused = reference, ""
+        self.refused_slots = {name: why for name, why in self.refused_slots.items() if name != slot}
+        if slot == "challenger":
+            self.challenger = reference
 
 
 def _shortened(reason: str) -> str:

@@ -27,7 +27,7 @@ class Fault(Enum):
 
     RETRIABLE = "the same call can succeed in a moment"
     ABORTABLE = "the batch is aborted and its records are polled again"
-    NON_RETRIABLE = "a right, a limit or a setting is wrong: waiting does not help"
+    NON_RETRIABLE = "a permission, a limit or a setting is wrong: waiting does not help"
     FATAL = "the client cannot continue: it was fenced, or librdkafka gave up"
 
 

@@ -143,7 +143,7 @@ def why_unlisted(client: AdminClient | Consumer | Producer, settings: Settings, 
     """
     error = metadata_of(client, settings, wait_s, right.name).topics[right.name].error
     if error is not None and missing([right], error.code()):
-        return f"no right to topic {right.name}: {with_hint(error, settings, right)}"
+        return f"no permission on topic {right.name}: {with_hint(error, settings, right)}"
     return missing_topic(right, settings)
 
 

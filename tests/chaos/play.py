@@ -7,7 +7,7 @@ from typing import Final
 from tests.chaos.cluster import Cluster
 from tests.chaos.history import FAULT, HEALED, History, Recorder
 from tests.chaos.scenario import Scenario
-from tests.chaos.stage import Stage
+from tests.chaos.stage import Stage, has_recovered
 
 _SETTLE_S: Final = 3.0
 """After the recovery, in which a relapse would show."""
@@ -39,7 +39,9 @@ def play(scenario: Scenario, cluster: Cluster, folder: Path, say: Callable[[str]
             stage.round = number
             _one_round(stage)
         healed_at_s = recorder.now()
-        recovered = stage.wait_for(lambda: stage.has_recovered(healed_at_s), scenario.expect.decides_again_s + _GRACE_S)
+        recovered = stage.wait_for(
+            lambda: has_recovered(stage, healed_at_s), scenario.expect.decides_again_s + _GRACE_S
+        )
         stage.note("every worker decides again" if recovered else "not every worker decides again")
         stage.sleep(_SETTLE_S)
         stage.stop_publishing()

@@ -40,6 +40,7 @@ class Stage:
         store: the folder of this stage's bundles.
         offsets: where the group stands.
         round: which repetition of the fault this is, from 0.
+        acts: the commands that an operator has run, as the workers' errors ask.
     """
 
     def __init__(self, scenario: Scenario, cluster: Cluster, recorder: Recorder, say: Callable[[str], None]) -> None:
@@ -53,7 +54,7 @@ class Stage:
         self.round = 0
         self._publisher: Publisher | None = None
         self._say = say
-        self._acts: list[str] = []
+        self.acts: list[str] = []
         self._environment = product.environment(cluster.direct, self.names, str(self.store))
         if scenario.fragile_topic:
             topics.create(cluster.admin, self.names.applications, scenario.partitions, _FRAGILE, FRAGILE_REPLICAS)
@@ -61,8 +62,7 @@ class Stage:
         assert made.returncode == 0, made.stdout + made.stderr
         if scenario.decisions_config:
             topics.configure(cluster.admin, self.names.decisions, scenario.decisions_config)
-        readers = (self.names.decisions, self.names.dead_letters, recorder, self.ledger)
-        self._reader = LiveReader(cluster.direct, *readers)
+        self._reader = LiveReader(cluster.direct, self.names.decisions, self.names.dead_letters, recorder, self.ledger)
         self.offsets = OffsetsWatch(cluster.direct, self.names.group, self.names.applications, recorder)
 
     def __enter__(self) -> Self:
@@ -135,25 +135,10 @@ class Stage:
         assigned = {partition for probe in probes for partition in probe.partitions}
         return all(probe.ready for probe in probes) and len(assigned) >= self.scenario.partitions
 
-    def has_recovered(self, since_s: float) -> bool:
-        """Whether every running worker has decided something since, or has nothing to do, and none falls behind.
-
-        Where the workers must ask an operator for something, not before they have.
-        """
-        if self.scenario.expect.must_act and not self._acts:
-            return False
-        running = self.running
-        if self.offsets.answered_at_s < since_s or not all(worker.probes.ready for worker in running):
-            return False
-        owned = [set(worker.probes.partitions) for worker in running]
-        with_some = sum(map(bool, owned))
-        if set().union(*owned) < set(self.offsets.lag) or with_some < min(len(owned), len(self.offsets.lag)):
-            return False  # partitions are still moving
-        idle = {p for p, lag in self.offsets.lag.items() if lag == 0}
-        decided = all(w.progressed_at_s > since_s or own <= idle for w, own in zip(running, owned, strict=True))
-        load = self.scenario.load
-        behind_max = load.per_s * _BEHIND_S if load is not None and self._publisher is not None else 0.0
-        return decided and abs(sum(self.offsets.lag.values())) <= behind_max
+    @property
+    def publishing(self) -> bool:
+        """Whether applications are being published."""
+        return self._publisher is not None
 
     def stop_workers(self) -> None:
         """SIGTERM to all that run, and waits for their ends."""
@@ -205,14 +190,14 @@ class Stage:
 
     def operate(self) -> None:
         """Does, once, what the workers' errors ask an operator to do: stops them all, and runs the commands named."""
-        if self._acts or not self._asked_for():
+        if self.acts or not self._asked_for():
             return
         self.sleep(_ASK_S)  # others may ask for something too
-        self._acts = self._asked_for()
-        self.note(f"the workers ask for: {', '.join(self._acts)}")
+        self.acts = self._asked_for()
+        self.note(f"the workers ask for: {', '.join(self.acts)}")
         self.stop_workers()
         answers = []
-        for command in self._acts:
+        for command in self.acts:
             ran = self.scorer(*product.arguments_of(command))
             answers.append(f"{command} (exit {ran.returncode}): {(ran.stdout + ran.stderr).strip()}")
         self.start_workers()
@@ -242,6 +227,27 @@ class Stage:
 
     def _new_publisher(self, load: Load) -> Publisher:
         return Publisher(self.cluster.direct, self.names.applications, load, self.recorder, self.ledger)
+
+
+def has_recovered(stage: Stage, since_s: float) -> bool:
+    """Whether every running worker has decided something since, or has nothing to do, and none falls behind.
+
+    Where the workers must ask an operator for something, not before they have.
+    """
+    if stage.scenario.expect.must_act and not stage.acts:
+        return False
+    running = stage.running
+    if stage.offsets.answered_at_s < since_s or not all(worker.probes.ready for worker in running):
+        return False
+    owned = [set(worker.probes.partitions) for worker in running]
+    with_some = sum(map(bool, owned))
+    if set().union(*owned) < set(stage.offsets.lag) or with_some < min(len(owned), len(stage.offsets.lag)):
+        return False  # partitions are still moving
+    idle = {p for p, lag in stage.offsets.lag.items() if lag == 0}
+    decided = all(w.progressed_at_s > since_s or own <= idle for w, own in zip(running, owned, strict=True))
+    load = stage.scenario.load
+    behind_max = load.per_s * _BEHIND_S if load is not None and stage.publishing else 0.0
+    return decided and abs(sum(stage.offsets.lag.values())) <= behind_max
 
 
 def instance_id(number: int) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from schemas.decision import TRACE_HEADERS, BundleReference
 from scorer.core.score import Bundle, Outcome, Scores
@@ -65,7 +65,7 @@ class Written:
 class FakeKafka:
     """The broker: an input topic, two outputs, one group. All members share it; nothing here runs by itself."""
 
-    partition_count: int = 2
+    partition_count: Final[int] = 2
     committed: dict[int, int] = field(default_factory=dict)
     stamps: dict[int, str] = field(default_factory=dict)
     """By partition, what its committed offset says of who decided."""

@@ -68,9 +68,9 @@ def test_without_the_package(store: Path) -> None:
 @pytest.mark.parametrize(
     ("card", "settings", "message"),
     [
-        ("{}", "", "is no scorecard"),
-        ('{"base": 0, "points": {"home=castle": 1}}', "", "points for columns that are not there: home=castle"),
-        ('{"base": 0, "points": {}}', "ground = 1", "has the setting base, and not ground"),
+        ("{}", "", "is not a scorecard"),
+        ('{"base": 0, "points": {"home=castle": 1}}', "", "points for missing columns: home=castle"),
+        ('{"base": 0, "points": {}}', "ground = 1", "has only the setting base, not ground"),
     ],
 )
 def test_mistakes(tmp_path: Path, installed: Path, card: str, settings: str, message: str) -> None:

@@ -359,11 +359,8 @@ def test_a_topic_that_was_created_again(broker: Broker, tmp_path: Path) -> None:
     assert scorer(topics, "replay", "plan", tmp_path / "before", *everything)[0] == 0
     topics.recreate(topics.applications)
     publish_some(2)
-    for arguments in (
-        ("plan", tmp_path / "after", *everything),
-        ("run", tmp_path / "before"),
-        ("verify", "--from", "2020-01-01"),
-    ):
+    plan, run = ("plan", tmp_path / "after", *everything), ("run", tmp_path / "before")
+    for arguments in (plan, run, ("verify", "--from", "2020-01-01")):
         code, _, errors = scorer(topics, "replay", *arguments)
         assert code == 1
         assert "50 of 50 records differ. Was the topic deleted and created again" in errors

@@ -18,10 +18,10 @@ class Scorecard:
         self._points = points
 
     def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The probability of default of each row: shape (n, columns) to (n,). Raises ModelError when it cannot."""
+        """The probability of default per row: shape (n, columns) to (n,). Raises ModelError if a number is unknown."""
         if np.isnan(matrix).any():
             raise ModelError("a scorecard has no points for an unknown number")
-        # Not `matrix @ points`: a matrix product may add up one row alone in another order than in a batch.
+        # Not `matrix @ points`: a matrix product may sum a single row in another order than the same row in a batch.
         log_odds = self._base + (matrix * self._points).sum(axis=1)
         probabilities: NDArray[np.float32] = np.exp(-np.logaddexp(0, -log_odds)).astype(np.float32)
         return probabilities
@@ -30,21 +30,21 @@ class Scorecard:
 def open_scorecard(model: bytes, columns: Sequence[str], settings: Mapping[str, str | int | float | bool]) -> Model:
     """Opens a scorecard such as `{"base": -1.5, "points": {"seniority": -0.1, "records=yes": 1.2}}`.
 
-    Columns without points count nothing. The setting `base` takes the place of the file's.
+    Columns without points have 0 points. The setting `base` overrides the file's.
 
     Raises:
-        BundleError: it is none, has points for a column that is not there, or a setting is wrong.
+        BundleError: the file is not a scorecard, has points for a missing column, or a setting is unknown.
     """
     strange = set(settings) - {"base"}
     if strange:
-        raise BundleError(f"the runner scorecard has the setting base, and not {', '.join(sorted(strange))}")
+        raise BundleError(f"the runner scorecard has only the setting base, not {', '.join(sorted(strange))}")
     try:
         card = json.loads(model)
         base = float(settings.get("base", card["base"]))
         points = {str(column): float(worth) for column, worth in card["points"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise BundleError('the model is no scorecard: {"base": number, "points": {column: number}}') from None
+        raise BundleError('the model is not a scorecard: {"base": number, "points": {column: number}}') from None
     unknown = sorted(set(points) - set(columns))
     if unknown:
-        raise BundleError(f"the scorecard has points for columns that are not there: {', '.join(unknown)}")
+        raise BundleError(f"the scorecard has points for missing columns: {', '.join(unknown)}")
     return Scorecard(base, np.array([points.get(column, 0.0) for column in columns]))

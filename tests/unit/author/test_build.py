@@ -12,7 +12,7 @@ from scorer.bundle.load import load_bundle, read_manifest
 from scorer.bundle.manifest import Features
 from scorer.core.policy import Policy
 from scorer.errors import BundleError
-from tests.unit.author.test_boosters import raw, train
+from tests.unit.author.made_boosters import raw, train
 from tests.unit.bundle.making import PLAIN, WITH_MARITAL
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ from scorer.author.boosters import check_booster
 from scorer.bundle.runners import open_model
 from scorer.bundle.tree_structure import read_document, require_trees
 from scorer.errors import BundleError
-from tests.unit.author.test_boosters import COLUMNS, FEATURES, LABELS, MATRIX, VERSIONS, edit, raw, train
+from tests.unit.author.made_boosters import COLUMNS, FEATURES, LABELS, MATRIX, VERSIONS, edit, raw, train
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scorer.bundle.ubjson import is_ubjson, read_ubjson
-from tests.unit.author.test_boosters import raw, train
+from tests.unit.author.made_boosters import raw, train
 
 
 def length(count: int) -> bytes:

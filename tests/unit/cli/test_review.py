@@ -14,7 +14,7 @@ import xgboost
 from scorer.bundle.load import read_manifest
 from scorer.core.policy import OUTCOMES
 from scorer.store.store import BundleStore
-from tests.unit.author.test_boosters import raw, train
+from tests.unit.author.made_boosters import raw, train
 from tests.unit.bundle.making import (
     PLAIN,
     WITH_MARITAL,

@@ -185,7 +185,7 @@ def test_a_failure_is_narrowed_by_halving() -> None:
 def test_one_poisoned_record_alone_is_the_records_fault() -> None:
     """A bundle that gives its golden examples is sound: a lone record on which it fails is set aside."""
     scores = _score([_record(age=POISON_AGE)], _bundle())
-    assert scores.outcomes == [Rejection(RejectionCode.MODEL_ERROR, "the record is sound; the model fails on it")]
+    assert scores.outcomes == [Rejection(RejectionCode.MODEL_ERROR, "the record is valid; the model fails on it")]
 
 
 def test_twenty_failures_of_twenty_are_the_bundles_fault() -> None:

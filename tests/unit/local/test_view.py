@@ -1,6 +1,7 @@
 """How `scorer up` looks on terminals of several sizes."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -49,7 +50,8 @@ def drawn(shown: Snapshot, size: tuple[int, int], notices: tuple[str, ...] = ())
 def test_everything_fits(size: tuple[int, int], workers: int) -> None:
     """At 80 by 24 headings were once cut to "publish…", values wrapped, and workers vanished behind "…"."""
     shown = snapshot(workers)
-    shown.workers[0].refused = "my-risk:2.0.0 was deployed and cannot be loaded: there is no bundle my-risk:2.0.0"
+    refused = "my-risk:2.0.0 was deployed and cannot be loaded: there is no bundle my-risk:2.0.0"
+    shown.workers[0] = replace(shown.workers[0], refused=refused)
     lines = drawn(shown, size, tuple(f"notice {number} " + "x" * 200 for number in range(6)))
     text = "\n".join(lines)
     assert len(lines) <= size[1]

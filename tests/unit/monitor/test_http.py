@@ -137,11 +137,11 @@ def test_an_accept_header_that_makes_no_sense(server: MonitorServer, accept: str
 
 def test_probes_show_no_paths(health: Health) -> None:
     """Reasons are shown without the paths and URLs in them: anybody may ask, and the log has them."""
-    health.champion_refused = (
+    champion = (
         "mine:1.0.0@0a was deployed and cannot be loaded: s3://key:secret@bucket/bundles cannot be read: "
         "[Errno 2] No such file: '/srv/secret bundles/x' in \"/secret\", file:///secret/y: /secret."
     )
-    health.challenger_refused = "secret/x: damaged"
+    health.refused_slots = {"champion": champion, "challenger": "secret/x: damaged"}
     with closing(MonitorServer("127.0.0.1", 0, CollectorRegistry(), health)) as server:
         _, _, body = get(server, "/readyz")
     detail = json.loads(body)

@@ -1,12 +1,14 @@
 """What an operator is told when Kafka refuses a writer."""
 
+from typing import Any
+
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from schemas.rights import Operation, to_topic
-from scorer.errors import BrokerError, DeploymentError
+from scorer.errors import BrokerError, DeploymentError, SettingsError
 from scorer.operate import operators
-from scorer.operate.operators import explain_refusals
+from scorer.operate.operators import explain_refusals, open_writer
 from scorer.settings import Settings
 from scorer.stream.rights import to_transactions
 
@@ -56,3 +58,22 @@ def test_a_topic_that_an_aborted_transaction_does_not_name(monkeypatch: pytest.M
     monkeypatch.setattr(operators, "lacking", lambda _, rights: list(rights))
     with pytest.raises(BrokerError, match=r"Allow User:ana Write on topic scorer\.deployments: "):
         refuse(KafkaError.INVALID_TXN_STATE)
+
+
+@pytest.mark.parametrize(("properties", "timeout"), [({}, "30000"), ({"transaction.timeout.ms": "9000"}, "9000")])
+def test_the_writer_is_lossless_and_shares_its_id(
+    monkeypatch: pytest.MonkeyPatch, properties: dict[str, str], timeout: str
+) -> None:
+    """The transactional id and the lossless properties are fixed; the transaction's timeout can be lowered."""
+    configs: list[dict[str, Any]] = []
+    monkeypatch.setattr(operators, "Producer", configs.append)
+    open_writer(Settings(kafka=properties), "scorer.deployments-writer", {"linger.ms": 5})
+    fixed = {"transactional.id": "scorer.deployments-writer", "enable.idempotence": True, "acks": "all"}
+    expected = fixed | {"transaction.timeout.ms": timeout, "linger.ms": 5}
+    assert {name: configs[0][name] for name in expected} == expected
+
+
+def test_a_wrong_property_is_an_error_of_the_settings() -> None:
+    """A property that librdkafka rejects is named."""
+    with pytest.raises(SettingsError, match=r"no\.such\.property"):
+        open_writer(SETTINGS, "scorer.deployments-writer", {"no.such.property": "1"})

@@ -1,7 +1,14 @@
 """How far a deployment has come, from the group and its offsets alone."""
 
+from types import SimpleNamespace
+
+import pytest
+
+from schemas.decision import BundleReference
+from scorer.operate import rollout
 from scorer.operate.group import Group, Member
-from scorer.operate.rollout import Behind, compare, refusals
+from scorer.operate.rollout import Behind, compare, refusals, wait_for_workers
+from scorer.settings import Settings
 from scorer.stream.metadata import CommittedMetadata
 from scorer.stream.refusal import Refusal
 
@@ -61,3 +68,45 @@ def test_refusals_are_of_one_slot() -> None:
     committed = {0: CommittedMetadata(OLD, refused=Refusal("challenger", NEW, "no such bundle").write())}
     assert refusals(group, committed, "challenger", NEW) == [("scorer-0", "no such bundle")]
     assert refusals(group, committed, "champion", NEW) == []
+
+
+DONE, WAITING = {0: CommittedMetadata(NEW)}, {0: CommittedMetadata(OLD)}
+FAILED = {0: refused(NEW, "no such bundle")}
+
+
+@pytest.mark.parametrize(
+    ("states", "wait_s", "polls"),
+    [
+        ([DONE], 60.0, 1),
+        ([WAITING, DONE], 60.0, 2),
+        ([WAITING, FAILED], 60.0, 2),
+        ([WAITING], 0.0, 2),
+        ([WAITING], 1.0, 6),
+    ],
+    ids=["done", "done later", "failed", "checked once", "timeout"],
+)
+def test_waiting_ends_when_there_is_an_answer(
+    monkeypatch: pytest.MonkeyPatch, states: list[dict[int, CommittedMetadata]], wait_s: float, polls: int
+) -> None:
+    """Waiting ends when all workers have switched, when all others have reported a failure, or at the timeout.
+
+    Each poll is shown, and the client is closed in every case.
+    """
+    now_s, closed, shown = [100.0], [], []
+    left = list(states)
+
+    def sleep(seconds: float) -> None:
+        now_s[0] += seconds
+
+    def ask_group(*_: object) -> tuple[Group, dict[int, CommittedMetadata]]:
+        return Group((member(0, 0),), rebalancing=False), left.pop(0) if len(left) > 1 else left[0]
+
+    monkeypatch.setattr(rollout, "time", SimpleNamespace(monotonic=lambda: now_s[0], sleep=sleep))
+    monkeypatch.setattr(rollout, "admin_client", lambda _: None)
+    monkeypatch.setattr(rollout, "connect_to_offsets", lambda _: SimpleNamespace(close=lambda: closed.append(True)))
+    monkeypatch.setattr(rollout, "ask_group", ask_group)
+    reference = BundleReference(name="my-risk", version="1.0.0", digest="2" * 64)
+    progress = wait_for_workers(Settings(), reference, wait_s, lambda state, _waited_s: shown.append(state))
+    assert (progress.done, progress.failed) == (states[-1] is DONE, states[-1] is FAILED)
+    assert len(shown) == polls
+    assert closed == [True]

@@ -4,15 +4,18 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from scorer.errors import BrokerError
+from scorer.stream import faults
 from scorer.stream.faults import (
     BY_CODE,
+    Deadline,
     Fault,
     cause_of_abort,
     must_stop,
     raise_on_partition_error,
+    read_committed,
     retry_transient,
     triage,
 )
@@ -150,3 +153,38 @@ def test_partitions_have_errors_of_their_own() -> None:
     with pytest.raises(KafkaException) as raised:
         raise_on_partition_error([fine, failed])
     assert raised.value.args[0].code() == KafkaError.NOT_COORDINATOR
+
+
+@pytest.mark.parametrize(
+    ("elapsed_s", "stopping", "expected"), [(4.9, False, False), (5.1, False, True), (0.0, True, True)]
+)
+def test_a_deadline_ends_by_time_or_by_a_stop(
+    monkeypatch: pytest.MonkeyPatch, elapsed_s: float, stopping: bool, expected: bool
+) -> None:
+    """A deadline of 5 s has passed after 5 s, or as soon as the process must stop."""
+    now_s = [100.0]
+    monkeypatch.setattr(faults, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    deadline = Deadline(5.0, lambda: stopping)
+    now_s[0] += elapsed_s
+    assert deadline() is expected
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (None, KafkaError._TIMED_OUT),
+        (KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT),
+        (KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED),
+    ],
+)
+def test_a_missing_permission_to_the_group_is_reported_as_such(event: int | None, expected: int) -> None:
+    """Of the events that follow a failed request for offsets, only a missing permission replaces its error."""
+
+    def committed(*_: object, **__: object) -> list[TopicPartition]:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    message = None if event is None else SimpleNamespace(error=lambda: KafkaError(event))
+    consumer = cast("Consumer", SimpleNamespace(committed=committed, poll=lambda _: message))
+    with pytest.raises(KafkaException) as raised:
+        read_committed(consumer, [TopicPartition("t", 0)], wait_s=1)
+    assert raised.value.args[0].code() == expected

@@ -9,11 +9,13 @@ from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaExcep
 from confluent_kafka.admin import AdminClient, TopicMetadata
 
 from schemas.decision import BundleReference
+from schemas.rights import Operation, to_topic
 from scorer.errors import BrokerError, TopicsError
 from scorer.operate import rollout
 from scorer.operate.reading import ask_committed
 from scorer.settings import Settings, load_settings
 from scorer.stream import reaching
+from scorer.stream.faults import BY_CODE, Fault
 from scorer.stream.metadata import CommittedMetadata
 from scorer.stream.reaching import ask, find_partitions
 
@@ -208,3 +210,83 @@ def test_why_no_broker_answers_is_said_at_once(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(BrokerError, match="authorization failed"):
         reaching.metadata_of(client, Settings(), wait_s=15)
     assert failing.asked == 1
+
+
+@pytest.mark.parametrize("code", [KafkaError._AUTHENTICATION, KafkaError._SSL])
+def test_a_wrong_password_is_reported_before_the_timeout(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Error events about TLS or authentication end a request at the first attempt; its message has their text."""
+    failing = Failing(KafkaError._TRANSPORT, times=9)
+    monkeypatch.setattr(reaching, "_reason", lambda _: KafkaError(code))
+    client = cast("Consumer", SimpleNamespace(list_topics=failing))
+    with pytest.raises(BrokerError, match=KafkaError(code).str()):
+        reaching.metadata_of(client, SETTINGS, wait_s=15)
+    assert failing.asked == 1
+
+
+def test_metadata_is_requested_until_the_timeout(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While no broker can be reached the request is repeated, each attempt with a timeout that fits the rest."""
+    timeouts = []
+
+    def list_topics(_: str | None, timeout: float) -> None:
+        timeouts.append(timeout)
+        clock.now_s += timeout
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+    monkeypatch.setattr(reaching, "_reason", lambda _: None)
+    with pytest.raises(BrokerError, match=f"cannot connect to Kafka at {SETTINGS.bootstrap_servers}"):
+        reaching.metadata_of(cast("Consumer", SimpleNamespace(list_topics=list_topics)), SETTINGS, wait_s=12)
+    assert timeouts == [5.0, 5.0, 2.0]
+
+
+@pytest.mark.parametrize("code", [code for code in BY_CODE if code not in reaching._UNKNOWN])
+@pytest.mark.parametrize(("elapsed_s", "in_time"), [(9.9, True), (10.1, False)])
+def test_only_retriable_codes_are_retried(code: int, elapsed_s: float, in_time: bool) -> None:
+    """A command repeats a request within its time if the table of codes says so; an unknown topic is the exception."""
+    expected = in_time and BY_CODE[code] is Fault.RETRIABLE
+    assert reaching._should_retry(KafkaError(code), elapsed_s, wait_s=10) is expected
+
+
+@pytest.mark.parametrize("code", sorted(reaching._UNKNOWN))
+@pytest.mark.parametrize(("elapsed_s", "wait_s", "expected"), [(4.9, 10, True), (5.1, 10, False), (2.1, 2, False)])
+def test_an_unknown_topic_is_retried_for_some_seconds(
+    code: int, elapsed_s: float, wait_s: float, expected: bool
+) -> None:
+    """Five seconds, or the command's own time if that is shorter."""
+    assert reaching._should_retry(KafkaError(code), elapsed_s, wait_s) is expected
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (None, "missing topic: t; "),
+        (KafkaError.UNKNOWN_TOPIC_OR_PART, "missing topic: t; "),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, "Allow User:NAME Read on topic t: "),
+    ],
+)
+def test_why_a_topic_is_not_listed(monkeypatch: pytest.MonkeyPatch, code: int | None, expected: str) -> None:
+    """A topic that is missing from the list of all does not exist, or the client may not see it."""
+    monkeypatch.setattr(reaching, "metadata_of", lambda *_: SimpleNamespace(topics={"t": topic(code)}))
+    client = cast("Consumer", None)
+    assert expected in reaching.why_unlisted(client, SETTINGS, to_topic(Operation.READ, "t"), wait_s=1)
+
+
+def test_a_reader_is_closed_if_its_topic_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A consumer that is not returned is closed; and it never commits, whatever the settings under [kafka] say."""
+    configs, closed = [], []
+
+    def consumer(config: dict[str, Any]) -> object:
+        configs.append(config)
+        return SimpleNamespace(close=lambda: closed.append(True))
+
+    def find(*_: object) -> list[int]:
+        raise TopicsError("missing topic: t")
+
+    monkeypatch.setattr(reaching, "Consumer", consumer)
+    monkeypatch.setattr(reaching, "find_partitions", find)
+    settings = Settings(kafka={"enable.partition.eof": "false"})
+    with pytest.raises(TopicsError, match="missing topic: t"):
+        reaching.connect_beside(settings, "t", {"group.id": "tail"}, wait_s=1)
+    assert closed == [True]
+    fixed = {"enable.auto.commit": False, "isolation.level": "read_committed", "enable.partition.eof": True}
+    assert {name: configs[0][name] for name in fixed} == fixed
+    assert configs[0]["group.id"] == "tail"

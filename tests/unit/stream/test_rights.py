@@ -85,10 +85,10 @@ def test_a_topic_that_may_be_hidden() -> None:
     plain = "missing topic: t; `scorer topics ensure` creates it"
     assert missing_topic(READ, {}, "k:1") == plain
     told = missing_topic(READ, LOGIN, "k:1")
-    assert told.startswith(f"{plain}. If it exists, User:ana has no Describe right to it")
+    assert told.startswith(f"{plain}. If it exists, User:ana has no Describe permission on it")
     assert told.endswith("--operation Read --topic t`")
     unknown = with_hint(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), Settings(kafka=LOGIN), READ)
-    assert "If it exists, User:ana has no Describe right to it" in unknown
+    assert "If it exists, User:ana has no Describe permission on it" in unknown
 
 
 def test_the_command_prints_the_rights(monkeypatch: pytest.MonkeyPatch) -> None:
