@@ -42,7 +42,6 @@ TOO_LARGE = {
     },
     "classes": {
         "producer/client.py: ApplicationPublisher",
-        "scorer/store/store.py: BundleStore",
         "scorer/stream/kafka.py: KafkaLink",
         "scorer/stream/subscription.py: Subscription",
     },
@@ -50,7 +49,6 @@ TOO_LARGE = {
         "producer/cli.py",
         "scorer/cli/deploy.py",
         "scorer/cli/replay.py",
-        "scorer/store/store.py",
         "tests/contract/test_kafka_link.py",
         "tests/contract/test_store.py",
         "tests/integration/test_readers.py",
