@@ -1,22 +1,20 @@
 """The settings: units, defaults, limits and reasons. Precedence: flags, environment, scorer.toml, defaults."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+import schemas.settings
 from schemas import topics
-from schemas.confidential import STORE_LOGIN, URL_FAULT, has_url_credentials, is_secret
-from schemas.settings import SETTING_NAMES, find_servers_fault, gather_settings
-from schemas.text import TextFileError
+from schemas.confidential import STORE_LOGIN, URL_FAULT, has_url_credentials
+from schemas.settings import InvalidSettingsError, LoadedSettings, Servers, TopicName
 from schemas.transport import find_transport_faults
 from scorer.errors import SettingsError
 from scorer.folders import bundles_folder
 from scorer.logs import LogFormat, LogLevel
 
-MASK: Final = "********"
 # Maximum time of a worker from one poll to the next. A batch takes some seconds at most; with librdkafka's default of
 # five minutes, one worker that hangs would delay a rebalance of all others for that long.
 POLL_INTERVAL_MS: Final = 60_000
@@ -43,8 +41,6 @@ OWNED_PROPERTIES: Final[dict[str, str]] = {
     "message.max.bytes": "max.message.bytes of the output topics applies",
 }
 
-TopicName = Annotated[str, Field(pattern=topics.NAME_PATTERN)]
-
 
 def _default_store() -> str | None:
     folder = bundles_folder()
@@ -56,8 +52,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    bootstrap_servers: str = Field(
-        default="localhost:9092", min_length=1, description="Kafka brokers: a comma-separated list of host:port."
+    bootstrap_servers: Servers = Field(
+        default="localhost:9092", description="Kafka brokers: a comma-separated list of host:port."
     )
     group_id: str = Field(
         default="scorer",
@@ -198,9 +194,6 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         problems = []
-        fault = find_servers_fault(self.bootstrap_servers)
-        if fault:
-            problems.append(f"bootstrap_servers: {fault}")
         names = [self.applications_topic, self.decisions_topic, self.dead_letters_topic, self.deployments_topic]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
@@ -228,65 +221,17 @@ class Settings(BaseModel):
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedSettings:
-    """The effective settings, and the source of each: `default`, a file, an environment variable or `flag`."""
-
-    settings: Settings
-    origins: dict[str, str]
-    service_links: tuple[str, ...]
-    """Environment variables that Kubernetes set for a Service, which are not settings."""
-
-    def rows(self) -> list[tuple[str, str, str]]:
-        """Name, value (secrets masked) and origin of every setting, `[kafka]` properties after the others."""
-        plain = [
-            (name, "" if (value := getattr(self.settings, name)) is None else str(value), self.origins[name])
-            for name in Settings.model_fields
-            if name != "kafka"
-        ]
-        kafka = [
-            (f"kafka.{name}", MASK if is_secret(name) else value, self.origins[f"kafka.{name}"])
-            for name, value in sorted(self.settings.kafka.items())
-        ]
-        return plain + kafka
-
-
 def load_settings(
     flags: Mapping[str, object] | None = None,
     environment: Mapping[str, str] | None = None,
     file: Path | None = None,
-) -> LoadedSettings:
-    """Loads the settings from all sources.
-
-    Args:
-        flags: settings from the command line by name; None values count as not given. `kafka` is a mapping.
-        environment: `SCORER_GROUP_ID` for `group_id`, `SCORER_KAFKA__SASL_USERNAME` for `sasl.username` of `[kafka]`.
-        file: a TOML file; default: `scorer.toml` in the current folder, if it exists.
+) -> LoadedSettings[Settings]:
+    """Loads the settings from all sources: `schemas.settings.load_settings` describes the arguments.
 
     Raises:
         SettingsError: the message has every problem, including unknown names, with the source of each value.
     """
     try:
-        gathered = gather_settings(flags or {}, environment, file)
-    except TextFileError as error:
+        return schemas.settings.load_settings(Settings, flags, environment, file, OWNED_PROPERTIES)
+    except InvalidSettingsError as error:
         raise SettingsError(str(error)) from None
-    problems = gathered.problems
-    for name in gathered.property_values():
-        if name in OWNED_PROPERTIES:
-            origin = gathered.origins[f"kafka.{name}"]
-            problems.append(f"kafka.{name} (from {origin}): the worker sets this itself: {OWNED_PROPERTIES[name]}")
-    plain = {name: value for name, value in gathered.values.items() if name in SETTING_NAMES}
-    try:
-        settings = Settings.model_validate({**plain, "kafka": gathered.property_values()})
-    except ValidationError as error:
-        problems += [_explain(dict(fault), gathered.origins) for fault in error.errors(include_url=False)]
-    if problems:
-        raise SettingsError("Invalid settings:\n" + "\n".join(f"  {problem}" for problem in problems))
-    defaults = dict.fromkeys(SETTING_NAMES, "default")
-    return LoadedSettings(settings, {**defaults, **gathered.origins}, tuple(gathered.service_links))
-
-
-def _explain(fault: Mapping[str, Any], origins: Mapping[str, str]) -> str:
-    name = ".".join(str(part) for part in fault["loc"])
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    return f"{name} (from {origins.get(name, 'default')}): {message}" if name else message

@@ -13,7 +13,8 @@ from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
     from schemas.rows import Hints
-    from scorer.settings import LoadedSettings, Settings
+    from schemas.settings import LoadedSettings
+    from scorer.settings import Settings
 
 ConfigOption = Annotated[
     Path | None,
@@ -75,7 +76,7 @@ def require_texts(values: list[str] | None) -> list[str] | None:
 
 def settings_of(
     config: Path | None, bootstrap_servers: str | None, assignments: Iterable[str] | None, **flags: object
-) -> "LoadedSettings":
+) -> "LoadedSettings[Settings]":
     """The effective settings with these options. Reports environment variables that were ignored.
 
     Raises:
@@ -98,7 +99,7 @@ def settings_of(
 
 def read_settings(
     config: Path | None, bootstrap_servers: str | None, assignments: Iterable[str] | None, **flags: object
-) -> "LoadedSettings":
+) -> "LoadedSettings[Settings]":
     """The effective settings with these options.
 
     Raises:
