@@ -28,6 +28,7 @@ from producer.validation import validate_application
 from schemas.application import CreditApplication
 from schemas.decision import Decision
 from schemas.files import dump_application
+from schemas.lossless import LOSSLESS
 from schemas.records import Malformed, Mark
 from schemas.rights import Operation, missing, to_topic
 
@@ -76,12 +77,7 @@ class ApplicationPublisher:
                 "message.timeout.ms": _DELIVERY_MS,
                 "partitioner": "murmur2_random",  # as in Java clients: a key's partition is the same for all clients
             },
-            required={
-                "enable.idempotence": True,
-                "acks": "all",
-                # With several, librdkafka can report a record as written that a new leader has rejected.
-                "max.in.flight.requests.per.connection": 1,
-            },
+            required=LOSSLESS,
         )
 
     def publish(self, application: CreditApplication | Mapping[str, object]) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 import schemas.settings
 from producer.errors import MisuseError
 from schemas import topics
-from schemas.settings import InvalidSettingsError, Servers, TopicName
+from schemas.settings import SERVERS_DEFAULT, InvalidSettingsError, Servers, TopicName
 from schemas.transport import find_transport_faults
 
 
@@ -29,7 +29,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    bootstrap_servers: Servers = "localhost:9092"
+    bootstrap_servers: Servers = SERVERS_DEFAULT
     applications_topic: TopicName = topics.APPLICATIONS
     decisions_topic: TopicName = topics.DECISIONS
     dead_letters_topic: TopicName = topics.DEAD_LETTERS

@@ -12,13 +12,14 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from schemas import topics
 from schemas.confidential import URL_FAULT, has_url_credentials, is_secret, strip_file_suffix
-from schemas.service_links import is_service_link
+from schemas.service_links import PORT_MAX, is_service_link
 from schemas.text import FileMissingError, TextFileError, expand_home, find_text_fault, read_secret, read_toml
 
 FILE_NAME: Final = "scorer.toml"
 ENV_PREFIX: Final = "SCORER_"
 KAFKA_ENV_PREFIX: Final = "SCORER_KAFKA__"
 MASK: Final = "********"
+SERVERS_DEFAULT: Final = "localhost:9092"
 
 # All settings of all programs, which share one file and environment.
 SETTING_NAMES: Final = (
@@ -55,7 +56,6 @@ _BOOLEANS: Final = frozenset({"require_signatures"})
 
 _KAFKA: Final = "kafka."
 _FROM_FILE: Final = ".file"
-_PORT_MAX: Final = 65_535
 _split_server = re.compile(r"(?:\w+://)?(?:\[[^\]]*\]|[^:]*):([^:]*)").fullmatch
 
 
@@ -64,8 +64,8 @@ def _require_servers(servers: str) -> str:
         raise ValueError("a login is not part of an address: use kafka.sasl.username and kafka.sasl.password.file")
     for server in servers.split(","):
         parts = _split_server(server.strip())
-        if parts and not (parts[1].isascii() and parts[1].isdecimal() and 0 < int(parts[1][:6]) <= _PORT_MAX):
-            raise ValueError(f"a port is a number from 1 to {_PORT_MAX}: write host:port, separated by commas")
+        if parts and not (parts[1].isascii() and parts[1].isdecimal() and 0 < int(parts[1][:6]) <= PORT_MAX):
+            raise ValueError(f"a port is a number from 1 to {PORT_MAX}: write host:port, separated by commas")
     return servers
 
 

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 import schemas.settings
 from schemas import topics
 from schemas.confidential import STORE_LOGIN, URL_FAULT, has_url_credentials
-from schemas.settings import InvalidSettingsError, LoadedSettings, Servers, TopicName
+from schemas.service_links import PORT_MAX
+from schemas.settings import SERVERS_DEFAULT, InvalidSettingsError, LoadedSettings, Servers, TopicName
 from schemas.transport import find_transport_faults
 from scorer.errors import SettingsError
 from scorer.folders import bundles_folder
@@ -18,6 +19,7 @@ from scorer.logs import LogFormat, LogLevel
 # Maximum time of a worker from one poll to the next. A batch takes some seconds at most; with librdkafka's default of
 # five minutes, one worker that hangs would delay a rebalance of all others for that long.
 POLL_INTERVAL_MS: Final = 60_000
+BATCH_RECORDS_DEFAULT: Final = 5_000
 
 # librdkafka properties that the guarantees depend on, and what to use instead, if possible.
 OWNED_PROPERTIES: Final[dict[str, str]] = {
@@ -53,7 +55,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     bootstrap_servers: Servers = Field(
-        default="localhost:9092", description="Kafka brokers: a comma-separated list of host:port."
+        default=SERVERS_DEFAULT, description="Kafka brokers: a comma-separated list of host:port."
     )
     group_id: str = Field(
         default="scorer",
@@ -75,7 +77,7 @@ class Settings(BaseModel):
         "acknowledged before offsets are committed; a crash can duplicate results but never lose them.",
     )
     batch_records_max: int = Field(
-        default=5_000,
+        default=BATCH_RECORDS_DEFAULT,
         ge=1,
         le=100_000,
         description="Maximum number of records per batch and transaction. More gains little throughput and costs "
@@ -88,9 +90,9 @@ class Settings(BaseModel):
         description="Milliseconds to wait for a batch to fill once it has a record; 0 does not wait.",
     )
     record_bytes_max: int = Field(
-        default=65_536,
+        default=topics.RECORD_BYTES_DEFAULT,
         ge=1_024,
-        le=8_388_608,
+        le=topics.RECORD_BYTES_MAX,
         description="Maximum size of an application in bytes; a larger one is rejected as too_large.",
     )
     fetch_memory_mb: int = Field(
@@ -146,7 +148,7 @@ class Settings(BaseModel):
         description="Address to bind for /metrics, /healthz and /readyz, IPv4 or IPv6; 0.0.0.0 or :: for all.",
     )
     http_port: int = Field(
-        default=9464, ge=0, le=65_535, description="Port; 0 chooses a free one, which is logged at start."
+        default=9464, ge=0, le=PORT_MAX, description="Port; 0 chooses a free one, which is logged at start."
     )
     log_format: LogFormat = Field(
         default="auto", description="Log format on stderr: json, text, or auto (text on a terminal, otherwise json)."
@@ -167,7 +169,7 @@ class Settings(BaseModel):
         "console_token_file.",
     )
     console_port: int = Field(
-        default=8765, ge=0, le=65_535, description="Port; 0 chooses a free one, which is logged at start."
+        default=8765, ge=0, le=PORT_MAX, description="Port; 0 chooses a free one, which is logged at start."
     )
     console_names: str = Field(
         default="",

@@ -10,6 +10,7 @@ from scorer.bundle.golden import made_up_matrix
 from scorer.bundle.manifest import Features
 from scorer.core.features import CATEGORIES, FeatureEncoding
 
+TOLERANCE: Final = 1e-6  # between the probabilities of the original and of the converted model
 _ROWS: Final = 2_000  # enough to detect a difference on one application in a few hundred
 _UNKNOWN_SHARE: Final = 0.1
 _ZERO_SHARE: Final = 0.1

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from schemas.rows import Hints
     from scorer.core.score import Scores
 
-_BATCH_ROWS: Final = 5_000  # the worker's default; decisions do not depend on the batch
 _is_topic = re.compile(r"[A-Za-z0-9._-]{1,249}").fullmatch  # the names that Kafka allows
 
 
@@ -197,10 +196,11 @@ def read_batches(applications: str, source: str, hints: "Hints") -> Iterator[lis
     """
     from schemas.files import read_applications
     from schemas.rows import ApplicationsFileError
+    from scorer.settings import BATCH_RECORDS_DEFAULT
 
     rows = read_applications(applications, hints)
     try:
-        while batch := list(islice(rows, _BATCH_ROWS)):
+        while batch := list(islice(rows, BATCH_RECORDS_DEFAULT)):
             for row in batch:
                 hints.add(row.line, row.hint)
             yield [FileRecord(source, row.line, row.value) for row in batch]

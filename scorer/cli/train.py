@@ -122,16 +122,19 @@ def figures(metrics: "Metrics") -> "list[RenderableType]":
 
 
 def _read_labels(assignments: list[str]) -> dict[str, str]:
+    from scorer.bundle.manifest import LABELS_MAX, SENTENCE_CHARACTERS_MAX, WORD_CHARACTERS_MAX
+
     labels = {}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
-        if not (equals and 0 < len(key) <= 64 and len(value) <= 1_000):
+        if not (equals and 0 < len(key) <= WORD_CHARACTERS_MAX and len(value) <= SENTENCE_CHARACTERS_MAX):
             raise MisuseError(
-                f"--label {assignment[:80]}: write KEY=VALUE, up to 64 characters for the key and 1,000 for the value"
+                f"--label {assignment[:80]}: write KEY=VALUE, up to {WORD_CHARACTERS_MAX} characters for the key and "
+                f"{SENTENCE_CHARACTERS_MAX:,} for the value"
             )
         labels[key] = value
-    if len(labels) > 64:
-        raise MisuseError(f"--label: {len(labels)} labels; a bundle can have at most 64")
+    if len(labels) > LABELS_MAX:
+        raise MisuseError(f"--label: {len(labels)} labels; a bundle can have at most {LABELS_MAX}")
     return labels
 
 

@@ -33,8 +33,6 @@ BrokerOption = Annotated[
 ]
 PortOption = Annotated[int, typer.Option("--port", help="Port of the started broker; 0 chooses a free one.")]
 
-_SIGNAL_EXIT = 128
-
 
 class BrokerChoice(NamedTuple):
     """The broker to use, and a note on the choice."""
@@ -131,6 +129,7 @@ def _run(plan: "Plan", loaded: "LoadedSettings[Settings]", note: str, *, as_json
     """Runs everything and shows the view; exit 1 if something was lost, duplicated or not published."""
     from rich.console import Console
 
+    from scorer.local.child import SHELL_SIGNAL_BASE
     from scorer.local.up import Interrupted, Up
     from scorer.local.view import View, summary, summary_json
 
@@ -153,7 +152,7 @@ def _run(plan: "Plan", loaded: "LoadedSettings[Settings]", note: str, *, as_json
             failures, notes = running.failures(end), running.notes()
     except Interrupted as interrupt:
         typer.echo("interrupted during startup; everything was stopped", err=True)
-        raise typer.Exit(_SIGNAL_EXIT + interrupt.signal) from None
+        raise typer.Exit(SHELL_SIGNAL_BASE + interrupt.signal) from None
     if as_json:
         typer.echo(json.dumps(summary_json(end)))
     else:

@@ -7,10 +7,10 @@ from html import escape
 from typing import Any, Final
 
 from schemas.asyncapi import build_document
+from schemas.topics import DAY_MS
 from scorer.console.examples import EXAMPLES
 from scorer.settings import Settings
 
-_DAY_MS: Final = 24 * 3_600_000
 _CODE_NOTE: Final = (
     "Addresses and topics are those of this console. If your cluster requires TLS or a login, add the client "
     "properties for it."
@@ -137,7 +137,7 @@ def _table(title: str, rows: list[tuple[str, str, str, str]]) -> str:
 
 def _retention(channel: Mapping[str, Any]) -> str:
     retention_ms = channel["bindings"]["kafka"]["topicConfiguration"]["retention.ms"]
-    return "unlimited" if retention_ms < 0 else f"{retention_ms // _DAY_MS} days by default"
+    return "unlimited" if retention_ms < 0 else f"{retention_ms // DAY_MS} days by default"
 
 
 def _key(message: Mapping[str, Any]) -> str:
