@@ -80,11 +80,8 @@ bench-swap: setup ## a deployment and its rollback under load: what is lost, dou
 bench-peers: setup ## one worker against every other way to do this job; writes benchmarks/report (an hour)
 	$(BIN)/python -m benchmarks.comparison
 
-fresh: setup ## make again what is generated: schemas, the interface document, alert rules, dashboards, the chart's README, the reference
-	$(BIN)/python -m schemas.generate
-	$(BIN)/python -m monitoring.generate
-	$(BIN)/python -m helm.readme
-	$(BIN)/python -m documentation.generate
+fresh: setup ## regenerate the derived files: schemas, the AsyncAPI document, alert rules, dashboards, the README of the chart, the reference
+	$(BIN)/python -m generators
 
 docs: setup ## build the documentation's site into build/docs, strictly: a dead link ends it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from helm.readme import VALUES, values_of
+from generators.chart import values_of
 from schemas.confidential import (
     AZURE_CONTAINER,
     CONFIDENTIAL_WORDS,
@@ -27,7 +27,7 @@ from tests.ops.chart import CHART, of_kind, pod_of, pods, refusal, render, value
 from tests.unit.schemas.test_confidential import WITH_CREDENTIALS, WITHOUT_CREDENTIALS
 
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
-DEFAULTS: dict[str, Any] = yaml.safe_load(VALUES.read_text(encoding="utf-8"))
+DEFAULTS: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 
 _TLS = "kafka.tls.enabled=true,"
 _LOGIN = f"{_TLS}kafka.sasl.enabled=true,kafka.sasl.secretName=login,"
@@ -83,7 +83,7 @@ def test_the_schema_has_each_value_and_no_other() -> None:
 def test_a_value_that_nobody_explains_is_found() -> None:
     """The README is made of comments: a value without one ends it."""
     assert [value.path for value in values_of("a:\n  # What it is.\n  b: 1\n")] == ["a.b"]
-    with pytest.raises(ValueError, match=r"a\.b: say in a comment"):
+    with pytest.raises(ValueError, match=r"a\.b: add a comment"):
         list(values_of("a:\n  b: 1\n"))
 
 

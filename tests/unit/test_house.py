@@ -15,7 +15,7 @@ from scorer.monitor.families import METRICS, REPLAY_METRICS, Metric
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(
     path
-    for room in ("scorer", "schemas", "producer", "monitoring", "documentation", "supply_chain")
+    for room in ("scorer", "schemas", "producer", "monitoring", "documentation", "generators", "supply_chain")
     for path in (ROOT / room).rglob("*.py")
 )
 FUNCTION_LINES_MAX = 60  # what is longer is not read in one screen
