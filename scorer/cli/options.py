@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from schemas.settings import LoadedSettings
     from scorer.settings import Settings
 
+DEFAULT_BUNDLE = "credit-risk:1.1.0"
+"""The bundle that workers use before the first deployment."""
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
@@ -30,6 +33,10 @@ SetOption = Annotated[
     typer.Option(
         "--set", "-s", metavar="NAME=VALUE", help="Override a setting, or kafka.PROPERTY=VALUE; may be repeated."
     ),
+]
+StoreOption = Annotated[
+    str | None,
+    typer.Option("--store", metavar="STORE", help="Bundle store: a folder or URL; default: the setting store."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
