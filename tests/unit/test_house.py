@@ -69,7 +69,6 @@ WAITS = {
 
 KNOW_KAFKA = ("scorer/stream/", "scorer/operate/", "scorer/local/", "producer/kafka.py")
 KNOW_KAFKA_TOO = {
-    "producer/client.py",
     "producer/outcomes.py",
     "scorer/console/look.py",
     "scorer/console/publish.py",
