@@ -227,7 +227,7 @@ def test_a_dead_letter_is_an_error_with_its_code(settings: Settings) -> None:
 
 def test_without_a_scorer_the_wait_ends(settings: Settings) -> None:
     """With nobody to decide, the wait ends in time, and the application is on the topic all the same."""
-    with ApplicationPublisher(settings) as publisher, pytest.raises(DecisionTimeoutError, match="does one run"):
+    with ApplicationPublisher(settings) as publisher, pytest.raises(DecisionTimeoutError, match="is one running"):
         publisher.decide(EXAMPLE, 0.5)
     assert _count(settings, settings.applications_topic) == 1
 
