@@ -68,7 +68,7 @@ def test_differences_that_matter(settings: Settings) -> None:
 
 def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a broker the error names the address and asks the likely questions."""
-    monkeypatch.setattr(topics, "_ADMIN_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(topics, "ADMIN_S", 1.0)
     nowhere = load_settings({"bootstrap_servers": "127.0.0.1:1"}, environment={}).settings
     with pytest.raises(BrokerError, match=r"cannot connect to Kafka at 127\.0\.0\.1:1 .*is it running"):
         topics.check(nowhere)
