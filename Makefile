@@ -81,10 +81,7 @@ bench-peers: setup ## one worker compared with other implementations of the same
 	$(BIN)/python -m benchmarks.comparison
 
 fresh: setup ## regenerate all derived files: schemas, AsyncAPI, alert rules, dashboards, the chart's README, the reference
-	$(BIN)/python -m schemas.generate
-	$(BIN)/python -m monitoring.generate
-	$(BIN)/python -m helm.readme
-	$(BIN)/python -m documentation.generate
+	$(BIN)/python -m generators
 
 docs: setup ## build the documentation site in build/docs; a dead link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

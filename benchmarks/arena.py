@@ -22,7 +22,7 @@ from confluent_kafka.admin import AdminClient
 from benchmarks.rivals import CannotTakePartError, Delivery, Rival
 from benchmarks.stages import RECORD_BYTES_MAX, draw_records
 from schemas.decision import Decision
-from scorer.cli.worker import DEFAULT_BUNDLE
+from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.core.score import score_batch
 from scorer.operate import topics
 from scorer.settings import Settings

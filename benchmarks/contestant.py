@@ -20,7 +20,7 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, Producer
 from prometheus_client import CollectorRegistry
 
-from scorer.cli.worker import DEFAULT_BUNDLE
+from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.core.score import Outcome, Scores
 from scorer.monitor.health import Health
 from scorer.monitor.metrics import WorkerMetrics

@@ -18,7 +18,7 @@ import xgboost
 
 from producer.generator import generate_applications
 from scorer.bundle.xgboost_runner import XGBoostModel
-from scorer.cli.worker import DEFAULT_BUNDLE
+from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.core.score import Bundle, score_batch
 from scorer.core.wire import Application, decode, decode_batch
 from scorer.process import collect_garbage_seldom

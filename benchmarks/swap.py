@@ -28,7 +28,7 @@ from benchmarks.arena import PARTITIONS, Entry, machine, model_folder
 from benchmarks.latency import arrivals, open_reader, wait_until_ready
 from benchmarks.rivals import RIVALS
 from schemas.settings import ENV_PREFIX
-from scorer.cli.worker import DEFAULT_BUNDLE
+from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.errors import ScorerError
 from scorer.local.broker import start_broker
 from scorer.operate import topics

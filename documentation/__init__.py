@@ -1,1 +1,1 @@
-"""Generation of the documentation: the reference pages from the code, and the links of the site."""
+"""The generated pages of the documentation, as code, and the links of the site."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from schemas.fields import describe_range
 from schemas.printable import NO_CONTROLS
 
 
@@ -35,34 +36,20 @@ def limits(schema: Mapping[str, Any]) -> str:
         name = schema["$ref"].rpartition("/")[2]
         return f"[{name}](#{name.lower()})"
     kind = {"string": "text", "date-time": "a time"}.get(schema.get("format", schema["type"]), schema["type"])
-    return ", ".join([kind, *_range(schema), *_length(schema), *_pattern(schema)])
+    return ", ".join(filter(None, [kind, describe_range(schema, ","), _length(schema), _pattern(schema)]))
 
 
-def _range(schema: Mapping[str, Any]) -> list[str]:
-    low, high = schema.get("minimum"), schema.get("maximum")
-    texts = [f"{_number(low)} to {_number(high)}"] if low is not None and high is not None else []
-    if not texts:
-        texts += [f"from {_number(low)}"] if low is not None else []
-        texts += [f"up to {_number(high)}"] if high is not None else []
-    above = schema.get("exclusiveMinimum")
-    return ([] if above is None else [f"above {_number(above)}"]) + texts
-
-
-def _length(schema: Mapping[str, Any]) -> list[str]:
+def _length(schema: Mapping[str, Any]) -> str:
     low, high = schema.get("minLength"), schema.get("maxLength")
     if high is not None:
-        return [f"{low or 0} to {high} characters"]
-    return ["not empty"] if low else []
+        return f"{low or 0} to {high} characters"
+    return "not empty" if low else ""
 
 
-def _pattern(schema: Mapping[str, Any]) -> list[str]:
+def _pattern(schema: Mapping[str, Any]) -> str:
     if "pattern" not in schema:
-        return []
-    return ["no control characters" if schema["pattern"] == NO_CONTROLS else f"matching `{schema['pattern']}`"]
-
-
-def _number(value: float) -> str:
-    return f"{value:,.15g}"
+        return ""
+    return "no control characters" if schema["pattern"] == NO_CONTROLS else f"matching `{schema['pattern']}`"
 
 
 def _cell(text: str) -> str:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from producer.errors import MisuseError, PublisherError
-from producer.settings import Settings, load_settings
 from schemas.durations import read_duration
 from schemas.printable import printable, printable_lines
 from schemas.surroundings import explain_fault, standard_streams
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from producer.client import ApplicationPublisher
     from producer.load import LoadReport
     from producer.publish import PublishReport
+    from producer.settings import Settings
     from schemas.rows import Hints, Row
 
 app = typer.Typer(
@@ -324,14 +324,16 @@ def watch(
         typer.echo(f"{skipped:,} records were skipped, as they are neither decisions nor dead letters", err=True)
 
 
-def _settings(bootstrap_servers: str | None, kafka: Sequence[str] | None, **topics: str | None) -> Settings:
+def _settings(bootstrap_servers: str | None, kafka: Sequence[str] | None, **topics: str | None) -> "Settings":
     """The effective settings with these flags.
 
     Raises:
         MisuseError: a setting is invalid.
     """
+    from producer.settings import load_settings
+
     properties = _assignments("--kafka", kafka, "security.protocol=SSL")
-    return load_settings({"bootstrap_servers": bootstrap_servers, **topics}, properties)
+    return load_settings({"bootstrap_servers": bootstrap_servers, **topics, "kafka": properties})
 
 
 def _assignments(option: str, arguments: Sequence[str] | None, example: str) -> dict[str, str]:

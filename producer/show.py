@@ -8,11 +8,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from schemas.decision import Decision
+from schemas.decision import COLOURS, Decision
 from schemas.printable import printable
 from schemas.records import DeadLetter
 
-_COLOURS: Final = {"APPROVED": "green", "MAYBE": "yellow", "DECLINED": "red"}
 _REJECTED_COLOUR: Final = "magenta"
 # Times that exist in every time zone.
 _FIRST, _LAST = datetime(2, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
@@ -31,7 +30,7 @@ def decision_panel(decision: Decision, waited_s: float) -> Panel:
         ("answered after", f"{waited_s * 1_000:,.0f} ms"),
     ):
         table.add_row(Text(label, style="dim"), Text(printable(text)))
-    colour = _COLOURS[decision.decision]
+    colour = COLOURS[decision.decision]
     return Panel(table, title=Text(decision.decision, style=f"bold {colour}"), border_style=colour, expand=False)
 
 
@@ -40,7 +39,7 @@ def outcome_line(outcome: Decision | DeadLetter, at: datetime | None) -> Text:
     # A publisher with a wrong clock or unit can produce timestamps that cannot be shown.
     time = at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] if at and _FIRST <= at < _LAST else f"{'(no time)':23}"
     if isinstance(outcome, Decision):
-        key, kind, colour = outcome.application_id, str(outcome.decision), _COLOURS[outcome.decision]
+        key, kind, colour = outcome.application_id, str(outcome.decision), COLOURS[outcome.decision]
         details = f"{outcome.probability_of_default:7.2%}  {outcome.bundle.name}:{outcome.bundle.version}"
     else:
         key, kind, colour = outcome.id or "(no key)", "REJECTED", _REJECTED_COLOUR

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from producer.errors import InvalidApplicationError, MisuseError
-from producer.validation import describe_field, is_number_field, validate_application
-from schemas.application import CreditApplication
+from producer.validation import validate_application
+from schemas.fields import PROPERTIES, describe_field, rule_of
 from schemas.files import dump_application
 
-_EXAMPLE: Final = {name: (field.examples or [None])[0] for name, field in CreditApplication.model_fields.items()}
+_EXAMPLE: Final = {name: schema["examples"][0] for name, schema in PROPERTIES.items()}
 
 
 class Trial(NamedTuple):
@@ -66,7 +66,7 @@ def field_table() -> str:
 
 def _read(name: str, text: str) -> object:
     """Parses the text as JSON if the field is a number; anything else stays text, for the contract to validate."""
-    if not is_number_field(name):
+    if rule_of(name)["type"] != "number":
         return text
     try:
         value: object = json.loads(text)

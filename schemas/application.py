@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 CONTRACT_VERSION = "1.0.0"
+ID_CHARACTERS_MAX = 64
 
 Home = Literal["rent", "owner", "private", "ignore", "parents", "other", "unk"]
 Marital = Literal["single", "married", "widow", "separated", "divorced", "unk"]
@@ -28,7 +29,10 @@ class CreditApplication(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
 
     application_id: str = Field(
-        min_length=1, max_length=64, description="Id of the application; also the record's key.", examples=["a-1001"]
+        min_length=1,
+        max_length=ID_CHARACTERS_MAX,
+        description="Id of the application; also the record's key.",
+        examples=["a-1001"],
     )
     seniority: float = Field(ge=0, le=80, description="Years in the present job.", examples=[9])
     home: Home = Field(description="Housing of the applicant.", examples=["rent"])

@@ -26,7 +26,6 @@ from schemas.rejection import (
 )
 
 _BINDING: Final = "0.5.0"
-_DAY_MS: Final = 24 * 3_600_000
 
 _GUARANTEES: Final = """\
 Every credit application on one topic becomes exactly one decision on another.
@@ -86,19 +85,16 @@ def _channels() -> dict[str, Any]:
             topics.APPLICATIONS,
             ("application",),
             "Applications to decide. The number of partitions is the maximum number of active workers.",
-            {"retention.ms": 30 * _DAY_MS, "max.message.bytes": 1_048_588},
         ),
         "decisions": _channel(
             topics.DECISIONS,
             ("decision",),
             "The decisions, with as many partitions as the applications. Kept 25 months (12 CFR 1002.12(b)).",
-            {"retention.ms": 25 * 31 * _DAY_MS},
         ),
         "deadLetters": _channel(
             topics.DEAD_LETTERS,
             ("deadLetter", "requeued"),
             "Rejected records, unchanged. They contain personal data: give the topic its own ACL.",
-            {"retention.ms": 90 * _DAY_MS, "max.message.bytes": 1_048_588 + 65_536},
             partitions=1,
         ),
         "deployments": _channel(
@@ -106,15 +102,12 @@ def _channels() -> dict[str, Any]:
             ("deploymentEvent",),
             "Which bundle was deployed to which slot, when, by whom and why: append-only, with unlimited retention. "
             "The current state follows from all events, from the first one on.",
-            {"retention.ms": -1},
             partitions=1,
         ),
     }
 
 
-def _channel(
-    topic: str, messages: tuple[str, ...], description: str, config: dict[str, int], partitions: int | None = None
-) -> dict[str, Any]:
+def _channel(topic: str, messages: tuple[str, ...], description: str, partitions: int | None = None) -> dict[str, Any]:
     return {
         "address": topic,
         "description": description,
@@ -123,7 +116,7 @@ def _channel(
             "kafka": {
                 "topic": topic,
                 **({} if partitions is None else {"partitions": partitions}),
-                "topicConfiguration": {"cleanup.policy": ["delete"], **config},
+                "topicConfiguration": {"cleanup.policy": ["delete"], **topics.CONFIGS[topic]},
                 "bindingVersion": _BINDING,
             }
         },
@@ -168,8 +161,9 @@ def _application() -> dict[str, Any]:
         "name": "application",
         "title": "A credit application",
         "description": (
-            "A JSON object in UTF-8 of at most `record_bytes_max` bytes (default: 65536). Fields that are not listed "
-            "are ignored; a listed one may occur only once. Numbers are JSON numbers: no strings, no booleans, no NaN "
+            "A JSON object in UTF-8 of at most `record_bytes_max` bytes "
+            f"(default: {topics.RECORD_BYTES_DEFAULT}). Fields that are not listed are ignored; a listed one may occur "
+            "only once. Numbers are JSON numbers: no strings, no booleans, no NaN "
             "or Infinity. With several faults, the first invalid field in the order given here determines the code."
         ),
         "headers": {

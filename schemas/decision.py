@@ -4,11 +4,14 @@ The value is a JSON object whose bytes are a function of the application's recor
 else; the time of the decision is the Kafka record's timestamp. The key is the application's key.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Outcome = Literal["APPROVED", "MAYBE", "DECLINED"]
+# Colours on a terminal.
+COLOURS: Final[Mapping[str, str]] = {"APPROVED": "green", "MAYBE": "yellow", "DECLINED": "red"}
 
 # Headers of a correction that a replay wrote; an ordinary decision has neither.
 REPLAY_ID_HEADER = "replay-id"

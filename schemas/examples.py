@@ -11,6 +11,7 @@ from schemas.decision import BundleReference, Decision, RecordReference
 from schemas.deployment import DeploymentEvent
 from schemas.files import dump_application
 from schemas.rejection import RejectionCode
+from schemas.topics import RECORD_BYTES_DEFAULT
 
 
 def _values(model: type[BaseModel]) -> dict[str, Any]:
@@ -81,9 +82,10 @@ INVALID: Final = (
     _in_file(RejectionCode.EMPTY, "bin", b"", "the value is empty"),
     Invalid(
         RejectionCode.TOO_LARGE,
-        "the value has 65537 bytes; at most 65536 are read",
+        f"the value has {RECORD_BYTES_DEFAULT + 1} bytes; at most {RECORD_BYTES_DEFAULT} are read",
         None,
-        how_to_make="append spaces to a valid application until it has one byte more than record_bytes_max (65536)",
+        how_to_make="append spaces to a valid application until it has one byte more than record_bytes_max "
+        f"({RECORD_BYTES_DEFAULT})",
     ),
     _in_file(RejectionCode.NOT_UTF8, "bin", _NOT_UTF8, f"the value is not UTF-8: see byte {_NOT_UTF8.index(0xFF)}"),
     _in_file(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Final, NamedTuple
 
-from schemas.application import CreditApplication
+from schemas.application import ID_CHARACTERS_MAX, CreditApplication
 
 FIELDS: Final = CreditApplication.model_fields
 ID: Final = "application_id"
@@ -14,7 +14,6 @@ STATUS: Final = "status"
 STATUS_UNREADABLE: Final = "unreadable"
 # The numbers are those of the course's data file, in which 0 is a loan with unknown outcome.
 _STATUSES: Final = {"1": "ok", "ok": "ok", "2": "default", "default": "default", "0": None, "unk": None, "": None}
-_ID_CHARACTERS_MAX: Final = 64  # as the contract says
 _is_float_code = re.compile(r"([0-9])\.0+").fullmatch
 _HINTS_MAX: Final = 5  # a file usually has one fault, in many rows
 
@@ -90,7 +89,7 @@ def name_row(name: str, line: int, row: bytes) -> str:
     digest = hashlib.sha256(b"%b\0%b" % (name.encode("utf-8", "surrogateescape"), row)).hexdigest()
     suffix = f":{line}-{digest[:8]}"
     readable = name.encode(errors="replace").decode()  # a file's name on disk need not be Unicode, an id must be
-    return readable[: _ID_CHARACTERS_MAX - len(suffix)] + suffix
+    return readable[: ID_CHARACTERS_MAX - len(suffix)] + suffix
 
 
 def read_status(status: object) -> str | None:

@@ -9,7 +9,7 @@ import ipaddress
 import re
 from typing import Final
 
-_PORT_MAX: Final = 65_535
+PORT_MAX: Final = 65_535
 _split_port = re.compile(r".+_PORT_(?P<port>\d{1,5})_(?P<protocol>TCP|UDP|SCTP)(?P<part>_PROTO|_PORT|_ADDR|)").fullmatch
 _names_service_port = re.compile(r".+_SERVICE_PORT(_[A-Z0-9_]+)?").fullmatch
 _split_address = re.compile(r"(tcp|udp|sctp)://(?:\[([^\]]+)\]|([^:\[\]]+)):(\d{1,5})").fullmatch
@@ -19,7 +19,7 @@ def is_service_link(variable: str, value: str) -> bool:
     """Whether Kubernetes sets this variable to such a value for a Service."""
     return (
         (variable.endswith("_SERVICE_HOST") and _is_ip_address(value))
-        or (_names_service_port(variable) is not None and value.isdecimal() and int(value) <= _PORT_MAX)
+        or (_names_service_port(variable) is not None and value.isdecimal() and int(value) <= PORT_MAX)
         or (variable.endswith("_PORT") and _read_address(value) is not None)
         or _is_of_port(variable, value)
     )

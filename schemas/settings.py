@@ -1,4 +1,4 @@
-"""Collects settings for the scorer and for publishers. Precedence: flags, environment, scorer.toml."""
+"""Loads and validates settings, of the scorer and of publishers. Precedence: flags, environment, file, defaults."""
 
 import difflib
 import os
@@ -6,15 +6,20 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final, Generic, TypeVar
 
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+
+from schemas import topics
 from schemas.confidential import URL_FAULT, has_url_credentials, is_secret, strip_file_suffix
-from schemas.service_links import is_service_link
+from schemas.service_links import PORT_MAX, is_service_link
 from schemas.text import FileMissingError, TextFileError, expand_home, find_text_fault, read_secret, read_toml
 
 FILE_NAME: Final = "scorer.toml"
 ENV_PREFIX: Final = "SCORER_"
 KAFKA_ENV_PREFIX: Final = "SCORER_KAFKA__"
+MASK: Final = "********"
+SERVERS_DEFAULT: Final = "localhost:9092"
 
 # All settings of all programs, which share one file and environment.
 SETTING_NAMES: Final = (
@@ -51,12 +56,101 @@ _BOOLEANS: Final = frozenset({"require_signatures"})
 
 _KAFKA: Final = "kafka."
 _FROM_FILE: Final = ".file"
-_PORT_MAX: Final = 65_535
 _split_server = re.compile(r"(?:\w+://)?(?:\[[^\]]*\]|[^:]*):([^:]*)").fullmatch
 
 
+def _require_servers(servers: str) -> str:
+    if "@" in servers:
+        raise ValueError("a login is not part of an address: use kafka.sasl.username and kafka.sasl.password.file")
+    for server in servers.split(","):
+        parts = _split_server(server.strip())
+        if parts and not (parts[1].isascii() and parts[1].isdecimal() and 0 < int(parts[1][:6]) <= PORT_MAX):
+            raise ValueError(f"a port is a number from 1 to {PORT_MAX}: write host:port, separated by commas")
+    return servers
+
+
+Servers = Annotated[str, Field(min_length=1), AfterValidator(_require_servers)]
+TopicName = Annotated[str, Field(pattern=topics.NAME_PATTERN)]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class InvalidSettingsError(ValueError):
+    """Settings are invalid; `str()` of it is the complete message for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSettings(Generic[Model]):
+    """The effective settings, and the source of each: `default`, a file, an environment variable or `flag`."""
+
+    settings: Model
+    origins: dict[str, str]
+    service_links: tuple[str, ...]
+    """Environment variables that Kubernetes set for a Service, which are not settings."""
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Name, value (secrets masked) and origin of every setting, `[kafka]` properties after the others."""
+        values = dict(self.settings)
+        properties = sorted(values.pop("kafka").items())
+        plain = [(name, "" if value is None else str(value), self.origins[name]) for name, value in values.items()]
+        kafka = [(f"{_KAFKA}{name}", MASK if is_secret(name) else value) for name, value in properties]
+        return plain + [(name, value, self.origins[name]) for name, value in kafka]
+
+
+def load_settings(
+    model: type[Model],
+    flags: Mapping[str, object] | None = None,
+    environment: Mapping[str, str] | None = None,
+    file: Path | None = None,
+    owned_properties: Mapping[str, str] | None = None,
+) -> LoadedSettings[Model]:
+    """Loads the settings of a program from all sources.
+
+    Args:
+        model: the program's settings, with the field `kafka` for librdkafka properties. Settings of other programs in
+            the same sources are neither used nor validated.
+        flags: settings from the command line by name; None values count as not given. `kafka` is a mapping.
+        environment: `SCORER_GROUP_ID` for `group_id`, `SCORER_KAFKA__SASL_USERNAME` for `sasl.username` of `[kafka]`;
+            the process's own if None.
+        file: a TOML file; default: `scorer.toml` in the current folder, if it exists.
+        owned_properties: librdkafka properties that users cannot set, and what to use instead.
+
+    Raises:
+        InvalidSettingsError: the message has every problem, including unknown names, with the source of each value.
+    """
+    sources = _Sources()
+    try:
+        sources.add_source(_of_file(file))
+    except TextFileError as error:
+        raise InvalidSettingsError(str(error)) from None
+    sources.add_source(_of_environment(os.environ if environment is None else environment, sources.service_links))
+    sources.add_source((name, value, "flag") for name, value in _flatten(flags or {}) if value is not None)
+    sources.read_secrets()
+    origins, problems = sources.origins, sources.problems
+    problems += [
+        f"{_KAFKA}{name} (from {origins[_KAFKA + name]}): the worker sets this itself: {reason}"
+        for name, reason in (owned_properties or {}).items()
+        if _KAFKA + name in origins
+    ]
+    values = {name: value for name, value in sources.values.items() if name in model.model_fields}
+    properties = {name.removeprefix(_KAFKA): v for name, v in sources.values.items() if name.startswith(_KAFKA)}
+    try:
+        settings = model.model_validate({**values, "kafka": properties})
+    except ValidationError as error:
+        problems += [_explain(dict(fault), origins) for fault in error.errors(include_url=False)]
+    if problems:
+        raise InvalidSettingsError("Invalid settings:\n" + "\n".join(f"  {problem}" for problem in problems))
+    origins = {**dict.fromkeys(model.model_fields, "default"), **origins}
+    return LoadedSettings(settings, origins, tuple(sources.service_links))
+
+
+def _explain(fault: Mapping[str, Any], origins: Mapping[str, str]) -> str:
+    name = ".".join(str(part) for part in fault["loc"])
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return f"{name} (from {origins.get(name, 'default')}): {message}" if name else message
+
+
 @dataclass(slots=True)
-class GatheredSettings:
+class _Sources:
     """The given settings, each from the source with the highest precedence; their values are not validated yet.
 
     Attributes:
@@ -70,10 +164,6 @@ class GatheredSettings:
     origins: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     service_links: list[str] = field(default_factory=list)
-
-    def property_values(self) -> dict[str, str]:
-        """The librdkafka properties by their own names."""
-        return {name.removeprefix(_KAFKA): str(v) for name, v in self.values.items() if name.startswith(_KAFKA)}
 
     def add_source(self, given: Iterable[tuple[str, object, str]]) -> None:
         """Adds the settings of a source (name, value, origin), which override those of earlier sources."""
@@ -109,40 +199,6 @@ class GatheredSettings:
             value = str(value).lower() if isinstance(value, bool) else str(value)
         self.values[name] = value
         self.origins[name] = origin
-
-
-def gather_settings(
-    flags: Mapping[str, object], environment: Mapping[str, str] | None, file: Path | None
-) -> GatheredSettings:
-    """Gathers the settings of all sources; the result lists the problems.
-
-    Args:
-        flags: settings from the command line by name; None values count as not given. `kafka` is a mapping.
-        environment: `SCORER_GROUP_ID` for `group_id`, `SCORER_KAFKA__SASL_USERNAME` for `sasl.username` of `[kafka]`;
-            the process's own if None.
-        file: a TOML file; default: `scorer.toml` in the current folder, if it exists.
-
-    Raises:
-        TextFileError: the settings file cannot be read; its text is the complete message for the user.
-    """
-    gathered = GatheredSettings()
-    gathered.add_source(_of_file(file))
-    environment = os.environ if environment is None else environment
-    gathered.add_source(_of_environment(environment, gathered.service_links))
-    gathered.add_source((name, value, "flag") for name, value in _flatten(flags) if value is not None)
-    gathered.read_secrets()
-    return gathered
-
-
-def find_servers_fault(servers: str) -> str:
-    """What is wrong with `host:port,host:port`; "" if nothing is."""
-    if "@" in servers:
-        return "a login is not part of an address: use kafka.sasl.username and kafka.sasl.password.file"
-    for server in servers.split(","):
-        parts = _split_server(server.strip())
-        if parts and not (parts[1].isascii() and parts[1].isdecimal() and 0 < int(parts[1][:6]) <= _PORT_MAX):
-            return f"a port is a number from 1 to {_PORT_MAX}: write host:port, separated by commas"
-    return ""
 
 
 def _of_file(named: Path | None) -> list[tuple[str, object, str]]:

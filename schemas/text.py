@@ -15,10 +15,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from schemas.topics import RECORD_BYTES_MAX
+
 TEXT_BYTES_MAX: Final = (
     1 << 20
 )  # of a file that is read as a whole: a hundred times the size of settings or a certificate
-LINE_BYTES_MAX: Final = 8 << 20  # the maximum of the setting record_bytes_max
+LINE_BYTES_MAX: Final = RECORD_BYTES_MAX  # no application is larger
 STANDARD_INPUT: Final = "standard input"
 
 _CHUNK_BYTES: Final = 1 << 16

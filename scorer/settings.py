@@ -1,25 +1,25 @@
 """The settings: units, defaults, limits and reasons. Precedence: flags, environment, scorer.toml, defaults."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+import schemas.settings
 from schemas import topics
-from schemas.confidential import STORE_LOGIN, URL_FAULT, has_url_credentials, is_secret
-from schemas.settings import SETTING_NAMES, find_servers_fault, gather_settings
-from schemas.text import TextFileError
+from schemas.confidential import STORE_LOGIN, URL_FAULT, has_url_credentials
+from schemas.service_links import PORT_MAX
+from schemas.settings import SERVERS_DEFAULT, InvalidSettingsError, LoadedSettings, Servers, TopicName
 from schemas.transport import find_transport_faults
 from scorer.errors import SettingsError
 from scorer.folders import bundles_folder
 from scorer.logs import LogFormat, LogLevel
 
-MASK: Final = "********"
 # Maximum time of a worker from one poll to the next. A batch takes some seconds at most; with librdkafka's default of
 # five minutes, one worker that hangs would delay a rebalance of all others for that long.
 POLL_INTERVAL_MS: Final = 60_000
+BATCH_RECORDS_DEFAULT: Final = 5_000
 
 # librdkafka properties that the guarantees depend on, and what to use instead, if possible.
 OWNED_PROPERTIES: Final[dict[str, str]] = {
@@ -43,8 +43,6 @@ OWNED_PROPERTIES: Final[dict[str, str]] = {
     "message.max.bytes": "max.message.bytes of the output topics applies",
 }
 
-TopicName = Annotated[str, Field(pattern=topics.NAME_PATTERN)]
-
 
 def _default_store() -> str | None:
     folder = bundles_folder()
@@ -56,8 +54,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    bootstrap_servers: str = Field(
-        default="localhost:9092", min_length=1, description="Kafka brokers: a comma-separated list of host:port."
+    bootstrap_servers: Servers = Field(
+        default=SERVERS_DEFAULT, description="Kafka brokers: a comma-separated list of host:port."
     )
     group_id: str = Field(
         default="scorer",
@@ -79,7 +77,7 @@ class Settings(BaseModel):
         "acknowledged before offsets are committed; a crash can duplicate results but never lose them.",
     )
     batch_records_max: int = Field(
-        default=5_000,
+        default=BATCH_RECORDS_DEFAULT,
         ge=1,
         le=100_000,
         description="Maximum number of records per batch and transaction. More gains little throughput and costs "
@@ -92,9 +90,9 @@ class Settings(BaseModel):
         description="Milliseconds to wait for a batch to fill once it has a record; 0 does not wait.",
     )
     record_bytes_max: int = Field(
-        default=65_536,
+        default=topics.RECORD_BYTES_DEFAULT,
         ge=1_024,
-        le=8_388_608,
+        le=topics.RECORD_BYTES_MAX,
         description="Maximum size of an application in bytes; a larger one is rejected as too_large.",
     )
     fetch_memory_mb: int = Field(
@@ -150,7 +148,7 @@ class Settings(BaseModel):
         description="Address to bind for /metrics, /healthz and /readyz, IPv4 or IPv6; 0.0.0.0 or :: for all.",
     )
     http_port: int = Field(
-        default=9464, ge=0, le=65_535, description="Port; 0 chooses a free one, which is logged at start."
+        default=9464, ge=0, le=PORT_MAX, description="Port; 0 chooses a free one, which is logged at start."
     )
     log_format: LogFormat = Field(
         default="auto", description="Log format on stderr: json, text, or auto (text on a terminal, otherwise json)."
@@ -171,7 +169,7 @@ class Settings(BaseModel):
         "console_token_file.",
     )
     console_port: int = Field(
-        default=8765, ge=0, le=65_535, description="Port; 0 chooses a free one, which is logged at start."
+        default=8765, ge=0, le=PORT_MAX, description="Port; 0 chooses a free one, which is logged at start."
     )
     console_names: str = Field(
         default="",
@@ -198,9 +196,6 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         problems = []
-        fault = find_servers_fault(self.bootstrap_servers)
-        if fault:
-            problems.append(f"bootstrap_servers: {fault}")
         names = [self.applications_topic, self.decisions_topic, self.dead_letters_topic, self.deployments_topic]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
@@ -228,65 +223,17 @@ class Settings(BaseModel):
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedSettings:
-    """The effective settings, and the source of each: `default`, a file, an environment variable or `flag`."""
-
-    settings: Settings
-    origins: dict[str, str]
-    service_links: tuple[str, ...]
-    """Environment variables that Kubernetes set for a Service, which are not settings."""
-
-    def rows(self) -> list[tuple[str, str, str]]:
-        """Name, value (secrets masked) and origin of every setting, `[kafka]` properties after the others."""
-        plain = [
-            (name, "" if (value := getattr(self.settings, name)) is None else str(value), self.origins[name])
-            for name in Settings.model_fields
-            if name != "kafka"
-        ]
-        kafka = [
-            (f"kafka.{name}", MASK if is_secret(name) else value, self.origins[f"kafka.{name}"])
-            for name, value in sorted(self.settings.kafka.items())
-        ]
-        return plain + kafka
-
-
 def load_settings(
     flags: Mapping[str, object] | None = None,
     environment: Mapping[str, str] | None = None,
     file: Path | None = None,
-) -> LoadedSettings:
-    """Loads the settings from all sources.
-
-    Args:
-        flags: settings from the command line by name; None values count as not given. `kafka` is a mapping.
-        environment: `SCORER_GROUP_ID` for `group_id`, `SCORER_KAFKA__SASL_USERNAME` for `sasl.username` of `[kafka]`.
-        file: a TOML file; default: `scorer.toml` in the current folder, if it exists.
+) -> LoadedSettings[Settings]:
+    """Loads the settings from all sources: `schemas.settings.load_settings` describes the arguments.
 
     Raises:
         SettingsError: the message has every problem, including unknown names, with the source of each value.
     """
     try:
-        gathered = gather_settings(flags or {}, environment, file)
-    except TextFileError as error:
+        return schemas.settings.load_settings(Settings, flags, environment, file, OWNED_PROPERTIES)
+    except InvalidSettingsError as error:
         raise SettingsError(str(error)) from None
-    problems = gathered.problems
-    for name in gathered.property_values():
-        if name in OWNED_PROPERTIES:
-            origin = gathered.origins[f"kafka.{name}"]
-            problems.append(f"kafka.{name} (from {origin}): the worker sets this itself: {OWNED_PROPERTIES[name]}")
-    plain = {name: value for name, value in gathered.values.items() if name in SETTING_NAMES}
-    try:
-        settings = Settings.model_validate({**plain, "kafka": gathered.property_values()})
-    except ValidationError as error:
-        problems += [_explain(dict(fault), gathered.origins) for fault in error.errors(include_url=False)]
-    if problems:
-        raise SettingsError("Invalid settings:\n" + "\n".join(f"  {problem}" for problem in problems))
-    defaults = dict.fromkeys(SETTING_NAMES, "default")
-    return LoadedSettings(settings, {**defaults, **gathered.origins}, tuple(gathered.service_links))
-
-
-def _explain(fault: Mapping[str, Any], origins: Mapping[str, str]) -> str:
-    name = ".".join(str(part) for part in fault["loc"])
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    return f"{name} (from {origins.get(name, 'default')}): {message}" if name else message

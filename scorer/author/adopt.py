@@ -20,7 +20,7 @@ from scorer.author.figures import measure
 from scorer.author.sklearn_onnx import convert
 from scorer.author.sklearn_steps import explain_unusable, is_classifier, unwrap
 from scorer.author.xgboost_wrapper import is_wrapper, read_features, require_same_answers
-from scorer.bundle.manifest import FILE_BYTES_MAX, Features, Manifest, Metrics, Setting
+from scorer.bundle.manifest import FILE_BYTES_MAX, SENTENCE_CHARACTERS_MAX, Features, Manifest, Metrics, Setting
 from scorer.bundle.pickles import refuse_pickle
 from scorer.bundle.runners import library_of, open_model
 from scorer.core.features import FeatureEncoding
@@ -41,7 +41,6 @@ _RUNNERS: Final = {
 }
 """Runner by file extension. The format of a file with one of XGBoost's extensions is detected when it is read."""
 
-_LABEL_CHARACTERS_MAX: Final = 1_000  # the manifest's limit
 _AUC_MIN: Final = 0.5  # the AUC of random guessing
 _is_suffix = re.compile(r"\.[A-Za-z0-9]{1,16}").fullmatch
 
@@ -210,7 +209,7 @@ def _comparison_rows(features: Features, holdout: "Examples | None") -> NDArray[
 
 
 def _estimator_label(model: object) -> dict[str, str]:
-    return {"estimator": " ".join(repr(model).split())[:_LABEL_CHARACTERS_MAX]}
+    return {"estimator": " ".join(repr(model).split())[:SENTENCE_CHARACTERS_MAX]}
 
 
 def _prepare_file(path: Path, description: Description) -> _Prepared:

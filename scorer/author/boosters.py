@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from scorer.author.column_values import is_one_hot, limits_of, may_be, may_be_unknown
+from schemas.fields import may_be_null
+from scorer.author.column_values import is_one_hot, limits_of, may_be
 from scorer.author.missing_splits import MissingSplits, collect_thresholds, find_missing_splits
 from scorer.bundle.manifest import Features
 from scorer.bundle.ubjson import is_ubjson
@@ -201,7 +202,7 @@ def _require_same_matrix(trees: Sequence[Mapping[str, Any]], features: Features)
             "In the description, list the columns that it was trained on, in its order; a bundle does not scale numbers"
         )
     required_columns = [features.columns[position] for position in sorted(splits.certain - one_hot)]
-    required_columns = [column for column in required_columns if not may_be_unknown(column)]
+    required_columns = [column for column in required_columns if not may_be_null(column)]
     if required_columns:
         raise BundleError(
             f"the model was trained with missing values of {_join_names(required_columns)}, which every application "
@@ -228,7 +229,7 @@ def _require_same_numbers(trees: Sequence[Mapping[str, Any]], features: Features
     """
     for position, thresholds in collect_thresholds(trees).items():
         column = features.columns[position]
-        is_optional = not is_one_hot(column) and may_be_unknown(column)
+        is_optional = not is_one_hot(column) and may_be_null(column)
         if is_one_hot(column) or (is_optional and features.missing is None):  # thresholds may separate missing values
             continue
         low, high = limits_of(column)
@@ -257,9 +258,7 @@ def _require_learnt_defaults(splits: MissingSplits, columns: Sequence[str]) -> N
     XGBoost learns the direction of missing values at each split where it saw one. If it never did, every split sends
     them to the side of the largest numbers (of the smallest with the tree method exact), which cannot be intended.
     """
-    positions = [
-        position for position, column in enumerate(columns) if not is_one_hot(column) and may_be_unknown(column)
-    ]
+    positions = [position for position, column in enumerate(columns) if not is_one_hot(column) and may_be_null(column)]
     defaults = sum((splits.defaults.get(position, Counter()) for position in positions), Counter[bool]())
     if defaults.total() >= _SPLITS_TO_TELL_MIN and len(defaults) == 1:
         used_columns = [columns[position] for position in positions if position in splits.defaults]

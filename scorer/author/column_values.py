@@ -1,10 +1,6 @@
 """The values that the contract allows in a column of a bundle's matrix."""
 
-from typing import Any, Final
-
-from schemas.application import CreditApplication
-
-_PROPERTIES: Final[dict[str, Any]] = CreditApplication.model_json_schema()["properties"]
+from schemas.fields import rule_of
 
 
 def is_one_hot(column: str) -> bool:
@@ -12,14 +8,9 @@ def is_one_hot(column: str) -> bool:
     return "=" in column
 
 
-def may_be_unknown(column: str) -> bool:
-    """Returns whether a number is optional."""
-    return "anyOf" in _PROPERTIES[column]
-
-
 def limits_of(column: str) -> tuple[float, float]:
     """Returns the lower and the upper limit of a number; the lower one may be exclusive."""
-    schema = _schema_of(column)
+    schema = rule_of(column)
     return schema["minimum" if "minimum" in schema else "exclusiveMinimum"], schema["maximum"]
 
 
@@ -28,10 +19,5 @@ def may_be(column: str, value: float) -> bool:
     if is_one_hot(column):
         return value in {0.0, 1.0}
     low, high = limits_of(column)
-    is_above_minimum = value > low if "exclusiveMinimum" in _schema_of(column) else value >= low
+    is_above_minimum = value > low if "exclusiveMinimum" in rule_of(column) else value >= low
     return is_above_minimum and value <= high
-
-
-def _schema_of(column: str) -> dict[str, Any]:
-    schema: dict[str, Any] = _PROPERTIES[column].get("anyOf", [_PROPERTIES[column]])[0]
-    return schema

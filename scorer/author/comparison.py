@@ -1,20 +1,20 @@
 """Synthetic applications on which a converted model must give the same predictions as the original."""
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.application import CreditApplication
+from schemas.fields import PROPERTIES, may_be_null, rule_of
 from scorer.bundle.golden import made_up_matrix
 from scorer.bundle.manifest import Features
 from scorer.core.features import CATEGORIES, FeatureEncoding
 
+TOLERANCE: Final = 1e-6  # between the probabilities of the original and of the converted model
 _ROWS: Final = 2_000  # enough to detect a difference on one application in a few hundred
 _UNKNOWN_SHARE: Final = 0.1
 _ZERO_SHARE: Final = 0.1
 _SEED: Final = 1  # the same rows every time, so that the result of the check is deterministic
-_PROPERTIES: Final[dict[str, Any]] = CreditApplication.model_json_schema()["properties"]
 
 
 def comparison_matrix(features: Features) -> NDArray[np.float32]:
@@ -34,12 +34,12 @@ def comparison_matrix(features: Features) -> NDArray[np.float32]:
 
 def _draw_numbers(field: str, missing: float, random: np.random.Generator) -> NDArray[np.float64]:
     """Draws a number per row, up to four times the contract's example; some are 0 or unknown where that is allowed."""
-    rules = _PROPERTIES[field].get("anyOf", [_PROPERTIES[field]])
-    lowest = rules[0].get("minimum", 1)
-    highest = min(4 * (_PROPERTIES[field]["examples"][0] or 1_000), rules[0]["maximum"])
+    rule = rule_of(field)
+    lowest = rule.get("minimum", 1)
+    highest = min(4 * (PROPERTIES[field]["examples"][0] or 1_000), rule["maximum"])
     numbers = np.round(random.uniform(lowest, highest, _ROWS))
     if lowest == 0:
         numbers[random.random(_ROWS) < _ZERO_SHARE] = 0
-    if len(rules) > 1:
+    if may_be_null(field):
         numbers[random.random(_ROWS) < _UNKNOWN_SHARE] = missing
     return numbers

@@ -19,8 +19,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-_LEAF: Final = -1
-_CATEGORICAL: Final = 1
+from scorer.bundle.tree_structure import CATEGORICAL, LEAF
 
 # Fewer splits with the other default direction, or a smaller share of them, may be rounding errors.
 _RARER_MIN: Final = 3
@@ -68,7 +67,7 @@ def find_missing_splits(trees: Iterable[Mapping[str, Any]], one_hot: Collection[
     for tree in trees:
         nodes = zip(*(tree[name] for name in _NODE), strict=True)
         for left, column, threshold, default_left, kind in nodes:
-            if left == _LEAF or kind == _CATEGORICAL:
+            if left == LEAF or kind == CATEGORICAL:
                 continue
             if column not in one_hot or 0 < threshold <= 1:
                 defaults.setdefault(column, Counter())[bool(default_left)] += 1
@@ -99,7 +98,7 @@ def collect_thresholds(trees: Iterable[Mapping[str, Any]]) -> dict[int, NDArray[
     thresholds_by_column: dict[int, list[float]] = {}
     for tree in trees:
         for left, column, threshold, kind in zip(*(tree[name] for name in _SPLIT), strict=True):
-            if left != _LEAF and kind != _CATEGORICAL:
+            if left != LEAF and kind != CATEGORICAL:
                 thresholds_by_column.setdefault(column, []).append(threshold)
     return {column: np.array(thresholds) for column, thresholds in thresholds_by_column.items()}
 

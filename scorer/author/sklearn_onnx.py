@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from scorer.author.comparison import TOLERANCE
 from scorer.author.sklearn_steps import advise_conversion, require_convertible
 from scorer.bundle.libraries import import_library
 from scorer.bundle.manifest import Setting
@@ -17,7 +18,6 @@ from scorer.bundle.xgboost_runner import require_same_columns
 from scorer.core.score import checked_predict
 from scorer.errors import BundleError, MisuseError, ModelError
 
-_TOLERANCE: Final = 1e-6
 _OUTPUT: Final = "probabilities"
 _MESSAGE_CHARACTERS_MAX: Final = 300
 
@@ -132,11 +132,11 @@ def _require_same_predictions(
 ) -> None:
     model = open_model("onnx", "the converted model", converted.model, columns, converted.settings)
     differences = np.abs(checked_predict(model, matrix).astype(np.float64) - original_predictions)
-    differs = ~(differences <= _TOLERANCE)
+    differs = ~(differences <= TOLERANCE)
     if differs.any():
         raise BundleError(
             f"{differs.sum()} of {len(matrix)} applications get another probability than from scikit-learn: the "
-            f"largest difference is {differences.max():.2g}, {_TOLERANCE:g} is allowed"
+            f"largest difference is {differences.max():.2g}, {TOLERANCE:g} is allowed"
         )
 
 

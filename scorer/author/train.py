@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from schemas.files import read_applications
 from schemas.rows import STATUS_UNREADABLE, ApplicationsFileError, Hints
+from schemas.topics import RECORD_BYTES_DEFAULT
 from scorer.author.boosters import check_booster
 from scorer.author.build import Draft
 from scorer.author.figures import measure
@@ -45,7 +46,6 @@ TEST_SIZE: Final = 0.2
 RANDOM_STATE: Final = 11
 
 _PACKAGES: Final = {"sklearn": "scikit-learn"}  # by module, if the names differ
-_RECORD_BYTES_MAX: Final = 65_536  # the worker's default
 _REJECTIONS_SHOWN_MAX: Final = 20
 _SPLIT: Final = (
     f"the held-out fifth of the labelled rows (train_test_split, test_size {TEST_SIZE}, random_state {RANDOM_STATE})"
@@ -135,7 +135,7 @@ def read_examples(file: Path, hints: Hints | None = None, *, skip_refused: bool)
     try:
         for row in read_applications(file, hints, digest.update):
             rows += 1
-            application = decode(row.value, _RECORD_BYTES_MAX)
+            application = decode(row.value, RECORD_BYTES_DEFAULT)
             if isinstance(application, Rejection):
                 rejections.append(f"  line {row.line}: {application.reason}")
                 hints.add(row.line, row.hint)

@@ -1,16 +1,15 @@
 """Supports XGBoost's scikit-learn wrappers: uses their booster exactly as the wrapper does."""
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scorer.author.boosters import Rounds, require_missing
+from scorer.author.comparison import TOLERANCE
 from scorer.bundle.libraries import describe_failure
 from scorer.bundle.manifest import Features
 from scorer.errors import BundleError, MisuseError
-
-_TOLERANCE: Final = 1e-6
 
 
 def is_wrapper(model: object) -> bool:
@@ -84,10 +83,10 @@ def require_same_answers(
             "booster, model.get_booster()"
         ) from error
     differences = np.abs(theirs.astype(np.float64) - ours)
-    differing = ~(differences <= _TOLERANCE)
+    differing = ~(differences <= TOLERANCE)
     if differing.any():
         raise BundleError(
             f"the probabilities of {differing.sum()} of {len(differing)} applications differ from those of this "
-            f"{type(model).__name__}, by up to {differences.max():.2g} (allowed: {_TOLERANCE:g}): was it changed "
+            f"{type(model).__name__}, by up to {differences.max():.2g} (allowed: {TOLERANCE:g}): was it changed "
             "after it was fitted?"
         )

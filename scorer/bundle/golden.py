@@ -7,7 +7,7 @@ optional numbers. They contain no real data, so they can be published with the m
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from schemas.application import CreditApplication
 from schemas.decision import Outcome
+from schemas.fields import PROPERTIES, rule_of
 from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding
 from scorer.core.policy import OUTCOMES, Policy
 from scorer.core.score import Model, checked_predict
@@ -26,8 +27,6 @@ _APPLICATION_BYTES_MAX: Final = 4_096
 _TOLERANCE: Final = 1e-6  # between CPU architectures
 _SINGLE_ROWS_MAX: Final = 64  # the number of generated examples; each one is a separate model run
 _MIXED_EXAMPLES: Final = 23  # number of examples that vary all fields at once
-
-_PROPERTIES: Final[dict[str, Any]] = CreditApplication.model_json_schema()["properties"]
 
 
 class _Example(msgspec.Struct, forbid_unknown_fields=True):
@@ -190,7 +189,7 @@ def _vary_example() -> Iterator[dict[str, object]]:
 
     The base application has the numbers of the contract's example times 1.5, since somebody may have sent the example.
     """
-    example: dict[str, object] = {name: field["examples"][0] for name, field in _PROPERTIES.items()}
+    example: dict[str, object] = {name: field["examples"][0] for name, field in PROPERTIES.items()}
     example |= {name: _scale(name, 6) for name in NUMBERS}
     optional = [name for name, field in CreditApplication.model_fields.items() if not field.is_required()]
     yield example
@@ -207,11 +206,11 @@ def _vary_example() -> Iterator[dict[str, object]]:
 
 def _limits_of(name: str) -> tuple[float, float]:
     """Returns the minimum and maximum of a numeric field."""
-    rule = _PROPERTIES[name].get("anyOf", [_PROPERTIES[name]])[0]
+    rule = rule_of(name)
     return rule["minimum"] if "minimum" in rule else rule["exclusiveMinimum"] + 0.5, rule["maximum"]
 
 
 def _scale(name: str, step: int) -> float:
     """Returns the example's number (1,000 if that is 0) times 0 to 4 in steps of 0.25, clamped to the limits."""
     low, high = _limits_of(name)
-    return float(min(max((_PROPERTIES[name]["examples"][0] or 1_000) * (step % 17) / 4, low), high))
+    return float(min(max((PROPERTIES[name]["examples"][0] or 1_000) * (step % 17) / 4, low), high))

@@ -36,6 +36,9 @@ CARD_FILE: Final = "model-card.md"
 MANIFEST_BYTES_MAX: Final = 1 << 20  # a hundred times the size of the shipped manifests
 FILE_BYTES_MAX: Final = 256 << 20  # a thousand times the shipped model; files are read into memory
 FILES_MAX: Final = 16  # a model, golden examples, a card, and a few documents
+WORD_CHARACTERS_MAX: Final = 64
+SENTENCE_CHARACTERS_MAX: Final = 1_000
+LABELS_MAX: Final = 64
 _COLUMNS_MAX: Final = 1_000  # the contract has 30
 _FAULTS_SHOWN_MAX: Final = 5
 _FIELD_CHARACTERS_MAX: Final = 100
@@ -53,8 +56,8 @@ Version = Annotated[str, Field(pattern=f"^{VERSION_PATTERN}$")]
 # Excludes folders, `..` and hidden files: no path in a manifest leads outside of the bundle.
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Word = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROLS)]
-Sentence = Annotated[str, Field(max_length=1_000, pattern=NO_CONTROLS)]
+Word = Annotated[str, Field(min_length=1, max_length=WORD_CHARACTERS_MAX, pattern=NO_CONTROLS)]
+Sentence = Annotated[str, Field(max_length=SENTENCE_CHARACTERS_MAX, pattern=NO_CONTROLS)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Utc = Annotated[AwareDatetime, AfterValidator(_require_utc)]
@@ -173,7 +176,7 @@ class Manifest(_Section):
     libraries: Annotated[dict[Word, Word], Field(max_length=64)]
     platform: Word
     """The CPU architecture on which the golden examples are reproduced bit for bit."""
-    labels: Annotated[dict[Word, Sentence], Field(max_length=64)]
+    labels: Annotated[dict[Word, Sentence], Field(max_length=LABELS_MAX)]
     files: Annotated[dict[FileName, Sha256], Field(max_length=FILES_MAX)]
     """The sha256 of each file except the manifest."""
 

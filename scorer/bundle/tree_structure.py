@@ -11,14 +11,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.bundle.ubjson import is_ubjson, read_ubjson
+from scorer.bundle.ubjson import DEPTH_MAX, is_ubjson, read_ubjson
 
-_LEAF: Final = -1
+LEAF: Final = -1
 _DELETED: Final = 2**31 - 1  # the column of a node that was removed by pruning
-_CATEGORICAL: Final = 1
+CATEGORICAL: Final = 1
 _CATEGORIES_MAX: Final = 2**24  # XGBoost's limit
 _TARGETS_MAX: Final = 10_000  # XGBoost allocates memory for each
-_DEPTH_MAX: Final = 64  # XGBoost's models have about eight levels
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _NODE_ARRAYS: Final = (
     "left_children",
@@ -40,8 +39,8 @@ def read_document(model: bytes) -> dict[str, Any]:
     if is_ubjson(model):
         return read_ubjson(model)
     brackets = np.frombuffer(model.translate(None, _NOT_BRACKETS), np.uint8)
-    if np.cumsum(np.where((brackets == ord("{")) | (brackets == ord("[")), 1, -1)).max(initial=0) > _DEPTH_MAX:
-        raise ValueError(f"it is nested deeper than {_DEPTH_MAX} levels")
+    if np.cumsum(np.where((brackets == ord("{")) | (brackets == ord("[")), 1, -1)).max(initial=0) > DEPTH_MAX:
+        raise ValueError(f"it is nested deeper than {DEPTH_MAX} levels")
     try:
         document: dict[str, Any] = json.loads(model.decode())
     except UnicodeDecodeError as error:
@@ -100,7 +99,7 @@ def _check_tree(tree: Mapping[str, Any], columns: int, targets: int) -> None:
     if count < 1 or any(len(tree[name]) != count for name in _NODE_ARRAYS):
         raise ValueError(f"the arrays {', '.join(_NODE_ARRAYS)} do not have one entry for each of {count:,} nodes")
     left, right, parents, split = (_integers(tree[name]) for name in _NODE_ARRAYS[:4])
-    inner = np.flatnonzero(left != _LEAF)
+    inner = np.flatnonzero(left != LEAF)
     children = np.concatenate([left[inner], right[inner]])
     if ((children < 1) | (children >= count)).any():
         raise ValueError(f"a node has a child that is not one of the nodes 1 to {count - 1:,}")
@@ -111,8 +110,8 @@ def _check_tree(tree: Mapping[str, Any], columns: int, targets: int) -> None:
         raise ValueError("a node's parent is not the node whose child it is")
     if ((split[inner] < 0) | (split[inner] >= columns)).any():
         raise ValueError(f"a split is not on one of the columns 0 to {columns - 1:,}")
-    leaves = right[left == _LEAF]  # with several targets: the index of each leaf's weights
-    if (leaves != _LEAF).any() and (
+    leaves = right[left == LEAF]  # with several targets: the index of each leaf's weights
+    if (leaves != LEAF).any() and (
         not np.array_equal(np.sort(leaves), np.arange(len(leaves)))
         or len(tree["leaf_weights"]) != targets * len(leaves)
     ):
@@ -123,8 +122,8 @@ def _check_tree(tree: Mapping[str, Any], columns: int, targets: int) -> None:
 
 def _check_categories(tree: Mapping[str, Any], count: int) -> None:
     kinds, nodes, starts, sizes, categories = (_integers(tree[name]) for name in _CATEGORY_ARRAYS)
-    _check_range("split_type", kinds, count, _CATEGORICAL + 1)
-    if not np.array_equal(np.flatnonzero(kinds == _CATEGORICAL), nodes):
+    _check_range("split_type", kinds, count, CATEGORICAL + 1)
+    if not np.array_equal(np.flatnonzero(kinds == CATEGORICAL), nodes):
         raise ValueError("categories_nodes are not the nodes with a categorical split_type")
     _check_range("categories", categories, len(categories), _CATEGORIES_MAX)
     _check_range("categories_segments", starts, len(nodes), len(categories))

@@ -24,7 +24,7 @@ _NUMBERS: Final = {
 }
 """Data type by type marker."""
 _CONSTANTS: Final = {ord("Z"): None, ord("T"): True, ord("F"): False}
-_DEPTH_MAX: Final = 64  # XGBoost's models have about eight levels
+DEPTH_MAX: Final = 64  # XGBoost's models have about eight levels
 _JSON_AFTER_BRACE: Final = (b'"', b" ", b"\n", b"\r", b"\t")  # in UBJSON, a type marker follows the brace
 
 
@@ -53,8 +53,8 @@ def _truncated(model: bytes) -> ValueError:
 def _read_value(model: bytes, at: int, depth: int) -> tuple[Any, int]:
     """Returns a value and the offset of its end."""
     marker, start = model[at], at + 1
-    if depth > _DEPTH_MAX:
-        raise ValueError(f"it is nested deeper than {_DEPTH_MAX} levels")
+    if depth > DEPTH_MAX:
+        raise ValueError(f"it is nested deeper than {DEPTH_MAX} levels")
     if marker == ord("{"):
         return _read_object(model, start, depth)
     if marker == ord("["):

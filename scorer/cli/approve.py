@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scorer.cli.deploy import WaitOption, announce, serving_of
-from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, settings_of
+from scorer.cli.announce import WaitOption, announce, serving_of
+from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, StoreOption, settings_of
 from scorer.cli.signing import KeyOption, Signing
-from scorer.cli.train import StoreOption
 from scorer.errors import DeploymentError
 
 if TYPE_CHECKING:

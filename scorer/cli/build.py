@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of, show_hints
-from scorer.cli.train import StoreOption, describe, figures
+from scorer.cli.describe import describe, figures
+from scorer.cli.options import ConfigOption, JsonOption, SetOption, StoreOption, settings_of, show_hints
 
 if TYPE_CHECKING:
     from scorer.author.train import Examples

@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from schemas.printable import printable
-from scorer.cli.completion import complete_reference
-from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of, user_here
-from scorer.cli.train import StoreOption, describe, figures
-from scorer.cli.worker import DEFAULT_BUNDLE
+from scorer.cli.completion import StoredArgument, complete_reference
+from scorer.cli.describe import describe, figures
+from scorer.cli.options import (
+    DEFAULT_BUNDLE,
+    ConfigOption,
+    JsonOption,
+    SetOption,
+    StoreOption,
+    settings_of,
+    user_here,
+)
 
 if TYPE_CHECKING:
     from scorer.bundle.manifest import Manifest
@@ -30,15 +37,6 @@ ReferenceArgument = Annotated[
         autocompletion=complete_reference,
     ),
 ]
-StoredArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="REF",
-        help="name:version, name:latest, name:tag or name@digest.",
-        autocompletion=complete_reference,
-    ),
-]
-
 
 _TITLES: Final = ("bundle", "tags", "digest", "created", "AUC", "labels", "from")
 

@@ -1,7 +1,7 @@
-"""Shell completion of bundle references, from the names of folders and files alone: fast, as nothing is opened."""
+"""Arguments that name a bundle, and their shell completion from the names of files alone: fast, as none is opened."""
 
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
@@ -29,3 +29,13 @@ def complete_reference(ctx: typer.Context) -> list[str]:
     tags = {f"{path.parts[-3]}:{path.parts[-1]}" for f in folders for path in f.glob("*/tags/[!.]*")}
     latest = {f"{version.partition(':')[0]}:latest" for version in versions}
     return sorted(versions | tags | latest)
+
+
+StoredArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="REF",
+        help="name:version, name:latest, name:tag or name@digest.",
+        autocompletion=complete_reference,
+    ),
+]

@@ -9,8 +9,7 @@ import typer
 
 from schemas.printable import printable
 from scorer.cli.completion import complete_reference
-from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, settings_of
-from scorer.cli.worker import DEFAULT_BUNDLE
+from scorer.cli.options import DEFAULT_BUNDLE, ConfigOption, JsonOption, ServersOption, SetOption, settings_of
 
 _MARKS: Final = {"ok": "[green]✓[/green]", "warning": "[yellow]![/yellow]", "wrong": "[red]✗[/red]"}
 

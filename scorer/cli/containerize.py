@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from scorer.cli.options import ConfigOption, SetOption, settings_of
-from scorer.cli.train import StoreOption
+from scorer.cli.options import ConfigOption, SetOption, StoreOption, settings_of
 
 
 def containerize(

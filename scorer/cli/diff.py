@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from schemas.printable import printable
-from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of, show_hints
-from scorer.cli.score import name_source, read_batches
-from scorer.cli.train import StoreOption
+from scorer.cli.options import ConfigOption, JsonOption, SetOption, StoreOption, settings_of, show_hints
+from scorer.cli.rows import name_source, read_batches
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:

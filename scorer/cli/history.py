@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from schemas.printable import printable
-from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, broker_settings_of
-from scorer.cli.worker import DEFAULT_BUNDLE
+from scorer.cli.options import DEFAULT_BUNDLE, ConfigOption, JsonOption, ServersOption, SetOption, broker_settings_of
 
 if TYPE_CHECKING:
     from scorer.stream.line import Line

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of
-from scorer.cli.train import StoreOption, describe
+from scorer.cli.describe import describe
+from scorer.cli.options import ConfigOption, JsonOption, SetOption, StoreOption, settings_of
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:

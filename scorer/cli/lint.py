@@ -8,9 +8,7 @@ from typing import Annotated
 import typer
 
 from schemas.printable import printable
-from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of
-from scorer.cli.train import StoreOption
-from scorer.cli.worker import DEFAULT_BUNDLE
+from scorer.cli.options import DEFAULT_BUNDLE, ConfigOption, JsonOption, SetOption, StoreOption, settings_of
 
 
 def lint(

@@ -13,7 +13,11 @@ from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
     from schemas.rows import Hints
-    from scorer.settings import LoadedSettings, Settings
+    from schemas.settings import LoadedSettings
+    from scorer.settings import Settings
+
+DEFAULT_BUNDLE = "credit-risk:1.1.0"
+"""The bundle that workers use before the first deployment."""
 
 ConfigOption = Annotated[
     Path | None,
@@ -29,6 +33,10 @@ SetOption = Annotated[
     typer.Option(
         "--set", "-s", metavar="NAME=VALUE", help="Override a setting, or kafka.PROPERTY=VALUE; may be repeated."
     ),
+]
+StoreOption = Annotated[
+    str | None,
+    typer.Option("--store", metavar="STORE", help="Bundle store: a folder or URL; default: the setting store."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
@@ -75,7 +83,7 @@ def require_texts(values: list[str] | None) -> list[str] | None:
 
 def settings_of(
     config: Path | None, bootstrap_servers: str | None, assignments: Iterable[str] | None, **flags: object
-) -> "LoadedSettings":
+) -> "LoadedSettings[Settings]":
     """The effective settings with these options. Reports environment variables that were ignored.
 
     Raises:
@@ -98,7 +106,7 @@ def settings_of(
 
 def read_settings(
     config: Path | None, bootstrap_servers: str | None, assignments: Iterable[str] | None, **flags: object
-) -> "LoadedSettings":
+) -> "LoadedSettings[Settings]":
     """The effective settings with these options.
 
     Raises:

@@ -15,16 +15,16 @@ import typer
 from schemas.printable import printable
 from scorer.cli.completion import complete_reference
 from scorer.cli.options import (
+    DEFAULT_BUNDLE,
     ConfigOption,
     JsonOption,
     ServersOption,
     SetOption,
+    StoreOption,
     broker_settings_of,
     moment_of,
     settings_of,
 )
-from scorer.cli.train import StoreOption
-from scorer.cli.worker import DEFAULT_BUNDLE
 from scorer.errors import MisuseError, ReplayError
 
 if TYPE_CHECKING:

@@ -1,57 +1,24 @@
 """`scorer score`: score a file with the workers' pipeline, without Kafka."""
 
-import hashlib
 import json
 import os
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
 from scorer.cli.completion import complete_reference
-from scorer.cli.options import ConfigOption, SetOption, settings_of, show_hints
-from scorer.cli.train import StoreOption
-from scorer.cli.worker import DEFAULT_BUNDLE
-from scorer.errors import InputFileError, MisuseError, ScorerError
+from scorer.cli.options import DEFAULT_BUNDLE, ConfigOption, SetOption, StoreOption, settings_of, show_hints
+from scorer.cli.rows import FileRecord, name_source, read_batches
+from scorer.errors import MisuseError, ScorerError
 
 if TYPE_CHECKING:
     from schemas.decision import BundleReference
-    from schemas.rows import Hints
     from scorer.core.score import Scores
-
-_BATCH_ROWS: Final = 5_000  # the worker's default; decisions do not depend on the batch
-_is_topic = re.compile(r"[A-Za-z0-9._-]{1,249}").fullmatch  # the names that Kafka allows
-
-
-@dataclass(frozen=True, slots=True)
-class FileRecord:
-    """A row of a file as a Kafka record: partition 0, and the line number as the offset."""
-
-    file_topic: str
-    line: int
-    content: bytes
-
-    def __len__(self) -> int:
-        return len(self.content)
-
-    def topic(self) -> str:
-        return self.file_topic
-
-    def partition(self) -> int:
-        return 0
-
-    def offset(self) -> int:
-        return self.line
-
-    def value(self) -> bytes:
-        return self.content
 
 
 class _Tally:
@@ -153,59 +120,6 @@ def score(
     show_hints(hints)
     if tally.rejects and rejects is None:
         raise typer.Exit(1)
-
-
-def name_source(applications: str, topic: str | None) -> str:
-    """The source topic of the decisions: `topic`, or the file's name with the characters that Kafka allows.
-
-    The file's name is followed by a digest of its content, so that decisions of two files never share an id. A pipe has
-    no digest, because it can be read only once.
-    """
-    if topic is not None:
-        if not _is_topic(topic):
-            raise MisuseError(
-                f"--topic {topic[:80]}: invalid topic name; use 1 to 249 letters, digits, dots, dashes and underscores"
-            )
-        return topic
-    if applications == "-":
-        return "stdin"
-    path = Path(applications)
-    try:
-        if not path.is_file():
-            return _topic_name(path.name)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputFileError(f"{applications}: cannot be read: {error.strerror}") from None
-    return f"{_topic_name(path.name)}-{digest[:12]}"
-
-
-def _topic_name(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]", "-", name)[:200]
-
-
-def read_batches(applications: str, source: str, hints: "Hints") -> Iterator[list[FileRecord]]:
-    """Reads the rows of a file in batches of the worker's default size.
-
-    Args:
-        applications: a file for `schemas.files.read_applications`; `-` is standard input.
-        source: the topic of the records.
-        hints: collects what to change in the file, and which parts of it are ignored.
-
-    Raises:
-        InputFileError: the file cannot be read, or does not hold applications.
-    """
-    from schemas.files import read_applications
-    from schemas.rows import ApplicationsFileError
-
-    rows = read_applications(applications, hints)
-    try:
-        while batch := list(islice(rows, _BATCH_ROWS)):
-            for row in batch:
-                hints.add(row.line, row.hint)
-            yield [FileRecord(source, row.line, row.value) for row in batch]
-    except ApplicationsFileError as error:
-        raise InputFileError(str(error)) from None
 
 
 @contextmanager

@@ -2,10 +2,9 @@
 
 import typer
 
-from scorer.cli.bundle import StoredArgument
-from scorer.cli.options import ConfigOption, SetOption, settings_of
+from scorer.cli.completion import StoredArgument
+from scorer.cli.options import ConfigOption, SetOption, StoreOption, settings_of
 from scorer.cli.signing import KeyOption, require_key
-from scorer.cli.train import StoreOption
 
 
 def sign(

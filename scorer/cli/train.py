@@ -6,18 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scorer.cli.options import ConfigOption, JsonOption, SetOption, require_texts, settings_of, show_hints
+from scorer.cli.describe import describe, figures
+from scorer.cli.options import ConfigOption, JsonOption, SetOption, StoreOption, require_texts, settings_of, show_hints
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from scorer.bundle.manifest import Manifest, Metrics
-
-StoreOption = Annotated[
-    str | None,
-    typer.Option("--store", metavar="STORE", help="Bundle store: a folder or URL; default: the setting store."),
-]
+    from scorer.bundle.manifest import Manifest
 
 
 def train(
@@ -90,48 +84,20 @@ def train(
         _print(manifest, uri)
 
 
-def describe(manifest: "Manifest") -> dict[str, object]:
-    """A bundle as JSON: its digest and manifest."""
-    return {"digest": manifest.digest, "manifest": manifest.model_dump(mode="json")}
-
-
-def figures(metrics: "Metrics") -> "list[RenderableType]":
-    """A bundle's metrics as text: a summary, decisions by outcome, and calibration."""
-    from rich import box
-    from rich.table import Table
-
-    decisions = Table(box=box.SIMPLE, title="Policy on the held-out rows", title_justify="left")
-    decisions.add_column("decision")
-    for title in ("paid", "defaulted", "default rate"):
-        decisions.add_column(title, justify="right")
-    for label, by in metrics.decisions.by_decision.items():
-        total = by.ok + by.default
-        decisions.add_row(label, str(by.ok), str(by.default), f"{by.default / total:.1%}" if total else "")
-    calibration = Table(box=box.SIMPLE, title="Calibration on the held-out rows", title_justify="left")
-    calibration.add_column("predicted")
-    for title in ("rows", "mean predicted", "default rate"):
-        calibration.add_column(title, justify="right")
-    for index, bin_ in enumerate(metrics.calibration.bins):
-        shares = ["" if share is None else f"{share:.3f}" for share in (bin_.predicted_mean, bin_.observed_share)]
-        calibration.add_row(metrics.calibration.label(index), str(bin_.rows), *shares)
-    summary = (
-        f"AUC [bold]{metrics.holdout.auc:.4f}[/bold], Brier score [bold]{metrics.calibration.brier:.4f}[/bold], on "
-        f"{metrics.holdout.rows} held-out rows of {metrics.dataset.rows_labelled}"
-    )
-    return [summary, decisions, calibration]
-
-
 def _read_labels(assignments: list[str]) -> dict[str, str]:
+    from scorer.bundle.manifest import LABELS_MAX, SENTENCE_CHARACTERS_MAX, WORD_CHARACTERS_MAX
+
     labels = {}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
-        if not (equals and 0 < len(key) <= 64 and len(value) <= 1_000):
+        if not (equals and 0 < len(key) <= WORD_CHARACTERS_MAX and len(value) <= SENTENCE_CHARACTERS_MAX):
             raise MisuseError(
-                f"--label {assignment[:80]}: write KEY=VALUE, up to 64 characters for the key and 1,000 for the value"
+                f"--label {assignment[:80]}: write KEY=VALUE, up to {WORD_CHARACTERS_MAX} characters for the key and "
+                f"{SENTENCE_CHARACTERS_MAX:,} for the value"
             )
         labels[key] = value
-    if len(labels) > 64:
-        raise MisuseError(f"--label: {len(labels)} labels; a bundle can have at most 64")
+    if len(labels) > LABELS_MAX:
+        raise MisuseError(f"--label: {len(labels)} labels; a bundle can have at most {LABELS_MAX}")
     return labels
 
 

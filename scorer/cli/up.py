@@ -18,8 +18,9 @@ from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOptio
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
+    from schemas.settings import LoadedSettings
     from scorer.local.up import Plan
-    from scorer.settings import LoadedSettings, Settings
+    from scorer.settings import Settings
 
 BrokerOption = Annotated[
     str,
@@ -31,8 +32,6 @@ BrokerOption = Annotated[
     ),
 ]
 PortOption = Annotated[int, typer.Option("--port", help="Port of the started broker; 0 chooses a free one.")]
-
-_SIGNAL_EXIT = 128
 
 
 class BrokerChoice(NamedTuple):
@@ -126,10 +125,11 @@ def _read_for(text: str) -> float:
         raise MisuseError(f"--for {text[:40]}: {error}") from None
 
 
-def _run(plan: "Plan", loaded: "LoadedSettings", note: str, *, as_json: bool) -> None:
+def _run(plan: "Plan", loaded: "LoadedSettings[Settings]", note: str, *, as_json: bool) -> None:
     """Runs everything and shows the view; exit 1 if something was lost, duplicated or not published."""
     from rich.console import Console
 
+    from scorer.local.child import SHELL_SIGNAL_BASE
     from scorer.local.up import Interrupted, Up
     from scorer.local.view import View, summary, summary_json
 
@@ -152,7 +152,7 @@ def _run(plan: "Plan", loaded: "LoadedSettings", note: str, *, as_json: bool) ->
             failures, notes = running.failures(end), running.notes()
     except Interrupted as interrupt:
         typer.echo("interrupted during startup; everything was stopped", err=True)
-        raise typer.Exit(_SIGNAL_EXIT + interrupt.signal) from None
+        raise typer.Exit(SHELL_SIGNAL_BASE + interrupt.signal) from None
     if as_json:
         typer.echo(json.dumps(summary_json(end)))
     else:
@@ -163,7 +163,7 @@ def _run(plan: "Plan", loaded: "LoadedSettings", note: str, *, as_json: bool) ->
         raise typer.Exit(1)
 
 
-def choose_broker(loaded: "LoadedSettings", kind: str, port: int) -> BrokerChoice:
+def choose_broker(loaded: "LoadedSettings[Settings]", kind: str, port: int) -> BrokerChoice:
     """Which broker `scorer up` uses: an address that is set, unless --broker names a kind to start.
 
     Raises:
@@ -194,7 +194,7 @@ def choose_broker(loaded: "LoadedSettings", kind: str, port: int) -> BrokerChoic
     return BrokerChoice(servers, f"using the broker at {servers} from {source}{ignored}")
 
 
-def with_own_topics(loaded: "LoadedSettings") -> "Settings":
+def with_own_topics(loaded: "LoadedSettings[Settings]") -> "Settings":
     """Returns the settings, with topics of its own for a group that a flag names: no two groups share a topic."""
     settings = loaded.settings
     if loaded.origins["group_id"] != "flag":
@@ -207,7 +207,7 @@ def with_own_topics(loaded: "LoadedSettings") -> "Settings":
     return settings.model_copy(update=changes)
 
 
-def _export_lines(loaded: "LoadedSettings", settings: "Settings") -> list[str]:
+def _export_lines(loaded: "LoadedSettings[Settings]", settings: "Settings") -> list[str]:
     """Lines for another terminal that set the settings of this run that would differ there."""
     names = ["bootstrap_servers", "group_id", *(n for n in type(settings).model_fields if n.endswith("_topic"))]
     differing = [

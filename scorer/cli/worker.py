@@ -7,9 +7,7 @@ from typing import Annotated
 import typer
 
 from scorer.cli.completion import complete_reference
-from scorer.cli.options import ConfigOption, ServersOption, SetOption, settings_of
-
-DEFAULT_BUNDLE = "credit-risk:1.1.0"
+from scorer.cli.options import DEFAULT_BUNDLE, ConfigOption, ServersOption, SetOption, settings_of
 
 
 def worker(

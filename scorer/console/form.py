@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from schemas.fields import describe_range
+
 # Every try gets a generated id: a typed one could be the id of a real application, which the try would supersede.
 GIVEN_HERE: Final = "application_id"
 
@@ -19,6 +21,7 @@ class FormField(NamedTuple):
         most: the maximum.
         required: False if it may be absent.
         example: a valid value.
+        limits: the allowed range, in words; empty for a choice.
     """
 
     name: str
@@ -29,13 +32,7 @@ class FormField(NamedTuple):
     most: float
     required: bool
     example: str
-
-    @property
-    def limits(self) -> str:
-        """The allowed range, in words; empty for a choice."""
-        if self.choices:
-            return ""
-        return f"{f'Above {self.least:g}, up' if self.above else f'From {self.least:g}'} to {self.most:,.0f}."
+    limits: str
 
 
 def contract_fields(schema: Mapping[str, Any]) -> list[FormField]:
@@ -56,9 +53,10 @@ def _field(name: str, rule: Mapping[str, Any], *, required: bool) -> FormField:
     value: Mapping[str, Any] = next(iter(rule.get("anyOf", [rule])))
     example = str(rule["examples"][0])
     if "enum" in value:
-        return FormField(name, rule["description"], tuple(value["enum"]), 0, False, 0, required, example)
+        return FormField(name, rule["description"], tuple(value["enum"]), 0, False, 0, required, example, "")
     if value.get("type") != "number":
         raise ValueError(f"{name}: the form supports only numbers and choices")
     above = "exclusiveMinimum" in value
     least = value["exclusiveMinimum" if above else "minimum"]
-    return FormField(name, rule["description"], (), least, above, value["maximum"], required, example)
+    limits = f"{describe_range(value, ',').capitalize()}."
+    return FormField(name, rule["description"], (), least, above, value["maximum"], required, example, limits)

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from schemas.asyncapi import build_document
+from schemas.topics import DAY_MS
 from scorer.console.examples import EXAMPLES
 from scorer.settings import Settings
 
-_DAY_MS: Final = 24 * 3_600_000
 _ACTIONS: Final = {"send": "You publish", "receive": "You read"}
 
 
@@ -105,7 +105,7 @@ def _type_of(rule: Mapping[str, Any]) -> str:
 
 def _retention(channel: Mapping[str, Any]) -> str:
     retention_ms = channel["bindings"]["kafka"]["topicConfiguration"]["retention.ms"]
-    return "unlimited" if retention_ms < 0 else f"{retention_ms // _DAY_MS} days by default"
+    return "unlimited" if retention_ms < 0 else f"{retention_ms // DAY_MS} days by default"
 
 
 def _key(message: Mapping[str, Any]) -> str:

@@ -10,13 +10,14 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from schemas.files import dump_application
+from schemas.lossless import LOSSLESS
 from schemas.rights import Operation, to_topic
 from scorer.console.form import GIVEN_HERE
 from scorer.errors import BrokerError, MisuseError
 from scorer.settings import Settings
 from scorer.stream.explain import with_hint
 from scorer.stream.faults import must_stop
-from scorer.stream.librdkafka import LOSSLESS, client_config, refuse_bad_config
+from scorer.stream.librdkafka import client_config, refuse_bad_config
 from scorer.stream.reaching import unreachable
 
 _DELIVERY_MS: Final = 10_000

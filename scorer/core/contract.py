@@ -6,16 +6,16 @@ number, object or name in it, and no part of it is copied per field.
 
 import json
 import re
-from collections import Counter
 from collections.abc import Collection, Sequence
-from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from schemas.application import CreditApplication
+from schemas.fields import describe_field
 from schemas.rejection import RejectionCode
+from schemas.strict_json import find_repeated, parse_strictly
 
 _FIELDS: Final = CreditApplication.model_fields
 _REQUIRED: Final = frozenset(name for name, field in _FIELDS.items() if field.is_required())
@@ -49,8 +49,12 @@ def read_by_contract(raw: bytes) -> CreditApplication | Rejection:
         return _explain_syntax(raw)
     if not isinstance(value, dict):
         return _NOT_AN_OBJECT
-    if raw.count(b":") > len(value) and (repeated := _find_repeated(raw)):
-        return Rejection(RejectionCode.NOT_JSON, f"given twice: {', '.join(repeated)}")
+    if raw.count(b":") > len(value):
+        members = parse_strictly(raw.decode())
+        assert isinstance(members, tuple), "it is an object"
+        repeated = find_repeated(members, _FIELDS)
+        if repeated:
+            return Rejection(RejectionCode.NOT_JSON, f"given twice: {', '.join(repeated)}")
     # The fields only: pydantic would copy the whole object for each missing field, and the value of each invalid one.
     fields = {name: _substitute(value[name]) for name in _FIELDS if name in value}
     try:
@@ -75,39 +79,15 @@ def _parse(document: bytes, *, is_shortened: bool = False) -> tuple[object, byte
     return _parse(_shorten_long_integers(document), is_shortened=True)
 
 
-def _find_repeated(raw: bytes) -> list[str]:
-    """Returns the fields that occur more than once in a JSON object."""
-    # Objects become tuples of pairs: they keep repeated names, and C code builds them; a Python class would be called
-    # per object. parse_int: Python rejects integers of more than 4,300 digits.
-    members = json.loads(raw, object_pairs_hook=tuple, parse_int=float)
-    counts = Counter(map(itemgetter(0), members))
-    return [name for name in _FIELDS if counts[name] > 1]
-
-
 def _explain_syntax(raw: bytes) -> Rejection:
     """Returns why pydantic's parser rejects a value."""
     try:
-        text = raw.decode("utf-8")
+        value = parse_strictly(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         return Rejection(RejectionCode.NOT_UTF8, f"the value is not UTF-8: see byte {error.start}")
-    try:
-        value = json.loads(text, object_pairs_hook=tuple, parse_constant=_raise_on_constant, parse_int=float)
-    except json.JSONDecodeError as error:
-        return Rejection(RejectionCode.NOT_JSON, f"the value is not JSON: {_describe_position(error)}")
     except ValueError as error:
-        return Rejection(RejectionCode.NOT_JSON, f"the value is not JSON: {error}")
-    except RecursionError:
-        return Rejection(RejectionCode.NOT_JSON, "the value is nested too deep")
+        return Rejection(RejectionCode.NOT_JSON, f"the value is {error}")
     return _UNREADABLE if isinstance(value, tuple) else _NOT_AN_OBJECT
-
-
-def _raise_on_constant(name: str) -> object:
-    msg = f"{name} is not a JSON number"
-    raise ValueError(msg)
-
-
-def _describe_position(error: json.JSONDecodeError) -> str:
-    return f"{error.msg.removesuffix(' at')} at character {error.pos}"  # some of Python's messages end in "at"
 
 
 # The message of pydantic's parser for an integer of more than 4,300 digits.
@@ -163,7 +143,7 @@ def _code_of(fault: ErrorDetails) -> RejectionCode:
 
 def _rule(field: str, code: RejectionCode) -> str:
     """Describes the violated rule for the publisher of the record."""
-    kind = _describe(field)
+    kind = describe_field(field)
     match code:
         case RejectionCode.MISSING_FIELD:
             return f"missing, {kind} is needed"
@@ -173,20 +153,3 @@ def _rule(field: str, code: RejectionCode) -> str:
             return f"unknown category, {kind} is needed (letter case counts)"
         case _:
             return f"out of range, {kind} is needed"
-
-
-def _describe(field: str) -> str:
-    """Describes a field's type and range from its JSON Schema: "a number from 18 to 120", "one of no, yes, unk"."""
-    schema = _PROPERTIES[field]
-    options = schema.get("anyOf", [schema])
-    rule = options[0]
-    or_null = " or null" if len(options) > 1 else ""
-    if "enum" in rule:
-        return f"one of {', '.join(rule['enum'])}"
-    if rule["type"] == "string":
-        return f"a string of {rule['minLength']} to {rule['maxLength']} characters"
-    low = f"above {rule['exclusiveMinimum']:g}, up to" if "exclusiveMinimum" in rule else f"from {rule['minimum']:g} to"
-    return f"a number {low} {rule['maximum']:.0f}{or_null}"
-
-
-_PROPERTIES: Final[dict[str, Any]] = CreditApplication.model_json_schema()["properties"]

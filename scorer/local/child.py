@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _GUARDIAN = Path(__file__).with_name("guardian.py")
-_SHELL_SIGNAL_BASE = 128
+SHELL_SIGNAL_BASE = 128
 
 
 class Child:
@@ -84,7 +84,7 @@ class Child:
 
 def describe_exit(code: int) -> str:
     """Describes an exit code; below 0 or above 128 it is a signal, as in subprocess and shells."""
-    number = -code if code < 0 else code - _SHELL_SIGNAL_BASE
+    number = -code if code < 0 else code - SHELL_SIGNAL_BASE
     with suppress(ValueError):
         return f"killed by {signal.Signals(number).name}"
     return f"exit code {code}"

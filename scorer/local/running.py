@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from schemas.service_links import PORT_MAX
 from scorer.errors import LocalBrokerError
 
 # Below the ephemeral ports of outgoing connections (from 32768 on Linux, from 49152 on macOS). Within that range, a
@@ -87,8 +88,8 @@ def require_free_port(port: int) -> None:
     Raises:
         LocalBrokerError: the message names the port and what to do instead.
     """
-    if not 0 < port < 65_536:
-        raise LocalBrokerError(f"{port} is not a port: choose one from 1 to 65535, or 0 for a free one")
+    if not 0 < port <= PORT_MAX:
+        raise LocalBrokerError(f"{port} is not a port: choose one from 1 to {PORT_MAX}, or 0 for a free one")
     fault = _listen_fault(port)
     if fault:
         raise LocalBrokerError(

@@ -12,12 +12,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from schemas.decision import COLOURS
 from schemas.printable import printable
 from scorer.core.policy import OUTCOMES
 from scorer.local.up import Snapshot
 from scorer.local.workers import WorkerView
 
-_COLOURS: Final[dict[str, str]] = {"APPROVED": "green", "MAYBE": "yellow", "DECLINED": "red"}
 _PLAIN_EVERY_S: Final = 5.0
 _BAR_WIDTH: Final = 30
 _NOTICES_KEPT: Final = 200
@@ -94,7 +94,7 @@ def summary(snapshot: Snapshot) -> RenderableType:
     table.add_row("published", f"{snapshot.published:,}")
     table.add_row("decided", f"{snapshot.decided:,}")
     for label in OUTCOMES:
-        table.add_row(Text(f"  {label}", _COLOURS[label]), f"{snapshot.decisions.get(label, 0):,}")
+        table.add_row(Text(f"  {label}", COLOURS[label]), f"{snapshot.decisions.get(label, 0):,}")
     table.add_row("rejected, with a reason", f"{snapshot.rejected:,}")
     for code, count in sorted(snapshot.rejects.items(), key=lambda item: -item[1]):
         table.add_row(f"  {code}", f"{count:,}")
@@ -204,7 +204,7 @@ def _results(snapshot: Snapshot) -> Table:
     table.add_column(no_wrap=True, overflow="ellipsis")
     total = max(snapshot.decided + snapshot.rejected, 1)
     for label in OUTCOMES:
-        count, colour = snapshot.decisions.get(label, 0), _COLOURS[label]
+        count, colour = snapshot.decisions.get(label, 0), COLOURS[label]
         width = max(round(_BAR_WIDTH * count / total), 1 if count else 0)
         table.add_row(Text(label, colour), f"{count:,}", Text("█" * width, colour))
     by_count = sorted(snapshot.rejects.items(), key=lambda item: -item[1])

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from prometheus_client.parser import text_string_to_metric_families
 
 from scorer.errors import ScorerError
-from scorer.local.child import describe_exit
+from scorer.local.child import SHELL_SIGNAL_BASE, describe_exit
 
 READY_S: Final = 60.0
 """Time for all workers to start; each takes some seconds on an idle machine."""
@@ -24,7 +24,6 @@ _MINUTE_S: Final = 60.0
 # The pause before a restart doubles from 1 s: a transient cause has time to pass, and the log stays readable.
 _PAUSE_S_MAX: Final = 8.0
 _HTTP_S: Final = 1.0
-_SIGNALLED_ABOVE: Final = 128
 
 
 class Process(Protocol):
@@ -131,7 +130,7 @@ class Workers:
         while not all(worker.was_ready for worker in self._workers) and not interrupted():
             for worker in self._workers:
                 code = None if worker.child is None else worker.child.exit_code()
-                if worker.child is not None and code is not None and 0 <= code < _SIGNALLED_ABOVE:
+                if worker.child is not None and code is not None and 0 <= code < SHELL_SIGNAL_BASE:
                     raise ScorerError(f"{worker.view.name} exited during startup. {_last_lines(worker.child)}")
             self.supervise()
             waiting = [worker for worker in self._workers if not worker.was_ready]

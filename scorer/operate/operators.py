@@ -6,12 +6,13 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from schemas.lossless import LOSSLESS
 from schemas.rights import Kind, Right, missing
 from scorer.errors import BrokerError, ScorerError
 from scorer.settings import Settings
 from scorer.stream.admin import lacking
 from scorer.stream.explain import with_hint
-from scorer.stream.librdkafka import LOSSLESS, client_config, refuse_bad_config
+from scorer.stream.librdkafka import client_config, refuse_bad_config
 from scorer.stream.rights import ask_operator
 
 WRITE_S: Final = 30.0

@@ -5,17 +5,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from schemas import topics
 from schemas.rights import Operation, to_topic
 from scorer.errors import TopicsError
 from scorer.settings import Settings
-from scorer.stream.admin import ADMIN_S, BATCH_BYTES_DEFAULT, admin_client, topic_configs
+from scorer.stream.admin import ADMIN_S, admin_client, topic_configs
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
-_MONTH_MS: Final = 30 * 24 * 3_600_000
-# Room for the headers that a dead letter has in addition to the record's own.
-DEAD_LETTER_OVERHEAD_BYTES: Final = 65_536
 # A new topic is not known to every broker at once.
 _NEW_TOPICS_S: Final = 2.0
 
@@ -36,30 +34,16 @@ def contract(settings: Settings, partitions: int) -> list[Topic]:
         settings: the names of the topics.
         partitions: partitions of the applications topic; the maximum number of active workers.
     """
-    bytes_max = BATCH_BYTES_DEFAULT  # set explicitly because the dead letters' limit depends on it
     return [
-        Topic(
-            settings.applications_topic,
-            partitions,
-            {"cleanup.policy": "delete", "retention.ms": str(_MONTH_MS), "max.message.bytes": str(bytes_max)},
-        ),
-        # Reg B, 12 CFR 1002.12(b): records of applications are kept for 25 months after notice of the action taken.
-        Topic(
-            settings.decisions_topic,
-            partitions,
-            {"cleanup.policy": "delete", "retention.ms": str(25 * 31 * 24 * 3_600_000)},
-        ),
-        Topic(
-            settings.dead_letters_topic,
-            1,
-            {
-                "cleanup.policy": "delete",
-                "retention.ms": str(3 * _MONTH_MS),
-                "max.message.bytes": str(bytes_max + DEAD_LETTER_OVERHEAD_BYTES),
-            },
-        ),
-        Topic(settings.deployments_topic, 1, {"cleanup.policy": "delete", "retention.ms": "-1"}),
+        Topic(settings.applications_topic, partitions, _config(topics.APPLICATIONS)),
+        Topic(settings.decisions_topic, partitions, _config(topics.DECISIONS)),
+        Topic(settings.dead_letters_topic, 1, _config(topics.DEAD_LETTERS)),
+        Topic(settings.deployments_topic, 1, _config(topics.DEPLOYMENTS)),
     ]
+
+
+def _config(topic: str) -> dict[str, str]:
+    return {"cleanup.policy": "delete", **{name: str(value) for name, value in topics.CONFIGS[topic].items()}}
 
 
 def ensure(settings: Settings, partitions: int, replication: int) -> list[str]:
@@ -159,16 +143,16 @@ def _differences(topic: Topic, config: Mapping[str, str]) -> list[str]:
 
 def _dead_letters_fit(settings: Settings, configs: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Checks that the dead-letter topic accepts copies of the largest applications; otherwise it gets pointers only."""
-    topics = (settings.applications_topic, settings.dead_letters_topic)
-    if any(name not in configs for name in topics):
+    names = (settings.applications_topic, settings.dead_letters_topic)
+    if any(name not in configs for name in names):
         return []
-    application_max, letter_max = (int(configs[name]["max.message.bytes"]) for name in topics)
-    if letter_max >= application_max + DEAD_LETTER_OVERHEAD_BYTES:
+    application_max, letter_max = (int(configs[name]["max.message.bytes"]) for name in names)
+    if letter_max >= application_max + topics.DEAD_LETTER_OVERHEAD_BYTES:
         return []
     message = (
-        f"topic {topics[1]} accepts records of {letter_max} bytes and {topics[0]} of {application_max}: the dead "
+        f"topic {names[1]} accepts records of {letter_max} bytes and {names[0]} of {application_max}: the dead "
         "letters of the largest applications can only be pointers to them; set max.message.bytes of "
-        f"{topics[1]} to {application_max + DEAD_LETTER_OVERHEAD_BYTES} or more"
+        f"{names[1]} to {application_max + topics.DEAD_LETTER_OVERHEAD_BYTES} or more"
     )
     return [message]
 
@@ -211,8 +195,8 @@ def _existing(admin: "AdminClient", settings: Settings, wait_s: float = _NEW_TOP
     wanted = {t.name for t in contract(settings, 1)}
     ends_at = time.monotonic() + wait_s
     while True:
-        topics = metadata_of(admin, settings, ADMIN_S).topics
-        existing = {name: len(topics[name].partitions) for name in wanted if name in topics}
+        metadata = metadata_of(admin, settings, ADMIN_S).topics
+        existing = {name: len(metadata[name].partitions) for name in wanted if name in metadata}
         if len(existing) == len(wanted) or time.monotonic() >= ends_at:
             return existing
         time.sleep(_NEW_TOPICS_S / 10)

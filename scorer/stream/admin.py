@@ -5,14 +5,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from schemas.rights import Operation, Right, to_topic
+from schemas.topics import BATCH_BYTES_DEFAULT
 from scorer.errors import TopicsError
 from scorer.settings import Settings
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient, ConfigEntry
 
-BATCH_BYTES_DEFAULT: Final = 1_048_588
-"""Kafka's default of a topic's max.message.bytes."""
 ADMIN_S: Final = 10.0
 """Timeout of one request, in seconds."""
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from confluent_kafka import KafkaException
 
+from schemas.lossless import LOSSLESS
 from scorer.errors import SettingsError
 from scorer.logs import LIBRDKAFKA_LOGGER
 from scorer.settings import POLL_INTERVAL_MS, Settings
@@ -35,16 +36,6 @@ _SHUTDOWN_MARGIN_S: Final = 3.0
 _START_MARGIN_S: Final = 90.0
 # Interval of the clients' statistics: short enough for readiness, long enough to cost nothing.
 _STATISTICS_MS: Final = "5000"
-
-
-# Properties of a producer that neither loses nor duplicates acknowledged records, each with its reason.
-LOSSLESS: Final[Mapping[str, Any]] = {
-    "enable.idempotence": True,
-    "acks": "all",
-    # librdkafka takes the success of a batch as proof that the previous batch was written. It was not if the broker
-    # rejected it and then became the partition's leader: a new partition, or one that moves.
-    "max.in.flight.requests.per.connection": 1,
-}
 
 
 def client_config(settings: Settings) -> dict[str, Any]:

@@ -48,8 +48,8 @@ def settings(broker: Broker, unique: Callable[[str], str]) -> Settings:
     created = admin.create_topics([NewTopic(name, num_partitions=PARTITIONS, replication_factor=1) for name in names])
     for future in created.values():
         future.result(WAIT_S)
-    applications, decisions, dead_letters = names
-    return Settings(broker.bootstrap_servers, applications, decisions, dead_letters)
+    topics = dict(zip(("applications_topic", "decisions_topic", "dead_letters_topic"), names, strict=True))
+    return Settings(bootstrap_servers=broker.bootstrap_servers, **topics)
 
 
 class Scorer(NamedTuple):

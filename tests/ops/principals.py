@@ -88,7 +88,7 @@ def work(settings: Settings) -> None:
 
 def publish(settings: Settings) -> None:
     """Publishes, and reads what was decided and what was rejected."""
-    own = PublisherSettings(settings.bootstrap_servers, kafka=settings.kafka)
+    own = PublisherSettings(bootstrap_servers=settings.bootstrap_servers, kafka=settings.kafka)
     with ApplicationPublisher(own) as publisher:
         publisher.publish(APPLICATIONS["plain"])
     wanted = {own.decisions_topic, own.dead_letters_topic}

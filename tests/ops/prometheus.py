@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from monitoring.generate import ROOT
+from generators.__main__ import ROOT
 from scorer.local.running import free_ports
 from tests.integration import worker_process
 from tests.tools import tool

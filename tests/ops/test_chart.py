@@ -19,7 +19,6 @@ import pytest
 import typer.main
 import yaml
 
-from helm.readme import VALUES, readme
 from schemas.confidential import is_secret
 from scorer.cli.root import app
 from scorer.local.broker import Broker
@@ -493,9 +492,3 @@ def _whole(pod: Resource) -> dict[str, str]:
 
 def _command(pod: Resource) -> list[str]:
     return [sys.executable, "-m", "scorer", *pod["spec"]["containers"][0]["args"]]
-
-
-def test_the_readme_is_fresh() -> None:
-    """The chart's README says of each value what values.yaml says."""
-    made = readme(VALUES.read_text(encoding="utf-8"))
-    assert (CHART / "README.md").read_text(encoding="utf-8") == made, "stale: run `make fresh`"

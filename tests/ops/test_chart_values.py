@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from helm.readme import VALUES, values_of
+from generators.chart import values_of
 from schemas.confidential import (
     AZURE_CONTAINER,
     CONFIDENTIAL_WORDS,
@@ -27,7 +27,7 @@ from tests.ops.chart import CHART, of_kind, pod_of, pods, refusal, render, value
 from tests.unit.schemas.test_confidential import WITH_CREDENTIALS, WITHOUT_CREDENTIALS
 
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
-DEFAULTS: dict[str, Any] = yaml.safe_load(VALUES.read_text(encoding="utf-8"))
+DEFAULTS: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 
 _TLS = "kafka.tls.enabled=true,"
 _LOGIN = f"{_TLS}kafka.sasl.enabled=true,kafka.sasl.secretName=login,"

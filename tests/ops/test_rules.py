@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from monitoring.generate import ROOT
+from generators.__main__ import ROOT
 from tests.tools import tool
 
 PROMETHEUS = ROOT / "monitoring" / "prometheus"

@@ -15,7 +15,7 @@ from scorer.monitor.families import METRICS, REPLAY_METRICS, Metric
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(
     path
-    for room in ("scorer", "schemas", "producer", "monitoring", "documentation", "supply_chain")
+    for room in ("scorer", "schemas", "producer", "monitoring", "documentation", "generators", "supply_chain")
     for path in (ROOT / room).rglob("*.py")
 )
 OTHERS = [path for folder in ("benchmarks", "helm", "tests") for path in sorted((ROOT / folder).rglob("*.py"))]
@@ -111,6 +111,18 @@ WAITS = {
     "producer/client.py: self.flush": "waits up to the producer's message.timeout.ms",
 }
 """What may wait without an argument that limits it, and why; nothing else does."""
+
+KNOW_KAFKA = ("scorer/stream/", "scorer/operate/", "scorer/local/", "producer/kafka.py")
+KNOW_KAFKA_TOO = {
+    "producer/outcomes.py",
+    "scorer/console/look.py",
+    "scorer/console/publish.py",
+    "scorer/console/tail.py",
+    "scorer/console/watch.py",
+    "scorer/replay/link.py",
+    "scorer/replay/progress.py",
+}
+"""Modules that import the client's types or errors although another module should hide them."""
 
 
 @functools.cache
@@ -227,6 +239,18 @@ def test_nothing_waits_without_a_limit() -> None:
     """Every call that may wait has a limit, or a reason why it needs none."""
     rooms = [path for path in MODULES if _name(path).startswith(("scorer/", "producer/"))]
     assert {wait for path in rooms for wait in _waits(path)} == WAITS.keys()
+
+
+def test_few_modules_know_the_kafka_client() -> None:
+    """Rooms above the readers and the link use those, and never the client itself."""
+    knowing = set()
+    for path in MODULES:
+        for node in ast.walk(_tree(path)):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if any(name.partition(".")[0] == "confluent_kafka" for name in names):
+                knowing.add(_name(path))
+    assert {name for name in knowing if not name.startswith(KNOW_KAFKA)} == KNOW_KAFKA_TOO
 
 
 def test_no_module_names_a_folder_of_somebodys_machine() -> None:

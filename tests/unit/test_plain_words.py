@@ -104,7 +104,7 @@ SOURCES: Final[dict[str, tuple[Callable[[Path], Iterator[tuple[int, str]]], tupl
     ),
     "texts in the code": (
         _strings,
-        ("scorer/**/*.py", "schemas/*.py", "producer/*.py", "monitoring/*.py", "documentation/*.py", "helm/*.py"),
+        ("scorer/**/*.py", "schemas/*.py", "producer/*.py", "monitoring/*.py", "documentation/*.py", "generators/*.py"),
     ),
     "the chart": (_lines, ("helm/values.yaml", "helm/values.schema.json", "helm/templates/**/*.*")),
     "alerts and dashboards": (

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from schemas.confidential import SECRET_PROPERTIES
-from schemas.settings import FILE_NAME, SETTING_NAMES
+from schemas.settings import FILE_NAME, MASK, SETTING_NAMES, LoadedSettings
 from scorer.errors import SettingsError
-from scorer.settings import MASK, OWNED_PROPERTIES, LoadedSettings, Settings, load_settings
+from scorer.settings import OWNED_PROPERTIES, Settings, load_settings
 from tests.unit.schemas.test_service_links import links
 
 TLS = {"SCORER_KAFKA__SECURITY_PROTOCOL": "SASL_SSL"}
@@ -20,7 +20,7 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def rows(loaded: LoadedSettings) -> dict[str, tuple[str, str]]:
+def rows(loaded: LoadedSettings[Settings]) -> dict[str, tuple[str, str]]:
     """Value and origin by name."""
     return {name: (value, origin) for name, value, origin in loaded.rows()}
 
@@ -212,7 +212,7 @@ def test_values_of_another_kind(tmp_path: Path, text: str, problem: str) -> None
 @pytest.mark.parametrize("servers", ["localhost:99999", "a:1,b:0", "localhost:", "a:9092x", "SSL://a:65536", "[::1]:٣"])
 def test_ports_that_cannot_be(servers: str) -> None:
     """Nothing can listen there, and a worker waited for a broker until its time to start was over."""
-    with pytest.raises(SettingsError, match="bootstrap_servers: a port is a number from 1 to 65535"):
+    with pytest.raises(SettingsError, match=r"bootstrap_servers \(from flag\): a port is a number from 1 to 65535"):
         load_settings({"bootstrap_servers": servers}, environment={})
 
 

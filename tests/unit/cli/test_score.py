@@ -78,7 +78,7 @@ def test_a_file_of_several_batches(tmp_path: Path, run: Run, monkeypatch: pytest
     """Where a batch ends cannot be seen in what comes out."""
     file = write_loans(tmp_path / "loans.csv", rows=50)
     whole = run("score", file)
-    monkeypatch.setattr("scorer.cli.score._BATCH_ROWS", 7)
+    monkeypatch.setattr("scorer.settings.BATCH_RECORDS_DEFAULT", 7)
     assert run("score", file) == whole
 
 

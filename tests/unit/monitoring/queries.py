@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from monitoring.generate import ROOT
+from generators.__main__ import ROOT
 
 RULES = ROOT / "monitoring" / "prometheus" / "rules"
 BOARDS = sorted((ROOT / "monitoring" / "grafana" / "dashboards").glob("*.json"))

@@ -131,7 +131,7 @@ def test_a_trial_takes_the_examples_values_for_what_is_not_given() -> None:
 def test_a_trial_with_a_wrong_value_lists_the_fields(text: str) -> None:
     """A value that the field does not take is told with what it takes, and the list of all fields."""
     with pytest.raises(
-        MisuseError, match=r"(?s)age: (must be a number from 18 to 120|write age=VALUE).*records +no, yes or unk"
+        MisuseError, match=r"(?s)age: (must be a number from 18 to 120|write age=VALUE).*records +one of no, yes, unk"
     ):
         make_trial([text])
 

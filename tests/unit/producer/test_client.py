@@ -40,7 +40,7 @@ class Mock:
             {"test.mock.num.brokers": 1, "bootstrap.servers": "-", "log_level": 0}
         )
         brokers = self._cluster.list_topics(timeout=WAIT_S).brokers.values()
-        self.settings = Settings(",".join(f"{broker.host}:{broker.port}" for broker in brokers))
+        self.settings = Settings(bootstrap_servers=",".join(f"{broker.host}:{broker.port}" for broker in brokers))
 
     def go_away(self) -> None:
         self._cluster = None
@@ -89,7 +89,7 @@ def test_what_the_contract_refuses_is_not_sent(mock: Mock, wrong: dict[str, obje
 
 def test_a_full_queue_is_waited_for(mock: Mock) -> None:
     """More records than the client's queue holds are all delivered, in their order on each partition."""
-    settings = Settings(mock.settings.bootstrap_servers, kafka={"queue.buffering.max.messages": "10"})
+    settings = Settings(bootstrap_servers=mock.settings.bootstrap_servers, kafka={"queue.buffering.max.messages": "10"})
     with ApplicationPublisher(settings) as publisher:
         for number in range(500):
             publisher.send(b"one key", b"%d" % number)
@@ -119,7 +119,9 @@ def _publish_to_nobody(publisher: ApplicationPublisher, mock: Mock, error: Excep
 
 def test_records_that_are_not_delivered_are_told_when_the_block_is_left(mock: Mock) -> None:
     """When the broker goes away, leaving the block raises with how many records failed."""
-    publisher = ApplicationPublisher(Settings(mock.settings.bootstrap_servers, kafka={"message.timeout.ms": "200"}))
+    publisher = ApplicationPublisher(
+        Settings(bootstrap_servers=mock.settings.bootstrap_servers, kafka={"message.timeout.ms": "200"})
+    )
     with pytest.raises(NotDeliveredError, match="1 of 1 applications were not delivered"):
         _publish_to_nobody(publisher, mock)
     assert (publisher.sent, publisher.acknowledged, publisher.failed) == (1, 0, 1)
@@ -158,7 +160,7 @@ def test_a_broker_that_does_not_answer_is_told_with_its_address(monkeypatch: pyt
         pytest.raises(
             BrokerUnreachableError, match=f"could not connect to Kafka at {servers} within .*(refused|resolve)"
         ),
-        ApplicationPublisher(Settings(servers)),
+        ApplicationPublisher(Settings(bootstrap_servers=servers)),
     ):
         pass
 
@@ -170,7 +172,7 @@ def test_a_broker_that_is_slow_is_waited_for(monkeypatch: pytest.MonkeyPatch) ->
         servers = f"127.0.0.1:{silent.getsockname()[1]},127.0.0.1:1"
         with (
             pytest.raises(BrokerUnreachableError, match=r"within 2 s"),
-            ApplicationPublisher(Settings(servers)),
+            ApplicationPublisher(Settings(bootstrap_servers=servers)),
         ):
             pass
 
@@ -192,7 +194,7 @@ def test_wrong_librdkafka_properties_are_misuse() -> None:
 def test_nothing_of_the_librarys_own_reaches_the_terminal(capfd: pytest.CaptureFixture[str], mock: Mock) -> None:
     """A broker that goes away, a property for another kind of client: librdkafka writes of neither to the terminal."""
     kafka = {"message.timeout.ms": "200", "max.poll.interval.ms": "300000"}
-    publisher = ApplicationPublisher(Settings(mock.settings.bootstrap_servers, kafka=kafka))
+    publisher = ApplicationPublisher(Settings(bootstrap_servers=mock.settings.bootstrap_servers, kafka=kafka))
     with pytest.raises(NotDeliveredError):
         _publish_to_nobody(publisher, mock)
     assert capfd.readouterr() == ("", "")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from producer.errors import Fault, InvalidApplicationError
-from producer.validation import describe_field, is_number_field, validate_application
+from producer.validation import validate_application
 from schemas.application import CreditApplication
 from scorer.core.wire import Rejection, decode
 
@@ -72,15 +72,3 @@ def test_no_message_holds_a_value() -> None:
         assert field in str(caught.value)
         assert private not in str(caught.value)
     assert private not in str(_faults(f'{{"{private}'.encode()))
-
-
-def test_fields_are_described_from_the_contract() -> None:
-    """What a field takes is told from its schema, whatever kind it is."""
-    assert describe_field("age") == "a number from 18 to 120"
-    assert describe_field("time") == "a number above 0, up to 600"
-    assert describe_field("income") == "a number from 0 to 50,000,000, or null if unknown"
-    assert describe_field("records") == "no, yes or unk"
-    assert describe_field("application_id") == "a string of 1 to 64 characters"
-    assert [name for name in CreditApplication.model_fields if not is_number_field(name)] == [
-        "application_id", "home", "marital", "records", "job",
-    ]  # fmt: skip

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import pytest
+from pydantic import ValidationError
 
 from producer.errors import MisuseError
 from producer.settings import Settings as PublisherSettings
@@ -27,12 +28,12 @@ def of_scorer(properties: Mapping[str, str], servers: str) -> None:
 
 def of_producer(properties: Mapping[str, str], servers: str) -> None:
     """The producer's settings."""
-    load_publisher({"bootstrap_servers": servers}, properties, environment={})
+    load_publisher({"bootstrap_servers": servers, "kafka": properties}, environment={})
 
 
 def in_python(properties: Mapping[str, str], servers: str) -> None:
     """The settings that a Python program makes of its own."""
-    PublisherSettings(servers, kafka=properties)
+    PublisherSettings(bootstrap_servers=servers, kafka=dict(properties))
 
 
 each_program = pytest.mark.parametrize("load", [of_scorer, of_producer, in_python])
@@ -59,7 +60,7 @@ def test_properties_without_an_effect(
     load: Callable[[Mapping[str, str], str], None], properties: dict[str, str], words: str
 ) -> None:
     """TLS and a password without `security.protocol` meant plain text, and `scorer doctor` found nothing wrong."""
-    with pytest.raises((SettingsError, MisuseError)) as refused:
+    with pytest.raises((SettingsError, MisuseError, ValidationError)) as refused:
         load(properties, "localhost:9092")
     assert words in str(refused.value)
     assert "s3cr3t" not in str(refused.value)
@@ -79,7 +80,7 @@ def test_an_address_with_another_protocol(
     load: Callable[[Mapping[str, str], str], None], servers: str, properties: dict[str, str]
 ) -> None:
     """The client ignores it, and says "No brokers configured" where it is the only one."""
-    with pytest.raises((SettingsError, MisuseError), match=r"bootstrap_servers: .*:// does not fit"):
+    with pytest.raises((SettingsError, MisuseError, ValidationError), match=r"bootstrap_servers: .*:// does not fit"):
         load(properties, servers)
 
 
@@ -89,7 +90,7 @@ def test_a_token_that_librdkafka_cannot_make(load: Callable[[Mapping[str, str], 
     """Its message was "Unrecognized sasl.oauthbearer.config beginning at:", and then the secret."""
     properties = UNSIGNED | {"sasl.oauthbearer.config": config}
     with pytest.raises(
-        (SettingsError, MisuseError), match=r"sasl\.oauthbearer\.config: write principal=NAME"
+        (SettingsError, MisuseError, ValidationError), match=r"sasl\.oauthbearer\.config: write principal=NAME"
     ) as refused:
         load(properties, "a:1")
     assert "s3cr3t" not in str(refused.value)

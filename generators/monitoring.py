@@ -1,22 +1,22 @@
-"""Writes the rules, the dashboards and the docs' table of alerts; `--check` reports stale files instead."""
+"""The monitoring as files: Prometheus rules, Grafana dashboards, and the table of alerts in the documentation."""
 
-import argparse
 import json
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from generators.files import dump_yaml
 from monitoring import rules
 from monitoring.model import model
 from monitoring.overview import overview
 from monitoring.worker import worker
-from schemas.generate import Files, dump_yaml, find_stale, report_stale, write
 
-ROOT: Final = Path(__file__).parents[1]
+# Helm cannot read files outside its chart.
+_RULES: Final = ("monitoring/prometheus/rules", "helm/files/rules")
+_DASHBOARDS: Final = ("monitoring/grafana/dashboards", "helm/files/dashboards")
+FOLDERS: Final = (*_RULES, *_DASHBOARDS)
 PAGE: Final = "docs/monitoring.md"
 _MADE: Final = "# Made by `make fresh` from monitoring/rules.py.\n"
 
@@ -24,10 +24,11 @@ _REMOVED_PROPERTIES: Final = frozenset({"id", "auto", "auto_count", "auto_min"})
 """Variable properties that the SDK, made for Grafana 10, writes and that later versions do not have."""
 
 
-def generate(runbooks: str = rules.RUNBOOKS) -> dict[str, Files]:
-    """Generates all files: contents by path, per folder. The result is the same on every run.
+def generate(root: Path, runbooks: str) -> dict[str, bytes]:
+    """Generates all files: contents by path, the same on every run.
 
     Args:
+        root: the repository, which has the page with the table of alerts.
         runbooks: location of the alerts' runbooks: a folder or a URL.
     """
     written = {
@@ -35,12 +36,10 @@ def generate(runbooks: str = rules.RUNBOOKS) -> dict[str, Files]:
         "alerts.yml": _MADE.encode() + dump_yaml(rules.alerting_rules(runbooks)),
     }
     boards = {f"{make.__name__}.json": _dump(make()) for make in (overview, worker, model)}
-    # Helm cannot read files outside its chart.
     return {
-        "monitoring/prometheus/rules": written,
-        "monitoring/grafana/dashboards": boards,
-        "helm/files/rules": written,
-        "helm/files/dashboards": boards,
+        **{f"{folder}/{name}": content for folder in _RULES for name, content in written.items()},
+        **{f"{folder}/{name}": content for folder in _DASHBOARDS for name, content in boards.items()},
+        PAGE: _with_alerts((root / PAGE).read_text(encoding="utf-8")).encode(),
     }
 
 
@@ -53,7 +52,7 @@ def _dump(dashboard: Dashboard) -> bytes:
     return (json.dumps(written, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def with_alerts(page: str) -> str:
+def _with_alerts(page: str) -> str:
     """Returns a page with the current table of alerts between its markers."""
     before, begin, rest = page.partition("<!-- alerts: made by `make fresh` -->\n")
     _, end, after = rest.partition("<!-- end of alerts -->")
@@ -76,29 +75,3 @@ def _alerts_table() -> list[str]:
 
 def _when(alert: rules.Alert) -> str:
     return "immediately" if alert.pending == "0m" else f"after {alert.pending}"
-
-
-def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
-    """Runs the command and returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m monitoring.generate", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; list stale files, and exit with 1 if any")
-    parser.add_argument("--runbooks", default=rules.RUNBOOKS, help="location of the runbooks: a folder or a URL")
-    options = parser.parse_args(arguments)
-    made, page = generate(options.runbooks), root / PAGE
-    if not options.check:
-        for folder, files in made.items():
-            write(root / folder, files)
-        page.write_text(with_alerts(page.read_text(encoding="utf-8")), encoding="utf-8")
-        return 0
-    return report_stale(stale_in(root, made))
-
-
-def stale_in(root: Path, made: Mapping[str, Files]) -> list[str]:
-    """Returns the files that differ from what would be generated now, one line per file."""
-    stale = [f"{folder}/{line}" for folder, files in made.items() for line in find_stale(root / folder, files)]
-    text = (root / PAGE).read_text(encoding="utf-8")
-    return stale if text == with_alerts(text) else [*stale, f"{PAGE}: its table of alerts is stale"]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

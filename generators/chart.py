@@ -1,18 +1,15 @@
-"""Generates the chart's README from the comments in values.yaml; with `--check`, reports whether it is out of date."""
+"""The README of the Helm chart, from the comments in values.yaml."""
 
-import argparse
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import yaml
 
-FOLDER: Final = Path(__file__).parent
-README: Final = FOLDER / "README.md"
-VALUES: Final = FOLDER / "values.yaml"
+_README: Final = "helm/README.md"
+_VALUES: Final = "helm/values.yaml"
 
 _line = re.compile(r"(?P<indent> *)(?:# ?(?P<comment>.*)|(?P<key>[\w.]+):.*)").fullmatch
 
@@ -46,36 +43,37 @@ def values_of(text: str) -> Iterator[Value]:
     document = yaml.safe_load(text)
     above: list[str] = []
     parents: list[tuple[int, str]] = []
-    told: int | None = None  # the indent of the key that explains what is below it
+    documented: int | None = None  # the indent of the key that explains what is below it
     for line in text.splitlines():
-        found = _line(line)
-        if found is None or (told is not None and len(found["indent"]) > told):
+        match = _line(line)
+        if match is None or (documented is not None and len(match["indent"]) > documented):
             above = []
             continue
-        told = None
-        if found["comment"] is not None:
-            above.append(found["comment"])
+        documented = None
+        if match["comment"] is not None:
+            above.append(match["comment"])
             continue
-        indent = len(found["indent"])
-        parents = [(depth, name) for depth, name in parents if depth < indent] + [(indent, found["key"])]
+        indent = len(match["indent"])
+        parents = [(depth, name) for depth, name in parents if depth < indent] + [(indent, match["key"])]
         keys = [name for _, name in parents]
         default = _at(document, keys)
         if above:
             yield Value(".".join(keys), " ".join(above), default)
-            told, above = indent, []
+            documented, above = indent, []
         elif not isinstance(default, dict) or not default:
             raise ValueError(f"{'.'.join(keys)}: add a comment above it that describes it")
 
 
-def readme(text: str) -> str:
-    """The README for a values file's text: a table for each group, and one for what belongs to none."""
+def generate(root: Path) -> dict[str, bytes]:
+    """The README by its path, for the values in a repository: a table per group, and one for the other values."""
+    text = (root / _VALUES).read_text(encoding="utf-8")
     groups: dict[str, list[Value]] = {}
     for value in values_of(text):
         group = value.path.partition(".")[0]
         groups.setdefault(group if "." in value.path else "", []).append(value)
     alone = groups.pop("", [])
     sections = [f"## {group}\n\n{_table(values)}" for group, values in groups.items()]
-    return "\n".join([_HEAD, *sections, f"## For all pods\n\n{_table(alone)}"])
+    return {_README: "\n".join([_HEAD, *sections, f"## For all pods\n\n{_table(alone)}"]).encode()}
 
 
 def _table(values: list[Value]) -> str:
@@ -91,22 +89,3 @@ def _at(document: Any, keys: list[str]) -> object:
     for key in keys:
         document = document[key]
     return document
-
-
-def main(arguments: list[str] | None = None, target: Path = README) -> int:
-    """The command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m helm.readme", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if it is out of date")
-    check = parser.parse_args(arguments).check
-    made = readme(VALUES.read_text(encoding="utf-8"))
-    if not check:
-        target.write_text(made, encoding="utf-8")
-        return 0
-    if target.exists() and target.read_text(encoding="utf-8") == made:
-        return 0
-    sys.stderr.write(f"{target.name} is out of date: run `make fresh`\n")
-    return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

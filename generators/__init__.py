@@ -1,0 +1,1 @@
+"""Generation of derived files: schemas, rules, dashboards, the chart's README and the reference."""
