@@ -11,9 +11,10 @@ from confluent_kafka import TopicPartition
 from scorer.console.live import Live, Part, Standing
 from scorer.console.unswitched import Unfollowed
 from scorer.operate.group import Group, describe_group
-from scorer.operate.reading import TopicReader, ask_committed, connect_to_offsets
+from scorer.operate.reading import TopicReader
 from scorer.settings import Settings
 from scorer.stream.admin import admin_client
+from scorer.stream.group_offsets import CommittedOffsets
 from scorer.stream.history import HistoryReader
 from scorer.stream.line import Line
 from scorer.stream.metadata import decode_metadata
@@ -59,7 +60,7 @@ class _Poller:
             # Read committed: workers cannot read past an open transaction either, so what follows it is not lag.
             self._applications = opened.enter_context(closing(TopicReader(settings, settings.applications_topic)))
             self._history = opened.enter_context(closing(HistoryReader(settings)))
-            self._group = opened.enter_context(closing(connect_to_offsets(settings)))
+            self._offsets = opened.enter_context(closing(CommittedOffsets(settings)))
             self._lines: tuple[Line, ...] = tuple(self._history.to_the_end())
             self._opened = opened.pop_all()
         self._previous_ends: tuple[float, Mapping[int, int]] = (0.0, {})
@@ -98,9 +99,8 @@ class _Poller:
 
     def _committed(self) -> dict[int, TopicPartition]:
         """The committed offsets by partition; partitions without one are absent."""
-        topic, partitions = self._settings.applications_topic, self._applications.partitions
-        committed = ask_committed(self._group, topic, partitions, _ANSWER_S)
-        return {tp.partition: tp for tp in committed if tp.offset >= 0}
+        wanted = [TopicPartition(self._settings.applications_topic, p) for p in self._applications.partitions]
+        return {tp.partition: tp for tp in self._offsets.read(wanted, _ANSWER_S) if tp.offset >= 0}
 
     def _arriving(self, ends: Mapping[int, int]) -> float:
         """Applications published per second since the last poll."""

@@ -5,15 +5,14 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas.records import Malformed
 from schemas.rights import Operation, to_topic
 from scorer.errors import BrokerError
 from scorer.settings import Settings
 from scorer.stream.explain import with_hint
-from scorer.stream.faults import ATTEMPT_S, must_stop, raise_on_partition_error, read_committed
-from scorer.stream.librdkafka import client_config, refuse_bad_config
+from scorer.stream.faults import must_stop, raise_on_partition_error
 from scorer.stream.partition import Event
 from scorer.stream.reaching import ANSWER_S, ask, connect_beside
 from scorer.stream.rights import to_own_group
@@ -61,46 +60,6 @@ class Skipped:
 def milliseconds(moment: datetime) -> int:
     """Returns a time in milliseconds since 1970, rounded up."""
     return -((_EPOCH - moment) // timedelta(milliseconds=1))
-
-
-def connect_to_offsets(settings: Settings) -> Consumer:
-    """Returns a consumer that reads the group's committed offsets without joining it.
-
-    Raises:
-        SettingsError: a librdkafka property is invalid.
-    """
-    # With read_committed it would wait until no transaction is open, which under load never happens.
-    config = client_config(settings) | {"group.id": settings.group_id, "isolation.level": "read_uncommitted"}
-    with refuse_bad_config():
-        return Consumer(config)
-
-
-def ask_committed(consumer: Consumer, topic: str, partitions: Collection[int], wait_s: float) -> list[TopicPartition]:
-    """Returns the committed offsets of a consumer's group in these partitions; below zero if there is none.
-
-    Raises:
-        KafkaException: the offset of at least one partition cannot be read.
-    """
-    if not partitions:
-        return []
-    wanted = [TopicPartition(topic, p) for p in partitions]
-    return ask(lambda: read_committed(consumer, wanted, min(wait_s, ATTEMPT_S)), wait_s)
-
-
-def offsets_refused(error: KafkaError, settings: Settings, operation: Operation = Operation.DESCRIBE) -> BrokerError:
-    """Returns the error for a group's offsets that cannot be read.
-
-    Args:
-        error: the error of the brokers.
-        settings: the group.
-        operation: the operation on the group that the caller needs.
-    """
-    needed = (
-        to_own_group(settings, operation),
-        to_topic(Operation.DESCRIBE, settings.applications_topic),
-    )
-    explained = with_hint(error, settings, *needed)
-    return BrokerError(f"the offsets of group {settings.group_id} cannot be read: {explained}")
 
 
 class TopicReader:

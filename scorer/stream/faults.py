@@ -5,11 +5,11 @@ only flags distinguish them. So the flags are checked first, and the code only i
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Final, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from scorer.errors import BrokerError
 from scorer.logs import BROKER_RETRIED, log
@@ -207,37 +207,12 @@ class Deadline:
         return time.monotonic() > self._ends_at or self._should_stop()
 
 
-def read_committed(consumer: Consumer, wanted: list[TopicPartition], wait_s: float) -> list[TopicPartition]:
-    """Returns the committed offsets of a consumer's group; raises an error of a single partition, too.
-
-    Without a right to the group, the client waits for the group's coordinator until the timeout, and reports the
-    missing right only as an event.
-
-    Args:
-        consumer: has the group's id, and no subscription.
-        wanted: the partitions.
-        wait_s: timeout in seconds.
-
-    Raises:
-        KafkaException: the brokers return an error, or do not answer.
-    """
-    try:
-        return raise_on_partition_error(consumer.committed(wanted, timeout=wait_s))
-    except KafkaException:
-        message = consumer.poll(0)
-        error = None if message is None else message.error()
-        if error is not None and error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
-            raise KafkaException(error) from None
-        raise
-
-
-def retry_transient(call: Callable[[], T], should_stop: Callable[[], bool], also: Collection[int] = ()) -> T:
+def retry_transient(call: Callable[[], T], should_stop: Callable[[], bool]) -> T:
     """Retries a call until it succeeds, as long as its errors are retriable.
 
     Args:
         call: one attempt, with its own timeout.
         should_stop: checked after each failed attempt; True ends the retries.
-        also: codes to retry in addition to those of the table.
 
     Raises:
         KafkaException: the error is not retriable.
@@ -248,7 +223,7 @@ def retry_transient(call: Callable[[], T], should_stop: Callable[[], bool], also
             return call()
         except KafkaException as failure:
             error = failure.args[0]
-            if triage(error) is not Fault.RETRIABLE and (error.code() not in also or error.txn_requires_abort()):
+            if triage(error) is not Fault.RETRIABLE:
                 raise
             if should_stop():
                 raise BrokerError(

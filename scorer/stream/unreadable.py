@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from scorer.errors import BrokerError
 from scorer.settings import Settings
-from scorer.stream.librdkafka import bounded_fetch, client_config, refuse_bad_config
+from scorer.stream.librdkafka import open_reader
 
 # Errors of the consumer for unreadable batches: corrupt (a checksum), or not decompressible, which includes batches
 # that would take more memory than receive.message.max.bytes.
@@ -33,19 +33,7 @@ def end_of_unreadable(settings: Settings, topic: str, partition: int, first: int
     Raises:
         BrokerError: the brokers do not answer in time.
     """
-    config = {
-        **bounded_fetch(settings),
-        **client_config(settings),
-        "group.id": settings.group_id,  # librdkafka requires one; the group is never joined
-        "enable.auto.commit": False,
-        "isolation.level": "read_committed",
-        "auto.offset.reset": "error",
-        "enable.partition.eof": True,
-        "check.crcs": True,
-    }
-    with refuse_bad_config():
-        new_consumer = Consumer(config)
-    with closing(new_consumer) as consumer:
+    with closing(open_reader(settings, {"auto.offset.reset": "error"})) as consumer:
         search = _Search(consumer, topic, partition, first)
         inside, step = first, 1
         while search.is_inside(first + step):

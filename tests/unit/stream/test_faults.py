@@ -124,15 +124,6 @@ def test_does_not_retry_what_is_not_transient(error: KafkaError) -> None:
     assert call.calls == 1
 
 
-def test_some_codes_are_transient_for_one_caller() -> None:
-    """A caller may name further codes, such as a topic that is missing because it was created a moment ago."""
-    also = {KafkaError.UNKNOWN_TOPIC_OR_PART}
-    call = Script(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
-    assert retry_transient(call, should_stop=lambda: False, also=also) == "done"
-    with pytest.raises(KafkaException):
-        retry_transient(Script(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, txn_requires_abort=True)), bool, also)
-
-
 def test_stops_when_told_to() -> None:
     """When the caller's time is over the last error is named, and that nothing is lost."""
     call = Script(*[KafkaError(KafkaError._TIMED_OUT)] * 9)

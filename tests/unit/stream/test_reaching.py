@@ -11,9 +11,9 @@ from confluent_kafka.admin import AdminClient, TopicMetadata
 from schemas.decision import BundleReference
 from scorer.errors import BrokerError, TopicsError
 from scorer.operate import rollout
-from scorer.operate.reading import ask_committed
 from scorer.settings import Settings, load_settings
-from scorer.stream import reaching
+from scorer.stream import group_offsets, reaching
+from scorer.stream.group_offsets import CommittedOffsets
 from scorer.stream.metadata import CommittedMetadata
 from scorer.stream.reaching import ask, find_partitions
 
@@ -93,15 +93,17 @@ def test_other_errors_are_raised_at_once(clock: Clock, code: int) -> None:
     assert clock.now_s == 100
 
 
-def committed(*answers: list[TopicPartition]) -> Consumer:
-    """A consumer whose group answers so, one after another; the last answer stays."""
+def committed(monkeypatch: pytest.MonkeyPatch, *answers: list[TopicPartition]) -> CommittedOffsets:
+    """The offsets of a group that answers so, one after another; the last answer stays."""
     left = list(answers)
 
     def answer(_: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         assert timeout > 0
         return left.pop(0) if len(left) > 1 else left[0]
 
-    return cast("Consumer", SimpleNamespace(committed=answer, poll=lambda _: None))
+    consumer = SimpleNamespace(committed=answer, poll=lambda _: None, close=lambda: None)
+    monkeypatch.setattr(group_offsets, "open_reader", lambda *_: consumer)
+    return CommittedOffsets(SETTINGS)
 
 
 def offset(partition: int, code: int | None = None, metadata: str = "") -> TopicPartition:
@@ -112,17 +114,27 @@ def offset(partition: int, code: int | None = None, metadata: str = "") -> Topic
     return cast("TopicPartition", tp)
 
 
-def test_a_partitions_own_error_is_no_answer(clock: Clock) -> None:
+def test_a_partitions_own_error_is_no_answer(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer can have an error for one of its partitions: it is retried or raised, never taken for an offset."""
+    wanted = [TopicPartition("t", 0), TopicPartition("t", 1)]
     loading = [offset(0), offset(1, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)]
-    found = ask_committed(committed(loading, loading, [offset(0), offset(1)]), "t", [0, 1], wait_s=5)
-    assert [tp.partition for tp in found] == [0, 1]
-    with pytest.raises(KafkaException):
-        ask_committed(committed(loading), "t", [0, 1], wait_s=5)
-    with pytest.raises(KafkaException):
-        ask_committed(committed([offset(0, KafkaError.GROUP_AUTHORIZATION_FAILED)]), "t", [0], wait_s=5)
-    assert ask_committed(committed([offset(0)]), "t", [], wait_s=5) == []
+    read = committed(monkeypatch, loading, loading, [offset(0), offset(1)]).read(wanted, 5)
+    assert [tp.partition for tp in read] == [0, 1]
+    with pytest.raises(BrokerError, match="the offsets of group scorer cannot be read"):
+        committed(monkeypatch, loading).read(wanted, 5)
+    with pytest.raises(BrokerError, match="authorization failed"):
+        committed(monkeypatch, [offset(0, KafkaError.GROUP_AUTHORIZATION_FAILED)]).read(wanted, 5)
+    assert committed(monkeypatch, [offset(0)]).read([], 5) == []
     assert clock.now_s > 100
+
+
+def test_a_process_that_stops_retries_no_request(clock: Clock) -> None:
+    """A worker whose shutdown timeout has elapsed does not wait for a coordinator."""
+    failing = Failing(KafkaError.COORDINATOR_LOAD_IN_PROGRESS, times=9)
+    with pytest.raises(KafkaException):
+        ask(failing, 10, lambda: failing.asked == 3)
+    assert failing.asked == 3
+    assert clock.now_s < 102
 
 
 def group(*partitions: int) -> AdminClient:
@@ -144,11 +156,10 @@ def group(*partitions: int) -> AdminClient:
     return cast("AdminClient", SimpleNamespace(describe_consumer_groups=describe))
 
 
-def look_at(monkeypatch: pytest.MonkeyPatch, consumer: Consumer) -> rollout.Rollout:
+def look_at(monkeypatch: pytest.MonkeyPatch, *answers: list[TopicPartition]) -> rollout.Rollout:
     """How far a deployment has come, as the group answers."""
-    closing = SimpleNamespace(committed=consumer.committed, poll=consumer.poll, close=lambda: None)
     monkeypatch.setattr(rollout, "admin_client", lambda _: group(0, 1))
-    monkeypatch.setattr(rollout, "connect_to_offsets", lambda _: closing)
+    committed(monkeypatch, *answers)
     return rollout.wait_for_workers(SETTINGS, BUNDLE, wait_s=0)
 
 
@@ -156,9 +167,9 @@ def test_a_rollout_is_not_judged_by_failed_answers(clock: Clock, monkeypatch: py
     """A partition whose offset could not be read was taken for one that another bundle decides."""
     done = [offset(p, metadata=CommittedMetadata(str(BUNDLE)).encode()) for p in (0, 1)]
     loading = [done[0], offset(1, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)]
-    assert look_at(monkeypatch, committed(loading, done)).done
+    assert look_at(monkeypatch, loading, done).done
     with pytest.raises(BrokerError, match="the offsets of group scorer cannot be read"):
-        look_at(monkeypatch, committed(loading))
+        look_at(monkeypatch, loading)
     assert clock.now_s > 100
 
 
