@@ -62,7 +62,7 @@ def test_newer_records_at_the_offsets_of_lost_ones(delivery: Delivery) -> None:
         seen = Tally()
         link = stage.link(observer=seen, refused=lambda: "")
         work(link, lambda: bool(link.blocked()) and seen.records == 1)
-        assert "lost the records from 100 on, which the group had processed" in link.blocked()[0]
+        assert "lost the records from offset 100 on, which the group had processed" in link.blocked()[0]
         link.close()
         with closing(OffsetsTool(stage.settings())) as tool:
             problems = [partition.problem for partition in tool.look().partitions]
