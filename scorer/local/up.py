@@ -188,10 +188,15 @@ class Up:
         return self.summary()
 
     def snapshot(self) -> Snapshot:
-        """The current state; the rate is that since the last call, the latencies are those of the whole run."""
+        """The current state; the rate is that since the last call, the latencies are those of the whole run.
+
+        Raises:
+            BrokerError: the audit can no longer read the topics.
+        """
         audit = self._audit
         assert audit is not None
         assert self._broker is not None
+        audit.require_running()
         now, results = time.monotonic(), audit.outcomes
         previous_at, previous_results = self._previous_results
         self._previous_results = (now, results)

@@ -31,6 +31,16 @@ class Fault(Enum):
     FATAL = "the client cannot continue: it was fenced, or librdkafka gave up"
 
 
+class Report(Enum):
+    """What a consumer returns in place of a record."""
+
+    END = "the partition has no more records for now"
+    UNREADABLE = "a record batch is corrupt, or too large once decompressed"
+    OUT_OF_RANGE = "there is no record at the position, and the consumer stops fetching the partition"
+    TRANSIENT = "the consumer continues by itself"
+    FINAL = "a right, a setting or the client is wrong: waiting does not help"
+
+
 class Fenced(Exception):  # noqa: N818  (caught and explained by the link, which knows more)
     """The consumer was replaced by another member of the group."""
 
@@ -169,6 +179,16 @@ BY_CODE: Final[Mapping[int, Fault]] = {
     **dict.fromkeys(_NON_RETRIABLE, Fault.NON_RETRIABLE),
 }
 """Codes that are not ABORTABLE. All other codes are: the batch is aborted and its records are polled again."""
+_REPORTS: Final[Mapping[int, Report]] = {
+    KafkaError._PARTITION_EOF: Report.END,
+    # A checksum, or the decompression, which fails for batches above receive.message.max.bytes, too.
+    KafkaError._BAD_MSG: Report.UNREADABLE,
+    KafkaError._BAD_COMPRESSION: Report.UNREADABLE,
+    KafkaError._NOT_IMPLEMENTED: Report.UNREADABLE,
+    KafkaError._AUTO_OFFSET_RESET: Report.OUT_OF_RANGE,
+    KafkaError.OFFSET_OUT_OF_RANGE: Report.OUT_OF_RANGE,
+    KafkaError._LOG_TRUNCATION: Report.OUT_OF_RANGE,
+}
 
 
 def triage(error: KafkaError) -> Fault:
@@ -194,6 +214,13 @@ def cause_of_abort(error: KafkaError) -> Fault:
 def must_stop(error: KafkaError) -> bool:
     """Whether a reader of a topic cannot continue after this error; all other errors are transient."""
     return triage(error) in {Fault.FATAL, Fault.NON_RETRIABLE}
+
+
+def classify(error: KafkaError) -> Report:
+    """Classifies what a consumer returned in place of a record."""
+    if error.code() in _REPORTS:
+        return _REPORTS[error.code()]
+    return Report.FINAL if must_stop(error) else Report.TRANSIENT
 
 
 class Deadline:

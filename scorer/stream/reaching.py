@@ -1,7 +1,7 @@
 """Requests to the brokers, for all commands: retries transient errors, and explains all others."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -9,11 +9,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient, ClusterMetadata, TopicMetadata
 
 from schemas.rights import Operation, Right, missing, to_topic
-from scorer.errors import BrokerError, ScorerError, TopicsError
+from scorer.errors import BrokerError, TopicsError
 from scorer.settings import Settings
 from scorer.stream.explain import with_hint
 from scorer.stream.faults import ATTEMPT_S, Fault, triage
-from scorer.stream.librdkafka import bounded_fetch, client_config, refuse_bad_config
+from scorer.stream.librdkafka import client_config
 from scorer.stream.rights import missing_topic
 
 T = TypeVar("T")
@@ -179,45 +179,3 @@ def _reason(settings: Settings) -> KafkaError | None:
         admin.list_topics(timeout=_REASON_S)
     admin.poll(0)
     return next((event for event in events if event.code() != KafkaError._ALL_BROKERS_DOWN), None)
-
-
-def connect_beside(
-    settings: Settings,
-    topic: str,
-    options: Mapping[str, Any],
-    wait_s: float,
-    operation: Operation = Operation.READ,
-) -> tuple[Consumer, list[int]]:
-    """Returns a consumer that joins no group and commits nothing, and the partitions of the topic to read.
-
-    Args:
-        settings: the brokers.
-        topic: the topic to read, with read_committed and events at the end of partitions.
-        options: additional librdkafka properties.
-        wait_s: how long to wait for a broker's answer, in seconds.
-        operation: the operation on the topic that the caller needs, for the message if its right is missing.
-
-    Raises:
-        SettingsError: a librdkafka property is invalid.
-        TopicsError: the topic is missing.
-        BrokerError: no broker answers.
-    """
-    config = (
-        bounded_fetch(settings)
-        | client_config(settings)
-        | {
-            "group.id": settings.group_id,  # librdkafka requires one; the group is never joined
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "check.crcs": True,
-            **options,
-        }
-    )
-    with refuse_bad_config():
-        consumer = Consumer(config)
-    try:
-        return consumer, find_partitions(consumer, settings, topic, wait_s, operation)
-    except ScorerError:
-        consumer.close()
-        raise
