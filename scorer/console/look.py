@@ -33,7 +33,7 @@ def keep_looking(settings: Settings, live: Live, stop: Event) -> None:
         stop: ends the polling.
 
     Raises:
-        SettingsError, TopicsError, BrokerError, KafkaException: a topic is missing, or a broker does not answer.
+        SettingsError, TopicsError, BrokerError: a topic is missing, or a broker does not answer.
     """
     with closing(_Poller(settings)) as poller:
         while not stop.is_set():
@@ -71,7 +71,7 @@ class _Poller:
         """The current state.
 
         Raises:
-            KafkaException, BrokerError: a broker does not answer.
+            BrokerError: a broker does not answer.
         """
         if self._history.begin_again():
             self._lines = tuple(self._history.to_the_end())

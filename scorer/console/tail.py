@@ -11,7 +11,6 @@ from confluent_kafka import KafkaError
 
 from schemas.records import DeadLetter, Malformed, ReadDecision, read_results, written_at
 from scorer.console.live import REJECTED, Live, Part
-from scorer.errors import BrokerError
 from scorer.logs import RECORD_SKIPPED, log
 from scorer.operate.reading import Skipped
 from scorer.settings import Settings
@@ -55,7 +54,7 @@ def follow_outcomes(settings: Settings, live: Live, sample: Sample, stop: Event)
         stop: ends the reading.
 
     Raises:
-        SettingsError, TopicsError, BrokerError, KafkaException: the topics cannot be read.
+        SettingsError, TopicsError, BrokerError: the topics cannot be read.
     """
     with closing(_Tail(settings, live, sample)) as tail:
         live.trouble(Part.OUTCOMES, "")
@@ -92,12 +91,7 @@ class _Tail:
             "error_cb": self._on_error,
         }
         topics = settings.decisions_topic, settings.dead_letters_topic
-        self._reader = Reader(settings, topics, options, _ANSWER_S)
-        try:
-            self._reader.assign(self._reader.ends())
-        except BrokerError:
-            self._reader.close()
-            raise
+        self._reader = Reader.at_the_ends(settings, topics, options, _ANSWER_S)
 
     def take(self) -> None:
         """Waits briefly for results, and reports those that arrived.

@@ -84,17 +84,11 @@ class Audit:
         self.last_outcome_at = -math.inf
         topics = settings.applications_topic, settings.decisions_topic, settings.dead_letters_topic
         options = {"auto.offset.reset": "latest", "enable.partition.eof": False, "fetch.queue.backoff.ms": "5"}
-        self._reader = Reader(settings, topics, options)
-        try:
-            ends = self._reader.ends()
-        except BrokerError:
-            self._reader.close()
-            raise
-        for (topic, partition), end in ends.items():
+        self._reader = Reader.at_the_ends(settings, topics, options)
+        for (topic, partition), end in self._reader.positions.items():
             if topic == settings.applications_topic:
                 self._starts[partition] = end
                 self._read_so_far[partition] = bytearray()
-        self._reader.assign(ends)
         self._failure: BrokerError | None = None
         """Why the thread has ended."""
         self._thread = Thread(target=self._read, name="audit", daemon=True)

@@ -12,12 +12,10 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.rights import Operation, to_topic
-from scorer.errors import BrokerError
 from scorer.settings import Settings
-from scorer.stream.explain import with_hint
 from scorer.stream.faults import ATTEMPT_S, raise_on_partition_error
 from scorer.stream.librdkafka import open_reader
-from scorer.stream.reaching import ask
+from scorer.stream.reaching import ask, cannot_be_read
 from scorer.stream.rights import to_own_group
 
 # Brokers forget offsets of topics that the group does not subscribe to after offsets.retention.minutes, seven days by
@@ -69,9 +67,8 @@ class CommittedOffsets:
         except KafkaException as failure:
             topics = sorted({tp.topic for tp in wanted})
             needed = [to_own_group(self._settings, self._operation), *(to_topic(self._operation, t) for t in topics)]
-            explained = with_hint(failure.args[0], self._settings, *needed)
-            message = f"the offsets of group {self._settings.group_id} cannot be read: {explained}"
-            raise BrokerError(message) from failure
+            what = f"the offsets of group {self._settings.group_id}"
+            raise cannot_be_read(what, failure.args[0], self.consumer, self._settings, *needed) from failure
 
     def close(self) -> None:
         """Closes the consumer."""

@@ -21,6 +21,7 @@ T = TypeVar("T")
 _REASON_S: Final = 2.0
 # A retry does not fix a wrong password or certificate authority.
 _AUTHENTICATION_ERRORS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
+_NO_ANSWER: Final = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN})
 # A new topic is not known to every broker at once, but within a second, unless they are very busy.
 _NEW_TOPIC_S: Final = 5.0
 _UNKNOWN: Final = frozenset(
@@ -160,6 +161,16 @@ def _error_of(topic: TopicMetadata) -> KafkaError | None:
     """Returns the first error of a topic or its partitions; an unavailable replica does not prevent reading."""
     errors = [topic.error, *(partition.error for partition in topic.partitions.values())]
     return next((e for e in errors if e is not None and e.code() != KafkaError.REPLICA_NOT_AVAILABLE), None)
+
+
+def cannot_be_read(what: str, error: KafkaError, consumer: Consumer, settings: Settings, *needed: Right) -> BrokerError:
+    """Returns the error for a failed request for `what`; if no broker answers another one either, the reason."""
+    if error.code() in _NO_ANSWER:
+        try:
+            metadata_of(consumer, settings, _REASON_S)
+        except BrokerError as unreachable_error:
+            return unreachable_error
+    return BrokerError(f"{what} cannot be read: {with_hint(error, settings, *needed)}")
 
 
 def unreachable(settings: Settings, why: str) -> str:

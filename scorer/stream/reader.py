@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, Self, cast
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
@@ -10,11 +10,10 @@ from schemas.records import Malformed
 from schemas.rights import Operation, to_topic
 from scorer.errors import BrokerError, ScorerError
 from scorer.settings import Settings
-from scorer.stream.explain import with_hint
 from scorer.stream.faults import Report, classify
 from scorer.stream.librdkafka import open_reader
 from scorer.stream.partition import Event
-from scorer.stream.reaching import ANSWER_S, ask_bounds, find_partitions
+from scorer.stream.reaching import ANSWER_S, ask_bounds, cannot_be_read, find_partitions
 from scorer.stream.rights import to_own_group
 from scorer.stream.unreadable import end_of_unreadable
 from scorer.stream.worker import Record
@@ -79,6 +78,19 @@ class Reader:
             self.consumer.close()
             raise
 
+    @classmethod
+    def at_the_ends(
+        cls, settings: Settings, topics: Sequence[str], options: Mapping[str, Any], wait_s: float = ANSWER_S
+    ) -> Self:
+        """Connects, and reads all partitions from their current ends; see the constructor."""
+        reader = cls(settings, topics, options, wait_s)
+        try:
+            reader.assign({(topic, p): end for topic in topics for p, (_, end) in reader.bounds(topic).items()})
+        except BrokerError:
+            reader.close()
+            raise
+        return reader
+
     def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
         """Returns the first offset of each partition, and the end of its committed records.
 
@@ -87,14 +99,6 @@ class Reader:
         """
         with self.explained(topic):
             return {p: ask_bounds(self.consumer, topic, p, self._wait_s) for p in self.partitions[topic]}
-
-    def ends(self) -> dict[Numbered, int]:
-        """Returns the ends of all partitions of all topics.
-
-        Raises:
-            BrokerError: the broker does not answer.
-        """
-        return {(topic, p): end for topic in self.partitions for p, (_, end) in self.bounds(topic).items()}
 
     def assign(self, positions: Mapping[Numbered, int]) -> None:
         """Reads these partitions and no others, from these positions."""
@@ -180,5 +184,4 @@ class Reader:
     def _explain(self, error: KafkaError, topic: str | None) -> BrokerError:
         topics = [topic] if topic else list(self.partitions)
         needed = *(to_topic(Operation.READ, name) for name in topics), self._group_right
-        explained = with_hint(error, self._settings, *needed)
-        return BrokerError(f"topic {', '.join(topics)} cannot be read: {explained}")
+        return cannot_be_read(f"topic {', '.join(topics)}", error, self.consumer, self._settings, *needed)

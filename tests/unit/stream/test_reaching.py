@@ -219,3 +219,19 @@ def test_why_no_broker_answers_is_said_at_once(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(BrokerError, match="authorization failed"):
         reaching.metadata_of(client, Settings(), wait_s=15)
     assert failing.asked == 1
+
+
+def test_brokers_that_are_gone_are_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A timeout is explained by unreachable brokers if there are none, otherwise by what was asked for."""
+    timeout, consumer = KafkaError(KafkaError._TIMED_OUT), cast("Consumer", None)
+    monkeypatch.setattr(reaching, "metadata_of", lambda *_: None)
+    explained = str(reaching.cannot_be_read("topic t", timeout, consumer, SETTINGS))
+    assert explained.startswith("topic t cannot be read: Local: Timed out. Are there enough brokers")
+
+    def unreachable(*_: object) -> None:
+        raise BrokerError("cannot connect to Kafka")
+
+    monkeypatch.setattr(reaching, "metadata_of", unreachable)
+    assert str(reaching.cannot_be_read("topic t", timeout, consumer, SETTINGS)) == "cannot connect to Kafka"
+    refused = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    assert "authorization failed" in str(reaching.cannot_be_read("topic t", refused, consumer, SETTINGS))
