@@ -78,12 +78,9 @@ class _Poller:
         self._lines += tuple(self._history.next(0))
         committed = self._committed()
         bounds = self._applications.bounds()  # read after the committed offsets, so that the lag is never negative
-        waiting = 0
-        for partition, (first, end) in bounds.items():
-            done = committed[partition].offset if partition in committed else -1
-            waiting += max(0, end - (max(done, first) if done >= 0 else first))
+        waiting = sum(max(0, end - max(committed[p].offset, first)) for p, (first, end) in bounds.items())
         group = self._describe_group()
-        metadata_by_partition = {partition: decode_metadata(tp.metadata) for partition, tp in committed.items()}
+        metadata_by_partition = {p: decode_metadata(tp.metadata) for p, tp in committed.items() if tp.offset >= 0}
         return Standing(
             arriving=self._arriving({p: end for p, (_, end) in bounds.items()}),
             waiting=waiting,
@@ -98,9 +95,9 @@ class _Poller:
         self._opened.close()
 
     def _committed(self) -> dict[int, TopicPartition]:
-        """The committed offsets by partition; partitions without one are absent."""
+        """The committed offset of each partition; below zero if nothing was committed."""
         wanted = [TopicPartition(self._settings.applications_topic, p) for p in self._applications.partitions]
-        return {tp.partition: tp for tp in self._offsets.read(wanted, _ANSWER_S) if tp.offset >= 0}
+        return {tp.partition: tp for tp in self._offsets.read(wanted, _ANSWER_S)}
 
     def _arriving(self, ends: Mapping[int, int]) -> float:
         """Applications published per second since the last poll."""
