@@ -88,7 +88,7 @@ def test_killed_and_resumed(decided: Decided, tmp_path: Path) -> None:
     topics, plan = decided.topics, tmp_path / "plan"
     code, said, errors = scorer(topics, "replay", "plan", plan, "--decided-by", BAD, "--with", GOOD)
     assert code == 0, errors
-    assert f"{len(decided.bad):,} applications that {BAD}@" in said
+    assert f"{len(decided.bad):,} applications decided by {BAD}@" in said
     made = read_plan(plan)
     assert len(made.selection) == len(decided.bad)
     settings = load_settings({"bootstrap_servers": topics.servers}, environment={}).settings
@@ -316,7 +316,7 @@ def check_retention(decided: Decided, corrected: int, tmp_path: Path) -> None:
     plan = tmp_path / "plan"
     code, said, errors = scorer(topics, "replay", "plan", plan, "--decided-by", BAD, "--with", GOOD)
     assert code == 0, errors
-    assert f"{gone:,} more are gone" in said
+    assert f"{gone:,} more were deleted by retention" in said
     assert len(read_plan(plan).selection) == len(decided.bad) - corrected - gone
     expire(topics, topics.ends(topics.applications))
     code, _, errors = scorer(topics, "replay", "run", plan)
@@ -374,7 +374,7 @@ def test_a_topic_that_was_created_again(broker: Broker, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["plan", "new"], 2, "say which applications"),
+        (["plan", "new"], 2, "which applications?"),
         (["plan", "new", "--decided-by", "credit-risk:9.9.9"], 1, "bundle credit-risk:9.9.9 not found"),
         (["plan", "new", "--decided-by", BAD], 1, "no current decision is by credit-risk:1.0.0@"),
         (["plan", "new", "--from", "yesterday"], 2, "--from yesterday: invalid time; write 2026-11-01"),
