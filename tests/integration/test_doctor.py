@@ -118,7 +118,7 @@ def test_the_bundles_that_are_deployed(topics: Topics, tmp_path: Path) -> None:
         assert "the champion, cannot be opened: bundle " in champion
         assert "credit-risk:9.9.9@000000000000, the challenger, cannot be opened" in challenger
         (deployment,) = found["deployment"]
-        assert "1 of 1 workers do not decide with plain-risk:1.0.0; still credit-risk:1.1.0" in deployment
+        assert "1 of 1 workers do not decide with plain-risk:1.0.0 (current: credit-risk:1.1.0)" in deployment
         assert "bundle plain-risk:1.0.0@" in deployment
         operate(own, "bundle", "import", elsewhere / "plain-risk" / "1.0.0")
         operate(own, "retire", "--reason", "it is nowhere")
@@ -193,7 +193,7 @@ def test_limits_that_do_not_fit(topics: Topics) -> None:
     set_config(topics, topics.dead_letters, {"max.message.bytes": "1200000"})
     code, found = examine(topics)
     assert code == 1
-    assert any(text.startswith(f"wrong: topic {topics.dead_letters} takes") for text in found["topics"])
+    assert any(text.startswith(f"wrong: topic {topics.dead_letters} accepts") for text in found["topics"])
 
 
 def test_compacted_topics(topics: Topics) -> None:
