@@ -3,15 +3,7 @@
 from confluent_kafka import Message
 
 from schemas.decision import Decision
-from schemas.records import (
-    UNKNOWN,
-    DeadLetter,
-    Malformed,
-    Mark,
-    ReadDecision,
-    read_dead_letter,
-    read_decision,
-)
+from schemas.records import UNKNOWN, DeadLetter, Malformed, Mark, ReadDecision, read_result
 
 Place = tuple[str, int, int]
 """Topic, partition and offset of a record."""
@@ -27,10 +19,8 @@ def read_outcome(message: Message, dead_letters_topic: str) -> Decision | DeadLe
     Returns:
         A decision, a dead letter, a mark that a dead letter was requeued, or the reason why the record is malformed.
     """
-    if message.topic() == dead_letters_topic:
-        return read_dead_letter(message)
-    decision = read_decision(message)
-    return decision.as_model() if isinstance(decision, ReadDecision) else decision
+    result = read_result(message, dead_letters_topic)
+    return result.as_model() if isinstance(result, ReadDecision) else result
 
 
 def source_of(outcome: Decision | DeadLetter) -> Place:

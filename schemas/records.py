@@ -6,12 +6,12 @@ counts: the scorer writes its own after the publisher's.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import methodcaller
-from typing import Annotated, Any, Final, NamedTuple, Protocol
+from typing import Annotated, Any, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from pydantic import ValidationError
@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from schemas import rejection
 from schemas.decision import REPLAY_ID_HEADER, SUPERSEDES_HEADER, BundleReference, Decision, Outcome, RecordReference
 
+R = TypeVar("R", bound="Record")
 Headers = Sequence[tuple[str, bytes | None]]
 
 UNKNOWN: Final = -1
@@ -153,8 +154,6 @@ def read_decision(record: Record) -> ReadDecision | Malformed:
 
 _find_path = re.compile(r"`\$\.([a-z_.]+)`$").search
 _find_missing = re.compile(r"missing required field `([a-z_]+)`").search
-
-
 _WHY: Final[dict[type[Exception], str]] = {
     RecursionError: "the value nests too deep",
     UnicodeDecodeError: "the value is not UTF-8",
@@ -308,6 +307,26 @@ def _own_headers(headers: Headers) -> Headers:
         for index, (name, raw) in enumerate(headers)
         if ours.get(name) != index and name not in _OF_REPLAYS_AND_REQUEUES
     ]
+
+
+# Both
+
+
+def read_result(record: Record, dead_letters_topic: str) -> ReadDecision | DeadLetter | Mark | Malformed:
+    """Reads a record by the rules of its topic, whatever its headers; of any other topic, as a decision."""
+    return read_dead_letter(record) if record.topic() == dead_letters_topic else read_decision(record)
+
+
+def read_results(
+    records: Iterable[R], dead_letters_topic: str, skip: Callable[[Malformed], object]
+) -> Iterator[tuple[R, ReadDecision | DeadLetter | Mark]]:
+    """Yields each record with what it says; malformed ones are passed to `skip`, and never end a reader."""
+    for record in records:
+        result = read_result(record, dead_letters_topic)
+        if isinstance(result, Malformed):
+            skip(result)
+        else:
+            yield record, result
 
 
 # Headers, numbers and times

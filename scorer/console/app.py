@@ -116,7 +116,7 @@ class _Endpoints:
             Part.WAITS: lambda: keep_measuring(settings, live, sample, stop),
         }
         threads = [
-            Thread(target=keep_watching, args=(part, watch, settings, live, stop), name=part, daemon=True)
+            Thread(target=keep_watching, args=(part, watch, live, stop), name=part, daemon=True)
             for part, watch in watches.items()
         ]
         for thread in threads:

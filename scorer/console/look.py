@@ -11,9 +11,10 @@ from confluent_kafka import TopicPartition
 from scorer.console.live import Live, Part, Standing
 from scorer.console.unswitched import Unfollowed
 from scorer.operate.group import Group, describe_group
-from scorer.operate.reading import TopicReader, ask_committed, connect_to_offsets
+from scorer.operate.reading import TopicReader
 from scorer.settings import Settings
 from scorer.stream.admin import admin_client
+from scorer.stream.group_offsets import CommittedOffsets
 from scorer.stream.history import HistoryReader
 from scorer.stream.line import Line
 from scorer.stream.metadata import decode_metadata
@@ -32,7 +33,7 @@ def keep_looking(settings: Settings, live: Live, stop: Event) -> None:
         stop: ends the polling.
 
     Raises:
-        SettingsError, TopicsError, BrokerError, KafkaException: a topic is missing, or a broker does not answer.
+        SettingsError, TopicsError, BrokerError: a topic is missing, or a broker does not answer.
     """
     with closing(_Poller(settings)) as poller:
         while not stop.is_set():
@@ -59,7 +60,7 @@ class _Poller:
             # Read committed: workers cannot read past an open transaction either, so what follows it is not lag.
             self._applications = opened.enter_context(closing(TopicReader(settings, settings.applications_topic)))
             self._history = opened.enter_context(closing(HistoryReader(settings)))
-            self._group = opened.enter_context(closing(connect_to_offsets(settings)))
+            self._offsets = opened.enter_context(closing(CommittedOffsets(settings)))
             self._lines: tuple[Line, ...] = tuple(self._history.to_the_end())
             self._opened = opened.pop_all()
         self._previous_ends: tuple[float, Mapping[int, int]] = (0.0, {})
@@ -70,19 +71,16 @@ class _Poller:
         """The current state.
 
         Raises:
-            KafkaException, BrokerError: a broker does not answer.
+            BrokerError: a broker does not answer.
         """
         if self._history.begin_again():
             self._lines = tuple(self._history.to_the_end())
         self._lines += tuple(self._history.next(0))
         committed = self._committed()
         bounds = self._applications.bounds()  # read after the committed offsets, so that the lag is never negative
-        waiting = 0
-        for partition, (first, end) in bounds.items():
-            done = committed[partition].offset if partition in committed else -1
-            waiting += max(0, end - (max(done, first) if done >= 0 else first))
+        waiting = sum(max(0, end - max(committed[p].offset, first)) for p, (first, end) in bounds.items())
         group = self._describe_group()
-        metadata_by_partition = {partition: decode_metadata(tp.metadata) for partition, tp in committed.items()}
+        metadata_by_partition = {p: decode_metadata(tp.metadata) for p, tp in committed.items() if tp.offset >= 0}
         return Standing(
             arriving=self._arriving({p: end for p, (_, end) in bounds.items()}),
             waiting=waiting,
@@ -97,10 +95,9 @@ class _Poller:
         self._opened.close()
 
     def _committed(self) -> dict[int, TopicPartition]:
-        """The committed offsets by partition; partitions without one are absent."""
-        topic, partitions = self._settings.applications_topic, self._applications.partitions
-        committed = ask_committed(self._group, topic, partitions, _ANSWER_S)
-        return {tp.partition: tp for tp in committed if tp.offset >= 0}
+        """The committed offset of each partition; below zero if nothing was committed."""
+        wanted = [TopicPartition(self._settings.applications_topic, p) for p in self._applications.partitions]
+        return {tp.partition: tp for tp in self._offsets.read(wanted, _ANSWER_S)}
 
     def _arriving(self, ends: Mapping[int, int]) -> float:
         """Applications published per second since the last poll."""

@@ -29,7 +29,7 @@ def keep_measuring(settings: Settings, live: Live, sample: Sample, stop: Event) 
         stop: ends the measuring.
 
     Raises:
-        SettingsError, TopicsError, BrokerError, KafkaException: the applications cannot be read.
+        SettingsError, TopicsError, BrokerError: the applications cannot be read.
     """
     with closing(TopicReader(settings, settings.applications_topic)) as applications:
         live.trouble(Part.WAITS, "")

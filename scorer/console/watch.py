@@ -4,28 +4,19 @@ from collections.abc import Callable
 from threading import Event
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
-
-from schemas.rights import Role
 from scorer.console.live import Live, Part
 from scorer.errors import ScorerError
 from scorer.logs import log_thread_crash
-from scorer.settings import Settings
-from scorer.stream.explain import with_hint
-from scorer.stream.faults import must_stop
-from scorer.stream.reaching import unreachable
-from scorer.stream.rights import needs_of
 
 _AGAIN_S: Final = 2.0
 
 
-def keep_watching(part: Part, watch: Callable[[], None], settings: Settings, live: Live, stop: Event) -> None:
+def keep_watching(part: Part, watch: Callable[[], None], live: Live, stop: Event) -> None:
     """Runs a watch, and restarts it after errors, until `stop` is set.
 
     Args:
         part: the part of the state that is watched.
         watch: returns when `stop` is set, and closes what it opens.
-        settings: the brokers.
         live: receives the errors.
         stop: ends the loop.
     """
@@ -34,16 +25,7 @@ def keep_watching(part: Part, watch: Callable[[], None], settings: Settings, liv
             watch()
         except ScorerError as fault:
             live.trouble(part, str(fault))
-        except KafkaException as failure:
-            live.trouble(part, _explain(failure.args[0], settings))
         except Exception as crash:  # noqa: BLE001  (a bug; it is logged, and the watch continues)
             log_thread_crash(part, crash)
             live.trouble(part, f"unexpected error ({type(crash).__name__}, a bug): see the console's log")
         stop.wait(_AGAIN_S)
-
-
-def _explain(error: KafkaError, settings: Settings) -> str:
-    if not must_stop(error):
-        return unreachable(settings, error.str())
-    rights = [need.right for need in needs_of(Role.CONSOLE, settings)]
-    return f"the brokers rejected a request of the console: {with_hint(error, settings, *rights)}"

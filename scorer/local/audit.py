@@ -3,22 +3,18 @@
 import math
 import time
 from collections.abc import Callable
-from functools import partial
 from threading import Event, Thread
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 import numpy as np
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from schemas.records import DeadLetter, Malformed, latency_s, read_dead_letter, read_decision, timestamp_ms
+from schemas.records import DeadLetter, Malformed, ReadDecision, latency_s, read_result, timestamp_ms
 from scorer.errors import BrokerError
 from scorer.operate.reading import Skipped
 from scorer.settings import Settings
-from scorer.stream.librdkafka import client_config
-from scorer.stream.reaching import ask, find_partitions
+from scorer.stream.reader import Fetched, Reader
 from scorer.stream.worker import Record
 
-_TIMEOUT_S: Final = 15.0
 _RESOLUTION: Final = math.log(1.02)  # of the latencies, 2 %
 _SHORTEST_S: Final = 1e-4
 # States of an offset of the applications topic.
@@ -86,16 +82,15 @@ class Audit:
         self.latencies = Latencies()
         self.first_published_at = math.inf
         self.last_outcome_at = -math.inf
-        self._consumer = Consumer(
-            {
-                **client_config(settings),
-                "group.id": f"{settings.group_id}-audit",
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "fetch.queue.backoff.ms": "5",
-            }
-        )
-        self._consumer.assign(self._ends())
+        topics = settings.applications_topic, settings.decisions_topic, settings.dead_letters_topic
+        options = {"auto.offset.reset": "latest", "enable.partition.eof": False, "fetch.queue.backoff.ms": "5"}
+        self._reader = Reader.at_the_ends(settings, topics, options)
+        for (topic, partition), end in self._reader.positions.items():
+            if topic == settings.applications_topic:
+                self._starts[partition] = end
+                self._read_so_far[partition] = bytearray()
+        self._failure: BrokerError | None = None
+        """Why the thread has ended."""
         self._thread = Thread(target=self._read, name="audit", daemon=True)
         self._thread.start()
 
@@ -118,77 +113,57 @@ class Audit:
         """Stops reading."""
         self._stop.set()
         self._thread.join()
-        self._consumer.close()
+        self._reader.close()
 
-    def _ends(self) -> list[TopicPartition]:
-        positions = []
-        for topic in (
-            self._settings.applications_topic,
-            self._settings.decisions_topic,
-            self._settings.dead_letters_topic,
-        ):
-            for partition in find_partitions(self._consumer, self._settings, topic, _TIMEOUT_S):
-                end = self._end(TopicPartition(topic, partition))
-                positions.append(TopicPartition(topic, partition, end))
-                if topic == self._settings.applications_topic:
-                    self._starts[partition] = end
-                    self._read_so_far[partition] = bytearray()
-        return positions
+    def require_running(self) -> None:
+        """Checks that the topics are still read.
 
-    def _end(self, tp: TopicPartition) -> int:
-        """The end offset of a partition."""
-        try:
-            return ask(partial(self._consumer.get_watermark_offsets, tp, timeout=_TIMEOUT_S), _TIMEOUT_S)[1]
-        except KafkaException as error:
-            raise BrokerError(f"{tp.topic}[{tp.partition}] cannot be read: {error.args[0].str()}") from error
+        Raises:
+            BrokerError: they can no longer be read, so that the counts are incomplete.
+        """
+        if self._failure is not None:
+            raise self._failure
 
     def _read(self) -> None:
-        while not self._stop.is_set():
-            messages = self._consumer.consume(1, 0.1)
-            if messages:
-                messages += self._consumer.consume(5_000, 0)  # a timeout would be waited for in full
-            now = time.time()
-            latencies = [self._count_record(message, now) for message in messages if message.error() is None]
-            known = [latency for latency in latencies if latency is not None]
-            if known:
-                self.latencies.add(known)
+        try:
+            while not self._stop.is_set():
+                self._count(self._reader.fetch(0.1))
+        except BrokerError as error:
+            self._failure = error
 
-    def _count_record(self, message: Message, now: float) -> float | None:
+    def _count(self, fetched: Fetched) -> None:
+        now = time.time()
+        for batch in fetched.skipped:
+            self.skipped.add(batch)
+        latencies = [self._count_record(record, now) for record in fetched.records]
+        known = [latency for latency in latencies if latency is not None]
+        if known:
+            self.latencies.add(known)
+
+    def _count_record(self, record: Record, now: float) -> float | None:
         """Counts one record; returns the seconds from its application's timestamp to now, if known."""
-        topic = message.topic()
-        if topic == self._settings.applications_topic:
-            return self._count_application(message, now)
-        if topic == self._settings.decisions_topic:
-            return self._count_decision(message, now)
-        return self._count_dead_letter(message, now)
+        applications = self._settings.applications_topic
+        if record.topic() == applications:
+            return self._count_application(record, now)
+        result = read_result(record, self._settings.dead_letters_topic)
+        if isinstance(result, Malformed):
+            self.skipped.add(result)
+        elif isinstance(result, ReadDecision) and result.source_topic == applications and not result.is_correction:
+            position = result.source_partition, result.source_offset
+            return self._count_result(position, _Result(self.decisions, result.decision, now))
+        elif isinstance(result, DeadLetter) and result.topic in {"", applications}:
+            return self._count_result((result.partition, result.offset), _Result(self.rejects, result.counted_as, now))
+        return None  # malformed, a requeue mark, a correction of a replay, or a result of another topic's record
 
-    def _count_decision(self, message: Message, now: float) -> float | None:
-        decision = read_decision(message)
-        if isinstance(decision, Malformed):
-            self.skipped.add(decision)
-            return None
-        if decision.is_correction or decision.source_topic != self._settings.applications_topic:
-            return None  # a correction of a replay, or a decision on an application of another topic
-        position = decision.source_partition, decision.source_offset
-        return self._count_result(position, _Result(self.decisions, decision.decision, now))
-
-    def _count_dead_letter(self, message: Message, now: float) -> float | None:
-        letter = read_dead_letter(message)
-        if isinstance(letter, Malformed):
-            self.skipped.add(letter)
-        if not isinstance(letter, DeadLetter) or letter.topic not in {"", self._settings.applications_topic}:
-            return None  # malformed, a requeue mark, or a dead letter of another topic's record
-        return self._count_result((letter.partition, letter.offset), _Result(self.rejects, letter.counted_as, now))
-
-    def _count_application(self, message: Message, now: float) -> float | None:
-        position = partition, offset = message.partition() or 0, message.offset() or 0
+    def _count_application(self, record: Record, now: float) -> float | None:
+        position = partition, offset = record.partition(), record.offset()
         read_so_far, index = self._read_so_far[partition], offset - self._starts[partition]
         read_so_far.extend(bytes(index + 1 - len(read_so_far)))
         early = self._early_results.pop(position, [])
-        if not self._owns(cast("Record", message)):
+        if not self._owns(record):
             read_so_far[index] = _FOREIGN
             return None
-        published_ms = timestamp_ms(message)
+        published_ms = timestamp_ms(record)
         self.published += 1
         if latency_s(published_ms, now) is not None:
             self.first_published_at = min(self.first_published_at, published_ms / 1_000)

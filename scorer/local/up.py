@@ -120,8 +120,7 @@ class Up:
         self._notify = notify
         self.folder = Path()
         self._load = Load(plan.load)
-        names = [f"worker-{number}" for number in range(plan.workers)]
-        self._workers = Workers(names, self._launch_worker, notify)
+        self._workers = Workers([f"worker-{i}" for i in range(plan.workers)], self._launch_worker, notify)
         self._broker: Broker | None = None
         self._audit: Audit | None = None
         self._console = ConsoleProcess(say)
@@ -189,13 +188,17 @@ class Up:
         return self.summary()
 
     def snapshot(self) -> Snapshot:
-        """The current state; the rate is that since the last call, the latencies are those of the whole run."""
+        """The current state; the rate is that since the last call, the latencies are those of the whole run.
+
+        Raises:
+            BrokerError: the audit can no longer read the topics.
+        """
         audit = self._audit
         assert audit is not None
         assert self._broker is not None
+        audit.require_running()
         now, results = time.monotonic(), audit.outcomes
-        previous_at, previous_results = self._previous_results
-        self._previous_results = (now, results)
+        (previous_at, previous_results), self._previous_results = self._previous_results, (now, results)
         workers = self._workers.look()
         unread = max(0, self._load.acknowledged() - audit.published)
         return Snapshot(

@@ -9,7 +9,7 @@ from typing import Final
 from confluent_kafka import KafkaException, Producer
 
 from schemas import rejection
-from schemas.records import UNKNOWN, DeadLetter, Malformed, Mark, Place, read_dead_letter
+from schemas.records import UNKNOWN, DeadLetter, Malformed, Mark, Place, ReadDecision, read_dead_letter, read_results
 from schemas.rights import Operation, to_topic
 from scorer.errors import DeadLetterError
 from scorer.operate.operators import WRITE_S, explain_refusals, open_writer
@@ -46,10 +46,9 @@ def read_dead_letters(
         if newest is not None:
             bounds = {p: (max(first, end - newest), end) for p, (first, end) in bounds.items()}
         for records in reader.read(bounds):
-            for record in map(read_dead_letter, records):
-                if isinstance(record, Malformed):
-                    skipped.add(record)
-                elif since_ms is None or isinstance(record, Mark) or record.timestamp_ms >= since_ms:
+            for _, record in read_results(records, settings.dead_letters_topic, skipped.add):
+                is_recent = since_ms is None or not isinstance(record, DeadLetter) or record.timestamp_ms >= since_ms
+                if is_recent and not isinstance(record, ReadDecision):
                     yield record
 
 

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from confluent_kafka import ConsumerGroupState, KafkaException
-from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
-from confluent_kafka.admin._group import MemberDescription
+from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, MemberDescription
 
 from schemas.rights import Operation
 from scorer.errors import BrokerError

@@ -6,18 +6,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas.rights import Operation, to_topic
 from scorer.errors import BrokerError, MisuseError, OffsetsError
 from scorer.operate.group import describe_group
 from scorer.settings import Settings
 from scorer.stream.explain import refusal
-from scorer.stream.faults import ATTEMPT_S, Deadline, raise_on_partition_error, retry_transient
-from scorer.stream.group_offsets import read_group_offsets
-from scorer.stream.librdkafka import client_config, refuse_bad_config
+from scorer.stream.faults import Deadline, raise_on_partition_error, retry_transient
+from scorer.stream.group_offsets import CommittedOffsets
+from scorer.stream.librdkafka import open_reader
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
-from scorer.stream.reaching import ask, find_partitions, metadata_of
+from scorer.stream.reaching import ask_bounds, find_partitions, metadata_of
 from scorer.stream.rights import to_own_group
 from scorer.stream.topic_ids import TopicIdentity
 from scorer.stream.truncation import find_truncated
@@ -104,12 +104,12 @@ class OffsetsTool:
         with self._explain_errors():
             self._identity.read(Deadline(_ANSWER_S))
         self._require_deployments()
-        config = client_config(settings) | {"group.id": settings.group_id, "enable.auto.commit": False}
-        with refuse_bad_config():
-            self._consumer = Consumer(config)
+        self._offsets = CommittedOffsets(settings, Operation.READ)
+        self._consumer = open_reader(settings, {})
 
     def close(self) -> None:
-        """Closes the consumer."""
+        """Closes the consumers."""
+        self._offsets.close()
         self._consumer.close()
 
     def look(self) -> GroupOffsets:
@@ -122,11 +122,9 @@ class OffsetsTool:
         wanted = [TopicPartition(topic, number) for number in self._numbers]
         if deployments in self._identity.ids:
             wanted.append(TopicPartition(deployments, 0))
+        committed = {(tp.topic, tp.partition): tp for tp in self._offsets.read(wanted, _ANSWER_S) if tp.offset >= 0}
         with self._explain_errors():
-            committed = {
-                (tp.topic, tp.partition): tp for tp in read_group_offsets(self._settings, wanted, Deadline(_ANSWER_S))
-            }
-            ends = {number: self._watermarks(topic, number) for number in self._numbers}
+            ends = {number: ask_bounds(self._consumer, topic, number, _ANSWER_S) for number in self._numbers}
         within = [tp for tp in committed.values() if tp.topic == topic and tp.offset >= ends[tp.partition][0]]
         lost_from, unanswered = find_truncated(self._settings, within, Deadline(_ANSWER_S))
         if unanswered:
@@ -216,7 +214,7 @@ class OffsetsTool:
                 offsets.append(TopicPartition(topic, partition.partition, offset, metadata, epoch))
         if deployments in self._identity.ids:
             with self._explain_errors():
-                _, end = self._watermarks(deployments, 0)
+                _, end = ask_bounds(self._consumer, deployments, 0, _ANSWER_S)
             offsets.append(TopicPartition(deployments, 0, end, CommittedMetadata("", self._identity.ids).encode()))
         with self._explain_errors():
             retry_transient(
@@ -250,11 +248,6 @@ class OffsetsTool:
         if error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             right = to_topic(Operation.READ, deployments)
             raise BrokerError(refusal(error, f"topic {deployments}", self._settings, right))
-
-    def _watermarks(self, topic: str, number: int) -> tuple[int, int]:
-        tp = TopicPartition(topic, number)
-        low, high = ask(lambda: self._consumer.get_watermark_offsets(tp, timeout=ATTEMPT_S), _ANSWER_S)
-        return low, high
 
     @contextmanager
     def _explain_errors(self) -> Iterator[None]:

@@ -1,30 +1,26 @@
 """Reads part of a topic without joining a group: the committed records between two offsets of each partition."""
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Final, cast
+from functools import partial
+from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 
 from schemas.records import Malformed
-from schemas.rights import Operation, to_topic
+from schemas.rights import Operation
 from scorer.errors import BrokerError
 from scorer.settings import Settings
-from scorer.stream.explain import with_hint
-from scorer.stream.faults import ATTEMPT_S, must_stop, raise_on_partition_error, read_committed
-from scorer.stream.librdkafka import client_config, refuse_bad_config
-from scorer.stream.partition import Event
-from scorer.stream.reaching import ANSWER_S, ask, connect_beside
-from scorer.stream.rights import to_own_group
-from scorer.stream.unreadable import UNREADABLE_CODES, end_of_unreadable
+from scorer.stream.faults import raise_on_partition_error
+from scorer.stream.reaching import ANSWER_S, ask
+from scorer.stream.reader import Reader
 from scorer.stream.worker import Record
 
 Bounds = Mapping[int, tuple[int, int]]
 """By partition, the first offset and the one after the last."""
 
 _SILENCE_S: Final = 30.0
-_BATCH_MAX: Final = 5_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -63,46 +59,6 @@ def milliseconds(moment: datetime) -> int:
     return -((_EPOCH - moment) // timedelta(milliseconds=1))
 
 
-def connect_to_offsets(settings: Settings) -> Consumer:
-    """Returns a consumer that reads the group's committed offsets without joining it.
-
-    Raises:
-        SettingsError: a librdkafka property is invalid.
-    """
-    # With read_committed it would wait until no transaction is open, which under load never happens.
-    config = client_config(settings) | {"group.id": settings.group_id, "isolation.level": "read_uncommitted"}
-    with refuse_bad_config():
-        return Consumer(config)
-
-
-def ask_committed(consumer: Consumer, topic: str, partitions: Collection[int], wait_s: float) -> list[TopicPartition]:
-    """Returns the committed offsets of a consumer's group in these partitions; below zero if there is none.
-
-    Raises:
-        KafkaException: the offset of at least one partition cannot be read.
-    """
-    if not partitions:
-        return []
-    wanted = [TopicPartition(topic, p) for p in partitions]
-    return ask(lambda: read_committed(consumer, wanted, min(wait_s, ATTEMPT_S)), wait_s)
-
-
-def offsets_refused(error: KafkaError, settings: Settings, operation: Operation = Operation.DESCRIBE) -> BrokerError:
-    """Returns the error for a group's offsets that cannot be read.
-
-    Args:
-        error: the error of the brokers.
-        settings: the group.
-        operation: the operation on the group that the caller needs.
-    """
-    needed = (
-        to_own_group(settings, operation),
-        to_topic(Operation.DESCRIBE, settings.applications_topic),
-    )
-    explained = with_hint(error, settings, *needed)
-    return BrokerError(f"the offsets of group {settings.group_id} cannot be read: {explained}")
-
-
 class TopicReader:
     """Reads one topic, without joining a group or committing offsets."""
 
@@ -126,13 +82,11 @@ class TopicReader:
             TopicsError: the topic is missing.
             BrokerError: no broker answers.
         """
-        self._settings = settings
         self._topic = topic
         self._skipped = Skipped() if skipped is None else skipped
-        self._unreadable_ends: dict[tuple[int, int], int] = {}
-        """By partition and first offset, the offset after an unreadable record batch."""
         options = {"auto.offset.reset": "earliest", "fetch.queue.backoff.ms": "5"}
-        self._consumer, self.partitions = connect_beside(settings, topic, options, ANSWER_S, operation)
+        self._reader = Reader(settings, [topic], options, operation=operation)
+        self.partitions = self._reader.partitions[topic]
 
     def bounds(self) -> dict[int, tuple[int, int]]:
         """Returns the current bounds of each partition.
@@ -140,10 +94,7 @@ class TopicReader:
         Raises:
             BrokerError: the broker does not answer.
         """
-        try:
-            return {p: self._ask_bounds(TopicPartition(self._topic, p)) for p in self.partitions}
-        except KafkaException as error:
-            raise self._unreadable(error.args[0]) from error
+        return self._reader.bounds(self._topic)
 
     def narrow(self, bounds: Bounds, at_ms: int) -> dict[int, tuple[int, int]]:
         """Returns the same bounds without offsets that are certain to have earlier timestamps.
@@ -162,12 +113,9 @@ class TopicReader:
         if at_ms < 0 or not bounds:  # to a broker, negative numbers mean the ends of a partition
             return dict(bounds)
         wanted = [TopicPartition(self._topic, p, at_ms) for p in bounds]
-        try:
-            answers = ask(
-                lambda: raise_on_partition_error(self._consumer.offsets_for_times(wanted, timeout=ANSWER_S)), ANSWER_S
-            )
-        except KafkaException as error:
-            raise self._unreadable(error.args[0]) from error
+        request = partial(self._reader.consumer.offsets_for_times, wanted, timeout=ANSWER_S)
+        with self._reader.explained(self._topic):
+            answers = ask(lambda: raise_on_partition_error(request()), ANSWER_S)
         # Below zero: no record has such a timestamp.
         firsts = {tp.partition: tp.offset if tp.offset >= 0 else bounds[tp.partition][1] for tp in answers}
         return {p: (max(first, firsts[p]), end) for p, (first, end) in bounds.items()}
@@ -180,85 +128,28 @@ class TopicReader:
         Raises:
             BrokerError: the topic cannot be read.
         """
-        open_ends = {p: end for p, (first, end) in bounds.items() if first < end}
-        positions = {p: bounds[p][0] for p in open_ends}
-        self._assign(positions)
+        open_ends = {(self._topic, p): end for p, (first, end) in bounds.items() if first < end}
+        self._reader.assign({(self._topic, p): bounds[p][0] for _, p in open_ends})
         received_at = time.monotonic()
         while open_ends:
-            messages = self._consume(1, 0.5)
-            if messages:
-                messages += self._consume(_BATCH_MAX - 1, 0)
+            fetched = self._reader.fetch(0.5)
+            if fetched.records or fetched.ended or fetched.skipped:
                 received_at = time.monotonic()
             elif time.monotonic() - received_at > _SILENCE_S:
                 raise BrokerError(f"topic {self._topic} could not be read: nothing was received for {_SILENCE_S:g} s")
-            records = self._within(messages, open_ends, positions)
+            for batch in fetched.skipped:
+                self._skipped.add(batch)
+            records, positions = fetched.records, self._reader.positions
+            if any(position > open_ends[partition] for partition, position in positions.items()):
+                records = [r for r in records if r.offset() < open_ends[self._topic, r.partition()]]
+            ended = fetched.ended | {p for p, position in positions.items() if position >= open_ends[p]}
+            self._reader.leave(ended)
+            for partition in ended:
+                del open_ends[partition]
             if records:
                 yield records
-        self._consumer.unassign()
+        self._reader.assign({})
 
     def close(self) -> None:
         """Closes the consumer."""
-        self._consumer.close()
-
-    def _ask_bounds(self, partition: TopicPartition) -> tuple[int, int]:
-        return ask(lambda: self._consumer.get_watermark_offsets(partition, timeout=ANSWER_S), ANSWER_S)
-
-    def _consume(self, count_max: int, wait_s: float) -> list[Event]:
-        return cast("list[Event]", self._consumer.consume(count_max, wait_s))
-
-    def _assign(self, positions: Mapping[int, int]) -> None:
-        partitions = [TopicPartition(self._topic, p, position) for p, position in positions.items()]
-        self._consumer.unassign()  # discards records of an earlier read
-        self._consumer.resume(partitions)  # a new assignment does not resume paused partitions
-        self._consumer.assign(partitions)
-
-    def _within(self, messages: list[Event], open_ends: dict[int, int], positions: dict[int, int]) -> list[Record]:
-        """Returns the records within the bounds; removes partitions that have reached their end from `open_ends`."""
-        records: list[Record] = [message for message in messages if message.error() is None]
-        last = {message.partition(): message.offset() for message in records}  # the last offset of each partition
-        positions.update({p: offset + 1 for p, offset in last.items()})
-        ended, unreadable = set(), False
-        if len(records) < len(messages):
-            failures = [message for message in messages if message.error() is not None]
-            ended = {message.partition() for message in failures if self._is_end(message.error())}
-            unreadable = any(self._skip_unreadable(failure, positions) for failure in failures)
-        ended |= {p for p, position in positions.items() if position >= open_ends.get(p, 0)}
-        if any(offset >= open_ends.get(p, 0) for p, offset in last.items()):
-            records = [message for message in records if message.offset() < open_ends.get(message.partition(), 0)]
-        self._stop_reading(ended & open_ends.keys(), open_ends)
-        if unreadable:
-            self._assign({p: positions[p] for p in open_ends})
-        return records
-
-    def _is_end(self, error: KafkaError | None) -> bool:
-        """Whether a message reports the end of a partition; raises errors after which it cannot continue."""
-        if error is None or error.code() in UNREADABLE_CODES:
-            return False
-        if must_stop(error):
-            raise self._unreadable(error)
-        return error.code() == KafkaError._PARTITION_EOF
-
-    def _skip_unreadable(self, failure: Event, positions: dict[int, int]) -> bool:
-        """Moves the position past an unreadable batch, if a message reports one: the consumer itself cannot."""
-        error, partition, first = failure.error(), failure.partition(), failure.offset()
-        if error is None or error.code() not in UNREADABLE_CODES:
-            return False
-        end = self._unreadable_ends.get((partition, first))
-        if end is None:
-            end = end_of_unreadable(self._settings, self._topic, partition, first)
-            self._unreadable_ends[partition, first] = end
-        if positions.get(partition, end) < end:  # the batch may begin before the bounds
-            reason = f"unreadable record batch up to offset {end - 1}: {error.str()}"
-            self._skipped.add(Malformed(self._topic, partition, first, reason))
-            positions[partition] = end
-        return True
-
-    def _stop_reading(self, partitions: Collection[int], open_ends: dict[int, int]) -> None:
-        if partitions:
-            self._consumer.pause([TopicPartition(self._topic, p) for p in partitions])
-        for partition in partitions:
-            del open_ends[partition]
-
-    def _unreadable(self, error: KafkaError) -> BrokerError:
-        needed = to_topic(Operation.READ, self._topic), to_own_group(self._settings, Operation.DESCRIBE)
-        return BrokerError(f"topic {self._topic} cannot be read: {with_hint(error, self._settings, *needed)}")
+        self._reader.close()

@@ -2,18 +2,19 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from schemas.decision import BundleReference
 from schemas.deployment import Slot
 from scorer.operate.group import Group, describe_group
-from scorer.operate.reading import ask_committed, connect_to_offsets, offsets_refused
 from scorer.settings import Settings
 from scorer.stream.admin import admin_client
+from scorer.stream.group_offsets import CommittedOffsets
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
 from scorer.stream.refusal import Refusal
 
@@ -79,32 +80,28 @@ def wait_for_workers(
         BrokerError: the group or its offsets cannot be read.
     """
     admin = admin_client(settings)
-    asking = connect_to_offsets(settings)
     began_at = time.monotonic()
-    try:
+    with closing(CommittedOffsets(settings)) as offsets:
         while True:
-            rollout = compare(*ask_group(settings, admin, asking), str(reference))
+            rollout = compare(*ask_group(settings, admin, offsets), str(reference))
             waited_s = time.monotonic() - began_at
             show(rollout, waited_s)
             if rollout.done or rollout.failed or waited_s > wait_s:
                 return rollout
             time.sleep(_POLL_INTERVAL_S)
-    finally:
-        asking.close()
 
 
-def ask_group(settings: Settings, admin: AdminClient, asking: Consumer) -> tuple[Group, dict[int, CommittedMetadata]]:
+def ask_group(
+    settings: Settings, admin: AdminClient, offsets: CommittedOffsets
+) -> tuple[Group, dict[int, CommittedMetadata]]:
     """Returns the group, and the committed metadata of each assigned partition.
 
     Raises:
         BrokerError: the group or its offsets cannot be read.
     """
     group = describe_group(admin, settings, _ANSWER_S)
-    try:
-        committed = ask_committed(asking, settings.applications_topic, group.assigned, _ANSWER_S)
-    except KafkaException as failure:
-        raise offsets_refused(failure.args[0], settings) from failure
-    return group, {tp.partition: decode_metadata(tp.metadata) for tp in committed}
+    wanted = [TopicPartition(settings.applications_topic, partition) for partition in group.assigned]
+    return group, {tp.partition: decode_metadata(tp.metadata) for tp in offsets.read(wanted, _ANSWER_S)}
 
 
 def compare(group: Group, committed: Mapping[int, CommittedMetadata], wanted: str) -> Rollout:

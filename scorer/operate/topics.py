@@ -61,7 +61,7 @@ def ensure(settings: Settings, partitions: int, replication: int) -> list[str]:
         BrokerError: the brokers cannot be reached, or return an error.
     """
     from confluent_kafka import KafkaError, KafkaException
-    from confluent_kafka.cimpl import NewTopic
+    from confluent_kafka.admin import NewTopic
 
     from scorer.stream.explain import with_hint
 

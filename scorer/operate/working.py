@@ -5,16 +5,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from schemas.decision import shorten
 from scorer.operate.finding import Finding
 from scorer.operate.group import Group, describe_group
-from scorer.operate.reading import TopicReader, ask_committed, connect_to_offsets, offsets_refused
-from scorer.operate.rollout import Rollout, compare, refusals
+from scorer.operate.reading import TopicReader
+from scorer.operate.rollout import Rollout, ask_group, compare, refusals
 from scorer.settings import Settings
-from scorer.stream.metadata import CommittedMetadata, decode_metadata
+from scorer.stream.group_offsets import CommittedOffsets
 
 _ANSWER_S: Final = 10.0
 # A commit takes milliseconds, a large batch a second or two; a stalled worker commits nothing.
@@ -38,7 +38,7 @@ class Workers:
         self._settings = settings
         self._admin = admin
         with ExitStack() as opened:
-            self._offsets_consumer: Consumer = opened.enter_context(closing(connect_to_offsets(settings)))
+            self._offsets = opened.enter_context(closing(CommittedOffsets(settings)))
             self._applications = opened.enter_context(closing(TopicReader(settings, settings.applications_topic)))
             self._opened = opened.pop_all()
 
@@ -75,8 +75,7 @@ class Workers:
         rollout = Rollout(0, (), moving=True)
         ends_at = time.monotonic() + _SETTLE_S
         while not rollout.done:
-            group = describe_group(self._admin, self._settings, _ANSWER_S)
-            committed = self._committed(group.assigned)
+            group, committed = ask_group(self._settings, self._admin, self._offsets)
             rollout = compare(group, committed, bundle)
             if rollout.failed or time.monotonic() > ends_at:
                 break
@@ -97,18 +96,13 @@ class Workers:
                 return group
             time.sleep(_POLL_INTERVAL_S)
 
-    def _committed(self, partitions: Collection[int]) -> dict[int, CommittedMetadata]:
-        return {tp.partition: decode_metadata(tp.metadata) for tp in self._offsets(partitions)}
-
-    def _offsets(self, partitions: Collection[int]) -> list[TopicPartition]:
-        try:
-            return ask_committed(self._offsets_consumer, self._settings.applications_topic, partitions, _ANSWER_S)
-        except KafkaException as failure:
-            raise offsets_refused(failure.args[0], self._settings) from failure
+    def _committed(self, partitions: Collection[int]) -> dict[int, int]:
+        wanted = [TopicPartition(self._settings.applications_topic, partition) for partition in partitions]
+        return {tp.partition: tp.offset for tp in self._offsets.read(wanted, _ANSWER_S)}
 
     def _waiting(self) -> dict[int, tuple[int, int]]:
         """Returns, by partition with waiting applications, their number and the committed offset."""
-        offsets = {tp.partition: tp.offset for tp in self._offsets(self._applications.partitions)}
+        offsets = self._committed(self._applications.partitions)
         waiting = {}
         for partition, (first, end) in self._applications.bounds().items():
             begin = max(offsets[partition], first)  # without a commit it is below 0
@@ -122,7 +116,7 @@ class Workers:
         stalled = dict(waiting)
         while stalled and time.monotonic() < ends_at:
             time.sleep(_POLL_INTERVAL_S)
-            now = {tp.partition: tp.offset for tp in self._offsets(stalled)}
+            now = self._committed(stalled)
             stalled = {partition: before for partition, before in stalled.items() if now[partition] == before[1]}
         return {partition: count for partition, (count, _) in stalled.items()}
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.decision import BundleReference
-from schemas.records import Malformed, ReadDecision, read_decision, timestamp_ms
+from schemas.records import ReadDecision, read_results, timestamp_ms
 from scorer.core.policy import OUTCOMES
 from scorer.errors import ReplayError
 from scorer.operate.reading import Bounds, Skipped, TopicReader, milliseconds
@@ -80,11 +80,8 @@ class DecisionTable:
             ReplayError: there are more bundles than a replay supports.
         """
         matching, decisions = [], []
-        for record in records:
-            decision = read_decision(record)
-            if isinstance(decision, Malformed):
-                self.skipped.add(decision)
-            elif self._matches(decision):
+        for record, decision in read_results(records, "", self.skipped.add):
+            if isinstance(decision, ReadDecision) and self._matches(decision):
                 matching.append(record)
                 decisions.append(decision)
         if self._ids is not None:

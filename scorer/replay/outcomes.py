@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.records import UNKNOWN, DeadLetter, Malformed, read_dead_letter
+from schemas.records import UNKNOWN, DeadLetter, read_results
 from scorer.core.score import Scores
 from scorer.core.wire import Rejection
 from scorer.operate.reading import Skipped, TopicReader
@@ -91,10 +91,8 @@ def read_outcomes(settings: Settings, plan: Plan, offsets: dict[int, int], tell:
         outcomes.corrections += len(known)
 
     def add_dead_letters(records: list[Record]) -> None:
-        for letter in map(read_dead_letter, records):
-            if isinstance(letter, Malformed):
-                outcomes.skipped.add(letter)
-            elif isinstance(letter, DeadLetter) and letter.replay_id == plan.replay_id:
+        for _, letter in read_results(records, plan.dead_letters_topic, outcomes.skipped.add):
+            if isinstance(letter, DeadLetter) and letter.replay_id == plan.replay_id:
                 _add_dead_letter(outcomes, selection, letter)
 
     _read_since_planned(settings, plan, plan.dead_letters_topic, add_dead_letters, outcomes.skipped)

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import KafkaException
+from confluent_kafka import TopicPartition
 
 from schemas.rights import Operation
-from scorer.operate.reading import ask_committed, offsets_refused
+from scorer.errors import ScorerError
 from scorer.replay.plan import Plan
 from scorer.settings import Settings
-from scorer.stream.reaching import connect_beside
+from scorer.stream.group_offsets import CommittedOffsets
+from scorer.stream.reaching import find_partitions
 
 _ANSWER_S: Final = 10.0
 
@@ -42,11 +43,12 @@ class ProgressReader:
             BrokerError: no broker answers.
         """
         self._plan = plan
-        self._settings = settings.model_copy(update={"group_id": plan.group_id})
-        # With read_committed, the request would wait for a moment without open transactions, which is rare in a replay.
-        # Offsets of open transactions are not returned in either mode.
-        options = {"group.id": plan.group_id, "isolation.level": "read_uncommitted"}
-        self._consumer, _ = connect_beside(settings, plan.selection.topic, options, _ANSWER_S)
+        self._offsets = CommittedOffsets(settings.model_copy(update={"group_id": plan.group_id}), Operation.READ)
+        try:
+            find_partitions(self._offsets.consumer, settings, plan.selection.topic, _ANSWER_S)
+        except ScorerError:
+            self._offsets.close()
+            raise
 
     def look(self) -> Standing:
         """Returns the current progress.
@@ -55,13 +57,10 @@ class ProgressReader:
             BrokerError: the committed offsets cannot be read.
         """
         selection = self._plan.selection
-        try:
-            committed = ask_committed(self._consumer, selection.topic, selection.bounds(), _ANSWER_S)
-        except KafkaException as failure:
-            raise offsets_refused(failure.args[0], self._settings, Operation.READ) from failure
-        offsets = {tp.partition: tp.offset for tp in committed if tp.offset >= 0}
+        wanted = [TopicPartition(selection.topic, partition) for partition in selection.bounds()]
+        offsets = {tp.partition: tp.offset for tp in self._offsets.read(wanted, _ANSWER_S) if tp.offset >= 0}
         return Standing(offsets, int(selection.before(offsets).sum()), len(selection))
 
     def close(self) -> None:
         """Closes the consumer."""
-        self._consumer.close()
+        self._offsets.close()

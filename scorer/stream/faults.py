@@ -5,11 +5,11 @@ only flags distinguish them. So the flags are checked first, and the code only i
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Final, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from scorer.errors import BrokerError
 from scorer.logs import BROKER_RETRIED, log
@@ -29,6 +29,16 @@ class Fault(Enum):
     ABORTABLE = "the batch is aborted and its records are polled again"
     NON_RETRIABLE = "a permission, a limit or a setting is wrong: waiting does not help"
     FATAL = "the client cannot continue: it was fenced, or librdkafka gave up"
+
+
+class Report(Enum):
+    """What a consumer returns in place of a record."""
+
+    END = "the partition has no more records for now"
+    UNREADABLE = "a record batch is corrupt, or too large once decompressed"
+    OUT_OF_RANGE = "there is no record at the position, and the consumer stops fetching the partition"
+    TRANSIENT = "the consumer continues by itself"
+    FINAL = "a right, a setting or the client is wrong: waiting does not help"
 
 
 class Fenced(Exception):  # noqa: N818  (caught and explained by the link, which knows more)
@@ -169,6 +179,16 @@ BY_CODE: Final[Mapping[int, Fault]] = {
     **dict.fromkeys(_NON_RETRIABLE, Fault.NON_RETRIABLE),
 }
 """Codes that are not ABORTABLE. All other codes are: the batch is aborted and its records are polled again."""
+_REPORTS: Final[Mapping[int, Report]] = {
+    KafkaError._PARTITION_EOF: Report.END,
+    # A checksum, or the decompression, which fails for batches above receive.message.max.bytes, too.
+    KafkaError._BAD_MSG: Report.UNREADABLE,
+    KafkaError._BAD_COMPRESSION: Report.UNREADABLE,
+    KafkaError._NOT_IMPLEMENTED: Report.UNREADABLE,
+    KafkaError._AUTO_OFFSET_RESET: Report.OUT_OF_RANGE,
+    KafkaError.OFFSET_OUT_OF_RANGE: Report.OUT_OF_RANGE,
+    KafkaError._LOG_TRUNCATION: Report.OUT_OF_RANGE,
+}
 
 
 def triage(error: KafkaError) -> Fault:
@@ -196,6 +216,13 @@ def must_stop(error: KafkaError) -> bool:
     return triage(error) in {Fault.FATAL, Fault.NON_RETRIABLE}
 
 
+def classify(error: KafkaError) -> Report:
+    """Classifies what a consumer returned in place of a record."""
+    if error.code() in _REPORTS:
+        return _REPORTS[error.code()]
+    return Report.FINAL if must_stop(error) else Report.TRANSIENT
+
+
 class Deadline:
     """A time limit that ends early when the process must stop; a `should_stop` for `retry_transient`."""
 
@@ -207,37 +234,12 @@ class Deadline:
         return time.monotonic() > self._ends_at or self._should_stop()
 
 
-def read_committed(consumer: Consumer, wanted: list[TopicPartition], wait_s: float) -> list[TopicPartition]:
-    """Returns the committed offsets of a consumer's group; raises an error of a single partition, too.
-
-    Without a right to the group, the client waits for the group's coordinator until the timeout, and reports the
-    missing right only as an event.
-
-    Args:
-        consumer: has the group's id, and no subscription.
-        wanted: the partitions.
-        wait_s: timeout in seconds.
-
-    Raises:
-        KafkaException: the brokers return an error, or do not answer.
-    """
-    try:
-        return raise_on_partition_error(consumer.committed(wanted, timeout=wait_s))
-    except KafkaException:
-        message = consumer.poll(0)
-        error = None if message is None else message.error()
-        if error is not None and error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
-            raise KafkaException(error) from None
-        raise
-
-
-def retry_transient(call: Callable[[], T], should_stop: Callable[[], bool], also: Collection[int] = ()) -> T:
+def retry_transient(call: Callable[[], T], should_stop: Callable[[], bool]) -> T:
     """Retries a call until it succeeds, as long as its errors are retriable.
 
     Args:
         call: one attempt, with its own timeout.
         should_stop: checked after each failed attempt; True ends the retries.
-        also: codes to retry in addition to those of the table.
 
     Raises:
         KafkaException: the error is not retriable.
@@ -248,7 +250,7 @@ def retry_transient(call: Callable[[], T], should_stop: Callable[[], bool], also
             return call()
         except KafkaException as failure:
             error = failure.args[0]
-            if triage(error) is not Fault.RETRIABLE and (error.code() not in also or error.txn_requires_abort()):
+            if triage(error) is not Fault.RETRIABLE:
                 raise
             if should_stop():
                 raise BrokerError(

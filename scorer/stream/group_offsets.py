@@ -6,46 +6,84 @@ offsets of its own topic, one of the deployments topic: the end of that topic, w
 """
 
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from schemas.rights import Operation, to_topic
 from scorer.settings import Settings
-from scorer.stream.faults import ATTEMPT_S, read_committed, retry_transient
-from scorer.stream.librdkafka import client_config, refuse_bad_config
+from scorer.stream.faults import ATTEMPT_S, raise_on_partition_error
+from scorer.stream.librdkafka import open_reader
+from scorer.stream.reaching import ask, cannot_be_read
+from scorer.stream.rights import to_own_group
 
 # Brokers forget offsets of topics that the group does not subscribe to after offsets.retention.minutes, seven days by
 # default.
 _MARK_INTERVAL_S: Final = 24 * 3_600.0
 
 
-def read_group_offsets(
-    settings: Settings, wanted: list[TopicPartition], should_stop: Callable[[], bool]
-) -> list[TopicPartition]:
-    """Returns the group's committed offsets in these partitions, with their metadata; those without one are omitted.
+class CommittedOffsets:
+    """Reads a group's committed offsets and their metadata, without joining the group.
 
     It uses a consumer, because with the admin client the response crashes the process if the group's coordinator is not
     available yet, as after the start of a broker (librdkafka 2.16, `rd_kafka_handle_OffsetFetch` without a consumer).
-
-    Args:
-        settings: the brokers and the group.
-        wanted: the partitions.
-        should_stop: checked between attempts, as long as the coordinator is not available.
-
-    Raises:
-        SettingsError: a librdkafka property is invalid.
-        KafkaException: the brokers return an error.
-        BrokerError: `should_stop` returned True.
     """
-    # With read_committed it would wait until no transaction is open, which under load never happens.
-    config = client_config(settings) | {"group.id": settings.group_id, "isolation.level": "read_uncommitted"}
-    with refuse_bad_config():
-        new_consumer = Consumer(config)
-    with closing(new_consumer) as consumer:
-        committed = retry_transient(lambda: read_committed(consumer, wanted, ATTEMPT_S), should_stop)
-    return [tp for tp in committed if tp.offset >= 0]
+
+    def __init__(self, settings: Settings, operation: Operation = Operation.DESCRIBE) -> None:
+        """Connects with the first request.
+
+        Args:
+            settings: the brokers and the group.
+            operation: the operation on the group and its topics that the caller needs, for the message if its right is
+                missing.
+
+        Raises:
+            SettingsError: a librdkafka property is invalid.
+        """
+        self._settings = settings
+        self._operation = operation
+        # With read_committed it would wait until no transaction is open, which under load never happens. Offsets of
+        # open transactions are not returned in either mode.
+        self.consumer = open_reader(settings, {"isolation.level": "read_uncommitted"})
+
+    def read(
+        self, wanted: Sequence[TopicPartition], wait_s: float, should_stop: Callable[[], bool] = lambda: False
+    ) -> list[TopicPartition]:
+        """Returns the committed offset of each of these partitions; below zero if nothing was committed.
+
+        Args:
+            wanted: the partitions.
+            wait_s: how long to retry after transient errors, in seconds.
+            should_stop: checked after each failed attempt; True ends the retries.
+
+        Raises:
+            BrokerError: the offset of at least one partition cannot be read.
+        """
+        if not wanted:
+            return []
+        try:
+            return ask(lambda: self._request(list(wanted), min(wait_s, ATTEMPT_S)), wait_s, should_stop)
+        except KafkaException as failure:
+            topics = sorted({tp.topic for tp in wanted})
+            needed = [to_own_group(self._settings, self._operation), *(to_topic(self._operation, t) for t in topics)]
+            what = f"the offsets of group {self._settings.group_id}"
+            raise cannot_be_read(what, failure.args[0], self.consumer, self._settings, *needed) from failure
+
+    def close(self) -> None:
+        """Closes the consumer."""
+        self.consumer.close()
+
+    def _request(self, wanted: list[TopicPartition], wait_s: float) -> list[TopicPartition]:
+        """Without a right to the group, the client waits for its coordinator, and reports the reason as an event."""
+        try:
+            return raise_on_partition_error(self.consumer.committed(wanted, timeout=wait_s))
+        except KafkaException:
+            message = self.consumer.poll(0)
+            error = None if message is None else message.error()
+            if error is not None and error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+                raise KafkaException(error) from None
+            raise
 
 
 class GroupMark:

@@ -6,24 +6,21 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from pydantic import ValidationError
 
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent, Slot
 from schemas.records import read_headers
-from schemas.rights import Operation, to_topic
+from schemas.rights import Operation
 from scorer.bundle.manifest import explain
-from scorer.errors import BrokerError, SettingsError
+from scorer.errors import BrokerError, ScorerError
 from scorer.logs import HISTORY_UNREADABLE, log
 from scorer.settings import Settings
 from scorer.stream.approvals import SIGNATURE_HEADER, Approvals
-from scorer.stream.explain import with_hint
-from scorer.stream.faults import must_stop
 from scorer.stream.line import Line
-from scorer.stream.reaching import ANSWER_S, ask, connect_beside
-from scorer.stream.rights import to_own_group
-from scorer.stream.unreadable import UNREADABLE_CODES, end_of_unreadable
+from scorer.stream.reaching import ANSWER_S, metadata_of
+from scorer.stream.reader import Reader
+from scorer.stream.worker import Record
 
 # Even years of history are a few hundred records; a broker that has not sent them by then is not available.
 _READ_S: Final = 30.0
@@ -112,28 +109,18 @@ class HistoryReader:
             TopicsError: the topic is missing.
             BrokerError: no broker answers.
         """
-        self._settings = settings
         self._topic = settings.deployments_topic
-        self._rights = to_topic(Operation.READ, self._topic), to_own_group(settings, group_operation)
         options = {"auto.offset.reset": "error", "fetch.wait.max.ms": "50"}
-        self._consumer, _ = connect_beside(settings, self._topic, options, ANSWER_S)
+        self._reader = Reader(settings, [self._topic], options, group_operation=group_operation)
         try:
             # An explicit offset: librdkafka gives up OFFSET_BEGINNING while the leader does not know a new topic.
-            first, _ = ask(
-                lambda: self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=ANSWER_S), ANSWER_S
-            )
-            self.cluster_id = str(
-                ask(lambda: self._consumer.list_topics(self._topic, timeout=ANSWER_S), ANSWER_S).cluster_id
-            )
+            self._first = {(self._topic, 0): self._reader.bounds(self._topic)[0][0]}
+            self.cluster_id = str(metadata_of(self._reader.consumer, settings, ANSWER_S, self._topic).cluster_id)
             self.approvals = Approvals(settings, self.cluster_id)
-        except KafkaException as failure:
-            self._consumer.close()
-            raise self._unreadable(failure.args[0]) from failure
-        except SettingsError:
-            self._consumer.close()
+        except ScorerError:
+            self._reader.close()
             raise
-        self._first = TopicPartition(self._topic, 0, first)
-        self._consumer.assign([self._first])
+        self._reader.assign(self._first)
 
     def to_the_end(self) -> list[Line]:
         """Reads from the current position to the current end of the topic.
@@ -144,7 +131,7 @@ class HistoryReader:
         lines: list[Line] = []
         ends_at = time.monotonic() + _READ_S
         while time.monotonic() < ends_at:
-            new_lines, at_the_end = self._consume(0.5)
+            new_lines, at_the_end = self._fetch(0.5)
             lines += new_lines
             if at_the_end:
                 return lines
@@ -152,46 +139,33 @@ class HistoryReader:
 
     def next(self, wait_s: float) -> list[Line]:
         """Returns the records that were added since; waits up to `wait_s` seconds for them."""
-        return self._consume(wait_s)[0]
+        return self._fetch(wait_s)[0]
 
     def begin_again(self) -> bool:
         """Goes back to the first record if the trusted keys changed; returns whether they did."""
         changed = self.approvals.begin_again()
         if changed:
-            self._consumer.assign([self._first])
+            self._reader.assign(self._first)
         return changed
 
     def close(self) -> None:
         """Closes the consumer."""
-        self._consumer.close()
+        self._reader.close()
 
-    def _consume(self, wait_s: float) -> tuple[list[Line], bool]:
-        lines, at_the_end = [], False
-        for message in self._consumer.consume(100, wait_s):
-            error = message.error()
-            if error is None:
-                value = message.value()
-                line = parse_line(message.offset() or 0, value)
-                signatures = [
-                    text.decode(errors="replace")
-                    for name, text in read_headers(message) or ()
-                    if name == SIGNATURE_HEADER and text
-                ]
-                lines.append(self.approvals.judge(line, value, signatures))
-            elif error.code() == KafkaError._PARTITION_EOF:
-                at_the_end = True
-            elif error.code() in UNREADABLE_CODES:
-                offset = message.offset() or 0
-                lines.append(Line(offset, None, f"unreadable record batch: {error.str()}"))
-                end = end_of_unreadable(self._settings, self._topic, 0, offset)
-                self._consumer.assign([TopicPartition(self._topic, 0, end)])  # discards what was fetched after it
-                return lines, False
-            elif must_stop(error):
-                raise self._unreadable(error)
-            else:
-                log(HISTORY_UNREADABLE, topic=self._topic, error=error.str())
-        return lines, at_the_end
+    def _fetch(self, wait_s: float) -> tuple[list[Line], bool]:
+        """Returns the lines that were added, and whether the end was reached."""
+        fetched = self._reader.fetch(wait_s)
+        for error in fetched.transient:
+            log(HISTORY_UNREADABLE, topic=self._topic, error=error.str())
+        lines = [self._judge(record) for record in fetched.records]
+        lines += [Line(batch.offset, None, batch.why) for batch in fetched.skipped]
+        return lines, bool(fetched.ended)
 
-    def _unreadable(self, error: KafkaError) -> BrokerError:
-        explained = with_hint(error, self._settings, *self._rights)
-        return BrokerError(f"the history in topic {self._topic} cannot be read: {explained}")
+    def _judge(self, record: Record) -> Line:
+        value = record.value()
+        signatures = [
+            text.decode(errors="replace")
+            for name, text in read_headers(record) or ()
+            if name == SIGNATURE_HEADER and text
+        ]
+        return self.approvals.judge(parse_line(record.offset(), value), value, signatures)

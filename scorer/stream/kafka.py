@@ -11,6 +11,7 @@ STOPPED: closing it then commits nothing, because that would fail or hang.
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import closing
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -27,7 +28,7 @@ from scorer.stream.commits import OffsetCommits
 from scorer.stream.delivery import AddHeaders, Delivered, Delivery, DeliveryThread, Outputs, Refused
 from scorer.stream.explain import fenced, refusal, refusal_of_member
 from scorer.stream.faults import Deadline, Fault, Fenced, cause_of_abort, triage
-from scorer.stream.group_offsets import GroupMark, read_group_offsets
+from scorer.stream.group_offsets import CommittedOffsets, GroupMark
 from scorer.stream.librdkafka import assigns_incrementally, consumer_config, limits, producer_config, refuse_bad_config
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
 from scorer.stream.observer import Observer
@@ -336,13 +337,12 @@ class KafkaLink:
 
         A worker that joined first and then stopped would delay the group, and prevent a reset of its offsets.
         """
-        deadline = Deadline(_STEP_S, self._should_stop)
         try:
-            ids = self._identity.read(deadline, self._required_topics())
-            committed = read_group_offsets(self._settings, self._partitions_with_topic_ids(), deadline)
+            ids = self._identity.read(Deadline(_STEP_S, self._should_stop), self._required_topics())
         except KafkaException as failure:
-            what = f"the offsets of group {self._settings.group_id}"
-            raise BrokerError(refusal_of_member(failure.args[0], what, self._settings)) from failure
+            raise BrokerError(refusal_of_member(failure.args[0], "the ids of the topics", self._settings)) from failure
+        with closing(CommittedOffsets(self._settings, Operation.READ)) as offsets:
+            committed = offsets.read(self._partitions_with_topic_ids(), _STEP_S, self._should_stop)
         for tp in committed:
             self._identity.compare(decode_metadata(tp.metadata).topic_ids, ids)
 

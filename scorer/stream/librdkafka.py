@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import quote
 
-from confluent_kafka import KafkaException
+from confluent_kafka import Consumer, KafkaException
 
 from schemas.lossless import LOSSLESS
 from scorer.errors import SettingsError
@@ -108,6 +108,30 @@ def bounded_fetch(settings: Settings) -> dict[str, str]:
         "message.max.bytes": response_bytes,  # in a consumer: the minimum of fetch.max.bytes
         "receive.message.max.bytes": str(_DECOMPRESSED_BYTES_MAX),
     }
+
+
+def open_reader(settings: Settings, options: Mapping[str, Any]) -> Consumer:
+    """Returns a consumer that reads without joining the group, and commits nothing by itself.
+
+    Args:
+        settings: the brokers and the group.
+        options: additional librdkafka properties.
+
+    Raises:
+        SettingsError: a librdkafka property is invalid.
+    """
+    config: dict[str, Any] = {
+        **bounded_fetch(settings),
+        **client_config(settings),
+        "group.id": settings.group_id,  # librdkafka requires one, even to read without a group
+        "enable.auto.commit": False,
+        "isolation.level": "read_committed",
+        "enable.partition.eof": True,
+        "check.crcs": True,
+        **options,
+    }
+    with refuse_bad_config():
+        return Consumer(config)
 
 
 def assigns_incrementally(config: Mapping[str, Any]) -> bool:

@@ -1,28 +1,27 @@
 """Requests to the brokers, for all commands: retries transient errors, and explains all others."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ClusterMetadata, TopicMetadata
 
 from schemas.rights import Operation, Right, missing, to_topic
-from scorer.errors import BrokerError, ScorerError, TopicsError
+from scorer.errors import BrokerError, TopicsError
 from scorer.settings import Settings
 from scorer.stream.explain import with_hint
-from scorer.stream.faults import Fault, triage
-from scorer.stream.librdkafka import bounded_fetch, client_config, refuse_bad_config
+from scorer.stream.faults import ATTEMPT_S, Fault, triage
+from scorer.stream.librdkafka import client_config
 from scorer.stream.rights import missing_topic
 
 T = TypeVar("T")
 
-# Timeout of one attempt; after it the reason is determined, and the request is retried if the reason is transient.
-_ATTEMPT_S: Final = 5.0
 _REASON_S: Final = 2.0
 # A retry does not fix a wrong password or certificate authority.
 _AUTHENTICATION_ERRORS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
+_NO_ANSWER: Final = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN})
 # A new topic is not known to every broker at once, but within a second, unless they are very busy.
 _NEW_TOPIC_S: Final = 5.0
 _UNKNOWN: Final = frozenset(
@@ -35,7 +34,7 @@ ANSWER_S: Final = 15.0
 """Timeout of one request to a broker, in seconds."""
 
 
-def ask(call: Callable[[], T], wait_s: float) -> T:
+def ask(call: Callable[[], T], wait_s: float, should_stop: Callable[[], bool] = lambda: False) -> T:
     """Retries a request after transient errors, and for some seconds if a topic is unknown.
 
     Transient errors: leaders and coordinators are being elected, moved or loaded, or a connection fails.
@@ -43,6 +42,7 @@ def ask(call: Callable[[], T], wait_s: float) -> T:
     Args:
         call: one attempt, with its own timeout. It must raise the errors of single partitions in a response.
         wait_s: how long to retry, in seconds.
+        should_stop: checked after each failed attempt; True ends the retries.
 
     Raises:
         KafkaException: the error is not transient, or persists.
@@ -52,7 +52,7 @@ def ask(call: Callable[[], T], wait_s: float) -> T:
         try:
             return call()
         except KafkaException as failure:
-            if not _should_retry(failure.args[0], time.monotonic() - began_at, wait_s):
+            if should_stop() or not _should_retry(failure.args[0], time.monotonic() - began_at, wait_s):
                 raise
             time.sleep(_PAUSE_S)
 
@@ -62,6 +62,16 @@ def _should_retry(error: KafkaError, elapsed_s: float, wait_s: float) -> bool:
     if error.code() in _UNKNOWN:
         return elapsed_s < min(_NEW_TOPIC_S, wait_s)
     return triage(error) is Fault.RETRIABLE and elapsed_s < wait_s
+
+
+def ask_bounds(consumer: Consumer, topic: str, partition: int, wait_s: float) -> tuple[int, int]:
+    """Returns the first offset of a partition, and the end of its committed records.
+
+    Raises:
+        KafkaException: the error is not transient, or persists.
+    """
+    tp = TopicPartition(topic, partition)
+    return ask(lambda: consumer.get_watermark_offsets(tp, timeout=min(wait_s, ATTEMPT_S)), wait_s)
 
 
 def metadata_of(
@@ -81,7 +91,7 @@ def metadata_of(
     ends_at = time.monotonic() + wait_s
     while True:
         try:
-            return client.list_topics(topic, timeout=max(0.0, min(_ATTEMPT_S, ends_at - time.monotonic())))
+            return client.list_topics(topic, timeout=max(0.0, min(ATTEMPT_S, ends_at - time.monotonic())))
         except KafkaException as failure:
             error, reason = failure.args[0], _reason(settings)
             ends = time.monotonic() >= ends_at or triage(error) is not Fault.RETRIABLE
@@ -153,6 +163,16 @@ def _error_of(topic: TopicMetadata) -> KafkaError | None:
     return next((e for e in errors if e is not None and e.code() != KafkaError.REPLICA_NOT_AVAILABLE), None)
 
 
+def cannot_be_read(what: str, error: KafkaError, consumer: Consumer, settings: Settings, *needed: Right) -> BrokerError:
+    """Returns the error for a failed request for `what`; if no broker answers another one either, the reason."""
+    if error.code() in _NO_ANSWER:
+        try:
+            metadata_of(consumer, settings, _REASON_S)
+        except BrokerError as unreachable_error:
+            return unreachable_error
+    return BrokerError(f"{what} cannot be read: {with_hint(error, settings, *needed)}")
+
+
 def unreachable(settings: Settings, why: str) -> str:
     """Returns the message for brokers that do not answer."""
     return (
@@ -170,45 +190,3 @@ def _reason(settings: Settings) -> KafkaError | None:
         admin.list_topics(timeout=_REASON_S)
     admin.poll(0)
     return next((event for event in events if event.code() != KafkaError._ALL_BROKERS_DOWN), None)
-
-
-def connect_beside(
-    settings: Settings,
-    topic: str,
-    options: Mapping[str, Any],
-    wait_s: float,
-    operation: Operation = Operation.READ,
-) -> tuple[Consumer, list[int]]:
-    """Returns a consumer that joins no group and commits nothing, and the partitions of the topic to read.
-
-    Args:
-        settings: the brokers.
-        topic: the topic to read, with read_committed and events at the end of partitions.
-        options: additional librdkafka properties.
-        wait_s: how long to wait for a broker's answer, in seconds.
-        operation: the operation on the topic that the caller needs, for the message if its right is missing.
-
-    Raises:
-        SettingsError: a librdkafka property is invalid.
-        TopicsError: the topic is missing.
-        BrokerError: no broker answers.
-    """
-    config = (
-        bounded_fetch(settings)
-        | client_config(settings)
-        | {
-            "group.id": settings.group_id,  # librdkafka requires one; the group is never joined
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "check.crcs": True,
-            **options,
-        }
-    )
-    with refuse_bad_config():
-        consumer = Consumer(config)
-    try:
-        return consumer, find_partitions(consumer, settings, topic, wait_s, operation)
-    except ScorerError:
-        consumer.close()
-        raise

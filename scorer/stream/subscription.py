@@ -17,6 +17,8 @@ from scorer.stream.faults import (
     Deadline,
     Fault,
     Fenced,
+    Report,
+    classify,
     must_stop,
     raise_on_partition_error,
     retry_transient,
@@ -27,7 +29,7 @@ from scorer.stream.observer import Observer
 from scorer.stream.partition import Assignment, Event, Partition, StartAt, State
 from scorer.stream.topic_ids import TopicIdentity
 from scorer.stream.truncation import find_truncated, truncation_point
-from scorer.stream.unreadable import UNREADABLE_CODES, end_of_unreadable
+from scorer.stream.unreadable import end_of_unreadable
 from scorer.stream.worker import Batch, Record
 
 # How long a poll waits for the first record, and so the longest that a shutdown goes unnoticed.
@@ -35,9 +37,6 @@ _POLL_WAIT_S: Final = 0.2
 _LAG_S: Final = 1.0
 # Pause before the retry of a new partition that its leader does not know yet.
 _NEW_PARTITION_PAUSE_S: Final = 0.2
-_OUT_OF_RANGE: Final = frozenset(
-    {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION}
-)
 
 
 class Subscription:
@@ -189,16 +188,17 @@ class Subscription:
             partition = self._partitions.get(number)
             if number in self._to_reassign or (partition is not None and partition.state is State.BLOCKED):
                 continue  # it is polled again
-            if error is None or error.code() == KafkaError._PARTITION_EOF:
+            report = None if error is None else classify(error)
+            if error is None or report is Report.END:
                 remaining.append(message)
-            elif partition is not None and (error.code() in _OUT_OF_RANGE or partition.is_new_to(error)):
+            elif partition is not None and (report is Report.OUT_OF_RANGE or partition.is_new_to(error)):
                 reason = self._why_out_of_range(number, error)
                 if reason:
                     self._block(number, reason)
                 else:
                     log(CONSUMER_FAILED, topic=self._topic, error=error.str())
                     self._to_reassign.add(number)
-            elif partition is not None and error.code() in UNREADABLE_CODES:
+            elif partition is not None and report is Report.UNREADABLE:
                 remaining += self._stand_ins_for_unreadable(number, message.offset(), error)
                 self._to_reassign.add(number)
             else:

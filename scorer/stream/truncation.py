@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Final, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import KafkaError, TopicPartition
 
 from scorer.settings import Settings
-from scorer.stream.librdkafka import client_config, refuse_bad_config
+from scorer.stream.librdkafka import open_reader
 
 # librdkafka reports the end of the earlier leader's records only in its message.
 _END: Final = re.compile(r"truncation detected .*: broker end offset is (\d+)")
@@ -41,17 +41,9 @@ def find_truncated(
     Raises:
         SettingsError: a librdkafka property is invalid.
     """
-    config = client_config(settings) | {
-        "group.id": settings.group_id,  # librdkafka requires one; the group is never joined
-        "enable.auto.commit": False,
-        "auto.offset.reset": "error",
-        "enable.partition.eof": True,
-    }
-    with refuse_bad_config():
-        new_consumer = Consumer(config)
     pending = {tp.partition for tp in committed if tp.leader_epoch is not None and tp.leader_epoch >= 0}
     lost_from = {}
-    with closing(new_consumer) as consumer:
+    with closing(open_reader(settings, {"auto.offset.reset": "error"})) as consumer:
         consumer.assign([tp for tp in committed if tp.partition in pending])
         while pending and not should_stop():
             message = consumer.poll(0.1)

@@ -8,15 +8,13 @@ import time
 from contextlib import closing
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from scorer.errors import BrokerError
 from scorer.settings import Settings
-from scorer.stream.librdkafka import bounded_fetch, client_config, refuse_bad_config
+from scorer.stream.faults import Report, classify
+from scorer.stream.librdkafka import open_reader
 
-# Errors of the consumer for unreadable batches: corrupt (a checksum), or not decompressible, which includes batches
-# that would take more memory than receive.message.max.bytes.
-UNREADABLE_CODES: Final = frozenset({KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION, KafkaError._NOT_IMPLEMENTED})
 # A batch of a million records takes some forty requests of a few milliseconds.
 _SEARCH_S: Final = 20.0
 
@@ -33,19 +31,7 @@ def end_of_unreadable(settings: Settings, topic: str, partition: int, first: int
     Raises:
         BrokerError: the brokers do not answer in time.
     """
-    config = {
-        **bounded_fetch(settings),
-        **client_config(settings),
-        "group.id": settings.group_id,  # librdkafka requires one; the group is never joined
-        "enable.auto.commit": False,
-        "isolation.level": "read_committed",
-        "auto.offset.reset": "error",
-        "enable.partition.eof": True,
-        "check.crcs": True,
-    }
-    with refuse_bad_config():
-        new_consumer = Consumer(config)
-    with closing(new_consumer) as consumer:
+    with closing(open_reader(settings, {"auto.offset.reset": "error"})) as consumer:
         search = _Search(consumer, topic, partition, first)
         inside, step = first, 1
         while search.is_inside(first + step):
@@ -75,19 +61,13 @@ class _Search:
         while time.monotonic() < self._ends_at:
             message = self._consumer.poll(0.5)
             error = None if message is None else message.error()
-            if message is None or (error is not None and error.code() not in _ANSWERS):
+            report = None if error is None else classify(error)
+            if message is None or report in {Report.TRANSIENT, Report.FINAL}:
                 continue
-            # For a read that begins inside a batch, the consumer reports the offset of the batch's first record.
-            return error is not None and error.code() in UNREADABLE_CODES and message.offset() == self._first
+            # For a read that begins inside a batch, the consumer reports the offset of the batch's first record. An
+            # offset after the partition's end is out of range.
+            return report is Report.UNREADABLE and message.offset() == self._first
         raise BrokerError(
             f"{self._topic}[{self._partition}] has an unreadable record batch at offset {self._first}, and its end was "
             f"not found within {_SEARCH_S:g} s"
         )
-
-
-# An offset after the partition's end is out of range.
-_ANSWERS: Final = UNREADABLE_CODES | {
-    KafkaError._PARTITION_EOF,
-    KafkaError._AUTO_OFFSET_RESET,
-    KafkaError.OFFSET_OUT_OF_RANGE,
-}

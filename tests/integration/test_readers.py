@@ -408,14 +408,37 @@ def test_a_topic_that_is_missing(broker: Broker) -> None:
         TopicReader(settings, "no-such-topic")
 
 
+SMALL_MEMORY = {"fetch.max.bytes": "1000000", "receive.message.max.bytes": "1100000"}  # 64 MB in production
+
+
+def test_a_batch_among_the_results_that_cannot_be_read(topics: Topics) -> None:
+    """The console ended its reading at such a batch and missed what came with it; the audit waited for ever.
+
+    Both count it, and what is written after it.
+    """
+    settings = settings_of(topics).model_copy(update={"kafka": SMALL_MEMORY})
+    config = {"bootstrap.servers": topics.servers, "compression.type": "zstd", "linger.ms": 60_000}
+    large = Producer(config | {"message.max.bytes": 100_000_000, "batch.size": 100_000_000})
+    with closing(Audit(settings)) as audit, following(settings) as live:
+        for number in (1, 2):
+            for topic in (topics.decisions, topics.dead_letters):
+                large.produce(topic, b"A" * 3_000_000, partition=0)
+            assert large.flush(WAIT_S) == 0
+            forge(topics)
+            wait_until(lambda n=number: live.state()["skipped"] == 2 * n, "the console counts the batches")  # type: ignore[misc]
+            wait_until(lambda n=number: sum(live.state()["codes"].values()) == 2 * n, "and the dead letters")  # type: ignore[misc]
+            wait_until(lambda n=number: (audit.skipped.count, audit.unmatched) == (2 * n, 4 * n), "so does the audit")  # type: ignore[misc]
+        audit.require_running()
+    assert str(audit.skipped.first[0]).partition(": ")[2].startswith("unreadable record batch up to offset 0: ")
+
+
 @pytest.mark.parametrize("records", [1, 3])
 def test_a_batch_that_cannot_be_read(topics: Topics, records: int) -> None:
     """A batch of some kilobytes that takes too much memory is passed and counted; readings waited for it and ended.
 
     Whoever may publish could keep every replay from reading the applications.
     """
-    small = {"fetch.max.bytes": "1000000", "receive.message.max.bytes": "1100000"}  # 64 MB in production
-    settings = settings_of(topics).model_copy(update={"kafka": small})
+    settings = settings_of(topics).model_copy(update={"kafka": SMALL_MEMORY})
     config = {"bootstrap.servers": topics.servers, "compression.type": "zstd", "linger.ms": 60_000}
     large = Producer(config | {"message.max.bytes": 100_000_000, "batch.size": 100_000_000})
     for number in range(3):

@@ -158,9 +158,9 @@ def watch(settings: Settings) -> None:
     """Sees what the console shows, and publishes a try."""
     stop, live = Event(), _LiveUntil()
     live.end = stop
-    keep_watching(Part.STANDING, lambda: keep_looking(settings, live, stop), settings, live, stop)
+    keep_watching(Part.STANDING, lambda: keep_looking(settings, live, stop), live, stop)
     stop.clear()
-    keep_watching(Part.OUTCOMES, lambda: follow_outcomes(settings, live, Sample(), stop), settings, live, stop)
+    keep_watching(Part.OUTCOMES, lambda: follow_outcomes(settings, live, Sample(), stop), live, stop)
     if live.seen:
         raise BrokerError(live.seen)
     for topic in (settings.decisions_topic, settings.dead_letters_topic, settings.applications_topic):

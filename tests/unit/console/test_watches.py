@@ -11,10 +11,8 @@ from scorer.console import waits, watch
 from scorer.console.live import Live, Part
 from scorer.errors import BrokerError
 from scorer.operate.reading import Bounds, TopicReader
-from scorer.settings import load_settings
 from tests.fakes import FakeRecord
 
-SETTINGS = load_settings(environment={}).settings
 NOW_S = 1_795_685_400.0
 
 
@@ -76,7 +74,7 @@ def test_a_watch_outlives_every_fault(monkeypatch: pytest.MonkeyPatch, caplog: p
         stop.set()
 
     with caplog.at_level(logging.ERROR, "scorer"):
-        watch.keep_watching(Part.OUTCOMES, look, SETTINGS, live, stop)
+        watch.keep_watching(Part.OUTCOMES, look, live, stop)
     assert watched == 3
     (line,) = caplog.records
     assert (line.__dict__["event"], line.__dict__["fields"]["error"]) == ("thread_crashed", "ValueError")

@@ -103,7 +103,7 @@ def test_waiting_ends_when_there_is_an_answer(
 
     monkeypatch.setattr(rollout, "time", SimpleNamespace(monotonic=lambda: now_s[0], sleep=sleep))
     monkeypatch.setattr(rollout, "admin_client", lambda _: None)
-    monkeypatch.setattr(rollout, "connect_to_offsets", lambda _: SimpleNamespace(close=lambda: closed.append(True)))
+    monkeypatch.setattr(rollout, "CommittedOffsets", lambda _: SimpleNamespace(close=lambda: closed.append(True)))
     monkeypatch.setattr(rollout, "ask_group", ask_group)
     reference = BundleReference(name="my-risk", version="1.0.0", digest="2" * 64)
     progress = wait_for_workers(Settings(), reference, wait_s, lambda state, _waited_s: shown.append(state))

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from scorer.errors import BrokerError
 from scorer.stream import faults
@@ -15,7 +15,6 @@ from scorer.stream.faults import (
     cause_of_abort,
     must_stop,
     raise_on_partition_error,
-    read_committed,
     retry_transient,
     triage,
 )
@@ -127,15 +126,6 @@ def test_does_not_retry_what_is_not_transient(error: KafkaError) -> None:
     assert call.calls == 1
 
 
-def test_some_codes_are_transient_for_one_caller() -> None:
-    """A caller may name further codes, such as a topic that is missing because it was created a moment ago."""
-    also = {KafkaError.UNKNOWN_TOPIC_OR_PART}
-    call = Script(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
-    assert retry_transient(call, should_stop=lambda: False, also=also) == "done"
-    with pytest.raises(KafkaException):
-        retry_transient(Script(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, txn_requires_abort=True)), bool, also)
-
-
 def test_stops_when_told_to() -> None:
     """When the caller's time is over the last error is named, and that nothing is lost."""
     call = Script(*[KafkaError(KafkaError._TIMED_OUT)] * 9)
@@ -167,24 +157,3 @@ def test_a_deadline_ends_by_time_or_by_a_stop(
     deadline = Deadline(5.0, lambda: stopping)
     now_s[0] += elapsed_s
     assert deadline() is expected
-
-
-@pytest.mark.parametrize(
-    ("event", "expected"),
-    [
-        (None, KafkaError._TIMED_OUT),
-        (KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT),
-        (KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED),
-    ],
-)
-def test_a_missing_permission_to_the_group_is_reported_as_such(event: int | None, expected: int) -> None:
-    """Of the events that follow a failed request for offsets, only a missing permission replaces its error."""
-
-    def committed(*_: object, **__: object) -> list[TopicPartition]:
-        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-
-    message = None if event is None else SimpleNamespace(error=lambda: KafkaError(event))
-    consumer = cast("Consumer", SimpleNamespace(committed=committed, poll=lambda _: message))
-    with pytest.raises(KafkaException) as raised:
-        read_committed(consumer, [TopicPartition("t", 0)], wait_s=1)
-    assert raised.value.args[0].code() == expected

@@ -12,10 +12,10 @@ from schemas.decision import BundleReference
 from schemas.rights import Operation, to_topic
 from scorer.errors import BrokerError, TopicsError
 from scorer.operate import rollout
-from scorer.operate.reading import ask_committed
 from scorer.settings import Settings, load_settings
-from scorer.stream import reaching
+from scorer.stream import group_offsets, reaching
 from scorer.stream.faults import BY_CODE, Fault
+from scorer.stream.group_offsets import CommittedOffsets
 from scorer.stream.metadata import CommittedMetadata
 from scorer.stream.reaching import ask, find_partitions
 
@@ -95,15 +95,17 @@ def test_other_errors_are_raised_at_once(clock: Clock, code: int) -> None:
     assert clock.now_s == 100
 
 
-def committed(*answers: list[TopicPartition]) -> Consumer:
-    """A consumer whose group answers so, one after another; the last answer stays."""
+def committed(monkeypatch: pytest.MonkeyPatch, *answers: list[TopicPartition]) -> CommittedOffsets:
+    """The offsets of a group that answers so, one after another; the last answer stays."""
     left = list(answers)
 
     def answer(_: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         assert timeout > 0
         return left.pop(0) if len(left) > 1 else left[0]
 
-    return cast("Consumer", SimpleNamespace(committed=answer, poll=lambda _: None))
+    consumer = SimpleNamespace(committed=answer, poll=lambda _: None, close=lambda: None)
+    monkeypatch.setattr(group_offsets, "open_reader", lambda *_: consumer)
+    return CommittedOffsets(SETTINGS)
 
 
 def offset(partition: int, code: int | None = None, metadata: str = "") -> TopicPartition:
@@ -114,17 +116,27 @@ def offset(partition: int, code: int | None = None, metadata: str = "") -> Topic
     return cast("TopicPartition", tp)
 
 
-def test_a_partitions_own_error_is_no_answer(clock: Clock) -> None:
+def test_a_partitions_own_error_is_no_answer(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer can have an error for one of its partitions: it is retried or raised, never taken for an offset."""
+    wanted = [TopicPartition("t", 0), TopicPartition("t", 1)]
     loading = [offset(0), offset(1, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)]
-    found = ask_committed(committed(loading, loading, [offset(0), offset(1)]), "t", [0, 1], wait_s=5)
-    assert [tp.partition for tp in found] == [0, 1]
-    with pytest.raises(KafkaException):
-        ask_committed(committed(loading), "t", [0, 1], wait_s=5)
-    with pytest.raises(KafkaException):
-        ask_committed(committed([offset(0, KafkaError.GROUP_AUTHORIZATION_FAILED)]), "t", [0], wait_s=5)
-    assert ask_committed(committed([offset(0)]), "t", [], wait_s=5) == []
+    read = committed(monkeypatch, loading, loading, [offset(0), offset(1)]).read(wanted, 5)
+    assert [tp.partition for tp in read] == [0, 1]
+    with pytest.raises(BrokerError, match="the offsets of group scorer cannot be read"):
+        committed(monkeypatch, loading).read(wanted, 5)
+    with pytest.raises(BrokerError, match="authorization failed"):
+        committed(monkeypatch, [offset(0, KafkaError.GROUP_AUTHORIZATION_FAILED)]).read(wanted, 5)
+    assert committed(monkeypatch, [offset(0)]).read([], 5) == []
     assert clock.now_s > 100
+
+
+def test_a_process_that_stops_retries_no_request(clock: Clock) -> None:
+    """A worker whose shutdown timeout has elapsed does not wait for a coordinator."""
+    failing = Failing(KafkaError.COORDINATOR_LOAD_IN_PROGRESS, times=9)
+    with pytest.raises(KafkaException):
+        ask(failing, 10, lambda: failing.asked == 3)
+    assert failing.asked == 3
+    assert clock.now_s < 102
 
 
 def group(*partitions: int) -> AdminClient:
@@ -146,11 +158,10 @@ def group(*partitions: int) -> AdminClient:
     return cast("AdminClient", SimpleNamespace(describe_consumer_groups=describe))
 
 
-def look_at(monkeypatch: pytest.MonkeyPatch, consumer: Consumer) -> rollout.Rollout:
+def look_at(monkeypatch: pytest.MonkeyPatch, *answers: list[TopicPartition]) -> rollout.Rollout:
     """How far a deployment has come, as the group answers."""
-    closing = SimpleNamespace(committed=consumer.committed, poll=consumer.poll, close=lambda: None)
     monkeypatch.setattr(rollout, "admin_client", lambda _: group(0, 1))
-    monkeypatch.setattr(rollout, "connect_to_offsets", lambda _: closing)
+    committed(monkeypatch, *answers)
     return rollout.wait_for_workers(SETTINGS, BUNDLE, wait_s=0)
 
 
@@ -158,9 +169,9 @@ def test_a_rollout_is_not_judged_by_failed_answers(clock: Clock, monkeypatch: py
     """A partition whose offset could not be read was taken for one that another bundle decides."""
     done = [offset(p, metadata=CommittedMetadata(str(BUNDLE)).encode()) for p in (0, 1)]
     loading = [done[0], offset(1, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)]
-    assert look_at(monkeypatch, committed(loading, done)).done
+    assert look_at(monkeypatch, loading, done).done
     with pytest.raises(BrokerError, match="the offsets of group scorer cannot be read"):
-        look_at(monkeypatch, committed(loading))
+        look_at(monkeypatch, loading)
     assert clock.now_s > 100
 
 
@@ -270,23 +281,42 @@ def test_why_a_topic_is_not_listed(monkeypatch: pytest.MonkeyPatch, code: int | 
     assert expected in reaching.why_unlisted(client, SETTINGS, to_topic(Operation.READ, "t"), wait_s=1)
 
 
-def test_a_reader_is_closed_if_its_topic_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A consumer that is not returned is closed; and it never commits, whatever the settings under [kafka] say."""
-    configs, closed = [], []
+def test_brokers_that_are_gone_are_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A timeout is explained by unreachable brokers if there are none, otherwise by what was asked for."""
+    timeout, consumer = KafkaError(KafkaError._TIMED_OUT), cast("Consumer", None)
+    monkeypatch.setattr(reaching, "metadata_of", lambda *_: None)
+    explained = str(reaching.cannot_be_read("topic t", timeout, consumer, SETTINGS))
+    assert explained.startswith("topic t cannot be read: Local: Timed out. Are there enough brokers")
 
-    def consumer(config: dict[str, Any]) -> object:
-        configs.append(config)
-        return SimpleNamespace(close=lambda: closed.append(True))
+    def unreachable(*_: object) -> None:
+        raise BrokerError("cannot connect to Kafka")
 
-    def find(*_: object) -> list[int]:
-        raise TopicsError("missing topic: t")
+    monkeypatch.setattr(reaching, "metadata_of", unreachable)
+    assert str(reaching.cannot_be_read("topic t", timeout, consumer, SETTINGS)) == "cannot connect to Kafka"
+    refused = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    assert "authorization failed" in str(reaching.cannot_be_read("topic t", refused, consumer, SETTINGS))
 
-    monkeypatch.setattr(reaching, "Consumer", consumer)
-    monkeypatch.setattr(reaching, "find_partitions", find)
-    settings = Settings(kafka={"enable.partition.eof": "false"})
-    with pytest.raises(TopicsError, match="missing topic: t"):
-        reaching.connect_beside(settings, "t", {"group.id": "tail"}, wait_s=1)
-    assert closed == [True]
-    fixed = {"enable.auto.commit": False, "isolation.level": "read_committed", "enable.partition.eof": True}
-    assert {name: configs[0][name] for name in fixed} == fixed
-    assert configs[0]["group.id"] == "tail"
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (None, KafkaError._TIMED_OUT),
+        (KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT),
+        (KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED),
+    ],
+)
+def test_a_missing_permission_to_the_group_is_reported_as_such(
+    monkeypatch: pytest.MonkeyPatch, event: int | None, expected: int
+) -> None:
+    """Of the events that follow a failed request for offsets, only a missing permission replaces its error."""
+
+    def committed(*_: object, **__: object) -> list[TopicPartition]:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    message = None if event is None else SimpleNamespace(error=lambda: KafkaError(event))
+    consumer = cast("Consumer", SimpleNamespace(committed=committed, poll=lambda _: message))
+    monkeypatch.setattr(group_offsets, "open_reader", lambda *_: consumer)
+    offsets = CommittedOffsets(SETTINGS)
+    with pytest.raises(KafkaException) as raised:
+        offsets._request([TopicPartition("t", 0)], wait_s=1)
+    assert raised.value.args[0].code() == expected
