@@ -29,7 +29,7 @@ from scorer.settings import Settings
 from scorer.store.store import BundleStore
 from scorer.stream.admin import admin_client
 from scorer.stream.faults import raise_on_partition_error
-from scorer.stream.reaching import ask
+from scorer.stream.requests import ask
 
 PARTITIONS = 6
 _CHECKED = 2_000
@@ -214,7 +214,7 @@ def require_same_decisions(entry: Entry) -> None:
 
 def _our_decisions() -> dict[str, Decision]:
     bundle = BundleStore(Settings().store).open(DEFAULT_BUNDLE)
-    outcomes = score_batch(draw_records(_CHECKED), bundle, RECORD_BYTES_MAX).outcomes
+    outcomes = score_batch(draw_records(_CHECKED), bundle, RECORD_BYTES_MAX).results
     decisions = [Decision.model_validate_json(outcome) for outcome in outcomes if isinstance(outcome, bytes)]
     return {decision.application_id: decision for decision in decisions}
 

@@ -88,7 +88,7 @@ def contend(rival: Rival, delivery: Delivery, base: Settings, model: Path, secon
         entry.stop()
 
 
-def hold_rounds(
+def run_rounds(
     entered: list[tuple[Rival, Delivery]], base: Settings, model: Path, options: argparse.Namespace
 ) -> tuple[dict[str, list[dict[str, float]]], dict[str, str]]:
     """Runs all rounds in turns; also returns which rivals cannot take part, with the reason."""
@@ -153,7 +153,7 @@ def main() -> None:
         topics.ensure(base, PARTITIONS, replication=1)
         fill(base, options.records)
         report_data["machine"] = machine(broker.description)
-        rounds, left_out = hold_rounds(entered, base, model, options)
+        rounds, left_out = run_rounds(entered, base, model, options)
         latencies: dict[str, list[dict[str, Any]]] = {}
         report_data |= {"rounds": rounds, "left_out": left_out, "latencies": latencies}
         save(report_data)  # the longer part follows

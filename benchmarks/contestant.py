@@ -21,10 +21,10 @@ from confluent_kafka import Consumer, KafkaError, Producer
 from prometheus_client import CollectorRegistry
 
 from scorer.cli.options import DEFAULT_BUNDLE
-from scorer.core.score import Outcome, Scores
+from scorer.core.score import Result, Scores
 from scorer.monitor.health import Health
 from scorer.monitor.metrics import WorkerMetrics
-from scorer.process import EventLog, collect_garbage_seldom
+from scorer.process import EventLog, reduce_garbage_collection
 from scorer.settings import Settings
 from scorer.store.store import BundleStore
 from scorer.stream.delivery import Delivered
@@ -81,7 +81,7 @@ def work_through(settings: Settings, records: int) -> Watch:
     health = Health(bundle.reference, *stalled_after(settings))
     observer = Observers(Timed(watch), metrics, health, EventLog(bundle.reference))
     link = KafkaLink(settings, observer, lambda: False)
-    collect_garbage_seldom()
+    reduce_garbage_collection()
     run(link, lambda: bundle, observer, settings.record_bytes_max, lambda: watch.records >= records)
     return watch
 
@@ -126,15 +126,15 @@ def pass_through_confirmed(settings: Settings, records: int) -> Watch:
     watch = Watch()
     bundle = BundleStore(settings.store).open(DEFAULT_BUNDLE)
     link = KafkaLink(settings, Timed(watch), lambda: False)
-    collect_garbage_seldom()
+    reduce_garbage_collection()
     while watch.records < records:
         batch = link.poll(bundle.reference)
         if batch.records:
             watch.begin()
         if batch.offsets_next:
-            outcomes: list[Outcome] = [record.value() or b"" for record in batch.records]
+            results: list[Result] = [record.value() or b"" for record in batch.records]
             link.publish(
-                batch, Scores(bundle.reference, outcomes, np.empty(0, np.float32), np.empty(0, np.intp)), bundle
+                batch, Scores(bundle.reference, results, np.empty(0, np.float32), np.empty(0, np.intp)), bundle
             )
     return watch
 

@@ -21,7 +21,7 @@ from scorer.bundle.xgboost_runner import XGBoostModel
 from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.core.score import Bundle, score_batch
 from scorer.core.wire import Application, decode, decode_batch
-from scorer.process import collect_garbage_seldom
+from scorer.process import reduce_garbage_collection
 from scorer.settings import Settings
 from scorer.store.store import BundleStore
 
@@ -131,7 +131,7 @@ def main() -> None:
     """Prints the four tables."""
     bundle = BundleStore(Settings().store).open(DEFAULT_BUNDLE)
     records = draw_records(RECORDS)
-    collect_garbage_seldom()
+    reduce_garbage_collection()
     print(f"µs per record; {DEFAULT_BUNDLE}, {len(records[0].content)} bytes per record; default: batches of 5,000")
     print_head("records/batch")
     for size in (1, 10, 100, 1_000, 5_000, 20_000):

@@ -7,7 +7,7 @@ from documentation.fields import code, limits, plain, table
 from schemas.confidential import SECRET_PROPERTIES
 from schemas.settings import ENV_PREFIX, FILE_NAME, KAFKA_ENV_PREFIX
 from scorer.folders import bundles_folder
-from scorer.settings import OWNED_PROPERTIES, Settings
+from scorer.settings import RESERVED_PROPERTIES, Settings
 
 _UNITS: Final = {"ms": "milliseconds", "s": "seconds", "bytes": "bytes", "records": "records"}
 
@@ -63,7 +63,8 @@ def settings_page() -> str:
             _PROTECTED,
             _OWNED,
             table(
-                ("property", "reason or alternative"), ((f"`{n}`", plain(why)) for n, why in OWNED_PROPERTIES.items())
+                ("property", "reason or alternative"),
+                ((f"`{n}`", plain(why)) for n, why in RESERVED_PROPERTIES.items()),
             ),
         ]
     )

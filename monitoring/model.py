@@ -128,10 +128,10 @@ def _rejections() -> list[Panel]:
             Words(
                 "Bundle switches",
                 "Switches of workers to a deployed champion in five minutes, by result.",
-                "failed ones: the workers keep the previous bundle; see the runbook of ScorerSwapsFailing.",
+                "failed ones: the workers keep the previous bundle; see the runbook of ScorerDeploymentsFailing.",
             ),
             "none",
-            Query(f"sum by (outcome) (increase({series(SWAPS, WORKERS)}[5m]))", "{{outcome}}"),
+            Query(f"sum by (result) (increase({series(SWAPS, WORKERS)}[5m]))", "{{result}}"),
         ),
     ]
 

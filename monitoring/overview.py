@@ -175,7 +175,7 @@ def _applications() -> list[Panel]:
 
 
 def _bundles() -> list[Panel]:
-    failed = series(SWAPS, WORKERS, 'outcome="failed"')
+    failed = series(SWAPS, WORKERS, 'result="failed"')
     progress = series(REPLAY_PROGRESS, 'namespace=~"$namespace"')  # replays have their own job
     return [
         graph(
@@ -213,7 +213,7 @@ def _bundles() -> list[Panel]:
                 "Failed deployments",
                 "Failed attempts to load a deployed bundle, and malformed records in the deployment history, in five "
                 "minutes.",
-                "the workers keep the previous bundle; see the runbook of ScorerSwapsFailing.",
+                "the workers keep the previous bundle; see the runbook of ScorerDeploymentsFailing.",
             ),
             "none",
             Query(f"sum(increase({failed}[5m]))", "failed loads"),

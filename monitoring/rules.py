@@ -110,7 +110,7 @@ def recording() -> dict[str, list[Recorded]]:
             (
                 ABORTED_SHARE,
                 _share(
-                    rate(series(TRANSACTIONS, JOBS, 'outcome="aborted"'), "5m", GROUP),
+                    rate(series(TRANSACTIONS, JOBS, 'result="aborted"'), "5m", GROUP),
                     rate(series(TRANSACTIONS, JOBS), "5m", GROUP),
                 ),
             ),
@@ -290,7 +290,7 @@ def _worker_alerts() -> list[Alert]:
 
 def _model_alerts() -> list[Alert]:
     champions = series(BUNDLE, JOBS, 'slot="champion"')
-    failed = series(SWAPS, JOBS, 'outcome="failed"')
+    failed = series(SWAPS, JOBS, 'result="failed"')
     return [
         Alert(
             "ScorerBundleMismatch",
@@ -301,7 +301,7 @@ def _model_alerts() -> list[Alert]:
             "{{ $labels.job }}: {{ $value }} different bundles are in use.",
         ),
         Alert(
-            "ScorerSwapsFailing",
+            "ScorerDeploymentsFailing",
             "ticket",
             "0m",
             f"sum by ({GROUP}, instance) (increase({failed}[5m])) > 3",

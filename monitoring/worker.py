@@ -132,7 +132,7 @@ def _batches() -> list[Panel]:
                 "frequent aborts: see the runbook of ScorerTransactionsAborting. Nothing is lost, but latency rises.",
             ),
             "cps",
-            Query(rate(series(TRANSACTIONS, EACH), OVER, "outcome"), "{{outcome}}"),
+            Query(rate(series(TRANSACTIONS, EACH), OVER, "result"), "{{result}}"),
         ),
         graph(
             Words(

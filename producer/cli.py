@@ -298,8 +298,8 @@ def watch(
 
     from producer.interrupt import interruptible
     from producer.kafka import TopicTail
-    from producer.outcomes import read_outcome
-    from producer.show import outcome_json, outcome_line
+    from producer.results import decode_result
+    from producer.show import result_json, result_line
     from schemas.records import Malformed, Mark, written_at
 
     console = Console(highlight=False, soft_wrap=True)
@@ -310,16 +310,16 @@ def watch(
         typer.echo(f"watching {' and '.join(topics)} from {since} on; Ctrl-C stops", err=True)
         while not interrupted():
             message = tail.poll(_WATCH_SLICE_S)
-            result = None if message is None else read_outcome(message, settings.dead_letters_topic)
+            result = None if message is None else decode_result(message, settings.dead_letters_topic)
             if message is None or result is None or isinstance(result, Mark):
                 continue
             if isinstance(result, Malformed):
                 skipped += 1
                 typer.echo(printable(f"skipped: {result}"), err=True)
             elif as_json:
-                typer.echo(outcome_json(result, written_at(message)))
+                typer.echo(result_json(result, written_at(message)))
             else:
-                console.print(outcome_line(result, written_at(message)))
+                console.print(result_line(result, written_at(message)))
     if skipped:
         typer.echo(f"{skipped:,} records were skipped, as they are neither decisions nor dead letters", err=True)
 

@@ -20,7 +20,7 @@ from producer.errors import (
     RejectedError,
 )
 from producer.kafka import SLICE_S, Sender, TopicTail
-from producer.outcomes import place_of, read_outcome, source_of
+from producer.results import decode_result, place_of, source_of
 from producer.settings import Settings
 from producer.validation import validate_application
 from schemas.application import CreditApplication
@@ -98,7 +98,7 @@ class ApplicationPublisher(Sender):
                 message = tail.poll(min(left_s, SLICE_S))
                 if message is None or message.key() != key:
                     continue
-                result = read_outcome(message, self._settings.dead_letters_topic)
+                result = decode_result(message, self._settings.dead_letters_topic)
                 if isinstance(result, Malformed | Mark) or source_of(result) != place_of(delivered):
                     continue
                 if isinstance(result, Decision):

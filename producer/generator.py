@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from producer.invalid import spoil
 from producer.population import draw_applicants
-from producer.spoil import spoil
 from schemas.rejection import RejectionCode
 
 # Applicants are drawn in blocks: large enough for numpy to pay off, small enough that a block takes well under a
@@ -28,30 +28,32 @@ class GeneratedRecord(NamedTuple):
     code: RejectionCode | None
 
 
-def generate_applications(seed: int, prefix: str | None = None, bad_share: float = 0.0) -> Iterator[GeneratedRecord]:
+def generate_applications(
+    seed: int, prefix: str | None = None, invalid_share: float = 0.0
+) -> Iterator[GeneratedRecord]:
     """Generates applications, without end.
 
     Args:
         seed: the random seed; the same seed, prefix and share give the same records.
         prefix: the ids are `prefix-0`, `prefix-1` and so on; default: `load-SEED`. Loads that must not share ids need
             different prefixes.
-        bad_share: the share of invalid records, 0 to 1, spread over the rejection codes that a record can cause.
+        invalid_share: the share of invalid records, 0 to 1, spread over the rejection codes that a record can cause.
 
     Raises:
-        ValueError: `bad_share` is not from 0 to 1, or the prefix is too long for ids of at most 64 characters.
+        ValueError: `invalid_share` is not from 0 to 1, or the prefix is too long for ids of at most 64 characters.
     """
     prefix = f"load-{seed}" if prefix is None else prefix
-    if not 0 <= bad_share <= 1:
-        raise ValueError("bad_share must be from 0 to 1")
+    if not 0 <= invalid_share <= 1:
+        raise ValueError("invalid_share must be from 0 to 1")
     if len(prefix) > 48 or not prefix.isascii() or not prefix.isprintable() or set(prefix) & {'"', "\\"}:
         raise ValueError("the prefix must be at most 48 printable ASCII characters without quotes and backslashes")
-    return _generate(np.random.default_rng(seed), prefix, bad_share)
+    return _generate(np.random.default_rng(seed), prefix, invalid_share)
 
 
-def _generate(random: np.random.Generator, prefix: str, bad_share: float) -> Iterator[GeneratedRecord]:
+def _generate(random: np.random.Generator, prefix: str, invalid_share: float) -> Iterator[GeneratedRecord]:
     start = 0
     while True:
-        spoiled = random.random(_BLOCK) < bad_share
+        spoiled = random.random(_BLOCK) < invalid_share
         for bad, (key, value) in zip(spoiled.tolist(), _write_block(random, prefix, start), strict=True):
             yield GeneratedRecord(key, *spoil(value, random)) if bad else GeneratedRecord(key, value, None)
         start += _BLOCK

@@ -60,7 +60,7 @@ class Trouble:
         self._may_be_slow = False
 
     @property
-    def nobody_listens(self) -> bool:
+    def is_unreachable(self) -> bool:
         """Whether every broker refuses connections or cannot be resolved, so that waiting longer is useless."""
         return self._all_down and not self._may_be_slow
 
@@ -124,7 +124,7 @@ def find_partitions(client: Producer | Consumer, right: Right, settings: Setting
         except KafkaException as error:
             client.poll(0)  # hands over the error events so far
             waited_s = time.monotonic() - began_s
-            if waited_s >= ANSWER_S or trouble.nobody_listens:
+            if waited_s >= ANSWER_S or trouble.is_unreachable:
                 raise BrokerUnreachableError(
                     f"could not connect to Kafka at {settings.bootstrap_servers} within {waited_s:.0f} s: "
                     f"{trouble.reason or error.args[0].str()}. Is it running, and is the address correct? "

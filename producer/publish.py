@@ -11,7 +11,7 @@ from producer.validation import validate_application
 from schemas.rows import ApplicationsFileError, Hints, Row
 
 # Maximum number of invalid rows reported with their faults; the rest are counted. In a wrong file all rows are invalid.
-REFUSALS_TOLD: Final = 20
+FAULTS_REPORTED_MAX: Final = 20
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ def publish_rows(
             except InvalidApplicationError as error:
                 report.refused += 1
                 report.hints.add(row.line, row.hint)
-                if report.refused <= REFUSALS_TOLD:
+                if report.refused <= FAULTS_REPORTED_MAX:
                     report.refusals.append((row.line, error.faults))
     except ApplicationsFileError as error:
         report.broken = str(error)

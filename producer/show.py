@@ -34,7 +34,7 @@ def decision_panel(decision: Decision, waited_s: float) -> Panel:
     return Panel(table, title=Text(decision.decision, style=f"bold {colour}"), border_style=colour, expand=False)
 
 
-def outcome_line(outcome: Decision | DeadLetter, at: datetime | None) -> Text:
+def result_line(outcome: Decision | DeadLetter, at: datetime | None) -> Text:
     """A decision or a dead letter as one line: time, id, label or REJECTED, and details."""
     # A publisher with a wrong clock or unit can produce timestamps that cannot be shown.
     time = at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] if at and _FIRST <= at < _LAST else f"{'(no time)':23}"
@@ -47,7 +47,7 @@ def outcome_line(outcome: Decision | DeadLetter, at: datetime | None) -> Text:
     return Text.assemble((time, "dim"), f"  {printable(key):28}  ", (f"{kind:10}", colour), f"  {printable(details)}")
 
 
-def outcome_json(outcome: Decision | DeadLetter, at: datetime | None) -> str:
+def result_json(outcome: Decision | DeadLetter, at: datetime | None) -> str:
     """A decision or a dead letter as one line of JSON."""
     timestamp: dict[str, Any] = {"at": at and at.isoformat(timespec="milliseconds")}
     if isinstance(outcome, Decision):

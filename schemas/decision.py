@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Outcome = Literal["APPROVED", "MAYBE", "DECLINED"]
+Label = Literal["APPROVED", "MAYBE", "DECLINED"]
 # Colours on a terminal.
 COLOURS: Final[Mapping[str, str]] = {"APPROVED": "green", "MAYBE": "yellow", "DECLINED": "red"}
 
@@ -68,7 +68,7 @@ class Decision(BaseModel):
         examples=["credit.applications:3:1042@5d41402abc4b"],
     )
     application_id: str = Field(description="The application's id, unchanged.", examples=["a-1001"])
-    decision: Outcome = Field(description="MAYBE requires a manual review.", examples=["APPROVED"])
+    decision: Label = Field(description="MAYBE requires a manual review.", examples=["APPROVED"])
     probability_of_default: float = Field(
         ge=0, le=1, description="The model's output: the exact value of a 32-bit float.", examples=[0.14257827401161194]
     )

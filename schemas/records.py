@@ -17,7 +17,7 @@ import msgspec
 from pydantic import ValidationError
 
 from schemas import rejection
-from schemas.decision import REPLAY_ID_HEADER, SUPERSEDES_HEADER, BundleReference, Decision, Outcome, RecordReference
+from schemas.decision import REPLAY_ID_HEADER, SUPERSEDES_HEADER, BundleReference, Decision, Label, RecordReference
 
 R = TypeVar("R", bound="Record")
 Headers = Sequence[tuple[str, bytes | None]]
@@ -71,7 +71,7 @@ class ReadDecision(msgspec.Struct, frozen=True, gc=False):
 
     decision_id: str
     application_id: str
-    decision: Outcome
+    decision: Label
     probability_of_default: float
     bundle: BundleReference
     source_topic: str
@@ -105,7 +105,7 @@ class _Source(msgspec.Struct, gc=False):
 class _Decision(msgspec.Struct, gc=False):
     decision_id: str
     application_id: str
-    decision: Outcome
+    decision: Label
     probability_of_default: Annotated[float, msgspec.Meta(ge=0, le=1)]
     bundle: msgspec.Raw  # the same few bundles repeat: each is parsed once
     source: _Source

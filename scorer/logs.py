@@ -46,7 +46,9 @@ SERVICE_LINKS_IGNORED = Event(
     "ignored environment variables that Kubernetes set for a Service (enableServiceLinks: false omits them)",
     ("variables",),
 )
-STOP_ASKED = Event("stop_asked", INFO, "received a signal; finishing the current batch before stopping", ("signal",))
+STOP_REQUESTED = Event(
+    "stop_requested", INFO, "received a signal; finishing the current batch before stopping", ("signal",)
+)
 WORKER_STOPPED = Event("worker_stopped", INFO, "committed the last batch and left the consumer group")
 PROCESS_FAILED = Event(
     "process_failed", ERROR, "the process cannot continue; the error says why and how to fix it", ("error", "exit_code")
@@ -84,8 +86,8 @@ RECORDS_UNREADABLE = Event(
     "a record batch on the input topic is corrupt or too large; its records become dead letters",
     ("topic", "partition", "offset", "records", "error"),
 )
-DEAD_LETTERS_POINT = Event(
-    "dead_letters_point",
+DEAD_LETTERS_ARE_POINTERS = Event(
+    "dead_letters_are_pointers",
     WARNING,
     "the dead-letter topic rejected a large record; from now on dead letters reference such records instead",
     ("topic",),
@@ -109,9 +111,9 @@ HEADERS_UNREADABLE = Event(
     "a header name is not UTF-8; the record's headers are not copied to its result. Logged once per worker",
     ("topic", "partition", "offset"),
 )
-BUNDLE_SWAPPED = Event("bundle_swapped", INFO, "switched to another bundle", ("bundle", "previous"))
-BUNDLE_REFUSED = Event(
-    "bundle_refused",
+BUNDLE_SWITCHED = Event("bundle_switched", INFO, "switched to another bundle", ("bundle", "previous"))
+BUNDLE_LOAD_FAILED = Event(
+    "bundle_load_failed",
     WARNING,
     "cannot load a deployed bundle; keeping the previous one and retrying",
     ("slot", "bundle", "error"),
@@ -135,8 +137,8 @@ TRUST_CHANGED = Event(
 HISTORY_UNREADABLE = Event(
     "history_unreadable", WARNING, "cannot read the deployment history; retrying", ("topic", "error")
 )
-HISTORY_LINE_SKIPPED = Event(
-    "history_line_skipped",
+DEPLOYMENT_RECORD_IGNORED = Event(
+    "deployment_record_ignored",
     WARNING,
     "malformed deployment record ignored",
     ("offset", "error"),
@@ -159,8 +161,8 @@ HTTP_ACCEPT_FAILED = Event(
     "an HTTP connection cannot be accepted; without file descriptors an idle one is closed. Retried",
     ("error", "suppressed"),
 )
-TOKEN_REFUSED = Event(
-    "token_refused",
+WRONG_TOKEN = Event(
+    "wrong_token",
     WARNING,
     "wrong console token. At most one line per second; `suppressed` counts the others",
     ("client", "suppressed"),
@@ -177,8 +179,8 @@ DEAD_LETTER_SHOWN = Event(
     "a console user viewed the value of a dead letter",
     ("client", "partition", "offset"),
 )
-LOG_LINES_LOST = Event(
-    "log_lines_lost", WARNING, "log lines were dropped because standard error was blocked", ("lines",)
+LOG_LINES_DROPPED = Event(
+    "log_lines_dropped", WARNING, "log lines were dropped because standard error was blocked", ("lines",)
 )
 LIBRDKAFKA = Event("librdkafka", INFO, "log line of librdkafka, at its own level", ("facility", "client"))
 LIBRARY = Event("library", WARNING, "log line of another library, at its own level", ("logger",))
@@ -234,7 +236,7 @@ def write_to_stderr(text: str) -> None:
     sys.stderr.write(text)
 
 
-def format_in_force() -> Literal["json", "text"] | None:
+def current_format() -> Literal["json", "text"] | None:
     """The format of this process's log; None without a log."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler.formatter, JsonLines):
@@ -273,7 +275,7 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
         lost = self._lines_lost
         if lost and self._has_room(wait_s=0):
             self._lines_lost = 0
-            log(LOG_LINES_LOST, lines=lost)  # a recursive call, which counts this line if it is dropped, too
+            log(LOG_LINES_DROPPED, lines=lost)  # a recursive call, which counts this line if it is dropped, too
             self._lines_lost *= lost
         if not self._write(f"{line}\n", wait_s=0 if self._lines_lost else self._WAIT_S):
             self._lines_lost += 1

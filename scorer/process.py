@@ -14,7 +14,7 @@ from schemas.decision import BundleReference
 from schemas.deployment import Slot
 from scorer.core.score import Bundle, Scores
 from scorer.errors import SettingsError
-from scorer.logs import BATCH_COMMITTED, BUNDLE_SWAPPED, CHALLENGER_CHANGED, WORKER_STARTED, WORKER_STOPPED, log
+from scorer.logs import BATCH_COMMITTED, BUNDLE_SWITCHED, CHALLENGER_CHANGED, WORKER_STARTED, WORKER_STOPPED, log
 from scorer.monitor.health import Health
 from scorer.monitor.http import MonitorServer
 from scorer.monitor.metrics import WorkerMetrics, replay_progress
@@ -41,7 +41,7 @@ _GC_THRESHOLD = 100_000
 _PROGRESS_S = 1.0
 
 
-def collect_garbage_seldom() -> None:
+def reduce_garbage_collection() -> None:
     """Keeps garbage collection out of the loop: it searches all objects for cycles, and records have none."""
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)
@@ -57,7 +57,7 @@ class EventLog(Observer):
     def serving(self, reference: BundleReference) -> None:
         """The worker has switched to this bundle."""
         if reference != self._champion:
-            log(BUNDLE_SWAPPED, bundle=str(reference), previous=str(self._champion))
+            log(BUNDLE_SWITCHED, bundle=str(reference), previous=str(self._champion))
         self._champion = reference
 
     def in_step(self, slot: Slot, reference: BundleReference | None) -> None:
@@ -73,7 +73,7 @@ class EventLog(Observer):
             BATCH_COMMITTED,
             offsets_next=batch.offsets_next,
             records=len(batch.records),
-            rejected=len(scores.outcomes) - len(scores.decided),
+            rejected=len(scores.results) - len(scores.decided),
             bundle=str(scores.bundle),
             seconds=round(times.confirmed_at - times.began_at, 6),
         )
@@ -128,7 +128,7 @@ def work(settings: Settings, bundles: Bundles, stop: Stop, watchdog: Watchdog) -
         observer = Observers(*observers)
         watchdog.begin("start", within.start_s)
         link = KafkaLink(settings, observer, stop.drained, refused=bundles.refused)
-        stop.begin(settings.drain_s)
+        stop.begin(settings.shutdown_timeout_s)
         opened.enter_context(closing(link))
         opened.callback(watchdog.begin, "leaving", within.shutdown_s)  # runs before the link is closed
         watchdog.done("start")
@@ -141,9 +141,9 @@ def work(settings: Settings, bundles: Bundles, stop: Stop, watchdog: Watchdog) -
             bundle=str(champion),
         )
         bundles.start(observer)
-        collect_garbage_seldom()
+        reduce_garbage_collection()
         challenger = Challenger(bundles.challenger, settings.record_bytes_max, observer)
-        run(link, bundles.current, observer, settings.record_bytes_max, stop.asked, challenger.score_along)
+        run(link, bundles.current, observer, settings.record_bytes_max, stop.asked, challenger.score_in_shadow)
     log(WORKER_STOPPED)
 
 
@@ -229,11 +229,11 @@ def replay(  # noqa: PLR0913, PLR0917  (the replay, and the process's own object
         observer = Observers(metrics, health, EventLog(bundle.reference), Liveness(watchdog, within))
         watchdog.begin("start", within.start_s)
         link = KafkaLink(own, observer, stop.drained, start_within(plan), CorrectionHeaders(plan))
-        stop.begin(settings.drain_s)
+        stop.begin(settings.shutdown_timeout_s)
         opened.enter_context(closing(link))
         opened.callback(watchdog.begin, "leaving", within.shutdown_s)
         watchdog.done("start")
-        collect_garbage_seldom()
+        reduce_garbage_collection()
         completion = _Completion(progress, tell_all)
         run(
             ReplayLink(link, plan, Pace(options.records_per_s), options.everything),

@@ -22,7 +22,7 @@ POLL_INTERVAL_MS: Final = 60_000
 BATCH_RECORDS_DEFAULT: Final = 5_000
 
 # librdkafka properties that the guarantees depend on, and what to use instead, if possible.
-OWNED_PROPERTIES: Final[dict[str, str]] = {
+RESERVED_PROPERTIES: Final[dict[str, str]] = {
     "bootstrap.servers": "use bootstrap_servers",
     "metadata.broker.list": "use bootstrap_servers",
     "group.id": "use group_id",
@@ -102,7 +102,7 @@ class Settings(BaseModel):
         description="Memory per broker for records that are fetched but not yet processed, in MB after decompression "
         "(up to 100 to 1); a worker needs about 200 MB in addition.",
     )
-    drain_s: float = Field(
+    shutdown_timeout_s: float = Field(
         default=25.0,
         gt=0,
         le=3_600,
@@ -171,7 +171,7 @@ class Settings(BaseModel):
     console_port: int = Field(
         default=8765, ge=0, le=PORT_MAX, description="Port; 0 chooses a free one, which is logged at start."
     )
-    console_names: str = Field(
+    console_allowed_hosts: str = Field(
         default="",
         description="Comma-separated host names at which browsers may open the console; IP addresses and localhost are "
         "always allowed. Other names are rejected (protection against DNS rebinding).",
@@ -234,6 +234,6 @@ def load_settings(
         SettingsError: the message has every problem, including unknown names, with the source of each value.
     """
     try:
-        return schemas.settings.load_settings(Settings, flags, environment, file, OWNED_PROPERTIES)
+        return schemas.settings.load_settings(Settings, flags, environment, file, RESERVED_PROPERTIES)
     except InvalidSettingsError as error:
         raise SettingsError(str(error)) from None

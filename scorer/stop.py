@@ -3,7 +3,7 @@
 import signal
 import time
 
-from scorer.logs import STOP_ASKED, log
+from scorer.logs import STOP_REQUESTED, log
 
 
 class Stop:
@@ -16,9 +16,9 @@ class Stop:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask)
 
-    def begin(self, drain_s: float) -> None:
-        """Ends the startup: from here on, a batch may take `drain_s` seconds to finish after a signal."""
-        self._drain_s = drain_s
+    def begin(self, shutdown_timeout_s: float) -> None:
+        """Ends the startup: from here on, a batch may take `shutdown_timeout_s` seconds to finish after a signal."""
+        self._drain_s = shutdown_timeout_s
 
     def asked(self) -> bool:
         """Whether to stop before the next batch."""
@@ -30,7 +30,7 @@ class Stop:
 
     def _ask(self, number: int, _: object) -> None:
         if self._asked_at is None:
-            log(STOP_ASKED, signal=signal.Signals(number).name)
+            log(STOP_REQUESTED, signal=signal.Signals(number).name)
             self._asked_at = time.monotonic()
         if self._drain_s is None:
             raise SystemExit(0)

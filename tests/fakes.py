@@ -144,8 +144,8 @@ class Tally(Observer):
         self.aborts = 0
 
     def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:
-        assert len(scores.outcomes) == len(batch.records)
-        assert times.began_at <= times.handed_over_at <= times.confirmed_at
+        assert len(scores.results) == len(batch.records)
+        assert times.began_at <= times.produced_at <= times.confirmed_at
         self.records += len(batch.records)
         self.commits += 1
 

@@ -6,7 +6,7 @@
 {{- end -}}
 
 {{/* Properties that scorer.settings rejects; a test compares. */}}
-{{- define "scorer.ownedProperties" -}}
+{{- define "scorer.reservedProperties" -}}
 acks auto.offset.reset bootstrap.servers delivery.report.only.error delivery.timeout.ms enable.auto.commit enable.auto.offset.store enable.idempotence enable.partition.eof group.id group.instance.id isolation.level max.in.flight max.in.flight.requests.per.connection message.max.bytes metadata.broker.list request.required.acks transactional.id
 {{- end -}}
 
@@ -106,7 +106,7 @@ pas+w|pas+ph|pas+code|pwd|secret|token|jaas|private\.?key|\.pem$|oauthbearer\.co
 - kafka.sasl.secretName: required with kafka.sasl.enabled: the Secret with the user name and the password
 {{- end }}
 {{- range $name, $value := $values.kafka.properties }}
-{{- if has $name (splitList " " (include "scorer.ownedProperties" $)) }}
+{{- if has $name (splitList " " (include "scorer.reservedProperties" $)) }}
 - kafka.properties: {{ $name }} is set by the scorer itself; see kafka.bootstrapServers, settings and worker.staticMembership
 {{- end }}
 {{- if include "scorer.isSecretProperty" $name }}

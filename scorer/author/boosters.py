@@ -189,7 +189,7 @@ def _require_same_matrix(trees: Sequence[Mapping[str, Any]], features: Features)
     one_hot = {position for position, column in enumerate(features.columns) if is_one_hot(column)}
     splits = find_missing_splits(trees, one_hot)
     affected_columns = [features.columns[position] for position in sorted(splits.missing & one_hot)]
-    if affected_columns and not splits.told_apart:
+    if affected_columns and not splits.separated:
         raise BundleError(
             "the model was trained with zeros taken for missing values, for example on a sparse matrix or with "
             f"missing=0: its splits on {_join_names(affected_columns)} treat 0 and 1 alike and a missing value "

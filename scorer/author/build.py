@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from schemas.application import CONTRACT_VERSION
 from scorer.author.boosters import check_booster
-from scorer.bundle.golden import made_up_matrix, write_golden
+from scorer.bundle.golden import golden_matrix, write_golden
 from scorer.bundle.manifest import (
     CARD_FILE,
     GOLDEN_FILE,
@@ -84,7 +84,7 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
         ) from error
     if draft.runner == "onnx":
         onnx_model = open_onnx(draft.model, draft.features.columns, draft.runner_settings)
-        onnx_model.require_two_classes(made_up_matrix(encoding))
+        onnx_model.require_two_classes(golden_matrix(encoding))
     contents = {
         draft.model_file: draft.model,
         GOLDEN_FILE: golden,

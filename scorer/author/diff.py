@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.decision import Outcome
+from schemas.decision import Label
 from scorer.bundle.manifest import Manifest
-from scorer.core.policy import OUTCOMES
+from scorer.core.policy import LABELS
 from scorer.core.score import Bundle, Record, Scores, score_batch
 
 
@@ -50,8 +50,8 @@ class Flip:
     offset: int
     """The record's offset, or the line in a file."""
     application_id: str
-    before: Outcome
-    after: Outcome
+    before: Label
+    after: Label
 
 
 class Comparison:
@@ -65,7 +65,7 @@ class Comparison:
         """
         self._keep_flips = keep_flips
         self.rows = 0
-        self.decided: Counter[tuple[Outcome, Outcome]] = Counter()
+        self.decided: Counter[tuple[Label, Label]] = Counter()
         """Number of applications per pair of decisions; pairs of equal decisions are included."""
         self.flips: list[Flip] = []
         self.shift_max = 0.0
@@ -84,7 +84,7 @@ class Comparison:
         self._distance_sum += float(np.abs(shift).sum())
         self.shift_max = max(self.shift_max, float(np.abs(shift).max(initial=0.0)))
         for row in np.flatnonzero(is_compared).tolist():
-            decisions = OUTCOMES[old_decided[row]], OUTCOMES[new_decided[row]]
+            decisions = LABELS[old_decided[row]], LABELS[new_decided[row]]
             self.decided[decisions] += 1
             if self._keep_flips and decisions[0] != decisions[1]:
                 self.flips.append(Flip(records[row].offset(), _application_id(before, row), *decisions))
@@ -140,7 +140,7 @@ def _by_row(scores: Scores, n: int) -> tuple[NDArray[np.float64], NDArray[np.int
 
 
 def _application_id(scores: Scores, row: int) -> str:
-    decision = scores.outcomes[row]
+    decision = scores.results[row]
     assert isinstance(decision, bytes), "the row is decided"
     application_id = json.loads(decision)["application_id"]
     assert isinstance(application_id, str)

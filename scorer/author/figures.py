@@ -14,7 +14,7 @@ from scorer.bundle.manifest import (
     Metrics,
     Outcomes,
 )
-from scorer.core.policy import OUTCOMES, Policy
+from scorer.core.policy import LABELS, Policy
 
 _BINS: Final = 10
 
@@ -47,7 +47,7 @@ def measure(
             ok=int(np.count_nonzero((decided == index) & (defaulted == 0))),
             default=int(np.count_nonzero((decided == index) & (defaulted == 1))),
         )
-        for index, outcome in enumerate(OUTCOMES)
+        for index, outcome in enumerate(LABELS)
     }
     bins = _calibrate(probabilities, defaulted)
     return Metrics(

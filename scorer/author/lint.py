@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scorer.bundle.load import load_bundle, read_manifest
 from scorer.bundle.manifest import CARD_FILE, GOLDEN_FILE, MANIFEST_FILE, Manifest
 from scorer.core.features import CATEGORIES
-from scorer.core.policy import OUTCOMES
+from scorer.core.policy import LABELS
 from scorer.core.score import Bundle
 from scorer.errors import BundleError, ModelError
 
@@ -242,7 +242,7 @@ _RULES: Final[tuple[Callable[[Manifest], Iterator[Finding]], ...]] = (
 
 def _probe_golden(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
     decided = set(bundle.policy.decide(bundle.golden_probabilities).tolist())
-    missing_labels = [name for index, name in enumerate(OUTCOMES) if index not in decided]
+    missing_labels = [name for index, name in enumerate(LABELS) if index not in decided]
     if missing_labels:
         what = f"none of the {len(bundle.golden_matrix)} golden examples is {' or '.join(missing_labels)}"
         fix = "no action is needed if the policy is intended; the examples would not reveal a mistake in it"

@@ -35,7 +35,7 @@ class MissingSplits:
     """Columns with missing values in training; number columns only if they have enough splits to tell."""
     certain: frozenset[int]
     """Columns in `missing` with evidence in several splits, which rounding cannot explain."""
-    told_apart: frozenset[int]
+    separated: frozenset[int]
     """One-hot columns with at least one split that separates 0 from 1."""
     alike: int
     """Number of splits on one-hot columns that send 0 and 1 in the same direction."""
@@ -61,7 +61,7 @@ def find_missing_splits(trees: Iterable[Mapping[str, Any]], one_hot: Collection[
             `split_type`, one entry per node.
         one_hot: the indices of the columns that are 0 or 1 unless they are missing.
     """
-    missing, told_apart = set(), set()
+    missing, separated = set(), set()
     alike = one_hot_splits = 0
     defaults: dict[int, Counter[bool]] = {}
     for tree in trees:
@@ -74,13 +74,13 @@ def find_missing_splits(trees: Iterable[Mapping[str, Any]], one_hot: Collection[
             one_hot_splits += column in one_hot
             alike += column in one_hot and not 0 < threshold <= 1
             if column in one_hot and 0 < threshold <= 1:
-                told_apart.add(column)
+                separated.add(column)
             elif column in one_hot and bool(default_left) == (threshold <= 0):
                 missing.add(column)
     # A model whose training was continued with another tree method has both defaults everywhere, which is no evidence.
     rarer = (
         None
-        if _rarer_default(defaults[column] for column in told_apart) is not None
+        if _rarer_default(defaults[column] for column in separated) is not None
         else _rarer_default(defaults.values())
     )
     if rarer is not None:
@@ -90,7 +90,7 @@ def find_missing_splits(trees: Iterable[Mapping[str, Any]], one_hot: Collection[
     certain = {
         column for column in missing if rarer is not None and defaults.get(column, Counter())[rarer] >= _RARER_MIN
     }
-    return MissingSplits(frozenset(missing), frozenset(certain), frozenset(told_apart), alike, one_hot_splits, defaults)
+    return MissingSplits(frozenset(missing), frozenset(certain), frozenset(separated), alike, one_hot_splits, defaults)
 
 
 def collect_thresholds(trees: Iterable[Mapping[str, Any]]) -> dict[int, NDArray[np.float64]]:

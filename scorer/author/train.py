@@ -118,13 +118,13 @@ def choose_fields(dropped: Collection[str]) -> tuple[str, ...]:
     return remaining
 
 
-def read_examples(file: Path, hints: Hints | None = None, *, skip_refused: bool) -> Examples:
+def read_examples(file: Path, hints: Hints | None = None, *, skip_invalid: bool) -> Examples:
     """Reads a file of labelled applications; rows without an outcome are skipped and counted.
 
     Args:
         file: a file in the format of `schemas.files.read_applications`.
         hints: collects hints on what to change in the file, and on columns that are ignored.
-        skip_refused: skip invalid rows instead of failing.
+        skip_invalid: skip invalid rows instead of failing.
 
     Raises:
         InputFileError: the file cannot be read, has invalid rows or rows with an invalid outcome (their lines and the
@@ -146,14 +146,14 @@ def read_examples(file: Path, hints: Hints | None = None, *, skip_refused: bool)
                 statuses.append(row.status)
     except ApplicationsFileError as error:
         raise InputFileError(str(error)) from None
-    if rejections and not skip_refused:
+    if rejections and not skip_invalid:
         more = (
             [f"  and {len(rejections) - _REJECTIONS_SHOWN_MAX} more"] if len(rejections) > _REJECTIONS_SHOWN_MAX else []
         )
         listing = "\n".join([*rejections[:_REJECTIONS_SHOWN_MAX], *more, *(f"  {hint}" for hint in hints.texts())])
         raise InputFileError(
             f"{file}: {len(rejections)} of {rows} rows are invalid:\n{listing}\n"
-            "Correct them, or skip them with --skip-refused"
+            "Correct them, or skip them with --skip-invalid"
         )
     if rows and not statuses and not rejections:
         hint = "".join(f"; {hint}" for hint in hints.texts())

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.application import CreditApplication
-from schemas.decision import Outcome
+from schemas.decision import Label
 from schemas.fields import PROPERTIES, rule_of
 from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding
-from scorer.core.policy import OUTCOMES, Policy
+from scorer.core.policy import LABELS, Policy
 from scorer.core.score import Model, checked_predict
 from scorer.core.wire import Application, Rejection, decode
 from scorer.errors import BundleError
@@ -34,7 +34,7 @@ class _Example(msgspec.Struct, forbid_unknown_fields=True):
 
     application: msgspec.Raw
     probability_of_default: float
-    decision: Outcome
+    decision: Label
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Golden:
 
     applications: list[Application]
     probabilities: NDArray[np.float64]
-    decisions: list[Outcome]
+    decisions: list[Label]
 
     def reproduce(
         self, encoding: FeatureEncoding, model: Model, policy: Policy, *, exact: bool
@@ -72,7 +72,7 @@ class Golden:
                 f"{differing.sum()} of {len(probabilities)} golden examples are not reproduced: they differ by up to "
                 f"{differences.max():.2g} (allowed: {'0' if exact else f'{_TOLERANCE:g}'})"
             )
-        decisions = [OUTCOMES[i] for i in policy.decide(self.probabilities.astype(np.float32))]
+        decisions = [LABELS[i] for i in policy.decide(self.probabilities.astype(np.float32))]
         if decisions != self.decisions:
             raise BundleError("the policy's decisions on the golden examples differ from those in the file")
         return matrix, probabilities
@@ -108,10 +108,10 @@ def write_golden(encoding: FeatureEncoding, model: Model, policy: Policy) -> byt
         ModelError: the model fails on them, or returns a value that is not a probability.
     """
     lines = _write_applications()
-    probabilities = _predict_examples(model, made_up_matrix(encoding))
+    probabilities = _predict_examples(model, golden_matrix(encoding))
     _require_variety(probabilities)
     examples = [
-        _Example(msgspec.Raw(line), probability, OUTCOMES[outcome])
+        _Example(msgspec.Raw(line), probability, LABELS[outcome])
         for line, probability, outcome in zip(
             lines, probabilities.astype(np.float64).tolist(), policy.decide(probabilities).tolist(), strict=True
         )
@@ -134,7 +134,7 @@ def _require_variety(probabilities: NDArray[np.float32]) -> None:
         )
 
 
-def made_up_matrix(encoding: FeatureEncoding) -> NDArray[np.float32]:
+def golden_matrix(encoding: FeatureEncoding) -> NDArray[np.float32]:
     """Returns the matrix of the synthetic applications; shape (examples, columns)."""
     decoded = [_decode(line) for line in _write_applications()]
     applications = [application for application in decoded if not isinstance(application, Rejection)]

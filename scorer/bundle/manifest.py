@@ -23,9 +23,9 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.decision import NAME_PATTERN, VERSION_PATTERN, BundleReference, Outcome
+from schemas.decision import NAME_PATTERN, VERSION_PATTERN, BundleReference, Label
 from schemas.printable import NO_CONTROLS, printable
-from scorer.core.policy import OUTCOMES, Policy
+from scorer.core.policy import LABELS, Policy
 from scorer.errors import BundleError
 
 MANIFEST_VERSIONS: Final = (1, 2)
@@ -134,7 +134,7 @@ class Outcomes(_Section):
 class Decisions(_Section):
     """The policy's decisions on the held-out rows, by outcome of the loan."""
 
-    by_decision: dict[Outcome, Outcomes]
+    by_decision: dict[Label, Outcomes]
     what: Sentence
 
 
@@ -196,8 +196,8 @@ class Manifest(_Section):
         if MANIFEST_FILE in self.files:
             msg = f"files must not name {MANIFEST_FILE}: it cannot hold its own digest"
             raise ValueError(msg)
-        if self.metrics and set(self.metrics.decisions.by_decision) != set(OUTCOMES):
-            msg = f"metrics.decisions must count each of {', '.join(OUTCOMES)}"
+        if self.metrics and set(self.metrics.decisions.by_decision) != set(LABELS):
+            msg = f"metrics.decisions must count each of {', '.join(LABELS)}"
             raise ValueError(msg)
         return self
 

@@ -6,7 +6,7 @@ import sys
 from schemas.printable import printable_lines
 from schemas.surroundings import OutputError, explain_fault, explain_umask, standard_streams
 from scorer.errors import ScorerError
-from scorer.logs import PROCESS_FAILED, format_in_force, log, log_crash, write_to_stderr
+from scorer.logs import PROCESS_FAILED, current_format, log, log_crash, write_to_stderr
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
             fault = explain_fault(crash)
             if fault is not None:
                 _fail(fault, exit_code=1)
-            if format_in_force() is None:
+            if current_format() is None:
                 raise
             log_crash(crash)
             sys.exit(1)
@@ -40,7 +40,7 @@ def _run() -> None:
 
 
 def _fail(message: str, exit_code: int) -> None:
-    if format_in_force() == "json":
+    if current_format() == "json":
         log(PROCESS_FAILED, error=message, exit_code=exit_code)
     else:
         write_to_stderr(f"scorer: {printable_lines(message)}\n")

@@ -33,7 +33,7 @@ WaitOption = Annotated[
 _WAIT_S = 60.0
 
 
-def serving_of(state: "State", settings: "Settings") -> "BundleReference":
+def champion_of(state: "State", settings: "Settings") -> "BundleReference":
     """The champion; before the first deployment, the bundle that workers start with."""
     from scorer.bundle.load import read_manifest
     from scorer.store.store import BundleStore
@@ -53,7 +53,7 @@ def announce(
     Raises:
         DeploymentError: workers would ignore the event, or some have not switched to its bundle in time.
     """
-    from scorer.operate.deployments import add_event, draft_event
+    from scorer.operate.deployments import append_event, draft_event
     from scorer.operate.listening import require_listening
 
     if signing.propose is not None:
@@ -67,7 +67,7 @@ def announce(
             typer.echo(f"nothing was changed; to deploy it, another operator runs: scorer approve {signing.propose}")
         return
     require_listening(settings)
-    event = add_event(settings, decide, signing.sign)
+    event = append_event(settings, decide, signing.sign)
     if event.slot == "champion":
         _wait(settings, event, _WAIT_S if wait_s is None else wait_s, as_json)
     elif as_json:

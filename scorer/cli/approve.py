@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scorer.cli.announce import WaitOption, announce, serving_of
+from scorer.cli.announce import WaitOption, announce, champion_of
 from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, StoreOption, settings_of
 from scorer.cli.signing import KeyOption, Signing
 from scorer.errors import DeploymentError
@@ -43,11 +43,11 @@ def approve(
     signing = Signing(settings, key, proposed=proposed)
     if event.bundle is not None:
         bundles = BundleStore(settings.store)
-        bundles.locate(event.bundle).try_to_open()
+        bundles.locate(event.bundle).open_in_child()
         signing.require_signed(bundles, event.bundle)
 
     def decide(state: "State") -> "DeploymentEvent":
-        current = serving_of(state, settings) if event.slot == "champion" else state.current(event.slot)
+        current = champion_of(state, settings) if event.slot == "champion" else state.current(event.slot)
         if current != event.previous:
             actual, expected = (bundle.short if bundle else "not set" for bundle in (current, event.previous))
             raise DeploymentError(

@@ -18,8 +18,8 @@ def build(
     description: Annotated[
         Path, typer.Argument(metavar="FILE", help="TOML build file that names the model and describes it.")
     ],
-    skip_refused: Annotated[
-        bool, typer.Option("--skip-refused", help="Skip invalid held-out rows instead of failing.")
+    skip_invalid: Annotated[
+        bool, typer.Option("--skip-invalid", help="Skip invalid held-out rows instead of failing.")
     ] = False,
     store: StoreOption = None,
     config: ConfigOption = None,
@@ -51,8 +51,8 @@ def build(
     ```
     """
     from schemas.rows import Hints
-    from scorer.author.adopt import add_model
     from scorer.author.describe import read_build_file
+    from scorer.author.import_model import add_model
     from scorer.author.train import read_examples
     from scorer.store.store import BundleStore
 
@@ -62,7 +62,7 @@ def build(
     folder = description.parent
     hints = Hints()
     holdout = (
-        read_examples(folder / build_file.holdout, hints, skip_refused=skip_refused) if build_file.holdout else None
+        read_examples(folder / build_file.holdout, hints, skip_invalid=skip_invalid) if build_file.holdout else None
     )
     show_hints(hints)
     manifest, uri = add_model(folder / build_file.model, build_file, bundles, holdout)

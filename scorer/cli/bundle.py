@@ -15,8 +15,8 @@ from scorer.cli.options import (
     JsonOption,
     SetOption,
     StoreOption,
+    default_actor,
     settings_of,
-    user_here,
 )
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def tag(
         bundles.notes.remove_tag(entry, tag)
         message, before = f"removed the tag {tag} from {entry.reference}", None
     else:
-        before = bundles.notes.set_tag(entry, tag, user_here())
+        before = bundles.notes.set_tag(entry, tag, default_actor())
         message = f"{entry.name}:{tag} now refers to {_short_reference(entry)}"
         if before is not None:
             message += f" (previously {entry.name}:{before.version}@{before.digest[:12]})"
@@ -293,7 +293,7 @@ def import_(
 
     bundles = _open_store(store, config, assignments)
     with unpacked(source) as folder:
-        new = bundles.take_in(folder, source)
+        new = bundles.import_bundle(folder, source)
         manifest = read_manifest(folder, source)
     entry = bundles.entry(f"{manifest.name}:{manifest.version}")
     if as_json:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from schemas.printable import printable
-from scorer.cli.announce import WaitOption, announce, serving_of
+from scorer.cli.announce import WaitOption, announce, champion_of
 from scorer.cli.completion import complete_reference
 from scorer.cli.options import (
     ConfigOption,
@@ -14,10 +14,10 @@ from scorer.cli.options import (
     ServersOption,
     SetOption,
     StoreOption,
+    default_actor,
     require_actor,
     require_reason,
     settings_of,
-    user_here,
 )
 from scorer.cli.signing import KeyOption, ProposeOption, Signing
 from scorer.errors import DeploymentError, MisuseError
@@ -97,7 +97,7 @@ def deploy(
     _warn_of_store(bundles, bundle, settings.store, settings_of(config, bootstrap_servers, assignments).settings.store)
 
     def decide(state: "State") -> "DeploymentEvent":
-        champion = serving_of(state, settings)
+        champion = champion_of(state, settings)
         current = champion if slot == "champion" else state.current(slot)
         _require_expected(state, slot, current, expect)
         if current == bundle and not signing.renews(state, slot):
@@ -153,7 +153,7 @@ def rollback(
     _warn_of_store(bundles, named, settings.store, workers_store)
 
     def decide(state: "State") -> "DeploymentEvent":
-        champion = serving_of(state, settings)
+        champion = champion_of(state, settings)
         _require_expected(state, "champion", champion, expect)
         target = named or state.before("champion")
         if target is None:
@@ -166,7 +166,7 @@ def rollback(
             )
         located = bundles.locate(target)
         if named is None:  # a bundle given with --to was opened above
-            located.try_to_open()
+            located.open_in_child()
         signing.require_signed(bundles, target)
         return _event("champion", "rollback", target, champion, actor, reason)
 
@@ -290,7 +290,7 @@ def _event(
         action=action,
         bundle=bundle,
         previous=previous,
-        actor=actor or user_here(),
+        actor=actor or default_actor(),
         reason=reason,
         at=at,
     )

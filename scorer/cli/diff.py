@@ -79,13 +79,13 @@ def diff(
 
 
 def _as_json(decisions: "Comparison", ids: bool) -> dict[str, object]:
-    from scorer.core.policy import OUTCOMES
+    from scorer.core.policy import LABELS
 
     comparison: dict[str, object] = {
         "rows": decisions.rows,
         "compared": decisions.compared,
         "flipped": decisions.flipped,
-        "flips": {old: {new: decisions.decided[old, new] for new in OUTCOMES} for old in OUTCOMES},
+        "flips": {old: {new: decisions.decided[old, new] for new in LABELS} for old in LABELS},
         "pd_shift": {
             "mean": decisions.shift_mean,
             "mean_distance": decisions.distance_mean,
@@ -121,14 +121,14 @@ def _print_decisions(decisions: "Comparison") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from scorer.core.policy import OUTCOMES
+    from scorer.core.policy import LABELS
 
     table = Table(box=box.SIMPLE, title="Decisions (rows: A, columns: B)", title_justify="left")
     table.add_column("")
-    for label in OUTCOMES:
+    for label in LABELS:
         table.add_column(label, justify="right")
-    for old in OUTCOMES:
-        cells = [str(decisions.decided[old, new]) for new in OUTCOMES]
+    for old in LABELS:
+        cells = [str(decisions.decided[old, new]) for new in LABELS]
         table.add_row(old, *cells)
     Console().print(table)
     share = decisions.flipped / max(decisions.compared, 1)

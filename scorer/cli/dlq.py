@@ -13,9 +13,9 @@ from scorer.cli.options import (
     ServersOption,
     SetOption,
     broker_settings_of,
-    moment_of,
+    default_actor,
+    parse_time,
     require_actor,
-    user_here,
 )
 from scorer.errors import MisuseError
 
@@ -63,7 +63,7 @@ def list_dead_letters(
     from scorer.operate.reading import Skipped
 
     wanted_code = _read_code(code)
-    moment = moment_of("--since", since)
+    moment = parse_time("--since", since)
     settings = broker_settings_of(config, bootstrap_servers, assignments)
     counts: Counter[str] = Counter()
     marks: dict[Place, Mark] = {}
@@ -171,7 +171,7 @@ def requeue(
             return True
         return False
 
-    result = requeue_letters(settings, is_wanted, actor or user_here())
+    result = requeue_letters(settings, is_wanted, actor or default_actor())
     missing = sorted(positions - matched)
     if as_json:
         report = {

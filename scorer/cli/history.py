@@ -10,7 +10,7 @@ from schemas.printable import printable
 from scorer.cli.options import DEFAULT_BUNDLE, ConfigOption, JsonOption, ServersOption, SetOption, broker_settings_of
 
 if TYPE_CHECKING:
-    from scorer.stream.line import Line
+    from scorer.stream.history_record import Line
 
 
 def history(

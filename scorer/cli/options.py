@@ -90,10 +90,10 @@ def settings_of(
         MisuseError: an assignment has no `=`.
         SettingsError: a setting is invalid.
     """
-    from scorer.logs import SERVICE_LINKS_IGNORED, format_in_force, log
+    from scorer.logs import SERVICE_LINKS_IGNORED, current_format, log
 
     loaded = read_settings(config, bootstrap_servers, assignments, **flags)
-    if loaded.service_links and format_in_force():
+    if loaded.service_links and current_format():
         log(SERVICE_LINKS_IGNORED, variables=loaded.service_links)
     elif loaded.service_links:
         typer.echo(
@@ -144,7 +144,7 @@ def broker_settings_of(
     return settings
 
 
-def moment_of(option: str, text: str | None) -> datetime | None:
+def parse_time(option: str, text: str | None) -> datetime | None:
     """Parses the time given to an option; without a time zone it is UTC.
 
     Raises:
@@ -159,7 +159,7 @@ def moment_of(option: str, text: str | None) -> datetime | None:
         raise MisuseError(f"{option} {text}: invalid time; write 2026-11-01 or 2026-11-01T09:30:00+01:00") from None
 
 
-def user_here() -> str:
+def default_actor() -> str:
     """The operator, as user@hostname; in a container the user may have only a numeric id."""
     import getpass
     import os

@@ -22,7 +22,7 @@ from scorer.cli.options import (
     SetOption,
     StoreOption,
     broker_settings_of,
-    moment_of,
+    parse_time,
     settings_of,
 )
 from scorer.errors import MisuseError, ReplayError
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from scorer.core.score import Bundle
-    from scorer.replay.again import Verified
-    from scorer.replay.asked import Asked, Selected
     from scorer.replay.decisions import Tell
-    from scorer.replay.outcomes import Outcomes
+    from scorer.replay.filters import Asked, Selected
     from scorer.replay.plan import Plan
     from scorer.replay.progress import Standing
+    from scorer.replay.rescore import Verified
+    from scorer.replay.results import Outcomes
     from scorer.settings import Settings
 
 app = typer.Typer(
@@ -121,9 +121,9 @@ def plan(
     ```
     """
     from scorer.operate.listening import require_listening
-    from scorer.replay.again import measure_rate
-    from scorer.replay.asked import select
+    from scorer.replay.filters import select
     from scorer.replay.plan import make_plan, write_plan
+    from scorer.replay.rescore import measure_rate
     from scorer.store.store import BundleStore
 
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
@@ -257,8 +257,8 @@ def report(
     Needs the package's extra "train".
     """
     from scorer.author.train import require_libraries
-    from scorer.replay.outcomes import read_outcomes
     from scorer.replay.plan import read_plan
+    from scorer.replay.results import read_replay_results
 
     require_libraries("matplotlib")
     planned = read_plan(folder)
@@ -267,7 +267,7 @@ def report(
     opened = _open_planned(settings, planned)
     progress = _read_progress(settings, planned)
     with _progress_bar("reading the corrections", quiet=as_json) as update:
-        outcomes = read_outcomes(settings, planned, progress.offsets, update)
+        outcomes = read_replay_results(settings, planned, progress.offsets, update)
     _write_report((settings, planned, opened), outcomes, output or folder / "report", as_json)
 
 
@@ -296,14 +296,14 @@ def verify(
     scorer replay verify --decided-by credit-risk:1.1.0 --from 2026-11-01
     ```
     """
-    from scorer.process import collect_garbage_seldom
-    from scorer.replay import again
-    from scorer.replay.asked import select
+    from scorer.process import reduce_garbage_collection
+    from scorer.replay import rescore as again
+    from scorer.replay.filters import select
     from scorer.replay.plan import without_expired
     from scorer.store.store import BundleStore
 
     settings = broker_settings_of(config, bootstrap_servers, assignments, store=store)
-    collect_garbage_seldom()
+    reduce_garbage_collection()
     began_at = time.monotonic()
     filters = _read_filters(settings, decided_by, (begin, end, since), offsets, ids)
     selected = select(settings, filters, partial(_progress_bar, quiet=as_json))
@@ -341,11 +341,11 @@ def _read_filters(
 ) -> "Asked":
     """The filters that the options give; `times` are --from, --to and --since."""
     from scorer.bundle.load import read_manifest
-    from scorer.replay.asked import Asked
+    from scorer.replay.filters import Asked
     from scorer.replay.ids import read_ids
     from scorer.store.store import BundleStore
 
-    begin, end, since = map(moment_of, ("--from", "--to", "--since"), times)
+    begin, end, since = map(parse_time, ("--from", "--to", "--since"), times)
     if begin and end and begin >= end:
         raise MisuseError(f"--from {times[0]} --to {times[1]}: the range is empty; --to must be later than --from")
     return Asked(
@@ -401,13 +401,13 @@ def _read_progress(settings: "Settings", planned: "Plan") -> "Standing":
 
 def _run_dry(settings: "Settings", planned: "Plan", opened: "Bundle", folder: Path) -> None:
     from scorer.author.train import require_libraries
-    from scorer.replay.again import decide_again
-    from scorer.replay.outcomes import enter, nothing_yet
+    from scorer.replay.rescore import rescore
+    from scorer.replay.results import empty_results, enter
 
     require_libraries("matplotlib")
-    outcomes = nothing_yet(planned, published=False)
+    outcomes = empty_results(planned, published=False)
     with _progress_bar("rescoring") as update:
-        for _, indices, scores in decide_again(settings, planned.selection, opened, update):
+        for _, indices, scores in rescore(settings, planned.selection, opened, update):
             enter(outcomes, indices, scores)
     _write_report((settings, planned, opened), outcomes, folder, as_json=False)
 

@@ -30,10 +30,10 @@ class _Tally:
 
     def sort(self, records: Sequence[FileRecord], scores: "Scores", rejected: BinaryIO | None) -> bytes:
         """Counts a batch's results, writes rejections to `rejected` if given, and returns the decisions as lines."""
-        from scorer.core.policy import OUTCOMES
+        from scorer.core.policy import LABELS
 
         decisions = []
-        for record, result in zip(records, scores.outcomes, strict=True):
+        for record, result in zip(records, scores.results, strict=True):
             if isinstance(result, bytes):
                 decisions.append(result + b"\n")
                 continue
@@ -41,7 +41,7 @@ class _Tally:
             if rejected:
                 rejection = {"line": record.line, "code": result.code, "reason": result.reason}
                 rejected.write(json.dumps(rejection).encode() + b"\n")
-        self.decisions.update(OUTCOMES[index] for index in scores.decided.tolist())
+        self.decisions.update(LABELS[index] for index in scores.decided.tolist())
         return b"".join(decisions)
 
     def as_json(self, bundle: "BundleReference") -> str:

@@ -31,6 +31,6 @@ def sign(
     signing_key = require_key(settings, key)
     bundles = BundleStore(settings.store)
     located = bundles.locate(reference)
-    located.try_to_open()
+    located.open_in_child()
     bundles.notes.add_signature(located.reference, signing_key.sign(bundle_statement(located.reference)))
     typer.echo(f"signed {located.reference.short} with the key {signing_key.public.key_id}")

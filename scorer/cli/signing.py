@@ -56,7 +56,7 @@ class Signing:
         self._proposed = proposed or ()
         self._trusted_keys, self._requires = settings.trusted_keys, settings.require_signatures
         must_sign = propose is not None or proposed is not None
-        self._key = require_key(settings, key) if must_sign else key_of(settings, key)
+        self._key = require_key(settings, key) if must_sign else read_key(settings, key)
 
     def sign(self, statement: bytes) -> "Iterable[str | Signature]":
         """All signatures of a statement: those of the proposal, and this key's."""
@@ -83,7 +83,7 @@ class Signing:
         return name is not None and name not in state.signers.get(slot, ())
 
 
-def key_of(settings: "Settings", key: Path | None) -> "SigningKey | None":
+def read_key(settings: "Settings", key: Path | None) -> "SigningKey | None":
     """Reads the private key named by the option or the settings; None if neither names one.
 
     Raises:
@@ -96,12 +96,12 @@ def key_of(settings: "Settings", key: Path | None) -> "SigningKey | None":
 
 
 def require_key(settings: "Settings", key: Path | None) -> "SigningKey":
-    """Reads the private key like `key_of`, and requires one.
+    """Reads the private key like `read_key`, and requires one.
 
     Raises:
         MisuseError: neither names one, it cannot be read, or it is not a private key.
     """
-    signing_key = key_of(settings, key)
+    signing_key = read_key(settings, key)
     if signing_key is None:
         raise MisuseError("a private key is required: give --key, or the setting signing_key")
     return signing_key

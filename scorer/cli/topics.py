@@ -57,7 +57,7 @@ def check(
     from scorer.operate import topics
 
     settings = broker_settings_of(config, bootstrap_servers, assignments)
-    differences, remarks = topics.check(settings), topics.small_batches(settings)
+    differences, remarks = topics.check(settings), topics.small_batch_remarks(settings)
     if as_json:
         typer.echo(json.dumps({"differences": differences, "remarks": remarks}))
     else:

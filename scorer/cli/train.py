@@ -32,7 +32,7 @@ def train(
             metavar="KEY=VALUE", callback=require_texts, help="Label to store in the bundle; may be repeated."
         ),
     ] = None,
-    skip_refused: Annotated[bool, typer.Option("--skip-refused", help="Skip invalid rows instead of failing.")] = False,
+    skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Skip invalid rows instead of failing.")] = False,
     store: StoreOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
@@ -68,7 +68,7 @@ def train(
     bundles.require_new(name, version)
     created = datetime.now(UTC).replace(microsecond=0)
     hints = Hints()
-    examples = read_examples(applications, hints, skip_refused=skip_refused)
+    examples = read_examples(applications, hints, skip_invalid=skip_invalid)
     show_hints(hints)
     trained = train_model(examples, fields_dropped, Policy(), (name, version, created), labels)
     with TemporaryDirectory() as folder:

@@ -20,21 +20,21 @@ from starlette.routing import Route
 
 from schemas.records import Place
 from schemas.rejection import MEANINGS
+from scorer.console.dead_letters import newest_letters, reveal
 from scorer.console.guard import Guard, Sessions, WrongTokens, delete_session, session_of, set_session
-from scorer.console.letters import newest_letters, reveal
+from scorer.console.latency import measure_latency
 from scorer.console.live import SERIES_POINTS_MAX, Live, Part
-from scorer.console.look import keep_looking
 from scorer.console.pages import PAGES, Assets, Page, render, render_page
+from scorer.console.polling import poll_group
 from scorer.console.publish import TryPublisher, read_try
 from scorer.console.streams import Streams
-from scorer.console.tail import Sample, follow_outcomes
-from scorer.console.waits import keep_measuring
-from scorer.console.watch import keep_watching
+from scorer.console.tail import Sample, follow_results
+from scorer.console.watch import run_with_restarts
 from scorer.errors import DeadLetterError, MisuseError, ScorerError
 from scorer.http.throttle import Throttle
-from scorer.logs import DEAD_LETTER_SHOWN, TOKEN_REFUSED, log
+from scorer.logs import DEAD_LETTER_SHOWN, WRONG_TOKEN, log
 from scorer.settings import Settings
-from scorer.stream.line import Line
+from scorer.stream.history_record import Line
 
 _TICK_S: Final = 1.0
 _LOGIN_BYTES_MAX: Final = 4_096
@@ -66,7 +66,7 @@ def make_app(console: Console) -> Starlette:
         SettingsError: a librdkafka property is wrong.
     """
     endpoints = _Endpoints(console)
-    names = [name.strip() for name in console.settings.console_names.split(",") if name.strip()]
+    names = [name.strip() for name in console.settings.console_allowed_hosts.split(",") if name.strip()]
     app = Starlette(
         routes=[
             *(Route(page.path, endpoints.page(page)) for page in PAGES),
@@ -111,12 +111,12 @@ class _Endpoints:
         self._live.on_outcome(lambda result: loop.call_soon_threadsafe(self._streams.tell, "outcome", result))
         settings, live = self._settings, self._live
         watches = {
-            Part.OUTCOMES: lambda: follow_outcomes(settings, live, sample, stop),
-            Part.STANDING: lambda: keep_looking(settings, live, stop),
-            Part.WAITS: lambda: keep_measuring(settings, live, sample, stop),
+            Part.RESULTS: lambda: follow_results(settings, live, sample, stop),
+            Part.STANDING: lambda: poll_group(settings, live, stop),
+            Part.WAITS: lambda: measure_latency(settings, live, sample, stop),
         }
         threads = [
-            Thread(target=keep_watching, args=(part, watch, live, stop), name=part, daemon=True)
+            Thread(target=run_with_restarts, args=(part, watch, live, stop), name=part, daemon=True)
             for part, watch in watches.items()
         ]
         for thread in threads:
@@ -173,7 +173,7 @@ class _Endpoints:
         if session is None:
             suppressed = self._wrong_token_lines.due()
             if suppressed is not None:
-                log(TOKEN_REFUSED, client=_client(request), suppressed=suppressed)
+                log(WRONG_TOKEN, client=_client(request), suppressed=suppressed)
             if await self._wrong_tokens.pause():
                 return _html(render("login", fault="Wrong token."), 403)
             answer = _html(render("login", fault="Wrong token. Too many attempts: wait a moment."), 429)

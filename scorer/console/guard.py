@@ -131,7 +131,7 @@ class Guard:
         """Rejects requests with a foreign host name, or sent by a page of another origin."""
         path = scope["path"]
         if not self._is_allowed_host(headers.get("host", "")):
-            return _rejection(path, 400, "unknown host name: add it to console_names to allow it")
+            return _rejection(path, 400, "unknown host name: add it to console_allowed_hosts to allow it")
         if scope["method"] not in {"GET", "HEAD"} and not _is_same_origin(headers):
             return _rejection(
                 path, 403, "cross-origin request rejected: only the console's own pages may change anything"

@@ -10,11 +10,11 @@ from typing import Any, Final
 from schemas.records import OTHER_CODES
 from schemas.rejection import RejectionCode
 from scorer.console.unswitched import Unswitched
-from scorer.core.policy import OUTCOMES
-from scorer.stream.line import Line
+from scorer.core.policy import LABELS
+from scorer.stream.history_record import Line
 
 REJECTED: Final = "REJECTED"
-KINDS: Final = (*OUTCOMES, REJECTED)
+KINDS: Final = (*LABELS, REJECTED)
 
 SERIES_POINTS_MAX: Final = 300
 """Seconds shown by a page's charts: five minutes."""
@@ -27,7 +27,7 @@ class Part(StrEnum):
     """The parts of the state, each watched by one thread."""
 
     STANDING = "standing"
-    OUTCOMES = "outcomes"
+    RESULTS = "outcomes"
     WAITS = "waits"
 
 

@@ -17,8 +17,8 @@ from scorer.errors import BrokerError, MisuseError
 from scorer.settings import Settings
 from scorer.stream.explain import with_hint
 from scorer.stream.faults import must_stop
-from scorer.stream.librdkafka import client_config, refuse_bad_config
-from scorer.stream.reaching import unreachable
+from scorer.stream.librdkafka import client_config, translate_config_errors
+from scorer.stream.requests import unreachable
 
 _DELIVERY_MS: Final = 10_000
 _SLICE_S: Final = 0.05
@@ -63,7 +63,7 @@ class TryPublisher:
             "linger.ms": "0",
             **LOSSLESS,
         }
-        with refuse_bad_config():
+        with translate_config_errors():
             self._producer = Producer(config)
 
     def publish(self, application: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from scorer.console.live import REJECTED, Live, Part
 from scorer.logs import RECORD_SKIPPED, log
 from scorer.operate.reading import Skipped
 from scorer.settings import Settings
-from scorer.stream.reaching import unreachable
 from scorer.stream.reader import Reader
+from scorer.stream.requests import unreachable
 from scorer.stream.worker import Record
 
 _ANSWER_S: Final = 5.0
@@ -44,7 +44,7 @@ class Sample:
             return read_at
 
 
-def follow_outcomes(settings: Settings, live: Live, sample: Sample, stop: Event) -> None:
+def follow_results(settings: Settings, live: Live, sample: Sample, stop: Event) -> None:
     """Reads new decisions and dead letters until `stop` is set.
 
     Args:
@@ -57,7 +57,7 @@ def follow_outcomes(settings: Settings, live: Live, sample: Sample, stop: Event)
         SettingsError, TopicsError, BrokerError: the topics cannot be read.
     """
     with closing(_Tail(settings, live, sample)) as tail:
-        live.trouble(Part.OUTCOMES, "")
+        live.trouble(Part.RESULTS, "")
         live.following = True
         try:
             while not stop.is_set():

@@ -10,7 +10,7 @@ from schemas.deployment import Slot
 from scorer.operate.group import Group
 from scorer.operate.rollout import compare, refusals
 from scorer.stream.history import fold
-from scorer.stream.line import Line
+from scorer.stream.history_record import Line
 from scorer.stream.metadata import CommittedMetadata
 
 TAKES_S: Final = 10.0

@@ -11,7 +11,7 @@ from scorer.logs import log_thread_crash
 _AGAIN_S: Final = 2.0
 
 
-def keep_watching(part: Part, watch: Callable[[], None], live: Live, stop: Event) -> None:
+def run_with_restarts(part: Part, watch: Callable[[], None], live: Live, stop: Event) -> None:
     """Runs a watch, and restarts it after errors, until `stop` is set.
 
     Args:

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from schemas.decision import Outcome
+from schemas.decision import Label
 
-OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
+LABELS: Final[tuple[Label, ...]] = get_args(Label)
 """The labels APPROVED, MAYBE and DECLINED, from mildest to strictest; `Policy.decide` returns indexes into it."""
 
 Threshold = Annotated[float, Field(ge=0, le=1)]
@@ -39,7 +39,7 @@ class Policy(BaseModel):
             probabilities: shape (n,), finite, 0 to 1.
 
         Returns:
-            Shape (n,): indexes into `OUTCOMES`.
+            Shape (n,): indexes into `LABELS`.
         """
         exact = probabilities.astype(np.float64)
         return np.add(exact > self.maybe_above, exact > self.declined_above, dtype=np.intp)

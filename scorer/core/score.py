@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from schemas.decision import BundleReference
 from schemas.rejection import RejectionCode
 from scorer.core.features import FeatureEncoding
-from scorer.core.policy import OUTCOMES, Policy
+from scorer.core.policy import LABELS, Policy
 from scorer.core.wire import Application, DecisionEncoder, Rejection, decode_batch, too_large
 from scorer.errors import BundleUnusableError, ModelError
 
@@ -102,7 +102,7 @@ class Bundle:
         return bool(np.allclose(probabilities, self.golden_probabilities, rtol=0, atol=1e-6, equal_nan=False))
 
 
-Outcome = bytes | Rejection
+Result = bytes | Rejection
 """The result of one record: an encoded decision, or a rejection."""
 
 
@@ -112,18 +112,18 @@ class Scores:
 
     bundle: BundleReference
     """The bundle that scored the batch."""
-    outcomes: list[Outcome]
+    results: list[Result]
     probabilities: NDArray[np.float32]
     """Of the decided records, in order."""
     decided: NDArray[np.intp]
-    """Labels of the decided records, in order, as indexes into `OUTCOMES`."""
+    """Labels of the decided records, in order, as indexes into `LABELS`."""
     slow_decodes: int = 0
     """Number of records that needed the slow decoder (`scorer.core.contract`)."""
 
     @property
     def is_decided(self) -> NDArray[np.bool_]:
         """Whether each record is decided, shape (n,); the others are rejected."""
-        return np.fromiter((type(o) is bytes for o in self.outcomes), dtype=np.bool_, count=len(self.outcomes))
+        return np.fromiter((type(o) is bytes for o in self.results), dtype=np.bool_, count=len(self.results))
 
 
 def score_batch(
@@ -232,10 +232,10 @@ def _encode(
     decoded: list[Application | Rejection],
     predicted: tuple[list[int], NDArray[np.float32], NDArray[np.intp]],
     encoder: DecisionEncoder,
-) -> list[Outcome]:
+) -> list[Result]:
     """Returns the results in the records' order: decisions for the predicted rows, rejections for the others."""
     rows, probabilities, labels = predicted
-    results: list[Outcome] = [d if type(d) is Rejection else _MODEL_FAILED for d in decoded]
+    results: list[Result] = [d if type(d) is Rejection else _MODEL_FAILED for d in decoded]
     if not rows:
         return results
     decided_records = [records[row] for row in rows]
@@ -246,7 +246,7 @@ def _encode(
             [record.offset() for record in decided_records],
         ),
         [decoded[row].application_id for row in rows],  # type: ignore[union-attr]
-        [OUTCOMES[label] for label in labels.tolist()],
+        [LABELS[label] for label in labels.tolist()],
         probabilities.astype(np.float64).tolist(),
     )
     for row, decision in zip(rows, decisions, strict=True):

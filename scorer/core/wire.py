@@ -20,7 +20,7 @@ from schemas.application import CreditApplication
 from schemas.decision import BundleReference, decision_id
 from schemas.rejection import RejectionCode
 from scorer.core.contract import Rejection, read_by_contract
-from scorer.core.policy import OUTCOMES
+from scorer.core.policy import LABELS
 
 __all__ = [
     "Application",
@@ -238,7 +238,7 @@ class DecisionEncoder:
         self._encoder = msgspec.json.Encoder()
         _, self._to_id, to_label, to_probability, _, self._end = self._split_template("", 0)
         self._outcomes: dict[str, bytes] = {
-            name: to_label + self._encoder.encode(name) + to_probability for name in OUTCOMES
+            name: to_label + self._encoder.encode(name) + to_probability for name in LABELS
         }
 
     def encode(

@@ -29,14 +29,14 @@ class LoadPlan:
         rate: applications per second; a file is published as fast as possible.
         for_s: seconds to publish for; None continues until `ask_to_stop`.
         data: a file to publish instead of generated applications.
-        bad_share: share of invalid generated applications, 0 to 1.
+        invalid_share: share of invalid generated applications, 0 to 1.
         seed: random seed of the generated applications.
     """
 
     rate: float
     for_s: float | None
     data: Path | None
-    bad_share: float
+    invalid_share: float
     seed: int
 
 
@@ -63,7 +63,7 @@ class Load:
             marked = ["--as-is", "--header", f"{RUN_HEADER}={self._ids}"]
             command = ["publish", str(plan.data.resolve()), *marked, "--json"]
         else:
-            generated = ["--prefix", self._ids, "--seed", str(plan.seed), "--bad", str(plan.bad_share)]
+            generated = ["--prefix", self._ids, "--seed", str(plan.seed), "--bad", str(plan.invalid_share)]
             command = ["load", "--rate", f"{plan.rate:g}", "--for", f"{plan.for_s or DURATION_MAX_S:g}s"]
             command += [*generated, "--json"]
         self._child = Child([sys.executable, "-P", "-m", "producer", *command], folder, "load", environment)

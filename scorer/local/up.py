@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from schemas.transport import SASL_PREFIXES, TLS_PREFIXES
 from scorer.errors import BrokerError
-from scorer.local import neighbours
+from scorer.local import live_workers as neighbours
 from scorer.local.audit import Audit
 from scorer.local.broker import Broker, start_broker
 from scorer.local.child import Child
@@ -25,7 +25,7 @@ from scorer.operate import topics
 from scorer.operate.listening import require_listening
 from scorer.settings import Settings
 from scorer.stream.admin import admin_client
-from scorer.stream.reaching import metadata_of
+from scorer.stream.requests import metadata_of
 
 # Without a result for this long after the last application, with all workers running, the missing ones are lost.
 _LOST_AFTER_S: Final = 15.0
@@ -254,7 +254,7 @@ class Up:
         self.settings = _settings_of_children(self.settings, self._broker, self._say)
         if self._plan.servers is not None:
             require_listening(self.settings)
-            neighbours.refuse_live_workers(self.settings)
+            neighbours.require_no_live_workers(self.settings)
         _make_topics(self.settings, self._broker, self._plan.partitions, self._say)
         self._audit = Audit(self.settings, self._load.owns)
         self._say(f"starting {self._plan.workers} workers with {self._plan.bundle or 'the champion'}")

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from schemas.decision import COLOURS
 from schemas.printable import printable
-from scorer.core.policy import OUTCOMES
+from scorer.core.policy import LABELS
 from scorer.local.up import Snapshot
 from scorer.local.workers import WorkerView
 
@@ -93,7 +93,7 @@ def summary(snapshot: Snapshot) -> RenderableType:
     table.add_column(justify="right")
     table.add_row("published", f"{snapshot.published:,}")
     table.add_row("decided", f"{snapshot.decided:,}")
-    for label in OUTCOMES:
+    for label in LABELS:
         table.add_row(Text(f"  {label}", COLOURS[label]), f"{snapshot.decisions.get(label, 0):,}")
     table.add_row("rejected, with a reason", f"{snapshot.rejected:,}")
     for code, count in sorted(snapshot.rejects.items(), key=lambda item: -item[1]):
@@ -203,7 +203,7 @@ def _results(snapshot: Snapshot) -> Table:
     table.add_column(no_wrap=True, min_width=9, justify="right")
     table.add_column(no_wrap=True, overflow="ellipsis")
     total = max(snapshot.decided + snapshot.rejected, 1)
-    for label in OUTCOMES:
+    for label in LABELS:
         count, colour = snapshot.decisions.get(label, 0), COLOURS[label]
         width = max(round(_BAR_WIDTH * count / total), 1 if count else 0)
         table.add_row(Text(label, colour), f"{count:,}", Text("█" * width, colour))
@@ -242,7 +242,7 @@ def _workers(workers: Sequence[WorkerView], rows_max: int, width: int) -> Table:
 
 
 def _line(snapshot: Snapshot) -> str:
-    labels = " ".join(f"{label}={snapshot.decisions.get(label, 0)}" for label in OUTCOMES)
+    labels = " ".join(f"{label}={snapshot.decisions.get(label, 0)}" for label in LABELS)
     workers = " ".join(
         f"{worker.name}={worker.rate:.0f}/s" if worker.state == "working" else f"{worker.name}=({worker.state})"
         for worker in snapshot.workers

@@ -42,7 +42,7 @@ CONSUMED = Metric(
     "scorer_applications_consumed", "counter", "Records consumed from the applications topic and committed."
 )
 DECISIONS = Metric("scorer_decisions", "counter", "Decisions committed.", ("decision", "bundle"))
-REJECTS = Metric("scorer_rejects", "counter", "Records published to the dead-letter topic.", ("code",))
+REJECTS = Metric("scorer_rejections", "counter", "Records published to the dead-letter topic.", ("code",))
 BATCH = Metric("scorer_batch_records", "histogram", "Records per batch.", bounds=_BATCH_BUCKETS)
 STAGE = Metric(
     "scorer_stage_seconds", "histogram", "Duration of a step per batch, in seconds.", ("stage",), _STAGE_BUCKETS
@@ -54,7 +54,7 @@ LATENCY = Metric(
     bounds=_LATENCY_BUCKETS,
 )
 TRANSACTIONS = Metric(
-    "scorer_transactions", "counter", "Batches committed or aborted, with or without a transaction.", ("outcome",)
+    "scorer_transactions", "counter", "Batches committed or aborted, with or without a transaction.", ("result",)
 )
 TIMESTAMPS = Metric(
     "scorer_timestamps_out_of_range",
@@ -91,8 +91,8 @@ LAST_POLL = Metric(
 BUNDLE = Metric(
     "scorer_bundle_info", "gauge", "1 for the current bundle of the slot.", ("slot", "name", "version", "digest")
 )
-SWAPS = Metric("scorer_bundle_swaps", "counter", "Switches to a deployed champion, by result.", ("outcome",))
-FAULTS = Metric("scorer_deployment_faults", "counter", "Malformed records in the deployment history.")
+SWAPS = Metric("scorer_bundle_switches", "counter", "Switches to a deployed champion, by result.", ("result",))
+FAULTS = Metric("scorer_malformed_deployments", "counter", "Malformed records in the deployment history.")
 COMPARED = Metric(
     "scorer_challenger_compared",
     "counter",
@@ -139,7 +139,7 @@ THROTTLE = Metric(
     ("client",),
 )
 CLIENT_FAULTS = Metric(
-    "scorer_kafka_faults",
+    "scorer_kafka_errors",
     "counter",
     "Lost connections, and requests that failed, timed out or were retried.",
     ("client", "kind"),

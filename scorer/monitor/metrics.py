@@ -10,7 +10,7 @@ from schemas.decision import BundleReference
 from schemas.deployment import Slot
 from schemas.records import AGE_MAX_S, CLOCK_AHEAD_S
 from schemas.rejection import RejectionCode
-from scorer.core.policy import OUTCOMES
+from scorer.core.policy import LABELS
 from scorer.core.score import Scores
 from scorer.core.wire import Rejection
 from scorer.monitor.collectors import BatchHistogram, ClientMetrics, LagGauge
@@ -76,7 +76,7 @@ class WorkerMetrics(Observer):
         """Partitions with a series of committed offsets."""
         self._lag = LagGauge(topic)
         swaps = SWAPS.counter(registry)
-        self._swaps = {outcome: swaps.labels(outcome) for outcome in ("swapped", "failed")}
+        self._swaps = {outcome: swaps.labels(outcome) for outcome in ("switched", "failed")}
         self._faults = FAULTS.counter(registry)
         self._compared, self._disagreements = COMPARED.counter(registry), DISAGREEMENTS.counter(registry)
         failures = CHALLENGER_FAILURES.counter(registry)
@@ -110,7 +110,7 @@ class WorkerMetrics(Observer):
         """The worker has switched to another bundle; the first one is declared at the start."""
         if reference != self._slots["champion"]:
             self._declare(reference)
-            self._swaps["swapped"].inc()
+            self._swaps["switched"].inc()
 
     # The follower
 
@@ -147,8 +147,8 @@ class WorkerMetrics(Observer):
     def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:
         """A batch is committed; only committed batches are counted."""
         self._transactions["committed"].inc()
-        self._stages["publish"].observe(times.handed_over_at - times.began_at)
-        self._stages["commit"].observe(times.confirmed_at - times.handed_over_at)
+        self._stages["publish"].observe(times.produced_at - times.began_at)
+        self._stages["commit"].observe(times.confirmed_at - times.produced_at)
         for partition, offset in batch.offsets_next.items():
             self._committed.labels(self._topic, str(partition)).set(offset)
         self._committed_partitions |= batch.offsets_next.keys()
@@ -158,10 +158,10 @@ class WorkerMetrics(Observer):
         self._batch_records.observe(len(batch.records))
         self._slow_decodes.inc(scores.slow_decodes)
         label = _label(scores.bundle)
-        for decision, count in zip(OUTCOMES, np.bincount(scores.decided, minlength=len(OUTCOMES)), strict=True):
+        for decision, count in zip(LABELS, np.bincount(scores.decided, minlength=len(LABELS)), strict=True):
             self._decisions.labels(decision, label).inc(int(count))
-        if len(scores.decided) < len(scores.outcomes):
-            for result in scores.outcomes:
+        if len(scores.decided) < len(scores.results):
+            for result in scores.results:
                 if isinstance(result, Rejection):
                     self._rejects[result.code].inc()
         self._probability.observe(scores.probabilities, label)
@@ -203,7 +203,7 @@ class WorkerMetrics(Observer):
     def _declare(self, reference: BundleReference) -> None:
         """Declares the series of a new champion, at 0."""
         self._fill("champion", reference)
-        for decision in OUTCOMES:
+        for decision in LABELS:
             self._decisions.labels(decision, _label(reference))
         self._probability.observe(np.empty(0), _label(reference))
 

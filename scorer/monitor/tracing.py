@@ -89,7 +89,7 @@ class BatchSpans(Observer):
                 {
                     "scorer.bundle": str(scores.bundle),
                     "scorer.decisions": len(scores.decided),
-                    "scorer.rejects": len(scores.outcomes) - len(scores.decided),
+                    "scorer.rejects": len(scores.results) - len(scores.decided),
                 }
             )
             for context in _contexts(times.headers):

@@ -12,7 +12,7 @@ from schemas import rejection
 from schemas.records import UNKNOWN, DeadLetter, Malformed, Mark, Place, ReadDecision, read_dead_letter, read_results
 from schemas.rights import Operation, to_topic
 from scorer.errors import DeadLetterError
-from scorer.operate.operators import WRITE_S, explain_refusals, open_writer
+from scorer.operate.operators import WRITE_S, explain_errors, open_writer
 from scorer.operate.reading import Skipped, TopicReader, milliseconds
 from scorer.settings import Settings
 from scorer.stream.faults import Fault, triage
@@ -122,7 +122,7 @@ def requeue(settings: Settings, wanted: Callable[[DeadLetter], bool], actor: str
             "marked: running this again requeues none twice"
         )
 
-    with explain_refusals(settings, overtaken, refused, needed):
+    with explain_errors(settings, overtaken, refused, needed):
         producer.init_transactions(WRITE_S)
         skipped = Skipped()
         letters, marks = _gather(settings, wanted, skipped)

@@ -7,11 +7,11 @@ from schemas.deployment import DeploymentEvent
 from schemas.rights import Operation, to_topic
 from scorer.bundle.signing import Signature, event_statement
 from scorer.errors import DeploymentError
-from scorer.operate.operators import WRITE_S, explain_refusals, open_writer
+from scorer.operate.operators import WRITE_S, explain_errors, open_writer
 from scorer.settings import Settings
 from scorer.stream.approvals import SIGNATURE_HEADER
 from scorer.stream.history import HistoryReader, State, fold, parse_line
-from scorer.stream.line import Line
+from scorer.stream.history_record import Line
 from scorer.stream.rights import deployments_writer, to_transactions
 
 
@@ -22,10 +22,10 @@ def read_history(settings: Settings) -> list[Line]:
         SettingsError, TopicsError, BrokerError: the history cannot be read.
     """
     with closing(HistoryReader(settings)) as reader:
-        return reader.to_the_end()
+        return reader.read_to_end()
 
 
-def add_event(
+def append_event(
     settings: Settings,
     decide: Callable[[State], DeploymentEvent],
     sign: Callable[[bytes], Iterable[str | Signature]] = lambda _: (),
@@ -58,7 +58,7 @@ def add_event(
     def refused(why: str) -> str:
         return f"the history in topic {topic} could not be written: {why}"
 
-    with explain_refusals(settings, overtaken, refused, needed):
+    with explain_errors(settings, overtaken, refused, needed):
         producer.init_transactions(WRITE_S)
         event, value, signatures, fault = _draft(settings, decide, sign)
         if fault:
@@ -73,7 +73,7 @@ def add_event(
 def draft_event(
     settings: Settings, decide: Callable[[State], DeploymentEvent], sign: Callable[[bytes], Iterable[str | Signature]]
 ) -> tuple[DeploymentEvent, list[str]]:
-    """Returns the event that `add_event` would append now, and its signatures, without appending it.
+    """Returns the event that `append_event` would append now, and its signatures, without appending it.
 
     Raises:
         SettingsError, TopicsError, BrokerError: the history cannot be read.
@@ -87,7 +87,7 @@ def _draft(
 ) -> tuple[DeploymentEvent, bytes, list[str], str]:
     """Returns an event, its bytes, its signatures, and why workers would ignore it; empty if they would not."""
     with closing(HistoryReader(settings)) as reader:
-        lines = reader.to_the_end()
+        lines = reader.read_to_end()
         event = decide(fold(lines))
         value = event.model_dump_json().encode()
         signatures = [str(s) for s in sign(event_statement(reader.cluster_id, settings.deployments_topic, value))]

@@ -13,7 +13,7 @@ from scorer.stream.admin import admin_client
 
 if TYPE_CHECKING:
     from schemas.decision import BundleReference
-    from scorer.operate.working import Workers
+    from scorer.operate.group_checks import Workers
 
 _WAIT_S: Final = 10.0
 
@@ -60,7 +60,7 @@ def _brokers(settings: Settings) -> dict[int, Any]:
     Raises:
         BrokerError: no broker answers.
     """
-    from scorer.stream.reaching import metadata_of
+    from scorer.stream.requests import metadata_of
 
     # A client that gets an unreachable address then asks the bootstrap servers again.
     rebootstrapping = settings.kafka | {"metadata.recovery.strategy": "rebootstrap"}
@@ -86,7 +86,7 @@ def _listeners(brokers: dict[int, Any]) -> Iterator[Finding]:
 def _topics(settings: Settings, existing: dict[str, int]) -> Iterator[Finding]:
     try:
         read = settings.applications_topic, settings.deployments_topic
-        differences, remarks = topics.check(settings, read), topics.small_batches(settings)
+        differences, remarks = topics.check(settings, read), topics.small_batch_remarks(settings)
     except ScorerError as error:
         yield Finding("topics", "warning", f"cannot be checked: {error}")
         return
@@ -153,7 +153,7 @@ class _Deployed:
 
 def _workers(settings: Settings, deployed: _Deployed) -> Iterator[Finding]:
     """Checks that the workers decide applications, and with the deployed bundles."""
-    from scorer.operate.working import Workers
+    from scorer.operate.group_checks import Workers
 
     try:
         with closing(Workers(settings, admin_client(settings))) as workers:
@@ -196,9 +196,9 @@ def _transactions(settings: Settings) -> Iterator[Finding]:
 
 def _clock(settings: Settings) -> Iterator[Finding]:
     """Compares this machine's clock with the newest applications' timestamps; latencies are differences of the two."""
-    from scorer.operate.timestamps import look_at_timestamps
+    from scorer.operate.timestamps import check_timestamps
 
     try:
-        yield from look_at_timestamps(settings)
+        yield from check_timestamps(settings)
     except ScorerError as error:
         yield Finding("permissions", "wrong", str(error))

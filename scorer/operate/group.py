@@ -9,7 +9,7 @@ from schemas.rights import Operation
 from scorer.errors import BrokerError
 from scorer.settings import Settings
 from scorer.stream.explain import with_hint
-from scorer.stream.reaching import ask
+from scorer.stream.requests import ask
 from scorer.stream.rights import to_own_group
 
 

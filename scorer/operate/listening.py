@@ -9,7 +9,7 @@ from typing import Final
 
 from scorer.errors import BrokerError
 from scorer.settings import Settings
-from scorer.stream.reaching import unreachable
+from scorer.stream.requests import unreachable
 
 _DEFAULT_PORT: Final = 9092
 _CONNECT_S: Final = 1.0

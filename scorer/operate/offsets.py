@@ -17,7 +17,7 @@ from scorer.stream.faults import Deadline, raise_on_partition_error, retry_trans
 from scorer.stream.group_offsets import CommittedOffsets
 from scorer.stream.librdkafka import open_reader
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
-from scorer.stream.reaching import ask_bounds, find_partitions, metadata_of
+from scorer.stream.requests import ask_bounds, find_partitions, metadata_of
 from scorer.stream.rights import to_own_group
 from scorer.stream.topic_ids import TopicIdentity
 from scorer.stream.truncation import find_truncated

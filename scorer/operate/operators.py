@@ -12,8 +12,8 @@ from scorer.errors import BrokerError, ScorerError
 from scorer.settings import Settings
 from scorer.stream.admin import lacking
 from scorer.stream.explain import with_hint
-from scorer.stream.librdkafka import client_config, refuse_bad_config
-from scorer.stream.rights import ask_operator
+from scorer.stream.librdkafka import client_config, translate_config_errors
+from scorer.stream.rights import how_to_grant
 
 WRITE_S: Final = 30.0
 """Timeout of one step of a transaction that a person waits for, in seconds."""
@@ -40,12 +40,12 @@ def open_writer(settings: Settings, transactional_id: str, options: dict[str, An
         **LOSSLESS,
         **(options or {}),
     }
-    with refuse_bad_config():
+    with translate_config_errors():
         return Producer(config)
 
 
 @contextmanager
-def explain_refusals(
+def explain_errors(
     settings: Settings, overtaken: ScorerError, refused: Callable[[str], str], needed: Sequence[Right]
 ) -> Iterator[None]:
     """Converts a writer's Kafka errors into errors that explain them.
@@ -74,5 +74,5 @@ def _explain(error: KafkaError, settings: Settings, needed: Sequence[Right]) -> 
     if not missing(others, error.code()) and (
         denied := lacking(settings, [right for right in needed if right.kind is Kind.TOPIC])
     ):
-        return f"{error.str()}. {ask_operator(settings, *denied)}"
+        return f"{error.str()}. {how_to_grant(settings, *denied)}"
     return with_hint(error, settings, *needed)

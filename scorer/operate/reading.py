@@ -13,8 +13,8 @@ from schemas.rights import Operation
 from scorer.errors import BrokerError
 from scorer.settings import Settings
 from scorer.stream.faults import raise_on_partition_error
-from scorer.stream.reaching import ANSWER_S, ask
 from scorer.stream.reader import Reader
+from scorer.stream.requests import ANSWER_S, ask
 from scorer.stream.worker import Record
 
 Bounds = Mapping[int, tuple[int, int]]

@@ -15,8 +15,8 @@ from scorer.operate.group import Group, describe_group
 from scorer.settings import Settings
 from scorer.stream.admin import admin_client
 from scorer.stream.group_offsets import CommittedOffsets
+from scorer.stream.load_failure import Refusal
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
-from scorer.stream.refusal import Refusal
 
 _ANSWER_S: Final = 10.0
 _POLL_INTERVAL_S: Final = 0.25

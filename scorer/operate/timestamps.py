@@ -31,7 +31,7 @@ def unit_of(timestamp: int, now_ms: float) -> str:
     return ""
 
 
-def look_at_timestamps(settings: Settings) -> Iterator[Finding]:
+def check_timestamps(settings: Settings) -> Iterator[Finding]:
     """Checks the newest applications of each partition, without joining a group.
 
     Raises:

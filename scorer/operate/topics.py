@@ -110,7 +110,7 @@ def check(settings: Settings, read: Collection[str] = ()) -> list[str]:
     Raises:
         BrokerError: the brokers cannot be reached, or return an error.
     """
-    from scorer.stream.reaching import why_unlisted
+    from scorer.stream.requests import why_unlisted
 
     admin = admin_client(settings)
     existing = _existing(admin, settings)
@@ -157,7 +157,7 @@ def _dead_letters_fit(settings: Settings, configs: Mapping[str, Mapping[str, str
     return [message]
 
 
-def small_batches(settings: Settings) -> list[str]:
+def small_batch_remarks(settings: Settings) -> list[str]:
     """Returns a remark per output topic that accepts only small batches, which costs throughput.
 
     Raises:
@@ -190,7 +190,7 @@ def partitions_of(settings: Settings) -> dict[str, int]:
 
 def _existing(admin: "AdminClient", settings: Settings, wait_s: float = _NEW_TOPICS_S) -> dict[str, int]:
     """Returns the existing topics; waits up to `wait_s` for missing ones, which may be new."""
-    from scorer.stream.reaching import metadata_of
+    from scorer.stream.requests import metadata_of
 
     wanted = {t.name for t in contract(settings, 1)}
     ends_at = time.monotonic() + wait_s

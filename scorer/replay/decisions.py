@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from schemas.decision import BundleReference
 from schemas.records import ReadDecision, read_results, timestamp_ms
-from scorer.core.policy import OUTCOMES
+from scorer.core.policy import LABELS
 from scorer.errors import ReplayError
 from scorer.operate.reading import Bounds, Skipped, TopicReader, milliseconds
 from scorer.replay.current import NOTHING, Written, choose_current
@@ -34,7 +34,7 @@ _DECISION: Final = np.dtype(
 """A decision with the columns for `choose_current` that every decision has."""
 _CORRECTION: Final = np.dtype([("row", "<i8"), ("supersedes", "<i8"), ("replay", "<i8")])
 """The columns that only corrections have; `row` is the decision's index in read order."""
-_LABEL_INDEXES: Final[dict[str, int]] = {label: index for index, label in enumerate(OUTCOMES)}
+_LABEL_INDEXES: Final[dict[str, int]] = {label: index for index, label in enumerate(LABELS)}
 # Maximum clock skew between writers of decisions: a correction can seem older than the decision it supersedes.
 _CLOCK_SKEW_MAX_MS: Final = 3_600_000
 

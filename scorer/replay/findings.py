@@ -12,16 +12,16 @@ from schemas.application import CreditApplication
 from schemas.decision import decision_id
 from schemas.spreadsheet import SpreadsheetWriter
 from scorer.core.features import CATEGORIES
-from scorer.core.policy import OUTCOMES
+from scorer.core.policy import LABELS
 from scorer.core.wire import Application, decode_batch
 from scorer.errors import MisuseError
-from scorer.replay.again import read_selected
 from scorer.replay.decisions import Tell
-from scorer.replay.outcomes import PENDING, REFUSED, Outcomes
 from scorer.replay.plan import Plan
+from scorer.replay.rescore import read_selected
+from scorer.replay.results import PENDING, REFUSED, Outcomes
 from scorer.settings import Settings
 
-NAMES: Final = (*OUTCOMES, "refused", "not yet decided")
+NAMES: Final = (*LABELS, "refused", "not yet decided")
 """Names by code: the labels, `REFUSED` and `PENDING`."""
 _BANDS: Final = 10
 _CSV_COLUMNS: Final = (
@@ -172,9 +172,9 @@ class _Changes:
 
 
 def _flips(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> dict[str, dict[str, int]]:
-    pairs = np.bincount(before.astype(np.intp) * len(NAMES) + after, minlength=len(OUTCOMES) * len(NAMES))
-    table = pairs.reshape(len(OUTCOMES), len(NAMES)).tolist()
-    return {name: dict(zip(NAMES, row, strict=True)) for name, row in zip(OUTCOMES, table, strict=True)}
+    pairs = np.bincount(before.astype(np.intp) * len(NAMES) + after, minlength=len(LABELS) * len(NAMES))
+    table = pairs.reshape(len(LABELS), len(NAMES)).tolist()
+    return {name: dict(zip(NAMES, row, strict=True)) for name, row in zip(LABELS, table, strict=True)}
 
 
 def _by_band(probabilities: NDArray[np.float32], changes: _Changes) -> Iterator[tuple[str, Group]]:
@@ -245,8 +245,8 @@ class _FlipsFile:
                     application_id,
                     partition,
                     offset,
-                    OUTCOMES[row["outcome"]],
-                    OUTCOMES[self._outcomes.outcomes[row_index]],
+                    LABELS[row["outcome"]],
+                    LABELS[self._outcomes.outcomes[row_index]],
                     float(row["probability"]),
                     float(self._outcomes.probabilities[row_index]),
                     *(bundle.short for bundle in (before, after)),

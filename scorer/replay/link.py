@@ -137,7 +137,7 @@ def _filter_scores(scores: Scores, mask: NDArray[np.bool_]) -> Scores:
     decision_mask = mask[scores.is_decided]
     return Scores(
         scores.bundle,
-        [scores.outcomes[position] for position in np.flatnonzero(mask).tolist()],
+        [scores.results[position] for position in np.flatnonzero(mask).tolist()],
         scores.probabilities[decision_mask],
         scores.decided[decision_mask],
     )

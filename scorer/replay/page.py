@@ -10,10 +10,10 @@ from markupsafe import Markup
 
 from schemas.decision import shorten
 from schemas.printable import printable
-from scorer.core.policy import OUTCOMES, Policy
+from scorer.core.policy import LABELS, Policy
 from scorer.replay.findings import NAMES, Findings, Group
-from scorer.replay.outcomes import REFUSED, Outcomes
 from scorer.replay.plan import Plan
+from scorer.replay.results import REFUSED, Outcomes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,15 +52,15 @@ def render(findings: Findings, plan: Plan, outcomes: Outcomes, policy: Policy) -
         share=_share,
         shorten=shorten,
     )
-    columns = [name for name in NAMES if name in OUTCOMES or any(row[name] for row in findings.flips.values())]
+    columns = [name for name in NAMES if name in LABELS or any(row[name] for row in findings.flips.values())]
     template = environment.get_template("report.html")
     return template.render(findings=findings, columns=columns, kind=_kind, **figures)
 
 
 def _kind(before: str, after: str) -> str:
-    if after == before or after not in OUTCOMES:
+    if after == before or after not in LABELS:
         return "same"
-    return "stricter" if OUTCOMES.index(after) > OUTCOMES.index(before) else "milder"
+    return "stricter" if LABELS.index(after) > LABELS.index(before) else "milder"
 
 
 def _figure(draw: Callable[["Axes"], None]) -> Markup:

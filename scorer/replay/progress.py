@@ -10,7 +10,7 @@ from scorer.errors import ScorerError
 from scorer.replay.plan import Plan
 from scorer.settings import Settings
 from scorer.stream.group_offsets import CommittedOffsets
-from scorer.stream.reaching import find_partitions
+from scorer.stream.requests import find_partitions
 
 _ANSWER_S: Final = 10.0
 

@@ -25,7 +25,7 @@ DECIDED: Final = np.dtype(
         ("application", "<u4"),
     ]
 )
-"""A compact decision: the application's partition and offset; the label as an index into `OUTCOMES`, the bundle as an
+"""A compact decision: the application's partition and offset; the label as an index into `LABELS`, the bundle as an
 index into `Selection.bundles`; the hash of the decision's bytes, which is only valid in the process that read them; and
 the checksum of the application's id (see `checksum`)."""
 
@@ -147,7 +147,7 @@ class Selection:
             ReplayError: a record has a different application id.
         """
         is_decided = scores.is_decided
-        checksums = [checksum(id_of(outcome)) for outcome in scores.outcomes if type(outcome) is bytes]
+        checksums = [checksum(id_of(outcome)) for outcome in scores.results if type(outcome) is bytes]
         differing = np.flatnonzero(rows["application"][is_decided] != np.array(checksums, dtype=np.uint32))
         if len(differing):
             record = records[np.flatnonzero(is_decided)[differing[0]]]

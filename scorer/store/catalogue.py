@@ -10,6 +10,7 @@ from typing import Final
 from schemas.decision import NAME_PATTERN, VERSION_PATTERN, BundleReference
 from scorer.bundle.load import read_manifest
 from scorer.errors import BundleError
+from scorer.store.backends import NO_STORE, UNREADABLE, NoBackend, Place
 from scorer.store.entry import (
     CONCURRENT_READS,
     Entry,
@@ -22,7 +23,6 @@ from scorer.store.entry import (
     order_of,
 )
 from scorer.store.notes import BundleNotes
-from scorer.store.places import NO_STORE, UNREADABLE, NoPlace, Place
 from scorer.store.tags import LATEST
 
 _DIGEST_LENGTH: Final = 64
@@ -155,7 +155,9 @@ class Catalogue:
         existing = [f"{name}:{version}" for name, version in [*self.keys(), *self._notes.tags()]]
         close = difflib.get_close_matches(reference, existing, n=2, cutoff=0.6)
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
-        only_shipped = f". Only the shipped bundles were searched: {NO_STORE}" if isinstance(self._own, NoPlace) else ""
+        only_shipped = (
+            f". Only the shipped bundles were searched: {NO_STORE}" if isinstance(self._own, NoBackend) else ""
+        )
         return (
             f"bundle {reference} not found.{hint} Available: {', '.join(existing)}. Name a bundle as name:version, "
             f"name:latest, name:tag, name@digest or by the path of its folder{only_shipped}"

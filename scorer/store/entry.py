@@ -12,7 +12,7 @@ from scorer.bundle.manifest import Manifest
 from scorer.bundle.trial import open_in_child
 from scorer.core.score import Bundle
 from scorer.errors import BundleError
-from scorer.store.places import UNREADABLE
+from scorer.store.backends import UNREADABLE
 from scorer.store.tags import Tag
 
 Key = tuple[str, str]
@@ -67,7 +67,7 @@ class Located(NamedTuple):
     reference: BundleReference
     shipped: bool
 
-    def try_to_open(self) -> None:
+    def open_in_child(self) -> None:
         """Opens the bundle in a separate process.
 
         Raises:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from schemas.decision import BundleReference
 from scorer.bundle.signing import Signature
 from scorer.errors import BundleError
+from scorer.store.backends import SIGNATURES, TAGS, Place
 from scorer.store.entry import CONCURRENT_READS, Entry, Key, is_name
-from scorer.store.places import SIGNATURES, TAGS, Place
 from scorer.store.tags import Tag, parse_tag, require_tag
 
 

@@ -9,12 +9,12 @@ from scorer.bundle.load import load_bundle, read_manifest
 from scorer.bundle.trial import open_in_child
 from scorer.core.score import Bundle
 from scorer.errors import BundleError, MisuseError
+from scorer.store.backends import TAGS, FolderBackend, NoBackend, Place
 from scorer.store.catalogue import Catalogue, parse_reference
 from scorer.store.entry import Entry, Located, is_name, is_version
 from scorer.store.notes import BundleNotes
-from scorer.store.places import TAGS, FolderPlace, NoPlace, Place
 from scorer.store.remote import local_path
-from scorer.store.url_place import UrlPlace
+from scorer.store.url_backend import UrlBackend
 
 SHIPPED: Final = Path(__file__).parent / "shipped"
 
@@ -23,7 +23,7 @@ class BundleStore:
     """Bundles as `name/version/` in a folder or at a URL, plus the shipped bundles, which are read-only.
 
     Stored bundles are immutable: a version is written once. For concurrent writes of the same version, the guarantee
-    depends on the backend: see `scorer.store.places`.
+    depends on the backend: see `scorer.store.backends`.
     """
 
     def __init__(self, place: Path | str | None, shipped: Path = SHIPPED) -> None:
@@ -35,10 +35,10 @@ class BundleStore:
         folder = None if place is None else local_path(str(place))
         self._own: Place
         if place is None:
-            self._own = NoPlace()
+            self._own = NoBackend()
         else:
-            self._own = UrlPlace(str(place)) if folder is None else FolderPlace(folder)
-        self._shipped: Place = FolderPlace(shipped)
+            self._own = UrlBackend(str(place)) if folder is None else FolderBackend(folder)
+        self._shipped: Place = FolderBackend(shipped)
         self.notes = BundleNotes(self._own)
         self._catalogue = Catalogue(self._shipped, self._own, self.notes)
 
@@ -140,7 +140,7 @@ class BundleStore:
             )
         self._own.where(name, version)  # raises MisuseError without a store, before the caller builds the bundle
 
-    def take_in(self, folder: Path, called: str) -> bool:
+    def import_bundle(self, folder: Path, called: str) -> bool:
         """Imports a bundle, unless the store has the same one.
 
         Args:

@@ -24,9 +24,9 @@ def admin_client(settings: Settings) -> "AdminClient":
     """
     from confluent_kafka.admin import AdminClient
 
-    from scorer.stream.librdkafka import client_config, refuse_bad_config
+    from scorer.stream.librdkafka import client_config, translate_config_errors
 
-    with refuse_bad_config():
+    with translate_config_errors():
         return AdminClient(client_config(settings))
 
 
@@ -81,7 +81,7 @@ def topic_configs(admin: "AdminClient", settings: Settings, names: list[str]) ->
     from confluent_kafka import KafkaException
 
     from scorer.stream.explain import with_hint
-    from scorer.stream.reaching import ask
+    from scorer.stream.requests import ask
 
     configs = {}
     for name in names:

@@ -12,7 +12,7 @@ from scorer.bundle.signing import event_statement
 from scorer.logs import TRUST_CHANGED, log
 from scorer.settings import Settings
 from scorer.store.trust import Trust
-from scorer.stream.line import Line
+from scorer.stream.history_record import Line
 
 SIGNATURE_HEADER = "signature"
 """A record has one for each key that has signed it."""

@@ -41,7 +41,7 @@ class Challenger:
         self._observer = observer
         self._failed: BundleReference | None = None
 
-    def score_along(self, records: Sequence[Record], scores: Scores) -> None:
+    def score_in_shadow(self, records: Sequence[Record], scores: Scores) -> None:
         """Scores a decided batch in shadow mode, unless the challenger itself has decided it.
 
         Args:
@@ -81,8 +81,8 @@ def compare(decided: Scores, along: Scores) -> Comparison:
 
 
 def _label_indexes(scores: Scores) -> NDArray[np.intp]:
-    """Returns, in shape (n,), the index in `OUTCOMES` of each record's label; -1 if it has no decision."""
-    n = len(scores.outcomes)
+    """Returns, in shape (n,), the index in `LABELS` of each record's label; -1 if it has no decision."""
+    n = len(scores.results)
     if len(scores.decided) == n:
         return scores.decided
     indexes = np.full(n, -1, dtype=np.intp)

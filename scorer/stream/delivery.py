@@ -18,7 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer, Topic
 
 from schemas.decision import TRACE_HEADERS
 from schemas.records import Headers, read_headers
-from scorer.core.score import Bundle, Outcome
+from scorer.core.score import Bundle, Result
 from scorer.core.wire import Rejection, id_of
 from scorer.errors import BrokerError
 from scorer.logs import HEADERS_UNREADABLE, log
@@ -44,7 +44,7 @@ class Delivered(NamedTuple):
     """When a batch's delivery began, when all its results were passed to the producer, and when it was committed."""
 
     began_at: float
-    handed_over_at: float
+    produced_at: float
     confirmed_at: float
     headers: Sequence[Headers] = ()
     """The headers of each record. They must not be read from the records again."""
@@ -118,7 +118,7 @@ class Delivery:
         self._unreadable_headers_logged = False
 
     def deliver(
-        self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle, offsets: list[TopicPartition], group: object
+        self, batch: Batch, results: Sequence[Result], bundle: Bundle, offsets: list[TopicPartition], group: object
     ) -> Delivered:
         """Publishes one result per record and waits until all are committed; in a transaction, the offsets too.
 
@@ -126,7 +126,7 @@ class Delivery:
 
         Args:
             batch: the records.
-            outcomes: the result of each, in order.
+            results: the result of each, in order.
             bundle: the bundle that decided.
             offsets: the offsets to commit.
             group: the consumer's group metadata as of the poll.
@@ -136,7 +136,7 @@ class Delivery:
             TopicRecreatedError: records and offsets may belong to different topics of the same name.
             BrokerError: the shutdown timeout has elapsed.
         """
-        assert len(outcomes) == len(batch.records), "one result per record"
+        assert len(results) == len(batch.records), "one result per record"
         began_at = time.time()
         self.refused.clear()
         # The answer comes while the batch is published. The request is sent after the poll, so it covers its records.
@@ -148,14 +148,14 @@ class Delivery:
             retry_transient(
                 lambda: self.producer.send_offsets_to_transaction(offsets, group, ATTEMPT_S), self._should_stop
             )
-        headers = self._produce(batch, outcomes, bundle)
-        handed_over_at = time.time()
+        headers = self._produce(batch, results, bundle)
+        produced_at = time.time()
         self._identity.finish_check()
         if self.transactional:
             retry_transient(lambda: self.producer.commit_transaction(ATTEMPT_S), self._should_stop)
         else:
             self._flush()
-        return Delivered(began_at, handed_over_at, time.time(), headers)
+        return Delivered(began_at, produced_at, time.time(), headers)
 
     def serve(self) -> None:
         """Serves the producer's callbacks between deliveries; a delivery serves its own."""
@@ -170,7 +170,7 @@ class Delivery:
         refused = [refused for refused in self.refused if refused.error.code() not in _DROPPED]
         return max(refused, key=lambda refused: refused.size_bytes, default=Refused("", error, 0))
 
-    def point_to_large_letters(self) -> bool:
+    def point_to_large_records(self) -> bool:
         """Stops copying records into dead letters that fit only when compressed; False if it had stopped already."""
         limit = self._outputs.dead_letter_bytes_max - _LETTER_OVERHEAD_BYTES
         changed, self._copied_bytes_max = limit < self._copied_bytes_max, limit
@@ -186,29 +186,29 @@ class Delivery:
         if self.transactional:
             retry_transient(lambda: self.producer.abort_transaction(ATTEMPT_S), self._should_stop)
 
-    def _produce(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle) -> list[Headers]:
+    def _produce(self, batch: Batch, results: Sequence[Result], bundle: Bundle) -> list[Headers]:
         """Passes the results to the producer; returns the records' headers, which can be read only once."""
         # One call for many decisions is faster, but takes no headers. A decision with headers first ends the run before
         # it, or it would overtake an earlier decision with the same key.
         run: list[dict[str, Any]] = []
         all_headers = [headers_of(record, self._log_unreadable_headers) for record in batch.records]
         added = repeat(()) if self._add_headers is None else self._add_headers(batch.records)
-        for record, outcome, headers, extra in zip(batch.records, outcomes, all_headers, added, strict=False):
-            if isinstance(outcome, Rejection):
-                self._produce_dead_letter(record, outcome, [*headers, *extra], bundle)
+        for record, result, headers, extra in zip(batch.records, results, all_headers, added, strict=False):
+            if isinstance(result, Rejection):
+                self._produce_dead_letter(record, result, [*headers, *extra], bundle)
                 continue
             key = record.key()
             if key is None or len(key) > _KEY_BYTES_MAX:
-                key = id_of(outcome)
+                key = id_of(result)
             copied: list[tuple[str, str | bytes | None]] = [*_trace(headers), *extra] if headers or extra else []
             if copied:
                 self._produce_run(run)
                 run = []
                 self.producer.produce(
-                    self._outputs.decisions_topic, outcome, key, headers=copied, on_delivery=self._on_delivery
+                    self._outputs.decisions_topic, result, key, headers=copied, on_delivery=self._on_delivery
                 )
             else:
-                run.append({"value": outcome, "key": key})
+                run.append({"value": result, "key": key})
         self._produce_run(run)
         return all_headers
 
@@ -221,8 +221,8 @@ class Delivery:
         while self.producer.flush(ATTEMPT_S):
             if self._should_stop():
                 raise BrokerError(
-                    "shutdown timeout (drain_s) elapsed before every result was acknowledged: the batch was not "
-                    "committed; it will be processed again"
+                    "shutdown_timeout_s elapsed before every result was acknowledged: the batch was not committed; it "
+                    "will be processed again"
                 )
         if self.refused:
             raise KafkaException(self.refused[0].error)

@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from schemas.rights import Kind, Operation, Right, missing, to_topic
 from scorer.settings import Settings
-from scorer.stream.rights import ask_operator, missing_topic, to_own_group
+from scorer.stream.rights import how_to_grant, missing_topic, to_own_group
 from scorer.stream.truncation import truncation_point
 
 _Hint = Callable[[Settings], str]
@@ -44,7 +44,7 @@ def with_hint(error: KafkaError, settings: Settings, *needed: Right) -> str:
     """
     text = error.str().rstrip(". ")
     if lacking := missing(needed, error.code()):
-        return f"{text}. {ask_operator(settings, *lacking)}"
+        return f"{text}. {how_to_grant(settings, *lacking)}"
     if error.code() in UNKNOWN_TOPIC and (topics := [right for right in needed if right.kind is Kind.TOPIC]):
         return f"{text}. {'; '.join(missing_topic(right, settings) for right in topics)}"
     hint = _HINTS.get(error.code())

@@ -11,15 +11,15 @@ from schemas.deployment import Slot
 from schemas.rights import Operation
 from scorer.core.score import Bundle
 from scorer.errors import BundleError, UnsignedError
-from scorer.logs import BUNDLE_REFUSED, HISTORY_LINE_SKIPPED, log
+from scorer.logs import BUNDLE_LOAD_FAILED, DEPLOYMENT_RECORD_IGNORED, log
 from scorer.settings import Settings
 from scorer.store.entry import Located
 from scorer.store.store import BundleStore
 from scorer.store.trust import locate_trusted, require_signed
 from scorer.stream.history import HistoryReader, fold
-from scorer.stream.line import Line
+from scorer.stream.history_record import Line
+from scorer.stream.load_failure import Refusal
 from scorer.stream.observer import Observer
-from scorer.stream.refusal import Refusal
 
 # How long a poll of the history waits, and so the longest that a deployment or a shutdown goes unnoticed.
 _WAIT_S: Final = 0.5
@@ -110,7 +110,7 @@ class Follower:
         self._executor = ThreadPoolExecutor(1, "deployments")
         self._reader = HistoryReader(settings, Operation.READ)
         try:
-            self._lines = self._reader.to_the_end()
+            self._lines = self._reader.read_to_end()
             wanted = fold(self._lines).current("champion")
             self._default_decides = wanted is None
             champion = self._locate(default if wanted is None else wanted).open()
@@ -159,7 +159,7 @@ class Follower:
             if trust_changed:
                 self._require_trusted()
                 self._lines = []
-            lines = self._reader.to_the_end() if trust_changed else self._reader.next(_WAIT_S)
+            lines = self._reader.read_to_end() if trust_changed else self._reader.next(_WAIT_S)
             _report_skipped(lines, observer)
             self._lines += lines
             for slot in _SLOTS:
@@ -193,7 +193,7 @@ class Follower:
                     raise
                 del self._loaded[slot]
             except BundleError as error:
-                log(BUNDLE_REFUSED, slot=slot, bundle=str(loaded.reference), error=str(error))
+                log(BUNDLE_LOAD_FAILED, slot=slot, bundle=str(loaded.reference), error=str(error))
 
     def _catch_up(self, slot: Slot, observer: Observer) -> None:
         """Loads the current bundle of a slot, if it is not loaded already."""
@@ -204,7 +204,7 @@ class Follower:
             if wanted is None:  # the deployed bundle is no longer valid, and no other may decide instead
                 raise
             reason = str(error) if isinstance(error, BundleError) else repr(error)
-            log(BUNDLE_REFUSED, slot=slot, bundle=str(wanted), error=reason)
+            log(BUNDLE_LOAD_FAILED, slot=slot, bundle=str(wanted), error=reason)
             self._retry_at[slot] = time.monotonic() + _RETRY_S
             self._refusals[slot] = Refusal(slot, str(wanted), reason)
             observer.refused(slot, wanted, reason)
@@ -227,7 +227,7 @@ class Follower:
             opened = self._replaced.get(slot)
             if opened is None or opened.reference != wanted:
                 located = self._locate(wanted)
-                located.try_to_open()  # a model that crashes its library must not end this process
+                located.open_in_child()  # a model that crashes its library must not end this process
                 opened = located.open()
             self._loaded[slot] = opened
             if loaded is not None:
@@ -239,5 +239,5 @@ class Follower:
 def _report_skipped(lines: list[Line], observer: Observer) -> None:
     for line in lines:
         if line.event is None:
-            log(HISTORY_LINE_SKIPPED, offset=line.offset, error=line.fault)
+            log(DEPLOYMENT_RECORD_IGNORED, offset=line.offset, error=line.fault)
             observer.skipped(line.offset)

@@ -15,7 +15,7 @@ from schemas.rights import Operation, to_topic
 from scorer.settings import Settings
 from scorer.stream.faults import ATTEMPT_S, raise_on_partition_error
 from scorer.stream.librdkafka import open_reader
-from scorer.stream.reaching import ask, cannot_be_read
+from scorer.stream.requests import ask, cannot_be_read
 from scorer.stream.rights import to_own_group
 
 # Brokers forget offsets of topics that the group does not subscribe to after offsets.retention.minutes, seven days by

@@ -17,9 +17,9 @@ from scorer.errors import BrokerError, ScorerError
 from scorer.logs import HISTORY_UNREADABLE, log
 from scorer.settings import Settings
 from scorer.stream.approvals import SIGNATURE_HEADER, Approvals
-from scorer.stream.line import Line
-from scorer.stream.reaching import ANSWER_S, metadata_of
+from scorer.stream.history_record import Line
 from scorer.stream.reader import Reader
+from scorer.stream.requests import ANSWER_S, metadata_of
 from scorer.stream.worker import Record
 
 # Even years of history are a few hundred records; a broker that has not sent them by then is not available.
@@ -122,7 +122,7 @@ class HistoryReader:
             raise
         self._reader.assign(self._first)
 
-    def to_the_end(self) -> list[Line]:
+    def read_to_end(self) -> list[Line]:
         """Reads from the current position to the current end of the topic.
 
         Raises:

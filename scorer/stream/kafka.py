@@ -21,7 +21,7 @@ from schemas.decision import BundleReference
 from schemas.rights import Operation, Right, to_topic
 from scorer.core.score import Bundle, Scores
 from scorer.errors import BrokerError, FencedError, ScorerError, StalledError, TopicsError
-from scorer.logs import BATCH_ABORTED, CONNECTION_FAILED, DEAD_LETTERS_POINT, log
+from scorer.logs import BATCH_ABORTED, CONNECTION_FAILED, DEAD_LETTERS_ARE_POINTERS, log
 from scorer.settings import Settings
 from scorer.stream.admin import batch_limits, lacking
 from scorer.stream.commits import OffsetCommits
@@ -29,11 +29,17 @@ from scorer.stream.delivery import AddHeaders, Delivered, Delivery, DeliveryThre
 from scorer.stream.explain import fenced, refusal, refusal_of_member
 from scorer.stream.faults import Deadline, Fault, Fenced, cause_of_abort, triage
 from scorer.stream.group_offsets import CommittedOffsets, GroupMark
-from scorer.stream.librdkafka import assigns_incrementally, consumer_config, limits, producer_config, refuse_bad_config
+from scorer.stream.librdkafka import (
+    assigns_incrementally,
+    consumer_config,
+    limits,
+    producer_config,
+    translate_config_errors,
+)
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
 from scorer.stream.observer import Observer
 from scorer.stream.partition import StartAt, start_where_committed
-from scorer.stream.reaching import metadata_of, why_unlisted
+from scorer.stream.requests import metadata_of, why_unlisted
 from scorer.stream.rights import to_own_group, to_own_transactions
 from scorer.stream.statistics import read_statistics
 from scorer.stream.subscription import Subscription
@@ -107,7 +113,7 @@ class KafkaLink:
         self._subscription = Subscription(settings, observer, should_stop, start_at, self._identity)
         self._commits = OffsetCommits(lambda: self._consumer, should_stop)
         self._mark = GroupMark(settings)
-        with refuse_bad_config():
+        with translate_config_errors():
             producer: Producer = Producer({**producer_properties, "stats_cb": self._on_statistics})
             callbacks = {"error_cb": self._on_error, "stats_cb": self._on_statistics}
             self._consumer = Consumer({**consumer_properties, **callbacks, "on_commit": self._commits.on_commit})
@@ -144,7 +150,7 @@ class KafkaLink:
         if self._refused is not None and self._settings.deployments_topic in self._identity.ids:
             offsets += self._mark.due(self._consumer, metadata)
         group = self._subscription.group_metadata()
-        delivery = self._thread.submit(partial(self._delivery.deliver, batch, scores.outcomes, bundle, offsets, group))
+        delivery = self._thread.submit(partial(self._delivery.deliver, batch, scores.results, bundle, offsets, group))
         ends_at = time.monotonic() + limits(self._settings).delivery_s
         self._in_flight = _InFlight(batch, scores, offsets, delivery, ends_at)
         self._observer.delivering()
@@ -239,8 +245,8 @@ class KafkaLink:
         """Raises if the next attempt would fail in the same way, or if no attempt is left."""
         error = cause.error
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and cause.topic:
-            if cause.topic == self._settings.dead_letters_topic and self._delivery.point_to_large_letters():
-                log(DEAD_LETTERS_POINT, topic=cause.topic)
+            if cause.topic == self._settings.dead_letters_topic and self._delivery.point_to_large_records():
+                log(DEAD_LETTERS_ARE_POINTERS, topic=cause.topic)
                 return
             raise TopicsError(self._too_large(cause))
         if cause_of_abort(error) is Fault.NON_RETRIABLE:
@@ -248,7 +254,7 @@ class KafkaLink:
             raise BrokerError(refusal(error, what, self._settings, *self._delivery_rights(cause)))
         if self._should_stop():
             raise BrokerError(
-                f"shutdown timeout ({self._settings.drain_s:g} s) elapsed before the batch was committed "
+                f"shutdown timeout ({self._settings.shutdown_timeout_s:g} s) elapsed before the batch was committed "
                 f"({error.str()}); it will be processed again"
             )
         if self._aborts_in_a_row >= _ABORTS_IN_A_ROW_MAX:

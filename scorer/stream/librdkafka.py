@@ -130,7 +130,7 @@ def open_reader(settings: Settings, options: Mapping[str, Any]) -> Consumer:
         "check.crcs": True,
         **options,
     }
-    with refuse_bad_config():
+    with translate_config_errors():
         return Consumer(config)
 
 
@@ -207,7 +207,7 @@ def limits(settings: Settings) -> Limits:
         # After it the group has reassigned the partitions. A poll can wait for a delivery.
         poll_s=max(poll_s, delivery_s + _DELIVERY_MARGIN_S),
         delivery_s=delivery_s,
-        shutdown_s=settings.drain_s + _SHUTDOWN_MARGIN_S,
+        shutdown_s=settings.shutdown_timeout_s + _SHUTDOWN_MARGIN_S,
     )
 
 
@@ -233,7 +233,7 @@ def _without(config: Mapping[str, Any], prefixes: tuple[str, ...]) -> dict[str, 
 
 
 @contextmanager
-def refuse_bad_config() -> Iterator[None]:
+def translate_config_errors() -> Iterator[None]:
     """Converts librdkafka's error about a property into a SettingsError that names it."""
     try:
         yield

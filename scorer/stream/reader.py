@@ -13,7 +13,7 @@ from scorer.settings import Settings
 from scorer.stream.faults import Report, classify
 from scorer.stream.librdkafka import open_reader
 from scorer.stream.partition import Event
-from scorer.stream.reaching import ANSWER_S, ask_bounds, cannot_be_read, find_partitions
+from scorer.stream.requests import ANSWER_S, ask_bounds, cannot_be_read, find_partitions
 from scorer.stream.rights import to_own_group
 from scorer.stream.unreadable import end_of_unreadable
 from scorer.stream.worker import Record

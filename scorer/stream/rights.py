@@ -81,7 +81,7 @@ def needs_of(role: Role, settings: Settings) -> list[Need]:
     return [Need(right, why) for right, why in _NEEDS[role](settings)]
 
 
-def ask_operator(settings: Settings, *rights: Right) -> str:
+def how_to_grant(settings: Settings, *rights: Right) -> str:
     """Returns which rights to grant to this client, with the commands that grant them."""
     return ask_for(rights, principal_of(settings.kafka), settings.bootstrap_servers)
 

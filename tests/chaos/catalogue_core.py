@@ -20,7 +20,7 @@ def _short(name: str, original: str, hold_s: float = 0.0, rounds: int = 1) -> Sc
         warm_up_s=min(whole.warm_up_s, 8.0),
         workers=replace(whole.workers, count=2),
         load=Load(per_s=300),
-        drain_s=45,
+        shutdown_timeout_s=45,
     )
 
 

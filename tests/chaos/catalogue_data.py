@@ -68,14 +68,14 @@ _TOPICS = (
         "retention deletes what a stopped group has not read, in two partitions",
         DeleteRecords((0, 1), 15),
         expect=RESET,
-        drain_s=30,
+        shutdown_timeout_s=30,
     ),
     Scenario(
         "retention-passes-running-group",
         "retention deletes what a running group has not read, in two partitions",
         DeleteRecordsUnderWorkers((0, 1), 15),
         expect=RESET,
-        drain_s=30,
+        shutdown_timeout_s=30,
     ),
     Scenario(
         "records-too-large",
@@ -132,7 +132,7 @@ _MEMORY = (
         load=None,
         workers_first=False,
         workers=Workers(count=1),
-        drain_s=300,
+        shutdown_timeout_s=300,
         expect=Expectation(rss_mb=1_024),
     ),
     Scenario(
@@ -142,7 +142,7 @@ _MEMORY = (
         load=None,
         workers_first=False,
         workers=Workers(count=1),
-        drain_s=180,
+        shutdown_timeout_s=180,
         expect=Expectation(exits=CLEAR_EXITS, rss_mb=1_024),
     ),
 )

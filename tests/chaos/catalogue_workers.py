@@ -118,7 +118,7 @@ _OPERATORS = (
         RandomMix(_MIX, 600, seed=20),
         workers=PROXIED,
         expect=RESTARTS,
-        drain_s=180,
+        shutdown_timeout_s=180,
         marks_itself=True,
     ),
 )

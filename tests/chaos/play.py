@@ -45,7 +45,7 @@ def play(scenario: Scenario, cluster: Cluster, folder: Path, say: Callable[[str]
         stage.note("every worker decides again" if recovered else "not every worker decides again")
         stage.sleep(_SETTLE_S)
         stage.stop_publishing()
-        stage.wait_for(lambda: stage.ledger.undecided() == 0, scenario.drain_s)
+        stage.wait_for(lambda: stage.ledger.undecided() == 0, scenario.shutdown_timeout_s)
         stage.note(f"{stage.ledger.undecided():,} applications are not decided")
         stage.stop_workers()
         stage.read_results()

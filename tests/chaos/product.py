@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from scorer.settings import Settings
 
-SHUTDOWN_S: Final = float(Settings().drain_s)
+SHUTDOWN_S: Final = float(Settings().shutdown_timeout_s)
 """How long a worker may take to stop, by its default setting."""
 WORKER: Final = (sys.executable, "-m", "scorer", "worker")
 AT_LEAST_ONCE: Final = {"SCORER_DELIVERY": "at-least-once"}

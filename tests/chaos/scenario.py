@@ -93,7 +93,7 @@ class Scenario:
     """Settings of the decisions topic, from the beginning."""
     cluster: ClusterPlan = _CLUSTER
     expect: Expectation = Expectation()
-    drain_s: float = 90.0
+    shutdown_timeout_s: float = 90.0
     """How long to wait, after the last record, until all is decided."""
     workers_first: bool = True
     """False where the fault starts the workers itself, after a backlog for example."""

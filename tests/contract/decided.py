@@ -60,5 +60,5 @@ def decide(store: Path, reference: str, values: list[bytes]) -> NDArray[np.float
     """The probability of default in each decision, as a reader of the decisions' topic finds it."""
     bundle = BundleStore(store).open(reference)
     records = [FakeRecord((0, offset), value) for offset, value in enumerate(values)]
-    outcomes = score_batch(records, bundle, RECORD_BYTES_MAX).outcomes
+    outcomes = score_batch(records, bundle, RECORD_BYTES_MAX).results
     return np.array([json.loads(outcome)["probability_of_default"] for outcome in outcomes])  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import Final, Literal, Protocol
 
 from schemas.decision import TRACE_HEADERS, BundleReference
-from scorer.core.score import Bundle, Outcome, Scores
+from scorer.core.score import Bundle, Result, Scores
 from scorer.core.wire import Rejection, id_of
 from scorer.errors import FencedError
 from scorer.stream.delivery import Delivered
@@ -158,7 +158,7 @@ class FakeLink:
 
     def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
         """Takes the batch in flight, once the one before has landed well; it lands as late as it can."""
-        assert len(scores.outcomes) == len(batch.records), "one outcome a record"
+        assert len(scores.results) == len(batch.records), "one result a record"
         if self._land():
             self._in_flight = (batch, scores, bundle)
             self._positions |= batch.offsets_next
@@ -178,21 +178,21 @@ class FakeLink:
         self._kafka.leave(self)
 
     def _land(self) -> bool:
-        """Writes the outcomes in flight and commits, unless the plan or the group says otherwise."""
+        """Writes the results in flight and commits, unless the plan or the group says otherwise."""
         self._refuse_fenced()
         if self._in_flight is None:
             return True
         (batch, scores, bundle), self._in_flight = self._in_flight, None
         fault = self._faults.in_publish()
         if fault is Fault.CRASH_BEFORE_COMMIT:
-            self._write_before_commit(batch, scores.outcomes, bundle)
+            self._write_before_commit(batch, scores.results, bundle)
             raise CrashError
         if fault is Fault.ABORT or not self._owns(batch):
-            self._write_before_commit(batch, scores.outcomes, bundle)
+            self._write_before_commit(batch, scores.results, bundle)
             self._wind_back()
             self._observer.aborted()
             return False
-        self._write_and_commit(batch, scores.outcomes, bundle)
+        self._write_and_commit(batch, scores.results, bundle)
         self._observer.committed(batch, scores, Delivered(0.0, 0.0, 0.0))
         if fault is Fault.CRASH_AFTER_COMMIT:
             raise CrashError
@@ -255,26 +255,26 @@ class FakeLink:
     def _owns(self, batch: Batch) -> bool:
         return all(self._kafka.owners[p] == (self, self._epochs.get(p)) for p in batch.offsets_next)
 
-    def _write_before_commit(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle) -> None:
+    def _write_before_commit(self, batch: Batch, results: Sequence[Result], bundle: Bundle) -> None:
         """What a reader sees of a publish whose commit failed: of a transaction nothing."""
         if self._delivery == "at-least-once":
-            self._write(batch, outcomes, bundle)
+            self._write(batch, results, bundle)
 
-    def _write_and_commit(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle) -> None:
-        self._write(batch, outcomes, bundle)
+    def _write_and_commit(self, batch: Batch, results: Sequence[Result], bundle: Bundle) -> None:
+        self._write(batch, results, bundle)
         self._kafka.committed.update(batch.offsets_next)
         self._kafka.stamps.update(dict.fromkeys(batch.offsets_next, str(bundle.reference)))
 
-    def _write(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle) -> None:
-        for record, outcome in zip(batch.records, outcomes, strict=True):
+    def _write(self, batch: Batch, results: Sequence[Result], bundle: Bundle) -> None:
+        for record, result in zip(batch.records, results, strict=True):
             headers = record.headers() or ()
-            if isinstance(outcome, Rejection):
-                letter = dead_letter(record, outcome, headers, bundle.reference, _AT, bytes_max=1_000_000)
+            if isinstance(result, Rejection):
+                letter = dead_letter(record, result, headers, bundle.reference, _AT, bytes_max=1_000_000)
                 self._kafka.dead_letters.append(Written(letter.key, letter.value, tuple(letter.headers)))
             else:
                 key = record.key()
                 trace = tuple((name, value) for name, value in headers if name in TRACE_HEADERS)
-                self._kafka.decisions.append(Written(id_of(outcome) if key is None else key, outcome, trace))
+                self._kafka.decisions.append(Written(id_of(result) if key is None else key, result, trace))
 
     def _wind_back(self) -> None:
         self._fetch_from = {partition: self._start(partition) for partition in self._fetch_from}

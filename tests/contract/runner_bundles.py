@@ -21,9 +21,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from producer.generator import generate_applications
-from scorer.author.adopt import draft_model
 from scorer.author.build import build_bundle
 from scorer.author.describe import Description
+from scorer.author.import_model import draft_model
 from scorer.core.features import CATEGORIES, NUMBERS
 from scorer.core.wire import Application, Rejection, decode
 from tests.unit.bundle.making import PLAIN

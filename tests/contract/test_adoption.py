@@ -15,8 +15,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from scorer.author.adopt import add_model, draft_model
 from scorer.author.describe import Description
+from scorer.author.import_model import add_model, draft_model
 from scorer.author.train import Examples, read_examples
 from scorer.bundle.load import load_bundle
 from scorer.bundle.runners import open_model
@@ -31,7 +31,7 @@ COLUMNS = ZEROS.features.columns
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
     """Made-up loans."""
-    return read_examples(write_loans(tmp_path_factory.mktemp("loans") / "loans.csv"), skip_refused=False)
+    return read_examples(write_loans(tmp_path_factory.mktemp("loans") / "loans.csv"), skip_invalid=False)
 
 
 def test_a_classifier_becomes_a_bundle(tmp_path: Path, examples: Examples) -> None:

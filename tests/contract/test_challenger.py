@@ -56,12 +56,12 @@ def test_changes_nothing(stage: Stage, challenger: Bundle) -> None:
     link, tally = stage.link(), Tally()
     along = Challenger(lambda: challenger, RECORD_BYTES_MAX, tally)
     done = _soon(lambda: stage.committed() == {0: 5, 1: 5})
-    run(link, lambda: CHAMPION, CountingMonitor(), RECORD_BYTES_MAX, done, along.score_along)
+    run(link, lambda: CHAMPION, CountingMonitor(), RECORD_BYTES_MAX, done, along.score_in_shadow)
     assert stage.committed() == {0: 5, 1: 5}
     assert stage.bundles() == dict.fromkeys((0, 1), str(CHAMPION.reference))
     topic = _topic_of(stage)
     records = [FakeRecord((i % 2, i // 2), value, topic_name=topic) for i, value in enumerate(values) if i != 4]
-    expected = score_batch(records, CHAMPION, RECORD_BYTES_MAX).outcomes
+    expected = score_batch(records, CHAMPION, RECORD_BYTES_MAX).results
     nothing: Headers = ()
     found = {(written.value, written.headers) for written in stage.decisions()}
     assert found == {(decision, nothing) for decision in expected}

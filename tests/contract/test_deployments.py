@@ -18,7 +18,7 @@ from scorer.errors import BrokerError, BundleError, DeploymentError, TopicsError
 from scorer.local.apache_kafka import JavaBroker
 from scorer.local.broker import Broker
 from scorer.operate import topics
-from scorer.operate.deployments import add_event, read_history
+from scorer.operate.deployments import append_event, read_history
 from scorer.settings import Settings, load_settings
 from scorer.store.entry import Located
 from scorer.store.store import BundleStore
@@ -129,9 +129,9 @@ def wait_for(holds: Callable[[], bool]) -> None:
 
 def test_written_and_read(settings: Settings, store: BundleStore) -> None:
     """Events come back as they were written, in order; what is no event is a line with its fault."""
-    first = add_event(settings, deployment_of(reference_of(store, "credit-risk:1.0.0")))
+    first = append_event(settings, deployment_of(reference_of(store, "credit-risk:1.0.0")))
     write_line(settings, b'{"slot": "basement"}')
-    second = add_event(settings, deployment_of(reference_of(store, "other:1.0.0")))
+    second = append_event(settings, deployment_of(reference_of(store, "other:1.0.0")))
     lines = read_history(settings)
     assert [line.event for line in lines] == [first, None, second]
     assert "slot" in lines[1].fault
@@ -145,11 +145,11 @@ def test_two_operators_at_once(settings: Settings, store: BundleStore) -> None:
 
     def decide_slowly(state: State) -> DeploymentEvent:
         event = deployment_of(reference_of(store, "credit-risk:1.0.0"))(state)
-        add_event(settings, deployment_of(theirs))
+        append_event(settings, deployment_of(theirs))
         return event
 
     with pytest.raises(DeploymentError, match="another operator changed the deployments at the same time"):
-        add_event(settings, decide_slowly)
+        append_event(settings, decide_slowly)
     (line,) = read_history(settings)
     assert line.event is not None
     assert line.event.bundle == theirs
@@ -162,7 +162,7 @@ def test_refusal_writes_nothing(settings: Settings) -> None:
         raise DeploymentError("not what was expected")
 
     with pytest.raises(DeploymentError, match="not what was expected"):
-        add_event(settings, refuse)
+        append_event(settings, refuse)
     assert read_history(settings) == []
 
 
@@ -188,10 +188,10 @@ def test_follows(follower: Follower, settings: Settings, store: BundleStore, tol
     """What is deployed serves a moment later, loaded once; a line that is no event is told and counts for nothing."""
     wanted = reference_of(store, "other:1.0.0")
     write_line(settings, b"no event")
-    add_event(settings, deployment_of(wanted))
+    append_event(settings, deployment_of(wanted))
     wait_for(lambda: follower.current().reference == wanted)
     bundle = follower.current()
-    add_event(settings, deployment_of(wanted))
+    append_event(settings, deployment_of(wanted))
     wait_for(lambda: told.steps >= 2)
     assert follower.current() is bundle
     assert told.skips == [0]
@@ -201,9 +201,9 @@ def test_follows(follower: Follower, settings: Settings, store: BundleStore, tol
 def test_the_one_before_is_kept_open(follower: Follower, settings: Settings, store: BundleStore) -> None:
     """Going back opens nothing: what was replaced last takes over again as it was."""
     before, wanted = follower.current(), reference_of(store, "other:1.0.0")
-    add_event(settings, deployment_of(wanted))
+    append_event(settings, deployment_of(wanted))
     wait_for(lambda: follower.current().reference == wanted)
-    add_event(settings, deployment_of(before.reference))
+    append_event(settings, deployment_of(before.reference))
     wait_for(lambda: follower.current().reference != wanted)
     assert follower.current() is before
 
@@ -212,7 +212,7 @@ def test_starts_with_what_is_deployed(settings: Settings, store: BundleStore, to
     """A new worker begins with what the history says, and tells of the lines before that are no events."""
     wanted = reference_of(store, "other:1.0.0")
     write_line(settings, b"{}")
-    add_event(settings, deployment_of(wanted))
+    append_event(settings, deployment_of(wanted))
     with closing(Follower(settings, store, DEFAULT)) as started:
         assert started.current().reference == wanted
         started.start(told)
@@ -227,7 +227,7 @@ def test_missing_bundle_leaves_the_old_one(
     serving = follower.current()
     late = named(Path(str(settings.store)).parent / "late", "late", "1.0.0")
     wanted = BundleStore(settings.store).open(str(late)).reference
-    add_event(settings, deployment_of(wanted))
+    append_event(settings, deployment_of(wanted))
     wait_for(lambda: len(told.refusals) >= 2)
     assert told.refusals[0][0] == wanted
     assert re.match("bundle late:1.0.0@[0-9a-f]{64} not found", told.refusals[0][1])
@@ -242,11 +242,11 @@ def test_other_content_of_one_version(
 ) -> None:
     """A store that has another bundle under the name and version that was deployed does not serve it."""
     serving = follower.current()
-    add_event(settings, deployment_of(reference_of(store, "other:1.0.0").model_copy(update={"digest": "0" * 64})))
+    append_event(settings, deployment_of(reference_of(store, "other:1.0.0").model_copy(update={"digest": "0" * 64})))
     wait_for(lambda: bool(told.refusals))
     assert "two bundles have the same name and version" in told.refusals[0][1]
     assert follower.current() is serving
-    add_event(settings, deployment_of(serving.reference))
+    append_event(settings, deployment_of(serving.reference))
     wait_for(lambda: told.steps == 1)
     assert follower.current() is serving
 
@@ -254,7 +254,7 @@ def test_other_content_of_one_version(
 def test_start_without_the_bundle(settings: Settings, store: BundleStore) -> None:
     """A worker that cannot load what was deployed does not start with anything else."""
     missing = reference_of(store, "other:1.0.0").model_copy(update={"version": "9.9.9"})
-    add_event(settings, deployment_of(missing))
+    append_event(settings, deployment_of(missing))
     with pytest.raises(BundleError, match=r"bundle other:9\.9\.9@[0-9a-f]{64} not found"):
         Follower(settings, store, DEFAULT)
 
@@ -265,16 +265,16 @@ def test_challenger_comes_and_goes(
     """A challenger is loaded beside the champion, which it leaves alone, and is gone a moment after it is retired."""
     champion, wanted = follower.current(), reference_of(store, "other:1.0.0")
     assert follower.challenger() is None
-    add_event(settings, deployment_of(wanted, "challenger"))
+    append_event(settings, deployment_of(wanted, "challenger"))
     wait_for(lambda: told.challengers[-1:] == [wanted])
     challenger = follower.challenger()
     assert challenger is not None
     assert challenger.reference == wanted
     assert follower.current() is champion
-    add_event(settings, deployment_of(wanted))
+    append_event(settings, deployment_of(wanted))
     wait_for(lambda: follower.current().reference == wanted)
     assert follower.challenger() is challenger
-    add_event(settings, deployment_of(None, "challenger"))
+    append_event(settings, deployment_of(None, "challenger"))
     wait_for(lambda: told.challengers[-1:] == [None])
     assert follower.challenger() is None
     assert follower.current().reference == wanted
@@ -288,7 +288,7 @@ def test_worker_starts_without_its_challenger(
     monkeypatch.setattr(follow, "_RETRY_S", 0.1)
     late = named(Path(str(settings.store)).parent / "late", "late", "1.0.0")
     wanted = BundleStore(settings.store).open(str(late)).reference
-    add_event(settings, deployment_of(wanted, "challenger"))
+    append_event(settings, deployment_of(wanted, "challenger"))
     with closing(Follower(settings, store, DEFAULT)) as started:
         assert started.current().reference == reference_of(store, DEFAULT)
         started.start(told)
@@ -320,13 +320,13 @@ def test_whatever_goes_wrong_in_loading(
 
     with monkeypatch.context() as patched:
         patched.setattr(store, "locate", stumble)
-        add_event(settings, deployment_of(wanted, slot))
+        append_event(settings, deployment_of(wanted, slot))
         refusals = told.refusals if slot == "champion" else told.refused_challengers
         wait_for(lambda: bool(refusals))
     assert refusals[0] == (wanted, "ZeroDivisionError('in a runner')")
     assert follower.current() is serving
     assert follower.challenger() is None
-    add_event(settings, deployment_of(wanted, slot))
+    append_event(settings, deployment_of(wanted, slot))
     wait_for(lambda: wanted in {b.reference for b in (follower.current(), follower.challenger()) if b is not None})
 
 
@@ -344,7 +344,7 @@ def test_a_model_that_crashes_its_library(
     serving = follower.current()
     folder = crashing_bundle(Path(str(settings.store)) / "crashing" / "1.0.0", "crash")
     wanted = read_manifest(folder).reference
-    add_event(settings, deployment_of(wanted, slot))
+    append_event(settings, deployment_of(wanted, slot))
     refusals = told.refusals if slot == "champion" else told.refused_challengers
     wait_for(lambda: bool(refusals))
     assert refusals[0][0] == wanted
@@ -363,7 +363,7 @@ def test_a_name_is_no_path(
     hostile = json.loads(deployment_of(wanted)(fold([])).model_dump_json())
     hostile["bundle"] = {"name": name.format(folder=tmp_path), "version": "1.0.0", "digest": "a" * 64}
     write_line(settings, json.dumps(hostile).encode())
-    add_event(settings, deployment_of(wanted))
+    append_event(settings, deployment_of(wanted))
     wait_for(lambda: follower.current().reference == wanted)
     assert (told.skips, told.refusals) == ([0], [])
 
@@ -378,5 +378,5 @@ def test_broker_restarts(
     with closing(Follower(elsewhere, store, DEFAULT)) as started:
         started.start(told)
         own_broker.restart()
-        add_event(elsewhere, deployment_of(wanted))
+        append_event(elsewhere, deployment_of(wanted))
         wait_for(lambda: started.current().reference == wanted)

@@ -93,7 +93,7 @@ def test_the_description_builds(tmp_path: Path) -> None:
     loans = write_loans(tmp_path / "loans-2025.csv")
     fields = re.findall(r'"(\w+)"', description.partition("fields = [")[2].partition("]")[0])
     told = Description(name="x", version="1.0.0", fields=fields, missing=0.0)
-    examples = read_examples(loans, skip_refused=False)
+    examples = read_examples(loans, skip_invalid=False)
     matrix = told.matrix(examples.applications)
     fitted = CLASSIFIERS["logistic"][0]().fit(matrix, examples.defaulted)
     (tmp_path / "risk.onnx").write_bytes(convert(fitted, told.features.columns, 1, matrix).model)

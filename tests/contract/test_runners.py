@@ -198,7 +198,7 @@ def test_scikit_learns_own_probabilities(tmp_path: Path, name: str) -> None:
 def test_scikit_learns_own_probabilities_on_real_data(tmp_path: Path, name: str) -> None:
     """The same on every labelled row of the course's file, on which it is fitted."""
     make, description = CLASSIFIERS[name]
-    examples = read_examples(real_data.FILE, skip_refused=False)
+    examples = read_examples(real_data.FILE, skip_invalid=False)
     matrix = description.matrix(examples.applications)
     fitted = make().fit(matrix, examples.defaulted)
     opened = load_bundle(build(Kind(lambda _: fitted, description, takes_unknown=False), tmp_path / "bundle"))

@@ -16,7 +16,7 @@ from scorer.bundle.signing import Signature, SigningKey, bundle_statement, event
 from scorer.errors import BundleError, DeploymentError
 from scorer.local.broker import Broker
 from scorer.operate import topics
-from scorer.operate.deployments import add_event, read_history
+from scorer.operate.deployments import append_event, read_history
 from scorer.settings import Settings, load_settings
 from scorer.store.store import BundleStore
 from scorer.store.trust import Purpose, TrustedKey, add_key, revoke_key
@@ -63,7 +63,7 @@ class Lender:
 
     def deploy(self, bundle: BundleReference, *keys: SigningKey, settings: Settings | None = None) -> DeploymentEvent:
         """As the command does it."""
-        return add_event(
+        return append_event(
             settings or self.settings, deployment_of(bundle), lambda statement: [key.sign(statement) for key in keys]
         )
 
@@ -145,7 +145,7 @@ def test_events_that_nobody_trusted_has_signed(lender: Lender, follower: Followe
         assert another.current().reference == default.reference
     for sign in wrong.values():
         with pytest.raises(DeploymentError, match=r"workers would ignore this event .* signed by: none"):
-            add_event(lender.settings, deployment_of(lender.one), sign)
+            append_event(lender.settings, deployment_of(lender.one), sign)
     lender.deploy(lender.two, lender.ana)
     decides(follower, lender.two)
     assert observer.refusals == []
@@ -321,5 +321,5 @@ def test_what_an_operator_decides_on(lender: Lender) -> None:
         seen.append(state)
         return deployment_of(lender.two)(state)
 
-    add_event(lender.settings, decide, lambda statement: [lender.ana.sign(statement)])
+    append_event(lender.settings, decide, lambda statement: [lender.ana.sign(statement)])
     assert seen[0].current("champion") is None

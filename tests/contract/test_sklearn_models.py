@@ -45,8 +45,8 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import Booster, XGBClassifier
 
-from scorer.author.adopt import add_model
 from scorer.author.describe import Description
+from scorer.author.import_model import add_model
 from scorer.core.wire import Application
 from scorer.errors import ScorerError
 from scorer.store.store import BundleStore

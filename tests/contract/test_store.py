@@ -19,7 +19,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from scorer.bundle.load import read_manifest
 from scorer.bundle.manifest import Manifest
 from scorer.errors import BundleError, MisuseError
-from scorer.store.places import FolderPlace
+from scorer.store.backends import FolderBackend
 from scorer.store.remote import RemoteFolder
 from scorer.store.store import BundleStore
 from tests.unit.bundle.making import PLAIN, copy_bundle, everything_in, named, remake
@@ -329,25 +329,25 @@ def test_the_digest_decides(tmp_path: Path, make: Callable[..., Path], monkeypat
     folder = Path(store.put(good))
     wanted, other = read_manifest(good).reference, make("mine", "2.0.0", "another")
     store.notes.set_tag(store.entry("mine:2.0.0"), "prod", "ana")
-    find = FolderPlace.fetch
+    find = FolderBackend.fetch
 
     def put_there(content: Path) -> None:
         shutil.rmtree(folder)
         shutil.copytree(content, folder)
 
-    def exchange(place: FolderPlace, name: str, version: str, manifest: Manifest) -> Path:
+    def exchange(place: FolderBackend, name: str, version: str, manifest: Manifest) -> Path:
         found = find(place, name, version, manifest)
         put_there(other)
         return found
 
     for reference in (str(wanted), "mine:2.0.0", "mine:latest", "mine:prod", f"mine@{wanted.digest[:12]}"):
         with monkeypatch.context() as patched:
-            patched.setattr(FolderPlace, "fetch", exchange)
+            patched.setattr(FolderBackend, "fetch", exchange)
             with pytest.raises(BundleError, match=r"expected .*, but opened mine:2\.0\.0@.*: the bundle was replaced"):
                 store.open(reference)
             put_there(good)
             with pytest.raises(BundleError, match="the bundle was replaced"):
-                store.locate(wanted).try_to_open()
+                store.locate(wanted).open_in_child()
         put_there(good)
         assert store.open(reference).reference == store.locate(wanted).open().reference == wanted
 
@@ -367,7 +367,7 @@ def test_what_is_shipped_is_not_shadowed(tmp_path: Path, make: Callable[..., Pat
         assert store.open(str(reference)).reference == store.open(f"credit-risk@{reference.digest[:8]}").reference
         assert store.locate(reference).open().reference == reference
     with pytest.raises(BundleError, match="two bundles are named"):
-        store.take_in(PLAIN, "shipped.tar.gz")
+        store.import_bundle(PLAIN, "shipped.tar.gz")
     (entry,) = (entry for entry in store.entries() if entry.reference == "credit-risk:1.1.0")
     assert (entry.manifest, entry.shipped) == (None, False)
     store.delete(entry)

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scorer.author.adopt import add_model
 from scorer.author.bentoml import draft_bundle, read_bentomodel
 from scorer.author.build import build_bundle
 from scorer.author.describe import Description
+from scorer.author.import_model import add_model
 from scorer.core.policy import Policy
 from scorer.errors import BundleError
 from scorer.store.store import BundleStore

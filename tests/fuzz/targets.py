@@ -32,7 +32,7 @@ from scorer.errors import BundleError, ScorerError
 from scorer.store.archive import unpacked
 from scorer.store.store import SHIPPED
 from scorer.stream.history import fold, parse_line
-from scorer.stream.line import Line
+from scorer.stream.history_record import Line
 from tests.fakes import RECORD_BYTES_MAX, FakeRecord, application, tiny_bundle
 from tests.fuzz.console import REQUESTS, ask
 from tests.fuzz.harness import Target
@@ -103,7 +103,7 @@ _BUNDLE: Final = tiny_bundle()
 
 def _score(values: list[bytes | None]) -> None:
     records = [FakeRecord((0, offset), value) for offset, value in enumerate(values)]
-    outcomes = score_batch(records, _BUNDLE, RECORD_BYTES_MAX).outcomes
+    outcomes = score_batch(records, _BUNDLE, RECORD_BYTES_MAX).results
     assert len(outcomes) == len(records)
     for value, outcome in zip(values, outcomes, strict=True):
         if isinstance(outcome, bytes):

@@ -52,7 +52,7 @@ class Publishing:
     def __init__(self, topics: Topics, seed: int) -> None:
         self.sent = 0
         self._topic = topics.applications
-        self._records = generate_applications(seed, bad_share=BAD_SHARE)
+        self._records = generate_applications(seed, invalid_share=BAD_SHARE)
         self._producer = Producer({"bootstrap.servers": topics.servers, "enable.idempotence": True, "linger.ms": 5})
         self._thread = Thread()
 

@@ -15,8 +15,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from producer.generator import generate_applications
 from scorer.local.broker import Broker
+from scorer.stream.load_failure import Refusal
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
-from scorer.stream.refusal import Refusal
 from tests.integration.worker_process import (
     WAIT_S,
     Topics,
@@ -113,7 +113,7 @@ def test_deploy_and_roll_back(topics: Topics, tmp_path: Path, delivery: str) -> 
         wait_until(lambda: topics.committed() == published, "every application committed")
         for at_work in (first, second):
             assert at_work.probe("/readyz")["bundle"]["version"] == "1.1.0"
-            assert 'scorer_bundle_swaps_total{outcome="swapped"} 2.0' in at_work.get("/metrics")[1]
+            assert 'scorer_bundle_switches_total{result="switched"} 2.0' in at_work.get("/metrics")[1]
         assert [first.terminate(), second.terminate()] == [0, 0]
     messages = list(topics.read(topics.decisions))
     check_segments([json.loads(message.value() or b"") for message in messages], published)
@@ -223,8 +223,8 @@ def test_bad_lines_and_missing_bundle(topics: Topics, tmp_path: Path) -> None:
         topics.publish(*lines, topic=topics.deployments, key=None)
         wait_until(lambda: "9.9.9" in running.probe("/readyz")["refused"], "the refusal is shown")
         metrics = running.get("/metrics")[1]
-        assert "scorer_deployment_faults_total 2.0" in metrics
-        assert 'scorer_bundle_swaps_total{outcome="failed"} 1.0' in metrics
+        assert "scorer_malformed_deployments_total 2.0" in metrics
+        assert 'scorer_bundle_switches_total{result="failed"} 1.0' in metrics
         topics.publish(b"{}", partition=0)
         wait_until(lambda: topics.count(topics.dead_letters) == 1, "it goes on working")
         assert running.get("/readyz")[0] == 200

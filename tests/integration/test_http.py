@@ -112,7 +112,7 @@ def test_what_the_port_tells(broker: Broker, tmp_path: Path) -> None:
         }  # fmt: skip
         topics.publish(json.dumps(event).encode(), topic=topics.deployments)
         wait_until(lambda: "mine:9.9.9" in running.probe("/readyz")["refused"], "the refusal is shown")
-        assert str(secret) in running.told("bundle_refused")[0]["error"]
+        assert str(secret) in running.told("bundle_load_failed")[0]["error"]
         pages = {path: running.get(path)[1] for path in ("/readyz", "/healthz", "/metrics", "/")}
         families = {family.name for family in text_string_to_metric_families(pages["/metrics"])}
     assert [path for path, body in pages.items() if "secret-store" in body or str(tmp_path) in body] == []
@@ -128,4 +128,4 @@ def test_signals_reach_the_loop(broker: Broker, tmp_path: Path) -> None:
         with half_open(running.told("worker_started")[0]["http"], 50):
             running.process.send_signal(signal.SIGINT)
             assert running.process.wait(WAIT_S) == 0
-        assert [line["signal"] for line in running.told("stop_asked")] == ["SIGINT"]
+        assert [line["signal"] for line in running.told("stop_requested")] == ["SIGINT"]

@@ -40,7 +40,7 @@ def move(place: str, version: str, ending: str) -> str:
     export_bundle(store.find(f"mine:{version}"), moved)
     store.delete(store.entry(f"mine:{version}"))
     with unpacked(moved) as folder:
-        assert store.take_in(folder, moved)
+        assert store.import_bundle(folder, moved)
     return digest
 
 
@@ -104,7 +104,7 @@ def test_store_out_of_reach_in_the_middle_of_a_swap(
         run("deploy", "mine:1.0.0", "--reason", "x", "--wait", "0", "--store", f"{tmp_path}/store")
         wait_until(lambda: "cannot be read" in running.probe("/readyz")["refused"], "the refusal is shown")
         assert running.probe("/readyz")["bundle"]["name"] == "credit-risk"
-        refused = running.told("bundle_refused")[0]
+        refused = running.told("bundle_load_failed")[0]
         assert (refused["slot"], refused["bundle"].partition("@")[0]) == ("champion", "mine:1.0.0")
         assert "cannot be read" in refused["error"]
         assert "Traceback" not in running.log()

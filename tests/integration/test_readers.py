@@ -18,9 +18,9 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
-from scorer.console.letters import newest_letters
+from scorer.console.dead_letters import newest_letters
 from scorer.console.live import REJECTED, Live
-from scorer.console.tail import Sample, follow_outcomes
+from scorer.console.tail import Sample, follow_results
 from scorer.errors import TopicsError
 from scorer.local.audit import Audit
 from scorer.local.broker import Broker
@@ -256,7 +256,7 @@ SENT: list[list[Header]] = [
 def following(settings: Settings) -> Iterator[Live]:
     """What the console counts from now on."""
     live, stop = Live(), Event()
-    thread = Thread(target=follow_outcomes, args=(settings, live, Sample(), stop))
+    thread = Thread(target=follow_results, args=(settings, live, Sample(), stop))
     thread.start()
     try:
         wait_until(lambda: live.following, "the console follows")

@@ -18,7 +18,7 @@ from schemas.decision import (
     SUPERSEDES_HEADER,
     BundleReference,
     Decision,
-    Outcome,
+    Label,
     RecordReference,
 )
 from scorer.local.broker import Broker
@@ -30,7 +30,7 @@ GOOD, BAD = (BundleReference(name="credit-risk", version=v, digest=d * 64) for v
 LAST = "the-last"
 
 
-def decision(application: str, offset: int, outcome: Outcome, bundle: BundleReference) -> Decision:
+def decision(application: str, offset: int, outcome: Label, bundle: BundleReference) -> Decision:
     """What a bundle made of an application's record."""
     return Decision(
         decision_id=f"applications:0:{offset}@{bundle.digest[:12]}",

@@ -32,7 +32,7 @@ NAMES = {
 @pytest.fixture(scope="module")
 def examples() -> Examples:
     """The file's labelled rows."""
-    return read_examples(DATA, skip_refused=False)
+    return read_examples(DATA, skip_invalid=False)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_every_row_is_scored_as_xgboost_scores_it(rows: list[dict[str, Any]], ve
     matrix = np.array([[row.get(name, 0) for name in names] for row in by_hand], dtype=np.float32)
     direct = booster.predict(xgboost.DMatrix(matrix, feature_names=names)).astype(np.float64)
     records = [_Record(row.line, row.value) for row in read_applications(DATA)]
-    outcomes = score_batch(records, load_bundle(folder), 65_536).outcomes
+    outcomes = score_batch(records, load_bundle(folder), 65_536).results
     decisions = [json.loads(outcome) for outcome in outcomes if isinstance(outcome, bytes)]
     assert [d["probability_of_default"] for d in decisions] == direct.tolist()
     expected = np.where(direct > 0.5, "DECLINED", np.where(direct > 0.3, "MAYBE", "APPROVED"))

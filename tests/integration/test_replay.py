@@ -47,7 +47,7 @@ class Decided:
 def publish(topics: Topics, begin: int, end: int) -> None:
     """Publishes made-up applications, some of them bad, to every partition in turn."""
     producer = Producer({"bootstrap.servers": topics.servers, "linger.ms": 20})
-    for number, record in enumerate(islice(generate_applications(seed=5, bad_share=0.02), begin, end)):
+    for number, record in enumerate(islice(generate_applications(seed=5, invalid_share=0.02), begin, end)):
         producer.produce(topics.applications, value=record.value, key=record.key, partition=number % PARTITIONS)
         producer.poll(0)
     assert producer.flush(WAIT_S) == 0
@@ -347,7 +347,7 @@ def test_a_topic_that_was_created_again(broker: Broker, tmp_path: Path) -> None:
 
     def publish_some(seed: int) -> None:
         producer = Producer({"bootstrap.servers": topics.servers})
-        for record in islice(generate_applications(seed, bad_share=0), 50):
+        for record in islice(generate_applications(seed, invalid_share=0), 50):
             producer.produce(topics.applications, value=record.value, key=record.key)
         assert producer.flush(WAIT_S) == 0
 

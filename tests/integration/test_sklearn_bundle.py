@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from producer.generator import generate_applications
-from scorer.author.adopt import add_model
+from scorer.author.import_model import add_model
 from scorer.bundle.load import load_bundle
 from scorer.core.score import score_batch
 from scorer.local.broker import Broker
@@ -43,7 +43,7 @@ def test_a_worker_decides_with_it(broker: Broker, tmp_path: Path) -> None:
         if offset != 7
     ]
     # Transaction markers are only on the topics that the worker writes to: offsets here count applications.
-    assert decisions == score_batch(records, load_bundle(Path(folder)), 65_536).outcomes
+    assert decisions == score_batch(records, load_bundle(Path(folder)), 65_536).results
     found = np.array([json.loads(decision or b"")["probability_of_default"] for decision in decisions])
     matrix = np.delete(ZEROS.matrix(applications(COUNT)), 7, axis=0)
     assert np.abs(found - fitted.predict_proba(matrix.astype(np.float64))[:, 1]).max() <= 1e-6

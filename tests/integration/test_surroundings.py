@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scorer.local.broker import Broker
-from scorer.store.places import NO_STORE
+from scorer.store.backends import NO_STORE
 from tests.fakes import application
 from tests.integration.worker_process import WAIT_S, WITHOUT_TRAINING, Topics, wait_until
 from tests.unit.bundle.making import write_loans

@@ -99,7 +99,7 @@ def somebody_elses_load(topics: Topics) -> Iterator[None]:
 
     def publish() -> None:
         producer = Producer({"bootstrap.servers": topics.servers, "linger.ms": 5})
-        for number, record in enumerate(generate_applications(seed=7, prefix="other", bad_share=0.1)):
+        for number, record in enumerate(generate_applications(seed=7, prefix="other", invalid_share=0.1)):
             producer.produce(topics.applications, value=record.value, key=record.key)
             if number % 10 == 0:
                 producer.poll(0)

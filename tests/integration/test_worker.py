@@ -166,7 +166,7 @@ def test_probes_and_metrics(topics: Topics, running: WorkerProcess) -> None:
     text = running.get("/metrics")[1]
     found = samples(text)
     assert total(text, "scorer_decisions_total") == 93
-    assert total(text, "scorer_rejects_total") == found["scorer_rejects_total[('code', 'out_of_range')]"] == 7
+    assert total(text, "scorer_rejections_total") == found["scorer_rejections_total[('code', 'out_of_range')]"] == 7
     assert found["scorer_batch_records_sum"] == found["scorer_decision_latency_seconds_count"] == 100
     assert total(text, "scorer_probability_of_default_count") == 93
     assert found["scorer_transactions_total[('outcome', 'committed')]"] >= found["scorer_batch_records_count"]

@@ -18,22 +18,22 @@ from schemas.deployment import DeploymentEvent
 from schemas.examples import APPLICATIONS, DEPLOYMENT
 from schemas.rights import Operation, Role
 from scorer.console.live import Live, Part
-from scorer.console.look import keep_looking
+from scorer.console.polling import poll_group
 from scorer.console.publish import TryPublisher
-from scorer.console.tail import Sample, follow_outcomes
-from scorer.console.watch import keep_watching
+from scorer.console.tail import Sample, follow_results
+from scorer.console.watch import run_with_restarts
 from scorer.errors import BrokerError, ModelError, TopicsError
 from scorer.operate import topics
 from scorer.operate.dead_letters import read_dead_letters, requeue
-from scorer.operate.deployments import add_event, read_history
+from scorer.operate.deployments import append_event, read_history
 from scorer.operate.diagnose import diagnose
 from scorer.operate.offsets import OffsetsTool
 from scorer.operate.reading import TopicReader
 from scorer.operate.rollout import wait_for_workers
 from scorer.process import ReplayOptions, replay
-from scorer.replay.asked import Asked, select
-from scorer.replay.outcomes import read_outcomes
+from scorer.replay.filters import Asked, select
 from scorer.replay.plan import make_plan
+from scorer.replay.results import read_replay_results
 from scorer.settings import Settings
 from scorer.stop import Stop
 from scorer.stream.history import HistoryReader, State
@@ -80,7 +80,7 @@ def within(seconds: float) -> Callable[[], bool]:
 def work(settings: Settings) -> None:
     """Decides one application, as a worker does that follows the deployments."""
     with closing(HistoryReader(settings, Operation.READ)) as history:
-        history.to_the_end()
+        history.read_to_end()
     tally, late = Tally(), within(WAIT_S)
     with closing(KafkaLink(settings, tally, lambda: False, refused=lambda: "")) as link:
         run(link, lambda: BUNDLE, CountingMonitor(), 65_536, lambda: tally.records > 0 or late())
@@ -120,7 +120,7 @@ def deploy(settings: Settings) -> None:
         return DEPLOYMENT
 
     read_history(settings)
-    add_event(settings, decide)
+    append_event(settings, decide)
     assert DEPLOYMENT.bundle is not None
     wait_for_workers(settings, DEPLOYMENT.bundle, 0)
 
@@ -158,9 +158,9 @@ def watch(settings: Settings) -> None:
     """Sees what the console shows, and publishes a try."""
     stop, live = Event(), _LiveUntil()
     live.end = stop
-    keep_watching(Part.STANDING, lambda: keep_looking(settings, live, stop), live, stop)
+    run_with_restarts(Part.STANDING, lambda: poll_group(settings, live, stop), live, stop)
     stop.clear()
-    keep_watching(Part.OUTCOMES, lambda: follow_outcomes(settings, live, Sample(), stop), live, stop)
+    run_with_restarts(Part.RESULTS, lambda: follow_results(settings, live, Sample(), stop), live, stop)
     if live.seen:
         raise BrokerError(live.seen)
     for topic in (settings.decisions_topic, settings.dead_letters_topic, settings.applications_topic):
@@ -190,7 +190,7 @@ def replay_all(settings: Settings) -> None:
     options = ReplayOptions(1_000, everything=True, http_port=None)
     standing = replay(settings, plan, _AGAIN, options, lambda _: None, stop, Watchdog(60))
     assert standing.complete
-    outcomes = read_outcomes(settings, plan, standing.offsets)
+    outcomes = read_replay_results(settings, plan, standing.offsets)
     assert outcomes.corrections
     assert outcomes.refused
 

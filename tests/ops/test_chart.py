@@ -122,8 +122,8 @@ def test_no_service_of_the_namespace_becomes_a_setting(values: Path) -> None:
 def test_a_pod_outlives_its_drain(values: Path) -> None:
     """The grace period is longer than the seconds that the worker gives itself, with time to leave its group."""
     pod = pod_of(render(values), "worker")
-    drain_s = float(_environment(pod)["SCORER_DRAIN_S"])
-    assert pod["spec"]["terminationGracePeriodSeconds"] >= math.ceil(drain_s) + 15
+    shutdown_timeout_s = float(_environment(pod)["SCORER_SHUTDOWN_TIMEOUT_S"])
+    assert pod["spec"]["terminationGracePeriodSeconds"] >= math.ceil(shutdown_timeout_s) + 15
 
 
 @each_set

@@ -22,7 +22,7 @@ from schemas.confidential import (
     has_url_credentials,
     is_secret,
 )
-from scorer.settings import OWNED_PROPERTIES, Settings
+from scorer.settings import RESERVED_PROPERTIES, Settings
 from tests.ops.chart import CHART, of_kind, pod_of, pods, refusal, render, values_named
 from tests.unit.schemas.test_confidential import WITH_CREDENTIALS, WITHOUT_CREDENTIALS
 
@@ -114,7 +114,7 @@ def test_properties_are_refused_as_the_scorer_refuses_them() -> None:
     """The templates' lists of librdkafka properties, and their expressions for secrets, are the scorer's own."""
     text = (CHART / "templates" / "_problems.tpl").read_text(encoding="utf-8")
     for name, wanted in (
-        ("ownedProperties", " ".join(sorted(OWNED_PROPERTIES))),
+        ("reservedProperties", " ".join(sorted(RESERVED_PROPERTIES))),
         ("plainProperties", " ".join(sorted(PLAIN_PROPERTIES))),
         ("confidentialWords", CONFIDENTIAL_WORDS),
         ("pathSuffixes", PATH_SUFFIXES),
@@ -213,7 +213,7 @@ def test_what_is_said_on_purpose_is_rendered(given: str) -> None:
             f"{_LOGIN}kafka.properties.sasl\\.pasword=no",
             "kafka.properties: sasl.pasword is a secret (or a misspelt one)",
         ),
-        ("extraEnv[0].name=SCORER_DRAIN_S", "extraEnv: SCORER_DRAIN_S is set by the chart"),
+        ("extraEnv[0].name=SCORER_SHUTDOWN_TIMEOUT_S", "extraEnv: SCORER_SHUTDOWN_TIMEOUT_S is set by the chart"),
         ("store.url=s3://a,store.claim.enabled=true", "store.url and store.claim.enabled: mutually exclusive"),
         (
             "autoscaling.keda.enabled=true,autoscaling.cpu.enabled=true",
@@ -255,7 +255,7 @@ def test_all_that_does_not_fit_is_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ("settings.drain_s=0", "at '/settings/drain_s': exclusiveMinimum"),
+        ("settings.shutdown_timeout_s=0", "at '/settings/shutdown_timeout_s': exclusiveMinimum"),
         ("settings.delivery=at-most-once", "at '/settings/delivery': value must be one of 'exactly-once'"),
         ("topics.partitions=many", "at '/topics/partitions': got string, want integer"),
         ("kafka.sasl.mechanism=OAUTHBEARER", "at '/kafka/sasl/mechanism': value must be one of 'SCRAM-SHA-512'"),
@@ -274,7 +274,7 @@ def test_large_numbers_are_written_out() -> None:
     (container,) = pod_of(resources, "worker")["spec"]["containers"]
     environment = {entry["name"]: entry.get("value") for entry in container["env"]}
     assert environment["SCORER_RECORD_BYTES_MAX"] == "8388608"
-    assert environment["SCORER_DRAIN_S"] == "40.5"
+    assert environment["SCORER_SHUTDOWN_TIMEOUT_S"] == "40.5"
     (scaled,) = of_kind(
         render(values_named("tls-sasl"), "--set", "autoscaling.keda.lagThreshold=10000000"), "ScaledObject"
     )

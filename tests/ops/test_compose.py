@@ -75,10 +75,10 @@ def test_workers_can_be_scaled(services: dict[str, Any]) -> None:
 
 
 def test_a_worker_has_time_to_drain(services: dict[str, Any]) -> None:
-    """Compose kills a worker only after it has had drain_s for its batch."""
+    """Compose kills a worker only after it has had shutdown_timeout_s for its batch."""
     grace = re.fullmatch(r"(\d+)s", services["worker"]["stop_grace_period"])
     assert grace is not None
-    assert float(grace[1]) > Settings().drain_s
+    assert float(grace[1]) > Settings().shutdown_timeout_s
 
 
 def test_what_is_reached_from_outside(services: dict[str, Any]) -> None:

@@ -33,7 +33,10 @@ def closed_console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console
     """A console that asks for a token."""
     folder = tmp_path_factory.mktemp("closed")
     (folder / "token").write_text(f"{TOKEN}\n", encoding="utf-8")
-    environment = NOBODY | {"SCORER_CONSOLE_TOKEN_FILE": str(folder / "token"), "SCORER_CONSOLE_NAMES": "c.example, d"}
+    environment = NOBODY | {
+        "SCORER_CONSOLE_TOKEN_FILE": str(folder / "token"),
+        "SCORER_CONSOLE_ALLOWED_HOSTS": "c.example, d",
+    }
     with console(environment, folder / "console.log") as started:
         yield started
 
@@ -79,7 +82,7 @@ def test_a_foreign_name_is_refused(open_console: ConsoleProcess, host: str) -> N
     for path in ("/", "/api/deployments"):
         answer = open_console.ask(path, headers={"Host": host})
         assert answer.status == 400
-        assert "console_names" in answer.body or not host
+        assert "console_allowed_hosts" in answer.body or not host
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:8765", "127.0.0.1", "[::1]:8765", "10.0.0.7:80"])
@@ -89,7 +92,7 @@ def test_an_address_is_no_foreign_name(open_console: ConsoleProcess, host: str) 
 
 
 def test_names_of_ones_own(closed_console: ConsoleProcess) -> None:
-    """console_names lists names under which it may be asked; letter case does not count."""
+    """console_allowed_hosts lists names under which it may be asked; letter case does not count."""
     for name in ("c.example", "C.Example:8765", "d"):
         assert closed_console.ask("/login", headers={"Host": name}).status == 200
     assert closed_console.ask("/login", headers={"Host": "e"}).status == 400

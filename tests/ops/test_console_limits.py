@@ -112,7 +112,7 @@ def test_guesses_are_bounded_and_the_owner_gets_in(served: ConsoleProcess) -> No
 
     Each used to wait for itself alone: sixty of them made 120 guesses per second and as many lines of the log.
     """
-    lines_before = served.log().count("token_refused")
+    lines_before = served.log().count("wrong_token")
     with ThreadPoolExecutor(60) as guessers:
         guesses = [guessers.submit(log_in, served, WRONG) for _ in range(300)]
         for _ in range(5):
@@ -124,8 +124,8 @@ def test_guesses_are_bounded_and_the_owner_gets_in(served: ConsoleProcess) -> No
     assert all("wait a moment" in answer.body for answer in answers if answer.status == 429)
     assert all("retry-after" in answer.headers for answer in answers if answer.status == 429)
     assert log_in(served, WRONG).status == 403
-    assert served.log().count("token_refused") - lines_before < 100
-    refused = [json.loads(line) for line in served.log().splitlines() if '"token_refused"' in line]
+    assert served.log().count("wrong_token") - lines_before < 100
+    refused = [json.loads(line) for line in served.log().splitlines() if '"wrong_token"' in line]
     assert sum(line["suppressed"] for line in refused) > 100
 
 
@@ -228,7 +228,7 @@ def test_what_nobody_foresaw(tmp_path: Path) -> None:
         "def fails(*_, **__):\n"
         "    raise RuntimeError('somebody-s-secret')\n"
         "pages.render_page = fails\n"
-        "import scorer.console.letters as letters\n"
+        "import scorer.console.dead_letters as letters\n"
         "letters.newest_letters = fails\n",
         encoding="utf-8",
     )

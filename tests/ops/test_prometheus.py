@@ -84,7 +84,9 @@ def try_bundles(topics: Topics, prometheus: Prometheus) -> None:
     lines = (b"{", event_of_a_missing_bundle("champion"), event_of_a_missing_bundle("challenger"))
     topics.publish(*lines, topic=topics.deployments, key=None)
     wait_until(lambda: prometheus.total("scorer_challenger_failures_total") > 0, "a challenger that does not load")
-    wait_until(lambda: prometheus.total('scorer_bundle_swaps_total{outcome="failed"}') > 0, "a champion that does not")
+    wait_until(
+        lambda: prometheus.total('scorer_bundle_switches_total{result="failed"}') > 0, "a champion that does not"
+    )
     operate(topics, "rollback", *WHY)
     operate(topics, "retire", *WHY)
 
@@ -95,7 +97,7 @@ def refuse_commits(topics: Topics, prometheus: Prometheus) -> None:
     Not by message.timestamp.before.max.ms: Kafka 4.1 measures a transaction's own markers by it too, refuses one that
     is a millisecond too old, and never ends that transaction.
     """
-    aborted = 'scorer_transactions_total{outcome="aborted"}'
+    aborted = 'scorer_transactions_total{result="aborted"}'
     before = prometheus.total(aborted)
     topics.publish(os.urandom(1_048_400))  # fills its topic's limit, and cannot be compressed
     wait_until(lambda: prometheus.total(aborted) > before, "an aborted batch")

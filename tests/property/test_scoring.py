@@ -1,4 +1,4 @@
-"""Laws of scoring: a record's outcome depends on it and on the bundle, and on nothing and nobody else."""
+"""Laws of scoring: a record's result depends on it and on the bundle, and on nothing and nobody else."""
 
 import json
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from schemas.decision import BundleReference, Decision
 from schemas.examples import APPLICATIONS
 from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding, columns_of
-from scorer.core.policy import OUTCOMES, Policy
-from scorer.core.score import Bundle, Outcome, Record, score_batch
+from scorer.core.policy import LABELS, Policy
+from scorer.core.score import Bundle, Record, Result, score_batch
 from scorer.core.wire import DecisionEncoder, Rejection, decode, id_of
 from scorer.errors import ModelError
 
@@ -102,45 +102,45 @@ values = st.one_of(applications.map(_raw), applications.map(_raw), poisoned.map(
 batches = st.lists(values, max_size=RECORDS_MAX).map(lambda all_: [FakeRecord(v, i) for i, v in enumerate(all_)])
 
 
-def _outcomes(records: list[FakeRecord]) -> list[Outcome]:
+def _results(records: list[FakeRecord]) -> list[Result]:
     batch: list[Record] = [*records]
-    return score_batch(batch, BUNDLE, BYTES_MAX).outcomes
+    return score_batch(batch, BUNDLE, BYTES_MAX).results
 
 
-def _decisions(outcomes: list[Outcome]) -> list[Decision]:
-    return [Decision.model_validate_json(outcome) for outcome in outcomes if isinstance(outcome, bytes)]
+def _decisions(results: list[Result]) -> list[Decision]:
+    return [Decision.model_validate_json(result) for result in results if isinstance(result, bytes)]
 
 
 @law
 @given(batches)
 def test_isolation(records: list[FakeRecord]) -> None:
     """Scoring a batch is scoring each of its records alone: neighbours, bad and poisoned ones too, change nothing."""
-    assert _outcomes(records) == [outcome for record in records for outcome in _outcomes([record])]
+    assert _results(records) == [result for record in records for result in _results([record])]
 
 
 @law
 @given(batches, st.randoms(use_true_random=False))
 def test_order_and_company_do_not_matter(records: list[FakeRecord], random: Any) -> None:
-    """Shuffled, and cut into two batches anywhere, the records have the outcomes that they had before."""
-    wanted = dict(zip(records, _outcomes(records), strict=True))
+    """Shuffled, and cut into two batches anywhere, the records have the results that they had before."""
+    wanted = dict(zip(records, _results(records), strict=True))
     shuffled = random.sample(records, len(records))
     middle = random.randint(0, len(records))
-    found = _outcomes(shuffled[:middle]) + _outcomes(shuffled[middle:])
+    found = _results(shuffled[:middle]) + _results(shuffled[middle:])
     assert found == [wanted[record] for record in shuffled]
 
 
 @law
 @given(batches)
 def test_totality_and_determinism(records: list[FakeRecord]) -> None:
-    """Every record has one outcome, the same each time, and the figures beside the outcomes are the decisions' own."""
+    """Every record has one result, the same each time, and the figures beside the results are the decisions' own."""
     batch: list[Record] = [*records]
     scores, again = (score_batch(batch, BUNDLE, BYTES_MAX) for _ in range(2))
-    assert scores.outcomes == again.outcomes
-    assert len(scores.outcomes) == len(records)
-    assert all(isinstance(outcome, bytes | Rejection) for outcome in scores.outcomes)
-    decisions = _decisions(scores.outcomes)
+    assert scores.results == again.results
+    assert len(scores.results) == len(records)
+    assert all(isinstance(result, bytes | Rejection) for result in scores.results)
+    decisions = _decisions(scores.results)
     assert [d.probability_of_default for d in decisions] == scores.probabilities.tolist()
-    assert [d.decision for d in decisions] == [OUTCOMES[place] for place in scores.decided]
+    assert [d.decision for d in decisions] == [LABELS[place] for place in scores.decided]
 
 
 @law
@@ -149,7 +149,7 @@ def test_each_decision_is_of_its_own_application(sound: list[dict[str, object]])
     """A decision has its application's id and source, and the probability that the model gives for its own values."""
     healthy = [{**application, "age": 30} for application in sound]
     records = [FakeRecord(_raw(application), place) for place, application in enumerate(healthy)]
-    for place, decision in enumerate(_decisions(_outcomes(records))):
+    for place, decision in enumerate(_decisions(_results(records))):
         assert decision.application_id == healthy[place]["application_id"]
         assert (decision.source.partition, decision.source.offset) == (place % 3, place)
         row = np.array([_by_hand(healthy[place], COLUMNS, missing=0.0)], dtype=np.float32)
@@ -187,15 +187,15 @@ probabilities = st.floats(0, 1, width=32)
 
 
 @law
-@given(ids | st.text(min_size=1, max_size=64), st.sampled_from(OUTCOMES), probabilities, st.integers(0, 2**63 - 1))
+@given(ids | st.text(min_size=1, max_size=64), st.sampled_from(LABELS), probabilities, st.integers(0, 2**63 - 1))
 def test_decisions_are_read_back_as_they_were_written(
-    application_id: str, outcome: str, probability: float, offset: int
+    application_id: str, result: str, probability: float, offset: int
 ) -> None:
     """The contract's model reads every field of a decision back, the probability with every bit of its float32."""
-    (raw,) = DecisionEncoder(REFERENCE).encode(("in", [7], [offset]), [application_id], [outcome], [probability])
+    (raw,) = DecisionEncoder(REFERENCE).encode(("in", [7], [offset]), [application_id], [result], [probability])
     decision = Decision.model_validate_json(raw)
     assert decision.decision_id == f"in:7:{offset}@{'5e' * 6}"
-    assert (decision.application_id, decision.decision, decision.bundle) == (application_id, outcome, REFERENCE)
+    assert (decision.application_id, decision.decision, decision.bundle) == (application_id, result, REFERENCE)
     assert (decision.source.topic, decision.source.partition, decision.source.offset) == ("in", 7, offset)
     assert np.float32(decision.probability_of_default).tobytes() == np.float32(probability).tobytes()
     assert id_of(raw) == application_id.encode()

@@ -14,7 +14,7 @@ import pytest
 
 from schemas.decision import BundleReference
 from schemas.rejection import AT_HEADER
-from scorer.core.score import Bundle, Outcome, Scores
+from scorer.core.score import Bundle, Result, Scores
 from scorer.stream.worker import Batch, run
 from tests.contract.fake_link import CrashError, Delivery, FakeKafka, FakeLink, Fault, Written
 from tests.fakes import BROKEN_PRICE, RECORD_BYTES_MAX, CountingMonitor, application, tiny_bundle
@@ -161,19 +161,19 @@ def source_of(written: Written) -> tuple[int, int]:
 
 
 def check_nothing_lost(played: Simulation) -> None:
-    """Each record has an outcome that a reader sees."""
+    """Each record has an result that a reader sees."""
     seen = {source_of(written) for written in (*played.kafka.decisions, *played.kafka.dead_letters)}
     assert seen == set(played.published)
 
 
 def check_exactly_once(played: Simulation) -> None:
-    """Each record has exactly one outcome that a reader sees."""
+    """Each record has exactly one result that a reader sees."""
     seen = Counter(source_of(written) for written in (*played.kafka.decisions, *played.kafka.dead_letters))
     assert seen == Counter(played.published)
 
 
 def check_order(played: Simulation) -> None:
-    """Of each partition, outcomes come in the order of its records; of one that comes again the first time counts."""
+    """Of each partition, results come in the order of its records; of one that comes again the first time counts."""
     for topic in (played.kafka.decisions, played.kafka.dead_letters):
         last: dict[int, int] = {}
         for partition, offset in dict.fromkeys(source_of(written) for written in topic):
@@ -235,7 +235,7 @@ def test_reproducible() -> None:
 
 
 class CommitsFirst(FakeLink):
-    """Broken: the offsets are committed before the outcomes are out."""
+    """Broken: the offsets are committed before the results are out."""
 
     def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
         self._kafka.committed.update(batch.offsets_next)
@@ -252,17 +252,17 @@ class KeepsWhatItLost(FakeLink):
 class ForgetsDeadLetters(FakeLink):
     """Broken: dead letters leave before the transaction, and again when its batch comes again."""
 
-    def _write_before_commit(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle) -> None:
+    def _write_before_commit(self, batch: Batch, results: Sequence[Result], bundle: Bundle) -> None:
         decisions = list(self._kafka.decisions)
-        self._write(batch, outcomes, bundle)
+        self._write(batch, results, bundle)
         self._kafka.decisions[:] = decisions
 
 
 class Overtakes(FakeLink):
     """Broken: a batch is written backwards."""
 
-    def _write(self, batch: Batch, outcomes: Sequence[Outcome], bundle: Bundle) -> None:
-        super()._write(Batch(batch.records[::-1], batch.offsets_next), outcomes[::-1], bundle)
+    def _write(self, batch: Batch, results: Sequence[Result], bundle: Bundle) -> None:
+        super()._write(Batch(batch.records[::-1], batch.offsets_next), results[::-1], bundle)
 
 
 @pytest.mark.parametrize("broken", [CommitsFirst, KeepsWhatItLost, ForgetsDeadLetters, Overtakes])

@@ -13,8 +13,8 @@ import pytest
 from confluent_kafka import Message
 
 from producer.errors import InvalidApplicationError
-from producer.outcomes import read_outcome
-from producer.show import outcome_json, outcome_line
+from producer.results import decode_result
+from producer.show import result_json, result_line
 from producer.validation import validate_application
 from schemas.examples import DECISION, DEPLOYMENT
 from schemas.records import Malformed, Mark, read_dead_letter, read_decision, written_at
@@ -90,16 +90,16 @@ def test_headers(name: str) -> None:
         for body in (None, b"{", DECISION.model_dump_json().encode()):
             record = FakeRecord((0, 5), body, b"\xff", headers, topic_name="dlq")
             for topic in ("dlq", "decisions"):
-                outcome = read_outcome(cast("Message", record), topic)
+                outcome = decode_result(cast("Message", record), topic)
                 if not isinstance(outcome, Malformed | Mark):
-                    assert outcome_json(outcome, None).isascii()
-                    assert outcome_line(outcome, None).plain.isprintable()
+                    assert result_json(outcome, None).isascii()
+                    assert result_line(outcome, None).plain.isprintable()
                 assert str(read_dead_letter(record)), "whatever it is, it has a text"
 
 
 def decide(value: bytes | None) -> None:
     """A worker decides it or rejects it."""
-    (outcome,) = score_batch([FakeRecord((0, 1), value)], tiny_bundle(), RECORD_BYTES_MAX).outcomes
+    (outcome,) = score_batch([FakeRecord((0, 1), value)], tiny_bundle(), RECORD_BYTES_MAX).results
     assert outcome
 
 
@@ -166,9 +166,9 @@ def test_timestamps(at_ms: int) -> None:
     record = FakeRecord((0, 1), DECISION.model_dump_json().encode(), timestamp_ms=at_ms)
     written_at(record)
     assert list(judge([at_ms], 1.8e12))
-    decision = read_outcome(cast("Message", record), "dlq")
+    decision = decode_result(cast("Message", record), "dlq")
     assert not isinstance(decision, Malformed | Mark)
-    assert outcome_line(decision, written_at(record)).plain.isprintable()
+    assert result_line(decision, written_at(record)).plain.isprintable()
 
 
 def test_forged_bundles_are_not_kept() -> None:

@@ -95,7 +95,7 @@ WAITS = {
     "scorer/local/child.py: self._guardian.poll": "does not wait",
     "scorer/local/guardian.py: child.wait": "it guards the child until that ends",
     "scorer/local/guardian.py: sys.stdout.flush": "to a pipe",
-    "scorer/local/neighbours.py: admin.list_consumer_groups(...).result": "the request has a limit",
+    "scorer/local/live_workers.py: admin.list_consumer_groups(...).result": "the request has a limit",
     "scorer/local/view.py: sys.stderr.flush": "to a terminal",
     "scorer/logs.py: select.poll": "makes a poll object",
     "scorer/logs.py: self.acquire": "the lock of a handler that writes to a pipe with a limit",
@@ -112,8 +112,8 @@ WAITS = {
 
 KNOW_KAFKA = ("scorer/stream/", "scorer/operate/", "scorer/local/", "producer/kafka.py")
 KNOW_KAFKA_TOO = {
-    "producer/outcomes.py",
-    "scorer/console/look.py",
+    "producer/results.py",
+    "scorer/console/polling.py",
     "scorer/console/publish.py",
     "scorer/console/tail.py",
     "scorer/replay/link.py",

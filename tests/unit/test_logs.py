@@ -128,13 +128,13 @@ def test_the_documentation_shows_one_line_twice() -> None:
 def test_a_json_line(told: Told) -> None:
     """One object a line: when, how grave, which event, what it means, and its fields, whatever they hold."""
     log_to_stderr("json")
-    log(logs.BUNDLE_REFUSED, slot="champion", bundle="a:1@0", error='two\nlines, "quoted"\u2028and more')
+    log(logs.BUNDLE_LOAD_FAILED, slot="champion", bundle="a:1@0", error='two\nlines, "quoted"\u2028and more')
     (line,) = told()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("time"))
     assert line == {
         "level": "warning",
-        "event": "bundle_refused",
-        "message": logs.BUNDLE_REFUSED.meaning,
+        "event": "bundle_load_failed",
+        "message": logs.BUNDLE_LOAD_FAILED.meaning,
         "slot": "champion",
         "bundle": "a:1@0",
         "error": 'two\nlines, "quoted"\u2028and more',
@@ -161,9 +161,9 @@ def test_a_text_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_auto_is_text_on_a_terminal_and_json_elsewhere() -> None:
     """What a person watches is text; what is written to a file or a pipe is read by a program."""
-    program = "from scorer.logs import *; log_to_stderr(); log(STOP_ASKED, signal='SIGTERM')"
+    program = "from scorer.logs import *; log_to_stderr(); log(STOP_REQUESTED, signal='SIGTERM')"
     piped = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
-    assert json.loads(piped.stderr)["event"] == "stop_asked"
+    assert json.loads(piped.stderr)["event"] == "stop_requested"
     ours, terminal = pty.openpty()
     subprocess.run([sys.executable, "-c", program], stderr=terminal, check=True)
     os.close(terminal)
@@ -287,7 +287,10 @@ def test_a_line_that_cannot_be_formatted_is_lost_alone(told: Told) -> None:
     log_to_stderr("json")
     logging.getLogger("another.library").error("%d", "no number")
     log(logs.WORKER_STOPPED)
-    assert [(line["event"], line.get("lines")) for line in told()] == [("log_lines_lost", 1), ("worker_stopped", None)]
+    assert [(line["event"], line.get("lines")) for line in told()] == [
+        ("log_lines_dropped", 1),
+        ("worker_stopped", None),
+    ]
 
 
 @pytest.mark.parametrize("log_format", ["json", "text", None])
@@ -312,7 +315,7 @@ HOSTILE = "\x1b]0;pwn\a\x1b[2J\nFORGED\u202e\x9b31m"
 def _format(formatter: logging.Formatter, logger: str, text: str) -> str:
     """A line of the log with a text of others in each place where it can be."""
     if logger == "scorer":
-        extra = {"event": logs.BUNDLE_REFUSED.name, "fields": {"slot": "champion", "bundle": text, "error": text}}
+        extra = {"event": logs.BUNDLE_LOAD_FAILED.name, "fields": {"slot": "champion", "bundle": text, "error": text}}
         record = logging.makeLogRecord({"name": logger, "msg": "a meaning", "levelname": "WARNING", **extra})
     else:
         args = (text, text, text) if logger == logs.LIBRDKAFKA_LOGGER else None

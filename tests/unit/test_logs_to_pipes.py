@@ -56,7 +56,7 @@ def test_a_log_that_nobody_reads_holds_up_nothing(pipe: tuple[int, int], monkeyp
     log(logs.CONNECTION_FAILED, error="µ read again")
     lost, after = _drain(reader)
     assert [line["error"].split()[0] for line in before] == [str(number) for number in range(len(before))]
-    assert (lost["event"], lost["lines"] + len(before)) == ("log_lines_lost", 2_000)
+    assert (lost["event"], lost["lines"] + len(before)) == ("log_lines_dropped", 2_000)
     assert (after["event"], after["error"]) == ("connection_failed", "µ read again")
     log(logs.CONNECTION_FAILED, error="last")
     assert [line["error"] for line in _drain(reader)] == ["last"]

@@ -143,7 +143,7 @@ def test_names_are_plain() -> None:
     [
         ("Two records a second, told once.", ["records a second", "told"]),
         ("The record is sound, its topic is not there.", ["sound", "not there"]),
-        ("`scorer topics rights` lists them; is there a network? Use --skip-refused.", []),
+        ("`scorer topics rights` lists them; is there a network? Use --skip-invalid.", []),
         ("A statistically sound model; there is no lag.", []),
     ],
 )

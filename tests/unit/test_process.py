@@ -91,7 +91,7 @@ def test_works_until_sigterm(links: type[ScriptedLink], caplog: pytest.LogCaptur
     process.work(settings(), Pinned(tiny_bundle()), Stop(), Watchdog(60))
     assert [link.closed for link in links.made] == [True]
     told = [record.__dict__["event"] for record in caplog.records]
-    assert told == ["worker_started", "stop_asked", "worker_stopped"]
+    assert told == ["worker_started", "stop_requested", "worker_stopped"]
 
 
 def test_failure_leaves_the_group(links: type[ScriptedLink], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,4 +141,4 @@ def test_log_of_bundles(caplog: pytest.LogCaptureFixture) -> None:
         events.in_step("challenger", challenger)
     events.in_step("champion", other)
     logged = [(record.__dict__["event"], record.__dict__["fields"]["bundle"]) for record in caplog.records]
-    assert logged == [("bundle_swapped", str(other)), ("challenger_changed", str(other)), ("challenger_changed", None)]
+    assert logged == [("bundle_switched", str(other)), ("challenger_changed", str(other)), ("challenger_changed", None)]

@@ -7,7 +7,7 @@ import pytest
 from schemas.confidential import SECRET_PROPERTIES
 from schemas.settings import FILE_NAME, MASK, SETTING_NAMES, LoadedSettings
 from scorer.errors import SettingsError
-from scorer.settings import OWNED_PROPERTIES, Settings, load_settings
+from scorer.settings import RESERVED_PROPERTIES, Settings, load_settings
 from tests.unit.schemas.test_service_links import links
 
 TLS = {"SCORER_KAFKA__SECURITY_PROTOCOL": "SASL_SSL"}
@@ -133,10 +133,10 @@ def test_settings_that_do_not_fit_together() -> None:
     assert "linger_ms (9000) must be less than kafka.max.poll.interval.ms (8000)" in message
 
 
-@pytest.mark.parametrize("name", sorted(OWNED_PROPERTIES))
+@pytest.mark.parametrize("name", sorted(RESERVED_PROPERTIES))
 def test_owned_properties(name: str) -> None:
     """A property on which the guarantees rest is refused, with what to use instead."""
-    with pytest.raises(SettingsError, match=f"kafka.{name} .*the worker sets this itself: {OWNED_PROPERTIES[name]}"):
+    with pytest.raises(SettingsError, match=f"kafka.{name} .*the worker sets this itself: {RESERVED_PROPERTIES[name]}"):
         load_settings(flags={"kafka": {name: "x"}}, environment={})
 
 
@@ -191,7 +191,7 @@ def test_a_property_that_is_called_file_is_one() -> None:
     ("text", "problem"),
     [
         ("http_port = true", "http_port (from {}): must be a text or a number"),
-        ("drain_s = [25]", "drain_s (from {}): must be a text or a number"),
+        ("shutdown_timeout_s = [25]", "shutdown_timeout_s (from {}): must be a text or a number"),
         ("[kafka]\nlinger.ms = [5]", "kafka.linger.ms (from {}): must be one value: a text, a number, true or false"),
         ("[[kafka]]\nlinger.ms = 5", "kafka (from {}): is a table of librdkafka properties, not one value"),
         ("[Kafka]\nlinger.ms = 5", "Kafka (from {}): unknown setting; did you mean kafka?"),

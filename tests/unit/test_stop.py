@@ -34,7 +34,7 @@ def test_a_start_ends_at_once(number: signal.Signals) -> None:
 def test_a_batch_in_hand_is_finished(number: signal.Signals) -> None:
     """The first signal asks to stop; the time for the batch runs from it, and a second one does not extend it."""
     stop = Stop()
-    stop.begin(drain_s=3_600)
+    stop.begin(shutdown_timeout_s=3_600)
     assert not stop.asked()
     assert not stop.drained()
     os.kill(os.getpid(), number)
@@ -48,7 +48,7 @@ def test_a_batch_in_hand_is_finished(number: signal.Signals) -> None:
 def test_the_time_for_a_batch_ends() -> None:
     """When the time is over, even the batch in hand may take no longer."""
     stop = Stop()
-    stop.begin(drain_s=0)
+    stop.begin(shutdown_timeout_s=0)
     os.kill(os.getpid(), signal.SIGTERM)
     while not stop.drained():
         pass

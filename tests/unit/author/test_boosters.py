@@ -12,9 +12,9 @@ import xgboost
 from numpy.typing import NDArray
 from xgboost import Booster, DMatrix, XGBClassifier
 
-from scorer.author.adopt import draft_model
 from scorer.author.boosters import check_booster
 from scorer.author.build import build_bundle
+from scorer.author.import_model import draft_model
 from scorer.bundle.load import read_manifest
 from scorer.bundle.manifest import Features
 from scorer.bundle.runners import open_model

@@ -11,7 +11,7 @@ from schemas.files import dump_application
 from scorer.author.diff import Change, Flip, compare_decisions, compare_manifests
 from scorer.bundle.golden import make_applications
 from scorer.bundle.load import load_bundle, read_manifest
-from scorer.core.policy import OUTCOMES
+from scorer.core.policy import LABELS
 from scorer.core.score import score_batch
 from tests.fakes import BROKEN_PRICE, RECORD_BYTES_MAX, FakeRecord, application, tiny_bundle
 from tests.unit.bundle.making import PLAIN, WITH_MARITAL, copy_bundle, remake
@@ -74,7 +74,7 @@ def test_flips_and_shift_are_those_of_the_two_scores(batch: int) -> None:
     batches = [records[start : start + batch] for start in range(0, len(records), batch)]
     found = compare_decisions(batches, (BEFORE, AFTER), RECORD_BYTES_MAX, keep_flips=True)
     old, new = (score_batch(records, bundle, RECORD_BYTES_MAX) for bundle in (BEFORE, AFTER))
-    names = [(OUTCOMES[a], OUTCOMES[b]) for a, b in zip(old.decided.tolist(), new.decided.tolist(), strict=True)]
+    names = [(LABELS[a], LABELS[b]) for a, b in zip(old.decided.tolist(), new.decided.tolist(), strict=True)]
     shift = new.probabilities.astype(np.float64) - old.probabilities
     assert found.decided == Counter(names)
     assert found.flipped == sum(a != b for a, b in names) > 0

@@ -67,7 +67,7 @@ def test_dense_rows_have_none(method: str, name: str) -> None:
     """Trees that never saw a missing value are never taken for others, however they grow."""
     found = find(xgboost.DMatrix(MATRIX, LABELS), tree_method=method, **ORDINARY[name])
     assert found.missing == frozenset()
-    assert found.told_apart
+    assert found.separated
 
 
 @pytest.mark.parametrize("method", ["hist", "approx", "exact"])
@@ -77,7 +77,7 @@ def test_neither_do_rows_of_very_different_weights(method: str, name: str) -> No
     weights = np.random.default_rng(2).random(ROWS) ** 6 * 1e3 + 1e-6
     found = find(xgboost.DMatrix(MATRIX, LABELS, weight=weights), tree_method=method, **ORDINARY[name])
     assert found.missing <= ONE_HOT
-    assert found.told_apart
+    assert found.separated
 
 
 @pytest.mark.parametrize("method", ["hist", "approx"])
@@ -104,7 +104,7 @@ def test_the_columns_with_unknown_numbers(method: str, depth: int) -> None:
     matrix[np.random.default_rng(3).random(ROWS) < 0.3, 5] = np.nan
     found = find(xgboost.DMatrix(matrix, LABELS), tree_method=method, max_depth=depth)
     assert found.missing == {5}
-    assert found.told_apart
+    assert found.separated
 
 
 @pytest.mark.parametrize("method", ["hist", "approx", "exact"])
@@ -117,7 +117,7 @@ def test_zeros_that_were_missing(method: str, depth: int, how: str) -> None:
     else:
         learnt = xgboost.DMatrix(MATRIX, LABELS, missing=0.0)
     found = find(learnt, tree_method=method, max_depth=depth)
-    assert found.told_apart == frozenset()
+    assert found.separated == frozenset()
     assert found.missing & ONE_HOT
     assert 7 not in found.missing
     assert depth == 2 or {4, 5} <= found.missing, "a number's splits are enough to tell"
@@ -129,7 +129,7 @@ def test_categories_with_missing_values_are_told_from_zeros_that_were() -> None:
     matrix[np.random.default_rng(3).random(ROWS) < 0.3, :4] = np.nan
     found = find(xgboost.DMatrix(matrix, LABELS), max_depth=8)
     assert found.missing & ONE_HOT
-    assert found.told_apart
+    assert found.separated
 
 
 def test_a_change_of_the_tree_method_is_no_missing_value() -> None:
@@ -149,7 +149,7 @@ def test_the_shipped_models_have_none() -> None:
         assert names is not None
         found = find_in(booster, {place for place, name in enumerate(names) if "=" in name})
         assert found.missing == frozenset()
-        assert len(found.told_apart) > 10
+        assert len(found.separated) > 10
 
 
 @pytest.mark.parametrize(

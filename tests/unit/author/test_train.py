@@ -40,12 +40,12 @@ def loans(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(loans: Path) -> Trained:
     """What comes of it."""
-    return _train(read_examples(loans, skip_refused=False))
+    return _train(read_examples(loans, skip_invalid=False))
 
 
 def test_the_same_file_gives_the_same_model(loans: Path, trained: Trained) -> None:
     """Byte for byte, figures included: a bundle can be made again by whoever has the data."""
-    again = _train(read_examples(loans, skip_refused=False))
+    again = _train(read_examples(loans, skip_invalid=False))
     assert again.draft == trained.draft
     assert np.array_equal(again.holdout_probabilities, trained.holdout_probabilities)
 
@@ -114,7 +114,7 @@ def test_the_figures_add_up(trained: Trained) -> None:
 def test_the_model_learns_from_all_rows(loans: Path, trained: Trained) -> None:
     """The one that ships is not the one that was measured: it has seen the held-out rows too."""
     model = xgboost.Booster(model_file=bytearray(trained.draft.model))
-    examples = read_examples(loans, skip_refused=False)
+    examples = read_examples(loans, skip_invalid=False)
     assert model.num_boosted_rounds() == 175
     assert len(examples.applications) == trained.metrics.dataset.rows_labelled == 300
     assert "all labelled rows" in trained.metrics.holdout.what
@@ -122,7 +122,7 @@ def test_the_model_learns_from_all_rows(loans: Path, trained: Trained) -> None:
 
 def test_a_dropped_field_is_not_in_the_model(loans: Path) -> None:
     """Neither its columns nor its name among the fields; what was dropped is written down once."""
-    draft = _train(read_examples(loans, skip_refused=False), "marital", "age", "age").draft
+    draft = _train(read_examples(loans, skip_invalid=False), "marital", "age", "age").draft
     assert draft.training is not None
     assert draft.training.dropped_fields == ("age", "marital")
     assert not {"age", "marital"} & set(draft.features.fields)
@@ -157,12 +157,12 @@ def test_refused_rows_stop_the_training(tmp_path: Path) -> None:
         "2,7,s3cret,48,41,2,1,3,55,150,0,0,950,1111",
     )
     with pytest.raises(InputFileError) as raised:
-        read_examples(file, skip_refused=False)
+        read_examples(file, skip_invalid=False)
     message = str(raised.value)
     assert "2 of 42 rows" in message
     assert "line 42: age: out of range" in message
     assert "line 43: home: unknown category" in message
-    assert "--skip-refused" in message
+    assert "--skip-invalid" in message
 
     told = message.replace(str(file), "")  # the folder's name may hold any number
     assert "s3cret" not in told
@@ -170,9 +170,9 @@ def test_refused_rows_stop_the_training(tmp_path: Path) -> None:
 
 
 def test_refused_rows_may_be_left_out_and_are_counted(tmp_path: Path) -> None:
-    """With --skip-refused the others are trained on, and the bundle's figures say how many were not."""
+    """With --skip-invalid the others are trained on, and the bundle's figures say how many were not."""
     file = _append(write_loans(tmp_path / "loans.csv", rows=40), "1,7,1,48,17,2,1,3,55,150,0,0,950,1111")
-    dataset = read_examples(file, skip_refused=True).dataset
+    dataset = read_examples(file, skip_invalid=True).dataset
     assert (dataset.rows, dataset.rows_labelled, dataset.rows_refused) == (41, 40, 1)
 
 
@@ -180,7 +180,7 @@ def test_a_long_list_of_refused_rows_is_cut(tmp_path: Path) -> None:
     """Twenty are enough to see what is wrong."""
     file = _append(write_loans(tmp_path / "loans.csv", rows=40), *["1,7,1,48,17,2,1,3,55,150,0,0,950,1111"] * 30)
     with pytest.raises(InputFileError, match="and 10 more") as raised:
-        read_examples(file, skip_refused=False)
+        read_examples(file, skip_invalid=False)
     assert len(str(raised.value).splitlines()) == 1 + 20 + 1 + 1
 
 
@@ -190,9 +190,9 @@ def test_outcomes_that_cannot_be_read_stop_the_training(tmp_path: Path) -> None:
     with pytest.raises(
         InputFileError, match=r"1 of 41 rows are invalid:\n  line 42: status: must be one of ok"
     ) as raised:
-        read_examples(file, skip_refused=False)
+        read_examples(file, skip_invalid=False)
     assert "s3cret" not in str(raised.value)
-    assert read_examples(file, skip_refused=True).dataset.rows_refused == 1
+    assert read_examples(file, skip_invalid=True).dataset.rows_refused == 1
 
 
 def test_a_file_without_outcomes_is_refused_with_what_it_has_instead(tmp_path: Path) -> None:
@@ -200,14 +200,14 @@ def test_a_file_without_outcomes_is_refused_with_what_it_has_instead(tmp_path: P
     file = write_loans(tmp_path / "loans.csv", rows=40)
     file.write_text(file.read_text().replace("Status", "Result").replace("status", "Result"))
     with pytest.raises(InputFileError, match=r'no row has an outcome.*; line 1: ignored columns: "Result"'):
-        read_examples(file, skip_refused=False)
+        read_examples(file, skip_invalid=False)
 
 
 def test_rows_of_unknown_outcome_teach_nothing(tmp_path: Path) -> None:
     """They are neither paid nor defaulted: left out, and counted as rows."""
-    plain = read_examples(write_loans(tmp_path / "loans.csv", rows=40), skip_refused=False)
+    plain = read_examples(write_loans(tmp_path / "loans.csv", rows=40), skip_invalid=False)
     file = _append(tmp_path / "loans.csv", "0,7,1,48,41,2,1,3,55,150,0,0,950,1111")
-    found = read_examples(file, skip_refused=False)
+    found = read_examples(file, skip_invalid=False)
     assert found.applications == plain.applications
     assert (found.dataset.rows, found.dataset.rows_labelled) == (41, 40)
     assert found.dataset.sha256 != plain.dataset.sha256
@@ -220,7 +220,7 @@ def test_one_outcome_alone_teaches_nothing(tmp_path: Path, status: str) -> None:
     header, *rows = file.read_text().splitlines()
     file.write_text("\n".join([header, *(status + row[1:] for row in rows)]) + "\n")
     with pytest.raises(InputFileError, match=r"a dozen of each|no row has an outcome"):
-        _train(read_examples(file, skip_refused=False))
+        _train(read_examples(file, skip_invalid=False))
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_a_file_that_cannot_be_read_is_misuse(tmp_path: Path, write: Callable[[P
     """The reader's own message, as an error of the command line."""
     write(tmp_path / "loans.csv")
     with pytest.raises(InputFileError, match=message):
-        read_examples(tmp_path / "loans.csv", skip_refused=False)
+        read_examples(tmp_path / "loans.csv", skip_invalid=False)
 
 
 def test_without_the_training_libraries_one_message_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,9 +270,9 @@ def test_a_pipe_is_read_once(tmp_path: Path, loans: Path) -> None:
     os.mkfifo(pipe)
     with ThreadPoolExecutor(1) as pool:
         written = pool.submit(pipe.write_bytes, loans.read_bytes())
-        piped = read_examples(pipe, skip_refused=False)
+        piped = read_examples(pipe, skip_invalid=False)
         written.result()
-    read = read_examples(loans, skip_refused=False)
+    read = read_examples(loans, skip_invalid=False)
     assert piped.dataset == read.dataset
     assert read.dataset.sha256 == hashlib.sha256(loans.read_bytes()).hexdigest()
 
@@ -285,6 +285,6 @@ def test_refused_rows_say_what_to_change(tmp_path: Path, loans: Path) -> None:
     cells[-1] = '"1490,50"'
     path.write_text("\n".join([header, row, *[",".join(cells)] * 3]))
     with pytest.raises(InputFileError) as caught:
-        read_examples(path, skip_refused=False)
+        read_examples(path, skip_invalid=False)
     assert str(caught.value).count("line 3: price has a comma, which may be a decimal or a thousands separator") == 1
     assert "3 of 4 rows" in str(caught.value)

@@ -263,5 +263,5 @@ def test_the_default_bundle_does_not_look_at_the_marital_status() -> None:
     statuses = ("single", "married", "widow", "separated", "divorced", "unk")
     records = [_Record(application | {"marital": status}) for status in statuses]
     records.append(_Record({name: value for name, value in application.items() if name != "marital"}))
-    assert len(set(score_batch(records, load_bundle(PLAIN), 10_000).outcomes)) == 1
-    assert len(set(score_batch(records, load_bundle(WITH_MARITAL), 10_000).outcomes)) > 1
+    assert len(set(score_batch(records, load_bundle(PLAIN), 10_000).results)) == 1
+    assert len(set(score_batch(records, load_bundle(WITH_MARITAL), 10_000).results)) > 1

@@ -60,5 +60,5 @@ def test_what_a_model_can_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ru
         open_in_child(folder)
     store = BundleStore(tmp_path / "store")
     with pytest.raises(BundleError, match=f"bundle bad.tar.gz: .*{what}"):
-        store.take_in(folder, "bad.tar.gz")
+        store.import_bundle(folder, "bad.tar.gz")
     assert [entry for entry in store.entries() if not entry.shipped] == []

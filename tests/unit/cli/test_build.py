@@ -127,14 +127,14 @@ def test_the_rounds_that_decide_are_said(folder: Path, run: Run) -> None:
 
 
 def test_refused_rows_stop_it(folder: Path, run: Run) -> None:
-    """With --skip-refused the others are measured on."""
+    """With --skip-invalid the others are measured on."""
     with (folder / "loans.csv").open("a") as file:
         file.write("1,7,s3cret,48,41,2,1,3,55,150,0,0,950,1111\n")
     ended = run("bundle", "build", "beside/mine.toml")
     assert ended.code == 2
     assert "line 302: home: unknown category" in ended.err
     assert "s3cret" not in ended.err
-    assert run("bundle", "build", "beside/mine.toml", "--skip-refused").code == 0
+    assert run("bundle", "build", "beside/mine.toml", "--skip-invalid").code == 0
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

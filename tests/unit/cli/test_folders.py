@@ -11,7 +11,7 @@ import pytest
 from scorer.errors import BundleError, MisuseError
 from scorer.folders import bundles_folder, cache_folder
 from scorer.settings import load_settings
-from scorer.store.places import NO_STORE
+from scorer.store.backends import NO_STORE
 from scorer.store.store import BundleStore
 from tests.unit.bundle.making import named, write_loans
 from tests.unit.cli.conftest import Run

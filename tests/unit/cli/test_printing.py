@@ -14,7 +14,7 @@ from schemas.records import DeadLetter, Mark, Place
 from scorer.operate.finding import Finding
 from scorer.operate.rollout import Behind, Rollout
 from scorer.store.store import BundleStore
-from scorer.stream.line import Line
+from scorer.stream.history_record import Line
 from tests.unit.bundle.making import PLAIN, copy_bundle, named, remake
 from tests.unit.cli.conftest import Ended, Run
 
@@ -66,7 +66,7 @@ def test_deploy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The names of workers, what they decide with and why they refuse are committed by whoever is in the group."""
     behind = Behind(HOSTILE, (0,), (f"{HOSTILE}@{DIGEST}",), HOSTILE)
     silent = Behind(HOSTILE, (1,), (), "")
-    monkeypatch.setattr("scorer.operate.deployments.add_event", lambda *_: event(name=HOSTILE))
+    monkeypatch.setattr("scorer.operate.deployments.append_event", lambda *_: event(name=HOSTILE))
     monkeypatch.setattr(
         "scorer.operate.rollout.wait_for_workers", lambda *_: Rollout(2, (behind, silent), moving=False)
     )
@@ -85,7 +85,7 @@ def test_deploy_names_who_deployed_before(run: Run, monkeypatch: pytest.MonkeyPa
 
         decide(fold(lines))
 
-    monkeypatch.setattr("scorer.operate.deployments.add_event", add)
+    monkeypatch.setattr("scorer.operate.deployments.append_event", add)
     ended = run("rollback", "--reason", "x", "--expect", "abcdef123456")
     assert ended.code == 1
     require_harmless(ended)

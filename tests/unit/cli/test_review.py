@@ -12,7 +12,7 @@ import pytest
 import xgboost
 
 from scorer.bundle.load import read_manifest
-from scorer.core.policy import OUTCOMES
+from scorer.core.policy import LABELS
 from scorer.store.store import BundleStore
 from tests.unit.author.made_boosters import raw, train
 from tests.unit.bundle.making import (
@@ -81,7 +81,7 @@ def test_diff_on_applications(tmp_path: Path, run: Run) -> None:
     found = json.loads(run(*arguments, "--json").out)["decisions"]
     assert (found["rows"], found["compared"], found["flipped"]) == (300, 300, len(flipped))
     assert found["flips"]["MAYBE"] == {
-        name: sum((a["decision"], b["decision"]) == ("MAYBE", name) for a, b in pairs) for name in OUTCOMES
+        name: sum((a["decision"], b["decision"]) == ("MAYBE", name) for a, b in pairs) for name in LABELS
     }
     assert len(flipped) > 0
     assert found["pd_shift"]["mean"] == pytest.approx(sum(shift) / 300)

@@ -45,7 +45,7 @@ def test_the_decisions_are_the_workers_bytes(tmp_path: Path, run: Run) -> None:
     record = _record("credit.applications", 1, application.encode())
     assert ended.code == 0
     assert ended.out.encode() == b"".join(
-        outcome + b"\n" for outcome in score_batch([record], bundle, 65_536).outcomes if isinstance(outcome, bytes)
+        outcome + b"\n" for outcome in score_batch([record], bundle, 65_536).results if isinstance(outcome, bytes)
     )
 
 

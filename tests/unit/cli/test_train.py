@@ -106,7 +106,7 @@ def test_without_the_extra_one_message_says_how_to_get_it(run: Run, monkeypatch:
 
 
 def test_refused_rows_stop_it_and_leave_nothing(tmp_path: Path, run: Run, loans: Path) -> None:
-    """The lines and reasons are listed, no bundle appears; with --skip-refused the others are used."""
+    """The lines and reasons are listed, no bundle appears; with --skip-invalid the others are used."""
     with loans.open("a") as file:
         file.write("1,7,s3cret,48,41,2,1,3,55,150,0,0,950,1111\n")
     ended = run("train", loans, *NAMED)
@@ -114,6 +114,6 @@ def test_refused_rows_stop_it_and_leave_nothing(tmp_path: Path, run: Run, loans:
     assert "line 202: home: unknown category" in ended.err
     assert "s3cret" not in ended.err
     assert not (tmp_path / "store").exists()
-    skipped = run("train", loans, *NAMED, "--skip-refused")
+    skipped = run("train", loans, *NAMED, "--skip-invalid")
     assert skipped.code == 0
     assert "201 rows read: 200 labelled, 0 without a known outcome, 1 invalid" in skipped.out

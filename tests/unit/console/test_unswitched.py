@@ -8,9 +8,9 @@ from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent, Slot
 from scorer.console.unswitched import TAKES_S, Unfollowed
 from scorer.operate.group import Group, Member
-from scorer.stream.line import Line
+from scorer.stream.history_record import Line
+from scorer.stream.load_failure import Refusal
 from scorer.stream.metadata import CommittedMetadata
-from scorer.stream.refusal import Refusal
 
 OLD = BundleReference(name="credit-risk", version="1.1.0", digest="1" * 64)
 NEW = BundleReference(name="plain-risk", version="1.0.0", digest="2" * 64)

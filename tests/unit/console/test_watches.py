@@ -7,7 +7,8 @@ from typing import cast
 
 import pytest
 
-from scorer.console import waits, watch
+from scorer.console import latency as waits
+from scorer.console import watch
 from scorer.console.live import Live, Part
 from scorer.errors import BrokerError
 from scorer.operate.reading import Bounds, TopicReader
@@ -74,7 +75,7 @@ def test_a_watch_outlives_every_fault(monkeypatch: pytest.MonkeyPatch, caplog: p
         stop.set()
 
     with caplog.at_level(logging.ERROR, "scorer"):
-        watch.keep_watching(Part.OUTCOMES, look, live, stop)
+        watch.run_with_restarts(Part.RESULTS, look, live, stop)
     assert watched == 3
     (line,) = caplog.records
     assert (line.__dict__["event"], line.__dict__["fields"]["error"]) == ("thread_crashed", "ValueError")

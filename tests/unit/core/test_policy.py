@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from scorer.core.policy import OUTCOMES, Policy
+from scorer.core.policy import LABELS, Policy
 
 
 def _decide(policy: Policy, *probabilities: float) -> list[str]:
     places = policy.decide(np.array(probabilities, dtype=np.float32))
-    return [OUTCOMES[place] for place in places]
+    return [LABELS[place] for place in places]
 
 
 def test_the_thresholds_stay_on_the_milder_side() -> None:

@@ -111,14 +111,14 @@ def _score(records: list[FakeRecord], bundle: Bundle) -> Scores:
 
 def _codes(scores: Scores) -> list[str]:
     """The rejections' codes, and "decided" for decisions."""
-    return [o.code.value if isinstance(o, Rejection) else "decided" for o in scores.outcomes]
+    return [o.code.value if isinstance(o, Rejection) else "decided" for o in scores.results]
 
 
 def test_each_record_gets_its_own_outcome() -> None:
     """Outcomes stand in the records' order, each with its own record's id, source and probability."""
     records = [_record(i, application_id=f"a-{i}", seniority=i * 10) for i in range(8)]
     scores = _score(records, _bundle())
-    decisions = [Decision.model_validate_json(outcome) for outcome in scores.outcomes if isinstance(outcome, bytes)]
+    decisions = [Decision.model_validate_json(outcome) for outcome in scores.results if isinstance(outcome, bytes)]
     assert [d.application_id for d in decisions] == [f"a-{i}" for i in range(8)]
     assert [d.source.offset for d in decisions] == list(range(8))
     assert [d.probability_of_default for d in decisions] == [
@@ -136,7 +136,7 @@ def test_bad_records_cost_their_neighbours_nothing() -> None:
     mixed = [record for pair in zip(bad, sound, strict=True) for record in pair]
     scores = _score(mixed, _bundle())
     assert _codes(scores)[::2] == ["empty", "not_utf8", "not_an_object", "out_of_range", "not_json"]
-    assert scores.outcomes[1::2] == [outcome for record in sound for outcome in _score([record], _bundle()).outcomes]
+    assert scores.results[1::2] == [outcome for record in sound for outcome in _score([record], _bundle()).results]
     assert len(scores.probabilities) == len(scores.decided) == 5
 
 
@@ -145,7 +145,7 @@ def test_a_batch_without_a_sound_record_asks_the_model_nothing(records: list[Fak
     """No model is asked about no rows, and nothing is decided."""
     model = FakeModel(_raise)
     scores = _score(records, _bundle(model))
-    assert len(scores.outcomes) == len(records)
+    assert len(scores.results) == len(records)
     assert (len(scores.probabilities), len(scores.decided), model.rows_asked) == (0, 0, [])
 
 
@@ -169,8 +169,8 @@ def test_only_the_records_on_which_the_model_fails_are_set_aside(
         float(np.float32(i) / np.float32(100)) for i in range(32) if i not in poisoned
     ]
     healthy = [record for i, record in enumerate(records) if i not in poisoned]
-    decided = [outcome for outcome in scores.outcomes if isinstance(outcome, bytes)]
-    assert decided == _score(healthy, _bundle()).outcomes
+    decided = [outcome for outcome in scores.results if isinstance(outcome, bytes)]
+    assert decided == _score(healthy, _bundle()).results
 
 
 def test_a_failure_is_narrowed_by_halving() -> None:
@@ -185,7 +185,7 @@ def test_a_failure_is_narrowed_by_halving() -> None:
 def test_one_poisoned_record_alone_is_the_records_fault() -> None:
     """A bundle that gives its golden examples is sound: a lone record on which it fails is set aside."""
     scores = _score([_record(age=POISON_AGE)], _bundle())
-    assert scores.outcomes == [Rejection(RejectionCode.MODEL_ERROR, "the record is valid; the model fails on it")]
+    assert scores.results == [Rejection(RejectionCode.MODEL_ERROR, "the record is valid; the model fails on it")]
 
 
 def test_twenty_failures_of_twenty_are_the_bundles_fault() -> None:

@@ -35,7 +35,7 @@ def checksums(tmp_path: Path) -> Path:
     return lock
 
 
-def nobody_listens(_: str) -> None:
+def is_unreachable(_: str) -> None:
     """For calls whose progress does not matter."""
 
 
@@ -98,7 +98,7 @@ def test_java_home_comes_first(install: Install, bare_machine: Path, monkeypatch
 def test_maven_missing() -> None:
     """Without jars and without Maven the message says what Maven is for and how to get it."""
     with pytest.raises(LocalBrokerError, match="Maven not found; it downloads Kafka: install it"):
-        kafka_jars(nobody_listens)
+        kafka_jars(is_unreachable)
 
 
 @pytest.mark.usefixtures("bare_machine")
@@ -116,7 +116,7 @@ def test_download_failure(install: Install) -> None:
     """A failed download says what Maven said, and leaves nothing that could be taken for the jars."""
     install("mvn", "print('\\x1b[0m[ERROR] Could not transfer artifact\\n[ERROR] [Help 1]'); sys.exit(1)")
     with pytest.raises(LocalBrokerError, match=r"is there a network.*Maven's error: Could not transfer artifact$"):
-        kafka_jars(nobody_listens)
+        kafka_jars(is_unreachable)
     assert not (cache_folder() / f"kafka-{KAFKA_VERSION}").exists()
 
 
@@ -124,7 +124,7 @@ def test_download_without_result(install: Install) -> None:
     """A Maven that reports success without Kafka's jar has not downloaded it."""
     install("mvn", "")
     with pytest.raises(LocalBrokerError, match="Maven cannot download"):
-        kafka_jars(nobody_listens)
+        kafka_jars(is_unreachable)
 
 
 def test_leftover_of_a_killed_download(install: Install, checksums: Path) -> None:
@@ -133,7 +133,7 @@ def test_leftover_of_a_killed_download(install: Install, checksums: Path) -> Non
     leftover.parent.mkdir(parents=True)
     leftover.touch()
     install("mvn", MAVEN)
-    libs = kafka_jars(nobody_listens, checksums)
+    libs = kafka_jars(is_unreachable, checksums)
     assert [jar.name for jar in libs.iterdir()] == [JAR]
     assert not leftover.exists()
 
@@ -157,14 +157,14 @@ def test_cache_that_cannot_be_written(install: Install, tmp_path: Path, monkeypa
     (tmp_path / "a-file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a-file"))
     with pytest.raises(LocalBrokerError, match=r"cannot be written \(.+\): set XDG_CACHE_HOME"):
-        kafka_jars(nobody_listens)
+        kafka_jars(is_unreachable)
 
 
 def test_downloaded_jar_that_is_not_the_pinned_one(install: Install, checksums: Path) -> None:
     """What a mirror serves in place of a jar is not kept; the message names the jar, both checksums and what to do."""
     install("mvn", MAVEN.replace(".touch()", '.write_bytes(b"other")'))
     with pytest.raises(LocalBrokerError) as refused:
-        kafka_jars(nobody_listens, checksums)
+        kafka_jars(is_unreachable, checksums)
     message = str(refused.value)
     assert f"{JAR} has the sha256 d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa" in message
     assert f"pins {SHA256_OF_NOTHING}" in message
@@ -186,10 +186,10 @@ def test_cache_that_differs(
 ) -> None:
     """A cache in which a jar was changed, removed or added starts no broker; the message says what to delete."""
     install("mvn", MAVEN)
-    libs = kafka_jars(nobody_listens, checksums)
+    libs = kafka_jars(is_unreachable, checksums)
     damage(libs)
     with pytest.raises(LocalBrokerError, match=re.escape(difference)) as refused:
-        kafka_jars(nobody_listens, checksums)
+        kafka_jars(is_unreachable, checksums)
     assert str(refused.value).endswith(f"Delete {libs.parent} to download the jars again")
 
 
@@ -198,7 +198,7 @@ def test_lock_that_is_damaged(install: Install, checksums: Path) -> None:
     install("mvn", MAVEN)
     checksums.write_text("\n", encoding="utf-8")
     with pytest.raises(LocalBrokerError, match=r"kafka\.lock is damaged"):
-        kafka_jars(nobody_listens, checksums)
+        kafka_jars(is_unreachable, checksums)
 
 
 def test_lock_pins_kafka_and_names_no_registry() -> None:

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.decision import BundleReference
 from schemas.rejection import RejectionCode
-from scorer.core.policy import OUTCOMES
+from scorer.core.policy import LABELS
 from scorer.core.score import score_batch
 from scorer.monitor.collectors import BatchHistogram
 from scorer.monitor.families import METRICS, STAGES, Metric
@@ -67,12 +67,12 @@ def test_series_exist_from_the_start(exposed: Exposed) -> None:
     label = ("bundle", "tiny:1.0.0")
     expected = {
         "scorer_applications_consumed_total": {()},
-        "scorer_decisions_total": {(label, ("decision", outcome)) for outcome in OUTCOMES},
-        "scorer_rejects_total": {(("code", code.value),) for code in RejectionCode},
+        "scorer_decisions_total": {(label, ("decision", outcome)) for outcome in LABELS},
+        "scorer_rejections_total": {(("code", code.value),) for code in RejectionCode},
         "scorer_batch_records_count": {()},
         "scorer_stage_seconds_count": {(("stage", stage),) for stage in STAGES},
         "scorer_decision_latency_seconds_count": {()},
-        "scorer_transactions_total": {(("outcome", outcome),) for outcome in ("committed", "aborted")},
+        "scorer_transactions_total": {(("result", result),) for result in ("committed", "aborted")},
         "scorer_rebalances_total": {(("kind", kind),) for kind in ("assigned", "revoked", "lost")},
         "scorer_assigned_partitions": {()},
         "scorer_challenger_failures_total": {(("step", step),) for step in ("load", "score")},
@@ -80,7 +80,7 @@ def test_series_exist_from_the_start(exposed: Exposed) -> None:
         "scorer_kafka_connections": CLIENTS,
         "scorer_kafka_queued_records": CLIENTS,
         "scorer_kafka_throttle_seconds": CLIENTS,
-        "scorer_kafka_faults_total": {
+        "scorer_kafka_errors_total": {
             (*client, ("kind", kind))
             for client in CLIENTS
             for kind in ("disconnected", "failed", "retried", "timed_out")
@@ -109,10 +109,10 @@ def test_committed_batch_counts(exposed: Exposed) -> None:
     values = [application("a", amount=100), application("b", amount=400), application("c", amount=900), b"", b"{}"]
     publish(exposed, values, committed=True)
     assert exposed.value("scorer_applications_consumed_total") == 5
-    for outcome in OUTCOMES:
+    for outcome in LABELS:
         assert exposed.value("scorer_decisions_total", decision=outcome, bundle="tiny:1.0.0") == 1
-    assert exposed.value("scorer_rejects_total", code="empty") == 1
-    assert exposed.value("scorer_rejects_total", code="missing_field") == 1
+    assert exposed.value("scorer_rejections_total", code="empty") == 1
+    assert exposed.value("scorer_rejections_total", code="missing_field") == 1
     assert exposed.value("scorer_batch_records_sum") == 5
     assert exposed.value("scorer_slow_decodes_total") == 1  # what is empty is not read at all
     assert exposed.value("scorer_probability_of_default_count", bundle="tiny:1.0.0") == 3
@@ -186,7 +186,7 @@ def test_slots(exposed: Exposed) -> None:
     exposed.metrics.in_step("challenger", None)
     assert info_of(exposed) == {("champion", "3.0.0")}
     assert len(exposed.labels_of("scorer_challenger_compared_total")) == 2
-    assert exposed.value("scorer_bundle_swaps_total", outcome="swapped") == 1
+    assert exposed.value("scorer_bundle_switches_total", result="switched") == 1
 
 
 def test_what_a_challenger_found(exposed: Exposed) -> None:
@@ -201,7 +201,7 @@ def test_what_a_challenger_found(exposed: Exposed) -> None:
     assert exposed.value("scorer_challenger_disagreements_total", **pair) == 3
     assert exposed.value("scorer_challenger_failures_total", step="score") == 1
     assert exposed.value("scorer_challenger_failures_total", step="load") == 1
-    assert exposed.value("scorer_bundle_swaps_total", outcome="failed") == 0
+    assert exposed.value("scorer_bundle_switches_total", result="failed") == 0
 
 
 def test_lag_of_a_revoked_partition_disappears(exposed: Exposed) -> None:
@@ -246,13 +246,13 @@ def test_reports_of_kafka_clients(exposed: Exposed) -> None:
         assert exposed.value("scorer_kafka_connections", client=client) == 2
         assert exposed.value("scorer_kafka_queued_records", client=client) == 30
         assert exposed.value("scorer_kafka_throttle_seconds", client=client) == 0.5
-        assert exposed.value("scorer_kafka_faults_total", client=client, kind="retried") == 5
-        assert exposed.value("scorer_kafka_faults_total", client=client, kind="failed") == 2
+        assert exposed.value("scorer_kafka_errors_total", client=client, kind="retried") == 5
+        assert exposed.value("scorer_kafka_errors_total", client=client, kind="failed") == 2
     faults = {("b/1", "retried"): 6, ("b/2", "retried"): 1}
     exposed.metrics.statistics(report("producer", faults=faults, connections=0))
     assert exposed.value("scorer_kafka_connections", client="producer") == 0
-    assert exposed.value("scorer_kafka_faults_total", client="producer", kind="retried") == 7
-    assert exposed.value("scorer_kafka_faults_total", client="consumer", kind="retried") == 5
+    assert exposed.value("scorer_kafka_errors_total", client="producer", kind="retried") == 7
+    assert exposed.value("scorer_kafka_errors_total", client="consumer", kind="retried") == 5
 
 
 def test_round_trips(exposed: Exposed) -> None:
@@ -269,8 +269,8 @@ def test_transactions(exposed: Exposed) -> None:
     """Transactions count by their end, those too that move a partition without a record."""
     publish(exposed, [], committed=True)
     publish(exposed, [application("a")], committed=False)
-    assert exposed.value("scorer_transactions_total", outcome="committed") == 1
-    assert exposed.value("scorer_transactions_total", outcome="aborted") == 1
+    assert exposed.value("scorer_transactions_total", result="committed") == 1
+    assert exposed.value("scorer_transactions_total", result="aborted") == 1
 
 
 @given(

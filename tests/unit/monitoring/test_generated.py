@@ -63,7 +63,7 @@ def test_metrics_in_an_expression() -> None:
 
 def test_series_are_asked_for_by_their_kind() -> None:
     """A histogram has parts and a counter has none: who mixes them up is told when the queries are made."""
-    assert series(REJECTS, 'code="empty"') == 'scorer_rejects_total{code="empty"}'
+    assert series(REJECTS, 'code="empty"') == 'scorer_rejections_total{code="empty"}'
     with pytest.raises(AssertionError):
         series(LATENCY)
     with pytest.raises(AssertionError):

@@ -11,7 +11,7 @@ from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent
 from schemas.examples import DEPLOYMENT
 from scorer.stream.history import fold, parse_line
-from scorer.stream.line import Line
+from scorer.stream.history_record import Line
 
 A, B, C = (BundleReference(name="credit-risk", version=f"{n}.0.0", digest=str(n) * 64) for n in (1, 2, 3))
 

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 from schemas.rights import Operation, to_topic
 from scorer.errors import BrokerError, DeploymentError, SettingsError
 from scorer.operate import operators
-from scorer.operate.operators import explain_refusals, open_writer
+from scorer.operate.operators import explain_errors, open_writer
 from scorer.settings import Settings
 from scorer.stream.rights import to_transactions
 
@@ -19,7 +19,7 @@ COMMAND = "kafka-acls.sh --bootstrap-server kafka-1:9093 --command-config admin.
 
 def refuse(code: int) -> None:
     """Kafka refuses a writer with an error that is fatal to it."""
-    with explain_refusals(SETTINGS, DeploymentError("overtaken"), lambda why: f"not written: {why}", NEEDED):
+    with explain_errors(SETTINGS, DeploymentError("overtaken"), lambda why: f"not written: {why}", NEEDED):
         raise KafkaException(KafkaError(code, fatal=True))
 
 

@@ -9,8 +9,8 @@ from scorer.operate import rollout
 from scorer.operate.group import Group, Member
 from scorer.operate.rollout import Behind, compare, refusals, wait_for_workers
 from scorer.settings import Settings
+from scorer.stream.load_failure import Refusal
 from scorer.stream.metadata import CommittedMetadata
-from scorer.stream.refusal import Refusal
 
 OLD, NEW = f"credit-risk:1.0.0@{'1' * 64}", f"my-risk:1.0.0@{'2' * 64}"
 SAME_HOST = "scorer at 10.0.0.1"

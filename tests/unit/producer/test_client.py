@@ -16,7 +16,7 @@ from producer.errors import (
     TopicMissingError,
 )
 from producer.kafka import TopicTail
-from producer.outcomes import place_of
+from producer.results import place_of
 from producer.settings import Settings
 from schemas.application import CreditApplication
 

@@ -27,19 +27,19 @@ NUMBERS = ("seniority", "time", "age", "expenses", "income", "assets", "debt", "
 CATEGORIES = ("home", "marital", "records", "job")
 
 
-def _take(count: int, seed: int = 1, prefix: str | None = None, bad_share: float = 0.0) -> list[GeneratedRecord]:
-    return list(islice(generate_applications(seed, prefix, bad_share), count))
+def _take(count: int, seed: int = 1, prefix: str | None = None, invalid_share: float = 0.0) -> list[GeneratedRecord]:
+    return list(islice(generate_applications(seed, prefix, invalid_share), count))
 
 
 def test_the_same_seed_makes_the_same_records() -> None:
     """Records are a function of seed, prefix and share, the unsound ones included; another seed makes others."""
-    assert _take(1_500, bad_share=0.1) == _take(1_500, bad_share=0.1)
+    assert _take(1_500, invalid_share=0.1) == _take(1_500, invalid_share=0.1)
     assert [r.value for r in _take(10, seed=1, prefix="x")] != [r.value for r in _take(10, seed=2, prefix="x")]
 
 
 def test_a_seed_makes_the_same_records_in_every_version() -> None:
     """Load tests of two versions send the same bytes: a change of the population's statistics must be deliberate."""
-    records = b"".join(record.key + b"\0" + record.value + b"\n" for record in _take(1_500, seed=7, bad_share=0.1))
+    records = b"".join(record.key + b"\0" + record.value + b"\n" for record in _take(1_500, seed=7, invalid_share=0.1))
     assert sha256(records).hexdigest() == "77f25f6284ee6c7f797a26eca9686893b7001b99e9db0c37e5f5770a58b6b890"
 
 
@@ -77,7 +77,7 @@ def test_what_cannot_be_generated_is_refused_at_once(prefix: str, share: float) 
 
 def test_bad_records_have_every_code_that_a_record_can_bring_about() -> None:
     """The unsound records are their share, and over every code that a value can have; too large ones are rare."""
-    records = _take(6_000, bad_share=0.25)
+    records = _take(6_000, invalid_share=0.25)
     codes = Counter(record.code for record in records if record.code is not None)
     assert 0.22 < codes.total() / len(records) < 0.28
     assert set(codes) == set(RejectionCode) - {RejectionCode.MODEL_ERROR, RejectionCode.UNREADABLE}
@@ -87,14 +87,14 @@ def test_bad_records_have_every_code_that_a_record_can_bring_about() -> None:
 
 def test_the_scorer_rejects_bad_records_for_the_code_they_carry() -> None:
     """A scorer decides every sound record, rejects every other for the code that the record says, and so by key."""
-    for record in _take(2_000, bad_share=0.5):
+    for record in _take(2_000, invalid_share=0.5):
         decoded = decode(record.value, BYTES_MAX)
         assert (decoded.code if isinstance(decoded, Rejection) else None) == record.code
 
 
 def test_the_publisher_refuses_what_the_scorer_would_reject() -> None:
     """The check before sending and the scorer's decoding agree on every record, too large ones aside."""
-    for record in _take(1_500, seed=2, bad_share=0.5):
+    for record in _take(1_500, seed=2, invalid_share=0.5):
         if record.code is None or record.code is RejectionCode.TOO_LARGE:
             validate_application(record.value)
         else:

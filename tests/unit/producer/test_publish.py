@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 from producer.client import ApplicationPublisher
-from producer.publish import REFUSALS_TOLD, publish_rows
+from producer.publish import FAULTS_REPORTED_MAX, publish_rows
 from schemas.application import CreditApplication
 from schemas.rows import ApplicationsFileError, Hints, Row
 
@@ -37,7 +37,7 @@ def test_only_the_first_refusals_are_told() -> None:
     """A file of another kind refuses every row: the first are told, all are counted."""
     report = publish_rows(FakePublisher(), (Row(n, b"x", None) for n in range(1, 101)), as_is=False)
     assert report.refused == 100
-    assert [line for line, _ in report.refusals] == list(range(1, REFUSALS_TOLD + 1))
+    assert [line for line, _ in report.refusals] == list(range(1, FAULTS_REPORTED_MAX + 1))
 
 
 def test_as_is_sends_everything_under_whatever_id_there_is() -> None:

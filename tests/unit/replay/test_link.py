@@ -106,11 +106,11 @@ def test_publishes_only_what_came_out_otherwise(everything: bool) -> None:
     offsets = [r.offset() for r in published.records]
     assert offsets == ([3, 5, 7, 1] if everything else [3, 7, 1]), "the one at 5 is the same, byte for byte"
     assert published.offsets_next == {0: 8, 2: 2}
-    assert len(kept.outcomes) == len(offsets)
-    assert isinstance(kept.outcomes[-2], Rejection)
+    assert len(kept.results) == len(offsets)
+    assert isinstance(kept.results[-2], Rejection)
     assert len(kept.probabilities) == len(kept.decided) == len(offsets) - 1
-    assert [o for o in kept.outcomes if isinstance(o, bytes)] == [
-        o for o, r in zip(scores.outcomes, records, strict=True) if isinstance(o, bytes) and r.offset() in offsets
+    assert [o for o in kept.results if isinstance(o, bytes)] == [
+        o for o, r in zip(scores.results, records, strict=True) if isinstance(o, bytes) and r.offset() in offsets
     ]
 
 

@@ -10,9 +10,9 @@ import pytest
 from schemas.decision import BundleReference
 from scorer.core.policy import Policy
 from scorer.replay.findings import Findings, Group, Shift
-from scorer.replay.outcomes import PENDING, REFUSED, Outcomes
 from scorer.replay.page import render
 from scorer.replay.plan import Plan
+from scorer.replay.results import PENDING, REFUSED, Outcomes
 from scorer.replay.selection import DECIDED, Selection
 
 pytestmark = pytest.mark.slow

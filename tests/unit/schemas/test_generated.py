@@ -19,7 +19,7 @@ from schemas.deployment import DeploymentEvent
 from schemas.examples import APPLICATIONS, DECISION, DEPLOYMENT, INVALID
 from schemas.files import dump_application, read_applications
 from schemas.rejection import DEAD_LETTER_HEADERS, MARK_HEADERS, MEANINGS, REQUEUED_FROM_HEADER, RejectionCode
-from scorer.core.policy import OUTCOMES, Policy
+from scorer.core.policy import LABELS, Policy
 from scorer.core.wire import DecisionEncoder, Rejection, decode
 from scorer.operate.topics import contract
 from scorer.settings import Settings
@@ -127,7 +127,7 @@ def test_the_example_decision_is_what_a_scorer_writes() -> None:
     )
     assert (EXAMPLES / "decision.json").read_bytes() == written + b"\n"
     assert float(np.float32(probability)) == probability
-    assert OUTCOMES[Policy().decide(np.array([probability], dtype=np.float32))[0]] == DECISION.decision
+    assert LABELS[Policy().decide(np.array([probability], dtype=np.float32))[0]] == DECISION.decision
 
 
 def test_the_example_deployment_is_read_back() -> None:

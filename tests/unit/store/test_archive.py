@@ -53,10 +53,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return named(tmp_path_factory.mktemp("made") / "bundle", "mine", "2.0.0")
 
 
-def take_in(store: BundleStore, source: object) -> bool:
+def import_bundle(store: BundleStore, source: object) -> bool:
     """What `scorer bundle import` does."""
     with unpacked(str(source)) as folder:
-        return store.take_in(folder, str(source))
+        return store.import_bundle(folder, str(source))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_what_was_exported_comes_in_as_it_was(
     """As a folder or as any archive, here or at a URL: the same bytes, the same digest, nothing left behind."""
     monkeypatch.chdir(tmp_path)
     export_bundle(bundle, target)
-    assert take_in(store, target)
+    assert import_bundle(store, target)
     assert everything_in(tmp_path / "store" / "mine" / "2.0.0") == everything_in(bundle)
     assert store.open("mine:2.0.0").reference == read_manifest(bundle).reference
     assert list(scratch.iterdir()) == []
@@ -145,7 +145,7 @@ def test_an_export_to_nowhere(tmp_path: Path, bundle: Path, target: str) -> None
 @pytest.mark.parametrize("name", ["x.tar", "x.tar.bz2", "x.7z", "x.rar", "x.gz", "x.tar.zst", "x.bentomodel"])
 def test_other_kinds_of_archive_are_named(tmp_path: Path, bundle: Path, store: BundleStore, name: str) -> None:
     """An ending that looks like an archive is never taken for a folder's name."""
-    for attempt in (lambda: export_bundle(bundle, f"{tmp_path}/{name}"), lambda: take_in(store, tmp_path / name)):
+    for attempt in (lambda: export_bundle(bundle, f"{tmp_path}/{name}"), lambda: import_bundle(store, tmp_path / name)):
         with pytest.raises(MisuseError, match=r"unsupported archive type: use \.tar\.gz, .*, or a folder"):
             attempt()
 
@@ -163,28 +163,28 @@ def test_a_source_that_is_none(tmp_path: Path, store: BundleStore, source: str, 
     """What is not there, or no bundle's form, is a mistake in the call."""
     (tmp_path / "file.txt").touch()
     with pytest.raises(MisuseError, match=f"{source}: {message}"):
-        take_in(store, source if "://" in source else tmp_path / source)
+        import_bundle(store, source if "://" in source else tmp_path / source)
 
 
 def test_the_same_again_is_nothing_to_do(tmp_path: Path, store: BundleStore, bundle: Path) -> None:
     """A second import of the same bundle changes nothing and is no error; of a shipped one the first."""
     export_bundle(bundle, f"{tmp_path}/moved.zip")
-    assert take_in(store, tmp_path / "moved.zip")
-    assert not take_in(store, tmp_path / "moved.zip")
-    assert not take_in(store, PLAIN)
+    assert import_bundle(store, tmp_path / "moved.zip")
+    assert not import_bundle(store, tmp_path / "moved.zip")
+    assert not import_bundle(store, PLAIN)
     assert [entry.reference for entry in store.entries() if not entry.shipped] == ["mine:2.0.0"]
 
 
 def test_the_same_again_over_a_damaged_one(tmp_path: Path, store: BundleStore, bundle: Path) -> None:
     """Nothing to do would be a lie: the one that is there is checked too, and the message says how to replace it."""
-    take_in(store, bundle)
+    import_bundle(store, bundle)
     place = tmp_path / "store" / "mine" / "2.0.0"
     (place / "model.ubj").write_bytes(b"{")
     with pytest.raises(BundleError, match=r"model\.ubj was changed .* scorer bundle delete mine:2\.0\.0"):
-        take_in(store, bundle)
+        import_bundle(store, bundle)
     (place / "bundle.json").write_bytes(b"{")
     with pytest.raises(BundleError, match=r"is not a valid manifest.* scorer bundle delete mine:2\.0\.0"):
-        take_in(store, bundle)
+        import_bundle(store, bundle)
 
 
 @pytest.mark.parametrize("top", ["", "./", "folder/", "./folder/"])
@@ -193,7 +193,7 @@ def test_archives_that_others_packed(tmp_path: Path, store: BundleStore, bundle:
     folders = [folder_entry(top)] if top else []
     entries = [(tarfile.TarInfo(f"{top}{name}"), content) for name, content in everything_in(bundle).items()]
     (tmp_path / "moved.tar.gz").write_bytes(gzip.compress(tar(*folders, *entries)))
-    assert take_in(store, tmp_path / "moved.tar.gz")
+    assert import_bundle(store, tmp_path / "moved.tar.gz")
 
 
 def test_the_page_tells_the_limits() -> None:
@@ -212,7 +212,7 @@ def refuse(tmp_path: Path, store: BundleStore, hostile_content: bytes, ending: s
     source.write_bytes(hostile_content)
     before = everything_in(tmp_path)
     with pytest.raises(BundleError, match=message) as raised:
-        take_in(store, source)
+        import_bundle(store, source)
     assert str(source) in str(raised.value)
     assert "\x1b" not in str(raised.value)
     assert everything_in(tmp_path) == before
@@ -263,13 +263,13 @@ def test_hostile_manifests(
 
 def test_another_bundle_of_one_name_and_version(tmp_path: Path, store: BundleStore, bundle: Path) -> None:
     """Neither takes the other's place: the message names both by digest, and the one that is there stays."""
-    take_in(store, bundle)
+    import_bundle(store, bundle)
     before = everything_in(tmp_path / "store")
     other = remake(copy_bundle(tmp_path / "other", bundle), lambda manifest: manifest["labels"].update(by="mallory"))
     export_bundle(other, f"{tmp_path}/other.zip")
     digests = [read_manifest(folder).digest[:12] for folder in (other, bundle)]
     with pytest.raises(BundleError, match=rf"{digests[0]}.*{digests[1]}: two bundles with the same name and version"):
-        take_in(store, tmp_path / "other.zip")
+        import_bundle(store, tmp_path / "other.zip")
     assert everything_in(tmp_path / "store") == before
 
 
@@ -287,7 +287,7 @@ def test_any_damage_is_noticed_or_harmless(tmp_path: Path, store: BundleStore, b
         source = tmp_path / f"spoiled{ending}"
         source.write_bytes(bytes(spoiled[: chance.choice([len(sound), len(sound), chance.randrange(len(sound))])]))
         try:
-            take_in(store, source)
+            import_bundle(store, source)
         except BundleError:
             refused += 1
     assert refused > 10
@@ -301,7 +301,7 @@ def test_a_folder_with_a_link(tmp_path: Path, store: BundleStore) -> None:
     (folder / "model.ubj").rename(tmp_path / "model.ubj")
     (folder / "model.ubj").symlink_to(tmp_path / "model.ubj")
     with pytest.raises(BundleError, match=r"model\.ubj is a link"):
-        take_in(store, folder)
+        import_bundle(store, folder)
     assert not (tmp_path / "store").exists()
 
 
@@ -310,7 +310,7 @@ def test_an_archive_at_a_url_that_has_no_end(store: BundleStore, monkeypatch: py
     monkeypatch.setattr(archive, "ARCHIVE_BYTES_MAX", 1_000)
     MemoryFileSystem().pipe_file("/long.zip", bytes(1_001))
     with pytest.raises(BundleError, match=r"memory://long\.zip has more than 1000 bytes\. Nothing was kept"):
-        take_in(store, "memory://long.zip")
+        import_bundle(store, "memory://long.zip")
 
 
 def test_a_folder_at_a_url_with_more_in_it(store: BundleStore, bundle: Path) -> None:
@@ -319,11 +319,11 @@ def test_a_folder_at_a_url_with_more_in_it(store: BundleStore, bundle: Path) -> 
     files = MemoryFileSystem()
     files.pipe_file("/bucket/moved/sub/notes.txt", b"x")
     with pytest.raises(BundleError, match="in a different folder than the previous files"):
-        take_in(store, "memory://bucket/moved")
+        import_bundle(store, "memory://bucket/moved")
     files.rm_file("/bucket/moved/sub/notes.txt")
     files.pipe_file("/bucket/moved/notes.txt", b"x")
     with pytest.raises(BundleError, match=r"notes\.txt is not part of the bundle"):
-        take_in(store, "memory://bucket/moved")
+        import_bundle(store, "memory://bucket/moved")
 
 
 def test_the_manifest_of_a_folder_at_a_url_comes_last(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,7 @@ def test_a_put_that_fails_leaves_nothing(
         copied.append(target)
         target.write_bytes(b"x" if failing != "the copying" else source.read_bytes())
 
-    monkeypatch.setattr("scorer.store.places.shutil.copyfile", copy)
+    monkeypatch.setattr("scorer.store.backends.shutil.copyfile", copy)
     with pytest.raises(BundleError, match="No space left" if failing == "the copying" else "is not a valid manifest"):
         store.put(made)
     assert copied

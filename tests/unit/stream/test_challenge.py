@@ -83,8 +83,8 @@ def test_counts_what_it_would_have_decided_otherwise() -> None:
     told = Told()
     stricter = rival(policy=Policy(maybe_above=0.2, declined_above=0.4))
     challenger = Challenger(lambda: stricter, RECORD_BYTES_MAX, told)
-    challenger.score_along(*of_amounts(100, 250, 350, 450, 600))
-    challenger.score_along(*of_amounts(100))
+    challenger.score_in_shadow(*of_amounts(100, 250, 350, 450, 600))
+    challenger.score_in_shadow(*of_amounts(100))
     assert told.comparisons == [
         Comparison(CHAMPION.reference, stricter.reference, applications=5, disagreements=2),
         Comparison(CHAMPION.reference, stricter.reference, applications=1, disagreements=0),
@@ -97,7 +97,7 @@ def test_what_nobody_can_decide_is_not_compared() -> None:
     told = Told()
     stricter = rival(policy=Policy(maybe_above=0.2, declined_above=0.4))
     values = b"bad", application("a", amount=250), b"", application("b", amount=100), application("c", age=17)
-    Challenger(lambda: stricter, RECORD_BYTES_MAX, told).score_along(*batch(*values))
+    Challenger(lambda: stricter, RECORD_BYTES_MAX, told).score_in_shadow(*batch(*values))
     assert [(c.applications, c.disagreements) for c in told.comparisons] == [(2, 1)]
 
 
@@ -107,10 +107,10 @@ def test_what_only_one_can_decide_is_a_disagreement() -> None:
     only_theirs = application("d", amount=100, price=BROKEN_PRICE)  # the champion fails on it
     records, scores = batch(application("a", amount=100), application("b", amount=990), only_theirs)
     frail = rival(FailsOnTheWorst())
-    Challenger(lambda: frail, RECORD_BYTES_MAX, told).score_along(records, scores)
+    Challenger(lambda: frail, RECORD_BYTES_MAX, told).score_in_shadow(records, scores)
     assert [(c.applications, c.disagreements) for c in told.comparisons] == [(2, 1)]
     steady = rival(IgnoresThePrice())
-    Challenger(lambda: steady, RECORD_BYTES_MAX, told).score_along(records, scores)
+    Challenger(lambda: steady, RECORD_BYTES_MAX, told).score_in_shadow(records, scores)
     assert (told.comparisons[-1].applications, told.comparisons[-1].disagreements) == (3, 1)
 
 
@@ -121,7 +121,7 @@ def test_failure_is_counted_and_told_once(model: Model, caplog: pytest.LogCaptur
     failing = rival(model)
     challenger = Challenger(lambda: failing, RECORD_BYTES_MAX, told)
     for _ in range(3):
-        challenger.score_along(*of_amounts(123, 456))
+        challenger.score_in_shadow(*of_amounts(123, 456))
     assert told.failures == 3
     assert told.comparisons == []
     (line,) = caplog.records
@@ -136,7 +136,7 @@ def test_another_one_that_fails_is_told_too(caplog: pytest.LogCaptureFixture) ->
     failing = [rival(ModelThatFails(), version=f"{n}.0.0") for n in (2, 2, 3)]
     challenger = Challenger(lambda: failing.pop(0), RECORD_BYTES_MAX, Told())
     for _ in range(3):
-        challenger.score_along(*of_amounts(100))
+        challenger.score_in_shadow(*of_amounts(100))
     assert len(caplog.messages) == 2
 
 
@@ -144,8 +144,8 @@ def test_nothing_is_scored_in_vain() -> None:
     """Without a challenger, without records, and where the champion is the challenger itself, nothing is done."""
     told = Told()
     records, scores = of_amounts(100)
-    Challenger(lambda: None, RECORD_BYTES_MAX, told).score_along(records, scores)
-    Challenger(lambda: rival(NeverAsked()), RECORD_BYTES_MAX, told).score_along([], batch()[1])
-    Challenger(lambda: replace(CHAMPION, model=NeverAsked()), RECORD_BYTES_MAX, told).score_along(records, scores)
+    Challenger(lambda: None, RECORD_BYTES_MAX, told).score_in_shadow(records, scores)
+    Challenger(lambda: rival(NeverAsked()), RECORD_BYTES_MAX, told).score_in_shadow([], batch()[1])
+    Challenger(lambda: replace(CHAMPION, model=NeverAsked()), RECORD_BYTES_MAX, told).score_in_shadow(records, scores)
     assert told.comparisons == []
     assert told.failures == 0

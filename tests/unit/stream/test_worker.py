@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from schemas.decision import BundleReference
-from scorer.core.score import Bundle, Outcome, Scores
+from scorer.core.score import Bundle, Result, Scores
 from scorer.errors import BundleUnusableError
 from scorer.stream.worker import Batch, Record, run
 from tests.fakes import RECORD_BYTES_MAX, CountingMonitor, FakeRecord, ModelThatFails, application, tiny_bundle
@@ -17,7 +17,7 @@ class ScriptedLink:
 
     def __init__(self, *batches: Batch) -> None:
         self.batches = list(batches)
-        self.published: list[tuple[Batch, Sequence[Outcome]]] = []
+        self.published: list[tuple[Batch, Sequence[Result]]] = []
         self.published_by: list[tuple[BundleReference, Bundle]] = []
         self.asked_for: list[BundleReference] = []
         self.settled_after: list[int] = []
@@ -28,7 +28,7 @@ class ScriptedLink:
 
     def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
         self.published_by.append((scores.bundle, bundle))
-        self.published.append((batch, scores.outcomes))
+        self.published.append((batch, scores.results))
 
     def settle(self) -> bool:
         self.settled_after.append(len(self.published))
@@ -49,11 +49,11 @@ def run_all(link: ScriptedLink, bundle: Bundle | None = None) -> CountingMonitor
 
 
 def test_one_round() -> None:
-    """A batch is polled, scored and published, one outcome a record in order; and each step of the scoring is told."""
+    """A batch is polled, scored and published, one result a record in order; and each step of the scoring is told."""
     link = ScriptedLink(batch_of(application("a"), b"bad", application("b")))
     monitor = run_all(link)
-    ((_, outcomes),) = link.published
-    assert [isinstance(outcome, bytes) for outcome in outcomes] == [True, False, True]
+    ((_, results),) = link.published
+    assert [isinstance(result, bytes) for result in results] == [True, False, True]
     assert monitor.stages == ["decode", "features", "predict", "encode"]
     assert monitor.polls == 1
 
@@ -69,7 +69,7 @@ def test_move_without_records_is_committed() -> None:
     """A partition that moved past markers is committed although nothing was decided."""
     link = ScriptedLink(Batch([], {0: 7}))
     run_all(link)
-    assert [(batch.offsets_next, list(outcomes)) for batch, outcomes in link.published] == [({0: 7}, [])]
+    assert [(batch.offsets_next, list(results)) for batch, results in link.published] == [({0: 7}, [])]
 
 
 def test_settles_at_the_end_alone() -> None:
@@ -118,11 +118,11 @@ def test_challenge_comes_last() -> None:
     """A batch is challenged once it is handed over, with what became of it; a move without records is no batch."""
     link = ScriptedLink(batch_of(application("a"), b"bad"), Batch([], {}), batch_of(application("b")))
     bundle = tiny_bundle()
-    seen: list[tuple[int, Sequence[Outcome]]] = []
+    seen: list[tuple[int, Sequence[Result]]] = []
 
     def challenge(records: Sequence[Record], scores: Scores) -> None:
         assert records is link.published[-1][0].records
-        seen.append((len(link.published), scores.outcomes))
+        seen.append((len(link.published), scores.results))
 
     run(link, lambda: bundle, CountingMonitor(), RECORD_BYTES_MAX, lambda: not link.batches, challenge)
     assert seen == [(1, link.published[0][1]), (2, link.published[1][1])]

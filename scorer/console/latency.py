@@ -17,7 +17,7 @@ _EVERY_S: Final = 1.0
 _SPAN_MAX: Final = 1_000
 
 
-def keep_measuring(settings: Settings, live: Live, sample: Sample, stop: Event) -> None:
+def measure_latency(settings: Settings, live: Live, sample: Sample, stop: Event) -> None:
     """Looks up the applications of some decisions, about once per second, until `stop` is set.
 
     Decisions do not contain their applications' timestamps, so a few applications per partition are read.

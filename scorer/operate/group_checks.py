@@ -54,7 +54,7 @@ class Workers:
         """
         group = self._settled(lambda group: not group.rebalancing)
         waiting = self._waiting()
-        yield from judge_assignment(self._settings.group_id, group, len(self._applications.partitions), waiting)
+        yield from check_assignment(self._settings.group_id, group, len(self._applications.partitions), waiting)
         stalled = self._stalled(waiting) if group.members and not group.rebalancing else {}
         for member in group.members:
             of_member = {partition: stalled[partition] for partition in sorted(member.partitions & stalled.keys())}
@@ -82,7 +82,7 @@ class Workers:
             time.sleep(_POLL_INTERVAL_S)
         if not rollout.workers:
             return
-        yield judge_rollout(rollout, bundle, is_deployed=is_deployed)
+        yield check_rollout(rollout, bundle, is_deployed=is_deployed)
         failures = refusals(group, committed, "challenger", challenger) if challenger is not None else []
         for name, reason in failures:
             text = f"{name} has not loaded the challenger {_name(challenger or '')}: {reason}"
@@ -121,7 +121,7 @@ class Workers:
         return {partition: count for partition, (count, _) in stalled.items()}
 
 
-def judge_assignment(
+def check_assignment(
     group_id: str, group: Group, partitions: int, waiting: Mapping[int, tuple[int, int]]
 ) -> Iterator[Finding]:
     """Checks that there are workers, and that each partition has an owner.
@@ -166,7 +166,7 @@ def judge_assignment(
         )
 
 
-def judge_rollout(rollout: Rollout, bundle: str, *, is_deployed: bool) -> Finding:
+def check_rollout(rollout: Rollout, bundle: str, *, is_deployed: bool) -> Finding:
     """Checks that all workers decide with a bundle; see `Workers.compare`."""
     if rollout.done:
         return Finding(

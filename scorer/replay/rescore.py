@@ -42,7 +42,7 @@ def read_selected(
                 yield (messages if len(positions) == len(messages) else [messages[i] for i in positions]), rows
 
 
-def decide_again(
+def rescore(
     settings: Settings, selection: Selection, bundle: Bundle, tell: Tell = lambda *_: None
 ) -> Iterator[tuple[list[Record], Places, Scores]]:
     """Rescores the selected applications with a bundle: yields records, their row indexes, and their scores.
@@ -121,7 +121,7 @@ def verify(
             scores = score_batch(bundle_records, bundle, settings.record_bytes_max)
             selection.require_same(bundle_records, scores, before[mine])
             fingerprints = np.fromiter(
-                (hash(outcome) for outcome in scores.outcomes), dtype=np.int64, count=len(bundle_records)
+                (hash(outcome) for outcome in scores.results), dtype=np.int64, count=len(bundle_records)
             )
             differing = np.flatnonzero(fingerprints != before["fingerprint"][mine]).tolist()
             decisions += len(bundle_records)

@@ -2,8 +2,8 @@
 
 from scorer.operate.finding import Finding
 from scorer.operate.group import Group, Member
+from scorer.operate.group_checks import check_assignment, check_rollout
 from scorer.operate.rollout import Behind, Rollout
-from scorer.operate.working import judge_assignment, judge_rollout
 
 OLD, NEW = f"credit-risk:1.0.0@{'1' * 64}", f"my-risk:1.0.0@{'2' * 64}"
 
@@ -16,7 +16,7 @@ def group(*members: tuple[int, ...], rebalancing: bool = False) -> Group:
 
 def assignment(found: Group, partitions: int = 2, waiting: int = 0) -> list[Finding]:
     """The findings of a group on a topic of so many partitions."""
-    return list(judge_assignment("scorer", found, partitions, {0: (waiting, 7)} if waiting else {}))
+    return list(check_assignment("scorer", found, partitions, {0: (waiting, 7)} if waiting else {}))
 
 
 def test_every_partition_has_an_owner() -> None:
@@ -57,13 +57,13 @@ def test_a_rollout_in_words() -> None:
     why = "no such bundle"
     refused = Rollout(2, (Behind("a", (0,), (OLD,), why), Behind("b", (1,), (OLD,), why)), moving=False)
     silent = Rollout(2, (Behind("a", (0,), (), ""),), moving=False)
-    finding = judge_rollout(refused, NEW, is_deployed=True)
+    finding = check_rollout(refused, NEW, is_deployed=True)
     assert finding.state == "wrong"
     assert finding.text.startswith(
         "2 of 2 workers do not decide with my-risk:1.0.0 (current: credit-risk:1.0.0): no such"
     )
     assert finding.text.count(why) == 1
-    assert "(current: none)" in judge_rollout(silent, NEW, is_deployed=True).text
-    assert judge_rollout(silent, NEW, is_deployed=False).state == "warning"
-    assert judge_rollout(Rollout(2, (), moving=False), NEW, is_deployed=True).state == "ok"
-    assert judge_rollout(Rollout(2, (), moving=True), NEW, is_deployed=True).state == "warning"
+    assert "(current: none)" in check_rollout(silent, NEW, is_deployed=True).text
+    assert check_rollout(silent, NEW, is_deployed=False).state == "warning"
+    assert check_rollout(Rollout(2, (), moving=False), NEW, is_deployed=True).state == "ok"
+    assert check_rollout(Rollout(2, (), moving=True), NEW, is_deployed=True).state == "warning"

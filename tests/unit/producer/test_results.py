@@ -7,8 +7,8 @@ import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, Message
 from rich.console import Console
 
-from producer.outcomes import read_outcome, source_of
-from producer.show import decision_panel, outcome_json, outcome_line
+from producer.results import decode_result, source_of
+from producer.show import decision_panel, result_json, result_line
 from schemas.decision import BundleReference, Decision, RecordReference
 from schemas.records import DeadLetter, Malformed, Mark, written_at
 
@@ -49,7 +49,7 @@ def _decided(**changes: str) -> Message:
 
 
 def _read(message: Message) -> Decision | DeadLetter:
-    outcome = read_outcome(message, DEAD_LETTERS)
+    outcome = decode_result(message, DEAD_LETTERS)
     assert isinstance(outcome, Decision | DeadLetter)
     return outcome
 
@@ -72,7 +72,7 @@ def test_a_decision_and_a_dead_letter_name_the_same_source() -> None:
 def test_a_mark_is_no_outcome() -> None:
     """That a dead letter was requeued is no outcome of anything."""
     mark = _message(None, headers=[("dlq.requeued", b"4"), ("dlq.actor", b"ana")], topic=DEAD_LETTERS)
-    assert isinstance(read_outcome(mark, DEAD_LETTERS), Mark)
+    assert isinstance(decode_result(mark, DEAD_LETTERS), Mark)
 
 
 def test_a_publisher_cannot_hide_a_dead_letter() -> None:
@@ -93,15 +93,15 @@ def test_a_publisher_cannot_hide_a_dead_letter() -> None:
 
 def test_a_record_is_read_by_the_rules_of_its_topic() -> None:
     """A decision stays one with headers of dead letters, and a dead letter without its headers is malformed."""
-    assert read_outcome(_message(DECISION.model_dump_json().encode(), headers=[*REJECTED]), DEAD_LETTERS) == DECISION
-    misplaced = read_outcome(_message(DECISION.model_dump_json().encode(), topic=DEAD_LETTERS), DEAD_LETTERS)
+    assert decode_result(_message(DECISION.model_dump_json().encode(), headers=[*REJECTED]), DEAD_LETTERS) == DECISION
+    misplaced = decode_result(_message(DECISION.model_dump_json().encode(), topic=DEAD_LETTERS), DEAD_LETTERS)
     assert misplaced == Malformed(DEAD_LETTERS, 0, 9, "header dlq.code is missing")
 
 
 def test_what_is_neither_is_malformed() -> None:
     """Tombstones and records of other kinds are named by their place."""
     for value in (None, b"", b"\xff", b"{}", b"[]"):
-        outcome = read_outcome(_message(value), DEAD_LETTERS)
+        outcome = decode_result(_message(value), DEAD_LETTERS)
         assert isinstance(outcome, Malformed)
         assert str(outcome).startswith("out[0]@9: ")
 
@@ -116,23 +116,23 @@ def test_dead_letters_with_headers_missing_or_broken_are_still_read() -> None:
     rejected = _read(_message(b"", key=None, headers=headers, topic=DEAD_LETTERS))
     assert isinstance(rejected, DeadLetter)
     assert (rejected.code, rejected.reason, source_of(rejected)) == ("empty", "", ("", -1, -1))
-    assert "(no key)" in outcome_line(rejected, None).plain
+    assert "(no key)" in result_line(rejected, None).plain
 
 
 def test_a_line_has_time_id_decision_probability_and_bundle() -> None:
     """What `watch` shows of a decision and of a dead letter fits one line each."""
-    line = outcome_line(_read(_decided()), written_at(_decided())).plain
+    line = result_line(_read(_decided()), written_at(_decided())).plain
     assert all(part in line for part in (".123  ", "  x  ", "MAYBE", "31.00%", "credit-risk:1.1.0"))
-    line = outcome_line(_read(_rejected()), written_at(_rejected())).plain
+    line = result_line(_read(_rejected()), written_at(_rejected())).plain
     assert all(part in line for part in (".123  ", "  x  ", "REJECTED", "wrong_type: age: wrong type"))
 
 
 def test_json_lines_hold_everything() -> None:
     """What `watch --json` prints is the decision itself with its kind and time, or the dead letter's headers."""
-    read = json.loads(outcome_json(_read(_decided()), written_at(_decided())))
+    read = json.loads(result_json(_read(_decided()), written_at(_decided())))
     assert (read.pop("kind"), read.pop("at")) == ("decision", "2026-01-31T09:40:00.123+00:00")
     assert read == DECISION.model_dump()
-    assert json.loads(outcome_json(_read(_rejected()), written_at(_rejected()))) == {
+    assert json.loads(result_json(_read(_rejected()), written_at(_rejected()))) == {
         "kind": "dead_letter",
         "at": "2026-01-31T09:40:00.123+00:00",
         "application_id": "x",
@@ -147,27 +147,27 @@ def test_a_time_that_no_calendar_has_is_left_out(at_ms: int) -> None:
     """A record with a timestamp in microseconds ended `producer watch` with a traceback."""
     message = _rejected(at_ms=at_ms)
     assert written_at(message) is None
-    assert "(no time)" in outcome_line(_read(message), written_at(message)).plain
-    assert json.loads(outcome_json(_read(_rejected(at_ms=at_ms)), written_at(message)))["at"] is None
+    assert "(no time)" in result_line(_read(message), written_at(message)).plain
+    assert json.loads(result_json(_read(_rejected(at_ms=at_ms)), written_at(message)))["at"] is None
 
 
 @pytest.mark.parametrize("at_ms", [AT_MS // 1_000, 0, -2, -62_135_596_800_000, 253_402_300_799_999])
 def test_any_other_time_is_shown(at_ms: int) -> None:
     """Seconds in the place of milliseconds are a day in 1970, and the ends of the calendar are days too."""
     message = _rejected(at_ms=at_ms)
-    assert outcome_line(_read(message), written_at(message)).plain
-    assert json.loads(outcome_json(_read(_rejected(at_ms=at_ms)), written_at(message)))["at"]
+    assert result_line(_read(message), written_at(message)).plain
+    assert json.loads(result_json(_read(_rejected(at_ms=at_ms)), written_at(message)))["at"]
 
 
 def test_an_id_commands_neither_the_terminal_nor_the_markup() -> None:
     """Anybody may publish an id: escape sequences and line breaks in it are shown, not obeyed, and so is markup."""
     nasty = _decided(application_id="[red]\x1b[2J\n\u202ex")
-    decision = read_outcome(nasty, DEAD_LETTERS)
+    decision = decode_result(nasty, DEAD_LETTERS)
     assert isinstance(decision, Decision)
-    assert "[red]�[2J��x" in outcome_line(decision, None).plain
+    assert "[red]�[2J��x" in result_line(decision, None).plain
     screen = io.StringIO()
     Console(file=screen, width=100).print(decision_panel(decision, 0.1234))
     assert "[red]�[2J��x" in screen.getvalue()
     assert "31.0%" in screen.getvalue()
     assert "123 ms" in screen.getvalue()
-    assert "\x1b" not in outcome_json(decision, None)
+    assert "\x1b" not in result_json(decision, None)

@@ -2,8 +2,8 @@
 
 import pytest
 
+from scorer.stream.load_failure import Refusal
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
-from scorer.stream.refusal import Refusal
 
 BUNDLE = f"my-risk:2.0.0@{'2' * 64}"
 

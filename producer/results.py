@@ -9,7 +9,7 @@ Place = tuple[str, int, int]
 """Topic, partition and offset of a record."""
 
 
-def read_outcome(message: Message, dead_letters_topic: str) -> Decision | DeadLetter | Mark | Malformed:
+def decode_result(message: Message, dead_letters_topic: str) -> Decision | DeadLetter | Mark | Malformed:
     """Reads a record by the rules of its topic, regardless of its headers.
 
     Args:

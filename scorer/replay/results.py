@@ -13,9 +13,9 @@ from schemas.records import UNKNOWN, DeadLetter, read_results
 from scorer.core.score import Scores
 from scorer.core.wire import Rejection
 from scorer.operate.reading import Skipped, TopicReader
-from scorer.replay.again import Places
 from scorer.replay.decisions import DecisionTable, Tell, counted
 from scorer.replay.plan import Plan
+from scorer.replay.rescore import Places
 from scorer.replay.selection import Selection
 from scorer.settings import Settings
 from scorer.stream.worker import Record
@@ -31,7 +31,7 @@ class Outcomes:
     """The results of n applications, in the order of the plan's rows."""
 
     outcomes: NDArray[np.uint8]
-    """Shape (n,): indexes into `OUTCOMES`, `REFUSED` or `PENDING`."""
+    """Shape (n,): indexes into `LABELS`, `REFUSED` or `PENDING`."""
     probabilities: NDArray[np.float32]
     """Shape (n,): probabilities of default; NaN without a decision."""
     published: bool
@@ -44,7 +44,7 @@ class Outcomes:
     """Records that are neither decisions nor dead letters; empty for a dry run, which does not read these topics."""
 
 
-def nothing_yet(plan: Plan, published: bool) -> Outcomes:
+def empty_results(plan: Plan, published: bool) -> Outcomes:
     """Returns the results before the first application is rescored."""
     n = len(plan.selection)
     return Outcomes(np.full(n, PENDING, dtype=np.uint8), np.full(n, np.nan, dtype=np.float32), published)
@@ -56,10 +56,12 @@ def enter(into: Outcomes, places: Places, scores: Scores) -> None:
     into.outcomes[places] = REFUSED
     into.outcomes[places[is_decided]] = scores.decided
     into.probabilities[places[is_decided]] = scores.probabilities
-    into.refused.update(outcome.code.value for outcome in scores.outcomes if isinstance(outcome, Rejection))
+    into.refused.update(outcome.code.value for outcome in scores.results if isinstance(outcome, Rejection))
 
 
-def read_outcomes(settings: Settings, plan: Plan, offsets: dict[int, int], tell: Tell = lambda *_: None) -> Outcomes:
+def read_replay_results(
+    settings: Settings, plan: Plan, offsets: dict[int, int], tell: Tell = lambda *_: None
+) -> Outcomes:
     """Reads the published results of a replay.
 
     Args:
@@ -74,7 +76,7 @@ def read_outcomes(settings: Settings, plan: Plan, offsets: dict[int, int], tell:
         ReplayError: the decisions are by more bundles than a replay supports.
     """
     selection = plan.selection
-    outcomes = nothing_yet(plan, published=True)
+    outcomes = empty_results(plan, published=True)
     done = selection.before(offsets)
     outcomes.outcomes[done] = selection.rows["outcome"][done]
     outcomes.probabilities[done] = selection.rows["probability"][done]

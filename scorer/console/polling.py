@@ -16,7 +16,7 @@ from scorer.settings import Settings
 from scorer.stream.admin import admin_client
 from scorer.stream.group_offsets import CommittedOffsets
 from scorer.stream.history import HistoryReader
-from scorer.stream.line import Line
+from scorer.stream.history_record import Line
 from scorer.stream.metadata import decode_metadata
 
 _EVERY_S: Final = 1.0
@@ -24,7 +24,7 @@ _ANSWER_S: Final = 5.0
 _MEMBERS_EVERY_S: Final = 5.0
 
 
-def keep_looking(settings: Settings, live: Live, stop: Event) -> None:
+def poll_group(settings: Settings, live: Live, stop: Event) -> None:
     """Polls until `stop` is set.
 
     Args:
@@ -61,7 +61,7 @@ class _Poller:
             self._applications = opened.enter_context(closing(TopicReader(settings, settings.applications_topic)))
             self._history = opened.enter_context(closing(HistoryReader(settings)))
             self._offsets = opened.enter_context(closing(CommittedOffsets(settings)))
-            self._lines: tuple[Line, ...] = tuple(self._history.to_the_end())
+            self._lines: tuple[Line, ...] = tuple(self._history.read_to_end())
             self._opened = opened.pop_all()
         self._previous_ends: tuple[float, Mapping[int, int]] = (0.0, {})
         self._described = (-_MEMBERS_EVERY_S, Group((), rebalancing=False))
@@ -74,7 +74,7 @@ class _Poller:
             BrokerError: a broker does not answer.
         """
         if self._history.begin_again():
-            self._lines = tuple(self._history.to_the_end())
+            self._lines = tuple(self._history.read_to_end())
         self._lines += tuple(self._history.next(0))
         committed = self._committed()
         bounds = self._applications.bounds()  # read after the committed offsets, so that the lag is never negative

@@ -10,11 +10,11 @@ from scorer.bundle.load import read_files, read_manifest
 from scorer.bundle.manifest import FILE_BYTES_MAX, MANIFEST_BYTES_MAX, MANIFEST_FILE, Manifest, parse_manifest
 from scorer.errors import BundleError
 from scorer.folders import cache_folder
-from scorer.store.places import NOTE_BYTES_MAX, SIGNATURES, TAGS, Notes, Place
+from scorer.store.backends import NOTE_BYTES_MAX, SIGNATURES, TAGS, Notes, Place
 from scorer.store.remote import RemoteFolder
 
 
-class UrlPlace(Place):
+class UrlBackend(Place):
     """The backend for a folder at a URL; bundles are opened from the user's cache on this machine, by digest.
 
     The manifest is written after all other files, and a bundle without manifest does not exist: readers see either the

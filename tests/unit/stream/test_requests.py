@@ -13,11 +13,12 @@ from schemas.rights import Operation, to_topic
 from scorer.errors import BrokerError, TopicsError
 from scorer.operate import rollout
 from scorer.settings import Settings, load_settings
-from scorer.stream import group_offsets, reaching
+from scorer.stream import group_offsets
+from scorer.stream import requests as reaching
 from scorer.stream.faults import BY_CODE, Fault
 from scorer.stream.group_offsets import CommittedOffsets
 from scorer.stream.metadata import CommittedMetadata
-from scorer.stream.reaching import ask, find_partitions
+from scorer.stream.requests import ask, find_partitions
 
 SETTINGS = load_settings(environment={}).settings
 BUNDLE = BundleReference(name="credit", version="1.0.0", digest="1" * 64)

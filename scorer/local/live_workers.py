@@ -24,7 +24,7 @@ def instance_id(number: int) -> str:
     return f"up-{_host()}-{os.getpid()}-{number}"
 
 
-def refuse_live_workers(settings: Settings) -> None:
+def require_no_live_workers(settings: Settings) -> None:
     """Fails if live workers already read the applications topic.
 
     Two runs of one group would share its partitions, so each would measure the other one's workers; and two groups on

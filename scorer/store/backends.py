@@ -75,7 +75,7 @@ class Place(Protocol):
         ...
 
 
-class FolderPlace(Place):
+class FolderBackend(Place):
     """The backend for a local folder, which is created by the first write.
 
     A bundle is added and deleted by one atomic rename. If two processes add the same version at the same time, one of
@@ -205,7 +205,7 @@ def _list(folder: Path) -> list[str]:
         return [entry.name for entry in entries]
 
 
-class NoPlace(Place):
+class NoBackend(Place):
     """The backend of a user who has no home folder and configured no store: always empty, and not writable."""
 
     def where(self, _: str, __: str) -> str:
