@@ -27,7 +27,7 @@ law = settings.get_profile("laws")
 BYTES_MAX: Final = 16_384
 LONG: Final = b"9" * 4_301
 SOUND: Final = application()
-STEPS_MAX: Final = 250
+STEPS_MAX: Final = 400
 """Of a value without integers that are too long to be read: some 14 fields, and some steps for each."""
 STEPS_PER_LONG_INTEGER: Final = 10
 SLOW_NUMBER: Final = re.compile(r"[0-9][eE][-+]?[0-9]{3}")
