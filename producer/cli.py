@@ -5,7 +5,6 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from producer.errors import MisuseError, PublisherError
+from producer.summary import show_load, show_published
 from schemas.durations import read_duration
 from schemas.printable import printable, printable_lines
 from schemas.surroundings import explain_fault, standard_streams
@@ -21,9 +21,6 @@ from schemas.text import find_text_fault, is_utf8
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from producer.client import ApplicationPublisher
-    from producer.load import LoadReport
-    from producer.publish import PublishReport
     from producer.settings import Settings
     from schemas.rows import Hints, Row
 
@@ -134,7 +131,7 @@ def publish(
             followed = progress.track(rows, total=_count_lines(file, progress), description="publishing")
             report = publish_rows(publisher, iter(followed), hints, as_is=as_is)
             publisher.drain(_DRAIN_INTERRUPTED_S if report.interrupted else None)
-        _show_published(report, publisher, settings.applications_topic, as_json=as_json)
+        show_published(report, publisher, settings.applications_topic, as_json=as_json)
         if report.interrupted:
             raise typer.Exit(130)
     if report.refused or report.broken:
@@ -192,23 +189,26 @@ def load(
         with _progress() as progress:
             task = progress.add_task("sending", total=run.total)
             report = run.run(interrupted, lambda: progress.update(task, completed=run.sent))
-        _show_load(report, ids, rate, as_json=as_json)
+        show_load(report, ids, rate, as_json=as_json)
         if report.acknowledged + report.failed < report.sent:
             raise typer.Exit(1)
+
+
+TimeoutSOption = Annotated[
+    float,
+    typer.Option(
+        "--timeout",
+        parser=parse_duration,
+        metavar="DURATION",
+        help="Time to wait for the decision, for example 10s.",
+    ),
+]
 
 
 @app.command("try")
 def try_application(
     assignments: Annotated[list[str] | None, typer.Argument(metavar="FIELD=VALUE", show_default=False)] = None,
-    timeout_s: Annotated[
-        float,
-        typer.Option(
-            "--timeout",
-            parser=parse_duration,
-            metavar="DURATION",
-            help="Time to wait for the decision, for example 10s.",
-        ),
-    ] = "10s",  # type: ignore[assignment]  # the parser reads the default, too
+    timeout_s: TimeoutSOption = "10s",  # type: ignore[assignment]  # the parser reads the default, too
     fields: Annotated[bool, typer.Option("--fields", help="List the fields and their values, and exit.")] = False,
     bootstrap_servers: ServersOption = None,
     applications_topic: ApplicationsOption = None,
@@ -389,42 +389,3 @@ def _count_lines(file: str, progress: "Progress") -> int | None:
         return None
     with Path(file).open("rb") as lines:
         return sum(1 for _ in lines)
-
-
-def _show_published(report: "PublishReport", publisher: "ApplicationPublisher", topic: str, *, as_json: bool) -> None:
-    for line, faults in report.refusals:
-        typer.echo(f"line {line} is invalid: {'; '.join(map(str, faults))}", err=True)
-    if report.refused > len(report.refusals):
-        typer.echo(f"… and {report.refused - len(report.refusals):,} more invalid lines", err=True)
-    for hint in report.hints.texts():
-        typer.echo(hint, err=True)
-    if report.broken:
-        typer.echo(f"producer: {report.broken}; {publisher.sent:,} rows before it were sent", err=True)
-    if as_json:
-        summary = {"topic": topic, "rows": report.rows, "sent": publisher.sent, "acknowledged": publisher.acknowledged}
-        refusals = [{"line": line, "faults": [fault._asdict() for fault in faults]} for line, faults in report.refusals]
-        summary |= {"failed": publisher.failed, "refused": report.refused, "hints": report.hints.texts()}
-        typer.echo(json.dumps({**summary, "refusals": refusals, "interrupted": report.interrupted}))
-        return
-    typer.echo(
-        f"{publisher.acknowledged:,} of {report.rows:,} applications acknowledged on {topic}; {report.refused:,} "
-        f"invalid, {publisher.sent - publisher.acknowledged:,} not delivered"
-    )
-
-
-def _show_load(report: "LoadReport", ids: str, rate: float, *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps({"ids": ids, "rate": rate, **asdict(report)}))
-        return
-    typer.echo(
-        f"{'stopped: ' if report.stopped else ''}{report.sent:,} applications sent, {report.rate_achieved:,.1f} per "
-        f"second (requested: {rate:,g}), ids {ids}-0 to {ids}-{report.sent - 1}; {report.bad:,} of them "
-        f"invalid\n{report.acknowledged:,} acknowledged, {report.failed:,} failed; "
-        f"sent at most {report.lateness_max_ms:,.1f} ms late"
-    )
-    if report.sent < report.scheduled:
-        typer.echo(
-            f"producer: rate not reached: {report.scheduled - report.sent:,} records were due but not sent; "
-            "this machine or the broker is too slow",
-            err=True,
-        )

@@ -14,13 +14,19 @@ if TYPE_CHECKING:
     from scorer.bundle.manifest import Manifest
 
 
+DescriptionArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="TOML build file that names the model and describes it.")
+]
+
+
+SkipInvalidOption = Annotated[
+    bool, typer.Option("--skip-invalid", help="Skip invalid held-out rows instead of failing.")
+]
+
+
 def build(
-    description: Annotated[
-        Path, typer.Argument(metavar="FILE", help="TOML build file that names the model and describes it.")
-    ],
-    skip_invalid: Annotated[
-        bool, typer.Option("--skip-invalid", help="Skip invalid held-out rows instead of failing.")
-    ] = False,
+    description: DescriptionArgument,
+    skip_invalid: SkipInvalidOption = False,
     store: StoreOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
@@ -59,11 +65,9 @@ def build(
     build_file = read_build_file(description)
     bundles = BundleStore(settings_of(config, None, assignments, store=store).settings.store)
     bundles.require_new(build_file.name, build_file.version)
-    folder = description.parent
-    hints = Hints()
-    holdout = (
-        read_examples(folder / build_file.holdout, hints, skip_invalid=skip_invalid) if build_file.holdout else None
-    )
+    folder, hints, holdout = description.parent, Hints(), None
+    if build_file.holdout:
+        holdout = read_examples(folder / build_file.holdout, hints, skip_invalid=skip_invalid)
     show_hints(hints)
     manifest, uri = add_model(folder / build_file.model, build_file, bundles, holdout)
     if as_json:
@@ -77,9 +81,8 @@ def build(
     if "rounds" in manifest.labels:
         console.print(f"Rounds: {manifest.labels['rounds']}", highlight=False, soft_wrap=True)
     console.print(f"Unknown numbers: {_explain_unknown(manifest, holdout)}", highlight=False, soft_wrap=True)
-    reference = f"{manifest.name}:{manifest.version}"
     console.print(f"Saved {manifest.reference.short} to {uri}", highlight=False, soft_wrap=True)
-    console.print(f"Next: scorer bundle verify {reference}", highlight=False)
+    console.print(f"Next: scorer bundle verify {manifest.name}:{manifest.version}", highlight=False)
 
 
 def _explain_unknown(manifest: "Manifest", holdout: "Examples | None") -> str:

@@ -43,15 +43,18 @@ SlotOption = Annotated[
 ]
 
 
+ReferenceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="REF",
+        help="name:version, name:latest, name:tag, name@digest, or a bundle's folder.",
+        autocompletion=complete_reference,
+    ),
+]
+
+
 def deploy(
-    reference: Annotated[
-        str,
-        typer.Argument(
-            metavar="REF",
-            help="name:version, name:latest, name:tag, name@digest, or a bundle's folder.",
-            autocompletion=complete_reference,
-        ),
-    ],
+    reference: ReferenceArgument,
     reason: ReasonOption,
     slot: SlotOption = "champion",
     actor: ActorOption = None,
@@ -109,17 +112,20 @@ def deploy(
     announce(settings, decide, signing, wait_s, as_json)
 
 
+ToOption = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="REF",
+        help="Bundle to restore; default: the previous champion.",
+        autocompletion=complete_reference,
+    ),
+]
+
+
 def rollback(
     reason: ReasonOption,
-    to: Annotated[
-        str | None,
-        typer.Option(
-            "--to",
-            metavar="REF",
-            help="Bundle to restore; default: the previous champion.",
-            autocompletion=complete_reference,
-        ),
-    ] = None,
+    to: ToOption = None,
     actor: ActorOption = None,
     expect: ExpectOption = None,
     wait_s: WaitOption = None,

@@ -125,21 +125,25 @@ def show(
         typer.echo("the value is hidden; show it with --value")
 
 
+ActorOption = Annotated[
+    str | None,
+    typer.Option("--actor", callback=require_actor, help="Operator recorded in the history (default: user@hostname)."),
+]
+
+
+PlacesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[PARTITION:OFFSET]...", help="Partitions and offsets, as shown by `scorer dlq list`."),
+]
+
+
 @app.command()
 def requeue(
-    places: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[PARTITION:OFFSET]...", help="Partitions and offsets, as shown by `scorer dlq list`."),
-    ] = None,
+    places: PlacesArgument = None,
     code: Annotated[
         str | None, typer.Option("--code", metavar="CODE", help="Requeue all dead letters with this code instead.")
     ] = None,
-    actor: Annotated[
-        str | None,
-        typer.Option(
-            "--actor", callback=require_actor, help="Operator recorded in the history (default: user@hostname)."
-        ),
-    ] = None,
+    actor: ActorOption = None,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
     assignments: SetOption = None,

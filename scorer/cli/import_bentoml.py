@@ -14,16 +14,19 @@ if TYPE_CHECKING:
     from scorer.core.policy import Policy
 
 
+MaybeAboveOption = Annotated[
+    float,
+    typer.Option(metavar="PD", help="MAYBE above this probability of default (see the BentoML service's code)."),
+]
+
+
 def import_bentoml(
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="A .bentomodel file written by `bentoml models export`.")
     ],
     name: Annotated[str, typer.Option(help="Name of the bundle, for example credit-risk.")],
     version: Annotated[str, typer.Option(help="Version of the bundle, for example 1.2.0; it must not exist yet.")],
-    maybe_above: Annotated[
-        float,
-        typer.Option(metavar="PD", help="MAYBE above this probability of default (see the BentoML service's code)."),
-    ] = 0.3,
+    maybe_above: MaybeAboveOption = 0.3,
     declined_above: Annotated[
         float, typer.Option(metavar="PD", help="DECLINED above this probability of default.")
     ] = 0.5,

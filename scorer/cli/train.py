@@ -14,24 +14,31 @@ if TYPE_CHECKING:
     from scorer.bundle.manifest import Manifest
 
 
+LabelOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=VALUE", callback=require_texts, help="Label to store in the bundle; may be repeated."),
+]
+
+
+ApplicationsArgument = Annotated[
+    Path, typer.Argument(metavar="DATA", help="A .csv or .jsonl file of applications with the column `status`.")
+]
+
+
+DropOption = Annotated[
+    list[str] | None, typer.Option(metavar="FIELD", help="Field to leave out of the model; may be repeated.")
+]
+
+
 def train(
-    applications: Annotated[
-        Path, typer.Argument(metavar="DATA", help="A .csv or .jsonl file of applications with the column `status`.")
-    ],
+    applications: ApplicationsArgument,
     name: Annotated[str, typer.Option(help="Name of the bundle, for example credit-risk.")],
     version: Annotated[str, typer.Option(help="Version of the bundle, for example 1.2.0; it must not exist yet.")],
-    drop: Annotated[
-        list[str] | None, typer.Option(metavar="FIELD", help="Field to leave out of the model; may be repeated.")
-    ] = None,
+    drop: DropOption = None,
     plots: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write the plots to this folder, as PNG.")
     ] = None,
-    label: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEY=VALUE", callback=require_texts, help="Label to store in the bundle; may be repeated."
-        ),
-    ] = None,
+    label: LabelOption = None,
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Skip invalid rows instead of failing.")] = False,
     store: StoreOption = None,
     config: ConfigOption = None,

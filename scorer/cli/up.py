@@ -42,6 +42,27 @@ class BrokerChoice(NamedTuple):
     note: str
 
 
+BundleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--bundle",
+        metavar="REF",
+        help="Pin the workers to this bundle; default: the champion.",
+        autocompletion=complete_reference,
+    ),
+]
+
+
+GroupIdOption = Annotated[
+    str | None,
+    typer.Option(
+        "--group-id",
+        metavar="NAME",
+        help="Consumer group of this run, and prefix of its topics (NAME.…), so that several runs can share a broker.",
+    ),
+]
+
+
 def up(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Number of workers.")] = 2,
     rate: Annotated[float, typer.Option(min=1, help="Applications per second, independent of decisions.")] = 2_000,
@@ -54,26 +75,10 @@ def up(
     ] = None,
     bad: Annotated[float, typer.Option(min=0, max=1, help="Share of generated applications that are invalid.")] = 0.01,
     partitions: Annotated[int, typer.Option(min=1, max=1_000, help="Partitions for newly created topics.")] = 6,
-    bundle: Annotated[
-        str | None,
-        typer.Option(
-            "--bundle",
-            metavar="REF",
-            help="Pin the workers to this bundle; default: the champion.",
-            autocompletion=complete_reference,
-        ),
-    ] = None,
+    bundle: BundleOption = None,
     broker: BrokerOption = "auto",
     port: PortOption = 0,
-    group_id: Annotated[
-        str | None,
-        typer.Option(
-            "--group-id",
-            metavar="NAME",
-            help="Consumer group of this run, and prefix of its topics (NAME.…), so that several runs can share a "
-            "broker.",
-        ),
-    ] = None,
+    group_id: GroupIdOption = None,
     seed: Annotated[int, typer.Option(help="Seed for the generated applications.")] = 1,
     console: Annotated[bool, typer.Option("--console/--no-console", help="Also serve the console.")] = True,
     config: ConfigOption = None,

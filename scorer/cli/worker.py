@@ -9,28 +9,36 @@ import typer
 from scorer.cli.completion import complete_reference
 from scorer.cli.options import DEFAULT_BUNDLE, ConfigOption, ServersOption, SetOption, settings_of
 
+BundleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--bundle",
+        metavar="REF",
+        help="Pin the worker to this bundle (name:version, name:tag, name@digest, or a folder); deployments are "
+        "ignored.",
+        autocompletion=complete_reference,
+    ),
+]
+
+
+InstanceIdOption = Annotated[
+    str | None, typer.Option(help="Unique name of this worker, kept across restarts (static membership).")
+]
+
+
+HttpPortOption = Annotated[
+    int | None, typer.Option(help="Port for /metrics, /healthz and /readyz; 0 chooses a free one.")
+]
+
 
 def worker(
-    bundle: Annotated[
-        str | None,
-        typer.Option(
-            "--bundle",
-            metavar="REF",
-            help="Pin the worker to this bundle (name:version, name:tag, name@digest, or a folder); deployments are "
-            "ignored.",
-            autocompletion=complete_reference,
-        ),
-    ] = None,
+    bundle: BundleOption = None,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
     group_id: Annotated[str | None, typer.Option(help="The consumer group to join.")] = None,
-    instance_id: Annotated[
-        str | None, typer.Option(help="Unique name of this worker, kept across restarts (static membership).")
-    ] = None,
+    instance_id: InstanceIdOption = None,
     delivery: Annotated[str | None, typer.Option(help="exactly-once (default) or at-least-once.")] = None,
-    http_port: Annotated[
-        int | None, typer.Option(help="Port for /metrics, /healthz and /readyz; 0 chooses a free one.")
-    ] = None,
+    http_port: HttpPortOption = None,
     assignments: SetOption = None,
 ) -> None:
     """Run one worker: consume applications, score them, publish decisions.

@@ -1,0 +1,53 @@
+"""What `producer publish` and `producer load` print at the end, for people or as JSON."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from producer.client import ApplicationPublisher
+    from producer.load import LoadReport
+    from producer.publish import PublishReport
+
+
+def show_published(report: "PublishReport", publisher: "ApplicationPublisher", topic: str, *, as_json: bool) -> None:
+    """Prints what `producer publish` has sent."""
+    for line, faults in report.refusals:
+        typer.echo(f"line {line} is invalid: {'; '.join(map(str, faults))}", err=True)
+    if report.refused > len(report.refusals):
+        typer.echo(f"… and {report.refused - len(report.refusals):,} more invalid lines", err=True)
+    for hint in report.hints.texts():
+        typer.echo(hint, err=True)
+    if report.broken:
+        typer.echo(f"producer: {report.broken}; {publisher.sent:,} rows before it were sent", err=True)
+    if as_json:
+        summary = {"topic": topic, "rows": report.rows, "sent": publisher.sent, "acknowledged": publisher.acknowledged}
+        refusals = [{"line": line, "faults": [fault._asdict() for fault in faults]} for line, faults in report.refusals]
+        summary |= {"failed": publisher.failed, "refused": report.refused, "hints": report.hints.texts()}
+        typer.echo(json.dumps({**summary, "refusals": refusals, "interrupted": report.interrupted}))
+        return
+    typer.echo(
+        f"{publisher.acknowledged:,} of {report.rows:,} applications acknowledged on {topic}; {report.refused:,} "
+        f"invalid, {publisher.sent - publisher.acknowledged:,} not delivered"
+    )
+
+
+def show_load(report: "LoadReport", ids: str, rate: float, *, as_json: bool) -> None:
+    """Prints what `producer load` has sent."""
+    if as_json:
+        typer.echo(json.dumps({"ids": ids, "rate": rate, **asdict(report)}))
+        return
+    typer.echo(
+        f"{'stopped: ' if report.stopped else ''}{report.sent:,} applications sent, {report.rate_achieved:,.1f} per "
+        f"second (requested: {rate:,g}), ids {ids}-0 to {ids}-{report.sent - 1}; {report.bad:,} of them "
+        f"invalid\n{report.acknowledged:,} acknowledged, {report.failed:,} failed; "
+        f"sent at most {report.lateness_max_ms:,.1f} ms late"
+    )
+    if report.sent < report.scheduled:
+        typer.echo(
+            f"producer: rate not reached: {report.scheduled - report.sent:,} records were due but not sent; "
+            "this machine or the broker is too slow",
+            err=True,
+        )
