@@ -116,7 +116,7 @@ def test_the_page(secured: Secured, tmp_path: Path) -> None:
         told = scorer.run(doctor)
         assert not missing_from(told, shown_by_doctor), told
         give(secured, "ana", Role.DEPLOY)
-        assert "every worker" in ana.run('scorer deploy credit-risk:1.0.0 --reason "to see whether she may"')
+        assert "all workers" in ana.run('scorer deploy credit-risk:1.0.0 --reason "to see whether she may"')
         assert "credit-risk:1.0.0" in ana.run("scorer history")
 
 
