@@ -9,9 +9,8 @@ import numpy as np
 from schemas.application import CreditApplication
 from schemas.files import dump_application
 from schemas.rejection import RejectionCode
-from schemas.topics import RECORD_BYTES_DEFAULT
 
-_TOO_LARGE_BYTES: Final = RECORD_BYTES_DEFAULT + 1
+_TOO_LARGE_BYTES: Final = 70_000
 # One in this many invalid records is too large: with more, a load test would test the network.
 _TOO_LARGE_ONE_IN: Final = 50
 

@@ -331,7 +331,7 @@ def test_challenger(topics: Topics, tmp_path: Path) -> None:
             assert "is the champion: the challenger must be a different bundle" in said
             code, _, said = scorer(topics, "retire", "--reason", "x", "--expect", "0123456789")
             assert code == 1
-            assert "the challenger is now credit-risk:1.0.0@" in said
+            assert "the challenger is credit-risk:1.0.0@" in said
             code, said, errors = scorer(topics, "retire", "--reason", "seen enough", "--json")
             assert code == 0, errors
             assert json.loads(said)["event"]["bundle"] is None

@@ -169,8 +169,8 @@ def test_probes_and_metrics(topics: Topics, running: WorkerProcess) -> None:
     assert total(text, "scorer_rejections_total") == found["scorer_rejections_total[('code', 'out_of_range')]"] == 7
     assert found["scorer_batch_records_sum"] == found["scorer_decision_latency_seconds_count"] == 100
     assert total(text, "scorer_probability_of_default_count") == 93
-    assert found["scorer_transactions_total[('outcome', 'committed')]"] >= found["scorer_batch_records_count"]
-    assert found["scorer_transactions_total[('outcome', 'aborted')]"] == 0
+    assert found["scorer_transactions_total[('result', 'committed')]"] >= found["scorer_batch_records_count"]
+    assert found["scorer_transactions_total[('result', 'aborted')]"] == 0
     assert found["scorer_assigned_partitions"] == 2
 
 
