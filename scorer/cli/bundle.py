@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from schemas.printable import printable
-from scorer.cli.completion import StoredArgument, complete_reference
+from scorer.cli.completion import ReferenceArgument, StoredArgument
 from scorer.cli.describe import describe, figures
 from scorer.cli.options import (
     DEFAULT_BUNDLE,
@@ -29,14 +29,6 @@ app = typer.Typer(
     help="List, show, verify, tag, delete, export and import bundles: a model with its contract, policy and card.",
 )
 
-ReferenceArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="REF",
-        help="name:version, name:latest, name:tag, name@digest, or a bundle's folder.",
-        autocompletion=complete_reference,
-    ),
-]
 
 _TITLES: Final = ("bundle", "tags", "digest", "created", "AUC", "labels", "from")
 

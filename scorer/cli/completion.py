@@ -31,6 +31,14 @@ def complete_reference(ctx: typer.Context) -> list[str]:
     return sorted(versions | tags | latest)
 
 
+ReferenceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="REF",
+        help="name:version, name:latest, name:tag, name@digest, or a bundle's folder.",
+        autocompletion=complete_reference,
+    ),
+]
 StoredArgument = Annotated[
     str,
     typer.Argument(

@@ -7,7 +7,7 @@ import typer
 
 from schemas.printable import printable
 from scorer.cli.announce import WaitOption, announce, champion_of
-from scorer.cli.completion import complete_reference
+from scorer.cli.completion import ReferenceArgument, complete_reference
 from scorer.cli.options import (
     ConfigOption,
     JsonOption,
@@ -40,16 +40,6 @@ ExpectOption = Annotated[
 SlotOption = Annotated[
     Literal["champion", "challenger"],
     typer.Option("--slot", help="champion decides; challenger scores in shadow mode."),
-]
-
-
-ReferenceArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="REF",
-        help="name:version, name:latest, name:tag, name@digest, or a bundle's folder.",
-        autocompletion=complete_reference,
-    ),
 ]
 
 
