@@ -27,6 +27,7 @@ from scorer.stream.worker import Batch
 from tests.contract.fake_link import Delivery
 from tests.contract.stages import WAIT_S, KafkaStage
 from tests.contract.test_link import BUNDLE, decide, headers_of, poll_records, publish, sources, taking_turns
+from tests.contract.test_unreadable import append_together
 from tests.fakes import RECORD_BYTES_MAX, Tally, application
 
 pytestmark = pytest.mark.broker
@@ -469,8 +470,7 @@ def test_broker_restarts_in_the_middle(own_broker: JavaBroker) -> None:
     left out for a moment, and waited for the dropped one.
     """
     with closing(KafkaStage(own_broker.bootstrap_servers, "exactly-once")) as stage:
-        for i in range(20):
-            stage.append(0, application(f"a-{i}"))
+        append_together(stage, *[application(f"a-{i}") for i in range(20)])  # so that no poll returns a part of them
         link = stage.link(batch_records_max=10)
         assert publish(link, poll_records(link, 10))
         in_hand = poll_records(link, 10)

@@ -27,7 +27,7 @@ law = settings.get_profile("laws")
 BYTES_MAX: Final = 16_384
 LONG: Final = b"9" * 4_301
 SOUND: Final = application()
-STEPS_MAX: Final = 400
+STEPS_MAX: Final = 250
 """Of a value without integers that are too long to be read: some 14 fields, and some steps for each."""
 STEPS_PER_LONG_INTEGER: Final = 10
 SLOW_NUMBER: Final = re.compile(r"[0-9][eE][-+]?[0-9]{3}")
@@ -97,6 +97,7 @@ def count_calls(call: Callable[[], object]) -> int:
 @given(VALUES)
 def test_calls(value: bytes) -> None:
     """No function is called once per string, number, object or member; an integer that is too long costs some calls."""
+    decode(value, BYTES_MAX)  # the first rejection of a process loads what the later ones use
     calls = count_calls(lambda: decode(value, BYTES_MAX))
     target(float(calls))
     assert calls <= STEPS_MAX + STEPS_PER_LONG_INTEGER * (len(value) // len(LONG))
