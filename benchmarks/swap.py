@@ -90,7 +90,7 @@ class Findings(NamedTuple):
 
     @property
     def sound(self) -> bool:
-        """Whether there are no violations."""
+        """True if no violation was found."""
         return not any(self[:-1])
 
 

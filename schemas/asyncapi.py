@@ -195,11 +195,11 @@ def _decision() -> dict[str, Any]:
             "type": "object",
             "properties": {
                 **_trace_headers("Copied from the application"),
-                REPLAY_ID_HEADER: {"type": "string", "description": "Of a correction: the replay that wrote it."},
+                REPLAY_ID_HEADER: {"type": "string", "description": "For corrections only: the replay that wrote it."},
                 SUPERSEDES_HEADER: {
                     "type": "string",
-                    "description": "Of a correction: the decision_id of the decision that it replaces, which is no "
-                    "longer current. Of several such headers the last one counts.",
+                    "description": "For corrections only: the decision_id of the superseded decision. If the header "
+                    "occurs several times, the last one counts.",
                 },
             },
         },

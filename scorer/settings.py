@@ -118,8 +118,8 @@ class Settings(BaseModel):
     store: str | None = Field(
         default_factory=_default_store,
         min_length=1,
-        description="Bundle store: a folder, or a URL such as s3://bucket/bundles (extras s3 and gcs). There is no "
-        "default for a user without a home folder; shipped bundles need no store.",
+        description="Bundle store: a folder, or a URL such as s3://bucket/bundles (extras s3 and gcs). Users "
+        "without a home folder have no default; shipped bundles need no store.",
     )
     trusted_keys: str | None = Field(
         default=None,
