@@ -52,12 +52,14 @@ class Limits:
     maximum: float = math.inf
     exclusive_maximum: float = math.inf
 
-    def allow(self, number: float) -> bool:
-        """Whether a number is within the limits, and small enough for a model."""
+    def hold(self, numbers: Any) -> Any:
+        """Whether each number, of an array or a single one, is within the limits and small enough for a model."""
         return (
-            self.minimum <= number <= self.maximum
-            and self.exclusive_minimum < number < self.exclusive_maximum
-            and abs(number) <= NUMBER_MAX
+            (numbers >= self.minimum)
+            & (numbers <= self.maximum)
+            & (numbers > self.exclusive_minimum)
+            & (numbers < self.exclusive_maximum)
+            & (abs(numbers) <= NUMBER_MAX)
         )
 
 

@@ -12,7 +12,7 @@ from schemas.decision import BundleReference
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
 from scorer.core.score import Bundle, Model, Scores
-from scorer.core.wire import DecisionEncoder
+from scorer.core.encode import DecisionEncoder
 from scorer.errors import ModelError
 from scorer.stream.delivery import Delivered
 from scorer.stream.observer import Observer

@@ -22,8 +22,9 @@ from schemas.printable import printable
 from scorer.author.boosters import Rounds, check_booster
 from scorer.author.build import Draft
 from scorer.author.pickled import ClassName, Pickled, read_pickle
+from scorer.author.shipped import CATEGORIES, CONTRACT, NUMBERS
 from scorer.bundle.manifest import FILE_BYTES_MAX, Features, Word, explain
-from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding
+from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
 from scorer.errors import BundleError, MisuseError, RunnerMissingError
 
@@ -116,7 +117,7 @@ def draft_bundle(
             `scorer.author.boosters.check_booster`.
     """
     try:
-        FeatureEncoding(found.columns, missing)
+        FeatureEncoding(CONTRACT, found.columns, missing)
     except ValueError as error:
         fields = ", ".join((*CATEGORIES, *NUMBERS))
         raise BundleError(

@@ -9,8 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from schemas.application import CONTRACT_VERSION
 from scorer.author.boosters import check_booster
+from scorer.author.shipped import CATEGORIES, CONTRACT, NUMBERS
 from scorer.bundle.golden import golden_matrix, write_golden
 from scorer.bundle.manifest import (
     CARD_FILE,
@@ -26,7 +26,7 @@ from scorer.bundle.manifest import (
 )
 from scorer.bundle.onnx_runner import open_onnx
 from scorer.bundle.runners import open_model
-from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding
+from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
 from scorer.errors import ModelError
 
@@ -71,7 +71,7 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
         ModelError: the model fails on the golden examples, or outputs a number that is not a probability.
         ValueError: a value exceeds the manifest's limits.
     """
-    encoding = FeatureEncoding(draft.features.columns, draft.features.missing_number)
+    encoding = FeatureEncoding(CONTRACT, draft.features.columns, draft.features.missing_number)
     if draft.runner == "xgboost":
         check_booster(draft.model, draft.features)
     model = open_model(draft.runner, draft.model_file, draft.model, draft.features.columns, draft.runner_settings)
@@ -96,7 +96,7 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
         name=draft.name,
         version=draft.version,
         created=draft.created,
-        contract_version=CONTRACT_VERSION,
+        contract_version=CONTRACT.version,
         runner=draft.runner,
         **settings,
         model=draft.model_file,
@@ -179,7 +179,7 @@ def _write_origin(draft: Draft) -> list[str]:
         dataset = draft.metrics.dataset
         lines.append(
             f"- Data: a file of {dataset.rows} rows with sha256 {dataset.sha256}; {dataset.rows_labelled} rows have "
-            f"an outcome and were used, {dataset.rows_refused} are invalid by contract {CONTRACT_VERSION}."
+            f"an outcome and were used, {dataset.rows_refused} are invalid by contract {CONTRACT.version}."
         )
     if draft.training:
         parameters = ", ".join(f"{name} {value}" for name, value in draft.training.parameters.items())

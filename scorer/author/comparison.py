@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.fields import PROPERTIES, may_be_null, rule_of
+from scorer.author.shipped import CATEGORIES, CONTRACT
 from scorer.bundle.golden import golden_matrix
 from scorer.bundle.manifest import Features
-from scorer.core.features import CATEGORIES, FeatureEncoding
+from scorer.core.features import FeatureEncoding
 
 TOLERANCE: Final = 1e-6  # between the probabilities of the original and of the converted model
 _ROWS: Final = 2_000  # enough to detect a difference on one application in a few hundred
@@ -22,7 +23,7 @@ def comparison_matrix(features: Features) -> NDArray[np.float32]:
 
     The golden examples alone are few, and many are at the contract's limits, where models that differ elsewhere agree.
     """
-    golden = golden_matrix(FeatureEncoding(features.columns, features.missing_number))
+    golden = golden_matrix(FeatureEncoding(CONTRACT, features.columns, features.missing_number))
     random = np.random.default_rng(_SEED)
     values = {field: random.choice(vocabulary, size=_ROWS) for field, vocabulary in CATEGORIES.items()}
     drawn = np.empty((_ROWS, len(features.columns)), dtype=np.float32)

@@ -11,10 +11,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from schemas.text import TextFileError, read_toml
 from scorer.author.boosters import Rounds
+from scorer.author.shipped import CATEGORIES, CONTRACT, NUMBERS
 from scorer.bundle.manifest import Features, Name, RunnerSettings, Sentence, Utc, Version, Word, explain
-from scorer.core.features import CATEGORIES, MISSING_MAX, NUMBERS, FeatureEncoding, columns_of
+from scorer.core.columns import Columns
+from scorer.core.features import MISSING_MAX, FeatureEncoding, columns_of
 from scorer.core.policy import Policy
-from scorer.core.wire import Application
 from scorer.errors import MisuseError
 
 _NOTES_MAX: Final = 50  # a manifest allows 64, and some are added
@@ -76,18 +77,18 @@ class Description(BaseModel):
         if unknown:
             msg = f"fields that are not in the contract: {', '.join(unknown)}"
             raise ValueError(msg)
-        FeatureEncoding(self.features.columns, self.missing)
+        FeatureEncoding(CONTRACT, self.features.columns, self.missing)
         return self
 
     @property
     def features(self) -> Features:
         """The encoding of applications as the model's matrix."""
         missing = None if np.isnan(self.missing) else self.missing
-        return Features(columns=tuple(self.columns) or columns_of(self.fields), missing=missing)
+        return Features(columns=tuple(self.columns) or columns_of(CONTRACT, self.fields), missing=missing)
 
-    def matrix(self, applications: list[Application]) -> NDArray[np.float32]:
+    def matrix(self, applications: Columns) -> NDArray[np.float32]:
         """Returns the matrix of applications for training and for scoring; shape (n, columns)."""
-        return FeatureEncoding(self.features.columns, self.missing).matrix(applications)
+        return FeatureEncoding(CONTRACT, self.features.columns, self.missing).matrix(applications)
 
 
 class BuildFile(Description):

@@ -17,6 +17,7 @@ from scorer.author.build import Draft, build_bundle
 from scorer.author.comparison import comparison_matrix
 from scorer.author.describe import Description
 from scorer.author.figures import measure
+from scorer.author.shipped import CONTRACT
 from scorer.author.sklearn_onnx import convert
 from scorer.author.sklearn_steps import explain_unusable, is_classifier, unwrap
 from scorer.author.xgboost_wrapper import is_wrapper, read_features, require_same_answers
@@ -204,7 +205,7 @@ def _comparison_rows(features: Features, holdout: "Examples | None") -> NDArray[
     synthetic = comparison_matrix(features)
     if not holdout:
         return synthetic
-    encoding = FeatureEncoding(features.columns, features.missing_number)
+    encoding = FeatureEncoding(CONTRACT, features.columns, features.missing_number)
     return np.concatenate([synthetic, encoding.matrix(holdout.applications)])
 
 
@@ -261,7 +262,7 @@ def _measure(model: Model, features: Features, description: Description, holdout
         raise InputFileError(
             "the held-out data has only one outcome: metrics need loans that were paid back and loans that were not"
         )
-    encoding = FeatureEncoding(features.columns, features.missing_number)
+    encoding = FeatureEncoding(CONTRACT, features.columns, features.missing_number)
     probabilities = checked_predict(model, encoding.matrix(holdout.applications))
     where = "the applications that were held out"
     metrics = measure(

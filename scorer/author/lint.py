@@ -15,9 +15,9 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from scorer.author.shipped import CATEGORIES
 from scorer.bundle.load import load_bundle, read_manifest
 from scorer.bundle.manifest import CARD_FILE, GOLDEN_FILE, MANIFEST_FILE, Manifest
-from scorer.core.features import CATEGORIES
 from scorer.core.policy import LABELS
 from scorer.core.score import Bundle
 from scorer.errors import BundleError, ModelError

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from platform import python_version
 from typing import TYPE_CHECKING, Final, Self
@@ -22,11 +23,13 @@ from schemas.topics import RECORD_BYTES_DEFAULT
 from scorer.author.boosters import check_booster
 from scorer.author.build import Draft
 from scorer.author.figures import measure
+from scorer.author.shipped import CATEGORIES, CONTRACT, NUMBERS
 from scorer.bundle.libraries import import_library
 from scorer.bundle.manifest import Dataset, Features, Metrics, Training
-from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding, columns_of
+from scorer.core.columns import Columns, concatenate
+from scorer.core.decode import Decoder
+from scorer.core.features import FeatureEncoding, columns_of
 from scorer.core.policy import Policy
-from scorer.core.wire import Application, Rejection, decode
 from scorer.errors import InputFileError, MisuseError
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ RANDOM_STATE: Final = 11
 
 _PACKAGES: Final = {"sklearn": "scikit-learn"}  # by module, if the names differ
 _REJECTIONS_SHOWN_MAX: Final = 20
+_BATCH_ROWS: Final = 5_000
 _SPLIT: Final = (
     f"the held-out fifth of the labelled rows (train_test_split, test_size {TEST_SIZE}, random_state {RANDOM_STATE})"
 )
@@ -61,17 +65,15 @@ _WHERE: Final = f"{_SPLIT}, by the model trained on the others"
 class Examples:
     """The applications with a known outcome in a file, in the file's order."""
 
-    applications: list[Application]
+    applications: Columns
     defaulted: NDArray[np.float32]
     """1 where the loan was not paid back, otherwise 0; shape (n,)."""
     dataset: Dataset
 
     def take(self, rows: Iterable[int]) -> Self:
         """Returns a subset, by row index."""
-        indices = list(rows)
-        return replace(
-            self, applications=[self.applications[index] for index in indices], defaulted=self.defaulted[indices]
-        )
+        indices = np.fromiter(rows, dtype=np.intp)
+        return replace(self, applications=self.applications.take(indices), defaulted=self.defaulted[indices])
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,20 +132,31 @@ def read_examples(file: Path, hints: Hints | None = None, *, skip_invalid: bool)
         InputFileError: the file cannot be read, has invalid rows or rows with an invalid outcome (their lines and the
             reasons), or has no outcomes.
     """
-    applications, statuses, rejections, rows = [], [], [], 0
+    decoder = Decoder(CONTRACT)
+    parts: list[Columns] = []
+    statuses: list[str] = []
+    rejections: list[str] = []
+    rows = 0
     hints, digest = hints or Hints(), hashlib.sha256()
     try:
-        for row in read_applications(file, hints, digest.update):
-            rows += 1
-            application = decode(row.value, RECORD_BYTES_DEFAULT)
-            if isinstance(application, Rejection):
-                rejections.append(f"  line {row.line}: {application.reason}")
-                hints.add(row.line, row.hint)
-            elif row.status == STATUS_UNREADABLE:
-                rejections.append(f"  line {row.line}: {_STATUS_RULE}")
-            elif row.status is not None:
-                applications.append(application)
-                statuses.append(row.status)
+        remaining = read_applications(file, hints, digest.update)
+        while True:
+            batch = list(islice(remaining, _BATCH_ROWS))
+            rows += len(batch)
+            decoded = decoder.decode_batch([row.value for row in batch], RECORD_BYTES_DEFAULT)
+            labelled = []
+            for place, row in enumerate(batch):
+                if place in decoded.rejections:
+                    rejections.append(f"  line {row.line}: {decoded.rejections[place].reason}")
+                    hints.add(row.line, row.hint)
+                elif row.status == STATUS_UNREADABLE:
+                    rejections.append(f"  line {row.line}: {_STATUS_RULE}")
+                elif row.status is not None:
+                    labelled.append(place)
+                    statuses.append(row.status)
+            parts.append(decoded.columns.take(np.searchsorted(decoded.rows, labelled)))
+            if len(batch) < _BATCH_ROWS:
+                break
     except ApplicationsFileError as error:
         raise InputFileError(str(error)) from None
     if rejections and not skip_invalid:
@@ -160,7 +173,7 @@ def read_examples(file: Path, hints: Hints | None = None, *, skip_invalid: bool)
         raise InputFileError(f"{file}: no row has an outcome; {_STATUS_RULE}{hint}")
     defaulted = np.array([status == "default" for status in statuses], dtype=np.float32)
     dataset = Dataset(sha256=digest.hexdigest(), rows=rows, rows_labelled=len(statuses), rows_refused=len(rejections))
-    return Examples(applications, defaulted, dataset)
+    return Examples(concatenate(parts), defaulted, dataset)
 
 
 def train_model(
@@ -192,8 +205,8 @@ def train_model(
     import xgboost
 
     fields = choose_fields(dropped)
-    features = Features(columns=columns_of(fields), missing=MISSING)
-    matrix = FeatureEncoding(features.columns, MISSING).matrix(examples.applications)
+    features = Features(columns=columns_of(CONTRACT, fields), missing=MISSING)
+    matrix = FeatureEncoding(CONTRACT, features.columns, MISSING).matrix(examples.applications)
     train_rows, holdout_rows = _split(examples.defaulted)
     evaluated_model = _fit(matrix[train_rows], examples.defaulted[train_rows], features.columns)
     probabilities, defaulted = evaluated_model.inplace_predict(matrix[holdout_rows]), examples.defaulted[holdout_rows]

@@ -1,11 +1,10 @@
 """Golden examples: synthetic applications with the probabilities that a bundle's model must reproduce.
 
-They are generated from the contract alone: its example with other numbers, varied over all categories, limits and
-optional numbers. They contain no real data, so they can be published with the model.
+They are generated from the contract alone (`scorer.bundle.made_up`) and contain no real data, so they can be published
+with the model.
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,20 +12,20 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.application import CreditApplication
+from schemas.contract import Contract
 from schemas.decision import Label
-from schemas.fields import PROPERTIES, rule_of
-from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding
+from scorer.bundle.made_up import make_applications
+from scorer.core.columns import Columns
+from scorer.core.decode import Decoder
+from scorer.core.features import FeatureEncoding
 from scorer.core.policy import LABELS, Policy
 from scorer.core.score import Model, checked_predict
-from scorer.core.wire import Application, Rejection, decode
 from scorer.errors import BundleError
 
 EXAMPLES_MAX: Final = 10_000  # so that they do not delay the start noticeably
-_APPLICATION_BYTES_MAX: Final = 4_096
+_APPLICATION_BYTES_MAX: Final = 1 << 20
 _TOLERANCE: Final = 1e-6  # between CPU architectures
 _SINGLE_ROWS_MAX: Final = 64  # the number of generated examples; each one is a separate model run
-_MIXED_EXAMPLES: Final = 23  # number of examples that vary all fields at once
 
 
 class _Example(msgspec.Struct, forbid_unknown_fields=True):
@@ -41,7 +40,7 @@ class _Example(msgspec.Struct, forbid_unknown_fields=True):
 class Golden:
     """Parsed golden examples: n applications with their probabilities (float64, shape (n,)) and labels."""
 
-    applications: list[Application]
+    columns: Columns
     probabilities: NDArray[np.float64]
     decisions: list[Label]
 
@@ -63,7 +62,7 @@ class Golden:
             BundleError: examples differ; the message has their number and the largest difference.
             ModelError: the model fails on them, or returns a value that is not a probability.
         """
-        matrix = encoding.matrix(self.applications)
+        matrix = encoding.matrix(self.columns)
         probabilities = _predict_examples(model, matrix)
         differences = np.abs(probabilities.astype(np.float64) - self.probabilities)
         differing = ~(differences <= (0 if exact else _TOLERANCE))
@@ -107,7 +106,7 @@ def write_golden(encoding: FeatureEncoding, model: Model, policy: Policy) -> byt
         BundleError: a row's probability depends on its batch, all probabilities are equal, or all are 0 or 1.
         ModelError: the model fails on them, or returns a value that is not a probability.
     """
-    lines = _write_applications()
+    lines = _write_applications(encoding.contract)
     probabilities = _predict_examples(model, golden_matrix(encoding))
     _require_variety(probabilities)
     examples = [
@@ -136,17 +135,16 @@ def _require_variety(probabilities: NDArray[np.float32]) -> None:
 
 def golden_matrix(encoding: FeatureEncoding) -> NDArray[np.float32]:
     """Returns the matrix of the synthetic applications; shape (examples, columns)."""
-    decoded = [_decode(line) for line in _write_applications()]
-    applications = [application for application in decoded if not isinstance(application, Rejection)]
-    assert len(applications) == len(decoded), "synthetic applications are valid"
-    return encoding.matrix(applications)
+    decoded = Decoder(encoding.contract).decode_batch(_write_applications(encoding.contract), _APPLICATION_BYTES_MAX)
+    assert not decoded.rejections, "synthetic applications are valid"
+    return encoding.matrix(decoded.columns)
 
 
-def _write_applications() -> list[bytes]:
-    return [json.dumps(application, separators=(",", ":")).encode() for application in make_applications()]
+def _write_applications(contract: Contract) -> list[bytes]:
+    return [json.dumps(application, separators=(",", ":")).encode() for application in make_applications(contract)]
 
 
-def read_golden(raw: bytes) -> Golden:
+def read_golden(raw: bytes, decoder: Decoder) -> Golden:
     """Reads the content of a `golden.jsonl`.
 
     Raises:
@@ -155,62 +153,17 @@ def read_golden(raw: bytes) -> Golden:
     lines = raw.splitlines()
     if not 1 <= len(lines) <= EXAMPLES_MAX:
         raise BundleError(f"there are {len(lines)} golden examples instead of 1 to {EXAMPLES_MAX}")
-    examples, applications = [], []
+    examples = []
     for number, line in enumerate(lines, 1):
         try:
-            example = _decode_example(line)
+            examples.append(_decode_example(line))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise BundleError(f"line {number} of the golden examples is invalid: {error}") from None
-        application = _decode(bytes(example.application))
-        if isinstance(application, Rejection):
-            raise BundleError(f"line {number} of the golden examples has an invalid application: {application.reason}")
-        examples.append(example)
-        applications.append(application)
+    decoded = decoder.decode_batch([bytes(example.application) for example in examples], _APPLICATION_BYTES_MAX)
+    for row, rejection in sorted(decoded.rejections.items()):
+        raise BundleError(f"line {row + 1} of the golden examples has an invalid application: {rejection.reason}")
     probabilities = np.array([example.probability_of_default for example in examples])
-    return Golden(applications, probabilities, [example.decision for example in examples])
+    return Golden(decoded.columns, probabilities, [example.decision for example in examples])
 
 
 _decode_example = msgspec.json.Decoder(_Example).decode
-
-
-def _decode(raw: bytes) -> Application | Rejection:
-    return decode(raw, _APPLICATION_BYTES_MAX)
-
-
-def make_applications() -> list[dict[str, object]]:
-    """Generates the synthetic applications, deterministically."""
-    return [
-        application | {"application_id": f"golden-{number}"} for number, application in enumerate(_vary_example(), 1)
-    ]
-
-
-def _vary_example() -> Iterator[dict[str, object]]:
-    """Yields a base application; then one with each field changed; then some with all fields changed.
-
-    The base application has the numbers of the contract's example times 1.5, since somebody may have sent the example.
-    """
-    example: dict[str, object] = {name: field["examples"][0] for name, field in PROPERTIES.items()}
-    example |= {name: _scale(name, 6) for name in NUMBERS}
-    optional = [name for name, field in CreditApplication.model_fields.items() if not field.is_required()]
-    yield example
-    for name, values in {**CATEGORIES, **{name: _limits_of(name) for name in NUMBERS}}.items():
-        yield from (example | {name: value} for value in values if value != example[name])
-    for name in optional:
-        yield {field: value for field, value in example.items() if field != name}
-    yield example | {name: None for name in optional if name in NUMBERS}
-    for step in range(_MIXED_EXAMPLES):
-        categories = {name: values[step * 7 % len(values)] for name, values in CATEGORIES.items()}
-        scaled = {name: _scale(name, step * stride) for stride, name in enumerate(NUMBERS, 2)}
-        yield example | categories | scaled
-
-
-def _limits_of(name: str) -> tuple[float, float]:
-    """Returns the minimum and maximum of a numeric field."""
-    rule = rule_of(name)
-    return rule["minimum"] if "minimum" in rule else rule["exclusiveMinimum"] + 0.5, rule["maximum"]
-
-
-def _scale(name: str, step: int) -> float:
-    """Returns the example's number (1,000 if that is 0) times 0 to 4 in steps of 0.25, clamped to the limits."""
-    low, high = _limits_of(name)
-    return float(min(max((PROPERTIES[name]["examples"][0] or 1_000) * (step % 17) / 4, low), high))

@@ -6,7 +6,10 @@ import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from schemas.application import CONTRACT_VERSION
+from schemas.contract import Contract
+from schemas.contract_faults import ContractError
+from schemas.contract_parser import parse_contract
+from schemas.contracts import shipped_contract
 from scorer.bundle.golden import read_golden
 from scorer.bundle.manifest import (
     FILE_BYTES_MAX,
@@ -18,9 +21,10 @@ from scorer.bundle.manifest import (
 )
 from scorer.bundle.pickles import refuse_pickle
 from scorer.bundle.runners import library_of, open_model
+from scorer.core.decode import Decoder
+from scorer.core.encode import DecisionEncoder
 from scorer.core.features import FeatureEncoding
 from scorer.core.score import Bundle
-from scorer.core.wire import DecisionEncoder
 from scorer.errors import BundleError, ModelError, RunnerMissingError
 
 _FIX = "Do not repair a bundle in place: copy it again from its source, or train it again"
@@ -47,8 +51,10 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
         for name, content in contents.items():
             refuse_pickle(name, content)
         passed(f"files: {len(contents)}, all with the sha256 in the manifest; no other files, no links")
-        encoding = _check_contract(manifest)
-        passed(f"contract: {manifest.contract_version} (this release: {CONTRACT_VERSION}); it has all columns")
+        contract = read_contract(manifest, contents)
+        decoder = Decoder(contract)
+        encoding = _encode_features(contract, manifest)
+        passed(f"contract: {contract}, {len(contract.fields)} fields; it gives all columns")
         model = open_model(
             manifest.runner,
             manifest.model,
@@ -58,7 +64,7 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
         )
         passed(f"model: {manifest.runner}, with the {len(encoding.columns)} columns in the manifest")
         exact = manifest.platform == platform.machine()
-        golden = read_golden(contents[GOLDEN_FILE])
+        golden = read_golden(contents[GOLDEN_FILE], decoder)
         matrix, probabilities = golden.reproduce(encoding, model, manifest.policy, exact=exact)
         passed(f"golden examples: {len(probabilities)} reproduced {'bit for bit' if exact else 'within 1e-6'}")
     except RunnerMissingError as error:
@@ -66,7 +72,8 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
     except (BundleError, ModelError) as error:
         raise BundleError(f"bundle {called or folder}: {error}. {_suggest_fix(manifest)}") from error
     reference = manifest.reference
-    return Bundle(reference, encoding, model, manifest.policy, DecisionEncoder(reference), matrix, probabilities)
+    encoder = DecisionEncoder(reference)
+    return Bundle(reference, decoder, encoding, model, manifest.policy, encoder, matrix, probabilities)
 
 
 def _suggest_fix(manifest: Manifest) -> str:
@@ -144,14 +151,36 @@ def _read_file(path: Path, bytes_max: int) -> bytes:
     return content
 
 
-def _check_contract(manifest: Manifest) -> FeatureEncoding:
-    """Returns the bundle's encoding, after checking that this release's contract is compatible."""
-    if manifest.contract_version.partition(".")[0] != CONTRACT_VERSION.partition(".")[0]:
-        raise BundleError(
-            f"it was built for contract {manifest.contract_version}, but this release has {CONTRACT_VERSION}: "
-            "the major versions must be equal; use a release with that contract"
-        )
+def read_contract(manifest: Manifest, contents: Mapping[str, bytes]) -> Contract:
+    """Returns a bundle's contract: the one in it, or for manifests up to version 2 the shipped one.
+
+    Raises:
+        BundleError: the file is not a contract, or not the one that the manifest names; or the shipped contract is not
+            compatible with the one that the bundle was built for.
+    """
+    if manifest.contract is None:
+        contract = shipped_contract()
+        version = manifest.contract_version or ""
+        if version.partition(".")[0] != contract.version.partition(".")[0]:
+            raise BundleError(
+                f"it was built for contract {version}, but this release has {contract.version}: "
+                "the major versions must be equal; use a release with that contract"
+            )
+        return contract
     try:
-        return FeatureEncoding(manifest.features.columns, manifest.features.missing_number)
+        contract = parse_contract(contents[manifest.contract.file])
+    except ContractError as error:
+        raise BundleError(f"{manifest.contract.file} is not a contract: {error}") from None
+    if (contract.name, contract.version) != (manifest.contract.name, manifest.contract.version):
+        raise BundleError(
+            f"{manifest.contract.file} is {contract}, but the manifest names "
+            f"{manifest.contract.name}:{manifest.contract.version}"
+        )
+    return contract
+
+
+def _encode_features(contract: Contract, manifest: Manifest) -> FeatureEncoding:
+    try:
+        return FeatureEncoding(contract, manifest.features.columns, manifest.features.missing_number)
     except ValueError as error:
         raise BundleError(str(error)) from None

@@ -2,7 +2,7 @@
 
 No field has a default: the digest covers the file's content, so it does not change with this code. Adding or removing a
 field requires a new `manifest_version`; a manifest is written in the oldest version that has all its fields. Version 1
-has no `runner_settings`.
+has no `runner_settings`; versions 1 and 2 are about the shipped contract, which they name by `contract_version` alone.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from schemas.printable import NO_CONTROLS, printable
 from scorer.core.policy import LABELS, Policy
 from scorer.errors import BundleError
 
-MANIFEST_VERSIONS: Final = (1, 2)
+MANIFEST_VERSIONS: Final = (1, 2, 3)
 MANIFEST_FILE: Final = "bundle.json"
 GOLDEN_FILE: Final = "golden.jsonl"
 CARD_FILE: Final = "model-card.md"
@@ -39,7 +39,8 @@ FILES_MAX: Final = 16  # a model, golden examples, a card, and a few documents
 WORD_CHARACTERS_MAX: Final = 64
 SENTENCE_CHARACTERS_MAX: Final = 1_000
 LABELS_MAX: Final = 64
-_COLUMNS_MAX: Final = 1_000  # the contract has 30
+COLUMN_CHARACTERS_MAX: Final = 256
+_COLUMNS_MAX: Final = 10_000  # as many as a contract's values of categories
 _FAULTS_SHOWN_MAX: Final = 5
 _FIELD_CHARACTERS_MAX: Final = 100
 
@@ -56,6 +57,7 @@ Version = Annotated[str, Field(pattern=f"^{VERSION_PATTERN}$")]
 # Excludes folders, `..` and hidden files: no path in a manifest leads outside of the bundle.
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Column = Annotated[str, Field(min_length=1, max_length=COLUMN_CHARACTERS_MAX, pattern=NO_CONTROLS)]
 Word = Annotated[str, Field(min_length=1, max_length=WORD_CHARACTERS_MAX, pattern=NO_CONTROLS)]
 Sentence = Annotated[str, Field(max_length=SENTENCE_CHARACTERS_MAX, pattern=NO_CONTROLS)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -69,10 +71,19 @@ class _Section(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class ContractReference(_Section):
+    """The bundle's contract: its file, and what identifies it."""
+
+    file: FileName
+    name: Name
+    version: Version
+    sha256: Sha256
+
+
 class Features(_Section):
     """How applications are encoded as the model's matrix (`scorer.core.features.FeatureEncoding`)."""
 
-    columns: Annotated[tuple[Word, ...], Field(min_length=1, max_length=_COLUMNS_MAX)]
+    columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=_COLUMNS_MAX)]
     missing: float | None
     """Replaces unknown numbers; null is NaN, which lets the model handle them."""
 
@@ -152,17 +163,20 @@ class Training(_Section):
 
     parameters: Annotated[dict[Word, Sentence | int | float], Field(max_length=64)]
     rounds: Count
-    dropped_fields: Annotated[tuple[Word, ...], Field(max_length=64)]
+    dropped_fields: Annotated[tuple[Column, ...], Field(max_length=_COLUMNS_MAX)]
 
 
 class Manifest(_Section):
     """A bundle's manifest; immutable, like the bundle."""
 
-    manifest_version: Literal[1, 2]
+    manifest_version: Literal[1, 2, 3]
     name: Name
     version: Version
     created: Utc
-    contract_version: Version
+    contract_version: Version | None = None
+    """Version of the shipped contract; up to version 2."""
+    contract: ContractReference | None = None
+    """The contract in the bundle; since version 3."""
     runner: Word
     runner_settings: RunnerSettings = {}
     """Settings that the runner needs in addition to the model; each runner defines its own. Since version 2."""
@@ -181,20 +195,28 @@ class Manifest(_Section):
     """The sha256 of each file except the manifest."""
 
     @model_validator(mode="after")
-    def _check_runner_settings(self) -> Self:
-        if ("runner_settings" in self.model_fields_set) != (self.manifest_version >= 2):
-            msg = "runner_settings is required from manifest_version 2 on, and not allowed before"
-            raise ValueError(msg)
+    def _check_version(self) -> Self:
+        for name, first, last in (("runner_settings", 2, 3), ("contract_version", 1, 2), ("contract", 3, 3)):
+            if (getattr(self, name) is not None and name in self.model_fields_set) != (
+                first <= self.manifest_version <= last
+            ):
+                span = f"version {first}" if first == last else f"versions {first} to {last}"
+                msg = f"{name} is required in manifests of {span}, and not allowed in others"
+                raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
     def _check_files(self) -> Self:
-        missing = [name for name in (self.model, GOLDEN_FILE) if name not in self.files]
+        needed = (self.model, GOLDEN_FILE, *([self.contract.file] if self.contract else []))
+        missing = [name for name in needed if name not in self.files]
         if missing:
             msg = f"files must name {' and '.join(missing)}"
             raise ValueError(msg)
         if MANIFEST_FILE in self.files:
             msg = f"files must not name {MANIFEST_FILE}: it cannot hold its own digest"
+            raise ValueError(msg)
+        if self.contract and self.files[self.contract.file] != self.contract.sha256:
+            msg = f"contract.sha256 differs from the sha256 of {self.contract.file} in files"
             raise ValueError(msg)
         if self.metrics and set(self.metrics.decisions.by_decision) != set(LABELS):
             msg = f"metrics.decisions must count each of {', '.join(LABELS)}"
@@ -204,8 +226,11 @@ class Manifest(_Section):
     @model_serializer(mode="wrap")
     def _write(self, write_all: SerializerFunctionWrapHandler) -> dict[str, Any]:
         content: dict[str, Any] = write_all(self)
-        if self.manifest_version == 1:
-            del content["runner_settings"]
+        absent = {1: ("runner_settings", "contract"), 2: ("contract",)}.get(
+            self.manifest_version, ("contract_version",)
+        )
+        for name in absent:
+            del content[name]
         return content
 
     @property

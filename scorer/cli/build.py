@@ -87,12 +87,13 @@ def build(
 
 def _explain_unknown(manifest: "Manifest", holdout: "Examples | None") -> str:
     """How the model treats unknown numbers, and how many held-out applications have any."""
-    from scorer.core.features import NUMBERS
+    import numpy as np
 
     missing = manifest.features.missing
     treatment = "handled by the model" if missing is None else f"replaced by {missing:g}"
     if holdout is None:
         return treatment
-    numbers = [field for field in NUMBERS if field in manifest.features.fields]
-    count = sum(any(getattr(application, field) is None for field in numbers) for application in holdout.applications)
+    columns = holdout.applications.values
+    numbers = [columns[field] for field in manifest.features.columns if field in columns]
+    count = int(np.isnan(numbers).any(axis=0).sum()) if numbers else 0
     return f"{treatment}; {count:,} of {len(holdout.applications):,} held-out applications have unknown numbers"

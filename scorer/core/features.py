@@ -1,105 +1,95 @@
 """Encodes applications as the model's float32 matrix, in the bundle's column order.
 
-A numeric field has a column of the same name. A categorical field is one-hot encoded: each of its values has a column
-named `field=value`. Opening a bundle fails if a column is not in the contract, so a misspelt name never becomes a
-column of zeros.
+A numeric field, a boolean or a date has a column of the same name. A category is one-hot encoded: each of its values
+has a column named `field=value`. A column that the contract does not give is an error when the bundle is opened, so a
+misspelt name never becomes a column of zeros.
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import product
-from typing import Final, Literal, get_args, get_origin
+from typing import Final
 
 import numpy as np
-from msgspec.structs import astuple
 from numpy.typing import NDArray
 
-from schemas.application import CreditApplication
-from scorer.core.wire import Application
-
-CATEGORIES: Final[dict[str, tuple[str, ...]]] = {
-    name: get_args(field.annotation)
-    for name, field in CreditApplication.model_fields.items()
-    if get_origin(field.annotation) is Literal
-}
-"""The values of each categorical field, in the contract's order."""
-
-NUMBERS: Final[tuple[str, ...]] = tuple(
-    name for name in CreditApplication.model_fields if name not in CATEGORIES and name != "application_id"
-)
-"""The numeric fields, in the contract's order."""
+from schemas.contract import Contract, ContractField, Kind
+from scorer.core.columns import Columns
 
 MISSING_MAX: Final = float(np.finfo(np.float32).max)
 """Upper limit of `missing`: the matrix holds 32-bit floats."""
-
-_DEFAULTS: Final = {name: CreditApplication.model_fields[name].default for name in CATEGORIES}
-_FIELDS: Final = Application.__struct_fields__
-_CATEGORY_FIELDS: Final = tuple(_FIELDS.index(name) for name in CATEGORIES)
-# All combinations of categorical values; None is an absent field, which has its default value.
-_COMBINATIONS: Final = tuple(
-    product(*((*values, None) if _DEFAULTS[name] in values else values for name, values in CATEGORIES.items()))
-)
+COLUMN_CHARACTERS_MAX: Final = 256
 
 
-def columns_of(fields: Iterable[str]) -> tuple[str, ...]:
+def columns_of(contract: Contract, fields: Iterable[str]) -> tuple[str, ...]:
     """Returns the columns that encode these fields, sorted by name: the order of scikit-learn's DictVectorizer."""
-    columns = [f"{field}={value}" for field in fields if field in CATEGORIES for value in CATEGORIES[field]]
-    return tuple(sorted([*columns, *(field for field in fields if field in NUMBERS)]))
+    columns: list[str] = []
+    for name in fields:
+        field = contract.inputs[name]
+        columns += one_hot_columns(field) if field.kind is Kind.CATEGORY else [name]
+    return tuple(sorted(columns))
+
+
+def one_hot_columns(field: ContractField) -> list[str]:
+    """Returns the columns of a category, in the contract's order of its values."""
+    return [f"{field.name}={value}" for value in field.categories]
 
 
 class FeatureEncoding:
-    """Encodes applications as a matrix with the columns of a bundle."""
+    """Encodes applications of a contract as a matrix with the columns of a bundle."""
 
-    def __init__(self, columns: Sequence[str], missing: float) -> None:
+    def __init__(self, contract: Contract, columns: Sequence[str], missing: float) -> None:
         """Prepares the encoding.
 
         Args:
-            columns: the matrix's columns in order: a numeric field's name, or `field=value`.
+            contract: describes the applications.
+            columns: the matrix's columns in order: a field's name, or `field=value`.
             missing: replaces unknown numbers: 0 in the course's recipe; NaN lets the model handle them.
 
         Raises:
             ValueError: a column is not in the contract, or is repeated.
         """
-        unknown = [c for c in columns if c not in NUMBERS and not _is_one_hot_column(c)]
+        one_hot = {
+            column: (field.name, code)
+            for field in contract.inputs.values()
+            for code, column in enumerate(one_hot_columns(field))
+        }
+        numbers = {name for name, field in contract.inputs.items() if field.kind is not Kind.CATEGORY}
+        unknown = [column for column in columns if column not in numbers and column not in one_hot]
         if unknown:
             msg = f"columns that are not in the contract: {', '.join(unknown)}"
             raise ValueError(msg)
-        repeated = sorted({c for c in columns if list(columns).count(c) > 1})
+        repeated = sorted({column for column in columns if list(columns).count(column) > 1})
         if repeated:
             msg = f"duplicate columns: {', '.join(repeated)}"
             raise ValueError(msg)
+        self.contract = contract
         self.columns = tuple(columns)
         self.missing = missing
-        position = {column: i for i, column in enumerate(self.columns)}
-        self._numbers = [(position[name], _FIELDS.index(name)) for name in NUMBERS if name in position]
-        # The one-hot columns of each combination: encoding a record's categories is one table lookup.
-        self._rows = {values: row for row, values in enumerate(_COMBINATIONS)}
-        self._table = np.zeros((len(_COMBINATIONS), len(self.columns)), dtype=np.float32)
-        for values, row in self._rows.items():
-            for (field, default), value in zip(_DEFAULTS.items(), values, strict=True):
-                column = position.get(f"{field}={default if value is None else value}")
-                if column is not None:
-                    self._table[row, column] = 1.0
+        self._numbers = [(i, column) for i, column in enumerate(columns) if column in numbers]
+        # Per category, the matrix's column of each of its values; the last one is of unknown values (-1).
+        self._positions: dict[str, NDArray[np.intp]] = {}
+        for i, column in enumerate(columns):
+            if column in one_hot:
+                name, code = one_hot[column]
+                none = np.full(len(contract.inputs[name].categories) + 1, -1, dtype=np.intp)
+                self._positions.setdefault(name, none)[code] = i
 
-    def matrix(self, applications: Sequence[Application]) -> NDArray[np.float32]:
+    def matrix(self, columns: Columns) -> NDArray[np.float32]:
         """Encodes a batch.
 
         Args:
-            applications: n decoded applications.
+            columns: of n applications.
 
         Returns:
             Shape (n, columns), float32, C order, row i for application i.
         """
-        n = len(applications)
-        fields = tuple(zip(*map(astuple, applications), strict=True)) or ((),) * len(_FIELDS)
-        combinations = zip(*(fields[i] for i in _CATEGORY_FIELDS), strict=True)
-        matrix = self._table[np.fromiter(map(self._rows.__getitem__, combinations), dtype=np.intp, count=n)]
-        for column, field in self._numbers:
-            matrix[:, column] = np.fromiter(fields[field], dtype=np.float32, count=n)  # None becomes NaN
-        if not np.isnan(self.missing):
-            np.copyto(matrix, self.missing, where=np.isnan(matrix))
+        n = len(columns)
+        matrix = np.zeros((n, len(self.columns)), dtype=np.float32)
+        for i, name in self._numbers:
+            column = columns.values[name]
+            matrix[:, i] = column if np.isnan(self.missing) else np.where(np.isnan(column), self.missing, column)
+        rows = np.arange(n)
+        for name, positions in self._positions.items():
+            targets = positions[columns.values[name]]
+            has_column = targets >= 0
+            matrix[rows[has_column], targets[has_column]] = 1.0
         return matrix
-
-
-def _is_one_hot_column(column: str) -> bool:
-    field, _, value = column.partition("=")
-    return value in CATEGORIES.get(field, ())

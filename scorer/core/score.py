@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from schemas.decision import BundleReference
 from schemas.rejection import RejectionCode
+from scorer.core.decode import DecodedBatch, Decoder, too_large
+from scorer.core.encode import DecisionEncoder
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import LABELS, Policy
-from scorer.core.wire import Application, DecisionEncoder, Rejection, decode_batch, too_large
+from scorer.core.slow_decode import Rejection
 from scorer.errors import BundleUnusableError, ModelError
 
 # If a batch of at least this many records fails as a whole, the bundle is at fault, even if its golden examples pass.
@@ -86,6 +88,7 @@ class Bundle:
     """An open bundle, ready to score."""
 
     reference: BundleReference
+    decoder: Decoder
     encoding: FeatureEncoding
     model: Model
     policy: Policy
@@ -118,7 +121,7 @@ class Scores:
     decided: NDArray[np.intp]
     """Labels of the decided records, in order, as indexes into `LABELS`."""
     slow_decodes: int = 0
-    """Number of records that needed the slow decoder (`scorer.core.contract`)."""
+    """Number of records that needed the slow decoder (`scorer.core.slow_decode`)."""
 
     @property
     def is_decided(self) -> NDArray[np.bool_]:
@@ -144,7 +147,7 @@ def score_batch(
         BundleUnusableError: the bundle cannot score any record, and the records are not the cause.
     """
     # Do not fetch the value of a record that is too large: a copy of it may not fit into memory.
-    decoded, slow_decodes = decode_batch(
+    decoded = bundle.decoder.decode_batch(
         [
             record.value() if len(record) <= record_bytes_max else _reject_unread(record, record_bytes_max)
             for record in records
@@ -152,20 +155,16 @@ def score_batch(
         record_bytes_max,
     )
     lap("decode")
-    valid_rows = [i for i, application in enumerate(decoded) if type(application) is not Rejection]
-    applications: list[Application] = [decoded[i] for i in valid_rows]  # type: ignore[misc]
-    matrix = bundle.encoding.matrix(applications)
+    matrix = bundle.encoding.matrix(decoded.columns)
     lap("features")
     predicted = _predict(bundle, matrix)
     lap("predict")
-    failed = np.isnan(predicted)
-    rows = [row for row, has_failed in zip(valid_rows, failed.tolist(), strict=True) if not has_failed]
-    probabilities = predicted[~failed]
+    probabilities = predicted[~np.isnan(predicted)]
     decided = bundle.policy.decide(probabilities)
-    results = _encode(records, decoded, (rows, probabilities, decided), bundle.encoder)
+    results = _encode(records, decoded, (predicted, decided), bundle.encoder)
     lap("encode")
     assert len(results) == len(records), "one result per record"
-    return Scores(bundle.reference, results, probabilities, decided, slow_decodes)
+    return Scores(bundle.reference, results, probabilities, decided, decoded.slow_decodes)
 
 
 def _reject_unread(record: Record, bytes_max: int) -> Rejection:
@@ -229,13 +228,20 @@ def _describe_unusable(bundle: Bundle, reason: str, cause: ModelError) -> str:
 
 def _encode(
     records: Sequence[Record],
-    decoded: list[Application | Rejection],
-    predicted: tuple[list[int], NDArray[np.float32], NDArray[np.intp]],
+    decoded: DecodedBatch,
+    predicted: tuple[NDArray[np.float32], NDArray[np.intp]],
     encoder: DecisionEncoder,
 ) -> list[Result]:
     """Returns the results in the records' order: decisions for the predicted rows, rejections for the others."""
-    rows, probabilities, labels = predicted
-    results: list[Result] = [d if type(d) is Rejection else _MODEL_FAILED for d in decoded]
+    probabilities, labels = predicted
+    results: list[Result] = [_MODEL_FAILED] * len(records)
+    for i, rejection in decoded.rejections.items():
+        results[i] = rejection
+    rows, ids = decoded.rows, decoded.columns.ids
+    failed = np.isnan(probabilities)
+    if failed.any():
+        succeeded = np.flatnonzero(~failed).tolist()
+        rows, ids, probabilities = [rows[i] for i in succeeded], [ids[i] for i in succeeded], probabilities[succeeded]
     if not rows:
         return results
     decided_records = [records[row] for row in rows]
@@ -245,7 +251,7 @@ def _encode(
             [record.partition() for record in decided_records],
             [record.offset() for record in decided_records],
         ),
-        [decoded[row].application_id for row in rows],  # type: ignore[union-attr]
+        ids,
         [LABELS[label] for label in labels.tolist()],
         probabilities.astype(np.float64).tolist(),
     )

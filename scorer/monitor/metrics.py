@@ -12,7 +12,7 @@ from schemas.records import AGE_MAX_S, CLOCK_AHEAD_S
 from schemas.rejection import RejectionCode
 from scorer.core.policy import LABELS
 from scorer.core.score import Scores
-from scorer.core.wire import Rejection
+from scorer.core.slow_decode import Rejection
 from scorer.monitor.collectors import BatchHistogram, ClientMetrics, LagGauge
 from scorer.monitor.families import (
     ASSIGNED,

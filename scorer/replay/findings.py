@@ -8,12 +8,12 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.application import CreditApplication
+from schemas.contract import Kind
+from schemas.contracts import shipped_contract
 from schemas.decision import decision_id
 from schemas.spreadsheet import SpreadsheetWriter
-from scorer.core.features import CATEGORIES
+from scorer.core.decode import Decoder
 from scorer.core.policy import LABELS
-from scorer.core.wire import Application, decode_batch
 from scorer.errors import MisuseError
 from scorer.replay.decisions import Tell
 from scorer.replay.plan import Plan
@@ -24,6 +24,9 @@ from scorer.settings import Settings
 NAMES: Final = (*LABELS, "refused", "not yet decided")
 """Names by code: the labels, `REFUSED` and `PENDING`."""
 _BANDS: Final = 10
+_CATEGORIES: Final = {
+    name: field.categories for name, field in shipped_contract().inputs.items() if field.kind is Kind.CATEGORY
+}
 _CSV_COLUMNS: Final = (
     "application_id", "partition", "offset", "decision_before", "decision_after", "probability_before",
     "probability_after", "bundle_before", "bundle_after", "decision_id_before", "decision_id_after",
@@ -137,7 +140,7 @@ def count(settings: Settings, plan: Plan, outcomes: Outcomes, flips_file: Path |
         bands=dict(_by_band(rows["probability"], changes)),
         gone=int((next(iter(codes.values())) < 0).sum()),
         categories={
-            field: {value: changes.group(column == index) for index, value in enumerate(CATEGORIES[field])}
+            field: {value: changes.group(column == index) for index, value in enumerate(_CATEGORIES[field])}
             for field, column in codes.items()
         },
         skipped=outcomes.skipped.count,
@@ -185,30 +188,23 @@ def _by_band(probabilities: NDArray[np.float32], changes: _Changes) -> Iterator[
 
 def _read_categories(
     settings: Settings, plan: Plan, outcomes: Outcomes, flips_file: Path | None, flipped: NDArray[np.bool_], tell: Tell
-) -> dict[str, NDArray[np.int8]]:
+) -> dict[str, NDArray[np.int16]]:
     """Returns per categorical field the index of each application's value, shape (n,); -1 if unknown."""
-    columns = {field: np.full(len(plan.selection), -1, dtype=np.int8) for field in CATEGORIES}
-    index_of = {field: _value_indexes(field) for field in CATEGORIES}
+    columns = {field: np.full(len(plan.selection), -1, dtype=np.int16) for field in _CATEGORIES}
+    decoder = Decoder(shipped_contract())
     listed = np.zeros(len(flipped), dtype=np.bool_)
     with _FlipsFile(flips_file, plan, outcomes) as flips:
         for messages, rows in read_selected(settings, plan.selection, tell):
-            decoded = decode_batch([message.value() for message in messages], settings.record_bytes_max).applications
-            known = [(a, row) for a, row in zip(decoded, rows.tolist(), strict=True) if isinstance(a, Application)]
-            applications, known_rows = [a for a, _ in known], [row for _, row in known]
+            decoded = decoder.decode_batch([message.value() for message in messages], settings.record_bytes_max)
+            known_rows = rows[decoded.rows]
             for field, column in columns.items():
-                column[known_rows] = [index_of[field][getattr(a, field)] for a in applications]
-            flips.add([(a.application_id, row) for a, row in known if flipped[row]])
+                column[known_rows] = decoded.columns.values[field]
+            ids = zip(decoded.columns.ids, known_rows.tolist(), strict=True)
+            flips.add([(application_id, row) for application_id, row in ids if flipped[row]])
             listed[known_rows] = True
         # Applications that retention has deleted since are listed without id.
         flips.add([("", row) for row in np.flatnonzero(flipped & ~listed).tolist()])
     return columns
-
-
-def _value_indexes(field: str) -> dict[str | None, int]:
-    """Returns the index of each value of a categorical field; an absent value has the default's index."""
-    indexes: dict[str | None, int] = {value: index for index, value in enumerate(CATEGORIES[field])}
-    default = CreditApplication.model_fields[field].default
-    return indexes | ({None: indexes[default]} if default in indexes else {})
 
 
 class _FlipsFile:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from schemas.records import UNKNOWN, DeadLetter, read_results
 from scorer.core.score import Scores
-from scorer.core.wire import Rejection
+from scorer.core.slow_decode import Rejection
 from scorer.operate.reading import Skipped, TopicReader
 from scorer.replay.decisions import DecisionTable, Tell, counted
 from scorer.replay.plan import Plan

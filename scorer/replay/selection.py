@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.decision import BundleReference
+from scorer.core.encode import id_of
 from scorer.core.score import Record, Scores
-from scorer.core.wire import id_of
 from scorer.errors import ReplayError
 from scorer.operate.reading import Bounds
 

@@ -18,8 +18,9 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer, Topic
 
 from schemas.decision import TRACE_HEADERS
 from schemas.records import Headers, read_headers
+from scorer.core.encode import id_of
 from scorer.core.score import Bundle, Result
-from scorer.core.wire import Rejection, id_of
+from scorer.core.slow_decode import Rejection
 from scorer.errors import BrokerError
 from scorer.logs import HEADERS_UNREADABLE, log
 from scorer.stream.faults import ATTEMPT_S, retry_transient

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from schemas import rejection
 from schemas.decision import BundleReference
 from schemas.records import Headers
-from scorer.core.wire import Rejection
+from scorer.core.slow_decode import Rejection
 from scorer.stream.worker import Record
 
 # Larger records are not copied: neither the broker nor this process should have to hold them twice.

@@ -12,7 +12,8 @@ from typing import Final, Literal, Protocol
 
 from schemas.decision import TRACE_HEADERS, BundleReference
 from scorer.core.score import Bundle, Result, Scores
-from scorer.core.wire import Rejection, id_of
+from scorer.core.encode import id_of
+from scorer.core.slow_decode import Rejection
 from scorer.errors import FencedError
 from scorer.stream.delivery import Delivered
 from scorer.stream.letters import dead_letter

@@ -25,7 +25,8 @@ from scorer.author.build import build_bundle
 from scorer.author.describe import Description
 from scorer.author.import_model import draft_model
 from scorer.core.features import CATEGORIES, NUMBERS
-from scorer.core.wire import Application, Rejection, decode
+from scorer.core.slow_decode import Rejection
+from scorer.core.wire import Application, decode
 from tests.unit.bundle.making import PLAIN
 
 EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "custom-runner"

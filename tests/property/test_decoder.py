@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from schemas.application import CreditApplication
 from schemas.rejection import RejectionCode
-from scorer.core.wire import Rejection, decode
+from scorer.core.slow_decode import Rejection
+from scorer.core.wire import decode
 
 law = settings.get_profile("laws")
 

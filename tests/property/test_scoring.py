@@ -15,7 +15,9 @@ from schemas.examples import APPLICATIONS
 from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding, columns_of
 from scorer.core.policy import LABELS, Policy
 from scorer.core.score import Bundle, Record, Result, score_batch
-from scorer.core.wire import DecisionEncoder, Rejection, decode, id_of
+from scorer.core.encode import DecisionEncoder, id_of
+from scorer.core.slow_decode import Rejection
+from scorer.core.wire import decode
 from scorer.errors import ModelError
 
 law = settings.get_profile("laws")

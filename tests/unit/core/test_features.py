@@ -7,7 +7,8 @@ from schemas.application import CreditApplication
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
 from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding, columns_of
-from scorer.core.wire import Application, Rejection, decode
+from scorer.core.slow_decode import Rejection
+from scorer.core.wire import Application, decode
 
 
 def _application(**fields: object) -> Application:

@@ -15,7 +15,8 @@ from schemas.rejection import RejectionCode
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
 from scorer.core.score import Bundle, Model, Record, Scores, score_batch
-from scorer.core.wire import DecisionEncoder, Rejection
+from scorer.core.encode import DecisionEncoder
+from scorer.core.slow_decode import Rejection
 from scorer.errors import BundleUnusableError, ModelError
 
 Matrix = NDArray[np.float32]

@@ -15,7 +15,9 @@ from schemas.decision import BundleReference, Decision, RecordReference
 from schemas.examples import APPLICATIONS
 from schemas.rejection import RejectionCode
 from scorer.core import wire
-from scorer.core.wire import Application, DecisionEncoder, Rejection, decode, decode_batch, id_of
+from scorer.core.encode import DecisionEncoder, id_of
+from scorer.core.slow_decode import Rejection
+from scorer.core.wire import Application, decode, decode_batch
 
 RECORD_BYTES_MAX = 65_536
 BUNDLE = BundleReference(name="credit-risk", version="1.1.0", digest="0123456789ab" + 52 * "0")

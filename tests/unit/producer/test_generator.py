@@ -17,7 +17,8 @@ from producer.validation import validate_application
 from schemas.application import CreditApplication
 from schemas.files import read_applications
 from schemas.rejection import RejectionCode
-from scorer.core.wire import Rejection, decode
+from scorer.core.slow_decode import Rejection
+from scorer.core.wire import decode
 from tests import real_data
 
 pytestmark = pytest.mark.slow

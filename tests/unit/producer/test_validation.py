@@ -7,7 +7,8 @@ import pytest
 from producer.errors import Fault, InvalidApplicationError
 from producer.validation import validate_application
 from schemas.application import CreditApplication
-from scorer.core.wire import Rejection, decode
+from scorer.core.slow_decode import Rejection
+from scorer.core.wire import decode
 
 EXAMPLE: dict[str, object] = {
     name: (field.examples or [None])[0] for name, field in CreditApplication.model_fields.items()

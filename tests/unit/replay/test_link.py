@@ -9,7 +9,7 @@ from confluent_kafka import OFFSET_END
 
 from schemas.decision import BundleReference
 from scorer.core.score import Bundle, Scores, score_batch
-from scorer.core.wire import Rejection
+from scorer.core.slow_decode import Rejection
 from scorer.errors import ReplayError
 from scorer.replay.link import CorrectionHeaders, Pace, ReplayLink, start_within
 from scorer.replay.plan import Plan

@@ -20,7 +20,9 @@ from schemas.examples import APPLICATIONS, DECISION, DEPLOYMENT, INVALID
 from schemas.files import dump_application, read_applications
 from schemas.rejection import DEAD_LETTER_HEADERS, MARK_HEADERS, MEANINGS, REQUEUED_FROM_HEADER, RejectionCode
 from scorer.core.policy import LABELS, Policy
-from scorer.core.wire import DecisionEncoder, Rejection, decode
+from scorer.core.encode import DecisionEncoder
+from scorer.core.slow_decode import Rejection
+from scorer.core.wire import decode
 from scorer.operate.topics import contract
 from scorer.settings import Settings
 

@@ -1,0 +1,81 @@
+"""Validates an application against a contract: exact, and with the reason for a rejection.
+
+Values come from untrusted publishers, so the work is bounded: one check per field of the contract, whatever the value
+contains besides.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from schemas.contract import Contract, ContractField, ContractObject, Kind
+from schemas.contract_values import is_valid, read_number
+from schemas.field_rules import describe_field
+from schemas.rejection import RejectionCode
+
+
+class Fault(NamedTuple):
+    """What is wrong with a field, or with an object that contains fields: the code and the rule, without its value."""
+
+    path: tuple[str, ...]
+    code: RejectionCode
+    rule: str
+
+    @property
+    def name(self) -> str:
+        """The dotted path."""
+        return ".".join(self.path)
+
+    def __str__(self) -> str:
+        """As a rejection's reason has it."""
+        return f"{self.name}: {self.rule}"
+
+
+def find_faults(contract: Contract, application: Mapping[str, Any]) -> list[Fault]:
+    """Returns what is wrong with an application, in the order of the contract's fields; nothing if it is valid.
+
+    Args:
+        contract: the contract.
+        application: the object, as a JSON parser returns it.
+    """
+    return list(_faults(contract.application, application))
+
+
+def _faults(group: ContractObject, members: Mapping[str, Any]) -> Iterator[Fault]:
+    for member in group.members:
+        name = member.path[-1]
+        if name not in members:
+            if member.required:
+                yield _fault(member, RejectionCode.MISSING_FIELD)
+        elif isinstance(member, ContractField):
+            if not is_valid(member, members[name]):
+                yield _fault(member, _code_of(member, members[name]))
+        elif isinstance(members[name], Mapping):
+            yield from _faults(member, members[name])
+        elif members[name] is not None or not member.nullable:
+            yield _fault(member, RejectionCode.WRONG_TYPE)
+
+
+def _code_of(field: ContractField, value: object) -> RejectionCode:
+    if field.kind.is_numeric:
+        number = read_number(value)
+        is_whole = number is not None and (field.kind is Kind.NUMBER or number.is_integer())
+        return RejectionCode.OUT_OF_RANGE if is_whole else RejectionCode.WRONG_TYPE
+    if field.kind is Kind.BOOLEAN or not isinstance(value, str):
+        return RejectionCode.WRONG_TYPE
+    if field.kind is Kind.CATEGORY:
+        return RejectionCode.UNKNOWN_CATEGORY
+    return RejectionCode.OUT_OF_RANGE if field.kind is Kind.TEXT else RejectionCode.WRONG_TYPE
+
+
+def _fault(member: ContractField | ContractObject, code: RejectionCode) -> Fault:
+    kind = describe_field(member) if isinstance(member, ContractField) else "an object"
+    match code:
+        case RejectionCode.MISSING_FIELD:
+            rule = f"missing, {kind} is needed"
+        case RejectionCode.WRONG_TYPE:
+            rule = f"wrong type, {kind} is needed"
+        case RejectionCode.UNKNOWN_CATEGORY:
+            rule = f"unknown category, {kind} is needed (letter case counts)"
+        case _:
+            rule = f"out of range, {kind} is needed"
+    return Fault(member.path, code, rule)

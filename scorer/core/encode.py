@@ -1,0 +1,97 @@
+"""Encodes decisions as JSON."""
+
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Final
+
+import msgspec
+
+from schemas.decision import BundleReference, decision_id
+from scorer.core.policy import LABELS
+
+# Placeholder of a value in a template. No topic and no file has this name.
+_PLACEHOLDER: Final = "\0"
+_PLACEHOLDER_JSON: Final = msgspec.json.encode(_PLACEHOLDER)
+
+
+class DecisionEncoder:
+    """Encodes the decisions of one bundle.
+
+    The JSON encoder encodes the values column by column. The text between the values is the same for all records of a
+    partition: once per batch, it is cut out of an encoded decision with placeholders.
+    """
+
+    def __init__(self, bundle: BundleReference) -> None:
+        self._reference = bundle
+        self._bundle = bundle.model_dump()
+        self._encoder = msgspec.json.Encoder()
+        _, self._to_id, to_label, to_probability, _, self._end = self._split_template("", 0)
+        self._outcomes: dict[str, bytes] = {
+            name: to_label + self._encoder.encode(name) + to_probability for name in LABELS
+        }
+
+    def encode(
+        self,
+        source: tuple[str, Sequence[int], Sequence[int]],
+        application_ids: Sequence[str],
+        outcomes: Sequence[str],
+        probabilities: Sequence[float],
+    ) -> list[bytes]:
+        """Encodes n decisions.
+
+        Args:
+            source: the topic of the applications' records, their n partitions and n offsets.
+            application_ids: the applications' ids.
+            outcomes: the labels: APPROVED, MAYBE or DECLINED.
+            probabilities: the PDs, 0 to 1.
+
+        Returns:
+            Each decision as JSON in UTF-8, in order; equal values give equal bytes.
+        """
+        topic, partitions, offsets = source
+        frames = {partition: self._split_template(topic, partition) for partition in set(partitions)}
+        starts = {partition: frame[0] for partition, frame in frames.items()}
+        to_offsets = {partition: frame[4] for partition, frame in frames.items()}
+        written_offsets = self._encode_each(offsets)
+        pieces = zip(
+            map(starts.__getitem__, partitions),
+            written_offsets,
+            repeat(self._to_id),
+            self._encode_each(application_ids),
+            map(self._outcomes.__getitem__, outcomes),
+            self._encode_each(probabilities),
+            map(to_offsets.__getitem__, partitions),
+            written_offsets,
+            repeat(self._end),
+            strict=False,  # two of the iterators are infinite
+        )
+        return list(map(b"".join, pieces))
+
+    def _split_template(self, topic: str, partition: int) -> list[bytes]:
+        """Returns an encoded decision of a partition, split at its placeholders: offset, id, label, PD, offset."""
+        decision = {
+            "decision_id": decision_id(topic, partition, _PLACEHOLDER, self._reference),
+            "application_id": _PLACEHOLDER,
+            "decision": _PLACEHOLDER,
+            "probability_of_default": _PLACEHOLDER,
+            "bundle": self._bundle,
+            "source": {"topic": topic, "partition": partition, "offset": _PLACEHOLDER},
+        }
+        placeholder = _PLACEHOLDER_JSON.strip(b'"')
+        return self._encoder.encode(decision).replace(_PLACEHOLDER_JSON, placeholder).split(placeholder)
+
+    def _encode_each(self, values: Sequence[object]) -> list[bytes]:
+        """Encodes each value as JSON, which never contains a line break."""
+        return self._encoder.encode_lines(values).splitlines()
+
+
+class _Identified(msgspec.Struct, gc=False):
+    application_id: str
+
+
+_decode_id = msgspec.json.Decoder(_Identified).decode
+
+
+def id_of(decision: bytes) -> bytes:
+    """Returns the application id of an encoded decision, in UTF-8."""
+    return _decode_id(decision).application_id.encode()

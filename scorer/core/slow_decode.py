@@ -1,0 +1,166 @@
+"""Decodes a value exactly and slowly, with the reason for a rejection.
+
+Values come from untrusted publishers, so the work is bounded by the value's length: no Python code runs per string,
+number, object or name in it, and no part of it is copied per field.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from pydantic_core import from_json
+
+from schemas.contract import Contract, ContractField, ContractObject, Kind
+from schemas.contract_values import read_date, read_number
+from schemas.rejection import RejectionCode
+from schemas.strict_json import find_repeated, parse_strictly
+from schemas.validation import find_faults
+from scorer.core.columns import Row, absent_object, absent_value
+
+_FAULTS_SHOWN_MAX: Final = 20
+
+
+class Rejection(NamedTuple):
+    """Why a record cannot be decided. The reason names fields and rules, and never contains values."""
+
+    code: RejectionCode
+    reason: str
+
+
+_NOT_AN_OBJECT: Final = Rejection(RejectionCode.NOT_AN_OBJECT, "the value is JSON but not an object")
+# Accepted by Python's parser but not by pydantic's, for example an unpaired surrogate.
+_UNREADABLE: Final = Rejection(
+    RejectionCode.NOT_JSON, "the value is not JSON: something in it is malformed or too long"
+)
+
+
+class SlowDecoder:
+    """Decodes values of one contract."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+
+    def decode(self, raw: bytes) -> Row | Rejection:
+        """Decodes a value.
+
+        Args:
+            raw: the value, not empty and not too large.
+
+        Returns:
+            The row, or a rejection if the value is invalid: the code of the first invalid field, and a reason that
+            names all of them.
+        """
+        value, document = _parse(raw)
+        if document is None:
+            return _explain_syntax(raw)
+        if not isinstance(value, dict):
+            return _NOT_AN_OBJECT
+        if raw.count(b":") > len(value):
+            repeated = _find_repeated(raw, self._contract)
+            if repeated:
+                return Rejection(RejectionCode.NOT_JSON, f"given twice: {', '.join(repeated)}")
+        faults = find_faults(self._contract, value)
+        if faults:
+            more = len(faults) - _FAULTS_SHOWN_MAX
+            reasons = [*map(str, faults[:_FAULTS_SHOWN_MAX]), *([f"and {more} more"] if more > 0 else [])]
+            return Rejection(faults[0].code, "; ".join(reasons))
+        # A long integer is in an additional property: consumers that validate could not read the record.
+        return self._row(value) if document is raw else _UNREADABLE
+
+    def _row(self, application: Mapping[str, Any]) -> Row:
+        row = _flatten(self._contract.application, application)
+        has_objects = any(isinstance(member, ContractObject) for member in self._contract.application.members)
+        return row if has_objects else row[:-1]
+
+
+def _flatten(group: ContractObject, members: Mapping[str, Any]) -> Row:
+    """Returns the values of an object's fields, and the number of absent objects in it."""
+    row: list[Any] = []
+    objects_absent = 0
+    for member in group.members:
+        name = member.path[-1]
+        if isinstance(member, ContractField):
+            row.append(_read(member, members[name]) if name in members else absent_value(member))
+        else:
+            inner = members.get(name)
+            *values, count = absent_object(member) if inner is None else _flatten(member, inner)
+            row += values
+            objects_absent += count
+    return (*row, objects_absent)
+
+
+def _read(field: ContractField, value: Any) -> Any:
+    """Returns a valid value as the fast decoder reads it."""
+    if value is None:
+        return None
+    if field.kind.is_numeric:
+        return read_number(value)
+    return read_date(value) if field.kind is Kind.DATE else value
+
+
+def has_repeated(raw: bytes, contract: Contract) -> bool:
+    """Whether a member of the contract is repeated in a value, or the value is not JSON."""
+    return bool(_find_repeated(raw, contract))
+
+
+def _find_repeated(raw: bytes, contract: Contract) -> list[str]:
+    try:
+        document = parse_strictly(raw.decode())
+    except ValueError:
+        return ["the value is not JSON"]
+    return _repeated_in(contract.application, document)
+
+
+def _repeated_in(group: ContractObject, members: object) -> list[str]:
+    if not isinstance(members, tuple):
+        return []
+    repeated = find_repeated(members, [member.path[-1] for member in group.members])
+    names = [".".join((*group.path, name)) for name in repeated]
+    objects = {member.path[-1]: member for member in group.members if isinstance(member, ContractObject)}
+    for name, value in members if objects else ():
+        if name in objects:
+            names += _repeated_in(objects[name], value)
+    return names
+
+
+def _parse(document: bytes, *, is_shortened: bool = False) -> tuple[object, bytes | None]:
+    """Returns the value and the document that was parsed: raw, or without long integers; None if it is invalid."""
+    try:
+        return from_json(document, allow_inf_nan=False), document
+    except ValueError as error:
+        if _TOO_LONG not in str(error) or is_shortened:
+            return None, None
+    return _parse(_shorten_long_integers(document), is_shortened=True)
+
+
+def _explain_syntax(raw: bytes) -> Rejection:
+    """Returns why pydantic's parser rejects a value."""
+    try:
+        value = parse_strictly(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return Rejection(RejectionCode.NOT_UTF8, f"the value is not UTF-8: see byte {error.start}")
+    except ValueError as error:
+        return Rejection(RejectionCode.NOT_JSON, f"the value is {error}")
+    return _UNREADABLE if isinstance(value, tuple) else _NOT_AN_OBJECT
+
+
+# The message of pydantic's parser for an integer of more than 4,300 digits.
+_TOO_LONG: Final = "number out of range"
+# Integers only: not the digits of a fraction or an exponent. Matches inside strings are left out by counting quotes.
+_find_long_integers: Final = re.compile(rb"(?<![-+.eE0-9])-?[1-9][0-9]{4300,}+(?![.eE])").finditer
+_TOO_LARGE: Final = b"1e400"
+
+
+def _shorten_long_integers(document: bytes) -> bytes:
+    """Replaces integers that are too long for pydantic's parser by a number that is out of range for every field.
+
+    Such an integer is valid JSON. The loop runs once per such integer; an invalid document stays invalid.
+    """
+    pieces: list[bytes] = []
+    begin = quotes = 0
+    for integer in _find_long_integers(document):
+        before = document[begin : integer.start()]
+        quotes += before.replace(rb"\\", b"").replace(rb"\"", b"").count(b'"')
+        pieces += (before, integer[0] if quotes % 2 else _TOO_LARGE)  # an odd number of quotes: inside a string
+        begin = integer.end()
+    return b"".join([*pieces, document[begin:]])
