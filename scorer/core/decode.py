@@ -25,6 +25,9 @@ from scorer.core.slow_decode import Rejection, SlowDecoder, has_repeated
 # msgspec takes 6 microseconds for a number near the limits of a double, a hundred times as long as for any other.
 # Values up to this size have room for fewer than 30 of them.
 _UNCHECKED_BYTES_MAX: Final = 384
+# Shorter values have no integer that is too long for the slow decoder, and with fewer brackets none is nested too deep.
+_LONG_BYTES: Final = 4_300
+_NESTING_MAX: Final = 100
 _COLON: Final = ord(":")
 
 
@@ -132,16 +135,17 @@ class Decoder:
 
     def _is_unambiguous(self, raw: bytes) -> bool:
         """Whether what the fast decoder skips is valid JSON, too, and no member of the contract is repeated."""
-        try:
-            members = from_json(raw, allow_inf_nan=False)  # no number takes it longer than another
-        except ValueError:
-            return False
-        colons = raw.count(b":")
-        if len(members) == colons or len(members) == _count_names(raw, colons):
-            return True  # as many names as members: none is repeated, and there are no objects in it
+        if len(raw) <= _UNCHECKED_BYTES_MAX or not _is_plain(raw):
+            try:
+                members = from_json(raw, allow_inf_nan=False)  # no number takes it longer than another
+            except ValueError:
+                return False
+            colons = raw.count(b":")
+            if len(members) == colons or len(members) == _count_names(raw, colons):
+                return True  # as many names as members: none is repeated, and there are no objects in it
         if b"\\" not in raw:  # otherwise a name can be spelt differently
-            names = [text for text in raw.split(b'"')[1::2] if text in self._names]
-            if len(names) == len(set(names)):
+            texts = raw.split(b'"')[1::2]
+            if sum(map(self._names.__contains__, texts)) == len(self._names.intersection(texts)):
                 return True
         return not has_repeated(raw, self._contract)
 
@@ -169,6 +173,11 @@ def _count_colons(values: Sequence[bytes]) -> NDArray[np.intp]:
 def _count_names(raw: bytes, colons: int) -> int:
     """Returns the number of names in a JSON value, or more if spaces precede some of its colons."""
     return colons if any(space in raw for space in (b" :", b"\n:", b"\t:", b"\r:")) else raw.count(b'":')
+
+
+def _is_plain(raw: bytes) -> bool:
+    """Whether msgspec checks all of the syntax: it skips texts that are not UTF-8, long integers, and any nesting."""
+    return raw.isascii() and len(raw) < _LONG_BYTES and raw.count(b"[") + raw.count(b"{") <= _NESTING_MAX
 
 
 # Derivation from the contract
