@@ -3,16 +3,20 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.contract import Contract, Kind
+from schemas.contracts import shipped_contract
 from schemas.decision import BundleReference
+from scorer.core.columns import Columns
+from scorer.core.decode import Decoder
+from scorer.core.encode import DecisionEncoder
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
 from scorer.core.score import Bundle, Model, Scores
-from scorer.core.encode import DecisionEncoder
 from scorer.errors import ModelError
 from scorer.stream.delivery import Delivered
 from scorer.stream.observer import Observer
@@ -21,6 +25,8 @@ from scorer.stream.worker import Batch
 Headers = Sequence[tuple[str, bytes | None]]
 TOPIC: Final = "applications"
 RECORD_BYTES_MAX: Final = 65_536
+DECODER: Final = Decoder(shipped_contract())
+"""Of the shipped contract."""
 BROKEN_PRICE: Final = 666.0
 """A price on which the tiny model fails."""
 
@@ -85,6 +91,31 @@ def application(application_id: str = "a-1", **fields: object) -> bytes:
     return json.dumps({name: value for name, value in {**sound, **fields}.items() if value is not ...}).encode()
 
 
+def columns_of_values(values: Sequence[bytes]) -> Columns:
+    """The columns of applications of the shipped contract, each of which is valid."""
+    decoded = DECODER.decode_batch(values, RECORD_BYTES_MAX)
+    assert not decoded.rejections, decoded.rejections
+    return decoded.columns
+
+
+def fields_of(columns: Columns, contract: Contract | None = None) -> list[dict[str, Any]]:
+    """Each application's fields by name, the id and the fields that a model may use: None is unknown.
+
+    A category is its text, everything else a float, as the columns have it.
+    """
+    contract = contract or shipped_contract()
+    given: dict[str, list[Any]] = {}
+    for name, known in contract.fields.items():
+        if known is contract.id_field:
+            given[name] = list(columns.ids)
+        elif known.kind is Kind.CATEGORY:
+            texts = [*known.categories, None]
+            given[name] = [texts[code] for code in columns.values[name].tolist()]  # -1 is the last one
+        elif known.kind is not Kind.TEXT:
+            given[name] = [None if np.isnan(value) else value for value in columns.values[name].tolist()]
+    return [dict(zip(given, row, strict=True)) for row in zip(*given.values(), strict=True)]
+
+
 class TinyModel:
     """The probability of default is the amount over a thousand, at most 1; it fails where the price is the devil's."""
 
@@ -108,7 +139,8 @@ def tiny_bundle(model: Model | None = None) -> Bundle:
     golden = np.array([[100, 1], [900, 1]], dtype=np.float32)
     return Bundle(
         reference=reference,
-        encoding=FeatureEncoding(("amount", "price"), missing=0.0),
+        decoder=DECODER,
+        encoding=FeatureEncoding(shipped_contract(), ("amount", "price"), missing=0.0),
         model=model or TinyModel(),
         policy=Policy(),
         encoder=DecisionEncoder(reference),

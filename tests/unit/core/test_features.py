@@ -6,26 +6,25 @@ import pytest
 from schemas.application import CreditApplication
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
-from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding, columns_of
-from scorer.core.slow_decode import Rejection
-from scorer.core.wire import Application, decode
+from scorer.author.shipped import CATEGORIES, CONTRACT, NUMBERS
+from scorer.core.features import FeatureEncoding, columns_of
+from tests.fakes import columns_of_values
 
 
-def _application(**fields: object) -> Application:
+def _application(**fields: object) -> bytes:
     values = {**APPLICATIONS["plain"], **fields}
-    found = decode(dump_application({name: value for name, value in values.items() if value is not ...}), 1_000)
-    assert not isinstance(found, Rejection), found
-    return found
+    return dump_application({name: value for name, value in values.items() if value is not ...})
 
 
 def _row(columns: tuple[str, ...], missing: float = 0.0, **fields: object) -> list[float]:
-    row: list[float] = FeatureEncoding(columns, missing).matrix([_application(**fields)])[0].tolist()
+    application = columns_of_values([_application(**fields)])
+    row: list[float] = FeatureEncoding(CONTRACT, columns, missing).matrix(application)[0].tolist()
     return row
 
 
 def test_the_columns_of_the_courses_recipe() -> None:
     """All fields give 9 numbers and 21 values of categories, sorted as scikit-learn's DictVectorizer sorts them."""
-    columns = columns_of([*NUMBERS, *CATEGORIES])
+    columns = columns_of(CONTRACT, [*NUMBERS, *CATEGORIES])
     assert list(columns) == sorted(columns)
     assert len(columns) == 9 + 21
     assert {"age", "home=owner", "marital=unk", "records=yes"} < set(columns)
@@ -38,7 +37,7 @@ def test_every_field_but_the_id_is_a_number_or_a_category() -> None:
 
 def test_columns_of_a_field_that_is_left_out() -> None:
     """Only the fields asked for have columns."""
-    assert columns_of(["age", "records"]) == ("age", "records=no", "records=unk", "records=yes")
+    assert columns_of(CONTRACT, ["age", "records"]) == ("age", "records=no", "records=unk", "records=yes")
 
 
 def test_values_stand_at_the_bundles_columns() -> None:
@@ -48,9 +47,9 @@ def test_values_stand_at_the_bundles_columns() -> None:
 
 def test_the_matrix_is_as_models_want_it() -> None:
     """float32 in C order, a row an application and a column a column, and an empty batch is an empty matrix."""
-    encoding = FeatureEncoding(columns_of([*NUMBERS, *CATEGORIES]), missing=0.0)
+    encoding = FeatureEncoding(CONTRACT, columns_of(CONTRACT, [*NUMBERS, *CATEGORIES]), missing=0.0)
     for n in (0, 1, 3):
-        matrix = encoding.matrix([_application()] * n)
+        matrix = encoding.matrix(columns_of_values([_application()] * n))
         assert matrix.shape == (n, 30)
         assert matrix.dtype == np.float32
         assert matrix.flags.c_contiguous
@@ -71,7 +70,7 @@ def test_zero_is_not_unknown() -> None:
 
 def test_absent_marital_status_is_unk() -> None:
     """An application without marital status has the column of unk, like one that says unk."""
-    columns = columns_of(["marital"])
+    columns = columns_of(CONTRACT, ["marital"])
     assert _row(columns, marital=...) == _row(columns, marital="unk")
     assert dict(zip(columns, _row(columns, marital=...), strict=True))["marital=unk"] == 1
     assert sum(_row(columns, marital=...)) == 1
@@ -89,10 +88,10 @@ def test_a_category_without_a_column_is_all_zeros() -> None:
 def test_unknown_columns_are_refused(column: str) -> None:
     """A column that no application can fill is refused by name when the bundle is opened."""
     with pytest.raises(ValueError, match=f"are not in the contract: {column}"):
-        FeatureEncoding(("age", column), missing=0.0)
+        FeatureEncoding(CONTRACT, ("age", column), missing=0.0)
 
 
 def test_repeated_columns_are_refused() -> None:
     """A column that stands twice is refused by name."""
     with pytest.raises(ValueError, match="duplicate columns: age, home=rent"):
-        FeatureEncoding(("age", "home=rent", "price", "age", "home=rent"), missing=0.0)
+        FeatureEncoding(CONTRACT, ("age", "home=rent", "price", "age", "home=rent"), missing=0.0)

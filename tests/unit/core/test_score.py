@@ -12,12 +12,14 @@ from schemas.decision import BundleReference, Decision
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
 from schemas.rejection import RejectionCode
+from scorer.author.shipped import CONTRACT
+from scorer.core.encode import DecisionEncoder
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
 from scorer.core.score import Bundle, Model, Record, Scores, score_batch
-from scorer.core.encode import DecisionEncoder
 from scorer.core.slow_decode import Rejection
 from scorer.errors import BundleUnusableError, ModelError
+from tests.fakes import DECODER
 
 Matrix = NDArray[np.float32]
 REFERENCE = BundleReference(name="linear", version="2.0.0", digest="ab" * 32)
@@ -92,7 +94,8 @@ FAILURES = {
 def _bundle(model: Model | None = None) -> Bundle:
     return Bundle(
         reference=REFERENCE,
-        encoding=FeatureEncoding(("seniority", "age"), missing=0.0),
+        decoder=DECODER,
+        encoding=FeatureEncoding(CONTRACT, ("seniority", "age"), missing=0.0),
         model=model or FakeModel(_raise),
         policy=Policy(),
         encoder=DecisionEncoder(REFERENCE),
