@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from generators.files import dump_yaml
 from schemas.application import CONTRACT_VERSION, CreditApplication
 from schemas.asyncapi import build_document
+from schemas.contracts import shipped_contract
 from schemas.decision import Decision
 from schemas.deployment import DeploymentEvent
 from schemas.examples import APPLICATIONS, DECISION, DEPLOYMENT, INVALID
@@ -28,7 +29,7 @@ def generate() -> dict[str, bytes]:
     made["asyncapi.yaml"] = dump_yaml(build_document())
     # One line each, so that every file of applications is also valid JSON lines, and can be published as is.
     for name, application in APPLICATIONS.items():
-        made[f"examples/applications/{name}.json"] = dump_application(application) + b"\n"
+        made[f"examples/applications/{name}.json"] = dump_application(application, shipped_contract()) + b"\n"
     made["examples/decision.json"] = DECISION.model_dump_json().encode() + b"\n"
     made["examples/deployment-event.json"] = DEPLOYMENT.model_dump_json().encode() + b"\n"
     for record in INVALID:

@@ -362,10 +362,11 @@ def _open_rows(file: str, hints: "Hints") -> "Iterator[Row]":
     Raises:
         MisuseError: the file cannot be read, or does not hold applications.
     """
+    from schemas.contracts import shipped_contract
     from schemas.files import read_applications
     from schemas.rows import ApplicationsFileError
 
-    rows = read_applications(file, hints)
+    rows = read_applications(file, shipped_contract(), hints)
     try:
         first = next(rows, None)
     except ApplicationsFileError as error:

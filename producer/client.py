@@ -24,6 +24,7 @@ from producer.results import decode_result, place_of, source_of
 from producer.settings import Settings
 from producer.validation import validate_application
 from schemas.application import CreditApplication
+from schemas.contracts import shipped_contract
 from schemas.decision import Decision
 from schemas.files import dump_application
 from schemas.records import Malformed, Mark
@@ -133,7 +134,7 @@ def _write(application: CreditApplication | Mapping[str, object]) -> tuple[bytes
     """Validates an application, and returns the key and value of its record."""
     fields = application.model_dump(exclude_unset=True) if isinstance(application, CreditApplication) else application
     try:
-        value = dump_application(fields)
+        value = dump_application(fields, shipped_contract())
     except (TypeError, ValueError) as error:
         raise InvalidApplicationError((Fault("", f"cannot be written as JSON: {type(error).__name__}"),)) from None
     return validate_application(value).application_id.encode(), value

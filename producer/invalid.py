@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from schemas.application import CreditApplication
+from schemas.contracts import shipped_contract
 from schemas.files import dump_application
 from schemas.rejection import RejectionCode
 
@@ -31,16 +32,16 @@ def _pick(random: np.random.Generator, choices: tuple[Any, ...]) -> Any:
 def _without_a_field(value: bytes, random: np.random.Generator) -> bytes:
     application = json.loads(value)
     del application[_pick(random, _REQUIRED)]
-    return dump_application(application)
+    return dump_application(application, shipped_contract())
 
 
 def _with_a_wrong_type(value: bytes, random: np.random.Generator) -> bytes:
     application, field = json.loads(value), _pick(random, _NUMBERS)
-    return dump_application({**application, field: _pick(random, _WRONG_TYPES)(application[field])})
+    return dump_application({**application, field: _pick(random, _WRONG_TYPES)(application[field])}, shipped_contract())
 
 
 def _with_a_field(value: bytes, field: str, wrong: object) -> bytes:
-    return dump_application({**json.loads(value), field: wrong})
+    return dump_application({**json.loads(value), field: wrong}, shipped_contract())
 
 
 def _not_utf8(value: bytes, _: np.random.Generator) -> bytes:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from producer.errors import InvalidApplicationError, MisuseError
 from producer.validation import validate_application
+from schemas.contracts import shipped_contract
 from schemas.fields import PROPERTIES, describe_field, rule_of
 from schemas.files import dump_application
 
@@ -44,7 +45,7 @@ def make_trial(assignments: Sequence[str]) -> Trial:
     assigned = {name: _read(name, text) for name, equals, text in pairs if name in _EXAMPLE and equals}
     application = {**_EXAMPLE, "application_id": f"try-{secrets.token_hex(4)}", **assigned}
     try:
-        validate_application(dump_application(application))
+        validate_application(dump_application(application, shipped_contract()))
     except InvalidApplicationError as error:
         problems += [f"{fault.field}: must be {describe_field(fault.field)}" for fault in error.faults]
     except ValueError:

@@ -157,6 +157,15 @@ class Contract:
         """The fields that a model may use: all but texts, among them the id."""
         return {name: member for name, member in self.fields.items() if member.kind is not Kind.TEXT}
 
+    def is_required(self, field: ContractField) -> bool:
+        """Whether every valid application has the field: it and the objects that contain it are required."""
+        group = self.application
+        for name in field.path[:-1]:
+            group = next(m for m in group.members if isinstance(m, ContractObject) and m.path[-1] == name)
+            if not group.required or group.nullable:
+                return False
+        return field.required
+
     @property
     def id_field(self) -> ContractField:
         """The field that identifies an application."""

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 from pydantic import BaseModel
 
 from schemas.application import CreditApplication
+from schemas.contracts import shipped_contract
 from schemas.decision import BundleReference, Decision, RecordReference
 from schemas.deployment import DeploymentEvent
 from schemas.files import dump_application
@@ -63,7 +64,7 @@ class Invalid(NamedTuple):
 
 
 def _with(**wrong: object) -> bytes:
-    return dump_application(_PLAIN | wrong) + b"\n"
+    return dump_application(_PLAIN | wrong, shipped_contract()) + b"\n"
 
 
 def _in_file(code: RejectionCode, suffix: str, value: bytes, reason: str) -> Invalid:
@@ -103,7 +104,7 @@ INVALID: Final = (
     _in_file(
         RejectionCode.MISSING_FIELD,
         "json",
-        dump_application({name: value for name, value in _PLAIN.items() if name != "age"}) + b"\n",
+        dump_application({name: value for name, value in _PLAIN.items() if name != "age"}, shipped_contract()) + b"\n",
         "age: missing, a number from 18 to 120 is needed",
     ),
     _in_file(

@@ -13,9 +13,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
-from schemas.headers import REQUIRED, find_near_misses, quote_names
-from schemas.rows import FIELDS, ID, STATUS, ApplicationsFileError, Hints, OpenedFile, Row, name_row, read_status
-from schemas.tables import find_delimiter, read_csv
+from schemas.contract import ID_CHARACTERS_MAX, Contract
+from schemas.headers import FileFields, quote_names
+from schemas.rows import STATUS, ApplicationsFileError, Hints, OpenedFile, OutcomeColumn, Row, name_row
+from schemas.tables import find_delimiter, insert_id, read_csv
 from schemas.text import STANDARD_INPUT, TextFileError, convert, explain_encoding, read_lines
 
 JSON_LINES_SUFFIXES = (".jsonl", ".ndjson", ".json")
@@ -28,19 +29,25 @@ _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 
 
 def read_applications(
-    file: str | Path, hints: Hints | None = None, watch: Callable[[bytes], object] = lambda _: None
+    file: str | Path,
+    contract: Contract,
+    hints: Hints | None = None,
+    watch: Callable[[bytes], object] = lambda _: None,
+    outcome: OutcomeColumn | None = STATUS,
 ) -> Iterator[Row]:
     """Reads a file of applications, holding one row of it at a time.
 
-    A row without an application_id gets one from the file's name, the line and a digest of the row.
+    A row without an id gets one from the file's name, the line and a digest of the row.
 
     Args:
         file: a .csv or .tsv file with a header line, or a .jsonl, .ndjson or .json file with one application per line;
             "-" is the standard input, which is JSON lines if its first non-blank character is `{`, otherwise CSV.
             Encoding and line ends are as `schemas.text.read_lines` reads them. Cells are separated by commas,
             semicolons, tabs or vertical bars, whichever yields the most fields in the header.
+        contract: the contract of the applications. A column or field of a CSV file has the field's dotted name.
         hints: receives, once, which columns or fields of the file are ignored.
         watch: called with every byte of the file that is read.
+        outcome: the column or field that has the outcome of the loan; None if there is none.
 
     Yields:
         The rows in the file's order, without blank lines.
@@ -51,7 +58,8 @@ def read_applications(
     called = STANDARD_INPUT if str(file) == "-" else str(file)
     try:
         with nullcontext(sys.stdin.buffer) if str(file) == "-" else Path(file).open("rb") as content:
-            yield from _read(read_lines(content, called, watch), called, hints or Hints())
+            lines = read_lines(content, called, watch)
+            yield from _read(lines, called, FileFields(contract, outcome), hints or Hints())
     except FileNotFoundError:
         _require_suffix(called)
         raise ApplicationsFileError(f"{called}: file not found; is the path right?") from None
@@ -63,21 +71,23 @@ def read_applications(
         raise ApplicationsFileError(f"{called}: {error}") from None
 
 
-def dump_application(application: Mapping[str, object]) -> bytes:
+def dump_application(application: Mapping[str, object], contract: Contract) -> bytes:
     """Writes an application as compact JSON in UTF-8.
 
     Args:
-        application: values by field; the contract's fields are written in its order, then all others.
+        application: values by property; the contract's properties are written in its order, then all others.
+        contract: the contract of the application.
 
     Raises:
         TypeError: a value has no JSON form.
         ValueError: a number is NaN or infinite, or a string is not valid Unicode.
     """
-    ordered = {name: application[name] for name in FIELDS if name in application}
+    names = [member.path[-1] for member in contract.application.members]
+    ordered = {name: application[name] for name in names if name in application}
     return _compact(ordered | dict(application)).encode()
 
 
-def _read(lines: Iterator[bytes], called: str, hints: Hints) -> Iterator[Row]:
+def _read(lines: Iterator[bytes], called: str, fields: FileFields, hints: Hints) -> Iterator[Row]:
     suffix = None if called == STANDARD_INPUT else Path(called).suffix.lower()
     name = "stdin" if suffix is None else Path(called).name
     numbered = ((line, text) for line, text in enumerate(lines, 1) if text.strip())
@@ -86,11 +96,11 @@ def _read(lines: Iterator[bytes], called: str, hints: Hints) -> Iterator[Row]:
     if opened is None:
         if suffix in JSON_LINES_SUFFIXES:
             return
-        names = ", ".join(REQUIRED)
+        names = ", ".join(fields.required)
         alternative = ", or one JSON object per line," if suffix is None else ""
         raise ApplicationsFileError(f"{called}: is empty; a header line with {names}{alternative} is required")
     is_json = opened.first.lstrip().startswith((b"{", b"[")) if suffix is None else suffix in JSON_LINES_SUFFIXES
-    yield from _read_json_lines(opened) if is_json else read_csv(opened)
+    yield from _read_json_lines(opened, fields) if is_json else read_csv(opened, fields)
 
 
 def _require_suffix(called: str) -> None:
@@ -102,8 +112,12 @@ def _require_suffix(called: str) -> None:
         )
 
 
-def _read_json_lines(opened: OpenedFile) -> Iterator[Row]:
-    _require_json_lines(opened)
+def _read_json_lines(opened: OpenedFile, fields: FileFields) -> Iterator[Row]:
+    _require_json_lines(opened, fields)
+    contract, outcome = fields.contract, fields.outcome
+    known = {member.path[-1] for member in contract.application.members}
+    outcome_names = {outcome.name} if outcome else set()
+    id_characters_max = contract.id_field.length_max or ID_CHARACTERS_MAX
     ignored: set[str] = set()
     for line, ended in opened.all_lines():
         raw = ended.rstrip(b"\r\n")
@@ -121,19 +135,17 @@ def _read_json_lines(opened: OpenedFile) -> Iterator[Row]:
         if not isinstance(application, dict):
             yield Row(line, raw, None, hint)
             continue
-        new = application.keys() - FIELDS.keys() - {STATUS} - ignored
+        new = application.keys() - known - outcome_names - ignored
         if new and len(ignored) < _IGNORED_MAX:
             ignored |= new
-            near = find_near_misses(sorted(new), FIELDS.keys() - application.keys())
+            near = fields.find_near_misses(sorted(new), known - application.keys())
             opened.hints.add(line, f"ignored fields: {quote_names(sorted(new), near)}")
-        yield Row(
-            line,
-            raw if ID in application else _insert_id(raw, name_row(opened.name, line, raw), empty=not application),
-            read_status(application.get(STATUS)),
-        )
+        if contract.id_path[0] not in application:
+            raw = insert_id(raw, contract.id_path, name_row(opened.name, line, raw, id_characters_max))
+        yield Row(line, raw, outcome.read(application.get(outcome.name)) if outcome else None)
 
 
-def _require_json_lines(opened: OpenedFile) -> None:
+def _require_json_lines(opened: OpenedFile, fields: FileFields) -> None:
     first = opened.first.strip()
     position = f"{opened.called}, line {opened.line}"
     if first.startswith(b"["):
@@ -144,17 +156,5 @@ def _require_json_lines(opened: OpenedFile) -> None:
         raise ApplicationsFileError(
             f"{position}: begins a JSON object that continues on the next line, but one per line is required; {how}"
         )
-    if not first.startswith(b"{") and find_delimiter(opened.first.decode(errors="replace"))[1] > 1:
+    if not first.startswith(b"{") and find_delimiter(opened.first.decode(errors="replace"), fields)[1] > 1:
         raise ApplicationsFileError(f"{position}: is the header of a CSV file: name the file .csv")
-
-
-def _insert_id(raw: bytes, application_id: str, *, empty: bool) -> bytes:
-    """Inserts an id into a JSON object without one; all other bytes are unchanged."""
-    before, _, after = raw.partition(b"{")
-    return b"%b{%b:%b%b%b" % (
-        before,
-        _quote(ID).encode(),
-        _quote(application_id).encode(),
-        b"" if empty else b",",
-        after,
-    )

@@ -2,18 +2,12 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from typing import Final, NamedTuple
 
-from schemas.application import ID_CHARACTERS_MAX, CreditApplication
-
-FIELDS: Final = CreditApplication.model_fields
-ID: Final = "application_id"
-STATUS: Final = "status"
 STATUS_UNREADABLE: Final = "unreadable"
-# The numbers are those of the course's data file, in which 0 is a loan with unknown outcome.
-_STATUSES: Final = {"1": "ok", "ok": "ok", "2": "default", "default": "default", "0": None, "unk": None, "": None}
 _is_float_code = re.compile(r"([0-9])\.0+").fullmatch
 _HINTS_MAX: Final = 5  # a file usually has one fault, in many rows
 
@@ -80,7 +74,38 @@ class OpenedFile(NamedTuple):
         return enumerate(chain([self.first], self.lines), self.line)
 
 
-def name_row(name: str, line: int, row: bytes) -> str:
+@dataclass(frozen=True, slots=True)
+class OutcomeColumn:
+    """The column of a file that has the outcome of each loan.
+
+    Attributes:
+        name: the column's name.
+        values: by value, in lower case, "ok" or "default", or None if the outcome is unknown.
+        others: the outcome of all other values; "unreadable" if only those in `values` are valid.
+    """
+
+    name: str
+    values: Mapping[str, str | None]
+    others: str | None = STATUS_UNREADABLE
+
+    def read(self, value: object) -> str | None:
+        """Returns the outcome of a loan, as in `Row.status`; letter case and surrounding spaces are ignored."""
+        if value is None:
+            return None
+        if isinstance(value, bool | float):  # of a JSON line, whose numbers are all floats
+            value = str(value)
+        if not isinstance(value, str):
+            return STATUS_UNREADABLE
+        return self.values.get(plain_code(value.strip().casefold()), self.others)
+
+
+STATUS: Final = OutcomeColumn(
+    "status", {"1": "ok", "ok": "ok", "2": "default", "default": "default", "0": None, "unk": None, "": None}
+)
+"""The default: the numbers are those of the course's data file, in which 0 is a loan with unknown outcome."""
+
+
+def name_row(name: str, line: int, row: bytes, characters_max: int) -> str:
     """A generated id for a row without one: `name:line-digest`, with the name cut to the length of an id.
 
     The digest is of the whole name and the row: files may have the same name, or differ where it is cut. The same file
@@ -89,18 +114,7 @@ def name_row(name: str, line: int, row: bytes) -> str:
     digest = hashlib.sha256(b"%b\0%b" % (name.encode("utf-8", "surrogateescape"), row)).hexdigest()
     suffix = f":{line}-{digest[:8]}"
     readable = name.encode(errors="replace").decode()  # a file's name on disk need not be Unicode, an id must be
-    return readable[: ID_CHARACTERS_MAX - len(suffix)] + suffix
-
-
-def read_status(status: object) -> str | None:
-    """The outcome of a loan, as in `Row.status`; letter case and surrounding spaces are ignored."""
-    if status is None:
-        return None
-    if isinstance(status, float):  # of a JSON line, whose numbers are all floats
-        status = str(status)
-    if not isinstance(status, str):
-        return STATUS_UNREADABLE
-    return _STATUSES.get(plain_code(status.strip().casefold()), STATUS_UNREADABLE)
+    return readable[: max(0, characters_max - len(suffix))] + suffix
 
 
 def plain_code(cell: str) -> str:

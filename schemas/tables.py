@@ -7,29 +7,18 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Final, NamedTuple
 
-from schemas.headers import REQUIRED, UNKNOWN, field_of, find_near_misses, quote_names
-from schemas.rows import FIELDS, ID, STATUS, ApplicationsFileError, OpenedFile, Row, name_row, plain_code, read_status
+from schemas.contract import ID_CHARACTERS_MAX, ContractField, ContractObject, Kind
+from schemas.headers import FileFields, quote_names
+from schemas.rows import ApplicationsFileError, OpenedFile, Row, name_row, plain_code
 from schemas.text import LINE_BYTES_MAX, explain_encoding, is_utf8
 
 DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-
-# The numbers for categories in the course's data file. A file with the names is read the same.
-_CODES: Final[Mapping[str, Mapping[str, str]]] = {
-    "home": {"1": "rent", "2": "owner", "3": "private", "4": "ignore", "5": "parents", "6": "other", "0": "unk"},
-    "marital": {"1": "single", "2": "married", "3": "widow", "4": "separated", "5": "divorced", "0": "unk"},
-    "records": {"1": "no", "2": "yes", "0": "unk"},
-    "job": {"1": "fixed", "2": "partime", "3": "freelance", "4": "others", "0": "unk"},
-}
-
-_NUMBERS: Final = frozenset(FIELDS) - frozenset(_CODES) - {ID}
 
 _is_delimiter_line = re.compile(
     r'"?sep=([,;|\t])"?', re.IGNORECASE
 ).fullmatch  # Excel reads and writes it above the header
 # In a file with another delimiter than commas, numbers may have decimal commas: 1.490 is 1.49 or 1490.
 _is_grouped_by_dots = re.compile(r"-?[1-9][0-9]{0,2}(\.[0-9]{3})+").fullmatch
-# "Unknown" in the course's data file, also as written by programs that treat all numbers as floats.
-_is_missing = re.compile(r"99999999(\.0+)?|9\.9999999[eE]\+?0?7").fullmatch
 _is_json_number = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?").fullmatch
 _quote = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -42,19 +31,22 @@ class _Table(NamedTuple):
         name: the prefix of generated row ids.
         delimiter: the delimiter between cells.
         columns: the fields of the columns; None for an ignored one.
+        fields: the fields that the file may have.
     """
 
     called: str
     name: str
     delimiter: str
     columns: list[str | None]
+    fields: FileFields
 
 
-def read_csv(file: OpenedFile) -> Iterator[Row]:
+def read_csv(file: OpenedFile, fields: FileFields) -> Iterator[Row]:
     """Reads a CSV file.
 
     Args:
         file: its first line is the header, or names the delimiter as Excel does (`sep=;`).
+        fields: the fields that the file may have.
 
     Yields:
         The rows in the file's order, without empty ones.
@@ -70,7 +62,7 @@ def read_csv(file: OpenedFile) -> Iterator[Row]:
     declared = _is_delimiter_line(first.strip("\r\n "))
     if declared:
         line, first = line + 1, next(texts, "")
-    delimiter = declared[1] if declared else find_delimiter(first)[0]
+    delimiter = declared[1] if declared else find_delimiter(first, fields)[0]
     bounded = _Bounded(chain([first], texts))
     reader = csv.reader(bounded, delimiter=delimiter, strict=True)
     table: _Table | None = None
@@ -79,7 +71,8 @@ def read_csv(file: OpenedFile) -> Iterator[Row]:
         for cells in reader:
             bounded.begin_row()
             if cells and table is None:
-                table = _Table(file.called, file.name, delimiter, _read_header(cells, file, line, delimiter))
+                columns = _read_header(cells, file, fields, (line, delimiter))
+                table = _Table(file.called, file.name, delimiter, columns, fields)
             elif cells and table is not None:
                 _require_cells(cells, table, line)
                 if any(cells):  # spreadsheets write an empty row as delimiters only
@@ -89,7 +82,7 @@ def read_csv(file: OpenedFile) -> Iterator[Row]:
         raise ApplicationsFileError(f"{file.called}, line {line}: {_explain_csv(error, delimiter)}") from None
     if table is None:
         raise ApplicationsFileError(
-            f"{file.called}: has no header line; a header with {', '.join(REQUIRED)} is required"
+            f"{file.called}: has no header line; a header with {', '.join(fields.required)} is required"
         )
 
 
@@ -115,9 +108,9 @@ class _Bounded:
         return text
 
 
-def find_delimiter(header: str) -> tuple[str, int]:
+def find_delimiter(header: str, fields: FileFields) -> tuple[str, int]:
     """The delimiter of a header line, and how many of the contract's fields it has with that delimiter."""
-    named = [(d, len({field_of(cell) for cell in _split_cells(header, d)} - {None})) for d in DELIMITERS]
+    named = [(d, len({fields.field_of(cell) for cell in _split_cells(header, d)} - {None})) for d in DELIMITERS]
     return max(named, key=lambda pair: pair[1])
 
 
@@ -128,27 +121,28 @@ def _split_cells(line: str, delimiter: str) -> list[str]:
         return []
 
 
-def _read_header(cells: list[str], file: OpenedFile, line: int, delimiter: str) -> list[str | None]:
+def _read_header(cells: list[str], file: OpenedFile, fields: FileFields, found: tuple[int, str]) -> list[str | None]:
     """The fields of the columns, after checking that each required field exists, and only once."""
+    line, delimiter = found
     position = f"{file.called}, line {line}"
-    columns = [field_of(cell) for cell in cells]
+    columns = [fields.field_of(cell) for cell in cells]
     ignored = [cell for cell, field in zip(cells, columns, strict=True) if field is None]
-    missing = [name for name in REQUIRED if name not in columns]
+    missing = [name for name in fields.required if name not in columns]
     if missing:
-        is_header = len(missing) < len(REQUIRED) / 2  # otherwise it may be a data row, whose cells must not be shown
-        near = find_near_misses(ignored, missing) if is_header else {}
-        optional = [name for name in (*FIELDS, STATUS) if name not in REQUIRED]
+        is_header = len(missing) < len(fields.required) / 2  # otherwise it may be a data row, which must not be shown
+        near = fields.find_near_misses(ignored, missing) if is_header else {}
+        optional = [name for name in fields.names if name not in fields.required]
         raise ApplicationsFileError(
             f"{position}: the header lacks {', '.join(missing)}. "
             f"Required columns, separated by commas, semicolons or tabs (found: {DELIMITERS[delimiter]}), in any "
-            f"order and letter case: {', '.join(REQUIRED)}; "
+            f"order and letter case: {', '.join(fields.required)}; "
             f"optional: {', '.join(optional)}. Other columns are ignored"
             + (f": is it one of {quote_names(near, near)}" if near else "")
         )
-    repeated = [name for name in (*FIELDS, STATUS) if columns.count(name) > 1]
+    repeated = [name for name in fields.names if columns.count(name) > 1]
     if repeated:
         raise ApplicationsFileError(f"{position}: the header names {', '.join(repeated)} twice: which one is correct?")
-    near = find_near_misses(ignored, [name for name in FIELDS if name not in columns])
+    near = fields.find_near_misses(ignored, [name for name in fields.contract.fields if name not in columns])
     if near:
         raise ApplicationsFileError(
             f"{position}: columns with names similar to fields of the contract: "
@@ -156,7 +150,7 @@ def _read_header(cells: list[str], file: OpenedFile, line: int, delimiter: str) 
         )
     if ignored:
         file.hints.add(line, f"ignored columns: {quote_names(ignored)}")
-    unknown = [name for name in UNKNOWN if name not in columns]
+    unknown = [name for name in fields.unknown if name not in columns]
     if unknown:
         file.hints.add(line, f"no column {' or '.join(unknown)}: unknown in every row")
     return columns
@@ -184,42 +178,83 @@ def _explain_csv(error: csv.Error, delimiter: str) -> str:
 
 def _read_cells(cells: list[str], table: _Table, line: int) -> Row:
     """Converts a row of a CSV file to JSON in the contract's order; empty cells are absent fields."""
+    fields = table.fields
     cells_by_field = dict(zip(table.columns, cells, strict=True))
-    written: list[str] = []
     hints: list[str] = []
-    for field in FIELDS:
-        cell = cells_by_field.get(field)
-        if cell:
-            json_text, hint = _read_cell(field, cell, table.delimiter)
-            written.append(f'"{field}":{json_text}')
-            if hint:
-                hints.append(f"{field} {hint}")
-    text = ",".join(written)
+    members = _write_object(fields.contract.application, cells_by_field, table.delimiter, hints)
     try:
-        value = text.encode()
+        value = members.encode()
     except UnicodeEncodeError:
-        value = text.encode("utf-8", "surrogateescape")
+        value = members.encode("utf-8", "surrogateescape")
         hints.append(f"the file is not UTF-8, {explain_encoding(table.called)}")
-    if not cells_by_field.get(ID):
-        own = f'"{ID}":{_quote(name_row(table.name, line, value))}'.encode()
-        value = b"%b,%b" % (own, value) if value else own
-    value = b"{%b}" % value
-    return Row(line, value, read_status(cells_by_field.get(STATUS)), "; ".join(hints))
+    if not cells_by_field.get(fields.id):
+        id_field = fields.contract.id_field
+        row_id = name_row(table.name, line, value, id_field.length_max or ID_CHARACTERS_MAX)
+        value = insert_id(b"{%b}" % value, fields.contract.id_path, row_id)
+    else:
+        value = b"{%b}" % value
+    outcome = fields.outcome
+    status = None if outcome is None else outcome.read(cells_by_field.get(outcome.name))
+    return Row(line, value, status, "; ".join(hints))
 
 
-def _read_cell(field: str, cell: str, delimiter: str) -> tuple[str, str]:
-    """Converts a cell to JSON, with a hint: codes to names, numbers digit by digit, everything else as text."""
-    if field in _NUMBERS:
-        if field in UNKNOWN and _is_missing(cell):
-            return "null", ""
-        if delimiter != "," and _is_grouped_by_dots(cell):
-            return _quote(cell), (
-                "may have a decimal point or thousands separators: write it without dots, or with another number of "
-                "decimals"
-            )
-        return (cell, "") if _is_json_number(cell) else (_quote(cell), _explain_number(cell))
-    hint = "" if field == ID else _explain_category(cell)
-    return _quote(_CODES.get(field, {}).get(plain_code(cell), cell)), hint
+def _write_object(group: ContractObject, cells: Mapping[str | None, str], delimiter: str, hints: list[str]) -> str:
+    """Writes the members of an object from the cells by field, and adds hints on them."""
+    written: list[str] = []
+    for member in group.members:
+        if isinstance(member, ContractObject):
+            members = _write_object(member, cells, delimiter, hints)
+            if members:
+                written.append(f"{_quote(member.path[-1])}:{{{members}}}")
+            continue
+        cell = cells.get(member.name)
+        if cell:
+            json_text, hint = _read_cell(member, cell, delimiter)
+            written.append(f"{_quote(member.path[-1])}:{json_text}")
+            if hint:
+                hints.append(f"{member.name} {hint}")
+    return ",".join(written)
+
+
+def insert_id(raw: bytes, path: tuple[str, ...], application_id: str) -> bytes:
+    """Inserts an id into a JSON object without one, at its beginning; all other bytes are unchanged.
+
+    If the id is in an object, the value gets one that has nothing but the id, unless it has one.
+    """
+    before, _, after = raw.partition(b"{")
+    member = f"{_quote(path[-1])}:{_quote(application_id)}"
+    for name in reversed(path[:-1]):
+        member = f"{_quote(name)}:{{{member}}}"
+    is_empty = after.lstrip()[:1] == b"}"
+    return b"%b{%b%b%b" % (before, member.encode(), b"" if is_empty else b",", after)
+
+
+def _read_cell(field: ContractField, cell: str, delimiter: str) -> tuple[str, str]:
+    """Converts a cell to JSON, with a hint: codes to values, numbers digit by digit, everything else as text."""
+    if field.kind.is_numeric:
+        return _read_number(field, cell, delimiter)
+    if field.kind is Kind.BOOLEAN:
+        value = _BOOLEANS.get(plain_code(cell.strip().casefold()))
+        return (value, "") if value else (_quote(cell), "is neither true nor false")
+    if field.kind is not Kind.CATEGORY:
+        return _quote(cell), ""
+    code = plain_code(cell)
+    value = field.codes.get(code, cell) if code in field.codes else cell
+    return ("null" if value is None else _quote(value)), _explain_category(cell)
+
+
+def _read_number(field: ContractField, cell: str, delimiter: str) -> tuple[str, str]:
+    if delimiter != "," and _is_grouped_by_dots(cell):
+        return _quote(cell), (
+            "may have a decimal point or thousands separators: write it without dots, or with another number of "
+            "decimals"
+        )
+    if not _is_json_number(cell):
+        return _quote(cell), _explain_number(cell)
+    return ("null" if field.codes and float(cell) in map(float, field.codes) else cell), ""
+
+
+_BOOLEANS: Final = {"true": "true", "false": "false", "1": "true", "0": "false", "yes": "true", "no": "false"}
 
 
 def _explain_category(cell: str) -> str:

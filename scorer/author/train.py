@@ -139,7 +139,7 @@ def read_examples(file: Path, hints: Hints | None = None, *, skip_invalid: bool)
     rows = 0
     hints, digest = hints or Hints(), hashlib.sha256()
     try:
-        remaining = read_applications(file, hints, digest.update)
+        remaining = read_applications(file, CONTRACT, hints, digest.update)
         while True:
             batch = list(islice(remaining, _BATCH_ROWS))
             rows += len(batch)

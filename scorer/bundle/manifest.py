@@ -79,6 +79,10 @@ class ContractReference(_Section):
     version: Version
     sha256: Sha256
 
+    def __str__(self) -> str:
+        """`name:version`."""
+        return f"{self.name}:{self.version}"
+
 
 class Features(_Section):
     """How applications are encoded as the model's matrix (`scorer.core.features.FeatureEncoding`)."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from schemas.contracts import CREDIT_APPLICATION
 from schemas.printable import printable
 from scorer.cli.completion import ReferenceArgument, StoredArgument
 from scorer.cli.describe import describe, figures
@@ -98,7 +99,7 @@ def show(
         "fields": f"{', '.join(manifest.features.fields)} ({len(manifest.features.columns)} columns)",
         **_describe_model(manifest),
         "libraries": ", ".join(f"{name} {version}" for name, version in manifest.libraries.items()),
-        "contract": manifest.contract_version,
+        "contract": str(manifest.contract or f"{CREDIT_APPLICATION}:{manifest.contract_version}"),
         "labels": ", ".join(f"{key}={value}" for key, value in manifest.labels.items()) or "none",
         "tags": ", ".join(f"{tag} (since {to.at:%Y-%m-%d} by {to.by})" for tag, to in tags.items()) or "none",
     }

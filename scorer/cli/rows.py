@@ -81,11 +81,12 @@ def read_batches(applications: str, source: str, hints: "Hints") -> Iterator[lis
     Raises:
         InputFileError: the file cannot be read, or does not hold applications.
     """
+    from schemas.contracts import shipped_contract
     from schemas.files import read_applications
     from schemas.rows import ApplicationsFileError
     from scorer.settings import BATCH_RECORDS_DEFAULT
 
-    rows = read_applications(applications, hints)
+    rows = read_applications(applications, shipped_contract(), hints)
     try:
         while batch := list(islice(rows, BATCH_RECORDS_DEFAULT)):
             for row in batch:

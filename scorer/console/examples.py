@@ -4,6 +4,7 @@ import json
 from string import Template
 from typing import Final, NamedTuple
 
+from schemas.contracts import shipped_contract
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
 from scorer.settings import Settings
@@ -24,7 +25,7 @@ class Example(NamedTuple):
 
     def text(self, settings: Settings) -> str:
         """The code, with its placeholders replaced."""
-        application = dump_application(APPLICATIONS["plain"]).decode()
+        application = dump_application(APPLICATIONS["plain"], shipped_contract()).decode()
         return Template(self.code).substitute(
             servers=settings.bootstrap_servers,
             applications=settings.applications_topic,

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from schemas.contracts import shipped_contract
 from schemas.files import dump_application
 from schemas.lossless import LOSSLESS
 from schemas.rights import Operation, to_topic
@@ -78,7 +79,7 @@ class TryPublisher:
         """
         topic = self._settings.applications_topic
         try:
-            value = dump_application(application)
+            value = dump_application(application, shipped_contract())
         except RecursionError:
             raise MisuseError("the application is nested too deep") from None
         except ValueError:

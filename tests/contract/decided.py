@@ -8,11 +8,12 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scorer.core.wire import Application, decode
 
 from producer.generator import generate_applications
+from schemas.contracts import shipped_contract
 from schemas.files import read_applications
 from scorer.core.score import score_batch
-from scorer.core.wire import Application, decode
 from scorer.store.store import BundleStore
 from tests import real_data
 from tests.contract.runner_bundles import defaults
@@ -48,7 +49,7 @@ def made_up_loans() -> Loans:
 
 def real_loans() -> Loans:
     """The course's file, shuffled; the test is skipped where it is not."""
-    rows = [row for row in read_applications(real_data.file()) if row.status is not None]
+    rows = [row for row in read_applications(real_data.file(), shipped_contract()) if row.status is not None]
     rows = [rows[place] for place in np.random.default_rng(1).permutation(len(rows))]
     applications = [decode(row.value, RECORD_BYTES_MAX) for row in rows]
     known = [application for application in applications if isinstance(application, Application)]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from schemas.files import read_applications
 from scorer.core.wire import Application, decode
+
+from schemas.contracts import shipped_contract
+from schemas.files import read_applications
 from scorer.store.store import BundleStore
 from tests.integration.environments import python_with
 from tests.unit.bundle.making import write_loans
@@ -84,7 +85,10 @@ def bento(tmp_path_factory: pytest.TempPathFactory) -> Bento:
 def loans(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     """Made-up applications; their outcomes are in the `status` that each brings along."""
     file = write_loans(tmp_path_factory.mktemp("loans") / "loans.csv", rows=600)
-    return [json.dumps(json.loads(row.value) | {"status": row.status}).encode() for row in read_applications(file)]
+    return [
+        json.dumps(json.loads(row.value) | {"status": row.status}).encode()
+        for row in read_applications(file, shipped_contract())
+    ]
 
 
 @pytest.fixture(scope="module")

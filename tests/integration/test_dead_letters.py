@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import Producer
 
 from schemas import rejection
+from schemas.contracts import shipped_contract
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
 from schemas.records import DeadLetter, Mark, Place
@@ -25,7 +26,7 @@ from tests.integration.worker_process import WAIT_S, Topics, headers_of, scorer,
 pytestmark = pytest.mark.broker
 MARKER = "basement-of-a-person"
 HOSTILE = b'{"home":"\x1b[2J' + MARKER.encode() + b'"}'
-SOUND = dump_application(APPLICATIONS["plain"])
+SOUND = dump_application(APPLICATIONS["plain"], shipped_contract())
 
 
 @pytest.fixture

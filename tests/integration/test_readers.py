@@ -16,6 +16,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions
 
+from schemas.contracts import shipped_contract
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
 from scorer.console.dead_letters import newest_letters
@@ -31,7 +32,7 @@ from tests.integration.worker_process import WAIT_S, Topics, headers_of, scorer,
 pytestmark = pytest.mark.broker
 GOOD, BAD = "credit-risk:1.1.0", "credit-risk:1.0.0"
 DAY = datetime(2024, 11, 26, tzinfo=UTC)
-SOUND = dump_application(APPLICATIONS["plain"])
+SOUND = dump_application(APPLICATIONS["plain"], shipped_contract())
 MARKER = b"basement-of-a-person"
 BIG = b"9" * 5_000
 FOR_EVER = {"retention.ms": "-1"}
@@ -71,7 +72,7 @@ def publish_at(topics: Topics, *at_ms: int) -> None:
     """Publishes an application at each of these times, one after another, to one partition."""
     producer = Producer({"bootstrap.servers": topics.servers})
     for number, moment in enumerate(at_ms):
-        value = dump_application(APPLICATIONS["plain"] | {"application_id": f"a-{number}"})
+        value = dump_application(APPLICATIONS["plain"] | {"application_id": f"a-{number}"}, shipped_contract())
         producer.produce(topics.applications, value, f"a-{number}", partition=0, timestamp=moment)
     assert producer.flush(WAIT_S) == 0
 
@@ -181,7 +182,7 @@ def test_corrections_in_other_partitions(broker: Broker, tmp_path: Path) -> None
     topics = Topics(broker.bootstrap_servers, 3)
     producer = Producer({"bootstrap.servers": topics.servers})
     for number in range(60):
-        value = dump_application(APPLICATIONS["plain"] | {"application_id": f"a-{number}"})
+        value = dump_application(APPLICATIONS["plain"] | {"application_id": f"a-{number}"}, shipped_contract())
         producer.produce(topics.applications, value, f"a-{number}", partition=number % 3)
     assert producer.flush(WAIT_S) == 0
     decide(topics, BAD, tmp_path / "w.log")

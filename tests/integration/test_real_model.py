@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import xgboost
 
+from schemas.contracts import shipped_contract
 from schemas.files import read_applications
 from scorer.author.train import Examples, read_examples, train_model
 from scorer.bundle.load import load_bundle, read_manifest
@@ -84,7 +85,7 @@ def test_every_row_is_scored_as_xgboost_scores_it(rows: list[dict[str, Any]], ve
     ]
     matrix = np.array([[row.get(name, 0) for name in names] for row in by_hand], dtype=np.float32)
     direct = booster.predict(xgboost.DMatrix(matrix, feature_names=names)).astype(np.float64)
-    records = [_Record(row.line, row.value) for row in read_applications(DATA)]
+    records = [_Record(row.line, row.value) for row in read_applications(DATA, shipped_contract())]
     outcomes = score_batch(records, load_bundle(folder), 65_536).results
     decisions = [json.loads(outcome) for outcome in outcomes if isinstance(outcome, bytes)]
     assert [d["probability_of_default"] for d in decisions] == direct.tolist()

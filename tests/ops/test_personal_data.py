@@ -13,6 +13,7 @@ import pytest
 from confluent_kafka import Producer
 
 from schemas.application import CreditApplication
+from schemas.contracts import shipped_contract
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
 from scorer.local.broker import Broker
@@ -31,14 +32,17 @@ PLAIN: Final = APPLICATIONS["plain"]
 
 INVALID: Final[list[bytes]] = [
     *(
-        dump_application(PLAIN | {"application_id": f"id-{name}-{number}", name: value})
+        dump_application(PLAIN | {"application_id": f"id-{name}-{number}", name: value}, shipped_contract())
         for (name, (number, value)) in product(
             sorted(CreditApplication.model_fields.keys() - {"application_id"}),
             enumerate((MARK, -NUMBER, [MARK], {NAME: NUMBER}, f"{NUMBER}", 1e300 * NUMBER)),
         )
     ),
-    *(dump_application(PLAIN | {"application_id": value}) for value in (MARK * 20, NUMBER, [MARK], {NAME: MARK})),
-    dump_application({NAME: MARK}),
+    *(
+        dump_application(PLAIN | {"application_id": value}, shipped_contract())
+        for value in (MARK * 20, NUMBER, [MARK], {NAME: MARK})
+    ),
+    dump_application({NAME: MARK}, shipped_contract()),
     MARK.encode(),
     f'"{MARK}"'.encode(),
     f'{{"home": "{MARK}'.encode(),
@@ -51,14 +55,15 @@ INVALID: Final[list[bytes]] = [
     f'{{"age": {"7310917" * 800}}}'.encode(),
     f'{{"home": {"[" * 20_000}"{MARK}"'.encode(),
     json.dumps([PLAIN | {"home": MARK}]).encode(),
-    dump_application(PLAIN | {"notes": MARK * 12_000}),
+    dump_application(PLAIN | {"notes": MARK * 12_000}, shipped_contract()),
 ]
 """Records that are rejected, with marks in values, in names, and where no value can be."""
 VALID: Final[list[bytes]] = [
     dump_application(
-        PLAIN | {"application_id": "id-1", "amount": NUMBER, "branch": MARK, NAME: [MARK], "tags": {NAME: 1}}
+        PLAIN | {"application_id": "id-1", "amount": NUMBER, "branch": MARK, NAME: [MARK], "tags": {NAME: 1}},
+        shipped_contract(),
     ),
-    dump_application(PLAIN | {"application_id": "id-2", "income": NUMBER, "notes": MARK}),
+    dump_application(PLAIN | {"application_id": "id-2", "income": NUMBER, "notes": MARK}, shipped_contract()),
 ]
 HEADERS: Final = [(NAME, MARK.encode()), ("traceparent", MARK.encode()), ("dlq.code", MARK.encode())]
 

@@ -13,6 +13,7 @@ from confluent_kafka.admin._acl import AclBindingFilter
 from confluent_kafka.admin._scram import ScramMechanism
 
 from schemas import rejection
+from schemas.contracts import shipped_contract
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
 from schemas.rights import Kind, Operation, Right, Role, grant
@@ -102,7 +103,8 @@ def guarded() -> Iterator[Guarded]:
         producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
         for number in range(4):
             value = dump_application(
-                APPLICATIONS["plain"] | {"application_id": f"a-{number}", "amount": DEAREST if number == 3 else 500}
+                APPLICATIONS["plain"] | {"application_id": f"a-{number}", "amount": DEAREST if number == 3 else 500},
+                shipped_contract(),
             )
             producer.produce(settings.applications_topic, value, f"a-{number}", partition=number % 2)
         producer.produce(settings.applications_topic, b"[]", partition=0)
@@ -155,7 +157,12 @@ def _set_aside(guarded: Guarded, settings: Settings) -> None:
         rejection.AT_HEADER: "2026-01-01T00:00:00Z",
     }
     producer = Producer({"bootstrap.servers": guarded.open_servers})
-    producer.produce(settings.dead_letters_topic, dump_application(APPLICATIONS["plain"]), b"a-0", headers=dict(told))
+    producer.produce(
+        settings.dead_letters_topic,
+        dump_application(APPLICATIONS["plain"], shipped_contract()),
+        b"a-0",
+        headers=dict(told),
+    )
     assert producer.flush(WAIT_S) == 0
 
 

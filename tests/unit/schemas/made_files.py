@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from schemas.application import CreditApplication
+from schemas.contracts import shipped_contract
 from schemas.files import read_applications
 from schemas.rows import ApplicationsFileError, Row
 
@@ -30,12 +31,12 @@ def write(folder: Path, name: str, *lines: str | bytes) -> Path:
 
 def read_rows(path: Path | str) -> list[Row]:
     """All rows of a file."""
-    return list(read_applications(path))
+    return list(read_applications(path, shipped_contract()))
 
 
 def read_one(path: Path | str) -> dict[str, Any]:
     """The value of a file's only row."""
-    (row,) = read_applications(path)
+    (row,) = read_applications(path, shipped_contract())
     found: dict[str, Any] = json.loads(row.value)
     return found
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from schemas.application import CreditApplication
+from schemas.contracts import shipped_contract
 from schemas.files import dump_application, read_applications
 from schemas.rows import ApplicationsFileError
 from tests import real_data
@@ -26,7 +27,7 @@ from tests.unit.schemas.made_files import (
 
 def test_the_codes_of_the_course_read_as_names(tmp_path: Path) -> None:
     """The course's numeric codes become the contract's categories, and the row says what became of the loan."""
-    (row,) = read_applications(write(tmp_path, "a.csv", HEADER, CODED))
+    (row,) = read_applications(write(tmp_path, "a.csv", HEADER, CODED), shipped_contract())
     assert row.status == "ok"
     assert json.loads(row.value) == {"application_id": "a.csv:2-20b22178", **APPLICATION}
 
@@ -50,7 +51,7 @@ def test_every_code_has_its_name(tmp_path: Path, column: str, names: list[str]) 
     """Every code of the data's description reads as its name, and the contract takes each of them."""
     place = HEADER.split(",").index(column)
     rows = [",".join([*(cells := CODED.split(","))[:place], str(n), *cells[place + 1 :]]) for n in range(len(names))]
-    values = [row.value for row in read_applications(write(tmp_path, "a.csv", HEADER, *rows))]
+    values = [row.value for row in read_applications(write(tmp_path, "a.csv", HEADER, *rows), shipped_contract())]
     assert [json.loads(value)[column.lower()] for value in values] == names
     for value in values:
         CreditApplication.model_validate_json(value)
@@ -66,7 +67,7 @@ def test_every_code_has_its_name(tmp_path: Path, column: str, names: list[str]) 
 )  # fmt: skip
 def test_status(tmp_path: Path, cell: str, status: str | None) -> None:
     """It is "ok", "default", None where the file does not say, else unreadable: `OK` and 1.0 were taken for unsaid."""
-    (row,) = read_applications(write(tmp_path, "a.csv", HEADER, cell + CODED[1:]))
+    (row,) = read_applications(write(tmp_path, "a.csv", HEADER, cell + CODED[1:]), shipped_contract())
     assert row.status == status
     assert b"status" not in row.value
 
@@ -82,7 +83,8 @@ def test_99999999_is_missing_where_it_may_be(tmp_path: Path) -> None:
     """The data's sentinel reads as null in income, assets and debt; elsewhere it stays and the contract refuses it."""
     missing = "99999999"
     (row,) = read_applications(
-        write(tmp_path, "a.csv", HEADER, f"1,9,1,60,30,2,1,3,61,{missing},{missing},{missing},{missing},1490")
+        write(tmp_path, "a.csv", HEADER, f"1,9,1,60,30,2,1,3,61,{missing},{missing},{missing},{missing},1490"),
+        shipped_contract(),
     )
     read = json.loads(row.value)
     assert (read["income"], read["assets"], read["debt"]) == (None, None, None)
@@ -91,7 +93,9 @@ def test_99999999_is_missing_where_it_may_be(tmp_path: Path) -> None:
 
 def test_an_empty_cell_is_absent(tmp_path: Path) -> None:
     """An empty cell is a field that is not there: fine where the contract allows it, missing elsewhere."""
-    (row,) = read_applications(write(tmp_path, "a.csv", HEADER, "1,9,1,60,,2,1,3,61,,0,0,1150,1490"))
+    (row,) = read_applications(
+        write(tmp_path, "a.csv", HEADER, "1,9,1,60,,2,1,3,61,,0,0,1150,1490"), shipped_contract()
+    )
     assert "income" not in json.loads(row.value)
     assert faults_of(row.value) == [("age", "missing")]
 
@@ -116,14 +120,16 @@ def test_what_the_contract_does_not_know_is_left_for_it_to_refuse(
     """Unknown categories and text for numbers are handed on unchanged, and the contract refuses that row by name."""
     cells = CODED.split(",")
     cells[HEADER.split(",").index(column)] = cell
-    first, second = read_applications(write(tmp_path, "a.csv", HEADER, ",".join(cells), CODED))
+    first, second = read_applications(write(tmp_path, "a.csv", HEADER, ",".join(cells), CODED), shipped_contract())
     assert faults_of(first.value) == [(column.lower(), kind)]
     CreditApplication.model_validate_json(second.value)
 
 
 def test_numbers_keep_their_digits(tmp_path: Path) -> None:
     """A number is written as it stands in the cell, so that reading it changes no bit of it."""
-    (row,) = read_applications(write(tmp_path, "a.csv", HEADER, "1,9.50,1,60,30,2,1,3,61,1.29e2,0,0,1150.10,1490"))
+    (row,) = read_applications(
+        write(tmp_path, "a.csv", HEADER, "1,9.50,1,60,30,2,1,3,61,1.29e2,0,0,1150.10,1490"), shipped_contract()
+    )
     assert b'"seniority":9.50,' in row.value
     assert b'"income":1.29e2,' in row.value
     assert b'"amount":1150.10,' in row.value
@@ -138,7 +144,9 @@ def test_a_ctrl_z_ends_a_file(tmp_path: Path, end: str, chunk_bytes: int, monkey
     rows = read_rows(tmp_path / "a.csv")
     assert [json.loads(row.value)["price"] for row in rows] == [1490, 1490]
     (tmp_path / "a.jsonl").write_text('{"application_id":"a"}' + end)
-    assert [row.value for row in read_applications(tmp_path / "a.jsonl")] == [b'{"application_id":"a"}']
+    assert [row.value for row in read_applications(tmp_path / "a.jsonl", shipped_contract())] == [
+        b'{"application_id":"a"}'
+    ]
 
 
 @pytest.mark.parametrize("after", ["", f"{CODED}\n"])
@@ -159,7 +167,7 @@ def test_a_document_is_not_called_json(tmp_path: Path) -> None:
 def test_rows_that_bring_an_id_keep_it(tmp_path: Path) -> None:
     """An application_id of the file's own is kept; an empty one is replaced by the file's name and line."""
     path = write(tmp_path, "a.csv", f"Application_ID,{HEADER}", f'"a ""1"", é",{CODED}', f",{CODED}")
-    assert [json.loads(row.value)["application_id"] for row in read_applications(path)] == [
+    assert [json.loads(row.value)["application_id"] for row in read_applications(path, shipped_contract())] == [
         'a "1", é',
         "a.csv:3-20b22178",
     ]
@@ -188,7 +196,7 @@ def test_made_up_ids_of_two_files_differ(tmp_path: Path, other: tuple[str, str])
 def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
     """Blank lines and cells with line breaks count as the lines that they are in the file."""
     path = write(tmp_path, "a.csv", "", HEADER + ",Note", CODED + ',"two\r\nlines"', "", CODED + ",\r", CODED + ",")
-    assert [row.line for row in read_applications(path)] == [3, 6, 7]
+    assert [row.line for row in read_applications(path, shipped_contract())] == [3, 6, 7]
 
 
 @pytest.mark.parametrize(
@@ -251,7 +259,7 @@ def test_a_header_with_a_column_twice_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("row", [CODED + ",1", CODED.removesuffix(",1490"), "   "])
 def test_a_row_with_more_or_fewer_cells_is_refused(tmp_path: Path, row: str) -> None:
     """A row that does not fit the header stops the reading at its line: its cells may stand for anything."""
-    rows = read_applications(write(tmp_path, "a.csv", HEADER, CODED, row, CODED))
+    rows = read_applications(write(tmp_path, "a.csv", HEADER, CODED, row, CODED), shipped_contract())
     assert next(rows).line == 2
     with pytest.raises(ApplicationsFileError, match=r"a\.csv, line 3: has \d+ cells? but the header has 14"):
         next(rows)
@@ -291,20 +299,22 @@ def test_codes_that_a_program_made_floats_read_as_names(tmp_path: Path) -> None:
 
 def test_what_cannot_be_seen_in_a_category_is_named(tmp_path: Path) -> None:
     """The message about an unknown category lists the very name that the cell seems to hold."""
-    (row,) = read_applications(write(tmp_path, "a.csv", HEADER, SPELLED_OUT.replace("rent", "rent\u200b")))
+    (row,) = read_applications(
+        write(tmp_path, "a.csv", HEADER, SPELLED_OUT.replace("rent", "rent\u200b")), shipped_contract()
+    )
     assert row.hint == "home has an invisible character: remove it"
 
 
 def test_dump_application_is_compact_and_in_the_contracts_order() -> None:
     """Fields come in the contract's order, the publisher's own after them, as UTF-8 without spaces."""
-    assert dump_application({"note": "é", "age": 30, "application_id": "x"}) == (
+    assert dump_application({"note": "é", "age": 30, "application_id": "x"}, shipped_contract()) == (
         '{"application_id":"x","age":30,"note":"é"}'.encode()
     )
     for refused in (float("nan"), "\ud800"):
         with pytest.raises(ValueError):  # noqa: PT011
-            dump_application({"age": refused})
+            dump_application({"age": refused}, shipped_contract())
     with pytest.raises(TypeError):
-        dump_application({"age": object()})
+        dump_application({"age": object()}, shipped_contract())
 
 
 def test_the_real_data_reads_whole() -> None:

@@ -9,20 +9,21 @@ import numpy as np
 import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
+from scorer.core.wire import decode
 
 from generators.__main__ import ROOT
 from generators.contract import FOLDER
 from schemas import topics
 from schemas.application import CreditApplication
+from schemas.contracts import shipped_contract
 from schemas.decision import REPLAY_ID_HEADER, SUPERSEDES_HEADER, TRACE_HEADERS, Decision
 from schemas.deployment import DeploymentEvent
 from schemas.examples import APPLICATIONS, DECISION, DEPLOYMENT, INVALID
 from schemas.files import dump_application, read_applications
 from schemas.rejection import DEAD_LETTER_HEADERS, MARK_HEADERS, MEANINGS, REQUEUED_FROM_HEADER, RejectionCode
-from scorer.core.policy import LABELS, Policy
 from scorer.core.encode import DecisionEncoder
+from scorer.core.policy import LABELS, Policy
 from scorer.core.slow_decode import Rejection
-from scorer.core.wire import decode
 from scorer.operate.topics import contract
 from scorer.settings import Settings
 
@@ -115,7 +116,9 @@ def test_sound_examples_are_accepted(name: str) -> None:
     assert not isinstance(decode(path.read_bytes(), RECORD_BYTES_MAX), Rejection)
     CreditApplication.model_validate_json(path.read_bytes())
     _validator("application").validate(json.loads(path.read_bytes()))
-    assert [row.value for row in read_applications(path)] == [dump_application(APPLICATIONS[name])]
+    assert [row.value for row in read_applications(path, shipped_contract())] == [
+        dump_application(APPLICATIONS[name], shipped_contract())
+    ]
 
 
 def test_the_example_decision_is_what_a_scorer_writes() -> None:
@@ -150,7 +153,7 @@ def test_unsound_examples_are_refused_as_they_say(entry: dict[str, str]) -> None
     tests/unit/core/test_score.py models that fail.
     """
     if entry["code"] == "too_large":
-        raw = dump_application(APPLICATIONS["plain"]).ljust(RECORD_BYTES_MAX + 1)
+        raw = dump_application(APPLICATIONS["plain"], shipped_contract()).ljust(RECORD_BYTES_MAX + 1)
     else:
         raw = (EXAMPLES / "invalid" / entry["file"]).read_bytes()
         with pytest.raises(ValidationError):

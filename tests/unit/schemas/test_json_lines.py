@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from schemas.contracts import shipped_contract
 from schemas.files import read_applications
 from schemas.rows import Hints, Row
 from tests.unit.schemas.made_files import (
@@ -27,7 +28,7 @@ def test_fields_of_json_lines_that_nothing_reads_are_named_once(tmp_path: Path) 
     """A misspelt optional field was dropped without a word."""
     line = json.dumps({"application_id": "a", "status": "ok", "Income": 1, "note": 2})
     path, hints = write(tmp_path, "a.jsonl", line, line, '{"application_id":"b","income":1,"Income":2}'), Hints()
-    assert len(list(read_applications(path, hints))) == 3
+    assert len(list(read_applications(path, shipped_contract(), hints))) == 3
     assert hints.texts() == ['line 1: ignored fields: "Income" (income?), "note"']
 
 
@@ -53,7 +54,7 @@ def test_json_lines_are_untouched(tmp_path: Path, suffix: str) -> None:
 def test_json_lines_without_an_id_get_one(tmp_path: Path) -> None:
     """An object without an id gets one in front, and every other byte stays: repeated names, digits, line ends."""
     path = write(tmp_path, "a.jsonl", '{"age":30.0,"age":31}\r', " {}", '{"application_id":null}')
-    assert [row.value for row in read_applications(path)] == [
+    assert [row.value for row in read_applications(path, shipped_contract())] == [
         b'{"application_id":"a.jsonl:1-723b96ec","age":30.0,"age":31}',
         b' {"application_id":"a.jsonl:2-a178deae"}',
         b'{"application_id":null}',
@@ -65,7 +66,7 @@ def test_json_lines_may_say_what_became_of_the_loan(tmp_path: Path) -> None:
     statuses = ['"default"', '"OK"', "1", "2.0", '"2"', "0", "null", '""', '["ok"]', '"paid"', "true", "3", "1e999"]
     path = write(tmp_path, "a.jsonl", *(f'{{"status":{status}}}' for status in statuses), "{}")
     readable = ["default", "ok", "ok", "default", "default", None, None, None]
-    assert [row.status for row in read_applications(path)] == [*readable, *["unreadable"] * 5, None]
+    assert [row.status for row in read_applications(path, shipped_contract())] == [*readable, *["unreadable"] * 5, None]
 
 
 def test_json_that_is_nested_too_deep_is_a_row_like_any_other(tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_rows_come_before_the_file_ends(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     sink = os.open(pipe, os.O_RDWR)
     try:
-        rows = read_applications(pipe)
+        rows = read_applications(pipe, shipped_contract())
         for line, text in enumerate([f"{HEADER}\n{CODED}\n", f"{CODED}\n"], 2):
             os.write(sink, text.encode())
             assert next(rows).line == line

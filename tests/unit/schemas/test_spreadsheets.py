@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from schemas.application import CreditApplication
+from schemas.contracts import shipped_contract
 from schemas.files import read_applications
 from schemas.rows import Hints
 from tests.unit.schemas.made_files import (
@@ -28,7 +29,7 @@ def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path: Path) -> None:
 def test_bytes_that_are_not_utf8_cost_one_row(tmp_path: Path) -> None:
     """A row of CSV that is not UTF-8 stays so for the contract to refuse, and its neighbours are untouched."""
     path = write(tmp_path, "a.csv", HEADER, CODED, SPELLED_OUT.encode().replace(b"rent", b"r\xe9nt"), CODED)
-    before, bad, after = read_applications(path)
+    before, bad, after = read_applications(path, shipped_contract())
     assert b'"r\xe9nt"' in bad.value
     CreditApplication.model_validate_json(before.value)
     CreditApplication.model_validate_json(after.value)
@@ -47,14 +48,16 @@ def test_a_file_reads_the_same_from_every_spreadsheet(tmp_path: Path, delimiter:
     assert read_rows(tmp_path / "a.csv") == [
         row._replace(line=line, value=row.value.replace(b":2-", b":%d-" % line))
         for line in (3, 5)
-        for row in read_applications(write(tmp_path, "b/a.csv", HEADER, CODED))
+        for row in read_applications(write(tmp_path, "b/a.csv", HEADER, CODED), shipped_contract())
     ]
 
 
 @pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "sep=; ", "SEP=;", "Sep=;"])
 def test_excels_line_about_the_delimiter_is_not_the_header(tmp_path: Path, line: str) -> None:
     """Excel reads and writes `sep=;` above the header; the rows keep their lines."""
-    (row,) = read_applications(write(tmp_path, "a.csv", line, HEADER.replace(",", ";"), CODED.replace(",", ";")))
+    (row,) = read_applications(
+        write(tmp_path, "a.csv", line, HEADER.replace(",", ";"), CODED.replace(",", ";")), shipped_contract()
+    )
     assert row.line == 3
     CreditApplication.model_validate_json(row.value)
 
@@ -62,7 +65,7 @@ def test_excels_line_about_the_delimiter_is_not_the_header(tmp_path: Path, line:
 def test_a_header_is_found_whatever_its_spelling(tmp_path: Path) -> None:
     """Spaces around and within names, dashes and letter case: a column of ids was left out, and ids were made up."""
     header = '" APPLICATION  id",' + HEADER.replace("Age", " AGE\t").replace("Home", '"home"')
-    (row,) = read_applications(write(tmp_path, "a.csv", header, f"a-7,{CODED}"))
+    (row,) = read_applications(write(tmp_path, "a.csv", header, f"a-7,{CODED}"), shipped_contract())
     assert json.loads(row.value) == {"application_id": "a-7", **APPLICATION}
 
 
@@ -71,14 +74,14 @@ def test_a_header_is_found_whatever_its_spelling(tmp_path: Path) -> None:
 )
 def test_a_column_is_known_by_its_letters_alone(tmp_path: Path, column: str) -> None:
     """Without separators, or with characters that cannot be seen, a column of ids was dropped and ids were made up."""
-    (row,) = read_applications(write(tmp_path, "a.csv", f"{column},{HEADER}", f"a-7,{CODED}"))
+    (row,) = read_applications(write(tmp_path, "a.csv", f"{column},{HEADER}", f"a-7,{CODED}"), shipped_contract())
     assert json.loads(row.value) == {"application_id": "a-7", **APPLICATION}
 
 
 @pytest.mark.parametrize("mark", ["\u00ef\u00bb\u00bf", "\ufeff\u00ef\u00bb\u00bf"])
 def test_a_mark_that_was_encoded_twice_is_no_part_of_the_header(tmp_path: Path, mark: str) -> None:
     """It became part of the first column's name, and the outcomes in that column were lost."""
-    (row,) = read_applications(write(tmp_path, "a.csv", mark + HEADER, CODED))
+    (row,) = read_applications(write(tmp_path, "a.csv", mark + HEADER, CODED), shipped_contract())
     assert row.status == "ok"
 
 
@@ -118,19 +121,22 @@ def test_columns_that_nothing_reads_are_named_once(tmp_path: Path) -> None:
     """And so are fields that the whole file lacks; neither is a reason to refuse the file."""
     header = HEADER.replace("Status", "Debt Ratio").replace("Income", "No\u200bte") + ",,b,Income"
     path, hints = write(tmp_path, "a.csv", header, CODED + ",,,", CODED + ",,,"), Hints()
-    assert len(list(read_applications(path, hints))) == 2
+    assert len(list(read_applications(path, shipped_contract(), hints))) == 2
     assert hints.texts() == [
         'line 1: ignored columns: "Debt Ratio", "No\N{REPLACEMENT CHARACTER}te", one without a name, "b"'
     ]
     path, hints = write(tmp_path, "a.csv", HEADER.replace("Income,Assets,", ""), CODED.replace("182,0,", "")), Hints()
-    assert len(list(read_applications(path, hints))) == 1
+    assert len(list(read_applications(path, shipped_contract(), hints))) == 1
     assert hints.texts() == ["line 1: no column income or assets: unknown in every row"]
 
 
 def test_rows_of_delimiters_alone_are_empty(tmp_path: Path) -> None:
     """A spreadsheet writes the rows below a table as delimiters: they are blank lines, not rejected applications."""
     empty = "," * CODED.count(",")
-    assert [row.line for row in read_applications(write(tmp_path, "a.csv", HEADER, CODED, empty, CODED, empty))] == [
+    assert [
+        row.line
+        for row in read_applications(write(tmp_path, "a.csv", HEADER, CODED, empty, CODED, empty), shipped_contract())
+    ] == [
         2,
         4,
     ]
@@ -153,7 +159,7 @@ def test_rows_of_delimiters_alone_are_empty(tmp_path: Path) -> None:
 )
 def test_a_number_that_can_be_read_in_two_ways_is_left_to_the_contract(tmp_path: Path, cell: str, hint: str) -> None:
     """`1,490` is 1.49 or 1490: it is passed on as text, which the contract rejects, and a hint says what to change."""
-    (row,) = read_applications(write(tmp_path, "a.csv", HEADER, CODED.replace("1490", cell)))
+    (row,) = read_applications(write(tmp_path, "a.csv", HEADER, CODED.replace("1490", cell)), shipped_contract())
     assert faults_of(row.value) == [("price", "float_type")]
     assert row.hint.startswith(hint)
     assert "'490" not in row.hint
@@ -166,14 +172,16 @@ def test_a_number_that_can_be_read_in_two_ways_is_left_to_the_contract(tmp_path:
 def test_dots_between_thousands_are_not_taken_for_decimals(tmp_path: Path, cell: str, is_number: bool) -> None:
     """A file with semicolons may come from where 1.490 is 1490: it is not read as 1.49 without a word."""
     header, row = HEADER.replace(",", ";"), CODED.replace("1490", cell).replace(",", ";")
-    (found,) = read_applications(write(tmp_path, "a.csv", header, row))
+    (found,) = read_applications(write(tmp_path, "a.csv", header, row), shipped_contract())
     assert isinstance(json.loads(found.value)["price"], float | int) == is_number
     assert bool(found.hint) != is_number
 
 
 def test_spaces_around_a_category_are_named(tmp_path: Path) -> None:
     """They cannot be seen in a message about an unknown category."""
-    (row,) = read_applications(write(tmp_path, "a.csv", HEADER, SPELLED_OUT.replace("rent", " rent")))
+    (row,) = read_applications(
+        write(tmp_path, "a.csv", HEADER, SPELLED_OUT.replace("rent", " rent")), shipped_contract()
+    )
     assert row.hint == "home has spaces around it: remove them"
 
 
@@ -184,5 +192,5 @@ def test_another_encoding_is_named_for_its_rows_alone(tmp_path: Path) -> None:
     found = read_rows(write(tmp_path, "a.csv", header, *rows))
     assert [bool(row.hint) for row in found] == [False, True, False]
     assert "the file is not UTF-8, probably Windows-1252 or Latin-1: `iconv -f WINDOWS-1252" in found[1].hint
-    (line,) = read_applications(write(tmp_path, "a.jsonl", b'{"application_id":"' + note + b'"}'))
+    (line,) = read_applications(write(tmp_path, "a.jsonl", b'{"application_id":"' + note + b'"}'), shipped_contract())
     assert "`iconv -f WINDOWS-1252" in line.hint
