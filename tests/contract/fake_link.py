@@ -11,8 +11,8 @@ from enum import Enum, auto
 from typing import Final, Literal, Protocol
 
 from schemas.decision import TRACE_HEADERS, BundleReference
-from scorer.core.score import Bundle, Result, Scores
 from scorer.core.encode import id_of
+from scorer.core.score import Bundle, Result, Scores
 from scorer.core.slow_decode import Rejection
 from scorer.errors import FencedError
 from scorer.stream.delivery import Delivered

@@ -13,6 +13,7 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from scorer.core.wire import Application, decode
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -26,7 +27,6 @@ from scorer.author.describe import Description
 from scorer.author.import_model import draft_model
 from scorer.core.features import CATEGORIES, NUMBERS
 from scorer.core.slow_decode import Rejection
-from scorer.core.wire import Application, decode
 from tests.unit.bundle.making import PLAIN
 
 EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "custom-runner"

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from numpy.typing import NDArray
+from scorer.core.wire import Application
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
@@ -47,7 +48,6 @@ from xgboost import Booster, XGBClassifier
 
 from scorer.author.describe import Description
 from scorer.author.import_model import add_model
-from scorer.core.wire import Application
 from scorer.errors import ScorerError
 from scorer.store.store import BundleStore
 from tests import real_data

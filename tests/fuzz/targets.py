@@ -19,6 +19,7 @@ import producer.settings
 import scorer.settings
 from schemas import rejection
 from schemas.application import CreditApplication
+from schemas.contracts import shipped_contract
 from schemas.files import read_applications
 from schemas.records import DeadLetter, Malformed, Mark, read_dead_letter
 from schemas.rejection import RejectionCode
@@ -135,7 +136,7 @@ def _read_file(file: tuple[str, bytes]) -> None:
     with TemporaryDirectory() as scratch:
         path = Path(scratch, f"applications{ending}")
         path.write_bytes(content)
-        _score([row.value for row in read_applications(path)])
+        _score([row.value for row in read_applications(path, shipped_contract())])
 
 
 # Bundles

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import example, given, settings, target
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from scorer.core.wire import Application, _decode_application, decode, decode_batch
 
 from schemas.application import CreditApplication
 from scorer.core import contract, wire
-from scorer.core.wire import Application, _decode_application, decode, decode_batch
 from tests.fakes import application
 
 law = settings.get_profile("laws")

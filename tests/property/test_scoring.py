@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from schemas.decision import BundleReference, Decision
 from schemas.examples import APPLICATIONS
-from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding, columns_of
+from scorer.author.shipped import CATEGORIES, CONTRACT, NUMBERS
+from scorer.core.encode import DecisionEncoder, id_of
+from scorer.core.features import FeatureEncoding, columns_of
 from scorer.core.policy import LABELS, Policy
 from scorer.core.score import Bundle, Record, Result, score_batch
-from scorer.core.encode import DecisionEncoder, id_of
 from scorer.core.slow_decode import Rejection
-from scorer.core.wire import decode
 from scorer.errors import ModelError
+from tests.fakes import DECODER, columns_of_values
 
 law = settings.get_profile("laws")
 
@@ -62,12 +63,13 @@ class HashModel:
         return np.array([crc32(row.tobytes()) / 2**32 for row in matrix], dtype=np.float32)
 
 
-COLUMNS: Final = columns_of([*NUMBERS, *CATEGORIES])
+COLUMNS: Final = columns_of(CONTRACT, [*NUMBERS, *CATEGORIES])
 AGE: Final = COLUMNS.index("age")
 GOLDEN: Final = np.arange(2 * len(COLUMNS), dtype=np.float32).reshape(2, -1)
 BUNDLE: Final = Bundle(
     reference=REFERENCE,
-    encoding=FeatureEncoding(COLUMNS, missing=0.0),
+    decoder=DECODER,
+    encoding=FeatureEncoding(CONTRACT, COLUMNS, missing=0.0),
     model=HashModel(),
     policy=Policy(),
     encoder=DecisionEncoder(REFERENCE),
@@ -178,8 +180,8 @@ def _by_hand(application: dict[str, object], columns: tuple[str, ...], missing: 
 )
 def test_features_are_those_of_a_dictionary(sound: list[dict[str, object]], columns: list[str], missing: float) -> None:
     """For any columns in any order, the matrix holds what a look-up by column finds, to the bit."""
-    decoded = [decode(_raw(application), BYTES_MAX) for application in sound]
-    matrix = FeatureEncoding(columns, missing).matrix([a for a in decoded if not isinstance(a, Rejection)])
+    decoded = columns_of_values([_raw(application) for application in sound])
+    matrix = FeatureEncoding(CONTRACT, columns, missing).matrix(decoded)
     wanted = [_by_hand(application, tuple(columns), missing) for application in sound]
     expected = np.array(wanted, dtype=np.float32).reshape(len(sound), len(columns))
     np.testing.assert_array_equal(matrix, expected, strict=True)

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from scorer.core.wire import Application, decode
 
 from scorer.author.describe import Description, read_build_file
 from scorer.core.features import FeatureEncoding, columns_of
 from scorer.core.policy import Policy
-from scorer.core.wire import Application, decode
 from scorer.errors import MisuseError
 from tests.fakes import application
 from tests.unit.bundle.making import make_vectorizer

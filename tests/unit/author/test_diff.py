@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from schemas.contracts import shipped_contract
 from schemas.files import dump_application
 from scorer.author.diff import Change, Flip, compare_decisions, compare_manifests
 from scorer.bundle.golden import make_applications
@@ -21,7 +22,10 @@ BEFORE, AFTER = load_bundle(WITH_MARITAL), load_bundle(PLAIN)
 
 def _records() -> list[FakeRecord]:
     """The made-up applications, and one that is none."""
-    sound = [FakeRecord((0, line), dump_application(made)) for line, made in enumerate(make_applications(), 1)]
+    sound = [
+        FakeRecord((0, line), dump_application(made, shipped_contract()))
+        for line, made in enumerate(make_applications(), 1)
+    ]
     return [*sound, FakeRecord((0, 100), b"{}")]
 
 

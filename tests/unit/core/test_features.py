@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from schemas.application import CreditApplication
+from schemas.contracts import shipped_contract
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
 from scorer.author.shipped import CATEGORIES, CONTRACT, NUMBERS
@@ -13,7 +14,7 @@ from tests.fakes import columns_of_values
 
 def _application(**fields: object) -> bytes:
     values = {**APPLICATIONS["plain"], **fields}
-    return dump_application({name: value for name, value in values.items() if value is not ...})
+    return dump_application({name: value for name, value in values.items() if value is not ...}, shipped_contract())
 
 
 def _row(columns: tuple[str, ...], missing: float = 0.0, **fields: object) -> list[float]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from schemas.contracts import shipped_contract
 from schemas.decision import BundleReference, Decision
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
@@ -105,7 +106,7 @@ def _bundle(model: Model | None = None) -> Bundle:
 
 
 def _record(place: int = 0, **fields: object) -> FakeRecord:
-    return FakeRecord(dump_application({**APPLICATIONS["plain"], **fields}), place)
+    return FakeRecord(dump_application({**APPLICATIONS["plain"], **fields}, shipped_contract()), place)
 
 
 def _score(records: list[FakeRecord], bundle: Bundle) -> Scores:

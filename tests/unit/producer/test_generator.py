@@ -9,16 +9,17 @@ from itertools import islice
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scorer.core.wire import decode
 
 from producer.errors import InvalidApplicationError
 from producer.generator import GeneratedRecord, generate_applications
 from producer.population import draw_applicants
 from producer.validation import validate_application
 from schemas.application import CreditApplication
+from schemas.contracts import shipped_contract
 from schemas.files import read_applications
 from schemas.rejection import RejectionCode
 from scorer.core.slow_decode import Rejection
-from scorer.core.wire import decode
 from tests import real_data
 
 pytestmark = pytest.mark.slow
@@ -129,7 +130,7 @@ def _rank_correlations(columns: dict[str, NDArray[np.float64]]) -> NDArray[np.fl
 @pytest.fixture(scope="module")
 def real() -> dict[str, list[object]]:
     """The columns of the course's data file."""
-    rows = [json.loads(row.value) for row in read_applications(real_data.file())]
+    rows = [json.loads(row.value) for row in read_applications(real_data.file(), shipped_contract())]
     return {name: [row.get(name) for row in rows] for name in (*NUMBERS, *CATEGORIES)}
 
 
@@ -209,5 +210,5 @@ def test_the_file_and_the_generator_speak_the_same_dialect(tmp_path_factory: pyt
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    for row, record in zip(read_applications(path), records, strict=True):
+    for row, record in zip(read_applications(path, shipped_contract()), records, strict=True):
         assert CreditApplication.model_validate_json(row.value) == CreditApplication.model_validate_json(record.value)

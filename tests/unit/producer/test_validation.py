@@ -3,12 +3,12 @@
 import json
 
 import pytest
+from scorer.core.wire import decode
 
 from producer.errors import Fault, InvalidApplicationError
 from producer.validation import validate_application
 from schemas.application import CreditApplication
 from scorer.core.slow_decode import Rejection
-from scorer.core.wire import decode
 
 EXAMPLE: dict[str, object] = {
     name: (field.examples or [None])[0] for name, field in CreditApplication.model_fields.items()
