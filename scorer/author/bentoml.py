@@ -18,13 +18,14 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from schemas.contract import Contract
+from schemas.contracts import shipped_contract
 from schemas.printable import printable
 from scorer.author.boosters import Rounds, check_booster
 from scorer.author.build import Draft
+from scorer.author.model_input import ModelInput
 from scorer.author.pickled import ClassName, Pickled, read_pickle
-from scorer.author.shipped import CATEGORIES, CONTRACT, NUMBERS
 from scorer.bundle.manifest import FILE_BYTES_MAX, Features, Word, explain
-from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
 from scorer.errors import BundleError, MisuseError, RunnerMissingError
 
@@ -99,6 +100,7 @@ def draft_bundle(
     policy: Policy,
     missing: float,
     rounds: Rounds | None = None,
+    contract: Contract | None = None,
 ) -> Draft:
     """Drafts a bundle from an exported model, without metrics: BentoML does not store any.
 
@@ -108,6 +110,7 @@ def draft_bundle(
         policy: the bundle's policy; with BentoML it is in the service's code, which is not exported.
         missing: the number that stood for unknown numbers in training; NaN leaves unknown numbers to the model.
         rounds: the rounds to use of a booster that was trained with early stopping.
+        contract: the contract of the applications that the model is for; default: the shipped one.
 
     Returns:
         The draft; its labels name the origin and, if rounds were left out, the rounds that remain.
@@ -116,18 +119,19 @@ def draft_bundle(
         BundleError: the vectorizer has a column that is not in the contract, or the model does not pass
             `scorer.author.boosters.check_booster`.
     """
+    contract = contract or shipped_contract()
+    inputs = ModelInput(contract, Features(columns=found.columns, missing=None if isnan(missing) else missing))
     try:
-        FeatureEncoding(CONTRACT, found.columns, missing)
+        _ = inputs.encoding
     except ValueError as error:
-        fields = ", ".join((*CATEGORIES, *NUMBERS))
+        fields = ", ".join(contract.inputs)
         raise BundleError(
             f"{found.tag}: the vectorizer has {printable(str(error), _NAME_CHARACTERS_MAX)}. The contract's fields are "
             f"{fields}, in lower case; a category's columns are field=value, with the values in schemas/generated: "
             "train the model on those"
         ) from None
-    features = Features(columns=found.columns, missing=None if isnan(missing) else missing)
     try:
-        checked = check_booster(found.model, features, rounds, by_wrapper=found.by_wrapper)
+        checked = check_booster(found.model, inputs, rounds, by_wrapper=found.by_wrapper)
     except RunnerMissingError:
         raise
     except BundleError as error:
@@ -140,7 +144,7 @@ def draft_bundle(
         created=created,
         runner="xgboost",
         model=checked.model,
-        features=features,
+        inputs=inputs,
         policy=policy,
         metrics=None,
         training=None,

@@ -12,10 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from schemas.fields import may_be_null
-from scorer.author.column_values import is_one_hot, limits_of, may_be
 from scorer.author.missing_splits import MissingSplits, collect_thresholds, find_missing_splits
-from scorer.bundle.manifest import Features
+from scorer.author.model_input import ModelInput
 from scorer.bundle.ubjson import is_ubjson
 from scorer.bundle.xgboost_runner import load_booster, require_columns
 from scorer.errors import BundleError, MisuseError
@@ -71,7 +69,7 @@ class CheckedBooster:
 
 
 def check_booster(
-    model: bytes, features: Features, rounds: Rounds | None = None, *, by_wrapper: bool = False
+    model: bytes, inputs: ModelInput, rounds: Rounds | None = None, *, by_wrapper: bool = False
 ) -> CheckedBooster:
     """Checks that a model predicts probabilities of default from a bundle's matrix, and selects its rounds.
 
@@ -79,7 +77,7 @@ def check_booster(
 
     Args:
         model: as written by `save_model`, in UBJSON or JSON.
-        features: the bundle's columns, and the number that stands for unknown numbers.
+        inputs: the bundle's columns, and the number that stands for unknown numbers.
         rounds: the rounds to use after early stopping; None if the model's author did not specify them.
         by_wrapper: whether the caller knows that XGBoost's scikit-learn wrapper saved the model; the wrapper predicts
             with the rounds up to the best one.
@@ -95,16 +93,16 @@ def check_booster(
         booster = load_booster(model)
     learner = _read_learner(booster)
     _require_probabilities(learner)
-    require_columns(booster, features.columns)
+    require_columns(booster, inputs.columns)
     trees = _trees_of(learner)
     if not any(tree["left_children"][0] != -1 for tree in trees):
         raise BundleError(
             "none of the model's trees has a split, so every application gets the same probability: was the model "
             "trained on one outcome only, or on too few rows?"
         )
-    _require_numbers(learner, trees, features.columns)
-    _require_same_matrix(trees, features)
-    saved_by_wrapper = _is_saved_by_wrapper(learner, features)
+    _require_numbers(learner, trees, inputs)
+    _require_same_matrix(trees, inputs)
+    saved_by_wrapper = _is_saved_by_wrapper(learner, inputs)
     whole_model = _modernize(booster, model)
     return _select_rounds(booster, _read_best(learner), whole_model, rounds, by_wrapper=by_wrapper or saved_by_wrapper)
 
@@ -154,17 +152,18 @@ def _trees_of(learner: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return trees
 
 
-def _require_numbers(learner: Mapping[str, Any], trees: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+def _require_numbers(learner: Mapping[str, Any], trees: Iterable[Mapping[str, Any]], inputs: ModelInput) -> None:
     """Ensures that the model does not read a number as the code of a category with another value.
 
     A categorical split on a one-hot column is harmless: its categories are 0 and 1. XGBoost 3.1 and later store the
     values of a table's categories, which the scorer does not translate.
     """
     booster = learner["gradient_booster"]
+    columns = inputs.columns
     encodings = booster.get("gbtree", booster)["model"].get("cats", {}).get("enc", [])
     recoded_columns = [columns[position] for position, stored in enumerate(encodings) if _is_recoded(stored)]
     split = {tree["split_indices"][node] for tree in trees for node in tree.get("categories_nodes", ())}
-    number_columns = [columns[position] for position in sorted(split) if not is_one_hot(columns[position])]
+    number_columns = [columns[position] for position in sorted(split) if not inputs.is_one_hot(columns[position])]
     if recoded_columns or number_columns:
         raise BundleError(
             f"the model was trained with {_join_names(recoded_columns or number_columns)} as a category "
@@ -179,16 +178,16 @@ def _is_recoded(stored: Mapping[str, Any]) -> bool:
     return bool(stored.get("offsets")) or list(values) != list(range(len(values)))
 
 
-def _require_same_matrix(trees: Sequence[Mapping[str, Any]], features: Features) -> None:
+def _require_same_matrix(trees: Sequence[Mapping[str, Any]], inputs: ModelInput) -> None:
     """Ensures that the missing values in training are those in a bundle's matrix.
 
     A bundle's matrix has 0 where a category does not apply. A model that was trained on a sparse matrix, or with
     `missing=0`, saw a missing value there and never a 0: none of its splits separates 0 from 1, and some separate both
     from missing.
     """
-    one_hot = {position for position, column in enumerate(features.columns) if is_one_hot(column)}
+    one_hot = {position for position, column in enumerate(inputs.columns) if inputs.is_one_hot(column)}
     splits = find_missing_splits(trees, one_hot)
-    affected_columns = [features.columns[position] for position in sorted(splits.missing & one_hot)]
+    affected_columns = [inputs.columns[position] for position in sorted(splits.missing & one_hot)]
     if affected_columns and not splits.separated:
         raise BundleError(
             "the model was trained with zeros taken for missing values, for example on a sparse matrix or with "
@@ -201,40 +200,41 @@ def _require_same_matrix(trees: Sequence[Mapping[str, Any]], features: Features)
             f"{splits.alike:,} of its {splits.one_hot_splits:,} splits on columns of 0 and 1 do not separate 0 from 1. "
             "In the description, list the columns that it was trained on, in its order; a bundle does not scale numbers"
         )
-    required_columns = [features.columns[position] for position in sorted(splits.certain - one_hot)]
-    required_columns = [column for column in required_columns if not may_be_null(column)]
+    required_columns = [inputs.columns[position] for position in sorted(splits.certain - one_hot)]
+    required_columns = [column for column in required_columns if not inputs.may_be_unknown(column)]
     if required_columns:
         raise BundleError(
             f"the model was trained with missing values of {_join_names(required_columns)}, which every application "
             f"has. The usual cause is zeros taken for missing values, by a sparse matrix or missing=0. {_DENSE}"
         )
-    _require_same_numbers(trees, features)
-    if features.missing is None:
-        _require_learnt_defaults(splits, features.columns)
-    optional_columns = [features.columns[position] for position in sorted(splits.missing - one_hot)]
-    if optional_columns and features.missing is not None:
+    _require_same_numbers(trees, inputs)
+    if inputs.missing is None:
+        _require_learnt_defaults(splits, inputs)
+    optional_columns = [inputs.columns[position] for position in sorted(splits.missing - one_hot)]
+    if optional_columns and inputs.missing is not None:
         raise BundleError(
             f"the model was trained with missing values of {_join_names(optional_columns)}, but the description says "
-            f"that {features.missing:g} stood for an unknown number (missing). If unknown numbers were missing values "
+            f"that {inputs.missing:g} stood for an unknown number (missing). If unknown numbers were missing values "
             "in training, set missing to nan (scorer bundle import-bentoml: --missing nan). If zeros were taken for "
             f"missing values, by a sparse matrix or missing=0: {_DENSE[0].lower()}{_DENSE[1:]}"
         )
 
 
-def _require_same_numbers(trees: Sequence[Mapping[str, Any]], features: Features) -> None:
+def _require_same_numbers(trees: Sequence[Mapping[str, Any]], inputs: ModelInput) -> None:
     """Ensures that the numbers in training have the range of those in a bundle's matrix.
 
     XGBoost never makes a split that leaves one side empty, so splits outside a column's limits come from numbers that a
     bundle's matrix never has: in another unit, scaled, or standing for an unknown number.
     """
     for position, thresholds in collect_thresholds(trees).items():
-        column = features.columns[position]
-        is_optional = not is_one_hot(column) and may_be_null(column)
-        if is_one_hot(column) or (is_optional and features.missing is None):  # thresholds may separate missing values
+        column = inputs.columns[position]
+        is_optional = not inputs.is_one_hot(column) and inputs.may_be_unknown(column)
+        # Where unknown numbers are left to the model, thresholds may separate them.
+        if inputs.is_one_hot(column) or (is_optional and inputs.missing is None):
             continue
-        low, high = limits_of(column)
-        if is_optional and features.missing is not None:
-            low, high = min(low, features.missing), max(high, features.missing)
+        low, high = inputs.limits_of(column)
+        if is_optional and inputs.missing is not None:
+            low, high = min(low, inputs.missing), max(high, inputs.missing)
         below, total = int((thresholds <= low).sum()), len(thresholds)
         outside = below + int((thresholds > high).sum())
         if outside >= max(_OUTSIDE_MIN, _OUTSIDE_SHARE_MIN * total):
@@ -246,19 +246,24 @@ def _require_same_numbers(trees: Sequence[Mapping[str, Any]], features: Features
         if is_optional and below >= _BELOW_MIN:
             raise BundleError(
                 f"{below:,} of the model's splits on {column} separate numbers below {low:g} from others, but the "
-                f"description says that {features.missing:g} stood for an unknown one (missing). If a lower number "
+                f"description says that {inputs.missing:g} stood for an unknown one (missing). If a lower number "
                 "did, such as -1, set missing to it in the description; if applicants had such numbers, which the "
                 "contract rejects, train it without them"
             )
 
 
-def _require_learnt_defaults(splits: MissingSplits, columns: Sequence[str]) -> None:
+def _require_learnt_defaults(splits: MissingSplits, inputs: ModelInput) -> None:
     """Ensures that the model saw unknown numbers in training, if the description leaves them to the model.
 
     XGBoost learns the direction of missing values at each split where it saw one. If it never did, every split sends
     them to the side of the largest numbers (of the smallest with the tree method exact), which cannot be intended.
     """
-    positions = [position for position, column in enumerate(columns) if not is_one_hot(column) and may_be_null(column)]
+    columns = inputs.columns
+    positions = [
+        position
+        for position, column in enumerate(columns)
+        if not inputs.is_one_hot(column) and inputs.may_be_unknown(column)
+    ]
     defaults = sum((splits.defaults.get(position, Counter()) for position in positions), Counter[bool]())
     if defaults.total() >= _SPLITS_TO_TELL_MIN and len(defaults) == 1:
         used_columns = [columns[position] for position in positions if position in splits.defaults]
@@ -271,7 +276,7 @@ def _require_learnt_defaults(splits: MissingSplits, columns: Sequence[str]) -> N
         )
 
 
-def _is_saved_by_wrapper(learner: Mapping[str, Any], features: Features) -> bool:
+def _is_saved_by_wrapper(learner: Mapping[str, Any], inputs: ModelInput) -> bool:
     """Returns whether XGBoost's scikit-learn wrapper saved the model, and checks the wrapper's `missing` parameter.
 
     Up to XGBoost 1.7 the wrapper wrote its parameters into the model.
@@ -285,27 +290,27 @@ def _is_saved_by_wrapper(learner: Mapping[str, Any], features: Features) -> bool
         return True
     missing = parameters.get("missing") if isinstance(parameters, dict) else None
     if isinstance(missing, int | float):
-        require_missing(float(missing), features)
+        require_missing(float(missing), inputs)
     return True
 
 
-def require_missing(missing: float, features: Features) -> None:
+def require_missing(missing: float, inputs: ModelInput) -> None:
     """Ensures that the value that XGBoost's wrapper reads as missing never occurs in a bundle's matrix.
 
     Args:
         missing: the wrapper's parameter `missing`.
-        features: the bundle's features.
+        inputs: the bundle's columns.
 
     Raises:
         BundleError: the matrix may have such a value, which the bundle's model would read as a number.
     """
-    ambiguous_columns = [column for column in features.columns if may_be(column, missing)]
+    ambiguous_columns = [column for column in inputs.columns if inputs.may_be(column, missing)]
     if ambiguous_columns:
         raise BundleError(
             f"the model was trained with missing={missing:g}, which takes every {missing:g} for a missing value, but "
             f"{_join_names(ambiguous_columns)} may be {missing:g} without being unknown. {_DENSE}"
         )
-    if missing == features.missing:
+    if missing == inputs.missing:
         raise BundleError(
             f"the model was trained with missing={missing:g}, so an unknown number was a missing value, which is NaN "
             "in a bundle: set missing to nan in the description"

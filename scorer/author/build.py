@@ -7,18 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from schemas.contract import CONTRACT_FILE
+from schemas.contracts import shipped_contract
 from scorer.author.boosters import check_booster
-from scorer.author.shipped import CATEGORIES, CONTRACT, NUMBERS
+from scorer.author.model_input import ModelInput
 from scorer.bundle.golden import golden_matrix, write_golden
 from scorer.bundle.manifest import (
     CARD_FILE,
     GOLDEN_FILE,
     MANIFEST_FILE,
     Calibration,
+    ContractReference,
     Decisions,
-    Features,
     Manifest,
     Metrics,
     Setting,
@@ -26,7 +28,6 @@ from scorer.bundle.manifest import (
 )
 from scorer.bundle.onnx_runner import open_onnx
 from scorer.bundle.runners import open_model
-from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
 from scorer.errors import ModelError
 
@@ -41,7 +42,7 @@ class Draft:
     """In UTC."""
     runner: str
     model: bytes
-    features: Features
+    inputs: ModelInput
     policy: Policy
     metrics: Metrics | None
     """None if the model was not evaluated."""
@@ -71,10 +72,11 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
         ModelError: the model fails on the golden examples, or outputs a number that is not a probability.
         ValueError: a value exceeds the manifest's limits.
     """
-    encoding = FeatureEncoding(CONTRACT, draft.features.columns, draft.features.missing_number)
+    inputs = draft.inputs
+    encoding = inputs.encoding
     if draft.runner == "xgboost":
-        check_booster(draft.model, draft.features)
-    model = open_model(draft.runner, draft.model_file, draft.model, draft.features.columns, draft.runner_settings)
+        check_booster(draft.model, inputs)
+    model = open_model(draft.runner, draft.model_file, draft.model, inputs.columns, draft.runner_settings)
     try:
         golden = write_golden(encoding, model, draft.policy)
     except ModelError as error:
@@ -83,24 +85,25 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
             f"some with unknown numbers: {error}"
         ) from error
     if draft.runner == "onnx":
-        onnx_model = open_onnx(draft.model, draft.features.columns, draft.runner_settings)
+        onnx_model = open_onnx(draft.model, inputs.columns, draft.runner_settings)
         onnx_model.require_two_classes(golden_matrix(encoding))
     contents = {
         draft.model_file: draft.model,
         GOLDEN_FILE: golden,
         CARD_FILE: _write_card(draft).encode(),
     }
-    settings: dict[str, Any] = {"runner_settings": dict(draft.runner_settings)} if draft.runner_settings else {}
+    settings, version = _write_version(draft)
+    if "contract" in settings:
+        contents[CONTRACT_FILE] = inputs.contract.canonical
     manifest = Manifest(
-        manifest_version=2 if settings else 1,
+        manifest_version=version,
         name=draft.name,
         version=draft.version,
         created=draft.created,
-        contract_version=CONTRACT.version,
         runner=draft.runner,
         **settings,
         model=draft.model_file,
-        features=draft.features,
+        features=inputs.features,
         policy=draft.policy,
         metrics=draft.metrics,
         training=draft.training,
@@ -113,6 +116,18 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
         (folder / name).write_bytes(content)
     (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return manifest
+
+
+def _write_version(draft: Draft) -> tuple[dict[str, Any], Literal[1, 2, 3]]:
+    """Returns the fields that not all manifests have, and the oldest manifest version that has them."""
+    contract = draft.inputs.contract
+    settings = {"runner_settings": dict(draft.runner_settings)}
+    if contract.sha256 == shipped_contract().sha256:
+        named = {"contract_version": contract.version}
+        return (named | settings, 2) if draft.runner_settings else (named, 1)
+    sha256 = hashlib.sha256(contract.canonical).hexdigest()
+    reference = ContractReference(file=CONTRACT_FILE, name=contract.name, version=contract.version, sha256=sha256)
+    return {**settings, "contract": reference}, 3
 
 
 def _write_card(draft: Draft) -> str:
@@ -158,13 +173,13 @@ def _wrap(block: str) -> str:
 
 
 def _write_details(draft: Draft) -> str:
-    missing = "left to the model" if draft.features.missing is None else f"encoded as {draft.features.missing:g}"
-    left_out = sorted({*CATEGORIES, *NUMBERS} - set(draft.features.fields))
+    missing = "left to the model" if draft.inputs.missing is None else f"encoded as {draft.inputs.missing:g}"
+    left_out = sorted(draft.inputs.contract.inputs.keys() - set(draft.inputs.features.fields))
     libraries = ", ".join(f"{name} {version}" for name, version in draft.libraries.items())
     lines = [
         *_write_origin(draft),
         f"- Encoding: one column per value of a category; an unknown number is {missing}.",
-        f"- Fields used: {', '.join(draft.features.fields)}.",
+        f"- Fields used: {', '.join(draft.inputs.features.fields)}.",
         f"- Fields left out: {', '.join(left_out) or 'none'}.",
         f"- Libraries: {libraries}.",
         *([f"- Command to reproduce it: {_write_command(draft, draft.training)}"] if draft.training else []),
@@ -179,7 +194,7 @@ def _write_origin(draft: Draft) -> list[str]:
         dataset = draft.metrics.dataset
         lines.append(
             f"- Data: a file of {dataset.rows} rows with sha256 {dataset.sha256}; {dataset.rows_labelled} rows have "
-            f"an outcome and were used, {dataset.rows_refused} are invalid by contract {CONTRACT.version}."
+            f"an outcome and were used, {dataset.rows_refused} are invalid by contract {draft.inputs.contract.version}."
         )
     if draft.training:
         parameters = ", ".join(f"{name} {value}" for name, value in draft.training.parameters.items())
@@ -227,10 +242,21 @@ def _format_share(share: float | None) -> str:
 
 
 def _write_prohibited_bases(draft: Draft) -> str:
-    use = "**Uses `marital`**" if "marital" in draft.features.fields else "Does not use `marital`"
-    age = "Uses `age`, which §1002.6(b)(2)(ii) allows only if older applicants are not rated lower for it. "
+    fields = draft.inputs.contract.inputs
+    used = draft.inputs.features.fields
+    marked = [name for name, field in fields.items() if field.prohibited and field.prohibited != "age"]
+    basis = "a prohibited basis under Regulation B (12 CFR §1002.6(b)(1))"
+    uses = [
+        f"{'**Uses' if name in used else 'Does not use'} `{name}`{'**' if name in used else ''}: "
+        f"{fields[name].prohibited} is {basis}. "
+        for name in marked
+    ]
+    ages = [
+        f"Uses `{name}`, which §1002.6(b)(2)(ii) allows only if older applicants are not rated lower for it. "
+        for name in used
+        if fields[name].prohibited == "age"
+    ]
     return (
-        f"{use}: marital status is a prohibited basis under Regulation B (12 CFR §1002.6(b)(1)). "
-        f"{age if 'age' in draft.features.fields else ''}These are mechanisms, not legal advice: the user of this "
+        f"{''.join([*uses, *ages])}These are mechanisms, not legal advice: the user of this "
         "model is responsible for verifying that its use is lawful."
     )

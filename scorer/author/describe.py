@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from schemas.contract import Contract
+from schemas.contracts import shipped_contract
 from schemas.text import TextFileError, read_toml
 from scorer.author.boosters import Rounds
-from scorer.author.shipped import CATEGORIES, CONTRACT, NUMBERS
+from scorer.author.contract_file import read_contract_file
+from scorer.author.model_input import ModelInput
 from scorer.bundle.manifest import Features, Name, RunnerSettings, Sentence, Utc, Version, Word, explain
 from scorer.core.columns import Columns
-from scorer.core.features import MISSING_MAX, FeatureEncoding, columns_of
+from scorer.core.features import MISSING_MAX, columns_of
 from scorer.core.policy import Policy
 from scorer.errors import MisuseError
 
@@ -44,10 +47,12 @@ class Description(BaseModel):
     of these fields, sorted by name. Exactly one of the two is given.
     """
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     name: Name
     version: Version
+    contract: Contract = Field(default_factory=shipped_contract)
+    """The contract of the applications that the model is for (`schemas.contract_parser.parse_contract` reads one)."""
     columns: Names = ()
     fields: Names = ()
     missing: float
@@ -73,26 +78,31 @@ class Description(BaseModel):
         if abs(self.missing) > MISSING_MAX:
             msg = "missing must be a 32-bit number (from -3.4e38 to 3.4e38), or nan to leave it to the model"
             raise ValueError(msg)
-        unknown = sorted(set(self.fields) - {*CATEGORIES, *NUMBERS})
+        unknown = sorted(set(self.fields) - self.contract.inputs.keys())
         if unknown:
             msg = f"fields that are not in the contract: {', '.join(unknown)}"
             raise ValueError(msg)
-        FeatureEncoding(CONTRACT, self.features.columns, self.missing)
+        _ = self.inputs.encoding  # raises ValueError
         return self
+
+    @property
+    def inputs(self) -> ModelInput:
+        """What the model reads."""
+        return ModelInput(self.contract, self.features)
 
     @property
     def features(self) -> Features:
         """The encoding of applications as the model's matrix."""
         missing = None if np.isnan(self.missing) else self.missing
-        return Features(columns=tuple(self.columns) or columns_of(CONTRACT, self.fields), missing=missing)
+        return Features(columns=tuple(self.columns) or columns_of(self.contract, self.fields), missing=missing)
 
     def matrix(self, applications: Columns) -> NDArray[np.float32]:
         """Returns the matrix of applications for training and for scoring; shape (n, columns)."""
-        return FeatureEncoding(CONTRACT, self.features.columns, self.missing).matrix(applications)
+        return self.inputs.encoding.matrix(applications)
 
 
 class BuildFile(Description):
-    """A description in a file, with the paths of the model and of the held-out data."""
+    """A description in a file, with the paths of the model, of the contract and of the held-out data."""
 
     model: _File
     holdout: _File | None = None
@@ -109,6 +119,8 @@ def read_build_file(path: Path) -> BuildFile:
         description = read_toml(path)
     except TextFileError as error:
         raise MisuseError(f"{path}: {error}. A build file is a TOML file that names the model file") from None
+    if isinstance(description.get("contract"), str):
+        description["contract"] = read_contract_file(path.parent / description["contract"])
     try:
         return BuildFile.model_validate(description)
     except ValidationError as error:

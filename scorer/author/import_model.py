@@ -17,14 +17,13 @@ from scorer.author.build import Draft, build_bundle
 from scorer.author.comparison import comparison_matrix
 from scorer.author.describe import Description
 from scorer.author.figures import measure
-from scorer.author.shipped import CONTRACT
+from scorer.author.model_input import ModelInput
 from scorer.author.sklearn_onnx import convert
 from scorer.author.sklearn_steps import explain_unusable, is_classifier, unwrap
-from scorer.author.xgboost_wrapper import is_wrapper, read_features, require_same_answers
-from scorer.bundle.manifest import FILE_BYTES_MAX, SENTENCE_CHARACTERS_MAX, Features, Manifest, Metrics, Setting
+from scorer.author.xgboost_wrapper import is_wrapper, read_input, require_same_answers
+from scorer.bundle.manifest import FILE_BYTES_MAX, SENTENCE_CHARACTERS_MAX, Manifest, Metrics, Setting
 from scorer.bundle.pickles import refuse_pickle
 from scorer.bundle.runners import library_of, open_model
-from scorer.core.features import FeatureEncoding
 from scorer.core.score import Model, checked_predict
 from scorer.errors import BundleError, InputFileError, MisuseError, RunnerMissingError
 
@@ -54,7 +53,7 @@ class _Prepared:
     content: bytes
     file: str
     settings: dict[str, Setting]
-    features: Features
+    inputs: ModelInput
     libraries: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
 
@@ -81,8 +80,8 @@ def draft_model(
         ModelError: the model fails on the golden examples or on the held-out applications.
     """
     prepared = _prepare(unwrap(model), description, holdout, default_class)
-    features = prepared.features
-    opened_model = open_model(prepared.runner, prepared.file, prepared.content, features.columns, prepared.settings)
+    inputs = prepared.inputs
+    opened_model = open_model(prepared.runner, prepared.file, prepared.content, inputs.columns, prepared.settings)
     own_libraries = {"python": python_version(), "numpy": np.__version__, **library_of(prepared.runner)}
     return Draft(
         name=description.name,
@@ -90,9 +89,9 @@ def draft_model(
         created=description.created,
         runner=prepared.runner,
         model=prepared.content,
-        features=features,
+        inputs=inputs,
         policy=description.policy,
-        metrics=_measure(opened_model, features, description, holdout) if holdout else None,
+        metrics=_measure(opened_model, inputs, description, holdout) if holdout else None,
         training=None,
         libraries={**own_libraries, **prepared.libraries, **description.libraries},
         labels={**prepared.labels, **description.labels},
@@ -147,10 +146,10 @@ def _prepare(model: object, description: Description, holdout: "Examples | None"
     elif isinstance(model, Path):
         prepared = _prepare_file(model, description)
     elif hasattr(model, "save_raw"):  # an XGBoost booster; isinstance would import XGBoost for every model
-        prepared = _prepare_xgboost("model.ubj", read_booster(model), description, description.features)
+        prepared = _prepare_xgboost("model.ubj", read_booster(model), description, description.inputs)
     elif hasattr(model, "SerializeToString"):  # an onnx.ModelProto
         settings = dict(description.runner_settings)
-        prepared = _Prepared("onnx", model.SerializeToString(), "model.onnx", settings, description.features)
+        prepared = _Prepared("onnx", model.SerializeToString(), "model.onnx", settings, description.inputs)
     else:
         raise MisuseError(explain_unusable(model))
     if description.runner not in {None, prepared.runner}:
@@ -169,8 +168,8 @@ def _prepare_sklearn(
     model: object, description: Description, holdout: "Examples | None", default_class: object
 ) -> _Prepared:
     """Converts a scikit-learn classifier to ONNX; both must give the same predictions."""
-    features = description.features
-    onnx_model = convert(model, features.columns, default_class, _comparison_rows(features, holdout))
+    inputs = description.inputs
+    onnx_model = convert(model, inputs.columns, default_class, _comparison_rows(inputs, holdout))
     if description.runner_settings and description.runner_settings != onnx_model.settings:
         raise MisuseError(
             "runner_settings are set by the conversion of a scikit-learn classifier: leave runner_settings out"
@@ -180,7 +179,7 @@ def _prepare_sklearn(
         onnx_model.model,
         "model.onnx",
         onnx_model.settings,
-        features,
+        inputs,
         onnx_model.libraries,
         _estimator_label(model),
     )
@@ -190,22 +189,20 @@ def _prepare_wrapper(
     model: Any, description: Description, holdout: "Examples | None", default_class: object
 ) -> _Prepared:
     """Takes the booster of XGBoost's scikit-learn wrapper; both must give the same predictions."""
-    features = read_features(model, description.features, default_class)
-    prepared = _prepare_xgboost("model.ubj", read_booster(model.get_booster()), description, features, by_wrapper=True)
-    opened_model = open_model(prepared.runner, prepared.file, prepared.content, features.columns)
-    booster_predictions = checked_predict(opened_model, _comparison_rows(features, holdout))
-    require_same_answers(
-        model, _comparison_rows(description.features, holdout), booster_predictions, description.rounds
-    )
+    inputs = read_input(model, description.inputs, default_class)
+    prepared = _prepare_xgboost("model.ubj", read_booster(model.get_booster()), description, inputs, by_wrapper=True)
+    opened_model = open_model(prepared.runner, prepared.file, prepared.content, inputs.columns)
+    booster_predictions = checked_predict(opened_model, _comparison_rows(inputs, holdout))
+    require_same_answers(model, _comparison_rows(description.inputs, holdout), booster_predictions, description.rounds)
     return replace(prepared, labels={**_estimator_label(model), **prepared.labels})
 
 
-def _comparison_rows(features: Features, holdout: "Examples | None") -> NDArray[np.float32]:
+def _comparison_rows(inputs: ModelInput, holdout: "Examples | None") -> NDArray[np.float32]:
     """Returns the rows on which a model is compared with its converted form: synthetic and held-out applications."""
-    synthetic = comparison_matrix(features)
+    synthetic = comparison_matrix(inputs)
     if not holdout:
         return synthetic
-    encoding = FeatureEncoding(CONTRACT, features.columns, features.missing_number)
+    encoding = inputs.encoding
     return np.concatenate([synthetic, encoding.matrix(holdout.applications)])
 
 
@@ -236,9 +233,9 @@ def _prepare_file(path: Path, description: Description) -> _Prepared:
         )
     file_name = f"model{path.suffix}" if _is_suffix(path.suffix) else "model"
     if runner != "xgboost":
-        return _Prepared(runner, content, file_name, dict(description.runner_settings), description.features)
+        return _Prepared(runner, content, file_name, dict(description.runner_settings), description.inputs)
     try:
-        return _prepare_xgboost(file_name, content, description, description.features)
+        return _prepare_xgboost(file_name, content, description, description.inputs)
     except RunnerMissingError:
         raise
     except BundleError as error:
@@ -246,23 +243,23 @@ def _prepare_file(path: Path, description: Description) -> _Prepared:
 
 
 def _prepare_xgboost(
-    file: str, content: bytes, description: Description, features: Features, *, by_wrapper: bool = False
+    file: str, content: bytes, description: Description, inputs: ModelInput, *, by_wrapper: bool = False
 ) -> _Prepared:
     """Prepares an XGBoost model that passes the checks for a bundle."""
-    checked = check_booster(content, features, description.rounds, by_wrapper=by_wrapper)
+    checked = check_booster(content, inputs, description.rounds, by_wrapper=by_wrapper)
     labels = {"rounds": checked.note} if checked.note else {}
     file = "model.ubj" if checked.is_rewritten else file
-    return _Prepared("xgboost", checked.model, file, dict(description.runner_settings), features, labels=labels)
+    return _Prepared("xgboost", checked.model, file, dict(description.runner_settings), inputs, labels=labels)
 
 
-def _measure(model: Model, features: Features, description: Description, holdout: "Examples") -> Metrics:
+def _measure(model: Model, inputs: ModelInput, description: Description, holdout: "Examples") -> Metrics:
     if find_spec("sklearn") is None:
         raise MisuseError("evaluating a model needs scikit-learn: pip install 'streaming-credit-scorer[sklearn]'")
     if len(np.unique(holdout.defaulted)) < 2:
         raise InputFileError(
             "the held-out data has only one outcome: metrics need loans that were paid back and loans that were not"
         )
-    encoding = FeatureEncoding(CONTRACT, features.columns, features.missing_number)
+    encoding = inputs.encoding
     probabilities = checked_predict(model, encoding.matrix(holdout.applications))
     where = "the applications that were held out"
     metrics = measure(

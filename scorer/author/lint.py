@@ -15,9 +15,10 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.author.shipped import CATEGORIES
+from schemas.printable import printable
 from scorer.bundle.load import load_bundle, read_manifest
 from scorer.bundle.manifest import CARD_FILE, GOLDEN_FILE, MANIFEST_FILE, Manifest
+from scorer.core.features import one_hot_columns
 from scorer.core.policy import LABELS
 from scorer.core.score import Bundle
 from scorer.errors import BundleError, ModelError
@@ -212,22 +213,6 @@ def _find_card(manifest: Manifest) -> Iterator[Finding]:
         yield Finding("warning", "card", CARD_FILE, what, _REPLACE_BUNDLE)
 
 
-def _find_columns(manifest: Manifest) -> Iterator[Finding]:
-    """Finds categories that the contract allows but the model lacks: they are scored as if the field were missing."""
-    columns = manifest.features.columns
-    for field in manifest.features.fields:
-        unknown = [value for value in CATEGORIES.get(field, ()) if f"{field}={value}" not in columns]
-        if unknown:
-            yield Finding(
-                "warning",
-                "columns",
-                f"features: {field}",
-                f"no column for {', '.join(f'{field}={value}' for value in unknown)}: such an application is scored "
-                f"as if it had no {field}",
-                "train on data that has every category, or make sure that no such application is sent",
-            )
-
-
 _RULES: Final[tuple[Callable[[Manifest], Iterator[Finding]], ...]] = (
     _find_prohibited_bases,
     _find_age,
@@ -236,8 +221,40 @@ _RULES: Final[tuple[Callable[[Manifest], Iterator[Finding]], ...]] = (
     _find_figures,
     _find_libraries,
     _find_card,
-    _find_columns,
 )
+
+
+def _probe_marked_bases(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
+    """Finds fields that the contract marks as a prohibited basis, unless their names say so already."""
+    named = {finding.where for finding in _find_prohibited_bases(manifest)}
+    fields = bundle.encoding.contract.inputs
+    for name in manifest.features.fields:
+        basis = fields[name].prohibited
+        if basis not in {"", "age"} and f"features: {name}" not in named:
+            yield Finding(
+                "error",
+                "basis",
+                f"features: {name}",
+                f"the model uses {name}, which the contract marks as a prohibited basis: {printable(basis)} (12 CFR "
+                "1002.6(b)(1))",
+                f"train without it: scorer train … --drop {name}",
+            )
+
+
+def _probe_columns(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
+    """Finds categories that the contract allows but the model lacks: they are scored as if the field were missing."""
+    columns = manifest.features.columns
+    for name in manifest.features.fields:
+        field = bundle.encoding.contract.inputs[name]
+        unknown = [column for column in one_hot_columns(field) if column not in columns]
+        if unknown:
+            yield Finding(
+                "warning",
+                "columns",
+                f"features: {name}",
+                f"no column for {', '.join(unknown)}: such an application is scored as if it had no {name}",
+                "train on data that has every category, or make sure that no such application is sent",
+            )
 
 
 def _probe_golden(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
@@ -275,9 +292,14 @@ def _vary(bundle: Bundle, field: str) -> Iterator[NDArray[np.float32]]:
 
 def _probe_elderly(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
     """Compares ages from 62 on with the most favorable younger age of each golden example, as in §1002.2(v)."""
-    if "age" not in manifest.features.fields:
-        return
-    column = bundle.encoding.columns.index("age")
+    fields = bundle.encoding.contract.inputs
+    for name in manifest.features.fields:
+        if name == "age" or fields[name].prohibited == "age":
+            yield from _probe_age(bundle, name)
+
+
+def _probe_age(bundle: Bundle, name: str) -> Iterator[Finding]:
+    column = bundle.encoding.columns.index(name)
     by_age = []
     for age in _AGES:
         matrix = bundle.golden_matrix.copy()
@@ -290,15 +312,17 @@ def _probe_elderly(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "elderly",
-            "features: age",
+            f"features: {name}",
             f"in {count} of {len(increase)} golden examples an age of {_ELDERLY_FROM} or more has a higher probability "
             f"of default than the most favorable younger age, by up to {increase.max():.3f}, all else being equal; 12 "
             "CFR 1002.2(v) calls this a negative value",
-            "train without it (scorer train … --drop age), or with a model that cannot rate older applicants lower",
+            f"train without it (scorer train … --drop {name}), or with a model that cannot rate older applicants lower",
         )
 
 
 _PROBES: Final[tuple[Callable[[Manifest, Bundle], Iterator[Finding]], ...]] = (
+    _probe_marked_bases,
+    _probe_columns,
     _probe_golden,
     _probe_effects,
     _probe_elderly,

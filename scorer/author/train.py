@@ -6,8 +6,9 @@ Training decodes and encodes applications with the same code as scoring, which r
 import difflib
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -17,18 +18,21 @@ from typing import TYPE_CHECKING, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.contract import Contract
+from schemas.contracts import shipped_contract
 from schemas.files import read_applications
-from schemas.rows import STATUS_UNREADABLE, ApplicationsFileError, Hints
+from schemas.rows import STATUS, STATUS_UNREADABLE, ApplicationsFileError, Hints, OutcomeColumn
 from schemas.topics import RECORD_BYTES_DEFAULT
 from scorer.author.boosters import check_booster
 from scorer.author.build import Draft
 from scorer.author.figures import measure
-from scorer.author.shipped import CATEGORIES, CONTRACT, NUMBERS
+from scorer.author.model_input import ModelInput
 from scorer.bundle.libraries import import_library
 from scorer.bundle.manifest import Dataset, Features, Metrics, Training
+from scorer.bundle.xgboost_runner import feature_names
 from scorer.core.columns import Columns, concatenate
 from scorer.core.decode import Decoder
-from scorer.core.features import FeatureEncoding, columns_of
+from scorer.core.features import columns_of
 from scorer.core.policy import Policy
 from scorer.errors import InputFileError, MisuseError
 
@@ -54,7 +58,7 @@ _BATCH_ROWS: Final = 5_000
 _SPLIT: Final = (
     f"the held-out fifth of the labelled rows (train_test_split, test_size {TEST_SIZE}, random_state {RANDOM_STATE})"
 )
-_STATUS_RULE: Final = "status: must be one of ok, default, 1 (ok), 2 (default), or empty or 0 if it is unknown"
+_STATUS_RULE: Final = "must be one of ok, default, 1 (ok), 2 (default), or empty or 0 if it is unknown"
 _WHAT_HOLDOUT: Final = (
     f"Trained on four fifths, measured on {_SPLIT}. The model in the bundle is trained on all labelled rows."
 )
@@ -62,9 +66,27 @@ _WHERE: Final = f"{_SPLIT}, by the model trained on the others"
 
 
 @dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to train a model; the defaults are those of the course."""
+
+    dropped: tuple[str, ...] = ()
+    """The fields to leave out of the model."""
+    policy: Policy = field(default_factory=Policy)
+    """The bundle's policy, which is also evaluated."""
+    missing: float | None = MISSING
+    """The number that replaces unknown numbers; None leaves them to the model."""
+    parameters: Mapping[str, str | int | float] = field(default_factory=dict)
+    """XGBoost's parameters that differ from the course's."""
+    monotone: Mapping[str, int] = field(default_factory=dict)
+    """By field: 1 if the probability of default must not fall with the number, -1 if it must not rise."""
+    rounds: int = ROUNDS
+
+
+@dataclass(frozen=True, slots=True)
 class Examples:
     """The applications with a known outcome in a file, in the file's order."""
 
+    contract: Contract
     applications: Columns
     defaulted: NDArray[np.float32]
     """1 where the loan was not paid back, otherwise 0; shape (n,)."""
@@ -102,44 +124,59 @@ def require_libraries(*modules: str) -> None:
         raise MisuseError(f"this command needs {', '.join(missing)}: pip install 'streaming-credit-scorer[train]'")
 
 
-def choose_fields(dropped: Collection[str]) -> tuple[str, ...]:
+def choose_fields(contract: Contract, dropped: Collection[str]) -> tuple[str, ...]:
     """Returns the fields to train on, in the contract's order.
 
     Raises:
         MisuseError: a field to drop is not in the contract, or no field is left.
     """
-    fields = (*CATEGORIES, *NUMBERS)
+    fields = tuple(contract.inputs)
     for name in dropped:
-        if name not in fields:
-            close = difflib.get_close_matches(name, fields, n=1)
-            hint = f" Did you mean {close[0]}?" if close else ""
-            raise MisuseError(f"no field {name!r} to drop.{hint} The contract's fields are {', '.join(fields)}")
+        _require_field(name, fields, "to drop")
     remaining = tuple(name for name in fields if name not in dropped)
     if not remaining:
         raise MisuseError("every field is dropped: no field is left to train on")
     return remaining
 
 
-def read_examples(file: Path, hints: Hints | None = None, *, skip_invalid: bool) -> Examples:
+def _require_field(name: str, fields: Collection[str], purpose: str) -> None:
+    if name not in fields:
+        close = difflib.get_close_matches(name, fields, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise MisuseError(f"no field {name!r} {purpose}.{hint} The contract's fields are {', '.join(fields)}")
+
+
+def read_examples(
+    file: Path,
+    hints: Hints | None = None,
+    *,
+    skip_invalid: bool,
+    contract: Contract | None = None,
+    outcome: OutcomeColumn = STATUS,
+) -> Examples:
     """Reads a file of labelled applications; rows without an outcome are skipped and counted.
 
     Args:
         file: a file in the format of `schemas.files.read_applications`.
         hints: collects hints on what to change in the file, and on columns that are ignored.
         skip_invalid: skip invalid rows instead of failing.
+        contract: the contract of the applications; default: the shipped one.
+        outcome: the column that has the outcome of each loan.
 
     Raises:
         InputFileError: the file cannot be read, has invalid rows or rows with an invalid outcome (their lines and the
             reasons), or has no outcomes.
     """
-    decoder = Decoder(CONTRACT)
+    contract = contract or shipped_contract()
+    decoder = Decoder(contract)
+    rule = f"{outcome.name}: {_STATUS_RULE if outcome is STATUS else 'is neither a text nor a number'}"
     parts: list[Columns] = []
     statuses: list[str] = []
     rejections: list[str] = []
     rows = 0
     hints, digest = hints or Hints(), hashlib.sha256()
     try:
-        remaining = read_applications(file, CONTRACT, hints, digest.update)
+        remaining = read_applications(file, contract, hints, digest.update, outcome)
         while True:
             batch = list(islice(remaining, _BATCH_ROWS))
             rows += len(batch)
@@ -150,7 +187,7 @@ def read_examples(file: Path, hints: Hints | None = None, *, skip_invalid: bool)
                     rejections.append(f"  line {row.line}: {decoded.rejections[place].reason}")
                     hints.add(row.line, row.hint)
                 elif row.status == STATUS_UNREADABLE:
-                    rejections.append(f"  line {row.line}: {_STATUS_RULE}")
+                    rejections.append(f"  line {row.line}: {rule}")
                 elif row.status is not None:
                     labelled.append(place)
                     statuses.append(row.status)
@@ -170,25 +207,20 @@ def read_examples(file: Path, hints: Hints | None = None, *, skip_invalid: bool)
         )
     if rows and not statuses and not rejections:
         hint = "".join(f"; {hint}" for hint in hints.texts())
-        raise InputFileError(f"{file}: no row has an outcome; {_STATUS_RULE}{hint}")
+        raise InputFileError(f"{file}: no row has an outcome; {rule}{hint}")
     defaulted = np.array([status == "default" for status in statuses], dtype=np.float32)
     dataset = Dataset(sha256=digest.hexdigest(), rows=rows, rows_labelled=len(statuses), rows_refused=len(rejections))
-    return Examples(concatenate(parts), defaulted, dataset)
+    return Examples(contract, concatenate(parts), defaulted, dataset)
 
 
 def train_model(
-    examples: Examples,
-    dropped: Collection[str],
-    policy: Policy,
-    identity: tuple[str, str, datetime],
-    labels: dict[str, str],
+    examples: Examples, recipe: Recipe, identity: tuple[str, str, datetime], labels: dict[str, str]
 ) -> Trained:
     """Trains two models: one on four fifths of the examples for the metrics, one on all examples for the bundle.
 
     Args:
         examples: the labelled applications.
-        dropped: the fields to leave out of the model.
-        policy: the bundle's policy, which is also evaluated.
+        recipe: how to train.
         identity: the bundle's name, version and creation time (UTC).
         labels: the bundle's labels.
 
@@ -196,7 +228,7 @@ def train_model(
         The draft of a bundle; the same examples give a model with the same bytes.
 
     Raises:
-        MisuseError: a field to drop is not in the contract.
+        MisuseError: a field to drop is not in the contract, or a parameter is invalid.
         InputFileError: there are too few rows of one outcome to train and evaluate a model.
     """
     for library in ("sklearn", "xgboost"):
@@ -204,11 +236,13 @@ def train_model(
     import sklearn
     import xgboost
 
-    fields = choose_fields(dropped)
-    features = Features(columns=columns_of(CONTRACT, fields), missing=MISSING)
-    matrix = FeatureEncoding(CONTRACT, features.columns, MISSING).matrix(examples.applications)
+    columns = columns_of(examples.contract, choose_fields(examples.contract, recipe.dropped))
+    inputs = ModelInput(examples.contract, Features(columns=columns, missing=recipe.missing))
+    parameters = _parameters(recipe, inputs)
+    matrix = inputs.encoding.matrix(examples.applications)
     train_rows, holdout_rows = _split(examples.defaulted)
-    evaluated_model = _fit(matrix[train_rows], examples.defaulted[train_rows], features.columns)
+    fit = partial(_fit, inputs.columns, parameters, recipe.rounds)
+    evaluated_model = fit(matrix[train_rows], examples.defaulted[train_rows])
     probabilities, defaulted = evaluated_model.inplace_predict(matrix[holdout_rows]), examples.defaulted[holdout_rows]
     name, version, created = identity
     draft = Draft(
@@ -216,11 +250,13 @@ def train_model(
         version=version,
         created=created,
         runner="xgboost",
-        model=check_booster(bytes(_fit(matrix, examples.defaulted, features.columns).save_raw("ubj")), features).model,
-        features=features,
-        policy=policy,
-        metrics=measure(examples.dataset, probabilities, defaulted, policy, _WHAT_HOLDOUT, _WHERE),
-        training=Training(parameters=dict(PARAMETERS), rounds=ROUNDS, dropped_fields=tuple(sorted(set(dropped)))),
+        model=check_booster(bytes(fit(matrix, examples.defaulted).save_raw("ubj")), inputs).model,
+        inputs=inputs,
+        policy=recipe.policy,
+        metrics=measure(examples.dataset, probabilities, defaulted, recipe.policy, _WHAT_HOLDOUT, _WHERE),
+        training=Training(
+            parameters=parameters, rounds=recipe.rounds, dropped_fields=tuple(sorted(set(recipe.dropped)))
+        ),
         libraries={
             "python": python_version(),
             "numpy": np.__version__,
@@ -230,6 +266,15 @@ def train_model(
         labels=labels,
     )
     return Trained(draft, probabilities, defaulted)
+
+
+def _parameters(recipe: Recipe, inputs: ModelInput) -> dict[str, str | int | float]:
+    """Returns XGBoost's parameters, in the course's order, with the monotone fields as it writes them."""
+    for name in recipe.monotone:
+        _require_field(name, [column for column in inputs.columns if not inputs.is_one_hot(column)], "with a number")
+    signs = ",".join(str(recipe.monotone.get(column, 0)) for column in inputs.columns)
+    constraints = {"monotone_constraints": f"({signs})"} if recipe.monotone else {}
+    return {**PARAMETERS, **recipe.parameters, **constraints}
 
 
 def _split(defaulted: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -247,8 +292,18 @@ def _split(defaulted: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np
     return train_rows, holdout_rows
 
 
-def _fit(matrix: NDArray[np.float32], defaulted: NDArray[np.float32], columns: tuple[str, ...]) -> "xgboost.Booster":
+def _fit(
+    columns: tuple[str, ...],
+    parameters: Mapping[str, str | int | float],
+    rounds: int,
+    matrix: NDArray[np.float32],
+    defaulted: NDArray[np.float32],
+) -> "xgboost.Booster":
     import xgboost
 
-    examples = xgboost.DMatrix(matrix, label=defaulted, feature_names=list(columns))
-    return xgboost.train(dict(PARAMETERS), examples, num_boost_round=ROUNDS)
+    examples = xgboost.DMatrix(matrix, label=defaulted, feature_names=feature_names(columns))
+    try:
+        return xgboost.train(dict(parameters), examples, num_boost_round=rounds)
+    except xgboost.core.XGBoostError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise MisuseError(f"XGBoost does not train with these parameters: {reason}") from error

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from scorer.author.boosters import Rounds, require_missing
 from scorer.author.comparison import TOLERANCE
+from scorer.author.model_input import ModelInput
 from scorer.bundle.libraries import describe_failure
-from scorer.bundle.manifest import Features
 from scorer.errors import BundleError, MisuseError
 
 
@@ -17,12 +17,12 @@ def is_wrapper(model: object) -> bool:
     return hasattr(model, "get_booster")
 
 
-def read_features(model: Any, features: Features, default_class: object) -> Features:
-    """Returns the bundle's features, with the wrapper's missing value as NaN.
+def read_input(model: Any, inputs: ModelInput, default_class: object) -> ModelInput:
+    """Returns what the bundle's model reads, with the wrapper's missing value as NaN.
 
     Args:
         model: the wrapper.
-        features: the features as described by the user.
+        inputs: what the model reads, as described by the user.
         default_class: the class of loans that were not paid back; None means the wrapper's class 1.
 
     Raises:
@@ -50,11 +50,11 @@ def read_features(model: Any, features: Features, default_class: object) -> Feat
             "model.set_params(missing=float('nan')), the default"
         )
     if np.isnan(missing):
-        return features
-    if missing == features.missing:
-        features = features.model_copy(update={"missing": None})  # the wrapper itself replaces this value by NaN
-    require_missing(float(missing), features)
-    return features
+        return inputs
+    if missing == inputs.missing:
+        inputs = inputs.leave_missing()  # the wrapper itself replaces this value by NaN
+    require_missing(float(missing), inputs)
+    return inputs
 
 
 def require_same_answers(

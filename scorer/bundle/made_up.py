@@ -11,6 +11,7 @@ from schemas.contract import NUMBER_MAX, Contract, ContractField, ContractObject
 
 _MIXED: Final = 23  # applications that vary all fields at once
 _CATEGORIES_MAX: Final = 20  # values of a category that get an application of their own
+_DAYS_MAX: Final = 25_000.0  # in 2038
 _MILLION: Final = 1_000_000.0  # highest number where the contract has no limit
 _NUMBER: Final = 1_000  # where the contract has no example, or 0
 _DATES: Final = ("1970-01-01", "2000-02-29", "2030-12-31")
@@ -33,7 +34,7 @@ def _vary(contract: Contract) -> Iterator[dict[str, Any]]:
     """
     fields = contract.fields
     variants = _variants(contract)
-    base = {name: _example(field) for name, field in fields.items()}
+    base = {name: example_of(field) for name, field in fields.items()}
     numbers = [name for name, field in fields.items() if field.kind.is_numeric]
     base |= {name: _scale(fields[name], 6) for name in numbers}
     yield base
@@ -54,7 +55,7 @@ def _variants(contract: Contract) -> dict[str, tuple[Value, ...]]:
     """Returns the values that are varied alone, by field: categories first, then numbers, then the others."""
     fields = contract.fields
     categories = {n: f.categories[:_CATEGORIES_MAX] for n, f in fields.items() if f.kind is Kind.CATEGORY}
-    numbers = {n: tuple(map(_plain, _limits_of(f))) for n, f in fields.items() if f.kind.is_numeric}
+    numbers = {n: tuple(map(_plain, bounds_of(f))) for n, f in fields.items() if f.kind.is_numeric}
     booleans = {n: (False, True) for n, f in fields.items() if f.kind is Kind.BOOLEAN}
     dates = {n: _DATES for n, f in fields.items() if f.kind is Kind.DATE}
     return {
@@ -71,7 +72,7 @@ def _plain(number: float) -> float:
     return int(number) if number.is_integer() else number
 
 
-def _example(field: ContractField) -> Any:
+def example_of(field: ContractField) -> Any:
     """Returns the contract's example of a field, or another valid value."""
     if field.examples:
         return field.examples[0]
@@ -84,12 +85,17 @@ def _example(field: ContractField) -> Any:
 
 
 def _middle(field: ContractField) -> float:
-    low, high = _limits_of(field)
+    low, high = bounds_of(field)
     return _NUMBER if low <= _NUMBER <= high else low
 
 
-def _limits_of(field: ContractField) -> tuple[float, float]:
-    """Returns a low and a high number within a field's limits: the limits themselves where it has some."""
+def bounds_of(field: ContractField) -> tuple[float, float]:
+    """Returns a low and a high number within a field's limits: the limits themselves where it has some.
+
+    Of a date they are days since 1970-01-01, as models read dates.
+    """
+    if not field.kind.is_numeric:
+        return 0.0, _DAYS_MAX
     low, high = _bounds(field.limits)
     if field.kind is Kind.INTEGER:
         return float(math.ceil(low)), float(math.floor(high))
@@ -119,8 +125,8 @@ def _inside(limit: float, step: float, limits: Limits) -> float:
 
 def _scale(field: ContractField, step: int) -> float:
     """Returns the example's number (1,000 if that is 0) times 0 to 4 in steps of 0.25, clamped to the limits."""
-    low, high = _limits_of(field)
-    number = float(min(max((_example(field) or _NUMBER) * (step % 17) / 4, low), high))
+    low, high = bounds_of(field)
+    number = float(min(max((example_of(field) or _NUMBER) * (step % 17) / 4, low), high))
     return float(round(number)) if field.kind is Kind.INTEGER else number
 
 

@@ -124,8 +124,17 @@ def require_columns(booster: "xgboost.Booster", columns: Sequence[str]) -> None:
             else "list the columns that it was trained on, in its order"
         )
         raise BundleError(f"the model expects {count} columns, but the manifest has {len(columns)}: {difference}")
-    if names is not None:
+    if names is not None and list(names) != feature_names(columns):
         require_same_columns(names, columns)
+
+
+def feature_names(columns: Sequence[str]) -> list[str]:
+    """Returns the names of columns as XGBoost allows them: without [, ] and <, which a category's value may have."""
+    names = [column.translate(_NOT_IN_NAMES) for column in columns]
+    return [name if names.index(name) == place else f"{name} ({place})" for place, name in enumerate(names)]
+
+
+_NOT_IN_NAMES: Final = str.maketrans({"[": "(", "]": ")", "<": "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}"})
 
 
 def _first_missing(names: Sequence[str], others: Sequence[str]) -> str:

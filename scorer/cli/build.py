@@ -40,6 +40,7 @@ def build(
     name = "vendor-risk"
     version = "1.0.0"
     model = "risk.onnx"
+    contract = "application.schema.json"  # default: credit-application
     fields = ["age", "income", "home"]  # or columns, in the model's order
     missing = 0.0               # replaces unknown numbers; or nan
     rounds = "best"             # for XGBoost with early stopping only; or "all"
@@ -67,7 +68,9 @@ def build(
     bundles.require_new(build_file.name, build_file.version)
     folder, hints, holdout = description.parent, Hints(), None
     if build_file.holdout:
-        holdout = read_examples(folder / build_file.holdout, hints, skip_invalid=skip_invalid)
+        holdout = read_examples(
+            folder / build_file.holdout, hints, skip_invalid=skip_invalid, contract=build_file.contract
+        )
     show_hints(hints)
     manifest, uri = add_model(folder / build_file.model, build_file, bundles, holdout)
     if as_json:

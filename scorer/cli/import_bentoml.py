@@ -2,17 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from scorer.cli.describe import describe
+from scorer.cli.model_options import ContractOption, read_contract, read_missing, read_policy
 from scorer.cli.options import ConfigOption, JsonOption, SetOption, StoreOption, settings_of
-from scorer.errors import MisuseError
-
-if TYPE_CHECKING:
-    from scorer.core.policy import Policy
-
 
 MaybeAboveOption = Annotated[
     float,
@@ -37,6 +33,7 @@ def import_bentoml(
         Literal["best", "all"] | None,
         typer.Option(help="Rounds to use of a booster trained with early stopping: up to the best iteration, or all."),
     ] = None,
+    contract: ContractOption = None,
     store: StoreOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
@@ -58,16 +55,14 @@ def import_bentoml(
 
     from scorer.author.bentoml import draft_bundle, read_bentomodel
     from scorer.author.build import build_bundle
-    from scorer.core.features import MISSING_MAX
     from scorer.store.store import BundleStore
 
-    policy = _read_policy(maybe_above, declined_above)
-    if abs(missing) > MISSING_MAX:
-        raise MisuseError("--missing: must be a 32-bit number (-3.4e38 to 3.4e38) or nan")
+    policy = read_policy(maybe_above, declined_above)
+    read_missing(missing)
     bundles = BundleStore(settings_of(config, None, assignments, store=store).settings.store)
     bundles.require_new(name, version)
     identity = name, version, datetime.now(UTC).replace(microsecond=0)
-    draft = draft_bundle(read_bentomodel(path), identity, policy, missing, rounds)
+    draft = draft_bundle(read_bentomodel(path), identity, policy, missing, rounds, read_contract(contract))
     with TemporaryDirectory() as folder:
         manifest = build_bundle(draft, Path(folder))
         uri = bundles.put(Path(folder))
@@ -79,15 +74,3 @@ def import_bentoml(
     reference = f"{manifest.name}:{manifest.version}"
     typer.echo(f"Saved {manifest.reference.short} to {uri}")
     typer.echo(f"Next: scorer bundle lint {reference}; scorer score applications.csv --bundle {reference}")
-
-
-def _read_policy(maybe_above: float, declined_above: float) -> "Policy":
-    from pydantic import ValidationError
-
-    from scorer.bundle.manifest import explain
-    from scorer.core.policy import Policy
-
-    try:
-        return Policy(maybe_above=maybe_above, declined_above=declined_above)
-    except ValidationError as error:
-        raise MisuseError(f"--maybe-above, --declined-above: {explain(error)}") from None

@@ -1,0 +1,61 @@
+"""What a model reads: applications of a contract, encoded as a matrix, and the values that its columns may have."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Self
+
+from schemas.contract import Contract, ContractField, Kind
+from scorer.bundle.manifest import Features
+from scorer.core.features import FeatureEncoding
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """A contract, and the columns of the matrix that its applications are encoded as."""
+
+    contract: Contract
+    features: Features
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The matrix's columns, in order."""
+        return self.features.columns
+
+    @property
+    def missing(self) -> float | None:
+        """The number that replaces unknown numbers; None leaves them to the model."""
+        return self.features.missing
+
+    @property
+    def encoding(self) -> FeatureEncoding:
+        """The encoding. Raises ValueError if a column is not in the contract, or is repeated."""
+        return FeatureEncoding(self.contract, self.columns, self.features.missing_number)
+
+    def leave_missing(self) -> Self:
+        """Returns the same columns with unknown numbers left to the model."""
+        return replace(self, features=self.features.model_copy(update={"missing": None}))
+
+    def is_one_hot(self, column: str) -> bool:
+        """Whether a column stands for one value of a category (0 or 1)."""
+        return "=" in column
+
+    def may_be_unknown(self, column: str) -> bool:
+        """Whether a valid application may have no value of a column that is not one-hot."""
+        return self._field(column).may_be_unknown
+
+    def limits_of(self, column: str) -> tuple[float, float]:
+        """Returns the lower and the upper limit of a column that is not one-hot; each may be exclusive, or infinite."""
+        field = self._field(column)
+        if field.kind is Kind.BOOLEAN:
+            return 0.0, 1.0
+        limits = field.limits
+        return max(limits.minimum, limits.exclusive_minimum), min(limits.maximum, limits.exclusive_maximum)
+
+    def may_be(self, column: str, value: float) -> bool:
+        """Whether a column may have this value without being unknown."""
+        if self.is_one_hot(column) or self._field(column).kind is Kind.BOOLEAN:
+            return value in {0.0, 1.0}
+        return not math.isnan(value) and bool(self._field(column).limits.hold(value))
+
+    def _field(self, column: str) -> ContractField:
+        return self.contract.inputs[column]
