@@ -61,7 +61,10 @@ def diff(
     if on is not None:
         opened = bundles.open(before), bundles.open(after)
         decisions = compare_decisions(
-            read_batches(on, name_source(on, None), hints), opened, settings.record_bytes_max, keep_flips=ids
+            read_batches(on, name_source(on, None), opened[1].encoding.contract, hints),
+            opened,
+            settings.record_bytes_max,
+            keep_flips=ids,
         )
     show_hints(hints)
     if as_json:

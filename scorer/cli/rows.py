@@ -12,6 +12,7 @@ from schemas.topics import NAME_PATTERN
 from scorer.errors import InputFileError, MisuseError
 
 if TYPE_CHECKING:
+    from schemas.contract import Contract
     from schemas.rows import Hints
 
 _is_topic = re.compile(NAME_PATTERN).fullmatch
@@ -70,23 +71,23 @@ def _topic_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "-", name)[:200]
 
 
-def read_batches(applications: str, source: str, hints: "Hints") -> Iterator[list[FileRecord]]:
+def read_batches(applications: str, source: str, contract: "Contract", hints: "Hints") -> Iterator[list[FileRecord]]:
     """Reads the rows of a file in batches of the worker's default size.
 
     Args:
         applications: a file for `schemas.files.read_applications`; `-` is standard input.
         source: the topic of the records.
+        contract: the contract of the applications.
         hints: collects what to change in the file, and which parts of it are ignored.
 
     Raises:
         InputFileError: the file cannot be read, or does not hold applications.
     """
-    from schemas.contracts import shipped_contract
     from schemas.files import read_applications
     from schemas.rows import ApplicationsFileError
     from scorer.settings import BATCH_RECORDS_DEFAULT
 
-    rows = read_applications(applications, shipped_contract(), hints)
+    rows = read_applications(applications, contract, hints)
     try:
         while batch := list(islice(rows, BATCH_RECORDS_DEFAULT)):
             for row in batch:

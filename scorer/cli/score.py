@@ -110,7 +110,7 @@ def score(
     opened = BundleStore(settings.store).open(bundle)
     tally, hints = _Tally(), Hints()
     with _open_rejects(rejects, applications) as rejected:
-        for records in read_batches(applications, source, hints):
+        for records in read_batches(applications, source, opened.encoding.contract, hints):
             scores = score_batch(records, opened, settings.record_bytes_max)
             decisions = tally.sort(records, scores, rejected)
             if not summary:
