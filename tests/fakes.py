@@ -25,7 +25,11 @@ from scorer.stream.worker import Batch
 Headers = Sequence[tuple[str, bytes | None]]
 TOPIC: Final = "applications"
 RECORD_BYTES_MAX: Final = 65_536
-DECODER: Final = Decoder(shipped_contract())
+CONTRACT: Final = shipped_contract()
+CATEGORIES: Final = {name: field.categories for name, field in CONTRACT.inputs.items() if field.categories}
+"""The values of each category of the shipped contract, in its order."""
+NUMBERS: Final = tuple(name for name, field in CONTRACT.inputs.items() if field.kind.is_numeric)
+DECODER: Final = Decoder(CONTRACT)
 """Of the shipped contract."""
 BROKEN_PRICE: Final = 666.0
 """A price on which the tiny model fails."""
@@ -98,12 +102,11 @@ def columns_of_values(values: Sequence[bytes]) -> Columns:
     return decoded.columns
 
 
-def fields_of(columns: Columns, contract: Contract | None = None) -> list[dict[str, Any]]:
+def fields_of(columns: Columns, contract: Contract = CONTRACT) -> list[dict[str, Any]]:
     """Each application's fields by name, the id and the fields that a model may use: None is unknown.
 
     A category is its text, everything else a float, as the columns have it.
     """
-    contract = contract or shipped_contract()
     given: dict[str, list[Any]] = {}
     for name, known in contract.fields.items():
         if known is contract.id_field:
@@ -140,7 +143,7 @@ def tiny_bundle(model: Model | None = None) -> Bundle:
     return Bundle(
         reference=reference,
         decoder=DECODER,
-        encoding=FeatureEncoding(shipped_contract(), ("amount", "price"), missing=0.0),
+        encoding=FeatureEncoding(CONTRACT, ("amount", "price"), missing=0.0),
         model=model or TinyModel(),
         policy=Policy(),
         encoder=DecisionEncoder(reference),

@@ -13,7 +13,6 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from scorer.core.wire import Application, decode
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -25,8 +24,8 @@ from producer.generator import generate_applications
 from scorer.author.build import build_bundle
 from scorer.author.describe import Description
 from scorer.author.import_model import draft_model
-from scorer.core.features import CATEGORIES, NUMBERS
-from scorer.core.slow_decode import Rejection
+from scorer.core.columns import Columns
+from tests.fakes import CATEGORIES, NUMBERS, columns_of_values
 from tests.unit.bundle.making import PLAIN
 
 EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "custom-runner"
@@ -36,15 +35,16 @@ UNKNOWN: Final = ZEROS.model_copy(update={"missing": float("nan")})
 
 
 @cache
-def applications(count: int, seed: int = 3) -> list[Application]:
+def applications(count: int, seed: int = 3) -> Columns:
     """Made-up applications that resemble real ones."""
-    decoded = [decode(record.value, 65_536) for record in islice(generate_applications(seed), count)]
-    return [application for application in decoded if not isinstance(application, Rejection)]
+    return columns_of_values([record.value for record in islice(generate_applications(seed), count)])
 
 
-def defaults(applicants: list[Application]) -> NDArray[np.int64]:
+def defaults(applicants: Columns) -> NDArray[np.int64]:
     """What becomes of their loans: drawn, the likelier a default the shorter in the job and the deeper in trouble."""
-    odds = np.array([1.5 * (a.records == "yes") - a.seniority / 8 + a.amount / 1_000 - 1.5 for a in applicants])
+    values = applicants.values
+    has_records = values["records"] == CATEGORIES["records"].index("yes")
+    odds = 1.5 * has_records - values["seniority"] / 8 + values["amount"] / 1_000 - 1.5
     drawn: NDArray[np.int64] = (np.random.default_rng(4).random(len(odds)) < 1 / (1 + np.exp(-odds))).astype(np.int64)
     return drawn
 

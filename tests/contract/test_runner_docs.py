@@ -55,9 +55,13 @@ def test_the_notebook_runs(tmp_path: Path) -> None:
 FIT = """
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.preprocessing import MaxAbsScaler
+from schemas.contracts import shipped_contract
 
 fields = description.fields
-dictionaries = [{field: getattr(one, field) or 0 for field in fields} for one in examples.applications]
+values = {field: np.nan_to_num(examples.applications.values[field]).tolist() for field in fields}
+for field in ("home", "records", "job"):
+    values[field] = [shipped_contract().fields[field].categories[code] for code in values[field]]
+dictionaries = [dict(zip(fields, row)) for row in zip(*values.values())]
 pipeline = make_pipeline(DictVectorizer(), MaxAbsScaler(), LogisticRegression()).fit(dictionaries, examples.defaulted)
 """
 

@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 import pytest
 from numpy.typing import NDArray
-from scorer.core.wire import Application
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
@@ -48,11 +47,13 @@ from xgboost import Booster, XGBClassifier
 
 from scorer.author.describe import Description
 from scorer.author.import_model import add_model
+from scorer.core.columns import Columns
 from scorer.errors import ScorerError
 from scorer.store.store import BundleStore
 from tests import real_data
 from tests.contract.decided import LEARNT, TOLERANCE, Loans, decide, made_up_loans, real_loans
 from tests.contract.runner_bundles import FIELDS, UNKNOWN, ZEROS
+from tests.fakes import fields_of
 
 pytestmark = pytest.mark.usefixtures("opens_here")
 
@@ -173,9 +174,9 @@ def test_labels_of_every_kind(tmp_path: Path, labels: dict[int, Any], default_cl
     assert predicted[defaulted].mean() > predicted[~defaulted].mean()
 
 
-def dictionaries(applications: list[Application]) -> list[dict[str, Any]]:
+def dictionaries(applications: Columns) -> list[dict[str, Any]]:
     """What the course gives its vectorizer: 0 for what is unknown."""
-    return [{field: getattr(one, field) or 0 for field in FIELDS} for one in applications]
+    return [{field: one[field] or 0 for field in FIELDS} for one in fields_of(applications)]
 
 
 @pytest.mark.parametrize("sparse", [True, False])
@@ -241,10 +242,11 @@ def fit_columns(columns: Any) -> Any:
     )
 
 
-def fit_texts(vectorizer: Any, texts: Callable[[Application], Any]) -> Any:
+def fit_texts(vectorizer: Any, texts: Callable[[dict[str, Any]], Any]) -> Any:
     """A pipeline that takes something else than a matrix."""
     learnt = loans("made up").take(slice(500))
-    return make_pipeline(vectorizer, LogisticRegression()).fit(map(texts, learnt.applications), learnt.defaulted)
+    given = map(texts, fields_of(learnt.applications))
+    return make_pipeline(vectorizer, LogisticRegression()).fit(given, learnt.defaulted)
 
 
 def _own_step(matrix: Matrix) -> Matrix:
@@ -252,8 +254,8 @@ def _own_step(matrix: Matrix) -> Matrix:
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
-    "hasher": (lambda: fit_texts(FeatureHasher(8), lambda one: {"age": one.age}), "leave the FeatureHasher out"),
-    "texts": (lambda: fit_texts(CountVectorizer(), lambda one: one.home), "which takes texts"),
+    "hasher": (lambda: fit_texts(FeatureHasher(8), lambda one: {"age": one["age"]}), "leave the FeatureHasher out"),
+    "texts": (lambda: fit_texts(CountVectorizer(), lambda one: one["home"]), "which takes texts"),
     "columns by name": (lambda: fit_table(["income", "age"]), "selects columns by name .income, age.*index"),
     "a column by name": (lambda: fit_table(["income"]), "selects columns by name .income"),
     "columns by a mask": (lambda: fit_columns([name == "age" for name in COLUMNS]), "a boolean mask"),

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scorer.core.wire import Application, decode
 
 from schemas.contracts import shipped_contract
 from schemas.files import read_applications
 from scorer.store.store import BundleStore
+from tests.fakes import columns_of_values
 from tests.integration.environments import python_with
 from tests.unit.bundle.making import write_loans
 
@@ -114,9 +114,7 @@ def test_the_imported_bundle_predicts_as_bentomls_runner(
     ran = _import(path, tmp_path / "store")
     assert ran.returncode == 0, ran.stderr
     bundle = BundleStore(tmp_path / "store").open("from-bento:1.0.0")
-    applications = [decode(loan, 65_536) for loan in loans]
-    assert all(type(application) is Application for application in applications)
-    found = bundle.model.predict(bundle.encoding.matrix(applications))  # type: ignore[arg-type]
+    found = bundle.model.predict(bundle.encoding.matrix(columns_of_values(loans)))
     assert len(expected) == 600
     assert len(set(expected)) > 100
     assert np.array_equal(found, np.array(expected, dtype=np.float32))
@@ -136,8 +134,7 @@ def test_a_model_that_stopped_early_predicts_as_bentoml_loads_it(
     assert ran.returncode == 0, ran.stderr
     assert "Rounds: " in ran.stdout
     bundle = BundleStore(tmp_path / "store").open("from-bento:1.0.0")
-    applications = [decode(loan, 65_536) for loan in loans]
-    found = bundle.model.predict(bundle.encoding.matrix(applications))  # type: ignore[arg-type]
+    found = bundle.model.predict(bundle.encoding.matrix(columns_of_values(loans)))
     assert np.array_equal(found, np.array(expected, dtype=np.float32))
 
 

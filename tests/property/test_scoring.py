@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from schemas.decision import BundleReference, Decision
 from schemas.examples import APPLICATIONS
-from scorer.author.shipped import CATEGORIES, CONTRACT, NUMBERS
 from scorer.core.encode import DecisionEncoder, id_of
 from scorer.core.features import FeatureEncoding, columns_of
 from scorer.core.policy import LABELS, Policy
 from scorer.core.score import Bundle, Record, Result, score_batch
 from scorer.core.slow_decode import Rejection
 from scorer.errors import ModelError
-from tests.fakes import DECODER, columns_of_values
+from tests.fakes import CATEGORIES, CONTRACT, DECODER, NUMBERS, columns_of_values
 
 law = settings.get_profile("laws")
 

@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from scorer.core.wire import Application, decode
 
 from scorer.author.describe import Description, read_build_file
 from scorer.core.features import FeatureEncoding, columns_of
 from scorer.core.policy import Policy
 from scorer.errors import MisuseError
-from tests.fakes import application
+from tests.fakes import CONTRACT, application, columns_of_values
 from tests.unit.bundle.making import make_vectorizer
 
 PLAIN = 'name = "mine"\nversion = "1.0.0"\nmodel = "model.ubj"\nfields = ["age", "home"]\nmissing = 0\n'
@@ -35,7 +34,7 @@ def test_the_least_that_can_be_said(tmp_path: Path) -> None:
         None,
         None,
     )
-    assert told.features.columns == columns_of(["age", "home"])
+    assert told.features.columns == columns_of(CONTRACT, ["age", "home"])
     assert told.features.missing == 0
     assert told.policy == Policy()
     assert (told.runner_settings, told.labels, told.libraries) == ({}, {}, {})
@@ -84,10 +83,9 @@ def test_unknown_numbers_left_to_the_model(tmp_path: Path) -> None:
 def test_the_matrix_is_the_scorers() -> None:
     """What a model is trained on is built by the code that builds what it scores."""
     description = Description(name="mine", version="1.0.0", fields=["age", "income"], missing=-1.0)
-    applicant = decode(application(income=None), 65_536)
-    assert isinstance(applicant, Application)
-    found = description.matrix([applicant])
-    assert np.array_equal(found, FeatureEncoding(("age", "income"), -1.0).matrix([applicant]))
+    applicant = columns_of_values([application(income=None)])
+    found = description.matrix(applicant)
+    assert np.array_equal(found, FeatureEncoding(CONTRACT, ("age", "income"), -1.0).matrix(applicant))
     assert found.tolist() == [[30.0, -1.0]]
 
 

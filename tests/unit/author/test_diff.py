@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from schemas.contracts import shipped_contract
 from schemas.files import dump_application
 from scorer.author.diff import Change, Flip, compare_decisions, compare_manifests
-from scorer.bundle.golden import make_applications
 from scorer.bundle.load import load_bundle, read_manifest
+from scorer.bundle.made_up import make_applications
 from scorer.core.policy import LABELS
 from scorer.core.score import score_batch
-from tests.fakes import BROKEN_PRICE, RECORD_BYTES_MAX, FakeRecord, application, tiny_bundle
+from tests.fakes import BROKEN_PRICE, CONTRACT, RECORD_BYTES_MAX, FakeRecord, application, tiny_bundle
 from tests.unit.bundle.making import PLAIN, WITH_MARITAL, copy_bundle, remake
 
 BEFORE, AFTER = load_bundle(WITH_MARITAL), load_bundle(PLAIN)
@@ -23,8 +22,8 @@ BEFORE, AFTER = load_bundle(WITH_MARITAL), load_bundle(PLAIN)
 def _records() -> list[FakeRecord]:
     """The made-up applications, and one that is none."""
     sound = [
-        FakeRecord((0, line), dump_application(made, shipped_contract()))
-        for line, made in enumerate(make_applications(), 1)
+        FakeRecord((0, line), dump_application(made, CONTRACT))
+        for line, made in enumerate(make_applications(CONTRACT), 1)
     ]
     return [*sound, FakeRecord((0, 100), b"{}")]
 

@@ -1,6 +1,7 @@
 """Golden examples: made of the contract alone, the same every time, and a bundle that misses one is refused."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,16 @@ import pytest
 from numpy.typing import NDArray
 
 from schemas.application import CreditApplication
-from scorer.bundle.golden import Golden, make_applications, read_golden, write_golden
-from scorer.core.features import CATEGORIES, NUMBERS, FeatureEncoding, columns_of
+from scorer.bundle.golden import Golden, read_golden, write_golden
+from scorer.bundle.load import load_bundle
+from scorer.bundle.made_up import make_applications
+from scorer.core.features import FeatureEncoding, columns_of
 from scorer.core.policy import Policy
 from scorer.errors import BundleError, ModelError
+from tests.fakes import CATEGORIES, CONTRACT, DECODER, NUMBERS
+from tests.unit.bundle.making import PLAIN, WITH_MARITAL
 
-ENCODING = FeatureEncoding(columns_of([*CATEGORIES, *NUMBERS]), 0.0)
+ENCODING = FeatureEncoding(CONTRACT, columns_of(CONTRACT, [*CATEGORIES, *NUMBERS]), 0.0)
 
 
 class _Formula:
@@ -29,26 +34,33 @@ class _Formula:
 
 
 def _golden() -> Golden:
-    return read_golden(write_golden(ENCODING, _Formula(), Policy()))
+    return read_golden(write_golden(ENCODING, _Formula(), Policy()), DECODER)
 
 
 def test_the_applications_are_the_same_every_time_and_all_differ() -> None:
     """64 of them, named golden-1 to golden-64, made without chance or clock."""
-    applications = make_applications()
-    assert applications == make_applications()
+    applications = make_applications(CONTRACT)
+    assert applications == make_applications(CONTRACT)
     assert [a["application_id"] for a in applications] == [f"golden-{n}" for n in range(1, 65)]
     assert len({json.dumps({**a, "application_id": ""}) for a in applications}) == 64
 
 
+@pytest.mark.parametrize("folder", [PLAIN, WITH_MARITAL], ids=["1.1.0", "1.0.0"])
+def test_the_shipped_examples_are_made_again_byte_for_byte(folder: Path) -> None:
+    """The shipped bundles were built before the applications followed from the contract; nothing in them differs."""
+    opened = load_bundle(folder)
+    assert write_golden(opened.encoding, opened.model, opened.policy) == (folder / "golden.jsonl").read_bytes()
+
+
 def test_the_applications_keep_to_the_contract() -> None:
     """Pydantic, which has the last word, accepts each."""
-    for application in make_applications():
+    for application in make_applications(CONTRACT):
         CreditApplication.model_validate_json(json.dumps(application))
 
 
 def test_the_applications_reach_every_corner_of_the_contract() -> None:
     """Each category, the limits of each number, and each field that may be absent or null are among them."""
-    applications: list[dict[str, Any]] = make_applications()
+    applications: list[dict[str, Any]] = make_applications(CONTRACT)
     for name, values in CATEGORIES.items():
         assert {a.get(name) for a in applications} >= set(values)
     properties = CreditApplication.model_json_schema()["properties"]
@@ -66,7 +78,7 @@ def test_what_is_written_is_read() -> None:
     """Probabilities come back as the exact values of the float32, and the bytes are the same every time."""
     raw = write_golden(ENCODING, _Formula(), Policy())
     assert raw == write_golden(ENCODING, _Formula(), Policy())
-    golden = read_golden(raw)
+    golden = read_golden(raw, DECODER)
     matrix, found = golden.reproduce(ENCODING, _Formula(), Policy(), exact=True)
     assert matrix.shape == (64, 30)
     assert np.array_equal(found.astype(np.float64), golden.probabilities)
@@ -150,7 +162,7 @@ PLAIN_LINE = write_golden(ENCODING, _Formula(), Policy()).splitlines()[0]
 def test_lines_that_are_no_examples_are_refused(raw: bytes, message: str) -> None:
     """The message names the line and the fault, and no value that stands there."""
     with pytest.raises(BundleError, match=message) as raised:
-        read_golden(raw)
+        read_golden(raw, DECODER)
     assert "s3cret" not in str(raised.value)
 
 

@@ -232,7 +232,7 @@ def test_probabilities_are_xgboosts_own_to_the_bit(folder: Path) -> None:
     rows = np.array([_encode_by_hand(line["application"], names) for line in lines], dtype=np.float32)
     direct = booster.predict(xgboost.DMatrix(rows, feature_names=names))
     opened = load_bundle(folder)
-    applications = read_golden((folder / "golden.jsonl").read_bytes()).applications
+    applications = read_golden((folder / "golden.jsonl").read_bytes(), opened.decoder).columns
     assert np.array_equal(direct, opened.model.predict(opened.encoding.matrix(applications)))
     assert direct.astype(np.float64).tolist() == [line["probability_of_default"] for line in lines]
 

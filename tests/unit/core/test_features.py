@@ -7,9 +7,8 @@ from schemas.application import CreditApplication
 from schemas.contracts import shipped_contract
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
-from scorer.author.shipped import CATEGORIES, CONTRACT, NUMBERS
 from scorer.core.features import FeatureEncoding, columns_of
-from tests.fakes import columns_of_values
+from tests.fakes import CATEGORIES, CONTRACT, NUMBERS, columns_of_values
 
 
 def _application(**fields: object) -> bytes:

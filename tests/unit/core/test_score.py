@@ -13,14 +13,13 @@ from schemas.decision import BundleReference, Decision
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
 from schemas.rejection import RejectionCode
-from scorer.author.shipped import CONTRACT
 from scorer.core.encode import DecisionEncoder
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
 from scorer.core.score import Bundle, Model, Record, Scores, score_batch
 from scorer.core.slow_decode import Rejection
 from scorer.errors import BundleUnusableError, ModelError
-from tests.fakes import DECODER
+from tests.fakes import CONTRACT, DECODER
 
 Matrix = NDArray[np.float32]
 REFERENCE = BundleReference(name="linear", version="2.0.0", digest="ab" * 32)

@@ -9,7 +9,6 @@ from itertools import islice
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scorer.core.wire import decode
 
 from producer.errors import InvalidApplicationError
 from producer.generator import GeneratedRecord, generate_applications
@@ -21,6 +20,7 @@ from schemas.files import read_applications
 from schemas.rejection import RejectionCode
 from scorer.core.slow_decode import Rejection
 from tests import real_data
+from tests.fakes import DECODER
 
 pytestmark = pytest.mark.slow
 
@@ -90,7 +90,7 @@ def test_bad_records_have_every_code_that_a_record_can_bring_about() -> None:
 def test_the_scorer_rejects_bad_records_for_the_code_they_carry() -> None:
     """A scorer decides every sound record, rejects every other for the code that the record says, and so by key."""
     for record in _take(2_000, invalid_share=0.5):
-        decoded = decode(record.value, BYTES_MAX)
+        decoded = DECODER.decode(record.value, BYTES_MAX)
         assert (decoded.code if isinstance(decoded, Rejection) else None) == record.code
 
 

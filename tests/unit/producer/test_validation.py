@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from scorer.core.wire import decode
 
 from producer.errors import Fault, InvalidApplicationError
 from producer.validation import validate_application
 from schemas.application import CreditApplication
 from scorer.core.slow_decode import Rejection
+from tests.fakes import DECODER
 
 EXAMPLE: dict[str, object] = {
     name: (field.examples or [None])[0] for name, field in CreditApplication.model_fields.items()
@@ -43,14 +43,14 @@ def _faults(value: bytes) -> tuple[Fault, ...]:
 @pytest.mark.parametrize("value", UNSOUND, ids=range(len(UNSOUND)))
 def test_what_the_scorer_would_reject_is_refused(value: bytes) -> None:
     """Nothing that the scorer rejects passes the check before sending."""
-    assert isinstance(decode(value, 1_000_000), Rejection)
+    assert isinstance(DECODER.decode(value, 1_000_000), Rejection)
     assert _faults(value)
 
 
 @pytest.mark.parametrize("value", [SOUND, SOUND.replace(b'"age"', b'"note": {"age": [1]}, "age"')])
 def test_what_the_scorer_decides_passes(value: bytes) -> None:
     """A sound application passes, fields of the publisher's own included."""
-    assert not isinstance(decode(value, 1_000_000), Rejection)
+    assert not isinstance(DECODER.decode(value, 1_000_000), Rejection)
     assert validate_application(value).application_id == "a-1001"
 
 

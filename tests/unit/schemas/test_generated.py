@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
-from scorer.core.wire import decode
 
 from generators.__main__ import ROOT
 from generators.contract import FOLDER
@@ -26,6 +25,7 @@ from scorer.core.policy import LABELS, Policy
 from scorer.core.slow_decode import Rejection
 from scorer.operate.topics import contract
 from scorer.settings import Settings
+from tests.fakes import DECODER
 
 RECORD_BYTES_MAX = Settings.model_fields["record_bytes_max"].default
 GENERATED = ROOT / FOLDER
@@ -113,7 +113,7 @@ def test_deployments_know_their_time_zone() -> None:
 def test_sound_examples_are_accepted(name: str) -> None:
     """Each is read by the scorer, the model and the JSON Schema, and its file is JSON lines for the producer."""
     path = EXAMPLES / "applications" / f"{name}.json"
-    assert not isinstance(decode(path.read_bytes(), RECORD_BYTES_MAX), Rejection)
+    assert not isinstance(DECODER.decode(path.read_bytes(), RECORD_BYTES_MAX), Rejection)
     CreditApplication.model_validate_json(path.read_bytes())
     _validator("application").validate(json.loads(path.read_bytes()))
     assert [row.value for row in read_applications(path, shipped_contract())] == [
@@ -158,7 +158,7 @@ def test_unsound_examples_are_refused_as_they_say(entry: dict[str, str]) -> None
         raw = (EXAMPLES / "invalid" / entry["file"]).read_bytes()
         with pytest.raises(ValidationError):
             CreditApplication.model_validate_json(raw)
-    assert decode(raw, RECORD_BYTES_MAX) == (RejectionCode(entry["code"]), entry["reason"])
+    assert DECODER.decode(raw, RECORD_BYTES_MAX) == (RejectionCode(entry["code"]), entry["reason"])
 
 
 def test_every_code_has_a_meaning_and_an_example() -> None:
