@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from schemas.records import Place
+from schemas.records import Position
 from schemas.rejection import MEANINGS
 from scorer.console.dead_letters import newest_letters, reveal
 from scorer.console.guard import Guard, Sessions, WrongTokens, delete_session, session_of, set_session
@@ -246,9 +246,9 @@ class _Endpoints:
         numbers = [request.path_params[name] for name in ("partition", "offset")]
         if not all(_is_position(number) for number in numbers):
             raise HTTPException(404)
-        place = Place(*map(int, numbers))
-        content = await run_in_threadpool(reveal, self._settings, place)
-        log(DEAD_LETTER_SHOWN, client=_client(request), partition=place.partition, offset=place.offset)
+        position = Position(*map(int, numbers))
+        content = await run_in_threadpool(reveal, self._settings, position)
+        log(DEAD_LETTER_SHOWN, client=_client(request), partition=position.partition, offset=position.offset)
         return JSONResponse(content)
 
 

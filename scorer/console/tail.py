@@ -144,7 +144,7 @@ class _Tail:
                     "reason": letter.reason,
                 }
                 source = {"topic": letter.topic, "partition": letter.partition, "offset": letter.offset}
-                self._live.tried(letter.id, result | {"source": source, "place": str(letter.place)})
+                self._live.tried(letter.id, result | {"source": source, "position": str(letter.position)})
 
     def _skip(self, record: Malformed) -> None:
         self._live.skipped()

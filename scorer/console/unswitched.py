@@ -8,7 +8,7 @@ from typing import Any, Final
 from schemas.decision import shorten
 from schemas.deployment import Slot
 from scorer.operate.group import Group
-from scorer.operate.rollout import compare, refusals
+from scorer.operate.rollout import compare, load_failures
 from scorer.stream.history import fold
 from scorer.stream.history_record import Line
 from scorer.stream.metadata import CommittedMetadata
@@ -72,12 +72,12 @@ def _unswitched(
     offsets = {line.event.slot: line.offset for line in lines if line.event is not None}  # the latest of each slot
     champion, challenger = state.current("champion"), state.current("challenger")
     workers = len(group.members)
-    if champion is not None and (behind := compare(group, committed, str(champion)).behind):
-        others = sorted({_name(bundle) for worker in behind for bundle in worker.deciding})
+    if champion is not None and (unswitched := compare(group, committed, str(champion)).unswitched):
+        others = sorted({_name(bundle) for worker in unswitched for bundle in worker.bundles})
         still = " and ".join(others) or "without decisions"
-        text = f"{_count(len(behind), workers)} not switched to {_name(str(champion))}; still {still}"
-        yield Unswitched("champion", offsets["champion"], text, _distinct(worker.reason for worker in behind))
-    if challenger is not None and (reports := refusals(group, committed, "challenger", str(challenger))):
+        text = f"{_count(len(unswitched), workers)} not switched to {_name(str(champion))}; still {still}"
+        yield Unswitched("champion", offsets["champion"], text, _distinct(worker.reason for worker in unswitched))
+    if challenger is not None and (reports := load_failures(group, committed, "challenger", str(challenger))):
         text = f"{_count(len(reports), workers)} not loaded the challenger {_name(str(challenger))}"
         yield Unswitched("challenger", offsets["challenger"], text, _distinct(reason for _, reason in reports))
 

@@ -128,7 +128,7 @@ def deploy(settings: Settings) -> None:
 def put_back(settings: Settings) -> None:
     """Lists dead letters and requeues those that are new."""
     assert list(read_dead_letters(settings))
-    assert requeue(settings, lambda _: True, "ana").put_back
+    assert requeue(settings, lambda _: True, "ana").requeued
 
 
 def reset(settings: Settings) -> None:

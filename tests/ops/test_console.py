@@ -247,7 +247,7 @@ def test_dead_letters_are_hidden_until_asked_for(visit: Visit, served: ConsolePr
 def test_a_dead_letter_that_was_put_back_says_so(visit: Visit, topics: Topics) -> None:
     """Who put it back and when stands beside it, and the one that came of it is another."""
     found = json.loads(operate(topics, "dlq", "list", "--code", "not_json", "--json"))["dead_letters"][0]
-    operate(topics, "dlq", "requeue", found["place"], "--actor", "cleo")
+    operate(topics, "dlq", "requeue", found["position"], "--actor", "cleo")
     page = visit.go("/dead-letters")
     letter = page.locator("#letters li", has=page.get_by_text(f"dead letter {found['place']}", exact=True))
     expect(letter).to_contain_text("requeued by cleo")

@@ -105,7 +105,7 @@ function settle(result) {
   if (result.kind === "REJECTED") {
     show(tried.item, "REJECTED", "rejected", result.reason, [
       ["code", result.code], ["application", result.id], ["record", recordName(result.source)],
-      ["dead letter", result.place], waited,
+      ["dead letter", result.position], waited,
     ]);
     announce(`Rejected: ${result.reason}`);
     return;

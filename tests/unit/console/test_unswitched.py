@@ -9,7 +9,7 @@ from schemas.deployment import DeploymentEvent, Slot
 from scorer.console.unswitched import TAKES_S, Unfollowed
 from scorer.operate.group import Group, Member
 from scorer.stream.history_record import Line
-from scorer.stream.load_failure import Refusal
+from scorer.stream.load_failure import LoadFailure
 from scorer.stream.metadata import CommittedMetadata
 
 OLD = BundleReference(name="credit-risk", version="1.1.0", digest="1" * 64)
@@ -61,7 +61,7 @@ def says(*refused: str, bundle: BundleReference = OLD) -> dict[int, CommittedMet
 def test_a_deployment_that_nobody_follows(unfollowed: Unfollowed, clock: Clock) -> None:
     """It looked healthy everywhere: green, "2 workers are running". After ten seconds it is said, with the reason."""
     lines = [Line(0, None, "no event"), deployed(4, NEW)]
-    committed = says(*[Refusal("champion", str(NEW), "there is no bundle").write()] * 2)
+    committed = says(*[LoadFailure("champion", str(NEW), "there is no bundle").write()] * 2)
     assert unfollowed.look(lines, group(), committed) == ()
     clock.now_s += TAKES_S
     assert unfollowed.look(lines, group(), committed) == ()
@@ -104,7 +104,7 @@ def test_a_rebalance_neither_begins_nor_ends_it(unfollowed: Unfollowed, clock: C
 def test_a_challenger_that_cannot_be_loaded(unfollowed: Unfollowed, clock: Clock) -> None:
     """Nothing waits for a challenger, so that its failure was seen by nobody who did not read the workers' logs."""
     lines = [deployed(0, NEW, "challenger")]
-    committed = says(Refusal("challenger", str(NEW), "there is no bundle").write())
+    committed = says(LoadFailure("challenger", str(NEW), "there is no bundle").write())
     unfollowed.look(lines, group(), committed)
     clock.now_s += TAKES_S + 1
     (entry,) = unfollowed.look(lines, group(), committed)
