@@ -41,7 +41,7 @@ def newest_letters(settings: Settings) -> dict[str, Any]:
     }
 
 
-def reveal(settings: Settings, position: Position) -> dict[str, Any]:
+def read_value(settings: Settings, position: Position) -> dict[str, Any]:
     """Key, value and headers of one dead letter, as JSON; what is not UTF-8 is escaped, long values are cut.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Writes as an operator: those who write the same data share a transactional id, so a later one fences an earlier."""
+"""Transactions of operators: all who write the same data share a transactional id, so a later one fences an earlier."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,8 +17,8 @@ from scorer.stream.rights import how_to_grant
 
 WRITE_S: Final = 30.0
 """Timeout of one step of a transaction that a person waits for, in seconds."""
-# Another operator has begun to write with the same transactional id. The error's fatal flag does not tell: a missing
-# right, or a setting that the brokers reject, is fatal, too.
+# Another operator has begun to write with the same transactional id. The error's fatal flag is no evidence of that:
+# a missing permission, or a setting that the brokers reject, is fatal, too.
 _FENCED: Final = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 
 

@@ -259,7 +259,7 @@ def following(settings: Settings) -> Iterator[Live]:
     thread = Thread(target=follow_results, args=(settings, live, Sample(), stop))
     thread.start()
     try:
-        wait_until(lambda: live.following, "the console follows")
+        wait_until(lambda: live.reads_results, "the console follows")
         yield live
         assert thread.is_alive(), "nothing ends it"
     finally:

@@ -158,7 +158,7 @@ def watch(settings: Settings) -> None:
     """Sees what the console shows, and publishes a try."""
     stop, live = Event(), _LiveUntil()
     live.end = stop
-    run_with_restarts(Part.STANDING, lambda: poll_group(settings, live, stop), live, stop)
+    run_with_restarts(Part.GROUP, lambda: poll_group(settings, live, stop), live, stop)
     stop.clear()
     run_with_restarts(Part.RESULTS, lambda: follow_results(settings, live, Sample(), stop), live, stop)
     if live.seen:
@@ -175,8 +175,8 @@ class _LiveUntil(Live):
     end: Event
     seen = ""
 
-    def trouble(self, part: Part, text: str) -> None:
-        super().trouble(part, text)
+    def set_error(self, part: Part, text: str) -> None:
+        super().set_error(part, text)
         self.seen = self.seen or text
         self.end.set()
 
