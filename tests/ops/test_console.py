@@ -249,7 +249,7 @@ def test_a_dead_letter_that_was_put_back_says_so(visit: Visit, topics: Topics) -
     found = json.loads(operate(topics, "dlq", "list", "--code", "not_json", "--json"))["dead_letters"][0]
     operate(topics, "dlq", "requeue", found["position"], "--actor", "cleo")
     page = visit.go("/dead-letters")
-    letter = page.locator("#letters li", has=page.get_by_text(f"dead letter {found['place']}", exact=True))
+    letter = page.locator("#letters li", has=page.get_by_text(f"dead letter {found['position']}", exact=True))
     expect(letter).to_contain_text("requeued by cleo")
 
 
