@@ -263,9 +263,9 @@ def _measure(model: Model, features: Features, description: Description, holdout
         )
     encoding = FeatureEncoding(features.columns, features.missing_number)
     probabilities = checked_predict(model, encoding.matrix(holdout.applications))
-    where = "the applications that were held out"
+    phrase = "the applications that were held out"
     metrics = measure(
-        holdout.dataset, probabilities, holdout.defaulted, description.policy, description.holdout_about, where
+        holdout.dataset, probabilities, holdout.defaulted, description.policy, description.holdout_about, phrase
     )
     if metrics.holdout.auc < _AUC_MIN:
         raise BundleError(
