@@ -126,7 +126,7 @@ def test_an_audit_passes_over_marks(topics: Topics) -> None:
         set_aside(topics, SOUND, "model_error")
         assert len(requeue(settings, lambda _: True, "ana").requeued) == 1
         set_aside(topics, SOUND, "empty", partition=0)
-        wait_until(lambda: audit.rejects == {"model_error": 1, "empty": 1}, "both dead letters are counted")
+        wait_until(lambda: audit.rejections == {"model_error": 1, "empty": 1}, "both dead letters are counted")
         wait_until(lambda: audit.published == 9, "what was put back is an application")
 
 
