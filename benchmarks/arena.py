@@ -53,7 +53,7 @@ def machine(broker: str) -> dict[str, Any]:
 class Sample(NamedTuple):
     """A rival's progress at a time (monotonic clock), and the resources that its processes had used."""
 
-    at: float
+    time_s: float
     decided: int
     cpu_s: float
     rss_bytes: int
@@ -62,7 +62,7 @@ class Sample(NamedTuple):
 def rate_between(first: Sample, last: Sample) -> tuple[float, float]:
     """Returns records per second and CPU microseconds per record."""
     records = last.decided - first.decided
-    return records / (last.at - first.at), (last.cpu_s - first.cpu_s) / records * 1e6
+    return records / (last.time_s - first.time_s), (last.cpu_s - first.cpu_s) / records * 1e6
 
 
 class Usage(NamedTuple):

@@ -52,17 +52,17 @@ def measure_throughput(entry: Entry, model: Path, seconds: float) -> dict[str, f
     for sample in watch(entry):
         rss_bytes = max(rss_bytes, sample.rss_bytes)
         if not sample.decided:
-            if sample.at - began > _FIRST_DECISION_S:
+            if sample.time_s - began > _FIRST_DECISION_S:
                 raise CannotTakePartError(f"it decided nothing within {_FIRST_DECISION_S:.0f} s")
             continue
         if not samples or sample.decided != samples[-1].decided:
             samples.append(sample)
-        elif sample.at - samples[-1].at > _STANDSTILL_S:
+        elif sample.time_s - samples[-1].time_s > _STANDSTILL_S:
             break  # it has processed the whole backlog
-        if sample.at - samples[0].at > _WARM_UP_S + seconds:
+        if sample.time_s - samples[0].time_s > _WARM_UP_S + seconds:
             break
     # A rival that has processed the backlog, or decides in bursts, gets no warm-up.
-    warm = [sample for sample in samples if sample.at - samples[0].at > _WARM_UP_S]
+    warm = [sample for sample in samples if sample.time_s - samples[0].time_s > _WARM_UP_S]
     counted = warm if len(warm) > 1 else samples
     first, last = counted[0], counted[-1]
     if last.decided == first.decided:
@@ -72,14 +72,14 @@ def measure_throughput(entry: Entry, model: Path, seconds: float) -> dict[str, f
     rate, cpu_us = rate_between(first, last)
     return {
         "records": last.decided - first.decided,
-        "seconds": last.at - first.at,
+        "seconds": last.time_s - first.time_s,
         "rate": rate,
         "cpu_us": cpu_us,
         "rss_bytes": rss_bytes,
     }
 
 
-def contend(rival: Rival, delivery: Delivery, base: Settings, model: Path, seconds: float) -> dict[str, float]:
+def run_round(rival: Rival, delivery: Delivery, base: Settings, model: Path, seconds: float) -> dict[str, float]:
     """Runs one round of one rival."""
     entry = Entry(rival, delivery, base)
     try:
@@ -100,7 +100,7 @@ def run_rounds(
             if name in left_out:
                 continue
             try:
-                figures = contend(rival, delivery, base, model, options.seconds)
+                figures = run_round(rival, delivery, base, model, options.seconds)
             except CannotTakePartError as error:
                 left_out[name] = str(error)
                 print(f"  {name:<45} left out: {error}", flush=True)

@@ -46,7 +46,7 @@ class Watch:
         """Starts at the first call; later calls have no effect."""
         self._began = self._began or (time.perf_counter(), time.process_time())
 
-    def landed(self, batch: Batch) -> None:
+    def count(self, batch: Batch) -> None:
         """Counts a committed batch."""
         self.records += len(batch.records)
         self.batches += 1
@@ -70,10 +70,10 @@ class Timed(Observer):
             self._watch.begin()
 
     def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:  # noqa: ARG002
-        self._watch.landed(batch)
+        self._watch.count(batch)
 
 
-def work_through(settings: Settings, records: int) -> Watch:
+def run_worker(settings: Settings, records: int) -> Watch:
     """Runs our worker until `records` records are committed."""
     watch = Watch()
     bundle = BundleStore(settings.store).open(DEFAULT_BUNDLE)
@@ -151,7 +151,7 @@ def main() -> None:
         "passthrough": partial(pass_through, tuned=False),
         "passthrough-tuned": partial(pass_through, tuned=True),
         "passthrough-confirmed": pass_through_confirmed,
-        "worker": work_through,
+        "worker": run_worker,
     }
     watch = kinds[kind](settings, records)
     sys.stdout.write(json.dumps(watch.figures()) + "\n")

@@ -59,12 +59,12 @@ def environment(name: str) -> str:
     """Returns the Python of an environment with the packages of `requirements-NAME.lock`."""
     folder = WORK / name
     (lock,) = PEERS.glob(f"*/requirements-{name}.lock")
-    made = folder / "made-of.lock"
-    if not made.exists() or made.read_bytes() != lock.read_bytes():
+    built_lock = folder / "made-of.lock"
+    if not built_lock.exists() or built_lock.read_bytes() != lock.read_bytes():
         shutil.rmtree(folder, ignore_errors=True)
         venv.create(folder, with_pip=True)
         _run(str(folder / "bin/python"), "-m", "pip", "install", "-q", "--no-deps", "-r", str(lock))
-        made.write_bytes(lock.read_bytes())
+        built_lock.write_bytes(lock.read_bytes())
     return str(folder / "bin/python")
 
 

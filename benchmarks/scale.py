@@ -19,7 +19,7 @@ _OURS = RIVALS[0]
 _PARTITIONS = 8
 
 
-def work_off(base: Settings, workers: int, records: int) -> str:
+def process_backlog(base: Settings, workers: int, records: int) -> str:
     """Processes one backlog and returns a row of figures, from the first decision to the last."""
     entry = Entry(_OURS, "exactly-once", base, workers)
     try:
@@ -51,7 +51,7 @@ def main() -> None:
             topics.ensure(base, _PARTITIONS, replication=1)
             fill(base, millions * 1_000_000)
             for workers in (1, 2, 4) if millions == options.millions[0] else (1,):
-                print(work_off(base, workers, millions * 1_000_000), flush=True)
+                print(process_backlog(base, workers, millions * 1_000_000), flush=True)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class Source(NamedTuple):
     """An application with the interface of a record."""
 
     content: bytes
-    place: int
+    number: int
 
     def topic(self) -> str:
         return "applications"
@@ -44,7 +44,7 @@ class Source(NamedTuple):
         return 0
 
     def offset(self) -> int:
-        return self.place
+        return self.number
 
     def value(self) -> bytes:
         return self.content
@@ -52,31 +52,31 @@ class Source(NamedTuple):
 
 def draw_records(count: int) -> list[Source]:
     """Returns the first applications of the generator, the same ones each time."""
-    return [Source(r.value, place) for place, r in enumerate(islice(generate_applications(seed=1), count))]
+    return [Source(r.value, number) for number, r in enumerate(islice(generate_applications(seed=1), count))]
 
 
 def measure(records: Sequence[Source], bundle: Bundle, batch_records: int) -> dict[str, float]:
     """Measures microseconds per record, by stage."""
-    least: dict[str, float] = defaultdict(lambda: float("inf"))
+    minima: dict[str, float] = defaultdict(lambda: float("inf"))
     for _ in range(ROUNDS):
         spent: dict[str, float] = defaultdict(float)
-        for at in range(0, len(records), batch_records):
-            score_batch(records[at : at + batch_records], bundle, RECORD_BYTES_MAX, _stopwatch(spent))
+        for start in range(0, len(records), batch_records):
+            score_batch(records[start : start + batch_records], bundle, RECORD_BYTES_MAX, _stopwatch(spent))
         for stage, seconds in spent.items():
-            least[stage] = min(least[stage], seconds / len(records) * 1e6)
-    return dict(least)
+            minima[stage] = min(minima[stage], seconds / len(records) * 1e6)
+    return dict(minima)
 
 
 def _stopwatch(spent: dict[str, float]) -> Callable[[str], None]:
     began = time.perf_counter()
 
-    def lap(stage: str) -> None:
+    def record(stage: str) -> None:
         nonlocal began
         now = time.perf_counter()
         spent[stage] += now - began
         began = now
 
-    return lap
+    return record
 
 
 def with_trees(bundle: Bundle, records: Sequence[Source], trees: int) -> Bundle:
@@ -91,7 +91,7 @@ def with_trees(bundle: Bundle, records: Sequence[Source], trees: int) -> Bundle:
 def padded(records: Sequence[Source], size: int) -> list[Source]:
     """Returns the records with an additional field that makes them about `size` bytes long."""
     notes = [json.dumps({"note": "n" * max(size - len(r.content) - 11, 0)}).encode() for r in records]
-    return [Source(r.content[:-1] + b"," + note[1:], r.place) for r, note in zip(records, notes, strict=True)]
+    return [Source(r.content[:-1] + b"," + note[1:], r.number) for r, note in zip(records, notes, strict=True)]
 
 
 def crafted() -> dict[str, bytes]:

@@ -79,17 +79,17 @@ class Findings(NamedTuple):
     """Violations, all of which must be 0, and the number of transactions checked."""
 
     lost: int
-    doubled: int
-    of_neither: int
+    duplicated: int
+    unknown_bundle: int
     """Decisions that name neither bundle."""
-    out_of_turn: int
+    out_of_order: int
     """Input partitions that were not decided by the first, the second, and then the first bundle again."""
     mixed: int
     """Transactions with decisions of two bundles."""
     transactions: int
 
     @property
-    def sound(self) -> bool:
+    def ok(self) -> bool:
         """True if no violation was found."""
         return not any(self[:-1])
 
@@ -107,19 +107,19 @@ def check(rows: NDArray[np.void], count: int) -> Findings:
     assert (rows["partition"] == rows["source_partition"]).all(), "a partition's decisions are one worker's"
     times = np.bincount(rows["number"], minlength=count)
     by_source = rows[np.lexsort((rows["source_offset"], rows["source_partition"]))]
-    out_of_turn = 0
+    out_of_order = 0
     for partition in np.unique(rows["source_partition"]):
         versions = by_source["version"][by_source["source_partition"] == partition]
-        turns = versions[np.flatnonzero(np.diff(versions, prepend=-2))]
-        out_of_turn += turns.tolist() != [0, 1, 0]
-    in_place = rows[np.lexsort((rows["offset"], rows["partition"]))]
-    begins = (np.diff(in_place["partition"]) != 0) | (np.diff(in_place["offset"]) != 1)
-    mixed = ~begins & (np.diff(in_place["version"]) != 0)
+        version_sequence = versions[np.flatnonzero(np.diff(versions, prepend=-2))]
+        out_of_order += version_sequence.tolist() != [0, 1, 0]
+    by_position = rows[np.lexsort((rows["offset"], rows["partition"]))]
+    begins = (np.diff(by_position["partition"]) != 0) | (np.diff(by_position["offset"]) != 1)
+    mixed = ~begins & (np.diff(by_position["version"]) != 0)
     return Findings(
         lost=int(np.count_nonzero(times == 0)),
-        doubled=int(np.count_nonzero(times > 1)),
-        of_neither=int(np.count_nonzero(rows["version"] < 0)),
-        out_of_turn=out_of_turn,
+        duplicated=int(np.count_nonzero(times > 1)),
+        unknown_bundle=int(np.count_nonzero(rows["version"] < 0)),
+        out_of_order=out_of_order,
         mixed=int(np.count_nonzero(mixed)),
         transactions=int(np.count_nonzero(begins)) + 1,
     )
@@ -132,17 +132,17 @@ def swaps(version: NDArray[np.int8], rate: int) -> list[slice]:
         version: index in VERSIONS of the bundle that decided each application, in the order in which they were due.
         rate: applications per second.
     """
-    first, between = np.flatnonzero(version == 0), np.flatnonzero(version == 1)
-    middle = (between[0] + between[-1]) // 2
-    around = int(rate * _WINDOW_S)
+    first, second = np.flatnonzero(version == 0), np.flatnonzero(version == 1)
+    middle = (second[0] + second[-1]) // 2
+    margin = int(rate * _WINDOW_S)
     return [
-        slice(between[0] - around, first[first < middle][-1] + around),
-        slice(first[first > middle][0] - around, between[-1] + around),
+        slice(second[0] - margin, first[first < middle][-1] + margin),
+        slice(first[first > middle][0] - margin, second[-1] + margin),
     ]
 
 
 def load(
-    entry: Entry, reader: Consumer, rate: int, seconds: float, begun: Callable[[], None]
+    entry: Entry, reader: Consumer, rate: int, seconds: float, on_first_decision: Callable[[], None]
 ) -> tuple[NDArray[np.void], float]:
     """Publishes applications and reads the decisions; returns them with the time when the first application was due.
 
@@ -151,7 +151,7 @@ def load(
         reader: the reader of their decisions.
         rate: applications per second.
         seconds: duration.
-        begun: called when the first decision has arrived.
+        on_first_decision: called when the first decision has arrived.
     """
     prefix = f"s{uuid.uuid4().hex[:6]}"
     target = (entry.settings.bootstrap_servers, entry.settings.applications_topic)
@@ -160,7 +160,7 @@ def load(
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as loop:
         for now, numbered in arrivals(reader, prefix.encode() + b"-", lambda: loop.poll() is not None):
             if numbered and not read:
-                begun()
+                on_first_decision()
             if numbered:
                 read.append(np.array([_row(number, now, message) for number, message in numbered], dtype=_ROW))
         assert loop.stdout is not None
@@ -190,13 +190,18 @@ class Operator:
         """Rehearses on a separate history, so that neither this process nor the broker does it for the first time."""
         names = ("bootstrap_servers", "group_id", "applications_topic", "deployments_topic")
         environment = {f"{ENV_PREFIX}{name.upper()}": getattr(settings, name) for name in names}
-        spawning = multiprocessing.get_context("spawn")
-        self._connection, theirs = spawning.Pipe()
-        spawning.Process(target=_run_commands, args=(theirs, environment), daemon=True).start()
+        context = multiprocessing.get_context("spawn")
+        self._connection, child_connection = context.Pipe()
+        context.Process(target=_run_commands, args=(child_connection, environment), daemon=True).start()
         rehearsal = settings.model_copy(update={"deployments_topic": f"{settings.deployments_topic}-rehearsal"})
         topics.ensure(rehearsal, PARTITIONS, replication=1)
-        aside = ("--set", f"deployments_topic={rehearsal.deployments_topic}", "--set", "group_id=rehearsal")
-        self._scorer("deploy", f"credit-risk:{VERSIONS[1]}", "--wait", "1", *aside)
+        options = (
+            "--set",
+            f"deployments_topic={rehearsal.deployments_topic}",
+            "--set",
+            "group_id=rehearsal",
+        )
+        self._scorer("deploy", f"credit-risk:{VERSIONS[1]}", "--wait", "1", *options)
         self.began_at = 0.0
         self._thread = Thread(target=self._operate, daemon=True)
         self._failure = ""
@@ -263,17 +268,17 @@ def measure(base: Settings, rate: int, seconds: float) -> dict[str, Any]:
     return {
         "applications": count,
         "findings": findings._asdict(),
-        "sound": findings.sound,
-        "ms": _latencies(rows, rate, began, operator.began_at) if findings.sound else {},
+        "sound": findings.ok,
+        "ms": _latencies(rows, rate, began, operator.began_at) if findings.ok else {},
     }
 
 
 def _latencies(rows: NDArray[np.void], rate: int, began: float, deployed_at: float) -> dict[str, dict[str, float]]:
     """Returns milliseconds from when an application was due until its decision arrived: before and around the swaps."""
     count = len(rows)
-    at, version = np.empty(count), np.empty(count, dtype=np.int8)
-    at[rows["number"]], version[rows["number"]] = rows["at"], rows["version"]
-    latencies = (at - began - np.arange(count) / rate) * 1_000
+    arrived_at, version = np.empty(count), np.empty(count, dtype=np.int8)
+    arrived_at[rows["number"]], version[rows["number"]] = rows["at"], rows["version"]
+    latencies = (arrived_at - began - np.arange(count) / rate) * 1_000
     before = slice(int(rate * _WARM_UP_S), int(rate * (deployed_at - began)))
     names = ("before", f"deploy {VERSIONS[1]}", f"rollback to {VERSIONS[0]}")
     spans = zip(names, [before, *swaps(version, rate)], strict=True)

@@ -33,13 +33,13 @@ def _sections(group: Any, context: Any, depth: int) -> Iterator[str]:
         command = group.get_command(context, name)
         if command.hidden:
             continue
-        own = typer.Context(command, info_name=name, parent=context)
-        yield f"{'#' * depth} {own.command_path}"
+        command_context = typer.Context(command, info_name=name, parent=context)
+        yield f"{'#' * depth} {command_context.command_path}"
         if hasattr(command, "list_commands"):
             yield str(command.help)
-            yield from _sections(command, own, depth + 1)
+            yield from _sections(command, command_context, depth + 1)
         else:
-            yield _command(command, own)
+            yield _command(command, command_context)
 
 
 def _command(command: Any, context: Any) -> str:

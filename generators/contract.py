@@ -25,23 +25,23 @@ _MODELS: Final[Mapping[str, type[BaseModel]]] = {
 
 def generate() -> dict[str, bytes]:
     """All generated files: contents by path, the same on every run."""
-    made = {f"{name}.schema.json": _dump(_schema(name, model)) for name, model in _MODELS.items()}
-    made["asyncapi.yaml"] = dump_yaml(build_document())
+    files = {f"{name}.schema.json": _dump(_schema(name, model)) for name, model in _MODELS.items()}
+    files["asyncapi.yaml"] = dump_yaml(build_document())
     # One line each, so that every file of applications is also valid JSON lines, and can be published as is.
     for name, application in APPLICATIONS.items():
-        made[f"examples/applications/{name}.json"] = dump_application(application, shipped_contract()) + b"\n"
-    made["examples/decision.json"] = DECISION.model_dump_json().encode() + b"\n"
-    made["examples/deployment-event.json"] = DEPLOYMENT.model_dump_json().encode() + b"\n"
+        files[f"examples/applications/{name}.json"] = dump_application(application, shipped_contract()) + b"\n"
+    files["examples/decision.json"] = DECISION.model_dump_json().encode() + b"\n"
+    files["examples/deployment-event.json"] = DEPLOYMENT.model_dump_json().encode() + b"\n"
     for record in INVALID:
         if record.file is not None and record.value is not None:
-            made[f"examples/invalid/{record.file}"] = record.value
+            files[f"examples/invalid/{record.file}"] = record.value
     index = [
         {"code": r.code, "reason": r.reason, "file": r.file}
         | ({} if r.how_to_make is None else {"how_to_make": r.how_to_make})
         for r in INVALID
     ]
-    made["examples/invalid/index.json"] = _dump(index)
-    return {f"{FOLDER}/{name}": content for name, content in made.items()}
+    files["examples/invalid/index.json"] = _dump(index)
+    return {f"{FOLDER}/{name}": content for name, content in files.items()}
 
 
 def _schema(name: str, model: type[BaseModel]) -> dict[str, Any]:

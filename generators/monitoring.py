@@ -54,8 +54,8 @@ def _dump(dashboard: Dashboard) -> bytes:
 
 def _with_alerts(page: str) -> str:
     """Returns a page with the current table of alerts between its markers."""
-    before, begin, rest = page.partition("<!-- alerts: made by `make fresh` -->\n")
-    _, end, after = rest.partition("<!-- end of alerts -->")
+    before, begin, remainder = page.partition("<!-- alerts: made by `make fresh` -->\n")
+    _, end, after = remainder.partition("<!-- end of alerts -->")
     assert begin, "the page has no markers for its table of alerts"
     assert end, "the page has no markers for its table of alerts"
     return before + begin + "\n".join(_alerts_table()) + "\n" + end + after

@@ -171,10 +171,10 @@ def dashboard(name: str, description: str, rows: dict[str, list[Panel]], *, by_i
         builder.with_row(dashboards.Row(title))
         for panel in panels:
             builder.with_panel(panel)
-    made = builder.build()
-    for number, part in enumerate(made.panels or [], 1):
+    model = builder.build()
+    for number, part in enumerate(model.panels or [], 1):
         part.id_val = number  # links to panels use it
-    return made
+    return model
 
 
 def _link_to_others() -> dashboards.DashboardLink:

@@ -39,7 +39,7 @@ class Objective(NamedTuple):
 
     name: str
     promised: float
-    bad: Callable[[str], str]
+    failed: Callable[[str], str]
 
     @property
     def budget(self) -> float:
@@ -56,8 +56,8 @@ LATENCY_WITHIN_S: Final = 1.0
 assert LATENCY_WITHIN_S in LATENCY.bounds
 
 
-def _share(part: str, whole: str) -> str:
-    return f"{part}\n  / ({whole} > 0)"
+def _share(part: str, total: str) -> str:
+    return f"{part}\n  / ({total} > 0)"
 
 
 def _slow(window: str) -> str:
@@ -69,8 +69,8 @@ def _rejected(window: str) -> str:
     return _share(rate(series(REJECTS, JOBS), window, GROUP), rate(series(CONSUMED, JOBS), window, GROUP))
 
 
-SLOW: Final = Objective("decision_latency_slow", promised=0.99, bad=_slow)
-DEAD_LETTERS: Final = Objective("dead_letters", promised=0.99, bad=_rejected)
+SLOW: Final = Objective("decision_latency_slow", promised=0.99, failed=_slow)
+DEAD_LETTERS: Final = Objective("dead_letters", promised=0.99, failed=_rejected)
 OBJECTIVES: Final = (SLOW, DEAD_LETTERS)
 
 CONSUMED_RATE: Final = "namespace_job:scorer_applications_consumed:rate5m"
@@ -100,7 +100,7 @@ def recording() -> dict[str, list[Recorded]]:
     """Returns the recorded series, name and expression, per rule group."""
     return {
         "scorer-objectives": [
-            *((objective.recorded(window), objective.bad(window)) for objective in OBJECTIVES for window in WINDOWS),
+            *((objective.recorded(window), objective.failed(window)) for objective in OBJECTIVES for window in WINDOWS),
             (CONSUMED_1H, _increase("1h")),
             (CONSUMED_1D, _increase("1d")),
         ],
@@ -206,8 +206,8 @@ def _burn_condition(objective: Objective, pairs: list[tuple[float, str, str]], r
     """The long window shows that the burn rate is significant, the short one that it persists."""
     lines = []
     for factor, long, short in pairs:
-        most = f"{factor:g} * {objective.budget:g}"
-        lines.append(f"({objective.recorded(long)} > {most} and {objective.recorded(short)} > {most})")
+        limit = f"{factor:g} * {objective.budget:g}"
+        lines.append(f"({objective.recorded(long)} > {limit} and {objective.recorded(short)} > {limit})")
     burning = "\n  or ".join(lines)
     return f"({burning})\nand on ({GROUP}) {records} > {_RECORDS_MIN}"
 

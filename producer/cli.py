@@ -56,7 +56,7 @@ DeadLettersOption = Annotated[str | None, typer.Option(metavar="TOPIC", help="To
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 # How long an interrupted command waits for outstanding acknowledgements.
-_DRAIN_INTERRUPTED_S: Final = 5.0
+_INTERRUPTED_WAIT_S: Final = 5.0
 # How long `watch` blocks in librdkafka before it checks for Ctrl-C.
 _WATCH_SLICE_S: Final = 0.2
 
@@ -130,11 +130,11 @@ def publish(
         with _progress() as progress:
             followed = progress.track(rows, total=_count_lines(file, progress), description="publishing")
             report = publish_rows(publisher, iter(followed), hints, as_is=as_is)
-            publisher.drain(_DRAIN_INTERRUPTED_S if report.interrupted else None)
+            publisher.wait_for_delivery(_INTERRUPTED_WAIT_S if report.interrupted else None)
         show_published(report, publisher, settings.applications_topic, as_json=as_json)
         if report.interrupted:
             raise typer.Exit(130)
-    if report.refused or report.broken:
+    if report.invalid or report.read_error:
         raise typer.Exit(1)
 
 
@@ -151,7 +151,7 @@ def load(
     prefix: Annotated[
         str | None, typer.Option(help="Generate the ids PREFIX-0, PREFIX-1, …; default: a unique prefix per run.")
     ] = None,
-    bad: Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of invalid applications.")] = 0,
+    invalid: Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of invalid applications.")] = 0,
     bootstrap_servers: ServersOption = None,
     applications_topic: ApplicationsOption = None,
     kafka: KafkaOption = None,
@@ -160,15 +160,15 @@ def load(
     """Send generated applications at a constant rate, whether or not the scorer keeps up.
 
     The generated applicants resemble the course's data in their distributions and correlations; none is a real person.
-    A record's timestamp is its scheduled time, so that a latency measured from it includes every delay. With --bad 0.01
-    one in a hundred applications is invalid, covering every rejection code that a record can cause. Ctrl-C or SIGTERM
-    stops the load and prints the summary.
+    A record's timestamp is its scheduled time, so that a latency measured from it includes every delay. With
+    --invalid 0.01 one in a hundred applications is invalid, covering every rejection code that a record can cause.
+    Ctrl-C or SIGTERM stops the load and prints the summary.
 
     For example:
 
         producer load --rate 5000 --for 2m
 
-        producer load --rate 200 --for 30s --bad 0.05 --json
+        producer load --rate 200 --for 30s --invalid 0.05 --json
     """
     settings = _settings(bootstrap_servers, kafka, applications_topic=applications_topic)
 
@@ -181,7 +181,7 @@ def load(
 
     ids = prefix if prefix is not None else f"load-{secrets.token_hex(4)}-{seed}"
     try:
-        records = generate_applications(seed, ids, bad)
+        records = generate_applications(seed, ids, invalid)
     except ValueError as error:
         raise MisuseError(str(error)) from None
     with interruptible() as interrupted, ApplicationPublisher(settings) as publisher:

@@ -20,7 +20,7 @@ from producer.errors import (
     RejectedError,
 )
 from producer.kafka import SLICE_S, Sender, TopicTail
-from producer.results import decode_result, place_of, source_of
+from producer.results import decode_result, position_of, source_of
 from producer.settings import Settings
 from producer.validation import validate_application
 from schemas.application import CreditApplication
@@ -68,7 +68,7 @@ class ApplicationPublisher(Sender):
         Raises:
             NotDeliveredError: records failed since the client was opened, or are not acknowledged yet.
         """
-        waiting = self.drain(timeout_s)
+        waiting = self.wait_for_delivery(timeout_s)
         if self.failed or waiting:
             raise NotDeliveredError(
                 f"{self.failed + waiting} of {self.sent} applications were not delivered: {self._reason()}"
@@ -100,7 +100,7 @@ class ApplicationPublisher(Sender):
                 if message is None or message.key() != key:
                     continue
                 result = decode_result(message, self._settings.dead_letters_topic)
-                if isinstance(result, Malformed | Mark) or source_of(result) != place_of(delivered):
+                if isinstance(result, Malformed | Mark) or source_of(result) != position_of(delivered):
                     continue
                 if isinstance(result, Decision):
                     return result

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from producer.invalid import spoil
+from producer.invalid import make_invalid
 from producer.population import draw_applicants
 from schemas.rejection import RejectionCode
 
@@ -53,9 +53,9 @@ def generate_applications(
 def _generate(random: np.random.Generator, prefix: str, invalid_share: float) -> Iterator[GeneratedRecord]:
     start = 0
     while True:
-        spoiled = random.random(_BLOCK) < invalid_share
-        for bad, (key, value) in zip(spoiled.tolist(), _write_block(random, prefix, start), strict=True):
-            yield GeneratedRecord(key, *spoil(value, random)) if bad else GeneratedRecord(key, value, None)
+        is_invalid = random.random(_BLOCK) < invalid_share
+        for invalid, (key, value) in zip(is_invalid.tolist(), _write_block(random, prefix, start), strict=True):
+            yield GeneratedRecord(key, *make_invalid(value, random)) if invalid else GeneratedRecord(key, value, None)
         start += _BLOCK
 
 

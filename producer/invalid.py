@@ -40,8 +40,8 @@ def _with_a_wrong_type(value: bytes, random: np.random.Generator) -> bytes:
     return dump_application({**application, field: _pick(random, _WRONG_TYPES)(application[field])}, shipped_contract())
 
 
-def _with_a_field(value: bytes, field: str, wrong: object) -> bytes:
-    return dump_application({**json.loads(value), field: wrong}, shipped_contract())
+def _with_a_field(value: bytes, field: str, invalid_value: object) -> bytes:
+    return dump_application({**json.loads(value), field: invalid_value}, shipped_contract())
 
 
 def _not_utf8(value: bytes, _: np.random.Generator) -> bytes:
@@ -61,7 +61,7 @@ def _not_an_object(value: bytes, random: np.random.Generator) -> bytes:
     return (b"[%b]" % value, json.dumps(value.decode()).encode(), b"null", b"42")[random.integers(4)]
 
 
-_SPOILERS: Final[Mapping[RejectionCode, Callable[[bytes, np.random.Generator], bytes]]] = {
+_MUTATIONS: Final[Mapping[RejectionCode, Callable[[bytes, np.random.Generator], bytes]]] = {
     RejectionCode.EMPTY: lambda _value, _random: b"",
     RejectionCode.TOO_LARGE: lambda value, _: value + b" " * (_TOO_LARGE_BYTES - len(value)),
     RejectionCode.NOT_UTF8: _not_utf8,
@@ -72,10 +72,10 @@ _SPOILERS: Final[Mapping[RejectionCode, Callable[[bytes, np.random.Generator], b
     RejectionCode.OUT_OF_RANGE: lambda value, random: _with_a_field(value, *_pick(random, _OUT_OF_RANGE)),
     RejectionCode.UNKNOWN_CATEGORY: lambda value, random: _with_a_field(value, *_pick(random, _UNKNOWN_CATEGORIES)),
 }
-_COMMON: Final = tuple(code for code in _SPOILERS if code is not RejectionCode.TOO_LARGE)
+_COMMON: Final = tuple(code for code in _MUTATIONS if code is not RejectionCode.TOO_LARGE)
 
 
-def spoil(value: bytes, random: np.random.Generator) -> tuple[bytes, RejectionCode]:
+def make_invalid(value: bytes, random: np.random.Generator) -> tuple[bytes, RejectionCode]:
     """Makes an application invalid.
 
     Args:
@@ -87,4 +87,4 @@ def spoil(value: bytes, random: np.random.Generator) -> tuple[bytes, RejectionCo
     """
     is_too_large = random.integers(_TOO_LARGE_ONE_IN) == 0
     code = RejectionCode.TOO_LARGE if is_too_large else _pick(random, _COMMON)
-    return _SPOILERS[code](value, random), code
+    return _MUTATIONS[code](value, random), code

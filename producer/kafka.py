@@ -32,7 +32,7 @@ from schemas.rights import (
 # Long enough for a distant broker and a TLS handshake, short enough that the command does not seem to hang.
 ANSWER_S: Final = 5.0
 # Refused connections are reported at once; after this time they are taken to be permanent.
-_REFUSED_S: Final = 1.0
+_UNREACHABLE_S: Final = 1.0
 _RETRY_S: Final = 0.05
 # Errors of a topic that was just created: not every broker knows it yet, or it has no leader.
 _NEW_TOPIC_ERRORS: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE})
@@ -47,7 +47,7 @@ Client = TypeVar("Client", Producer, Consumer)
 _OnDelivery: TypeAlias = Callable[[KafkaError | None, Message], None]
 
 
-class Trouble:
+class ClientErrors:
     """Keeps the last error that librdkafka reported, for use in messages.
 
     Attributes:
@@ -70,14 +70,14 @@ class Trouble:
             self._all_down = True
             return
         self.reason = error.str()
-        refused = error.code() == KafkaError._RESOLVE or "Connection refused" in self.reason
-        self._may_be_slow = self._may_be_slow or not refused
+        is_permanent = error.code() == KafkaError._RESOLVE or "Connection refused" in self.reason
+        self._may_be_slow = self._may_be_slow or not is_permanent
 
 
 def open_client(
     kind: Callable[[dict[str, object]], Client],
     settings: Settings,
-    trouble: Trouble,
+    client_errors: ClientErrors,
     *,
     defaults: Properties,
     required: Properties,
@@ -87,14 +87,14 @@ def open_client(
     Args:
         kind: Producer or Consumer.
         settings: brokers and librdkafka properties; the properties override `defaults`, but not `required`.
-        trouble: receives every error event.
+        client_errors: receives every error event.
         defaults: properties that the user may override.
         required: properties that the caller's guarantees depend on.
 
     Raises:
         MisuseError: librdkafka rejects a property.
     """
-    fixed = {**required, "bootstrap.servers": settings.bootstrap_servers, "error_cb": trouble.note}
+    fixed = {**required, "bootstrap.servers": settings.bootstrap_servers, "error_cb": client_errors.note}
     try:
         # log_level 0 keeps librdkafka from writing to the terminal; its errors reach `trouble`.
         return kind({"log_level": 0, **defaults, **settings.kafka, **fixed})
@@ -102,14 +102,16 @@ def open_client(
         raise MisuseError(f"invalid librdkafka property: {error.args[0].str()}") from None
 
 
-def find_partitions(client: Producer | Consumer, right: Right, settings: Settings, trouble: Trouble) -> list[int]:
+def find_partitions(
+    client: Producer | Consumer, right: Right, settings: Settings, client_errors: ClientErrors
+) -> list[int]:
     """Requests the partitions of a topic, and waits for a topic that was just created.
 
     Args:
         client: the client that sends the request.
         right: the client's required right to the topic.
         settings: the client's settings.
-        trouble: the client's errors.
+        client_errors: the client's errors.
 
     Raises:
         BrokerUnreachableError: no broker responds.
@@ -117,23 +119,23 @@ def find_partitions(client: Producer | Consumer, right: Right, settings: Setting
         NotAllowedError: this user is not authorized.
     """
     topic = right.name
-    began_s = time.monotonic()
+    start_s = time.monotonic()
     while True:
         try:
-            metadata = client.list_topics(topic, timeout=_REFUSED_S).topics[topic]
+            metadata = client.list_topics(topic, timeout=_UNREACHABLE_S).topics[topic]
         except KafkaException as error:
             client.poll(0)  # hands over the error events so far
-            waited_s = time.monotonic() - began_s
-            if waited_s >= ANSWER_S or trouble.is_unreachable:
+            waited_s = time.monotonic() - start_s
+            if waited_s >= ANSWER_S or client_errors.is_unreachable:
                 raise BrokerUnreachableError(
                     f"could not connect to Kafka at {settings.bootstrap_servers} within {waited_s:.0f} s: "
-                    f"{trouble.reason or error.args[0].str()}. Is it running, and is the address correct? "
+                    f"{client_errors.reason or error.args[0].str()}. Is it running, and is the address correct? "
                     "Set it with --bootstrap-servers, SCORER_BOOTSTRAP_SERVERS or scorer.toml"
                 ) from None
             continue
         if metadata.error is None:
             return sorted(metadata.partitions)
-        if metadata.error.code() not in _NEW_TOPIC_ERRORS or time.monotonic() - began_s >= ANSWER_S:
+        if metadata.error.code() not in _NEW_TOPIC_ERRORS or time.monotonic() - start_s >= ANSWER_S:
             message = f"the topic {topic} at {settings.bootstrap_servers} cannot be used: {metadata.error.str()}"
             if missing([right], metadata.error.code()):
                 raise NotAllowedError(f"{message}. {ask_for_right(right, settings)}")
@@ -165,12 +167,12 @@ class Sender:
         self._settings = settings
         self._headers: list[tuple[str, str | bytes | None]] | None = list(headers.items()) if headers else None
         self._needed = to_topic(Operation.WRITE, self._settings.applications_topic)
-        self._trouble = Trouble()
+        self._client_errors = ClientErrors()
         self._failure = self._fatal_reason = ""
         self._producer = open_client(
             Producer,
             self._settings,
-            self._trouble,
+            self._client_errors,
             defaults={
                 "message.timeout.ms": _DELIVERY_MS,
                 "partitioner": "murmur2_random",  # as in Java clients: a key's partition is the same for all clients
@@ -200,7 +202,7 @@ class Sender:
         except KafkaException as error:
             self._note_fatal(error.args[0])
 
-    def drain(self, timeout_s: float | None = None) -> int:
+    def wait_for_delivery(self, timeout_s: float | None = None) -> int:
         """Waits until every record sent is acknowledged or failed.
 
         Args:
@@ -231,7 +233,7 @@ class Sender:
         failed_before = self.failed
         while not self._produce(key, value, 0, on_delivery):
             self.poll(SLICE_S)
-        self.drain(max(0.0, deadline_s - time.monotonic()))
+        self.wait_for_delivery(max(0.0, deadline_s - time.monotonic()))
         if not acknowledged:
             raise NotDeliveredError(f"the application was not delivered: {self._reason(failed_before)}")
         return acknowledged[0]
@@ -272,11 +274,11 @@ class Sender:
     def _reason(self, failed_before: int = 0) -> str:
         """Why records were not delivered, of those since so many failed."""
         failure = self._failure if self.failed > failed_before else ""
-        return self._fatal_reason or failure or self._trouble.reason or "no acknowledgement in time"
+        return self._fatal_reason or failure or self._client_errors.reason or "no acknowledgement in time"
 
     def _require_topic(self, right: Right) -> None:
         """Verifies that a topic exists; raises what `find_partitions` raises."""
-        find_partitions(self._producer, right, self._settings, self._trouble)
+        find_partitions(self._producer, right, self._settings, self._client_errors)
 
 
 class TopicTail:
@@ -292,11 +294,11 @@ class TopicTail:
             NotAllowedError: this user is not authorized to read one of them.
         """
         self._settings = settings
-        self._trouble = Trouble()
+        self._client_errors = ClientErrors()
         self._consumer = open_client(
             Consumer,
             settings,
-            self._trouble,
+            self._client_errors,
             # With the default of 1 s, the reader pauses that long each time its queue is full.
             defaults={"fetch.queue.backoff.ms": 5},
             required={
@@ -310,7 +312,9 @@ class TopicTail:
             partitions = [
                 TopicPartition(topic, number)
                 for topic in topics
-                for number in find_partitions(self._consumer, to_topic(Operation.READ, topic), settings, self._trouble)
+                for number in find_partitions(
+                    self._consumer, to_topic(Operation.READ, topic), settings, self._client_errors
+                )
             ]
             for partition in partitions:
                 partition.offset = self._watermarks(partition)[0 if from_beginning else 1]

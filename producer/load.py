@@ -17,7 +17,7 @@ _TICK_S: Final = 0.001
 # After a stall, a wake-up sends at most the records of this time, to avoid one large burst.
 _BURST_S: Final = 0.1
 # Time to wait for acknowledgements after a signal.
-_DRAIN_STOPPED_S: Final = 5.0
+_STOPPED_WAIT_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class LoadReport:
     Attributes:
         scheduled: records that were due until the end or the signal.
         sent: records handed to the client; fewer than scheduled if this machine or the broker was too slow.
-        bad: invalid records among those sent.
+        invalid: invalid records among those sent.
         acknowledged: records acknowledged by the broker.
         failed: records that were not delivered.
         rate_achieved: records sent per second.
@@ -37,7 +37,7 @@ class LoadReport:
 
     scheduled: int
     sent: int
-    bad: int
+    invalid: int
     acknowledged: int
     failed: int
     rate_achieved: float
@@ -71,7 +71,7 @@ class LoadRun:
         self._rate = rate
         self._for_s = for_s
         self._next = next(records)
-        self._bad = 0
+        self._invalid = 0
         self._lateness_s = 0.0
 
     def run(self, stop: Callable[[], bool], on_wake: Callable[[], None] = lambda: None) -> LoadReport:
@@ -89,11 +89,11 @@ class LoadRun:
             on_wake()
             next_due_s = start_s + self.sent / self._rate - time.monotonic()
             self._publisher.poll(min(max(next_due_s, _TICK_S), _BURST_S))
-        self._publisher.drain(_DRAIN_STOPPED_S if stopped else None)
+        self._publisher.wait_for_delivery(_STOPPED_WAIT_S if stopped else None)
         return LoadReport(
             scheduled=self._due(elapsed_s),
             sent=self.sent,
-            bad=self._bad,
+            invalid=self._invalid,
             acknowledged=self._publisher.acknowledged,
             failed=self._publisher.failed,
             rate_achieved=round(self.sent / max(elapsed_s, self.sent / self._rate), 3),
@@ -112,6 +112,6 @@ class LoadRun:
             if not self._publisher.try_send(self._next.key, self._next.value, int(start_ms + due_s * 1_000)):
                 return
             self._lateness_s = max(self._lateness_s, time.monotonic() - start_s - due_s)
-            self._bad += self._next.code is not None
+            self._invalid += self._next.code is not None
             self.sent += 1
             self._next = next(self._records)

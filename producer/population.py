@@ -18,12 +18,12 @@ Integers: TypeAlias = NDArray[np.int64]
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
 
 
-def _mix(correlations: Iterable[list[float]]) -> Floats:
+def _mixing_matrix(correlations: Iterable[list[float]]) -> Floats:
     """The matrix that transforms independent normal draws into correlated ones, from their lower triangle."""
     rows = list(correlations)
     lower = np.array([[*row, *(0.0,) * (len(rows) - len(row))] for row in rows])
-    mix: Floats = np.linalg.cholesky(lower + np.tril(lower, -1).T).T
-    return mix
+    matrix: Floats = np.linalg.cholesky(lower + np.tril(lower, -1).T).T
+    return matrix
 
 
 _STATISTICS: Final = tomllib.loads(Path(__file__).with_name("population.toml").read_text(encoding="utf-8"))
@@ -37,7 +37,7 @@ _MONTHS: Final = np.array(_STATISTICS["months"]["values"])
 _MONTHS_UP_TO: Final = np.cumsum(_STATISTICS["months"]["shares"])
 _CUMULATED: Final = {name: np.cumsum(table, axis=1)[:, :-1] for name, table in _STATISTICS["shares"].items()}
 _DRAWS: Final = tuple(_STATISTICS["correlations"])
-_MIX: Final = _mix(_STATISTICS["correlations"].values())
+_MIXING_MATRIX: Final = _mixing_matrix(_STATISTICS["correlations"].values())
 _NORMAL: Final = np.linspace(-4, 4, 401)
 _NORMAL_SHARE: Final = np.array([NormalDist().cdf(z) for z in _NORMAL])
 
@@ -53,7 +53,7 @@ def draw_applicants(random: np.random.Generator, count: int) -> Columns:
         A column of `count` values for every field of the contract except the id, in the contract's order: categories as
         strings, numbers as integers; in `income`, `assets` and `debt`, -1 means unknown.
     """
-    shares = np.interp(random.standard_normal((count, len(_DRAWS))) @ _MIX, _NORMAL, _NORMAL_SHARE)
+    shares = np.interp(random.standard_normal((count, len(_DRAWS))) @ _MIXING_MATRIX, _NORMAL, _NORMAL_SHARE)
     share = dict(zip(_DRAWS, shares.T, strict=True))
     chance = random.random((6, count))
 

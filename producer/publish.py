@@ -20,18 +20,18 @@ class PublishReport:
 
     Attributes:
         rows: rows read.
-        refused: invalid rows, which were not sent.
-        refusals: lines and faults of the first invalid rows.
+        invalid: invalid rows, which were not sent.
+        invalid_rows: lines and faults of the first invalid rows.
         hints: how to fix invalid rows, and which parts of the file are ignored.
-        broken: why the rest of the file cannot be read; "" if it was read to its end.
+        read_error: why the rest of the file cannot be read; "" if it was read to its end.
         interrupted: whether Ctrl-C stopped it.
     """
 
     rows: int = 0
-    refused: int = 0
-    refusals: list[tuple[int, tuple[Fault, ...]]] = field(default_factory=list)
+    invalid: int = 0
+    invalid_rows: list[tuple[int, tuple[Fault, ...]]] = field(default_factory=list)
     hints: Hints = field(default_factory=Hints)
-    broken: str = ""
+    read_error: str = ""
     interrupted: bool = False
 
 
@@ -57,12 +57,12 @@ def publish_rows(
                 key = _key_if_any(row.value) if as_is else validate_application(row.value).application_id.encode()
                 publisher.send(key, row.value)
             except InvalidApplicationError as error:
-                report.refused += 1
+                report.invalid += 1
                 report.hints.add(row.line, row.hint)
-                if report.refused <= FAULTS_REPORTED_MAX:
-                    report.refusals.append((row.line, error.faults))
+                if report.invalid <= FAULTS_REPORTED_MAX:
+                    report.invalid_rows.append((row.line, error.faults))
     except ApplicationsFileError as error:
-        report.broken = str(error)
+        report.read_error = str(error)
     except KeyboardInterrupt:
         report.interrupted = True
     return report

@@ -5,7 +5,7 @@ from confluent_kafka import Message
 from schemas.decision import Decision
 from schemas.records import UNKNOWN, DeadLetter, Malformed, Mark, ReadDecision, read_result
 
-Place = tuple[str, int, int]
+Position = tuple[str, int, int]
 """Topic, partition and offset of a record."""
 
 
@@ -23,14 +23,14 @@ def decode_result(message: Message, dead_letters_topic: str) -> Decision | DeadL
     return result.as_model() if isinstance(result, ReadDecision) else result
 
 
-def source_of(outcome: Decision | DeadLetter) -> Place:
+def source_of(result: Decision | DeadLetter) -> Position:
     """Topic, partition and offset of the application's record."""
-    if isinstance(outcome, DeadLetter):
-        return outcome.topic, outcome.partition, outcome.offset
-    return outcome.source.topic, outcome.source.partition, outcome.source.offset
+    if isinstance(result, DeadLetter):
+        return result.topic, result.partition, result.offset
+    return result.source.topic, result.source.partition, result.source.offset
 
 
-def place_of(message: Message) -> Place:
+def position_of(message: Message) -> Position:
     """Topic, partition and offset of the record itself."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     return topic or "", UNKNOWN if partition is None else partition, UNKNOWN if offset is None else offset

@@ -34,24 +34,28 @@ def decision_panel(decision: Decision, waited_s: float) -> Panel:
     return Panel(table, title=Text(decision.decision, style=f"bold {colour}"), border_style=colour, expand=False)
 
 
-def result_line(outcome: Decision | DeadLetter, at: datetime | None) -> Text:
+def result_line(result: Decision | DeadLetter, written_at: datetime | None) -> Text:
     """A decision or a dead letter as one line: time, id, label or REJECTED, and details."""
     # A publisher with a wrong clock or unit can produce timestamps that cannot be shown.
-    time = at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] if at and _FIRST <= at < _LAST else f"{'(no time)':23}"
-    if isinstance(outcome, Decision):
-        key, kind, colour = outcome.application_id, str(outcome.decision), COLOURS[outcome.decision]
-        details = f"{outcome.probability_of_default:7.2%}  {outcome.bundle.name}:{outcome.bundle.version}"
+    time = (
+        written_at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+        if written_at and _FIRST <= written_at < _LAST
+        else f"{'(no time)':23}"
+    )
+    if isinstance(result, Decision):
+        key, kind, colour = result.application_id, str(result.decision), COLOURS[result.decision]
+        details = f"{result.probability_of_default:7.2%}  {result.bundle.name}:{result.bundle.version}"
     else:
-        key, kind, colour = outcome.id or "(no key)", "REJECTED", _REJECTED_COLOUR
-        details = f"{outcome.code}: {outcome.reason}"
+        key, kind, colour = result.id or "(no key)", "REJECTED", _REJECTED_COLOUR
+        details = f"{result.code}: {result.reason}"
     return Text.assemble((time, "dim"), f"  {printable(key):28}  ", (f"{kind:10}", colour), f"  {printable(details)}")
 
 
-def result_json(outcome: Decision | DeadLetter, at: datetime | None) -> str:
+def result_json(result: Decision | DeadLetter, written_at: datetime | None) -> str:
     """A decision or a dead letter as one line of JSON."""
-    timestamp: dict[str, Any] = {"at": at and at.isoformat(timespec="milliseconds")}
-    if isinstance(outcome, Decision):
-        return json.dumps({"kind": "decision", **timestamp, **outcome.model_dump()})
-    source = {"topic": outcome.topic, "partition": outcome.partition, "offset": outcome.offset}
-    rejection = {"code": outcome.code, "reason": outcome.reason}
-    return json.dumps({"kind": "dead_letter", **timestamp, "application_id": outcome.id, **rejection, "source": source})
+    timestamp: dict[str, Any] = {"at": written_at and written_at.isoformat(timespec="milliseconds")}
+    if isinstance(result, Decision):
+        return json.dumps({"kind": "decision", **timestamp, **result.model_dump()})
+    source = {"topic": result.topic, "partition": result.partition, "offset": result.offset}
+    rejection = {"code": result.code, "reason": result.reason}
+    return json.dumps({"kind": "dead_letter", **timestamp, "application_id": result.id, **rejection, "source": source})

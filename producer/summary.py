@@ -14,22 +14,24 @@ if TYPE_CHECKING:
 
 def show_published(report: "PublishReport", publisher: "ApplicationPublisher", topic: str, *, as_json: bool) -> None:
     """Prints what `producer publish` has sent."""
-    for line, faults in report.refusals:
+    for line, faults in report.invalid_rows:
         typer.echo(f"line {line} is invalid: {'; '.join(map(str, faults))}", err=True)
-    if report.refused > len(report.refusals):
-        typer.echo(f"… and {report.refused - len(report.refusals):,} more invalid lines", err=True)
+    if report.invalid > len(report.invalid_rows):
+        typer.echo(f"… and {report.invalid - len(report.invalid_rows):,} more invalid lines", err=True)
     for hint in report.hints.texts():
         typer.echo(hint, err=True)
-    if report.broken:
-        typer.echo(f"producer: {report.broken}; {publisher.sent:,} rows before it were sent", err=True)
+    if report.read_error:
+        typer.echo(f"producer: {report.read_error}; {publisher.sent:,} rows before it were sent", err=True)
     if as_json:
         summary = {"topic": topic, "rows": report.rows, "sent": publisher.sent, "acknowledged": publisher.acknowledged}
-        refusals = [{"line": line, "faults": [fault._asdict() for fault in faults]} for line, faults in report.refusals]
-        summary |= {"failed": publisher.failed, "refused": report.refused, "hints": report.hints.texts()}
-        typer.echo(json.dumps({**summary, "refusals": refusals, "interrupted": report.interrupted}))
+        invalid_rows = [
+            {"line": line, "faults": [fault._asdict() for fault in faults]} for line, faults in report.invalid_rows
+        ]
+        summary |= {"failed": publisher.failed, "invalid": report.invalid, "hints": report.hints.texts()}
+        typer.echo(json.dumps({**summary, "invalid_rows": invalid_rows, "interrupted": report.interrupted}))
         return
     typer.echo(
-        f"{publisher.acknowledged:,} of {report.rows:,} applications acknowledged on {topic}; {report.refused:,} "
+        f"{publisher.acknowledged:,} of {report.rows:,} applications acknowledged on {topic}; {report.invalid:,} "
         f"invalid, {publisher.sent - publisher.acknowledged:,} not delivered"
     )
 
@@ -41,7 +43,7 @@ def show_load(report: "LoadReport", ids: str, rate: float, *, as_json: bool) -> 
         return
     typer.echo(
         f"{'stopped: ' if report.stopped else ''}{report.sent:,} applications sent, {report.rate_achieved:,.1f} per "
-        f"second (requested: {rate:,g}), ids {ids}-0 to {ids}-{report.sent - 1}; {report.bad:,} of them "
+        f"second (requested: {rate:,g}), ids {ids}-0 to {ids}-{report.sent - 1}; {report.invalid:,} of them "
         f"invalid\n{report.acknowledged:,} acknowledged, {report.failed:,} failed; "
         f"sent at most {report.lateness_max_ms:,.1f} ms late"
     )

@@ -177,7 +177,7 @@ def _why_no_decision(value: bytes | None, error: Exception) -> str:
 # Dead letters
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Partition and offset of a dead letter on its topic."""
 
     partition: int
@@ -192,7 +192,7 @@ class Place(NamedTuple):
 class DeadLetter:
     """A rejected record. Its repr does not contain what the publisher wrote."""
 
-    place: Place
+    position: Position
     code: str
     reason: str
     topic: str
@@ -235,7 +235,7 @@ _CODES: Final = frozenset(code.value for code in rejection.RejectionCode)
 class Mark(NamedTuple):
     """A mark: a dead letter was requeued."""
 
-    place: Place
+    position: Position
     """Position of the dead letter."""
     actor: str
     at: str
@@ -250,25 +250,25 @@ def read_dead_letter(record: Record) -> DeadLetter | Mark | Malformed:
     if headers is None:
         return _malformed(record, "the name of a header is not UTF-8")
     last = dict(headers)
-    place = Place(_number(record.partition()), _number(record.offset()))
+    position = Position(_number(record.partition()), _number(record.offset()))
     if rejection.CODE_HEADER in last:
         code = _text(last[rejection.CODE_HEADER])
-        return _dead_letter(record, place, code, headers) if code else _malformed(record, "header dlq.code is empty")
+        return _dead_letter(record, position, code, headers) if code else _malformed(record, "header dlq.code is empty")
     if rejection.REQUEUED_HEADER not in last:
         return _malformed(record, "header dlq.code is missing")
     marked = parse_number(_text(last[rejection.REQUEUED_HEADER]), OFFSET_MAX)
-    if not UNKNOWN < marked < place.offset:
+    if not UNKNOWN < marked < position.offset:
         return _malformed(record, "header dlq.requeued is not the offset of an earlier record")
     actor, at = (_text(last.get(name)) for name in (rejection.ACTOR_HEADER, rejection.AT_HEADER))
-    return Mark(Place(place.partition, marked), actor, at)
+    return Mark(Position(position.partition, marked), actor, at)
 
 
-def _dead_letter(record: Record, place: Place, code: str, headers: Headers) -> DeadLetter:
+def _dead_letter(record: Record, position: Position, code: str, headers: Headers) -> DeadLetter:
     last = {name: _text(raw) for name, raw in headers}
     pointer = _pointer(record, headers)
     value_bytes = parse_number(last.get(rejection.VALUE_BYTES_HEADER, ""), OFFSET_MAX)
     return DeadLetter(
-        place=place,
+        position=position,
         code=code,
         reason=last.get(rejection.REASON_HEADER, ""),
         topic=last.get(rejection.TOPIC_HEADER, ""),

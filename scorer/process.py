@@ -18,9 +18,9 @@ from scorer.logs import BATCH_COMMITTED, BUNDLE_SWITCHED, CHALLENGER_CHANGED, WO
 from scorer.monitor.health import Health
 from scorer.monitor.http import MonitorServer
 from scorer.monitor.metrics import WorkerMetrics, replay_progress
-from scorer.replay.link import CorrectionHeaders, Pace, ReplayLink, start_within
+from scorer.replay.link import CorrectionHeaders, RateLimit, ReplayLink, start_within
 from scorer.replay.plan import Plan
-from scorer.replay.progress import ProgressReader, Standing
+from scorer.replay.progress import Progress, ProgressReader
 from scorer.settings import Settings
 from scorer.stop import Stop
 from scorer.stream.challenge import Challenger
@@ -180,7 +180,7 @@ class ReplayOptions:
 
     records_per_s: float
     """Maximum rate of this process."""
-    everything: bool
+    publish_unchanged: bool
     """Whether to publish decisions that did not change, too."""
     http_port: int | None
     """Port for /metrics, /healthz and /readyz; None does not serve them."""
@@ -191,10 +191,10 @@ def replay(  # noqa: PLR0913, PLR0917  (the replay, and the process's own object
     plan: Plan,
     bundle: Bundle,
     options: ReplayOptions,
-    tell: Callable[[Standing], None],
+    on_progress: Callable[[Progress], None],
     stop: Stop,
     watchdog: Watchdog,
-) -> Standing:
+) -> Progress:
     """Works on a replay until it is complete, over all processes, or until SIGTERM or SIGINT.
 
     Args:
@@ -202,7 +202,7 @@ def replay(  # noqa: PLR0913, PLR0917  (the replay, and the process's own object
         plan: the replay.
         bundle: the bundle to rescore with.
         options: the options.
-        tell: called about once per second with the progress of the replay.
+        on_progress: called about once per second with the progress of the replay.
         stop: handles the signals.
         watchdog: ends the process if it hangs.
 
@@ -213,36 +213,36 @@ def replay(  # noqa: PLR0913, PLR0917  (the replay, and the process's own object
         ReplayError: retention has deleted applications that were not rescored yet.
         ScorerError: the replay cannot continue; the message says why, and how to fix it.
     """
-    own = _replay_settings(settings, plan, options.records_per_s)
-    within = limits(own)
-    registry, health, metrics = _instruments(own, bundle.reference)
+    replay_settings = _replay_settings(settings, plan, options.records_per_s)
+    time_limits = limits(replay_settings)
+    registry, health, metrics = _instruments(replay_settings, bundle.reference)
     with ExitStack() as opened:
-        progress = opened.enter_context(closing(ProgressReader(settings, plan)))
+        progress_reader = opened.enter_context(closing(ProgressReader(settings, plan)))
         gauge = replay_progress(plan.replay_id, registry)
         if options.http_port is not None:
             opened.enter_context(closing(MonitorServer(settings.http_host, options.http_port, registry, health)))
 
-        def tell_all(standing: Standing) -> None:
-            gauge.set(standing.done / standing.total)
-            tell(standing)
+        def report(progress: Progress) -> None:
+            gauge.set(progress.done / progress.total)
+            on_progress(progress)
 
-        observer = Observers(metrics, health, EventLog(bundle.reference), Liveness(watchdog, within))
-        watchdog.begin("start", within.start_s)
-        link = KafkaLink(own, observer, stop.drained, start_within(plan), CorrectionHeaders(plan))
+        observer = Observers(metrics, health, EventLog(bundle.reference), Liveness(watchdog, time_limits))
+        watchdog.begin("start", time_limits.start_s)
+        link = KafkaLink(replay_settings, observer, stop.drained, start_within(plan), CorrectionHeaders(plan))
         stop.begin(settings.shutdown_timeout_s)
         opened.enter_context(closing(link))
-        opened.callback(watchdog.begin, "leaving", within.shutdown_s)
+        opened.callback(watchdog.begin, "leaving", time_limits.shutdown_s)
         watchdog.done("start")
         reduce_garbage_collection()
-        completion = _Completion(progress, tell_all)
+        completion = _Completion(progress_reader, report)
         run(
-            ReplayLink(link, plan, Pace(options.records_per_s), options.everything),
+            ReplayLink(link, plan, RateLimit(options.records_per_s), options.publish_unchanged),
             lambda: bundle,
             observer,
             settings.record_bytes_max,
             lambda: stop.asked() or completion.reached(),
         )
-        return progress.look()
+        return progress_reader.read()
 
 
 def _replay_settings(settings: Settings, plan: Plan, records_per_s: float) -> Settings:
@@ -265,17 +265,17 @@ def _replay_settings(settings: Settings, plan: Plan, records_per_s: float) -> Se
 class _Completion:
     """Polls the progress of a replay over all of its processes, about once per second."""
 
-    def __init__(self, progress: ProgressReader, tell: Callable[[Standing], None]) -> None:
-        self._progress = progress
-        self._report = tell
-        self._asked_at = -math.inf
+    def __init__(self, progress_reader: ProgressReader, on_progress: Callable[[Progress], None]) -> None:
+        self._progress_reader = progress_reader
+        self._on_progress = on_progress
+        self._polled_at = -math.inf
         self._complete = False
 
     def reached(self) -> bool:
         """Whether the replay is complete."""
-        if time.monotonic() - self._asked_at >= _PROGRESS_S:
-            standing = self._progress.look()
-            self._complete = standing.complete
-            self._asked_at = time.monotonic()
-            self._report(standing)
+        if time.monotonic() - self._polled_at >= _PROGRESS_S:
+            progress = self._progress_reader.read()
+            self._complete = progress.complete
+            self._polled_at = time.monotonic()
+            self._on_progress(progress)
         return self._complete

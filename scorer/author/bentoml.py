@@ -95,7 +95,7 @@ def read_bentomodel(path: Path) -> BentoModel:
 
 
 def draft_bundle(
-    found: BentoModel,
+    model: BentoModel,
     identity: tuple[str, str, datetime],
     policy: Policy,
     missing: float,
@@ -105,7 +105,7 @@ def draft_bundle(
     """Drafts a bundle from an exported model, without metrics: BentoML does not store any.
 
     Args:
-        found: the exported model.
+        model: the exported model.
         identity: the bundle's name, version and creation time (UTC).
         policy: the bundle's policy; with BentoML it is in the service's code, which is not exported.
         missing: the number that stood for unknown numbers in training; NaN leaves unknown numbers to the model.
@@ -120,22 +120,22 @@ def draft_bundle(
             `scorer.author.boosters.check_booster`.
     """
     contract = contract or shipped_contract()
-    inputs = ModelInput(contract, Features(columns=found.columns, missing=None if isnan(missing) else missing))
+    inputs = ModelInput(contract, Features(columns=model.columns, missing=None if isnan(missing) else missing))
     try:
         _ = inputs.encoding
     except ValueError as error:
         fields = ", ".join(contract.inputs)
         raise BundleError(
-            f"{found.tag}: the vectorizer has {printable(str(error), _NAME_CHARACTERS_MAX)}. The contract's fields are "
+            f"{model.tag}: the vectorizer has {printable(str(error), _NAME_CHARACTERS_MAX)}. The contract's fields are "
             f"{fields}, in lower case; a category's columns are field=value, with the values in schemas/generated: "
             "train the model on those"
         ) from None
     try:
-        checked = check_booster(found.model, inputs, rounds, by_wrapper=found.by_wrapper)
+        checked = check_booster(model.model, inputs, rounds, by_wrapper=model.by_wrapper)
     except RunnerMissingError:
         raise
     except BundleError as error:
-        raise BundleError(f"{found.tag}: {error}") from error
+        raise BundleError(f"{model.tag}: {error}") from error
     rounds_label = {"rounds": checked.note} if checked.note else {}
     name, version, created = identity
     return Draft(
@@ -148,8 +148,8 @@ def draft_bundle(
         policy=policy,
         metrics=None,
         training=None,
-        libraries=found.libraries,
-        labels={"imported from": f"BentoML, {found.tag}", **rounds_label},
+        libraries=model.libraries,
+        labels={"imported from": f"BentoML, {model.tag}", **rounds_label},
     )
 
 

@@ -197,8 +197,9 @@ def _require_same_matrix(trees: Sequence[Mapping[str, Any]], inputs: ModelInput)
     if not splits.fits_one_hot:
         raise BundleError(
             f"the model was trained on other columns, in another order, or on numbers that were scaled: "
-            f"{splits.alike:,} of its {splits.one_hot_splits:,} splits on columns of 0 and 1 do not separate 0 from 1. "
-            "In the description, list the columns that it was trained on, in its order; a bundle does not scale numbers"
+            f"{splits.unseparated:,} of its {splits.one_hot_splits:,} splits on columns of 0 and 1 do not separate 0 "
+            "from 1. In the description, list the columns that it was trained on, in its order; a bundle does not "
+            "scale numbers"
         )
     required_columns = [inputs.columns[position] for position in sorted(splits.certain - one_hot)]
     required_columns = [column for column in required_columns if not inputs.may_be_unknown(column)]

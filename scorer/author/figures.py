@@ -24,8 +24,8 @@ def measure(
     probabilities: NDArray[np.float32],
     defaulted: NDArray[np.float32],
     policy: Policy,
-    what: str,
-    where: str,
+    sentence: str,
+    phrase: str,
 ) -> Metrics:
     """Computes the metrics. Needs scikit-learn.
 
@@ -34,8 +34,8 @@ def measure(
         probabilities: their predicted probabilities of default, shape (n,).
         defaulted: 1 where the loan was not paid back, otherwise 0; shape (n,), with both values.
         policy: the policy to evaluate.
-        what: a sentence that describes the data on which the AUC was measured.
-        where: the same as a short phrase.
+        sentence: a sentence that describes the data on which the AUC was measured.
+        phrase: the same as a short phrase.
     """
     from sklearn.metrics import brier_score_loss, roc_auc_score
 
@@ -52,9 +52,9 @@ def measure(
     bins = _calibrate(probabilities, defaulted)
     return Metrics(
         dataset=dataset,
-        holdout=Holdout(auc=auc, rows=len(defaulted), what=what),
-        calibration=Calibration(brier=brier, bins=bins, what=f"Predicted against what happened, on {where}."),
-        decisions=Decisions(by_decision=by_decision, what=f"What the policy would have decided on {where}."),
+        holdout=Holdout(auc=auc, rows=len(defaulted), what=sentence),
+        calibration=Calibration(brier=brier, bins=bins, what=f"Predicted against what happened, on {phrase}."),
+        decisions=Decisions(by_decision=by_decision, what=f"What the policy would have decided on {phrase}."),
     )
 
 

@@ -261,9 +261,9 @@ def _measure(model: Model, inputs: ModelInput, description: Description, holdout
         )
     encoding = inputs.encoding
     probabilities = checked_predict(model, encoding.matrix(holdout.applications))
-    where = "the applications that were held out"
+    phrase = "the applications that were held out"
     metrics = measure(
-        holdout.dataset, probabilities, holdout.defaulted, description.policy, description.holdout_about, where
+        holdout.dataset, probabilities, holdout.defaulted, description.policy, description.holdout_about, phrase
     )
     if metrics.holdout.auc < _AUC_MIN:
         raise BundleError(

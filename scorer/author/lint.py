@@ -75,7 +75,7 @@ class Finding:
     where: str
     """The entry of the manifest, or the file."""
     what: str
-    mend: str
+    fix: str
 
 
 def lint_bundle(folder: Path) -> list[Finding]:

@@ -24,7 +24,7 @@ from scorer.bundle.tree_structure import CATEGORICAL, LEAF
 # Fewer splits with the other default direction, or a smaller share of them, may be rounding errors.
 _RARER_MIN: Final = 3
 _RARER_SHARE_MIN: Final = 0.01
-_ALIKE_MAX: Final = 2
+_UNSEPARATED_MAX: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class MissingSplits:
     """Columns in `missing` with evidence in several splits, which rounding cannot explain."""
     separated: frozenset[int]
     """One-hot columns with at least one split that separates 0 from 1."""
-    alike: int
+    unseparated: int
     """Number of splits on one-hot columns that send 0 and 1 in the same direction."""
     one_hot_splits: int
     """Number of splits on one-hot columns."""
@@ -50,7 +50,7 @@ class MissingSplits:
     @property
     def fits_one_hot(self) -> bool:
         """Whether the one-hot columns had only 0 and 1 in training; then no split is made between other values."""
-        return self.alike <= max(_ALIKE_MAX, _RARER_SHARE_MIN * self.one_hot_splits)
+        return self.unseparated <= max(_UNSEPARATED_MAX, _RARER_SHARE_MIN * self.one_hot_splits)
 
 
 def find_missing_splits(trees: Iterable[Mapping[str, Any]], one_hot: Collection[int]) -> MissingSplits:
@@ -62,17 +62,17 @@ def find_missing_splits(trees: Iterable[Mapping[str, Any]], one_hot: Collection[
         one_hot: the indices of the columns that are 0 or 1 unless they are missing.
     """
     missing, separated = set(), set()
-    alike = one_hot_splits = 0
+    unseparated = one_hot_splits = 0
     defaults: dict[int, Counter[bool]] = {}
     for tree in trees:
         nodes = zip(*(tree[name] for name in _NODE), strict=True)
-        for left, column, threshold, default_left, kind in nodes:
-            if left == LEAF or kind == CATEGORICAL:
+        for left_child, column, threshold, default_left, kind in nodes:
+            if left_child == LEAF or kind == CATEGORICAL:
                 continue
             if column not in one_hot or 0 < threshold <= 1:
                 defaults.setdefault(column, Counter())[bool(default_left)] += 1
             one_hot_splits += column in one_hot
-            alike += column in one_hot and not 0 < threshold <= 1
+            unseparated += column in one_hot and not 0 < threshold <= 1
             if column in one_hot and 0 < threshold <= 1:
                 separated.add(column)
             elif column in one_hot and bool(default_left) == (threshold <= 0):
@@ -90,15 +90,17 @@ def find_missing_splits(trees: Iterable[Mapping[str, Any]], one_hot: Collection[
     certain = {
         column for column in missing if rarer is not None and defaults.get(column, Counter())[rarer] >= _RARER_MIN
     }
-    return MissingSplits(frozenset(missing), frozenset(certain), frozenset(separated), alike, one_hot_splits, defaults)
+    return MissingSplits(
+        frozenset(missing), frozenset(certain), frozenset(separated), unseparated, one_hot_splits, defaults
+    )
 
 
 def collect_thresholds(trees: Iterable[Mapping[str, Any]]) -> dict[int, NDArray[np.float64]]:
     """Returns the thresholds of all splits, per column; trees are as in `find_missing_splits`."""
     thresholds_by_column: dict[int, list[float]] = {}
     for tree in trees:
-        for left, column, threshold, kind in zip(*(tree[name] for name in _SPLIT), strict=True):
-            if left != LEAF and kind != CATEGORICAL:
+        for left_child, column, threshold, kind in zip(*(tree[name] for name in _SPLIT), strict=True):
+            if left_child != LEAF and kind != CATEGORICAL:
                 thresholds_by_column.setdefault(column, []).append(threshold)
     return {column: np.array(thresholds) for column, thresholds in thresholds_by_column.items()}
 

@@ -58,14 +58,14 @@ def read_input(model: Any, inputs: ModelInput, default_class: object) -> ModelIn
 
 
 def require_same_answers(
-    model: Any, matrix: NDArray[np.float32], ours: NDArray[np.float32], rounds: Rounds | None
+    model: Any, matrix: NDArray[np.float32], bundle_probabilities: NDArray[np.float32], rounds: Rounds | None
 ) -> None:
     """Checks that the wrapper and its booster in the bundle predict the same.
 
     Args:
         model: the wrapper.
         matrix: the input of the wrapper, shape (n, columns).
-        ours: the bundle's probabilities of the same applications, shape (n,).
+        bundle_probabilities: the bundle's probabilities of the same applications, shape (n,).
         rounds: "all" to use all rounds instead of those that the wrapper would choose.
 
     Raises:
@@ -74,15 +74,15 @@ def require_same_answers(
     options = {"iteration_range": (0, model.get_booster().num_boosted_rounds())} if rounds == "all" else {}
     try:
         if hasattr(model, "predict_proba"):
-            theirs = model.predict_proba(matrix, validate_features=False, **options)[:, 1]
+            wrapper_probabilities = model.predict_proba(matrix, validate_features=False, **options)[:, 1]
         else:
-            theirs = model.predict(matrix, validate_features=False, **options)
+            wrapper_probabilities = model.predict(matrix, validate_features=False, **options)
     except Exception as error:  # a subclass may raise anything
         raise BundleError(
             f"this {type(model).__name__} cannot score the matrix of a bundle: {describe_failure(error)}. Pass its "
             "booster, model.get_booster()"
         ) from error
-    differences = np.abs(theirs.astype(np.float64) - ours)
+    differences = np.abs(wrapper_probabilities.astype(np.float64) - bundle_probabilities)
     differing = ~(differences <= TOLERANCE)
     if differing.any():
         raise BundleError(

@@ -15,7 +15,7 @@ from scorer.errors import DeploymentError
 if TYPE_CHECKING:
     from schemas.decision import BundleReference
     from schemas.deployment import DeploymentEvent
-    from scorer.operate.rollout import Behind, Rollout
+    from scorer.operate.rollout import Rollout, UnswitchedWorker
     from scorer.settings import Settings
     from scorer.stream.history import State
 
@@ -89,11 +89,13 @@ def _wait(settings: "Settings", event: "DeploymentEvent", limit_s: float, as_jso
         typer.echo(printable(f"{event.action}: {bundle.short} replaces {previous.short}"))
     with _show_progress() as show:
         rollout = wait_for_workers(settings, bundle, limit_s, show)
-    behind = [_describe(worker) for worker in rollout.behind]
+    unswitched = [_describe(worker) for worker in rollout.unswitched]
     if as_json:
-        refused = [{"worker": worker.worker, "reason": worker.reason} for worker in rollout.behind if worker.reason]
-        report = {"event": event.model_dump(mode="json"), "workers": rollout.workers, "behind": behind}
-        typer.echo(json.dumps(report | {"refused": refused, "done": rollout.done}, indent=2))
+        failures = [
+            {"worker": worker.worker, "reason": worker.reason} for worker in rollout.unswitched if worker.reason
+        ]
+        report = {"event": event.model_dump(mode="json"), "workers": rollout.workers, "unswitched": unswitched}
+        typer.echo(json.dumps(report | {"load_failures": failures, "done": rollout.done}, indent=2))
     elif not rollout.workers:
         typer.echo(f"group {settings.group_id} has no workers; they will use the bundle when they start")
     elif rollout.done:
@@ -104,27 +106,26 @@ def _wait(settings: "Settings", event: "DeploymentEvent", limit_s: float, as_jso
     undo = "scorer rollback" if event.action == "deploy" else f"scorer deploy {before}"
     waited = ": they could not load it, and are retrying" if rollout.failed else f" after {limit_s:g} s"
     name = printable(f"{bundle.name}:{bundle.version}")
-    head = (
-        f"the deployment is in the history, but {len(behind)} of {rollout.workers} workers have not switched to {name}"
-    )
-    lines = [printable(line) for line in behind] or ["partitions are still being reassigned"]
+    counts = f"{len(unswitched)} of {rollout.workers}"
+    head = f"the deployment is in the history, but {counts} workers have not switched to {name}"
+    lines = [printable(line) for line in unswitched] or ["partitions are still being reassigned"]
     advice = f'To revert: {undo} --reason "not all workers switched"'
     raise DeploymentError("\n".join([f"{head}{waited}", *(f"  {line}" for line in lines), *_reasons(rollout), advice]))
 
 
-def _describe(worker: "Behind") -> str:
+def _describe(worker: "UnswitchedWorker") -> str:
     """One worker that has not switched."""
     from schemas.decision import shorten
 
-    deciding = " and ".join(map(shorten, worker.deciding))
-    status = f"still uses {deciding}" if deciding else "has not decided anything yet"
+    bundles = " and ".join(map(shorten, worker.bundles))
+    status = f"still uses {bundles}" if bundles else "has not decided anything yet"
     return f"{worker.worker} (partitions {', '.join(map(str, worker.partitions))}) {status}"
 
 
 def _reasons(rollout: "Rollout") -> list[str]:
     """The workers' reasons, each distinct reason once."""
     workers: dict[str, list[str]] = {}
-    for worker in rollout.behind:
+    for worker in rollout.unswitched:
         workers.setdefault(worker.reason, []).append(worker.worker)
     silent = workers.pop("", [])
     lines = [
@@ -146,8 +147,8 @@ def _show_progress() -> "Iterator[Callable[[Rollout, float], None]]":
     with console.status("") as status:
 
         def show(rollout: "Rollout", waited_s: float) -> None:
-            switched = rollout.workers - len(rollout.behind)
-            moving = ", partitions are being reassigned" if rollout.moving else ""
-            status.update(f"{switched} of {rollout.workers} workers, {waited_s:.0f} s{moving}")
+            switched = rollout.workers - len(rollout.unswitched)
+            suffix = ", partitions are being reassigned" if rollout.rebalancing else ""
+            status.update(f"{switched} of {rollout.workers} workers, {waited_s:.0f} s{suffix}")
 
         yield show

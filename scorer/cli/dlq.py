@@ -20,7 +20,7 @@ from scorer.cli.options import (
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
-    from schemas.records import DeadLetter, Mark, Place
+    from schemas.records import DeadLetter, Mark, Position
 
 app = typer.Typer(no_args_is_help=True, help="List, inspect and requeue dead letters.")
 
@@ -66,17 +66,17 @@ def list_dead_letters(
     moment = parse_time("--since", since)
     settings = broker_settings_of(config, bootstrap_servers, assignments)
     counts: Counter[str] = Counter()
-    marks: dict[Place, Mark] = {}
+    marks: dict[Position, Mark] = {}
     shown: deque[DeadLetter] = deque(maxlen=newest)
     skipped = Skipped()
     for record in read_dead_letters(settings, moment, skipped=skipped):
         if isinstance(record, Mark):
-            marks[record.place] = record
+            marks[record.position] = record
         elif wanted_code in {None, record.code}:
             counts[record.counted_as] += 1
             shown.append(record)
     if as_json:
-        letters = [_as_json(letter, marks.get(letter.place)) for letter in shown]
+        letters = [_as_json(letter, marks.get(letter.position)) for letter in shown]
         listed = {"counts": dict(counts.most_common()), "dead_letters": letters, **skipped.as_json()}
         typer.echo(json.dumps(listed, indent=2))
         return
@@ -90,7 +90,7 @@ def list_dead_letters(
 
 @app.command()
 def show(
-    place: Annotated[
+    position: Annotated[
         str, typer.Argument(metavar="PARTITION:OFFSET", help="Partition and offset, as shown by `scorer dlq list`.")
     ],
     value: Annotated[
@@ -111,8 +111,8 @@ def show(
     """
     from scorer.operate.dead_letters import find_dead_letter
 
-    position = _read_position(place)
-    letter = find_dead_letter(broker_settings_of(config, bootstrap_servers, assignments), position)
+    selected = _read_position(position)
+    letter = find_dead_letter(broker_settings_of(config, bootstrap_servers, assignments), selected)
     fields = _as_json(letter, None) | ({"value": _text_of(letter.value)} if value else {})
     del fields["requeued"]
     if as_json:
@@ -131,7 +131,7 @@ ActorOption = Annotated[
 ]
 
 
-PlacesArgument = Annotated[
+PositionsArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="[PARTITION:OFFSET]...", help="Partitions and offsets, as shown by `scorer dlq list`."),
 ]
@@ -139,7 +139,7 @@ PlacesArgument = Annotated[
 
 @app.command()
 def requeue(
-    places: PlacesArgument = None,
+    positions: PositionsArgument = None,
     code: Annotated[
         str | None, typer.Option("--code", metavar="CODE", help="Requeue all dead letters with this code instead.")
     ] = None,
@@ -162,41 +162,41 @@ def requeue(
     """
     from scorer.operate.dead_letters import requeue as requeue_letters
 
-    if bool(places) == (code is not None):
+    if bool(positions) == (code is not None):
         raise MisuseError("which dead letters? Give their PARTITION:OFFSET, or a --code")
-    positions = frozenset(map(_read_position, places or ()))
+    selected = frozenset(map(_read_position, positions or ()))
     wanted_code = _read_code(code)
     settings = broker_settings_of(config, bootstrap_servers, assignments)
-    matched: set[Place] = set()
+    matched: set[Position] = set()
 
     def is_wanted(letter: "DeadLetter") -> bool:
-        if letter.place in positions or letter.code == wanted_code:
-            matched.add(letter.place)
+        if letter.position in selected or letter.code == wanted_code:
+            matched.add(letter.position)
             return True
         return False
 
     result = requeue_letters(settings, is_wanted, actor or default_actor())
-    missing = sorted(positions - matched)
+    missing = sorted(selected - matched)
     if as_json:
         report = {
-            "put_back": [str(place) for place in result.put_back],
-            "put_back_before": [{"place": str(m.place), "actor": m.actor, "at": m.at} for m in result.before],
-            "missing": [str(place) for place in missing],
-            "pointers": [{"place": str(letter.place), "record": letter.pointer} for letter in result.pointers],
+            "requeued": [str(position) for position in result.requeued],
+            "requeued_before": [m._asdict() | {"position": str(m.position)} for m in result.requeued_before],
+            "missing": [str(position) for position in missing],
+            "pointers": [{"position": str(letter.position), "record": letter.pointer} for letter in result.pointers],
             **result.skipped.as_json(),
         }
         typer.echo(json.dumps(report, indent=2))
     else:
-        typer.echo(f"{len(result.put_back)} requeued to {settings.applications_topic}")
-        for mark in result.before:
-            typer.echo(printable(f"{mark.place} was already requeued by {mark.actor} at {mark.at}: skipped"))
+        typer.echo(f"{len(result.requeued)} requeued to {settings.applications_topic}")
+        for mark in result.requeued_before:
+            typer.echo(printable(f"{mark.position} was already requeued by {mark.actor} at {mark.at}: skipped"))
         for letter in result.pointers:
-            typer.echo(printable(f"{letter.place} has no copy of its record ({letter.pointer}): skipped"), err=True)
-        for place in missing:
-            typer.echo(f"{place}: no dead letter found", err=True)
+            typer.echo(printable(f"{letter.position} has no copy of its record ({letter.pointer}): skipped"), err=True)
+        for position in missing:
+            typer.echo(f"{position}: no dead letter found", err=True)
         if result.skipped.count:
             typer.echo(str(result.skipped))
-    if missing or (places and result.pointers):
+    if missing or (positions and result.pointers):
         raise typer.Exit(1)
 
 
@@ -208,11 +208,11 @@ def _read_code(code: str | None) -> str | None:
     return code
 
 
-def _read_position(text: str) -> "Place":
-    from schemas.records import OFFSET_MAX, PARTITION_MAX, UNKNOWN, Place, parse_number
+def _read_position(text: str) -> "Position":
+    from schemas.records import OFFSET_MAX, PARTITION_MAX, UNKNOWN, Position, parse_number
 
     parts = text.partition(":")
-    position = Place(parse_number(parts[0], PARTITION_MAX), parse_number(parts[2], OFFSET_MAX))
+    position = Position(parse_number(parts[0], PARTITION_MAX), parse_number(parts[2], OFFSET_MAX))
     if UNKNOWN in position:
         raise MisuseError(
             f"{text[:80]} is not PARTITION:OFFSET: write it as `scorer dlq list` shows it, for example 0:17"
@@ -222,7 +222,7 @@ def _read_position(text: str) -> "Place":
 
 def _as_json(letter: "DeadLetter", mark: "Mark | None") -> dict[str, Any]:
     return {
-        "place": str(letter.place),
+        "position": str(letter.position),
         "id": letter.id,
         "code": letter.code,
         "reason": letter.reason,
@@ -241,7 +241,7 @@ def _text_of(value: bytes | None) -> str:
     return text if len(value or b"") <= _BYTES_SHOWN else f"{text}…"
 
 
-def _print_list(letters: "list[DeadLetter]", marks: "dict[Place, Mark]", counts: Counter[str]) -> None:
+def _print_list(letters: "list[DeadLetter]", marks: "dict[Position, Mark]", counts: Counter[str]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -252,11 +252,11 @@ def _print_list(letters: "list[DeadLetter]", marks: "dict[Place, Mark]", counts:
         table.add_column(title, no_wrap=True)
     table.add_column("id, reason", overflow="fold")
     for letter in letters:
-        mark = marks.get(letter.place)
+        mark = marks.get(letter.position)
         lines = [letter.id or "(no key)", letter.reason, *([f"requeued by {mark.actor} at {mark.at}"] if mark else [])]
         time = printable(letter.at[:19]).replace("T", "\n")
         code = printable(letter.code)
-        table.add_row(str(letter.place), Text(time), Text(code), Text("\n".join(map(printable, lines))))
+        table.add_row(str(letter.position), Text(time), Text(code), Text("\n".join(map(printable, lines))))
     console = Console()
     console.print(table)
     by_code = ", ".join(f"{count:,} {code}" for code, count in counts.most_common())

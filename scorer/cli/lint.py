@@ -43,7 +43,7 @@ def lint(
     else:
         for finding in findings:
             typer.echo(printable(f"{finding.severity:<9}{finding.where}: {finding.what}"))
-            typer.echo(printable(f"{'':<9}→ {finding.mend}"))
+            typer.echo(printable(f"{'':<9}→ {finding.fix}"))
         typer.echo(", ".join(f"{severity}s: {counts[severity]}" for severity in SEVERITIES))
     if failed:
         raise typer.Exit(1)

@@ -120,7 +120,7 @@ def _as_json(offsets: "GroupOffsets") -> dict[str, Any]:
                 "end": p.end,
                 "lag": p.lag,
                 "bundle": p.metadata.bundle or None,
-                "refused": p.metadata.refused or None,
+                "load_failure": p.metadata.refused or None,
                 "problem": p.problem or None,
             }
             for p in offsets.partitions

@@ -44,9 +44,9 @@ from scorer.errors import MisuseError, ReplayError
 
 if TYPE_CHECKING:
     from scorer.core.score import Bundle
-    from scorer.replay.filters import Asked, Selected
+    from scorer.replay.filters import Filters, Selected
     from scorer.replay.plan import Plan
-    from scorer.replay.progress import Standing
+    from scorer.replay.progress import Progress
     from scorer.settings import Settings
 
 app = typer.Typer(
@@ -107,12 +107,12 @@ def plan(
         raise MisuseError(f"{folder} already exists, and plans are never overwritten: choose another folder")
     require_listening(settings)
     filters = read_filters(settings, decided_by, (begin, end, since), offsets, ids)
-    if filters.is_everything:
+    if filters.is_empty:
         raise MisuseError("which applications? Give --decided-by, --from and --to, --offsets, or --ids")
     opened = BundleStore(settings.store).open(bundle or _champion(settings))
     selected = select(settings, filters, partial(progress_bar, quiet=as_json))
     _print_undecided(selected, filters)
-    with selected.noted(settings):
+    with selected.with_notes(settings):
         new_plan = make_plan(settings, selected.selection, opened.reference, str(filters))
     rate = measure_rate(settings, new_plan.selection, opened)
     write_plan(new_plan, folder)
@@ -135,11 +135,14 @@ RateOption = Annotated[
 ]
 
 
+PublishUnchangedOption = Annotated[bool, typer.Option("--all", help="Also publish decisions that did not change.")]
+
+
 @app.command()
 def run(
     folder: FolderArgument,
     rate: RateOption = RATE,
-    everything: Annotated[bool, typer.Option("--all", help="Also publish decisions that did not change.")] = False,
+    publish_unchanged: PublishUnchangedOption = False,
     http_port: HttpPortOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Publish nothing; only write the report.")] = False,
     store: StoreOption = None,
@@ -186,7 +189,7 @@ def run(
                 settings,
                 planned,
                 opened,
-                ReplayOptions(rate, everything, http_port),
+                ReplayOptions(rate, publish_unchanged, http_port),
                 lambda current: update(current.done, current.total),
                 stop,
                 watchdog,
@@ -249,8 +252,8 @@ def report(
     opened = _open_planned(settings, planned)
     progress = _read_progress(settings, planned)
     with progress_bar("reading the corrections", quiet=as_json) as update:
-        outcomes = read_replay_results(settings, planned, progress.offsets, update)
-    write_report((settings, planned, opened), outcomes, output or folder / "report", as_json)
+        results = read_replay_results(settings, planned, progress.offsets, update)
+    write_report((settings, planned, opened), results, output or folder / "report", as_json)
 
 
 @app.command()
@@ -279,7 +282,7 @@ def verify(
     ```
     """
     from scorer.process import reduce_garbage_collection
-    from scorer.replay import rescore as again
+    from scorer.replay import rescore as rescoring
     from scorer.replay.filters import select
     from scorer.replay.plan import without_expired
     from scorer.store.store import BundleStore
@@ -294,7 +297,7 @@ def verify(
     existing = without_expired(settings, selected.selection)
     bundles = BundleStore(settings.store)
     with progress_bar("rescoring", quiet=as_json) as update:
-        verified = again.verify(settings, existing, lambda reference: bundles.open(str(reference)), update)
+        verified = rescoring.verify(settings, existing, lambda reference: bundles.open(str(reference)), update)
     expired = len(selected.selection) - len(existing)
     if as_json:
         typer.echo(json.dumps(verified_as_json(verified, expired, read_s) | selected.as_json()))
@@ -314,7 +317,7 @@ def verify(
         )
 
 
-def _print_undecided(selected: "Selected", filters: "Asked") -> None:
+def _print_undecided(selected: "Selected", filters: "Filters") -> None:
     from scorer.replay.ids import describe_undecided
 
     if selected.ids_without_decision:
@@ -335,23 +338,23 @@ def _open_planned(settings: "Settings", planned: "Plan") -> "Bundle":
     return BundleStore(settings.store).open(str(planned.bundle))
 
 
-def _read_progress(settings: "Settings", planned: "Plan") -> "Standing":
+def _read_progress(settings: "Settings", planned: "Plan") -> "Progress":
     from contextlib import closing
 
     from scorer.replay.progress import ProgressReader
 
     with closing(ProgressReader(settings, planned)) as reader:
-        return reader.look()
+        return reader.read()
 
 
 def _run_dry(settings: "Settings", planned: "Plan", opened: "Bundle", folder: Path) -> None:
     from scorer.author.train import require_libraries
     from scorer.replay.rescore import rescore
-    from scorer.replay.results import empty_results, enter
+    from scorer.replay.results import add_scores, empty_results
 
     require_libraries("matplotlib")
-    outcomes = empty_results(planned, published=False)
+    results = empty_results(planned, published=False)
     with progress_bar("rescoring") as update:
         for _, indices, scores in rescore(settings, planned.selection, opened, update):
-            enter(outcomes, indices, scores)
-    write_report((settings, planned, opened), outcomes, folder, as_json=False)
+            add_scores(results, indices, scores)
+    write_report((settings, planned, opened), results, folder, as_json=False)

@@ -12,7 +12,7 @@ from scorer.cli.options import parse_time
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
-    from scorer.replay.filters import Asked
+    from scorer.replay.filters import Filters
     from scorer.settings import Settings
 
 DecidedByOption = Annotated[
@@ -59,17 +59,17 @@ def read_filters(
     times: tuple[str | None, str | None, str | None],
     offsets: Sequence[str] | None,
     ids: Path | None,
-) -> "Asked":
+) -> "Filters":
     """Returns the filters that the options give; `times` are --from, --to and --since."""
     from scorer.bundle.load import read_manifest
-    from scorer.replay.filters import Asked
+    from scorer.replay.filters import Filters
     from scorer.replay.ids import read_ids
     from scorer.store.store import BundleStore
 
     begin, end, since = map(parse_time, ("--from", "--to", "--since"), times)
     if begin and end and begin >= end:
         raise MisuseError(f"--from {times[0]} --to {times[1]}: the range is empty; --to must be later than --from")
-    return Asked(
+    return Filters(
         None if decided_by is None else read_manifest(BundleStore(settings.store).find(decided_by)).reference,
         begin,
         end,

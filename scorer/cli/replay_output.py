@@ -13,31 +13,31 @@ from scorer.errors import MisuseError
 if TYPE_CHECKING:
     from scorer.core.score import Bundle
     from scorer.replay.plan import Plan
-    from scorer.replay.progress import Standing
-    from scorer.replay.rescore import Verified
-    from scorer.replay.results import Outcomes
+    from scorer.replay.progress import Progress
+    from scorer.replay.rescore import Verification
+    from scorer.replay.results import Results
     from scorer.settings import Settings
 
 RATE: Final = 10_000.0
 """Default of --rate, in records per second."""
 
 
-def write_report(of: tuple["Settings", "Plan", "Bundle"], outcomes: "Outcomes", folder: Path, as_json: bool) -> None:
+def write_report(of: tuple["Settings", "Plan", "Bundle"], results: "Results", folder: Path, as_json: bool) -> None:
     """Writes the report and flips.csv to a folder, and prints a summary.
 
     Raises:
         MisuseError: the folder cannot be written.
     """
-    from scorer.replay.findings import count
+    from scorer.replay.findings import compute_findings
     from scorer.replay.page import render
 
     settings, planned, opened = of
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with progress_bar("reading the applications", quiet=as_json) as update:
-            findings = count(settings, planned, outcomes, folder / "flips.csv", update)
+            findings = compute_findings(settings, planned, results, folder / "flips.csv", update)
         (folder / "report.json").write_text(json.dumps(findings.as_json(), indent=2) + "\n", encoding="utf-8")
-        (folder / "report.html").write_text(render(findings, planned, outcomes, opened.policy), encoding="utf-8")
+        (folder / "report.html").write_text(render(findings, planned, results, opened.policy), encoding="utf-8")
     except OSError as error:
         raise MisuseError(f"{folder}: the report cannot be written: {error.strerror}") from error
     if as_json:
@@ -46,9 +46,9 @@ def write_report(of: tuple["Settings", "Plan", "Bundle"], outcomes: "Outcomes", 
     change, published = "would change", "nothing was published"
     if findings.published:
         change, published = "changed", f"{findings.corrections:,} corrections were published"
-    typer.echo(f"{findings.flipped:,} of {findings.again:,} decisions {change}; {published}")
-    if outcomes.skipped.count:
-        typer.echo(str(outcomes.skipped))
+    typer.echo(f"{findings.flipped:,} of {findings.rescored:,} decisions {change}; {published}")
+    if results.skipped.count:
+        typer.echo(str(results.skipped))
     typer.echo(f"wrote the report to {folder / 'report.html'}, with report.json and flips.csv in the same folder")
 
 
@@ -83,7 +83,7 @@ def print_plan(new_plan: "Plan", rate: float, folder: Path) -> None:
     typer.echo(f"saved the plan to {folder}; next: scorer replay run {folder} (or with --dry-run first)")
 
 
-def verified_as_json(verified: "Verified", expired: int, read_s: float) -> dict[str, object]:
+def verified_as_json(verified: "Verification", expired: int, read_s: float) -> dict[str, object]:
     """Returns the result of a verification for scripts."""
     return {
         "decisions": verified.decisions,
@@ -94,7 +94,7 @@ def verified_as_json(verified: "Verified", expired: int, read_s: float) -> dict[
     }
 
 
-def print_verified(verified: "Verified", expired: int, read_s: float) -> None:
+def print_verified(verified: "Verification", expired: int, read_s: float) -> None:
     """Prints the result of a verification."""
     skipped = f"; {expired:,} were skipped, as retention has deleted their applications" if expired else ""
     typer.echo(
@@ -103,7 +103,7 @@ def print_verified(verified: "Verified", expired: int, read_s: float) -> None:
     )
 
 
-def print_progress(planned: "Plan", progress: "Standing") -> None:
+def print_progress(planned: "Plan", progress: "Progress") -> None:
     """Prints how far a replay has come."""
     share = progress.done / progress.total
     typer.echo(

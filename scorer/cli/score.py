@@ -47,7 +47,7 @@ class _Tally:
     def as_json(self, bundle: "BundleReference") -> str:
         """The summary for scripts."""
         rows = self.decisions.total() + self.rejects.total()
-        summary = {"rows": rows, "decisions": self.decisions, "rejects": self.rejects, "bundle": bundle.model_dump()}
+        summary = {"rows": rows, "decisions": self.decisions, "rejections": self.rejects, "bundle": bundle.model_dump()}
         return json.dumps(summary)
 
     def as_text(self, bundle: "BundleReference") -> str:

@@ -73,7 +73,9 @@ def up(
         Path | None,
         typer.Option("--data", metavar="FILE", help="Publish this file instead of generated applications."),
     ] = None,
-    bad: Annotated[float, typer.Option(min=0, max=1, help="Share of generated applications that are invalid.")] = 0.01,
+    invalid: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of generated applications that are invalid.")
+    ] = 0.01,
     partitions: Annotated[int, typer.Option(min=1, max=1_000, help="Partitions for newly created topics.")] = 6,
     bundle: BundleOption = None,
     broker: BrokerOption = "auto",
@@ -112,7 +114,7 @@ def up(
     choice = choose_broker(loaded, broker, port)
     plan = Plan(
         workers=workers,
-        load=LoadPlan(rate, None if load_for is None else _read_for(load_for), data, bad, seed),
+        load=LoadPlan(rate, None if load_for is None else _read_for(load_for), data, invalid, seed),
         partitions=partitions,
         bundle=bundle,
         broker=broker,

@@ -18,9 +18,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from schemas.records import Place
+from schemas.records import Position
 from schemas.rejection import MEANINGS
-from scorer.console.dead_letters import newest_letters, reveal
+from scorer.console.dead_letters import newest_letters, read_value
 from scorer.console.guard import Guard, Sessions, WrongTokens, delete_session, session_of, set_session
 from scorer.console.latency import measure_latency
 from scorer.console.live import SERIES_POINTS_MAX, Live, Part
@@ -66,7 +66,7 @@ def make_app(console: Console) -> Starlette:
         SettingsError: a librdkafka property is wrong.
     """
     endpoints = _Endpoints(console)
-    names = [name.strip() for name in console.settings.console_allowed_hosts.split(",") if name.strip()]
+    allowed_hosts = [name.strip() for name in console.settings.console_allowed_hosts.split(",") if name.strip()]
     app = Starlette(
         routes=[
             *(Route(page.path, endpoints.page(page)) for page in PAGES),
@@ -80,7 +80,7 @@ def make_app(console: Console) -> Starlette:
             Route("/api/dead-letters", endpoints.dead_letters),
             Route("/api/dead-letters/{partition}/{offset}/value", endpoints.value, methods=["POST"]),
         ],
-        middleware=[Middleware(Guard, names=names, sessions=console.sessions)],
+        middleware=[Middleware(Guard, allowed_hosts=allowed_hosts, sessions=console.sessions)],
         exception_handlers={ScorerError: _failed, HTTPException: _http_failed, Exception: _crashed},
         lifespan=endpoints.running,
     )
@@ -108,12 +108,12 @@ class _Endpoints:
     async def running(self, _: Starlette) -> AsyncIterator[None]:
         """Runs the background threads from startup to shutdown."""
         loop, stop, sample = asyncio.get_running_loop(), Event(), Sample()
-        self._live.on_outcome(lambda result: loop.call_soon_threadsafe(self._streams.tell, "outcome", result))
+        self._live.on_result(lambda result: loop.call_soon_threadsafe(self._streams.send, "result", result))
         settings, live = self._settings, self._live
         watches = {
             Part.RESULTS: lambda: follow_results(settings, live, sample, stop),
-            Part.STANDING: lambda: poll_group(settings, live, stop),
-            Part.WAITS: lambda: measure_latency(settings, live, sample, stop),
+            Part.GROUP: lambda: poll_group(settings, live, stop),
+            Part.LATENCY: lambda: measure_latency(settings, live, sample, stop),
         }
         threads = [
             Thread(target=run_with_restarts, args=(part, watch, live, stop), name=part, daemon=True)
@@ -131,7 +131,7 @@ class _Endpoints:
 
     async def _tick(self) -> None:
         while True:
-            self._streams.tell("tick", {"point": self._live.tick(time.time()), **self._live.state()})
+            self._streams.send("tick", {"point": self._live.tick(time.time()), **self._live.state()})
             await asyncio.sleep(_TICK_S)
 
     # Pages
@@ -139,10 +139,10 @@ class _Endpoints:
     def page(self, page: Page) -> Callable[[Request], Response]:
         """The endpoint of a page."""
 
-        def answer(_: Request) -> Response:
+        def response(_: Request) -> Response:
             return _html(render_page(page, self._settings, may_log_out=self._sessions is not None))
 
-        return answer
+        return response
 
     async def static(self, request: Request) -> Response:
         """A static file."""
@@ -176,9 +176,9 @@ class _Endpoints:
                 log(WRONG_TOKEN, client=_client(request), suppressed=suppressed)
             if await self._wrong_tokens.pause():
                 return _html(render("login", fault="Wrong token."), 403)
-            answer = _html(render("login", fault="Wrong token. Too many attempts: wait a moment."), 429)
-            answer.headers["Retry-After"] = str(_RETRY_AFTER_S)
-            return answer
+            response = _html(render("login", fault="Wrong token. Too many attempts: wait a moment."), 429)
+            response.headers["Retry-After"] = str(_RETRY_AFTER_S)
+            return response
         opened = RedirectResponse("/", 303)
         set_session(opened, session, over_tls=request.headers.get("origin", "").startswith("https://"))
         return opened
@@ -187,26 +187,26 @@ class _Endpoints:
         """Ends the session."""
         if self._sessions is not None:
             self._sessions.close(session_of(request.headers))
-        answer = RedirectResponse("/login", 303)
-        delete_session(answer)
-        return answer
+        response = RedirectResponse("/login", 303)
+        delete_session(response)
+        return response
 
     # API
 
     async def live(self, request: Request) -> Response:
         """The event stream: first the whole state, then updates every second, and the result of each try."""
-        whole = {
+        state = {
             "series": self._live.series(),
             "points_max": SERIES_POINTS_MAX,
-            "outcomes": self._live.outcomes(),
+            "results": self._live.results(),
             **self._live.state(),
         }
         session = session_of(request.headers)
 
         def ended() -> bool:
-            return self._stopping() or (self._sessions is not None and not self._sessions.knows(session))
+            return self._stopping() or (self._sessions is not None and not self._sessions.is_open(session))
 
-        events = self._streams.events(session or _client(request), whole, ended)
+        events = self._streams.events(session or _client(request), state, ended)
         return StreamingResponse(events, media_type="text/event-stream")
 
     async def publish(self, request: Request) -> Response:
@@ -214,26 +214,23 @@ class _Endpoints:
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             return JSONResponse({"error": "send the application as application/json"}, 415)
         application = read_try(await _body(request, self._body_bytes_max))
-        if not self._live.following:
-            why = self._live.state()["trouble"] or "still connecting to the decisions topic: try again in a moment"
-            return JSONResponse({"error": f"not published, because its result could not be shown: {why}"}, 503)
-        name = application["application_id"]
-        self._live.expect(name)
+        if not self._live.reads_results:
+            error = self._live.state()["error"] or "still connecting to the decisions topic: try again in a moment"
+            return JSONResponse({"error": f"not published, because its result could not be shown: {error}"}, 503)
+        application_id = application["application_id"]
+        self._live.expect_result(application_id)
         source = await run_in_threadpool(self._publisher.publish, application)
-        return JSONResponse({"id": name, "source": source}, 202)
+        return JSONResponse({"id": application_id, "source": source}, 202)
 
     async def deployments(self, _: Request) -> Response:
         """The deployment history, newest first."""
-        standing = self._live.standing
-        if standing is None:
+        group_state = self._live.group_state
+        if group_state is None:
             return JSONResponse(
-                {
-                    "error": self._live.state()["trouble"]
-                    or "still reading the deployment history: try again in a moment"
-                },
+                {"error": self._live.state()["error"] or "still reading the deployment history: try again in a moment"},
                 503,
             )
-        return JSONResponse([_line_as_json(line) for line in reversed(standing.deployments)])
+        return JSONResponse([_line_as_json(line) for line in reversed(group_state.deployments)])
 
     async def dead_letters(self, _: Request) -> Response:
         """The newest dead letters without their values, and the number per code."""
@@ -246,9 +243,9 @@ class _Endpoints:
         numbers = [request.path_params[name] for name in ("partition", "offset")]
         if not all(_is_position(number) for number in numbers):
             raise HTTPException(404)
-        place = Place(*map(int, numbers))
-        content = await run_in_threadpool(reveal, self._settings, place)
-        log(DEAD_LETTER_SHOWN, client=_client(request), partition=place.partition, offset=place.offset)
+        position = Position(*map(int, numbers))
+        content = await run_in_threadpool(read_value, self._settings, position)
+        log(DEAD_LETTER_SHOWN, client=_client(request), partition=position.partition, offset=position.offset)
         return JSONResponse(content)
 
 
@@ -260,16 +257,16 @@ def _client(request: Request) -> str:
 async def _body(request: Request, bytes_max: int) -> bytes:
     """The request's body, read up to `bytes_max` bytes."""
     if int(request.headers.get("content-length", "0")) > bytes_max:  # h11 has checked that it is a number
-        raise _too_long(bytes_max)
+        raise _too_large(bytes_max)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > bytes_max:
-            raise _too_long(bytes_max)
+            raise _too_large(bytes_max)
     return bytes(body)
 
 
-def _too_long(bytes_max: int) -> HTTPException:
+def _too_large(bytes_max: int) -> HTTPException:
     return HTTPException(413, f"the request is too large: at most {bytes_max:,} bytes are read")
 
 
@@ -298,6 +295,6 @@ def _http_failed(request: Request, fault: Exception) -> Response:
 
 def _crashed(request: Request, _: Exception) -> Response:
     """The response to an unexpected exception; the server logs where it was raised."""
-    answer = _http_failed(request, HTTPException(500, "internal error; see the console's log"))
-    answer.headers["Cache-Control"] = "no-store"  # this response does not pass the guard
-    return answer
+    response = _http_failed(request, HTTPException(500, "internal error; see the console's log"))
+    response.headers["Cache-Control"] = "no-store"  # this response does not pass the guard
+    return response

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any, Final
 
-from schemas.records import DeadLetter, Place
+from schemas.records import DeadLetter, Position
 from scorer.operate.dead_letters import find_dead_letter, read_dead_letters
 from scorer.operate.reading import Skipped
 from scorer.settings import Settings
@@ -21,34 +21,34 @@ def newest_letters(settings: Settings) -> dict[str, Any]:
         TopicsError: the topic is missing.
         BrokerError: the topic cannot be read.
     """
-    letters: dict[Place, dict[str, Any]] = {}  # without their values, which can be a megabyte each
-    order: dict[Place, tuple[int, Place]] = {}
+    letters: dict[Position, dict[str, Any]] = {}  # without their values, which can be a megabyte each
+    order: dict[Position, tuple[int, Position]] = {}
     codes: Counter[str] = Counter()
     skipped = Skipped()
     for record in read_dead_letters(settings, newest=_READ_MAX, skipped=skipped):
         if isinstance(record, DeadLetter):
-            letters[record.place] = _as_json(record)
-            order[record.place] = (record.timestamp_ms, record.place)
+            letters[record.position] = _as_json(record)
+            order[record.position] = (record.timestamp_ms, record.position)
             codes[record.counted_as] += 1
-        elif record.place in letters:
-            letters[record.place]["requeued"] = {"actor": record.actor, "at": record.at}
-    newest = sorted(letters, key=lambda place: order[place], reverse=True)[:_SHOWN_MAX]
+        elif record.position in letters:
+            letters[record.position]["requeued"] = {"actor": record.actor, "at": record.at}
+    newest = sorted(letters, key=lambda position: order[position], reverse=True)[:_SHOWN_MAX]
     return {
         "counted": len(letters),
         "codes": dict(codes.most_common()),
-        "letters": [letters[place] for place in newest],
+        "letters": [letters[position] for position in newest],
         **skipped.as_json(),
     }
 
 
-def reveal(settings: Settings, place: Place) -> dict[str, Any]:
+def read_value(settings: Settings, position: Position) -> dict[str, Any]:
     """Key, value and headers of one dead letter, as JSON; what is not UTF-8 is escaped, long values are cut.
 
     Raises:
         DeadLetterError: there is no dead letter at that offset.
         TopicsError, BrokerError: the topic cannot be read.
     """
-    letter = find_dead_letter(settings, place)
+    letter = find_dead_letter(settings, position)
     value = letter.value or b""
     return {
         "key": None if letter.key is None else letter.id,
@@ -61,8 +61,8 @@ def reveal(settings: Settings, place: Place) -> dict[str, Any]:
 
 def _as_json(letter: DeadLetter) -> dict[str, Any]:
     return {
-        "partition": letter.place.partition,
-        "offset": letter.place.offset,
+        "partition": letter.position.partition,
+        "offset": letter.position.offset,
         "code": letter.code,
         "counted_as": letter.counted_as,
         "reason": letter.reason,

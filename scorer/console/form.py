@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from schemas.fields import describe_range
 
 # Every try gets a generated id: a typed one could be the id of a real application, which the try would supersede.
-GIVEN_HERE: Final = "application_id"
+GENERATED_FIELD: Final = "application_id"
 
 
 class FormField(NamedTuple):
@@ -16,9 +16,9 @@ class FormField(NamedTuple):
         name: as in the contract.
         help: its description.
         choices: the allowed values; empty for a number.
-        least: the minimum.
-        above: True if the minimum is exclusive.
-        most: the maximum.
+        minimum: the minimum.
+        is_exclusive: True if the minimum is exclusive.
+        maximum: the maximum.
         required: False if it may be absent.
         example: a valid value.
         limits: the allowed range, in words; empty for a choice.
@@ -27,9 +27,9 @@ class FormField(NamedTuple):
     name: str
     help: str
     choices: tuple[str, ...]
-    least: float
-    above: bool
-    most: float
+    minimum: float
+    is_exclusive: bool
+    maximum: float
     required: bool
     example: str
     limits: str
@@ -45,7 +45,7 @@ def contract_fields(schema: Mapping[str, Any]) -> list[FormField]:
     return [
         _field(name, rule, required=name in required)
         for name, rule in schema["properties"].items()
-        if name != GIVEN_HERE
+        if name != GENERATED_FIELD
     ]
 
 
@@ -56,7 +56,7 @@ def _field(name: str, rule: Mapping[str, Any], *, required: bool) -> FormField:
         return FormField(name, rule["description"], tuple(value["enum"]), 0, False, 0, required, example, "")
     if value.get("type") != "number":
         raise ValueError(f"{name}: the form supports only numbers and choices")
-    above = "exclusiveMinimum" in value
-    least = value["exclusiveMinimum" if above else "minimum"]
+    is_exclusive = "exclusiveMinimum" in value
+    minimum = value["exclusiveMinimum" if is_exclusive else "minimum"]
     limits = f"{describe_range(value, ',').capitalize()}."
-    return FormField(name, rule["description"], (), least, above, value["maximum"], required, example, limits)
+    return FormField(name, rule["description"], (), minimum, is_exclusive, value["maximum"], required, example, limits)

@@ -54,19 +54,19 @@ class Sessions:
         """Opens a session and returns its id, or None for a wrong token; the comparison takes constant time."""
         if not hmac.compare_digest(hashlib.sha256(token.encode()).digest(), self._digest):
             return None
-        name = secrets.token_urlsafe(32)
-        self._sessions[name] = time.monotonic() + SESSION_S
+        session = secrets.token_urlsafe(32)
+        self._sessions[session] = time.monotonic() + SESSION_S
         while len(self._sessions) > _SESSIONS_MAX:
             self._sessions.popitem(last=False)
-        return name
+        return session
 
-    def knows(self, name: str) -> bool:
+    def is_open(self, session: str) -> bool:
         """Whether a session is open; ids are too long to be guessed one character at a time."""
-        return self._sessions.get(name, 0.0) > time.monotonic()
+        return self._sessions.get(session, 0.0) > time.monotonic()
 
-    def close(self, name: str) -> None:
+    def close(self, session: str) -> None:
         """Ends a session."""
-        self._sessions.pop(name, None)
+        self._sessions.pop(session, None)
 
 
 class WrongTokens:
@@ -96,16 +96,16 @@ class WrongTokens:
 class Guard:
     """ASGI middleware that rejects requests without the right host name, origin or session."""
 
-    def __init__(self, app: ASGIApp, names: Collection[str], sessions: Sessions | None) -> None:
-        """Prepares.
+    def __init__(self, app: ASGIApp, allowed_hosts: Collection[str], sessions: Sessions | None) -> None:
+        """Creates the middleware.
 
         Args:
             app: the application to protect.
-            names: the allowed host names, in addition to IP addresses and localhost.
+            allowed_hosts: the allowed host names, in addition to IP addresses and localhost.
             sessions: the open sessions; None if no login is required.
         """
         self._app = app
-        self._names = frozenset({"localhost", *(name.lower() for name in names)})
+        self._allowed_hosts = frozenset({"localhost", *(name.lower() for name in allowed_hosts)})
         self._sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,8 +119,8 @@ class Guard:
                 MutableHeaders(scope=message).setdefault("Cache-Control", "no-store")
             await send(message)
 
-        answer = self._rejection_of(scope) or self._app
-        await answer(scope, receive, send_guarded)
+        response = self._rejection_of(scope) or self._app
+        await response(scope, receive, send_guarded)
 
     def _rejection_of(self, scope: Scope) -> Response | None:
         """The response to a request that is rejected; None if it may pass."""
@@ -145,7 +145,7 @@ class Guard:
         path = scope["path"]
         if self._sessions is None or path == _LOGIN_PATH or path.startswith(_OPEN_PREFIX):
             return None
-        if self._sessions.knows(session_of(headers)):
+        if self._sessions.is_open(session_of(headers)):
             return None
         if path.startswith(_API_PREFIX) or scope["method"] not in {"GET", "HEAD"}:
             return _rejection(path, 401, "log in first: there is no session, or it has expired")
@@ -158,7 +158,7 @@ class Guard:
             _ = urlsplit(f"//{host}").port
         except ValueError:
             return False
-        return name in self._names or _is_address(name)
+        return name in self._allowed_hosts or _is_address(name)
 
 
 def session_of(headers: Headers) -> str:
@@ -168,9 +168,9 @@ def session_of(headers: Headers) -> str:
     return values.get(_TLS_COOKIE) or values.get(_COOKIE, "")
 
 
-def set_session(answer: Response, session: str, *, over_tls: bool) -> None:
+def set_session(response: Response, session: str, *, over_tls: bool) -> None:
     """Sets the session cookie, which scripts cannot read and other sites cannot send."""
-    answer.set_cookie(
+    response.set_cookie(
         _TLS_COOKIE if over_tls else _COOKIE,
         session,
         max_age=SESSION_S,
@@ -180,10 +180,10 @@ def set_session(answer: Response, session: str, *, over_tls: bool) -> None:
     )
 
 
-def delete_session(answer: Response) -> None:
+def delete_session(response: Response) -> None:
     """Deletes the session cookie."""
-    answer.delete_cookie(_COOKIE, httponly=True, samesite="strict")
-    answer.delete_cookie(_TLS_COOKIE, httponly=True, samesite="strict", secure=True)
+    response.delete_cookie(_COOKIE, httponly=True, samesite="strict")
+    response.delete_cookie(_TLS_COOKIE, httponly=True, samesite="strict", secure=True)
 
 
 def _is_same_origin(headers: Headers) -> bool:

@@ -16,8 +16,8 @@ class Row(NamedTuple):
     """A field or a header: its name, its type, whether it is required, and its description in Markdown."""
 
     name: str
-    takes: str
-    need: str
+    type: str
+    requirement: str
     description: str
 
 
@@ -71,12 +71,12 @@ def _describe_message(operation: Mapping[str, Any], document: Mapping[str, Any])
 def _fields(schema: Mapping[str, Any], schemas: Mapping[str, Any], prefix: str = "") -> Iterator[Row]:
     """The fields of a schema; an object's fields follow it."""
     for name, rule in schema["properties"].items():
-        inner = _object(rule, schemas)
-        need = "required" if name in schema.get("required", ()) else "optional"
-        description = rule.get("description") or (inner or {}).get("description", "")
-        yield Row(f"{prefix}{name}", "object" if inner else _type_of(rule), need, description)
-        if inner:
-            yield from _fields(inner, schemas, f"{prefix}{name}.")
+        nested = _object(rule, schemas)
+        requirement = "required" if name in schema.get("required", ()) else "optional"
+        description = rule.get("description") or (nested or {}).get("description", "")
+        yield Row(f"{prefix}{name}", "object" if nested else _type_of(rule), requirement, description)
+        if nested:
+            yield from _fields(nested, schemas, f"{prefix}{name}.")
 
 
 def _object(rule: Mapping[str, Any], schemas: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -12,7 +12,7 @@ from scorer.console.tail import Sample
 from scorer.operate.reading import TopicReader
 from scorer.settings import Settings
 
-_EVERY_S: Final = 1.0
+_INTERVAL_S: Final = 1.0
 # Range of offsets per partition in which applications are looked up; recent ones are close together.
 _SPAN_MAX: Final = 1_000
 
@@ -32,25 +32,25 @@ def measure_latency(settings: Settings, live: Live, sample: Sample, stop: Event)
         SettingsError, TopicsError, BrokerError: the applications cannot be read.
     """
     with closing(TopicReader(settings, settings.applications_topic)) as applications:
-        live.trouble(Part.WAITS, "")
-        while not stop.wait(_EVERY_S):
-            live.waited(time.time(), _measure(applications, sample.take()))
+        live.set_error(Part.LATENCY, "")
+        while not stop.wait(_INTERVAL_S):
+            live.add_latencies(time.time(), _measure(applications, sample.take()))
 
 
-def _measure(applications: TopicReader, seen: Mapping[int, Mapping[int, float]]) -> list[float]:
+def _measure(applications: TopicReader, read_times_by_partition: Mapping[int, Mapping[int, float]]) -> list[float]:
     """The latency of each of these decisions, in seconds.
 
     Args:
         applications: their topic.
-        seen: by partition, when the decision on each offset was read, in seconds since 1970.
+        read_times_by_partition: by partition, when the decision on each offset was read, in seconds since 1970.
 
     Raises:
         BrokerError: the applications cannot be read.
     """
-    existing = applications.bounds() if seen else {}
+    topic_bounds = applications.bounds() if read_times_by_partition else {}
     bounds = {}
-    for partition, read_times in seen.items():
-        first, end = existing.get(partition, (0, 0))
+    for partition, read_times in read_times_by_partition.items():
+        first, end = topic_bounds.get(partition, (0, 0))
         # A decision can name any offset, including one that does not exist.
         offsets = [offset for offset in read_times if first <= offset < end]
         if offsets:
@@ -59,7 +59,7 @@ def _measure(applications: TopicReader, seen: Mapping[int, Mapping[int, float]])
     latencies = []
     for records in applications.read(bounds):
         for record in records:
-            read_at = seen[record.partition()].get(record.offset())
+            read_at = read_times_by_partition[record.partition()].get(record.offset())
             if read_at is not None:
                 latencies.append(latency_s(timestamp_ms(record), read_at))
     return [latency for latency in latencies if latency is not None]

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from schemas.records import OTHER_CODES
 from schemas.rejection import RejectionCode
-from scorer.console.unswitched import Unswitched
+from scorer.console.unswitched import UnswitchedDeployment
 from scorer.core.policy import LABELS
 from scorer.stream.history_record import Line
 
@@ -26,13 +26,13 @@ _TRIES_MAX: Final = 200
 class Part(StrEnum):
     """The parts of the state, each watched by one thread."""
 
-    STANDING = "standing"
-    RESULTS = "outcomes"
-    WAITS = "waits"
+    GROUP = "group"
+    RESULTS = "results"
+    LATENCY = "latency"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class GroupState:
     """The state of the group and of the deployment history.
 
     Attributes:
@@ -49,12 +49,12 @@ class Standing:
     workers: int
     deciding: tuple[str, ...]
     deployments: tuple[Line, ...]
-    unswitched: tuple[Unswitched, ...]
+    unswitched: tuple[UnswitchedDeployment, ...]
 
 
 @dataclass(slots=True)
 class _Second:
-    """What is counted until the next tick; `began_at` is in seconds since 1970, None before the first one."""
+    """Counts since the last tick, which was at `began_at` (seconds since 1970; None before the first one)."""
 
     began_at: float | None = None
     kinds: Counter[str] = field(default_factory=Counter)
@@ -71,16 +71,16 @@ class Live:
         self._skipped = 0
         self._latencies: deque[tuple[float, float]] = deque(maxlen=_LATENCIES_MAX)
         self._series: deque[dict[str, Any]] = deque(maxlen=SERIES_POINTS_MAX)
-        self._troubles: dict[Part, str] = {}
+        self._errors: dict[Part, str] = {}
         self._tries: OrderedDict[str, dict[str, Any] | None] = OrderedDict()
         self._result_callback: Callable[[dict[str, Any]], object] = lambda _: None
-        self.standing: Standing | None = None
-        self.following = False
+        self.group_state: GroupState | None = None
+        self.reads_results = False
         """Whether results are being read; before that, the result of a try could be missed."""
 
     # Written by the background threads
 
-    def counted(self, kinds: Mapping[str, int], codes: Mapping[str, int], corrections: int) -> None:
+    def add_counts(self, kinds: Mapping[str, int], codes: Mapping[str, int], corrections: int) -> None:
         """Counts results: decisions by label, dead letters as REJECTED and by code, and corrections of a replay."""
         with self._lock:
             self._second.kinds.update(kinds)
@@ -92,43 +92,43 @@ class Live:
         with self._lock:
             self._skipped += 1
 
-    def waited(self, now: float, seconds: Sequence[float]) -> None:
+    def add_latencies(self, now: float, latencies_s: Sequence[float]) -> None:
         """Adds latencies of decisions, in seconds, from publishing to being readable."""
         with self._lock:
-            self._latencies.extend((now, wait) for wait in seconds)
+            self._latencies.extend((now, latency_s) for latency_s in latencies_s)
 
-    def trouble(self, part: Part, text: str) -> None:
+    def set_error(self, part: Part, text: str) -> None:
         """Sets why a part cannot be read; empty once it can be read again."""
         with self._lock:
-            self._troubles[part] = text
+            self._errors[part] = text
 
-    def tries(self) -> frozenset[str]:
+    def pending_tries(self) -> frozenset[str]:
         """The ids of the tries that have no result yet."""
         with self._lock:
-            return frozenset(name for name, result in self._tries.items() if result is None)
+            return frozenset(try_id for try_id, result in self._tries.items() if result is None)
 
-    def tried(self, name: str, result: dict[str, Any]) -> None:
+    def set_result(self, try_id: str, result: dict[str, Any]) -> None:
         """Sets the result of a try; only the first one counts, as for other readers."""
         with self._lock:
-            if self._tries.get(name, result) is not None:
+            if self._tries.get(try_id, result) is not None:
                 return
-            self._tries[name] = result
+            self._tries[try_id] = result
         self._result_callback(result)
 
     # Read by requests
 
-    def on_outcome(self, tell: Callable[[dict[str, Any]], object]) -> None:
+    def on_result(self, callback: Callable[[dict[str, Any]], object]) -> None:
         """Sets the callback for the result of each try; it runs in the thread that read the result."""
-        self._result_callback = tell
+        self._result_callback = callback
 
-    def expect(self, name: str) -> None:
+    def expect_result(self, try_id: str) -> None:
         """Registers a try that is about to be published; beyond a limit, the oldest ones are dropped."""
         with self._lock:
-            self._tries[name] = None
+            self._tries[try_id] = None
             while len(self._tries) > _TRIES_MAX:
                 self._tries.popitem(last=False)
 
-    def outcomes(self) -> list[dict[str, Any]]:
+    def results(self) -> list[dict[str, Any]]:
         """The results of the registered tries."""
         with self._lock:
             return [result for result in self._tries.values() if result is not None]
@@ -144,9 +144,9 @@ class Live:
             elapsed_s = 1.0 if second.began_at is None else max(now - second.began_at, 1e-3)
             while self._latencies and self._latencies[0][0] < now - _LATENCIES_S:
                 self._latencies.popleft()
-            latencies = sorted(wait for _, wait in self._latencies)
-            standing = self.standing
-            known = None if any(self._troubles.values()) else standing
+            latencies = sorted(latency_s for _, latency_s in self._latencies)
+            group_state = self.group_state
+            known = None if any(self._errors.values()) else group_state
             point = {
                 "at": round(now),
                 "decided": None if known is None else second.kinds.total() / elapsed_s,
@@ -161,15 +161,15 @@ class Live:
             return point
 
     def state(self) -> dict[str, Any]:
-        """What changes rarely, as JSON: bundles, workers, problems, and counts of deployments and rejections."""
+        """The state that changes rarely, as JSON: bundles, workers, errors, counts of deployments and rejections."""
         with self._lock:
-            standing = self.standing
+            group_state = self.group_state
             return {
-                "trouble": next(filter(None, self._troubles.values()), ""),
-                "workers": None if standing is None else standing.workers,
-                "deciding": [] if standing is None else list(standing.deciding),
-                "unswitched": [] if standing is None else [entry.as_json() for entry in standing.unswitched],
-                "deployments": 0 if standing is None else len(standing.deployments),
+                "error": next(filter(None, self._errors.values()), ""),
+                "workers": None if group_state is None else group_state.workers,
+                "deciding": [] if group_state is None else list(group_state.deciding),
+                "unswitched": [] if group_state is None else [entry.as_json() for entry in group_state.unswitched],
+                "deployments": 0 if group_state is None else len(group_state.deployments),
                 "codes": {code: self._codes[code] for code in (*RejectionCode, OTHER_CODES) if code in self._codes},
                 "skipped": self._skipped,
             }

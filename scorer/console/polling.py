@@ -8,8 +8,8 @@ from typing import Final
 
 from confluent_kafka import TopicPartition
 
-from scorer.console.live import Live, Part, Standing
-from scorer.console.unswitched import Unfollowed
+from scorer.console.live import GroupState, Live, Part
+from scorer.console.unswitched import UnswitchedTracker
 from scorer.operate.group import Group, describe_group
 from scorer.operate.reading import TopicReader
 from scorer.settings import Settings
@@ -19,9 +19,9 @@ from scorer.stream.history import HistoryReader
 from scorer.stream.history_record import Line
 from scorer.stream.metadata import decode_metadata
 
-_EVERY_S: Final = 1.0
+_INTERVAL_S: Final = 1.0
 _ANSWER_S: Final = 5.0
-_MEMBERS_EVERY_S: Final = 5.0
+_DESCRIBE_INTERVAL_S: Final = 5.0
 
 
 def poll_group(settings: Settings, live: Live, stop: Event) -> None:
@@ -38,9 +38,9 @@ def poll_group(settings: Settings, live: Live, stop: Event) -> None:
     with closing(_Poller(settings)) as poller:
         while not stop.is_set():
             started_at = time.monotonic()
-            live.standing = poller.standing()
-            live.trouble(Part.STANDING, "")
-            stop.wait(max(0.0, started_at + _EVERY_S - time.monotonic()))
+            live.group_state = poller.read_state()
+            live.set_error(Part.GROUP, "")
+            stop.wait(max(0.0, started_at + _INTERVAL_S - time.monotonic()))
 
 
 class _Poller:
@@ -64,10 +64,10 @@ class _Poller:
             self._lines: tuple[Line, ...] = tuple(self._history.read_to_end())
             self._opened = opened.pop_all()
         self._previous_ends: tuple[float, Mapping[int, int]] = (0.0, {})
-        self._described = (-_MEMBERS_EVERY_S, Group((), rebalancing=False))
-        self._unfollowed = Unfollowed()
+        self._described = (-_DESCRIBE_INTERVAL_S, Group((), rebalancing=False))
+        self._unswitched_tracker = UnswitchedTracker()
 
-    def standing(self) -> Standing:
+    def read_state(self) -> GroupState:
         """The current state.
 
         Raises:
@@ -81,13 +81,13 @@ class _Poller:
         waiting = sum(max(0, end - max(committed[p].offset, first)) for p, (first, end) in bounds.items())
         group = self._describe_group()
         metadata_by_partition = {p: decode_metadata(tp.metadata) for p, tp in committed.items() if tp.offset >= 0}
-        return Standing(
+        return GroupState(
             arriving=self._arriving({p: end for p, (_, end) in bounds.items()}),
             waiting=waiting,
             workers=len(group.members),
             deciding=tuple(sorted({metadata.bundle for metadata in metadata_by_partition.values() if metadata.bundle})),
             deployments=self._lines,
-            unswitched=self._unfollowed.look(self._lines, group, metadata_by_partition),
+            unswitched=self._unswitched_tracker.update(self._lines, group, metadata_by_partition),
         )
 
     def close(self) -> None:
@@ -96,21 +96,21 @@ class _Poller:
 
     def _committed(self) -> dict[int, TopicPartition]:
         """The committed offset of each partition; below zero if nothing was committed."""
-        wanted = [TopicPartition(self._settings.applications_topic, p) for p in self._applications.partitions]
-        return {tp.partition: tp for tp in self._offsets.read(wanted, _ANSWER_S)}
+        requested = [TopicPartition(self._settings.applications_topic, p) for p in self._applications.partitions]
+        return {tp.partition: tp for tp in self._offsets.read(requested, _ANSWER_S)}
 
     def _arriving(self, ends: Mapping[int, int]) -> float:
         """Applications published per second since the last poll."""
         now = time.monotonic()
-        polled_at, previous = self._previous_ends
+        polled_at, previous_ends = self._previous_ends
         self._previous_ends = (now, ends)
-        count = sum(max(0, end - previous[p]) for p, end in ends.items() if p in previous)
-        return count / (now - polled_at) if previous else 0.0
+        count = sum(max(0, end - previous_ends[p]) for p, end in ends.items() if p in previous_ends)
+        return count / (now - polled_at) if previous_ends else 0.0
 
     def _describe_group(self) -> Group:
         """The group, described every few seconds at most, to spare its coordinator."""
-        asked_at, group = self._described
-        if time.monotonic() - asked_at >= _MEMBERS_EVERY_S:
+        described_at, group = self._described
+        if time.monotonic() - described_at >= _DESCRIBE_INTERVAL_S:
             group = describe_group(self._admin, self._settings, _ANSWER_S)
             self._described = (time.monotonic(), group)
         return group

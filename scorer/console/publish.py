@@ -13,7 +13,7 @@ from schemas.contracts import shipped_contract
 from schemas.files import dump_application
 from schemas.lossless import LOSSLESS
 from schemas.rights import Operation, to_topic
-from scorer.console.form import GIVEN_HERE
+from scorer.console.form import GENERATED_FIELD
 from scorer.errors import BrokerError, MisuseError
 from scorer.settings import Settings
 from scorer.stream.explain import with_hint
@@ -34,7 +34,7 @@ def read_try(body: bytes) -> dict[str, Any]:
         MisuseError: it is not a JSON object.
     """
     try:
-        given = json.loads(body)
+        application = json.loads(body)
     except UnicodeDecodeError:
         raise MisuseError("the application is not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -43,9 +43,9 @@ def read_try(body: bytes) -> dict[str, Any]:
         ) from None
     except (ValueError, RecursionError):
         raise MisuseError("the application has a number with too many digits, or is nested too deep") from None
-    if not isinstance(given, Mapping):
+    if not isinstance(application, Mapping):
         raise MisuseError("the application is JSON but not an object: write {…} with the contract's fields")
-    return {**given, GIVEN_HERE: ID_PREFIX + secrets.token_hex(6)}
+    return {**application, GENERATED_FIELD: ID_PREFIX + secrets.token_hex(6)}
 
 
 class TryPublisher:
@@ -59,7 +59,7 @@ class TryPublisher:
         """
         self._settings = settings
         config: dict[str, Any] = client_config(settings) | {
-            "partitioner": "murmur2_random",  # as all publishers here, so that a key always has the same partition
+            "partitioner": "murmur2_random",  # as in `producer` and Java clients: a key always has the same partition
             "message.timeout.ms": str(_DELIVERY_MS),  # the user of the page would not wait longer
             "linger.ms": "0",
             **LOSSLESS,
@@ -98,7 +98,7 @@ class TryPublisher:
             reported.set()
 
         try:
-            self._producer.produce(topic, value, application[GIVEN_HERE], on_delivery=report)
+            self._producer.produce(topic, value, application[GENERATED_FIELD], on_delivery=report)
         except KafkaException as failure:
             raise BrokerError(f"the application was not published: {self._explain([failure.args[0]])}") from failure
         ends_at = time.monotonic() + 2 * _DELIVERY_MS / 1_000

@@ -40,7 +40,7 @@ class Streams:
     def __init__(self) -> None:
         self._pages: list[_Page] = []  # the oldest first
 
-    def tell(self, event: str, data: object) -> None:
+    def send(self, event: str, data: object) -> None:
         """Queues an event for every page; a page whose queue is full is disconnected and will reconnect."""
         text = _event(event, data)
         for page in list(self._pages):
@@ -50,19 +50,19 @@ class Streams:
             else:
                 page.queue.put_nowait(text)
 
-    async def events(self, client: str, whole: object, ended: Callable[[], bool]) -> AsyncIterator[bytes]:
+    async def events(self, client: str, state: object, ended: Callable[[], bool]) -> AsyncIterator[bytes]:
         """The server-sent events of one page, which may displace an older page.
 
         Args:
             client: the session, or the address of a client without one.
-            whole: the whole state, which is sent first.
+            state: the whole state, which is sent first.
             ended: whether the server, or the page's session, has ended.
         """
         self._make_room(client)
         page = _Page(client)
         self._pages.append(page)
         try:
-            yield _retry(_RETRY_MS) + _event("whole", whole)
+            yield _retry(_RETRY_MS) + _event("state", state)
             while (text := await page.queue.get()) is not None and not ended():
                 yield text
         finally:

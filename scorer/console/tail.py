@@ -32,10 +32,10 @@ class Sample:
     def add(self, decisions: Sequence[ReadDecision], now: float) -> None:
         """Adds some of the decisions, up to a limit per partition."""
         with self._lock:
-            for decided in decisions[-_SAMPLE_MAX:]:
-                offsets = self._read_at.setdefault(decided.source_partition, {})
+            for decision in decisions[-_SAMPLE_MAX:]:
+                offsets = self._read_at.setdefault(decision.source_partition, {})
                 if len(offsets) < _SAMPLE_MAX:
-                    offsets[decided.source_offset] = now
+                    offsets[decision.source_offset] = now
 
     def take(self) -> dict[int, dict[int, float]]:
         """Returns the sample since the last call, and starts a new one."""
@@ -57,13 +57,13 @@ def follow_results(settings: Settings, live: Live, sample: Sample, stop: Event) 
         SettingsError, TopicsError, BrokerError: the topics cannot be read.
     """
     with closing(_Tail(settings, live, sample)) as tail:
-        live.trouble(Part.RESULTS, "")
-        live.following = True
+        live.set_error(Part.RESULTS, "")
+        live.reads_results = True
         try:
             while not stop.is_set():
                 tail.take()
         finally:
-            live.following = False
+            live.reads_results = False
 
 
 class _Tail:
@@ -112,12 +112,12 @@ class _Tail:
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._live.trouble(Part.STANDING, unreachable(self._settings, error.str()))
+            self._live.set_error(Part.GROUP, unreachable(self._settings, error.str()))
 
     def _report_decisions(self, decisions: Sequence[tuple[Record, ReadDecision]]) -> None:
         if not decisions:
             return
-        tries, now = self._live.tries(), time.time()
+        tries, now = self._live.pending_tries(), time.time()
         originals: list[ReadDecision] = []
         for record, decision in decisions:
             if decision.is_correction:
@@ -126,15 +126,15 @@ class _Tail:
             if decision.application_id in tries:
                 at = written_at(record)
                 result = {"id": decision.application_id, "kind": decision.decision, "at": at and at.timestamp()}
-                self._live.tried(decision.application_id, result | {"decision": decision.as_model().model_dump()})
+                self._live.set_result(decision.application_id, result | {"decision": decision.as_model().model_dump()})
         corrections = len(decisions) - len(originals)
-        self._live.counted(Counter(decision.decision for decision in originals), {}, corrections)
+        self._live.add_counts(Counter(decision.decision for decision in originals), {}, corrections)
         self._sample.add([d for d in originals if d.source_topic == self._settings.applications_topic], now)
 
     def _report_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
         if letters:
-            self._live.counted({REJECTED: len(letters)}, Counter(letter.counted_as for letter in letters), 0)
-        tries = self._live.tries() if letters else frozenset()
+            self._live.add_counts({REJECTED: len(letters)}, Counter(letter.counted_as for letter in letters), 0)
+        tries = self._live.pending_tries() if letters else frozenset()
         for letter in letters:
             if letter.id in tries:
                 result: dict[str, Any] = {
@@ -144,7 +144,7 @@ class _Tail:
                     "reason": letter.reason,
                 }
                 source = {"topic": letter.topic, "partition": letter.partition, "offset": letter.offset}
-                self._live.tried(letter.id, result | {"source": source, "place": str(letter.place)})
+                self._live.set_result(letter.id, result | {"source": source, "position": str(letter.position)})
 
     def _skip(self, record: Malformed) -> None:
         self._live.skipped()

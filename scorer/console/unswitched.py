@@ -8,17 +8,17 @@ from typing import Any, Final
 from schemas.decision import shorten
 from schemas.deployment import Slot
 from scorer.operate.group import Group
-from scorer.operate.rollout import compare, refusals
+from scorer.operate.rollout import compare, load_failures
 from scorer.stream.history import fold
 from scorer.stream.history_record import Line
 from scorer.stream.metadata import CommittedMetadata
 
-TAKES_S: Final = 10.0
-"""Workers notice a deployment within half a second and load a bundle in one or two."""
+SWITCH_S: Final = 10.0
+"""Time for workers to switch: they notice a deployment within half a second and load a bundle in one or two seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Unswitched:
+class UnswitchedDeployment:
     """A deployment that some workers have not switched to.
 
     Attributes:
@@ -38,18 +38,18 @@ class Unswitched:
         return asdict(self)
 
 
-class Unfollowed:
+class UnswitchedTracker:
     """Tracks since when workers have not switched to the latest deployments."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Uses a clock, in seconds."""
+        """Creates the tracker; `clock` returns seconds."""
         self._clock = clock
         self._since: dict[tuple[Slot, int], float] = {}
 
-    def look(
+    def update(
         self, lines: Iterable[Line], group: Group, committed: Mapping[int, CommittedMetadata]
-    ) -> tuple[Unswitched, ...]:
-        """The deployments that workers have not switched to for longer than `TAKES_S`.
+    ) -> tuple[UnswitchedDeployment, ...]:
+        """The deployments that workers have not switched to for longer than `SWITCH_S`.
 
         During a rebalance, assignments are incomplete: nothing new is counted then, and nothing is dropped.
 
@@ -62,24 +62,28 @@ class Unfollowed:
         now = self._clock()
         if not group.rebalancing:
             self._since = {key: self._since.get(key, now) for key in entries}
-        return tuple(entry for key, entry in entries.items() if now - self._since.get(key, now) > TAKES_S)
+        return tuple(entry for key, entry in entries.items() if now - self._since.get(key, now) > SWITCH_S)
 
 
 def _unswitched(
     lines: tuple[Line, ...], group: Group, committed: Mapping[int, CommittedMetadata]
-) -> Iterable[Unswitched]:
+) -> Iterable[UnswitchedDeployment]:
     state = fold(lines)
     offsets = {line.event.slot: line.offset for line in lines if line.event is not None}  # the latest of each slot
     champion, challenger = state.current("champion"), state.current("challenger")
     workers = len(group.members)
-    if champion is not None and (behind := compare(group, committed, str(champion)).behind):
-        others = sorted({_name(bundle) for worker in behind for bundle in worker.deciding})
-        still = " and ".join(others) or "without decisions"
-        text = f"{_count(len(behind), workers)} not switched to {_name(str(champion))}; still {still}"
-        yield Unswitched("champion", offsets["champion"], text, _distinct(worker.reason for worker in behind))
-    if challenger is not None and (reports := refusals(group, committed, "challenger", str(challenger))):
-        text = f"{_count(len(reports), workers)} not loaded the challenger {_name(str(challenger))}"
-        yield Unswitched("challenger", offsets["challenger"], text, _distinct(reason for _, reason in reports))
+    if champion is not None and (unswitched := compare(group, committed, str(champion)).unswitched):
+        bundles = sorted({_name(bundle) for worker in unswitched for bundle in worker.bundles})
+        current = " and ".join(bundles) or "without decisions"
+        text = f"{_count(len(unswitched), workers)} not switched to {_name(str(champion))}; still {current}"
+        yield UnswitchedDeployment(
+            "champion", offsets["champion"], text, _distinct(worker.reason for worker in unswitched)
+        )
+    if challenger is not None and (failures := load_failures(group, committed, "challenger", str(challenger))):
+        text = f"{_count(len(failures), workers)} not loaded the challenger {_name(str(challenger))}"
+        yield UnswitchedDeployment(
+            "challenger", offsets["challenger"], text, _distinct(reason for _, reason in failures)
+        )
 
 
 def _count(count: int, workers: int) -> str:

@@ -8,7 +8,7 @@ from scorer.console.live import Live, Part
 from scorer.errors import ScorerError
 from scorer.logs import log_thread_crash
 
-_AGAIN_S: Final = 2.0
+_RETRY_S: Final = 2.0
 
 
 def run_with_restarts(part: Part, watch: Callable[[], None], live: Live, stop: Event) -> None:
@@ -24,8 +24,8 @@ def run_with_restarts(part: Part, watch: Callable[[], None], live: Live, stop: E
         try:
             watch()
         except ScorerError as fault:
-            live.trouble(part, str(fault))
+            live.set_error(part, str(fault))
         except Exception as crash:  # noqa: BLE001  (a bug; it is logged, and the watch continues)
             log_thread_crash(part, crash)
-            live.trouble(part, f"unexpected error ({type(crash).__name__}, a bug): see the console's log")
-        stop.wait(_AGAIN_S)
+            live.set_error(part, f"unexpected error ({type(crash).__name__}, a bug): see the console's log")
+        stop.wait(_RETRY_S)

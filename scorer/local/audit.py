@@ -52,21 +52,21 @@ class Latencies:
 class Audit:
     """Reads new applications, decisions and dead letters in a background thread."""
 
-    def __init__(self, settings: Settings, owns: Callable[[Record], bool] = lambda _: True) -> None:
+    def __init__(self, settings: Settings, is_own: Callable[[Record], bool] = lambda _: True) -> None:
         """Starts reading at the ends of the three topics.
 
         Args:
             settings: the topics.
-            owns: tells whether an application's record counts; other publishers may use the same topic.
+            is_own: tells whether an application's record counts; other publishers may use the same topic.
 
         Raises:
             BrokerError: a topic cannot be read.
         """
         self._settings = settings
-        self._owns = owns
+        self._is_own = is_own
         self._stop = Event()
         self._starts: dict[int, int] = {}
-        self._read_so_far: dict[int, bytearray] = {}
+        self._offset_states: dict[int, bytearray] = {}
         """By partition of the applications topic: the state of each offset, from the start to the last one read."""
         self._pending: dict[tuple[int, int], int] = {}
         """Applications without a result: their timestamps, in milliseconds since 1970."""
@@ -78,17 +78,17 @@ class Audit:
         self.published = 0
         self.duplicated = 0
         self.decisions: dict[str, int] = {}
-        self.rejects: dict[str, int] = {}
+        self.rejections: dict[str, int] = {}
         self.latencies = Latencies()
         self.first_published_at = math.inf
-        self.last_outcome_at = -math.inf
+        self.last_result_at = -math.inf
         topics = settings.applications_topic, settings.decisions_topic, settings.dead_letters_topic
         options = {"auto.offset.reset": "latest", "enable.partition.eof": False, "fetch.queue.backoff.ms": "5"}
         self._reader = Reader.at_the_ends(settings, topics, options)
         for (topic, partition), end in self._reader.positions.items():
             if topic == settings.applications_topic:
                 self._starts[partition] = end
-                self._read_so_far[partition] = bytearray()
+                self._offset_states[partition] = bytearray()
         self._failure: BrokerError | None = None
         """Why the thread has ended."""
         self._thread = Thread(target=self._read, name="audit", daemon=True)
@@ -100,7 +100,7 @@ class Audit:
         return len(self._pending)
 
     @property
-    def outcomes(self) -> int:
+    def results(self) -> int:
         """Applications that have a result, each counted once."""
         return self.published - self.lost
 
@@ -152,22 +152,24 @@ class Audit:
             position = result.source_partition, result.source_offset
             return self._count_result(position, _Result(self.decisions, result.decision, now))
         elif isinstance(result, DeadLetter) and result.topic in {"", applications}:
-            return self._count_result((result.partition, result.offset), _Result(self.rejects, result.counted_as, now))
+            return self._count_result(
+                (result.partition, result.offset), _Result(self.rejections, result.counted_as, now)
+            )
         return None  # malformed, a requeue mark, a correction of a replay, or a result of another topic's record
 
     def _count_application(self, record: Record, now: float) -> float | None:
         position = partition, offset = record.partition(), record.offset()
-        read_so_far, index = self._read_so_far[partition], offset - self._starts[partition]
-        read_so_far.extend(bytes(index + 1 - len(read_so_far)))
+        states, index = self._offset_states[partition], offset - self._starts[partition]
+        states.extend(bytes(index + 1 - len(states)))
         early = self._early_results.pop(position, [])
-        if not self._owns(record):
-            read_so_far[index] = _FOREIGN
+        if not self._is_own(record):
+            states[index] = _FOREIGN
             return None
         published_ms = timestamp_ms(record)
         self.published += 1
         if latency_s(published_ms, now) is not None:
             self.first_published_at = min(self.first_published_at, published_ms / 1_000)
-        read_so_far[index] = _PENDING
+        states[index] = _PENDING
         self._pending[position] = published_ms
         latencies = [self._count_result(position, result) for result in early]
         return latencies[0] if latencies else None
@@ -178,10 +180,10 @@ class Audit:
         if partition not in self._starts or offset < 0:
             self._unknown_applications += 1
             return None
-        index, read_so_far = offset - self._starts[partition], self._read_so_far[partition]
+        index, states = offset - self._starts[partition], self._offset_states[partition]
         if index < 0:
             return None  # of an application from before the audit
-        state = read_so_far[index] if index < len(read_so_far) else None
+        state = states[index] if index < len(states) else None
         if state is None:
             self._early_results.setdefault(position, []).append(result)
         elif state == _NO_RECORD:
@@ -189,8 +191,8 @@ class Audit:
         elif state == _HAS_RESULT:
             self.duplicated += 1
         elif state == _PENDING:
-            read_so_far[index] = _HAS_RESULT
+            states[index] = _HAS_RESULT
             result.counts[result.label] = result.counts.get(result.label, 0) + 1
-            self.last_outcome_at = max(self.last_outcome_at, result.read_at)
+            self.last_result_at = max(self.last_result_at, result.read_at)
             return latency_s(self._pending.pop(position), result.read_at)
         return None

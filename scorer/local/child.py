@@ -50,7 +50,7 @@ class Child:
         """Its exit code, or None while it is running."""
         return self._guardian.poll()
 
-    def ask_to_stop(self) -> None:
+    def request_stop(self) -> None:
         """Sends SIGTERM if it is still running."""
         if self.exit_code() is None and self.pid:
             with suppress(ProcessLookupError):  # it has exited, and its guardian is about to

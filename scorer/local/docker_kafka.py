@@ -66,7 +66,7 @@ def start(port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -
     except ImportError as fault:
         raise LocalBrokerError("the extra is not installed: pip install 'streaming-credit-scorer[docker]'") from fault
     try:
-        _knock()
+        _require_engine()
         container = DockerContainer(IMAGE)
     except engine_faults() as fault:
         raise LocalBrokerError(f"no Docker engine answers ({fault}): start it, or set DOCKER_HOST") from fault
@@ -111,7 +111,7 @@ def _publish(container: "DockerContainer", port: int) -> str:
     return "127.0.0.1"
 
 
-def _knock() -> None:
+def _require_engine() -> None:
     """Fail early if the engine's socket does not answer: the Docker client would too, but leak its own socket."""
     from testcontainers.core.docker_client import get_docker_host
 

@@ -49,7 +49,7 @@ class Load:
         self._ids = f"up-{secrets.token_hex(4)}-{plan.seed}"
         self._child: Child | None = None
         self._due_at = math.inf
-        self._asked_at: float | None = None
+        self._stop_requested_at: float | None = None
 
     def start(self, folder: Path, environment: Mapping[str, str]) -> None:
         """Starts publishing.
@@ -60,16 +60,16 @@ class Load:
         """
         plan = self._plan
         if plan.data is not None:
-            marked = ["--as-is", "--header", f"{RUN_HEADER}={self._ids}"]
-            command = ["publish", str(plan.data.resolve()), *marked, "--json"]
+            header_options = ["--as-is", "--header", f"{RUN_HEADER}={self._ids}"]
+            command = ["publish", str(plan.data.resolve()), *header_options, "--json"]
         else:
-            generated = ["--prefix", self._ids, "--seed", str(plan.seed), "--bad", str(plan.invalid_share)]
+            generator_options = ["--prefix", self._ids, "--seed", str(plan.seed), "--invalid", str(plan.invalid_share)]
             command = ["load", "--rate", f"{plan.rate:g}", "--for", f"{plan.for_s or DURATION_MAX_S:g}s"]
-            command += [*generated, "--json"]
+            command += [*generator_options, "--json"]
         self._child = Child([sys.executable, "-P", "-m", "producer", *command], folder, "load", environment)
         self._due_at = math.inf if plan.for_s is None else time.monotonic() + plan.for_s
 
-    def owns(self, record: Record) -> bool:
+    def is_own(self, record: Record) -> bool:
         """Whether this publisher sent a record; other publishers may use the same topic."""
         if self._plan.data is None:
             return (record.key() or b"").startswith(f"{self._ids}-".encode())
@@ -79,11 +79,11 @@ class Load:
         """Whether it has published everything, or has failed."""
         return self._child is None or self._child.exit_code() is not None
 
-    def ask_to_stop(self) -> None:
+    def request_stop(self) -> None:
         """Asks it to deliver what is in flight and stop; a second call does nothing."""
-        if self._child is not None and self._asked_at is None:
-            self._asked_at = time.monotonic()
-            self._child.ask_to_stop()
+        if self._child is not None and self._stop_requested_at is None:
+            self._stop_requested_at = time.monotonic()
+            self._child.request_stop()
 
     def end_in_time(self) -> None:
         """Stops publishing a file that exceeds its time limit, and kills a publisher that does not stop."""
@@ -91,8 +91,8 @@ class Load:
             return
         now = time.monotonic()
         if self._plan.data is not None and now > self._due_at:
-            self.ask_to_stop()
-        if now - (self._due_at if self._asked_at is None else self._asked_at) > _GRACE_S:
+            self.request_stop()
+        if now - (self._due_at if self._stop_requested_at is None else self._stop_requested_at) > _GRACE_S:
             self.kill()
 
     def kill(self) -> None:

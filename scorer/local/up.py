@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from schemas.transport import SASL_PREFIXES, TLS_PREFIXES
 from scorer.errors import BrokerError
-from scorer.local import live_workers as neighbours
+from scorer.local import live_workers
 from scorer.local.audit import Audit
 from scorer.local.broker import Broker, start_broker
 from scorer.local.child import Child
@@ -87,7 +87,7 @@ class Snapshot:
     p50_s: float | None = None
     p99_s: float | None = None
     decisions: dict[str, int] = field(default_factory=dict)
-    rejects: dict[str, int] = field(default_factory=dict)
+    rejections: dict[str, int] = field(default_factory=dict)
     skipped: int = 0
     """Malformed records on the topics of decisions and dead letters."""
     unmatched: int = 0
@@ -169,8 +169,8 @@ class Up:
             self._broker.check()
             self._workers.supervise()
             if self._interrupts:
-                self._load.ask_to_stop()
-            if self._must_hurry():
+                self._load.request_stop()
+            if self._is_forced():
                 self._load.kill()
             self._load.end_in_time()
             snapshot = self.snapshot()
@@ -182,9 +182,9 @@ class Up:
             if idle_s > _CHECK_BROKER_AFTER_S:
                 broker_watch.check()
             is_done = not snapshot.waiting and idle_s > 2 * _TICK_S
-            if self._load.ended() and (is_done or idle_s > _LOST_AFTER_S or self._must_hurry()):
+            if self._load.ended() and (is_done or idle_s > _LOST_AFTER_S or self._is_forced()):
                 break
-        self._workers.stop(_STOP_S, self._must_hurry)
+        self._workers.stop(_STOP_S, self._is_forced)
         return self.summary()
 
     def snapshot(self) -> Snapshot:
@@ -197,9 +197,9 @@ class Up:
         assert audit is not None
         assert self._broker is not None
         audit.require_running()
-        now, results = time.monotonic(), audit.outcomes
+        now, results = time.monotonic(), audit.results
         (previous_at, previous_results), self._previous_results = self._previous_results, (now, results)
-        workers = self._workers.look()
+        workers = self._workers.view()
         unread = max(0, self._load.acknowledged() - audit.published)
         return Snapshot(
             broker=f"{self._broker.kind} at {self._broker.bootstrap_servers}",
@@ -207,7 +207,7 @@ class Up:
             elapsed_s=now - self._started_at,
             published=audit.published,
             decided=sum(audit.decisions.values()),
-            rejected=sum(audit.rejects.values()),
+            rejected=sum(audit.rejections.values()),
             waiting=audit.lost + unread,
             duplicated=audit.duplicated,
             restarts=sum(view.restarts for view in workers),
@@ -215,7 +215,7 @@ class Up:
             p50_s=audit.latencies.quantile(0.5),
             p99_s=audit.latencies.quantile(0.99),
             decisions=dict(audit.decisions),
-            rejects=dict(audit.rejects),
+            rejections=dict(audit.rejections),
             skipped=audit.skipped.count,
             unmatched=audit.unmatched,
             workers=workers,
@@ -225,8 +225,8 @@ class Up:
         """The whole run: applications without a result are lost; the rate is from first publish to last result."""
         assert self._audit is not None
         snapshot = self.snapshot()
-        span_s = self._audit.last_outcome_at - self._audit.first_published_at
-        return replace(snapshot, rate=self._audit.outcomes / span_s if span_s > 0 else 0.0)
+        span_s = self._audit.last_result_at - self._audit.first_published_at
+        return replace(snapshot, rate=self._audit.results / span_s if span_s > 0 else 0.0)
 
     def notes(self) -> list[str]:
         """Hints on a file that was published without errors, one per line."""
@@ -235,7 +235,7 @@ class Up:
     def failures(self, end: Snapshot) -> list[str]:
         """Errors, one per line: of the publisher, and about applications without a result."""
         failures = self._load.failures()
-        if end.waiting and self._must_hurry():
+        if end.waiting and self._is_forced():
             failures.append(f"{end.waiting:,} applications have no result: the second signal ended the wait for them")
         elif end.waiting:
             why = _broker_fault(self.settings) or "the broker answers; see the state of the workers"
@@ -254,14 +254,14 @@ class Up:
         self.settings = _settings_of_children(self.settings, self._broker, self._say)
         if self._plan.servers is not None:
             require_listening(self.settings)
-            neighbours.require_no_live_workers(self.settings)
+            live_workers.require_no_live_workers(self.settings)
         _make_topics(self.settings, self._broker, self._plan.partitions, self._say)
-        self._audit = Audit(self.settings, self._load.owns)
+        self._audit = Audit(self.settings, self._load.is_own)
         self._say(f"starting {self._plan.workers} workers with {self._plan.bundle or 'the champion'}")
         # Not created earlier: if this process is killed, the workers' guardians remove it.
         self.folder = Path(tempfile.mkdtemp(prefix="scorer-up-"))
         self._workers.start(lambda: self._interrupts > 0)
-        for view in self._workers.look():
+        for view in self._workers.view():
             self._say(f"{view.name}: metrics http://{view.http}/metrics, log {view.log}")
         if self._plan.console:
             self._console.start(self.settings, self.folder)
@@ -270,11 +270,11 @@ class Up:
 
     def _launch_worker(self, name: str) -> Child:
         number = int(name.rpartition("-")[2])
-        environment = environment_of(self.settings) | {"SCORER_INSTANCE_ID": neighbours.instance_id(number)}
+        environment = environment_of(self.settings) | {"SCORER_INSTANCE_ID": live_workers.instance_id(number)}
         pinned = ["--bundle", self._plan.bundle] if self._plan.bundle else []
         return Child([sys.executable, "-P", "-m", "scorer", "worker", *pinned], self.folder, name, environment)
 
-    def _must_hurry(self) -> bool:
+    def _is_forced(self) -> bool:
         return self._interrupts > 1
 
     def _interrupt(self, number: int, _: FrameType | None) -> None:
@@ -287,7 +287,7 @@ class Up:
     def _stop_all(self) -> None:
         self._load.kill()
         self._console.kill()
-        self._workers.stop(_STOP_S, self._must_hurry)
+        self._workers.stop(_STOP_S, self._is_forced)
         self._workers.kill()
         if self._audit is not None:
             self._audit.close()

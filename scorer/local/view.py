@@ -96,7 +96,7 @@ def summary(snapshot: Snapshot) -> RenderableType:
     for label in LABELS:
         table.add_row(Text(f"  {label}", COLOURS[label]), f"{snapshot.decisions.get(label, 0):,}")
     table.add_row("rejected, with a reason", f"{snapshot.rejected:,}")
-    for code, count in sorted(snapshot.rejects.items(), key=lambda item: -item[1]):
+    for code, count in sorted(snapshot.rejections.items(), key=lambda item: -item[1]):
         table.add_row(f"  {code}", f"{count:,}")
     table.add_row(
         Text("lost", _alarm_style(snapshot.waiting)), Text(f"{snapshot.waiting:,}", _alarm_style(snapshot.waiting))
@@ -132,7 +132,7 @@ def summary_json(snapshot: Snapshot) -> dict[str, Any]:
         "p50_s": snapshot.p50_s,
         "p99_s": snapshot.p99_s,
         "decisions": snapshot.decisions,
-        "rejects": snapshot.rejects,
+        "rejections": snapshot.rejections,
         "broker": snapshot.broker,
         "bundle": snapshot.bundle,
         "workers": [asdict(worker) for worker in snapshot.workers],
@@ -152,19 +152,19 @@ def page(snapshot: Snapshot, notices: Sequence[str], footer: str, size: tuple[in
     head = Text.assemble(
         (f" {snapshot.elapsed_s:.0f} s ", "bold"), f" {snapshot.broker}   bundle {snapshot.bundle or '-'}"
     )
-    refused = [
-        Text(printable(f" {worker.name}: {worker.refused}"), "bold red")
+    load_failures = [
+        Text(printable(f" {worker.name}: {worker.load_failure}"), "bold red")
         for worker in snapshot.workers
-        if worker.refused
+        if worker.load_failure
     ]
     lines = [Text(printable(f" {line}"), "yellow") for line in notices]
-    rows_max = max(1, height - _FRAME_LINES - len(lines) - min(len(refused), 1))
+    rows_max = max(1, height - _FRAME_LINES - len(lines) - min(len(load_failures), 1))
     return Group(
         _one_line(head),
         _totals(snapshot, width),
         _results(snapshot),
         _workers(snapshot.workers, rows_max, width),
-        *(_one_line(text) for text in refused[:1]),
+        *(_one_line(text) for text in load_failures[:1]),
         *(_one_line(text) for text in lines),
         _one_line(Text(f" {footer}", "dim")),
     )
@@ -207,7 +207,7 @@ def _results(snapshot: Snapshot) -> Table:
         count, colour = snapshot.decisions.get(label, 0), COLOURS[label]
         width = max(round(_BAR_WIDTH * count / total), 1 if count else 0)
         table.add_row(Text(label, colour), f"{count:,}", Text("█" * width, colour))
-    by_count = sorted(snapshot.rejects.items(), key=lambda item: -item[1])
+    by_count = sorted(snapshot.rejections.items(), key=lambda item: -item[1])
     codes = ", ".join(f"{code} {count:,}" for code, count in by_count)
     table.add_row(Text("REJECTED", "magenta"), f"{snapshot.rejected:,}", Text(codes, "magenta"))
     return table
@@ -220,8 +220,8 @@ def _workers(workers: Sequence[WorkerView], rows_max: int, width: int) -> Table:
     columns += ["records/batch", "metrics"] if width >= _ALL_COLUMNS else []
     for name in columns:
         justify: JustifyMethod = "left" if name in {"worker", "state", "metrics"} else "right"
-        most = max(_STATE_COLUMNS_MIN, width - _OTHER_COLUMNS) if name == "state" else None
-        table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis", max_width=most)
+        width_max = max(_STATE_COLUMNS_MIN, width - _OTHER_COLUMNS) if name == "state" else None
+        table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis", max_width=width_max)
     shown = workers if len(workers) <= rows_max else workers[: rows_max - 1]
     for worker in shown:
         cells: dict[str, str | Text] = {

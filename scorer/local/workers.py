@@ -34,7 +34,7 @@ class Process(Protocol):
     def exit_code(self) -> int | None: ...
     def output(self) -> str: ...
     def last_lines(self, count: int = 5) -> str: ...
-    def ask_to_stop(self) -> None: ...
+    def request_stop(self) -> None: ...
     def kill(self) -> None: ...
 
 
@@ -49,7 +49,7 @@ class WorkerView:
         records: applications it has read, including before restarts.
         rate: applications per second since the last poll.
         bundle: the bundle it decides with, as `name:version`.
-        refused: why it has not switched to a deployed bundle; empty if it has.
+        load_failure: why it has not switched to a deployed bundle; empty if it has.
         http: `host:port` of its metrics and probes; empty until it is known.
         log: its log file.
     """
@@ -63,7 +63,7 @@ class WorkerView:
     rate: float = 0.0
     batch_records: float = 0.0
     bundle: str = ""
-    refused: str = ""
+    load_failure: str = ""
     http: str = ""
     log: str = ""
 
@@ -155,7 +155,7 @@ class Workers:
             elif not worker.was_ready:
                 self._check_ready(worker, worker.child)
 
-    def look(self) -> list[WorkerView]:
+    def view(self) -> list[WorkerView]:
         """The current state of each worker; after `stop`, how each one ended."""
         for worker in [] if self._stopped else self._workers:
             if worker.child is None:
@@ -167,19 +167,19 @@ class Workers:
                 self._read_http(worker)
         return [worker.view for worker in self._workers]
 
-    def stop(self, limit_s: float, hurry: Callable[[], bool]) -> None:
+    def stop(self, limit_s: float, is_forced: Callable[[], bool]) -> None:
         """Asks all workers to stop, and waits for them.
 
         Args:
             limit_s: seconds to wait.
-            hurry: returns True to end the wait.
+            is_forced: returns True to end the wait.
         """
         self._stopped = True
         for worker in self._workers:
             if worker.child is not None:
-                worker.child.ask_to_stop()
+                worker.child.request_stop()
         ends_at = time.monotonic() + limit_s
-        while time.monotonic() < ends_at and not hurry():
+        while time.monotonic() < ends_at and not is_forced():
             if all(worker.child is None or worker.child.exit_code() is not None for worker in self._workers):
                 break
             time.sleep(0.05)
@@ -205,19 +205,24 @@ class Workers:
 
     def _handle_exit(self, worker: _Worker, child: Process, code: int) -> None:
         now = time.monotonic()
-        how, log = describe_exit(code), _last_lines(child)
+        exit_description, log = describe_exit(code), _last_lines(child)
         child.kill()  # releases its pipes
         worker.child = None
         if worker.was_ready:  # exits before readiness count until a process becomes ready, however long ago
-            worker.exits = [at for at in worker.exits if now - at < _MINUTE_S]
+            worker.exits = [exited_at for exited_at in worker.exits if now - exited_at < _MINUTE_S]
         worker.exits.append(now)
-        view = worker.view = replace(worker.view, state=how, rate=0.0, partitions=0, lag=0, refused="", http="")
+        view = worker.view = replace(
+            worker.view, state=exit_description, rate=0.0, partitions=0, lag=0, load_failure="", http=""
+        )
         if len(worker.exits) > RESTARTS_PER_MINUTE_MAX:
-            raise ScorerError(f"{view.name} exited again after {RESTARTS_PER_MINUTE_MAX} restarts: {how}. {log}")
+            raise ScorerError(
+                f"{view.name} exited again after {RESTARTS_PER_MINUTE_MAX} restarts: {exit_description}. {log}"
+            )
         pause_s = min(2.0 ** (len(worker.exits) - 1), _PAUSE_S_MAX)
         worker.start_at = now + pause_s
         view = worker.view = replace(view, restarts=view.restarts + 1)
-        for line in f"{view.name} exited: {how}; restart {view.restarts} in {pause_s:g} s. {log}".splitlines():
+        notice = f"{view.name} exited: {exit_description}; restart {view.restarts} in {pause_s:g} s. {log}"
+        for line in notice.splitlines():
             self._notify(line)
 
     def _check_ready(self, worker: _Worker, child: Process) -> None:
@@ -241,9 +246,9 @@ class Workers:
         self._read_metrics(worker, text)
         status, text = _get(worker.view.http, "/readyz")
         ready = json.loads(text) if text else {}
-        failing = [name for name, holds in ready.get("checks", {}).items() if not holds]
+        failing = [name for name, passes in ready.get("checks", {}).items() if not passes]
         state = "working" if status == 200 else "not ready: " + ", ".join(failing or ["no answer"])
-        worker.view = replace(worker.view, state=state, refused=str(ready.get("refused", "")))
+        worker.view = replace(worker.view, state=state, load_failure=str(ready.get("load_failure", "")))
 
     def _read_metrics(self, worker: _Worker, text: str) -> None:
         totals: defaultdict[str, float] = defaultdict(float)  # labelled metrics appear with their first value
@@ -255,12 +260,12 @@ class Workers:
                     bundle = f"{sample.labels['name']}:{sample.labels['version']}"
         records = int(totals["scorer_applications_consumed_total"])
         now = time.monotonic()
-        total = worker.records_before + records
+        records_total = worker.records_before + records
         worker.view = replace(
             worker.view,
             bundle=bundle,
-            records=total,
-            rate=(total - worker.view.records) / max(now - worker.polled_at, 1e-3),
+            records=records_total,
+            rate=(records_total - worker.view.records) / max(now - worker.polled_at, 1e-3),
             partitions=int(totals["scorer_assigned_partitions"]),
             lag=int(totals["scorer_consumer_lag_records"]),
             batch_records=records / (totals["scorer_batch_records_count"] or 1),

@@ -34,7 +34,7 @@ class Health(Observer):
     broker_reachable: bool = True
     challenger: BundleReference | None = None
     """The bundle that scores in shadow mode; None without one."""
-    refused_slots: Mapping[Slot, str] = field(default_factory=dict)
+    load_failures: Mapping[Slot, str] = field(default_factory=dict)
     """Why a deployed champion or challenger is not loaded. The worker is ready nevertheless, with its other bundle."""
     polled_at: float | None = None
     """None while the worker starts; the process exits by itself if that takes too long."""
@@ -69,9 +69,9 @@ class Health(Observer):
             "partitions": sorted(self.assigned or ()),
             "blocked_partitions": {str(p): _shortened(why) for p, why in sorted(self.blocked_partitions.items())},
             "bundle": self.bundle.model_dump(),
-            "refused": _shortened(self.refused_slots.get("champion", "")),
+            "load_failure": _shortened(self.load_failures.get("champion", "")),
             "challenger": None if self.challenger is None else self.challenger.model_dump(),
-            "challenger_refused": _shortened(self.refused_slots.get("challenger", "")),
+            "challenger_load_failure": _shortened(self.load_failures.get("challenger", "")),
         }
         return all(checks.values()), detail
 
@@ -110,11 +110,11 @@ class Health(Observer):
     def refused(self, slot: Slot, reference: BundleReference, reason: str) -> None:
         """A deployed bundle could not be loaded."""
         text = f"{reference} was deployed and cannot be loaded: {reason}"
-        self.refused_slots = {**self.refused_slots, slot: text}
+        self.load_failures = {**self.load_failures, slot: text}
 
     def in_step(self, slot: Slot, reference: BundleReference | None) -> None:
         """The deployed bundle is loaded; a champion decides after the loop has switched to it."""
-        self.refused_slots = {name: why for name, why in self.refused_slots.items() if name != slot}
+        self.load_failures = {name: why for name, why in self.load_failures.items() if name != slot}
         if slot == "challenger":
             self.challenger = reference
 

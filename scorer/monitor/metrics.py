@@ -39,7 +39,7 @@ from scorer.monitor.families import (
     TIMESTAMPS,
     TRANSACTIONS,
 )
-from scorer.stream.challenge import Comparison
+from scorer.stream.comparison import Comparison
 from scorer.stream.delivery import Delivered
 from scorer.stream.observer import Observer
 from scorer.stream.statistics import Statistics

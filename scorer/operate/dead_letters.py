@@ -9,7 +9,7 @@ from typing import Final
 from confluent_kafka import KafkaException, Producer
 
 from schemas import rejection
-from schemas.records import UNKNOWN, DeadLetter, Malformed, Mark, Place, ReadDecision, read_dead_letter, read_results
+from schemas.records import UNKNOWN, DeadLetter, Malformed, Mark, Position, ReadDecision, read_dead_letter, read_results
 from schemas.rights import Operation, to_topic
 from scorer.errors import DeadLetterError
 from scorer.operate.operators import WRITE_S, explain_errors, open_writer
@@ -52,7 +52,7 @@ def read_dead_letters(
                     yield record
 
 
-def find_dead_letter(settings: Settings, place: Place) -> DeadLetter:
+def find_dead_letter(settings: Settings, position: Position) -> DeadLetter:
     """Reads one dead letter.
 
     Raises:
@@ -62,15 +62,15 @@ def find_dead_letter(settings: Settings, place: Place) -> DeadLetter:
     """
     reason = "retention deletes old ones, and not every offset has one"
     with closing(TopicReader(settings, settings.dead_letters_topic)) as reader:
-        first, end = reader.bounds().get(place.partition, (0, 0))
-        if first <= place.offset < end:
-            for records in reader.read({place.partition: (place.offset, place.offset + 1)}):
+        first, end = reader.bounds().get(position.partition, (0, 0))
+        if first <= position.offset < end:
+            for records in reader.read({position.partition: (position.offset, position.offset + 1)}):
                 for record in map(read_dead_letter, records):
                     if isinstance(record, DeadLetter):
                         return record
-                    reason = record.why if isinstance(record, Malformed) else f"it is the mark of {record.place}"
+                    reason = record.why if isinstance(record, Malformed) else f"it is the mark of {record.position}"
     raise DeadLetterError(
-        f"no dead letter at {place} of topic {settings.dead_letters_topic} ({reason}); `scorer dlq list` lists them"
+        f"no dead letter at {position} of topic {settings.dead_letters_topic} ({reason}); `scorer dlq list` lists them"
     )
 
 
@@ -78,8 +78,8 @@ def find_dead_letter(settings: Settings, place: Place) -> DeadLetter:
 class Requeued:
     """The effect of a requeue."""
 
-    put_back: tuple[Place, ...]
-    before: tuple[Mark, ...]
+    requeued: tuple[Position, ...]
+    requeued_before: tuple[Mark, ...]
     """The marks of dead letters that were requeued earlier; these were skipped."""
     pointers: tuple[DeadLetter, ...]
     """Dead letters without a copy of their record; these were skipped."""
@@ -87,7 +87,7 @@ class Requeued:
     """Records that are neither dead letters nor marks."""
 
 
-def requeue(settings: Settings, wanted: Callable[[DeadLetter], bool], actor: str) -> Requeued:
+def requeue(settings: Settings, is_selected: Callable[[DeadLetter], bool], actor: str) -> Requeued:
     """Requeues dead letters: publishes them to the input topic with their original key, value, headers and partition.
 
     Each is published in one transaction with a mark on the dead-letter topic, and a requeue fences an earlier one that
@@ -95,7 +95,7 @@ def requeue(settings: Settings, wanted: Callable[[DeadLetter], bool], actor: str
 
     Args:
         settings: the brokers and the topics.
-        wanted: selects the dead letters.
+        is_selected: selects the dead letters.
         actor: the operator, recorded in the marks.
 
     Raises:
@@ -112,41 +112,41 @@ def requeue(settings: Settings, wanted: Callable[[DeadLetter], bool], actor: str
     producer = open_writer(settings, transactional_id, options)
     topics = settings.applications_topic, settings.dead_letters_topic
     needed = [*(to_topic(Operation.WRITE, topic) for topic in topics), to_transactions(transactional_id)]
-    overtaken = DeadLetterError(
+    conflict = DeadLetterError(
         "another operator requeued at the same time: `scorer dlq list` shows what was requeued; try again for the rest"
     )
 
-    def refused(why: str) -> str:
+    def describe(why: str) -> str:
         return (
             f"dead letters could not be requeued to {settings.applications_topic}: {why}. Those requeued before are "
             "marked: running this again requeues none twice"
         )
 
-    with explain_errors(settings, overtaken, refused, needed):
+    with explain_errors(settings, conflict, describe, needed):
         producer.init_transactions(WRITE_S)
         skipped = Skipped()
-        letters, marks = _gather(settings, wanted, skipped)
+        letters, marks = _gather(settings, is_selected, skipped)
         for letter in letters:
             _require_own(settings, letter)
-        unmarked = [letter for letter in letters if letter.place not in marks and not letter.pointer]
+        unmarked = [letter for letter in letters if letter.position not in marks and not letter.pointer]
         for chunk in _transactions(_within_partitions(settings, unmarked)):
             _commit(settings, producer, chunk, actor)
     return Requeued(
-        tuple(letter.place for letter in unmarked),
-        tuple(marks[letter.place] for letter in letters if letter.place in marks),
-        tuple(letter for letter in letters if letter.place not in marks and letter.pointer),
+        tuple(letter.position for letter in unmarked),
+        tuple(marks[letter.position] for letter in letters if letter.position in marks),
+        tuple(letter for letter in letters if letter.position not in marks and letter.pointer),
         skipped,
     )
 
 
 def _gather(
-    settings: Settings, wanted: Callable[[DeadLetter], bool], skipped: Skipped
-) -> tuple[list[DeadLetter], Mapping[Place, Mark]]:
+    settings: Settings, is_selected: Callable[[DeadLetter], bool], skipped: Skipped
+) -> tuple[list[DeadLetter], Mapping[Position, Mark]]:
     letters, marks = [], {}
     for record in read_dead_letters(settings, skipped=skipped):
         if isinstance(record, Mark):
-            marks[record.place] = record
-        elif wanted(record):
+            marks[record.position] = record
+        elif is_selected(record):
             letters.append(record)
     return letters, marks
 
@@ -154,8 +154,8 @@ def _gather(
 def _require_own(settings: Settings, letter: DeadLetter) -> None:
     if letter.topic != settings.applications_topic:
         raise DeadLetterError(
-            f"the dead letter at {letter.place} came from topic {letter.topic or '(unknown)'}, but applications_topic "
-            f"is {settings.applications_topic}: nothing was requeued"
+            f"the dead letter at {letter.position} came from topic {letter.topic or '(unknown)'}, but "
+            f"applications_topic is {settings.applications_topic}: nothing was requeued"
         )
 
 
@@ -195,9 +195,9 @@ def _commit(settings: Settings, producer: Producer, letters: Sequence[DeadLetter
 
 def _requeue_one(settings: Settings, producer: Producer, letter: DeadLetter, actor: str) -> None:
     topic = settings.dead_letters_topic
-    requeued_from = (rejection.REQUEUED_FROM_HEADER, f"{topic}:{letter.place}".encode())
+    requeued_from = (rejection.REQUEUED_FROM_HEADER, f"{topic}:{letter.position}".encode())
     mark = {
-        rejection.REQUEUED_HEADER: str(letter.place.offset),
+        rejection.REQUEUED_HEADER: str(letter.position.offset),
         rejection.ACTOR_HEADER: actor,
         rejection.AT_HEADER: datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
@@ -208,4 +208,4 @@ def _requeue_one(settings: Settings, producer: Producer, letter: DeadLetter, act
         letter.partition,
         headers=[*letter.headers, requeued_from],
     )
-    producer.produce(topic, None, letter.key, letter.place.partition, headers=dict(mark))
+    producer.produce(topic, None, letter.key, letter.position.partition, headers=dict(mark))

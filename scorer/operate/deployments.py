@@ -50,15 +50,15 @@ def append_event(
     topic, transactional_id = settings.deployments_topic, deployments_writer(settings)
     producer = open_writer(settings, transactional_id)
     needed = to_topic(Operation.WRITE, topic), to_transactions(transactional_id)
-    overtaken = DeploymentError(
+    conflict = DeploymentError(
         "another operator changed the deployments at the same time, and your change was not written: see "
         "`scorer history`, and try again if it is still needed"
     )
 
-    def refused(why: str) -> str:
+    def describe(why: str) -> str:
         return f"the history in topic {topic} could not be written: {why}"
 
-    with explain_errors(settings, overtaken, refused, needed):
+    with explain_errors(settings, conflict, describe, needed):
         producer.init_transactions(WRITE_S)
         event, value, signatures, fault = _draft(settings, decide, sign)
         if fault:

@@ -45,8 +45,8 @@ def diagnose(settings: Settings, pinned: str | None, default: str) -> Iterator[F
         return
     yield Finding("broker", "ok", f"{len(brokers)} broker{'s' * (len(brokers) != 1)} at {settings.bootstrap_servers}")
     yield from _topics(settings, existing)
-    deployed = _Deployed(settings, pinned, default, has_history=settings.deployments_topic in existing)
-    yield from deployed.look()
+    deployed = _DeployedBundles(settings, pinned, default, has_history=settings.deployments_topic in existing)
+    yield from deployed.check()
     if settings.applications_topic in existing:
         yield from _workers(settings, deployed)
     yield from _transactions(settings)
@@ -99,7 +99,7 @@ def _topics(settings: Settings, existing: dict[str, int]) -> Iterator[Finding]:
         yield Finding("topics", "ok", f"configured as required; up to {count} workers share the {count} partitions")
 
 
-class _Deployed:
+class _DeployedBundles:
     """The bundles that the workers should use: pinned, or current in the deployment history."""
 
     def __init__(self, settings: Settings, pinned: str | None, default: str, *, has_history: bool) -> None:
@@ -113,7 +113,7 @@ class _Deployed:
         """None if it is not known."""
         self.challenger: BundleReference | None = None
 
-    def look(self) -> Iterator[Finding]:
+    def check(self) -> Iterator[Finding]:
         """Finds and opens the bundles."""
         if self._pinned is not None:
             self.champion, finding = self._open(self._pinned, "")
@@ -151,20 +151,20 @@ class _Deployed:
         return opened, Finding("bundle", "ok", text)
 
 
-def _workers(settings: Settings, deployed: _Deployed) -> Iterator[Finding]:
+def _workers(settings: Settings, deployed: _DeployedBundles) -> Iterator[Finding]:
     """Checks that the workers decide applications, and with the deployed bundles."""
     from scorer.operate.group_checks import Workers
 
     try:
         with closing(Workers(settings, admin_client(settings))) as workers:
-            yield from workers.look()
+            yield from workers.check()
             yield Finding("permissions", "ok", f"the offsets of group {settings.group_id} are readable")
             yield from _deployment(workers, deployed)
     except ScorerError as error:
         yield Finding("group", "wrong", str(error))
 
 
-def _deployment(workers: "Workers", deployed: _Deployed) -> Iterator[Finding]:
+def _deployment(workers: "Workers", deployed: _DeployedBundles) -> Iterator[Finding]:
     if deployed.champion is None:
         return
     challenger = None if deployed.challenger is None else str(deployed.challenger)
@@ -181,8 +181,8 @@ def _transactions(settings: Settings) -> Iterator[Finding]:
 
     if settings.delivery != "exactly-once":
         return
-    own = settings.model_copy(update={"instance_id": None})  # never fences a running worker
-    producer: Producer = Producer(producer_config(own))
+    unnamed = settings.model_copy(update={"instance_id": None})  # never fences a running worker
+    producer: Producer = Producer(producer_config(unnamed))
     try:
         producer.init_transactions(_WAIT_S)
         yield Finding("permissions", "ok", "transactions are allowed")

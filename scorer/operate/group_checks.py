@@ -12,7 +12,7 @@ from schemas.decision import shorten
 from scorer.operate.finding import Finding
 from scorer.operate.group import Group, describe_group
 from scorer.operate.reading import TopicReader
-from scorer.operate.rollout import Rollout, ask_group, compare, refusals
+from scorer.operate.rollout import Rollout, ask_group, compare, load_failures
 from scorer.settings import Settings
 from scorer.stream.group_offsets import CommittedOffsets
 
@@ -46,7 +46,7 @@ class Workers:
         """Closes the consumers."""
         self._opened.close()
 
-    def look(self) -> Iterator[Finding]:
+    def check(self) -> Iterator[Finding]:
         """Checks that there are workers, that each partition has an owner, and that waiting applications are decided.
 
         Raises:
@@ -72,7 +72,7 @@ class Workers:
         Raises:
             BrokerError: the group or its offsets cannot be read.
         """
-        rollout = Rollout(0, (), moving=True)
+        rollout = Rollout(0, (), rebalancing=True)
         ends_at = time.monotonic() + _SETTLE_S
         while not rollout.done:
             group, committed = ask_group(self._settings, self._admin, self._offsets)
@@ -83,7 +83,7 @@ class Workers:
         if not rollout.workers:
             return
         yield check_rollout(rollout, bundle, is_deployed=is_deployed)
-        failures = refusals(group, committed, "challenger", challenger) if challenger is not None else []
+        failures = load_failures(group, committed, "challenger", challenger) if challenger is not None else []
         for name, reason in failures:
             text = f"{name} has not loaded the challenger {_name(challenger or '')}: {reason}"
             yield Finding("deployment", "wrong", text)
@@ -97,8 +97,8 @@ class Workers:
             time.sleep(_POLL_INTERVAL_S)
 
     def _committed(self, partitions: Collection[int]) -> dict[int, int]:
-        wanted = [TopicPartition(self._settings.applications_topic, partition) for partition in partitions]
-        return {tp.partition: tp.offset for tp in self._offsets.read(wanted, _ANSWER_S)}
+        requested = [TopicPartition(self._settings.applications_topic, partition) for partition in partitions]
+        return {tp.partition: tp.offset for tp in self._offsets.read(requested, _ANSWER_S)}
 
     def _waiting(self) -> dict[int, tuple[int, int]]:
         """Returns, by partition with waiting applications, their number and the committed offset."""
@@ -172,17 +172,17 @@ def check_rollout(rollout: Rollout, bundle: str, *, is_deployed: bool) -> Findin
         return Finding(
             "deployment", "ok", f"{rollout.workers} of {rollout.workers} workers decide with {_name(bundle)}"
         )
-    if not rollout.behind:
+    if not rollout.unswitched:
         return Finding("deployment", "warning", "the group is rebalancing; try again in a moment")
-    current = " and ".join(sorted({_name(other) for worker in rollout.behind for other in worker.deciding}))
-    reasons = dict.fromkeys(worker.reason for worker in rollout.behind if worker.reason)
+    others = " and ".join(sorted({_name(other) for worker in rollout.unswitched for other in worker.bundles}))
+    reasons = dict.fromkeys(worker.reason for worker in rollout.unswitched if worker.reason)
     if reasons:
         advice = f"{'; '.join(reasons)}. Add the bundle to their store, or roll back: scorer rollback"
     else:
         advice = "if they are pinned to it, run this with --bundle; otherwise see their log and /readyz"
     text = (
-        f"{len(rollout.behind)} of {rollout.workers} workers do not decide with {_name(bundle)} (current: "
-        f"{current or 'none'}): {advice}"
+        f"{len(rollout.unswitched)} of {rollout.workers} workers do not decide with {_name(bundle)} (current: "
+        f"{others or 'none'}): {advice}"
     )
     return Finding("deployment", "wrong" if is_deployed else "warning", text)
 

@@ -32,11 +32,11 @@ def require_listening(settings: Settings) -> None:
     ends_at = time.monotonic() + _TRY_S
     while addresses:
         faults = {f"{host}:{port}": connect_fault(host, port) for host, port in addresses}
-        refusals = {address: fault for address, fault in faults.items() if _is_refusal(fault)}
-        if len(refusals) < len(faults):
+        permanent = {address: fault for address, fault in faults.items() if _is_permanent(fault)}
+        if len(permanent) < len(faults):
             return
         if time.monotonic() >= ends_at:
-            raise BrokerError(unreachable(settings, _join(refusals)))
+            raise BrokerError(unreachable(settings, _join(permanent)))
         time.sleep(_PAUSE_S)
 
 
@@ -78,6 +78,6 @@ def _join(faults: Mapping[str, OSError | None]) -> str:
     return "; ".join(f"{address}: {explain(fault)}" for address, fault in faults.items() if fault is not None)
 
 
-def _is_refusal(fault: OSError | None) -> bool:
+def _is_permanent(fault: OSError | None) -> bool:
     """Whether waiting longer would not help, unlike after a timeout."""
     return isinstance(fault, ConnectionRefusedError | socket.gaierror)

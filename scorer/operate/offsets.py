@@ -119,30 +119,30 @@ class OffsetsTool:
             BrokerError: the brokers do not answer, or return an error.
         """
         topic, deployments = self._settings.applications_topic, self._settings.deployments_topic
-        wanted = [TopicPartition(topic, number) for number in self._numbers]
+        requested = [TopicPartition(topic, number) for number in self._numbers]
         if deployments in self._identity.ids:
-            wanted.append(TopicPartition(deployments, 0))
-        committed = {(tp.topic, tp.partition): tp for tp in self._offsets.read(wanted, _ANSWER_S) if tp.offset >= 0}
+            requested.append(TopicPartition(deployments, 0))
+        committed = {(tp.topic, tp.partition): tp for tp in self._offsets.read(requested, _ANSWER_S) if tp.offset >= 0}
         with self._explain_errors():
             ends = {number: ask_bounds(self._consumer, topic, number, _ANSWER_S) for number in self._numbers}
-        within = [tp for tp in committed.values() if tp.topic == topic and tp.offset >= ends[tp.partition][0]]
-        lost_from, unanswered = find_truncated(self._settings, within, Deadline(_ANSWER_S))
+        not_expired = [tp for tp in committed.values() if tp.topic == topic and tp.offset >= ends[tp.partition][0]]
+        lost_from, unanswered = find_truncated(self._settings, not_expired, Deadline(_ANSWER_S))
         if unanswered:
             raise BrokerError(
                 f"the leaders of {topic}{sorted(unanswered)} did not report within {_ANSWER_S:g} s whether records "
                 "were lost"
             )
-        now, recreated = self._identity.ids, set[str]()
+        ids, recreated = self._identity.ids, set[str]()
         for tp in committed.values():
-            before = decode_metadata(tp.metadata).topic_ids
-            recreated |= {name for name in before if name in now and before[name] != now[name]}
+            committed_ids = decode_metadata(tp.metadata).topic_ids
+            recreated |= {name for name in committed_ids if name in ids and committed_ids[name] != ids[name]}
         partitions = []
         for number in self._numbers:
-            own = committed.get((topic, number))
-            metadata = decode_metadata(None if own is None else own.metadata)
-            is_recreated = topic in now and metadata.topic_ids.get(topic, now[topic]) != now[topic]
-            offset = -1 if own is None else own.offset
-            epoch = -1 if own is None or own.leader_epoch is None else own.leader_epoch
+            committed_tp = committed.get((topic, number))
+            metadata = decode_metadata(None if committed_tp is None else committed_tp.metadata)
+            is_recreated = topic in ids and metadata.topic_ids.get(topic, ids[topic]) != ids[topic]
+            offset = -1 if committed_tp is None else committed_tp.offset
+            epoch = -1 if committed_tp is None or committed_tp.leader_epoch is None else committed_tp.leader_epoch
             partitions.append(
                 PartitionOffsets(number, offset, *ends[number], metadata, epoch, is_recreated, lost_from.get(number))
             )

@@ -1,4 +1,4 @@
-"""Writes as an operator: those who write the same data share a transactional id, so a later one fences an earlier."""
+"""Transactions of operators: all who write the same data share a transactional id, so a later one fences an earlier."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,9 +17,9 @@ from scorer.stream.rights import how_to_grant
 
 WRITE_S: Final = 30.0
 """Timeout of one step of a transaction that a person waits for, in seconds."""
-# Another operator has begun to write with the same transactional id. The error's fatal flag does not tell: a missing
-# right, or a setting that the brokers reject, is fatal, too.
-_OVERTAKEN: Final = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
+# Another operator has begun to write with the same transactional id. The error's fatal flag is no evidence of that:
+# a missing permission, or a setting that the brokers reject, is fatal, too.
+_FENCED: Final = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 
 
 def open_writer(settings: Settings, transactional_id: str, options: dict[str, Any] | None = None) -> Producer:
@@ -46,14 +46,14 @@ def open_writer(settings: Settings, transactional_id: str, options: dict[str, An
 
 @contextmanager
 def explain_errors(
-    settings: Settings, overtaken: ScorerError, refused: Callable[[str], str], needed: Sequence[Right]
+    settings: Settings, conflict: ScorerError, describe: Callable[[str], str], needed: Sequence[Right]
 ) -> Iterator[None]:
     """Converts a writer's Kafka errors into errors that explain them.
 
     Args:
         settings: the writer's settings.
-        overtaken: raised if another operator has begun to write the same data.
-        refused: returns the message for all other errors, given their explanation.
+        conflict: raised if another operator has begun to write the same data.
+        describe: returns the message for all other errors, given their explanation.
         needed: the rights that the writer needs.
 
     Raises:
@@ -63,9 +63,9 @@ def explain_errors(
         yield
     except KafkaException as failure:
         error = failure.args[0]
-        if error.code() in _OVERTAKEN:
-            raise overtaken from failure
-        raise BrokerError(refused(_explain(error, settings, needed))) from failure
+        if error.code() in _FENCED:
+            raise conflict from failure
+        raise BrokerError(describe(_explain(error, settings, needed))) from failure
 
 
 def _explain(error: KafkaError, settings: Settings, needed: Sequence[Right]) -> str:

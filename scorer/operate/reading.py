@@ -45,9 +45,9 @@ class Skipped:
         """Returns a summary for people; empty if nothing was skipped."""
         if not self.count:
             return ""
-        more = f"; and {self.count - len(self.first):,} more" if self.count > len(self.first) else ""
+        rest = f"; and {self.count - len(self.first):,} more" if self.count > len(self.first) else ""
         records = "malformed record" if self.count == 1 else "malformed records"
-        return f"{self.count:,} {records} skipped: {'; '.join(map(str, self.first))}{more}"
+        return f"{self.count:,} {records} skipped: {'; '.join(map(str, self.first))}{rest}"
 
     def as_json(self) -> dict[str, object]:
         """Returns a summary for scripts."""
@@ -112,10 +112,10 @@ class TopicReader:
         """
         if at_ms < 0 or not bounds:  # to a broker, negative numbers mean the ends of a partition
             return dict(bounds)
-        wanted = [TopicPartition(self._topic, p, at_ms) for p in bounds]
-        request = partial(self._reader.consumer.offsets_for_times, wanted, timeout=ANSWER_S)
+        requested = [TopicPartition(self._topic, p, at_ms) for p in bounds]
+        look_up = partial(self._reader.consumer.offsets_for_times, requested, timeout=ANSWER_S)
         with self._reader.explained(self._topic):
-            answers = ask(lambda: raise_on_partition_error(request()), ANSWER_S)
+            answers = ask(lambda: raise_on_partition_error(look_up()), ANSWER_S)
         # Below zero: no record has such a timestamp.
         firsts = {tp.partition: tp.offset if tp.offset >= 0 else bounds[tp.partition][1] for tp in answers}
         return {p: (max(first, firsts[p]), end) for p, (first, end) in bounds.items()}

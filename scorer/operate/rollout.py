@@ -15,7 +15,7 @@ from scorer.operate.group import Group, describe_group
 from scorer.settings import Settings
 from scorer.stream.admin import admin_client
 from scorer.stream.group_offsets import CommittedOffsets
-from scorer.stream.load_failure import Refusal
+from scorer.stream.load_failure import LoadFailure
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
 
 _ANSWER_S: Final = 10.0
@@ -23,19 +23,19 @@ _POLL_INTERVAL_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Behind:
-    """A worker that still decides some of its partitions with another bundle.
+class UnswitchedWorker:
+    """A worker that still decides with another bundle than the deployed one.
 
     Attributes:
         worker: its name.
-        partitions: these partitions.
-        deciding: the bundles that decide them, as `name:version@digest`; empty if nothing was decided yet.
+        partitions: those that it decides with other bundles.
+        bundles: the bundles that decide them, as `name:version@digest`; empty if nothing was decided yet.
         reason: why it could not load the deployed bundle; empty if it has reported no failure.
     """
 
     worker: str
     partitions: tuple[int, ...]
-    deciding: tuple[str, ...]
+    bundles: tuple[str, ...]
     reason: str
 
 
@@ -44,19 +44,19 @@ class Rollout:
     """The progress of a deployment: the number of workers, and those that have not switched to it."""
 
     workers: int
-    behind: tuple[Behind, ...]
-    moving: bool
+    unswitched: tuple[UnswitchedWorker, ...]
+    rebalancing: bool
     """True during a rebalance, when it is not known which workers have switched."""
 
     @property
     def done(self) -> bool:
         """Whether every worker that has partitions has switched."""
-        return not self.behind and not self.moving
+        return not self.unswitched and not self.rebalancing
 
     @property
     def failed(self) -> bool:
         """Whether every worker that has not switched has reported that it cannot."""
-        return bool(self.behind) and not self.moving and all(worker.reason for worker in self.behind)
+        return bool(self.unswitched) and not self.rebalancing and all(worker.reason for worker in self.unswitched)
 
 
 def wait_for_workers(
@@ -100,46 +100,46 @@ def ask_group(
         BrokerError: the group or its offsets cannot be read.
     """
     group = describe_group(admin, settings, _ANSWER_S)
-    wanted = [TopicPartition(settings.applications_topic, partition) for partition in group.assigned]
-    return group, {tp.partition: decode_metadata(tp.metadata) for tp in offsets.read(wanted, _ANSWER_S)}
+    partitions = [TopicPartition(settings.applications_topic, partition) for partition in group.assigned]
+    return group, {tp.partition: decode_metadata(tp.metadata) for tp in offsets.read(partitions, _ANSWER_S)}
 
 
-def compare(group: Group, committed: Mapping[int, CommittedMetadata], wanted: str) -> Rollout:
+def compare(group: Group, committed: Mapping[int, CommittedMetadata], bundle: str) -> Rollout:
     """Returns which workers do not decide with a bundle.
 
     Args:
         group: the workers and their partitions.
         committed: by partition, its committed metadata.
-        wanted: the bundle, as `name:version@digest`.
+        bundle: the bundle, as `name:version@digest`.
     """
-    behind = []
+    unswitched = []
     for member in group.members:
-        others = {
-            p: committed[p] for p in sorted(member.partitions) if p in committed and committed[p].bundle != wanted
+        of_other_bundles = {
+            p: committed[p] for p in sorted(member.partitions) if p in committed and committed[p].bundle != bundle
         }
-        if others:
-            deciding = tuple(sorted({metadata.bundle for metadata in others.values() if metadata.bundle}))
-            reason = _reason(others, "champion", wanted)
-            behind.append(Behind(member.name, tuple(others), deciding, reason))
-    return Rollout(len(group.members), tuple(behind), moving=group.rebalancing)
+        if of_other_bundles:
+            bundles = tuple(sorted({metadata.bundle for metadata in of_other_bundles.values() if metadata.bundle}))
+            reason = _reason(of_other_bundles, "champion", bundle)
+            unswitched.append(UnswitchedWorker(member.name, tuple(of_other_bundles), bundles, reason))
+    return Rollout(len(group.members), tuple(unswitched), rebalancing=group.rebalancing)
 
 
-def refusals(
+def load_failures(
     group: Group, committed: Mapping[int, CommittedMetadata], slot: Slot, bundle: str
 ) -> list[tuple[str, str]]:
     """Returns the workers that could not load the bundle deployed to a slot, each with its reason."""
-    refused = []
+    failures = []
     for member in group.members:
         of_member = {p: committed[p] for p in sorted(member.partitions) if p in committed}
         if reason := _reason(of_member, slot, bundle):
-            refused.append((member.name, reason))
-    return refused
+            failures.append((member.name, reason))
+    return failures
 
 
 def _reason(committed: Mapping[int, CommittedMetadata], slot: Slot, bundle: str) -> str:
     """Returns the first failure reported for a bundle; those of other bundles are of earlier deployments."""
     for metadata in committed.values():
-        refusal = Refusal.read(metadata.refused)
-        if refusal is not None and (refusal.slot, refusal.bundle) == (slot, bundle):
-            return refusal.reason
+        failure = LoadFailure.read(metadata.refused)
+        if failure is not None and (failure.slot, failure.bundle) == (slot, bundle):
+            return failure.reason
     return ""

@@ -134,9 +134,9 @@ def _differences(topic: Topic, config: Mapping[str, str]) -> list[str]:
         differences.append(
             f"topic {topic.name} has cleanup.policy={policy}: compaction deletes records; set cleanup.policy=delete"
         )
-    wanted, actual = int(topic.config["retention.ms"]), int(config.get("retention.ms", "-1"))
-    if actual != -1 and (wanted == -1 or actual < wanted):
-        days = "forever" if wanted == -1 else f"{wanted // 86_400_000} days"
+    required, actual = int(topic.config["retention.ms"]), int(config.get("retention.ms", "-1"))
+    if actual != -1 and (required == -1 or actual < required):
+        days = "forever" if required == -1 else f"{required // 86_400_000} days"
         differences.append(f"topic {topic.name} keeps records for {actual // 86_400_000} days; required: {days}")
     return differences
 
@@ -192,11 +192,11 @@ def _existing(admin: "AdminClient", settings: Settings, wait_s: float = _NEW_TOP
     """Returns the existing topics; waits up to `wait_s` for missing ones, which may be new."""
     from scorer.stream.requests import metadata_of
 
-    wanted = {t.name for t in contract(settings, 1)}
+    required = {t.name for t in contract(settings, 1)}
     ends_at = time.monotonic() + wait_s
     while True:
         metadata = metadata_of(admin, settings, ADMIN_S).topics
-        existing = {name: len(metadata[name].partitions) for name in wanted if name in metadata}
-        if len(existing) == len(wanted) or time.monotonic() >= ends_at:
+        existing = {name: len(metadata[name].partitions) for name in required if name in metadata}
+        if len(existing) == len(required) or time.monotonic() >= ends_at:
             return existing
         time.sleep(_NEW_TOPICS_S / 10)

@@ -1,4 +1,4 @@
-"""Determines the current decision on each application, independent of read order: corrections name what they supersede.
+"""Determines the current decision on each application, from what corrections supersede and not from the read order.
 
 Decisions on one application can be in several partitions if partitions were added to their topic, and there is no order
 between partitions. A replay that reverts a decision writes the `decision_id` of an earlier decision again, so ids alone
@@ -25,11 +25,11 @@ NOTHING: Final = 0
 _CIRCULAR: Final = 2
 
 
-class Written(NamedTuple):
-    """Columns of the decisions on applications that have several; each of shape (n,)."""
+class DecisionColumns(NamedTuple):
+    """The decisions on applications that have several, by column; each column has shape (n,)."""
 
     application: Integers
-    """The application: an arbitrary number per application."""
+    """An arbitrary number per application."""
     identity: Integers
     """Equal if and only if `decision_id` and application are equal."""
     supersedes: Integers
@@ -43,29 +43,29 @@ class Written(NamedTuple):
     """That record's timestamp, in milliseconds since 1970."""
 
 
-def choose_current(written: Written) -> tuple[NDArray[np.intp], int]:
+def choose_current(columns: DecisionColumns) -> tuple[NDArray[np.intp], int]:
     """Chooses the current decision of each application.
 
     Returns:
         The indexes of the current decisions, shape (applications,), and the number of applications of step 3.
     """
-    rank = _write_order(written)
-    indexes = _drop_repetitions(written, rank)
-    application, identity = written.application[indexes], written.identity[indexes]
-    steps = _steps(identity, written.supersedes[indexes])
+    rank = _write_order(columns)
+    indexes = _drop_repetitions(columns, rank)
+    application, identity = columns.application[indexes], columns.identity[indexes]
+    steps = _steps(identity, columns.supersedes[indexes])
     # A decision that was superseded and then made again was last made by a correction.
-    is_first = (steps > 0) & (written.supersedes[indexes] == NOTHING)
+    is_first = (steps > 0) & (columns.supersedes[indexes] == NOTHING)
     order = np.lexsort((-rank[indexes], is_first, steps, application))
     chosen = order[_run_starts_of(application[order])]
     return indexes[chosen], int((steps[chosen] == _CIRCULAR).sum())
 
 
-def _write_order(written: Written) -> Integers:
+def _write_order(columns: DecisionColumns) -> Integers:
     """Ranks the decisions on each application by the time of writing; shape (n,).
 
     Within a partition, a record never ranks before an earlier record, whatever its timestamp.
     """
-    application, partition, offset, at_ms = written.application, written.partition, written.offset, written.at_ms
+    application, partition, offset, at_ms = columns.application, columns.partition, columns.offset, columns.at_ms
     _, time_rank = np.unique(at_ms, return_inverse=True)
     order = np.lexsort((offset, partition, application))
     run_starts = _run_starts_of(application[order]) | _run_starts_of(partition[order])
@@ -78,9 +78,9 @@ def _write_order(written: Written) -> Integers:
     return rank
 
 
-def _drop_repetitions(written: Written, rank: Integers) -> NDArray[np.intp]:
+def _drop_repetitions(columns: DecisionColumns, rank: Integers) -> NDArray[np.intp]:
     """Returns the indexes of distinct decisions: a replay may write the same correction several times."""
-    keys = (written.replay, written.supersedes, written.identity, written.application)
+    keys = (columns.replay, columns.supersedes, columns.identity, columns.application)
     order = np.lexsort((rank, *keys))
     run_starts = np.logical_or.reduce([_run_starts_of(key[order]) for key in keys])
     return order[np.append(run_starts[1:], True)] if len(order) else order

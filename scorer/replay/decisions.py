@@ -14,12 +14,12 @@ from schemas.records import ReadDecision, read_results, timestamp_ms
 from scorer.core.policy import LABELS
 from scorer.errors import ReplayError
 from scorer.operate.reading import Bounds, Skipped, TopicReader, milliseconds
-from scorer.replay.current import NOTHING, Written, choose_current
+from scorer.replay.current import NOTHING, DecisionColumns, choose_current
 from scorer.replay.selection import BUNDLES_MAX, DECIDED, Selection, checksum
 from scorer.settings import Settings
 from scorer.stream.worker import Record
 
-Tell = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 """Callback for the progress of reading: records done, and records in total."""
 
 _DECISION: Final = np.dtype(
@@ -137,25 +137,25 @@ class DecisionTable:
         corrections = np.concatenate([np.empty(0, dtype=_CORRECTION), *self._corrections])
         positions = np.searchsorted(corrections["row"], indexes)
         is_correction = np.zeros(len(indexes), dtype=np.bool_)
-        within = positions < len(corrections)
-        is_correction[within] = corrections["row"][positions[within]] == indexes[within]
+        in_range = positions < len(corrections)
+        is_correction[in_range] = corrections["row"][positions[in_range]] == indexes[in_range]
 
-        def of_corrections(column: str) -> NDArray[np.int64]:
+        def correction_column(column: str) -> NDArray[np.int64]:
             values = np.full(len(indexes), NOTHING, dtype=np.int64)
             values[is_correction] = corrections[column][positions[is_correction]]
             return values
 
-        several = rows[indexes]
-        written = Written(
+        candidates = rows[indexes]
+        columns = DecisionColumns(
             application,
-            several["identity"],
-            of_corrections("supersedes"),
-            of_corrections("replay"),
-            several["written_partition"],
-            several["written_offset"],
-            several["written_ms"],
+            candidates["identity"],
+            correction_column("supersedes"),
+            correction_column("replay"),
+            candidates["written_partition"],
+            candidates["written_offset"],
+            candidates["written_ms"],
         )
-        chosen, circular = choose_current(written)
+        chosen, circular = choose_current(columns)
         return indexes[chosen], circular
 
     def _matches(self, decision: ReadDecision) -> bool:
@@ -176,7 +176,10 @@ class DecisionTable:
 
 
 def read_current(
-    settings: Settings, ids: Collection[str] | None = None, since: datetime | None = None, tell: Tell = lambda *_: None
+    settings: Settings,
+    ids: Collection[str] | None = None,
+    since: datetime | None = None,
+    on_progress: OnProgress = lambda *_: None,
 ) -> CurrentDecisions:
     """Reads the decisions topic up to its current end, and returns the current decision on each application.
 
@@ -184,7 +187,7 @@ def read_current(
         settings: the topics.
         ids: keep only these applications; None keeps all.
         since: leaves out applications whose current decision was written earlier; None keeps all.
-        tell: called with the progress of reading.
+        on_progress: called with the progress of reading.
 
     Raises:
         TopicsError: the topic is missing.
@@ -196,20 +199,20 @@ def read_current(
         bounds = reader.bounds()
         if since is not None:
             bounds = reader.narrow(bounds, milliseconds(since) - _CLOCK_SKEW_MAX_MS)
-        for records in counted(reader.read(bounds), bounds, tell):
+        for records in with_progress(reader.read(bounds), bounds, on_progress):
             table.add(records)
     return table.current(since)
 
 
-def counted(batches: Iterator[list[Record]], bounds: Bounds, tell: Tell) -> Iterator[list[Record]]:
+def with_progress(batches: Iterator[list[Record]], bounds: Bounds, on_progress: OnProgress) -> Iterator[list[Record]]:
     """Yields the same batches, and reports the progress."""
     done, total = 0, sum(end - first for first, end in bounds.values())
     for records in batches:
         yield records
         done += len(records)
-        tell(done, total)
+        on_progress(done, total)
     # The total counts offsets. Transaction markers use some of them, so there are fewer records.
-    tell(total, total)
+    on_progress(total, total)
 
 
 def _identity(decision: ReadDecision, decision_id: str) -> int:

@@ -8,15 +8,15 @@ from datetime import datetime
 from schemas.decision import BundleReference
 from scorer.errors import ReplayError
 from scorer.operate.reading import Skipped, milliseconds
-from scorer.replay.decisions import Tell, read_current
+from scorer.replay.decisions import OnProgress, read_current
 from scorer.replay.ids import without_decision
-from scorer.replay.published import Period, published_in
+from scorer.replay.published import Period, select_published
 from scorer.replay.selection import Selection
 from scorer.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Filters:
     """Filters for applications, combined with AND."""
 
     decided_by: BundleReference | None = None
@@ -33,12 +33,12 @@ class Asked:
     """Only decisions written at this time or later."""
 
     @property
-    def is_everything(self) -> bool:
-        """Whether there is no filter, apart from `since`."""
+    def is_empty(self) -> bool:
+        """Whether all applications match: there is no filter, apart from `since`."""
         return self.decided_by is None and not (self.begin or self.end or self.offsets) and self.ids is None
 
     def __str__(self) -> str:
-        """A description of the filters."""
+        """The filters in words, for messages."""
         words = []
         if self.decided_by is not None:
             words.append(f"decided by {self.decided_by.short}")
@@ -84,8 +84,8 @@ class Selected:
         return notes
 
     @contextmanager
-    def noted(self, settings: Settings) -> Iterator[None]:
-        """Adds the notes to the message of a ReplayError, as they may explain an empty selection."""
+    def with_notes(self, settings: Settings) -> Iterator[None]:
+        """Adds the notes to the message of a ReplayError, because they may explain an empty selection."""
         try:
             yield
         except ReplayError as error:
@@ -99,30 +99,32 @@ class Selected:
         return content
 
 
-def select(settings: Settings, asked: Asked, telling: Callable[[str], AbstractContextManager[Tell]]) -> Selected:
+def select(
+    settings: Settings, filters: Filters, progress_for: Callable[[str], AbstractContextManager[OnProgress]]
+) -> Selected:
     """Selects applications by their current decisions.
 
     Args:
         settings: the topics.
-        asked: the filters.
-        telling: given a description of what is read, returns the callback for the progress of reading.
+        filters: the filters.
+        progress_for: shows the progress of reading, given a description of what is read; yields the callback for it.
 
     Raises:
         TopicsError: a topic is missing.
         BrokerError: one cannot be read.
         ReplayError: the requested bundle made no current decision.
     """
-    with telling("reading the decisions") as tell:
-        current = read_current(settings, asked.ids, asked.since, tell)
+    with progress_for("reading the decisions") as on_progress:
+        current = read_current(settings, filters.ids, filters.since, on_progress)
     selection, undated = current.selection, 0
-    undecided_ids = None if asked.ids is None else tuple(without_decision(asked.ids, current.ids_found))
-    if asked.decided_by is not None:
-        with Selected(selection, current.skipped, current.circular, 0, undecided_ids).noted(settings):
-            selection = selection.decided_by(asked.decided_by)
-    if asked.offsets:
-        selection = selection.within_any([(p, first, last + 1) for p, first, last in asked.offsets])
-    if asked.begin or asked.end:
-        period = Period(*(None if time is None else milliseconds(time) for time in (asked.begin, asked.end)))
-        with telling("reading the applications") as tell:
-            selection, undated = published_in(settings, selection, period, tell)
+    undecided_ids = None if filters.ids is None else tuple(without_decision(filters.ids, current.ids_found))
+    if filters.decided_by is not None:
+        with Selected(selection, current.skipped, current.circular, 0, undecided_ids).with_notes(settings):
+            selection = selection.decided_by(filters.decided_by)
+    if filters.offsets:
+        selection = selection.within_any([(p, first, last + 1) for p, first, last in filters.offsets])
+    if filters.begin or filters.end:
+        period = Period(*(None if time is None else milliseconds(time) for time in (filters.begin, filters.end)))
+        with progress_for("reading the applications") as on_progress:
+            selection, undated = select_published(settings, selection, period, on_progress)
     return Selected(selection, current.skipped, current.circular, undated, undecided_ids)

@@ -15,14 +15,14 @@ from schemas.spreadsheet import SpreadsheetWriter
 from scorer.core.decode import Decoder
 from scorer.core.policy import LABELS
 from scorer.errors import MisuseError
-from scorer.replay.decisions import Tell
+from scorer.replay.decisions import OnProgress
 from scorer.replay.plan import Plan
 from scorer.replay.rescore import read_selected
-from scorer.replay.results import PENDING, REFUSED, Outcomes
+from scorer.replay.results import PENDING, REJECTED, Results
 from scorer.settings import Settings
 
-NAMES: Final = (*LABELS, "refused", "not yet decided")
-"""Names by code: the labels, `REFUSED` and `PENDING`."""
+NAMES: Final = (*LABELS, "rejected", "not yet decided")
+"""The names of `Results.label_indexes`: the labels, then those of `REJECTED` and `PENDING`."""
 _BANDS: Final = 10
 _CATEGORIES: Final = {
     name: field.categories for name, field in shipped_contract().inputs.items() if field.kind is Kind.CATEGORY
@@ -41,7 +41,7 @@ class Group:
     flipped: int
     """Applications whose decision changed."""
     stricter: int
-    """Those of them with a stricter decision."""
+    """Applications whose decision became stricter."""
     shift_mean: float
     """Mean change of the probability of default, after minus before."""
 
@@ -54,7 +54,7 @@ class Shift:
     p05: float
     median: float
     p95: float
-    most: float
+    largest: float
     """The largest absolute change."""
 
 
@@ -73,19 +73,20 @@ class Findings:
     """False for a dry run."""
     applications: int
     expired: int
-    again: int
-    """Rescored applications."""
+    rescored: int
     corrections: int
     """Corrections published, because their bytes differ."""
     flipped: int
-    refused: dict[str, int]
+    """Applications whose decision changed."""
+    rejected: dict[str, int]
+    """Rescored applications that became dead letters, by rejection code."""
     flips: dict[str, dict[str, int]]
     """Number of applications by label before and after, including unchanged ones."""
     shift: Shift | None
     """None if no application was rescored."""
     bands: dict[str, Group]
     """By the previous probability, in intervals of 0.1."""
-    gone: int
+    deleted: int
     """Rescored applications that retention has deleted since: they are missing in `categories`."""
     categories: dict[str, dict[str, Group]]
     """By field and value."""
@@ -99,52 +100,54 @@ class Findings:
         return asdict(self)
 
 
-def count(settings: Settings, plan: Plan, outcomes: Outcomes, flips_file: Path | None, tell: Tell) -> Findings:
+def compute_findings(
+    settings: Settings, plan: Plan, results: Results, flips_file: Path | None, on_progress: OnProgress
+) -> Findings:
     """Computes the figures of a replay; reads the applications again for their categories.
 
     Args:
         settings: the topics.
         plan: the replay.
-        outcomes: the results of the replay.
+        results: the results of the replay.
         flips_file: file in which to list each application whose decision changed; None writes no file.
-        tell: called with the progress of reading.
+        on_progress: called with the progress of reading.
 
     Raises:
         MisuseError: the file cannot be written.
         TopicsError, BrokerError, ReplayError: the applications cannot be read.
     """
     rows = plan.selection.rows
-    is_rescored = outcomes.outcomes < REFUSED
-    flipped = is_rescored & (rows["outcome"] != outcomes.outcomes)
+    is_rescored = results.label_indexes < REJECTED
+    flipped = is_rescored & (rows["outcome"] != results.label_indexes)
     changes = _Changes(
         flipped,
-        flipped & (outcomes.outcomes > rows["outcome"]),
-        np.where(is_rescored, outcomes.probabilities.astype(np.float64) - rows["probability"], np.nan),
+        flipped & (results.label_indexes > rows["outcome"]),
+        np.where(is_rescored, results.probabilities.astype(np.float64) - rows["probability"], np.nan),
     )
-    codes = _read_categories(settings, plan, outcomes, flips_file, flipped, tell)
+    codes = _read_categories(settings, plan, results, flips_file, flipped, on_progress)
     return Findings(
         replay_id=plan.replay_id,
         what=plan.what,
         created=plan.created.isoformat(timespec="seconds"),
         before={str(bundle): n for bundle, n in plan.selection.count_by_bundle().items()},
         after=str(plan.bundle),
-        published=outcomes.published,
+        published=results.published,
         applications=len(rows),
         expired=plan.expired,
-        again=int((outcomes.outcomes != PENDING).sum()),
-        corrections=outcomes.corrections,
+        rescored=int((results.label_indexes != PENDING).sum()),
+        corrections=results.corrections,
         flipped=int(flipped.sum()),
-        refused=dict(outcomes.refused),
-        flips=_flips(rows["outcome"], outcomes.outcomes),
+        rejected=dict(results.rejected),
+        flips=_flips(rows["outcome"], results.label_indexes),
         shift=changes.shift(),
         bands=dict(_by_band(rows["probability"], changes)),
-        gone=int((next(iter(codes.values())) < 0).sum()),
+        deleted=int((next(iter(codes.values())) < 0).sum()),
         categories={
             field: {value: changes.group(column == index) for index, value in enumerate(_CATEGORIES[field])}
             for field, column in codes.items()
         },
-        skipped=outcomes.skipped.count,
-        skipped_first=tuple(map(str, outcomes.skipped.first)),
+        skipped=results.skipped.count,
+        skipped_first=tuple(map(str, results.skipped.first)),
     )
 
 
@@ -154,10 +157,10 @@ class _Changes:
 
     flipped: NDArray[np.bool_]
     stricter: NDArray[np.bool_]
-    shift_each: NDArray[np.float64]
+    shifts: NDArray[np.float64]
 
     def group(self, members: NDArray[np.bool_]) -> Group:
-        shifts = self.shift_each[members]
+        shifts = self.shifts[members]
         shifts = shifts[~np.isnan(shifts)]
         return Group(
             int(members.sum()),
@@ -167,11 +170,11 @@ class _Changes:
         )
 
     def shift(self) -> Shift | None:
-        known = self.shift_each[~np.isnan(self.shift_each)]
-        if not len(known):
+        shifts = self.shifts[~np.isnan(self.shifts)]
+        if not len(shifts):
             return None
-        p05, median, p95 = np.quantile(known, (0.05, 0.5, 0.95)).tolist()
-        return Shift(float(known.mean()), p05, median, p95, float(np.abs(known).max()))
+        p05, median, p95 = np.quantile(shifts, (0.05, 0.5, 0.95)).tolist()
+        return Shift(float(shifts.mean()), p05, median, p95, float(np.abs(shifts).max()))
 
 
 def _flips(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> dict[str, dict[str, int]]:
@@ -187,14 +190,19 @@ def _by_band(probabilities: NDArray[np.float32], changes: _Changes) -> Iterator[
 
 
 def _read_categories(
-    settings: Settings, plan: Plan, outcomes: Outcomes, flips_file: Path | None, flipped: NDArray[np.bool_], tell: Tell
+    settings: Settings,
+    plan: Plan,
+    results: Results,
+    flips_file: Path | None,
+    flipped: NDArray[np.bool_],
+    on_progress: OnProgress,
 ) -> dict[str, NDArray[np.int16]]:
     """Returns per categorical field the index of each application's value, shape (n,); -1 if unknown."""
     columns = {field: np.full(len(plan.selection), -1, dtype=np.int16) for field in _CATEGORIES}
     decoder = Decoder(shipped_contract())
     listed = np.zeros(len(flipped), dtype=np.bool_)
-    with _FlipsFile(flips_file, plan, outcomes) as flips:
-        for messages, rows in read_selected(settings, plan.selection, tell):
+    with _FlipsFile(flips_file, plan, results) as flips:
+        for messages, rows in read_selected(settings, plan.selection, on_progress):
             decoded = decoder.decode_batch([message.value() for message in messages], settings.record_bytes_max)
             known_rows = rows[decoded.rows]
             for field, column in columns.items():
@@ -210,9 +218,9 @@ def _read_categories(
 class _FlipsFile:
     """Writes the applications whose decision changed to a CSV file."""
 
-    def __init__(self, path: Path | None, plan: Plan, outcomes: Outcomes) -> None:
+    def __init__(self, path: Path | None, plan: Plan, results: Results) -> None:
         self._plan = plan
-        self._outcomes = outcomes
+        self._results = results
         try:
             self._file = None if path is None else path.open("w", encoding="utf-8", newline="")
         except OSError as error:
@@ -242,9 +250,9 @@ class _FlipsFile:
                     partition,
                     offset,
                     LABELS[row["outcome"]],
-                    LABELS[self._outcomes.outcomes[row_index]],
+                    LABELS[self._results.label_indexes[row_index]],
                     float(row["probability"]),
-                    float(self._outcomes.probabilities[row_index]),
+                    float(self._results.probabilities[row_index]),
                     *(bundle.short for bundle in (before, after)),
                     *(decision_id(selection.topic, partition, offset, bundle) for bundle in (before, after)),
                 )

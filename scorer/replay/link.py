@@ -1,4 +1,4 @@
-"""A Link for the worker's loop that polls only selected applications, and publishes only changed decisions."""
+"""The link of a replay: polls only the selected applications, and publishes only decisions that changed."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -33,18 +33,18 @@ class PausableLink(Link, Protocol):
         ...
 
 
-class Pace:
-    """Limits the number of records per second; idle time is not made up for."""
+class RateLimit:
+    """Limits the number of records per second; a slow period is not followed by a faster one."""
 
     def __init__(self, records_per_s: float) -> None:
         self._records_per_s = records_per_s
         self._next_at = time.monotonic()
 
-    def spend(self, records: int) -> None:
+    def count(self, records: int) -> None:
         """Counts polled records."""
         self._next_at = max(self._next_at, time.monotonic()) + records / self._records_per_s
 
-    def nap(self) -> bool:
+    def wait_briefly(self) -> bool:
         """Sleeps briefly if the rate is exceeded; returns True if it still is afterwards."""
         early_s = self._next_at - time.monotonic()
         if early_s > 0:
@@ -53,22 +53,22 @@ class Pace:
 
 
 class ReplayLink:
-    """Wraps a link in the replay's own consumer group."""
+    """Restricts the link of the replay's consumer group to the applications of a plan."""
 
-    def __init__(self, link: PausableLink, plan: Plan, pace: Pace, everything: bool) -> None:
-        """Wraps it.
+    def __init__(self, link: PausableLink, plan: Plan, rate_limit: RateLimit, publish_unchanged: bool) -> None:
+        """Creates the link.
 
         Args:
             link: the link to poll from and publish to.
             plan: the selected applications and their current decisions.
-            pace: the rate limit.
-            everything: whether to publish unchanged decisions, too.
+            rate_limit: the rate limit.
+            publish_unchanged: whether to publish unchanged decisions, too.
         """
         self._link = link
         self._selection = plan.selection
         self._ends = {p: end for p, (_, end) in plan.selection.bounds().items()}
-        self._pace = pace
-        self._publish_all = everything
+        self._rate_limit = rate_limit
+        self._publish_unchanged = publish_unchanged
 
     def poll(self, reference: BundleReference) -> Batch:
         """Polls the next records and returns the selected ones; an empty batch while the rate is exceeded.
@@ -76,7 +76,7 @@ class ReplayLink:
         Raises:
             ReplayError: retention deleted some of them.
         """
-        if self._pace.nap():
+        if self._rate_limit.wait_briefly():
             return Batch((), {})
         batch = self._link.poll(reference)
         if self._link.blocked():
@@ -87,7 +87,7 @@ class ReplayLink:
         # Records after a partition's last selected application are left to the live workers.
         self._link.pause({p for p, offset in batch.offsets_next.items() if offset >= self._ends.get(p, 0)})
         positions, _ = self._selection.pick(batch.records)
-        self._pace.spend(len(positions))
+        self._rate_limit.count(len(positions))
         return Batch(
             [batch.records[position] for position in positions],
             {p: min(offset, self._ends[p]) for p, offset in batch.offsets_next.items() if p in self._ends},
@@ -103,7 +103,7 @@ class ReplayLink:
         before = self._selection.rows[rows]
         self._selection.require_same(batch.records, scores, before)
         published = np.ones(len(rows), dtype=np.bool_)
-        if not self._publish_all:
+        if not self._publish_unchanged:
             published = differs(self._selection, before, scores)
         self._link.publish(
             Batch([batch.records[position] for position in np.flatnonzero(published).tolist()], batch.offsets_next),
@@ -117,7 +117,7 @@ class ReplayLink:
 
 
 def differs(selection: Selection, before: Decided, scores: Scores) -> NDArray[np.bool_]:
-    """Whether each result differs, byte for byte, from the current decision; shape (n,).
+    """Returns whether each result differs, byte for byte, from the current decision; shape (n,).
 
     A decision's bytes are a function of the record, the bundle, the label and the probability.
     """
@@ -154,11 +154,14 @@ class CorrectionHeaders:
         """Returns the headers of each record's result."""
         _, rows = self._selection.pick(records)
         bundles = self._selection.bundles
-        earlier = (
+        superseded_ids = (
             decision_id(record.topic(), record.partition(), record.offset(), bundles[bundle_index])
             for record, bundle_index in zip(records, self._selection.rows["bundle"][rows].tolist(), strict=True)
         )
-        return [[(REPLAY_ID_HEADER, self._replay_id), (SUPERSEDES_HEADER, of_record.encode())] for of_record in earlier]
+        return [
+            [(REPLAY_ID_HEADER, self._replay_id), (SUPERSEDES_HEADER, superseded_id.encode())]
+            for superseded_id in superseded_ids
+        ]
 
 
 def start_within(plan: Plan) -> StartAt:

@@ -13,7 +13,7 @@ from schemas.printable import printable
 from scorer.core.policy import LABELS, Policy
 from scorer.replay.findings import NAMES, Findings, Group
 from scorer.replay.plan import Plan
-from scorer.replay.results import REFUSED, Outcomes
+from scorer.replay.results import REJECTED, Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 _MILDER, _STRICTER, _GUIDE = "#1b7f79", "#c2571a", "#888888"
 
 
-def render(findings: Findings, plan: Plan, outcomes: Outcomes, policy: Policy) -> str:
+def render(findings: Findings, plan: Plan, results: Results, policy: Policy) -> str:
     """Renders the page.
 
     Args:
         findings: the figures.
         plan: the replay.
-        outcomes: the results of the replay.
+        results: the results of the replay.
         policy: the policy of the replay's bundle, for the threshold lines in the plot.
 
     Returns:
@@ -35,8 +35,8 @@ def render(findings: Findings, plan: Plan, outcomes: Outcomes, policy: Policy) -
     """
     figures = {}
     if findings.shift is not None:
-        figures["figure_before_after"] = _figure(lambda axes: _draw_before_after(axes, plan, outcomes, policy))
-        figures["figure_shift"] = _figure(lambda axes: _draw_shift(axes, plan, outcomes))
+        figures["figure_before_after"] = _figure(lambda axes: _draw_before_after(axes, plan, results, policy))
+        figures["figure_shift"] = _figure(lambda axes: _draw_shift(axes, plan, results))
     environment = Environment(
         loader=PackageLoader("scorer.replay"),
         autoescape=True,
@@ -77,9 +77,9 @@ def _figure(draw: Callable[["Axes"], None]) -> Markup:
     return Markup(svg[svg.index("<svg") :])  # noqa: S704  # matplotlib escapes its texts
 
 
-def _draw_before_after(axes: "Axes", plan: Plan, outcomes: Outcomes, policy: Policy) -> None:
-    decided = outcomes.outcomes < REFUSED
-    before, after = plan.selection.rows["probability"][decided], outcomes.probabilities[decided]
+def _draw_before_after(axes: "Axes", plan: Plan, results: Results, policy: Policy) -> None:
+    decided = results.label_indexes < REJECTED
+    before, after = plan.selection.rows["probability"][decided], results.probabilities[decided]
     axes.hexbin(before, after, gridsize=50, extent=(0, 1, 0, 1), bins="log", mincnt=1, cmap="Blues", linewidths=0.1)
     axes.plot([0, 1], [0, 1], color=_GUIDE, linestyle=":")
     for name, threshold in (("MAYBE", policy.maybe_above), ("DECLINED", policy.declined_above)):
@@ -88,11 +88,11 @@ def _draw_before_after(axes: "Axes", plan: Plan, outcomes: Outcomes, policy: Pol
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of default before", ylabel="probability of default now")
 
 
-def _draw_shift(axes: "Axes", plan: Plan, outcomes: Outcomes) -> None:
-    decided = outcomes.outcomes < REFUSED
-    shift = outcomes.probabilities[decided].astype(np.float64) - plan.selection.rows["probability"][decided]
-    reach = max(0.05, float(np.abs(shift).max()))
-    edges = np.linspace(-reach, reach, 61)
+def _draw_shift(axes: "Axes", plan: Plan, results: Results) -> None:
+    decided = results.label_indexes < REJECTED
+    shift = results.probabilities[decided].astype(np.float64) - plan.selection.rows["probability"][decided]
+    limit = max(0.05, float(np.abs(shift).max()))
+    edges = np.linspace(-limit, limit, 61)
     counts, _ = np.histogram(shift, edges)
     colours = [_MILDER if right <= 0 else _STRICTER for right in edges[1:]]
     axes.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=colours)

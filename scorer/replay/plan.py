@@ -1,4 +1,4 @@
-"""The plan of a replay: the applications, the bundle and the id; stored in a folder that never changes."""
+"""The plan of a replay: its applications, bundle and id, stored in a folder that is never changed afterwards."""
 
 import json
 import secrets
@@ -37,8 +37,8 @@ class Plan:
     """Description of the applications."""
     decisions_topic: str
     dead_letters_topic: str
-    outcomes_from: Mapping[str, Mapping[int, int]]
-    """By output topic and partition, the offset from which the replay's results begin."""
+    results_from: Mapping[str, Mapping[int, int]]
+    """By output topic and partition, the offset at which the replay's results begin."""
     bundle: BundleReference
     """The bundle to rescore with."""
     selection: Selection
@@ -56,11 +56,12 @@ class Plan:
         Raises:
             MisuseError: they name other topics.
         """
-        planned = (self.selection.topic, self.decisions_topic, self.dead_letters_topic)
-        given = (settings.applications_topic, settings.decisions_topic, settings.dead_letters_topic)
-        if planned != given:
+        plan_topics = (self.selection.topic, self.decisions_topic, self.dead_letters_topic)
+        settings_topics = (settings.applications_topic, settings.decisions_topic, settings.dead_letters_topic)
+        if plan_topics != settings_topics:
             raise MisuseError(
-                f"the replay was planned on the topics {', '.join(planned)}, but the settings name {', '.join(given)}"
+                f"the replay was planned on the topics {', '.join(plan_topics)}, but the settings name "
+                f"{', '.join(settings_topics)}"
             )
 
     def require_fresh(self, now: datetime) -> None:
@@ -105,7 +106,7 @@ def make_plan(settings: Settings, selection: Selection, bundle: BundleReference,
         what=what,
         decisions_topic=settings.decisions_topic,
         dead_letters_topic=settings.dead_letters_topic,
-        outcomes_from={
+        results_from={
             topic: _end_offsets(settings, topic) for topic in (settings.decisions_topic, settings.dead_letters_topic)
         },
         bundle=bundle,
@@ -149,12 +150,12 @@ def write_plan(plan: Plan, folder: Path) -> None:
         "applications_topic": selection.topic,
         "decisions_topic": plan.decisions_topic,
         "dead_letters_topic": plan.dead_letters_topic,
-        "outcomes_from": plan.outcomes_from,
+        "outcomes_from": plan.results_from,
     }
     try:
         folder.mkdir(parents=True)
         np.save(folder / _DECIDED_FILE, selection.rows, allow_pickle=False)
-        # Written last: a folder without it is not a plan, even if writing was interrupted.
+        # DecisionColumns last: a folder without it is not a plan, even if writing was interrupted.
         (folder / PLAN_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     except FileExistsError:
         raise MisuseError(f"{folder} already exists, and a plan is never overwritten: choose another folder") from None
@@ -192,7 +193,7 @@ def _parse(content: Mapping[str, Any], folder: Path) -> Plan:
         what=content["what"],
         decisions_topic=content["decisions_topic"],
         dead_letters_topic=content["dead_letters_topic"],
-        outcomes_from={
+        results_from={
             topic: {int(p): offset for p, offset in offsets.items()}
             for topic, offsets in content["outcomes_from"].items()
         },

@@ -16,7 +16,7 @@ _ANSWER_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Progress:
     """The progress of a replay."""
 
     offsets: dict[int, int]
@@ -50,7 +50,7 @@ class ProgressReader:
             self._offsets.close()
             raise
 
-    def look(self) -> Standing:
+    def read(self) -> Progress:
         """Returns the current progress.
 
         Raises:
@@ -59,7 +59,7 @@ class ProgressReader:
         selection = self._plan.selection
         wanted = [TopicPartition(selection.topic, partition) for partition in selection.bounds()]
         offsets = {tp.partition: tp.offset for tp in self._offsets.read(wanted, _ANSWER_S) if tp.offset >= 0}
-        return Standing(offsets, int(selection.before(offsets).sum()), len(selection))
+        return Progress(offsets, int(selection.before(offsets).sum()), len(selection))
 
     def close(self) -> None:
         """Closes the consumer."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from schemas.records import UNKNOWN, timestamp_ms
 from scorer.operate.reading import TopicReader
-from scorer.replay.decisions import Tell, counted
+from scorer.replay.decisions import OnProgress, with_progress
 from scorer.replay.selection import Selection
 from scorer.settings import Settings
 from scorer.stream.worker import Record
@@ -21,18 +21,18 @@ class Period(NamedTuple):
     begin_ms: int | None
     end_ms: int | None
 
-    def holds(self, at_ms: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def contains(self, at_ms: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each of n timestamps is in the period; shape (n,)."""
-        inside = np.ones(len(at_ms), dtype=np.bool_)
+        in_period = np.ones(len(at_ms), dtype=np.bool_)
         if self.begin_ms is not None:
-            inside &= at_ms >= self.begin_ms
+            in_period &= at_ms >= self.begin_ms
         if self.end_ms is not None:
-            inside &= at_ms < self.end_ms
-        return inside
+            in_period &= at_ms < self.end_ms
+        return in_period
 
 
-def published_in(
-    settings: Settings, selection: Selection, period: Period, tell: Tell = lambda *_: None
+def select_published(
+    settings: Settings, selection: Selection, period: Period, on_progress: OnProgress = lambda *_: None
 ) -> tuple[Selection, int]:
     """Reads the selected applications' records, and selects those with a timestamp in the period.
 
@@ -43,7 +43,7 @@ def published_in(
         settings: the topics.
         selection: the applications.
         period: the time of publication.
-        tell: called with the progress of reading.
+        on_progress: called with the progress of reading.
 
     Returns:
         The applications in the period, and the number without a timestamp because retention deleted their records.
@@ -52,8 +52,8 @@ def published_in(
         TopicsError: the topic is missing.
         BrokerError: it cannot be read.
     """
-    inside = np.zeros(len(selection), dtype=np.bool_)
-    dated = np.zeros(len(selection), dtype=np.bool_)
+    in_period = np.zeros(len(selection), dtype=np.bool_)
+    has_timestamp = np.zeros(len(selection), dtype=np.bool_)
     with closing(TopicReader(settings, selection.topic)) as reader:
         existing = reader.bounds()
         bounds = {p: (first, end) for p, (first, end) in selection.bounds().items() if p in existing}
@@ -61,15 +61,15 @@ def published_in(
         if period.begin_ms is not None:
             # Records before these offsets are older than the period.
             narrowed = reader.narrow(bounds, period.begin_ms)
-            dated |= selection.before({p: first for p, (first, _) in narrowed.items()})
-            dated &= ~selection.before({p: first for p, (first, _) in existing.items()})
+            has_timestamp |= selection.before({p: first for p, (first, _) in narrowed.items()})
+            has_timestamp &= ~selection.before({p: first for p, (first, _) in existing.items()})
             bounds = narrowed
-        for records in counted(reader.read(bounds), bounds, tell):
+        for records in with_progress(reader.read(bounds), bounds, on_progress):
             positions, rows = selection.pick(records)
             at_ms = _timestamps([records[position] for position in positions])
-            inside[rows] = period.holds(at_ms) & (at_ms != UNKNOWN)
-            dated[rows] = at_ms != UNKNOWN
-    return selection.keep(inside), int((~dated).sum())
+            in_period[rows] = period.contains(at_ms) & (at_ms != UNKNOWN)
+            has_timestamp[rows] = at_ms != UNKNOWN
+    return selection.keep(in_period), int((~has_timestamp).sum())
 
 
 def _timestamps(records: Sequence[Record]) -> NDArray[np.int64]:

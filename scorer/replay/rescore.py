@@ -13,12 +13,12 @@ from schemas.decision import BundleReference
 from scorer.core.score import Bundle, Scores, score_batch
 from scorer.errors import ReplayError
 from scorer.operate.reading import TopicReader
-from scorer.replay.decisions import Tell, counted
+from scorer.replay.decisions import OnProgress, with_progress
 from scorer.replay.selection import Selection
 from scorer.settings import Settings
 from scorer.stream.worker import Record
 
-Places = NDArray[np.intp]
+RowIndexes = NDArray[np.intp]
 
 _SAMPLE_RECORDS: Final = 20_000
 # The first batch includes one-time setup: buffers, connections, a thread.
@@ -26,8 +26,8 @@ _WARM_UP_RECORDS: Final = 2_000
 
 
 def read_selected(
-    settings: Settings, selection: Selection, tell: Tell = lambda *_: None
-) -> Iterator[tuple[list[Record], Places]]:
+    settings: Settings, selection: Selection, on_progress: OnProgress = lambda *_: None
+) -> Iterator[tuple[list[Record], RowIndexes]]:
     """Reads the selected applications that still exist, in batches of some thousands, with their row indexes.
 
     Raises:
@@ -36,22 +36,22 @@ def read_selected(
     """
     bounds = selection.bounds()
     with closing(TopicReader(settings, selection.topic)) as reader:
-        for messages in counted(reader.read(bounds), bounds, tell):
+        for messages in with_progress(reader.read(bounds), bounds, on_progress):
             positions, rows = selection.pick(messages)
             if positions:
                 yield (messages if len(positions) == len(messages) else [messages[i] for i in positions]), rows
 
 
 def rescore(
-    settings: Settings, selection: Selection, bundle: Bundle, tell: Tell = lambda *_: None
-) -> Iterator[tuple[list[Record], Places, Scores]]:
+    settings: Settings, selection: Selection, bundle: Bundle, on_progress: OnProgress = lambda *_: None
+) -> Iterator[tuple[list[Record], RowIndexes, Scores]]:
     """Rescores the selected applications with a bundle: yields records, their row indexes, and their scores.
 
     Raises:
         TopicsError, BrokerError, ReplayError: they cannot be read.
         BundleUnusableError: the bundle cannot score.
     """
-    for records, rows in _require_all(read_selected(settings, selection, tell), selection):
+    for records, rows in _require_all(read_selected(settings, selection, on_progress), selection):
         scores = score_batch(records, bundle, settings.record_bytes_max)
         selection.require_same(records, scores, selection.rows[rows])
         yield records, rows, scores
@@ -77,7 +77,7 @@ def measure_rate(settings: Settings, selection: Selection, bundle: Bundle) -> fl
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class Verification:
     """The result of a verification."""
 
     decisions: int
@@ -92,15 +92,15 @@ def verify(
     settings: Settings,
     selection: Selection,
     open_bundle: Callable[[BundleReference], Bundle],
-    tell: Tell = lambda *_: None,
-) -> Verified:
+    on_progress: OnProgress = lambda *_: None,
+) -> Verification:
     """Rescores the selected applications, each with the bundle that decided it, and compares the bytes.
 
     Args:
         settings: the topics.
         selection: decisions that were read by this process.
         open_bundle: finds and opens a bundle.
-        tell: called with the progress.
+        on_progress: called with the progress.
 
     Raises:
         BundleError: a bundle of the decisions is not in the store.
@@ -111,31 +111,31 @@ def verify(
     began_at = time.monotonic()
     decisions, different = 0, 0
     examples: list[str] = []
-    for records, rows in _require_all(read_selected(settings, selection, tell), selection):
+    for records, rows in _require_all(read_selected(settings, selection, on_progress), selection):
         before = selection.rows[rows]
         for bundle_index, bundle in bundles.items():
-            mine = np.flatnonzero(before["bundle"] == bundle_index)
-            if not len(mine):
+            positions = np.flatnonzero(before["bundle"] == bundle_index)
+            if not len(positions):
                 continue
-            bundle_records = records if len(mine) == len(records) else [records[i] for i in mine.tolist()]
+            bundle_records = records if len(positions) == len(records) else [records[i] for i in positions.tolist()]
             scores = score_batch(bundle_records, bundle, settings.record_bytes_max)
-            selection.require_same(bundle_records, scores, before[mine])
+            selection.require_same(bundle_records, scores, before[positions])
             fingerprints = np.fromiter(
-                (hash(outcome) for outcome in scores.results), dtype=np.int64, count=len(bundle_records)
+                (hash(result) for result in scores.results), dtype=np.int64, count=len(bundle_records)
             )
-            differing = np.flatnonzero(fingerprints != before["fingerprint"][mine]).tolist()
+            differing = np.flatnonzero(fingerprints != before["fingerprint"][positions]).tolist()
             decisions += len(bundle_records)
             different += len(differing)
             examples += [
                 f"{bundle_records[i].topic()}[{bundle_records[i].partition()}]@{bundle_records[i].offset()}"
                 for i in differing[:10]
             ]
-    return Verified(decisions, different, tuple(examples[:10]), time.monotonic() - began_at)
+    return Verification(decisions, different, tuple(examples[:10]), time.monotonic() - began_at)
 
 
 def _require_all(
-    batches: Iterator[tuple[list[Record], Places]], selection: Selection
-) -> Iterator[tuple[list[Record], Places]]:
+    batches: Iterator[tuple[list[Record], RowIndexes]], selection: Selection
+) -> Iterator[tuple[list[Record], RowIndexes]]:
     """Yields the same batches, and raises ReplayError in the end if applications are missing."""
     count = 0
     for records, rows in batches:

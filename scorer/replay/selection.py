@@ -1,4 +1,4 @@
-"""The past applications of a replay with their current decisions, in one array, since there may be millions."""
+"""The applications of a replay with their current decisions: one compact array, because there may be millions."""
 
 from collections.abc import Mapping, Sequence
 from operator import methodcaller
@@ -25,9 +25,15 @@ DECIDED: Final = np.dtype(
         ("application", "<u4"),
     ]
 )
-"""A compact decision: the application's partition and offset; the label as an index into `LABELS`, the bundle as an
-index into `Selection.bundles`; the hash of the decision's bytes, which is only valid in the process that read them; and
-the checksum of the application's id (see `checksum`)."""
+"""A decision in 30 bytes. A plan's file has these columns, so their names stay.
+
+- `partition`, `offset`: the application's record;
+- `probability`: the probability of default;
+- `outcome`: the label, as an index into `LABELS`;
+- `bundle`: an index into `Selection.bundles`;
+- `fingerprint`: the hash of the decision's bytes, which is valid only in the process that read them;
+- `application`: the checksum of the application's id, see `checksum`.
+"""
 
 Decided = NDArray[np.void]
 """An array of dtype `DECIDED`, shape (n,)."""
@@ -75,15 +81,15 @@ class Selection:
         return {bundle: n for bundle, n in zip(self.bundles, counts, strict=True) if n}
 
     def before(self, offsets: Mapping[int, int]) -> NDArray[np.bool_]:
-        """Whether each application is before these offsets; shape (n,), False in other partitions."""
+        """Returns whether each application is before these offsets; shape (n,), False in other partitions."""
         is_before = np.zeros(len(self), dtype=np.bool_)
         for p, span in self._spans.items():
             is_before[span] = self.rows["offset"][span] < offsets.get(p, 0)
         return is_before
 
-    def keep(self, kept: NDArray[np.bool_]) -> "Selection":
-        """Returns the applications for which the mask is true; shape (n,)."""
-        return Selection(self.topic, self.bundles, self.rows[kept])
+    def keep(self, mask: NDArray[np.bool_]) -> "Selection":
+        """Returns the applications for which the mask, of shape (n,), is true."""
+        return Selection(self.topic, self.bundles, self.rows[mask])
 
     def decided_by(self, reference: BundleReference) -> "Selection":
         """Returns the applications whose current decision is by this bundle.
@@ -93,9 +99,9 @@ class Selection:
         """
         counts = self.count_by_bundle()
         if reference not in counts:
-            others = ", ".join(bundle.short for bundle in counts)
-            rest = f"the current decisions are by {others}" if others else "there are no decisions"
-            raise ReplayError(f"no current decision is by {reference.short}; {rest}")
+            decided_by = ", ".join(bundle.short for bundle in counts)
+            explanation = f"the current decisions are by {decided_by}" if decided_by else "there are no decisions"
+            raise ReplayError(f"no current decision is by {reference.short}; {explanation}")
         return self.keep(self.rows["bundle"] == self.bundles.index(reference))
 
     def within(self, bounds: Bounds) -> "Selection":
@@ -147,7 +153,7 @@ class Selection:
             ReplayError: a record has a different application id.
         """
         is_decided = scores.is_decided
-        checksums = [checksum(id_of(outcome)) for outcome in scores.results if type(outcome) is bytes]
+        checksums = [checksum(id_of(result)) for result in scores.results if type(result) is bytes]
         differing = np.flatnonzero(rows["application"][is_decided] != np.array(checksums, dtype=np.uint32))
         if len(differing):
             record = records[np.flatnonzero(is_decided)[differing[0]]]

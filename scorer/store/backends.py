@@ -27,10 +27,10 @@ NO_STORE: Final = (
 _STORE_HINT: Final = "; to use another folder or a URL, set SCORER_STORE (or the setting store)"
 
 
-class Place(Protocol):
+class Backend(Protocol):
     """A storage backend. Bundles in it are immutable and addressed by name and version."""
 
-    def where(self, name: str, version: str) -> str:
+    def uri(self, name: str, version: str) -> str:
         """Returns the path or URL of a bundle's folder."""
         ...
 
@@ -46,7 +46,7 @@ class Place(Protocol):
         """Returns a local folder with the bundle. Raises BundleError if it cannot be fetched as in the manifest."""
         ...
 
-    def kept(self, digest: str) -> Path | None:
+    def cached(self, digest: str) -> Path | None:
         """Returns an intact cached copy of a bundle, without accessing the backend."""
         ...
 
@@ -75,7 +75,7 @@ class Place(Protocol):
         ...
 
 
-class FolderBackend(Place):
+class FolderBackend(Backend):
     """The backend for a local folder, which is created by the first write.
 
     A bundle is added and deleted by one atomic rename. If two processes add the same version at the same time, one of
@@ -85,7 +85,7 @@ class FolderBackend(Place):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def where(self, name: str, version: str) -> str:
+    def uri(self, name: str, version: str) -> str:
         """Returns the path of a bundle's folder."""
         return str(self._folder / name / version)
 
@@ -111,7 +111,7 @@ class FolderBackend(Place):
         """Returns the bundle's folder itself."""
         return self._folder / name / version
 
-    def kept(self, _: str) -> Path | None:
+    def cached(self, _: str) -> Path | None:
         """Returns None: local folders are not cached."""
         return None
 
@@ -141,7 +141,7 @@ class FolderBackend(Place):
             with suppress(OSError):  # fails while other versions exist
                 (self._folder / name).rmdir()
         except OSError as error:
-            raise BundleError(f"{self.where(name, version)} cannot be deleted: {error.strerror}") from error
+            raise BundleError(f"{self.uri(name, version)} cannot be deleted: {error.strerror}") from error
 
     def tags(self, name: str | None = None) -> Iterable[tuple[str, str]]:
         """Lists the files in the tags' folders."""
@@ -205,10 +205,10 @@ def _list(folder: Path) -> list[str]:
         return [entry.name for entry in entries]
 
 
-class NoBackend(Place):
+class NoBackend(Backend):
     """The backend of a user who has no home folder and configured no store: always empty, and not writable."""
 
-    def where(self, _: str, __: str) -> str:
+    def uri(self, _: str, __: str) -> str:
         """Raises MisuseError: no store is configured."""
         raise MisuseError(NO_STORE)
 
@@ -224,7 +224,7 @@ class NoBackend(Place):
         """Raises BundleError: the bundle does not exist."""
         raise BundleError(f"bundle {name}:{version} not found: {NO_STORE}")
 
-    def kept(self, _: str) -> Path | None:
+    def cached(self, _: str) -> Path | None:
         """Returns None."""
         return None
 

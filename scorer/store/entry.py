@@ -23,10 +23,10 @@ is_name: Final = re.compile(NAME_PATTERN).fullmatch
 is_version: Final = re.compile(VERSION_PATTERN).fullmatch
 
 
-class Wanted(NamedTuple):
+class ParsedReference(NamedTuple):
     """A parsed reference; the version may be `latest`."""
 
-    called: str
+    shown_name: str
     """The bundle's name in messages."""
     name: str
     version: str | None
@@ -96,17 +96,17 @@ class Located(NamedTuple):
             )
 
 
-def order_of(key: Key) -> tuple[str, tuple[int, ...]]:
+def sort_key(key: Key) -> tuple[str, tuple[int, ...]]:
     """Sort key: by name, then by version as numbers."""
     name, version = key
     return name, () if version == UNREADABLE else tuple(int(part) for part in version.split("."))
 
 
-def explain_digest(entry: Entry, wanted: str) -> str:
+def explain_digest(entry: Entry, digest: str) -> str:
     """Explains that an existing version does not have the requested digest."""
     if entry.manifest is None:
         return entry.fault
     return (
-        f"{entry.reference} in {entry.where} has digest {entry.manifest.digest[:12]}, not the requested {wanted[:12]}: "
+        f"{entry.reference} in {entry.where} has digest {entry.manifest.digest[:12]}, not the requested {digest[:12]}: "
         "two bundles have the same name and version. Copy the requested one from where it was built, or deploy this one"
     )

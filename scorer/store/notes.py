@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from schemas.decision import BundleReference
 from scorer.bundle.signing import Signature
 from scorer.errors import BundleError
-from scorer.store.backends import SIGNATURES, TAGS, Place
+from scorer.store.backends import SIGNATURES, TAGS, Backend
 from scorer.store.entry import CONCURRENT_READS, Entry, Key, is_name
 from scorer.store.tags import Tag, parse_tag, require_tag
 
@@ -16,8 +16,8 @@ from scorer.store.tags import Tag, parse_tag, require_tag
 class BundleNotes:
     """The tags and signatures in a store."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
 
     def tags(self, name: str | None = None) -> dict[Key, Tag]:
         """Returns all tags, or those of a name. Damaged tags are left out; resolving one raises an error.
@@ -25,9 +25,9 @@ class BundleNotes:
         Raises:
             BundleError: the store is unreachable.
         """
-        keys = sorted(key for key in self._place.tags(name) if all(map(is_name, key)))
+        keys = sorted(key for key in self._backend.tags(name) if all(map(is_name, key)))
         with ThreadPoolExecutor(CONCURRENT_READS) as pool:
-            contents = zip(keys, pool.map(lambda key: self._place.read_note(key[0], TAGS, key[1]), keys), strict=True)
+            contents = zip(keys, pool.map(lambda key: self._backend.read_note(key[0], TAGS, key[1]), keys), strict=True)
         tags: dict[Key, Tag] = {}
         for key, raw in contents:
             with suppress(BundleError):
@@ -40,7 +40,7 @@ class BundleNotes:
         Raises:
             BundleError: it is malformed, or the store is unreachable.
         """
-        raw = self._place.read_note(name, TAGS, tag)
+        raw = self._backend.read_note(name, TAGS, tag)
         return None if raw is None else parse_tag(raw, f"{name}:{tag}")
 
     def tags_of(self, entry: Entry) -> list[str]:
@@ -72,7 +72,7 @@ class BundleNotes:
         before = self.tags(entry.name).get((entry.name, tag))
         at = datetime.now(UTC).replace(microsecond=0)
         new_tag = Tag(version=entry.version, digest=entry.manifest.digest, at=at, by=by)
-        self._place.write_note(entry.name, TAGS, tag, new_tag.model_dump_json(indent=2).encode() + b"\n")
+        self._backend.write_note(entry.name, TAGS, tag, new_tag.model_dump_json(indent=2).encode() + b"\n")
         return before
 
     def remove_tag(self, entry: Entry, tag: str) -> None:
@@ -84,7 +84,7 @@ class BundleNotes:
         tags = self.tags_of(entry)
         if tag not in tags:
             raise BundleError(f"{entry.reference} has no tag {tag}. Its tags: {', '.join(tags) or 'none'}")
-        self._place.delete_note(entry.name, TAGS, tag)
+        self._backend.delete_note(entry.name, TAGS, tag)
 
     def add_signature(self, reference: BundleReference, signature: Signature) -> None:
         """Stores a signature next to its bundle.
@@ -94,7 +94,7 @@ class BundleNotes:
             BundleError: the store cannot be written.
         """
         key = f"{reference.digest}.{signature.key_id}"
-        self._place.write_note(reference.name, SIGNATURES, key, f"{signature}\n".encode())
+        self._backend.write_note(reference.name, SIGNATURES, key, f"{signature}\n".encode())
 
     def signatures(self, reference: BundleReference, key_ids: Iterable[str]) -> list[str]:
         """Returns the stored signatures of a bundle by these keys, without verifying them.
@@ -102,5 +102,5 @@ class BundleNotes:
         Raises:
             BundleError: the store is unreachable.
         """
-        contents = (self._place.read_note(reference.name, SIGNATURES, f"{reference.digest}.{key}") for key in key_ids)
+        contents = (self._backend.read_note(reference.name, SIGNATURES, f"{reference.digest}.{key}") for key in key_ids)
         return [raw.decode(errors="replace").strip() for raw in contents if raw is not None]

@@ -20,38 +20,40 @@ _is_windows_path = re.compile(r"[a-z]:[\\/]", re.IGNORECASE).match
 _is_file_url = re.compile(r"(?:file|local):(?://(?P<host>[^/]*))?(?P<path>/.*)", re.DOTALL | re.IGNORECASE).fullmatch
 
 
-def local_path(place: str) -> Path | None:
+def local_path(location: str) -> Path | None:
     """Returns the local path that a path or URL refers to; None if it is remote.
 
     Raises:
         MisuseError: it is a mistyped URL, a URL with credentials, a Windows path, or in the home folder of an unknown
             user.
     """
-    _forbid_credentials(place)
-    file = _is_file_url(place)
+    _forbid_credentials(location)
+    file = _is_file_url(location)
     if file and file["host"] in {None, "", "localhost"}:
         return Path(file["path"])
-    if file or place.lower().startswith(("file:", "local:")):
-        raise MisuseError(f"{place}: is not a path on this machine: use file:/// and an absolute path")
-    if _protocol_of(place):
+    if file or location.lower().startswith(("file:", "local:")):
+        raise MisuseError(f"{location}: is not a path on this machine: use file:/// and an absolute path")
+    if _protocol_of(location):
         return None
-    scheme = _misses_slashes(place)
+    scheme = _misses_slashes(location)
     if scheme:
         name = (scheme[1] or scheme[2]).lower()
-        raise MisuseError(f"{place}: a URL has two slashes: use {name}://…, or ./{place} for a folder with this name")
-    if os.name != "nt" and _is_windows_path(place):
         raise MisuseError(
-            f"{place}: is a Windows path, but this is not Windows; use ./{place} for a folder with this name"
+            f"{location}: a URL has two slashes: use {name}://…, or ./{location} for a folder with this name"
+        )
+    if os.name != "nt" and _is_windows_path(location):
+        raise MisuseError(
+            f"{location}: is a Windows path, but this is not Windows; use ./{location} for a folder with this name"
         )
     try:
-        return Path(place).expanduser()
+        return Path(location).expanduser()
     except RuntimeError:  # `~` of a user without home folder, or `~name`
-        raise MisuseError(f"{place}: the home folder is unknown: use an absolute path") from None
+        raise MisuseError(f"{location}: the home folder is unknown: use an absolute path") from None
 
 
-def _forbid_credentials(place: str) -> None:
+def _forbid_credentials(location: str) -> None:
     """Raises MisuseError if the place is a URL with credentials. The message does not contain the URL."""
-    if has_url_credentials(place):
+    if has_url_credentials(location):
         raise MisuseError(f"this {URL_FAULT}: {STORE_LOGIN}")
 
 
@@ -123,12 +125,12 @@ class RemoteFolder:
             FileNotFoundError: it does not exist.
             BundleError: it cannot be read, or is larger than bytes_max.
         """
-        left = bytes_max
+        remaining = bytes_max
         errors_converted = _converting_errors(f"{self.address(path)} cannot be read", FileNotFoundError)
         with errors_converted, self._filesystem.open(self._path_of(path), "rb") as file:
             while chunk := file.read(_CHUNK_BYTES):
-                left -= len(chunk)
-                if left < 0:
+                remaining -= len(chunk)
+                if remaining < 0:
                     raise BundleError(f"{self.address(path)} has more than {bytes_max} bytes")
                 target.write(chunk)
 

@@ -9,7 +9,7 @@ from scorer.bundle.load import load_bundle, read_manifest
 from scorer.bundle.trial import open_in_child
 from scorer.core.score import Bundle
 from scorer.errors import BundleError, MisuseError
-from scorer.store.backends import TAGS, FolderBackend, NoBackend, Place
+from scorer.store.backends import TAGS, Backend, FolderBackend, NoBackend
 from scorer.store.catalogue import Catalogue, parse_reference
 from scorer.store.entry import Entry, Located, is_name, is_version
 from scorer.store.notes import BundleNotes
@@ -26,21 +26,21 @@ class BundleStore:
     depends on the backend: see `scorer.store.backends`.
     """
 
-    def __init__(self, place: Path | str | None, shipped: Path = SHIPPED) -> None:
+    def __init__(self, location: Path | str | None, shipped: Path = SHIPPED) -> None:
         """Creates the store for a folder or URL, which the first write creates; None means that there is no store.
 
         Raises:
             MisuseError: no installed filesystem supports the URL; the message says what to install.
         """
-        folder = None if place is None else local_path(str(place))
-        self._own: Place
-        if place is None:
-            self._own = NoBackend()
+        folder = None if location is None else local_path(str(location))
+        self._stored: Backend
+        if location is None:
+            self._stored = NoBackend()
         else:
-            self._own = UrlBackend(str(place)) if folder is None else FolderBackend(folder)
-        self._shipped: Place = FolderBackend(shipped)
-        self.notes = BundleNotes(self._own)
-        self._catalogue = Catalogue(self._shipped, self._own, self.notes)
+            self._stored = UrlBackend(str(location)) if folder is None else FolderBackend(folder)
+        self._shipped: Backend = FolderBackend(shipped)
+        self.notes = BundleNotes(self._stored)
+        self._catalogue = Catalogue(self._shipped, self._stored, self.notes)
 
     def entries(self) -> list[Entry]:
         """Lists all bundles by name and version, including damaged ones.
@@ -92,14 +92,14 @@ class BundleStore:
         folder = _as_folder(reference)
         return load_bundle(folder) if folder else self.locate(reference).open()
 
-    def locate(self, wanted: BundleReference | str) -> Located:
+    def locate(self, reference: BundleReference | str) -> Located:
         """Finds a bundle of this store. The reference is never a path, so events from a topic cannot name one.
 
         Raises:
             BundleError: it is not found or damaged, or the store is unreachable.
         """
-        reference = str(wanted)
-        return self._catalogue.find_locally(reference) or self._fetch(self.entry(reference))
+        text = str(reference)
+        return self._catalogue.find_locally(text) or self._fetch(self.entry(text))
 
     def put(self, folder: Path) -> str:
         """Adds a bundle to the store, after checking it. It is added completely or not at all.
@@ -116,8 +116,8 @@ class BundleStore:
         load_bundle(folder)
         manifest = read_manifest(folder)
         self.require_new(manifest.name, manifest.version)
-        self._own.put(folder, manifest)
-        return self._own.where(manifest.name, manifest.version)
+        self._stored.put(folder, manifest)
+        return self._stored.uri(manifest.name, manifest.version)
 
     def require_new(self, name: str, version: str) -> None:
         """Checks that this version can be added.
@@ -132,20 +132,20 @@ class BundleStore:
             )
         if not is_version(version):
             raise MisuseError(f"invalid version {version!r}: use three numbers, for example 1.2.0")
-        places = self._catalogue.keys(name).get((name, version))
-        if places:
+        backends = self._catalogue.keys(name).get((name, version))
+        if backends:
             raise BundleError(
-                f"{name}:{version} already exists in {places[0].where(name, version)}, and a bundle is never "
+                f"{name}:{version} already exists in {backends[0].uri(name, version)}, and a bundle is never "
                 "overwritten because decisions refer to it. Choose the next version"
             )
-        self._own.where(name, version)  # raises MisuseError without a store, before the caller builds the bundle
+        self._stored.uri(name, version)  # raises MisuseError without a store, before the caller builds the bundle
 
-    def import_bundle(self, folder: Path, called: str) -> bool:
+    def import_bundle(self, folder: Path, source: str) -> bool:
         """Imports a bundle, unless the store has the same one.
 
         Args:
             folder: the bundle's folder; it is copied.
-            called: name of the bundle in messages.
+            source: name of the bundle in messages.
 
         Returns:
             Whether it was added.
@@ -154,15 +154,15 @@ class BundleStore:
             BundleError: it is damaged, the store has a different or damaged bundle with this name and version, or the
                 store is unreachable.
         """
-        new = open_in_child(folder, called)
-        places = self._catalogue.keys(new.name).get((new.name, new.version))
-        if places is None:
+        new = open_in_child(folder, source)
+        backends = self._catalogue.keys(new.name).get((new.name, new.version))
+        if backends is None:
             self.put(folder)
             return True
-        (existing,) = self._catalogue.read({(new.name, new.version): places})
+        (existing,) = self._catalogue.read({(new.name, new.version): backends})
         if existing.manifest and existing.manifest.digest != new.digest:
             raise BundleError(
-                f"{called} is {new.short}, but {existing.where} is {existing.manifest.reference.short}: two bundles "
+                f"{source} is {new.short}, but {existing.where} is {existing.manifest.reference.short}: two bundles "
                 "with the same name and version. Neither can replace the other, because decisions refer to them. Give "
                 "one of them another version"
             )
@@ -184,15 +184,16 @@ class BundleStore:
         if entry.shipped:
             raise MisuseError(f"{entry.reference} is shipped with this package and cannot be deleted")
         tags = self.notes.tags_of(entry)
-        self._own.delete(entry.name, entry.version)
+        self._stored.delete(entry.name, entry.version)
         for tag in tags:
-            self._own.delete_note(entry.name, TAGS, tag)
+            self._stored.delete_note(entry.name, TAGS, tag)
 
     def _fetch(self, entry: Entry) -> Located:
         if entry.manifest is None:
             raise BundleError(entry.fault)
-        place = self._shipped if entry.shipped else self._own
-        return Located(place.fetch(entry.name, entry.version, entry.manifest), entry.manifest.reference, entry.shipped)
+        backend = self._shipped if entry.shipped else self._stored
+        folder = backend.fetch(entry.name, entry.version, entry.manifest)
+        return Located(folder, entry.manifest.reference, entry.shipped)
 
 
 def _as_folder(reference: str) -> Path | None:

@@ -39,7 +39,7 @@ def require_tag(tag: str) -> None:
         raise MisuseError(f"{LATEST} is always the highest version and cannot be set as a tag: choose another name")
 
 
-def parse_tag(raw: bytes, called: str) -> Tag:
+def parse_tag(raw: bytes, name: str) -> Tag:
     """Parses a stored tag.
 
     Raises:
@@ -48,6 +48,4 @@ def parse_tag(raw: bytes, called: str) -> Tag:
     try:
         return Tag.model_validate_json(raw)
     except ValidationError as error:
-        raise BundleError(
-            f"the tag {called} is damaged: {explain(error)}. Set it again with scorer bundle tag"
-        ) from None
+        raise BundleError(f"the tag {name} is damaged: {explain(error)}. Set it again with scorer bundle tag") from None

@@ -42,7 +42,7 @@ class _File(BaseModel):
 
 
 class Trust:
-    """The keys in the trusted keys file; `renewed` reloads it."""
+    """The keys in the trusted keys file; `reloaded` reads it again."""
 
     def __init__(self, path: Path) -> None:
         """Reads the file.
@@ -84,7 +84,7 @@ class Trust:
         """Returns the ids of the keys that are trusted for a purpose."""
         return [key_id for key_id, (key, _) in self._by_id.items() if purpose in key.signs and not key.revoked]
 
-    def renewed(self) -> "Trust":
+    def reloaded(self) -> "Trust":
         """Reloads the file if it changed; keeps the previous keys while it is unreadable or invalid."""
         try:
             return self if _read(self._path) == self._content else Trust(self._path)

@@ -10,11 +10,11 @@ from scorer.bundle.load import read_files, read_manifest
 from scorer.bundle.manifest import FILE_BYTES_MAX, MANIFEST_BYTES_MAX, MANIFEST_FILE, Manifest, parse_manifest
 from scorer.errors import BundleError
 from scorer.folders import cache_folder
-from scorer.store.backends import NOTE_BYTES_MAX, SIGNATURES, TAGS, Notes, Place
+from scorer.store.backends import NOTE_BYTES_MAX, SIGNATURES, TAGS, Backend, Notes
 from scorer.store.remote import RemoteFolder
 
 
-class UrlBackend(Place):
+class UrlBackend(Backend):
     """The backend for a folder at a URL; bundles are opened from the user's cache on this machine, by digest.
 
     The manifest is written after all other files, and a bundle without manifest does not exist: readers see either the
@@ -32,7 +32,7 @@ class UrlBackend(Place):
         self._remote = RemoteFolder(url)
         self._cache = cache_folder() / "bundles"
 
-    def where(self, name: str, version: str) -> str:
+    def uri(self, name: str, version: str) -> str:
         """Returns the URL of a bundle's folder."""
         return self._remote.address(f"{name}/{version}")
 
@@ -45,13 +45,13 @@ class UrlBackend(Place):
         try:
             return parse_manifest(self._remote.read(f"{name}/{version}/{MANIFEST_FILE}", MANIFEST_BYTES_MAX))
         except FileNotFoundError:
-            raise BundleError(f"bundle {self.where(name, version)}: {MANIFEST_FILE} is missing") from None
+            raise BundleError(f"bundle {self.uri(name, version)}: {MANIFEST_FILE} is missing") from None
         except BundleError as error:
-            raise BundleError(f"bundle {self.where(name, version)}: {error}") from error
+            raise BundleError(f"bundle {self.uri(name, version)}: {error}") from error
 
     def fetch(self, name: str, version: str, manifest: Manifest) -> Path:
         """Returns the cached folder; downloads and checks the bundle first if it is not cached."""
-        cached = self.kept(manifest.digest)
+        cached = self.cached(manifest.digest)
         if cached is not None:
             return cached
         target = self._cache / manifest.digest
@@ -61,7 +61,7 @@ class UrlBackend(Place):
             self._download(f"{name}/{version}", manifest, incoming)
             incoming.rename(target)
         except OSError as error:
-            if self.kept(manifest.digest) is None:  # otherwise another process was faster
+            if self.cached(manifest.digest) is None:  # otherwise another process was faster
                 raise BundleError(
                     f"{target} cannot be written: {error.strerror}; set XDG_CACHE_HOME to move the cache"
                 ) from error
@@ -69,7 +69,7 @@ class UrlBackend(Place):
             shutil.rmtree(incoming, ignore_errors=True)
         return target
 
-    def kept(self, digest: str) -> Path | None:
+    def cached(self, digest: str) -> Path | None:
         """Returns the cached folder if it is intact; a damaged one is deleted."""
         folder = self._cache / digest
         if not folder.is_dir():
@@ -141,13 +141,13 @@ class UrlBackend(Place):
                     self._remote.download(f"{base}/{name}", file, FILE_BYTES_MAX)
                 except FileNotFoundError:
                     raise BundleError(f"bundle {self._remote.address(base)}: {name} is missing") from None
-        called = self._remote.address(base)
-        if read_manifest(incoming, called) != manifest:
-            raise BundleError(f"bundle {called}: {MANIFEST_FILE} changed while it was read")
+        url = self._remote.address(base)
+        if read_manifest(incoming, url) != manifest:
+            raise BundleError(f"bundle {url}: {MANIFEST_FILE} changed while it was read")
         try:
             read_files(incoming, manifest)
         except BundleError as error:
-            raise BundleError(f"bundle {called}: {error}") from None
+            raise BundleError(f"bundle {url}: {error}") from None
 
     def _create(self, path: str, content: bytes) -> None:
         """Uploads a file of a bundle that has no manifest yet; an interrupted upload may have created the same file."""

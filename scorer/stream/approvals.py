@@ -64,7 +64,7 @@ class Approvals:
         """Reloads the trusted keys file; True if it changed, so that the history must be read and validated again."""
         if self.trust is None:
             return False
-        trust = self.trust.renewed()
+        trust = self.trust.reloaded()
         if trust is self.trust:
             return False
         self.trust = trust

@@ -1,28 +1,15 @@
 """The challenger: scores batches in shadow mode, and reports how often its decisions would have differed."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from schemas.decision import BundleReference
 from scorer.core.score import Bundle, Record, Scores, score_batch
 from scorer.errors import BundleUnusableError
 from scorer.logs import CHALLENGER_FAILED, log
+from scorer.stream.comparison import Comparison, compare
 from scorer.stream.observer import Observer
 
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Compares a challenger's decisions with the champion's, for one batch."""
-
-    champion: BundleReference
-    challenger: BundleReference
-    applications: int
-    """Number of applications that at least one of the two could decide."""
-    disagreements: int
-    """Number of these whose labels differ, or that only one of the two could decide."""
+__all__ = ["Challenger", "Comparison"]
 
 
 class Challenger:
@@ -66,25 +53,3 @@ class Challenger:
         # An unexpected error of a runner may contain an applicant's data: only its type is logged.
         reason = error.__cause__ if isinstance(error, BundleUnusableError) else type(error).__name__
         log(CHALLENGER_FAILED, challenger=str(challenger), bundle=str(champion), error=str(reason))
-
-
-def compare(decided: Scores, along: Scores) -> Comparison:
-    """Compares the results of two bundles for the same n records."""
-    champion, challenger = _label_indexes(decided), _label_indexes(along)
-    assert champion.shape == challenger.shape, "one result per record"
-    return Comparison(
-        champion=decided.bundle,
-        challenger=along.bundle,
-        applications=int(np.count_nonzero((champion >= 0) | (challenger >= 0))),
-        disagreements=int(np.count_nonzero(champion != challenger)),
-    )
-
-
-def _label_indexes(scores: Scores) -> NDArray[np.intp]:
-    """Returns, in shape (n,), the index in `LABELS` of each record's label; -1 if it has no decision."""
-    n = len(scores.results)
-    if len(scores.decided) == n:
-        return scores.decided
-    indexes = np.full(n, -1, dtype=np.intp)
-    indexes[scores.is_decided] = scores.decided
-    return indexes

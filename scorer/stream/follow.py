@@ -18,7 +18,7 @@ from scorer.store.store import BundleStore
 from scorer.store.trust import locate_trusted, require_signed
 from scorer.stream.history import HistoryReader, fold
 from scorer.stream.history_record import Line
-from scorer.stream.load_failure import Refusal
+from scorer.stream.load_failure import LoadFailure
 from scorer.stream.observer import Observer
 
 # How long a poll of the history waits, and so the longest that a deployment or a shutdown goes unnoticed.
@@ -103,7 +103,7 @@ class Follower:
         """By slot whose bundle could not be loaded, when to retry."""
         self._replaced: dict[Slot, Bundle] = {}
         """By slot, its previous bundle: kept open, because rollbacks are urgent and the store may be unavailable."""
-        self._refusals: dict[Slot, Refusal] = {}
+        self._load_failures: dict[Slot, LoadFailure] = {}
         """By slot, why the deployed bundle is not loaded. Written by the background thread."""
         self._stop = Event()
         self._following: Future[None] | None = None
@@ -138,8 +138,8 @@ class Follower:
 
         There is room for only one; the champion takes precedence.
         """
-        refusal = self._refusals.get("champion") or self._refusals.get("challenger")
-        return "" if refusal is None else refusal.write()
+        failure = self._load_failures.get("champion") or self._load_failures.get("challenger")
+        return "" if failure is None else failure.write()
 
     def start(self, observer: Observer) -> None:
         """Starts following, and reports the malformed records that were read so far."""
@@ -206,11 +206,11 @@ class Follower:
             reason = str(error) if isinstance(error, BundleError) else repr(error)
             log(BUNDLE_LOAD_FAILED, slot=slot, bundle=str(wanted), error=reason)
             self._retry_at[slot] = time.monotonic() + _RETRY_S
-            self._refusals[slot] = Refusal(slot, str(wanted), reason)
+            self._load_failures[slot] = LoadFailure(slot, str(wanted), reason)
             observer.refused(slot, wanted, reason)
         else:
             self._retry_at.pop(slot, None)
-            self._refusals.pop(slot, None)
+            self._load_failures.pop(slot, None)
             loaded = self._loaded.get(slot)
             observer.in_step(slot, None if loaded is None else loaded.reference)
 

@@ -1,4 +1,4 @@
-"""The failure of a worker to load a deployed bundle, as text in the metadata of the group's offsets."""
+"""Why a worker could not load a deployed bundle, as text in the metadata of the group's committed offsets."""
 
 import re
 from typing import Final, NamedTuple
@@ -8,8 +8,8 @@ from schemas.deployment import Slot
 _WRITTEN: Final = re.compile(r"(?P<challenger>challenger )?(?P<bundle>\S+@[0-9a-f]+): (?P<reason>.*)", re.DOTALL)
 
 
-class Refusal(NamedTuple):
-    """Why a worker still uses the previous bundle.
+class LoadFailure(NamedTuple):
+    """A deployed bundle that a worker could not load.
 
     Attributes:
         slot: the slot that the bundle was deployed to.
@@ -26,7 +26,7 @@ class Refusal(NamedTuple):
         return f"{'challenger ' if self.slot == 'challenger' else ''}{self.bundle}: {self.reason}"
 
     @classmethod
-    def read(cls, text: str) -> "Refusal | None":
+    def read(cls, text: str) -> "LoadFailure | None":
         """Parses what `write` returned; None for any other text."""
         match = _WRITTEN.fullmatch(text)
         if match is None:

@@ -8,7 +8,7 @@ from schemas.deployment import Slot
 
 if TYPE_CHECKING:
     from scorer.core.score import Scores
-    from scorer.stream.challenge import Comparison
+    from scorer.stream.comparison import Comparison
     from scorer.stream.delivery import Delivered
     from scorer.stream.statistics import Statistics
     from scorer.stream.worker import Batch

@@ -164,7 +164,7 @@ class Node:
     def terminate(self) -> None:
         """SIGTERM, as a rolling restart ends it; SIGKILL where that takes too long."""
         if self._child is not None:
-            self._child.ask_to_stop()
+            self._child.request_stop()
             self._child.wait(_STOP_S)
             self._child.kill()
 

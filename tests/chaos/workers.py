@@ -84,7 +84,7 @@ class SupervisedWorker:
         with self._lock:
             if not self.stopping:
                 self._stopping_at_s = self._recorder.now()
-                self._child.ask_to_stop()
+                self._child.request_stop()
 
     def remove(self) -> None:
         """SIGKILL; the supervisor starts no other one."""

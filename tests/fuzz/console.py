@@ -86,7 +86,7 @@ def _console() -> tuple[Any, bytes]:
 
 
 def ask(request: Request) -> None:
-    """Asks the console; every answer is whole, of a status that is meant, and safe to cache by nobody."""
+    """Asks the console; every response is whole, of a status that is meant, and safe to cache by nobody."""
     app, cookie = _console()
     headers = [(name, cookie if value == _COOKIE else value) for name, value in request.headers]
     scope = {

@@ -15,7 +15,7 @@ from schemas import rejection
 from schemas.contracts import shipped_contract
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
-from schemas.records import DeadLetter, Mark, Place
+from schemas.records import DeadLetter, Mark, Position
 from scorer.errors import DeadLetterError
 from scorer.local.audit import Audit
 from scorer.local.broker import Broker
@@ -71,17 +71,17 @@ def test_from_the_worker_and_back(topics: Topics, tmp_path: Path) -> None:
         assert found["source"] == f"{topics.applications}:1:0"
         assert found["bytes"] == len(HOSTILE)
         assert found["requeued"] is None
-        code, said, _ = scorer(topics, "dlq", "show", found["place"])
+        code, said, _ = scorer(topics, "dlq", "show", found["position"])
         assert code == 0
         assert MARKER not in said
         assert "show it with --value" in said
-        code, said, _ = scorer(topics, "dlq", "show", found["place"], "--value")
+        code, said, _ = scorer(topics, "dlq", "show", found["position"], "--value")
         assert MARKER in said
         assert "\x1b" not in said, "what somebody published must not command the terminal"
-        assert json.loads(scorer(topics, "dlq", "show", found["place"], "--value", "--json")[1])["value"] == (
+        assert json.loads(scorer(topics, "dlq", "show", found["position"], "--value", "--json")[1])["value"] == (
             HOSTILE.decode()
         )
-        code, said, _ = scorer(topics, "dlq", "requeue", found["place"], "--actor", "ana")
+        code, said, _ = scorer(topics, "dlq", "requeue", found["position"], "--actor", "ana")
         assert (code, said) == (0, f"1 requeued to {topics.applications}\n")
         wait_until(lambda: topics.count(topics.dead_letters) == 4, "its mark, and the dead letter that came of it")
         assert running.terminate() == 0
@@ -89,8 +89,8 @@ def test_from_the_worker_and_back(topics: Topics, tmp_path: Path) -> None:
     assert [(m.partition(), m.key(), m.value()) for m in back] == [(1, b"key", HOSTILE)]
     assert headers_of(back[0]) == {"requeued-from": f"{topics.dead_letters}:{found['place']}".encode()}
     listed = json.loads(scorer(topics, "dlq", "list", "--code", "not_json", "--json")[1])["dead_letters"]
-    assert {letter["place"] for letter in listed if letter["requeued"] is None} != {found["place"]}
-    (again,) = [letter for letter in listed if letter["place"] == found["place"]]
+    assert {letter["position"] for letter in listed if letter["requeued"] is None} != {found["position"]}
+    (again,) = [letter for letter in listed if letter["position"] == found["position"]]
     assert again["requeued"]["actor"] == "ana"
     assert "requeued by ana" in scorer(topics, "dlq", "list")[1]
 
@@ -106,8 +106,8 @@ def test_each_goes_back_once(topics: Topics) -> None:
     code, said, _ = scorer(topics, "dlq", "requeue", "--code", "model_error", "--json")
     told = json.loads(said)
     assert code == 0
-    assert len(told["put_back"]) == 1
-    assert [before["actor"] for before in told["put_back_before"]] == ["ana"] * 3
+    assert len(told["requeued"]) == 1
+    assert [before["actor"] for before in told["requeued_before"]] == ["ana"] * 3
     assert topics.count(topics.applications) == 4
     assert {m.partition() for m in topics.read(topics.applications)} == {1}
     assert {headers_of(m)["traceparent"] for m in topics.read(topics.applications)} == {b"00-ab"}
@@ -125,9 +125,9 @@ def test_an_audit_passes_over_marks(topics: Topics) -> None:
         for partition in range(2):  # their applications: dead letters of nothing that was published do not count
             topics.publish(*[SOUND] * 4, partition=partition)
         set_aside(topics, SOUND, "model_error")
-        assert len(requeue(settings, lambda _: True, "ana").put_back) == 1
+        assert len(requeue(settings, lambda _: True, "ana").requeued) == 1
         set_aside(topics, SOUND, "empty", partition=0)
-        wait_until(lambda: audit.rejects == {"model_error": 1, "empty": 1}, "both dead letters are counted")
+        wait_until(lambda: audit.rejections == {"model_error": 1, "empty": 1}, "both dead letters are counted")
         wait_until(lambda: audit.published == 9, "what was put back is an application")
 
 
@@ -210,7 +210,7 @@ def test_only_a_part_is_read(topics: Topics) -> None:
     """`since` passes over what is older, `newest` over all but the last offsets."""
     for code in ("empty", "not_json", "not_utf8"):
         set_aside(topics, b"", code)
-    assert [found.place for found in read(topics, newest=1)] == [Place(0, 2)]
+    assert [found.position for found in read(topics, newest=1)] == [Position(0, 2)]
     assert list(read(topics, since=datetime(2100, 1, 1, tzinfo=UTC))) == []
     assert len(list(read(topics, since=datetime(2020, 1, 1, tzinfo=UTC)))) == 3
     kind, said, _ = scorer(topics, "dlq", "list", "--since", "2100-01-01")

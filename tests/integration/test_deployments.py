@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from producer.generator import generate_applications
 from scorer.local.broker import Broker
-from scorer.stream.load_failure import Refusal
+from scorer.stream.load_failure import LoadFailure
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
 from tests.integration.worker_process import (
     WAIT_S,
@@ -221,7 +221,7 @@ def test_bad_lines_and_missing_bundle(topics: Topics, tmp_path: Path) -> None:
         wait_until(lambda: running.get("/readyz")[0] == 200, "ready")
         lines = (b"{", event_of_a_missing_bundle("basement"), event_of_a_missing_bundle("champion"))
         topics.publish(*lines, topic=topics.deployments, key=None)
-        wait_until(lambda: "9.9.9" in running.probe("/readyz")["refused"], "the refusal is shown")
+        wait_until(lambda: "9.9.9" in running.probe("/readyz")["load_failure"], "the load failure is shown")
         metrics = running.get("/metrics")[1]
         assert "scorer_malformed_deployments_total 2.0" in metrics
         assert 'scorer_bundle_switches_total{result="failed"} 1.0' in metrics
@@ -278,10 +278,10 @@ def test_a_challenger_that_no_worker_can_load(topics: Topics, tmp_path: Path) ->
     """Nothing waits for a challenger: the group's offsets say why it is not loaded, and applications are decided."""
     with worker(topics, tmp_path / "w.log") as running:
         topics.publish(event_of_a_missing_bundle("challenger"), topic=topics.deployments, key=None)
-        wait_until(lambda: "9.9.9" in running.probe("/readyz")["challenger_refused"], "the refusal is shown")
+        wait_until(lambda: "9.9.9" in running.probe("/readyz")["challenger_load_failure"], "the load failure is shown")
 
         def said() -> set[str]:
-            refusals = [Refusal.read(metadata.refused) for metadata in metadata_of(topics)]
+            refusals = [LoadFailure.read(metadata.refused) for metadata in metadata_of(topics)]
             return {f"{refusal.slot} {refusal.bundle[:17]}" for refusal in refusals if refusal is not None}
 
         wait_until(lambda: said() == {"challenger credit-risk:9.9.9"}, "the offsets say so")

@@ -117,13 +117,13 @@ def test_try_against_a_worker(setup: dict[str, str]) -> None:
 def test_up_accounts_for_every_application(broker: Broker, setup: dict[str, str]) -> None:
     """`scorer up` publishes, decides and audits; every application has one outcome, bad ones a code, and it ends."""
     ended = run(
-        "scorer", "up", "--rate", "500", "--for", "5s", "--bad", "0.1", "--no-console", "--json", environment=setup
+        "scorer", "up", "--rate", "500", "--for", "5s", "--invalid", "0.1", "--no-console", "--json", environment=setup
     )
     assert ended.returncode == 0, ended.stderr
     summary = json.loads(ended.stdout)
     assert summary["published"] == summary["decided"] + summary["rejected"] > 2_000
     assert (summary["lost"], summary["duplicated"]) == (0, 0)
-    assert summary["rejected"] == sum(summary["rejects"].values()) > 100
+    assert summary["rejected"] == sum(summary["rejections"].values()) > 100
     assert 0 < summary["p50_s"] <= summary["p99_s"]
     assert summary["restarts"] == 0
     assert summary["broker"] == f"given at {broker.bootstrap_servers}"
@@ -139,7 +139,7 @@ def test_up_with_a_file(setup: dict[str, str], tmp_path: Path) -> None:
     ended = run("scorer", "up", "--workers", "1", "--data", str(file), "--no-console", "--json", environment=setup)
     assert ended.returncode == 0, ended.stderr
     summary = json.loads(ended.stdout)
-    assert summary["rejects"] == {"missing_field": 5, "not_json": 1}
+    assert summary["rejections"] == {"missing_field": 5, "not_json": 1}
     assert (summary["lost"], summary["duplicated"], summary["decided"]) == (0, 0, 0)
 
 

@@ -111,7 +111,7 @@ def test_what_the_port_tells(broker: Broker, tmp_path: Path) -> None:
             "actor": "eve", "reason": "by hand", "at": "2026-01-01T00:00:00Z",
         }  # fmt: skip
         topics.publish(json.dumps(event).encode(), topic=topics.deployments)
-        wait_until(lambda: "mine:9.9.9" in running.probe("/readyz")["refused"], "the refusal is shown")
+        wait_until(lambda: "mine:9.9.9" in running.probe("/readyz")["load_failure"], "the load failure is shown")
         assert str(secret) in running.told("bundle_load_failed")[0]["error"]
         pages = {path: running.get(path)[1] for path in ("/readyz", "/healthz", "/metrics", "/")}
         families = {family.name for family in text_string_to_metric_families(pages["/metrics"])}

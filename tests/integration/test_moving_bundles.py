@@ -102,7 +102,7 @@ def test_store_out_of_reach_in_the_middle_of_a_swap(
         wait_until(lambda: running.get("/readyz")[0] == 200, "ready")
         server.stop()
         run("deploy", "mine:1.0.0", "--reason", "x", "--wait", "0", "--store", f"{tmp_path}/store")
-        wait_until(lambda: "cannot be read" in running.probe("/readyz")["refused"], "the refusal is shown")
+        wait_until(lambda: "cannot be read" in running.probe("/readyz")["load_failure"], "the load failure is shown")
         assert running.probe("/readyz")["bundle"]["name"] == "credit-risk"
         refused = running.told("bundle_load_failed")[0]
         assert (refused["slot"], refused["bundle"].partition("@")[0]) == ("champion", "mine:1.0.0")
@@ -113,6 +113,6 @@ def test_store_out_of_reach_in_the_middle_of_a_swap(
         again = ThreadedMotoServer(ip_address=host, port=port, verbose=False)
         again.start()
         wait_until(lambda: running.probe("/readyz")["bundle"]["name"] == "mine", "the swap")
-        assert running.probe("/readyz")["refused"] == ""
+        assert running.probe("/readyz")["load_failure"] == ""
         assert running.terminate() == 0
         again.stop()

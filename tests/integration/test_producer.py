@@ -243,8 +243,8 @@ def test_a_file_is_published_row_by_row(settings: Settings, start: Starter, tmp_
     assert code == 1
     assert err.startswith("line 8 is invalid: home: ")
     assert "tent" not in out + err
-    assert {name: told[name] for name in ("rows", "sent", "acknowledged", "failed", "refused")} == {
-        "rows": 50, "sent": 49, "acknowledged": 49, "failed": 0, "refused": 1,
+    assert {name: told[name] for name in ("rows", "sent", "acknowledged", "failed", "invalid")} == {
+        "rows": 50, "sent": 49, "acknowledged": 49, "failed": 0, "invalid": 1,
     }  # fmt: skip
     arrived = {message.key(): message.value() for message in _read(settings, settings.applications_topic, 49)}
     assert arrived == {f"a-{n}".encode(): lines[n].encode() for n in range(50) if n != 7}
@@ -260,11 +260,13 @@ def test_the_same_key_goes_to_the_partition_that_java_would_choose(settings: Set
 
 def test_load_sends_what_it_says_with_the_times_when_it_was_due(settings: Settings, start: Starter) -> None:
     """All records of a load arrive once, sound ones and bad ones, their timestamps evenly spaced at the rate."""
-    code, out, err = start("load", "--rate", "500", "--for", "2s", "--bad", "0.1", "--prefix", "p", "--json").finish()
+    code, out, err = start(
+        "load", "--rate", "500", "--for", "2s", "--invalid", "0.1", "--prefix", "p", "--json"
+    ).finish()
     told = json.loads(out)
     assert (code, err) == (0, "")
     assert (told["sent"], told["acknowledged"], told["failed"]) == (1_000, 1_000, 0)
-    assert 50 < told["bad"] < 150
+    assert 50 < told["invalid"] < 150
     messages = _read(settings, settings.applications_topic, 1_000)
     due_ms = {int((message.key() or b"").removeprefix(b"p-")): message.timestamp()[1] for message in messages}
     assert sorted(due_ms) == list(range(1_000))

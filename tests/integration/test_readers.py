@@ -260,7 +260,7 @@ def following(settings: Settings) -> Iterator[Live]:
     thread = Thread(target=follow_results, args=(settings, live, Sample(), stop))
     thread.start()
     try:
-        wait_until(lambda: live.following, "the console follows")
+        wait_until(lambda: live.reads_results, "the console follows")
         yield live
         assert thread.is_alive(), "nothing ends it"
     finally:
@@ -279,8 +279,8 @@ def test_publishers_headers_hide_no_dead_letter(topics: Topics, tmp_path: Path) 
         for number, headers in enumerate(SENT):
             producer.produce(topics.applications, b"[]", f"k-{number}", headers=headers)
         assert producer.flush(WAIT_S) == 0
-        wait_until(lambda: audit.outcomes == 9, "nine outcomes")
-        assert (audit.rejects, audit.lost, audit.duplicated) == ({"not_an_object": 9}, 0, 0)
+        wait_until(lambda: audit.results == 9, "nine outcomes")
+        assert (audit.rejections, audit.lost, audit.duplicated) == ({"not_an_object": 9}, 0, 0)
         assert (audit.skipped.count, audit.unmatched) == (0, 0)
         wait_until(lambda: live.state()["codes"] == {"not_an_object": 9}, "the console counts nine")
         assert live.tick(0)["kinds"][REJECTED] == 9
@@ -291,7 +291,7 @@ def test_publishers_headers_hide_no_dead_letter(topics: Topics, tmp_path: Path) 
     assert json.loads(said)["counts"] == {"not_an_object": 9}
     assert newest_letters(settings)["codes"] == {"not_an_object": 9}
     code, said, _ = scorer(topics, "dlq", "requeue", "--code", "not_an_object", "--json")
-    assert (code, len(json.loads(said)["put_back"])) == (0, 9)
+    assert (code, len(json.loads(said)["requeued"])) == (0, 9)
     back = list(topics.read(topics.applications))[9:]
     for sent, message in zip(SENT, back, strict=True):
         kept = [h for h in sent if h[0] not in {"replay-id", "supersedes", "requeued-from"}]
@@ -339,7 +339,7 @@ def test_strangers_records_end_nothing(topics: Topics, tmp_path: Path) -> None:
             topics.publish(*STRANGERS, topic=topic)
         forge(topics)
         topics.publish(SOUND, b"[]")
-        wait_until(lambda: audit.outcomes == 2, "both outcomes")
+        wait_until(lambda: audit.results == 2, "both outcomes")
         wait_until(lambda: live.state()["skipped"] == 2 * len(STRANGERS), "the console counts the strangers'")
         assert (audit.skipped.count, audit.lost, audit.duplicated) == (2 * len(STRANGERS), 0, 0)
         assert audit.unmatched == 4, "what was forged about applications that nobody sent"

@@ -98,7 +98,7 @@ def test_killed_and_resumed(decided: Decided, tmp_path: Path) -> None:
         # What is told is some seconds of work away from the end at this pace, which is time enough to kill it.
         with running(topics, plan, tmp_path / "run.log", "--rate", "2000", "--http-port", str(port)) as started:
             wait_until(partial(has_come_to, part, started, port), f"{part:.0%} done")
-        assert not progress.look().complete
+        assert not progress.read().complete
     logs = [tmp_path / f"{name}.log" for name in "ab"]
     with running(topics, plan, logs[0], "--rate", "2000") as a, running(topics, plan, logs[1], "--rate", "2000") as b:
         for process, log in zip((a, b), logs, strict=True):
@@ -112,7 +112,7 @@ def test_killed_and_resumed(decided: Decided, tmp_path: Path) -> None:
     code, said, _ = scorer(topics, "replay", "status", plan, "--json")
     assert json.loads(said)["done"] == json.loads(said)["total"] == len(decided.bad)
     # What stands now is by the good bundle alone, and can be reproduced.
-    code, _, errors = scorer(topics, "replay", "plan", tmp_path / "again", "--decided-by", BAD)
+    code, _, errors = scorer(topics, "replay", "plan", tmp_path / "rescored", "--decided-by", BAD)
     assert (code, f"no current decision is by {BAD}" in errors) == (1, True)
     code, said, _ = scorer(topics, "replay", "verify", "--json")
     assert code == 0
@@ -177,7 +177,7 @@ def check_report(decided: Decided, replay_id: str, plan: Path) -> None:
     assert code == 0, errors
     found = json.loads((plan / "report" / "report.json").read_bytes())
     recount = _recount(topics, replay_id)
-    assert found["applications"] == found["again"] == found["corrections"] == recount.height
+    assert found["applications"] == found["rescored"] == found["corrections"] == recount.height
     flipped = recount.filter(pl.col("decision") != pl.col("decision_now"))
     assert found["flipped"] == flipped.height > 0
     assert f"{flipped.height:,} of {recount.height:,} decisions changed" in said
@@ -284,7 +284,7 @@ def check_parts(decided: Decided, tmp_path: Path) -> int:
     assert scorer(topics, "replay", "report", tmp_path / "offsets")[0] == 0
     wet = json.loads((tmp_path / "offsets" / "report" / "report.json").read_bytes())
     assert (dry["published"], wet["published"], wet["corrections"]) == (False, True, len(corrected))
-    for figure in ("flips", "shift", "bands", "categories", "again"):
+    for figure in ("flips", "shift", "bands", "categories", "rescored"):
         assert dry[figure] == wet[figure]
     return len(corrected)
 

@@ -196,7 +196,7 @@ def test_others_who_publish_do_not_keep_it_running(topics: Topics, tmp_path: Pat
         assert run.wait() == 0, run.log()
         assert_every_application_has_its_result(run.summary(), 201 if data else 200)
         if data:
-            assert run.summary()["rejects"] == {"missing_field": 200, "not_json": 1}
+            assert run.summary()["rejections"] == {"missing_field": 200, "not_json": 1}
 
 
 def test_killed_workers_are_restarted(topics: Topics, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ class Containers:
 
     def _stop(self, name: str) -> None:
         child = self._running.pop(name)
-        child.ask_to_stop()
+        child.request_stop()
         self._stopping.append(child)
 
     def _say_ended(self, name: str, code: int) -> None:

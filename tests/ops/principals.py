@@ -31,7 +31,7 @@ from scorer.operate.offsets import OffsetsTool
 from scorer.operate.reading import TopicReader
 from scorer.operate.rollout import wait_for_workers
 from scorer.process import ReplayOptions, replay
-from scorer.replay.filters import Asked, select
+from scorer.replay.filters import Filters, select
 from scorer.replay.plan import make_plan
 from scorer.replay.results import read_replay_results
 from scorer.settings import Settings
@@ -128,7 +128,7 @@ def deploy(settings: Settings) -> None:
 def put_back(settings: Settings) -> None:
     """Lists dead letters and requeues those that are new."""
     assert list(read_dead_letters(settings))
-    assert requeue(settings, lambda _: True, "ana").put_back
+    assert requeue(settings, lambda _: True, "ana").requeued
 
 
 def reset(settings: Settings) -> None:
@@ -158,7 +158,7 @@ def watch(settings: Settings) -> None:
     """Sees what the console shows, and publishes a try."""
     stop, live = Event(), _LiveUntil()
     live.end = stop
-    run_with_restarts(Part.STANDING, lambda: poll_group(settings, live, stop), live, stop)
+    run_with_restarts(Part.GROUP, lambda: poll_group(settings, live, stop), live, stop)
     stop.clear()
     run_with_restarts(Part.RESULTS, lambda: follow_results(settings, live, Sample(), stop), live, stop)
     if live.seen:
@@ -175,8 +175,8 @@ class _LiveUntil(Live):
     end: Event
     seen = ""
 
-    def trouble(self, part: Part, text: str) -> None:
-        super().trouble(part, text)
+    def set_error(self, part: Part, text: str) -> None:
+        super().set_error(part, text)
         self.seen = self.seen or text
         self.end.set()
 
@@ -184,15 +184,15 @@ class _LiveUntil(Live):
 def replay_all(settings: Settings) -> None:
     """Plans a replay of everything, runs it, and reads what came of it."""
     read_history(settings)
-    selected = select(settings, Asked(), _quietly)
+    selected = select(settings, Filters(), _quietly)
     plan = make_plan(settings, selected.selection, _AGAIN.reference, "any application")
     stop = cast("Stop", _NeverStopped())
-    options = ReplayOptions(1_000, everything=True, http_port=None)
+    options = ReplayOptions(1_000, publish_unchanged=True, http_port=None)
     standing = replay(settings, plan, _AGAIN, options, lambda _: None, stop, Watchdog(60))
     assert standing.complete
     outcomes = read_replay_results(settings, plan, standing.offsets)
     assert outcomes.corrections
-    assert outcomes.refused
+    assert outcomes.rejected
 
 
 @contextmanager

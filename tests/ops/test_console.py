@@ -107,7 +107,7 @@ def test_try_an_application(visit: Visit, topics: Topics) -> None:
     page.get_by_label("Income").fill("900")
     page.get_by_label("Debt").fill("")
     page.get_by_label("Home").select_option("owner")
-    expect(page.locator("#verdict")).to_have_text("The application is valid.")
+    expect(page.locator("#validation")).to_have_text("The application is valid.")
     page.get_by_role("button", name="Publish").click()
     tried = page.locator("#tries li")
     expect(tried).to_contain_text(re.compile("APPROVED|MAYBE|DECLINED"))
@@ -131,7 +131,7 @@ def test_a_refused_application(visit: Visit) -> None:
     page = visit.go("/try")
     page.get_by_label("Age").fill("17")
     expect(page.get_by_label("Age")).to_have_attribute("aria-invalid", "true")
-    expect(page.locator("#verdict")).to_contain_text("1 field is invalid")
+    expect(page.locator("#validation")).to_contain_text("1 field is invalid")
     page.get_by_role("button", name="Publish anyway").click()
     expect(page.locator("#tries li")).to_contain_text("REJECTED")
     expect(page.locator("#tries li")).to_contain_text("age: out of range, a number from 18 to 120 is needed")
@@ -247,9 +247,9 @@ def test_dead_letters_are_hidden_until_asked_for(visit: Visit, served: ConsolePr
 def test_a_dead_letter_that_was_put_back_says_so(visit: Visit, topics: Topics) -> None:
     """Who put it back and when stands beside it, and the one that came of it is another."""
     found = json.loads(operate(topics, "dlq", "list", "--code", "not_json", "--json"))["dead_letters"][0]
-    operate(topics, "dlq", "requeue", found["place"], "--actor", "cleo")
+    operate(topics, "dlq", "requeue", found["position"], "--actor", "cleo")
     page = visit.go("/dead-letters")
-    letter = page.locator("#letters li", has=page.get_by_text(f"dead letter {found['place']}", exact=True))
+    letter = page.locator("#letters li", has=page.get_by_text(f"dead letter {found['position']}", exact=True))
     expect(letter).to_contain_text("requeued by cleo")
 
 

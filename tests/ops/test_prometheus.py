@@ -140,7 +140,18 @@ def watched(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         refuse_commits(topics, prometheus)
         publish_in_seconds(topics)
         wait_until(lambda: prometheus.total("scorer_replay_progress_ratio") > 0, "the replay's progress")
-        garbage = ("producer", "load", "-b", topics.servers, "--rate", str(GARBAGE_RATE), "--for", "30s", "--bad", "1")
+        garbage = (
+            "producer",
+            "load",
+            "-b",
+            topics.servers,
+            "--rate",
+            str(GARBAGE_RATE),
+            "--for",
+            "30s",
+            "--invalid",
+            "1",
+        )
         background(topics, opened, *garbage)
         wait_until(lambda: bool(notices.of("ScorerDeadLettersBurnFast")), "the page for garbage")
         time.sleep(max(0.0, begin + WATCHED_S - time.time()))

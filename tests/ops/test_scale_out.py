@@ -169,7 +169,7 @@ class Load:
     def _start(self, rate: int, duration: str, seed: int) -> subprocess.Popen[bytes]:
         command = [
             sys.executable, "-m", "producer", "load", "--rate", str(rate), "--for", duration, "--seed", str(seed),
-            "--bad", "0.02", "--json",
+            "--invalid", "0.02", "--json",
         ]  # fmt: skip
         return subprocess.Popen(command, env=self._topics.environment(), stdout=subprocess.PIPE)
 
@@ -253,7 +253,7 @@ def test_scale_out_to_zero_and_back(
     wait_until(lambda: audit.published == published + 5 * PARTITIONS and audit.lost == 0, "every outcome")
     wait_until(lambda: not note("at rest again").active, "no lag")
     assert (audit.lost, audit.duplicated) == (0, 0)
-    assert sum(audit.decisions.values()) + sum(audit.rejects.values()) == audit.published
+    assert sum(audit.decisions.values()) + sum(audit.rejections.values()) == audit.published
     deployment.scale(0)
     with capsys.disabled():
         sys.stdout.write("\n" + "\n".join([*report, f"{audit.published:,} applications, 0 lost, 0 doubled"]) + "\n")

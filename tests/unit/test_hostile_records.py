@@ -23,7 +23,7 @@ from scorer.console.publish import read_try
 from scorer.core.score import score_batch
 from scorer.errors import MisuseError
 from scorer.operate.group import Group, Member
-from scorer.operate.rollout import compare, refusals
+from scorer.operate.rollout import compare, load_failures
 from scorer.operate.timestamps import judge
 from scorer.replay.decisions import DecisionTable
 from scorer.stream.history import fold, parse_line
@@ -123,7 +123,7 @@ def commit(value: bytes | None) -> None:
     assert f"{metadata.bundle}{metadata.refused}".encode() is not None
     group = Group((Member("m", "m", "c", None, frozenset({0})),), rebalancing=False)
     compare(group, {0: metadata}, "wanted:1.0.0@ab")
-    refusals(group, {0: metadata}, "champion", "wanted:1.0.0@ab")
+    load_failures(group, {0: metadata}, "champion", "wanted:1.0.0@ab")
 
 
 def try_it(value: bytes | None) -> None:

@@ -54,7 +54,7 @@ PLAIN: Final = {
 EXCEPTIONS: Final = {
     "statistically sound": "the regulation's words, 12 CFR 1002.2(p)",
     "Connection refused": "the words of the operating system",
-    "Refusal | None": "an annotation",
+    "LoadFailure | None": "an annotation",
     "bundle refused": "the stable name of an event: a worker cannot load a bundle",
     "token refused": "the stable name of an event: a wrong token for the console",
 }

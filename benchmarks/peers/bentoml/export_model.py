@@ -21,10 +21,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("applications", type=Path)
     parser.add_argument("exported", type=Path)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     if "BENTOML_HOME" not in os.environ:
         parser.error("set BENTOML_HOME to the folder of the model store")
-    rows = [json.loads(line) for line in asked.applications.read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in options.applications.read_text(encoding="utf-8").splitlines()]
     defaulted = [row.pop("status") == "default" for row in rows]
     applications = [{name: value or 0 for name, value in row.items() if name != "application_id"} for row in rows]
 
@@ -37,7 +37,7 @@ def main() -> None:
         custom_objects={"dictVectorizer": vectorizer},
         signatures={"predict": {"batchable": True, "batch_dim": 0}},
     )
-    bentoml.models.export_model("credit_risk_model:latest", str(asked.exported))
+    bentoml.models.export_model("credit_risk_model:latest", str(options.exported))
 
     reference = bentoml.xgboost.get("credit_risk_model:latest")
     runner = reference.to_runner()

@@ -57,8 +57,8 @@ def main() -> None:
     parser.add_argument("--url", default="http://127.0.0.1:3000/classify")
     parser.add_argument("--connections", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=10)
-    asked = parser.parse_args()
-    print(json.dumps(asyncio.run(load(asked.url, asked.connections, asked.seconds))))
+    options = parser.parse_args()
+    print(json.dumps(asyncio.run(load(options.url, options.connections, options.seconds))))
 
 
 if __name__ == "__main__":

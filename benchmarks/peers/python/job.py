@@ -39,19 +39,19 @@ class Job:
 def read_job(variants: Collection[str], deliveries: Collection[str] = ("at-least-once",)) -> Job:
     """Reads the job from the command line; ends the process with status 64 if this peer cannot do it."""
     if len(sys.argv) != 2:
-        _refuse("give the job, one JSON object, as the only argument")
-    given = json.loads(sys.argv[1])
-    missing = [field.name for field in fields(Job) if field.name not in given]
+        _fail("give the job, one JSON object, as the only argument")
+    values = json.loads(sys.argv[1])
+    missing = [field.name for field in fields(Job) if field.name not in values]
     if missing:
-        _refuse(f"the job lacks {', '.join(missing)}")
-    job = Job(**{field.name: given[field.name] for field in fields(Job)})
+        _fail(f"the job lacks {', '.join(missing)}")
+    job = Job(**{field.name: values[field.name] for field in fields(Job)})
     if job.delivery not in deliveries:
-        _refuse(f"this peer delivers {' or '.join(deliveries)}, not {job.delivery}")
+        _fail(f"this peer delivers {' or '.join(deliveries)}, not {job.delivery}")
     if job.variant not in variants:
-        _refuse(f"this peer's variants are {' and '.join(variants)}, not {job.variant}")
+        _fail(f"this peer's variants are {' and '.join(variants)}, not {job.variant}")
     return job
 
 
-def _refuse(why: str) -> NoReturn:
+def _fail(why: str) -> NoReturn:
     print(why, file=sys.stderr)
     raise SystemExit(_USAGE_ERROR)

@@ -1,6 +1,6 @@
 // Dead letters: the newest ones, by code. A value is fetched on request, and dropped when it is hidden.
 
-import { ask, connect, count, listen, make, moment } from "./live.js";
+import { connect, createElement, formatNumber, formatTime, listen, request } from "./live.js";
 
 let letters = [];
 let meanings = {};
@@ -11,7 +11,7 @@ const byId = (id) => document.getElementById(id);
 const total = (codes) => Object.values(codes).reduce((sum, number) => sum + number, 0);
 
 byId("refresh").addEventListener("click", load);
-listen("whole", showNews);
+listen("state", showNews);
 listen("tick", showNews);
 connect();
 load();
@@ -21,20 +21,20 @@ function showNews(data) {
   const now = total(data.codes);
   counted ??= now;
   if (now < counted) counted = 0; // the console was restarted
-  byId("news").textContent = now > counted ? `${count(now - counted)} new` : "";
+  byId("news").textContent = now > counted ? `${formatNumber(now - counted)} new` : "";
 }
 
 async function load() {
   byId("refresh").disabled = true;
   byId("news").textContent = "loading…";
   try {
-    const list = await ask("/api/dead-letters");
+    const list = await request("/api/dead-letters");
     counted = null;
     ({ letters, meanings } = list);
     byId("fault").hidden = true;
     byId("empty").hidden = letters.length > 0;
     byId("skipped").hidden = !list.skipped;
-    byId("skipped").textContent = `${count(list.skipped)} malformed records on the topic were skipped, for example ${list.skipped_first.join("; ")}`;
+    byId("skipped").textContent = `${formatNumber(list.skipped)} malformed records on the topic were skipped, for example ${list.skipped_first.join("; ")}`;
     showCodes(list);
     showLetters();
   } catch (error) {
@@ -48,7 +48,7 @@ async function load() {
 function showCodes(list) {
   const buttons = [["all", list.counted], ...Object.entries(list.codes)].map(([code, number]) => {
     const chosen = code === (selectedCode ?? "all");
-    const button = make("button", { type: "button", class: "quiet", "aria-pressed": String(chosen), title: meanings[code] }, `${code} ${count(number)}`);
+    const button = createElement("button", { type: "button", class: "quiet", "aria-pressed": String(chosen), title: meanings[code] }, `${code} ${formatNumber(number)}`);
     button.addEventListener("click", () => {
       selectedCode = code === "all" ? null : code;
       for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
@@ -66,46 +66,46 @@ function showLetters() {
 
 function item(letter) {
   const { topic, partition, offset } = letter.source;
-  const where = `${letter.partition}:${letter.offset}`;
-  const held = make("div", { class: "held", hidden: "" });
-  const name = make("span", { class: "hidden" }, ` of dead letter ${where}`);
-  const button = make("button", { type: "button", class: "quiet", "aria-expanded": "false" }, "Show value", name);
-  button.addEventListener("click", () => (held.hidden ? reveal(letter, button, held) : conceal(button, held)));
+  const position = `${letter.partition}:${letter.offset}`;
+  const panel = createElement("div", { class: "value-panel", hidden: "" });
+  const name = createElement("span", { class: "visually-hidden" }, ` of dead letter ${position}`);
+  const button = createElement("button", { type: "button", class: "quiet", "aria-expanded": "false" }, "Show value", name);
+  button.addEventListener("click", () => (panel.hidden ? showValue(letter, button, panel) : hideValue(button, panel)));
   const requeued = letter.requeued
-    ? make("p", { class: "meta" }, "requeued by ", make("b", {}, letter.requeued.actor), " ", moment(letter.requeued.at))
+    ? createElement("p", { class: "meta" }, "requeued by ", createElement("b", {}, letter.requeued.actor), " ", formatTime(letter.requeued.at))
     : null;
-  return make(
+  return createElement(
     "li", {},
-    make("p", { class: "head" }, make("code", {}, letter.code), make("span", { class: "tag" }, `dead letter ${where}`), moment(letter.at)),
-    make("p", {}, letter.reason),
-    make("p", { class: "meta" }, `${topic}, partition ${partition}, offset ${offset}; ${count(letter.bytes)} bytes; ${letter.bundle.replace(/@(.{12}).*/, "@$1")}`),
-    requeued, button, held,
+    createElement("p", { class: "head" }, createElement("code", {}, letter.code), createElement("span", { class: "tag" }, `dead letter ${position}`), formatTime(letter.at)),
+    createElement("p", {}, letter.reason),
+    createElement("p", { class: "meta" }, `${topic}, partition ${partition}, offset ${offset}; ${formatNumber(letter.bytes)} bytes; ${letter.bundle.replace(/@(.{12}).*/, "@$1")}`),
+    requeued, button, panel,
   );
 }
 
-async function reveal(letter, button, held) {
+async function showValue(letter, button, panel) {
   button.disabled = true;
   try {
-    const content = await ask(`/api/dead-letters/${letter.partition}/${letter.offset}/value`, { method: "POST" });
+    const content = await request(`/api/dead-letters/${letter.partition}/${letter.offset}/value`, { method: "POST" });
     const headers = content.headers.map(([name, text]) => `${name}: ${text}`).join("\n");
-    held.replaceChildren(
-      make("p", { class: "meta" }, content.key === null ? "no key" : `key ${content.key}`),
-      make("pre", { tabindex: "0", "aria-label": "Value" }, content.value || "(empty)", content.cut ? "\n… (cut)" : ""),
-      headers ? make("pre", { tabindex: "0", "aria-label": "Headers" }, headers) : "",
+    panel.replaceChildren(
+      createElement("p", { class: "meta" }, content.key === null ? "no key" : `key ${content.key}`),
+      createElement("pre", { tabindex: "0", "aria-label": "Value" }, content.value || "(empty)", content.cut ? "\n… (cut)" : ""),
+      headers ? createElement("pre", { tabindex: "0", "aria-label": "Headers" }, headers) : "",
     );
     button.firstChild.textContent = "Hide value";
     button.setAttribute("aria-expanded", "true");
   } catch (error) {
-    held.replaceChildren(make("p", { class: "fault", role: "alert" }, error.message));
+    panel.replaceChildren(createElement("p", { class: "fault", role: "alert" }, error.message));
   }
-  held.hidden = false;
+  panel.hidden = false;
   button.disabled = false;
   button.focus();
 }
 
-function conceal(button, held) {
-  held.hidden = true;
-  held.replaceChildren();
+function hideValue(button, panel) {
+  panel.hidden = true;
+  panel.replaceChildren();
   button.firstChild.textContent = "Show value";
   button.setAttribute("aria-expanded", "false");
 }

@@ -1,11 +1,11 @@
 // The deployment history, newest first; new deployments appear by themselves.
 
-import { ask, bundleName, connect, listen, make, moment } from "./live.js";
+import { bundleName, connect, createElement, formatTime, listen, request } from "./live.js";
 
 let shown = null;
 let unswitched = [];
 
-listen("whole", load);
+listen("state", load);
 listen("tick", load);
 connect();
 
@@ -17,7 +17,7 @@ async function load(data) {
   shown = data.deployments;
   const fault = document.getElementById("fault");
   try {
-    const history = await ask("/api/deployments");
+    const history = await request("/api/deployments");
     fault.hidden = true;
     document.getElementById("empty").hidden = history.length > 0;
     const items = history.map(item);
@@ -39,23 +39,23 @@ function markUnswitched() {
     if (mark.dataset.says === lines.join("\n")) continue;
     mark.dataset.says = lines.join("\n");
     mark.hidden = !entry;
-    mark.replaceChildren(...lines.map((line, at) => make(at ? "span" : "b", {}, line)));
-    if (entry) mark.append(make("span", {}, "To undo: ", make("code", {}, entry.slot === "champion" ? "scorer rollback" : "scorer retire")));
+    mark.replaceChildren(...lines.map((line, at) => createElement(at ? "span" : "b", {}, line)));
+    if (entry) mark.append(createElement("span", {}, "To undo: ", createElement("code", {}, entry.slot === "champion" ? "scorer rollback" : "scorer retire")));
   }
 }
 
 function item(line) {
   if (line.fault) {
-    return make("li", {}, make("span", { class: "tag" }, `offset ${line.offset}`), make("p", {}, `Malformed record, ignored: ${line.fault}`));
+    return createElement("li", {}, createElement("span", { class: "tag" }, `offset ${line.offset}`), createElement("p", {}, `Malformed record, ignored: ${line.fault}`));
   }
-  const what = line.action === "retire"
-    ? ["retired ", make("b", {}, bundleName(line.previous))]
-    : [line.action === "rollback" ? "rolled back to " : "deployed ", make("b", {}, bundleName(line.bundle)), ` (previous: ${bundleName(line.previous)})`];
-  return make(
-    "li", {}, moment(line.at),
-    make("div", {},
-      make("p", { class: "what" }, ...what, " ", make("span", { class: "tag" }, line.slot)),
-      make("p", { class: "why" }, `“${line.reason}” by ${line.actor}`),
-      make("p", { class: "fault unswitched", hidden: "", "data-offset": line.offset })),
+  const action = line.action === "retire"
+    ? ["retired ", createElement("b", {}, bundleName(line.previous))]
+    : [line.action === "rollback" ? "rolled back to " : "deployed ", createElement("b", {}, bundleName(line.bundle)), ` (previous: ${bundleName(line.previous)})`];
+  return createElement(
+    "li", {}, formatTime(line.at),
+    createElement("div", {},
+      createElement("p", { class: "action" }, ...action, " ", createElement("span", { class: "tag" }, line.slot)),
+      createElement("p", { class: "reason" }, `“${line.reason}” by ${line.actor}`),
+      createElement("p", { class: "fault unswitched", hidden: "", "data-offset": line.offset })),
   );
 }

@@ -1,10 +1,10 @@
 // Shared by all views: the event stream, the status strip, and helpers for HTML and numbers.
 
-const listeners = { whole: [], tick: [], outcome: [] };
+const listeners = { state: [], tick: [], result: [] };
 const strip = document.querySelector(".strip");
 const status = document.getElementById("status");
 
-/** Calls `handler` with the data of each event: whole (on each connection), tick (every second), outcome (of a try). */
+/** Calls `handler` with the data of each event: state (on each connection), tick (every second), result (of a try). */
 export function listen(event, handler) {
   listeners[event].push(handler);
 }
@@ -15,7 +15,7 @@ export function connect() {
   for (const event of Object.keys(listeners)) {
     stream.addEventListener(event, (message) => {
       const data = JSON.parse(message.data);
-      if (event !== "outcome") showStatus(data);
+      if (event !== "result") showStatus(data);
       for (const handler of listeners[event]) handler(data);
     });
   }
@@ -23,23 +23,23 @@ export function connect() {
     setStatus("bad", "the console does not answer: is it still running? Retrying…");
     if (stream.readyState !== EventSource.CLOSED) return;
     setTimeout(connect, 3000); // rejected: the session has expired, or too many pages are open
-    fetch("/api/deployments").then((answer) => {
-      if (answer.status === 401) location.assign("/login");
+    fetch("/api/deployments").then((response) => {
+      if (response.status === 401) location.assign("/login");
     }, () => {});
   });
   addEventListener("pagehide", () => stream.close());
 }
 
 function showStatus(data) {
-  if (data.trouble) setStatus("bad", data.trouble);
+  if (data.error) setStatus("bad", data.error);
   else if (data.workers === null) setStatus("", "loading…");
   else if (!data.workers) setStatus("bad", "no worker is running: applications are waiting");
-  else if (unfollowed(data, "champion")) setStatus("bad", unfollowed(data, "champion").text);
+  else if (findUnswitched(data, "champion")) setStatus("bad", findUnswitched(data, "champion").text);
   else setStatus("good", data.workers === 1 ? "1 worker is running" : `${data.workers} workers are running`);
 }
 
 /** The deployment to a slot that workers have not switched to; undefined if they have. */
-export function unfollowed(data, slot) {
+export function findUnswitched(data, slot) {
   return data.unswitched.find((entry) => entry.slot === slot);
 }
 
@@ -50,7 +50,7 @@ function setStatus(state, text) {
 }
 
 /** An element with attributes and children; text stays text. */
-export function make(name, attributes = {}, ...children) {
+export function createElement(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (value !== null && value !== undefined && value !== false) element.setAttribute(key, value);
@@ -60,16 +60,16 @@ export function make(name, attributes = {}, ...children) {
 }
 
 /** Requests JSON; a failure is an Error with the reason. */
-export async function ask(path, options = {}) {
-  let answer;
+export async function request(path, options = {}) {
+  let response;
   try {
-    answer = await fetch(path, options);
+    response = await fetch(path, options);
   } catch {
     throw new Error("the console does not answer: is it still running?");
   }
-  if (answer.status === 401) location.assign("/login");
-  const body = await answer.json().catch(() => ({ error: `the console answered ${answer.status}` }));
-  if (!answer.ok) throw new Error(body.error);
+  if (response.status === 401) location.assign("/login");
+  const body = await response.json().catch(() => ({ error: `the console answered ${response.status}` }));
+  if (!response.ok) throw new Error(body.error);
   return body;
 }
 
@@ -77,28 +77,28 @@ const plain = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const fine = new Intl.NumberFormat("en-US", { maximumFractionDigits: 1 });
 
 /** Formats a number; an unknown one is a dash. */
-export function count(value) {
+export function formatNumber(value) {
   if (value === null || value === undefined) return "–";
   return value >= 0.05 && value < 10 ? fine.format(value) : plain.format(value);
 }
 
 /** Formats seconds. */
-export function span(seconds) {
+export function formatSeconds(seconds) {
   if (seconds === null || seconds === undefined) return "–";
   if (seconds < 1) return `${plain.format(seconds * 1000)} ms`;
   return seconds < 120 ? `${fine.format(seconds)} s` : `${plain.format(seconds / 60)} min`;
 }
 
 /** Formats a share in per cent. */
-export function share(part, whole) {
+export function formatShare(part, whole) {
   if (!whole) return "–";
   const percent = (100 * part) / whole;
   return `${percent > 0 && percent < 0.1 ? "<0.1" : percent.toFixed(1)} %`;
 }
 
 /** A time element, in UTC. */
-export function moment(text) {
-  return make("time", { datetime: text }, `${text.slice(0, 10)} ${text.slice(11, 19)} UTC`);
+export function formatTime(text) {
+  return createElement("time", { datetime: text }, `${text.slice(0, 10)} ${text.slice(11, 19)} UTC`);
 }
 
 /** A bundle with its shortened digest. */

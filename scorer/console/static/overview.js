@@ -1,6 +1,6 @@
 // The overview: current figures, the last five minutes, and the champion.
 
-import { ask, bundleName, connect, count, listen, make, moment, share, span, unfollowed } from "./live.js";
+import { bundleName, connect, createElement, findUnswitched, formatNumber, formatSeconds, formatShare, formatTime, listen, request } from "./live.js";
 
 const KINDS = ["APPROVED", "MAYBE", "DECLINED", "REJECTED"];
 const SMOOTHED_S = 5;
@@ -14,19 +14,19 @@ let deployments = null;
 const byId = (id) => document.getElementById(id);
 const rows = new Map();
 for (const kind of KINDS) {
-  const bar = make("span", { class: "bar" });
-  const [number, part] = [make("td"), make("td")];
-  const name = make("th", { scope: "row", class: `kind ${kind.toLowerCase()}` }, kind);
-  const cell = make("td", { class: `bar-cell ${kind.toLowerCase()}` }, bar);
-  byId("kinds").append(make("tr", {}, name, cell, number, part));
+  const bar = createElement("span", { class: "bar" });
+  const [number, part] = [createElement("td"), createElement("td")];
+  const name = createElement("th", { scope: "row", class: `kind ${kind.toLowerCase()}` }, kind);
+  const cell = createElement("td", { class: `bar-cell ${kind.toLowerCase()}` }, bar);
+  byId("kinds").append(createElement("tr", {}, name, cell, number, part));
   rows.set(kind, { bar, number, part });
 }
 
-listen("whole", (whole) => {
-  series = whole.series;
-  pointsMax = whole.points_max;
+listen("state", (state) => {
+  series = state.series;
+  pointsMax = state.points_max;
   draw();
-  showChampion(whole);
+  showChampion(state);
 });
 listen("tick", (tick) => {
   series.push(tick.point);
@@ -40,14 +40,14 @@ function draw() {
   const last = series.slice(-SMOOTHED_S);
   const now = series.at(-1);
   if (!now) return;
-  byId("rate").textContent = count(now.decided === null ? null : mean(last, "decided"));
-  byId("arriving").textContent = count(now.arriving);
-  byId("waiting").textContent = count(now.waiting);
-  byId("p50").textContent = span(now.p50);
-  byId("p99").textContent = span(now.p99);
-  chart("spark-rate", count, [smoothed("decided")]);
-  chart("spark-waiting", count, [series.map((point) => point.waiting)]);
-  chart("spark-latency", span, [series.map((point) => point.p50), series.map((point) => point.p99)]);
+  byId("rate").textContent = formatNumber(now.decided === null ? null : mean(last, "decided"));
+  byId("arriving").textContent = formatNumber(now.arriving);
+  byId("waiting").textContent = formatNumber(now.waiting);
+  byId("p50").textContent = formatSeconds(now.p50);
+  byId("p99").textContent = formatSeconds(now.p99);
+  chart("spark-rate", formatNumber, [smoothed("decided")]);
+  chart("spark-waiting", formatNumber, [series.map((point) => point.waiting)]);
+  chart("spark-latency", formatSeconds, [series.map((point) => point.p50), series.map((point) => point.p99)]);
   drawKinds();
 }
 
@@ -106,26 +106,26 @@ function drawKinds() {
   KINDS.forEach((kind, at) => {
     const { bar, number, part } = rows.get(kind);
     bar.style.width = all ? `${(100 * sums[at]) / all}%` : "0";
-    number.textContent = count(sums[at]);
-    part.textContent = share(sums[at], all);
+    number.textContent = formatNumber(sums[at]);
+    part.textContent = formatShare(sums[at], all);
   });
   const corrections = series.reduce((sum, point) => sum + point.corrections, 0);
   byId("corrections").hidden = !corrections;
-  byId("corrections").textContent = `plus ${count(corrections)} corrections by a replay`;
+  byId("corrections").textContent = `plus ${formatNumber(corrections)} corrections by a replay`;
 }
 
 function showChampion(data) {
   byId("skipped").hidden = !data.skipped;
-  byId("skipped").textContent = `${count(data.skipped)} malformed records were skipped; the console's log names the first ones`;
+  byId("skipped").textContent = `${formatNumber(data.skipped)} malformed records were skipped; the console's log names the first ones`;
   const bundles = data.deciding.map((name) => {
     const [bundle, digest] = name.split("@");
     return `${bundle}@${digest.slice(0, 12)}`;
   });
   byId("deciding").textContent = bundles.join(" and ") || "no decisions yet";
-  const entry = unfollowed(data, "champion");
+  const entry = findUnswitched(data, "champion");
   byId("unswitched").hidden = !entry;
   byId("unswitched").textContent = entry ? [entry.text, ...entry.reasons].join(": ") : "";
-  byId("workers").textContent = data.workers === null ? "–" : count(data.workers);
+  byId("workers").textContent = data.workers === null ? "–" : formatNumber(data.workers);
   if (data.workers !== null && deployments !== data.deployments) {
     deployments = data.deployments;
     showSince();
@@ -135,7 +135,7 @@ function showChampion(data) {
 async function showSince() {
   let history;
   try {
-    history = await ask("/api/deployments");
+    history = await request("/api/deployments");
   } catch {
     deployments = null; // the status strip says why; retried in a second
     return;
@@ -146,5 +146,5 @@ async function showSince() {
     since.textContent = "no deployments yet: this bundle is shipped with the workers";
     return;
   }
-  since.replaceChildren(moment(last.at), `, ${last.action === "rollback" ? "rolled back to" : "deployed"} ${bundleName(last.bundle)} by ${last.actor}: “${last.reason}”`);
+  since.replaceChildren(formatTime(last.at), `, ${last.action === "rollback" ? "rolled back to" : "deployed"} ${bundleName(last.bundle)} by ${last.actor}: “${last.reason}”`);
 }

@@ -1,16 +1,16 @@
 // Tries applications: the form, its validation, and the result of each try.
 
-import { ask, bundleName, connect, listen, make, span } from "./live.js";
+import { bundleName, connect, createElement, formatSeconds, listen, request } from "./live.js";
 
 const SHOWN_MAX = 20;
 const form = document.getElementById("try");
 const json = document.getElementById("json");
-const verdict = document.getElementById("verdict");
+const validation = document.getElementById("validation");
 const publish = document.getElementById("publish");
 const tries = document.getElementById("tries");
 const fields = [...document.querySelectorAll("#as-form input, #as-form select")];
 const pending = new Map(); // id → { item, at } of a try without a result
-const early = new Map(); // results that arrived before the response with the id of their try
+const earlyResults = new Map(); // results that arrived before the response with the id of their try
 let asJson = false;
 
 for (const field of fields) field.addEventListener("input", validate);
@@ -18,8 +18,8 @@ json.addEventListener("input", validate);
 document.getElementById("mode-form").addEventListener("click", () => choose(false));
 document.getElementById("mode-json").addEventListener("click", () => choose(true));
 form.addEventListener("submit", send);
-listen("whole", (whole) => whole.outcomes.forEach(settle));
-listen("outcome", settle);
+listen("state", (state) => state.results.forEach(showResult));
+listen("result", showResult);
 connect();
 validate();
 
@@ -53,11 +53,11 @@ function validate() {
     wrong += bad ? 1 : 0;
   }
   if (asJson) {
-    verdict.textContent = isObject() ? "It will be published as is." : "This is not a JSON object, so it cannot be published.";
+    validation.textContent = isObject() ? "It will be published as is." : "This is not a JSON object, so it cannot be published.";
   } else if (wrong) {
-    verdict.textContent = `${wrong === 1 ? "1 field is" : `${wrong} fields are`} invalid: the application will be rejected.`;
+    validation.textContent = `${wrong === 1 ? "1 field is" : `${wrong} fields are`} invalid: the application will be rejected.`;
   } else {
-    verdict.textContent = "The application is valid.";
+    validation.textContent = "The application is valid.";
   }
   publish.textContent = wrong && !asJson ? "Publish anyway" : "Publish";
 }
@@ -74,7 +74,7 @@ function isObject() {
 async function send(event) {
   event.preventDefault();
   const body = asJson ? json.value : JSON.stringify(read());
-  const item = make("li");
+  const item = createElement("li");
   document.getElementById("empty").hidden = true;
   tries.prepend(item);
   while (tries.children.length > SHOWN_MAX) tries.lastElementChild.remove();
@@ -82,10 +82,10 @@ async function send(event) {
   item.scrollIntoView({ block: "nearest" });
   const at = performance.now();
   try {
-    const answer = await ask("/api/applications", { method: "POST", headers: { "Content-Type": "application/json" }, body });
-    show(item, "…", "", "published; waiting for a worker", [["application", answer.id], ["record", recordName(answer.source)]]);
-    pending.set(answer.id, { item, at });
-    if (early.has(answer.id)) settle(early.get(answer.id));
+    const response = await request("/api/applications", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+    show(item, "…", "", "published; waiting for a worker", [["application", response.id], ["record", recordName(response.source)]]);
+    pending.set(response.id, { item, at });
+    if (earlyResults.has(response.id)) showResult(earlyResults.get(response.id));
   } catch (fault) {
     show(item, "NOT PUBLISHED", "declined", fault.message, []);
     announce(`Not published: ${fault.message}`);
@@ -93,26 +93,26 @@ async function send(event) {
 }
 
 /** Shows a result, which may belong to another user's try. */
-function settle(result) {
-  const tried = pending.get(result.id);
-  if (!tried) {
-    early.set(result.id, result);
-    if (early.size > 200) early.delete(early.keys().next().value);
+function showResult(result) {
+  const pendingTry = pending.get(result.id);
+  if (!pendingTry) {
+    earlyResults.set(result.id, result);
+    if (earlyResults.size > 200) earlyResults.delete(earlyResults.keys().next().value);
     return;
   }
   pending.delete(result.id);
-  const waited = ["received after", span((performance.now() - tried.at) / 1000)];
+  const waited = ["received after", formatSeconds((performance.now() - pendingTry.at) / 1000)];
   if (result.kind === "REJECTED") {
-    show(tried.item, "REJECTED", "rejected", result.reason, [
+    show(pendingTry.item, "REJECTED", "rejected", result.reason, [
       ["code", result.code], ["application", result.id], ["record", recordName(result.source)],
-      ["dead letter", result.place], waited,
+      ["dead letter", result.position], waited,
     ]);
     announce(`Rejected: ${result.reason}`);
     return;
   }
   const { decision } = result;
   const percent = `${(100 * decision.probability_of_default).toFixed(1)} %`;
-  show(tried.item, result.kind, result.kind.toLowerCase(), `probability of default ${percent}`, [
+  show(pendingTry.item, result.kind, result.kind.toLowerCase(), `probability of default ${percent}`, [
     ["application", result.id], ["record", recordName(decision.source)], ["bundle", bundleName(decision.bundle)],
     ["decision", decision.decision_id], waited,
   ], decision.probability_of_default);
@@ -120,11 +120,11 @@ function settle(result) {
 }
 
 function show(item, title, kind, text, facts, part = null) {
-  const list = make("dl", { class: "facts" });
-  for (const [name, value] of facts) list.append(make("dt", {}, name), make("dd", {}, value));
-  const bar = part === null ? null : make("div", { class: `scale ${kind}`, "aria-hidden": "true" }, make("i"));
+  const list = createElement("dl", { class: "facts" });
+  for (const [name, value] of facts) list.append(createElement("dt", {}, name), createElement("dd", {}, value));
+  const bar = part === null ? null : createElement("div", { class: `scale ${kind}`, "aria-hidden": "true" }, createElement("i"));
   if (bar) bar.firstChild.style.width = `calc(${100 * part}% + 2px)`;
-  item.replaceChildren(make("p", { class: `kind ${kind}` }, title), make("p", {}, text), ...(bar ? [bar] : []), list);
+  item.replaceChildren(createElement("p", { class: `kind ${kind}` }, title), createElement("p", {}, text), ...(bar ? [bar] : []), list);
 }
 
 function recordName(source) {

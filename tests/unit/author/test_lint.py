@@ -36,7 +36,7 @@ def test_the_default_bundle(tmp_path: Path) -> None:
     assert _told(findings) == {("warning", "age"), ("warning", "elderly"), ("note", "income")}
     age, elderly = (finding for finding in findings if finding.severity == "warning")
     assert "12 CFR 1002.6(b)(2)(ii)" in age.what
-    assert "--drop age" in elderly.mend
+    assert "--drop age" in elderly.fix
 
 
 def test_a_prohibited_basis_is_an_error_and_comes_first(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_prohibited_basis_is_an_error_and_comes_first(tmp_path: Path) -> None:
     first = _lint(tmp_path, source=WITH_MARITAL)[0]
     assert (first.severity, first.rule, first.where) == ("error", "basis", "features: marital")
     assert "marital status is a prohibited basis (12 CFR 1002.2(z))" in first.what
-    assert first.mend.endswith("--drop marital")
+    assert first.fix.endswith("--drop marital")
 
 
 @pytest.mark.parametrize(

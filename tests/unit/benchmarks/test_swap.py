@@ -10,7 +10,7 @@ from benchmarks.swap import _ROW, Findings, check, swaps
 
 PER_TURN = 4
 """Decisions of a partition before, between and after the swaps, in transactions of two."""
-SOUND = Findings(lost=0, doubled=0, of_neither=0, out_of_turn=0, mixed=0, transactions=12)
+SOUND = Findings(lost=0, duplicated=0, unknown_bundle=0, out_of_order=0, mixed=0, transactions=12)
 
 
 @dataclass
@@ -36,23 +36,23 @@ def test_sound(log: Log) -> None:
     """Where all went well, nothing is found, in whatever order it was read."""
     assert check(log.rows, log.count) == SOUND
     assert check(log.rows[::-1], log.count) == SOUND
-    assert SOUND.sound
+    assert SOUND.ok
 
 
 def test_lost_and_doubled(log: Log) -> None:
     """An application without a decision is lost, one with two is doubled."""
     log.rows["number"][3] = log.rows["number"][2]
     found = check(log.rows, log.count)
-    assert (found.lost, found.doubled) == (1, 1)
-    assert not found.sound
+    assert (found.lost, found.duplicated) == (1, 1)
+    assert not found.ok
 
 
 def test_mixed(log: Log) -> None:
     """A transaction with decisions of both bundles is found, although the bundles take their turns."""
     log.rows["version"][PER_TURN - 1] = 1
     found = check(log.rows, log.count)
-    assert (found.mixed, found.out_of_turn) == (1, 0)
-    assert not found.sound
+    assert (found.mixed, found.out_of_order) == (1, 0)
+    assert not found.ok
 
 
 def test_out_of_turn(log: Log) -> None:
@@ -60,13 +60,13 @@ def test_out_of_turn(log: Log) -> None:
     log.rows["version"][PER_TURN : PER_TURN + 2] = 0
     log.rows["version"][:2] = 1
     found = check(log.rows, log.count)
-    assert (found.mixed, found.out_of_turn) == (0, 1)
+    assert (found.mixed, found.out_of_order) == (0, 1)
 
 
 def test_of_neither(log: Log) -> None:
     """A decision by another bundle is found."""
     log.rows["version"][-2:] = -1
-    assert check(log.rows, log.count).of_neither == 2
+    assert check(log.rows, log.count).unknown_bundle == 2
 
 
 def test_swaps() -> None:

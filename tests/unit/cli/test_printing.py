@@ -10,9 +10,9 @@ import pytest
 
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent
-from schemas.records import DeadLetter, Mark, Place
+from schemas.records import DeadLetter, Mark, Position
 from scorer.operate.finding import Finding
-from scorer.operate.rollout import Behind, Rollout
+from scorer.operate.rollout import Rollout, UnswitchedWorker
 from scorer.store.store import BundleStore
 from scorer.stream.history_record import Line
 from tests.unit.bundle.making import PLAIN, copy_bundle, named, remake
@@ -64,11 +64,11 @@ def test_history(run: Run, monkeypatch: pytest.MonkeyPatch, line: DeploymentEven
 
 def test_deploy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The names of workers, what they decide with and why they refuse are committed by whoever is in the group."""
-    behind = Behind(HOSTILE, (0,), (f"{HOSTILE}@{DIGEST}",), HOSTILE)
-    silent = Behind(HOSTILE, (1,), (), "")
+    behind = UnswitchedWorker(HOSTILE, (0,), (f"{HOSTILE}@{DIGEST}",), HOSTILE)
+    silent = UnswitchedWorker(HOSTILE, (1,), (), "")
     monkeypatch.setattr("scorer.operate.deployments.append_event", lambda *_: event(name=HOSTILE))
     monkeypatch.setattr(
-        "scorer.operate.rollout.wait_for_workers", lambda *_: Rollout(2, (behind, silent), moving=False)
+        "scorer.operate.rollout.wait_for_workers", lambda *_: Rollout(2, (behind, silent), rebalancing=False)
     )
     ended = run("deploy", "credit-risk:1.1.0", "--reason", "x", "--wait", "1")
     assert ended.code == 1
@@ -104,7 +104,7 @@ def test_doctor(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 def dead_letter() -> DeadLetter:
     """A dead letter with somebody's texts in each place."""
     return DeadLetter(
-        place=Place(0, 1),
+        position=Position(0, 1),
         code=HOSTILE,
         reason=HOSTILE,
         topic=HOSTILE,
@@ -124,7 +124,7 @@ def dead_letter() -> DeadLetter:
 
 def test_dead_letters(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Headers, keys and values are whatever somebody wrote."""
-    mark = Mark(Place(0, 1), HOSTILE, HOSTILE)
+    mark = Mark(Position(0, 1), HOSTILE, HOSTILE)
     monkeypatch.setattr("scorer.operate.dead_letters.read_dead_letters", lambda *_, **__: iter([dead_letter(), mark]))
     monkeypatch.setattr("scorer.operate.dead_letters.find_dead_letter", lambda *_: dead_letter())
     require_harmless(run("dlq", "list"))

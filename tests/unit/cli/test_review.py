@@ -51,7 +51,7 @@ def test_lint_for_scripts(run: Run) -> None:
     ended = run("bundle", "lint", "credit-risk:1.0.0", "--json")
     found = json.loads(ended.out)
     assert (ended.code, found["ok"]) == (1, False)
-    assert set(found["findings"][0]) == {"severity", "rule", "where", "what", "mend"}
+    assert set(found["findings"][0]) == {"severity", "rule", "where", "what", "fix"}
     assert json.loads(run("bundle", "lint", "--json").out)["ok"]
 
 

@@ -127,7 +127,7 @@ def test_the_summary_alone(tmp_path: Path, run: Run) -> None:
     assert text.err == ""
     found = json.loads(run("score", file, "--summary", "--json").out)
     assert found["rows"] == sum(found["decisions"].values()) == 50
-    assert found["rejects"] == {}
+    assert found["rejections"] == {}
     assert found["bundle"]["version"] == "1.1.0"
 
 

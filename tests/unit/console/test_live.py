@@ -4,17 +4,17 @@ from typing import Any
 
 import pytest
 
-from scorer.console.live import SERIES_POINTS_MAX, Live, Part, Standing
+from scorer.console.live import SERIES_POINTS_MAX, GroupState, Live, Part
 
-STANDING = Standing(arriving=10.0, waiting=3, workers=2, deciding=("a:1@b",), deployments=(), unswitched=())
+GROUP = GroupState(arriving=10.0, waiting=3, workers=2, deciding=("a:1@b",), deployments=(), unswitched=())
 
 
 def test_a_second_holds_what_came_in_it() -> None:
     """Counts are of the second alone, as rates over the time that it really took; the next one begins at 0."""
     live = Live()
-    live.standing = STANDING
+    live.group_state = GROUP
     live.tick(100.0)
-    live.counted({"APPROVED": 3, "REJECTED": 1}, {"empty": 1}, 2)
+    live.add_counts({"APPROVED": 3, "REJECTED": 1}, {"empty": 1}, 2)
     point = live.tick(102.0)
     assert point["decided"] == 2.0
     assert point["kinds"] == {"APPROVED": 3, "MAYBE": 0, "DECLINED": 0, "REJECTED": 1}
@@ -28,24 +28,24 @@ def test_what_is_not_known_is_null() -> None:
     live = Live()
     assert live.tick(0.0)["waiting"] is None
     assert live.state()["workers"] is None
-    live.standing = STANDING
+    live.group_state = GROUP
     assert live.tick(1.0)["waiting"] == 3
-    live.trouble(Part.STANDING, "it is away")
+    live.set_error(Part.GROUP, "it is away")
     point = live.tick(2.0)
     assert (point["waiting"], point["arriving"], point["decided"]) == (None, None, None)
-    assert live.state()["trouble"] == "it is away"
-    live.trouble(Part.STANDING, "")
+    assert live.state()["error"] == "it is away"
+    live.set_error(Part.GROUP, "")
     assert live.tick(3.0)["waiting"] == 3
-    assert live.state()["trouble"] == ""
+    assert live.state()["error"] == ""
 
 
 def test_latencies_are_of_the_last_minute() -> None:
     """Median and 99th percentile of what was measured, forgotten after a minute."""
     live = Live()
-    live.waited(100.0, [number / 100 for number in range(100)])
+    live.add_latencies(100.0, [number / 100 for number in range(100)])
     point = live.tick(100.0)
     assert (point["p50"], point["p99"]) == (0.5, 0.99)
-    live.waited(150.0, [7.0])
+    live.add_latencies(150.0, [7.0])
     assert live.tick(160.5)["p50"] == 7.0
     assert live.tick(211.0)["p50"] is None
 
@@ -64,13 +64,13 @@ def test_the_series_has_an_end() -> None:
 def test_a_try_has_one_outcome() -> None:
     """Whoever listens hears of the first and of no other; whoever comes later finds it; nobody else's is kept."""
     live, heard = Live(), list[dict[str, Any]]()
-    live.on_outcome(heard.append)
-    live.expect("try-1")
-    assert live.tries() == {"try-1"}
-    live.tried("try-1", {"id": "try-1", "kind": "MAYBE"})
-    live.tried("try-1", {"id": "try-1", "kind": "DECLINED"})
-    assert heard == live.outcomes() == [{"id": "try-1", "kind": "MAYBE"}]
-    assert live.tries() == frozenset()
+    live.on_result(heard.append)
+    live.expect_result("try-1")
+    assert live.pending_tries() == {"try-1"}
+    live.set_result("try-1", {"id": "try-1", "kind": "MAYBE"})
+    live.set_result("try-1", {"id": "try-1", "kind": "DECLINED"})
+    assert heard == live.results() == [{"id": "try-1", "kind": "MAYBE"}]
+    assert live.pending_tries() == frozenset()
 
 
 @pytest.mark.parametrize("count", [199, 500])
@@ -78,6 +78,6 @@ def test_tries_are_forgotten_in_the_end(count: int) -> None:
     """However many are tried, a bounded number is remembered: the latest."""
     live = Live()
     for number in range(count):
-        live.expect(f"try-{number}")
-    assert len(live.tries()) == min(count, 200)
-    assert f"try-{count - 1}" in live.tries()
+        live.expect_result(f"try-{number}")
+    assert len(live.pending_tries()) == min(count, 200)
+    assert f"try-{count - 1}" in live.pending_tries()

@@ -31,7 +31,7 @@ def test_a_page_that_does_not_keep_up_is_let_go() -> None:
         streams = Streams()
         page, begin = await heard(streams)
         for number in range(1_000):
-            streams.tell("tick", {"number": number})
+            streams.send("tick", {"number": number})
         begin.set()
         return await page
 
@@ -114,7 +114,7 @@ def test_a_page_that_does_not_read_can_make_room() -> None:
         streams = Streams()
         page, begin = await heard(streams)
         for number in range(119):
-            streams.tell("tick", {"number": number})
+            streams.send("tick", {"number": number})
         pages = await opened(streams, *["somebody"] * CLIENT_STREAMS_MAX)
         begin.set()
         found = await page
@@ -130,7 +130,7 @@ def test_a_session_that_has_ended_hears_nothing_more() -> None:
     async def scene() -> list[bytes]:
         streams = Streams()
         page, begin = await heard(streams, ended=True)
-        streams.tell("tick", {"secret": 1})
+        streams.send("tick", {"secret": 1})
         begin.set()
         return await page
 

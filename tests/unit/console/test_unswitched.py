@@ -6,10 +6,10 @@ import pytest
 
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent, Slot
-from scorer.console.unswitched import TAKES_S, Unfollowed
+from scorer.console.unswitched import SWITCH_S, UnswitchedTracker
 from scorer.operate.group import Group, Member
 from scorer.stream.history_record import Line
-from scorer.stream.load_failure import Refusal
+from scorer.stream.load_failure import LoadFailure
 from scorer.stream.metadata import CommittedMetadata
 
 OLD = BundleReference(name="credit-risk", version="1.1.0", digest="1" * 64)
@@ -33,9 +33,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def unfollowed(clock: Clock) -> Unfollowed:
+def unfollowed(clock: Clock) -> UnswitchedTracker:
     """What is under test."""
-    return Unfollowed(clock)
+    return UnswitchedTracker(clock)
 
 
 def deployed(offset: int, bundle: BundleReference, slot: Slot = "champion") -> Line:
@@ -58,61 +58,61 @@ def says(*refused: str, bundle: BundleReference = OLD) -> dict[int, CommittedMet
     return {n: CommittedMetadata(str(bundle), refused=refused[n] if n < len(refused) else "") for n in range(2)}
 
 
-def test_a_deployment_that_nobody_follows(unfollowed: Unfollowed, clock: Clock) -> None:
+def test_a_deployment_that_nobody_follows(unfollowed: UnswitchedTracker, clock: Clock) -> None:
     """It looked healthy everywhere: green, "2 workers are running". After ten seconds it is said, with the reason."""
     lines = [Line(0, None, "no event"), deployed(4, NEW)]
-    committed = says(*[Refusal("champion", str(NEW), "there is no bundle").write()] * 2)
-    assert unfollowed.look(lines, group(), committed) == ()
-    clock.now_s += TAKES_S
-    assert unfollowed.look(lines, group(), committed) == ()
+    committed = says(*[LoadFailure("champion", str(NEW), "there is no bundle").write()] * 2)
+    assert unfollowed.update(lines, group(), committed) == ()
+    clock.now_s += SWITCH_S
+    assert unfollowed.update(lines, group(), committed) == ()
     clock.now_s += 1
-    (entry,) = unfollowed.look(lines, group(), committed)
+    (entry,) = unfollowed.update(lines, group(), committed)
     assert entry.text == "2 of 2 workers have not switched to plain-risk:1.0.0; still credit-risk:1.1.0"
     assert (entry.slot, entry.offset, entry.reasons) == ("champion", 4, ("there is no bundle",))
-    assert unfollowed.look(lines, group(), says(bundle=NEW)) == ()
+    assert unfollowed.update(lines, group(), says(bundle=NEW)) == ()
 
 
-def test_one_of_two_without_a_word(unfollowed: Unfollowed, clock: Clock) -> None:
+def test_one_of_two_without_a_word(unfollowed: UnswitchedTracker, clock: Clock) -> None:
     """A pinned worker gives no reason, and is counted all the same."""
     committed = {0: CommittedMetadata(str(NEW)), 1: CommittedMetadata(str(OLD))}
-    unfollowed.look([deployed(0, NEW)], group(), committed)
-    clock.now_s += TAKES_S + 1
-    (entry,) = unfollowed.look([deployed(0, NEW)], group(), committed)
+    unfollowed.update([deployed(0, NEW)], group(), committed)
+    clock.now_s += SWITCH_S + 1
+    (entry,) = unfollowed.update([deployed(0, NEW)], group(), committed)
     assert entry.text == "1 of 2 workers has not switched to plain-risk:1.0.0; still credit-risk:1.1.0"
     assert entry.reasons == ()
 
 
-def test_each_deployment_has_its_own_time(unfollowed: Unfollowed, clock: Clock) -> None:
+def test_each_deployment_has_its_own_time(unfollowed: UnswitchedTracker, clock: Clock) -> None:
     """A second deployment is not blamed for what the first one took."""
-    unfollowed.look([deployed(0, NEW)], group(), says())
-    clock.now_s += TAKES_S + 1
+    unfollowed.update([deployed(0, NEW)], group(), says())
+    clock.now_s += SWITCH_S + 1
     newer = BundleReference(name="plain-risk", version="2.0.0", digest="3" * 64)
-    assert unfollowed.look([deployed(0, NEW), deployed(1, newer)], group(), says()) == ()
+    assert unfollowed.update([deployed(0, NEW), deployed(1, newer)], group(), says()) == ()
 
 
-def test_a_rebalance_neither_begins_nor_ends_it(unfollowed: Unfollowed, clock: Clock) -> None:
+def test_a_rebalance_neither_begins_nor_ends_it(unfollowed: UnswitchedTracker, clock: Clock) -> None:
     """While partitions move, assignments are incomplete: what was said before stays said, and nothing is added."""
     lines = [deployed(0, NEW)]
-    unfollowed.look(lines, group(rebalancing=True), says())
-    clock.now_s += TAKES_S + 1
-    assert unfollowed.look(lines, group(rebalancing=True), says()) == ()
-    assert unfollowed.look(lines, group(), says()) == ()
-    clock.now_s += TAKES_S + 1
-    assert len(unfollowed.look(lines, group(rebalancing=True), says())) == 1
+    unfollowed.update(lines, group(rebalancing=True), says())
+    clock.now_s += SWITCH_S + 1
+    assert unfollowed.update(lines, group(rebalancing=True), says()) == ()
+    assert unfollowed.update(lines, group(), says()) == ()
+    clock.now_s += SWITCH_S + 1
+    assert len(unfollowed.update(lines, group(rebalancing=True), says())) == 1
 
 
-def test_a_challenger_that_cannot_be_loaded(unfollowed: Unfollowed, clock: Clock) -> None:
+def test_a_challenger_that_cannot_be_loaded(unfollowed: UnswitchedTracker, clock: Clock) -> None:
     """Nothing waits for a challenger, so that its failure was seen by nobody who did not read the workers' logs."""
     lines = [deployed(0, NEW, "challenger")]
-    committed = says(Refusal("challenger", str(NEW), "there is no bundle").write())
-    unfollowed.look(lines, group(), committed)
-    clock.now_s += TAKES_S + 1
-    (entry,) = unfollowed.look(lines, group(), committed)
+    committed = says(LoadFailure("challenger", str(NEW), "there is no bundle").write())
+    unfollowed.update(lines, group(), committed)
+    clock.now_s += SWITCH_S + 1
+    (entry,) = unfollowed.update(lines, group(), committed)
     assert entry.text == "1 of 2 workers has not loaded the challenger plain-risk:1.0.0"
 
 
-def test_before_the_first_deployment_there_is_nothing_to_follow(unfollowed: Unfollowed, clock: Clock) -> None:
+def test_before_the_first_deployment_there_is_nothing_to_follow(unfollowed: UnswitchedTracker, clock: Clock) -> None:
     """Workers decide with the shipped bundle, or with the one they are pinned to."""
-    unfollowed.look([], group(), says())
-    clock.now_s += TAKES_S + 1
-    assert unfollowed.look([], group(), says()) == ()
+    unfollowed.update([], group(), says())
+    clock.now_s += SWITCH_S + 1
+    assert unfollowed.update([], group(), says()) == ()

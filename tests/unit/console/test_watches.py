@@ -59,7 +59,7 @@ def test_timestamps_in_other_units_are_no_latencies() -> None:
 
 def test_a_watch_outlives_every_fault(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """A fault in the program ended the console's counting for good. It is logged without its text, and shown."""
-    monkeypatch.setattr(watch, "_AGAIN_S", 0)
+    monkeypatch.setattr(watch, "_RETRY_S", 0)
     live, stop, watched = Live(), Event(), 0
     said = "what an applicant earns"
 
@@ -69,9 +69,9 @@ def test_a_watch_outlives_every_fault(monkeypatch: pytest.MonkeyPatch, caplog: p
         if watched == 1:
             raise ValueError(said)
         if watched == 2:
-            assert "ValueError" in live.state()["trouble"]
+            assert "ValueError" in live.state()["error"]
             raise BrokerError("no broker answers")
-        assert live.state()["trouble"] == "no broker answers"
+        assert live.state()["error"] == "no broker answers"
         stop.set()
 
     with caplog.at_level(logging.ERROR, "scorer"):

@@ -16,5 +16,5 @@ def test_asking_what_has_just_ended_is_no_error(tmp_path: Path, monkeypatch: pyt
     child = Child([sys.executable, "-c", ""], tmp_path, "brief", {})
     assert child.wait(60) == 0
     monkeypatch.setattr(child, "exit_code", lambda: None)  # as it is until the guardian has ended too
-    child.ask_to_stop()
+    child.request_stop()
     child.kill()

@@ -27,7 +27,7 @@ def snapshot(workers: int) -> Snapshot:
         p50_s=0.1567,
         p99_s=12.3456,
         decisions={"APPROVED": 800_000, "MAYBE": 1, "DECLINED": 399_999},
-        rejects=dict.fromkeys(codes, 4_857),
+        rejections=dict.fromkeys(codes, 4_857),
         workers=[
             WorkerView(f"worker-{n}", "not ready: broker_reachable", n, 6, 600_000, 120, 6_000.0, 123.4, http="h:1")
             for n in range(workers)
@@ -51,7 +51,7 @@ def test_everything_fits(size: tuple[int, int], workers: int) -> None:
     """At 80 by 24 headings were once cut to "publish…", values wrapped, and workers vanished behind "…"."""
     shown = snapshot(workers)
     refused = "my-risk:2.0.0 was deployed and cannot be loaded: there is no bundle my-risk:2.0.0"
-    shown.workers[0] = replace(shown.workers[0], refused=refused)
+    shown.workers[0] = replace(shown.workers[0], load_failure=refused)
     lines = drawn(shown, size, tuple(f"notice {number} " + "x" * 200 for number in range(6)))
     text = "\n".join(lines)
     assert len(lines) <= size[1]

@@ -42,7 +42,7 @@ class FakeChild:
     def last_lines(self, count: int = 5) -> str:
         return "\n".join(self.log.splitlines()[-count:])
 
-    def ask_to_stop(self) -> None:
+    def request_stop(self) -> None:
         self.asked = True
         self.code = 0
 
@@ -109,7 +109,7 @@ def test_a_dead_worker_is_restarted_and_it_is_told(
     assert told[0].startswith("worker-0 exited: killed by SIGKILL; restart 1 in 1 s.")
     assert "  something went wrong" in told
     assert told[-1] == "worker-0 is ready again, at http://127.0.0.1:1"
-    (view,) = crew.look()
+    (view,) = crew.view()
     assert view.restarts == 1
     assert not crew.restarting
 
@@ -164,4 +164,4 @@ def test_after_the_stop_nobody_is_asked(crew: Workers, children: list[FakeChild]
     """The last look shows how each has ended, and does not take a server that is gone for a fault."""
     crew.stop(30, lambda: False)
     assert children[0].asked
-    assert [view.state for view in crew.look()] == ["stopped"]
+    assert [view.state for view in crew.view()] == ["stopped"]

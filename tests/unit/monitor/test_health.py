@@ -124,18 +124,18 @@ def test_slots_are_told_apart(health: Health) -> None:
     health.refused("challenger", OTHER, "no such bundle")
     text = f"{OTHER} was deployed and cannot be loaded: no such bundle"
     detail = health.ready()[1]
-    assert (detail["refused"], detail["challenger"], detail["challenger_refused"]) == ("", None, text)
+    assert (detail["load_failure"], detail["challenger"], detail["challenger_load_failure"]) == ("", None, text)
     health.refused("champion", OTHER, "no such bundle")
-    assert health.ready()[1]["refused"] == text
+    assert health.ready()[1]["load_failure"] == text
     health.in_step("challenger", OTHER)
     detail = health.ready()[1]
     assert (detail["bundle"], detail["challenger"]) == (REFERENCE.model_dump(), OTHER.model_dump())
-    assert (detail["refused"], detail["challenger_refused"]) == (text, "")
+    assert (detail["load_failure"], detail["challenger_load_failure"]) == (text, "")
     health.in_step("champion", REFERENCE)
     health.serving(OTHER)
     ready, detail = health.ready()
     assert ready
-    assert (detail["refused"], detail["bundle"]) == ("", OTHER.model_dump())
+    assert (detail["load_failure"], detail["bundle"]) == ("", OTHER.model_dump())
     health.in_step("challenger", None)
     assert health.ready()[1]["challenger"] is None
 
@@ -153,4 +153,4 @@ def test_answers_stay_small(health: Health) -> None:
     health.blocked({0: "z" * 1_000_000})
     detail = health.ready()[1]
     assert len(str(detail)) < 5_000
-    assert detail["refused"].startswith(f"{OTHER} was deployed and cannot be loaded: xxx")
+    assert detail["load_failure"].startswith(f"{OTHER} was deployed and cannot be loaded: xxx")

@@ -141,13 +141,15 @@ def test_probes_show_no_paths(health: Health) -> None:
         "mine:1.0.0@0a was deployed and cannot be loaded: s3://key:secret@bucket/bundles cannot be read: "
         "[Errno 2] No such file: '/srv/secret bundles/x' in \"/secret\", file:///secret/y: /secret."
     )
-    health.refused_slots = {"champion": champion, "challenger": "secret/x: damaged"}
+    health.load_failures = {"champion": champion, "challenger": "secret/x: damaged"}
     with closing(MonitorServer("127.0.0.1", 0, CollectorRegistry(), health)) as server:
         _, _, body = get(server, "/readyz")
     detail = json.loads(body)
     assert "secret" not in body
-    assert detail["refused"].startswith("mine:1.0.0@0a was deployed and cannot be loaded: [see the log] cannot be read")
-    assert detail["challenger_refused"] == "[see the log] damaged"
+    assert detail["load_failure"].startswith(
+        "mine:1.0.0@0a was deployed and cannot be loaded: [see the log] cannot be read"
+    )
+    assert detail["challenger_load_failure"] == "[see the log] damaged"
     assert detail["bundle"] == {"name": "tiny", "version": "1.0.0", "digest": "0" * 64}
 
 

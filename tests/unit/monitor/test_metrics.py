@@ -16,7 +16,7 @@ from scorer.core.score import score_batch
 from scorer.monitor.collectors import BatchHistogram
 from scorer.monitor.families import METRICS, STAGES, Metric
 from scorer.monitor.metrics import WorkerMetrics
-from scorer.stream.challenge import Comparison
+from scorer.stream.comparison import Comparison
 from scorer.stream.delivery import Delivered
 from scorer.stream.statistics import Statistics
 from scorer.stream.worker import Batch

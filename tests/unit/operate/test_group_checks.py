@@ -3,7 +3,7 @@
 from scorer.operate.finding import Finding
 from scorer.operate.group import Group, Member
 from scorer.operate.group_checks import check_assignment, check_rollout
-from scorer.operate.rollout import Behind, Rollout
+from scorer.operate.rollout import Rollout, UnswitchedWorker
 
 OLD, NEW = f"credit-risk:1.0.0@{'1' * 64}", f"my-risk:1.0.0@{'2' * 64}"
 
@@ -55,8 +55,10 @@ def test_while_partitions_move() -> None:
 def test_a_rollout_in_words() -> None:
     """Who decides with what, and why, as far as it is known; before the first deployment it is a warning."""
     why = "no such bundle"
-    refused = Rollout(2, (Behind("a", (0,), (OLD,), why), Behind("b", (1,), (OLD,), why)), moving=False)
-    silent = Rollout(2, (Behind("a", (0,), (), ""),), moving=False)
+    refused = Rollout(
+        2, (UnswitchedWorker("a", (0,), (OLD,), why), UnswitchedWorker("b", (1,), (OLD,), why)), rebalancing=False
+    )
+    silent = Rollout(2, (UnswitchedWorker("a", (0,), (), ""),), rebalancing=False)
     finding = check_rollout(refused, NEW, is_deployed=True)
     assert finding.state == "wrong"
     assert finding.text.startswith(
@@ -65,5 +67,5 @@ def test_a_rollout_in_words() -> None:
     assert finding.text.count(why) == 1
     assert "(current: none)" in check_rollout(silent, NEW, is_deployed=True).text
     assert check_rollout(silent, NEW, is_deployed=False).state == "warning"
-    assert check_rollout(Rollout(2, (), moving=False), NEW, is_deployed=True).state == "ok"
-    assert check_rollout(Rollout(2, (), moving=True), NEW, is_deployed=True).state == "warning"
+    assert check_rollout(Rollout(2, (), rebalancing=False), NEW, is_deployed=True).state == "ok"
+    assert check_rollout(Rollout(2, (), rebalancing=True), NEW, is_deployed=True).state == "warning"

@@ -7,9 +7,9 @@ import pytest
 from schemas.decision import BundleReference
 from scorer.operate import rollout
 from scorer.operate.group import Group, Member
-from scorer.operate.rollout import Behind, compare, refusals, wait_for_workers
+from scorer.operate.rollout import UnswitchedWorker, compare, load_failures, wait_for_workers
 from scorer.settings import Settings
-from scorer.stream.load_failure import Refusal
+from scorer.stream.load_failure import LoadFailure
 from scorer.stream.metadata import CommittedMetadata
 
 OLD, NEW = f"credit-risk:1.0.0@{'1' * 64}", f"my-risk:1.0.0@{'2' * 64}"
@@ -23,7 +23,7 @@ def member(number: int, *partitions: int, name: str = "") -> Member:
 
 def refused(bundle: str, reason: str) -> CommittedMetadata:
     """An offset of a worker that could not load a bundle."""
-    return CommittedMetadata(OLD, refused=Refusal("champion", bundle, reason).write())
+    return CommittedMetadata(OLD, refused=LoadFailure("champion", bundle, reason).write())
 
 
 def test_all_have_switched() -> None:
@@ -38,9 +38,9 @@ def test_some_have_not_and_say_why() -> None:
     group = Group((member(0, 0, name=SAME_HOST), member(1, 1, 2, name=SAME_HOST)), rebalancing=False)
     committed = {0: refused(NEW, "no such bundle"), 1: CommittedMetadata(OLD), 2: CommittedMetadata("")}
     rollout = compare(group, committed, NEW)
-    assert rollout.behind == (
-        Behind(SAME_HOST, (0,), (OLD,), "no such bundle"),
-        Behind(SAME_HOST, (1, 2), (OLD,), ""),
+    assert rollout.unswitched == (
+        UnswitchedWorker(SAME_HOST, (0,), (OLD,), "no such bundle"),
+        UnswitchedWorker(SAME_HOST, (1, 2), (OLD,), ""),
     )
     assert not rollout.done
     assert not rollout.failed, "the second one may still be loading it"
@@ -58,16 +58,16 @@ def test_a_refusal_of_an_earlier_deployment_does_not_count() -> None:
     """A worker that could not load the bundle before is not said to refuse the one that has just been deployed."""
     group = Group((member(0, 0),), rebalancing=False)
     rollout = compare(group, {0: refused(f"other:1.0.0@{'3' * 64}", "no such bundle")}, NEW)
-    assert rollout.behind[0].reason == ""
+    assert rollout.unswitched[0].reason == ""
     assert not rollout.failed
 
 
 def test_refusals_are_of_one_slot() -> None:
     """What was refused as a challenger is not refused as a champion."""
     group = Group((member(0, 0), member(1, 1)), rebalancing=False)
-    committed = {0: CommittedMetadata(OLD, refused=Refusal("challenger", NEW, "no such bundle").write())}
-    assert refusals(group, committed, "challenger", NEW) == [("scorer-0", "no such bundle")]
-    assert refusals(group, committed, "champion", NEW) == []
+    committed = {0: CommittedMetadata(OLD, refused=LoadFailure("challenger", NEW, "no such bundle").write())}
+    assert load_failures(group, committed, "challenger", NEW) == [("scorer-0", "no such bundle")]
+    assert load_failures(group, committed, "champion", NEW) == []
 
 
 DONE, WAITING = {0: CommittedMetadata(NEW)}, {0: CommittedMetadata(OLD)}

@@ -88,7 +88,7 @@ def test_misuse_is_told_in_one_message_before_a_broker_is_asked(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["load", "--for", "never"], ["load", "--rate", "0"], ["load", "--bad", "2"], ["publish"], ["nonsense"]],
+    [["load", "--for", "never"], ["load", "--rate", "0"], ["load", "--invalid", "2"], ["publish"], ["nonsense"]],
 )
 def test_flags_that_are_wrong_are_misuse(arguments: list[str]) -> None:
     """A flag's value that cannot be, a missing argument and an unknown command exit with 2."""

@@ -16,7 +16,7 @@ from producer.errors import (
     TopicMissingError,
 )
 from producer.kafka import TopicTail
-from producer.results import place_of
+from producer.results import position_of
 from producer.settings import Settings
 from schemas.application import CreditApplication
 
@@ -105,7 +105,7 @@ def test_a_timestamp_is_the_records_own(mock: Mock) -> None:
         message = tail.poll(WAIT_S)
         assert message is not None
         assert message.timestamp()[1] == 1_234_567_890_123
-        assert place_of(message)[0] == mock.settings.applications_topic
+        assert position_of(message)[0] == mock.settings.applications_topic
 
 
 def _publish_to_nobody(publisher: ApplicationPublisher, mock: Mock, error: Exception | None = None) -> None:

@@ -47,7 +47,7 @@ class FakeWorld(ApplicationPublisher):
         self.acknowledged += 1
         return True
 
-    def drain(self, timeout_s: float | None = None) -> int:
+    def wait_for_delivery(self, timeout_s: float | None = None) -> int:
         self.drained_s.append(timeout_s)
         return 0
 
@@ -79,7 +79,7 @@ def test_every_record_leaves_when_it_is_due(run: Callable[..., LoadReport]) -> N
     """On an idle machine every record leaves within a tick of its time, which is also its timestamp."""
     world = FakeWorld()
     report = run(world, 200, 2)
-    assert (report.scheduled, report.sent, report.bad, report.stopped) == (400, 400, 40, False)
+    assert (report.scheduled, report.sent, report.invalid, report.stopped) == (400, 400, 40, False)
     assert [key for _, key, _ in world.given] == [b"%d" % n for n in range(400)]
     for number, (left_s, _, timestamp_ms) in enumerate(world.given):
         assert left_s == pytest.approx(number / 200, abs=0.001_1)

@@ -29,15 +29,15 @@ def test_sound_rows_are_sent_untouched_and_the_others_told_by_line() -> None:
     rows = [Row(2, SOUND, "ok"), Row(3, b"{}", None), Row(5, SOUND.replace(b"30", b"17"), None)]
     report = publish_rows(publisher, iter(rows), as_is=False)
     assert publisher.given == [(b"a-1001", SOUND)]
-    assert (report.rows, report.refused, report.broken, report.interrupted) == (3, 2, "", False)
-    assert [(line, [fault.field for fault in faults]) for line, faults in report.refusals][1] == (5, ["age"])
+    assert (report.rows, report.invalid, report.read_error, report.interrupted) == (3, 2, "", False)
+    assert [(line, [fault.field for fault in faults]) for line, faults in report.invalid_rows][1] == (5, ["age"])
 
 
 def test_only_the_first_refusals_are_told() -> None:
     """A file of another kind refuses every row: the first are told, all are counted."""
     report = publish_rows(FakePublisher(), (Row(n, b"x", None) for n in range(1, 101)), as_is=False)
-    assert report.refused == 100
-    assert [line for line, _ in report.refusals] == list(range(1, FAULTS_REPORTED_MAX + 1))
+    assert report.invalid == 100
+    assert [line for line, _ in report.invalid_rows] == list(range(1, FAULTS_REPORTED_MAX + 1))
 
 
 def test_as_is_sends_everything_under_whatever_id_there_is() -> None:
@@ -52,7 +52,7 @@ def test_as_is_sends_everything_under_whatever_id_there_is() -> None:
     ]
     report = publish_rows(publisher, (Row(1, value, None) for value in values), as_is=True)
     assert publisher.given == list(zip([b"x", None, None, None, b"?"], values, strict=True))
-    assert (report.rows, report.refused) == (5, 0)
+    assert (report.rows, report.invalid) == (5, 0)
 
 
 def test_a_file_that_breaks_off_keeps_what_was_sent() -> None:
@@ -63,9 +63,9 @@ def test_a_file_that_breaks_off_keeps_what_was_sent() -> None:
         raise error
 
     report = publish_rows(FakePublisher(), rows(ApplicationsFileError("a.csv, line 3: is cut off")), as_is=False)
-    assert (report.rows, report.broken, report.interrupted) == (1, "a.csv, line 3: is cut off", False)
+    assert (report.rows, report.read_error, report.interrupted) == (1, "a.csv, line 3: is cut off", False)
     report = publish_rows(FakePublisher(), rows(KeyboardInterrupt()), as_is=False)
-    assert (report.rows, report.broken, report.interrupted) == (1, "", True)
+    assert (report.rows, report.read_error, report.interrupted) == (1, "", True)
 
 
 def test_what_to_change_in_the_file_is_kept_once() -> None:

@@ -11,7 +11,7 @@ from schemas.decision import BundleReference
 from scorer.core.score import Bundle, Scores, score_batch
 from scorer.core.slow_decode import Rejection
 from scorer.errors import ReplayError
-from scorer.replay.link import CorrectionHeaders, Pace, ReplayLink, start_within
+from scorer.replay.link import CorrectionHeaders, RateLimit, ReplayLink, start_within
 from scorer.replay.plan import Plan
 from scorer.replay.selection import DECIDED, Selection, checksum
 from scorer.stream.worker import Batch
@@ -61,7 +61,7 @@ def plan(*rows: tuple[int, int, float, int, int]) -> Plan:
 
 def link(inner: InnerLink, of: Plan, everything: bool = False) -> ReplayLink:
     """A replay's link on it, in no hurry to wait."""
-    return ReplayLink(inner, of, Pace(1_000_000), everything)
+    return ReplayLink(inner, of, RateLimit(1_000_000), everything)
 
 
 SOME = plan((0, 3, 0.1, 0, 0), (0, 5, 0.1, 0, 1), (0, 7, 0.9, 2, 1), (2, 1, 0.1, 0, 0))
@@ -152,10 +152,10 @@ def test_the_pace_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         now[0] += seconds
 
     monkeypatch.setattr("scorer.replay.link.time.sleep", sleep)
-    pace = Pace(1_000)
-    assert not pace.nap()
+    pace = RateLimit(1_000)
+    assert not pace.wait_briefly()
     now[0] = 200.0
-    pace.spend(500)
-    assert [pace.nap(), pace.nap(), pace.nap()] == [True, True, False]
+    pace.count(500)
+    assert [pace.wait_briefly(), pace.wait_briefly(), pace.wait_briefly()] == [True, True, False]
     assert sum(slept) == pytest.approx(0.5)
-    assert not pace.nap()
+    assert not pace.wait_briefly()

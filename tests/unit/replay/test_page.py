@@ -12,7 +12,7 @@ from scorer.core.policy import Policy
 from scorer.replay.findings import Findings, Group, Shift
 from scorer.replay.page import render
 from scorer.replay.plan import Plan
-from scorer.replay.results import PENDING, REFUSED, Outcomes
+from scorer.replay.results import PENDING, REJECTED, Results
 from scorer.replay.selection import DECIDED, Selection
 
 pytestmark = pytest.mark.slow
@@ -32,13 +32,13 @@ def plan() -> Plan:
     return Plan("r-1", datetime.now(UTC), "all", "decisions", "dead-letters", {}, NEW, selection, expired=3)
 
 
-OUTCOMES = Outcomes(
-    np.array([0, 1, 0, 0, REFUSED, PENDING], dtype=np.uint8),
+OUTCOMES = Results(
+    np.array([0, 1, 0, 0, REJECTED, PENDING], dtype=np.uint8),
     np.array([0.1, 0.35, 0.2, 0.25, np.nan, np.nan], dtype=np.float32),
     published=True,
     corrections=4,
 )
-NO_FLIPS = {name: dict.fromkeys(("APPROVED", "MAYBE", "DECLINED", "refused", "not yet decided"), 0) for name in (
+NO_FLIPS = {name: dict.fromkeys(("APPROVED", "MAYBE", "DECLINED", "rejected", "not yet decided"), 0) for name in (
     "APPROVED", "MAYBE", "DECLINED")}  # fmt: skip
 FOUND = Findings(
     replay_id="r-1",
@@ -49,19 +49,19 @@ FOUND = Findings(
     published=True,
     applications=N,
     expired=3,
-    again=5,
+    rescored=5,
     corrections=4,
     flipped=3,
-    refused={"model_error": 1},
+    rejected={"model_error": 1},
     flips={
         **NO_FLIPS,
         "APPROVED": {**NO_FLIPS["APPROVED"], "APPROVED": 1, "MAYBE": 1},
         "MAYBE": {**NO_FLIPS["MAYBE"], "APPROVED": 1},
-        "DECLINED": {**NO_FLIPS["DECLINED"], "APPROVED": 1, "refused": 1, "not yet decided": 1},
+        "DECLINED": {**NO_FLIPS["DECLINED"], "APPROVED": 1, "rejected": 1, "not yet decided": 1},
     },
     shift=Shift(-0.1, -0.35, -0.1, 0.15, 0.35),
     bands={"0.0–0.1": Group(0, 0, 0, 0.0), "0.1–0.2": Group(6, 3, 1, -0.1)},
-    gone=0,
+    deleted=0,
     categories={"home": {"rent": Group(4, 3, 1, -0.125), "owner": Group(2, 0, 0, 0.0)}},
 )
 
@@ -91,7 +91,7 @@ def test_what_is_missing_is_said() -> None:
     assert "not complete: 1 of 6 applications are pending" in seen
     assert "3 matching applications are missing" in seen
     assert "1 model_error" in seen
-    whole = replace(FOUND, again=N, expired=0, refused={}, gone=2, published=False, corrections=0)
+    whole = replace(FOUND, rescored=N, expired=0, rejected={}, deleted=2, published=False, corrections=0)
     seen = text_of(render(whole, plan(), OUTCOMES, Policy()))
     assert "not complete" not in seen
     assert "has deleted 2 applications since" in seen
@@ -101,7 +101,7 @@ def test_what_is_missing_is_said() -> None:
 
 def test_nothing_yet() -> None:
     """Before anything was decided again there is nothing to draw."""
-    nothing = replace(FOUND, again=0, flipped=0, shift=None, flips=NO_FLIPS, bands={}, categories={})
+    nothing = replace(FOUND, rescored=0, flipped=0, shift=None, flips=NO_FLIPS, bands={}, categories={})
     page = render(nothing, plan(), OUTCOMES, Policy())
     assert "<svg" not in page
     assert "Of 0 applications" in text_of(page)
@@ -119,7 +119,7 @@ def test_it_stands_alone_and_says_the_same_twice() -> None:
         created="<x>",
         before={"<x>:1@a": N},
         after="<x>:2@b",
-        refused={"<x>": 1},
+        rejected={"<x>": 1},
         categories={"<x>": {"<x>": Group(4, 3, 1, -0.125)}},
         skipped=1,
         skipped_first=("<x>",),

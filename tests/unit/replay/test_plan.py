@@ -25,7 +25,7 @@ def plan() -> Plan:
         what="decided by credit:1.0.0",
         decisions_topic="credit.decisions",
         dead_letters_topic="credit.applications.dlq",
-        outcomes_from={"credit.decisions": {0: 5, 1: 0}},
+        results_from={"credit.decisions": {0: 5, 1: 0}},
         bundle=BUNDLE,
         selection=Selection("credit.applications", (BUNDLE.model_copy(update={"version": "1.0.0"}),), rows),
         expired=4,
@@ -38,7 +38,7 @@ def test_a_plan_comes_back_as_it_was(tmp_path: Path) -> None:
     found, wanted = read_plan(tmp_path / "p"), plan()
     assert (found.selection.rows == wanted.selection.rows).all()
     assert (found.selection.topic, found.selection.bundles) == (wanted.selection.topic, wanted.selection.bundles)
-    for name in ("replay_id", "created", "what", "outcomes_from", "bundle", "expired", "group_id"):
+    for name in ("replay_id", "created", "what", "results_from", "bundle", "expired", "group_id"):
         assert getattr(found, name) == getattr(wanted, name)
 
 

@@ -15,7 +15,7 @@ from schemas.records import (
     DeadLetter,
     Malformed,
     Mark,
-    Place,
+    Position,
     ReadDecision,
     latency_s,
     parse_number,
@@ -182,7 +182,7 @@ def test_a_publishers_headers_hide_no_dead_letter(sent: Headers) -> None:
     """The scorer's headers come last, and count."""
     read = read_dead_letter(letter(*sent, *OURS))
     assert isinstance(read, DeadLetter)
-    assert (read.place, read.code, read.reason) == (Place(0, 5), "wrong_type", "age: wrong type")
+    assert (read.position, read.code, read.reason) == (Position(0, 5), "wrong_type", "age: wrong type")
     assert (read.topic, read.partition, read.offset, read.at) == ("t", 3, 7, "2026-01-31T09:30:00+00:00")
     assert read.counted_as == "wrong_type"
     kept = [header for header in sent if header[0] not in {"replay-id", "supersedes"}]
@@ -223,7 +223,7 @@ def test_a_place_that_no_topic_has_is_unknown(number: bytes | None) -> None:
 def test_a_mark_names_an_earlier_record() -> None:
     """It counts in its own partition alone, and after what it marks."""
     marked = [("dlq.requeued", b"4"), ("dlq.actor", b"ana"), ("dlq.at", b"now")]
-    assert read_dead_letter(letter(*marked, at=(1, 5))) == Mark(Place(1, 4), "ana", "now")
+    assert read_dead_letter(letter(*marked, at=(1, 5))) == Mark(Position(1, 4), "ana", "now")
 
 
 @pytest.mark.parametrize(

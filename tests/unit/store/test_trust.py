@@ -42,10 +42,10 @@ def test_what_is_revoked(path: Path, ana: SigningKey) -> None:
     before = Trust(path)
     revoke_key(path, "ana")
     assert before.signers("deployments", b"x", [str(ana.sign(b"x"))]) == ["ana"]
-    now = before.renewed()
+    now = before.reloaded()
     assert now is not before
     assert now.signers("deployments", b"x", [str(ana.sign(b"x"))]) == []
-    assert now.renewed() is now
+    assert now.reloaded() is now
     with pytest.raises(MisuseError, match=r"is already in .*, as ana \(revoked\)"):
         add_key(path, TrustedKey(name="ana-2", key=ana.public.text, signs=("bundles",)))
     with pytest.raises(MisuseError, match="has no key named eve; it has: ana"):
@@ -86,7 +86,7 @@ def test_files_that_are_wrong(path: Path, content: bytes, fault: str) -> None:
     path.write_bytes(content)
     with pytest.raises(SettingsError, match=fault):
         Trust(path)
-    assert running.renewed() is running
+    assert running.reloaded() is running
 
 
 def test_a_file_that_is_missing(path: Path) -> None:

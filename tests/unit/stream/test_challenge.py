@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from scorer.core.policy import Policy
 from scorer.core.score import Bundle, Model, Scores, score_batch
-from scorer.stream.challenge import Challenger, Comparison
+from scorer.stream.challenge import Challenger
+from scorer.stream.comparison import Comparison
 from scorer.stream.observer import Observer
 from tests.fakes import BROKEN_PRICE, RECORD_BYTES_MAX, FakeRecord, ModelThatFails, TinyModel, application, tiny_bundle
 
