@@ -4,8 +4,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from producer.settings import Settings
-    from schemas.rows import Hints, Row
 
 app = typer.Typer(
     name="producer",
@@ -57,6 +55,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for script
 
 # How long an interrupted command waits for outstanding acknowledgements.
 _INTERRUPTED_WAIT_S: Final = 5.0
+ContractOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Contract of the applications, a JSON Schema (default: credit-application)."),
+]
+
 # How long `watch` blocks in librdkafka before it checks for Ctrl-C.
 _WATCH_SLICE_S: Final = 0.2
 
@@ -96,6 +99,7 @@ def publish(
         list[str] | None,
         typer.Option("--header", metavar="NAME=VALUE", help="Header to add to every record; may be repeated."),
     ] = None,
+    contract: ContractOption = None,
     bootstrap_servers: ServersOption = None,
     applications_topic: ApplicationsOption = None,
     kafka: KafkaOption = None,
@@ -120,15 +124,18 @@ def publish(
     headers = _assignments("--header", header, "traceparent=00-…")
 
     from producer.client import ApplicationPublisher
+    from producer.files import count_lines, open_rows, read_contract
     from producer.publish import publish_rows
     from schemas.rows import Hints
 
-    hints = Hints()
-    rows = _open_rows(file, hints)
+    hints, own_contract = Hints(), read_contract(contract)
+    rows = open_rows(file, own_contract, hints)
 
-    with ApplicationPublisher(settings, headers) as publisher:
+    with ApplicationPublisher(settings, headers, own_contract) as publisher:
         with _progress() as progress:
-            followed = progress.track(rows, total=_count_lines(file, progress), description="publishing")
+            followed = progress.track(
+                rows, total=None if progress.disable else count_lines(file), description="publishing"
+            )
             report = publish_rows(publisher, iter(followed), hints, as_is=as_is)
             publisher.wait_for_delivery(_INTERRUPTED_WAIT_S if report.interrupted else None)
         show_published(report, publisher, settings.applications_topic, as_json=as_json)
@@ -210,6 +217,7 @@ def try_application(
     assignments: Annotated[list[str] | None, typer.Argument(metavar="FIELD=VALUE", show_default=False)] = None,
     timeout_s: TimeoutSOption = "10s",  # type: ignore[assignment]  # the parser reads the default, too
     fields: Annotated[bool, typer.Option("--fields", help="List the fields and their values, and exit.")] = False,
+    contract: ContractOption = None,
     bootstrap_servers: ServersOption = None,
     applications_topic: ApplicationsOption = None,
     decisions_topic: DecisionsOption = None,
@@ -229,10 +237,12 @@ def try_application(
 
         producer try --fields
     """
+    from producer.files import read_contract
     from producer.trial import field_table, make_trial
 
+    own_contract = read_contract(contract)
     if fields:
-        typer.echo(field_table())
+        typer.echo(field_table(own_contract))
         return
     settings = _settings(
         bootstrap_servers,
@@ -241,14 +251,14 @@ def try_application(
         decisions_topic=decisions_topic,
         dead_letters_topic=dead_letters_topic,
     )
-    trial = make_trial(assignments or [])
+    trial = make_trial(assignments or [], own_contract)
 
     from rich.console import Console
 
     from producer.client import ApplicationPublisher
     from producer.show import decision_panel
 
-    with ApplicationPublisher(settings) as publisher:
+    with ApplicationPublisher(settings, contract=own_contract) as publisher:
         start_s = time.monotonic()
         decision = publisher.decide(trial.application, timeout_s)
         waited_s = time.monotonic() - start_s
@@ -356,24 +366,6 @@ def _assignments(option: str, arguments: Sequence[str] | None, example: str) -> 
     return values
 
 
-def _open_rows(file: str, hints: "Hints") -> "Iterator[Row]":
-    """Opens a file, and reads the first row at once, so that an unreadable file is reported before connecting.
-
-    Raises:
-        MisuseError: the file cannot be read, or does not hold applications.
-    """
-    from schemas.contracts import shipped_contract
-    from schemas.files import read_applications
-    from schemas.rows import ApplicationsFileError
-
-    rows = read_applications(file, shipped_contract(), hints)
-    try:
-        first = next(rows, None)
-    except ApplicationsFileError as error:
-        raise MisuseError(str(error)) from None
-    return rows if first is None else chain([first], rows)
-
-
 def _progress() -> "Progress":
     """A progress bar, if standard error is a terminal."""
     from rich.console import Console
@@ -382,11 +374,3 @@ def _progress() -> "Progress":
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console, transient=True, refresh_per_second=4, disable=not console.is_terminal)
-
-
-def _count_lines(file: str, progress: "Progress") -> int | None:
-    """The number of lines, as the total of the progress bar; None if no bar is shown or the input is not a file."""
-    if progress.disable or not Path(file).is_file():
-        return None
-    with Path(file).open("rb") as lines:
-        return sum(1 for _ in lines)

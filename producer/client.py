@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
+from pydantic import BaseModel
+
 from producer.errors import (
     DecisionTimeoutError,
     Fault,
@@ -23,7 +25,7 @@ from producer.kafka import SLICE_S, Sender, TopicTail
 from producer.results import decode_result, position_of, source_of
 from producer.settings import Settings
 from producer.validation import validate_application
-from schemas.application import CreditApplication
+from schemas.contract import Contract
 from schemas.contracts import shipped_contract
 from schemas.decision import Decision
 from schemas.files import dump_application
@@ -37,29 +39,38 @@ class ApplicationPublisher(Sender):
     Sending is idempotent: retries do not lose, duplicate or reorder records. The client is not thread-safe.
     """
 
-    def __init__(self, settings: Settings | None = None, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        headers: Mapping[str, str] | None = None,
+        contract: Contract | None = None,
+    ) -> None:
         """Opens the client; no request is sent to the broker until the block is entered.
 
         Args:
             settings: brokers, topics and librdkafka properties; `producer.settings.load_settings()` reads those of the
                 command line. The properties override the defaults of this class, except for idempotence.
             headers: headers to add to every record.
+            contract: the contract that applications are validated against; default: credit-application, which is
+                shipped (`schemas.contract_parser.parse_contract` reads others).
 
         Raises:
             MisuseError: librdkafka rejects a property.
         """
         super().__init__(settings or Settings(), headers or {})
+        self.contract = contract or shipped_contract()
 
-    def publish(self, application: CreditApplication | Mapping[str, object]) -> None:
+    def publish(self, application: BaseModel | Mapping[str, object]) -> None:
         """Validates an application and sends it, without waiting for the acknowledgement.
 
         Args:
-            application: the contract's fields by name; any other fields are sent, too.
+            application: the contract's properties by name, or a pydantic model that has them; any other properties are
+                sent, too.
 
         Raises:
             InvalidApplicationError: the scorer would reject it; it was not sent.
         """
-        key, value = _write(application)
+        key, value = self._write(application)
         self.send(key, value)
 
     def flush(self, timeout_s: float | None = None) -> None:
@@ -74,7 +85,7 @@ class ApplicationPublisher(Sender):
                 f"{self.failed + waiting} of {self.sent} applications were not delivered: {self._reason()}"
             )
 
-    def decide(self, application: CreditApplication | Mapping[str, object], timeout_s: float = 10.0) -> Decision:
+    def decide(self, application: BaseModel | Mapping[str, object], timeout_s: float = 10.0) -> Decision:
         """Sends one application and waits for its decision.
 
         Args:
@@ -87,7 +98,7 @@ class ApplicationPublisher(Sender):
             RejectedError: the scorer rejected it; it is a dead letter now.
             DecisionTimeoutError: it is on the topic, but was not decided in time.
         """
-        key, value = _write(application)
+        key, value = self._write(application)
         deadline_s = time.monotonic() + timeout_s
         topics = (self._settings.decisions_topic, self._settings.dead_letters_topic)
         # If brokers create topics on use, a producer's metadata request creates the topic, and a consumer's does not.
@@ -110,6 +121,16 @@ class ApplicationPublisher(Sender):
             f"{delivered.partition()}, offset {delivered.offset()}, and a worker will decide it: is one running?"
         )
 
+    def _write(self, application: BaseModel | Mapping[str, object]) -> tuple[bytes, bytes]:
+        """Validates an application, and returns the key and value of its record."""
+        members = application.model_dump(exclude_unset=True) if isinstance(application, BaseModel) else application
+        try:
+            value = dump_application(members, self.contract)
+        except (TypeError, ValueError) as error:
+            reason = f"cannot be written as JSON: {type(error).__name__}"
+            raise InvalidApplicationError((Fault("", reason),)) from None
+        return validate_application(value, self.contract).encode(), value
+
     def __enter__(self) -> Self:
         """Verifies that a broker responds and has the topic.
 
@@ -128,13 +149,3 @@ class ApplicationPublisher(Sender):
             self.flush()
         else:
             self._producer.purge()  # the block failed: queued records must not be sent later
-
-
-def _write(application: CreditApplication | Mapping[str, object]) -> tuple[bytes, bytes]:
-    """Validates an application, and returns the key and value of its record."""
-    fields = application.model_dump(exclude_unset=True) if isinstance(application, CreditApplication) else application
-    try:
-        value = dump_application(fields, shipped_contract())
-    except (TypeError, ValueError) as error:
-        raise InvalidApplicationError((Fault("", f"cannot be written as JSON: {type(error).__name__}"),)) from None
-    return validate_application(value).application_id.encode(), value

@@ -8,6 +8,7 @@ from typing import Final
 from producer.client import ApplicationPublisher
 from producer.errors import Fault, InvalidApplicationError
 from producer.validation import validate_application
+from schemas.contract import Contract
 from schemas.rows import ApplicationsFileError, Hints, Row
 
 # Maximum number of invalid rows reported with their faults; the rest are counted. In a wrong file all rows are invalid.
@@ -50,11 +51,12 @@ def publish_rows(
         The report. An interrupt (Ctrl-C) or an unreadable rest of the file stops the reading and is recorded in it.
     """
     report = PublishReport(hints=hints or Hints())
+    contract = publisher.contract
     try:
         for row in rows:
             report.rows += 1
             try:
-                key = _key_if_any(row.value) if as_is else validate_application(row.value).application_id.encode()
+                key = _key_if_any(row.value, contract) if as_is else validate_application(row.value, contract).encode()
                 publisher.send(key, row.value)
             except InvalidApplicationError as error:
                 report.invalid += 1
@@ -68,11 +70,13 @@ def publish_rows(
     return report
 
 
-def _key_if_any(value: bytes) -> bytes | None:
+def _key_if_any(value: bytes, contract: Contract) -> bytes | None:
     """The application's id in UTF-8; None if the value, which may be invalid, has no readable id."""
     try:
         application = json.loads(value.decode())
     except (ValueError, RecursionError):
         return None
-    application_id = application.get("application_id") if isinstance(application, dict) else None
+    application_id = application
+    for name in contract.id_path:
+        application_id = application_id.get(name) if isinstance(application_id, dict) else None
     return application_id.encode(errors="replace") if isinstance(application_id, str) else None

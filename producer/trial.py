@@ -4,15 +4,14 @@ import json
 import math
 import secrets
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from producer.errors import InvalidApplicationError, MisuseError
 from producer.validation import validate_application
-from schemas.contracts import shipped_contract
-from schemas.fields import PROPERTIES, describe_field, rule_of
+from schemas.contract import Contract, ContractField, Kind
+from schemas.field_rules import describe_field
 from schemas.files import dump_application
-
-_EXAMPLE: Final = {name: schema["examples"][0] for name, schema in PROPERTIES.items()}
+from schemas.made_up import example_of, nest_values
 
 
 class Trial(NamedTuple):
@@ -27,37 +26,52 @@ class Trial(NamedTuple):
     defaulted: dict[str, object]
 
 
-def make_trial(assignments: Sequence[str]) -> Trial:
+def make_trial(assignments: Sequence[str], contract: Contract) -> Trial:
     """Builds an application.
 
     Args:
         assignments: arguments such as `age=25`; `null` means unknown, where the field allows it.
+        contract: the contract of the application.
 
     Raises:
         MisuseError: lists every assignment with an unknown field, a duplicate field or an invalid value, and all
             fields of the contract.
     """
+    fields = contract.fields
+    example = {name: example_of(field) for name, field in fields.items()}
+    id_name = contract.id_field.name
     pairs = [assignment.partition("=") for assignment in assignments]
-    problems = [f"{name}: unknown field" for name, _, _ in pairs if name not in _EXAMPLE]
-    problems += [f"{name}: write {name}=VALUE" for name, equals, _ in pairs if name in _EXAMPLE and not equals]
+    problems = [f"{name}: unknown field" for name, _, _ in pairs if name not in fields]
+    problems += [f"{name}: write {name}=VALUE" for name, equals, _ in pairs if name in fields and not equals]
     names = [name for name, _, _ in pairs]
-    problems += [f"{name}: given twice" for name in _EXAMPLE if names.count(name) > 1]
-    assigned = {name: _read(name, text) for name, equals, text in pairs if name in _EXAMPLE and equals}
-    application = {**_EXAMPLE, "application_id": f"try-{secrets.token_hex(4)}", **assigned}
+    problems += [f"{name}: given twice" for name in fields if names.count(name) > 1]
+    assigned = {name: _read(fields[name], text) for name, equals, text in pairs if name in fields and equals}
+    application = nest_values(contract, {**example, id_name: _new_id(contract.id_field), **assigned})
     try:
-        validate_application(dump_application(application, shipped_contract()))
+        validate_application(dump_application(application, contract), contract)
     except InvalidApplicationError as error:
-        problems += [f"{fault.field}: must be {describe_field(fault.field)}" for fault in error.faults]
+        problems += [f"{fault.field}: must be {describe_field(fields[fault.field])}" for fault in error.faults]
     except ValueError:
         problems.append("a value is not UTF-8")
     if problems:
-        raise MisuseError("\n  ".join(["invalid application:", *problems]) + f"\n\n{field_table()}")
-    return Trial(application, {n: v for n, v in _EXAMPLE.items() if n not in assigned and n != "application_id"})
+        raise MisuseError("\n  ".join(["invalid application:", *problems]) + f"\n\n{field_table(contract)}")
+    return Trial(application, {n: v for n, v in example.items() if n not in assigned and n != id_name})
 
 
-def field_table() -> str:
+def _new_id(field: ContractField) -> str:
+    """Returns a random id of a valid length."""
+    text = f"try-{secrets.token_hex(4)}"
+    if field.length_max is not None and len(text) > field.length_max:
+        text = text[-field.length_max :]
+    return text.ljust(field.length_min, "-")
+
+
+def field_table(contract: Contract) -> str:
     """A table of the contract's fields, their values and examples, as text."""
-    rows = [(name, describe_field(name), json.dumps(_EXAMPLE[name])) for name in _EXAMPLE]
+    rows = [
+        (name, describe_field(field), json.dumps(example_of(field), ensure_ascii=False))
+        for name, field in contract.fields.items()
+    ]
     name_width, values_width = max(len(name) for name, _, _ in rows), max(len(values) for _, values, _ in rows)
     head = f"{'field':{name_width}}  {'values':{values_width}}  example"
     return "\n".join(
@@ -65,9 +79,9 @@ def field_table() -> str:
     )
 
 
-def _read(name: str, text: str) -> object:
-    """Parses the text as JSON if the field is a number; anything else stays text, for the contract to validate."""
-    if rule_of(name)["type"] != "number":
+def _read(field: ContractField, text: str) -> object:
+    """Parses the text as JSON unless the field is a text; what is not JSON stays text, for the contract to validate."""
+    if not field.kind.is_numeric and field.kind is not Kind.BOOLEAN and not (field.nullable and text == "null"):
         return text
     try:
         value: object = json.loads(text)

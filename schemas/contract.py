@@ -171,6 +171,13 @@ class Contract:
         """The field that identifies an application."""
         return self.fields[".".join(self.id_path)]
 
+    def id_of(self, application: Mapping[str, Any]) -> str:
+        """Returns the id of a valid application."""
+        value: Any = application
+        for name in self.id_path:
+            value = value[name]
+        return str(value)
+
     @property
     def title(self) -> str:
         """The document's title, or the contract's name."""

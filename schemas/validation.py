@@ -11,6 +11,7 @@ from schemas.contract import Contract, ContractField, ContractObject, Kind
 from schemas.contract_values import is_valid, read_number
 from schemas.field_rules import describe_field
 from schemas.rejection import RejectionCode
+from schemas.strict_json import find_repeated
 
 
 class Fault(NamedTuple):
@@ -53,6 +54,28 @@ def _faults(group: ContractObject, members: Mapping[str, Any]) -> Iterator[Fault
             yield from _faults(member, members[name])
         elif members[name] is not None or not member.nullable:
             yield _fault(member, RejectionCode.WRONG_TYPE)
+
+
+def find_repeated_members(contract: Contract, members: object) -> list[str]:
+    """Returns the names of the contract's fields and objects that an application has more than once.
+
+    Args:
+        contract: the contract.
+        members: the application, as `schemas.strict_json.parse_strictly` returns it.
+    """
+    return _repeated(contract.application, members)
+
+
+def _repeated(group: ContractObject, members: object) -> list[str]:
+    if not isinstance(members, tuple):
+        return []
+    names = find_repeated(members, [member.path[-1] for member in group.members])
+    repeated = [".".join((*group.path, name)) for name in names]
+    objects = {member.path[-1]: member for member in group.members if isinstance(member, ContractObject)}
+    for name, value in members if objects else ():
+        if name in objects:
+            repeated += _repeated(objects[name], value)
+    return repeated
 
 
 def _code_of(field: ContractField, value: object) -> RejectionCode:

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.contract import Contract, ContractField, Kind
+from schemas.made_up import bounds_of, example_of
 from scorer.author.model_input import ModelInput
 from scorer.bundle.golden import golden_matrix
-from scorer.bundle.made_up import bounds_of, example_of
 
 TOLERANCE: Final = 1e-6  # between the probabilities of the original and of the converted model
 _ROWS: Final = 2_000  # enough to detect a difference on one application in a few hundred

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from schemas.contract import Contract
+from schemas.contract_faults import ContractError
+from schemas.contract_file import read_contract_file
 from schemas.contracts import shipped_contract
 from schemas.text import TextFileError, read_toml
 from scorer.author.boosters import Rounds
-from scorer.author.contract_file import read_contract_file
 from scorer.author.model_input import ModelInput
 from scorer.bundle.manifest import Features, Name, RunnerSettings, Sentence, Utc, Version, Word, explain
 from scorer.core.columns import Columns
@@ -119,9 +120,11 @@ def read_build_file(path: Path) -> BuildFile:
         description = read_toml(path)
     except TextFileError as error:
         raise MisuseError(f"{path}: {error}. A build file is a TOML file that names the model file") from None
-    if isinstance(description.get("contract"), str):
-        description["contract"] = read_contract_file(path.parent / description["contract"])
     try:
+        if isinstance(description.get("contract"), str):
+            description["contract"] = read_contract_file(path.parent / description["contract"])
         return BuildFile.model_validate(description)
+    except ContractError as error:
+        raise MisuseError(str(error)) from None
     except ValidationError as error:
         raise MisuseError(f"{path}: {explain(error)}") from None

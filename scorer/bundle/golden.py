@@ -1,6 +1,6 @@
 """Golden examples: synthetic applications with the probabilities that a bundle's model must reproduce.
 
-They are generated from the contract alone (`scorer.bundle.made_up`) and contain no real data, so they can be published
+They are generated from the contract alone (`schemas.made_up`) and contain no real data, so they can be published
 with the model.
 """
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from schemas.contract import Contract
 from schemas.decision import Label
-from scorer.bundle.made_up import make_applications
+from schemas.made_up import make_applications
 from scorer.core.columns import Columns
 from scorer.core.decode import Decoder
 from scorer.core.features import FeatureEncoding

@@ -24,10 +24,13 @@ def read_contract(path: Path | None) -> "Contract":
     Raises:
         MisuseError: the file cannot be read, or is not a contract.
     """
-    from schemas.contracts import shipped_contract
-    from scorer.author.contract_file import read_contract_file
+    from schemas.contract_faults import ContractError
+    from schemas.contract_file import read_contract_file
 
-    return shipped_contract() if path is None else read_contract_file(path)
+    try:
+        return read_contract_file(path)
+    except ContractError as error:
+        raise MisuseError(str(error)) from None
 
 
 def read_policy(maybe_above: float, declined_above: float) -> "Policy":

@@ -13,8 +13,8 @@ from pydantic_core import from_json
 from schemas.contract import Contract, ContractField, ContractObject, Kind
 from schemas.contract_values import read_date, read_number
 from schemas.rejection import RejectionCode
-from schemas.strict_json import find_repeated, parse_strictly
-from schemas.validation import find_faults
+from schemas.strict_json import parse_strictly
+from schemas.validation import find_faults, find_repeated_members
 from scorer.core.columns import Row, absent_object, absent_value
 
 _FAULTS_SHOWN_MAX: Final = 20
@@ -105,22 +105,9 @@ def has_repeated(raw: bytes, contract: Contract) -> bool:
 
 def _find_repeated(raw: bytes, contract: Contract) -> list[str]:
     try:
-        document = parse_strictly(raw.decode())
+        return find_repeated_members(contract, parse_strictly(raw.decode()))
     except ValueError:
         return ["the value is not JSON"]
-    return _repeated_in(contract.application, document)
-
-
-def _repeated_in(group: ContractObject, members: object) -> list[str]:
-    if not isinstance(members, tuple):
-        return []
-    repeated = find_repeated(members, [member.path[-1] for member in group.members])
-    names = [".".join((*group.path, name)) for name in repeated]
-    objects = {member.path[-1]: member for member in group.members if isinstance(member, ContractObject)}
-    for name, value in members if objects else ():
-        if name in objects:
-            names += _repeated_in(objects[name], value)
-    return names
 
 
 def _parse(document: bytes, *, is_shortened: bool = False) -> tuple[object, bytes | None]:

@@ -16,6 +16,7 @@ from producer.errors import InvalidApplicationError
 from producer.results import decode_result
 from producer.show import result_json, result_line
 from producer.validation import validate_application
+from schemas.contracts import shipped_contract
 from schemas.examples import DECISION, DEPLOYMENT
 from schemas.records import Malformed, Mark, read_dead_letter, read_decision, written_at
 from schemas.rejection import DEAD_LETTER_HEADERS, REQUEUED_HEADER
@@ -135,7 +136,7 @@ def try_it(value: bytes | None) -> None:
 def validate(value: bytes | None) -> None:
     """A publisher asks whether it is valid."""
     with suppress(InvalidApplicationError):
-        validate_application(value or b"")
+        validate_application(value or b"", shipped_contract())
 
 
 READERS: Final[tuple[tuple[Callable[[bytes | None], None], dict[str, Any]], ...]] = (

@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from schemas.files import dump_application
+from schemas.made_up import make_applications
 from scorer.author.diff import Change, Flip, compare_decisions, compare_manifests
 from scorer.bundle.load import load_bundle, read_manifest
-from scorer.bundle.made_up import make_applications
 from scorer.core.policy import LABELS
 from scorer.core.score import score_batch
 from tests.fakes import BROKEN_PRICE, CONTRACT, RECORD_BYTES_MAX, FakeRecord, application, tiny_bundle

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from schemas.application import CreditApplication
+from schemas.made_up import make_applications
 from scorer.bundle.golden import Golden, read_golden, write_golden
 from scorer.bundle.load import load_bundle
-from scorer.bundle.made_up import make_applications
 from scorer.core.features import FeatureEncoding, columns_of
 from scorer.core.policy import Policy
 from scorer.errors import BundleError, ModelError

@@ -15,6 +15,7 @@ from producer.errors import MisuseError
 from producer.interrupt import interruptible
 from producer.trial import field_table, make_trial
 from schemas.application import CreditApplication
+from schemas.contracts import shipped_contract
 
 pytestmark = pytest.mark.slow
 
@@ -111,20 +112,20 @@ def test_a_missing_broker_is_one_message(
 def test_the_fields_can_be_listed() -> None:
     """`try --fields` lists every field of the contract with its choices, asking nobody."""
     listed = CliRunner().invoke(app, ["try", "--fields"]).output
-    assert listed == field_table() + "\n"
+    assert listed == field_table(shipped_contract()) + "\n"
     assert [line.split()[0] for line in listed.splitlines()[1:]] == list(CreditApplication.model_fields)
 
 
 def test_a_trial_takes_the_examples_values_for_what_is_not_given() -> None:
     """Given fields are read as the contract's types, the others come from its example and are named; the id is new."""
-    trial = make_trial(["age=25", "income=null", "job=fixed", "assets=1e3"])
+    trial = make_trial(["age=25", "income=null", "job=fixed", "assets=1e3"], shipped_contract())
     application = CreditApplication.model_validate(trial.application)
     assert (application.age, application.income, application.job, application.assets) == (25, None, "fixed", 1000)
     assert set(trial.defaulted) == set(CreditApplication.model_fields) - {
         "application_id", "age", "income", "job", "assets",
     }  # fmt: skip
-    assert trial.application["application_id"] != make_trial([]).application["application_id"]
-    assert make_trial(["application_id=123"]).application["application_id"] == "123"
+    assert trial.application["application_id"] != make_trial([], shipped_contract()).application["application_id"]
+    assert make_trial(["application_id=123"], shipped_contract()).application["application_id"] == "123"
 
 
 @pytest.mark.parametrize("text", ["age=old", "age=", "age=NaN", "age=1e999", "age=true", "age=[30]", "age=null", "age"])
@@ -133,7 +134,7 @@ def test_a_trial_with_a_wrong_value_lists_the_fields(text: str) -> None:
     with pytest.raises(
         MisuseError, match=r"(?s)age: (must be a number from 18 to 120|write age=VALUE).*records +one of no, yes, unk"
     ):
-        make_trial([text])
+        make_trial([text], shipped_contract())
 
 
 def test_a_signal_is_remembered_and_a_second_one_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,4 +152,4 @@ def test_a_signal_is_remembered_and_a_second_one_interrupts(monkeypatch: pytest.
 
 def test_the_contracts_example_is_sound() -> None:
     """What `try` sends without a word is an application that the contract accepts."""
-    assert json.loads(json.dumps(make_trial([]).application))["home"] == "rent"
+    assert json.loads(json.dumps(make_trial([], shipped_contract()).application))["home"] == "rent"

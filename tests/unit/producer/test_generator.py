@@ -98,10 +98,10 @@ def test_the_publisher_refuses_what_the_scorer_would_reject() -> None:
     """The check before sending and the scorer's decoding agree on every record, too large ones aside."""
     for record in _take(1_500, seed=2, invalid_share=0.5):
         if record.code is None or record.code is RejectionCode.TOO_LARGE:
-            validate_application(record.value)
+            validate_application(record.value, shipped_contract())
         else:
             with pytest.raises(InvalidApplicationError):
-                validate_application(record.value)
+                validate_application(record.value, shipped_contract())
 
 
 def test_applicants_hold_together() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from producer.client import ApplicationPublisher
 from producer.publish import FAULTS_REPORTED_MAX, publish_rows
 from schemas.application import CreditApplication
+from schemas.contracts import shipped_contract
 from schemas.rows import ApplicationsFileError, Hints, Row
 
 EXAMPLE = {name: (field.examples or [None])[0] for name, field in CreditApplication.model_fields.items()}
@@ -16,6 +17,7 @@ class FakePublisher(ApplicationPublisher):
     """Notes what it is given."""
 
     def __init__(self) -> None:
+        self.contract = shipped_contract()
         self.given: list[tuple[bytes | None, bytes]] = []
 
     def send(self, key: bytes | None, value: bytes, timestamp_ms: int = 0) -> None:

@@ -7,6 +7,7 @@ import pytest
 from producer.errors import Fault, InvalidApplicationError
 from producer.validation import validate_application
 from schemas.application import CreditApplication
+from schemas.contracts import shipped_contract
 from scorer.core.slow_decode import Rejection
 from tests.fakes import DECODER
 
@@ -36,7 +37,7 @@ UNSOUND = [
 
 def _faults(value: bytes) -> tuple[Fault, ...]:
     with pytest.raises(InvalidApplicationError) as caught:
-        validate_application(value)
+        validate_application(value, shipped_contract())
     return caught.value.faults
 
 
@@ -51,14 +52,14 @@ def test_what_the_scorer_would_reject_is_refused(value: bytes) -> None:
 def test_what_the_scorer_decides_passes(value: bytes) -> None:
     """A sound application passes, fields of the publisher's own included."""
     assert not isinstance(DECODER.decode(value, 1_000_000), Rejection)
-    assert validate_application(value).application_id == "a-1001"
+    assert validate_application(value, shipped_contract()) == "a-1001"
 
 
 def test_every_fault_is_named_with_its_field_and_rule() -> None:
     """All faults come at once, in the contract's order, with the rule in words."""
     value = json.dumps({**EXAMPLE, "age": 17, "home": "tent", "income": "much"}).encode()
     assert [fault.field for fault in _faults(value)] == ["home", "age", "income"]
-    assert "greater than or equal to 18" in _faults(value)[1].rule
+    assert "from 18 to 120" in _faults(value)[1].rule
     assert str(Fault("age", "wrong")) == "age: wrong"
     assert str(Fault("", "not JSON")) == "not JSON"
 
@@ -69,7 +70,7 @@ def test_no_message_holds_a_value() -> None:
     for field in CreditApplication.model_fields:
         value = json.dumps({**EXAMPLE, field: [private]}).encode()
         with pytest.raises(InvalidApplicationError) as caught:
-            validate_application(value)
+            validate_application(value, shipped_contract())
         assert field in str(caught.value)
         assert private not in str(caught.value)
     assert private not in str(_faults(f'{{"{private}'.encode()))

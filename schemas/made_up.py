@@ -138,6 +138,11 @@ def _id(field: ContractField, number: int) -> str:
     return text.ljust(field.length_min, "-")
 
 
+def nest_values(contract: Contract, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the application with these values, by dotted name."""
+    return _nest(contract.application, values)
+
+
 def _nest(group: ContractObject, values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the object of the values by dotted name."""
     members: dict[str, Any] = {}
