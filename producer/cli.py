@@ -263,12 +263,10 @@ def try_application(
         decision = publisher.decide(trial.application, timeout_s)
         waited_s = time.monotonic() - start_s
     if as_json:
-        answer = {
-            "decision": decision.model_dump(),
-            "defaulted": trial.defaulted,
-            "waited_ms": round(waited_s * 1_000, 1),
-        }
-        typer.echo(json.dumps(answer))
+        waited_ms = round(waited_s * 1_000, 1)
+        typer.echo(
+            json.dumps({"decision": decision.model_dump(), "defaulted": trial.defaulted, "waited_ms": waited_ms})
+        )
         return
     console = Console(highlight=False)
     console.print(decision_panel(decision, waited_s))

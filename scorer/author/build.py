@@ -28,7 +28,9 @@ from scorer.bundle.manifest import (
 )
 from scorer.bundle.onnx_runner import open_onnx
 from scorer.bundle.runners import open_model
+from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
+from scorer.core.score import Model
 from scorer.errors import ModelError
 
 
@@ -77,13 +79,7 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
     if draft.runner == "xgboost":
         check_booster(draft.model, inputs)
     model = open_model(draft.runner, draft.model_file, draft.model, inputs.columns, draft.runner_settings)
-    try:
-        golden = write_golden(encoding, model, draft.policy)
-    except ModelError as error:
-        raise ModelError(
-            "the model fails on the golden examples, which are synthetic applications up to the contract's limits, "
-            f"some with unknown numbers: {error}"
-        ) from error
+    golden = _write_golden(encoding, model, draft.policy)
     if draft.runner == "onnx":
         onnx_model = open_onnx(draft.model, inputs.columns, draft.runner_settings)
         onnx_model.require_two_classes(golden_matrix(encoding))
@@ -116,6 +112,16 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
         (folder / name).write_bytes(content)
     (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return manifest
+
+
+def _write_golden(encoding: FeatureEncoding, model: Model, policy: Policy) -> bytes:
+    try:
+        return write_golden(encoding, model, policy)
+    except ModelError as error:
+        raise ModelError(
+            "the model fails on the golden examples, which are synthetic applications up to the contract's limits, "
+            f"some with unknown numbers: {error}"
+        ) from error
 
 
 def _write_version(draft: Draft) -> tuple[dict[str, Any], Literal[1, 2, 3]]:

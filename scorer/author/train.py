@@ -5,7 +5,7 @@ Training decodes and encodes applications with the same code as scoring, which r
 
 import difflib
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from schemas.contract import Contract
 from schemas.contracts import shipped_contract
 from schemas.files import read_applications
-from schemas.rows import STATUS, STATUS_UNREADABLE, ApplicationsFileError, Hints, OutcomeColumn
+from schemas.rows import STATUS, STATUS_UNREADABLE, ApplicationsFileError, Hints, OutcomeColumn, Row
 from schemas.topics import RECORD_BYTES_DEFAULT
 from scorer.author.boosters import check_booster
 from scorer.author.build import Draft
@@ -168,49 +168,63 @@ def read_examples(
             reasons), or has no outcomes.
     """
     contract = contract or shipped_contract()
-    decoder = Decoder(contract)
     rule = f"{outcome.name}: {_STATUS_RULE if outcome is STATUS else 'is neither a text nor a number'}"
-    parts: list[Columns] = []
-    statuses: list[str] = []
-    rejections: list[str] = []
-    rows = 0
-    hints, digest = hints or Hints(), hashlib.sha256()
+    hints, digest, rows = hints or Hints(), hashlib.sha256(), _Rows(Decoder(contract), rule)
     try:
         remaining = read_applications(file, contract, hints, digest.update, outcome)
-        while True:
-            batch = list(islice(remaining, _BATCH_ROWS))
-            rows += len(batch)
-            decoded = decoder.decode_batch([row.value for row in batch], RECORD_BYTES_DEFAULT)
-            labelled = []
-            for place, row in enumerate(batch):
-                if place in decoded.rejections:
-                    rejections.append(f"  line {row.line}: {decoded.rejections[place].reason}")
-                    hints.add(row.line, row.hint)
-                elif row.status == STATUS_UNREADABLE:
-                    rejections.append(f"  line {row.line}: {rule}")
-                elif row.status is not None:
-                    labelled.append(place)
-                    statuses.append(row.status)
-            parts.append(decoded.columns.take(np.searchsorted(decoded.rows, labelled)))
-            if len(batch) < _BATCH_ROWS:
-                break
+        while batch := list(islice(remaining, _BATCH_ROWS)):
+            rows.add(batch, hints)
     except ApplicationsFileError as error:
         raise InputFileError(str(error)) from None
+    rejections, statuses = rows.rejections, rows.statuses
     if rejections and not skip_invalid:
         more = (
             [f"  and {len(rejections) - _REJECTIONS_SHOWN_MAX} more"] if len(rejections) > _REJECTIONS_SHOWN_MAX else []
         )
         listing = "\n".join([*rejections[:_REJECTIONS_SHOWN_MAX], *more, *(f"  {hint}" for hint in hints.texts())])
         raise InputFileError(
-            f"{file}: {len(rejections)} of {rows} rows are invalid:\n{listing}\n"
+            f"{file}: {len(rejections)} of {rows.count} rows are invalid:\n{listing}\n"
             "Correct them, or skip them with --skip-invalid"
         )
-    if rows and not statuses and not rejections:
+    if rows.count and not statuses and not rejections:
         hint = "".join(f"; {hint}" for hint in hints.texts())
         raise InputFileError(f"{file}: no row has an outcome; {rule}{hint}")
     defaulted = np.array([status == "default" for status in statuses], dtype=np.float32)
-    dataset = Dataset(sha256=digest.hexdigest(), rows=rows, rows_labelled=len(statuses), rows_refused=len(rejections))
-    return Examples(contract, concatenate(parts), defaulted, dataset)
+    counts = {"rows": rows.count, "rows_labelled": len(statuses), "rows_refused": len(rejections)}
+    dataset = Dataset(sha256=digest.hexdigest(), **counts)
+    return Examples(contract, rows.labelled(), defaulted, dataset)
+
+
+class _Rows:
+    """The rows of a file: those with an outcome, and the rejections of invalid ones."""
+
+    def __init__(self, decoder: Decoder, rule: str) -> None:
+        self._decoder = decoder
+        self._rule = rule
+        self._parts: list[Columns] = []
+        self.count = 0
+        self.statuses: list[str] = []
+        self.rejections: list[str] = []
+
+    def add(self, batch: Sequence[Row], hints: Hints) -> None:
+        """Adds the next rows of the file; all attributes grow with them."""
+        decoded = self._decoder.decode_batch([row.value for row in batch], RECORD_BYTES_DEFAULT)
+        labelled = []
+        for place, row in enumerate(batch):
+            if place in decoded.rejections:
+                self.rejections.append(f"  line {row.line}: {decoded.rejections[place].reason}")
+                hints.add(row.line, row.hint)
+            elif row.status == STATUS_UNREADABLE:
+                self.rejections.append(f"  line {row.line}: {self._rule}")
+            elif row.status is not None:
+                labelled.append(place)
+                self.statuses.append(row.status)
+        self._parts.append(decoded.columns.take(np.searchsorted(decoded.rows, labelled)))
+        self.count += len(batch)
+
+    def labelled(self) -> Columns:
+        """Returns the columns of the rows with an outcome."""
+        return concatenate(self._parts or [self._decoder.decode_batch([], RECORD_BYTES_DEFAULT).columns])
 
 
 def train_model(

@@ -34,8 +34,8 @@ def build(
 ) -> None:
     """Build a bundle from a model trained elsewhere, and add it to the store.
 
-    The model is an XGBoost file (.ubj, .json), an ONNX file (.onnx), or a file that an installed runner opens. The
-    command creates the golden examples and computes the metrics. Paths are relative to the build file:
+    The model is an XGBoost file (.ubj, .json), an ONNX file (.onnx), or a file that an installed runner opens. Golden
+    examples and metrics are made by the command. Paths are relative to the build file:
     ```
     name = "vendor-risk"
     version = "1.0.0"
@@ -51,11 +51,7 @@ def build(
     [labels]
     licence = "as agreed on 2025-11-03"
     ```
-
-    Examples:
-    ```
-    scorer bundle build vendor-risk.toml
-    ```
+    Example: `scorer bundle build vendor-risk.toml`
     """
     from schemas.rows import Hints
     from scorer.author.describe import read_build_file
@@ -68,9 +64,8 @@ def build(
     bundles.require_new(build_file.name, build_file.version)
     folder, hints, holdout = description.parent, Hints(), None
     if build_file.holdout:
-        holdout = read_examples(
-            folder / build_file.holdout, hints, skip_invalid=skip_invalid, contract=build_file.contract
-        )
+        labelled = folder / build_file.holdout
+        holdout = read_examples(labelled, hints, skip_invalid=skip_invalid, contract=build_file.contract)
     show_hints(hints)
     manifest, uri = add_model(folder / build_file.model, build_file, bundles, holdout)
     if as_json:

@@ -60,12 +60,8 @@ def diff(
     decisions, hints = None, Hints()
     if on is not None:
         opened = bundles.open(before), bundles.open(after)
-        decisions = compare_decisions(
-            read_batches(on, name_source(on, None), opened[1].encoding.contract, hints),
-            opened,
-            settings.record_bytes_max,
-            keep_flips=ids,
-        )
+        batches = read_batches(on, name_source(on, None), opened[1].encoding.contract, hints)
+        decisions = compare_decisions(batches, opened, settings.record_bytes_max, keep_flips=ids)
     show_hints(hints)
     if as_json:
         report = {

@@ -1,0 +1,150 @@
+"""Options of `scorer train`, and what they mean."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from scorer.cli.model_options import read_missing, read_policy
+from scorer.cli.options import require_texts
+from scorer.errors import MisuseError
+
+if TYPE_CHECKING:
+    from schemas.rows import OutcomeColumn
+    from scorer.author.train import Recipe
+
+T = TypeVar("T")
+
+LabelOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=VALUE", callback=require_texts, help="Label to store in the bundle; may be repeated."),
+]
+
+
+ApplicationsArgument = Annotated[
+    Path, typer.Argument(metavar="DATA", help="A .csv or .jsonl file of applications with the column `status`.")
+]
+
+
+DropOption = Annotated[
+    list[str] | None, typer.Option(metavar="FIELD", help="Field to leave out of the model; may be repeated.")
+]
+
+
+TargetOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN=VALUE",
+        help="Column with the outcome of the loan, and its value for a default, for example repaid=0 "
+        "(default: status, with ok and default).",
+    ),
+]
+
+
+MissingOption = Annotated[
+    float,
+    typer.Option(metavar="NUMBER", help="Replaces unknown numbers; nan lets the model handle them."),
+]
+
+
+MonotoneOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FIELD:SIGN",
+        help="Number with which the probability of default must not fall (1) or must not rise (-1), for example "
+        "income:-1; may be repeated.",
+    ),
+]
+
+
+ParamOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="XGBoost parameter, for example max_depth=4; may be repeated."),
+]
+
+
+NameOption = Annotated[str, typer.Option(help="Name of the bundle, for example credit-risk.")]
+
+
+VersionOption = Annotated[str, typer.Option(help="Version of the bundle, for example 1.2.0; it must not exist yet.")]
+
+
+MaybeAboveOption = Annotated[float, typer.Option(help="Probability above which the label is MAYBE.")]
+
+
+DeclinedAboveOption = Annotated[float, typer.Option(help="Probability above which the label is DECLINED.")]
+
+
+RoundsOption = Annotated[int, typer.Option(min=1, max=10_000, help="Boosting rounds.")]
+
+
+PlotsOption = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write the plots to this folder, as PNG.")]
+
+
+SkipInvalidOption = Annotated[bool, typer.Option("--skip-invalid", help="Skip invalid rows instead of failing.")]
+
+
+def read_recipe(
+    dropped: tuple[str, ...],
+    thresholds: tuple[float, float],
+    missing: float,
+    parameters: Sequence[str],
+    monotone: Sequence[str],
+    rounds: int,
+) -> "Recipe":
+    """Returns how to train.
+
+    Raises:
+        MisuseError: a value is invalid.
+    """
+    from scorer.author.train import Recipe
+
+    return Recipe(
+        dropped=dropped,
+        policy=read_policy(*thresholds),
+        missing=read_missing(missing),
+        parameters=dict(_read_pair("--param", text, _read_parameter) for text in parameters),
+        monotone=dict(_read_pair("--monotone", text, _read_sign, ":") for text in monotone),
+        rounds=rounds,
+    )
+
+
+def read_target(text: str | None) -> "OutcomeColumn":
+    """Returns the column with the outcome of each loan.
+
+    Raises:
+        MisuseError: the text is not COLUMN=VALUE.
+    """
+    from schemas.rows import STATUS, OutcomeColumn, plain_code
+
+    if text is None:
+        return STATUS
+    column, equals, value = text.partition("=")
+    if not (equals and column and value):
+        raise MisuseError("--target: write COLUMN=VALUE, with the value that means default, for example repaid=0")
+    return OutcomeColumn(column, {plain_code(value.strip().casefold()): "default", "": None}, others="ok")
+
+
+def _read_pair(option: str, text: str, read: Callable[[str, str], T], separator: str = "=") -> tuple[str, T]:
+    name, found, value = text.partition(separator)
+    if not (found and name and value):
+        raise MisuseError(f"{option} {text[:80]}: write NAME{separator}VALUE")
+    return name, read(name, value)
+
+
+def _read_parameter(name: str, value: str) -> str | int | float:
+    if name in {"objective", "nthread", "monotone_constraints"}:
+        raise MisuseError(f"--param {name}: cannot be changed")
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
+
+
+def _read_sign(name: str, value: str) -> int:
+    if value not in {"1", "+1", "-1"}:
+        raise MisuseError(f"--monotone {name}: the sign must be 1 or -1")
+    return int(value)
