@@ -2,8 +2,8 @@
 
 A program is a tuple of steps for a stack: operands are pushed, and each operation replaces the topmost values by its
 result. All operations work element by element and none depends on the order or number of rows, so that a row has the
-same bits in every batch. Unknown is NaN; what is not a finite number becomes unknown at once, so that 1 / (1 / 0) is
-unknown, too, instead of 0.
+same bits in every batch. Unknown is NaN. An infinite number becomes unknown before it can become finite again, as in
+`1 / (1 / x)`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -47,6 +47,7 @@ class Operation(StrEnum):
     IS_UNKNOWN = "is unknown"
     IS_KNOWN = "is known"
     AS_NUMBER = "as number"
+    KNOWN_IF_FINITE = "known if finite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,8 @@ def evaluate_number(program: Program, columns: Columns) -> NDArray[np.float64]:
     Returns:
         Shape (n,): finite, or the one NaN of `numpy.nan`; never a view of a column.
     """
-    return _finite(_run(program, columns))
+    numbers = _run(program, columns)
+    return np.where(np.isnan(numbers), np.nan, numbers)  # the bits of a NaN depend on what it was calculated from
 
 
 def evaluate_condition(program: Program, columns: Columns) -> NDArray[np.bool_]:
@@ -114,7 +116,7 @@ def _run(program: Program, columns: Columns) -> _Values:
                 case PushColumn(name):
                     stack.append(columns[name])
                 case PushConstant(value):
-                    stack.append(np.asarray(value))
+                    stack.append(np.array([value]))
                 case PushCategoryTest(name, holds):
                     stack.append(np.frombuffer(holds, dtype=np.bool_)[columns[name]])
                 case NumberTest(values, is_one):
@@ -128,8 +130,10 @@ def _run(program: Program, columns: Columns) -> _Values:
     return result
 
 
-def _finite(values: _Values) -> _Values:
-    return np.where(np.isfinite(values), values, np.nan)
+def _known_if_finite(numbers: _Values) -> _Values:
+    """Subtracts 0 from finite numbers, and NaN from others."""
+    zeros: _Values = numbers - numbers
+    return np.subtract(numbers, zeros, out=zeros)
 
 
 def _is_among(numbers: _Values, values: Sequence[float], *, is_one: bool) -> _Values:
@@ -157,12 +161,13 @@ _UNARY: Final[Mapping[Operation, Callable[[_Values], _Values]]] = {
     Operation.IS_UNKNOWN: np.isnan,
     Operation.IS_KNOWN: lambda values: ~np.isnan(values),
     Operation.AS_NUMBER: lambda values: values.astype(np.float64),
+    Operation.KNOWN_IF_FINITE: _known_if_finite,
 }
 _BINARY: Final[Mapping[Operation, Callable[[_Values, _Values], _Values]]] = {
-    Operation.ADD: lambda first, second: _finite(first + second),
-    Operation.SUBTRACT: lambda first, second: _finite(first - second),
-    Operation.MULTIPLY: lambda first, second: _finite(first * second),
-    Operation.DIVIDE: lambda first, second: _finite(first / second),
+    Operation.ADD: np.add,
+    Operation.SUBTRACT: np.subtract,
+    Operation.MULTIPLY: np.multiply,
+    Operation.DIVIDE: np.divide,
     Operation.MINIMUM: _minimum,
     Operation.MAXIMUM: _maximum,
     Operation.LESS: np.less,

@@ -93,6 +93,8 @@ class _Translation:
         for operation in reversed(chain):
             self.number(operation.right)
             self.steps.append(_ARITHMETIC[type(operation.op)])
+        # Once is enough: as the first operand of a further operator, an infinite number never becomes finite.
+        self.steps.append(Operation.KNOWN_IF_FINITE)
 
     def _operand(self, node: ast.expr) -> None:
         token = self._tree.token(node)
