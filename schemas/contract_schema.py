@@ -5,16 +5,19 @@ from typing import Any, Final
 
 from schemas.contract import NUMBER_MAX, Contract, ContractField, ContractObject, Kind
 from schemas.contract_parser import DIALECT
+from schemas.contract_values import DATE_PATTERN, DATE_TIME_PATTERN
 
 _LEFT_OUT: Final = "$comment"  # addressed to the contract's authors
+_DATE_PATTERNS: Final[Mapping[Kind, str]] = {Kind.DATE: DATE_PATTERN, Kind.DATE_TIME: DATE_TIME_PATTERN}
 _RULES_OF_NUMBERS: Final = ("type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
 
 def plain_schema(contract: Contract) -> dict[str, Any]:
     """Returns a JSON Schema that accepts the same applications as the contract.
 
-    Rules that the contract implies are written down: the length of the id, the range of numbers, and the values that
-    mean unknown, which are valid. Dates need a validator that checks formats.
+    Rules that the contract implies are written down: the length of the id, the range of numbers, the values that mean
+    unknown, which are valid, and how dates are written. Whether a date is in the calendar is left to validators that
+    check formats.
     """
     return {"$schema": DIALECT} | _object(contract.application, contract.document, contract)
 
@@ -34,6 +37,8 @@ def _field(field: ContractField, schema: Mapping[str, Any], contract: Contract) 
     plain = _plain(schema)
     if field.kind is Kind.TEXT and field.path == contract.id_path:
         plain |= {"minLength": field.length_min, "maxLength": field.length_max}
+    if field.kind in _DATE_PATTERNS:
+        return plain | {"pattern": f"^{_DATE_PATTERNS[field.kind]}$"}
     if field.kind is Kind.CATEGORY:
         return plain | {"enum": [*plain["enum"], *(value for value in field.unknown if value not in plain["enum"])]}
     if not field.kind.is_numeric:

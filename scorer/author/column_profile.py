@@ -121,7 +121,8 @@ class ColumnProfile:
 
     def _count(self, text: str, form: Form) -> None:
         self.forms[form] += 1
-        self.longest = max(self.longest, len(text))
+        if form is not Form.MISSING_WORD:
+            self.longest = max(self.longest, len(text))
         if form in {Form.INTEGER, Form.NUMBER}:
             self._rank(float(text))
         if text in self.counts or len(self.counts) < DISTINCT_MAX:

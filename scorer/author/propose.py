@@ -57,7 +57,7 @@ def propose_field(name: str, column: ColumnProfile, *, nullable: bool) -> Propos
     """
     forms = {form for form in column.forms if column.forms[form]} - _MISSING
     if Form.LIST in forms:
-        return "left out: contains lists or empty objects, which a contract cannot describe"
+        return "left out: contains lists, empty objects or bytes, which a contract cannot describe"
     if not forms:
         return "left out: has no values"
     proposal = _propose_kind(column, forms)
@@ -136,11 +136,15 @@ def _propose_text(column: ColumnProfile) -> Proposal:
     if len(values) <= CATEGORIES_MAX and 2 * len(values) <= column.present:
         once = sum(count == 1 for count in values.values())
         if once:
-            checks.append(f"{once} of its {len(values)} values occur once; are there others, which would be rejected?")
+            checks.append(
+                f"values that occur once: {once} of {len(values)}; are there others, which would be rejected?"
+            )
         return Proposal({"type": "string", "enum": sorted(values)}, checks)
     many = f"{len(values):,}" if column.is_complete else f"more than {len(values):,}"
-    checks.append(f"{many} different texts, so it is not an input of models; a category lists its values in enum")
-    return Proposal({"type": "string", "maxLength": int(round_up(column.longest))}, checks)
+    checks.append(
+        f"a text, which models do not use, with different values: {many}; a category lists its values in enum"
+    )
+    return Proposal({"type": "string", "maxLength": int(round_up(max(1, column.longest)))}, checks)
 
 
 def round_up(number: float) -> Decimal:

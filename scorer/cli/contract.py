@@ -130,13 +130,13 @@ def diff(
 def export(
     file: FileArgument,
     json_schema: Annotated[
-        bool, typer.Option("--json-schema", help="As JSON Schema, which is the default and the only format.")
+        bool, typer.Option("--json-schema", help="As JSON Schema; the default.", show_default=False)
     ] = True,
     output: OutputOption = None,
 ) -> None:
     """Export a contract as plain JSON Schema, for validators that know nothing of its annotations.
 
-    The schema accepts the same applications. Dates need a validator that checks formats.
+    The schema accepts the same applications; whether a date is in the calendar needs a validator that checks formats.
 
     Examples:
     ```
