@@ -5,11 +5,13 @@ from itertools import chain
 from pathlib import Path
 
 from producer.errors import MisuseError
+from schemas import contract_file
 from schemas.contract import Contract
 from schemas.contract_faults import ContractError
-from schemas.contract_file import read_contract_file
+from schemas.contracts import shipped_contract
 from schemas.files import read_applications
 from schemas.rows import ApplicationsFileError, Hints, Row
+from schemas.text import TextFileError
 
 
 def read_contract(path: Path | None) -> Contract:
@@ -19,9 +21,9 @@ def read_contract(path: Path | None) -> Contract:
         MisuseError: the file cannot be read, or is not a contract.
     """
     try:
-        return read_contract_file(path)
-    except ContractError as error:
-        raise MisuseError(str(error)) from None
+        return shipped_contract() if path is None else contract_file.read_contract(path)
+    except (TextFileError, ContractError) as error:
+        raise MisuseError(f"{path}: {error}") from None
 
 
 def open_rows(file: str, contract: Contract, hints: Hints) -> Iterator[Row]:

@@ -1,21 +1,17 @@
-"""Reads a contract from a file."""
+"""Reads contract files, as people edit them: with or without a byte-order mark, in UTF-8 or UTF-16."""
 
 from pathlib import Path
 
-from schemas.contract import Contract
-from schemas.contract_faults import ContractError
+from schemas.contract import CONTRACT_BYTES_MAX, Contract
 from schemas.contract_parser import parse_contract
-from schemas.contracts import shipped_contract
-from schemas.text import TextFileError, read_text
+from schemas.text import read_text
 
 
-def read_contract_file(path: Path | None) -> Contract:
-    """Reads a contract file; returns the shipped contract without one.
+def read_contract(path: Path) -> Contract:
+    """Reads a contract from a file.
 
     Raises:
-        ContractError: the file cannot be read, or is not a contract; the message begins with its path.
+        TextFileError: the file cannot be read, or is not text.
+        ContractError: it is not a JSON Schema in the supported subset.
     """
-    try:
-        return shipped_contract() if path is None else parse_contract(read_text(path))
-    except (TextFileError, ContractError) as error:
-        raise ContractError([f"{path}: {error}"]) from None
+    return parse_contract(read_text(path, CONTRACT_BYTES_MAX))

@@ -7,11 +7,12 @@ from typing import Final
 
 from schemas.contract import ContractField, Kind
 
+DATE_PATTERN: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 DATE_TIME_PATTERN: Final = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
 _is_date_time = re.compile(DATE_TIME_PATTERN).fullmatch
-_is_date = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
+_is_date = re.compile(DATE_PATTERN).fullmatch
 
 
 def is_valid(field: ContractField, value: object) -> bool:

@@ -1,22 +1,16 @@
-"""Reads CSV files of applications: delimiter, header and cells, with a hint for each ambiguous cell."""
+"""Reads CSV files of applications: header and cells, with a hint for each ambiguous cell."""
 
-import csv
 import json
 import re
 from collections.abc import Iterator, Mapping
-from itertools import chain
 from typing import Final, NamedTuple
 
 from schemas.contract import ID_CHARACTERS_MAX, ContractField, ContractObject, Kind
+from schemas.csv_rows import DELIMITERS, CsvError, read_csv_rows, split_cells
 from schemas.headers import FileFields, quote_names
 from schemas.rows import ApplicationsFileError, OpenedFile, Row, name_row, plain_code
-from schemas.text import LINE_BYTES_MAX, explain_encoding, is_utf8
+from schemas.text import explain_encoding, is_utf8
 
-DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-
-_is_delimiter_line = re.compile(
-    r'"?sep=([,;|\t])"?', re.IGNORECASE
-).fullmatch  # Excel reads and writes it above the header
 # In a file with another delimiter than commas, numbers may have decimal commas: 1.490 is 1.49 or 1490.
 _is_grouped_by_dots = re.compile(r"-?[1-9][0-9]{0,2}(\.[0-9]{3})+").fullmatch
 _is_json_number = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?").fullmatch
@@ -54,71 +48,28 @@ def read_csv(file: OpenedFile, fields: FileFields) -> Iterator[Row]:
     Raises:
         ApplicationsFileError: the header lacks columns, the quoting is broken, or a row has too few or many cells.
     """
-    # Bytes that are not UTF-8 are kept as surrogates, so that the contract can reject only that row.
-    texts = (text.decode("utf-8", "surrogateescape") for _, text in file.all_lines())
-    line, first = file.line, next(texts)
-    if first.lstrip().startswith(("{", "[")):
-        raise ApplicationsFileError(f"{file.called}, line {line}: is JSON, not CSV: name the file .jsonl")
-    declared = _is_delimiter_line(first.strip("\r\n "))
-    if declared:
-        line, first = line + 1, next(texts, "")
-    delimiter = declared[1] if declared else find_delimiter(first, fields)[0]
-    bounded = _Bounded(chain([first], texts))
-    reader = csv.reader(bounded, delimiter=delimiter, strict=True)
+    if file.first.lstrip().startswith((b"{", b"[")):
+        raise ApplicationsFileError(f"{file.called}, line {file.line}: is JSON, not CSV: name the file .jsonl")
     table: _Table | None = None
-    line_first = line
     try:
-        for cells in reader:
-            bounded.begin_row()
-            if cells and table is None:
-                columns = _read_header(cells, file, fields, (line, delimiter))
-                table = _Table(file.called, file.name, delimiter, columns, fields)
-            elif cells and table is not None:
-                _require_cells(cells, table, line)
-                if any(cells):  # spreadsheets write an empty row as delimiters only
-                    yield _read_cells(cells, table, line)
-            line = line_first + reader.line_num
-    except csv.Error as error:
-        raise ApplicationsFileError(f"{file.called}, line {line}: {_explain_csv(error, delimiter)}") from None
+        for row in read_csv_rows(file.all_lines(), file.called, lambda header: find_delimiter(header, fields)[0]):
+            if table is None:
+                columns = _read_header(row.cells, file, fields, (row.line, row.delimiter))
+                table = _Table(file.called, file.name, row.delimiter, columns, fields)
+            elif any(row.cells):  # spreadsheets write an empty row as delimiters only
+                yield _read_cells(row.cells, table, row.line)
+    except CsvError as error:
+        raise ApplicationsFileError(str(error)) from None
     if table is None:
         raise ApplicationsFileError(
             f"{file.called}: has no header line; a header with {', '.join(fields.required)} is required"
         )
 
 
-class _Bounded:
-    """The lines of a CSV file; fails if a row is longer than any row may be."""
-
-    def __init__(self, texts: Iterator[str]) -> None:
-        self._texts = texts
-        self._characters = 0
-
-    def begin_row(self) -> None:
-        """The following lines belong to the next row."""
-        self._characters = 0
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        text = next(self._texts)
-        self._characters += len(text)
-        if self._characters > LINE_BYTES_MAX:
-            raise csv.Error
-        return text
-
-
 def find_delimiter(header: str, fields: FileFields) -> tuple[str, int]:
     """The delimiter of a header line, and how many of the contract's fields it has with that delimiter."""
-    named = [(d, len({fields.field_of(cell) for cell in _split_cells(header, d)} - {None})) for d in DELIMITERS]
+    named = [(d, len({fields.field_of(cell) for cell in split_cells(header, d)} - {None})) for d in DELIMITERS]
     return max(named, key=lambda pair: pair[1])
-
-
-def _split_cells(line: str, delimiter: str) -> list[str]:
-    try:
-        return next(csv.reader([line], delimiter=delimiter), [])
-    except csv.Error:
-        return []
 
 
 def _read_header(cells: list[str], file: OpenedFile, fields: FileFields, found: tuple[int, str]) -> list[str | None]:
@@ -154,26 +105,6 @@ def _read_header(cells: list[str], file: OpenedFile, fields: FileFields, found: 
     if unknown:
         file.hints.add(line, f"no column {' or '.join(unknown)}: unknown in every row")
     return columns
-
-
-def _require_cells(cells: list[str], table: _Table, line: int) -> None:
-    if len(cells) != len(table.columns):
-        delimiter = DELIMITERS[table.delimiter].removesuffix("s")
-        decimal = " (a decimal comma?)" if table.delimiter == "," else ""
-        raise ApplicationsFileError(
-            f"{table.called}, line {line}: has {len(cells)} cell{'s'[: len(cells) > 1]} but the header has "
-            f"{len(table.columns)}; is there an unquoted {delimiter} in a cell{decimal}, or is the row cut off?"
-        )
-
-
-def _explain_csv(error: csv.Error, delimiter: str) -> str:
-    """Explains a CSV error; the csv module's own messages are about Python."""
-    if "limit" in str(error) or not str(error):
-        return "is not CSV: a cell or row is longer than in any application; is a closing quote missing?"
-    return (
-        "is not CSV: the quoting is invalid: a quoted cell ends with a quote, followed by one of the "
-        f"{DELIMITERS[delimiter]} or the line's end, and a quote within it is doubled"
-    )
 
 
 def _read_cells(cells: list[str], table: _Table, line: int) -> Row:

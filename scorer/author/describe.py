@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from schemas.contract import Contract
 from schemas.contract_faults import ContractError
-from schemas.contract_file import read_contract_file
+from schemas.contract_file import read_contract
 from schemas.contracts import shipped_contract
 from schemas.text import TextFileError, read_toml
 from scorer.author.boosters import Rounds
@@ -120,11 +120,16 @@ def read_build_file(path: Path) -> BuildFile:
         description = read_toml(path)
     except TextFileError as error:
         raise MisuseError(f"{path}: {error}. A build file is a TOML file that names the model file") from None
+    if isinstance(description.get("contract"), str):
+        description["contract"] = _read_contract(path.parent / description["contract"])
     try:
-        if isinstance(description.get("contract"), str):
-            description["contract"] = read_contract_file(path.parent / description["contract"])
         return BuildFile.model_validate(description)
-    except ContractError as error:
-        raise MisuseError(str(error)) from None
     except ValidationError as error:
         raise MisuseError(f"{path}: {explain(error)}") from None
+
+
+def _read_contract(path: Path) -> Contract:
+    try:
+        return read_contract(path)
+    except (TextFileError, ContractError) as error:
+        raise MisuseError(f"{path}: {error}") from None

@@ -5,7 +5,6 @@ A finding refers to a rule; the user of a model is responsible for verifying tha
 """
 
 import platform
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.printable import printable
+from scorer.author.bases import find_bases
 from scorer.bundle.load import load_bundle, read_manifest
 from scorer.bundle.manifest import CARD_FILE, GOLDEN_FILE, MANIFEST_FILE, Manifest
 from scorer.core.features import one_hot_columns
@@ -44,21 +44,6 @@ Rule = Literal[
 ]
 """The kinds of findings, for scripts."""
 
-# Words in a field's name that indicate a prohibited basis (§1002.2(z)). Age has its own rules below.
-_BASES: Final = {
-    "race": "race",
-    "ethnicity": "race",
-    "color": "color",
-    "colour": "color",
-    "religion": "religion",
-    "nationality": "national origin",
-    "origin": "national origin",
-    "sex": "sex",
-    "gender": "sex",
-    "marital": "marital status",
-    "assistance": "income from public assistance",
-    "welfare": "income from public assistance",
-}
 _ELDERLY_FROM: Final = 62  # §1002.2(o)
 _AGES: Final = np.arange(18, 121, dtype=np.float32)  # the contract's limits
 _REPLACE_BUNDLE: Final = (
@@ -102,7 +87,7 @@ def lint_bundle(folder: Path) -> list[Finding]:
 
 def _find_prohibited_bases(manifest: Manifest) -> Iterator[Finding]:
     for field in manifest.features.fields:
-        for basis in sorted({_BASES[word] for word in re.split(r"[\W_]+", field.lower()) if word in _BASES}):
+        for basis in find_bases(field):
             yield Finding(
                 "error",
                 "basis",

@@ -24,13 +24,15 @@ def read_contract(path: Path | None) -> "Contract":
     Raises:
         MisuseError: the file cannot be read, or is not a contract.
     """
+    from schemas import contract_file
     from schemas.contract_faults import ContractError
-    from schemas.contract_file import read_contract_file
+    from schemas.contracts import shipped_contract
+    from schemas.text import TextFileError
 
     try:
-        return read_contract_file(path)
-    except ContractError as error:
-        raise MisuseError(str(error)) from None
+        return shipped_contract() if path is None else contract_file.read_contract(path)
+    except (TextFileError, ContractError) as error:
+        raise MisuseError(f"{path}: {error}") from None
 
 
 def read_policy(maybe_above: float, declined_above: float) -> "Policy":

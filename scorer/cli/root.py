@@ -2,7 +2,7 @@
 
 import typer
 
-from scorer.cli import bundle, dlq, offsets, replay, topics, trust
+from scorer.cli import bundle, contract, dlq, offsets, replay, topics, trust
 from scorer.cli.approve import approve
 from scorer.cli.build import build
 from scorer.cli.config import config, doctor
@@ -45,6 +45,7 @@ bundle.app.command()(diff)
 bundle.app.command()(containerize)
 bundle.app.command("import-bentoml")(import_bentoml)
 app.add_typer(bundle.app, name="bundle")
+app.add_typer(contract.app, name="contract")
 app.command()(deploy)
 app.command()(rollback)
 app.command()(retire)
