@@ -199,8 +199,8 @@ def _require_same_matrix(trees: Sequence[Mapping[str, Any]], features: Features)
         raise BundleError(
             f"the model was trained on other columns, in another order, or on numbers that were scaled: "
             f"{splits.unseparated:,} of its {splits.one_hot_splits:,} splits on columns of 0 and 1 do not separate 0 "
-            "from 1. In the description, list the columns that it was trained on, in its order; a bundle does not scale "
-            "numbers"
+            "from 1. In the description, list the columns that it was trained on, in its order; a bundle does not "
+            "scale numbers"
         )
     required_columns = [features.columns[position] for position in sorted(splits.certain - one_hot)]
     required_columns = [column for column in required_columns if not may_be_null(column)]

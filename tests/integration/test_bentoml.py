@@ -112,10 +112,10 @@ def test_the_imported_bundle_predicts_as_bentomls_runner(
     bundle = BundleStore(tmp_path / "store").open("from-bento:1.0.0")
     applications = [decode(loan, 65_536) for loan in loans]
     assert all(type(application) is Application for application in applications)
-    found = bundle.model.predict(bundle.encoding.matrix(applications))  # type: ignore[arg-type]
+    probabilities = bundle.model.predict(bundle.encoding.matrix(applications))  # type: ignore[arg-type]
     assert len(expected) == 600
     assert len(set(expected)) > 100
-    assert np.array_equal(found, np.array(expected, dtype=np.float32))
+    assert np.array_equal(probabilities, np.array(expected, dtype=np.float32))
 
 
 @pytest.mark.parametrize(("kind", "options"), [("classifier", []), ("booster", ["--rounds", "all"])])
@@ -133,12 +133,12 @@ def test_a_model_that_stopped_early_predicts_as_bentoml_loads_it(
     assert "Rounds: " in ran.stdout
     bundle = BundleStore(tmp_path / "store").open("from-bento:1.0.0")
     applications = [decode(loan, 65_536) for loan in loans]
-    found = bundle.model.predict(bundle.encoding.matrix(applications))  # type: ignore[arg-type]
-    assert np.array_equal(found, np.array(expected, dtype=np.float32))
+    probabilities = bundle.model.predict(bundle.encoding.matrix(applications))  # type: ignore[arg-type]
+    assert np.array_equal(probabilities, np.array(expected, dtype=np.float32))
 
 
 @pytest.mark.parametrize(("kind", "named"), [("call", "posix.mkdir"), ("function", "cloudpickle")])
-def test_an_export_that_carries_code_is_refused_and_runs_nothing(
+def test_an_export_that_carries_code_is_rejected_and_runs_nothing(
     bento: Bento, exported: tuple[Path, list[float]], tmp_path: Path, kind: str, named: str
 ) -> None:
     """BentoML runs it when it reads the model; we name it, exit 1, and leave no trace of it."""
@@ -151,4 +151,4 @@ def test_an_export_that_carries_code_is_refused_and_runs_nothing(
     ran = _import(path, tmp_path / "store")
     assert ran.returncode == 1
     assert named in ran.stderr
-    assert [found.name for found in tmp_path.iterdir()] == ["hooked.bentomodel"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["hooked.bentomodel"]

@@ -146,7 +146,7 @@ def around(case: Case, guarded: Guarded) -> Iterator[Settings]:
 
 
 def _set_aside(guarded: Guarded, settings: Settings) -> None:
-    told = {
+    headers = {
         rejection.CODE_HEADER: "model_error",
         rejection.REASON_HEADER: "the model fails on it",
         rejection.TOPIC_HEADER: settings.applications_topic,
@@ -155,7 +155,9 @@ def _set_aside(guarded: Guarded, settings: Settings) -> None:
         rejection.AT_HEADER: "2026-01-01T00:00:00Z",
     }
     producer = Producer({"bootstrap.servers": guarded.open_servers})
-    producer.produce(settings.dead_letters_topic, dump_application(APPLICATIONS["plain"]), b"a-0", headers=dict(told))
+    producer.produce(
+        settings.dead_letters_topic, dump_application(APPLICATIONS["plain"]), b"a-0", headers=dict(headers)
+    )
     assert producer.flush(WAIT_S) == 0
 
 
@@ -193,16 +195,16 @@ def refuse(case: Case, guarded: Guarded) -> None:
         assert case.role is Role.READER
         assert "authorization failed" in str(refusal.value).lower()
         return
-    said = str(refusal.value)
-    assert f"{lacked.operation} on {lacked.resource}" in said
-    assert grant([lacked], f"User:{case.user}", guarded.servers)[0] in said
-    assert "missing topic" not in said
-    assert "at the same time" not in said
-    assert _PASSWORD not in said
+    message = str(refusal.value)
+    assert f"{lacked.operation} on {lacked.resource}" in message
+    assert grant([lacked], f"User:{case.user}", guarded.servers)[0] in message
+    assert "missing topic" not in message
+    assert "at the same time" not in message
+    assert _PASSWORD not in message
 
 
 @pytest.mark.parametrize("role", Role)
-def test_a_stranger_may_do_nothing(role: Role, guarded: Guarded) -> None:
+def test_an_unauthorized_user_may_do_nothing(role: Role, guarded: Guarded) -> None:
     """A principal that no table lists is refused everything."""
     settings = Case(role).settings(guarded.servers)
     kafka = settings.kafka | {"sasl.username": STRANGER}

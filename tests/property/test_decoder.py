@@ -135,21 +135,21 @@ def judge(raw: bytes) -> tuple[str, list[str]] | dict[str, object]:  # noqa: PLR
 
 def check(raw: bytes) -> bool:
     """Holds the decoder and the pydantic model against the judge; True if the bytes are an application."""
-    wanted, found = judge(raw), decode(raw, BYTES_MAX)
-    assert repr(found) == repr(decode(raw, BYTES_MAX)), "the same bytes give the same outcome"
+    wanted, result = judge(raw), decode(raw, BYTES_MAX)
+    assert repr(result) == repr(decode(raw, BYTES_MAX)), "the same bytes give the same outcome"
     if isinstance(wanted, dict):
-        assert not isinstance(found, Rejection), found
-        values = {name: getattr(found, name) for name in RULES}
+        assert not isinstance(result, Rejection), result
+        values = {name: getattr(result, name) for name in RULES}
         values["marital"] = values["marital"] or "unk"
         # repr tells -0.0 from 0.0 and 1.0 from 1, and gives every digit.
         assert repr(values) == repr(wanted)
         assert repr(CreditApplication.model_validate_json(raw).model_dump()) == repr(wanted)
         return True
     code, fields = wanted
-    assert isinstance(found, Rejection), (found, wanted)
-    assert found.code is RejectionCode(code)
+    assert isinstance(result, Rejection), (result, wanted)
+    assert result.code is RejectionCode(code)
     if fields:
-        assert [fault.partition(":")[0] for fault in found.reason.split("; ")] == fields
+        assert [fault.partition(":")[0] for fault in result.reason.split("; ")] == fields
         assert not _contract_accepts(raw)
     return False
 
@@ -253,16 +253,16 @@ def test_pieces_of_json(pieces: list[bytes]) -> None:
 @given(bases, st.lists(edits, max_size=3))
 def test_damaged_records(base: bytes, changes: list[tuple[int, int, bytes]]) -> None:
     """Sound records with pieces inserted, replaced and removed anywhere have the contract's outcome."""
-    for place, removed, inserted in changes:
-        base = base[:place] + inserted + base[place + removed :]
+    for position, removed, inserted in changes:
+        base = base[:position] + inserted + base[position + removed :]
     check(base)
 
 
 @law
 @given(bases, st.integers(0, 400), st.binary(min_size=1, max_size=3))
-def test_foreign_bytes_in_records(base: bytes, place: int, inserted: bytes) -> None:
+def test_foreign_bytes_in_records(base: bytes, position: int, inserted: bytes) -> None:
     """Sound records in which any few bytes stand instead of others have the contract's outcome."""
-    check(base[:place] + inserted + base[place + len(inserted) :])
+    check(base[:position] + inserted + base[position + len(inserted) :])
 
 
 @law
@@ -336,7 +336,7 @@ def test_any_id(application_id: str, ensure_ascii: bool) -> None:
 def test_reasons_hold_no_values(name: str, around: str, marker: int) -> None:
     """No part of a value ever stands in the reason for its rejection."""
     raw = _write({**TEXTS, name: around.format(marker), "home": f'"{marker}"'}, f'"{marker}":"{marker}"')
-    found = decode(raw, BYTES_MAX)
-    assert isinstance(found, Rejection)
-    assert str(marker) not in found.reason
-    assert len(found.reason) < 1_500
+    result = decode(raw, BYTES_MAX)
+    assert isinstance(result, Rejection)
+    assert str(marker) not in result.reason
+    assert len(result.reason) < 1_500

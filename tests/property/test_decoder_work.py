@@ -105,12 +105,12 @@ def test_calls(value: bytes) -> None:
 
 def nodes(value: object) -> int:
     """How many values a value has inside, and itself."""
-    found, waiting = 0, [value]
+    count, waiting = 0, [value]
     while waiting:
-        found += 1
+        count += 1
         inside = waiting.pop()
         waiting += list(inside.values()) if isinstance(inside, dict) else inside if isinstance(inside, list) else []
-    return found
+    return count
 
 
 class Copies:
@@ -191,7 +191,7 @@ def test_a_value_is_read_by_the_contract_once(values: list[bytes], sound: int) -
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wire, "read_by_contract", reading)
-        found = decode_batch(batch, BYTES_MAX)
-    assert len(read) == found.slow_decodes <= len(values)
-    assert [type(one) for one in found.applications] == [type(decode(value, BYTES_MAX)) for value in batch]
-    assert isinstance(found.applications[-1], Application)
+        decoded = decode_batch(batch, BYTES_MAX)
+    assert len(read) == decoded.slow_decodes <= len(values)
+    assert [type(one) for one in decoded.applications] == [type(decode(value, BYTES_MAX)) for value in batch]
+    assert isinstance(decoded.applications[-1], Application)

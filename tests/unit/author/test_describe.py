@@ -25,24 +25,24 @@ def _read(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_the_least_that_can_be_said(tmp_path: Path) -> None:
+def test_a_minimal_description(tmp_path: Path) -> None:
     """Everything else has a default: the usual thresholds, no notes, now."""
-    told = read_build_file(_read(tmp_path, PLAIN))
-    assert (told.name, told.version, told.model, told.holdout, told.runner) == (
+    description = read_build_file(_read(tmp_path, PLAIN))
+    assert (description.name, description.version, description.model, description.holdout, description.runner) == (
         "mine",
         "1.0.0",
         "model.ubj",
         None,
         None,
     )
-    assert told.features.columns == columns_of(["age", "home"])
-    assert told.features.missing == 0
-    assert told.policy == Policy()
-    assert (told.runner_settings, told.labels, told.libraries) == ({}, {}, {})
-    assert told.created.tzinfo == UTC
+    assert description.features.columns == columns_of(["age", "home"])
+    assert description.features.missing == 0
+    assert description.policy == Policy()
+    assert (description.runner_settings, description.labels, description.libraries) == ({}, {}, {})
+    assert description.created.tzinfo == UTC
 
 
-def test_all_that_can_be_said(tmp_path: Path) -> None:
+def test_a_complete_description(tmp_path: Path) -> None:
     """Each key comes out as it stands there."""
     more = """
 holdout = "loans.csv"
@@ -62,23 +62,27 @@ lightgbm = "4.6.0"
 [labels]
 licence = "a contract"
 """
-    told = read_build_file(
+    description = read_build_file(
         _read(tmp_path, PLAIN.replace('fields = ["age", "home"]', 'columns = ["home=rent", "age"]') + more)
     )
-    assert told.features.columns == ("home=rent", "age")
-    assert (told.holdout, told.holdout_about, told.runner) == ("loans.csv", "The loans of 2025.", "scorecard")
-    assert told.rounds == "best"
-    assert told.created == datetime(2026, 1, 31, 10, tzinfo=UTC)
-    assert told.policy == Policy(maybe_above=0.2, declined_above=1.0)
-    assert told.runner_settings == {"column": 1, "output": "p", "exact": True}
-    assert (told.libraries, told.labels) == ({"lightgbm": "4.6.0"}, {"licence": "a contract"})
+    assert description.features.columns == ("home=rent", "age")
+    assert (description.holdout, description.holdout_about, description.runner) == (
+        "loans.csv",
+        "The loans of 2025.",
+        "scorecard",
+    )
+    assert description.rounds == "best"
+    assert description.created == datetime(2026, 1, 31, 10, tzinfo=UTC)
+    assert description.policy == Policy(maybe_above=0.2, declined_above=1.0)
+    assert description.runner_settings == {"column": 1, "output": "p", "exact": True}
+    assert (description.libraries, description.labels) == ({"lightgbm": "4.6.0"}, {"licence": "a contract"})
 
 
 def test_unknown_numbers_left_to_the_model(tmp_path: Path) -> None:
     """TOML has a NaN; the manifest writes null for it."""
-    told = read_build_file(_read(tmp_path, PLAIN.replace("missing = 0", "missing = nan")))
-    assert math.isnan(told.missing)
-    assert told.features.missing is None
+    description = read_build_file(_read(tmp_path, PLAIN.replace("missing = 0", "missing = nan")))
+    assert math.isnan(description.missing)
+    assert description.features.missing is None
 
 
 def test_the_matrix_is_the_scorers() -> None:
@@ -86,9 +90,9 @@ def test_the_matrix_is_the_scorers() -> None:
     description = Description(name="mine", version="1.0.0", fields=["age", "income"], missing=-1.0)
     applicant = decode(application(income=None), 65_536)
     assert isinstance(applicant, Application)
-    found = description.matrix([applicant])
-    assert np.array_equal(found, FeatureEncoding(("age", "income"), -1.0).matrix([applicant]))
-    assert found.tolist() == [[30.0, -1.0]]
+    matrix = description.matrix([applicant])
+    assert np.array_equal(matrix, FeatureEncoding(("age", "income"), -1.0).matrix([applicant]))
+    assert matrix.tolist() == [[30.0, -1.0]]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +146,7 @@ def test_every_fault_is_named(tmp_path: Path, old: str, new: str, message: str) 
         (b"#" * (1 << 21), "longer than 1,048,576 bytes"),
     ],
 )
-def test_what_is_no_description(tmp_path: Path, content: bytes, message: str) -> None:
+def test_not_a_description(tmp_path: Path, content: bytes, message: str) -> None:
     """Whoever gives the model's file itself is told so."""
     (tmp_path / "model.onnx").write_bytes(content)
     with pytest.raises(MisuseError, match=message):

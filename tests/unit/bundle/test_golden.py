@@ -24,8 +24,8 @@ class _Formula:
         self._batch_dependent = batch_dependent
 
     def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-        found = np.asarray(matrix.sum(axis=1, dtype=np.float64) % 997 / 1_000 + self._shift, dtype=np.float32)
-        return found * np.float32(1 - 0.001 * len(matrix)) if self._batch_dependent else found
+        probabilities = np.asarray(matrix.sum(axis=1, dtype=np.float64) % 997 / 1_000 + self._shift, dtype=np.float32)
+        return probabilities * np.float32(1 - 0.001 * len(matrix)) if self._batch_dependent else probabilities
 
 
 def _golden() -> Golden:
@@ -54,9 +54,9 @@ def test_the_applications_reach_every_corner_of_the_contract() -> None:
     properties = CreditApplication.model_json_schema()["properties"]
     for name in NUMBERS:
         rule = properties[name].get("anyOf", [properties[name]])[0]
-        found = [a[name] for a in applications if a.get(name) is not None]
-        assert max(found) == rule["maximum"]
-        assert min(found) <= rule.get("minimum", 1)
+        present = [a[name] for a in applications if a.get(name) is not None]
+        assert max(present) == rule["maximum"]
+        assert min(present) <= rule.get("minimum", 1)
     for name in ("marital", "income", "assets", "debt"):
         assert any(name not in a for a in applications)
     assert any(a.get("income", 0) is None for a in applications)
@@ -67,9 +67,9 @@ def test_what_is_written_is_read() -> None:
     raw = write_golden(ENCODING, _Formula(), Policy())
     assert raw == write_golden(ENCODING, _Formula(), Policy())
     golden = read_golden(raw)
-    matrix, found = golden.reproduce(ENCODING, _Formula(), Policy(), exact=True)
+    matrix, probabilities = golden.reproduce(ENCODING, _Formula(), Policy(), exact=True)
     assert matrix.shape == (64, 30)
-    assert np.array_equal(found.astype(np.float64), golden.probabilities)
+    assert np.array_equal(probabilities.astype(np.float64), golden.probabilities)
     assert set(golden.decisions) == {"APPROVED", "MAYBE", "DECLINED"}
 
 
@@ -87,7 +87,7 @@ def test_how_far_a_model_may_be_off(shift: float, exact: bool, refused: bool) ->
 
 
 @pytest.mark.parametrize("shift", [np.nan, 5.0, -5.0])
-def test_a_model_that_gives_no_probability_is_refused(shift: float) -> None:
+def test_a_model_that_gives_no_probability_is_rejected(shift: float) -> None:
     """Neither when the bundle is made nor when it is opened: a NaN would pass every threshold as approved."""
     with pytest.raises(ModelError, match="not a probability"):
         write_golden(ENCODING, _Formula(shift), Policy())
@@ -99,13 +99,13 @@ class _ByPlace(_Formula):
     """A model that gives the last row of a batch another probability."""
 
     def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-        found = super().predict(matrix)
-        found[-1] = np.nextafter(found[-1], np.float32(0.5))
-        return found
+        probabilities = super().predict(matrix)
+        probabilities[-1] = np.nextafter(probabilities[-1], np.float32(0.5))
+        return probabilities
 
 
 @pytest.mark.parametrize("model", [_Formula(batch_dependent=True), _ByPlace()], ids=["size", "place"])
-def test_a_model_whose_answer_depends_on_the_batch_is_refused(model: _Formula) -> None:
+def test_a_model_whose_answer_depends_on_the_batch_is_rejected(model: _Formula) -> None:
     """Neither is made a bundle nor opened: a replay in other batches could not reproduce a decision."""
     with pytest.raises(BundleError, match="bit-identical probabilities for a row alone and in a batch"):
         write_golden(ENCODING, model, Policy())
@@ -147,7 +147,7 @@ PLAIN_LINE = write_golden(ENCODING, _Formula(), Policy()).splitlines()[0]
         (b"\n".join([PLAIN_LINE] * 10_001), "there are 10001"),
     ],
 )
-def test_lines_that_are_no_examples_are_refused(raw: bytes, message: str) -> None:
+def test_lines_that_are_no_examples_are_rejected(raw: bytes, message: str) -> None:
     """The message names the line and the fault, and no value that stands there."""
     with pytest.raises(BundleError, match=message) as raised:
         read_golden(raw)
@@ -165,14 +165,14 @@ class _Rounded(_Formula):
         return np.asarray(np.round(super().predict(matrix) / self._step) * self._step, dtype=np.float32)
 
 
-def test_a_model_that_gives_labels_is_refused() -> None:
+def test_a_model_that_gives_labels_is_rejected() -> None:
     """Nobody would be MAYBE: it is another output of the model, or a tree that knows every training row."""
     with pytest.raises(BundleError, match="classes, 0 or 1, instead of probabilities"):
         write_golden(ENCODING, _Rounded(1.0), Policy())
     assert write_golden(ENCODING, _Rounded(0.5), Policy())
 
 
-def test_a_model_that_tells_nobody_apart_is_refused() -> None:
+def test_a_model_with_one_probability_for_all_is_rejected() -> None:
     """With the probability that all have."""
     with pytest.raises(BundleError, match="the same probability, 0, for all 64 golden examples:"):
         write_golden(ENCODING, _Rounded(1_000.0), Policy())

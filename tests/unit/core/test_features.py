@@ -12,9 +12,9 @@ from scorer.core.wire import Application, Rejection, decode
 
 def _application(**fields: object) -> Application:
     values = {**APPLICATIONS["plain"], **fields}
-    found = decode(dump_application({name: value for name, value in values.items() if value is not ...}), 1_000)
-    assert not isinstance(found, Rejection), found
-    return found
+    result = decode(dump_application({name: value for name, value in values.items() if value is not ...}), 1_000)
+    assert not isinstance(result, Rejection), result
+    return result
 
 
 def _row(columns: tuple[str, ...], missing: float = 0.0, **fields: object) -> list[float]:
@@ -85,13 +85,13 @@ def test_a_category_without_a_column_is_all_zeros() -> None:
 @pytest.mark.parametrize(
     "column", ["aeg", "home=RENT", "home", "home=", "=rent", "age=30", "application_id", "income=", ""]
 )
-def test_unknown_columns_are_refused(column: str) -> None:
+def test_unknown_columns_are_rejected(column: str) -> None:
     """A column that no application can fill is refused by name when the bundle is opened."""
     with pytest.raises(ValueError, match=f"are not in the contract: {column}"):
         FeatureEncoding(("age", column), missing=0.0)
 
 
-def test_repeated_columns_are_refused() -> None:
+def test_repeated_columns_are_rejected() -> None:
     """A column that stands twice is refused by name."""
     with pytest.raises(ValueError, match="duplicate columns: age, home=rent"):
         FeatureEncoding(("age", "home=rent", "price", "age", "home=rent"), missing=0.0)

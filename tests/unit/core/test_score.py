@@ -29,7 +29,7 @@ class FakeRecord:
     """A record as the core sees it."""
 
     body: bytes | None
-    place: int = 0
+    position: int = 0
 
     def __len__(self) -> int:
         return len(self.body or b"")
@@ -41,7 +41,7 @@ class FakeRecord:
         return 0
 
     def offset(self) -> int:
-        return self.place
+        return self.position
 
     def value(self) -> bytes | None:
         return self.body
@@ -100,8 +100,8 @@ def _bundle(model: Model | None = None) -> Bundle:
     )
 
 
-def _record(place: int = 0, **fields: object) -> FakeRecord:
-    return FakeRecord(dump_application({**APPLICATIONS["plain"], **fields}), place)
+def _record(position: int = 0, **fields: object) -> FakeRecord:
+    return FakeRecord(dump_application({**APPLICATIONS["plain"], **fields}), position)
 
 
 def _score(records: list[FakeRecord], bundle: Bundle) -> Scores:
@@ -114,7 +114,7 @@ def _codes(scores: Scores) -> list[str]:
     return [o.code.value if isinstance(o, Rejection) else "decided" for o in scores.results]
 
 
-def test_each_record_gets_its_own_outcome() -> None:
+def test_each_record_gets_its_own_result() -> None:
     """Outcomes stand in the records' order, each with its own record's id, source and probability."""
     records = [_record(i, application_id=f"a-{i}", seniority=i * 10) for i in range(8)]
     scores = _score(records, _bundle())
@@ -129,10 +129,10 @@ def test_each_record_gets_its_own_outcome() -> None:
     assert scores.probabilities.tolist() == [d.probability_of_default for d in decisions]
 
 
-def test_bad_records_cost_their_neighbours_nothing() -> None:
+def test_invalid_records_do_not_affect_their_neighbours() -> None:
     """The sound records of a batch are decided as they would be alone, whatever stands between them."""
     bad = [FakeRecord(None), FakeRecord(b"\xff"), FakeRecord(b"[]"), _record(age=17), FakeRecord(b'{"')]
-    sound = [_record(place, application_id=f"a-{place}") for place in range(5)]
+    sound = [_record(index, application_id=f"a-{index}") for index in range(5)]
     mixed = [record for pair in zip(bad, sound, strict=True) for record in pair]
     scores = _score(mixed, _bundle())
     assert _codes(scores)[::2] == ["empty", "not_utf8", "not_an_object", "out_of_range", "not_json"]
@@ -141,7 +141,7 @@ def test_bad_records_cost_their_neighbours_nothing() -> None:
 
 
 @pytest.mark.parametrize("records", [[], [FakeRecord(None)], [FakeRecord(b"{}"), FakeRecord(b"")]])
-def test_a_batch_without_a_sound_record_asks_the_model_nothing(records: list[FakeRecord]) -> None:
+def test_a_batch_without_a_valid_record_asks_the_model_nothing(records: list[FakeRecord]) -> None:
     """No model is asked about no rows, and nothing is decided."""
     model = FakeModel(_raise)
     scores = _score(records, _bundle(model))
@@ -196,7 +196,7 @@ def test_twenty_failures_of_twenty_are_the_bundles_fault() -> None:
         _score(records, _bundle())
 
 
-def test_twenty_failures_beside_one_decision_are_the_records_fault() -> None:
+def test_twenty_failures_with_one_decision_are_the_records_fault() -> None:
     """If one record of the batch can be scored, the bundle works."""
     records = [_record(i, age=POISON_AGE) for i in range(30)]
     assert _codes(_score([*records, _record()], _bundle())) == 30 * ["model_error"] + ["decided"]

@@ -40,15 +40,15 @@ def _written(replacements: dict[str, str], *more: str) -> bytes:
 
 
 def _accepted(raw: bytes | None) -> Application:
-    found = decode(raw, RECORD_BYTES_MAX)
-    assert not isinstance(found, Rejection), found
-    return found
+    result = decode(raw, RECORD_BYTES_MAX)
+    assert not isinstance(result, Rejection), result
+    return result
 
 
 def _rejected(raw: bytes | None) -> Rejection:
-    found = decode(raw, RECORD_BYTES_MAX)
-    assert isinstance(found, Rejection)
-    return found
+    result = decode(raw, RECORD_BYTES_MAX)
+    assert isinstance(result, Rejection)
+    return result
 
 
 def _code(raw: bytes | None) -> str:
@@ -57,9 +57,9 @@ def _code(raw: bytes | None) -> str:
 
 def test_reads_what_was_written() -> None:
     """Every field of a sound application comes out with its own value."""
-    found = _accepted(_sound(home="owner", income=182.5))
+    result = _accepted(_sound(home="owner", income=182.5))
     wanted = json.loads(_sound(home="owner", income=182.5))
-    assert {name: getattr(found, name) for name in FIELDS} == wanted
+    assert {name: getattr(result, name) for name in FIELDS} == wanted
 
 
 @pytest.mark.parametrize("name", NULLABLE)
@@ -108,9 +108,9 @@ def test_too_large_comes_before_what_is_in_it() -> None:
     raw = _sound()
     assert not isinstance(decode(raw, len(raw)), Rejection)
     for value in (raw, b"\xff" * len(raw)):
-        found = decode(value, len(raw) - 1)
-        assert isinstance(found, Rejection)
-        assert found == (
+        result = decode(value, len(raw) - 1)
+        assert isinstance(result, Rejection)
+        assert result == (
             RejectionCode.TOO_LARGE,
             f"the value has {len(raw)} bytes; at most {len(raw) - 1} are read",
         )
@@ -163,9 +163,9 @@ def test_not_an_object(raw: bytes) -> None:
 @pytest.mark.parametrize("name", REQUIRED)
 def test_missing_field(name: str) -> None:
     """Every field that must be there is missed by name."""
-    found = _rejected(_sound(**{name: ...}))
-    assert found.code is RejectionCode.MISSING_FIELD
-    assert found.reason.startswith(f"{name}: missing, ")
+    result = _rejected(_sound(**{name: ...}))
+    assert result.code is RejectionCode.MISSING_FIELD
+    assert result.reason.startswith(f"{name}: missing, ")
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -179,14 +179,14 @@ def test_null_where_it_is_not_allowed_is_the_wrong_type(name: str) -> None:
 
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("text", ['"5"', "true", "false", "[]", "{}", '""', "[5]", '{"a":5}'])
-def test_what_is_no_number_is_the_wrong_type(name: str, text: str) -> None:
+def test_a_value_that_is_not_a_number_has_the_wrong_type(name: str, text: str) -> None:
     """Strings for numbers and booleans for numbers are refused, never converted."""
     assert _code(_written({name: text})) == "wrong_type"
 
 
 @pytest.mark.parametrize("name", ["application_id", *CATEGORIES])
 @pytest.mark.parametrize("text", ["5", "0", "true", "[]", "{}", '["rent"]', "1e400"])
-def test_what_is_no_string_is_the_wrong_type(name: str, text: str) -> None:
+def test_a_value_that_is_not_a_string_has_the_wrong_type(name: str, text: str) -> None:
     """Numbers for strings, the course's category codes among them, are refused, never converted."""
     assert _code(_written({name: text})) == "wrong_type"
 
@@ -213,9 +213,9 @@ def test_the_limits_of_numbers(name: str, within: list[str], beyond: list[str]) 
 
 def test_a_number_of_thousands_of_digits_is_out_of_range() -> None:
     """A price of 5,000 nines was `not_json` once, because pydantic's parser reads no integer of over 4,300 digits."""
-    found = _rejected(_written({"price": "9" * 5_000, "home": '"RENT"'}))
-    assert found.code is RejectionCode.UNKNOWN_CATEGORY
-    assert [fault.partition(":")[0] for fault in found.reason.split("; ")] == ["home", "price"]
+    result = _rejected(_written({"price": "9" * 5_000, "home": '"RENT"'}))
+    assert result.code is RejectionCode.UNKNOWN_CATEGORY
+    assert [fault.partition(":")[0] for fault in result.reason.split("; ")] == ["home", "price"]
     assert _code(_written({"price": "9" * 5_000, "home": '"\\ud800"'})) == "not_json"
     assert _code(_written({"home": "9" * 5_000})) == "wrong_type"
     assert _code(_written({"application_id": f'"\\"{"9" * 5_000}"', "price": "-" + "9" * 5_000})) == "out_of_range"
@@ -263,9 +263,9 @@ def test_the_first_field_in_the_contracts_order_gives_the_code() -> None:
     for first in range(len(names)):
         values = {name: faults[name][0] for name in reversed(names[first:])}
         raw = json.dumps(dict(reversed(json.loads(_sound(**values)).items())))
-        found = _rejected(raw.encode())
-        assert found.code.value == faults[names[first]][1]
-        assert [fault.partition(":")[0] for fault in found.reason.split("; ")] == names[first:]
+        result = _rejected(raw.encode())
+        assert result.code.value == faults[names[first]][1]
+        assert [fault.partition(":")[0] for fault in result.reason.split("; ")] == names[first:]
 
 
 def test_the_order_of_the_codes() -> None:
@@ -277,9 +277,9 @@ def test_the_order_of_the_codes() -> None:
 
 
 def _first_code(raw: bytes, bytes_max: int) -> str:
-    found = decode(raw, bytes_max)
-    assert isinstance(found, Rejection)
-    return found.code.value
+    result = decode(raw, bytes_max)
+    assert isinstance(result, Rejection)
+    return result.code.value
 
 
 def test_neighbours_cannot_swap_their_fields() -> None:
@@ -289,18 +289,18 @@ def test_neighbours_cannot_swap_their_fields() -> None:
     assert _code(first) == _code(second) == "not_json"
 
 
-def test_the_stub_says_what_the_derived_struct_has() -> None:
+def test_the_stub_declares_the_fields_of_the_derived_struct() -> None:
     """The `Application` that type checkers see has the fields of the one that runs, in the contract's order."""
     tree = ast.parse(Path(wire.__file__).read_text(encoding="utf-8"))
     (stub,) = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == "Application")
-    said = {
+    declared = {
         node.target.id: ast.unparse(node.annotation)
         for node in stub.body
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     }
     derived = {field.name: (field.type, field.required) for field in msgspec.structs.fields(Application)}
-    assert list(said) == list(FIELDS)
-    assert said == {name: _spelt(*derived[name]) for name in FIELDS}
+    assert list(declared) == list(FIELDS)
+    assert declared == {name: _spelt(*derived[name]) for name in FIELDS}
 
 
 def _spelt(annotation: Any, required: bool) -> str:
@@ -314,7 +314,7 @@ def _spelt(annotation: Any, required: bool) -> str:
     return spelt if required else f"{spelt} | None"
 
 
-def test_a_rule_that_the_fast_decoder_does_not_know_is_refused() -> None:
+def test_a_rule_that_the_fast_decoder_does_not_know_is_rejected() -> None:
     """A contract with a new kind of rule does not start, rather than accept what pydantic refuses."""
     with pytest.raises(TypeError, match="to the fast decoder"):
         wire._constraints([object()])
@@ -324,9 +324,9 @@ def test_a_record_with_more_than_the_fields_does_not_change_its_neighbours() -> 
     """Ambiguity is looked for in a whole batch at once; what is found is held against the record that has it alone."""
     twice = _written({}, '"age": 30')
     values = [_sound(), twice, _sound(application_id="a:1"), None, b"{", _written({}, '"note": {"a": 1}'), _sound()]
-    found = decode_batch(values, RECORD_BYTES_MAX).applications
-    assert found == [decode(value, RECORD_BYTES_MAX) for value in values]
-    refused = {i: f.reason for i, f in enumerate(found) if isinstance(f, Rejection)}
+    results = decode_batch(values, RECORD_BYTES_MAX).applications
+    assert results == [decode(value, RECORD_BYTES_MAX) for value in values]
+    refused = {i: f.reason for i, f in enumerate(results) if isinstance(f, Rejection)}
     assert list(refused) == [1, 3, 4]
     assert refused[1] == "given twice: age"
 
@@ -334,7 +334,7 @@ def test_a_record_with_more_than_the_fields_does_not_change_its_neighbours() -> 
 def test_an_absent_field_does_not_make_room_for_one_given_twice() -> None:
     """As many colons as a full application has mean nothing where a field is absent."""
     values = [_written({}, '"age": 30').replace(b'"income":', b'"_":'), _sound(income=..., note=1), _sound(income=None)]
-    assert [isinstance(found, Rejection) for found in decode_batch(values, RECORD_BYTES_MAX).applications] == [
+    assert [isinstance(decoded, Rejection) for decoded in decode_batch(values, RECORD_BYTES_MAX).applications] == [
         True,
         False,
         False,

@@ -36,8 +36,8 @@ def read_rows(path: Path | str) -> list[Row]:
 def read_one(path: Path | str) -> dict[str, Any]:
     """The value of a file's only row."""
     (row,) = read_applications(path)
-    found: dict[str, Any] = json.loads(row.value)
-    return found
+    report: dict[str, Any] = json.loads(row.value)
+    return report
 
 
 def error_of(path: Path | str) -> str:

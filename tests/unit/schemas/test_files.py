@@ -48,8 +48,11 @@ def test_codes_and_names_read_the_same(tmp_path: Path) -> None:
 )
 def test_every_code_has_its_name(tmp_path: Path, column: str, names: list[str]) -> None:
     """Every code of the data's description reads as its name, and the contract takes each of them."""
-    place = HEADER.split(",").index(column)
-    rows = [",".join([*(cells := CODED.split(","))[:place], str(n), *cells[place + 1 :]]) for n in range(len(names))]
+    column_index = HEADER.split(",").index(column)
+    rows = [
+        ",".join([*(cells := CODED.split(","))[:column_index], str(n), *cells[column_index + 1 :]])
+        for n in range(len(names))
+    ]
     values = [row.value for row in read_applications(write(tmp_path, "a.csv", HEADER, *rows))]
     assert [json.loads(value)[column.lower()] for value in values] == names
     for value in values:
@@ -236,20 +239,20 @@ def test_a_packed_file_is_named_whatever_it_is_called(tmp_path: Path, name: str)
     assert f"{path}: is compressed with gzip, not text; `gzip -dc < {path} > " in error_of(path)
 
 
-def test_a_header_that_lacks_columns_is_refused(tmp_path: Path) -> None:
+def test_a_header_that_lacks_columns_is_rejected(tmp_path: Path) -> None:
     """All lacking columns are named at once, with the line and what is accepted; optional ones are not asked for."""
     message = error_of(write(tmp_path, "a.csv", "Seniority,Home,Time", "1,2,3"))
     assert "a.csv, line 1: the header lacks age, records, job, expenses, amount, price." in message
     assert "optional: application_id, marital, income, assets, debt, status" in message
 
 
-def test_a_header_with_a_column_twice_is_refused(tmp_path: Path) -> None:
+def test_a_header_with_a_column_twice_is_rejected(tmp_path: Path) -> None:
     """Of two columns with one name nobody can tell which is meant."""
     assert "names age twice" in error_of(write(tmp_path, "a.csv", HEADER + ",AGE", CODED + ",31"))
 
 
 @pytest.mark.parametrize("row", [CODED + ",1", CODED.removesuffix(",1490"), "   "])
-def test_a_row_with_more_or_fewer_cells_is_refused(tmp_path: Path, row: str) -> None:
+def test_a_row_with_more_or_fewer_cells_is_rejected(tmp_path: Path, row: str) -> None:
     """A row that does not fit the header stops the reading at its line: its cells may stand for anything."""
     rows = read_applications(write(tmp_path, "a.csv", HEADER, CODED, row, CODED))
     assert next(rows).line == 2
@@ -257,12 +260,12 @@ def test_a_row_with_more_or_fewer_cells_is_refused(tmp_path: Path, row: str) -> 
         next(rows)
 
 
-def test_broken_quoting_is_refused_with_its_line(tmp_path: Path) -> None:
+def test_broken_quoting_is_rejected_with_its_line(tmp_path: Path) -> None:
     """A quote that is never closed names the line on which its row begins."""
     assert "a.csv, line 3: is not CSV" in error_of(write(tmp_path, "a.csv", HEADER, CODED, '"' + CODED))
 
 
-def test_files_that_cannot_be_read_are_refused_by_name(tmp_path: Path) -> None:
+def test_files_that_cannot_be_read_are_rejected_by_name(tmp_path: Path) -> None:
     """A file that is missing, a folder, empty or of an unknown kind is named, with what is the matter."""
     (tmp_path / "folder.csv").mkdir()
     assert "none.csv: file not found" in error_of(tmp_path / "none.csv")
@@ -273,7 +276,7 @@ def test_files_that_cannot_be_read_are_refused_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_a_file_without_permission_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_file_without_permission_is_rejected_by_name(tmp_path: Path) -> None:
     """A file that this user may not read is named, with what the system says."""
     path = write(tmp_path, "a.csv", HEADER, CODED)
     path.chmod(0)

@@ -95,7 +95,7 @@ def test_a_mark_that_was_encoded_twice_is_no_part_of_the_header(tmp_path: Path, 
         ("Status", "Application No.", "application_id"),
     ],
 )
-def test_a_column_near_a_field_that_is_missing_is_refused(
+def test_a_column_near_a_field_that_is_missing_is_rejected(
     tmp_path: Path, replaced: str, column: str, field: str
 ) -> None:
     """A `Monthly Income` was dropped without a word, and everybody decided as if the income were unknown."""
@@ -163,12 +163,12 @@ def test_a_number_that_can_be_read_in_two_ways_is_left_to_the_contract(tmp_path:
     ("cell", "is_number"),
     [("1490", True), ("1490.5", True), ("0.125", True), ("1490.500", True), ("1.490", False), ("1.490.000", False)],
 )
-def test_dots_between_thousands_are_not_taken_for_decimals(tmp_path: Path, cell: str, is_number: bool) -> None:
+def test_dots_between_thousands_are_not_decimals(tmp_path: Path, cell: str, is_number: bool) -> None:
     """A file with semicolons may come from where 1.490 is 1490: it is not read as 1.49 without a word."""
     header, row = HEADER.replace(",", ";"), CODED.replace("1490", cell).replace(",", ";")
-    (found,) = read_applications(write(tmp_path, "a.csv", header, row))
-    assert isinstance(json.loads(found.value)["price"], float | int) == is_number
-    assert bool(found.hint) != is_number
+    (application,) = read_applications(write(tmp_path, "a.csv", header, row))
+    assert isinstance(json.loads(application.value)["price"], float | int) == is_number
+    assert bool(application.hint) != is_number
 
 
 def test_spaces_around_a_category_are_named(tmp_path: Path) -> None:
@@ -181,8 +181,8 @@ def test_another_encoding_is_named_for_its_rows_alone(tmp_path: Path) -> None:
     """A row that is not UTF-8 where the contract looks says what the file may be; elsewhere it is nobody's business."""
     header, note = f"application_id,{HEADER},Note", "José".encode("latin-1")
     rows = [b"%b,%b,%b" % (i, CODED.encode(), n) for i, n in ((b"a-1", note), (note, b""), (b"a-3", b""))]
-    found = read_rows(write(tmp_path, "a.csv", header, *rows))
-    assert [bool(row.hint) for row in found] == [False, True, False]
-    assert "the file is not UTF-8, probably Windows-1252 or Latin-1: `iconv -f WINDOWS-1252" in found[1].hint
+    rows_read = read_rows(write(tmp_path, "a.csv", header, *rows))
+    assert [bool(row.hint) for row in rows_read] == [False, True, False]
+    assert "the file is not UTF-8, probably Windows-1252 or Latin-1: `iconv -f WINDOWS-1252" in rows_read[1].hint
     (line,) = read_applications(write(tmp_path, "a.jsonl", b'{"application_id":"' + note + b'"}'))
     assert "`iconv -f WINDOWS-1252" in line.hint
