@@ -125,8 +125,8 @@ class TinyModel:
     def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         if (matrix[:, 1] == BROKEN_PRICE).any():
             raise ModelError("the price is the devil's")
-        found: NDArray[np.float32] = np.clip(matrix[:, 0] / np.float32(1_000), 0, 1).astype(np.float32)
-        return found
+        probabilities: NDArray[np.float32] = np.clip(matrix[:, 0] / np.float32(1_000), 0, 1).astype(np.float32)
+        return probabilities
 
 
 class ModelThatFails:

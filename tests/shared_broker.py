@@ -57,10 +57,10 @@ class BrokerOwner:
 @contextmanager
 def started() -> Iterator[Shared]:
     """The broker that is given, or one in Docker or on Java, while it is used."""
-    said: list[str] = []
+    messages: list[str] = []
     given = os.environ.get("SCORER_BOOTSTRAP_SERVERS")
-    with start_broker("auto", bootstrap_servers=given, say=said.append) as broker:
-        lacks = "; ".join(said[:-1]) if broker.kind == "mock" else ""
+    with start_broker("auto", bootstrap_servers=given, say=messages.append) as broker:
+        lacks = "; ".join(messages[:-1]) if broker.kind == "mock" else ""
         yield Shared(broker.kind, broker.bootstrap_servers, broker.description, broker.log_path, lacks)
 
 

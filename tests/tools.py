@@ -32,23 +32,23 @@ class Tool(NamedTuple):
     def find(self) -> Path | None:
         """The program, or None if it is not here."""
         here = self.folder / self.program
-        found = str(here) if here.exists() else shutil.which(self.program)
-        return Path(found) if found else None
+        path = str(here) if here.exists() else shutil.which(self.program)
+        return Path(path) if path else None
 
 
 def _run(*command: str | Path, cwd: Path | None = None, **environment: str) -> None:
     subprocess.run(command, check=True, cwd=cwd, env=os.environ | environment)
 
 
-def _unpack(package: str, program: str, place: str = "usr/bin") -> Callable[[Path], None]:
-    """A Debian package without its installation, which would start a service; `place` is a pattern for a folder."""
+def _unpack(package: str, program: str, folder_pattern: str = "usr/bin") -> Callable[[Path], None]:
+    """Unpacks a Debian package: installing it would start a service. The program is in a folder of that pattern."""
 
     def get(folder: Path) -> None:
         with TemporaryDirectory() as scratch:
             _run("apt-get", "download", package, cwd=Path(scratch))
             (archive,) = Path(scratch).glob("*.deb")
             _run("dpkg", "--extract", archive, folder / "unpacked")
-        (path,) = (folder / "unpacked").glob(f"{place}/{program}")
+        (path,) = (folder / "unpacked").glob(f"{folder_pattern}/{program}")
         (folder / program).symlink_to(path)
 
     return get
@@ -130,18 +130,18 @@ _PACKAGES: Final = Tool("node_modules", cache_folder() / "tools" / "npm", _npm)
 
 def tool(program: str) -> Path:
     """The program's path; skips the test when it is not here."""
-    found = TOOLS[program].find()
-    if found is None:
+    splits = TOOLS[program].find()
+    if splits is None:
         pytest.skip(f"{program} is not here: make tools gets it")
-    return found
+    return splits
 
 
 def npm_package(name: str) -> Path:
     """The folder of an npm package that package.json names; skips the test when it is not here."""
-    found = _PACKAGES.folder / "node_modules" / name
-    if not found.is_dir() or shutil.which("node") is None:
+    path = _PACKAGES.folder / "node_modules" / name
+    if not path.is_dir() or shutil.which("node") is None:
         pytest.skip(f"node or its package {name} is not here: make tools gets it")
-    return found
+    return path
 
 
 def _packages_are_current() -> bool:
@@ -162,10 +162,10 @@ def main() -> None:
             needed.get(needed.folder)
         except (subprocess.CalledProcessError, FileNotFoundError) as failure:
             print(f"{needed.program}: cannot be had here: {failure}", file=sys.stderr)
-    places = {tool.program: tool.find() for tool in (*TOOLS.values(), _PACKAGES)}
-    for program, place in places.items():
-        print(f"{program:<24} {place or 'missing: tests that need it are skipped'}")
-    sys.exit(0 if all(places.values()) else 1)
+    paths = {tool.program: tool.find() for tool in (*TOOLS.values(), _PACKAGES)}
+    for program, path in paths.items():
+        print(f"{program:<24} {path or 'missing: tests that need it are skipped'}")
+    sys.exit(0 if all(paths.values()) else 1)
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def judge(history: History, expect: Expectation) -> Verdict:
     repeats = _repeats(published, results.join(twice, on="number", how="anti"))
     known = results.join(published, on="number", how="inner", suffix="_published")
     latencies = _latencies(history, known)
-    again = liveness.decides_again(history, expect.decides_again_s)
+    second = liveness.decides_again(history, expect.decides_again_s)
     stuck = liveness.longest_stuck(history)
     figures = Figures(
         acknowledged=published.height,
@@ -115,11 +115,11 @@ def judge(history: History, expect: Expectation) -> Verdict:
         publisher_pause_s=_longest_gap(published["acked_s"], None),
         recovery_s=None if lost.height else _recovery_s(history, latencies),
         latency_max_s=_largest(latencies["latency_s"]),
-        decides_again_s=None if None in again.values() else max((s for s in again.values() if s), default=0.0),
+        decides_again_s=None if None in second.values() else max((s for s in second.values() if s), default=0.0),
         stuck_s=max((s.seconds for s in stuck), default=0.0),
         rss_max_mb=_largest(history.samples["rss_mb"]),
     )
-    failures = _failures(history, expect, figures, again, stuck)
+    failures = _failures(history, expect, figures, second, stuck)
     return Verdict(figures, (*_examples(lost), *failures) if lost.height else tuple(failures))
 
 
@@ -127,7 +127,7 @@ def _failures(
     history: History,
     expect: Expectation,
     figures: Figures,
-    again: dict[int, float | None],
+    second: dict[int, float | None],
     stuck: list[liveness.Stuck],
 ) -> Iterator[str]:
     for count, what in (
@@ -139,14 +139,14 @@ def _failures(
     ):
         if count:
             yield f"{count:,} {what}"
-    for worker, seconds in again.items():
+    for worker, seconds in second.items():
         if seconds is None or seconds > expect.decides_again_s:
             when = "never" if seconds is None else f"after {seconds:.0f} s"
             yield f"worker {worker} decided again {when} (limit {expect.decides_again_s:.0f} s)"
-    standing: set[int] = set()
+    unresolved: set[int] = set()
     for one in stuck:
-        if one.seconds > expect.stuck_s and one.worker not in standing:
-            standing.add(one.worker)
+        if one.seconds > expect.stuck_s and one.worker not in unresolved:
+            unresolved.add(one.worker)
             yield f"worker {one.worker}, {one.called_itself} and with work, committed nothing for {one.seconds:.0f} s"
     yield from _bad_exits(history.exits, expect)
     if expect.rss_mb is not None and figures.rss_max_mb > expect.rss_mb:

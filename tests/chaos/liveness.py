@@ -35,19 +35,19 @@ def decides_again(history: History, limit_s: float) -> dict[int, float | None]:
     if healed_at_s is None:
         return {}
     lag = _Lag(history.offsets)
-    again: dict[int, float | None] = {}
+    second: dict[int, float | None] = {}
     for worker, samples in _by_worker(history):
         after = [sample for sample in samples if sample.at_s > healed_at_s]
         if len(after) < 2:
             continue  # it was stopped before
         progressed = [at_s for at_s in _progress(samples) if at_s > healed_at_s]
         if progressed:
-            again[worker] = progressed[0] - healed_at_s
+            second[worker] = progressed[0] - healed_at_s
         if not progressed or progressed[0] - healed_at_s > limit_s:
             window = [sample for sample in after if sample.at_s <= healed_at_s + limit_s]
             idle = window[-1].ready and not any(lag.has_work(sample) for sample in window)
-            again[worker] = 0.0 if idle else again.get(worker)
-    return again
+            second[worker] = 0.0 if idle else second.get(worker)
+    return second
 
 
 def longest_stuck(history: History) -> list[Stuck]:

@@ -106,8 +106,8 @@ class Stage:
 
     def add_worker(self, *options: str, settings: Mapping[str, str] | None = None) -> SupervisedWorker:
         """Starts one more worker; it takes the lowest number that no running worker has."""
-        taken = {worker.number for worker in self.running}
-        number = next(number for number in range(len(self.workers) + 1) if number not in taken)
+        used = {worker.number for worker in self.running}
+        number = next(number for number in range(len(self.workers) + 1) if number not in used)
         if not self.scenario.workers.static:
             number = len(self.workers)
         plan = self.scenario.workers

@@ -27,17 +27,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     targets = [TARGETS[name] for name in options.only or TARGETS]
     share_s = read_duration(options.duration) / len(targets)
     print(f"seed {options.seed}, {share_s:.0f} s per target")
-    found = 0
+    findings_count = 0
     for target in targets:
         tried, finding = hunt(target, share_s, options.seed)
         print(f"{target.name}: {tried:,} inputs, {'A FINDING' if finding else 'no finding'}", flush=True)
         if finding:
-            found += 1
+            findings_count += 1
             _REPORT.mkdir(parents=True, exist_ok=True)
             path = _REPORT / f"{target.name}.txt"
             path.write_text(f"{finding.value!r}\n\n{finding.traceback}", encoding="utf-8", errors="backslashreplace")
             print(f"  {finding.error.splitlines()[0][:200]}\n  {path}")
-    return int(found > 0)
+    return int(findings_count > 0)
 
 
 if __name__ == "__main__":

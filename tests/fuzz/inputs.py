@@ -60,10 +60,10 @@ def damaged(document: Any) -> st.SearchStrategy[Any]:
     def damage(draw: st.DrawFn) -> Any:
         result = copy.deepcopy(document)
         for _ in range(draw(st.integers(0, 4))):
-            places = list(_places(result))
-            if not places:
+            positions = list(_places(result))
+            if not positions:
                 break
-            holder, key = draw(st.sampled_from(places))
+            holder, key = draw(st.sampled_from(positions))
             match draw(st.sampled_from(("replace", "remove", "add"))):
                 case "replace":
                     holder[key] = draw(json_values)

@@ -15,7 +15,7 @@ EXAMPLES = 40
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
-def test_hostile_input_is_taken_or_refused(target: Target) -> None:
+def test_hostile_input_is_accepted_or_rejected(target: Target) -> None:
     """Whatever it is given, a reader takes it or refuses it with an error of the project's own."""
     options = settings(
         max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)

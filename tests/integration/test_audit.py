@@ -141,9 +141,9 @@ def test_audit(broker: Broker, delivery: Delivery, tmp_path: Path, capsys: pytes
     finally:
         crew.close()
     decided, rejected = Counter(decided_in(topics)), Counter(rejected_in(topics))
-    seen = decided + rejected
+    counts = decided + rejected
     published = {(partition, offset) for partition, count in expected.items() for offset in range(count)}
-    lost, doubled = len(published - seen.keys()), seen.total() - len(seen)
+    lost, doubled = len(published - counts.keys()), counts.total() - len(counts)
     with capsys.disabled():
         sys.stdout.write(
             f"\naudit {delivery}: {crew.kills} kills ({hits} with work in hand), {crew.exits} other exits, "
@@ -151,7 +151,7 @@ def test_audit(broker: Broker, delivery: Delivery, tmp_path: Path, capsys: pytes
             f"{lost} lost, {doubled} duplicated, {time.monotonic() - begun_at:.0f} s\n"
         )
     assert lost == 0
-    assert seen.keys() == published
+    assert counts.keys() == published
     assert not decided.keys() & rejected.keys()
     assert crew.kills >= WORKERS * ROUNDS
     assert hits > crew.kills / 2

@@ -37,7 +37,7 @@ def topics(broker: Broker) -> Topics:
 
 def set_aside(topics: Topics, value: bytes | None, code: str, partition: int = 1, topic: str | None = None) -> None:
     """Writes a dead letter as a worker does."""
-    told = {
+    letter_headers = {
         rejection.CODE_HEADER: code,
         rejection.REASON_HEADER: "the model fails on it",
         rejection.TOPIC_HEADER: topic or topics.applications,
@@ -45,7 +45,7 @@ def set_aside(topics: Topics, value: bytes | None, code: str, partition: int = 1
         rejection.OFFSET_HEADER: "3",
         rejection.AT_HEADER: datetime.now(UTC).isoformat(),
     }
-    headers: list[tuple[str, str | bytes | None]] = [("traceparent", b"00-ab"), *told.items()]
+    headers: list[tuple[str, str | bytes | None]] = [("traceparent", b"00-ab"), *letter_headers.items()]
     compressing = {"compression.type": "lz4", "message.max.bytes": 8_000_000}
     producer = Producer({"bootstrap.servers": topics.servers, **compressing})
     producer.produce(topics.dead_letters, value, b"a-1001", partition=0, headers=headers)
@@ -62,59 +62,59 @@ def test_from_the_worker_and_back(topics: Topics, tmp_path: Path) -> None:
         topics.publish(HOSTILE, partition=1)
         topics.publish(b"", partition=0)
         wait_until(lambda: topics.count(topics.dead_letters) == 2, "two dead letters")
-        code, said, _ = scorer(topics, "dlq", "list", "--json")
-        listed = json.loads(said)
+        code, output, _ = scorer(topics, "dlq", "list", "--json")
+        listed = json.loads(output)
         assert code == 0
         assert listed["counts"] == {"not_json": 1, "empty": 1}
-        assert MARKER not in said
-        (found,) = [letter for letter in listed["dead_letters"] if letter["code"] == "not_json"]
-        assert found["source"] == f"{topics.applications}:1:0"
-        assert found["bytes"] == len(HOSTILE)
-        assert found["requeued"] is None
-        code, said, _ = scorer(topics, "dlq", "show", found["position"])
+        assert MARKER not in output
+        (dead_letter,) = [letter for letter in listed["dead_letters"] if letter["code"] == "not_json"]
+        assert dead_letter["source"] == f"{topics.applications}:1:0"
+        assert dead_letter["bytes"] == len(HOSTILE)
+        assert dead_letter["requeued"] is None
+        code, output, _ = scorer(topics, "dlq", "show", dead_letter["position"])
         assert code == 0
-        assert MARKER not in said
-        assert "show it with --value" in said
-        code, said, _ = scorer(topics, "dlq", "show", found["position"], "--value")
-        assert MARKER in said
-        assert "\x1b" not in said, "what somebody published must not command the terminal"
-        assert json.loads(scorer(topics, "dlq", "show", found["position"], "--value", "--json")[1])["value"] == (
+        assert MARKER not in output
+        assert "show it with --value" in output
+        code, output, _ = scorer(topics, "dlq", "show", dead_letter["position"], "--value")
+        assert MARKER in output
+        assert "\x1b" not in output, "what somebody published must not command the terminal"
+        assert json.loads(scorer(topics, "dlq", "show", dead_letter["position"], "--value", "--json")[1])["value"] == (
             HOSTILE.decode()
         )
-        code, said, _ = scorer(topics, "dlq", "requeue", found["position"], "--actor", "ana")
-        assert (code, said) == (0, f"1 requeued to {topics.applications}\n")
+        code, output, _ = scorer(topics, "dlq", "requeue", dead_letter["position"], "--actor", "ana")
+        assert (code, output) == (0, f"1 requeued to {topics.applications}\n")
         wait_until(lambda: topics.count(topics.dead_letters) == 4, "its mark, and the dead letter that came of it")
         assert running.terminate() == 0
     back = [m for m in topics.read(topics.applications) if m.headers()]
     assert [(m.partition(), m.key(), m.value()) for m in back] == [(1, b"key", HOSTILE)]
-    assert headers_of(back[0]) == {"requeued-from": f"{topics.dead_letters}:{found['place']}".encode()}
+    assert headers_of(back[0]) == {"requeued-from": f"{topics.dead_letters}:{dead_letter['place']}".encode()}
     listed = json.loads(scorer(topics, "dlq", "list", "--code", "not_json", "--json")[1])["dead_letters"]
-    assert {letter["position"] for letter in listed if letter["requeued"] is None} != {found["position"]}
-    (again,) = [letter for letter in listed if letter["position"] == found["position"]]
-    assert again["requeued"]["actor"] == "ana"
+    assert {letter["position"] for letter in listed if letter["requeued"] is None} != {dead_letter["position"]}
+    (second,) = [letter for letter in listed if letter["position"] == dead_letter["position"]]
+    assert second["requeued"]["actor"] == "ana"
     assert "requeued by ana" in scorer(topics, "dlq", "list")[1]
 
 
-def test_each_goes_back_once(topics: Topics) -> None:
+def test_each_dead_letter_is_requeued_once(topics: Topics) -> None:
     """Asked again, a requeue leaves alone what was put back and says by whom; what came since goes back."""
     for _ in range(3):
         set_aside(topics, SOUND, "model_error")
     set_aside(topics, b"[]", "not_an_object")
-    code, said, _ = scorer(topics, "dlq", "requeue", "--code", "model_error", "--actor", "ana")
-    assert (code, said) == (0, f"3 requeued to {topics.applications}\n")
+    code, output, _ = scorer(topics, "dlq", "requeue", "--code", "model_error", "--actor", "ana")
+    assert (code, output) == (0, f"3 requeued to {topics.applications}\n")
     set_aside(topics, SOUND, "model_error")
-    code, said, _ = scorer(topics, "dlq", "requeue", "--code", "model_error", "--json")
-    told = json.loads(said)
+    code, output, _ = scorer(topics, "dlq", "requeue", "--code", "model_error", "--json")
+    report = json.loads(output)
     assert code == 0
-    assert len(told["requeued"]) == 1
-    assert [before["actor"] for before in told["requeued_before"]] == ["ana"] * 3
+    assert len(report["requeued"]) == 1
+    assert [before["actor"] for before in report["requeued_before"]] == ["ana"] * 3
     assert topics.count(topics.applications) == 4
     assert {m.partition() for m in topics.read(topics.applications)} == {1}
     assert {headers_of(m)["traceparent"] for m in topics.read(topics.applications)} == {b"00-ab"}
-    code, said, errors = scorer(topics, "dlq", "requeue", "0:0", "0:999")
+    code, output, errors = scorer(topics, "dlq", "requeue", "0:0", "0:999")
     assert code == 1
-    assert "0 requeued" in said
-    assert "0:0 was already requeued by ana" in said
+    assert "0 requeued" in output
+    assert "0:0 was already requeued by ana" in output
     assert "0:999: no dead letter found" in errors
 
 
@@ -154,24 +154,24 @@ def test_operators_at_the_same_moment(topics: Topics) -> None:
     assert len(done) + len(refused) == len(threads)
     assert all("another operator requeued at the same time" in text for text in refused)
     requeue(settings, lambda _: True, "at last")
-    came = Counter(headers_of(m)["requeued-from"] for m in topics.read(topics.applications))
-    assert len(came) == 20
-    assert set(came.values()) == {1}
+    counts = Counter(headers_of(m)["requeued-from"] for m in topics.read(topics.applications))
+    assert len(counts) == 20
+    assert set(counts.values()) == {1}
 
 
-def test_a_failure_puts_nothing_back_and_marks_nothing(topics: Topics) -> None:
+def test_a_failure_requeues_nothing_and_marks_nothing(topics: Topics) -> None:
     """Where one of several cannot go back, none of its transaction does, and the message says what to do."""
     set_aside(topics, SOUND, "model_error")
     set_aside(topics, SOUND, "model_error", topic="of-somebody-else")
-    code, _, said = scorer(topics, "dlq", "requeue", "--code", "model_error")
+    code, _, errors = scorer(topics, "dlq", "requeue", "--code", "model_error")
     assert code == 1
-    assert "came from topic of-somebody-else" in said
-    assert "nothing was requeued" in said
+    assert "came from topic of-somebody-else" in errors
+    assert "nothing was requeued" in errors
     assert topics.count(topics.applications) == 0
-    assert not any(isinstance(found, Mark) for found in read(topics))
+    assert not any(isinstance(record, Mark) for record in read(topics))
 
 
-def test_what_fits_only_when_it_is_compressed_goes_back(topics: Topics) -> None:
+def test_a_record_that_fits_only_compressed_is_requeued(topics: Topics) -> None:
     """Its topic took it from a publisher that compresses, and refused it when it came back."""
     large = SOUND[:-1] + b', "padding": "' + b"A" * 2_000_000 + b'"}'
     set_aside(topics, large, "too_large")
@@ -188,8 +188,8 @@ def test_a_pointer_is_left_alone(topics: Topics) -> None:
     producer.produce(topics.dead_letters, None, b"a-1001", partition=0, headers=headers)
     assert producer.flush(WAIT_S) == 0
     set_aside(topics, SOUND, "too_large")
-    code, said, errors = scorer(topics, "dlq", "requeue", "--code", "too_large")
-    assert (code, said) == (0, f"1 requeued to {topics.applications}\n")
+    code, output, errors = scorer(topics, "dlq", "requeue", "--code", "too_large")
+    assert (code, output) == (0, f"1 requeued to {topics.applications}\n")
     assert f"0:0 has no copy of its record ({topics.applications}:1:3): skipped" in errors
     assert [message.value() for message in topics.read(topics.applications)] == [SOUND]
     assert scorer(topics, "dlq", "requeue", "0:0")[0] == 1
@@ -210,20 +210,20 @@ def test_only_a_part_is_read(topics: Topics) -> None:
     """`since` passes over what is older, `newest` over all but the last offsets."""
     for code in ("empty", "not_json", "not_utf8"):
         set_aside(topics, b"", code)
-    assert [found.position for found in read(topics, newest=1)] == [Position(0, 2)]
+    assert [dead_letter.position for dead_letter in read(topics, newest=1)] == [Position(0, 2)]
     assert list(read(topics, since=datetime(2100, 1, 1, tzinfo=UTC))) == []
     assert len(list(read(topics, since=datetime(2020, 1, 1, tzinfo=UTC)))) == 3
-    kind, said, _ = scorer(topics, "dlq", "list", "--since", "2100-01-01")
-    assert (kind, said) == (0, "no dead letters since 2100-01-01\n")
-    kind, said, _ = scorer(topics, "dlq", "list", "--newest", "1", "--json")
-    assert json.loads(said)["counts"] == {"empty": 1, "not_json": 1, "not_utf8": 1}
-    assert [letter["code"] for letter in json.loads(said)["dead_letters"]] == ["not_utf8"]
+    kind, output, _ = scorer(topics, "dlq", "list", "--since", "2100-01-01")
+    assert (kind, output) == (0, "no dead letters since 2100-01-01\n")
+    kind, output, _ = scorer(topics, "dlq", "list", "--newest", "1", "--json")
+    assert json.loads(output)["counts"] == {"empty": 1, "not_json": 1, "not_utf8": 1}
+    assert [letter["code"] for letter in json.loads(output)["dead_letters"]] == ["not_utf8"]
 
 
 def test_nothing_at_that_place(topics: Topics) -> None:
     """A place without a dead letter, behind the end or of another partition is one message."""
     set_aside(topics, b"", "empty")
-    for place in ("0:7", "5:0", "1:0"):
-        code, _, said = scorer(topics, "dlq", "show", place)
+    for position in ("0:7", "5:0", "1:0"):
+        code, _, errors = scorer(topics, "dlq", "show", position)
         assert code == 1
-        assert f"no dead letter at {place}" in said
+        assert f"no dead letter at {position}" in errors

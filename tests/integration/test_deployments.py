@@ -100,14 +100,16 @@ def test_deploy_and_roll_back(topics: Topics, tmp_path: Path, delivery: str) -> 
             wait_until(lambda: len(topics.committed()) == PARTITIONS, "every partition decided")
             for at_work in (first, second):
                 wait_until(lambda w=at_work: len(w.probe("/readyz")["partitions"]) == 2, "partitions shared")  # type: ignore[misc]
-            code, said, errors = scorer(topics, "deploy", "credit-risk:1.0.0", "--reason", "bad luck", "--actor", "ana")
+            code, output, errors = scorer(
+                topics, "deploy", "credit-risk:1.0.0", "--reason", "bad luck", "--actor", "ana"
+            )
             assert code == 0, errors
-            assert "deploy: credit-risk:1.0.0@" in said
-            assert "all workers with partitions have switched (2 in group" in said
+            assert "deploy: credit-risk:1.0.0@" in output
+            assert "all workers with partitions have switched (2 in group" in output
             time.sleep(1)
-            code, said, errors = scorer(topics, "rollback", "--reason", "declines too many", "--actor", "bob")
+            code, output, errors = scorer(topics, "rollback", "--reason", "declines too many", "--actor", "bob")
             assert code == 0, errors
-            assert "rollback: credit-risk:1.1.0@" in said
+            assert "rollback: credit-risk:1.1.0@" in output
             time.sleep(1)
             published = flow.stop()
         wait_until(lambda: topics.committed() == published, "every application committed")
@@ -128,9 +130,9 @@ def check_transactions(messages: list[Message]) -> None:
     A partition's decisions come from one worker here, and the marker that ends a transaction takes up an offset: what
     stands without a gap is one transaction.
     """
-    places = [(message.partition() or 0, message.offset() or 0) for message in messages]
+    positions = [(message.partition() or 0, message.offset() or 0) for message in messages]
     transactions: dict[tuple[int, int], set[str]] = {}
-    in_order = sorted(zip(places, messages, strict=True), key=itemgetter(0))
+    in_order = sorted(zip(positions, messages, strict=True), key=itemgetter(0))
     for number, ((partition, offset), message) in enumerate(in_order):
         decision = json.loads(message.value() or b"")
         assert decision["source"]["partition"] == partition
@@ -146,9 +148,9 @@ def check_segments(decisions: list[dict[str, object]], published: dict[int, int]
         for decision in decisions
         for source in [decision["source"]]
     )
-    found = Counter((partition, offset) for partition, offset, _ in by_source)
-    assert found.keys() == {(p, offset) for p, count in published.items() for offset in range(count)}
-    assert set(found.values()) == {1}
+    counts = Counter((partition, offset) for partition, offset, _ in by_source)
+    assert counts.keys() == {(p, offset) for p, count in published.items() for offset in range(count)}
+    assert set(counts.values()) == {1}
     for _, of_partition in groupby(by_source, key=lambda entry: entry[0]):
         versions = [version for version, _ in groupby(of_partition, key=lambda entry: entry[2])]
         assert versions == ["1.1.0", "1.0.0", "1.1.0"]
@@ -156,19 +158,19 @@ def check_segments(decisions: list[dict[str, object]], published: dict[int, int]
 
 def check_history(topics: Topics) -> None:
     """What was done stands in the history, for people and for scripts."""
-    code, said, _ = scorer(topics, "history", "--json")
+    code, output, _ = scorer(topics, "history", "--json")
     assert code == 0
-    events = json.loads(said)
+    events = json.loads(output)
     assert [
         (e["action"], e["bundle"]["version"], e["previous"]["version"], e["actor"], e["reason"]) for e in events
     ] == [
         ("deploy", "1.0.0", "1.1.0", "ana", "bad luck"),
         ("rollback", "1.1.0", "1.0.0", "bob", "declines too many"),
     ]
-    code, said, _ = scorer(topics, "history")
+    code, output, _ = scorer(topics, "history")
     assert code == 0
     for text in ("bad luck", "declines too many", "ana", "bob", "rollback"):
-        assert text in said
+        assert text in output
 
 
 def test_without_workers(topics: Topics) -> None:
@@ -176,27 +178,27 @@ def test_without_workers(topics: Topics) -> None:
     assert scorer(topics, "history") == (
         0, "No deployments yet: workers use credit-risk:1.1.0, the shipped bundle.\n", "",
     )  # fmt: skip
-    code, _, said = scorer(topics, "rollback", "--reason", "x")
+    code, _, output = scorer(topics, "rollback", "--reason", "x")
     assert code == 2
-    assert "the history has no champion before credit-risk:1.1.0@" in said
-    code, _, said = scorer(topics, "deploy", "credit-risk:1.1.0", "--reason", "x")
+    assert "the history has no champion before credit-risk:1.1.0@" in output
+    code, _, output = scorer(topics, "deploy", "credit-risk:1.1.0", "--reason", "x")
     assert code == 2
-    assert "is already the champion" in said
-    code, _, said = scorer(topics, "deploy", "credit-risk:1.0.0", "--reason", "x", "--expect", "0123456789")
+    assert "is already the champion" in output
+    code, _, output = scorer(topics, "deploy", "credit-risk:1.0.0", "--reason", "x", "--expect", "0123456789")
     assert code == 1
-    assert "--expect 0123456789: the champion is credit-risk:1.1.0@" in said
+    assert "--expect 0123456789: the champion is credit-risk:1.1.0@" in output
     assert json.loads(scorer(topics, "history", "--json")[1]) == []
-    code, said, _ = scorer(topics, "deploy", "credit-risk:latest", "--reason", "x")
+    code, output, _ = scorer(topics, "deploy", "credit-risk:latest", "--reason", "x")
     assert code == 2
-    code, said, _ = scorer(topics, "deploy", "credit-risk:1.0.0", "--reason", "x", "--actor", "ana")
+    code, output, _ = scorer(topics, "deploy", "credit-risk:1.0.0", "--reason", "x", "--actor", "ana")
     assert code == 0
-    assert "has no workers; they will use the bundle when they start" in said
-    code, _, said = scorer(topics, "deploy", "credit-risk:1.1.0", "--reason", "x", "--expect", "0123456789")
+    assert "has no workers; they will use the bundle when they start" in output
+    code, _, output = scorer(topics, "deploy", "credit-risk:1.1.0", "--reason", "x", "--expect", "0123456789")
     assert code == 1
-    assert "by ana (x). Nothing was changed" in said
-    code, _, said = scorer(topics, "deploy", "credit-risk:9.9.9", "--reason", "x")
+    assert "by ana (x). Nothing was changed" in output
+    code, _, output = scorer(topics, "deploy", "credit-risk:9.9.9", "--reason", "x")
     assert code == 1
-    assert "bundle credit-risk:9.9.9 not found" in said
+    assert "bundle credit-risk:9.9.9 not found" in output
 
 
 def test_worker_that_does_not_follow(topics: Topics, tmp_path: Path) -> None:
@@ -204,18 +206,18 @@ def test_worker_that_does_not_follow(topics: Topics, tmp_path: Path) -> None:
     with worker(topics, tmp_path / "w.log", "--bundle", "credit-risk:1.1.0", "--instance-id", "pinned-0") as pinned:
         topics.publish(b"{}", partition=0)
         wait_until(lambda: len(topics.committed()) > 0, "the first commit")
-        code, _, said = scorer(topics, "deploy", "credit-risk:1.0.0", "--reason", "x", "--wait", "2")
+        code, _, errors = scorer(topics, "deploy", "credit-risk:1.0.0", "--reason", "x", "--wait", "2")
         assert code == 1
-        assert "1 of 1 workers have not switched to credit-risk:1.0.0 after 2 s" in said
-        assert "pinned-0 at " in said
-        assert "still uses credit-risk:1.1.0@" in said
-        assert "No reason given by pinned-0 at " in said
-        assert "scorer rollback --reason" in said
+        assert "1 of 1 workers have not switched to credit-risk:1.0.0 after 2 s" in errors
+        assert "pinned-0 at " in errors
+        assert "still uses credit-risk:1.1.0@" in errors
+        assert "No reason given by pinned-0 at " in errors
+        assert "scorer rollback --reason" in errors
         assert len(json.loads(scorer(topics, "history", "--json")[1])) == 1
         assert pinned.terminate() == 0
 
 
-def test_bad_lines_and_missing_bundle(topics: Topics, tmp_path: Path) -> None:
+def test_malformed_records_and_a_missing_bundle(topics: Topics, tmp_path: Path) -> None:
     """Lines by hand that are no events, or name a bundle that is not here, crash nobody; they are counted and shown."""
     with worker(topics, tmp_path / "w.log") as running:
         wait_until(lambda: running.get("/readyz")[0] == 200, "ready")
@@ -228,10 +230,10 @@ def test_bad_lines_and_missing_bundle(topics: Topics, tmp_path: Path) -> None:
         topics.publish(b"{}", partition=0)
         wait_until(lambda: topics.count(topics.dead_letters) == 1, "it goes on working")
         assert running.get("/readyz")[0] == 200
-        code, said, _ = scorer(topics, "history")
+        code, output, _ = scorer(topics, "history")
         assert code == 0
-        assert said.count("malformed") == 2
-        assert "basement" not in said
+        assert output.count("malformed") == 2
+        assert "basement" not in output
         assert running.terminate() == 0
 
 
@@ -245,9 +247,9 @@ def test_a_bundle_that_no_worker_can_load(topics: Topics, tmp_path: Path) -> Non
     with stored(topics, tmp_path / "theirs") as own, worker(own, tmp_path / "a.log"), worker(own, tmp_path / "b.log"):
         wait_until(lambda: len(metadata_of(topics)) == PARTITIONS, "every partition decided")
         why = ("--reason", "a test", "--wait", "600")
-        code, said, errors = scorer(own, "deploy", "plain-risk:1.0.0", "--store", elsewhere, *why)
+        code, output, errors = scorer(own, "deploy", "plain-risk:1.0.0", "--store", elsewhere, *why)
         assert code == 1
-        assert "deploy: plain-risk:1.0.0@" in said
+        assert "deploy: plain-risk:1.0.0@" in output
         assert f"warning: --store {elsewhere} differs from the store in the settings ({tmp_path / 'theirs'})" in errors
         assert (
             "2 of 2 workers have not switched to plain-risk:1.0.0: they could not load it, and are retrying" in errors
@@ -303,12 +305,12 @@ def metadata_of(topics: Topics) -> list[CommittedMetadata]:
     asking = Consumer({"bootstrap.servers": topics.servers, "group.id": f"group-{topics.mark}"})
     wanted = [TopicPartition(topics.applications, partition) for partition in range(topics.partitions)]
     try:
-        found = asking.committed(wanted, timeout=WAIT_S)
+        committed = asking.committed(wanted, timeout=WAIT_S)
     except KafkaException:  # a group that is new to a new broker has no coordinator yet
-        found = []
+        committed = []
     finally:
         asking.close()
-    return [decode_metadata(tp.metadata) for tp in found if tp.offset >= 0]
+    return [decode_metadata(tp.metadata) for tp in committed if tp.offset >= 0]
 
 
 def test_challenger(topics: Topics, tmp_path: Path) -> None:
@@ -317,24 +319,24 @@ def test_challenger(topics: Topics, tmp_path: Path) -> None:
         with flowing(topics) as flow:
             wait_until(lambda: len(topics.committed()) == PARTITIONS, "every partition decided")
             why = ("--reason", "would it decline more?")
-            code, said, errors = scorer(topics, "deploy", "credit-risk:1.0.0", "--slot", "challenger", *why)
+            code, output, errors = scorer(topics, "deploy", "credit-risk:1.0.0", "--slot", "challenger", *why)
             assert code == 0, errors
-            assert "deploy: the challenger is now credit-risk:1.0.0@" in said
+            assert "deploy: the challenger is now credit-risk:1.0.0@" in output
             wait_until(lambda: value_of(running, "scorer_challenger_compared_total", PAIR) > 1_000, "batches compared")
             assert value_of(running, "scorer_challenger_disagreements_total", PAIR) > 0
             assert running.probe("/readyz")["challenger"]["version"] == "1.0.0"
-            code, _, said = scorer(topics, "deploy", "credit-risk:1.0.0", "--slot", "challenger", *why)
+            code, _, output = scorer(topics, "deploy", "credit-risk:1.0.0", "--slot", "challenger", *why)
             assert code == 2
-            assert "is already the challenger, since" in said
-            code, _, said = scorer(topics, "deploy", "credit-risk:1.1.0", "--slot", "challenger", *why)
+            assert "is already the challenger, since" in output
+            code, _, output = scorer(topics, "deploy", "credit-risk:1.1.0", "--slot", "challenger", *why)
             assert code == 2
-            assert "is the champion: the challenger must be a different bundle" in said
-            code, _, said = scorer(topics, "retire", "--reason", "x", "--expect", "0123456789")
+            assert "is the champion: the challenger must be a different bundle" in output
+            code, _, output = scorer(topics, "retire", "--reason", "x", "--expect", "0123456789")
             assert code == 1
-            assert "the challenger is credit-risk:1.0.0@" in said
-            code, said, errors = scorer(topics, "retire", "--reason", "seen enough", "--json")
+            assert "the challenger is credit-risk:1.0.0@" in output
+            code, output, errors = scorer(topics, "retire", "--reason", "seen enough", "--json")
             assert code == 0, errors
-            assert json.loads(said)["event"]["bundle"] is None
+            assert json.loads(output)["event"]["bundle"] is None
             wait_until(lambda: running.probe("/readyz")["challenger"] is None, "the challenger is gone")
             published = flow.stop()
         wait_until(lambda: topics.committed() == published, "every application committed")
@@ -345,13 +347,13 @@ def test_challenger(topics: Topics, tmp_path: Path) -> None:
         assert running.terminate() == 0
     decided_by = Counter(json.loads(m.value() or b"")["bundle"]["version"] for m in topics.read(topics.decisions))
     assert decided_by == {"1.1.0": sum(published.values())}
-    code, _, said = scorer(topics, "retire", "--reason", "x")
+    code, _, output = scorer(topics, "retire", "--reason", "x")
     assert code == 2
-    assert "no challenger is deployed, since" in said
-    code, said, _ = scorer(topics, "history")
+    assert "no challenger is deployed, since" in output
+    code, output, _ = scorer(topics, "history")
     assert code == 0
-    assert said.count("challenger") == 2
-    assert said.index("deploy") < said.index("retire")
+    assert output.count("challenger") == 2
+    assert output.index("deploy") < output.index("retire")
 
 
 def value_of(running: WorkerProcess, name: str, labels: str) -> float:

@@ -65,13 +65,13 @@ def broker_with(**settings: str) -> Iterator[Broker]:
 
 def examine(topics: Topics, *options: str) -> tuple[int, dict[str, list[str]]]:
     """The doctor's exit code, and its findings that are not ok, by topic with their state in front."""
-    code, said, errors = scorer(topics, "doctor", "--json", *options)
+    code, output, errors = scorer(topics, "doctor", "--json", *options)
     assert errors == ""
-    found: dict[str, list[str]] = {}
-    for finding in json.loads(said):
+    findings: dict[str, list[str]] = {}
+    for finding in json.loads(output):
         if finding["state"] != "ok":
-            found.setdefault(finding["topic"], []).append(f"{finding['state']}: {finding['text']}")
-    return code, found
+            findings.setdefault(finding["topic"], []).append(f"{finding['state']}: {finding['text']}")
+    return code, findings
 
 
 def groups_of(topics: Topics) -> list[str]:
@@ -84,10 +84,10 @@ def groups_of(topics: Topics) -> list[str]:
 def test_it_leaves_no_group_behind(topics: Topics) -> None:
     """It used to leave a group `…-doctor` with committed offsets, for the lag exporters of this world to alarm on."""
     topics.publish(b"{}")
-    code, found = examine(topics)
-    assert (code, list(found)) == (0, ["group"])
-    assert found["group"][0].startswith("warning: group ")
-    assert ": no workers, and 1 application is waiting" in found["group"][0]
+    code, findings = examine(topics)
+    assert (code, list(findings)) == (0, ["group"])
+    assert findings["group"][0].startswith("warning: group ")
+    assert ": no workers, and 1 application is waiting" in findings["group"][0]
     assert groups_of(topics) == []
 
 
@@ -96,8 +96,8 @@ def test_the_last_line_counts(topics: Topics) -> None:
     topics.publish(b"{}")
     assert scorer(topics, "doctor")[1].splitlines()[-1] == "no problems found, 1 warning"
     set_config(topics, topics.decisions, {"cleanup.policy": "compact"})
-    code, said, _ = scorer(topics, "doctor")
-    assert (code, said.splitlines()[-1]) == (1, "1 problem, 1 warning")
+    code, output, _ = scorer(topics, "doctor")
+    assert (code, output.splitlines()[-1]) == (1, "1 problem, 1 warning")
 
 
 def test_the_bundles_that_are_deployed(topics: Topics, tmp_path: Path) -> None:
@@ -111,13 +111,13 @@ def test_the_bundles_that_are_deployed(topics: Topics, tmp_path: Path) -> None:
         assert examine(own) == (0, {})
         scorer(own, "deploy", "plain-risk:1.0.0", "--store", elsewhere, "--reason", "a test")
         topics.publish(event_of_a_missing_bundle("challenger"), topic=topics.deployments, key=None)
-        code, found = examine(own)
+        code, findings = examine(own)
         assert code == 1
-        champion, challenger = found["bundle"]
+        champion, challenger = findings["bundle"]
         assert "plain-risk:1.0.0@" in champion
         assert "the champion, cannot be opened: bundle " in champion
         assert "credit-risk:9.9.9@000000000000, the challenger, cannot be opened" in challenger
-        (deployment,) = found["deployment"]
+        (deployment,) = findings["deployment"]
         assert "1 of 1 workers do not decide with plain-risk:1.0.0 (current: credit-risk:1.1.0)" in deployment
         assert "bundle plain-risk:1.0.0@" in deployment
         operate(own, "bundle", "import", elsewhere / "plain-risk" / "1.0.0")
@@ -130,9 +130,9 @@ def test_a_pinned_worker(topics: Topics, tmp_path: Path) -> None:
     """Before the first deployment that is a warning; asked with the same pin, it is as it should be."""
     with worker(topics, tmp_path / "w.log", "--bundle", "credit-risk:1.0.0") as pinned:
         wait_until(lambda: pinned.get("/readyz")[0] == 200, "ready")
-        code, found = examine(topics)
-        assert (code, list(found)) == (0, ["deployment"])
-        assert "run this with --bundle" in found["deployment"][0]
+        code, findings = examine(topics)
+        assert (code, list(findings)) == (0, ["deployment"])
+        assert "run this with --bundle" in findings["deployment"][0]
         assert examine(topics, "--bundle", "credit-risk:1.0.0") == (0, {})
 
 
@@ -154,11 +154,11 @@ def test_a_worker_that_is_dead(topics: Topics, tmp_path: Path) -> None:
             second.kill()
             for partition in range(2):
                 wide.publish(*[b"{}"] * 5, partition=partition)
-            code, found = examine(wide)
+            code, findings = examine(wide)
     assert code == 1
-    (told,) = [text for text in found["group"] if "none was decided" in text]
-    assert told.startswith("wrong: scorer-1 at ")
-    assert "5 applications are waiting in partition " in told
+    (finding,) = [text for text in findings["group"] if "none was decided" in text]
+    assert finding.startswith("wrong: scorer-1 at ")
+    assert "5 applications are waiting in partition " in finding
 
 
 def test_timestamps_in_another_unit(topics: Topics) -> None:
@@ -169,13 +169,13 @@ def test_timestamps_in_another_unit(topics: Topics) -> None:
     for timestamp in (now_s, now_s * 1e6, now_s * 1e6, now_s * 1e9, now_s * 1e3):
         producer.produce(topics.applications, b"{}", timestamp=int(timestamp), partition=0)
     assert producer.flush(WAIT_S) == 0
-    code, found = examine(topics)
+    code, findings = examine(topics)
     assert code == 0
-    told = "\n".join(found["clock"])
-    assert "1 of the newest 5 applications have timestamps that are in seconds" in told
-    assert "2 of the newest 5 applications have timestamps that are in microseconds" in told
-    assert "1 of the newest 5 applications have timestamps that are in nanoseconds" in told
-    assert "in the future" not in told
+    text = "\n".join(findings["clock"])
+    assert "1 of the newest 5 applications have timestamps that are in seconds" in text
+    assert "2 of the newest 5 applications have timestamps that are in microseconds" in text
+    assert "1 of the newest 5 applications have timestamps that are in nanoseconds" in text
+    assert "in the future" not in text
 
 
 def test_limits_that_do_not_fit(topics: Topics) -> None:
@@ -185,34 +185,34 @@ def test_limits_that_do_not_fit(topics: Topics) -> None:
     """
     set_config(topics, topics.decisions, {"max.message.bytes": "100000"})
     remark = f"topic {topics.decisions} accepts batches of 100000 bytes, less than batch.size (1000000)"
-    code, found = examine(topics)
-    assert (code, list(found)) == (0, ["topics"])
-    assert found["topics"][0].startswith(f"warning: {remark}")
+    code, findings = examine(topics)
+    assert (code, list(findings)) == (0, ["topics"])
+    assert findings["topics"][0].startswith(f"warning: {remark}")
     assert remark in operate(topics, "topics", "check")
     assert examine(topics, "--set", "kafka.batch.size=100000") == (0, {})
     set_config(topics, topics.dead_letters, {"max.message.bytes": "1200000"})
-    code, found = examine(topics)
+    code, findings = examine(topics)
     assert code == 1
-    assert any(text.startswith(f"wrong: topic {topics.dead_letters} accepts") for text in found["topics"])
+    assert any(text.startswith(f"wrong: topic {topics.dead_letters} accepts") for text in findings["topics"])
 
 
 def test_compacted_topics(topics: Topics) -> None:
     """Compaction loses decisions, and refuses dead letters without a key."""
     for topic in (topics.decisions, topics.dead_letters):
         set_config(topics, topic, {"cleanup.policy": "compact,delete", "max.message.bytes": "1300000"})
-    code, found = examine(topics)
+    code, findings = examine(topics)
     assert code == 1
-    assert len([text for text in found["topics"] if "has cleanup.policy=" in text]) == 2
+    assert len([text for text in findings["topics"] if "has cleanup.policy=" in text]) == 2
 
 
 def test_an_advertised_listener_that_leads_nowhere() -> None:
     """Bootstrapping works and everything after it fails: that was told as "Broker transport failure"."""
     with broker_with(advertised_listeners="PLAINTEXT://kafka.no-such-host.invalid:9092") as lost:
-        code, said, _ = scorer(unreachable_topics(lost), "doctor")
+        code, output, _ = scorer(unreachable_topics(lost), "doctor")
     assert code == 1
-    assert "broker 1 advertises kafka.no-such-host.invalid:9092 (advertised.listeners)" in said
-    assert "the host name cannot be resolved" in said
-    assert "transport failure" not in said
+    assert "broker 1 advertises kafka.no-such-host.invalid:9092 (advertised.listeners)" in output
+    assert "the host name cannot be resolved" in output
+    assert "transport failure" not in output
 
 
 def unreachable_topics(broker: Broker) -> Topics:
@@ -230,11 +230,11 @@ def test_a_transaction_timeout_above_the_brokers(tmp_path: Path) -> None:
     """The advice was about rights; what has to be lowered is a setting, and it is named: a worker says so and ends."""
     with broker_with(transaction_max_timeout_ms="10000") as strict:
         topics = sound_topics(strict.bootstrap_servers)
-        code, found = examine(topics)
+        code, findings = examine(topics)
         assert code == 1
-        (told,) = found["permissions"]
-        assert "transaction.timeout.ms under [kafka] is 30000" in told
-        assert "above the brokers' transaction.max.timeout.ms" in told
+        (text,) = findings["permissions"]
+        assert "transaction.timeout.ms under [kafka] is 30000" in text
+        assert "above the brokers' transaction.max.timeout.ms" in text
         lower = "--set", "kafka.transaction.timeout.ms=10000"
         assert examine(topics, *lower) == (0, {})
         code, _, errors = scorer(topics, "dlq", "requeue", "--code", "model_error")
@@ -243,7 +243,7 @@ def test_a_transaction_timeout_above_the_brokers(tmp_path: Path) -> None:
         assert scorer(topics, "dlq", "requeue", "--code", "model_error", *lower)[0] == 0
         with worker(topics, tmp_path / "refused.log") as refused:
             assert refused.process.wait(60) == 1
-            (line,) = refused.told("process_failed")
+            (line,) = refused.events("process_failed")
             assert "transaction.timeout.ms under [kafka] is 30000, which is above the brokers' " in line["error"]
             assert "lower transaction.timeout.ms" in line["error"]
             assert "Traceback" not in refused.log()
@@ -254,10 +254,10 @@ def test_a_transaction_timeout_above_the_brokers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("servers", ["127.0.0.1:1", "kafka.no-such-host.invalid:9092", "127.0.0.1:1,127.0.0.1:2"])
 def test_nobody_listens(topics: Topics, servers: str) -> None:
     """It took a quarter of a minute to say so; librdkafka knows after a moment, and goes on trying."""
-    code, said, _ = scorer(topics, "doctor", "-b", servers)
+    code, output, _ = scorer(topics, "doctor", "-b", servers)
     assert code == 1
-    assert f"cannot connect to Kafka at {servers} ({servers.partition(',')[0]}: " in said
-    assert said.splitlines()[-1] == "1 problem"
+    assert f"cannot connect to Kafka at {servers} ({servers.partition(',')[0]}: " in output
+    assert output.splitlines()[-1] == "1 problem"
 
 
 @pytest.mark.parametrize(
@@ -281,18 +281,18 @@ def test_connections_that_others_can_read(topics: Topics, given: tuple[str, ...]
     It is said before the brokers are asked: they need not be reached for it.
     """
     options = [option for setting in given for option in ("--set", f"kafka.{setting}")]
-    _, found = examine(topics, *options, "-b", "127.0.0.1:1")
-    warnings = found.get("encryption", [])
+    _, findings = examine(topics, *options, "-b", "127.0.0.1:1")
+    warnings = findings.get("encryption", [])
     assert [text.split(":")[0] for text in warnings] == ["warning"] * len(words)
     assert all(word in text for word, text in zip(words, warnings, strict=True))
-    assert found["broker"]
+    assert findings["broker"]
 
 
 def test_tls_without_a_protocol_that_uses_it(topics: Topics) -> None:
     """A plain listener was asked in plain text, password and all, and there was "no problem found"."""
     given = ("kafka.sasl.mechanism=PLAIN", "kafka.sasl.username=u", "kafka.sasl.password=s3cr3t")
     options = [option for setting in given for option in ("--set", setting)]
-    code, said, errors = scorer(topics, "doctor", *options)
-    assert (code, said) == (2, "")
+    code, output, errors = scorer(topics, "doctor", *options)
+    assert (code, output) == (2, "")
     assert "Set kafka.security.protocol to SASL_SSL" in errors
     assert "s3cr3t" not in errors

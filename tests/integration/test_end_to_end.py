@@ -64,14 +64,14 @@ def read_decisions(environment: Mapping[str, str], count: int) -> list[bytes]:
     )
     topic = environment["SCORER_DECISIONS_TOPIC"]
     consumer.assign([TopicPartition(topic, partition, 0) for partition in range(3)])
-    found: list[bytes] = []
+    decisions: list[bytes] = []
     ends_at = time.monotonic() + WAIT_S
-    while len(found) < count and time.monotonic() < ends_at:
-        found += [message.value() or b"" for message in consumer.consume(1_000, 0.5) if message.error() is None]
+    while len(decisions) < count and time.monotonic() < ends_at:
+        decisions += [message.value() or b"" for message in consumer.consume(1_000, 0.5) if message.error() is None]
     extra = consumer.consume(1, 1.0)
     consumer.close()
-    assert (len(found), extra) == (count, [])
-    return found
+    assert (len(decisions), extra) == (count, [])
+    return decisions
 
 
 def without_source(decision: bytes) -> bytes:
@@ -144,7 +144,7 @@ def test_up_with_a_file(setup: dict[str, str], tmp_path: Path) -> None:
 
 
 @pytest.mark.broker
-def test_up_says_why_workers_end(setup: dict[str, str]) -> None:
+def test_up_reports_why_workers_exit(setup: dict[str, str]) -> None:
     """Where no worker can start, `scorer up` ends with the worker's own words and exit code 1."""
     ended = run("scorer", "up", "--bundle", "no-such:1.0.0", "--for", "5s", environment=setup)
     assert ended.returncode == 1
@@ -153,11 +153,11 @@ def test_up_says_why_workers_end(setup: dict[str, str]) -> None:
 
 
 @pytest.mark.broker
-def test_doctor_on_a_sound_setup(setup: dict[str, str]) -> None:
+def test_doctor_on_a_valid_setup(setup: dict[str, str]) -> None:
     """With topics and a broker in order the doctor finds no problem."""
-    asked = run("scorer", "doctor", "--json", environment=setup)
-    findings = json.loads(asked.stdout)
-    assert asked.returncode == 0, findings
+    completed = run("scorer", "doctor", "--json", environment=setup)
+    findings = json.loads(completed.stdout)
+    assert completed.returncode == 0, findings
     assert {f["topic"] for f in findings} == {"settings", "bundle", "broker", "topics", "group", "permissions", "clock"}
     assert {f["state"] for f in findings} == {"ok"}
 
@@ -166,22 +166,22 @@ def test_doctor_on_a_sound_setup(setup: dict[str, str]) -> None:
 def test_doctor_names_what_is_missing(setup: dict[str, str], unique: Callable[[str], str]) -> None:
     """A missing topic and a missing bundle are each named with what mends them, and the exit code is 1."""
     broken = {**setup, "SCORER_DECISIONS_TOPIC": unique("missing")}
-    asked = run("scorer", "doctor", "--bundle", "no-such:1.0.0", environment=broken)
-    assert asked.returncode == 1
-    assert f"missing topic: {broken['SCORER_DECISIONS_TOPIC']}; `scorer topics ensure` creates it" in asked.stdout
-    assert "bundle no-such:1.0.0 not found" in asked.stdout
-    assert "2 problems" in asked.stdout
+    completed = run("scorer", "doctor", "--bundle", "no-such:1.0.0", environment=broken)
+    assert completed.returncode == 1
+    assert f"missing topic: {broken['SCORER_DECISIONS_TOPIC']}; `scorer topics ensure` creates it" in completed.stdout
+    assert "bundle no-such:1.0.0 not found" in completed.stdout
+    assert "2 problems" in completed.stdout
 
 
 @pytest.mark.broker
 def test_topics_check(setup: dict[str, str]) -> None:
     """Topics that `ensure` made are as `check` wants them; a second `ensure` has nothing to do."""
     assert run("scorer", "topics", "check", environment=setup).returncode == 0
-    again = run("scorer", "topics", "ensure", "--json", environment=setup)
-    assert json.loads(again.stdout) == {"created": []}
+    second = run("scorer", "topics", "ensure", "--json", environment=setup)
+    assert json.loads(second.stdout) == {"created": []}
 
 
-def test_commands_without_a_broker_say_so() -> None:
+def test_commands_without_a_broker_report_it() -> None:
     """Where nothing listens, each command ends with one message and exit code 1, without a traceback."""
     nowhere = {**os.environ, "SCORER_BOOTSTRAP_SERVERS": "127.0.0.1:1", "COLUMNS": "200"}
     commands = (["topics", "check"], ["doctor"], ["worker", "--http-port", "0"])
@@ -192,7 +192,7 @@ def test_commands_without_a_broker_say_so() -> None:
         for command in commands
     ]
     for process in started:
-        said = b"".join(process.communicate(timeout=WAIT_S)).decode()
-        assert process.returncode == 1, said
-        assert "127.0.0.1:1" in said
-        assert "Traceback" not in said
+        output = b"".join(process.communicate(timeout=WAIT_S)).decode()
+        assert process.returncode == 1, output
+        assert "127.0.0.1:1" in output
+        assert "Traceback" not in output

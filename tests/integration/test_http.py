@@ -36,7 +36,7 @@ def test_a_flood_of_idle_connections(broker: Broker, tmp_path: Path, delivery: s
         resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
         wait_until(lambda: running.get("/readyz")[0] == 200, "ready")
         threads_before = threads(running.process)
-        with half_open(running.told("worker_started")[0]["http"], FLOOD, HALF_A_REQUEST):
+        with half_open(running.events("worker_started")[0]["http"], FLOOD, HALF_A_REQUEST):
             for round_ in range(4):
                 values = [application(f"{round_}-{number}") for number in range(APPLICATIONS // 4)]
                 topics.publish(*values, partition=round_ % 2)
@@ -46,10 +46,10 @@ def test_a_flood_of_idle_connections(broker: Broker, tmp_path: Path, delivery: s
             wait_until(lambda: topics.count(topics.decisions) == APPLICATIONS, "all is decided", every_s=0.5)
             assert threads(running.process) < threads_before + 10  # the first delivery has a thread
             assert running.terminate() == 0
-        assert running.told("worker_stopped")
-        assert running.told("http_accept_failed") == []
-        assert running.told("http_failed") == []
-        assert running.told("library") == []
+        assert running.events("worker_stopped")
+        assert running.events("http_accept_failed") == []
+        assert running.events("http_failed") == []
+        assert running.events("library") == []
 
 
 def threads(process: "subprocess.Popen[bytes]") -> int:
@@ -91,12 +91,12 @@ def test_a_port_that_cannot_be_had(broker: Broker, tmp_path: Path) -> None:
         log = tmp_path / f"{len(host)}.log"
         with worker(topics, log, "--set", f"http_host={host}") as running:
             assert running.process.wait(WAIT_S) == 2
-            (failed,) = running.told("process_failed")
+            (failed,) = running.events("process_failed")
             assert "cannot be used for /metrics" in failed["error"]
             assert "set http_host" in failed["error"]
 
 
-def test_what_the_port_tells(broker: Broker, tmp_path: Path) -> None:
+def test_the_ports_response(broker: Broker, tmp_path: Path) -> None:
     """Anybody may ask there, so it tells neither Python's version nor paths; the log has the path that was refused."""
     topics = Topics(broker.bootstrap_servers, 1)
     secret = tmp_path / "secret-store"
@@ -112,7 +112,7 @@ def test_what_the_port_tells(broker: Broker, tmp_path: Path) -> None:
         }  # fmt: skip
         topics.publish(json.dumps(event).encode(), topic=topics.deployments)
         wait_until(lambda: "mine:9.9.9" in running.probe("/readyz")["load_failure"], "the load failure is shown")
-        assert str(secret) in running.told("bundle_load_failed")[0]["error"]
+        assert str(secret) in running.events("bundle_load_failed")[0]["error"]
         pages = {path: running.get(path)[1] for path in ("/readyz", "/healthz", "/metrics", "/")}
         families = {family.name for family in text_string_to_metric_families(pages["/metrics"])}
     assert [path for path, body in pages.items() if "secret-store" in body or str(tmp_path) in body] == []
@@ -125,7 +125,7 @@ def test_signals_reach_the_loop(broker: Broker, tmp_path: Path) -> None:
     topics = Topics(broker.bootstrap_servers, 1)
     with worker(topics, tmp_path / "worker.log") as running:
         wait_until(lambda: running.get("/readyz")[0] == 200, "ready")
-        with half_open(running.told("worker_started")[0]["http"], 50):
+        with half_open(running.events("worker_started")[0]["http"], 50):
             running.process.send_signal(signal.SIGINT)
             assert running.process.wait(WAIT_S) == 0
-        assert [line["signal"] for line in running.told("stop_requested")] == ["SIGINT"]
+        assert [line["signal"] for line in running.events("stop_requested")] == ["SIGINT"]

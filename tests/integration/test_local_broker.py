@@ -229,7 +229,7 @@ def test_killed_parent() -> None:
 
 
 @pytest.mark.usefixtures("_java")
-def test_refused_setting() -> None:
+def test_rejected_setting() -> None:
     """A setting that Kafka refuses reaches the user in Kafka's words."""
     with pytest.raises(LocalBrokerError, match=r"Invalid value soon for configuration log\.retention\.hours"):
         start_broker("java", overrides={"log.retention.hours": "soon"})

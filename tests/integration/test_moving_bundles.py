@@ -33,9 +33,9 @@ def run(topics: Topics) -> Run:
     return partial(operate, topics)
 
 
-def move(place: str, version: str, ending: str) -> str:
+def move(target: str, version: str, ending: str) -> str:
     """Out of the store, deleted there, and in again; returns the digest that went out."""
-    store, moved = BundleStore(f"{place}/store"), f"{place}/moved-{version}{ending}"
+    store, moved = BundleStore(f"{target}/store"), f"{target}/moved-{version}{ending}"
     digest = store.open(f"mine:{version}").reference.digest
     export_bundle(store.find(f"mine:{version}"), moved)
     store.delete(store.entry(f"mine:{version}"))
@@ -52,17 +52,17 @@ def test_export_delete_import_deploy(
 
     Through S3 the store is in a bucket too, and the worker fetches it from there.
     """
-    place, endings = str(tmp_path), ["", ".tar.gz", ".tar.xz", ".zip"]
+    target, endings = str(tmp_path), ["", ".tar.gz", ".tar.xz", ".zip"]
     if through == "s3":
-        place, endings = request.getfixturevalue("bucket"), ["", ".zip"]
+        target, endings = request.getfixturevalue("bucket"), ["", ".zip"]
     moves = {f"{number}.0.0": ending for number, ending in enumerate(endings, 1)}
     for version in moves:
-        BundleStore(f"{place}/store").put(named(tmp_path / version, "mine", version))
-    with worker(topics, tmp_path / "worker.log", "--set", f"store={place}/store") as running:
+        BundleStore(f"{target}/store").put(named(tmp_path / version, "mine", version))
+    with worker(topics, tmp_path / "worker.log", "--set", f"store={target}/store") as running:
         wait_until(lambda: running.get("/readyz")[0] == 200, "ready")
         for version, ending in moves.items():
-            digest = move(place, version, ending)
-            run("deploy", f"mine:{version}", "--reason", "it came back", "--wait", "0", "--store", f"{place}/store")
+            digest = move(target, version, ending)
+            run("deploy", f"mine:{version}", "--reason", "it came back", "--wait", "0", "--store", f"{target}/store")
             wait_until(lambda d=digest: running.probe("/readyz")["bundle"]["digest"] == d, "the swap")  # type: ignore[misc]
         topics.publish(b"{}")
         wait_until(lambda: topics.count(topics.dead_letters) == 1, "it works on")
@@ -78,8 +78,8 @@ def test_what_is_fetched_needs_no_store(topics: Topics, run: Run, bucket: str, t
     (event,) = json.loads(run("history", "--json"))
     digest = store.open("mine:1.0.0").reference.digest
     assert event["bundle"] == {"name": "mine", "version": "1.0.0", "digest": digest}
-    kept = tmp_path / "cache" / "streaming-credit-scorer" / "bundles"
-    assert [path.name for path in kept.iterdir()] == [digest]
+    cache = tmp_path / "cache" / "streaming-credit-scorer" / "bundles"
+    assert [path.name for path in cache.iterdir()] == [digest]
     store.delete(store.entry("mine:1.0.0"))
     with worker(topics, tmp_path / "worker.log", "--set", f"store={bucket}/store") as running:
         wait_until(lambda: running.get("/readyz")[0] == 200, "ready")
@@ -92,8 +92,8 @@ def test_store_out_of_reach_in_the_middle_of_a_swap(
 ) -> None:
     """The old bundle goes on, and the log and /readyz say why; when the store answers again, the new one takes over."""
     made = named(tmp_path / "made", "mine", "1.0.0")
-    for place in (f"{bucket}/store", f"{tmp_path}/store"):
-        BundleStore(place).put(made)
+    for location in (f"{bucket}/store", f"{tmp_path}/store"):
+        BundleStore(location).put(made)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)  # its buckets are this process's
     server.start()
     host, port = server.get_host_and_port()
@@ -104,15 +104,15 @@ def test_store_out_of_reach_in_the_middle_of_a_swap(
         run("deploy", "mine:1.0.0", "--reason", "x", "--wait", "0", "--store", f"{tmp_path}/store")
         wait_until(lambda: "cannot be read" in running.probe("/readyz")["load_failure"], "the load failure is shown")
         assert running.probe("/readyz")["bundle"]["name"] == "credit-risk"
-        refused = running.told("bundle_load_failed")[0]
+        refused = running.events("bundle_load_failed")[0]
         assert (refused["slot"], refused["bundle"].partition("@")[0]) == ("champion", "mine:1.0.0")
         assert "cannot be read" in refused["error"]
         assert "Traceback" not in running.log()
         topics.publish(b"{}")
         wait_until(lambda: topics.count(topics.dead_letters) == 1, "it works on")
-        again = ThreadedMotoServer(ip_address=host, port=port, verbose=False)
-        again.start()
+        second = ThreadedMotoServer(ip_address=host, port=port, verbose=False)
+        second.start()
         wait_until(lambda: running.probe("/readyz")["bundle"]["name"] == "mine", "the swap")
         assert running.probe("/readyz")["load_failure"] == ""
         assert running.terminate() == 0
-        again.stop()
+        second.stop()

@@ -170,19 +170,19 @@ def start(settings: Settings) -> Iterator[Starter]:
 
 
 def _read(settings: Settings, topic: str, count: int) -> list[Message]:
-    found: list[Message] = []
+    messages: list[Message] = []
     with TopicTail(settings, [topic], from_beginning=True) as tail:
-        while len(found) < count:
+        while len(messages) < count:
             message = tail.poll(WAIT_S)
-            assert message is not None, f"{len(found)} of {count} records came"
-            found.append(message)
-    return found
+            assert message is not None, f"{len(messages)} of {count} records came"
+            messages.append(message)
+    return messages
 
 
 def _count(settings: Settings, topic: str) -> int:
     consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": "count"})
-    places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
-    ends = [consumer.get_watermark_offsets(place, timeout=WAIT_S)[1] for place in places]
+    partitions = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+    ends = [consumer.get_watermark_offsets(label_index, timeout=WAIT_S)[1] for label_index in partitions]
     consumer.close()
     return sum(ends)
 
@@ -239,11 +239,11 @@ def test_a_file_is_published_row_by_row(settings: Settings, start: Starter, tmp_
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(lines))
     code, out, err = start("publish", str(path), "--json").finish()
-    told = json.loads(out)
+    report = json.loads(out)
     assert code == 1
     assert err.startswith("line 8 is invalid: home: ")
     assert "tent" not in out + err
-    assert {name: told[name] for name in ("rows", "sent", "acknowledged", "failed", "invalid")} == {
+    assert {name: report[name] for name in ("rows", "sent", "acknowledged", "failed", "invalid")} == {
         "rows": 50, "sent": 49, "acknowledged": 49, "failed": 0, "invalid": 1,
     }  # fmt: skip
     arrived = {message.key(): message.value() for message in _read(settings, settings.applications_topic, 49)}
@@ -263,10 +263,10 @@ def test_load_sends_what_it_says_with_the_times_when_it_was_due(settings: Settin
     code, out, err = start(
         "load", "--rate", "500", "--for", "2s", "--invalid", "0.1", "--prefix", "p", "--json"
     ).finish()
-    told = json.loads(out)
+    report = json.loads(out)
     assert (code, err) == (0, "")
-    assert (told["sent"], told["acknowledged"], told["failed"]) == (1_000, 1_000, 0)
-    assert 50 < told["invalid"] < 150
+    assert (report["sent"], report["acknowledged"], report["failed"]) == (1_000, 1_000, 0)
+    assert 50 < report["invalid"] < 150
     messages = _read(settings, settings.applications_topic, 1_000)
     due_ms = {int((message.key() or b"").removeprefix(b"p-")): message.timestamp()[1] for message in messages}
     assert sorted(due_ms) == list(range(1_000))
@@ -280,13 +280,13 @@ def test_load_ends_cleanly_on_a_signal(settings: Settings, start: Starter, numbe
     _read(settings, settings.applications_topic, 1)
     command.process.send_signal(number)
     code, out, err = command.finish()
-    told = json.loads(out)
-    assert (code, err, told["stopped"]) == (0, "", True)
-    assert told["sent"] == told["acknowledged"] == _count(settings, settings.applications_topic)
+    report = json.loads(out)
+    assert (code, err, report["stopped"]) == (0, "", True)
+    assert report["sent"] == report["acknowledged"] == _count(settings, settings.applications_topic)
 
 
 @pytest.mark.usefixtures("scorer")
-def test_try_shows_a_decision_and_what_was_defaulted(start: Starter) -> None:
+def test_try_shows_a_decision_and_the_example_values(start: Starter) -> None:
     """`try` shows the decision as a panel for people and as JSON for scripts, and names what it filled in."""
     code, out, err = start("try", "age=40", "--timeout", "60s").finish()
     assert (code, err) == (0, "")
@@ -302,9 +302,7 @@ def test_try_shows_a_decision_and_what_was_defaulted(start: Starter) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.usefixtures("scorer")
-def test_watch_follows_from_now_until_it_is_told_to_end(
-    settings: Settings, start: Starter, number: signal.Signals
-) -> None:
+def test_watch_follows_from_now_until_it_is_stopped(settings: Settings, start: Starter, number: signal.Signals) -> None:
     """`watch` shows decisions and dead letters that come after it began, one JSON line each, and exits with 0."""
     with ApplicationPublisher(settings) as publisher:
         publisher.decide({**EXAMPLE, "application_id": "before"}, WAIT_S)
@@ -334,7 +332,9 @@ def test_watch_can_start_at_the_beginning(settings: Settings, start: Starter) ->
     assert command.finish()[0] == 0
 
 
-def test_a_missing_topic_is_told_with_what_creates_it(start: Starter, unique: Callable[[str], str]) -> None:
+def test_a_missing_topic_is_reported_with_the_command_that_creates_it(
+    start: Starter, unique: Callable[[str], str]
+) -> None:
     """A topic that the broker does not have is named, with the command that creates it."""
     code, out, err = start("watch", "--decisions-topic", unique("none")).finish()
     assert (code, out) == (1, "")

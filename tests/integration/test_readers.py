@@ -56,8 +56,8 @@ def decide(topics: Topics, bundle: str, log: Path) -> None:
 
 def command(topics: Topics, *arguments: str | Path) -> tuple[int, Any, str]:
     """A replay's command with --json: exit code, what it printed, errors."""
-    code, said, errors = scorer(topics, "replay", *arguments, "--json")
-    return code, json.loads(said) if said else None, errors
+    code, output, errors = scorer(topics, "replay", *arguments, "--json")
+    return code, json.loads(output) if output else None, errors
 
 
 def milliseconds(moment: datetime) -> int:
@@ -150,8 +150,8 @@ def test_what_retention_took_has_no_time(broker: Broker, tmp_path: Path) -> None
     code, proof, errors = command(topics, "verify", "--from", "2024-11-26T09:30", "--to", "2024-11-26T11:00")
     assert code == 0, errors
     assert (proof["decisions"], proof["undated"], proof["expired"]) == (1, 1, 0)
-    code, said, _ = scorer(topics, "replay", "verify", "--to", "2024-11-26T11:00")
-    assert (code, "left out because retention deleted their records" in said) == (0, True)
+    code, output, _ = scorer(topics, "replay", "verify", "--to", "2024-11-26T11:00")
+    assert (code, "left out because retention deleted their records" in output) == (0, True)
 
 
 def test_dead_letters_since(broker: Broker) -> None:
@@ -163,9 +163,9 @@ def test_dead_letters_since(broker: Broker) -> None:
         producer.produce(topics.dead_letters, b"{", f"at-{hour}", headers=ours(), partition=0, timestamp=moment)
     producer.produce(topics.dead_letters, None, "m", headers={"dlq.requeued": "3", "dlq.actor": "ana"}, partition=0)
     assert producer.flush(WAIT_S) == 0
-    code, said, errors = scorer(topics, "dlq", "list", "--since", "2024-11-26T11:00", "--json")
+    code, output, errors = scorer(topics, "dlq", "list", "--since", "2024-11-26T11:00", "--json")
     assert code == 0, errors
-    letters = json.loads(said)["dead_letters"]
+    letters = json.loads(output)["dead_letters"]
     assert [letter["id"] for letter in letters] == ["at-12", "at-13"]
     assert [letter["requeued"] and letter["requeued"]["actor"] for letter in letters] == [None, "ana"]
 
@@ -286,16 +286,16 @@ def test_publishers_headers_hide_no_dead_letter(topics: Topics, tmp_path: Path) 
         assert live.tick(0)["kinds"][REJECTED] == 9
         assert running.terminate() == 0
     assert watched(topics, tmp_path, 9) == [f"k-{number}" for number in range(9)]
-    code, said, errors = scorer(topics, "dlq", "list", "--json")
+    code, output, errors = scorer(topics, "dlq", "list", "--json")
     assert code == 0, errors
-    assert json.loads(said)["counts"] == {"not_an_object": 9}
+    assert json.loads(output)["counts"] == {"not_an_object": 9}
     assert newest_letters(settings)["codes"] == {"not_an_object": 9}
-    code, said, _ = scorer(topics, "dlq", "requeue", "--code", "not_an_object", "--json")
-    assert (code, len(json.loads(said)["requeued"])) == (0, 9)
+    code, output, _ = scorer(topics, "dlq", "requeue", "--code", "not_an_object", "--json")
+    assert (code, len(json.loads(output)["requeued"])) == (0, 9)
     back = list(topics.read(topics.applications))[9:]
     for sent, message in zip(SENT, back, strict=True):
-        kept = [h for h in sent if h[0] not in {"replay-id", "supersedes", "requeued-from"}]
-        assert [h for h in message.headers() or () if h[0] != "requeued-from"] == kept, "they go back as they came"
+        expected = [h for h in sent if h[0] not in {"replay-id", "supersedes", "requeued-from"}]
+        assert [h for h in message.headers() or () if h[0] != "requeued-from"] == expected, "they go back as they came"
         assert headers_of(message)["requeued-from"].startswith(topics.dead_letters.encode())
 
 
@@ -328,7 +328,7 @@ def watched(topics: Topics, folder: Path, count: int) -> list[str]:
 STRANGERS: list[bytes | None] = [b"", None, b"hello", b"{}", b"\xff\xfe", b'{"source":' + b"[" * 50_000, MARKER]
 
 
-def test_strangers_records_end_nothing(topics: Topics, tmp_path: Path) -> None:
+def test_foreign_records_stop_no_reader(topics: Topics, tmp_path: Path) -> None:
     """A stranger's record among the decisions was skipped, ended a replay, or ended the audit, by who read it.
 
     On all three topics they are skipped, counted and named by their place, and whoever reads goes on.
@@ -346,24 +346,24 @@ def test_strangers_records_end_nothing(topics: Topics, tmp_path: Path) -> None:
         assert MARKER.decode() not in str(audit.skipped)
         assert running.terminate() == 0
     assert sorted(watched(topics, tmp_path, 6)) == ["a-1001", *["forged"] * 4, "key"]
-    said = (tmp_path / "watch.err").read_text()
-    assert said.count("\nskipped: ") == 2 * len(STRANGERS)
-    assert MARKER.decode() not in said
+    output = (tmp_path / "watch.err").read_text()
+    assert output.count("\nskipped: ") == 2 * len(STRANGERS)
+    assert MARKER.decode() not in output
     code, proof, errors = command(topics, "verify")
     assert code == 0, errors
     assert (proof["decisions"], proof["skipped"], proof["expired"]) == (1, len(STRANGERS), 2)
     assert proof["skipped_first"][2] == f"{topics.decisions}[0]@2: the value is not JSON"
-    code, said, _ = scorer(topics, "replay", "plan", tmp_path / "plan", "--decided-by", GOOD, "--with", BAD)
-    assert (code, f"{len(STRANGERS)} malformed records skipped" in said) == (0, True)
+    code, output, _ = scorer(topics, "replay", "plan", tmp_path / "plan", "--decided-by", GOOD, "--with", BAD)
+    assert (code, f"{len(STRANGERS)} malformed records skipped" in output) == (0, True)
     assert scorer(topics, "replay", "run", tmp_path / "plan")[0] == 0
     topics.publish(b"hello", topic=topics.decisions)
     code, report, errors = command(topics, "report", tmp_path / "plan")
     assert code == 0, errors
     assert (report["corrections"], report["skipped"]) == (1, 1)
-    code, said, _ = scorer(topics, "dlq", "list")
-    assert (code, f"{len(STRANGERS)} malformed records skipped" in said) == (0, True)
+    code, output, _ = scorer(topics, "dlq", "list")
+    assert (code, f"{len(STRANGERS)} malformed records skipped" in output) == (0, True)
     assert newest_letters(settings)["skipped"] == len(STRANGERS)
-    code, said, errors = scorer(topics, "history")
+    code, output, errors = scorer(topics, "history")
     assert code == 0, errors
 
 
@@ -449,10 +449,10 @@ def test_a_batch_that_cannot_be_read(topics: Topics, records: int) -> None:
         assert large.flush(WAIT_S) == 0
     skipped = Skipped()
     with closing(TopicReader(settings, topics.applications, skipped)) as reader:
-        for begin, found, count in ((0, 3, 2), (1, 2, 2), (records + 1, 2, 1), (2 * records + 2, 1, 0)):
+        for begin, expected, count in ((0, 3, 2), (1, 2, 2), (records + 1, 2, 1), (2 * records + 2, 1, 0)):
             before = skipped.count
             read = [r.offset() for records_ in reader.read({0: (begin, 2 * records + 3)}) for r in records_]
-            assert read == [0, records + 1, 2 * records + 2][-found:]
+            assert read == [0, records + 1, 2 * records + 2][-expected:]
             assert skipped.count - before == count
         assert list(reader.read({0: (1, records + 1)})) == [], "nothing but the batch"
         (after,) = next(reader.read({0: (records, records + 2)}))

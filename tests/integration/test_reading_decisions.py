@@ -85,8 +85,8 @@ def reading(servers: str, topic: str, database: Path, group: str, says: str = ""
             yield process
         finally:
             process.send_signal(signal.SIGTERM)
-            _, said = process.communicate(timeout=WAIT_S)
-    assert (process.returncode, said) == (0, says)
+            _, output = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, output) == (0, says)
 
 
 def table(database: Path) -> dict[str, tuple[str, str, str]]:

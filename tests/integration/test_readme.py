@@ -32,8 +32,8 @@ def test_the_python_runs(broker: Broker, unique: Callable[[str], str]) -> None:
     topic = unique("applications")
     admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
     admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
-    place = f'bootstrap_servers="{broker.bootstrap_servers}", applications_topic="{topic}"'
-    code = code.replace('bootstrap_servers="localhost:9092"', place) + "\nprint(publisher.acknowledged)\n"
+    arguments = f'bootstrap_servers="{broker.bootstrap_servers}", applications_topic="{topic}"'
+    code = code.replace('bootstrap_servers="localhost:9092"', arguments) + "\nprint(publisher.acknowledged)\n"
     ran = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120)
     assert (ran.returncode, ran.stdout) == (0, "1\n"), ran.stderr
 

@@ -52,7 +52,7 @@ def rows() -> list[dict[str, Any]]:
         ]
 
 
-def test_the_contract_refuses_no_row(examples: Examples) -> None:
+def test_the_contract_rejects_no_row(examples: Examples) -> None:
     """3,564 rows, of which one does not say what became of the loan."""
     dataset = examples.dataset
     assert (dataset.rows, dataset.rows_labelled, dataset.rows_refused) == (3_564, 3_563, 0)

@@ -86,9 +86,9 @@ def test_killed_and_resumed(decided: Decided, tmp_path: Path) -> None:
     The corrections are what the good one would have said.
     """
     topics, plan = decided.topics, tmp_path / "plan"
-    code, said, errors = scorer(topics, "replay", "plan", plan, "--decided-by", BAD, "--with", GOOD)
+    code, output, errors = scorer(topics, "replay", "plan", plan, "--decided-by", BAD, "--with", GOOD)
     assert code == 0, errors
-    assert f"{len(decided.bad):,} applications decided by {BAD}@" in said
+    assert f"{len(decided.bad):,} applications decided by {BAD}@" in output
     made = read_plan(plan)
     assert len(made.selection) == len(decided.bad)
     settings = load_settings({"bootstrap_servers": topics.servers}, environment={}).settings
@@ -107,17 +107,17 @@ def test_killed_and_resumed(decided: Decided, tmp_path: Path) -> None:
     progress.close()
     check_corrections(decided, made.replay_id, tmp_path)
     check_report(decided, made.replay_id, plan)
-    code, said, _ = scorer(topics, "replay", "run", plan)
-    assert (code, "is complete" in said) == (0, True)
-    code, said, _ = scorer(topics, "replay", "status", plan, "--json")
-    assert json.loads(said)["done"] == json.loads(said)["total"] == len(decided.bad)
+    code, output, _ = scorer(topics, "replay", "run", plan)
+    assert (code, "is complete" in output) == (0, True)
+    code, output, _ = scorer(topics, "replay", "status", plan, "--json")
+    assert json.loads(output)["done"] == json.loads(output)["total"] == len(decided.bad)
     # What stands now is by the good bundle alone, and can be reproduced.
     code, _, errors = scorer(topics, "replay", "plan", tmp_path / "rescored", "--decided-by", BAD)
     assert (code, f"no current decision is by {BAD}" in errors) == (1, True)
-    code, said, _ = scorer(topics, "replay", "verify", "--json")
+    code, output, _ = scorer(topics, "replay", "verify", "--json")
     assert code == 0
-    assert json.loads(said)["different"] == 0
-    assert json.loads(said)["decisions"] == len(decided.good) + len(decided.bad)
+    assert json.loads(output)["different"] == 0
+    assert json.loads(output)["decisions"] == len(decided.good) + len(decided.bad)
 
 
 def has_come_to(part: float, run: subprocess.Popen[bytes], port: int) -> bool:
@@ -130,11 +130,11 @@ def progress_told(port: int) -> float:
     """How far a replay has come, as its process tells Prometheus; 0 while it does not listen yet."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=WAIT_S) as answer:
-            told = re.search(r'^scorer_replay_progress_ratio{replay_id="[^"]+"} (\S+)$', answer.read().decode(), re.M)
+            match = re.search(r'^scorer_replay_progress_ratio{replay_id="[^"]+"} (\S+)$', answer.read().decode(), re.M)
     except OSError:
         return 0
-    assert told is not None
-    return float(told[1])
+    assert match is not None
+    return float(match[1])
 
 
 @contextmanager
@@ -173,21 +173,21 @@ def check_corrections(decided: Decided, replay_id: str, tmp_path: Path) -> None:
 def check_report(decided: Decided, replay_id: str, plan: Path) -> None:
     """The report's counts are those of a recount over both topics that shares no code with it."""
     topics = decided.topics
-    code, said, errors = scorer(topics, "replay", "report", plan)
+    code, output, errors = scorer(topics, "replay", "report", plan)
     assert code == 0, errors
-    found = json.loads((plan / "report" / "report.json").read_bytes())
+    report = json.loads((plan / "report" / "report.json").read_bytes())
     recount = _recount(topics, replay_id)
-    assert found["applications"] == found["rescored"] == found["corrections"] == recount.height
+    assert report["applications"] == report["rescored"] == report["corrections"] == recount.height
     flipped = recount.filter(pl.col("decision") != pl.col("decision_now"))
-    assert found["flipped"] == flipped.height > 0
-    assert f"{flipped.height:,} of {recount.height:,} decisions changed" in said
+    assert report["flipped"] == flipped.height > 0
+    assert f"{flipped.height:,} of {recount.height:,} decisions changed" in output
     pairs = Counter(zip(recount["decision"], recount["decision_now"], strict=True))
-    flips = {(a, b): n for a, row in found["flips"].items() for b, n in row.items() if n}
+    flips = {(a, b): n for a, row in report["flips"].items() for b, n in row.items() if n}
     assert flips == pairs
     shift = recount["probability_now"] - recount["probability"]
-    assert found["shift"]["mean"] == pytest.approx(shift.mean(), abs=1e-9)
-    assert found["shift"]["median"] == pytest.approx(shift.median(), abs=1e-7)
-    for field, groups in found["categories"].items():
+    assert report["shift"]["mean"] == pytest.approx(shift.mean(), abs=1e-9)
+    assert report["shift"]["median"] == pytest.approx(shift.median(), abs=1e-7)
+    for field, groups in report["categories"].items():
         per_value = recount.group_by(field).agg(
             pl.len(), (pl.col("decision") != pl.col("decision_now")).sum().alias("flipped")
         )
@@ -249,13 +249,13 @@ def check_parts(decided: Decided, tmp_path: Path) -> int:
     before = topics.ends(topics.decisions)
 
     def planned(name: str, *options: str | Path) -> dict[str, Any]:
-        code, said, errors = scorer(topics, "replay", "plan", tmp_path / name, *options, "--with", GOOD, "--json")
+        code, output, errors = scorer(topics, "replay", "plan", tmp_path / name, *options, "--with", GOOD, "--json")
         assert code == 0, errors
-        found: dict[str, Any] = json.loads(said)
-        return found
+        report: dict[str, Any] = json.loads(output)
+        return report
 
-    standing = {**decided.good, **decided.bad}
-    sources = [decision["source"] for decision in standing.values()]
+    current = {**decided.good, **decided.bad}
+    sources = [decision["source"] for decision in current.values()]
     of_range = [s for s in sources if s["partition"] == 1 and 1_900 <= s["offset"] <= 2_099]
     mixed = planned("offsets", "--offsets", "1:1900-2099")
     assert mixed["applications"] == len(of_range)
@@ -265,17 +265,17 @@ def check_parts(decided: Decided, tmp_path: Path) -> int:
     (tmp_path / "ids.txt").write_text("\ufeff" + "\r\n".join([*some, "nobody", some[0]]) + "\r\n")
     by_ids = planned("ids", "--ids", tmp_path / "ids.txt")
     assert (by_ids["applications"], by_ids["ids_without_decision"]) == (len(some), ["nobody"])
-    code, said, errors = scorer(topics, "replay", "verify", "--ids", tmp_path / "ids.txt", "--json")
-    assert (code, json.loads(said)["decisions"]) == (0, len(some))
+    code, printed, errors = scorer(topics, "replay", "verify", "--ids", tmp_path / "ids.txt", "--json")
+    assert (code, json.loads(printed)["decisions"]) == (0, len(some))
     assert f'--ids: no decision found for 1 of {len(some) + 1} ids: "nobody"\n' in errors
-    assert planned("all", "--from", "2020-01-01")["applications"] == len(standing)
+    assert planned("all", "--from", "2020-01-01")["applications"] == len(current)
     code, _, errors = scorer(topics, "replay", "plan", tmp_path / "none", "--to", "2020-01-01")
     assert (code, "there is nothing to replay" in errors) == (1, True)
     assert not (tmp_path / "none").exists()
 
-    code, said, errors = scorer(topics, "replay", "run", tmp_path / "offsets", "--dry-run")
+    code, printed, errors = scorer(topics, "replay", "run", tmp_path / "offsets", "--dry-run")
     assert code == 0, errors
-    assert "nothing was published" in said
+    assert "nothing was published" in printed
     assert topics.ends(topics.decisions) == before
     dry = json.loads((tmp_path / "offsets" / "dry-run" / "report.json").read_bytes())
     assert scorer(topics, "replay", "run", tmp_path / "offsets")[0] == 0
@@ -299,10 +299,10 @@ def check_forgery(decided: Decided, corrected: int) -> None:
         topics.decisions, json.dumps(forged, separators=(",", ":")).encode(), key=decision["application_id"].encode()
     )
     assert producer.flush(WAIT_S) == 0
-    code, said, errors = scorer(topics, "replay", "verify", "--decided-by", BAD)
+    code, output, errors = scorer(topics, "replay", "verify", "--decided-by", BAD)
     assert code == 1
-    assert f"{len(decided.bad) - corrected:,} decisions read in" in said
-    assert " per second): 1 differ" in said
+    assert f"{len(decided.bad) - corrected:,} decisions read in" in output
+    assert " per second): 1 differ" in output
     topic, partition, offset = source.rsplit(":", 2)
     assert f"{topic}[{partition}]@{offset}" in errors
 
@@ -314,9 +314,9 @@ def check_retention(decided: Decided, corrected: int, tmp_path: Path) -> None:
     expire(topics, {0: first + 1_000})
     gone = sum(d["source"]["partition"] == 0 and d["source"]["offset"] < first + 1_000 for d in decided.bad.values())
     plan = tmp_path / "plan"
-    code, said, errors = scorer(topics, "replay", "plan", plan, "--decided-by", BAD, "--with", GOOD)
+    code, output, errors = scorer(topics, "replay", "plan", plan, "--decided-by", BAD, "--with", GOOD)
     assert code == 0, errors
-    assert f"{gone:,} more were deleted by retention" in said
+    assert f"{gone:,} more were deleted by retention" in output
     assert len(read_plan(plan).selection) == len(decided.bad) - corrected - gone
     expire(topics, topics.ends(topics.applications))
     code, _, errors = scorer(topics, "replay", "run", plan)
@@ -387,12 +387,12 @@ def test_a_topic_that_was_created_again(broker: Broker, tmp_path: Path) -> None:
         (["verify"], 1, "nothing to verify"),
     ],
 )
-def test_misuse_is_told(
+def test_misuse_is_reported(
     empty: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, message: str
 ) -> None:
     """Each mistake gets one message and its exit code, and leaves nothing behind."""
     monkeypatch.chdir(tmp_path)
-    found, _, errors = scorer(empty, "replay", *arguments)
-    assert found == code, errors
+    exit_code, _, errors = scorer(empty, "replay", *arguments)
+    assert exit_code == code, errors
     assert message in errors
     assert not list(tmp_path.iterdir())

@@ -44,8 +44,8 @@ def test_a_worker_decides_with_it(broker: Broker, tmp_path: Path) -> None:
     ]
     # Transaction markers are only on the topics that the worker writes to: offsets here count applications.
     assert decisions == score_batch(records, load_bundle(Path(folder)), 65_536).results
-    found = np.array([json.loads(decision or b"")["probability_of_default"] for decision in decisions])
+    report = np.array([json.loads(decision or b"")["probability_of_default"] for decision in decisions])
     matrix = np.delete(ZEROS.matrix(applications(COUNT)), 7, axis=0)
-    assert np.abs(found - fitted.predict_proba(matrix.astype(np.float64))[:, 1]).max() <= 1e-6
+    assert np.abs(report - fitted.predict_proba(matrix.astype(np.float64))[:, 1]).max() <= 1e-6
     letters = list(topics.read(topics.dead_letters))
     assert [headers_of(letter)["dlq.offset"] for letter in letters] == [b"7"]

@@ -51,8 +51,8 @@ def run(command: str, redirect: str) -> "subprocess.CompletedProcess[str]":
 def test_an_output_that_is_full(command: str) -> None:
     """Each used to end in a traceback, or with exit code 120: it says so in one sentence, and has failed."""
     ended = run(command, ">/dev/full")
-    said = f"{command.split(maxsplit=1)[0]}: standard output cannot be written: No space left on device\n"
-    assert (ended.returncode, ended.stderr.endswith(said)) == (1, True)
+    message = f"{command.split(maxsplit=1)[0]}: standard output cannot be written: No space left on device\n"
+    assert (ended.returncode, ended.stderr.endswith(message)) == (1, True)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -85,7 +85,7 @@ def test_an_input_that_is_closed(command: str) -> None:
 
 @pytest.mark.parametrize("redirect", ["2>&-", "2>/dev/full", ">&- 2>&-"])
 @pytest.mark.parametrize("command", ["scorer nonsense", "scorer score none.csv", "scorer config -s x=1", "producer x"])
-def test_misuse_that_cannot_be_told(command: str, redirect: str) -> None:
+def test_misuse_that_cannot_be_reported(command: str, redirect: str) -> None:
     """The exit code is what is left to say it."""
     assert run(command, redirect).returncode == 2
 
@@ -118,7 +118,7 @@ def worker_to(topics: Topics, stderr: str) -> Iterator["subprocess.Popen[bytes]"
 
 @pytest.mark.broker
 @pytest.mark.parametrize("stderr", ["closed", "full", "left", "stuck"])
-def test_a_worker_whose_log_nobody_takes(broker: Broker, stderr: str) -> None:
+def test_a_worker_whose_log_nobody_reads(broker: Broker, stderr: str) -> None:
     """It decides, and stops well.
 
     With stderr closed it used to end with 1 and without a word; and with a pipe that nobody read it stood still as soon

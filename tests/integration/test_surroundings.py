@@ -81,8 +81,8 @@ def test_a_user_without_a_home(loans: Path, as_nobody: list[str]) -> None:
     assert (trained.returncode, trained.stderr) == (2, f"scorer: {NO_STORE}\n")
     assert run_homeless("producer", "try", "--fields").returncode == 0
     completed = run_homeless("scorer", "--install-completion", "bash")
-    said = completed.stdout, completed.stderr
-    assert (completed.returncode, *said) == (1, "", "scorer: this user has no home folder: set HOME\n")
+    output = completed.stdout, completed.stderr
+    assert (completed.returncode, *output) == (1, "", "scorer: this user has no home folder: set HOME\n")
 
 
 @pytest.mark.broker
@@ -98,8 +98,8 @@ def test_a_worker_of_a_user_without_a_home(broker: Broker, as_nobody: list[str])
             topics.publish(application(f"a-{number}"))
             wait_until(lambda: topics.count(topics.decisions) == number + 1, "it decides")  # noqa: B023
             process.terminate()
-            _, said = process.communicate(timeout=WAIT_S)
-        assert (process.returncode, b"Traceback" in said) == (0, False)
+            _, output = process.communicate(timeout=WAIT_S)
+        assert (process.returncode, b"Traceback" in output) == (0, False)
 
 
 def test_a_current_folder_that_is_gone(tmp_path: Path, loans: Path) -> None:

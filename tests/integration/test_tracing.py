@@ -113,17 +113,17 @@ def test_decisions_are_the_same_with_traces_and_without(
 ) -> None:
     """Key, value and headers: a decision carries on its application's own context, traced or not, and nothing else."""
     _trace_to(monkeypatch, collector.address)
-    found: list[list[tuple[Any, ...]]] = []
+    runs: list[list[tuple[Any, ...]]] = []
     for traces in ("otlp", "off"):
         options = ("--set", f"traces={traces}", "--group-id", f"{topics.mark}-{traces}")
         with worker(topics, tmp_path / f"{traces}.log", *options) as running:
-            before = len(SENT) * len(found)
+            before = len(SENT) * len(runs)
             wait_until(lambda: topics.count(topics.decisions) == before + len(SENT), "all decided")  # noqa: B023
             assert running.terminate() == 0
         decisions: list[tuple[Any, ...]] = [(d.key(), d.value(), d.headers()) for d in topics.read(topics.decisions)]
-        found.append(decisions[before:])
-    assert found[0] == found[1]
-    assert [headers for _, _, headers in found[0]] == [
+        runs.append(decisions[before:])
+    assert runs[0] == runs[1]
+    assert [headers for _, _, headers in runs[0]] == [
         [("traceparent", PARENT.encode()), ("tracestate", b"vendor=1")],
         [("traceparent", b"not one")],
         None,
@@ -136,4 +136,4 @@ def test_no_collector_is_no_obstacle(topics: Topics, tmp_path: Path, monkeypatch
     with worker(topics, tmp_path / "worker.log", "--set", "traces=otlp") as running:
         wait_until(lambda: topics.committed() == {0: len(SENT)}, "all decided")
         assert running.terminate() == 0
-        assert any(line["logger"].startswith("opentelemetry") for line in running.told("library"))
+        assert any(line["logger"].startswith("opentelemetry") for line in running.events("library"))

@@ -51,8 +51,8 @@ class Run:
     def summary(self) -> dict[str, object]:
         """Its last word."""
         assert self.process.poll() is not None
-        found: dict[str, object] = json.loads(self.out.read_text(encoding="utf-8").splitlines()[-1])
-        return found
+        report: dict[str, object] = json.loads(self.out.read_text(encoding="utf-8").splitlines()[-1])
+        return report
 
     def wait_for_load(self) -> None:
         """Waits until applications flow."""
@@ -61,16 +61,16 @@ class Run:
     def workers(self) -> list[int]:
         """The process ids of its workers."""
         mark = f"SCORER_INSTANCE_ID=up-{socket.gethostname()}-{self.process.pid}-".encode()
-        found = []
+        workers = []
         for process in Path("/proc").iterdir():
             try:
                 if mark in (process / "environ").read_bytes():
                     command = (process / "cmdline").read_bytes()
                     if b"worker" in command and b"guardian.py" not in command:
-                        found.append(int(process.name))
+                        workers.append(int(process.name))
             except (OSError, ValueError):
                 continue
-        return found
+        return workers
 
     def left_behind(self) -> list[str]:
         """Its folders that are still there."""
@@ -130,7 +130,7 @@ def assert_every_application_has_its_result(summary: Mapping[str, object], publi
     assert summary["decided"] + summary["rejected"] == published  # type: ignore[operator]
 
 
-def test_a_second_run_is_refused_and_the_first_goes_on(topics: Topics, tmp_path: Path) -> None:
+def test_a_second_run_is_rejected_and_the_first_continues(topics: Topics, tmp_path: Path) -> None:
     """A second run once took the first one's instance ids: the first one's workers were fenced, and both failed.
 
     It is refused now, with the group, the broker, how many workers and what to do; and what it says works: with a group

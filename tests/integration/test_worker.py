@@ -105,7 +105,7 @@ def total(metrics: str, name: str) -> float:
 
 
 @pytest.mark.usefixtures("running")
-def test_bad_records(topics: Topics) -> None:
+def test_invalid_records(topics: Topics) -> None:
     """Each bad record becomes a dead letter with the right code and untouched bytes; its neighbours are decided."""
     for name, bad in BAD.items():
         topics.publish(application(f"before {name}"), bad.value, application(f"after {name}"))
@@ -115,8 +115,8 @@ def test_bad_records(topics: Topics) -> None:
     wait_until(lambda: topics.committed().get(0, 0) >= everything, "all records decided")
 
     letters = list(topics.read(topics.dead_letters))
-    found = [(letter.value(), headers_of(letter)["dlq.code"].decode()) for letter in letters]
-    assert sorted(found, key=repr) == sorted(((bad.value, bad.code.value) for bad in BAD.values()), key=repr)
+    result = [(letter.value(), headers_of(letter)["dlq.code"].decode()) for letter in letters]
+    assert sorted(result, key=repr) == sorted(((bad.value, bad.code.value) for bad in BAD.values()), key=repr)
     assert {letter.key() for letter in letters} == {b"key"}
     decided = [json.loads(decision.value() or b"")["application_id"] for decision in topics.read(topics.decisions)]
     neighbours = [f"{side} {name}" for name in BAD for side in ("before", "after")]
@@ -164,14 +164,14 @@ def test_probes_and_metrics(topics: Topics, running: WorkerProcess) -> None:
     wait_until(lambda: total(running.get("/metrics")[1], "scorer_applications_consumed_total") == 100, "all counted")
     wait_until(lambda: total(running.get("/metrics")[1], "scorer_consumer_lag_records") == 0, "no lag")
     text = running.get("/metrics")[1]
-    found = samples(text)
+    metrics = samples(text)
     assert total(text, "scorer_decisions_total") == 93
-    assert total(text, "scorer_rejections_total") == found["scorer_rejections_total[('code', 'out_of_range')]"] == 7
-    assert found["scorer_batch_records_sum"] == found["scorer_decision_latency_seconds_count"] == 100
+    assert total(text, "scorer_rejections_total") == metrics["scorer_rejections_total[('code', 'out_of_range')]"] == 7
+    assert metrics["scorer_batch_records_sum"] == metrics["scorer_decision_latency_seconds_count"] == 100
     assert total(text, "scorer_probability_of_default_count") == 93
-    assert found["scorer_transactions_total[('result', 'committed')]"] >= found["scorer_batch_records_count"]
-    assert found["scorer_transactions_total[('result', 'aborted')]"] == 0
-    assert found["scorer_assigned_partitions"] == 2
+    assert metrics["scorer_transactions_total[('result', 'committed')]"] >= metrics["scorer_batch_records_count"]
+    assert metrics["scorer_transactions_total[('result', 'aborted')]"] == 0
+    assert metrics["scorer_assigned_partitions"] == 2
 
 
 @pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
@@ -187,7 +187,7 @@ def test_sigterm_under_load(broker: Broker, tmp_path: Path, delivery: str) -> No
     with worker(topics, tmp_path / "first.log", *options) as first:
         wait_until(lambda: sum(topics.committed().values()) > 0, "the first batch")
         assert first.terminate() == 0
-        assert len(first.told("worker_stopped")) == 1
+        assert len(first.events("worker_stopped")) == 1
     done = topics.committed()
     assert 0 < sum(done.values()) < 20_000
     # An open transaction would hide whatever comes behind it.
@@ -195,19 +195,19 @@ def test_sigterm_under_load(broker: Broker, tmp_path: Path, delivery: str) -> No
     with worker(topics, tmp_path / "second.log", *options) as second:
         wait_until(lambda: topics.committed() == {0: 10_000, 1: 10_000}, "the rest")
         assert second.terminate() == 0
-    found = Counter(json.loads(decision.value() or b"")["decision_id"] for decision in topics.read(topics.decisions))
-    assert len(found) == 20_000
-    assert set(found.values()) == {1}
+    report = Counter(json.loads(decision.value() or b"")["decision_id"] for decision in topics.read(topics.decisions))
+    assert len(report) == 20_000
+    assert set(report.values()) == {1}
 
 
 def test_wrong_start(topics: Topics, tmp_path: Path) -> None:
     """What is wrong at the start is said in one message without a traceback; misuse exits 2, a missing topic 1."""
     with worker(topics, tmp_path / "misuse.log", "--set", "no_such_setting=1") as misused:
         assert misused.process.wait(60) == 2
-        (line,) = misused.told("process_failed")
+        (line,) = misused.events("process_failed")
         assert "no_such_setting" in line["error"]
     with worker(topics, tmp_path / "missing.log", "--set", "decisions_topic=missing-here") as lost:
         assert lost.process.wait(60) == 1
-        (line,) = lost.told("process_failed")
+        (line,) = lost.events("process_failed")
         assert "missing topic: missing-here" in line["error"]
         assert "Traceback" not in lost.log()

@@ -100,12 +100,12 @@ class Topics:
     def ends(self, topic: str) -> dict[int, int]:
         """Where each partition of a topic ends now."""
         consumer = Consumer({"bootstrap.servers": self.servers, "group.id": "reader"})
-        found = {
+        ends = {
             partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=WAIT_S)[1]
             for partition in range(self.partitions)
         }
         consumer.close()
-        return found
+        return ends
 
     def committed(self) -> dict[int, int]:
         """The group's offsets."""
@@ -121,12 +121,12 @@ class Topics:
         ends_at = time.monotonic() + WAIT_S
         while True:
             try:
-                found = consumer.committed(wanted, timeout=WAIT_S)
+                committed = consumer.committed(wanted, timeout=WAIT_S)
                 break
             except KafkaException:  # a group that is new to a new broker has no coordinator yet
                 assert time.monotonic() < ends_at
         consumer.close()
-        return {tp.partition: tp.offset for tp in found if tp.offset >= 0}
+        return {tp.partition: tp.offset for tp in committed if tp.offset >= 0}
 
 
 def scorer(topics: Topics, *arguments: str | Path) -> tuple[int, str, str]:
@@ -138,9 +138,9 @@ def scorer(topics: Topics, *arguments: str | Path) -> tuple[int, str, str]:
 
 def operate(topics: Topics, *arguments: str | Path) -> str:
     """Runs a command, which must succeed; returns its output."""
-    code, told, said = scorer(topics, *arguments)
-    assert code == 0, said
-    return told
+    code, output, errors = scorer(topics, *arguments)
+    assert code == 0, errors
+    return output
 
 
 def event_of_a_missing_bundle(slot: str) -> bytes:
@@ -176,7 +176,7 @@ class WorkerProcess:
         """What it has said so far."""
         return self._log.read_text(encoding="utf-8")
 
-    def told(self, event: str) -> list[dict[str, Any]]:
+    def events(self, event: str) -> list[dict[str, Any]]:
         """What it has said so far of an event; all that it says must be JSON lines."""
         whole, _, _ = self.log().rpartition("\n")
         lines = [json.loads(line) for line in whole.splitlines()]
@@ -185,7 +185,7 @@ class WorkerProcess:
     def get(self, path: str) -> tuple[int, str]:
         """Asks its HTTP server; returns status and body."""
         wait_until(self._has_started, "the worker's address")
-        address = self.told("worker_started")[0]["http"]
+        address = self.events("worker_started")[0]["http"]
         try:
             with urllib.request.urlopen(f"http://{address}{path}", timeout=WAIT_S) as answer:
                 return answer.status, answer.read().decode()
@@ -195,8 +195,8 @@ class WorkerProcess:
 
     def probe(self, path: str) -> dict[str, Any]:
         """A probe's answer."""
-        found: dict[str, Any] = json.loads(self.get(path)[1])
-        return found
+        report: dict[str, Any] = json.loads(self.get(path)[1])
+        return report
 
     def terminate(self) -> int:
         """SIGTERM; returns the exit code."""
@@ -210,7 +210,7 @@ class WorkerProcess:
 
     def _has_started(self) -> bool:
         assert self.process.poll() is None, self.log()
-        return bool(self.told("worker_started"))
+        return bool(self.events("worker_started"))
 
 
 @contextmanager

@@ -85,13 +85,13 @@ class Cluster:
 
     def get(self, *arguments: str) -> dict[str, Any]:
         """What the API says of one object, or of a kind's (under `items`)."""
-        found: dict[str, Any] = json.loads(self.kubectl("get", *arguments, "--output=json"))
-        return found
+        report: dict[str, Any] = json.loads(self.kubectl("get", *arguments, "--output=json"))
+        return report
 
     def ask(self, path: str) -> dict[str, Any]:
         """What the API answers at a path."""
-        found: dict[str, Any] = json.loads(self.kubectl("get", f"--raw={path}"))
-        return found
+        report: dict[str, Any] = json.loads(self.kubectl("get", f"--raw={path}"))
+        return report
 
     def grants(self, *arguments: str) -> bool:
         """Whether kubectl succeeds with these arguments."""

@@ -49,13 +49,13 @@ class Release:
 
     def pods(self) -> list[dict[str, Any]]:
         """The workers' pods that are there to stay."""
-        found = self.get("pods", "--selector=app.kubernetes.io/component=worker")["items"]
-        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+        items = self.get("pods", "--selector=app.kubernetes.io/component=worker")["items"]
+        return [pod for pod in items if "deletionTimestamp" not in pod["metadata"]]
 
     def partitions(self) -> dict[str, int]:
         """How many partitions each of its topics has that is there."""
-        found = self._admin.list_topics(timeout=WAIT_S).topics
-        return {kind: len(found[topic].partitions) for kind, topic in self.topics.items() if topic in found}
+        topics = self._admin.list_topics(timeout=WAIT_S).topics
+        return {kind: len(topics[topic].partitions) for kind, topic in self.topics.items() if topic in topics}
 
     def publish(self, count: int) -> None:
         """Publishes sound applications, evenly over the partitions."""
@@ -87,11 +87,11 @@ class Release:
         while True:
             (answer,) = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(self.namespace)]).values()
             try:
-                found = answer.result(WAIT_S).topic_partitions or []
+                committed = answer.result(WAIT_S).topic_partitions or []
                 break
             except KafkaException:  # a new broker is still loading what it knows of groups
                 assert time.monotonic() < ends_at
-        return sum(max(0, partition.offset) for partition in found)
+        return sum(max(0, partition.offset) for partition in committed)
 
     def _put(self, command: str, *options: str) -> None:
         values = {

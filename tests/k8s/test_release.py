@@ -102,7 +102,7 @@ def test_a_node_is_drained_one_worker_at_a_time(release: Release) -> None:
     assert len({pod["spec"]["nodeName"] for pod in release.pods()}) == 3
 
 
-def test_unknown_values_are_refused(release: Release) -> None:
+def test_unknown_values_are_rejected(release: Release) -> None:
     """A misspelt value stops the install, and nothing has been made."""
     with pytest.raises(Refused, match="replica"):
         release.install("--set=worker.replica=3")
@@ -140,7 +140,7 @@ def test_everything_on(release: Release) -> None:
     )
     release.get("statefulset", "scorer")
     kinds = "servicemonitors,prometheusrules,scaledobjects,triggerauthentications,networkpolicies"
-    found = {thing["kind"] for thing in release.get(kinds)["items"]}
-    assert found == {"ServiceMonitor", "PrometheusRule", "ScaledObject", "TriggerAuthentication", "NetworkPolicy"}
+    items = {thing["kind"] for thing in release.get(kinds)["items"]}
+    assert items == {"ServiceMonitor", "PrometheusRule", "ScaledObject", "TriggerAuthentication", "NetworkPolicy"}
     components = {pod["metadata"]["labels"]["app.kubernetes.io/component"] for pod in release.get("pods")["items"]}
     assert components == {"worker", "console"}

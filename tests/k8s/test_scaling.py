@@ -78,11 +78,11 @@ class Watch:
 
     def _active(self) -> str:
         conditions = self._release.get("scaledobject", "scorer").get("status", {}).get("conditions", [])
-        return next((str(found["status"]) for found in conditions if found["type"] == "Active"), "Unknown")
+        return next((str(condition["status"]) for condition in conditions if condition["type"] == "Active"), "Unknown")
 
     def _wanted(self) -> int:
-        found = self._release.get("horizontalpodautoscalers")["items"]
-        return found[0]["status"].get("desiredReplicas", 0) if found else 0
+        items = self._release.get("horizontalpodautoscalers")["items"]
+        return items[0]["status"].get("desiredReplicas", 0) if items else 0
 
 
 def test_out_in_and_to_zero(release: Release) -> None:

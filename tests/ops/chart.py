@@ -32,23 +32,23 @@ def render(values: Path, *options: str, chart: Path = CHART, kubernetes: str = N
 
 @cache
 def _render(values: Path, options: tuple[str, ...], chart: Path, kubernetes: str) -> list[Resource]:
-    place = ("scorer", chart, "--namespace", "credit", "--kube-version", kubernetes)
-    told = helm("template", *place, "--values", values, *options)
-    assert told.returncode == 0, told.stderr
-    return [resource for resource in yaml.safe_load_all(told.stdout) if resource]
+    arguments = ("scorer", chart, "--namespace", "credit", "--kube-version", kubernetes)
+    completed = helm("template", *arguments, "--values", values, *options)
+    assert completed.returncode == 0, completed.stderr
+    return [resource for resource in yaml.safe_load_all(completed.stdout) if resource]
 
 
 def refusal(values: Path, *options: str) -> str:
     """What helm says of values that it does not render."""
-    told = helm("template", "scorer", CHART, "--kube-version", NEWEST, "--values", values, *options)
-    assert told.returncode != 0, told.stdout
-    return told.stderr
+    completed = helm("template", "scorer", CHART, "--kube-version", NEWEST, "--values", values, *options)
+    assert completed.returncode != 0, completed.stdout
+    return completed.stderr
 
 
 def values_named(name: str) -> Path:
     """One of the sets of values."""
-    (found,) = (path for path in VALUE_SETS if path.stem == name)
-    return found
+    (match,) = (path for path in VALUE_SETS if path.stem == name)
+    return match
 
 
 def of_kind(resources: list[Resource], *kinds: str) -> list[Resource]:
@@ -73,8 +73,8 @@ def pods(resources: list[Resource]) -> Iterator[tuple[str, Resource]]:
 
 def pod_of(resources: list[Resource], component: str) -> Resource:
     """The one pod of a component."""
-    (found,) = (pod for name, pod in pods(resources) if name == component)
-    return found
+    (pod_found,) = (pod for name, pod in pods(resources) if name == component)
+    return pod_found
 
 
 def is_hook(resource: Mapping[str, Any]) -> bool:

@@ -32,8 +32,8 @@ def schema_of(kind: str) -> dict[str, Any] | None:
 
 def kafka_trigger() -> dict[str, list[str]]:
     """What KEDA's Kafka trigger reads: names of `metadata`, and of `authentication` parameters."""
-    found: dict[str, list[str]] = json.loads(_KAFKA_TRIGGER.read_text(encoding="utf-8"))
-    return found
+    report: dict[str, list[str]] = json.loads(_KAFKA_TRIGGER.read_text(encoding="utf-8"))
+    return report
 
 
 def main() -> None:
@@ -52,13 +52,13 @@ def main() -> None:
     _write(
         _KAFKA_TRIGGER,
         {"$comment": f"schema/generated/scalers-schema.json of {_KEDA}, Apache-2.0"}
-        | {place: [p["name"] for p in kafka if p.get(flag)] for place, flag in readable.items()},
+        | {key: [p["name"] for p in kafka if p.get(flag)] for key, flag in readable.items()},
     )
 
 
 def _fetch(module: str) -> Path:
-    told = subprocess.run(["go", "mod", "download", "-json", module], cwd="/", check=True, capture_output=True)
-    return Path(json.loads(told.stdout)["Dir"])
+    completed = subprocess.run(["go", "mod", "download", "-json", module], cwd="/", check=True, capture_output=True)
+    return Path(json.loads(completed.stdout)["Dir"])
 
 
 def _strict(schema: Any) -> Any:
@@ -67,14 +67,14 @@ def _strict(schema: Any) -> Any:
         return [_strict(part) for part in schema]
     if not isinstance(schema, Mapping):
         return schema
-    kept = {
+    schema_kept = {
         name: {key: _strict(part) for key, part in value.items()} if name == "properties" else _strict(value)
         for name, value in schema.items()
         if name != "description" and not name.startswith("x-kubernetes-")
     }
-    if "properties" in kept and not schema.get("x-kubernetes-preserve-unknown-fields"):
-        kept.setdefault("additionalProperties", False)
-    return kept
+    if "properties" in schema_kept and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        schema_kept.setdefault("additionalProperties", False)
+    return schema_kept
 
 
 def _write(path: Path, document: object) -> None:

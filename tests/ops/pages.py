@@ -33,7 +33,7 @@ class Block(NamedTuple):
 
 def blocks(page: Path) -> list[Block]:
     """The page's code blocks, in order."""
-    return [Block(*found) for found in _BLOCK.findall(page.read_text(encoding="utf-8"))]
+    return [Block(*match) for match in _BLOCK.findall(page.read_text(encoding="utf-8"))]
 
 
 class Terminal:
@@ -120,6 +120,6 @@ class Running:
 
 def missing_from(printed: str, shown: str) -> Sequence[str]:
     """The lines that a page shows and a command did not print; `…` stands for anything, and spaces for spaces."""
-    found = " ".join(printed.split())
+    output = " ".join(printed.split())
     lines = (" ".join(line.split()) for line in shown.splitlines())
-    return [line for line in lines if not re.search(re.escape(line).replace("…", ".*"), found)]
+    return [line for line in lines if not re.search(re.escape(line).replace("…", ".*"), output)]

@@ -161,8 +161,8 @@ def watch(settings: Settings) -> None:
     run_with_restarts(Part.GROUP, lambda: poll_group(settings, live, stop), live, stop)
     stop.clear()
     run_with_restarts(Part.RESULTS, lambda: follow_results(settings, live, Sample(), stop), live, stop)
-    if live.seen:
-        raise BrokerError(live.seen)
+    if live.error:
+        raise BrokerError(live.error)
     for topic in (settings.decisions_topic, settings.dead_letters_topic, settings.applications_topic):
         with closing(TopicReader(settings, topic)) as reader:
             assert any(map(len, reader.read(reader.bounds())))
@@ -173,11 +173,11 @@ class _LiveUntil(Live):
     """Ends a watch with the first that it says."""
 
     end: Event
-    seen = ""
+    error = ""
 
     def set_error(self, part: Part, text: str) -> None:
         super().set_error(part, text)
-        self.seen = self.seen or text
+        self.error = self.error or text
         self.end.set()
 
 
@@ -188,11 +188,11 @@ def replay_all(settings: Settings) -> None:
     plan = make_plan(settings, selected.selection, _AGAIN.reference, "any application")
     stop = cast("Stop", _NeverStopped())
     options = ReplayOptions(1_000, publish_unchanged=True, http_port=None)
-    standing = replay(settings, plan, _AGAIN, options, lambda _: None, stop, Watchdog(60))
-    assert standing.complete
-    outcomes = read_replay_results(settings, plan, standing.offsets)
-    assert outcomes.corrections
-    assert outcomes.rejected
+    progress = replay(settings, plan, _AGAIN, options, lambda _: None, stop, Watchdog(60))
+    assert progress.complete
+    results = read_replay_results(settings, plan, progress.offsets)
+    assert results.corrections
+    assert results.rejected
 
 
 @contextmanager

@@ -38,22 +38,22 @@ class Prometheus:
 
     def now(self, expression: str) -> list[Series]:
         """An instant query's series."""
-        found: list[Series] = self._ask("query", query=expression)["result"]
-        return found
+        series: list[Series] = self._ask("query", query=expression)["result"]
+        return series
 
     def total(self, expression: str) -> float:
         """An instant query's values added up."""
-        return sum(float(found["value"][1]) for found in self.now(expression))
+        return sum(float(series["value"][1]) for series in self.now(expression))
 
     def over(self, expression: str, begin: float, end: float) -> list[Series]:
         """A range query's series, a value every other second."""
-        found: list[Series] = self._ask("query_range", query=expression, start=begin, end=end, step=2)["result"]
-        return found
+        series: list[Series] = self._ask("query_range", query=expression, start=begin, end=end, step=2)["result"]
+        return series
 
     def label_values(self, label: str, selector: str) -> list[str]:
         """The values that a label has among the selected series."""
-        found: list[str] = self._ask(f"label/{label}/values", **{"match[]": selector})
-        return found
+        names: list[str] = self._ask(f"label/{label}/values", **{"match[]": selector})
+        return names
 
     def is_ready(self) -> bool:
         """Whether it answers."""
@@ -65,23 +65,23 @@ class Prometheus:
     def _ask(self, what: str, **parameters: object) -> Any:
         query = urllib.parse.urlencode(parameters)
         with urllib.request.urlopen(self._address + f"/api/v1/{what}?{query}", timeout=WAIT_S) as answer:  # noqa: S310  (its own)
-            told = json.load(answer)
-        assert told["status"] == "success", told
-        return told["data"]
+            report = json.load(answer)
+        assert report["status"] == "success", report
+        return report["data"]
 
 
 class Notices:
     """What Alertmanager sends to its receivers: a server that keeps it."""
 
     def __init__(self) -> None:
-        self.taken: list[tuple[str, dict[str, Any]]] = []
+        self.notices: list[tuple[str, dict[str, Any]]] = []
         """Receiver and alert."""
-        taken = self.taken
+        notices = self.notices
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                taken.extend((told["receiver"], alert) for alert in told["alerts"])
+                report = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                notices.extend((report["receiver"], alert) for alert in report["alerts"])
                 self.send_response(200)
                 self.end_headers()
 
@@ -94,7 +94,7 @@ class Notices:
 
     def of(self, name: str) -> list[tuple[str, dict[str, Any]]]:
         """What came of an alert."""
-        return [(receiver, alert) for receiver, alert in self.taken if alert["labels"]["alertname"] == name]
+        return [(receiver, alert) for receiver, alert in self.notices if alert["labels"]["alertname"] == name]
 
     def close(self) -> None:
         """Takes nothing any more."""
@@ -182,6 +182,6 @@ def watching(folder: Path, targets: Mapping[str, Sequence[int]], notices: Notice
         f"--web.listen-address=127.0.0.1:{port}",
     ]
     with _running(alertmanager, folder / "alertmanager.log"), _running(prometheus, folder / "prometheus.log"):
-        found = Prometheus(port)
-        wait_until(found.is_ready, "Prometheus")
-        yield found
+        client = Prometheus(port)
+        wait_until(client.is_ready, "Prometheus")
+        yield client

@@ -49,14 +49,14 @@ each_set = pytest.mark.parametrize("values", VALUE_SETS, ids=lambda path: path.s
 @each_set
 def test_helm_lints_it(values: Path) -> None:
     """`helm lint --strict` finds nothing to warn of, whatever the values."""
-    told = helm("lint", "--strict", CHART, "--values", values)
-    assert told.returncode == 0, told.stdout
-    assert "0 chart(s) failed" in told.stdout
+    completed = helm("lint", "--strict", CHART, "--values", values)
+    assert completed.returncode == 0, completed.stdout
+    assert "0 chart(s) failed" in completed.stdout
 
 
 @pytest.mark.parametrize("kubernetes", KUBERNETES)
 @each_set
-def test_resources_are_sound(values: Path, kubernetes: str) -> None:
+def test_resources_are_valid(values: Path, kubernetes: str) -> None:
     """Each resource fits the schema of its kind, of this Kubernetes, KEDA or the Prometheus operator, to the field."""
     resources = render(values, kubernetes=kubernetes)
     for resource in resources:
@@ -119,7 +119,7 @@ def test_no_service_of_the_namespace_becomes_a_setting(values: Path) -> None:
 
 
 @each_set
-def test_a_pod_outlives_its_drain(values: Path) -> None:
+def test_a_pod_outlives_the_shutdown_timeout(values: Path) -> None:
     """The grace period is longer than the seconds that the worker gives itself, with time to leave its group."""
     pod = pod_of(render(values), "worker")
     shutdown_timeout_s = float(_environment(pod)["SCORER_SHUTDOWN_TIMEOUT_S"])
@@ -132,13 +132,13 @@ def test_probes_ask_where_the_worker_answers(values: Path) -> None:
     resources = render(values)
     pod = pod_of(resources, "worker")
     (container,) = pod["spec"]["containers"]
-    asked = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
-    assert {name: get["path"] for name, get in asked.items()} == {
+    probes = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
+    assert {name: get["path"] for name, get in probes.items()} == {
         "startup": "/healthz",
         "liveness": "/healthz",
         "readiness": "/readyz",
     }
-    assert {get["port"] for get in asked.values()} == {"http"}
+    assert {get["port"] for get in probes.values()} == {"http"}
     assert container["ports"] == [{"name": "http", "containerPort": int(_environment(pod)["SCORER_HTTP_PORT"])}]
     assert container["startupProbe"]["failureThreshold"] * container["startupProbe"]["periodSeconds"] == 120
 
@@ -325,18 +325,18 @@ def test_selectors_outlive_an_upgrade(tmp_path: Path) -> None:
     for resources in (before, after):
         labels = {component: pod["metadata"]["labels"] for component, pod in pods(resources)}
         for (_, name), selector in _selectors(resources).items():
-            found = {component for component, own in labels.items() if selector.items() <= own.items()}
-            assert len(found) == (len(labels) if name.endswith("-egress") else 1), name
+            selected = {component for component, own in labels.items() if selector.items() <= own.items()}
+            assert len(selected) == (len(labels) if name.endswith("-egress") else 1), name
 
 
 def _selectors(resources: list[Resource]) -> dict[tuple[str, str], dict[str, str]]:
-    found = {}
+    selectors = {}
     for resource in resources:
         spec = resource.get("spec", {})
         selector = spec.get("podSelector") or spec.get("selector")
         if selector:
-            found[resource["kind"], resource["metadata"]["name"]] = selector.get("matchLabels", selector)
-    return found
+            selectors[resource["kind"], resource["metadata"]["name"]] = selector.get("matchLabels", selector)
+    return selectors
 
 
 def test_topics_come_before_the_workers_and_need_nothing_of_them() -> None:
@@ -381,7 +381,7 @@ def test_connections_that_are_not_needed_are_not_allowed() -> None:
     assert ports == [[53, 53], [9093, 9094], [443], [4318]]
 
 
-def test_drains_go_on() -> None:
+def test_node_drains_are_not_blocked() -> None:
     """The budget says how many may be away, not how many must be there: one worker's drain would wait for good."""
     for values in VALUE_SETS:
         for budget in of_kind(render(values), "PodDisruptionBudget"):
@@ -416,8 +416,8 @@ def test_notes_tell_what_to_do_next(tmp_path: Path) -> None:
     )
 
     def notes_of(values: str, *options: str) -> str:
-        (found,) = of_kind(render(values_named(values), *options, chart=chart), "Notes")
-        return str(found["text"])
+        (notes,) = of_kind(render(values_named(values), *options, chart=chart), "Notes")
+        return str(notes["text"])
 
     assert "exec deploy/scorer -- scorer deploy" in notes_of("minimal")
     assert "exec statefulset/scorer -- scorer deploy" in notes_of("static-membership")

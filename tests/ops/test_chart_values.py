@@ -35,8 +35,8 @@ _LOGIN = f"{_TLS}kafka.sasl.enabled=true,kafka.sasl.secretName=login,"
 
 def _resolve(schema: dict[str, Any]) -> dict[str, Any]:
     reference = schema.get("$ref")
-    found: dict[str, Any] = SCHEMA["definitions"][reference.rpartition("/")[2]] if reference else schema
-    return found
+    resolved: dict[str, Any] = SCHEMA["definitions"][reference.rpartition("/")[2]] if reference else schema
+    return resolved
 
 
 def _tables(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -48,20 +48,20 @@ def _tables(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[
         yield from _tables(_resolve(part), f"{path}/{name}")
 
 
-def test_an_unknown_value_is_refused_at_every_level(tmp_path: Path) -> None:
+def test_an_unknown_value_is_rejected_at_every_level(tmp_path: Path) -> None:
     """Helm names each value that the chart does not know, wherever it stands; only what is free by nature takes any."""
     surprising: dict[str, Any] = {}
     paths = [path for path, _ in _tables(SCHEMA)]
     for path in paths:
-        place = surprising
+        section = surprising
         for name in path.split("/")[1:]:
-            place = place.setdefault(name, {})
-        place["surprise"] = 1
+            section = section.setdefault(name, {})
+        section["surprise"] = 1
     surprising["extraEnv"] = [{"name": "ONE", "surprise": 1}]
     values = tmp_path / "values.yaml"
     values.write_text(yaml.safe_dump(surprising), encoding="utf-8")
-    told = refusal(values)
-    refused = re.findall(r"at '([^']*)': additional properties 'surprise' not allowed", told)
+    message = refusal(values)
+    refused = re.findall(r"at '([^']*)': additional properties 'surprise' not allowed", message)
     assert sorted(refused) == sorted([*paths, "/extraEnv/0"])
     assert len(paths) > 25
 
@@ -110,7 +110,7 @@ def test_settings_have_the_scorers_names_limits_and_defaults() -> None:
                 assert described.get(limit) == own[name].get(limit), f"{name}: {limit}"
 
 
-def test_properties_are_refused_as_the_scorer_refuses_them() -> None:
+def test_properties_are_rejected_as_the_scorer_rejects_them() -> None:
     """The templates' lists of librdkafka properties, and their expressions for secrets, are the scorer's own."""
     text = (CHART / "templates" / "_problems.tpl").read_text(encoding="utf-8")
     for name, wanted in (
@@ -166,7 +166,7 @@ def test_secrets_are_known_as_the_scorer_knows_them(tmp_path: Path) -> None:
         "extraEnv[0].name=AWS_SECRET_ACCESS_KEY,extraEnv[0].valueFrom.secretKeyRef.name=aws",
     ],
 )
-def test_what_is_said_on_purpose_is_rendered(given: str) -> None:
+def test_text_is_rendered_as_markdown(given: str) -> None:
     """`kafka.allowInsecure` is the one way to say it; each pod has the protocol once."""
     for _, pod in pods(render(values_named("minimal"), "--set", given)):
         (container,) = pod["spec"]["containers"]
@@ -175,7 +175,7 @@ def test_what_is_said_on_purpose_is_rendered(given: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected"),
     [
         ("kafka.bootstrapServers=", "kafka.bootstrapServers: required: the brokers' addresses"),
         (
@@ -238,22 +238,22 @@ def test_what_is_said_on_purpose_is_rendered(given: str) -> None:
         ("console.enabled=true", "console.tokenSecret.name: required with console.enabled"),
     ],
 )
-def test_values_that_do_not_fit_together_are_refused(given: str, told: str) -> None:
+def test_values_that_do_not_fit_together_are_rejected(given: str, expected: str) -> None:
     """Each is refused with a sentence that says what, where and how to mend it."""
-    said = refusal(values_named("minimal"), "--set", given)
-    assert "invalid values:" in said
-    (line,) = re.findall(r"(?m)^- .*$", said)
-    assert line.startswith(f"- {told}")
+    output = refusal(values_named("minimal"), "--set", given)
+    assert "invalid values:" in output
+    (line,) = re.findall(r"(?m)^- .*$", output)
+    assert line.startswith(f"- {expected}")
 
 
-def test_all_that_does_not_fit_is_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     """Who has three values to mend reads of the three."""
     given = f"{_TLS}kafka.bootstrapServers=,kafka.sasl.enabled=true,console.enabled=true"
     assert len(re.findall(r"(?m)^- ", refusal(values_named("minimal"), "--set", given))) == 3
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected"),
     [
         ("settings.shutdown_timeout_s=0", "at '/settings/shutdown_timeout_s': exclusiveMinimum"),
         ("settings.delivery=at-most-once", "at '/settings/delivery': value must be one of 'exactly-once'"),
@@ -263,9 +263,9 @@ def test_all_that_does_not_fit_is_told_at_once() -> None:
         ("podDisruptionBudget.maxUnavailable=0", "at '/podDisruptionBudget/maxUnavailable': "),
     ],
 )
-def test_a_value_beyond_its_limits_is_refused(given: str, told: str) -> None:
+def test_a_value_beyond_its_limits_is_rejected(given: str, expected: str) -> None:
     """Helm says where it stands and what it may be."""
-    assert told in refusal(values_named("minimal"), "--set", given)
+    assert expected in refusal(values_named("minimal"), "--set", given)
 
 
 def test_large_numbers_are_written_out() -> None:

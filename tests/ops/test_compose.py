@@ -33,8 +33,8 @@ def read(*arguments: str, **environment: str) -> Any:
 @pytest.fixture(scope="module")
 def services() -> dict[str, Any]:
     """The services by name, profiles included."""
-    found: dict[str, Any] = read()["services"]
-    return found
+    services_by_name: dict[str, Any] = read()["services"]
+    return services_by_name
 
 
 def test_a_mistake_would_be_found(tmp_path: Path) -> None:
@@ -49,8 +49,11 @@ def test_a_mistake_would_be_found(tmp_path: Path) -> None:
 
 def test_what_runs_without_being_asked_for(services: dict[str, Any]) -> None:
     """The load and the Kafka UI are started by their profiles alone."""
-    asked = {name: service.get("profiles") for name, service in services.items()}
-    assert {name: profiles for name, profiles in asked.items() if profiles} == {"load": ["load"], "kafka-ui": ["ui"]}
+    profiles_by_service = {name: service.get("profiles") for name, service in services.items()}
+    assert {name: profiles for name, profiles in profiles_by_service.items() if profiles} == {
+        "load": ["load"],
+        "kafka-ui": ["ui"],
+    }
 
 
 def test_the_order(services: dict[str, Any]) -> None:
@@ -74,7 +77,7 @@ def test_workers_can_be_scaled(services: dict[str, Any]) -> None:
     assert worker["scale"] == 2
 
 
-def test_a_worker_has_time_to_drain(services: dict[str, Any]) -> None:
+def test_a_worker_has_time_to_shut_down(services: dict[str, Any]) -> None:
     """Compose kills a worker only after it has had shutdown_timeout_s for its batch."""
     grace = re.fullmatch(r"(\d+)s", services["worker"]["stop_grace_period"])
     assert grace is not None

@@ -126,7 +126,7 @@ def test_try_an_application(visit: Visit, topics: Topics) -> None:
     assert decided["decision_id"] in tried.inner_text()
 
 
-def test_a_refused_application(visit: Visit) -> None:
+def test_a_rejected_application(visit: Visit) -> None:
     """What breaks the contract is said beforehand, may be published all the same, and comes back with the reason."""
     page = visit.go("/try")
     page.get_by_label("Age").fill("17")
@@ -201,15 +201,15 @@ def test_a_deployment_that_no_worker_follows(chromium: Browser, broker: Broker, 
         expect(page.locator(".strip.good #status")).to_have_text("1 worker is running")
         operate(own, "deploy", "credit-risk:1.0.0", "--reason", "first")
         own.publish(event_of_a_missing_bundle("champion"), topic=own.deployments, key=None)
-        told = "1 of 1 workers has not switched to credit-risk:9.9.9; still credit-risk:1.0.0"
-        expect(page.locator(".strip.bad #status")).to_have_text(told)
+        status = "1 of 1 workers has not switched to credit-risk:9.9.9; still credit-risk:1.0.0"
+        expect(page.locator(".strip.bad #status")).to_have_text(status)
         mark = page.locator("#history li").first.locator(".unswitched")
-        expect(mark).to_contain_text(told)
+        expect(mark).to_contain_text(status)
         expect(mark).to_contain_text(re.compile("bundle credit-risk:9.9.9@0+ not found"))
         expect(mark).to_contain_text("scorer rollback")
         expect(page.locator("#history li").nth(1).locator(".unswitched")).to_be_hidden()
         page.goto(started.address)
-        expect(page.locator(".strip.bad #status")).to_have_text(told)
+        expect(page.locator(".strip.bad #status")).to_have_text(status)
         expect(page.locator("#unswitched")).to_contain_text(re.compile("bundle credit-risk:9.9.9@0+ not found"))
         operate(own, "rollback", "--reason", "nobody can load it")
         expect(page.locator(".strip.good #status")).to_have_text("1 worker is running")
@@ -244,12 +244,12 @@ def test_dead_letters_are_hidden_until_asked_for(visit: Visit, served: ConsolePr
     assert MARKER not in page.content()
 
 
-def test_a_dead_letter_that_was_put_back_says_so(visit: Visit, topics: Topics) -> None:
+def test_a_requeued_dead_letter_is_marked(visit: Visit, topics: Topics) -> None:
     """Who put it back and when stands beside it, and the one that came of it is another."""
-    found = json.loads(operate(topics, "dlq", "list", "--code", "not_json", "--json"))["dead_letters"][0]
-    operate(topics, "dlq", "requeue", found["position"], "--actor", "cleo")
+    report = json.loads(operate(topics, "dlq", "list", "--code", "not_json", "--json"))["dead_letters"][0]
+    operate(topics, "dlq", "requeue", report["position"], "--actor", "cleo")
     page = visit.go("/dead-letters")
-    letter = page.locator("#letters li", has=page.get_by_text(f"dead letter {found['position']}", exact=True))
+    letter = page.locator("#letters li", has=page.get_by_text(f"dead letter {report['position']}", exact=True))
     expect(letter).to_contain_text("requeued by cleo")
 
 
@@ -284,10 +284,10 @@ def test_no_serious_violation(chromium: Browser, served: ConsoleProcess, viewpor
             shown.get_by_role("button", name="Show value").first.click()
             expect(shown.locator("#letters pre")).to_have_count(1)
         shown.evaluate(axe)
-        found = shown.evaluate("() => axe.run().then((results) => results.violations)")
+        violations = shown.evaluate("() => axe.run().then((results) => results.violations)")
         grave = [
             (violation["id"], [node["html"] for node in violation["nodes"]])
-            for violation in found
+            for violation in violations
             if violation["impact"] in {"serious", "critical"}
         ]
         assert grave == [], view
@@ -365,7 +365,7 @@ def test_with_a_token(chromium: Browser, topics: Topics, tmp_path: Path) -> None
         context.close()
 
 
-def test_a_broker_that_goes_and_comes(chromium: Browser, tmp_path: Path) -> None:
+def test_a_broker_that_stops_and_starts_again(chromium: Browser, tmp_path: Path) -> None:
     """The page says that no broker answers and why, and sees again by itself once one does."""
     try:
         first = start_broker("java")

@@ -29,8 +29,8 @@ def topics(broker: Broker) -> Topics:
 def example(topics: Topics, title: str) -> str:
     """A piece of code as the page shows it here."""
     environment = {name: value for name, value in topics.environment().items() if name.startswith("SCORER_")}
-    (found,) = [example for example in EXAMPLES if example.title == title]
-    return found.text(load_settings(environment=environment).settings)
+    (match,) = [example for example in EXAMPLES if example.title == title]
+    return match.text(load_settings(environment=environment).settings)
 
 
 def ran(*command: str, cwd: Path) -> str:

@@ -72,12 +72,12 @@ def test_pages_hold_no_script_and_no_style(open_console: ConsoleProcess, path: s
     assert " onclick=" not in page.body
     assert page.body.count("<script") == 1
     for attribute in ("src=", "href=", "action="):
-        for found in page.body.split(f' {attribute}"')[1:]:
-            assert found[0] in "/#", found[:40]
+        for value in page.body.split(f' {attribute}"')[1:]:
+            assert value[0] in "/#", value[:40]
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "[::1", "", "a b"])
-def test_a_foreign_name_is_refused(open_console: ConsoleProcess, host: str) -> None:
+def test_a_foreign_name_is_rejected(open_console: ConsoleProcess, host: str) -> None:
     """A name that leads to this machine by somebody else's DNS opens nothing, for pages and data alike."""
     for path in ("/", "/api/deployments"):
         answer = open_console.ask(path, headers={"Host": host})
@@ -126,7 +126,7 @@ def test_another_page_reads_nothing(open_console: ConsoleProcess) -> None:
         (b" " * 200_000, 413, "at most 131,072 bytes"),
     ],
 )
-def test_what_is_no_application_is_not_published(
+def test_a_value_that_is_not_an_application_is_not_published(
     open_console: ConsoleProcess, body: bytes, status: int, words: str
 ) -> None:
     """A body that cannot be one is refused with what is wrong, and none of it is repeated."""
@@ -137,14 +137,14 @@ def test_what_is_no_application_is_not_published(
     assert len(answer.body) < 200
 
 
-def test_only_json_is_taken(open_console: ConsoleProcess) -> None:
+def test_only_json_is_accepted(open_console: ConsoleProcess) -> None:
     """A form of another page could send text without being asked first; JSON it could not."""
     for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
         headers = origin(open_console) | {"Content-Type": kind}
         assert open_console.ask("/api/applications", "POST", b"{}", headers).status == 415
 
 
-def test_without_a_broker_it_says_so(open_console: ConsoleProcess) -> None:
+def test_without_a_broker_an_error_is_reported(open_console: ConsoleProcess) -> None:
     """A sound try is not published where its outcome could not be seen, and the answer says what is missing."""
     headers = origin(open_console) | {"Content-Type": "application/json"}
     answer = open_console.ask("/api/applications", "POST", b"{}", headers)
@@ -237,24 +237,24 @@ def test_others_may_come_only_with_a_token(tmp_path: Path) -> None:
     short.write_text("secret\n", encoding="utf-8")
     broken.write_bytes(b"\xff" * 20)
     for host in ("0.0.0.0", "::"):  # noqa: S104 - it must be refused
-        code, said = refused("--host", host)
+        code, errors = refused("--host", host)
         assert code == 2
-        assert "needs a token" in said
+        assert "needs a token" in errors
     for file, why in ((short, "the minimum is 16"), (broken, "not UTF-8"), (tmp_path / "none", "No such file")):
-        code, said = refused("--host", "0.0.0.0", "--token-file", str(file))  # noqa: S104
+        code, errors = refused("--host", "0.0.0.0", "--token-file", str(file))  # noqa: S104
         assert code == 2
-        assert why in said
-        assert "secret" not in said
-        assert "Traceback" not in said
+        assert why in errors
+        assert "secret" not in errors
+        assert "Traceback" not in errors
 
 
-def test_a_port_that_is_taken(open_console: ConsoleProcess) -> None:
+def test_a_port_in_use(open_console: ConsoleProcess) -> None:
     """It names the address and what to set."""
     port = open_console.host.rpartition(":")[2]
-    code, said = refused("--port", port)
+    code, errors = refused("--port", port)
     assert code == 2
-    assert f"127.0.0.1:{port} cannot be used for the console" in said
-    assert "console_port" in said
+    assert f"127.0.0.1:{port} cannot be used for the console" in errors
+    assert "console_port" in errors
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -221,7 +221,7 @@ def test_the_log_stays_quiet(served: ConsoleProcess) -> None:
     assert '"event": "library"' not in served.log()
 
 
-def test_what_nobody_foresaw(tmp_path: Path) -> None:
+def test_unexpected_errors(tmp_path: Path) -> None:
     """A fault in the program is a 500 with the headers of every answer, and one line of the log that says where."""
     (tmp_path / "sitecustomize.py").write_text(
         "import scorer.console.pages as pages\n"

@@ -145,7 +145,7 @@ def container(containers: dict[str, Container]) -> Container:
 
 
 @pytest.mark.parametrize("kind", _TAGS)
-def test_what_the_image_says_of_itself(containers: dict[str, Container], kind: str) -> None:
+def test_the_images_labels(containers: dict[str, Container], kind: str) -> None:
     """A numbered user who is not root, a health check, a signal that drains; a bundle's image inherits them."""
     config = containers[kind].config
     assert config["User"] == str(_USER)

@@ -72,20 +72,20 @@ def test_no_link_is_dead(site: dict[Path, _Page]) -> None:
     """Each link and each thing loaded leads to a file of the site, and to an anchor that is there."""
     dead = [
         f"{page.name}: {target}"
-        for page, found in site.items()
-        for target in (*found.targets, *found.loaded)
+        for page, found_page in site.items()
+        for target in (*found_page.targets, *found_page.loaded)
         if not urlsplit(target).scheme and not _leads_somewhere(site, page, target)
     ]
     assert not dead
-    assert sum(len(found.targets) for found in site.values()) > 1_000
+    assert sum(len(found_page.targets) for found_page in site.values()) > 1_000
 
 
 def _leads_somewhere(site: dict[Path, _Page], page: Path, target: str) -> bool:
-    place = urlsplit(target)
-    file = (page.parent / unquote(place.path)).resolve() if place.path else page
+    parts = urlsplit(target)
+    file = (page.parent / unquote(parts.path)).resolve() if parts.path else page
     if file not in site:
         return file.is_file()
-    return not place.fragment or unquote(place.fragment) in site[file].anchors
+    return not parts.fragment or unquote(parts.fragment) in site[file].anchors
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", "SECURITY.md"])
@@ -97,15 +97,15 @@ def test_the_repositorys_own_pages_lead_somewhere(page: str) -> None:
 
 def test_nothing_is_fetched_from_elsewhere(site: dict[Path, _Page]) -> None:
     """The site needs no other: scripts, styles, fonts and pictures are its own."""
-    assert not {target for found in site.values() for target in found.loaded if urlsplit(target).netloc}
+    assert not {target for found_page in site.values() for target in found_page.loaded if urlsplit(target).netloc}
 
 
 def test_a_dead_link_is_found(tmp_path: Path) -> None:
     """The checker sees what it is for: a file and an anchor that are not there."""
     page = tmp_path / "a.html"
     page.write_text('<h1 id="here"></h1><a href="b.html"></a><a href="#gone"></a><a href="#here"></a>')
-    found = {page: _Page(page)}
-    assert [_leads_somewhere(found, page, target) for target in found[page].targets] == [False, False, True]
+    pages = {page: _Page(page)}
+    assert [_leads_somewhere(pages, page, target) for target in pages[page].targets] == [False, False, True]
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)

@@ -164,31 +164,31 @@ def watched(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def filled_in(expression: str) -> str:
     """A dashboard's query with its variables replaced, as Grafana does."""
-    return re.sub(r"\$(\w+)", lambda found: VARIABLES[found[1]], expression)
+    return re.sub(r"\$(\w+)", lambda match: VARIABLES[match[1]], expression)
 
 
-def values(found: list[Series]) -> list[float]:
+def values(series_list: list[Series]) -> list[float]:
     """All that the series hold, but for NaN: a mean or quantile of nothing, which a panel leaves out."""
-    held = [float(value) for series in found for _, value in series["values"]]
-    return [value for value in held if not math.isnan(value)]
+    numbers = [float(value) for series in series_list for _, value in series["values"]]
+    return [value for value in numbers if not math.isnan(value)]
 
 
 @pytest.mark.parametrize("query", queries.of_panels(), ids=lambda query: query.where)
 def test_panels(watched: Watched, query: queries.Query) -> None:
     """Every query of every panel, and of every mark on one, has an answer, and one that is above 0 at some time."""
-    found = values(watched.prometheus.over(filled_in(query.expression), watched.begin, watched.end))
-    assert found
+    values_read = values(watched.prometheus.over(filled_in(query.expression), watched.begin, watched.end))
+    assert values_read
     why, measured = STILL.get(query.where, ("", max))
-    assert (round(measured(found), 6) > 0) == (query.where not in STILL), why
+    assert (round(measured(values_read), 6) > 0) == (query.where not in STILL), why
 
 
 @pytest.mark.parametrize("query", queries.of_variables(), ids=lambda query: query.where)
 def test_variables(watched: Watched, query: queries.Query) -> None:
     """Every variable offers what there is: the workers' job, each worker; and no namespace outside Kubernetes."""
-    asked = re.fullmatch(r"label_values\((.+), (\w+)\)", filled_in(query.expression))
-    assert asked
-    offered = watched.prometheus.label_values(asked[2], asked[1])
-    assert len(offered) == {"namespace": 0, "job": 2 if "job=" not in asked[1] else 1, "instance": 2}[asked[2]]
+    match = re.fullmatch(r"label_values\((.+), (\w+)\)", filled_in(query.expression))
+    assert match
+    offered = watched.prometheus.label_values(match[2], match[1])
+    assert len(offered) == {"namespace": 0, "job": 2 if "job=" not in match[1] else 1, "instance": 2}[match[2]]
 
 
 @pytest.mark.parametrize("rule", queries.rules("recording.yml"), ids=lambda rule: rule["record"])
@@ -209,7 +209,7 @@ def test_alerting_rules(watched: Watched, rule: dict[str, Any]) -> None:
         assert values(watched.prometheus.over(selector, watched.begin, watched.end)), selector
 
 
-def test_nobody_is_alerted_while_all_is_well(watched: Watched) -> None:
+def test_no_alert_fires_in_normal_operation(watched: Watched) -> None:
     """Two workers under load, one of which has just come, set off no alert at all."""
     assert watched.firing_when_healthy == []
 
@@ -224,7 +224,7 @@ def test_pages(watched: Watched, name: str) -> None:
     assert alert["annotations"]["runbook_url"].startswith("docs/runbooks/scorer-")
 
 
-def test_what_follows_is_not_told_again(watched: Watched) -> None:
+def test_consequences_are_not_reported_again(watched: Watched) -> None:
     """Where no worker answers, nobody gets a ticket for each."""
-    came = [alert for name in CONSEQUENCES for _, alert in watched.notices.of(name)]
-    assert not [alert for alert in came if datetime.fromisoformat(alert["startsAt"]).timestamp() > watched.end]
+    alerts = [alert for name in CONSEQUENCES for _, alert in watched.notices.of(name)]
+    assert not [alert for alert in alerts if datetime.fromisoformat(alert["startsAt"]).timestamp() > watched.end]

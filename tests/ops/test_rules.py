@@ -22,8 +22,8 @@ def promtool(*arguments: str | Path) -> str:
 
 def test_configuration() -> None:
     """Prometheus takes the configuration as it is committed, and the rules that it names."""
-    said = promtool("check", "config", PROMETHEUS / "prometheus.yml")
-    assert "SUCCESS: 2 rule files found" in said
+    output = promtool("check", "config", PROMETHEUS / "prometheus.yml")
+    assert "SUCCESS: 2 rule files found" in output
 
 
 @pytest.mark.parametrize("copy", [PROMETHEUS / "rules", ROOT / "helm" / "files" / "rules"], ids=["own", "chart"])

@@ -49,7 +49,7 @@ def kafka_tool() -> Tool:
     return run
 
 
-class Standing(NamedTuple):
+class PartitionOffsets(NamedTuple):
     """Where a group stands in a partition, as the consumer-groups tool prints it."""
 
     committed: int | None
@@ -73,10 +73,10 @@ class Autoscaler:
         self._topics = topics
         self._committed_before: dict[int, int] = {}
 
-    def standings(self) -> dict[int, Standing]:
+    def offsets(self) -> dict[int, PartitionOffsets]:
         """By partition, as the tool says; a partition that the group has never committed is there without an offset."""
         servers = ("--bootstrap-server", self._topics.servers)
-        found = {}
+        offsets = {}
         described = self._kafka_tool(
             "consumer.group.ConsumerGroupCommand", *servers, "--describe", "--group", f"group-{self._topics.mark}"
         )
@@ -89,17 +89,19 @@ class Autoscaler:
                 if row["TOPIC"] != self._topics.applications:
                     continue  # the group has a mark on the deployments topic, too
                 committed, end = row["CURRENT-OFFSET"], row["LOG-END-OFFSET"]
-                found[int(row["PARTITION"])] = Standing(None if committed == "-" else int(committed), int(end))
-        if len(found) < PARTITIONS:  # of a group that has never been there the tool says nothing
+                offsets[int(row["PARTITION"])] = PartitionOffsets(
+                    None if committed == "-" else int(committed), int(end)
+                )
+        if len(offsets) < PARTITIONS:  # of a group that has never been there the tool says nothing
             ends = self._kafka_tool("GetOffsetShell", *servers, "--topic", self._topics.applications)
             for _, partition, end in (line.split(":") for line in ends.splitlines()):
-                found.setdefault(int(partition), Standing(None, int(end)))
-        return found
+                offsets.setdefault(int(partition), PartitionOffsets(None, int(end)))
+        return offsets
 
     def look(self) -> Reading:
         """One round of KEDA's polling (getLagForPartition and getTotalLag)."""
         lag = with_persistent = 0
-        for partition, (committed, end) in self.standings().items():
+        for partition, (committed, end) in self.offsets().items():
             behind = end if committed is None else end - committed
             with_persistent += behind
             if committed is None or self._committed_before.get(partition) != committed:
@@ -175,8 +177,8 @@ class Load:
 
 
 def _acknowledged(load: subprocess.Popen[bytes]) -> int:
-    found: int = json.loads(load.communicate(timeout=WAIT_S)[0])["acknowledged"]
-    return found
+    report: int = json.loads(load.communicate(timeout=WAIT_S)[0])["acknowledged"]
+    return report
 
 
 @pytest.fixture
@@ -290,7 +292,7 @@ def test_lag_is_zero_behind_transactions(kafka_tool: Tool, topics: Topics, deliv
             wait_until(lambda: topics.committed() == topics.ends(topics.applications), "the very end committed")
         assert autoscaler.look() == Reading(0, active=False)
         assert running.terminate() == 0
-    standings = autoscaler.standings()
-    assert [standing.committed for standing in standings.values()] == [s.end for s in standings.values()]
+    offsets = autoscaler.offsets()
+    assert [partition.committed for partition in offsets.values()] == [s.end for s in offsets.values()]
     # In each round: two applications, a marker, two that were taken back, a marker.
-    assert {p: s.end for p, s in standings.items()} == {**dict.fromkeys(used, 12), PARTITIONS - 1: 0}
+    assert {p: s.end for p, s in offsets.items()} == {**dict.fromkeys(used, 12), PARTITIONS - 1: 0}

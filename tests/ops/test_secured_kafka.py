@@ -81,28 +81,28 @@ def test_the_page(secured: Secured, tmp_path: Path) -> None:
 
     As written, but for the broker's address, the files' places, and one copy of each record, since it is one broker.
     """
-    found = blocks(_PAGE)
-    (settings,) = (block.text for block in found if block.language == "toml")
-    configured, granted, checked, started, tried = (block.commands for block in found if block.language == "sh")
-    shown_by_rights, shown_by_doctor, shown_by_try = (block.text for block in found if block.language == "text")
+    page_blocks = blocks(_PAGE)
+    (settings,) = (block.text for block in page_blocks if block.language == "toml")
+    configured, granted, checked, started, tried = (block.commands for block in page_blocks if block.language == "sh")
+    shown_by_rights, shown_by_doctor, shown_by_try = (block.text for block in page_blocks if block.language == "text")
     password = tmp_path / "password"
     password.write_text(_PASSWORD + "\n")
-    for place, real in {
+    for setting, real in {
         "kafka-1:9093": secured.servers,
         "/run/secrets/kafka-password": str(password),
         "/etc/ssl/certs/ca-certificates.crt": str(secured.authority),
     }.items():
-        assert place in settings
-        settings = settings.replace(place, real)
+        assert setting in settings
+        settings = settings.replace(setting, real)
     (tmp_path / "scorer.toml").write_text(settings)
     scorer, administrator, ana, publisher = (
         Terminal(tmp_path, {"SCORER_KAFKA__SASL_USERNAME": user, "SCORER_HTTP_PORT": "0"})
         for user in ("scorer", "administrator", "ana", "publisher")
     )
 
-    told = scorer.run(configured[0])
-    assert "********" in told
-    assert _PASSWORD not in told
+    outputs = scorer.run(configured[0])
+    assert "********" in outputs
+    assert _PASSWORD not in outputs
     assert not missing_from("".join(scorer.run(command) for command in granted), shown_by_rights)
     ensure, doctor = checked
     administrator.run(ensure.replace("--replication 3", "--replication 1"))
@@ -113,8 +113,8 @@ def test_the_page(secured: Secured, tmp_path: Path) -> None:
     with scorer.running(started[0], until="partitions_changed"):
         assert not missing_from(publisher.run(tried[0]), shown_by_try)
         give(secured, "scorer", Role.DOCTOR)
-        told = scorer.run(doctor)
-        assert not missing_from(told, shown_by_doctor), told
+        outputs = scorer.run(doctor)
+        assert not missing_from(outputs, shown_by_doctor), outputs
         give(secured, "ana", Role.DEPLOY)
         assert "all workers" in ana.run('scorer deploy credit-risk:1.0.0 --reason "to see whether she may"')
         assert "credit-risk:1.0.0" in ana.run("scorer history")
@@ -134,11 +134,13 @@ def test_what_does_not_work(secured: Secured, tmp_path: Path) -> None:
     terminals = [Terminal(tmp_path, environment) for environment in environments]
     commands = ("scorer doctor", "scorer worker", "scorer worker --bundle credit-risk:1.1.0", "scorer history")
     with ThreadPoolExecutor(len(commands) * len(terminals)) as at_once:
-        told = [[at_once.submit(terminal.run, command, exit_code=1) for command in commands] for terminal in terminals]
-    for of_fault, row in zip(told, rows, strict=True):
-        for said in of_fault:
-            assert any(text in said.result() for text in re.findall("`([^`]+)`", row)), said.result()
-            assert _PASSWORD not in said.result()
+        outputs = [
+            [at_once.submit(terminal.run, command, exit_code=1) for command in commands] for terminal in terminals
+        ]
+    for of_fault, row in zip(outputs, rows, strict=True):
+        for output in of_fault:
+            assert any(text in output.result() for text in re.findall("`([^`]+)`", row)), output.result()
+            assert _PASSWORD not in output.result()
 
 
 def test_no_right_to_transactions(secured: Secured, tmp_path: Path) -> None:
@@ -146,9 +148,9 @@ def test_no_right_to_transactions(secured: Secured, tmp_path: Path) -> None:
     needs = needs_of(Role.WORKER, Settings())
     allow(secured.admin, bindings("half", (n.right for n in needs if n.right.kind is not Kind.TRANSACTIONAL_ID)))
     terminal = Terminal(tmp_path, _environment(secured) | {"SCORER_KAFKA__SASL_USERNAME": "half"})
-    said = terminal.run("scorer worker", exit_code=1)
-    assert "Transactional Id authorization failed" in said
-    assert "Allow User:half Write on transactional ids with the prefix scorer/: `kafka-acls.sh " in said
+    output = terminal.run("scorer worker", exit_code=1)
+    assert "Transactional Id authorization failed" in output
+    assert "Allow User:half Write on transactional ids with the prefix scorer/: `kafka-acls.sh " in output
 
 
 def test_the_commands_are_kafkas(secured: Secured, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class FakeRecord:
     """A record as the core sees it."""
 
     body: bytes | None
-    place: int
+    position: int
 
     def __len__(self) -> int:
         return len(self.body or b"")
@@ -44,10 +44,10 @@ class FakeRecord:
         return "in"
 
     def partition(self) -> int:
-        return self.place % 3
+        return self.position % 3
 
     def offset(self) -> int:
-        return self.place
+        return self.position
 
     def value(self) -> bytes | None:
         return self.body
@@ -123,13 +123,13 @@ def test_isolation(records: list[FakeRecord]) -> None:
 
 @law
 @given(batches, st.randoms(use_true_random=False))
-def test_order_and_company_do_not_matter(records: list[FakeRecord], random: Any) -> None:
+def test_order_and_batch_do_not_matter(records: list[FakeRecord], random: Any) -> None:
     """Shuffled, and cut into two batches anywhere, the records have the results that they had before."""
     wanted = dict(zip(records, _results(records), strict=True))
     shuffled = random.sample(records, len(records))
     middle = random.randint(0, len(records))
-    found = _results(shuffled[:middle]) + _results(shuffled[middle:])
-    assert found == [wanted[record] for record in shuffled]
+    results = _results(shuffled[:middle]) + _results(shuffled[middle:])
+    assert results == [wanted[record] for record in shuffled]
 
 
 @law
@@ -137,13 +137,13 @@ def test_order_and_company_do_not_matter(records: list[FakeRecord], random: Any)
 def test_totality_and_determinism(records: list[FakeRecord]) -> None:
     """Every record has one result, the same each time, and the figures beside the results are the decisions' own."""
     batch: list[Record] = [*records]
-    scores, again = (score_batch(batch, BUNDLE, BYTES_MAX) for _ in range(2))
-    assert scores.results == again.results
+    scores, second = (score_batch(batch, BUNDLE, BYTES_MAX) for _ in range(2))
+    assert scores.results == second.results
     assert len(scores.results) == len(records)
     assert all(isinstance(result, bytes | Rejection) for result in scores.results)
     decisions = _decisions(scores.results)
     assert [d.probability_of_default for d in decisions] == scores.probabilities.tolist()
-    assert [d.decision for d in decisions] == [LABELS[place] for place in scores.decided]
+    assert [d.decision for d in decisions] == [LABELS[label_index] for label_index in scores.decided]
 
 
 @law
@@ -151,11 +151,11 @@ def test_totality_and_determinism(records: list[FakeRecord]) -> None:
 def test_each_decision_is_of_its_own_application(sound: list[dict[str, object]]) -> None:
     """A decision has its application's id and source, and the probability that the model gives for its own values."""
     healthy = [{**application, "age": 30} for application in sound]
-    records = [FakeRecord(_raw(application), place) for place, application in enumerate(healthy)]
-    for place, decision in enumerate(_decisions(_results(records))):
-        assert decision.application_id == healthy[place]["application_id"]
-        assert (decision.source.partition, decision.source.offset) == (place % 3, place)
-        row = np.array([_by_hand(healthy[place], COLUMNS, missing=0.0)], dtype=np.float32)
+    records = [FakeRecord(_raw(application), index) for index, application in enumerate(healthy)]
+    for index, decision in enumerate(_decisions(_results(records))):
+        assert decision.application_id == healthy[index]["application_id"]
+        assert (decision.source.partition, decision.source.offset) == (index % 3, index)
+        row = np.array([_by_hand(healthy[index], COLUMNS, missing=0.0)], dtype=np.float32)
         assert decision.probability_of_default == HashModel().predict(row)[0]
 
 
@@ -209,11 +209,11 @@ thresholds = st.lists(st.floats(0, 1) | st.sampled_from((0.0, 0.3, 0.5, 1.0)), m
 
 @law
 @given(thresholds, st.lists(probabilities, max_size=12))
-def test_the_policy_is_monotone_and_means_what_it_says(limits: list[float], unsorted: list[float]) -> None:
+def test_the_policy_is_monotone_and_follows_its_thresholds(limits: list[float], unsorted: list[float]) -> None:
     """A greater probability never has a milder decision, and each is what comparing by hand gives."""
     policy = Policy(maybe_above=limits[0], declined_above=limits[1])
     around = [float(np.nextafter(np.float32(limit), np.float32(to))) for limit in limits for to in (0, 1)]
     ordered = sorted([*unsorted, *around])
-    places = policy.decide(np.array(ordered, dtype=np.float32)).tolist()
-    assert places == sorted(places)
-    assert places == [2 if p > limits[1] else 1 if p > limits[0] else 0 for p in ordered]
+    label_indexes = policy.decide(np.array(ordered, dtype=np.float32)).tolist()
+    assert label_indexes == sorted(label_indexes)
+    assert label_indexes == [2 if p > limits[1] else 1 if p > limits[0] else 0 for p in ordered]

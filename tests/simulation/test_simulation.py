@@ -162,14 +162,14 @@ def source_of(written: Written) -> tuple[int, int]:
 
 def check_nothing_lost(played: Simulation) -> None:
     """Each record has an result that a reader sees."""
-    seen = {source_of(written) for written in (*played.kafka.decisions, *played.kafka.dead_letters)}
-    assert seen == set(played.published)
+    sources = {source_of(written) for written in (*played.kafka.decisions, *played.kafka.dead_letters)}
+    assert sources == set(played.published)
 
 
 def check_exactly_once(played: Simulation) -> None:
     """Each record has exactly one result that a reader sees."""
-    seen = Counter(source_of(written) for written in (*played.kafka.decisions, *played.kafka.dead_letters))
-    assert seen == Counter(played.published)
+    counts = Counter(source_of(written) for written in (*played.kafka.decisions, *played.kafka.dead_letters))
+    assert counts == Counter(played.published)
 
 
 def check_order(played: Simulation) -> None:
@@ -186,8 +186,8 @@ def check_same_as_undisturbed(played: Simulation) -> None:
     calm = FakeKafka(partition_count=played.kafka.partition_count)
     calm.logs = played.kafka.logs
     run(FakeLink(calm), lambda: BUNDLE, CountingMonitor(), RECORD_BYTES_MAX, lambda: calm.committed == ends_of(calm))
-    for found, expected in ((played.kafka.decisions, calm.decisions), (played.kafka.dead_letters, calm.dead_letters)):
-        assert set(map(without_time, found)) == set(map(without_time, expected))
+    for written, expected in ((played.kafka.decisions, calm.decisions), (played.kafka.dead_letters, calm.dead_letters)):
+        assert set(map(without_time, written)) == set(map(without_time, expected))
 
 
 def without_time(written: Written) -> Written:

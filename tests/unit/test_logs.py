@@ -41,11 +41,11 @@ from scorer.stream.librdkafka import client_config
 ROOT = Path(__file__).parents[2]
 DECLARED = {name: value for name, value in vars(logs).items() if isinstance(value, Event)}
 
-Told = Callable[[], list[dict[str, Any]]]
+LogLines = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def told(capsys: pytest.CaptureFixture[str]) -> Told:
+def log_lines(capsys: pytest.CaptureFixture[str]) -> LogLines:
     """What stderr holds since the last look, each line read as JSON."""
     return lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
@@ -55,8 +55,8 @@ def test_the_table_is_in_order() -> None:
     assert set(EVENTS) == set(DECLARED.values())
     assert len({event.name for event in EVENTS}) == len(EVENTS)
     assert [event.name for event in EVENTS if not re.fullmatch(r"[a-z]+(_[a-z]+)*", event.name)] == []
-    taken = {"time", "level", "event", "message"}
-    assert [event.name for event in EVENTS if taken & set(event.fields)] == []
+    reserved = {"time", "level", "event", "message"}
+    assert [event.name for event in EVENTS if reserved & set(event.fields)] == []
 
 
 def _calls(path: Path) -> Iterator[ast.Call]:
@@ -67,16 +67,16 @@ def _calls(path: Path) -> Iterator[ast.Call]:
 
 def test_the_code_keeps_to_the_table() -> None:
     """Each line that the code can write is an event of the table with exactly its fields, and no event is idle."""
-    seen = Counter[str]()
+    counts = Counter[str]()
     for path in (ROOT / "scorer").rglob("*.py"):
         for call in _calls(path):
             (named,) = call.args
             assert isinstance(named, ast.Name), f"{path}:{call.lineno}"
             event = DECLARED[named.id]
             assert [word.arg for word in call.keywords] == list(event.fields), f"{path}:{call.lineno}"
-            seen[event.name] += 1
+            counts[event.name] += 1
     by_the_formatter = {LIBRDKAFKA.name, LIBRARY.name}
-    assert set(seen) == {event.name for event in EVENTS} - by_the_formatter
+    assert set(counts) == {event.name for event in EVENTS} - by_the_formatter
 
 
 def test_nobody_logs_past_the_table() -> None:
@@ -125,11 +125,11 @@ def test_the_documentation_shows_one_line_twice() -> None:
     assert (JsonLines().format(record), TextLines().format(record)) == (shown, for_people)
 
 
-def test_a_json_line(told: Told) -> None:
+def test_a_json_line(log_lines: LogLines) -> None:
     """One object a line: when, how grave, which event, what it means, and its fields, whatever they hold."""
     log_to_stderr("json")
     log(logs.BUNDLE_LOAD_FAILED, slot="champion", bundle="a:1@0", error='two\nlines, "quoted"\u2028and more')
-    (line,) = told()
+    (line,) = log_lines()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("time"))
     assert line == {
         "level": "warning",
@@ -173,49 +173,49 @@ def test_auto_is_text_on_a_terminal_and_json_elsewhere() -> None:
 
 
 @pytest.mark.parametrize(("level", "events"), [("debug", 3), ("info", 2), ("warning", 1), ("error", 0)])
-def test_levels(level: LogLevel, events: int, told: Told) -> None:
-    """A level tells what is as grave or graver; a batch is told at debug alone."""
+def test_levels(level: LogLevel, events: int, log_lines: LogLines) -> None:
+    """A level tells what is as grave or graver; a batch is log_lines at debug alone."""
     log_to_stderr("json", level)
     log(logs.BATCH_COMMITTED, offsets_next={0: 7}, records=7, rejected=0, bundle="a:1@0", seconds=0.01)
     log(logs.WORKER_STOPPED)
     log(logs.BATCH_ABORTED, topic="t", error="x")
-    assert len(told()) == events
+    assert len(log_lines()) == events
 
 
-def test_other_libraries_are_told_from_warnings_on(told: Told) -> None:
+def test_other_libraries_are_logged_from_warnings_on(log_lines: LogLines) -> None:
     """With a store in S3 its client wrote a line about its credentials, at INFO, into each worker's log."""
     log_to_stderr("json", "debug")
     logging.getLogger("aiobotocore.credentials").info("Found credentials in environment variables.")
-    assert told() == []
+    assert log_lines() == []
     logging.getLogger("aiobotocore").warning("no %s", "answer")
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn("soon no more", DeprecationWarning, stacklevel=1)
-    first, second = told()
+    first, second = log_lines()
     assert (first["event"], first["logger"], first["message"]) == ("library", "aiobotocore", "no answer")
     assert (second["event"], second["logger"]) == ("library", "py.warnings")
 
 
-def test_what_a_library_failed_on_is_not_told(told: Told) -> None:
-    """An exception that another library logs is told by its kind and place; its text may hold anything."""
+def test_the_text_of_a_librarys_exception_is_not_logged(log_lines: LogLines) -> None:
+    """An exception that another library logs is log_lines by its kind and place; its text may hold anything."""
     log_to_stderr("json")
     try:
         int("4711 apples")
     except ValueError:
         logging.getLogger("elsewhere").exception("it failed")
-    (line,) = told()
+    (line,) = log_lines()
     assert (line["message"], line["error"]) == ("it failed", "ValueError")
     assert "test_logs.py" in line["traceback"]
     assert "invalid literal" not in json.dumps(line)
 
 
-def test_librdkafka_speaks_in_the_same_form(told: Told) -> None:
+def test_librdkafkas_messages_have_the_same_format(log_lines: LogLines) -> None:
     """A line of librdkafka's own is a line like any other, with its facility and client as fields."""
     log_to_stderr("json")
     settings = load_settings({"instance_id": "scorer-0"}, environment={}).settings
     producer = Producer({**client_config(settings), "session.timeout.ms": "6000"})  # which only consumers heed
     producer.poll(0)
-    lines = [line for line in told() if line["event"] == "librdkafka"]  # that no broker is there it says as well
+    lines = [line for line in log_lines() if line["event"] == "librdkafka"]  # that no broker is there it says as well
     (line,) = [line for line in lines if line["facility"] == "CONFWARN"]
     assert line["level"] == "warning"
     assert line["client"].startswith("scorer-0#producer")
@@ -232,7 +232,7 @@ def _fail_with(error: Exception, log_format: LogFormat | None) -> Callable[..., 
 
 
 @pytest.mark.parametrize("log_format", ["json", "text", None])
-def test_what_ends_the_process_is_told(
+def test_the_error_that_ends_the_process_is_logged(
     log_format: LogFormat | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where the log is JSON, so is the last word; for people it is the one message that every command ends with."""
@@ -240,16 +240,16 @@ def test_what_ends_the_process_is_told(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1
-    said = capsys.readouterr().err
+    output = capsys.readouterr().err
     if log_format == "json":
-        assert json.loads(said)["error"] == "no broker; start one"
-        assert json.loads(said)["exit_code"] == 1
+        assert json.loads(output)["error"] == "no broker; start one"
+        assert json.loads(output)["exit_code"] == 1
     else:
-        assert said == "scorer: no broker; start one\n"
+        assert output == "scorer: no broker; start one\n"
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
-def test_a_crash_is_told_without_its_text(
+def test_a_crash_is_logged_without_its_text(
     log_format: LogFormat, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A fault in the program says what kind and where; what it says itself may be an applicant's figures."""
@@ -257,11 +257,11 @@ def test_a_crash_is_told_without_its_text(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1
-    said = capsys.readouterr().err
-    assert "process_crashed" in said
-    assert "ValueError" in said
-    assert "test_logs.py" in said
-    assert "4711" not in said
+    output = capsys.readouterr().err
+    assert "process_crashed" in output
+    assert "ValueError" in output
+    assert "test_logs.py" in output
+    assert "4711" not in output
 
 
 def test_a_crash_of_a_command_without_a_log_is_python_s(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,30 +271,30 @@ def test_a_crash_of_a_command_without_a_log_is_python_s(monkeypatch: pytest.Monk
         cli.main()
 
 
-def test_a_thread_that_crashes_is_told(told: Told) -> None:
+def test_a_thread_that_crashes_is_logged(log_lines: LogLines) -> None:
     """A fault in a thread beside the loop is a line too, and not a traceback between the lines."""
     log_to_stderr("json")
     thread = threading.Thread(target=lambda: int("4711 apples"), name="beside")
     thread.start()
     thread.join()
-    (line,) = told()
+    (line,) = log_lines()
     assert (line["event"], line["thread"], line["error"]) == ("thread_crashed", "beside", "ValueError")
     assert "4711" not in line["error"]
 
 
-def test_a_line_that_cannot_be_formatted_is_lost_alone(told: Told) -> None:
+def test_a_line_that_cannot_be_formatted_is_lost_alone(log_lines: LogLines) -> None:
     """Another library's mistake is counted, and prints no traceback between the lines."""
     log_to_stderr("json")
     logging.getLogger("another.library").error("%d", "no number")
     log(logs.WORKER_STOPPED)
-    assert [(line["event"], line.get("lines")) for line in told()] == [
+    assert [(line["event"], line.get("lines")) for line in log_lines()] == [
         ("log_lines_dropped", 1),
         ("worker_stopped", None),
     ]
 
 
 @pytest.mark.parametrize("log_format", ["json", "text", None])
-def test_a_fault_of_the_machine_is_told_in_one_sentence(
+def test_a_fault_of_the_machine_is_reported_in_one_sentence(
     log_format: LogFormat | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A full disk used to be a traceback: it is the last line of the log, or the one message of a command."""
@@ -303,10 +303,10 @@ def test_a_fault_of_the_machine_is_told_in_one_sentence(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1
-    said = capsys.readouterr().err
-    assert "/a/x: No space left on device; free some space there" in said
-    assert said.count("\n") == 1
-    assert "Traceback" not in said
+    output = capsys.readouterr().err
+    assert "/a/x: No space left on device; free some space there" in output
+    assert output.count("\n") == 1
+    assert "Traceback" not in output
 
 
 HOSTILE = "\x1b]0;pwn\a\x1b[2J\nFORGED\u202e\x9b31m"

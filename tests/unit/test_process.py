@@ -90,8 +90,8 @@ def test_works_until_sigterm(links: type[ScriptedLink], caplog: pytest.LogCaptur
     caplog.set_level("INFO")
     process.work(settings(), Pinned(tiny_bundle()), Stop(), Watchdog(60))
     assert [link.closed for link in links.made] == [True]
-    told = [record.__dict__["event"] for record in caplog.records]
-    assert told == ["worker_started", "stop_requested", "worker_stopped"]
+    events = [record.__dict__["event"] for record in caplog.records]
+    assert events == ["worker_started", "stop_requested", "worker_stopped"]
 
 
 def test_failure_leaves_the_group(links: type[ScriptedLink], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,20 +102,20 @@ def test_failure_leaves_the_group(links: type[ScriptedLink], monkeypatch: pytest
     assert [link.closed for link in links.made] == [True]
 
 
-def test_taken_port_comes_before_the_group(links: type[ScriptedLink]) -> None:
+def test_a_port_in_use_is_reported_before_joining_the_group(links: type[ScriptedLink]) -> None:
     """A port that is taken ends the worker before it has joined anything.
 
     The group used to be joined first and was not left, so that its partitions stood still for a session's time.
     """
-    taken = MonitorServer("127.0.0.1", 0, CollectorRegistry(), Health(tiny_bundle().reference, 1, 1))
-    port = int(taken.address.rpartition(":")[2])
+    server = MonitorServer("127.0.0.1", 0, CollectorRegistry(), Health(tiny_bundle().reference, 1, 1))
+    port = int(server.address.rpartition(":")[2])
     with pytest.raises(MisuseError, match="cannot be used for /metrics"):
         process.work(settings(http_port=port), Pinned(tiny_bundle()), Stop(), Watchdog(60))
-    taken.close()
+    server.close()
     assert links.made == []
 
 
-def test_the_watchdog_hears_of_polls_and_deliveries() -> None:
+def test_the_watchdog_observes_polls_and_deliveries() -> None:
     """A poll gives the next one its time; a delivery has its own until it ends."""
     watchdog = Watchdog(shutdown_s=1.0)
     liveness = Liveness(watchdog, Limits(start_s=1, poll_s=2, delivery_s=3, shutdown_s=4))

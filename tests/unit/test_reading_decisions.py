@@ -52,8 +52,8 @@ def table(rows: Iterable[dict[str, Any]]) -> dict[str, tuple[str, int, int]]:
     with closing(sqlite3.connect(":memory:")) as database:
         database.executescript(CREATE)
         database.executemany(RECORD, rows)
-        found = database.execute("SELECT application_id, bundle, written_partition, written_offset FROM decisions")
-        return {application: (bundle.split("@")[0], *place) for application, bundle, *place in found}
+        rows_read = database.execute("SELECT application_id, bundle, written_partition, written_offset FROM decisions")
+        return {application: (bundle.split("@")[0], *position) for application, bundle, *position in rows_read}
 
 
 @pytest.mark.parametrize(("decisions", "wanted"), HISTORIES.values(), ids=HISTORIES)
@@ -62,7 +62,7 @@ def test_what_corrections_supersede_is_not_current(decisions: list[Written], wan
     random = Random(2)
     for order in permutations(range(len(decisions))):
         written = spread(decisions, [random.randrange(3) for _ in decisions])
-        rows = [row(record(written[place])) for place in order]
+        rows = [row(record(written[index])) for index in order]
         ((bundle, *_),) = table([*rows, *rows]).values()
         assert bundle == f"credit:{wanted}"
 
@@ -71,10 +71,10 @@ def test_what_corrections_supersede_is_not_current(decisions: list[Written], wan
 def test_the_table_holds_what_replays_go_by(decisions: list[Written], random: Random) -> None:
     """Whatever is written, forged or not, both name the same decision, however often and in what order it is read."""
     rows = [row(record(written)) for written in decisions]
-    found = table([*random.sample(rows, len(rows)), *random.sample(rows, len(rows) // 2)])
+    current = table([*random.sample(rows, len(rows)), *random.sample(rows, len(rows) // 2)])
     selection = read(decisions).selection
     bundles = {f"a-0-{r['offset']}": f"credit:{selection.bundles[r['bundle']].version}" for r in selection.rows}
-    assert {application: bundle for application, (bundle, *_) in found.items()} == bundles
+    assert {application: bundle for application, (bundle, *_) in current.items()} == bundles
 
 
 def sent(*offsets: tuple[int, int]) -> list[dict[str, Any]]:

@@ -33,11 +33,11 @@ def test_precedence(tmp_path: Path) -> None:
         environment={"SCORER_GROUP_ID": "env", "SCORER_LINGER_MS": "7", "PATH": "/x"},
         file=path,
     )
-    found = rows(loaded)
-    assert found["group_id"] == ("flag", "flag")
-    assert found["linger_ms"] == ("7", "SCORER_LINGER_MS")
-    assert found["batch_records_max"] == ("10", str(path))
-    assert found["delivery"] == ("exactly-once", "default")
+    table = rows(loaded)
+    assert table["group_id"] == ("flag", "flag")
+    assert table["linger_ms"] == ("7", "SCORER_LINGER_MS")
+    assert table["batch_records_max"] == ("10", str(path))
+    assert table["delivery"] == ("exactly-once", "default")
     assert loaded.settings.linger_ms == 7
 
 
@@ -176,9 +176,9 @@ def test_a_secret_is_given_once_in_a_source() -> None:
     environment = {"SCORER_KAFKA__SASL_PASSWORD": "s3cr3t", "SCORER_KAFKA__SASL_PASSWORD_FILE": "secret"}
     with pytest.raises(
         SettingsError, match=r"password\.file \(from SCORER_.*\): is also given as kafka.sasl.password"
-    ) as told:
+    ) as raised:
         load_settings(environment=environment)
-    assert "s3cr3t" not in str(told.value)
+    assert "s3cr3t" not in str(raised.value)
 
 
 def test_a_property_that_is_called_file_is_one() -> None:
@@ -236,7 +236,7 @@ def test_file_that_is_no_toml(tmp_path: Path, text: str, why: str) -> None:
         load_settings(environment={}, file=path)
 
 
-def test_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     """A settings file that is named must be there."""
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
         load_settings(environment={}, file=tmp_path / "none.toml")
@@ -256,7 +256,7 @@ def test_variables_of_kubernetes_are_not_settings() -> None:
     assert (loaded.settings.console_port, loaded.origins["console_port"]) == (8080, "SCORER_CONSOLE_PORT")
 
 
-def test_misspelt_settings_stay_errors_beside_variables_of_kubernetes() -> None:
+def test_misspelt_settings_stay_errors_with_variables_of_kubernetes() -> None:
     """What only resembles the family is a setting that does not exist."""
     environment = {**links("SCORER"), "SCORER_HTPP_PORT": "9464", "SCORER_PORT": "9464", "SCORER_SERVICE": "x"}
     with pytest.raises(SettingsError) as caught:

@@ -74,7 +74,7 @@ def test_sbom_has_every_pinned_dependency(sbom: str) -> None:
     assert hashes == sorted([*re.findall(r"sha256:([0-9a-f]{64})", LOCKS[0]), *(jar.sha256 for jar in read_lock())])
 
 
-def test_sbom_tells_what_is_in_the_image(sbom: str) -> None:
+def test_the_sbom_lists_what_is_in_the_image(sbom: str) -> None:
     """What the image has is required; what training, development and a local broker need is optional."""
     required = {c["name"] for c in json.loads(sbom)["components"] if c["scope"] == "required"}
     assert required == set(re.findall(r"^([a-z0-9._-]+)==", LOCKS[1], re.MULTILINE))
@@ -145,17 +145,17 @@ def test_the_lock_covers_what_the_package_depends_on() -> None:
     # What a worker may need, an ONNX model, a store in S3, traces, signatures; and the console: one image does for all.
     used = ("onnx", "s3", "otel", "signatures", "console")
     declared = [*project["dependencies"], *(line for extra in used for line in extras[extra])]
-    wanted, seen = [Requirement(line) for line in declared], set[str]()
+    wanted, covered = [Requirement(line) for line in declared], set[str]()
     while wanted:
         requirement = wanted.pop()
         name = canonicalize_name(requirement.name)
-        if (requirement.marker and not requirement.marker.evaluate({"extra": ""})) or name in seen:
+        if (requirement.marker and not requirement.marker.evaluate({"extra": ""})) or name in covered:
             continue
-        seen.add(name)
+        covered.add(name)
         (pin,) = here[name].specifier
         assert requirement.specifier.contains(pin.version)
         wanted += map(Requirement, metadata.requires(name) or ())
-    assert seen == set(here)
+    assert covered == set(here)
 
 
 def test_the_lock_is_the_one_that_is_tested_with() -> None:

@@ -62,8 +62,8 @@ class RecreateApplications:
         stage.sleep(self.gap_s)
         topics.create(admin, name, stage.scenario.partitions, {"min.insync.replicas": "2"})
         # A node that has not heard of it takes records for the deleted topic: nobody could decide those.
-        heard = stage.wait_for(lambda: stage.cluster.ids_on_disk(name).isdisjoint(deleted), _HEARD_S)
-        stage.note("created again" + ("" if heard else ", and not every node has heard of it"))
+        noticed = stage.wait_for(lambda: stage.cluster.ids_on_disk(name).isdisjoint(deleted), _HEARD_S)
+        stage.note("created again" + ("" if noticed else ", and not every node has heard of it"))
         if load is not None:
             if self.backlog:
                 stage.publish_now(self.backlog, load)

@@ -19,7 +19,7 @@ VERSIONS = Path(__file__).parent / "xgboost_versions"
 FEATURES = read_manifest(PLAIN).features
 COLUMNS = FEATURES.columns
 DESCRIPTION = Description(name="made", version="1.0.0", columns=COLUMNS, missing=0.0)
-ONE_HOT = [place for place, column in enumerate(COLUMNS) if "=" in column]
+ONE_HOT = [index for index, column in enumerate(COLUMNS) if "=" in column]
 INCOME = COLUMNS.index("income")
 
 

@@ -52,7 +52,7 @@ def test_the_bundle_gives_the_models_probabilities(tmp_path: Path, source: Path,
     assert np.array_equal(opened.model.predict(expected.golden_matrix), expected.golden_probabilities)
 
 
-def test_the_bundle_says_where_it_came_from_and_what_it_lacks(tmp_path: Path) -> None:
+def test_the_bundle_states_its_source_and_what_is_missing(tmp_path: Path) -> None:
     """Its libraries and its tag in BentoML's store; no figures and no recipe; the card says the same."""
     path = write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files())
     manifest = _bundle(path, tmp_path / "bundle", policy=Policy(maybe_above=0.2, declined_above=0.4))

@@ -18,8 +18,8 @@ from scorer.errors import BundleError
 def _header(kind: bytes, size: bytes = b"%011o\0" % 8) -> bytes:
     """The header of an archive's member, with a checksum that is right."""
     header = bytearray(512)
-    for place, field in ((0, b"model.yaml"), (100, b"0000644\0"), (124, size), (156, kind), (257, b"ustar  \0")):
-        header[place : place + len(field)] = field
+    for position, field in ((0, b"model.yaml"), (100, b"0000644\0"), (124, size), (156, kind), (257, b"ustar  \0")):
+        header[position : position + len(field)] = field
     header[148:156] = b" " * 8
     header[148:156] = b"%06o\0 " % sum(header)
     return bytes(header)
@@ -95,8 +95,8 @@ def test_a_decoder_has_a_greatest_size(tmp_path: Path) -> None:
     path = tmp_path / "x.bentomodel"
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 20}]
     raw = bytearray(lzma.compress(b"x" * 10_000, filters=filters))
-    place = raw.index(bytes([0x21, 0x01]), 12) + 2
-    raw[place] = 36  # 1 GiB, by the format's table
+    position = raw.index(bytes([0x21, 0x01]), 12) + 2
+    raw[position] = 36  # 1 GiB, by the format's table
     raw[20:24] = _crc(raw[12:20])
     path.write_bytes(raw)
     with pytest.raises(BundleError, match=r"not a \.bentomodel"):

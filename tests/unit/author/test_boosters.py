@@ -78,14 +78,14 @@ def test_all_rounds_of_a_classifier_if_its_author_wants_so() -> None:
 
 
 @pytest.mark.parametrize("rounds", ["best", "all"])
-def test_what_came_out_passes_again(rounds: Any) -> None:
+def test_the_checked_model_passes_the_check_again(rounds: Any) -> None:
     """A bundle is built of it without being asked once more; and the same model gives the same bytes."""
-    first, again = (check_booster(raw(STOPPED.get_booster()), FEATURES, rounds) for _ in range(2))
-    assert first == again
+    first, second = (check_booster(raw(STOPPED.get_booster()), FEATURES, rounds) for _ in range(2))
+    assert first == second
     assert check_booster(first.model, FEATURES).model == first.model
 
 
-def test_rounds_that_there_are_none_of() -> None:
+def test_rounds_that_do_not_exist() -> None:
     """The best of a model that never looked for it; and rounds of a model that has none."""
     with pytest.raises(BundleError, match=r"rounds is 'best'.*was not trained with early stopping"):
         draft_model(train(), DESCRIPTION.model_copy(update={"rounds": "best"}))
@@ -198,13 +198,13 @@ def test_a_model_of_an_older_version_decides_as_it_did_there(name: str) -> None:
     """Early-stopped classifiers, whose own predict_proba was asked in that version."""
     predicted = json.loads((VERSIONS / "predicted.json").read_bytes())[f"xgboost-{name}"]
     draft = draft_model(VERSIONS / f"xgboost-{name}", DESCRIPTION)
-    found = open_model("xgboost", "model.ubj", draft.model, COLUMNS).predict(make_rows(40, 3))
-    assert np.abs(found - np.array(predicted)).max() <= 1e-6
+    probabilities = open_model("xgboost", "model.ubj", draft.model, COLUMNS).predict(make_rows(40, 3))
+    assert np.abs(probabilities - np.array(predicted)).max() <= 1e-6
     assert "which early stopping found to be the best" in draft.labels["rounds"]
     assert draft.model_file == "model.ubj"
 
 
-def test_json_that_a_later_version_may_not_read_is_written_anew() -> None:
+def test_json_that_a_later_version_may_not_read_is_converted() -> None:
     """XGBoost warns of the JSON of versions before 1.6; what is in the bundle, it does not warn of."""
     old = (VERSIONS / "xgboost-1.3.3.json").read_bytes()
     whole = check_booster(old, FEATURES, "all")
@@ -245,11 +245,11 @@ def _with_categories(*values: int) -> Callable[[dict[str, Any]], object]:
     """A learner that keeps what the categories of the first one-hot column stood for, as those of a table do."""
     empty: dict[str, Any] = {"offsets": [], "values": []}
     encodings = [
-        {"type": 15, "values": list(values)} if place == ONE_HOT[0] else empty for place in range(len(COLUMNS))
+        {"type": 15, "values": list(values)} if index == ONE_HOT[0] else empty for index in range(len(COLUMNS))
     ]
-    segments = [0 if place <= ONE_HOT[0] else len(values) for place in range(len(COLUMNS) + 1)]
-    kept = {"enc": encodings, "feature_segments": segments, "sorted_idx": np.argsort(values).tolist()}
-    return lambda learner: learner["gradient_booster"]["model"].update(cats=kept)
+    segments = [0 if index <= ONE_HOT[0] else len(values) for index in range(len(COLUMNS) + 1)]
+    categories = {"enc": encodings, "feature_segments": segments, "sorted_idx": np.argsort(values).tolist()}
+    return lambda learner: learner["gradient_booster"]["model"].update(cats=categories)
 
 
 def test_the_categories_of_a_table_must_be_their_own_codes() -> None:
@@ -348,7 +348,7 @@ def test_unknown_numbers_are_left_to_a_model_that_saw_some(method: str, count: i
 @pytest.mark.parametrize("method", ["hist", "exact"])
 def test_numbers_of_another_unit(method: str) -> None:
     """Standardized numbers beside columns of 0 and 1 were taken, and every split on them sent everybody one way."""
-    numbers = [place for place in range(len(COLUMNS)) if place not in ONE_HOT]
+    numbers = [index for index in range(len(COLUMNS)) if index not in ONE_HOT]
     matrix = MATRIX.copy()
     matrix[:, numbers] = (matrix[:, numbers] - matrix[:, numbers].mean(0)) / matrix[:, numbers].std(0)
     scaled = xgboost.train(

@@ -73,7 +73,7 @@ def test_it_adds_a_verified_bundle_and_pins_it(context: Path) -> None:
     assert json.loads(re.findall(r"^CMD (.+)$", text, re.MULTILINE)[0]) == ["worker", "--bundle", REFERENCE]
 
 
-def test_the_base_is_not_root_and_says_how_it_is() -> None:
+def test_the_base_image_is_not_root_and_has_a_health_check() -> None:
     """Two stages, a user by number after the last step that needs root, a health check, exec form throughout."""
     text = (ROOT / "Dockerfile").read_text()
     instructions = re.findall(r"^([A-Z]+) ", text, re.MULTILINE)
@@ -103,7 +103,7 @@ def test_a_base_that_cannot_name_an_image(tmp_path: Path, base: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_there_is_not_written_over(tmp_path: Path) -> None:
+def test_existing_files_are_not_overwritten(tmp_path: Path) -> None:
     """Neither a folder nor a file; the context that is there stays as it was."""
     write_context(PLAIN, tmp_path / "context")
     (tmp_path / "file").touch()
@@ -175,7 +175,7 @@ def test_the_first_engine_that_answers_builds(context: Path, tmp_path: Path, mon
     assert (tmp_path / "asked").read_text() == f"info\nbuild --tag credit-risk:1.1.0 {context}\n"
 
 
-def test_a_build_that_fails_is_said_to(context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_build_is_reported(context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the engine's own words on standard error."""
     _engine(tmp_path, "docker", 'test "$1" = info')
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -32,12 +32,12 @@ def test_a_bundle_does_not_differ_from_itself() -> None:
     """No change, no flip, no shift."""
     manifest = read_manifest(PLAIN)
     assert compare_manifests(manifest, manifest) == []
-    found = compare_decisions([_records()], (AFTER, AFTER), RECORD_BYTES_MAX, keep_flips=True)
-    assert (found.compared, found.flipped, found.flips) == (64, 0, [])
-    assert (found.shift_mean, found.distance_mean, found.shift_max) == (0, 0, 0)
+    comparison = compare_decisions([_records()], (AFTER, AFTER), RECORD_BYTES_MAX, keep_flips=True)
+    assert (comparison.compared, comparison.flipped, comparison.flips) == (64, 0, [])
+    assert (comparison.shift_mean, comparison.distance_mean, comparison.shift_max) == (0, 0, 0)
 
 
-def test_every_change_of_a_manifest_is_told(tmp_path: Path) -> None:
+def test_every_change_of_a_manifest_is_reported(tmp_path: Path) -> None:
     """A column, a threshold, a library more, a figure: each at its place, with both values."""
     folder = remake(
         copy_bundle(tmp_path / "bundle"),
@@ -75,28 +75,28 @@ def test_flips_and_shift_are_those_of_the_two_scores(batch: int) -> None:
     """Counted again from each bundle's own decisions; how the records are batched does not matter."""
     records = _records()
     batches = [records[start : start + batch] for start in range(0, len(records), batch)]
-    found = compare_decisions(batches, (BEFORE, AFTER), RECORD_BYTES_MAX, keep_flips=True)
+    comparison = compare_decisions(batches, (BEFORE, AFTER), RECORD_BYTES_MAX, keep_flips=True)
     old, new = (score_batch(records, bundle, RECORD_BYTES_MAX) for bundle in (BEFORE, AFTER))
     names = [(LABELS[a], LABELS[b]) for a, b in zip(old.decided.tolist(), new.decided.tolist(), strict=True)]
     shift = new.probabilities.astype(np.float64) - old.probabilities
-    assert found.decided == Counter(names)
-    assert found.flipped == sum(a != b for a, b in names) > 0
-    assert found.shift_mean == pytest.approx(shift.mean())
-    assert found.distance_mean == pytest.approx(np.abs(shift).mean())
-    assert found.shift_max == np.abs(shift).max() > 0
-    assert (found.rows, found.compared) == (65, 64)
+    assert comparison.decided == Counter(names)
+    assert comparison.flipped == sum(a != b for a, b in names) > 0
+    assert comparison.shift_mean == pytest.approx(shift.mean())
+    assert comparison.distance_mean == pytest.approx(np.abs(shift).mean())
+    assert comparison.shift_max == np.abs(shift).max() > 0
+    assert (comparison.rows, comparison.compared) == (65, 64)
 
 
 def test_flips_are_kept_only_on_request() -> None:
     """With the line, the id and both decisions; otherwise there is no id anywhere."""
     records = _records()
-    kept = compare_decisions([records], (BEFORE, AFTER), RECORD_BYTES_MAX, keep_flips=True)
-    assert len(kept.flips) == kept.flipped
-    flip = kept.flips[0]
+    comparison = compare_decisions([records], (BEFORE, AFTER), RECORD_BYTES_MAX, keep_flips=True)
+    assert len(comparison.flips) == comparison.flipped
+    flip = comparison.flips[0]
     assert flip == Flip(flip.offset, f"golden-{flip.offset}", flip.before, flip.after)
     assert flip.before != flip.after
     counted = compare_decisions([records], (BEFORE, AFTER), RECORD_BYTES_MAX, keep_flips=False)
-    assert (counted.flips, counted.flipped) == ([], kept.flipped)
+    assert (counted.flips, counted.flipped) == ([], comparison.flipped)
 
 
 class _Constant:
@@ -112,13 +112,19 @@ def test_what_one_model_cannot_score_is_not_compared(turned: bool) -> None:
     values = [application("a", amount=250), application("b", price=BROKEN_PRICE), application("c", amount=500)]
     records = [FakeRecord((0, line), value) for line, value in enumerate(values)]
     bundles = tiny_bundle(_Constant()), tiny_bundle()
-    found = compare_decisions([records], bundles[::-1] if turned else bundles, RECORD_BYTES_MAX, keep_flips=False)
-    assert (found.rows, found.compared, found.flipped) == (3, 2, 2)
-    assert found.shift_max == 0.5
-    assert found.shift_mean == (0.375 if turned else -0.375)
+    comparison = compare_decisions([records], bundles[::-1] if turned else bundles, RECORD_BYTES_MAX, keep_flips=False)
+    assert (comparison.rows, comparison.compared, comparison.flipped) == (3, 2, 2)
+    assert comparison.shift_max == 0.5
+    assert comparison.shift_mean == (0.375 if turned else -0.375)
 
 
 def test_nothing_to_compare() -> None:
     """An empty file has no flips and no shift, and no division by zero."""
-    found = compare_decisions([], (BEFORE, AFTER), RECORD_BYTES_MAX, keep_flips=False)
-    assert (found.rows, found.flipped, found.shift_mean, found.distance_mean, found.shift_max) == (0, 0, 0, 0, 0)
+    comparison = compare_decisions([], (BEFORE, AFTER), RECORD_BYTES_MAX, keep_flips=False)
+    assert (
+        comparison.rows,
+        comparison.flipped,
+        comparison.shift_mean,
+        comparison.distance_mean,
+        comparison.shift_max,
+    ) == (0, 0, 0, 0, 0)

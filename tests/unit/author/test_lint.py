@@ -82,21 +82,21 @@ def test_a_word_within_a_word_is_none(tmp_path: Path, column: str) -> None:
 )
 def test_thresholds_that_leave_a_decision_out(tmp_path: Path, policy: dict[str, float], words: str) -> None:
     """They are in order, so they are a manifest; and a reviewer would ask."""
-    found = [f for f in _lint(tmp_path, lambda m: m.update(policy=policy)) if f.rule == "thresholds"]
-    assert [finding.severity for finding in found] == ["warning"]
-    assert words in found[0].what
+    findings = [f for f in _lint(tmp_path, lambda m: m.update(policy=policy)) if f.rule == "thresholds"]
+    assert [finding.severity for finding in findings] == ["warning"]
+    assert words in findings[0].what
 
 
 def test_thresholds_out_of_order(tmp_path: Path) -> None:
     """No manifest has them; the finding says which they are."""
-    (found,) = _lint(tmp_path, lambda m: m.update(policy={"maybe_above": 0.6, "declined_above": 0.5}))
-    assert (found.severity, found.rule) == ("error", "manifest")
-    assert "maybe_above (0.6) must not be greater than declined_above (0.5)" in found.what
+    (finding,) = _lint(tmp_path, lambda m: m.update(policy={"maybe_above": 0.6, "declined_above": 0.5}))
+    assert (finding.severity, finding.rule) == ("error", "manifest")
+    assert "maybe_above (0.6) must not be greater than declined_above (0.5)" in finding.what
 
 
 def _without_rows(manifest: dict[str, Any]) -> None:
-    for found in manifest["metrics"]["calibration"]["bins"]:
-        found.update(rows=0, predicted_mean=None, observed_share=None)
+    for bin_ in manifest["metrics"]["calibration"]["bins"]:
+        bin_.update(rows=0, predicted_mean=None, observed_share=None)
 
 
 @pytest.mark.parametrize(
@@ -114,9 +114,9 @@ def _without_rows(manifest: dict[str, Any]) -> None:
 )
 def test_a_figure_that_is_missing(tmp_path: Path, change: Change, words: str) -> None:
     """Each is a warning: somebody should say why."""
-    found = [finding for finding in _lint(tmp_path, change) if finding.rule == "figures"]
-    assert [finding.severity for finding in found] == ["warning"]
-    assert words in found[0].what
+    findings = [finding for finding in _lint(tmp_path, change) if finding.rule == "figures"]
+    assert [finding.severity for finding in findings] == ["warning"]
+    assert words in findings[0].what
 
 
 @pytest.mark.parametrize(
@@ -125,9 +125,9 @@ def test_a_figure_that_is_missing(tmp_path: Path, change: Change, words: str) ->
 )
 def test_other_libraries_than_it_was_made_with(tmp_path: Path, name: str, version: str, severity: str) -> None:
     """The runner's own weighs more than the others; both versions are named."""
-    found = [f for f in _lint(tmp_path, lambda m: m["libraries"].update({name: version})) if name in f.where]
-    assert [finding.severity for finding in found] == [severity]
-    assert f"made with {name} {version}, but " in found[0].what
+    findings = [f for f in _lint(tmp_path, lambda m: m["libraries"].update({name: version})) if name in f.where]
+    assert [finding.severity for finding in findings] == [severity]
+    assert f"made with {name} {version}, but " in findings[0].what
 
 
 def test_a_library_that_is_not_here_needs_none(tmp_path: Path) -> None:
@@ -137,8 +137,8 @@ def test_a_library_that_is_not_here_needs_none(tmp_path: Path) -> None:
 
 def test_another_architecture(tmp_path: Path) -> None:
     """On another one the last bits may differ."""
-    found = [f for f in _lint(tmp_path, lambda m: m.update(platform="another")) if f.where == "platform"]
-    assert [finding.severity for finding in found] == ["note"]
+    findings = [f for f in _lint(tmp_path, lambda m: m.update(platform="another")) if f.where == "platform"]
+    assert [finding.severity for finding in findings] == ["note"]
 
 
 def test_no_model_card(tmp_path: Path) -> None:
@@ -163,8 +163,8 @@ def test_golden_examples_that_miss_a_decision(tmp_path: Path) -> None:
     folder = copy_bundle(tmp_path / "bundle")
     lines = (folder / "golden.jsonl").read_bytes().splitlines(keepends=True)
     (folder / "golden.jsonl").write_bytes(b"".join(line for line in lines if b"DECLINED" not in line))
-    (found,) = [finding for finding in lint_bundle(remake(folder)) if finding.rule == "golden"]
-    assert (found.severity, "golden examples is DECLINED" in found.what) == ("note", True)
+    (golden_finding,) = [finding for finding in lint_bundle(remake(folder)) if finding.rule == "golden"]
+    assert (golden_finding.severity, "golden examples is DECLINED" in golden_finding.what) == ("note", True)
 
 
 def test_a_damaged_bundle_is_reviewed_as_far_as_it_goes(tmp_path: Path) -> None:
@@ -200,8 +200,8 @@ def _retrained(folder: Path, columns: tuple[str, ...], defaulted_if: Callable[[A
 def test_a_field_without_effect(tmp_path: Path) -> None:
     """A column that no tree asks about is asked of applicants for nothing."""
     folder = _retrained(tmp_path / "bundle", ("age", "expenses"), lambda matrix: matrix[:, 0] > 40)
-    found = [finding for finding in lint_bundle(folder) if finding.rule == "effect"]
-    assert [(finding.severity, finding.where) for finding in found] == [("note", "features: expenses")]
+    findings = [finding for finding in lint_bundle(folder) if finding.rule == "effect"]
+    assert [(finding.severity, finding.where) for finding in findings] == [("note", "features: expenses")]
 
 
 def test_every_field_of_the_default_bundle_has_an_effect() -> None:
@@ -209,24 +209,24 @@ def test_every_field_of_the_default_bundle_has_an_effect() -> None:
     assert not [finding for finding in lint_bundle(PLAIN) if finding.rule == "effect"]
 
 
-@pytest.mark.parametrize(("worse_above", "told"), [(50, True), (30, True), (200, False)])
-def test_the_elderly_rated_lower(tmp_path: Path, worse_above: float, told: bool) -> None:
+@pytest.mark.parametrize(("worse_above", "is_reported"), [(50, True), (30, True), (200, False)])
+def test_the_elderly_rated_lower(tmp_path: Path, worse_above: float, is_reported: bool) -> None:
     """A model by which older applicants default more is told; one that favours them, or ignores age there, is not."""
 
     def defaulted(matrix: Any) -> Any:
         return (matrix[:, 0] > worse_above) | (matrix[:, 0] < 20)
 
     findings = lint_bundle(_retrained(tmp_path / "bundle", ("age", "expenses"), defaulted))
-    assert (("warning", "elderly") in _told(findings)) == told
+    assert (("warning", "elderly") in _told(findings)) == is_reported
 
 
 def test_a_category_without_a_column(tmp_path: Path) -> None:
     """It would be scored as if the field were empty; the finding names it."""
     columns = tuple(column for column in columns_of(["home", "age"]) if column != "home=unk")
     folder = _retrained(tmp_path / "bundle", columns, lambda matrix: matrix[:, 0] > 40)
-    (found,) = [finding for finding in lint_bundle(folder) if finding.rule == "columns"]
-    assert found.severity == "warning"
-    assert "no column for home=unk" in found.what
+    (column_finding,) = [finding for finding in lint_bundle(folder) if finding.rule == "columns"]
+    assert column_finding.severity == "warning"
+    assert "no column for home=unk" in column_finding.what
 
 
 def test_the_docs_name_every_rule() -> None:
@@ -240,7 +240,7 @@ def test_the_docs_name_every_rule() -> None:
 
 def test_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
     """One error, and no traceback."""
-    (found,) = lint_bundle(tmp_path)
-    assert (found.severity, found.rule) == ("error", "manifest")
+    (finding,) = lint_bundle(tmp_path)
+    assert (finding.severity, finding.rule) == ("error", "manifest")
     shutil.copy(PLAIN / "bundle.json", tmp_path)
     assert ("error", "opens") in _told(lint_bundle(tmp_path))

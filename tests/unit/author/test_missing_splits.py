@@ -63,28 +63,28 @@ ORDINARY: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("method", ["hist", "approx", "exact"])
 @pytest.mark.parametrize("name", ORDINARY)
-def test_dense_rows_have_none(method: str, name: str) -> None:
+def test_dense_rows_have_no_missing_splits(method: str, name: str) -> None:
     """Trees that never saw a missing value are never taken for others, however they grow."""
-    found = find(xgboost.DMatrix(MATRIX, LABELS), tree_method=method, **ORDINARY[name])
-    assert found.missing == frozenset()
-    assert found.separated
+    splits = find(xgboost.DMatrix(MATRIX, LABELS), tree_method=method, **ORDINARY[name])
+    assert splits.missing == frozenset()
+    assert splits.separated
 
 
 @pytest.mark.parametrize("method", ["hist", "approx", "exact"])
 @pytest.mark.parametrize("name", ORDINARY)
-def test_neither_do_rows_of_very_different_weights(method: str, name: str) -> None:
+def test_rows_of_very_different_weights_have_no_missing_splits(method: str, name: str) -> None:
     """With them sums are rounded, and some splits are made for nothing: too few to be taken for more."""
     weights = np.random.default_rng(2).random(ROWS) ** 6 * 1e3 + 1e-6
-    found = find(xgboost.DMatrix(MATRIX, LABELS, weight=weights), tree_method=method, **ORDINARY[name])
-    assert found.missing <= ONE_HOT
-    assert found.separated
+    splits = find(xgboost.DMatrix(MATRIX, LABELS, weight=weights), tree_method=method, **ORDINARY[name])
+    assert splits.missing <= ONE_HOT
+    assert splits.separated
 
 
 @pytest.mark.parametrize("method", ["hist", "approx"])
-def test_neither_do_trees_with_leaves_that_grow_by_loss(method: str) -> None:
+def test_trees_grown_by_loss_have_no_missing_splits(method: str) -> None:
     """Nor with as many leaves as one likes."""
-    found = find(xgboost.DMatrix(MATRIX, LABELS), tree_method=method, grow_policy="lossguide", max_leaves=200)
-    assert found.missing == frozenset()
+    splits = find(xgboost.DMatrix(MATRIX, LABELS), tree_method=method, grow_policy="lossguide", max_leaves=200)
+    assert splits.missing == frozenset()
 
 
 @pytest.mark.parametrize("sentinel", [-1.0, -999.0, 99_999_999.0])
@@ -102,9 +102,9 @@ def test_the_columns_with_unknown_numbers(method: str, depth: int) -> None:
     """Only those in which some were missing: the other numbers and the categories are as they were."""
     matrix = MATRIX.copy()
     matrix[np.random.default_rng(3).random(ROWS) < 0.3, 5] = np.nan
-    found = find(xgboost.DMatrix(matrix, LABELS), tree_method=method, max_depth=depth)
-    assert found.missing == {5}
-    assert found.separated
+    splits = find(xgboost.DMatrix(matrix, LABELS), tree_method=method, max_depth=depth)
+    assert splits.missing == {5}
+    assert splits.separated
 
 
 @pytest.mark.parametrize("method", ["hist", "approx", "exact"])
@@ -116,20 +116,20 @@ def test_zeros_that_were_missing(method: str, depth: int, how: str) -> None:
         learnt = xgboost.DMatrix(csr_matrix(MATRIX), LABELS)  # type: ignore[no-untyped-call]
     else:
         learnt = xgboost.DMatrix(MATRIX, LABELS, missing=0.0)
-    found = find(learnt, tree_method=method, max_depth=depth)
-    assert found.separated == frozenset()
-    assert found.missing & ONE_HOT
-    assert 7 not in found.missing
-    assert depth == 2 or {4, 5} <= found.missing, "a number's splits are enough to tell"
+    splits = find(learnt, tree_method=method, max_depth=depth)
+    assert splits.separated == frozenset()
+    assert splits.missing & ONE_HOT
+    assert 7 not in splits.missing
+    assert depth == 2 or {4, 5} <= splits.missing, "a number's splits are enough to tell"
 
 
-def test_categories_with_missing_values_are_told_from_zeros_that_were() -> None:
+def test_categories_with_missing_values_are_distinguished_from_missing_zeros() -> None:
     """Where some one-hot values were missing and others 0, some split tells 0 from 1."""
     matrix = MATRIX.copy()
     matrix[np.random.default_rng(3).random(ROWS) < 0.3, :4] = np.nan
-    found = find(xgboost.DMatrix(matrix, LABELS), max_depth=8)
-    assert found.missing & ONE_HOT
-    assert found.separated
+    splits = find(xgboost.DMatrix(matrix, LABELS), max_depth=8)
+    assert splits.missing & ONE_HOT
+    assert splits.separated
 
 
 def test_a_change_of_the_tree_method_is_no_missing_value() -> None:
@@ -147,9 +147,9 @@ def test_the_shipped_models_have_none() -> None:
         booster = xgboost.Booster(model_file=bundle / "model.ubj")
         names = booster.feature_names
         assert names is not None
-        found = find_in(booster, {place for place, name in enumerate(names) if "=" in name})
-        assert found.missing == frozenset()
-        assert len(found.separated) > 10
+        splits = find_in(booster, {index for index, name in enumerate(names) if "=" in name})
+        assert splits.missing == frozenset()
+        assert len(splits.separated) > 10
 
 
 @pytest.mark.parametrize(

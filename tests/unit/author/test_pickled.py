@@ -44,12 +44,12 @@ def test_plain_values_come_out_as_pickle_has_them(dump: Callable[[object, int], 
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_a_vectorizer_comes_out_as_its_state(protocol: int) -> None:
+def test_a_vectorizer_is_read_as_its_state(protocol: int) -> None:
     """What scikit-learn writes of a DictVectorizer is there to be read, and is no DictVectorizer."""
     vectorizer = make_vectorizer(["age", "home=owner", "home=rent"])
-    found = read_pickle(pickle.dumps({"dv": vectorizer}, protocol), CLASSES)
-    assert isinstance(found, dict)
-    (read,) = found.values()
+    content = read_pickle(pickle.dumps({"dv": vectorizer}, protocol), CLASSES)
+    assert isinstance(content, dict)
+    (read,) = content.values()
     assert type(read) is Pickled
     assert read.of == VECTORIZER
     assert read.state["feature_names_"] == vectorizer.feature_names_
@@ -134,7 +134,7 @@ def test_what_a_pickle_would_run_is_not_run(tmp_path: Path, attack: str) -> None
     assert mark.exists()
 
 
-def test_what_is_refused_is_named() -> None:
+def test_rejected_classes_are_named() -> None:
     """Whoever saved it can find what to leave out; a name that would move the cursor is made harmless."""
     with pytest.raises(BundleError, match=r"names (posix|nt)\.system"):
         read_pickle(pickle.dumps(_Calls(os.system, "true")), CLASSES)
@@ -191,14 +191,14 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_whatever_else_a_pickle_asks_for_is_refused(name: str) -> None:
+def test_any_other_class_in_a_pickle_is_rejected(name: str) -> None:
     """With the name of the instruction, or as damaged; never another exception."""
     raw, reason = REFUSED[name]
     with pytest.raises(BundleError, match=reason):
         read_pickle(raw, CLASSES)
 
 
-def test_every_instruction_is_known_or_refused() -> None:
+def test_every_instruction_is_known_or_rejected() -> None:
     """No opcode of any protocol gets anywhere by itself but by the table; those that call are not in it."""
     calling = {"REDUCE", "INST", "OBJ", "NEWOBJ_EX", "PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "NEXT_BUFFER"}
     names = {opcode.name for opcode in pickletools.opcodes}
@@ -206,7 +206,7 @@ def test_every_instruction_is_known_or_refused() -> None:
     assert set(pickled._STEPS) <= names - calling
 
 
-def test_every_cut_of_a_sound_pickle_is_refused() -> None:
+def test_every_cut_of_a_valid_pickle_is_rejected() -> None:
     """A truncated file is never taken for a shorter one."""
     whole = pickle.dumps({"dv": make_vectorizer(["age", "home=rent"])})
     for length in range(len(whole)):
@@ -216,15 +216,15 @@ def test_every_cut_of_a_sound_pickle_is_refused() -> None:
 
 
 @pytest.mark.parametrize("flip", [0x01, 0x20, 0xFF])
-def test_a_damaged_pickle_is_refused_or_still_plain(flip: int) -> None:
+def test_a_damaged_pickle_is_rejected_or_still_plain(flip: int) -> None:
     """A byte that is another one, at every place: never another exception, never a class that may not be named."""
     whole = bytearray(pickle.dumps({"dv": make_vectorizer(["age", "home=rent"])}))
-    for place in range(len(whole)):
-        whole[place] ^= flip
+    for index in range(len(whole)):
+        whole[index] ^= flip
         with suppress(BundleError):
-            found = read_pickle(bytes(whole), CLASSES)
-            assert isinstance(found, dict | list | tuple | str | int | float | Pickled | ClassName | None)
-        whole[place] ^= flip
+            content = read_pickle(bytes(whole), CLASSES)
+            assert isinstance(content, dict | list | tuple | str | int | float | Pickled | ClassName | None)
+        whole[index] ^= flip
 
 
 def test_a_pickle_has_a_greatest_length(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,38 +32,38 @@ def log() -> Log:
     return Log(np.array(rows, dtype=_ROW), len(rows))
 
 
-def test_sound(log: Log) -> None:
+def test_valid(log: Log) -> None:
     """Where all went well, nothing is found, in whatever order it was read."""
     assert check(log.rows, log.count) == SOUND
     assert check(log.rows[::-1], log.count) == SOUND
     assert SOUND.ok
 
 
-def test_lost_and_doubled(log: Log) -> None:
+def test_lost_and_duplicated(log: Log) -> None:
     """An application without a decision is lost, one with two is doubled."""
     log.rows["number"][3] = log.rows["number"][2]
-    found = check(log.rows, log.count)
-    assert (found.lost, found.duplicated) == (1, 1)
-    assert not found.ok
+    findings = check(log.rows, log.count)
+    assert (findings.lost, findings.duplicated) == (1, 1)
+    assert not findings.ok
 
 
 def test_mixed(log: Log) -> None:
     """A transaction with decisions of both bundles is found, although the bundles take their turns."""
     log.rows["version"][PER_TURN - 1] = 1
-    found = check(log.rows, log.count)
-    assert (found.mixed, found.out_of_order) == (1, 0)
-    assert not found.ok
+    findings = check(log.rows, log.count)
+    assert (findings.mixed, findings.out_of_order) == (1, 0)
+    assert not findings.ok
 
 
-def test_out_of_turn(log: Log) -> None:
+def test_out_of_order(log: Log) -> None:
     """A partition in which a bundle comes back for one transaction is found."""
     log.rows["version"][PER_TURN : PER_TURN + 2] = 0
     log.rows["version"][:2] = 1
-    found = check(log.rows, log.count)
-    assert (found.mixed, found.out_of_order) == (0, 1)
+    findings = check(log.rows, log.count)
+    assert (findings.mixed, findings.out_of_order) == (0, 1)
 
 
-def test_of_neither(log: Log) -> None:
+def test_unknown_bundle(log: Log) -> None:
     """A decision by another bundle is found."""
     log.rows["version"][-2:] = -1
     assert check(log.rows, log.count).unknown_bundle == 2

@@ -72,7 +72,7 @@ def test_a_manifest_that_was_edited_is_another_bundle(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["extra.txt", ".DS_Store", "sub"])
-def test_what_the_manifest_does_not_name_is_refused(tmp_path: Path, name: str) -> None:
+def test_what_the_manifest_does_not_name_is_rejected(tmp_path: Path, name: str) -> None:
     """Nothing rides along in a bundle that its digest does not cover."""
     folder = copy_bundle(tmp_path / "bundle")
     (folder / name).mkdir()
@@ -113,7 +113,7 @@ def test_a_folder_may_be_reached_through_a_link(tmp_path: Path) -> None:
         ({"policy": {"maybe_above": 0.01, "declined_above": 0.02}}, "policy's decisions on the golden examples differ"),
     ],
 )
-def test_a_bundle_that_does_not_fit_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+def test_a_bundle_that_does_not_fit_is_rejected(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     """Digests right, content wrong: what the manifest says must fit the contract, the model and the examples."""
     folder = remake(copy_bundle(tmp_path / "bundle"), lambda manifest: manifest.update(change))
     with pytest.raises(BundleError, match=message):
@@ -154,7 +154,7 @@ def test_golden_examples_hold_bit_for_bit_where_they_were_made(
         load_bundle(folder)
 
 
-def test_a_pickle_is_refused_even_with_the_right_digest(tmp_path: Path) -> None:
+def test_a_pickle_is_rejected_even_with_the_right_digest(tmp_path: Path) -> None:
     """Who made the bundle cannot make us open one."""
     folder = copy_bundle(tmp_path / "bundle")
     (folder / "model.ubj").write_bytes(b"\x80\x04.")
@@ -213,13 +213,13 @@ def test_a_shipped_bundle_never_changes(folder: Path, digest: str) -> None:
 
 def _encode_by_hand(application: dict[str, Any], names: Sequence[str]) -> list[float]:
     """As the course does it: a dictionary of `field=value` and numbers, looked up column by column."""
-    found: dict[str, float] = {}
+    encoded: dict[str, float] = {}
     for field, value in ({"marital": "unk"} | application).items():
         if isinstance(value, str):
-            found[f"{field}={value}"] = 1.0
+            encoded[f"{field}={value}"] = 1.0
         else:
-            found[field] = float(value or 0)
-    return [found.get(name, 0.0) for name in names]
+            encoded[field] = float(value or 0)
+    return [encoded.get(name, 0.0) for name in names]
 
 
 @pytest.mark.parametrize("folder", [PLAIN, WITH_MARITAL], ids=["1.1.0", "1.0.0"])

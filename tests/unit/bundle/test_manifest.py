@@ -54,7 +54,7 @@ def test_the_digest_does_not_depend_on_how_the_file_is_written() -> None:
     assert parse_manifest(rewritten).digest == parse_manifest(RAW).digest
 
 
-def test_the_digest_depends_on_everything_that_is_said() -> None:
+def test_the_digest_depends_on_every_value() -> None:
     """Each of the manifest's values, changed alone, is either refused or gives another digest."""
     digests = {parse_manifest(RAW).digest}
     content = json.loads(RAW)
@@ -62,10 +62,10 @@ def test_the_digest_depends_on_everything_that_is_said() -> None:
     refused = 0
     for path in paths:
         changed = json.loads(RAW)
-        place = changed
+        section = changed
         for key in path[:-1]:
-            place = place[key]
-        place[path[-1]] = _other(place[path[-1]])
+            section = section[key]
+        section[path[-1]] = _other(section[path[-1]])
         try:
             digests.add(parse_manifest(json.dumps(changed).encode()).digest)
         except BundleError:
@@ -112,7 +112,7 @@ def test_a_version_has_its_own_fields(change: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("field", ["metrics", "training"])
-def test_what_nobody_knows_is_null(field: str) -> None:
+def test_unknown_figures_are_null(field: str) -> None:
     """A model that was trained elsewhere has no recipe, one that nobody measured no figures."""
     manifest = parse_manifest(_changed(**{field: None}))
     assert getattr(manifest, field) is None
@@ -120,7 +120,7 @@ def test_what_nobody_knows_is_null(field: str) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"null", b"{}", b"\xff", b"{" * 100_000, b'{"manifest_version": "1"}'])
-def test_what_is_no_manifest_is_refused(raw: bytes) -> None:
+def test_an_invalid_manifest_is_rejected(raw: bytes) -> None:
     """Any bytes are either a manifest or a BundleError."""
     with pytest.raises(BundleError, match=r"bundle\.json is not a valid manifest"):
         parse_manifest(raw)
@@ -194,7 +194,7 @@ def test_the_model_is_among_the_files() -> None:
         parse_manifest(_changed(model="other.ubj"))
 
 
-def test_figures_that_are_no_numbers_are_refused() -> None:
+def test_figures_that_are_no_numbers_are_rejected() -> None:
     """NaN has no place in a manifest: it has no canonical form."""
     with pytest.raises(BundleError):
         parse_manifest(RAW.replace(b'"brier": 0.', b'"brier": NaN, "x": 0.'))

@@ -46,7 +46,7 @@ def test_a_pickle_is_known_by_its_bytes(tmp_path: Path, protocol: int, name: str
 
 
 @pytest.mark.parametrize("protocol", [0, 1])
-def test_an_ancient_pickle_is_refused_too(tmp_path: Path, protocol: int) -> None:
+def test_an_ancient_pickle_is_rejected_too(tmp_path: Path, protocol: int) -> None:
     """Protocols 0 and 1 have no mark; they are known by naming what they would call."""
     target = tmp_path / "sprung"
     with pytest.raises(BundleError, match=r"model\.bin is a pickle"):
@@ -72,7 +72,7 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("packer", PACKERS)
-def test_a_packed_pickle_is_refused_too(tmp_path: Path, packer: str) -> None:
+def test_a_packed_pickle_is_rejected_too(tmp_path: Path, packer: str) -> None:
     """As joblib packs them and as PyTorch does; and only their first bytes are unpacked."""
     target = tmp_path / "sprung"
     with pytest.raises(BundleError, match=r"model\.bin is a pickle"):
@@ -170,20 +170,20 @@ def test_the_columns_are_those_the_model_was_trained_on(columns: Sequence[str], 
         open_model("xgboost", "model.ubj", MODEL, columns)
 
 
-def test_a_model_without_names_is_taken_by_its_count() -> None:
+def test_a_model_without_names_is_matched_by_its_number_of_columns() -> None:
     """XGBoost keeps no names if it was trained without; then the manifest's are believed."""
     examples = xgboost.DMatrix(np.eye(4, dtype=np.float32), label=[0, 1, 0, 1])
     raw = bytes(xgboost.train({"nthread": 1}, examples, 1).save_raw("ubj"))
     open_model("xgboost", "model.ubj", raw, ("age", "amount", "assets", "debt"))
 
 
-def test_an_unknown_runner_is_refused_by_name() -> None:
+def test_an_unknown_runner_is_rejected_by_name() -> None:
     """The message says what there is."""
     with pytest.raises(BundleError, match=r"runner 'torch' not found \(installed: xgboost, onnx"):
         open_model("torch", "model.pt", MODEL, COLUMNS)
 
 
-def test_settings_that_a_runner_does_not_take_are_refused() -> None:
+def test_settings_that_a_runner_does_not_accept_are_rejected() -> None:
     """What is written down and ignored would be believed."""
     with pytest.raises(BundleError, match="has no settings, but the manifest has depth"):
         open_model("xgboost", "model.ubj", MODEL, COLUMNS, {"depth": 3})
@@ -202,9 +202,9 @@ def test_predictions_do_not_share_memory() -> None:
     """What one batch returned is not overwritten by the next."""
     model = open_model("xgboost", "model.ubj", MODEL, COLUMNS)
     first = model.predict(np.zeros((3, len(COLUMNS)), dtype=np.float32))
-    kept = first.copy()
+    copy = first.copy()
     second = model.predict(np.full((3, len(COLUMNS)), 50, dtype=np.float32))
-    assert np.array_equal(first, kept)
+    assert np.array_equal(first, copy)
     assert not np.array_equal(first, second)
 
 
@@ -217,10 +217,10 @@ class _Package:
 
     def install(self, package: str, code: str, *runners: str) -> None:
         """Puts it there, with these lines `name = module:function`."""
-        told = self._folder / f"{package}-1.2.3.dist-info"
-        told.mkdir()
-        (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2.3\n")
-        (told / "entry_points.txt").write_text("\n".join(["[scorer.runners]", *runners]) + "\n")
+        metadata_folder = self._folder / f"{package}-1.2.3.dist-info"
+        metadata_folder.mkdir()
+        (metadata_folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2.3\n")
+        (metadata_folder / "entry_points.txt").write_text("\n".join(["[scorer.runners]", *runners]) + "\n")
         (self._folder / f"{package}.py").write_text(code)
         importlib.invalidate_caches()
 
@@ -257,7 +257,7 @@ def test_an_installed_runner_is_found(packages: _Package) -> None:
         open_model("halves", "model.bin", b"123", ("age", "time"), {"a": 1})
 
 
-def test_what_a_runner_raises_becomes_a_model_error_that_tells_no_values(packages: _Package) -> None:
+def test_an_exception_of_a_runner_becomes_a_model_error_without_values(packages: _Package) -> None:
     """A library's message may hold an applicant's figures; its type does not. A lack of memory is nobody's record."""
     packages.install("halves_b", HALVES, "halves = halves_b:open")
     model = open_model("halves", "model.bin", b"", ("age",))
@@ -268,7 +268,7 @@ def test_what_a_runner_raises_becomes_a_model_error_that_tells_no_values(package
         model.predict(np.full((1, 1), 1, dtype=np.float32))
 
 
-def test_two_packages_with_one_runner_are_refused(packages: _Package) -> None:
+def test_two_packages_with_one_runner_are_rejected(packages: _Package) -> None:
     """Which one decides must not depend on the order of folders."""
     packages.install("halves_c", HALVES, "halves = halves_c:open")
     packages.install("halves_d", HALVES, "halves = halves_d:open")
@@ -276,7 +276,7 @@ def test_two_packages_with_one_runner_are_refused(packages: _Package) -> None:
         open_model("halves", "model.bin", b"", ("age",))
 
 
-def test_nobody_takes_the_place_of_our_runners(packages: _Package) -> None:
+def test_our_runners_cannot_be_replaced(packages: _Package) -> None:
     """A package that calls its runner xgboost is not asked."""
     packages.install("halves_e", HALVES, "xgboost = halves_e:open")
     with pytest.raises(BundleError, match="UBJSON"):

@@ -31,11 +31,11 @@ MCowBQYDK2VwAyEAkLhkQcf2qsBa2MV64gk4fwav3otlU5t/imwojtY08ws=
 def test_what_is_signed_verifies(tmp_path: Path) -> None:
     """By the public key as it is printed, after both went through a file and a text."""
     key = make_key(tmp_path / "key.pem")
-    again = read_signing_key(tmp_path / "key.pem")
-    signature = parse_signature(str(again.sign(bundle_statement(BUNDLE))))
+    second = read_signing_key(tmp_path / "key.pem")
+    signature = parse_signature(str(second.sign(bundle_statement(BUNDLE))))
     assert signature is not None
     public = read_public_key(key.public.text)
-    assert public.key_id == again.public.key_id
+    assert public.key_id == second.public.key_id
     assert public.verifies(signature, bundle_statement(BUNDLE))
     assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
 
@@ -81,7 +81,7 @@ def test_an_event_counts_where_it_was_signed_for() -> None:
         "x" * 10_000,
     ],
 )
-def test_what_is_no_signature(text: str) -> None:
+def test_not_a_signature(text: str) -> None:
     """It is told apart, whatever it is."""
     assert parse_signature(text) is None
 

@@ -28,9 +28,9 @@ CATEGORICAL = xgboost.train(
 )
 
 
-def put(name: str, place: int, value: object) -> Callable[[TREE], object]:
+def put(name: str, position: int, value: object) -> Callable[[TREE], object]:
     """Changes one entry of an array of the first tree with a category."""
-    return lambda tree: tree[name].__setitem__(place, value)
+    return lambda tree: tree[name].__setitem__(position, value)
 
 
 DAMAGED: dict[str, tuple[Callable[[TREE], object], str]] = {
@@ -96,9 +96,9 @@ def test_one_byte_in_ubjson() -> None:
     """The byte of a child's number, and that of a column's: both crashed the process."""
     model = raw(train())
     for name in (b"left_children", b"split_indices"):
-        place = model.index(name) + len(name) + len("[$l#L") + 8
+        position = model.index(name) + len(name) + len("[$l#L") + 8
         assert read_document(model)
-        damaged = model[:place] + b"\x40" + model[place + 1 :]
+        damaged = model[:position] + b"\x40" + model[position + 1 :]
         with pytest.raises(BundleError, match="the model is damaged: tree 0: "):
             open_model("xgboost", "model.ubj", damaged, COLUMNS)
 

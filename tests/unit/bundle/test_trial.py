@@ -31,9 +31,9 @@ def test_a_damaged_bundle(tmp_path: Path) -> None:
     (folder / "model-card.md").write_text("another card")
     with pytest.raises(BundleError) as here:
         load_bundle(folder, called="mine.tar.gz")
-    with pytest.raises(BundleError) as there:
+    with pytest.raises(BundleError) as in_child:
         open_in_child(folder, "mine.tar.gz")
-    assert str(there.value) == str(here.value)
+    assert str(in_child.value) == str(here.value)
 
 
 def test_a_runner_that_is_missing(tmp_path: Path) -> None:

@@ -21,10 +21,10 @@ def test_what_xgboost_writes_is_read_and_nothing_less_is() -> None:
     model = raw(booster)
     assert is_ubjson(model)
     learner = json.loads(raw(booster, "json"))["learner"]
-    for found in (read_ubjson(model)["learner"], read_ubjson(model + b"\n")["learner"]):
-        assert found.keys() == learner.keys()
-        assert found["learner_model_param"] == learner["learner_model_param"]
-        trees, theirs = (made["gradient_booster"]["model"]["trees"] for made in (found, learner))
+    for parsed in (read_ubjson(model)["learner"], read_ubjson(model + b"\n")["learner"]):
+        assert parsed.keys() == learner.keys()
+        assert parsed["learner_model_param"] == learner["learner_model_param"]
+        trees, theirs = (made["gradient_booster"]["model"]["trees"] for made in (parsed, learner))
         for name in ("left_children", "split_indices", "split_conditions", "default_left"):
             assert all(
                 np.array_equal(tree[name], np.asarray(other[name], tree[name].dtype))

@@ -79,7 +79,7 @@ def test_the_report(tmp_path: Path) -> None:
     assert "skipped: a small disk cannot be mounted here" in report
 
 
-def test_what_a_log_says() -> None:
+def test_the_text_of_log_lines() -> None:
     """The last error of the product's own is why a process ended; commands for the operator stand in backquotes."""
     assert last_error(LOG).startswith("process_failed: gone")
     assert last_error("one\ntwo") == "two"

@@ -41,8 +41,10 @@ def published(number: int, *, valid: bool = True, acked_s: float | None = None, 
 
 def result(number: int, *, offset: int | None = None, dead: bool = False, source: int | None = None) -> Result:
     """Its decision or dead letter."""
-    place = number if offset is None else offset
-    return Result("dead letter" if dead else "decision", 0, place, number, "k", 0, number if source is None else source)
+    position = number if offset is None else offset
+    return Result(
+        "dead letter" if dead else "decision", 0, position, number, "k", 0, number if source is None else source
+    )
 
 
 def made_up(
@@ -144,7 +146,7 @@ def test_published_twice() -> None:
     assert "1 doubled" in failures(judge(made_up(records, of_unknown_records), STRICT))
 
 
-def test_an_offset_that_nobody_knows() -> None:
+def test_an_unknown_offset() -> None:
     """A record whose acknowledgement did not name its offset is judged by its id alone."""
     records, results = good()
     unknown = [*records[:-2], *(record._replace(offset=UNKNOWN) for record in records[-2:])]
@@ -155,13 +157,13 @@ def test_an_offset_that_nobody_knows() -> None:
 def test_a_topic_that_was_created_again_is_judged_by_ids() -> None:
     """The same offsets of an older topic are no doubles, and hide no losses."""
     records, results = good()
-    again = [published(n, acked_s=50.0)._replace(offset=n - 40) for n in range(40, 60)]
+    second = [published(n, acked_s=50.0)._replace(offset=n - 40) for n in range(40, 60)]
     decided = [result(n, source=n - 40) for n in range(40, 60)]
     history = replace(
-        made_up([*records, *again], [*results, *decided]), waivers=(Waiver(45, ALL_PARTITIONS, 0, TO_THE_END),)
+        made_up([*records, *second], [*results, *decided]), waivers=(Waiver(45, ALL_PARTITIONS, 0, TO_THE_END),)
     )
     assert judge(history, STRICT).holds, failures(judge(history, STRICT))
-    skipped = made_up([*records, *again], [*results, *decided[:-3]])
+    skipped = made_up([*records, *second], [*results, *decided[:-3]])
     assert "3 lost" in failures(judge(replace(skipped, waivers=history.waivers), STRICT))
 
 
@@ -215,7 +217,7 @@ def test_every_worker_decides_again() -> None:
     assert decide(stopped, lag()).holds
 
 
-def test_a_worker_that_stands_still_while_it_looks_well() -> None:
+def test_a_stalled_worker_that_looks_healthy() -> None:
     """Time with work, without a commit or a fault counts; it adds up over faults, and ends with the process."""
     records, results = good()
 
@@ -243,10 +245,10 @@ def test_exits() -> None:
     def decide(one: Exit, expect: Expectation) -> str:
         return failures(judge(replace(made_up(records, results), exits=(one,)), expect))
 
-    said = ended(Cause.ITSELF, 1, "process_failed: fenced")
+    message = ended(Cause.ITSELF, 1, "process_failed: fenced")
     may_end = Expectation(exits=CLEAR_EXITS)
-    assert "worker 0 ended by itself with exit code 1: process_failed: fenced" in decide(said, STRICT)
-    assert not decide(said, may_end)
+    assert "worker 0 ended by itself with exit code 1: process_failed: fenced" in decide(message, STRICT)
+    assert not decide(message, may_end)
     assert "ended by itself" in decide(ended(Cause.ITSELF, 1, "process_crashed: KeyError"), may_end)
     assert "ended by itself" in decide(ended(Cause.ITSELF, 139, '{"event": "partitions_changed"}'), may_end)
     assert not decide(ended(Cause.KILLED, 137), STRICT)

@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
     return beside
 
 
-def test_a_bundle_comes_of_it(tmp_path: Path, run: Run) -> None:
+def test_the_result_is_a_bundle(tmp_path: Path, run: Run) -> None:
     """It is in the store, opens, carries its labels and its figures, which are printed."""
     ended = run("bundle", "build", "beside/mine.toml")
     assert ended.code == 0, ended.err
@@ -77,10 +77,10 @@ def test_without_figures(folder: Path, run: Run) -> None:
 
 def test_for_scripts(run: Run) -> None:
     """--json prints the place, the digest and the manifest, and nothing else."""
-    found = json.loads(run("bundle", "build", "beside/mine.toml", "--json").out)
-    assert Path(found["where"]).is_dir()
-    assert found["manifest"]["runner"] == "xgboost"
-    assert found["digest"] == json.loads(run("bundle", "show", "mine:1.0.0", "--json").out)["digest"]
+    report = json.loads(run("bundle", "build", "beside/mine.toml", "--json").out)
+    assert Path(report["where"]).is_dir()
+    assert report["manifest"]["runner"] == "xgboost"
+    assert report["digest"] == json.loads(run("bundle", "show", "mine:1.0.0", "--json").out)["digest"]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_mistakes(tmp_path: Path, folder: Path, run: Run, change: tuple[str, str
     assert not (tmp_path / "store").exists()
 
 
-def test_the_rounds_that_decide_are_said(folder: Path, run: Run) -> None:
+def test_the_rounds_that_decide_are_shown(folder: Path, run: Run) -> None:
     """After early stopping they are asked for, told, and printed; and they stand in the manifest."""
     booster = xgboost.Booster(model_file=PLAIN / "model.ubj")
     booster.set_attr(best_iteration="99")
@@ -126,7 +126,7 @@ def test_the_rounds_that_decide_are_said(folder: Path, run: Run) -> None:
     assert "rounds=the first 100 of 175" in run("bundle", "show", "mine:1.0.0").out
 
 
-def test_refused_rows_stop_it(folder: Path, run: Run) -> None:
+def test_invalid_rows_stop_it(folder: Path, run: Run) -> None:
     """With --skip-invalid the others are measured on."""
     with (folder / "loans.csv").open("a") as file:
         file.write("1,7,s3cret,48,41,2,1,3,55,150,0,0,950,1111\n")

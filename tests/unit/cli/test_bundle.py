@@ -22,19 +22,19 @@ def test_list_names_every_bundle_and_where_it_is(tmp_path: Path, run: Run) -> No
     lines = run("bundle", "list").out.splitlines()
     assert any("credit-risk:1.1.0" in line and "shipped (default)" in line for line in lines)
     assert any("mine:2.0.0" in line and "store" in line for line in lines)
-    found = json.loads(run("bundle", "list", "--json").out)
-    assert [(row["name"], row["version"], row["shipped"], row["default"]) for row in found] == [
+    report = json.loads(run("bundle", "list", "--json").out)
+    assert [(row["name"], row["version"], row["shipped"], row["default"]) for row in report] == [
         ("credit-risk", "1.0.0", True, False),
         ("credit-risk", "1.1.0", True, True),
         ("mine", "2.0.0", False, False),
     ]
-    assert found[1]["digest"] == read_manifest(PLAIN).digest
+    assert report[1]["digest"] == read_manifest(PLAIN).digest
 
 
 def test_list_shows_a_damaged_bundle_as_such(tmp_path: Path, run: Run) -> None:
     """It is in the list, with what is wrong, and the list does not fail."""
-    place = Path(BundleStore(tmp_path / "store").put(named(tmp_path / "made", "mine", "2.0.0")))
-    (place / "bundle.json").write_text("{}")
+    folder = Path(BundleStore(tmp_path / "store").put(named(tmp_path / "made", "mine", "2.0.0")))
+    (folder / "bundle.json").write_text("{}")
     ended = run("bundle", "list")
     assert ended.code == 0
     assert "damaged" in ended.out
@@ -48,29 +48,29 @@ def test_another_store_by_flag(tmp_path: Path, run: Run) -> None:
     assert "mine:2.0.0" in run("bundle", "list", "--store", tmp_path / "other").out
 
 
-def test_show_tells_what_a_bundle_says(run: Run) -> None:
+def test_show_prints_the_bundles_description(run: Run) -> None:
     """Policy, fields, recipe, data and figures of the default bundle; with --json the manifest itself."""
     out = run("bundle", "show").out
     manifest = read_manifest(PLAIN)
     for words in (manifest.digest, "above 0.5 DECLINED", "left out  marital", "175 rounds", "AUC 0.8449", "none"):
         assert words in out
-    found = json.loads(run("bundle", "show", "credit-risk:latest", "--json").out)
-    assert found["digest"] == manifest.digest
-    assert found["manifest"] == json.loads((PLAIN / "bundle.json").read_bytes())
+    report = json.loads(run("bundle", "show", "credit-risk:latest", "--json").out)
+    assert report["digest"] == manifest.digest
+    assert report["manifest"] == json.loads((PLAIN / "bundle.json").read_bytes())
 
 
-def test_verify_says_what_was_checked(run: Run) -> None:
+def test_verify_lists_what_was_checked(run: Run) -> None:
     """Five checks of a sound bundle, in words or as JSON; exit 0."""
     ended = run("bundle", "verify")
     assert ended.code == 0
     assert [line[0] for line in ended.out.splitlines()] == ["✓"] * 5
-    found = json.loads(run("bundle", "verify", "--json").out)
-    assert found["ok"]
-    assert found["fault"] is None
-    assert len(found["checks"]) == 5
+    report = json.loads(run("bundle", "verify", "--json").out)
+    assert report["ok"]
+    assert report["fault"] is None
+    assert len(report["checks"]) == 5
 
 
-def test_verify_says_what_is_wrong(tmp_path: Path, run: Run) -> None:
+def test_verify_reports_what_is_wrong(tmp_path: Path, run: Run) -> None:
     """Exit 1, the checks that passed, and the reason with its cure."""
     folder = copy_bundle(tmp_path / "bundle")
     (folder / "golden.jsonl").unlink()
@@ -79,10 +79,10 @@ def test_verify_says_what_is_wrong(tmp_path: Path, run: Run) -> None:
     assert ended.out.startswith("✓ manifest")
     assert "golden.jsonl is missing" in ended.err
     as_json = run("bundle", "verify", folder, "--json")
-    found = json.loads(as_json.out)
+    report = json.loads(as_json.out)
     assert as_json.code == 1
-    assert (found["ok"], len(found["checks"])) == (False, 1)
-    assert "golden.jsonl is missing" in found["fault"]
+    assert (report["ok"], len(report["checks"])) == (False, 1)
+    assert "golden.jsonl is missing" in report["fault"]
 
 
 @pytest.mark.parametrize("command", ["show", "verify"])
@@ -120,13 +120,13 @@ def test_list_shows_tags_and_labels(run: Run) -> None:
     lines = run("bundle", "list").out.splitlines()
     assert any("mine:1.0.0" in line and "before, prod" in line for line in lines)
     assert any("mine:2.0.0" in line and "stage=trial, by=[red]me[/red]" in line for line in lines)
-    found = {f"{row['name']}:{row['version']}": row for row in json.loads(run("bundle", "list", "--json").out)}
-    assert found["mine:1.0.0"]["tags"] == ["before", "prod"]
-    assert found["mine:2.0.0"]["manifest"]["labels"]["stage"] == "trial"
+    report = {f"{row['name']}:{row['version']}": row for row in json.loads(run("bundle", "list", "--json").out)}
+    assert report["mine:1.0.0"]["tags"] == ["before", "prod"]
+    assert report["mine:2.0.0"]["manifest"]["labels"]["stage"] == "trial"
 
 
 @pytest.mark.parametrize(
-    ("labels", "found"),
+    ("labels", "expected"),
     [
         (["stage"], ["2.0.0"]),
         (["stage=trial"], ["2.0.0"]),
@@ -137,27 +137,27 @@ def test_list_shows_tags_and_labels(run: Run) -> None:
     ],
 )
 @pytest.mark.usefixtures("stored")
-def test_list_by_label(run: Run, labels: list[str], found: list[str]) -> None:
+def test_list_by_label(run: Run, labels: list[str], expected: list[str]) -> None:
     """A key, or a key and its value; several must all hold."""
     options = [f"--label={label}" for label in labels]
-    assert [row["version"] for row in json.loads(run("bundle", "list", "--json", *options).out)] == found
+    assert [row["version"] for row in json.loads(run("bundle", "list", "--json", *options).out)] == expected
 
 
 @pytest.mark.usefixtures("stored")
-def test_tag_says_what_it_was(run: Run) -> None:
+def test_tag_prints_the_previous_target(run: Run) -> None:
     """Where it points now, where it pointed before, for people and for scripts; then it can be taken away."""
     assert run("bundle", "tag", "mine:1.0.0", "prod").out.startswith("mine:prod now refers to mine:1.0.0@")
     assert " (previously mine:1.0.0@" in run("bundle", "tag", "mine:2.0.0", "prod").out
-    found = json.loads(run("bundle", "tag", "mine:1.0.0", "prod", "--json").out)
-    assert (found["version"], found["tags"], found["before"]["version"]) == ("1.0.0", ["prod"], "2.0.0")
-    assert "@" in found["before"]["by"]
+    report = json.loads(run("bundle", "tag", "mine:1.0.0", "prod", "--json").out)
+    assert (report["version"], report["tags"], report["before"]["version"]) == ("1.0.0", ["prod"], "2.0.0")
+    assert "@" in report["before"]["by"]
     assert run("bundle", "tag", "mine:2.0.0", "prod", "--remove").code == 1
     assert run("bundle", "tag", "mine:prod", "prod", "--remove").out == "removed the tag prod from mine:1.0.0\n"
     assert "bundle mine:prod not found" in run("bundle", "verify", "mine:prod").err
 
 
 @pytest.mark.usefixtures("stored")
-def test_show_tells_since_when_a_tag_is_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_prints_since_when_a_tag_is_set(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """And by whom: a user who has no name, as in a container, by number."""
     run("bundle", "tag", "mine:1.0.0", "prod")
     (by,) = [tag["by"] for tag in json.loads(run("bundle", "show", "mine:1.0.0", "--json").out)["tags"].values()]
@@ -195,8 +195,8 @@ def test_delete_for_scripts(tmp_path: Path, run: Run) -> None:
     """--json does not ask, so --yes must be said; a damaged bundle can be deleted too."""
     assert run("bundle", "delete", "mine:2.0.0", "--json").code == 2
     (tmp_path / "store" / "mine" / "2.0.0" / "bundle.json").write_text("{")
-    found = json.loads(run("bundle", "delete", "mine:2.0.0", "--json", "--yes").out)
-    assert (found["version"], found["tags"], "is not a valid manifest" in found["fault"]) == ("2.0.0", [], True)
+    report = json.loads(run("bundle", "delete", "mine:2.0.0", "--json", "--yes").out)
+    assert (report["version"], report["tags"], "is not a valid manifest" in report["fault"]) == ("2.0.0", [], True)
     assert "mine:2.0.0" not in run("bundle", "list").out
 
 
@@ -218,8 +218,8 @@ def test_export_delete_import(stored: BundleStore, run: Run, tmp_path: Path, end
     assert run("bundle", "import", target).out == f"imported mine:2.0.0@{digest[:12]} into {where}\n"
     assert stored.open("mine:2.0.0").reference.digest == digest
     assert " with the same content: nothing to do" in run("bundle", "import", target).out
-    found = json.loads(run("bundle", "import", target, "--json").out)
-    assert (found["new"], found["digest"], found["where"]) == (False, digest, str(where))
+    report = json.loads(run("bundle", "import", target, "--json").out)
+    assert (report["new"], report["digest"], report["where"]) == (False, digest, str(where))
     assert run("bundle", "export", "mine:latest", target).code == 2
     ended = run("bundle", "export", "mine:latest", f"memory://{tmp_path.name}/x{ending}", "--json")
     assert json.loads(ended.out)["digest"] == digest

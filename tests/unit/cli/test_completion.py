@@ -18,9 +18,9 @@ SHIPPED = ["credit-risk:1.0.0", "credit-risk:1.1.0", "credit-risk:latest"]
 Complete = Callable[..., list[str]]
 
 
-def words_in(told: str) -> list[str]:
+def words_in(output: str) -> list[str]:
     """The references in what zsh is told."""
-    return [word for word in told.replace("\\\\:", ":").split('"') if ":" in word and "'" not in word]
+    return [word for word in output.replace("\\\\:", ":").split('"') if ":" in word and "'" not in word]
 
 
 @pytest.fixture
@@ -37,11 +37,11 @@ def complete(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compl
     return ask
 
 
-def put(tmp_path: Path, place: Path) -> None:
+def put(tmp_path: Path, folder: Path) -> None:
     """A bundle with a tag into a store."""
-    store = BundleStore(place)
-    store.put(named(tmp_path / f"made-{place.name}", place.name, "1.0.0"))
-    store.notes.set_tag(store.entry(f"{place.name}:1.0.0"), "prod", "ana")
+    store = BundleStore(folder)
+    store.put(named(tmp_path / f"made-{folder.name}", folder.name, "1.0.0"))
+    store.notes.set_tag(store.entry(f"{folder.name}:1.0.0"), "prod", "ana")
 
 
 @pytest.mark.parametrize("command", ["bundle show", "bundle tag", "deploy", "rollback --to", "score --bundle"])
@@ -53,8 +53,8 @@ def test_every_command_that_takes_a_reference(complete: Complete, command: str) 
 def test_where_the_store_is(tmp_path: Path, complete: Complete, monkeypatch: pytest.MonkeyPatch) -> None:
     """The flag goes over the environment, that over the file, that over the default, as for the command itself."""
     default = tmp_path / "data" / "streaming-credit-scorer" / "bundles"
-    for place in (default, tmp_path / "in-file", tmp_path / "in-environment", tmp_path / "in-flag"):
-        put(tmp_path, place)
+    for folder in (default, tmp_path / "in-file", tmp_path / "in-environment", tmp_path / "in-flag"):
+        put(tmp_path, folder)
     assert complete("scorer bundle show bundles:") == ["bundles:1.0.0", "bundles:latest", "bundles:prod"]
     (tmp_path / "scorer.toml").write_text(f'store = "{tmp_path / "in-file"}"\n')
     assert complete("scorer bundle show in") == ["in-file:1.0.0", "in-file:latest", "in-file:prod"]
@@ -85,10 +85,10 @@ try:
     main()
 finally:
     print(*sys.modules, file=sys.stderr)"""
-    asked = {"_SCORER_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "scorer bundle show "}
+    environment = {"_SCORER_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "scorer bundle show "}
     done = subprocess.run(
         [sys.executable, "-c", script],
-        env=asked | {"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+        env=environment | {"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -26,7 +26,7 @@ def scorer(*arguments: str, folder: Path | None = None, **environment: str) -> "
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=120, cwd=folder, env=environ)
 
 
-def test_config_shows_values_and_where_they_came_from(tmp_path: Path) -> None:
+def test_config_shows_values_and_their_sources(tmp_path: Path) -> None:
     """Flags go over the environment, that over scorer.toml; the origin stands beside each, and a password does not."""
     (tmp_path / "scorer.toml").write_text(
         'group_id = "file"\nlinger_ms = 5\n[kafka]\nsecurity.protocol = "SASL_SSL"\nsasl.password = "marker"\n'

@@ -36,7 +36,7 @@ def test_other_slots(run: Run) -> None:
         ("--actor", "a" * 201, "has 201 characters; at most 200"),
     ],
 )
-def test_what_the_history_takes(run: Run, option: str, value: str, words: str) -> None:
+def test_events_that_the_history_accepts(run: Run, option: str, value: str, words: str) -> None:
     """Who and why are one line of plain text of some length: whoever looks at the history sees them on a terminal."""
     given = {"--reason": "x"} | {option: value}
     ended = run("deploy", "credit-risk:1.0.0", *(part for pair in given.items() for part in pair))

@@ -24,10 +24,10 @@ DIGEST = "1" * 64
 
 def require_harmless(ended: Ended) -> None:
     """What was printed obeys nobody, and no line of it begins where somebody else's text breaks."""
-    said = ended.out + ended.err
-    assert "FORGED" in said, "the text is shown, harmless as it is"
-    assert all(line.isprintable() for line in said.split("\n")), repr(said)
-    assert not any(line.lstrip(" │|").startswith("FORGED") for line in said.split("\n")), said
+    output = ended.out + ended.err
+    assert "FORGED" in output, "the text is shown, harmless as it is"
+    assert all(line.isprintable() for line in output.split("\n")), repr(output)
+    assert not any(line.lstrip(" │|").startswith("FORGED") for line in output.split("\n")), output
 
 
 def reference(name: str) -> BundleReference:

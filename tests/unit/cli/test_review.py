@@ -49,9 +49,9 @@ def test_lint_of_the_default(run: Run) -> None:
 def test_lint_for_scripts(run: Run) -> None:
     """The same as JSON, with the same exit codes."""
     ended = run("bundle", "lint", "credit-risk:1.0.0", "--json")
-    found = json.loads(ended.out)
-    assert (ended.code, found["ok"]) == (1, False)
-    assert set(found["findings"][0]) == {"severity", "rule", "where", "what", "fix"}
+    report = json.loads(ended.out)
+    assert (ended.code, report["ok"]) == (1, False)
+    assert set(report["findings"][0]) == {"severity", "rule", "where", "what", "fix"}
     assert json.loads(run("bundle", "lint", "--json").out)["ok"]
 
 
@@ -78,15 +78,15 @@ def test_diff_on_applications(tmp_path: Path, run: Run) -> None:
     flipped = [(a, b) for a, b in pairs if a["decision"] != b["decision"]]
     shift = [b["probability_of_default"] - a["probability_of_default"] for a, b in pairs]
     arguments = ("bundle", "diff", "credit-risk:1.0.0", "credit-risk:1.1.0", "--on", file)
-    found = json.loads(run(*arguments, "--json").out)["decisions"]
-    assert (found["rows"], found["compared"], found["flipped"]) == (300, 300, len(flipped))
-    assert found["flips"]["MAYBE"] == {
+    report = json.loads(run(*arguments, "--json").out)["decisions"]
+    assert (report["rows"], report["compared"], report["flipped"]) == (300, 300, len(flipped))
+    assert report["flips"]["MAYBE"] == {
         name: sum((a["decision"], b["decision"]) == ("MAYBE", name) for a, b in pairs) for name in LABELS
     }
     assert len(flipped) > 0
-    assert found["pd_shift"]["mean"] == pytest.approx(sum(shift) / 300)
-    assert found["pd_shift"]["max_distance"] == max(map(abs, shift))
-    assert "flipped_applications" not in found
+    assert report["pd_shift"]["mean"] == pytest.approx(sum(shift) / 300)
+    assert report["pd_shift"]["max_distance"] == max(map(abs, shift))
+    assert "flipped_applications" not in report
     out = run(*arguments).out
     assert f"{len(flipped)} of 300 decisions change" in out
     assert "loans.csv" not in out
@@ -96,9 +96,9 @@ def test_diff_names_applications_only_on_request(tmp_path: Path, run: Run) -> No
     """By line and id, with both decisions and nothing else of them."""
     file = write_loans(tmp_path / "loans.csv", rows=300)
     arguments = ("bundle", "diff", "credit-risk:1.0.0", "credit-risk:1.1.0", "--on", file, "--ids")
-    found = json.loads(run(*arguments, "--json").out)["decisions"]
-    assert len(found["flipped_applications"]) == found["flipped"] > 0
-    first = found["flipped_applications"][0]
+    report = json.loads(run(*arguments, "--json").out)["decisions"]
+    assert len(report["flipped_applications"]) == report["flipped"] > 0
+    first = report["flipped_applications"][0]
     assert set(first) == {"offset", "application_id", "before", "after"}
     assert (
         f"line {first['offset']}: {first['application_id']} {first['before']} → {first['after']}" in run(*arguments).out
@@ -173,7 +173,7 @@ def test_a_model_from_bentoml_is_in_the_store(tmp_path: Path, run: Run) -> None:
     assert "no metrics" in run("bundle", "lint", "from-bento:1.0.0").out
 
 
-def test_the_rounds_of_an_import_are_said(tmp_path: Path, run: Run) -> None:
+def test_the_rounds_of_an_import_are_shown(tmp_path: Path, run: Run) -> None:
     """Of a booster with early stopping they are asked for, told by an option, and printed."""
     booster = xgboost.Booster(model_file=PLAIN / "model.ubj")
     booster.set_attr(best_iteration="99")
@@ -189,7 +189,7 @@ def test_the_rounds_of_an_import_are_said(tmp_path: Path, run: Run) -> None:
     assert "Rounds: all 175, though early stopping found the first 100 to be the best" in ended.out
 
 
-def test_an_imports_policy_and_missing_numbers_are_told(tmp_path: Path, run: Run) -> None:
+def test_the_policy_and_missing_numbers_of_an_import_are_shown(tmp_path: Path, run: Run) -> None:
     """They are not in the export, so they come from the options."""
     few_splits = {"saved_model.ubj": raw(train(3))}
     path = write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files() | few_splits)
@@ -208,14 +208,14 @@ class _Runs:
         return os.mkdir, (str(self._path),)
 
 
-def test_a_model_whose_pickle_calls_something_is_refused(tmp_path: Path, run: Run) -> None:
+def test_a_model_whose_pickle_calls_something_is_rejected(tmp_path: Path, run: Run) -> None:
     """Exit 1, one message that names what it would have called, nothing run, nothing in the store."""
     objects = pickle.dumps({"dv": make_vectorizer(["age"]), "x": _Runs(tmp_path / "run")})
     path = write_bentomodel(tmp_path / "x.bentomodel", bentomodel_files() | {"custom_objects.pkl": objects})
     ended = run("bundle", "import-bentoml", path, "--name", "mine", "--version", "1.0.0")
     assert ended.code == 1
     assert "posix.mkdir" in ended.err
-    assert [found.name for found in tmp_path.iterdir()] == ["x.bentomodel"]
+    assert [file.name for file in tmp_path.iterdir()] == ["x.bentomodel"]
     assert [entry.reference for entry in BundleStore(tmp_path / "store").entries()] == [
         "credit-risk:1.0.0",
         "credit-risk:1.1.0",
@@ -223,7 +223,7 @@ def test_a_model_whose_pickle_calls_something_is_refused(tmp_path: Path, run: Ru
 
 
 @pytest.mark.parametrize("page", ["review", "image", "from-bentoml"])
-def test_the_docs_show_commands_that_there_are(page: str, run: Run) -> None:
+def test_the_docs_show_existing_commands(page: str, run: Run) -> None:
     """Each command of ours that a page shows has a help page, with the flags that are shown."""
     text = (Path(__file__).parents[3] / "docs" / f"{page}.md").read_text(encoding="utf-8")
     lines = "".join(re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)).splitlines()

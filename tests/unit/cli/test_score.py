@@ -90,7 +90,7 @@ def test_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(ended.out)["bundle"]["version"] == "1.0.0"
 
 
-def test_rejects_set_the_exit_code_unless_they_are_kept(tmp_path: Path, run: Run) -> None:
+def test_rejections_set_the_exit_code_unless_they_are_saved(tmp_path: Path, run: Run) -> None:
     """Without --rejects they are counted and the code is 1; with it they are in the file and the code is 0."""
     file = _write(tmp_path / "loans.csv", GOOD, BAD, GOOD)
     ended = run("score", file)
@@ -98,21 +98,21 @@ def test_rejects_set_the_exit_code_unless_they_are_kept(tmp_path: Path, run: Run
     assert len(ended.out.splitlines()) == 2
     assert "3 rows: 2 decided" in ended.err
     assert "1 rejected (1 unknown_category)" in ended.err
-    kept = run("score", file, "--rejects", "rejects.jsonl")
-    assert kept.code == 0
-    assert kept.out == ended.out
+    with_rejects = run("score", file, "--rejects", "rejects.jsonl")
+    assert with_rejects.code == 0
+    assert with_rejects.out == ended.out
     (reject,) = [json.loads(line) for line in (tmp_path / "rejects.jsonl").read_text().splitlines()]
     assert (reject["line"], reject["code"]) == (3, "unknown_category")
     assert reject["reason"].startswith("home: unknown category")
 
 
-def test_no_value_of_a_row_is_told(tmp_path: Path, run: Run) -> None:
+def test_no_value_of_a_row_is_shown(tmp_path: Path, run: Run) -> None:
     """Neither in the summary nor among the rejects."""
     ended = run("score", _write(tmp_path / "loans.csv", BAD), "--rejects", "rejects.jsonl")
     assert "s3cret" not in ended.out + ended.err + (tmp_path / "rejects.jsonl").read_text()
 
 
-def test_columns_that_nothing_reads_are_said_once(tmp_path: Path, run: Run) -> None:
+def test_unused_columns_are_listed_once(tmp_path: Path, run: Run) -> None:
     """A misspelt column was dropped without a word; a note beside the fields is said and not a fault."""
     (tmp_path / "loans.csv").write_text(f"{HEADER},note\n{GOOD},x\n{GOOD},y\n")
     ended = run("score", "loans.csv")
@@ -125,13 +125,13 @@ def test_the_summary_alone(tmp_path: Path, run: Run) -> None:
     text = run("score", file, "--summary")
     assert text.out.startswith("50 rows: 50 decided by credit-risk:1.1.0@")
     assert text.err == ""
-    found = json.loads(run("score", file, "--summary", "--json").out)
-    assert found["rows"] == sum(found["decisions"].values()) == 50
-    assert found["rejections"] == {}
-    assert found["bundle"]["version"] == "1.1.0"
+    report = json.loads(run("score", file, "--summary", "--json").out)
+    assert report["rows"] == sum(report["decisions"].values()) == 50
+    assert report["rejections"] == {}
+    assert report["bundle"]["version"] == "1.1.0"
 
 
-def test_the_summary_as_json_beside_the_decisions(tmp_path: Path, run: Run) -> None:
+def test_the_summary_as_json_with_the_decisions(tmp_path: Path, run: Run) -> None:
     """--json alone leaves the decisions where they are and puts the object on standard error."""
     ended = run("score", write_loans(tmp_path / "loans.csv", rows=5), "--json")
     assert len(ended.out.splitlines()) == 5

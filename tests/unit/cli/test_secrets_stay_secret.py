@@ -22,10 +22,10 @@ NO_BROKER = "127.0.0.1:1"
 SOURCES = ("environment", "file", "files of their own", "flags")
 
 
-def said(
+def output_of(
     program: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
-    """A command's exit code, and all that it said on both streams."""
+    """A command's exit code, and all that it output_of on both streams."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
     environment = {**inherited, "COLUMNS": "200", **(environment or {})}
     if program == "scorer":
@@ -63,7 +63,7 @@ def test_the_scorer_shows_none(source: str, tmp_path: Path) -> None:
     """`config` has every secret and masks it; an error about another setting, `doctor` and a worker's log have none."""
     environment, arguments = given(source, SECRETS, tmp_path)
     flags = arguments.get("scorer", [])
-    code, text = said("scorer", ["config", "--json", *flags], tmp_path, environment)
+    code, text = output_of("scorer", ["config", "--json", *flags], tmp_path, environment)
     assert code == 0
     shown = json.loads(text)
     assert {shown[f"kafka.{name}"]["value"] for name in SECRETS} == {"********"}
@@ -81,7 +81,7 @@ def test_the_scorer_shows_none(source: str, tmp_path: Path) -> None:
             (["doctor", "-b", NO_BROKER], 1),
         ]
     for command, expected in commands:
-        code, text = said("scorer", [*command[:1], *flags, *command[1:]], tmp_path, environment)
+        code, text = output_of("scorer", [*command[:1], *flags, *command[1:]], tmp_path, environment)
         assert code == expected, command
         assert MARK not in text, command
 
@@ -97,7 +97,7 @@ def test_the_producer_shows_none(source: str, tmp_path: Path) -> None:
         (["try", "-b", NO_BROKER], 2),
         (["publish", "--help"], 0),
     ):
-        code, text = said("producer", [*command[:1], *flags, *command[1:]], tmp_path, environment)
+        code, text = output_of("producer", [*command[:1], *flags, *command[1:]], tmp_path, environment)
         assert code == expected, command
         assert MARK not in text, command
 
@@ -121,11 +121,11 @@ def test_clients_log_none(login: Mapping[str, str], tmp_path: Path) -> None:
     """A client with all of its debugging logs what it is set up with, and says why a login fails."""
     environment, _ = given("environment", login, tmp_path)
     worker = ["worker", "-b", NO_BROKER, "--set", "broker_wait_s=1", "--set", "log_level=debug", "--set", "http_port=0"]
-    code, text = said("scorer", [*worker, "--set", "kafka.debug=all"], tmp_path, environment)
+    code, text = output_of("scorer", [*worker, "--set", "kafka.debug=all"], tmp_path, environment)
     assert code in {1, 2}
     assert '"event": "process_failed"' in text
     assert MARK not in text
-    code, text = said("producer", ["try", "-b", NO_BROKER, "--kafka", "debug=all"], tmp_path, environment)
+    code, text = output_of("producer", ["try", "-b", NO_BROKER, "--kafka", "debug=all"], tmp_path, environment)
     assert code in {1, 2}
     assert MARK not in text
 
@@ -147,6 +147,6 @@ def test_clients_log_none(login: Mapping[str, str], tmp_path: Path) -> None:
 )
 def test_misuse_repeats_none(program: str, arguments: list[str], tmp_path: Path) -> None:
     """A secret in a wrong place is refused without being repeated."""
-    code, text = said(program, arguments, tmp_path, {"SCORER_STORE": str(tmp_path)})
+    code, text = output_of(program, arguments, tmp_path, {"SCORER_STORE": str(tmp_path)})
     assert code == 2
     assert MARK not in text

@@ -20,7 +20,7 @@ def loans(tmp_path: Path) -> Path:
     return write_loans(tmp_path / "loans.csv", rows=200)
 
 
-def test_a_bundle_comes_of_it(tmp_path: Path, run: Run, loans: Path) -> None:
+def test_the_result_is_a_bundle(tmp_path: Path, run: Run, loans: Path) -> None:
     """The bundle is in the store, opens, carries its labels, and the figures are printed."""
     ended = run(
         "train", loans, *NAMED, "--drop", "marital", "--drop", "age", "--label", "reason=a=b", "--label", "by=me"
@@ -46,10 +46,10 @@ def test_a_bundle_comes_of_it(tmp_path: Path, run: Run, loans: Path) -> None:
 
 def test_figures_for_scripts(tmp_path: Path, run: Run, loans: Path) -> None:
     """--json prints the manifest, its digest and the folder, and nothing else."""
-    found = json.loads(run("train", loans, *NAMED, "--json").out)
-    assert Path(found["where"]) == tmp_path / "store" / "mine" / "1.0.0"
-    assert 0.5 < found["manifest"]["metrics"]["holdout"]["auc"] < 1
-    assert found["digest"] == BundleStore(tmp_path / "store").open("mine:1.0.0").reference.digest
+    report = json.loads(run("train", loans, *NAMED, "--json").out)
+    assert Path(report["where"]) == tmp_path / "store" / "mine" / "1.0.0"
+    assert 0.5 < report["manifest"]["metrics"]["holdout"]["auc"] < 1
+    assert report["digest"] == BundleStore(tmp_path / "store").open("mine:1.0.0").reference.digest
 
 
 def test_pictures(run: Run, loans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ def test_without_the_extra_one_message_says_how_to_get_it(run: Run, monkeypatch:
     assert "pip install 'streaming-credit-scorer[train]'" in ended.err
 
 
-def test_refused_rows_stop_it_and_leave_nothing(tmp_path: Path, run: Run, loans: Path) -> None:
+def test_invalid_rows_stop_it_and_leave_nothing(tmp_path: Path, run: Run, loans: Path) -> None:
     """The lines and reasons are listed, no bundle appears; with --skip-invalid the others are used."""
     with loans.open("a") as file:
         file.write("1,7,s3cret,48,41,2,1,3,55,150,0,0,950,1111\n")

@@ -42,13 +42,13 @@ class Controls(HTMLParser):
 @pytest.fixture(scope="module")
 def form() -> Controls:
     """The form as a browser sees it."""
-    found = Controls()
+    controls = Controls()
     page = render_page(PAGE, Settings(), may_log_out=False)
-    found.feed(page.partition('id="as-form"')[2].partition('id="as-json"')[0])
-    return found
+    controls.feed(page.partition('id="as-form"')[2].partition('id="as-json"')[0])
+    return controls
 
 
-def test_every_field_is_there_once(form: Controls) -> None:
+def test_every_field_is_shown_once(form: Controls) -> None:
     """All fields of the contract in its order, but for the id, which each try is given."""
     assert list(form.controls) == [name for name in SCHEMA["properties"] if name != "application_id"]
     assert form.labels == [f"field-{name}" for name in form.controls]
@@ -58,7 +58,7 @@ def test_every_field_is_there_once(form: Controls) -> None:
         assert control["aria-describedby"] in form.ids
 
 
-def test_what_the_form_begins_with_is_sound(form: Controls) -> None:
+def test_the_forms_initial_values_are_valid(form: Controls) -> None:
     """The example that stands in it keeps to the contract."""
     begun: dict[str, Any] = {
         name: float(control["value"] or "") for name, control in form.controls.items() if "value" in control

@@ -39,10 +39,10 @@ def test_cookies() -> None:
     delete_session(out)
     assert plain.headers["set-cookie"].startswith("console=name; HttpOnly;")
     assert "Secure" not in plain.headers["set-cookie"]
-    told = secure.headers["set-cookie"]
-    assert told.startswith("__Host-console=name; HttpOnly;")
-    assert told.endswith("Path=/; SameSite=strict; Secure")
-    assert "Domain" not in told
+    cookies = secure.headers["set-cookie"]
+    assert cookies.startswith("__Host-console=name; HttpOnly;")
+    assert cookies.endswith("Path=/; SameSite=strict; Secure")
+    assert "Domain" not in cookies
     deleted = out.headers.getlist("set-cookie")
     assert [cookie.partition("=")[0] for cookie in deleted] == ["console", "__Host-console"]
     assert all("Max-Age=0" in cookie for cookie in deleted)

@@ -23,7 +23,7 @@ def render_interface(settings: Settings) -> str:
     return render_page(page, settings, may_log_out=False)
 
 
-def test_everything_of_the_document_is_there() -> None:
+def test_every_part_of_the_document_is_shown() -> None:
     """Each message with its fields and headers, and each topic under the name that it has here."""
     page = unescape(render_interface(OWN))
     document = build_document()

@@ -9,7 +9,7 @@ from scorer.console.live import SERIES_POINTS_MAX, GroupState, Live, Part
 GROUP = GroupState(arriving=10.0, waiting=3, workers=2, deciding=("a:1@b",), deployments=(), unswitched=())
 
 
-def test_a_second_holds_what_came_in_it() -> None:
+def test_a_second_contains_what_was_counted_in_it() -> None:
     """Counts are of the second alone, as rates over the time that it really took; the next one begins at 0."""
     live = Live()
     live.group_state = GROUP
@@ -23,7 +23,7 @@ def test_a_second_holds_what_came_in_it() -> None:
     assert live.state()["codes"] == {"empty": 1}
 
 
-def test_what_is_not_known_is_null() -> None:
+def test_unknown_figures_are_null() -> None:
     """Before the first look, and while a part is in trouble, nothing is said that would be a guess."""
     live = Live()
     assert live.tick(0.0)["waiting"] is None
@@ -61,15 +61,15 @@ def test_the_series_has_an_end() -> None:
     assert series[-1]["at"] == SERIES_POINTS_MAX + 49
 
 
-def test_a_try_has_one_outcome() -> None:
+def test_a_try_has_one_result() -> None:
     """Whoever listens hears of the first and of no other; whoever comes later finds it; nobody else's is kept."""
-    live, heard = Live(), list[dict[str, Any]]()
-    live.on_result(heard.append)
+    live, received = Live(), list[dict[str, Any]]()
+    live.on_result(received.append)
     live.expect_result("try-1")
     assert live.pending_tries() == {"try-1"}
     live.set_result("try-1", {"id": "try-1", "kind": "MAYBE"})
     live.set_result("try-1", {"id": "try-1", "kind": "DECLINED"})
-    assert heard == live.results() == [{"id": "try-1", "kind": "MAYBE"}]
+    assert received == live.results() == [{"id": "try-1", "kind": "MAYBE"}]
     assert live.pending_tries() == frozenset()
 
 

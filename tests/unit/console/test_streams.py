@@ -6,18 +6,18 @@ import json
 from scorer.console.streams import CLIENT_STREAMS_MAX, STREAMS_MAX, Streams
 
 
-async def heard(
+async def receive(
     streams: Streams, client: str = "somebody", *, ended: bool = False
 ) -> tuple[asyncio.Task[list[bytes]], asyncio.Event]:
     """A client's page that hears everything there is once it is told to begin."""
     begin = asyncio.Event()
 
     async def hear() -> list[bytes]:
-        found = []
+        events = []
         async for text in streams.events(client, {"whole": True}, lambda: ended):
-            found.append(text)
+            events.append(text)
             await begin.wait()
-        return found
+        return events
 
     page = asyncio.create_task(hear())
     await asyncio.sleep(0)
@@ -29,16 +29,16 @@ def test_a_page_that_does_not_keep_up_is_let_go() -> None:
 
     async def scene() -> list[bytes]:
         streams = Streams()
-        page, begin = await heard(streams)
+        page, begin = await receive(streams)
         for number in range(1_000):
             streams.send("tick", {"number": number})
         begin.set()
         return await page
 
-    found = asyncio.run(scene())
-    assert found[0].startswith(b"retry: ")
-    assert 50 < len(found) < 200
-    numbers = [json.loads(text.splitlines()[1].removeprefix(b"data: "))["number"] for text in found[1:]]
+    events = asyncio.run(scene())
+    assert events[0].startswith(b"retry: ")
+    assert 50 < len(events) < 200
+    numbers = [json.loads(text.splitlines()[1].removeprefix(b"data: "))["number"] for text in events[1:]]
     assert numbers == list(range(1, len(numbers) + 1)), "in order, but for the first, which made room for the end"
 
 
@@ -46,7 +46,7 @@ async def opened(streams: Streams, *clients: str) -> list[asyncio.Task[list[byte
     """A page of each client, in this order, which hears everything at once."""
     pages = []
     for client in clients:
-        page, begin = await heard(streams, client)
+        page, begin = await receive(streams, client)
         begin.set()
         await asyncio.sleep(0)
         pages.append(page)
@@ -57,11 +57,11 @@ async def ended_of(pages: list[asyncio.Task[list[bytes]]]) -> list[int]:
     """Which of these pages have come to their end; all of them are closed."""
     for _ in range(10):
         await asyncio.sleep(0)
-    found = [number for number, page in enumerate(pages) if page.done()]
+    ended_pages = [number for number, page in enumerate(pages) if page.done()]
     for page in pages:
         page.cancel()
     await asyncio.gather(*pages, return_exceptions=True)
-    return found
+    return ended_pages
 
 
 def test_one_client_has_a_bounded_number_of_pages() -> None:
@@ -112,24 +112,24 @@ def test_a_page_that_does_not_read_can_make_room() -> None:
 
     async def scene() -> list[bytes]:
         streams = Streams()
-        page, begin = await heard(streams)
+        page, begin = await receive(streams)
         for number in range(119):
             streams.send("tick", {"number": number})
         pages = await opened(streams, *["somebody"] * CLIENT_STREAMS_MAX)
         begin.set()
-        found = await page
+        events = await page
         assert await ended_of(pages) == []
-        return found
+        return events
 
     assert asyncio.run(scene())[-1] == b"retry: 15000\n\n"
 
 
-def test_a_session_that_has_ended_hears_nothing_more() -> None:
+def test_a_session_that_has_ended_receives_nothing_more() -> None:
     """What comes after the end is not told."""
 
     async def scene() -> list[bytes]:
         streams = Streams()
-        page, begin = await heard(streams, ended=True)
+        page, begin = await receive(streams, ended=True)
         streams.send("tick", {"secret": 1})
         begin.set()
         return await page

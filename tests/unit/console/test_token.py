@@ -25,13 +25,13 @@ def written(folder: Path, content: bytes) -> str:
     "content",
     [GOOD, f"{GOOD}\n", f"\r\n  {GOOD}\t\r\n", f"\ufeff{GOOD}\n"],
 )
-def test_what_is_around_the_token(tmp_path: Path, content: str) -> None:
+def test_white_space_around_the_token(tmp_path: Path, content: str) -> None:
     """Spaces, line breaks and a byte-order mark around it are no part of it."""
     assert read_token(written(tmp_path, content.encode())) == GOOD
     assert read_token(written(tmp_path, content.encode("utf-16"))) == GOOD
 
 
-def test_random_tokens_are_taken(tmp_path: Path) -> None:
+def test_random_tokens_are_accepted(tmp_path: Path) -> None:
     """What people make tokens with makes tokens that are taken."""
     for _ in range(50):
         for token in (secrets.token_hex(16), secrets.token_urlsafe(12), secrets.token_urlsafe(24), str(uuid.uuid4())):
@@ -81,7 +81,7 @@ def test_a_token_that_is_easy_to_guess(tmp_path: Path, token: str) -> None:
         (GOOD.encode() + bytes(5_000), "longer than 4,096 bytes"),
     ],
 )
-def test_what_is_no_token(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_not_a_token(tmp_path: Path, content: bytes, reason: str) -> None:
     """It is refused with the reason."""
     with pytest.raises(MisuseError, match=f"console_token_file .*{reason}"):
         read_token(written(tmp_path, content))
@@ -97,7 +97,7 @@ def test_what_is_no_token(tmp_path: Path, content: bytes, reason: str) -> None:
         ("a\0b", "not a file's name"),
     ],
 )
-def test_what_is_no_file(file: str, reason: str) -> None:
+def test_not_a_file(file: str, reason: str) -> None:
     """It is refused with the reason, and reading it comes to an end."""
     with pytest.raises(MisuseError, match=f"console_token_file .*{reason}"):
         read_token(file)

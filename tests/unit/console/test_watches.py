@@ -36,16 +36,16 @@ class Applications:
         yield [record for record in records if first <= record.offset() < end]
 
 
-def measure(applications: Applications, seen: dict[int, dict[int, float]]) -> list[float]:
+def measure(applications: Applications, read_times: dict[int, dict[int, float]]) -> list[float]:
     """How long the applications of these decisions waited."""
-    return waits._measure(cast("TopicReader", applications), seen)
+    return waits._measure(cast("TopicReader", applications), read_times)
 
 
 def test_a_forged_decision_spoils_no_measurement() -> None:
     """A decision that names an offset or a partition that is not there made the console read the whole topic."""
     applications = Applications(*[int(NOW_S * 1_000) - 500] * 3)
-    seen = {0: {2: NOW_S, 3: NOW_S, 2**62: NOW_S}, 2**31 - 1: {0: NOW_S}}
-    assert measure(applications, seen) == pytest.approx([0.5])
+    read_times = {0: {2: NOW_S, 3: NOW_S, 2**62: NOW_S}, 2**31 - 1: {0: NOW_S}}
+    assert measure(applications, read_times) == pytest.approx([0.5])
     assert applications.read_bounds == {0: (3, 4)}
     measure(applications, {7: {1: NOW_S}})
     assert applications.read_bounds == {}
@@ -61,13 +61,13 @@ def test_a_watch_outlives_every_fault(monkeypatch: pytest.MonkeyPatch, caplog: p
     """A fault in the program ended the console's counting for good. It is logged without its text, and shown."""
     monkeypatch.setattr(watch, "_RETRY_S", 0)
     live, stop, watched = Live(), Event(), 0
-    said = "what an applicant earns"
+    personal_data = "what an applicant earns"
 
     def look() -> None:
         nonlocal watched
         watched += 1
         if watched == 1:
-            raise ValueError(said)
+            raise ValueError(personal_data)
         if watched == 2:
             assert "ValueError" in live.state()["error"]
             raise BrokerError("no broker answers")

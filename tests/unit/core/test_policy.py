@@ -8,8 +8,8 @@ from scorer.core.policy import LABELS, Policy
 
 
 def _decide(policy: Policy, *probabilities: float) -> list[str]:
-    places = policy.decide(np.array(probabilities, dtype=np.float32))
-    return [LABELS[place] for place in places]
+    label_indexes = policy.decide(np.array(probabilities, dtype=np.float32))
+    return [LABELS[label_index] for label_index in label_indexes]
 
 
 def test_the_thresholds_stay_on_the_milder_side() -> None:
@@ -53,7 +53,7 @@ def test_no_applications_no_decisions() -> None:
         {"maybe_above": "0.3"}, {"maybe_above": True}, {"maybe": 0.3},
     ],
 )  # fmt: skip
-def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
+def test_a_policy_that_makes_no_sense_is_rejected(wrong: dict[str, object]) -> None:
     """Thresholds out of order or range, of the wrong type, or misspelt are refused when the bundle is opened."""
     with pytest.raises(ValidationError):
         Policy.model_validate(wrong)

@@ -26,13 +26,13 @@ def main(descriptors_max: int) -> None:
     )
     server = MonitorServer("127.0.0.1", 0, registry, health)
     say(f"{server.address}\n")
-    taken: list[BufferedReader] = []
+    files: list[BufferedReader] = []
     for line in sys.stdin:
         with suppress(OSError):
             while line == "take\n":
-                taken.append(open("/dev/null", "rb"))  # noqa: PTH123, SIM115 - held, to be short of descriptors
-        while line == "free\n" and taken:
-            taken.pop().close()
+                files.append(open("/dev/null", "rb"))  # noqa: PTH123, SIM115 - held, to be short of descriptors
+        while line == "free\n" and files:
+            files.pop().close()
         say(line)
     server.close()
 

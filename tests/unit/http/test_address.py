@@ -152,7 +152,7 @@ def test_a_free_port_is_free_at_all_addresses(monkeypatch: pytest.MonkeyPatch) -
         ("*", "not an address"),
     ],
 )
-def test_what_is_no_address_of_this_machine(host: str, reason: str) -> None:
+def test_an_address_of_another_machine(host: str, reason: str) -> None:
     """It is refused as misuse, with the reason and the setting to change."""
     with pytest.raises(
         MisuseError, match=f"cannot be used for /metrics: ({reason}).*; set http_host to (an address|:: for all)"
@@ -161,7 +161,7 @@ def test_what_is_no_address_of_this_machine(host: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=needs_ipv6)])
-def test_a_port_that_is_taken(host: str) -> None:
+def test_a_port_in_use(host: str) -> None:
     """It is refused with the address as it is written in a URL, and what to set."""
     with listening(host) as (listener,):
         port = listener.getsockname()[1]

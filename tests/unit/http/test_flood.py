@@ -87,9 +87,9 @@ def test_probes_are_answered_while_many_connections_are_idle(tmp_path: Path, sen
 
 def test_probes_are_answered_while_connections_come_and_go(tmp_path: Path) -> None:
     """A client that asks at once is not closed in favour of those that come after it."""
-    with monitor(tmp_path) as served, ExitStack() as held:
+    with monitor(tmp_path) as served, ExitStack() as connections:
         for number in range(FLOOD):
-            connection = held.enter_context(closing(connect(served.address)))
+            connection = connections.enter_context(closing(connect(served.address)))
             connection.sendall(HALF_A_REQUEST)
             if number % 50 == 0:
                 assert served.answers() == PAGES

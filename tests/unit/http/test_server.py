@@ -70,8 +70,8 @@ def serving(answers: App = app) -> Iterator[tuple[str, Server]]:
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """The address of a server with the limits as they are."""
-    with serving() as (found, _):
-        yield found
+    with serving() as (bound, _):
+        yield bound
 
 
 @pytest.fixture
@@ -298,9 +298,9 @@ def test_the_end_waits_for_nobody() -> None:
     """Neither an idle connection, nor a stream, nor an answer that is not read holds up the end; the port is free."""
     with ExitStack() as opened:
         with serving() as (address, served):
-            held = [opened.enter_context(closing(connect(address))) for _ in range(4)]
+            connections = [opened.enter_context(closing(connect(address))) for _ in range(4)]
             for connection, sent in zip(
-                held, (b"", HALF_A_REQUEST, request("/stream"), request("/large")), strict=True
+                connections, (b"", HALF_A_REQUEST, request("/stream"), request("/large")), strict=True
             ):
                 connection.sendall(sent)
             wait_until(lambda: len(served.server_state.connections) == 4, "all are accepted")

@@ -35,7 +35,7 @@ else:
     return write
 
 
-def test_refused_settings(java: InstallJava, tmp_path: Path) -> None:
+def test_rejected_settings(java: InstallJava, tmp_path: Path) -> None:
     """What Kafka says against its settings reaches the user, without stack frames, and nothing is left on the disk."""
     java(
         "sys.exit('Invalid value x for configuration log.retention.hours\\n\\tat org.apache.kafka.Config.parse')",

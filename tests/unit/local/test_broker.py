@@ -21,17 +21,17 @@ def test_unknown_kind() -> None:
 
 
 @pytest.mark.usefixtures("bare_machine")
-def test_nothing_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
     """With no Docker and no Java, `auto` takes the mock cluster, and says why and what it lacks."""
     monkeypatch.setitem(sys.modules, "testcontainers", None)
     monkeypatch.setitem(sys.modules, "testcontainers.core.container", None)
-    said: list[str] = []
-    with start_broker("auto", say=said.append) as broker:
+    messages: list[str] = []
+    with start_broker("auto", say=messages.append) as broker:
         assert broker.kind == "mock"
-        assert said[1].startswith("java broker not available: Java not found: install Java 17 or newer")
-        assert said == [
+        assert messages[1].startswith("java broker not available: Java not found: install Java 17 or newer")
+        assert messages == [
             "docker broker not available: the extra is not installed: pip install 'streaming-credit-scorer[docker]'",
-            said[1],
+            messages[1],
             f"mock broker at {broker.bootstrap_servers}: {broker.description}",
         ]
     for lack in ("memory", "all data are lost on exit", "no replay", "topic settings"):
@@ -64,7 +64,7 @@ def test_mock_grants_no_wishes() -> None:
         start_broker("mock", overrides={"message.max.bytes": "1"})
 
 
-def test_given_is_taken_first_and_left_running() -> None:
+def test_a_given_broker_is_used_first_and_not_stopped() -> None:
     """An address that answers is taken before anything is started, and is not stopped at the end."""
     with start_broker("mock") as mine:
         for kind in ("auto", "given"):
@@ -91,7 +91,7 @@ def test_given_without_address() -> None:
 
 
 @pytest.mark.parametrize("kind", ["auto", "docker", "java"])
-def test_port_taken(kind: str) -> None:
+def test_a_port_in_use(kind: str) -> None:
     """A taken port is refused before anything is started, by its number, and 0 is offered."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

@@ -63,9 +63,9 @@ def test_container_from_start_to_end(monkeypatch: pytest.MonkeyPatch, closed_por
 
     with start_broker("docker", port=port) as broker:
         assert broker.bootstrap_servers == f"127.0.0.1:{port}"
-        asked = engine.create.call_args.kwargs
-        assert asked["ports"] == {"9092": ("127.0.0.1", port)}
-        assert f"PLAINTEXT://127.0.0.1:{port}," in asked["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+        arguments = engine.create.call_args.kwargs
+        assert arguments["ports"] == {"9092": ("127.0.0.1", port)}
+        assert f"PLAINTEXT://127.0.0.1:{port}," in arguments["environment"]["KAFKA_ADVERTISED_LISTENERS"]
         container = engine.create.return_value
         container.status = "running"
         broker.check()

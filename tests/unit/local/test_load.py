@@ -9,7 +9,7 @@ from scorer.local.load import Load, LoadPlan
 
 
 @pytest.mark.parametrize(("exit_code", "notes"), [(0, ["the publisher: line 1: ignored columns"]), (1, [])])
-def test_what_nothing_reads_of_a_file_is_said(
+def test_unused_properties_of_a_file_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exit_code: int, notes: list[str]
 ) -> None:
     """It was in the publisher's log alone; where the publisher fails, it is among the failures."""

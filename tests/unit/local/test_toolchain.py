@@ -107,9 +107,9 @@ def test_cached_jars_need_no_maven(checksums: Path) -> None:
     libs = cache_folder() / f"kafka-{KAFKA_VERSION}" / "libs"
     libs.mkdir(parents=True)
     (libs / JAR).touch()
-    said: list[str] = []
-    assert kafka_jars(said.append, checksums) == libs
-    assert said == []
+    messages: list[str] = []
+    assert kafka_jars(messages.append, checksums) == libs
+    assert messages == []
 
 
 def test_download_failure(install: Install) -> None:
@@ -141,13 +141,13 @@ def test_leftover_of_a_killed_download(install: Install, checksums: Path) -> Non
 def test_two_downloads_at_once(install: Install, bare_machine: Path, checksums: Path) -> None:
     """Of two that want the jars at once, one downloads, the other waits and says so, and both get the same folder."""
     install("mvn", MAVEN)
-    said: list[str] = []
+    messages: list[str] = []
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda _: kafka_jars(said.append, checksums), range(2))
+        first, second = pool.map(lambda _: kafka_jars(messages.append, checksums), range(2))
     assert first == second
     assert list(first.iterdir())
     assert (bare_machine / "runs").read_text(encoding="utf-8") == "x"
-    assert sum("waiting" in line for line in said) == 1
+    assert sum("waiting" in line for line in messages) == 1
 
 
 @pytest.mark.usefixtures("bare_machine")

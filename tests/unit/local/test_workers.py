@@ -30,7 +30,7 @@ class FakeChild:
         self.name = name
         self.log_path = Path(f"{name}.log")
         self.code: int | None = None
-        self.asked = False
+        self.stop_requests = False
         self.log = "worker_started http=127.0.0.1:1\nsomething went wrong"
 
     def exit_code(self) -> int | None:
@@ -43,7 +43,7 @@ class FakeChild:
         return "\n".join(self.log.splitlines()[-count:])
 
     def request_stop(self) -> None:
-        self.asked = True
+        self.stop_requests = True
         self.code = 0
 
     def kill(self) -> None:
@@ -66,16 +66,16 @@ def children() -> list[FakeChild]:
 
 
 @pytest.fixture
-def told() -> list[str]:
-    """What was told to the user."""
+def notices() -> list[str]:
+    """What was notices to the user."""
     return []
 
 
 @pytest.fixture
-def crew(clock: Clock, children: list[FakeChild], told: list[str]) -> Workers:
+def crew(clock: Clock, children: list[FakeChild], notices: list[str]) -> Workers:
     """One worker, ready."""
     del clock
-    made = Workers(["worker-0"], launcher(children), told.append)
+    made = Workers(["worker-0"], launcher(children), notices.append)
     made.start(lambda: False)
     return made
 
@@ -101,21 +101,21 @@ def end_and_restart(crew: Workers, clock: Clock, children: list[FakeChild], code
     return clock.now_s - began_at - 0.25
 
 
-def test_a_dead_worker_is_restarted_and_it_is_told(
-    crew: Workers, clock: Clock, children: list[FakeChild], told: list[str]
+def test_a_dead_worker_is_restarted_and_reported(
+    crew: Workers, clock: Clock, children: list[FakeChild], notices: list[str]
 ) -> None:
     """A worker that was killed once stood as "ended with 1" until the end of the run, and nobody said why."""
     assert end_and_restart(crew, clock, children, code=137) == 1.0
-    assert told[0].startswith("worker-0 exited: killed by SIGKILL; restart 1 in 1 s.")
-    assert "  something went wrong" in told
-    assert told[-1] == "worker-0 is ready again, at http://127.0.0.1:1"
+    assert notices[0].startswith("worker-0 exited: killed by SIGKILL; restart 1 in 1 s.")
+    assert "  something went wrong" in notices
+    assert notices[-1] == "worker-0 is ready again, at http://127.0.0.1:1"
     (view,) = crew.view()
     assert view.restarts == 1
     assert not crew.restarting
 
 
 def test_the_pause_grows_and_restarts_end(
-    crew: Workers, clock: Clock, children: list[FakeChild], told: list[str]
+    crew: Workers, clock: Clock, children: list[FakeChild], notices: list[str]
 ) -> None:
     """Restarts in quick succession are spaced out, and after the last allowed one the reason ends the run."""
     pauses = [end_and_restart(crew, clock, children) for _ in range(RESTARTS_PER_MINUTE_MAX)]
@@ -123,7 +123,7 @@ def test_the_pause_grows_and_restarts_end(
     children[-1].code = 1
     with pytest.raises(ScorerError, match=r"worker-0 exited again after 5 restarts: exit code 1\. The last lines"):
         crew.supervise()
-    assert len(told) > RESTARTS_PER_MINUTE_MAX
+    assert len(notices) > RESTARTS_PER_MINUTE_MAX
 
 
 def test_restarts_of_more_than_a_minute_ago_do_not_count(
@@ -135,7 +135,7 @@ def test_restarts_of_more_than_a_minute_ago_do_not_count(
         clock.now_s += 61
 
 
-def test_lives_that_never_became_ready_count_however_long_they_took(
+def test_processes_that_never_became_ready_count_however_long_they_ran(
     crew: Workers, clock: Clock, children: list[FakeChild], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a slow machine five failed starts take more than a minute; they used to be restarted without end."""
@@ -149,19 +149,19 @@ def test_lives_that_never_became_ready_count_however_long_they_took(
 
 
 def test_a_worker_that_ends_at_once_is_not_restarted(
-    clock: Clock, children: list[FakeChild], told: list[str], monkeypatch: pytest.MonkeyPatch
+    clock: Clock, children: list[FakeChild], notices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the first start fails by itself, the run ends with the worker's own words, at once."""
     del clock
     monkeypatch.setattr(FakeChild, "exit_code", lambda _: 1)
-    crew = Workers(["worker-0"], launcher(children), told.append)
+    crew = Workers(["worker-0"], launcher(children), notices.append)
     with pytest.raises(ScorerError, match="worker-0 exited during startup"):
         crew.start(lambda: False)
     assert len(children) == 1
 
 
-def test_after_the_stop_nobody_is_asked(crew: Workers, children: list[FakeChild]) -> None:
+def test_after_the_stop_nothing_is_requested(crew: Workers, children: list[FakeChild]) -> None:
     """The last look shows how each has ended, and does not take a server that is gone for a fault."""
     crew.stop(30, lambda: False)
-    assert children[0].asked
+    assert children[0].stop_requests
     assert [view.state for view in crew.view()] == ["stopped"]

@@ -118,7 +118,7 @@ def test_not_ready_while_a_partition_is_blocked(health: Health) -> None:
     assert health.ready()[0]
 
 
-def test_slots_are_told_apart(health: Health) -> None:
+def test_slots_are_distinguished(health: Health) -> None:
     """What is refused and what is loaded goes to its own slot: a challenger is never said to decide."""
     health.rebalanced("assigned", frozenset({0}))
     health.refused("challenger", OTHER, "no such bundle")

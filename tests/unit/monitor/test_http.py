@@ -102,10 +102,10 @@ def test_elsewhere(server: MonitorServer) -> None:
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/metrics?x=1", "/elsewhere"])
 def test_head_is_get_without_a_body(server: MonitorServer, path: str) -> None:
     """HEAD has the status and the headers of GET; it used to be 501."""
-    got, body = request(server, path)
+    response, body = request(server, path)
     answer, nothing = request(server, path, "HEAD")
-    assert (answer.status, nothing) == (got.status, "")
-    assert answer.getheader("Content-Type") == got.getheader("Content-Type")
+    assert (answer.status, nothing) == (response.status, "")
+    assert answer.getheader("Content-Type") == response.getheader("Content-Type")
     assert answer.getheader("Content-Length") == str(len(body))
 
 

@@ -42,7 +42,7 @@ class Exposed:
         return self.samples()[name, tuple(sorted(labels.items()))]
 
     def labels_of(self, name: str) -> set[Labels]:
-        return {labels for found, labels in self.samples() if found == name}
+        return {labels for sample_name, labels in self.samples() if sample_name == name}
 
 
 def samples_of(registry: CollectorRegistry) -> dict[tuple[str, Labels], float]:
@@ -88,12 +88,12 @@ def test_series_exist_from_the_start(exposed: Exposed) -> None:
     }
     for name, labels in expected.items():
         assert exposed.labels_of(name) == labels
-        assert {value for (found, _), value in exposed.samples().items() if found == name} == {0}
+        assert {value for (sample_name, _), value in exposed.samples().items() if sample_name == name} == {0}
     info = {"slot": "champion", "name": "tiny", "version": "1.0.0", "digest": "0" * 64}
     assert exposed.value("scorer_bundle_info", **info) == 1
 
 
-def test_what_is_declared_is_what_is_there(exposed: Exposed) -> None:
+def test_declared_and_existing_metrics_are_the_same(exposed: Exposed) -> None:
     """The table of metrics and a scrape name the same families, with the same help."""
     exposed.metrics.lag({0: 1})
     families = {
@@ -164,7 +164,10 @@ def test_stages(exposed: Exposed) -> None:
 
 def info_of(exposed: Exposed) -> set[tuple[str, str]]:
     """Slot and version of each bundle that is said to be in one."""
-    return {(dict(found)["slot"], dict(found)["version"]) for found in exposed.labels_of("scorer_bundle_info")}
+    return {
+        (dict(sample_labels)["slot"], dict(sample_labels)["version"])
+        for sample_labels in exposed.labels_of("scorer_bundle_info")
+    }
 
 
 def test_slots(exposed: Exposed) -> None:
@@ -232,10 +235,10 @@ def test_committed_offsets(exposed: Exposed) -> None:
 
 def report(client: Literal["consumer", "producer"], **changes: Any) -> Statistics:
     """What a Kafka client tells of itself."""
-    told = Statistics(
+    statistics = Statistics(
         client, 2, 30, {1: 0.25}, 0.5, {("b/1", "retried"): 4, ("b/2", "retried"): 1, ("b/1", "failed"): 2}
     )
-    return told._replace(**changes)
+    return statistics._replace(**changes)
 
 
 def test_reports_of_kafka_clients(exposed: Exposed) -> None:
@@ -291,6 +294,6 @@ def test_batch_histogram_is_a_histogram(batches: list[np.ndarray[tuple[int], np.
         batch_histogram.observe(values, "b")
         for value in values.tolist():
             histogram.observe(value)
-    found, expected = samples_of(ours), samples_of(theirs)
-    assert found.keys() == expected.keys()
-    assert found == pytest.approx(expected)
+    actual, expected = samples_of(ours), samples_of(theirs)
+    assert actual.keys() == expected.keys()
+    assert actual == pytest.approx(expected)

@@ -54,7 +54,7 @@ class Traced:
         begun = self._clock = self._clock + 1
         self.spans.committed(self._batches.pop(0), scores, Delivered(begun, begun + 0.25, begun + 0.5, headers))
 
-    def found(self) -> list[tuple[ReadableSpan, list[ReadableSpan]]]:
+    def finished(self) -> list[tuple[ReadableSpan, list[ReadableSpan]]]:
         """Each batch's span with its steps in order."""
         spans = self._exporter.get_finished_spans()
         return [
@@ -84,7 +84,7 @@ def test_a_batch_is_a_span_with_its_steps() -> None:
     """Name, kind and attributes are those of the conventions for Kafka; the steps are those of the metrics."""
     traced = Traced()
     traced.commit(traced.score(batch(5, bad=2, partition=3)), [()] * 5)
-    ((span, steps),) = traced.found()
+    ((span, steps),) = traced.finished()
     assert (span.name, span.kind) == ("process credit.applications", SpanKind.CONSUMER)
     assert dict(span.attributes or {}) == {
         "messaging.system": "kafka",
@@ -115,19 +115,19 @@ def test_two_batches_on_their_way_are_kept_apart() -> None:
     second = traced.score(batch(2))
     traced.commit(first, [()])
     traced.commit(second, [()] * 2)
-    found = traced.found()
-    assert [(span.attributes or {})["messaging.batch.message_count"] for span, _ in found] == [1, 2]
-    assert [[step.name for step in steps] for _, steps in found] == [STAGES, STAGES]
+    spans = traced.finished()
+    assert [(span.attributes or {})["messaging.batch.message_count"] for span, _ in spans] == [1, 2]
+    assert [[step.name for step in steps] for _, steps in spans] == [STAGES, STAGES]
 
 
-def test_what_is_wound_back_is_an_error_and_no_more() -> None:
+def test_a_rolled_back_batch_is_only_an_error() -> None:
     """All that was not committed ends as failed spans; what comes again afterwards has a span of its own."""
     traced = Traced()
     traced.score(batch(3))
     traced.score(batch(4))
     traced.spans.aborted()
     traced.commit(traced.score(batch(7)), [()] * 7)
-    spans = [span for span, _ in traced.found()]
+    spans = [span for span, _ in traced.finished()]
     assert [span.status.status_code for span in spans] == [StatusCode.ERROR, StatusCode.ERROR, StatusCode.UNSET]
     counts = [(span.attributes or {})["messaging.batch.message_count"] for span in spans]
     assert counts == [3, 4, 7]
@@ -139,7 +139,7 @@ def test_a_batch_without_records_is_no_span() -> None:
     traced = Traced()
     traced.spans.polled(Batch([], {}))
     traced.commit(traced.score(Batch([], {0: 8})))
-    assert traced.found() == []
+    assert traced.finished() == []
 
 
 def test_it_links_to_the_applications_traces() -> None:
@@ -148,7 +148,7 @@ def test_it_links_to_the_applications_traces() -> None:
     shared = [*traceparent(0), ("tracestate", b"vendor=1")]
     traced.commit(traced.score(batch(3)), [shared, (), shared])
     traced.commit(traced.score(batch(200)), [traceparent(i) for i in range(200)])
-    (first, _), (second, _) = traced.found()
+    (first, _), (second, _) = traced.finished()
     assert linked(first) == [f"{TRACE}-0000000000000001"]
     assert linked(second) == [f"{TRACE}-{i + 1:016x}" for i in range(128)]
 
@@ -169,11 +169,11 @@ def test_it_links_to_the_applications_traces() -> None:
         [*traceparent(0), *traceparent(1)],
     ],
 )
-def test_what_is_no_trace_context_is_no_link(headers: Headers, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_invalid_trace_context_is_not_linked(headers: Headers, caplog: pytest.LogCaptureFixture) -> None:
     """As the W3C's rules say what is invalid counts as if it were not there; nobody is told of it, line by line."""
     traced = Traced()
     traced.commit(traced.score(batch(2)), [headers, [("traceparent", f"00-{TRACE}-{SPAN}-01".encode())]])
-    ((span, _),) = traced.found()
+    ((span, _),) = traced.finished()
     assert linked(span) == [f"{TRACE}-{SPAN}"]
     assert caplog.messages == []
 
@@ -182,7 +182,7 @@ def test_what_is_not_sampled_is_not_looked_at() -> None:
     """A batch that the sampler leaves out costs one span that records nothing."""
     traced = Traced(TracerProvider(sampler=ALWAYS_OFF))
     traced.commit(traced.score(batch(1)), [traceparent()])
-    assert traced.found() == []
+    assert traced.finished() == []
 
 
 def test_a_service_is_named_by_the_environment_or_by_us(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +204,7 @@ def test_a_service_is_named_by_the_environment_or_by_us(monkeypatch: pytest.Monk
     ("name", "value"),
     [("OTEL_TRACES_EXPORTER", "zipkin"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")],
 )
-def test_another_way_out_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_exit_is_rejected(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Spans that would go nowhere, or not understood, are an error at the start and not a silence."""
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=f"{name}={value}: traces are exported by OTLP over HTTP only"):
@@ -258,7 +258,7 @@ process.work(Settings(http_port=0), Pinned(tiny_bundle()), Stop(), Watchdog(60))
     assert ran.stdout == "[] False\n"
 
 
-def test_without_the_extra_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_an_error_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Traces that are wanted where nothing makes them end the worker with the cure."""
     monkeypatch.setitem(sys.modules, "scorer.monitor.tracing", None)
     with pytest.raises(SettingsError, match=r"pip install 'streaming-credit-scorer\[otel\]'"):

@@ -34,15 +34,15 @@ def panels(board: dict[str, Any]) -> list[dict[str, Any]]:
 
 def of_panels() -> list[Query]:
     """Every query of every panel and annotation."""
-    found = []
+    queries = []
     for path, board in boards():
-        found += [
+        queries += [
             Query(f"{path.stem}/{panel['title']}/{target['refId']}", target["expr"])
             for panel in panels(board)
             for target in panel["targets"]
         ]
-        found += [Query(f"{path.stem}/@{mark['name']}", mark["expr"]) for mark in board["annotations"]["list"]]
-    return found
+        queries += [Query(f"{path.stem}/@{mark['name']}", mark["expr"]) for mark in board["annotations"]["list"]]
+    return queries
 
 
 def of_variables() -> list[Query]:

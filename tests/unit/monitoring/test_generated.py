@@ -26,13 +26,13 @@ def alerts() -> list[str]:
     return [rule["alert"] for rule in queries.rules("alerts.yml")]
 
 
-def test_queries_name_only_what_is_declared() -> None:
+def test_queries_name_only_declared_metrics() -> None:
     """A query of a dashboard or rule reads declared metrics, recorded series, and what each target has anyway."""
     recorded = {rule["record"] for rule in queries.rules("recording.yml")}
     known = DECLARED.keys() | recorded | FOREIGN
-    asked = [*queries.of_panels(), *queries.of_variables(), *queries.of_rules()]
-    assert len(asked) > 60
-    unknown = {query.where: names for query in asked if (names := queries.metrics_in(query.expression) - known)}
+    all_queries = [*queries.of_panels(), *queries.of_variables(), *queries.of_rules()]
+    assert len(all_queries) > 60
+    unknown = {query.where: names for query in all_queries if (names := queries.metrics_in(query.expression) - known)}
     assert unknown == {}
 
 
@@ -75,13 +75,13 @@ def test_panels(path: Path) -> None:
     """Each panel says what it shows and what to do, has a unit and a place, and asks the data source that is chosen."""
     board = dict(queries.boards())[path]
     source = {"type": "prometheus", "uid": "${datasource}"}
-    taken: set[tuple[int, int]] = set()
+    occupied: set[tuple[int, int]] = set()
     for panel in board["panels"]:
-        place = panel["gridPos"]
-        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
-        assert not cells & taken, f"{panel['title']} lies upon another panel"
-        taken |= cells
-    assert max(x for x, _ in taken) == 23
+        grid = panel["gridPos"]
+        cells = {(grid["x"] + x, grid["y"] + y) for x in range(grid["w"]) for y in range(grid["h"])}
+        assert not cells & occupied, f"{panel['title']} lies upon another panel"
+        occupied |= cells
+    assert max(x for x, _ in occupied) == 23
     for panel in queries.panels(board):
         shows, _, wrong = panel["description"].partition("\n\n**When it looks wrong:** ")
         assert shows.endswith((".", ")")), panel["title"]
@@ -147,6 +147,6 @@ def test_every_alert_is_tested_both_ways() -> None:
     silent: set[str] = set()
     for path in PROMTOOL_TESTS:
         for test in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]:
-            for asked in test["alert_rule_test"]:
-                (fired if asked["exp_alerts"] else silent).add(asked["alertname"])
+            for alert_test in test["alert_rule_test"]:
+                (fired if alert_test["exp_alerts"] else silent).add(alert_test["alertname"])
     assert fired == silent == set(alerts())

@@ -117,7 +117,7 @@ def test_rollback_undoes_a_deployment(deployed: list[BundleReference]) -> None:
         ({"event_id": "secret-slot\u202e"}, "event_id: contains a control character or a line break"),
     ],
 )
-def test_what_is_no_event(change: dict[str, object], fault: str) -> None:
+def test_not_an_event(change: dict[str, object], fault: str) -> None:
     """A line that breaks the contract says which rule, and none of its values."""
     made = {**DEPLOYMENT.model_dump(mode="json"), **change}
     line = parse_line(7, json.dumps(made).encode())
@@ -129,7 +129,7 @@ def test_what_is_no_event(change: dict[str, object], fault: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{", b"[]", b"\xff", b"null"])
-def test_what_is_no_json_object(value: bytes | None) -> None:
+def test_not_a_json_object(value: bytes | None) -> None:
     """Any bytes are a line; none of them stops a reader."""
     line = parse_line(0, value)
     assert line.event is None

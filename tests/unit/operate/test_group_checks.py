@@ -10,13 +10,13 @@ OLD, NEW = f"credit-risk:1.0.0@{'1' * 64}", f"my-risk:1.0.0@{'2' * 64}"
 
 def group(*members: tuple[int, ...], rebalancing: bool = False) -> Group:
     """Workers with these partitions."""
-    found = (Member(f"id-{n}", f"scorer-{n}", "scorer", None, frozenset(each)) for n, each in enumerate(members))
-    return Group(tuple(found), rebalancing)
+    described = (Member(f"id-{n}", f"scorer-{n}", "scorer", None, frozenset(each)) for n, each in enumerate(members))
+    return Group(tuple(described), rebalancing)
 
 
-def assignment(found: Group, partitions: int = 2, waiting: int = 0) -> list[Finding]:
+def assignment(described: Group, partitions: int = 2, waiting: int = 0) -> list[Finding]:
     """The findings of a group on a topic of so many partitions."""
-    return list(check_assignment("scorer", found, partitions, {0: (waiting, 7)} if waiting else {}))
+    return list(check_assignment("scorer", described, partitions, {0: (waiting, 7)} if waiting else {}))
 
 
 def test_every_partition_has_an_owner() -> None:

@@ -24,7 +24,7 @@ def refuse(code: int) -> None:
 
 
 @pytest.mark.parametrize("code", [KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH])
-def test_somebody_else_was_quicker(code: int) -> None:
+def test_another_operator_was_faster(code: int) -> None:
     """Only what fences a writer says that another one has begun."""
     with pytest.raises(DeploymentError, match="overtaken"):
         refuse(code)

@@ -46,7 +46,7 @@ def test_some_have_not_and_say_why() -> None:
     assert not rollout.failed, "the second one may still be loading it"
 
 
-def test_failed_once_all_that_are_behind_have_refused() -> None:
+def test_failed_once_all_unswitched_workers_report_a_load_failure() -> None:
     """Waiting longer is of no use then; while partitions move, it may be."""
     group = Group((member(0, 0), member(1, 1)), rebalancing=False)
     committed = {0: refused(NEW, "no such bundle"), 1: CommittedMetadata(NEW)}
@@ -54,7 +54,7 @@ def test_failed_once_all_that_are_behind_have_refused() -> None:
     assert not compare(Group(group.members, rebalancing=True), committed, NEW).failed
 
 
-def test_a_refusal_of_an_earlier_deployment_does_not_count() -> None:
+def test_a_load_failure_of_an_earlier_deployment_does_not_count() -> None:
     """A worker that could not load the bundle before is not said to refuse the one that has just been deployed."""
     group = Group((member(0, 0),), rebalancing=False)
     rollout = compare(group, {0: refused(f"other:1.0.0@{'3' * 64}", "no such bundle")}, NEW)
@@ -62,7 +62,7 @@ def test_a_refusal_of_an_earlier_deployment_does_not_count() -> None:
     assert not rollout.failed
 
 
-def test_refusals_are_of_one_slot() -> None:
+def test_load_failures_are_of_one_slot() -> None:
     """What was refused as a challenger is not refused as a champion."""
     group = Group((member(0, 0), member(1, 1)), rebalancing=False)
     committed = {0: CommittedMetadata(OLD, refused=LoadFailure("challenger", NEW, "no such bundle").write())}

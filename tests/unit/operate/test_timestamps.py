@@ -41,7 +41,7 @@ def test_a_clock_that_is_ahead() -> None:
     assert "is 90 s in the future" in finding.text
 
 
-def test_units_are_told_apart_from_clocks() -> None:
+def test_wrong_units_are_distinguished_from_wrong_clocks() -> None:
     """µs are no clock of another century: each unit is named, with how many records have it."""
     findings = list(judge([NOW_MS * 1_000] * 2 + [NOW_MS // 1_000, 0, NOW_MS], NOW_MS))
     assert {finding.state for finding in findings} == {"warning"}

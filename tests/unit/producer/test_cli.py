@@ -38,8 +38,8 @@ def _run_main(
     monkeypatch.setattr(sys, "argv", ["producer", *arguments])
     with pytest.raises(SystemExit) as caught:
         main()
-    said = capsys.readouterr()
-    return int(caught.value.code or 0), said.out, said.err
+    output = capsys.readouterr()
+    return int(caught.value.code or 0), output.out, output.err
 
 
 @pytest.mark.parametrize("command", ["publish", "load", "try", "watch"])
@@ -76,7 +76,7 @@ def test_help_loads_nothing_heavy() -> None:
         (["publish", "x.csv", "--header", "a=b", "--header", "a=c", *NO_BROKER], "--header a: given twice"),
     ],
 )
-def test_misuse_is_told_in_one_message_before_a_broker_is_asked(
+def test_misuse_is_reported_in_one_message_before_a_request_to_the_broker(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     """What is wrong with the call is told at once, on standard error, with exit code 2 and no traceback."""
@@ -116,7 +116,7 @@ def test_the_fields_can_be_listed() -> None:
     assert [line.split()[0] for line in listed.splitlines()[1:]] == list(CreditApplication.model_fields)
 
 
-def test_a_trial_takes_the_examples_values_for_what_is_not_given() -> None:
+def test_a_trial_uses_the_examples_values_for_missing_fields() -> None:
     """Given fields are read as the contract's types, the others come from its example and are named; the id is new."""
     trial = make_trial(["age=25", "income=null", "job=fixed", "assets=1e3"], shipped_contract())
     application = CreditApplication.model_validate(trial.application)
@@ -150,6 +150,6 @@ def test_a_signal_is_remembered_and_a_second_one_interrupts(monkeypatch: pytest.
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_the_contracts_example_is_sound() -> None:
+def test_the_contracts_example_is_valid() -> None:
     """What `try` sends without a word is an application that the contract accepts."""
     assert json.loads(json.dumps(make_trial([], shipped_contract()).application))["home"] == "rent"

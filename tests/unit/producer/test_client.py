@@ -55,13 +55,13 @@ def mock() -> Iterator[Mock]:
 
 
 def _read(settings: Settings, count: int) -> list[tuple[bytes | None, bytes | None]]:
-    found: list[tuple[bytes | None, bytes | None]] = []
+    records: list[tuple[bytes | None, bytes | None]] = []
     with TopicTail(settings, [settings.applications_topic], from_beginning=True) as tail:
-        while len(found) < count:
+        while len(records) < count:
             message = tail.poll(WAIT_S)
             assert message is not None
-            found.append((message.key(), message.value()))
-    return found
+            records.append((message.key(), message.value()))
+    return records
 
 
 def test_applications_are_checked_keyed_sent_and_counted(mock: Mock) -> None:
@@ -77,7 +77,7 @@ def test_applications_are_checked_keyed_sent_and_counted(mock: Mock) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{**EXAMPLE, "age": 7}, {"age": object()}, {**EXAMPLE, "price": float("inf")}])
-def test_what_the_contract_refuses_is_not_sent(mock: Mock, wrong: dict[str, object]) -> None:
+def test_what_the_contract_rejects_is_not_sent(mock: Mock, wrong: dict[str, object]) -> None:
     """An application that the scorer would reject raises at once, and nothing is handed over."""
     with ApplicationPublisher(mock.settings) as publisher:
         with pytest.raises(InvalidApplicationError):
@@ -117,7 +117,7 @@ def _publish_to_nobody(publisher: ApplicationPublisher, mock: Mock, error: Excep
             raise error
 
 
-def test_records_that_are_not_delivered_are_told_when_the_block_is_left(mock: Mock) -> None:
+def test_undelivered_records_are_reported_when_the_block_ends(mock: Mock) -> None:
     """When the broker goes away, leaving the block raises with how many records failed."""
     publisher = ApplicationPublisher(
         Settings(bootstrap_servers=mock.settings.bootstrap_servers, kafka={"message.timeout.ms": "200"})
@@ -143,7 +143,7 @@ def test_after_an_error_in_the_block_nothing_waits(mock: Mock) -> None:
         _publish_to_nobody(ApplicationPublisher(mock.settings), mock, ZeroDivisionError())
 
 
-def test_no_decision_in_time_is_told_with_the_records_place(mock: Mock) -> None:
+def test_no_decision_in_time_is_reported_with_the_records_position(mock: Mock) -> None:
     """Without a scorer, waiting ends after the time given, and says where the application is."""
     with (
         ApplicationPublisher(mock.settings) as publisher,
@@ -153,7 +153,9 @@ def test_no_decision_in_time_is_told_with_the_records_place(mock: Mock) -> None:
 
 
 @pytest.mark.parametrize("servers", ["127.0.0.1:1", "127.0.0.1:1,127.0.0.1:2", "kafka.no-such-host.invalid:9092"])
-def test_a_broker_that_does_not_answer_is_told_with_its_address(monkeypatch: pytest.MonkeyPatch, servers: str) -> None:
+def test_a_broker_that_does_not_answer_is_reported_with_its_address(
+    monkeypatch: pytest.MonkeyPatch, servers: str
+) -> None:
     """Where nobody listens, entering the block raises long before the time limit, with the address and the reason."""
     monkeypatch.setattr("producer.kafka.ANSWER_S", 3_600.0)
     with (
@@ -177,7 +179,7 @@ def test_a_broker_that_is_slow_is_waited_for(monkeypatch: pytest.MonkeyPatch) ->
             pass
 
 
-def test_a_topic_that_does_not_exist_is_told_with_what_creates_it(mock: Mock) -> None:
+def test_a_topic_that_does_not_exist_is_reported_with_the_command_that_creates_it(mock: Mock) -> None:
     """Following a topic that is not there names it and the command that creates topics."""
     with pytest.raises(TopicMissingError, match=r"the topic none at .* `scorer topics ensure`"):
         TopicTail(mock.settings, ["none"])

@@ -45,7 +45,7 @@ def test_a_seed_makes_the_same_records_in_every_version() -> None:
     assert sha256(records).hexdigest() == "77f25f6284ee6c7f797a26eca9686893b7001b99e9db0c37e5f5770a58b6b890"
 
 
-def test_every_record_is_sound_and_keyed_by_its_own_id() -> None:
+def test_every_record_is_valid_and_keyed_by_its_own_id() -> None:
     """Without a bad share the contract accepts every record, ids count up, and the key is the id."""
     for number, record in enumerate(_take(2_000, prefix="100%-run")):
         application = CreditApplication.model_validate_json(record.value)
@@ -71,13 +71,13 @@ def test_another_prefix_changes_nothing_but_the_ids() -> None:
 
 
 @pytest.mark.parametrize(("prefix", "share"), [("x" * 49, 0.0), ('"', 0.0), ("é", 0.0), ("x", -0.1), ("x", 1.1)])
-def test_what_cannot_be_generated_is_refused_at_once(prefix: str, share: float) -> None:
+def test_what_cannot_be_generated_is_rejected_at_once(prefix: str, share: float) -> None:
     """A prefix that no id can begin with, and a share that is none, are refused before the first record."""
     with pytest.raises(ValueError, match="must be"):
         generate_applications(1, prefix, share)
 
 
-def test_bad_records_have_every_code_that_a_record_can_bring_about() -> None:
+def test_invalid_records_have_every_code_that_a_record_can_cause() -> None:
     """The unsound records are their share, and over every code that a value can have; too large ones are rare."""
     records = _take(6_000, invalid_share=0.25)
     codes = Counter(record.code for record in records if record.code is not None)
@@ -87,14 +87,14 @@ def test_bad_records_have_every_code_that_a_record_can_bring_about() -> None:
     assert codes[RejectionCode.TOO_LARGE] < min(common) < max(common) < 2 * min(common)
 
 
-def test_the_scorer_rejects_bad_records_for_the_code_they_carry() -> None:
+def test_the_scorer_rejects_invalid_records_with_the_expected_code() -> None:
     """A scorer decides every sound record, rejects every other for the code that the record says, and so by key."""
     for record in _take(2_000, invalid_share=0.5):
         decoded = DECODER.decode(record.value, BYTES_MAX)
         assert (decoded.code if isinstance(decoded, Rejection) else None) == record.code
 
 
-def test_the_publisher_refuses_what_the_scorer_would_reject() -> None:
+def test_the_publisher_rejects_what_the_scorer_would_reject() -> None:
     """The check before sending and the scorer's decoding agree on every record, too large ones aside."""
     for record in _take(1_500, seed=2, invalid_share=0.5):
         if record.code is None or record.code is RejectionCode.TOO_LARGE:
@@ -117,8 +117,8 @@ def test_applicants_hold_together() -> None:
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Ranks, ties sharing their mean."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: NDArray[np.float64] = (np.cumsum(count) - (count - 1) / 2)[place]
+    _, inverse, count = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: NDArray[np.float64] = (np.cumsum(count) - (count - 1) / 2)[inverse]
     return ranks
 
 

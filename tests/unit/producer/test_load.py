@@ -114,7 +114,7 @@ def test_a_hold_up_is_caught_up_in_bounded_bursts_and_shows(run: Callable[..., L
     ]
 
 
-def test_what_could_not_be_sent_in_time_is_told(run: Callable[..., LoadReport]) -> None:
+def test_records_that_could_not_be_sent_in_time_are_reported(run: Callable[..., LoadReport]) -> None:
     """With the client's queue full for half of the time the load still ends on time, and owns up to what is missing."""
     world = FakeWorld(full=lambda elapsed_s: elapsed_s > 1)
     report = run(world, 100, 2)

@@ -25,7 +25,7 @@ class FakePublisher(ApplicationPublisher):
         self.given.append((key, value))
 
 
-def test_sound_rows_are_sent_untouched_and_the_others_told_by_line() -> None:
+def test_valid_rows_are_sent_unchanged_and_the_others_reported_by_line() -> None:
     """A sound row is sent byte for byte under its id; any other is not sent, and its line and faults are told."""
     publisher = FakePublisher()
     rows = [Row(2, SOUND, "ok"), Row(3, b"{}", None), Row(5, SOUND.replace(b"30", b"17"), None)]
@@ -35,7 +35,7 @@ def test_sound_rows_are_sent_untouched_and_the_others_told_by_line() -> None:
     assert [(line, [fault.field for fault in faults]) for line, faults in report.invalid_rows][1] == (5, ["age"])
 
 
-def test_only_the_first_refusals_are_told() -> None:
+def test_only_the_first_invalid_rows_are_listed() -> None:
     """A file of another kind refuses every row: the first are told, all are counted."""
     report = publish_rows(FakePublisher(), (Row(n, b"x", None) for n in range(1, 101)), as_is=False)
     assert report.invalid == 100
@@ -80,7 +80,7 @@ def test_what_to_change_in_the_file_is_kept_once() -> None:
     assert publish_rows(FakePublisher(), iter(rows), as_is=False).hints.texts() == ["line 4: price has a comma"]
 
 
-def test_what_nothing_reads_of_the_file_is_kept() -> None:
+def test_unused_properties_of_the_file_are_recorded() -> None:
     """What the reader of the file noted comes before what its rows need."""
     hints = Hints()
     hints.add(1, "ignored columns")

@@ -69,7 +69,7 @@ def test_a_decision_and_a_dead_letter_name_the_same_source() -> None:
     assert source_of(rejected) == source_of(DECISION) == ("t", 3, 7)
 
 
-def test_a_mark_is_no_outcome() -> None:
+def test_a_mark_is_not_a_result() -> None:
     """That a dead letter was requeued is no outcome of anything."""
     mark = _message(None, headers=[("dlq.requeued", b"4"), ("dlq.actor", b"ana")], topic=DEAD_LETTERS)
     assert isinstance(decode_result(mark, DEAD_LETTERS), Mark)

@@ -40,9 +40,13 @@ def test_flags_go_over_the_environment_and_that_over_the_file() -> None:
         "PATH": "/bin",
     }
     flags = {"bootstrap_servers": "flag:1", "decisions_topic": None, "kafka": {"client.id": "flag"}}
-    found = load_settings(flags, environment)
-    assert (found.bootstrap_servers, found.applications_topic, found.decisions_topic) == ("flag:1", "file", "env")
-    assert found.kafka == {
+    settings = load_settings(flags, environment)
+    assert (settings.bootstrap_servers, settings.applications_topic, settings.decisions_topic) == (
+        "flag:1",
+        "file",
+        "env",
+    )
+    assert settings.kafka == {
         "security.protocol": "SSL",
         "linger.ms": "8",
         "socket.keepalive.enable": "true",
@@ -93,9 +97,9 @@ def test_a_property_that_is_called_file_is_one() -> None:
 def test_a_property_may_be_read_from_a_file() -> None:
     """A secret whose name ends in .file has its value in that file, and the value is never shown."""
     Path("password").write_text("s3cr3t\n")
-    found = load_settings(environment={"SCORER_KAFKA__SASL_PASSWORD_FILE": "password", **TLS})
-    assert found.kafka["sasl.password"] == "s3cr3t"
-    assert "s3cr3t" not in repr(found)
+    settings = load_settings(environment={"SCORER_KAFKA__SASL_PASSWORD_FILE": "password", **TLS})
+    assert settings.kafka["sasl.password"] == "s3cr3t"
+    assert "s3cr3t" not in repr(settings)
 
 
 def test_files_that_cannot_be_read_are_misuse() -> None:

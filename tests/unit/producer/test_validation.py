@@ -42,7 +42,7 @@ def _faults(value: bytes) -> tuple[Fault, ...]:
 
 
 @pytest.mark.parametrize("value", UNSOUND, ids=range(len(UNSOUND)))
-def test_what_the_scorer_would_reject_is_refused(value: bytes) -> None:
+def test_an_application_that_the_scorer_would_reject_is_rejected(value: bytes) -> None:
     """Nothing that the scorer rejects passes the check before sending."""
     assert isinstance(DECODER.decode(value, 1_000_000), Rejection)
     assert _faults(value)

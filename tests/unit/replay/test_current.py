@@ -98,9 +98,9 @@ def test_current_whatever_the_order_of_reading(decisions: list[Written], wanted:
     for order in permutations(range(len(decisions))):
         partitions = [random.randrange(3) for _ in decisions]
         written = spread(decisions, partitions)
-        assert current([written[place] for place in order]) == wanted
+        assert current([written[index] for index in order]) == wanted
         without_times = [one._replace(at_ms=random.choice([0, -1, 5, 2**62])) for one in written]
-        assert current([without_times[place] for place in order]) == wanted
+        assert current([without_times[index] for index in order]) == wanted
         assert read(written).circular == 0
 
 
@@ -112,7 +112,7 @@ def test_of_several_the_one_written_last(partitions: tuple[int, int, int]) -> No
         assert current(order) == C
 
 
-def test_in_a_partition_offsets_tell_what_was_written_last() -> None:
+def test_in_a_partition_the_highest_offset_was_written_last() -> None:
     """A clock that is behind does not bring back what the same partition holds before."""
     decisions = [
         FIRST._replace(at=(0, 1), at_ms=9_000),
@@ -131,12 +131,12 @@ def test_a_circle_ends_and_is_counted() -> None:
     ):
         written = spread(decisions, range(len(decisions)))
         for order in permutations(written):
-            found = read(order)
-            assert found.circular == 1
+            current_decisions = read(order)
+            assert current_decisions.circular == 1
             assert current(order) == decisions[-1].bundle
 
 
-def test_one_supersedes_what_nobody_knows() -> None:
+def test_a_correction_of_an_unknown_decision() -> None:
     """An unknown id, an empty one, null, or another application's id supersedes nothing; the last written counts."""
     table = DecisionTable(TOPIC)
     other = f"{TOPIC}:0:8@{A}".encode()
@@ -145,9 +145,9 @@ def test_one_supersedes_what_nobody_knows() -> None:
         headers = [("replay-id", b"r"), ("supersedes", header)]
         table.add([FakeRecord((n, 0), value, record_headers=headers, timestamp_ms=n, topic_name="decisions")])
     table.add([record(Written(A, application=8))])
-    found = table.current()
-    assert [found.selection.bundles[row["bundle"]].version for row in found.selection.rows] == ["1.0.8", A]
-    assert (found.skipped.count, found.circular) == (0, 0)
+    current = table.current()
+    assert [current.selection.bundles[row["bundle"]].version for row in current.selection.rows] == ["1.0.8", A]
+    assert (current.skipped.count, current.circular) == (0, 0)
 
 
 def test_of_repeated_headers_the_last_one_counts() -> None:
@@ -172,8 +172,8 @@ def test_since_leaves_out_what_was_written_before() -> None:
         Written(A, at=(0, 2), at_ms=5_000, application=3),
         Written(B, A, "r1", at=(1, 0), at_ms=1_000, application=3),
     ]
-    found = read(decisions, datetime.fromtimestamp(2, UTC)).selection
-    assert found.rows["offset"].tolist() == [1]
+    selection = read(decisions, datetime.fromtimestamp(2, UTC)).selection
+    assert selection.rows["offset"].tolist() == [1]
 
 
 DECISIONS = st.builds(
@@ -190,14 +190,14 @@ DECISIONS = st.builds(
 @given(st.lists(DECISIONS, max_size=8, unique_by=lambda written: written.at), st.randoms())
 def test_whatever_is_written_the_order_of_reading_changes_nothing(decisions: list[Written], random: Random) -> None:
     """Forged or not, each application has one current decision, the same one for every order of reading."""
-    found = read(decisions)
-    assert len(found.selection) == len({written.application for written in decisions})
+    current = read(decisions)
+    assert len(current.selection) == len({written.application for written in decisions})
 
     def named(of: CurrentDecisions) -> list[tuple[int, str, int]]:
         rows = of.selection.rows
         return [(r["offset"], of.selection.bundles[r["bundle"]].version, r["fingerprint"]) for r in rows]
 
     shuffled = random.sample(decisions, len(decisions))
-    again = read(shuffled)
-    assert named(again) == named(found)
-    assert again.circular == found.circular
+    second = read(shuffled)
+    assert named(second) == named(current)
+    assert second.circular == current.circular

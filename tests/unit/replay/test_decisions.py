@@ -34,14 +34,14 @@ def test_of_decisions_without_corrections_the_one_written_last() -> None:
     table = DecisionTable(TOPIC)
     table.add(messages(decision(1, 5, "DECLINED"), decision(0, 9), decision(0, 2)))
     table.add(messages(decision(1, 5, "MAYBE", version="1.0.1"), decision(0, 2, "MAYBE"), begin=3))
-    found = table.current().selection
-    assert found.rows[["partition", "offset", "outcome", "bundle"]].tolist() == [
+    selection = table.current().selection
+    assert selection.rows[["partition", "offset", "outcome", "bundle"]].tolist() == [
         (0, 2, 1, 0),
         (0, 9, 0, 0),
         (1, 5, 1, 1),
     ]
-    assert [bundle.version for bundle in found.bundles] == ["1.0.0", "1.0.1"]
-    assert found.rows["fingerprint"].tolist() == [
+    assert [bundle.version for bundle in selection.bundles] == ["1.0.0", "1.0.1"]
+    assert selection.rows["fingerprint"].tolist() == [
         hash(decision(0, 2, "MAYBE")),
         hash(decision(0, 9)),
         hash(decision(1, 5, "MAYBE", version="1.0.1")),
@@ -60,15 +60,15 @@ def test_only_what_is_wanted() -> None:
 
 
 @pytest.mark.parametrize("value", [b"", None, b"hello", b"{}", decision(0, 1, "PERHAPS"), b"\xff", b"[" * 100_000])
-def test_what_is_no_decision_is_skipped_and_named(value: bytes | None) -> None:
+def test_a_record_that_is_not_a_decision_is_skipped_and_named(value: bytes | None) -> None:
     """A stranger's record ended every replay, for the reading stopped at it. It is counted, and named by its place."""
     table = DecisionTable(TOPIC)
     table.add(messages(decision(0, 1), value, decision(0, 2)))
-    found = table.current()
-    assert found.selection.rows["offset"].tolist() == [1, 2]
-    assert found.skipped.count == 1
-    assert str(found.skipped).startswith("1 malformed record skipped: decisions[0]@1: ")
-    assert "PERHAPS" not in str(found.skipped)
+    current = table.current()
+    assert current.selection.rows["offset"].tolist() == [1, 2]
+    assert current.skipped.count == 1
+    assert str(current.skipped).startswith("1 malformed record skipped: decisions[0]@1: ")
+    assert "PERHAPS" not in str(current.skipped)
 
 
 def test_many_malformed_records_take_no_memory() -> None:

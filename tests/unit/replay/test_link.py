@@ -95,21 +95,21 @@ def test_leaves_off_behind_the_last_selected() -> None:
 
 
 @pytest.mark.parametrize("everything", [False, True])
-def test_publishes_only_what_came_out_otherwise(everything: bool) -> None:
+def test_publishes_only_decisions_that_differ(everything: bool) -> None:
     """Another bundle, another outcome or another probability make other bytes; the offsets go on for all."""
     records = [record(0, 3, 100), record(0, 5, 100), record(0, 7, 100, price=BROKEN_PRICE), record(2, 1, 100)]
     batch = Batch(records, {0: 8, 2: 2})
     inner = InnerLink()
     scores = score_batch(records, TINY, 65_536)
     link(inner, SOME, everything).publish(batch, scores, TINY)
-    (published, kept), *_ = inner.published
+    (published, published_scores), *_ = inner.published
     offsets = [r.offset() for r in published.records]
     assert offsets == ([3, 5, 7, 1] if everything else [3, 7, 1]), "the one at 5 is the same, byte for byte"
     assert published.offsets_next == {0: 8, 2: 2}
-    assert len(kept.results) == len(offsets)
-    assert isinstance(kept.results[-2], Rejection)
-    assert len(kept.probabilities) == len(kept.decided) == len(offsets) - 1
-    assert [o for o in kept.results if isinstance(o, bytes)] == [
+    assert len(published_scores.results) == len(offsets)
+    assert isinstance(published_scores.results[-2], Rejection)
+    assert len(published_scores.probabilities) == len(published_scores.decided) == len(offsets) - 1
+    assert [o for o in published_scores.results if isinstance(o, bytes)] == [
         o for o, r in zip(scores.results, records, strict=True) if isinstance(o, bytes) and r.offset() in offsets
     ]
 
@@ -127,8 +127,8 @@ def test_other_applications_are_not_corrected() -> None:
 
 def test_corrections_name_what_they_supersede() -> None:
     """By the id that the earlier bundle's decision has."""
-    found = CorrectionHeaders(SOME)([record(0, 5), record(2, 1)])
-    assert found == [
+    headers = CorrectionHeaders(SOME)([record(0, 5), record(2, 1)])
+    assert headers == [
         [("replay-id", b"r-1"), ("supersedes", f"{TOPIC}:0:5@111111111111".encode())],
         [("replay-id", b"r-1"), ("supersedes", f"{TOPIC}:2:1@999999999999".encode())],
     ]
@@ -142,7 +142,7 @@ def test_starts_at_the_first_selected_or_where_it_was() -> None:
     assert [start_at(1, nothing_committed), start_at(1, 4)] == [OFFSET_END, OFFSET_END]
 
 
-def test_the_pace_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rate_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time that passed without work is not made up for, and a long wait is one of short naps."""
     now, slept = [100.0], list[float]()
     monkeypatch.setattr("scorer.replay.link.time.monotonic", lambda: now[0])

@@ -74,29 +74,29 @@ def text_of(page: str) -> str:
 def test_the_summary_and_the_tables_hold_the_figures() -> None:
     """As a reader sees them."""
     page = render(FOUND, plan(), OUTCOMES, Policy())
-    seen = text_of(page)
-    assert "Of 5 applications decided by credit:1.0.0, 3 (60.0%) get a different decision" in seen
-    assert "2 a milder one, 1 a stricter one" in seen
-    assert re.search(r"rent 4 3 75\.0% 2 1 -0\.125", seen)
-    assert re.search(r"owner 2 0 0\.0% 0 0 0\.000", seen), "no move has no sign"
-    assert "0.0–0.1" not in seen, "an empty band is left out"
+    text = text_of(page)
+    assert "Of 5 applications decided by credit:1.0.0, 3 (60.0%) get a different decision" in text
+    assert "2 a milder one, 1 a stricter one" in text
+    assert re.search(r"rent 4 3 75\.0% 2 1 -0\.125", text)
+    assert re.search(r"owner 2 0 0\.0% 0 0 0\.000", text), "no move has no sign"
+    assert "0.0–0.1" not in text, "an empty band is left out"
     assert page.count('<td class="stricter"') == 1
     assert page.count('<td class="milder"') == 2
     assert page.count("<svg") == 2
 
 
-def test_what_is_missing_is_said() -> None:
+def test_missing_applications_are_reported() -> None:
     """What is pending, expired, refused or gone, each in words."""
-    seen = text_of(render(FOUND, plan(), OUTCOMES, Policy()))
-    assert "not complete: 1 of 6 applications are pending" in seen
-    assert "3 matching applications are missing" in seen
-    assert "1 model_error" in seen
+    text = text_of(render(FOUND, plan(), OUTCOMES, Policy()))
+    assert "not complete: 1 of 6 applications are pending" in text
+    assert "3 matching applications are missing" in text
+    assert "1 model_error" in text
     whole = replace(FOUND, rescored=N, expired=0, rejected={}, deleted=2, published=False, corrections=0)
-    seen = text_of(render(whole, plan(), OUTCOMES, Policy()))
-    assert "not complete" not in seen
-    assert "has deleted 2 applications since" in seen
-    assert "nothing (dry run)" in seen
-    assert "supersedes" not in seen
+    text = text_of(render(whole, plan(), OUTCOMES, Policy()))
+    assert "not complete" not in text
+    assert "has deleted 2 applications since" in text
+    assert "nothing (dry run)" in text
+    assert "supersedes" not in text
 
 
 def test_nothing_yet() -> None:
@@ -107,7 +107,7 @@ def test_nothing_yet() -> None:
     assert "Of 0 applications" in text_of(page)
 
 
-def test_it_stands_alone_and_says_the_same_twice() -> None:
+def test_the_page_is_self_contained_and_reproducible() -> None:
     """No script, no address, everything escaped."""
     page = render(FOUND, plan(), OUTCOMES, Policy())
     assert page == render(FOUND, plan(), OUTCOMES, Policy())

@@ -32,14 +32,17 @@ def plan() -> Plan:
     )
 
 
-def test_a_plan_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     """What is written is what is read."""
     write_plan(plan(), tmp_path / "p")
-    found, wanted = read_plan(tmp_path / "p"), plan()
-    assert (found.selection.rows == wanted.selection.rows).all()
-    assert (found.selection.topic, found.selection.bundles) == (wanted.selection.topic, wanted.selection.bundles)
+    plan_read, wanted = read_plan(tmp_path / "p"), plan()
+    assert (plan_read.selection.rows == wanted.selection.rows).all()
+    assert (plan_read.selection.topic, plan_read.selection.bundles) == (
+        wanted.selection.topic,
+        wanted.selection.bundles,
+    )
     for name in ("replay_id", "created", "what", "results_from", "bundle", "expired", "group_id"):
-        assert getattr(found, name) == getattr(wanted, name)
+        assert getattr(plan_read, name) == getattr(wanted, name)
 
 
 def test_a_plan_is_never_written_over(tmp_path: Path) -> None:
@@ -71,7 +74,7 @@ def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
         (lambda f: _change(f, created="now"), "damaged replay plan"),
     ],
 )
-def test_a_damaged_plan_is_refused(tmp_path: Path, damage: object, message: str) -> None:
+def test_a_damaged_plan_is_rejected(tmp_path: Path, damage: object, message: str) -> None:
     """Whatever is missing or changed; no pickle is opened."""
     write_plan(plan(), tmp_path / "p")
     assert callable(damage)
@@ -85,7 +88,7 @@ def _change(folder: Path, **fields: object) -> None:
     (folder / PLAN_FILE).write_text(json.dumps(content | fields))
 
 
-def test_other_topics_are_refused() -> None:
+def test_other_topics_are_rejected() -> None:
     """A plan on one cluster's topics is not run on another's."""
     flags = {"applications_topic": "others"}
     with pytest.raises(MisuseError, match="the settings name others"):

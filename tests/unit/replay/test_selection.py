@@ -20,9 +20,9 @@ def selection(*rows: tuple[int, int, int]) -> Selection:
     return Selection("applications", (OLD, NEW), made)
 
 
-def where(found: Selection) -> list[tuple[int, int]]:
+def where(selection: Selection) -> list[tuple[int, int]]:
     """Partition and offset of each."""
-    return [(int(row["partition"]), int(row["offset"])) for row in found.rows]
+    return [(int(row["partition"]), int(row["offset"])) for row in selection.rows]
 
 
 SOME = selection((0, 3, 0), (0, 5, 1), (0, 9, 0), (2, 0, 0), (2, 7, 1))
@@ -55,12 +55,12 @@ def test_within() -> None:
 def test_pick_finds_the_selected_ones_in_the_records_order() -> None:
     """Records that are not selected are passed over, of selected and of other partitions."""
     records = [FakeRecord(at, None) for at in [(2, 7), (0, 4), (0, 9), (1, 0), (0, 3), (2, 99), (0, 99)]]
-    places, among_rows = SOME.pick(records)
-    assert places == [0, 2, 4]
+    positions, among_rows = SOME.pick(records)
+    assert positions == [0, 2, 4]
     assert [(int(SOME.rows["partition"][i]), int(SOME.rows["offset"][i])) for i in among_rows] == [
         (2, 7),
         (0, 9),
         (0, 3),
     ]
-    places, among_rows = SOME.pick([])
-    assert (places, len(among_rows)) == ([], 0)
+    positions, among_rows = SOME.pick([])
+    assert (positions, len(among_rows)) == ([], 0)

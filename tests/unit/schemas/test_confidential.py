@@ -73,7 +73,7 @@ def test_misspelt_secrets(name: str) -> None:
         "enable.ssl.certificate.verification", "compression.type", "partition.assignment.strategy", "ssl.cipher.suites",
     ],
 )  # fmt: skip
-def test_what_is_no_secret_is_shown(name: str) -> None:
+def test_a_property_that_is_not_secret_is_shown(name: str) -> None:
     """Who looks for a mistake needs to see it."""
     assert not is_secret(name)
 

@@ -95,7 +95,7 @@ def test_schemas_and_models_accept_the_same(name: str) -> None:
 
 @pytest.mark.parametrize("value", [None, 1, "x", [], True])
 @pytest.mark.parametrize("name", MODELS)
-def test_what_is_no_object_is_refused_by_both(name: str, value: object) -> None:
+def test_a_value_that_is_not_an_object_is_rejected_by_both(name: str, value: object) -> None:
     """Only objects are messages."""
     assert not _validator(name).is_valid(value)
     assert not _model_accepts(MODELS[name], value)
@@ -110,7 +110,7 @@ def test_deployments_know_their_time_zone() -> None:
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
-def test_sound_examples_are_accepted(name: str) -> None:
+def test_valid_examples_are_accepted(name: str) -> None:
     """Each is read by the scorer, the model and the JSON Schema, and its file is JSON lines for the producer."""
     path = EXAMPLES / "applications" / f"{name}.json"
     assert not isinstance(DECODER.decode(path.read_bytes(), RECORD_BYTES_MAX), Rejection)
@@ -146,7 +146,7 @@ BY_VALUE = [
 
 
 @pytest.mark.parametrize("entry", BY_VALUE, ids=lambda entry: entry["code"])
-def test_unsound_examples_are_refused_as_they_say(entry: dict[str, str]) -> None:
+def test_invalid_examples_are_rejected_with_their_code(entry: dict[str, str]) -> None:
     """Each file is refused with exactly its code and its reason; all but what is merely too large by the model too.
 
     No value brings about unreadable or model_error: tests/contract has batches that cannot be read, and
@@ -203,9 +203,9 @@ def test_the_document_names_every_header(document: Any) -> None:
 def test_the_document_is_whole(document: Any) -> None:
     """Every reference in it leads somewhere, and every message is sent or received by someone."""
     for reference in _references(document):
-        found = document
+        target = document
         for step in reference.removeprefix("#/").split("/"):
-            found = found[step]
+            target = target[step]
     carried = {reference for o in document["operations"].values() for reference in _references(o["messages"])}
     assert len(carried) == len(document["components"]["messages"])
     assert {reference.split("/")[2] for reference in carried} == set(document["channels"])

@@ -61,7 +61,7 @@ def test_json_lines_without_an_id_get_one(tmp_path: Path) -> None:
     ]
 
 
-def test_json_lines_may_say_what_became_of_the_loan(tmp_path: Path) -> None:
+def test_json_lines_may_contain_the_outcome_of_the_loan(tmp_path: Path) -> None:
     """As text or as a number; true may mean either."""
     statuses = ['"default"', '"OK"', "1", "2.0", '"2"', "0", "null", '""', '["ok"]', '"paid"', "true", "3", "1e999"]
     path = write(tmp_path, "a.jsonl", *(f'{{"status":{status}}}' for status in statuses), "{}")
@@ -91,7 +91,7 @@ def test_the_standard_input_is_sniffed(monkeypatch: pytest.MonkeyPatch, text: st
     assert read_one("-") == value
 
 
-def test_an_empty_standard_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_standard_input_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing on the standard input is not a file of applications."""
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"\n\n")))
     assert "standard input: is empty" in error_of("-")

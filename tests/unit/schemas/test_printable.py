@@ -44,7 +44,7 @@ def test_long_texts_are_cut() -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_the_pattern_refuses_the_controls_alone(text: str) -> None:
+def test_the_pattern_rejects_controls_only(text: str) -> None:
     """Pydantic and Python's `re`, which read the pattern, agree with Unicode's categories on what a control is."""
     bidirectional = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
     wanted = not any(unicodedata.category(c) in {"Cc", "Zl", "Zp"} or c in bidirectional for c in text)
@@ -57,7 +57,7 @@ def test_the_pattern_refuses_the_controls_alone(text: str) -> None:
         assert wanted
 
 
-def test_the_pattern_refuses_each_control() -> None:
+def test_the_pattern_rejects_each_control() -> None:
     """Each of them, wherever it stands."""
     for control in CONTROLS:
         for text in (control, f"a{control}", f"{control}a"):

@@ -69,7 +69,7 @@ def test_a_decision_is_read_as_the_contract_describes_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "found"),
+    ("headers", "expected"),
     [
         ([("replay-id", b"r"), ("supersedes", b"a")], ("a", "r", True)),
         ([("supersedes", b"a"), ("supersedes", b"b")], ("b", "", True)),
@@ -78,11 +78,11 @@ def test_a_decision_is_read_as_the_contract_describes_it() -> None:
         ([("traceparent", b"00"), ("dlq.code", b"x")], ("", "", False)),
     ],
 )
-def test_the_last_header_of_a_name_counts(headers: Headers, found: tuple[str, str, bool]) -> None:
+def test_the_last_header_of_a_name_counts(headers: Headers, expected: tuple[str, str, bool]) -> None:
     """Whatever stands before it."""
     read = read_decision(decided(headers))
     assert isinstance(read, ReadDecision)
-    assert (read.supersedes, read.replay_id, read.is_correction) == found
+    assert (read.supersedes, read.replay_id, read.is_correction) == expected
 
 
 SOURCE = DECISION.source.model_dump()
@@ -115,7 +115,7 @@ TEXT = DECISION.model_dump_json()
         (decided(more="x").body.replace(b'"x"', b"[" * 200_000 + b"]" * 200_000), "the value nests too deep"),  # type: ignore[union-attr]
     ],
 )
-def test_what_is_no_decision_is_named_without_its_values(value: bytes | None, why: str) -> None:
+def test_a_record_that_is_not_a_decision_is_named_without_its_values(value: bytes | None, why: str) -> None:
     """Strangers' records, tombstones, other encodings, numbers that no partition has."""
     read = read_decision(FakeRecord((2, 5), value, topic_name="decisions"))
     assert read == Malformed("decisions", 2, 5, why)
@@ -185,8 +185,8 @@ def test_a_publishers_headers_hide_no_dead_letter(sent: Headers) -> None:
     assert (read.position, read.code, read.reason) == (Position(0, 5), "wrong_type", "age: wrong type")
     assert (read.topic, read.partition, read.offset, read.at) == ("t", 3, 7, "2026-01-31T09:30:00+00:00")
     assert read.counted_as == "wrong_type"
-    kept = [header for header in sent if header[0] not in {"replay-id", "supersedes"}]
-    assert read.headers == kept, "what the publisher sent goes back with a requeue"
+    expected = [header for header in sent if header[0] not in {"replay-id", "supersedes"}]
+    assert read.headers == expected, "what the publisher sent goes back with a requeue"
 
 
 POINTER: Headers = [("dlq.pointer", b"t:3:7"), ("dlq.value-bytes", b"2000000"), ("dlq.value-sha256", b"ab")]
@@ -244,7 +244,7 @@ def test_what_is_neither_is_named_without_its_values(headers: Headers, why: str)
     assert read_dead_letter(letter(*headers)) == Malformed("dlq", 0, 5, why)
 
 
-def test_counts_do_not_grow_with_what_strangers_write() -> None:
+def test_forged_codes_do_not_make_counts_grow() -> None:
     """Codes outside the closed list are counted together; what is shown of a header is cut."""
     forged = [read_dead_letter(letter(*OURS, ("dlq.code", f"code {n}".encode()))) for n in range(3)]
     assert {read.counted_as for read in forged if isinstance(read, DeadLetter)} == {"other"}

@@ -138,9 +138,9 @@ def test_other_streams_are_left_alone() -> None:
 )
 def test_a_fault_of_the_machine_is_one_sentence(error: Exception, sentence: str) -> None:
     """The file, what the system says, and what to do."""
-    told = explain_fault(error)
-    assert told is not None
-    assert told.startswith(sentence)
+    explanation = explain_fault(error)
+    assert explanation is not None
+    assert explanation.startswith(sentence)
 
 
 def test_other_faults_are_not_explained_away() -> None:
@@ -151,7 +151,7 @@ def test_other_faults_are_not_explained_away() -> None:
 
 
 @pytest.mark.parametrize(("mask", "is_fine"), [(0o022, True), (0o077, True), (0o777, False), (0o200, False)])
-def test_a_umask_that_takes_everything_is_named(mask: int, is_fine: bool) -> None:
+def test_a_umask_that_removes_every_permission_is_named(mask: int, is_fine: bool) -> None:
     """Each file that a command made was one that it could not read: Permission denied, about a folder below /tmp."""
     before = os.umask(mask)
     try:

@@ -94,10 +94,10 @@ def test_lines_end_in_three_ways(piece_bytes: int) -> None:
 
 def test_every_byte_is_watched() -> None:
     """Whoever watches sees the bytes of the file, with its mark, as a digest of the file needs them."""
-    seen = bytearray()
+    read_bytes = bytearray()
     raw = codecs.BOM_UTF16_LE + TEXT.encode("utf-16-le")
-    assert list(read_lines(Pieces(raw, 5), "a", seen.extend))
-    assert bytes(seen) == raw
+    assert list(read_lines(Pieces(raw, 5), "a", read_bytes.extend))
+    assert bytes(read_bytes) == raw
 
 
 def test_a_line_without_an_end_is_not_held() -> None:
@@ -179,7 +179,7 @@ def test_text_that_begins_like_another_format_is_text(tmp_path: Path, text: str)
 
 
 @pytest.mark.parametrize("name", ["none", "a.txt/none"])
-def test_a_missing_file_is_told_from_others(tmp_path: Path, name: str) -> None:
+def test_a_missing_file_is_distinguished_from_other_errors(tmp_path: Path, name: str) -> None:
     """A file that may be left out is not missed; one that is there and cannot be read always is."""
     write(tmp_path, b"")
     with pytest.raises(FileMissingError, match="cannot be read: N"):
@@ -198,7 +198,7 @@ SECRETS = [
 
 
 @pytest.mark.parametrize(("raw", "secret"), SECRETS)
-def test_a_secret_is_what_stands_before_the_line_end(tmp_path: Path, raw: bytes, secret: str) -> None:
+def test_a_secret_ends_before_the_line_end(tmp_path: Path, raw: bytes, secret: str) -> None:
     """A mark used to become part of the password, which no broker then accepted; spaces may be part of it."""
     assert read_secret(write(tmp_path, raw)) == secret
 

@@ -101,8 +101,8 @@ def encrypted(files: Files) -> bytes:
     """A .zip whose headers say that each file is encrypted."""
     content = bytearray(zipped(files.items()))
     for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        for found in re.finditer(re.escape(mark), bytes(content)):
-            content[found.start() + offset] |= 1
+        for match in re.finditer(re.escape(mark), bytes(content)):
+            content[match.start() + offset] |= 1
     return bytes(content)
 
 
@@ -141,9 +141,9 @@ def cut(content: bytes, count: int) -> bytes:
     return content[:-count]
 
 
-def flipped(content: bytes, place: int) -> bytes:
+def flipped(content: bytes, position: int) -> bytes:
     """With one bit of one byte the other way round."""
-    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+    return content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def import_bundle(store: BundleStore, source: object) -> bool:
     "target",
     ["moved", "moved.tar.gz", "moved.TGZ", "moved.tar.xz", "moved.zip", "memory://x/moved", "memory://moved.txz"],
 )
-def test_what_was_exported_comes_in_as_it_was(
+def test_an_exported_bundle_is_imported_unchanged(
     tmp_path: Path, store: BundleStore, bundle: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
     """As a folder or as any archive, here or at a URL: the same bytes, the same digest, nothing left behind."""
@@ -107,10 +107,10 @@ def test_an_export_overwrites_nothing(
     """What is there stays as it was, and the message says so."""
     monkeypatch.chdir(tmp_path)
     export_bundle(bundle, target)
-    there = everything_in(tmp_path), {path: file.getvalue() for path, file in MemoryFileSystem.store.items()}
+    contents = everything_in(tmp_path), {path: file.getvalue() for path, file in MemoryFileSystem.store.items()}
     with pytest.raises(MisuseError, match=f"{target} already exists and is not overwritten"):
         export_bundle(PLAIN, target)
-    assert (everything_in(tmp_path), {p: file.getvalue() for p, file in MemoryFileSystem.store.items()}) == there
+    assert (everything_in(tmp_path), {p: file.getvalue() for p, file in MemoryFileSystem.store.items()}) == contents
 
 
 @pytest.mark.parametrize("target", [".", "..", "/", "link", "file.txt"])
@@ -178,11 +178,11 @@ def test_the_same_again_is_nothing_to_do(tmp_path: Path, store: BundleStore, bun
 def test_the_same_again_over_a_damaged_one(tmp_path: Path, store: BundleStore, bundle: Path) -> None:
     """Nothing to do would be a lie: the one that is there is checked too, and the message says how to replace it."""
     import_bundle(store, bundle)
-    place = tmp_path / "store" / "mine" / "2.0.0"
-    (place / "model.ubj").write_bytes(b"{")
+    folder = tmp_path / "store" / "mine" / "2.0.0"
+    (folder / "model.ubj").write_bytes(b"{")
     with pytest.raises(BundleError, match=r"model\.ubj was changed .* scorer bundle delete mine:2\.0\.0"):
         import_bundle(store, bundle)
-    (place / "bundle.json").write_bytes(b"{")
+    (folder / "bundle.json").write_bytes(b"{")
     with pytest.raises(BundleError, match=r"is not a valid manifest.* scorer bundle delete mine:2\.0\.0"):
         import_bundle(store, bundle)
 
@@ -196,7 +196,7 @@ def test_archives_that_others_packed(tmp_path: Path, store: BundleStore, bundle:
     assert import_bundle(store, tmp_path / "moved.tar.gz")
 
 
-def test_the_page_tells_the_limits() -> None:
+def test_the_page_shows_the_limits() -> None:
     """docs/bundles.md says how large a bundle may be, in the numbers that hold."""
     page = (Path(__file__).parents[3] / "docs" / "bundles.md").read_text(encoding="utf-8")
     sizes = f"{FILE_BYTES_MAX >> 20} MB per file, {MANIFEST_BYTES_MAX >> 20} MB for the manifest"

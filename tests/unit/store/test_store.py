@@ -26,7 +26,7 @@ def store(tmp_path: Path) -> BundleStore:
     return BundleStore(tmp_path / "store")
 
 
-def test_the_shipped_bundles_are_always_there(tmp_path: Path, store: BundleStore) -> None:
+def test_the_shipped_bundles_always_exist(tmp_path: Path, store: BundleStore) -> None:
     """An empty store, or none, still has something to decide with, and reading makes no folder."""
     assert [(e.reference, e.shipped, e.fault) for e in store.entries()] == [
         ("credit-risk:1.0.0", True, ""),
@@ -36,12 +36,12 @@ def test_the_shipped_bundles_are_always_there(tmp_path: Path, store: BundleStore
     assert not (tmp_path / "store").exists()
 
 
-def test_what_is_put_is_found(tmp_path: Path, store: BundleStore) -> None:
+def test_a_stored_bundle_is_found(tmp_path: Path, store: BundleStore) -> None:
     """The copy has the same bytes, and every way to refer to it leads to it."""
     made = named(tmp_path / "made", "mine", "2.0.0")
-    place = Path(store.put(made))
-    assert place == tmp_path / "store" / "mine" / "2.0.0"
-    assert everything_in(place) == everything_in(made)
+    folder = Path(store.put(made))
+    assert folder == tmp_path / "store" / "mine" / "2.0.0"
+    assert everything_in(folder) == everything_in(made)
     digest = read_manifest(made).digest
     for reference in ("mine:2.0.0", "mine:latest", f"mine@{digest[:6]}", f"mine:2.0.0@{digest}", str(made)):
         assert store.open(reference).reference.digest == digest
@@ -65,12 +65,12 @@ def test_a_version_is_never_overwritten(tmp_path: Path, store: BundleStore) -> N
     """Not even by the same bundle; what is there stays as it was."""
     first = named(tmp_path / "first", "mine", "2.0.0")
     second = remake(copy_bundle(tmp_path / "second", WITH_MARITAL), lambda m: m.update(name="mine", version="2.0.0"))
-    place = Path(store.put(first))
-    before = everything_in(place)
+    stored = Path(store.put(first))
+    before = everything_in(stored)
     for folder in (first, second):
         with pytest.raises(BundleError, match="already exists"):
             store.put(folder)
-    assert everything_in(place) == before
+    assert everything_in(stored) == before
 
 
 def test_a_shipped_version_is_never_overwritten(tmp_path: Path, store: BundleStore) -> None:
@@ -83,16 +83,16 @@ def test_two_that_put_the_same_version_at_once(
     tmp_path: Path, store: BundleStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both find it free; one comes first, and the other fails without touching it."""
-    place = Path(store.put(named(tmp_path / "first", "mine", "2.0.0")))
-    before = everything_in(place)
+    folder = Path(store.put(named(tmp_path / "first", "mine", "2.0.0")))
+    before = everything_in(folder)
     monkeypatch.setattr(BundleStore, "require_new", lambda *_: None)
     with pytest.raises(BundleError, match="cannot be copied to"):
         store.put(named(tmp_path / "second", "mine", "2.0.0"))
-    assert everything_in(place) == before
+    assert everything_in(folder) == before
     assert [p.name for p in (tmp_path / "store").iterdir()] == ["mine"]
 
 
-def test_a_damaged_bundle_is_not_taken_in(tmp_path: Path, store: BundleStore) -> None:
+def test_a_damaged_bundle_is_not_imported(tmp_path: Path, store: BundleStore) -> None:
     """It is checked before anything is copied, and the message names the folder it came from."""
     made = named(tmp_path / "made", "mine", "2.0.0")
     (made / "model-card.md").write_text("better")
@@ -134,8 +134,8 @@ def test_a_half_copied_bundle_is_in_no_list(tmp_path: Path, store: BundleStore) 
 
 def test_a_damaged_bundle_is_listed_as_such_and_does_not_hide_the_others(tmp_path: Path, store: BundleStore) -> None:
     """One bad manifest must not take the others away; asked for by name, it says what is wrong."""
-    place = Path(store.put(named(tmp_path / "made", "mine", "2.0.0")))
-    (place / "bundle.json").write_text("{}")
+    folder = Path(store.put(named(tmp_path / "made", "mine", "2.0.0")))
+    (folder / "bundle.json").write_text("{}")
     entry = store.entries()[-1]
     assert (entry.reference, entry.manifest) == ("mine:2.0.0", None)
     assert "is not a valid manifest" in entry.fault
@@ -191,10 +191,10 @@ def test_tags_that_cannot_be_read_are_not_missing(
         store.notes.tags()
 
 
-def test_a_bundle_that_was_moved_is_refused(tmp_path: Path, store: BundleStore) -> None:
+def test_a_bundle_that_was_moved_is_rejected(tmp_path: Path, store: BundleStore) -> None:
     """A folder's name is no second opinion on what is in it."""
-    place = Path(store.put(named(tmp_path / "made", "mine", "2.0.0")))
-    place.rename(place.parent / "3.0.0")
+    folder = Path(store.put(named(tmp_path / "made", "mine", "2.0.0")))
+    folder.rename(folder.parent / "3.0.0")
     with pytest.raises(BundleError, match=r"its manifest says mine:2\.0\.0; was it moved\?"):
         store.open("mine:3.0.0")
 
@@ -231,7 +231,7 @@ def test_what_is_shipped_later(tmp_path: Path) -> None:
         ("credit-risk:prod", "name:tag"),
     ],
 )
-def test_a_reference_to_nothing_names_what_there_is(store: BundleStore, reference: str, hint: str) -> None:
+def test_a_reference_to_nothing_lists_what_exists(store: BundleStore, reference: str, hint: str) -> None:
     """The message is enough to correct the call."""
     with pytest.raises(BundleError, match=" not found") as raised:
         store.find(reference)
@@ -269,15 +269,15 @@ def test_a_name_or_version_that_cannot_be_is_misuse(store: BundleStore, name: st
 
 def test_what_is_kept_can_be_read_by_others(tmp_path: Path, store: BundleStore) -> None:
     """A worker under another account reads the store: the folder has the ordinary rights, not a temporary one's."""
-    place = Path(store.put(named(tmp_path / "made", "mine", "2.0.0")))
+    folder = Path(store.put(named(tmp_path / "made", "mine", "2.0.0")))
     ordinary = tmp_path / "ordinary"
     ordinary.mkdir()
-    assert place.stat().st_mode == ordinary.stat().st_mode
-    assert load_bundle(place)
+    assert folder.stat().st_mode == ordinary.stat().st_mode
+    assert load_bundle(folder)
 
 
 @pytest.mark.parametrize(
-    ("place", "cure"),
+    ("location", "cure"),
     [
         ("s3:/bucket", "use s3://…"),
         ("GS:/bucket", "use gs://…"),
@@ -290,14 +290,14 @@ def test_what_is_kept_can_be_read_by_others(tmp_path: Path, store: BundleStore) 
         ("~nobody-of-this-name/b", "use an absolute path"),
     ],
 )
-def test_a_mistyped_place_is_refused(place: str, cure: str) -> None:
+def test_a_mistyped_place_is_rejected(location: str, cure: str) -> None:
     """Each was taken for a folder below the current one: an empty store, and bundles put where nobody looks."""
     with pytest.raises(MisuseError, match=re.escape(cure)):
-        BundleStore(place)
+        BundleStore(location)
 
 
 @pytest.mark.parametrize("url", WITH_CREDENTIALS)
-def test_a_url_with_a_login_or_a_token_is_refused(url: str, tmp_path: Path) -> None:
+def test_a_url_with_a_login_or_a_token_is_rejected(url: str, tmp_path: Path) -> None:
     """Only one form of many was; the others were shown in every message about a bundle. The URL is not shown here."""
     bundle = named(tmp_path / "b" / "1.0.0", "b", "1.0.0")
     for call in (BundleStore, RemoteFolder, local_path, partial(export_bundle, bundle)):
@@ -312,9 +312,9 @@ def test_a_url_with_a_login_or_a_token_is_refused(url: str, tmp_path: Path) -> N
 def test_ways_to_write_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No shell expands `~` in a variable or a file, and schemes of URLs have no letter case."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    places = ("~/b", f"file:{tmp_path}/b", f"file://{tmp_path}/b", f"FILE://localhost{tmp_path}/b")
-    assert [local_path(place) for place in places] == [tmp_path / "b"] * 4
-    assert [local_path(place) for place in ("S3://b", "simplecache::s3://b")] == [None, None]
+    locations = ("~/b", f"file:{tmp_path}/b", f"file://{tmp_path}/b", f"FILE://localhost{tmp_path}/b")
+    assert [local_path(location) for location in locations] == [tmp_path / "b"] * 4
+    assert [local_path(location) for location in ("S3://b", "simplecache::s3://b")] == [None, None]
     assert local_path("./s3:/b") == Path("s3:/b")
     assert RemoteFolder("MEMORY://b").address("c") == "memory://b/c"
 

@@ -53,7 +53,7 @@ def test_what_is_revoked(path: Path, ana: SigningKey) -> None:
 
 
 @pytest.mark.usefixtures("ana")
-def test_a_name_is_taken_once(tmp_path: Path, path: Path) -> None:
+def test_a_name_is_used_once(tmp_path: Path, path: Path) -> None:
     """Two keys of one name would be two people whom the history calls the same."""
     other = make_key(tmp_path / "other.pem").public.text
     with pytest.raises(MisuseError, match="already has a key named ana"):

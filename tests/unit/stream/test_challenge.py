@@ -17,7 +17,7 @@ from tests.fakes import BROKEN_PRICE, RECORD_BYTES_MAX, FakeRecord, ModelThatFai
 CHAMPION = tiny_bundle()
 
 
-class Told(Observer):
+class RecordingObserver(Observer):
     """Remembers what was told."""
 
     def __init__(self) -> None:
@@ -79,63 +79,63 @@ def of_amounts(*amounts: int) -> tuple[Sequence[FakeRecord], Scores]:
     return batch(*(application(f"a-{amount}", amount=amount) for amount in amounts))
 
 
-def test_counts_what_it_would_have_decided_otherwise() -> None:
+def test_counts_decisions_that_would_have_differed() -> None:
     """A stricter challenger disagrees exactly where its thresholds part from the champion's."""
-    told = Told()
+    observer = RecordingObserver()
     stricter = rival(policy=Policy(maybe_above=0.2, declined_above=0.4))
-    challenger = Challenger(lambda: stricter, RECORD_BYTES_MAX, told)
+    challenger = Challenger(lambda: stricter, RECORD_BYTES_MAX, observer)
     challenger.score_in_shadow(*of_amounts(100, 250, 350, 450, 600))
     challenger.score_in_shadow(*of_amounts(100))
-    assert told.comparisons == [
+    assert observer.comparisons == [
         Comparison(CHAMPION.reference, stricter.reference, applications=5, disagreements=2),
         Comparison(CHAMPION.reference, stricter.reference, applications=1, disagreements=0),
     ]
-    assert told.failures == 0
+    assert observer.failures == 0
 
 
-def test_what_nobody_can_decide_is_not_compared() -> None:
+def test_records_that_neither_bundle_can_decide_are_not_compared() -> None:
     """Records that the contract refuses are nobody's; those beside them are compared, each with itself."""
-    told = Told()
+    observer = RecordingObserver()
     stricter = rival(policy=Policy(maybe_above=0.2, declined_above=0.4))
     values = b"bad", application("a", amount=250), b"", application("b", amount=100), application("c", age=17)
-    Challenger(lambda: stricter, RECORD_BYTES_MAX, told).score_in_shadow(*batch(*values))
-    assert [(c.applications, c.disagreements) for c in told.comparisons] == [(2, 1)]
+    Challenger(lambda: stricter, RECORD_BYTES_MAX, observer).score_in_shadow(*batch(*values))
+    assert [(c.applications, c.disagreements) for c in observer.comparisons] == [(2, 1)]
 
 
 def test_what_only_one_can_decide_is_a_disagreement() -> None:
     """An application on which one of the two models fails would have come out otherwise."""
-    told = Told()
+    observer = RecordingObserver()
     only_theirs = application("d", amount=100, price=BROKEN_PRICE)  # the champion fails on it
     records, scores = batch(application("a", amount=100), application("b", amount=990), only_theirs)
     frail = rival(FailsOnTheWorst())
-    Challenger(lambda: frail, RECORD_BYTES_MAX, told).score_in_shadow(records, scores)
-    assert [(c.applications, c.disagreements) for c in told.comparisons] == [(2, 1)]
+    Challenger(lambda: frail, RECORD_BYTES_MAX, observer).score_in_shadow(records, scores)
+    assert [(c.applications, c.disagreements) for c in observer.comparisons] == [(2, 1)]
     steady = rival(IgnoresThePrice())
-    Challenger(lambda: steady, RECORD_BYTES_MAX, told).score_in_shadow(records, scores)
-    assert (told.comparisons[-1].applications, told.comparisons[-1].disagreements) == (3, 1)
+    Challenger(lambda: steady, RECORD_BYTES_MAX, observer).score_in_shadow(records, scores)
+    assert (observer.comparisons[-1].applications, observer.comparisons[-1].disagreements) == (3, 1)
 
 
 @pytest.mark.parametrize("model", [ModelThatFails(), Stumbling()], ids=["unusable", "raises anything"])
-def test_failure_is_counted_and_told_once(model: Model, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_is_counted_and_logged_once(model: Model, caplog: pytest.LogCaptureFixture) -> None:
     """A challenger that fails does so quietly: each batch counts, one line is logged, and no figure stands in it."""
-    told = Told()
+    observer = RecordingObserver()
     failing = rival(model)
-    challenger = Challenger(lambda: failing, RECORD_BYTES_MAX, told)
+    challenger = Challenger(lambda: failing, RECORD_BYTES_MAX, observer)
     for _ in range(3):
         challenger.score_in_shadow(*of_amounts(123, 456))
-    assert told.failures == 3
-    assert told.comparisons == []
+    assert observer.failures == 3
+    assert observer.comparisons == []
     (line,) = caplog.records
     assert line.__dict__["event"] == "challenger_failed"
-    told = line.__dict__["fields"]
-    assert (told["challenger"], told["bundle"]) == (str(failing.reference), str(CHAMPION.reference))
-    assert "123" not in told["error"]
+    observer = line.__dict__["fields"]
+    assert (observer["challenger"], observer["bundle"]) == (str(failing.reference), str(CHAMPION.reference))
+    assert "123" not in observer["error"]
 
 
-def test_another_one_that_fails_is_told_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_another_one_that_fails_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
     """The log tells of each challenger that fails, not only of the first."""
     failing = [rival(ModelThatFails(), version=f"{n}.0.0") for n in (2, 2, 3)]
-    challenger = Challenger(lambda: failing.pop(0), RECORD_BYTES_MAX, Told())
+    challenger = Challenger(lambda: failing.pop(0), RECORD_BYTES_MAX, RecordingObserver())
     for _ in range(3):
         challenger.score_in_shadow(*of_amounts(100))
     assert len(caplog.messages) == 2
@@ -143,10 +143,12 @@ def test_another_one_that_fails_is_told_too(caplog: pytest.LogCaptureFixture) ->
 
 def test_nothing_is_scored_in_vain() -> None:
     """Without a challenger, without records, and where the champion is the challenger itself, nothing is done."""
-    told = Told()
+    observer = RecordingObserver()
     records, scores = of_amounts(100)
-    Challenger(lambda: None, RECORD_BYTES_MAX, told).score_in_shadow(records, scores)
-    Challenger(lambda: rival(NeverAsked()), RECORD_BYTES_MAX, told).score_in_shadow([], batch()[1])
-    Challenger(lambda: replace(CHAMPION, model=NeverAsked()), RECORD_BYTES_MAX, told).score_in_shadow(records, scores)
-    assert told.comparisons == []
-    assert told.failures == 0
+    Challenger(lambda: None, RECORD_BYTES_MAX, observer).score_in_shadow(records, scores)
+    Challenger(lambda: rival(NeverAsked()), RECORD_BYTES_MAX, observer).score_in_shadow([], batch()[1])
+    Challenger(lambda: replace(CHAMPION, model=NeverAsked()), RECORD_BYTES_MAX, observer).score_in_shadow(
+        records, scores
+    )
+    assert observer.comparisons == []
+    assert observer.failures == 0

@@ -126,7 +126,7 @@ def test_does_not_retry_what_is_not_transient(error: KafkaError) -> None:
     assert call.calls == 1
 
 
-def test_stops_when_told_to() -> None:
+def test_stops_on_request() -> None:
     """When the caller's time is over the last error is named, and that nothing is lost."""
     call = Script(*[KafkaError(KafkaError._TIMED_OUT)] * 9)
     with pytest.raises(BrokerError, match=r"time limit \(Local: Timed out\).*Nothing is lost"):

@@ -51,10 +51,10 @@ class Failing:
 
     def __init__(self, code: int, times: int, answer: object = "answer") -> None:
         self.code, self.left, self.answer = code, times, answer
-        self.asked = 0
+        self.calls = 0
 
     def __call__(self, *_: object, **__: object) -> Any:
-        self.asked += 1
+        self.calls += 1
         if self.left > 0:
             self.left -= 1
             raise KafkaException(KafkaError(self.code))
@@ -92,7 +92,7 @@ def test_other_errors_are_raised_at_once(clock: Clock, code: int) -> None:
     failing = Failing(code, times=3)
     with pytest.raises(KafkaException):
         ask(failing, wait_s=10)
-    assert failing.asked == 1
+    assert failing.calls == 1
     assert clock.now_s == 100
 
 
@@ -135,8 +135,8 @@ def test_a_process_that_stops_retries_no_request(clock: Clock) -> None:
     """A worker whose shutdown timeout has elapsed does not wait for a coordinator."""
     failing = Failing(KafkaError.COORDINATOR_LOAD_IN_PROGRESS, times=9)
     with pytest.raises(KafkaException):
-        ask(failing, 10, lambda: failing.asked == 3)
-    assert failing.asked == 3
+        ask(failing, 10, lambda: failing.calls == 3)
+    assert failing.calls == 3
     assert clock.now_s < 102
 
 
@@ -188,11 +188,11 @@ def answering(monkeypatch: pytest.MonkeyPatch, answer: Callable[[], TopicMetadat
 
 def topic(code: int | None = None, **partitions: int | None) -> TopicMetadata:
     """A topic as brokers describe it: its own error, and those of its partitions, named as it is called."""
-    found = TopicMetadata()
-    found.error = None if code is None else KafkaError(code)
+    metadata = TopicMetadata()
+    metadata.error = None if code is None else KafkaError(code)
     for number, error in enumerate(partitions.values()):
-        found.partitions[number] = SimpleNamespace(error=None if error is None else KafkaError(error))  # type: ignore[assignment]
-    return found
+        metadata.partitions[number] = SimpleNamespace(error=None if error is None else KafkaError(error))  # type: ignore[assignment]
+    return metadata
 
 
 def test_a_new_topic_is_waited_for(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,21 +207,23 @@ def test_a_new_topic_is_waited_for(clock: Clock, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("code", [KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.TOPIC_EXCEPTION])
-def test_what_is_refused_is_not_called_missing(clock: Clock, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+def test_a_topic_without_permission_is_not_called_missing(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
     """The message says what the broker says, at once."""
     with pytest.raises(BrokerError, match="topic t cannot be used: Broker: "):
         answering(monkeypatch, lambda: topic(code))
     assert clock.now_s == 100
 
 
-def test_why_no_broker_answers_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_why_no_broker_answers_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error that waiting does not help ends the asking for metadata, too."""
     failing = Failing(KafkaError.TOPIC_AUTHORIZATION_FAILED, times=9)
     monkeypatch.setattr(reaching, "_reason", lambda _: None)
     client = cast("Consumer", SimpleNamespace(list_topics=failing))
     with pytest.raises(BrokerError, match="authorization failed"):
         reaching.metadata_of(client, Settings(), wait_s=15)
-    assert failing.asked == 1
+    assert failing.calls == 1
 
 
 @pytest.mark.parametrize("code", [KafkaError._AUTHENTICATION, KafkaError._SSL])
@@ -232,7 +234,7 @@ def test_a_wrong_password_is_reported_before_the_timeout(monkeypatch: pytest.Mon
     client = cast("Consumer", SimpleNamespace(list_topics=failing))
     with pytest.raises(BrokerError, match=KafkaError(code).str()):
         reaching.metadata_of(client, SETTINGS, wait_s=15)
-    assert failing.asked == 1
+    assert failing.calls == 1
 
 
 def test_metadata_is_requested_until_the_timeout(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

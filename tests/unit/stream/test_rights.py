@@ -84,9 +84,9 @@ def test_a_topic_that_may_be_hidden() -> None:
     """Brokers may say of a topic without rights that it does not exist; not of a client that nobody knows."""
     plain = "missing topic: t; `scorer topics ensure` creates it"
     assert missing_topic(READ, {}, "k:1") == plain
-    told = missing_topic(READ, LOGIN, "k:1")
-    assert told.startswith(f"{plain}. If it exists, User:ana has no Describe permission on it")
-    assert told.endswith("--operation Read --topic t`")
+    message = missing_topic(READ, LOGIN, "k:1")
+    assert message.startswith(f"{plain}. If it exists, User:ana has no Describe permission on it")
+    assert message.endswith("--operation Read --topic t`")
     unknown = with_hint(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), Settings(kafka=LOGIN), READ)
     assert "If it exists, User:ana has no Describe permission on it" in unknown
 

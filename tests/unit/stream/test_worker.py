@@ -118,11 +118,11 @@ def test_challenge_comes_last() -> None:
     """A batch is challenged once it is handed over, with what became of it; a move without records is no batch."""
     link = ScriptedLink(batch_of(application("a"), b"bad"), Batch([], {}), batch_of(application("b")))
     bundle = tiny_bundle()
-    seen: list[tuple[int, Sequence[Result]]] = []
+    challenged: list[tuple[int, Sequence[Result]]] = []
 
     def challenge(records: Sequence[Record], scores: Scores) -> None:
         assert records is link.published[-1][0].records
-        seen.append((len(link.published), scores.results))
+        challenged.append((len(link.published), scores.results))
 
     run(link, lambda: bundle, CountingMonitor(), RECORD_BYTES_MAX, lambda: not link.batches, challenge)
-    assert seen == [(1, link.published[0][1]), (2, link.published[1][1])]
+    assert challenged == [(1, link.published[0][1]), (2, link.published[1][1])]
