@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 
 from schemas.decision import BundleReference
 from schemas.rights import Operation, Right, to_topic
-from scorer.core.score import Bundle, Scores
+from scorer.core.score import Scores
 from scorer.errors import BrokerError, FencedError, ScorerError, StalledError, TopicsError
 from scorer.logs import BATCH_ABORTED, CONNECTION_FAILED, DEAD_LETTERS_ARE_POINTERS, log
 from scorer.settings import Settings
@@ -141,16 +141,16 @@ class KafkaLink:
             raise self._fenced(failure.error) from failure
         return Batch(batch.records, {**self._subscription.behind(self._metadata(reference)), **batch.offsets_next})
 
-    def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
+    def publish(self, batch: Batch, scores: Scores) -> None:
         """Starts the delivery of the results, after the previous delivery has succeeded."""
         if not self._await_in_flight():
             return  # records after an aborted batch are polled again with it
-        metadata = self._metadata(bundle.reference)
+        metadata = self._metadata(scores.bundle)
         offsets = self._subscription.advance(batch.offsets_next, metadata)
         if self._refused is not None and self._settings.deployments_topic in self._identity.ids:
             offsets += self._mark.due(self._consumer, metadata)
         group = self._subscription.group_metadata()
-        delivery = self._thread.submit(partial(self._delivery.deliver, batch, scores.results, bundle, offsets, group))
+        delivery = self._thread.submit(partial(self._delivery.deliver, batch, scores, offsets, group))
         ends_at = time.monotonic() + limits(self._settings).delivery_s
         self._in_flight = _InFlight(batch, scores, offsets, delivery, ends_at)
         self._observer.delivering()

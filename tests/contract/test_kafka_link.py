@@ -310,7 +310,7 @@ def die_before_the_commit(link: KafkaLink, batch: Batch) -> None:
     offsets = link._subscription.advance(batch.offsets_next, "")
     delivery.producer.begin_transaction()
     delivery.producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), WAIT_S)
-    delivery._produce(batch, score_batch(batch.records, BUNDLE, RECORD_BYTES_MAX).results, BUNDLE)
+    delivery._produce(batch, score_batch(batch.records, BUNDLE, RECORD_BYTES_MAX))
     delivery.producer.flush(WAIT_S)
     consumer.close()
 

@@ -54,7 +54,7 @@ def poll_records(link: Link, count: int) -> Batch:
 def publish(link: Link, batch: Batch) -> bool:
     """Scores and publishes a batch; whether it was committed."""
     aborts = tally_of(link).aborts
-    link.publish(batch, score_batch(batch.records, BUNDLE, RECORD_BYTES_MAX), BUNDLE)
+    link.publish(batch, score_batch(batch.records, BUNDLE, RECORD_BYTES_MAX))
     return link.settle() and tally_of(link).aborts == aborts
 
 
@@ -266,7 +266,7 @@ def test_says_who_decides(stage: Stage) -> None:
     while stage.bundles() != told and time.monotonic() < ends_at:
         batch = link.poll(other.reference)
         if batch.offsets_next:
-            link.publish(batch, score_batch(batch.records, other, RECORD_BYTES_MAX), other)
+            link.publish(batch, score_batch(batch.records, other, RECORD_BYTES_MAX))
     assert link.settle()
     assert stage.bundles() == told
     assert stage.committed() == {0: 1, 1: 2}
