@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
@@ -66,7 +66,14 @@ class _InFlight(NamedTuple):
 
 
 class KafkaLink:
-    """A consumer in the group, and a producer that publishes its results."""
+    """A consumer in the group, and a producer that publishes its results.
+
+    Attributes:
+        observer: notified of what happens.
+    """
+
+    consumer_class: ClassVar[type[Consumer]] = Consumer
+    producer_class: ClassVar[type[Producer]] = Producer
 
     def __init__(
         self,
@@ -94,7 +101,7 @@ class KafkaLink:
             TopicRecreatedError: the group's offsets belong to a deleted topic of the same name.
         """
         self._settings = settings
-        self._observer = observer
+        self.observer = observer
         self._should_stop = should_stop
         self._refused = refused
         self._stopped = False
@@ -114,9 +121,11 @@ class KafkaLink:
         self._commits = OffsetCommits(lambda: self._consumer, should_stop)
         self._mark = GroupMark(settings)
         with translate_config_errors():
-            producer: Producer = Producer({**producer_properties, "stats_cb": self._on_statistics})
+            producer: Producer = self.producer_class({**producer_properties, "stats_cb": self._on_statistics})
             callbacks = {"error_cb": self._on_error, "stats_cb": self._on_statistics}
-            self._consumer = Consumer({**consumer_properties, **callbacks, "on_commit": self._commits.on_commit})
+            self._consumer: Consumer = self.consumer_class(
+                {**consumer_properties, **callbacks, "on_commit": self._commits.on_commit}
+            )
         transactional = self._transactional_id is not None
         self._delivery = Delivery(producer, outputs, transactional, self._identity, should_stop, add_headers)
         if transactional:
@@ -153,7 +162,7 @@ class KafkaLink:
         delivery = self._thread.submit(partial(self._delivery.deliver, batch, scores, offsets, group))
         ends_at = time.monotonic() + limits(self._settings).delivery_s
         self._in_flight = _InFlight(batch, scores, offsets, delivery, ends_at)
-        self._observer.delivering()
+        self.observer.delivering()
 
     def settle(self) -> bool:
         """Waits until everything published is committed; False if it was aborted instead."""
@@ -212,7 +221,7 @@ class KafkaLink:
         if not self._delivery.transactional:
             self._commits.add(flight.offsets)
         self._aborts_in_a_row = 0
-        self._observer.committed(flight.batch, flight.scores, times)
+        self.observer.committed(flight.batch, flight.scores, times)
         return True
 
     # Errors
@@ -239,7 +248,7 @@ class KafkaLink:
             self._delivery.abort()
         except KafkaException as failure:
             raise self._fenced(failure.args[0]) from failure
-        self._observer.aborted()
+        self.observer.aborted()
 
     def _raise_if_permanent(self, cause: Refused) -> None:
         """Raises if the next attempt would fail in the same way, or if no attempt is left."""
@@ -302,15 +311,15 @@ class KafkaLink:
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._reachable = False
-            self._observer.reachable(False)
+            self.observer.reachable(False)
         log(CONNECTION_FAILED, error=error.str())
 
     def _on_statistics(self, text: str) -> None:
         statistics = read_statistics(text)
         if statistics.client == "consumer":
             self._reachable = statistics.connections > 0
-            self._observer.reachable(self._reachable)
-        self._observer.statistics(statistics)
+            self.observer.reachable(self._reachable)
+        self.observer.statistics(statistics)
 
     # Starting
 

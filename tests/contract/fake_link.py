@@ -122,14 +122,14 @@ class FakeLink:
         instance_id: str | None = None,
         faults: Faults | None = None,
     ) -> None:
-        self._observer = Tally()
+        self.observer = Tally()
         self._in_flight: tuple[Batch, Scores] | None = None
         self.instance_id = instance_id
         self.fenced = False
         self._kafka = kafka
         self._delivery = delivery
         self._batch_records_max = batch_records_max
-        self._faults = faults or NoFaults()
+        self.faults = faults or NoFaults()
         self._epochs: dict[int, int] = {}
         self._fetch_from: dict[int, int] = {}
         self._positions: dict[int, int] = {}
@@ -145,7 +145,7 @@ class FakeLink:
             self._land()  # what is in flight ends under the assignment that it was polled under
         self._learn_assignment()
         batch = self._take()
-        if self._faults.rebalance_during_poll():
+        if self.faults.rebalance_during_poll():
             self._kafka.rebalance(shift=1)
             dropped = set() if self._land() else set(self._fetch_from)
             dropped |= self._learn_assignment()
@@ -183,17 +183,17 @@ class FakeLink:
         if self._in_flight is None:
             return True
         (batch, scores), self._in_flight = self._in_flight, None
-        fault = self._faults.in_publish()
+        fault = self.faults.in_publish()
         if fault is Fault.CRASH_BEFORE_COMMIT:
             self._write_before_commit(batch, scores.results, scores.bundle)
             raise CrashError
         if fault is Fault.ABORT or not self._owns(batch):
             self._write_before_commit(batch, scores.results, scores.bundle)
             self._wind_back()
-            self._observer.aborted()
+            self.observer.aborted()
             return False
         self._write_and_commit(batch, scores.results, scores.bundle)
-        self._observer.committed(batch, scores, Delivered(0.0, 0.0, 0.0))
+        self.observer.committed(batch, scores, Delivered(0.0, 0.0, 0.0))
         if fault is Fault.CRASH_AFTER_COMMIT:
             raise CrashError
         return True
