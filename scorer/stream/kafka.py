@@ -10,11 +10,10 @@ STOPPED: closing it then commits nothing, because that would fail or hang.
 
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
 from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 from schemas.decision import BundleReference
 from scorer.core.score import Scores
@@ -23,10 +22,11 @@ from scorer.settings import Settings
 from scorer.stream.aborts import Aborts
 from scorer.stream.commits import OffsetCommits
 from scorer.stream.connection import Connection
-from scorer.stream.delivery import AddHeaders, Delivered, Delivery, DeliveryThread
+from scorer.stream.delivery import AddHeaders, Delivery, DeliveryThread
 from scorer.stream.explain import fenced, refusal
 from scorer.stream.faults import Fault, Fenced, triage
 from scorer.stream.group_offsets import GroupMark
+from scorer.stream.in_flight import Deliveries, InFlight
 from scorer.stream.librdkafka import (
     assigns_incrementally,
     consumer_config,
@@ -41,14 +41,6 @@ from scorer.stream.startup import abort_open_transaction, outputs_of, require_sa
 from scorer.stream.subscription import Subscription
 from scorer.stream.topic_ids import TopicIdentity
 from scorer.stream.worker import Batch
-
-
-class _InFlight(NamedTuple):
-    batch: Batch
-    scores: Scores
-    offsets: list[TopicPartition]
-    delivery: Future[Delivered]
-    ends_at: float
 
 
 class KafkaLink:
@@ -89,10 +81,7 @@ class KafkaLink:
         self._settings = settings
         self.observer = observer
         self._refused = refused
-        self._stopped = False
-        """True once the link cannot continue; see above."""
-        self._in_flight: _InFlight | None = None
-        """Set by `publish`, cleared by `_await_in_flight`; used in the loop's thread only."""
+        self._deliveries = Deliveries()
         consumer_properties = consumer_config(settings)
         self._identity = TopicIdentity(settings)
         require_topics(settings, self._identity)
@@ -119,12 +108,12 @@ class KafkaLink:
 
     def poll(self, reference: BundleReference) -> Batch:
         """Waits briefly for a record, then returns all available records, up to the batch limit."""
-        flight = self._in_flight
+        flight = self._deliveries.in_flight
         # Without a backlog, a batch that is polled ahead would only wait for two commits.
         if flight is None or flight.delivery.done() or len(flight.batch.records) < self._settings.batch_records_max:
             self._await_in_flight()
         try:
-            if self._in_flight is None:
+            if self._deliveries.in_flight is None:
                 self._delivery.serve()
                 if self._connection.is_reachable:
                     self._identity.look()
@@ -144,7 +133,7 @@ class KafkaLink:
         group = self._subscription.group_metadata()
         delivery = self._thread.submit(partial(self._delivery.deliver, batch, scores, offsets, group))
         ends_at = time.monotonic() + limits(self._settings).delivery_s
-        self._in_flight = _InFlight(batch, scores, offsets, delivery, ends_at)
+        self._deliveries.begin(InFlight(batch, scores, offsets, delivery, ends_at))
         self.observer.delivering()
 
     def settle(self) -> bool:
@@ -169,10 +158,10 @@ class KafkaLink:
     def close(self) -> None:
         """Settles, and leaves the group (a static member keeps its partitions until its session ends)."""
         try:
-            if not self._stopped:
+            if not self._deliveries.are_stopped:
                 self.settle()
         finally:
-            self._stopped = True
+            self._deliveries.stop()
             self._subscription.close()
             self._thread.close()
 
@@ -188,9 +177,9 @@ class KafkaLink:
         Raises:
             StalledError: the delivery has exceeded its time limit.
         """
-        if self._in_flight is None or self._stopped:
-            return not self._stopped
-        flight, self._in_flight = self._in_flight, None
+        flight = self._deliveries.take()
+        if flight is None:
+            return not self._deliveries.are_stopped
         try:
             times = flight.delivery.result(max(0.0, flight.ends_at - time.monotonic()))
         except TimeoutError:
@@ -199,7 +188,7 @@ class KafkaLink:
             self._recover(error.args[0])
             return False
         except ScorerError:
-            self._stopped = True
+            self._deliveries.stop()
             raise
         if not self._delivery.transactional:
             self._commits.add(flight.offsets)
@@ -232,13 +221,13 @@ class KafkaLink:
 
     def _fenced(self, error: KafkaError) -> BrokerError:
         """Stops the link; returns the error: another worker replaced this one, or it was unresponsive for too long."""
-        self._stopped = True
+        self._deliveries.stop()
         if triage(error) is Fault.FATAL:
             return FencedError(fenced(error, self._transactional_id, self._settings))
         return BrokerError(refusal(error, "this worker", self._settings))
 
     def _stalled(self) -> StalledError:
-        self._stopped = True
+        self._deliveries.stop()
         limit_s = limits(self._settings).delivery_s
         return StalledError(
             f"a delivery took longer than {limit_s:g} s, which exceeds the timeout of its transaction: the brokers did "
