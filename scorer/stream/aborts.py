@@ -30,20 +30,12 @@ class Aborts:
     def __init__(
         self, settings: Settings, identity: TopicIdentity, delivery: Delivery, should_stop: Callable[[], bool]
     ) -> None:
-        """Begins without an abort.
-
-        Args:
-            settings: the brokers and the topics.
-            identity: the topics' ids, whose admin client asks for the topics' limits.
-            delivery: copies fewer records into dead letters if their topic rejects one as too large.
-            should_stop: True once the shutdown timeout has elapsed.
-        """
         self._settings = settings
         self._identity = identity
         self._delivery = delivery
         self._should_stop = should_stop
         self._in_a_row = 0
-        """The number of aborts since the last commit. Set by the loop's thread."""
+        """The number of aborts since the last commit. Set by `count` and `end`, in the loop's thread."""
 
     def end(self) -> None:
         """A batch was committed."""

@@ -1,15 +1,8 @@
-"""The state of a link's deliveries, of which at most one is in flight.
-
-| state     | meaning                                                                                          |
-|-----------|--------------------------------------------------------------------------------------------------|
-| IDLE      | no delivery is in flight, or its end is being waited for                                         |
-| IN_FLIGHT | a batch is being delivered in the background                                                     |
-| STOPPED   | the link cannot continue (fenced, stalled, a recreated topic), or is closed: nothing is delivered |
-"""
+"""The state of a link's deliveries, of which at most one is in flight, and every transition between the states."""
 
 from collections.abc import Mapping
 from concurrent.futures import Future
-from enum import Enum, auto
+from enum import Enum
 from typing import Final, NamedTuple
 
 from confluent_kafka import TopicPartition
@@ -20,11 +13,11 @@ from scorer.stream.worker import Batch
 
 
 class DeliveryState(Enum):
-    """See the table above."""
+    """Whether a batch can be published."""
 
-    IDLE = auto()
-    IN_FLIGHT = auto()
-    STOPPED = auto()
+    IDLE = "no delivery is in flight, or its end is being waited for"
+    IN_FLIGHT = "a batch is being delivered in the background"
+    STOPPED = "the link cannot continue, or is closed: nothing is delivered"
 
 
 TRANSITIONS: Final[Mapping[tuple[DeliveryState, DeliveryState], str]] = {

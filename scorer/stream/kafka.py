@@ -25,6 +25,7 @@ from scorer.stream.connection import Connection
 from scorer.stream.delivery import AddHeaders, Delivery, DeliveryThread
 from scorer.stream.explain import fenced, refusal
 from scorer.stream.faults import Fault, Fenced, triage
+from scorer.stream.fetching import Fetching
 from scorer.stream.group_offsets import GroupMark
 from scorer.stream.in_flight import Deliveries, InFlight
 from scorer.stream.librdkafka import (
@@ -96,7 +97,8 @@ class KafkaLink:
             producer: Producer = self.producer_class({**producer_properties, **reports})
             callbacks = {"error_cb": self._connection.on_error, "on_commit": self._commits.on_commit, **reports}
             self._consumer: Consumer = self.consumer_class({**consumer_properties, **callbacks})
-        self._subscription = Subscription(settings, observer, should_stop, start_at, self._identity)
+        fetching = Fetching(self._consumer, settings.applications_topic, assigns_incrementally(consumer_properties))
+        self._subscription = Subscription(settings, observer, should_stop, start_at, self._identity, fetching)
         transactional = self._transactional_id is not None
         self._delivery = Delivery(producer, outputs, transactional, self._identity, should_stop, add_headers)
         self._aborts = Aborts(settings, self._identity, self._delivery, should_stop)
@@ -104,7 +106,7 @@ class KafkaLink:
             abort_open_transaction(producer, self._transactional_id, settings)
         require_same_topics(settings, self._identity, should_stop)
         self._thread = DeliveryThread()
-        self._subscription.open(self._consumer, self.settle, assigns_incrementally(consumer_properties))
+        self._subscription.open(self.settle)
 
     def poll(self, reference: BundleReference) -> Batch:
         """Waits briefly for a record, then returns all available records, up to the batch limit."""
