@@ -49,6 +49,7 @@ class KafkaLink:
 
     Attributes:
         observer: notified of what happens.
+        consumer_class, producer_class: the classes of the clients; tests replace them.
     """
 
     consumer_class: ClassVar[type[Consumer]] = Consumer
