@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from schemas.decision import REPLAY_ID_HEADER, SUPERSEDES_HEADER, BundleReference, decision_id
 from schemas.records import Headers
-from scorer.core.score import Bundle, Scores
+from scorer.core.score import Scores
 from scorer.errors import ReplayError
 from scorer.replay.plan import Plan
 from scorer.replay.selection import Decided, Selection
@@ -93,7 +93,7 @@ class ReplayLink:
             {p: min(offset, self._ends[p]) for p, offset in batch.offsets_next.items() if p in self._ends},
         )
 
-    def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
+    def publish(self, batch: Batch, scores: Scores) -> None:
         """Publishes the changed decisions, and commits the offsets of all records.
 
         Raises:
@@ -108,7 +108,6 @@ class ReplayLink:
         self._link.publish(
             Batch([batch.records[position] for position in np.flatnonzero(published).tolist()], batch.offsets_next),
             _filter_scores(scores, published),
-            bundle,
         )
 
     def settle(self) -> bool:

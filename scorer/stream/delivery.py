@@ -16,10 +16,10 @@ from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from schemas.decision import TRACE_HEADERS
+from schemas.decision import TRACE_HEADERS, BundleReference
 from schemas.records import Headers, read_headers
 from scorer.core.encode import id_of
-from scorer.core.score import Bundle, Result
+from scorer.core.score import Scores
 from scorer.core.slow_decode import Rejection
 from scorer.errors import BrokerError
 from scorer.logs import HEADERS_UNREADABLE, log
@@ -118,17 +118,14 @@ class Delivery:
         self._copied_bytes_max = COPIED_BYTES_MAX
         self._unreadable_headers_logged = False
 
-    def deliver(
-        self, batch: Batch, results: Sequence[Result], bundle: Bundle, offsets: list[TopicPartition], group: object
-    ) -> Delivered:
+    def deliver(self, batch: Batch, scores: Scores, offsets: list[TopicPartition], group: object) -> Delivered:
         """Publishes one result per record and waits until all are committed; in a transaction, the offsets too.
 
         It uses only the producer, so it can run while the loop polls.
 
         Args:
             batch: the records.
-            results: the result of each, in order.
-            bundle: the bundle that decided.
+            scores: the result of each, in order, and the bundle that decided.
             offsets: the offsets to commit.
             group: the consumer's group metadata as of the poll.
 
@@ -137,7 +134,7 @@ class Delivery:
             TopicRecreatedError: records and offsets may belong to different topics of the same name.
             BrokerError: the shutdown timeout has elapsed.
         """
-        assert len(results) == len(batch.records), "one result per record"
+        assert len(scores.results) == len(batch.records), "one result per record"
         began_at = time.time()
         self.refused.clear()
         # The answer comes while the batch is published. The request is sent after the poll, so it covers its records.
@@ -149,7 +146,7 @@ class Delivery:
             retry_transient(
                 lambda: self.producer.send_offsets_to_transaction(offsets, group, ATTEMPT_S), self._should_stop
             )
-        headers = self._produce(batch, results, bundle)
+        headers = self._produce(batch, scores)
         produced_at = time.time()
         self._identity.finish_check()
         if self.transactional:
@@ -187,16 +184,16 @@ class Delivery:
         if self.transactional:
             retry_transient(lambda: self.producer.abort_transaction(ATTEMPT_S), self._should_stop)
 
-    def _produce(self, batch: Batch, results: Sequence[Result], bundle: Bundle) -> list[Headers]:
+    def _produce(self, batch: Batch, scores: Scores) -> list[Headers]:
         """Passes the results to the producer; returns the records' headers, which can be read only once."""
         # One call for many decisions is faster, but takes no headers. A decision with headers first ends the run before
         # it, or it would overtake an earlier decision with the same key.
         run: list[dict[str, Any]] = []
         all_headers = [headers_of(record, self._log_unreadable_headers) for record in batch.records]
         added = repeat(()) if self._add_headers is None else self._add_headers(batch.records)
-        for record, result, headers, extra in zip(batch.records, results, all_headers, added, strict=False):
+        for record, result, headers, extra in zip(batch.records, scores.results, all_headers, added, strict=False):
             if isinstance(result, Rejection):
-                self._produce_dead_letter(record, result, [*headers, *extra], bundle)
+                self._produce_dead_letter(record, result, [*headers, *extra], scores.bundle)
                 continue
             key = record.key()
             if key is None or len(key) > _KEY_BYTES_MAX:
@@ -238,8 +235,10 @@ class Delivery:
             self.refused.append(Refused(topic, failed["_error"], len(failed["value"])))
             raise KafkaException(failed["_error"])
 
-    def _produce_dead_letter(self, record: Record, rejected: Rejection, headers: Headers, bundle: Bundle) -> None:
-        letter = dead_letter(record, rejected, headers, bundle.reference, datetime.now(UTC), self._copied_bytes_max)
+    def _produce_dead_letter(
+        self, record: Record, rejected: Rejection, headers: Headers, bundle: BundleReference
+    ) -> None:
+        letter = dead_letter(record, rejected, headers, bundle, datetime.now(UTC), self._copied_bytes_max)
         self.producer.produce(
             self._outputs.dead_letters_topic,
             letter.value,

@@ -71,6 +71,13 @@ def to_own_transactions(settings: Settings) -> Right:
     return Right(Operation.WRITE, Kind.TRANSACTIONAL_ID, own, prefixed=True)
 
 
+def to_own_topics(settings: Settings) -> list[Right]:
+    """Returns the rights of a worker to the topics of its applications and results."""
+    outputs = settings.decisions_topic, settings.dead_letters_topic
+    applications = to_topic(Operation.READ, settings.applications_topic)
+    return [applications, *(to_topic(Operation.WRITE, topic) for topic in outputs)]
+
+
 def needs_of(role: Role, settings: Settings) -> list[Need]:
     """Returns the minimum rights of a role: without any one of them, one of its operations fails.
 

@@ -44,12 +44,12 @@ class Link(Protocol):
         """
         ...
 
-    def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
+    def publish(self, batch: Batch, scores: Scores) -> None:
         """Publishes one result per record and commits the offsets: all or none, and only after all are acknowledged.
 
-        The offsets' metadata name the bundle, which shows the progress of a deployment. The delivery, at most one, may
-        still be in flight on return. If it fails, its records and all later ones are polled again. Raises BrokerError
-        if the worker cannot continue.
+        The offsets' metadata name the bundle of the scores, which shows the progress of a deployment. The delivery, at
+        most one, may still be in flight on return. If it fails, its records and all later ones are polled again. Raises
+        BrokerError if the worker cannot continue.
         """
         ...
 
@@ -107,6 +107,6 @@ def run(
         if not batch.offsets_next:
             continue
         scores = score_batch(batch.records, bundle, record_bytes_max, monitor.lap)
-        link.publish(batch, scores, bundle)
+        link.publish(batch, scores)
         challenge(batch.records, scores)
     link.settle()

@@ -12,7 +12,7 @@ from typing import Final, Literal, Protocol
 
 from schemas.decision import TRACE_HEADERS, BundleReference
 from scorer.core.encode import id_of
-from scorer.core.score import Bundle, Result, Scores
+from scorer.core.score import Result, Scores
 from scorer.core.slow_decode import Rejection
 from scorer.errors import FencedError
 from scorer.stream.delivery import Delivered
@@ -123,14 +123,14 @@ class FakeLink:
         instance_id: str | None = None,
         faults: Faults | None = None,
     ) -> None:
-        self._observer = Tally()
-        self._in_flight: tuple[Batch, Scores, Bundle] | None = None
+        self.observer = Tally()
+        self._in_flight: tuple[Batch, Scores] | None = None
         self.instance_id = instance_id
         self.fenced = False
         self._kafka = kafka
         self._delivery = delivery
         self._batch_records_max = batch_records_max
-        self._faults = faults or NoFaults()
+        self.faults = faults or NoFaults()
         self._epochs: dict[int, int] = {}
         self._fetch_from: dict[int, int] = {}
         self._positions: dict[int, int] = {}
@@ -146,7 +146,7 @@ class FakeLink:
             self._land()  # what is in flight ends under the assignment that it was polled under
         self._learn_assignment()
         batch = self._take()
-        if self._faults.rebalance_during_poll():
+        if self.faults.rebalance_during_poll():
             self._kafka.rebalance(shift=1)
             dropped = set() if self._land() else set(self._fetch_from)
             dropped |= self._learn_assignment()
@@ -157,13 +157,13 @@ class FakeLink:
         unstamped = {p: offset for p, offset in self._positions.items() if self._stamps.get(p) != str(reference)}
         return Batch(batch.records, {**unstamped, **batch.offsets_next})
 
-    def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
+    def publish(self, batch: Batch, scores: Scores) -> None:
         """Takes the batch in flight, once the one before has landed well; it lands as late as it can."""
         assert len(scores.results) == len(batch.records), "one result a record"
         if self._land():
-            self._in_flight = (batch, scores, bundle)
+            self._in_flight = (batch, scores)
             self._positions |= batch.offsets_next
-            self._stamps |= dict.fromkeys(batch.offsets_next, str(bundle.reference))
+            self._stamps |= dict.fromkeys(batch.offsets_next, str(scores.bundle))
 
     def settle(self) -> bool:
         """Lands what is in flight."""
@@ -183,18 +183,18 @@ class FakeLink:
         self._refuse_fenced()
         if self._in_flight is None:
             return True
-        (batch, scores, bundle), self._in_flight = self._in_flight, None
-        fault = self._faults.in_publish()
+        (batch, scores), self._in_flight = self._in_flight, None
+        fault = self.faults.in_publish()
         if fault is Fault.CRASH_BEFORE_COMMIT:
-            self._write_before_commit(batch, scores.results, bundle)
+            self._write_before_commit(batch, scores.results, scores.bundle)
             raise CrashError
         if fault is Fault.ABORT or not self._owns(batch):
-            self._write_before_commit(batch, scores.results, bundle)
+            self._write_before_commit(batch, scores.results, scores.bundle)
             self._wind_back()
-            self._observer.aborted()
+            self.observer.aborted()
             return False
-        self._write_and_commit(batch, scores.results, bundle)
-        self._observer.committed(batch, scores, Delivered(0.0, 0.0, 0.0))
+        self._write_and_commit(batch, scores.results, scores.bundle)
+        self.observer.committed(batch, scores, Delivered(0.0, 0.0, 0.0))
         if fault is Fault.CRASH_AFTER_COMMIT:
             raise CrashError
         return True
@@ -256,21 +256,21 @@ class FakeLink:
     def _owns(self, batch: Batch) -> bool:
         return all(self._kafka.owners[p] == (self, self._epochs.get(p)) for p in batch.offsets_next)
 
-    def _write_before_commit(self, batch: Batch, results: Sequence[Result], bundle: Bundle) -> None:
+    def _write_before_commit(self, batch: Batch, results: Sequence[Result], bundle: BundleReference) -> None:
         """What a reader sees of a publish whose commit failed: of a transaction nothing."""
         if self._delivery == "at-least-once":
             self._write(batch, results, bundle)
 
-    def _write_and_commit(self, batch: Batch, results: Sequence[Result], bundle: Bundle) -> None:
+    def _write_and_commit(self, batch: Batch, results: Sequence[Result], bundle: BundleReference) -> None:
         self._write(batch, results, bundle)
         self._kafka.committed.update(batch.offsets_next)
-        self._kafka.stamps.update(dict.fromkeys(batch.offsets_next, str(bundle.reference)))
+        self._kafka.stamps.update(dict.fromkeys(batch.offsets_next, str(bundle)))
 
-    def _write(self, batch: Batch, results: Sequence[Result], bundle: Bundle) -> None:
+    def _write(self, batch: Batch, results: Sequence[Result], bundle: BundleReference) -> None:
         for record, result in zip(batch.records, results, strict=True):
             headers = record.headers() or ()
             if isinstance(result, Rejection):
-                letter = dead_letter(record, result, headers, bundle.reference, _AT, bytes_max=1_000_000)
+                letter = dead_letter(record, result, headers, bundle, _AT, bytes_max=1_000_000)
                 self._kafka.dead_letters.append(Written(letter.key, letter.value, tuple(letter.headers)))
             else:
                 key = record.key()

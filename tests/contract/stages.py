@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -12,6 +12,7 @@ from confluent_kafka.cimpl import NewTopic
 from scorer.settings import Settings, load_settings
 from scorer.stream.kafka import KafkaLink
 from scorer.stream.metadata import decode_metadata
+from scorer.stream.observer import Observer
 from scorer.stream.worker import Link
 from tests.contract.fake_link import Delivery, FakeKafka, FakeLink, Fault, Written
 from tests.fakes import Headers, Tally
@@ -22,8 +23,10 @@ WAIT_S = 60.0
 
 
 class ClosableLink(Link, Protocol):
-    """A Link that can leave the group."""
+    """A Link that can leave the group, with the observer that it tells."""
 
+    @property
+    def observer(self) -> Observer: ...
     def blocked(self) -> dict[int, str]: ...
     def close(self) -> None: ...
 
@@ -94,7 +97,7 @@ class FakeStage:
 
     def fail_next_commit(self, link: ClosableLink) -> None:
         assert isinstance(link, FakeLink)
-        self._failing.add(id(link._faults))
+        self._failing.add(id(link.faults))
 
     def decisions(self) -> list[Written]:
         return list(self.kafka.decisions)
@@ -109,21 +112,25 @@ class FakeStage:
         return dict(self.kafka.stamps)
 
 
-class _FailingOnce:
-    """A client that refuses one call and is itself for the rest."""
+class _RefusingProducer(Producer):
+    """A producer that refuses the next call of each method that `refused` names."""
 
-    def __init__(self, client: Any, name: str) -> None:
-        self._client = client
-        self._name = name
+    refused: ClassVar[set[str]]
 
-    def __getattr__(self, name: str) -> Any:
-        if name != self._name:
-            return getattr(self._client, name)
-        self._name = ""
-        return self._refuse
+    def send_offsets_to_transaction(self, *arguments: Any) -> Any:
+        self._refuse("send_offsets_to_transaction")
+        return super().send_offsets_to_transaction(*arguments)
 
-    def _refuse(self, *_: object, **__: object) -> None:
-        raise KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION, "a test refuses this", txn_requires_abort=True))
+    def flush(self, *arguments: Any) -> Any:
+        self._refuse("flush")
+        return super().flush(*arguments)
+
+    def _refuse(self, name: str) -> None:
+        if name in self.refused:
+            self.refused.remove(name)
+            raise KafkaException(
+                KafkaError(KafkaError.ILLEGAL_GENERATION, "a test refuses this", txn_requires_abort=True)
+            )
 
 
 class KafkaStage:
@@ -134,7 +141,8 @@ class KafkaStage:
         self.delivery = delivery
         self.names = {f"{kind}_topic": f"{kind}-{uuid.uuid4().hex[:12]}" for kind in _TOPICS}
         self.group_id = f"group-{uuid.uuid4().hex[:12]}"
-        self._links: list[KafkaLink] = []
+        self._links: dict[KafkaLink, set[str]] = {}
+        """Each link, with the calls that its producer refuses next."""
         self._admin = AdminClient({"bootstrap.servers": servers})
         self._producer = Producer({"bootstrap.servers": servers, "linger.ms": 0, "message.max.bytes": 8_000_000})
         new = [NewTopic(name, 2, 1, config=dict(topic_config or {})) for name in self.names.values()]
@@ -162,8 +170,16 @@ class KafkaStage:
         **changes: object,
     ) -> KafkaLink:
         settings = self.settings(instance_id=instance_id, **changes)
-        link = KafkaLink(settings, observer or Tally(), should_stop, refused=refused)
-        self._links.append(link)
+        calls: set[str] = set()
+
+        class RefusingProducer(_RefusingProducer):
+            refused = calls
+
+        class StagedLink(KafkaLink):
+            producer_class = RefusingProducer
+
+        link = StagedLink(settings, observer or Tally(), should_stop, refused=refused)
+        self._links[link] = calls
         return link
 
     def close(self) -> None:
@@ -201,12 +217,7 @@ class KafkaStage:
 
     def fail_next_commit(self, link: ClosableLink) -> None:
         assert isinstance(link, KafkaLink)
-        if self.delivery == "exactly-once":
-            link._delivery.producer = cast(
-                "Producer", _FailingOnce(link._delivery.producer, "send_offsets_to_transaction")
-            )
-        else:
-            link._delivery.producer = cast("Producer", _FailingOnce(link._delivery.producer, "flush"))
+        self._links[link].add("send_offsets_to_transaction" if self.delivery == "exactly-once" else "flush")
 
     def decisions(self) -> list[Written]:
         return self._read(self.names["decisions_topic"])

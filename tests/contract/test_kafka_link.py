@@ -8,14 +8,13 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, TopicPartition, cimpl
+from confluent_kafka import Consumer, KafkaException, Producer, cimpl
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from confluent_kafka.cimpl import NewTopic
 
-from scorer.core.score import score_batch
 from scorer.errors import BrokerError, FencedError, SettingsError, TopicsError
 from scorer.local.apache_kafka import JavaBroker
 from scorer.local.broker import Broker
@@ -23,11 +22,10 @@ from scorer.stream import subscription
 from scorer.stream.commits import OffsetCommits
 from scorer.stream.kafka import KafkaLink
 from scorer.stream.statistics import Statistics
-from scorer.stream.worker import Batch
-from tests.contract.fake_link import Delivery
+from tests.contract.fake_link import CrashError, Delivery
 from tests.contract.stages import WAIT_S, KafkaStage
 from tests.contract.test_link import BUNDLE, decide, headers_of, poll_records, publish, sources, taking_turns, tally_of
-from tests.fakes import RECORD_BYTES_MAX, Tally, application
+from tests.fakes import Tally, application
 
 pytestmark = pytest.mark.broker
 LARGE = {"max.message.bytes": "4000000"}
@@ -296,23 +294,26 @@ def test_open_transaction_of_a_dead_worker(broker: Broker) -> None:
     """
     stage = KafkaStage(broker.bootstrap_servers, "exactly-once")
     stage.append(0, application("a"))
-    dying = stage.link(kafka={"transaction.timeout.ms": "6000"})
-    batch = poll_records(dying, 1)
-    die_before_the_commit(dying, batch)
+    settings = stage.settings(kafka={"transaction.timeout.ms": "6000"})
+    with closing(DyingLink(settings, Tally(), lambda: False)) as dying, pytest.raises(CrashError):
+        publish(dying, poll_records(dying, 1))
     decide(stage.link(), 1)
     stage.close()
     assert sources(stage.decisions()) == [(0, 0)]
 
 
-def die_before_the_commit(link: KafkaLink, batch: Batch) -> None:
-    """Everything of a publish but its commit; then the worker is gone."""
-    delivery, consumer = link._delivery, link._consumer
-    offsets = link._subscription.advance(batch.offsets_next, "")
-    delivery.producer.begin_transaction()
-    delivery.producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), WAIT_S)
-    delivery._produce(batch, score_batch(batch.records, BUNDLE, RECORD_BYTES_MAX).results, BUNDLE)
-    delivery.producer.flush(WAIT_S)
-    consumer.close()
+class DyingProducer(Producer):
+    """Does everything of a publish but its commit; then the worker is gone."""
+
+    def commit_transaction(self, *_: object) -> None:
+        assert self.flush(WAIT_S) == 0
+        raise CrashError
+
+
+class DyingLink(KafkaLink):
+    """A link of a worker that dies in its first commit."""
+
+    producer_class = DyingProducer
 
 
 def test_static_member_restarts_while_partitions_move(kafka_stage: KafkaStage) -> None:
@@ -357,22 +358,18 @@ def test_one_commit_at_a_time(broker: Broker, monkeypatch: pytest.MonkeyPatch) -
         on_its_way.pop()
         answered(self, *found)
 
-    monkeypatch.setattr(OffsetCommits, "on_commit", answer)
-    link = stage.link(batch_records_max=1)
-    consumer: Any = link._consumer
     most: list[int] = []
 
-    class Counting:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(consumer, name)
-
-        def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> Any:
-            if asynchronous:
+    class Counting(Consumer):
+        def commit(self, **arguments: Any) -> Any:
+            if arguments["asynchronous"]:
                 most.append(len(on_its_way) + 1)
                 on_its_way.append(1)
-            return consumer.commit(offsets=offsets, asynchronous=asynchronous)
+            return super().commit(**arguments)
 
-    link._consumer = cast("Consumer", Counting())
+    monkeypatch.setattr(OffsetCommits, "on_commit", answer)
+    monkeypatch.setattr(KafkaLink, "consumer_class", Counting)
+    link = stage.link(batch_records_max=1)
     for number in range(300):
         stage.append(0, application(f"a-{number}"))
     decide(link, 300)

@@ -13,17 +13,16 @@ from scorer.core.score import score_batch
 from scorer.errors import FencedError
 from scorer.stream.worker import Batch, Link, run
 from tests.contract.fake_link import Written
-from tests.contract.stages import WAIT_S, Stage
+from tests.contract.stages import WAIT_S, ClosableLink, Stage
 from tests.fakes import RECORD_BYTES_MAX, CountingMonitor, Tally, application, tiny_bundle
 
 BUNDLE = tiny_bundle()
 
 
-def tally_of(link: Link) -> Tally:
+def tally_of(link: ClosableLink) -> Tally:
     """What a link of the stage has told so far."""
-    tally = link._observer  # type: ignore[attr-defined]
-    assert isinstance(tally, Tally)
-    return tally
+    assert isinstance(link.observer, Tally)
+    return link.observer
 
 
 def work(link: Link, until: Callable[[], bool]) -> None:
@@ -33,7 +32,7 @@ def work(link: Link, until: Callable[[], bool]) -> None:
     assert until()
 
 
-def decide(link: Link, count: int) -> None:
+def decide(link: ClosableLink, count: int) -> None:
     """Lets the worker decide so many records."""
     tally = tally_of(link)
     wanted = tally.records + count
@@ -51,10 +50,10 @@ def poll_records(link: Link, count: int) -> Batch:
     raise AssertionError("no records")
 
 
-def publish(link: Link, batch: Batch) -> bool:
+def publish(link: ClosableLink, batch: Batch) -> bool:
     """Scores and publishes a batch; whether it was committed."""
     aborts = tally_of(link).aborts
-    link.publish(batch, score_batch(batch.records, BUNDLE, RECORD_BYTES_MAX), BUNDLE)
+    link.publish(batch, score_batch(batch.records, BUNDLE, RECORD_BYTES_MAX))
     return link.settle() and tally_of(link).aborts == aborts
 
 
@@ -266,7 +265,7 @@ def test_says_who_decides(stage: Stage) -> None:
     while stage.bundles() != told and time.monotonic() < ends_at:
         batch = link.poll(other.reference)
         if batch.offsets_next:
-            link.publish(batch, score_batch(batch.records, other, RECORD_BYTES_MAX), other)
+            link.publish(batch, score_batch(batch.records, other, RECORD_BYTES_MAX))
     assert link.settle()
     assert stage.bundles() == told
     assert stage.committed() == {0: 1, 1: 2}
@@ -294,7 +293,7 @@ def test_two_share_the_work(stage: Stage) -> None:
     assert found == expected if stage.delivery == "exactly-once" else found.keys() == expected.keys()
 
 
-def taking_turns(stage: Stage, links: tuple[Link, Link]) -> int:
+def taking_turns(stage: Stage, links: tuple[ClosableLink, ClosableLink]) -> int:
     """Two links in turn, a new application before each turn until both have decided some; returns how many there were.
 
     An even number, so that both partitions have as many.

@@ -14,7 +14,7 @@ import pytest
 
 from schemas.decision import BundleReference
 from schemas.rejection import AT_HEADER
-from scorer.core.score import Bundle, Result, Scores
+from scorer.core.score import Result, Scores
 from scorer.stream.worker import Batch, run
 from tests.contract.fake_link import CrashError, Delivery, FakeKafka, FakeLink, Fault, Written
 from tests.fakes import BROKEN_PRICE, RECORD_BYTES_MAX, CountingMonitor, application, tiny_bundle
@@ -237,9 +237,9 @@ def test_reproducible() -> None:
 class CommitsFirst(FakeLink):
     """Broken: the offsets are committed before the results are out."""
 
-    def publish(self, batch: Batch, scores: Scores, bundle: Bundle) -> None:
+    def publish(self, batch: Batch, scores: Scores) -> None:
         self._kafka.committed.update(batch.offsets_next)
-        super().publish(batch, scores, bundle)
+        super().publish(batch, scores)
 
 
 class KeepsWhatItLost(FakeLink):
@@ -252,7 +252,7 @@ class KeepsWhatItLost(FakeLink):
 class ForgetsDeadLetters(FakeLink):
     """Broken: dead letters leave before the transaction, and again when its batch comes again."""
 
-    def _write_before_commit(self, batch: Batch, results: Sequence[Result], bundle: Bundle) -> None:
+    def _write_before_commit(self, batch: Batch, results: Sequence[Result], bundle: BundleReference) -> None:
         decisions = list(self._kafka.decisions)
         self._write(batch, results, bundle)
         self._kafka.decisions[:] = decisions
@@ -261,7 +261,7 @@ class ForgetsDeadLetters(FakeLink):
 class Overtakes(FakeLink):
     """Broken: a batch is written backwards."""
 
-    def _write(self, batch: Batch, results: Sequence[Result], bundle: Bundle) -> None:
+    def _write(self, batch: Batch, results: Sequence[Result], bundle: BundleReference) -> None:
         super()._write(Batch(batch.records[::-1], batch.offsets_next), results[::-1], bundle)
 
 

@@ -28,17 +28,14 @@ FILE_LINES_MAX = 400
 ATTRIBUTES_MAX = 8
 TOO_LARGE = {
     "functions": set(),
-    "classes": {
-        "scorer/stream/kafka.py: KafkaLink",
-        "scorer/stream/subscription.py: Subscription",
-    },
+    "classes": set(),
     "files": {
         "tests/contract/test_kafka_link.py",
         "tests/contract/test_store.py",
         "tests/integration/test_readers.py",
         "tests/ops/test_chart.py",
     },
-    "attributes": {"scorer/local/audit.py: Audit", "scorer/stream/subscription.py: Subscription"},
+    "attributes": {"scorer/local/audit.py: Audit"},
 }
 """What is still larger than it may be. Entries are only removed: one that has become smaller fails the test."""
 

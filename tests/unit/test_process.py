@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from schemas.decision import BundleReference
 from scorer import process
-from scorer.core.score import Bundle, Scores, score_batch
+from scorer.core.score import Scores, score_batch
 from scorer.errors import BrokerError, MisuseError
 from scorer.monitor.health import Health
 from scorer.monitor.http import MonitorServer
@@ -62,7 +62,7 @@ class ScriptedLink:
         os.kill(os.getpid(), signal.SIGTERM)
         return Batch([], {})
 
-    def publish(self, _batch: Batch, _scores: Scores, _bundle: Bundle) -> None:
+    def publish(self, _batch: Batch, _scores: Scores) -> None:
         raise AssertionError("there was nothing to publish")
 
     def settle(self) -> bool:

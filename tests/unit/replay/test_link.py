@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import OFFSET_END
 
 from schemas.decision import BundleReference
-from scorer.core.score import Bundle, Scores, score_batch
+from scorer.core.score import Scores, score_batch
 from scorer.core.slow_decode import Rejection
 from scorer.errors import ReplayError
 from scorer.replay.link import CorrectionHeaders, RateLimit, ReplayLink, start_within
@@ -33,7 +33,7 @@ class InnerLink:
     def poll(self, _: BundleReference) -> Batch:
         return self.batches.pop(0)
 
-    def publish(self, batch: Batch, scores: Scores, _: Bundle) -> None:
+    def publish(self, batch: Batch, scores: Scores) -> None:
         self.published.append((batch, scores))
 
     def settle(self) -> bool:
@@ -101,7 +101,7 @@ def test_publishes_only_decisions_that_differ(everything: bool) -> None:
     batch = Batch(records, {0: 8, 2: 2})
     inner = InnerLink()
     scores = score_batch(records, TINY, 65_536)
-    link(inner, SOME, everything).publish(batch, scores, TINY)
+    link(inner, SOME, everything).publish(batch, scores)
     (published, published_scores), *_ = inner.published
     offsets = [r.offset() for r in published.records]
     assert offsets == ([3, 5, 7, 1] if everything else [3, 7, 1]), "the one at 5 is the same, byte for byte"
@@ -121,7 +121,7 @@ def test_other_applications_are_not_corrected() -> None:
     with pytest.raises(
         ReplayError, match=r"applications\[0\]@5 is not the application .* 1 of 2 records differ\..*--since"
     ):
-        link(inner, SOME).publish(Batch(records, {0: 6}), score_batch(records, TINY, 65_536), TINY)
+        link(inner, SOME).publish(Batch(records, {0: 6}), score_batch(records, TINY, 65_536))
     assert not inner.published
 
 

@@ -1,4 +1,4 @@
-"""What is polled of a partition that librdkafka has given up: no broker causes that at a given moment."""
+"""What is polled of a partition that was given up, paused, blocked or moved: no broker causes it at a given moment."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from scorer.settings import Settings
+from scorer.stream.fetching import Fetching
 from scorer.stream.partition import start_where_committed
 from scorer.stream.subscription import Subscription
 from scorer.stream.topic_ids import TopicIdentity
@@ -46,17 +47,30 @@ class ScriptedConsumer:
     length: int
     committed_offset: int = -1001
     queue: list[Polled] = field(default_factory=list)
+    low: int = 0
     given_up: set[int] = field(default_factory=set)
     during_poll: list[Callable[[], None]] = field(default_factory=list)
+    paused: set[int] = field(default_factory=set)
 
     def subscribe(self, _: list[str], **callbacks: Callback) -> None:
         self.callbacks = callbacks
 
     def consume(self, most: int, _: float) -> list[Polled]:
-        polled, self.queue = self.queue[:most], self.queue[most:]
+        polled = [polled for polled in self.queue if polled.partition() not in self.paused][:most]
+        self.queue = [queued for queued in self.queue if queued not in polled]
         if self.during_poll:
             self.during_poll.pop()()
         return polled
+
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        self.incremental_assign(partitions)
+
+    def unassign(self) -> None:
+        self.queue.clear()
+
+    def close(self) -> None:
+        self.callbacks["on_assign"](self, [TopicPartition(TOPIC, 1)])
+        self.callbacks["on_revoke"](self, [TopicPartition(TOPIC, number) for number in (0, 1)])
 
     def incremental_assign(self, partitions: list[TopicPartition]) -> None:
         for tp in partitions:
@@ -75,12 +89,14 @@ class ScriptedConsumer:
     def committed(self, partitions: list[TopicPartition], **_: object) -> list[TopicPartition]:
         return [TopicPartition(TOPIC, tp.partition, self.committed_offset) for tp in partitions]
 
-    def pause(self, partitions: list[TopicPartition]) -> None: ...
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        self.paused |= {tp.partition for tp in partitions}
 
-    def resume(self, partitions: list[TopicPartition]) -> None: ...
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        self.paused -= {tp.partition for tp in partitions}
 
     def get_watermark_offsets(self, _: TopicPartition, **__: object) -> tuple[int, int]:
-        return 0, self.length
+        return self.low, self.length
 
     def give_up(self, partition: int, code: int) -> None:
         """Reports an error behind what is fetched so far, and fetches no more."""
@@ -105,12 +121,13 @@ class SameTopics:
     def finish_check(self) -> None: ...
 
 
-def subscribed(consumer: ScriptedConsumer, batch_records_max: int = 4) -> Subscription:
+def subscribed(consumer: ScriptedConsumer, batch_records_max: int = 4, incremental: bool = True) -> Subscription:
     """A worker's subscription with partition 0."""
     settings = Settings(applications_topic=TOPIC, batch_records_max=batch_records_max)
     identity = cast("TopicIdentity", SameTopics())
-    subscription = Subscription(settings, Tally(), lambda: False, start_where_committed, identity)
-    subscription.open(cast("Consumer", consumer), lambda: True, incremental=True)
+    fetching = Fetching(cast("Consumer", consumer), TOPIC, incremental)
+    subscription = Subscription(settings, Tally(), lambda: False, start_where_committed, identity, fetching)
+    subscription.open(lambda: True)
     consumer.callbacks["on_assign"](consumer, [TopicPartition(TOPIC, 0)])
     return subscription
 
@@ -128,7 +145,7 @@ def test_an_aborted_batch_in_a_partition_that_was_given_up(code: int, monkeypatc
 
     They used to be lost: what librdkafka had fetched behind them was polled next, and committed.
     """
-    monkeypatch.setattr("scorer.stream.subscription.end_of_unreadable", lambda *_: 10)
+    monkeypatch.setattr("scorer.stream.poll_errors.end_of_unreadable", lambda *_: 10)
     consumer = ScriptedConsumer(length=10)
     subscription = subscribed(consumer)
     consumer.give_up(0, code)
@@ -141,7 +158,7 @@ def test_an_aborted_batch_in_a_partition_that_was_given_up(code: int, monkeypatc
 @pytest.mark.parametrize("code", [KafkaError._AUTO_OFFSET_RESET, KafkaError._BAD_MSG])
 def test_a_partition_that_was_given_up_comes_back_in_the_same_poll(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was polled before it was taken away is dropped, with the error; it starts where the group is."""
-    monkeypatch.setattr("scorer.stream.subscription.end_of_unreadable", lambda *_: 10)
+    monkeypatch.setattr("scorer.stream.poll_errors.end_of_unreadable", lambda *_: 10)
     consumer = ScriptedConsumer(length=6)
     subscription = subscribed(consumer, batch_records_max=20)
     consumer.give_up(0, code)
@@ -164,3 +181,74 @@ def test_a_partition_that_its_leader_does_not_know_yet() -> None:
     consumer.give_up(0, KafkaError.UNKNOWN_TOPIC_OR_PART)
     polled = [poll(subscription) for _ in range(2)]
     assert polled == [[], [0, 1, 2]]
+
+
+def rebalance(consumer: ScriptedConsumer, kind: str = "on_revoke") -> None:
+    """Partition 0 is taken away, or lost, and comes back."""
+    consumer.callbacks[kind](consumer, [TopicPartition(TOPIC, 0)])
+    consumer.callbacks["on_assign"](consumer, [TopicPartition(TOPIC, 0)])
+
+
+def block(consumer: ScriptedConsumer, subscription: Subscription) -> None:
+    """Retention deletes what partition 0 has, and more."""
+    consumer.length, consumer.low = 50, 40
+    consumer.queue.clear()
+    consumer.give_up(0, KafkaError._AUTO_OFFSET_RESET)
+    assert poll(subscription) == []
+    assert list(subscription.blocked()) == [0]
+
+
+@pytest.mark.parametrize("incremental", [True, False], ids=["incremental", "eager"])
+@pytest.mark.parametrize("kind", ["on_revoke", "on_lost"])
+def test_a_paused_partition_that_comes_back(kind: str, incremental: bool) -> None:
+    """A pause ends with a rebalance, although librdkafka itself remembers it."""
+    consumer = ScriptedConsumer(length=3)
+    subscription = subscribed(consumer, 4, incremental)
+    subscription.pause([0])
+    assert poll(subscription) == []
+    rebalance(consumer, kind)
+    assert (consumer.paused, poll(subscription)) == (set(), [0, 1, 2])
+
+
+def test_a_pause_ends_with_a_rewind() -> None:
+    """After an aborted batch the records before the pause come again."""
+    consumer = ScriptedConsumer(length=3)
+    subscription = subscribed(consumer)
+    assert poll(subscription) == [0, 1, 2]
+    subscription.pause([0, 0])
+    subscription.rewind()
+    assert (consumer.paused, poll(subscription)) == (set(), [0, 1, 2])
+
+
+@pytest.mark.parametrize("kind", ["on_revoke", "on_lost"])
+def test_a_blocked_partition_that_comes_back(kind: str) -> None:
+    """It is read from where the group is then; a rewind before that leaves it blocked."""
+    consumer = ScriptedConsumer(length=3, committed_offset=1)
+    subscription = subscribed(consumer)
+    block(consumer, subscription)
+    subscription.rewind()
+    assert (list(subscription.blocked()), poll(subscription)) == ([0], [])
+    consumer.committed_offset = 48  # an operator has reset it
+    rebalance(consumer, kind)
+    assert (subscription.blocked(), poll(subscription)) == ({}, [48, 49])
+
+
+def test_an_eager_reassignment_leaves_a_paused_partition_paused() -> None:
+    """All partitions are assigned again for the sake of one, and those that were paused are paused again."""
+    consumer = ScriptedConsumer(length=3)
+    subscription = subscribed(consumer, 4, incremental=False)
+    consumer.callbacks["on_assign"](consumer, [TopicPartition(TOPIC, number) for number in (0, 1)])
+    subscription.pause([0])
+    consumer.queue.clear()
+    consumer.give_up(1, KafkaError._AUTO_OFFSET_RESET)
+    assert [poll(subscription) for _ in range(2)] == [[], [0, 1, 2]]
+    assert consumer.paused == {0}
+
+
+def test_a_closing_consumer_is_still_assigned_a_partition() -> None:
+    """Where a group has something for a member that leaves, it takes it and gives all back."""
+    consumer = ScriptedConsumer(length=3)
+    subscription = subscribed(consumer)
+    subscription.pause([0])
+    subscription.close()
+    assert subscription.behind("any") == {}
