@@ -26,6 +26,7 @@ from scorer.author.build import Draft
 from scorer.author.model_input import ModelInput
 from scorer.author.pickled import ClassName, Pickled, read_pickle
 from scorer.bundle.manifest import FILE_BYTES_MAX, Features, Word, explain
+from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
 from scorer.errors import BundleError, MisuseError, RunnerMissingError
 
@@ -120,9 +121,8 @@ def draft_bundle(
             `scorer.author.boosters.check_booster`.
     """
     contract = contract or shipped_contract()
-    inputs = ModelInput(contract, Features(columns=model.columns, missing=None if isnan(missing) else missing))
     try:
-        _ = inputs.encoding
+        FeatureEncoding(contract, model.columns, missing)
     except ValueError as error:
         fields = ", ".join(contract.inputs)
         raise BundleError(
@@ -130,6 +130,7 @@ def draft_bundle(
             f"{fields}, in lower case; a category's columns are field=value, with the values in schemas/generated: "
             "train the model on those"
         ) from None
+    inputs = ModelInput(contract, Features(columns=model.columns, missing=None if isnan(missing) else missing))
     try:
         checked = check_booster(model.model, inputs, rounds, by_wrapper=model.by_wrapper)
     except RunnerMissingError:

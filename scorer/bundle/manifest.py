@@ -271,7 +271,8 @@ def parse_manifest(raw: bytes) -> Manifest:
             return Manifest.model_validate_json(raw)
     except ValidationError as error:
         raise BundleError(f"{MANIFEST_FILE} is not a valid manifest: {explain(error)}") from None
-    supported = " and ".join(map(str, MANIFEST_VERSIONS))
+    *others, last = MANIFEST_VERSIONS
+    supported = f"{', '.join(map(str, others))} and {last}"
     raise BundleError(
         f"{MANIFEST_FILE} has manifest_version {version}, but this release supports {supported}: was the bundle built "
         "by another release? Install that one, or train the bundle again with this one"

@@ -226,7 +226,7 @@ def test_what_nothing_needs_is_text(tmp_path: Path, unused: str) -> None:
         (["age", "Home=rent"], "columns that are not in the contract: Home=rent"),
         (
             ["age", "home=castle"],
-            "not in the contract: home=castle. The contract's fields are home, marital, records, job, seniority",
+            "not in the contract: home=castle. The contract's fields are seniority, home, time, age, marital",
         ),
         (["age", "sex=f"], "not in the contract: sex=f"),
         (["age", "x\x1b[2J"], r"not in the contract: x�\[2J"),
