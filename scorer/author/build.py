@@ -128,7 +128,7 @@ def _write_version(draft: Draft) -> tuple[dict[str, Any], Literal[1, 2, 3]]:
     """Returns the fields that not all manifests have, and the oldest manifest version that has them."""
     contract = draft.inputs.contract
     settings = {"runner_settings": dict(draft.runner_settings)}
-    if contract.sha256 == shipped_contract().sha256:
+    if contract.sha256 == shipped_contract().sha256 and not draft.inputs.features.derived:
         named = {"contract_version": contract.version}
         return (named | settings, 2) if draft.runner_settings else (named, 1)
     sha256 = hashlib.sha256(contract.canonical).hexdigest()
@@ -180,12 +180,13 @@ def _wrap(block: str) -> str:
 
 def _write_details(draft: Draft) -> str:
     missing = "left to the model" if draft.inputs.missing is None else f"encoded as {draft.inputs.missing:g}"
-    left_out = sorted(draft.inputs.contract.inputs.keys() - set(draft.inputs.features.fields))
+    left_out = sorted(draft.inputs.contract.inputs.keys() - set(draft.inputs.encoding.fields))
     libraries = ", ".join(f"{name} {version}" for name, version in draft.libraries.items())
     lines = [
         *_write_origin(draft),
         f"- Encoding: one column per value of a category; an unknown number is {missing}.",
-        f"- Fields used: {', '.join(draft.inputs.features.fields)}.",
+        f"- Fields used: {', '.join(draft.inputs.encoding.fields)}.",
+        *[f"- Derived column: {name} = {text}." for name, text in draft.inputs.features.derived.items()],
         f"- Fields left out: {', '.join(left_out) or 'none'}.",
         f"- Libraries: {libraries}.",
         *([f"- Command to reproduce it: {_write_command(draft, draft.training)}"] if draft.training else []),
@@ -249,7 +250,7 @@ def _format_share(share: float | None) -> str:
 
 def _write_prohibited_bases(draft: Draft) -> str:
     fields = draft.inputs.contract.inputs
-    used = draft.inputs.features.fields
+    used = draft.inputs.encoding.fields
     marked = [name for name, field in fields.items() if field.prohibited and field.prohibited != "age"]
     basis = "a prohibited basis under Regulation B (12 CFR §1002.6(b)(1))"
     uses = [

@@ -9,6 +9,7 @@ from schemas.contract import Contract, ContractField, Kind
 from schemas.made_up import bounds_of, example_of
 from scorer.author.model_input import ModelInput
 from scorer.bundle.golden import golden_matrix
+from scorer.core.columns import Columns
 
 TOLERANCE: Final = 1e-6  # between the probabilities of the original and of the converted model
 _ROWS: Final = 2_000  # enough to detect a difference on one application in a few hundred
@@ -22,24 +23,19 @@ def comparison_matrix(inputs: ModelInput) -> NDArray[np.float32]:
 
     The golden examples alone are few, and many are at the contract's limits, where models that differ elsewhere agree.
     """
+    return np.concatenate([golden_matrix(inputs.encoding), inputs.encoding.matrix(_draw(inputs.contract))])
+
+
+def _draw(contract: Contract) -> Columns:
     random = np.random.default_rng(_SEED)
-    values = _draw_categories(inputs.contract, random)
-    drawn = np.empty((_ROWS, len(inputs.columns)), dtype=np.float32)
-    for position, column in enumerate(inputs.columns):
-        name, equals, value = column.partition("=")
-        field = inputs.contract.inputs[name]
-        drawn[:, position] = (
-            values[name] == value if equals else _draw_numbers(field, inputs.features.missing_number, random)
-        )
-    return np.concatenate([golden_matrix(inputs.encoding), drawn])
+    values = {
+        name: random.integers(0, len(field.categories), _ROWS) if field.categories else _draw_numbers(field, random)
+        for name, field in contract.inputs.items()
+    }
+    return Columns([""] * _ROWS, values, np.zeros(_ROWS, dtype=np.intp), np.zeros(_ROWS, dtype=np.bool_))
 
 
-def _draw_categories(contract: Contract, random: np.random.Generator) -> dict[str, NDArray[np.str_]]:
-    categories = {name: field for name, field in contract.inputs.items() if field.kind is Kind.CATEGORY}
-    return {name: random.choice(field.categories, size=_ROWS) for name, field in categories.items()}
-
-
-def _draw_numbers(field: ContractField, missing: float, random: np.random.Generator) -> NDArray[np.float64]:
+def _draw_numbers(field: ContractField, random: np.random.Generator) -> NDArray[np.float64]:
     """Draws a number per row, up to four times the contract's example; some are 0 or unknown where that is allowed."""
     if field.kind is Kind.BOOLEAN:
         return random.integers(0, 2, _ROWS).astype(np.float64)
@@ -51,5 +47,5 @@ def _draw_numbers(field: ContractField, missing: float, random: np.random.Genera
     if low == 0:
         numbers[random.random(_ROWS) < _ZERO_SHARE] = 0
     if field.may_be_unknown:
-        numbers[random.random(_ROWS) < _UNKNOWN_SHARE] = missing
+        numbers[random.random(_ROWS) < _UNKNOWN_SHARE] = np.nan
     return numbers

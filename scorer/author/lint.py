@@ -213,7 +213,7 @@ def _probe_marked_bases(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]
     """Finds fields that the contract marks as a prohibited basis, unless their names say so already."""
     named = {finding.where for finding in _find_prohibited_bases(manifest)}
     fields = bundle.encoding.contract.inputs
-    for name in manifest.features.fields:
+    for name in bundle.encoding.fields:
         basis = fields[name].prohibited
         if basis not in {"", "age"} and f"features: {name}" not in named:
             yield Finding(
@@ -229,7 +229,7 @@ def _probe_marked_bases(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]
 def _probe_columns(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
     """Finds categories that the contract allows but the model lacks: they are scored as if the field were missing."""
     columns = manifest.features.columns
-    for name in manifest.features.fields:
+    for name in bundle.encoding.fields:
         field = bundle.encoding.contract.inputs[name]
         unknown = [column for column in one_hot_columns(field) if column not in columns]
         if unknown:
@@ -275,10 +275,12 @@ def _vary(bundle: Bundle, field: str) -> Iterator[NDArray[np.float32]]:
         yield matrix
 
 
-def _probe_elderly(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
+def _probe_elderly(_: Manifest, bundle: Bundle) -> Iterator[Finding]:
     """Compares ages from 62 on with the most favorable younger age of each golden example, as in §1002.2(v)."""
     fields = bundle.encoding.contract.inputs
-    for name in manifest.features.fields:
+    for name in bundle.encoding.fields:
+        if name not in bundle.encoding.columns:
+            continue
         if name == "age" or fields[name].prohibited == "age":
             yield from _probe_age(bundle, name)
 

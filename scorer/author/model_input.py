@@ -29,7 +29,7 @@ class ModelInput:
     @property
     def encoding(self) -> FeatureEncoding:
         """The encoding. Raises ValueError if a column is not in the contract, or is repeated."""
-        return FeatureEncoding(self.contract, self.columns, self.features.missing_number)
+        return FeatureEncoding(self.contract, self.columns, self.features.missing_number, self.features.derived)
 
     def leave_missing(self) -> Self:
         """Returns the same columns with unknown numbers left to the model."""
@@ -41,10 +41,12 @@ class ModelInput:
 
     def may_be_unknown(self, column: str) -> bool:
         """Whether a valid application may have no value of a column that is not one-hot."""
-        return self._field(column).may_be_unknown
+        return column in self.features.derived or self._field(column).may_be_unknown
 
     def limits_of(self, column: str) -> tuple[float, float]:
         """Returns the lower and the upper limit of a column that is not one-hot; each may be exclusive, or infinite."""
+        if column in self.features.derived:
+            return -math.inf, math.inf
         field = self._field(column)
         if field.kind is Kind.BOOLEAN:
             return 0.0, 1.0
@@ -53,6 +55,8 @@ class ModelInput:
 
     def may_be(self, column: str, value: float) -> bool:
         """Whether a column may have this value without being unknown."""
+        if column in self.features.derived:
+            return True
         if self.is_one_hot(column) or self._field(column).kind is Kind.BOOLEAN:
             return value in {0.0, 1.0}
         return not math.isnan(value) and bool(self._field(column).limits.hold(value))

@@ -80,6 +80,8 @@ class Recipe:
     monotone: Mapping[str, int] = field(default_factory=dict)
     """By field: 1 if the probability of default must not fall with the number, -1 if it must not rise."""
     rounds: int = ROUNDS
+    derived: Mapping[str, str] = field(default_factory=dict)
+    """Additional columns: expressions over fields, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +252,7 @@ def train_model(
     import sklearn
     import xgboost
 
-    columns = columns_of(examples.contract, choose_fields(examples.contract, recipe.dropped))
-    inputs = ModelInput(examples.contract, Features(columns=columns, missing=recipe.missing))
+    inputs = _input(examples.contract, recipe)
     parameters = _parameters(recipe, inputs)
     matrix = inputs.encoding.matrix(examples.applications)
     train_rows, holdout_rows = _split(examples.defaulted)
@@ -280,6 +281,18 @@ def train_model(
         labels=labels,
     )
     return Trained(draft, probabilities, defaulted)
+
+
+def _input(contract: Contract, recipe: Recipe) -> ModelInput:
+    fields = columns_of(contract, choose_fields(contract, recipe.dropped))
+    columns = tuple(sorted([*fields, *recipe.derived]))
+    derived = {"derived": dict(recipe.derived)} if recipe.derived else {}
+    inputs = ModelInput(contract, Features(columns=columns, missing=recipe.missing, **derived))
+    try:
+        _ = inputs.encoding
+    except ValueError as error:
+        raise MisuseError(str(error)) from None
+    return inputs
 
 
 def _parameters(recipe: Recipe, inputs: ModelInput) -> dict[str, str | int | float]:

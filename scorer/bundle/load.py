@@ -181,6 +181,7 @@ def read_contract(manifest: Manifest, contents: Mapping[str, bytes]) -> Contract
 
 def _encode_features(contract: Contract, manifest: Manifest) -> FeatureEncoding:
     try:
-        return FeatureEncoding(contract, manifest.features.columns, manifest.features.missing_number)
+        features = manifest.features
+        return FeatureEncoding(contract, features.columns, features.missing_number, features.derived)
     except ValueError as error:
         raise BundleError(str(error)) from None

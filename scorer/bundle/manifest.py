@@ -90,6 +90,8 @@ class Features(_Section):
     columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=_COLUMNS_MAX)]
     missing: float | None
     """Replaces unknown numbers; null is NaN, which lets the model handle them."""
+    derived: Annotated[dict[Column, Sentence], Field(max_length=_COLUMNS_MAX)] = {}
+    """The expressions of derived columns, by name. Since version 3."""
 
     @property
     def missing_number(self) -> float:
@@ -98,7 +100,7 @@ class Features(_Section):
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The fields that have a column, sorted by name."""
+        """The fields and derived columns that the model reads, sorted by name."""
         return tuple(sorted({column.partition("=")[0] for column in self.columns}))
 
 
@@ -210,6 +212,13 @@ class Manifest(_Section):
         return self
 
     @model_validator(mode="after")
+    def _check_derived(self) -> Self:
+        if ("derived" in self.features.model_fields_set) and self.manifest_version < 3:
+            msg = "features.derived is not allowed in manifests before version 3"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _check_files(self) -> Self:
         needed = (self.model, GOLDEN_FILE, *([self.contract.file] if self.contract else []))
         missing = [name for name in needed if name not in self.files]
@@ -235,6 +244,8 @@ class Manifest(_Section):
         )
         for name in absent:
             del content[name]
+        if self.manifest_version < 3:
+            del content["features"]["derived"]
         return content
 
     @property

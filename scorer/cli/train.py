@@ -12,6 +12,7 @@ from scorer.cli.options import ConfigOption, JsonOption, SetOption, StoreOption,
 from scorer.cli.train_options import (
     ApplicationsArgument,
     DeclinedAboveOption,
+    DeriveOption,
     DropOption,
     LabelOption,
     MaybeAboveOption,
@@ -42,6 +43,7 @@ def train(
     contract: ContractOption = None,
     target: TargetOption = None,
     drop: DropOption = None,
+    derive: DeriveOption = None,
     missing: MissingOption = 0.0,
     maybe_above: MaybeAboveOption = 0.3,
     declined_above: DeclinedAboveOption = 0.5,
@@ -79,7 +81,8 @@ def train(
     require_libraries("sklearn", *(["matplotlib"] if plots else []))
     labels = _read_labels(label or [])
     own_contract = read_contract(contract)
-    recipe = read_recipe(tuple(drop or ()), (maybe_above, declined_above), missing, param or (), monotone or (), rounds)
+    thresholds = maybe_above, declined_above
+    recipe = read_recipe(drop or (), derive or (), thresholds, missing, (param or (), monotone or ()), rounds)
     choose_fields(own_contract, recipe.dropped)
     bundles = BundleStore(settings_of(config, None, assignments, store=store).settings.store)
     bundles.require_new(name, version)

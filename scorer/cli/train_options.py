@@ -58,6 +58,14 @@ MonotoneOption = Annotated[
 ]
 
 
+DeriveOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=EXPRESSION", help="Additional column, for example 'dti = debt / income'; may be repeated."
+    ),
+]
+
+
 ParamOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=VALUE", help="XGBoost parameter, for example max_depth=4; may be repeated."),
@@ -86,22 +94,24 @@ SkipInvalidOption = Annotated[bool, typer.Option("--skip-invalid", help="Skip in
 
 
 def read_recipe(
-    dropped: tuple[str, ...],
+    dropped: Sequence[str],
+    derived: Sequence[str],
     thresholds: tuple[float, float],
     missing: float,
-    parameters: Sequence[str],
-    monotone: Sequence[str],
+    tuning: tuple[Sequence[str], Sequence[str]],
     rounds: int,
 ) -> "Recipe":
-    """Returns how to train.
+    """Returns how to train, from the texts of the options; `tuning` has those of --param and of --monotone.
 
     Raises:
         MisuseError: a value is invalid.
     """
     from scorer.author.train import Recipe
 
+    parameters, monotone = tuning
     return Recipe(
-        dropped=dropped,
+        dropped=tuple(dropped),
+        derived=dict(_read_pair("--derive", text, lambda _, expression: expression) for text in derived),
         policy=read_policy(*thresholds),
         missing=read_missing(missing),
         parameters=dict(_read_pair("--param", text, _read_parameter) for text in parameters),
@@ -130,7 +140,7 @@ def _read_pair(option: str, text: str, read: Callable[[str, str], T], separator:
     name, found, value = text.partition(separator)
     if not (found and name and value):
         raise MisuseError(f"{option} {text[:80]}: write NAME{separator}VALUE")
-    return name, read(name, value)
+    return name.strip(), read(name.strip(), value.strip())
 
 
 def _read_parameter(name: str, value: str) -> str | int | float:

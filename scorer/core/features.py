@@ -1,11 +1,12 @@
 """Encodes applications as the model's float32 matrix, in the bundle's column order.
 
 A numeric field, a boolean or a date has a column of the same name. A category is one-hot encoded: each of its values
-has a column named `field=value`. A column that the contract does not give is an error when the bundle is opened, so a
-misspelt name never becomes a column of zeros.
+has a column named `field=value`. A derived column has a name of its own, and an expression over fields
+(`scorer.core.expressions`). A column that is none of these is an error when the bundle is opened, so a misspelt name
+never becomes a column of zeros.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from schemas.contract import Contract, ContractField, Kind
 from scorer.core.columns import Columns
+from scorer.core.expressions import NumberExpression, parse_number
 
 MISSING_MAX: Final = float(np.finfo(np.float32).max)
 """Upper limit of `missing`: the matrix holds 32-bit floats."""
@@ -36,16 +38,20 @@ def one_hot_columns(field: ContractField) -> list[str]:
 class FeatureEncoding:
     """Encodes applications of a contract as a matrix with the columns of a bundle."""
 
-    def __init__(self, contract: Contract, columns: Sequence[str], missing: float) -> None:
+    def __init__(
+        self, contract: Contract, columns: Sequence[str], missing: float, derived: Mapping[str, str] | None = None
+    ) -> None:
         """Prepares the encoding.
 
         Args:
             contract: describes the applications.
-            columns: the matrix's columns in order: a field's name, or `field=value`.
+            columns: the matrix's columns in order: a field's name, `field=value`, or the name of a derived column.
             missing: replaces unknown numbers: 0 in the course's recipe; NaN lets the model handle them.
+            derived: the expressions of derived columns, by name.
 
         Raises:
-            ValueError: a column is not in the contract, or is repeated.
+            ValueError: a column is not in the contract, or is repeated; or a derived column has the name of another
+                column, is not used, or its expression is invalid.
         """
         one_hot = {
             column: (field.name, code)
@@ -53,6 +59,8 @@ class FeatureEncoding:
             for code, column in enumerate(one_hot_columns(field))
         }
         numbers = {name for name, field in contract.inputs.items() if field.kind is not Kind.CATEGORY}
+        self.derived = _parse_derived(derived or {}, contract, columns, {*numbers, *one_hot, *contract.fields})
+        numbers |= self.derived.keys()
         unknown = [column for column in columns if column not in numbers and column not in one_hot]
         if unknown:
             msg = f"columns that are not in the contract: {', '.join(unknown)}"
@@ -73,6 +81,12 @@ class FeatureEncoding:
                 none = np.full(len(contract.inputs[name].categories) + 1, -1, dtype=np.intp)
                 self._positions.setdefault(name, none)[code] = i
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The contract's fields that the matrix depends on, sorted by name."""
+        direct = {column.partition("=")[0] for column in self.columns if column not in self.derived}
+        return tuple(sorted(direct.union(*(expression.fields for expression in self.derived.values()))))
+
     def matrix(self, columns: Columns) -> NDArray[np.float32]:
         """Encodes a batch.
 
@@ -85,7 +99,8 @@ class FeatureEncoding:
         n = len(columns)
         matrix = np.zeros((n, len(self.columns)), dtype=np.float32)
         for i, name in self._numbers:
-            column = columns.values[name]
+            expression = self.derived.get(name)
+            column = expression.evaluate(columns.values) if expression else columns.values[name]
             matrix[:, i] = column if np.isnan(self.missing) else np.where(np.isnan(column), self.missing, column)
         rows = np.arange(n)
         for name, positions in self._positions.items():
@@ -93,3 +108,22 @@ class FeatureEncoding:
             has_column = targets >= 0
             matrix[rows[has_column], targets[has_column]] = 1.0
         return matrix
+
+
+def _parse_derived(
+    derived: Mapping[str, str], contract: Contract, columns: Sequence[str], taken: Collection[str]
+) -> dict[str, NumberExpression]:
+    expressions: dict[str, NumberExpression] = {}
+    for name, text in derived.items():
+        if name in taken or "=" in name:
+            msg = f"derived column {name}: the contract has a field or column of this name; choose another"
+            raise ValueError(msg)
+        if name not in columns:
+            msg = f"derived column {name} is not among the columns"
+            raise ValueError(msg)
+        try:
+            expressions[name] = parse_number(text, contract)
+        except ValueError as error:
+            msg = f"derived column {name}: {error}"
+            raise ValueError(msg) from None
+    return expressions
