@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 import yaml
 
 from tests.tools import tool
@@ -15,6 +16,8 @@ CHART: Final = ROOT / "helm"
 VALUE_SETS: Final = sorted((Path(__file__).parent / "values").glob("*.yaml"))
 NEWEST: Final = "1.34"
 """The Kubernetes that a template is rendered for, unless said otherwise."""
+each_set: Final = pytest.mark.parametrize("values", VALUE_SETS, ids=lambda path: path.stem)
+"""A test with each of the sets of values."""
 
 Resource = dict[str, Any]
 _WORKLOADS: Final = {"Deployment", "StatefulSet", "Job"}
@@ -75,6 +78,14 @@ def pod_of(resources: list[Resource], component: str) -> Resource:
     """The one pod of a component."""
     (found,) = (pod for name, pod in pods(resources) if name == component)
     return found
+
+
+def environment_of(pod: Resource) -> dict[str, str]:
+    """A pod's variables; what a Secret or a field gives is a text of its own."""
+    (container,) = pod["spec"]["containers"]
+    names = [entry["name"] for entry in container["env"]]
+    assert len(names) == len(set(names))
+    return {entry["name"]: entry.get("value", "given-elsewhere") for entry in container["env"]}
 
 
 def is_hook(resource: Mapping[str, Any]) -> bool:

@@ -32,12 +32,7 @@ TOO_LARGE = {
         "scorer/stream/kafka.py: KafkaLink",
         "scorer/stream/subscription.py: Subscription",
     },
-    "files": {
-        "tests/contract/test_kafka_link.py",
-        "tests/contract/test_store.py",
-        "tests/integration/test_readers.py",
-        "tests/ops/test_chart.py",
-    },
+    "files": {"tests/contract/test_kafka_link.py"},
     "attributes": {"scorer/local/audit.py: Audit", "scorer/stream/subscription.py: Subscription"},
 }
 """What is still larger than it may be. Entries are only removed: one that has become smaller fails the test."""
