@@ -46,18 +46,25 @@ class Audit:
     That thread alone changes the attributes, as it counts the records; any other thread may read them.
     """
 
-    def __init__(self, settings: Settings, owns: Callable[[Record], bool] = lambda _: True) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        owns: Callable[[Record], bool] = lambda _: True,
+        report: Callable[[Malformed], object] = lambda _: None,
+    ) -> None:
         """Starts reading at the ends of the three topics.
 
         Args:
             settings: the topics.
             owns: tells whether an application's record counts; other publishers may use the same topic.
+            report: called in the background thread with each of the first malformed records.
 
         Raises:
             BrokerError: a topic cannot be read.
         """
         self._settings = settings
         self._owns = owns
+        self._report = report
         self._stop = Event()
         self.skipped = Skipped()
         """Malformed records: neither decisions nor dead letters."""
@@ -128,11 +135,15 @@ class Audit:
     def _count(self, fetched: Fetched) -> None:
         now = time.time()
         for batch in fetched.skipped:
-            self.skipped.add(batch)
+            self._skip(batch)
         latencies = [self._count_record(record, now) for record in fetched.records]
         known = [latency for latency in latencies if latency is not None]
         if known:
             self.latencies.add(known)
+
+    def _skip(self, record: Malformed) -> None:
+        if self.skipped.add(record):
+            self._report(record)
 
     def _count_record(self, record: Record, now: float) -> float | None:
         """Counts one record; returns the seconds from its application's timestamp to now, if known."""
@@ -141,7 +152,7 @@ class Audit:
             return self._count_application(record, now)
         result = read_result(record, self._settings.dead_letters_topic)
         if isinstance(result, Malformed):
-            self.skipped.add(result)
+            self._skip(result)
         elif isinstance(result, ReadDecision) and result.source_topic == applications and not result.is_correction:
             position = result.source_partition, result.source_offset
             return self._count_result(position, Result(self.decisions, result.decision, now))

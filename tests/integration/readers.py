@@ -1,6 +1,8 @@
 """What the tests of readers share: settings, commands on the topics, forged records, and the console as it counts."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,3 +78,26 @@ def forge(topics: Topics) -> None:
         ]
         producer.produce(topics.dead_letters, b"{", b"forged", headers=headers, partition=0)
     assert producer.flush(WAIT_S) == 0
+
+
+def watched(topics: Topics, folder: Path, count: int, *options: str) -> list[str]:
+    """The ids that `producer watch --dead-letters` shows; what it reports is in `watch.err`."""
+    options = ("--dead-letters", "--from-beginning", "--json", *options)
+    names = ["--decisions-topic", topics.decisions, "--dead-letters-topic", topics.dead_letters]
+    log = folder / "watch.log"
+    with (
+        log.open("wb") as sink,
+        (folder / "watch.err").open("wb") as errors,
+        subprocess.Popen(
+            [sys.executable, "-m", "producer", "watch", *options, *names],
+            env=topics.environment(),
+            stdout=sink,
+            stderr=errors,
+        ) as watch,
+    ):
+        try:
+            wait_until(lambda: log.read_bytes().count(b"\n") >= count, f"{count} outcomes")
+            assert watch.poll() is None, "nothing ends it"
+        finally:
+            watch.terminate()
+    return [json.loads(line)["application_id"] for line in log.read_text().splitlines()]

@@ -20,7 +20,7 @@ from scorer.local.audit import Audit
 from scorer.local.broker import Broker
 from scorer.operate.reading import TopicReader
 from scorer.settings import load_settings
-from tests.integration.readers import BAD, BIG, GOOD, Header, command, following, forge, settings_of
+from tests.integration.readers import BAD, BIG, GOOD, Header, command, following, forge, settings_of, watched
 from tests.integration.worker_process import WAIT_S, Topics, headers_of, scorer, wait_until, worker
 
 pytestmark = pytest.mark.broker
@@ -77,32 +77,6 @@ def test_publishers_headers_hide_no_dead_letter(topics: Topics, tmp_path: Path) 
         kept = [h for h in sent if h[0] not in {"replay-id", "supersedes", "requeued-from"}]
         assert [h for h in message.headers() or () if h[0] != "requeued-from"] == kept, "they go back as they came"
         assert headers_of(message)["requeued-from"].startswith(topics.dead_letters.encode())
-
-
-def watched(topics: Topics, folder: Path, count: int) -> list[str]:
-    """The ids that `producer watch --dead-letters` shows."""
-    import subprocess
-    import sys
-
-    options = ["--dead-letters", "--from-beginning", "--json"]
-    names = ["--decisions-topic", topics.decisions, "--dead-letters-topic", topics.dead_letters]
-    log = folder / "watch.log"
-    with (
-        log.open("wb") as sink,
-        (folder / "watch.err").open("wb") as errors,
-        subprocess.Popen(
-            [sys.executable, "-m", "producer", "watch", *options, *names],
-            env=topics.environment(),
-            stdout=sink,
-            stderr=errors,
-        ) as watch,
-    ):
-        try:
-            wait_until(lambda: log.read_bytes().count(b"\n") >= count, f"{count} outcomes")
-            assert watch.poll() is None, "nothing ends it"
-        finally:
-            watch.terminate()
-    return [json.loads(line)["application_id"] for line in log.read_text().splitlines()]
 
 
 STRANGERS: list[bytes | None] = [b"", None, b"hello", b"{}", b"\xff\xfe", b'{"source":' + b"[" * 50_000, MARKER]

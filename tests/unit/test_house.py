@@ -91,7 +91,7 @@ WAITS = {
 }
 """What may wait without an argument that limits it, and why; nothing else does."""
 
-KNOW_KAFKA = ("scorer/stream/", "scorer/operate/", "scorer/local/", "producer/kafka.py")
+KNOW_KAFKA = ("scorer/stream/", "scorer/operate/", "scorer/local/", "producer/kafka.py", "producer/tail.py")
 KNOW_KAFKA_TOO = {
     "producer/results.py",
     "scorer/console/polling.py",
