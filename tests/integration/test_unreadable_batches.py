@@ -31,7 +31,11 @@ def topics(broker: Broker) -> Topics:
 def large_producer(topics: Topics) -> Producer:
     """Sends what it is given as one batch, compressed to some kilobytes."""
     config = {"bootstrap.servers": topics.servers, "compression.type": "zstd", "linger.ms": 60_000}
-    return Producer(config | {"message.max.bytes": 100_000_000, "batch.size": 100_000_000})
+    producer = Producer(config | {"message.max.bytes": 100_000_000, "batch.size": 100_000_000})
+    for topic in (topics.applications, topics.decisions, topics.dead_letters):
+        # If a flush begins before the topic is known, the records are handed over, and sent, one after another.
+        producer.list_topics(topic, timeout=WAIT_S)
+    return producer
 
 
 def test_a_batch_among_the_results_that_cannot_be_read(topics: Topics) -> None:
