@@ -1,5 +1,7 @@
 """The chart as helm renders it, and what there is to ask of it."""
 
+import json
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -86,6 +88,18 @@ def environment_of(pod: Resource) -> dict[str, str]:
     names = [entry["name"] for entry in container["env"]]
     assert len(names) == len(set(names))
     return {entry["name"]: entry.get("value", "given-elsewhere") for entry in container["env"]}
+
+
+def command_of(dockerfile: Path) -> list[str]:
+    """The command of the image that a Dockerfile makes: the arguments of its entry point."""
+    (command,) = re.findall(r"(?m)^CMD (.+)$", dockerfile.read_text(encoding="utf-8"))
+    return list(json.loads(command))
+
+
+def arguments_of(pod: Mapping[str, Any]) -> list[str]:
+    """The arguments of the entry point in the scorer's image: the pod's, or else the image's command."""
+    (container,) = pod["spec"]["containers"]
+    return list(container["args"]) if "args" in container else command_of(ROOT / "Dockerfile")
 
 
 def is_hook(resource: Mapping[str, Any]) -> bool:

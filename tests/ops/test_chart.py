@@ -20,6 +20,7 @@ import typer.main
 import yaml
 
 from schemas.confidential import is_secret
+from scorer.author.container import write_context
 from scorer.cli.root import app
 from scorer.local.broker import Broker
 from scorer.local.running import free_ports
@@ -30,6 +31,8 @@ from tests.ops.chart import (
     ROOT,
     VALUE_SETS,
     Resource,
+    arguments_of,
+    command_of,
     component_of,
     each_set,
     environment_of,
@@ -42,6 +45,7 @@ from tests.ops.chart import (
     values_named,
 )
 from tests.ops.custom_resources import schema_of
+from tests.unit.bundle.making import PLAIN
 
 # The oldest that Chart.yaml names, the newest that kubernetes-validate knows, and some between.
 KUBERNETES = ("1.27", "1.30", "1.34", "1.37")
@@ -175,13 +179,32 @@ def test_settings_are_real(values: Path, tmp_path: Path) -> None:
 def test_arguments_are_commands(values: Path) -> None:
     """What each container runs is a command of the scorer with options that it has."""
     for component, pod in pods(render(values)):
-        (container,) = pod["spec"]["containers"]
         command: Any = typer.main.get_command(app)
-        arguments = list(container["args"])
+        arguments = arguments_of(pod)
         assert arguments[0] == component
         while hasattr(command, "commands"):
             command = command.commands[arguments.pop(0)]
         command.make_context(component, arguments)
+
+
+@each_set
+def test_only_a_pinned_worker_replaces_the_images_command(values: Path) -> None:
+    """The worker of a bundle's image is pinned to its bundle; the chart made it follow deployments instead."""
+    bundle = yaml.safe_load(values.read_text(encoding="utf-8")).get("worker", {}).get("bundle")
+    for component, pod in pods(render(values)):
+        (container,) = pod["spec"]["containers"]
+        assert "command" not in container, "the entry point is the image's"
+        if component == "worker":
+            assert container.get("args") == (["worker", "--bundle", bundle] if bundle else None)
+        else:
+            assert container["args"], f"the image's command is not that of {component}"
+
+
+def test_the_commands_of_images_run_workers(tmp_path: Path) -> None:
+    """What the chart leaves to the image is a worker that follows deployments, or one that is pinned to its bundle."""
+    assert command_of(ROOT / "Dockerfile") == ["worker"]
+    manifest = write_context(PLAIN, tmp_path / "context")
+    assert command_of(tmp_path / "context" / "Dockerfile") == ["worker", "--bundle", str(manifest.reference)]
 
 
 def test_secrets_are_files_and_stand_in_no_manifest() -> None:
@@ -371,4 +394,4 @@ def _whole(pod: Resource) -> dict[str, str]:
 
 
 def _command(pod: Resource) -> list[str]:
-    return [sys.executable, "-m", "scorer", *pod["spec"]["containers"][0]["args"]]
+    return [sys.executable, "-m", "scorer", *arguments_of(pod)]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tests.ops.chart import (
     VALUE_SETS,
+    arguments_of,
     component_of,
     each_set,
     environment_of,
@@ -35,7 +36,7 @@ def test_no_more_workers_than_partitions(values: Path) -> None:
     (partitions,) = {
         int(argument.partition("=")[2])
         for component, pod in pods(resources)
-        for argument in pod["spec"]["containers"][0]["args"]
+        for argument in arguments_of(pod)
         if argument.startswith("--partitions=")
     } or {12}
     for scaler in of_kind(resources, "ScaledObject", "HorizontalPodAutoscaler"):
