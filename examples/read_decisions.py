@@ -3,7 +3,8 @@
     python examples/read_decisions.py localhost:9092 decisions.sqlite
 
 It inserts the records that it has read, then commits their offsets. If it is killed between the two, it reads the same
-records again, which does not change the table. Records that are not decisions are skipped and reported.
+records again, which does not change the table. Records that are not decisions are skipped and reported, and so are
+batches of records that cannot be read.
 """
 
 import argparse
@@ -14,9 +15,10 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from confluent_kafka import Consumer, KafkaException, Message
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from schemas.records import Malformed, read_decision, timestamp_ms
+from schemas.unreadable import SEARCH_PROPERTIES, UNREADABLE, end_of_batch, passed_batch
 
 CREATE_TABLE = Path(__file__).with_name("decisions.sql").read_text(encoding="utf-8")
 RECORD_DECISION = Path(__file__).with_name("record_decision.sql").read_text(encoding="utf-8")
@@ -38,23 +40,29 @@ def main() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    consumer = Consumer(
-        {
-            "bootstrap.servers": asked.servers,
-            "group.id": asked.group,
-            "isolation.level": "read_committed",  # skips decisions of aborted transactions
-            "auto.offset.reset": "earliest",  # a new group starts with the first decision
-            "enable.auto.commit": False,  # committed after the table is updated
-        }
-    )
-    with closing(sqlite3.connect(asked.database)) as database, closing(consumer):
+    config: dict[str, str | bool] = {
+        "bootstrap.servers": asked.servers,
+        "group.id": asked.group,
+        "isolation.level": "read_committed",  # skips decisions of aborted transactions
+        "auto.offset.reset": "earliest",  # a new group starts with the first decision
+        "enable.auto.commit": False,  # committed after the table is updated
+        "check.crcs": True,  # a corrupt record is reported, and not entered
+    }
+    with closing(sqlite3.connect(asked.database)) as database:
         database.executescript(CREATE_TABLE)
-        consumer.subscribe([asked.topic])
         while not stopping:
-            messages = consumer.consume(1_000, 0.2)
-            if messages:
-                enter(database, messages)
-                consumer.commit()  # asynchronous: if it fails, the same records are read again
+            with closing(Consumer(config)) as consumer:
+                consumer.subscribe([asked.topic])
+                failed = None
+                while not stopping and failed is None:
+                    messages = consumer.consume(1_000, 0.2)
+                    enter(database, [message for message in messages if message.error() is None])
+                    failed = next((message for message in messages if message.error() is not None), None)
+                    # Both commits are asynchronous: if one fails, the same records are read again.
+                    if failed is not None:  # this consumer does not get past the batch: the next one begins after it
+                        consumer.commit(offsets=[after_batch(config, failed)])
+                    elif messages:
+                        consumer.commit()
 
 
 def enter(database: sqlite3.Connection, messages: Iterable[Message]) -> None:
@@ -64,11 +72,32 @@ def enter(database: sqlite3.Connection, messages: Iterable[Message]) -> None:
         database.executemany(RECORD_DECISION, rows)
 
 
+def after_batch(config: dict[str, str | bool], message: Message) -> TopicPartition:
+    """Finds and reports the end of a batch of records that is corrupt, or too large once decompressed.
+
+    Args:
+        config: the properties of the reader.
+        message: what the reader's consumer returned in place of the batch's records.
+
+    Raises:
+        KafkaException: it is another error.
+        TimeoutError: the brokers do not answer.
+    """
+    error, topic, partition, first = message.error(), message.topic(), message.partition(), message.offset()
+    if error is None or error.code() not in UNREADABLE or topic is None or partition is None or first is None:
+        raise KafkaException(error)
+    with closing(Consumer({**config, **SEARCH_PROPERTIES})) as consumer:
+
+        def begin_at(offset: int) -> None:
+            consumer.assign([TopicPartition(topic, partition, offset)])
+
+        end = end_of_batch(topic, partition, first, begin_at, consumer.poll)
+    sys.stderr.write(f"skipped {passed_batch(topic, partition, first, end, error)}\n")
+    return TopicPartition(topic, partition, end)
+
+
 def row_of(message: Message) -> dict[str, object] | None:
     """A decision as a row; None if the record is not a decision."""
-    error = message.error()
-    if error is not None:
-        raise KafkaException(error)
     decision = read_decision(message)
     if isinstance(decision, Malformed):
         sys.stderr.write(f"skipped {decision}\n")

@@ -305,15 +305,21 @@ def watch(
     from rich.console import Console
 
     from producer.interrupt import interruptible
-    from producer.kafka import TopicTail
     from producer.results import decode_result
     from producer.show import result_json, result_line
+    from producer.tail import TopicTail
     from schemas.records import Malformed, Mark, written_at
 
     console = Console(highlight=False, soft_wrap=True)
     skipped = 0
     topics = [settings.decisions_topic, *([settings.dead_letters_topic] if dead_letters else [])]
-    with interruptible() as interrupted, TopicTail(settings, topics, from_beginning=from_beginning) as tail:
+
+    def skip(record: Malformed) -> None:
+        nonlocal skipped
+        skipped += 1
+        typer.echo(printable(f"skipped: {record}"), err=True)
+
+    with interruptible() as interrupted, TopicTail(settings, topics, from_beginning=from_beginning, skip=skip) as tail:
         since = "the beginning" if from_beginning else "now"
         typer.echo(f"watching {' and '.join(topics)} from {since} on; Ctrl-C stops", err=True)
         while not interrupted():
@@ -322,14 +328,13 @@ def watch(
             if message is None or result is None or isinstance(result, Mark):
                 continue
             if isinstance(result, Malformed):
-                skipped += 1
-                typer.echo(printable(f"skipped: {result}"), err=True)
+                skip(result)
             elif as_json:
                 typer.echo(result_json(result, written_at(message)))
             else:
                 console.print(result_line(result, written_at(message)))
     if skipped:
-        typer.echo(f"{skipped:,} records were skipped, as they are neither decisions nor dead letters", err=True)
+        typer.echo(f"{skipped:,} records were skipped: unreadable, or neither decisions nor dead letters", err=True)
 
 
 def _settings(bootstrap_servers: str | None, kafka: Sequence[str] | None, **topics: str | None) -> "Settings":

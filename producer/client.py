@@ -21,9 +21,10 @@ from producer.errors import (
     NotDeliveredError,
     RejectedError,
 )
-from producer.kafka import SLICE_S, Sender, TopicTail
+from producer.kafka import SLICE_S, Sender
 from producer.results import decode_result, position_of, source_of
 from producer.settings import Settings
+from producer.tail import TopicTail
 from producer.validation import validate_application
 from schemas.contract import Contract
 from schemas.contracts import shipped_contract

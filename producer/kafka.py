@@ -1,31 +1,27 @@
-"""The Kafka clients: properties, error reporting, metadata, sending, and reading topics without a group."""
+"""The Kafka clients: properties, error reporting, metadata, and sending."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Final, Self, TypeAlias, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
 from producer.errors import (
     BrokerUnreachableError,
     MisuseError,
     NotAllowedError,
     NotDeliveredError,
-    PublisherError,
     TopicMissingError,
 )
 from producer.settings import Settings
 from schemas.lossless import LOSSLESS
 from schemas.rights import (
-    TAIL_GROUP,
     Operation,
     Right,
     ask_for,
     missing,
     missing_topic,
     principal_of,
-    to_group,
     to_topic,
 )
 
@@ -33,7 +29,7 @@ from schemas.rights import (
 ANSWER_S: Final = 5.0
 # Refused connections are reported at once; after this time they are taken to be permanent.
 _UNREACHABLE_S: Final = 1.0
-_RETRY_S: Final = 0.05
+RETRY_S: Final = 0.05
 # Errors of a topic that was just created: not every broker knows it yet, or it has no leader.
 _NEW_TOPIC_ERRORS: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE})
 # Time for the broker to acknowledge a record before it counts as failed. librdkafka's default of five minutes is longer
@@ -140,7 +136,7 @@ def find_partitions(
             if missing([right], metadata.error.code()):
                 raise NotAllowedError(f"{message}. {ask_for_right(right, settings)}")
             raise TopicMissingError(f"{message}. {missing_topic(right, settings.kafka, settings.bootstrap_servers)}")
-        time.sleep(_RETRY_S)
+        time.sleep(RETRY_S)
 
 
 def ask_for_right(right: Right, settings: Settings) -> str:
@@ -279,84 +275,3 @@ class Sender:
     def _require_topic(self, right: Right) -> None:
         """Verifies that a topic exists; raises what `find_partitions` raises."""
         find_partitions(self._producer, right, self._settings, self._client_errors)
-
-
-class TopicTail:
-    """Reads the committed records of topics without joining a group, from the end or from the beginning."""
-
-    def __init__(self, settings: Settings, topics: Sequence[str], *, from_beginning: bool = False) -> None:
-        """Positions the reader. From the end, it reads all records that are written after this returns.
-
-        Raises:
-            MisuseError: librdkafka rejects a property.
-            BrokerUnreachableError: no broker responds.
-            TopicMissingError: one of the topics does not exist.
-            NotAllowedError: this user is not authorized to read one of them.
-        """
-        self._settings = settings
-        self._client_errors = ClientErrors()
-        self._consumer = open_client(
-            Consumer,
-            settings,
-            self._client_errors,
-            # With the default of 1 s, the reader pauses that long each time its queue is full.
-            defaults={"fetch.queue.backoff.ms": 5},
-            required={
-                "group.id": TAIL_GROUP,  # required by the client; never joined or committed to
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "auto.offset.reset": "earliest",  # if retention overtakes the reader, continue with the oldest record
-            },
-        )
-        try:
-            partitions = [
-                TopicPartition(topic, number)
-                for topic in topics
-                for number in find_partitions(
-                    self._consumer, to_topic(Operation.READ, topic), settings, self._client_errors
-                )
-            ]
-            for partition in partitions:
-                partition.offset = self._watermarks(partition)[0 if from_beginning else 1]
-            self._consumer.assign(partitions)
-        except PublisherError:
-            self._consumer.close()
-            raise
-
-    def _watermarks(self, partition: TopicPartition) -> tuple[int, int]:
-        """The first offset of a partition, and the end of its committed records."""
-        deadline_s = time.monotonic() + ANSWER_S
-        while True:
-            try:
-                return self._consumer.get_watermark_offsets(partition, timeout=ANSWER_S)
-            except KafkaException as error:  # a new topic has no leader yet, or the client does not know it
-                if time.monotonic() >= deadline_s:
-                    reason = f"{partition.topic}, partition {partition.partition}: {error.args[0].str()}"
-                    raise BrokerUnreachableError(f"cannot read the offsets of a topic: {reason}") from None
-            time.sleep(_RETRY_S)
-
-    def poll(self, timeout_s: float) -> Message | None:
-        """Waits up to `timeout_s` seconds for the next record; None if there is none.
-
-        Raises:
-            NotAllowedError: this user is not authorized for the topic, or for the group that the client requires.
-            PublisherError: the records cannot be read for another reason.
-        """
-        message = self._consumer.poll(timeout_s)
-        error = None if message is None else message.error()
-        if message is not None and error is not None:
-            rights = to_topic(Operation.READ, message.topic() or ""), to_group(Operation.DESCRIBE, TAIL_GROUP)
-            for right in missing(rights, error.code()):
-                raise NotAllowedError(
-                    f"the topics cannot be read: {error.str()}. {ask_for_right(right, self._settings)}"
-                )
-            raise PublisherError(f"the topics cannot be read: {error.str()}")
-        return message
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._consumer.close()

@@ -4,12 +4,13 @@ import math
 import time
 from collections.abc import Callable
 from threading import Event, Thread
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from schemas.records import DeadLetter, Malformed, ReadDecision, latency_s, read_result, timestamp_ms
 from scorer.errors import BrokerError
+from scorer.local.matching import Matching, Position, Result
 from scorer.operate.reading import Skipped
 from scorer.settings import Settings
 from scorer.stream.reader import Fetched, Reader
@@ -17,16 +18,6 @@ from scorer.stream.worker import Record
 
 _RESOLUTION: Final = math.log(1.02)  # of the latencies, 2 %
 _SHORTEST_S: Final = 1e-4
-# States of an offset of the applications topic.
-_NO_RECORD, _PENDING, _HAS_RESULT, _FOREIGN = range(4)
-
-
-class _Result(NamedTuple):
-    """A decision or a dead letter that was read before its application."""
-
-    counts: dict[str, int]
-    label: str
-    read_at: float
 
 
 class Latencies:
@@ -50,54 +41,59 @@ class Latencies:
 
 
 class Audit:
-    """Reads new applications, decisions and dead letters in a background thread."""
+    """Reads new applications, decisions and dead letters in a background thread.
 
-    def __init__(self, settings: Settings, is_own: Callable[[Record], bool] = lambda _: True) -> None:
+    That thread alone changes the attributes, as it counts the records; any other thread may read them.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        is_own: Callable[[Record], bool] = lambda _: True,
+        report: Callable[[Malformed], object] = lambda _: None,
+    ) -> None:
         """Starts reading at the ends of the three topics.
 
         Args:
             settings: the topics.
             is_own: tells whether an application's record counts; other publishers may use the same topic.
+            report: called in the background thread with each of the first malformed records.
 
         Raises:
             BrokerError: a topic cannot be read.
         """
         self._settings = settings
         self._is_own = is_own
+        self._report = report
         self._stop = Event()
-        self._starts: dict[int, int] = {}
-        self._offset_states: dict[int, bytearray] = {}
-        """By partition of the applications topic: the state of each offset, from the start to the last one read."""
-        self._pending: dict[tuple[int, int], int] = {}
-        """Applications without a result: their timestamps, in milliseconds since 1970."""
-        self._early_results: dict[tuple[int, int], list[_Result]] = {}
-        """Results read before their applications."""
-        self._unknown_applications = 0
         self.skipped = Skipped()
         """Malformed records: neither decisions nor dead letters."""
         self.published = 0
-        self.duplicated = 0
-        self.decisions: dict[str, int] = {}
-        self.rejections: dict[str, int] = {}
+        """Applications that count."""
+        self.decisions: Final[dict[str, int]] = {}
+        """Applications that were decided, by label."""
+        self.rejections: Final[dict[str, int]] = {}
+        """Applications that were rejected, by code."""
         self.latencies = Latencies()
+        """From an application's timestamp until its result was read."""
         self.first_published_at = math.inf
+        """The earliest timestamp of an application that can be true, in seconds since 1970."""
         self.last_result_at = -math.inf
+        """When the last first result of an application was read, in seconds since 1970."""
         topics = settings.applications_topic, settings.decisions_topic, settings.dead_letters_topic
         options = {"auto.offset.reset": "latest", "enable.partition.eof": False, "fetch.queue.backoff.ms": "5"}
         self._reader = Reader.at_the_ends(settings, topics, options)
-        for (topic, partition), end in self._reader.positions.items():
-            if topic == settings.applications_topic:
-                self._starts[partition] = end
-                self._offset_states[partition] = bytearray()
+        ends = self._reader.positions.items()
+        self._matching = Matching({p: end for (topic, p), end in ends if topic == settings.applications_topic})
         self._failure: BrokerError | None = None
-        """Why the thread has ended."""
+        """Why the thread has ended; set as its last action."""
         self._thread = Thread(target=self._read, name="audit", daemon=True)
         self._thread.start()
 
     @property
     def lost(self) -> int:
         """Applications read so far without a result; during the run, those in flight."""
-        return len(self._pending)
+        return self._matching.pending
 
     @property
     def results(self) -> int:
@@ -107,7 +103,12 @@ class Audit:
     @property
     def unmatched(self) -> int:
         """Results of applications that were not read; during the run, also of those not read yet."""
-        return self._unknown_applications + sum(map(len, self._early_results.values()))
+        return self._matching.unmatched
+
+    @property
+    def duplicated(self) -> int:
+        """Results of applications that had one already."""
+        return self._matching.duplicates
 
     def close(self) -> None:
         """Stops reading."""
@@ -134,11 +135,15 @@ class Audit:
     def _count(self, fetched: Fetched) -> None:
         now = time.time()
         for batch in fetched.skipped:
-            self.skipped.add(batch)
+            self._skip(batch)
         latencies = [self._count_record(record, now) for record in fetched.records]
         known = [latency for latency in latencies if latency is not None]
         if known:
             self.latencies.add(known)
+
+    def _skip(self, record: Malformed) -> None:
+        if self.skipped.add(record):
+            self._report(record)
 
     def _count_record(self, record: Record, now: float) -> float | None:
         """Counts one record; returns the seconds from its application's timestamp to now, if known."""
@@ -147,52 +152,34 @@ class Audit:
             return self._count_application(record, now)
         result = read_result(record, self._settings.dead_letters_topic)
         if isinstance(result, Malformed):
-            self.skipped.add(result)
+            self._skip(result)
         elif isinstance(result, ReadDecision) and result.source_topic == applications and not result.is_correction:
             position = result.source_partition, result.source_offset
-            return self._count_result(position, _Result(self.decisions, result.decision, now))
+            return self._count_result(position, Result(self.decisions, result.decision, now))
         elif isinstance(result, DeadLetter) and result.topic in {"", applications}:
-            return self._count_result(
-                (result.partition, result.offset), _Result(self.rejections, result.counted_as, now)
-            )
+            position = result.partition, result.offset
+            return self._count_result(position, Result(self.rejections, result.counted_as, now))
         return None  # malformed, a requeue mark, a correction of a replay, or a result of another topic's record
 
     def _count_application(self, record: Record, now: float) -> float | None:
-        position = partition, offset = record.partition(), record.offset()
-        states, index = self._offset_states[partition], offset - self._starts[partition]
-        states.extend(bytes(index + 1 - len(states)))
-        early = self._early_results.pop(position, [])
+        position = record.partition(), record.offset()
         if not self._is_own(record):
-            states[index] = _FOREIGN
+            self._matching.add_foreign(position)
             return None
         published_ms = timestamp_ms(record)
         self.published += 1
         if latency_s(published_ms, now) is not None:
             self.first_published_at = min(self.first_published_at, published_ms / 1_000)
-        states[index] = _PENDING
-        self._pending[position] = published_ms
+        early = self._matching.add(position, published_ms)
         latencies = [self._count_result(position, result) for result in early]
         return latencies[0] if latencies else None
 
-    def _count_result(self, position: tuple[int, int], result: _Result) -> float | None:
-        """Counts a result if its application counts; keeps it if the application was not read yet."""
-        partition, offset = position
-        if partition not in self._starts or offset < 0:
-            self._unknown_applications += 1
+    def _count_result(self, position: Position, result: Result) -> float | None:
+        """Counts a result if it is its application's first one and the application counts."""
+        published_ms = self._matching.match(position, result)
+        if published_ms is None:
             return None
-        index, states = offset - self._starts[partition], self._offset_states[partition]
-        if index < 0:
-            return None  # of an application from before the audit
-        state = states[index] if index < len(states) else None
-        if state is None:
-            self._early_results.setdefault(position, []).append(result)
-        elif state == _NO_RECORD:
-            self._unknown_applications += 1
-        elif state == _HAS_RESULT:
-            self.duplicated += 1
-        elif state == _PENDING:
-            states[index] = _HAS_RESULT
-            result.counts[result.label] = result.counts.get(result.label, 0) + 1
-            self.last_result_at = max(self.last_result_at, result.read_at)
-            return latency_s(self._pending.pop(position), result.read_at)
-        return None
+        result.counts[result.label] = result.counts.get(result.label, 0) + 1
+        self.last_result_at = max(self.last_result_at, result.read_at)
+        self._matching.settle(position)
+        return latency_s(published_ms, result.read_at)

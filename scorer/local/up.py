@@ -112,7 +112,7 @@ class Up:
             plan: what to start.
             settings: the topics, the group, and access to the broker if the plan names one.
             say: called with each line of progress during startup.
-            notify: called with each line about a problem during the run.
+            notify: called with each line about a problem during the run, also in the audit's thread.
         """
         self._plan = plan
         self.settings = settings
@@ -256,7 +256,7 @@ class Up:
             require_listening(self.settings)
             live_workers.require_no_live_workers(self.settings)
         _make_topics(self.settings, self._broker, self._plan.partitions, self._say)
-        self._audit = Audit(self.settings, self._load.is_own)
+        self._audit = Audit(self.settings, self._load.is_own, lambda record: self._notify(f"skipped: {record}"))
         self._say(f"starting {self._plan.workers} workers with {self._plan.bundle or 'the champion'}")
         # Not created earlier: if this process is killed, the workers' guardians remove it.
         self.folder = Path(tempfile.mkdtemp(prefix="scorer-up-"))

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from schemas.unreadable import END_OF_PARTITION, OUT_OF_RANGE, UNREADABLE
 from scorer.errors import BrokerError
 from scorer.logs import BROKER_RETRIED, log
 
@@ -180,14 +181,9 @@ BY_CODE: Final[Mapping[int, Fault]] = {
 }
 """Codes that are not ABORTABLE. All other codes are: the batch is aborted and its records are polled again."""
 _REPORTS: Final[Mapping[int, Report]] = {
-    KafkaError._PARTITION_EOF: Report.END,
-    # A checksum, or the decompression, which fails for batches above receive.message.max.bytes, too.
-    KafkaError._BAD_MSG: Report.UNREADABLE,
-    KafkaError._BAD_COMPRESSION: Report.UNREADABLE,
-    KafkaError._NOT_IMPLEMENTED: Report.UNREADABLE,
-    KafkaError._AUTO_OFFSET_RESET: Report.OUT_OF_RANGE,
-    KafkaError.OFFSET_OUT_OF_RANGE: Report.OUT_OF_RANGE,
-    KafkaError._LOG_TRUNCATION: Report.OUT_OF_RANGE,
+    END_OF_PARTITION: Report.END,
+    **dict.fromkeys(UNREADABLE, Report.UNREADABLE),
+    **dict.fromkeys(OUT_OF_RANGE, Report.OUT_OF_RANGE),
 }
 
 

@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas.records import Malformed
 from schemas.rights import Operation, to_topic
+from schemas.unreadable import passed_batch
 from scorer.errors import BrokerError, ScorerError
 from scorer.settings import Settings
 from scorer.stream.faults import Report, classify
@@ -179,7 +180,7 @@ class Reader:
             self._unreadable_ends[numbered, first] = end
         if self.positions[numbered] < end:
             self.positions[numbered] = end
-            yield Malformed(*numbered, first, f"unreadable record batch up to offset {end - 1}: {error.str()}")
+            yield passed_batch(*numbered, first, end, error)
 
     def _explain(self, error: KafkaError, topic: str | None) -> BrokerError:
         topics = [topic] if topic else list(self.partitions)

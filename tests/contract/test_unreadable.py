@@ -1,5 +1,11 @@
-"""Batches on the input topic that cannot be read: each of their records becomes a dead letter, and nothing waits."""
+"""Batches that cannot be read: on the input topic each of their records becomes a dead letter, and nothing waits.
 
+Readers of results pass them.
+"""
+
+import sqlite3
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -8,13 +14,19 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
+from producer.settings import Settings
+from producer.tail import TopicTail
+from schemas.examples import DECISION
+from schemas.records import Malformed
 from scorer.local.apache_kafka import JavaBroker
 from scorer.local.broker import Broker
 from tests.contract.stages import WAIT_S, KafkaStage
 from tests.contract.test_link import dead_sources, decide, headers_of, sources
 from tests.fakes import application
+from tests.integration.worker_process import wait_until
 
 pytestmark = pytest.mark.broker
+READER = Path(__file__).parents[2] / "examples" / "read_decisions.py"
 # What is larger once decompressed cannot be read; 64 MB in production.
 SMALL_MEMORY = {"fetch.max.bytes": "1000000", "receive.message.max.bytes": "1100000"}
 
@@ -111,6 +123,58 @@ def test_a_damaged_batch(own_broker: JavaBroker, instance_id: str | None) -> Non
         (letter,) = stage.dead_letters()
         assert dead_sources([letter]) == [(0, 1)]
         assert headers_of(letter)["dlq.code"] == b"unreadable"
+
+
+def test_a_damaged_batch_is_not_shown(own_broker: JavaBroker) -> None:
+    """A publisher that reads results passes a batch whose checksum is wrong; it showed the damaged record."""
+    settings = Settings(bootstrap_servers=own_broker.bootstrap_servers)
+    skipped: list[Malformed] = []
+    with closing(KafkaStage(own_broker.bootstrap_servers, "exactly-once")) as stage:
+        for name in ("before", "damaged", "after"):
+            stage.append(0, application(name, income=182))
+        topic = stage.names["applications_topic"]
+        damage(own_broker, topic, b"damaged")
+        with TopicTail(settings, [topic], from_beginning=True, skip=skipped.append) as tail:
+            read = [message.offset() for _ in range(3) if (message := tail.poll(WAIT_S)) is not None]
+    assert read == [0, 2]
+    assert [(batch.topic, batch.partition, batch.offset) for batch in skipped] == [(topic, 0, 1)]
+
+
+def test_a_damaged_decision_is_not_entered(own_broker: JavaBroker, tmp_path: Path) -> None:
+    """The example reader passes batches whose checksum is wrong, and enters what is between and after them.
+
+    Behind such a batch librdkafka continues at a wrong offset, from which it resets to the beginning, again and again.
+    """
+    with closing(KafkaStage(own_broker.bootstrap_servers, "exactly-once")) as stage:
+        topic = stage.names["decisions_topic"]
+        producer = Producer({"bootstrap.servers": own_broker.bootstrap_servers})
+        names = ("first", "damaged-1", "between", "damaged-2", "last")
+        for name in names:
+            value = DECISION.model_copy(update={"application_id": name, "probability_of_default": 0.182})
+            producer.produce(topic, value.model_dump_json(), partition=0)
+            assert producer.flush(WAIT_S) == 0  # a batch of its own
+        for name in names[1::2]:
+            damage(own_broker, topic, name.encode())
+        table = tmp_path / "decisions.sqlite"
+        command = [sys.executable, str(READER), own_broker.bootstrap_servers, str(table), "--topic", topic]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                wait_until(lambda: "last" in entered(table), "all that can be read was read")
+            finally:
+                process.terminate()
+                _, said = process.communicate(timeout=WAIT_S)
+    assert entered(table) == {"first", "between", "last"}
+    reported = [line.split(": ")[0] for line in said.splitlines() if line.startswith("skipped ")]
+    assert reported == [f"skipped {topic}[0]@1", f"skipped {topic}[0]@3"]
+
+
+def entered(table: Path) -> set[str]:
+    """The applications in the reader's table."""
+    try:
+        with closing(sqlite3.connect(f"file:{table}?mode=ro", uri=True)) as opened:
+            return {application for (application,) in opened.execute("SELECT application_id FROM decision_records")}
+    except sqlite3.OperationalError:  # there is no table yet
+        return set()
 
 
 def damage(broker: JavaBroker, topic: str, record: bytes) -> None:

@@ -17,8 +17,8 @@ from confluent_kafka.cimpl import NewTopic
 
 from producer.client import ApplicationPublisher
 from producer.errors import DecisionTimeoutError, RejectedError
-from producer.kafka import TopicTail
 from producer.settings import Settings
+from producer.tail import TopicTail
 from schemas.application import CreditApplication
 from schemas.decision import BundleReference, Decision, RecordReference
 from schemas.rejection import (

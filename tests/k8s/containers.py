@@ -12,6 +12,7 @@ from urllib.parse import quote
 from scorer.local.child import Child
 from tests.integration.worker_process import WAIT_S
 from tests.k8s.cluster import Cluster
+from tests.ops.chart import arguments_of
 
 _LOOK_S: Final = 0.5  # between two looks at the pods
 
@@ -76,8 +77,8 @@ class Containers:
             sys.executable,
             "-m",
             "scorer",
-            *container["args"],
-        ]  # the image's entry point, and the pod's arguments
+            *arguments_of(pod),
+        ]  # the image's entry point, and the pod's arguments or the image's
         return Child(command, folder, "container", environment | here)
 
     def _stop(self, name: str) -> None:

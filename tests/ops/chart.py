@@ -1,11 +1,14 @@
 """The chart as helm renders it, and what there is to ask of it."""
 
+import json
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 import yaml
 
 from tests.tools import tool
@@ -15,6 +18,8 @@ CHART: Final = ROOT / "helm"
 VALUE_SETS: Final = sorted((Path(__file__).parent / "values").glob("*.yaml"))
 NEWEST: Final = "1.34"
 """The Kubernetes that a template is rendered for, unless said otherwise."""
+each_set: Final = pytest.mark.parametrize("values", VALUE_SETS, ids=lambda path: path.stem)
+"""A test with each of the sets of values."""
 
 Resource = dict[str, Any]
 _WORKLOADS: Final = {"Deployment", "StatefulSet", "Job"}
@@ -75,6 +80,26 @@ def pod_of(resources: list[Resource], component: str) -> Resource:
     """The one pod of a component."""
     (pod_found,) = (pod for name, pod in pods(resources) if name == component)
     return pod_found
+
+
+def environment_of(pod: Resource) -> dict[str, str]:
+    """A pod's variables; what a Secret or a field gives is a text of its own."""
+    (container,) = pod["spec"]["containers"]
+    names = [entry["name"] for entry in container["env"]]
+    assert len(names) == len(set(names))
+    return {entry["name"]: entry.get("value", "given-elsewhere") for entry in container["env"]}
+
+
+def command_of(dockerfile: Path) -> list[str]:
+    """The command of the image that a Dockerfile makes: the arguments of its entry point."""
+    (command,) = re.findall(r"(?m)^CMD (.+)$", dockerfile.read_text(encoding="utf-8"))
+    return list(json.loads(command))
+
+
+def arguments_of(pod: Mapping[str, Any]) -> list[str]:
+    """The arguments of the entry point in the scorer's image: the pod's, or else the image's command."""
+    (container,) = pod["spec"]["containers"]
+    return list(container["args"]) if "args" in container else command_of(ROOT / "Dockerfile")
 
 
 def is_hook(resource: Mapping[str, Any]) -> bool:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from producer.client import ApplicationPublisher
 from producer.errors import PublisherError
-from producer.kafka import TopicTail
 from producer.settings import Settings as PublisherSettings
+from producer.tail import TopicTail
 from schemas.deployment import DeploymentEvent
 from schemas.examples import APPLICATIONS, DEPLOYMENT
 from schemas.rights import Operation, Role

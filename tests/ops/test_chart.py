@@ -20,6 +20,7 @@ import typer.main
 import yaml
 
 from schemas.confidential import is_secret
+from scorer.author.container import write_context
 from scorer.cli.root import app
 from scorer.local.broker import Broker
 from scorer.local.running import free_ports
@@ -30,7 +31,11 @@ from tests.ops.chart import (
     ROOT,
     VALUE_SETS,
     Resource,
+    arguments_of,
+    command_of,
     component_of,
+    each_set,
+    environment_of,
     helm,
     is_hook,
     of_kind,
@@ -39,11 +44,11 @@ from tests.ops.chart import (
     render,
     values_named,
 )
-from tests.ops.custom_resources import kafka_trigger, schema_of
+from tests.ops.custom_resources import schema_of
+from tests.unit.bundle.making import PLAIN
 
 # The oldest that Chart.yaml names, the newest that kubernetes-validate knows, and some between.
 KUBERNETES = ("1.27", "1.30", "1.34", "1.37")
-each_set = pytest.mark.parametrize("values", VALUE_SETS, ids=lambda path: path.stem)
 
 
 @each_set
@@ -122,7 +127,7 @@ def test_no_service_of_the_namespace_becomes_a_setting(values: Path) -> None:
 def test_a_pod_outlives_the_shutdown_timeout(values: Path) -> None:
     """The grace period is longer than the seconds that the worker gives itself, with time to leave its group."""
     pod = pod_of(render(values), "worker")
-    shutdown_timeout_s = float(_environment(pod)["SCORER_SHUTDOWN_TIMEOUT_S"])
+    shutdown_timeout_s = float(environment_of(pod)["SCORER_SHUTDOWN_TIMEOUT_S"])
     assert pod["spec"]["terminationGracePeriodSeconds"] >= math.ceil(shutdown_timeout_s) + 15
 
 
@@ -139,7 +144,7 @@ def test_probes_ask_where_the_worker_answers(values: Path) -> None:
         "readiness": "/readyz",
     }
     assert {get["port"] for get in probes.values()} == {"http"}
-    assert container["ports"] == [{"name": "http", "containerPort": int(_environment(pod)["SCORER_HTTP_PORT"])}]
+    assert container["ports"] == [{"name": "http", "containerPort": int(environment_of(pod)["SCORER_HTTP_PORT"])}]
     assert container["startupProbe"]["failureThreshold"] * container["startupProbe"]["periodSeconds"] == 120
 
 
@@ -150,7 +155,7 @@ def test_what_is_written_lies_in_a_volume(values: Path) -> None:
         (container,) = pod["spec"]["containers"]
         mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
         assert {volume["name"] for volume in pod["spec"]["volumes"]} == mounted.keys()
-        assert mounted["cache"] == _environment(pod)["XDG_CACHE_HOME"]
+        assert mounted["cache"] == environment_of(pod)["XDG_CACHE_HOME"]
         assert mounted["tmp"] == "/tmp"  # noqa: S108  (the pod's own)
         assert len(set(mounted.values())) == len(mounted)
 
@@ -159,7 +164,7 @@ def test_what_is_written_lies_in_a_volume(values: Path) -> None:
 def test_settings_are_real(values: Path, tmp_path: Path) -> None:
     """Every SCORER_ variable is a setting that the scorer takes, with a value that it takes: it reads them all."""
     for _, pod in pods(render(values)):
-        environment = _environment(pod)
+        environment = environment_of(pod)
         for name in [name for name in environment if name.endswith("_FILE")]:
             file = tmp_path / Path(environment[name]).name
             file.write_text("the-secret-of-a-test", encoding="utf-8")
@@ -174,13 +179,32 @@ def test_settings_are_real(values: Path, tmp_path: Path) -> None:
 def test_arguments_are_commands(values: Path) -> None:
     """What each container runs is a command of the scorer with options that it has."""
     for component, pod in pods(render(values)):
-        (container,) = pod["spec"]["containers"]
         command: Any = typer.main.get_command(app)
-        arguments = list(container["args"])
+        arguments = arguments_of(pod)
         assert arguments[0] == component
         while hasattr(command, "commands"):
             command = command.commands[arguments.pop(0)]
         command.make_context(component, arguments)
+
+
+@each_set
+def test_only_a_pinned_worker_replaces_the_images_command(values: Path) -> None:
+    """The worker of a bundle's image is pinned to its bundle; the chart made it follow deployments instead."""
+    bundle = yaml.safe_load(values.read_text(encoding="utf-8")).get("worker", {}).get("bundle")
+    for component, pod in pods(render(values)):
+        (container,) = pod["spec"]["containers"]
+        assert "command" not in container, "the entry point is the image's"
+        if component == "worker":
+            assert container.get("args") == (["worker", "--bundle", bundle] if bundle else None)
+        else:
+            assert container["args"], f"the image's command is not that of {component}"
+
+
+def test_the_commands_of_images_run_workers(tmp_path: Path) -> None:
+    """What the chart leaves to the image is a worker that follows deployments, or one that is pinned to its bundle."""
+    assert command_of(ROOT / "Dockerfile") == ["worker"]
+    manifest = write_context(PLAIN, tmp_path / "context")
+    assert command_of(tmp_path / "context" / "Dockerfile") == ["worker", "--bundle", str(manifest.reference)]
 
 
 def test_secrets_are_files_and_stand_in_no_manifest() -> None:
@@ -206,112 +230,8 @@ def test_secrets_are_files_and_stand_in_no_manifest() -> None:
         },
         {"name": "scorer-login", "items": [{"key": "secret", "path": "password"}]},
     ]
-    paths = {value for value in _environment(pod).values() if value.startswith("/run/kafka/")}
+    paths = {value for value in environment_of(pod).values() if value.startswith("/run/kafka/")}
     assert paths == {f"/run/kafka/{name}" for name in ("ca.crt", "tls.crt", "tls.key", "password")}
-
-
-@each_set
-def test_one_thing_sets_the_number_of_workers(values: Path) -> None:
-    """Where something scales the workers, the workload names no number: an upgrade would take it back to that."""
-    resources = render(values)
-    scalers = of_kind(resources, "ScaledObject", "HorizontalPodAutoscaler")
-    (workload,) = (r for r in of_kind(resources, "Deployment", "StatefulSet") if component_of(r) == "worker")
-    assert len(scalers) == (0 if "replicas" in workload["spec"] else 1)
-    for scaler in scalers:
-        target = scaler["spec"]["scaleTargetRef"]
-        assert (target["kind"], target["name"]) == (workload["kind"], workload["metadata"]["name"])
-
-
-@each_set
-def test_no_more_workers_than_partitions(values: Path) -> None:
-    """An autoscaler stops at the partitions that the Job makes: a worker above them has nothing to do."""
-    resources = render(values)
-    (partitions,) = {
-        int(argument.partition("=")[2])
-        for component, pod in pods(resources)
-        for argument in pod["spec"]["containers"][0]["args"]
-        if argument.startswith("--partitions=")
-    } or {12}
-    for scaler in of_kind(resources, "ScaledObject", "HorizontalPodAutoscaler"):
-        spec = scaler["spec"]
-        most = spec.get("maxReplicaCount") or spec["maxReplicas"]
-        assert 1 <= most <= partitions
-
-
-def test_keda_sees_the_lag_as_the_workers_do() -> None:
-    """KEDA is told group, topic and brokers that the workers have, by parameters that its Kafka trigger knows."""
-    for values in ("production", "static-membership", "tls-sasl"):
-        resources = render(values_named(values))
-        (scaled,) = of_kind(resources, "ScaledObject")
-        (trigger,) = scaled["spec"]["triggers"]
-        environment = _environment(pod_of(resources, "worker"))
-        metadata = trigger["metadata"]
-        assert set(metadata) <= set(kafka_trigger()["metadata"])
-        assert metadata["bootstrapServers"] == environment["SCORER_BOOTSTRAP_SERVERS"]
-        assert metadata["consumerGroup"] == environment["SCORER_GROUP_ID"]
-        assert metadata["topic"] == environment["SCORER_APPLICATIONS_TOPIC"]
-        # As the worker begins (scorer.stream.kafka), or a new group would be seen with nothing to do.
-        assert metadata["offsetResetPolicy"] == "earliest"
-        assert (metadata["excludePersistentLag"], metadata["allowIdleConsumers"]) == ("true", "false")
-        # More than what a busy worker has under way, or workers are added for what is being decided.
-        assert int(metadata["lagThreshold"]) > 2 * int(environment["SCORER_BATCH_RECORDS_MAX"])
-        assert all(isinstance(value, str) for value in metadata.values())
-        behavior = scaled["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
-        windows = {way: behavior[way]["stabilizationWindowSeconds"] for way in behavior}
-        assert windows == {"scaleUp": 30, "scaleDown": 300}
-        # A look at the lag can find every partition where it was, as in a rebalance: going down outlasts several looks.
-        assert windows["scaleDown"] > 3 * scaled["spec"]["pollingInterval"]
-
-
-def test_keda_logs_in_with_the_same_secrets() -> None:
-    """The TriggerAuthentication names the Secrets that the workers mount; none is made where none is needed."""
-    resources = render(values_named("tls-sasl"))
-    (authentication,), (scaled,) = of_kind(resources, "TriggerAuthentication"), of_kind(resources, "ScaledObject")
-    (trigger,) = scaled["spec"]["triggers"]
-    assert trigger["authenticationRef"] == {"name": authentication["metadata"]["name"]}
-    assert (trigger["metadata"]["tls"], trigger["metadata"]["sasl"]) == ("enable", "scram_sha256")
-    given = {target.pop("parameter"): target for target in authentication["spec"]["secretTargetRef"]}
-    assert set(given) <= set(kafka_trigger()["authentication"])
-    assert given == {
-        "username": {"name": "scorer-login", "key": "login"},
-        "password": {"name": "scorer-login", "key": "secret"},
-        "ca": {"name": "cluster-ca-cert", "key": "ca.crt"},
-        "cert": {"name": "scorer-user", "key": "user.crt"},
-        "key": {"name": "scorer-user", "key": "user.key"},
-    }
-    beside = render(values_named("production"))
-    (authentication,) = of_kind(beside, "TriggerAuthentication")
-    (target,) = authentication["spec"]["env"]
-    (container,) = pod_of(beside, "worker")["spec"]["containers"]
-    assert (target["parameter"], target["containerName"]) == ("username", container["name"])
-    assert _environment(pod_of(beside, "worker"))[target["name"]] == "scorer"
-    assert "username" not in {target["parameter"] for target in authentication["spec"]["secretTargetRef"]}
-    plain = render(values_named("static-membership"))
-    (scaled,) = of_kind(plain, "ScaledObject")
-    assert of_kind(plain, "TriggerAuthentication") == []
-    assert "authenticationRef" not in scaled["spec"]["triggers"][0]
-    own = render(values_named("tls-sasl"), "--set", "autoscaling.keda.authenticationRef=mine")
-    (scaled,) = of_kind(own, "ScaledObject")
-    assert of_kind(own, "TriggerAuthentication") == []
-    assert scaled["spec"]["triggers"][0]["authenticationRef"] == {"name": "mine"}
-    assert not {"tls", "sasl"} & scaled["spec"]["triggers"][0]["metadata"].keys()
-
-
-def test_static_members_have_names_that_stay() -> None:
-    """A Deployment's pods have a new name each time: static members are a StatefulSet's, and named by it."""
-    static = render(values_named("static-membership"))
-    (workload,) = of_kind(static, "StatefulSet")
-    assert of_kind(static, "Deployment") == []
-    (name,) = (
-        e for e in workload["spec"]["template"]["spec"]["containers"][0]["env"] if e["name"] == "SCORER_INSTANCE_ID"
-    )
-    assert name["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
-    (service,) = (s for s in of_kind(static, "Service") if s["spec"].get("clusterIP") == "None")
-    assert workload["spec"]["serviceName"] == service["metadata"]["name"]
-    for values in VALUE_SETS:
-        for component, pod in pods(render(values)):
-            given = "SCORER_INSTANCE_ID" in {entry["name"] for entry in pod["spec"]["containers"][0]["env"]}
-            assert given == (values.stem == "static-membership" and component == "worker")
 
 
 def test_selectors_outlive_an_upgrade(tmp_path: Path) -> None:
@@ -379,15 +299,6 @@ def test_connections_that_are_not_needed_are_not_allowed() -> None:
     assert policies["scorer-egress"]["egress"] == policies["scorer-topics"]["egress"]
     ports = [[port["port"] for port in rule["ports"]] for rule in policies["scorer-egress"]["egress"]]
     assert ports == [[53, 53], [9093, 9094], [443], [4318]]
-
-
-def test_node_drains_are_not_blocked() -> None:
-    """The budget says how many may be away, not how many must be there: one worker's drain would wait for good."""
-    for values in VALUE_SETS:
-        for budget in of_kind(render(values), "PodDisruptionBudget"):
-            assert "maxUnavailable" in budget["spec"]
-            assert "minAvailable" not in budget["spec"]
-            assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
 def test_rules_and_dashboards_are_the_generated_ones() -> None:
@@ -477,18 +388,10 @@ def _answers(port: int, path: str) -> bool:
         return False
 
 
-def _environment(pod: Resource) -> dict[str, str]:
-    """A pod's variables; what a Secret or a field gives is a text of its own."""
-    (container,) = pod["spec"]["containers"]
-    names = [entry["name"] for entry in container["env"]]
-    assert len(names) == len(set(names))
-    return {entry["name"]: entry.get("value", "given-elsewhere") for entry in container["env"]}
-
-
 def _whole(pod: Resource) -> dict[str, str]:
     """The environment of a process that runs here what the pod runs there."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")} | _environment(pod)
+    return {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")} | environment_of(pod)
 
 
 def _command(pod: Resource) -> list[str]:
-    return [sys.executable, "-m", "scorer", *pod["spec"]["containers"][0]["args"]]
+    return [sys.executable, "-m", "scorer", *arguments_of(pod)]

@@ -29,13 +29,8 @@ ATTRIBUTES_MAX = 8
 TOO_LARGE = {
     "functions": set(),
     "classes": set(),
-    "files": {
-        "tests/contract/test_kafka_link.py",
-        "tests/contract/test_store.py",
-        "tests/integration/test_readers.py",
-        "tests/ops/test_chart.py",
-    },
-    "attributes": {"scorer/local/audit.py: Audit"},
+    "files": {"tests/contract/test_kafka_link.py"},
+    "attributes": set(),
 }
 """What is still larger than it may be. Entries are only removed: one that has become smaller fails the test."""
 
@@ -93,7 +88,7 @@ WAITS = {
 }
 """What may wait without an argument that limits it, and why; nothing else does."""
 
-KNOW_KAFKA = ("scorer/stream/", "scorer/operate/", "scorer/local/", "producer/kafka.py")
+KNOW_KAFKA = ("scorer/stream/", "scorer/operate/", "scorer/local/", "producer/kafka.py", "producer/tail.py")
 KNOW_KAFKA_TOO = {
     "producer/results.py",
     "scorer/console/polling.py",

@@ -15,9 +15,9 @@ from producer.errors import (
     NotDeliveredError,
     TopicMissingError,
 )
-from producer.kafka import TopicTail
 from producer.results import position_of
 from producer.settings import Settings
+from producer.tail import TopicTail
 from schemas.application import CreditApplication
 
 pytestmark = pytest.mark.slow
