@@ -81,7 +81,7 @@ class FieldParser:
         low: Any = schema.get("minLength", 1 if is_id else 0)
         high: Any = schema.get("maxLength", ID_CHARACTERS_MAX if is_id else None)
         for keyword, length in (("minLength", low), ("maxLength", high)):
-            if length is not None and not (
+            if keyword in schema and not (
                 isinstance(length, int) and not isinstance(length, bool) and 0 <= length <= _LENGTH_MAX
             ):
                 self._faults.add(f"{place}.{keyword}", f"must be an integer from 0 to {_LENGTH_MAX}")

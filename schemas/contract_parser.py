@@ -113,7 +113,7 @@ class _DocumentParser:
     def read(self, document: dict[str, Any]) -> Contract | None:
         """Returns the contract; not meaningful if there are faults."""
         self._check_keywords("", document, _OF_DOCUMENT, "the document")
-        if document.get("$schema", DIALECT) not in {DIALECT, f"{DIALECT}#"}:
+        if document.get("$schema", DIALECT) not in (DIALECT, f"{DIALECT}#"):
             self.faults.add("$schema", f"must be {DIALECT}")
         if document.get("type") != "object":
             self.faults.add("type", 'must be "object": an application is a JSON object')
@@ -250,7 +250,7 @@ class _DocumentParser:
         if type_ == "string" and "enum" in schema:
             return Kind.CATEGORY
         if type_ == "string" and "format" in schema:
-            if schema["format"] in {"date", "date-time"}:
+            if schema["format"] in ("date", "date-time"):
                 return Kind(schema["format"])
             self.faults.add(f"{place}.format", "must be date or date-time")
             return None

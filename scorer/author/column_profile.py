@@ -14,6 +14,9 @@ from schemas.text import is_utf8
 
 DISTINCT_MAX: Final = 20_000
 """Different values that are counted per column; a category has far fewer, and 1,000 columns still fit into memory."""
+COUNTED_CHARACTERS_MAX: Final = 256
+"""Characters by which texts are counted: a category's values are not longer, and other texts may be of any length."""
+_NUMBER_CHARACTERS_MAX: Final = 64  # twice as many as any float64 needs
 _EXTREMES_MAX: Final = 16  # more than the codes for unknown values of one column
 MISSING_WORDS: Final = frozenset({"NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "?"})
 """Words that programs write into files for missing values."""
@@ -38,7 +41,7 @@ class Form(StrEnum):
     DATE_TIME = "a date and time with an offset"
     LOCAL_DATE_TIME = "a date and time that is not RFC 3339"
     TEXT = "a text"
-    LIST = "a list"
+    UNSUPPORTED = "a list, an empty object or another value that is not a number, text or truth value"
     INVALID = "a text that is not UTF-8"
 
 
@@ -51,7 +54,7 @@ def form_of_cell(cell: str) -> Form:
         return Form.MISSING_WORD
     if cell.lower() in {"true", "false"}:
         return Form.BOOLEAN
-    if _is_json_number(cell) and abs(float(cell)) <= NUMBER_MAX:
+    if len(cell) <= _NUMBER_CHARACTERS_MAX and _is_json_number(cell) and abs(float(cell)) <= NUMBER_MAX:
         return Form.NUMBER if set(".eE").intersection(cell) else Form.INTEGER
     return Form.DECIMAL_COMMA if _is_decimal_comma(cell) else form_of_text(cell)
 
@@ -99,7 +102,7 @@ class ColumnProfile:
             case str():
                 self._count(value, form_of_text(value))
             case _:
-                self.forms[Form.LIST] += 1
+                self.forms[Form.UNSUPPORTED] += 1
 
     def add_cell(self, cell: str) -> None:
         """Adds a cell of a CSV file, with spaces around it removed."""
@@ -117,7 +120,7 @@ class ColumnProfile:
         if abs(as_float) <= NUMBER_MAX:
             self._count(repr(number), Form.INTEGER if isinstance(number, int) else Form.NUMBER)
         else:  # NaN is how Parquet files and Python write a missing number
-            self.forms[Form.EMPTY if math.isnan(as_float) else Form.TEXT] += 1
+            self.forms[Form.EMPTY if math.isnan(as_float) else Form.UNSUPPORTED] += 1
 
     def _count(self, text: str, form: Form) -> None:
         self.forms[form] += 1
@@ -125,8 +128,9 @@ class ColumnProfile:
             self.longest = max(self.longest, len(text))
         if form in {Form.INTEGER, Form.NUMBER}:
             self._rank(float(text))
-        if text in self.counts or len(self.counts) < DISTINCT_MAX:
-            self.counts[text] += 1
+        counted = text[:COUNTED_CHARACTERS_MAX]
+        if counted in self.counts or len(self.counts) < DISTINCT_MAX:
+            self.counts[counted] += 1
 
     def _rank(self, number: float) -> None:
         """Keeps the number if it is among the extremes."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from schemas.contract import ID_CHARACTERS_MAX
 from scorer.author.bases import find_bases, indicates_age
-from scorer.author.column_profile import ColumnProfile, Form
+from scorer.author.column_profile import COUNTED_CHARACTERS_MAX, ColumnProfile, Form
 from scorer.author.unknown_codes import find_far_values, find_unknown_codes
 
 CATEGORIES_MAX: Final = 100
@@ -19,6 +19,7 @@ _NEAR_ZERO: Final = (
 )
 _DATE_TIMES: Final = frozenset({Form.DATE_TIME, Form.LOCAL_DATE_TIME})
 _NUMBERS: Final = frozenset({Form.INTEGER, Form.NUMBER})
+_UNSUPPORTED: Final = frozenset({Form.UNSUPPORTED, Form.INVALID})
 _MISSING: Final = frozenset({Form.EMPTY, Form.MISSING_WORD})
 
 
@@ -56,8 +57,8 @@ def propose_field(name: str, column: ColumnProfile, *, nullable: bool) -> Propos
         The proposal, or why the column is left out.
     """
     forms = {form for form in column.forms if column.forms[form]} - _MISSING
-    if Form.LIST in forms:
-        return "left out: contains lists, empty objects or bytes, which a contract cannot describe"
+    if forms & _UNSUPPORTED:
+        return "left out: contains lists, empty objects or other values that a contract cannot describe"
     if not forms:
         return "left out: has no values"
     proposal = _propose_kind(column, forms)
@@ -133,12 +134,11 @@ def _propose_text(column: ColumnProfile) -> Proposal:
         checks.append(
             f"{numbers:,} of {column.present:,} values are numbers and the others are not; are those invalid?"
         )
-    if len(values) <= CATEGORIES_MAX and 2 * len(values) <= column.present:
+    is_short = column.longest <= COUNTED_CHARACTERS_MAX
+    if is_short and len(values) <= CATEGORIES_MAX and 2 * len(values) <= column.present:
         once = sum(count == 1 for count in values.values())
         if once:
-            checks.append(
-                f"values that occur once: {once} of {len(values)}; are there others, which would be rejected?"
-            )
+            checks.append(f"values that occur once: {once} of {len(values)}; do others exist, which would be rejected?")
         return Proposal({"type": "string", "enum": sorted(values)}, checks)
     many = f"{len(values):,}" if column.is_complete else f"more than {len(values):,}"
     checks.append(

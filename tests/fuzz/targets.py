@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 from collections.abc import Mapping
 from contextlib import chdir
+from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -19,12 +20,18 @@ import producer.settings
 import scorer.settings
 from schemas import rejection
 from schemas.application import CreditApplication
+from schemas.compatibility import compare
+from schemas.contract_faults import ContractError
+from schemas.contract_parser import parse_contract
+from schemas.contract_schema import plain_schema
 from schemas.contracts import shipped_contract
 from schemas.files import read_applications
 from schemas.records import DeadLetter, Malformed, Mark, read_dead_letter
 from schemas.rejection import RejectionCode
 from schemas.rows import ApplicationsFileError
 from scorer.author.bentoml import read_bentomodel
+from scorer.author.data_file import profile_file
+from scorer.author.infer import infer_contract
 from scorer.bundle.load import read_files, read_manifest
 from scorer.bundle.manifest import MANIFEST_FILE, parse_manifest
 from scorer.bundle.tree_structure import read_document, require_trees
@@ -137,6 +144,27 @@ def _read_file(file: tuple[str, bytes]) -> None:
         path = Path(scratch, f"applications{ending}")
         path.write_bytes(content)
         _score([row.value for row in read_applications(path, shipped_contract())])
+
+
+def _infer_contract(file: tuple[str, bytes]) -> None:
+    ending, content = file
+    with TemporaryDirectory() as scratch:
+        path = Path(scratch, f"loans{ending}")
+        path.write_bytes(content)
+        inferred = infer_contract(profile_file(path), path.stem, None, None, [])
+    json.dumps(inferred.document, ensure_ascii=False).encode()
+    assert all(note.isprintable() for note in inferred.notes)
+
+
+_any_json_lines: Final = st.tuples(st.just(".jsonl"), st.lists(json_values.map(as_json), max_size=4).map(b"\n".join))
+_CONTRACT: Final = json.loads((files("schemas") / "contracts" / "credit-application.schema.json").read_bytes())
+
+
+def _compare_contracts(documents: tuple[bytes, bytes]) -> None:
+    old, new = map(parse_contract, documents)
+    plain_schema(new)
+    assert all(difference.what.isprintable() for difference in compare(old, new))
+    assert not any(difference.breaking for difference in compare(new, new))
 
 
 # Bundles
@@ -288,6 +316,10 @@ TARGETS: Final[dict[str, Target]] = {
             _score,
         ),
         Target("files", _files, _read_file, (ApplicationsFileError,)),
+        Target("data-files", st.one_of(_files, _any_json_lines), _infer_contract, (ScorerError,)),
+        Target(
+            "contracts", st.tuples(_documents(_CONTRACT), _documents(_CONTRACT)), _compare_contracts, (ContractError,)
+        ),
         Target(
             "manifests",
             _documents(json.loads((SHIPPED / "credit-risk" / "1.1.0" / MANIFEST_FILE).read_bytes())),
