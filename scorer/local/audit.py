@@ -15,7 +15,7 @@ from scorer.settings import Settings
 from scorer.stream.reader import Fetched, Reader
 from scorer.stream.worker import Record
 
-_RESOLUTION: Final = math.log(1.02)  # of the latencies, 2 %
+_RESOLUTION: Final = math.log(1.02)  # 2 % of a latency
 _SHORTEST_S: Final = 1e-4
 # States of an offset of the applications topic.
 _NO_RECORD, _PENDING, _HAS_RESULT, _FOREIGN = range(4)
@@ -57,7 +57,7 @@ class Audit:
 
         Args:
             settings: the topics.
-            is_own: tells whether an application's record counts; other publishers may use the same topic.
+            is_own: returns whether an application's record counts; other publishers may use the same topic.
 
         Raises:
             BrokerError: a topic cannot be read.
