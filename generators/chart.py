@@ -35,7 +35,7 @@ class Value(NamedTuple):
 
 
 def values_of(text: str) -> Iterator[Value]:
-    """The values of a file, in its order: each key with a comment above it; what is below such a key belongs to it.
+    """The values of a file, in its order: each key with a comment above it; nested keys without a comment belong to it.
 
     Raises:
         ValueError: a key has neither a comment nor keys below it.

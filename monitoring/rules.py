@@ -34,7 +34,7 @@ WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 class Objective(NamedTuple):
     """A service level objective: the target share of good records, `promised`, over thirty days.
 
-    `bad` returns, for a window, the expression of the share of bad records.
+    `failed` returns, for a window, the expression of the share of failed records.
     """
 
     name: str
@@ -43,11 +43,11 @@ class Objective(NamedTuple):
 
     @property
     def budget(self) -> float:
-        """The error budget: the share of records that may be bad."""
+        """The error budget: the share of records that may fail."""
         return round(1 - self.promised, 6)
 
     def recorded(self, window: str) -> str:
-        """Returns the name of the recorded series of the bad share."""
+        """Returns the name of the recorded series of the failed share."""
         return f"namespace_job:scorer_{self.name}:ratio_rate{window}"
 
 

@@ -27,7 +27,7 @@ from schemas.rights import (
 
 # Long enough for a distant broker and a TLS handshake, short enough that the command does not seem to hang.
 ANSWER_S: Final = 5.0
-# Refused connections are reported at once; after this time they are taken to be permanent.
+# Rejected connections are reported at once; if they persist for this long, they are treated as permanent.
 _UNREACHABLE_S: Final = 1.0
 RETRY_S: Final = 0.05
 # Errors of a topic that was just created: not every broker knows it yet, or it has no leader.
@@ -140,12 +140,12 @@ def find_partitions(
 
 
 def ask_for_right(right: Right, settings: Settings) -> str:
-    """The right that an administrator must grant to this client, with the command."""
+    """Describes the permission that an administrator must grant to this client, with the command."""
     return ask_for([right], principal_of(settings.kafka), settings.bootstrap_servers)
 
 
 class Sender:
-    """Sends records to the applications topic, and counts what became of them.
+    """Sends records to the applications topic, and counts acknowledged and failed ones.
 
     Attributes:
         sent: records handed to librdkafka.
@@ -268,7 +268,7 @@ class Sender:
                 self._fatal_reason += f". {ask_for_right(self._needed, self._settings)}"
 
     def _reason(self, failed_before: int = 0) -> str:
-        """Why records were not delivered, of those since so many failed."""
+        """Returns why records were not delivered; the first `failed_before` failures are ignored."""
         failure = self._failure if self.failed > failed_before else ""
         return self._fatal_reason or failure or self._client_errors.reason or "no acknowledgement in time"
 

@@ -1,4 +1,4 @@
-"""What `producer publish` and `producer load` print at the end, for people or as JSON."""
+"""Summaries of `producer publish` and `producer load`, for people or as JSON."""
 
 import json
 from dataclasses import asdict
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def show_published(report: "PublishReport", publisher: "ApplicationPublisher", topic: str, *, as_json: bool) -> None:
-    """Prints what `producer publish` has sent."""
+    """Prints the summary of `producer publish`."""
     for line, faults in report.invalid_rows:
         typer.echo(f"line {line} is invalid: {'; '.join(map(str, faults))}", err=True)
     if report.invalid > len(report.invalid_rows):
@@ -37,7 +37,7 @@ def show_published(report: "PublishReport", publisher: "ApplicationPublisher", t
 
 
 def show_load(report: "LoadReport", ids: str, rate: float, *, as_json: bool) -> None:
-    """Prints what `producer load` has sent."""
+    """Prints the summary of `producer load`."""
     if as_json:
         typer.echo(json.dumps({"ids": ids, "rate": rate, **asdict(report)}))
         return

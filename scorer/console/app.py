@@ -46,7 +46,7 @@ _is_position = re.compile("[0-9]{1,18}").fullmatch  # a partition or an offset, 
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """What the web application needs.
+    """The configuration of the web application.
 
     Attributes:
         settings: the topics.

@@ -42,7 +42,7 @@ def newest_letters(settings: Settings) -> dict[str, Any]:
 
 
 def read_value(settings: Settings, position: Position) -> dict[str, Any]:
-    """Key, value and headers of one dead letter, as JSON; what is not UTF-8 is escaped, long values are cut.
+    """Key, value and headers of one dead letter, as JSON; bytes that are not UTF-8 are escaped, long values cut.
 
     Raises:
         DeadLetterError: there is no dead letter at that offset.

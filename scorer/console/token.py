@@ -41,7 +41,7 @@ def read_token(file: str) -> str:
 
 
 def _weakness(token: str) -> str:
-    """What is wrong with the token; empty if nothing is."""
+    """Returns why a token is too weak; empty if it is not."""
     if len(token) < _CHARACTERS_MIN:
         return f"a token of {len(token)} characters; the minimum is {_CHARACTERS_MIN}"
     if not token.isprintable():

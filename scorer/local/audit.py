@@ -16,7 +16,7 @@ from scorer.settings import Settings
 from scorer.stream.reader import Fetched, Reader
 from scorer.stream.worker import Record
 
-_RESOLUTION: Final = math.log(1.02)  # of the latencies, 2 %
+_RESOLUTION: Final = math.log(1.02)  # 2 % of a latency
 _SHORTEST_S: Final = 1e-4
 
 
@@ -56,7 +56,7 @@ class Audit:
 
         Args:
             settings: the topics.
-            is_own: tells whether an application's record counts; other publishers may use the same topic.
+            is_own: returns whether an application's record counts; other publishers may use the same topic.
             report: called in the background thread with each of the first malformed records.
 
         Raises:

@@ -22,7 +22,7 @@ class ConsoleProcess:
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
-        """Does not start it yet.
+        """Creates the object; `start` starts the process.
 
         Args:
             say: called with a line of progress.

@@ -112,7 +112,7 @@ def _publish(container: "DockerContainer", port: int) -> str:
 
 
 def _require_engine() -> None:
-    """Fail early if the engine's socket does not answer: the Docker client would too, but leak its own socket."""
+    """Fail early if the engine's socket does not answer; the Docker client would fail, too, but leak its socket."""
     from testcontainers.core.docker_client import get_docker_host
 
     scheme, _, path = (get_docker_host() or _DEFAULT_ENGINE).partition("://")

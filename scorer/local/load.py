@@ -23,7 +23,7 @@ _GRACE_S: Final = 45.0
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """What to publish.
+    """The records to publish.
 
     Attributes:
         rate: applications per second; a file is published as fast as possible.
@@ -44,7 +44,7 @@ class Load:
     """One publisher, whose records can be distinguished from those of other publishers."""
 
     def __init__(self, plan: LoadPlan) -> None:
-        """Does not start the publisher yet."""
+        """Creates the object; `start` starts the publisher."""
         self._plan = plan
         self._ids = f"up-{secrets.token_hex(4)}-{plan.seed}"
         self._child: Child | None = None
@@ -80,7 +80,7 @@ class Load:
         return self._child is None or self._child.exit_code() is not None
 
     def request_stop(self) -> None:
-        """Asks it to deliver what is in flight and stop; a second call does nothing."""
+        """Asks it to deliver the records in flight and to stop; a second call does nothing."""
         if self._child is not None and self._stop_requested_at is None:
             self._stop_requested_at = time.monotonic()
             self._child.request_stop()

@@ -27,14 +27,14 @@ from scorer.settings import Settings
 from scorer.stream.admin import admin_client
 from scorer.stream.requests import metadata_of
 
-# Without a result for this long after the last application, with all workers running, the missing ones are lost.
+# If no result arrives for this long after the last application, with all workers running, the missing ones are lost.
 _LOST_AFTER_S: Final = 15.0
-# Without a result for this long under continuous load, the broker is checked.
+# If no result arrives for this long under continuous load, the broker is checked.
 _CHECK_BROKER_AFTER_S: Final = 5.0
 _STOP_S: Final = 30.0
 _TICK_S: Final = 0.5
 _BROKER_S: Final = 2.0
-# A killed worker's partitions wait this long for its restart, and static members stay this long in the group.
+# How long the partitions of a killed worker wait for its restart, and a static member stays in the group.
 _SESSION: Final = {"session.timeout.ms": "6000", "heartbeat.interval.ms": "1500"}
 # Properties under [kafka] that are for another broker: one that is started here uses PLAINTEXT.
 _SECURITY: Final = ("security.", *TLS_PREFIXES, *SASL_PREFIXES)
@@ -54,7 +54,7 @@ class Interrupted(Exception):  # noqa: N818  (not an error: requested by the use
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to start."""
+    """The parts to start."""
 
     workers: int
     load: LoadPlan
@@ -106,7 +106,7 @@ class Up:
     def __init__(
         self, plan: Plan, settings: Settings, say: Callable[[str], None], notify: Callable[[str], None]
     ) -> None:
-        """Does not start anything yet.
+        """Creates the object; entering the context starts everything.
 
         Args:
             plan: what to start.

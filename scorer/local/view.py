@@ -37,7 +37,7 @@ class View:
     """Shows snapshots; as a context manager, it restores the terminal on exit."""
 
     def __init__(self, console: Console) -> None:
-        """Does not show anything yet.
+        """Creates the view; nothing is shown yet.
 
         Args:
             console: the console to write to; if it is not a terminal, a line is printed every few seconds.

@@ -97,7 +97,7 @@ class Workers:
     """Several workers by name; to be used by one thread."""
 
     def __init__(self, names: Sequence[str], launch: Callable[[str], Process], notify: Callable[[str], None]) -> None:
-        """Does not start anything yet.
+        """Creates the object; `start` starts the workers.
 
         Args:
             names: one per worker.
@@ -208,7 +208,7 @@ class Workers:
         exit_description, log = describe_exit(code), _last_lines(child)
         child.kill()  # releases its pipes
         worker.child = None
-        if worker.was_ready:  # exits before readiness count until a process becomes ready, however long ago
+        if worker.was_ready:  # until a process becomes ready, all exits count, however old
             worker.exits = [exited_at for exited_at in worker.exits if now - exited_at < _MINUTE_S]
         worker.exits.append(now)
         view = worker.view = replace(

@@ -1,1 +1,1 @@
-"""What operators do on Kafka: topics, deployments, dead letters, offsets, diagnosis, and bounded reading."""
+"""Operations on Kafka: topics, deployments, dead letters, offsets, diagnosis, and bounded reading."""

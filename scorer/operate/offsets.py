@@ -1,4 +1,4 @@
-"""Shows operators a group's offsets and what is wrong with each, and resets them."""
+"""Shows a group's offsets with the problem of each, and resets them."""
 
 import time
 from collections.abc import Collection, Iterator

@@ -1,1 +1,1 @@
-"""Where bundles are kept and moved: folders and URLs, references, tags, archives, trusted keys."""
+"""Storage of bundles: folders and URLs, references, tags, archives, trusted keys."""

@@ -87,7 +87,7 @@ def test_from_the_worker_and_back(topics: Topics, tmp_path: Path) -> None:
         assert running.terminate() == 0
     back = [m for m in topics.read(topics.applications) if m.headers()]
     assert [(m.partition(), m.key(), m.value()) for m in back] == [(1, b"key", HOSTILE)]
-    assert headers_of(back[0]) == {"requeued-from": f"{topics.dead_letters}:{dead_letter['place']}".encode()}
+    assert headers_of(back[0]) == {"requeued-from": f"{topics.dead_letters}:{dead_letter['position']}".encode()}
     listed = json.loads(scorer(topics, "dlq", "list", "--code", "not_json", "--json")[1])["dead_letters"]
     assert {letter["position"] for letter in listed if letter["requeued"] is None} != {dead_letter["position"]}
     (second,) = [letter for letter in listed if letter["position"] == dead_letter["position"]]

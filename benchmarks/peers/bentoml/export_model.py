@@ -1,4 +1,4 @@
-"""The course's model in BentoML's store, exported, with what BentoML's runner predicts, for whoever imports it.
+"""Exports the course's model from BentoML's store, with the predictions of BentoML's runner to compare an import with.
 
 `python export_model.py APPLICATIONS.jsonl FILE.bentomodel`: applications with a `status`, one JSON object a line. They
 are what it learns from and what it then predicts; the predictions go to standard output as one JSON list.

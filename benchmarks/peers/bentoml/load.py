@@ -1,4 +1,4 @@
-"""A closed loop of connections posts made-up applications to the service for some seconds and prints its figures."""
+"""A closed loop of connections: posts synthetic applications to the service for some seconds and prints the figures."""
 
 import argparse
 import asyncio
@@ -35,7 +35,7 @@ async def post_until(end: float, session: aiohttp.ClientSession, url: str, reque
 
 
 async def load(url: str, connections: int, seconds: float) -> dict[str, float]:
-    """All connections at once; a first request before the clock starts sees that the service answers."""
+    """Runs all connections at once, after one request that checks that the service answers."""
     requests = bodies()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections)) as session:
         await post_until(time.perf_counter() + 0.001, session, url, requests)

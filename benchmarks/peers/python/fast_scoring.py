@@ -55,7 +55,7 @@ class FastScorer:
         self._categories = [(attrgetter(field), columns) for field, columns in categories.items()]
 
     def score(self, values: Iterable[bytes]) -> list[bytes | None]:
-        """One decision for each record's value, in order; None where it is no application."""
+        """One decision for each record's value, in order; None if a value is not an application."""
         decoded = [self._read(value) for value in values]
         applications = [application for application in decoded if application is not None]
         decisions = iter(self._decide(applications))

@@ -56,5 +56,5 @@ class GuideScorer:
         )
 
     def score(self, value: bytes) -> bytes:
-        """A record's value to its decision's. Raises pydantic.ValidationError if it is no application."""
+        """Scores a record's value. Raises pydantic.ValidationError if it is not an application."""
         return self.decide(Application.model_validate_json(value)).model_dump_json().encode()

@@ -11,7 +11,7 @@ _USAGE_ERROR = 64
 
 @dataclass(frozen=True)
 class Job:
-    """What to read, what to score with, where to publish, and how."""
+    """The topics, the model, and the delivery mode."""
 
     bootstrap_servers: str
     group_id: str
@@ -30,7 +30,7 @@ class Job:
         return self.delivery == "exactly-once"
 
     def decide(self, probability: float) -> str:
-        """What the policy says of a probability of default."""
+        """The label of a probability of default."""
         if probability > self.declined_above:
             return "DECLINED"
         return "MAYBE" if probability > self.maybe_above else "APPROVED"

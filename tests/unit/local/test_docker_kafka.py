@@ -58,7 +58,7 @@ def test_container_from_start_to_end(monkeypatch: pytest.MonkeyPatch, closed_por
     engine.host.return_value = "localhost"
     monkeypatch.setattr("testcontainers.core.container.DockerClient", lambda: engine)
     monkeypatch.setattr("testcontainers.core.container.c.ryuk_disabled", True)
-    monkeypatch.setattr(docker_kafka, "_knock", lambda: None)
+    monkeypatch.setattr(docker_kafka, "_require_engine", lambda: None)
     monkeypatch.setattr(docker_kafka, "answers", lambda *_, **__: True)
 
     with start_broker("docker", port=port) as broker:
