@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.contract import Contract, Kind
+from schemas.contract_parser import parse_contract
 from schemas.contracts import shipped_contract
 from schemas.decision import BundleReference
 from scorer.core.columns import Columns
@@ -186,3 +187,13 @@ class Tally(Observer):
 
     def aborted(self) -> None:
         self.aborts += 1
+
+
+def make_contract(*required: str, **properties: object) -> Contract:
+    """A contract with an `id` and these properties, of which some are required."""
+    schema = {
+        "type": "object",
+        "properties": {"id": {"type": "string", "x-id": True}, **properties},
+        "required": ["id", *required],
+    }
+    return parse_contract(json.dumps(schema))
