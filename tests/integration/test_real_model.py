@@ -12,9 +12,8 @@ import xgboost
 
 from schemas.contracts import shipped_contract
 from schemas.files import read_applications
-from scorer.author.train import Examples, read_examples, train_model
+from scorer.author.train import Examples, Recipe, read_examples, train_model
 from scorer.bundle.load import load_bundle, read_manifest
-from scorer.core.policy import Policy
 from scorer.core.score import score_batch
 from scorer.store.store import SHIPPED
 from tests import real_data
@@ -63,7 +62,7 @@ def test_the_contract_refuses_no_row(examples: Examples) -> None:
 def test_the_figures_that_the_bundles_claim(examples: Examples, version: str, auc: float) -> None:
     """AUC 0.846 with all fields and 0.845 without the marital status, and every other figure as in the manifest."""
     manifest = read_manifest(SHIPPED / "credit-risk" / version)
-    trained = train_model(examples, VERSIONS[version], Policy(), ("x", "1.0.0", datetime.now(UTC)), {})
+    trained = train_model(examples, Recipe(dropped=VERSIONS[version]), ("x", "1.0.0", datetime.now(UTC)), {})
     assert round(trained.metrics.holdout.auc, 4) == auc
     assert trained.metrics.holdout.rows == 713
     if platform.machine() != manifest.platform or xgboost.__version__ != manifest.libraries["xgboost"]:

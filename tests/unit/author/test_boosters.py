@@ -15,16 +15,18 @@ from xgboost import Booster, DMatrix, XGBClassifier
 from scorer.author.boosters import check_booster
 from scorer.author.build import build_bundle
 from scorer.author.import_model import draft_model
+from scorer.author.model_input import ModelInput
 from scorer.bundle.load import read_manifest
 from scorer.bundle.manifest import Features
 from scorer.bundle.runners import open_model
 from scorer.errors import BundleError, MisuseError
+from tests.fakes import CONTRACT
 from tests.unit.author.made_boosters import (
     BEST,
     COLUMNS,
     DESCRIPTION,
-    FEATURES,
     INCOME,
+    INPUTS,
     LABELS,
     MATRIX,
     ONE_HOT,
@@ -45,7 +47,7 @@ def test_the_shipped_models_pass_as_they_are() -> None:
     """Not a byte of them is changed."""
     for bundle in (PLAIN, WITH_MARITAL):
         model = (bundle / "model.ubj").read_bytes()
-        checked = check_booster(model, read_manifest(bundle).features)
+        checked = check_booster(model, ModelInput(CONTRACT, read_manifest(bundle).features))
         assert (checked.model, checked.is_rewritten, checked.note) == (model, False, None)
 
 
@@ -80,9 +82,9 @@ def test_all_rounds_of_a_classifier_if_its_author_wants_so() -> None:
 @pytest.mark.parametrize("rounds", ["best", "all"])
 def test_what_came_out_passes_again(rounds: Any) -> None:
     """A bundle is built of it without being asked once more; and the same model gives the same bytes."""
-    first, again = (check_booster(raw(STOPPED.get_booster()), FEATURES, rounds) for _ in range(2))
+    first, again = (check_booster(raw(STOPPED.get_booster()), INPUTS, rounds) for _ in range(2))
     assert first == again
-    assert check_booster(first.model, FEATURES).model == first.model
+    assert check_booster(first.model, INPUTS).model == first.model
 
 
 def test_rounds_that_there_are_none_of() -> None:
@@ -98,8 +100,8 @@ def test_the_best_of_rounds_that_were_cut_off(rounds: int) -> None:
     booster = train(rounds)
     booster.set_attr(best_iteration="30")
     with pytest.raises(BundleError, match=f"round 31 is the best, but has only {rounds} rounds.*rounds = 'all'"):
-        check_booster(raw(booster), FEATURES, by_wrapper=True)
-    checked = check_booster(raw(booster), FEATURES, "all")
+        check_booster(raw(booster), INPUTS, by_wrapper=True)
+    checked = check_booster(raw(booster), INPUTS, "all")
     assert np.array_equal(predict(checked.model), booster.inplace_predict(UNSEEN))
 
 
@@ -107,7 +109,7 @@ def test_a_best_round_that_is_the_last_is_no_question() -> None:
     """Then both mean the same rounds, and the bytes stay."""
     booster = train(10)
     booster.set_attr(best_iteration="9", best_score="0.5")
-    assert check_booster(raw(booster), FEATURES).model == raw(booster)
+    assert check_booster(raw(booster), INPUTS).model == raw(booster)
 
 
 @pytest.mark.parametrize("written", ["", "x", "4.5", "None", "-1", "-5"])
@@ -116,13 +118,13 @@ def test_a_best_round_that_is_no_number(written: str) -> None:
     booster = train()
     booster.set_attr(best_iteration=written)
     with pytest.raises(BundleError, match=r"best_iteration is not the number of a round: delete it"):
-        check_booster(raw(booster), FEATURES)
+        check_booster(raw(booster), INPUTS)
 
 
 def test_a_zero_rounds_model() -> None:
     """It has nothing to say."""
     with pytest.raises(BundleError, match="none of the model's trees has a split"):
-        check_booster(raw(train(0)), FEATURES)
+        check_booster(raw(train(0)), INPUTS)
 
 
 FORMATS: dict[str, Callable[[Booster], bytes]] = {
@@ -207,10 +209,10 @@ def test_a_model_of_an_older_version_decides_as_it_did_there(name: str) -> None:
 def test_json_that_a_later_version_may_not_read_is_written_anew() -> None:
     """XGBoost warns of the JSON of versions before 1.6; what is in the bundle, it does not warn of."""
     old = (VERSIONS / "xgboost-1.3.3.json").read_bytes()
-    whole = check_booster(old, FEATURES, "all")
+    whole = check_booster(old, INPUTS, "all")
     assert whole.is_rewritten
     cut = old.replace(b'"best_iteration":"1",', b"")
-    checked = check_booster(cut, FEATURES)
+    checked = check_booster(cut, INPUTS)
     assert (checked.is_rewritten, checked.note) == (True, None)
     assert np.array_equal(predict(checked.model), predict(whole.model))
 
@@ -222,23 +224,23 @@ def _with_parameters(**parameters: Any) -> Callable[[dict[str, Any]], object]:
 def test_what_an_old_wrapper_wrote_of_missing_values() -> None:
     """Up to XGBoost 1.7 the wrapper's file has its parameters, and what it takes for missing is among them."""
     booster = train()
-    minus_one = Features(columns=COLUMNS, missing=-1.0)
+    minus_one = ModelInput(CONTRACT, Features(columns=COLUMNS, missing=-1.0))
     for missing, features, message in (
-        (0, FEATURES, "takes every 0 for a missing value, but assets, debt, expenses and 17 more may be 0"),
-        (5, FEATURES, "takes every 5 for a missing value, but amount, assets, debt and 5 more may be 5"),
+        (0, INPUTS, "takes every 0 for a missing value, but assets, debt, expenses and 17 more may be 0"),
+        (5, INPUTS, "takes every 5 for a missing value, but amount, assets, debt and 5 more may be 5"),
         (-1, minus_one, "with missing=-1.*set missing to nan"),
     ):  # fmt: skip
         with pytest.raises(BundleError, match=message):
             check_booster(edit(booster, _with_parameters(missing=missing)), features)
     for harmless in (float("nan"), None, -1, 99_999_999, "0"):
-        check_booster(edit(booster, _with_parameters(missing=harmless)), FEATURES)
+        check_booster(edit(booster, _with_parameters(missing=harmless)), INPUTS)
 
 
 @pytest.mark.parametrize("written", ["", "{", "[1]", "null", '{"_estimator_type": "classifier"}'])
 def test_what_the_wrapper_wrote_may_be_anything(written: str) -> None:
     """That it is there says that the wrapper saved the model."""
     model = edit(STOPPED.get_booster(), lambda learner: learner["attributes"].update(scikit_learn=written))
-    assert np.array_equal(predict(check_booster(model, FEATURES).model), STOPPED.predict_proba(UNSEEN)[:, 1])
+    assert np.array_equal(predict(check_booster(model, INPUTS).model), STOPPED.predict_proba(UNSEEN)[:, 1])
 
 
 def _with_categories(*values: int) -> Callable[[dict[str, Any]], object]:
@@ -257,9 +259,9 @@ def test_the_categories_of_a_table_must_be_their_own_codes() -> None:
     types = ["c" if "=" in column else "q" for column in COLUMNS]
     learnt = DMatrix(MATRIX, LABELS, feature_types=types, enable_categorical=True)
     booster = xgboost.train({"objective": "binary:logistic", "nthread": 1}, learnt, 5)
-    check_booster(edit(booster, _with_categories(0, 1)), FEATURES)
+    check_booster(edit(booster, _with_categories(0, 1)), INPUTS)
     with pytest.raises(BundleError, match=f"trained with {COLUMNS[ONE_HOT[0]]} as a category"):
-        check_booster(edit(booster, _with_categories(1, 0)), FEATURES)
+        check_booster(edit(booster, _with_categories(1, 0)), INPUTS)
 
 
 def test_the_draft_of_a_bundle_is_checked_however_it_was_made(tmp_path: Path) -> None:
@@ -326,9 +328,9 @@ def test_another_class_than_the_label_1(
 @pytest.mark.parametrize(("method", "side"), [("hist", "largest"), ("exact", "least")])
 def test_unknown_numbers_are_left_to_a_model_that_never_saw_one(method: str, side: str) -> None:
     """Trained with 0 for unknown numbers and described as nan, it treated them as if nobody had more; 3 % of rows."""
-    left = Features(columns=COLUMNS, missing=None)
+    left = ModelInput(CONTRACT, Features(columns=COLUMNS, missing=None))
     booster = train(60, max_depth=6, tree_method=method)
-    assert check_booster(raw(booster), FEATURES)
+    assert check_booster(raw(booster), INPUTS)
     with pytest.raises(BundleError, match=rf"never saw one in training: all of its \d+ splits .* as the {side} number"):
         check_booster(raw(booster), left)
 
@@ -337,7 +339,7 @@ def test_unknown_numbers_are_left_to_a_model_that_never_saw_one(method: str, sid
 @pytest.mark.parametrize("count", [2, 90])
 def test_unknown_numbers_are_left_to_a_model_that_saw_some(method: str, count: int) -> None:
     """Two rows in 900 are enough to tell; and a model with too few splits to tell is not refused."""
-    left = Features(columns=COLUMNS, missing=None)
+    left = ModelInput(CONTRACT, Features(columns=COLUMNS, missing=None))
     matrix = MATRIX.copy()
     matrix[:count, INCOME] = np.nan
     given = {"objective": "binary:logistic", "nthread": 1, "max_depth": 6, "tree_method": method}
@@ -355,7 +357,7 @@ def test_numbers_of_another_unit(method: str) -> None:
         {"objective": "binary:logistic", "nthread": 1, "tree_method": method}, DMatrix(matrix, LABELS), 20
     )
     with pytest.raises(BundleError, match=r"another unit of \w+, or on scaled numbers: \d+ of its \d+ splits"):
-        check_booster(raw(scaled), FEATURES)
+        check_booster(raw(scaled), INPUTS)
 
 
 @pytest.mark.parametrize("method", ["hist", "exact"])
@@ -367,5 +369,5 @@ def test_another_number_stood_for_an_unknown_one(method: str) -> None:
     given = {"objective": "binary:logistic", "nthread": 1, "tree_method": method}
     model = raw(xgboost.train(given, DMatrix(matrix, labels), 20))
     with pytest.raises(BundleError, match=r"splits on income separate numbers below 0 from others.*that 0 stood for"):
-        check_booster(model, FEATURES)
-    assert check_booster(model, Features(columns=COLUMNS, missing=-1.0))
+        check_booster(model, INPUTS)
+    assert check_booster(model, ModelInput(CONTRACT, Features(columns=COLUMNS, missing=-1.0)))

@@ -14,9 +14,11 @@ import xgboost
 
 from scorer.author.build import Draft, build_bundle
 from scorer.author.lint import Finding, Rule, lint_bundle
+from scorer.author.model_input import ModelInput
 from scorer.bundle.manifest import Features
 from scorer.core.features import columns_of
 from scorer.core.policy import Policy
+from tests.fakes import CONTRACT
 from tests.unit.bundle.making import PLAIN, WITH_MARITAL, copy_bundle, remake
 
 Change = Callable[[dict[str, Any]], object]
@@ -186,7 +188,7 @@ def _retrained(folder: Path, columns: tuple[str, ...], defaulted_if: Callable[[A
         created=datetime(2026, 1, 31, tzinfo=UTC),
         runner="xgboost",
         model=bytes(booster.save_raw("ubj")),
-        features=Features(columns=columns, missing=0.0),
+        inputs=ModelInput(CONTRACT, Features(columns=columns, missing=0.0)),
         policy=Policy(),
         metrics=None,
         training=None,
@@ -222,7 +224,7 @@ def test_the_elderly_rated_lower(tmp_path: Path, worse_above: float, told: bool)
 
 def test_a_category_without_a_column(tmp_path: Path) -> None:
     """It would be scored as if the field were empty; the finding names it."""
-    columns = tuple(column for column in columns_of(["home", "age"]) if column != "home=unk")
+    columns = tuple(column for column in columns_of(CONTRACT, ["home", "age"]) if column != "home=unk")
     folder = _retrained(tmp_path / "bundle", columns, lambda matrix: matrix[:, 0] > 40)
     (found,) = [finding for finding in lint_bundle(folder) if finding.rule == "columns"]
     assert found.severity == "warning"

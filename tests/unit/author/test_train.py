@@ -17,10 +17,10 @@ from sklearn.model_selection import train_test_split
 
 from scorer.author.build import build_bundle
 from scorer.author.plots import draw_figures
-from scorer.author.train import Examples, Trained, choose_fields, read_examples, require_libraries, train_model
+from scorer.author.train import Examples, Recipe, Trained, choose_fields, read_examples, require_libraries, train_model
 from scorer.bundle.load import load_bundle
-from scorer.core.policy import Policy
 from scorer.errors import InputFileError, MisuseError
+from tests.fakes import CONTRACT
 from tests.unit.bundle.making import write_loans
 
 pytestmark = pytest.mark.slow
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 def _train(examples: Examples, *dropped: str) -> Trained:
     identity = ("mine", "1.0.0", datetime(2026, 1, 31, tzinfo=UTC))
-    return train_model(examples, dropped, Policy(), identity, {})
+    return train_model(examples, Recipe(dropped=dropped), identity, {})
 
 
 @pytest.fixture(scope="module")
@@ -125,8 +125,8 @@ def test_a_dropped_field_is_not_in_the_model(loans: Path) -> None:
     draft = _train(read_examples(loans, skip_invalid=False), "marital", "age", "age").draft
     assert draft.training is not None
     assert draft.training.dropped_fields == ("age", "marital")
-    assert not {"age", "marital"} & set(draft.features.fields)
-    assert len(draft.features.columns) == 30 - 1 - 6
+    assert not {"age", "marital"} & set(draft.inputs.features.fields)
+    assert len(draft.inputs.features.columns) == 30 - 1 - 6
 
 
 @pytest.mark.parametrize(
@@ -135,13 +135,13 @@ def test_a_dropped_field_is_not_in_the_model(loans: Path) -> None:
         (["maritall"], "no field 'maritall' to drop. Did you mean marital?"),
         (["application_id"], "no field 'application_id'"),
         (["home=rent"], "no field 'home=rent'"),
-        (choose_fields([]), "every field is dropped"),
+        (choose_fields(CONTRACT, []), "every field is dropped"),
     ],
 )
 def test_fields_that_cannot_be_dropped(dropped: list[str], message: str) -> None:
     """A misspelt field would otherwise stay in the model without a word."""
     with pytest.raises(MisuseError, match=message):
-        choose_fields(dropped)
+        choose_fields(CONTRACT, dropped)
 
 
 def _append(path: Path, *lines: str) -> Path:

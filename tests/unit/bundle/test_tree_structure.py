@@ -14,7 +14,7 @@ from scorer.author.boosters import check_booster
 from scorer.bundle.runners import open_model
 from scorer.bundle.tree_structure import read_document, require_trees
 from scorer.errors import BundleError
-from tests.unit.author.made_boosters import COLUMNS, FEATURES, LABELS, MATRIX, VERSIONS, edit, raw, train
+from tests.unit.author.made_boosters import COLUMNS, INPUTS, LABELS, MATRIX, VERSIONS, edit, raw, train
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +69,7 @@ def test_a_damaged_tree(name: str) -> None:
 
     model = edit(CATEGORICAL, damage)
     with pytest.raises(BundleError, match=f"the model is damaged: .*{fault}"):
-        check_booster(model, FEATURES)
+        check_booster(model, INPUTS)
     with pytest.raises(BundleError, match=f"the model is damaged: .*{fault}"):
         open_model("xgboost", "model.json", model, COLUMNS)
 
@@ -89,7 +89,7 @@ def test_a_damaged_model(name: str) -> None:
     """What goes with the trees is as long as there are trees."""
     change, fault = MODELS[name]
     with pytest.raises(BundleError, match=f"the model is damaged: .*{fault}"):
-        check_booster(edit(train(), lambda learner: change(learner["gradient_booster"])), FEATURES)
+        check_booster(edit(train(), lambda learner: change(learner["gradient_booster"])), INPUTS)
 
 
 def test_one_byte_in_ubjson() -> None:
@@ -137,7 +137,7 @@ def test_leaves_of_several_targets() -> None:
     given = {"objective": "binary:logistic", "nthread": 1, "multi_strategy": "multi_output_tree"}
     booster = xgboost.train(given, DMatrix(MATRIX, both), 2)
     with pytest.raises(BundleError, match="predicts 2 targets"):
-        check_booster(raw(booster), FEATURES)
+        check_booster(raw(booster), INPUTS)
     changes: tuple[Callable[[TREE], object], ...] = (
         put("right_children", -1, 10**6),
         lambda t: t["leaf_weights"].pop(),
@@ -146,4 +146,4 @@ def test_leaves_of_several_targets() -> None:
         model = json.loads(raw(booster, "json"))
         change(model["learner"]["gradient_booster"]["model"]["trees"][0])
         with pytest.raises(BundleError, match="tree 0: the leaves do not each have their own entries in leaf_weights"):
-            check_booster(json.dumps(model).encode(), FEATURES)
+            check_booster(json.dumps(model).encode(), INPUTS)
