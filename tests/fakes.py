@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.contract import Contract, Kind
+from schemas.contract_parser import parse_contract
 from schemas.contracts import shipped_contract
 from schemas.decision import BundleReference
 from scorer.author.model_input import ModelInput
@@ -193,3 +194,13 @@ class Tally(Observer):
 def model_input(features: Features) -> ModelInput:
     """What a model for the shipped contract reads."""
     return ModelInput(shipped_contract(), features)
+
+
+def make_contract(*required: str, **properties: object) -> Contract:
+    """A contract with an `id` and these properties, of which some are required."""
+    schema = {
+        "type": "object",
+        "properties": {"id": {"type": "string", "x-id": True}, **properties},
+        "required": ["id", *required],
+    }
+    return parse_contract(json.dumps(schema))

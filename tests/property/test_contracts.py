@@ -178,7 +178,7 @@ def cases(draw: st.DrawFn) -> tuple[Schema, list[bytes]]:
     schema = draw(contracts())
     values: list[bytes] = []
     for _ in range(draw(st.integers(1, 4))):
-        value = _write(draw, schema, draw(st.sampled_from((0, 0, 5, 20)))).encode("utf-8", "surrogatepass")
+        value = _write(draw, schema, draw(st.sampled_from((0, 0, 10, 30)))).encode("utf-8", "surrogatepass")
         if draw(st.integers(0, 7)) == 0:
             place = draw(st.integers(0, len(value)))
             removed = draw(st.integers(0, 2))

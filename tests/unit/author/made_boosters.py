@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from xgboost import Booster, DMatrix, XGBClassifier
 
 from scorer.author.describe import Description
+from scorer.author.model_input import ModelInput
 from scorer.bundle.load import read_manifest
 from scorer.bundle.runners import open_model
+from tests.fakes import CONTRACT
 from tests.unit.bundle.making import PLAIN
 
 VERSIONS = Path(__file__).parent / "xgboost_versions"
-FEATURES = read_manifest(PLAIN).features
-COLUMNS = FEATURES.columns
+INPUTS = ModelInput(CONTRACT, read_manifest(PLAIN).features)
+COLUMNS = INPUTS.columns
 DESCRIPTION = Description(name="made", version="1.0.0", columns=COLUMNS, missing=0.0)
 ONE_HOT = [index for index, column in enumerate(COLUMNS) if "=" in column]
 INCOME = COLUMNS.index("income")
