@@ -12,8 +12,6 @@ from schemas.contract import Contract, Kind
 from schemas.contract_parser import parse_contract
 from schemas.contracts import shipped_contract
 from schemas.decision import BundleReference
-from scorer.author.model_input import ModelInput
-from scorer.bundle.manifest import Features
 from scorer.core.columns import Columns
 from scorer.core.decode import Decoder
 from scorer.core.encode import DecisionEncoder
@@ -189,11 +187,6 @@ class Tally(Observer):
 
     def aborted(self) -> None:
         self.aborts += 1
-
-
-def model_input(features: Features) -> ModelInput:
-    """What a model for the shipped contract reads."""
-    return ModelInput(shipped_contract(), features)
 
 
 def make_contract(*required: str, **properties: object) -> Contract:

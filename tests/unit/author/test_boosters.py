@@ -15,17 +15,18 @@ from xgboost import Booster, DMatrix, XGBClassifier
 from scorer.author.boosters import check_booster
 from scorer.author.build import build_bundle
 from scorer.author.import_model import draft_model
+from scorer.author.model_input import ModelInput
 from scorer.bundle.load import read_manifest
 from scorer.bundle.manifest import Features
 from scorer.bundle.runners import open_model
 from scorer.errors import BundleError, MisuseError
-from tests.fakes import model_input
+from tests.fakes import CONTRACT
 from tests.unit.author.made_boosters import (
     BEST,
     COLUMNS,
     DESCRIPTION,
-    FEATURES,
     INCOME,
+    INPUTS,
     LABELS,
     MATRIX,
     ONE_HOT,
@@ -46,7 +47,7 @@ def test_the_shipped_models_pass_as_they_are() -> None:
     """Not a byte of them is changed."""
     for bundle in (PLAIN, WITH_MARITAL):
         model = (bundle / "model.ubj").read_bytes()
-        checked = check_booster(model, model_input(read_manifest(bundle).features))
+        checked = check_booster(model, ModelInput(CONTRACT, read_manifest(bundle).features))
         assert (checked.model, checked.is_rewritten, checked.note) == (model, False, None)
 
 
@@ -79,14 +80,14 @@ def test_all_rounds_of_a_classifier_if_its_author_wants_so() -> None:
 
 
 @pytest.mark.parametrize("rounds", ["best", "all"])
-def test_the_checked_model_passes_the_check_again(rounds: Any) -> None:
+def test_what_came_out_passes_again(rounds: Any) -> None:
     """A bundle is built of it without being asked once more; and the same model gives the same bytes."""
-    first, second = (check_booster(raw(STOPPED.get_booster()), model_input(FEATURES), rounds) for _ in range(2))
-    assert first == second
-    assert check_booster(first.model, model_input(FEATURES)).model == first.model
+    first, again = (check_booster(raw(STOPPED.get_booster()), INPUTS, rounds) for _ in range(2))
+    assert first == again
+    assert check_booster(first.model, INPUTS).model == first.model
 
 
-def test_rounds_that_do_not_exist() -> None:
+def test_rounds_that_there_are_none_of() -> None:
     """The best of a model that never looked for it; and rounds of a model that has none."""
     with pytest.raises(BundleError, match=r"rounds is 'best'.*was not trained with early stopping"):
         draft_model(train(), DESCRIPTION.model_copy(update={"rounds": "best"}))
@@ -99,8 +100,8 @@ def test_the_best_of_rounds_that_were_cut_off(rounds: int) -> None:
     booster = train(rounds)
     booster.set_attr(best_iteration="30")
     with pytest.raises(BundleError, match=f"round 31 is the best, but has only {rounds} rounds.*rounds = 'all'"):
-        check_booster(raw(booster), model_input(FEATURES), by_wrapper=True)
-    checked = check_booster(raw(booster), model_input(FEATURES), "all")
+        check_booster(raw(booster), INPUTS, by_wrapper=True)
+    checked = check_booster(raw(booster), INPUTS, "all")
     assert np.array_equal(predict(checked.model), booster.inplace_predict(UNSEEN))
 
 
@@ -108,7 +109,7 @@ def test_a_best_round_that_is_the_last_is_no_question() -> None:
     """Then both mean the same rounds, and the bytes stay."""
     booster = train(10)
     booster.set_attr(best_iteration="9", best_score="0.5")
-    assert check_booster(raw(booster), model_input(FEATURES)).model == raw(booster)
+    assert check_booster(raw(booster), INPUTS).model == raw(booster)
 
 
 @pytest.mark.parametrize("written", ["", "x", "4.5", "None", "-1", "-5"])
@@ -117,13 +118,13 @@ def test_a_best_round_that_is_no_number(written: str) -> None:
     booster = train()
     booster.set_attr(best_iteration=written)
     with pytest.raises(BundleError, match=r"best_iteration is not the number of a round: delete it"):
-        check_booster(raw(booster), model_input(FEATURES))
+        check_booster(raw(booster), INPUTS)
 
 
 def test_a_zero_rounds_model() -> None:
     """It has nothing to say."""
     with pytest.raises(BundleError, match="none of the model's trees has a split"):
-        check_booster(raw(train(0)), model_input(FEATURES))
+        check_booster(raw(train(0)), INPUTS)
 
 
 FORMATS: dict[str, Callable[[Booster], bytes]] = {
@@ -199,19 +200,19 @@ def test_a_model_of_an_older_version_decides_as_it_did_there(name: str) -> None:
     """Early-stopped classifiers, whose own predict_proba was asked in that version."""
     predicted = json.loads((VERSIONS / "predicted.json").read_bytes())[f"xgboost-{name}"]
     draft = draft_model(VERSIONS / f"xgboost-{name}", DESCRIPTION)
-    probabilities = open_model("xgboost", "model.ubj", draft.model, COLUMNS).predict(make_rows(40, 3))
-    assert np.abs(probabilities - np.array(predicted)).max() <= 1e-6
+    found = open_model("xgboost", "model.ubj", draft.model, COLUMNS).predict(make_rows(40, 3))
+    assert np.abs(found - np.array(predicted)).max() <= 1e-6
     assert "which early stopping found to be the best" in draft.labels["rounds"]
     assert draft.model_file == "model.ubj"
 
 
-def test_json_that_a_later_version_may_not_read_is_converted() -> None:
+def test_json_that_a_later_version_may_not_read_is_written_anew() -> None:
     """XGBoost warns of the JSON of versions before 1.6; what is in the bundle, it does not warn of."""
     old = (VERSIONS / "xgboost-1.3.3.json").read_bytes()
-    whole = check_booster(old, model_input(FEATURES), "all")
+    whole = check_booster(old, INPUTS, "all")
     assert whole.is_rewritten
     cut = old.replace(b'"best_iteration":"1",', b"")
-    checked = check_booster(cut, model_input(FEATURES))
+    checked = check_booster(cut, INPUTS)
     assert (checked.is_rewritten, checked.note) == (True, None)
     assert np.array_equal(predict(checked.model), predict(whole.model))
 
@@ -223,36 +224,34 @@ def _with_parameters(**parameters: Any) -> Callable[[dict[str, Any]], object]:
 def test_what_an_old_wrapper_wrote_of_missing_values() -> None:
     """Up to XGBoost 1.7 the wrapper's file has its parameters, and what it takes for missing is among them."""
     booster = train()
-    minus_one = Features(columns=COLUMNS, missing=-1.0)
+    minus_one = ModelInput(CONTRACT, Features(columns=COLUMNS, missing=-1.0))
     for missing, features, message in (
-        (0, FEATURES, "takes every 0 for a missing value, but assets, debt, expenses and 17 more may be 0"),
-        (5, FEATURES, "takes every 5 for a missing value, but amount, assets, debt and 5 more may be 5"),
+        (0, INPUTS, "takes every 0 for a missing value, but assets, debt, expenses and 17 more may be 0"),
+        (5, INPUTS, "takes every 5 for a missing value, but amount, assets, debt and 5 more may be 5"),
         (-1, minus_one, "with missing=-1.*set missing to nan"),
     ):  # fmt: skip
         with pytest.raises(BundleError, match=message):
-            check_booster(edit(booster, _with_parameters(missing=missing)), model_input(features))
+            check_booster(edit(booster, _with_parameters(missing=missing)), features)
     for harmless in (float("nan"), None, -1, 99_999_999, "0"):
-        check_booster(edit(booster, _with_parameters(missing=harmless)), model_input(FEATURES))
+        check_booster(edit(booster, _with_parameters(missing=harmless)), INPUTS)
 
 
 @pytest.mark.parametrize("written", ["", "{", "[1]", "null", '{"_estimator_type": "classifier"}'])
 def test_what_the_wrapper_wrote_may_be_anything(written: str) -> None:
     """That it is there says that the wrapper saved the model."""
     model = edit(STOPPED.get_booster(), lambda learner: learner["attributes"].update(scikit_learn=written))
-    assert np.array_equal(
-        predict(check_booster(model, model_input(FEATURES)).model), STOPPED.predict_proba(UNSEEN)[:, 1]
-    )
+    assert np.array_equal(predict(check_booster(model, INPUTS).model), STOPPED.predict_proba(UNSEEN)[:, 1])
 
 
 def _with_categories(*values: int) -> Callable[[dict[str, Any]], object]:
     """A learner that keeps what the categories of the first one-hot column stood for, as those of a table do."""
     empty: dict[str, Any] = {"offsets": [], "values": []}
     encodings = [
-        {"type": 15, "values": list(values)} if index == ONE_HOT[0] else empty for index in range(len(COLUMNS))
+        {"type": 15, "values": list(values)} if place == ONE_HOT[0] else empty for place in range(len(COLUMNS))
     ]
-    segments = [0 if index <= ONE_HOT[0] else len(values) for index in range(len(COLUMNS) + 1)]
-    categories = {"enc": encodings, "feature_segments": segments, "sorted_idx": np.argsort(values).tolist()}
-    return lambda learner: learner["gradient_booster"]["model"].update(cats=categories)
+    segments = [0 if place <= ONE_HOT[0] else len(values) for place in range(len(COLUMNS) + 1)]
+    kept = {"enc": encodings, "feature_segments": segments, "sorted_idx": np.argsort(values).tolist()}
+    return lambda learner: learner["gradient_booster"]["model"].update(cats=kept)
 
 
 def test_the_categories_of_a_table_must_be_their_own_codes() -> None:
@@ -260,9 +259,9 @@ def test_the_categories_of_a_table_must_be_their_own_codes() -> None:
     types = ["c" if "=" in column else "q" for column in COLUMNS]
     learnt = DMatrix(MATRIX, LABELS, feature_types=types, enable_categorical=True)
     booster = xgboost.train({"objective": "binary:logistic", "nthread": 1}, learnt, 5)
-    check_booster(edit(booster, _with_categories(0, 1)), model_input(FEATURES))
+    check_booster(edit(booster, _with_categories(0, 1)), INPUTS)
     with pytest.raises(BundleError, match=f"trained with {COLUMNS[ONE_HOT[0]]} as a category"):
-        check_booster(edit(booster, _with_categories(1, 0)), model_input(FEATURES))
+        check_booster(edit(booster, _with_categories(1, 0)), INPUTS)
 
 
 def test_the_draft_of_a_bundle_is_checked_however_it_was_made(tmp_path: Path) -> None:
@@ -329,36 +328,36 @@ def test_another_class_than_the_label_1(
 @pytest.mark.parametrize(("method", "side"), [("hist", "largest"), ("exact", "least")])
 def test_unknown_numbers_are_left_to_a_model_that_never_saw_one(method: str, side: str) -> None:
     """Trained with 0 for unknown numbers and described as nan, it treated them as if nobody had more; 3 % of rows."""
-    left = Features(columns=COLUMNS, missing=None)
+    left = ModelInput(CONTRACT, Features(columns=COLUMNS, missing=None))
     booster = train(60, max_depth=6, tree_method=method)
-    assert check_booster(raw(booster), model_input(FEATURES))
+    assert check_booster(raw(booster), INPUTS)
     with pytest.raises(BundleError, match=rf"never saw one in training: all of its \d+ splits .* as the {side} number"):
-        check_booster(raw(booster), model_input(left))
+        check_booster(raw(booster), left)
 
 
 @pytest.mark.parametrize("method", ["hist", "exact"])
 @pytest.mark.parametrize("count", [2, 90])
 def test_unknown_numbers_are_left_to_a_model_that_saw_some(method: str, count: int) -> None:
     """Two rows in 900 are enough to tell; and a model with too few splits to tell is not refused."""
-    left = Features(columns=COLUMNS, missing=None)
+    left = ModelInput(CONTRACT, Features(columns=COLUMNS, missing=None))
     matrix = MATRIX.copy()
     matrix[:count, INCOME] = np.nan
     given = {"objective": "binary:logistic", "nthread": 1, "max_depth": 6, "tree_method": method}
-    assert check_booster(raw(xgboost.train(given, DMatrix(matrix, LABELS), 60)), model_input(left))
-    assert check_booster(raw(train(3, tree_method=method)), model_input(left))
+    assert check_booster(raw(xgboost.train(given, DMatrix(matrix, LABELS), 60)), left)
+    assert check_booster(raw(train(3, tree_method=method)), left)
 
 
 @pytest.mark.parametrize("method", ["hist", "exact"])
 def test_numbers_of_another_unit(method: str) -> None:
     """Standardized numbers beside columns of 0 and 1 were taken, and every split on them sent everybody one way."""
-    numbers = [index for index in range(len(COLUMNS)) if index not in ONE_HOT]
+    numbers = [place for place in range(len(COLUMNS)) if place not in ONE_HOT]
     matrix = MATRIX.copy()
     matrix[:, numbers] = (matrix[:, numbers] - matrix[:, numbers].mean(0)) / matrix[:, numbers].std(0)
     scaled = xgboost.train(
         {"objective": "binary:logistic", "nthread": 1, "tree_method": method}, DMatrix(matrix, LABELS), 20
     )
     with pytest.raises(BundleError, match=r"another unit of \w+, or on scaled numbers: \d+ of its \d+ splits"):
-        check_booster(raw(scaled), model_input(FEATURES))
+        check_booster(raw(scaled), INPUTS)
 
 
 @pytest.mark.parametrize("method", ["hist", "exact"])
@@ -370,5 +369,5 @@ def test_another_number_stood_for_an_unknown_one(method: str) -> None:
     given = {"objective": "binary:logistic", "nthread": 1, "tree_method": method}
     model = raw(xgboost.train(given, DMatrix(matrix, labels), 20))
     with pytest.raises(BundleError, match=r"splits on income separate numbers below 0 from others.*that 0 stood for"):
-        check_booster(model, model_input(FEATURES))
-    assert check_booster(model, model_input(Features(columns=COLUMNS, missing=-1.0)))
+        check_booster(model, INPUTS)
+    assert check_booster(model, ModelInput(CONTRACT, Features(columns=COLUMNS, missing=-1.0)))

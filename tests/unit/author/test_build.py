@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from scorer.author.build import Draft, build_bundle
+from scorer.author.model_input import ModelInput
 from scorer.bundle.load import load_bundle, read_manifest
 from scorer.bundle.manifest import Features
 from scorer.core.policy import Policy
 from scorer.errors import BundleError
-from tests.fakes import model_input
+from tests.fakes import CONTRACT
 from tests.unit.author.made_boosters import raw, train
 from tests.unit.bundle.making import PLAIN, WITH_MARITAL
 
@@ -27,7 +28,7 @@ def _draft(source: Path = PLAIN) -> Draft:
         created=datetime(2026, 1, 31, 10, 0, tzinfo=UTC),
         runner=manifest.runner,
         model=(source / manifest.model).read_bytes(),
-        inputs=model_input(manifest.features),
+        inputs=ModelInput(CONTRACT, manifest.features),
         policy=manifest.policy,
         metrics=manifest.metrics,
         training=manifest.training,
@@ -81,9 +82,9 @@ def test_unknown_numbers_may_be_left_to_the_model(tmp_path: Path) -> None:
 
 def test_a_model_of_other_columns_is_not_built(tmp_path: Path) -> None:
     """The mistake shows when the bundle is made, not when a worker opens it."""
-    features = Features(columns=("age", "amount"), missing=0.0)
+    inputs = ModelInput(CONTRACT, Features(columns=("age", "amount"), missing=0.0))
     with pytest.raises(BundleError, match="expects 24 columns"):
-        _build(replace(_draft(), inputs=model_input(features)), tmp_path / "bundle")
+        _build(replace(_draft(), inputs=inputs), tmp_path / "bundle")
     assert list((tmp_path / "bundle").iterdir()) == []
 
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import xgboost
 
-from schemas.contracts import shipped_contract
 from scorer.author.build import Draft, build_bundle
 from scorer.author.lint import Finding, Rule, lint_bundle
+from scorer.author.model_input import ModelInput
 from scorer.bundle.manifest import Features
 from scorer.core.features import columns_of
 from scorer.core.policy import Policy
-from tests.fakes import model_input
+from tests.fakes import CONTRACT
 from tests.unit.bundle.making import PLAIN, WITH_MARITAL, copy_bundle, remake
 
 Change = Callable[[dict[str, Any]], object]
@@ -84,21 +84,21 @@ def test_a_word_within_a_word_is_none(tmp_path: Path, column: str) -> None:
 )
 def test_thresholds_that_leave_a_decision_out(tmp_path: Path, policy: dict[str, float], words: str) -> None:
     """They are in order, so they are a manifest; and a reviewer would ask."""
-    findings = [f for f in _lint(tmp_path, lambda m: m.update(policy=policy)) if f.rule == "thresholds"]
-    assert [finding.severity for finding in findings] == ["warning"]
-    assert words in findings[0].what
+    found = [f for f in _lint(tmp_path, lambda m: m.update(policy=policy)) if f.rule == "thresholds"]
+    assert [finding.severity for finding in found] == ["warning"]
+    assert words in found[0].what
 
 
 def test_thresholds_out_of_order(tmp_path: Path) -> None:
     """No manifest has them; the finding says which they are."""
-    (finding,) = _lint(tmp_path, lambda m: m.update(policy={"maybe_above": 0.6, "declined_above": 0.5}))
-    assert (finding.severity, finding.rule) == ("error", "manifest")
-    assert "maybe_above (0.6) must not be greater than declined_above (0.5)" in finding.what
+    (found,) = _lint(tmp_path, lambda m: m.update(policy={"maybe_above": 0.6, "declined_above": 0.5}))
+    assert (found.severity, found.rule) == ("error", "manifest")
+    assert "maybe_above (0.6) must not be greater than declined_above (0.5)" in found.what
 
 
 def _without_rows(manifest: dict[str, Any]) -> None:
-    for bin_ in manifest["metrics"]["calibration"]["bins"]:
-        bin_.update(rows=0, predicted_mean=None, observed_share=None)
+    for found in manifest["metrics"]["calibration"]["bins"]:
+        found.update(rows=0, predicted_mean=None, observed_share=None)
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ def _without_rows(manifest: dict[str, Any]) -> None:
 )
 def test_a_figure_that_is_missing(tmp_path: Path, change: Change, words: str) -> None:
     """Each is a warning: somebody should say why."""
-    findings = [finding for finding in _lint(tmp_path, change) if finding.rule == "figures"]
-    assert [finding.severity for finding in findings] == ["warning"]
-    assert words in findings[0].what
+    found = [finding for finding in _lint(tmp_path, change) if finding.rule == "figures"]
+    assert [finding.severity for finding in found] == ["warning"]
+    assert words in found[0].what
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_a_figure_that_is_missing(tmp_path: Path, change: Change, words: str) ->
 )
 def test_other_libraries_than_it_was_made_with(tmp_path: Path, name: str, version: str, severity: str) -> None:
     """The runner's own weighs more than the others; both versions are named."""
-    findings = [f for f in _lint(tmp_path, lambda m: m["libraries"].update({name: version})) if name in f.where]
-    assert [finding.severity for finding in findings] == [severity]
-    assert f"made with {name} {version}, but " in findings[0].what
+    found = [f for f in _lint(tmp_path, lambda m: m["libraries"].update({name: version})) if name in f.where]
+    assert [finding.severity for finding in found] == [severity]
+    assert f"made with {name} {version}, but " in found[0].what
 
 
 def test_a_library_that_is_not_here_needs_none(tmp_path: Path) -> None:
@@ -139,8 +139,8 @@ def test_a_library_that_is_not_here_needs_none(tmp_path: Path) -> None:
 
 def test_another_architecture(tmp_path: Path) -> None:
     """On another one the last bits may differ."""
-    findings = [f for f in _lint(tmp_path, lambda m: m.update(platform="another")) if f.where == "platform"]
-    assert [finding.severity for finding in findings] == ["note"]
+    found = [f for f in _lint(tmp_path, lambda m: m.update(platform="another")) if f.where == "platform"]
+    assert [finding.severity for finding in found] == ["note"]
 
 
 def test_no_model_card(tmp_path: Path) -> None:
@@ -165,8 +165,8 @@ def test_golden_examples_that_miss_a_decision(tmp_path: Path) -> None:
     folder = copy_bundle(tmp_path / "bundle")
     lines = (folder / "golden.jsonl").read_bytes().splitlines(keepends=True)
     (folder / "golden.jsonl").write_bytes(b"".join(line for line in lines if b"DECLINED" not in line))
-    (golden_finding,) = [finding for finding in lint_bundle(remake(folder)) if finding.rule == "golden"]
-    assert (golden_finding.severity, "golden examples is DECLINED" in golden_finding.what) == ("note", True)
+    (found,) = [finding for finding in lint_bundle(remake(folder)) if finding.rule == "golden"]
+    assert (found.severity, "golden examples is DECLINED" in found.what) == ("note", True)
 
 
 def test_a_damaged_bundle_is_reviewed_as_far_as_it_goes(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def _retrained(folder: Path, columns: tuple[str, ...], defaulted_if: Callable[[A
         created=datetime(2026, 1, 31, tzinfo=UTC),
         runner="xgboost",
         model=bytes(booster.save_raw("ubj")),
-        inputs=model_input(Features(columns=columns, missing=0.0)),
+        inputs=ModelInput(CONTRACT, Features(columns=columns, missing=0.0)),
         policy=Policy(),
         metrics=None,
         training=None,
@@ -202,8 +202,8 @@ def _retrained(folder: Path, columns: tuple[str, ...], defaulted_if: Callable[[A
 def test_a_field_without_effect(tmp_path: Path) -> None:
     """A column that no tree asks about is asked of applicants for nothing."""
     folder = _retrained(tmp_path / "bundle", ("age", "expenses"), lambda matrix: matrix[:, 0] > 40)
-    findings = [finding for finding in lint_bundle(folder) if finding.rule == "effect"]
-    assert [(finding.severity, finding.where) for finding in findings] == [("note", "features: expenses")]
+    found = [finding for finding in lint_bundle(folder) if finding.rule == "effect"]
+    assert [(finding.severity, finding.where) for finding in found] == [("note", "features: expenses")]
 
 
 def test_every_field_of_the_default_bundle_has_an_effect() -> None:
@@ -211,24 +211,24 @@ def test_every_field_of_the_default_bundle_has_an_effect() -> None:
     assert not [finding for finding in lint_bundle(PLAIN) if finding.rule == "effect"]
 
 
-@pytest.mark.parametrize(("worse_above", "is_reported"), [(50, True), (30, True), (200, False)])
-def test_the_elderly_rated_lower(tmp_path: Path, worse_above: float, is_reported: bool) -> None:
+@pytest.mark.parametrize(("worse_above", "told"), [(50, True), (30, True), (200, False)])
+def test_the_elderly_rated_lower(tmp_path: Path, worse_above: float, told: bool) -> None:
     """A model by which older applicants default more is told; one that favours them, or ignores age there, is not."""
 
     def defaulted(matrix: Any) -> Any:
         return (matrix[:, 0] > worse_above) | (matrix[:, 0] < 20)
 
     findings = lint_bundle(_retrained(tmp_path / "bundle", ("age", "expenses"), defaulted))
-    assert (("warning", "elderly") in _told(findings)) == is_reported
+    assert (("warning", "elderly") in _told(findings)) == told
 
 
 def test_a_category_without_a_column(tmp_path: Path) -> None:
     """It would be scored as if the field were empty; the finding names it."""
-    columns = tuple(column for column in columns_of(shipped_contract(), ["home", "age"]) if column != "home=unk")
+    columns = tuple(column for column in columns_of(CONTRACT, ["home", "age"]) if column != "home=unk")
     folder = _retrained(tmp_path / "bundle", columns, lambda matrix: matrix[:, 0] > 40)
-    (column_finding,) = [finding for finding in lint_bundle(folder) if finding.rule == "columns"]
-    assert column_finding.severity == "warning"
-    assert "no column for home=unk" in column_finding.what
+    (found,) = [finding for finding in lint_bundle(folder) if finding.rule == "columns"]
+    assert found.severity == "warning"
+    assert "no column for home=unk" in found.what
 
 
 def test_the_docs_name_every_rule() -> None:
@@ -242,7 +242,7 @@ def test_the_docs_name_every_rule() -> None:
 
 def test_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
     """One error, and no traceback."""
-    (finding,) = lint_bundle(tmp_path)
-    assert (finding.severity, finding.rule) == ("error", "manifest")
+    (found,) = lint_bundle(tmp_path)
+    assert (found.severity, found.rule) == ("error", "manifest")
     shutil.copy(PLAIN / "bundle.json", tmp_path)
     assert ("error", "opens") in _told(lint_bundle(tmp_path))

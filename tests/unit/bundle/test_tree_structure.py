@@ -14,8 +14,7 @@ from scorer.author.boosters import check_booster
 from scorer.bundle.runners import open_model
 from scorer.bundle.tree_structure import read_document, require_trees
 from scorer.errors import BundleError
-from tests.fakes import model_input
-from tests.unit.author.made_boosters import COLUMNS, FEATURES, LABELS, MATRIX, VERSIONS, edit, raw, train
+from tests.unit.author.made_boosters import COLUMNS, INPUTS, LABELS, MATRIX, VERSIONS, edit, raw, train
 
 pytestmark = pytest.mark.slow
 
@@ -29,9 +28,9 @@ CATEGORICAL = xgboost.train(
 )
 
 
-def put(name: str, position: int, value: object) -> Callable[[TREE], object]:
+def put(name: str, place: int, value: object) -> Callable[[TREE], object]:
     """Changes one entry of an array of the first tree with a category."""
-    return lambda tree: tree[name].__setitem__(position, value)
+    return lambda tree: tree[name].__setitem__(place, value)
 
 
 DAMAGED: dict[str, tuple[Callable[[TREE], object], str]] = {
@@ -70,7 +69,7 @@ def test_a_damaged_tree(name: str) -> None:
 
     model = edit(CATEGORICAL, damage)
     with pytest.raises(BundleError, match=f"the model is damaged: .*{fault}"):
-        check_booster(model, model_input(FEATURES))
+        check_booster(model, INPUTS)
     with pytest.raises(BundleError, match=f"the model is damaged: .*{fault}"):
         open_model("xgboost", "model.json", model, COLUMNS)
 
@@ -90,16 +89,16 @@ def test_a_damaged_model(name: str) -> None:
     """What goes with the trees is as long as there are trees."""
     change, fault = MODELS[name]
     with pytest.raises(BundleError, match=f"the model is damaged: .*{fault}"):
-        check_booster(edit(train(), lambda learner: change(learner["gradient_booster"])), model_input(FEATURES))
+        check_booster(edit(train(), lambda learner: change(learner["gradient_booster"])), INPUTS)
 
 
 def test_one_byte_in_ubjson() -> None:
     """The byte of a child's number, and that of a column's: both crashed the process."""
     model = raw(train())
     for name in (b"left_children", b"split_indices"):
-        position = model.index(name) + len(name) + len("[$l#L") + 8
+        place = model.index(name) + len(name) + len("[$l#L") + 8
         assert read_document(model)
-        damaged = model[:position] + b"\x40" + model[position + 1 :]
+        damaged = model[:place] + b"\x40" + model[place + 1 :]
         with pytest.raises(BundleError, match="the model is damaged: tree 0: "):
             open_model("xgboost", "model.ubj", damaged, COLUMNS)
 
@@ -138,7 +137,7 @@ def test_leaves_of_several_targets() -> None:
     given = {"objective": "binary:logistic", "nthread": 1, "multi_strategy": "multi_output_tree"}
     booster = xgboost.train(given, DMatrix(MATRIX, both), 2)
     with pytest.raises(BundleError, match="predicts 2 targets"):
-        check_booster(raw(booster), model_input(FEATURES))
+        check_booster(raw(booster), INPUTS)
     changes: tuple[Callable[[TREE], object], ...] = (
         put("right_children", -1, 10**6),
         lambda t: t["leaf_weights"].pop(),
@@ -147,4 +146,4 @@ def test_leaves_of_several_targets() -> None:
         model = json.loads(raw(booster, "json"))
         change(model["learner"]["gradient_booster"]["model"]["trees"][0])
         with pytest.raises(BundleError, match="tree 0: the leaves do not each have their own entries in leaf_weights"):
-            check_booster(json.dumps(model).encode(), model_input(FEATURES))
+            check_booster(json.dumps(model).encode(), INPUTS)
