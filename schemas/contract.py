@@ -40,7 +40,7 @@ class Kind(StrEnum):
     @property
     def is_numeric(self) -> bool:
         """Whether the values are numbers, with limits."""
-        return self in {Kind.NUMBER, Kind.INTEGER}
+        return self is Kind.NUMBER or self is Kind.INTEGER
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Limits:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ContractField:
     """A field of the contract: a property that is not an object.
 
@@ -98,11 +98,12 @@ class ContractField:
     title: str = ""
     description: str = ""
     examples: tuple[Value | None, ...] = ()
+    name: str = field(init=False)
+    """The dotted path, by which columns, reasons and messages name the field."""
 
-    @property
-    def name(self) -> str:
-        """The dotted path, by which columns, reasons and messages name the field."""
-        return ".".join(self.path)
+    def __post_init__(self) -> None:
+        """Sets the name once; it is needed for each record."""
+        object.__setattr__(self, "name", ".".join(self.path))
 
     @property
     def may_be_unknown(self) -> bool:
@@ -110,7 +111,7 @@ class ContractField:
         return self.nullable or bool(self.unknown) or (not self.required and self.default is None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ContractObject:
     """An object that contains fields; the application itself has an empty path and is required."""
 

@@ -4,7 +4,9 @@ Values come from untrusted publishers, so the work is bounded: one check per fie
 contains besides.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from schemas.contract import Contract, ContractField, ContractObject, Kind
@@ -17,18 +19,9 @@ from schemas.strict_json import find_repeated
 class Fault(NamedTuple):
     """What is wrong with a field, or with an object that contains fields: the code and the rule, without its value."""
 
-    path: tuple[str, ...]
+    name: str
     code: RejectionCode
     rule: str
-
-    @property
-    def name(self) -> str:
-        """The dotted path."""
-        return ".".join(self.path)
-
-    def __str__(self) -> str:
-        """As a rejection's reason has it."""
-        return f"{self.name}: {self.rule}"
 
 
 def find_faults(contract: Contract, application: Mapping[str, Any]) -> list[Fault]:
@@ -38,22 +31,24 @@ def find_faults(contract: Contract, application: Mapping[str, Any]) -> list[Faul
         contract: the contract.
         application: the object, as a JSON parser returns it.
     """
-    return list(_faults(contract.application, application))
+    faults: list[Fault] = []
+    _add_faults(faults, contract.application, application)
+    return faults
 
 
-def _faults(group: ContractObject, members: Mapping[str, Any]) -> Iterator[Fault]:
+def _add_faults(faults: list[Fault], group: ContractObject, members: Mapping[str, Any]) -> None:
     for member in group.members:
         name = member.path[-1]
         if name not in members:
             if member.required:
-                yield _fault(member, RejectionCode.MISSING_FIELD)
+                faults.append(_fault(member, RejectionCode.MISSING_FIELD))
         elif isinstance(member, ContractField):
             if not is_valid(member, members[name]):
-                yield _fault(member, _code_of(member, members[name]))
+                faults.append(_fault(member, _code_of(member, members[name])))
         elif isinstance(members[name], Mapping):
-            yield from _faults(member, members[name])
+            _add_faults(faults, member, members[name])
         elif members[name] is not None or not member.nullable:
-            yield _fault(member, RejectionCode.WRONG_TYPE)
+            faults.append(_fault(member, RejectionCode.WRONG_TYPE))
 
 
 def find_repeated_members(contract: Contract, members: object) -> list[str]:
@@ -81,7 +76,7 @@ def _repeated(group: ContractObject, members: object) -> list[str]:
 def _code_of(field: ContractField, value: object) -> RejectionCode:
     if field.kind.is_numeric:
         number = read_number(value)
-        is_whole = number is not None and (field.kind is Kind.NUMBER or number.is_integer())
+        is_whole = number is not None and (field.kind is Kind.NUMBER or math.isinf(number) or number.is_integer())
         return RejectionCode.OUT_OF_RANGE if is_whole else RejectionCode.WRONG_TYPE
     if field.kind is Kind.BOOLEAN or not isinstance(value, str):
         return RejectionCode.WRONG_TYPE
@@ -90,6 +85,7 @@ def _code_of(field: ContractField, value: object) -> RejectionCode:
     return RejectionCode.OUT_OF_RANGE if field.kind is Kind.TEXT else RejectionCode.WRONG_TYPE
 
 
+@lru_cache(maxsize=4_096)
 def _fault(member: ContractField | ContractObject, code: RejectionCode) -> Fault:
     kind = describe_field(member) if isinstance(member, ContractField) else "an object"
     match code:
@@ -101,4 +97,4 @@ def _fault(member: ContractField | ContractObject, code: RejectionCode) -> Fault
             rule = f"unknown category, {kind} is needed (letter case counts)"
         case _:
             rule = f"out of range, {kind} is needed"
-    return Fault(member.path, code, rule)
+    return Fault(".".join(member.path), code, rule)

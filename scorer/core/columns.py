@@ -29,6 +29,7 @@ Numbers are as they are, booleans 0 and 1, dates and date-times days since 1970-
 """
 
 UNKNOWN_CATEGORY: Final = -1
+_ABSENT: Final = (None, msgspec.UNSET)
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _EPOCH_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_US: Final = 86_400_000_000
@@ -97,7 +98,7 @@ class ColumnReader:
         if self._has_objects:
             absent += np.fromiter(values[self._width], dtype=np.intp, count=n)
         for i in self._texts:
-            absent += np.fromiter((text is None for text in values[i]), dtype=np.bool_, count=n)
+            absent += np.fromiter((text in _ABSENT for text in values[i]), dtype=np.bool_, count=n)
         for i, field, read in self._readers:
             columns[field.name] = read(values[i], absent, invalid)
         return Columns(values[self._id], columns, absent, invalid)
@@ -128,8 +129,9 @@ def _number_reader(field: ContractField) -> _Reader:
         if may_be_unset:
             values = [np.inf if value is msgspec.UNSET else value for value in values]
         column = np.fromiter(values, dtype=np.float64, count=len(values))  # None becomes NaN
-        if field.kind is Kind.INTEGER:
-            invalid |= np.isfinite(column) & (column != np.floor(column))
+        is_fraction = np.isfinite(column) & (column != np.floor(column)) if field.kind is Kind.INTEGER else None
+        if is_fraction is not None and not unknown.size:
+            np.logical_or(invalid, is_fraction, out=invalid)
         if not may_be_absent and not unknown.size:
             return column
         is_absent = ~np.isfinite(column)
@@ -137,7 +139,8 @@ def _number_reader(field: ContractField) -> _Reader:
         is_unset = np.isinf(column) if may_be_unset else is_absent
         if unknown.size:
             is_unknown = np.isin(column, unknown)
-            invalid |= ~(is_absent | is_unknown | field.limits.hold(column))
+            is_valid = field.limits.hold(column) if is_fraction is None else field.limits.hold(column) & ~is_fraction
+            invalid |= ~(is_absent | is_unknown | is_valid)
             column[is_unknown] = np.nan
         if default is not None:
             column[is_unset] = default

@@ -5,7 +5,6 @@ finds ambiguous go to the slow one (`scorer.core.slow_decode`), which is authori
 never concatenated and decoded in one call: a crafted pair of records could then swap fields.
 """
 
-import math
 from collections.abc import Callable, Collection, Sequence
 from datetime import date
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -52,8 +51,7 @@ class Decoder:
 
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
-        application, self._flatten = _struct(contract.application)
-        self._decode = msgspec.json.Decoder(application).decode
+        self._decode, self._flatten = _fast_decoder(contract)
         self._slow = SlowDecoder(contract)
         self._columns = ColumnReader(contract)
         members = list(_members(contract.application))
@@ -101,21 +99,32 @@ class Decoder:
         unclear += self._find_unclear(values, positions, columns, checked)
         if not unclear:
             return DecodedBatch(rejections, positions, columns, 0)
-        return self._decode_slowly(values, unclear, dict(zip(positions, rows, strict=True)), rejections)
+        return self._decode_slowly(values, unclear, (positions, rows, columns), rejections)
 
     def _decode_slowly(
-        self, values: Sequence[Any], unclear: Sequence[int], rows: dict[int, Row], rejections: dict[int, Rejection]
+        self,
+        values: Sequence[Any],
+        unclear: Sequence[int],
+        decoded: tuple[list[int], list[Row], Columns],
+        rejections: dict[int, Rejection],
     ) -> DecodedBatch:
         """Decodes the values at these positions with the slow decoder; the others have a row or a rejection."""
+        positions, rows, columns = decoded
+        slow_rows: dict[int, Row] = {}
         for i in unclear:
             row = self._slow.decode(values[i])
             if isinstance(row, Rejection):
                 rejections[i] = row
-                rows.pop(i, None)
             else:
-                rows[i] = row
-        positions = sorted(rows)
-        columns = self._columns.read([rows[i] for i in positions])
+                slow_rows[i] = row
+        doubted = set(unclear)
+        kept = [place for place, i in enumerate(positions) if i not in doubted]
+        if not slow_rows:
+            columns = columns.take(np.array(kept, dtype=np.intp))
+            return DecodedBatch(rejections, [positions[place] for place in kept], columns, len(unclear))
+        all_rows = {positions[place]: rows[place] for place in kept} | slow_rows
+        positions = sorted(all_rows)
+        columns = self._columns.read([all_rows[i] for i in positions])
         assert not columns.invalid.any(), "the slow decoder rejects invalid values"
         return DecodedBatch(rejections, positions, columns, len(unclear))
 
@@ -193,6 +202,18 @@ def _members(group: ContractObject) -> list[ContractField | ContractObject]:
     return members
 
 
+def _fast_decoder(contract: Contract) -> tuple[Callable[[bytes], Any], Callable[[Any], Row]]:
+    """Returns the fast decoder and the function that flattens its results to rows."""
+    if any(character in member.path[-1] for member in _members(contract.application) for character in '"\\'):
+        return _leave_to_slow_decoder, astuple  # msgspec has no fields with such names
+    application, flatten = _struct(contract.application)
+    return msgspec.json.Decoder(application).decode, flatten
+
+
+def _leave_to_slow_decoder(_: bytes) -> Any:
+    raise msgspec.DecodeError
+
+
 def _struct(group: ContractObject) -> tuple[type[msgspec.Struct], Callable[[Any], Row]]:
     """Returns the struct of an object, and the function that flattens one to a row."""
     fields: list[Any] = []
@@ -204,7 +225,7 @@ def _struct(group: ContractObject) -> tuple[type[msgspec.Struct], Callable[[Any]
             type_, flatten = _struct(member)
             objects.append((i, flatten, absent_object(member)))
             absent = None
-            type_ = type_ if member.required and not member.nullable else type_ | None
+            type_ = type_ | None if member.nullable else type_
         fields.append((f"m{i}", type_) if member.required else (f"m{i}", type_, absent))
     # gc=False: it holds only strings, numbers and other such structs, so it cannot be part of a reference cycle.
     rename = {f"m{i}": member.path[-1] for i, member in enumerate(group.members)}
@@ -261,8 +282,8 @@ def _limits(field: ContractField) -> dict[str, Any]:
     high: dict[str, Any] = (
         {"lt": limits.exclusive_maximum} if limits.exclusive_maximum <= limits.maximum else {"le": limits.maximum}
     )
-    if not math.isfinite(next(iter(low.values()))):
+    if next(iter(low.values())) < -NUMBER_MAX:
         low = {"ge": -NUMBER_MAX}
-    if not math.isfinite(next(iter(high.values()))):
+    if next(iter(high.values())) > NUMBER_MAX:
         high = {"le": NUMBER_MAX}
     return low | high

@@ -62,7 +62,8 @@ class SlowDecoder:
         faults = find_faults(self._contract, value)
         if faults:
             more = len(faults) - _FAULTS_SHOWN_MAX
-            reasons = [*map(str, faults[:_FAULTS_SHOWN_MAX]), *([f"and {more} more"] if more > 0 else [])]
+            reasons = [f"{name}: {rule}" for name, _, rule in faults[:_FAULTS_SHOWN_MAX]]
+            reasons += [f"and {more} more"] if more > 0 else []
             return Rejection(faults[0].code, "; ".join(reasons))
         # A long integer is in an additional property: consumers that validate could not read the record.
         return self._row(value) if document is raw else _UNREADABLE

@@ -133,7 +133,7 @@ def test_each_record_gets_its_own_outcome() -> None:
     assert scores.probabilities.tolist() == [d.probability_of_default for d in decisions]
 
 
-def test_bad_records_cost_their_neighbours_nothing() -> None:
+def test_invalid_records_do_not_affect_their_neighbours() -> None:
     """The sound records of a batch are decided as they would be alone, whatever stands between them."""
     bad = [FakeRecord(None), FakeRecord(b"\xff"), FakeRecord(b"[]"), _record(age=17), FakeRecord(b'{"')]
     sound = [_record(place, application_id=f"a-{place}") for place in range(5)]
