@@ -127,7 +127,7 @@ def work(settings: Settings, bundles: Bundles, stop: Stop, watchdog: Watchdog) -
             observers.append(opened.enter_context(closing(spans)))
         observer = Observers(*observers)
         watchdog.begin("start", within.start_s)
-        link = KafkaLink(settings, observer, stop.drained, refused=bundles.refused)
+        link = KafkaLink(settings, observer, stop.timed_out, refused=bundles.refused)
         stop.begin(settings.shutdown_timeout_s)
         opened.enter_context(closing(link))
         opened.callback(watchdog.begin, "leaving", within.shutdown_s)  # runs before the link is closed
@@ -143,7 +143,7 @@ def work(settings: Settings, bundles: Bundles, stop: Stop, watchdog: Watchdog) -
         bundles.start(observer)
         reduce_garbage_collection()
         challenger = Challenger(bundles.challenger, settings.record_bytes_max, observer)
-        run(link, bundles.current, observer, settings.record_bytes_max, stop.asked, challenger.score_in_shadow)
+        run(link, bundles.current, observer, settings.record_bytes_max, stop.requested, challenger.score_in_shadow)
     log(WORKER_STOPPED)
 
 
@@ -228,7 +228,7 @@ def replay(  # noqa: PLR0913, PLR0917  (the replay, and the process's own object
 
         observer = Observers(metrics, health, EventLog(bundle.reference), Liveness(watchdog, time_limits))
         watchdog.begin("start", time_limits.start_s)
-        link = KafkaLink(replay_settings, observer, stop.drained, start_within(plan), CorrectionHeaders(plan))
+        link = KafkaLink(replay_settings, observer, stop.timed_out, start_within(plan), CorrectionHeaders(plan))
         stop.begin(settings.shutdown_timeout_s)
         opened.enter_context(closing(link))
         opened.callback(watchdog.begin, "leaving", time_limits.shutdown_s)
@@ -240,7 +240,7 @@ def replay(  # noqa: PLR0913, PLR0917  (the replay, and the process's own object
             lambda: bundle,
             observer,
             settings.record_bytes_max,
-            lambda: stop.asked() or completion.reached(),
+            lambda: stop.requested() or completion.reached(),
         )
         return progress_reader.read()
 

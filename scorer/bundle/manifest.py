@@ -136,9 +136,9 @@ class Calibration(_Section):
     bins: Annotated[tuple[CalibrationBin, ...], Field(min_length=1, max_length=100)]
     what: Sentence
 
-    def label(self, place: int) -> str:
+    def label(self, index: int) -> str:
         """Returns the range of predictions of the bin with this index."""
-        return f"{place / len(self.bins):.1f} to {(place + 1) / len(self.bins):.1f}"
+        return f"{index / len(self.bins):.1f} to {(index + 1) / len(self.bins):.1f}"
 
 
 class Outcomes(_Section):

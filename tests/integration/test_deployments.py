@@ -282,13 +282,13 @@ def test_a_challenger_that_no_worker_can_load(topics: Topics, tmp_path: Path) ->
         topics.publish(event_of_a_missing_bundle("challenger"), topic=topics.deployments, key=None)
         wait_until(lambda: "9.9.9" in running.probe("/readyz")["challenger_load_failure"], "the load failure is shown")
 
-        def said() -> set[str]:
-            refusals = [LoadFailure.read(metadata.refused) for metadata in metadata_of(topics)]
-            return {f"{refusal.slot} {refusal.bundle[:17]}" for refusal in refusals if refusal is not None}
+        def failures() -> set[str]:
+            reported = [LoadFailure.read(metadata.refused) for metadata in metadata_of(topics)]
+            return {f"{failure.slot} {failure.bundle[:17]}" for failure in reported if failure is not None}
 
-        wait_until(lambda: said() == {"challenger credit-risk:9.9.9"}, "the offsets say so")
+        wait_until(lambda: failures() == {"challenger credit-risk:9.9.9"}, "the offsets say so")
         operate(topics, "retire", "--reason", "it cannot be loaded")
-        wait_until(lambda: said() == set(), "and no more")
+        wait_until(lambda: failures() == set(), "and no more")
 
 
 @contextmanager

@@ -69,12 +69,12 @@ def within(seconds: float) -> Callable[[], bool]:
     """A question that is false for so many seconds, and raises then."""
     ends_at = time.monotonic() + seconds
 
-    def asked() -> bool:
+    def is_over() -> bool:
         if time.monotonic() > ends_at:
             raise Alarm
         return False
 
-    return asked
+    return is_over
 
 
 def work(settings: Settings) -> None:
@@ -204,12 +204,12 @@ class _NeverStopped:
     """Hears no signals, and ends what takes too long."""
 
     def __init__(self) -> None:
-        self.asked = within(WAIT_S)
+        self.requested = within(WAIT_S)
 
     def begin(self, _: float) -> None:
         """A batch may be in hand."""
 
-    def drained(self) -> bool:
+    def timed_out(self) -> bool:
         return False
 
 

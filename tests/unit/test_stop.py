@@ -27,7 +27,7 @@ def test_a_start_ends_at_once(number: signal.Signals) -> None:
     with pytest.raises(SystemExit) as ended:
         os.kill(os.getpid(), number)
     assert ended.value.code == 0
-    assert stop.asked()
+    assert stop.requested()
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -35,14 +35,14 @@ def test_a_batch_in_hand_is_finished(number: signal.Signals) -> None:
     """The first signal asks to stop; the time for the batch runs from it, and a second one does not extend it."""
     stop = Stop()
     stop.begin(shutdown_timeout_s=3_600)
-    assert not stop.asked()
-    assert not stop.drained()
+    assert not stop.requested()
+    assert not stop.timed_out()
     os.kill(os.getpid(), number)
-    assert stop.asked()
-    assert not stop.drained()
-    asked_at = stop._asked_at
+    assert stop.requested()
+    assert not stop.timed_out()
+    asked_at = stop._requested_at
     os.kill(os.getpid(), number)
-    assert stop._asked_at == asked_at
+    assert stop._requested_at == asked_at
 
 
 def test_the_time_for_a_batch_ends() -> None:
@@ -50,6 +50,6 @@ def test_the_time_for_a_batch_ends() -> None:
     stop = Stop()
     stop.begin(shutdown_timeout_s=0)
     os.kill(os.getpid(), signal.SIGTERM)
-    while not stop.drained():
+    while not stop.timed_out():
         pass
-    assert stop.asked()
+    assert stop.requested()
