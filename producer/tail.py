@@ -132,7 +132,7 @@ class TopicTail:
             self._skip(passed_batch(topic, partition, first, end, error))
         # The consumer itself does not get past the batch. Records that it has fetched are fetched again.
         self._consumer.unassign()
-        self._consumer.assign([TopicPartition(*place, position) for place, position in self._positions.items()])
+        self._consumer.assign([TopicPartition(*key, position) for key, position in self._positions.items()])
 
     def _end_of_batch(self, topic: str, partition: int, first: int) -> int:
         required = {**_READ_ONLY, **SEARCH_PROPERTIES}

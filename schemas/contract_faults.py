@@ -1,4 +1,4 @@
-"""The faults of a document that is not a contract, each with its place."""
+"""The faults of a document that is not a contract, each with its location."""
 
 import json
 import math
@@ -28,10 +28,10 @@ class Faults:
         self.texts: list[str] = []
         """Grows while the document is read, up to a limit."""
 
-    def add(self, place: str, text: str) -> None:
-        """Adds a fault; `place` is the dotted path of a field or keyword, "" the document as a whole."""
+    def add(self, location: str, text: str) -> None:
+        """Adds a fault; `location` is the dotted path of a field or keyword, "" the document as a whole."""
         if len(self.texts) < _KEPT_MAX:
-            self.texts.append(f"{place}: {text}" if place else text)
+            self.texts.append(f"{location}: {text}" if location else text)
 
 
 def shown(name: str) -> str:

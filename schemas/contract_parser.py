@@ -1,4 +1,4 @@
-"""Reads contracts strictly: a JSON Schema in a closed subset, in which each fault is reported with its place."""
+"""Reads contracts strictly: a JSON Schema in a closed subset, in which each fault is reported with its location."""
 
 import json
 import re
@@ -73,8 +73,8 @@ def _parse_json(raw: str | bytes) -> dict[str, Any]:
             text, object_pairs_hook=_unique, parse_constant=_reject_constant, parse_int=_parse_integer
         )
     except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise ContractError([f"the document is not JSON: {error.msg.removesuffix(' at')} at {place}"]) from None
+        location = f"line {error.lineno}, column {error.colno}"
+        raise ContractError([f"the document is not JSON: {error.msg.removesuffix(' at')} at {location}"]) from None
     except RecursionError:
         raise ContractError(["the document is nested too deep"]) from None
     if not isinstance(document, dict):
@@ -152,10 +152,10 @@ class _DocumentParser:
         self.faults.add(keyword, f"must be {rule}")
         return default
 
-    def _check_keywords(self, place: str, schema: Mapping[str, Any], supported: frozenset[str], what: str) -> None:
+    def _check_keywords(self, location: str, schema: Mapping[str, Any], supported: frozenset[str], what: str) -> None:
         """Reports keywords that are not supported here, and annotations that are not texts."""
         for keyword, value in schema.items():
-            where = f"{place}.{shown(keyword)}".lstrip(".")
+            where = f"{location}.{shown(keyword)}".lstrip(".")
             if keyword not in supported:
                 advice = _ADVICE.get(keyword, f"supported here: {', '.join(sorted(supported))}")
                 why = f"does not apply to {what}" if keyword in _ALL_KEYWORDS else "keyword is not supported"
@@ -166,8 +166,8 @@ class _DocumentParser:
     def _read_object(
         self, path: tuple[str, ...], schema: Mapping[str, Any], *, required: bool, nullable: bool
     ) -> ContractObject | None:
-        place = shown_path(path)
-        prefix = f"{place}." if place else ""
+        location = shown_path(path)
+        prefix = f"{location}." if location else ""
         properties = schema.get("properties")
         if schema.get("additionalProperties", True) is not True:
             self.faults.add(f"{prefix}additionalProperties", "must be true or absent: other properties are ignored")
@@ -175,7 +175,7 @@ class _DocumentParser:
             self.faults.add(f"{prefix}properties", "must be an object with at least one property")
             return None
         if len(path) > _DEPTH_MAX:
-            self.faults.add(place, f"objects are nested more than {_DEPTH_MAX} deep")
+            self.faults.add(location, f"objects are nested more than {_DEPTH_MAX} deep")
             return None
         names_required = self._read_required(prefix, schema.get("required", []), properties)
         members: list[ContractField | ContractObject] = []
@@ -215,22 +215,22 @@ class _DocumentParser:
         self, path: tuple[str, ...], schema: object, *, required: bool
     ) -> ContractField | ContractObject | None:
         """Reads one property."""
-        place = shown_path(path)
+        location = shown_path(path)
         if not isinstance(schema, dict):
-            self.faults.add(place, "must be an object: the schema of the property")
+            self.faults.add(location, "must be an object: the schema of the property")
             return None
-        type_, nullable = self._read_type(place, schema)
+        type_, nullable = self._read_type(location, schema)
         if type_ == "object":
-            self._check_keywords(place, schema, _OF_OBJECTS, "objects")
+            self._check_keywords(location, schema, _OF_OBJECTS, "objects")
             return self._read_object(path, schema, required=required, nullable=nullable)
-        kind = self._read_kind(place, schema, type_)
+        kind = self._read_kind(location, schema, type_)
         if kind is None:
             return None
         self._count += 1
-        self._check_keywords(place, schema, KEYWORDS[kind], _PLURALS[kind])
+        self._check_keywords(location, schema, KEYWORDS[kind], _PLURALS[kind])
         return self._fields.read(path, schema, kind, required=required, nullable=nullable)
 
-    def _read_type(self, place: str, schema: Mapping[str, Any]) -> tuple[str, bool]:
+    def _read_type(self, location: str, schema: Mapping[str, Any]) -> tuple[str, bool]:
         """Returns the type, "" if it is invalid, and whether null is allowed, too."""
         type_ = schema.get("type")
         types = type_ if isinstance(type_, list) else [type_]
@@ -239,12 +239,14 @@ class _DocumentParser:
             return others[0], len(types) == 2
         unsupported = next((keyword for keyword in schema if keyword in _ADVICE), None)
         if type_ is None and unsupported is not None:
-            self.faults.add(f"{place}.{unsupported}", f"keyword is not supported; {_ADVICE[unsupported]}")
+            self.faults.add(f"{location}.{unsupported}", f"keyword is not supported; {_ADVICE[unsupported]}")
         else:
-            self.faults.add(f"{place}.type", f"must be one of {', '.join(_TYPES)}, or a list of one of them and null")
+            self.faults.add(
+                f"{location}.type", f"must be one of {', '.join(_TYPES)}, or a list of one of them and null"
+            )
         return "", False
 
-    def _read_kind(self, place: str, schema: Mapping[str, Any], type_: str) -> Kind | None:
+    def _read_kind(self, location: str, schema: Mapping[str, Any], type_: str) -> Kind | None:
         if type_ in {"number", "integer", "boolean"}:
             return Kind(type_)
         if type_ == "string" and "enum" in schema:
@@ -252,7 +254,7 @@ class _DocumentParser:
         if type_ == "string" and "format" in schema:
             if schema["format"] in ("date", "date-time"):
                 return Kind(schema["format"])
-            self.faults.add(f"{place}.format", "must be date or date-time")
+            self.faults.add(f"{location}.format", "must be date or date-time")
             return None
         return Kind.TEXT if type_ == "string" else None
 

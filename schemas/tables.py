@@ -72,9 +72,9 @@ def find_delimiter(header: str, fields: FileFields) -> tuple[str, int]:
     return max(named, key=lambda pair: pair[1])
 
 
-def _read_header(cells: list[str], file: OpenedFile, fields: FileFields, found: tuple[int, str]) -> list[str | None]:
+def _read_header(cells: list[str], file: OpenedFile, fields: FileFields, header: tuple[int, str]) -> list[str | None]:
     """The fields of the columns, after checking that each required field exists, and only once."""
-    line, delimiter = found
+    line, delimiter = header
     position = f"{file.called}, line {line}"
     columns = [fields.field_of(cell) for cell in cells]
     ignored = [cell for cell, field in zip(cells, columns, strict=True) if field is None]

@@ -16,7 +16,7 @@ from schemas.contract_fields import KEYWORDS
 from schemas.contract_parser import DIALECT, parse_contract
 from scorer.errors import MisuseError
 
-_KEPT: Final = frozenset().union(*KEYWORDS.values()) | {"properties", "required"}
+_KEYWORDS_KEPT: Final = frozenset().union(*KEYWORDS.values()) | {"properties", "required"}
 _WITHOUT_MEANING: Final = frozenset(
     {"deprecated", "readOnly", "writeOnly", "$defs", "contentMediaType", "contentEncoding"}
 )
@@ -189,7 +189,7 @@ class _Conversion:
                 self.notes.append(f"{shown_path(path) or 'the model'}: other properties are ignored, not forbidden")
             elif keyword in _LIMITS and isinstance(value, float) and value.is_integer():
                 converted[keyword] = int(value)
-            elif keyword in _KEPT:
+            elif keyword in _KEYWORDS_KEPT:
                 converted[keyword] = value
             elif keyword not in _WITHOUT_MEANING and not (keyword == "additionalProperties" and value is True):
                 self._fault(path, keyword, _ADVICE.get(keyword, "a contract cannot express it"))

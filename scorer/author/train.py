@@ -212,14 +212,14 @@ class _Rows:
         """Adds the next rows of the file; all attributes grow with them."""
         decoded = self._decoder.decode_batch([row.value for row in batch], RECORD_BYTES_DEFAULT)
         labelled = []
-        for place, row in enumerate(batch):
-            if place in decoded.rejections:
-                self.rejections.append(f"  line {row.line}: {decoded.rejections[place].reason}")
+        for index, row in enumerate(batch):
+            if index in decoded.rejections:
+                self.rejections.append(f"  line {row.line}: {decoded.rejections[index].reason}")
                 hints.add(row.line, row.hint)
             elif row.status == STATUS_UNREADABLE:
                 self.rejections.append(f"  line {row.line}: {self._rule}")
             elif row.status is not None:
-                labelled.append(place)
+                labelled.append(index)
                 self.statuses.append(row.status)
         self._parts.append(decoded.columns.take(np.searchsorted(decoded.rows, labelled)))
         self.count += len(batch)

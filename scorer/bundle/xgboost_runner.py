@@ -131,7 +131,7 @@ def require_columns(booster: "xgboost.Booster", columns: Sequence[str]) -> None:
 def feature_names(columns: Sequence[str]) -> list[str]:
     """Returns the names of columns as XGBoost allows them: without [, ] and <, which a category's value may have."""
     names = [column.translate(_NOT_IN_NAMES) for column in columns]
-    return [name if names.index(name) == place else f"{name} ({place})" for place, name in enumerate(names)]
+    return [name if names.index(name) == index else f"{name} ({index})" for index, name in enumerate(names)]
 
 
 _NOT_IN_NAMES: Final = str.maketrans({"[": "(", "]": ")", "<": "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}"})

@@ -28,7 +28,7 @@ _TITLES: Final = ("field", "kind", "rule", "presence", "default", "unit", "prohi
 
 @app.command()
 def check(file: FileArgument, as_json: JsonOption = False) -> None:
-    """Check a contract, and list its faults, each with its place; exit 1 if there are any.
+    """Check a contract, and list its faults, each with its index; exit 1 if there are any.
 
     Examples:
     ```
@@ -118,8 +118,8 @@ def diff(
     else:
         for difference in differences:
             severity = "breaking" if difference.breaking else "compatible"
-            place = f"{difference.field}: " if difference.field else ""
-            typer.echo(printable(f"{severity:<12}{place}{difference.what}"))
+            index = f"{difference.field}: " if difference.field else ""
+            typer.echo(printable(f"{severity:<12}{index}{difference.what}"))
         verb = "may reject applications that" if breaking else "accepts every application that"
         typer.echo(f"NEW ({contracts[1]}) {verb} OLD ({contracts[0]}) accepts")
     if breaking:

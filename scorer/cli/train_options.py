@@ -137,8 +137,8 @@ def read_target(text: str | None) -> "OutcomeColumn":
 
 
 def _read_pair(option: str, text: str, read: Callable[[str, str], T], separator: str = "=") -> tuple[str, T]:
-    name, found, value = text.partition(separator)
-    if not (found and name and value):
+    name, separated, value = text.partition(separator)
+    if not (separated and name and value):
         raise MisuseError(f"{option} {text[:80]}: write NAME{separator}VALUE")
     return name.strip(), read(name.strip(), value.strip())
 

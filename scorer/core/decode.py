@@ -118,11 +118,11 @@ class Decoder:
             else:
                 slow_rows[i] = row
         doubted = set(unclear)
-        kept = [place for place, i in enumerate(positions) if i not in doubted]
+        rows_kept = [index for index, i in enumerate(positions) if i not in doubted]
         if not slow_rows:
-            columns = columns.take(np.array(kept, dtype=np.intp))
-            return DecodedBatch(rejections, [positions[place] for place in kept], columns, len(unclear))
-        all_rows = {positions[place]: rows[place] for place in kept} | slow_rows
+            columns = columns.take(np.array(rows_kept, dtype=np.intp))
+            return DecodedBatch(rejections, [positions[index] for index in rows_kept], columns, len(unclear))
+        all_rows = {positions[index]: rows[index] for index in rows_kept} | slow_rows
         positions = sorted(all_rows)
         columns = self._columns.read([all_rows[i] for i in positions])
         assert not columns.invalid.any(), "the slow decoder rejects invalid values"
@@ -175,8 +175,8 @@ def _count_colons(values: Sequence[bytes]) -> NDArray[np.intp]:
     if not values:
         return np.zeros(0, dtype=np.intp)
     ends = np.cumsum(np.fromiter(map(len, values), dtype=np.intp, count=len(values)))
-    places = np.flatnonzero(np.frombuffer(b"".join(values), dtype=np.uint8) == _COLON)
-    return np.diff(np.searchsorted(places, ends), prepend=0)
+    colon_positions = np.flatnonzero(np.frombuffer(b"".join(values), dtype=np.uint8) == _COLON)
+    return np.diff(np.searchsorted(colon_positions, ends), prepend=0)
 
 
 def _count_names(raw: bytes, colons: int) -> int:

@@ -111,11 +111,11 @@ class FeatureEncoding:
 
 
 def _parse_derived(
-    derived: Mapping[str, str], contract: Contract, columns: Sequence[str], taken: Collection[str]
+    derived: Mapping[str, str], contract: Contract, columns: Sequence[str], names_taken: Collection[str]
 ) -> dict[str, NumberExpression]:
     expressions: dict[str, NumberExpression] = {}
     for name, text in derived.items():
-        if name in taken or "=" in name:
+        if name in names_taken or "=" in name:
             msg = f"derived column {name}: the contract has a field or column of this name; choose another"
             raise ValueError(msg)
         if name not in columns:
