@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from schemas.contracts import CREDIT_APPLICATION
 from schemas.printable import printable
 from scorer.cli.completion import ReferenceArgument, StoredArgument
 from scorer.cli.describe import describe, figures
@@ -79,6 +78,7 @@ def show(
     from rich.console import Console
     from rich.markup import escape
 
+    from schemas.contracts import CREDIT_APPLICATION
     from scorer.bundle.load import read_manifest
 
     bundles = _open_store(store, config, assignments)
