@@ -111,7 +111,7 @@ class ContractField:
         return self.nullable or bool(self.unknown) or (not self.required and self.default is None)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ContractObject:
     """An object that contains fields; the application itself has an empty path and is required."""
 
@@ -121,6 +121,11 @@ class ContractObject:
     nullable: bool = False
     title: str = ""
     description: str = ""
+
+    @cached_property
+    def objects(self) -> "Mapping[str, ContractObject]":
+        """The objects directly in it, by name."""
+        return {member.path[-1]: member for member in self.members if isinstance(member, ContractObject)}
 
     def fields(self) -> Iterator[ContractField]:
         """Yields its fields and those of the objects in it, in the contract's order."""

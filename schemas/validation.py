@@ -66,10 +66,9 @@ def _repeated(group: ContractObject, members: object) -> list[str]:
         return []
     names = find_repeated(members, [member.path[-1] for member in group.members])
     repeated = [".".join((*group.path, name)) for name in names]
-    objects = {member.path[-1]: member for member in group.members if isinstance(member, ContractObject)}
-    for name, value in members if objects else ():
-        if name in objects:
-            repeated += _repeated(objects[name], value)
+    for name, value in members if group.objects else ():
+        if name in group.objects:
+            repeated += _repeated(group.objects[name], value)
     return repeated
 
 

@@ -85,11 +85,16 @@ class ColumnReader:
             i for i, field in enumerate(fields) if field.kind is Kind.TEXT and field.path != contract.id_path
         ]
         self._width = len(fields)
-        self._has_objects = any(isinstance(member, ContractObject) for member in contract.application.members)
+        self._has_objects = bool(contract.application.objects)
         self._readers = [(i, field, _reader(field)) for i, field in enumerate(fields) if field.kind is not Kind.TEXT]
+
+        self._of_no_rows = self._read([])
 
     def read(self, rows: Sequence[Row]) -> Columns:
         """Returns the columns of n rows."""
+        return self._read(rows) if rows else self._of_no_rows
+
+    def _read(self, rows: Sequence[Row]) -> Columns:
         n = len(rows)
         values = tuple(zip(*rows, strict=True)) or ((),) * (self._width + self._has_objects)
         absent = np.zeros(n, dtype=np.intp)

@@ -96,7 +96,8 @@ class Decoder:
             else:
                 add_position(i)
         columns = self._columns.read(rows)
-        unclear += self._find_unclear(values, positions, columns, checked)
+        if rows:
+            unclear += self._find_unclear(values, positions, columns, checked)
         if not unclear:
             return DecodedBatch(rejections, positions, columns, 0)
         return self._decode_slowly(values, unclear, (positions, rows, columns), rejections)
@@ -131,12 +132,12 @@ class Decoder:
     def _find_unclear(
         self, values: Sequence[Any], positions: Sequence[int], columns: Columns, checked: Collection[int]
     ) -> list[int]:
-        """Returns the positions of decoded values that the slow decoder has to read again."""
-        unclear = [positions[row] for row in np.flatnonzero(columns.invalid).tolist()]
+        """Returns the positions of decoded values, at least one, that the slow decoder has to read again."""
+        unclear = [positions[row] for row in columns.invalid.nonzero()[0].tolist()]
         # Each member has one colon. A value that has no more of them has no member twice (which would be ambiguous), no
         # other property, and no colon in a text. The others are checked.
         colons = _count_colons([values[i] for i in positions])
-        for row in np.flatnonzero(colons + columns.absent != self._members).tolist():
+        for row in (colons + columns.absent != self._members).nonzero()[0].tolist():
             i = positions[row]
             if i not in checked and not columns.invalid[row] and not self._is_unambiguous(values[i]):
                 unclear.append(i)
@@ -171,17 +172,18 @@ def _reject_unread(raw: bytes | Rejection | None, bytes_max: int) -> Rejection:
 
 
 def _count_colons(values: Sequence[bytes]) -> NDArray[np.intp]:
-    """Returns the number of colons in each of n values, none of them empty; shape (n,)."""
-    if not values:
-        return np.zeros(0, dtype=np.intp)
-    ends = np.cumsum(np.fromiter(map(len, values), dtype=np.intp, count=len(values)))
-    colon_positions = np.flatnonzero(np.frombuffer(b"".join(values), dtype=np.uint8) == _COLON)
-    return np.diff(np.searchsorted(colon_positions, ends), prepend=0)
+    """Returns the number of colons in each of n values, at least one and none of them empty; shape (n,)."""
+    ends = np.fromiter(map(len, values), dtype=np.intp, count=len(values)).cumsum()
+    colon_positions = (np.frombuffer(b"".join(values), dtype=np.uint8) == _COLON).nonzero()[0]
+    counts: NDArray[np.intp] = colon_positions.searchsorted(ends)
+    counts[1:] -= counts[:-1].copy()
+    return counts
 
 
 def _count_names(raw: bytes, colons: int) -> int:
     """Returns the number of names in a JSON value, or more if spaces precede some of its colons."""
-    return colons if any(space in raw for space in (b" :", b"\n:", b"\t:", b"\r:")) else raw.count(b'":')
+    has_spaces = b" :" in raw or b"\n:" in raw or b"\t:" in raw or b"\r:" in raw
+    return colons if has_spaces else raw.count(b'":')
 
 
 def _is_plain(raw: bytes) -> bool:

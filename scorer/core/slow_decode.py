@@ -70,8 +70,7 @@ class SlowDecoder:
 
     def _row(self, application: Mapping[str, Any]) -> Row:
         row = _flatten(self._contract.application, application)
-        has_objects = any(isinstance(member, ContractObject) for member in self._contract.application.members)
-        return row if has_objects else row[:-1]
+        return row if self._contract.application.objects else row[:-1]
 
 
 def _flatten(group: ContractObject, members: Mapping[str, Any]) -> Row:

@@ -28,8 +28,8 @@ BYTES_MAX: Final = 16_384
 DECODER: Final = Decoder(CONTRACT)
 LONG: Final = b"9" * 4_301
 SOUND: Final = application()
-STEPS_MAX: Final = 400
-"""Of a value without integers that are too long to be read: 14 fields, each checked once and read as a column twice."""
+STEPS_MAX: Final = 250
+"""Of a value without integers that are too long to be read: some 14 fields, and some steps for each."""
 STEPS_PER_LONG_INTEGER: Final = 10
 BYTES_PER_BYTE_MAX: Final = 80
 """Of Python's objects: the lists of `[[]],` take 57 per byte; ten copies would take ten times as much."""
