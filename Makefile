@@ -43,6 +43,7 @@ check: setup ## lint, types, import rules, property tests, and the fast unit tes
 	$(BIN)/pytest -q --numprocesses=2 -m quick tests/unit
 
 test: check ## all of check, then the slow unit tests and the tests on real brokers, four in parallel
+	$(BIN)/python -m tests.class_archive
 	$(BIN)/pytest --numprocesses=4 --dist=worksteal -m "not quick" tests/unit tests/fuzz tests/contract tests/simulation tests/integration
 
 ops: setup ## test Prometheus rules, the Helm chart, containers, the console in a browser, and the commands in the docs (after make tools)

@@ -16,11 +16,10 @@ from schemas.decision import BundleReference
 from scorer.bundle.load import load_bundle
 from scorer.local.broker import Broker
 from scorer.store import store
+from tests.class_archive import java_options
 from tests.shared_broker import BrokerOwner, ask, started
 
-# An optimising compiler and a parallel collector cost a broker of some minutes more than they gain. Java itself reads
-# this variable.
-os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+os.environ.setdefault("JAVA_TOOL_OPTIONS", java_options())  # Java itself reads this variable
 
 
 _OWNER = pytest.StashKey[BrokerOwner]()

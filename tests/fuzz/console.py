@@ -131,7 +131,7 @@ def _without_broker() -> Iterator[None]:
     """No pause after a wrong token, and no dead letters to read."""
     missing = mock.Mock(side_effect=DeadLetterError("there is none"))
     with (
-        mock.patch.multiple(console_app, newest_letters=missing, reveal=missing),
+        mock.patch.multiple(console_app, newest_letters=missing, read_value=missing),
         mock.patch.object(guard, "_WRONG_TOKEN_S", 0),
     ):
         yield

@@ -72,7 +72,7 @@ def test_publishers_headers_hide_no_dead_letter(topics: Topics, tmp_path: Path) 
     assert json.loads(said)["counts"] == {"not_an_object": 9}
     assert newest_letters(settings)["codes"] == {"not_an_object": 9}
     code, said, _ = scorer(topics, "dlq", "requeue", "--code", "not_an_object", "--json")
-    assert (code, len(json.loads(said)["put_back"])) == (0, 9)
+    assert (code, len(json.loads(said)["requeued"])) == (0, 9)
     back = list(topics.read(topics.applications))[9:]
     for sent, message in zip(SENT, back, strict=True):
         kept = [h for h in sent if h[0] not in {"replay-id", "supersedes", "requeued-from"}]

@@ -233,7 +233,7 @@ def test_hostile_archives(
 @pytest.mark.parametrize(
     ("change", "more", "message"),
     [
-        ({"manifest_version": 3}, {}, "has manifest_version 3, but this release supports 1 and 2"),
+        ({"manifest_version": 4}, {}, "has manifest_version 4, but this release supports 1, 2 and 3"),
         ({"contract_version": "9.0.0"}, {}, "built for contract 9.0.0"),
         ({"runner": "torch"}, {}, "runner 'torch' not found"),
         ({"model": "../model.ubj"}, {}, "is not a valid manifest: model"),
