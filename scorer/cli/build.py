@@ -69,7 +69,7 @@ def build(
     show_hints(hints)
     manifest, uri = add_model(folder / build_file.model, build_file, bundles, holdout)
     if as_json:
-        typer.echo(json.dumps({"where": uri, **describe(manifest)}))
+        typer.echo(json.dumps({"location": uri, **describe(manifest)}))
         return
     from rich.console import Console
 

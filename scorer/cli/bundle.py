@@ -219,7 +219,7 @@ def delete(
     if not yes and not entry.shipped:
         if as_json:
             raise MisuseError("--json cannot ask for confirmation: add --yes")
-        typer.confirm(f"Delete {_short_reference(entry)}{tagged} from {entry.where}?", abort=True)
+        typer.confirm(f"Delete {_short_reference(entry)}{tagged} from {entry.location}?", abort=True)
     bundles.delete(entry)
     if as_json:
         typer.echo(json.dumps(_as_json(entry, tags), indent=2))
@@ -292,9 +292,9 @@ def import_(
     if as_json:
         typer.echo(json.dumps({"new": new, **_as_json(entry, bundles.notes.tags_of(entry))}, indent=2))
     elif new:
-        typer.echo(f"imported {_short_reference(entry)} into {entry.where}")
+        typer.echo(f"imported {_short_reference(entry)} into {entry.location}")
     else:
-        typer.echo(f"{_short_reference(entry)} already exists in {entry.where} with the same content: nothing to do")
+        typer.echo(f"{_short_reference(entry)} already exists in {entry.location} with the same content: nothing to do")
 
 
 def _open_store(store: str | None, config: "Path | None", assignments: list[str] | None) -> "BundleStore":
@@ -355,7 +355,7 @@ def _as_json(entry: "Entry", tags: list[str]) -> dict[str, object]:
     description = {
         "name": entry.name,
         "version": entry.version,
-        "where": entry.where,
+        "location": entry.location,
         "shipped": entry.shipped,
         "default": entry.reference == DEFAULT_BUNDLE,
         "tags": tags,

@@ -34,7 +34,7 @@ def show(
 
     settings = broker_settings_of(config, bootstrap_servers, assignments)
     with closing(OffsetsTool(settings)) as tool:
-        offsets = tool.look()
+        offsets = tool.read()
     if as_json:
         typer.echo(json.dumps(_as_json(offsets)))
     else:
@@ -81,7 +81,7 @@ def reset(
         raise MisuseError("--to-offset needs exactly one --partition")
     settings = broker_settings_of(config, bootstrap_servers, assignments)
     with closing(OffsetsTool(settings)) as tool:
-        recreated = tool.look().recreated
+        recreated = tool.read().recreated
         changes = tool.plan(partitions or (), to_offset)
         if (changes or recreated) and not dry_run:
             tool.reset(changes, wait)

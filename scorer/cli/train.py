@@ -92,7 +92,7 @@ def train(
     identity = name, version, datetime.now(UTC).replace(microsecond=0)
     manifest, uri = _save(train_model(examples, recipe, identity, labels), bundles, plots)
     if as_json:
-        typer.echo(json.dumps({"where": uri, **describe(manifest)}))
+        typer.echo(json.dumps({"location": uri, **describe(manifest)}))
     else:
         _print(manifest, uri)
 

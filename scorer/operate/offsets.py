@@ -112,7 +112,7 @@ class OffsetsTool:
         self._offsets.close()
         self._consumer.close()
 
-    def look(self) -> GroupOffsets:
+    def read(self) -> GroupOffsets:
         """Returns the current offsets.
 
         Raises:
@@ -167,7 +167,7 @@ class OffsetsTool:
                 f"{', '.join(map(str, unknown))}"
             )
         changes = []
-        for partition in self.look().partitions:
+        for partition in self.read().partitions:
             if numbers and partition.partition not in numbers:
                 continue
             if not partition.problem and to_offset is None:
@@ -205,7 +205,7 @@ class OffsetsTool:
         topic, deployments = self._settings.applications_topic, self._settings.deployments_topic
         after = {change.partition: change.after for change in changes}
         offsets = []
-        for partition in self.look().partitions:
+        for partition in self.read().partitions:
             offset = after.get(partition.partition, partition.committed)
             if offset >= 0:
                 bundle = "" if partition.partition in after else partition.metadata.bundle

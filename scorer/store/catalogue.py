@@ -52,7 +52,7 @@ class Catalogue:
         if (name, version) in self._shipped.versions(name):
             shipped = self._read_from((name, version), self._shipped)
             if shipped.manifest and shipped.manifest.reference == expected:
-                return Located(Path(shipped.where), expected, shipped=True)
+                return Located(Path(shipped.location), expected, shipped=True)
         cached = self._stored.cached(digest)
         if cached is None or read_manifest(cached).reference != expected:
             return None
@@ -119,11 +119,11 @@ class Catalogue:
                 entry.manifest.digest[:12] if entry.manifest else "cannot be read" for entry in (first, other)
             )
             fault = (
-                f"two bundles are named {other.reference}: the shipped one ({of_first}) and {other.where} "
-                f"({of_other}). Neither can be used. Move {other.where} out of the store, and add it again with "
+                f"two bundles are named {other.reference}: the shipped one ({of_first}) and {other.location} "
+                f"({of_other}). Neither can be used. Move {other.location} out of the store, and add it again with "
                 "another version"
             )
-            return Entry(*key, other.where, False, None, fault)
+            return Entry(*key, other.location, False, None, fault)
         return first
 
     def _read_from(self, key: Key, backend: Backend) -> Entry:

@@ -39,7 +39,7 @@ class Entry:
 
     name: str
     version: str
-    where: str
+    location: str
     """The bundle's folder, as a path or a URL."""
     shipped: bool
     manifest: Manifest | None
@@ -107,6 +107,6 @@ def explain_digest(entry: Entry, digest: str) -> str:
     if entry.manifest is None:
         return entry.fault
     return (
-        f"{entry.reference} in {entry.where} has digest {entry.manifest.digest[:12]}, not the requested {digest[:12]}: "
+        f"{entry.reference} in {entry.location} has digest {entry.manifest.digest[:12]}, not the requested {digest[:12]}: "
         "two bundles have the same name and version. Copy the requested one from where it was built, or deploy this one"
     )

@@ -162,7 +162,7 @@ class BundleStore:
         (existing,) = self._catalogue.read({(new.name, new.version): backends})
         if existing.manifest and existing.manifest.digest != new.digest:
             raise BundleError(
-                f"{source} is {new.short}, but {existing.where} is {existing.manifest.reference.short}: two bundles "
+                f"{source} is {new.short}, but {existing.location} is {existing.manifest.reference.short}: two bundles "
                 "with the same name and version. Neither can replace the other, because decisions refer to them. Give "
                 "one of them another version"
             )

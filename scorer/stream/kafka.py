@@ -119,7 +119,7 @@ class KafkaLink:
             if self._deliveries.in_flight is None:
                 self._delivery.serve()
                 if self._connection.is_reachable:
-                    self._identity.look()
+                    self._identity.check_all()
             batch = self._subscription.poll()
         except Fenced as failure:
             raise self._fenced(failure.error) from failure

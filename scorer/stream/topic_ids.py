@@ -110,7 +110,7 @@ class TopicIdentity:
             return
         self.compare(self.ids, now)
 
-    def look(self) -> None:
+    def check_all(self) -> None:
         """Checks all topics every few seconds, without waiting, for a worker that has nothing to commit.
 
         Must not be called while no broker can be reached: the admin client would then reconnect without a pause.

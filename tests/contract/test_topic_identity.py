@@ -172,7 +172,7 @@ def test_offsets_of_a_tool_are_believed(stage: KafkaStage) -> None:
     decide(link, 10)
     link.close()
     with closing(OffsetsTool(stage.settings())) as tool:
-        assert [p.problem for p in tool.look().partitions] == ["", ""]
+        assert [p.problem for p in tool.read().partitions] == ["", ""]
     assert reset(stage) == []
 
 
@@ -189,7 +189,7 @@ def test_reset_moves_expired_partitions_alone(stage: KafkaStage) -> None:
             stage.append(partition, application(f"b-{partition}-{number}"))
     stage.expire(0, 12)
     with closing(OffsetsTool(stage.settings())) as tool:
-        offsets = tool.look()
+        offsets = tool.read()
         assert [p.committed for p in offsets.partitions] == [8, 8]
         assert [p.lag for p in offsets.partitions] == [4, 8]
         assert offsets.partitions[0].problem == "retention deleted 4 records that were never processed"

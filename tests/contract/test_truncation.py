@@ -65,7 +65,7 @@ def test_newer_records_at_the_offsets_of_lost_ones(delivery: Delivery) -> None:
         assert "lost the records from offset 100 on, which the group had processed" in link.blocked()[0]
         link.close()
         with closing(OffsetsTool(stage.settings())) as tool:
-            problems = [partition.problem for partition in tool.look().partitions]
+            problems = [partition.problem for partition in tool.read().partitions]
         assert problems == ["the brokers lost the processed records from 100 on; newer ones reuse their offsets", ""]
         assert reset(stage) == [(0, 150, 100)]
         decide(following(stage), 300)

@@ -52,7 +52,7 @@ def test_what_is_put_is_found(place: str, store: BundleStore, make: Callable[...
         assert everything_in(other.find(reference)) == everything_in(made)
         assert other.open(reference).reference.digest == digest
     assert own(other) == ["mine:1.10.0", "mine:2.0.0", "mine-too:9.0.0"]
-    assert {entry.where for entry in other.entries() if entry.name == "mine-too"} == {f"{place}/mine-too/9.0.0"}
+    assert {entry.location for entry in other.entries() if entry.name == "mine-too"} == {f"{place}/mine-too/9.0.0"}
 
 
 def test_never_overwritten(place: str, store: BundleStore, make: Callable[..., Path]) -> None:

@@ -78,7 +78,7 @@ def test_without_figures(folder: Path, run: Run) -> None:
 def test_for_scripts(run: Run) -> None:
     """--json prints the place, the digest and the manifest, and nothing else."""
     report = json.loads(run("bundle", "build", "beside/mine.toml", "--json").out)
-    assert Path(report["where"]).is_dir()
+    assert Path(report["location"]).is_dir()
     assert report["manifest"]["runner"] == "xgboost"
     assert report["digest"] == json.loads(run("bundle", "show", "mine:1.0.0", "--json").out)["digest"]
 

@@ -219,7 +219,7 @@ def test_export_delete_import(stored: BundleStore, run: Run, tmp_path: Path, end
     assert stored.open("mine:2.0.0").reference.digest == digest
     assert " with the same content: nothing to do" in run("bundle", "import", target).out
     report = json.loads(run("bundle", "import", target, "--json").out)
-    assert (report["new"], report["digest"], report["where"]) == (False, digest, str(where))
+    assert (report["new"], report["digest"], report["location"]) == (False, digest, str(where))
     assert run("bundle", "export", "mine:latest", target).code == 2
     ended = run("bundle", "export", "mine:latest", f"memory://{tmp_path.name}/x{ending}", "--json")
     assert json.loads(ended.out)["digest"] == digest

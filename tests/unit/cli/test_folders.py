@@ -121,9 +121,9 @@ def test_a_store_without_a_place_changes_nothing() -> None:
     assert (store.notes.tags(), store.notes.tags_of(shipped)) == ({}, [])
     assert store.open("credit-risk:1.1.0").works()
     whole = f"credit-risk:1.1.0@{shipped.manifest.digest if shipped.manifest else ''}"
-    assert store.find(whole) == Path(shipped.where)
+    assert store.find(whole) == Path(shipped.location)
     for refused in (
-        lambda: store.put(Path(shipped.where)),
+        lambda: store.put(Path(shipped.location)),
         lambda: store.require_new("mine", "1.0.0"),
         lambda: store.notes.set_tag(shipped, "prod", "me"),
     ):

@@ -47,7 +47,7 @@ def test_the_result_is_a_bundle(tmp_path: Path, run: Run, loans: Path) -> None:
 def test_figures_for_scripts(tmp_path: Path, run: Run, loans: Path) -> None:
     """--json prints the manifest, its digest and the folder, and nothing else."""
     report = json.loads(run("train", loans, *NAMED, "--json").out)
-    assert Path(report["where"]) == tmp_path / "store" / "mine" / "1.0.0"
+    assert Path(report["location"]) == tmp_path / "store" / "mine" / "1.0.0"
     assert 0.5 < report["manifest"]["metrics"]["holdout"]["auc"] < 1
     assert report["digest"] == BundleStore(tmp_path / "store").open("mine:1.0.0").reference.digest
 
