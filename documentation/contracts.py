@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from documentation.fields import code, limits, plain, table
 from schemas.application import CONTRACT_VERSION, CreditApplication
 from schemas.asyncapi import build_document
+from schemas.contracts import shipped_contract
 from schemas.decision import BundleReference, Decision, RecordReference
 from schemas.deployment import DeploymentEvent
 from schemas.examples import APPLICATIONS, DECISION, DEPLOYMENT
@@ -26,7 +27,7 @@ _DAY_MS: Final = 86_400_000
 
 def contracts_page() -> str:
     """Returns the page."""
-    messages = build_document()["components"]["messages"]
+    messages = build_document(shipped_contract())["components"]["messages"]
     return "\n".join(
         [
             _INTRODUCTION,

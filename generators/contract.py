@@ -26,7 +26,7 @@ _MODELS: Final[Mapping[str, type[BaseModel]]] = {
 def generate() -> dict[str, bytes]:
     """All generated files: contents by path, the same on every run."""
     files = {f"{name}.schema.json": _dump(_schema(name, model)) for name, model in _MODELS.items()}
-    files["asyncapi.yaml"] = dump_yaml(build_document())
+    files["asyncapi.yaml"] = dump_yaml(build_document(shipped_contract()))
     # One line each, so that every file of applications is also valid JSON lines, and can be published as is.
     for name, application in APPLICATIONS.items():
         files[f"examples/applications/{name}.json"] = dump_application(application, shipped_contract()) + b"\n"

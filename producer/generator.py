@@ -5,8 +5,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from producer.invalid import make_invalid
+from producer.invalid import Spoiler
 from producer.population import draw_applicants
+from schemas.contracts import shipped_contract
 from schemas.rejection import RejectionCode
 
 # Applicants are drawn in blocks: large enough for numpy to pay off, small enough that a block takes well under a
@@ -51,11 +52,13 @@ def generate_applications(
 
 
 def _generate(random: np.random.Generator, prefix: str, invalid_share: float) -> Iterator[GeneratedRecord]:
+    spoiler = Spoiler(shipped_contract())
     start = 0
     while True:
         is_invalid = random.random(_BLOCK) < invalid_share
         for invalid, (key, value) in zip(is_invalid.tolist(), _write_block(random, prefix, start), strict=True):
-            yield GeneratedRecord(key, *make_invalid(value, random)) if invalid else GeneratedRecord(key, value, None)
+            result = spoiler.make_invalid(value, random) if invalid else (value, None)
+            yield GeneratedRecord(key, *result)
         start += _BLOCK
 
 

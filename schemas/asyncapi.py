@@ -5,10 +5,12 @@ from typing import Any, Final
 from pydantic.json_schema import models_json_schema
 
 from schemas import topics
-from schemas.application import CONTRACT_VERSION, CreditApplication
+from schemas.contract import Contract
+from schemas.contract_examples import invalid_records, valid_applications
+from schemas.contract_schema import plain_schema
 from schemas.decision import REPLAY_ID_HEADER, SUPERSEDES_HEADER, TRACE_HEADERS, Decision
 from schemas.deployment import DeploymentEvent
-from schemas.examples import APPLICATIONS, BUNDLE, DECISION, DEPLOYMENT, INVALID
+from schemas.examples import BUNDLE, DECISION, DEPLOYMENT
 from schemas.rejection import (
     ACTOR_HEADER,
     AT_HEADER,
@@ -45,14 +47,14 @@ Operations are named from the client's view: publishers `send`, readers `receive
 _TRACEPARENT: Final = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
-def build_document() -> dict[str, Any]:
-    """Builds the whole document, from plain lists, mappings and scalars."""
+def build_document(contract: Contract) -> dict[str, Any]:
+    """Builds the whole document for applications of a contract, from plain lists, mappings and scalars."""
     return {
         "asyncapi": "3.0.0",
         "id": "urn:streaming-credit-scorer",
         "info": {
             "title": "Streaming credit scorer",
-            "version": CONTRACT_VERSION,
+            "version": contract.version,
             "description": _GUARANTEES,
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
@@ -68,13 +70,13 @@ def build_document() -> dict[str, Any]:
         "operations": _operations(),
         "components": {
             "messages": {
-                "application": _application(),
-                "decision": _decision(),
-                "deadLetter": _dead_letter(),
+                "application": _application(contract),
+                "decision": _decision(contract),
+                "deadLetter": _dead_letter(contract),
                 "requeued": _requeued(),
                 "deploymentEvent": _deployment_event(),
             },
-            "schemas": _schemas(),
+            "schemas": _schemas(contract),
         },
     }
 
@@ -156,10 +158,10 @@ def _operation(action: str, channel: str, message: str, summary: str) -> dict[st
     }
 
 
-def _application() -> dict[str, Any]:
+def _application(contract: Contract) -> dict[str, Any]:
     return {
         "name": "application",
-        "title": "A credit application",
+        "title": contract.title,
         "description": (
             "A JSON object in UTF-8 of at most `record_bytes_max` bytes "
             f"(default: {topics.RECORD_BYTES_DEFAULT}). Fields that are not listed are ignored; a listed one may occur "
@@ -177,16 +179,18 @@ def _application() -> dict[str, Any]:
                 },
             },
         },
-        "payload": {"$ref": "#/components/schemas/CreditApplication"},
-        "bindings": {"kafka": _key("The application_id. Applications with the same key are decided in order.")},
+        "payload": {"$ref": f"#/components/schemas/{_schema_name(contract)}"},
+        "bindings": {
+            "kafka": _key(f"The {contract.id_field.name}. Applications with the same key are decided in order.")
+        },
         "examples": [
             {"name": name, "headers": {TRACE_HEADERS[0]: _TRACEPARENT} if name == "plain" else {}, "payload": payload}
-            for name, payload in APPLICATIONS.items()
+            for name, payload in valid_applications(contract).items()
         ],
     }
 
 
-def _decision() -> dict[str, Any]:
+def _decision(contract: Contract) -> dict[str, Any]:
     return {
         "name": "decision",
         "title": "A decision",
@@ -204,7 +208,7 @@ def _decision() -> dict[str, Any]:
             },
         },
         "payload": {"$ref": "#/components/schemas/Decision"},
-        "bindings": {"kafka": _key("The application's key, or its application_id if it has no key.")},
+        "bindings": {"kafka": _key(f"The application's key, or its {contract.id_field.name} if it has no key.")},
         "examples": [
             {
                 "name": "decision",
@@ -224,10 +228,11 @@ def _decision() -> dict[str, Any]:
     }
 
 
-def _dead_letter() -> dict[str, Any]:
+def _dead_letter(contract: Contract) -> dict[str, Any]:
     codes = "\n".join(f"- `{code}`: {MEANINGS[code]}" for code in RejectionCode)
-    unknown_category = next(record for record in INVALID if record.code is RejectionCode.UNKNOWN_CATEGORY)
-    assert unknown_category.value is not None, "it has a file"
+    # Of a contract with categories, the reason names two fields.
+    *_, rejected = (record for record in invalid_records(contract) if record.value is not None)
+    assert rejected.value is not None, "it has a file"
     text = {"type": "string"}
     added = {
         CODE_HEADER: {
@@ -255,10 +260,10 @@ def _dead_letter() -> dict[str, Any]:
         "bindings": {"kafka": {"bindingVersion": _BINDING}},
         "examples": [
             {
-                "name": unknown_category.code.value,
+                "name": rejected.code.value,
                 "headers": {
-                    CODE_HEADER: unknown_category.code.value,
-                    REASON_HEADER: unknown_category.reason,
+                    CODE_HEADER: rejected.code.value,
+                    REASON_HEADER: rejected.reason,
                     TOPIC_HEADER: topics.APPLICATIONS,
                     PARTITION_HEADER: "3",
                     OFFSET_HEADER: "1043",
@@ -266,7 +271,7 @@ def _dead_letter() -> dict[str, Any]:
                     BUNDLE_HEADER: f"{BUNDLE.name}:{BUNDLE.version}@{BUNDLE.digest}",
                     AT_HEADER: "2026-01-31T09:30:00.456+00:00",
                 },
-                "payload": unknown_category.value.decode(),
+                "payload": rejected.value.decode(),
             }
         ],
     }
@@ -321,10 +326,16 @@ def _key(description: str) -> dict[str, Any]:
     return {"key": {"type": "string", "description": f"In UTF-8. {description}"}, "bindingVersion": _BINDING}
 
 
-def _schemas() -> dict[str, Any]:
+def _schemas(contract: Contract) -> dict[str, Any]:
     _, schemas = models_json_schema(
-        [(model, "validation") for model in (CreditApplication, Decision, DeploymentEvent)],
+        [(model, "validation") for model in (Decision, DeploymentEvent)],
         ref_template="#/components/schemas/{model}",
     )
-    definitions: dict[str, Any] = schemas["$defs"]
-    return definitions
+    application = {keyword: value for keyword, value in plain_schema(contract).items() if keyword != "$schema"}
+    return {**schemas["$defs"], _schema_name(contract): application}
+
+
+def _schema_name(contract: Contract) -> str:
+    """The name of the schema of applications: `CreditApplication`; no other schema's name ends so."""
+    name = "".join(part.capitalize() for part in contract.name.split("-"))
+    return name if name.endswith("Application") else f"{name}Application"

@@ -131,22 +131,34 @@ def export(
     file: FileArgument,
     json_schema: Annotated[
         bool, typer.Option("--json-schema", help="As JSON Schema; the default.", show_default=False)
-    ] = True,
+    ] = False,
+    asyncapi: Annotated[
+        bool, typer.Option("--asyncapi", help="As AsyncAPI 3: topics, messages and examples.", show_default=False)
+    ] = False,
     output: OutputOption = None,
 ) -> None:
-    """Export a contract as plain JSON Schema, for validators that know nothing of its annotations.
+    """Export a contract as plain JSON Schema or as an AsyncAPI document, both as JSON.
 
-    The schema accepts the same applications; whether a date is in the calendar needs a validator that checks formats.
+    The schema has no annotations and accepts the same applications; whether a date is in the calendar needs a validator
+    that checks formats. The AsyncAPI document contains it, the other messages, and examples.
 
     Examples:
     ```
     scorer contract export contract.schema.json --json-schema > application.schema.json
+    scorer contract export contract.schema.json --asyncapi > asyncapi.json
     ```
     """
-    from schemas.contract_schema import plain_schema
+    if json_schema and asyncapi:
+        raise MisuseError("--json-schema and --asyncapi: give one of them")
+    contract = _read(file)
+    if asyncapi:
+        from schemas.asyncapi import build_document
 
-    assert json_schema, "a flag without a negative form"
-    _write(plain_schema(_read(file)), output)
+        _write(build_document(contract), output)
+    else:
+        from schemas.contract_schema import plain_schema
+
+        _write(plain_schema(contract), output)
 
 
 @app.command("from-pydantic")

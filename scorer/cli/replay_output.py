@@ -35,7 +35,7 @@ def write_report(of: tuple["Settings", "Plan", "Bundle"], results: "Results", fo
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with progress_bar("reading the applications", quiet=as_json) as update:
-            findings = compute_findings(settings, planned, results, folder / "flips.csv", update)
+            findings = compute_findings(settings, planned, results, opened.decoder, folder / "flips.csv", update)
         (folder / "report.json").write_text(json.dumps(findings.as_json(), indent=2) + "\n", encoding="utf-8")
         (folder / "report.html").write_text(render(findings, planned, results, opened.policy), encoding="utf-8")
     except OSError as error:

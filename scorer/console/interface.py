@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from schemas.asyncapi import build_document
+from schemas.contracts import shipped_contract
 from schemas.topics import DAY_MS
 from scorer.console.examples import EXAMPLES
 from scorer.settings import Settings
@@ -23,7 +24,7 @@ class Row(NamedTuple):
 
 def describe_interface(settings: Settings) -> dict[str, Any]:
     """The values of the page's template: guarantees in Markdown, code examples, and the operations of the document."""
-    document = build_document()
+    document = build_document(shipped_contract())
     addresses = {
         "applications": settings.applications_topic,
         "decisions": settings.decisions_topic,
@@ -80,20 +81,25 @@ def _fields(schema: Mapping[str, Any], schemas: Mapping[str, Any], prefix: str =
 
 
 def _object(rule: Mapping[str, Any], schemas: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    option: Mapping[str, Any]
     for option in rule.get("anyOf", [rule]):
         if "$ref" in option:
             schema: Mapping[str, Any] = schemas[_referenced_name(option)]
             return schema
+        if "properties" in option:
+            return option
     return None
 
 
 def _type_of(rule: Mapping[str, Any]) -> str:
     options = rule.get("anyOf", [rule])
-    null = " or null" if any(option.get("type") == "null" for option in options) else ""
     value = options[0]
+    types = [option.get("type", "anything") for option in options]
+    types = [*types[0], *types[1:]] if isinstance(types[0], list) else types
+    null = " or null" if "null" in types else ""
     if "enum" in value:
-        return ", ".join(value["enum"]) + null
-    kind = str(value.get("type", "anything"))
+        return ", ".join(text for text in value["enum"] if text is not None) + null
+    kind = str(types[0])
     low = value.get("minimum", value.get("exclusiveMinimum", value.get("minLength")))
     high = value.get("maximum", value.get("maxLength"))
     above = "above " if "exclusiveMinimum" in value else ""

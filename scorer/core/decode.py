@@ -50,7 +50,7 @@ class Decoder:
     """Decodes the values of records of one contract."""
 
     def __init__(self, contract: Contract) -> None:
-        self._contract = contract
+        self.contract = contract
         self._decode, self._flatten = _fast_decoder(contract)
         self._slow = SlowDecoder(contract)
         self._columns = ColumnReader(contract)
@@ -157,7 +157,7 @@ class Decoder:
             texts = raw.split(b'"')[1::2]
             if sum(map(self._names.__contains__, texts)) == len(self._names.intersection(texts)):
                 return True
-        return not has_repeated(raw, self._contract)
+        return not has_repeated(raw, self.contract)
 
 
 def too_large(value_bytes: int, bytes_max: int) -> Rejection:

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.contract import Kind
-from schemas.contracts import shipped_contract
 from schemas.decision import decision_id
 from schemas.spreadsheet import SpreadsheetWriter
 from scorer.core.decode import Decoder
@@ -24,9 +23,6 @@ from scorer.settings import Settings
 NAMES: Final = (*LABELS, "rejected", "not yet decided")
 """The names of `Results.label_indexes`: the labels, then those of `REJECTED` and `PENDING`."""
 _BANDS: Final = 10
-_CATEGORIES: Final = {
-    name: field.categories for name, field in shipped_contract().inputs.items() if field.kind is Kind.CATEGORY
-}
 _CSV_COLUMNS: Final = (
     "application_id", "partition", "offset", "decision_before", "decision_after", "probability_before",
     "probability_after", "bundle_before", "bundle_after", "decision_id_before", "decision_id_after",
@@ -89,7 +85,7 @@ class Findings:
     deleted: int
     """Rescored applications that retention has deleted since: they are missing in `categories`."""
     categories: dict[str, dict[str, Group]]
-    """By field and value."""
+    """By field and value of the new bundle's contract, without the applications that it rejects."""
     skipped: int = 0
     """Malformed records on the decisions and dead-letter topics, which are not included."""
     skipped_first: tuple[str, ...] = ()
@@ -101,7 +97,7 @@ class Findings:
 
 
 def compute_findings(
-    settings: Settings, plan: Plan, results: Results, flips_file: Path | None, on_progress: OnProgress
+    settings: Settings, plan: Plan, results: Results, decoder: Decoder, flips_file: Path | None, on_progress: OnProgress
 ) -> Findings:
     """Computes the figures of a replay; reads the applications again for their categories.
 
@@ -109,6 +105,8 @@ def compute_findings(
         settings: the topics.
         plan: the replay.
         results: the results of the replay.
+        decoder: the decoder of the bundle to rescore with. An application whose decision changed was decided by that
+            bundle, so its contract is enough for all applications that the figures compare.
         flips_file: file in which to list each application whose decision changed; None writes no file.
         on_progress: called with the progress of reading.
 
@@ -124,7 +122,8 @@ def compute_findings(
         flipped & (results.label_indexes > rows["outcome"]),
         np.where(is_rescored, results.probabilities.astype(np.float64) - rows["probability"], np.nan),
     )
-    codes = _read_categories(settings, plan, results, flips_file, flipped, on_progress)
+    with _FlipsFile(flips_file, plan, results) as flips:
+        categories = _read_categories(settings, plan, decoder, flips, flipped, on_progress)
     return Findings(
         replay_id=plan.replay_id,
         what=plan.what,
@@ -141,10 +140,13 @@ def compute_findings(
         flips=_flips(rows["outcome"], results.label_indexes),
         shift=changes.shift(),
         bands=dict(_by_band(rows["probability"], changes)),
-        deleted=int((next(iter(codes.values())) < 0).sum()),
+        deleted=int((~categories.is_read).sum()),
         categories={
-            field: {value: changes.group(column == index) for index, value in enumerate(_CATEGORIES[field])}
-            for field, column in codes.items()
+            name: {
+                value: changes.group(column == index)
+                for index, value in enumerate(decoder.contract.fields[name].categories)
+            }
+            for name, column in categories.indexes.items()
         },
         skipped=results.skipped.count,
         skipped_first=tuple(map(str, results.skipped.first)),
@@ -189,30 +191,41 @@ def _by_band(probabilities: NDArray[np.float32], changes: _Changes) -> Iterator[
         yield f"{band / _BANDS:.1f}–{(band + 1) / _BANDS:.1f}", changes.group(bands == band)
 
 
+class _Categories(NamedTuple):
+    """The categories of n applications.
+
+    Attributes:
+        indexes: per categorical field the index of each application's value, shape (n,); -1 if unknown or not decoded.
+        is_read: shape (n,): whether the application is still on its topic.
+    """
+
+    indexes: dict[str, NDArray[np.int16]]
+    is_read: NDArray[np.bool_]
+
+
 def _read_categories(
     settings: Settings,
     plan: Plan,
-    results: Results,
-    flips_file: Path | None,
+    decoder: Decoder,
+    flips: "_FlipsFile",
     flipped: NDArray[np.bool_],
     on_progress: OnProgress,
-) -> dict[str, NDArray[np.int16]]:
-    """Returns per categorical field the index of each application's value, shape (n,); -1 if unknown."""
-    columns = {field: np.full(len(plan.selection), -1, dtype=np.int16) for field in _CATEGORIES}
-    decoder = Decoder(shipped_contract())
-    listed = np.zeros(len(flipped), dtype=np.bool_)
-    with _FlipsFile(flips_file, plan, results) as flips:
-        for messages, rows in read_selected(settings, plan.selection, on_progress):
-            decoded = decoder.decode_batch([message.value() for message in messages], settings.record_bytes_max)
-            known_rows = rows[decoded.rows]
-            for field, column in columns.items():
-                column[known_rows] = decoded.columns.values[field]
-            ids = zip(decoded.columns.ids, known_rows.tolist(), strict=True)
-            flips.add([(application_id, row) for application_id, row in ids if flipped[row]])
-            listed[known_rows] = True
-        # Applications that retention has deleted since are listed without id.
-        flips.add([("", row) for row in np.flatnonzero(flipped & ~listed).tolist()])
-    return columns
+) -> _Categories:
+    """Reads the applications again, and adds those whose decision changed to the file."""
+    fields = (name for name, field in decoder.contract.inputs.items() if field.kind is Kind.CATEGORY)
+    columns = {name: np.full(len(plan.selection), -1, dtype=np.int16) for name in fields}
+    is_read = np.zeros(len(flipped), dtype=np.bool_)
+    for messages, rows in read_selected(settings, plan.selection, on_progress):
+        decoded = decoder.decode_batch([message.value() for message in messages], settings.record_bytes_max)
+        decoded_rows = rows[decoded.rows]
+        for name, column in columns.items():
+            column[decoded_rows] = decoded.columns.values[name]
+        ids = zip(decoded.columns.ids, decoded_rows.tolist(), strict=True)
+        flips.add([(application_id, row) for application_id, row in ids if flipped[row]])
+        is_read[rows] = True
+    # Applications that retention has deleted since are listed without id.
+    flips.add([("", row) for row in np.flatnonzero(flipped & ~is_read).tolist()])
+    return _Categories(columns, is_read)
 
 
 class _FlipsFile:

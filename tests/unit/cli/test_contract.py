@@ -150,3 +150,13 @@ def test_infer_writes_a_contract(tmp_path: Path, run: Run) -> None:
     assert "note: age: its name indicates a prohibited basis (age); is it one?" in ended.err.splitlines()
     assert list(parse_contract((tmp_path / "c.json").read_bytes()).fields) == ["id", "age"]
     assert run("contract", "check", "c.json").code == 0
+
+
+def test_export_as_asyncapi(tmp_path: Path, run: Run) -> None:
+    """The document has the contract's own fields; two formats at once are a usage error."""
+    file = write(tmp_path / "c.json", DOCUMENT)
+    document = json.loads(run("contract", "export", file, "--asyncapi").out)
+    assert list(document["components"]["schemas"]["CarLoanApplication"]["properties"]) == list(DOCUMENT["properties"])
+    ended = run("contract", "export", file, "--asyncapi", "--json-schema")
+    assert (ended.code, ended.out) == (2, "")
+    assert "--json-schema and --asyncapi: give one of them" in ended.err

@@ -4,6 +4,7 @@ import ast
 from html import unescape
 
 from schemas.asyncapi import build_document
+from schemas.contracts import shipped_contract
 from scorer.console.examples import EXAMPLES
 from scorer.console.pages import PAGES, render_page
 from scorer.settings import Settings
@@ -26,7 +27,7 @@ def render_interface(settings: Settings) -> str:
 def test_every_part_of_the_document_is_shown() -> None:
     """Each message with its fields and headers, and each topic under the name that it has here."""
     page = unescape(render_interface(OWN))
-    document = build_document()
+    document = build_document(shipped_contract())
     for message in document["components"]["messages"].values():
         assert message["title"] in page
         for header in message.get("headers", {}).get("properties", {}):

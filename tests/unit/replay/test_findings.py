@@ -1,12 +1,19 @@
 """The list of flipped applications: safe to open in a spreadsheet, whatever an application calls itself."""
 
 import csv
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from schemas.contract import Contract
+from scorer.core.decode import Decoder
 from scorer.errors import MisuseError
-from scorer.replay.findings import _FlipsFile
+from scorer.replay import findings
+from scorer.replay.findings import Findings, _FlipsFile, compute_findings
+from scorer.settings import Settings
+from tests.fakes import FakeRecord, make_contract
 from tests.unit.replay.test_page import OUTCOMES, plan
 
 HOSTILE = ["=1+1", "-5", " @SUM(A1)", "a\0b", "x\x1b[2J\ny", "é-1"]
@@ -31,3 +38,34 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     """The message names it and says why."""
     with pytest.raises(MisuseError, match=r"none/flips\.csv: cannot be written: No such file"):
         _FlipsFile(tmp_path / "none" / "flips.csv", plan(), OUTCOMES)
+
+
+def find(monkeypatch: pytest.MonkeyPatch, contract: Contract, *applications: dict[str, object]) -> Findings:
+    """The findings of a replay with a bundle of this contract; the first applications are still on the topic."""
+    records = [FakeRecord((0, row), json.dumps(application).encode()) for row, application in enumerate(applications)]
+    batches = [(records, np.arange(len(records)))]
+    monkeypatch.setattr(findings, "read_selected", lambda *_: iter(batches))
+    return compute_findings(Settings(), plan(), OUTCOMES, Decoder(contract), None, lambda *_: None)
+
+
+def test_groups_are_those_of_the_new_bundles_contract(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any contract's categories, with nested names; unknown values and rejected applications belong to no group.
+
+    The report used to know the shipped contract's fields only.
+    """
+    group = {"type": "object", "properties": {"home": {"type": ["string", "null"], "enum": ["own", "rent", None]}}}
+    found = find(
+        monkeypatch,
+        make_contract(person=group),
+        {"id": "1", "person": {"home": "rent"}},
+        {"id": "2", "person": {"home": None}},
+        {"id": "3", "person": {"home": "tent"}},
+    )
+    assert {value: one.applications for value, one in found.categories["person.home"].items()} == {"own": 0, "rent": 1}
+    assert found.deleted == found.applications - 3, "only what is no longer on the topic"
+
+
+def test_a_contract_without_categories(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report has no groups, and still counts what retention has deleted."""
+    found = find(monkeypatch, make_contract(amount={"type": "number"}), {"id": "1", "amount": 5})
+    assert (found.categories, found.deleted) == ({}, found.applications - 1)
