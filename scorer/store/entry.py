@@ -107,6 +107,7 @@ def explain_digest(entry: Entry, digest: str) -> str:
     if entry.manifest is None:
         return entry.fault
     return (
-        f"{entry.reference} in {entry.location} has digest {entry.manifest.digest[:12]}, not the requested {digest[:12]}: "
-        "two bundles have the same name and version. Copy the requested one from where it was built, or deploy this one"
+        f"{entry.reference} in {entry.location} has digest {entry.manifest.digest[:12]}, not the requested "
+        f"{digest[:12]}: two bundles have the same name and version. Copy the requested one from where it was built, "
+        "or deploy this one"
     )
