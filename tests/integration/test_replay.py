@@ -224,11 +224,10 @@ def _categories(message: Message) -> dict[str, Any]:
     source = f"{message.topic()}:{message.partition()}:{message.offset()}"
     try:
         fields = json.loads(message.value() or b"")
-        return (
-            {"source": source}
-            | {name: fields.get(name) for name in ("home", "records", "job")}
-            | {"marital": fields.get("marital") or "unk"}
-        )
+        categories = {name: fields.get(name) for name in ("home", "records", "job")}
+        categories["marital"] = fields.get("marital") or "unk"
+        # What is no text is not decided.
+        return {"source": source} | {n: value if isinstance(value, str) else None for n, value in categories.items()}
     except (ValueError, AttributeError):
         return dict.fromkeys(("source", "home", "records", "job", "marital")) | {"source": source}
 
