@@ -1,9 +1,12 @@
-"""The deployment event: which bundle was deployed to a slot, when, by whom and why."""
+"""The deployment event: which bundle was deployed to a slot, with its contract, when, by whom and why."""
 
-from typing import Final, Literal
+import json
+from typing import Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
+from schemas.contract import Contract
+from schemas.contract_parser import parse_contract
 from schemas.decision import BundleReference
 from schemas.printable import NO_CONTROLS
 
@@ -45,3 +48,26 @@ class DeploymentEvent(BaseModel):
         examples=["quarterly retraining"],
     )
     at: AwareDatetime = Field(description="Time of the deployment, with a time zone.")
+    contract: dict[str, object] | None = Field(
+        default=None,
+        description="The contract of the slot's new bundle, a JSON Schema; absent in events of earlier releases.",
+    )
+
+    def parse_contract(self) -> Contract | None:
+        """Returns the contract of the slot's new bundle; None if the event has none.
+
+        Raises:
+            ContractError: the document is not a contract.
+        """
+        if self.contract is None:
+            return None
+        # Compact, because the size of a contract is limited.
+        return parse_contract(json.dumps(self.contract, ensure_ascii=False, separators=(",", ":")))
+
+    @model_serializer(mode="wrap")
+    def _leave_out_absent_contract(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An event without a contract has the same bytes as in releases that had no contracts: it may be signed."""
+        members: dict[str, Any] = dump(self)
+        if self.contract is None:
+            members.pop("contract", None)
+        return members

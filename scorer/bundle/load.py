@@ -3,13 +3,14 @@
 import hashlib
 import platform
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from schemas.contract import Contract
 from schemas.contract_faults import ContractError
 from schemas.contract_parser import parse_contract
 from schemas.contracts import shipped_contract
+from schemas.decision import BundleReference
 from scorer.bundle.golden import read_golden
 from scorer.bundle.manifest import (
     FILE_BYTES_MAX,
@@ -126,7 +127,12 @@ def read_files(folder: Path, manifest: Manifest) -> Mapping[str, bytes]:
         raise BundleError(f"the folder cannot be read: {error.strerror}") from None
     if unlisted:
         raise BundleError(f"{', '.join(unlisted[:3])} is not part of the bundle: the manifest does not list it")
-    contents = {name: _read_file(folder / name, FILE_BYTES_MAX) for name in manifest.files}
+    return _read_listed(folder, manifest, manifest.files)
+
+
+def _read_listed(folder: Path, manifest: Manifest, names: Iterable[str]) -> Mapping[str, bytes]:
+    """Reads some of the files in the manifest, and checks their digests."""
+    contents = {name: _read_file(folder / name, FILE_BYTES_MAX) for name in names}
     changed = [n for n, content in contents.items() if hashlib.sha256(content).hexdigest() != manifest.files[n]]
     if changed:
         raise BundleError(
@@ -177,6 +183,24 @@ def read_contract(manifest: Manifest, contents: Mapping[str, bytes]) -> Contract
             f"{manifest.contract.name}:{manifest.contract.version}"
         )
     return contract
+
+
+def read_contract_of(folder: Path, called: str = "") -> tuple[BundleReference, Contract]:
+    """Reads a bundle's reference and contract, without opening its model.
+
+    Args:
+        folder: the bundle's folder.
+        called: name of the bundle in messages, if the folder's path would not help the reader.
+
+    Raises:
+        BundleError: the manifest or the contract is missing, was changed, or is invalid.
+    """
+    manifest = read_manifest(folder, called)
+    names = [] if manifest.contract is None else [manifest.contract.file]
+    try:
+        return manifest.reference, read_contract(manifest, _read_listed(folder, manifest, names))
+    except BundleError as error:
+        raise BundleError(f"bundle {called or folder}: {error}. {_FIX}") from None
 
 
 def _encode_features(contract: Contract, manifest: Manifest) -> FeatureEncoding:

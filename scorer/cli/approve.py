@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scorer.cli.announce import WaitOption, announce, champion_of
+from scorer.cli.compatibility import contract_of
 from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, StoreOption, settings_of
 from scorer.cli.signing import KeyOption, Signing
-from scorer.errors import DeploymentError
+from scorer.errors import DeploymentError, MisuseError
 
 if TYPE_CHECKING:
     from schemas.deployment import DeploymentEvent
@@ -43,7 +44,10 @@ def approve(
     signing = Signing(settings, key, proposed=proposed)
     if event.bundle is not None:
         bundles = BundleStore(settings.store)
-        bundles.locate(event.bundle).open_in_child()
+        located = bundles.locate(event.bundle)
+        located.open_in_child()
+        if event.contract is not None and event.contract != contract_of(located.folder, event.bundle).document:
+            raise MisuseError(f"{proposal}: its contract is not the one of {event.bundle.short}: propose again")
         signing.require_signed(bundles, event.bundle)
 
     def decide(state: "State") -> "DeploymentEvent":

@@ -7,6 +7,7 @@ import typer
 
 from schemas.printable import printable
 from scorer.cli.announce import WaitOption, announce, champion_of
+from scorer.cli.compatibility import contract_of
 from scorer.cli.completion import ReferenceArgument, complete_reference
 from scorer.cli.options import (
     ConfigOption,
@@ -23,6 +24,7 @@ from scorer.cli.signing import KeyOption, ProposeOption, Signing
 from scorer.errors import DeploymentError, MisuseError
 
 if TYPE_CHECKING:
+    from schemas.contract import Contract
     from schemas.decision import BundleReference
     from schemas.deployment import DeploymentEvent, Slot
     from scorer.store.store import BundleStore
@@ -85,7 +87,9 @@ def deploy(
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
     signing = Signing(settings, key, propose=propose)
     bundles = BundleStore(settings.store)
-    bundle = open_in_child(bundles.find(reference))
+    folder = bundles.find(reference)
+    bundle = open_in_child(folder)
+    contract = contract_of(folder, bundle)
     signing.require_signed(bundles, bundle)
     _warn_of_store(bundles, bundle, settings.store, settings_of(config, bootstrap_servers, assignments).settings.store)
 
@@ -97,7 +101,7 @@ def deploy(
             raise MisuseError(f"{bundle.short} is already {_ROLES[slot]}{_since(state, slot)}: nothing to deploy")
         if champion == bundle and slot == "challenger":
             raise MisuseError(f"{bundle.short} is the champion: the challenger must be a different bundle")
-        return _event(slot, "deploy", bundle, current, actor, reason)
+        return _event(slot, "deploy", bundle, current, actor, reason, contract)
 
     announce(settings, decide, signing, wait_s, as_json)
 
@@ -164,7 +168,7 @@ def rollback(
         if named is None:  # a bundle given with --to was opened above
             located.open_in_child()
         signing.require_signed(bundles, target)
-        return _event("champion", "rollback", target, champion, actor, reason)
+        return _event("champion", "rollback", target, champion, actor, reason, contract_of(located.folder, target))
 
     announce(settings, decide, signing, wait_s, as_json)
 
@@ -274,6 +278,7 @@ def _event(
     previous: "BundleReference | None",
     actor: str | None,
     reason: str,
+    contract: "Contract | None" = None,
 ) -> "DeploymentEvent":
     import secrets
 
@@ -289,4 +294,5 @@ def _event(
         actor=actor or default_actor(),
         reason=reason,
         at=at,
+        contract=None if contract is None else dict(contract.document),
     )

@@ -8,7 +8,8 @@ from schemas.deployment import DeploymentEvent
 from scorer.bundle.manifest import explain
 from scorer.errors import MisuseError
 
-_FILE_BYTES_MAX = 100_000
+# A contract has up to 256 kB, and indentation makes it several times as long.
+_FILE_BYTES_MAX = 4_000_000
 
 
 class _Proposal(BaseModel):

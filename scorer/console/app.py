@@ -273,7 +273,7 @@ def _too_large(bytes_max: int) -> HTTPException:
 def _line_as_json(line: Line) -> dict[str, Any]:
     if line.event is None:
         return {"offset": line.offset, "fault": line.fault}
-    return {"offset": line.offset, **line.event.model_dump(mode="json")}
+    return {"offset": line.offset, **line.event.model_dump(mode="json", exclude={"contract"})}
 
 
 def _html(text: str, status: int = 200) -> Response:

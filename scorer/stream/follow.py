@@ -110,7 +110,7 @@ class Follower:
         self._executor = ThreadPoolExecutor(1, "deployments")
         self._reader = HistoryReader(settings, Operation.READ)
         try:
-            self._lines = self._reader.read_to_end()
+            self._lines = _without_contracts(self._reader.read_to_end())
             wanted = fold(self._lines).current("champion")
             self._default_decides = wanted is None
             champion = self._locate(default if wanted is None else wanted).open()
@@ -161,7 +161,7 @@ class Follower:
                 self._lines = []
             lines = self._reader.read_to_end() if trust_changed else self._reader.next(_WAIT_S)
             _report_skipped(lines, observer)
-            self._lines += lines
+            self._lines += _without_contracts(lines)
             for slot in _SLOTS:
                 if lines or trust_changed or time.monotonic() >= self._retry_at.get(slot, math.inf):
                     self._catch_up(slot, observer)
@@ -234,6 +234,11 @@ class Follower:
                 self._replaced[slot] = loaded
         if slot == "champion":
             self._default_decides = is_default
+
+
+def _without_contracts(lines: list[Line]) -> list[Line]:
+    """The lines that a worker keeps as long as it runs; contracts come with the bundles."""
+    return [line.without_contract() for line in lines]
 
 
 def _report_skipped(lines: list[Line], observer: Observer) -> None:

@@ -29,6 +29,7 @@ from scorer.stream.observer import Observer
 from tests.contract.stages import WAIT_S
 from tests.unit.bundle.crashing import crashing_bundle, install_crashing_runners
 from tests.unit.bundle.making import named
+from tests.unit.operate.test_deployments import largest_contract
 
 pytestmark = pytest.mark.broker
 DEFAULT = "credit-risk:1.1.0"
@@ -380,3 +381,17 @@ def test_broker_restarts(
         own_broker.restart()
         append_event(elsewhere, deployment_of(wanted))
         wait_for(lambda: started.current().reference == wanted)
+
+
+def test_an_event_with_the_largest_contract(settings: Settings, store: BundleStore, told: RecordingObserver) -> None:
+    """Topics and clients as they are by default carry an event with a contract of 256 kB, and a worker follows it."""
+    wanted = reference_of(store, "other:1.0.0")
+    document = largest_contract()
+    event = append_event(settings, lambda state: deployment_of(wanted)(state).model_copy(update={"contract": document}))
+    (line,) = read_history(settings)
+    assert line.event == event
+    assert line.event.contract == document
+    with closing(Follower(settings, store, DEFAULT)) as follower:
+        follower.start(told)
+        assert follower.current().reference == wanted
+    assert told.skips == []

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from schemas.contracts import shipped_contract
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent
 from schemas.records import read_headers
@@ -322,3 +323,17 @@ def test_what_an_operator_decides_on(lender: Lender) -> None:
 
     append_event(lender.settings, decide, lambda statement: [lender.ana.sign(statement)])
     assert seen[0].current("champion") is None
+
+
+def test_a_signature_covers_the_contract(lender: Lender) -> None:
+    """A signed event with another contract is not signed; as it was written, it is."""
+    contract = dict(shipped_contract().document)
+    event = deployment_of(lender.one)(fold([])).model_copy(update={"contract": contract})
+    value = event.model_dump_json().encode()
+    signature: list[tuple[str, str | bytes | None]] = [("signature", str(lender.ana.sign(lender.statement(value))))]
+    for changed in (contract | {"title": "another"}, None):
+        lender.write_record(event.model_copy(update={"contract": changed}).model_dump_json().encode(), signature)
+    lender.write_record(value, signature)
+    *forged, signed = read_history(lender.settings)
+    assert [line.event for line in forged] == [None, None]
+    assert signed.event == event

@@ -12,11 +12,13 @@ import pytest
 import xgboost
 
 from schemas.application import CONTRACT_VERSION
+from schemas.contracts import shipped_contract
 from scorer.bundle import load
 from scorer.bundle.golden import read_golden
-from scorer.bundle.load import load_bundle, read_manifest
+from scorer.bundle.load import load_bundle, read_contract_of, read_manifest
 from scorer.core.score import score_batch
 from scorer.errors import BundleError
+from tests.unit.bundle.contracts import CAR_LOAN, car_loan_bundle
 from tests.unit.bundle.making import PLAIN, WITH_MARITAL, copy_bundle, remake
 
 FILES = ("bundle.json", "model.ubj", "golden.jsonl", "model-card.md")
@@ -265,3 +267,17 @@ def test_the_default_bundle_does_not_look_at_the_marital_status() -> None:
     records.append(_Record({name: value for name, value in application.items() if name != "marital"}))
     assert len(set(score_batch(records, load_bundle(PLAIN), 10_000).results)) == 1
     assert len(set(score_batch(records, load_bundle(WITH_MARITAL), 10_000).results)) > 1
+
+
+def test_contract_without_the_model(tmp_path: Path) -> None:
+    """A bundle's contract is read without its model: its own, and of earlier manifests the shipped one."""
+    (old_folder := tmp_path / "old").mkdir()
+    copy_bundle(old_folder / "bundle")
+    (old_folder / "bundle" / "model.ubj").unlink()
+    assert read_contract_of(old_folder / "bundle")[1] == shipped_contract()
+    folder = car_loan_bundle(tmp_path / "new")
+    reference, contract = read_contract_of(folder)
+    assert (reference, contract) == (load_bundle(folder).reference, CAR_LOAN)
+    (folder / "contract.schema.json").write_bytes(b"{}")
+    with pytest.raises(BundleError, match=r"contract\.schema\.json was changed or damaged"):
+        read_contract_of(folder)

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.contract import CONTRACT_BYTES_MAX
+from schemas.contracts import shipped_contract
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent
 from schemas.examples import DEPLOYMENT
@@ -115,6 +117,14 @@ def test_rollback_undoes_a_deployment(deployed: list[BundleReference]) -> None:
         ({"reason": "secret-slot\x1b[2J"}, "reason: contains a control character or a line break"),
         ({"actor": "secret-slot\nb"}, "actor: contains a control character or a line break"),
         ({"event_id": "secret-slot\u202e"}, "event_id: contains a control character or a line break"),
+        ({"contract": "secret-slot"}, "contract: Input should be an object"),
+        ({"contract": {"secret-slot": 1}}, "contract: not a contract"),
+        ({"contract": {"type": "object", "x-secret-slot": [float("inf")]}}, "contract: not a contract (1 fault;"),
+        ({"contract": {"type": "object", "description": "secret-slot" * 30_000}}, "contract: not a contract (1 fault;"),
+        (
+            {"contract": {"type": "object"}, "action": "retire", "slot": "challenger", "bundle": None},
+            "contract: not allowed for retire",
+        ),
     ],
 )
 def test_not_an_event(change: dict[str, object], fault: str) -> None:
@@ -139,3 +149,61 @@ def test_not_a_json_object(value: bytes | None) -> None:
 def test_example_is_an_event() -> None:
     """The contract's example is read as it was written."""
     assert parse_line(0, DEPLOYMENT.model_dump_json().encode()).event == DEPLOYMENT
+
+
+def test_an_event_carries_the_contract() -> None:
+    """The contract of an event is the bundle's, to the byte, whatever numbers and letters are in it."""
+    document = json.loads(shipped_contract().canonical)
+    document["title"] = "Crédit"
+    document["properties"]["n"] = {"type": ["number", "null"], "examples": [1.0, 1e22, -0.0, 10**30, 0.1, None]}
+    written = DEPLOYMENT.model_copy(update={"contract": document}).model_dump_json()
+    event = parse_line(0, written.encode()).event
+    assert event is not None
+    contract = event.parse_contract()
+    assert contract is not None
+    assert contract.canonical == (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+    assert event.model_dump_json() == written
+
+
+def test_events_without_a_contract_keep_their_bytes() -> None:
+    """An event as earlier releases wrote it has no contract, and is written again as it was: it may be signed."""
+    old = (
+        '{"event_id":"e","slot":"champion","action":"deploy","bundle":{"name":"credit-risk","version":"1.1.0","digest":'
+        f'"{"0" * 64}"}},"previous":null,"actor":"ana","reason":"","at":"2026-01-01T00:00:00Z"}}'
+    )
+    event = parse_line(0, old.encode()).event
+    assert event is not None
+    assert event.parse_contract() is None
+    assert event.model_dump_json() == old
+    assert "contract" not in event.model_dump(mode="json")
+
+
+def largest_contract() -> dict[str, object]:
+    """A contract that has the greatest possible size when it is written without spaces."""
+    document = json.loads(shipped_contract().canonical)
+    for number in range(40):
+        document["properties"][f"extra_{number}"] = {"type": "boolean", "description": ""}
+    room = CONTRACT_BYTES_MAX - len(json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode())
+    for number in range(40):
+        description = "é" * min(room // 2, 5_000)
+        document["properties"][f"extra_{number}"]["description"] = description
+        room -= len(description.encode())
+    assert room < 2
+    return dict(document)
+
+
+def test_the_largest_contract_fits_into_an_event() -> None:
+    """A contract may be written with spaces or without: one of the largest size is one in its event, too."""
+    document = largest_contract()
+    value = DEPLOYMENT.model_copy(update={"contract": document}).model_dump_json().encode()
+    event = parse_line(0, value).event
+    assert event is not None
+    assert event.contract == document
+
+
+def test_a_worker_keeps_no_contracts() -> None:
+    """A line without its contract is the same otherwise, so that the history of years fits into memory."""
+    line = Line(3, DEPLOYMENT.model_copy(update={"contract": dict(shipped_contract().document)}), signers=("ana",))
+    assert line.without_contract() == Line(3, DEPLOYMENT, signers=("ana",))
+    malformed = Line(4, None, "no event")
+    assert malformed.without_contract() is malformed
