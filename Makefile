@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test tools ops chaos-core chaos fuzz k8s check bench bench-stages bench-scale bench-swap bench-peers fresh docs sbom lock clean
-.PHONY: .check-laws .check-units
+.PHONY: .check-types .check-laws .check-units
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,21 +30,24 @@ demo: setup ## run a broker, two workers and a publisher on this machine (DATA=f
 	$(BIN)/scorer up --workers 2 $(if $(DATA),--data $(DATA),--rate $(RATE) --for $(FOR))
 
 check: setup ## lint, types, import rules, property tests, and the fast unit tests
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target .check-laws .check-units
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target .check-types .check-laws .check-units
 
-.check-laws:
+.check-types:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+.check-laws:
 	$(BIN)/pytest -q tests/property
 
 .check-units:
 	$(BIN)/pytest -q --numprocesses=2 -m quick tests/unit
 
-test: check ## all of check, then the slow unit tests and the tests on real brokers, four in parallel
+test: check ## all of check, then the slow unit tests and the tests on real brokers, five in parallel
 	$(BIN)/python -m tests.class_archive
-	$(BIN)/pytest --numprocesses=4 --dist=worksteal -m "not quick" $$(grep -rl --include='test_*.py' pytest.mark.slow tests/unit) tests/fuzz tests/contract tests/simulation tests/integration
+	$(BIN)/pytest --numprocesses=5 --dist=worksteal -m "not quick" tests/integration tests/contract tests/simulation tests/fuzz \
+		$$(grep -rl --include='test_*.py' pytest.mark.slow tests/unit)
 
 ops: setup ## test Prometheus rules, the Helm chart, containers, the console in a browser, and the commands in the docs (after make tools)
 	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/ops
