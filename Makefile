@@ -44,10 +44,10 @@ check: setup ## lint, types, import rules, property tests, and the fast unit tes
 .check-units:
 	$(BIN)/pytest -q --numprocesses=2 -m quick tests/unit
 
-test: check ## all of check, then the slow unit tests and the tests on real brokers, five in parallel
+test: check ## all of check, then the slow unit tests and the tests on real brokers, four in parallel
 	$(BIN)/python -m tests.class_archive
-	$(BIN)/pytest --numprocesses=5 --dist=worksteal -m "not quick" tests/integration tests/contract tests/simulation tests/fuzz \
-		$$(grep -rl --include='test_*.py' pytest.mark.slow tests/unit)
+	$(BIN)/pytest --numprocesses=4 --dist=worksteal -m "not quick" $$(grep -rl --include='test_*.py' pytest.mark.slow tests/unit) \
+		tests/fuzz tests/contract tests/simulation tests/integration
 
 ops: setup ## test Prometheus rules, the Helm chart, containers, the console in a browser, and the commands in the docs (after make tools)
 	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/ops
