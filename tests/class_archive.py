@@ -38,7 +38,8 @@ def main() -> None:
     try:
         os.kill(broker.pid, signal.SIGTERM)
         wait_until(lambda: _has_exited(broker), "the broker exits", _WAIT_S)
-        unfinished.rename(ARCHIVE)
+        if unfinished.exists():  # not every Java writes one
+            unfinished.rename(ARCHIVE)
     finally:
         broker.stop()
         unfinished.unlink(missing_ok=True)

@@ -35,8 +35,8 @@ pytestmark = pytest.mark.broker
 DEFAULT = "credit-risk:1.1.0"
 
 
-class RecordingObserver(Observer):
-    """Remembers what a follower told."""
+class Recorder(Observer):
+    """Records what a follower reports."""
 
     def __init__(self) -> None:
         self.refusals: list[tuple[BundleReference, str]] = []
@@ -77,16 +77,16 @@ def store(settings: Settings) -> BundleStore:
 
 
 @pytest.fixture
-def told() -> RecordingObserver:
-    """What the follower of this test told."""
-    return RecordingObserver()
+def observer() -> Recorder:
+    """The observer of this test's follower."""
+    return Recorder()
 
 
 @pytest.fixture
-def follower(settings: Settings, store: BundleStore, told: RecordingObserver) -> Iterator[Follower]:
+def follower(settings: Settings, store: BundleStore, observer: Recorder) -> Iterator[Follower]:
     """A follower at work."""
     with closing(Follower(settings, store, DEFAULT)) as started:
-        started.start(told)
+        started.start(observer)
         yield started
 
 
@@ -185,7 +185,7 @@ def test_default_before_the_first(follower: Follower, store: BundleStore) -> Non
     assert follower.current().reference == reference_of(store, DEFAULT)
 
 
-def test_follows(follower: Follower, settings: Settings, store: BundleStore, told: RecordingObserver) -> None:
+def test_follows(follower: Follower, settings: Settings, store: BundleStore, observer: Recorder) -> None:
     """What is deployed serves a moment later, loaded once; a line that is no event is told and counts for nothing."""
     wanted = reference_of(store, "other:1.0.0")
     write_line(settings, b"no event")
@@ -193,10 +193,10 @@ def test_follows(follower: Follower, settings: Settings, store: BundleStore, tol
     wait_for(lambda: follower.current().reference == wanted)
     bundle = follower.current()
     append_event(settings, deployment_of(wanted))
-    wait_for(lambda: told.steps >= 2)
+    wait_for(lambda: observer.steps >= 2)
     assert follower.current() is bundle
-    assert told.skips == [0]
-    assert told.refusals == []
+    assert observer.skips == [0]
+    assert observer.refusals == []
 
 
 def test_the_one_before_is_kept_open(follower: Follower, settings: Settings, store: BundleStore) -> None:
@@ -209,19 +209,23 @@ def test_the_one_before_is_kept_open(follower: Follower, settings: Settings, sto
     assert follower.current() is before
 
 
-def test_starts_with_what_is_deployed(settings: Settings, store: BundleStore, told: RecordingObserver) -> None:
+def test_starts_with_what_is_deployed(settings: Settings, store: BundleStore, observer: Recorder) -> None:
     """A new worker begins with what the history says, and tells of the lines before that are no events."""
     wanted = reference_of(store, "other:1.0.0")
     write_line(settings, b"{}")
     append_event(settings, deployment_of(wanted))
     with closing(Follower(settings, store, DEFAULT)) as started:
         assert started.current().reference == wanted
-        started.start(told)
-        assert told.skips == [0]
+        started.start(observer)
+        assert observer.skips == [0]
 
 
 def test_missing_bundle_leaves_the_old_one(
-    follower: Follower, settings: Settings, store: BundleStore, told: RecordingObserver, monkeypatch: pytest.MonkeyPatch
+    follower: Follower,
+    settings: Settings,
+    store: BundleStore,
+    observer: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What cannot be loaded leaves the old one serving, is told, and is tried again until the store has it."""
     monkeypatch.setattr(follow, "_RETRY_S", 0.1)
@@ -229,26 +233,26 @@ def test_missing_bundle_leaves_the_old_one(
     late = named(Path(str(settings.store)).parent / "late", "late", "1.0.0")
     wanted = BundleStore(settings.store).open(str(late)).reference
     append_event(settings, deployment_of(wanted))
-    wait_for(lambda: len(told.refusals) >= 2)
-    assert told.refusals[0][0] == wanted
-    assert re.match("bundle late:1.0.0@[0-9a-f]{64} not found", told.refusals[0][1])
+    wait_for(lambda: len(observer.refusals) >= 2)
+    assert observer.refusals[0][0] == wanted
+    assert re.match("bundle late:1.0.0@[0-9a-f]{64} not found", observer.refusals[0][1])
     assert follower.current() is serving
     store.put(late)
     wait_for(lambda: follower.current().reference == wanted)
-    wait_for(lambda: told.steps == 1)
+    wait_for(lambda: observer.steps == 1)
 
 
 def test_other_content_of_one_version(
-    follower: Follower, settings: Settings, store: BundleStore, told: RecordingObserver
+    follower: Follower, settings: Settings, store: BundleStore, observer: Recorder
 ) -> None:
     """A store that has another bundle under the name and version that was deployed does not serve it."""
     serving = follower.current()
     append_event(settings, deployment_of(reference_of(store, "other:1.0.0").model_copy(update={"digest": "0" * 64})))
-    wait_for(lambda: bool(told.refusals))
-    assert "two bundles have the same name and version" in told.refusals[0][1]
+    wait_for(lambda: bool(observer.refusals))
+    assert "two bundles have the same name and version" in observer.refusals[0][1]
     assert follower.current() is serving
     append_event(settings, deployment_of(serving.reference))
-    wait_for(lambda: told.steps == 1)
+    wait_for(lambda: observer.steps == 1)
     assert follower.current() is serving
 
 
@@ -261,13 +265,13 @@ def test_start_without_the_bundle(settings: Settings, store: BundleStore) -> Non
 
 
 def test_challenger_comes_and_goes(
-    follower: Follower, settings: Settings, store: BundleStore, told: RecordingObserver
+    follower: Follower, settings: Settings, store: BundleStore, observer: Recorder
 ) -> None:
     """A challenger is loaded beside the champion, which it leaves alone, and is gone a moment after it is retired."""
     champion, wanted = follower.current(), reference_of(store, "other:1.0.0")
     assert follower.challenger() is None
     append_event(settings, deployment_of(wanted, "challenger"))
-    wait_for(lambda: told.challengers[-1:] == [wanted])
+    wait_for(lambda: observer.challengers[-1:] == [wanted])
     challenger = follower.challenger()
     assert challenger is not None
     assert challenger.reference == wanted
@@ -276,14 +280,14 @@ def test_challenger_comes_and_goes(
     wait_for(lambda: follower.current().reference == wanted)
     assert follower.challenger() is challenger
     append_event(settings, deployment_of(None, "challenger"))
-    wait_for(lambda: told.challengers[-1:] == [None])
+    wait_for(lambda: observer.challengers[-1:] == [None])
     assert follower.challenger() is None
     assert follower.current().reference == wanted
-    assert told.refusals == told.refused_challengers == []
+    assert observer.refusals == observer.refused_challengers == []
 
 
 def test_worker_starts_without_its_challenger(
-    settings: Settings, store: BundleStore, told: RecordingObserver, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, store: BundleStore, observer: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker starts with its champion whatever the challenger is; that is told, and tried again until it is there."""
     monkeypatch.setattr(follow, "_RETRY_S", 0.1)
@@ -292,13 +296,13 @@ def test_worker_starts_without_its_challenger(
     append_event(settings, deployment_of(wanted, "challenger"))
     with closing(Follower(settings, store, DEFAULT)) as started:
         assert started.current().reference == reference_of(store, DEFAULT)
-        started.start(told)
-        wait_for(lambda: len(told.refused_challengers) >= 2)
-        assert told.refused_challengers[0][0] == wanted
+        started.start(observer)
+        wait_for(lambda: len(observer.refused_challengers) >= 2)
+        assert observer.refused_challengers[0][0] == wanted
         assert started.challenger() is None
         store.put(late)
-        wait_for(lambda: told.challengers == [wanted])
-        assert told.refusals == []
+        wait_for(lambda: observer.challengers == [wanted])
+        assert observer.refusals == []
 
 
 @pytest.mark.parametrize("slot", ["champion", "challenger"])
@@ -306,7 +310,7 @@ def test_whatever_goes_wrong_in_loading(
     follower: Follower,
     settings: Settings,
     store: BundleStore,
-    told: RecordingObserver,
+    observer: Recorder,
     monkeypatch: pytest.MonkeyPatch,
     slot: Slot,
 ) -> None:
@@ -322,7 +326,7 @@ def test_whatever_goes_wrong_in_loading(
     with monkeypatch.context() as patched:
         patched.setattr(store, "locate", stumble)
         append_event(settings, deployment_of(wanted, slot))
-        refusals = told.refusals if slot == "champion" else told.refused_challengers
+        refusals = observer.refusals if slot == "champion" else observer.refused_challengers
         wait_for(lambda: bool(refusals))
     assert refusals[0] == (wanted, "ZeroDivisionError('in a runner')")
     assert follower.current() is serving
@@ -335,7 +339,7 @@ def test_whatever_goes_wrong_in_loading(
 def test_a_model_that_crashes_its_library(
     follower: Follower,
     settings: Settings,
-    told: RecordingObserver,
+    observer: Recorder,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     slot: Slot,
@@ -346,7 +350,7 @@ def test_a_model_that_crashes_its_library(
     folder = crashing_bundle(Path(str(settings.store)) / "crashing" / "1.0.0", "crash")
     wanted = read_manifest(folder).reference
     append_event(settings, deployment_of(wanted, slot))
-    refusals = told.refusals if slot == "champion" else told.refused_challengers
+    refusals = observer.refusals if slot == "champion" else observer.refused_challengers
     wait_for(lambda: bool(refusals))
     assert refusals[0][0] == wanted
     assert "was killed by SIGSEGV" in refusals[0][1]
@@ -356,7 +360,7 @@ def test_a_model_that_crashes_its_library(
 
 @pytest.mark.parametrize("name", ["{folder}/outside", "../outside", "a/b", "x\x1b[2J", "x" * 65])
 def test_a_name_is_no_path(
-    follower: Follower, settings: Settings, store: BundleStore, told: RecordingObserver, tmp_path: Path, name: str
+    follower: Follower, settings: Settings, store: BundleStore, observer: Recorder, tmp_path: Path, name: str
 ) -> None:
     """An event that names a bundle like a folder is no event: a bundle from outside of the store decided by it."""
     named(tmp_path / f"outside:1.0.0@{'a' * 64}", "other", "1.0.0")
@@ -366,24 +370,22 @@ def test_a_name_is_no_path(
     write_line(settings, json.dumps(hostile).encode())
     append_event(settings, deployment_of(wanted))
     wait_for(lambda: follower.current().reference == wanted)
-    assert (told.skips, told.refusals) == ([0], [])
+    assert (observer.skips, observer.refusals) == ([0], [])
 
 
-def test_broker_restarts(
-    own_broker: JavaBroker, settings: Settings, store: BundleStore, told: RecordingObserver
-) -> None:
+def test_broker_restarts(own_broker: JavaBroker, settings: Settings, store: BundleStore, observer: Recorder) -> None:
     """A follower goes on through a restart of the broker, and sees what is deployed afterwards."""
     elsewhere = settings.model_copy(update={"bootstrap_servers": own_broker.bootstrap_servers})
     topics.ensure(elsewhere, partitions=2, replication=1)
     wanted = reference_of(store, "other:1.0.0")
     with closing(Follower(elsewhere, store, DEFAULT)) as started:
-        started.start(told)
+        started.start(observer)
         own_broker.restart()
         append_event(elsewhere, deployment_of(wanted))
         wait_for(lambda: started.current().reference == wanted)
 
 
-def test_an_event_with_the_largest_contract(settings: Settings, store: BundleStore, told: RecordingObserver) -> None:
+def test_an_event_with_the_largest_contract(settings: Settings, store: BundleStore, observer: Recorder) -> None:
     """Topics and clients as they are by default carry an event with a contract of 256 kB, and a worker follows it."""
     wanted = reference_of(store, "other:1.0.0")
     document = largest_contract()
@@ -392,6 +394,6 @@ def test_an_event_with_the_largest_contract(settings: Settings, store: BundleSto
     assert line.event == event
     assert line.event.contract == document
     with closing(Follower(settings, store, DEFAULT)) as follower:
-        follower.start(told)
+        follower.start(observer)
         assert follower.current().reference == wanted
-    assert told.skips == []
+    assert observer.skips == []

@@ -24,7 +24,7 @@ from scorer.store.trust import Purpose, TrustedKey, add_key, revoke_key
 from scorer.stream.follow import Follower
 from scorer.stream.history import HistoryReader, State, fold
 from tests.contract.stages import WAIT_S
-from tests.contract.test_deployments import DEFAULT, RecordingObserver, deployment_of, wait_for
+from tests.contract.test_deployments import DEFAULT, Recorder, deployment_of, wait_for
 from tests.unit.bundle.making import named
 
 pytestmark = pytest.mark.broker
@@ -101,13 +101,13 @@ def lender(broker: Broker, unique: Callable[[str], str], tmp_path: Path) -> Lend
 
 
 @pytest.fixture
-def observer() -> RecordingObserver:
+def observer() -> Recorder:
     """What the follower of this test observer."""
-    return RecordingObserver()
+    return Recorder()
 
 
 @pytest.fixture
-def follower(lender: Lender, observer: RecordingObserver) -> Iterator[Follower]:
+def follower(lender: Lender, observer: Recorder) -> Iterator[Follower]:
     """A worker's follower at work, with the default bundle."""
     with closing(Follower(lender.settings, lender.store, DEFAULT)) as started:
         started.start(observer)
@@ -134,7 +134,7 @@ def forgeries(lender: Lender) -> dict[str, Signs]:
     }
 
 
-def test_events_that_nobody_trusted_has_signed(lender: Lender, follower: Follower, observer: RecordingObserver) -> None:
+def test_events_that_nobody_trusted_has_signed(lender: Lender, follower: Follower, observer: Recorder) -> None:
     """They are no events: not for a worker that runs, not for one that starts, and not for an operator."""
     default = follower.current()
     wrong = forgeries(lender)
@@ -152,7 +152,7 @@ def test_events_that_nobody_trusted_has_signed(lender: Lender, follower: Followe
     assert observer.refusals == []
 
 
-def test_an_event_that_is_published_again(lender: Lender, follower: Follower, observer: RecordingObserver) -> None:
+def test_an_event_that_is_published_again(lender: Lender, follower: Follower, observer: Recorder) -> None:
     """An old event, signature and all, counts once: published again it does not bring the old bundle back."""
     lender.deploy(lender.one, lender.ana)
     decides(follower, lender.one)
@@ -180,9 +180,7 @@ def test_an_event_of_another_topic(lender: Lender, broker: Broker, unique: Calla
     assert line.fault.startswith("signature: 1 of the trusted keys must sign it; signed by: none")
 
 
-def test_a_bundle_that_nobody_trusted_has_signed(
-    lender: Lender, follower: Follower, observer: RecordingObserver
-) -> None:
+def test_a_bundle_that_nobody_trusted_has_signed(lender: Lender, follower: Follower, observer: Recorder) -> None:
     """A signed deployment of a bundle without a signature, or with one of a key for deployments, is refused."""
     default = follower.current()
     for name, key in (("mine", lender.ana), ("late", make_key(lender.folder / "stranger.pem"))):
@@ -196,7 +194,7 @@ def test_a_bundle_that_nobody_trusted_has_signed(
         Follower(lender.settings, lender.store, DEFAULT)
 
 
-def test_a_bundle_that_was_swapped(lender: Lender, follower: Follower, observer: RecordingObserver) -> None:
+def test_a_bundle_that_was_swapped(lender: Lender, follower: Follower, observer: Recorder) -> None:
     """Another bundle in the place of the signed one, the signature left beside it, decides nothing."""
     default = follower.current()
     folder = Path(str(lender.settings.store)) / "one" / "1.0.0"
@@ -209,7 +207,7 @@ def test_a_bundle_that_was_swapped(lender: Lender, follower: Follower, observer:
     assert follower.current() is default
 
 
-def test_a_key_that_is_revoked(lender: Lender, follower: Follower, observer: RecordingObserver) -> None:
+def test_a_key_that_is_revoked(lender: Lender, follower: Follower, observer: Recorder) -> None:
     """What it has deployed stops deciding in workers that run, and what it signs from then on counts for nothing."""
     ben = lender.trust("ben", ("deployments",))
     lender.deploy(lender.one, ben)
@@ -242,9 +240,7 @@ def test_a_key_for_bundles_that_is_revoked(lender: Lender, follower: Follower) -
         assert another.current().reference == lender.one
 
 
-def test_keys_change_after_the_bundle_was_deleted(
-    lender: Lender, follower: Follower, observer: RecordingObserver
-) -> None:
+def test_keys_change_after_the_bundle_was_deleted(lender: Lender, follower: Follower, observer: Recorder) -> None:
     """It goes on deciding where it is loaded, also when another key is trusted; until the key that signed it is not."""
     lender.deploy(lender.one, lender.ana)
     decides(follower, lender.one)
@@ -258,7 +254,7 @@ def test_keys_change_after_the_bundle_was_deleted(
     assert "is not signed by a trusted key" in str(follower._following.exception(WAIT_S))
 
 
-def test_keys_are_rotated_without_a_restart(lender: Lender, follower: Follower, observer: RecordingObserver) -> None:
+def test_keys_are_rotated_without_a_restart(lender: Lender, follower: Follower, observer: Recorder) -> None:
     """New keys sign what decides, then the old ones are revoked: the same bundle decides all the time."""
     lender.deploy(lender.one, lender.ana)
     decides(follower, lender.one)
@@ -276,7 +272,7 @@ def test_keys_are_rotated_without_a_restart(lender: Lender, follower: Follower, 
     assert fold(read_history(lender.settings)).signers["champion"] == ("ana-2",)
 
 
-def test_two_must_sign(lender: Lender, observer: RecordingObserver) -> None:
+def test_two_must_sign(lender: Lender, observer: Recorder) -> None:
     """With dual control one key is not enough, nor one key twice; the history names both."""
     dual = lender.settings.model_copy(update={"deployment_signatures": 2})
     ben = lender.trust("ben", ("bundles", "deployments"))

@@ -226,7 +226,7 @@ def _categories(message: Message) -> dict[str, Any]:
         fields = json.loads(message.value() or b"")
         categories = {name: fields.get(name) for name in ("home", "records", "job")}
         categories["marital"] = fields.get("marital") or "unk"
-        # What is no text is not decided.
+        # An application with a value that is not a string is not decided.
         return {"source": source} | {n: value if isinstance(value, str) else None for n, value in categories.items()}
     except (ValueError, AttributeError):
         return dict.fromkeys(("source", "home", "records", "job", "marital")) | {"source": source}

@@ -54,18 +54,21 @@ def test_groups_are_those_of_the_new_bundles_contract(monkeypatch: pytest.Monkey
     The report used to know the shipped contract's fields only.
     """
     group = {"type": "object", "properties": {"home": {"type": ["string", "null"], "enum": ["own", "rent", None]}}}
-    found = find(
+    findings = find(
         monkeypatch,
         make_contract(person=group),
         {"id": "1", "person": {"home": "rent"}},
         {"id": "2", "person": {"home": None}},
         {"id": "3", "person": {"home": "tent"}},
     )
-    assert {value: one.applications for value, one in found.categories["person.home"].items()} == {"own": 0, "rent": 1}
-    assert found.deleted == found.applications - 3, "only what is no longer on the topic"
+    assert {value: one.applications for value, one in findings.categories["person.home"].items()} == {
+        "own": 0,
+        "rent": 1,
+    }
+    assert findings.deleted == findings.applications - 3, "only what is no longer on the topic"
 
 
 def test_a_contract_without_categories(monkeypatch: pytest.MonkeyPatch) -> None:
     """The report has no groups, and still counts what retention has deleted."""
-    found = find(monkeypatch, make_contract(amount={"type": "number"}), {"id": "1", "amount": 5})
-    assert (found.categories, found.deleted) == ({}, found.applications - 1)
+    findings = find(monkeypatch, make_contract(amount={"type": "number"}), {"id": "1", "amount": 5})
+    assert (findings.categories, findings.deleted) == ({}, findings.applications - 1)

@@ -17,7 +17,7 @@ from tests.fakes import BROKEN_PRICE, RECORD_BYTES_MAX, FakeRecord, ModelThatFai
 CHAMPION = tiny_bundle()
 
 
-class RecordingObserver(Observer):
+class Recorder(Observer):
     """Remembers what was told."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ def of_amounts(*amounts: int) -> tuple[Sequence[FakeRecord], Scores]:
 
 def test_counts_decisions_that_would_have_differed() -> None:
     """A stricter challenger disagrees exactly where its thresholds part from the champion's."""
-    observer = RecordingObserver()
+    observer = Recorder()
     stricter = rival(policy=Policy(maybe_above=0.2, declined_above=0.4))
     challenger = Challenger(lambda: stricter, RECORD_BYTES_MAX, observer)
     challenger.score_in_shadow(*of_amounts(100, 250, 350, 450, 600))
@@ -95,7 +95,7 @@ def test_counts_decisions_that_would_have_differed() -> None:
 
 def test_records_that_neither_bundle_can_decide_are_not_compared() -> None:
     """Records that the contract refuses are nobody's; those beside them are compared, each with itself."""
-    observer = RecordingObserver()
+    observer = Recorder()
     stricter = rival(policy=Policy(maybe_above=0.2, declined_above=0.4))
     values = b"bad", application("a", amount=250), b"", application("b", amount=100), application("c", age=17)
     Challenger(lambda: stricter, RECORD_BYTES_MAX, observer).score_in_shadow(*batch(*values))
@@ -104,7 +104,7 @@ def test_records_that_neither_bundle_can_decide_are_not_compared() -> None:
 
 def test_what_only_one_can_decide_is_a_disagreement() -> None:
     """An application on which one of the two models fails would have come out otherwise."""
-    observer = RecordingObserver()
+    observer = Recorder()
     only_theirs = application("d", amount=100, price=BROKEN_PRICE)  # the champion fails on it
     records, scores = batch(application("a", amount=100), application("b", amount=990), only_theirs)
     frail = rival(FailsOnTheWorst())
@@ -118,7 +118,7 @@ def test_what_only_one_can_decide_is_a_disagreement() -> None:
 @pytest.mark.parametrize("model", [ModelThatFails(), Stumbling()], ids=["unusable", "raises anything"])
 def test_a_failure_is_counted_and_logged_once(model: Model, caplog: pytest.LogCaptureFixture) -> None:
     """A challenger that fails does so quietly: each batch counts, one line is logged, and no figure stands in it."""
-    observer = RecordingObserver()
+    observer = Recorder()
     failing = rival(model)
     challenger = Challenger(lambda: failing, RECORD_BYTES_MAX, observer)
     for _ in range(3):
@@ -135,7 +135,7 @@ def test_a_failure_is_counted_and_logged_once(model: Model, caplog: pytest.LogCa
 def test_another_one_that_fails_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
     """The log tells of each challenger that fails, not only of the first."""
     failing = [rival(ModelThatFails(), version=f"{n}.0.0") for n in (2, 2, 3)]
-    challenger = Challenger(lambda: failing.pop(0), RECORD_BYTES_MAX, RecordingObserver())
+    challenger = Challenger(lambda: failing.pop(0), RECORD_BYTES_MAX, Recorder())
     for _ in range(3):
         challenger.score_in_shadow(*of_amounts(100))
     assert len(caplog.messages) == 2
@@ -143,7 +143,7 @@ def test_another_one_that_fails_is_logged_too(caplog: pytest.LogCaptureFixture) 
 
 def test_nothing_is_scored_in_vain() -> None:
     """Without a challenger, without records, and where the champion is the challenger itself, nothing is done."""
-    observer = RecordingObserver()
+    observer = Recorder()
     records, scores = of_amounts(100)
     Challenger(lambda: None, RECORD_BYTES_MAX, observer).score_in_shadow(records, scores)
     Challenger(lambda: rival(NeverAsked()), RECORD_BYTES_MAX, observer).score_in_shadow([], batch()[1])
