@@ -11,7 +11,8 @@ from scorer.bundle.libraries import describe_failure, import_library
 from scorer.bundle.manifest import Setting
 from scorer.bundle.onnx_runner import open_onnx
 from scorer.bundle.pickles import refuse_pickle
-from scorer.bundle.xgboost_runner import open_xgboost
+from scorer.bundle.xgboost_runner import XGBoostModel, open_xgboost
+from scorer.core.engine_tables import TreesTable
 from scorer.core.score import Model
 from scorer.errors import BundleError, ModelError, RunnerMissingError
 
@@ -28,13 +29,17 @@ _BUILT_IN: Final[Mapping[str, Opener]] = {"xgboost": open_xgboost, "onnx": open_
 _LIBRARIES: Final = {"xgboost": "xgboost", "onnx": "onnxruntime"}
 
 
-class _GuardedModel:
+class GuardedModel:
     """A wrapper that raises ModelError, whatever the model's library raises."""
 
     def __init__(self, runner: str, model: Model, columns: int) -> None:
         self._runner = runner
         self._model = model
         self._columns = columns
+
+    def trees(self) -> TreesTable | None:
+        """Returns the model's trees for the compiled engine; None if it does not know such a model."""
+        return self._model.trees() if isinstance(self._model, XGBoostModel) else None
 
     def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         """Returns the probability of default of each row: shape (n, columns) to (n,). Raises ModelError on failure."""
@@ -51,7 +56,7 @@ class _GuardedModel:
 
 def open_model(
     runner: str, name: str, model: bytes, columns: Sequence[str], settings: Mapping[str, Setting] | None = None
-) -> Model:
+) -> GuardedModel:
     """Opens a bundle's model.
 
     Model libraries trust their input and may crash on damaged files: verify the digest first.
@@ -76,7 +81,7 @@ def open_model(
     except Exception as error:  # model libraries have no common base exception
         message = str(error).strip().partition("\n")[0]
         raise BundleError(f"the runner {runner} cannot open {name}: {type(error).__name__}: {message}") from error
-    return _GuardedModel(runner, opened_model, len(columns))
+    return GuardedModel(runner, opened_model, len(columns))
 
 
 def library_of(runner: str) -> dict[str, str]:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scorer.bundle.libraries import import_library
 from scorer.bundle.manifest import Setting
 from scorer.bundle.tree_structure import read_document, require_trees
+from scorer.bundle.xgboost_trees import read_trees
+from scorer.core.engine_tables import TreesTable
 from scorer.core.score import Model
 from scorer.errors import BundleError
 
@@ -42,7 +44,12 @@ class XGBoostModel:
     """An XGBoost model on one thread: more threads make small batches slower (xgboost#3100)."""
 
     def __init__(self, booster: "xgboost.Booster") -> None:
+        self._booster = booster
         self._inplace_predict = booster.inplace_predict
+
+    def trees(self) -> TreesTable | None:
+        """Returns the model's trees as XGBoost loaded them; None if the compiled engine does not know their kind."""
+        return read_trees(read_document(bytes(self._booster.save_raw("ubj"))))
 
     def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         """Returns the probability of default of each row: shape (n, columns) to (n,)."""

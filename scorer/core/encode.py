@@ -1,6 +1,6 @@
 """Encodes decisions as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Final
 
@@ -19,14 +19,19 @@ class DecisionEncoder:
 
     The JSON encoder encodes the values column by column. The text between the values is the same for all records of a
     partition: once per batch, it is cut out of an encoded decision with placeholders.
+
+    Attributes:
+        to_id: the text between the first offset and the application's id.
+        outcomes: by label, the text between the application's id and the PD.
+        end: the text after the second offset.
     """
 
     def __init__(self, bundle: BundleReference) -> None:
         self._reference = bundle
         self._bundle = bundle.model_dump()
         self._encoder = msgspec.json.Encoder()
-        _, self._to_id, to_label, to_probability, _, self._end = self._split_template("", 0)
-        self._outcomes: dict[str, bytes] = {
+        _, self.to_id, to_label, to_probability, _, self.end = self._split_template("", 0)
+        self.outcomes: dict[str, bytes] = {
             name: to_label + self._encoder.encode(name) + to_probability for name in LABELS
         }
 
@@ -49,23 +54,28 @@ class DecisionEncoder:
             Each decision as JSON in UTF-8, in order; equal values give equal bytes.
         """
         topic, partitions, offsets = source
-        frames = {partition: self._split_template(topic, partition) for partition in set(partitions)}
-        starts = {partition: frame[0] for partition, frame in frames.items()}
-        to_offsets = {partition: frame[4] for partition, frame in frames.items()}
+        frames = self.frames(topic, partitions)
+        starts = {partition: start for partition, start, _ in frames}
+        to_offsets = {partition: to_offset for partition, _, to_offset in frames}
         written_offsets = self._encode_each(offsets)
         pieces = zip(
             map(starts.__getitem__, partitions),
             written_offsets,
-            repeat(self._to_id),
+            repeat(self.to_id),
             self._encode_each(application_ids),
-            map(self._outcomes.__getitem__, outcomes),
+            map(self.outcomes.__getitem__, outcomes),
             self._encode_each(probabilities),
             map(to_offsets.__getitem__, partitions),
             written_offsets,
-            repeat(self._end),
+            repeat(self.end),
             strict=False,  # two of the iterators are infinite
         )
         return list(map(b"".join, pieces))
+
+    def frames(self, topic: str, partitions: Iterable[int]) -> list[tuple[int, bytes, bytes]]:
+        """Returns each of the partitions with the texts before the first offset, and between the PD and the second."""
+        templates = {partition: self._split_template(topic, partition) for partition in set(partitions)}
+        return [(partition, template[0], template[4]) for partition, template in templates.items()]
 
     def _split_template(self, topic: str, partition: int) -> list[bytes]:
         """Returns an encoded decision of a partition, split at its placeholders: offset, id, label, PD, offset."""

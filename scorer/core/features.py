@@ -36,7 +36,15 @@ def one_hot_columns(field: ContractField) -> list[str]:
 
 
 class FeatureEncoding:
-    """Encodes applications of a contract as a matrix with the columns of a bundle."""
+    """Encodes applications of a contract as a matrix with the columns of a bundle.
+
+    Attributes:
+        contract, columns, missing: as they were given.
+        derived: the expressions of derived columns, by name.
+        numbers: the columns of numbers and the derived ones, each with its position in the matrix.
+        one_hot: per category, the position of the column of each of its values, -1 for none; the last one is for
+            unknown values, code -1.
+    """
 
     def __init__(
         self, contract: Contract, columns: Sequence[str], missing: float, derived: Mapping[str, str] | None = None
@@ -72,14 +80,13 @@ class FeatureEncoding:
         self.contract = contract
         self.columns = tuple(columns)
         self.missing = missing
-        self._numbers = [(i, column) for i, column in enumerate(columns) if column in numbers]
-        # Per category, the matrix's column of each of its values; the last one is of unknown values (-1).
-        self._positions: dict[str, NDArray[np.intp]] = {}
+        self.numbers = [(i, column) for i, column in enumerate(columns) if column in numbers]
+        self.one_hot: dict[str, NDArray[np.intp]] = {}
         for i, column in enumerate(columns):
             if column in one_hot:
                 name, code = one_hot[column]
                 none = np.full(len(contract.inputs[name].categories) + 1, -1, dtype=np.intp)
-                self._positions.setdefault(name, none)[code] = i
+                self.one_hot.setdefault(name, none)[code] = i
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -98,12 +105,12 @@ class FeatureEncoding:
         """
         n = len(columns)
         matrix = np.zeros((n, len(self.columns)), dtype=np.float32)
-        for i, name in self._numbers:
+        for i, name in self.numbers:
             expression = self.derived.get(name)
             column = expression.evaluate(columns.values) if expression else columns.values[name]
             matrix[:, i] = column if np.isnan(self.missing) else np.where(np.isnan(column), self.missing, column)
         rows = np.arange(n)
-        for name, positions in self._positions.items():
+        for name, positions in self.one_hot.items():
             targets = positions[columns.values[name]]
             has_column = targets >= 0
             matrix[rows[has_column], targets[has_column]] = 1.0

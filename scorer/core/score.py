@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from schemas.decision import BundleReference
 from schemas.rejection import RejectionCode
 from scorer.core.decode import DecodedBatch, Decoder, too_large
 from scorer.core.encode import DecisionEncoder
+from scorer.core.engine import CompiledEngine, EngineMatrix, EngineScores, Source
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import LABELS, Policy
 from scorer.core.slow_decode import Rejection
@@ -95,6 +96,8 @@ class Bundle:
     encoder: DecisionEncoder
     golden_matrix: NDArray[np.float32]
     golden_probabilities: NDArray[np.float32]
+    engine: CompiledEngine | None = None
+    """Scores what it vouches for instead of the functions of this module; None leaves everything to them."""
 
     def works(self) -> bool:
         """Whether the model still reproduces its golden examples (within 1e-6)."""
@@ -122,6 +125,8 @@ class Scores:
     """Labels of the decided records, in order, as indexes into `LABELS`."""
     slow_decodes: int = 0
     """Number of records that needed the slow decoder (`scorer.core.slow_decode`)."""
+    by_engine: int = 0
+    """Number of records that the compiled engine decided."""
 
     @property
     def is_decided(self) -> NDArray[np.bool_]:
@@ -147,23 +152,136 @@ def score_batch(
         BundleUnusableError: the bundle cannot score any record, and the records are not the cause.
     """
     # Do not fetch the value of a record that is too large: a copy of it may not fit into memory.
-    decoded = bundle.decoder.decode_batch(
-        [
-            record.value() if len(record) <= record_bytes_max else _reject_unread(record, record_bytes_max)
-            for record in records
-        ],
-        record_bytes_max,
+    values = [
+        record.value() if len(record) <= record_bytes_max else _reject_unread(record, record_bytes_max)
+        for record in records
+    ]
+    batch = _Values(records, values, record_bytes_max)
+    scores = _score_compiled(batch, bundle, lap) if bundle.engine is not None and records else None
+    if scores is None:
+        scores = _score_by_reference(batch, bundle, lap)
+    assert len(scores.results) == len(records), "one result per record"
+    return scores
+
+
+class _Values(NamedTuple):
+    """Records with their values.
+
+    Attributes:
+        records: n records.
+        values: their values; None is a tombstone, and a rejection stands for a value that is not read.
+        bytes_max: maximum size of a value, in bytes.
+    """
+
+    records: Sequence[Record]
+    values: list[bytes | Rejection | None]
+    bytes_max: int
+
+    def without(self, positions: Sequence[int]) -> "tuple[list[int], _Values]":
+        """Returns the positions of the other records, and these records."""
+        is_other = np.ones(len(self.records), dtype=np.bool_)
+        is_other[positions] = False
+        others: list[int] = np.flatnonzero(is_other).tolist()
+        return others, _Values([self.records[i] for i in others], [self.values[i] for i in others], self.bytes_max)
+
+
+def _score_compiled(batch: _Values, bundle: Bundle, lap: Callable[[str], None]) -> Scores | None:
+    """Scores with the bundle's engine, and with the reference what it leaves; None if the engine fails."""
+    engine = bundle.engine
+    assert engine is not None, "checked before"
+    source = Source(
+        batch.records[0].topic(),
+        [record.partition() for record in batch.records],
+        [record.offset() for record in batch.records],
     )
+    if engine.predicts:
+        compiled = engine.score(batch.values, source, batch.bytes_max)
+        lap("engine")
+        return None if compiled is None else _add_others(compiled, batch, bundle, lap)
+    rows = engine.decode(batch.values, batch.bytes_max)
+    return None if rows is None else _run_model(rows, source, batch, bundle, lap)
+
+
+def _add_others(compiled: EngineScores, batch: _Values, bundle: Bundle, lap: Callable[[str], None]) -> Scores:
+    """Returns the engine's decisions, and the results of the records that it left, in the records' order."""
+    positions = compiled.positions
+    if len(positions) == len(batch.records):
+        decisions: list[Result] = [*compiled.decisions]
+        return Scores(bundle.reference, decisions, compiled.probabilities, compiled.labels, by_engine=len(positions))
+    others, rest = batch.without(positions)
+    scores = _score_by_reference(rest, bundle, lap, others_decided=bool(positions))
+    results: list[Result] = [_MODEL_FAILED] * len(batch.records)
+    _put(results, positions, compiled.decisions)
+    _put(results, others, scores.results)
+    order = np.argsort([*positions, *np.array(others)[scores.is_decided].tolist()])
+    return Scores(
+        bundle.reference,
+        results,
+        np.concatenate([compiled.probabilities, scores.probabilities])[order],
+        np.concatenate([compiled.labels, scores.decided])[order],
+        scores.slow_decodes,
+        len(positions),
+    )
+
+
+def _run_model(
+    rows: EngineMatrix, source: Source, batch: _Values, bundle: Bundle, lap: Callable[[str], None]
+) -> Scores | None:
+    """Runs a model that the engine does not know on all rows of a batch: those that it decoded, and the others."""
+    others, rest = batch.without(rows.positions)
+    decoded = bundle.decoder.decode_batch(rest.values, batch.bytes_max)
+    lap("decode")
+    positions = np.array([*rows.positions, *(others[row] for row in decoded.rows)], dtype=np.intp)
+    order = np.argsort(positions)
+    matrix = np.concatenate([rows.matrix, bundle.encoding.matrix(decoded.columns)])[order]
+    lap("features")
+    predicted = np.empty(len(matrix), dtype=np.float32)
+    predicted[order] = _predict(bundle, matrix, others_decided=False)
+    lap("predict")
+    own, others_predicted = np.split(predicted, [len(rows.positions)])
+    decisions = bundle.engine.encode(rows, own, source) if bundle.engine else None
+    if decisions is None:
+        return None
+    others_labels = bundle.policy.decide(others_predicted[~np.isnan(others_predicted)])
+    results: list[Result] = [_MODEL_FAILED] * len(batch.records)
+    _put(results, rows.positions, [decision or _MODEL_FAILED for decision in decisions])
+    _put(
+        results,
+        others,
+        _encode(rest.records, decoded, (others_predicted, others_labels), bundle.encoder),
+    )
+    in_order = predicted[order]
+    probabilities = in_order[~np.isnan(in_order)]
+    lap("encode")
+    return Scores(
+        bundle.reference,
+        results,
+        probabilities,
+        bundle.policy.decide(probabilities),
+        decoded.slow_decodes,
+        int(np.count_nonzero(~np.isnan(own))),
+    )
+
+
+def _put(results: list[Result], positions: Sequence[int], new: Sequence[Result]) -> None:
+    for position, result in zip(positions, new, strict=True):
+        results[position] = result
+
+
+def _score_by_reference(
+    batch: _Values, bundle: Bundle, lap: Callable[[str], None], *, others_decided: bool = False
+) -> Scores:
+    """Scores with the functions of this package; `others_decided`: whether other records of the batch are decided."""
+    decoded = bundle.decoder.decode_batch(batch.values, batch.bytes_max)
     lap("decode")
     matrix = bundle.encoding.matrix(decoded.columns)
     lap("features")
-    predicted = _predict(bundle, matrix)
+    predicted = _predict(bundle, matrix, others_decided=others_decided)
     lap("predict")
     probabilities = predicted[~np.isnan(predicted)]
     decided = bundle.policy.decide(probabilities)
-    results = _encode(records, decoded, (predicted, decided), bundle.encoder)
+    results = _encode(batch.records, decoded, (predicted, decided), bundle.encoder)
     lap("encode")
-    assert len(results) == len(records), "one result per record"
     return Scores(bundle.reference, results, probabilities, decided, decoded.slow_decodes)
 
 
@@ -171,7 +289,7 @@ def _reject_unread(record: Record, bytes_max: int) -> Rejection:
     return _UNREADABLE if isinstance(record, UnreadableRecord) else too_large(len(record), bytes_max)
 
 
-def _predict(bundle: Bundle, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+def _predict(bundle: Bundle, matrix: NDArray[np.float32], *, others_decided: bool) -> NDArray[np.float32]:
     """Returns the probability of each row, shape (n,); NaN for rows on which the model fails."""
     n = len(matrix)
     if n == 0:
@@ -184,7 +302,7 @@ def _predict(bundle: Bundle, matrix: NDArray[np.float32]) -> NDArray[np.float32]
         cause = error
     probabilities = np.full(n, np.nan, dtype=np.float32)
     _predict_by_halves(bundle.model, matrix, probabilities)
-    if n >= _COINCIDENCE_RECORDS_MAX and np.isnan(probabilities).all():
+    if n >= _COINCIDENCE_RECORDS_MAX and not others_decided and np.isnan(probabilities).all():
         raise BundleUnusableError(_describe_unusable(bundle, f"it fails on each of {n} applications", cause))
     return probabilities
 

@@ -1,0 +1,203 @@
+//! The compiled engine: a batch of records' values in, encoded decisions out, with the bytes of the reference.
+//!
+//! The reference is `scorer/core` in Python. Everything here is driven by tables that Python compiles from a bundle;
+//! nothing about a contract or a model is in this code. A record that the engine does not vouch for is left to the
+//! reference: one that is invalid, or has escapes in a string of the contract, numbers with more than 17 digits, or
+//! anything else that is unusual.
+
+pub mod calendar;
+pub mod columns;
+pub mod decode;
+pub mod encode;
+pub mod json;
+#[cfg(feature = "python")]
+mod python;
+pub mod tables;
+pub mod trees;
+
+use columns::Columns;
+use decode::Decoder;
+use encode::{DecisionEncoder, Frame, frame_of};
+use tables::{ColumnsTable, DecisionTable, FieldTable, ObjectTable, TreesTable};
+use trees::Forest;
+
+/// The engine of one bundle.
+pub struct Engine {
+    decoder: Decoder,
+    columns: Columns,
+    encoder: DecisionEncoder,
+    forest: Option<Forest>,
+}
+
+/// Records that the engine has decoded, in order; the other ones are left to the reference.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// Their positions in the batch.
+    pub positions: Vec<usize>,
+    /// The matrix, row by row.
+    pub matrix: Vec<f32>,
+    /// The applications' ids, one after another.
+    ids: Vec<u8>,
+    /// The end of each id.
+    ends: Vec<usize>,
+}
+
+/// Decisions on records that the engine has decoded, in order.
+#[derive(Debug, Default)]
+pub struct Decisions {
+    /// The decisions, one after another.
+    pub text: Vec<u8>,
+    /// The end of each decision.
+    pub ends: Vec<usize>,
+}
+
+impl Engine {
+    /// Checks the tables; a model without trees is run by somebody else, between `decode` and `encode`.
+    pub fn new(
+        contract: (&[ObjectTable], &[FieldTable], usize),
+        columns: &ColumnsTable,
+        decisions: &DecisionTable,
+        trees: Option<&TreesTable>,
+    ) -> Result<Self, String> {
+        let (objects, fields, id_field) = contract;
+        let decoder = Decoder::new(objects, fields, id_field)?;
+        let columns = Columns::new(columns, &decoder)?;
+        let encoder = DecisionEncoder::new(decisions)?;
+        let forest = trees.map(|table| Forest::new(table, columns.width())).transpose()?;
+        Ok(Self { decoder, columns, encoder, forest })
+    }
+
+    /// Whether the engine predicts, too.
+    pub fn has_trees(&self) -> bool {
+        self.forest.is_some()
+    }
+
+    /// Decodes values; None is a record that is not to be decoded.
+    pub fn decode(&self, values: &[Option<&[u8]>]) -> Decoded {
+        let width = self.columns.width();
+        let mut decoded = Decoded::default();
+        decoded.matrix.reserve(values.len() * width);
+        let mut reading = self.decoder.reading();
+        let mut stack = Vec::new();
+        for (position, value) in values.iter().enumerate() {
+            let Some(value) = value else { continue };
+            if self.decoder.read(value, &mut reading).is_none() {
+                continue;
+            }
+            let start = decoded.matrix.len();
+            decoded.matrix.resize(start + width, 0.0);
+            if self.columns.write(&reading.values, &mut decoded.matrix[start..], &mut stack).is_none() {
+                decoded.matrix.truncate(start);
+                continue;
+            }
+            decoded.positions.push(position);
+            decoded.ids.extend_from_slice(&value[reading.id.clone()]);
+            decoded.ends.push(decoded.ids.len());
+        }
+        decoded
+    }
+
+    /// Predicts; None if there are no trees, or a result is not a probability.
+    pub fn predict(&self, decoded: &Decoded) -> Option<Vec<f32>> {
+        let probabilities = self.forest.as_ref()?.predict(&decoded.matrix);
+        probabilities.iter().all(|probability| (0.0..=1.0).contains(probability)).then_some(probabilities)
+    }
+
+    /// Returns the label of each PD.
+    pub fn decide(&self, probabilities: &[f32]) -> Vec<u8> {
+        probabilities.iter().map(|probability| self.encoder.decide(*probability)).collect()
+    }
+
+    /// Encodes the decisions on decoded records; None if a partition has no frame, or numbers are missing.
+    ///
+    /// `partitions` and `offsets` are those of the whole batch. A PD that is NaN has no decision, and an empty text.
+    pub fn encode(
+        &self,
+        decoded: &Decoded,
+        probabilities: &[f32],
+        source: (&[i32], &[i64]),
+        frames: &[Frame],
+    ) -> Option<Decisions> {
+        let (partitions, offsets) = source;
+        if probabilities.len() != decoded.positions.len() {
+            return None;
+        }
+        let bytes_about = frames.first().map_or(0, |frame| self.encoder.bytes_about(frame));
+        let mut decisions = Decisions::default();
+        decisions.text.reserve(probabilities.len() * bytes_about + decoded.ids.len());
+        decisions.ends.reserve(probabilities.len());
+        let (mut id_start, mut hint) = (0, 0);
+        for ((position, probability), id_end) in decoded.positions.iter().zip(probabilities).zip(&decoded.ends) {
+            if !probability.is_nan() {
+                let frame = frame_of(frames, *partitions.get(*position)?, &mut hint)?;
+                let id = &decoded.ids[id_start..*id_end];
+                self.encoder.write(&mut decisions.text, frame, *offsets.get(*position)?, id, *probability);
+            }
+            id_start = *id_end;
+            decisions.ends.push(decisions.text.len());
+        }
+        Some(decisions)
+    }
+}
+
+/// Runs a function; a panic in it is a value, and prints nothing.
+pub fn without_panic<T>(function: impl FnOnce() -> T) -> Result<T, Panicked> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(function)).map_err(|_| Panicked)
+}
+
+/// The engine panicked: a fault in this crate. Its message is not kept, because it could have values of an application.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Panicked;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn engine() -> Engine {
+        let (objects, fields) = decode::tests::tables();
+        let columns = ColumnsTable { width: 1, numbers: vec![(0, 1)], ..ColumnsTable::default() };
+        let decisions =
+            DecisionTable { outcomes: vec![b"|".to_vec(); 3], end: b".".to_vec(), ..DecisionTable::default() };
+        Engine::new((&objects, &fields, 0), &columns, &decisions, None).unwrap()
+    }
+
+    fn frames() -> Vec<Frame> {
+        vec![Frame { partition: 0, start: b"<".to_vec(), to_offset: b">".to_vec() }]
+    }
+
+    #[test]
+    fn what_is_left_does_not_move_the_others() {
+        let engine = engine();
+        let values: [Option<&[u8]>; 5] = [
+            None,
+            Some(br#"{"id":"a","income":1}"#),
+            Some(br#"{"id":"b"}"#),
+            Some(br#"{"id":"c","income":3}"#),
+            Some(br#"{"id":"d","income":4}"#),
+        ];
+        let decoded = engine.decode(&values);
+        assert_eq!((&decoded.positions[..], &decoded.matrix[..]), (&[1, 3, 4][..], &[1.0, 3.0, 4.0][..]));
+        let source = (&[0; 5][..], &[10, 11, 12, 13, 14][..]);
+        let decisions = engine.encode(&decoded, &[0.5, f32::NAN, 0.25], source, &frames()).unwrap();
+        assert_eq!(decisions.text, br#"<11"a"|0.5>11.<14"d"|0.25>14."#);
+        assert_eq!(decisions.ends, [14, 14, 29]);
+    }
+
+    #[test]
+    fn arguments_that_do_not_fit_together_are_no_decisions() {
+        let engine = engine();
+        let decoded = engine.decode(&[Some(br#"{"id":"a","income":1}"#)]);
+        assert!(engine.encode(&decoded, &[], (&[0], &[0]), &frames()).is_none());
+        assert!(engine.encode(&decoded, &[0.5], (&[], &[0]), &frames()).is_none());
+        assert!(engine.encode(&decoded, &[0.5], (&[0], &[]), &frames()).is_none());
+        assert!(engine.encode(&decoded, &[0.5], (&[1], &[0]), &frames()).is_none());
+        assert!(engine.predict(&decoded).is_none());
+    }
+
+    #[test]
+    fn a_panic_is_a_value() {
+        assert_eq!(without_panic(|| 1), Ok(1));
+        let none: [u8; 0] = [];
+        assert_eq!(without_panic(|| none[std::hint::black_box(7)]), Err(Panicked));
+    }
+}

@@ -1,0 +1,224 @@
+"""Compiles the tables of the compiled engine from a bundle's contract, columns, policy and texts.
+
+The engine (`engine/`) reads the attributes of these classes by name; `engine/src/tables.rs` describes them once more.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from schemas.contract import NUMBER_MAX, Contract, ContractField, ContractObject, Kind
+from scorer.core.columns import UNKNOWN_CATEGORY, ColumnReader, absent_object
+from scorer.core.encode import DecisionEncoder
+from scorer.core.evaluation import Operation, Program, PushCategoryTest, PushColumn, PushConstant, Step
+from scorer.core.features import FeatureEncoding
+from scorer.core.policy import LABELS, Policy
+
+_LENGTH_MAX: Final = 2**31  # above every record
+_OPERATIONS: Final = frozenset(
+    {
+        Operation.ADD, Operation.SUBTRACT, Operation.MULTIPLY, Operation.DIVIDE, Operation.NEGATE, Operation.ABSOLUTE,
+        Operation.MINIMUM, Operation.MAXIMUM, Operation.IS_UNKNOWN, Operation.KNOWN_IF_FINITE,
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class MemberTable:
+    """A member of an object: the position of a field, or of an object, which comes after this one."""
+
+    name: bytes
+    required: bool
+    nullable: bool
+    field: int | None = None
+    object: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectTable:
+    """An object of the contract, with the range of the fields in it and in the objects in it."""
+
+    members: Sequence[MemberTable]
+    first_field: int
+    end_field: int
+
+
+@dataclass(frozen=True, slots=True)
+class FieldTable:
+    """A field; the attributes that its kind does not have are left out.
+
+    Attributes:
+        kind: the kind's name.
+        absent: the value if the field is absent; a category's code, or days. NaN, or code -1, is unknown.
+        low, high: the least and the greatest valid number.
+        unknown: numbers that mean unknown, whatever the limits.
+        categories: each valid value of a category, with its code.
+        length_min, length_max: of texts, in characters.
+    """
+
+    kind: str
+    absent: float
+    low: float = -NUMBER_MAX
+    high: float = NUMBER_MAX
+    unknown: Sequence[float] = ()
+    categories: Sequence[tuple[bytes, int]] = ()
+    length_min: int = 0
+    length_max: int = _LENGTH_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class StepTable:
+    """A step of a derived column's program."""
+
+    operation: str
+    field: int = 0
+    value: float = 0.0
+    holds: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnsTable:
+    """The matrix: columns of numbers with their fields, of categories by code (-1 is none), and derived ones."""
+
+    width: int
+    missing: float
+    numbers: Sequence[tuple[int, int]]
+    one_hot: Sequence[tuple[int, Sequence[int]]]
+    derived: Sequence[tuple[int, Sequence[StepTable]]]
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionTable:
+    """The policy's thresholds, and the texts of decisions."""
+
+    maybe_above: float
+    declined_above: float
+    to_id: bytes
+    outcomes: Sequence[bytes]
+    end: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TreesTable:
+    """Trees of a model whose probability is the logistic function of the sum of their leaves.
+
+    Attributes:
+        sizes: the number of nodes of each tree.
+        left, right, column: of each node of all trees: its children within its tree, -1 for a leaf, and its column;
+            int32.
+        value: of each node what it compares with, or the leaf's value; float32.
+        default_left: of each node whether an unknown value goes to the left child; uint8.
+        base_score: the probability that the trees start from.
+    """
+
+    sizes: Sequence[int]
+    left: bytes = field(repr=False)
+    right: bytes = field(repr=False)
+    column: bytes = field(repr=False)
+    value: bytes = field(repr=False)
+    default_left: bytes = field(repr=False)
+    base_score: float
+
+
+def compile_contract(contract: Contract) -> tuple[list[ObjectTable], list[FieldTable], int]:
+    """Returns the objects, the application first; the fields; and the position of the id's field."""
+    positions = {name: position for position, name in enumerate(contract.fields)}
+    objects: list[ObjectTable] = []
+    pending = [contract.application]
+    while pending:
+        group = pending.pop(0)
+        end = len(objects) + len(pending) + 1  # the position of the next object that is appended
+        members = []
+        for member in group.members:
+            if isinstance(member, ContractObject):
+                pending.append(member)
+                members.append(_member(member, object_=end))
+                end += 1
+            else:
+                members.append(_member(member, field_=positions[member.name]))
+        fields = [positions[field_.name] for field_ in group.fields()]
+        objects.append(ObjectTable(members, fields[0], fields[-1] + 1))
+    return objects, _compile_fields(contract), positions[contract.id_field.name]
+
+
+def _member(
+    member: ContractField | ContractObject, *, field_: int | None = None, object_: int | None = None
+) -> MemberTable:
+    return MemberTable(member.path[-1].encode(), member.required, member.nullable, field_, object_)
+
+
+def _compile_fields(contract: Contract) -> list[FieldTable]:
+    # The reference reads an application in which every field is absent, whether or not the contract allows that.
+    *row, objects_absent = absent_object(contract.application)
+    columns = ColumnReader(contract).read([(*row, objects_absent) if contract.application.objects else tuple(row)])
+    absent = {name: float(column[0]) for name, column in columns.values.items()}
+    return [_compile_field(field_, absent.get(name, math.nan)) for name, field_ in contract.fields.items()]
+
+
+def _compile_field(field_: ContractField, absent: float) -> FieldTable:
+    match field_.kind:
+        case Kind.NUMBER | Kind.INTEGER:
+            limits = field_.limits
+            return FieldTable(
+                field_.kind,
+                absent,
+                low=max(limits.minimum, math.nextafter(limits.exclusive_minimum, math.inf), -NUMBER_MAX),
+                high=min(limits.maximum, math.nextafter(limits.exclusive_maximum, -math.inf), NUMBER_MAX),
+                unknown=[value for value in field_.unknown if isinstance(value, float)],
+            )
+        case Kind.CATEGORY:
+            codes = {value: code for code, value in enumerate(field_.categories)}
+            codes |= {str(value): UNKNOWN_CATEGORY for value in field_.unknown}
+            return FieldTable(field_.kind, absent, categories=[(value.encode(), code) for value, code in codes.items()])
+        case Kind.TEXT:
+            length_max = _LENGTH_MAX if field_.length_max is None else field_.length_max
+            return FieldTable(field_.kind, math.nan, length_min=field_.length_min, length_max=length_max)
+        case _:
+            return FieldTable(field_.kind, absent)
+
+
+def compile_columns(encoding: FeatureEncoding) -> ColumnsTable:
+    """Returns the matrix's columns.
+
+    Raises:
+        ValueError: the engine does not know an operation of a derived column.
+    """
+    positions = {name: position for position, name in enumerate(encoding.contract.fields)}
+    return ColumnsTable(
+        len(encoding.columns),
+        encoding.missing,
+        [(column, positions[name]) for column, name in encoding.numbers if name not in encoding.derived],
+        [(positions[name], targets[:-1].tolist()) for name, targets in encoding.one_hot.items()],
+        [
+            (column, _compile_program(encoding.derived[name].program, positions))
+            for column, name in encoding.numbers
+            if name in encoding.derived
+        ],
+    )
+
+
+def _compile_program(program: Program, positions: Mapping[str, int]) -> list[StepTable]:
+    # The engine has 1 and 0 for true and false, so that they are numbers already.
+    return [_compile_step(step, positions) for step in program if step is not Operation.AS_NUMBER]
+
+
+def _compile_step(step: Step, positions: Mapping[str, int]) -> StepTable:
+    match step:
+        case PushColumn(name):
+            return StepTable("field", field=positions[name])
+        case PushConstant(value):
+            return StepTable("constant", value=value)
+        case PushCategoryTest(name, holds):
+            return StepTable("category test", field=positions[name], holds=holds)
+        case Operation() if step in _OPERATIONS:
+            return StepTable(step)
+        case _:
+            msg = f"the compiled engine does not know the operation {step}"
+            raise ValueError(msg)
+
+
+def compile_decisions(policy: Policy, encoder: DecisionEncoder) -> DecisionTable:
+    """Returns the policy and the texts of decisions."""
+    outcomes = [encoder.outcomes[label] for label in LABELS]
+    return DecisionTable(policy.maybe_above, policy.declined_above, encoder.to_id, outcomes, encoder.end)
