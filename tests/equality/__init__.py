@@ -1,0 +1,1 @@
+"""Both engines on drawn bundles and records: their results must have the same bytes."""

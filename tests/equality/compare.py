@@ -1,0 +1,75 @@
+"""Scores records with both engines, and compares the results byte for byte."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+import numpy as np
+
+from scorer.bundle.engine import compile_engine
+from scorer.core.score import Bundle, Record, score_batch
+from tests.equality.records import draw_value
+
+BYTES_MAX = 8_192
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnRecord:
+    """A record as the core sees it."""
+
+    body: bytes | None
+    number: int
+
+    def __len__(self) -> int:
+        return len(self.body or b"")
+
+    def topic(self) -> str:
+        return "credit.applications"
+
+    def partition(self) -> int:
+        return self.number % 3
+
+    def offset(self) -> int:
+        return self.number * 1_000_003
+
+    def value(self) -> bytes | None:
+        return self.body
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How many records were compared, how many of them are decided, and how many of these by the compiled engine."""
+
+    records: int
+    decided: int
+    by_engine: int
+
+
+def compare(bundle: Bundle, random: Random, count: int) -> Comparison:
+    """Compares drawn records in batches of any size.
+
+    Raises:
+        AssertionError: a result differs; the message has the record.
+    """
+    compiled = replace(bundle, engine=compile_engine(bundle))
+    decided = by_engine = 0
+    for start in range(0, count, 500):
+        records: list[Record] = [
+            DrawnRecord(draw_value(random, bundle.decoder.contract), number)
+            for number in range(start, min(start + 500, count))
+        ]
+        decided_now, by_engine_now = compare_records(bundle, compiled, records)
+        decided, by_engine = decided + decided_now, by_engine + by_engine_now
+    return Comparison(count, decided, by_engine)
+
+
+def compare_records(bundle: Bundle, compiled: Bundle, records: Sequence[Record]) -> tuple[int, int]:
+    """Compares the results of records; returns the number of decided ones, and of those by the engine."""
+    with np.errstate(over="ignore"):  # a derived number that is too large for the matrix
+        expected, actual = (score_batch(records, one, BYTES_MAX) for one in (bundle, compiled))
+    for record, first, second in zip(records, expected.results, actual.results, strict=True):
+        assert first == second, (record.value(), first, second)
+    assert expected.probabilities.tobytes() == actual.probabilities.tobytes()
+    assert expected.decided.tobytes() == actual.decided.tobytes()
+    assert expected.decided.dtype == actual.decided.dtype
+    return len(expected.decided), actual.by_engine
