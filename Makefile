@@ -15,6 +15,8 @@ export PYTHONDONTWRITEBYTECODE :=
 .PHONY: .engine .check-types .check-laws .check-units .check-engine
 
 CARGO := $(shell command -v cargo)
+# Without MAKEFLAGS: cargo does not use make's job server.
+RUN_CARGO := env -u MAKEFLAGS cargo
 CARGO_OPTIONS := --quiet --locked --manifest-path engine/Cargo.toml --target-dir build/engine
 LIBRARY := $(if $(filter Darwin,$(shell uname)),libscorer_engine.dylib,libscorer_engine.so)
 
@@ -33,7 +35,7 @@ $(STAMP): requirements.lock pyproject.toml
 # Without cargo everything works, on the Python engine. The module is replaced by renaming: processes may have loaded it.
 .engine: $(STAMP)
 ifdef CARGO
-	@cargo build $(CARGO_OPTIONS) --release --features python && \
+	@$(RUN_CARGO) build $(CARGO_OPTIONS) --release --features python && \
 	module=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/scorer_engine.abi3.so && \
 	{ cmp -s build/engine/release/$(LIBRARY) $$module || \
 	{ cp build/engine/release/$(LIBRARY) $$module.new && mv $$module.new $$module; }; }
@@ -61,9 +63,9 @@ check: setup ## lint, types, import rules, property tests, and the fast unit tes
 
 .check-engine:
 ifdef CARGO
-	cargo fmt --manifest-path engine/Cargo.toml --check
-	cargo clippy $(CARGO_OPTIONS) --all-targets --features python -- --deny warnings
-	cargo test $(CARGO_OPTIONS)
+	$(RUN_CARGO) fmt --manifest-path engine/Cargo.toml --check
+	$(RUN_CARGO) clippy $(CARGO_OPTIONS) --all-targets --features python -- --deny warnings
+	$(RUN_CARGO) test $(CARGO_OPTIONS)
 endif
 
 test: check ## all of check, then the slow unit tests and the tests on real brokers, four in parallel

@@ -13,6 +13,8 @@ from scorer.monitor.families import (
     COMMITTED,
     CONNECTIONS,
     CONSUMED,
+    ENGINE,
+    ENGINE_RECORDS,
     LAG,
     LAG_AGE,
     LAST_POLL,
@@ -53,8 +55,8 @@ def _stages() -> list[Panel]:
                 "Time by stage",
                 "Seconds per second spent in each stage, over all selected workers. With a backlog, publish and commit "
                 "run in the background.",
-                "decode, features, predict and encode near 1 per worker: the workers are at their limit, start another "
-                "one. Commit near 1: the broker is.",
+                "engine, or decode, features, predict and encode together, near 1 per worker: the workers are at their "
+                "limit, start another one. Commit near 1: the broker is.",
             ),
             "s",
             Query(rate(series(STAGE, EACH, part="sum"), OVER, "stage"), "{{stage}}"),
@@ -89,6 +91,7 @@ def _stages() -> list[Panel]:
             "cps",
             Query(rate(series(SLOW_DECODES, EACH), OVER, "instance"), "{{instance}}"),
         ),
+        _engines(),
         graph(
             Words(
                 "Applications by worker",
@@ -99,6 +102,20 @@ def _stages() -> list[Panel]:
             Query(rate(series(CONSUMED, EACH), OVER, "instance"), "{{instance}}"),
         ),
     ]
+
+
+def _engines() -> Panel:
+    return graph(
+        Words(
+            "Decisions by engine",
+            "Decisions per second of the compiled and the Python engine, and the number of workers on each.",
+            "the Python engine decides many: publishers send unusual JSON. No worker on the compiled engine: it is "
+            "not installed, or /readyz says why it is not used.",
+        ),
+        "cps",
+        Query(rate(series(ENGINE_RECORDS, EACH), OVER, "engine"), "{{engine}}"),
+        Query(f"sum by (engine) ({series(ENGINE, EACH)})", "workers: {{engine}}"),
+    )
 
 
 def _latency() -> Panel:

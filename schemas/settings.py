@@ -26,6 +26,7 @@ SETTING_NAMES: Final = (
     "bootstrap_servers",
     "group_id",
     "instance_id",
+    "engine",
     "delivery",
     "batch_records_max",
     "linger_ms",

@@ -38,7 +38,7 @@ WORKER_STARTED = Event(
     "worker_started",
     INFO,
     "bundle loaded and topics found; joining the consumer group",
-    ("group", "instance", "http", "delivery", "bundle"),
+    ("group", "instance", "http", "delivery", "bundle", "engine"),
 )
 SERVICE_LINKS_IGNORED = Event(
     "service_links_ignored",
@@ -91,6 +91,18 @@ DEAD_LETTERS_ARE_POINTERS = Event(
     WARNING,
     "the dead-letter topic rejected a large record; from now on dead letters reference such records instead",
     ("topic",),
+)
+ENGINE_UNUSED = Event(
+    "engine_unused",
+    WARNING,
+    "the compiled engine is not used; the Python engine decides the same bytes, in more time",
+    ("bundle", "error"),
+)
+ENGINE_FAILED = Event(
+    "engine_failed",
+    ERROR,
+    "the compiled engine failed on a batch (a bug); the Python engine decided it. Logged once per bundle",
+    ("bundle",),
 )
 BATCH_COMMITTED = Event(
     "batch_committed",

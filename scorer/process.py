@@ -12,9 +12,19 @@ from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 
 from schemas.decision import BundleReference
 from schemas.deployment import Slot
-from scorer.core.score import Bundle, Scores
+from scorer.bundle.engine import NOT_INSTALLED
+from scorer.core.score import Bundle, EngineName, Scores
 from scorer.errors import SettingsError
-from scorer.logs import BATCH_COMMITTED, BUNDLE_SWITCHED, CHALLENGER_CHANGED, WORKER_STARTED, WORKER_STOPPED, log
+from scorer.logs import (
+    BATCH_COMMITTED,
+    BUNDLE_SWITCHED,
+    CHALLENGER_CHANGED,
+    ENGINE_FAILED,
+    ENGINE_UNUSED,
+    WORKER_STARTED,
+    WORKER_STOPPED,
+    log,
+)
 from scorer.monitor.health import Health
 from scorer.monitor.http import MonitorServer
 from scorer.monitor.metrics import WorkerMetrics, replay_progress
@@ -53,12 +63,19 @@ class EventLog(Observer):
     def __init__(self, bundle: BundleReference) -> None:
         self._champion = bundle
         self._challenger: BundleReference | None = None
+        self._engine_failed: BundleReference | None = None
+        """The last bundle whose engine failed. Written by the loop."""
 
     def serving(self, reference: BundleReference) -> None:
         """The worker has switched to this bundle."""
         if reference != self._champion:
             log(BUNDLE_SWITCHED, bundle=str(reference), previous=str(self._champion))
         self._champion = reference
+
+    def deciding(self, engine: EngineName, fault: str) -> None:  # noqa: ARG002
+        """The worker decides with this engine."""
+        if fault and fault != NOT_INSTALLED:
+            log(ENGINE_UNUSED, bundle=str(self._champion), error=fault)
 
     def in_step(self, slot: Slot, reference: BundleReference | None) -> None:
         """The deployed bundle is loaded."""
@@ -69,6 +86,9 @@ class EventLog(Observer):
 
     def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:
         """A batch is committed."""
+        if scores.engine_failed and scores.bundle != self._engine_failed:
+            self._engine_failed = scores.bundle
+            log(ENGINE_FAILED, bundle=str(scores.bundle))
         log(
             BATCH_COMMITTED,
             offsets_next=batch.offsets_next,
@@ -139,6 +159,7 @@ def work(settings: Settings, bundles: Bundles, stop: Stop, watchdog: Watchdog) -
             http=server.address,
             delivery=settings.delivery,
             bundle=str(champion),
+            engine=bundles.current().engine_name,
         )
         bundles.start(observer)
         reduce_garbage_collection()

@@ -44,6 +44,9 @@ RESERVED_PROPERTIES: Final[dict[str, str]] = {
 }
 
 
+EngineSetting = Literal["auto", "compiled", "python"]
+
+
 def _default_store() -> str | None:
     folder = bundles_folder()
     return None if folder is None else str(folder)
@@ -70,6 +73,12 @@ class Settings(BaseModel):
         description="Unique name of this worker, kept across restarts: static membership (no rebalance on a restart) "
         "and a stable transactional id (an unfinished transaction is aborted at once). Two running workers must not "
         "share one.",
+    )
+    engine: EngineSetting = Field(
+        default="auto",
+        description="Engine that decides; both give the same bytes. auto: the compiled engine, if it is installed and "
+        "passes a comparison with the Python engine when a bundle is loaded; otherwise the Python engine. compiled: as "
+        "auto, but it is an error if the compiled engine is not installed. python: the Python engine.",
     )
     delivery: Literal["exactly-once", "at-least-once"] = Field(
         default="exactly-once",

@@ -167,6 +167,9 @@ class CountingMonitor:
     def polled(self, _: Batch) -> None:
         self.polls += 1
 
+    def deciding(self, engine: str, fault: str) -> None:
+        pass
+
     def serving(self, reference: BundleReference) -> None:
         self.served.append(reference)
 

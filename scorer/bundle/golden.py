@@ -40,6 +40,7 @@ class _Example(msgspec.Struct, forbid_unknown_fields=True):
 class Golden:
     """Parsed golden examples: n applications with their probabilities (float64, shape (n,)) and labels."""
 
+    values: list[bytes]
     columns: Columns
     probabilities: NDArray[np.float64]
     decisions: list[Label]
@@ -159,11 +160,12 @@ def read_golden(raw: bytes, decoder: Decoder) -> Golden:
             examples.append(_decode_example(line))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise BundleError(f"line {number} of the golden examples is invalid: {error}") from None
-    decoded = decoder.decode_batch([bytes(example.application) for example in examples], _APPLICATION_BYTES_MAX)
+    values = [bytes(example.application) for example in examples]
+    decoded = decoder.decode_batch(values, _APPLICATION_BYTES_MAX)
     for row, rejection in sorted(decoded.rejections.items()):
         raise BundleError(f"line {row + 1} of the golden examples has an invalid application: {rejection.reason}")
     probabilities = np.array([example.probability_of_default for example in examples])
-    return Golden(decoded.columns, probabilities, [example.decision for example in examples])
+    return Golden(values, decoded.columns, probabilities, [example.decision for example in examples])
 
 
 _decode_example = msgspec.json.Decoder(_Example).decode

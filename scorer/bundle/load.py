@@ -74,7 +74,7 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
         raise BundleError(f"bundle {called or folder}: {error}. {_suggest_fix(manifest)}") from error
     reference = manifest.reference
     encoder = DecisionEncoder(reference)
-    return Bundle(reference, decoder, encoding, model, manifest.policy, encoder, matrix, probabilities)
+    return Bundle(reference, decoder, encoding, model, manifest.policy, encoder, matrix, probabilities, golden.values)
 
 
 def _suggest_fix(manifest: Manifest) -> str:

@@ -96,6 +96,7 @@ def plan(
     scorer replay plan monday --from 2026-11-02 --to 2026-11-03 --with credit-risk:1.1.0
     ```
     """
+    from scorer.bundle.engine import with_engine
     from scorer.operate.listening import require_listening
     from scorer.replay.filters import select
     from scorer.replay.plan import make_plan, write_plan
@@ -109,7 +110,7 @@ def plan(
     filters = read_filters(settings, decided_by, (begin, end, since), offsets, ids)
     if filters.is_empty:
         raise MisuseError("which applications? Give --decided-by, --from and --to, --offsets, or --ids")
-    opened = BundleStore(settings.store).open(bundle or _champion(settings))
+    opened = with_engine(BundleStore(settings.store).open(bundle or _champion(settings)), settings.engine)
     selected = select(settings, filters, partial(progress_bar, quiet=as_json))
     _print_undecided(selected, filters)
     with selected.with_notes(settings):
@@ -333,9 +334,10 @@ def _champion(settings: "Settings") -> str:
 
 
 def _open_planned(settings: "Settings", planned: "Plan") -> "Bundle":
+    from scorer.bundle.engine import with_engine
     from scorer.store.store import BundleStore
 
-    return BundleStore(settings.store).open(str(planned.bundle))
+    return with_engine(BundleStore(settings.store).open(str(planned.bundle)), settings.engine)
 
 
 def _read_progress(settings: "Settings", planned: "Plan") -> "Progress":

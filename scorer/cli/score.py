@@ -18,7 +18,8 @@ from scorer.errors import MisuseError, ScorerError
 
 if TYPE_CHECKING:
     from schemas.decision import BundleReference
-    from scorer.core.score import Scores
+    from scorer.core.score import Bundle, Scores
+    from scorer.settings import Settings
 
 
 class _Tally:
@@ -103,11 +104,10 @@ def score(
     """
     from schemas.rows import Hints
     from scorer.core.score import score_batch
-    from scorer.store.store import BundleStore
 
     source = name_source(applications, topic)
     settings = settings_of(config, None, assignments, store=store).settings
-    opened = BundleStore(settings.store).open(bundle)
+    opened = _open(settings, bundle)
     tally, hints = _Tally(), Hints()
     with _open_rejects(rejects, applications) as rejected:
         for records in read_batches(applications, source, opened.encoding.contract, hints):
@@ -120,6 +120,13 @@ def score(
     show_hints(hints)
     if tally.rejects and rejects is None:
         raise typer.Exit(1)
+
+
+def _open(settings: "Settings", reference: str) -> "Bundle":
+    from scorer.bundle.engine import with_engine
+    from scorer.store.store import BundleStore
+
+    return with_engine(BundleStore(settings.store).open(reference), settings.engine)
 
 
 @contextmanager

@@ -2,12 +2,17 @@
 
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scorer.cli.completion import complete_reference
 from scorer.cli.options import DEFAULT_BUNDLE, ConfigOption, ServersOption, SetOption, settings_of
+
+if TYPE_CHECKING:
+    from scorer.core.score import Bundle
+    from scorer.settings import Settings
+    from scorer.store.store import BundleStore
 
 BundleOption = Annotated[
     str | None,
@@ -62,7 +67,6 @@ def worker(
 
     from scorer.process import work
     from scorer.store.store import BundleStore
-    from scorer.store.trust import Trust, locate_trusted
     from scorer.stream.follow import Bundles, Follower, Pinned
     from scorer.stream.librdkafka import limits
     from scorer.watchdog import Watchdog
@@ -83,11 +87,21 @@ def worker(
     try:
         if bundle is None:
             bundles: Bundles = Follower(settings, store, DEFAULT_BUNDLE)
-        elif settings.require_signatures:
-            bundles = Pinned(locate_trusted(store, bundle, Trust(Path(str(settings.trusted_keys)))).open())
         else:
-            bundles = Pinned(store.open(bundle))
+            bundles = Pinned(_open(settings, store, bundle))
         with closing(bundles):
             work(settings, bundles, stop, watchdog)
     finally:
         watchdog.leave()
+
+
+def _open(settings: "Settings", store: "BundleStore", reference: str) -> "Bundle":
+    """Opens the bundle to which a worker is pinned."""
+    from scorer.bundle.engine import with_engine
+    from scorer.store.trust import Trust, locate_trusted
+
+    if settings.require_signatures:
+        opened = locate_trusted(store, reference, Trust(Path(str(settings.trusted_keys)))).open()
+    else:
+        opened = store.open(reference)
+    return with_engine(opened, settings.engine)

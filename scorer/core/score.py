@@ -2,8 +2,8 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from typing import Final, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,10 @@ from scorer.errors import BundleUnusableError, ModelError
 
 # If a batch of at least this many records fails as a whole, the bundle is at fault, even if its golden examples pass.
 _COINCIDENCE_RECORDS_MAX: Final = 20
+
+
+EngineName = Literal["compiled", "python"]
+ENGINES: Final[tuple[EngineName, ...]] = get_args(EngineName)
 
 
 class Record(Protocol):
@@ -96,8 +100,17 @@ class Bundle:
     encoder: DecisionEncoder
     golden_matrix: NDArray[np.float32]
     golden_probabilities: NDArray[np.float32]
+    golden_values: Sequence[bytes] = ()
+    """The golden examples' applications, as records have them."""
     engine: CompiledEngine | None = None
     """Scores what it vouches for instead of the functions of this module; None leaves everything to them."""
+    engine_fault: str = ""
+    """Why the compiled engine is not used, although it may be; empty if it is, or must not be used."""
+
+    @property
+    def engine_name(self) -> EngineName:
+        """The engine that decides."""
+        return "python" if self.engine is None else "compiled"
 
     def works(self) -> bool:
         """Whether the model still reproduces its golden examples (within 1e-6)."""
@@ -127,6 +140,8 @@ class Scores:
     """Number of records that needed the slow decoder (`scorer.core.slow_decode`)."""
     by_engine: int = 0
     """Number of records that the compiled engine decided."""
+    engine_failed: bool = False
+    """Whether the compiled engine failed on the batch, which is a fault in it; the reference scored it."""
 
     @property
     def is_decided(self) -> NDArray[np.bool_]:
@@ -157,9 +172,10 @@ def score_batch(
         for record in records
     ]
     batch = _Values(records, values, record_bytes_max)
-    scores = _score_compiled(batch, bundle, lap) if bundle.engine is not None and records else None
+    has_engine = bundle.engine is not None and bool(records)
+    scores = _score_compiled(batch, bundle, lap) if has_engine else None
     if scores is None:
-        scores = _score_by_reference(batch, bundle, lap)
+        scores = replace(_score_by_reference(batch, bundle, lap), engine_failed=has_engine)
     assert len(scores.results) == len(records), "one result per record"
     return scores
 

@@ -4,7 +4,7 @@ from typing import Final, Literal, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-STAGES: Final = ("decode", "features", "predict", "encode", "publish", "commit")
+STAGES: Final = ("engine", "decode", "features", "predict", "encode", "publish", "commit")
 _STAGE_BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 _BATCH_BUCKETS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 100_000)
@@ -66,6 +66,15 @@ SLOW_DECODES = Metric(
     "counter",
     "Records that only the contract's own parser could accept or reject: invalid or unusual ones, at least ten times "
     "as slow as others.",
+)
+ENGINE = Metric(
+    "scorer_engine_info", "gauge", "1 for the engine that decides, compiled or python; 0 for the other.", ("engine",)
+)
+ENGINE_RECORDS = Metric(
+    "scorer_engine_decisions",
+    "counter",
+    "Decisions by engine: the compiled one leaves unusual records to the Python engine.",
+    ("engine",),
 )
 LAG = Metric(
     "scorer_consumer_lag_records",
@@ -153,8 +162,8 @@ REPLAY_PROGRESS = Metric(
 )
 
 METRICS: Final = (
-    CONSUMED, DECISIONS, REJECTS, BATCH, STAGE, LATENCY, TIMESTAMPS, SLOW_DECODES, TRANSACTIONS, LAG, LAG_AGE,
-    COMMITTED, REBALANCES, ASSIGNED, BLOCKED, LAST_POLL, BUNDLE, SWAPS, FAULTS, COMPARED, DISAGREEMENTS,
+    CONSUMED, DECISIONS, REJECTS, BATCH, STAGE, LATENCY, TIMESTAMPS, SLOW_DECODES, ENGINE, ENGINE_RECORDS, TRANSACTIONS,
+    LAG, LAG_AGE, COMMITTED, REBALANCES, ASSIGNED, BLOCKED, LAST_POLL, BUNDLE, SWAPS, FAULTS, COMPARED, DISAGREEMENTS,
     CHALLENGER_FAILURES, PROBABILITY, CONNECTIONS, QUEUED, ROUND_TRIP, THROTTLE, CLIENT_FAULTS,
 )  # fmt: skip
 """A worker's metrics; docs and dashboards are compared with this table."""

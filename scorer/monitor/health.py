@@ -3,18 +3,35 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from schemas.decision import BundleReference
 from schemas.deployment import Slot
 from schemas.printable import shorten_text
-from scorer.core.score import Scores
+from scorer.core.score import EngineName, Scores
 from scorer.stream.delivery import Delivered
 from scorer.stream.observer import Observer
 from scorer.stream.worker import Batch
 
 # Probes run every few seconds; a message of a store or broker can be long, and the log has more of it.
 _REASON_CHARACTERS_MAX: Final = 1_000
+
+
+class Engine(NamedTuple):
+    """The engine that decides, and why it is not the compiled one although the settings allow it."""
+
+    name: EngineName
+    fault: str
+
+
+class Progress(NamedTuple):
+    """When the loop last polled, None while the worker starts; and since when a batch is delivered, None without one.
+
+    If the start takes too long, the process exits by itself.
+    """
+
+    polled_at: float | None
+    delivering_since: float | None
 
 
 @dataclass(slots=True)
@@ -36,19 +53,20 @@ class Health(Observer):
     """The bundle that scores in shadow mode; None without one."""
     load_failures: Mapping[Slot, str] = field(default_factory=dict)
     """Why a deployed champion or challenger is not loaded. The worker is ready nevertheless, with its other bundle."""
-    polled_at: float | None = None
-    """None while the worker starts; the process exits by itself if that takes too long."""
-    delivering_since: float | None = None
-    """None if nothing is in flight."""
+    engine: Engine = field(default_factory=lambda: Engine("python", ""))
+    """The engine that decides. The worker is ready whichever it is."""
+    progress: Progress = field(default_factory=lambda: Progress(None, None))
+    """Written by the loop."""
 
     def alive(self) -> tuple[bool, dict[str, Any]]:
         """Whether the loop and the delivery make progress, with their ages in seconds."""
         now = self.clock()
-        poll_age_s = None if self.polled_at is None else now - self.polled_at
-        delivery_age_s = None if self.delivering_since is None else now - self.delivering_since
+        polled_at, delivering_since = self.progress
+        poll_age_s = None if polled_at is None else now - polled_at
+        delivery_age_s = None if delivering_since is None else now - delivering_since
         alive = (poll_age_s or 0) < self.poll_stalled_after_s and (delivery_age_s or 0) < self.delivery_stalled_after_s
         return alive, {
-            "starting": self.polled_at is None,
+            "starting": polled_at is None,
             "last_poll_age_s": _rounded(poll_age_s),
             "poll_stalled_after_s": self.poll_stalled_after_s,
             "delivery_age_s": _rounded(delivery_age_s),
@@ -69,6 +87,8 @@ class Health(Observer):
             "partitions": sorted(self.assigned or ()),
             "blocked_partitions": {str(p): _shortened(why) for p, why in sorted(self.blocked_partitions.items())},
             "bundle": self.bundle.model_dump(),
+            "engine": self.engine.name,
+            "engine_fault": _shortened(self.engine.fault),
             "load_failure": _shortened(self.load_failures.get("champion", "")),
             "challenger": None if self.challenger is None else self.challenger.model_dump(),
             "challenger_load_failure": _shortened(self.load_failures.get("challenger", "")),
@@ -77,23 +97,27 @@ class Health(Observer):
 
     def polled(self, batch: Batch) -> None:  # noqa: ARG002
         """A poll was completed."""
-        self.polled_at = self.clock()
+        self.progress = self.progress._replace(polled_at=self.clock())
 
     def serving(self, reference: BundleReference) -> None:
         """The worker has switched to this bundle."""
         self.bundle = reference
 
+    def deciding(self, engine: EngineName, fault: str) -> None:
+        """The worker decides with this engine."""
+        self.engine = Engine(engine, fault)
+
     def delivering(self) -> None:
         """The delivery of a batch began."""
-        self.delivering_since = self.clock()
+        self.progress = self.progress._replace(delivering_since=self.clock())
 
     def committed(self, batch: Batch, scores: Scores, times: Delivered) -> None:  # noqa: ARG002
         """The delivery of a batch was committed."""
-        self.delivering_since = None
+        self.progress = self.progress._replace(delivering_since=None)
 
     def aborted(self) -> None:
         """The delivery of a batch was aborted."""
-        self.delivering_since = None
+        self.progress = self.progress._replace(delivering_since=None)
 
     def rebalanced(self, kind: str, assigned: frozenset[int]) -> None:  # noqa: ARG002
         """Partitions were assigned or revoked."""

@@ -11,7 +11,7 @@ from schemas.deployment import Slot
 from schemas.records import AGE_MAX_S, CLOCK_AHEAD_S
 from schemas.rejection import RejectionCode
 from scorer.core.policy import LABELS
-from scorer.core.score import Scores
+from scorer.core.score import ENGINES, EngineName, Scores
 from scorer.core.slow_decode import Rejection
 from scorer.monitor.collectors import BatchHistogram, ClientMetrics, LagGauge
 from scorer.monitor.families import (
@@ -25,6 +25,8 @@ from scorer.monitor.families import (
     CONSUMED,
     DECISIONS,
     DISAGREEMENTS,
+    ENGINE,
+    ENGINE_RECORDS,
     FAULTS,
     LAST_POLL,
     LATENCY,
@@ -84,6 +86,9 @@ class WorkerMetrics(Observer):
         self._clients = ClientMetrics(registry)
         self._timestamps = TIMESTAMPS.counter(registry)
         self._slow_decodes = SLOW_DECODES.counter(registry)
+        engines, records = ENGINE.gauge(registry), ENGINE_RECORDS.counter(registry)
+        self._engines = {engine: engines.labels(engine) for engine in ENGINES}
+        self._engine_records = {engine: records.labels(engine) for engine in ENGINES}
         self._latency = BatchHistogram(LATENCY)
         self._latency.observe(np.empty(0))
         self._probability = BatchHistogram(PROBABILITY)
@@ -111,6 +116,11 @@ class WorkerMetrics(Observer):
         if reference != self._slots["champion"]:
             self._declare(reference)
             self._swaps["switched"].inc()
+
+    def deciding(self, engine: EngineName, fault: str) -> None:  # noqa: ARG002
+        """The worker decides with this engine."""
+        for name, gauge in self._engines.items():
+            gauge.set(name == engine)
 
     # The follower
 
@@ -157,6 +167,8 @@ class WorkerMetrics(Observer):
         self._consumed.inc(len(batch.records))
         self._batch_records.observe(len(batch.records))
         self._slow_decodes.inc(scores.slow_decodes)
+        self._engine_records["compiled"].inc(scores.by_engine)
+        self._engine_records["python"].inc(len(scores.decided) - scores.by_engine)
         label = _label(scores.bundle)
         for decision, count in zip(LABELS, np.bincount(scores.decided, minlength=len(LABELS)), strict=True):
             self._decisions.labels(decision, label).inc(int(count))

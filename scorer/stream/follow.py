@@ -9,6 +9,7 @@ from typing import Final, Protocol, get_args
 from schemas.decision import BundleReference
 from schemas.deployment import Slot
 from schemas.rights import Operation
+from scorer.bundle.engine import with_engine
 from scorer.core.score import Bundle
 from scorer.errors import BundleError, UnsignedError
 from scorer.logs import BUNDLE_LOAD_FAILED, DEPLOYMENT_RECORD_IGNORED, log
@@ -97,6 +98,7 @@ class Follower:
         """
         self._store = store
         self._default = default
+        self._engine = settings.engine
         self._shipped: set[BundleReference] = set()
         """The bundles that need no signature, because they are shipped with this package."""
         self._retry_at: dict[Slot, float] = {}
@@ -113,7 +115,8 @@ class Follower:
             self._lines = _without_contracts(self._reader.read_to_end())
             wanted = fold(self._lines).current("champion")
             self._default_decides = wanted is None
-            champion = self._locate(default if wanted is None else wanted).open()
+            located = self._locate(default if wanted is None else wanted)
+            champion = with_engine(located.open(), self._engine)
             self._loaded: dict[Slot, Bundle] = {"champion": champion}
         except BaseException:
             self._reader.close()
@@ -228,7 +231,7 @@ class Follower:
             if opened is None or opened.reference != wanted:
                 located = self._locate(wanted)
                 located.open_in_child()  # a model that crashes its library must not end this process
-                opened = located.open()
+                opened = with_engine(located.open(), self._engine)
             self._loaded[slot] = opened
             if loaded is not None:
                 self._replaced[slot] = loaded

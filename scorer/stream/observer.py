@@ -7,7 +7,7 @@ from schemas.decision import BundleReference
 from schemas.deployment import Slot
 
 if TYPE_CHECKING:
-    from scorer.core.score import Scores
+    from scorer.core.score import EngineName, Scores
     from scorer.stream.comparison import Comparison
     from scorer.stream.delivery import Delivered
     from scorer.stream.statistics import Statistics
@@ -30,6 +30,12 @@ class Observer:
 
     def serving(self, reference: BundleReference) -> None:
         """The loop switched to this bundle; also called with the first one."""
+
+    def deciding(self, engine: "EngineName", fault: str) -> None:
+        """The loop decides with this engine, also called with the first bundle.
+
+        The fault says why the compiled engine is not used, although the settings allow it; empty without one.
+        """
 
     # The link
 

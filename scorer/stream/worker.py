@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from schemas.decision import BundleReference
-from scorer.core.score import Bundle, Scores, score_batch
+from scorer.core.score import Bundle, EngineName, Scores, score_batch
 from scorer.core.score import Record as ScorableRecord
 
 
@@ -73,6 +73,10 @@ class Monitor(Protocol):
         """The loop switched to this bundle."""
         ...
 
+    def deciding(self, engine: EngineName, fault: str) -> None:
+        """The loop decides with this engine; the fault says why the compiled one is not used although it may be."""
+        ...
+
 
 def run(
     link: Link,
@@ -102,6 +106,7 @@ def run(
         if bundle is not serving:
             serving = bundle
             monitor.serving(bundle.reference)
+            monitor.deciding(bundle.engine_name, bundle.engine_fault)
         batch = link.poll(bundle.reference)
         monitor.polled(batch)
         if not batch.offsets_next:

@@ -140,6 +140,9 @@ class Interruptions:
     def serving(self, _: BundleReference) -> None:
         """It is always the same one."""
 
+    def deciding(self, engine: str, fault: str) -> None:
+        """It is always the same one."""
+
 
 def make_value(random: Random, number: int) -> bytes | None:
     """Mostly a sound application; sometimes one that is not, or on which the model fails."""

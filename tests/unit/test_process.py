@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -11,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from schemas.decision import BundleReference
 from scorer import process
+from scorer.bundle.engine import NOT_INSTALLED
 from scorer.core.score import Scores, score_batch
 from scorer.errors import BrokerError, MisuseError
 from scorer.monitor.health import Health
@@ -142,3 +144,18 @@ def test_log_of_bundles(caplog: pytest.LogCaptureFixture) -> None:
     events.in_step("champion", other)
     logged = [(record.__dict__["event"], record.__dict__["fields"]["bundle"]) for record in caplog.records]
     assert logged == [("bundle_switched", str(other)), ("challenger_changed", str(other)), ("challenger_changed", None)]
+
+
+def test_what_is_logged_about_engines(caplog: pytest.LogCaptureFixture) -> None:
+    """A warning if the compiled engine failed its check, not if it is missing, and an error once if it failed later."""
+    caplog.set_level("INFO")
+    champion = tiny_bundle().reference
+    events = EventLog(champion)
+    events.deciding("compiled", "")
+    events.deciding("python", NOT_INSTALLED)
+    events.deciding("python", "it differs")
+    scores = replace(score_batch([], tiny_bundle(), RECORD_BYTES_MAX), engine_failed=True)
+    for _ in range(2):
+        events.committed(Batch([], {}), scores, Delivered(1.0, 1.5, 2.0))
+    logged = [(record.__dict__["event"], record.levelname) for record in caplog.records]
+    assert logged == [("engine_unused", "WARNING"), ("engine_failed", "ERROR")]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
 from schemas.rejection import RejectionCode
 from scorer.core.encode import DecisionEncoder
+from scorer.core.engine import CompiledEngine, EngineMatrix, EngineScores
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
 from scorer.core.score import Bundle, Model, Record, Scores, score_batch
@@ -250,3 +251,53 @@ def test_the_message_of_an_unusable_bundle_holds_no_values() -> None:
         _score([_record(i, age=POISON_AGE, application_id="marker") for i in range(20)], _bundle(model))
     assert "17.25" not in str(caught.value)
     assert "marker" not in str(caught.value)
+
+
+@dataclass
+class BrokenEngine:
+    """A compiled engine that fails: at once, or when it encodes."""
+
+    predicts: bool
+    rows: EngineMatrix | None = None
+
+    def score(self, *_: object) -> EngineScores | None:
+        """The engine's module has raised its error."""
+        return None
+
+    def decode(self, *_: object) -> EngineMatrix | None:
+        return self.rows
+
+    def encode(self, *_: object) -> None:
+        """The engine's module has raised its error."""
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        BrokenEngine(predicts=True),
+        BrokenEngine(predicts=False),
+        BrokenEngine(predicts=False, rows=EngineMatrix([1], np.array([[30.0, 30.0]], dtype=np.float32), None)),
+    ],
+)
+def test_a_batch_on_which_the_engine_fails_is_the_references(broken: BrokenEngine) -> None:
+    """The results are those without an engine, and the scores say that it failed."""
+    records = [_record(0), _record(1), FakeRecord(b"{}"), _record(3, age=POISON_AGE)]
+    bundle = _bundle()
+    scores = _score(records, replace(bundle, engine=cast("CompiledEngine", broken)))
+    expected = _score(records, bundle)
+    assert scores.results == expected.results
+    assert (scores.engine_failed, expected.engine_failed, scores.by_engine) == (True, False, 0)
+
+
+def test_twenty_failures_that_the_engine_left_are_not_the_bundles_fault() -> None:
+    """A record that the engine decided shows that the bundle works, so the others become dead letters."""
+
+    class DecidesTheLast(BrokenEngine):
+        def score(self, *_: object) -> EngineScores:
+            return EngineScores([20], [b"decided"], np.zeros(1, dtype=np.float32), np.zeros(1, dtype=np.intp))
+
+    records = [*(_record(i, age=POISON_AGE) for i in range(20)), _record(20)]
+    engine = cast("CompiledEngine", DecidesTheLast(predicts=True))
+    scores = _score(records, replace(_bundle(), engine=engine))
+    assert _codes(scores) == 20 * ["model_error"] + ["decided"]
+    assert (scores.by_engine, len(scores.decided), scores.engine_failed) == (1, 1, False)

@@ -118,6 +118,17 @@ def test_not_ready_while_a_partition_is_blocked(health: Health) -> None:
     assert health.ready()[0]
 
 
+def test_the_engine_is_named_with_what_is_wrong_with_the_compiled_one(health: Health) -> None:
+    """A worker that decides with the slower engine says why, and is ready."""
+    health.rebalanced("assigned", frozenset({0}))
+    health.deciding("python", "it leaves all golden examples to the reference")
+    ready, detail = health.ready()
+    assert ready
+    assert (detail["engine"], detail["engine_fault"]) == ("python", "it leaves all golden examples to the reference")
+    health.deciding("compiled", "")
+    assert (health.ready()[1]["engine"], health.ready()[1]["engine_fault"]) == ("compiled", "")
+
+
 def test_slots_are_distinguished(health: Health) -> None:
     """What is refused and what is loaded goes to its own slot: a challenger is never said to decide."""
     health.rebalanced("assigned", frozenset({0}))

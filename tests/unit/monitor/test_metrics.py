@@ -1,5 +1,6 @@
 """Metrics: declared once, at 0 from the start, and right to the last bucket."""
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from schemas.decision import BundleReference
 from schemas.rejection import RejectionCode
 from scorer.core.policy import LABELS
-from scorer.core.score import score_batch
+from scorer.core.score import ENGINES, score_batch
 from scorer.monitor.collectors import BatchHistogram
 from scorer.monitor.families import METRICS, STAGES, Metric
 from scorer.monitor.metrics import WorkerMetrics
@@ -72,6 +73,8 @@ def test_series_exist_from_the_start(exposed: Exposed) -> None:
         "scorer_batch_records_count": {()},
         "scorer_stage_seconds_count": {(("stage", stage),) for stage in STAGES},
         "scorer_decision_latency_seconds_count": {()},
+        "scorer_engine_info": {(("engine", engine),) for engine in ENGINES},
+        "scorer_engine_decisions_total": {(("engine", engine),) for engine in ENGINES},
         "scorer_transactions_total": {(("result", result),) for result in ("committed", "aborted")},
         "scorer_rebalances_total": {(("kind", kind),) for kind in ("assigned", "revoked", "lost")},
         "scorer_assigned_partitions": {()},
@@ -118,6 +121,16 @@ def test_committed_batch_counts(exposed: Exposed) -> None:
     assert exposed.value("scorer_probability_of_default_count", bundle="tiny:1.0.0") == 3
     assert exposed.value("scorer_probability_of_default_sum", bundle="tiny:1.0.0") == pytest.approx(1.4)
     assert exposed.value("scorer_decision_latency_seconds_count") == 5
+
+
+def test_decisions_are_counted_by_engine(exposed: Exposed) -> None:
+    """The engine in use is 1 and the other 0; what the compiled engine left is the Python engine's."""
+    exposed.metrics.deciding("compiled", "")
+    assert [exposed.value("scorer_engine_info", engine=engine) for engine in ("compiled", "python")] == [1, 0]
+    records = [FakeRecord((0, i), application("a")) for i in range(3)]
+    scores = replace(score_batch(records, tiny_bundle(), RECORD_BYTES_MAX), by_engine=2)
+    exposed.metrics.committed(Batch(records, {0: 3}), scores, Delivered(1.0, 1.0, 1.0))
+    assert [exposed.value("scorer_engine_decisions_total", engine=e) for e in ("compiled", "python")] == [2, 1]
 
 
 @pytest.mark.parametrize("unit", [1e-3, 1e3, 1e6], ids=["seconds", "microseconds", "nanoseconds"])
