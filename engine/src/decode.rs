@@ -31,6 +31,8 @@ struct Object {
 
 struct Member {
     name: Box<[u8]>,
+    /// The name as JSON has it, with the colon after it; None if it cannot be written without escapes.
+    key: Option<Box<[u8]>>,
     required: bool,
     nullable: bool,
     kind: MemberKind,
@@ -146,9 +148,7 @@ impl Decoder {
         let mut count = 0;
         if !cursor.take(b'}') {
             loop {
-                let name = cursor.plain_string()?;
-                cursor.colon()?;
-                match object.find(name, expected) {
+                match object.name(cursor, expected)? {
                     Some(position) => {
                         let seen = &mut reading.seen[object.first_member + position];
                         if *seen == reading.record {
@@ -220,16 +220,19 @@ impl Decoder {
 }
 
 impl Object {
-    /// The position of the member with this name; the expected one is tried first.
+    /// Takes a name and its colon: the position of the member, if the contract has it. The expected one is tried first.
     #[inline]
-    fn find(&self, name: &[u8], expected: usize) -> Option<usize> {
-        if let Some(member) = self.members.get(expected)
-            && *member.name == *name
+    fn name(&self, cursor: &mut Cursor, expected: usize) -> Option<Option<usize>> {
+        if let Some(key) = self.members.get(expected).and_then(|member| member.key.as_ref())
+            && cursor.require_text(key).is_some()
         {
-            return Some(expected);
+            cursor.skip_space();
+            return Some(Some(expected));
         }
-        let found = self.by_name.binary_search_by(|(other, _)| (**other).cmp(name)).ok()?;
-        Some(self.by_name[found].1)
+        let name = cursor.plain_string()?;
+        cursor.colon()?;
+        let found = self.by_name.binary_search_by(|(other, _)| (**other).cmp(name));
+        Some(found.ok().map(|place| self.by_name[place].1))
     }
 }
 
@@ -278,7 +281,9 @@ fn member(table: &MemberTable, parent: usize, objects: usize, fields: usize) -> 
         _ => return Err("a member is neither a field nor an object that exists".into()),
     };
     let name = table.name.clone().into_boxed_slice();
-    Ok(Member { name, required: table.required, nullable: table.nullable, kind })
+    let is_plain = !name.iter().any(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+    let key = is_plain.then(|| [b"\"", &name[..], b"\":"].concat().into_boxed_slice());
+    Ok(Member { name, key, required: table.required, nullable: table.nullable, kind })
 }
 
 fn field(table: &FieldTable) -> Result<Field, String> {

@@ -1,11 +1,11 @@
 //! Decides, and writes decisions as JSON.
 
-use std::io::Write;
-
 use crate::tables::DecisionTable;
 
 /// Bytes of a decision without its texts: two offsets, a PD.
 const NUMBERS_BYTES_MAX: usize = 64;
+/// Characters of a 64-bit integer.
+const DIGITS_MAX: usize = 20;
 
 /// The policy and the texts of one bundle.
 pub struct DecisionEncoder {
@@ -48,9 +48,10 @@ impl DecisionEncoder {
 
     /// Appends a decision.
     pub fn write(&self, target: &mut Vec<u8>, frame: &Frame, offset: i64, id: &[u8], probability: f32) {
-        let mut number = ryu::Buffer::new();
+        let (mut number, mut digits) = (ryu::Buffer::new(), [0; DIGITS_MAX]);
+        let offset = integer(offset, &mut digits);
         target.extend_from_slice(&frame.start);
-        write_integer(target, offset);
+        target.extend_from_slice(offset);
         target.extend_from_slice(&self.to_id);
         target.push(b'"');
         target.extend_from_slice(id);
@@ -58,7 +59,7 @@ impl DecisionEncoder {
         target.extend_from_slice(&self.outcomes[usize::from(self.decide(probability))]);
         target.extend_from_slice(number.format_finite(f64::from(probability)).as_bytes());
         target.extend_from_slice(&frame.to_offset);
-        write_integer(target, offset);
+        target.extend_from_slice(offset);
         target.extend_from_slice(&self.end);
     }
 
@@ -69,8 +70,23 @@ impl DecisionEncoder {
     }
 }
 
-fn write_integer(target: &mut Vec<u8>, number: i64) {
-    write!(target, "{number}").expect("a vector takes all bytes");
+/// Writes an integer to the end of the digits: each decision has the same one twice, so it is formatted once.
+fn integer(number: i64, digits: &mut [u8; DIGITS_MAX]) -> &[u8] {
+    let mut start = DIGITS_MAX;
+    let mut rest = number.unsigned_abs();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        start -= 1;
+        digits[start] = b'-';
+    }
+    &digits[start..]
 }
 
 /// The frame of a partition; `hint` is the position of the one before, and is set.
@@ -96,6 +112,13 @@ mod tests {
     fn a_pd_equal_to_a_threshold_has_the_milder_label() {
         let labels = [0.0, 0.25, 0.250_000_03, 0.5, 0.500_000_06, 1.0].map(|probability| encoder().decide(probability));
         assert_eq!(labels, [0, 0, 1, 1, 2, 2]);
+    }
+
+    #[test]
+    fn integers_are_written_in_full() {
+        for number in [0, 7, 10, 1_042, -1, i64::MAX, i64::MIN] {
+            assert_eq!(integer(number, &mut [0; DIGITS_MAX]), number.to_string().as_bytes());
+        }
     }
 
     #[test]
