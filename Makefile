@@ -35,10 +35,11 @@ $(STAMP): requirements.lock pyproject.toml
 # Without cargo everything works, on the Python engine. The module is replaced by renaming: processes may have loaded it.
 .engine: $(STAMP)
 ifdef CARGO
-	@$(RUN_CARGO) build $(CARGO_OPTIONS) --release --features python && \
-	module=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/scorer_engine.abi3.so && \
+	@module=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/scorer_engine.abi3.so; \
+	{ $(RUN_CARGO) build $(CARGO_OPTIONS) --release --features python && \
 	{ cmp -s build/engine/release/$(LIBRARY) $$module || \
-	{ cp build/engine/release/$(LIBRARY) $$module.new && mv $$module.new $$module; }; }
+	{ cp build/engine/release/$(LIBRARY) $$module.new && mv $$module.new $$module; }; }; } || \
+	{ rm -f $$module; echo "the compiled engine cannot be built (is Rust older than 1.88?); everything works without it"; }
 else
 	@echo "cargo not found: the compiled engine is not built. Install Rust 1.88 or newer (https://rustup.rs), then run make setup"
 endif
