@@ -15,8 +15,8 @@ export PYTHONDONTWRITEBYTECODE :=
 .PHONY: .engine .check-types .check-laws .check-units .check-engine
 
 CARGO := $(shell command -v cargo)
-# Without MAKEFLAGS: cargo does not use make's job server.
-RUN_CARGO := env -u MAKEFLAGS cargo
+# Without the flags: cargo does not use make's job server.
+RUN_CARGO := env -u MAKEFLAGS -u MFLAGS cargo
 CARGO_OPTIONS := --quiet --locked --manifest-path engine/Cargo.toml --target-dir build/engine
 LIBRARY := $(if $(filter Darwin,$(shell uname)),libscorer_engine.dylib,libscorer_engine.so)
 
