@@ -7,16 +7,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.bundle.libraries import describe_failure, import_library
+from scorer.bundle.libraries import RUNNERS, describe_failure, import_library
 from scorer.bundle.manifest import Setting
 from scorer.bundle.onnx_runner import open_onnx
 from scorer.bundle.pickles import refuse_pickle
 from scorer.bundle.xgboost_runner import open_xgboost
 from scorer.core.score import Model
 from scorer.errors import BundleError, ModelError, RunnerMissingError
-
-GROUP: Final = "scorer.runners"
-"""The entry point group in which an installed package provides a runner."""
 
 Opener = Callable[[bytes, Sequence[str], Mapping[str, Setting]], Model]
 """Opens a model, given its bytes, the matrix's columns and the manifest's settings.
@@ -93,13 +90,13 @@ def library_of(runner: str) -> dict[str, str]:
 
 
 def _find_entry_point(runner: str) -> EntryPoint:
-    installed = entry_points(group=GROUP)
+    installed = entry_points(group=RUNNERS)
     matches = [entry for entry in installed if entry.name == runner]
     if not matches:
         names = ", ".join([*_BUILT_IN, *sorted({entry.name for entry in installed} - set(_BUILT_IN))])
         raise RunnerMissingError(
             f"runner {runner!r} not found (installed: {names}). "
-            f"Install the package that provides it (entry point group {GROUP})"
+            f"Install the package that provides it (entry point group {RUNNERS})"
         )
     if len(matches) > 1:
         packages = " and ".join(sorted(entry.dist.name if entry.dist else entry.value for entry in matches))

@@ -60,6 +60,7 @@ def worker(
     stop = Stop()  # first, as the imports below take a second
     log_to_stderr()  # before the settings are read, so that their errors are logged, too
 
+    from scorer.bundle.libraries import hide_scikit_learn
     from scorer.process import work
     from scorer.store.store import BundleStore
     from scorer.store.trust import Trust, locate_trusted
@@ -67,6 +68,7 @@ def worker(
     from scorer.stream.librdkafka import limits
     from scorer.watchdog import Watchdog
 
+    hide_scikit_learn()
     settings = settings_of(
         config,
         bootstrap_servers,
