@@ -1,5 +1,6 @@
 """Runs XGBoost tree models in UBJSON or JSON, on one thread."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +36,9 @@ _OTHER_DOCUMENTS: Final = {
     "oblivious_trees": f"CatBoost's: {_CATBOOST}",
 }
 """Other kinds of JSON documents, by a key in them."""
+_checked: Final[set[bytes]] = set()
+"""Digests of the documents that XGBoost can load. Building a bundle opens its model several times, and the check of a
+large one takes longer than the rest."""
 _MESSAGE_CHARACTERS_MAX: Final = 300  # XGBoost quotes the whole document
 
 
@@ -81,12 +85,10 @@ def load_booster(model: bytes) -> "xgboost.Booster":
         )
         fix = f"it {format_}" if format_ else f"{_SAVE}; {_BINARY}"
         raise BundleError(f"the model is neither in XGBoost's UBJSON format nor in its JSON: {fix}")
-    try:
-        document = read_document(model)
-        _require_xgboost(document)
-        require_trees(document)
-    except ValueError as error:  # XGBoost itself would crash
-        raise BundleError(f"the model is damaged: {error}. Copy the file again, or save the model again") from None
+    digest = hashlib.sha256(model).digest()
+    if digest not in _checked:
+        _require_readable(model)
+        _checked.add(digest)
     try:
         booster = xgboost.Booster(params={"nthread": 1})
         booster.load_model(bytearray(model))
@@ -95,6 +97,16 @@ def load_booster(model: bytes) -> "xgboost.Booster":
         message = str(error).strip().partition("\n")[0][:_MESSAGE_CHARACTERS_MAX]  # without its stack trace
         raise BundleError(f"XGBoost cannot read the model: {message}") from error
     return booster
+
+
+def _require_readable(model: bytes) -> None:
+    """Ensures that XGBoost, which trusts its input, can load a document."""
+    try:
+        document = read_document(model)
+        _require_xgboost(document)
+        require_trees(document)
+    except ValueError as error:
+        raise BundleError(f"the model is damaged: {error}. Copy the file again, or save the model again") from None
 
 
 def _require_xgboost(document: Mapping[str, object]) -> None:
