@@ -1,13 +1,23 @@
 """The contract of a bundle to deploy, compared with the champion's."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from scorer.errors import BundleError
+import typer
+
+from schemas.printable import printable
+from scorer.errors import BundleError, DeploymentError
 
 if TYPE_CHECKING:
     from schemas.contract import Contract
     from schemas.decision import BundleReference
+    from scorer.store.store import BundleStore
+    from scorer.stream.history import State
+
+AllowBreakingOption = Annotated[
+    bool,
+    typer.Option("--allow-breaking", help="Deploy even if it rejects applications that the champion accepts."),
+]
 
 
 def contract_of(folder: Path, bundle: "BundleReference") -> "Contract":
@@ -25,3 +35,52 @@ def contract_of(folder: Path, bundle: "BundleReference") -> "Contract":
             "meantime. It is not used"
         )
     return contract
+
+
+def breaking_changes(
+    state: "State", bundles: "BundleStore", champion: "BundleReference", contract: "Contract"
+) -> list[str]:
+    """What the champion accepts and another contract rejects, one line per field; empty if there is nothing.
+
+    A champion that is no longer in the store and whose event has no contract cannot be compared: a warning says so,
+    because another bundle has to be deployable then.
+    """
+    from schemas.compatibility import compare
+
+    try:
+        current = _champion_contract(state, bundles, champion)
+    except BundleError as error:
+        typer.echo(printable(f"warning: the contract is not compared with the champion's: {error}"), err=True)
+        return []
+    differences = compare(current, contract)
+    return [printable(f"{change.field}: {change.what}") for change in differences if change.breaking]
+
+
+def require_compatible(changes: list[str], champion: "BundleReference", bundle: "BundleReference") -> None:
+    """Refuses a deployment that would reject what the champion accepts.
+
+    Raises:
+        DeploymentError: there are breaking changes.
+    """
+    if changes:
+        lines = [_describe(champion, bundle), *(f"  {change}" for change in changes)]
+        advice = "Nothing was changed. To deploy it nevertheless: --allow-breaking"
+        raise DeploymentError("\n".join([*lines, advice]))
+
+
+def warn_of_changes(changes: list[str], champion: "BundleReference", bundle: "BundleReference") -> None:
+    """Prints what a bundle will reject that the champion accepts."""
+    if changes:
+        typer.echo(f"warning: {_describe(champion, bundle)}", err=True)
+        for change in changes:
+            typer.echo(f"  {change}", err=True)
+
+
+def _describe(champion: "BundleReference", bundle: "BundleReference") -> str:
+    return printable(f"{bundle.short} rejects applications that the champion {champion.short} accepts:")
+
+
+def _champion_contract(state: "State", bundles: "BundleStore", champion: "BundleReference") -> "Contract":
+    event = state.last.get("champion")
+    contract = event.parse_contract() if event is not None and event.bundle == champion else None
+    return contract or contract_of(bundles.locate(champion).folder, champion)

@@ -7,7 +7,13 @@ import typer
 
 from schemas.printable import printable
 from scorer.cli.announce import WaitOption, announce, champion_of
-from scorer.cli.compatibility import contract_of
+from scorer.cli.compatibility import (
+    AllowBreakingOption,
+    breaking_changes,
+    contract_of,
+    require_compatible,
+    warn_of_changes,
+)
 from scorer.cli.completion import ReferenceArgument, complete_reference
 from scorer.cli.options import (
     ConfigOption,
@@ -52,6 +58,7 @@ def deploy(
     actor: ActorOption = None,
     expect: ExpectOption = None,
     wait_s: WaitOption = None,
+    allow_breaking: AllowBreakingOption = False,
     key: KeyOption = None,
     propose: ProposeOption = None,
     store: StoreOption = None,
@@ -66,7 +73,6 @@ def deploy(
     loads the bundle in the background and switches to it between two batches. The command waits until all have
     switched. Workers that cannot load it say why, and keep the previous bundle: once that is true of all that have not
     switched, the command ends with their reasons and exit code 1.
-
     Workers load the bundle from the store of their own settings. With --store, make sure that they share that store.
 
     A challenger decides nothing: how often its decisions would differ is in the workers' metrics. The command does not
@@ -87,8 +93,7 @@ def deploy(
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
     signing = Signing(settings, key, propose=propose)
     bundles = BundleStore(settings.store)
-    folder = bundles.find(reference)
-    bundle = open_in_child(folder)
+    bundle = open_in_child(folder := bundles.find(reference))
     contract = contract_of(folder, bundle)
     signing.require_signed(bundles, bundle)
     _warn_of_store(bundles, bundle, settings.store, settings_of(config, bootstrap_servers, assignments).settings.store)
@@ -101,6 +106,8 @@ def deploy(
             raise MisuseError(f"{bundle.short} is already {_ROLES[slot]}{_since(state, slot)}: nothing to deploy")
         if champion == bundle and slot == "challenger":
             raise MisuseError(f"{bundle.short} is the champion: the challenger must be a different bundle")
+        changes = breaking_changes(state, bundles, champion, contract) if slot == "champion" else []
+        (warn_of_changes if allow_breaking else require_compatible)(changes, champion, bundle)
         return _event(slot, "deploy", bundle, current, actor, reason, contract)
 
     announce(settings, decide, signing, wait_s, as_json)
@@ -168,7 +175,9 @@ def rollback(
         if named is None:  # a bundle given with --to was opened above
             located.open_in_child()
         signing.require_signed(bundles, target)
-        return _event("champion", "rollback", target, champion, actor, reason, contract_of(located.folder, target))
+        contract = contract_of(located.folder, target)
+        warn_of_changes(breaking_changes(state, bundles, champion, contract), champion, target)
+        return _event("champion", "rollback", target, champion, actor, reason, contract)
 
     announce(settings, decide, signing, wait_s, as_json)
 
