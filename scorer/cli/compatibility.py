@@ -37,50 +37,67 @@ def contract_of(folder: Path, bundle: "BundleReference") -> "Contract":
     return contract
 
 
-def breaking_changes(
-    state: "State", bundles: "BundleStore", champion: "BundleReference", contract: "Contract"
-) -> list[str]:
-    """What the champion accepts and another contract rejects, one line per field; empty if there is nothing.
+def champion_contract(state: "State", bundles: "BundleStore", champion: "BundleReference") -> "Contract | None":
+    """The champion's contract: from its event, or from its bundle if an earlier release wrote the event.
 
-    A champion that is no longer in the store and whose event has no contract cannot be compared: a warning says so,
-    because another bundle has to be deployable then.
+    None if the bundle is no longer in the store, either. A warning says so, because another bundle has to be deployable
+    then.
+    """
+    event = state.last.get("champion")
+    contract = event.parse_contract() if event is not None and event.bundle == champion else None
+    if contract is not None:
+        return contract
+    try:
+        return contract_of(bundles.locate(champion).folder, champion)
+    except BundleError as error:
+        typer.echo(printable(f"warning: the contract is not compared with the champion's: {error}"), err=True)
+        return None
+
+
+def breaking_changes(current: "Contract | None", contract: "Contract") -> list[str]:
+    """What the champion's contract accepts and another one rejects, one line per field; empty if there is nothing.
+
+    Args:
+        current: the champion's contract; None if it is unknown.
+        contract: the other contract.
     """
     from schemas.compatibility import compare
 
-    try:
-        current = _champion_contract(state, bundles, champion)
-    except BundleError as error:
-        typer.echo(printable(f"warning: the contract is not compared with the champion's: {error}"), err=True)
+    if current is None:
         return []
-    differences = compare(current, contract)
-    return [printable(f"{change.field}: {change.what}") for change in differences if change.breaking]
+    return [printable(f"{change.field}: {change.what}") for change in compare(current, contract) if change.breaking]
 
 
-def require_compatible(changes: list[str], champion: "BundleReference", bundle: "BundleReference") -> None:
-    """Refuses a deployment that would reject what the champion accepts.
+def check_compatible(
+    state: "State",
+    bundles: "BundleStore",
+    champion: "BundleReference",
+    new: "tuple[BundleReference, Contract]",
+    allow_breaking: bool,
+) -> None:
+    """Compares the contract of a new champion with the current one's.
+
+    Args:
+        state: the deployments.
+        bundles: the store with the bundles.
+        champion: the current champion.
+        new: the new champion and its contract.
+        allow_breaking: whether breaking changes are a warning.
 
     Raises:
-        DeploymentError: there are breaking changes.
+        DeploymentError: it would reject what the champion accepts, and that is not allowed.
     """
-    if changes:
-        lines = [_describe(champion, bundle), *(f"  {change}" for change in changes)]
+    bundle, contract = new
+    changes = breaking_changes(champion_contract(state, bundles, champion), contract)
+    if changes and not allow_breaking:
         advice = "Nothing was changed. To deploy it nevertheless: --allow-breaking"
-        raise DeploymentError("\n".join([*lines, advice]))
-
-
-def warn_of_changes(changes: list[str], champion: "BundleReference", bundle: "BundleReference") -> None:
-    """Prints what a bundle will reject that the champion accepts."""
+        raise DeploymentError("\n".join([*describe_changes(changes, champion, bundle), advice]))
     if changes:
-        typer.echo(f"warning: {_describe(champion, bundle)}", err=True)
-        for change in changes:
-            typer.echo(f"  {change}", err=True)
+        first, *lines = describe_changes(changes, champion, bundle)
+        typer.echo("\n".join([f"warning: {first}", *lines]), err=True)
 
 
-def _describe(champion: "BundleReference", bundle: "BundleReference") -> str:
-    return printable(f"{bundle.short} rejects applications that the champion {champion.short} accepts:")
-
-
-def _champion_contract(state: "State", bundles: "BundleStore", champion: "BundleReference") -> "Contract":
-    event = state.last.get("champion")
-    contract = event.parse_contract() if event is not None and event.bundle == champion else None
-    return contract or contract_of(bundles.locate(champion).folder, champion)
+def describe_changes(changes: list[str], champion: "BundleReference", bundle: "BundleReference") -> list[str]:
+    """Returns the lines that say what a bundle rejects that the champion accepts."""
+    head = printable(f"{bundle.short} rejects applications that the champion {champion.short} accepts:")
+    return [head, *(f"  {change}" for change in changes)]

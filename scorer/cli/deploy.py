@@ -7,13 +7,7 @@ import typer
 
 from schemas.printable import printable
 from scorer.cli.announce import WaitOption, announce, champion_of
-from scorer.cli.compatibility import (
-    AllowBreakingOption,
-    breaking_changes,
-    contract_of,
-    require_compatible,
-    warn_of_changes,
-)
+from scorer.cli.compatibility import AllowBreakingOption, check_compatible, contract_of
 from scorer.cli.completion import ReferenceArgument, complete_reference
 from scorer.cli.options import (
     ConfigOption,
@@ -70,13 +64,11 @@ def deploy(
     """Make a bundle the champion on all workers, or run it in shadow mode as the challenger.
 
     The bundle is opened and checked here as the workers will do. Then an event is added to the history; each worker
-    loads the bundle in the background and switches to it between two batches. The command waits until all have
-    switched. Workers that cannot load it say why, and keep the previous bundle: once that is true of all that have not
-    switched, the command ends with their reasons and exit code 1.
-    Workers load the bundle from the store of their own settings. With --store, make sure that they share that store.
+    loads the bundle from the store of its own settings, and switches to it between two batches. The command waits until
+    all have switched; if the others cannot load it, it ends with their reasons and exit code 1. It does not wait for a
+    challenger: how often that would decide differently is in the workers' metrics.
 
-    A challenger decides nothing: how often its decisions would differ is in the workers' metrics. The command does not
-    wait for it; the console shows workers that cannot load it.
+    A champion whose contract rejects applications that the current one accepts needs --allow-breaking.
 
     Examples:
     ```
@@ -85,7 +77,6 @@ def deploy(
     scorer deploy credit-risk:1.0.0 --reason "would it decline more?" --slot challenger
     ```
     """
-    from scorer.bundle.trial import open_in_child
     from scorer.store.store import BundleStore
 
     if slot == "challenger" and wait_s:
@@ -93,8 +84,7 @@ def deploy(
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
     signing = Signing(settings, key, propose=propose)
     bundles = BundleStore(settings.store)
-    bundle = open_in_child(folder := bundles.find(reference))
-    contract = contract_of(folder, bundle)
+    bundle, contract = _open(bundles, reference)
     signing.require_signed(bundles, bundle)
     _warn_of_store(bundles, bundle, settings.store, settings_of(config, bootstrap_servers, assignments).settings.store)
 
@@ -102,12 +92,9 @@ def deploy(
         champion = champion_of(state, settings)
         current = champion if slot == "champion" else state.current(slot)
         _require_expected(state, slot, current, expect)
-        if current == bundle and not signing.renews(state, slot):
-            raise MisuseError(f"{bundle.short} is already {_ROLES[slot]}{_since(state, slot)}: nothing to deploy")
-        if champion == bundle and slot == "challenger":
-            raise MisuseError(f"{bundle.short} is the champion: the challenger must be a different bundle")
-        changes = breaking_changes(state, bundles, champion, contract) if slot == "champion" else []
-        (warn_of_changes if allow_breaking else require_compatible)(changes, champion, bundle)
+        _require_different(state, slot, champion, bundle, signing.renews(state, slot))
+        if slot == "champion":
+            check_compatible(state, bundles, champion, (bundle, contract), allow_breaking)
         return _event(slot, "deploy", bundle, current, actor, reason, contract)
 
     announce(settings, decide, signing, wait_s, as_json)
@@ -176,7 +163,7 @@ def rollback(
             located.open_in_child()
         signing.require_signed(bundles, target)
         contract = contract_of(located.folder, target)
-        warn_of_changes(breaking_changes(state, bundles, champion, contract), champion, target)
+        check_compatible(state, bundles, champion, (target, contract), allow_breaking=True)
         return _event("champion", "rollback", target, champion, actor, reason, contract)
 
     announce(settings, decide, signing, wait_s, as_json)
@@ -216,6 +203,15 @@ def retire(
         return _event(slot, "retire", None, current, actor, reason)
 
     announce(settings, decide, signing, None, as_json)
+
+
+def _open(bundles: "BundleStore", reference: str) -> "tuple[BundleReference, Contract]":
+    """Opens a bundle in a separate process; returns its exact reference and its contract."""
+    from scorer.bundle.trial import open_in_child
+
+    folder = bundles.find(reference)
+    bundle = open_in_child(folder)
+    return bundle, contract_of(folder, bundle)
 
 
 def _warn_of_store(
@@ -262,6 +258,16 @@ def _warn_of_store(
 
 
 _ROLES = {"champion": "the champion", "challenger": "the challenger"}
+
+
+def _require_different(
+    state: "State", slot: "Slot", champion: "BundleReference", bundle: "BundleReference", renews: bool
+) -> None:
+    """Refuses a deployment that changes nothing: the bundle is in the slot, and no other key signs it (renews)."""
+    if bundle == (champion if slot == "champion" else state.current(slot)) and not renews:
+        raise MisuseError(f"{bundle.short} is already {_ROLES[slot]}{_since(state, slot)}: nothing to deploy")
+    if bundle == champion and slot == "challenger":
+        raise MisuseError(f"{bundle.short} is the champion: the challenger must be a different bundle")
 
 
 def _require_expected(state: "State", slot: "Slot", current: "BundleReference | None", expected: str | None) -> None:
