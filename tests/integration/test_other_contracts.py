@@ -11,14 +11,23 @@ from schemas.contract_parser import parse_contract
 from scorer.bundle.load import read_manifest
 from scorer.bundle.signing import make_key
 from scorer.local.broker import Broker
-from tests.integration.test_deployments import stored
-from tests.integration.worker_process import Topics, event_of_a_missing_bundle, operate, scorer
-from tests.unit.bundle.contracts import CAR_LOAN, car_loan_bundle
+from tests.fakes import application
+from tests.integration.test_deployments import stored, value_of
+from tests.integration.worker_process import (
+    Topics,
+    event_of_a_missing_bundle,
+    operate,
+    scorer,
+    wait_until,
+    worker,
+)
+from tests.unit.bundle.contracts import CAR_LOAN, car_loan, car_loan_bundle
 
 pytestmark = pytest.mark.broker
 PARTITIONS = 2
 WHY = ("--reason", "a test")
 REJECTS = "rejects applications that the champion car-loan:"
+PAIR = 'challenger="car-loan:1.0.0",champion="credit-risk:1.1.0"'
 NO_BOATS = '  purpose: no longer valid: "boat"'
 
 
@@ -79,6 +88,22 @@ def test_a_breaking_deployment(topics: Topics) -> None:
 def test_a_challenger_may_reject_anything(topics: Topics) -> None:
     """A challenger makes no dead letters, so its contract is not compared."""
     assert scorer(topics, "deploy", "car-loan:1.0.0", "--slot", "challenger", *WHY)[::2] == (0, "")
+
+
+def test_a_challenger_decodes_for_itself(topics: Topics, tmp_path: Path) -> None:
+    """A challenger scores the applications that the champion rejects, and the metrics say who accepts what alone."""
+    operate(topics, "deploy", "car-loan:1.0.0", "--slot", "challenger", *WHY)
+    with worker(topics, tmp_path / "w.log") as running:
+        wait_until(lambda: running.probe("/readyz")["challenger"] is not None, "the challenger is loaded")
+        topics.publish(*(application(f"a-{i}") for i in range(30)), partition=0)
+        topics.publish(*(car_loan(f"c-{i}", purpose="boat") for i in range(20)), b"{}", partition=1)
+        wait_until(lambda: value_of(running, "scorer_challenger_compared_total", PAIR) == 50, "all are compared")
+        for slot, count in (("champion", 30), ("challenger", 20)):
+            labels = f'accepted_by="{slot}",{PAIR}'
+            assert value_of(running, "scorer_challenger_accepted_by_one_total", labels) == count
+        assert value_of(running, "scorer_challenger_disagreements_total", PAIR) == 50
+        assert running.terminate() == 0
+    assert (topics.count(topics.decisions), topics.count(topics.dead_letters)) == (30, 21)
 
 
 def test_a_proposal(topics: Topics, tmp_path: Path) -> None:
