@@ -18,6 +18,7 @@ from pydantic_core import from_json
 from schemas.contract import NUMBER_MAX, Contract, ContractField, ContractObject, Kind
 from schemas.contract_values import DATE_TIME_PATTERN
 from schemas.rejection import RejectionCode
+from schemas.validation import Fault
 from scorer.core.columns import ColumnReader, Columns, Row, absent_object, absent_value
 from scorer.core.slow_decode import Rejection, SlowDecoder, has_repeated
 
@@ -62,6 +63,10 @@ class Decoder:
         """Decodes the value of one record, as `decode_batch` does."""
         batch = self.decode_batch([raw], bytes_max)
         return batch.rejections.get(0, batch.columns)
+
+    def find_faults(self, raw: bytes) -> list[Fault]:
+        """Returns the faults of the fields of a value that is rejected because of them; none if it is not JSON."""
+        return self._slow.find_faults(raw)
 
     def decode_batch(self, values: Sequence[bytes | Rejection | None], bytes_max: int) -> DecodedBatch:
         """Decodes the values of n records, each independently.

@@ -146,14 +146,7 @@ def score_batch(
     Raises:
         BundleUnusableError: the bundle cannot score any record, and the records are not the cause.
     """
-    # Do not fetch the value of a record that is too large: a copy of it may not fit into memory.
-    decoded = bundle.decoder.decode_batch(
-        [
-            record.value() if len(record) <= record_bytes_max else _reject_unread(record, record_bytes_max)
-            for record in records
-        ],
-        record_bytes_max,
-    )
+    decoded = bundle.decoder.decode_batch(read_values(records, record_bytes_max), record_bytes_max)
     lap("decode")
     matrix = bundle.encoding.matrix(decoded.columns)
     lap("features")
@@ -165,6 +158,11 @@ def score_batch(
     lap("encode")
     assert len(results) == len(records), "one result per record"
     return Scores(bundle.reference, results, probabilities, decided, decoded.slow_decodes)
+
+
+def read_values(records: Sequence[Record], bytes_max: int) -> list[bytes | Rejection | None]:
+    """Returns the values of records, and rejections of those that are too large: a copy may not fit into memory."""
+    return [record.value() if len(record) <= bytes_max else _reject_unread(record, bytes_max) for record in records]
 
 
 def _reject_unread(record: Record, bytes_max: int) -> Rejection:

@@ -14,7 +14,7 @@ from schemas.contract import Contract, ContractField, ContractObject, Kind
 from schemas.contract_values import read_date, read_number
 from schemas.rejection import RejectionCode
 from schemas.strict_json import parse_strictly
-from schemas.validation import find_faults, find_repeated_members
+from schemas.validation import Fault, find_faults, find_repeated_members
 from scorer.core.columns import Row, absent_object, absent_value
 
 _FAULTS_SHOWN_MAX: Final = 20
@@ -67,6 +67,11 @@ class SlowDecoder:
             return Rejection(faults[0].code, "; ".join(reasons))
         # A long integer is in an additional property: consumers that validate could not read the record.
         return self._row(value) if document is raw else _UNREADABLE
+
+    def find_faults(self, raw: bytes) -> list[Fault]:
+        """Returns the faults of the fields of a value that is rejected because of them; none if it is not JSON."""
+        value, _ = _parse(raw)
+        return find_faults(self._contract, value) if isinstance(value, dict) else []
 
     def _row(self, application: Mapping[str, Any]) -> Row:
         row = _flatten(self._contract.application, application)

@@ -132,7 +132,10 @@ def _deploy(settings: Settings) -> _Needs:
     yield to_topic(Operation.WRITE, settings.deployments_topic), "to append to it; not for `history`"
     yield to_transactions(deployments_writer(settings)), "to prevent concurrent changes; not for `history`"
     yield to_own_group(settings, Operation.DESCRIBE), "to show the progress of the workers"
-    yield to_topic(Operation.DESCRIBE, settings.applications_topic), "to show the progress of the workers"
+    yield (
+        to_topic(Operation.READ, settings.applications_topic),
+        "for `deploy --dry-run`; to show the progress of the workers, Describe is enough",
+    )
 
 
 def _dlq(settings: Settings) -> _Needs:

@@ -14,6 +14,7 @@ from producer.client import ApplicationPublisher
 from producer.errors import PublisherError
 from producer.settings import Settings as PublisherSettings
 from producer.tail import TopicTail
+from schemas.contracts import shipped_contract
 from schemas.deployment import DeploymentEvent
 from schemas.examples import APPLICATIONS, DEPLOYMENT
 from schemas.rights import Operation, Role
@@ -27,6 +28,7 @@ from scorer.operate import topics
 from scorer.operate.dead_letters import read_dead_letters, requeue
 from scorer.operate.deployments import append_event, read_history
 from scorer.operate.diagnose import diagnose
+from scorer.operate.dry_run import compare_contracts
 from scorer.operate.offsets import OffsetsTool
 from scorer.operate.reading import TopicReader
 from scorer.operate.rollout import wait_for_workers
@@ -114,12 +116,13 @@ def read(settings: Settings) -> None:
 
 
 def deploy(settings: Settings) -> None:
-    """Adds a deployment to the history, and asks the workers how far they have come."""
+    """Tries a contract, adds a deployment to the history, and asks the workers how far they have come."""
 
     def decide(_: State) -> DeploymentEvent:
         return DEPLOYMENT
 
     read_history(settings)
+    compare_contracts(settings, shipped_contract(), None, 10)
     append_event(settings, decide)
     assert DEPLOYMENT.bundle is not None
     wait_for_workers(settings, DEPLOYMENT.bundle, 0)
