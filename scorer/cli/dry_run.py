@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scorer.store.store import BundleStore
 
 _SAMPLE_DEFAULT: Final = 10_000
-_SAMPLE_MAX: Final = 1_000_000  # two contracts decode so many in about a minute
+_SAMPLE_MAX: Final = 1_000_000  # two contracts take some ten seconds of CPU to decode so many
 _CAUSES_SHOWN_MAX: Final = 30
 
 DryRunOption = Annotated[

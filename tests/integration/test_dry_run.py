@@ -10,10 +10,13 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from scorer.local.broker import Broker
+from scorer.errors import LocalBrokerError
+from scorer.local.broker import Broker, start_broker
+from scorer.operate.dry_run import compare_contracts
+from scorer.settings import load_settings
 from tests.integration.test_deployments import stored
 from tests.integration.test_other_contracts import NO_BOATS, WHY, with_purposes
-from tests.integration.worker_process import WAIT_S, Topics, event_of_a_missing_bundle, operate, scorer
+from tests.integration.worker_process import WAIT_S, Topics, event_of_a_missing_bundle, operate, scorer, wait_until
 from tests.unit.bundle.contracts import car_loan, car_loan_bundle
 
 pytestmark = pytest.mark.broker
@@ -136,6 +139,33 @@ def test_offsets_without_records(topics: Topics) -> None:
     assert counts(reported(topics, "--sample", "1000000")) == (7, 7, 0)
     expire(topics, topics.ends(topics.applications))
     assert counts(reported(topics)) == (0, 0, 0)
+
+
+def test_a_compacted_topic() -> None:
+    """Offsets whose records were compacted are not counted, and the rest is read to its end."""
+    try:
+        started = start_broker("java", overrides={"log.cleaner.backoff.ms": "100"})
+    except LocalBrokerError as fault:
+        pytest.skip(f"needs a broker that compacts soon: {fault}")
+    soon = {"segment.ms": "200", "min.cleanable.dirty.ratio": "0.001", "max.compaction.lag.ms": "200"}
+    contracts = with_purposes("car", "van"), with_purposes("car", "van", "boat")
+    with started as broker:
+        topics = Topics(broker.bootstrap_servers, 1, {"cleanup.policy": "compact", **soon})
+        settings = load_settings(
+            {"bootstrap_servers": topics.servers, "applications_topic": topics.applications}, environment={}
+        ).settings
+        for key in (b"a", b"b"):
+            topics.publish(*[car_loan(purpose="boat")] * 500, key=key)
+
+        def compacted() -> bool:
+            topics.publish(car_loan(purpose="car"), key=b"c")  # a record after its time begins a segment
+            return compare_contracts(settings, *contracts, 1_000_000)[0].new.rejected == 2
+
+        wait_until(compacted, "of each key, the last record is left", every_s=0.5)
+        for offsets_max in (topics.ends(topics.applications)[0] - 1, 1_000_000):
+            counts, skipped = compare_contracts(settings, *contracts, offsets_max)
+            assert 3 <= counts.values < 1_000
+            assert (counts.new.rejected, counts.newly_rejected, skipped.count) == (2, 2, 0)
 
 
 def test_no_records(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
