@@ -5,14 +5,27 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from producer.errors import MisuseError, PublisherError
+from producer.options import (
+    ApplicationsOption,
+    ContractOption,
+    DeadLettersOption,
+    DecisionsOption,
+    ForOption,
+    InvalidOption,
+    JsonOption,
+    KafkaOption,
+    PrefixOption,
+    RateOption,
+    SeedOption,
+    ServersOption,
+    TimeoutSOption,
+)
 from producer.summary import show_load, show_published
-from schemas.durations import read_duration
 from schemas.printable import printable, printable_lines
 from schemas.surroundings import explain_fault, standard_streams
 from schemas.text import find_text_fault, is_utf8
@@ -41,35 +54,10 @@ app = typer.Typer(
     """,
 )
 
-ServersOption = Annotated[
-    str | None, typer.Option("--bootstrap-servers", "-b", metavar="HOST:PORT", help="Kafka brokers, comma-separated.")
-]
-KafkaOption = Annotated[
-    list[str] | None,
-    typer.Option("--kafka", "-k", metavar="PROPERTY=VALUE", help="Any librdkafka property; may be repeated."),
-]
-ApplicationsOption = Annotated[str | None, typer.Option(metavar="TOPIC", help="Topic to publish applications to.")]
-DecisionsOption = Annotated[str | None, typer.Option(metavar="TOPIC", help="Topic to read decisions from.")]
-DeadLettersOption = Annotated[str | None, typer.Option(metavar="TOPIC", help="Topic to read dead letters from.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-
 # How long an interrupted command waits for outstanding acknowledgements.
 _INTERRUPTED_WAIT_S: Final = 5.0
-ContractOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Contract of the applications, a JSON Schema (default: credit-application)."),
-]
-
 # How long `watch` blocks in librdkafka before it checks for Ctrl-C.
 _WATCH_SLICE_S: Final = 0.2
-
-
-def parse_duration(text: str) -> float:
-    """Parses a duration, and returns it in seconds."""
-    try:
-        return read_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"'{text[:40]}' {error}") from None
 
 
 def main() -> None:
@@ -147,18 +135,12 @@ def publish(
 
 @app.command()
 def load(
-    rate: Annotated[float, typer.Option("--rate", min=0.01, max=1_000_000, help="Applications per second.")] = 1_000,
-    for_s: Annotated[
-        float,
-        typer.Option(
-            "--for", parser=parse_duration, metavar="DURATION", help="Duration, for example 60s, 2m or 500ms."
-        ),
-    ] = "60s",  # type: ignore[assignment]  # the parser reads the default, too
-    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed generates the same applications.")] = 1,
-    prefix: Annotated[
-        str | None, typer.Option(help="Generate the ids PREFIX-0, PREFIX-1, …; default: a unique prefix per run.")
-    ] = None,
-    invalid: Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of invalid applications.")] = 0,
+    rate: RateOption = 1_000,
+    for_s: ForOption = "60s",  # type: ignore[assignment]  # the parser reads the default, too
+    seed: SeedOption = 1,
+    prefix: PrefixOption = None,
+    invalid: InvalidOption = 0,
+    contract: ContractOption = None,
     bootstrap_servers: ServersOption = None,
     applications_topic: ApplicationsOption = None,
     kafka: KafkaOption = None,
@@ -166,7 +148,10 @@ def load(
 ) -> None:
     """Send generated applications at a constant rate, whether or not the scorer keeps up.
 
-    The generated applicants resemble the course's data in their distributions and correlations; none is a real person.
+    Values are drawn uniformly from what the contract accepts, unknown and absent ones included. Applicants of the
+    contract credit-application resemble the course's data in their distributions and correlations; none is a real
+    person.
+
     A record's timestamp is its scheduled time, so that a latency measured from it includes every delay. With
     --invalid 0.01 one in a hundred applications is invalid, covering every rejection code that a record can cause.
     Ctrl-C or SIGTERM stops the load and prints the summary.
@@ -176,19 +161,23 @@ def load(
         producer load --rate 5000 --for 2m
 
         producer load --rate 200 --for 30s --invalid 0.05 --json
+
+        producer load --contract loan.schema.json --for 10s
     """
     settings = _settings(bootstrap_servers, kafka, applications_topic=applications_topic)
 
     import secrets
 
     from producer.client import ApplicationPublisher
-    from producer.generator import generate_applications
+    from producer.files import read_contract
+    from producer.generator import fit_prefix, generate_applications
     from producer.interrupt import interruptible
     from producer.load import LoadRun
 
-    ids = prefix if prefix is not None else f"load-{secrets.token_hex(4)}-{seed}"
+    own_contract = read_contract(contract)
+    ids = prefix if prefix is not None else fit_prefix(f"load-{secrets.token_hex(4)}-{seed}", own_contract)
     try:
-        records = generate_applications(seed, ids, invalid)
+        records = generate_applications(seed, ids, invalid, own_contract)
     except ValueError as error:
         raise MisuseError(str(error)) from None
     with interruptible() as interrupted, ApplicationPublisher(settings) as publisher:
@@ -199,17 +188,6 @@ def load(
         show_load(report, ids, rate, as_json=as_json)
         if report.acknowledged + report.failed < report.sent:
             raise typer.Exit(1)
-
-
-TimeoutSOption = Annotated[
-    float,
-    typer.Option(
-        "--timeout",
-        parser=parse_duration,
-        metavar="DURATION",
-        help="Time to wait for the decision, for example 10s.",
-    ),
-]
 
 
 @app.command("try")

@@ -41,9 +41,10 @@ def show_load(report: "LoadReport", ids: str, rate: float, *, as_json: bool) -> 
     if as_json:
         typer.echo(json.dumps({"ids": ids, "rate": rate, **asdict(report)}))
         return
+    first = f"{ids}-" if ids else ""
     typer.echo(
         f"{'stopped: ' if report.stopped else ''}{report.sent:,} applications sent, {report.rate_achieved:,.1f} per "
-        f"second (requested: {rate:,g}), ids {ids}-0 to {ids}-{report.sent - 1}; {report.invalid:,} of them "
+        f"second (requested: {rate:,g}), ids {first}0 to {first}{report.sent - 1}; {report.invalid:,} of them "
         f"invalid\n{report.acknowledged:,} acknowledged, {report.failed:,} failed; "
         f"sent at most {report.lateness_max_ms:,.1f} ms late"
     )
