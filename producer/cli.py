@@ -20,6 +20,7 @@ from producer.options import (
     JsonOption,
     KafkaOption,
     PrefixOption,
+    ProfileOption,
     RateOption,
     SeedOption,
     ServersOption,
@@ -141,6 +142,7 @@ def load(
     prefix: PrefixOption = None,
     invalid: InvalidOption = 0,
     contract: ContractOption = None,
+    profile: ProfileOption = None,
     bootstrap_servers: ServersOption = None,
     applications_topic: ApplicationsOption = None,
     kafka: KafkaOption = None,
@@ -148,9 +150,9 @@ def load(
 ) -> None:
     """Send generated applications at a constant rate, whether or not the scorer keeps up.
 
-    Values are drawn uniformly from what the contract accepts, unknown and absent ones included. Applicants of the
-    contract credit-application resemble the course's data in their distributions and correlations; none is a real
-    person.
+    With --profile, they resemble the applications that a bundle was trained on, field by field. Without it, values are
+    drawn uniformly from what the contract accepts, unknown and absent ones included; applicants of the contract
+    credit-application resemble the course's data in their distributions and correlations. None is a real person.
 
     A record's timestamp is its scheduled time, so that a latency measured from it includes every delay. With
     --invalid 0.01 one in a hundred applications is invalid, covering every rejection code that a record can cause.
@@ -162,14 +164,14 @@ def load(
 
         producer load --rate 200 --for 30s --invalid 0.05 --json
 
-        producer load --contract loan.schema.json --for 10s
+        producer load --contract loan.schema.json --profile bundles/loan/1.0.0 --for 10s
     """
     settings = _settings(bootstrap_servers, kafka, applications_topic=applications_topic)
 
     import secrets
 
     from producer.client import ApplicationPublisher
-    from producer.files import read_contract
+    from producer.files import read_contract, read_profile
     from producer.generator import fit_prefix, generate_applications
     from producer.interrupt import interruptible
     from producer.load import LoadRun
@@ -177,7 +179,7 @@ def load(
     own_contract = read_contract(contract)
     ids = prefix if prefix is not None else fit_prefix(f"load-{secrets.token_hex(4)}-{seed}", own_contract)
     try:
-        records = generate_applications(seed, ids, invalid, own_contract)
+        records = generate_applications(seed, ids, invalid, own_contract, read_profile(profile, own_contract))
     except ValueError as error:
         raise MisuseError(str(error)) from None
     with interruptible() as interrupted, ApplicationPublisher(settings) as publisher:

@@ -1,4 +1,4 @@
-"""Draws applications of any contract: each field by itself, uniformly within what the contract accepts."""
+"""Draws applications of any contract, each field by itself: like a profile, or uniformly from what is accepted."""
 
 import json
 import math
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from schemas.contract import NUMBER_MAX, Contract, ContractField, ContractObject, Kind, Value
 from schemas.made_up import bounds_of
+from schemas.profile import AT, FieldProfile, Profile
 
 Random: TypeAlias = np.random.Generator
 Path: TypeAlias = tuple[str, ...]
@@ -20,7 +21,7 @@ An object that may be null or absent has values too: None, "null", or "" if it i
 """
 _Draw: TypeAlias = Callable[[Random, int], list[Any]]
 
-# Large enough that a block of applications has some, small enough that most applications are complete.
+# Without a profile. Large enough that a block of applications has some, small enough that most are complete.
 _UNKNOWN_SHARE: Final = 0.1
 # A number has as many digits after the point as it takes for this many different numbers between the limits.
 _NUMBERS_MIN: Final = 1_000
@@ -28,6 +29,7 @@ _DECIMALS_MAX: Final = 15  # a double has no more digits
 _WHOLE_MAX: Final = 2.0**53  # larger numbers are written as floats
 _TEXT_CHARACTERS: Final = 12  # random letters of a text; the rest up to its minimum length is padding
 _SECONDS_PER_DAY: Final = 86_400.0
+_DAYS: Final = (-719_000.0, 2_932_000.0)  # since 1970-01-01: the years 2 to 9997, in every time zone
 
 
 class Population:
@@ -37,15 +39,25 @@ class Population:
         optional: the paths of fields and objects that some of the applications do not have.
     """
 
-    def __init__(self, contract: Contract) -> None:
+    def __init__(self, contract: Contract, profile: Profile | None = None) -> None:
+        """Prepares the draws.
+
+        Args:
+            contract: the contract; every application satisfies it, whatever the profile says.
+            profile: the statistics of the fields; those that it lacks are drawn uniformly. Objects are always there,
+                as it does not say how often they are not.
+        """
         objects = [group for group in _objects(contract.application) if group.nullable or not group.required]
         objects = [group for group in objects if group.path != contract.id_path[: len(group.path)]]
         fields = [field for field in contract.fields.values() if field.path != contract.id_path]
         members: list[ContractField | ContractObject] = [*objects, *fields]
         self.optional = frozenset(member.path for member in members if not member.required)
         self._draws = {
-            **{field.path: _with_unknown(_drawer(field), _unknown_forms(field)) for field in fields},
-            **{group.path: _with_unknown(_draw_present, _absent_forms(group)) for group in objects},
+            **{field.path: _field_draw(field, profile.fields.get(field.name) if profile else None) for field in fields},
+            **{
+                group.path: _with_unknown(_draw_present, _absent_forms(group), 0.0 if profile else _UNKNOWN_SHARE)
+                for group in objects
+            },
         }
 
     def draw(self, random: Random, count: int) -> Values:
@@ -65,24 +77,19 @@ def _absent_forms(member: ContractField | ContractObject) -> list[str | None]:
     return [*(["null"] if member.nullable else []), *([] if member.required else [None])]
 
 
-def _unknown_forms(field: ContractField) -> list[str | None]:
-    """How an application says that it has no value of a field: null, a value that means unknown, or without it."""
-    return [*map(_dump, field.unknown), *_absent_forms(field)]
-
-
 def _dump(value: Value) -> str:
     is_whole = isinstance(value, float) and value.is_integer() and abs(value) < _WHOLE_MAX
     return str(int(value)) if is_whole else json.dumps(value, ensure_ascii=False)
 
 
-def _with_unknown(draw: _Draw, forms: Sequence[str | None]) -> _Draw:
+def _with_unknown(draw: _Draw, forms: Sequence[str | None], share: float) -> _Draw:
     """Replaces a share of the values by forms of unknown."""
-    if not forms:
+    if not forms or not share:
         return draw
 
     def draw_some(random: Random, count: int) -> list[Any]:
         values = draw(random, count)
-        rows = np.flatnonzero(random.random(count) < _UNKNOWN_SHARE).tolist()
+        rows = np.flatnonzero(random.random(count) < share).tolist()
         for row, form in zip(rows, random.integers(len(forms), size=len(rows)).tolist(), strict=True):
             values[row] = forms[form]
         return values
@@ -90,47 +97,66 @@ def _with_unknown(draw: _Draw, forms: Sequence[str | None]) -> _Draw:
     return draw_some
 
 
-def _drawer(field: ContractField) -> _Draw:
+def _field_draw(field: ContractField, statistics: FieldProfile | None) -> _Draw:
+    """How to draw a field, with the forms in which an application has no value of it."""
+    # With a default, an absent value is a known one: a profile does not count it as unknown.
+    forms = [] if statistics and field.default is not None and not field.nullable else _absent_forms(field)
+    share = statistics.unknown if statistics else _UNKNOWN_SHARE
+    return _with_unknown(_drawer(field, statistics), [*map(_dump, field.unknown), *forms], share)
+
+
+def _drawer(field: ContractField, statistics: FieldProfile | None) -> _Draw:
     match field.kind:
         case Kind.NUMBER | Kind.INTEGER:
-            return _number_drawer(field)
+            return _number_drawer(field, statistics)
         case Kind.BOOLEAN:
-            return _choice_drawer(("true", "false"))
+            return _choice_drawer(("true", "false"), ("true", "false"), statistics)
         case Kind.CATEGORY:
-            return _choice_drawer([_dump(category) for category in field.categories])
+            return _choice_drawer(field.categories, [_dump(category) for category in field.categories], statistics)
         case Kind.DATE | Kind.DATE_TIME:
-            return _date_drawer(field)
+            return _date_drawer(field, statistics)
         case Kind.TEXT:
             return _text_drawer(field)
 
 
-def _choice_drawer(choices: Sequence[str]) -> _Draw:
-    tokens = np.array(choices, dtype=object)
+def _choice_drawer(values: Sequence[str], written: Sequence[str], statistics: FieldProfile | None) -> _Draw:
+    weights = [statistics.shares.get(value, 0.0) if statistics else 1.0 for value in values]
+    cumulated = np.cumsum(weights if sum(weights) else [1.0] * len(values))
+    texts = np.array(written, dtype=object)
 
     def draw(random: Random, count: int) -> list[Any]:
-        chosen: list[Any] = tokens[random.integers(len(tokens), size=count)].tolist()
-        return chosen
+        chosen = np.searchsorted(cumulated, random.random(count) * cumulated[-1], side="right")
+        values: list[Any] = texts[chosen].tolist()
+        return values
 
     return draw
 
 
-def _number_drawer(field: ContractField) -> _Draw:
+def _number_drawer(field: ContractField, statistics: FieldProfile | None) -> _Draw:
     low, high = _limits_of(field)
-    decimals = 0
-    if field.kind is Kind.NUMBER and high > low:
-        decimals = min(max(0, math.ceil(math.log10(_NUMBERS_MIN) - math.log10(high - low))), _DECIMALS_MAX)
+    if statistics and statistics.quantiles:
+        at, quantiles = np.array(AT), np.array(statistics.quantiles)
+        decimals = statistics.decimals if field.kind is Kind.NUMBER else 0
+        low, high = max(low, quantiles[0]), min(high, quantiles[-1])
+    else:
+        at, quantiles = np.array((0.0, 1.0)), np.array((low, high))
+        decimals = _decimals(high - low) if field.kind is Kind.NUMBER else 0
     low, high = _rounded_ends(field, low, high, decimals)
     is_whole = decimals == 0 and low.is_integer() and high.is_integer() and max(-low, high) < _WHOLE_MAX
-    # Of whole numbers each has the same share, also the first and the last one.
-    margin = 0.5 if is_whole else 0.0
+    if is_whole and len(quantiles) == 2:
+        quantiles += (-0.5, 0.5)  # the first and the last number are drawn as often as the others
 
     def draw(random: Random, count: int) -> list[Any]:
-        numbers = (low - margin) + random.random(count) * (high - low + 2 * margin)
-        numbers = np.clip(np.round(numbers, decimals), low, high)
+        numbers = np.clip(np.round(np.interp(random.random(count), at, quantiles), decimals), low, high)
         values: list[Any] = (numbers.astype(np.int64) if is_whole else numbers).tolist()
         return values
 
     return draw
+
+
+def _decimals(span: float) -> int:
+    """How many digits after the point give enough different numbers."""
+    return min(max(0, math.ceil(math.log10(_NUMBERS_MIN) - math.log10(span))), _DECIMALS_MAX) if span else 0
 
 
 def _limits_of(field: ContractField) -> tuple[float, float]:
@@ -157,12 +183,13 @@ def _rounded_ends(field: ContractField, low: float, high: float, decimals: int) 
     return ends[0], ends[1]
 
 
-def _date_drawer(field: ContractField) -> _Draw:
-    low, high = bounds_of(field)
+def _date_drawer(field: ContractField, statistics: FieldProfile | None) -> _Draw:
+    at, days = (AT, statistics.quantiles) if statistics and statistics.quantiles else ((0.0, 1.0), bounds_of(field))
     unit, per_day, ending = ("D", 1.0, "") if field.kind is Kind.DATE else ("s", _SECONDS_PER_DAY, "Z")
+    quantiles = np.clip(days, *_DAYS) * per_day
 
     def draw(random: Random, count: int) -> list[Any]:
-        numbers = (low + random.random(count) * (high - low)) * per_day
+        numbers = np.interp(random.random(count), at, quantiles)
         texts: NDArray[np.str_] = np.datetime_as_string(numbers.astype(np.int64).astype(f"datetime64[{unit}]"))
         return [f'"{text}{ending}"' for text in texts.tolist()]
 

@@ -10,6 +10,7 @@ from producer.invalid import Spoiler
 from producer.writing import ObjectWriter
 from schemas.contract import ID_CHARACTERS_MAX, Contract
 from schemas.contracts import shipped_contract
+from schemas.profile import Profile
 from schemas.rejection import RejectionCode
 
 # Applicants are drawn in blocks: large enough for numpy to pay off, small enough that a block takes well under a
@@ -34,19 +35,25 @@ class GeneratedRecord(NamedTuple):
 
 
 def generate_applications(
-    seed: int, prefix: str | None = None, invalid_share: float = 0.0, contract: Contract | None = None
+    seed: int,
+    prefix: str | None = None,
+    invalid_share: float = 0.0,
+    contract: Contract | None = None,
+    profile: Profile | None = None,
 ) -> Iterator[GeneratedRecord]:
     """Generates applications, without end.
 
-    Those of the shipped contract resemble the course's data, with its correlations. Those of any other contract are
-    drawn uniformly from what the contract accepts.
+    With a profile they resemble the data that it was made of, field by field. Without one, those of the shipped
+    contract resemble the course's data, with its correlations, and those of others are drawn uniformly from what the
+    contract accepts.
 
     Args:
-        seed: the random seed; the same seed, prefix, share and contract give the same records.
+        seed: the random seed; the same arguments give the same records.
         prefix: the ids are `prefix-0`, `prefix-1` and so on; default: `load-SEED`. Loads that must not share ids need
             different prefixes. If it is empty, the ids are the numbers alone.
         invalid_share: the share of invalid records, 0 to 1, spread over the rejection codes that a record can cause.
         contract: the contract of the applications; default: credit-application, which is shipped.
+        profile: the statistics of similar applications.
 
     Raises:
         ValueError: `invalid_share` is not from 0 to 1, or the prefix is too long for the contract's ids.
@@ -60,7 +67,7 @@ def generate_applications(
     if prefix != fit_prefix(prefix, contract):
         characters_max = _prefix_characters_max(contract)
         raise ValueError(f"the prefix must be at most {characters_max} characters for ids of {contract}")
-    return _generate(np.random.default_rng(seed), prefix, invalid_share, contract)
+    return _generate(np.random.default_rng(seed), prefix, invalid_share, contract, profile)
 
 
 def fit_prefix(prefix: str, contract: Contract) -> str:
@@ -73,10 +80,10 @@ def _prefix_characters_max(contract: Contract) -> int:
 
 
 def _generate(
-    random: np.random.Generator, prefix: str, invalid_share: float, contract: Contract
+    random: np.random.Generator, prefix: str, invalid_share: float, contract: Contract, profile: Profile | None
 ) -> Iterator[GeneratedRecord]:
     spoiler = Spoiler(contract)
-    draw, optional = _population_of(contract)
+    draw, optional = _population_of(contract, profile)
     writer = ObjectWriter(contract.application, optional)
     start = 0
     while True:
@@ -91,13 +98,15 @@ def _generate(
         start += _BLOCK
 
 
-def _population_of(contract: Contract) -> tuple[Callable[[np.random.Generator, int], Values], Collection[Path]]:
+def _population_of(
+    contract: Contract, profile: Profile | None
+) -> tuple[Callable[[np.random.Generator, int], Values], Collection[Path]]:
     """Returns how to draw a contract's applications, and which of its fields and objects they may lack."""
-    if contract == shipped_contract():
+    if profile is None and contract == shipped_contract():
         from schemas.contracts.credit_applicants import draw_values
 
         return draw_values, ()
-    population = Population(contract)
+    population = Population(contract, profile)
     return population.draw, population.optional
 
 

@@ -31,6 +31,10 @@ ContractOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Contract of the applications, a JSON Schema (default: credit-application)."),
 ]
+ProfileOption = Annotated[
+    Path | None,
+    typer.Option(metavar="BUNDLE|FILE", help="Resemble the data of a bundle: its folder, or a profile.json."),
+]
 RateOption = Annotated[float, typer.Option("--rate", min=0.01, max=1_000_000, help="Applications per second.")]
 ForOption = Annotated[
     float,

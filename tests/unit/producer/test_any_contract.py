@@ -10,6 +10,7 @@ import pytest
 from producer.generator import generate_applications
 from schemas.contract import Contract
 from schemas.contract_parser import parse_contract
+from schemas.profile import parse_profile
 from schemas.rejection import RejectionCode
 from scorer.core.columns import Columns
 from scorer.core.decode import Decoder
@@ -117,3 +118,58 @@ def test_invalid_records_have_every_code_that_applies() -> None:
         assert (decoded.code if isinstance(decoded, Rejection) else None) is record.code
     codes = {record.code for record in records} - {None}
     assert codes == set(RejectionCode) - {RejectionCode.MODEL_ERROR, RejectionCode.UNREADABLE}
+
+
+def _profiled(contract: Contract, fields: dict[str, dict[str, Any]], count: int = 4_000) -> list[dict[str, Any]]:
+    profile = parse_profile(json.dumps({"profile_version": 1, "fields": fields}).encode())
+    decoder = Decoder(contract)
+    values = [r.value for r in islice(generate_applications(1, contract=contract, profile=profile), count)]
+    assert all(isinstance(decoder.decode(value, BYTES_MAX), Columns) for value in values)
+    return [json.loads(value) for value in values]
+
+
+def test_applications_resemble_a_profile() -> None:
+    """Quantiles, decimals, shares of values and of unknown ones are the profile's."""
+    contract = _contract(
+        {
+            "income": {"type": ["number", "null"]},
+            "home": {"type": "string", "enum": ["rent", "own", "boat"]},
+            "born": {"type": "string", "format": "date"},
+        }
+    )
+    fields = {
+        "income": {"unknown": 0.25, "quantiles": [10, 20, 30, 40, 50, 100, 200, 300, 400, 500, 600], "decimals": 1},
+        "home": {"unknown": 0, "shares": {"rent": 0.2, "own": 0.8}},
+        "born": {"unknown": 0, "quantiles": [-3000.0] * 5 + [0.0] * 6},
+    }
+    values = _profiled(contract, fields)
+    known = [value["income"] for value in values if value["income"] is not None]
+    assert 0.22 < 1 - len(known) / len(values) < 0.28
+    assert 85 < sorted(known)[len(known) // 2] < 115
+    assert {len(str(income).partition(".")[2]) for income in known} == {1}
+    homes = Counter(value["home"] for value in values)
+    assert set(homes) == {"rent", "own"}
+    assert 0.17 < homes["rent"] / len(values) < 0.23
+    assert {value["born"][:4] for value in values} <= {str(year) for year in range(1961, 1971)}
+
+
+def test_a_profile_of_other_limits_makes_valid_applications() -> None:
+    """Numbers are moved to the contract's limits, categories that it lacks are not used, and other fields are drawn."""
+    contract = _contract(
+        {
+            "age": {"type": "integer", "minimum": 18, "exclusiveMaximum": 60},
+            "share": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+            "home": {"type": "string", "enum": ["rent"], "default": "rent"},
+            "more": {"type": "boolean"},
+        },
+        ["age", "share", "more"],
+    )
+    fields = {
+        "age": {"unknown": 0.5, "quantiles": [10, 12, 15, 20, 30, 40, 50, 60, 70, 80, 90]},
+        "share": {"unknown": 0, "quantiles": [0.0] * 11},
+        "home": {"unknown": 0, "shares": {"boat": 1.0}},
+    }
+    values = _profiled(contract, fields)
+    assert {value["age"] for value in values} == set(range(18, 60))
+    assert all(value["home"] == "rent" for value in values)
+    assert len({value["more"] for value in values}) == 2
