@@ -1,10 +1,11 @@
 """The `producer` command: sends applications, and shows their decisions."""
 
-import json
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -26,7 +27,7 @@ from producer.options import (
     ServersOption,
     TimeoutSOption,
 )
-from producer.summary import show_load, show_published
+from producer.summary import show_decision, show_load, show_published
 from schemas.printable import printable, printable_lines
 from schemas.surroundings import explain_fault, standard_streams
 from schemas.text import find_text_fault, is_utf8
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from producer.settings import Settings
+    from schemas.contract import Contract
 
 app = typer.Typer(
     name="producer",
@@ -47,9 +49,13 @@ app = typer.Typer(
     `producer load` sends generated applications at a given rate, `producer watch` follows the decisions.
 
     Brokers and topics come from, highest precedence first: flags; the environment variables
-    SCORER_BOOTSTRAP_SERVERS, SCORER_APPLICATIONS_TOPIC, SCORER_DECISIONS_TOPIC, SCORER_DEAD_LETTERS_TOPIC and
-    SCORER_KAFKA__SECURITY_PROTOCOL (for security.protocol, and so on for any librdkafka property); scorer.toml in the
-    current folder. A property whose name ends in .file, such as sasl.password.file, names a file with the value.
+    SCORER_BOOTSTRAP_SERVERS, SCORER_APPLICATIONS_TOPIC, SCORER_DECISIONS_TOPIC, SCORER_DEAD_LETTERS_TOPIC,
+    SCORER_DEPLOYMENTS_TOPIC and SCORER_KAFKA__SECURITY_PROTOCOL (for security.protocol, and so on for any librdkafka
+    property); scorer.toml in the current folder. A property whose name ends in .file, such as sasl.password.file, names
+    a file with the value.
+
+    The contract of the applications is that of the deployed bundle, from the deployment history on Kafka, or that of
+    --contract FILE; before the first deployment it is credit-application, which is shipped.
 
     Exit codes: 0 success, 1 failure, 2 usage error.
     """,
@@ -96,10 +102,10 @@ def publish(
 ) -> None:
     """Send a file of applications, and validate each against the contract first.
 
-    CSV has a header line with the contract's fields, in any order and letter case; categories are names or the course's
-    codes, and 99999999 means unknown. JSON lines hold one application each. A row without an application_id gets one
-    from the file's name, the line number and a digest of the row. Invalid rows are not sent; they are listed with the
-    fields and rules, and the exit code is 1.
+    CSV has a header line with the contract's fields, in any order and letter case; values may be written as the
+    contract's codes for files. JSON lines hold one application each. A row without an id gets one from the file's name,
+    the line number and a digest of the row. Invalid rows are not sent; they are listed with the fields and rules, and
+    the exit code is 1.
 
     For example:
 
@@ -113,12 +119,13 @@ def publish(
     headers = _assignments("--header", header, "traceparent=00-…")
 
     from producer.client import ApplicationPublisher
-    from producer.files import count_lines, open_rows, read_contract
+    from producer.files import count_lines, open_rows
     from producer.publish import publish_rows
     from schemas.rows import Hints
 
-    hints, own_contract = Hints(), read_contract(contract)
-    rows = open_rows(file, own_contract, hints)
+    hints = Hints()
+    with _contract_of(contract, settings) as own_contract:
+        rows = open_rows(file, own_contract, hints)
 
     with ApplicationPublisher(settings, headers, own_contract) as publisher:
         with _progress() as progress:
@@ -171,18 +178,18 @@ def load(
     import secrets
 
     from producer.client import ApplicationPublisher
-    from producer.files import read_contract, read_profile
+    from producer.files import read_profile
     from producer.generator import fit_prefix, generate_applications
     from producer.interrupt import interruptible
     from producer.load import LoadRun
 
-    own_contract = read_contract(contract)
-    ids = prefix if prefix is not None else fit_prefix(f"load-{secrets.token_hex(4)}-{seed}", own_contract)
-    try:
-        records = generate_applications(seed, ids, invalid, own_contract, read_profile(profile, own_contract))
-    except ValueError as error:
-        raise MisuseError(str(error)) from None
-    with interruptible() as interrupted, ApplicationPublisher(settings) as publisher:
+    with _contract_of(contract, settings) as own_contract:
+        ids = prefix if prefix is not None else fit_prefix(f"load-{secrets.token_hex(4)}-{seed}", own_contract)
+        try:
+            records = generate_applications(seed, ids, invalid, own_contract, read_profile(profile, own_contract))
+        except ValueError as error:
+            raise MisuseError(str(error)) from None
+    with interruptible() as interrupted, ApplicationPublisher(settings, contract=own_contract) as publisher:
         run = LoadRun(publisher, records, rate, for_s)
         with _progress() as progress:
             task = progress.add_task("sending", total=run.total)
@@ -207,7 +214,8 @@ def try_application(
 ) -> None:
     """Send one application and show its decision.
 
-    Fields that are not given take the values of the contract's example, and are listed below the decision.
+    Fields that are not given take the values of the contract's example, and are listed below the decision. --fields
+    lists the fields of the deployed contract.
 
     For example:
 
@@ -217,13 +225,9 @@ def try_application(
 
         producer try --fields
     """
-    from producer.files import read_contract
+    from producer.deployed import find_contract
     from producer.trial import field_table, make_trial
 
-    own_contract = read_contract(contract)
-    if fields:
-        typer.echo(field_table(own_contract))
-        return
     settings = _settings(
         bootstrap_servers,
         kafka,
@@ -231,28 +235,21 @@ def try_application(
         decisions_topic=decisions_topic,
         dead_letters_topic=dead_letters_topic,
     )
-    trial = make_trial(assignments or [], own_contract)
-
-    from rich.console import Console
+    if fields:
+        known = find_contract(contract, settings)
+        typer.echo(field_table(known.contract))
+        _show(known.note)
+        return
+    with _contract_of(contract, settings) as own_contract:
+        trial = make_trial(assignments or [], own_contract)
 
     from producer.client import ApplicationPublisher
-    from producer.show import decision_panel
 
     with ApplicationPublisher(settings, contract=own_contract) as publisher:
         start_s = time.monotonic()
         decision = publisher.decide(trial.application, timeout_s)
         waited_s = time.monotonic() - start_s
-    if as_json:
-        waited_ms = round(waited_s * 1_000, 1)
-        typer.echo(
-            json.dumps({"decision": decision.model_dump(), "defaulted": trial.defaulted, "waited_ms": waited_ms})
-        )
-        return
-    console = Console(highlight=False)
-    console.print(decision_panel(decision, waited_s))
-    if trial.defaulted:
-        defaults = ", ".join(f"{name}={value}" for name, value in trial.defaulted.items())
-        console.print(f"Example values were used for: {defaults}", style="dim", markup=False)
+    show_decision(decision, trial.defaulted, waited_s, as_json=as_json)
 
 
 @app.command()
@@ -327,6 +324,32 @@ def _settings(bootstrap_servers: str | None, kafka: Sequence[str] | None, **topi
 
     properties = _assignments("--kafka", kafka, "security.protocol=SSL")
     return load_settings({"bootstrap_servers": bootstrap_servers, **topics, "kafka": properties})
+
+
+@contextmanager
+def _contract_of(file: Path | None, settings: "Settings") -> Iterator["Contract"]:
+    """The contract of a file, or else the deployed one, to check the call against.
+
+    What is wrong with the call is reported first, then that no broker responds, then that the contract is not certain.
+
+    Raises:
+        MisuseError: the file is not a contract, or the call is wrong; this may be because of the contract.
+        BrokerUnreachableError: no broker responds.
+    """
+    from producer.deployed import find_contract
+
+    known = find_contract(file, settings)
+    try:
+        yield known.contract
+    except MisuseError as error:
+        raise MisuseError(f"{error}\n{known.note}" if known.error else str(error)) from None
+    known.require_broker()
+    _show(known.note)
+
+
+def _show(note: str) -> None:
+    if note:
+        typer.echo(f"producer: {printable(note)}", err=True)
 
 
 def _assignments(option: str, arguments: Sequence[str] | None, example: str) -> dict[str, str]:

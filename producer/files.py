@@ -8,21 +8,20 @@ from producer.errors import MisuseError
 from schemas import contract_file
 from schemas.contract import Contract
 from schemas.contract_faults import ContractError
-from schemas.contracts import shipped_contract
 from schemas.files import read_applications
 from schemas.profile import PROFILE_BYTES_MAX, PROFILE_FILE, Profile, ProfileError, parse_profile
 from schemas.rows import ApplicationsFileError, Hints, Row
 from schemas.text import TextFileError
 
 
-def read_contract(path: Path | None) -> Contract:
-    """Reads a contract file; returns the shipped contract without one.
+def read_contract(path: Path) -> Contract:
+    """Reads a contract file.
 
     Raises:
         MisuseError: the file cannot be read, or is not a contract.
     """
     try:
-        return shipped_contract() if path is None else contract_file.read_contract(path)
+        return contract_file.read_contract(path)
     except (TextFileError, ContractError) as error:
         raise MisuseError(f"{path}: {error}") from None
 

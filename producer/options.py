@@ -29,7 +29,7 @@ DeadLettersOption = Annotated[str | None, typer.Option(metavar="TOPIC", help="To
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 ContractOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Contract of the applications, a JSON Schema (default: credit-application)."),
+    typer.Option(metavar="FILE", help="Contract of the applications (default: that of the deployed bundle)."),
 ]
 ProfileOption = Annotated[
     Path | None,

@@ -1,12 +1,12 @@
-"""Makes the profile of the applications that a model was trained on, from which no person can be told.
+"""Makes the profile of the applications that a model was trained on, which identifies no person.
 
 What a profile leaves out, and why:
 
-- Fields stand alone. No statistic combines two of them, so no combination of values leads to a person.
-- A quantile has at least ten applications below it and ten above it, also the outermost ones, so none is the value of
-  somebody who stands out. It is rounded to three digits (dates to 30 days), as a value in the middle is somebody's too.
-- A value of a category that fewer than ten applications have is left out, so nobody is told by a rare value; so is a
-  share of unknown or known values of fewer than ten.
+- No statistic combines two fields, so no combination of values identifies a person.
+- A quantile, even an outermost one, has at least ten applications on either side, so it is not an extreme value. It
+  is rounded to three digits (dates to 30 days), because a value in the middle is a person's, too.
+- A value of a category that fewer than ten applications have is left out, because a rare value identifies a person; so
+  is a share of unknown or known values of fewer than ten.
 - Shares are rounded to two digits, so that one person more or less hardly ever changes them.
 - Texts and ids are not in it.
 """
