@@ -27,6 +27,7 @@ from scorer.author.boosters import check_booster
 from scorer.author.build import Draft
 from scorer.author.figures import measure
 from scorer.author.model_input import ModelInput
+from scorer.author.profile import make_profile
 from scorer.bundle.libraries import import_library
 from scorer.bundle.manifest import Dataset, Features, Metrics, Training
 from scorer.bundle.xgboost_runner import feature_names
@@ -279,6 +280,7 @@ def train_model(
             "xgboost": xgboost.__version__,
         },
         labels=labels,
+        profile=make_profile(examples.contract, examples.applications),
     )
     return Trained(draft, probabilities, defaulted)
 

@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, KafkaException
 from numpy.typing import NDArray
 
 from producer.client import ApplicationPublisher
+from producer.deployed import find_deployed_contract
 from producer.errors import PublisherError
 from producer.settings import Settings as PublisherSettings
 from producer.tail import TopicTail
@@ -89,8 +90,10 @@ def work(settings: Settings) -> None:
 
 
 def publish(settings: Settings) -> None:
-    """Publishes, and reads what was decided and what was rejected."""
+    """Publishes by the deployed contract, and reads what was decided and what was rejected."""
     own = PublisherSettings(bootstrap_servers=settings.bootstrap_servers, kafka=settings.kafka)
+    if (error := find_deployed_contract(own).error) is not None:
+        raise error
     with ApplicationPublisher(own) as publisher:
         publisher.publish(APPLICATIONS["plain"])
     wanted = {own.decisions_topic, own.dead_letters_topic}

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +16,13 @@ from sklearn.feature_extraction import DictVectorizer
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.model_selection import train_test_split
 
+from schemas.contract_parser import parse_contract
+from schemas.profile import parse_profile
 from scorer.author.build import build_bundle
 from scorer.author.plots import draw_figures
 from scorer.author.train import Examples, Recipe, Trained, choose_fields, read_examples, require_libraries, train_model
 from scorer.bundle.load import load_bundle
-from scorer.errors import InputFileError, MisuseError
+from scorer.errors import BundleError, InputFileError, MisuseError
 from tests.fakes import CONTRACT, fields_of
 from tests.unit.bundle.making import write_loans
 
@@ -54,6 +57,28 @@ def test_the_bundle_opens(tmp_path: Path, trained: Trained) -> None:
     """What was trained can be built, checked and opened."""
     build_bundle(trained.draft, tmp_path)
     assert load_bundle(tmp_path).works()
+
+
+def test_a_bundle_with_its_own_contract_has_a_profile(tmp_path: Path, loans: Path, trained: Trained) -> None:
+    """It is a file of the bundle, with its digest; one of the shipped contract has the same files as before."""
+    contract = parse_contract(json.dumps({**CONTRACT.document, "x-version": "1.1.0"}))
+    own = train_model(
+        read_examples(loans, skip_invalid=False, contract=contract),
+        Recipe(rounds=2),
+        ("mine", "1.0.0", datetime(2026, 1, 31, tzinfo=UTC)),
+        {},
+    )
+    folders = [tmp_path / name for name in ("shipped", "own")]
+    for folder, draft in zip(folders, (trained.draft, own.draft), strict=True):
+        folder.mkdir()
+        assert ("profile.json" in build_bundle(draft, folder).files) is (folder.name == "own")
+        assert load_bundle(folder).works()
+    profile = parse_profile((folders[1] / "profile.json").read_bytes())
+    assert list(profile.fields) == list(contract.inputs)
+    assert profile.fields["income"].unknown == pytest.approx(0.2, abs=0.05)
+    (folders[1] / "profile.json").write_bytes(b"{}")
+    with pytest.raises(BundleError, match=r"profile\.json was changed or damaged"):
+        load_bundle(folders[1])
 
 
 def test_the_figures_are_those_of_the_course(loans: Path, trained: Trained) -> None:
