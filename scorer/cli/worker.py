@@ -2,12 +2,16 @@
 
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scorer.cli.completion import complete_reference
 from scorer.cli.options import DEFAULT_BUNDLE, ConfigOption, ServersOption, SetOption, settings_of
+
+if TYPE_CHECKING:
+    from scorer.settings import Settings
+    from scorer.stream.follow import Bundles
 
 BundleOption = Annotated[
     str | None,
@@ -62,9 +66,6 @@ def worker(
 
     from scorer.bundle.libraries import hide_scikit_learn
     from scorer.process import work
-    from scorer.store.store import BundleStore
-    from scorer.store.trust import Trust, locate_trusted
-    from scorer.stream.follow import Bundles, Follower, Pinned
     from scorer.stream.librdkafka import limits
     from scorer.watchdog import Watchdog
 
@@ -81,15 +82,21 @@ def worker(
     log_to_stderr(settings.log_format, settings.log_level)
     watchdog = Watchdog(limits(settings).shutdown_s)
     watchdog.start()
-    store = BundleStore(settings.store)
     try:
-        if bundle is None:
-            bundles: Bundles = Follower(settings, store, DEFAULT_BUNDLE)
-        elif settings.require_signatures:
-            bundles = Pinned(locate_trusted(store, bundle, Trust(Path(str(settings.trusted_keys)))).open())
-        else:
-            bundles = Pinned(store.open(bundle))
-        with closing(bundles):
+        with closing(_open_bundles(settings, bundle)) as bundles:
             work(settings, bundles, stop, watchdog)
     finally:
         watchdog.leave()
+
+
+def _open_bundles(settings: "Settings", pinned: str | None) -> "Bundles":
+    from scorer.store.store import BundleStore
+    from scorer.store.trust import Trust, locate_trusted
+    from scorer.stream.follow import Follower, Pinned
+
+    store = BundleStore(settings.store)
+    if pinned is None:
+        return Follower(settings, store, DEFAULT_BUNDLE)
+    if settings.require_signatures:
+        return Pinned(locate_trusted(store, pinned, Trust(Path(str(settings.trusted_keys)))).open())
+    return Pinned(store.open(pinned))

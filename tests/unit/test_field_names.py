@@ -24,6 +24,7 @@ EXCEPTED: Final[Mapping[str, Mapping[str, str]]] = {
         "income": "a rule's name",
         "job": "the rule on income from part-time work recognizes it by the shipped contract's category job=partime",
     },
+    "scorer/cli/dry_run.py": {"records": "a key of the output for scripts: a number of Kafka records"},
     "scorer/local/view.py": {"records": "a key of the worker's log lines: a number of Kafka records"},
     "scorer/logs.py": {
         "records": "a key of log lines: a number of Kafka records",
