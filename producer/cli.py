@@ -171,7 +171,7 @@ def load(
 
         producer load --rate 200 --for 30s --invalid 0.05 --json
 
-        producer load --contract loan.schema.json --profile bundles/loan/1.0.0 --for 10s
+        producer load --contract loan.schema.json --profile loan --for 10s
     """
     settings = _settings(bootstrap_servers, kafka, applications_topic=applications_topic)
 

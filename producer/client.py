@@ -141,7 +141,8 @@ class ApplicationPublisher(Sender):
     def __enter__(self) -> Self:
         """Verifies that a broker responds and has the topic, and reads the deployed contract if none was given.
 
-        If that cannot be read, for example because a permission is missing, a warning is logged, and credit-application is used.
+        If that cannot be read, for example because a permission is missing, a warning is logged, and credit-application
+        is used.
 
         Raises:
             BrokerUnreachableError: no broker responds.

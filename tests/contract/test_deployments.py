@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
+from producer.deployed import find_deployed_contract
+from producer.settings import Settings as PublisherSettings
+from schemas.contracts import shipped_contract
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent, Slot
 from scorer.bundle.load import read_manifest
@@ -27,6 +30,7 @@ from scorer.stream.follow import Follower
 from scorer.stream.history import State, fold
 from scorer.stream.observer import Observer
 from tests.contract.stages import WAIT_S
+from tests.unit.bundle.contracts import CAR_LOAN
 from tests.unit.bundle.crashing import crashing_bundle, install_crashing_runners
 from tests.unit.bundle.making import named
 from tests.unit.operate.test_deployments import largest_contract
@@ -126,6 +130,20 @@ def wait_for(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < ends_at
         time.sleep(0.02)
+
+
+def test_a_publisher_knows_the_deployed_contract(settings: Settings) -> None:
+    """It reads the history to its end, transactions' markers included."""
+    names = ("bootstrap_servers", "applications_topic", "deployments_topic")
+    publisher = PublisherSettings(**{name: getattr(settings, name) for name in names})
+    assert find_deployed_contract(publisher) == (shipped_contract(), None)
+    reference = BundleReference(name="car-loan", version="1.0.0", digest="0" * 64)
+    decide = deployment_of(reference)
+    append_event(settings, lambda state: decide(state).model_copy(update={"contract": dict(CAR_LOAN.document)}))
+    append_event(settings, deployment_of(reference, "challenger"))
+    assert find_deployed_contract(publisher) == (CAR_LOAN, None)
+    append_event(settings, decide)
+    assert find_deployed_contract(publisher) == (shipped_contract(), None)
 
 
 def test_written_and_read(settings: Settings, store: BundleStore) -> None:
