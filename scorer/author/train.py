@@ -185,16 +185,24 @@ def read_examples(
         )
         listing = "\n".join([*rejections[:_REJECTIONS_SHOWN_MAX], *more, *(f"  {hint}" for hint in hints.texts())])
         raise InputFileError(
-            f"{file}: {len(rejections)} of {rows.count} rows are invalid:\n{listing}\n"
-            "Correct them, or skip them with --skip-invalid"
+            f"{file}: {len(rejections)} of {rows.count} rows are invalid:\n{listing}\n{_advise(rejections, rows.count)}"
         )
     if rows.count and not statuses and not rejections:
         hint = "".join(f"; {hint}" for hint in hints.texts())
-        raise InputFileError(f"{file}: no row has an outcome; {rule}{hint}")
+        advice = " (scorer train --target names another column)" if outcome is STATUS else ""
+        raise InputFileError(f"{file}: no row has an outcome; {rule}{advice}{hint}")
     defaulted = np.array([status == "default" for status in statuses], dtype=np.float32)
     counts = {"rows": rows.count, "rows_labelled": len(statuses), "rows_refused": len(rejections)}
     dataset = Dataset(sha256=digest.hexdigest(), **counts)
     return Examples(contract, rows.labelled(), defaulted, dataset)
+
+
+def _advise(rejections: Sequence[str], rows: int) -> str:
+    """Says what to do about invalid rows, of which each is a line with its reason."""
+    is_same = len(rejections) == rows and len({line.partition(": ")[2] for line in rejections}) == 1
+    if rows > 1 and is_same:
+        return "All rows have the same fault: change the field in the contract, or remove it from the contract"
+    return "Correct them, or skip them with --skip-invalid"
 
 
 class _Rows:
@@ -310,7 +318,9 @@ def _split(defaulted: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np
 
     too_few = "training needs loans that were paid back and loans that were not, at least a dozen of each"
     if min(np.count_nonzero(defaulted), np.count_nonzero(defaulted == 0)) < 12:
-        raise InputFileError(f"{too_few}: {np.count_nonzero(defaulted)} of {len(defaulted)} labelled rows defaulted")
+        count = np.count_nonzero(defaulted)
+        advice = "" if 0 < count < len(defaulted) else "; does --target name the value that means default?"
+        raise InputFileError(f"{too_few}: {count} of {len(defaulted)} labelled rows defaulted{advice}")
     train_rows, holdout_rows = train_test_split(
         np.arange(len(defaulted)), test_size=TEST_SIZE, random_state=RANDOM_STATE
     )
