@@ -78,7 +78,9 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
     encoding = inputs.encoding
     if draft.runner == "xgboost":
         check_booster(draft.model, inputs)
-    model = open_model(draft.runner, draft.model_file, draft.model, inputs.columns, draft.runner_settings)
+    model = open_model(
+        draft.runner, draft.model_file, draft.model, inputs.columns, draft.runner_settings, encoding.categories
+    )
     golden = _write_golden(encoding, model, draft.policy)
     if draft.runner == "onnx":
         onnx_model = open_onnx(draft.model, inputs.columns, draft.runner_settings)
@@ -128,7 +130,8 @@ def _write_version(draft: Draft) -> tuple[dict[str, Any], Literal[1, 2, 3]]:
     """Returns the fields that not all manifests have, and the oldest manifest version that has them."""
     contract = draft.inputs.contract
     settings = {"runner_settings": dict(draft.runner_settings)}
-    if contract.sha256 == shipped_contract().sha256 and not draft.inputs.features.derived:
+    is_new = bool(draft.inputs.features.derived or draft.inputs.encoding.categories)
+    if contract.sha256 == shipped_contract().sha256 and not is_new:
         named = {"contract_version": contract.version}
         return (named | settings, 2) if draft.runner_settings else (named, 1)
     sha256 = hashlib.sha256(contract.canonical).hexdigest()
@@ -184,7 +187,7 @@ def _write_details(draft: Draft) -> str:
     libraries = ", ".join(f"{name} {version}" for name, version in draft.libraries.items())
     lines = [
         *_write_origin(draft),
-        f"- Encoding: one column per value of a category; an unknown number is {missing}.",
+        f"- Encoding: {_describe_categories(draft.inputs.encoding)}; an unknown number is {missing}.",
         f"- Fields used: {', '.join(draft.inputs.encoding.fields)}.",
         *[f"- Derived column: {name} = {text}." for name, text in draft.inputs.features.derived.items()],
         f"- Fields left out: {', '.join(left_out) or 'none'}.",
@@ -192,6 +195,12 @@ def _write_details(draft: Draft) -> str:
         *([f"- Command to reproduce it: {_write_command(draft, draft.training)}"] if draft.training else []),
     ]
     return "\n".join(lines)
+
+
+def _describe_categories(encoding: FeatureEncoding) -> str:
+    if not encoding.categories:
+        return "one column per value of a category"
+    return "one column per category, with the index of its value in the contract (categorical splits)"
 
 
 def _write_origin(draft: Draft) -> list[str]:
@@ -225,8 +234,15 @@ def _write_metrics(metrics: Metrics) -> list[str]:
 
 
 def _write_command(draft: Draft, training: Training) -> str:
-    drops = "".join(f" --drop {name}" for name in training.dropped_fields)
-    return f"`scorer train DATA --name {draft.name} --version {draft.version}{drops}`"
+    inputs = draft.inputs
+    is_own = inputs.contract.sha256 != shipped_contract().sha256
+    options = [
+        *([f"--contract {CONTRACT_FILE}", "--target COLUMN=VALUE"] if is_own else []),
+        *(f"--drop {name}" for name in training.dropped_fields),
+        *(f"--derive '{name} = {text}'" for name, text in inputs.features.derived.items()),
+        *(["--categories native"] if inputs.encoding.categories else []),
+    ]
+    return f"`{' '.join(['scorer train DATA', f'--name {draft.name} --version {draft.version}', *options])}`"
 
 
 def _write_decisions(decisions: Decisions) -> tuple[str, str]:

@@ -75,7 +75,9 @@ CARS: Final = Lender(
     categories=frozenset({"salary_range", "size_of_downpayment"}),
     numbers=frozenset({"car_value", "debt_to_income_ratio", "loan_length", "repaid_loan_on_prev_car", "driver_tenure"}),
 )
-LENDERS: Final = pytest.mark.parametrize("lender", [GERMAN, CARS], ids=lambda lender: lender.file)
+LENDERS: Final = pytest.mark.parametrize(
+    ("lender", "categories"), [(GERMAN, "one-hot"), (CARS, "one-hot"), (GERMAN, "native")]
+)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -93,13 +95,23 @@ def one_hot(rows: Sequence[dict[str, str]], lender: Lender) -> NDArray[np.float3
     return np.array([columns[name] for name in sorted(columns)], dtype=np.float32).T.copy()
 
 
+def indexed(rows: Sequence[dict[str, str]], lender: Lender) -> NDArray[np.float32]:
+    """The matrix of the rows: a column per field, sorted by name; a category's values count from 0 in their order."""
+    columns = {name: [_number(row[name]) for row in rows] for name in lender.numbers}
+    for name in lender.categories:
+        values = sorted({row[name] for row in rows})
+        columns[name] = [values.index(row[name]) for row in rows]
+    return np.array([columns[name] for name in sorted(columns)], dtype=np.float32).T.copy()
+
+
 def _number(cell: str) -> float:
     return float({"True": "1", "False": "0"}.get(cell, cell))
 
 
-def train(matrix: NDArray[np.float32], defaulted: NDArray[np.float32]) -> xgboost.Booster:
-    """A model of the course's recipe."""
-    return xgboost.train(COURSE, xgboost.DMatrix(matrix, label=defaulted), num_boost_round=ROUNDS)
+def train(matrix: NDArray[np.float32], defaulted: NDArray[np.float32], types: list[str] | None) -> xgboost.Booster:
+    """A model of the course's recipe; with types of columns, some of them are categories."""
+    learnt = xgboost.DMatrix(matrix, label=defaulted, feature_types=types, enable_categorical=types is not None)
+    return xgboost.train(COURSE, learnt, num_boost_round=ROUNDS)
 
 
 @pytest.fixture
@@ -117,7 +129,7 @@ def environment(broker: Broker, unique: Callable[[str], str], tmp_path: Path) ->
 
 @pytest.mark.broker
 @LENDERS
-def test_from_a_file_to_decisions(lender: Lender, environment: dict[str, str], tmp_path: Path) -> None:
+def test_from_a_file_to_decisions(lender: Lender, categories: str, environment: dict[str, str], tmp_path: Path) -> None:
     """With a broker and a worker, four commands decide each row of a file, with the bits of XGBoost itself.
 
     The AUC on the held-out fifth is XGBoost's, too. The matrix comes from the csv module and a dictionary of columns.
@@ -125,33 +137,25 @@ def test_from_a_file_to_decisions(lender: Lender, environment: dict[str, str], t
     file, contract = real_data.lender_file(lender.file), tmp_path / "contract.schema.json"
     rows, name = read_rows(file), lender.file.replace("_", "-")
     target, own = f"{lender.target}={lender.default.removesuffix('.0')}", ("--contract", str(contract))
+    named = ("--name", name, "--version", "1.0.0")
     prepared = _run(environment, "scorer", "topics", "ensure", "--partitions", "3")
     assert "created" in prepared
     with worker(environment):
         commands = (
             ("scorer", "contract", "infer", str(file), "--target", lender.target, *lender.infer, "-o", str(contract)),
-            (
-                "scorer",
-                "train",
-                str(file),
-                *own,
-                "--target",
-                target,
-                "--name",
-                name,
-                "--version",
-                "1.0.0",
-                *lender.train,
-            ),
+            ("scorer", "train", str(file), *own, *named, "--target", target, *lender.train, "--categories", categories),
             ("scorer", "deploy", f"{name}:1.0.0", "--reason", "the first of our own"),
             ("producer", "publish", str(file), *own),
         )
         _, trained, *_ = [_run(environment, *command) for command in commands]
         decisions = [json.loads(decision) for decision in read_decisions(environment, len(rows))]
 
-    matrix = one_hot(rows, lender)
+    is_native = categories == "native"
+    matrix = indexed(rows, lender) if is_native else one_hot(rows, lender)
+    columns = sorted(lender.categories | lender.numbers)
+    types = ["c" if column in lender.categories else "float" for column in columns] if is_native else None
     defaulted = np.array([row[lender.target] == lender.default for row in rows], dtype=np.float32)
-    expected = train(matrix, defaulted).inplace_predict(matrix)
+    expected = train(matrix, defaulted, types).inplace_predict(matrix)
     predicted = np.full(len(rows), np.nan, dtype=np.float32)
     positions = {row["id"]: position for position, row in enumerate(rows)} if "id" in rows[0] else {}
     for decision in decisions:
@@ -161,7 +165,7 @@ def test_from_a_file_to_decisions(lender: Lender, environment: dict[str, str], t
     assert np.array_equal(predicted, expected)
 
     learnt, held_out = train_test_split(np.arange(len(rows)), test_size=0.2, random_state=11)
-    answers = train(matrix[learnt], defaulted[learnt]).inplace_predict(matrix[held_out])
+    answers = train(matrix[learnt], defaulted[learnt], types).inplace_predict(matrix[held_out])
     (shown,) = re.findall(r"^AUC (0\.[0-9]{4})", trained, re.MULTILINE)
     assert shown == f"{roc_auc_score(defaulted[held_out], answers):.4f}"
 
