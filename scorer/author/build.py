@@ -81,7 +81,9 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
     encoding = inputs.encoding
     if draft.runner == "xgboost":
         check_booster(draft.model, inputs)
-    model = open_model(draft.runner, draft.model_file, draft.model, inputs.columns, draft.runner_settings)
+    model = open_model(
+        draft.runner, draft.model_file, draft.model, inputs.columns, draft.runner_settings, encoding.categories
+    )
     golden = _write_golden(encoding, model, draft.policy)
     if draft.runner == "onnx":
         onnx_model = open_onnx(draft.model, inputs.columns, draft.runner_settings)
@@ -142,9 +144,10 @@ def _write_version(draft: Draft) -> tuple[dict[str, Any], Literal[1, 2, 3]]:
 
 
 def _has_own_contract(draft: Draft) -> bool:
-    """Whether the contract is in the bundle: one that is not the shipped one, or that has derived columns."""
+    """Whether the contract is in the bundle: one that is not the shipped one, or one with columns of a new kind."""
     inputs = draft.inputs
-    return inputs.contract.sha256 != shipped_contract().sha256 or bool(inputs.features.derived)
+    has_new_columns = bool(inputs.features.derived or inputs.encoding.categories)
+    return inputs.contract.sha256 != shipped_contract().sha256 or has_new_columns
 
 
 def _write_card(draft: Draft) -> str:
@@ -199,7 +202,7 @@ def _write_details(draft: Draft) -> str:
     libraries = ", ".join(f"{name} {version}" for name, version in draft.libraries.items())
     lines = [
         *_write_origin(draft),
-        f"- Encoding: one column per value of a category; an unknown number is {missing}.",
+        f"- Encoding: {_describe_categories(draft.inputs.encoding)}; an unknown number is {missing}.",
         f"- Fields used: {', '.join(draft.inputs.encoding.fields)}.",
         *[f"- Derived column: {name} = {text}." for name, text in draft.inputs.features.derived.items()],
         f"- Fields left out: {', '.join(left_out) or 'none'}.",
@@ -208,6 +211,12 @@ def _write_details(draft: Draft) -> str:
         *([f"- Command to reproduce it: {_write_command(draft, draft.training)}"] if draft.training else []),
     ]
     return "\n".join(lines)
+
+
+def _describe_categories(encoding: FeatureEncoding) -> str:
+    if not encoding.categories:
+        return "one column per value of a category"
+    return "one column per category, with the index of its value in the contract (categorical splits)"
 
 
 def _write_origin(draft: Draft) -> list[str]:
@@ -241,8 +250,15 @@ def _write_metrics(metrics: Metrics) -> list[str]:
 
 
 def _write_command(draft: Draft, training: Training) -> str:
-    drops = "".join(f" --drop {name}" for name in training.dropped_fields)
-    return f"`scorer train DATA --name {draft.name} --version {draft.version}{drops}`"
+    inputs = draft.inputs
+    is_own = inputs.contract.sha256 != shipped_contract().sha256
+    options = [
+        *([f"--contract {CONTRACT_FILE}", "--target COLUMN=VALUE"] if is_own else []),
+        *(f"--drop {name}" for name in training.dropped_fields),
+        *(f"--derive '{name} = {text}'" for name, text in inputs.features.derived.items()),
+        *(["--categories native"] if inputs.encoding.categories else []),
+    ]
+    return f"`{' '.join(['scorer train DATA', f'--name {draft.name} --version {draft.version}', *options])}`"
 
 
 def _write_decisions(decisions: Decisions) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """Opens models: one runner per kind of model, built in or provided by an installed package."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
@@ -47,7 +48,12 @@ class _GuardedModel:
 
 
 def open_model(
-    runner: str, name: str, model: bytes, columns: Sequence[str], settings: Mapping[str, Setting] | None = None
+    runner: str,
+    name: str,
+    model: bytes,
+    columns: Sequence[str],
+    settings: Mapping[str, Setting] | None = None,
+    categories: Mapping[str, Sequence[str]] | None = None,
 ) -> Model:
     """Opens a bundle's model.
 
@@ -59,13 +65,18 @@ def open_model(
         model: the file's bytes.
         columns: the matrix's columns, in order.
         settings: the runner's settings in the manifest.
+        categories: the columns of categories' indexes, with the values that these stand for; only XGBoost reads them.
 
     Raises:
         RunnerMissingError: the runner is not installed, or its library cannot be imported.
-        BundleError: the model is a pickle, has another format than the runner's, or was trained on other columns.
+        BundleError: the model is a pickle, has another format than the runner's, or was trained on other columns or
+            categories.
     """
     refuse_pickle(name, model)
     opener = _BUILT_IN[runner] if runner in _BUILT_IN else _load_opener(_find_entry_point(runner))
+    if categories:
+        require_reader_of_indexes(runner, categories)
+        opener = partial(open_xgboost, categories=categories)
     try:
         opened_model = opener(model, columns, settings or {})
     except BundleError:
@@ -74,6 +85,24 @@ def open_model(
         message = str(error).strip().partition("\n")[0]
         raise BundleError(f"the runner {runner} cannot open {name}: {type(error).__name__}: {message}") from error
     return _GuardedModel(runner, opened_model, len(columns))
+
+
+def require_reader_of_indexes(runner: str, categories: Iterable[str]) -> None:
+    """Ensures that a runner tells categories' indexes from numbers.
+
+    Args:
+        runner: the runner's name.
+        categories: the columns of indexes.
+
+    Raises:
+        BundleError: there are such columns, and the runner reads numbers only.
+    """
+    names = ", ".join(categories)
+    if names and runner != "xgboost":
+        raise BundleError(
+            f"the runner {runner} would read the index of a category's value as a number, in {names}: give the model a "
+            "column for each value, field=value"
+        )
 
 
 def library_of(runner: str) -> dict[str, str]:

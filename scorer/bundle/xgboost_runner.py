@@ -1,12 +1,14 @@
 """Runs XGBoost tree models in UBJSON or JSON, on one thread."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scorer.bundle.categories import require_categories
 from scorer.bundle.libraries import import_library
 from scorer.bundle.manifest import Setting
 from scorer.bundle.tree_structure import read_document, require_trees
@@ -54,18 +56,31 @@ class XGBoostModel:
         return self._inplace_predict(matrix, validate_features=False)
 
 
-def open_xgboost(model: bytes, columns: Sequence[str], settings: Mapping[str, Setting]) -> Model:
+def open_xgboost(
+    model: bytes,
+    columns: Sequence[str],
+    settings: Mapping[str, Setting],
+    categories: Mapping[str, Sequence[str]] | None = None,
+) -> Model:
     """Opens a booster written by `save_model` as `.ubj` or `.json`. This runner has no settings.
+
+    Args:
+        model: the file's bytes.
+        columns: the matrix's columns, in order.
+        settings: must be empty.
+        categories: the columns of categories' indexes, with the values that these stand for.
 
     Raises:
         RunnerMissingError: XGBoost cannot be imported.
-        BundleError: the model has another format, XGBoost cannot read it, it was trained on other columns, or the
-            manifest has settings.
+        BundleError: the model has another format, XGBoost cannot read it, it was trained on other columns or
+            categories, or the manifest has settings.
     """
     if settings:
         raise BundleError(f"the runner xgboost has no settings, but the manifest has {', '.join(sorted(settings))}")
     booster = load_booster(model)
     require_columns(booster, columns)
+    if categories:
+        require_categories(read_learner(booster), columns, categories)
     return XGBoostModel(booster)
 
 
@@ -180,3 +195,17 @@ def require_same_columns(names: Sequence[str], columns: Sequence[str]) -> None:
         raise BundleError(
             f"the model has other columns than the manifest, or in another order: {', '.join(differences[:3])}; {fix}"
         )
+
+
+def read_learner(booster: "xgboost.Booster") -> dict[str, Any]:
+    """Returns the model as XGBoost writes it: in the installed version's layout, whichever version wrote the file.
+
+    Raises:
+        BundleError: XGBoost writes no valid document, because a text in the model is damaged.
+    """
+    try:
+        learner: dict[str, Any] = json.loads(bytes(booster.save_raw("json")))["learner"]
+    except ValueError as error:
+        message = str(error).strip().partition("\n")[0]  # without its stack trace
+        raise BundleError(f"the model is damaged: {message}. Copy the file again, or save the model again") from error
+    return learner

@@ -18,12 +18,13 @@ from sklearn.model_selection import train_test_split
 
 from schemas.contract_parser import parse_contract
 from schemas.profile import parse_profile
+from schemas.rows import OutcomeColumn
 from scorer.author.build import build_bundle
 from scorer.author.plots import draw_figures
 from scorer.author.train import Examples, Recipe, Trained, choose_fields, read_examples, require_libraries, train_model
 from scorer.bundle.load import load_bundle
 from scorer.errors import BundleError, InputFileError, MisuseError
-from tests.fakes import CONTRACT, fields_of
+from tests.fakes import CONTRACT, fields_of, make_contract
 from tests.unit.bundle.making import write_loans
 
 pytestmark = pytest.mark.slow
@@ -226,6 +227,37 @@ def test_a_file_without_outcomes_is_refused_with_what_it_has_instead(tmp_path: P
     file.write_text(file.read_text().replace("Status", "Result").replace("status", "Result"))
     with pytest.raises(InputFileError, match=r'no row has an outcome.*; line 1: ignored columns: "Result"'):
         read_examples(file, skip_invalid=False)
+
+
+def test_a_file_without_outcomes_is_told_of_the_option(tmp_path: Path) -> None:
+    """Another lender's column has another name, which --target gives; if it was given, it is not suggested."""
+    file = write_loans(tmp_path / "loans.csv", rows=40)
+    file.write_text(file.read_text().replace("Status", "Result").replace("status", "Result"))
+    with pytest.raises(InputFileError, match=r"scorer train --target names another column"):
+        read_examples(file, skip_invalid=False)
+    with pytest.raises(InputFileError, match=r"no row has an outcome; outcome: is neither") as raised:
+        read_examples(file, skip_invalid=False, outcome=OutcomeColumn("outcome", {"bad": "default"}, others="ok"))
+    assert "--target" not in str(raised.value)
+
+
+def test_a_value_that_no_loan_has(tmp_path: Path) -> None:
+    """With a mistyped value for a default all loans were repaid, so the question is whether it was meant."""
+    file = write_loans(tmp_path / "loans.csv", rows=60)
+    examples = read_examples(file, skip_invalid=False, outcome=OutcomeColumn("Status", {"rotten": "default"}, "ok"))
+    with pytest.raises(InputFileError, match=r"0 of 60 labelled rows defaulted; does --target name the value"):
+        _train(examples)
+
+
+def test_a_fault_of_all_rows_is_the_contracts(tmp_path: Path) -> None:
+    """To correct 20,000 rows, or to skip all of them, was no advice."""
+    contract = make_contract("at", at={"type": "string", "format": "date-time"})
+    path = tmp_path / "loans.csv"
+    path.write_text("at,status\n" + "2018-01-01 00:00:00,ok\n" * 3)
+    with pytest.raises(InputFileError, match="All rows have the same fault: change the field in the contract"):
+        read_examples(path, skip_invalid=False, contract=contract)
+    path.write_text("at,status\n" + "2018-01-01 00:00:00,ok\n" * 3 + "2018-01-01T00:00:00Z,ok\n")
+    with pytest.raises(InputFileError, match="Correct them, or skip them with --skip-invalid"):
+        read_examples(path, skip_invalid=False, contract=contract)
 
 
 def test_rows_of_unknown_outcome_teach_nothing(tmp_path: Path) -> None:
