@@ -13,6 +13,7 @@ from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent, Slot
 from schemas.records import read_headers
 from schemas.rights import Operation
+from schemas.strict_json import has_repeated_names, parse_strictly
 from scorer.bundle.manifest import explain
 from scorer.errors import BrokerError, ScorerError
 from scorer.logs import HISTORY_UNREADABLE, log
@@ -84,7 +85,7 @@ def parse_line(offset: int, value: bytes | None) -> Line:
         event = DeploymentEvent.model_validate_json(value)
     except ValidationError as error:
         return Line(offset, None, explain(error))
-    fault = _find_fault(event)
+    fault = _find_fault(event) or _find_repeated_name(event, value)
     return Line(offset, None, fault) if fault else Line(offset, event)
 
 
@@ -105,6 +106,21 @@ def _find_fault(event: DeploymentEvent) -> str:
         event.at.astimezone(UTC)
     except OverflowError:
         return "at: the time cannot be converted to UTC"
+    return ""
+
+
+def _find_repeated_name(event: DeploymentEvent, value: bytes) -> str:
+    """Returns a fault if the event's contract has a name twice in one object: readers differ in which one they use."""
+    if event.contract is None:
+        return ""
+    try:
+        members = parse_strictly(value.decode())
+    except ValueError as error:
+        return f"the record is {error}"
+    assert isinstance(members, tuple), "an event is an object"
+    contracts = [member for name, member in members if name == "contract"]
+    if len(contracts) > 1 or has_repeated_names(contracts):
+        return "contract: a name is given twice in one object"
     return ""
 
 
