@@ -7,6 +7,7 @@ that values for "unknown" may exceed, and the calendar of date-times.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from struct import pack_into
 from typing import Any, Final
 
 import msgspec
@@ -156,7 +157,7 @@ def _number_reader(field: ContractField, is_required: bool) -> _Reader:
     is_integer = field.kind is Kind.INTEGER
 
     def read(values: Sequence[Any], absent: NDArray[np.intp], invalid: NDArray[np.bool_]) -> Column:
-        column = np.fromiter(values, dtype=np.float64, count=len(values))  # None becomes NaN
+        column = _nullable_numbers(values) if field.nullable else _numbers(values)
         if not is_required:
             is_absent = column == _ABSENT_NUMBER
             np.add(absent, is_absent, out=absent)
@@ -172,6 +173,18 @@ def _number_reader(field: ContractField, is_required: bool) -> _Reader:
         return column
 
     return read
+
+
+def _numbers(values: Sequence[Any]) -> Column:
+    """Returns an array of numbers; three times as fast as an iterator."""
+    column = np.empty(len(values))
+    pack_into(f"{len(values)}d", column.data, 0, *values)
+    return column
+
+
+def _nullable_numbers(values: Sequence[Any]) -> Column:
+    """Returns an array of numbers; None becomes NaN."""
+    return np.fromiter(values, dtype=np.float64, count=len(values))
 
 
 def _category_reader(field: ContractField) -> _Reader:
