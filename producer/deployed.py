@@ -103,8 +103,9 @@ def _read_newest(settings: Settings) -> Contract | None:
 
 def _parse_event(value: bytes | None) -> DeploymentEvent | None:
     """A record of the history as an event; None if workers ignore it."""
+    value = value or b""
     try:
-        event = DeploymentEvent.model_validate_json(value or b"")
+        event = DeploymentEvent.model_validate_json(value)
     except ValidationError:
         return None
-    return None if find_event_fault(event) else event
+    return None if find_event_fault(event, value) else event

@@ -11,6 +11,7 @@ from schemas.contract_faults import ContractError
 from schemas.contract_parser import parse_contract
 from schemas.decision import BundleReference
 from schemas.printable import NO_CONTROLS
+from schemas.strict_json import has_repeated_names, parse_strictly
 
 Slot = Literal["champion", "challenger"]
 
@@ -75,8 +76,13 @@ class DeploymentEvent(BaseModel):
         return members
 
 
-def find_event_fault(event: DeploymentEvent) -> str:
-    """Returns why workers ignore an event whose fields are valid each for itself; empty if they do not."""
+def find_event_fault(event: DeploymentEvent, value: bytes) -> str:
+    """Returns why workers ignore an event whose fields are valid each for itself; empty if they do not.
+
+    Args:
+        event: the event.
+        value: the record's value that it was read from.
+    """
     if (event.bundle is None) != (event.action == "retire"):
         return "bundle: required for deploy and rollback, not allowed for retire"
     if event.action == "retire" and event.slot == "champion":
@@ -92,4 +98,17 @@ def find_event_fault(event: DeploymentEvent) -> str:
         event.at.astimezone(UTC)
     except OverflowError:
         return "at: the time cannot be converted to UTC"
+    return _find_repeated_name(value) if event.contract is not None else ""
+
+
+def _find_repeated_name(value: bytes) -> str:
+    """Returns a fault if the event's contract has a name twice in one object: readers differ in which one they use."""
+    try:
+        members = parse_strictly(value.decode())
+    except ValueError as error:
+        return f"the record is {error}"
+    assert isinstance(members, tuple), "an event is an object"
+    contracts = [member for name, member in members if name == "contract"]
+    if len(contracts) > 1 or has_repeated_names(contracts):
+        return "contract: a name is given twice in one object"
     return ""

@@ -82,7 +82,7 @@ def parse_line(offset: int, value: bytes | None) -> Line:
         event = DeploymentEvent.model_validate_json(value)
     except ValidationError as error:
         return Line(offset, None, explain(error))
-    fault = find_event_fault(event)
+    fault = find_event_fault(event, value)
     return Line(offset, None, fault) if fault else Line(offset, event)
 
 
