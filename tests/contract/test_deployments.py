@@ -11,9 +11,6 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from producer.deployed import find_deployed_contract
-from producer.settings import Settings as PublisherSettings
-from schemas.contracts import shipped_contract
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent, Slot
 from scorer.bundle.load import read_manifest
@@ -30,7 +27,6 @@ from scorer.stream.follow import Follower
 from scorer.stream.history import State, fold
 from scorer.stream.observer import Observer
 from tests.contract.stages import WAIT_S
-from tests.unit.bundle.contracts import CAR_LOAN
 from tests.unit.bundle.crashing import crashing_bundle, install_crashing_runners
 from tests.unit.bundle.making import named
 from tests.unit.operate.test_deployments import largest_contract
@@ -132,22 +128,8 @@ def wait_for(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_a_publisher_knows_the_deployed_contract(settings: Settings) -> None:
-    """It reads the history to its end, transactions' markers included."""
-    names = ("bootstrap_servers", "applications_topic", "deployments_topic")
-    publisher = PublisherSettings(**{name: getattr(settings, name) for name in names})
-    assert find_deployed_contract(publisher) == (shipped_contract(), None)
-    reference = BundleReference(name="car-loan", version="1.0.0", digest="0" * 64)
-    decide = deployment_of(reference)
-    append_event(settings, lambda state: decide(state).model_copy(update={"contract": dict(CAR_LOAN.document)}))
-    append_event(settings, deployment_of(reference, "challenger"))
-    assert find_deployed_contract(publisher) == (CAR_LOAN, None)
-    append_event(settings, decide)
-    assert find_deployed_contract(publisher) == (shipped_contract(), None)
-
-
 def test_written_and_read(settings: Settings, store: BundleStore) -> None:
-    """Events come back as they were written, in order; what is no event is a line with its fault."""
+    """Events are read as they were written, in order; a malformed event is a line with its fault."""
     first = append_event(settings, deployment_of(reference_of(store, "credit-risk:1.0.0")))
     write_line(settings, b'{"slot": "basement"}')
     second = append_event(settings, deployment_of(reference_of(store, "other:1.0.0")))
@@ -159,7 +141,7 @@ def test_written_and_read(settings: Settings, store: BundleStore) -> None:
 
 
 def test_two_operators_at_once(settings: Settings, store: BundleStore) -> None:
-    """Whoever decided on a history that changed meanwhile is told so, and has written nothing."""
+    """An operator whose history changed in the meantime gets an error, and has written nothing."""
     theirs = reference_of(store, "other:1.0.0")
 
     def decide_slowly(state: State) -> DeploymentEvent:
@@ -204,7 +186,7 @@ def test_default_before_the_first(follower: Follower, store: BundleStore) -> Non
 
 
 def test_follows(follower: Follower, settings: Settings, store: BundleStore, observer: Recorder) -> None:
-    """What is deployed serves a moment later, loaded once; a line that is no event is told and counts for nothing."""
+    """A deployed bundle is used within a moment, and loaded once; a malformed event is reported, and ignored."""
     wanted = reference_of(store, "other:1.0.0")
     write_line(settings, b"no event")
     append_event(settings, deployment_of(wanted))
@@ -228,7 +210,7 @@ def test_the_one_before_is_kept_open(follower: Follower, settings: Settings, sto
 
 
 def test_starts_with_what_is_deployed(settings: Settings, store: BundleStore, observer: Recorder) -> None:
-    """A new worker begins with what the history says, and tells of the lines before that are no events."""
+    """A new worker begins with the history's newest bundle, and reports earlier malformed events."""
     wanted = reference_of(store, "other:1.0.0")
     write_line(settings, b"{}")
     append_event(settings, deployment_of(wanted))
@@ -245,7 +227,7 @@ def test_missing_bundle_leaves_the_old_one(
     observer: Recorder,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What cannot be loaded leaves the old one serving, is told, and is tried again until the store has it."""
+    """If a bundle cannot be loaded, that is reported and retried until the store has it; the previous one decides."""
     monkeypatch.setattr(follow, "_RETRY_S", 0.1)
     serving = follower.current()
     late = named(Path(str(settings.store)).parent / "late", "late", "1.0.0")
@@ -307,7 +289,7 @@ def test_challenger_comes_and_goes(
 def test_worker_starts_without_its_challenger(
     settings: Settings, store: BundleStore, observer: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker starts with its champion whatever the challenger is; that is told, and tried again until it is there."""
+    """A worker starts with its champion; a challenger that is missing is reported, and retried until it is there."""
     monkeypatch.setattr(follow, "_RETRY_S", 0.1)
     late = named(Path(str(settings.store)).parent / "late", "late", "1.0.0")
     wanted = BundleStore(settings.store).open(str(late)).reference
@@ -380,7 +362,7 @@ def test_a_model_that_crashes_its_library(
 def test_a_name_is_no_path(
     follower: Follower, settings: Settings, store: BundleStore, observer: Recorder, tmp_path: Path, name: str
 ) -> None:
-    """An event that names a bundle like a folder is no event: a bundle from outside of the store decided by it."""
+    """An event that names a bundle by a folder is malformed: it made a bundle from outside of the store decide."""
     named(tmp_path / f"outside:1.0.0@{'a' * 64}", "other", "1.0.0")
     wanted = reference_of(store, "other:1.0.0")
     hostile = json.loads(deployment_of(wanted)(fold([])).model_dump_json())
