@@ -144,8 +144,8 @@ def test_from_a_file_to_decisions(lender: Lender, categories: str, environment: 
         commands = (
             ("scorer", "contract", "infer", str(file), "--target", lender.target, *lender.infer, "-o", str(contract)),
             ("scorer", "train", str(file), *own, *named, "--target", target, *lender.train, "--categories", categories),
-            ("scorer", "deploy", f"{name}:1.0.0", "--reason", "the first of our own"),
-            ("producer", "publish", str(file), *own),
+            ("scorer", "deploy", f"{name}:1.0.0", "--allow-breaking", "--reason", "the first of our own"),
+            ("producer", "publish", str(file)),
         )
         _, trained, *_ = [_run(environment, *command) for command in commands]
         decisions = [json.loads(decision) for decision in read_decisions(environment, len(rows))]
