@@ -115,5 +115,5 @@ def _ids(contract: Contract, prefix: str, start: int) -> list[str]:
     field = contract.id_field
     begin = f"{prefix}-" if prefix else ""
     end = 10 ** min(_DIGITS, (field.length_max or ID_CHARACTERS_MAX) - len(begin))
-    digits = max(0, field.length_min - len(begin))
-    return [f"{begin}{number % end:0{digits}}" for number in range(start, start + _BLOCK)]
+    template = f"{begin.replace('%', '%%')}%0{max(1, field.length_min - len(begin))}d"
+    return [template % (number % end) for number in range(start, start + _BLOCK)]
