@@ -14,12 +14,13 @@ from producer.client import ApplicationPublisher
 from producer.errors import PublisherError
 from producer.settings import Settings as PublisherSettings
 from producer.tail import TopicTail
+from schemas.contracts import shipped_contract
 from schemas.deployment import DeploymentEvent
 from schemas.examples import APPLICATIONS, DEPLOYMENT
 from schemas.rights import Operation, Role
 from scorer.console.live import Live, Part
 from scorer.console.polling import poll_group
-from scorer.console.publish import TryPublisher
+from scorer.console.publish import TryPublisher, make_try
 from scorer.console.tail import Sample, follow_results
 from scorer.console.watch import run_with_restarts
 from scorer.errors import BrokerError, ModelError, TopicsError
@@ -166,7 +167,7 @@ def watch(settings: Settings) -> None:
     for topic in (settings.decisions_topic, settings.dead_letters_topic, settings.applications_topic):
         with closing(TopicReader(settings, topic)) as reader:
             assert any(map(len, reader.read(reader.bounds())))
-    TryPublisher(settings).publish(APPLICATIONS["plain"])
+    TryPublisher(settings).publish(make_try(APPLICATIONS["plain"], shipped_contract()))
 
 
 class _LiveUntil(Live):

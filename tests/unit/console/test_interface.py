@@ -21,7 +21,7 @@ OWN = Settings(
 def render_interface(settings: Settings) -> str:
     """The page."""
     (page,) = (page for page in PAGES if page.file == "interface")
-    return render_page(page, settings, may_log_out=False)
+    return render_page(page, settings, None, may_log_out=False)
 
 
 def test_every_part_of_the_document_is_shown() -> None:

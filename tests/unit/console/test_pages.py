@@ -13,11 +13,11 @@ FRAME = {"page": PAGES[0], "pages": PAGES, "may_log_out": True, "servers": "s", 
 def test_settings_are_escaped(page: Page) -> None:
     """A group or an address with HTML in it is shown as text on every page."""
     settings = Settings(bootstrap_servers="<x>:9092", group_id="<x>", applications_topic="my.applications")
-    text = render_page(page, settings, may_log_out=False)
+    text = render_page(page, settings, None, may_log_out=False)
     assert "<x>" not in text
     assert "&lt;x&gt;" in text
     assert "/logout" not in text
-    assert "/logout" in render_page(page, settings, may_log_out=True)
+    assert "/logout" in render_page(page, settings, None, may_log_out=True)
 
 
 def test_markdown_cannot_contain_html() -> None:
