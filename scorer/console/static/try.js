@@ -39,6 +39,7 @@ listen("state", (state) => state.results.forEach(showResult));
 listen("result", showResult);
 connect();
 validate();
+publish.disabled = false; // earlier, the browser itself would send the form, with its values in the address
 
 /** The application in the form. */
 function read() {

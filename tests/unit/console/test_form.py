@@ -240,3 +240,9 @@ def test_the_page_names_its_contract() -> None:
     assert f'data-sha256="{contract.sha256}"' in page
     assert "the deployment history is still being read" in page
     assert "nothing is deployed yet" in render_page(PAGE, Settings(), Deployed(contract, None), may_log_out=False)
+
+
+def test_nothing_can_be_sent_before_the_script_runs() -> None:
+    """A browser alone would send the form to the page itself, with every value in the address."""
+    page = render_page(PAGE, Settings(), None, may_log_out=False)
+    assert '<button type="submit" id="publish" disabled>' in page
