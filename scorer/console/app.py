@@ -21,7 +21,9 @@ from starlette.routing import Route
 from schemas.records import Position
 from schemas.rejection import MEANINGS
 from scorer.console.dead_letters import newest_letters, read_value
+from scorer.console.deployed import not_deployed
 from scorer.console.guard import Guard, Sessions, WrongTokens, delete_session, session_of, set_session
+from scorer.console.interface import render_document
 from scorer.console.latency import measure_latency
 from scorer.console.live import SERIES_POINTS_MAX, Live, Part
 from scorer.console.pages import PAGES, Assets, Page, render, render_page
@@ -155,9 +157,11 @@ class _Endpoints:
             return Response(status_code=304, headers=headers)
         return Response(asset.content, media_type=asset.media_type, headers=headers)
 
-    async def document(self, _: Request) -> Response:
-        """The generated AsyncAPI document."""
-        return Response(self._assets.document, media_type="application/yaml")
+    def document(self, _: Request) -> Response:
+        """The AsyncAPI document of the deployed contract."""
+        return Response(
+            render_document((self._live.deployed or not_deployed()).contract), media_type="application/yaml"
+        )
 
     async def login(self, request: Request) -> Response:
         """Shows the login page, and opens a session for the right token."""

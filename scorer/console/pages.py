@@ -51,7 +51,6 @@ class Assets:
     def __init__(self) -> None:
         folder = files(_PACKAGE).joinpath("static")
         self._assets = {entry.name: _asset(entry.name, entry.read_bytes()) for entry in folder.iterdir()}
-        self.document = files("schemas").joinpath("generated", "asyncapi.yaml").read_bytes()
 
     def find(self, name: str) -> Asset | None:
         """A file by its name; None if it is not found."""
@@ -79,7 +78,7 @@ def render_page(page: Page, settings: Settings, deployed: Deployed | None, *, ma
         form = make_form(contract)
         values = {"form": form, "fields": len(list(form.fields())), "examples": make_examples(contract)}
     elif page.file == "interface":
-        values = describe_interface(settings)
+        values = describe_interface(settings, contract)
     return render(
         page.file,
         page=page,

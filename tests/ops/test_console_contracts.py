@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize, expect
 
 from schemas.contract import Contract
@@ -161,11 +162,12 @@ def test_german_credit_is_decided(
     page.set_viewport_size(viewport)
     open_form(page, served, CONTRACTS["german-credit"])
     expect(page.locator("#contract")).to_contain_text("of the champion german:1.0.0")
-    page.get_by_label("Duration").fill("48")
+    page.get_by_label("Duration in month").fill("48")
     page.get_by_label("Credit amount").fill("12000")
     page.get_by_label("Telephone").select_option("yes, registered under the customers name")
-    page.get_by_label("Personal status and sex").select_option("not sent")
-    page.get_by_label("Checking account").select_option(label="... >= 200 DM / salary assignments for at least 1 year")
+    page.get_by_label("Status of existing checking account").select_option(
+        label="... >= 200 DM / salary assignments for at least 1 year"
+    )
     expect(page.locator("#validation")).to_have_text("The application is valid.")
     page.get_by_role("button", name="Publish").click()
     expect(first_try(page)).to_contain_text(re.compile("APPROVED|MAYBE|DECLINED"))
@@ -179,7 +181,7 @@ def test_german_credit_is_decided(
     assert published["duration_in_month"] == 48
     assert published["telephone"] == "yes, registered under the customers name"
     assert published["status_of_existing_checking_account"].startswith("... >= 200 DM / salary")
-    assert "personal_status_and_sex" not in published
+    assert published["personal_status_and_sex"] == "female : divorced/separated/married"
     (decided,) = [json.loads(m.value() or b"") for m in german.read(german.decisions) if m.key() == name[0].encode()]
     assert decided["decision_id"] in first_try(page).inner_text()
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
@@ -200,11 +202,11 @@ def test_invalid_examples_give_what_they_say(page: Page, served: ConsoleProcess,
 def test_an_invalid_field_is_named_and_reached(page: Page, served: ConsoleProcess) -> None:
     """Of many fields, the invalid ones are named, and a click leads to each."""
     open_form(page, served, CONTRACTS["german-credit"])
-    page.get_by_label("Age").fill("17")
-    page.get_by_label("Duration").fill("1.5")
+    page.get_by_label("Age in years").fill("17")
+    page.get_by_label("Duration in month").fill("1.5")
     expect(page.locator("#validation")).to_contain_text("2 fields are invalid")
-    page.locator("#validation").get_by_role("button", name="Age").click()
-    expect(page.get_by_label("Age")).to_be_focused()
+    page.locator("#validation").get_by_role("button", name="Age in years").click()
+    expect(page.get_by_label("Age in years")).to_be_focused()
     page.get_by_role("button", name="Publish anyway").click()
     expect(first_try(page)).to_contain_text("age_in_years: out of range, an integer from 18 to 120 is needed")
     expect(first_try(page)).to_contain_text("duration_in_month: wrong type")
@@ -235,6 +237,24 @@ def test_another_contract_is_deployed_meanwhile(
     german.deploy(own, CONTRACTS["german-credit"])
     expect(replaced).to_be_visible()
     wait_for_switch(deciding, "german")
+
+
+def test_the_interface_is_of_the_deployed_contract(page: Page, served: ConsoleProcess) -> None:
+    """Fields with their values, the codes with what gets them, and a document to download that a tool can read."""
+    contract = CONTRACTS["german-credit"]
+    open_form(page, served, contract)
+    page.get_by_role("link", name="Interface").click()
+    expect(page.locator("#contract")).to_contain_text("german-credit:1.0.0")
+    row = page.locator(".fields .row", has=page.get_by_text("other_debtors_or_guarantors", exact=True))
+    expect(row.first).to_contain_text("co-applicant guarantor none")
+    rejected = page.locator(".fields .row", has=page.locator("dt", has_text="unknown_category")).last
+    rejected.get_by_text("Example").click()
+    expect(rejected).to_contain_text(REJECTED[-1].reason)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="AsyncAPI 3 document").click()
+    document = yaml.safe_load(download.value.path().read_text(encoding="utf-8"))
+    properties = document["components"]["schemas"]["GermanCreditApplication"]["properties"]
+    assert list(properties) == list(contract.fields)
 
 
 def test_nothing_of_an_application_is_logged(page: Page, served: ConsoleProcess) -> None:
