@@ -21,7 +21,7 @@ from schemas.examples import APPLICATIONS, DEPLOYMENT
 from schemas.rights import Operation, Role
 from scorer.console.live import Live, Part
 from scorer.console.polling import poll_group
-from scorer.console.publish import TryPublisher
+from scorer.console.publish import TryPublisher, make_try
 from scorer.console.tail import Sample, follow_results
 from scorer.console.watch import run_with_restarts
 from scorer.errors import BrokerError, ModelError, TopicsError
@@ -172,7 +172,7 @@ def watch(settings: Settings) -> None:
     for topic in (settings.decisions_topic, settings.dead_letters_topic, settings.applications_topic):
         with closing(TopicReader(settings, topic)) as reader:
             assert any(map(len, reader.read(reader.bounds())))
-    TryPublisher(settings).publish(APPLICATIONS["plain"])
+    TryPublisher(settings).publish(make_try(APPLICATIONS["plain"], shipped_contract()))
 
 
 class _LiveUntil(Live):
