@@ -11,7 +11,7 @@ ONLY ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test tools ops chaos-core chaos fuzz k8s check bench bench-stages bench-scale bench-swap bench-peers fresh docs sbom lock clean
+.PHONY: help setup demo test tools ops chaos-core chaos fuzz k8s check swaps laws bench bench-stages bench-scale bench-swap bench-peers fresh docs sbom lock clean
 .PHONY: .engine .check-types .check-laws .check-units .check-engine
 
 CARGO := $(shell command -v cargo)
@@ -86,6 +86,9 @@ chaos: setup ## all faults on a cluster of three brokers, in some hours (ONLY="f
 tools: setup ## download the programs that make ops needs: Prometheus, Helm, Chromium, … (tests of a missing one are skipped)
 	$(BIN)/python -m tests.tools
 
+laws: setup ## 200 random contracts with 5,000 records each: the decoder agrees with JSON Schema on every one (fifteen minutes)
+	LAW_CONTRACTS=200 LAW_RECORDS=5000 $(BIN)/pytest -o faulthandler_timeout=7200 --log-cli-level=INFO --log-cli-format='%(message)s' tests/property/test_contracts_at_scale.py
+
 fuzz: FOR = 20m
 fuzz: setup ## hostile input for every parser (FOR=20m, ONLY="archives settings"; findings in build/fuzz)
 	$(BIN)/python -m tests.fuzz --for $(FOR) $(ONLY)
@@ -93,6 +96,9 @@ fuzz: setup ## hostile input for every parser (FOR=20m, ONLY="archives settings"
 k8s: setup ## test the chart on a real Kubernetes control plane with KEDA: four minutes; the first run builds them (half an hour)
 	$(BIN)/python -m tests.k8s.programs
 	$(BIN)/pytest --log-cli-level=INFO --log-cli-format='%(message)s' tests/k8s
+
+swaps: setup ## ten swaps between bundles with different contracts under 5,000 applications per second: nothing lost, duplicated or mixed
+	SWAPS=10 SWAPS_PER_S=5000 $(BIN)/pytest -o faulthandler_timeout=900 --log-cli-level=INFO --log-cli-format='%(message)s' tests/integration/test_contract_swaps.py
 
 bench: setup ## one worker compared with pass-through, as ratios
 	$(BIN)/python -m benchmarks.throughput

@@ -1,9 +1,10 @@
 """One program of the throughput benchmark, run as a process: reads the whole topic once and prints its figures.
 
-Four kinds: `passthrough` (only consumes and produces, with the client's default settings), `passthrough-tuned` (the
+Five kinds: `passthrough` (only consumes and produces, with the client's default settings), `passthrough-tuned` (the
 same with all our client settings), `passthrough-confirmed` (our own link, which commits only after every delivery is
-confirmed, without scoring) and `worker`, built from the same parts as `scorer worker`, including metrics. The delivery
-mode of the last two comes from the settings. Time is measured from the first poll that returned records to the last
+confirmed, without scoring), `worker`, built from the same parts as `scorer worker`, including metrics, and
+`worker-wide`, the same with a bundle of a wide contract. The delivery mode of the last three comes from the settings.
+Time is measured from the first poll that returned records to the last
 commit; CPU time is that of the process over the same span.
 """
 
@@ -20,6 +21,7 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, Producer
 from prometheus_client import CollectorRegistry
 
+from benchmarks.wide import wide_bundle
 from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.core.score import Result, Scores
 from scorer.monitor.health import Health
@@ -73,10 +75,10 @@ class Timed(Observer):
         self._watch.count(batch)
 
 
-def run_worker(settings: Settings, records: int) -> Watch:
+def run_worker(settings: Settings, records: int, wide: bool = False) -> Watch:
     """Runs our worker until `records` records are committed."""
     watch = Watch()
-    bundle = BundleStore(settings.store).open(DEFAULT_BUNDLE)
+    bundle = wide_bundle() if wide else BundleStore(settings.store).open(DEFAULT_BUNDLE)
     metrics = WorkerMetrics(CollectorRegistry(), bundle.reference, settings.applications_topic)
     health = Health(bundle.reference, *stalled_after(settings))
     observer = Observers(Timed(watch), metrics, health, EventLog(bundle.reference))
@@ -150,6 +152,7 @@ def main() -> None:
         "passthrough-tuned": partial(pass_through, tuned=True),
         "passthrough-confirmed": pass_through_confirmed,
         "worker": run_worker,
+        "worker-wide": partial(run_worker, wide=True),
     }
     watch = kinds[kind](settings, records)
     sys.stdout.write(json.dumps(watch.figures()) + "\n")

@@ -1,8 +1,8 @@
 """Measures the time per record of scoring, without Kafka, by stage.
 
-`make bench-stages` runs it. Four tables: by batch size, model size and record size, and for records of 64 kB that were
-crafted to be slow. Each figure is the minimum of several rounds over the same applications, to exclude other load on
-the machine.
+`make bench-stages` runs it. Five tables: by batch size, model size, record size and contract, and for records of 64 kB
+that were crafted to be slow. Each figure is the minimum of several rounds over the same applications, to exclude other
+load on the machine.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import xgboost
 
+from benchmarks.wide import wide_bundle, wide_records
 from producer.generator import generate_applications
 from scorer.bundle.xgboost_runner import XGBoostModel
 from scorer.cli.options import DEFAULT_BUNDLE
@@ -53,6 +54,11 @@ class Source(NamedTuple):
 def draw_records(count: int) -> list[Source]:
     """Returns the first applications of the generator, the same ones each time."""
     return [Source(r.value, number) for number, r in enumerate(islice(generate_applications(seed=1), count))]
+
+
+def draw_wide_records(count: int) -> list[Source]:
+    """Returns the first applications of the wide contract, the same ones each time."""
+    return [Source(r.value, number) for number, r in enumerate(islice(wide_records(), count))]
 
 
 def measure(records: Sequence[Source], bundle: Bundle, batch_records: int) -> dict[str, float]:
@@ -123,7 +129,7 @@ def decode_ms(decoder: Decoder, value: bytes) -> float:
 
 
 def main() -> None:
-    """Prints the four tables."""
+    """Prints the five tables."""
     bundle = BundleStore(Settings().store).open(DEFAULT_BUNDLE)
     records = draw_records(RECORDS)
     reduce_garbage_collection()
@@ -138,6 +144,9 @@ def main() -> None:
     print_figures("unchanged", measure(records, bundle, 5_000))
     for size in (250, 1_000, 10_000):
         print_figures(f"{size:,}", measure(padded(records, size), bundle, 5_000))
+    print_head("contract")
+    print_figures("course", measure(records, bundle, 5_000))
+    print_figures("wide", measure(draw_wide_records(RECORDS), wide_bundle(), 5_000))
     print("  ms for a crafted record of 64 kB, decode, cut off")
     for name, value in crafted().items():
         print(f"  {name:<32}{decode_ms(bundle.decoder, value):>10.2f}{decode_ms(bundle.decoder, value[:-1]):>9.2f}")

@@ -4,7 +4,8 @@
 a separate process, two rounds each in turns. Our worker confirms every delivery before it commits. Pass-through runs
 with the client's default settings, which wait a second whenever the queue was full; with our client settings, which are
 as fast as this client can be; and with our own Kafka link without scoring, once per delivery mode: with the same
-confirmation and commits as our worker, this is the upper limit for any scoring in Python.
+confirmation and commits as our worker, this is the upper limit for any scoring in Python. With `--contract wide`, the
+applications have 150 fields and 2 kB.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -21,7 +23,8 @@ from confluent_kafka import Producer
 
 from benchmarks.arena import machine
 from benchmarks.rivals import BOTH, Delivery
-from producer.generator import generate_applications
+from benchmarks.wide import WideRecord, wide_records
+from producer.generator import GeneratedRecord, generate_applications
 from scorer.local.broker import start_broker
 from scorer.operate import topics
 from scorer.settings import Settings
@@ -38,20 +41,24 @@ PARTITIONS = 6
 RESULT = Path(__file__).parent / "results" / "throughput.json"
 
 
-def fill(settings: Settings, records: int) -> None:
-    """Publishes `records` applications, as `producer load` would."""
+def fill(settings: Settings, records: int, contract: str = "course") -> None:
+    """Publishes `records` applications of a contract, course or wide, as `producer load` would."""
     producer = Producer(
         {"bootstrap.servers": settings.bootstrap_servers, "linger.ms": 50, "queue.buffering.max.messages": 1_000_000}
     )
-    applications = islice(generate_applications(seed=1), records)
-    while batch := [{"value": record.value, "key": record.key} for record in islice(applications, 10_000)]:
+    generated: Iterator[GeneratedRecord | WideRecord] = (
+        wide_records() if contract == "wide" else generate_applications(seed=1)
+    )
+    applications = ({"value": record.value, "key": record.key} for record in islice(generated, records))
+    while batch := list(islice(applications, 10_000)):
         assert producer.produce_batch(settings.applications_topic, batch) == len(batch), "the queue was full"
         producer.flush()
 
 
-def run_contestant(contestant: str, base: Settings, records: int) -> dict[str, float]:
+def run_contestant(contestant: str, base: Settings, records: int, contract: str) -> dict[str, float]:
     """Runs one round of one contestant, with a separate group and output topics."""
     kind, delivery = CONTESTANTS[contestant]
+    kind = f"{kind}-wide" if (kind, contract) == ("worker", "wide") else kind
     name = f"{kind}-{uuid.uuid4().hex[:6]}"
     settings = base.model_copy(
         update={
@@ -80,17 +87,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--contract", choices=("course", "wide"), default="course")
     options = parser.parse_args()
     with start_broker("auto", say=print) as broker:
         base = Settings(bootstrap_servers=broker.bootstrap_servers, applications_topic=f"a-{uuid.uuid4().hex[:6]}")
         topics.ensure(base, PARTITIONS, replication=1)
         began = time.perf_counter()
-        fill(base, options.records)
+        fill(base, options.records, options.contract)
         print(f"{options.records:,} applications published in {time.perf_counter() - began:.1f} s")
         rounds: dict[str, list[dict[str, float]]] = {name: [] for name in CONTESTANTS}
         for _ in range(options.rounds):
             for name, runs in rounds.items():
-                runs.append(run_contestant(name, base, options.records))
+                runs.append(run_contestant(name, base, options.records, options.contract))
     report(rounds, broker.description)
 
 

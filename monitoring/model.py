@@ -6,6 +6,7 @@ from monitoring import rules
 from monitoring.panels import OVER, WORKERS, Limit, Panel, Query, Words, dashboard, graph, spread
 from monitoring.promql import quantile, rate, series
 from scorer.monitor.families import (
+    ACCEPTED_BY_ONE,
     CHALLENGER_FAILURES,
     COMPARED,
     CONSUMED,
@@ -138,6 +139,7 @@ def _rejections() -> list[Panel]:
 
 def _challenger() -> list[Panel]:
     disagreements, compared = (rate(series(metric, WORKERS), OVER, PAIR) for metric in (DISAGREEMENTS, COMPARED))
+    accepted_by_one = rate(series(ACCEPTED_BY_ONE, WORKERS), OVER, f"{PAIR}, accepted_by")
     return [
         graph(
             Words(
@@ -148,7 +150,20 @@ def _challenger() -> list[Panel]:
             ),
             "percentunit",
             Query(f"{disagreements} / ({compared} > 0)", "{{challenger}} vs. {{champion}}"),
-            width=8,
+            width=6,
+        ),
+        graph(
+            Words(
+                "Accepted by one",
+                "Share of applications that the contract of only one of the two accepts.",
+                "the champion's share would become dead letters: see `scorer contract diff` and `deploy --dry-run`.",
+            ),
+            "percentunit",
+            Query(
+                f"{accepted_by_one} / on ({PAIR}) group_left () ({compared} > 0)",
+                "{{accepted_by}} only: {{challenger}} vs. {{champion}}",
+            ),
+            width=6,
         ),
         graph(
             Words(
@@ -158,7 +173,7 @@ def _challenger() -> list[Panel]:
             ),
             "cps",
             Query(compared, "{{challenger}} vs. {{champion}}"),
-            width=8,
+            width=6,
         ),
         graph(
             Words(
@@ -168,6 +183,6 @@ def _challenger() -> list[Panel]:
             ),
             "none",
             Query(f"sum by (step) (increase({series(CHALLENGER_FAILURES, WORKERS)}[5m]))", "{{step}}"),
-            width=8,
+            width=6,
         ),
     ]

@@ -1,18 +1,33 @@
 """The `producer` command: sends applications, and shows their decisions."""
 
-import json
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from producer.errors import MisuseError, PublisherError
-from producer.summary import show_load, show_published
-from schemas.durations import read_duration
+from producer.options import (
+    ApplicationsOption,
+    ContractOption,
+    DeadLettersOption,
+    DecisionsOption,
+    ForOption,
+    InvalidOption,
+    JsonOption,
+    KafkaOption,
+    PrefixOption,
+    ProfileOption,
+    RateOption,
+    SeedOption,
+    ServersOption,
+    TimeoutSOption,
+)
+from producer.summary import show_decision, show_load, show_published
 from schemas.printable import printable, printable_lines
 from schemas.surroundings import explain_fault, standard_streams
 from schemas.text import find_text_fault, is_utf8
@@ -21,6 +36,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from producer.settings import Settings
+    from schemas.contract import Contract
 
 app = typer.Typer(
     name="producer",
@@ -33,43 +49,22 @@ app = typer.Typer(
     `producer load` sends generated applications at a given rate, `producer watch` follows the decisions.
 
     Brokers and topics come from, highest precedence first: flags; the environment variables
-    SCORER_BOOTSTRAP_SERVERS, SCORER_APPLICATIONS_TOPIC, SCORER_DECISIONS_TOPIC, SCORER_DEAD_LETTERS_TOPIC and
-    SCORER_KAFKA__SECURITY_PROTOCOL (for security.protocol, and so on for any librdkafka property); scorer.toml in the
-    current folder. A property whose name ends in .file, such as sasl.password.file, names a file with the value.
+    SCORER_BOOTSTRAP_SERVERS, SCORER_APPLICATIONS_TOPIC, SCORER_DECISIONS_TOPIC, SCORER_DEAD_LETTERS_TOPIC,
+    SCORER_DEPLOYMENTS_TOPIC and SCORER_KAFKA__SECURITY_PROTOCOL (for security.protocol, and so on for any librdkafka
+    property); scorer.toml in the current folder. A property whose name ends in .file, such as sasl.password.file, names
+    a file with the value.
+
+    The contract of the applications is that of the deployed bundle, from the deployment history on Kafka, or that of
+    --contract FILE; before the first deployment it is credit-application, which is shipped.
 
     Exit codes: 0 success, 1 failure, 2 usage error.
     """,
 )
 
-ServersOption = Annotated[
-    str | None, typer.Option("--bootstrap-servers", "-b", metavar="HOST:PORT", help="Kafka brokers, comma-separated.")
-]
-KafkaOption = Annotated[
-    list[str] | None,
-    typer.Option("--kafka", "-k", metavar="PROPERTY=VALUE", help="Any librdkafka property; may be repeated."),
-]
-ApplicationsOption = Annotated[str | None, typer.Option(metavar="TOPIC", help="Topic to publish applications to.")]
-DecisionsOption = Annotated[str | None, typer.Option(metavar="TOPIC", help="Topic to read decisions from.")]
-DeadLettersOption = Annotated[str | None, typer.Option(metavar="TOPIC", help="Topic to read dead letters from.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-
 # How long an interrupted command waits for outstanding acknowledgements.
 _INTERRUPTED_WAIT_S: Final = 5.0
-ContractOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Contract of the applications, a JSON Schema (default: credit-application)."),
-]
-
 # How long `watch` blocks in librdkafka before it checks for Ctrl-C.
 _WATCH_SLICE_S: Final = 0.2
-
-
-def parse_duration(text: str) -> float:
-    """Parses a duration, and returns it in seconds."""
-    try:
-        return read_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"'{text[:40]}' {error}") from None
 
 
 def main() -> None:
@@ -107,10 +102,10 @@ def publish(
 ) -> None:
     """Send a file of applications, and validate each against the contract first.
 
-    CSV has a header line with the contract's fields, in any order and letter case; categories are names or the course's
-    codes, and 99999999 means unknown. JSON lines hold one application each. A row without an application_id gets one
-    from the file's name, the line number and a digest of the row. Invalid rows are not sent; they are listed with the
-    fields and rules, and the exit code is 1.
+    CSV has a header line with the contract's fields, in any order and letter case; values may be written as the
+    contract's codes for files. JSON lines hold one application each. A row without an id gets one from the file's name,
+    the line number and a digest of the row. Invalid rows are not sent; they are listed with the fields and rules, and
+    the exit code is 1.
 
     For example:
 
@@ -124,12 +119,13 @@ def publish(
     headers = _assignments("--header", header, "traceparent=00-…")
 
     from producer.client import ApplicationPublisher
-    from producer.files import count_lines, open_rows, read_contract
+    from producer.files import count_lines, open_rows
     from producer.publish import publish_rows
     from schemas.rows import Hints
 
-    hints, own_contract = Hints(), read_contract(contract)
-    rows = open_rows(file, own_contract, hints)
+    hints = Hints()
+    with _contract_of(contract, settings) as own_contract:
+        rows = open_rows(file, own_contract, hints)
 
     with ApplicationPublisher(settings, headers, own_contract) as publisher:
         with _progress() as progress:
@@ -147,18 +143,13 @@ def publish(
 
 @app.command()
 def load(
-    rate: Annotated[float, typer.Option("--rate", min=0.01, max=1_000_000, help="Applications per second.")] = 1_000,
-    for_s: Annotated[
-        float,
-        typer.Option(
-            "--for", parser=parse_duration, metavar="DURATION", help="Duration, for example 60s, 2m or 500ms."
-        ),
-    ] = "60s",  # type: ignore[assignment]  # the parser reads the default, too
-    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed generates the same applications.")] = 1,
-    prefix: Annotated[
-        str | None, typer.Option(help="Generate the ids PREFIX-0, PREFIX-1, …; default: a unique prefix per run.")
-    ] = None,
-    invalid: Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of invalid applications.")] = 0,
+    rate: RateOption = 1_000,
+    for_s: ForOption = "60s",  # type: ignore[assignment]  # the parser reads the default, too
+    seed: SeedOption = 1,
+    prefix: PrefixOption = None,
+    invalid: InvalidOption = 0,
+    contract: ContractOption = None,
+    profile: ProfileOption = None,
     bootstrap_servers: ServersOption = None,
     applications_topic: ApplicationsOption = None,
     kafka: KafkaOption = None,
@@ -166,7 +157,10 @@ def load(
 ) -> None:
     """Send generated applications at a constant rate, whether or not the scorer keeps up.
 
-    The generated applicants resemble the course's data in their distributions and correlations; none is a real person.
+    With --profile, they resemble the applications that a bundle was trained on, field by field. Without it, values are
+    drawn uniformly from what the contract accepts, unknown and absent ones included; applicants of the contract
+    credit-application resemble the course's data in their distributions and correlations. None is a real person.
+
     A record's timestamp is its scheduled time, so that a latency measured from it includes every delay. With
     --invalid 0.01 one in a hundred applications is invalid, covering every rejection code that a record can cause.
     Ctrl-C or SIGTERM stops the load and prints the summary.
@@ -176,22 +170,26 @@ def load(
         producer load --rate 5000 --for 2m
 
         producer load --rate 200 --for 30s --invalid 0.05 --json
+
+        producer load --contract loan.schema.json --profile loan --for 10s
     """
     settings = _settings(bootstrap_servers, kafka, applications_topic=applications_topic)
 
     import secrets
 
     from producer.client import ApplicationPublisher
-    from producer.generator import generate_applications
+    from producer.files import read_profile
+    from producer.generator import fit_prefix, generate_applications
     from producer.interrupt import interruptible
     from producer.load import LoadRun
 
-    ids = prefix if prefix is not None else f"load-{secrets.token_hex(4)}-{seed}"
-    try:
-        records = generate_applications(seed, ids, invalid)
-    except ValueError as error:
-        raise MisuseError(str(error)) from None
-    with interruptible() as interrupted, ApplicationPublisher(settings) as publisher:
+    with _contract_of(contract, settings) as own_contract:
+        ids = prefix if prefix is not None else fit_prefix(f"load-{secrets.token_hex(4)}-{seed}", own_contract)
+        try:
+            records = generate_applications(seed, ids, invalid, own_contract, read_profile(profile, own_contract))
+        except ValueError as error:
+            raise MisuseError(str(error)) from None
+    with interruptible() as interrupted, ApplicationPublisher(settings, contract=own_contract) as publisher:
         run = LoadRun(publisher, records, rate, for_s)
         with _progress() as progress:
             task = progress.add_task("sending", total=run.total)
@@ -199,17 +197,6 @@ def load(
         show_load(report, ids, rate, as_json=as_json)
         if report.acknowledged + report.failed < report.sent:
             raise typer.Exit(1)
-
-
-TimeoutSOption = Annotated[
-    float,
-    typer.Option(
-        "--timeout",
-        parser=parse_duration,
-        metavar="DURATION",
-        help="Time to wait for the decision, for example 10s.",
-    ),
-]
 
 
 @app.command("try")
@@ -227,7 +214,8 @@ def try_application(
 ) -> None:
     """Send one application and show its decision.
 
-    Fields that are not given take the values of the contract's example, and are listed below the decision.
+    Fields that are not given take the values of the contract's example, and are listed below the decision. --fields
+    lists the fields of the deployed contract.
 
     For example:
 
@@ -237,13 +225,9 @@ def try_application(
 
         producer try --fields
     """
-    from producer.files import read_contract
+    from producer.deployed import find_contract
     from producer.trial import field_table, make_trial
 
-    own_contract = read_contract(contract)
-    if fields:
-        typer.echo(field_table(own_contract))
-        return
     settings = _settings(
         bootstrap_servers,
         kafka,
@@ -251,28 +235,21 @@ def try_application(
         decisions_topic=decisions_topic,
         dead_letters_topic=dead_letters_topic,
     )
-    trial = make_trial(assignments or [], own_contract)
-
-    from rich.console import Console
+    if fields:
+        known = find_contract(contract, settings)
+        typer.echo(field_table(known.contract))
+        _show(known.note)
+        return
+    with _contract_of(contract, settings) as own_contract:
+        trial = make_trial(assignments or [], own_contract)
 
     from producer.client import ApplicationPublisher
-    from producer.show import decision_panel
 
     with ApplicationPublisher(settings, contract=own_contract) as publisher:
         start_s = time.monotonic()
         decision = publisher.decide(trial.application, timeout_s)
         waited_s = time.monotonic() - start_s
-    if as_json:
-        waited_ms = round(waited_s * 1_000, 1)
-        typer.echo(
-            json.dumps({"decision": decision.model_dump(), "defaulted": trial.defaulted, "waited_ms": waited_ms})
-        )
-        return
-    console = Console(highlight=False)
-    console.print(decision_panel(decision, waited_s))
-    if trial.defaulted:
-        defaults = ", ".join(f"{name}={value}" for name, value in trial.defaulted.items())
-        console.print(f"Example values were used for: {defaults}", style="dim", markup=False)
+    show_decision(decision, trial.defaulted, waited_s, as_json=as_json)
 
 
 @app.command()
@@ -347,6 +324,32 @@ def _settings(bootstrap_servers: str | None, kafka: Sequence[str] | None, **topi
 
     properties = _assignments("--kafka", kafka, "security.protocol=SSL")
     return load_settings({"bootstrap_servers": bootstrap_servers, **topics, "kafka": properties})
+
+
+@contextmanager
+def _contract_of(file: Path | None, settings: "Settings") -> Iterator["Contract"]:
+    """The contract of a file, or else the deployed one, to check the call against.
+
+    What is wrong with the call is reported first, then that no broker responds, then that the contract is not certain.
+
+    Raises:
+        MisuseError: the file is not a contract, or the call is wrong; this may be because of the contract.
+        BrokerUnreachableError: no broker responds.
+    """
+    from producer.deployed import find_contract
+
+    known = find_contract(file, settings)
+    try:
+        yield known.contract
+    except MisuseError as error:
+        raise MisuseError(f"{error}\n{known.note}" if known.error else str(error)) from None
+    known.require_broker()
+    _show(known.note)
+
+
+def _show(note: str) -> None:
+    if note:
+        typer.echo(f"producer: {printable(note)}", err=True)
 
 
 def _assignments(option: str, arguments: Sequence[str] | None, example: str) -> dict[str, str]:

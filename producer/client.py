@@ -7,13 +7,15 @@
 Leaving the block waits until the broker has acknowledged all records, or raises `NotDeliveredError`.
 """
 
+import logging
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from pydantic import BaseModel
 
+from producer.deployed import find_deployed_contract
 from producer.errors import (
     DecisionTimeoutError,
     Fault,
@@ -32,6 +34,8 @@ from schemas.decision import Decision
 from schemas.files import dump_application
 from schemas.records import Malformed, Mark
 from schemas.rights import Operation, to_topic
+
+_LOGGER: Final = logging.getLogger("producer")
 
 
 class ApplicationPublisher(Sender):
@@ -52,14 +56,16 @@ class ApplicationPublisher(Sender):
             settings: brokers, topics and librdkafka properties; `producer.settings.load_settings()` reads those of the
                 command line. The properties override the defaults of this class, except for idempotence.
             headers: headers to add to every record.
-            contract: the contract that applications are validated against; default: credit-application, which is
-                shipped (`schemas.contract_parser.parse_contract` reads others).
+            contract: the contract that applications are validated against, as `schemas.contract_parser.parse_contract`
+                reads it; default: that of the deployed bundle, which is read when the block is entered, and
+                credit-application, which is shipped, before the first deployment.
 
         Raises:
             MisuseError: librdkafka rejects a property.
         """
         super().__init__(settings or Settings(), headers or {})
         self.contract = contract or shipped_contract()
+        self._finds_contract = contract is None
 
     def publish(self, application: BaseModel | Mapping[str, object]) -> None:
         """Validates an application and sends it, without waiting for the acknowledgement.
@@ -133,7 +139,10 @@ class ApplicationPublisher(Sender):
         return validate_application(value, self.contract).encode(), value
 
     def __enter__(self) -> Self:
-        """Verifies that a broker responds and has the topic.
+        """Verifies that a broker responds and has the topic, and reads the deployed contract if none was given.
+
+        If that cannot be read, for example because a permission is missing, a warning is logged, and credit-application
+        is used.
 
         Raises:
             BrokerUnreachableError: no broker responds.
@@ -141,6 +150,12 @@ class ApplicationPublisher(Sender):
             NotAllowedError: this user is not authorized to write to it.
         """
         self._require_topic(self._needed)
+        if self._finds_contract:
+            known = find_deployed_contract(self._settings)
+            known.require_broker()
+            if known.error:
+                _LOGGER.warning("%s", known.note)
+            self.contract = known.contract
         return self
 
     def __exit__(

@@ -99,15 +99,16 @@ def open_client(
 
 
 def find_partitions(
-    client: Producer | Consumer, right: Right, settings: Settings, client_errors: ClientErrors
+    client: Producer | Consumer, right: Right, settings: Settings, client_errors: ClientErrors, *, is_new: bool = True
 ) -> list[int]:
-    """Requests the partitions of a topic, and waits for a topic that was just created.
+    """Requests the partitions of a topic.
 
     Args:
         client: the client that sends the request.
         right: the client's required right to the topic.
         settings: the client's settings.
         client_errors: the client's errors.
+        is_new: whether the topic may have been created just now, and is waited for.
 
     Raises:
         BrokerUnreachableError: no broker responds.
@@ -131,7 +132,8 @@ def find_partitions(
             continue
         if metadata.error is None:
             return sorted(metadata.partitions)
-        if metadata.error.code() not in _NEW_TOPIC_ERRORS or time.monotonic() - start_s >= ANSWER_S:
+        waits = is_new and metadata.error.code() in _NEW_TOPIC_ERRORS and time.monotonic() - start_s < ANSWER_S
+        if not waits:
             message = f"the topic {topic} at {settings.bootstrap_servers} cannot be used: {metadata.error.str()}"
             if missing([right], metadata.error.code()):
                 raise NotAllowedError(f"{message}. {ask_for_right(right, settings)}")

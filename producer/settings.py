@@ -24,6 +24,7 @@ class Settings(BaseModel):
         applications_topic: the topic to publish applications to.
         decisions_topic: the topic to read decisions from.
         dead_letters_topic: the topic to read dead letters from.
+        deployments_topic: the topic to read the contract of the deployed bundle from.
         kafka: librdkafka properties, such as `security.protocol`; they override this package's defaults.
     """
 
@@ -33,6 +34,7 @@ class Settings(BaseModel):
     applications_topic: TopicName = topics.APPLICATIONS
     decisions_topic: TopicName = topics.DECISIONS
     dead_letters_topic: TopicName = topics.DEAD_LETTERS
+    deployments_topic: TopicName = topics.DEPLOYMENTS
     kafka: dict[str, str] = Field(default_factory=dict, repr=False)  # it may contain passwords
 
     @model_validator(mode="after")

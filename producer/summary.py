@@ -1,6 +1,7 @@
-"""Summaries of `producer publish` and `producer load`, for people or as JSON."""
+"""Summaries of `producer publish`, `producer load` and `producer try`, for people or as JSON."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from producer.client import ApplicationPublisher
     from producer.load import LoadReport
     from producer.publish import PublishReport
+    from schemas.decision import Decision
 
 
 def show_published(report: "PublishReport", publisher: "ApplicationPublisher", topic: str, *, as_json: bool) -> None:
@@ -41,9 +43,10 @@ def show_load(report: "LoadReport", ids: str, rate: float, *, as_json: bool) -> 
     if as_json:
         typer.echo(json.dumps({"ids": ids, "rate": rate, **asdict(report)}))
         return
+    first = f"{ids}-" if ids else ""
     typer.echo(
         f"{'stopped: ' if report.stopped else ''}{report.sent:,} applications sent, {report.rate_achieved:,.1f} per "
-        f"second (requested: {rate:,g}), ids {ids}-0 to {ids}-{report.sent - 1}; {report.invalid:,} of them "
+        f"second (requested: {rate:,g}), ids {first}0 to {first}{report.sent - 1}; {report.invalid:,} of them "
         f"invalid\n{report.acknowledged:,} acknowledged, {report.failed:,} failed; "
         f"sent at most {report.lateness_max_ms:,.1f} ms late"
     )
@@ -53,3 +56,21 @@ def show_load(report: "LoadReport", ids: str, rate: float, *, as_json: bool) -> 
             "this machine or the broker is too slow",
             err=True,
         )
+
+
+def show_decision(decision: "Decision", defaulted: Mapping[str, object], waited_s: float, *, as_json: bool) -> None:
+    """Prints the decision of `producer try`, and the fields that had the example's values."""
+    if as_json:
+        waited_ms = round(waited_s * 1_000, 1)
+        typer.echo(json.dumps({"decision": decision.model_dump(), "defaulted": defaulted, "waited_ms": waited_ms}))
+        return
+
+    from rich.console import Console
+
+    from producer.show import decision_panel
+
+    console = Console(highlight=False)
+    console.print(decision_panel(decision, waited_s))
+    if defaulted:
+        defaults = ", ".join(f"{name}={value}" for name, value in defaulted.items())
+        console.print(f"Example values were used for: {defaults}", style="dim", markup=False)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from types import TracebackType
 from typing import Final, Self
@@ -10,7 +10,16 @@ from typing import Final, Self
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from producer.errors import BrokerUnreachableError, NotAllowedError, PublisherError
-from producer.kafka import ANSWER_S, RETRY_S, ClientErrors, Properties, ask_for_right, find_partitions, open_client
+from producer.kafka import (
+    ANSWER_S,
+    RETRY_S,
+    SLICE_S,
+    ClientErrors,
+    Properties,
+    ask_for_right,
+    find_partitions,
+    open_client,
+)
 from producer.results import position_of
 from producer.settings import Settings
 from schemas.records import Malformed
@@ -40,6 +49,7 @@ class TopicTail:
         *,
         from_beginning: bool = False,
         skip: Callable[[Malformed], object] = _warn,
+        until_end: bool = False,
     ) -> None:
         """Positions the reader. From the end, it reads all records that are written after this returns.
 
@@ -48,6 +58,7 @@ class TopicTail:
             topics: the topics to read.
             from_beginning: whether to read from the beginning.
             skip: called once with each unreadable record batch that is passed; the default logs a warning.
+            until_end: whether `read_to_end` is used; topics that do not exist are not waited for then.
 
         Raises:
             MisuseError: librdkafka rejects a property.
@@ -60,6 +71,8 @@ class TopicTail:
         self._client_errors = ClientErrors()
         self._positions: dict[tuple[str, int], int] = {}
         """By topic and partition, the offset after the last record that was read or passed."""
+        self._ended: set[tuple[str, int]] = set()
+        """The partitions whose end was reached since the reader was positioned."""
         self._consumer = open_client(
             Consumer,
             settings,
@@ -70,6 +83,7 @@ class TopicTail:
                 **_READ_ONLY,
                 "auto.offset.reset": "earliest",  # if retention overtakes the reader, continue with the oldest record
                 "check.crcs": True,  # a corrupt record must not be shown as a decision
+                "enable.partition.eof": until_end,
             },
         )
         try:
@@ -77,7 +91,7 @@ class TopicTail:
                 TopicPartition(topic, number)
                 for topic in topics
                 for number in find_partitions(
-                    self._consumer, to_topic(Operation.READ, topic), settings, self._client_errors
+                    self._consumer, to_topic(Operation.READ, topic), settings, self._client_errors, is_new=not until_end
                 )
             ]
             for partition in partitions:
@@ -116,6 +130,9 @@ class TopicTail:
         if error is None:
             self._positions[topic, partition] = offset + 1
             return message
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._ended.add((topic, partition))
+            return None
         if error.code() in UNREADABLE and (topic, partition) in self._positions:
             self._pass(topic, partition, offset, error)
             return None
@@ -123,6 +140,21 @@ class TopicTail:
         for right in missing(rights, error.code()):
             raise NotAllowedError(f"the topics cannot be read: {error.str()}. {ask_for_right(right, self._settings)}")
         raise PublisherError(f"the topics cannot be read: {error.str()}")
+
+    def read_to_end(self, timeout_s: float) -> Iterator[Message]:
+        """Yields the records up to the end of every partition; of a reader with `until_end`. Raises what `poll` raises.
+
+        Raises:
+            PublisherError: the end was not reached within `timeout_s` seconds.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while not self._ended >= self._positions.keys():
+            if time.monotonic() >= deadline_s:
+                topics = ", ".join(sorted({topic for topic, _ in self._positions}))
+                raise PublisherError(f"the topic {topics} could not be read to its end within {timeout_s:g} s")
+            message = self.poll(SLICE_S)
+            if message is not None:
+                yield message
 
     def _pass(self, topic: str, partition: int, first: int, error: KafkaError) -> None:
         """Moves the position past an unreadable batch, which may begin before the first position."""

@@ -230,8 +230,9 @@ def _decision(contract: Contract) -> dict[str, Any]:
 
 def _dead_letter(contract: Contract) -> dict[str, Any]:
     codes = "\n".join(f"- `{code}`: {MEANINGS[code]}" for code in RejectionCode)
-    # Of a contract with categories, the reason names two fields.
-    *_, rejected = (record for record in invalid_records(contract) if record.value is not None)
+    invalid = {record.code: record for record in invalid_records(contract)}
+    # The reason of an unknown category names two fields; every contract has a field that can have the wrong type.
+    rejected = invalid.get(RejectionCode.UNKNOWN_CATEGORY, invalid[RejectionCode.WRONG_TYPE])
     assert rejected.value is not None, "it has a file"
     text = {"type": "string"}
     added = {

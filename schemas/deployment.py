@@ -1,14 +1,17 @@
 """The deployment event: which bundle was deployed to a slot, with its contract, when, by whom and why."""
 
 import json
+from datetime import UTC
 from typing import Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from schemas.contract import Contract
+from schemas.contract_faults import ContractError
 from schemas.contract_parser import parse_contract
 from schemas.decision import BundleReference
 from schemas.printable import NO_CONTROLS
+from schemas.strict_json import has_repeated_names, parse_strictly
 
 Slot = Literal["champion", "challenger"]
 
@@ -71,3 +74,41 @@ class DeploymentEvent(BaseModel):
         if self.contract is None:
             members.pop("contract", None)
         return members
+
+
+def find_event_fault(event: DeploymentEvent, value: bytes) -> str:
+    """Returns why workers ignore an event whose fields are valid each for itself; empty if they do not.
+
+    Args:
+        event: the event.
+        value: the record's value that it was read from.
+    """
+    if (event.bundle is None) != (event.action == "retire"):
+        return "bundle: required for deploy and rollback, not allowed for retire"
+    if event.action == "retire" and event.slot == "champion":
+        return "slot: the champion cannot be retired, only replaced"
+    if event.action == "retire" and event.contract is not None:
+        return "contract: not allowed for retire"
+    try:
+        event.parse_contract()
+    except ContractError as error:  # its text quotes the document
+        faults = "1 fault" if len(error.faults) == 1 else f"{len(error.faults)} faults"
+        return f"contract: not a contract ({faults}; `scorer contract check` lists them)"
+    try:
+        event.at.astimezone(UTC)
+    except OverflowError:
+        return "at: the time cannot be converted to UTC"
+    return _find_repeated_name(value) if event.contract is not None else ""
+
+
+def _find_repeated_name(value: bytes) -> str:
+    """Returns a fault if the event's contract has a name twice in one object: readers differ in which one they use."""
+    try:
+        members = parse_strictly(value.decode())
+    except ValueError as error:
+        return f"the record is {error}"
+    assert isinstance(members, tuple), "an event is an object"
+    contracts = [member for name, member in members if name == "contract"]
+    if len(contracts) > 1 or has_repeated_names(contracts):
+        return "contract: a name is given twice in one object"
+    return ""

@@ -37,7 +37,10 @@ def _describe_categories(categories: Sequence[str]) -> str:
         if length > _CATEGORIES_CHARACTERS_MAX and count:
             break
         count += 1
-    shown = ", ".join(printable(category, _CATEGORIES_CHARACTERS_MAX) for category in categories[:count])
+    quote = '"' if any("," in category for category in categories) else ""  # otherwise nobody sees where one ends
+    shown = ", ".join(
+        f"{quote}{printable(category, _CATEGORIES_CHARACTERS_MAX)}{quote}" for category in categories[:count]
+    )
     return shown if count == len(categories) else f"{shown} and {len(categories) - count} more"
 
 

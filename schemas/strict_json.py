@@ -34,3 +34,13 @@ def find_repeated(members: Iterable[tuple[str, Any]], names: Iterable[str]) -> l
     """Returns which of the names occur more than once in an object that `parse_strictly` returned."""
     counts = Counter(map(itemgetter(0), members))
     return [name for name in names if counts[name] > 1]
+
+
+def has_repeated_names(value: object) -> bool:
+    """Whether any object in a value that `parse_strictly` returned has a name twice."""
+    if isinstance(value, list):
+        return any(map(has_repeated_names, value))
+    if not isinstance(value, tuple):
+        return False
+    names = [name for name, _ in value]
+    return len(set(names)) < len(names) or any(has_repeated_names(inner) for _, inner in value)

@@ -85,8 +85,8 @@ def _read_header(cells: list[str], file: OpenedFile, fields: FileFields, header:
         optional = [name for name in fields.names if name not in fields.required]
         raise ApplicationsFileError(
             f"{position}: the header lacks {', '.join(missing)}. "
-            f"Required columns, separated by commas, semicolons or tabs (found: {DELIMITERS[delimiter]}), in any "
-            f"order and letter case: {', '.join(fields.required)}; "
+            f"Required columns of the contract {fields.contract}, separated by commas, semicolons or tabs "
+            f"(found: {DELIMITERS[delimiter]}), in any order and letter case: {', '.join(fields.required)}; "
             f"optional: {', '.join(optional)}. Other columns are ignored"
             + (f": is it one of {quote_names(near, near)}" if near else "")
         )

@@ -8,6 +8,7 @@ pub struct Columns {
     width: usize,
     missing: f32,
     numbers: Vec<(usize, usize)>,
+    indexes: Vec<(usize, usize)>,
     one_hot: Vec<OneHot>,
     derived: Vec<(usize, Vec<Step>)>,
 }
@@ -51,6 +52,13 @@ impl Columns {
             }
             numbers.push((check_column(column)?, field));
         }
+        let mut indexes = Vec::with_capacity(table.indexes.len());
+        for &(column, field) in &table.indexes {
+            if decoder.codes(field).is_none() {
+                return Err("a column of indexes has no such category".into());
+            }
+            indexes.push((check_column(column)?, field));
+        }
         let mut one_hot = Vec::with_capacity(table.one_hot.len());
         for (field, targets) in &table.one_hot {
             if decoder.codes(*field).is_none_or(|codes| codes > targets.len()) {
@@ -66,7 +74,7 @@ impl Columns {
         for (column, steps) in &table.derived {
             derived.push((check_column(*column)?, program(steps, decoder)?));
         }
-        Ok(Self { width: table.width, missing: table.missing, numbers, one_hot, derived })
+        Ok(Self { width: table.width, missing: table.missing, numbers, indexes, one_hot, derived })
     }
 
     /// The number of columns.
@@ -78,6 +86,11 @@ impl Columns {
     pub fn write(&self, values: &[f64], row: &mut [f32], stack: &mut Vec<f64>) -> Option<()> {
         for &(column, field) in &self.numbers {
             row[column] = self.round(values[field])?;
+        }
+        for &(column, field) in &self.indexes {
+            let code = values[field];
+            // Whatever stands for unknown numbers: each of them is the index of some category.
+            row[column] = if code < 0.0 { f32::NAN } else { code as f32 };
         }
         for category in &self.one_hot {
             let code = values[category.field];
@@ -195,6 +208,7 @@ mod tests {
             width: 4,
             missing,
             numbers: vec![(2, 1)],
+            indexes: vec![],
             one_hot: vec![(2, vec![3, -1])],
             derived: vec![(0, derived)],
         }
@@ -221,6 +235,19 @@ mod tests {
         assert_eq!(write(double(), -1.0, [0.0, f64::NAN, -1.0, 0.0, 0.0]), Some(vec![-1.0, 0.0, -1.0, 0.0]));
         assert!(write(double(), f32::NAN, [0.0, f64::NAN, -1.0, 0.0, 0.0]).unwrap()[0].is_nan());
         assert_eq!(write(double(), 0.0, [0.0, 3e38, 0.0, 0.0, 0.0]), None);
+    }
+
+    #[test]
+    fn a_category_has_the_index_of_its_value_or_is_not_a_number() {
+        let table = ColumnsTable { width: 2, missing: -1.0, indexes: vec![(1, 2)], ..ColumnsTable::default() };
+        let columns = Columns::new(&table, &decoder()).unwrap();
+        let write = |code: f64| {
+            let mut row = vec![0.0; 2];
+            columns.write(&[0.0, 0.0, code, 0.0, 0.0], &mut row, &mut Vec::new()).unwrap();
+            row
+        };
+        assert_eq!([write(0.0), write(1.0)], [vec![0.0, 0.0], vec![0.0, 1.0]]);
+        assert!(write(-1.0)[1].is_nan());
     }
 
     #[test]
@@ -276,6 +303,8 @@ mod tests {
         let decoder = decoder();
         assert!(Columns::new(&ColumnsTable { width: 3, ..table(0.0, steps()) }, &decoder).is_err());
         assert!(Columns::new(&ColumnsTable { numbers: vec![(0, 2)], ..table(0.0, steps()) }, &decoder).is_err());
+        assert!(Columns::new(&ColumnsTable { indexes: vec![(0, 1)], ..table(0.0, steps()) }, &decoder).is_err());
+        assert!(Columns::new(&ColumnsTable { indexes: vec![(4, 2)], ..table(0.0, steps()) }, &decoder).is_err());
         assert!(Columns::new(&ColumnsTable { one_hot: vec![(2, vec![0])], ..table(0.0, steps()) }, &decoder).is_err());
         assert!(Columns::new(&ColumnsTable { one_hot: vec![(1, vec![0])], ..table(0.0, steps()) }, &decoder).is_err());
     }

@@ -63,6 +63,8 @@ pub struct ColumnsTable {
     pub missing: f32,
     /// Columns of numbers: the column, and the position of the field.
     pub numbers: Vec<(usize, usize)>,
+    /// Columns of categories' indexes: the column, and the position of the field.
+    pub indexes: Vec<(usize, usize)>,
     /// Columns of categories: the position of the field, and for each code the column, or -1 for none.
     pub one_hot: Vec<(usize, Vec<i64>)>,
     /// Derived columns: the column, and the steps of its program.

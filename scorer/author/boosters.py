@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from scorer.author.missing_splits import MissingSplits, collect_thresholds, find_missing_splits
 from scorer.author.model_input import ModelInput
+from scorer.bundle.categories import require_categories
 from scorer.bundle.ubjson import is_ubjson
-from scorer.bundle.xgboost_runner import load_booster, require_columns
+from scorer.bundle.xgboost_runner import load_booster, read_learner, require_columns
 from scorer.errors import BundleError, MisuseError
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def check_booster(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).*saved before XGBoost", UserWarning)  # see _modernize
         booster = load_booster(model)
-    learner = _read_learner(booster)
+    learner = read_learner(booster)
     _require_probabilities(learner)
     require_columns(booster, inputs.columns)
     trees = _trees_of(learner)
@@ -100,6 +101,7 @@ def check_booster(
             "none of the model's trees has a split, so every application gets the same probability: was the model "
             "trained on one outcome only, or on too few rows?"
         )
+    require_categories(learner, inputs.columns, inputs.encoding.categories)
     _require_numbers(learner, trees, inputs)
     _require_same_matrix(trees, inputs)
     saved_by_wrapper = _is_saved_by_wrapper(learner, inputs)
@@ -155,20 +157,21 @@ def _trees_of(learner: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 def _require_numbers(learner: Mapping[str, Any], trees: Iterable[Mapping[str, Any]], inputs: ModelInput) -> None:
     """Ensures that the model does not read a number as the code of a category with another value.
 
-    A categorical split on a one-hot column is harmless: its categories are 0 and 1. XGBoost 3.1 and later store the
-    values of a table's categories, which the scorer does not translate.
+    A categorical split on a one-hot column is harmless: its categories are 0 and 1; those of a column of categories'
+    indexes are checked elsewhere. XGBoost 3.1 and later store the values of a table's categories, which the scorer does
+    not translate.
     """
     booster = learner["gradient_booster"]
     columns = inputs.columns
     encodings = booster.get("gbtree", booster)["model"].get("cats", {}).get("enc", [])
     recoded_columns = [columns[position] for position, stored in enumerate(encodings) if _is_recoded(stored)]
     split = {tree["split_indices"][node] for tree in trees for node in tree.get("categories_nodes", ())}
-    number_columns = [columns[position] for position in sorted(split) if not inputs.is_one_hot(columns[position])]
+    number_columns = [columns[position] for position in sorted(split) if inputs.is_number(columns[position])]
     if recoded_columns or number_columns:
         raise BundleError(
             f"the model was trained with {_join_names(recoded_columns or number_columns)} as a category "
             "(enable_categorical), but a bundle passes numbers: train it with numbers, and a category as one column of "
-            "0 and 1 per value"
+            "0 and 1 per value, or as the index of its value in the contract with the feature type c"
         )
 
 
@@ -373,16 +376,6 @@ def _read_best(learner: Mapping[str, Any]) -> int | None:
             "booster.set_attr(best_iteration=None), and save the model again"
         )
     return best
-
-
-def _read_learner(booster: "xgboost.Booster") -> dict[str, Any]:
-    """Returns the model as XGBoost writes it: in the installed version's layout, whichever version wrote the file."""
-    try:
-        learner: dict[str, Any] = json.loads(bytes(booster.save_raw("json")))["learner"]
-    except ValueError as error:
-        message = str(error).strip().partition("\n")[0]  # without its stack trace
-        raise BundleError(f"the model is damaged: {message}. Copy the file again, or save the model again") from error
-    return learner
 
 
 def _modernize(booster: "xgboost.Booster", model: bytes) -> CheckedBooster:

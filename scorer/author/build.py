@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from schemas.contract import CONTRACT_FILE
 from schemas.contracts import shipped_contract
+from schemas.profile import PROFILE_FILE, Profile
 from scorer.author.boosters import check_booster
 from scorer.author.model_input import ModelInput
 from scorer.bundle.golden import golden_matrix, write_golden
@@ -55,6 +56,8 @@ class Draft:
     labels: dict[str, str]
     runner_settings: Mapping[str, Setting] = field(default_factory=dict)
     model_file: str = "model.ubj"
+    profile: Profile | None = None
+    """Statistics of the applications that the model was trained on; only a bundle with its own contract has them."""
 
 
 def build_bundle(draft: Draft, folder: Path) -> Manifest:
@@ -78,7 +81,9 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
     encoding = inputs.encoding
     if draft.runner == "xgboost":
         check_booster(draft.model, inputs)
-    model = open_model(draft.runner, draft.model_file, draft.model, inputs.columns, draft.runner_settings)
+    model = open_model(
+        draft.runner, draft.model_file, draft.model, inputs.columns, draft.runner_settings, encoding.categories
+    )
     golden = _write_golden(encoding, model, draft.policy)
     if draft.runner == "onnx":
         onnx_model = open_onnx(draft.model, inputs.columns, draft.runner_settings)
@@ -91,6 +96,8 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
     settings, version = _write_version(draft)
     if "contract" in settings:
         contents[CONTRACT_FILE] = inputs.contract.canonical
+    if draft.profile and _has_own_contract(draft):
+        contents[PROFILE_FILE] = draft.profile.dump()
     manifest = Manifest(
         manifest_version=version,
         name=draft.name,
@@ -128,12 +135,19 @@ def _write_version(draft: Draft) -> tuple[dict[str, Any], Literal[1, 2, 3]]:
     """Returns the fields that not all manifests have, and the oldest manifest version that has them."""
     contract = draft.inputs.contract
     settings = {"runner_settings": dict(draft.runner_settings)}
-    if contract.sha256 == shipped_contract().sha256 and not draft.inputs.features.derived:
+    if not _has_own_contract(draft):
         named = {"contract_version": contract.version}
         return (named | settings, 2) if draft.runner_settings else (named, 1)
     sha256 = hashlib.sha256(contract.canonical).hexdigest()
     reference = ContractReference(file=CONTRACT_FILE, name=contract.name, version=contract.version, sha256=sha256)
     return {**settings, "contract": reference}, 3
+
+
+def _has_own_contract(draft: Draft) -> bool:
+    """Whether the contract is in the bundle: one that is not the shipped one, or one with columns of a new kind."""
+    inputs = draft.inputs
+    has_new_columns = bool(inputs.features.derived or inputs.encoding.categories)
+    return inputs.contract.sha256 != shipped_contract().sha256 or has_new_columns
 
 
 def _write_card(draft: Draft) -> str:
@@ -159,6 +173,10 @@ def _write_card(draft: Draft) -> str:
 
 
 _NO_METRICS: Final = "None: this model was not evaluated when the bundle was built."
+_PROFILE: Final = (
+    f"- Profile: {PROFILE_FILE} has rounded quantiles and shares of each field in the training data, without those of "
+    "fewer than ten rows; `producer load` generates similar applications from it."
+)
 _LIMITATIONS: Final = """\
 - The outcomes are those of granted loans. It is unknown how declined applicants would have paid (reject inference).
 - The data comes from one file, one period and one currency: if any of these differs, train and evaluate again.
@@ -184,14 +202,21 @@ def _write_details(draft: Draft) -> str:
     libraries = ", ".join(f"{name} {version}" for name, version in draft.libraries.items())
     lines = [
         *_write_origin(draft),
-        f"- Encoding: one column per value of a category; an unknown number is {missing}.",
+        f"- Encoding: {_describe_categories(draft.inputs.encoding)}; an unknown number is {missing}.",
         f"- Fields used: {', '.join(draft.inputs.encoding.fields)}.",
         *[f"- Derived column: {name} = {text}." for name, text in draft.inputs.features.derived.items()],
         f"- Fields left out: {', '.join(left_out) or 'none'}.",
+        *([_PROFILE] if draft.profile and _has_own_contract(draft) else []),
         f"- Libraries: {libraries}.",
         *([f"- Command to reproduce it: {_write_command(draft, draft.training)}"] if draft.training else []),
     ]
     return "\n".join(lines)
+
+
+def _describe_categories(encoding: FeatureEncoding) -> str:
+    if not encoding.categories:
+        return "one column per value of a category"
+    return "one column per category, with the index of its value in the contract (categorical splits)"
 
 
 def _write_origin(draft: Draft) -> list[str]:
@@ -225,8 +250,15 @@ def _write_metrics(metrics: Metrics) -> list[str]:
 
 
 def _write_command(draft: Draft, training: Training) -> str:
-    drops = "".join(f" --drop {name}" for name in training.dropped_fields)
-    return f"`scorer train DATA --name {draft.name} --version {draft.version}{drops}`"
+    inputs = draft.inputs
+    is_own = inputs.contract.sha256 != shipped_contract().sha256
+    options = [
+        *([f"--contract {CONTRACT_FILE}", "--target COLUMN=VALUE"] if is_own else []),
+        *(f"--drop {name}" for name in training.dropped_fields),
+        *(f"--derive '{name} = {text}'" for name, text in inputs.features.derived.items()),
+        *(["--categories native"] if inputs.encoding.categories else []),
+    ]
+    return f"`{' '.join(['scorer train DATA', f'--name {draft.name} --version {draft.version}', *options])}`"
 
 
 def _write_decisions(decisions: Decisions) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from schemas.contracts import shipped_contract
 from schemas.text import TextFileError, read_toml
 from scorer.author.boosters import Rounds
 from scorer.author.model_input import ModelInput
-from scorer.bundle.manifest import Features, Name, RunnerSettings, Sentence, Utc, Version, Word, explain
+from scorer.bundle.manifest import Column, Features, Name, RunnerSettings, Sentence, Utc, Version, Word, explain
 from scorer.core.columns import Columns
 from scorer.core.features import MISSING_MAX, columns_of
 from scorer.core.policy import Policy
@@ -38,7 +38,7 @@ def _require_file_name(name: str) -> str:
 
 
 _File = Annotated[str, AfterValidator(_require_file_name)]
-Names = Annotated[Sequence[Word], BeforeValidator(_list_names)]
+Names = Annotated[Sequence[Column], BeforeValidator(_list_names)]
 
 
 class Description(BaseModel):

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from schemas.decision import Label
 from scorer.bundle.manifest import Manifest
 from scorer.core.policy import LABELS
-from scorer.core.score import Bundle, Record, Scores, score_batch
+from scorer.core.records import Record
+from scorer.core.score import Bundle, Scores, score_batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from scorer.author.sklearn_steps import explain_unusable, is_classifier, unwrap
 from scorer.author.xgboost_wrapper import is_wrapper, read_input, require_same_answers
 from scorer.bundle.manifest import FILE_BYTES_MAX, SENTENCE_CHARACTERS_MAX, Manifest, Metrics, Setting
 from scorer.bundle.pickles import refuse_pickle
-from scorer.bundle.runners import library_of, open_model
+from scorer.bundle.runners import library_of, open_model, require_reader_of_indexes
 from scorer.core.score import Model, checked_predict
 from scorer.errors import BundleError, InputFileError, MisuseError, RunnerMissingError
 
@@ -81,7 +81,14 @@ def draft_model(
     """
     prepared = _prepare(unwrap(model), description, holdout, default_class)
     inputs = prepared.inputs
-    opened_model = open_model(prepared.runner, prepared.file, prepared.content, inputs.columns, prepared.settings)
+    opened_model = open_model(
+        prepared.runner,
+        prepared.file,
+        prepared.content,
+        inputs.columns,
+        prepared.settings,
+        inputs.encoding.categories,
+    )
     own_libraries = {"python": python_version(), "numpy": np.__version__, **library_of(prepared.runner)}
     return Draft(
         name=description.name,
@@ -169,6 +176,7 @@ def _prepare_sklearn(
 ) -> _Prepared:
     """Converts a scikit-learn classifier to ONNX; both must give the same predictions."""
     inputs = description.inputs
+    require_reader_of_indexes("onnx", inputs.encoding.categories)
     onnx_model = convert(model, inputs.columns, default_class, _comparison_rows(inputs, holdout))
     if description.runner_settings and description.runner_settings != onnx_model.settings:
         raise MisuseError(

@@ -227,9 +227,14 @@ def _probe_marked_bases(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]
 
 
 def _probe_columns(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
-    """Finds categories that the contract allows but the model lacks: they are scored as if the field were missing."""
+    """Finds categories that the contract allows but the model lacks: they are scored as if the field were missing.
+
+    A column of indexes has all of them.
+    """
     columns = manifest.features.columns
     for name in bundle.encoding.fields:
+        if name in bundle.encoding.categories:
+            continue
         field = bundle.encoding.contract.inputs[name]
         unknown = [column for column in one_hot_columns(field) if column not in columns]
         if unknown:
@@ -279,7 +284,7 @@ def _probe_elderly(_: Manifest, bundle: Bundle) -> Iterator[Finding]:
     """Compares ages from 62 on with the most favorable younger age of each golden example, as in §1002.2(v)."""
     fields = bundle.encoding.contract.inputs
     for name in bundle.encoding.fields:
-        if name not in bundle.encoding.columns:
+        if name not in bundle.encoding.columns or name in bundle.encoding.categories:
             continue
         if name == "age" or fields[name].prohibited == "age":
             yield from _probe_age(bundle, name)

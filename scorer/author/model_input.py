@@ -39,6 +39,12 @@ class ModelInput:
         """Whether a column stands for one value of a category (0 or 1)."""
         return "=" in column
 
+    def is_number(self, column: str) -> bool:
+        """Whether a column has numbers or truth values: it is neither one-hot nor the index of a category's value."""
+        if self.is_one_hot(column):
+            return False
+        return column in self.features.derived or self._field(column).kind is not Kind.CATEGORY
+
     def may_be_unknown(self, column: str) -> bool:
         """Whether a valid application may have no value of a column that is not one-hot."""
         return column in self.features.derived or self._field(column).may_be_unknown
@@ -59,7 +65,10 @@ class ModelInput:
             return True
         if self.is_one_hot(column) or self._field(column).kind is Kind.BOOLEAN:
             return value in {0.0, 1.0}
-        return not math.isnan(value) and bool(self._field(column).limits.hold(value))
+        field = self._field(column)
+        if field.kind is Kind.CATEGORY:
+            return value in range(len(field.categories))
+        return not math.isnan(value) and bool(field.limits.hold(value))
 
     def _field(self, column: str) -> ContractField:
         return self.contract.inputs[column]

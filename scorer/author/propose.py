@@ -17,6 +17,7 @@ _ID_LENGTH_MIN: Final = 64  # proposed as the longest id, so that other ids than
 _NEAR_ZERO: Final = (
     1_000  # a minimum that is this many times smaller than the maximum is chance: other values are lower
 )
+_CONVERT: Final = "convert them, or leave the column out with --drop"
 _DATE_TIMES: Final = frozenset({Form.DATE_TIME, Form.LOCAL_DATE_TIME})
 _NUMBERS: Final = frozenset({Form.INTEGER, Form.NUMBER})
 _UNSUPPORTED: Final = frozenset({Form.UNSUPPORTED, Form.INVALID})
@@ -89,10 +90,13 @@ def _propose_kind(column: ColumnProfile, forms: set[Form]) -> Proposal:
         check = "the file has decimal commas: write numbers with a decimal point, and add minimum and maximum"
         return Proposal({"type": "number"}, [check])
     if forms <= {Form.DATE, Form.LOCAL_DATE}:
-        checks = ["dates are not written as YYYY-MM-DD, as they must be"] if Form.LOCAL_DATE in forms else []
+        check = f"dates are not written as YYYY-MM-DD, as they must be: {_CONVERT}"
+        checks = [check] if Form.LOCAL_DATE in forms else []
         return Proposal({"type": "string", "format": "date"}, checks)
     if forms <= _DATE_TIMES:
-        check = "times must be RFC 3339 with an offset, such as 2026-11-01T09:30:00Z, which the file's are not"
+        check = (
+            f"times must be RFC 3339 with an offset, such as 2026-11-01T09:30:00Z, which the file's are not: {_CONVERT}"
+        )
         return Proposal({"type": "string", "format": "date-time"}, [check] if Form.LOCAL_DATE_TIME in forms else [])
     return _propose_text(column)
 

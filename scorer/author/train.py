@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from platform import python_version
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from scorer.author.boosters import check_booster
 from scorer.author.build import Draft
 from scorer.author.figures import measure
 from scorer.author.model_input import ModelInput
+from scorer.author.profile import make_profile
 from scorer.bundle.libraries import import_library
 from scorer.bundle.manifest import Dataset, Features, Metrics, Training
 from scorer.bundle.xgboost_runner import feature_names
@@ -51,6 +52,9 @@ ROUNDS: Final = 175
 MISSING: Final = 0.0
 TEST_SIZE: Final = 0.2
 RANDOM_STATE: Final = 11
+
+Categories = Literal["one-hot", "native"]
+"""How categories are encoded: a column of 0 and 1 per value, or their indexes for XGBoost's categorical splits."""
 
 _PACKAGES: Final = {"sklearn": "scikit-learn"}  # by module, if the names differ
 _REJECTIONS_SHOWN_MAX: Final = 20
@@ -82,6 +86,7 @@ class Recipe:
     rounds: int = ROUNDS
     derived: Mapping[str, str] = field(default_factory=dict)
     """Additional columns: expressions over fields, by name."""
+    categories: Categories = "one-hot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,16 +190,24 @@ def read_examples(
         )
         listing = "\n".join([*rejections[:_REJECTIONS_SHOWN_MAX], *more, *(f"  {hint}" for hint in hints.texts())])
         raise InputFileError(
-            f"{file}: {len(rejections)} of {rows.count} rows are invalid:\n{listing}\n"
-            "Correct them, or skip them with --skip-invalid"
+            f"{file}: {len(rejections)} of {rows.count} rows are invalid:\n{listing}\n{_advise(rejections, rows.count)}"
         )
     if rows.count and not statuses and not rejections:
         hint = "".join(f"; {hint}" for hint in hints.texts())
-        raise InputFileError(f"{file}: no row has an outcome; {rule}{hint}")
+        advice = " (scorer train --target names another column)" if outcome is STATUS else ""
+        raise InputFileError(f"{file}: no row has an outcome; {rule}{advice}{hint}")
     defaulted = np.array([status == "default" for status in statuses], dtype=np.float32)
     counts = {"rows": rows.count, "rows_labelled": len(statuses), "rows_refused": len(rejections)}
     dataset = Dataset(sha256=digest.hexdigest(), **counts)
     return Examples(contract, rows.labelled(), defaulted, dataset)
+
+
+def _advise(rejections: Sequence[str], rows: int) -> str:
+    """Says what to do about invalid rows, of which each is a line with its reason."""
+    is_same = len(rejections) == rows and len({line.partition(": ")[2] for line in rejections}) == 1
+    if rows > 1 and is_same:
+        return "All rows have the same fault: change the field in the contract, or remove it from the contract"
+    return "Correct them, or skip them with --skip-invalid"
 
 
 class _Rows:
@@ -256,7 +269,7 @@ def train_model(
     parameters = _parameters(recipe, inputs)
     matrix = inputs.encoding.matrix(examples.applications)
     train_rows, holdout_rows = _split(examples.defaulted)
-    fit = partial(_fit, inputs.columns, parameters, recipe.rounds)
+    fit = partial(_fit, inputs, parameters, recipe.rounds)
     evaluated_model = fit(matrix[train_rows], examples.defaulted[train_rows])
     probabilities, defaulted = evaluated_model.inplace_predict(matrix[holdout_rows]), examples.defaulted[holdout_rows]
     name, version, created = identity
@@ -279,13 +292,15 @@ def train_model(
             "xgboost": xgboost.__version__,
         },
         labels=labels,
+        profile=make_profile(examples.contract, examples.applications),
     )
     return Trained(draft, probabilities, defaulted)
 
 
 def _input(contract: Contract, recipe: Recipe) -> ModelInput:
-    fields = columns_of(contract, choose_fields(contract, recipe.dropped))
-    columns = tuple(sorted([*fields, *recipe.derived]))
+    fields = choose_fields(contract, recipe.dropped)
+    encoded = fields if recipe.categories == "native" else columns_of(contract, fields)
+    columns = tuple(sorted([*encoded, *recipe.derived]))
     derived = {"derived": dict(recipe.derived)} if recipe.derived else {}
     inputs = ModelInput(contract, Features(columns=columns, missing=recipe.missing, **derived))
     try:
@@ -298,7 +313,7 @@ def _input(contract: Contract, recipe: Recipe) -> ModelInput:
 def _parameters(recipe: Recipe, inputs: ModelInput) -> dict[str, str | int | float]:
     """Returns XGBoost's parameters, in the course's order, with the monotone fields as it writes them."""
     for name in recipe.monotone:
-        _require_field(name, [column for column in inputs.columns if not inputs.is_one_hot(column)], "with a number")
+        _require_field(name, [column for column in inputs.columns if inputs.is_number(column)], "with a number")
     signs = ",".join(str(recipe.monotone.get(column, 0)) for column in inputs.columns)
     constraints = {"monotone_constraints": f"({signs})"} if recipe.monotone else {}
     return {**PARAMETERS, **recipe.parameters, **constraints}
@@ -310,7 +325,9 @@ def _split(defaulted: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np
 
     too_few = "training needs loans that were paid back and loans that were not, at least a dozen of each"
     if min(np.count_nonzero(defaulted), np.count_nonzero(defaulted == 0)) < 12:
-        raise InputFileError(f"{too_few}: {np.count_nonzero(defaulted)} of {len(defaulted)} labelled rows defaulted")
+        count = np.count_nonzero(defaulted)
+        advice = "" if 0 < count < len(defaulted) else "; does --target name the value that means default?"
+        raise InputFileError(f"{too_few}: {count} of {len(defaulted)} labelled rows defaulted{advice}")
     train_rows, holdout_rows = train_test_split(
         np.arange(len(defaulted)), test_size=TEST_SIZE, random_state=RANDOM_STATE
     )
@@ -320,7 +337,7 @@ def _split(defaulted: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np
 
 
 def _fit(
-    columns: tuple[str, ...],
+    inputs: ModelInput,
     parameters: Mapping[str, str | int | float],
     rounds: int,
     matrix: NDArray[np.float32],
@@ -328,7 +345,15 @@ def _fit(
 ) -> "xgboost.Booster":
     import xgboost
 
-    examples = xgboost.DMatrix(matrix, label=defaulted, feature_names=feature_names(columns))
+    categories = inputs.encoding.categories
+    types = ["c" if column in categories else "float" for column in inputs.columns] if categories else None
+    examples = xgboost.DMatrix(
+        matrix,
+        label=defaulted,
+        feature_names=feature_names(inputs.columns),
+        feature_types=types,
+        enable_categorical=bool(categories),
+    )
     try:
         return xgboost.train(dict(parameters), examples, num_boost_round=rounds)
     except xgboost.core.XGBoostError as error:

@@ -9,7 +9,8 @@ import numpy as np
 from scorer.bundle.drawn_records import draw_values
 from scorer.bundle.runners import GuardedModel
 from scorer.core.engine import IS_INSTALLED, CompiledEngine
-from scorer.core.score import Bundle, Record, Scores, score_batch
+from scorer.core.records import Record
+from scorer.core.score import Bundle, Scores, score_batch
 from scorer.errors import BundleUnusableError, SettingsError
 
 EngineSetting = Literal["auto", "compiled", "python"]

@@ -62,6 +62,7 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
             contents[manifest.model],
             manifest.features.columns,
             manifest.runner_settings,
+            encoding.categories,
         )
         passed(f"model: {manifest.runner}, with the {len(encoding.columns)} columns in the manifest")
         exact = manifest.platform == platform.machine()

@@ -1,13 +1,14 @@
 """Opens models: one runner per kind of model, built in or provided by an installed package."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.bundle.libraries import describe_failure, import_library
+from scorer.bundle.libraries import RUNNERS, describe_failure, import_library
 from scorer.bundle.manifest import Setting
 from scorer.bundle.onnx_runner import open_onnx
 from scorer.bundle.pickles import refuse_pickle
@@ -15,9 +16,6 @@ from scorer.bundle.xgboost_runner import XGBoostModel, open_xgboost
 from scorer.core.engine_tables import TreesTable
 from scorer.core.score import Model
 from scorer.errors import BundleError, ModelError, RunnerMissingError
-
-GROUP: Final = "scorer.runners"
-"""The entry point group in which an installed package provides a runner."""
 
 Opener = Callable[[bytes, Sequence[str], Mapping[str, Setting]], Model]
 """Opens a model, given its bytes, the matrix's columns and the manifest's settings.
@@ -55,7 +53,12 @@ class GuardedModel:
 
 
 def open_model(
-    runner: str, name: str, model: bytes, columns: Sequence[str], settings: Mapping[str, Setting] | None = None
+    runner: str,
+    name: str,
+    model: bytes,
+    columns: Sequence[str],
+    settings: Mapping[str, Setting] | None = None,
+    categories: Mapping[str, Sequence[str]] | None = None,
 ) -> GuardedModel:
     """Opens a bundle's model.
 
@@ -67,13 +70,18 @@ def open_model(
         model: the file's bytes.
         columns: the matrix's columns, in order.
         settings: the runner's settings in the manifest.
+        categories: the columns of categories' indexes, with the values that these stand for; only XGBoost reads them.
 
     Raises:
         RunnerMissingError: the runner is not installed, or its library cannot be imported.
-        BundleError: the model is a pickle, has another format than the runner's, or was trained on other columns.
+        BundleError: the model is a pickle, has another format than the runner's, or was trained on other columns or
+            categories.
     """
     refuse_pickle(name, model)
     opener = _BUILT_IN[runner] if runner in _BUILT_IN else _load_opener(_find_entry_point(runner))
+    if categories:
+        require_reader_of_indexes(runner, categories)
+        opener = partial(open_xgboost, categories=categories)
     try:
         opened_model = opener(model, columns, settings or {})
     except BundleError:
@@ -82,6 +90,24 @@ def open_model(
         message = str(error).strip().partition("\n")[0]
         raise BundleError(f"the runner {runner} cannot open {name}: {type(error).__name__}: {message}") from error
     return GuardedModel(runner, opened_model, len(columns))
+
+
+def require_reader_of_indexes(runner: str, categories: Iterable[str]) -> None:
+    """Ensures that a runner tells categories' indexes from numbers.
+
+    Args:
+        runner: the runner's name.
+        categories: the columns of indexes.
+
+    Raises:
+        BundleError: there are such columns, and the runner reads numbers only.
+    """
+    names = ", ".join(categories)
+    if names and runner != "xgboost":
+        raise BundleError(
+            f"the runner {runner} would read the index of a category's value as a number, in {names}: give the model a "
+            "column for each value, field=value"
+        )
 
 
 def library_of(runner: str) -> dict[str, str]:
@@ -98,13 +124,13 @@ def library_of(runner: str) -> dict[str, str]:
 
 
 def _find_entry_point(runner: str) -> EntryPoint:
-    installed = entry_points(group=GROUP)
+    installed = entry_points(group=RUNNERS)
     matches = [entry for entry in installed if entry.name == runner]
     if not matches:
         names = ", ".join([*_BUILT_IN, *sorted({entry.name for entry in installed} - set(_BUILT_IN))])
         raise RunnerMissingError(
             f"runner {runner!r} not found (installed: {names}). "
-            f"Install the package that provides it (entry point group {GROUP})"
+            f"Install the package that provides it (entry point group {RUNNERS})"
         )
     if len(matches) > 1:
         packages = " and ".join(sorted(entry.dist.name if entry.dist else entry.value for entry in matches))

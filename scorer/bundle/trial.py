@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from schemas.decision import BundleReference
+from scorer.bundle.libraries import hide_scikit_learn
 from scorer.bundle.load import load_bundle, read_manifest
 from scorer.errors import BundleError, RunnerMissingError
 
@@ -94,8 +95,7 @@ def _main(folder: str, called: str) -> None:
     _limit_memory()
     try:
         if read_manifest(Path(folder), called=called).runner == "xgboost":
-            # XGBoost imports scikit-learn if it is installed, which takes twice as long as the rest and is not needed.
-            sys.modules["sklearn"] = None  # type: ignore[assignment]
+            hide_scikit_learn()
         result = load_bundle(Path(folder), called=called).reference.model_dump()
     except BundleError as error:
         result = {"error": str(error), "is_runner_missing": isinstance(error, RunnerMissingError)}

@@ -1,11 +1,14 @@
 """Runs XGBoost tree models in UBJSON or JSON, on one thread."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scorer.bundle.categories import require_categories
 from scorer.bundle.libraries import import_library
 from scorer.bundle.manifest import Setting
 from scorer.bundle.tree_structure import read_document, require_trees
@@ -37,6 +40,9 @@ _OTHER_DOCUMENTS: Final = {
     "oblivious_trees": f"CatBoost's: {_CATBOOST}",
 }
 """Other kinds of JSON documents, by a key in them."""
+_checked: Final[set[bytes]] = set()
+"""Digests of the documents that XGBoost can load. Building a bundle opens its model several times, and the check of a
+large one takes longer than the rest."""
 _MESSAGE_CHARACTERS_MAX: Final = 300  # XGBoost quotes the whole document
 
 
@@ -57,18 +63,31 @@ class XGBoostModel:
         return self._inplace_predict(matrix, validate_features=False)
 
 
-def open_xgboost(model: bytes, columns: Sequence[str], settings: Mapping[str, Setting]) -> Model:
+def open_xgboost(
+    model: bytes,
+    columns: Sequence[str],
+    settings: Mapping[str, Setting],
+    categories: Mapping[str, Sequence[str]] | None = None,
+) -> Model:
     """Opens a booster written by `save_model` as `.ubj` or `.json`. This runner has no settings.
+
+    Args:
+        model: the file's bytes.
+        columns: the matrix's columns, in order.
+        settings: must be empty.
+        categories: the columns of categories' indexes, with the values that these stand for.
 
     Raises:
         RunnerMissingError: XGBoost cannot be imported.
-        BundleError: the model has another format, XGBoost cannot read it, it was trained on other columns, or the
-            manifest has settings.
+        BundleError: the model has another format, XGBoost cannot read it, it was trained on other columns or
+            categories, or the manifest has settings.
     """
     if settings:
         raise BundleError(f"the runner xgboost has no settings, but the manifest has {', '.join(sorted(settings))}")
     booster = load_booster(model)
     require_columns(booster, columns)
+    if categories:
+        require_categories(read_learner(booster), columns, categories)
     return XGBoostModel(booster)
 
 
@@ -88,12 +107,10 @@ def load_booster(model: bytes) -> "xgboost.Booster":
         )
         fix = f"it {format_}" if format_ else f"{_SAVE}; {_BINARY}"
         raise BundleError(f"the model is neither in XGBoost's UBJSON format nor in its JSON: {fix}")
-    try:
-        document = read_document(model)
-        _require_xgboost(document)
-        require_trees(document)
-    except ValueError as error:  # XGBoost itself would crash
-        raise BundleError(f"the model is damaged: {error}. Copy the file again, or save the model again") from None
+    digest = hashlib.sha256(model).digest()
+    if digest not in _checked:
+        _require_readable(model)
+        _checked.add(digest)
     try:
         booster = xgboost.Booster(params={"nthread": 1})
         booster.load_model(bytearray(model))
@@ -102,6 +119,16 @@ def load_booster(model: bytes) -> "xgboost.Booster":
         message = str(error).strip().partition("\n")[0][:_MESSAGE_CHARACTERS_MAX]  # without its stack trace
         raise BundleError(f"XGBoost cannot read the model: {message}") from error
     return booster
+
+
+def _require_readable(model: bytes) -> None:
+    """Ensures that XGBoost, which trusts its input, can load a document."""
+    try:
+        document = read_document(model)
+        _require_xgboost(document)
+        require_trees(document)
+    except ValueError as error:
+        raise BundleError(f"the model is damaged: {error}. Copy the file again, or save the model again") from None
 
 
 def _require_xgboost(document: Mapping[str, object]) -> None:
@@ -175,3 +202,17 @@ def require_same_columns(names: Sequence[str], columns: Sequence[str]) -> None:
         raise BundleError(
             f"the model has other columns than the manifest, or in another order: {', '.join(differences[:3])}; {fix}"
         )
+
+
+def read_learner(booster: "xgboost.Booster") -> dict[str, Any]:
+    """Returns the model as XGBoost writes it: in the installed version's layout, whichever version wrote the file.
+
+    Raises:
+        BundleError: XGBoost writes no valid document, because a text in the model is damaged.
+    """
+    try:
+        learner: dict[str, Any] = json.loads(bytes(booster.save_raw("json")))["learner"]
+    except ValueError as error:
+        message = str(error).strip().partition("\n")[0]  # without its stack trace
+        raise BundleError(f"the model is damaged: {message}. Copy the file again, or save the model again") from error
+    return learner

@@ -7,8 +7,9 @@ import typer
 
 from schemas.printable import printable
 from scorer.cli.announce import WaitOption, announce, champion_of
-from scorer.cli.compatibility import contract_of
+from scorer.cli.compatibility import AllowBreakingOption, check_compatible, contract_of
 from scorer.cli.completion import ReferenceArgument, complete_reference
+from scorer.cli.dry_run import DryRunOption, SampleOption, print_dry_run, require_no_conflict
 from scorer.cli.options import (
     ConfigOption,
     JsonOption,
@@ -31,6 +32,15 @@ if TYPE_CHECKING:
     from scorer.stream.history import State
 
 ReasonOption = Annotated[str, typer.Option("--reason", callback=require_reason, help="Why; recorded in the history.")]
+_OptionalReasonOption = Annotated[
+    str | None,
+    typer.Option(
+        "--reason",
+        callback=require_reason,
+        help="Why; recorded in the history.",
+        show_default="required without --dry-run",
+    ),
+]
 ActorOption = Annotated[
     str | None,
     typer.Option("--actor", callback=require_actor, help="Operator recorded in the history (default: user@hostname)."),
@@ -47,11 +57,14 @@ SlotOption = Annotated[
 
 def deploy(
     reference: ReferenceArgument,
-    reason: ReasonOption,
+    reason: _OptionalReasonOption = None,
     slot: SlotOption = "champion",
     actor: ActorOption = None,
     expect: ExpectOption = None,
     wait_s: WaitOption = None,
+    allow_breaking: AllowBreakingOption = False,
+    dry_run: DryRunOption = False,
+    sample: SampleOption = None,
     key: KeyOption = None,
     propose: ProposeOption = None,
     store: StoreOption = None,
@@ -62,34 +75,33 @@ def deploy(
 ) -> None:
     """Make a bundle the champion on all workers, or run it in shadow mode as the challenger.
 
-    The bundle is opened and checked here as the workers will do. Then an event is added to the history; each worker
-    loads the bundle in the background and switches to it between two batches. The command waits until all have
-    switched. Workers that cannot load it say why, and keep the previous bundle: once that is true of all that have not
-    switched, the command ends with their reasons and exit code 1.
+    The bundle is opened and checked here, then an event is added to the history. Each worker loads the bundle from the
+    store of its own settings, and switches to it between two batches. The command waits until all have switched; if the
+    others cannot load it, it ends with their reasons and exit code 1. It does not wait for a challenger.
 
-    Workers load the bundle from the store of their own settings. With --store, make sure that they share that store.
-
-    A challenger decides nothing: how often its decisions would differ is in the workers' metrics. The command does not
-    wait for it; the console shows workers that cannot load it.
+    A champion whose contract rejects applications that the current one accepts needs --allow-breaking. --dry-run
+    deploys nothing, and counts which of the newest applications on the topic the two reject.
 
     Examples:
     ```
     scorer deploy credit-risk:1.1.0 --reason "quarterly retraining"
     scorer deploy credit-risk:1.1.0 --reason "again" --expect 1581f37bfc6d
+    scorer deploy credit-risk:1.1.0 --dry-run --sample 100000
     scorer deploy credit-risk:1.0.0 --reason "would it decline more?" --slot challenger
     ```
     """
-    from scorer.bundle.trial import open_in_child
     from scorer.store.store import BundleStore
 
+    excluded = {"--slot challenger": slot == "challenger", "--expect": expect, "--propose": propose}
+    require_no_conflict(dry_run, sample, reason, excluded)
     if slot == "challenger" and wait_s:
         raise MisuseError("--wait does not apply to a challenger; the /readyz of each worker shows which one it has")
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
-    signing = Signing(settings, key, propose=propose)
-    bundles = BundleStore(settings.store)
-    folder = bundles.find(reference)
-    bundle = open_in_child(folder)
-    contract = contract_of(folder, bundle)
+    signing, bundles = Signing(settings, key, propose=propose), BundleStore(settings.store)
+    bundle, contract = _open(bundles, reference)
+    if dry_run:
+        print_dry_run(settings, bundles, (bundle, contract), sample, as_json)
+        return
     signing.require_signed(bundles, bundle)
     _warn_of_store(bundles, bundle, settings.store, settings_of(config, bootstrap_servers, assignments).settings.store)
 
@@ -97,11 +109,10 @@ def deploy(
         champion = champion_of(state, settings)
         current = champion if slot == "champion" else state.current(slot)
         _require_expected(state, slot, current, expect)
-        if current == bundle and not signing.renews(state, slot):
-            raise MisuseError(f"{bundle.short} is already {_ROLES[slot]}{_since(state, slot)}: nothing to deploy")
-        if champion == bundle and slot == "challenger":
-            raise MisuseError(f"{bundle.short} is the champion: the challenger must be a different bundle")
-        return _event(slot, "deploy", bundle, current, actor, reason, contract)
+        _require_different(state, slot, champion, bundle, signing.renews(state, slot))
+        if slot == "champion":
+            check_compatible(state, bundles, champion, (bundle, contract), allow_breaking)
+        return _event(slot, "deploy", bundle, current, actor, reason or "", contract)
 
     announce(settings, decide, signing, wait_s, as_json)
 
@@ -168,7 +179,9 @@ def rollback(
         if named is None:  # a bundle given with --to was opened above
             located.open_in_child()
         signing.require_signed(bundles, target)
-        return _event("champion", "rollback", target, champion, actor, reason, contract_of(located.folder, target))
+        contract = contract_of(located.folder, target)
+        check_compatible(state, bundles, champion, (target, contract), allow_breaking=True)
+        return _event("champion", "rollback", target, champion, actor, reason, contract)
 
     announce(settings, decide, signing, wait_s, as_json)
 
@@ -207,6 +220,15 @@ def retire(
         return _event(slot, "retire", None, current, actor, reason)
 
     announce(settings, decide, signing, None, as_json)
+
+
+def _open(bundles: "BundleStore", reference: str) -> "tuple[BundleReference, Contract]":
+    """Opens a bundle in a separate process; returns its exact reference and its contract."""
+    from scorer.bundle.trial import open_in_child
+
+    folder = bundles.find(reference)
+    bundle = open_in_child(folder)
+    return bundle, contract_of(folder, bundle)
 
 
 def _warn_of_store(
@@ -253,6 +275,16 @@ def _warn_of_store(
 
 
 _ROLES = {"champion": "the champion", "challenger": "the challenger"}
+
+
+def _require_different(
+    state: "State", slot: "Slot", champion: "BundleReference", bundle: "BundleReference", renews: bool
+) -> None:
+    """Refuses a deployment that changes nothing: the bundle is in the slot, and no other key signs it (renews)."""
+    if bundle == (champion if slot == "champion" else state.current(slot)) and not renews:
+        raise MisuseError(f"{bundle.short} is already {_ROLES[slot]}{_since(state, slot)}: nothing to deploy")
+    if bundle == champion and slot == "challenger":
+        raise MisuseError(f"{bundle.short} is the champion: the challenger must be a different bundle")
 
 
 def _require_expected(state: "State", slot: "Slot", current: "BundleReference | None", expected: str | None) -> None:

@@ -11,6 +11,7 @@ from scorer.cli.model_options import ContractOption, read_contract
 from scorer.cli.options import ConfigOption, JsonOption, SetOption, StoreOption, settings_of, show_hints
 from scorer.cli.train_options import (
     ApplicationsArgument,
+    CategoriesOption,
     DeclinedAboveOption,
     DeriveOption,
     DropOption,
@@ -44,6 +45,7 @@ def train(
     target: TargetOption = None,
     drop: DropOption = None,
     derive: DeriveOption = None,
+    categories: CategoriesOption = "one-hot",
     missing: MissingOption = 0.0,
     maybe_above: MaybeAboveOption = 0.3,
     declined_above: DeclinedAboveOption = 0.5,
@@ -81,8 +83,8 @@ def train(
     require_libraries("sklearn", *(["matplotlib"] if plots else []))
     labels = _read_labels(label or [])
     own_contract = read_contract(contract)
-    thresholds = maybe_above, declined_above
-    recipe = read_recipe(drop or (), derive or (), thresholds, missing, (param or (), monotone or ()), rounds)
+    encoding, thresholds = (drop or (), derive or (), categories), (maybe_above, declined_above)
+    recipe = read_recipe(encoding, thresholds, missing, (param or (), monotone or ()), rounds)
     choose_fields(own_contract, recipe.dropped)
     bundles = BundleStore(settings_of(config, None, assignments, store=store).settings.store)
     bundles.require_new(name, version)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
@@ -12,7 +12,7 @@ from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
     from schemas.rows import OutcomeColumn
-    from scorer.author.train import Recipe
+    from scorer.author.train import Categories, Recipe
 
 T = TypeVar("T")
 
@@ -66,6 +66,15 @@ DeriveOption = Annotated[
 ]
 
 
+CategoriesOption = Annotated[
+    Literal["one-hot", "native"],
+    typer.Option(
+        "--categories",
+        help="one-hot: a column of 0 and 1 per value of a category; native: XGBoost's categorical splits.",
+    ),
+]
+
+
 ParamOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=VALUE", help="XGBoost parameter, for example max_depth=4; may be repeated."),
@@ -94,20 +103,27 @@ SkipInvalidOption = Annotated[bool, typer.Option("--skip-invalid", help="Skip in
 
 
 def read_recipe(
-    dropped: Sequence[str],
-    derived: Sequence[str],
+    encoding: tuple[Sequence[str], Sequence[str], "Categories"],
     thresholds: tuple[float, float],
     missing: float,
     tuning: tuple[Sequence[str], Sequence[str]],
     rounds: int,
 ) -> "Recipe":
-    """Returns how to train, from the texts of the options; `tuning` has those of --param and of --monotone.
+    """Returns how to train, from the texts of the options.
+
+    Args:
+        encoding: of --drop, --derive and --categories.
+        thresholds: of --maybe-above and --declined-above.
+        missing: of --missing.
+        tuning: of --param and --monotone.
+        rounds: of --rounds.
 
     Raises:
         MisuseError: a value is invalid.
     """
     from scorer.author.train import Recipe
 
+    dropped, derived, categories = encoding
     parameters, monotone = tuning
     return Recipe(
         dropped=tuple(dropped),
@@ -117,6 +133,7 @@ def read_recipe(
         parameters=dict(_read_pair("--param", text, _read_parameter) for text in parameters),
         monotone=dict(_read_pair("--monotone", text, _read_sign, ":") for text in monotone),
         rounds=rounds,
+        categories=categories,
     )
 
 

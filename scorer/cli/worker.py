@@ -10,9 +10,8 @@ from scorer.cli.completion import complete_reference
 from scorer.cli.options import DEFAULT_BUNDLE, ConfigOption, ServersOption, SetOption, settings_of
 
 if TYPE_CHECKING:
-    from scorer.core.score import Bundle
     from scorer.settings import Settings
-    from scorer.store.store import BundleStore
+    from scorer.stream.follow import Bundles
 
 BundleOption = Annotated[
     str | None,
@@ -65,12 +64,12 @@ def worker(
     stop = Stop()  # first, as the imports below take a second
     log_to_stderr()  # before the settings are read, so that their errors are logged, too
 
+    from scorer.bundle.libraries import hide_scikit_learn
     from scorer.process import work
-    from scorer.store.store import BundleStore
-    from scorer.stream.follow import Bundles, Follower, Pinned
     from scorer.stream.librdkafka import limits
     from scorer.watchdog import Watchdog
 
+    hide_scikit_learn()
     settings = settings_of(
         config,
         bootstrap_servers,
@@ -83,25 +82,24 @@ def worker(
     log_to_stderr(settings.log_format, settings.log_level)
     watchdog = Watchdog(limits(settings).shutdown_s)
     watchdog.start()
-    store = BundleStore(settings.store)
     try:
-        if bundle is None:
-            bundles: Bundles = Follower(settings, store, DEFAULT_BUNDLE)
-        else:
-            bundles = Pinned(_open(settings, store, bundle))
-        with closing(bundles):
+        with closing(_open_bundles(settings, bundle)) as bundles:
             work(settings, bundles, stop, watchdog)
     finally:
         watchdog.leave()
 
 
-def _open(settings: "Settings", store: "BundleStore", reference: str) -> "Bundle":
-    """Opens the bundle to which a worker is pinned."""
+def _open_bundles(settings: "Settings", pinned: str | None) -> "Bundles":
     from scorer.bundle.engine import with_engine
+    from scorer.store.store import BundleStore
     from scorer.store.trust import Trust, locate_trusted
+    from scorer.stream.follow import Follower, Pinned
 
+    store = BundleStore(settings.store)
+    if pinned is None:
+        return Follower(settings, store, DEFAULT_BUNDLE)
     if settings.require_signatures:
-        opened = locate_trusted(store, reference, Trust(Path(str(settings.trusted_keys)))).open()
+        opened = locate_trusted(store, pinned, Trust(Path(str(settings.trusted_keys)))).open()
     else:
-        opened = store.open(reference)
-    return with_engine(opened, settings.engine)
+        opened = store.open(pinned)
+    return Pinned(with_engine(opened, settings.engine))

@@ -21,12 +21,14 @@ from starlette.routing import Route
 from schemas.records import Position
 from schemas.rejection import MEANINGS
 from scorer.console.dead_letters import newest_letters, read_value
+from scorer.console.deployed import not_deployed
 from scorer.console.guard import Guard, Sessions, WrongTokens, delete_session, session_of, set_session
+from scorer.console.interface import render_document
 from scorer.console.latency import measure_latency
 from scorer.console.live import SERIES_POINTS_MAX, Live, Part
 from scorer.console.pages import PAGES, Assets, Page, render, render_page
 from scorer.console.polling import poll_group
-from scorer.console.publish import TryPublisher, read_try
+from scorer.console.publish import TryPublisher, make_try, parse_application
 from scorer.console.streams import Streams
 from scorer.console.tail import Sample, follow_results
 from scorer.console.watch import run_with_restarts
@@ -140,7 +142,8 @@ class _Endpoints:
         """The endpoint of a page."""
 
         def response(_: Request) -> Response:
-            return _html(render_page(page, self._settings, may_log_out=self._sessions is not None))
+            may_log_out = self._sessions is not None
+            return _html(render_page(page, self._settings, self._live.deployed, may_log_out=may_log_out))
 
         return response
 
@@ -154,9 +157,11 @@ class _Endpoints:
             return Response(status_code=304, headers=headers)
         return Response(asset.content, media_type=asset.media_type, headers=headers)
 
-    async def document(self, _: Request) -> Response:
-        """The generated AsyncAPI document."""
-        return Response(self._assets.document, media_type="application/yaml")
+    def document(self, _: Request) -> Response:
+        """The AsyncAPI document of the deployed contract."""
+        return Response(
+            render_document((self._live.deployed or not_deployed()).contract), media_type="application/yaml"
+        )
 
     async def login(self, request: Request) -> Response:
         """Shows the login page, and opens a session for the right token."""
@@ -210,17 +215,26 @@ class _Endpoints:
         return StreamingResponse(events, media_type="text/event-stream")
 
     async def publish(self, request: Request) -> Response:
-        """Publishes a try; its result arrives on the event stream."""
+        """Publishes a try; its result arrives on the event stream.
+
+        The query names the contract that the page was made for, by its sha256: the form of another one would be
+        rejected field by field.
+        """
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             return JSONResponse({"error": "send the application as application/json"}, 415)
-        application = read_try(await _body(request, self._body_bytes_max))
-        if not self._live.reads_results:
-            error = self._live.state()["error"] or "still connecting to the decisions topic: try again in a moment"
+        application = parse_application(await _body(request, self._body_bytes_max))
+        deployed = self._live.deployed
+        if deployed is None or not self._live.reads_results:
+            error = self._live.state()["error"] or "still connecting to the topics: try again in a moment"
             return JSONResponse({"error": f"not published, because its result could not be shown: {error}"}, 503)
-        application_id = application["application_id"]
-        self._live.expect_result(application_id)
-        source = await run_in_threadpool(self._publisher.publish, application)
-        return JSONResponse({"id": application_id, "source": source}, 202)
+        contract = deployed.contract
+        if request.query_params.get("contract", contract.sha256) != contract.sha256:
+            error = f"not published: another contract is deployed now, {contract}; reload the page to see its form"
+            return JSONResponse({"error": error}, 409)
+        attempt = make_try(application, contract)
+        self._live.expect_result(attempt.id)
+        source = await run_in_threadpool(self._publisher.publish, attempt)
+        return JSONResponse({"id": attempt.id, "source": source}, 202)
 
     async def deployments(self, _: Request) -> Response:
         """The deployment history, newest first."""

@@ -1,11 +1,12 @@
 """Code examples for publishers and readers in several languages, with this console's addresses and topics."""
 
 import json
+from collections.abc import Mapping
 from string import Template
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from schemas.contracts import shipped_contract
-from schemas.examples import APPLICATIONS
+from schemas.contract import Contract
+from schemas.contract_examples import plain_application
 from schemas.files import dump_application
 from scorer.settings import Settings
 
@@ -16,25 +17,45 @@ class Example(NamedTuple):
     Attributes:
         title: its title.
         note: its requirements.
-        code: the code with placeholders: `$servers`, `$applications`, `$decisions`, `$application` and so on.
+        code: the code with placeholders: `$servers`, `$applications`, `$decisions` and so on.
     """
 
     title: str
     note: str
     code: str
 
-    def text(self, settings: Settings) -> str:
-        """The code, with its placeholders replaced."""
-        application = dump_application(APPLICATIONS["plain"], shipped_contract()).decode()
+    def text(self, settings: Settings, contract: Contract) -> str:
+        """The code, with its placeholders replaced: the addresses and topics, and an application of the contract."""
+        application = plain_application(contract)
+        value = dump_application(application, contract).decode()
         return Template(self.code).substitute(
             servers=settings.bootstrap_servers,
             applications=settings.applications_topic,
             decisions=settings.decisions_topic,
-            application=application,
-            application_in_python=json.dumps(APPLICATIONS["plain"], indent=4),
-            application_in_java=json.dumps(application),
-            id=APPLICATIONS["plain"]["application_id"],
+            application_in_python=_in_python(application),
+            id_path_in_python="".join(f"[{_quote(name)}]" for name in contract.id_path),
+            application_in_java=json.dumps(value),
+            id_in_java=json.dumps(contract.id_of(application)),
+            application_in_shell=_in_shell(value),
+            id_in_shell=_in_shell(contract.id_of(application)),
         )
+
+
+_quote: Final = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _in_python(value: Any, indent: str = "") -> str:
+    """A JSON value as Python writes it, an object with one member per line."""
+    if isinstance(value, Mapping):
+        inner = f"{indent}    "
+        lines = (f"{inner}{_quote(name)}: {_in_python(member, inner)},\n" for name, member in value.items())
+        return f"{{\n{''.join(lines)}{indent}}}"
+    return _quote(value) if isinstance(value, str) else repr(value)
+
+
+def _in_shell(text: str) -> str:
+    """A text in single quotes, in which a shell reads nothing but the closing one."""
+    return "'" + text.replace("'", "'\\''") + "'"
 
 
 _PYTHON_PUBLISH: Final = """\
@@ -56,7 +77,7 @@ producer = Producer({
 })
 producer.produce(
     "$applications",
-    key=application["application_id"],
+    key=application$id_path_in_python,
     value=json.dumps(application),
     on_delivery=delivered,
 )
@@ -99,7 +120,7 @@ public class Publish {
         Map<String, Object> properties = Map.of("bootstrap.servers", "$servers", "enable.idempotence", true);
         String application = $application_in_java;
         try (var producer = new KafkaProducer<>(properties, new StringSerializer(), new StringSerializer())) {
-            var metadata = producer.send(new ProducerRecord<>("$applications", "$id", application)).get();
+            var metadata = producer.send(new ProducerRecord<>("$applications", $id_in_java, application)).get();
             System.out.println("on partition " + metadata.partition() + ", offset " + metadata.offset());
         }
     }
@@ -134,7 +155,7 @@ public class Read {
 
 _KCAT: Final = """\
 # publish: the key, a tab, the value
-printf '%s\\t%s\\n' '$id' '$application' |
+printf '%s\\t%s\\n' $id_in_shell $application_in_shell |
   kcat -P -b $servers -t $applications -K '\\t' -X enable.idempotence=true -X max.in.flight=1
 
 # read

@@ -1,50 +1,72 @@
-"""Describes the AsyncAPI document for the interface page, with this console's topic names."""
+"""Describes a contract's AsyncAPI document for the interface page, with this console's topic names."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from schemas.asyncapi import build_document
-from schemas.contracts import shipped_contract
+from schemas.contract import Contract
+from schemas.contract_examples import invalid_records
+from schemas.rejection import MEANINGS
 from schemas.topics import DAY_MS
+from scorer.console.contract_table import Row, contract_rows
 from scorer.console.examples import EXAMPLES
 from scorer.settings import Settings
 
 _ACTIONS: Final = {"send": "You publish", "receive": "You read"}
+# What JSON allows in strings, and YAML does not, or reads as the end of a line.
+_NOT_IN_YAML: Final = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
-class Row(NamedTuple):
-    """A field or a header: its name, its type, whether it is required, and its description in Markdown."""
-
-    name: str
-    type: str
-    requirement: str
-    description: str
+def render_document(contract: Contract) -> str:
+    """The AsyncAPI document of a contract as YAML: JSON is YAML, if some characters in it are escaped."""
+    text = json.dumps(build_document(contract), indent=2, ensure_ascii=False)
+    return _NOT_IN_YAML.sub(lambda character: f"\\u{ord(character[0]):04x}", text)
 
 
-def describe_interface(settings: Settings) -> dict[str, Any]:
-    """The values of the page's template: guarantees in Markdown, code examples, and the operations of the document."""
-    document = build_document(shipped_contract())
+def describe_interface(settings: Settings, contract: Contract) -> dict[str, Any]:
+    """The values of the page's template: guarantees in Markdown, code, rejection codes, and operations."""
+    document = build_document(contract)
     addresses = {
         "applications": settings.applications_topic,
         "decisions": settings.decisions_topic,
         "deadLetters": settings.dead_letters_topic,
         "deployments": settings.deployments_topic,
     }
+    operations = [
+        {
+            "name": name,
+            "action": _ACTIONS[operation["action"]],
+            "summary": operation["summary"],
+            "topic": addresses[_referenced_name(operation["channel"])],
+            **_describe_message(operation, document),
+        }
+        for name, operation in document["operations"].items()
+    ]
+    (application,) = (operation for operation in operations if operation["name"] == "publishApplication")
+    application["fields"] = contract_rows(contract)
     return {
         "guarantees": document["info"]["description"],
-        "examples": [(example.title, example.note, example.text(settings)) for example in EXAMPLES],
-        "operations": [
-            {
-                "name": name,
-                "action": _ACTIONS[operation["action"]],
-                "summary": operation["summary"],
-                "topic": addresses[_referenced_name(operation["channel"])],
-                **_describe_message(operation, document),
-            }
-            for name, operation in document["operations"].items()
-        ],
+        "examples": [(example.title, example.note, example.text(settings, contract)) for example in EXAMPLES],
+        "operations": operations,
+        "codes": list(_codes(contract)),
     }
+
+
+def _codes(contract: Contract) -> Iterator[dict[str, Any]]:
+    """Every rejection code with its meaning, and a record of the contract that gets it, or how to make one."""
+    records = {record.code: record for record in invalid_records(contract)}
+    for code, meaning in MEANINGS.items():
+        record = records.get(code)
+        how_to_make = "no value of this contract can cause it" if record is None else record.how_to_make or ""
+        yield {
+            "code": code.value,
+            "meaning": meaning,
+            "reason": "" if record is None else record.reason,
+            "value": None if record is None or record.value is None else record.value.decode(errors="backslashreplace"),
+            "how_to_make": f"{how_to_make[:1].upper()}{how_to_make[1:]}.",
+        }
 
 
 def _describe_message(operation: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,16 +79,21 @@ def _describe_message(operation: Mapping[str, Any], document: Mapping[str, Any])
     fields = list(_fields(payload, schemas)) if "properties" in payload else []
     descriptions = [channel["description"], message["description"], *([] if fields else [payload["description"]])]
     headers = message.get("headers", {}).get("properties", {})
-    example = message["examples"][0]["payload"]
+    examples = {example["name"]: _shown(example["payload"]) for example in message["examples"]}
     return {
         "title": message["title"],
         "retention": _retention(channel),
         "key": _key(message),
         "description": "\n\n".join(descriptions),
         "fields": fields,
-        "headers": [Row(name, "header", "", rule["description"]) for name, rule in headers.items()],
-        "example": json.dumps(example, indent=2, ensure_ascii=False) if isinstance(example, dict) else example,
+        "headers": [Row(name, "", "header", description=rule["description"]) for name, rule in headers.items()],
+        "examples": [(name.replace("-", " "), text) for name, text in examples.items() if text],
     }
+
+
+def _shown(payload: Any) -> str:
+    """An example as text; "" if it is null."""
+    return json.dumps(payload, indent=2, ensure_ascii=False) if isinstance(payload, dict) else payload or ""
 
 
 def _fields(schema: Mapping[str, Any], schemas: Mapping[str, Any], prefix: str = "") -> Iterator[Row]:
@@ -75,7 +102,8 @@ def _fields(schema: Mapping[str, Any], schemas: Mapping[str, Any], prefix: str =
         nested = _object(rule, schemas)
         requirement = "required" if name in schema.get("required", ()) else "optional"
         description = rule.get("description") or (nested or {}).get("description", "")
-        yield Row(f"{prefix}{name}", "object" if nested else _type_of(rule), requirement, description)
+        type_, values = ("object", ()) if nested else _type_of(rule)
+        yield Row(f"{prefix}{name}", "", type_, values, requirement, description=description)
         if nested:
             yield from _fields(nested, schemas, f"{prefix}{name}.")
 
@@ -91,22 +119,22 @@ def _object(rule: Mapping[str, Any], schemas: Mapping[str, Any]) -> Mapping[str,
     return None
 
 
-def _type_of(rule: Mapping[str, Any]) -> str:
+def _type_of(rule: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """The type and limits of a property in words, and its values if it has a list of them."""
     options = rule.get("anyOf", [rule])
     value = options[0]
     types = [option.get("type", "anything") for option in options]
-    types = [*types[0], *types[1:]] if isinstance(types[0], list) else types
     null = " or null" if "null" in types else ""
     if "enum" in value:
-        return ", ".join(text for text in value["enum"] if text is not None) + null
+        return f"string{null}", tuple(value["enum"])
+    if "const" in value:
+        return f"string{null}", (value["const"],)
     kind = str(types[0])
-    low = value.get("minimum", value.get("exclusiveMinimum", value.get("minLength")))
-    high = value.get("maximum", value.get("maxLength"))
-    above = "above " if "exclusiveMinimum" in value else ""
+    low, high = value.get("minimum", value.get("minLength")), value.get("maximum", value.get("maxLength"))
     unit = " characters" if kind == "string" and low is not None else ""
     if low is not None and high is not None:
-        return f"{kind}, {above}{low:,g} to {high:,.0f}{unit}{null}"
-    return kind + (f", {low:g}{unit} or more" if low is not None else "") + null
+        return f"{kind}, {low:,g} to {high:,.0f}{unit}{null}", ()
+    return kind + (f", {low:g}{unit} or more" if low is not None else "") + null, ()
 
 
 def _retention(channel: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from schemas.records import OTHER_CODES
 from schemas.rejection import RejectionCode
+from scorer.console.deployed import Deployed
 from scorer.console.unswitched import UnswitchedDeployment
 from scorer.core.policy import LABELS
 from scorer.stream.history_record import Line
@@ -40,7 +41,8 @@ class GroupState:
         waiting: applications that are not decided yet.
         workers: the number of members in the group.
         deciding: the bundles of the latest decisions, from the metadata of committed offsets, with full digests.
-        deployments: the history.
+        deployments: the history, without contracts.
+        deployed: the champion and its contract.
         unswitched: the deployments that some workers have not switched to.
     """
 
@@ -49,6 +51,7 @@ class GroupState:
     workers: int
     deciding: tuple[str, ...]
     deployments: tuple[Line, ...]
+    deployed: Deployed
     unswitched: tuple[UnswitchedDeployment, ...]
 
 
@@ -128,6 +131,12 @@ class Live:
             while len(self._tries) > _TRIES_MAX:
                 self._tries.popitem(last=False)
 
+    @property
+    def deployed(self) -> Deployed | None:
+        """The champion and its contract; None before the deployment history was read."""
+        group_state = self.group_state
+        return None if group_state is None else group_state.deployed
+
     def results(self) -> list[dict[str, Any]]:
         """The results of the registered tries."""
         with self._lock:
@@ -170,6 +179,7 @@ class Live:
                 "deciding": [] if group_state is None else list(group_state.deciding),
                 "unswitched": [] if group_state is None else [entry.as_json() for entry in group_state.unswitched],
                 "deployments": 0 if group_state is None else len(group_state.deployments),
+                "deployed": None if group_state is None else group_state.deployed.as_json(),
                 "codes": {code: self._codes[code] for code in (*RejectionCode, OTHER_CODES) if code in self._codes},
                 "skipped": self._skipped,
             }

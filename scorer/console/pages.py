@@ -9,8 +9,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from schemas.application import CreditApplication
-from scorer.console.form import contract_fields
+from scorer.console.deployed import Deployed, not_deployed
+from scorer.console.form import make_form
+from scorer.console.form_examples import make_examples
 from scorer.console.interface import describe_interface
 from scorer.settings import Settings
 
@@ -50,7 +51,6 @@ class Assets:
     def __init__(self) -> None:
         folder = files(_PACKAGE).joinpath("static")
         self._assets = {entry.name: _asset(entry.name, entry.read_bytes()) for entry in folder.iterdir()}
-        self.document = files("schemas").joinpath("generated", "asyncapi.yaml").read_bytes()
 
     def find(self, name: str) -> Asset | None:
         """A file by its name; None if it is not found."""
@@ -62,13 +62,23 @@ def _asset(name: str, content: bytes) -> Asset:
     return Asset(content, _MEDIA_TYPES[name.rpartition(".")[2]], f'"{digest}"')
 
 
-def render_page(page: Page, settings: Settings, *, may_log_out: bool) -> str:
-    """Renders a view as a whole HTML page."""
+def render_page(page: Page, settings: Settings, deployed: Deployed | None, *, may_log_out: bool) -> str:
+    """Renders a view as a whole HTML page.
+
+    Args:
+        page: the view.
+        settings: the topics.
+        deployed: the champion and its contract; None before the deployment history was read, which shows the default
+            bundle's.
+        may_log_out: whether the user has a session to end.
+    """
     values: dict[str, Any] = {}
+    contract = (deployed or not_deployed()).contract
     if page.file == "try":
-        values["fields"] = contract_fields(CreditApplication.model_json_schema())
+        form = make_form(contract)
+        values = {"form": form, "fields": len(list(form.fields())), "examples": make_examples(contract)}
     elif page.file == "interface":
-        values = describe_interface(settings)
+        values = describe_interface(settings, contract)
     return render(
         page.file,
         page=page,
@@ -76,6 +86,8 @@ def render_page(page: Page, settings: Settings, *, may_log_out: bool) -> str:
         may_log_out=may_log_out,
         servers=settings.bootstrap_servers,
         group=settings.group_id,
+        contract=contract,
+        deployed=deployed,
         **values,
     )
 

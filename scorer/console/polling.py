@@ -1,13 +1,14 @@
 """Polls the consumer lag, the group and the deployment history once per second."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from threading import Event
 from typing import Final
 
 from confluent_kafka import TopicPartition
 
+from scorer.console.deployed import newest, not_deployed
 from scorer.console.live import GroupState, Live, Part
 from scorer.console.unswitched import UnswitchedTracker
 from scorer.operate.group import Group, describe_group
@@ -61,7 +62,9 @@ class _Poller:
             self._applications = opened.enter_context(closing(TopicReader(settings, settings.applications_topic)))
             self._history = opened.enter_context(closing(HistoryReader(settings)))
             self._offsets = opened.enter_context(closing(CommittedOffsets(settings)))
-            self._lines: tuple[Line, ...] = tuple(self._history.read_to_end())
+            self._lines: tuple[Line, ...] = ()
+            self._deployed = not_deployed()
+            self._add(self._history.read_to_end())
             self._opened = opened.pop_all()
         self._previous_ends: tuple[float, Mapping[int, int]] = (0.0, {})
         self._described = (-_DESCRIBE_INTERVAL_S, Group((), rebalancing=False))
@@ -74,8 +77,9 @@ class _Poller:
             BrokerError: a broker does not answer.
         """
         if self._history.begin_again():
-            self._lines = tuple(self._history.read_to_end())
-        self._lines += tuple(self._history.next(0))
+            self._lines, self._deployed = (), not_deployed()
+            self._add(self._history.read_to_end())
+        self._add(self._history.next(0))
         committed = self._committed()
         bounds = self._applications.bounds()  # read after the committed offsets, so that the lag is never negative
         waiting = sum(max(0, end - max(committed[p].offset, first)) for p, (first, end) in bounds.items())
@@ -87,12 +91,18 @@ class _Poller:
             workers=len(group.members),
             deciding=tuple(sorted({metadata.bundle for metadata in metadata_by_partition.values() if metadata.bundle})),
             deployments=self._lines,
+            deployed=self._deployed,
             unswitched=self._unswitched_tracker.update(self._lines, group, metadata_by_partition),
         )
 
     def close(self) -> None:
         """Closes all clients."""
         self._opened.close()
+
+    def _add(self, lines: Sequence[Line]) -> None:
+        """Adds records of the history; of their contracts, only the newest one is kept."""
+        self._deployed = newest(lines, self._deployed)
+        self._lines += tuple(line.without_contract() for line in lines)
 
     def _committed(self) -> dict[int, TopicPartition]:
         """The committed offset of each partition; below zero if nothing was committed."""

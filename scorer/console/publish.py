@@ -5,15 +5,14 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from threading import Event
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from schemas.contracts import shipped_contract
+from schemas.contract import Contract
 from schemas.files import dump_application
 from schemas.lossless import LOSSLESS
 from schemas.rights import Operation, to_topic
-from scorer.console.form import GENERATED_FIELD
 from scorer.errors import BrokerError, MisuseError
 from scorer.settings import Settings
 from scorer.stream.explain import with_hint
@@ -25,10 +24,20 @@ _DELIVERY_MS: Final = 10_000
 _SLICE_S: Final = 0.05
 
 ID_PREFIX: Final = "try-"
+_ID_CHARACTERS: Final = len(ID_PREFIX) + 12
+_ID_CHARACTERS_MIN: Final = len(ID_PREFIX) + 4
+"""A shorter id could be the id of a real application, which the try would supersede."""
 
 
-def read_try(body: bytes) -> dict[str, Any]:
-    """Parses the application that a page sent, and gives it a new id; the scorer validates it.
+class Try(NamedTuple):
+    """A try to publish: its id, which is also its key, and its value."""
+
+    id: str
+    value: bytes
+
+
+def parse_application(body: bytes) -> dict[str, Any]:
+    """Parses the application that a page sent; the scorer validates it.
 
     Raises:
         MisuseError: it is not a JSON object.
@@ -43,9 +52,44 @@ def read_try(body: bytes) -> dict[str, Any]:
         ) from None
     except (ValueError, RecursionError):
         raise MisuseError("the application has a number with too many digits, or is nested too deep") from None
-    if not isinstance(application, Mapping):
+    if not isinstance(application, dict):
         raise MisuseError("the application is JSON but not an object: write {…} with the contract's fields")
-    return {**application, GENERATED_FIELD: ID_PREFIX + secrets.token_hex(6)}
+    return application
+
+
+def make_try(application: Mapping[str, Any], contract: Contract) -> Try:
+    """Gives an application a new id, in the contract's id field, and writes it as JSON.
+
+    A typed id is replaced: it could be the id of a real application, which the try would supersede.
+
+    Raises:
+        MisuseError: it cannot be written as JSON, or the contract's ids are too short for a generated one.
+    """
+    field = contract.id_field
+    characters = min(_ID_CHARACTERS, field.length_max or _ID_CHARACTERS)
+    if characters < _ID_CHARACTERS_MIN:
+        raise MisuseError(
+            f"{field.name} has at most {field.length_max} characters, and the generated id of a try at least "
+            f"{_ID_CHARACTERS_MIN}: use `producer publish` instead"
+        )
+    try_id = (ID_PREFIX + secrets.token_hex(6))[:characters].ljust(field.length_min, "0")
+    try:
+        return Try(try_id, dump_application(_with_id(application, contract.id_path, try_id), contract))
+    except RecursionError:
+        raise MisuseError("the application is nested too deep") from None
+    except ValueError:
+        raise MisuseError(
+            "the application has NaN, Infinity or an unpaired surrogate, which are not valid JSON"
+        ) from None
+
+
+def _with_id(members: Mapping[str, Any], path: Sequence[str], try_id: str) -> Mapping[str, Any]:
+    """An application with an id; without one if a value other than an object is where an object should contain it."""
+    name, *inner = path
+    if not inner:
+        return {**members, name: try_id}
+    outer = members.get(name, {})
+    return {**members, name: _with_id(outer, inner, try_id)} if isinstance(outer, Mapping) else members
 
 
 class TryPublisher:
@@ -67,25 +111,16 @@ class TryPublisher:
         with translate_config_errors():
             self._producer = Producer(config)
 
-    def publish(self, application: Mapping[str, Any]) -> dict[str, Any]:
+    def publish(self, attempt: Try) -> dict[str, Any]:
         """Publishes an application and waits for the broker's acknowledgement.
 
         Returns:
             Its record's topic, partition and offset.
 
         Raises:
-            MisuseError: it cannot be written as JSON.
             BrokerError: it was not acknowledged.
         """
         topic = self._settings.applications_topic
-        try:
-            value = dump_application(application, shipped_contract())
-        except RecursionError:
-            raise MisuseError("the application is nested too deep") from None
-        except ValueError:
-            raise MisuseError(
-                "the application has NaN, Infinity or an unpaired surrogate, which are not valid JSON"
-            ) from None
         reported = Event()
         offsets: list[tuple[int, int]] = []
         faults: list[KafkaError] = []
@@ -98,7 +133,7 @@ class TryPublisher:
             reported.set()
 
         try:
-            self._producer.produce(topic, value, application[GENERATED_FIELD], on_delivery=report)
+            self._producer.produce(topic, attempt.value, attempt.id, on_delivery=report)
         except KafkaException as failure:
             raise BrokerError(f"the application was not published: {self._explain([failure.args[0]])}") from failure
         ends_at = time.monotonic() + 2 * _DELIVERY_MS / 1_000

@@ -4,22 +4,24 @@ The fast decoder checks what msgspec can express; the rest is checked here, one 
 that values for "unknown" may exceed, and the calendar of date-times.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
+from struct import pack_into
 from typing import Any, Final
 
 import msgspec
 import numpy as np
+from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from schemas.contract import Contract, ContractField, ContractObject, Kind
-from schemas.contract_values import read_date_time
+from scorer.core.date_times import days_of_date_times
 
-Row = tuple[Any, ...]
-"""An application: its values in the order of the contract's fields; None is null or absent.
+Row = Any
+"""An application: a struct or a tuple of the members of its contract, in order; objects are such structs or tuples.
 
-If the contract has objects, the number of those that are null or absent follows.
+None is null, and `absent_value` is absent.
 """
 
 Column = NDArray[Any]
@@ -29,10 +31,10 @@ Numbers are as they are, booleans 0 and 1, dates and date-times days since 1970-
 """
 
 UNKNOWN_CATEGORY: Final = -1
-_ABSENT: Final = (None, msgspec.UNSET)
+# No valid number is infinite.
+_ABSENT_NUMBER: Final = np.inf
+_NUMBERS: Final = frozenset({Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN})
 _EPOCH: Final = date(1970, 1, 1).toordinal()
-_EPOCH_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_DAY_US: Final = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +44,7 @@ class Columns:
     Attributes:
         ids: the applications' ids.
         values: by name of the field, without texts; defaults stand in for absent values.
-        absent: shape (n,): how many of a row's values, and of the objects that contain them, are null or absent.
+        absent: shape (n,): how many of a row's values, and of the objects that contain them, are absent.
         invalid: shape (n,): whether a row has a value that is not valid.
     """
 
@@ -79,15 +81,14 @@ class ColumnReader:
     """Reads the columns of rows of one contract."""
 
     def __init__(self, contract: Contract) -> None:
-        fields = list(contract.fields.values())
-        self._id = fields.index(contract.id_field)
-        self._texts = [
-            i for i, field in enumerate(fields) if field.kind is Kind.TEXT and field.path != contract.id_path
-        ]
-        self._width = len(fields)
-        self._has_objects = bool(contract.application.objects)
-        self._readers = [(i, field, _reader(field)) for i, field in enumerate(fields) if field.kind is not Kind.TEXT]
-
+        self._application = contract.application
+        self._id_name = contract.id_field.name
+        fields = contract.fields.items()
+        required = {name for name, field in fields if contract.is_required(field)}
+        self._readers = {
+            name: _reader(field, name in required) for name, field in fields if field.kind is not Kind.TEXT
+        }
+        self._texts = [name for name, field in fields if field.kind is Kind.TEXT and name not in required]
         self._of_no_rows = self._read([])
 
     def read(self, rows: Sequence[Row]) -> Columns:
@@ -95,72 +96,103 @@ class ColumnReader:
         return self._read(rows) if rows else self._of_no_rows
 
     def _read(self, rows: Sequence[Row]) -> Columns:
-        n = len(rows)
-        values = tuple(zip(*rows, strict=True)) or ((),) * (self._width + self._has_objects)
-        absent = np.zeros(n, dtype=np.intp)
-        invalid = np.zeros(n, dtype=np.bool_)
-        columns: dict[str, Column] = {}
-        if self._has_objects:
-            absent += np.fromiter(values[self._width], dtype=np.intp, count=n)
-        for i in self._texts:
-            absent += np.fromiter((text in _ABSENT for text in values[i]), dtype=np.bool_, count=n)
-        for i, field, read in self._readers:
-            columns[field.name] = read(values[i], absent, invalid)
-        return Columns(values[self._id], columns, absent, invalid)
+        absent = np.zeros(len(rows), dtype=np.intp)
+        invalid = np.zeros(len(rows), dtype=np.bool_)
+        values = dict(_transpose(self._application, rows, absent))
+        for name in self._texts:
+            np.add(absent, np.fromiter((v is msgspec.UNSET for v in values[name]), np.bool_, len(rows)), out=absent)
+        columns = {name: read(values[name], absent, invalid) for name, read in self._readers.items()}
+        return Columns(values[self._id_name], columns, absent, invalid)
+
+
+def _transpose(
+    group: ContractObject, rows: Sequence[Row], absent: NDArray[np.intp]
+) -> Iterator[tuple[str, Sequence[Any]]]:
+    """Yields the fields of n objects, and of the objects in these, by name with n values; adds the absent objects."""
+    if tuple in set(map(type, rows)):
+        rows = [row if type(row) is tuple else astuple(row) for row in rows]
+    else:
+        rows = list(map(astuple, rows))
+    members: Iterable[Sequence[Any]] = zip(*rows, strict=True) if rows else [()] * len(group.members)
+    for member, values in zip(group.members, members, strict=True):
+        if isinstance(member, ContractField):
+            yield member.name, values
+        else:
+            yield from _transpose(member, _fill(member, values, absent), absent)
+
+
+def _fill(group: ContractObject, objects: Sequence[Any], absent: NDArray[np.intp]) -> Sequence[Row]:
+    """Puts rows without values in the place of objects that are null or absent; adds the absent ones."""
+    if not {type(None), msgspec.UnsetType}.intersection(map(type, objects)):
+        return objects
+    np.add(absent, np.fromiter((o is msgspec.UNSET for o in objects), np.bool_, len(objects)), out=absent)
+    without_values = tuple(map(absent_value, group.members))
+    return [without_values if o is None or o is msgspec.UNSET else o for o in objects]
 
 
 _Reader = Callable[[Sequence[Any], NDArray[np.intp], NDArray[np.bool_]], Column]
 
 
-def _reader(field: ContractField) -> _Reader:
-    """Returns the function that reads a field's column, and adds to what is absent and invalid."""
+def _reader(field: ContractField, is_required: bool) -> _Reader:
+    """Returns the function that reads a field's column, and adds to what is absent and invalid.
+
+    Args:
+        field: the field.
+        is_required: whether every valid application has it.
+    """
     match field.kind:
         case Kind.CATEGORY:
             return _category_reader(field)
         case Kind.DATE:
-            return _date_reader(field)
+            return _day_reader(field, is_required, _days_of_dates)
         case Kind.DATE_TIME:
-            return _date_time_reader(field)
+            return _day_reader(field, is_required, days_of_date_times)
         case _:
-            return _number_reader(field)
+            return _number_reader(field, is_required)
 
 
-def _number_reader(field: ContractField) -> _Reader:
+def _number_reader(field: ContractField, is_required: bool) -> _Reader:
     unknown = np.array(field.unknown, dtype=np.float64)
-    default = None if field.default is None else np.nan if field.default in field.unknown else float(field.default)
-    may_be_unset, may_be_absent = _may_be_unset(field), may_be_none(field)
+    default = np.nan if field.default is None or field.default in field.unknown else float(field.default)
+    is_integer = field.kind is Kind.INTEGER
 
     def read(values: Sequence[Any], absent: NDArray[np.intp], invalid: NDArray[np.bool_]) -> Column:
-        if may_be_unset:
-            values = [np.inf if value is msgspec.UNSET else value for value in values]
-        column = np.fromiter(values, dtype=np.float64, count=len(values))  # None becomes NaN
-        is_fraction = np.isfinite(column) & (column != np.floor(column)) if field.kind is Kind.INTEGER else None
-        if is_fraction is not None and not unknown.size:
-            np.logical_or(invalid, is_fraction, out=invalid)
-        if not may_be_absent and not unknown.size:
+        column = _nullable_numbers(values) if field.nullable else _numbers(values)
+        if not is_required:
+            is_absent = column == _ABSENT_NUMBER
+            np.add(absent, is_absent, out=absent)
+            column[is_absent] = default
+        if not is_integer and not unknown.size:
             return column
-        is_absent = ~np.isfinite(column)
-        np.add(absent, is_absent, out=absent)
-        is_unset = np.isinf(column) if may_be_unset else is_absent
+        is_valid = column == np.floor(column) if is_integer else np.ones(len(column), dtype=np.bool_)
         if unknown.size:
+            is_valid &= field.limits.hold(column)
             is_unknown = np.isin(column, unknown)
-            is_valid = field.limits.hold(column) if is_fraction is None else field.limits.hold(column) & ~is_fraction
-            invalid |= ~(is_absent | is_unknown | is_valid)
             column[is_unknown] = np.nan
-        if default is not None:
-            column[is_unset] = default
+        np.logical_or(invalid, ~(is_valid | np.isnan(column)), out=invalid)
         return column
 
     return read
 
 
+def _numbers(values: Sequence[Any]) -> Column:
+    """Returns an array of numbers; three times as fast as an iterator."""
+    column = np.empty(len(values))
+    pack_into(f"{len(values)}d", column.data, 0, *values)
+    return column
+
+
+def _nullable_numbers(values: Sequence[Any]) -> Column:
+    """Returns an array of numbers; None becomes NaN."""
+    return np.fromiter(values, dtype=np.float64, count=len(values))
+
+
 def _category_reader(field: ContractField) -> _Reader:
     codes: dict[Any, int] = {value: code for code, value in enumerate(field.categories)}
     codes.update(dict.fromkeys(field.unknown, len(codes)))
-    absent_code, null_code = len(codes) + 1, len(codes) + 2
-    codes[msgspec.UNSET] = absent_code
-    codes[None] = null_code if _may_be_unset(field) else absent_code
-    final = np.full(null_code + 1, UNKNOWN_CATEGORY, dtype=np.intp)
+    codes[None] = null_code = len(codes)
+    codes[msgspec.UNSET] = absent_code = null_code + 1
+    final = np.full(absent_code + 1, UNKNOWN_CATEGORY, dtype=np.intp)
     for value, code in codes.items():
         if value in field.categories and value not in field.unknown:
             final[code] = code
@@ -170,79 +202,51 @@ def _category_reader(field: ContractField) -> _Reader:
 
     def read(values: Sequence[Any], absent: NDArray[np.intp], _: NDArray[np.bool_]) -> Column:
         column = np.fromiter(map(code_of, values), dtype=np.intp, count=len(values))
-        absent += column >= absent_code
+        np.add(absent, column == absent_code, out=absent)
         return final[column]
 
     return read
 
 
-def _date_reader(field: ContractField) -> _Reader:
-    default = field.default
-    may_be_unset = _may_be_unset(field)
-
-    def read(values: Sequence[Any], absent: NDArray[np.intp], _: NDArray[np.bool_]) -> Column:
-        days = (np.inf if v is msgspec.UNSET else np.nan if v is None else v.toordinal() - _EPOCH for v in values)
-        column = np.fromiter(days, dtype=np.float64, count=len(values))
-        absent += ~np.isfinite(column)
-        if default is not None:
-            days_default = date.fromisoformat(str(default)).toordinal() - _EPOCH
-            column[np.isinf(column) if may_be_unset else np.isnan(column)] = days_default
-        return column
-
-    return read
-
-
-def _date_time_reader(field: ContractField) -> _Reader:
-    may_be_unset = _may_be_unset(field)
-
-    def days(value: Any) -> float:
-        if value is None:
-            return np.nan
-        moment = read_date_time(value)
-        return np.inf if moment is None else (moment - _EPOCH_TIME) // _MICROSECOND / _DAY_US
-
-    default = None if field.default is None else days(field.default)
+def _day_reader(field: ContractField, is_required: bool, days_of: Callable[[Sequence[Any]], Column]) -> _Reader:
+    """Returns the reader of dates or date-times; `days_of` gives the days of present values, infinite if invalid."""
+    (default,) = days_of([_read_default(field)]) if field.default is not None else (np.nan,)
+    always_present = is_required and not field.nullable
 
     def read(values: Sequence[Any], absent: NDArray[np.intp], invalid: NDArray[np.bool_]) -> Column:
-        is_unset = np.fromiter((v is msgspec.UNSET for v in values), dtype=np.bool_, count=len(values))
-        present: Iterable[Any] = (None if v is msgspec.UNSET else v for v in values) if is_unset.any() else values
-        column = np.fromiter(map(days, present), dtype=np.float64, count=len(values))
-        invalid |= np.isinf(column)
-        absent += np.isnan(column)
-        if default is not None:
-            column[is_unset if may_be_unset else np.isnan(column)] = default
+        if always_present:
+            column = days_of(values)
+        else:
+            column = np.fromiter((default if v is msgspec.UNSET else np.nan for v in values), np.float64, len(values))
+            is_present = np.fromiter((v is not None and v is not msgspec.UNSET for v in values), np.bool_, len(values))
+            column[is_present] = days_of([v for v in values if v is not None and v is not msgspec.UNSET])
+            np.add(absent, np.fromiter((v is msgspec.UNSET for v in values), np.bool_, len(values)), out=absent)
+        np.logical_or(invalid, np.isinf(column), out=invalid)
         return column
 
     return read
 
 
-_MICROSECOND: Final = datetime.resolution
+def _read_default(field: ContractField) -> Any:
+    return date.fromisoformat(str(field.default)) if field.kind is Kind.DATE else field.default
 
 
-def may_be_none(field: ContractField) -> bool:
-    """Whether a decoded application may have no value of a field, null or absent."""
-    return field.nullable or not field.required or len(field.path) > 1
+def _days_of_dates(dates: Sequence[date]) -> Column:
+    return np.fromiter(map(date.toordinal, dates), dtype=np.float64, count=len(dates)) - _EPOCH
 
 
-def _may_be_unset(field: ContractField) -> bool:
-    """Whether an absent value differs from null: it has the default, and null is unknown."""
-    return field.nullable and field.default is not None
+def absent_value(member: ContractField | ContractObject) -> Any:
+    """What is in a row for an absent member; null is None."""
+    is_number = isinstance(member, ContractField) and member.kind in _NUMBERS
+    return _ABSENT_NUMBER if is_number else msgspec.UNSET
 
 
-def absent_value(field: ContractField) -> Any:
-    """What stands in a row for an absent value."""
-    return msgspec.UNSET if _may_be_unset(field) else None
+def read_absent(field: ContractField) -> float:
+    """Returns what is in the column of an optional field, not a text, for an absent value."""
+    column = _reader(field, is_required=False)([absent_value(field)], np.zeros(1, np.intp), np.zeros(1, np.bool_))
+    return float(column[0])
 
 
-def absent_object(group: ContractObject) -> Row:
-    """What stands in a row for an absent object: its fields, and the number of absent objects."""
-    row: list[Any] = []
-    count = 1
-    for member in group.members:
-        if isinstance(member, ContractField):
-            row.append(absent_value(member))
-        else:
-            *members, absent = absent_object(member)
-            row += members
-            count += absent
-    return (*row, count)
+def attribute_of(member: int) -> str:
+    """The attribute of a row's struct that has the member with this number."""
+    return f"m{member}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.contract import NUMBER_MAX, Contract, ContractField, ContractObject, Kind
-from scorer.core.columns import UNKNOWN_CATEGORY, ColumnReader, absent_object
+from scorer.core.columns import UNKNOWN_CATEGORY, read_absent
 from scorer.core.encode import DecisionEncoder
 from scorer.core.evaluation import Operation, Program, PushCategoryTest, PushColumn, PushConstant, Step
 from scorer.core.features import FeatureEncoding
@@ -79,11 +79,12 @@ class StepTable:
 
 @dataclass(frozen=True, slots=True)
 class ColumnsTable:
-    """The matrix: columns of numbers with their fields, of categories by code (-1 is none), and derived ones."""
+    """The matrix: columns with their fields, of one-hot categories by code (-1 is none), and derived ones."""
 
     width: int
     missing: float
     numbers: Sequence[tuple[int, int]]
+    indexes: Sequence[tuple[int, int]]
     one_hot: Sequence[tuple[int, Sequence[int]]]
     derived: Sequence[tuple[int, Sequence[StepTable]]]
 
@@ -139,7 +140,7 @@ def compile_contract(contract: Contract) -> tuple[list[ObjectTable], list[FieldT
                 members.append(_member(member, field_=positions[member.name]))
         fields = [positions[field_.name] for field_ in group.fields()]
         objects.append(ObjectTable(members, fields[0], fields[-1] + 1))
-    return objects, _compile_fields(contract), positions[contract.id_field.name]
+    return objects, list(map(_compile_field, contract.fields.values())), positions[contract.id_field.name]
 
 
 def _member(
@@ -148,15 +149,8 @@ def _member(
     return MemberTable(member.path[-1].encode(), member.required, member.nullable, field_, object_)
 
 
-def _compile_fields(contract: Contract) -> list[FieldTable]:
-    # The reference reads an application in which every field is absent, whether or not the contract allows that.
-    *row, objects_absent = absent_object(contract.application)
-    columns = ColumnReader(contract).read([(*row, objects_absent) if contract.application.objects else tuple(row)])
-    absent = {name: float(column[0]) for name, column in columns.values.items()}
-    return [_compile_field(field_, absent.get(name, math.nan)) for name, field_ in contract.fields.items()]
-
-
-def _compile_field(field_: ContractField, absent: float) -> FieldTable:
+def _compile_field(field_: ContractField) -> FieldTable:
+    absent = math.nan if field_.kind is Kind.TEXT else read_absent(field_)
     match field_.kind:
         case Kind.NUMBER | Kind.INTEGER:
             limits = field_.limits
@@ -173,7 +167,7 @@ def _compile_field(field_: ContractField, absent: float) -> FieldTable:
             return FieldTable(field_.kind, absent, categories=[(value.encode(), code) for value, code in codes.items()])
         case Kind.TEXT:
             length_max = _LENGTH_MAX if field_.length_max is None else field_.length_max
-            return FieldTable(field_.kind, math.nan, length_min=field_.length_min, length_max=length_max)
+            return FieldTable(field_.kind, absent, length_min=field_.length_min, length_max=length_max)
         case _:
             return FieldTable(field_.kind, absent)
 
@@ -189,6 +183,7 @@ def compile_columns(encoding: FeatureEncoding) -> ColumnsTable:
         len(encoding.columns),
         encoding.missing,
         [(column, positions[name]) for column, name in encoding.numbers if name not in encoding.derived],
+        [(column, positions[name]) for column, name in encoding.indexes],
         [(positions[name], targets[:-1].tolist()) for name, targets in encoding.one_hot.items()],
         [
             (column, _compile_program(encoding.derived[name].program, positions))

@@ -1,9 +1,10 @@
 """Encodes applications as the model's float32 matrix, in the bundle's column order.
 
-A numeric field, a boolean or a date has a column of the same name. A category is one-hot encoded: each of its values
-has a column named `field=value`. A derived column has a name of its own, and an expression over fields
-(`scorer.core.expressions`). A column that is none of these is an error when the bundle is opened, so a misspelt name
-never becomes a column of zeros.
+A numeric field, a boolean or a date has a column of the same name. A category is one-hot encoded, with a column named
+`field=value` for each of its values; or, for a model with categorical splits, it has a column of the same name with the
+index of its value in the contract, and NaN if it is unknown. A derived column has a name of its own, and an expression
+over fields (`scorer.core.expressions`). A column that is none of these is an error when the bundle is opened, so a
+misspelt name never becomes a column of zeros.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.contract import Contract, ContractField, Kind
-from scorer.core.columns import Columns
+from scorer.core.columns import UNKNOWN_CATEGORY, Columns
 from scorer.core.expressions import NumberExpression, parse_number
 
 MISSING_MAX: Final = float(np.finfo(np.float32).max)
@@ -22,7 +23,10 @@ COLUMN_CHARACTERS_MAX: Final = 256
 
 
 def columns_of(contract: Contract, fields: Iterable[str]) -> tuple[str, ...]:
-    """Returns the columns that encode these fields, sorted by name: the order of scikit-learn's DictVectorizer."""
+    """Returns the columns that encode these fields, sorted by name: the order of scikit-learn's DictVectorizer.
+
+    Categories are one-hot encoded; a column of a category's indexes has the field's name.
+    """
     columns: list[str] = []
     for name in fields:
         field = contract.inputs[name]
@@ -42,6 +46,7 @@ class FeatureEncoding:
         contract, columns, missing: as they were given.
         derived: the expressions of derived columns, by name.
         numbers: the columns of numbers and the derived ones, each with its position in the matrix.
+        indexes: the columns of categories' indexes, likewise.
         one_hot: per category, the position of the column of each of its values, -1 for none; the last one is for
             unknown values, code -1.
     """
@@ -54,7 +59,8 @@ class FeatureEncoding:
         Args:
             contract: describes the applications.
             columns: the matrix's columns in order: a field's name, `field=value`, or the name of a derived column.
-            missing: replaces unknown numbers: 0 in the course's recipe; NaN lets the model handle them.
+            missing: replaces unknown numbers: 0 in the course's recipe; NaN lets the model handle them. An unknown
+                category in a column of indexes is always NaN, because every number is the index of some category.
             derived: the expressions of derived columns, by name.
 
         Raises:
@@ -66,10 +72,12 @@ class FeatureEncoding:
             for field in contract.inputs.values()
             for code, column in enumerate(one_hot_columns(field))
         }
-        numbers = {name for name, field in contract.inputs.items() if field.kind is not Kind.CATEGORY}
+        indexes = {name for name, field in contract.inputs.items() if field.kind is Kind.CATEGORY}
+        numbers = contract.inputs.keys() - indexes
         self.derived = _parse_derived(derived or {}, contract, columns, {*numbers, *one_hot, *contract.fields})
         numbers |= self.derived.keys()
-        unknown = [column for column in columns if column not in numbers and column not in one_hot]
+        known = {*numbers, *one_hot, *indexes}
+        unknown = [column for column in columns if column not in known]
         if unknown:
             msg = f"columns that are not in the contract: {', '.join(unknown)}"
             raise ValueError(msg)
@@ -81,12 +89,18 @@ class FeatureEncoding:
         self.columns = tuple(columns)
         self.missing = missing
         self.numbers = [(i, column) for i, column in enumerate(columns) if column in numbers]
+        self.indexes = [(i, column) for i, column in enumerate(columns) if column in indexes]
         self.one_hot: dict[str, NDArray[np.intp]] = {}
         for i, column in enumerate(columns):
             if column in one_hot:
                 name, code = one_hot[column]
                 none = np.full(len(contract.inputs[name].categories) + 1, -1, dtype=np.intp)
                 self.one_hot.setdefault(name, none)[code] = i
+
+    @property
+    def categories(self) -> Mapping[str, tuple[str, ...]]:
+        """The columns of indexes, each with the values that its indexes stand for."""
+        return {name: self.contract.inputs[name].categories for _, name in self.indexes}
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -109,6 +123,9 @@ class FeatureEncoding:
             expression = self.derived.get(name)
             column = expression.evaluate(columns.values) if expression else columns.values[name]
             matrix[:, i] = column if np.isnan(self.missing) else np.where(np.isnan(column), self.missing, column)
+        for i, name in self.indexes:
+            index = columns.values[name]
+            matrix[:, i] = np.where(index == UNKNOWN_CATEGORY, np.nan, index)
         rows = np.arange(n)
         for name, positions in self.one_hot.items():
             targets = positions[columns.values[name]]

@@ -1,6 +1,5 @@
 """The hot path: scores a batch of records. Each record gets one result, a decision or a rejection."""
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple, Protocol, get_args
@@ -10,11 +9,12 @@ from numpy.typing import NDArray
 
 from schemas.decision import BundleReference
 from schemas.rejection import RejectionCode
-from scorer.core.decode import DecodedBatch, Decoder, too_large
+from scorer.core.decode import DecodedBatch, Decoder
 from scorer.core.encode import DecisionEncoder
 from scorer.core.engine import CompiledEngine, EngineMatrix, EngineScores, Source
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import LABELS, Policy
+from scorer.core.records import Record, read_values
 from scorer.core.slow_decode import Rejection
 from scorer.errors import BundleUnusableError, ModelError
 
@@ -24,60 +24,6 @@ _COINCIDENCE_RECORDS_MAX: Final = 20
 
 EngineName = Literal["compiled", "python"]
 ENGINES: Final[tuple[EngineName, ...]] = get_args(EngineName)
-
-
-class Record(Protocol):
-    """A Kafka record, for example a confluent_kafka Message. Its length is the size of its value in bytes."""
-
-    def __len__(self) -> int: ...
-    def topic(self) -> str: ...
-    def partition(self) -> int: ...
-    def offset(self) -> int: ...
-    def value(self) -> bytes | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class UnreadableRecord:
-    """A record of which only the offset is known: its batch is corrupt, or too large to be decompressed."""
-
-    topic_name: str
-    partition_number: int
-    offset_number: int
-
-    def __len__(self) -> int:
-        """Larger than every limit."""
-        return sys.maxsize
-
-    def topic(self) -> str:
-        """The topic."""
-        return self.topic_name
-
-    def partition(self) -> int:
-        """The partition."""
-        return self.partition_number
-
-    def offset(self) -> int:
-        """The offset."""
-        return self.offset_number
-
-    def key(self) -> None:
-        """Unknown."""
-
-    def value(self) -> None:
-        """Unknown."""
-
-    def headers(self) -> None:
-        """Unknown."""
-
-    def timestamp(self) -> tuple[int, int]:
-        """Not available, in the Kafka client's notation."""
-        return 0, -1
-
-    def error(self) -> None:
-        """None: this is a record, not an error event."""
-
-    def leader_epoch(self) -> None:
-        """Unknown."""
 
 
 class Model(Protocol):
@@ -166,12 +112,7 @@ def score_batch(
     Raises:
         BundleUnusableError: the bundle cannot score any record, and the records are not the cause.
     """
-    # Do not fetch the value of a record that is too large: a copy of it may not fit into memory.
-    values = [
-        record.value() if len(record) <= record_bytes_max else _reject_unread(record, record_bytes_max)
-        for record in records
-    ]
-    batch = _Values(records, values, record_bytes_max)
+    batch = _Values(records, read_values(records, record_bytes_max), record_bytes_max)
     has_engine = bundle.engine is not None and bool(records)
     scores = _score_compiled(batch, bundle, lap) if has_engine else None
     if scores is None:
@@ -301,10 +242,6 @@ def _score_by_reference(
     return Scores(bundle.reference, results, probabilities, decided, decoded.slow_decodes)
 
 
-def _reject_unread(record: Record, bytes_max: int) -> Rejection:
-    return _UNREADABLE if isinstance(record, UnreadableRecord) else too_large(len(record), bytes_max)
-
-
 def _predict(bundle: Bundle, matrix: NDArray[np.float32], *, others_decided: bool) -> NDArray[np.float32]:
     """Returns the probability of each row, shape (n,); NaN for rows on which the model fails."""
     n = len(matrix)
@@ -394,7 +331,4 @@ def _encode(
     return results
 
 
-_UNREADABLE: Final = Rejection(
-    RejectionCode.UNREADABLE, "the record's batch is damaged, or too large to be decompressed; it stays on its topic"
-)
 _MODEL_FAILED: Final = Rejection(RejectionCode.MODEL_ERROR, "the record is valid; the model fails on it")

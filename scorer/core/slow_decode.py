@@ -14,8 +14,8 @@ from schemas.contract import Contract, ContractField, ContractObject, Kind
 from schemas.contract_values import read_date, read_number
 from schemas.rejection import RejectionCode
 from schemas.strict_json import parse_strictly
-from schemas.validation import find_faults, find_repeated_members
-from scorer.core.columns import Row, absent_object, absent_value
+from schemas.validation import Fault, find_faults, find_repeated_members
+from scorer.core.columns import Row, absent_value
 
 _FAULTS_SHOWN_MAX: Final = 20
 
@@ -66,27 +66,26 @@ class SlowDecoder:
             reasons += [f"and {more} more"] if more > 0 else []
             return Rejection(faults[0].code, "; ".join(reasons))
         # A long integer is in an additional property: consumers that validate could not read the record.
-        return self._row(value) if document is raw else _UNREADABLE
+        return _row(self._contract.application, value) if document is raw else _UNREADABLE
 
-    def _row(self, application: Mapping[str, Any]) -> Row:
-        row = _flatten(self._contract.application, application)
-        return row if self._contract.application.objects else row[:-1]
+    def find_faults(self, raw: bytes) -> list[Fault]:
+        """Returns the faults of the fields of a value that is rejected because of them; none if it is not JSON."""
+        value, _ = _parse(raw)
+        return find_faults(self._contract, value) if isinstance(value, dict) else []
 
 
-def _flatten(group: ContractObject, members: Mapping[str, Any]) -> Row:
-    """Returns the values of an object's fields, and the number of absent objects in it."""
+def _row(group: ContractObject, members: Mapping[str, Any]) -> Row:
+    """Returns the members of an object; those of the objects in it are rows, too."""
     row: list[Any] = []
-    objects_absent = 0
     for member in group.members:
         name = member.path[-1]
-        if isinstance(member, ContractField):
-            row.append(_read(member, members[name]) if name in members else absent_value(member))
+        if name not in members:
+            row.append(absent_value(member))
+        elif isinstance(member, ContractField):
+            row.append(_read(member, members[name]))
         else:
-            inner = members.get(name)
-            *values, count = absent_object(member) if inner is None else _flatten(member, inner)
-            row += values
-            objects_absent += count
-    return (*row, objects_absent)
+            row.append(None if members[name] is None else _row(member, members[name]))
+    return tuple(row)
 
 
 def _read(field: ContractField, value: Any) -> Any:

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from schemas.contract import CONTRACT_FILE
 from schemas.durations import DURATION_MAX_S
+from schemas.profile import PROFILE_FILE
+from scorer.bundle.load import read_contract_of
 from scorer.local.child import Child, describe_exit
 from scorer.stream.delivery import headers_of
 from scorer.stream.worker import Record
@@ -51,14 +54,26 @@ class Load:
         self._due_at = math.inf
         self._stop_requested_at: float | None = None
 
-    def start(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def start(self, folder: Path, environment: Mapping[str, str], bundle: Path | None = None) -> None:
         """Starts publishing.
 
         Args:
             folder: the folder for its log.
             environment: the settings, as environment variables.
+            bundle: the folder of the bundle that the workers are pinned to; None if the champion decides, whose
+                contract the publisher reads from Kafka.
+
+        Raises:
+            BundleError: the bundle is damaged.
         """
         plan = self._plan
+        contract_options: list[str] = []
+        if bundle is not None:
+            contract = folder / CONTRACT_FILE
+            contract.write_bytes(read_contract_of(bundle)[1].canonical)
+            contract_options = ["--contract", str(contract)]
+            if plan.data is None and (bundle / PROFILE_FILE).exists():
+                contract_options += ["--profile", str(bundle)]
         if plan.data is not None:
             header_options = ["--as-is", "--header", f"{RUN_HEADER}={self._ids}"]
             command = ["publish", str(plan.data.resolve()), *header_options, "--json"]
@@ -66,7 +81,9 @@ class Load:
             generator_options = ["--prefix", self._ids, "--seed", str(plan.seed), "--invalid", str(plan.invalid_share)]
             command = ["load", "--rate", f"{plan.rate:g}", "--for", f"{plan.for_s or DURATION_MAX_S:g}s"]
             command += [*generator_options, "--json"]
-        self._child = Child([sys.executable, "-P", "-m", "producer", *command], folder, "load", environment)
+        self._child = Child(
+            [sys.executable, "-P", "-m", "producer", *command, *contract_options], folder, "load", environment
+        )
         self._due_at = math.inf if plan.for_s is None else time.monotonic() + plan.for_s
 
     def is_own(self, record: Record) -> bool:

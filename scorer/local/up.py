@@ -24,6 +24,7 @@ from scorer.local.workers import Workers, WorkerView
 from scorer.operate import topics
 from scorer.operate.listening import require_listening
 from scorer.settings import Settings
+from scorer.store.store import BundleStore
 from scorer.stream.admin import admin_client
 from scorer.stream.requests import metadata_of
 
@@ -244,9 +245,8 @@ class Up:
             )
         return failures
 
-    # Startup
-
     def _start_all(self) -> None:
+        pinned = BundleStore(self.settings.store).find(self._plan.bundle) if self._plan.bundle else None
         if self._plan.servers is None:
             self._broker = start_broker(self._plan.broker, port=self._plan.broker_port, say=self._say)
         else:  # TLS and login are under [kafka]; describing the group checks the connection
@@ -265,7 +265,7 @@ class Up:
             self._say(f"{view.name}: metrics http://{view.http}/metrics, log {view.log}")
         if self._plan.console:
             self._console.start(self.settings, self.folder)
-        self._load.start(self.folder, environment_of(self.settings))
+        self._load.start(self.folder, environment_of(self.settings), pinned)
         self._is_up = True
 
     def _launch_worker(self, name: str) -> Child:

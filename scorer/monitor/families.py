@@ -114,6 +114,12 @@ DISAGREEMENTS = Metric(
     "Compared applications for which the challenger's decision differs, or only one of the two can decide.",
     ("champion", "challenger"),
 )
+ACCEPTED_BY_ONE = Metric(
+    "scorer_challenger_accepted_by_one",
+    "counter",
+    "Applications that only the champion's contract accepts, or only the challenger's; the other rejects them.",
+    ("champion", "challenger", "accepted_by"),
+)
 CHALLENGER_FAILURES = Metric(
     "scorer_challenger_failures",
     "counter",
@@ -164,7 +170,7 @@ REPLAY_PROGRESS = Metric(
 METRICS: Final = (
     CONSUMED, DECISIONS, REJECTS, BATCH, STAGE, LATENCY, TIMESTAMPS, SLOW_DECODES, ENGINE, ENGINE_RECORDS, TRANSACTIONS,
     LAG, LAG_AGE, COMMITTED, REBALANCES, ASSIGNED, BLOCKED, LAST_POLL, BUNDLE, SWAPS, FAULTS, COMPARED, DISAGREEMENTS,
-    CHALLENGER_FAILURES, PROBABILITY, CONNECTIONS, QUEUED, ROUND_TRIP, THROTTLE, CLIENT_FAULTS,
+    ACCEPTED_BY_ONE, CHALLENGER_FAILURES, PROBABILITY, CONNECTIONS, QUEUED, ROUND_TRIP, THROTTLE, CLIENT_FAULTS,
 )  # fmt: skip
 """A worker's metrics; docs and dashboards are compared with this table."""
 REPLAY_METRICS: Final = (REPLAY_PROGRESS,)

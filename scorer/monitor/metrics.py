@@ -15,6 +15,7 @@ from scorer.core.score import ENGINES, EngineName, Scores
 from scorer.core.slow_decode import Rejection
 from scorer.monitor.collectors import BatchHistogram, ClientMetrics, LagGauge
 from scorer.monitor.families import (
+    ACCEPTED_BY_ONE,
     ASSIGNED,
     BATCH,
     BLOCKED,
@@ -81,6 +82,7 @@ class WorkerMetrics(Observer):
         self._swaps = {outcome: swaps.labels(outcome) for outcome in ("switched", "failed")}
         self._faults = FAULTS.counter(registry)
         self._compared, self._disagreements = COMPARED.counter(registry), DISAGREEMENTS.counter(registry)
+        self._accepted_by_one = ACCEPTED_BY_ONE.counter(registry)
         failures = CHALLENGER_FAILURES.counter(registry)
         self._challenger_failures = {step: failures.labels(step) for step in ("load", "score")}
         self._clients = ClientMetrics(registry)
@@ -147,6 +149,8 @@ class WorkerMetrics(Observer):
         pair = _label(comparison.champion), _label(comparison.challenger)
         self._compared.labels(*pair).inc(comparison.applications)
         self._disagreements.labels(*pair).inc(comparison.disagreements)
+        self._accepted_by_one.labels(*pair, "champion").inc(comparison.only_champion)
+        self._accepted_by_one.labels(*pair, "challenger").inc(comparison.only_challenger)
 
     def challenge_failed(self) -> None:
         """A batch could not be scored by the challenger."""
@@ -231,8 +235,7 @@ class WorkerMetrics(Observer):
             self._bundle.labels(slot, reference.name, reference.version, reference.digest).set(1)
         champion, challenger = self._slots.get("champion"), self._slots.get("challenger")
         if champion is not None and challenger is not None and champion != challenger:
-            for counter in (self._compared, self._disagreements):
-                counter.labels(_label(champion), _label(challenger))
+            self.compared(Comparison(champion, challenger, 0, 0, 0, 0))
 
 
 def replay_progress(replay_id: str, registry: CollectorRegistry) -> Gauge:

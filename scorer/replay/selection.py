@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from schemas.decision import BundleReference
 from scorer.core.encode import id_of
-from scorer.core.score import Record, Scores
+from scorer.core.records import Record
+from scorer.core.score import Scores
 from scorer.errors import ReplayError
 from scorer.operate.reading import Bounds
 

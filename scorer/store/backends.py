@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from scorer.bundle.load import load_bundle, read_manifest
+from scorer.bundle.load import read_files, read_manifest
 from scorer.bundle.manifest import MANIFEST_FILE, Manifest
 from scorer.errors import BundleError, MisuseError
 
@@ -124,7 +124,7 @@ class FolderBackend(Backend):
             incoming.mkdir(parents=True)
             for name in (MANIFEST_FILE, *manifest.files):
                 shutil.copyfile(folder / name, incoming / name, follow_symlinks=False)
-            load_bundle(incoming)  # check the copy, which is what the store keeps
+            read_files(incoming, read_manifest(incoming))  # the copy has the bytes that were checked
             target.parent.mkdir(exist_ok=True)
             incoming.rename(target)  # fails if the version was added meanwhile: the target folder is not empty
         except OSError as error:

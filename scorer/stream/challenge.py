@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from schemas.decision import BundleReference
-from scorer.core.score import Bundle, Record, Scores, score_batch
+from scorer.core.records import Record
+from scorer.core.score import Bundle, Scores, score_batch
 from scorer.errors import BundleUnusableError
 from scorer.logs import CHALLENGER_FAILED, log
 from scorer.stream.comparison import Comparison, compare

@@ -3,14 +3,12 @@
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
 from typing import Final
 
 from pydantic import ValidationError
 
-from schemas.contract_faults import ContractError
 from schemas.decision import BundleReference
-from schemas.deployment import DeploymentEvent, Slot
+from schemas.deployment import DeploymentEvent, Slot, find_event_fault
 from schemas.records import read_headers
 from schemas.rights import Operation
 from scorer.bundle.manifest import explain
@@ -84,28 +82,8 @@ def parse_line(offset: int, value: bytes | None) -> Line:
         event = DeploymentEvent.model_validate_json(value)
     except ValidationError as error:
         return Line(offset, None, explain(error))
-    fault = _find_fault(event)
+    fault = find_event_fault(event, value)
     return Line(offset, None, fault) if fault else Line(offset, event)
-
-
-def _find_fault(event: DeploymentEvent) -> str:
-    """Returns what is wrong with an event whose fields are valid each for itself; empty if nothing is."""
-    if (event.bundle is None) != (event.action == "retire"):
-        return "bundle: required for deploy and rollback, not allowed for retire"
-    if event.action == "retire" and event.slot == "champion":
-        return "slot: the champion cannot be retired, only replaced"
-    if event.action == "retire" and event.contract is not None:
-        return "contract: not allowed for retire"
-    try:
-        event.parse_contract()
-    except ContractError as error:  # its text quotes the document
-        faults = "1 fault" if len(error.faults) == 1 else f"{len(error.faults)} faults"
-        return f"contract: not a contract ({faults}; `scorer contract check` lists them)"
-    try:
-        event.at.astimezone(UTC)
-    except OverflowError:
-        return "at: the time cannot be converted to UTC"
-    return ""
 
 
 class HistoryReader:

@@ -6,7 +6,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from scorer.core.score import UnreadableRecord
+from scorer.core.records import UnreadableRecord
 from scorer.errors import BrokerError, ScorerError
 from scorer.logs import CONSUMER_FAILED, PARTITION_BLOCKED, RECORDS_UNREADABLE, log
 from scorer.settings import Settings

@@ -114,11 +114,12 @@ def _worker(settings: Settings) -> _Needs:
 
 def _publisher(settings: Settings) -> _Needs:
     yield to_topic(Operation.WRITE, settings.applications_topic), "to publish"
+    yield to_topic(Operation.READ, settings.deployments_topic), "to know the contract of the deployed bundle"
     yield to_topic(Operation.READ, settings.decisions_topic), "only for `try` and `watch`: to read decisions"
     yield to_topic(Operation.READ, settings.dead_letters_topic), "only for `try` and `watch`: to read dead letters"
     yield (
         to_group(Operation.DESCRIBE, TAIL_GROUP),
-        "only for `try` and `watch`: the client requires a group; it is not joined",
+        "to read: the client requires a group; it is not joined",
     )
 
 
@@ -132,7 +133,10 @@ def _deploy(settings: Settings) -> _Needs:
     yield to_topic(Operation.WRITE, settings.deployments_topic), "to append to it; not for `history`"
     yield to_transactions(deployments_writer(settings)), "to prevent concurrent changes; not for `history`"
     yield to_own_group(settings, Operation.DESCRIBE), "to show the progress of the workers"
-    yield to_topic(Operation.DESCRIBE, settings.applications_topic), "to show the progress of the workers"
+    yield (
+        to_topic(Operation.READ, settings.applications_topic),
+        "for `deploy --dry-run`; to show the progress of the workers, Describe is enough",
+    )
 
 
 def _dlq(settings: Settings) -> _Needs:

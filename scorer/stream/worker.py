@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from schemas.decision import BundleReference
+from scorer.core.records import Record as ScorableRecord
 from scorer.core.score import Bundle, EngineName, Scores, score_batch
-from scorer.core.score import Record as ScorableRecord
 
 
 class Record(ScorableRecord, Protocol):

@@ -129,7 +129,7 @@ def wait_for(holds: Callable[[], bool]) -> None:
 
 
 def test_written_and_read(settings: Settings, store: BundleStore) -> None:
-    """Events come back as they were written, in order; what is no event is a line with its fault."""
+    """Events are read as they were written, in order; a malformed event is a line with its fault."""
     first = append_event(settings, deployment_of(reference_of(store, "credit-risk:1.0.0")))
     write_line(settings, b'{"slot": "basement"}')
     second = append_event(settings, deployment_of(reference_of(store, "other:1.0.0")))
@@ -141,7 +141,7 @@ def test_written_and_read(settings: Settings, store: BundleStore) -> None:
 
 
 def test_two_operators_at_once(settings: Settings, store: BundleStore) -> None:
-    """Whoever decided on a history that changed meanwhile is told so, and has written nothing."""
+    """An operator whose history changed in the meantime gets an error, and has written nothing."""
     theirs = reference_of(store, "other:1.0.0")
 
     def decide_slowly(state: State) -> DeploymentEvent:
@@ -186,7 +186,7 @@ def test_default_before_the_first(follower: Follower, store: BundleStore) -> Non
 
 
 def test_follows(follower: Follower, settings: Settings, store: BundleStore, observer: Recorder) -> None:
-    """What is deployed serves a moment later, loaded once; a line that is no event is told and counts for nothing."""
+    """A deployed bundle is used within a moment, and loaded once; a malformed event is reported, and ignored."""
     wanted = reference_of(store, "other:1.0.0")
     write_line(settings, b"no event")
     append_event(settings, deployment_of(wanted))
@@ -210,7 +210,7 @@ def test_the_one_before_is_kept_open(follower: Follower, settings: Settings, sto
 
 
 def test_starts_with_what_is_deployed(settings: Settings, store: BundleStore, observer: Recorder) -> None:
-    """A new worker begins with what the history says, and tells of the lines before that are no events."""
+    """A new worker begins with the history's newest bundle, and reports earlier malformed events."""
     wanted = reference_of(store, "other:1.0.0")
     write_line(settings, b"{}")
     append_event(settings, deployment_of(wanted))
@@ -227,7 +227,7 @@ def test_missing_bundle_leaves_the_old_one(
     observer: Recorder,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What cannot be loaded leaves the old one serving, is told, and is tried again until the store has it."""
+    """If a bundle cannot be loaded, that is reported and retried until the store has it; the previous one decides."""
     monkeypatch.setattr(follow, "_RETRY_S", 0.1)
     serving = follower.current()
     late = named(Path(str(settings.store)).parent / "late", "late", "1.0.0")
@@ -289,7 +289,7 @@ def test_challenger_comes_and_goes(
 def test_worker_starts_without_its_challenger(
     settings: Settings, store: BundleStore, observer: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker starts with its champion whatever the challenger is; that is told, and tried again until it is there."""
+    """A worker starts with its champion; a challenger that is missing is reported, and retried until it is there."""
     monkeypatch.setattr(follow, "_RETRY_S", 0.1)
     late = named(Path(str(settings.store)).parent / "late", "late", "1.0.0")
     wanted = BundleStore(settings.store).open(str(late)).reference
@@ -362,7 +362,7 @@ def test_a_model_that_crashes_its_library(
 def test_a_name_is_no_path(
     follower: Follower, settings: Settings, store: BundleStore, observer: Recorder, tmp_path: Path, name: str
 ) -> None:
-    """An event that names a bundle like a folder is no event: a bundle from outside of the store decided by it."""
+    """An event that names a bundle by a folder is malformed: it made a bundle from outside of the store decide."""
     named(tmp_path / f"outside:1.0.0@{'a' * 64}", "other", "1.0.0")
     wanted = reference_of(store, "other:1.0.0")
     hostile = json.loads(deployment_of(wanted)(fold([])).model_dump_json())

@@ -7,7 +7,8 @@ from random import Random
 import numpy as np
 
 from scorer.bundle.engine import compile_engine
-from scorer.core.score import Bundle, Record, score_batch
+from scorer.core.records import Record
+from scorer.core.score import Bundle, score_batch
 from tests.equality.records import draw_value
 
 BYTES_MAX = 8_192

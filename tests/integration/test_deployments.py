@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from threading import Event, Thread
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from producer.generator import generate_applications
 from scorer.local.broker import Broker
 from scorer.stream.load_failure import LoadFailure
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
+from tests.integration.flow import flowing
 from tests.integration.worker_process import (
     WAIT_S,
     Topics,
@@ -35,56 +35,10 @@ RATE = 4_000
 PAIR = 'challenger="credit-risk:1.0.0",champion="credit-risk:1.1.0"'
 
 
-class Flow:
-    """Applications without end, at a steady pace, to the partitions that their keys have."""
-
-    def __init__(self, topics: Topics) -> None:
-        self._published: Counter[int] = Counter()
-        self._topics = topics
-        self._stop = Event()
-        self._thread = Thread(target=self._publish, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> dict[int, int]:
-        """Ends it; returns how many records each partition has."""
-        self._stop.set()
-        self._thread.join()
-        return dict(self._published)
-
-    def _publish(self) -> None:
-        # The partitioner of our own publishers, and of the workers: an application and its decision, one partition.
-        producer = Producer(
-            {"bootstrap.servers": self._topics.servers, "linger.ms": 5, "partitioner": "murmur2_random"}
-        )
-        began_at = time.monotonic()
-        for number, record in enumerate(generate_applications(seed=3)):
-            if number % 40 == 0:
-                if self._stop.is_set():
-                    break
-                time.sleep(max(0.0, began_at + number / RATE - time.monotonic()))
-                producer.poll(0)
-            producer.produce(self._topics.applications, value=record.value, key=record.key, on_delivery=self._count)
-        assert producer.flush(WAIT_S) == 0
-
-    def _count(self, error: KafkaError | None, message: Message) -> None:
-        assert error is None, error
-        self._published[message.partition() or 0] += 1
-
-
 @pytest.fixture
 def topics(broker: Broker) -> Topics:
     """Topics of their own."""
     return Topics(broker.bootstrap_servers, PARTITIONS)
-
-
-@contextmanager
-def flowing(topics: Topics) -> Iterator[Flow]:
-    """A flow that ends with the test."""
-    flow = Flow(topics)
-    try:
-        yield flow
-    finally:
-        flow.stop()
 
 
 @pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
@@ -96,7 +50,8 @@ def test_deploy_and_roll_back(topics: Topics, tmp_path: Path, delivery: str) -> 
     """
     options = ("--delivery", delivery)
     with worker(topics, tmp_path / "a.log", *options) as first, worker(topics, tmp_path / "b.log", *options) as second:
-        with flowing(topics) as flow:
+        applications = ((record.key, record.value) for record in generate_applications(seed=3))
+        with flowing(topics, applications, RATE) as flow:
             wait_until(lambda: len(topics.committed()) == PARTITIONS, "every partition decided")
             for at_work in (first, second):
                 wait_until(lambda w=at_work: len(w.probe("/readyz")["partitions"]) == 2, "partitions shared")  # type: ignore[misc]
@@ -316,7 +271,8 @@ def metadata_of(topics: Topics) -> list[CommittedMetadata]:
 def test_challenger(topics: Topics, tmp_path: Path) -> None:
     """A challenger scores along under load: what it finds is in the metrics and the history, and in no decision."""
     with worker(topics, tmp_path / "w.log") as running:
-        with flowing(topics) as flow:
+        applications = ((record.key, record.value) for record in generate_applications(seed=3))
+        with flowing(topics, applications, RATE) as flow:
             wait_until(lambda: len(topics.committed()) == PARTITIONS, "every partition decided")
             why = ("--reason", "would it decline more?")
             code, output, errors = scorer(topics, "deploy", "credit-risk:1.0.0", "--slot", "challenger", *why)

@@ -18,6 +18,7 @@ from confluent_kafka import Producer
 from producer.generator import generate_applications
 from scorer.local.broker import Broker
 from tests.integration.worker_process import WAIT_S, Topics, wait_until
+from tests.unit.bundle.contracts import car_loan_bundle
 
 pytestmark = [
     pytest.mark.broker,
@@ -181,6 +182,16 @@ def test_a_run_right_after_another(topics: Topics, tmp_path: Path) -> None:
             assert run.wait() == 0, run.log()
             assert_every_application_has_its_result(run.summary(), 100)
             assert run.left_behind() == []
+
+
+def test_workers_that_are_pinned_to_a_bundle_get_applications_of_its_contract(topics: Topics, tmp_path: Path) -> None:
+    """Nothing is deployed, so the contract is that of the bundle, and not the shipped one."""
+    bundle = car_loan_bundle(tmp_path / "bundle")
+    options = ("--bundle", str(bundle), "--for", "2s")
+    with up(topics.environment(), tmp_path / "up", *options) as run:
+        assert run.wait() == 0, run.log()
+        assert_every_application_has_its_result(run.summary(), 200)
+        assert 190 <= int(str(run.summary()["decided"])) <= 200, "one in a hundred is invalid"
 
 
 @pytest.mark.parametrize("data", [False, True])

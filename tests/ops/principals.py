@@ -11,15 +11,17 @@ from confluent_kafka import Consumer, KafkaException
 from numpy.typing import NDArray
 
 from producer.client import ApplicationPublisher
+from producer.deployed import find_deployed_contract
 from producer.errors import PublisherError
 from producer.settings import Settings as PublisherSettings
 from producer.tail import TopicTail
+from schemas.contracts import shipped_contract
 from schemas.deployment import DeploymentEvent
 from schemas.examples import APPLICATIONS, DEPLOYMENT
 from schemas.rights import Operation, Role
 from scorer.console.live import Live, Part
 from scorer.console.polling import poll_group
-from scorer.console.publish import TryPublisher
+from scorer.console.publish import TryPublisher, make_try
 from scorer.console.tail import Sample, follow_results
 from scorer.console.watch import run_with_restarts
 from scorer.errors import BrokerError, ModelError, TopicsError
@@ -27,6 +29,7 @@ from scorer.operate import topics
 from scorer.operate.dead_letters import read_dead_letters, requeue
 from scorer.operate.deployments import append_event, read_history
 from scorer.operate.diagnose import diagnose
+from scorer.operate.dry_run import compare_contracts
 from scorer.operate.offsets import OffsetsTool
 from scorer.operate.reading import TopicReader
 from scorer.operate.rollout import wait_for_workers
@@ -87,8 +90,10 @@ def work(settings: Settings) -> None:
 
 
 def publish(settings: Settings) -> None:
-    """Publishes, and reads what was decided and what was rejected."""
+    """Publishes by the deployed contract, and reads what was decided and what was rejected."""
     own = PublisherSettings(bootstrap_servers=settings.bootstrap_servers, kafka=settings.kafka)
+    if (error := find_deployed_contract(own).error) is not None:
+        raise error
     with ApplicationPublisher(own) as publisher:
         publisher.publish(APPLICATIONS["plain"])
     wanted = {own.decisions_topic, own.dead_letters_topic}
@@ -114,12 +119,13 @@ def read(settings: Settings) -> None:
 
 
 def deploy(settings: Settings) -> None:
-    """Adds a deployment to the history, and asks the workers how far they have come."""
+    """Tries a contract, adds a deployment to the history, and asks the workers how far they have come."""
 
     def decide(_: State) -> DeploymentEvent:
         return DEPLOYMENT
 
     read_history(settings)
+    compare_contracts(settings, shipped_contract(), None, 10)
     append_event(settings, decide)
     assert DEPLOYMENT.bundle is not None
     wait_for_workers(settings, DEPLOYMENT.bundle, 0)
@@ -166,7 +172,7 @@ def watch(settings: Settings) -> None:
     for topic in (settings.decisions_topic, settings.dead_letters_topic, settings.applications_topic):
         with closing(TopicReader(settings, topic)) as reader:
             assert any(map(len, reader.read(reader.bounds())))
-    TryPublisher(settings).publish(APPLICATIONS["plain"])
+    TryPublisher(settings).publish(make_try(APPLICATIONS["plain"], shipped_contract()))
 
 
 class _LiveUntil(Live):

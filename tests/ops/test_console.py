@@ -104,8 +104,8 @@ def visit(chromium: Browser, served: ConsoleProcess, workers: list[WorkerProcess
 def test_try_an_application(visit: Visit, topics: Topics) -> None:
     """What the form holds is published as it stands there, and its decision comes by itself, the one on the topic."""
     page = visit.go("/try")
-    page.get_by_label("Income").fill("900")
-    page.get_by_label("Debt").fill("")
+    page.get_by_role("spinbutton", name="Income").fill("900")
+    page.get_by_role("spinbutton", name="Debt").fill("")
     page.get_by_label("Home").select_option("owner")
     expect(page.locator("#validation")).to_have_text("The application is valid.")
     page.get_by_role("button", name="Publish").click()

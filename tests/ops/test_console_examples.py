@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.contracts import shipped_contract
 from scorer.console.examples import EXAMPLES
 from scorer.errors import LocalBrokerError
 from scorer.local.broker import Broker
@@ -30,7 +31,7 @@ def example(topics: Topics, title: str) -> str:
     """A piece of code as the page shows it here."""
     environment = {name: value for name, value in topics.environment().items() if name.startswith("SCORER_")}
     (match,) = [example for example in EXAMPLES if example.title == title]
-    return match.text(load_settings(environment=environment).settings)
+    return match.text(load_settings(environment=environment).settings, shipped_contract())
 
 
 def ran(*command: str, cwd: Path) -> str:

@@ -1,10 +1,12 @@
-"""Examples and invalid applications of any contract: the decoder says of each what it claims to be."""
+"""Examples, generated and invalid applications of any contract: the decoder says of each what it claims to be."""
 
 import json
+from itertools import islice
 
 import numpy as np
 from hypothesis import given, settings
 
+from producer.generator import generate_applications
 from producer.invalid import Spoiler
 from schemas.contract import Contract, Kind
 from schemas.contract_examples import invalid_records, plain_application, valid_applications
@@ -66,3 +68,15 @@ def test_any_contracts_applications_are_made_invalid(contract: Contract) -> None
         rejection = decoder.decode(invalid, BYTES_MAX)
         assert isinstance(rejection, Rejection)
         assert rejection.code is code
+
+
+@settings(_all, max_examples=50)
+@given(contracts())
+def test_generated_applications_are_what_they_claim(contract: Contract) -> None:
+    """Each valid one is decoded, each invalid one rejected with its code; a seed makes the same bytes again."""
+    decoder = Decoder(contract)
+    records = list(islice(generate_applications(1, invalid_share=0.5, contract=contract), 600))
+    for record in records:
+        decoded = decoder.decode(record.value, BYTES_MAX)
+        assert (decoded.code if isinstance(decoded, Rejection) else None) is record.code
+    assert list(islice(generate_applications(1, invalid_share=0.5, contract=contract), 600)) == records

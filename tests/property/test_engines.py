@@ -20,7 +20,8 @@ from schemas.files import dump_application
 from scorer.bundle.engine import compile_engine
 from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.core.engine import IS_INSTALLED
-from scorer.core.score import Bundle, Record
+from scorer.core.records import Record
+from scorer.core.score import Bundle
 from scorer.errors import ModelError
 from scorer.settings import Settings
 from scorer.store.store import BundleStore

@@ -15,7 +15,8 @@ from schemas.examples import APPLICATIONS
 from scorer.core.encode import DecisionEncoder, id_of
 from scorer.core.features import FeatureEncoding, columns_of
 from scorer.core.policy import LABELS, Policy
-from scorer.core.score import Bundle, Record, Result, score_batch
+from scorer.core.records import Record
+from scorer.core.score import Bundle, Result, score_batch
 from scorer.core.slow_decode import Rejection
 from scorer.errors import ModelError
 from tests.fakes import CATEGORIES, CONTRACT, DECODER, NUMBERS, columns_of_values

@@ -20,7 +20,7 @@ from schemas.contracts import shipped_contract
 from schemas.examples import DECISION, DEPLOYMENT
 from schemas.records import Malformed, Mark, read_dead_letter, read_decision, written_at
 from schemas.rejection import DEAD_LETTER_HEADERS, REQUEUED_HEADER
-from scorer.console.publish import read_try
+from scorer.console.publish import make_try, parse_application
 from scorer.core.score import score_batch
 from scorer.errors import MisuseError
 from scorer.operate.group import Group, Member
@@ -130,7 +130,7 @@ def commit(value: bytes | None) -> None:
 def try_it(value: bytes | None) -> None:
     """A browser posts it to the console."""
     with suppress(MisuseError):
-        read_try(value or b"")
+        make_try(parse_application(value or b""), shipped_contract())
 
 
 def validate(value: bytes | None) -> None:

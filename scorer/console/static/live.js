@@ -1,4 +1,4 @@
-// Shared by all views: the event stream, the status strip, and helpers for HTML and numbers.
+// Shared by all views: the event stream, the status strip, the page's contract, and helpers for HTML and numbers.
 
 const listeners = { state: [], tick: [], result: [] };
 const strip = document.querySelector(".strip");
@@ -15,7 +15,10 @@ export function connect() {
   for (const event of Object.keys(listeners)) {
     stream.addEventListener(event, (message) => {
       const data = JSON.parse(message.data);
-      if (event !== "result") showStatus(data);
+      if (event !== "result") {
+        showStatus(data);
+        showReplaced(data.deployed);
+      }
       for (const handler of listeners[event]) handler(data);
     });
   }
@@ -36,6 +39,19 @@ function showStatus(data) {
   else if (!data.workers) setStatus("bad", "no worker is running: applications are waiting");
   else if (findUnswitched(data, "champion")) setStatus("bad", findUnswitched(data, "champion").text);
   else setStatus("good", data.workers === 1 ? "1 worker is running" : `${data.workers} workers are running`);
+}
+
+/** Says on a page about a contract that another one is deployed now; of a rollback to it, that it is not any more. */
+function showReplaced(deployed) {
+  const replaced = document.getElementById("replaced");
+  if (!replaced || !deployed) return;
+  const isReplaced = deployed.sha256 !== document.getElementById("contract").dataset.sha256;
+  if (isReplaced && replaced.dataset.by !== deployed.sha256) {
+    replaced.dataset.by = deployed.sha256; // only on change, so that screen readers do not repeat it
+    const link = createElement("a", { href: "" }, "Reload the page");
+    replaced.replaceChildren(`Another contract is deployed now: ${deployed.contract}. `, link, " to see it.");
+  }
+  replaced.hidden = !isReplaced;
 }
 
 /** The deployment to a slot that workers have not switched to; undefined if they have. */

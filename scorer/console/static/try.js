@@ -1,20 +1,37 @@
-// Tries applications: the form, its validation, and the result of each try.
+// Tries applications: the form of the contract, its validation, and the result of each try.
 
 import { bundleName, connect, createElement, formatSeconds, listen, request } from "./live.js";
 
 const SHOWN_MAX = 20;
+const NAMED_MAX = 5; // invalid fields that are named
 const form = document.getElementById("try");
 const json = document.getElementById("json");
+const example = document.getElementById("example");
+const find = document.getElementById("find"); // null in a short form
 const validation = document.getElementById("validation");
 const publish = document.getElementById("publish");
 const tries = document.getElementById("tries");
-const fields = [...document.querySelectorAll("#as-form input, #as-form select")];
+const contract = document.getElementById("contract").dataset.sha256;
+// Objects and fields of the contract in its order: an object is before what it contains.
+const members = [...document.querySelectorAll("#as-form [data-path]")].map((element) => ({
+  element,
+  path: JSON.parse(element.dataset.path),
+  isGroup: element.matches("fieldset"),
+  sent: element.querySelector(":scope > .sent, :scope > .control > .sent"), // what is sent instead of the input's value
+  control: element.querySelector(":scope > .control > [name]"),
+}));
 const pending = new Map(); // id → { item, at } of a try without a result
 const earlyResults = new Map(); // results that arrived before the response with the id of their try
 let asJson = false;
 
-for (const field of fields) field.addEventListener("input", validate);
-json.addEventListener("input", validate);
+form.addEventListener("input", (event) => {
+  if (event.target !== example && event.target !== find) validate();
+});
+example.addEventListener("change", fillIn);
+find?.addEventListener("input", filter);
+find?.addEventListener("keydown", (event) => {
+  if (event.key === "Enter") event.preventDefault(); // which would publish
+});
 document.getElementById("mode-form").addEventListener("click", () => choose(false));
 document.getElementById("mode-json").addEventListener("click", () => choose(true));
 form.addEventListener("submit", send);
@@ -22,44 +39,123 @@ listen("state", (state) => state.results.forEach(showResult));
 listen("result", showResult);
 connect();
 validate();
+publish.disabled = false; // earlier, the browser itself would send the form, with its values in the address
 
-/** The application in the form; empty fields are absent. */
+/** The application in the form. */
 function read() {
-  const application = {};
-  for (const field of fields) {
-    if (field.value !== "") application[field.name] = field.type === "number" ? Number(field.value) : field.value;
+  const application = Object.create(null); // any name is a property of its own, __proto__ too
+  for (const member of members) {
+    const value = member.element.dataset.inactive ? undefined : readMember(member);
+    if (value === undefined) continue;
+    const container = member.path.slice(0, -1).reduce((object, name) => object[name], application);
+    container[member.path.at(-1)] = value;
   }
   return application;
 }
 
-function choose(useJson) {
-  if (useJson && !asJson) json.value = JSON.stringify(read(), null, 2);
+/** The value of a member; undefined if it is not sent. */
+function readMember({ isGroup, sent, control }) {
+  const chosen = sent?.value ?? (isGroup ? "{}" : "typed");
+  if (chosen === "{}") return Object.create(null);
+  if (chosen !== "typed") return chosen === "" ? undefined : JSON.parse(chosen);
+  const { type, value } = control;
+  if (type === "select-one") return value === "" ? undefined : JSON.parse(value);
+  if (value === "") return "empty" in control.dataset ? "" : undefined;
+  if (type === "number") return Number(value);
+  if (type === "datetime-local") return `${value.length === 16 ? `${value}:00` : value}Z`; // RFC 3339 has seconds
+  return value;
+}
+
+/** Disables what is not sent: fields of an object that is not sent, and inputs of fields that are sent as unknown. */
+function disable() {
+  for (const { element, sent, control } of members) {
+    const group = element.parentElement.closest("fieldset");
+    const inactive = group !== null && (Boolean(group.dataset.inactive) || (group.dataset.sent ?? "{}") !== "{}");
+    if (inactive) element.dataset.inactive = "true";
+    else delete element.dataset.inactive;
+    if (sent) {
+      sent.disabled = inactive;
+      element.dataset.sent = sent.value;
+    }
+    if (control) control.disabled = inactive || (sent !== null && sent.value !== "typed");
+  }
+}
+
+function choose(useJson, text = null) {
+  if (useJson && (text !== null || !asJson)) json.value = text ?? JSON.stringify(read(), null, 2);
   asJson = useJson;
   document.getElementById("as-form").hidden = useJson;
   document.getElementById("as-json").hidden = !useJson;
   document.getElementById("mode-form").setAttribute("aria-pressed", String(!useJson));
   document.getElementById("mode-json").setAttribute("aria-pressed", String(useJson));
+  if (find) find.hidden = useJson;
   validate();
+}
+
+/** Fills in an example as JSON: the form cannot hold invalid ones. */
+function fillIn() {
+  if (example.value === "") return;
+  const { expected } = example.selectedOptions[0].dataset;
+  choose(true, example.value);
+  validation.textContent = expected ? `It will be rejected: ${expected}` : "The application is valid.";
+}
+
+/** Shows the fields with a text in their label or name. */
+function filter() {
+  const text = find.value.trim().toLowerCase();
+  for (const { element, control, isGroup } of members) {
+    if (isGroup) continue;
+    const label = element.querySelector("label").textContent;
+    element.hidden = !`${label} ${control.name}`.toLowerCase().includes(text);
+  }
+  for (const { element, isGroup } of members) {
+    if (isGroup) element.hidden = element.querySelector(".field:not([hidden])") === null;
+  }
 }
 
 /** Validates the form. An invalid application can be published nevertheless: the scorer rejects it with a reason. */
 function validate() {
-  let wrong = 0;
-  for (const field of fields) {
-    const { validity } = field;
-    const bad = !validity.valid || (field.value !== "" && Number(field.value) <= Number(field.dataset.above ?? "-Infinity"));
-    field.setAttribute("aria-invalid", String(bad));
-    document.getElementById(`help-${field.name}`).classList.toggle("wrong", bad);
-    wrong += bad ? 1 : 0;
+  disable();
+  const invalid = [];
+  for (const { control } of members) {
+    if (!control) continue;
+    const bad = isInvalid(control);
+    control.setAttribute("aria-invalid", String(bad));
+    document.getElementById(`${control.id}-help`).classList.toggle("wrong", bad);
+    if (bad) invalid.push(control);
   }
   if (asJson) {
     validation.textContent = isObject() ? "It will be published as is." : "This is not a JSON object, so it cannot be published.";
-  } else if (wrong) {
-    validation.textContent = `${wrong === 1 ? "1 field is" : `${wrong} fields are`} invalid: the application will be rejected.`;
+  } else if (invalid.length) {
+    const count = invalid.length === 1 ? "1 field is invalid" : `${invalid.length} fields are invalid`;
+    validation.replaceChildren(`${count}: the application will be rejected. `, ...invalid.slice(0, NAMED_MAX).map(linkTo));
   } else {
     validation.textContent = "The application is valid.";
   }
-  publish.textContent = wrong && !asJson ? "Publish anyway" : "Publish";
+  publish.textContent = invalid.length && !asJson ? "Publish anyway" : "Publish";
+}
+
+function isInvalid({ disabled, validity, value, type, dataset }) {
+  if (disabled) return false;
+  if (!validity.valid) return true;
+  if (value === "") return false;
+  if (type === "number") return Number(value) <= Number(dataset.above) || Number(value) >= Number(dataset.below);
+  if (type !== "text") return false;
+  const characters = [...value].length;
+  return characters < Number(dataset.shortest) || characters > Number(dataset.longest ?? Infinity);
+}
+
+/** A button that leads to an invalid field. */
+function linkTo(control) {
+  const button = createElement("button", { type: "button", class: "link" }, control.labels[0].firstChild.textContent.trim());
+  button.addEventListener("click", () => {
+    if (find?.value) {
+      find.value = "";
+      filter();
+    }
+    control.focus();
+  });
+  return button;
 }
 
 function isObject() {
@@ -82,7 +178,8 @@ async function send(event) {
   item.scrollIntoView({ block: "nearest" });
   const at = performance.now();
   try {
-    const response = await request("/api/applications", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+    const options = { method: "POST", headers: { "Content-Type": "application/json" }, body };
+    const response = await request(`/api/applications?contract=${contract}`, options);
     show(item, "…", "", "published; waiting for a worker", [["application", response.id], ["record", recordName(response.source)]]);
     pending.set(response.id, { item, at });
     if (earlyResults.has(response.id)) showResult(earlyResults.get(response.id));

@@ -12,7 +12,7 @@ from scorer.author.describe import Description, read_build_file
 from scorer.core.features import FeatureEncoding, columns_of
 from scorer.core.policy import Policy
 from scorer.errors import MisuseError
-from tests.fakes import CONTRACT, application, columns_of_values
+from tests.fakes import CONTRACT, application, columns_of_values, make_contract
 from tests.unit.bundle.making import make_vectorizer
 
 PLAIN = 'name = "mine"\nversion = "1.0.0"\nmodel = "model.ubj"\nfields = ["age", "home"]\nmissing = 0\n'
@@ -167,6 +167,15 @@ def test_columns_as_a_vectorizer_names_them() -> None:
     names = vectorizer.get_feature_names_out()  # type: ignore[no-untyped-call]
     description = Description(name="mine", version="1.0.0", columns=names, missing=0.0)
     assert description.features.columns == ("age", "home=rent", "income")
+
+
+def test_columns_as_long_as_a_manifest_allows() -> None:
+    """A category's value may have 90 characters, and its column could not be named in a description."""
+    value = "critical account/ other credits existing (not at this bank)" * 3
+    contract = make_contract("history", history={"type": "string", "enum": [value]})
+    columns = [f"history={value}"]
+    told = Description(name="mine", version="1.0.0", contract=contract, columns=columns, missing=0.0)
+    assert list(told.features.columns) == columns
 
 
 def test_in_python_the_same_rules_hold() -> None:

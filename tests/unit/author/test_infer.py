@@ -107,6 +107,13 @@ def test_codes_for_unknown(
     assert any("does it mean unknown?" in note for note in notes) == (codes is not None)
 
 
+@pytest.mark.parametrize("value", ["2018-01-01 00:00:00.000", "29.02.2024"])
+def test_what_the_file_cannot_be_read_with_may_be_left_out(tmp_path: Path, value: str) -> None:
+    """The field would reject each row of its own file, so the note says both ways out."""
+    _, (note,), _ = propose(tmp_path, [value])
+    assert note.endswith("convert them, or leave the column out with --drop")
+
+
 def test_empty_cells_make_a_field_nullable_and_optional(tmp_path: Path) -> None:
     """Files have no null: an empty cell is an absent field. Words for missing values become codes of files."""
     assert propose(tmp_path, [1, "", 30]) == ({"type": ["integer", "null"], "minimum": 1, "maximum": 50}, [], False)

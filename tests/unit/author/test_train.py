@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +16,15 @@ from sklearn.feature_extraction import DictVectorizer
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.model_selection import train_test_split
 
+from schemas.contract_parser import parse_contract
+from schemas.profile import parse_profile
+from schemas.rows import OutcomeColumn
 from scorer.author.build import build_bundle
 from scorer.author.plots import draw_figures
 from scorer.author.train import Examples, Recipe, Trained, choose_fields, read_examples, require_libraries, train_model
 from scorer.bundle.load import load_bundle
-from scorer.errors import InputFileError, MisuseError
-from tests.fakes import CONTRACT, fields_of
+from scorer.errors import BundleError, InputFileError, MisuseError
+from tests.fakes import CONTRACT, fields_of, make_contract
 from tests.unit.bundle.making import write_loans
 
 pytestmark = pytest.mark.slow
@@ -54,6 +58,28 @@ def test_the_bundle_opens(tmp_path: Path, trained: Trained) -> None:
     """What was trained can be built, checked and opened."""
     build_bundle(trained.draft, tmp_path)
     assert load_bundle(tmp_path).works()
+
+
+def test_a_bundle_with_its_own_contract_has_a_profile(tmp_path: Path, loans: Path, trained: Trained) -> None:
+    """It is a file of the bundle, with its digest; one of the shipped contract has the same files as before."""
+    contract = parse_contract(json.dumps({**CONTRACT.document, "x-version": "1.1.0"}))
+    own = train_model(
+        read_examples(loans, skip_invalid=False, contract=contract),
+        Recipe(rounds=2),
+        ("mine", "1.0.0", datetime(2026, 1, 31, tzinfo=UTC)),
+        {},
+    )
+    folders = [tmp_path / name for name in ("shipped", "own")]
+    for folder, draft in zip(folders, (trained.draft, own.draft), strict=True):
+        folder.mkdir()
+        assert ("profile.json" in build_bundle(draft, folder).files) is (folder.name == "own")
+        assert load_bundle(folder).works()
+    profile = parse_profile((folders[1] / "profile.json").read_bytes())
+    assert list(profile.fields) == list(contract.inputs)
+    assert profile.fields["income"].unknown == pytest.approx(0.2, abs=0.05)
+    (folders[1] / "profile.json").write_bytes(b"{}")
+    with pytest.raises(BundleError, match=r"profile\.json was changed or damaged"):
+        load_bundle(folders[1])
 
 
 def test_the_figures_are_those_of_the_course(loans: Path, trained: Trained) -> None:
@@ -201,6 +227,37 @@ def test_a_file_without_outcomes_is_refused_with_what_it_has_instead(tmp_path: P
     file.write_text(file.read_text().replace("Status", "Result").replace("status", "Result"))
     with pytest.raises(InputFileError, match=r'no row has an outcome.*; line 1: ignored columns: "Result"'):
         read_examples(file, skip_invalid=False)
+
+
+def test_a_file_without_outcomes_is_told_of_the_option(tmp_path: Path) -> None:
+    """Another lender's column has another name, which --target gives; if it was given, it is not suggested."""
+    file = write_loans(tmp_path / "loans.csv", rows=40)
+    file.write_text(file.read_text().replace("Status", "Result").replace("status", "Result"))
+    with pytest.raises(InputFileError, match=r"scorer train --target names another column"):
+        read_examples(file, skip_invalid=False)
+    with pytest.raises(InputFileError, match=r"no row has an outcome; outcome: is neither") as raised:
+        read_examples(file, skip_invalid=False, outcome=OutcomeColumn("outcome", {"bad": "default"}, others="ok"))
+    assert "--target" not in str(raised.value)
+
+
+def test_a_value_that_no_loan_has(tmp_path: Path) -> None:
+    """With a mistyped value for a default all loans were repaid, so the question is whether it was meant."""
+    file = write_loans(tmp_path / "loans.csv", rows=60)
+    examples = read_examples(file, skip_invalid=False, outcome=OutcomeColumn("Status", {"rotten": "default"}, "ok"))
+    with pytest.raises(InputFileError, match=r"0 of 60 labelled rows defaulted; does --target name the value"):
+        _train(examples)
+
+
+def test_a_fault_of_all_rows_is_the_contracts(tmp_path: Path) -> None:
+    """To correct 20,000 rows, or to skip all of them, was no advice."""
+    contract = make_contract("at", at={"type": "string", "format": "date-time"})
+    path = tmp_path / "loans.csv"
+    path.write_text("at,status\n" + "2018-01-01 00:00:00,ok\n" * 3)
+    with pytest.raises(InputFileError, match="All rows have the same fault: change the field in the contract"):
+        read_examples(path, skip_invalid=False, contract=contract)
+    path.write_text("at,status\n" + "2018-01-01 00:00:00,ok\n" * 3 + "2018-01-01T00:00:00Z,ok\n")
+    with pytest.raises(InputFileError, match="Correct them, or skip them with --skip-invalid"):
+        read_examples(path, skip_invalid=False, contract=contract)
 
 
 def test_rows_of_unknown_outcome_teach_nothing(tmp_path: Path) -> None:

@@ -75,3 +75,24 @@ def test_another_version_of_the_library(tmp_path: Path) -> None:
     remake(folder, lambda manifest: manifest["libraries"].pop("xgboost"))
     with pytest.raises(BundleError, match="Do not repair a bundle in place"):
         load_bundle(folder)
+
+
+def _import_xgboost(folder: Path) -> str:
+    """Prints whether a process that hides scikit-learn has it after importing XGBoost."""
+    code = (
+        "import sys; from scorer.bundle.libraries import hide_scikit_learn; hide_scikit_learn();"
+        "import xgboost; print(sys.modules.get('sklearn') is not None)"
+    )
+    command = [sys.executable, "-c", code]
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+def test_scikit_learn_is_not_imported_for_xgboost_alone(tmp_path: Path) -> None:
+    """A worker does without it, unless an installed package provides a runner, which may need XGBoost's wrappers."""
+    assert _import_xgboost(tmp_path) == "False\n"
+    package = tmp_path / "a_runner-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: a-runner\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[scorer.runners]\nmine = a_runner:open_model\n")
+    assert _import_xgboost(tmp_path) == "True\n"

@@ -44,6 +44,16 @@ def test_the_result_is_a_bundle(tmp_path: Path, run: Run, loans: Path) -> None:
     assert manifest.training.dropped_fields == ("age", "marital")
 
 
+def test_categorical_splits(tmp_path: Path, run: Run, loans: Path) -> None:
+    """--categories native gives a bundle with a column per category; nothing else is a way to encode them."""
+    assert run("train", loans, *NAMED, "--categories", "native").code == 0
+    opened = BundleStore(tmp_path / "store").open("mine:1.0.0")
+    assert opened.works()
+    assert set(opened.encoding.categories) == {"home", "marital", "records", "job"}
+    assert run("score", loans, "--bundle", "mine:1.0.0", "--summary").code == 0
+    assert run("train", loans, *NAMED, "--categories", "codes").code == 2
+
+
 def test_figures_for_scripts(tmp_path: Path, run: Run, loans: Path) -> None:
     """--json prints the manifest, its digest and the folder, and nothing else."""
     report = json.loads(run("train", loans, *NAMED, "--json").out)

@@ -4,9 +4,18 @@ from typing import Any
 
 import pytest
 
+from scorer.console.deployed import not_deployed
 from scorer.console.live import SERIES_POINTS_MAX, GroupState, Live, Part
 
-GROUP = GroupState(arriving=10.0, waiting=3, workers=2, deciding=("a:1@b",), deployments=(), unswitched=())
+GROUP = GroupState(
+    arriving=10.0,
+    waiting=3,
+    workers=2,
+    deciding=("a:1@b",),
+    deployments=(),
+    deployed=not_deployed(),
+    unswitched=(),
+)
 
 
 def test_a_second_contains_what_was_counted_in_it() -> None:

@@ -3,27 +3,29 @@
 import pytest
 from jinja2 import UndefinedError
 
+from schemas.contracts import shipped_contract
 from scorer.console.pages import PAGES, Page, render, render_page
 from scorer.settings import Settings
 
 FRAME = {"page": PAGES[0], "pages": PAGES, "may_log_out": True, "servers": "s", "group": "g"}
+CONTRACT = {"contract": shipped_contract(), "deployed": None}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.file)
 def test_settings_are_escaped(page: Page) -> None:
     """A group or an address with HTML in it is shown as text on every page."""
     settings = Settings(bootstrap_servers="<x>:9092", group_id="<x>", applications_topic="my.applications")
-    text = render_page(page, settings, may_log_out=False)
+    text = render_page(page, settings, None, may_log_out=False)
     assert "<x>" not in text
     assert "&lt;x&gt;" in text
     assert "/logout" not in text
-    assert "/logout" in render_page(page, settings, may_log_out=True)
+    assert "/logout" in render_page(page, settings, None, may_log_out=True)
 
 
 def test_markdown_cannot_contain_html() -> None:
     """HTML in a description stays text, and so does a link that would run a script."""
     hostile = "<script>1</script> **bold** [x](javascript:alert(1)) <x onclick=1>"
-    text = render("interface", guarantees=hostile, examples=[], operations=[], **FRAME)
+    text = render("interface", guarantees=hostile, examples=[], operations=[], codes=[], **CONTRACT, **FRAME)
     assert "<strong>bold</strong>" in text
     assert "<script>" not in text
     assert "<x" not in text

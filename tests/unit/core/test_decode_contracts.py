@@ -124,6 +124,15 @@ def test_reasons_name_the_rule() -> None:
     )
 
 
+def test_values_with_commas_are_quoted_in_reasons() -> None:
+    """`one of car, not leased, none` could be three values; without commas the values are listed as before."""
+    contract = make_contract("owns", owns={"type": "string", "enum": ["car, not leased", "none"]})
+    assert _reason(_decode(contract, '{"id":"1","owns":"s3cret"}')) == (
+        "unknown_category",
+        'owns: unknown category, one of "car, not leased", "none" is needed (letter case counts)',
+    )
+
+
 def test_a_reason_names_at_most_20_fields() -> None:
     """Contracts can have a thousand; the others are counted."""
     names = [f"f{n}" for n in range(25)]

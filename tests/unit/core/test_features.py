@@ -1,5 +1,7 @@
 """Features: each application's values at the bundle's own columns, and no column that means nothing."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,11 @@ from schemas.application import CreditApplication
 from schemas.contracts import shipped_contract
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
+from scorer.core.decode import Decoder
 from scorer.core.features import FeatureEncoding, columns_of
-from tests.fakes import CATEGORIES, CONTRACT, NUMBERS, columns_of_values
+from tests.fakes import CATEGORIES, CONTRACT, NUMBERS, columns_of_values, make_contract
+
+NUMBER = {"type": "number"}
 
 
 def _application(**fields: object) -> bytes:
@@ -82,8 +87,23 @@ def test_a_category_without_a_column_is_all_zeros() -> None:
     assert _row(columns, home="owner", age=30, price=5) == [30, 0, 5]
 
 
+@pytest.mark.parametrize("missing", [0.0, -1.0, np.nan])
+def test_a_category_under_its_own_name_is_an_index(missing: float) -> None:
+    """It counts the contract's values from 0; an unknown one is NaN whatever an unknown number is, as 0 is a value."""
+    contract = make_contract(
+        "home", home={"type": ["string", "null"], "enum": ["rent", "own", None], "x-unknown": ["unk"]}, age=NUMBER
+    )
+    encoding = FeatureEncoding(contract, ("home=own", "home", "age"), missing)
+    values = [{"home": home, "age": 30} for home in ("rent", "own", None, "unk")]
+    records = [json.dumps({"id": "a", **value}).encode() for value in values]
+    matrix = encoding.matrix(Decoder(contract).decode_batch(records, 1_000).columns)
+    np.testing.assert_array_equal(matrix, [[0, 0, 30], [1, 1, 30], [0, np.nan, 30], [0, np.nan, 30]])
+    assert encoding.categories == {"home": ("rent", "own")}
+    assert encoding.fields == ("age", "home")
+
+
 @pytest.mark.parametrize(
-    "column", ["aeg", "home=RENT", "home", "home=", "=rent", "age=30", "application_id", "income=", ""]
+    "column", ["aeg", "home=RENT", "homes", "home=", "=rent", "age=30", "application_id", "income=", ""]
 )
 def test_unknown_columns_are_refused(column: str) -> None:
     """A column that no application can fill is refused by name when the bundle is opened."""

@@ -17,7 +17,8 @@ from scorer.core.encode import DecisionEncoder
 from scorer.core.engine import CompiledEngine, EngineMatrix, EngineScores
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
-from scorer.core.score import Bundle, Model, Record, Scores, score_batch
+from scorer.core.records import Record
+from scorer.core.score import Bundle, Model, Scores, score_batch
 from scorer.core.slow_decode import Rejection
 from scorer.errors import BundleUnusableError, ModelError
 from tests.fakes import CONTRACT, DECODER

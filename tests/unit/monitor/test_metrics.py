@@ -194,6 +194,8 @@ def test_slots(exposed: Exposed) -> None:
     pair = {"champion": "tiny:1.0.0", "challenger": "tiny:2.0.0"}
     assert exposed.value("scorer_challenger_compared_total", **pair) == 0
     assert exposed.value("scorer_challenger_disagreements_total", **pair) == 0
+    for slot in ("champion", "challenger"):
+        assert exposed.value("scorer_challenger_accepted_by_one_total", **pair, accepted_by=slot) == 0
     exposed.metrics.serving(third)
     assert info_of(exposed) == {("champion", "3.0.0"), ("challenger", "2.0.0")}
     assert exposed.value("scorer_challenger_compared_total", champion="tiny:3.0.0", challenger="tiny:2.0.0") == 0
@@ -209,12 +211,14 @@ def test_what_a_challenger_found(exposed: Exposed) -> None:
     """Comparisons add up by the pair of bundles, failures by what failed."""
     second = REFERENCE.model_copy(update={"version": "2.0.0"})
     for disagreements in (3, 0):
-        exposed.metrics.compared(Comparison(REFERENCE, second, applications=10, disagreements=disagreements))
+        exposed.metrics.compared(Comparison(REFERENCE, second, 10, disagreements, only_champion=2, only_challenger=1))
     exposed.metrics.challenge_failed()
     exposed.metrics.refused("challenger", second, "no such bundle")
     pair = {"champion": "tiny:1.0.0", "challenger": "tiny:2.0.0"}
     assert exposed.value("scorer_challenger_compared_total", **pair) == 20
     assert exposed.value("scorer_challenger_disagreements_total", **pair) == 3
+    assert exposed.value("scorer_challenger_accepted_by_one_total", **pair, accepted_by="champion") == 4
+    assert exposed.value("scorer_challenger_accepted_by_one_total", **pair, accepted_by="challenger") == 2
     assert exposed.value("scorer_challenger_failures_total", step="score") == 1
     assert exposed.value("scorer_challenger_failures_total", step="load") == 1
     assert exposed.value("scorer_bundle_switches_total", result="failed") == 0

@@ -138,6 +138,26 @@ def test_not_an_event(change: dict[str, object], fault: str) -> None:
     assert len(line.fault) < 200
 
 
+@pytest.mark.parametrize(
+    ("written", "replacement", "fault"),
+    [
+        ('"properties":{', '"properties":{"secret-slot":{"type":"number"},"secret-slot":{"type":"boolean"},', "twice"),
+        ('"x-id":true', '"x-id":true,"x-id":true', "twice"),
+        ('"contract":{', '"contract":{"type":"object"},"contract":{', "twice"),
+        ('"actor":', '"note":NaN,"actor":', "the record is not JSON: NaN is not a JSON number"),
+    ],
+    ids=["field", "keyword", "contract", "not JSON elsewhere"],
+)
+def test_a_contract_has_no_name_twice(written: str, replacement: str, fault: str) -> None:
+    """The last one won here, and nobody was told; other readers take the first, and know another contract."""
+    event = DEPLOYMENT.model_copy(update={"contract": dict(shipped_contract().document)}).model_dump_json()
+    assert written in event
+    line = parse_line(0, event.replace(written, replacement, 1).encode())
+    assert line.event is None
+    assert fault in line.fault
+    assert "secret-slot" not in line.fault
+
+
 @pytest.mark.parametrize("value", [None, b"", b"{", b"[]", b"\xff", b"null"])
 def test_not_a_json_object(value: bytes | None) -> None:
     """Any bytes are a line; none of them stops a reader."""

@@ -110,10 +110,13 @@ def test_a_missing_broker_is_one_message(
 
 
 def test_the_fields_can_be_listed() -> None:
-    """`try --fields` lists every field of the contract with its choices, asking nobody."""
-    listed = CliRunner().invoke(app, ["try", "--fields"]).output
-    assert listed == field_table(shipped_contract()) + "\n"
-    assert [line.split()[0] for line in listed.splitlines()[1:]] == list(CreditApplication.model_fields)
+    """`try --fields` lists every field with its choices; without a broker those of the shipped contract, as it says."""
+    listed = CliRunner().invoke(app, ["try", "--fields", *NO_BROKER])
+    assert listed.exit_code == 0
+    assert listed.stdout == field_table(shipped_contract()) + "\n"
+    assert [line.split()[0] for line in listed.stdout.splitlines()[1:]] == list(CreditApplication.model_fields)
+    assert listed.stderr.startswith("producer: the deployed contract is not known, credit-application:1.0.0 is used: ")
+    assert listed.stderr.count("\n") == 1
 
 
 def test_a_trial_uses_the_examples_values_for_missing_fields() -> None:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from producer.errors import InvalidApplicationError
 from producer.generator import GeneratedRecord, generate_applications
-from producer.population import draw_applicants
 from producer.validation import validate_application
 from schemas.application import CreditApplication
 from schemas.contracts import shipped_contract
+from schemas.contracts.credit_applicants import draw_applicants
 from schemas.files import read_applications
 from schemas.rejection import RejectionCode
 from scorer.core.slow_decode import Rejection
@@ -200,9 +200,9 @@ def test_categories_go_with_numbers_as_in_the_real_data(
 
 def test_no_real_row_is_among_the_statistics() -> None:
     """The tables hold at most three significant digits: too few to identify a row of the data."""
-    from producer import population
+    from schemas.contracts import credit_applicants
 
-    for values in population._QUANTILES.values():
+    for values in credit_applicants._QUANTILES.values():
         assert all(len(f"{value:g}".replace("0.", "").strip("0")) <= 3 for value in values)
 
 

@@ -67,6 +67,21 @@ def test_the_document_is_about_the_contracts_own_fields() -> None:
     assert "application_id." not in json.dumps(messages["application"])
 
 
+@pytest.mark.parametrize(
+    ("contract", "code"),
+    [
+        (shipped_contract(), RejectionCode.UNKNOWN_CATEGORY),
+        (make_contract(age={"type": "number"}), RejectionCode.WRONG_TYPE),
+    ],
+    ids=["categories", "no categories"],
+)
+def test_the_dead_letter_shown(contract: Contract, code: RejectionCode) -> None:
+    """It is that of an unknown category, or of a contract without categories that of a wrong type."""
+    (example,) = build_document(contract)["components"]["messages"]["deadLetter"]["examples"]
+    assert example["name"] == code.value
+    assert example["headers"]["dlq.code"] == code.value
+
+
 def _references(node: Any) -> list[str]:
     if isinstance(node, dict):
         return [v for k, v in node.items() if k == "$ref"] + [r for v in node.values() for r in _references(v)]

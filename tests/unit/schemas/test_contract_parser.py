@@ -2,6 +2,7 @@
 
 import json
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -185,6 +186,19 @@ def test_at_most_five_faults_are_shown() -> None:
     message = fault_of(document(**{f"f{i}": {"type": "text"} for i in range(8)}))
     assert message.count("must be one of") == 5
     assert message.endswith("and 3 more")
+
+
+def test_the_examples_are_contracts() -> None:
+    """What the tutorial uses is valid, marks the prohibited bases, and is free of what is left to be checked."""
+    (path,) = (Path(__file__).parents[3] / "examples").glob("*/*.schema.json")
+    contract = parse_contract(path.read_bytes())
+    marked = {name: field.prohibited for name, field in contract.fields.items() if field.prohibited}
+    assert marked == {
+        "personal_status_and_sex": "marital status, sex",
+        "age_in_years": "age",
+        "foreign_worker": "national origin",
+    }
+    assert b"$comment" not in path.read_bytes()
 
 
 def test_equal_contracts_have_equal_digests() -> None:

@@ -249,6 +249,7 @@ def test_a_header_that_lacks_columns_is_refused(tmp_path: Path) -> None:
     message = error_of(write(tmp_path, "a.csv", "Seniority,Home,Time", "1,2,3"))
     assert "a.csv, line 1: the header lacks age, records, job, expenses, amount, price." in message
     assert "optional: application_id, marital, income, assets, debt, status" in message
+    assert "Required columns of the contract credit-application:1.0.0" in message
 
 
 def test_a_header_with_a_column_twice_is_refused(tmp_path: Path) -> None:

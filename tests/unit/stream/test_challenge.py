@@ -1,20 +1,44 @@
 """The challenger beside the loop: what it finds, what it costs when it fails, and when it does nothing at all."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from schemas.contract import Contract
+from schemas.contract_parser import parse_contract
+from scorer.core.decode import Decoder
+from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
 from scorer.core.score import Bundle, Model, Scores, score_batch
 from scorer.stream.challenge import Challenger
 from scorer.stream.comparison import Comparison
 from scorer.stream.observer import Observer
-from tests.fakes import BROKEN_PRICE, RECORD_BYTES_MAX, FakeRecord, ModelThatFails, TinyModel, application, tiny_bundle
+from tests.fakes import (
+    BROKEN_PRICE,
+    CONTRACT,
+    RECORD_BYTES_MAX,
+    FakeRecord,
+    ModelThatFails,
+    TinyModel,
+    application,
+    tiny_bundle,
+)
+from tests.unit.bundle.contracts import CAR_LOAN, car_loan
 
 CHAMPION = tiny_bundle()
+OTHER = CHAMPION.reference.model_copy(update={"name": "car-loan"})
+CARS = replace(
+    CHAMPION,
+    reference=OTHER,
+    decoder=Decoder(CAR_LOAN),
+    encoding=FeatureEncoding(CAR_LOAN, ("salary", "owner"), missing=0.0),
+)
+"""The tiny bundle for car loans: it decides by the salary."""
 
 
 class Recorder(Observer):
@@ -68,6 +92,13 @@ def rival(model: Model | None = None, version: str = "2.0.0", policy: Policy = C
     return replace(bundle, reference=reference, policy=policy)
 
 
+def changed(change: Callable[[dict[str, Any]], object]) -> Contract:
+    """The shipped contract with changed properties."""
+    document = json.loads(CONTRACT.canonical)
+    change(document["properties"])
+    return parse_contract(json.dumps(document))
+
+
 def batch(*values: bytes) -> tuple[Sequence[FakeRecord], Scores]:
     """Records, and what the champion made of them."""
     records = [FakeRecord((0, i), value) for i, value in enumerate(values)]
@@ -87,8 +118,12 @@ def test_counts_decisions_that_would_have_differed() -> None:
     challenger.score_in_shadow(*of_amounts(100, 250, 350, 450, 600))
     challenger.score_in_shadow(*of_amounts(100))
     assert observer.comparisons == [
-        Comparison(CHAMPION.reference, stricter.reference, applications=5, disagreements=2),
-        Comparison(CHAMPION.reference, stricter.reference, applications=1, disagreements=0),
+        Comparison(
+            CHAMPION.reference, stricter.reference, applications=5, disagreements=2, only_champion=0, only_challenger=0
+        ),
+        Comparison(
+            CHAMPION.reference, stricter.reference, applications=1, disagreements=0, only_champion=0, only_challenger=0
+        ),
     ]
     assert observer.failures == 0
 
@@ -113,6 +148,35 @@ def test_what_only_one_can_decide_is_a_disagreement() -> None:
     steady = rival(IgnoresThePrice())
     Challenger(lambda: steady, RECORD_BYTES_MAX, observer).score_in_shadow(records, scores)
     assert (observer.comparisons[-1].applications, observer.comparisons[-1].disagreements) == (3, 1)
+
+
+def test_another_contract() -> None:
+    """Each bundle decodes with its own contract; what only one of the two accepts is counted as exactly that.
+
+    What neither accepts counts for nobody, and an application on which a model fails is accepted: only who decides it
+    differs.
+    """
+    observer = Recorder()
+    records, scores = batch(
+        application("a", amount=100), application("b", amount=100), application("c", amount=900, price=BROKEN_PRICE),
+        application("d", age=17), car_loan(salary=100), car_loan(salary=900), car_loan(salary=-1), b"{}",
+    )  # fmt: skip
+    Challenger(lambda: CARS, RECORD_BYTES_MAX, observer).score_in_shadow(records, scores)
+    assert observer.comparisons == [
+        Comparison(CHAMPION.reference, OTHER, applications=4, disagreements=4, only_champion=3, only_challenger=2)
+    ]
+
+
+def test_a_contract_that_rejects_more() -> None:
+    """Where both accept an application, their decisions are compared; the rest is the champion's alone."""
+    observer = Recorder()
+    adults = changed(lambda properties: properties["age"].update(minimum=21))
+    challenger = replace(rival(), decoder=Decoder(adults))
+    values = (application("a", age=20), application("b", age=21), application("c", age=17))
+    Challenger(lambda: challenger, RECORD_BYTES_MAX, observer).score_in_shadow(*batch(*values))
+    (comparison,) = observer.comparisons
+    assert (comparison.applications, comparison.disagreements) == (2, 1)
+    assert (comparison.only_champion, comparison.only_challenger) == (1, 0)
 
 
 @pytest.mark.parametrize("model", [ModelThatFails(), Stumbling()], ids=["unusable", "raises anything"])

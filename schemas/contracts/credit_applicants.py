@@ -1,4 +1,4 @@
-"""Draws a synthetic population of applicants from a few rounded statistics of real applications (population.toml).
+"""Draws a synthetic population of credit-application's applicants from rounded statistics (credit_applicants.toml).
 
 Numbers are drawn with a Gaussian copula: correlated normal draws, each mapped to its own quantiles. Categories are
 drawn with the shares of the applicant's band.
@@ -26,9 +26,9 @@ def _mixing_matrix(correlations: Iterable[list[float]]) -> Floats:
     return matrix
 
 
-_STATISTICS: Final = tomllib.loads(Path(__file__).with_name("population.toml").read_text(encoding="utf-8"))
+_STATISTICS: Final = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 _QUANTILES: Final[dict[str, list[float]]] = _STATISTICS["quantiles"]
-_VALUES: Final = {name: np.array(values) for name, values in _STATISTICS["values"].items()}
+_VALUES: Final = {name: np.array([f'"{value}"' for value in values]) for name, values in _STATISTICS["values"].items()}
 _ZEROS: Final = {name: np.array(shares) for name, shares in _STATISTICS["zeros"].items()}
 _UNKNOWN: Final[dict[str, float]] = _STATISTICS["unknown"]
 _BANDS: Final[dict[str, list[int]]] = _STATISTICS["bands"]
@@ -42,6 +42,16 @@ _NORMAL: Final = np.linspace(-4, 4, 401)
 _NORMAL_SHARE: Final = np.array([NormalDist().cdf(z) for z in _NORMAL])
 
 
+def draw_values(random: np.random.Generator, count: int) -> dict[tuple[str, ...], list[Any]]:
+    """Draws applicants as `producer.drawing` does: values that `str()` writes as JSON, by the field's path."""
+    columns = draw_applicants(random, count)
+    values: dict[tuple[str, ...], list[Any]] = {(name,): column.tolist() for name, column in columns.items()}
+    for name in _UNKNOWN:
+        for row in np.flatnonzero(columns[name] < 0):
+            values[name,][row] = "null"
+    return values
+
+
 def draw_applicants(random: np.random.Generator, count: int) -> Columns:
     """Draws applicants.
 
@@ -50,8 +60,8 @@ def draw_applicants(random: np.random.Generator, count: int) -> Columns:
         count: the number of applicants.
 
     Returns:
-        A column of `count` values for every field of the contract except the id, in the contract's order: categories as
-        strings, numbers as integers; in `income`, `assets` and `debt`, -1 means unknown.
+        A column of `count` values for every field of the contract except the id: categories as JSON, numbers as
+        integers; in `income`, `assets` and `debt`, -1 means unknown.
     """
     shares = np.interp(random.standard_normal((count, len(_DRAWS))) @ _MIXING_MATRIX, _NORMAL, _NORMAL_SHARE)
     share = dict(zip(_DRAWS, shares.T, strict=True))
@@ -73,7 +83,7 @@ def draw_applicants(random: np.random.Generator, count: int) -> Columns:
         "time": _MONTHS[np.searchsorted(_MONTHS_UP_TO, share["time"], side="right")],
         "age": age,
         "marital": _VALUES["marital"][marital],
-        "records": np.where(share["records"] > 1 - _STATISTICS["records"], "yes", "no"),
+        "records": np.where(share["records"] > 1 - _STATISTICS["records"], '"yes"', '"no"'),
         "job": _VALUES["job"][job],
         "expenses": _round(_quantile("expenses", share["expenses"])),
         "income": np.where(chance[3] < _UNKNOWN["income"], -1, income),
