@@ -42,7 +42,7 @@ def draw_bundle(random: Random, size: ModelSize, contract: Contract | None = Non
     encoding = FeatureEncoding(drawn, columns, random.choice((0.0, -1.0, np.nan, np.nan)), derived)
     decoder = Decoder(drawn)
     matrix = _draw_matrix(random, decoder, encoding)
-    model = open_model("xgboost", "model.ubj", _train(random, matrix, size), columns)
+    model = open_model("xgboost", "model.ubj", _train(random, matrix, encoding, size), columns, {}, encoding.categories)
     thresholds = sorted((round(random.random(), 3), random.random()))
     encoder = DecisionEncoder(_REFERENCE)
     policy = Policy(maybe_above=thresholds[0], declined_above=thresholds[1])
@@ -58,28 +58,37 @@ def _draw_matrix(random: Random, decoder: Decoder, encoding: FeatureEncoding) ->
     generator = np.random.default_rng(random.randrange(2**32))
     noise = generator.normal(0, 100, (_ROWS, len(encoding.columns))).astype(np.float32)
     noise[generator.random(noise.shape) < 0.1] = encoding.missing
+    for i, name in encoding.indexes:
+        noise[:, i] = generator.integers(-1, len(encoding.categories[name]), _ROWS)
+        noise[noise[:, i] < 0, i] = np.nan
     matrix = np.concatenate([matrix, noise])
     matrix[np.isinf(matrix)] = 0
     return matrix
 
 
-def _train(random: Random, matrix: NDArray[np.float32], size: ModelSize) -> bytes:
+def _train(random: Random, matrix: NDArray[np.float32], encoding: FeatureEncoding, size: ModelSize) -> bytes:
+    indexes = {i for i, _ in encoding.indexes}
     parameters: dict[str, Any] = {
         "objective": "binary:logistic", "nthread": 1, "max_depth": size.depth, "min_child_weight": 0.01,
         "learning_rate": random.choice((0.02, 0.1, 0.5)), "seed": random.randrange(2**31), "lambda": random.random(),
-        "tree_method": random.choice(("hist", "hist", "exact")), "subsample": random.choice((0.7, 1.0)),
+        "tree_method": random.choice(("hist", "hist", "hist" if indexes else "exact")),
+        "subsample": random.choice((0.7, 1.0)),
     }  # fmt: skip
     rounds = size.rounds
     if random.random() < 0.3:
         parameters["num_parallel_tree"] = min(5, rounds)
         rounds = max(1, rounds // 5)
     if random.random() < 0.3:
-        parameters["monotone_constraints"] = tuple(random.choice((-1, 0, 1)) for _ in range(matrix.shape[1]))
+        parameters["monotone_constraints"] = tuple(
+            0 if i in indexes else random.choice((-1, 0, 1)) for i in range(matrix.shape[1])
+        )
     if random.random() < 0.5:
         parameters["base_score"] = random.choice((0.5, 0.01, 0.2819, 0.9))
     if random.random() < 0.2 and parameters["tree_method"] == "hist":
         parameters |= {"grow_policy": "lossguide", "max_leaves": 64, "max_depth": 0}
     generator = np.random.default_rng(random.randrange(2**32))
     labels = generator.integers(0, 2, len(matrix)) | (np.nan_to_num(matrix[:, 0]) > 1)
-    booster = xgboost.train(parameters, xgboost.DMatrix(matrix, labels, missing=np.nan), rounds)
+    types = ["c" if i in indexes else "q" for i in range(matrix.shape[1])] if indexes else None
+    learnt = xgboost.DMatrix(matrix, labels, missing=np.nan, feature_types=types, enable_categorical=bool(indexes))
+    booster = xgboost.train(parameters, learnt, rounds)
     return bytes(booster.save_raw(random.choice(("ubj", "json"))))

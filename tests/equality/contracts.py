@@ -113,10 +113,18 @@ def _maybe(random: Random, **keywords: Any) -> dict[str, Any]:
 
 
 def draw_columns(random: Random, contract: Contract) -> tuple[list[str], dict[str, str]]:
-    """Draws some of the contract's columns in any order, and derived ones with their expressions."""
+    """Draws some of the contract's columns in any order, and derived ones with their expressions.
+
+    Of a third of the contracts, each category has a column of indexes, or of each value, or both.
+    """
     columns: list[str] = []
+    has_indexes = random.random() < 0.33
     for name, field in contract.inputs.items():
-        columns += one_hot_columns(field) if field.kind is Kind.CATEGORY else [name]
+        index_chosen = has_indexes and random.random() < 0.7
+        if field.kind is not Kind.CATEGORY or index_chosen:
+            columns.append(name)
+        if field.kind is Kind.CATEGORY and not (index_chosen and random.random() < 0.8):
+            columns += one_hot_columns(field)
     kept = [column for column in columns if random.random() < 0.8]
     derived = {
         f"derived {i}": text for i in range(random.randint(0, 4)) if (text := _draw_expression(random, contract))
