@@ -20,9 +20,11 @@ from scorer.author.import_model import draft_model
 from scorer.author.lint import lint_bundle
 from scorer.author.model_input import ModelInput
 from scorer.author.train import Examples, Recipe, Trained, read_examples, train_model
+from scorer.bundle.engine import with_engine
 from scorer.bundle.load import load_bundle, read_manifest
 from scorer.bundle.manifest import Features
 from scorer.bundle.runners import open_model
+from scorer.core.engine import IS_INSTALLED
 from scorer.errors import BundleError, MisuseError
 from tests.fakes import make_contract
 from tests.unit.bundle.making import remake
@@ -124,6 +126,15 @@ def test_the_predictions_are_xgboosts(bundle: Path, tmp_path: Path) -> None:
     expected = train_directly(make_rows()).inplace_predict(by_hand(rows))
     assert np.array_equal(predicted, expected)
     assert len(np.unique(predicted)) > 50
+
+
+@pytest.mark.skipif(not IS_INSTALLED, reason="the compiled engine is not installed")
+def test_the_compiled_engine_leaves_only_the_prediction_to_xgboost(bundle: Path) -> None:
+    """It decodes, writes the indexes and encodes with the bytes of the reference; it has no trees of this model."""
+    opened = with_engine(load_bundle(bundle), "compiled")
+    assert not opened.engine_fault
+    assert opened.engine is not None
+    assert not opened.engine.predicts
 
 
 def test_the_model_has_categorical_splits(trained: Trained) -> None:

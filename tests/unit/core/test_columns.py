@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from schemas.contract import Contract
-from scorer.core.columns import ColumnReader, Columns, concatenate
+from scorer.core.columns import ColumnReader, Columns, concatenate, read_absent
 from scorer.core.decode import Decoder
 from scorer.core.slow_decode import Rejection, SlowDecoder
 from tests.fakes import fields_of, make_contract
@@ -238,3 +238,25 @@ def test_no_rows_are_columns_of_nothing() -> None:
     columns = _columns(NESTED)
     assert len(columns) == 0
     assert {name: len(column) for name, column in columns.values.items()} == dict.fromkeys(NESTED.inputs, 0)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        NUMBER,
+        NUMBER | {"default": 5},
+        INTEGER | {"default": -9, "x-unknown": [-9]},
+        {"type": "boolean", "default": True},
+        HOME,
+        HOME | {"default": "own"},
+        HOME | {"default": "n/a", "x-unknown": ["n/a"]},
+        DATE | {"default": "2024-02-29"},
+        DATE_TIME | {"default": "2024-02-29T10:00:00.25+02:00"},
+        DATE_TIME | {"type": ["string", "null"]},
+    ],
+)
+def test_what_stands_for_an_absent_value_is_in_the_column(field: dict[str, Any]) -> None:
+    """Whatever the kind and the default, `read_absent` is what the column of an application without the field has."""
+    contract = make_contract(x=field)
+    expected = float(_columns(contract, "").values["x"][0])
+    assert np.array_equal(read_absent(contract.fields["x"]), expected, equal_nan=True)
