@@ -149,7 +149,7 @@ class RepetitionCheck:
             except ValueError:
                 return False
             if len(members) == colons or len(members) == _count_names(raw, colons):
-                return True  # as many names as members: none is repeated, and there are no objects in it
+                return True  # as many names as members: none is repeated, and no value is an object
         if b"\\" not in raw:  # otherwise a name can be spelt differently
             texts = raw.split(b'"')[1::2]
             if sum(map(self._names.__contains__, texts)) == len(self._names.intersection(texts)):
