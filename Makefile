@@ -86,7 +86,7 @@ chaos: setup ## all faults on a cluster of three brokers, in some hours (ONLY="f
 tools: setup ## download the programs that make ops needs: Prometheus, Helm, Chromium, … (tests of a missing one are skipped)
 	$(BIN)/python -m tests.tools
 
-laws: setup ## 200 random contracts with 5,000 records each: the decoder agrees with JSON Schema on every one (fifteen minutes)
+laws: setup ## 200 random contracts with 5,000 records each: the decoder agrees with JSON Schema on every one (six minutes)
 	LAW_CONTRACTS=200 LAW_RECORDS=5000 $(BIN)/pytest -o faulthandler_timeout=7200 --log-cli-level=INFO --log-cli-format='%(message)s' tests/property/test_contracts_at_scale.py
 
 fuzz: FOR = 20m

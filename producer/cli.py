@@ -1,5 +1,6 @@
 """The `producer` command: sends applications, and shows their decisions."""
 
+import shutil
 import signal
 import sys
 import time
@@ -237,7 +238,8 @@ def try_application(
     )
     if fields:
         known = find_contract(contract, settings)
-        typer.echo(field_table(known.contract))
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        typer.echo(field_table(known.contract, width))
         _show(known.note)
         return
     with _contract_of(contract, settings) as own_contract:

@@ -3,7 +3,10 @@
 import json
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from functools import partial
+from textwrap import fill
 from typing import NamedTuple
 
 from producer.errors import InvalidApplicationError, MisuseError
@@ -34,14 +37,13 @@ def make_trial(assignments: Sequence[str], contract: Contract) -> Trial:
         contract: the contract of the application.
 
     Raises:
-        MisuseError: lists every assignment with an unknown field, a duplicate field or an invalid value, and all
-            fields of the contract.
+        MisuseError: lists every assignment with an unknown field, a duplicate field or an invalid value.
     """
     fields = contract.fields
     example = {name: example_of(field) for name, field in fields.items()}
     id_name = contract.id_field.name
     pairs = [assignment.partition("=") for assignment in assignments]
-    problems = [f"{name}: unknown field" for name, _, _ in pairs if name not in fields]
+    problems = [f"{name}: unknown field{_suggest(name, fields)}" for name, _, _ in pairs if name not in fields]
     problems += [f"{name}: write {name}=VALUE" for name, equals, _ in pairs if name in fields and not equals]
     names = [name for name, _, _ in pairs]
     problems += [f"{name}: given twice" for name in fields if names.count(name) > 1]
@@ -54,7 +56,7 @@ def make_trial(assignments: Sequence[str], contract: Contract) -> Trial:
     except ValueError:
         problems.append("a value is not UTF-8")
     if problems:
-        raise MisuseError("\n  ".join(["invalid application:", *problems]) + f"\n\n{field_table(contract)}")
+        raise MisuseError("\n  ".join(["invalid application:", *problems]) + "\nproducer try --fields lists the fields")
     return Trial(application, {n: v for n, v in example.items() if n not in assigned and n != id_name})
 
 
@@ -66,12 +68,25 @@ def _new_id(field: ContractField) -> str:
     return text.ljust(field.length_min, "-")
 
 
-def field_table(contract: Contract) -> str:
-    """A table of the contract's fields, their values and examples, as text."""
+def _suggest(name: str, fields: Iterable[str]) -> str:
+    similar = get_close_matches(name, fields, n=1)
+    return f"; did you mean {similar[0]}?" if similar else ""
+
+
+def field_table(contract: Contract, width: int | None = None) -> str:
+    """The contract's fields, their values and examples, as text.
+
+    Args:
+        contract: the contract.
+        width: columns of the terminal; fields are below each other if the table is wider. None: always a table.
+    """
     rows = [
         (name, describe_field(field), json.dumps(example_of(field), ensure_ascii=False))
         for name, field in contract.fields.items()
     ]
+    if width is not None and max(len("  ".join(row)) for row in rows) > width:
+        wrap = partial(fill, width=width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+        return "\n".join(f"{name}\n{wrap(f'{values}; example: {example}')}" for name, values, example in rows)
     name_width, values_width = max(len(name) for name, _, _ in rows), max(len(values) for _, values, _ in rows)
     head = f"{'field':{name_width}}  {'values':{values_width}}  example"
     return "\n".join(

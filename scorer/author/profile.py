@@ -22,7 +22,7 @@ from schemas.profile import AT, DECIMALS_MAX, FieldProfile, Profile
 from scorer.core.columns import UNKNOWN_CATEGORY, Columns
 
 GROUP_MIN: Final = 10
-"""Fewest applications that a statistic may stand for: the threshold of statistical offices."""
+"""Minimum number of applications behind a statistic, as statistical offices require."""
 _KNOWN_MIN: Final = 10 * GROUP_MIN  # so that the outermost quantiles are at most the tenths
 _QUANTILE_DIGITS: Final = 3
 _SHARE_DIGITS: Final = 2

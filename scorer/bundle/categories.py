@@ -17,7 +17,7 @@ def require_categories(
     Args:
         learner: the entry of this name in XGBoost's JSON.
         columns: the matrix's columns, in order.
-        categories: the columns of indexes, with the values that they stand for.
+        categories: by column of category indexes, the category's values in order of their index.
 
     Raises:
         BundleError: the model reads such a column as a number, or has a category that the contract lacks.

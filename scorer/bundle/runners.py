@@ -70,7 +70,8 @@ def open_model(
         model: the file's bytes.
         columns: the matrix's columns, in order.
         settings: the runner's settings in the manifest.
-        categories: the columns of categories' indexes, with the values that these stand for; only XGBoost reads them.
+        categories: by column of category indexes, the category's values in order of their index; only XGBoost
+            reads such columns.
 
     Raises:
         RunnerMissingError: the runner is not installed, or its library cannot be imported.

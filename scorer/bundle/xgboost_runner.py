@@ -75,7 +75,7 @@ def open_xgboost(
         model: the file's bytes.
         columns: the matrix's columns, in order.
         settings: must be empty.
-        categories: the columns of categories' indexes, with the values that these stand for.
+        categories: by column of category indexes, the category's values in order of their index.
 
     Raises:
         RunnerMissingError: XGBoost cannot be imported.

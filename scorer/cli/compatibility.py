@@ -40,8 +40,7 @@ def contract_of(folder: Path, bundle: "BundleReference") -> "Contract":
 def champion_contract(state: "State", bundles: "BundleStore", champion: "BundleReference") -> "Contract | None":
     """The champion's contract: from its event, or from its bundle if an earlier release wrote the event.
 
-    None if the bundle is no longer in the store, either. A warning says so, because another bundle has to be deployable
-    then.
+    None, with a warning, if the store no longer has the bundle: this must not prevent the deployment of another one.
     """
     event = state.last.get("champion")
     contract = event.parse_contract() if event is not None and event.bundle == champion else None

@@ -99,7 +99,7 @@ class FeatureEncoding:
 
     @property
     def categories(self) -> Mapping[str, tuple[str, ...]]:
-        """The columns of indexes, each with the values that its indexes stand for."""
+        """By column of category indexes, the category's values in order of their index."""
         return {name: self.contract.inputs[name].categories for _, name in self.indexes}
 
     @property

@@ -18,7 +18,7 @@ _OF_FIELDS: Final = frozenset(
 
 
 class Cause(NamedTuple):
-    """Why values are rejected: a field and a code. An empty name stands for the value as a whole."""
+    """Why values are rejected: a field and a code. An empty name means the whole value."""
 
     field: str
     code: RejectionCode

@@ -18,8 +18,9 @@ from schemas.contract import Contract, ContractField, ContractObject, Kind
 from scorer.core.columns import Columns, Row, attribute_of
 from scorer.core.slow_decode import has_repeated
 
-# Up to this size, pydantic's parser is faster than looking at the names one by one.
+# Up to this size, or with so few members, pydantic's parser is faster than looking at the names one by one.
 _SHORT_BYTES: Final = 384
+_FEW_COLONS: Final = 32
 # Shorter values have no integer that is too long for the slow decoder, and with fewer brackets none is nested too deep.
 _LONG_BYTES: Final = 4_300
 _NESTING_MAX: Final = 100
@@ -40,6 +41,7 @@ class RepetitionCheck:
         members = list(members_of(contract.application))
         self.members = len(members)
         """The number of the contract's fields and objects."""
+        self._is_flat = not contract.application.objects
         self._long_bytes = max(_LONG_BYTES, 30 * self.members)
         self._names = frozenset(member.path[-1].encode() for member in members)
         self._names_by_path = {
@@ -61,13 +63,17 @@ class RepetitionCheck:
             checked: the positions of those that `is_unambiguous` has checked.
         """
         positions, rows, columns = decoded
-        more = _count_colons([values[i] for i in positions]) + columns.absent - self.members
+        # The colons of long values are not counted a second time.
+        raws = [b" " if i in checked else values[i] for i in positions] if checked else [values[i] for i in positions]
+        more = _count_colons(raws) + columns.absent - self.members
         unclear: list[int] = []
         for row in (more.astype(np.bool_) & ~columns.invalid).nonzero()[0].tolist():
             i = positions[row]
-            if i in checked or self._explains(values[i], rows[row], int(more[row])) or self.is_unambiguous(values[i]):
+            raw = values[i]
+            if i in checked or (self._is_flat and len(raw) <= _SHORT_BYTES and self.is_unambiguous(raw)):
                 continue
-            unclear.append(i)
+            if not self._explains(raw, rows[row], int(more[row])) and not self.is_unambiguous(raw):
+                unclear.append(i)
         return unclear
 
     def _explains(self, raw: bytes, row: Row, more: int) -> bool:
@@ -136,14 +142,14 @@ class RepetitionCheck:
 
     def is_unambiguous(self, raw: bytes) -> bool:
         """Whether what the fast decoder skips is valid JSON, too, and no member of the contract is repeated."""
-        if len(raw) <= _SHORT_BYTES or not _is_plain(raw):
+        colons = raw.count(b":")
+        if len(raw) <= _SHORT_BYTES or colons <= _FEW_COLONS or not _is_plain(raw):
             try:
                 members = from_json(raw, allow_inf_nan=False)  # no number takes it longer than another
             except ValueError:
                 return False
-            colons = raw.count(b":")
             if len(members) == colons or len(members) == _count_names(raw, colons):
-                return True  # as many names as members: none is repeated, and there are no objects in it
+                return True  # as many names as members: none is repeated, and no value is an object
         if b"\\" not in raw:  # otherwise a name can be spelt differently
             texts = raw.split(b'"')[1::2]
             if sum(map(self._names.__contains__, texts)) == len(self._names.intersection(texts)):

@@ -129,7 +129,7 @@ def test_a_proposal(topics: Topics, tmp_path: Path) -> None:
 def test_events_without_contract(topics: Topics, tmp_path: Path) -> None:
     """Events of earlier releases have no contract: the champion's bundle in the store has it.
 
-    If the bundle is no longer there, either, another one can be deployed, and a warning says that nothing was compared.
+    If the store no longer has the bundle, another one can be deployed, and a warning says that nothing was compared.
     """
     event = json.loads(event_of_a_missing_bundle("champion"))
     topics.publish(json.dumps(event).encode(), topic=topics.deployments, key=None)
