@@ -178,8 +178,8 @@ def model_folder() -> Iterator[Path]:
             "model_json": str(folder / "model.json"),
             "model_ubj": str(folder / "model.ubj"),
             "columns": bundle.encoding.columns,
-            "maybe_above": bundle.policy.maybe_above,
-            "declined_above": bundle.policy.declined_above,
+            "maybe_above": bundle.policy.policy.maybe_above,
+            "declined_above": bundle.policy.policy.declined_above,
         }
         (folder / "job.json").write_text(json.dumps(job))
         yield folder

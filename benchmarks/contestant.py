@@ -135,7 +135,8 @@ def pass_through_confirmed(settings: Settings, records: int) -> Watch:
             watch.begin()
         if batch.offsets_next:
             results: list[Result] = [record.value() or b"" for record in batch.records]
-            link.publish(batch, Scores(bundle.reference, results, np.empty(0, np.float32), np.empty(0, np.intp)))
+            none = np.empty(0, np.intp)
+            link.publish(batch, Scores(bundle.reference, results, np.empty(0, np.float32), none, none))
     return watch
 
 

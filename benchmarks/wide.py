@@ -13,6 +13,7 @@ from schemas.contract import Contract, Kind
 from schemas.contract_parser import parse_contract
 from schemas.decision import BundleReference
 from scorer.bundle.xgboost_runner import XGBoostModel
+from scorer.core.decide import Decider
 from scorer.core.decode import Decoder
 from scorer.core.encode import DecisionEncoder
 from scorer.core.features import FeatureEncoding, columns_of
@@ -107,5 +108,12 @@ def wide_bundle() -> Bundle:
     reference = BundleReference(name="wide", version="1.0.0", digest="0" * 64)
     golden = matrix[:2]
     return Bundle(
-        reference, decoder, encoding, model, Policy(), DecisionEncoder(reference), golden, model.predict(golden)
+        reference,
+        decoder,
+        encoding,
+        model,
+        Decider(Policy(), encoding.contract),
+        DecisionEncoder(reference),
+        golden,
+        model.predict(golden),
     )

@@ -13,6 +13,7 @@ from schemas.contract_parser import parse_contract
 from schemas.contracts import shipped_contract
 from schemas.decision import BundleReference
 from scorer.core.columns import Columns
+from scorer.core.decide import Decider
 from scorer.core.decode import Decoder
 from scorer.core.encode import DecisionEncoder
 from scorer.core.features import FeatureEncoding
@@ -146,7 +147,7 @@ def tiny_bundle(model: Model | None = None) -> Bundle:
         decoder=DECODER,
         encoding=FeatureEncoding(CONTRACT, ("amount", "price"), missing=0.0),
         model=model or TinyModel(),
-        policy=Policy(),
+        policy=Decider(Policy(), CONTRACT),
         encoder=DecisionEncoder(reference),
         golden_matrix=golden,
         golden_probabilities=TinyModel().predict(golden),

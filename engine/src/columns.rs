@@ -1,7 +1,8 @@
 //! Makes a row of the model's matrix of the values of an application's fields.
 
 use crate::decode::Decoder;
-use crate::tables::{ColumnsTable, StepTable};
+use crate::program::Program;
+use crate::tables::ColumnsTable;
 
 /// The columns of one bundle.
 pub struct Columns {
@@ -10,33 +11,13 @@ pub struct Columns {
     numbers: Vec<(usize, usize)>,
     indexes: Vec<(usize, usize)>,
     one_hot: Vec<OneHot>,
-    derived: Vec<(usize, Vec<Step>)>,
+    derived: Vec<(usize, Program)>,
 }
 
 struct OneHot {
     field: usize,
     /// For each code the column; None if the model has none for it.
     targets: Vec<Option<usize>>,
-}
-
-/// A step of a program for a stack of numbers, in which 1 stands for true and 0 for false. The arithmetic is IEEE 754's,
-/// so each result has the bits that numpy gives.
-#[derive(Clone, Debug)]
-enum Step {
-    Field(usize),
-    Constant(f64),
-    /// Whether a category is one of several, by its code.
-    CategoryTest(usize, Vec<bool>),
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-    Minimum,
-    Maximum,
-    Negate,
-    Absolute,
-    IsUnknown,
-    KnownIfFinite,
 }
 
 impl Columns {
@@ -72,7 +53,7 @@ impl Columns {
         }
         let mut derived = Vec::with_capacity(table.derived.len());
         for (column, steps) in &table.derived {
-            derived.push((check_column(*column)?, program(steps, decoder)?));
+            derived.push((check_column(*column)?, Program::new(steps, decoder)?));
         }
         Ok(Self { width: table.width, missing: table.missing, numbers, indexes, one_hot, derived })
     }
@@ -100,8 +81,8 @@ impl Columns {
                 row[*column] = 1.0;
             }
         }
-        for (column, steps) in &self.derived {
-            row[*column] = self.round(run(steps, values, stack)?)?;
+        for (column, program) in &self.derived {
+            row[*column] = self.round(program.run(values, stack)?)?;
         }
         Some(())
     }
@@ -113,95 +94,11 @@ impl Columns {
     }
 }
 
-fn run(steps: &[Step], values: &[f64], stack: &mut Vec<f64>) -> Option<f64> {
-    stack.clear();
-    for step in steps {
-        let result = match step {
-            Step::Field(field) => values[*field],
-            Step::Constant(number) => *number,
-            Step::CategoryTest(field, holds) => {
-                let code = values[*field];
-                let position = if code < 0.0 { holds.len() - 1 } else { code as usize };
-                f64::from(u8::from(*holds.get(position)?))
-            }
-            Step::Negate => -stack.pop()?,
-            Step::Absolute => stack.pop()?.abs(),
-            Step::IsUnknown => f64::from(u8::from(stack.pop()?.is_nan())),
-            Step::KnownIfFinite => {
-                let number = stack.pop()?;
-                if number.is_finite() { number } else { f64::NAN }
-            }
-            _ => {
-                let (second, first) = (stack.pop()?, stack.pop()?);
-                match step {
-                    Step::Add => first + second,
-                    Step::Subtract => first - second,
-                    Step::Multiply => first * second,
-                    Step::Divide => first / second,
-                    // Of equal values, such as 0 and -0, and of two unknown ones the first counts.
-                    Step::Minimum => {
-                        if first <= second || first.is_nan() {
-                            first
-                        } else {
-                            second
-                        }
-                    }
-                    _ => {
-                        if first >= second || first.is_nan() {
-                            first
-                        } else {
-                            second
-                        }
-                    }
-                }
-            }
-        };
-        stack.push(result);
-    }
-    stack.pop()
-}
-
-fn program(steps: &[StepTable], decoder: &Decoder) -> Result<Vec<Step>, String> {
-    let program = steps.iter().map(|step| parse(step, decoder)).collect::<Result<Vec<_>, _>>()?;
-    let mut height = 0usize;
-    for step in &program {
-        let (taken, given) = match step {
-            Step::Field(_) | Step::Constant(_) | Step::CategoryTest(..) => (0, 1),
-            Step::Negate | Step::Absolute | Step::IsUnknown | Step::KnownIfFinite => (1, 1),
-            _ => (2, 1),
-        };
-        height = height.checked_sub(taken).ok_or("a program takes more from its stack than there is")? + given;
-    }
-    if height == 1 { Ok(program) } else { Err("a program leaves more than one number".into()) }
-}
-
-fn parse(step: &StepTable, decoder: &Decoder) -> Result<Step, String> {
-    Ok(match step.operation.as_str() {
-        "field" if decoder.is_number(step.field) => Step::Field(step.field),
-        "constant" => Step::Constant(step.value),
-        "category test" if decoder.codes(step.field).is_some_and(|codes| codes < step.holds.len()) => {
-            Step::CategoryTest(step.field, step.holds.iter().map(|holds| *holds != 0).collect())
-        }
-        "+" => Step::Add,
-        "-" => Step::Subtract,
-        "*" => Step::Multiply,
-        "/" => Step::Divide,
-        "min" => Step::Minimum,
-        "max" => Step::Maximum,
-        "negate" => Step::Negate,
-        "abs" => Step::Absolute,
-        "is unknown" => Step::IsUnknown,
-        "known if finite" => Step::KnownIfFinite,
-        other => {
-            return Err(format!("the operation {other} is not known, or its field is of another kind"));
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::decode::tests::decoder;
+    use crate::tables::StepTable;
 
     fn table(missing: f32, derived: Vec<StepTable>) -> ColumnsTable {
         ColumnsTable {
@@ -215,7 +112,7 @@ mod tests {
     }
 
     fn step(operation: &str, field: usize, value: f64) -> StepTable {
-        StepTable { operation: operation.into(), field, value, holds: vec![1, 0, 1] }
+        StepTable { operation: operation.into(), field, value, ..StepTable::default() }
     }
 
     fn write(steps: Vec<StepTable>, missing: f32, values: [f64; 5]) -> Option<Vec<f32>> {
@@ -248,53 +145,6 @@ mod tests {
         };
         assert_eq!([write(0.0), write(1.0)], [vec![0.0, 0.0], vec![0.0, 1.0]]);
         assert!(write(-1.0)[1].is_nan());
-    }
-
-    #[test]
-    fn each_operation_is_numpys() {
-        let run_binary = |operation: &str, first: f64, second: f64| {
-            let steps = [step("constant", 0, first), step("constant", 0, second), step(operation, 0, 0.0)];
-            run(&program(&steps, &decoder()).unwrap(), &[], &mut Vec::new()).unwrap()
-        };
-        assert_eq!(run_binary("-", 1.0, 3.0), -2.0);
-        assert_eq!(run_binary("/", 1.0, 0.0), f64::INFINITY);
-        assert_eq!(run_binary("min", 0.0, -0.0).to_bits(), 0);
-        assert_eq!(run_binary("max", -0.0, 0.0).to_bits(), (-0.0f64).to_bits());
-        assert!(run_binary("min", f64::NAN, 1.0).is_nan());
-        assert!(run_binary("min", 1.0, f64::NAN).is_nan());
-        let run_unary = |operation: &str, number: f64| {
-            let steps = [step("constant", 0, number), step(operation, 0, 0.0)];
-            run(&program(&steps, &decoder()).unwrap(), &[], &mut Vec::new()).unwrap()
-        };
-        assert_eq!(run_unary("negate", 0.0).to_bits(), (-0.0f64).to_bits());
-        assert_eq!(run_unary("abs", -3.0), 3.0);
-        assert_eq!((run_unary("is unknown", f64::NAN), run_unary("is unknown", 1.0)), (1.0, 0.0));
-        assert!(run_unary("known if finite", f64::NEG_INFINITY).is_nan());
-        assert_eq!(run_unary("known if finite", -0.0).to_bits(), (-0.0f64).to_bits());
-    }
-
-    #[test]
-    fn a_category_is_tested_by_its_code() {
-        let steps = program(&[step("category test", 2, 0.0)], &decoder()).unwrap();
-        let test = |code: f64| run(&steps, &[0.0, 0.0, code], &mut Vec::new());
-        assert_eq!([test(0.0), test(1.0), test(-1.0)], [Some(1.0), Some(0.0), Some(1.0)]);
-    }
-
-    #[test]
-    fn programs_that_do_not_fit_are_errors() {
-        let decoder = decoder();
-        for steps in [
-            vec![],
-            vec![step("+", 0, 0.0)],
-            vec![step("constant", 0, 0.0), step("constant", 0, 0.0)],
-            vec![step("sqrt", 0, 0.0)],
-            vec![step("field", 0, 0.0)],
-            vec![step("field", 2, 0.0)],
-            vec![step("field", 9, 0.0)],
-            vec![step("category test", 1, 0.0)],
-        ] {
-            assert!(program(&steps, &decoder).is_err(), "{steps:?}");
-        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Decides, and writes decisions as JSON.
+//! Writes decisions as JSON.
 
 use crate::tables::DecisionTable;
 
@@ -7,10 +7,8 @@ const NUMBERS_BYTES_MAX: usize = 64;
 /// Characters of a 64-bit integer.
 const DIGITS_MAX: usize = 20;
 
-/// The policy and the texts of one bundle.
+/// The texts of one bundle's decisions.
 pub struct DecisionEncoder {
-    maybe_above: f64,
-    declined_above: f64,
     to_id: Vec<u8>,
     outcomes: [Vec<u8>; 3],
     end: Vec<u8>,
@@ -31,23 +29,12 @@ impl DecisionEncoder {
     /// Checks the table.
     pub fn new(table: &DecisionTable) -> Result<Self, String> {
         let outcomes = table.outcomes.clone().try_into().map_err(|_| "there are three labels")?;
-        Ok(Self {
-            maybe_above: table.maybe_above,
-            declined_above: table.declined_above,
-            to_id: table.to_id.clone(),
-            outcomes,
-            end: table.end.clone(),
-        })
+        Ok(Self { to_id: table.to_id.clone(), outcomes, end: table.end.clone() })
     }
 
-    /// Returns the label of a PD.
-    pub fn decide(&self, probability: f32) -> u8 {
-        let exact = f64::from(probability);
-        u8::from(exact > self.maybe_above) + u8::from(exact > self.declined_above)
-    }
-
-    /// Appends a decision.
-    pub fn write(&self, target: &mut Vec<u8>, frame: &Frame, offset: i64, id: &[u8], probability: f32) {
+    /// Appends a decision: on an application's id, with its label and PD.
+    pub fn write(&self, target: &mut Vec<u8>, frame: &Frame, offset: i64, id: &[u8], decided: (u8, f32)) {
+        let (label, probability) = decided;
         let (mut number, mut digits) = (ryu::Buffer::new(), [0; DIGITS_MAX]);
         let offset = integer(offset, &mut digits);
         target.extend_from_slice(&frame.start);
@@ -56,7 +43,7 @@ impl DecisionEncoder {
         target.push(b'"');
         target.extend_from_slice(id);
         target.push(b'"');
-        target.extend_from_slice(&self.outcomes[usize::from(self.decide(probability))]);
+        target.extend_from_slice(&self.outcomes[usize::from(label)]);
         target.extend_from_slice(number.format_finite(f64::from(probability)).as_bytes());
         target.extend_from_slice(&frame.to_offset);
         target.extend_from_slice(offset);
@@ -103,15 +90,8 @@ mod tests {
 
     fn encoder() -> DecisionEncoder {
         let outcomes = ["|A|", "|M|", "|D|"].map(|text| text.into()).to_vec();
-        let table =
-            DecisionTable { maybe_above: 0.25, declined_above: 0.5, to_id: "@id:".into(), outcomes, end: "}".into() };
+        let table = DecisionTable { to_id: "@id:".into(), outcomes, end: "}".into() };
         DecisionEncoder::new(&table).unwrap()
-    }
-
-    #[test]
-    fn a_pd_equal_to_a_threshold_has_the_milder_label() {
-        let labels = [0.0, 0.25, 0.250_000_03, 0.5, 0.500_000_06, 1.0].map(|probability| encoder().decide(probability));
-        assert_eq!(labels, [0, 0, 1, 1, 2, 2]);
     }
 
     #[test]
@@ -128,7 +108,7 @@ mod tests {
         let mut hint = 0;
         let frame = frame_of(&frames, 7, &mut hint).unwrap();
         let mut text = Vec::new();
-        encoder().write(&mut text, frame, 1_042, "é".as_bytes(), 0.1);
+        encoder().write(&mut text, frame, 1_042, "é".as_bytes(), (0, 0.1));
         assert_eq!(String::from_utf8(text).unwrap(), "7:1042@id:\"é\"|A|0.10000000149011612#1042}");
         assert_eq!(hint, 1);
         assert!(frame_of(&frames, 4, &mut hint).is_none());

@@ -10,6 +10,8 @@ pub mod columns;
 pub mod decode;
 pub mod encode;
 pub mod json;
+pub mod policy;
+pub mod program;
 #[cfg(feature = "python")]
 mod python;
 pub mod tables;
@@ -18,13 +20,15 @@ pub mod trees;
 use columns::Columns;
 use decode::Decoder;
 use encode::{DecisionEncoder, Frame, frame_of};
-use tables::{ColumnsTable, DecisionTable, FieldTable, ObjectTable, TreesTable};
+use policy::{Matched, Policy};
+use tables::{ColumnsTable, DecisionTable, FieldTable, ObjectTable, PolicyTable, TreesTable};
 use trees::Forest;
 
 /// The engine of one bundle.
 pub struct Engine {
     decoder: Decoder,
     columns: Columns,
+    policy: Policy,
     encoder: DecisionEncoder,
     forest: Option<Forest>,
 }
@@ -40,6 +44,15 @@ pub struct Decoded {
     ids: Vec<u8>,
     /// The end of each id.
     ends: Vec<usize>,
+    /// What the policy found in the fields.
+    matched: Vec<Matched>,
+}
+
+impl Decoded {
+    /// The rule that decides each record, or -1.
+    pub fn rules(&self) -> Vec<i16> {
+        self.matched.iter().map(|matched| matched.rule).collect()
+    }
 }
 
 /// Decisions on records that the engine has decoded, in order.
@@ -56,15 +69,17 @@ impl Engine {
     pub fn new(
         contract: (&[ObjectTable], &[FieldTable], usize),
         columns: &ColumnsTable,
+        policy: &PolicyTable,
         decisions: &DecisionTable,
         trees: Option<&TreesTable>,
     ) -> Result<Self, String> {
         let (objects, fields, id_field) = contract;
         let decoder = Decoder::new(objects, fields, id_field)?;
         let columns = Columns::new(columns, &decoder)?;
+        let policy = Policy::new(policy, &decoder)?;
         let encoder = DecisionEncoder::new(decisions)?;
         let forest = trees.map(|table| Forest::new(table, columns.width())).transpose()?;
-        Ok(Self { decoder, columns, encoder, forest })
+        Ok(Self { decoder, columns, policy, encoder, forest })
     }
 
     /// Whether the engine predicts, too.
@@ -84,6 +99,7 @@ impl Engine {
             if self.decoder.read(value, &mut reading).is_none() {
                 continue;
             }
+            let Some(matched) = self.policy.find(&reading.values, &mut stack) else { continue };
             let start = decoded.matrix.len();
             decoded.matrix.resize(start + width, 0.0);
             if self.columns.write(&reading.values, &mut decoded.matrix[start..], &mut stack).is_none() {
@@ -91,6 +107,7 @@ impl Engine {
                 continue;
             }
             decoded.positions.push(position);
+            decoded.matched.push(matched);
             decoded.ids.extend_from_slice(&value[reading.id.clone()]);
             decoded.ends.push(decoded.ids.len());
         }
@@ -103,9 +120,10 @@ impl Engine {
         probabilities.iter().all(|probability| (0.0..=1.0).contains(probability)).then_some(probabilities)
     }
 
-    /// Returns the label of each PD.
-    pub fn decide(&self, probabilities: &[f32]) -> Vec<u8> {
-        probabilities.iter().map(|probability| self.encoder.decide(*probability)).collect()
+    /// Returns the label of each decoded record; that of a PD that is NaN counts for nothing.
+    pub fn decide(&self, decoded: &Decoded, probabilities: &[f32]) -> Vec<u8> {
+        let matched = decoded.matched.iter().zip(probabilities);
+        matched.map(|(matched, probability)| self.policy.decide(*matched, *probability)).collect()
     }
 
     /// Encodes the decisions on decoded records; None if a partition has no frame, or numbers are missing.
@@ -114,12 +132,13 @@ impl Engine {
     pub fn encode(
         &self,
         decoded: &Decoded,
-        probabilities: &[f32],
+        decided: (&[u8], &[f32]),
         source: (&[i32], &[i64]),
         frames: &[Frame],
     ) -> Option<Decisions> {
         let (partitions, offsets) = source;
-        if probabilities.len() != decoded.positions.len() {
+        let (labels, probabilities) = decided;
+        if [labels.len(), probabilities.len()] != [decoded.positions.len(); 2] {
             return None;
         }
         let bytes_about = frames.first().map_or(0, |frame| self.encoder.bytes_about(frame));
@@ -127,11 +146,12 @@ impl Engine {
         decisions.text.reserve(probabilities.len() * bytes_about + decoded.ids.len());
         decisions.ends.reserve(probabilities.len());
         let (mut id_start, mut hint) = (0, 0);
-        for ((position, probability), id_end) in decoded.positions.iter().zip(probabilities).zip(&decoded.ends) {
-            if !probability.is_nan() {
+        let decided = labels.iter().copied().zip(probabilities.iter().copied());
+        for ((position, decided), id_end) in decoded.positions.iter().zip(decided).zip(&decoded.ends) {
+            if !decided.1.is_nan() {
                 let frame = frame_of(frames, *partitions.get(*position)?, &mut hint)?;
                 let id = &decoded.ids[id_start..*id_end];
-                self.encoder.write(&mut decisions.text, frame, *offsets.get(*position)?, id, *probability);
+                self.encoder.write(&mut decisions.text, frame, *offsets.get(*position)?, id, decided);
             }
             id_start = *id_end;
             decisions.ends.push(decisions.text.len());
@@ -156,9 +176,10 @@ mod tests {
     fn engine() -> Engine {
         let (objects, fields) = decode::tests::tables();
         let columns = ColumnsTable { width: 1, numbers: vec![(0, 1)], ..ColumnsTable::default() };
+        let policy = PolicyTable { thresholds: vec![(0.3, 0.5)], ..PolicyTable::default() };
         let decisions =
             DecisionTable { outcomes: vec![b"|".to_vec(); 3], end: b".".to_vec(), ..DecisionTable::default() };
-        Engine::new((&objects, &fields, 0), &columns, &decisions, None).unwrap()
+        Engine::new((&objects, &fields, 0), &columns, &policy, &decisions, None).unwrap()
     }
 
     fn frames() -> Vec<Frame> {
@@ -178,7 +199,10 @@ mod tests {
         let decoded = engine.decode(&values);
         assert_eq!((&decoded.positions[..], &decoded.matrix[..]), (&[1, 3, 4][..], &[1.0, 3.0, 4.0][..]));
         let source = (&[0; 5][..], &[10, 11, 12, 13, 14][..]);
-        let decisions = engine.encode(&decoded, &[0.5, f32::NAN, 0.25], source, &frames()).unwrap();
+        let probabilities = [0.5, f32::NAN, 0.25];
+        let labels = engine.decide(&decoded, &probabilities);
+        assert_eq!([labels[0], labels[2]], [1, 0]);
+        let decisions = engine.encode(&decoded, (&labels, &probabilities), source, &frames()).unwrap();
         assert_eq!(decisions.text, br#"<11"a"|0.5>11.<14"d"|0.25>14."#);
         assert_eq!(decisions.ends, [14, 14, 29]);
     }
@@ -187,10 +211,11 @@ mod tests {
     fn arguments_that_do_not_fit_together_are_no_decisions() {
         let engine = engine();
         let decoded = engine.decode(&[Some(br#"{"id":"a","income":1}"#)]);
-        assert!(engine.encode(&decoded, &[], (&[0], &[0]), &frames()).is_none());
-        assert!(engine.encode(&decoded, &[0.5], (&[], &[0]), &frames()).is_none());
-        assert!(engine.encode(&decoded, &[0.5], (&[0], &[]), &frames()).is_none());
-        assert!(engine.encode(&decoded, &[0.5], (&[1], &[0]), &frames()).is_none());
+        assert!(engine.encode(&decoded, (&[0], &[]), (&[0], &[0]), &frames()).is_none());
+        assert!(engine.encode(&decoded, (&[], &[0.5]), (&[0], &[0]), &frames()).is_none());
+        assert!(engine.encode(&decoded, (&[0], &[0.5]), (&[], &[0]), &frames()).is_none());
+        assert!(engine.encode(&decoded, (&[0], &[0.5]), (&[0], &[]), &frames()).is_none());
+        assert!(engine.encode(&decoded, (&[0], &[0.5]), (&[1], &[0]), &frames()).is_none());
         assert!(engine.predict(&decoded).is_none());
     }
 

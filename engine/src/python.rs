@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
 use crate::encode::Frame;
-use crate::tables::{ColumnsTable, DecisionTable, FieldTable, ObjectTable, TreesTable};
+use crate::tables::{ColumnsTable, DecisionTable, FieldTable, ObjectTable, PolicyTable, TreesTable};
 use crate::{Decisions, Panicked, without_panic};
 
 create_exception!(
@@ -25,6 +25,12 @@ impl From<Panicked> for PyErr {
 fn mismatch() -> PyErr {
     EngineError::new_err("the arguments do not fit together")
 }
+
+/// Decisions, labels (uint8) and the indexes of rules that decided (int16, -1 for none).
+type Decided<'py> = (Bound<'py, PyList>, Bound<'py, PyBytes>, Bound<'py, PyBytes>);
+
+/// Decisions, PDs (float32), labels (uint8), rules (int16) and positions.
+type Scored<'py> = (Bound<'py, PyList>, Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyBytes>, Vec<usize>);
 
 /// The engine of one bundle. All methods release the GIL while they compute.
 #[pyclass(frozen)]
@@ -60,27 +66,28 @@ impl Engine {
     fn new(
         contract: (Vec<ObjectTable>, Vec<FieldTable>, usize),
         columns: ColumnsTable,
+        policy: PolicyTable,
         decisions: DecisionTable,
         trees: Option<TreesTable>,
     ) -> PyResult<Self> {
         let (objects, fields, id_field) = contract;
-        crate::Engine::new((&objects, &fields, id_field), &columns, &decisions, trees.as_ref())
+        crate::Engine::new((&objects, &fields, id_field), &columns, &policy, &decisions, trees.as_ref())
             .map(Self)
             .map_err(PyValueError::new_err)
     }
 
     /// Decodes values, predicts, decides and encodes.
     ///
-    /// Returns the decisions, the PDs (float32) and the labels (uint8) of the records that the engine decoded, in
-    /// order, and the positions of these records. All others are left to the reference.
-    #[allow(clippy::type_complexity)]
+    /// Returns the decisions, the PDs (float32), the labels (uint8) and the rules that decided (int16, -1 for none) of
+    /// the records that the engine decoded, in order, and the positions of these records. All others are left to the
+    /// reference.
     fn score<'py>(
         &self,
         py: Python<'py>,
         values: &Bound<'py, PyList>,
         source: Source,
         bytes_max: usize,
-    ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyBytes>, Bound<'py, PyBytes>, Vec<usize>)> {
+    ) -> PyResult<Scored<'py>> {
         let objects = bytes_objects(values);
         let values = contents(&objects, bytes_max);
         let frames = source.frames();
@@ -89,14 +96,15 @@ impl Engine {
                 without_panic(|| {
                     let decoded = self.0.decode(&values);
                     let probabilities = self.0.predict(&decoded)?;
-                    let labels = self.0.decide(&probabilities);
-                    let decisions =
-                        self.0.encode(&decoded, &probabilities, (&source.partitions, &source.offsets), &frames)?;
+                    let labels = self.0.decide(&decoded, &probabilities);
+                    let decided = (&labels[..], &probabilities[..]);
+                    let decisions = self.0.encode(&decoded, decided, (&source.partitions, &source.offsets), &frames)?;
                     Some((decoded, probabilities, labels, decisions))
                 })
             })?
             .ok_or_else(mismatch)?;
-        Ok((texts(py, &decisions)?, floats(py, &probabilities), PyBytes::new(py, &labels), decoded.positions))
+        let decided = (PyBytes::new(py, &labels), rules(py, &decoded));
+        Ok((texts(py, &decisions)?, floats(py, &probabilities), decided.0, decided.1, decoded.positions))
     }
 
     /// Decodes values.
@@ -106,24 +114,30 @@ impl Engine {
         Ok(Decoded(py.detach(|| without_panic(|| self.0.decode(&values)))?))
     }
 
-    /// Encodes the decisions on decoded records; one whose PD is NaN has an empty text.
+    /// Encodes the decisions on decoded records, and returns them with their labels and rules.
+    ///
+    /// One whose PD is NaN has an empty text, and a label that counts for nothing.
     fn encode<'py>(
         &self,
         py: Python<'py>,
         decoded: &Bound<'py, Decoded>,
         probabilities: Vec<f32>,
         source: Source,
-    ) -> PyResult<Bound<'py, PyList>> {
+    ) -> PyResult<Decided<'py>> {
         let decoded = decoded.get();
         let frames = source.frames();
-        let decisions = py
+        let (labels, decisions) = py
             .detach(|| {
                 without_panic(|| {
-                    self.0.encode(&decoded.0, &probabilities, (&source.partitions, &source.offsets), &frames)
+                    let labels = self.0.decide(&decoded.0, &probabilities);
+                    let decided = (&labels[..], &probabilities[..]);
+                    let decisions =
+                        self.0.encode(&decoded.0, decided, (&source.partitions, &source.offsets), &frames)?;
+                    Some((labels, decisions))
                 })
             })?
             .ok_or_else(mismatch)?;
-        texts(py, &decisions)
+        Ok((texts(py, &decisions)?, PyBytes::new(py, &labels), rules(py, &decoded.0)))
     }
 }
 
@@ -160,6 +174,10 @@ fn texts<'py>(py: Python<'py>, decisions: &Decisions) -> PyResult<Bound<'py, PyL
         text
     };
     PyList::new(py, decisions.ends.iter().map(text))
+}
+
+fn rules<'py>(py: Python<'py>, decoded: &crate::Decoded) -> Bound<'py, PyBytes> {
+    PyBytes::new(py, &decoded.rules().iter().flat_map(|rule| rule.to_ne_bytes()).collect::<Vec<u8>>())
 }
 
 fn floats<'py>(py: Python<'py>, numbers: &[f32]) -> Bound<'py, PyBytes> {

@@ -81,8 +81,23 @@ pub struct StepTable {
     pub field: usize,
     /// The constant.
     pub value: f64,
-    /// For each code of a category whether the test holds (1) or not (0); the last one is for unknown.
+    /// For each code of a category whether the test holds (1) or not (0); the last one is for unknown. Of a test of
+    /// numbers whether it holds for `values` (1) or for all other numbers (0).
     pub holds: Vec<u8>,
+    /// The numbers of a test.
+    pub values: Vec<f64>,
+}
+
+/// The policy.
+#[cfg_attr(feature = "python", derive(FromPyObject))]
+#[derive(Clone, Debug, Default)]
+pub struct PolicyTable {
+    /// Pairs of thresholds, the first of which is general: above them a PD is at least the second label, or the third.
+    pub thresholds: Vec<(f64, f64)>,
+    /// The field of the segments, and for each of its codes the index of its thresholds; the last one is for unknown.
+    pub segments: Option<(usize, Vec<usize>)>,
+    /// The steps of each rule's condition, and its label.
+    pub rules: Vec<(Vec<StepTable>, u8)>,
 }
 
 /// The trees of a model: the arrays of all trees, one after another.
@@ -105,14 +120,10 @@ pub struct TreesTable {
     pub base_score: f32,
 }
 
-/// The text of decisions, and the thresholds of the policy.
+/// The text of decisions.
 #[cfg_attr(feature = "python", derive(FromPyObject))]
 #[derive(Clone, Debug, Default)]
 pub struct DecisionTable {
-    /// A PD above it is at least the second label.
-    pub maybe_above: f64,
-    /// A PD above it is the third label.
-    pub declined_above: f64,
     /// The text between the first offset and the application's id.
     pub to_id: Vec<u8>,
     /// For each label, the text between the application's id and the PD.

@@ -29,6 +29,7 @@ from scorer.bundle.manifest import (
 )
 from scorer.bundle.onnx_runner import open_onnx
 from scorer.bundle.runners import open_model
+from scorer.core.decide import Decider
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
 from scorer.core.score import Model
@@ -123,7 +124,7 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
 
 def _write_golden(encoding: FeatureEncoding, model: Model, policy: Policy) -> bytes:
     try:
-        return write_golden(encoding, model, policy)
+        return write_golden(encoding, model, Decider(policy, encoding.contract))
     except ModelError as error:
         raise ModelError(
             "the model fails on the golden examples, which are synthetic applications up to the contract's limits, "
@@ -144,10 +145,10 @@ def _write_version(draft: Draft) -> tuple[dict[str, Any], Literal[1, 2, 3]]:
 
 
 def _has_own_contract(draft: Draft) -> bool:
-    """Whether the contract is in the bundle: one that is not the shipped one, or one with columns of a new kind."""
+    """Whether the contract is in the bundle: one that is not the shipped one, or one with columns or rules since 3."""
     inputs = draft.inputs
-    has_new_columns = bool(inputs.features.derived or inputs.encoding.categories)
-    return inputs.contract.sha256 != shipped_contract().sha256 or has_new_columns
+    has_new_parts = bool(inputs.features.derived or inputs.encoding.categories or draft.policy.has_conditions)
+    return inputs.contract.sha256 != shipped_contract().sha256 or has_new_parts
 
 
 def _write_card(draft: Draft) -> str:

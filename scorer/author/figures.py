@@ -14,7 +14,7 @@ from scorer.bundle.manifest import (
     Metrics,
     Outcomes,
 )
-from scorer.core.policy import LABELS, Policy
+from scorer.core.policy import LABELS
 
 _BINS: Final = 10
 
@@ -23,7 +23,7 @@ def measure(
     dataset: Dataset,
     probabilities: NDArray[np.float32],
     defaulted: NDArray[np.float32],
-    policy: Policy,
+    decided: NDArray[np.intp],
     sentence: str,
     phrase: str,
 ) -> Metrics:
@@ -33,7 +33,7 @@ def measure(
         dataset: the origin of the held-out applications.
         probabilities: their predicted probabilities of default, shape (n,).
         defaulted: 1 where the loan was not paid back, otherwise 0; shape (n,), with both values.
-        policy: the policy to evaluate.
+        decided: the labels by the policy to evaluate, as indexes into `LABELS`, shape (n,).
         sentence: a sentence that describes the data on which the AUC was measured.
         phrase: the same as a short phrase.
     """
@@ -41,7 +41,6 @@ def measure(
 
     auc = float(roc_auc_score(defaulted, probabilities))
     brier = float(brier_score_loss(defaulted, probabilities))
-    decided = policy.decide(probabilities)
     by_decision = {
         outcome: Outcomes(
             ok=int(np.count_nonzero((decided == index) & (defaulted == 0))),

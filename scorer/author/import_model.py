@@ -24,6 +24,7 @@ from scorer.author.xgboost_wrapper import is_wrapper, read_input, require_same_a
 from scorer.bundle.manifest import FILE_BYTES_MAX, SENTENCE_CHARACTERS_MAX, Manifest, Metrics, Setting
 from scorer.bundle.pickles import refuse_pickle
 from scorer.bundle.runners import library_of, open_model, require_reader_of_indexes
+from scorer.core.decide import Decider
 from scorer.core.score import Model, checked_predict
 from scorer.errors import BundleError, InputFileError, MisuseError, RunnerMissingError
 
@@ -270,8 +271,9 @@ def _measure(model: Model, inputs: ModelInput, description: Description, holdout
     encoding = inputs.encoding
     probabilities = checked_predict(model, encoding.matrix(holdout.applications))
     phrase = "the applications that were held out"
+    decided = Decider(description.policy, inputs.contract).decide(probabilities, holdout.applications.values)
     metrics = measure(
-        holdout.dataset, probabilities, holdout.defaulted, description.policy, description.holdout_about, phrase
+        holdout.dataset, probabilities, holdout.defaulted, decided.labels, description.holdout_about, phrase
     )
     if metrics.holdout.auc < _AUC_MIN:
         raise BundleError(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from schemas.printable import printable
 from scorer.author.bases import find_bases
+from scorer.bundle.golden import EXAMPLE_BYTES_MAX
 from scorer.bundle.load import load_bundle, read_manifest
 from scorer.bundle.manifest import CARD_FILE, GOLDEN_FILE, MANIFEST_FILE, Manifest
 from scorer.core.features import one_hot_columns
@@ -248,7 +249,8 @@ def _probe_columns(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
 
 
 def _probe_golden(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
-    decided = set(bundle.policy.decide(bundle.golden_probabilities).tolist())
+    columns = bundle.decoder.decode_batch(bundle.golden_values, EXAMPLE_BYTES_MAX).columns
+    decided = set(bundle.policy.decide(bundle.golden_probabilities, columns.values).labels.tolist())
     missing_labels = [name for index, name in enumerate(LABELS) if index not in decided]
     if missing_labels:
         what = f"none of the {len(bundle.golden_matrix)} golden examples is {' or '.join(missing_labels)}"

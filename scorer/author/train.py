@@ -32,6 +32,7 @@ from scorer.bundle.libraries import import_library
 from scorer.bundle.manifest import Dataset, Features, Metrics, Training
 from scorer.bundle.xgboost_runner import feature_names
 from scorer.core.columns import Columns, concatenate
+from scorer.core.decide import Decider
 from scorer.core.decode import Decoder
 from scorer.core.features import columns_of
 from scorer.core.policy import Policy
@@ -272,6 +273,9 @@ def train_model(
     fit = partial(_fit, inputs, parameters, recipe.rounds)
     evaluated_model = fit(matrix[train_rows], examples.defaulted[train_rows])
     probabilities, defaulted = evaluated_model.inplace_predict(matrix[holdout_rows]), examples.defaulted[holdout_rows]
+    decided = Decider(recipe.policy, examples.contract).decide(
+        probabilities, examples.applications.take(holdout_rows).values
+    )
     name, version, created = identity
     draft = Draft(
         name=name,
@@ -281,7 +285,7 @@ def train_model(
         model=check_booster(bytes(fit(matrix, examples.defaulted).save_raw("ubj")), inputs).model,
         inputs=inputs,
         policy=recipe.policy,
-        metrics=measure(examples.dataset, probabilities, defaulted, recipe.policy, _WHAT_HOLDOUT, _WHERE),
+        metrics=measure(examples.dataset, probabilities, defaulted, decided.labels, _WHAT_HOLDOUT, _WHERE),
         training=Training(
             parameters=parameters, rounds=recipe.rounds, dropped_fields=tuple(sorted(set(recipe.dropped)))
         ),

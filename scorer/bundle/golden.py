@@ -16,14 +16,15 @@ from schemas.contract import Contract
 from schemas.decision import Label
 from schemas.made_up import make_applications
 from scorer.core.columns import Columns
+from scorer.core.decide import Decider
 from scorer.core.decode import Decoder
 from scorer.core.features import FeatureEncoding
-from scorer.core.policy import LABELS, Policy
+from scorer.core.policy import LABELS
 from scorer.core.score import Model, checked_predict
 from scorer.errors import BundleError
 
 EXAMPLES_MAX: Final = 10_000  # so that they do not delay the start noticeably
-_APPLICATION_BYTES_MAX: Final = 1 << 20
+EXAMPLE_BYTES_MAX: Final = 1 << 20
 _TOLERANCE: Final = 1e-6  # between CPU architectures
 _SINGLE_ROWS_MAX: Final = 64  # the number of generated examples; each one is a separate model run
 
@@ -46,7 +47,7 @@ class Golden:
     decisions: list[Label]
 
     def reproduce(
-        self, encoding: FeatureEncoding, model: Model, policy: Policy, *, exact: bool
+        self, encoding: FeatureEncoding, model: Model, policy: Decider, *, exact: bool
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Scores the examples and compares the results; also checks that an example's bits do not depend on its batch.
 
@@ -72,8 +73,8 @@ class Golden:
                 f"{differing.sum()} of {len(probabilities)} golden examples are not reproduced: they differ by up to "
                 f"{differences.max():.2g} (allowed: {'0' if exact else f'{_TOLERANCE:g}'})"
             )
-        decisions = [LABELS[i] for i in policy.decide(self.probabilities.astype(np.float32))]
-        if decisions != self.decisions:
+        labels = policy.decide(self.probabilities.astype(np.float32), self.columns.values).labels
+        if [LABELS[label] for label in labels] != self.decisions:
             raise BundleError("the policy's decisions on the golden examples differ from those in the file")
         return matrix, probabilities
 
@@ -100,7 +101,7 @@ def _predict_examples(model: Model, matrix: NDArray[np.float32]) -> NDArray[np.f
     return together
 
 
-def write_golden(encoding: FeatureEncoding, model: Model, policy: Policy) -> bytes:
+def write_golden(encoding: FeatureEncoding, model: Model, policy: Decider) -> bytes:
     """Returns the content of a `golden.jsonl`: the synthetic applications with this model's and policy's results.
 
     Raises:
@@ -108,12 +109,14 @@ def write_golden(encoding: FeatureEncoding, model: Model, policy: Policy) -> byt
         ModelError: the model fails on them, or returns a value that is not a probability.
     """
     lines = _write_applications(encoding.contract)
-    probabilities = _predict_examples(model, golden_matrix(encoding))
+    columns = _golden_columns(encoding.contract)
+    probabilities = _predict_examples(model, encoding.matrix(columns))
     _require_variety(probabilities)
+    labels = policy.decide(probabilities, columns.values).labels
     examples = [
-        _Example(msgspec.Raw(line), probability, LABELS[outcome])
-        for line, probability, outcome in zip(
-            lines, probabilities.astype(np.float64).tolist(), policy.decide(probabilities).tolist(), strict=True
+        _Example(msgspec.Raw(line), probability, LABELS[label])
+        for line, probability, label in zip(
+            lines, probabilities.astype(np.float64).tolist(), labels.tolist(), strict=True
         )
     ]
     return msgspec.json.Encoder().encode_lines(examples)
@@ -136,9 +139,13 @@ def _require_variety(probabilities: NDArray[np.float32]) -> None:
 
 def golden_matrix(encoding: FeatureEncoding) -> NDArray[np.float32]:
     """Returns the matrix of the synthetic applications; shape (examples, columns)."""
-    decoded = Decoder(encoding.contract).decode_batch(_write_applications(encoding.contract), _APPLICATION_BYTES_MAX)
+    return encoding.matrix(_golden_columns(encoding.contract))
+
+
+def _golden_columns(contract: Contract) -> Columns:
+    decoded = Decoder(contract).decode_batch(_write_applications(contract), EXAMPLE_BYTES_MAX)
     assert not decoded.rejections, "synthetic applications are valid"
-    return encoding.matrix(decoded.columns)
+    return decoded.columns
 
 
 def _write_applications(contract: Contract) -> list[bytes]:
@@ -161,7 +168,7 @@ def read_golden(raw: bytes, decoder: Decoder) -> Golden:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise BundleError(f"line {number} of the golden examples is invalid: {error}") from None
     values = [bytes(example.application) for example in examples]
-    decoded = decoder.decode_batch(values, _APPLICATION_BYTES_MAX)
+    decoded = decoder.decode_batch(values, EXAMPLE_BYTES_MAX)
     for row, rejection in sorted(decoded.rejections.items()):
         raise BundleError(f"line {row + 1} of the golden examples has an invalid application: {rejection.reason}")
     probabilities = np.array([example.probability_of_default for example in examples])

@@ -22,6 +22,7 @@ from scorer.bundle.manifest import (
 )
 from scorer.bundle.pickles import refuse_pickle
 from scorer.bundle.runners import library_of, open_model
+from scorer.core.decide import Decider
 from scorer.core.decode import Decoder
 from scorer.core.encode import DecisionEncoder
 from scorer.core.features import FeatureEncoding
@@ -55,6 +56,7 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
         contract = read_contract(manifest, contents)
         decoder = Decoder(contract)
         encoding = _encode_features(contract, manifest)
+        policy = _prepare_policy(contract, manifest)
         passed(f"contract: {contract}, {len(contract.fields)} fields; it gives all columns")
         model = open_model(
             manifest.runner,
@@ -67,7 +69,7 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
         passed(f"model: {manifest.runner}, with the {len(encoding.columns)} columns in the manifest")
         exact = manifest.platform == platform.machine()
         golden = read_golden(contents[GOLDEN_FILE], decoder)
-        matrix, probabilities = golden.reproduce(encoding, model, manifest.policy, exact=exact)
+        matrix, probabilities = golden.reproduce(encoding, model, policy, exact=exact)
         passed(f"golden examples: {len(probabilities)} reproduced {'bit for bit' if exact else 'within 1e-6'}")
     except RunnerMissingError as error:
         raise RunnerMissingError(f"bundle {called or folder}: {error}") from error
@@ -75,7 +77,7 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
         raise BundleError(f"bundle {called or folder}: {error}. {_suggest_fix(manifest)}") from error
     reference = manifest.reference
     encoder = DecisionEncoder(reference)
-    return Bundle(reference, decoder, encoding, model, manifest.policy, encoder, matrix, probabilities, golden.values)
+    return Bundle(reference, decoder, encoding, model, policy, encoder, matrix, probabilities, golden.values)
 
 
 def _suggest_fix(manifest: Manifest) -> str:
@@ -210,3 +212,10 @@ def _encode_features(contract: Contract, manifest: Manifest) -> FeatureEncoding:
         return FeatureEncoding(contract, features.columns, features.missing_number, features.derived)
     except ValueError as error:
         raise BundleError(str(error)) from None
+
+
+def _prepare_policy(contract: Contract, manifest: Manifest) -> Decider:
+    try:
+        return Decider(manifest.policy, contract)
+    except ValueError as error:
+        raise BundleError(f"policy: {error}") from None

@@ -212,9 +212,12 @@ class Manifest(_Section):
         return self
 
     @model_validator(mode="after")
-    def _check_derived(self) -> Self:
+    def _check_new_parts(self) -> Self:
         if ("derived" in self.features.model_fields_set) and self.manifest_version < 3:
             msg = "features.derived is not allowed in manifests before version 3"
+            raise ValueError(msg)
+        if self.policy.has_conditions and self.manifest_version < 3:
+            msg = "policy.segments and policy.rules are not allowed in manifests before version 3"
             raise ValueError(msg)
         return self
 

@@ -37,7 +37,7 @@ def write_report(of: tuple["Settings", "Plan", "Bundle"], results: "Results", fo
         with progress_bar("reading the applications", quiet=as_json) as update:
             findings = compute_findings(settings, planned, results, opened.decoder, folder / "flips.csv", update)
         (folder / "report.json").write_text(json.dumps(findings.as_json(), indent=2) + "\n", encoding="utf-8")
-        (folder / "report.html").write_text(render(findings, planned, results, opened.policy), encoding="utf-8")
+        (folder / "report.html").write_text(render(findings, planned, results, opened.policy.policy), encoding="utf-8")
     except OSError as error:
         raise MisuseError(f"{folder}: the report cannot be written: {error.strerror}") from error
     if as_json:

@@ -9,10 +9,16 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from scorer.core.decide import Decider
 from scorer.core.encode import DecisionEncoder
-from scorer.core.engine_tables import TreesTable, compile_columns, compile_contract, compile_decisions
+from scorer.core.engine_tables import (
+    TreesTable,
+    compile_columns,
+    compile_contract,
+    compile_decisions,
+    compile_policy,
+)
 from scorer.core.features import FeatureEncoding
-from scorer.core.policy import Policy
 
 try:
     import scorer_engine
@@ -47,12 +53,22 @@ class EngineScores(NamedTuple):
         decisions: the encoded decisions.
         probabilities: the PDs, shape (m,).
         labels: the labels as indexes into `LABELS`, shape (m,).
+        rules: the indexes of the rules that decided, or `NO_RULE`, shape (m,).
     """
 
     positions: list[int]
     decisions: list[bytes]
     probabilities: NDArray[np.float32]
     labels: NDArray[np.intp]
+    rules: NDArray[np.intp]
+
+
+class EngineDecisions(NamedTuple):
+    """Decisions on decoded records, in order; the attributes are those of `EngineScores`."""
+
+    decisions: list[bytes]
+    labels: NDArray[np.intp]
+    rules: NDArray[np.intp]
 
 
 class EngineMatrix(NamedTuple):
@@ -73,25 +89,29 @@ class CompiledEngine:
     """The compiled engine of one bundle. Its methods return None if it fails, which is a fault in it."""
 
     def __init__(
-        self, encoding: FeatureEncoding, policy: Policy, encoder: DecisionEncoder, trees: TreesTable | None
+        self, encoding: FeatureEncoding, policy: Decider, encoder: DecisionEncoder, trees: TreesTable | None
     ) -> None:
         """Compiles the tables.
 
         Args:
             encoding: how applications are encoded.
-            policy: the thresholds.
+            policy: decides.
             encoder: has the texts of decisions.
             trees: the model; None if something else predicts, between `decode` and `encode`.
 
         Raises:
-            ValueError: the engine cannot compute a derived column, or does not know such trees.
+            ValueError: the engine cannot compute a derived column or a rule, or does not know such trees.
         """
         assert IS_INSTALLED, "checked before"
         self.predicts = trees is not None
         self._encoder = encoder
         self._columns = len(encoding.columns)
         self._engine = scorer_engine.Engine(
-            compile_contract(encoding.contract), compile_columns(encoding), compile_decisions(policy, encoder), trees
+            compile_contract(encoding.contract),
+            compile_columns(encoding),
+            compile_policy(policy, encoding.contract),
+            compile_decisions(encoder),
+            trees,
         )
 
     def score(self, values: list[Any], source: Source, bytes_max: int) -> EngineScores | None:
@@ -103,14 +123,17 @@ class CompiledEngine:
             bytes_max: maximum size of a value, in bytes; larger ones are left to the reference.
         """
         try:
-            decisions, probabilities, labels, positions = self._engine.score(values, self._native(source), bytes_max)
+            decisions, probabilities, labels, rules, positions = self._engine.score(
+                values, self._native(source), bytes_max
+            )
         except scorer_engine.EngineError:
             return None
         return EngineScores(
             positions,
             decisions,
             np.frombuffer(probabilities, dtype=np.float32),
-            np.frombuffer(labels, dtype=np.uint8).astype(np.intp),
+            _read_labels(labels),
+            _read_rules(rules),
         )
 
     def decode(self, values: list[Any], bytes_max: int) -> EngineMatrix | None:
@@ -122,7 +145,7 @@ class CompiledEngine:
         matrix = np.frombuffer(decoded.matrix, dtype=np.float32).reshape(-1, self._columns)
         return EngineMatrix(decoded.positions, matrix, decoded)
 
-    def encode(self, rows: EngineMatrix, probabilities: NDArray[np.float32], source: Source) -> list[bytes] | None:
+    def encode(self, rows: EngineMatrix, probabilities: NDArray[np.float32], source: Source) -> EngineDecisions | None:
         """Encodes the decisions on decoded records, in order.
 
         Args:
@@ -131,11 +154,19 @@ class CompiledEngine:
             source: where the n records come from.
         """
         try:
-            decisions: list[bytes] = self._engine.encode(rows.decoded, probabilities.tolist(), self._native(source))
+            decisions, labels, rules = self._engine.encode(rows.decoded, probabilities.tolist(), self._native(source))
         except scorer_engine.EngineError:
             return None
-        return decisions
+        return EngineDecisions(decisions, _read_labels(labels), _read_rules(rules))
 
     def _native(self, source: Source) -> _NativeSource:
         frames = self._encoder.frames(source.topic, source.partitions)
         return _NativeSource(source.partitions, source.offsets, frames)
+
+
+def _read_labels(labels: bytes) -> NDArray[np.intp]:
+    return np.frombuffer(labels, dtype=np.uint8).astype(np.intp)
+
+
+def _read_rules(rules: bytes) -> NDArray[np.intp]:
+    return np.frombuffer(rules, dtype=np.int16).astype(np.intp)

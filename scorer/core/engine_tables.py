@@ -10,16 +10,27 @@ from typing import Final
 
 from schemas.contract import NUMBER_MAX, Contract, ContractField, ContractObject, Kind
 from scorer.core.columns import UNKNOWN_CATEGORY, read_absent
+from scorer.core.decide import Decider
 from scorer.core.encode import DecisionEncoder
-from scorer.core.evaluation import Operation, Program, PushCategoryTest, PushColumn, PushConstant, Step
+from scorer.core.evaluation import (
+    NumberTest,
+    Operation,
+    Program,
+    PushCategoryTest,
+    PushColumn,
+    PushConstant,
+    Step,
+)
 from scorer.core.features import FeatureEncoding
-from scorer.core.policy import LABELS, Policy
+from scorer.core.policy import LABELS
 
 _LENGTH_MAX: Final = 2**31  # above every record
 _OPERATIONS: Final = frozenset(
     {
         Operation.ADD, Operation.SUBTRACT, Operation.MULTIPLY, Operation.DIVIDE, Operation.NEGATE, Operation.ABSOLUTE,
-        Operation.MINIMUM, Operation.MAXIMUM, Operation.IS_UNKNOWN, Operation.KNOWN_IF_FINITE,
+        Operation.MINIMUM, Operation.MAXIMUM, Operation.IS_UNKNOWN, Operation.IS_KNOWN, Operation.KNOWN_IF_FINITE,
+        Operation.LESS, Operation.LESS_OR_EQUAL, Operation.GREATER, Operation.GREATER_OR_EQUAL, Operation.EQUAL,
+        Operation.DIFFERENT, Operation.BOTH, Operation.EITHER,
     }
 )  # fmt: skip
 
@@ -69,12 +80,13 @@ class FieldTable:
 
 @dataclass(frozen=True, slots=True)
 class StepTable:
-    """A step of a derived column's program."""
+    """A step of a program, of a derived column or of a rule."""
 
     operation: str
     field: int = 0
     value: float = 0.0
     holds: bytes = b""
+    values: Sequence[float] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +102,25 @@ class ColumnsTable:
 
 
 @dataclass(frozen=True, slots=True)
-class DecisionTable:
-    """The policy's thresholds, and the texts of decisions."""
+class PolicyTable:
+    """The policy.
 
-    maybe_above: float
-    declined_above: float
+    Attributes:
+        thresholds: pairs of `maybe_above` and `declined_above`; the first one is general.
+        segments: the field of the segments, and for each of its codes the index of its thresholds; the last one is for
+            unknown. None if all applications have the general ones.
+        rules: for each rule the program of its condition, and its label.
+    """
+
+    thresholds: Sequence[tuple[float, float]]
+    segments: tuple[int, Sequence[int]] | None
+    rules: Sequence[tuple[Sequence[StepTable], int]]
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionTable:
+    """The texts of decisions."""
+
     to_id: bytes
     outcomes: Sequence[bytes]
     end: bytes
@@ -206,6 +232,8 @@ def _compile_step(step: Step, positions: Mapping[str, int]) -> StepTable:
             return StepTable("constant", value=value)
         case PushCategoryTest(name, holds):
             return StepTable("category test", field=positions[name], holds=holds)
+        case NumberTest(values, is_one):
+            return StepTable("number test", holds=bytes([is_one]), values=values)
         case Operation() if step in _OPERATIONS:
             return StepTable(step)
         case _:
@@ -213,7 +241,28 @@ def _compile_step(step: Step, positions: Mapping[str, int]) -> StepTable:
             raise ValueError(msg)
 
 
-def compile_decisions(policy: Policy, encoder: DecisionEncoder) -> DecisionTable:
-    """Returns the policy and the texts of decisions."""
+def compile_policy(decider: Decider, contract: Contract) -> PolicyTable:
+    """Returns the policy.
+
+    Raises:
+        ValueError: the engine does not know an operation of a rule.
+    """
+    positions = {name: position for position, name in enumerate(contract.fields)}
+    policy, segments = decider.policy, decider.segments
+    thresholds = [(policy.maybe_above, policy.declined_above)]
+    field_and_codes = None
+    if segments is not None:
+        by_code = list(zip(segments.maybe_above.tolist(), segments.declined_above.tolist(), strict=True))
+        thresholds = list(dict.fromkeys([*thresholds, *by_code]))
+        field_and_codes = positions[segments.field], [thresholds.index(pair) for pair in by_code]
+    rules = [
+        (_compile_program(condition.program, positions), LABELS.index(rule.label))
+        for rule, condition in zip(policy.rules, decider.conditions, strict=True)
+    ]
+    return PolicyTable(thresholds, field_and_codes, rules)
+
+
+def compile_decisions(encoder: DecisionEncoder) -> DecisionTable:
+    """Returns the texts of decisions."""
     outcomes = [encoder.outcomes[label] for label in LABELS]
-    return DecisionTable(policy.maybe_above, policy.declined_above, encoder.to_id, outcomes, encoder.end)
+    return DecisionTable(encoder.to_id, outcomes, encoder.end)

@@ -1,29 +1,42 @@
-"""The policy: maps a probability of default (PD) to a label."""
+"""The policy as a bundle has it: thresholds of the probability of default (PD), in general and by segment, and rules.
 
-from typing import Annotated, Final, Self, get_args
+`scorer.core.decide` applies it.
+"""
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from collections import Counter
+from typing import Annotated, Any, Final, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from schemas.decision import Label
+from schemas.printable import NO_CONTROLS, printable
 
 LABELS: Final[tuple[Label, ...]] = get_args(Label)
-"""The labels APPROVED, MAYBE and DECLINED, from mildest to strictest; `Policy.decide` returns indexes into it."""
+"""The labels APPROVED, MAYBE and DECLINED, from mildest to strictest; decisions are made as indexes into it."""
+
+RULES_MAX: Final = 200  # each one is evaluated on every batch, and a person reads them
+ID_PATTERN: Final = "^[a-z0-9][a-z0-9._-]{0,63}$"
+CODE_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_CONDITION_CHARACTERS_MAX: Final = 1_000
+_VALUE_CHARACTERS_MAX: Final = 256
+_VALUES_MAX: Final = 10_000  # as many as a contract's values of categories
 
 Threshold = Annotated[float, Field(ge=0, le=1)]
+_Name = Annotated[str, Field(min_length=1, max_length=_VALUE_CHARACTERS_MAX, pattern=NO_CONTROLS)]
 
 
-class Policy(BaseModel):
-    """The thresholds; a PD equal to a threshold gets the milder label.
+class _Section(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Thresholds(_Section):
+    """Two thresholds; a PD equal to a threshold gets the milder label.
 
     PDs are compared as doubles with the exact value of the float32, so readers of decisions can repeat the comparison.
     """
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
-
-    maybe_above: Threshold = 0.3
-    declined_above: Threshold = 0.5
+    maybe_above: Threshold
+    declined_above: Threshold
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -32,14 +45,48 @@ class Policy(BaseModel):
             raise ValueError(msg)
         return self
 
-    def decide(self, probabilities: NDArray[np.float32]) -> NDArray[np.intp]:
-        """Returns the label of each PD.
 
-        Args:
-            probabilities: shape (n,), finite, 0 to 1.
+class Segments(_Section):
+    """Thresholds by value of one category. Other values, and unknown, have the policy's general thresholds."""
 
-        Returns:
-            Shape (n,): indexes into `LABELS`.
-        """
-        exact = probabilities.astype(np.float64)
-        return np.add(exact > self.maybe_above, exact > self.declined_above, dtype=np.intp)
+    field: _Name
+    values: Annotated[dict[_Name, Thresholds], Field(min_length=1, max_length=_VALUES_MAX)]
+
+
+class Rule(_Section):
+    """A rule: if its condition holds, its label replaces the model's."""
+
+    id: Annotated[str, Field(pattern=ID_PATTERN)]
+    when: Annotated[str, Field(min_length=1, max_length=_CONDITION_CHARACTERS_MAX, pattern=NO_CONTROLS)]
+    """A condition (`scorer.core.expressions`)."""
+    label: Label
+    reason: Annotated[str, Field(pattern=CODE_PATTERN)] | None = None
+    """A code of the bundle's catalogue of reasons."""
+
+
+class Policy(Thresholds):
+    """The general thresholds, and optionally segments and rules; of the rules, the first one that holds decides."""
+
+    maybe_above: Threshold = 0.3
+    declined_above: Threshold = 0.5
+    segments: Segments | None = None
+    rules: Annotated[tuple[Rule, ...], Field(strict=False, min_length=1, max_length=RULES_MAX)] = ()
+
+    @model_validator(mode="after")
+    def _unique_ids(self) -> Self:
+        repeated = [rule_id for rule_id, count in Counter(rule.id for rule in self.rules).items() if count > 1]
+        if repeated:
+            msg = f"rules: more than one has the id {printable(repeated[0])}"
+            raise ValueError(msg)
+        return self
+
+    @model_serializer(mode="wrap")
+    def _write(self, write_all: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What a policy does not have is left out, so that the digests of older bundles stay what they are.
+        content: dict[str, Any] = write_all(self)
+        return {name: value for name, value in content.items() if name not in {"segments", "rules"} or value}
+
+    @property
+    def has_conditions(self) -> bool:
+        """Whether a label depends on more than the PD."""
+        return bool(self.segments or self.rules)

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from schemas.decision import BundleReference
 from schemas.rejection import RejectionCode
+from scorer.core.decide import Decider
 from scorer.core.decode import DecodedBatch, Decoder
 from scorer.core.encode import DecisionEncoder
 from scorer.core.engine import CompiledEngine, EngineMatrix, EngineScores, Source
 from scorer.core.features import FeatureEncoding
-from scorer.core.policy import LABELS, Policy
+from scorer.core.policy import LABELS
 from scorer.core.records import Record, read_values
 from scorer.core.slow_decode import Rejection
 from scorer.errors import BundleUnusableError, ModelError
@@ -42,7 +43,7 @@ class Bundle:
     decoder: Decoder
     encoding: FeatureEncoding
     model: Model
-    policy: Policy
+    policy: Decider
     encoder: DecisionEncoder
     golden_matrix: NDArray[np.float32]
     golden_probabilities: NDArray[np.float32]
@@ -82,6 +83,8 @@ class Scores:
     """Of the decided records, in order."""
     decided: NDArray[np.intp]
     """Labels of the decided records, in order, as indexes into `LABELS`."""
+    rules: NDArray[np.intp]
+    """The policy's rules that decided these records, as indexes, or `NO_RULE`."""
     slow_decodes: int = 0
     """Number of records that needed the slow decoder (`scorer.core.slow_decode`)."""
     by_engine: int = 0
@@ -164,7 +167,14 @@ def _add_others(compiled: EngineScores, batch: _Values, bundle: Bundle, lap: Cal
     positions = compiled.positions
     if len(positions) == len(batch.records):
         decisions: list[Result] = [*compiled.decisions]
-        return Scores(bundle.reference, decisions, compiled.probabilities, compiled.labels, by_engine=len(positions))
+        return Scores(
+            bundle.reference,
+            decisions,
+            compiled.probabilities,
+            compiled.labels,
+            compiled.rules,
+            by_engine=len(positions),
+        )
     others, rest = batch.without(positions)
     scores = _score_by_reference(rest, bundle, lap, others_decided=bool(positions))
     results: list[Result] = [_MODEL_FAILED] * len(batch.records)
@@ -176,6 +186,7 @@ def _add_others(compiled: EngineScores, batch: _Values, bundle: Bundle, lap: Cal
         results,
         np.concatenate([compiled.probabilities, scores.probabilities])[order],
         np.concatenate([compiled.labels, scores.decided])[order],
+        np.concatenate([compiled.rules, scores.rules])[order],
         scores.slow_decodes,
         len(positions),
     )
@@ -196,25 +207,21 @@ def _run_model(
     predicted[order] = _predict(bundle, matrix, others_decided=False)
     lap("predict")
     own, others_predicted = np.split(predicted, [len(rows.positions)])
-    decisions = bundle.engine.encode(rows, own, source) if bundle.engine else None
-    if decisions is None:
+    compiled = bundle.engine.encode(rows, own, source) if bundle.engine else None
+    if compiled is None:
         return None
-    others_labels = bundle.policy.decide(others_predicted[~np.isnan(others_predicted)])
+    others_decided = bundle.policy.decide(others_predicted, decoded.columns.values)
     results: list[Result] = [_MODEL_FAILED] * len(batch.records)
-    _put(results, rows.positions, [decision or _MODEL_FAILED for decision in decisions])
-    _put(
-        results,
-        others,
-        _encode(rest.records, decoded, (others_predicted, others_labels), bundle.encoder),
-    )
-    in_order = predicted[order]
-    probabilities = in_order[~np.isnan(in_order)]
+    _put(results, rows.positions, [decision or _MODEL_FAILED for decision in compiled.decisions])
+    _put(results, others, _encode(rest.records, decoded, (others_predicted, others_decided.labels), bundle.encoder))
+    order = order[~np.isnan(predicted[order])]
     lap("encode")
     return Scores(
         bundle.reference,
         results,
-        probabilities,
-        bundle.policy.decide(probabilities),
+        predicted[order],
+        np.concatenate([compiled.labels, others_decided.labels])[order],
+        np.concatenate([compiled.rules, others_decided.rules])[order],
         decoded.slow_decodes,
         int(np.count_nonzero(~np.isnan(own))),
     )
@@ -235,11 +242,18 @@ def _score_by_reference(
     lap("features")
     predicted = _predict(bundle, matrix, others_decided=others_decided)
     lap("predict")
-    probabilities = predicted[~np.isnan(predicted)]
-    decided = bundle.policy.decide(probabilities)
-    results = _encode(batch.records, decoded, (predicted, decided), bundle.encoder)
+    labels, rules = bundle.policy.decide(predicted, decoded.columns.values)
+    results = _encode(batch.records, decoded, (predicted, labels), bundle.encoder)
+    succeeded = ~np.isnan(predicted)
     lap("encode")
-    return Scores(bundle.reference, results, probabilities, decided, decoded.slow_decodes)
+    return Scores(
+        bundle.reference,
+        results,
+        predicted[succeeded],
+        labels[succeeded],
+        rules[succeeded],
+        decoded.slow_decodes,
+    )
 
 
 def _predict(bundle: Bundle, matrix: NDArray[np.float32], *, others_decided: bool) -> NDArray[np.float32]:
@@ -303,7 +317,10 @@ def _encode(
     predicted: tuple[NDArray[np.float32], NDArray[np.intp]],
     encoder: DecisionEncoder,
 ) -> list[Result]:
-    """Returns the results in the records' order: decisions for the predicted rows, rejections for the others."""
+    """Returns the results in the records' order: decisions for the predicted rows, rejections for the others.
+
+    Rows on which the model fails have the PD NaN, and a label that counts for nothing.
+    """
     probabilities, labels = predicted
     results: list[Result] = [_MODEL_FAILED] * len(records)
     for i, rejection in decoded.rejections.items():
@@ -312,7 +329,8 @@ def _encode(
     failed = np.isnan(probabilities)
     if failed.any():
         succeeded = np.flatnonzero(~failed).tolist()
-        rows, ids, probabilities = [rows[i] for i in succeeded], [ids[i] for i in succeeded], probabilities[succeeded]
+        rows, ids = [rows[i] for i in succeeded], [ids[i] for i in succeeded]
+        probabilities, labels = probabilities[succeeded], labels[succeeded]
     if not rows:
         return results
     decided_records = [records[row] for row in rows]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from scorer.core.decide import Decider
 from scorer.core.decode import Decoder
 from scorer.core.encode import DecisionEncoder
 from scorer.core.features import FeatureEncoding
@@ -18,7 +19,16 @@ from scorer.stream.challenge import Challenger, Comparison
 from scorer.stream.observer import Observer
 from scorer.stream.worker import run
 from tests.contract.stages import WAIT_S, Stage
-from tests.fakes import RECORD_BYTES_MAX, CountingMonitor, FakeRecord, Headers, ModelThatFails, application, tiny_bundle
+from tests.fakes import (
+    CONTRACT,
+    RECORD_BYTES_MAX,
+    CountingMonitor,
+    FakeRecord,
+    Headers,
+    ModelThatFails,
+    application,
+    tiny_bundle,
+)
 from tests.unit.bundle.contracts import CAR_LOAN, car_loan
 
 CHAMPION = tiny_bundle()
@@ -57,7 +67,8 @@ CARS = replace(
     encoder=DecisionEncoder(OTHER),
 )
 """A bundle for car loans, whose applications the champion's contract rejects, and the other way round."""
-DECLINES_ALL = replace(tiny_bundle(), reference=OTHER, policy=Policy(maybe_above=0, declined_above=0))
+STRICTEST = Decider(Policy(maybe_above=0, declined_above=0), CONTRACT)
+DECLINES_ALL = replace(tiny_bundle(), reference=OTHER, policy=STRICTEST)
 UNUSABLE = replace(tiny_bundle(ModelThatFails()), reference=OTHER)
 STUMBLING = replace(tiny_bundle(Stumbling()), reference=OTHER)
 

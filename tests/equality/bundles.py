@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from schemas.contract import Contract
 from schemas.decision import BundleReference
 from scorer.bundle.runners import open_model
+from scorer.core.decide import Decider
 from scorer.core.decode import Decoder
 from scorer.core.encode import DecisionEncoder
 from scorer.core.features import FeatureEncoding
@@ -45,7 +46,7 @@ def draw_bundle(random: Random, size: ModelSize, contract: Contract | None = Non
     model = open_model("xgboost", "model.ubj", _train(random, matrix, encoding, size), columns, {}, encoding.categories)
     thresholds = sorted((round(random.random(), 3), random.random()))
     encoder = DecisionEncoder(_REFERENCE)
-    policy = Policy(maybe_above=thresholds[0], declined_above=thresholds[1])
+    policy = Decider(Policy(maybe_above=thresholds[0], declined_above=thresholds[1]), drawn)
     rows = matrix[:5]
     return Bundle(_REFERENCE, decoder, encoding, model, policy, encoder, rows, model.predict(rows))
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from schemas.decision import BundleReference, Decision
 from schemas.examples import APPLICATIONS
+from scorer.core.decide import Decider
 from scorer.core.encode import DecisionEncoder, id_of
 from scorer.core.features import FeatureEncoding, columns_of
 from scorer.core.policy import LABELS, Policy
@@ -71,7 +72,7 @@ BUNDLE: Final = Bundle(
     decoder=DECODER,
     encoding=FeatureEncoding(CONTRACT, COLUMNS, missing=0.0),
     model=HashModel(),
-    policy=Policy(),
+    policy=Decider(Policy(), CONTRACT),
     encoder=DecisionEncoder(REFERENCE),
     golden_matrix=GOLDEN,
     golden_probabilities=HashModel().predict(GOLDEN),
@@ -212,9 +213,9 @@ thresholds = st.lists(st.floats(0, 1) | st.sampled_from((0.0, 0.3, 0.5, 1.0)), m
 @given(thresholds, st.lists(probabilities, max_size=12))
 def test_the_policy_is_monotone_and_follows_its_thresholds(limits: list[float], unsorted: list[float]) -> None:
     """A greater probability never has a milder decision, and each is what comparing by hand gives."""
-    policy = Policy(maybe_above=limits[0], declined_above=limits[1])
+    policy = Decider(Policy(maybe_above=limits[0], declined_above=limits[1]), CONTRACT)
     around = [float(np.nextafter(np.float32(limit), np.float32(to))) for limit in limits for to in (0, 1)]
     ordered = sorted([*unsorted, *around])
-    label_indexes = policy.decide(np.array(ordered, dtype=np.float32)).tolist()
+    label_indexes = policy.decide(np.array(ordered, dtype=np.float32), {}).labels.tolist()
     assert label_indexes == sorted(label_indexes)
     assert label_indexes == [2 if p > limits[1] else 1 if p > limits[0] else 0 for p in ordered]

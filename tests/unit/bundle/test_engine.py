@@ -49,7 +49,7 @@ class ReferenceEngine:
         rows = [] if self.leaves_all else decoded.rows
         columns = decoded.columns.take(np.arange(len(rows)))
         probabilities = self.bundle.model.predict(self.bundle.encoding.matrix(columns)) if rows else np.empty(0, "f4")
-        labels = self.bundle.policy.decide(probabilities)
+        labels, rules = self.bundle.policy.decide(probabilities, columns.values)
         decisions = self.bundle.encoder.encode(
             (source.topic, [source.partitions[row] for row in rows], [source.offsets[row] for row in rows]),
             columns.ids,
@@ -57,7 +57,7 @@ class ReferenceEngine:
             probabilities.astype(float).tolist(),
         )
         shifted = (probabilities + np.float32(self.shift)).astype(np.float32)
-        return EngineScores(rows, self.change(decisions, values), shifted, labels)
+        return EngineScores(rows, self.change(decisions, values), shifted, labels, rules)
 
 
 def _swap_first(decisions: list[bytes], _: Sequence[Any]) -> list[bytes]:

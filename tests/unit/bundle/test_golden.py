@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from schemas.application import CreditApplication
 from schemas.made_up import make_applications
 from scorer.bundle.golden import Golden, read_golden, write_golden
+from scorer.core.decide import Decider
 from scorer.core.features import FeatureEncoding, columns_of
 from scorer.core.policy import Policy
 from scorer.errors import BundleError, ModelError
 from tests.fakes import CATEGORIES, CONTRACT, DECODER, NUMBERS
 
+POLICY = Decider(Policy(), CONTRACT)
 ENCODING = FeatureEncoding(CONTRACT, columns_of(CONTRACT, [*CATEGORIES, *NUMBERS]), 0.0)
 
 
@@ -32,7 +34,7 @@ class _Formula:
 
 
 def _golden() -> Golden:
-    return read_golden(write_golden(ENCODING, _Formula(), Policy()), DECODER)
+    return read_golden(write_golden(ENCODING, _Formula(), POLICY), DECODER)
 
 
 def test_the_applications_are_the_same_every_time_and_all_differ() -> None:
@@ -45,7 +47,7 @@ def test_the_applications_are_the_same_every_time_and_all_differ() -> None:
 
 def test_the_applications_of_the_shipped_contract_never_change() -> None:
     """Byte for byte those of releases whose contract was code: a model built again has the same digest as then."""
-    lines = [line.partition(b',"probability')[0] for line in write_golden(ENCODING, _Formula(), Policy()).splitlines()]
+    lines = [line.partition(b',"probability')[0] for line in write_golden(ENCODING, _Formula(), POLICY).splitlines()]
     applications = [line.removeprefix(b'{"application":') for line in lines]
     digest = sha256(b"\n".join(applications)).hexdigest()
     assert digest == "c41c42791777075fa4eda8304d9902013578416300c1d3bb98bdc321bcf488e1"
@@ -75,10 +77,10 @@ def test_the_applications_reach_every_corner_of_the_contract() -> None:
 
 def test_what_is_written_is_read() -> None:
     """Probabilities come back as the exact values of the float32, and the bytes are the same every time."""
-    raw = write_golden(ENCODING, _Formula(), Policy())
-    assert raw == write_golden(ENCODING, _Formula(), Policy())
+    raw = write_golden(ENCODING, _Formula(), POLICY)
+    assert raw == write_golden(ENCODING, _Formula(), POLICY)
     golden = read_golden(raw, DECODER)
-    matrix, found = golden.reproduce(ENCODING, _Formula(), Policy(), exact=True)
+    matrix, found = golden.reproduce(ENCODING, _Formula(), POLICY, exact=True)
     assert matrix.shape == (64, 30)
     assert np.array_equal(found.astype(np.float64), golden.probabilities)
     assert set(golden.decisions) == {"APPROVED", "MAYBE", "DECLINED"}
@@ -91,19 +93,19 @@ def test_how_far_a_model_may_be_off(shift: float, exact: bool, refused: bool) ->
     """Not a bit on the same kind of machine, a millionth on another."""
     golden = _golden()
     if not refused:
-        golden.reproduce(ENCODING, _Formula(shift), Policy(), exact=exact)
+        golden.reproduce(ENCODING, _Formula(shift), POLICY, exact=exact)
         return
     with pytest.raises(BundleError, match=r"of 64 golden examples are not reproduced: they differ by up to \d"):
-        golden.reproduce(ENCODING, _Formula(shift), Policy(), exact=exact)
+        golden.reproduce(ENCODING, _Formula(shift), POLICY, exact=exact)
 
 
 @pytest.mark.parametrize("shift", [np.nan, 5.0, -5.0])
 def test_a_model_that_gives_no_probability_is_refused(shift: float) -> None:
     """Neither when the bundle is made nor when it is opened: a NaN would pass every threshold as approved."""
     with pytest.raises(ModelError, match="not a probability"):
-        write_golden(ENCODING, _Formula(shift), Policy())
+        write_golden(ENCODING, _Formula(shift), POLICY)
     with pytest.raises(ModelError, match="not a probability"):
-        _golden().reproduce(ENCODING, _Formula(shift), Policy(), exact=False)
+        _golden().reproduce(ENCODING, _Formula(shift), POLICY, exact=False)
 
 
 class _ByPlace(_Formula):
@@ -119,9 +121,9 @@ class _ByPlace(_Formula):
 def test_a_model_whose_answer_depends_on_the_batch_is_refused(model: _Formula) -> None:
     """Neither is made a bundle nor opened: a replay in other batches could not reproduce a decision."""
     with pytest.raises(BundleError, match="bit-identical probabilities for a row alone and in a batch"):
-        write_golden(ENCODING, model, Policy())
+        write_golden(ENCODING, model, POLICY)
     with pytest.raises(BundleError, match="bit-identical probabilities for a row alone and in a batch"):
-        _golden().reproduce(ENCODING, model, Policy(), exact=False)
+        _golden().reproduce(ENCODING, model, POLICY, exact=False)
 
 
 def test_a_failing_model_fails_here() -> None:
@@ -132,16 +134,16 @@ def test_a_failing_model_fails_here() -> None:
             raise ModelError(f"no {len(matrix)} rows today")
 
     with pytest.raises(ModelError, match="today"):
-        _golden().reproduce(ENCODING, Failing(), Policy(), exact=True)
+        _golden().reproduce(ENCODING, Failing(), POLICY, exact=True)
 
 
 def test_another_policy_is_noticed() -> None:
     """The same probabilities, decided differently, are another bundle."""
     with pytest.raises(BundleError, match="policy's decisions"):
-        _golden().reproduce(ENCODING, _Formula(), Policy(maybe_above=0.2), exact=True)
+        _golden().reproduce(ENCODING, _Formula(), Decider(Policy(maybe_above=0.2), CONTRACT), exact=True)
 
 
-PLAIN_LINE = write_golden(ENCODING, _Formula(), Policy()).splitlines()[0]
+PLAIN_LINE = write_golden(ENCODING, _Formula(), POLICY).splitlines()[0]
 
 
 @pytest.mark.parametrize(
@@ -179,11 +181,11 @@ class _Rounded(_Formula):
 def test_a_model_that_gives_labels_is_refused() -> None:
     """Nobody would be MAYBE: it is another output of the model, or a tree that knows every training row."""
     with pytest.raises(BundleError, match="classes, 0 or 1, instead of probabilities"):
-        write_golden(ENCODING, _Rounded(1.0), Policy())
-    assert write_golden(ENCODING, _Rounded(0.5), Policy())
+        write_golden(ENCODING, _Rounded(1.0), POLICY)
+    assert write_golden(ENCODING, _Rounded(0.5), POLICY)
 
 
 def test_a_model_that_tells_nobody_apart_is_refused() -> None:
     """With the probability that all have."""
     with pytest.raises(BundleError, match="the same probability, 0, for all 64 golden examples:"):
-        write_golden(ENCODING, _Rounded(1_000.0), Policy())
+        write_golden(ENCODING, _Rounded(1_000.0), POLICY)

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from scorer.core.decide import Decider
 from scorer.core.policy import LABELS, Policy
+from tests.fakes import CONTRACT
 
 
 def _decide(policy: Policy, *probabilities: float) -> list[str]:
-    label_indexes = policy.decide(np.array(probabilities, dtype=np.float32))
-    return [LABELS[label_index] for label_index in label_indexes]
+    decided = Decider(policy, CONTRACT).decide(np.array(probabilities, dtype=np.float32), {})
+    return [LABELS[label] for label in decided.labels]
 
 
 def test_the_thresholds_stay_on_the_milder_side() -> None:

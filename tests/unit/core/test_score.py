@@ -13,6 +13,7 @@ from schemas.decision import BundleReference, Decision
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
 from schemas.rejection import RejectionCode
+from scorer.core.decide import Decider
 from scorer.core.encode import DecisionEncoder
 from scorer.core.engine import CompiledEngine, EngineMatrix, EngineScores
 from scorer.core.features import FeatureEncoding
@@ -99,7 +100,7 @@ def _bundle(model: Model | None = None) -> Bundle:
         decoder=DECODER,
         encoding=FeatureEncoding(CONTRACT, ("seniority", "age"), missing=0.0),
         model=model or FakeModel(_raise),
-        policy=Policy(),
+        policy=Decider(Policy(), CONTRACT),
         encoder=DecisionEncoder(REFERENCE),
         golden_matrix=GOLDEN,
         golden_probabilities=_probabilities(GOLDEN),
@@ -295,7 +296,7 @@ def test_twenty_failures_that_the_engine_left_are_not_the_bundles_fault() -> Non
 
     class DecidesTheLast(BrokenEngine):
         def score(self, *_: object) -> EngineScores:
-            return EngineScores([20], [b"decided"], np.zeros(1, dtype=np.float32), np.zeros(1, dtype=np.intp))
+            return EngineScores([20], [b"decided"], np.zeros(1, np.float32), np.zeros(1, np.intp), np.zeros(1, np.intp))
 
     records = [*(_record(i, age=POISON_AGE) for i in range(20)), _record(20)]
     engine = cast("CompiledEngine", DecidesTheLast(predicts=True))

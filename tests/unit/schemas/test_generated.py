@@ -20,6 +20,7 @@ from schemas.deployment import DeploymentEvent
 from schemas.examples import APPLICATIONS, DECISION, DEPLOYMENT, INVALID
 from schemas.files import dump_application, read_applications
 from schemas.rejection import DEAD_LETTER_HEADERS, MARK_HEADERS, MEANINGS, REQUEUED_FROM_HEADER, RejectionCode
+from scorer.core.decide import Decider
 from scorer.core.encode import DecisionEncoder
 from scorer.core.policy import LABELS, Policy
 from scorer.core.slow_decode import Rejection
@@ -132,7 +133,8 @@ def test_the_example_decision_is_what_a_scorer_writes() -> None:
     )
     assert (EXAMPLES / "decision.json").read_bytes() == written + b"\n"
     assert float(np.float32(probability)) == probability
-    assert LABELS[Policy().decide(np.array([probability], dtype=np.float32))[0]] == DECISION.decision
+    decided = Decider(Policy(), shipped_contract()).decide(np.array([probability], dtype=np.float32), {})
+    assert [LABELS[label] for label in decided.labels] == [DECISION.decision]
 
 
 def test_the_example_deployment_is_read_back() -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from schemas.contract import Contract
 from schemas.contract_parser import parse_contract
+from scorer.core.decide import Decider
 from scorer.core.decode import Decoder
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
@@ -85,7 +86,7 @@ class IgnoresThePrice(TinyModel):
         return super().predict(np.column_stack([matrix[:, 0], np.zeros(len(matrix), dtype=np.float32)]))
 
 
-def rival(model: Model | None = None, version: str = "2.0.0", policy: Policy = CHAMPION.policy) -> Bundle:
+def rival(model: Model | None = None, version: str = "2.0.0", policy: Decider = CHAMPION.policy) -> Bundle:
     """A challenger of the tiny bundle."""
     bundle = tiny_bundle(model)
     reference = bundle.reference.model_copy(update={"version": version})
@@ -113,7 +114,7 @@ def of_amounts(*amounts: int) -> tuple[Sequence[FakeRecord], Scores]:
 def test_counts_decisions_that_would_have_differed() -> None:
     """A stricter challenger disagrees exactly where its thresholds part from the champion's."""
     observer = Recorder()
-    stricter = rival(policy=Policy(maybe_above=0.2, declined_above=0.4))
+    stricter = rival(policy=Decider(Policy(maybe_above=0.2, declined_above=0.4), CONTRACT))
     challenger = Challenger(lambda: stricter, RECORD_BYTES_MAX, observer)
     challenger.score_in_shadow(*of_amounts(100, 250, 350, 450, 600))
     challenger.score_in_shadow(*of_amounts(100))
@@ -131,7 +132,7 @@ def test_counts_decisions_that_would_have_differed() -> None:
 def test_records_that_neither_bundle_can_decide_are_not_compared() -> None:
     """Records that the contract refuses are nobody's; those beside them are compared, each with itself."""
     observer = Recorder()
-    stricter = rival(policy=Policy(maybe_above=0.2, declined_above=0.4))
+    stricter = rival(policy=Decider(Policy(maybe_above=0.2, declined_above=0.4), CONTRACT))
     values = b"bad", application("a", amount=250), b"", application("b", amount=100), application("c", age=17)
     Challenger(lambda: stricter, RECORD_BYTES_MAX, observer).score_in_shadow(*batch(*values))
     assert [(c.applications, c.disagreements) for c in observer.comparisons] == [(2, 1)]

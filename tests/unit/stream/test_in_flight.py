@@ -12,7 +12,7 @@ from scorer.stream.in_flight import Deliveries, DeliveryState, InFlight
 from scorer.stream.worker import Batch
 from tests.fakes import tiny_bundle
 
-NOTHING = Scores(tiny_bundle().reference, [], np.empty(0, np.float32), np.empty(0, np.intp))
+NOTHING = Scores(tiny_bundle().reference, [], np.empty(0, np.float32), np.empty(0, np.intp), np.empty(0, np.intp))
 BATCH = InFlight(Batch([], {}), NOTHING, [], Future[Delivered](), 0.0)
 IDLE, IN_FLIGHT, STOPPED = DeliveryState
 LEGAL = {IDLE: {IN_FLIGHT, STOPPED}, IN_FLIGHT: {IDLE, STOPPED}, STOPPED: {STOPPED}}
