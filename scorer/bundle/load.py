@@ -22,6 +22,7 @@ from scorer.bundle.manifest import (
 )
 from scorer.bundle.pickles import refuse_pickle
 from scorer.bundle.runners import library_of, open_model
+from scorer.core.catalogue import check_fields
 from scorer.core.decode import Decoder
 from scorer.core.encode import DecisionEncoder
 from scorer.core.features import FeatureEncoding
@@ -56,6 +57,7 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
         decoder = Decoder(contract)
         encoding = _encode_features(contract, manifest)
         passed(f"contract: {contract}, {len(contract.fields)} fields; it gives all columns")
+        _check_reasons(manifest, encoding)
         model = open_model(
             manifest.runner,
             manifest.model,
@@ -208,5 +210,14 @@ def _encode_features(contract: Contract, manifest: Manifest) -> FeatureEncoding:
     try:
         features = manifest.features
         return FeatureEncoding(contract, features.columns, features.missing_number, features.derived)
+    except ValueError as error:
+        raise BundleError(str(error)) from None
+
+
+def _check_reasons(manifest: Manifest, encoding: FeatureEncoding) -> None:
+    if manifest.reasons is None:
+        return
+    try:
+        check_fields(manifest.reasons, encoding.contract, encoding.derived)
     except ValueError as error:
         raise BundleError(str(error)) from None
