@@ -22,6 +22,8 @@ TRACE_HEADERS = ("traceparent", "tracestate")
 # These patterns match neither paths nor terminal escape sequences.
 NAME_PATTERN = "[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?"
 VERSION_PATTERN = r"(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}"
+CODE_PATTERN = "[A-Z0-9]+(_[A-Z0-9]+)*"
+CODE_CHARACTERS_MAX: Final = 64
 
 
 class BundleReference(BaseModel):

@@ -22,6 +22,7 @@ from scorer.bundle.manifest import (
 )
 from scorer.bundle.pickles import refuse_pickle
 from scorer.bundle.runners import library_of, open_model
+from scorer.core.catalogue import check_fields
 from scorer.core.decide import Decider
 from scorer.core.decode import Decoder
 from scorer.core.encode import DecisionEncoder
@@ -58,6 +59,7 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
         encoding = _encode_features(contract, manifest)
         policy = _prepare_policy(contract, manifest)
         passed(f"contract: {contract}, {len(contract.fields)} fields; it gives all columns")
+        _check_reasons(manifest, encoding)
         model = open_model(
             manifest.runner,
             manifest.model,
@@ -219,3 +221,12 @@ def _prepare_policy(contract: Contract, manifest: Manifest) -> Decider:
         return Decider(manifest.policy, contract)
     except ValueError as error:
         raise BundleError(f"policy: {error}") from None
+
+
+def _check_reasons(manifest: Manifest, encoding: FeatureEncoding) -> None:
+    if manifest.reasons is None:
+        return
+    try:
+        check_fields(manifest.reasons, encoding.contract, encoding.derived)
+    except ValueError as error:
+        raise BundleError(str(error)) from None

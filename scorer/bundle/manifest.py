@@ -3,6 +3,7 @@
 No field has a default: the digest covers the file's content, so it does not change with this code. Adding or removing a
 field requires a new `manifest_version`; a manifest is written in the oldest version that has all its fields. Version 1
 has no `runner_settings`; versions 1 and 2 are about the shipped contract, which they name by `contract_version` alone.
+Of version 3, `reasons` is optional and is not written if it is absent.
 """
 
 import hashlib
@@ -25,6 +26,7 @@ from pydantic import (
 
 from schemas.decision import NAME_PATTERN, VERSION_PATTERN, BundleReference, Label
 from schemas.printable import NO_CONTROLS, printable
+from scorer.core.catalogue import Reasons
 from scorer.core.policy import LABELS, Policy
 from scorer.errors import BundleError
 
@@ -189,6 +191,8 @@ class Manifest(_Section):
     model: FileName
     features: Features
     policy: Policy
+    reasons: Reasons | None = None
+    """How decisions are explained; left out if they are not. Since version 3."""
     metrics: Metrics | None
     """Null if the model was not measured."""
     training: Training | None
@@ -222,6 +226,23 @@ class Manifest(_Section):
         return self
 
     @model_validator(mode="after")
+    def _check_reasons(self) -> Self:
+        if "reasons" not in self.model_fields_set:
+            return self
+        if self.reasons is None:
+            msg = "reasons must be left out if there are none, not null"
+            raise ValueError(msg)
+        if self.manifest_version < 3:
+            msg = "reasons is not allowed in manifests before version 3"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _check_rules(self) -> Self:
+        self.policy.check_reasons(self.reasons.codes if self.reasons else ())
+        return self
+
+    @model_validator(mode="after")
     def _check_files(self) -> Self:
         needed = (self.model, GOLDEN_FILE, *([self.contract.file] if self.contract else []))
         missing = [name for name in needed if name not in self.files]
@@ -249,6 +270,8 @@ class Manifest(_Section):
             del content[name]
         if self.manifest_version < 3:
             del content["features"]["derived"]
+        if self.reasons is None:
+            del content["reasons"]
         return content
 
     @property

@@ -4,19 +4,20 @@
 """
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Annotated, Any, Final, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from schemas.decision import Label
 from schemas.printable import NO_CONTROLS, printable
+from scorer.core.catalogue import Code
 
 LABELS: Final[tuple[Label, ...]] = get_args(Label)
 """The labels APPROVED, MAYBE and DECLINED, from mildest to strictest; decisions are made as indexes into it."""
 
 RULES_MAX: Final = 200  # each one is evaluated on every batch, and a person reads them
 ID_PATTERN: Final = "^[a-z0-9][a-z0-9._-]{0,63}$"
-CODE_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _CONDITION_CHARACTERS_MAX: Final = 1_000
 _VALUE_CHARACTERS_MAX: Final = 256
 _VALUES_MAX: Final = 10_000  # as many as a contract's values of categories
@@ -60,7 +61,7 @@ class Rule(_Section):
     when: Annotated[str, Field(min_length=1, max_length=_CONDITION_CHARACTERS_MAX, pattern=NO_CONTROLS)]
     """A condition (`scorer.core.expressions`)."""
     label: Label
-    reason: Annotated[str, Field(pattern=CODE_PATTERN)] | None = None
+    reason: Code | None = None
     """A code of the bundle's catalogue of reasons."""
 
 
@@ -90,3 +91,22 @@ class Policy(Thresholds):
     def has_conditions(self) -> bool:
         """Whether a label depends on more than the PD."""
         return bool(self.segments or self.rules)
+
+    def check_reasons(self, codes: Collection[str]) -> None:
+        """Checks that each rule has a reason if it needs one.
+
+        Args:
+            codes: those of the bundle's catalogue of reasons; none if it has no catalogue.
+
+        Raises:
+            ValueError: a rule's reason is not in the catalogue; or there is a catalogue, and a rule whose label is not
+                APPROVED has no reason.
+        """
+        for rule in self.rules:
+            if rule.reason is not None and rule.reason not in codes:
+                problem = f"{rule.reason} is not in the catalogue" if codes else "the bundle has no catalogue"
+                msg = f"rule {rule.id}: {problem} of reasons"
+                raise ValueError(msg)
+            if rule.reason is None and rule.label != LABELS[0] and codes:
+                msg = f"rule {rule.id}: a rule that gives {rule.label} needs a reason of the bundle's catalogue"
+                raise ValueError(msg)
