@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 
 from schemas.decision import Label
 from schemas.printable import NO_CONTROLS, printable
-from scorer.core.catalogue import Code
+from scorer.core.catalogue import Code, FieldName
 
 LABELS: Final[tuple[Label, ...]] = get_args(Label)
 """The labels APPROVED, MAYBE and DECLINED, from mildest to strictest; decisions are made as indexes into it."""
@@ -23,7 +23,7 @@ _VALUE_CHARACTERS_MAX: Final = 256
 _VALUES_MAX: Final = 10_000  # as many as a contract's values of categories
 
 Threshold = Annotated[float, Field(ge=0, le=1)]
-_Name = Annotated[str, Field(min_length=1, max_length=_VALUE_CHARACTERS_MAX, pattern=NO_CONTROLS)]
+_Value = Annotated[str, Field(max_length=_VALUE_CHARACTERS_MAX, pattern=NO_CONTROLS)]
 
 
 class _Section(BaseModel):
@@ -50,8 +50,8 @@ class Thresholds(_Section):
 class Segments(_Section):
     """Thresholds by value of one category. Other values, and unknown, have the policy's general thresholds."""
 
-    field: _Name
-    values: Annotated[dict[_Name, Thresholds], Field(min_length=1, max_length=_VALUES_MAX)]
+    field: FieldName
+    values: Annotated[dict[_Value, Thresholds], Field(min_length=1, max_length=_VALUES_MAX)]
 
 
 class Rule(_Section):

@@ -1,4 +1,4 @@
-"""Draws bundles: a contract, columns and an XGBoost model of any size, opened as the bundle's runner opens it."""
+"""Draws bundles: a contract, columns, a policy and an XGBoost model of any size, opened as its runner opens it."""
 
 from dataclasses import dataclass
 from random import Random
@@ -15,9 +15,9 @@ from scorer.core.decide import Decider
 from scorer.core.decode import Decoder
 from scorer.core.encode import DecisionEncoder
 from scorer.core.features import FeatureEncoding
-from scorer.core.policy import Policy
 from scorer.core.score import Bundle
 from tests.equality.contracts import draw_columns, draw_contract
+from tests.equality.policies import draw_policy
 from tests.equality.records import draw_value
 
 _ROWS: Final = 400
@@ -44,9 +44,8 @@ def draw_bundle(random: Random, size: ModelSize, contract: Contract | None = Non
     decoder = Decoder(drawn)
     matrix = _draw_matrix(random, decoder, encoding)
     model = open_model("xgboost", "model.ubj", _train(random, matrix, encoding, size), columns, {}, encoding.categories)
-    thresholds = sorted((round(random.random(), 3), random.random()))
     encoder = DecisionEncoder(_REFERENCE)
-    policy = Decider(Policy(maybe_above=thresholds[0], declined_above=thresholds[1]), drawn)
+    policy = Decider(draw_policy(random, drawn), drawn)
     rows = matrix[:5]
     return Bundle(_REFERENCE, decoder, encoding, model, policy, encoder, rows, model.predict(rows))
 

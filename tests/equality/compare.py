@@ -72,5 +72,6 @@ def compare_records(bundle: Bundle, compiled: Bundle, records: Sequence[Record])
         assert first == second, (record.value(), first, second)
     assert expected.probabilities.tobytes() == actual.probabilities.tobytes()
     assert expected.decided.tobytes() == actual.decided.tobytes()
-    assert expected.decided.dtype == actual.decided.dtype
+    assert expected.rules.tobytes() == actual.rules.tobytes()
+    assert (expected.decided.dtype, expected.rules.dtype) == (actual.decided.dtype, actual.rules.dtype)
     return len(expected.decided), actual.by_engine
