@@ -140,7 +140,7 @@ def _write_object(group: ContractObject, cells: Mapping[str | None, str], delimi
             continue
         cell = cells.get(member.name)
         if cell:
-            json_text, hint = _read_cell(member, cell, delimiter)
+            json_text, hint = read_cell(member, cell, delimiter)
             written.append(f"{_quote(member.path[-1])}:{json_text}")
             if hint:
                 hints.append(f"{member.name} {hint}")
@@ -160,7 +160,7 @@ def insert_id(raw: bytes, path: tuple[str, ...], application_id: str) -> bytes:
     return b"%b{%b%b%b" % (before, member.encode(), b"" if is_empty else b",", after)
 
 
-def _read_cell(field: ContractField, cell: str, delimiter: str) -> tuple[str, str]:
+def read_cell(field: ContractField, cell: str, delimiter: str) -> tuple[str, str]:
     """Converts a cell to JSON, with a hint: codes to values, numbers digit by digit, everything else as text."""
     if field.kind.is_numeric:
         return _read_number(field, cell, delimiter)

@@ -161,6 +161,7 @@ def _write_card(draft: Draft) -> str:
     blocks = [
         f"# {draft.name} {draft.version}",
         purpose,
+        *_write_exceptions(draft.policy),
         "## Model details",
         _write_details(draft),
         "## Metrics",
@@ -171,6 +172,14 @@ def _write_card(draft: Draft) -> str:
         _write_prohibited_bases(draft),
     ]
     return "\n\n".join(_wrap(block) for block in blocks) + "\n"
+
+
+def _write_exceptions(policy: Policy) -> list[str]:
+    """Returns what comes before the general thresholds: rules and segments."""
+    *exceptions, _ = policy.lines()
+    if not exceptions:
+        return []
+    return ["Before that, the first of these that applies:", "\n".join(f"- {one}." for one in exceptions)]
 
 
 _NO_METRICS: Final = "None: this model was not evaluated when the bundle was built."

@@ -18,6 +18,7 @@ from scorer.author.boosters import Rounds
 from scorer.author.model_input import ModelInput
 from scorer.bundle.manifest import Column, Features, Name, RunnerSettings, Sentence, Utc, Version, Word, explain
 from scorer.core.columns import Columns
+from scorer.core.decide import Decider
 from scorer.core.features import MISSING_MAX, columns_of
 from scorer.core.policy import Policy
 from scorer.errors import MisuseError
@@ -84,6 +85,12 @@ class Description(BaseModel):
             msg = f"fields that are not in the contract: {', '.join(unknown)}"
             raise ValueError(msg)
         _ = self.inputs.encoding  # raises ValueError
+        return self
+
+    @model_validator(mode="after")
+    def _check_policy(self) -> Self:
+        Decider(self.policy, self.contract)
+        self.policy.check_reasons(())
         return self
 
     @property

@@ -26,7 +26,7 @@ class Change:
 
 
 def compare_manifests(before: Manifest, after: Manifest) -> list[Change]:
-    """Lists the differences in the manifest's order; columns are compared by name, so an added column is one change."""
+    """Lists the differences in the manifest's order; columns and rules are compared by name, each as one change."""
     old, new = _flatten(_dump(before)), _flatten(_dump(after))
     return [Change(path, old.get(path), new.get(path)) for path in old | new if old.get(path) != new.get(path)]
 
@@ -34,6 +34,10 @@ def compare_manifests(before: Manifest, after: Manifest) -> list[Change]:
 def _dump(manifest: Manifest) -> dict[str, object]:
     content = manifest.model_dump(mode="json")
     content["features"]["columns"] = dict.fromkeys(manifest.features.columns, True)
+    content["policy"]["rules"] = {
+        rule.id: f"{place}. {rule.label} if {rule.when}{f', reason {rule.reason}' if rule.reason else ''}"
+        for place, rule in enumerate(manifest.policy.rules, 1)
+    }
     return {"digest": manifest.digest, **content}
 
 

@@ -6,16 +6,17 @@ A finding refers to a rule; the user of a model is responsible for verifying tha
 
 import platform
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.printable import printable
 from scorer.author.bases import find_bases
+from scorer.author.finding import SEVERITIES, Finding, Severity
+from scorer.author.policy_check import find_conditions, find_thresholds
 from scorer.bundle.golden import EXAMPLE_BYTES_MAX
 from scorer.bundle.load import load_bundle, read_manifest
 from scorer.bundle.manifest import CARD_FILE, GOLDEN_FILE, MANIFEST_FILE, Manifest
@@ -24,44 +25,11 @@ from scorer.core.policy import LABELS
 from scorer.core.score import Bundle
 from scorer.errors import BundleError, ModelError
 
-Severity = Literal["error", "warning", "note"]
-SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
-"""A bundle with an error should not be deployed; a warning needs an explanation; a note is for information."""
-
-Rule = Literal[
-    "manifest",
-    "opens",
-    "basis",
-    "age",
-    "elderly",
-    "income",
-    "thresholds",
-    "figures",
-    "libraries",
-    "card",
-    "columns",
-    "golden",
-    "effect",
-]
-"""The kinds of findings, for scripts."""
-
 _ELDERLY_FROM: Final = 62  # §1002.2(o)
 _AGES: Final = np.arange(18, 121, dtype=np.float32)  # the contract's limits
 _REPLACE_BUNDLE: Final = (
     "get the bundle again from its source, or make it again with `scorer train`; a bundle must not be edited"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One problem or remark."""
-
-    severity: Severity
-    rule: Rule
-    where: str
-    """The entry of the manifest, or the file."""
-    what: str
-    fix: str
 
 
 def lint_bundle(folder: Path) -> list[Finding]:
@@ -126,22 +94,7 @@ def _find_part_time(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _find_thresholds(manifest: Manifest) -> Iterator[Finding]:
-    """Finds thresholds with which a label never occurs. A manifest with thresholds out of order is invalid anyway."""
-    policy = manifest.policy
-    problems = {
-        "maybe_above and declined_above are equal: no application is ever MAYBE, so there is no manual review": (
-            policy.maybe_above == policy.declined_above
-        ),
-        "maybe_above is 0: only applications with a probability of exactly 0 are APPROVED": policy.maybe_above == 0,
-        "declined_above is 1: no application is ever DECLINED, because no probability is above 1": (
-            policy.declined_above == 1
-        ),
-    }
-    for what, applies in problems.items():
-        if applies:
-            yield Finding(
-                "warning", "thresholds", "policy", what, "build the bundle with different thresholds between 0 and 1"
-            )
+    yield from find_thresholds(manifest.policy)
 
 
 def _find_figures(manifest: Manifest) -> Iterator[Finding]:
@@ -248,6 +201,10 @@ def _probe_columns(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
             )
 
 
+def _probe_policy(_: Manifest, bundle: Bundle) -> Iterator[Finding]:
+    yield from find_conditions(bundle.policy, bundle.encoding.contract)
+
+
 def _probe_golden(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
     columns = bundle.decoder.decode_batch(bundle.golden_values, EXAMPLE_BYTES_MAX).columns
     decided = set(bundle.policy.decide(bundle.golden_probabilities, columns.values).labels.tolist())
@@ -317,6 +274,7 @@ def _probe_age(bundle: Bundle, name: str) -> Iterator[Finding]:
 _PROBES: Final[tuple[Callable[[Manifest, Bundle], Iterator[Finding]], ...]] = (
     _probe_marked_bases,
     _probe_columns,
+    _probe_policy,
     _probe_golden,
     _probe_effects,
     _probe_elderly,

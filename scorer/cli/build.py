@@ -48,6 +48,10 @@ def build(
     [policy]
     maybe_above = 0.3
     declined_above = 0.5
+    [[policy.rules]]            # optional: the first one that holds decides
+    id = "low-income"
+    when = "income < 1000"
+    label = "DECLINED"
     [labels]
     licence = "as agreed on 2025-11-03"
     ```

@@ -89,13 +89,12 @@ def show(
         tagged = {tag: to.model_dump(mode="json") for tag, to in tags.items()}
         typer.echo(json.dumps({"folder": str(folder), "tags": tagged, **describe(manifest)}, indent=2))
         return
-    policy = manifest.policy
     facts = {
         "bundle": f"{manifest.name}:{manifest.version}",
         "digest": manifest.digest,
         "created": f"{manifest.created:%Y-%m-%d %H:%M:%S} UTC",
         "folder": str(folder),
-        "policy": f"above {policy.declined_above:g} DECLINED, above {policy.maybe_above:g} MAYBE, else APPROVED",
+        "policy": "\n".join(manifest.policy.lines()),
         "fields": f"{', '.join(manifest.features.fields)} ({len(manifest.features.columns)} columns)",
         **_describe_model(manifest),
         "libraries": ", ".join(f"{name} {version}" for name, version in manifest.libraries.items()),
@@ -105,7 +104,10 @@ def show(
     }
     console = Console()
     for name, value in facts.items():
-        console.print(f"[bold]{name:<10}[/bold]{escape(printable(value))}", highlight=False, soft_wrap=True)
+        first, *others = value.split("\n")
+        console.print(f"[bold]{name:<10}[/bold]{escape(printable(first))}", highlight=False, soft_wrap=True)
+        for line in others:
+            console.print(f"{'':<10}{escape(printable(line))}", highlight=False, soft_wrap=True)
     console.print()
     for renderable in figures(manifest.metrics) if manifest.metrics else ["No metrics: the model was not evaluated"]:
         console.print(renderable, highlight=False)

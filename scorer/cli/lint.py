@@ -21,7 +21,7 @@ def lint(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Review a bundle: prohibited bases, metrics, thresholds, libraries, golden examples.
+    """Review a bundle: prohibited bases, metrics, policy, libraries, golden examples.
 
     Exit 1 if there are errors. Findings refer to rules such as Regulation B; they are not legal advice.
 
@@ -31,7 +31,8 @@ def lint(
     scorer bundle lint credit-risk:latest --strict --json
     ```
     """
-    from scorer.author.lint import SEVERITIES, lint_bundle
+    from scorer.author.finding import SEVERITIES
+    from scorer.author.lint import lint_bundle
     from scorer.store.store import BundleStore
 
     folder = BundleStore(settings_of(config, None, assignments, store=store).settings.store).find(reference)

@@ -2,7 +2,7 @@
 
 import typer
 
-from scorer.cli import bundle, contract, dlq, offsets, replay, topics, trust
+from scorer.cli import bundle, contract, dlq, offsets, policy, replay, topics, trust
 from scorer.cli.approve import approve
 from scorer.cli.build import build
 from scorer.cli.config import config, doctor
@@ -13,6 +13,7 @@ from scorer.cli.diff import diff
 from scorer.cli.history import history
 from scorer.cli.import_bentoml import import_bentoml
 from scorer.cli.lint import lint
+from scorer.cli.repolicy import repolicy
 from scorer.cli.score import score
 from scorer.cli.sign import sign
 from scorer.cli.train import train
@@ -40,12 +41,14 @@ app.add_typer(offsets.app, name="offsets")
 app.command()(train)
 bundle.app.command()(build)
 bundle.app.command()(sign)
+bundle.app.command()(repolicy)
 bundle.app.command()(lint)
 bundle.app.command()(diff)
 bundle.app.command()(containerize)
 bundle.app.command("import-bentoml")(import_bentoml)
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(contract.app, name="contract")
+app.add_typer(policy.app, name="policy")
 app.command()(deploy)
 app.command()(rollback)
 app.command()(retire)

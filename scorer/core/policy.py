@@ -39,6 +39,10 @@ class Thresholds(_Section):
     maybe_above: Threshold
     declined_above: Threshold
 
+    def describe(self) -> str:
+        """The thresholds in words."""
+        return f"above {self.declined_above:g} DECLINED, above {self.maybe_above:g} MAYBE, otherwise APPROVED"
+
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.maybe_above > self.declined_above:
@@ -110,3 +114,13 @@ class Policy(Thresholds):
             if rule.reason is None and rule.label != LABELS[0] and codes:
                 msg = f"rule {rule.id}: a rule that gives {rule.label} needs a reason of the bundle's catalogue"
                 raise ValueError(msg)
+
+    def lines(self) -> list[str]:
+        """The policy in words, in the order in which it decides: rules, segments, general thresholds."""
+        rules = [f"rule {rule.id}: {rule.label} if {rule.when}" for rule in self.rules]
+        segments = [
+            f"{segments.field} = {value}: {thresholds.describe()}"
+            for segments in ([self.segments] if self.segments else [])
+            for value, thresholds in segments.values.items()
+        ]
+        return [*rules, *segments, self.describe()]

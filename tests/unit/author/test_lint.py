@@ -13,7 +13,8 @@ import pytest
 import xgboost
 
 from scorer.author.build import Draft, build_bundle
-from scorer.author.lint import Finding, Rule, lint_bundle
+from scorer.author.finding import Finding, Rule
+from scorer.author.lint import lint_bundle
 from scorer.author.model_input import ModelInput
 from scorer.bundle.manifest import Features
 from scorer.core.features import columns_of

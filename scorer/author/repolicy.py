@@ -1,0 +1,56 @@
+"""Drafts a new version of a bundle with another policy: the same model, features and metrics of the model."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from schemas.contract import Contract
+from schemas.profile import PROFILE_FILE, parse_profile
+from scorer.author.build import Draft
+from scorer.author.model_input import ModelInput
+from scorer.bundle.manifest import SENTENCE_CHARACTERS_MAX, Manifest, Metrics
+from scorer.core.policy import Policy
+
+SAME_MODEL: Final = "same-model-as"
+"""The label that names the bundle from which the model is."""
+
+
+def draft_repolicy(
+    manifest: Manifest, contents: Mapping[str, bytes], contract: Contract, policy: Policy, version: tuple[str, datetime]
+) -> Draft:
+    """Drafts the new version.
+
+    Args:
+        manifest: of the bundle whose model is used.
+        contents: that bundle's files, by name, with the digests in the manifest.
+        contract: that bundle's contract.
+        policy: the new policy.
+        version: the new version, and the time of creation in UTC.
+    """
+    profile = contents.get(PROFILE_FILE)
+    return Draft(
+        name=manifest.name,
+        version=version[0],
+        created=version[1],
+        runner=manifest.runner,
+        model=contents[manifest.model],
+        inputs=ModelInput(contract, manifest.features),
+        policy=policy,
+        metrics=_keep_metrics(manifest),
+        training=manifest.training,
+        libraries=manifest.libraries,
+        labels={**manifest.labels, SAME_MODEL: manifest.reference.short},
+        runner_settings=manifest.runner_settings,
+        model_file=manifest.model,
+        profile=None if profile is None else parse_profile(profile),
+    )
+
+
+def _keep_metrics(manifest: Manifest) -> Metrics | None:
+    """Returns the metrics; those of the labels say that they are by the policy with which they were measured."""
+    metrics = manifest.metrics
+    if metrics is None or SAME_MODEL in manifest.labels:
+        return metrics
+    what = f"By the policy of version {manifest.version}, before it was changed: {metrics.decisions.what}"
+    decisions = metrics.decisions.model_copy(update={"what": what[:SENTENCE_CHARACTERS_MAX]})
+    return metrics.model_copy(update={"decisions": decisions})
