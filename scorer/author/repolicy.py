@@ -2,17 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
 
 from schemas.contract import Contract
 from schemas.profile import PROFILE_FILE, parse_profile
 from scorer.author.build import Draft
 from scorer.author.model_input import ModelInput
-from scorer.bundle.manifest import SENTENCE_CHARACTERS_MAX, Manifest, Metrics
+from scorer.bundle.manifest import SAME_MODEL, SENTENCE_CHARACTERS_MAX, Manifest, Metrics
 from scorer.core.policy import Policy
-
-SAME_MODEL: Final = "same-model-as"
-"""The label that names the bundle from which the model is."""
 
 
 def draft_repolicy(

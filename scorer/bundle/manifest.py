@@ -42,6 +42,8 @@ WORD_CHARACTERS_MAX: Final = 64
 SENTENCE_CHARACTERS_MAX: Final = 1_000
 LABELS_MAX: Final = 64
 COLUMN_CHARACTERS_MAX: Final = 256
+SAME_MODEL: Final = "same-model-as"
+"""The label of a bundle with another policy: it names the bundle from which the model is."""
 _COLUMNS_MAX: Final = 10_000  # as many as a contract's values of categories
 _FAULTS_SHOWN_MAX: Final = 5
 _FIELD_CHARACTERS_MAX: Final = 100

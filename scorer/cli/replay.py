@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from schemas.printable import printable
+from scorer.cli.champion import read_champion
 from scorer.cli.completion import complete_reference
 from scorer.cli.options import (
-    DEFAULT_BUNDLE,
     ConfigOption,
     JsonOption,
     ServersOption,
@@ -110,7 +110,7 @@ def plan(
     filters = read_filters(settings, decided_by, (begin, end, since), offsets, ids)
     if filters.is_empty:
         raise MisuseError("which applications? Give --decided-by, --from and --to, --offsets, or --ids")
-    opened = with_engine(BundleStore(settings.store).open(bundle or _champion(settings)), settings.engine)
+    opened = with_engine(BundleStore(settings.store).open(bundle or read_champion(settings)), settings.engine)
     selected = select(settings, filters, partial(progress_bar, quiet=as_json))
     _print_undecided(selected, filters)
     with selected.with_notes(settings):
@@ -323,14 +323,6 @@ def _print_undecided(selected: "Selected", filters: "Filters") -> None:
 
     if selected.ids_without_decision:
         typer.echo(describe_undecided(selected.ids_without_decision, len(filters.ids or ())), err=True)
-
-
-def _champion(settings: "Settings") -> str:
-    from scorer.operate.deployments import read_history
-    from scorer.stream.history import fold
-
-    champion = fold(read_history(settings)).current("champion")
-    return DEFAULT_BUNDLE if champion is None else str(champion)
 
 
 def _open_planned(settings: "Settings", planned: "Plan") -> "Bundle":

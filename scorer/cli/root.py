@@ -16,6 +16,7 @@ from scorer.cli.lint import lint
 from scorer.cli.repolicy import repolicy
 from scorer.cli.score import score
 from scorer.cli.sign import sign
+from scorer.cli.simulate import simulate
 from scorer.cli.train import train
 from scorer.cli.up import broker, up
 from scorer.cli.worker import worker
@@ -48,6 +49,7 @@ bundle.app.command()(containerize)
 bundle.app.command("import-bentoml")(import_bentoml)
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(contract.app, name="contract")
+policy.app.command()(simulate)
 app.add_typer(policy.app, name="policy")
 app.command()(deploy)
 app.command()(rollback)

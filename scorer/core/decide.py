@@ -34,10 +34,12 @@ class SegmentThresholds:
 
     Attributes:
         field: the category.
-        maybe_above, declined_above: by the category's code; the last ones are for unknown, code -1.
+        has_own: by the category's code, whether it has thresholds of its own; the last one is for unknown, code -1.
+        maybe_above, declined_above: the thresholds, likewise.
     """
 
     field: str
+    has_own: NDArray[np.bool_]
     maybe_above: NDArray[np.float64]
     declined_above: NDArray[np.float64]
 
@@ -126,4 +128,5 @@ def _compile_segments(policy: Policy, contract: Contract) -> SegmentThresholds |
         raise ValueError(msg)
     by_code = [*(policy.segments.values.get(value, policy) for value in field.categories), policy]
     maybe_above, declined_above = np.array([[one.maybe_above, one.declined_above] for one in by_code]).T
-    return SegmentThresholds(name, maybe_above, declined_above)
+    has_own = np.array([thresholds is not policy for thresholds in by_code])
+    return SegmentThresholds(name, has_own, maybe_above, declined_above)

@@ -1,24 +1,18 @@
 """Renders a replay's report as one self-contained HTML page: what changed, for whom, and by how much."""
 
-import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
-from schemas.decision import shorten
-from schemas.printable import printable
 from scorer.core.policy import LABELS, Policy
 from scorer.replay.findings import NAMES, Findings, Group
 from scorer.replay.plan import Plan
+from scorer.replay.rendering import GUIDE, MILDER, STRICTER, draw_figure, kind_of, make_environment
 from scorer.replay.results import REJECTED, Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_MILDER, _STRICTER, _GUIDE = "#1b7f79", "#c2571a", "#888888"
 
 
 def render(findings: Findings, plan: Plan, results: Results, policy: Policy) -> str:
@@ -35,56 +29,23 @@ def render(findings: Findings, plan: Plan, results: Results, policy: Policy) -> 
     """
     figures = {}
     if findings.shift is not None:
-        figures["figure_before_after"] = _figure(lambda axes: _draw_before_after(axes, plan, results, policy))
-        figures["figure_shift"] = _figure(lambda axes: _draw_shift(axes, plan, results))
-    environment = Environment(
-        loader=PackageLoader("scorer.replay"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(
-        change=_format_change,
-        largest_share=_largest_share,
-        name=_name,
-        number="{:,}".format,
-        share=_share,
-        shorten=shorten,
-    )
+        figures["figure_before_after"] = draw_figure(lambda axes: _draw_before_after(axes, plan, results, policy))
+        figures["figure_shift"] = draw_figure(lambda axes: _draw_shift(axes, plan, results))
+    environment = make_environment()
+    environment.filters.update(change=_format_change, largest_share=_largest_share)
     columns = [name for name in NAMES if name in LABELS or any(row[name] for row in findings.flips.values())]
     template = environment.get_template("report.html")
-    return template.render(findings=findings, columns=columns, kind=_kind, **figures)
-
-
-def _kind(before: str, after: str) -> str:
-    if after == before or after not in LABELS:
-        return "same"
-    return "stricter" if LABELS.index(after) > LABELS.index(before) else "milder"
-
-
-def _figure(draw: Callable[["Axes"], None]) -> Markup:
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    # Text as text, so that it can be searched and read aloud; and a fixed salt, so that the bytes are reproducible.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "replay", "font.family": "sans-serif"}):
-        figure = Figure(figsize=(7.5, 4.6), layout="constrained")
-        draw(figure.add_subplot())
-        target = io.StringIO()
-        figure.savefig(target, format="svg", metadata={"Date": None})
-    svg = target.getvalue()
-    return Markup(svg[svg.index("<svg") :])  # noqa: S704  # matplotlib escapes its texts
+    return template.render(findings=findings, columns=columns, kind=kind_of, **figures)
 
 
 def _draw_before_after(axes: "Axes", plan: Plan, results: Results, policy: Policy) -> None:
     decided = results.label_indexes < REJECTED
     before, after = plan.selection.rows["probability"][decided], results.probabilities[decided]
     axes.hexbin(before, after, gridsize=50, extent=(0, 1, 0, 1), bins="log", mincnt=1, cmap="Blues", linewidths=0.1)
-    axes.plot([0, 1], [0, 1], color=_GUIDE, linestyle=":")
+    axes.plot([0, 1], [0, 1], color=GUIDE, linestyle=":")
     for name, threshold in (("MAYBE", policy.maybe_above), ("DECLINED", policy.declined_above)):
-        axes.axhline(threshold, color=_STRICTER, linestyle="--", linewidth=1)
-        axes.annotate(f"above: {name}", (0.01, threshold), va="bottom", color=_STRICTER)
+        axes.axhline(threshold, color=STRICTER, linestyle="--", linewidth=1)
+        axes.annotate(f"above: {name}", (0.01, threshold), va="bottom", color=STRICTER)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of default before", ylabel="probability of default now")
 
 
@@ -94,15 +55,9 @@ def _draw_shift(axes: "Axes", plan: Plan, results: Results) -> None:
     limit = max(0.05, float(np.abs(shift).max()))
     edges = np.linspace(-limit, limit, 61)
     counts, _ = np.histogram(shift, edges)
-    colours = [_MILDER if right <= 0 else _STRICTER for right in edges[1:]]
+    colours = [MILDER if right <= 0 else STRICTER for right in edges[1:]]
     axes.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=colours)
     axes.set(xlabel="change of the probability of default (left: less risk, right: more)", ylabel="applications")
-
-
-def _share(part: int, whole: int) -> str:
-    if not whole:
-        return "–"
-    return f"{part / whole:.1%}" if not part or part / whole >= 0.0005 else "<0.1%"  # few, but not zero
 
 
 def _largest_share(groups: Mapping[str, Group]) -> float:
@@ -112,7 +67,3 @@ def _largest_share(groups: Mapping[str, Group]) -> float:
 
 def _format_change(difference: float) -> str:
     return f"{difference:+.3f}" if abs(difference) >= 0.0005 else "0.000"
-
-
-def _name(bundle: str) -> str:
-    return printable(bundle.partition("@")[0])
