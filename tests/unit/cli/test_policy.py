@@ -33,6 +33,13 @@ renter,0.15,rent,50,MAYBE,
 """
 
 
+def _changed(text: str, change: str) -> str:
+    """A text with a change, written as `before|after`."""
+    before, _, after = change.partition("|")
+    assert before in text
+    return text.replace(before, after)
+
+
 @pytest.fixture(autouse=True)
 def policy(tmp_path: Path) -> Path:
     """A policy file with its cases; commands run in its folder."""
@@ -64,7 +71,7 @@ def test_a_policy_file_is_checked(run: Run, policy: Path) -> None:
 )
 def test_a_policy_file_that_is_invalid_is_one_message(run: Run, policy: Path, changed: str, message: str) -> None:
     """It names the file, and the rule or the entry; exit code 2."""
-    policy.write_text(POLICY.replace(*changed.split("|")))
+    policy.write_text(_changed(POLICY, changed))
     ended = run("policy", "check", "policy.toml")
     assert ended.code == 2
     assert message in ended.err
@@ -98,7 +105,7 @@ def test_cases_hold_or_are_named(run: Run, tmp_path: Path) -> None:
 )
 def test_a_case_that_is_invalid_is_named(run: Run, tmp_path: Path, changed: str, message: str) -> None:
     """With its line and name, and without a value of the application."""
-    (tmp_path / "cases.csv").write_text(CASES.replace(*changed.split("|")))
+    (tmp_path / "cases.csv").write_text(_changed(CASES, changed))
     ended = run("policy", "test", "policy.toml")
     assert ended.code == 2
     assert message in ended.err
