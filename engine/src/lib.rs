@@ -12,13 +12,15 @@ pub mod encode;
 pub mod json;
 #[cfg(feature = "python")]
 mod python;
+pub mod reasons;
 pub mod tables;
 pub mod trees;
 
 use columns::Columns;
 use decode::Decoder;
 use encode::{DecisionEncoder, Frame, frame_of};
-use tables::{ColumnsTable, DecisionTable, FieldTable, ObjectTable, TreesTable};
+use reasons::{Explainer, Reasons};
+use tables::{ColumnsTable, DecisionTable, FieldTable, ObjectTable, ReasonsTable, TreesTable};
 use trees::Forest;
 
 /// The engine of one bundle.
@@ -27,6 +29,7 @@ pub struct Engine {
     columns: Columns,
     encoder: DecisionEncoder,
     forest: Option<Forest>,
+    explainer: Option<Explainer>,
 }
 
 /// Records that the engine has decoded, in order; the other ones are left to the reference.
@@ -57,14 +60,15 @@ impl Engine {
         contract: (&[ObjectTable], &[FieldTable], usize),
         columns: &ColumnsTable,
         decisions: &DecisionTable,
-        trees: Option<&TreesTable>,
+        model: (Option<&TreesTable>, Option<&ReasonsTable>),
     ) -> Result<Self, String> {
         let (objects, fields, id_field) = contract;
         let decoder = Decoder::new(objects, fields, id_field)?;
         let columns = Columns::new(columns, &decoder)?;
         let encoder = DecisionEncoder::new(decisions)?;
-        let forest = trees.map(|table| Forest::new(table, columns.width())).transpose()?;
-        Ok(Self { decoder, columns, encoder, forest })
+        let forest = model.0.map(|table| Forest::new(table, columns.width())).transpose()?;
+        let explainer = model.1.map(|table| Explainer::new(table, columns.width())).transpose()?;
+        Ok(Self { decoder, columns, encoder, forest, explainer })
     }
 
     /// Whether the engine predicts, too.
@@ -108,15 +112,31 @@ impl Engine {
         probabilities.iter().map(|probability| self.encoder.decide(*probability)).collect()
     }
 
+    /// Returns the reasons of each decision; none at all if there is no catalogue.
+    pub fn explain(&self, decoded: &Decoded, labels: &[u8]) -> Vec<Reasons> {
+        self.explainer.as_ref().map(|explainer| explainer.explain(&decoded.matrix, labels)).unwrap_or_default()
+    }
+
+    /// Returns the text of each decision's reasons.
+    pub fn write_reasons(&self, reasons: &[Reasons]) -> impl Fn(usize, &mut Vec<u8>) {
+        move |row, text| {
+            if let (Some(explainer), Some(reasons)) = (&self.explainer, reasons.get(row)) {
+                explainer.write(text, *reasons);
+            }
+        }
+    }
+
     /// Encodes the decisions on decoded records; None if a partition has no frame, or numbers are missing.
     ///
     /// `partitions` and `offsets` are those of the whole batch. A PD that is NaN has no decision, and an empty text.
+    /// `write_reasons` appends the text of the reasons of the decision at a position.
     pub fn encode(
         &self,
         decoded: &Decoded,
         probabilities: &[f32],
         source: (&[i32], &[i64]),
         frames: &[Frame],
+        write_reasons: impl Fn(usize, &mut Vec<u8>),
     ) -> Option<Decisions> {
         let (partitions, offsets) = source;
         if probabilities.len() != decoded.positions.len() {
@@ -127,11 +147,14 @@ impl Engine {
         decisions.text.reserve(probabilities.len() * bytes_about + decoded.ids.len());
         decisions.ends.reserve(probabilities.len());
         let (mut id_start, mut hint) = (0, 0);
-        for ((position, probability), id_end) in decoded.positions.iter().zip(probabilities).zip(&decoded.ends) {
+        let rows = decoded.positions.iter().zip(probabilities).zip(&decoded.ends);
+        for (row, ((position, probability), id_end)) in rows.enumerate() {
             if !probability.is_nan() {
                 let frame = frame_of(frames, *partitions.get(*position)?, &mut hint)?;
                 let id = &decoded.ids[id_start..*id_end];
-                self.encoder.write(&mut decisions.text, frame, *offsets.get(*position)?, id, *probability);
+                let offset = *offsets.get(*position)?;
+                let write_reasons = |text: &mut Vec<u8>| write_reasons(row, text);
+                self.encoder.write(&mut decisions.text, (frame, offset), id, *probability, write_reasons);
             }
             id_start = *id_end;
             decisions.ends.push(decisions.text.len());
@@ -158,7 +181,7 @@ mod tests {
         let columns = ColumnsTable { width: 1, numbers: vec![(0, 1)], ..ColumnsTable::default() };
         let decisions =
             DecisionTable { outcomes: vec![b"|".to_vec(); 3], end: b".".to_vec(), ..DecisionTable::default() };
-        Engine::new((&objects, &fields, 0), &columns, &decisions, None).unwrap()
+        Engine::new((&objects, &fields, 0), &columns, &decisions, (None, None)).unwrap()
     }
 
     fn frames() -> Vec<Frame> {
@@ -178,19 +201,21 @@ mod tests {
         let decoded = engine.decode(&values);
         assert_eq!((&decoded.positions[..], &decoded.matrix[..]), (&[1, 3, 4][..], &[1.0, 3.0, 4.0][..]));
         let source = (&[0; 5][..], &[10, 11, 12, 13, 14][..]);
-        let decisions = engine.encode(&decoded, &[0.5, f32::NAN, 0.25], source, &frames()).unwrap();
-        assert_eq!(decisions.text, br#"<11"a"|0.5>11.<14"d"|0.25>14."#);
-        assert_eq!(decisions.ends, [14, 14, 29]);
+        let decisions = engine
+            .encode(&decoded, &[0.5, f32::NAN, 0.25], source, &frames(), |row, text| text.push(b'0' + row as u8))
+            .unwrap();
+        assert_eq!(decisions.text, br#"<11"a"|0.50>11.<14"d"|0.252>14."#);
+        assert_eq!(decisions.ends, [15, 15, 31]);
     }
 
     #[test]
     fn arguments_that_do_not_fit_together_are_no_decisions() {
         let engine = engine();
         let decoded = engine.decode(&[Some(br#"{"id":"a","income":1}"#)]);
-        assert!(engine.encode(&decoded, &[], (&[0], &[0]), &frames()).is_none());
-        assert!(engine.encode(&decoded, &[0.5], (&[], &[0]), &frames()).is_none());
-        assert!(engine.encode(&decoded, &[0.5], (&[0], &[]), &frames()).is_none());
-        assert!(engine.encode(&decoded, &[0.5], (&[1], &[0]), &frames()).is_none());
+        assert!(engine.encode(&decoded, &[], (&[0], &[0]), &frames(), |_, _| ()).is_none());
+        assert!(engine.encode(&decoded, &[0.5], (&[], &[0]), &frames(), |_, _| ()).is_none());
+        assert!(engine.encode(&decoded, &[0.5], (&[0], &[]), &frames(), |_, _| ()).is_none());
+        assert!(engine.encode(&decoded, &[0.5], (&[1], &[0]), &frames(), |_, _| ()).is_none());
         assert!(engine.predict(&decoded).is_none());
     }
 

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
 use crate::encode::Frame;
-use crate::tables::{ColumnsTable, DecisionTable, FieldTable, ObjectTable, TreesTable};
+use crate::tables::{ColumnsTable, DecisionTable, FieldTable, ObjectTable, ReasonsTable, TreesTable};
 use crate::{Decisions, Panicked, without_panic};
 
 create_exception!(
@@ -62,17 +62,19 @@ impl Engine {
         columns: ColumnsTable,
         decisions: DecisionTable,
         trees: Option<TreesTable>,
+        reasons: Option<ReasonsTable>,
     ) -> PyResult<Self> {
         let (objects, fields, id_field) = contract;
-        crate::Engine::new((&objects, &fields, id_field), &columns, &decisions, trees.as_ref())
+        let model = (trees.as_ref(), reasons.as_ref());
+        crate::Engine::new((&objects, &fields, id_field), &columns, &decisions, model)
             .map(Self)
             .map_err(PyValueError::new_err)
     }
 
-    /// Decodes values, predicts, decides and encodes.
+    /// Decodes values, predicts, decides, explains and encodes.
     ///
-    /// Returns the decisions, the PDs (float32) and the labels (uint8) of the records that the engine decoded, in
-    /// order, and the positions of these records. All others are left to the reference.
+    /// Returns the decisions, the PDs (float32), the labels (uint8) and the reasons (four times uint8) of the records
+    /// that the engine decoded, in order, and the positions of these records. All others are left to the reference.
     #[allow(clippy::type_complexity)]
     fn score<'py>(
         &self,
@@ -80,23 +82,26 @@ impl Engine {
         values: &Bound<'py, PyList>,
         source: Source,
         bytes_max: usize,
-    ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyBytes>, Bound<'py, PyBytes>, Vec<usize>)> {
+    ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyBytes>, Vec<usize>)> {
         let objects = bytes_objects(values);
         let values = contents(&objects, bytes_max);
         let frames = source.frames();
-        let (decoded, probabilities, labels, decisions) = py
+        let (decoded, probabilities, labels, reasons, decisions) = py
             .detach(|| {
                 without_panic(|| {
                     let decoded = self.0.decode(&values);
                     let probabilities = self.0.predict(&decoded)?;
                     let labels = self.0.decide(&probabilities);
-                    let decisions =
-                        self.0.encode(&decoded, &probabilities, (&source.partitions, &source.offsets), &frames)?;
-                    Some((decoded, probabilities, labels, decisions))
+                    let reasons = self.0.explain(&decoded, &labels);
+                    let places = (&source.partitions[..], &source.offsets[..]);
+                    let write_reasons = self.0.write_reasons(&reasons);
+                    let decisions = self.0.encode(&decoded, &probabilities, places, &frames, write_reasons)?;
+                    Some((decoded, probabilities, labels, reasons, decisions))
                 })
             })?
             .ok_or_else(mismatch)?;
-        Ok((texts(py, &decisions)?, floats(py, &probabilities), PyBytes::new(py, &labels), decoded.positions))
+        let reasons = PyBytes::new(py, reasons.as_flattened());
+        Ok((texts(py, &decisions)?, floats(py, &probabilities), PyBytes::new(py, &labels), reasons, decoded.positions))
     }
 
     /// Decodes values.
@@ -106,20 +111,25 @@ impl Engine {
         Ok(Decoded(py.detach(|| without_panic(|| self.0.decode(&values)))?))
     }
 
-    /// Encodes the decisions on decoded records; one whose PD is NaN has an empty text.
+    /// Encodes the decisions on decoded records; one whose PD is NaN has an empty text. `reasons` has the text of each
+    /// decision's reasons, or nothing if decisions have none.
     fn encode<'py>(
         &self,
         py: Python<'py>,
         decoded: &Bound<'py, Decoded>,
         probabilities: Vec<f32>,
         source: Source,
+        reasons: Vec<Vec<u8>>,
     ) -> PyResult<Bound<'py, PyList>> {
         let decoded = decoded.get();
         let frames = source.frames();
         let decisions = py
             .detach(|| {
                 without_panic(|| {
-                    self.0.encode(&decoded.0, &probabilities, (&source.partitions, &source.offsets), &frames)
+                    let places = (&source.partitions[..], &source.offsets[..]);
+                    self.0.encode(&decoded.0, &probabilities, places, &frames, |row, text| {
+                        text.extend(reasons.get(row).into_iter().flatten());
+                    })
                 })
             })?
             .ok_or_else(mismatch)?;

@@ -11,6 +11,7 @@ from schemas.contract_faults import ContractError
 from schemas.contract_parser import parse_contract
 from schemas.contracts import shipped_contract
 from schemas.decision import BundleReference
+from scorer.bundle.explainer import describe_method, make_explainer
 from scorer.bundle.golden import read_golden
 from scorer.bundle.manifest import (
     FILE_BYTES_MAX,
@@ -22,7 +23,6 @@ from scorer.bundle.manifest import (
 )
 from scorer.bundle.pickles import refuse_pickle
 from scorer.bundle.runners import library_of, open_model
-from scorer.core.catalogue import check_fields
 from scorer.core.decode import Decoder
 from scorer.core.encode import DecisionEncoder
 from scorer.core.features import FeatureEncoding
@@ -57,7 +57,6 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
         decoder = Decoder(contract)
         encoding = _encode_features(contract, manifest)
         passed(f"contract: {contract}, {len(contract.fields)} fields; it gives all columns")
-        _check_reasons(manifest, encoding)
         model = open_model(
             manifest.runner,
             manifest.model,
@@ -67,6 +66,9 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
             encoding.categories,
         )
         passed(f"model: {manifest.runner}, with the {len(encoding.columns)} columns in the manifest")
+        explainer = make_explainer(manifest, encoding, model)
+        if explainer is not None:
+            passed(f"reasons: {len(explainer.codes)} in the catalogue; {describe_method(explainer)}")
         exact = manifest.platform == platform.machine()
         golden = read_golden(contents[GOLDEN_FILE], decoder)
         matrix, probabilities = golden.reproduce(encoding, model, manifest.policy, exact=exact)
@@ -76,8 +78,19 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
     except (BundleError, ModelError) as error:
         raise BundleError(f"bundle {called or folder}: {error}. {_suggest_fix(manifest)}") from error
     reference = manifest.reference
-    encoder = DecisionEncoder(reference)
-    return Bundle(reference, decoder, encoding, model, manifest.policy, encoder, matrix, probabilities, golden.values)
+    encoder = DecisionEncoder(reference, () if explainer is None else explainer.codes)
+    return Bundle(
+        reference,
+        decoder,
+        encoding,
+        model,
+        manifest.policy,
+        encoder,
+        matrix,
+        probabilities,
+        golden.values,
+        explainer=explainer,
+    )
 
 
 def _suggest_fix(manifest: Manifest) -> str:
@@ -210,14 +223,5 @@ def _encode_features(contract: Contract, manifest: Manifest) -> FeatureEncoding:
     try:
         features = manifest.features
         return FeatureEncoding(contract, features.columns, features.missing_number, features.derived)
-    except ValueError as error:
-        raise BundleError(str(error)) from None
-
-
-def _check_reasons(manifest: Manifest, encoding: FeatureEncoding) -> None:
-    if manifest.reasons is None:
-        return
-    try:
-        check_fields(manifest.reasons, encoding.contract, encoding.derived)
     except ValueError as error:
         raise BundleError(str(error)) from None

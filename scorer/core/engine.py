@@ -9,10 +9,18 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.decision import REASONS_MAX
 from scorer.core.encode import DecisionEncoder
-from scorer.core.engine_tables import TreesTable, compile_columns, compile_contract, compile_decisions
+from scorer.core.engine_tables import (
+    compile_columns,
+    compile_contract,
+    compile_decisions,
+    compile_reasons,
+)
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
+from scorer.core.reasons import Explainer
+from scorer.core.trees import TreesTable
 
 try:
     import scorer_engine
@@ -47,12 +55,14 @@ class EngineScores(NamedTuple):
         decisions: the encoded decisions.
         probabilities: the PDs, shape (m,).
         labels: the labels as indexes into `LABELS`, shape (m,).
+        reasons: as `scorer.core.reasons` chooses them, shape (m, 4); None if the bundle has no catalogue.
     """
 
     positions: list[int]
     decisions: list[bytes]
     probabilities: NDArray[np.float32]
     labels: NDArray[np.intp]
+    reasons: NDArray[np.uint8] | None = None
 
 
 class EngineMatrix(NamedTuple):
@@ -73,7 +83,12 @@ class CompiledEngine:
     """The compiled engine of one bundle. Its methods return None if it fails, which is a fault in it."""
 
     def __init__(
-        self, encoding: FeatureEncoding, policy: Policy, encoder: DecisionEncoder, trees: TreesTable | None
+        self,
+        encoding: FeatureEncoding,
+        policy: Policy,
+        encoder: DecisionEncoder,
+        trees: TreesTable | None,
+        explainer: Explainer | None = None,
     ) -> None:
         """Compiles the tables.
 
@@ -82,6 +97,7 @@ class CompiledEngine:
             policy: the thresholds.
             encoder: has the texts of decisions.
             trees: the model; None if something else predicts, between `decode` and `encode`.
+            explainer: of the bundle; None if decisions have no reasons, or something else predicts and explains.
 
         Raises:
             ValueError: the engine cannot compute a derived column, or does not know such trees.
@@ -91,8 +107,13 @@ class CompiledEngine:
         self._encoder = encoder
         self._columns = len(encoding.columns)
         self._engine = scorer_engine.Engine(
-            compile_contract(encoding.contract), compile_columns(encoding), compile_decisions(policy, encoder), trees
+            compile_contract(encoding.contract),
+            compile_columns(encoding),
+            compile_decisions(policy, encoder),
+            trees,
+            None if explainer is None else compile_reasons(explainer),
         )
+        self._explains = explainer is not None
 
     def score(self, values: list[Any], source: Source, bytes_max: int) -> EngineScores | None:
         """Scores the records that the engine vouches for; it must have trees.
@@ -103,7 +124,9 @@ class CompiledEngine:
             bytes_max: maximum size of a value, in bytes; larger ones are left to the reference.
         """
         try:
-            decisions, probabilities, labels, positions = self._engine.score(values, self._native(source), bytes_max)
+            decisions, probabilities, labels, reasons, positions = self._engine.score(
+                values, self._native(source), bytes_max
+            )
         except scorer_engine.EngineError:
             return None
         return EngineScores(
@@ -111,6 +134,7 @@ class CompiledEngine:
             decisions,
             np.frombuffer(probabilities, dtype=np.float32),
             np.frombuffer(labels, dtype=np.uint8).astype(np.intp),
+            np.frombuffer(reasons, dtype=np.uint8).reshape(-1, REASONS_MAX) if self._explains else None,
         )
 
     def decode(self, values: list[Any], bytes_max: int) -> EngineMatrix | None:
@@ -122,16 +146,26 @@ class CompiledEngine:
         matrix = np.frombuffer(decoded.matrix, dtype=np.float32).reshape(-1, self._columns)
         return EngineMatrix(decoded.positions, matrix, decoded)
 
-    def encode(self, rows: EngineMatrix, probabilities: NDArray[np.float32], source: Source) -> list[bytes] | None:
+    def encode(
+        self,
+        rows: EngineMatrix,
+        probabilities: NDArray[np.float32],
+        source: Source,
+        reasons: NDArray[np.uint8] | None = None,
+    ) -> list[bytes] | None:
         """Encodes the decisions on decoded records, in order.
 
         Args:
             rows: the decoded records, m of n.
             probabilities: their PDs, shape (m,); a decision whose PD is NaN is empty.
             source: where the n records come from.
+            reasons: shape (m, 4); None if decisions have none.
         """
+        texts = [] if reasons is None else self._encoder.write_reasons(reasons)
         try:
-            decisions: list[bytes] = self._engine.encode(rows.decoded, probabilities.tolist(), self._native(source))
+            decisions: list[bytes] = self._engine.encode(
+                rows.decoded, probabilities.tolist(), self._native(source), texts
+            )
         except scorer_engine.EngineError:
             return None
         return decisions

@@ -14,6 +14,7 @@ from scorer.core.encode import DecisionEncoder
 from scorer.core.evaluation import Operation, Program, PushCategoryTest, PushColumn, PushConstant, Step
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import LABELS, Policy
+from scorer.core.reasons import Explainer
 
 _LENGTH_MAX: Final = 2**31  # above every record
 _OPERATIONS: Final = frozenset(
@@ -101,25 +102,18 @@ class DecisionTable:
 
 
 @dataclass(frozen=True, slots=True)
-class TreesTable:
-    """Trees of a model whose probability is the logistic function of the sum of their leaves.
+class ReasonsTable:
+    """The catalogue's codes as JSON, whether the model uses each entry, and the tables of contributions as bytes."""
 
-    Attributes:
-        sizes: the number of nodes of each tree.
-        left, right, column: of each node of all trees: its children within its tree, -1 for a leaf, and its column;
-            int32.
-        value: of each node what it compares with, or the leaf's value; float32.
-        default_left: of each node whether an unknown value goes to the left child; uint8.
-        base_score: the probability that the trees start from.
-    """
-
-    sizes: Sequence[int]
-    left: bytes = field(repr=False)
-    right: bytes = field(repr=False)
-    column: bytes = field(repr=False)
-    value: bytes = field(repr=False)
-    default_left: bytes = field(repr=False)
-    base_score: float
+    codes: Sequence[bytes]
+    is_used: Sequence[bool]
+    condition_counts: Sequence[int]
+    columns: bytes = field(repr=False)
+    thresholds: bytes = field(repr=False)
+    is_less: bytes = field(repr=False)
+    target_counts: Sequence[int]
+    targets: bytes = field(repr=False)
+    values: bytes = field(repr=False)
 
 
 def compile_contract(contract: Contract) -> tuple[list[ObjectTable], list[FieldTable], int]:
@@ -217,3 +211,20 @@ def compile_decisions(policy: Policy, encoder: DecisionEncoder) -> DecisionTable
     """Returns the policy and the texts of decisions."""
     outcomes = [encoder.outcomes[label] for label in LABELS]
     return DecisionTable(policy.maybe_above, policy.declined_above, encoder.to_id, outcomes, encoder.end)
+
+
+def compile_reasons(explainer: Explainer) -> ReasonsTable:
+    """Returns the codes and the tables of contributions, which the explainer must have."""
+    tables = explainer.tables
+    assert tables is not None, "checked before"
+    return ReasonsTable(
+        [f'"{code}"'.encode() for code in explainer.codes],
+        explainer.is_used.tolist(),
+        tables.condition_counts.tolist(),
+        tables.columns.tobytes(),
+        tables.thresholds.tobytes(),
+        tables.is_less.tobytes(),
+        tables.target_counts.tolist(),
+        tables.targets.tobytes(),
+        tables.values.tobytes(),
+    )

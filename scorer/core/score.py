@@ -14,6 +14,7 @@ from scorer.core.encode import DecisionEncoder
 from scorer.core.engine import CompiledEngine, EngineMatrix, EngineScores, Source
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import LABELS, Policy
+from scorer.core.reasons import NONE, Explainer
 from scorer.core.records import Record, read_values
 from scorer.core.slow_decode import Rejection
 from scorer.errors import BundleUnusableError, ModelError
@@ -48,6 +49,8 @@ class Bundle:
     golden_probabilities: NDArray[np.float32]
     golden_values: Sequence[bytes] = ()
     """The golden examples' applications, as records have them."""
+    explainer: Explainer | None = None
+    """Gives the reasons of decisions that are not APPROVED; None if the bundle has no catalogue of reasons."""
     engine: CompiledEngine | None = None
     """Scores what it vouches for instead of the functions of this module; None leaves everything to them."""
     engine_fault: str = ""
@@ -82,6 +85,10 @@ class Scores:
     """Of the decided records, in order."""
     decided: NDArray[np.intp]
     """Labels of the decided records, in order, as indexes into `LABELS`."""
+    reasons: NDArray[np.uint8] | None = None
+    """Reasons of the decided records, in order, as `scorer.core.reasons` chooses them; None without a catalogue."""
+    codes: tuple[str, ...] = ()
+    """The codes of the catalogue, to which the reasons are indexes."""
     slow_decodes: int = 0
     """Number of records that needed the slow decoder (`scorer.core.slow_decode`)."""
     by_engine: int = 0
@@ -117,6 +124,8 @@ def score_batch(
     scores = _score_compiled(batch, bundle, lap) if has_engine else None
     if scores is None:
         scores = replace(_score_by_reference(batch, bundle, lap), engine_failed=has_engine)
+    if bundle.explainer is not None:
+        scores = replace(scores, codes=bundle.explainer.codes)
     assert len(scores.results) == len(records), "one result per record"
     return scores
 
@@ -164,20 +173,29 @@ def _add_others(compiled: EngineScores, batch: _Values, bundle: Bundle, lap: Cal
     positions = compiled.positions
     if len(positions) == len(batch.records):
         decisions: list[Result] = [*compiled.decisions]
-        return Scores(bundle.reference, decisions, compiled.probabilities, compiled.labels, by_engine=len(positions))
+        return Scores(
+            bundle.reference,
+            decisions,
+            compiled.probabilities,
+            compiled.labels,
+            compiled.reasons,
+            by_engine=len(positions),
+        )
     others, rest = batch.without(positions)
     scores = _score_by_reference(rest, bundle, lap, others_decided=bool(positions))
     results: list[Result] = [_MODEL_FAILED] * len(batch.records)
     _put(results, positions, compiled.decisions)
     _put(results, others, scores.results)
     order = np.argsort([*positions, *np.array(others)[scores.is_decided].tolist()])
+    both_explained = compiled.reasons is not None and scores.reasons is not None
     return Scores(
         bundle.reference,
         results,
         np.concatenate([compiled.probabilities, scores.probabilities])[order],
         np.concatenate([compiled.labels, scores.decided])[order],
-        scores.slow_decodes,
-        len(positions),
+        np.concatenate([compiled.reasons, scores.reasons])[order] if both_explained else None,
+        slow_decodes=scores.slow_decodes,
+        by_engine=len(positions),
     )
 
 
@@ -195,8 +213,14 @@ def _run_model(
     predicted = np.empty(len(matrix), dtype=np.float32)
     predicted[order] = _predict(bundle, matrix, others_decided=False)
     lap("predict")
+    in_order = predicted[order]
+    is_decided = ~np.isnan(in_order)
+    probabilities = in_order[is_decided]
+    labels = bundle.policy.decide(probabilities)
+    reasons = _explain(bundle, matrix[is_decided], labels, lap)
     own, others_predicted = np.split(predicted, [len(rows.positions)])
-    decisions = bundle.engine.encode(rows, own, source) if bundle.engine else None
+    own_reasons, others_reasons = _split_reasons(reasons, order[is_decided], own, others_predicted)
+    decisions = bundle.engine.encode(rows, own, source, own_reasons) if bundle.engine else None
     if decisions is None:
         return None
     others_labels = bundle.policy.decide(others_predicted[~np.isnan(others_predicted)])
@@ -205,19 +229,36 @@ def _run_model(
     _put(
         results,
         others,
-        _encode(rest.records, decoded, (others_predicted, others_labels), bundle.encoder),
+        _encode(rest.records, decoded, (others_predicted, others_labels, others_reasons), bundle.encoder),
     )
-    in_order = predicted[order]
-    probabilities = in_order[~np.isnan(in_order)]
     lap("encode")
     return Scores(
         bundle.reference,
         results,
         probabilities,
-        bundle.policy.decide(probabilities),
-        decoded.slow_decodes,
-        int(np.count_nonzero(~np.isnan(own))),
+        labels,
+        reasons,
+        slow_decodes=decoded.slow_decodes,
+        by_engine=int(np.count_nonzero(~np.isnan(own))),
     )
+
+
+def _split_reasons(
+    reasons: NDArray[np.uint8] | None, rows: NDArray[np.intp], own: NDArray[np.float32], others: NDArray[np.float32]
+) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None]:
+    """Returns the reasons of the engine's rows, and of the other rows that are decided.
+
+    Args:
+        reasons: of the decided rows.
+        rows: the position of each decided row among the engine's rows and the others after them.
+        own: the engine's PDs; NaN for those that are not decided.
+        others: the other PDs, likewise.
+    """
+    if reasons is None:
+        return None, None
+    by_row = np.full((len(own) + len(others), reasons.shape[1]), NONE, dtype=np.uint8)
+    by_row[rows] = reasons
+    return by_row[: len(own)], by_row[len(own) :][~np.isnan(others)]
 
 
 def _put(results: list[Result], positions: Sequence[int], new: Sequence[Result]) -> None:
@@ -235,11 +276,27 @@ def _score_by_reference(
     lap("features")
     predicted = _predict(bundle, matrix, others_decided=others_decided)
     lap("predict")
-    probabilities = predicted[~np.isnan(predicted)]
+    is_decided = ~np.isnan(predicted)
+    probabilities = predicted[is_decided]
     decided = bundle.policy.decide(probabilities)
-    results = _encode(batch.records, decoded, (predicted, decided), bundle.encoder)
+    reasons = _explain(bundle, matrix[is_decided], decided, lap)
+    results = _encode(batch.records, decoded, (predicted, decided, reasons), bundle.encoder)
     lap("encode")
-    return Scores(bundle.reference, results, probabilities, decided, decoded.slow_decodes)
+    return Scores(bundle.reference, results, probabilities, decided, reasons, slow_decodes=decoded.slow_decodes)
+
+
+def _explain(
+    bundle: Bundle, matrix: NDArray[np.float32], labels: NDArray[np.intp], lap: Callable[[str], None]
+) -> NDArray[np.uint8] | None:
+    """Returns the reasons of decisions, shape (n, 4); None if the bundle has no catalogue."""
+    if bundle.explainer is None:
+        return None
+    try:
+        reasons = bundle.explainer.explain(matrix, labels)
+    except ModelError as error:
+        raise BundleUnusableError(_describe_unusable(bundle, "it cannot explain decisions", error)) from error
+    lap("explain")
+    return reasons
 
 
 def _predict(bundle: Bundle, matrix: NDArray[np.float32], *, others_decided: bool) -> NDArray[np.float32]:
@@ -300,11 +357,11 @@ def _describe_unusable(bundle: Bundle, reason: str, cause: ModelError) -> str:
 def _encode(
     records: Sequence[Record],
     decoded: DecodedBatch,
-    predicted: tuple[NDArray[np.float32], NDArray[np.intp]],
+    predicted: tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.uint8] | None],
     encoder: DecisionEncoder,
 ) -> list[Result]:
     """Returns the results in the records' order: decisions for the predicted rows, rejections for the others."""
-    probabilities, labels = predicted
+    probabilities, labels, reasons = predicted
     results: list[Result] = [_MODEL_FAILED] * len(records)
     for i, rejection in decoded.rejections.items():
         results[i] = rejection
@@ -325,6 +382,7 @@ def _encode(
         ids,
         [LABELS[label] for label in labels.tolist()],
         probabilities.astype(np.float64).tolist(),
+        reasons,
     )
     for row, decision in zip(rows, decisions, strict=True):
         results[row] = decision
