@@ -1,22 +1,21 @@
 """Makes the explainer of an opened bundle: from tables of its trees, or with its model's library."""
 
-from scorer.bundle.manifest import Manifest
 from scorer.bundle.runners import GuardedModel
-from scorer.core.catalogue import check_fields
+from scorer.core.catalogue import Reasons, check_fields
 from scorer.core.contribution_tables import build_tables
 from scorer.core.features import FeatureEncoding
 from scorer.core.reasons import Explainer
 from scorer.errors import BundleError
 
 
-def make_explainer(manifest: Manifest, encoding: FeatureEncoding, model: GuardedModel) -> Explainer | None:
-    """Returns the explainer of a bundle; None if it has no catalogue of reasons.
+def make_explainer(reasons: Reasons, encoding: FeatureEncoding, model: GuardedModel) -> Explainer:
+    """Returns the explainer of a bundle.
 
     A model's library computes contributions if the model is not one of numerical splits, is deeper than eight levels,
     or has too many leaves for tables. That takes about twenty times as long.
 
     Args:
-        manifest: the bundle's manifest.
+        reasons: the bundle's reasons.
         encoding: its encoding.
         model: its model.
 
@@ -24,20 +23,18 @@ def make_explainer(manifest: Manifest, encoding: FeatureEncoding, model: Guarded
         BundleError: a reason is about a field that does not exist or is a prohibited basis; the runner cannot explain
             decisions; the model has no covers; or no reason is about a field that the model uses.
     """
-    if manifest.reasons is None:
-        return None
     if not model.can_explain:
         raise BundleError(
-            f"the manifest has reasons, but the runner {manifest.runner} cannot compute contributions: only xgboost "
-            "can; leave the reasons out"
+            f"the manifest has reasons, but the runner {model.runner} cannot compute contributions: only xgboost can; "
+            "leave the reasons out"
         )
-    entries = {name: index for index, entry in enumerate(manifest.reasons.catalogue) for name in entry.fields}
+    entries = {name: index for index, entry in enumerate(reasons.catalogue) for name in entry.fields}
     targets = [entries.get(name, -1) for name in encoding.column_fields]
     try:
-        check_fields(manifest.reasons, encoding.contract, encoding.derived)
+        check_fields(reasons, encoding.contract, encoding.derived)
         trees = model.trees()
         tables = None if trees is None else build_tables(trees, targets)
-        return Explainer(manifest.reasons.codes, targets, tables, model)
+        return Explainer(reasons.codes, targets, tables, model)
     except ValueError as error:
         raise BundleError(str(error)) from None
 

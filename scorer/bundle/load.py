@@ -66,7 +66,7 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
             encoding.categories,
         )
         passed(f"model: {manifest.runner}, with the {len(encoding.columns)} columns in the manifest")
-        explainer = make_explainer(manifest, encoding, model)
+        explainer = make_explainer(manifest.reasons, encoding, model) if manifest.reasons else None
         if explainer is not None:
             passed(f"reasons: {len(explainer.codes)} in the catalogue; {describe_method(explainer)}")
         exact = manifest.platform == platform.machine()

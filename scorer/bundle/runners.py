@@ -31,7 +31,7 @@ class GuardedModel:
     """A wrapper that raises ModelError, whatever the model's library raises."""
 
     def __init__(self, runner: str, model: Model, columns: int) -> None:
-        self._runner = runner
+        self.runner = runner
         self._model = model
         self._columns = columns
 
@@ -52,7 +52,7 @@ class GuardedModel:
         except MemoryError:
             raise
         except Exception as error:  # model libraries have no common base exception
-            raise ModelError(f"the runner {self._runner} failed with {type(error).__name__}") from error
+            raise ModelError(f"the runner {self.runner} failed with {type(error).__name__}") from error
 
     def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         """Returns the probability of default of each row: shape (n, columns) to (n,). Raises ModelError on failure."""
@@ -64,7 +64,7 @@ class GuardedModel:
             raise
         except Exception as error:  # model libraries have no common base exception
             # Its text is left out, because it may contain an applicant's values.
-            raise ModelError(f"the runner {self._runner} failed with {type(error).__name__}") from error
+            raise ModelError(f"the runner {self.runner} failed with {type(error).__name__}") from error
 
 
 def open_model(
