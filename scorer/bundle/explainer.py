@@ -39,9 +39,10 @@ def make_explainer(reasons: Reasons, encoding: FeatureEncoding, model: GuardedMo
         raise BundleError(str(error)) from None
 
 
-def describe_method(explainer: Explainer) -> str:
-    """Says how contributions are computed, and what the tables take."""
+def describe_explainer(explainer: Explainer) -> str:
+    """Says how many reasons there are and how contributions are computed, with the size of the tables."""
     if explainer.tables is None:
-        return "XGBoost computes contributions, which takes about twenty times as long as tables"
-    megabytes = explainer.tables.values.nbytes / 1e6
-    return f"contributions are looked up in tables of {megabytes:.1f} MB"
+        method = "XGBoost computes contributions, which takes about twenty times as long as tables"
+    else:
+        method = f"contributions are looked up in tables of {explainer.tables.values.nbytes / 1e6:.1f} MB"
+    return f"reasons: {len(explainer.codes)} in the catalogue; {method}"

@@ -11,7 +11,7 @@ from schemas.contract_faults import ContractError
 from schemas.contract_parser import parse_contract
 from schemas.contracts import shipped_contract
 from schemas.decision import BundleReference
-from scorer.bundle.explainer import describe_method, make_explainer
+from scorer.bundle.explainer import describe_explainer, make_explainer
 from scorer.bundle.golden import read_golden
 from scorer.bundle.manifest import (
     FILE_BYTES_MAX,
@@ -68,7 +68,7 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
         passed(f"model: {manifest.runner}, with the {len(encoding.columns)} columns in the manifest")
         explainer = make_explainer(manifest.reasons, encoding, model) if manifest.reasons else None
         if explainer is not None:
-            passed(f"reasons: {len(explainer.codes)} in the catalogue; {describe_method(explainer)}")
+            passed(describe_explainer(explainer))
         exact = manifest.platform == platform.machine()
         golden = read_golden(contents[GOLDEN_FILE], decoder)
         matrix, probabilities = golden.reproduce(encoding, model, manifest.policy, exact=exact)

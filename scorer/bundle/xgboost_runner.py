@@ -43,6 +43,7 @@ _OTHER_DOCUMENTS: Final = {
 _checked: Final[set[bytes]] = set()
 """Digests of the documents that XGBoost can load. Building a bundle opens its model several times, and the check of a
 large one takes longer than the rest."""
+_NUMBER_MAX: Final = np.finfo(np.float32).max
 _MESSAGE_CHARACTERS_MAX: Final = 300  # XGBoost quotes the whole document
 
 
@@ -62,8 +63,10 @@ class XGBoostModel:
         import xgboost
 
         types = self._booster.feature_types
+        # A DMatrix rejects infinite numbers. The largest finite ones are on the same side of each split.
+        finite = np.clip(matrix, -_NUMBER_MAX, _NUMBER_MAX)
         rows = xgboost.DMatrix(
-            matrix, feature_names=self._booster.feature_names, feature_types=types, enable_categorical=True, nthread=1
+            finite, feature_names=self._booster.feature_names, feature_types=types, enable_categorical=True, nthread=1
         )
         contributions: NDArray[np.float32] = self._booster.predict(rows, pred_contribs=True, approx_contribs=False)
         return contributions[:, :-1]  # the last one is the mean prediction

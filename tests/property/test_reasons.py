@@ -86,7 +86,7 @@ def _twin_model(rounds: int, depth: int) -> bytes:
     learner["feature_names"], learner["feature_types"] = list(COLUMNS), ["float"] * 3
     learner["learner_model_param"]["num_feature"] = "3"
     model = learner["gradient_booster"]["model"]
-    trees = []
+    trees: list[Any] = []
     for tree in model["trees"]:
         for first in range(2):
             copy = json.loads(json.dumps(tree))

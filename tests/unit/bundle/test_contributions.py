@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scorer.bundle.load import load_bundle
 from scorer.bundle.tree_structure import read_document
+from scorer.bundle.xgboost_runner import XGBoostModel
 from scorer.bundle.xgboost_trees import read_trees
 from scorer.core import contribution_tables
 from scorer.core.contribution_tables import SCALE_BITS, ContributionTables, build_tables
@@ -196,3 +197,15 @@ def test_nothing_is_kept_of_columns_without_an_entry() -> None:
     tables = _tables(_train(_matrix(9, 200, 3), 5), [-1, -1, -1])
     assert tables is not None
     assert (len(tables.condition_counts), len(tables.values)) == (0, 0)
+
+
+def test_infinite_numbers_are_explained() -> None:
+    """A derived column can be too large for the matrix: the model predicts with it, so it is explained, too."""
+    matrix = _matrix(10, 300, 3)
+    booster = _train(matrix, 5, max_depth=9)
+    model = XGBoostModel(booster)
+    rows = matrix[:4].copy()
+    rows[:2, 0], rows[2:, 0] = np.inf, -np.inf
+    largest = np.where(np.isinf(rows), np.sign(rows) * np.float32(1e30), rows)
+    assert model.contributions(rows).tolist() == model.contributions(largest).tolist()
+    assert model.predict(rows).tolist() == model.predict(largest).tolist()
