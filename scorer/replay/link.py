@@ -139,6 +139,8 @@ def _filter_scores(scores: Scores, mask: NDArray[np.bool_]) -> Scores:
         [scores.results[position] for position in np.flatnonzero(mask).tolist()],
         scores.probabilities[decision_mask],
         scores.decided[decision_mask],
+        None if scores.reasons is None else scores.reasons[decision_mask],
+        scores.codes,
     )
 
 
