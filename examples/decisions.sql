@@ -13,6 +13,7 @@ CREATE TABLE IF NOT EXISTS decision_records (
     source_offset          BIGINT NOT NULL,
     supersedes             TEXT NOT NULL,   -- of a correction: the decision_id of the decision that it replaces; default: ''
     replay_id              TEXT NOT NULL,   -- of a correction: the replay that wrote it; default: ''
+    reasons                TEXT NOT NULL DEFAULT '', -- codes, separated by spaces, the most important one first
     PRIMARY KEY (written_partition, written_offset)
 );
 CREATE INDEX IF NOT EXISTS decision_records_by_application ON decision_records (application_id);
@@ -68,5 +69,5 @@ numbered AS (
     FROM current_of_record
 )
 SELECT application_id, decision_id, decision, probability_of_default, bundle, source_topic, source_partition,
-    source_offset, supersedes, replay_id, written_partition, written_offset, written_at
+    source_offset, supersedes, replay_id, written_partition, written_offset, written_at, reasons
 FROM numbered WHERE record_place = 1;

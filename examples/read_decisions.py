@@ -116,6 +116,7 @@ def row_of(message: Message) -> dict[str, object] | None:
         "source_offset": decision.source_offset,
         "supersedes": decision.supersedes,
         "replay_id": decision.replay_id,
+        "reasons": " ".join(decision.reasons),
     }
 
 

@@ -13,6 +13,7 @@ from scorer.monitor.families import (
     DECISIONS,
     DISAGREEMENTS,
     PROBABILITY,
+    REASONS,
     REJECTS,
     SWAPS,
 )
@@ -37,6 +38,8 @@ def model() -> Dashboard:
 
 def _decisions() -> list[Panel]:
     kinds = rate(series(DECISIONS, WORKERS), OVER, "bundle, decision")
+    explained = rate(series(DECISIONS, 'decision!="APPROVED"', WORKERS), OVER, "bundle")
+    reasons = rate(series(REASONS, WORKERS), OVER, "bundle, code")
     everything = rate(series(DECISIONS, WORKERS), OVER, "bundle")
     return [
         graph(
@@ -58,6 +61,16 @@ def _decisions() -> list[Panel]:
             "cps",
             Query(everything, "{{bundle}}"),
             stacked=True,
+        ),
+        graph(
+            Words(
+                "Reasons by bundle",
+                "Share of a bundle's decisions that are not APPROVED which name the reason; 0 without a catalogue.",
+                "a reason becomes frequent without a deployment: different applicants, or a publisher fills its fields "
+                "differently.",
+            ),
+            "percentunit",
+            Query(f"{reasons} / on (bundle) group_left () ({explained} > 0) or vector(0)", "{{bundle}} {{code}}"),
         ),
     ]
 

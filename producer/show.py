@@ -23,6 +23,7 @@ def decision_panel(decision: Decision, waited_s: float) -> Panel:
     table = Table.grid(padding=(0, 2))
     for label, text in (
         ("probability of default", f"{decision.probability_of_default:.1%}"),
+        *([("reasons", ", ".join(decision.reasons))] if decision.reasons else []),
         ("application", decision.application_id),
         ("record", f"{source.topic}, partition {source.partition}, offset {source.offset}"),
         ("bundle", f"{bundle.name}:{bundle.version}, digest {bundle.digest[:12]}…"),
@@ -44,7 +45,8 @@ def result_line(result: Decision | DeadLetter, written_at: datetime | None) -> T
     )
     if isinstance(result, Decision):
         key, kind, colour = result.application_id, str(result.decision), COLOURS[result.decision]
-        details = f"{result.probability_of_default:7.2%}  {result.bundle.name}:{result.bundle.version}"
+        reasons = f"  {' '.join(result.reasons)}" if result.reasons else ""
+        details = f"{result.probability_of_default:7.2%}  {result.bundle.name}:{result.bundle.version}{reasons}"
     else:
         key, kind, colour = result.id or "(no key)", "REJECTED", _REJECTED_COLOUR
         details = f"{result.code}: {result.reason}"

@@ -5,9 +5,9 @@ else; the time of the decision is the Kafka record's timestamp. The key is the a
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 Label = Literal["APPROVED", "MAYBE", "DECLINED"]
 # Colours on a terminal.
@@ -24,6 +24,9 @@ NAME_PATTERN = "[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?"
 VERSION_PATTERN = r"(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}"
 CODE_PATTERN = "[A-Z0-9]+(_[A-Z0-9]+)*"
 CODE_CHARACTERS_MAX: Final = 64
+REASONS_MAX: Final = 4
+Code = Annotated[str, Field(max_length=CODE_CHARACTERS_MAX, pattern=f"^{CODE_PATTERN}$")]
+"""A reason's code."""
 
 
 class BundleReference(BaseModel):
@@ -74,8 +77,21 @@ class Decision(BaseModel):
     probability_of_default: float = Field(
         ge=0, le=1, description="The model's output: the exact value of a 32-bit float.", examples=[0.14257827401161194]
     )
+    reasons: Annotated[tuple[Code, ...], Field(max_length=REASONS_MAX)] = Field(
+        default=(),
+        description="Why it is not APPROVED: codes of the bundle's catalogue, the most important one first. Absent if "
+        "it is APPROVED, or the bundle has no catalogue.",
+        json_schema_extra={"examples": [["INCOME", "DEBT"]]},
+    )
     bundle: BundleReference
     source: RecordReference
+
+    @model_serializer(mode="wrap")
+    def _leave_out_no_reasons(self, write_all: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = write_all(self)
+        if not self.reasons:
+            del content["reasons"]
+        return content
 
 
 def shorten(spelled: str) -> str:

@@ -17,7 +17,17 @@ import msgspec
 from pydantic import ValidationError
 
 from schemas import rejection
-from schemas.decision import REPLAY_ID_HEADER, SUPERSEDES_HEADER, BundleReference, Decision, Label, RecordReference
+from schemas.decision import (
+    CODE_CHARACTERS_MAX,
+    CODE_PATTERN,
+    REASONS_MAX,
+    REPLAY_ID_HEADER,
+    SUPERSEDES_HEADER,
+    BundleReference,
+    Decision,
+    Label,
+    RecordReference,
+)
 
 R = TypeVar("R", bound="Record")
 Headers = Sequence[tuple[str, bytes | None]]
@@ -83,6 +93,8 @@ class ReadDecision(msgspec.Struct, frozen=True, gc=False):
     """Of a correction: the replay that wrote it; empty without this header."""
     is_correction: bool
     """Whether a replay wrote it: it has one of the two headers."""
+    reasons: tuple[str, ...] = ()
+    """Codes of the bundle's catalogue; empty if it is APPROVED, or the bundle has no catalogue."""
 
     def as_model(self) -> Decision:
         """The decision as the contract describes it."""
@@ -91,6 +103,7 @@ class ReadDecision(msgspec.Struct, frozen=True, gc=False):
             application_id=self.application_id,
             decision=self.decision,
             probability_of_default=self.probability_of_default,
+            reasons=self.reasons,
             bundle=self.bundle,
             source=RecordReference(topic=self.source_topic, partition=self.source_partition, offset=self.source_offset),
         )
@@ -102,6 +115,9 @@ class _Source(msgspec.Struct, gc=False):
     offset: Annotated[int, msgspec.Meta(ge=0, le=OFFSET_MAX)]
 
 
+_Code = Annotated[str, msgspec.Meta(max_length=CODE_CHARACTERS_MAX, pattern=f"^{CODE_PATTERN}$")]
+
+
 class _Decision(msgspec.Struct, gc=False):
     decision_id: str
     application_id: str
@@ -109,6 +125,7 @@ class _Decision(msgspec.Struct, gc=False):
     probability_of_default: Annotated[float, msgspec.Meta(ge=0, le=1)]
     bundle: msgspec.Raw  # the same few bundles repeat: each is parsed once
     source: _Source
+    reasons: Annotated[tuple[_Code, ...], msgspec.Meta(max_length=REASONS_MAX)] = ()
 
 
 _decode: Final = msgspec.json.Decoder(_Decision).decode
@@ -149,10 +166,11 @@ def read_decision(record: Record) -> ReadDecision | Malformed:
         _text(last.get(SUPERSEDES_HEADER)) if last else "",
         _text(last.get(REPLAY_ID_HEADER)) if last else "",
         SUPERSEDES_HEADER in last or REPLAY_ID_HEADER in last,
+        decoded.reasons,
     )
 
 
-_find_path = re.compile(r"`\$\.([a-z_.]+)`$").search
+_find_path = re.compile(r"`\$\.([a-z_.]+)(?:\[\.\.\.\])?`$").search
 _find_missing = re.compile(r"missing required field `([a-z_]+)`").search
 _WHY: Final[dict[type[Exception], str]] = {
     RecursionError: "the value nests too deep",

@@ -32,9 +32,15 @@ impl DecisionEncoder {
         Ok(Self { to_id: table.to_id.clone(), outcomes, end: table.end.clone() })
     }
 
-    /// Appends a decision: on an application's id, with its label and PD.
-    pub fn write(&self, target: &mut Vec<u8>, frame: &Frame, offset: i64, id: &[u8], decided: (u8, f32)) {
-        let (label, probability) = decided;
+    /// Appends a decision: on an application's id, with its label and PD; `write_reasons` appends what follows the PD.
+    pub fn write(
+        &self,
+        target: &mut Vec<u8>,
+        (frame, offset): (&Frame, i64),
+        id: &[u8],
+        (label, probability): (u8, f32),
+        write_reasons: impl Fn(&mut Vec<u8>),
+    ) {
         let (mut number, mut digits) = (ryu::Buffer::new(), [0; DIGITS_MAX]);
         let offset = integer(offset, &mut digits);
         target.extend_from_slice(&frame.start);
@@ -45,6 +51,7 @@ impl DecisionEncoder {
         target.push(b'"');
         target.extend_from_slice(&self.outcomes[usize::from(label)]);
         target.extend_from_slice(number.format_finite(f64::from(probability)).as_bytes());
+        write_reasons(target);
         target.extend_from_slice(&frame.to_offset);
         target.extend_from_slice(offset);
         target.extend_from_slice(&self.end);
@@ -108,8 +115,8 @@ mod tests {
         let mut hint = 0;
         let frame = frame_of(&frames, 7, &mut hint).unwrap();
         let mut text = Vec::new();
-        encoder().write(&mut text, frame, 1_042, "é".as_bytes(), (0, 0.1));
-        assert_eq!(String::from_utf8(text).unwrap(), "7:1042@id:\"é\"|A|0.10000000149011612#1042}");
+        encoder().write(&mut text, (frame, 1_042), "é".as_bytes(), (0, 0.1), |text| text.push(b'+'));
+        assert_eq!(String::from_utf8(text).unwrap(), "7:1042@id:\"é\"|A|0.10000000149011612+#1042}");
         assert_eq!(hint, 1);
         assert!(frame_of(&frames, 4, &mut hint).is_none());
     }

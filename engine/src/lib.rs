@@ -14,6 +14,7 @@ pub mod policy;
 pub mod program;
 #[cfg(feature = "python")]
 mod python;
+pub mod reasons;
 pub mod tables;
 pub mod trees;
 
@@ -21,7 +22,8 @@ use columns::Columns;
 use decode::Decoder;
 use encode::{DecisionEncoder, Frame, frame_of};
 use policy::{Matched, Policy};
-use tables::{ColumnsTable, DecisionTable, FieldTable, ObjectTable, PolicyTable, TreesTable};
+use reasons::{Explainer, Reasons};
+use tables::{ColumnsTable, DecisionTable, FieldTable, ObjectTable, PolicyTable, ReasonsTable, TreesTable};
 use trees::Forest;
 
 /// The engine of one bundle.
@@ -31,6 +33,7 @@ pub struct Engine {
     policy: Policy,
     encoder: DecisionEncoder,
     forest: Option<Forest>,
+    explainer: Option<Explainer>,
 }
 
 /// Records that the engine has decoded, in order; the other ones are left to the reference.
@@ -71,15 +74,16 @@ impl Engine {
         columns: &ColumnsTable,
         policy: &PolicyTable,
         decisions: &DecisionTable,
-        trees: Option<&TreesTable>,
+        model: (Option<&TreesTable>, Option<&ReasonsTable>),
     ) -> Result<Self, String> {
         let (objects, fields, id_field) = contract;
         let decoder = Decoder::new(objects, fields, id_field)?;
         let columns = Columns::new(columns, &decoder)?;
         let policy = Policy::new(policy, &decoder)?;
         let encoder = DecisionEncoder::new(decisions)?;
-        let forest = trees.map(|table| Forest::new(table, columns.width())).transpose()?;
-        Ok(Self { decoder, columns, policy, encoder, forest })
+        let forest = model.0.map(|table| Forest::new(table, columns.width())).transpose()?;
+        let explainer = model.1.map(|table| Explainer::new(table, columns.width())).transpose()?;
+        Ok(Self { decoder, columns, policy, encoder, forest, explainer })
     }
 
     /// Whether the engine predicts, too.
@@ -126,15 +130,33 @@ impl Engine {
         matched.map(|(matched, probability)| self.policy.decide(*matched, *probability)).collect()
     }
 
+    /// Returns the reasons of each decision; none at all if there is no catalogue.
+    pub fn explain(&self, decoded: &Decoded, labels: &[u8]) -> Vec<Reasons> {
+        let Some(explainer) = &self.explainer else { return Vec::new() };
+        let leading: Vec<u8> = decoded.matched.iter().map(|matched| self.policy.reason(*matched)).collect();
+        explainer.explain(&decoded.matrix, labels, &leading)
+    }
+
+    /// Returns the text of each decision's reasons.
+    pub fn write_reasons(&self, reasons: &[Reasons]) -> impl Fn(usize, &mut Vec<u8>) {
+        move |row, text| {
+            if let (Some(explainer), Some(reasons)) = (&self.explainer, reasons.get(row)) {
+                explainer.write(text, *reasons);
+            }
+        }
+    }
+
     /// Encodes the decisions on decoded records; None if a partition has no frame, or numbers are missing.
     ///
     /// `partitions` and `offsets` are those of the whole batch. A PD that is NaN has no decision, and an empty text.
+    /// `write_reasons` appends the text of the reasons of the decision at a position.
     pub fn encode(
         &self,
         decoded: &Decoded,
         decided: (&[u8], &[f32]),
         source: (&[i32], &[i64]),
         frames: &[Frame],
+        write_reasons: impl Fn(usize, &mut Vec<u8>),
     ) -> Option<Decisions> {
         let (partitions, offsets) = source;
         let (labels, probabilities) = decided;
@@ -147,11 +169,14 @@ impl Engine {
         decisions.ends.reserve(probabilities.len());
         let (mut id_start, mut hint) = (0, 0);
         let decided = labels.iter().copied().zip(probabilities.iter().copied());
-        for ((position, decided), id_end) in decoded.positions.iter().zip(decided).zip(&decoded.ends) {
+        let rows = decoded.positions.iter().zip(decided).zip(&decoded.ends);
+        for (row, ((position, decided), id_end)) in rows.enumerate() {
             if !decided.1.is_nan() {
                 let frame = frame_of(frames, *partitions.get(*position)?, &mut hint)?;
                 let id = &decoded.ids[id_start..*id_end];
-                self.encoder.write(&mut decisions.text, frame, *offsets.get(*position)?, id, decided);
+                let offset = *offsets.get(*position)?;
+                let write_reasons = |text: &mut Vec<u8>| write_reasons(row, text);
+                self.encoder.write(&mut decisions.text, (frame, offset), id, decided, write_reasons);
             }
             id_start = *id_end;
             decisions.ends.push(decisions.text.len());
@@ -179,7 +204,7 @@ mod tests {
         let policy = PolicyTable { thresholds: vec![(0.3, 0.5)], ..PolicyTable::default() };
         let decisions =
             DecisionTable { outcomes: vec![b"|".to_vec(); 3], end: b".".to_vec(), ..DecisionTable::default() };
-        Engine::new((&objects, &fields, 0), &columns, &policy, &decisions, None).unwrap()
+        Engine::new((&objects, &fields, 0), &columns, &policy, &decisions, (None, None)).unwrap()
     }
 
     fn frames() -> Vec<Frame> {
@@ -202,20 +227,21 @@ mod tests {
         let probabilities = [0.5, f32::NAN, 0.25];
         let labels = engine.decide(&decoded, &probabilities);
         assert_eq!([labels[0], labels[2]], [1, 0]);
-        let decisions = engine.encode(&decoded, (&labels, &probabilities), source, &frames()).unwrap();
-        assert_eq!(decisions.text, br#"<11"a"|0.5>11.<14"d"|0.25>14."#);
-        assert_eq!(decisions.ends, [14, 14, 29]);
+        let write_reasons = |row: usize, text: &mut Vec<u8>| text.push(b'0' + row as u8);
+        let decisions = engine.encode(&decoded, (&labels, &probabilities), source, &frames(), write_reasons).unwrap();
+        assert_eq!(decisions.text, br#"<11"a"|0.50>11.<14"d"|0.252>14."#);
+        assert_eq!(decisions.ends, [15, 15, 31]);
     }
 
     #[test]
     fn arguments_that_do_not_fit_together_are_no_decisions() {
         let engine = engine();
         let decoded = engine.decode(&[Some(br#"{"id":"a","income":1}"#)]);
-        assert!(engine.encode(&decoded, (&[0], &[]), (&[0], &[0]), &frames()).is_none());
-        assert!(engine.encode(&decoded, (&[], &[0.5]), (&[0], &[0]), &frames()).is_none());
-        assert!(engine.encode(&decoded, (&[0], &[0.5]), (&[], &[0]), &frames()).is_none());
-        assert!(engine.encode(&decoded, (&[0], &[0.5]), (&[0], &[]), &frames()).is_none());
-        assert!(engine.encode(&decoded, (&[0], &[0.5]), (&[1], &[0]), &frames()).is_none());
+        assert!(engine.encode(&decoded, (&[0], &[]), (&[0], &[0]), &frames(), |_, _| ()).is_none());
+        assert!(engine.encode(&decoded, (&[], &[0.5]), (&[0], &[0]), &frames(), |_, _| ()).is_none());
+        assert!(engine.encode(&decoded, (&[0], &[0.5]), (&[], &[0]), &frames(), |_, _| ()).is_none());
+        assert!(engine.encode(&decoded, (&[0], &[0.5]), (&[0], &[]), &frames(), |_, _| ()).is_none());
+        assert!(engine.encode(&decoded, (&[0], &[0.5]), (&[1], &[0]), &frames(), |_, _| ()).is_none());
         assert!(engine.predict(&decoded).is_none());
     }
 

@@ -2,6 +2,7 @@
 
 use crate::decode::Decoder;
 use crate::program::Program;
+use crate::reasons::NONE;
 use crate::tables::PolicyTable;
 
 /// In place of a rule's index: no rule holds.
@@ -12,7 +13,14 @@ const LABELS: u8 = 3;
 pub struct Policy {
     thresholds: Vec<(f64, f64)>,
     segments: Option<Segments>,
-    rules: Vec<(Program, u8)>,
+    rules: Vec<Rule>,
+}
+
+struct Rule {
+    condition: Program,
+    label: u8,
+    /// The position of its reason in the catalogue, or `NONE`.
+    reason: u8,
 }
 
 struct Segments {
@@ -47,11 +55,11 @@ impl Policy {
             }
         };
         let mut rules = Vec::with_capacity(table.rules.len());
-        for (steps, label) in &table.rules {
+        for (steps, label, reason) in &table.rules {
             if *label >= LABELS {
                 return Err("a rule has no such label".into());
             }
-            rules.push((Program::new(steps, decoder)?, *label));
+            rules.push(Rule { condition: Program::new(steps, decoder)?, label: *label, reason: *reason });
         }
         Ok(Self { thresholds: table.thresholds.clone(), segments, rules })
     }
@@ -66,8 +74,8 @@ impl Policy {
                 *segments.thresholds.get(position)?
             }
         };
-        for (index, (program, _)) in self.rules.iter().enumerate() {
-            if program.run(values, stack)? == 1.0 {
+        for (index, rule) in self.rules.iter().enumerate() {
+            if rule.condition.run(values, stack)? == 1.0 {
                 return Some(Matched { rule: index as i16, thresholds });
             }
         }
@@ -77,11 +85,18 @@ impl Policy {
     /// Returns the label.
     pub fn decide(&self, matched: Matched, probability: f32) -> u8 {
         if let Ok(rule) = usize::try_from(matched.rule) {
-            return self.rules[rule].1;
+            return self.rules[rule].label;
         }
         let (maybe_above, declined_above) = self.thresholds[matched.thresholds];
         let exact = f64::from(probability);
         u8::from(exact > maybe_above) + u8::from(exact > declined_above)
+    }
+}
+
+impl Policy {
+    /// Returns the position of the reason of the rule that holds, or `NONE`.
+    pub fn reason(&self, matched: Matched) -> u8 {
+        usize::try_from(matched.rule).map_or(NONE, |rule| self.rules[rule].reason)
     }
 }
 
@@ -97,8 +112,8 @@ mod tests {
             thresholds: vec![(0.25, 0.5), (0.0, 1.0)],
             segments: Some((2, vec![0, 1, 0])),
             rules: vec![
-                (vec![step("field", 1, 0.0), step("constant", 0, 7.0), step(">", 0, 0.0)], 2),
-                (vec![step("field", 1, 0.0), step("constant", 0, 5.0), step(">", 0, 0.0)], 0),
+                (vec![step("field", 1, 0.0), step("constant", 0, 7.0), step(">", 0, 0.0)], 2, 6),
+                (vec![step("field", 1, 0.0), step("constant", 0, 5.0), step(">", 0, 0.0)], 0, NONE),
             ],
         }
     }
@@ -125,12 +140,15 @@ mod tests {
         let unknown = decide(f64::NAN, 0.0, 0.0);
         assert_eq!([decide(8.0, 0.0, 0.0), decide(6.0, 0.0, 1.0), decide(5.0, 0.0, 0.0)], [(0, 2), (1, 0), (-1, 0)]);
         assert_eq!(unknown, (-1, 0));
+        let policy = Policy::new(&table(), &decoder()).unwrap();
+        let reason = |income: f64| policy.reason(policy.find(&[0.0, income, 0.0], &mut Vec::new()).unwrap());
+        assert_eq!([reason(8.0), reason(6.0), reason(5.0)], [6, NONE, NONE]);
     }
 
     #[test]
     fn tables_that_do_not_fit_are_errors() {
         let decoder = decoder();
-        let rule = |operation: &str, label: u8| vec![(vec![step(operation, 1, 0.0)], label)];
+        let rule = |operation: &str, label: u8| vec![(vec![step(operation, 1, 0.0)], label, NONE)];
         for table in [
             PolicyTable { thresholds: vec![], ..table() },
             PolicyTable { segments: Some((1, vec![0, 0, 0])), ..table() },
@@ -142,6 +160,6 @@ mod tests {
             assert!(Policy::new(&table, &decoder).is_err(), "{table:?}");
         }
         let steps: Vec<StepTable> = vec![step("constant", 0, 1.0)];
-        assert!(Policy::new(&PolicyTable { rules: vec![(steps, 1)], ..table() }, &decoder).is_ok());
+        assert!(Policy::new(&PolicyTable { rules: vec![(steps, 1, NONE)], ..table() }, &decoder).is_ok());
     }
 }

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
 use crate::encode::Frame;
-use crate::tables::{ColumnsTable, DecisionTable, FieldTable, ObjectTable, PolicyTable, TreesTable};
+use crate::tables::{ColumnsTable, DecisionTable, FieldTable, ObjectTable, PolicyTable, ReasonsTable, TreesTable};
 use crate::{Decisions, Panicked, without_panic};
 
 create_exception!(
@@ -26,11 +26,11 @@ fn mismatch() -> PyErr {
     EngineError::new_err("the arguments do not fit together")
 }
 
-/// Decisions, labels (uint8) and the indexes of rules that decided (int16, -1 for none).
-type Decided<'py> = (Bound<'py, PyList>, Bound<'py, PyBytes>, Bound<'py, PyBytes>);
+/// Labels, rules and reasons.
+type Decided<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyBytes>);
 
-/// Decisions, PDs (float32), labels (uint8), rules (int16) and positions.
-type Scored<'py> = (Bound<'py, PyList>, Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyBytes>, Vec<usize>);
+/// Decisions, PDs, what was decided, and positions.
+type Scored<'py> = (Bound<'py, PyList>, Bound<'py, PyBytes>, Decided<'py>, Vec<usize>);
 
 /// The engine of one bundle. All methods release the GIL while they compute.
 #[pyclass(frozen)]
@@ -69,18 +69,20 @@ impl Engine {
         policy: PolicyTable,
         decisions: DecisionTable,
         trees: Option<TreesTable>,
+        reasons: Option<ReasonsTable>,
     ) -> PyResult<Self> {
         let (objects, fields, id_field) = contract;
-        crate::Engine::new((&objects, &fields, id_field), &columns, &policy, &decisions, trees.as_ref())
+        let model = (trees.as_ref(), reasons.as_ref());
+        crate::Engine::new((&objects, &fields, id_field), &columns, &policy, &decisions, model)
             .map(Self)
             .map_err(PyValueError::new_err)
     }
 
-    /// Decodes values, predicts, decides and encodes.
+    /// Decodes values, predicts, decides, explains and encodes.
     ///
-    /// Returns the decisions, the PDs (float32), the labels (uint8) and the rules that decided (int16, -1 for none) of
-    /// the records that the engine decoded, in order, and the positions of these records. All others are left to the
-    /// reference.
+    /// Returns the decisions, the PDs (float32), the labels (uint8), the rules that decided (int16, -1 for none) and
+    /// the reasons (four times uint8) of the records that the engine decoded, in order, and the positions of these
+    /// records. All others are left to the reference.
     fn score<'py>(
         &self,
         py: Python<'py>,
@@ -91,20 +93,23 @@ impl Engine {
         let objects = bytes_objects(values);
         let values = contents(&objects, bytes_max);
         let frames = source.frames();
-        let (decoded, probabilities, labels, decisions) = py
+        let (decoded, probabilities, labels, reasons, decisions) = py
             .detach(|| {
                 without_panic(|| {
                     let decoded = self.0.decode(&values);
                     let probabilities = self.0.predict(&decoded)?;
                     let labels = self.0.decide(&decoded, &probabilities);
+                    let reasons = self.0.explain(&decoded, &labels);
                     let decided = (&labels[..], &probabilities[..]);
-                    let decisions = self.0.encode(&decoded, decided, (&source.partitions, &source.offsets), &frames)?;
-                    Some((decoded, probabilities, labels, decisions))
+                    let places = (&source.partitions[..], &source.offsets[..]);
+                    let write_reasons = self.0.write_reasons(&reasons);
+                    let decisions = self.0.encode(&decoded, decided, places, &frames, write_reasons)?;
+                    Some((decoded, probabilities, labels, reasons, decisions))
                 })
             })?
             .ok_or_else(mismatch)?;
-        let decided = (PyBytes::new(py, &labels), rules(py, &decoded));
-        Ok((texts(py, &decisions)?, floats(py, &probabilities), decided.0, decided.1, decoded.positions))
+        let decided = (PyBytes::new(py, &labels), rules(py, &decoded), PyBytes::new(py, reasons.as_flattened()));
+        Ok((texts(py, &decisions)?, floats(py, &probabilities), decided, decoded.positions))
     }
 
     /// Decodes values.
@@ -114,30 +119,45 @@ impl Engine {
         Ok(Decoded(py.detach(|| without_panic(|| self.0.decode(&values)))?))
     }
 
-    /// Encodes the decisions on decoded records, and returns them with their labels and rules.
+    /// Returns the labels (uint8) of decoded records and the rules that decided (int16, -1 for none).
     ///
-    /// One whose PD is NaN has an empty text, and a label that counts for nothing.
+    /// The label of a PD that is NaN counts for nothing.
+    fn decide<'py>(
+        &self,
+        py: Python<'py>,
+        decoded: &Bound<'py, Decoded>,
+        probabilities: Vec<f32>,
+    ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+        let decoded = &decoded.get().0;
+        let labels = py.detach(|| without_panic(|| self.0.decide(decoded, &probabilities)))?;
+        Ok((PyBytes::new(py, &labels), rules(py, decoded)))
+    }
+
+    /// Encodes the decisions on decoded records; one whose PD is NaN has an empty text. `reasons` has the text of each
+    /// decision's reasons, or nothing if decisions have none.
     fn encode<'py>(
         &self,
         py: Python<'py>,
         decoded: &Bound<'py, Decoded>,
         probabilities: Vec<f32>,
         source: Source,
-    ) -> PyResult<Decided<'py>> {
+        reasons: Vec<Vec<u8>>,
+    ) -> PyResult<Bound<'py, PyList>> {
         let decoded = decoded.get();
         let frames = source.frames();
-        let (labels, decisions) = py
+        let decisions = py
             .detach(|| {
                 without_panic(|| {
                     let labels = self.0.decide(&decoded.0, &probabilities);
                     let decided = (&labels[..], &probabilities[..]);
-                    let decisions =
-                        self.0.encode(&decoded.0, decided, (&source.partitions, &source.offsets), &frames)?;
-                    Some((labels, decisions))
+                    let places = (&source.partitions[..], &source.offsets[..]);
+                    self.0.encode(&decoded.0, decided, places, &frames, |row, text| {
+                        text.extend(reasons.get(row).into_iter().flatten());
+                    })
                 })
             })?
             .ok_or_else(mismatch)?;
-        Ok((texts(py, &decisions)?, PyBytes::new(py, &labels), rules(py, &decoded.0)))
+        texts(py, &decisions)
     }
 }
 

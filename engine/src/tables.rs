@@ -96,8 +96,8 @@ pub struct PolicyTable {
     pub thresholds: Vec<(f64, f64)>,
     /// The field of the segments, and for each of its codes the index of its thresholds; the last one is for unknown.
     pub segments: Option<(usize, Vec<usize>)>,
-    /// The steps of each rule's condition, and its label.
-    pub rules: Vec<(Vec<StepTable>, u8)>,
+    /// The steps of each rule's condition, its label, and the position of its reason in the catalogue, 255 for none.
+    pub rules: Vec<(Vec<StepTable>, u8, u8)>,
 }
 
 /// The trees of a model: the arrays of all trees, one after another.
@@ -118,6 +118,30 @@ pub struct TreesTable {
     pub default_left: Vec<u8>,
     /// The probability that the trees start from, between 0 and 1.
     pub base_score: f32,
+}
+
+/// The catalogue of reasons, and the tables of contributions: blocks of conditions, one after another.
+#[cfg_attr(feature = "python", derive(FromPyObject))]
+#[derive(Clone, Debug, Default)]
+pub struct ReasonsTable {
+    /// The code of each entry, as JSON.
+    pub codes: Vec<Vec<u8>>,
+    /// Whether the model uses a field of each entry.
+    pub is_used: Vec<bool>,
+    /// The number of conditions of each block, at most eight.
+    pub condition_counts: Vec<usize>,
+    /// The column that each condition compares: 32-bit integers in the machine's order of bytes.
+    pub columns: Vec<u8>,
+    /// What it compares with: 32-bit floats, likewise.
+    pub thresholds: Vec<u8>,
+    /// 1 if it holds for a smaller column, 0 if for one that is not smaller: one byte per condition.
+    pub is_less: Vec<u8>,
+    /// The number of entries to which each block contributes.
+    pub target_counts: Vec<usize>,
+    /// The positions of these entries: 32-bit integers.
+    pub targets: Vec<u8>,
+    /// Of each block and pattern of its conditions, the contribution to each of its entries: 32-bit integers.
+    pub values: Vec<u8>,
 }
 
 /// The text of decisions.

@@ -3,7 +3,7 @@
 import hashlib
 import platform
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +13,9 @@ from schemas.contract import CONTRACT_FILE
 from schemas.contracts import shipped_contract
 from schemas.profile import PROFILE_FILE, Profile
 from scorer.author.boosters import check_booster
+from scorer.author.draft_reasons import choose_reasons
 from scorer.author.model_input import ModelInput
+from scorer.bundle.explainer import describe_explainer, make_explainer
 from scorer.bundle.golden import golden_matrix, write_golden
 from scorer.bundle.manifest import (
     CARD_FILE,
@@ -29,11 +31,12 @@ from scorer.bundle.manifest import (
 )
 from scorer.bundle.onnx_runner import open_onnx
 from scorer.bundle.runners import open_model
+from scorer.core.catalogue import Reasons
 from scorer.core.decide import Decider
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
 from scorer.core.score import Model
-from scorer.errors import ModelError
+from scorer.errors import BundleError, ModelError
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +60,19 @@ class Draft:
     labels: dict[str, str]
     runner_settings: Mapping[str, Setting] = field(default_factory=dict)
     model_file: str = "model.ubj"
+    reasons: Reasons | None = None
+    """How decisions are explained; None if they are not."""
     profile: Profile | None = None
     """Statistics of the applications that the model was trained on; only a bundle with its own contract has them."""
 
 
-def build_bundle(draft: Draft, folder: Path) -> Manifest:
+def build_bundle(draft: Draft, folder: Path, passed: Callable[[str], None] = lambda _: None) -> Manifest:
     """Writes a bundle to a folder.
 
     Args:
         draft: the bundle's content.
         folder: an empty folder.
+        passed: called with a line of text on how decisions are explained.
 
     Returns:
         The bundle's manifest. The same draft gives the same bytes on the same platform, and so the same digest.
@@ -74,7 +80,8 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
     Raises:
         BundleError: the runner cannot open the model, or not with these columns; an XGBoost model does not output
             probabilities of default (`check_booster`); an ONNX model has two output columns that are not the
-            probabilities of two classes; or a row's probability depends on its batch.
+            probabilities of two classes; a row's probability depends on its batch; or the model or the contract does
+            not allow these reasons, or a rule of the policy does not fit them.
         ModelError: the model fails on the golden examples, or outputs a number that is not a probability.
         ValueError: a value exceeds the manifest's limits.
     """
@@ -85,6 +92,9 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
     model = open_model(
         draft.runner, draft.model_file, draft.model, inputs.columns, draft.runner_settings, encoding.categories
     )
+    _check_reasons_of_rules(draft)
+    if draft.reasons:
+        passed(describe_explainer(make_explainer(draft.reasons, encoding, model)))
     golden = _write_golden(encoding, model, draft.policy)
     if draft.runner == "onnx":
         onnx_model = open_onnx(draft.model, inputs.columns, draft.runner_settings)
@@ -97,7 +107,7 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
     settings, version = _write_version(draft)
     if "contract" in settings:
         contents[CONTRACT_FILE] = inputs.contract.canonical
-    if draft.profile and _has_own_contract(draft):
+    if draft.profile and _carries_contract(draft):
         contents[PROFILE_FILE] = draft.profile.dump()
     manifest = Manifest(
         manifest_version=version,
@@ -122,6 +132,13 @@ def build_bundle(draft: Draft, folder: Path) -> Manifest:
     return manifest
 
 
+def _check_reasons_of_rules(draft: Draft) -> None:
+    try:
+        draft.policy.check_reasons(draft.reasons.codes if draft.reasons else ())
+    except ValueError as error:
+        raise BundleError(f"policy: {error}") from None
+
+
 def _write_golden(encoding: FeatureEncoding, model: Model, policy: Policy) -> bytes:
     try:
         return write_golden(encoding, model, Decider(policy, encoding.contract))
@@ -136,19 +153,18 @@ def _write_version(draft: Draft) -> tuple[dict[str, Any], Literal[1, 2, 3]]:
     """Returns the fields that not all manifests have, and the oldest manifest version that has them."""
     contract = draft.inputs.contract
     settings = {"runner_settings": dict(draft.runner_settings)}
-    if not _has_own_contract(draft):
+    if not _carries_contract(draft):
         named = {"contract_version": contract.version}
         return (named | settings, 2) if draft.runner_settings else (named, 1)
     sha256 = hashlib.sha256(contract.canonical).hexdigest()
     reference = ContractReference(file=CONTRACT_FILE, name=contract.name, version=contract.version, sha256=sha256)
-    return {**settings, "contract": reference}, 3
+    reasons = {"reasons": draft.reasons} if draft.reasons else {}
+    return {**settings, "contract": reference, **reasons}, 3
 
 
-def _has_own_contract(draft: Draft) -> bool:
-    """Whether the contract is in the bundle: one that is not the shipped one, or one with columns or rules since 3."""
-    inputs = draft.inputs
-    has_new_parts = bool(inputs.features.derived or inputs.encoding.categories or draft.policy.has_conditions)
-    return inputs.contract.sha256 != shipped_contract().sha256 or has_new_parts
+def _carries_contract(draft: Draft) -> bool:
+    """Whether the contract is in the bundle, whose manifest then has version 3."""
+    return draft.inputs.has_own_contract or draft.reasons is not None or draft.policy.has_conditions
 
 
 def _write_card(draft: Draft) -> str:
@@ -216,7 +232,8 @@ def _write_details(draft: Draft) -> str:
         f"- Fields used: {', '.join(draft.inputs.encoding.fields)}.",
         *[f"- Derived column: {name} = {text}." for name, text in draft.inputs.features.derived.items()],
         f"- Fields left out: {', '.join(left_out) or 'none'}.",
-        *([_PROFILE] if draft.profile and _has_own_contract(draft) else []),
+        *([f"- Reasons: {len(draft.reasons.catalogue)} in the catalogue ({MANIFEST_FILE})."] if draft.reasons else []),
+        *([_PROFILE] if draft.profile and _carries_contract(draft) else []),
         f"- Libraries: {libraries}.",
         *([f"- Command to reproduce it: {_write_command(draft, draft.training)}"] if draft.training else []),
     ]
@@ -267,8 +284,18 @@ def _write_command(draft: Draft, training: Training) -> str:
         *(f"--drop {name}" for name in training.dropped_fields),
         *(f"--derive '{name} = {text}'" for name, text in inputs.features.derived.items()),
         *(["--categories native"] if inputs.encoding.categories else []),
+        *_write_reasons_option(draft),
     ]
     return f"`{' '.join(['scorer train DATA', f'--name {draft.name} --version {draft.version}', *options])}`"
+
+
+def _write_reasons_option(draft: Draft) -> list[str]:
+    """Returns the option that gives the bundle its reasons, unless they are those without an option."""
+    defaults, drafted = (choose_reasons(choice, draft.inputs, draft.runner) for choice in (None, "draft"))
+    if draft.reasons == defaults:
+        return []
+    choice = "none" if draft.reasons is None else "draft" if draft.reasons == drafted else "FILE"
+    return [f"--reasons {choice}"]
 
 
 def _write_decisions(decisions: Decisions) -> tuple[str, str]:

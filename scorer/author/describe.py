@@ -15,6 +15,7 @@ from schemas.contract_file import read_contract
 from schemas.contracts import shipped_contract
 from schemas.text import TextFileError, read_toml
 from scorer.author.boosters import Rounds
+from scorer.author.draft_reasons import ReasonsChoice, read_reasons
 from scorer.author.model_input import ModelInput
 from scorer.bundle.manifest import Column, Features, Name, RunnerSettings, Sentence, Utc, Version, Word, explain
 from scorer.core.columns import Columns
@@ -65,6 +66,8 @@ class Description(BaseModel):
     runner_settings: RunnerSettings = Field(default_factory=dict)
     rounds: Rounds | None = None
     """Rounds to use of an XGBoost booster trained with early stopping: up to the best one, or all."""
+    reasons: ReasonsChoice = None
+    """The catalogue of reasons; default: a draft, for an XGBoost model with a contract of its own."""
     holdout_about: Sentence = "Measured on labelled applications that the bundle's author held out."
     """The applications that the metrics come from, and whether the model was trained on them."""
     libraries: Annotated[dict[Word, Word], Field(max_length=_NOTES_MAX)] = Field(default_factory=dict)
@@ -90,7 +93,6 @@ class Description(BaseModel):
     @model_validator(mode="after")
     def _check_policy(self) -> Self:
         Decider(self.policy, self.contract)
-        self.policy.check_reasons(())
         return self
 
     @property
@@ -129,6 +131,8 @@ def read_build_file(path: Path) -> BuildFile:
         raise MisuseError(f"{path}: {error}. A build file is a TOML file that names the model file") from None
     if isinstance(description.get("contract"), str):
         description["contract"] = _read_contract(path.parent / description["contract"])
+    if isinstance(description.get("reasons"), str) and description["reasons"] not in {"draft", "none"}:
+        description["reasons"] = read_reasons(path.parent / description["reasons"])
     try:
         return BuildFile.model_validate(description)
     except ValidationError as error:

@@ -1,6 +1,7 @@
 """Makes a bundle from a model that was trained elsewhere: from a model file, or from a model object in a notebook."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,7 @@ from scorer.author.boosters import check_booster, read_booster
 from scorer.author.build import Draft, build_bundle
 from scorer.author.comparison import comparison_matrix
 from scorer.author.describe import Description
+from scorer.author.draft_reasons import choose_reasons
 from scorer.author.figures import measure
 from scorer.author.model_input import ModelInput
 from scorer.author.sklearn_onnx import convert
@@ -105,6 +107,7 @@ def draft_model(
         labels={**prepared.labels, **description.labels},
         runner_settings=prepared.settings,
         model_file=prepared.file,
+        reasons=choose_reasons(description.reasons, inputs, prepared.runner),
     )
 
 
@@ -114,6 +117,7 @@ def add_model(
     store: "BundleStore",
     holdout: "Examples | None" = None,
     default_class: object = None,
+    passed: Callable[[str], None] = lambda _: None,
 ) -> tuple[Manifest, str]:
     """Makes a bundle from a model and adds it to a store atomically.
 
@@ -123,6 +127,7 @@ def add_model(
         store: the store to add the bundle to.
         holdout: labelled applications for evaluation.
         default_class: the class that means "not paid back".
+        passed: called with a line of text on how decisions are explained.
 
     Returns:
         The bundle's manifest, and its location in the store: a path or a URL.
@@ -134,7 +139,7 @@ def add_model(
     store.require_new(description.name, description.version)
     draft = draft_model(model, description, holdout, default_class)
     with TemporaryDirectory() as folder:
-        manifest = build_bundle(draft, Path(folder))
+        manifest = build_bundle(draft, Path(folder), passed)
         return manifest, store.put(Path(folder))
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from schemas.contract import Contract, ContractField, Kind
+from schemas.contracts import shipped_contract
 from scorer.bundle.manifest import Features
 from scorer.core.features import FeatureEncoding
 
@@ -30,6 +31,12 @@ class ModelInput:
     def encoding(self) -> FeatureEncoding:
         """The encoding. Raises ValueError if a column is not in the contract, or is repeated."""
         return FeatureEncoding(self.contract, self.columns, self.features.missing_number, self.features.derived)
+
+    @property
+    def has_own_contract(self) -> bool:
+        """Whether a bundle carries the contract: it is not the shipped one, or there are columns of a new kind."""
+        has_new_columns = bool(self.features.derived or self.encoding.categories)
+        return self.contract.sha256 != shipped_contract().sha256 or has_new_columns
 
     def leave_missing(self) -> Self:
         """Returns the same columns with unknown numbers left to the model."""

@@ -38,6 +38,7 @@ def draft_repolicy(
         labels={**manifest.labels, SAME_MODEL: manifest.reference.short},
         runner_settings=manifest.runner_settings,
         model_file=manifest.model,
+        reasons=manifest.reasons,
         profile=None if profile is None else parse_profile(profile),
     )
 

@@ -25,6 +25,7 @@ from schemas.rows import STATUS, STATUS_UNREADABLE, ApplicationsFileError, Hints
 from schemas.topics import RECORD_BYTES_DEFAULT
 from scorer.author.boosters import check_booster
 from scorer.author.build import Draft
+from scorer.author.draft_reasons import ReasonsChoice, choose_reasons
 from scorer.author.figures import measure
 from scorer.author.model_input import ModelInput
 from scorer.author.profile import make_profile
@@ -88,6 +89,8 @@ class Recipe:
     derived: Mapping[str, str] = field(default_factory=dict)
     """Additional columns: expressions over fields, by name."""
     categories: Categories = "one-hot"
+    reasons: ReasonsChoice = None
+    """The catalogue of reasons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +300,7 @@ def train_model(
         },
         labels=labels,
         profile=make_profile(examples.contract, examples.applications),
+        reasons=choose_reasons(recipe.reasons, inputs, "xgboost"),
     )
     return Trained(draft, probabilities, defaulted)
 

@@ -73,13 +73,16 @@ def with_engine(bundle: Bundle, setting: EngineSetting) -> Bundle:
 
 
 def compile_engine(bundle: Bundle) -> CompiledEngine:
-    """Returns the compiled engine of a bundle. A model that it does not know is run by its runner.
+    """Returns the compiled engine of a bundle. A model that it does not know, or cannot explain, is run by its runner.
 
     Raises:
         ValueError: the engine cannot compute a derived column, or does not know such trees.
     """
+    explainer = bundle.explainer
+    if explainer is not None and explainer.tables is None:
+        return CompiledEngine(bundle.encoding, bundle.policy, bundle.encoder, None)
     trees = bundle.model.trees() if isinstance(bundle.model, GuardedModel) else None
-    return CompiledEngine(bundle.encoding, bundle.policy, bundle.encoder, trees)
+    return CompiledEngine(bundle.encoding, bundle.policy, bundle.encoder, trees, explainer)
 
 
 def _find_fault(bundle: Bundle, candidate: Bundle) -> str:

@@ -11,6 +11,7 @@ from schemas.contract_faults import ContractError
 from schemas.contract_parser import parse_contract
 from schemas.contracts import shipped_contract
 from schemas.decision import BundleReference
+from scorer.bundle.explainer import describe_explainer, make_explainer
 from scorer.bundle.golden import read_golden
 from scorer.bundle.manifest import (
     FILE_BYTES_MAX,
@@ -22,7 +23,6 @@ from scorer.bundle.manifest import (
 )
 from scorer.bundle.pickles import refuse_pickle
 from scorer.bundle.runners import library_of, open_model
-from scorer.core.catalogue import check_fields
 from scorer.core.decide import Decider
 from scorer.core.decode import Decoder
 from scorer.core.encode import DecisionEncoder
@@ -59,7 +59,6 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
         encoding = _encode_features(contract, manifest)
         policy = _prepare_policy(contract, manifest)
         passed(f"contract: {contract}, {len(contract.fields)} fields; it gives all columns")
-        _check_reasons(manifest, encoding)
         model = open_model(
             manifest.runner,
             manifest.model,
@@ -69,6 +68,9 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
             encoding.categories,
         )
         passed(f"model: {manifest.runner}, with the {len(encoding.columns)} columns in the manifest")
+        explainer = make_explainer(manifest.reasons, encoding, model) if manifest.reasons else None
+        if explainer is not None:
+            passed(describe_explainer(explainer))
         exact = manifest.platform == platform.machine()
         golden = read_golden(contents[GOLDEN_FILE], decoder)
         matrix, probabilities = golden.reproduce(encoding, model, policy, exact=exact)
@@ -78,8 +80,19 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
     except (BundleError, ModelError) as error:
         raise BundleError(f"bundle {called or folder}: {error}. {_suggest_fix(manifest)}") from error
     reference = manifest.reference
-    encoder = DecisionEncoder(reference)
-    return Bundle(reference, decoder, encoding, model, policy, encoder, matrix, probabilities, golden.values)
+    encoder = DecisionEncoder(reference, () if explainer is None else explainer.codes)
+    return Bundle(
+        reference,
+        decoder,
+        encoding,
+        model,
+        policy,
+        encoder,
+        matrix,
+        probabilities,
+        golden.values,
+        explainer=explainer,
+    )
 
 
 def _suggest_fix(manifest: Manifest) -> str:
@@ -221,12 +234,3 @@ def _prepare_policy(contract: Contract, manifest: Manifest) -> Decider:
         return Decider(manifest.policy, contract)
     except ValueError as error:
         raise BundleError(f"policy: {error}") from None
-
-
-def _check_reasons(manifest: Manifest, encoding: FeatureEncoding) -> None:
-    if manifest.reasons is None:
-        return
-    try:
-        check_fields(manifest.reasons, encoding.contract, encoding.derived)
-    except ValueError as error:
-        raise BundleError(str(error)) from None

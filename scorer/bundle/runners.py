@@ -13,8 +13,8 @@ from scorer.bundle.manifest import Setting
 from scorer.bundle.onnx_runner import open_onnx
 from scorer.bundle.pickles import refuse_pickle
 from scorer.bundle.xgboost_runner import XGBoostModel, open_xgboost
-from scorer.core.engine_tables import TreesTable
 from scorer.core.score import Model
+from scorer.core.trees import TreesTable
 from scorer.errors import BundleError, ModelError, RunnerMissingError
 
 Opener = Callable[[bytes, Sequence[str], Mapping[str, Setting]], Model]
@@ -31,13 +31,28 @@ class GuardedModel:
     """A wrapper that raises ModelError, whatever the model's library raises."""
 
     def __init__(self, runner: str, model: Model, columns: int) -> None:
-        self._runner = runner
+        self.runner = runner
         self._model = model
         self._columns = columns
+
+    @property
+    def can_explain(self) -> bool:
+        """Whether the model's library computes contributions."""
+        return isinstance(self._model, XGBoostModel)
 
     def trees(self) -> TreesTable | None:
         """Returns the model's trees for the compiled engine; None if it does not know such a model."""
         return self._model.trees() if isinstance(self._model, XGBoostModel) else None
+
+    def contributions(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Returns each column's contribution to the log-odds of each row, shape (n, columns). Raises ModelError."""
+        assert isinstance(self._model, XGBoostModel), "checked when the bundle was opened"
+        try:
+            return self._model.contributions(matrix)
+        except MemoryError:
+            raise
+        except Exception as error:  # model libraries have no common base exception
+            raise ModelError(f"the runner {self.runner} failed with {type(error).__name__}") from error
 
     def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         """Returns the probability of default of each row: shape (n, columns) to (n,). Raises ModelError on failure."""
@@ -49,7 +64,7 @@ class GuardedModel:
             raise
         except Exception as error:  # model libraries have no common base exception
             # Its text is left out, because it may contain an applicant's values.
-            raise ModelError(f"the runner {self._runner} failed with {type(error).__name__}") from error
+            raise ModelError(f"the runner {self.runner} failed with {type(error).__name__}") from error
 
 
 def open_model(

@@ -13,8 +13,8 @@ from scorer.bundle.libraries import import_library
 from scorer.bundle.manifest import Setting
 from scorer.bundle.tree_structure import read_document, require_trees
 from scorer.bundle.xgboost_trees import read_trees
-from scorer.core.engine_tables import TreesTable
 from scorer.core.score import Model
+from scorer.core.trees import TreesTable
 from scorer.errors import BundleError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ _OTHER_DOCUMENTS: Final = {
 _checked: Final[set[bytes]] = set()
 """Digests of the documents that XGBoost can load. Building a bundle opens its model several times, and the check of a
 large one takes longer than the rest."""
+_NUMBER_MAX: Final = np.finfo(np.float32).max
 _MESSAGE_CHARACTERS_MAX: Final = 300  # XGBoost quotes the whole document
 
 
@@ -56,6 +57,19 @@ class XGBoostModel:
     def trees(self) -> TreesTable | None:
         """Returns the model's trees as XGBoost loaded them; None if the compiled engine does not know their kind."""
         return read_trees(read_document(bytes(self._booster.save_raw("ubj"))))
+
+    def contributions(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Returns the exact contribution of each column to the log-odds of each row, shape (n, columns)."""
+        import xgboost
+
+        types = self._booster.feature_types
+        # A DMatrix rejects infinite numbers. The largest finite ones are on the same side of each split.
+        finite = np.clip(matrix, -_NUMBER_MAX, _NUMBER_MAX)
+        rows = xgboost.DMatrix(
+            finite, feature_names=self._booster.feature_names, feature_types=types, enable_categorical=True, nthread=1
+        )
+        contributions: NDArray[np.float32] = self._booster.predict(rows, pred_contribs=True, approx_contribs=False)
+        return contributions[:, :-1]  # the last one is the mean prediction
 
     def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         """Returns the probability of default of each row: shape (n, columns) to (n,)."""

@@ -1,4 +1,4 @@
-"""Reads the trees of a loaded XGBoost model for the compiled engine."""
+"""Reads the trees of a loaded XGBoost model, for the compiled engine and for tables of contributions."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import DTypeLike
 
-from scorer.core.engine_tables import TreesTable
+from scorer.core.trees import TreesTable
 
 _NUMERICAL: Final = 0
 
@@ -36,6 +36,7 @@ def read_trees(document: Mapping[str, Any]) -> TreesTable | None:
         _concatenate(trees, "split_indices", np.int32),
         _concatenate(trees, "split_conditions", np.float32),
         _concatenate(trees, "default_left", np.uint8),
+        _concatenate(trees, "sum_hessian", np.float32),
         float(np.float32(base_scores[0])),
     )
 

@@ -45,6 +45,7 @@ def build(
     missing = 0.0               # replaces unknown numbers; or nan
     rounds = "best"             # for XGBoost with early stopping only; or "all"
     holdout = "loans-2025.csv"  # labelled rows that were not used in training
+    reasons = "reasons.toml"    # catalogue of reasons; or draft, none (scorer contract reasons)
     [policy]
     maybe_above = 0.3
     declined_above = 0.5
@@ -71,7 +72,8 @@ def build(
         labelled = folder / build_file.holdout
         holdout = read_examples(labelled, hints, skip_invalid=skip_invalid, contract=build_file.contract)
     show_hints(hints)
-    manifest, uri = add_model(folder / build_file.model, build_file, bundles, holdout)
+    notes: list[str] = []
+    manifest, uri = add_model(folder / build_file.model, build_file, bundles, holdout, passed=notes.append)
     if as_json:
         typer.echo(json.dumps({"location": uri, **describe(manifest)}))
         return
@@ -83,6 +85,8 @@ def build(
     if "rounds" in manifest.labels:
         console.print(f"Rounds: {manifest.labels['rounds']}", highlight=False, soft_wrap=True)
     console.print(f"Unknown numbers: {_explain_unknown(manifest, holdout)}", highlight=False, soft_wrap=True)
+    for note in notes:
+        console.print(note[:1].upper() + note[1:], highlight=False, soft_wrap=True)
     console.print(f"Saved {manifest.reference.short} to {uri}", highlight=False, soft_wrap=True)
     console.print(f"Next: scorer bundle verify {manifest.name}:{manifest.version}", highlight=False)
 

@@ -90,6 +90,28 @@ def show(file: FileArgument, as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def reasons(file: FileArgument, output: OutputOption = None) -> None:
+    """Draft a catalogue of reasons from a contract: TOML to edit, for scorer train --reasons.
+
+    Each input that is not a prohibited basis gets a code and a sentence, from its title. A decision that is not
+    APPROVED names up to four codes; equal contributions are in the catalogue's order.
+
+    Examples:
+    ```
+    scorer contract reasons contract.schema.json --output reasons.toml
+    scorer train loans.csv --name loans --version 1.0.0 --contract contract.schema.json --reasons reasons.toml
+    ```
+    """
+    from scorer.author.draft_reasons import draft_reasons, write_reasons
+
+    contract = _read(file)
+    drafted = draft_reasons(contract, contract.inputs)
+    if drafted is None:
+        raise MisuseError(f"{file}: every input of the contract is a prohibited basis, which is never a reason")
+    _write_text(write_reasons(drafted), output)
+
+
+@app.command()
 def diff(
     old: Annotated[Path, typer.Argument(metavar="OLD", help="The contract in use.")],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="The contract to replace it.")],
@@ -273,8 +295,12 @@ def _describe(field: "ContractField") -> dict[str, str]:
 
 
 def _write(document: dict[str, Any], output: Path | None) -> None:
-    """Writes a schema to standard output, or to a new file: a contract that was edited is not overwritten."""
-    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    """Writes a schema to standard output or to a new file."""
+    _write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", output)
+
+
+def _write_text(text: str, output: Path | None) -> None:
+    """Writes a text to standard output, or to a new file: a file that was edited is not overwritten."""
     if output is None:
         typer.echo(text, nl=False)
         return

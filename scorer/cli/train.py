@@ -22,10 +22,12 @@ from scorer.cli.train_options import (
     NameOption,
     ParamOption,
     PlotsOption,
+    ReasonsOption,
     RoundsOption,
     SkipInvalidOption,
     TargetOption,
     VersionOption,
+    read_choice,
     read_recipe,
     read_target,
 )
@@ -50,6 +52,7 @@ def train(
     maybe_above: MaybeAboveOption = 0.3,
     declined_above: DeclinedAboveOption = 0.5,
     monotone: MonotoneOption = None,
+    reasons: ReasonsOption = None,
     param: ParamOption = None,
     rounds: RoundsOption = 175,
     plots: PlotsOption = None,
@@ -74,6 +77,7 @@ def train(
     scorer train cars.csv --name car-loans --version 1.0.0 --contract cars.schema.json --target repaid=0 --missing nan
     ```
     """
+    from dataclasses import replace
     from datetime import UTC, datetime
 
     from schemas.rows import Hints
@@ -85,6 +89,7 @@ def train(
     own_contract = read_contract(contract)
     encoding, thresholds = (drop or (), derive or (), categories), (maybe_above, declined_above)
     recipe = read_recipe(encoding, thresholds, missing, (param or (), monotone or ()), rounds)
+    recipe = replace(recipe, reasons=read_choice(reasons))
     choose_fields(own_contract, recipe.dropped)
     bundles = BundleStore(settings_of(config, None, assignments, store=store).settings.store)
     bundles.require_new(name, version)
@@ -92,21 +97,22 @@ def train(
     examples = read_examples(applications, hints, skip_invalid=skip_invalid, contract=own_contract, outcome=outcome)
     show_hints(hints)
     identity = name, version, datetime.now(UTC).replace(microsecond=0)
-    manifest, uri = _save(train_model(examples, recipe, identity, labels), bundles, plots)
+    notes: list[str] = []
+    manifest, uri = _save(train_model(examples, recipe, identity, labels), bundles, plots, notes)
     if as_json:
         typer.echo(json.dumps({"location": uri, **describe(manifest)}))
     else:
-        _print(manifest, uri)
+        _print(manifest, uri, notes)
 
 
-def _save(trained: "Trained", bundles: "BundleStore", plots: Path | None) -> tuple["Manifest", str]:
+def _save(trained: "Trained", bundles: "BundleStore", plots: Path | None, notes: list[str]) -> tuple["Manifest", str]:
     """Builds the bundle, draws the plots, and adds the bundle to the store; returns its manifest and location."""
     from tempfile import TemporaryDirectory
 
     from scorer.author.build import build_bundle
 
     with TemporaryDirectory() as folder:
-        manifest = build_bundle(trained.draft, Path(folder))
+        manifest = build_bundle(trained.draft, Path(folder), notes.append)
         if plots:
             from scorer.author.plots import draw_figures
 
@@ -131,7 +137,7 @@ def _read_labels(assignments: list[str]) -> dict[str, str]:
     return labels
 
 
-def _print(manifest: "Manifest", uri: str) -> None:
+def _print(manifest: "Manifest", uri: str, notes: list[str]) -> None:
     from rich.console import Console
 
     console = Console()
@@ -145,5 +151,7 @@ def _print(manifest: "Manifest", uri: str) -> None:
     )
     for renderable in figures(manifest.metrics):
         console.print(renderable, highlight=False)
+    for note in notes:
+        console.print(note[:1].upper() + note[1:], highlight=False, soft_wrap=True)
     console.print(f"Saved {manifest.reference.short} to {uri}", highlight=False, soft_wrap=True)
     console.print(f"Next: scorer bundle verify {manifest.name}:{manifest.version}", highlight=False)

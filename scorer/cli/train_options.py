@@ -12,6 +12,7 @@ from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
     from schemas.rows import OutcomeColumn
+    from scorer.author.draft_reasons import ReasonsChoice
     from scorer.author.train import Categories, Recipe
 
 T = TypeVar("T")
@@ -45,6 +46,16 @@ TargetOption = Annotated[
 MissingOption = Annotated[
     float,
     typer.Option(metavar="NUMBER", help="Replaces unknown numbers; nan lets the model handle them."),
+]
+
+
+ReasonsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Catalogue of reasons, TOML or JSON (scorer contract reasons prints a draft); or draft, or none. Default: "
+        "a draft with --contract, none without.",
+    ),
 ]
 
 
@@ -175,3 +186,18 @@ def _read_sign(name: str, value: str) -> int:
     if value not in {"1", "+1", "-1"}:
         raise MisuseError(f"--monotone {name}: the sign must be 1 or -1")
     return int(value)
+
+
+def read_choice(reasons: str | None) -> "ReasonsChoice":
+    """Returns the catalogue of `--reasons`, or the choice that it names.
+
+    Raises:
+        MisuseError: the file cannot be read, or is not a catalogue.
+    """
+    from scorer.author.draft_reasons import read_reasons
+
+    match reasons:
+        case None | "draft" | "none":
+            return reasons
+        case _:
+            return read_reasons(Path(reasons))

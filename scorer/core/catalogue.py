@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.contract import Contract
-from schemas.decision import CODE_CHARACTERS_MAX, CODE_PATTERN
+from schemas.decision import Code
 from schemas.printable import NO_CONTROLS
 from scorer.core.expressions import NumberExpression
 
@@ -16,7 +16,6 @@ _FIELDS_MAX: Final = 1_000  # as many as a contract has
 _FIELD_CHARACTERS_MAX: Final = 256
 _LANGUAGES_MAX: Final = 32
 
-Code = Annotated[str, Field(max_length=CODE_CHARACTERS_MAX, pattern=f"^{CODE_PATTERN}$")]
 FieldName = Annotated[str, Field(min_length=1, max_length=_FIELD_CHARACTERS_MAX, pattern=NO_CONTROLS)]
 Language = Annotated[str, Field(max_length=35, pattern="^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 """A language tag of BCP 47, such as `en` or `pt-BR`."""

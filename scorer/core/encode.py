@@ -5,9 +5,12 @@ from itertools import repeat
 from typing import Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from schemas.decision import BundleReference, decision_id
 from scorer.core.policy import LABELS
+from scorer.core.reasons import NONE
 
 # Placeholder of a value in a template. No topic and no file has this name.
 _PLACEHOLDER: Final = "\0"
@@ -24,10 +27,18 @@ class DecisionEncoder:
         to_id: the text between the first offset and the application's id.
         outcomes: by label, the text between the application's id and the PD.
         end: the text after the second offset.
+        codes: the codes of reasons.
     """
 
-    def __init__(self, bundle: BundleReference) -> None:
+    def __init__(self, bundle: BundleReference, codes: Sequence[str] = ()) -> None:
+        """Prepares the texts.
+
+        Args:
+            bundle: the bundle that decides.
+            codes: the codes of its catalogue of reasons.
+        """
         self._reference = bundle
+        self.codes = tuple(codes)
         self._bundle = bundle.model_dump()
         self._encoder = msgspec.json.Encoder()
         _, self.to_id, to_label, to_probability, _, self.end = self._split_template("", 0)
@@ -41,6 +52,7 @@ class DecisionEncoder:
         application_ids: Sequence[str],
         outcomes: Sequence[str],
         probabilities: Sequence[float],
+        reasons: NDArray[np.uint8] | None = None,
     ) -> list[bytes]:
         """Encodes n decisions.
 
@@ -49,6 +61,7 @@ class DecisionEncoder:
             application_ids: the applications' ids.
             outcomes: the labels: APPROVED, MAYBE or DECLINED.
             probabilities: the PDs, 0 to 1.
+            reasons: as `scorer.core.reasons` chooses them, shape (n, 4); None if decisions have none.
 
         Returns:
             Each decision as JSON in UTF-8, in order; equal values give equal bytes.
@@ -65,12 +78,29 @@ class DecisionEncoder:
             self._encode_each(application_ids),
             map(self.outcomes.__getitem__, outcomes),
             self._encode_each(probabilities),
+            repeat(b"") if reasons is None else self.write_reasons(reasons),
             map(to_offsets.__getitem__, partitions),
             written_offsets,
             repeat(self.end),
-            strict=False,  # two of the iterators are infinite
+            strict=False,  # some of the iterators are infinite
         )
         return list(map(b"".join, pieces))
+
+    def write_reasons(self, reasons: NDArray[np.uint8]) -> list[bytes]:
+        """Returns the text of each decision's reasons, which follows its PD; empty if it has none.
+
+        Args:
+            reasons: indexes into `codes`, shape (n, 4), `NONE` after the last one.
+        """
+        keys = np.ascontiguousarray(reasons).view(np.uint32).ravel()
+        distinct, first, which = np.unique(keys, return_index=True, return_inverse=True)
+        texts = [self._write_reasons(reasons[row]) for row in first.tolist()]
+        assert len(texts) == len(distinct), "one text per combination"
+        return [texts[index] for index in which.tolist()]
+
+    def _write_reasons(self, row: NDArray[np.uint8]) -> bytes:
+        codes = [self.codes[index] for index in row.tolist() if index != NONE]
+        return b',"reasons":' + self._encoder.encode(codes) if codes else b""
 
     def frames(self, topic: str, partitions: Iterable[int]) -> list[tuple[int, bytes, bytes]]:
         """Returns each of the partitions with the texts before the first offset, and between the PD and the second."""

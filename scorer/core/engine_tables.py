@@ -23,6 +23,7 @@ from scorer.core.evaluation import (
 )
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import LABELS
+from scorer.core.reasons import Explainer, find_reasons
 
 _LENGTH_MAX: Final = 2**31  # above every record
 _OPERATIONS: Final = frozenset(
@@ -109,12 +110,12 @@ class PolicyTable:
         thresholds: pairs of `maybe_above` and `declined_above`; the first one is general.
         segments: the field of the segments, and for each of its codes the index of its thresholds; the last one is for
             unknown. None if all applications have the general ones.
-        rules: for each rule the program of its condition, and its label.
+        rules: for each rule the program of its condition, its label, and the index of its reason in the catalogue.
     """
 
     thresholds: Sequence[tuple[float, float]]
     segments: tuple[int, Sequence[int]] | None
-    rules: Sequence[tuple[Sequence[StepTable], int]]
+    rules: Sequence[tuple[Sequence[StepTable], int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,25 +128,18 @@ class DecisionTable:
 
 
 @dataclass(frozen=True, slots=True)
-class TreesTable:
-    """Trees of a model whose probability is the logistic function of the sum of their leaves.
+class ReasonsTable:
+    """The catalogue's codes as JSON, whether the model uses each entry, and the tables of contributions as bytes."""
 
-    Attributes:
-        sizes: the number of nodes of each tree.
-        left, right, column: of each node of all trees: its children within its tree, -1 for a leaf, and its column;
-            int32.
-        value: of each node what it compares with, or the leaf's value; float32.
-        default_left: of each node whether an unknown value goes to the left child; uint8.
-        base_score: the probability that the trees start from.
-    """
-
-    sizes: Sequence[int]
-    left: bytes = field(repr=False)
-    right: bytes = field(repr=False)
-    column: bytes = field(repr=False)
-    value: bytes = field(repr=False)
-    default_left: bytes = field(repr=False)
-    base_score: float
+    codes: Sequence[bytes]
+    is_used: Sequence[bool]
+    condition_counts: Sequence[int]
+    columns: bytes = field(repr=False)
+    thresholds: bytes = field(repr=False)
+    is_less: bytes = field(repr=False)
+    target_counts: Sequence[int]
+    targets: bytes = field(repr=False)
+    values: bytes = field(repr=False)
 
 
 def compile_contract(contract: Contract) -> tuple[list[ObjectTable], list[FieldTable], int]:
@@ -241,8 +235,8 @@ def _compile_step(step: Step, positions: Mapping[str, int]) -> StepTable:
             raise ValueError(msg)
 
 
-def compile_policy(decider: Decider, contract: Contract) -> PolicyTable:
-    """Returns the policy.
+def compile_policy(decider: Decider, contract: Contract, codes: Sequence[str]) -> PolicyTable:
+    """Returns the policy; `codes` are those of the catalogue of reasons.
 
     Raises:
         ValueError: the engine does not know an operation of a rule.
@@ -256,8 +250,8 @@ def compile_policy(decider: Decider, contract: Contract) -> PolicyTable:
         thresholds = list(dict.fromkeys([*thresholds, *by_code]))
         field_and_codes = positions[segments.field], [thresholds.index(pair) for pair in by_code]
     rules = [
-        (_compile_program(condition.program, positions), LABELS.index(rule.label))
-        for rule, condition in zip(policy.rules, decider.conditions, strict=True)
+        (_compile_program(condition.program, positions), LABELS.index(rule.label), reason)
+        for rule, condition, reason in zip(policy.rules, decider.conditions, find_reasons(policy, codes), strict=True)
     ]
     return PolicyTable(thresholds, field_and_codes, rules)
 
@@ -266,3 +260,20 @@ def compile_decisions(encoder: DecisionEncoder) -> DecisionTable:
     """Returns the texts of decisions."""
     outcomes = [encoder.outcomes[label] for label in LABELS]
     return DecisionTable(encoder.to_id, outcomes, encoder.end)
+
+
+def compile_reasons(explainer: Explainer) -> ReasonsTable:
+    """Returns the codes and the tables of contributions, which the explainer must have."""
+    tables = explainer.tables
+    assert tables is not None, "checked before"
+    return ReasonsTable(
+        [f'"{code}"'.encode() for code in explainer.codes],
+        explainer.is_used.tolist(),
+        tables.condition_counts.tolist(),
+        tables.columns.tobytes(),
+        tables.thresholds.tobytes(),
+        tables.is_less.tobytes(),
+        tables.target_counts.tolist(),
+        tables.targets.tobytes(),
+        tables.values.tobytes(),
+    )

@@ -108,6 +108,11 @@ class FeatureEncoding:
         direct = {column.partition("=")[0] for column in self.columns if column not in self.derived}
         return tuple(sorted(direct.union(*(expression.fields for expression in self.derived.values()))))
 
+    @property
+    def column_fields(self) -> tuple[str, ...]:
+        """Of each column its field; a derived column is a field of its own."""
+        return tuple(column if column in self.derived else column.partition("=")[0] for column in self.columns)
+
     def matrix(self, columns: Columns) -> NDArray[np.float32]:
         """Encodes a batch.
 

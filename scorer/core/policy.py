@@ -9,9 +9,9 @@ from typing import Annotated, Any, Final, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from schemas.decision import Label
+from schemas.decision import Code, Label
 from schemas.printable import NO_CONTROLS, printable
-from scorer.core.catalogue import Code, FieldName
+from scorer.core.catalogue import FieldName
 
 LABELS: Final[tuple[Label, ...]] = get_args(Label)
 """The labels APPROVED, MAYBE and DECLINED, from mildest to strictest; decisions are made as indexes into it."""

@@ -7,14 +7,15 @@ from typing import Final, Literal, NamedTuple, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.decision import BundleReference
+from schemas.decision import REASONS_MAX, BundleReference
 from schemas.rejection import RejectionCode
-from scorer.core.decide import Decider
+from scorer.core.decide import Decider, Labels
 from scorer.core.decode import DecodedBatch, Decoder
 from scorer.core.encode import DecisionEncoder
 from scorer.core.engine import CompiledEngine, EngineMatrix, EngineScores, Source
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import LABELS
+from scorer.core.reasons import NONE, Explainer, find_reasons
 from scorer.core.records import Record, read_values
 from scorer.core.slow_decode import Rejection
 from scorer.errors import BundleUnusableError, ModelError
@@ -49,6 +50,8 @@ class Bundle:
     golden_probabilities: NDArray[np.float32]
     golden_values: Sequence[bytes] = ()
     """The golden examples' applications, as records have them."""
+    explainer: Explainer | None = None
+    """Gives the reasons of decisions that are not APPROVED; None if the bundle has no catalogue of reasons."""
     engine: CompiledEngine | None = None
     """Scores what it vouches for instead of the functions of this module; None leaves everything to them."""
     engine_fault: str = ""
@@ -85,6 +88,10 @@ class Scores:
     """Labels of the decided records, in order, as indexes into `LABELS`."""
     rules: NDArray[np.intp]
     """The policy's rules that decided these records, as indexes, or `NO_RULE`."""
+    reasons: NDArray[np.uint8] | None = None
+    """Reasons of the decided records, in order, as `scorer.core.reasons` chooses them; None without a catalogue."""
+    codes: tuple[str, ...] = ()
+    """The codes of the catalogue, to which the reasons are indexes."""
     slow_decodes: int = 0
     """Number of records that needed the slow decoder (`scorer.core.slow_decode`)."""
     by_engine: int = 0
@@ -120,6 +127,8 @@ def score_batch(
     scores = _score_compiled(batch, bundle, lap) if has_engine else None
     if scores is None:
         scores = replace(_score_by_reference(batch, bundle, lap), engine_failed=has_engine)
+    if bundle.explainer is not None:
+        scores = replace(scores, codes=bundle.explainer.codes)
     assert len(scores.results) == len(records), "one result per record"
     return scores
 
@@ -173,6 +182,7 @@ def _add_others(compiled: EngineScores, batch: _Values, bundle: Bundle, lap: Cal
             compiled.probabilities,
             compiled.labels,
             compiled.rules,
+            compiled.reasons,
             by_engine=len(positions),
         )
     others, rest = batch.without(positions)
@@ -181,14 +191,16 @@ def _add_others(compiled: EngineScores, batch: _Values, bundle: Bundle, lap: Cal
     _put(results, positions, compiled.decisions)
     _put(results, others, scores.results)
     order = np.argsort([*positions, *np.array(others)[scores.is_decided].tolist()])
+    both_explained = compiled.reasons is not None and scores.reasons is not None
     return Scores(
         bundle.reference,
         results,
         np.concatenate([compiled.probabilities, scores.probabilities])[order],
         np.concatenate([compiled.labels, scores.decided])[order],
         np.concatenate([compiled.rules, scores.rules])[order],
-        scores.slow_decodes,
-        len(positions),
+        np.concatenate([compiled.reasons, scores.reasons])[order] if both_explained else None,
+        slow_decodes=scores.slow_decodes,
+        by_engine=len(positions),
     )
 
 
@@ -201,29 +213,38 @@ def _run_model(
     lap("decode")
     positions = np.array([*rows.positions, *(others[row] for row in decoded.rows)], dtype=np.intp)
     order = np.argsort(positions)
-    matrix = np.concatenate([rows.matrix, bundle.encoding.matrix(decoded.columns)])[order]
+    matrix = np.concatenate([rows.matrix, bundle.encoding.matrix(decoded.columns)])
     lap("features")
     predicted = np.empty(len(matrix), dtype=np.float32)
-    predicted[order] = _predict(bundle, matrix, others_decided=False)
+    predicted[order] = _predict(bundle, matrix[order], others_decided=False)
     lap("predict")
     own, others_predicted = np.split(predicted, [len(rows.positions)])
-    compiled = bundle.engine.encode(rows, own, source) if bundle.engine else None
-    if compiled is None:
+    engine = bundle.engine
+    own_decided = engine.decide(rows, own) if engine else None
+    if engine is None or own_decided is None:
         return None
     others_decided = bundle.policy.decide(others_predicted, decoded.columns.values)
+    decided = Labels(*map(np.concatenate, zip(own_decided, others_decided, strict=True)))
+    reasons = _explain(bundle, matrix, predicted, decided, lap)
+    own_reasons, others_reasons = (None, None) if reasons is None else np.split(reasons, [len(own)])
+    decisions = engine.encode(rows, own, source, own_reasons)
+    if decisions is None:
+        return None
     results: list[Result] = [_MODEL_FAILED] * len(batch.records)
-    _put(results, rows.positions, [decision or _MODEL_FAILED for decision in compiled.decisions])
-    _put(results, others, _encode(rest.records, decoded, (others_predicted, others_decided.labels), bundle.encoder))
+    _put(results, rows.positions, [decision or _MODEL_FAILED for decision in decisions])
+    others_scored = (others_predicted, others_decided.labels, others_reasons)
+    _put(results, others, _encode(rest.records, decoded, others_scored, bundle.encoder))
     order = order[~np.isnan(predicted[order])]
     lap("encode")
     return Scores(
         bundle.reference,
         results,
         predicted[order],
-        np.concatenate([compiled.labels, others_decided.labels])[order],
-        np.concatenate([compiled.rules, others_decided.rules])[order],
-        decoded.slow_decodes,
-        int(np.count_nonzero(~np.isnan(own))),
+        decided.labels[order],
+        decided.rules[order],
+        None if reasons is None else reasons[order],
+        slow_decodes=decoded.slow_decodes,
+        by_engine=int(np.count_nonzero(~np.isnan(own))),
     )
 
 
@@ -242,18 +263,47 @@ def _score_by_reference(
     lap("features")
     predicted = _predict(bundle, matrix, others_decided=others_decided)
     lap("predict")
-    labels, rules = bundle.policy.decide(predicted, decoded.columns.values)
-    results = _encode(batch.records, decoded, (predicted, labels), bundle.encoder)
+    decided = bundle.policy.decide(predicted, decoded.columns.values)
+    reasons = _explain(bundle, matrix, predicted, decided, lap)
+    results = _encode(batch.records, decoded, (predicted, decided.labels, reasons), bundle.encoder)
     succeeded = ~np.isnan(predicted)
     lap("encode")
     return Scores(
         bundle.reference,
         results,
         predicted[succeeded],
-        labels[succeeded],
-        rules[succeeded],
-        decoded.slow_decodes,
+        decided.labels[succeeded],
+        decided.rules[succeeded],
+        None if reasons is None else reasons[succeeded],
+        slow_decodes=decoded.slow_decodes,
     )
+
+
+def _explain(
+    bundle: Bundle,
+    matrix: NDArray[np.float32],
+    predicted: NDArray[np.float32],
+    decided: Labels,
+    lap: Callable[[str], None],
+) -> NDArray[np.uint8] | None:
+    """Returns the reasons of the decision on each row, that of a rule first; shape (n, 4).
+
+    Rows on which the model fails have the PD NaN, and no reasons. None if the bundle has no catalogue.
+    """
+    if bundle.explainer is None:
+        return None
+    rows = np.flatnonzero(~np.isnan(predicted))
+    leading = None
+    if bundle.policy.conditions:
+        by_rule = np.array([*find_reasons(bundle.policy.policy, bundle.explainer.codes), NONE], dtype=np.uint8)
+        leading = by_rule[decided.rules[rows]][:, np.newaxis]
+    reasons = np.full((len(matrix), REASONS_MAX), NONE, dtype=np.uint8)
+    try:
+        reasons[rows] = bundle.explainer.explain(matrix[rows], decided.labels[rows], leading)
+    except ModelError as error:
+        raise BundleUnusableError(_describe_unusable(bundle, "it cannot explain decisions", error)) from error
+    lap("explain")
+    return reasons
 
 
 def _predict(bundle: Bundle, matrix: NDArray[np.float32], *, others_decided: bool) -> NDArray[np.float32]:
@@ -314,14 +364,14 @@ def _describe_unusable(bundle: Bundle, reason: str, cause: ModelError) -> str:
 def _encode(
     records: Sequence[Record],
     decoded: DecodedBatch,
-    predicted: tuple[NDArray[np.float32], NDArray[np.intp]],
+    predicted: tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.uint8] | None],
     encoder: DecisionEncoder,
 ) -> list[Result]:
     """Returns the results in the records' order: decisions for the predicted rows, rejections for the others.
 
     Rows on which the model fails have the PD NaN, and a label that counts for nothing.
     """
-    probabilities, labels = predicted
+    probabilities, labels, reasons = predicted
     results: list[Result] = [_MODEL_FAILED] * len(records)
     for i, rejection in decoded.rejections.items():
         results[i] = rejection
@@ -331,6 +381,7 @@ def _encode(
         succeeded = np.flatnonzero(~failed).tolist()
         rows, ids = [rows[i] for i in succeeded], [ids[i] for i in succeeded]
         probabilities, labels = probabilities[succeeded], labels[succeeded]
+        reasons = None if reasons is None else reasons[succeeded]
     if not rows:
         return results
     decided_records = [records[row] for row in rows]
@@ -343,6 +394,7 @@ def _encode(
         ids,
         [LABELS[label] for label in labels.tolist()],
         probabilities.astype(np.float64).tolist(),
+        reasons,
     )
     for row, decision in zip(rows, decisions, strict=True):
         results[row] = decision

@@ -4,7 +4,7 @@ from typing import Final, Literal, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-STAGES: Final = ("engine", "decode", "features", "predict", "encode", "publish", "commit")
+STAGES: Final = ("engine", "decode", "features", "predict", "explain", "encode", "publish", "commit")
 _STAGE_BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 _BATCH_BUCKETS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 100_000)
@@ -42,6 +42,12 @@ CONSUMED = Metric(
     "scorer_applications_consumed", "counter", "Records consumed from the applications topic and committed."
 )
 DECISIONS = Metric("scorer_decisions", "counter", "Decisions committed.", ("decision", "bundle"))
+REASONS = Metric(
+    "scorer_reasons",
+    "counter",
+    "Reasons in committed decisions, by code of the bundle's catalogue; a decision has up to four.",
+    ("code", "bundle"),
+)
 REJECTS = Metric("scorer_rejections", "counter", "Records published to the dead-letter topic.", ("code",))
 BATCH = Metric("scorer_batch_records", "histogram", "Records per batch.", bounds=_BATCH_BUCKETS)
 STAGE = Metric(
@@ -168,9 +174,10 @@ REPLAY_PROGRESS = Metric(
 )
 
 METRICS: Final = (
-    CONSUMED, DECISIONS, REJECTS, BATCH, STAGE, LATENCY, TIMESTAMPS, SLOW_DECODES, ENGINE, ENGINE_RECORDS, TRANSACTIONS,
-    LAG, LAG_AGE, COMMITTED, REBALANCES, ASSIGNED, BLOCKED, LAST_POLL, BUNDLE, SWAPS, FAULTS, COMPARED, DISAGREEMENTS,
-    ACCEPTED_BY_ONE, CHALLENGER_FAILURES, PROBABILITY, CONNECTIONS, QUEUED, ROUND_TRIP, THROTTLE, CLIENT_FAULTS,
+    CONSUMED, DECISIONS, REASONS, REJECTS, BATCH, STAGE, LATENCY, TIMESTAMPS, SLOW_DECODES, ENGINE, ENGINE_RECORDS,
+    TRANSACTIONS, LAG, LAG_AGE, COMMITTED, REBALANCES, ASSIGNED, BLOCKED, LAST_POLL, BUNDLE, SWAPS, FAULTS, COMPARED,
+    DISAGREEMENTS, ACCEPTED_BY_ONE, CHALLENGER_FAILURES, PROBABILITY, CONNECTIONS, QUEUED, ROUND_TRIP, THROTTLE,
+    CLIENT_FAULTS,
 )  # fmt: skip
 """A worker's metrics; docs and dashboards are compared with this table."""
 REPLAY_METRICS: Final = (REPLAY_PROGRESS,)

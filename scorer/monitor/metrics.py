@@ -32,6 +32,7 @@ from scorer.monitor.families import (
     LAST_POLL,
     LATENCY,
     PROBABILITY,
+    REASONS,
     REBALANCES,
     REJECTS,
     REPLAY_PROGRESS,
@@ -64,6 +65,7 @@ class WorkerMetrics(Observer):
         self._lap_at = time.perf_counter()
         self._consumed = CONSUMED.counter(registry)
         self._decisions = DECISIONS.counter(registry)
+        self._reasons = REASONS.counter(registry)
         rejects = REJECTS.counter(registry)
         self._rejects = {code: rejects.labels(code.value) for code in RejectionCode}
         self._batch_records = BATCH.histogram(registry)
@@ -176,6 +178,10 @@ class WorkerMetrics(Observer):
         label = _label(scores.bundle)
         for decision, count in zip(LABELS, np.bincount(scores.decided, minlength=len(LABELS)), strict=True):
             self._decisions.labels(decision, label).inc(int(count))
+        if scores.reasons is not None:
+            counts = np.bincount(scores.reasons.ravel(), minlength=len(scores.codes))
+            for code, count in zip(scores.codes, counts.tolist(), strict=False):  # the last count is of no reason
+                self._reasons.labels(code, label).inc(count)
         if len(scores.decided) < len(scores.results):
             for result in scores.results:
                 if isinstance(result, Rejection):

@@ -140,6 +140,8 @@ def _filter_scores(scores: Scores, mask: NDArray[np.bool_]) -> Scores:
         scores.probabilities[decision_mask],
         scores.decided[decision_mask],
         scores.rules[decision_mask],
+        None if scores.reasons is None else scores.reasons[decision_mask],
+        scores.codes,
     )
 
 

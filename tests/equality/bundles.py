@@ -10,12 +10,16 @@ from numpy.typing import NDArray
 
 from schemas.contract import Contract
 from schemas.decision import BundleReference
-from scorer.bundle.runners import open_model
+from scorer.bundle.explainer import make_explainer
+from scorer.bundle.runners import GuardedModel, open_model
+from scorer.core.catalogue import Reasons
 from scorer.core.decide import Decider
 from scorer.core.decode import Decoder
 from scorer.core.encode import DecisionEncoder
 from scorer.core.features import FeatureEncoding
+from scorer.core.reasons import Explainer
 from scorer.core.score import Bundle
+from scorer.errors import BundleError
 from tests.equality.contracts import draw_columns, draw_contract
 from tests.equality.policies import draw_policy
 from tests.equality.records import draw_value
@@ -44,10 +48,29 @@ def draw_bundle(random: Random, size: ModelSize, contract: Contract | None = Non
     decoder = Decoder(drawn)
     matrix = _draw_matrix(random, decoder, encoding)
     model = open_model("xgboost", "model.ubj", _train(random, matrix, encoding, size), columns, {}, encoding.categories)
-    encoder = DecisionEncoder(_REFERENCE)
-    policy = Decider(draw_policy(random, drawn), drawn)
+    explainer = _draw_explainer(random, encoding, model)
+    codes = explainer.codes if explainer else ()
+    encoder = DecisionEncoder(_REFERENCE, codes)
+    policy = Decider(draw_policy(random, drawn, codes), drawn)
     rows = matrix[:5]
-    return Bundle(_REFERENCE, decoder, encoding, model, policy, encoder, rows, model.predict(rows))
+    return Bundle(_REFERENCE, decoder, encoding, model, policy, encoder, rows, model.predict(rows), explainer=explainer)
+
+
+def _draw_explainer(random: Random, encoding: FeatureEncoding, model: GuardedModel) -> Explainer | None:
+    """A catalogue of some fields, alone or in groups, and of entries for rules; None if it is about no used field."""
+    fields = [name for name in dict.fromkeys(encoding.column_fields) if random.random() < 0.9]
+    random.shuffle(fields)
+    entries: list[dict[str, Any]] = []
+    while fields:
+        count = random.choice((0, 1, 1, 1, 2))
+        text = {"en": "A sentence."}
+        entries.append({"code": f"R{len(entries)}", "fields": tuple(fields[:count]), "text": text})
+        del fields[:count]
+    try:
+        reasons = Reasons.model_validate({"method": "tree-path-dependent", "catalogue": tuple(entries)})
+        return make_explainer(reasons, encoding, model)
+    except (ValueError, BundleError):
+        return None
 
 
 def _draw_matrix(random: Random, decoder: Decoder, encoding: FeatureEncoding) -> NDArray[np.float32]:

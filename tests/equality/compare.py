@@ -7,8 +7,9 @@ from random import Random
 import numpy as np
 
 from scorer.bundle.engine import compile_engine
+from scorer.core.reasons import NONE
 from scorer.core.records import Record
-from scorer.core.score import Bundle, score_batch
+from scorer.core.score import Bundle, Scores, score_batch
 from tests.equality.records import draw_value
 
 BYTES_MAX = 8_192
@@ -74,4 +75,17 @@ def compare_records(bundle: Bundle, compiled: Bundle, records: Sequence[Record])
     assert expected.decided.tobytes() == actual.decided.tobytes()
     assert expected.rules.tobytes() == actual.rules.tobytes()
     assert (expected.decided.dtype, expected.rules.dtype) == (actual.decided.dtype, actual.rules.dtype)
+    _compare_reasons(bundle, expected, actual)
     return len(expected.decided), actual.by_engine
+
+
+def _compare_reasons(bundle: Bundle, expected: Scores, actual: Scores) -> None:
+    """Each decision that is not APPROVED has one to four reasons, and others have none."""
+    if bundle.explainer is None:
+        assert expected.reasons is None
+        assert actual.reasons is None
+        return
+    assert expected.reasons is not None
+    assert actual.reasons is not None
+    assert expected.reasons.tolist() == actual.reasons.tolist()
+    assert ((expected.reasons[:, 0] == NONE) == (expected.decided == 0)).all()

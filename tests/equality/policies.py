@@ -1,5 +1,6 @@
 """Draws policies for a contract: thresholds, segments of one of its categories, and rules of any form."""
 
+from collections.abc import Sequence
 from random import Random
 from typing import Final
 
@@ -13,13 +14,17 @@ _DATES: Final = frozenset({Kind.DATE, Kind.DATE_TIME})
 _COMPARISONS: Final = ("<", "<=", ">", ">=", "==", "!=")
 
 
-def draw_policy(random: Random, contract: Contract) -> Policy:
-    """Draws a policy; one of a contract without inputs has only thresholds."""
+def draw_policy(random: Random, contract: Contract, codes: Sequence[str] = ()) -> Policy:
+    """Draws a policy, whose rules have some of the reasons; one of a contract without inputs has only thresholds."""
     general = _draw_thresholds(random)
     if not contract.inputs:
         return Policy(maybe_above=general.maybe_above, declined_above=general.declined_above)
     texts = {f"r{i}": _draw_condition(random, contract, depth=2) for i in range(random.randint(0, _RULES_MAX))}
-    rules = tuple(Rule(id=name, when=text, label=random.choice(LABELS)) for name, text in texts.items())
+    reasons = [random.choice(codes) if codes else None for _ in texts]
+    rules = tuple(
+        Rule(id=name, when=text, label=random.choice(LABELS), reason=reason)
+        for (name, text), reason in zip(texts.items(), reasons, strict=True)
+    )
     return Policy.model_validate(
         {"maybe_above": general.maybe_above, "declined_above": general.declined_above}
         | ({"rules": rules} if rules else {})

@@ -44,6 +44,7 @@ def row(of: FakeRecord, application_id: str | None = None) -> dict[str, Any]:
         "source_offset": decision.source_offset,
         "supersedes": decision.supersedes,
         "replay_id": decision.replay_id,
+        "reasons": " ".join(decision.reasons),
     }
 
 

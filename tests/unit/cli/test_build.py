@@ -146,3 +146,23 @@ def test_a_model_in_json_that_went_through_an_editor(tmp_path: Path, folder: Pat
     ended = run("bundle", "build", "beside/mine.toml")
     assert ended.code == 0, ended.err
     assert (tmp_path / "store/mine/1.0.0/model.json").read_bytes() == bytes(booster.save_raw("json"))
+
+
+def test_reasons_of_a_build_file(tmp_path: Path, folder: Path, run: Run) -> None:
+    """A catalogue in a file next to it, or a draft: both make a manifest of version 3, which says how it explains."""
+    text = (folder / "mine.toml").read_text()
+    (folder / "why.json").write_text(
+        '{"catalogue": [{"code": "R1", "fields": ["income"], "text": {"en": "The income is low."}}]}'
+    )
+    for version, reasons, count in (("1.0.0", "why.json", 1), ("1.0.1", "draft", 11)):
+        described = text.replace("1.0.0", version).replace("[labels]", f'reasons = "{reasons}"\n[labels]')
+        (folder / "mine.toml").write_text(described)
+        ended = run("bundle", "build", "beside/mine.toml")
+        assert ended.code == 0, ended.err
+        assert f"Reasons: {count} in the catalogue; contributions are looked up in tables of 0." in ended.out
+        manifest = read_manifest(tmp_path / "store" / "mine" / version)
+        assert manifest.manifest_version == 3
+        assert manifest.reasons is not None
+        assert len(manifest.reasons.catalogue) == count
+    (folder / "mine.toml").write_text(described.replace('"draft"', '"missing.toml"').replace("1.0.1", "1.0.2"))
+    assert "missing.toml: cannot be read: No such file" in run("bundle", "build", "beside/mine.toml").err

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.contracts import shipped_contract
 from scorer.store.store import BundleStore
 from tests.unit.bundle.making import write_loans
 from tests.unit.cli.conftest import Run
@@ -127,3 +128,40 @@ def test_invalid_rows_stop_it_and_leave_nothing(tmp_path: Path, run: Run, loans:
     skipped = run("train", loans, *NAMED, "--skip-invalid")
     assert skipped.code == 0
     assert "201 rows read: 200 labelled, 0 without a known outcome, 1 invalid" in skipped.out
+
+
+def test_reasons(tmp_path: Path, run: Run, loans: Path) -> None:
+    """--reasons takes an edited draft; the command says how contributions are computed, and decisions name codes."""
+    contract = tmp_path / "contract.schema.json"
+    contract.write_bytes(shipped_contract().canonical)
+    draft = tmp_path / "reasons.toml"
+    assert run("contract", "reasons", contract, "--output", draft).code == 0
+    draft.write_text(draft.read_text().replace('"INCOME"', '"R01"'))
+    ended = run("train", loans, *NAMED, "--reasons", draft)
+    assert ended.code == 0, ended.err
+    assert "Reasons: 11 in the catalogue; contributions are looked up in tables of 0." in ended.out
+    scored = run("score", loans, "--bundle", "mine:1.0.0")
+    decisions = [json.loads(line) for line in scored.out.splitlines()]
+    assert all(("reasons" in decision) == (decision["decision"] != "APPROVED") for decision in decisions)
+    assert {code for decision in decisions for code in decision.get("reasons", ())} & {"R01"}
+    plain = run("train", loans, "--name", "mine", "--version", "1.0.1")
+    assert "Reasons:" not in plain.out
+
+
+@pytest.mark.parametrize(
+    ("catalogue", "message"),
+    [
+        ('code = "R"\nfields = ["debts"]', "the reason R is about debts, which is neither an input of the contract"),
+        ('code = "R"\nfields = ["age"]', "the reason R is about age, which is a prohibited basis (age)"),
+        ('code = "R"\nfields = []', "no reason in the catalogue is about a field that the model uses"),
+        ('code = "R"', "catalogue.0.fields: Field required"),
+    ],
+)
+def test_a_bad_catalogue_makes_no_bundle(tmp_path: Path, run: Run, loans: Path, catalogue: str, message: str) -> None:
+    """One message, and nothing in the store."""
+    path = tmp_path / "reasons.toml"
+    path.write_text(f'[[catalogue]]\n{catalogue}\ntext.en = "A sentence."\n')
+    ended = run("train", loans, *NAMED, "--reasons", path)
+    assert ended.code != 0
+    assert message in " ".join(ended.err.split())
+    assert not (tmp_path / "store").exists()

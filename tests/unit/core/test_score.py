@@ -13,7 +13,7 @@ from schemas.decision import BundleReference, Decision
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
 from schemas.rejection import RejectionCode
-from scorer.core.decide import Decider
+from scorer.core.decide import Decider, Labels
 from scorer.core.encode import DecisionEncoder
 from scorer.core.engine import CompiledEngine, EngineMatrix, EngineScores
 from scorer.core.features import FeatureEncoding
@@ -261,6 +261,7 @@ class BrokenEngine:
 
     predicts: bool
     rows: EngineMatrix | None = None
+    decided: Labels | None = None
 
     def score(self, *_: object) -> EngineScores | None:
         """The engine's module has raised its error."""
@@ -269,8 +270,14 @@ class BrokenEngine:
     def decode(self, *_: object) -> EngineMatrix | None:
         return self.rows
 
+    def decide(self, *_: object) -> Labels | None:
+        return self.decided
+
     def encode(self, *_: object) -> None:
         """The engine's module has raised its error."""
+
+
+ONE_ROW = EngineMatrix([1], np.array([[30.0, 30.0]], dtype=np.float32), None)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +285,8 @@ class BrokenEngine:
     [
         BrokenEngine(predicts=True),
         BrokenEngine(predicts=False),
-        BrokenEngine(predicts=False, rows=EngineMatrix([1], np.array([[30.0, 30.0]], dtype=np.float32), None)),
+        BrokenEngine(predicts=False, rows=ONE_ROW),
+        BrokenEngine(predicts=False, rows=ONE_ROW, decided=Labels(np.zeros(1, np.intp), np.full(1, -1, np.intp))),
     ],
 )
 def test_a_batch_on_which_the_engine_fails_is_the_references(broken: BrokenEngine) -> None:

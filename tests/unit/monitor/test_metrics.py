@@ -133,6 +133,17 @@ def test_decisions_are_counted_by_engine(exposed: Exposed) -> None:
     assert [exposed.value("scorer_engine_decisions_total", engine=e) for e in ("compiled", "python")] == [2, 1]
 
 
+def test_reasons_are_counted_by_code(exposed: Exposed) -> None:
+    """Each code of the catalogue has its series from the first batch on; a decision counts for each of its reasons."""
+    records = [FakeRecord((0, i), application("a", amount=900)) for i in range(2)]
+    reasons = np.array([[1, 0, 255, 255], [1, 255, 255, 255]], dtype=np.uint8)
+    scores = replace(score_batch(records, tiny_bundle(), RECORD_BYTES_MAX), reasons=reasons, codes=("A", "B", "C"))
+    assert exposed.labels_of("scorer_reasons_total") == set()
+    exposed.metrics.committed(Batch(records, {0: 2}), scores, Delivered(1.0, 1.0, 1.0))
+    counts = [exposed.value("scorer_reasons_total", code=code, bundle="tiny:1.0.0") for code in scores.codes]
+    assert counts == [1, 2, 0]
+
+
 @pytest.mark.parametrize("unit", [1e-3, 1e3, 1e6], ids=["seconds", "microseconds", "nanoseconds"])
 def test_a_timestamp_in_another_unit_is_not_measured(exposed: Exposed, unit: float) -> None:
     """One in microseconds made the sum of the latencies wrong by fifty thousand years, permanently."""
