@@ -126,8 +126,8 @@ def choose(
     for later in range(1, first.shape[1]):
         for earlier in range(later):
             first[first[:, later] == first[:, earlier], later] = NONE
-    rows, places = np.nonzero(first != NONE)
-    ranked[rows, first[rows, places]] = _NEVER
+    rows, ranks = np.nonzero(first != NONE)
+    ranked[rows, first[rows, ranks]] = _NEVER
     chosen = np.concatenate([first, _largest(ranked, (first != NONE).any(axis=1))], axis=1)
     in_order = np.argsort(chosen == NONE, axis=1, kind="stable")[:, :REASONS_MAX]
     return np.take_along_axis(chosen, in_order, axis=1)
