@@ -66,8 +66,7 @@ def train(
 
     The rows are read, validated and encoded by the code that scores applications later. The metrics are computed on a
     fifth of the rows, which is held out; the model in the bundle is then trained on all rows. The same file gives the
-    same model, byte for byte. Versions are never overwritten.
-    Needs the package's extra "train".
+    same model, byte for byte. Versions are never overwritten. Needs the package's extra "train".
 
     Examples:
     ```
