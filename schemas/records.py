@@ -5,7 +5,6 @@ unexpected record is a value here (`Malformed`), never an exception, and of head
 counts: the scorer writes its own after the publisher's.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -28,6 +27,7 @@ from schemas.decision import (
     Label,
     RecordReference,
 )
+from schemas.decision_faults import why_no_decision
 
 R = TypeVar("R", bound="Record")
 Headers = Sequence[tuple[str, bytes | None]]
@@ -151,7 +151,7 @@ def read_decision(record: Record) -> ReadDecision | Malformed:
         decoded = _decode(record.value() or b"")
         bundle = _bundle_of(bytes(decoded.bundle))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValidationError) as error:
-        return _malformed(record, _why_no_decision(record.value(), error))
+        return _malformed(record, why_no_decision(record.value(), error))
     source = decoded.source
     last = dict(headers)
     return ReadDecision(
@@ -168,28 +168,6 @@ def read_decision(record: Record) -> ReadDecision | Malformed:
         SUPERSEDES_HEADER in last or REPLAY_ID_HEADER in last,
         decoded.reasons,
     )
-
-
-_find_path = re.compile(r"`\$\.([a-z_.]+)(?:\[\.\.\.\])?`$").search
-_find_missing = re.compile(r"missing required field `([a-z_]+)`").search
-_WHY: Final[dict[type[Exception], str]] = {
-    RecursionError: "the value nests too deep",
-    UnicodeDecodeError: "the value is not UTF-8",
-    ValidationError: "field bundle is invalid",
-    msgspec.MsgspecError: "the value is not JSON",
-}
-
-
-def _why_no_decision(value: bytes | None, error: Exception) -> str:
-    """Why a value is not a decision; the decoders' own messages are not used, because they can quote it."""
-    if not value:
-        return "the value is empty"
-    if not isinstance(error, msgspec.ValidationError):
-        return next(why for kind, why in _WHY.items() if isinstance(error, kind))
-    if missing := _find_missing(str(error)):
-        return f"field {missing[1]} is missing"
-    path = _find_path(str(error))
-    return f"field {path[1]} is invalid" if path else "the value is not a decision"
 
 
 # Dead letters

@@ -99,16 +99,8 @@ def build_bundle(draft: Draft, folder: Path, passed: Callable[[str], None] = lam
     if draft.runner == "onnx":
         onnx_model = open_onnx(draft.model, inputs.columns, draft.runner_settings)
         onnx_model.require_two_classes(golden_matrix(encoding))
-    contents = {
-        draft.model_file: draft.model,
-        GOLDEN_FILE: golden,
-        CARD_FILE: _write_card(draft).encode(),
-    }
+    contents = _write_files(draft, golden)
     settings, version = _write_version(draft)
-    if "contract" in settings:
-        contents[CONTRACT_FILE] = inputs.contract.canonical
-    if draft.profile and _carries_contract(draft):
-        contents[PROFILE_FILE] = draft.profile.dump()
     manifest = Manifest(
         manifest_version=version,
         name=draft.name,
@@ -137,6 +129,16 @@ def _check_reasons_of_rules(draft: Draft) -> None:
         draft.policy.check_reasons(draft.reasons.codes if draft.reasons else ())
     except ValueError as error:
         raise BundleError(f"policy: {error}") from None
+
+
+def _write_files(draft: Draft, golden: bytes) -> dict[str, bytes]:
+    """Returns the content of each file except the manifest, by name."""
+    contents = {draft.model_file: draft.model, GOLDEN_FILE: golden, CARD_FILE: _write_card(draft).encode()}
+    if _carries_contract(draft):
+        contents[CONTRACT_FILE] = draft.inputs.contract.canonical
+        if draft.profile:
+            contents[PROFILE_FILE] = draft.profile.dump()
+    return contents
 
 
 def _write_golden(encoding: FeatureEncoding, model: Model, policy: Policy) -> bytes:

@@ -35,8 +35,8 @@ def _dump(manifest: Manifest) -> dict[str, object]:
     content = manifest.model_dump(mode="json")
     content["features"]["columns"] = dict.fromkeys(manifest.features.columns, True)
     content["policy"]["rules"] = {
-        rule.id: f"{place}. {rule.label} if {rule.when}{f', reason {rule.reason}' if rule.reason else ''}"
-        for place, rule in enumerate(manifest.policy.rules, 1)
+        rule.id: f"{number}. {rule.label} if {rule.when}{f', reason {rule.reason}' if rule.reason else ''}"
+        for number, rule in enumerate(manifest.policy.rules, 1)
     }
     return {"digest": manifest.digest, **content}
 

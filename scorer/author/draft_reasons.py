@@ -76,10 +76,10 @@ def _code(name: str) -> str:
     return re.sub(r"[^A-Z0-9]+", "_", plain)[:CODE_CHARACTERS_MAX].strip("_") or "REASON"
 
 
-def _unique(code: str, taken: set[str]) -> str:
-    """Returns a code that is not taken yet: with a number after it if need be."""
+def _unique(code: str, codes: set[str]) -> str:
+    """Returns a code that is not among the others: with a number after it if need be."""
     number, unique = 2, code
-    while unique in taken:
+    while unique in codes:
         unique = f"{code[: CODE_CHARACTERS_MAX - _SUFFIX_CHARACTERS].rstrip('_')}_{number}"
         number += 1
     return unique

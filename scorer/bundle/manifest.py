@@ -232,7 +232,7 @@ class Manifest(_Section):
         if "reasons" not in self.model_fields_set:
             return self
         if self.reasons is None:
-            msg = "reasons must be left out if there are none, not null"
+            msg = "reasons is null: leave it out instead"
             raise ValueError(msg)
         if self.manifest_version < 3:
             msg = "reasons is not allowed in manifests before version 3"

@@ -10,6 +10,8 @@ from scorer.cli.describe import describe, figures
 from scorer.cli.options import ConfigOption, JsonOption, SetOption, StoreOption, settings_of, show_hints
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scorer.author.train import Examples
     from scorer.bundle.manifest import Manifest
 
@@ -76,7 +78,11 @@ def build(
     manifest, uri = add_model(folder / build_file.model, build_file, bundles, holdout, passed=notes.append)
     if as_json:
         typer.echo(json.dumps({"location": uri, **describe(manifest)}))
-        return
+    else:
+        _print(manifest, uri, [f"unknown numbers: {_explain_unknown(manifest, holdout)}", *notes])
+
+
+def _print(manifest: "Manifest", uri: str, notes: "Sequence[str]") -> None:
     from rich.console import Console
 
     console = Console()
@@ -84,7 +90,6 @@ def build(
         console.print(renderable, highlight=False)
     if "rounds" in manifest.labels:
         console.print(f"Rounds: {manifest.labels['rounds']}", highlight=False, soft_wrap=True)
-    console.print(f"Unknown numbers: {_explain_unknown(manifest, holdout)}", highlight=False, soft_wrap=True)
     for note in notes:
         console.print(note[:1].upper() + note[1:], highlight=False, soft_wrap=True)
     console.print(f"Saved {manifest.reference.short} to {uri}", highlight=False, soft_wrap=True)

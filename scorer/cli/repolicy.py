@@ -32,7 +32,7 @@ def repolicy(
     """Add a version of a bundle to the store, with another policy and the same model.
 
     The model, the contract and the features stay as they are; PDs do not change. A policy file whose cases do not hold
-    is refused. The metrics of decisions stay those of the earlier policy, and say so.
+    is rejected. The metrics of decisions stay those of the earlier policy, and say so.
 
     Example: `scorer bundle repolicy credit-risk:1.1.0 --policy policy.toml --version 1.2.0`
     """

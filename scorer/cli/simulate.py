@@ -68,8 +68,7 @@ def simulate(
     from scorer.store.store import BundleStore
 
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
-    if out is not None:
-        require_libraries("matplotlib")
+    require_libraries(*(["matplotlib"] if out else []))
     require_listening(settings)
     filters = read_filters(settings, decided_by, (None, None, since), None, None)
     folder = BundleStore(settings.store).find(bundle or read_champion(settings))

@@ -27,7 +27,6 @@ from scorer.cli.train_options import (
     SkipInvalidOption,
     TargetOption,
     VersionOption,
-    read_choice,
     read_recipe,
     read_target,
 )
@@ -67,8 +66,7 @@ def train(
 
     The rows are read, validated and encoded by the code that scores applications later. The metrics are computed on a
     fifth of the rows, which is held out; the model in the bundle is then trained on all rows. The same file gives the
-    same model, byte for byte. Versions are never overwritten.
-    Needs the package's extra "train".
+    same model, byte for byte. Versions are never overwritten. Needs the package's extra "train".
 
     Examples:
     ```
@@ -77,7 +75,6 @@ def train(
     scorer train cars.csv --name car-loans --version 1.0.0 --contract cars.schema.json --target repaid=0 --missing nan
     ```
     """
-    from dataclasses import replace
     from datetime import UTC, datetime
 
     from schemas.rows import Hints
@@ -88,8 +85,7 @@ def train(
     labels = _read_labels(label or [])
     own_contract = read_contract(contract)
     encoding, thresholds = (drop or (), derive or (), categories), (maybe_above, declined_above)
-    recipe = read_recipe(encoding, thresholds, missing, (param or (), monotone or ()), rounds)
-    recipe = replace(recipe, reasons=read_choice(reasons))
+    recipe = read_recipe(encoding, thresholds, missing, (param or (), monotone or ()), (rounds, reasons))
     choose_fields(own_contract, recipe.dropped)
     bundles = BundleStore(settings_of(config, None, assignments, store=store).settings.store)
     bundles.require_new(name, version)
@@ -97,27 +93,31 @@ def train(
     examples = read_examples(applications, hints, skip_invalid=skip_invalid, contract=own_contract, outcome=outcome)
     show_hints(hints)
     identity = name, version, datetime.now(UTC).replace(microsecond=0)
-    notes: list[str] = []
-    manifest, uri = _save(train_model(examples, recipe, identity, labels), bundles, plots, notes)
+    manifest, uri, notes = _save(train_model(examples, recipe, identity, labels), bundles, plots)
     if as_json:
         typer.echo(json.dumps({"location": uri, **describe(manifest)}))
     else:
         _print(manifest, uri, notes)
 
 
-def _save(trained: "Trained", bundles: "BundleStore", plots: Path | None, notes: list[str]) -> tuple["Manifest", str]:
-    """Builds the bundle, draws the plots, and adds the bundle to the store; returns its manifest and location."""
+def _save(trained: "Trained", bundles: "BundleStore", plots: Path | None) -> tuple["Manifest", str, list[str]]:
+    """Builds the bundle, draws the plots, and adds the bundle to the store.
+
+    Returns:
+        Its manifest and location, and how it explains decisions.
+    """
     from tempfile import TemporaryDirectory
 
     from scorer.author.build import build_bundle
 
+    notes: list[str] = []
     with TemporaryDirectory() as folder:
         manifest = build_bundle(trained.draft, Path(folder), notes.append)
         if plots:
             from scorer.author.plots import draw_figures
 
             draw_figures(trained, plots)
-        return manifest, bundles.put(Path(folder))
+        return manifest, bundles.put(Path(folder)), notes
 
 
 def _read_labels(assignments: list[str]) -> dict[str, str]:

@@ -118,7 +118,7 @@ def read_recipe(
     thresholds: tuple[float, float],
     missing: float,
     tuning: tuple[Sequence[str], Sequence[str]],
-    rounds: int,
+    rest: tuple[int, str | None],
 ) -> "Recipe":
     """Returns how to train, from the texts of the options.
 
@@ -127,7 +127,7 @@ def read_recipe(
         thresholds: of --maybe-above and --declined-above.
         missing: of --missing.
         tuning: of --param and --monotone.
-        rounds: of --rounds.
+        rest: of --rounds and --reasons.
 
     Raises:
         MisuseError: a value is invalid.
@@ -136,6 +136,7 @@ def read_recipe(
 
     dropped, derived, categories = encoding
     parameters, monotone = tuning
+    rounds, reasons = rest
     return Recipe(
         dropped=tuple(dropped),
         derived=dict(_read_pair("--derive", text, lambda _, expression: expression) for text in derived),
@@ -145,6 +146,7 @@ def read_recipe(
         monotone=dict(_read_pair("--monotone", text, _read_sign, ":") for text in monotone),
         rounds=rounds,
         categories=categories,
+        reasons=_read_choice(reasons),
     )
 
 
@@ -188,7 +190,7 @@ def _read_sign(name: str, value: str) -> int:
     return int(value)
 
 
-def read_choice(reasons: str | None) -> "ReasonsChoice":
+def _read_choice(reasons: str | None) -> "ReasonsChoice":
     """Returns the catalogue of `--reasons`, or the choice that it names.
 
     Raises:

@@ -180,10 +180,10 @@ class _Leaves:
         self.players = 1
 
     def set(
-        self, leaf: int, nodes: _Trees, block: _Block, path: list[int], place: tuple[int, NDArray[np.intp]]
+        self, leaf: int, nodes: _Trees, block: _Block, path: list[int], targets: tuple[int, NDArray[np.intp]]
     ) -> None:
-        """Sets the arrays of a leaf; `place` has the first row of its block, and the target of each column."""
-        first_row, target_of = place
+        """Sets the arrays of a leaf; `targets` has the first row of its block, and the target of each column."""
+        first_row, target_of = targets
         players: dict[int, int] = {}
         for node, child in pairwise(path):
             column = int(nodes.column[node])
@@ -208,12 +208,12 @@ class _Leaves:
             contributions = _contributions(holds, self.shares[part, players, None])
             contributions *= self.values[part, None, None] * float(1 << _SUM_BITS)
             rows = self.rows[part, players].ravel()
-            kept = np.flatnonzero(rows >= 0)
-            if not len(kept):
+            wanted_rows = np.flatnonzero(rows >= 0)
+            if not len(wanted_rows):
                 continue
-            kept = kept[np.argsort(rows[kept], kind="stable")]
-            whole = np.rint(contributions.reshape(len(rows), -1)[kept]).astype(np.int64)
-            distinct, first = np.unique(rows[kept], return_index=True)
+            wanted_rows = wanted_rows[np.argsort(rows[wanted_rows], kind="stable")]
+            whole = np.rint(contributions.reshape(len(rows), -1)[wanted_rows]).astype(np.int64)
+            distinct, first = np.unique(rows[wanted_rows], return_index=True)
             sums[distinct] += np.add.reduceat(whole, first, axis=0)
 
 

@@ -95,6 +95,6 @@ def round_contributions(contributions: NDArray[np.float32], targets: Sequence[in
     """
     rounded = np.rint(contributions.astype(np.float64) * (1 << SCALE_BITS)).astype(np.int64)
     sums = np.zeros((count, len(contributions)), dtype=np.int64)
-    kept = np.flatnonzero(np.asarray(targets) >= 0)
-    np.add.at(sums, np.asarray(targets)[kept], rounded.T[kept])
+    folded = np.flatnonzero(np.asarray(targets) >= 0)
+    np.add.at(sums, np.asarray(targets)[folded], rounded.T[folded])
     return sums.T

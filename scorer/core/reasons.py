@@ -109,6 +109,18 @@ def find_reasons(policy: Policy, codes: Sequence[str]) -> list[int]:
     return [NONE if rule.reason is None else indexes[rule.reason] for rule in policy.rules]
 
 
+def find_leading(policy: Policy, codes: Sequence[str], rules: NDArray[np.intp]) -> NDArray[np.uint8]:
+    """Returns the entries that come first because of rules, shape (n, 1), or `NONE`.
+
+    Args:
+        policy: the policy.
+        codes: the catalogue's codes.
+        rules: the indexes of the rules that decided, shape (n,); -1 for none.
+    """
+    by_rule = np.array([*find_reasons(policy, codes), NONE], dtype=np.uint8)
+    return by_rule[rules][:, np.newaxis]
+
+
 def choose(
     contributions: NDArray[np.int64], is_used: NDArray[np.bool_], leading: NDArray[np.uint8] | None = None
 ) -> NDArray[np.uint8]:
@@ -132,8 +144,8 @@ def choose(
     for later in range(1, first.shape[1]):
         for earlier in range(later):
             first[first[:, later] == first[:, earlier], later] = NONE
-    rows, places = np.nonzero(first != NONE)
-    ranked[rows, first[rows, places]] = _NEVER
+    rows, ranks = np.nonzero(first != NONE)
+    ranked[rows, first[rows, ranks]] = _NEVER
     chosen = np.concatenate([first, _largest(ranked, (first != NONE).any(axis=1))], axis=1)
     in_order = np.argsort(chosen == NONE, axis=1, kind="stable")[:, :REASONS_MAX]
     return np.take_along_axis(chosen, in_order, axis=1)

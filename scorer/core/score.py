@@ -15,7 +15,7 @@ from scorer.core.encode import DecisionEncoder
 from scorer.core.engine import CompiledEngine, EngineMatrix, EngineScores, Source
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import LABELS
-from scorer.core.reasons import NONE, Explainer, find_reasons
+from scorer.core.reasons import NONE, Explainer, find_leading
 from scorer.core.records import Record, read_values
 from scorer.core.slow_decode import Rejection
 from scorer.errors import BundleUnusableError, ModelError
@@ -286,17 +286,11 @@ def _explain(
     decided: Labels,
     lap: Callable[[str], None],
 ) -> NDArray[np.uint8] | None:
-    """Returns the reasons of the decision on each row, that of a rule first; shape (n, 4).
-
-    Rows on which the model fails have the PD NaN, and no reasons. None if the bundle has no catalogue.
-    """
+    """Returns the reasons of each row's decision, shape (n, 4); none where the PD is NaN. None without a catalogue."""
     if bundle.explainer is None:
         return None
     rows = np.flatnonzero(~np.isnan(predicted))
-    leading = None
-    if bundle.policy.conditions:
-        by_rule = np.array([*find_reasons(bundle.policy.policy, bundle.explainer.codes), NONE], dtype=np.uint8)
-        leading = by_rule[decided.rules[rows]][:, np.newaxis]
+    leading = find_leading(bundle.policy.policy, bundle.explainer.codes, decided.rules[rows])
     reasons = np.full((len(matrix), REASONS_MAX), NONE, dtype=np.uint8)
     try:
         reasons[rows] = bundle.explainer.explain(matrix[rows], decided.labels[rows], leading)

@@ -19,6 +19,10 @@ EXCEPTED: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "scorer/author/build.py": {"age": "the prohibited basis, as x-prohibited of a contract names it"},
     "scorer/author/propose.py": {"age": "the prohibited basis, as x-prohibited of a contract names it"},
+    "scorer/author/finding.py": {"age": "a rule's name", "income": "a rule's name"},
+    "scorer/author/policy_check.py": {
+        "age": "the prohibited basis, as x-prohibited of a contract names it, and a rule's name"
+    },
     "scorer/author/lint.py": {
         "age": "the prohibited basis, and a rule's name: fields called so are of this basis without being marked",
         "income": "a rule's name",

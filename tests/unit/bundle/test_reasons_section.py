@@ -56,7 +56,7 @@ def test_reasons_are_digested(raw: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("reasons", "message"),
     [
-        (None, "reasons must be left out if there are none, not null"),
+        (None, "reasons is null: leave it out instead"),
         ({**_reasons(SALARY), "method": "interventional"}, "reasons.method"),
         (_reasons(), "reasons: Value error, the catalogue has no entries"),
         (_reasons(SALARY, {**RULE, "code": "SALARY"}), "the code SALARY is in the catalogue twice"),
