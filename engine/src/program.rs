@@ -126,7 +126,7 @@ impl Binary {
             Self::Greater => truth(first > second),
             Self::GreaterOrEqual => truth(first >= second),
             Self::Equal => truth(first == second),
-            Self::Different => truth(first < second || first > second),
+            Self::Different => truth(first != second && !first.is_nan() && !second.is_nan()),
             Self::Both => truth(first == 1.0 && second == 1.0),
             Self::Either => truth(first == 1.0 || second == 1.0),
         }

@@ -166,3 +166,21 @@ def test_reasons_of_a_build_file(tmp_path: Path, folder: Path, run: Run) -> None
         assert len(manifest.reasons.catalogue) == count
     (folder / "mine.toml").write_text(described.replace('"draft"', '"missing.toml"').replace("1.0.1", "1.0.2"))
     assert "missing.toml: cannot be read: No such file" in run("bundle", "build", "beside/mine.toml").err
+
+
+def test_a_build_file_has_a_policy_with_segments_and_rules(tmp_path: Path, run: Run, folder: Path) -> None:
+    """The metrics count what they decide on the held-out rows; a rule that does not fit the contract is one message."""
+    rules = '[[policy.rules]]\nid = "all"\nwhen = "age >= 18"\nlabel = "MAYBE"\n'
+    (folder / "mine.toml").write_text(DESCRIPTION + rules)
+    ended = run("bundle", "build", "beside/mine.toml")
+    assert ended.code == 0, ended.err
+    manifest = BundleStore(tmp_path / "store").entries()[-1].manifest
+    assert manifest is not None
+    assert manifest.metrics is not None
+    assert manifest.manifest_version == 3
+    counts = {label: rows.ok + rows.default for label, rows in manifest.metrics.decisions.by_decision.items()}
+    assert counts == {"APPROVED": 0, "MAYBE": 300, "DECLINED": 0}
+    (folder / "mine.toml").write_text(DESCRIPTION + rules.replace("age >=", "agee >="))
+    ended = run("bundle", "build", "beside/mine.toml")
+    assert ended.code == 2
+    assert "rule all: column 1: unknown field agee; did you mean age?" in ended.err
