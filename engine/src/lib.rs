@@ -114,7 +114,7 @@ impl Engine {
 
     /// Returns the reasons of each decision; none at all if there is no catalogue.
     pub fn explain(&self, decoded: &Decoded, labels: &[u8]) -> Vec<Reasons> {
-        self.explainer.as_ref().map(|explainer| explainer.explain(&decoded.matrix, labels)).unwrap_or_default()
+        self.explainer.as_ref().map(|explainer| explainer.explain(&decoded.matrix, labels, &[])).unwrap_or_default()
     }
 
     /// Returns the text of each decision's reasons.

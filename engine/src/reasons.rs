@@ -99,7 +99,9 @@ impl Explainer {
     }
 
     /// Returns the reasons of each row of a matrix for which there is a label other than 0, APPROVED.
-    pub fn explain(&self, matrix: &[f32], labels: &[u8]) -> Vec<Reasons> {
+    ///
+    /// `leading` has the entry that comes first, or `NONE`, for each row; it is empty if there is none for any row.
+    pub fn explain(&self, matrix: &[f32], labels: &[u8], leading: &[u8]) -> Vec<Reasons> {
         let mut reasons = vec![[NONE; REASONS_MAX]; labels.len()];
         let rows: Vec<usize> = (0..labels.len()).filter(|row| labels[*row] != 0).collect();
         let mut values = vec![[0.0; LANES]; self.columns];
@@ -114,7 +116,7 @@ impl Explainer {
             sums.fill(0);
             self.add(&values, part.len(), &mut sums);
             for (row, sums) in part.iter().zip(sums.chunks_exact(self.codes.len())) {
-                reasons[*row] = self.largest(sums);
+                reasons[*row] = self.largest(sums, leading.get(*row).copied().unwrap_or(NONE));
             }
         }
         reasons
@@ -146,13 +148,17 @@ impl Explainer {
         }
     }
 
-    /// The largest positive sums, or the largest one if none is positive; of equal ones the earlier entry comes first.
-    fn largest(&self, sums: &[i64]) -> Reasons {
+    /// The leading entry, then the largest positive sums, or the largest one if there would be none; of equal ones the
+    /// earlier entry comes first.
+    fn largest(&self, sums: &[i64], leading: u8) -> Reasons {
         let mut reasons = [NONE; REASONS_MAX];
         let mut largest = [0i64; REASONS_MAX];
+        if leading != NONE {
+            (reasons[0], largest[0]) = (leading, i64::MAX);
+        }
         let mut best = (i64::MIN, NONE);
         for (entry, (&sum, &is_used)) in sums.iter().zip(&self.is_used).enumerate() {
-            if !is_used {
+            if !is_used || entry == usize::from(leading) {
                 continue;
             }
             if sum > best.0 {
@@ -205,7 +211,7 @@ mod tests {
     }
 
     fn explain(matrix: &[f32]) -> Vec<Reasons> {
-        Explainer::new(&table(), 2).unwrap().explain(matrix, &vec![1; matrix.len() / 2])
+        Explainer::new(&table(), 2).unwrap().explain(matrix, &vec![1; matrix.len() / 2], &[])
     }
 
     #[test]
@@ -230,9 +236,9 @@ mod tests {
         let explainer = Explainer::new(&table(), 2).unwrap();
         let rows: Vec<[f32; 2]> = (0..200).map(|n| [(n % 5) as f32, (n % 7) as f32]).collect();
         let labels: Vec<u8> = (0..200).map(|n| n % 3).collect();
-        let together = explainer.explain(rows.as_flattened(), &labels);
+        let together = explainer.explain(rows.as_flattened(), &labels, &[]);
         for ((row, label), reasons) in rows.iter().zip(labels).zip(together) {
-            assert_eq!(explainer.explain(row, &[label]), [reasons]);
+            assert_eq!(explainer.explain(row, &[label], &[]), [reasons]);
             assert_eq!(reasons == [NONE; REASONS_MAX], label == 0);
         }
     }
@@ -246,8 +252,20 @@ mod tests {
             ..ReasonsTable::default()
         };
         let explainer = Explainer::new(&table, 1).unwrap();
-        assert_eq!(explainer.largest(&[1, 5, 2, 5, 9, 0, 5, 3, -4]), [4, 1, 3, 6]);
-        assert_eq!(explainer.largest(&[-1, -5, -2, -1, -9, -3, -5, -3, -4]), [0, NONE, NONE, NONE]);
+        let sums = [1, 5, 2, 5, 9, 0, 5, 3, -4];
+        assert_eq!(explainer.largest(&sums, NONE), [4, 1, 3, 6]);
+        assert_eq!(explainer.largest(&sums, 8), [8, 4, 1, 3]);
+        assert_eq!(explainer.largest(&sums, 3), [3, 4, 1, 6]);
+        let negative = sums.map(|sum| -sum - 10);
+        assert_eq!(explainer.largest(&negative, NONE), [8, NONE, NONE, NONE]);
+        assert_eq!(explainer.largest(&negative, 2), [2, NONE, NONE, NONE]);
+    }
+
+    #[test]
+    fn the_leading_entry_may_be_one_that_the_model_does_not_use() {
+        let explainer = Explainer::new(&table(), 2).unwrap();
+        let reasons = explainer.explain(&[0.0, 6.0, 0.0, 6.0], &[1, 2], &[3, NONE]);
+        assert_eq!(reasons, [[3, 0, 1, 2], [0, 1, 2, NONE]]);
     }
 
     #[test]
