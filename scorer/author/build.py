@@ -13,7 +13,7 @@ from schemas.contract import CONTRACT_FILE
 from schemas.contracts import shipped_contract
 from schemas.profile import PROFILE_FILE, Profile
 from scorer.author.boosters import check_booster
-from scorer.author.draft_reasons import draft_reasons
+from scorer.author.draft_reasons import choose_reasons
 from scorer.author.model_input import ModelInput
 from scorer.bundle.explainer import describe_explainer, make_explainer
 from scorer.bundle.golden import golden_matrix, write_golden
@@ -274,11 +274,14 @@ def _write_command(draft: Draft, training: Training) -> str:
 
 
 def _write_reasons_option(draft: Draft) -> list[str]:
+    """Returns the option that gives the bundle its reasons, unless they are those without an option."""
+    inputs = draft.inputs
+    model = open_model(draft.runner, draft.model_file, draft.model, inputs.columns, {}, inputs.encoding.categories)
+    if draft.reasons == choose_reasons(None, inputs, model):
+        return []
     if draft.reasons is None:
-        return ["--reasons none"] if draft.inputs.has_own_contract else []
-    encoding = draft.inputs.encoding
-    is_draft = draft.reasons == draft_reasons(draft.inputs.contract, encoding.column_fields, encoding.derived)
-    return [f"--reasons {'draft' if is_draft else 'FILE'}"]
+        return ["--reasons none"]
+    return [f"--reasons {'draft' if draft.reasons == choose_reasons('draft', inputs, model) else 'FILE'}"]
 
 
 def _write_decisions(decisions: Decisions) -> tuple[str, str]:
