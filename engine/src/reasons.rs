@@ -154,6 +154,9 @@ impl Explainer {
     fn largest(&self, sums: &[i64], leading: u8) -> Reasons {
         let mut reasons = [NONE; REASONS_MAX];
         let mut largest = [0i64; REASONS_MAX];
+        if leading != NONE {
+            (reasons[0], largest[0]) = (leading, i64::MAX);
+        }
         let mut best = (i64::MIN, NONE);
         for (entry, (&sum, &is_used)) in sums.iter().zip(&self.is_used).enumerate() {
             if !is_used || entry == usize::from(leading) {
@@ -261,9 +264,20 @@ mod tests {
             ..ReasonsTable::default()
         };
         let explainer = Explainer::new(&table, 1).unwrap();
-        assert_eq!(explainer.largest(&[1, 5, 2, 5, 9, 0, 5, 3, -4], NONE), [4, 1, 3, 6]);
-        assert_eq!(explainer.largest(&[1, 5, 2, 5, 9, 0, 5, 3, -4], 3), [3, 4, 1, 6]);
-        assert_eq!(explainer.largest(&[-1, -5, -2, -1, -9, -3, -5, -3, -4], NONE), [0, NONE, NONE, NONE]);
+        let sums = [1, 5, 2, 5, 9, 0, 5, 3, -4];
+        assert_eq!(explainer.largest(&sums, NONE), [4, 1, 3, 6]);
+        assert_eq!(explainer.largest(&sums, 8), [8, 4, 1, 3]);
+        assert_eq!(explainer.largest(&sums, 3), [3, 4, 1, 6]);
+        let negative = sums.map(|sum| -sum - 10);
+        assert_eq!(explainer.largest(&negative, NONE), [8, NONE, NONE, NONE]);
+        assert_eq!(explainer.largest(&negative, 2), [2, NONE, NONE, NONE]);
+    }
+
+    #[test]
+    fn the_leading_entry_may_be_one_that_the_model_does_not_use() {
+        let explainer = Explainer::new(&table(), 2).unwrap();
+        let reasons = explainer.explain(&[0.0, 6.0, 0.0, 6.0], &[1, 2], &[3, NONE]);
+        assert_eq!(reasons, [[3, 0, 1, 2], [0, 1, 2, NONE]]);
     }
 
     #[test]

@@ -293,11 +293,13 @@ def _write_command(draft: Draft, training: Training) -> str:
 
 def _write_reasons_option(draft: Draft) -> list[str]:
     """Returns the option that gives the bundle its reasons, unless they are those without an option."""
-    defaults, drafted = (choose_reasons(choice, draft.inputs, draft.runner) for choice in (None, "draft"))
-    if draft.reasons == defaults:
+    inputs = draft.inputs
+    model = open_model(draft.runner, draft.model_file, draft.model, inputs.columns, {}, inputs.encoding.categories)
+    if draft.reasons == choose_reasons(None, inputs, model):
         return []
-    choice = "none" if draft.reasons is None else "draft" if draft.reasons == drafted else "FILE"
-    return [f"--reasons {choice}"]
+    if draft.reasons is None:
+        return ["--reasons none"]
+    return [f"--reasons {'draft' if draft.reasons == choose_reasons('draft', inputs, model) else 'FILE'}"]
 
 
 def _write_decisions(decisions: Decisions) -> tuple[str, str]:

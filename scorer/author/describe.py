@@ -67,7 +67,7 @@ class Description(BaseModel):
     rounds: Rounds | None = None
     """Rounds to use of an XGBoost booster trained with early stopping: up to the best one, or all."""
     reasons: ReasonsChoice = None
-    """The catalogue of reasons; default: a draft, for an XGBoost model with a contract of its own."""
+    """The catalogue of reasons; default: as `scorer.author.draft_reasons.ReasonsChoice` says."""
     holdout_about: Sentence = "Measured on labelled applications that the bundle's author held out."
     """The applications that the metrics come from, and whether the model was trained on them."""
     libraries: Annotated[dict[Word, Word], Field(max_length=_NOTES_MAX)] = Field(default_factory=dict)

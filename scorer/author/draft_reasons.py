@@ -14,34 +14,46 @@ from schemas.decision import CODE_CHARACTERS_MAX
 from schemas.printable import printable
 from schemas.text import TextFileError, read_text, read_toml
 from scorer.author.model_input import ModelInput
+from scorer.bundle.explainer import make_explainer
 from scorer.bundle.manifest import explain
+from scorer.bundle.runners import GuardedModel
 from scorer.core.catalogue import ENTRIES_MAX, TEXT_CHARACTERS_MAX, Entry, Reasons, find_prohibited
 from scorer.core.expressions import NumberExpression
-from scorer.errors import MisuseError
+from scorer.errors import BundleError, MisuseError
 
 METHOD: Final = "tree-path-dependent"
 
 ReasonsChoice = Reasons | Literal["draft", "none"] | None
-"""A catalogue; `draft`: one drafted from the contract; `none`: none; None: a draft if the contract is in the bundle."""
+"""A catalogue; `draft`: one drafted from the contract; `none`: none; None: a draft, if the contract is in the bundle
+and contributions can be looked up in tables."""
 
 _SUFFIX_CHARACTERS: Final = 4  # of the number that makes a code unique
 _OUTCOME: Final = "raised the estimated risk of default."
 _camel_joint: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
-def choose_reasons(choice: ReasonsChoice, inputs: ModelInput, runner: str) -> Reasons | None:
+def choose_reasons(choice: ReasonsChoice, inputs: ModelInput, model: GuardedModel) -> Reasons | None:
     """Returns the reasons of a bundle.
 
     Args:
         choice: the author's choice.
         inputs: what the model reads.
-        runner: the model's runner; a draft that nobody asked for is made for xgboost only.
+        model: the opened model.
     """
     if isinstance(choice, Reasons):
         return choice
-    if choice == "draft" or (choice is None and inputs.has_own_contract and runner == "xgboost"):
-        return draft_reasons(inputs.contract, inputs.encoding.column_fields, inputs.encoding.derived)
-    return None
+    if choice == "none" or (choice is None and not inputs.has_own_contract):
+        return None
+    drafted = draft_reasons(inputs.contract, inputs.encoding.column_fields, inputs.encoding.derived)
+    return drafted if choice == "draft" or (drafted and _has_tables(drafted, inputs, model)) else None
+
+
+def _has_tables(reasons: Reasons, inputs: ModelInput, model: GuardedModel) -> bool:
+    """Whether decisions can be explained, and from tables: nobody asked for explanations that take long."""
+    try:
+        return make_explainer(reasons, inputs.encoding, model).tables is not None
+    except BundleError:
+        return False
 
 
 def draft_reasons(

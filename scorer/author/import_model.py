@@ -107,7 +107,7 @@ def draft_model(
         labels={**prepared.labels, **description.labels},
         runner_settings=prepared.settings,
         model_file=prepared.file,
-        reasons=choose_reasons(description.reasons, inputs, prepared.runner),
+        reasons=choose_reasons(description.reasons, inputs, opened_model),
     )
 
 

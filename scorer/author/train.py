@@ -31,6 +31,7 @@ from scorer.author.model_input import ModelInput
 from scorer.author.profile import make_profile
 from scorer.bundle.libraries import import_library
 from scorer.bundle.manifest import Dataset, Features, Metrics, Training
+from scorer.bundle.runners import open_model
 from scorer.bundle.xgboost_runner import feature_names
 from scorer.core.columns import Columns, concatenate
 from scorer.core.decide import Decider
@@ -280,12 +281,14 @@ def train_model(
         probabilities, examples.applications.take(holdout_rows).values
     )
     name, version, created = identity
+    model = check_booster(bytes(fit(matrix, examples.defaulted).save_raw("ubj")), inputs).model
+    opened_model = open_model("xgboost", "model.ubj", model, inputs.columns, {}, inputs.encoding.categories)
     draft = Draft(
         name=name,
         version=version,
         created=created,
         runner="xgboost",
-        model=check_booster(bytes(fit(matrix, examples.defaulted).save_raw("ubj")), inputs).model,
+        model=model,
         inputs=inputs,
         policy=recipe.policy,
         metrics=measure(examples.dataset, probabilities, defaulted, decided.labels, _WHAT_HOLDOUT, _WHERE),
@@ -300,7 +303,7 @@ def train_model(
         },
         labels=labels,
         profile=make_profile(examples.contract, examples.applications),
-        reasons=choose_reasons(recipe.reasons, inputs, "xgboost"),
+        reasons=choose_reasons(recipe.reasons, inputs, opened_model),
     )
     return Trained(draft, probabilities, defaulted)
 

@@ -12,7 +12,7 @@ def make_explainer(reasons: Reasons, encoding: FeatureEncoding, model: GuardedMo
     """Returns the explainer of a bundle.
 
     A model's library computes contributions if the model is not one of numerical splits, is deeper than eight levels,
-    or has too many leaves for tables. That takes about twenty times as long.
+    or has too many leaves for tables. That takes at least ten times as long.
 
     Args:
         reasons: the bundle's reasons.
@@ -42,7 +42,7 @@ def make_explainer(reasons: Reasons, encoding: FeatureEncoding, model: GuardedMo
 def describe_explainer(explainer: Explainer) -> str:
     """Says how many reasons there are and how contributions are computed, with the size of the tables."""
     if explainer.tables is None:
-        method = "XGBoost computes contributions, which takes about twenty times as long as tables"
+        method = "XGBoost computes contributions, which takes at least ten times as long as tables"
     else:
         method = f"contributions are looked up in tables of {explainer.tables.values.nbytes / 1e6:.1f} MB"
     return f"reasons: {len(explainer.codes)} in the catalogue; {method}"

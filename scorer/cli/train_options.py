@@ -54,7 +54,7 @@ ReasonsOption = Annotated[
     typer.Option(
         metavar="FILE",
         help="Catalogue of reasons, TOML or JSON (scorer contract reasons prints a draft); or draft, or none. Default: "
-        "a draft with --contract, none without.",
+        "a draft with --contract, if contributions can be looked up in tables.",
     ),
 ]
 

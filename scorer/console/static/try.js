@@ -208,9 +208,10 @@ function showResult(result) {
     return;
   }
   const { decision } = result;
+  const reasons = decision.reasons?.length ? [["reasons", decision.reasons.join(", ")]] : [];
   const percent = `${(100 * decision.probability_of_default).toFixed(1)} %`;
   show(pendingTry.item, result.kind, result.kind.toLowerCase(), `probability of default ${percent}`, [
-    ["application", result.id], ["record", recordName(decision.source)], ["bundle", bundleName(decision.bundle)],
+    ...reasons, ["application", result.id], ["record", recordName(decision.source)], ["bundle", bundleName(decision.bundle)],
     ["decision", decision.decision_id], waited,
   ], decision.probability_of_default);
   announce(`${result.kind}, probability of default ${percent}`);

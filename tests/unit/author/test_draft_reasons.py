@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import xgboost
 
 from schemas.contract import Contract
 from schemas.contract_parser import parse_contract
@@ -12,6 +14,7 @@ from schemas.contracts import shipped_contract
 from scorer.author.draft_reasons import choose_reasons, draft_reasons, read_reasons, write_reasons
 from scorer.author.model_input import ModelInput
 from scorer.bundle.manifest import Features
+from scorer.bundle.runners import GuardedModel, open_model
 from scorer.core.catalogue import Reasons
 from scorer.core.expressions import parse_number
 from scorer.errors import MisuseError
@@ -117,14 +120,31 @@ def test_a_bad_catalogue_is_one_message(tmp_path: Path, name: str, text: str, me
         read_reasons(tmp_path / "none.toml")
 
 
+def _model(columns: tuple[str, ...], depth: int = 2) -> GuardedModel:
+    generator = np.random.default_rng(1)
+    matrix = generator.normal(size=(2_000, len(columns))).astype(np.float32)
+    learnt = xgboost.DMatrix(matrix, generator.integers(0, 2, 2_000), feature_names=list(columns))
+    parameters = {"objective": "binary:logistic", "max_depth": depth, "min_child_weight": 0, "nthread": 1}
+    raw = bytes(xgboost.train(parameters, learnt, 2).save_raw("ubj"))
+    return open_model("xgboost", "model.ubj", raw, columns)
+
+
 def test_what_nobody_asked_for() -> None:
-    """Bundles of the shipped contract stay what they were; others get a draft, if their model can be explained."""
+    """Bundles of the shipped contract stay what they were; others get a draft, if there are tables for their model."""
     own = ModelInput(CONTRACT, Features(columns=("debt",), missing=0))
     shipped = ModelInput(shipped_contract(), Features(columns=("income",), missing=0))
     drafted = draft_reasons(CONTRACT, ["debt"])
-    assert choose_reasons(None, own, "xgboost") == drafted
-    assert choose_reasons(None, own, "onnx") is None
-    assert choose_reasons(None, shipped, "xgboost") is None
-    assert choose_reasons("none", own, "xgboost") is None
-    assert list(_texts(choose_reasons("draft", shipped, "xgboost"))) == ["INCOME"]
-    assert choose_reasons(drafted, shipped, "xgboost") is drafted
+    model, deep = _model(("debt",)), _model(("debt",), depth=12)
+    assert choose_reasons(None, own, model) == drafted
+    assert choose_reasons(None, own, deep) is None
+    assert choose_reasons("draft", own, deep) == drafted
+    assert choose_reasons(None, shipped, _model(("income",))) is None
+    assert choose_reasons("none", own, model) is None
+    assert list(_texts(choose_reasons("draft", shipped, _model(("income",))))) == ["INCOME"]
+    assert choose_reasons(drafted, shipped, model) is drafted
+
+
+def test_a_model_of_prohibited_bases_alone_has_no_draft() -> None:
+    """Nothing that it reads may be a reason; that is lint's business."""
+    inputs = ModelInput(CONTRACT, Features(columns=("sex=f",), missing=0))
+    assert choose_reasons(None, inputs, _model(("sex=f",))) is None
