@@ -19,22 +19,24 @@ import xgboost
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from benchmarks import new_topics
 from benchmarks.rivals import CannotTakePartError, Delivery, Rival
 from benchmarks.stages import RECORD_BYTES_MAX, draw_records
 from schemas.decision import Decision
 from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.core.score import score_batch
-from scorer.operate import topics
 from scorer.settings import Settings
 from scorer.store.store import BundleStore
 from scorer.stream.admin import admin_client
 from scorer.stream.faults import raise_on_partition_error
-from scorer.stream.requests import ask
+from scorer.stream.requests import ask, ask_bounds
 
 PARTITIONS = 6
 _CHECKED = 2_000
 _STEP_S = 0.2
-_ANSWER_S = 10.0
+# A busy broker answers late; a request is retried for so long.
+_ANSWER_S = 30.0
+_ATTEMPT_S = 5.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -87,7 +89,7 @@ class Entry:
 
     def start(self, model: Path) -> None:
         """Creates its topics and starts its processes."""
-        topics.ensure(self.settings, PARTITIONS, replication=1)
+        new_topics.create(self.settings, PARTITIONS)
         job = {
             "bootstrap_servers": self.settings.bootstrap_servers,
             "group_id": self.settings.group_id,
@@ -123,10 +125,7 @@ class Entry:
                 process.kill()
                 process.wait()
         self._log.close()
-        admin = admin_client(self.settings)
-        names = [self.settings.decisions_topic, self.settings.dead_letters_topic]
-        for future in admin.delete_topics(names).values():
-            future.result(30)
+        new_topics.delete_outputs(self.settings)
 
 
 def watch(entry: Entry, partitions: int = PARTITIONS) -> Iterator[Sample]:
@@ -139,13 +138,14 @@ def watch(entry: Entry, partitions: int = PARTITIONS) -> Iterator[Sample]:
     consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": uuid.uuid4().hex})
     admin = admin_client(settings)
     inputs = [TopicPartition(settings.applications_topic, p) for p in range(partitions)]
-    outputs = [TopicPartition(settings.decisions_topic, p) for p in range(PARTITIONS)]
     try:
         while True:
             time.sleep(_STEP_S)
             usage = entry.usage()
             if entry.delivery == "at-least-once":
-                decided = sum(_end_offset(consumer, tp) for tp in outputs)
+                decided = sum(
+                    ask_bounds(consumer, settings.decisions_topic, p, _ANSWER_S)[1] for p in range(PARTITIONS)
+                )
             else:
                 committed = ask(partial(_committed, admin, settings.group_id, inputs), _ANSWER_S)
                 decided = sum(max(tp.offset, 0) for tp in committed)
@@ -154,13 +154,9 @@ def watch(entry: Entry, partitions: int = PARTITIONS) -> Iterator[Sample]:
         consumer.close()
 
 
-def _end_offset(consumer: Consumer, partition: TopicPartition) -> int:
-    return ask(partial(consumer.get_watermark_offsets, partition, timeout=_ANSWER_S), _ANSWER_S)[1]
-
-
 def _committed(admin: AdminClient, group_id: str, partitions: list[TopicPartition]) -> list[TopicPartition]:
     request = [ConsumerGroupTopicPartitions(group_id, partitions)]
-    (answer,) = admin.list_consumer_group_offsets(request, request_timeout=_ANSWER_S).values()
+    (answer,) = admin.list_consumer_group_offsets(request, request_timeout=_ATTEMPT_S).values()
     return raise_on_partition_error(answer.result().topic_partitions)
 
 
@@ -199,6 +195,8 @@ def require_same_decisions(entry: Entry) -> None:
     ends_at = time.monotonic() + 20
     while compared < _CHECKED // 2 and time.monotonic() < ends_at:
         for message in consumer.consume(1_000, 1.0):
+            if message.error() is not None:
+                continue
             theirs = json.loads(message.value() or b"{}")
             expected = ours.get(theirs.get("application_id", ""))
             if expected is None:

@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from benchmarks import http_service, latency, report
+from benchmarks import http_service, latency, new_topics, report
 from benchmarks.arena import (
     PARTITIONS,
     Entry,
@@ -25,7 +25,6 @@ from benchmarks.arena import (
 from benchmarks.rivals import RIVALS, CannotTakePartError, Delivery, Rival
 from benchmarks.throughput import fill
 from scorer.local.broker import start_broker
-from scorer.operate import topics
 from scorer.settings import Settings
 
 RESULTS = Path(__file__).parent / "results" / "comparison.json"
@@ -118,7 +117,7 @@ def measure_latency(rival: Rival, delivery: Delivery, base: Settings, model: Pat
     """Measures all rates, on a separate topic."""
     topic = f"a-{uuid.uuid4().hex[:6]}"
     settings = base.model_copy(update={"applications_topic": topic})
-    topics.ensure(settings, PARTITIONS, replication=1)
+    new_topics.create(settings, PARTITIONS)
     entry = Entry(rival, delivery, settings)
     try:
         entry.start(model)
@@ -150,7 +149,7 @@ def main() -> None:
         parser.error(f"--only {options.only}: no such rival; choose from {', '.join(r.name for r in RIVALS)}")
     with start_broker("auto", say=print) as broker, model_folder() as model:
         base = Settings(bootstrap_servers=broker.bootstrap_servers, applications_topic=f"a-{uuid.uuid4().hex[:6]}")
-        topics.ensure(base, PARTITIONS, replication=1)
+        new_topics.create(base, PARTITIONS)
         fill(base, options.records)
         report_data["machine"] = machine(broker.description)
         rounds, left_out = run_rounds(entered, base, model, options)

@@ -8,11 +8,11 @@ the broker: with fewer cores than workers, records per second cannot grow.
 import argparse
 import uuid
 
+from benchmarks import new_topics
 from benchmarks.arena import Entry, model_folder, rate_between, watch
 from benchmarks.rivals import RIVALS
 from benchmarks.throughput import fill
 from scorer.local.broker import start_broker
-from scorer.operate import topics
 from scorer.settings import Settings
 
 _OURS = RIVALS[0]
@@ -48,7 +48,7 @@ def main() -> None:
         for millions in options.millions:
             name = f"a-{uuid.uuid4().hex[:6]}"
             base = Settings(bootstrap_servers=broker.bootstrap_servers, applications_topic=name)
-            topics.ensure(base, _PARTITIONS, replication=1)
+            new_topics.create(base, _PARTITIONS)
             fill(base, millions * 1_000_000)
             for workers in (1, 2, 4) if millions == options.millions[0] else (1,):
                 print(process_backlog(base, workers, millions * 1_000_000), flush=True)

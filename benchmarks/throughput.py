@@ -21,14 +21,13 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
+from benchmarks import new_topics
 from benchmarks.arena import machine
 from benchmarks.rivals import BOTH, Delivery
 from benchmarks.wide import WideRecord, wide_records
 from producer.generator import GeneratedRecord, generate_applications
 from scorer.local.broker import start_broker
-from scorer.operate import topics
 from scorer.settings import Settings
-from scorer.stream.admin import admin_client
 
 CONTESTANTS: dict[str, tuple[str, Delivery]] = {
     "passthrough": ("passthrough", "at-least-once"),
@@ -68,10 +67,10 @@ def run_contestant(contestant: str, base: Settings, records: int, contract: str)
             "dead_letters_topic": f"x-{name}",
         }
     )
-    topics.ensure(settings, PARTITIONS, replication=1)
+    new_topics.create(settings, PARTITIONS)
     command = [sys.executable, "-m", "benchmarks.contestant", kind, str(records), settings.model_dump_json()]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    admin_client(settings).delete_topics([settings.decisions_topic, settings.dead_letters_topic])
+    new_topics.delete_outputs(settings)
     figures: dict[str, float] = json.loads(done.stdout)
     rate, cpu_us = figures["records"] / figures["seconds"], figures["cpu_s"] / figures["records"] * 1e6
     print(
@@ -91,7 +90,7 @@ def main() -> None:
     options = parser.parse_args()
     with start_broker("auto", say=print) as broker:
         base = Settings(bootstrap_servers=broker.bootstrap_servers, applications_topic=f"a-{uuid.uuid4().hex[:6]}")
-        topics.ensure(base, PARTITIONS, replication=1)
+        new_topics.create(base, PARTITIONS)
         began = time.perf_counter()
         fill(base, options.records, options.contract)
         print(f"{options.records:,} applications published in {time.perf_counter() - began:.1f} s")

@@ -1,0 +1,56 @@
+"""Creates the topics of a benchmark and deletes them; a created topic can be read and written at once."""
+
+import time
+import uuid
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from scorer.operate import topics
+from scorer.settings import Settings
+from scorer.stream.admin import admin_client
+
+# A broker answers NOT_LEADER_FOR_PARTITION for a while after it has created a topic: longer if the machine is busy.
+_LEADERS_S = 60.0
+_ATTEMPT_S = 5.0
+_PAUSE_S = 0.1
+_DELETED_S = 30.0
+
+
+def create(settings: Settings, partitions: int) -> None:
+    """Creates the missing topics of these settings, and waits until the leader of every partition answers.
+
+    Raises:
+        KafkaException: a leader does not answer within a minute.
+    """
+    topics.ensure(settings, partitions, replication=1)
+    consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": uuid.uuid4().hex})
+    try:
+        for topic in topics.contract(settings, partitions):
+            for number in range(topic.partitions):
+                _wait_for_leader(consumer, TopicPartition(topic.name, number))
+    finally:
+        consumer.close()
+
+
+def delete_outputs(settings: Settings) -> None:
+    """Deletes the topics of decisions and dead letters, if they exist, and waits until it is done."""
+    admin = admin_client(settings)  # keep a reference: a deleted client answers no pending request
+    for future in admin.delete_topics([settings.decisions_topic, settings.dead_letters_topic]).values():
+        try:
+            future.result(_DELETED_S)
+        except KafkaException as failure:
+            if failure.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
+
+
+def _wait_for_leader(consumer: Consumer, partition: TopicPartition) -> None:
+    ends_at = time.monotonic() + _LEADERS_S
+    while True:
+        try:
+            consumer.get_watermark_offsets(partition, timeout=_ATTEMPT_S)
+        except KafkaException:
+            if time.monotonic() > ends_at:
+                raise
+            time.sleep(_PAUSE_S)
+        else:
+            return
