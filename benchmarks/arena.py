@@ -19,9 +19,9 @@ import xgboost
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from benchmarks import new_topics
+from benchmarks.applications import as_records, course_applications
+from benchmarks.broker import create_topics, delete_outputs
 from benchmarks.rivals import CannotTakePartError, Delivery, Rival
-from benchmarks.stages import RECORD_BYTES_MAX, draw_records
 from schemas.decision import Decision
 from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.core.score import score_batch
@@ -89,7 +89,7 @@ class Entry:
 
     def start(self, model: Path) -> None:
         """Creates its topics and starts its processes."""
-        new_topics.create(self.settings, PARTITIONS)
+        create_topics(self.settings, PARTITIONS)
         job = {
             "bootstrap_servers": self.settings.bootstrap_servers,
             "group_id": self.settings.group_id,
@@ -125,7 +125,7 @@ class Entry:
                 process.kill()
                 process.wait()
         self._log.close()
-        new_topics.delete_outputs(self.settings)
+        delete_outputs(self.settings)
 
 
 def watch(entry: Entry, partitions: int = PARTITIONS) -> Iterator[Sample]:
@@ -212,7 +212,7 @@ def require_same_decisions(entry: Entry) -> None:
 
 def _our_decisions() -> dict[str, Decision]:
     bundle = BundleStore(Settings().store).open(DEFAULT_BUNDLE)
-    outcomes = score_batch(draw_records(_CHECKED), bundle, RECORD_BYTES_MAX).results
+    outcomes = score_batch(as_records(course_applications(), _CHECKED), bundle, Settings().record_bytes_max).results
     decisions = [Decision.model_validate_json(outcome) for outcome in outcomes if isinstance(outcome, bytes)]
     return {decision.application_id: decision for decision in decisions}
 

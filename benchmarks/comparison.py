@@ -11,7 +11,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from benchmarks import http_service, latency, new_topics, report
+from benchmarks import http_service, latency, report
+from benchmarks.applications import course_applications, publish
 from benchmarks.arena import (
     PARTITIONS,
     Entry,
@@ -22,9 +23,8 @@ from benchmarks.arena import (
     require_same_decisions,
     watch,
 )
+from benchmarks.broker import create_topics, open_broker
 from benchmarks.rivals import RIVALS, CannotTakePartError, Delivery, Rival
-from benchmarks.throughput import fill
-from scorer.local.broker import start_broker
 from scorer.settings import Settings
 
 RESULTS = Path(__file__).parent / "results" / "comparison.json"
@@ -117,7 +117,7 @@ def measure_latency(rival: Rival, delivery: Delivery, base: Settings, model: Pat
     """Measures all rates, on a separate topic."""
     topic = f"a-{uuid.uuid4().hex[:6]}"
     settings = base.model_copy(update={"applications_topic": topic})
-    new_topics.create(settings, PARTITIONS)
+    create_topics(settings, PARTITIONS)
     entry = Entry(rival, delivery, settings)
     try:
         entry.start(model)
@@ -147,10 +147,10 @@ def main() -> None:
     entered = [(r, d) for r in RIVALS if options.only in r.name for d in r.deliveries]
     if not entered:
         parser.error(f"--only {options.only}: no such rival; choose from {', '.join(r.name for r in RIVALS)}")
-    with start_broker("auto", say=print) as broker, model_folder() as model:
+    with open_broker() as broker, model_folder() as model:
         base = Settings(bootstrap_servers=broker.bootstrap_servers, applications_topic=f"a-{uuid.uuid4().hex[:6]}")
-        new_topics.create(base, PARTITIONS)
-        fill(base, options.records)
+        create_topics(base, PARTITIONS)
+        publish(base, course_applications(), options.records)
         report_data["machine"] = machine(broker.description)
         rounds, left_out = run_rounds(entered, base, model, options)
         latencies: dict[str, list[dict[str, Any]]] = {}
