@@ -5,6 +5,7 @@ import os
 import platform
 import signal
 import subprocess
+import sys
 import sysconfig
 import tempfile
 import time
@@ -43,11 +44,13 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 def machine(broker: str) -> dict[str, Any]:
     """Describes the machine: processor, cores, broker, and Python, whose builds differ in speed."""
     optimised = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
-    build = "" if optimised else " configured without --enable-optimizations"
+    # A distribution's configure arguments do not show how it is built: Debian's runs the optimised build itself.
+    of_distribution = sys.base_prefix == "/usr"
+    build = " of the distribution" if of_distribution else " configured without --enable-optimizations"
     return {
         "machine": platform.machine(),
         "cores": os.cpu_count(),
-        "python": platform.python_version() + build,
+        "python": platform.python_version() + ("" if optimised else build),
         "broker": broker.partition(",")[0],
     }
 

@@ -11,16 +11,15 @@ import uuid
 from benchmarks.applications import course_applications, publish
 from benchmarks.arena import Entry, model_folder, rate_between, watch
 from benchmarks.broker import create_topics, open_broker
-from benchmarks.rivals import RIVALS
+from benchmarks.rivals import DEFAULT
 from scorer.settings import Settings
 
-_OURS = RIVALS[0]
 _PARTITIONS = 8
 
 
 def process_backlog(base: Settings, workers: int, records: int) -> str:
     """Processes one backlog and returns a row of figures, from the first decision to the last."""
-    entry = Entry(_OURS, "exactly-once", base, workers)
+    entry = Entry(DEFAULT, "exactly-once", base, workers)
     try:
         with model_folder() as model:
             entry.start(model)

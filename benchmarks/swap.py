@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from benchmarks.arena import PARTITIONS, Entry, machine, model_folder
 from benchmarks.broker import create_topics, open_broker
 from benchmarks.latency import arrivals, open_reader, wait_until_ready
-from benchmarks.rivals import RIVALS
+from benchmarks.rivals import DEFAULT
 from schemas.settings import ENV_PREFIX
 from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.errors import ScorerError
@@ -249,7 +249,7 @@ def _run_commands(connection: Connection, environment: dict[str, str]) -> None:
 
 def measure(base: Settings, rate: int, seconds: float) -> dict[str, Any]:
     """Performs the whole run; returns the findings, and the milliseconds before and around the swaps."""
-    entry = Entry(RIVALS[0], "exactly-once", base, _WORKERS)
+    entry = Entry(DEFAULT, "exactly-once", base, _WORKERS)
     try:
         with model_folder() as model:
             entry.start(model)
