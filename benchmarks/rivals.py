@@ -20,7 +20,7 @@ from scorer.store.store import BundleStore
 
 HERE = Path(__file__).parent
 PEERS = HERE / "peers"
-WORK = HERE / "results" / "peers"
+WORK = HERE.parent / "build" / "peers"
 """Environments and builds; not part of the repository."""
 
 Delivery = Literal["at-least-once", "exactly-once"]
