@@ -41,9 +41,13 @@ class Source(NamedTuple):
         return self.content
 
 
-def course_applications() -> Iterator[Application]:
-    """Generates applications of the shipped contract, without end and the same ones each time."""
-    drawn = islice(generate_applications(seed=1), _DISTINCT)
+def course_applications(prefix: str | None = None) -> Iterator[Application]:
+    """Generates applications of the shipped contract, without end and the same ones each time.
+
+    Args:
+        prefix: prefix of the ids, which is followed by a hyphen and the number; default: the generator's.
+    """
+    drawn = islice(generate_applications(seed=1, prefix=prefix), _DISTINCT)
     return repeat(Application(record.key, record.value) for record in drawn)
 
 

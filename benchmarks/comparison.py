@@ -10,13 +10,17 @@ Results are saved after each round.
 
 import argparse
 import json
+import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from confluent_kafka import KafkaException
 
 from benchmarks import http_service, latency
 from benchmarks.applications import course_applications, publish
@@ -37,15 +41,15 @@ from scorer.core import engine
 from scorer.settings import Settings
 
 _FIRST_DECISION_S = 60.0
-# After the first decision: JIT compilation, caches and the first fetches of the backlog.
-_WARM_UP_S = 3.0
+# After the first decision: JIT compilation, which takes the JVM some seconds, caches and the first fetches.
+_WARM_UP_S = 6.0
 _STANDSTILL_S = 5.0
 # A new broker is slow until its code is compiled: a first run does not count.
 _BROKER_WARM_UP_S = 15.0
 # The others cannot keep up at the rates that these can.
 _LATENCY_FAMILIES = {"ours, compiled engine", "ours, Python engine", "native", "jvm"}
 # What a run takes besides the measured seconds: start, warm-up, the comparison of decisions, stop.
-_OVERHEAD_S = 12.0
+_OVERHEAD_S = 15.0
 
 Entered = list[tuple[Rival, Delivery]]
 """The programs that take part, each with its delivery modes."""
@@ -118,7 +122,7 @@ def run_round(
             continue
         try:
             measured[name] = measure(rival, delivery)
-        except CannotTakePartError as error:
+        except (CannotTakePartError, KafkaException) as error:  # the others go on
             left_out[name] = str(error)
             print(f"  {name:<45} left out: {error}", flush=True)
         else:
@@ -160,7 +164,8 @@ def main() -> None:
             publish(base, course_applications(), options.records)
             print("a first run, which does not count")
             first = OURS[0] if engine.IS_INSTALLED else OURS[1]
-            run_entry(first, "exactly-once", base, model, min(_BROKER_WARM_UP_S, options.seconds))
+            with suppress(CannotTakePartError):  # the rounds report it
+                run_entry(first, "exactly-once", base, model, min(_BROKER_WARM_UP_S, options.seconds))
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds}: records per second, CPU per record, memory")
             # Each second round in reverse order, so that the one before affects all alike.
@@ -232,7 +237,7 @@ def _measure_http(results: dict[str, Any], seconds: float) -> None:
     try:
         results["http"] = http_service.measure(seconds)
         print(f"  the course's service on BentoML: {results['http']}")
-    except CannotTakePartError as error:
+    except (CannotTakePartError, subprocess.SubprocessError) as error:
         left_out["the course's service on BentoML"] = str(error)
     _save(results, [], left_out)
 
