@@ -1,11 +1,14 @@
 # Everything runs in .venv, created from requirements.lock; each target creates it first if it is missing or out of date.
+# VENV names another folder, for another Python: make bench-peers PYTHON=/usr/bin/python3 VENV=build/debian
 PYTHON ?= python3
-BIN := .venv/bin
-STAMP := .venv/.made-from-lock
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.made-from-lock
 RATE ?= 2000
 FOR ?= 45s
 DATA ?=
 ONLY ?=
+ARGS ?=
 
 # Keep bytecode: otherwise each of the many processes that the tests start would compile all modules again.
 export PYTHONDONTWRITEBYTECODE :=
@@ -27,7 +30,7 @@ setup: .engine ## create .venv from requirements.lock, and build the compiled en
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; PYTHON=python3.12 make … chooses one" if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -100,11 +103,11 @@ k8s: setup ## test the chart on a real Kubernetes control plane with KEDA: four 
 swaps: setup ## ten swaps between bundles with different contracts under 5,000 applications per second: nothing lost, duplicated or mixed
 	SWAPS=10 SWAPS_PER_S=5000 $(BIN)/pytest -o faulthandler_timeout=900 --log-cli-level=INFO --log-cli-format='%(message)s' tests/integration/test_contract_swaps.py
 
-bench: setup ## one worker compared with pass-through, as ratios
-	$(BIN)/python -m benchmarks.throughput
+bench: setup ## one worker with each engine compared with pass-through, as ratios (ARGS="--contract wide")
+	$(BIN)/python -m benchmarks.throughput $(ARGS)
 
-bench-stages: setup ## time per record by stage, batch size, model and record size
-	$(BIN)/python -m benchmarks.stages
+bench-stages: setup ## CPU time per record of both engines, by stage, contract, batch size, model and record size
+	$(BIN)/python -m benchmarks.stages $(ARGS)
 
 bench-scale: setup ## CPU per record with more workers and with more records
 	$(BIN)/python -m benchmarks.scale
@@ -112,8 +115,9 @@ bench-scale: setup ## CPU per record with more workers and with more records
 bench-swap: setup ## a deployment and its rollback under load: lost, duplicated and mixed results, and the latency
 	$(BIN)/python -m benchmarks.swap
 
-bench-peers: setup ## one worker compared with other implementations of the same job; writes benchmarks/report (an hour)
-	$(BIN)/python -m benchmarks.comparison
+bench-peers: setup ## both engines compared with other implementations of the same job; writes benchmarks/report (40 minutes)
+	$(BIN)/python -m benchmarks.comparison $(ARGS)
+	$(BIN)/python -m benchmarks.report
 
 fresh: setup ## regenerate all derived files: schemas, AsyncAPI, alert rules, dashboards, the chart's README, the reference
 	$(BIN)/python -m generators
