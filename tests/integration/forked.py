@@ -78,11 +78,11 @@ class ForkedProcess:
         self.send_signal(signal.SIGKILL)
 
 
-def run_forked(arguments: Sequence[str], environment: Mapping[str, str]) -> Ended:
-    """Runs `scorer` with these arguments, in this environment and the current folder, to its end."""
+def run_forked(command: Sequence[str], environment: Mapping[str, str], cwd: Path | None = None) -> Ended:
+    """Runs a command in this environment, in this folder or the current one, to its end."""
     with TemporaryDirectory() as folder:
         out, errors = Path(folder, "out"), Path(folder, "errors")
-        process = ForkedProcess(("scorer", *arguments), environment, Path.cwd(), out, errors)
+        process = ForkedProcess(command, environment, cwd or Path.cwd(), out, errors)
         try:
             code = process.wait()
         finally:

@@ -131,7 +131,7 @@ class Topics:
 
 def scorer(topics: Topics, *arguments: str | Path) -> tuple[int, str, str]:
     """Runs a command on the topics; returns exit code, output and errors."""
-    ended = run_forked([*map(str, arguments)], topics.environment() | {"COLUMNS": "200"})
+    ended = run_forked(["scorer", *map(str, arguments)], topics.environment() | {"COLUMNS": "200"})
     assert "Traceback" not in ended.errors, ended.errors
     return ended
 
