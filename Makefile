@@ -65,10 +65,11 @@ check: setup ## lint, types, import rules, property tests, and the fast unit tes
 .check-units:
 	$(BIN)/pytest -q --numprocesses=2 -m quick tests/unit
 
+# Clippy in the profile of setup, which has compiled the macros of the dependencies already.
 .check-engine:
 ifdef CARGO
 	$(RUN_CARGO) fmt --manifest-path engine/Cargo.toml --check
-	$(RUN_CARGO) clippy $(CARGO_OPTIONS) --all-targets --features python -- --deny warnings
+	$(RUN_CARGO) clippy $(CARGO_OPTIONS) --release --all-targets --features python -- --deny warnings
 	$(RUN_CARGO) test $(CARGO_OPTIONS)
 endif
 

@@ -144,7 +144,7 @@ def test_the_tutorial(tmp_path: Path) -> None:
     port = str(_free_or_another(_TUTORIAL_PORT))
     steps = [step._replace(text=step.text.replace(str(_TUTORIAL_PORT), port)) for step in blocks(DOCS / "tutorial.md")]
     setup, up, brought_up, *rest = steps
-    terminal = _terminal(tmp_path)
+    terminal = _terminal(tmp_path, forks=False)  # each command as somebody starts it
     if subprocess.run(["make", "--question", "setup"], cwd=ROOT, check=False).returncode:
         pytest.skip("the tutorial begins with make setup, and it has not been run since the lock changed")
     terminal.run(f"make --directory {shlex.quote(str(ROOT))} {setup.commands[0].removeprefix('make ')}")
@@ -222,10 +222,10 @@ def _write_loans(path: Path) -> None:
             writer.writerow(application | {"status": "default" if bad else "ok"})
 
 
-def _terminal(folder: Path, **environment: str) -> Terminal:
+def _terminal(folder: Path, *, forks: bool = True, **environment: str) -> Terminal:
     """A terminal in a folder that has the commands where the repository's has them."""
     (folder / ".venv").symlink_to(sys.prefix)
-    return Terminal(folder, {"SCORER_STORE": str(folder / "store"), **environment})
+    return Terminal(folder, {"SCORER_STORE": str(folder / "store"), **environment}, forks=forks)
 
 
 def _follow(terminal: Terminal, steps: list[Block]) -> None:
