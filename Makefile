@@ -11,7 +11,7 @@ ONLY ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test tools ops chaos-core chaos fuzz k8s check swaps laws bench bench-stages bench-scale bench-swap bench-peers fresh docs sbom lock clean
+.PHONY: help setup demo test tools ops chaos-core chaos fuzz k8s check swaps laws equality bench bench-stages bench-scale bench-swap bench-peers fresh docs sbom lock clean
 .PHONY: .engine .check-types .check-laws .check-units .check-engine
 
 CARGO := $(shell command -v cargo)
@@ -88,6 +88,12 @@ tools: setup ## download the programs that make ops needs: Prometheus, Helm, Chr
 
 laws: setup ## 200 random contracts with 5,000 records each: the decoder agrees with JSON Schema on every one (six minutes)
 	LAW_CONTRACTS=200 LAW_RECORDS=5000 $(BIN)/pytest -o faulthandler_timeout=7200 --log-cli-level=INFO --log-cli-format='%(message)s' tests/property/test_contracts_at_scale.py
+
+equality: RECORDS = 1000000
+equality: BUNDLES = 33
+equality: SEED = 1
+equality: setup ## both engines give the same bytes for RECORDS=1000000 drawn records of BUNDLES=33 drawn bundles, from SEED=1 on
+	$(BIN)/python -m tests.equality --records $(RECORDS) --bundles $(BUNDLES) --seed $(SEED)
 
 fuzz: FOR = 20m
 fuzz: setup ## hostile input for every parser (FOR=20m, ONLY="archives settings"; findings in build/fuzz)
