@@ -67,7 +67,7 @@ ifdef CARGO
 	$(RUN_CARGO) fmt --manifest-path engine/Cargo.toml --check
 	$(RUN_CARGO) clippy $(CARGO_OPTIONS) --all-targets --features python -- --deny warnings
 	$(RUN_CARGO) test $(CARGO_OPTIONS)
-	$(RUN_CARGO) run $(CARGO_OPTIONS) --example fuzz 100000
+	$(RUN_CARGO) run $(CARGO_OPTIONS) --example fuzz 50000
 endif
 
 test: check ## all of check, then the slow unit tests and the tests on real brokers, four in parallel

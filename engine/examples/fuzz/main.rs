@@ -21,8 +21,10 @@ use scorer_engine::without_panic;
 
 /// Inputs of each bundle that are kept to be mutated.
 const CORPUS_MAX: usize = 4_096;
-/// Valid applications that are mutated first.
+/// Valid applications that are mutated first, more often than others.
 const SEEDS: usize = 64;
+/// Of these so many are also cut at each byte.
+const CUT: usize = 8;
 /// One of so many executions has a batch of several values.
 const SINGLE: usize = 64;
 const BATCH_MAX: usize = 20;
@@ -66,7 +68,7 @@ fn main() {
     let mut coverage = Coverage::new();
     let mut runs = Runs::default();
     for target in &targets {
-        truncate_each(target, &mut runs);
+        cut_each(target, &mut runs);
     }
     let started_at = Instant::now();
     println!("seed {seed}; {} places in the code are counted", coverage.places());
@@ -108,9 +110,9 @@ fn report(runs: &Runs, targets: &[Target], coverage: &Coverage, started_at: Inst
     );
 }
 
-/// Each of the first applications, cut at each byte.
-fn truncate_each(target: &Target, runs: &mut Runs) {
-    for value in &target.corpus {
+/// Scores the first applications, cut at each byte.
+fn cut_each(target: &Target, runs: &mut Runs) {
+    for value in &target.corpus[..CUT] {
         for end in 0..=value.len() {
             runs.score(&target.bundle, &[value[..end].to_vec()]);
         }
