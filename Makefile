@@ -14,7 +14,7 @@ ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test tools ops chaos-core chaos fuzz k8s check swaps laws bench bench-stages bench-scale bench-swap bench-peers fresh docs sbom lock clean
+.PHONY: help setup demo test tools ops chaos-core chaos fuzz fuzz-engine k8s check swaps laws equality bench bench-stages bench-scale bench-swap bench-peers fresh docs sbom lock clean
 .PHONY: .engine .check-types .check-laws .check-units .check-engine
 
 CARGO := $(shell command -v cargo)
@@ -71,6 +71,7 @@ ifdef CARGO
 	$(RUN_CARGO) fmt --manifest-path engine/Cargo.toml --check
 	$(RUN_CARGO) clippy $(CARGO_OPTIONS) --release --all-targets --features python -- --deny warnings
 	$(RUN_CARGO) test $(CARGO_OPTIONS)
+	$(RUN_CARGO) run $(CARGO_OPTIONS) --example fuzz 50000
 endif
 
 test: check ## all of check, then the slow unit tests and the tests on real brokers, four in parallel
@@ -93,9 +94,28 @@ tools: setup ## download the programs that make ops needs: Prometheus, Helm, Chr
 laws: setup ## 200 random contracts with 5,000 records each: the decoder agrees with JSON Schema on every one (six minutes)
 	LAW_CONTRACTS=200 LAW_RECORDS=5000 $(BIN)/pytest -o faulthandler_timeout=7200 --log-cli-level=INFO --log-cli-format='%(message)s' tests/property/test_contracts_at_scale.py
 
+equality: RECORDS = 1000000
+equality: BUNDLES = 33
+equality: SEED = 1
+equality: setup ## both engines give the same bytes for RECORDS=1000000 drawn records of BUNDLES=33 drawn bundles, from SEED=1 on
+	$(BIN)/python -m tests.equality --records $(RECORDS) --bundles $(BUNDLES) --seed $(SEED)
+
 fuzz: FOR = 20m
 fuzz: setup ## hostile input for every parser (FOR=20m, ONLY="archives settings"; findings in build/fuzz)
 	$(BIN)/python -m tests.fuzz --for $(FOR) $(ONLY)
+
+# Instrumented for coverage, and with all checks of integers and indexes; SANITIZER=address also finds accesses out of
+# bounds. RUSTC_BOOTSTRAP allows the sanitizer with the stable toolchain. No dependency but the crate's own is needed.
+FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=3 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+	-Cdebug-assertions=on -Coverflow-checks=on -Ccodegen-units=1
+FUZZ_TARGET = $(shell rustc -vV | sed -n 's/host: //p')
+fuzz-engine: EXECUTIONS = 10000000
+fuzz-engine: SEED = 1
+fuzz-engine: ## mutated records and trees for the compiled engine, guided by coverage (EXECUTIONS=10000000, SEED=1, SANITIZER=address)
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS="$(FUZZ_FLAGS) $(if $(SANITIZER),-Zsanitizer=$(SANITIZER))" $(RUN_CARGO) build --quiet --locked \
+		--manifest-path engine/Cargo.toml --target-dir build/fuzz-engine$(if $(SANITIZER),-$(SANITIZER)) --target $(FUZZ_TARGET) \
+		--release --config profile.release.lto=false --example fuzz
+	build/fuzz-engine$(if $(SANITIZER),-$(SANITIZER))/$(FUZZ_TARGET)/release/examples/fuzz $(EXECUTIONS) $(SEED)
 
 k8s: setup ## test the chart on a real Kubernetes control plane with KEDA: four minutes; the first run builds them (half an hour)
 	$(BIN)/python -m tests.k8s.programs
