@@ -75,7 +75,7 @@ test: check ## all of check, then the slow unit tests and the tests on real brok
 		tests/fuzz tests/contract tests/simulation tests/integration
 
 ops: setup ## test Prometheus rules, the Helm chart, containers, the console in a browser, and the commands in the docs (after make tools)
-	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/ops
+	$(BIN)/pytest -o faulthandler_timeout=900 --numprocesses=2 --dist=loadfile tests/ops
 
 chaos-core: setup ## seven faults on a cluster of three brokers, in about five minutes (after make tools)
 	$(BIN)/pytest -o faulthandler_timeout=900 tests/chaos
