@@ -124,7 +124,7 @@ docs: setup ## build the documentation site in build/docs; a dead link is an err
 sbom: setup ## write the bill of materials (CycloneDX) and the list of licences to build
 	$(BIN)/python -m supply_chain.sbom
 
-lock: setup ## resolve the dependencies again (needs uv, and Maven for Kafka's jars)
+lock: setup ## resolve the dependencies again (needs uv, cargo, and Maven for Kafka's jars)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--extra train --extra onnx --extra sklearn --extra docker --extra s3 --extra bentoml --extra console --extra otel --extra signatures \
 		--group dev --group docs \
@@ -134,6 +134,8 @@ lock: setup ## resolve the dependencies again (needs uv, and Maven for Kafka's j
 		-o runtime.lock
 	echo hatchling | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--constraint requirements.lock --no-header --no-annotate --no-emit-index-url - -o build.lock
+	cargo update --quiet --manifest-path engine/Cargo.toml
+	$(BIN)/python -m supply_chain.crate_licences
 	$(BIN)/python -m supply_chain.kafka_lock
 
 clean: ## remove .venv, caches and build output (the broker's files in your cache folder are kept)
