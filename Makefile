@@ -80,7 +80,7 @@ test: check ## all of check, then the slow unit tests and the tests on real brok
 		tests/fuzz tests/contract tests/simulation tests/integration
 
 ops: setup ## test Prometheus rules, the Helm chart, containers, the console in a browser, and the commands in the docs (after make tools)
-	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/ops
+	$(BIN)/pytest -o faulthandler_timeout=900 --numprocesses=2 --dist=loadfile tests/ops
 
 chaos-core: setup ## seven faults on a cluster of three brokers, in about five minutes (after make tools)
 	$(BIN)/pytest -o faulthandler_timeout=900 tests/chaos
@@ -149,7 +149,7 @@ docs: setup ## build the documentation site in build/docs; a dead link is an err
 sbom: setup ## write the bill of materials (CycloneDX) and the list of licences to build
 	$(BIN)/python -m supply_chain.sbom
 
-lock: setup ## resolve the dependencies again (needs uv, and Maven for Kafka's jars)
+lock: setup ## resolve the dependencies again (needs uv, cargo, and Maven for Kafka's jars)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--extra train --extra onnx --extra sklearn --extra docker --extra s3 --extra bentoml --extra console --extra otel --extra signatures \
 		--group dev --group docs \
@@ -159,6 +159,8 @@ lock: setup ## resolve the dependencies again (needs uv, and Maven for Kafka's j
 		-o runtime.lock
 	echo hatchling | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--constraint requirements.lock --no-header --no-annotate --no-emit-index-url - -o build.lock
+	cargo update --quiet --manifest-path engine/Cargo.toml
+	$(BIN)/python -m supply_chain.crate_licences
 	$(BIN)/python -m supply_chain.kafka_lock
 
 clean: ## remove .venv, caches and build output (the broker's files in your cache folder are kept)
