@@ -1,7 +1,5 @@
 """The documentation does what it says: the site is whole, its commands run as written."""
 
-import csv
-import json
 import re
 import shlex
 import shutil
@@ -9,7 +7,6 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from html.parser import HTMLParser
-from itertools import islice
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -17,8 +14,6 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from typer.testing import CliRunner
 
-from producer.generator import generate_applications
-from schemas.application import CreditApplication
 from scorer.errors import LocalBrokerError
 from scorer.local.running import free_ports, require_free_port
 from tests import real_data
@@ -181,7 +176,7 @@ def test_the_tutorial_on_ones_own_application(tmp_path: Path) -> None:
 @pytest.mark.broker
 def test_the_pages_on_shipping_scaling_and_upgrading(tmp_path: Path) -> None:
     """Their commands run as written, one page after the other, beside what `scorer up` brought up."""
-    _write_loans(tmp_path / "applications.csv")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     (port,) = free_ports(1)
     terminal = _terminal(tmp_path, SCORER_HTTP_PORT="0")
     with terminal.running(f"scorer up --rate 50 --no-console --port {port}", until="decided="):
@@ -209,17 +204,6 @@ def _try_out(terminal: Terminal, commands: list[str]) -> None:
                 terminal.run(command)
             else:
                 beside.enter_context(terminal.running(command, until))
-
-
-def _write_loans(path: Path) -> None:
-    """Made-up loans with what became of them: more often a default where more is asked for."""
-    applications = [json.loads(record.value) for record in islice(generate_applications(seed=3, prefix="loan"), 1_000)]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [*CreditApplication.model_fields, "status"])
-        writer.writeheader()
-        for number, application in enumerate(applications):
-            bad = application["amount"] > 1_000 + 100 * (number % 10)
-            writer.writerow(application | {"status": "default" if bad else "ok"})
 
 
 def _terminal(folder: Path, **environment: str) -> Terminal:
