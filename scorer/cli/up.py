@@ -19,7 +19,7 @@ from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
     from schemas.settings import LoadedSettings
-    from scorer.local.up import Plan
+    from scorer.local.up import Plan, Up
     from scorer.settings import Settings
 
 BrokerOption = Annotated[
@@ -32,6 +32,12 @@ BrokerOption = Annotated[
     ),
 ]
 PortOption = Annotated[int, typer.Option("--port", help="Port of the started broker; 0 chooses a free one.")]
+PreferredPortOption = Annotated[
+    int | None,
+    typer.Option(
+        "--port", help="Port of the started broker; 0 chooses a free one; default: 9092, or a free one if it is in use."
+    ),
+]
 
 
 class BrokerChoice(NamedTuple):
@@ -65,7 +71,7 @@ GroupIdOption = Annotated[
 
 def up(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Number of workers.")] = 2,
-    rate: Annotated[float, typer.Option(min=1, help="Applications per second, independent of decisions.")] = 2_000,
+    rate: Annotated[float, typer.Option(min=1, help="Applications per second, independent of decisions.")] = 50,
     load_for: Annotated[
         str | None, typer.Option("--for", metavar="60s", help="Publish for this long; default: until Ctrl-C.")
     ] = None,
@@ -79,7 +85,7 @@ def up(
     partitions: Annotated[int, typer.Option(min=1, max=1_000, help="Partitions for newly created topics.")] = 6,
     bundle: BundleOption = None,
     broker: BrokerOption = "auto",
-    port: PortOption = 0,
+    port: PreferredPortOption = None,
     group_id: GroupIdOption = None,
     seed: Annotated[int, typer.Option(help="Seed for the generated applications.")] = 1,
     console: Annotated[bool, typer.Option("--console/--no-console", help="Also serve the console.")] = True,
@@ -100,6 +106,7 @@ def up(
     Examples:
     ```
     scorer up
+    scorer up --rate 2000
     scorer up --workers 4 --rate 20000 --for 60s
     scorer up --data applications.csv
     scorer up --broker java --port 19092
@@ -136,24 +143,23 @@ def _run(plan: "Plan", loaded: "LoadedSettings[Settings]", note: str, *, as_json
     """Runs everything and shows the view; exit 1 if something was lost, duplicated or not published."""
     from rich.console import Console
 
+    from scorer.cli.progress_bar import Steps
     from scorer.local.child import SHELL_SIGNAL_BASE
     from scorer.local.up import Interrupted, Up
     from scorer.local.view import View, summary, summary_json
 
     settings = with_own_topics(loaded)
     terminal = Console(stderr=as_json)
-    view = View(terminal)
-
-    def print_line(line: str) -> None:
-        terminal.print(printable_lines(line), markup=False, highlight=False, soft_wrap=True)
-
+    view, steps = View(terminal), Steps(terminal)
     if note:
-        print_line(note)
+        steps.say(note)
     try:
-        with Up(plan, settings, print_line, view.notify) as running:
-            for line in _export_lines(loaded, running.settings):
-                print_line(line)
-            view.footer = "   ".join(filter(None, ["Ctrl-C: stop", running.console_url, f"logs: {running.folder}"]))
+        with steps, Up(plan, settings, steps.say, view.notify) as running:
+            exports = _export_lines(loaded, running.settings)
+            for line in exports and ["in another terminal:", *(f"  {line}" for line in exports)]:
+                steps.say(line)
+            steps.end()
+            view.footer = _footer(running, exports)
             with view:
                 end = running.watch(view.show)
             failures, notes = running.failures(end), running.notes()
@@ -170,7 +176,7 @@ def _run(plan: "Plan", loaded: "LoadedSettings[Settings]", note: str, *, as_json
         raise typer.Exit(1)
 
 
-def choose_broker(loaded: "LoadedSettings[Settings]", kind: str, port: int) -> BrokerChoice:
+def choose_broker(loaded: "LoadedSettings[Settings]", kind: str, port: int | None) -> BrokerChoice:
     """Which broker `scorer up` uses: an address that is set, unless --broker names a kind to start.
 
     Raises:
@@ -214,15 +220,21 @@ def with_own_topics(loaded: "LoadedSettings[Settings]") -> "Settings":
     return settings.model_copy(update=changes)
 
 
+def _footer(running: "Up", exports: list[str]) -> list[str]:
+    """How to stop the run, and where everything is: lines of the live view, most important first."""
+    addresses = {"console": running.console_url, "logs": str(running.folder)}
+    head = ["Ctrl-C: stop", *(f"{name}: {address}" for name, address in addresses.items() if address)]
+    return ["   ".join(head), *exports[:1]]
+
+
 def _export_lines(loaded: "LoadedSettings[Settings]", settings: "Settings") -> list[str]:
     """Lines for another terminal that set the settings of this run that would differ there."""
     names = ["bootstrap_servers", "group_id", *(n for n in type(settings).model_fields if n.endswith("_topic"))]
-    differing = [
-        f"  export SCORER_{name.upper()}={shlex.quote(str(getattr(settings, name)))}"
+    return [
+        f"export SCORER_{name.upper()}={shlex.quote(str(getattr(settings, name)))}"
         for name in names
         if loaded.origins[name] == "flag" or getattr(settings, name) != getattr(loaded.settings, name)
     ]
-    return ["in another terminal:", *differing] if differing else []
 
 
 def broker(
