@@ -27,8 +27,10 @@ from producer.options import (
     SeedOption,
     ServersOption,
     TimeoutSOption,
+    VersionOption,
 )
 from producer.summary import show_decision, show_load, show_published
+from schemas.command_line import PlainlyWorded, is_for_people, make_plain
 from schemas.printable import printable, printable_lines
 from schemas.surroundings import explain_fault, standard_streams
 from schemas.text import find_text_fault, is_utf8
@@ -41,8 +43,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="producer",
+    cls=PlainlyWorded,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",  # unlike "rich", wraps text at the width of the terminal
     help="""Send credit applications to Kafka, and read their decisions.
 
@@ -73,7 +77,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM stops a command like Ctrl-C
     with standard_streams("producer"):
         try:
-            app()
+            command = typer.main.get_command(app)
+            if not is_for_people():
+                make_plain(command)
+            command(prog_name="producer")
         except PublisherError as error:
             sys.stderr.write(f"producer: {printable_lines(str(error))}\n")
             sys.exit(error.exit_code)
@@ -83,6 +90,12 @@ def main() -> None:
                 raise
             sys.stderr.write(f"producer: {printable_lines(fault)}\n")
             sys.exit(1)
+
+
+@app.callback()
+def root(version: VersionOption = False) -> None:
+    """Takes the options that come before a command."""
+    del version
 
 
 @app.command()

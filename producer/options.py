@@ -16,6 +16,18 @@ def parse_duration(text: str) -> float:
         raise typer.BadParameter(f"'{text[:40]}' {error}") from None
 
 
+def print_version(is_given: bool) -> None:
+    """Prints the version and exits, if the option is given."""
+    if is_given:
+        from importlib.metadata import version
+
+        typer.echo(f"producer {version('streaming-credit-scorer')}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version, and exit.")
+]
 ServersOption = Annotated[
     str | None, typer.Option("--bootstrap-servers", "-b", metavar="HOST:PORT", help="Kafka brokers, comma-separated.")
 ]

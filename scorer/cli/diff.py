@@ -9,6 +9,7 @@ import typer
 from schemas.printable import printable
 from scorer.cli.options import ConfigOption, JsonOption, SetOption, StoreOption, settings_of, show_hints
 from scorer.cli.rows import name_source, read_batches
+from scorer.cli.tables import print_tables
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
@@ -117,7 +118,6 @@ def _value_text(value: object) -> str:
 
 def _print_decisions(decisions: "Comparison") -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from scorer.core.policy import LABELS
@@ -129,7 +129,7 @@ def _print_decisions(decisions: "Comparison") -> None:
     for old in LABELS:
         cells = [str(decisions.decided[old, new]) for new in LABELS]
         table.add_row(old, *cells)
-    Console().print(table)
+    print_tables(table)
     share = decisions.flipped / max(decisions.compared, 1)
     typer.echo(
         f"{decisions.flipped} of {decisions.compared} decisions change ({share:.2%}). Change in the probability of "

@@ -7,7 +7,7 @@ import shlex
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
@@ -23,13 +23,16 @@ if TYPE_CHECKING:
     from scorer.settings import Settings
 
 BrokerOption = Annotated[
-    str,
+    Literal["auto", "given", "docker", "java", "mock"],
     typer.Option(
         "--broker",
-        metavar="KIND",
         help="auto: the broker in bootstrap_servers if it is set, otherwise the first of docker, java and mock that "
-        "works here; or given, docker, java or mock.",
+        "works here.",
     ),
+]
+KindArgument = Annotated[
+    Literal["auto", "docker", "java", "mock"],
+    typer.Argument(help="auto: the first of docker, java and mock that works here."),
 ]
 PortOption = Annotated[int, typer.Option("--port", help="Port of the started broker; 0 chooses a free one.")]
 PreferredPortOption = Annotated[
@@ -238,7 +241,7 @@ def _export_lines(loaded: "LoadedSettings[Settings]", settings: "Settings") -> l
 
 
 def broker(
-    kind: Annotated[str, typer.Argument(help="auto, docker, java or mock.")] = "auto",
+    kind: KindArgument = "auto",
     port: PortOption = 9092,
 ) -> None:
     """Run a Kafka broker on this machine in the foreground until Ctrl-C. Its data is deleted when it stops.

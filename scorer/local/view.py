@@ -31,6 +31,8 @@ _OTHER_COLUMNS: Final = 66
 _STATE_COLUMNS_MIN: Final = 14
 # Lines of the view other than workers, notices, challenger and footer.
 _FRAME_LINES: Final = 14
+# Width of the labels and counts beside bars and rejection codes.
+_LABEL_COLUMNS: Final = 23
 _WORKERS_SHOWN_MIN: Final = 2
 
 
@@ -166,7 +168,7 @@ def page(snapshot: Snapshot, notices: Iterable[str], footer: Sequence[str], size
     return Group(
         _one_line(head),
         _totals(snapshot, width),
-        _results(snapshot),
+        _results(snapshot, width),
         _workers(snapshot.workers, max(1, lines_left - len(shown)), width),
         *(_one_line(text) for text in texts),
         *(_one_line(Text(printable(f" {line}"), "yellow")) for line in shown),
@@ -186,13 +188,19 @@ def _challenger(workers: Sequence[WorkerView]) -> list[Text]:
 
 def _metrics(workers: Sequence[WorkerView], width: int) -> list[str]:
     """The addresses of the workers' metrics, as many as fit into one line."""
+    head = " metrics: "
     addresses = [f"http://{worker.http}/metrics" for worker in workers if worker.http]
-    for count in range(len(addresses), 0, -1):
-        more = f" and {len(addresses) - count} more" if count < len(addresses) else ""
-        line = f" metrics: {' '.join(addresses[:count])}{more}"
+    return [head + _fit(addresses, " ", width - len(head))] if addresses else []
+
+
+def _fit(parts: Sequence[str], separator: str, width: int) -> str:
+    """As many of the parts as fit whole into the width, and the number of the others."""
+    for count in range(len(parts), 0, -1):
+        more = f" and {len(parts) - count} others" if count < len(parts) else ""
+        line = separator.join(parts[:count]) + more
         if len(line) <= width:
-            return [line]
-    return []
+            return line
+    return ""
 
 
 def _one_line(text: Text) -> Text:
@@ -221,7 +229,7 @@ def _totals(snapshot: Snapshot, width: int) -> RenderableType:
     return totals
 
 
-def _results(snapshot: Snapshot) -> Table:
+def _results(snapshot: Snapshot, columns: int) -> Table:
     """The decisions by label with bars, and all rejections in one line."""
     table = Table(box=None, show_header=False, padding=(0, 1))
     table.add_column(no_wrap=True, min_width=8)
@@ -233,7 +241,7 @@ def _results(snapshot: Snapshot) -> Table:
         width = max(round(_BAR_WIDTH * count / total), 1 if count else 0)
         table.add_row(Text(label, colour), f"{count:,}", Text("█" * width, colour))
     by_count = sorted(snapshot.rejections.items(), key=lambda item: -item[1])
-    codes = ", ".join(f"{code} {count:,}" for code, count in by_count)
+    codes = _fit([f"{code} {count:,}" for code, count in by_count], ", ", columns - _LABEL_COLUMNS)
     table.add_row(Text("REJECTED", "magenta"), f"{snapshot.rejected:,}", Text(codes, "magenta"))
     return table
 

@@ -91,7 +91,13 @@ def test_the_addresses_are_in_the_footer() -> None:
     assert metrics.strip() == "metrics: http://127.0.0.1:20000/metrics http://127.0.0.1:20001/metrics"
     assert export.strip() == "export SCORER_BOOTSTRAP_SERVERS=127.0.0.1:9092"
     *_, metrics, export = drawn(snapshot(64), (80, 40))
-    assert metrics.strip() == "metrics: http://127.0.0.1:20000/metrics and 63 more"
+    assert metrics.strip() == "metrics: http://127.0.0.1:20000/metrics and 63 others"
+
+
+def test_codes_are_shown_whole() -> None:
+    """In one line, the most frequent ones first; the others are a number."""
+    (line,) = (line for line in drawn(snapshot(2), (80, 24)) if "REJECTED" in line)
+    assert line.rstrip().endswith("unknown_category 4,857, not_json 4,857 and 5 others")
 
 
 def test_a_challenger_is_one_line() -> None:
