@@ -55,13 +55,14 @@ def diff(
     if ids and on is None:
         raise MisuseError("--ids lists applications: give a file of them with --on")
     settings = settings_of(config, None, assignments, store=store).settings
+    source = None if on is None else name_source(on, None)
     bundles = BundleStore(settings.store)
     manifests = [read_manifest(bundles.find(reference)) for reference in (before, after)]
     changes = compare_manifests(*manifests)
     decisions, hints = None, Hints()
-    if on is not None:
+    if on is not None and source is not None:
         opened = bundles.open(before), bundles.open(after)
-        batches = read_batches(on, name_source(on, None), opened[1].encoding.contract, hints)
+        batches = read_batches(on, source, opened[1].encoding.contract, hints)
         decisions = compare_decisions(batches, opened, settings.record_bytes_max, keep_flips=ids)
     show_hints(hints)
     if as_json:

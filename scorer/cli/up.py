@@ -252,6 +252,9 @@ def broker(
     scorer broker java --port 19092
     ```
     """
+    from rich.console import Console
+
+    from scorer.cli.progress_bar import Steps
     from scorer.local.broker import start_broker
 
     stopped = False
@@ -262,7 +265,9 @@ def broker(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    with start_broker(kind, port=0 if kind == "mock" else port, say=lambda line: typer.echo(line, err=True)) as running:
+    steps = Steps(Console(stderr=True))
+    with steps, start_broker(kind, port=0 if kind == "mock" else port, say=steps.say) as running:
+        steps.end()
         typer.echo(running.bootstrap_servers)
         typer.echo("Ctrl-C stops it. In another terminal:", err=True)
         typer.echo(f"  export SCORER_BOOTSTRAP_SERVERS={running.bootstrap_servers}", err=True)

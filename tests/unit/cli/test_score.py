@@ -149,6 +149,7 @@ def test_a_file_with_no_rows(tmp_path: Path, run: Run) -> None:
     ("arguments", "code", "message"),
     [
         (["nowhere.csv"], 2, "scorer: nowhere.csv: file not found"),
+        (["nowhere.csv", "--bundle", "no-such:1.0.0"], 2, "scorer: nowhere.csv: file not found"),
         (["notes.txt"], 2, "unknown suffix"),
         (["good.csv", "--bundle", "credit-risk:7.0.0"], 1, "Available: credit-risk:1.0.0, credit-risk:1.1.0"),
         (["good.csv", "--topic", "a b"], 2, "--topic a b: invalid topic name"),
