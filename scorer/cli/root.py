@@ -8,6 +8,7 @@ from schemas.command_line import PlainlyWorded
 from scorer.cli import bundle, contract, dlq, offsets, replay, topics, trust
 from scorer.cli.approve import approve
 from scorer.cli.build import build
+from scorer.cli.challenger import challenger
 from scorer.cli.config import config, doctor
 from scorer.cli.console import console
 from scorer.cli.containerize import containerize
@@ -89,6 +90,7 @@ app.command(rich_help_panel=_DEPLOYMENTS)(deploy)
 app.command(rich_help_panel=_DEPLOYMENTS)(rollback)
 app.command(rich_help_panel=_DEPLOYMENTS)(retire)
 app.command(rich_help_panel=_DEPLOYMENTS)(approve)
+app.command(rich_help_panel=_DEPLOYMENTS)(challenger)
 app.command(rich_help_panel=_DEPLOYMENTS)(history)
 app.add_typer(replay.app, name="replay", rich_help_panel=_REPAIR)
 app.add_typer(dlq.app, name="dlq", rich_help_panel=_REPAIR)

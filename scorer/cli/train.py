@@ -144,4 +144,6 @@ def _print(manifest: "Manifest", uri: str) -> None:
     )
     print_tables(*figures(manifest.metrics))
     console.print(f"Saved {manifest.reference.short} to {uri}", highlight=False, soft_wrap=True)
-    console.print(f"Next: scorer bundle verify {manifest.name}:{manifest.version}", highlight=False)
+    name = f"{manifest.name}:{manifest.version}"
+    for command in (f"bundle lint {name}", f'deploy {name} --slot challenger --reason "…"'):
+        console.print(f"Next: scorer {command}", highlight=False, soft_wrap=True)

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from scorer.errors import LocalBrokerError
 from scorer.local.running import free_ports, require_free_port
 from tests import real_data
-from tests.ops.pages import DOCS, ROOT, Block, Terminal, blocks, missing_from
+from tests.ops.pages import DOCS, ROOT, Block, Terminal, blocks, blocks_of, missing_from
 
 _TUTORIAL_PORT: Final = 19092
 _EXIT_CODES: Final = {
@@ -30,8 +30,19 @@ _EXIT_CODES: Final = {
 """Of the commands that are meant to fail."""
 _GOES_ON: Final = {"scorer worker": "partitions_changed", "producer watch": "watching"}
 """Commands that go on until they are stopped, and what they say once they are at it."""
-_STOPPED_AT: Final = {".venv/bin/producer watch --from-beginning": "german_credit.csv:2-"}
+_STOPPED_AT: Final = {
+    ".venv/bin/producer watch --from-beginning": "german_credit.csv:2-",
+    ".venv/bin/producer watch --id try- --last 5": "credit-risk:1.1.0",
+}
 """Commands of tutorials that go on until they are stopped, and what they have to print first."""
+
+
+_README_SECTIONS: Final = (
+    "The first five minutes",
+    "Deploy a model, roll it back",
+    "Correct the decisions of a bad model",
+)
+"""Those that are about what `scorer up` started."""
 
 
 class _Page(HTMLParser):
@@ -149,6 +160,31 @@ def test_the_tutorial(tmp_path: Path) -> None:
         _follow(terminal, rest)
         assert everything.stop() == 0, everything.output()
         assert not missing_from(everything.output(), summary.text)
+
+
+@pytest.mark.broker
+def test_the_first_minutes_of_the_readme(tmp_path: Path) -> None:
+    """Its commands run as written in a fresh copy of the repository, from the first minutes to the replay.
+
+    Where another process has port 9092, `scorer up` takes another one and prints the line to run, as the text says.
+    """
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    steps = [
+        block for title in _README_SECTIONS for block in blocks_of(_section(text, title)) if block.language == "sh"
+    ]
+    up, *rest = [command for step in steps for command in step.commands]
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    terminal = _terminal(tmp_path)
+    with terminal.running(up, until="decided=") as everything:
+        (export,) = re.findall(r"^export SCORER_BOOTSTRAP_SERVERS=\S+$", everything.output(), re.MULTILINE)
+        terminal.run(export)
+        for command in rest:
+            _enter(terminal, command)
+        assert everything.stop() == 0, everything.output()
+
+
+def _section(text: str, title: str) -> str:
+    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
 @pytest.mark.broker
