@@ -18,6 +18,7 @@ from scorer.cli.options import (
     default_actor,
     settings_of,
 )
+from scorer.cli.tables import output_console, print_tables
 
 if TYPE_CHECKING:
     from scorer.bundle.engine import EngineSetting
@@ -48,7 +49,6 @@ def list_(
 ) -> None:
     """List the bundles in the store and those shipped with the package."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     bundles = _open_store(store, config, assignments)
@@ -65,7 +65,7 @@ def list_(
         table.add_column(title, no_wrap=title in {"bundle", "digest"}, min_width=6, overflow="fold")
     for row in rows:
         table.add_row(*(row[title] for title in shown))
-    Console().print(table)
+    print_tables(table)
 
 
 @app.command()
@@ -77,7 +77,6 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show a bundle's manifest: policy, fields, metrics, training. Nothing is verified: see `verify`."""
-    from rich.console import Console
     from rich.markup import escape
 
     from schemas.contracts import CREDIT_APPLICATION
@@ -105,12 +104,11 @@ def show(
         "labels": ", ".join(f"{key}={value}" for key, value in manifest.labels.items()) or "none",
         "tags": ", ".join(f"{tag} (since {to.at:%Y-%m-%d} by {to.by})" for tag, to in tags.items()) or "none",
     }
-    console = Console()
+    console = output_console()
     for name, value in facts.items():
         console.print(f"[bold]{name:<10}[/bold]{escape(printable(value))}", highlight=False, soft_wrap=True)
     console.print()
-    for renderable in figures(manifest.metrics) if manifest.metrics else ["No metrics: the model was not evaluated"]:
-        console.print(renderable, highlight=False)
+    print_tables(*(figures(manifest.metrics) if manifest.metrics else ["No metrics: the model was not evaluated"]))
 
 
 @app.command()

@@ -37,7 +37,12 @@ class Block(NamedTuple):
 
 def blocks(page: Path) -> list[Block]:
     """The page's code blocks, in order."""
-    return [Block(*match) for match in _BLOCK.findall(page.read_text(encoding="utf-8"))]
+    return blocks_of(page.read_text(encoding="utf-8"))
+
+
+def blocks_of(text: str) -> list[Block]:
+    """The code blocks of a text, in order."""
+    return [Block(*match) for match in _BLOCK.findall(text)]
 
 
 class Terminal:
