@@ -89,13 +89,7 @@ class TopicTail:
             },
         )
         try:
-            partitions = [
-                TopicPartition(topic, number)
-                for topic in topics
-                for number in find_partitions(
-                    self._consumer, to_topic(Operation.READ, topic), settings, self._client_errors, is_new=not until_end
-                )
-            ]
+            partitions = self._find_partitions(topics, is_new=not until_end)
             for partition in partitions:
                 first, end = self._watermarks(partition)
                 partition.offset = first if from_beginning else max(first, end - (newest or 0))
@@ -104,6 +98,16 @@ class TopicTail:
         except PublisherError:
             self._consumer.close()
             raise
+
+    def _find_partitions(self, topics: Sequence[str], *, is_new: bool) -> list[TopicPartition]:
+        """The partitions of the topics; `is_new` as in `find_partitions`."""
+        return [
+            TopicPartition(topic, number)
+            for topic in topics
+            for number in find_partitions(
+                self._consumer, to_topic(Operation.READ, topic), self._settings, self._client_errors, is_new=is_new
+            )
+        ]
 
     def _watermarks(self, partition: TopicPartition) -> tuple[int, int]:
         """The first offset of a partition, and the end of its committed records."""

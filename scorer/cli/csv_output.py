@@ -45,8 +45,8 @@ class CsvOutput:
         self._delimiter = header.delimiter
         self.header = self._line([*header.cells, *COLUMNS])
         """The first line of the output."""
-        if taken := sorted(set(COLUMNS) & {cell.strip() for cell in header.cells}):
-            raise MisuseError(f"--output csv: {applications} already has the column {taken[0]}; rename it")
+        if repeated := sorted(set(COLUMNS) & {cell.strip() for cell in header.cells}):
+            raise MisuseError(f"--output csv: {applications} already has the column {repeated[0]}; rename it")
 
     def lines(self, records: "Sequence[FileRecord]", scores: "Scores") -> bytes:
         """Returns the rows of a batch with their results."""

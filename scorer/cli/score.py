@@ -61,6 +61,12 @@ class _Tally:
         )
 
 
+RejectsOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write invalid rows to this file: line, code and reason as JSON.")
+]
+TopicOption = Annotated[
+    str | None, typer.Option(help="Source topic to name in the decisions; default: the file's name and digest.")
+]
 OutputOption = Annotated[
     Literal["jsonl", "csv"],
     typer.Option("--output", help="jsonl: the decisions; csv: the file's rows with their results."),
@@ -78,14 +84,8 @@ def score(
             autocompletion=complete_reference,
         ),
     ] = DEFAULT_BUNDLE,
-    rejects: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write invalid rows to this file: line, code and reason as JSON."),
-    ] = None,
-    topic: Annotated[
-        str | None,
-        typer.Option(help="Source topic to name in the decisions; default: the file's name and digest."),
-    ] = None,
+    rejects: RejectsOption = None,
+    topic: TopicOption = None,
     output: OutputOption = "jsonl",
     summary: Annotated[
         bool, typer.Option("--summary", help="Print the summary on standard output, and no decisions.")
@@ -98,7 +98,6 @@ def score(
     """Score a file of applications offline: one decision per row, as JSON lines, the bytes that a worker would publish.
 
     With --output csv, it returns the CSV file with the columns decision, probability_of_default and rejection.
-
     Decisions go to standard output in the file's order, a summary to standard error. A decision's source is the file's
     name with a digest of its content, and the line number as the offset; a pipe has no digest, so name it with --topic
     if its decisions are combined with others. Invalid rows go to --rejects; without it they are counted, and the exit

@@ -62,6 +62,12 @@ BundleOption = Annotated[
 ]
 
 
+ForOption = Annotated[
+    str | None, typer.Option("--for", metavar="60s", help="Publish for this long; default: until Ctrl-C.")
+]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", metavar="FILE", help="Publish this file instead of generated applications.")
+]
 GroupIdOption = Annotated[
     str | None,
     typer.Option(
@@ -75,13 +81,8 @@ GroupIdOption = Annotated[
 def up(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Number of workers.")] = 2,
     rate: Annotated[float, typer.Option(min=1, help="Applications per second, independent of decisions.")] = 50,
-    load_for: Annotated[
-        str | None, typer.Option("--for", metavar="60s", help="Publish for this long; default: until Ctrl-C.")
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", metavar="FILE", help="Publish this file instead of generated applications."),
-    ] = None,
+    load_for: ForOption = None,
+    data: DataOption = None,
     invalid: Annotated[
         float, typer.Option(min=0, max=1, help="Share of generated applications that are invalid.")
     ] = 0.01,

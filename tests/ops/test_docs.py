@@ -169,14 +169,12 @@ def test_the_first_minutes_of_the_readme(tmp_path: Path) -> None:
     Where another process has port 9092, `scorer up` takes another one and prints the line to run, as the text says.
     """
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    steps = [
-        block for title in _README_SECTIONS for block in blocks_of(_section(text, title)) if block.language == "sh"
-    ]
-    up, *rest = [command for step in steps for command in step.commands]
+    steps = [block for title in _README_SECTIONS for block in blocks_of(_section(text, title))]
+    up, *rest = [command for step in steps for command in _typed(step)]
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     terminal = _terminal(tmp_path)
     with terminal.running(up, until="decided=") as everything:
-        (export,) = re.findall(r"^export SCORER_BOOTSTRAP_SERVERS=\S+$", everything.output(), re.MULTILINE)
+        (export,) = re.findall(r"^ *(export SCORER_BOOTSTRAP_SERVERS=\S+)$", everything.output(), re.MULTILINE)
         terminal.run(export)
         for command in rest:
             _enter(terminal, command)

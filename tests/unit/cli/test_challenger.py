@@ -74,9 +74,8 @@ def test_the_table(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert ended.code == 0
     first, *_ = ended.out.splitlines()
     assert first == "The newest 801 applications of credit.applications:"
-    assert (
-        "rows: champion credit-risk:1.1.0@1581f37bfc6d, columns: challenger credit-risk:1.0.0@4ebcad5e357a" in ended.out
-    )
+    champion, candidate = "credit-risk:1.1.0@1581f37bfc6d", "credit-risk:1.0.0@4ebcad5e357a"
+    assert f"Decisions (rows: champion {champion}, columns: challenger {candidate})\n" in ended.out
     assert "of 800 decisions change (" in ended.out
     assert "Skipped: 1 of 801 rows" in ended.out
 
