@@ -55,7 +55,7 @@ impl Source {
 
 #[pymethods]
 impl Engine {
-    /// Compiles the tables. Raises ValueError if they do not fit together.
+    /// Compiles the tables. Raises ValueError if they do not fit together, or the engine panics on them.
     #[new]
     fn new(
         contract: (Vec<ObjectTable>, Vec<FieldTable>, usize),
@@ -64,7 +64,8 @@ impl Engine {
         trees: Option<TreesTable>,
     ) -> PyResult<Self> {
         let (objects, fields, id_field) = contract;
-        crate::Engine::new((&objects, &fields, id_field), &columns, &decisions, trees.as_ref())
+        without_panic(|| crate::Engine::new((&objects, &fields, id_field), &columns, &decisions, trees.as_ref()))
+            .unwrap_or_else(|Panicked| Err("the compiled engine panicked".into()))
             .map(Self)
             .map_err(PyValueError::new_err)
     }
