@@ -22,6 +22,7 @@ from confluent_kafka import Consumer, KafkaError, Producer
 from prometheus_client import CollectorRegistry
 
 from benchmarks.wide import wide_bundle
+from scorer.bundle.engine import with_engine
 from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.core.score import Result, Scores
 from scorer.monitor.health import Health
@@ -78,7 +79,8 @@ class Timed(Observer):
 def run_worker(settings: Settings, records: int, wide: bool = False) -> Watch:
     """Runs our worker until `records` records are committed."""
     watch = Watch()
-    bundle = wide_bundle() if wide else BundleStore(settings.store).open(DEFAULT_BUNDLE)
+    opened = wide_bundle() if wide else BundleStore(settings.store).open(DEFAULT_BUNDLE)
+    bundle = with_engine(opened, settings.engine)
     metrics = WorkerMetrics(CollectorRegistry(), bundle.reference, settings.applications_topic)
     health = Health(bundle.reference, *stalled_after(settings))
     observer = Observers(Timed(watch), metrics, health, EventLog(bundle.reference))
