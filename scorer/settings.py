@@ -110,7 +110,7 @@ class Settings(BaseModel):
         ge=8,
         le=16_384,
         description="Memory per broker for records that are fetched but not yet processed, in MB after decompression "
-        "(up to 100 to 1); a worker needs about 200 MB in addition.",
+        "(up to 100 to 1); a worker needs about 250 MB in addition.",
     )
     shutdown_timeout_s: float = Field(
         default=25.0,
