@@ -48,6 +48,7 @@ class TopicTail:
         topics: Sequence[str],
         *,
         from_beginning: bool = False,
+        newest: int | None = None,
         skip: Callable[[Malformed], object] = _warn,
         until_end: bool = False,
     ) -> None:
@@ -57,6 +58,7 @@ class TopicTail:
             settings: brokers and librdkafka properties.
             topics: the topics to read.
             from_beginning: whether to read from the beginning.
+            newest: begin with this many of the newest offsets of each partition instead; some may have no record.
             skip: called once with each unreadable record batch that is passed; the default logs a warning.
             until_end: whether `read_to_end` is used; topics that do not exist are not waited for then.
 
@@ -95,7 +97,8 @@ class TopicTail:
                 )
             ]
             for partition in partitions:
-                partition.offset = self._watermarks(partition)[0 if from_beginning else 1]
+                first, end = self._watermarks(partition)
+                partition.offset = first if from_beginning else max(first, end - (newest or 0))
                 self._positions[partition.topic, partition.partition] = partition.offset
             self._consumer.assign(partitions)
         except PublisherError:

@@ -25,6 +25,8 @@ const TREE_BYTES_AT_ONCE: usize = 24 * 1024;
 const NODES_MAX: usize = 1 << 24;
 /// From here on `exp` would overflow; XGBoost stops at the same number.
 const EXPONENT_MAX: f32 = 88.7;
+/// XGBoost starts from no probability that is nearer to 0 or to 1.
+const BASE_SCORE_MIN: f32 = 1e-6;
 
 type Lanes = [f32; LANES];
 
@@ -78,7 +80,8 @@ impl Forest {
             start += size;
         }
         let passes = passes(&trees);
-        let base_margin = -((1.0 / table.base_score - 1.0).ln());
+        let base_score = table.base_score.clamp(BASE_SCORE_MIN, 1.0 - BASE_SCORE_MIN);
+        let base_margin = -((1.0 / base_score - 1.0).ln());
         Ok(Self { columns, mirrored: mirrors.mirrored, base_margin, trees, passes })
     }
 
@@ -444,10 +447,21 @@ mod tests {
         assert!(sigmoid(-200.0) > 0.0);
     }
 
+    fn leaf() -> Plain {
+        Plain { left: vec![-1], right: vec![-1], column: vec![0], value: vec![0.5], default_left: vec![0] }
+    }
+
+    #[test]
+    fn a_base_score_is_a_millionth_away_from_0_and_1() {
+        // XGBoost 3.2 limits it when it makes a margin of it. Once the engine did not, so such a model was not its own.
+        let margin = |base_score| Forest::new(&TreesTable { base_score, ..table(&[leaf()]) }, 1).unwrap().base_margin;
+        assert_eq!([1e-38, 9e-7, 1e-6].map(margin), [-13.81551; 3]);
+        assert_eq!([0.999_999, 0.999_999_9, 0.999_999_94].map(margin), [13.74516; 3]);
+        assert_eq!([1.1e-6, 0.5].map(margin), [-13.7202, 0.0]);
+    }
+
     #[test]
     fn trees_that_do_not_end_are_errors() {
-        let leaf =
-            || Plain { left: vec![-1], right: vec![-1], column: vec![0], value: vec![0.5], default_left: vec![0] };
         let node = |left: i32, right: i32| Plain {
             left: vec![left, -1, -1],
             right: vec![right, -1, -1],

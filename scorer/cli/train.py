@@ -9,6 +9,7 @@ import typer
 from scorer.cli.describe import describe, figures
 from scorer.cli.model_options import ContractOption, read_contract
 from scorer.cli.options import ConfigOption, JsonOption, SetOption, StoreOption, settings_of, show_hints
+from scorer.cli.tables import output_console, print_tables
 from scorer.cli.train_options import (
     ApplicationsArgument,
     CategoriesOption,
@@ -132,9 +133,7 @@ def _read_labels(assignments: list[str]) -> dict[str, str]:
 
 
 def _print(manifest: "Manifest", uri: str) -> None:
-    from rich.console import Console
-
-    console = Console()
+    console = output_console()
     assert manifest.metrics is not None, "training computes metrics"
     dataset = manifest.metrics.dataset
     unlabelled = dataset.rows - dataset.rows_labelled - dataset.rows_refused
@@ -143,7 +142,8 @@ def _print(manifest: "Manifest", uri: str) -> None:
         f"{dataset.rows_refused} invalid",
         highlight=False,
     )
-    for renderable in figures(manifest.metrics):
-        console.print(renderable, highlight=False)
+    print_tables(*figures(manifest.metrics))
     console.print(f"Saved {manifest.reference.short} to {uri}", highlight=False, soft_wrap=True)
-    console.print(f"Next: scorer bundle verify {manifest.name}:{manifest.version}", highlight=False)
+    name = f"{manifest.name}:{manifest.version}"
+    for command in (f"bundle lint {name}", f'deploy {name} --slot challenger --reason "…"'):
+        console.print(f"Next: scorer {command}", highlight=False, soft_wrap=True)

@@ -27,7 +27,7 @@ from tests.contract.stages import WAIT_S
 from tests.contract.test_deployments import DEFAULT, Recorder, deployment_of, wait_for
 from tests.unit.bundle.making import named
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.usefixtures("opens_here")]
 Signs = Callable[[bytes], Iterable[str | Signature]]
 
 
