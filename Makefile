@@ -1,17 +1,20 @@
 # Everything runs in .venv, created from requirements.lock; each target creates it first if it is missing or out of date.
+# VENV names another folder, for another Python: make bench-peers PYTHON=/usr/bin/python3 VENV=build/debian
 PYTHON ?= python3
-BIN := .venv/bin
-STAMP := .venv/.made-from-lock
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.made-from-lock
 RATE ?= 2000
 FOR ?= 45s
 DATA ?=
 ONLY ?=
+ARGS ?=
 
 # Keep bytecode: otherwise each of the many processes that the tests start would compile all modules again.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test tools ops chaos-core chaos fuzz k8s check swaps laws bench bench-stages bench-scale bench-swap bench-peers fresh docs sbom lock clean
+.PHONY: help setup demo test tools ops chaos-core chaos fuzz fuzz-engine k8s check swaps laws equality bench bench-stages bench-scale bench-swap bench-peers fresh docs sbom lock clean
 .PHONY: .engine .check-types .check-laws .check-units .check-engine
 
 CARGO := $(shell command -v cargo)
@@ -27,7 +30,7 @@ setup: .engine ## create .venv from requirements.lock, and build the compiled en
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; PYTHON=python3.12 make … chooses one" if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -62,11 +65,13 @@ check: setup ## lint, types, import rules, property tests, and the fast unit tes
 .check-units:
 	$(BIN)/pytest -q --numprocesses=2 -m quick tests/unit
 
+# Clippy in the profile of setup, which has compiled the macros of the dependencies already.
 .check-engine:
 ifdef CARGO
 	$(RUN_CARGO) fmt --manifest-path engine/Cargo.toml --check
-	$(RUN_CARGO) clippy $(CARGO_OPTIONS) --all-targets --features python -- --deny warnings
+	$(RUN_CARGO) clippy $(CARGO_OPTIONS) --release --all-targets --features python -- --deny warnings
 	$(RUN_CARGO) test $(CARGO_OPTIONS)
+	$(RUN_CARGO) run $(CARGO_OPTIONS) --example fuzz 50000
 endif
 
 test: check ## all of check, then the slow unit tests and the tests on real brokers, four in parallel
@@ -75,7 +80,7 @@ test: check ## all of check, then the slow unit tests and the tests on real brok
 		tests/fuzz tests/contract tests/simulation tests/integration
 
 ops: setup ## test Prometheus rules, the Helm chart, containers, the console in a browser, and the commands in the docs (after make tools)
-	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/ops
+	$(BIN)/pytest -o faulthandler_timeout=900 --numprocesses=2 --dist=loadfile tests/ops
 
 chaos-core: setup ## seven faults on a cluster of three brokers, in about five minutes (after make tools)
 	$(BIN)/pytest -o faulthandler_timeout=900 tests/chaos
@@ -90,9 +95,28 @@ laws: setup ## decoders and JSON Schema agree on 200 random contracts with 5,000
 	LAW_CONTRACTS=200 LAW_RECORDS=5000 $(BIN)/pytest -o faulthandler_timeout=7200 --log-cli-level=INFO --log-cli-format='%(message)s' tests/property/test_contracts_at_scale.py
 	POLICY_RECORDS=1000000 $(BIN)/pytest -o faulthandler_timeout=7200 --log-cli-level=INFO --log-cli-format='%(message)s' tests/property/test_policies.py
 
+equality: RECORDS = 1000000
+equality: BUNDLES = 33
+equality: SEED = 1
+equality: setup ## both engines give the same bytes for RECORDS=1000000 drawn records of BUNDLES=33 drawn bundles, from SEED=1 on
+	$(BIN)/python -m tests.equality --records $(RECORDS) --bundles $(BUNDLES) --seed $(SEED)
+
 fuzz: FOR = 20m
 fuzz: setup ## hostile input for every parser (FOR=20m, ONLY="archives settings"; findings in build/fuzz)
 	$(BIN)/python -m tests.fuzz --for $(FOR) $(ONLY)
+
+# Instrumented for coverage, and with all checks of integers and indexes; SANITIZER=address also finds accesses out of
+# bounds. RUSTC_BOOTSTRAP allows the sanitizer with the stable toolchain. No dependency but the crate's own is needed.
+FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=3 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+	-Cdebug-assertions=on -Coverflow-checks=on -Ccodegen-units=1
+FUZZ_TARGET = $(shell rustc -vV | sed -n 's/host: //p')
+fuzz-engine: EXECUTIONS = 10000000
+fuzz-engine: SEED = 1
+fuzz-engine: ## mutated records and trees for the compiled engine, guided by coverage (EXECUTIONS=10000000, SEED=1, SANITIZER=address)
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS="$(FUZZ_FLAGS) $(if $(SANITIZER),-Zsanitizer=$(SANITIZER))" $(RUN_CARGO) build --quiet --locked \
+		--manifest-path engine/Cargo.toml --target-dir build/fuzz-engine$(if $(SANITIZER),-$(SANITIZER)) --target $(FUZZ_TARGET) \
+		--release --config profile.release.lto=false --example fuzz
+	build/fuzz-engine$(if $(SANITIZER),-$(SANITIZER))/$(FUZZ_TARGET)/release/examples/fuzz $(EXECUTIONS) $(SEED)
 
 k8s: setup ## test the chart on a real Kubernetes control plane with KEDA: four minutes; the first run builds them (half an hour)
 	$(BIN)/python -m tests.k8s.programs
@@ -101,11 +125,11 @@ k8s: setup ## test the chart on a real Kubernetes control plane with KEDA: four 
 swaps: setup ## ten swaps between bundles with different contracts under 5,000 applications per second: nothing lost, duplicated or mixed
 	SWAPS=10 SWAPS_PER_S=5000 $(BIN)/pytest -o faulthandler_timeout=900 --log-cli-level=INFO --log-cli-format='%(message)s' tests/integration/test_contract_swaps.py
 
-bench: setup ## one worker compared with pass-through, as ratios
-	$(BIN)/python -m benchmarks.throughput
+bench: setup ## one worker with each engine compared with pass-through, as ratios (ARGS="--contract wide")
+	$(BIN)/python -m benchmarks.throughput $(ARGS)
 
-bench-stages: setup ## time per record by stage, batch size, model and record size
-	$(BIN)/python -m benchmarks.stages
+bench-stages: setup ## CPU time per record of both engines, by stage, contract, batch size, model and record size
+	$(BIN)/python -m benchmarks.stages $(ARGS)
 
 bench-scale: setup ## CPU per record with more workers and with more records
 	$(BIN)/python -m benchmarks.scale
@@ -113,8 +137,9 @@ bench-scale: setup ## CPU per record with more workers and with more records
 bench-swap: setup ## a deployment and its rollback under load: lost, duplicated and mixed results, and the latency
 	$(BIN)/python -m benchmarks.swap
 
-bench-peers: setup ## one worker compared with other implementations of the same job; writes benchmarks/report (an hour)
-	$(BIN)/python -m benchmarks.comparison
+bench-peers: setup ## both engines compared with other implementations of the same job; writes benchmarks/report (40 minutes)
+	$(BIN)/python -m benchmarks.comparison $(ARGS)
+	$(BIN)/python -m benchmarks.report
 
 fresh: setup ## regenerate all derived files: schemas, AsyncAPI, alert rules, dashboards, the chart's README, the reference
 	$(BIN)/python -m generators
@@ -125,7 +150,7 @@ docs: setup ## build the documentation site in build/docs; a dead link is an err
 sbom: setup ## write the bill of materials (CycloneDX) and the list of licences to build
 	$(BIN)/python -m supply_chain.sbom
 
-lock: setup ## resolve the dependencies again (needs uv, and Maven for Kafka's jars)
+lock: setup ## resolve the dependencies again (needs uv, cargo, and Maven for Kafka's jars)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--extra train --extra onnx --extra sklearn --extra docker --extra s3 --extra bentoml --extra console --extra otel --extra signatures \
 		--group dev --group docs \
@@ -135,6 +160,8 @@ lock: setup ## resolve the dependencies again (needs uv, and Maven for Kafka's j
 		-o runtime.lock
 	echo hatchling | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--constraint requirements.lock --no-header --no-annotate --no-emit-index-url - -o build.lock
+	cargo update --quiet --manifest-path engine/Cargo.toml
+	$(BIN)/python -m supply_chain.crate_licences
 	$(BIN)/python -m supply_chain.kafka_lock
 
 clean: ## remove .venv, caches and build output (the broker's files in your cache folder are kept)

@@ -5,6 +5,7 @@ import os
 import platform
 import signal
 import subprocess
+import sys
 import sysconfig
 import tempfile
 import time
@@ -19,33 +20,37 @@ import xgboost
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from benchmarks.applications import as_records, course_applications
+from benchmarks.broker import create_topics, delete_outputs
 from benchmarks.rivals import CannotTakePartError, Delivery, Rival
-from benchmarks.stages import RECORD_BYTES_MAX, draw_records
 from schemas.decision import Decision
 from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.core.score import score_batch
-from scorer.operate import topics
 from scorer.settings import Settings
 from scorer.store.store import BundleStore
 from scorer.stream.admin import admin_client
 from scorer.stream.faults import raise_on_partition_error
-from scorer.stream.requests import ask
+from scorer.stream.requests import ask, ask_bounds
 
 PARTITIONS = 6
 _CHECKED = 2_000
 _STEP_S = 0.2
-_ANSWER_S = 10.0
+# A busy broker answers late; a request is retried for so long.
+_ANSWER_S = 30.0
+_ATTEMPT_S = 5.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def machine(broker: str) -> dict[str, Any]:
     """Describes the machine: processor, cores, broker, and Python, whose builds differ in speed."""
     optimised = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
-    build = "" if optimised else " configured without --enable-optimizations"
+    # A distribution's configure arguments do not show how it is built: Debian's runs the optimised build itself.
+    of_distribution = sys.base_prefix == "/usr"
+    build = " of the distribution" if of_distribution else " configured without --enable-optimizations"
     return {
         "machine": platform.machine(),
         "cores": os.cpu_count(),
-        "python": platform.python_version() + build,
+        "python": platform.python_version() + ("" if optimised else build),
         "broker": broker.partition(",")[0],
     }
 
@@ -87,7 +92,7 @@ class Entry:
 
     def start(self, model: Path) -> None:
         """Creates its topics and starts its processes."""
-        topics.ensure(self.settings, PARTITIONS, replication=1)
+        create_topics(self.settings, PARTITIONS)
         job = {
             "bootstrap_servers": self.settings.bootstrap_servers,
             "group_id": self.settings.group_id,
@@ -123,10 +128,7 @@ class Entry:
                 process.kill()
                 process.wait()
         self._log.close()
-        admin = admin_client(self.settings)
-        names = [self.settings.decisions_topic, self.settings.dead_letters_topic]
-        for future in admin.delete_topics(names).values():
-            future.result(30)
+        delete_outputs(self.settings)
 
 
 def watch(entry: Entry, partitions: int = PARTITIONS) -> Iterator[Sample]:
@@ -139,13 +141,14 @@ def watch(entry: Entry, partitions: int = PARTITIONS) -> Iterator[Sample]:
     consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": uuid.uuid4().hex})
     admin = admin_client(settings)
     inputs = [TopicPartition(settings.applications_topic, p) for p in range(partitions)]
-    outputs = [TopicPartition(settings.decisions_topic, p) for p in range(PARTITIONS)]
     try:
         while True:
             time.sleep(_STEP_S)
             usage = entry.usage()
             if entry.delivery == "at-least-once":
-                decided = sum(_end_offset(consumer, tp) for tp in outputs)
+                decided = sum(
+                    ask_bounds(consumer, settings.decisions_topic, p, _ANSWER_S)[1] for p in range(PARTITIONS)
+                )
             else:
                 committed = ask(partial(_committed, admin, settings.group_id, inputs), _ANSWER_S)
                 decided = sum(max(tp.offset, 0) for tp in committed)
@@ -154,13 +157,9 @@ def watch(entry: Entry, partitions: int = PARTITIONS) -> Iterator[Sample]:
         consumer.close()
 
 
-def _end_offset(consumer: Consumer, partition: TopicPartition) -> int:
-    return ask(partial(consumer.get_watermark_offsets, partition, timeout=_ANSWER_S), _ANSWER_S)[1]
-
-
 def _committed(admin: AdminClient, group_id: str, partitions: list[TopicPartition]) -> list[TopicPartition]:
     request = [ConsumerGroupTopicPartitions(group_id, partitions)]
-    (answer,) = admin.list_consumer_group_offsets(request, request_timeout=_ANSWER_S).values()
+    (answer,) = admin.list_consumer_group_offsets(request, request_timeout=_ATTEMPT_S).values()
     return raise_on_partition_error(answer.result().topic_partitions)
 
 
@@ -199,6 +198,8 @@ def require_same_decisions(entry: Entry) -> None:
     ends_at = time.monotonic() + 20
     while compared < _CHECKED // 2 and time.monotonic() < ends_at:
         for message in consumer.consume(1_000, 1.0):
+            if message.error() is not None:
+                continue
             theirs = json.loads(message.value() or b"{}")
             expected = ours.get(theirs.get("application_id", ""))
             if expected is None:
@@ -214,7 +215,7 @@ def require_same_decisions(entry: Entry) -> None:
 
 def _our_decisions() -> dict[str, Decision]:
     bundle = BundleStore(Settings().store).open(DEFAULT_BUNDLE)
-    outcomes = score_batch(draw_records(_CHECKED), bundle, RECORD_BYTES_MAX).results
+    outcomes = score_batch(as_records(course_applications(), _CHECKED), bundle, Settings().record_bytes_max).results
     decisions = [Decision.model_validate_json(outcome) for outcome in outcomes if isinstance(outcome, bytes)]
     return {decision.application_id: decision for decision in decisions}
 

@@ -1,11 +1,11 @@
 """One program of the throughput benchmark, run as a process: reads the whole topic once and prints its figures.
 
-Five kinds: `passthrough` (only consumes and produces, with the client's default settings), `passthrough-tuned` (the
+The kinds: `passthrough` (only consumes and produces, with the client's default settings), `passthrough-tuned` (the
 same with all our client settings), `passthrough-confirmed` (our own link, which commits only after every delivery is
 confirmed, without scoring), `worker`, built from the same parts as `scorer worker`, including metrics, and
-`worker-wide`, the same with a bundle of a wide contract. The delivery mode of the last three comes from the settings.
-Time is measured from the first poll that returned records to the last
-commit; CPU time is that of the process over the same span.
+`worker-wide`, the same with a bundle of a wide contract. The delivery mode of the last three and the engine of the last
+two come from the settings. Time is measured from the first poll that returned records to the last commit; CPU time is
+that of the process over the same span.
 """
 
 import gc
@@ -21,6 +21,7 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, Producer
 from prometheus_client import CollectorRegistry
 
+from benchmarks.engines import open_engine
 from benchmarks.wide import wide_bundle
 from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.core.score import Result, Scores
@@ -78,7 +79,8 @@ class Timed(Observer):
 def run_worker(settings: Settings, records: int, wide: bool = False) -> Watch:
     """Runs our worker until `records` records are committed."""
     watch = Watch()
-    bundle = wide_bundle() if wide else BundleStore(settings.store).open(DEFAULT_BUNDLE)
+    opened = wide_bundle() if wide else BundleStore(settings.store).open(DEFAULT_BUNDLE)
+    bundle = open_engine(opened, "python" if settings.engine == "python" else "compiled")
     metrics = WorkerMetrics(CollectorRegistry(), bundle.reference, settings.applications_topic)
     health = Health(bundle.reference, *stalled_after(settings))
     observer = Observers(Timed(watch), metrics, health, EventLog(bundle.reference))

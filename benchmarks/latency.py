@@ -82,7 +82,7 @@ def wait_until_ready(entry: Entry, reader: Consumer) -> None:
     producer = Producer({"bootstrap.servers": entry.settings.bootstrap_servers})
     applications = generate_applications(seed=2, prefix=f"w{uuid.uuid4().hex[:6]}")
     ends_at = time.monotonic() + _READY_S
-    while not reader.consume(1, 0.2):
+    while not any(message.error() is None for message in reader.consume(1, 0.2)):
         entry.usage()  # raises if it has exited
         if time.monotonic() > ends_at:
             raise CannotTakePartError(f"it decided nothing within {_READY_S:.0f} s")

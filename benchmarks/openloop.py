@@ -11,7 +11,7 @@ from itertools import islice
 
 from confluent_kafka import Producer
 
-from producer.generator import generate_applications
+from benchmarks.applications import course_applications
 
 _LEAD_S = 0.5
 _STEP_S = 0.002
@@ -21,7 +21,7 @@ def main() -> None:
     """Publishes, waits until everything is delivered, and prints the start time."""
     servers, topic, prefix, rate, seconds = sys.argv[1:]
     count = int(float(rate) * float(seconds))
-    records = [{"value": r.value, "key": r.key} for r in islice(generate_applications(seed=1, prefix=prefix), count)]
+    records = [{"value": a.value, "key": a.key} for a in islice(course_applications(prefix), count)]
     producer = Producer(
         {
             "bootstrap.servers": servers,

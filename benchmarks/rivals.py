@@ -1,6 +1,7 @@
 """The programs in the comparison: how each one is built and started. Their sources are in `peers/`."""
 
 import json
+import platform
 import shutil
 import subprocess
 import sys
@@ -11,15 +12,27 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmarks.engines import EngineUnusedError, open_engine
+from scorer.cli.options import DEFAULT_BUNDLE
+from scorer.core.score import EngineName
 from scorer.settings import Settings
+from scorer.store.store import BundleStore
 
 HERE = Path(__file__).parent
 PEERS = HERE / "peers"
-WORK = HERE / "results" / "peers"
+WORK = HERE.parent / "build" / "peers"
 """Environments and builds; not part of the repository."""
 
 Delivery = Literal["at-least-once", "exactly-once"]
-Family = Literal["ours", "bare", "native", "jvm", "python, our scoring", "python, as its guide"]
+Family = Literal[
+    "ours, compiled engine",
+    "ours, Python engine",
+    "bare",
+    "native",
+    "jvm",
+    "python, our scoring",
+    "python, as its guide",
+]
 Job = Mapping[str, Any]
 BOTH: tuple[Delivery, ...] = ("at-least-once", "exactly-once")
 ONCE: tuple[Delivery, ...] = ("at-least-once",)
@@ -56,8 +69,11 @@ def _run(*command: str, cwd: Path | None = None) -> None:
 
 @cache
 def environment(name: str) -> str:
-    """Returns the Python of an environment with the packages of `requirements-NAME.lock`."""
-    folder = WORK / name
+    """Returns the Python of an environment with the packages of `requirements-NAME.lock`.
+
+    It is the interpreter that runs this program, so that all programs in Python run on the same one.
+    """
+    folder = WORK / f"{name}-{platform.python_version()}"
     (lock,) = PEERS.glob(f"*/requirements-{name}.lock")
     built_lock = folder / "made-of.lock"
     if not built_lock.exists() or built_lock.read_bytes() != lock.read_bytes():
@@ -79,13 +95,32 @@ def _java() -> str:
 @cache
 def _native() -> str:
     """Builds the C++ program and returns its path."""
-    build = WORK / "native"
+    build = WORK / f"native-{platform.python_version()}"
     shutil.copytree(PEERS / "native", build, dirs_exist_ok=True)
     _run("make", "-s", f"PYTHON={sys.executable}", cwd=build)
     return str(build / "ceiling")
 
 
-def _ours(job: Job) -> list[str]:
+def _ours(engine: EngineName | None) -> Callable[[Job], list[str]]:
+    """Returns how our worker is started, with an engine, or with the default."""
+
+    def command(job: Job) -> list[str]:
+        if engine is not None:
+            _require_engine(engine)
+        return _worker(job, {} if engine is None else {"engine": engine})
+
+    return command
+
+
+@cache
+def _require_engine(engine: EngineName) -> None:
+    try:
+        open_engine(BundleStore(Settings().store).open(DEFAULT_BUNDLE), engine)
+    except EngineUnusedError as error:
+        raise CannotTakePartError(str(error)) from None
+
+
+def _worker(job: Job, own: Mapping[str, str]) -> list[str]:
     settings = {
         "applications_topic": job["applications_topic"],
         "decisions_topic": job["decisions_topic"],
@@ -94,10 +129,10 @@ def _ours(job: Job) -> list[str]:
         "group_id": job["group_id"],
         "delivery": job["delivery"],
         "http_port": 0,
+        **own,
     }
     sets = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
-    scorer = str(Path(sys.executable).with_name("scorer"))
-    return [scorer, "worker", "--bootstrap-servers", job["bootstrap_servers"], *sets]
+    return [sys.executable, "-m", "scorer", "worker", "--bootstrap-servers", job["bootstrap_servers"], *sets]
 
 
 def _bare(kind: str) -> Callable[[Job], list[str]]:
@@ -122,8 +157,14 @@ def _python_program(name: str, file: str, variant: str) -> Callable[[Job], list[
     return lambda job: [environment(name), program, json.dumps({**job, "variant": variant})]
 
 
+DEFAULT = Rival("scorer", "ours, compiled engine", BOTH, _ours(None))
+"""Our worker with its default settings, for benchmarks without other programs."""
+OURS: tuple[Rival, ...] = (
+    Rival("scorer, compiled engine", "ours, compiled engine", BOTH, _ours("compiled")),
+    Rival("scorer, Python engine", "ours, Python engine", BOTH, _ours("python")),
+)
 RIVALS: tuple[Rival, ...] = (
-    Rival("scorer", "ours", BOTH, _ours),
+    *OURS,
     Rival("pass-through in Python, tuned", "bare", ONCE, _bare("passthrough-tuned")),
     Rival("pass-through in Python", "bare", ONCE, _bare("passthrough")),
     Rival("C++, librdkafka", "native", BOTH, _native_program("score")),
@@ -145,3 +186,16 @@ RIVALS: tuple[Rival, ...] = (
     Rival("aiokafka", "python, as its guide", ONCE, _python_program("aiokafka", "aiokafka_peer.py", "guide")),
     Rival("Faust", "python, as its guide", ONCE, _python_program("faust", "faust_peer.py", "guide")),
 )
+FAMILIES: Mapping[str, str] = {f"{r.name} | {d}": r.family for r in RIVALS for d in r.deliveries}
+"""The family of each "name | delivery"."""
+
+
+def prepare() -> None:
+    """Builds all programs, and prints which ones cannot run here."""
+    names = ("bootstrap_servers", "applications_topic", "decisions_topic", "dead_letters_topic", "deployments_topic")
+    job = {"group_id": "prepare", "delivery": "at-least-once", **{name: name for name in names}}
+    for rival in RIVALS:
+        try:
+            rival.command(job)
+        except CannotTakePartError as error:
+            print(f"  {rival.name}: {error}")

@@ -8,20 +8,18 @@ the broker: with fewer cores than workers, records per second cannot grow.
 import argparse
 import uuid
 
+from benchmarks.applications import course_applications, publish
 from benchmarks.arena import Entry, model_folder, rate_between, watch
-from benchmarks.rivals import RIVALS
-from benchmarks.throughput import fill
-from scorer.local.broker import start_broker
-from scorer.operate import topics
+from benchmarks.broker import create_topics, open_broker
+from benchmarks.rivals import DEFAULT
 from scorer.settings import Settings
 
-_OURS = RIVALS[0]
 _PARTITIONS = 8
 
 
 def process_backlog(base: Settings, workers: int, records: int) -> str:
     """Processes one backlog and returns a row of figures, from the first decision to the last."""
-    entry = Entry(_OURS, "exactly-once", base, workers)
+    entry = Entry(DEFAULT, "exactly-once", base, workers)
     try:
         with model_folder() as model:
             entry.start(model)
@@ -43,13 +41,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--millions", type=int, nargs="*", default=[1, 3, 10])
     options = parser.parse_args()
-    with start_broker("auto", say=print) as broker:
+    with open_broker() as broker:
         print(" workers      records    records/s  CPU µs/record  MB per worker")
         for millions in options.millions:
             name = f"a-{uuid.uuid4().hex[:6]}"
             base = Settings(bootstrap_servers=broker.bootstrap_servers, applications_topic=name)
-            topics.ensure(base, _PARTITIONS, replication=1)
-            fill(base, millions * 1_000_000)
+            create_topics(base, _PARTITIONS)
+            publish(base, course_applications(), millions * 1_000_000)
             for workers in (1, 2, 4) if millions == options.millions[0] else (1,):
                 print(process_backlog(base, workers, millions * 1_000_000), flush=True)
 

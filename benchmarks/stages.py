@@ -1,84 +1,112 @@
-"""Measures the time per record of scoring, without Kafka, by stage.
+"""Measures the time per record of scoring, without Kafka: both engines, by stage.
 
-`make bench-stages` runs it. Five tables: by batch size, model size, record size and contract, and for records of 64 kB
-that were crafted to be slow. Each figure is the minimum of several rounds over the same applications, to exclude other
-load on the machine.
+`make bench-stages` runs it. Tables by contract and batch size, by model size and by record size, and the time to decode
+records of 64 kB that were crafted to be slow. Each round runs the Python engine and then the compiled one on the same
+applications. The figures are CPU time, so that other processes do not count, as medians of the rounds; the ratio is the
+median of the rounds' ratios.
+
+The compiled engine scores a batch in one call. Its `decode`, which includes the features, and its `encode` are measured
+in separate calls; `predict` is the rest.
 """
 
+import argparse
 import dataclasses
 import json
+import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from itertools import islice
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
-import xgboost
 
-from benchmarks.wide import wide_bundle, wide_records
-from producer.generator import generate_applications
-from scorer.bundle.xgboost_runner import XGBoostModel
+from benchmarks.applications import Application, Source, as_records, course_applications
+from benchmarks.engines import EngineUnusedError, open_both, train
+from benchmarks.german import DATA, find_data, german_applications, german_bundle
+from benchmarks.wide import wide_applications, wide_bundle
 from scorer.cli.options import DEFAULT_BUNDLE
+from scorer.core import engine
 from scorer.core.decode import Decoder
-from scorer.core.score import Bundle, score_batch
+from scorer.core.score import Bundle, EngineName, score_batch
 from scorer.process import reduce_garbage_collection
 from scorer.settings import Settings
 from scorer.store.store import BundleStore
 
 STAGES = ("decode", "features", "predict", "encode")
-RECORDS = 20_000
-ROUNDS = 5
 RECORD_BYTES_MAX = 65_536
+_DEFAULT_BATCH = 5_000
+_DEPTH = 3
+# Calls with few records take a while; so many are enough.
+_CALLS_MAX = 500
+Engines = Mapping[EngineName, Bundle]
+Figures = dict[str, float]
+"""Microseconds per record by stage, and `all`."""
 
 
-class Source(NamedTuple):
-    """An application with the interface of a record."""
-
-    content: bytes
-    number: int
-
-    def topic(self) -> str:
-        return "applications"
-
-    def partition(self) -> int:
-        return 0
-
-    def offset(self) -> int:
-        return self.number
-
-    def value(self) -> bytes:
-        return self.content
-
-
-def draw_records(count: int) -> list[Source]:
-    """Returns the first applications of the generator, the same ones each time."""
-    return [Source(r.value, number) for number, r in enumerate(islice(generate_applications(seed=1), count))]
+def compare(records: Sequence[Source], engines: Engines, batch_records: int, rounds: int) -> None:
+    """Measures both engines in turns, and prints a row for each."""
+    batches = [
+        records[start : start + batch_records]
+        for start in range(0, min(len(records), _CALLS_MAX * batch_records), batch_records)
+    ]
+    measured: dict[EngineName, list[Figures]] = {"python": [], "compiled": []}
+    for _ in range(rounds):
+        measured["python"].append(_measure_reference(batches, engines["python"]))
+        measured["compiled"].append(_measure_compiled(batches, engines["compiled"]))
+    ratios = [p["all"] / c["all"] for p, c in zip(measured["python"], measured["compiled"], strict=True)]
+    for name, runs in measured.items():
+        medians = {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
+        cells = [f"{medians[stage]:>10.2f}" if stage in medians else " " * 10 for stage in (*STAGES, "all")]
+        ratio = f"{statistics.median(ratios):>8.2f} ×" if name == "compiled" else ""
+        print(f"  {'':<24}{name:<10}" + "".join(cells) + ratio, flush=True)
 
 
-def draw_wide_records(count: int) -> list[Source]:
-    """Returns the first applications of the wide contract, the same ones each time."""
-    return [Source(r.value, number) for number, r in enumerate(islice(wide_records(), count))]
+def _measure_reference(batches: Sequence[Sequence[Source]], bundle: Bundle) -> Figures:
+    spent: dict[str, float] = defaultdict(float)
+    with _timed(spent, "all"):
+        for batch in batches:
+            score_batch(batch, bundle, RECORD_BYTES_MAX, _stopwatch(spent))
+    return _per_record(spent, batches)
 
 
-def measure(records: Sequence[Source], bundle: Bundle, batch_records: int) -> dict[str, float]:
-    """Measures microseconds per record, by stage."""
-    minima: dict[str, float] = defaultdict(lambda: float("inf"))
-    for _ in range(ROUNDS):
-        spent: dict[str, float] = defaultdict(float)
-        for start in range(0, len(records), batch_records):
-            score_batch(records[start : start + batch_records], bundle, RECORD_BYTES_MAX, _stopwatch(spent))
-        for stage, seconds in spent.items():
-            minima[stage] = min(minima[stage], seconds / len(records) * 1e6)
-    return dict(minima)
+def _measure_compiled(batches: Sequence[Sequence[Source]], bundle: Bundle) -> Figures:
+    spent: dict[str, float] = defaultdict(float)
+    assert bundle.engine is not None, "opened with the compiled engine"
+    for batch in batches:
+        with _timed(spent, "all"):
+            scores = score_batch(batch, bundle, RECORD_BYTES_MAX)
+        assert scores.by_engine == len(batch), "the engine decides all of these applications"
+        values = [record.value() for record in batch]
+        source = engine.Source(
+            batch[0].topic(), [record.partition() for record in batch], [record.offset() for record in batch]
+        )
+        with _timed(spent, "decode"):
+            rows = bundle.engine.decode(values, RECORD_BYTES_MAX)
+        assert rows is not None, "the engine does not fail"
+        with _timed(spent, "encode"):
+            bundle.engine.encode(rows, scores.probabilities, source)
+    spent["predict"] = spent["all"] - spent["decode"] - spent["encode"]
+    return _per_record(spent, batches)
+
+
+def _per_record(spent: Mapping[str, float], batches: Sequence[Sequence[Source]]) -> Figures:
+    records = sum(map(len, batches))
+    return {stage: seconds / records * 1e6 for stage, seconds in spent.items()}
+
+
+@contextmanager
+def _timed(spent: dict[str, float], stage: str) -> Iterator[None]:
+    began = time.process_time()
+    yield
+    spent[stage] += time.process_time() - began
 
 
 def _stopwatch(spent: dict[str, float]) -> Callable[[str], None]:
-    began = time.perf_counter()
+    began = time.process_time()
 
     def record(stage: str) -> None:
         nonlocal began
-        now = time.perf_counter()
+        now = time.process_time()
         spent[stage] += now - began
         began = now
 
@@ -89,9 +117,8 @@ def with_trees(bundle: Bundle, records: Sequence[Source], trees: int) -> Bundle:
     """Returns the bundle with a model of `trees` trees of depth 3, trained to predict what its own model predicts."""
     matrix = bundle.encoding.matrix(bundle.decoder.decode_batch([r.content for r in records], RECORD_BYTES_MAX).columns)
     drawn = np.random.default_rng(1).random(len(matrix)) < bundle.model.predict(matrix)
-    parameters = {"objective": "binary:logistic", "max_depth": 3, "eta": 0.01, "nthread": 1, "seed": 1}
-    booster = xgboost.train(parameters, xgboost.DMatrix(matrix, drawn.astype(np.float32)), trees)
-    return dataclasses.replace(bundle, model=XGBoostModel(booster))
+    model = train(matrix, drawn, trees, _DEPTH)
+    return dataclasses.replace(bundle, model=model, golden_probabilities=model.predict(bundle.golden_matrix))
 
 
 def padded(records: Sequence[Source], size: int) -> list[Source]:
@@ -102,7 +129,7 @@ def padded(records: Sequence[Source], size: int) -> list[Source]:
 
 def crafted() -> dict[str, bytes]:
     """Returns values of nearly `RECORD_BYTES_MAX`, the slowest to decode that a search has found."""
-    plain = draw_records(1)[0].content[:-1]
+    plain = next(course_applications()).value[:-1]
     long = b',"long":' + b"9" * 4_400
     heads = {
         "application": plain + b',"z":[',
@@ -118,48 +145,68 @@ def crafted() -> dict[str, bytes]:
     }
 
 
-def decode_ms(decoder: Decoder, value: bytes) -> float:
+def decode_ms(decoder: Decoder, value: bytes, rounds: int) -> float:
     """Measures the milliseconds to decode a value."""
     least = float("inf")
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
+    for _ in range(rounds):
+        began = time.process_time()
         decoder.decode(value, RECORD_BYTES_MAX)
-        least = min(least, time.perf_counter() - began)
+        least = min(least, time.process_time() - began)
     return least * 1e3
 
 
+def compare_contracts(course: Engines, records: int, rounds: int) -> None:
+    """Prints the tables by contract and batch size."""
+    bundles: dict[str, tuple[Engines, Iterator[Application], Sequence[int]]] = {
+        "course": (course, course_applications(), (1, 10, 100, 1_000, 5_000, 20_000))
+    }
+    data = find_data()
+    if data is None:
+        print(f"  German credit is left out: {DATA} is not set")
+    else:
+        bundles["German credit"] = (open_both(german_bundle(data)), german_applications(data), (1, 5_000, 20_000))
+    bundles["150 fields"] = (open_both(wide_bundle()), wide_applications(), (1, 5_000, 20_000))
+    for name, (engines, applications, sizes) in bundles.items():
+        sources = as_records(applications, records)
+        mean_bytes = statistics.mean(len(source.content) for source in sources)
+        print_head(f"{name}, {mean_bytes:,.0f} bytes")
+        for size in sizes:
+            print(f"    batches of {size:,}")
+            compare(sources, engines, size, rounds)
+
+
 def main() -> None:
-    """Prints the five tables."""
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
     bundle = BundleStore(Settings().store).open(DEFAULT_BUNDLE)
-    records = draw_records(RECORDS)
+    try:
+        course = open_both(bundle)
+    except EngineUnusedError as error:
+        parser.exit(1, f"{error}\n")
+    records = as_records(course_applications(), options.records)
     reduce_garbage_collection()
-    print(f"µs per record; {DEFAULT_BUNDLE}, {len(records[0].content)} bytes per record; default: batches of 5,000")
-    print_head("records/batch")
-    for size in (1, 10, 100, 1_000, 5_000, 20_000):
-        print_figures(f"{size:,}", measure(records[: 200 * size], bundle, size))
-    print_head("trees")
-    for trees in (175, 1_000, 5_000):
-        print_figures(f"{trees:,}", measure(records, with_trees(bundle, records[:3_000], trees), 5_000))
-    print_head("bytes/record")
-    print_figures("unchanged", measure(records, bundle, 5_000))
+    print(f"µs of CPU per record, medians of {options.rounds} rounds; ratio: Python engine to compiled engine")
+    compare_contracts(course, options.records, options.rounds)
+    print_head("trees, course")
+    for trees in (1_000, 5_000):
+        print(f"    {trees:,}")
+        compare(records, open_both(with_trees(bundle, records[:3_000], trees)), _DEFAULT_BATCH, options.rounds)
+    print_head("bytes/record, course")
     for size in (250, 1_000, 10_000):
-        print_figures(f"{size:,}", measure(padded(records, size), bundle, 5_000))
-    print_head("contract")
-    print_figures("course", measure(records, bundle, 5_000))
-    print_figures("wide", measure(draw_wide_records(RECORDS), wide_bundle(), 5_000))
-    print("  ms for a crafted record of 64 kB, decode, cut off")
+        print(f"    {size:,}")
+        compare(padded(records, size), course, _DEFAULT_BATCH, options.rounds)
+    print("  ms to decode a crafted record of 64 kB with the Python engine, and the same cut off")
     for name, value in crafted().items():
-        print(f"  {name:<32}{decode_ms(bundle.decoder, value):>10.2f}{decode_ms(bundle.decoder, value[:-1]):>9.2f}")
+        whole, cut = (decode_ms(bundle.decoder, content, options.rounds) for content in (value, value[:-1]))
+        print(f"  {name:<32}{whole:>10.2f}{cut:>9.2f}")
 
 
 def print_head(head: str) -> None:
     """Prints the header of a table."""
-    print(f"  {head:<16}" + "".join(f"{cell:>10}" for cell in (*STAGES, "all")))
-
-
-def print_figures(head: str, figures: dict[str, float]) -> None:
-    """Prints a row of microseconds, with their sum."""
-    print(f"  {head:<16}" + "".join(f"{figures[stage]:>10.2f}" for stage in STAGES) + f"{sum(figures.values()):>10.2f}")
+    print(f"  {head:<34}" + "".join(f"{cell:>10}" for cell in (*STAGES, "all", "ratio")))
 
 
 if __name__ == "__main__":

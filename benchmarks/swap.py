@@ -25,13 +25,12 @@ from confluent_kafka import Consumer, Message
 from numpy.typing import NDArray
 
 from benchmarks.arena import PARTITIONS, Entry, machine, model_folder
+from benchmarks.broker import create_topics, open_broker
 from benchmarks.latency import arrivals, open_reader, wait_until_ready
-from benchmarks.rivals import RIVALS
+from benchmarks.rivals import DEFAULT
 from schemas.settings import ENV_PREFIX
 from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.errors import ScorerError
-from scorer.local.broker import start_broker
-from scorer.operate import topics
 from scorer.operate.rollout import wait_for_workers
 from scorer.settings import Settings
 from scorer.store.store import BundleStore
@@ -194,7 +193,7 @@ class Operator:
         self._connection, child_connection = context.Pipe()
         context.Process(target=_run_commands, args=(child_connection, environment), daemon=True).start()
         rehearsal = settings.model_copy(update={"deployments_topic": f"{settings.deployments_topic}-rehearsal"})
-        topics.ensure(rehearsal, PARTITIONS, replication=1)
+        create_topics(rehearsal, PARTITIONS)
         options = (
             "--set",
             f"deployments_topic={rehearsal.deployments_topic}",
@@ -250,7 +249,7 @@ def _run_commands(connection: Connection, environment: dict[str, str]) -> None:
 
 def measure(base: Settings, rate: int, seconds: float) -> dict[str, Any]:
     """Performs the whole run; returns the findings, and the milliseconds before and around the swaps."""
-    entry = Entry(RIVALS[0], "exactly-once", base, _WORKERS)
+    entry = Entry(DEFAULT, "exactly-once", base, _WORKERS)
     try:
         with model_folder() as model:
             entry.start(model)
@@ -308,11 +307,11 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=20_000)
     parser.add_argument("--seconds", type=float, default=54.0)
     options = parser.parse_args()
-    with start_broker("auto", say=print) as broker:
+    with open_broker() as broker:
         mark = uuid.uuid4().hex[:6]
         names = {"applications_topic": f"a-{mark}", "deployments_topic": f"deployments-{mark}"}
         base = Settings(bootstrap_servers=broker.bootstrap_servers, **names)
-        topics.ensure(base, PARTITIONS, replication=1)
+        create_topics(base, PARTITIONS)
         print(f"{options.rate:,} applications per second for {options.seconds:g} s, {_WORKERS} workers")
         result = measure(base, options.rate, options.seconds) | {"machine": machine(broker.description)}
     findings = ", ".join(f"{name} {count:,}" for name, count in result["findings"].items())

@@ -4,8 +4,8 @@
 a separate process, two rounds each in turns. Our worker confirms every delivery before it commits. Pass-through runs
 with the client's default settings, which wait a second whenever the queue was full; with our client settings, which are
 as fast as this client can be; and with our own Kafka link without scoring, once per delivery mode: with the same
-confirmation and commits as our worker, this is the upper limit for any scoring in Python. With `--contract wide`, the
-applications have 150 fields and 2 kB.
+confirmation and commits as our worker, this is the upper limit for any scoring. Our worker runs with both engines, or
+with those that `--engine` names. With `--contract wide`, the applications have 150 fields and 2 kB.
 """
 
 import argparse
@@ -15,67 +15,61 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
-from confluent_kafka import Producer
-
+from benchmarks.applications import course_applications, publish
 from benchmarks.arena import machine
+from benchmarks.broker import create_topics, delete_outputs, open_broker
 from benchmarks.rivals import BOTH, Delivery
-from benchmarks.wide import WideRecord, wide_records
-from producer.generator import GeneratedRecord, generate_applications
-from scorer.local.broker import start_broker
-from scorer.operate import topics
+from benchmarks.wide import wide_applications
+from scorer.core.score import ENGINES, EngineName
 from scorer.settings import Settings
-from scorer.stream.admin import admin_client
 
-CONTESTANTS: dict[str, tuple[str, Delivery]] = {
-    "passthrough": ("passthrough", "at-least-once"),
-    "passthrough-tuned": ("passthrough-tuned", "at-least-once"),
-    **{f"confirmed {d}": ("passthrough-confirmed", d) for d in BOTH},
-    **{d: ("worker", d) for d in BOTH},
-}
-"""Kind of program and delivery, by name."""
 PARTITIONS = 6
 RESULT = Path(__file__).parent / "results" / "throughput.json"
 
 
-def fill(settings: Settings, records: int, contract: str = "course") -> None:
-    """Publishes `records` applications of a contract, course or wide, as `producer load` would."""
-    producer = Producer(
-        {"bootstrap.servers": settings.bootstrap_servers, "linger.ms": 50, "queue.buffering.max.messages": 1_000_000}
-    )
-    generated: Iterator[GeneratedRecord | WideRecord] = (
-        wide_records() if contract == "wide" else generate_applications(seed=1)
-    )
-    applications = ({"value": record.value, "key": record.key} for record in islice(generated, records))
-    while batch := list(islice(applications, 10_000)):
-        assert producer.produce_batch(settings.applications_topic, batch) == len(batch), "the queue was full"
-        producer.flush()
+class Contestant(NamedTuple):
+    """A program: its kind, and the settings in which it differs from the others of its kind."""
+
+    kind: str
+    delivery: Delivery
+    engine: EngineName = "python"
+
+    def __str__(self) -> str:
+        kind = f"{self.engine} engine" if self.kind == "worker" else self.kind.removeprefix("passthrough-")
+        return f"{kind}, {self.delivery}" if self.kind in {"worker", "passthrough-confirmed"} else self.kind
 
 
-def run_contestant(contestant: str, base: Settings, records: int, contract: str) -> dict[str, float]:
+Rounds = dict[Contestant, list[dict[str, float]]]
+"""The figures of each round, by contestant."""
+PASS_THROUGH = (Contestant("passthrough", "at-least-once"), Contestant("passthrough-tuned", "at-least-once"))
+CONFIRMED = tuple(Contestant("passthrough-confirmed", delivery) for delivery in BOTH)
+
+
+def run_contestant(contestant: Contestant, base: Settings, records: int, contract: str) -> dict[str, float]:
     """Runs one round of one contestant, with a separate group and output topics."""
-    kind, delivery = CONTESTANTS[contestant]
-    kind = f"{kind}-wide" if (kind, contract) == ("worker", "wide") else kind
+    is_wide = (contestant.kind, contract) == ("worker", "wide")
+    kind = "worker-wide" if is_wide else contestant.kind
     name = f"{kind}-{uuid.uuid4().hex[:6]}"
     settings = base.model_copy(
         update={
             "group_id": name,
-            "delivery": delivery,
+            "delivery": contestant.delivery,
+            "engine": contestant.engine,
             "decisions_topic": f"d-{name}",
             "dead_letters_topic": f"x-{name}",
         }
     )
-    topics.ensure(settings, PARTITIONS, replication=1)
+    create_topics(settings, PARTITIONS)
     command = [sys.executable, "-m", "benchmarks.contestant", kind, str(records), settings.model_dump_json()]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    admin_client(settings).delete_topics([settings.decisions_topic, settings.dead_letters_topic])
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    delete_outputs(settings)
     figures: dict[str, float] = json.loads(done.stdout)
     rate, cpu_us = figures["records"] / figures["seconds"], figures["cpu_s"] / figures["records"] * 1e6
     print(
-        f"  {contestant:<23} {rate:>9,.0f} records/s  {cpu_us:5.2f} µs CPU per record  {figures['seconds']:6.2f} s  "
+        f"  {contestant!s:<32} {rate:>9,.0f} records/s  {cpu_us:5.2f} µs CPU per record  {figures['seconds']:6.2f} s  "
         f"{figures['records'] / figures['batches']:7,.0f} records per batch  {figures['rss_bytes'] / 1e6:4.0f} MB",
         flush=True,
     )
@@ -88,45 +82,51 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--contract", choices=("course", "wide"), default="course")
+    parser.add_argument("--engine", choices=ENGINES, nargs="+", default=ENGINES)
     options = parser.parse_args()
-    with start_broker("auto", say=print) as broker:
+    with open_broker() as broker:
         base = Settings(bootstrap_servers=broker.bootstrap_servers, applications_topic=f"a-{uuid.uuid4().hex[:6]}")
-        topics.ensure(base, PARTITIONS, replication=1)
+        create_topics(base, PARTITIONS)
         began = time.perf_counter()
-        fill(base, options.records, options.contract)
+        applications = wide_applications() if options.contract == "wide" else course_applications()
+        publish(base, applications, options.records)
         print(f"{options.records:,} applications published in {time.perf_counter() - began:.1f} s")
-        rounds: dict[str, list[dict[str, float]]] = {name: [] for name in CONTESTANTS}
+        workers = [Contestant("worker", delivery, engine) for engine in options.engine for delivery in BOTH]
+        rounds: Rounds = {contestant: [] for contestant in (*PASS_THROUGH, *CONFIRMED, *workers)}
         for _ in range(options.rounds):
-            for name, runs in rounds.items():
-                runs.append(run_contestant(name, base, options.records, options.contract))
+            for contestant, runs in rounds.items():
+                runs.append(run_contestant(contestant, base, options.records, options.contract))
     report(rounds, broker.description)
 
 
-def report(rounds: dict[str, list[dict[str, float]]], broker: str) -> None:
-    """Prints and saves medians, and their ratios to each pass-through in the same run."""
+def report(rounds: Rounds, broker: str) -> None:
+    """Prints and saves medians, and the ratios of the workers to the others in the same run."""
     medians = {
-        name: {figure: statistics.median(r[figure] for r in runs) for figure in ("rate", "cpu_us", "rss_bytes")}
-        for name, runs in rounds.items()
+        contestant: {figure: statistics.median(r[figure] for r in runs) for figure in ("rate", "cpu_us", "rss_bytes")}
+        for contestant, runs in rounds.items()
     }
+    count = len(rounds[PASS_THROUGH[0]])
+    print(f"\nmedians of {count} rounds; compare the ratios, the figures belong to this machine")
+    for contestant, m in medians.items():
+        print(f"  {contestant!s:<32} {m['rate']:>9,.0f} records/s  {m['cpu_us']:5.2f} µs CPU per record")
     ratios = {
-        delivery: {
-            base: medians[delivery]["rate"] / medians[base]["rate"]
-            for base in ("passthrough", "passthrough-tuned", f"confirmed {delivery}")
+        str(worker): {
+            str(other): figures["rate"] / medians[other]["rate"]
+            for other in medians
+            if other in PASS_THROUGH or (other != worker and other.delivery == worker.delivery)
         }
-        for delivery in BOTH
+        for worker, figures in medians.items()
+        if worker.kind == "worker"
     }
-    print(f"\nmedians of {len(rounds['passthrough'])} rounds; compare the ratios, the figures belong to this machine")
-    for name, m in medians.items():
-        print(f"  {name:<23} {m['rate']:>9,.0f} records/s  {m['cpu_us']:5.2f} µs CPU per record")
-    for delivery, to in ratios.items():
-        plain, tuned, confirmed = to.values()
-        print(
-            f"  {delivery} is {plain:.2f} × pass-through, {tuned:.2f} × pass-through tuned, "
-            f"{confirmed:.2f} × pass-through confirmed {delivery}"
-        )
-    print(f"  exactly-once is {medians['exactly-once']['rate'] / medians['at-least-once']['rate']:.2f} × at-least-once")
+    for worker, by_other in ratios.items():
+        print(f"  {worker} is " + ", ".join(f"{ratio:.2f} × {other}" for other, ratio in by_other.items()))
     RESULT.parent.mkdir(exist_ok=True)
-    result = {"machine": machine(broker), "rounds": rounds, "medians": medians, "ratios": ratios}
+    result = {
+        "machine": machine(broker),
+        "rounds": {str(contestant): runs for contestant, runs in rounds.items()},
+        "medians": {str(contestant): m for contestant, m in medians.items()},
+        "ratios": ratios,
+    }
     RESULT.write_text(json.dumps(result, indent=2))
     print(f"written to {RESULT.relative_to(Path.cwd()) if RESULT.is_relative_to(Path.cwd()) else RESULT}")
 

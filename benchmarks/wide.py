@@ -3,16 +3,16 @@
 import json
 import random
 from collections.abc import Iterator
-from itertools import count
-from typing import Any, Final, NamedTuple
+from itertools import count, islice
+from typing import Any, Final
 
 import numpy as np
-import xgboost
 
+from benchmarks.applications import Application, repeat
+from benchmarks.engines import train
 from schemas.contract import Contract, Kind
 from schemas.contract_parser import parse_contract
 from schemas.decision import BundleReference
-from scorer.bundle.xgboost_runner import XGBoostModel
 from scorer.core.decide import Decider
 from scorer.core.decode import Decoder
 from scorer.core.encode import DecisionEncoder
@@ -27,14 +27,9 @@ _KINDS: Final = ("number", "number", "integer", "category", "number", "integer",
 """The kinds of a group's fields, in turns; in place of the last ones, a date and a date-time."""
 _VALUES: Final = ("low", "medium", "high", "none", "other")
 _TREES: Final = 200
-_TRAINED_ON: Final = 2_000
-
-
-class WideRecord(NamedTuple):
-    """An application for the input topic."""
-
-    key: bytes
-    value: bytes
+_DEPTH: Final = 4
+_DISTINCT: Final = 2_000
+_GOLDEN: Final = 64
 
 
 def wide_contract() -> Contract:
@@ -61,8 +56,12 @@ def _field(i: int) -> dict[str, Any]:
     return {"type": kind} | ({} if kind == "boolean" else {"minimum": 0, "maximum": 1_000_000})
 
 
-def wide_records(seed: int = 1, prefix: str = "w") -> Iterator[WideRecord]:
-    """Generates applications, without end."""
+def wide_applications(seed: int = 1) -> Iterator[Application]:
+    """Generates applications, without end and the same ones each time."""
+    return repeat(islice(_draw_applications(seed), _DISTINCT))
+
+
+def _draw_applications(seed: int) -> Iterator[Application]:
     contract, chance = wide_contract(), random.Random(seed)
     for number in count():
         application: dict[str, Any] = {}
@@ -71,14 +70,13 @@ def wide_records(seed: int = 1, prefix: str = "w") -> Iterator[WideRecord]:
             for name in field.path[:-1]:
                 members = members.setdefault(name, {})
             members[field.path[-1]] = _draw(field.kind, chance)
-        application["id"] = f"{prefix}-{number}"
+        application["id"] = f"w-{number}"
         application["web"] = {"page": "https://lender.example/apply", "at": "10:15:00", "tags": ["new", "mobile"]}
         value = json.dumps(application, separators=(",", ":")).encode()
-        yield WideRecord(application["id"].encode(), value)
+        yield Application(application["id"].encode(), value)
 
 
 def _draw(kind: Kind, chance: random.Random) -> object:
-    day = f"20{chance.randrange(10, 25)}-{chance.randrange(1, 13):02}-{chance.randrange(1, 29):02}"
     match kind:
         case Kind.NUMBER:
             return round(chance.expovariate(1 / 500), 2)
@@ -89,9 +87,13 @@ def _draw(kind: Kind, chance: random.Random) -> object:
         case Kind.CATEGORY:
             return chance.choice(_VALUES)
         case Kind.DATE:
-            return day
+            return _draw_date(chance)
         case _:
-            return f"{day}T{chance.randrange(24):02}:15:30Z"
+            return f"{_draw_date(chance)}T{chance.randrange(24):02}:15:30Z"
+
+
+def _draw_date(chance: random.Random) -> str:
+    return f"20{chance.randrange(10, 25)}-{chance.randrange(1, 13):02}-{chance.randrange(1, 29):02}"
 
 
 def wide_bundle() -> Bundle:
@@ -99,14 +101,11 @@ def wide_bundle() -> Bundle:
     contract = wide_contract()
     decoder = Decoder(contract)
     encoding = FeatureEncoding(contract, columns_of(contract, contract.inputs), missing=float("nan"))
-    values = [record.value for record, _ in zip(wide_records(seed=2), range(_TRAINED_ON), strict=False)]
+    values = [application.value for application in islice(wide_applications(seed=2), _DISTINCT)]
     matrix = encoding.matrix(decoder.decode_batch(values, max(map(len, values))).columns)
-    labels = np.random.default_rng(1).random(len(matrix)) < 0.3
-    parameters = {"objective": "binary:logistic", "max_depth": 4, "nthread": 1, "seed": 1}
-    booster = xgboost.train(parameters, xgboost.DMatrix(matrix, labels.astype(np.float32)), _TREES)
-    model = XGBoostModel(booster)
+    model = train(matrix, np.random.default_rng(1).random(len(matrix)) < 0.3, _TREES, _DEPTH)
     reference = BundleReference(name="wide", version="1.0.0", digest="0" * 64)
-    golden = matrix[:2]
+    golden = matrix[:_GOLDEN]
     return Bundle(
         reference,
         decoder,
@@ -116,4 +115,5 @@ def wide_bundle() -> Bundle:
         DecisionEncoder(reference),
         golden,
         model.predict(golden),
+        values[:_GOLDEN],
     )

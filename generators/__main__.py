@@ -11,7 +11,7 @@ from documentation.errors import errors_page
 from documentation.metrics import metrics_page
 from documentation.rights import rights_page
 from documentation.settings import settings_page
-from generators import chart, contract, monitoring
+from generators import chart, contract, loans, monitoring
 from generators.files import Files, find_stale, write
 from monitoring.rules import RUNBOOKS
 
@@ -37,7 +37,8 @@ def generate(root: Path = ROOT, runbooks: str = RUNBOOKS) -> Files:
         runbooks: location of the alerts' runbooks: a folder or a URL.
     """
     reference = {f"docs/reference/{name}.md": (page().rstrip() + "\n").encode() for name, page in _PAGES.items()}
-    return {**contract.generate(), **monitoring.generate(root, runbooks), **chart.generate(root), **reference}
+    others = {**monitoring.generate(root, runbooks), **chart.generate(root)}
+    return {**contract.generate(), **loans.generate(), **others, **reference}
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:

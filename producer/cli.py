@@ -18,20 +18,25 @@ from producer.options import (
     DeadLettersOption,
     DecisionsOption,
     ForOption,
+    IdOption,
     InvalidOption,
     JsonOption,
     KafkaOption,
+    LastOption,
+    OnlyOption,
     PrefixOption,
     ProfileOption,
     RateOption,
     SeedOption,
     ServersOption,
     TimeoutSOption,
+    VersionOption,
+    read_assignments,
 )
-from producer.summary import show_decision, show_load, show_published
+from producer.summary import Skipped, show_decision, show_load, show_published
+from schemas.command_line import PlainlyWorded, is_for_people, make_plain
 from schemas.printable import printable, printable_lines
 from schemas.surroundings import explain_fault, standard_streams
-from schemas.text import find_text_fault, is_utf8
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -41,8 +46,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="producer",
+    cls=PlainlyWorded,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",  # unlike "rich", wraps text at the width of the terminal
     help="""Send credit applications to Kafka, and read their decisions.
 
@@ -64,8 +71,8 @@ app = typer.Typer(
 
 # How long an interrupted command waits for outstanding acknowledgements.
 _INTERRUPTED_WAIT_S: Final = 5.0
-# How long `watch` blocks in librdkafka before it checks for Ctrl-C.
-_WATCH_SLICE_S: Final = 0.2
+# A record and the mark of its transaction; a transaction often has several records.
+_OFFSETS_PER_RESULT: Final = 2
 
 
 def main() -> None:
@@ -73,7 +80,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM stops a command like Ctrl-C
     with standard_streams("producer"):
         try:
-            app()
+            command = typer.main.get_command(app)
+            if not is_for_people():
+                make_plain(command)
+            command(prog_name="producer")
         except PublisherError as error:
             sys.stderr.write(f"producer: {printable_lines(str(error))}\n")
             sys.exit(error.exit_code)
@@ -83,6 +93,12 @@ def main() -> None:
                 raise
             sys.stderr.write(f"producer: {printable_lines(fault)}\n")
             sys.exit(1)
+
+
+@app.callback()
+def root(version: VersionOption = False) -> None:
+    """Takes the options that come before a command."""
+    del version
 
 
 @app.command()
@@ -117,7 +133,7 @@ def publish(
         producer publish broken.jsonl --as-is
     """
     settings = _settings(bootstrap_servers, kafka, applications_topic=applications_topic)
-    headers = _assignments("--header", header, "traceparent=00-…")
+    headers = read_assignments("--header", header, "traceparent=00-…")
 
     from producer.client import ApplicationPublisher
     from producer.files import count_lines, open_rows
@@ -259,6 +275,9 @@ def watch(
     from_beginning: Annotated[
         bool, typer.Option("--from-beginning", help="Start with the oldest record instead of the newest.")
     ] = False,
+    last: LastOption = 0,
+    application_id: IdOption = "",
+    only: OnlyOption = None,
     dead_letters: Annotated[bool, typer.Option("--dead-letters", help="Also show rejected applications.")] = False,
     bootstrap_servers: ServersOption = None,
     decisions_topic: DecisionsOption = None,
@@ -269,14 +288,21 @@ def watch(
     """Follow the decisions as they are committed, one per line, until Ctrl-C.
 
     A line shows the time, the application's id, the decision, the probability of default and the bundle; for a dead
-    letter, the rejection code and the reason.
+    letter, the rejection code and the reason. With --last, the newest results are shown first; together with --id or
+    --only, these are the newest ones that match, for which the topics are read from the beginning.
 
     For example:
 
         producer watch --dead-letters
 
+        producer watch --id try- --last 20
+
+        producer watch --only REJECTED --last 5
+
         producer watch --from-beginning --json | jq -r .decision
     """
+    if from_beginning and last:
+        raise MisuseError("--from-beginning shows all results: omit --last")
     settings = _settings(
         bootstrap_servers, kafka, decisions_topic=decisions_topic, dead_letters_topic=dead_letters_topic
     )
@@ -284,36 +310,27 @@ def watch(
     from rich.console import Console
 
     from producer.interrupt import interruptible
-    from producer.results import decode_result
     from producer.show import result_json, result_line
     from producer.tail import TopicTail
-    from schemas.records import Malformed, Mark, written_at
+    from producer.watch import Filter, Watch, topics_of
 
-    console = Console(highlight=False, soft_wrap=True)
-    skipped = 0
-    topics = [settings.decisions_topic, *([settings.dead_letters_topic] if dead_letters else [])]
-
-    def skip(record: Malformed) -> None:
-        nonlocal skipped
-        skipped += 1
-        typer.echo(printable(f"skipped: {record}"), err=True)
-
-    with interruptible() as interrupted, TopicTail(settings, topics, from_beginning=from_beginning, skip=skip) as tail:
-        since = "the beginning" if from_beginning else "now"
-        typer.echo(f"watching {' and '.join(topics)} from {since} on; Ctrl-C stops", err=True)
-        while not interrupted():
-            message = tail.poll(_WATCH_SLICE_S)
-            result = None if message is None else decode_result(message, settings.dead_letters_topic)
-            if message is None or result is None or isinstance(result, Mark):
-                continue
-            if isinstance(result, Malformed):
-                skip(result)
-            elif as_json:
-                typer.echo(result_json(result, written_at(message)))
+    console, skipped = Console(highlight=False, soft_wrap=True), Skipped()
+    shown = Filter(application_id, only or "")
+    watched = topics_of(settings, shown, dead_letters=dead_letters)
+    start = {"from_beginning": from_beginning or bool(last and any(shown)), "until_end": bool(last)}
+    newest = _OFFSETS_PER_RESULT * last
+    with (
+        interruptible() as interrupted,
+        TopicTail(settings, watched, newest=newest, skip=skipped.add, **start) as tail,
+    ):
+        since = "the beginning" if from_beginning else f"the newest {last} results" if last else "now"
+        typer.echo(f"watching {' and '.join(watched)} from {since} on; Ctrl-C stops", err=True)
+        for result in Watch(tail, settings.dead_letters_topic, shown, skipped.add).results(last, interrupted):
+            if as_json:
+                typer.echo(result_json(*result))
             else:
-                console.print(result_line(result, written_at(message)))
-    if skipped:
-        typer.echo(f"{skipped:,} records were skipped: unreadable, or neither decisions nor dead letters", err=True)
+                console.print(result_line(*result))
+    skipped.report()
 
 
 def _settings(bootstrap_servers: str | None, kafka: Sequence[str] | None, **topics: str | None) -> "Settings":
@@ -324,7 +341,7 @@ def _settings(bootstrap_servers: str | None, kafka: Sequence[str] | None, **topi
     """
     from producer.settings import load_settings
 
-    properties = _assignments("--kafka", kafka, "security.protocol=SSL")
+    properties = read_assignments("--kafka", kafka, "security.protocol=SSL")
     return load_settings({"bootstrap_servers": bootstrap_servers, **topics, "kafka": properties})
 
 
@@ -352,26 +369,6 @@ def _contract_of(file: Path | None, settings: "Settings") -> Iterator["Contract"
 def _show(note: str) -> None:
     if note:
         typer.echo(f"producer: {printable(note)}", err=True)
-
-
-def _assignments(option: str, arguments: Sequence[str] | None, example: str) -> dict[str, str]:
-    """Parses the NAME=VALUE arguments of an option.
-
-    Raises:
-        MisuseError: one has no `=`.
-    """
-    values = {}
-    for assignment in arguments or ():
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise MisuseError(f"{option}: a value has no `=`; write NAME=VALUE, for example {option} {example}")
-        fault = find_text_fault(name) or ("" if is_utf8(value) else "is not UTF-8")
-        if fault:
-            raise MisuseError(f"{option}: a name or value {fault}")
-        if name in values:
-            raise MisuseError(f"{option} {name}: given twice; remove one of them")
-        values[name] = value
-    return values
 
 
 def _progress() -> "Progress":

@@ -3,13 +3,13 @@
 from confluent_kafka import Message
 
 from schemas.decision import Decision
-from schemas.records import UNKNOWN, DeadLetter, Malformed, Mark, ReadDecision, read_result
+from schemas.records import UNKNOWN, DeadLetter, Malformed, Mark, ReadDecision, Record, read_result
 
 Position = tuple[str, int, int]
 """Topic, partition and offset of a record."""
 
 
-def decode_result(message: Message, dead_letters_topic: str) -> Decision | DeadLetter | Mark | Malformed:
+def decode_result(message: Record, dead_letters_topic: str) -> Decision | DeadLetter | Mark | Malformed:
     """Reads a record by the rules of its topic, regardless of its headers.
 
     Args:

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from schemas.printable import printable
+
 if TYPE_CHECKING:
     from producer.client import ApplicationPublisher
     from producer.load import LoadReport
     from producer.publish import PublishReport
     from schemas.decision import Decision
+    from schemas.records import Malformed
 
 
 def show_published(report: "PublishReport", publisher: "ApplicationPublisher", topic: str, *, as_json: bool) -> None:
@@ -74,3 +77,22 @@ def show_decision(decision: "Decision", defaulted: Mapping[str, object], waited_
     if defaulted:
         defaults = ", ".join(f"{name}={value}" for name, value in defaulted.items())
         console.print(f"Example values were used for: {defaults}", style="dim", markup=False)
+
+
+class Skipped:
+    """Reports and counts malformed records."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def add(self, record: "Malformed") -> None:
+        """Reports a record."""
+        self._count += 1
+        typer.echo(printable(f"skipped: {record}"), err=True)
+
+    def report(self) -> None:
+        """Reports the number, if there were any."""
+        if self._count:
+            typer.echo(
+                f"{self._count:,} records were skipped: unreadable, or neither decisions nor dead letters", err=True
+            )

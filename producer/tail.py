@@ -48,6 +48,7 @@ class TopicTail:
         topics: Sequence[str],
         *,
         from_beginning: bool = False,
+        newest: int | None = None,
         skip: Callable[[Malformed], object] = _warn,
         until_end: bool = False,
     ) -> None:
@@ -57,6 +58,7 @@ class TopicTail:
             settings: brokers and librdkafka properties.
             topics: the topics to read.
             from_beginning: whether to read from the beginning.
+            newest: begin with this many of the newest offsets of each partition instead; some may have no record.
             skip: called once with each unreadable record batch that is passed; the default logs a warning.
             until_end: whether `read_to_end` is used; topics that do not exist are not waited for then.
 
@@ -87,20 +89,25 @@ class TopicTail:
             },
         )
         try:
-            partitions = [
-                TopicPartition(topic, number)
-                for topic in topics
-                for number in find_partitions(
-                    self._consumer, to_topic(Operation.READ, topic), settings, self._client_errors, is_new=not until_end
-                )
-            ]
+            partitions = self._find_partitions(topics, is_new=not until_end)
             for partition in partitions:
-                partition.offset = self._watermarks(partition)[0 if from_beginning else 1]
+                first, end = self._watermarks(partition)
+                partition.offset = first if from_beginning else max(first, end - (newest or 0))
                 self._positions[partition.topic, partition.partition] = partition.offset
             self._consumer.assign(partitions)
         except PublisherError:
             self._consumer.close()
             raise
+
+    def _find_partitions(self, topics: Sequence[str], *, is_new: bool) -> list[TopicPartition]:
+        """The partitions of the topics; `is_new` as in `find_partitions`."""
+        return [
+            TopicPartition(topic, number)
+            for topic in topics
+            for number in find_partitions(
+                self._consumer, to_topic(Operation.READ, topic), self._settings, self._client_errors, is_new=is_new
+            )
+        ]
 
     def _watermarks(self, partition: TopicPartition) -> tuple[int, int]:
         """The first offset of a partition, and the end of its committed records."""

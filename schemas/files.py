@@ -60,15 +60,32 @@ def read_applications(
         with nullcontext(sys.stdin.buffer) if str(file) == "-" else Path(file).open("rb") as content:
             lines = read_lines(content, called, watch)
             yield from _read(lines, called, FileFields(contract, outcome), hints or Hints())
-    except FileNotFoundError:
-        _require_suffix(called)
-        raise ApplicationsFileError(f"{called}: file not found; is the path right?") from None
-    except IsADirectoryError:
-        raise ApplicationsFileError(f"{called}: is a folder; name a file in it") from None
+    except (FileNotFoundError, IsADirectoryError):
+        require_file(file)
+        raise
     except OSError as error:
         raise ApplicationsFileError(f"{called}: cannot be read: {error.strerror}") from None
     except TextFileError as error:
         raise ApplicationsFileError(f"{called}: {error}") from None
+
+
+def require_file(file: str | Path) -> None:
+    """Checks that a file of applications exists, before anything else that takes long.
+
+    Args:
+        file: the file; "-" is the standard input, which always exists.
+
+    Raises:
+        ApplicationsFileError: it does not exist, is a folder, or its name has an unknown suffix.
+    """
+    path = Path(file)
+    if str(file) == "-":
+        return
+    if path.is_dir():
+        raise ApplicationsFileError(f"{file}: is a folder; name a file in it")
+    _require_suffix(str(file))
+    if not path.exists():
+        raise ApplicationsFileError(f"{file}: file not found; is the path right?")
 
 
 def dump_application(application: Mapping[str, object], contract: Contract) -> bytes:

@@ -5,12 +5,11 @@ unexpected record is a value here (`Malformed`), never an exception, and of head
 counts: the scorer writes its own after the publisher's.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from operator import methodcaller
-from typing import Annotated, Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from pydantic import ValidationError
@@ -28,9 +27,9 @@ from schemas.decision import (
     RecordReference,
 )
 from schemas.decision_faults import why_no_decision
+from schemas.record_headers import Headers, read_headers
 
 R = TypeVar("R", bound="Record")
-Headers = Sequence[tuple[str, bytes | None]]
 
 UNKNOWN: Final = -1
 """Stands for a partition or an offset that a record does not name, or that is not valid in Kafka."""
@@ -325,20 +324,7 @@ def read_results(
             yield record, result
 
 
-# Headers, numbers and times
-
-
-# confluent-kafka 2.16 returns a broken list, with an exception set, if a header's name is not UTF-8. Called through
-# this, Python sees the exception; a plain call in a hot loop is specialised, ignores it, and the process crashes.
-_read_headers: Final[Callable[[Any], Headers | None]] = methodcaller("headers")
-
-
-def read_headers(record: object) -> Headers | None:
-    """A record's headers; None if they cannot be read. Call it once per record: a second call can crash."""
-    try:
-        return _read_headers(record) or ()
-    except SystemError:
-        return None
+# Numbers and times
 
 
 def parse_number(text: str, most: int) -> int:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from schemas import topics
 from schemas.confidential import URL_FAULT, has_url_credentials, is_secret, strip_file_suffix
+from schemas.fault_words import describe_fault
 from schemas.service_links import PORT_MAX, is_service_link
 from schemas.text import FileMissingError, TextFileError, expand_home, find_text_fault, read_secret, read_toml
 
@@ -146,7 +147,10 @@ def load_settings(
 
 def _explain(fault: Mapping[str, Any], origins: Mapping[str, str]) -> str:
     name = ".".join(str(part) for part in fault["loc"])
-    message = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "string_pattern_mismatch":  # only topics have a pattern
+        message = "must have 1 to 249 letters, digits, dots, dashes and underscores"
+    else:
+        message = describe_fault(fault)
     return f"{name} (from {origins.get(name, 'default')}): {message}" if name else message
 
 
@@ -257,8 +261,16 @@ def _find_fault(name: str, value: object) -> str:
         if has_url_credentials(str(value)) and not is_secret(name.removeprefix(_KAFKA)):
             return f"{URL_FAULT}: remove it"
     elif name not in SETTING_NAMES:
-        close = difflib.get_close_matches(name.casefold(), [*SETTING_NAMES, "kafka"], 1, 0.8)
-        return "unknown setting" + (f"; did you mean {close[0]}?" if close else "")
+        return f"unknown setting{_suggest(name.casefold())}"
     elif not isinstance(value, str | int | float) or (isinstance(value, bool) and name not in _BOOLEANS):
         return "must be a text or a number"
     return "" if name.endswith(".pem") else find_text_fault(str(value))  # PEM has several lines
+
+
+def _suggest(name: str) -> str:
+    """A question about the setting that was probably meant; "" if none is similar."""
+    close = difflib.get_close_matches(name, [*SETTING_NAMES, "kafka"], 1, 0.8)
+    begun = [setting for setting in SETTING_NAMES if setting.startswith(name)]
+    if not close and len(begun) == 1:
+        close = begun
+    return f"; did you mean {close[0]}?" if close else ""

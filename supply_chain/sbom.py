@@ -1,6 +1,6 @@
 """Writes build/sbom.cdx.json, a bill of materials as CycloneDX 1.6, and build/licences.md: what is in, by which right.
 
-Both are made from the locks and from what is installed, without asking a registry.
+Both are made from the locks and from what is installed, without asking a registry, and without cargo.
 """
 
 import sys
@@ -16,6 +16,7 @@ from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
 from scorer.local.jars import Jar, read_lock
+from supply_chain.crates import Crate, crates
 from supply_chain.kafka_lock import LICENCES
 from supply_chain.locked import ROOT, Package, packages
 
@@ -24,8 +25,9 @@ LICENCE_LIST: Final = ROOT / "build" / "licences.md"
 _PREFIX: Final = "streaming-credit-scorer"
 _INTRODUCTION: Final = """# Licences
 
-What each dependency says of itself: Python packages in their metadata, Kafka's jars in their POMs. The image has the
-packages marked with *image*; *local broker* is downloaded by `scorer up` where no Docker engine is.
+What each dependency says of itself: Python packages and crates in their metadata, Kafka's jars in their POMs. The image
+has the dependencies marked with *image*; *engine's build* is used to build the compiled engine and is not in it; *local
+broker* is downloaded by `scorer up` where no Docker engine is.
 
 | dependency | version | used | licence |
 |---|---|---|---|
@@ -33,7 +35,7 @@ packages marked with *image*; *local broker* is downloaded by `scorer up` where 
 
 
 def make_sbom() -> str:
-    """The bill of materials: every locked package and jar, with its checksums, licence and dependencies."""
+    """The bill of materials: every locked package, crate and jar, with its checksums, licence and dependencies."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)["project"]
     root = Component(
@@ -43,25 +45,33 @@ def make_sbom() -> str:
         bom_ref=_PREFIX,
         licenses=[LicenseFactory().make_from_string(project["license"])],
     )
-    by_name: dict[str, list[Component]] = {}
-    locked = packages()
-    for package in locked:
-        by_name.setdefault(package.name, []).append(_component(package))
-    components = [component for same in by_name.values() for component in same]
+    with_needs = [
+        [(_component(package), package.name, package.needs) for package in packages()],
+        [(_crate_component(crate), crate.name, crate.needs) for crate in crates()],
+    ]
     jars = [_jar_component(jar, _jar_licences()[str(jar.path)]) for jar in read_lock()]
-    bom = Bom(components=[*components, *jars], metadata=BomMetaData(component=root))
-    bom.register_dependency(root, [*components, *jars])
-    for package, component in zip(locked, components, strict=True):
-        bom.register_dependency(component, [other for name in package.needs for other in by_name[name]])
+    components = [*(component for same_kind in with_needs for component, _, _ in same_kind), *jars]
+    bom = Bom(components=components, metadata=BomMetaData(component=root))
+    bom.register_dependency(root, components)
+    for same_kind in with_needs:
+        by_name: dict[str, list[Component]] = {}
+        for component, name, _ in same_kind:
+            by_name.setdefault(name, []).append(component)
+        for component, _, needs in same_kind:
+            bom.register_dependency(component, [needed for name in needs for needed in by_name[name]])
     return JsonV1Dot6(bom).output_as_string(indent=2) + "\n"
 
 
 def make_licence_list() -> str:
-    """Every locked package and jar with its licence, as a table in Markdown."""
+    """Every locked package, crate and jar with its licence, as a table in Markdown."""
     licences = _jar_licences()
     rows = [
         (package.name, package.version, "image" if package.at_run_time else "development", _shown_licence(package))
         for package in packages()
+    ]
+    rows += [
+        (crate.name, crate.version, "image" if crate.in_engine else "engine's build", crate.licence)
+        for crate in crates()
     ]
     rows += [(*_coordinates(jar)[1:], "local broker", licences[str(jar.path)]) for jar in read_lock()]
     return _INTRODUCTION + "".join(f"| {' | '.join(row)} |\n" for row in rows)
@@ -82,6 +92,19 @@ def _component(package: Package) -> Component:
         licenses=[LicenseFactory().make_from_string(package.licence)] if package.licence else [],
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=sha256) for sha256 in package.sha256s],
         properties=[Property(name=f"{_PREFIX}:marker", value=package.marker)] if package.marker else [],
+    )
+
+
+def _crate_component(crate: Crate) -> Component:
+    purl = PackageURL("cargo", name=crate.name, version=crate.version)
+    return Component(
+        name=crate.name,
+        version=crate.version,
+        bom_ref=str(purl),
+        purl=purl,
+        scope=ComponentScope.REQUIRED if crate.in_engine else ComponentScope.OPTIONAL,
+        licenses=[LicenseFactory().make_from_string(crate.licence)],
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=crate.sha256)],
     )
 
 

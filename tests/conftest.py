@@ -15,7 +15,7 @@ from xdist.workermanage import WorkerController
 from schemas.decision import BundleReference
 from scorer.bundle.load import load_bundle
 from scorer.local.broker import Broker
-from scorer.store import store
+from scorer.store import entry, store
 from tests.class_archive import java_options
 from tests.shared_broker import BrokerOwner, ask, started
 
@@ -93,12 +93,13 @@ def bucket(s3_server: str, unique: Callable[[str], str], monkeypatch: pytest.Mon
 
 @pytest.fixture
 def opens_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a store takes in is opened in this process: a child takes half a second each time (tests of the trial)."""
+    """A store's bundles are opened in this process: a child takes a second each time (tests of trial and follower)."""
 
     def open_here(folder: Path, called: str = "") -> BundleReference:
         return load_bundle(folder, called=called).reference
 
-    monkeypatch.setattr(store, "open_in_child", open_here)
+    for module in (entry, store):
+        monkeypatch.setattr(module, "open_in_child", open_here)
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ impl Source {
 
 #[pymethods]
 impl Engine {
-    /// Compiles the tables. Raises ValueError if they do not fit together.
+    /// Compiles the tables. Raises ValueError if they do not fit together, or the engine panics on them.
     #[new]
     fn new(
         contract: (Vec<ObjectTable>, Vec<FieldTable>, usize),
@@ -73,7 +73,8 @@ impl Engine {
     ) -> PyResult<Self> {
         let (objects, fields, id_field) = contract;
         let model = (trees.as_ref(), reasons.as_ref());
-        crate::Engine::new((&objects, &fields, id_field), &columns, &policy, &decisions, model)
+        without_panic(|| crate::Engine::new((&objects, &fields, id_field), &columns, &policy, &decisions, model))
+            .unwrap_or_else(|Panicked| Err("the compiled engine panicked".into()))
             .map(Self)
             .map_err(PyValueError::new_err)
     }

@@ -3,6 +3,7 @@
 import logging
 import sys
 
+from schemas.command_line import is_for_people, make_plain
 from schemas.printable import printable_lines
 from schemas.surroundings import OutputError, explain_fault, explain_umask, standard_streams
 from scorer.errors import ScorerError
@@ -34,9 +35,14 @@ def main() -> None:
 
 
 def _run() -> None:
+    import typer
+
     from scorer.cli.root import app
 
-    app(prog_name="scorer")  # shell completion depends on the name, however the program was started
+    command = typer.main.get_command(app)
+    if not is_for_people():
+        make_plain(command)
+    command(prog_name="scorer")  # shell completion depends on the name, however the program was started
 
 
 def _fail(message: str, exit_code: int) -> None:

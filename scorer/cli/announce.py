@@ -73,9 +73,16 @@ def announce(
     elif as_json:
         typer.echo(json.dumps({"event": event.model_dump(mode="json")}, indent=2))
     else:
-        bundle, previous = (b.short if b else "none" for b in (event.bundle, event.previous))
-        typer.echo(printable(f"{event.action}: the challenger is now {bundle} (previously {previous})"))
-        typer.echo("workers switch on their own; /readyz and scorer_bundle_info of each show its challenger")
+        _print_challenger(event)
+
+
+def _print_challenger(event: "DeploymentEvent") -> None:
+    previous = f" (previously {event.previous.short})" if event.previous else ""
+    if event.bundle is None:
+        typer.echo(printable(f"{event.action}: there is no challenger now{previous}"))
+    else:
+        typer.echo(printable(f"{event.action}: the challenger is now {event.bundle.short}{previous}"))
+        typer.echo("workers load it on their own; next: scorer challenger compares its decisions")
 
 
 def _wait(settings: "Settings", event: "DeploymentEvent", limit_s: float, as_json: bool) -> None:

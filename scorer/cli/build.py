@@ -8,6 +8,7 @@ import typer
 
 from scorer.cli.describe import describe, figures
 from scorer.cli.options import ConfigOption, JsonOption, SetOption, StoreOption, settings_of, show_hints
+from scorer.cli.tables import output_console, print_tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,11 +84,8 @@ def build(
 
 
 def _print(manifest: "Manifest", uri: str, notes: "Sequence[str]") -> None:
-    from rich.console import Console
-
-    console = Console()
-    for renderable in figures(manifest.metrics) if manifest.metrics else ["No metrics: no holdout was given"]:
-        console.print(renderable, highlight=False)
+    console = output_console()
+    print_tables(*(figures(manifest.metrics) if manifest.metrics else ["No metrics: no holdout was given"]))
     if "rounds" in manifest.labels:
         console.print(f"Rounds: {manifest.labels['rounds']}", highlight=False, soft_wrap=True)
     for note in notes:

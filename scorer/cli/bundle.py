@@ -18,9 +18,12 @@ from scorer.cli.options import (
     default_actor,
     settings_of,
 )
+from scorer.cli.tables import output_console, print_tables
 
 if TYPE_CHECKING:
+    from scorer.bundle.engine import EngineSetting
     from scorer.bundle.manifest import Manifest
+    from scorer.core.score import Bundle
     from scorer.store.entry import Entry
     from scorer.store.store import BundleStore
 
@@ -46,7 +49,6 @@ def list_(
 ) -> None:
     """List the bundles in the store and those shipped with the package."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     bundles = _open_store(store, config, assignments)
@@ -63,7 +65,7 @@ def list_(
         table.add_column(title, no_wrap=title in {"bundle", "digest"}, min_width=6, overflow="fold")
     for row in rows:
         table.add_row(*(row[title] for title in shown))
-    Console().print(table)
+    print_tables(table)
 
 
 @app.command()
@@ -75,7 +77,6 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show a bundle's manifest: policy, fields, metrics, training. Nothing is verified: see `verify`."""
-    from rich.console import Console
     from rich.markup import escape
 
     from schemas.contracts import CREDIT_APPLICATION
@@ -102,15 +103,14 @@ def show(
         "labels": ", ".join(f"{key}={value}" for key, value in manifest.labels.items()) or "none",
         "tags": ", ".join(f"{tag} (since {to.at:%Y-%m-%d} by {to.by})" for tag, to in tags.items()) or "none",
     }
-    console = Console()
+    console = output_console()
     for name, value in facts.items():
         first, *others = value.split("\n")
         console.print(f"[bold]{name:<10}[/bold]{escape(printable(first))}", highlight=False, soft_wrap=True)
         for line in others:
             console.print(f"{'':<10}{escape(printable(line))}", highlight=False, soft_wrap=True)
     console.print()
-    for renderable in figures(manifest.metrics) if manifest.metrics else ["No metrics: the model was not evaluated"]:
-        console.print(renderable, highlight=False)
+    print_tables(*(figures(manifest.metrics) if manifest.metrics else ["No metrics: the model was not evaluated"]))
 
 
 @app.command()
@@ -127,10 +127,13 @@ def verify(
 ) -> None:
     """Open a bundle as a worker does, and list the checks; exit 1 with the reason if a check fails.
 
-    With --keys, also check that one of these keys has signed it.
+    The last check compares the engines, and names the one that would decide. It fails only with --set engine=compiled,
+    because otherwise the Python engine decides the same bytes. With --keys, also check that one of these keys has
+    signed the bundle.
     """
     from scorer.bundle.load import load_bundle
     from scorer.errors import BundleError
+    from scorer.store.store import BundleStore
     from scorer.store.trust import Trust, locate_trusted
 
     checks: list[str] = []
@@ -142,13 +145,15 @@ def verify(
             typer.echo(f"{mark}{check}")
 
     try:
-        bundles = _open_store(store, config, assignments)
+        settings = settings_of(config, None, assignments, store=store).settings
+        bundles = BundleStore(settings.store)
         if keys is None:
-            load_bundle(bundles.find(reference), passed)
+            bundle = load_bundle(bundles.find(reference), passed)
         else:
             located = locate_trusted(bundles, reference, Trust(keys))
-            located.open(passed)
+            bundle = located.open(passed)
             passed("signature: not required for a shipped bundle" if located.shipped else "signature: by a trusted key")
+        passed(f"engine: {_check_engine(bundle, settings.engine)}")
     except BundleError as error:
         if not as_json:
             raise
@@ -303,6 +308,26 @@ def _open_store(store: str | None, config: "Path | None", assignments: list[str]
     from scorer.store.store import BundleStore
 
     return BundleStore(settings_of(config, None, assignments, store=store).settings.store)
+
+
+def _check_engine(bundle: "Bundle", setting: "EngineSetting") -> str:
+    """Describes the engine that would decide.
+
+    Raises:
+        BundleError: the setting is `compiled`, and the compiled engine does not decide the bundle's bytes.
+        SettingsError: the setting is `compiled`, and the compiled engine is not installed.
+    """
+    from scorer.bundle.engine import with_engine
+    from scorer.errors import BundleError
+
+    checked = with_engine(bundle, setting)
+    if checked.engine is not None:
+        return "compiled, with the results of the Python engine for the golden examples and for drawn records"
+    if setting == "python":
+        return "python"
+    if setting == "compiled":
+        raise BundleError(f"engine = compiled, but the compiled engine is not used: {checked.engine_fault}")
+    return f"python; the compiled engine is not used: {checked.engine_fault}"
 
 
 def _short_reference(entry: "Entry") -> str:

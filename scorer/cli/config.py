@@ -10,6 +10,7 @@ import typer
 from schemas.printable import printable
 from scorer.cli.completion import complete_reference
 from scorer.cli.options import DEFAULT_BUNDLE, ConfigOption, JsonOption, ServersOption, SetOption, settings_of
+from scorer.cli.tables import output_console, print_tables
 
 _MARKS: Final = {"ok": "[green]✓[/green]", "warning": "[yellow]![/yellow]", "wrong": "[red]✗[/red]"}
 
@@ -25,7 +26,6 @@ def config(
     Precedence, highest first: flags, SCORER_* environment variables, scorer.toml, defaults.
     """
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     rows = settings_of(config, bootstrap_servers, assignments).rows()
@@ -37,7 +37,7 @@ def config(
         table.add_column(title, overflow="fold")
     for name, value, origin in rows:
         table.add_row(name, value or "[dim]not set[/dim]", origin if origin != "default" else "[dim]default[/dim]")
-    Console().print(table)
+    print_tables(table)
 
 
 def doctor(
@@ -66,7 +66,6 @@ def doctor(
     scorer doctor -b kafka-1:9092 --json
     ```
     """
-    from rich.console import Console
     from rich.markup import escape
 
     from scorer.operate.diagnose import diagnose
@@ -75,7 +74,7 @@ def doctor(
     loaded = settings_of(config, bootstrap_servers, assignments)
     changed = sum(origin != "default" for origin in loaded.origins.values())
     first = Finding("settings", "ok", f"valid; values other than the default: {changed} (see `scorer config`)")
-    console = Console()
+    console = output_console()
     findings: list[Finding] = []
     for finding in chain([first], diagnose(loaded.settings, bundle, DEFAULT_BUNDLE)):
         findings.append(finding)

@@ -8,6 +8,7 @@ import typer
 
 from schemas.printable import printable
 from scorer.cli.options import JsonOption
+from scorer.cli.tables import print_tables
 from scorer.errors import InputFileError, MisuseError, ScorerError
 
 if TYPE_CHECKING:
@@ -68,7 +69,6 @@ def show(file: FileArgument, as_json: JsonOption = False) -> None:
     ```
     """
     from rich import box
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -84,9 +84,7 @@ def show(file: FileArgument, as_json: JsonOption = False) -> None:
     for field, row in zip(contract.fields.values(), rows, strict=True):
         cells = row | {"kind": "id" if field.path == contract.id_path else row["kind"]}
         table.add_row(*(escape(printable(cells[title])) for title in titles))
-    console = Console()
-    console.print(f"[bold]{escape(printable(contract.title))}[/bold]  {contract}", highlight=False)
-    console.print(table)
+    print_tables(f"[bold]{escape(printable(contract.title))}[/bold]  {contract}", table)
 
 
 @app.command()

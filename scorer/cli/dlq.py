@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from schemas.printable import printable
+from schemas.rejection import RejectionCode
 from scorer.cli.options import (
     ConfigOption,
     JsonOption,
@@ -17,6 +18,7 @@ from scorer.cli.options import (
     parse_time,
     require_actor,
 )
+from scorer.cli.tables import output_console, print_tables
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
@@ -24,9 +26,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="List, inspect and requeue dead letters.")
 
-CodeOption = Annotated[
-    str | None, typer.Option("--code", metavar="CODE", help="Only dead letters with this rejection code.")
-]
+CodeOption = Annotated[RejectionCode | None, typer.Option("--code", help="Only dead letters with this rejection code.")]
 
 _BYTES_SHOWN: Final = 65_536
 
@@ -62,7 +62,6 @@ def list_dead_letters(
     from scorer.operate.dead_letters import read_dead_letters
     from scorer.operate.reading import Skipped
 
-    wanted_code = _read_code(code)
     moment = parse_time("--since", since)
     settings = broker_settings_of(config, bootstrap_servers, assignments)
     counts: Counter[str] = Counter()
@@ -72,7 +71,7 @@ def list_dead_letters(
     for record in read_dead_letters(settings, moment, skipped=skipped):
         if isinstance(record, Mark):
             marks[record.position] = record
-        elif wanted_code in {None, record.code}:
+        elif code in {None, record.code}:
             counts[record.counted_as] += 1
             shown.append(record)
     if as_json:
@@ -141,7 +140,7 @@ PositionsArgument = Annotated[
 def requeue(
     positions: PositionsArgument = None,
     code: Annotated[
-        str | None, typer.Option("--code", metavar="CODE", help="Requeue all dead letters with this code instead.")
+        RejectionCode | None, typer.Option("--code", help="Requeue all dead letters with this code instead.")
     ] = None,
     actor: ActorOption = None,
     config: ConfigOption = None,
@@ -165,12 +164,11 @@ def requeue(
     if bool(positions) == (code is not None):
         raise MisuseError("which dead letters? Give their PARTITION:OFFSET, or a --code")
     selected = frozenset(map(_read_position, positions or ()))
-    wanted_code = _read_code(code)
     settings = broker_settings_of(config, bootstrap_servers, assignments)
     matched: set[Position] = set()
 
     def is_wanted(letter: "DeadLetter") -> bool:
-        if letter.position in selected or letter.code == wanted_code:
+        if letter.position in selected or letter.code == code:
             matched.add(letter.position)
             return True
         return False
@@ -198,14 +196,6 @@ def requeue(
             typer.echo(str(result.skipped))
     if missing or (positions and result.pointers):
         raise typer.Exit(1)
-
-
-def _read_code(code: str | None) -> str | None:
-    from schemas.rejection import RejectionCode
-
-    if code is not None and code not in set(RejectionCode):
-        raise MisuseError(f"--code {code}: unknown code; choose one of {', '.join(RejectionCode)}")
-    return code
 
 
 def _read_position(text: str) -> "Position":
@@ -243,10 +233,10 @@ def _text_of(value: bytes | None) -> str:
 
 def _print_list(letters: "list[DeadLetter]", marks: "dict[Position, Mark]", counts: Counter[str]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    separator = "\n" if output_console().is_terminal else " "
     table = Table(box=box.SIMPLE)
     for title in ("position", "time (UTC)", "code"):
         table.add_column(title, no_wrap=True)
@@ -254,10 +244,8 @@ def _print_list(letters: "list[DeadLetter]", marks: "dict[Position, Mark]", coun
     for letter in letters:
         mark = marks.get(letter.position)
         lines = [letter.id or "(no key)", letter.reason, *([f"requeued by {mark.actor} at {mark.at}"] if mark else [])]
-        time = printable(letter.at[:19]).replace("T", "\n")
+        time = printable(letter.at[:19]).replace("T", separator)
         code = printable(letter.code)
-        table.add_row(str(letter.position), Text(time), Text(code), Text("\n".join(map(printable, lines))))
-    console = Console()
-    console.print(table)
+        table.add_row(str(letter.position), Text(time), Text(code), Text(separator.join(map(printable, lines))))
     by_code = ", ".join(f"{count:,} {code}" for code, count in counts.most_common())
-    console.print(f"{counts.total():,} in total: {by_code}", highlight=False, soft_wrap=True)
+    print_tables(table, f"{counts.total():,} in total: {by_code}")

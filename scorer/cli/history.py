@@ -8,6 +8,7 @@ import typer
 
 from schemas.printable import printable
 from scorer.cli.options import DEFAULT_BUNDLE, ConfigOption, JsonOption, ServersOption, SetOption, broker_settings_of
+from scorer.cli.tables import output_console, print_tables
 
 if TYPE_CHECKING:
     from scorer.stream.history_record import Line
@@ -39,11 +40,12 @@ def _as_json(line: "Line") -> dict[str, object]:
 
 def _print_history(lines: list["Line"]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    # Two lines per event, so that nothing is cut off on a terminal with 80 columns.
+    # Two lines per event on a terminal, so that nothing is cut off at 80 columns.
+    is_terminal = output_console().is_terminal
+    separator = "\n" if is_terminal else " "
     table = Table(box=box.SIMPLE)
     for title in ("time (UTC)", "slot, action", "bundle", "replaced"):
         table.add_column(title, no_wrap=True)
@@ -53,9 +55,10 @@ def _print_history(lines: list["Line"]) -> None:
         if event is None:
             table.add_row("", Text("malformed", "red"), f"offset {line.offset}", "", Text(printable(line.fault)))
             continue
-        time = f"{event.at.astimezone(UTC):%Y-%m-%d\n%H:%M:%S}"
-        bundles = (printable(b.short).replace("@", "\n@") if b else "" for b in (event.bundle, event.previous))
+        time = f"{event.at.astimezone(UTC):%Y-%m-%d{separator}%H:%M:%S}"
+        names = (printable(b.short) if b else "" for b in (event.bundle, event.previous))
+        bundles = (name.replace("@", "\n@") if is_terminal else name for name in names)
         signed = f" (signed by {', '.join(line.signers)})" if line.signers else ""
-        operator = f"{printable(event.actor)}{signed}\n{printable(event.reason)}"
-        table.add_row(time, f"{event.slot}\n{event.action}", *map(Text, (*bundles, operator)))
-    Console().print(table)
+        operator = f"{printable(event.actor)}{signed}{separator}{printable(event.reason)}"
+        table.add_row(time, f"{event.slot}{separator}{event.action}", *map(Text, (*bundles, operator)))
+    print_tables(table)

@@ -1,10 +1,13 @@
-"""A progress bar for commands that read many records, if standard error is a terminal."""
+"""Progress of commands that take long, if the output is a terminal: a bar, or the current step's elapsed time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+from schemas.printable import printable_lines
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress
 
     from scorer.replay.decisions import OnProgress
@@ -40,3 +43,37 @@ class _BarUpdate:
         speed = self._progress.tasks[0].speed
         rate = f"{speed:,.0f}/s" if speed else ""
         self._progress.update(self._task, completed=done, total=total, rate=rate)
+
+
+class Steps:
+    """Prints the steps of a command that takes long; on a terminal, with the time that the current one takes.
+
+    As a context manager, it restores the terminal on exit.
+    """
+
+    def __init__(self, console: "Console") -> None:
+        """Creates the object; nothing is shown yet."""
+        from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
+
+        self._console = console
+        self._progress = Progress(
+            SpinnerColumn(), TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def say(self, line: str) -> None:
+        """Prints a line; the time counts from now on."""
+        self._console.print(printable_lines(line), markup=False, highlight=False, soft_wrap=True)
+        for task in self._progress.task_ids:
+            self._progress.remove_task(task)
+        self._progress.add_task("")
+
+    def end(self) -> None:
+        """Stops showing the time; a second call does nothing."""
+        self._progress.stop()

@@ -47,7 +47,12 @@ def name_source(applications: str, topic: str | None) -> str:
 
     The file's name is followed by a digest of its content, so that decisions of two files never share an id. A pipe has
     no digest, because it can be read only once.
+
+    Raises:
+        MisuseError: the topic's name is invalid.
+        InputFileError: the file does not exist, or cannot be read.
     """
+    _require_file(applications)
     if topic is not None:
         if not _is_topic(topic):
             raise MisuseError(
@@ -65,6 +70,16 @@ def name_source(applications: str, topic: str | None) -> str:
     except OSError as error:
         raise InputFileError(f"{applications}: cannot be read: {error.strerror}") from None
     return f"{_topic_name(path.name)}-{digest[:12]}"
+
+
+def _require_file(applications: str) -> None:
+    from schemas.files import require_file
+    from schemas.rows import ApplicationsFileError
+
+    try:
+        require_file(applications)
+    except ApplicationsFileError as error:
+        raise InputFileError(str(error)) from None
 
 
 def _topic_name(name: str) -> str:

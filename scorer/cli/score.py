@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 import typer
 
@@ -61,6 +61,18 @@ class _Tally:
         )
 
 
+RejectsOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write invalid rows to this file: line, code and reason as JSON.")
+]
+TopicOption = Annotated[
+    str | None, typer.Option(help="Source topic to name in the decisions; default: the file's name and digest.")
+]
+OutputOption = Annotated[
+    Literal["jsonl", "csv"],
+    typer.Option("--output", help="jsonl: the decisions; csv: the file's rows with their results."),
+]
+
+
 def score(
     applications: Annotated[str, typer.Argument(metavar="FILE", help="A .csv or .jsonl file; - is standard input.")],
     bundle: Annotated[
@@ -72,14 +84,9 @@ def score(
             autocompletion=complete_reference,
         ),
     ] = DEFAULT_BUNDLE,
-    rejects: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write invalid rows to this file: line, code and reason as JSON."),
-    ] = None,
-    topic: Annotated[
-        str | None,
-        typer.Option(help="Source topic to name in the decisions; default: the file's name and digest."),
-    ] = None,
+    rejects: RejectsOption = None,
+    topic: TopicOption = None,
+    output: OutputOption = "jsonl",
     summary: Annotated[
         bool, typer.Option("--summary", help="Print the summary on standard output, and no decisions.")
     ] = False,
@@ -90,6 +97,7 @@ def score(
 ) -> None:
     """Score a file of applications offline: one decision per row, as JSON lines, the bytes that a worker would publish.
 
+    With --output csv, it returns the CSV file with the columns decision, probability_of_default and rejection.
     Decisions go to standard output in the file's order, a summary to standard error. A decision's source is the file's
     name with a digest of its content, and the line number as the offset; a pipe has no digest, so name it with --topic
     if its decisions are combined with others. Invalid rows go to --rejects; without it they are counted, and the exit
@@ -98,23 +106,28 @@ def score(
     Examples:
     ```
     scorer score applications.csv > decisions.jsonl
+    scorer score applications.csv --output csv > decided.csv
     scorer score applications.jsonl --rejects rejects.jsonl --summary --json
     zcat applications.csv.gz | scorer score - --bundle credit-risk:1.0.0
     ```
     """
     from schemas.rows import Hints
+    from scorer.cli.csv_output import CsvOutput
     from scorer.core.score import score_batch
 
     source = name_source(applications, topic)
     settings = settings_of(config, None, assignments, store=store).settings
     opened = _open(settings, bundle)
+    table = CsvOutput(applications, opened.encoding.contract) if output == "csv" else None
     tally, hints = _Tally(), Hints()
+    if table and not summary:
+        sys.stdout.buffer.write(table.header)
     with _open_rejects(rejects, applications) as rejected:
         for records in read_batches(applications, source, opened.encoding.contract, hints):
             scores = score_batch(records, opened, settings.record_bytes_max)
             decisions = tally.sort(records, scores, rejected)
             if not summary:
-                sys.stdout.buffer.write(decisions)
+                sys.stdout.buffer.write(table.lines(records, scores) if table else decisions)
                 sys.stdout.buffer.flush()
     typer.echo(tally.as_json(opened.reference) if as_json else tally.as_text(opened.reference), err=not summary)
     show_hints(hints)

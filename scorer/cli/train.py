@@ -9,6 +9,7 @@ import typer
 from scorer.cli.describe import describe, figures
 from scorer.cli.model_options import ContractOption, read_contract
 from scorer.cli.options import ConfigOption, JsonOption, SetOption, StoreOption, settings_of, show_hints
+from scorer.cli.tables import output_console, print_tables
 from scorer.cli.train_options import (
     ApplicationsArgument,
     CategoriesOption,
@@ -138,9 +139,7 @@ def _read_labels(assignments: list[str]) -> dict[str, str]:
 
 
 def _print(manifest: "Manifest", uri: str, notes: list[str]) -> None:
-    from rich.console import Console
-
-    console = Console()
+    console = output_console()
     assert manifest.metrics is not None, "training computes metrics"
     dataset = manifest.metrics.dataset
     unlabelled = dataset.rows - dataset.rows_labelled - dataset.rows_refused
@@ -149,9 +148,10 @@ def _print(manifest: "Manifest", uri: str, notes: list[str]) -> None:
         f"{dataset.rows_refused} invalid",
         highlight=False,
     )
-    for renderable in figures(manifest.metrics):
-        console.print(renderable, highlight=False)
+    print_tables(*figures(manifest.metrics))
     for note in notes:
         console.print(note[:1].upper() + note[1:], highlight=False, soft_wrap=True)
     console.print(f"Saved {manifest.reference.short} to {uri}", highlight=False, soft_wrap=True)
-    console.print(f"Next: scorer bundle verify {manifest.name}:{manifest.version}", highlight=False)
+    name = f"{manifest.name}:{manifest.version}"
+    for command in (f"bundle lint {name}", f'deploy {name} --slot challenger --reason "…"'):
+        console.print(f"Next: scorer {command}", highlight=False, soft_wrap=True)

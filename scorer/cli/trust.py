@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from scorer.cli.options import ConfigOption, JsonOption, SetOption, settings_of
+from scorer.cli.tables import print_tables
 from scorer.errors import MisuseError
 
 app = typer.Typer(no_args_is_help=True, help="Create signing keys, and manage the keys that are trusted.")
@@ -72,7 +73,6 @@ def list_keys(
     file: FileOption = None, config: ConfigOption = None, assignments: SetOption = None, as_json: JsonOption = False
 ) -> None:
     """List trusted and revoked keys."""
-    from rich.console import Console
     from rich.table import Table
 
     from scorer.bundle.signing import read_public_key
@@ -87,7 +87,7 @@ def list_keys(
     for key in keys:
         state = "revoked" if key.revoked else "trusted"
         table.add_row(key.name, read_public_key(key.key).key_id, " and ".join(key.signs), state)
-    Console().print(table)
+    print_tables(table)
 
 
 @app.command()

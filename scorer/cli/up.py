@@ -7,7 +7,7 @@ import shlex
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
@@ -19,19 +19,28 @@ from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
     from schemas.settings import LoadedSettings
-    from scorer.local.up import Plan
+    from scorer.local.up import Plan, Up
     from scorer.settings import Settings
 
 BrokerOption = Annotated[
-    str,
+    Literal["auto", "given", "docker", "java", "mock"],
     typer.Option(
         "--broker",
-        metavar="KIND",
         help="auto: the broker in bootstrap_servers if it is set, otherwise the first of docker, java and mock that "
-        "works here; or given, docker, java or mock.",
+        "works here.",
     ),
 ]
+KindArgument = Annotated[
+    Literal["auto", "docker", "java", "mock"],
+    typer.Argument(help="auto: the first of docker, java and mock that works here."),
+]
 PortOption = Annotated[int, typer.Option("--port", help="Port of the started broker; 0 chooses a free one.")]
+PreferredPortOption = Annotated[
+    int | None,
+    typer.Option(
+        "--port", help="Port of the started broker; 0 chooses a free one; default: 9092, or a free one if it is in use."
+    ),
+]
 
 
 class BrokerChoice(NamedTuple):
@@ -53,6 +62,12 @@ BundleOption = Annotated[
 ]
 
 
+ForOption = Annotated[
+    str | None, typer.Option("--for", metavar="60s", help="Publish for this long; default: until Ctrl-C.")
+]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", metavar="FILE", help="Publish this file instead of generated applications.")
+]
 GroupIdOption = Annotated[
     str | None,
     typer.Option(
@@ -65,21 +80,16 @@ GroupIdOption = Annotated[
 
 def up(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Number of workers.")] = 2,
-    rate: Annotated[float, typer.Option(min=1, help="Applications per second, independent of decisions.")] = 2_000,
-    load_for: Annotated[
-        str | None, typer.Option("--for", metavar="60s", help="Publish for this long; default: until Ctrl-C.")
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", metavar="FILE", help="Publish this file instead of generated applications."),
-    ] = None,
+    rate: Annotated[float, typer.Option(min=1, help="Applications per second, independent of decisions.")] = 50,
+    load_for: ForOption = None,
+    data: DataOption = None,
     invalid: Annotated[
         float, typer.Option(min=0, max=1, help="Share of generated applications that are invalid.")
     ] = 0.01,
     partitions: Annotated[int, typer.Option(min=1, max=1_000, help="Partitions for newly created topics.")] = 6,
     bundle: BundleOption = None,
     broker: BrokerOption = "auto",
-    port: PortOption = 0,
+    port: PreferredPortOption = None,
     group_id: GroupIdOption = None,
     seed: Annotated[int, typer.Option(help="Seed for the generated applications.")] = 1,
     console: Annotated[bool, typer.Option("--console/--no-console", help="Also serve the console.")] = True,
@@ -100,6 +110,7 @@ def up(
     Examples:
     ```
     scorer up
+    scorer up --rate 2000
     scorer up --workers 4 --rate 20000 --for 60s
     scorer up --data applications.csv
     scorer up --broker java --port 19092
@@ -136,24 +147,23 @@ def _run(plan: "Plan", loaded: "LoadedSettings[Settings]", note: str, *, as_json
     """Runs everything and shows the view; exit 1 if something was lost, duplicated or not published."""
     from rich.console import Console
 
+    from scorer.cli.progress_bar import Steps
     from scorer.local.child import SHELL_SIGNAL_BASE
     from scorer.local.up import Interrupted, Up
     from scorer.local.view import View, summary, summary_json
 
     settings = with_own_topics(loaded)
     terminal = Console(stderr=as_json)
-    view = View(terminal)
-
-    def print_line(line: str) -> None:
-        terminal.print(printable_lines(line), markup=False, highlight=False, soft_wrap=True)
-
+    view, steps = View(terminal), Steps(terminal)
     if note:
-        print_line(note)
+        steps.say(note)
     try:
-        with Up(plan, settings, print_line, view.notify) as running:
-            for line in _export_lines(loaded, running.settings):
-                print_line(line)
-            view.footer = "   ".join(filter(None, ["Ctrl-C: stop", running.console_url, f"logs: {running.folder}"]))
+        with steps, Up(plan, settings, steps.say, view.notify) as running:
+            exports = _export_lines(loaded, running.settings)
+            for line in exports and ["in another terminal:", *(f"  {line}" for line in exports)]:
+                steps.say(line)
+            steps.end()
+            view.footer = _footer(running, exports)
             with view:
                 end = running.watch(view.show)
             failures, notes = running.failures(end), running.notes()
@@ -170,7 +180,7 @@ def _run(plan: "Plan", loaded: "LoadedSettings[Settings]", note: str, *, as_json
         raise typer.Exit(1)
 
 
-def choose_broker(loaded: "LoadedSettings[Settings]", kind: str, port: int) -> BrokerChoice:
+def choose_broker(loaded: "LoadedSettings[Settings]", kind: str, port: int | None) -> BrokerChoice:
     """Which broker `scorer up` uses: an address that is set, unless --broker names a kind to start.
 
     Raises:
@@ -214,19 +224,25 @@ def with_own_topics(loaded: "LoadedSettings[Settings]") -> "Settings":
     return settings.model_copy(update=changes)
 
 
+def _footer(running: "Up", exports: list[str]) -> list[str]:
+    """How to stop the run, and where everything is: lines of the live view, most important first."""
+    addresses = {"console": running.console_url, "logs": str(running.folder)}
+    head = ["Ctrl-C: stop", *(f"{name}: {address}" for name, address in addresses.items() if address)]
+    return ["   ".join(head), *exports[:1]]
+
+
 def _export_lines(loaded: "LoadedSettings[Settings]", settings: "Settings") -> list[str]:
     """Lines for another terminal that set the settings of this run that would differ there."""
     names = ["bootstrap_servers", "group_id", *(n for n in type(settings).model_fields if n.endswith("_topic"))]
-    differing = [
-        f"  export SCORER_{name.upper()}={shlex.quote(str(getattr(settings, name)))}"
+    return [
+        f"export SCORER_{name.upper()}={shlex.quote(str(getattr(settings, name)))}"
         for name in names
         if loaded.origins[name] == "flag" or getattr(settings, name) != getattr(loaded.settings, name)
     ]
-    return ["in another terminal:", *differing] if differing else []
 
 
 def broker(
-    kind: Annotated[str, typer.Argument(help="auto, docker, java or mock.")] = "auto",
+    kind: KindArgument = "auto",
     port: PortOption = 9092,
 ) -> None:
     """Run a Kafka broker on this machine in the foreground until Ctrl-C. Its data is deleted when it stops.
@@ -237,6 +253,9 @@ def broker(
     scorer broker java --port 19092
     ```
     """
+    from rich.console import Console
+
+    from scorer.cli.progress_bar import Steps
     from scorer.local.broker import start_broker
 
     stopped = False
@@ -247,7 +266,9 @@ def broker(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    with start_broker(kind, port=0 if kind == "mock" else port, say=lambda line: typer.echo(line, err=True)) as running:
+    steps = Steps(Console(stderr=True))
+    with steps, start_broker(kind, port=0 if kind == "mock" else port, say=steps.say) as running:
+        steps.end()
         typer.echo(running.bootstrap_servers)
         typer.echo("Ctrl-C stops it. In another terminal:", err=True)
         typer.echo(f"  export SCORER_BOOTSTRAP_SERVERS={running.bootstrap_servers}", err=True)

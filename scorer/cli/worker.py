@@ -2,7 +2,7 @@
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -30,6 +30,12 @@ InstanceIdOption = Annotated[
 ]
 
 
+DeliveryOption = Annotated[
+    Literal["exactly-once", "at-least-once"] | None,
+    typer.Option("--delivery", help="When results and offsets are committed (default: exactly-once)."),
+]
+
+
 HttpPortOption = Annotated[
     int | None, typer.Option(help="Port for /metrics, /healthz and /readyz; 0 chooses a free one.")
 ]
@@ -41,7 +47,7 @@ def worker(
     bootstrap_servers: ServersOption = None,
     group_id: Annotated[str | None, typer.Option(help="The consumer group to join.")] = None,
     instance_id: InstanceIdOption = None,
-    delivery: Annotated[str | None, typer.Option(help="exactly-once (default) or at-least-once.")] = None,
+    delivery: DeliveryOption = None,
     http_port: HttpPortOption = None,
     assignments: SetOption = None,
 ) -> None:

@@ -199,6 +199,7 @@ def start(port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -
         **overrides,
     }
     broker = JavaBroker(java, port)
+    say(f"starting Apache Kafka {KAFKA_VERSION} on Java {java.major}")
     try:
         broker.prepare(java, libs, settings)
         broker.run()

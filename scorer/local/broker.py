@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 
 from scorer.errors import LocalBrokerError, MisuseError
-from scorer.local.running import Broker, answers, require_free_port
+from scorer.local.running import Broker, answers, is_free, require_free_port
 
 __all__ = ["KINDS", "Broker", "start_broker"]
 
 KINDS = ("auto", "given", "docker", "java", "mock")
+DEFAULT_PORT = 9092  # of clients' default address
 _GIVEN_WAIT_S = 5
 
 
@@ -15,7 +16,7 @@ def start_broker(
     kind: str = "auto",
     *,
     bootstrap_servers: str | None = None,
-    port: int = 0,
+    port: int | None = 0,
     overrides: Mapping[str, str] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Broker:
@@ -27,7 +28,8 @@ def start_broker(
     Args:
         kind: one of `KINDS`.
         bootstrap_servers: the address of a running broker (the setting of this name), for `auto` and `given`.
-        port: port to listen on at 127.0.0.1; 0 chooses a free one. The mock cluster chooses its own.
+        port: port to listen on at 127.0.0.1; 0 chooses a free one, None prefers `DEFAULT_PORT`. The mock cluster
+            chooses its own.
         overrides: broker settings, as in server.properties, for `docker` and `java`.
         say: called with a line of progress: each step, the broker that is used, and why others are not.
 
@@ -39,27 +41,31 @@ def start_broker(
         raise MisuseError(f"unknown kind of broker {kind}: choose one of {', '.join(KINDS)}")
     overrides = overrides or {}
     if kind == "given" or (kind == "auto" and bootstrap_servers):
-        broker = _given(bootstrap_servers, port, overrides)
+        broker = _given(bootstrap_servers, port or 0, overrides)
     elif kind == "mock":
-        broker = _mock(port, overrides)
+        broker = _mock(port or 0, overrides)
     else:
         if port:
             require_free_port(port)
         broker = _first_available(port, overrides, say) if kind == "auto" else _start_kafka(kind, port, overrides, say)
+        if port is None and not broker.bootstrap_servers.endswith(f":{DEFAULT_PORT}"):
+            say(f"port {DEFAULT_PORT} is in use, so this broker has another one")
     say(f"{broker.kind} broker at {broker.bootstrap_servers}: {broker.description}")
     return broker
 
 
-def _first_available(port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -> Broker:
-    for kind in ("docker", "java"):
+def _first_available(port: int | None, overrides: Mapping[str, str], say: Callable[[str], None]) -> Broker:
+    for kind, next_kind in (("docker", "java"), ("java", "mock")):
         try:
             return _start_kafka(kind, port, overrides, say)
         except LocalBrokerError as fault:
-            say(f"{kind} broker not available: {fault}")
-    return _mock(port, overrides)
+            say(f"using {next_kind} instead of {kind}: {fault}")
+    return _mock(port or 0, overrides)
 
 
-def _start_kafka(kind: str, port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -> Broker:
+def _start_kafka(kind: str, port: int | None, overrides: Mapping[str, str], say: Callable[[str], None]) -> Broker:
+    if port is None:
+        port = DEFAULT_PORT if is_free(DEFAULT_PORT) else 0
     if kind == "docker":
         from scorer.local import docker_kafka
 

@@ -13,9 +13,9 @@ from typing import Any, Final
 from schemas.contract import CONTRACT_FILE
 from schemas.durations import DURATION_MAX_S
 from schemas.profile import PROFILE_FILE
+from schemas.record_headers import read_headers
 from scorer.bundle.load import read_contract_of
 from scorer.local.child import Child, describe_exit
-from scorer.stream.delivery import headers_of
 from scorer.stream.worker import Record
 
 RUN_HEADER: Final = "scorer-up-run"
@@ -90,7 +90,7 @@ class Load:
         """Whether this publisher sent a record; other publishers may use the same topic."""
         if self._plan.data is None:
             return (record.key() or b"").startswith(f"{self._ids}-".encode())
-        return (RUN_HEADER, self._ids.encode()) in headers_of(record)
+        return (RUN_HEADER, self._ids.encode()) in (read_headers(record) or ())
 
     def ended(self) -> bool:
         """Whether it has published everything, or has failed."""

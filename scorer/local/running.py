@@ -98,6 +98,11 @@ def require_free_port(port: int) -> None:
         )
 
 
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this port of this machine."""
+    return _listen_fault(port) is None
+
+
 def free_ports(count: int) -> list[int]:
     """Find `count` different ports of this machine on which nothing listens."""
     ports = []

@@ -64,7 +64,8 @@ class Plan:
     """Bundle to pin the workers to; None follows the deployments."""
     broker: str
     """Kind of broker to start, one of `scorer.local.broker.KINDS`."""
-    broker_port: int
+    broker_port: int | None
+    """Port of that broker; 0 chooses a free one, None prefers clients' default."""
     servers: str | None
     """Address of a running broker to use instead."""
     console: bool

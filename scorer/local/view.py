@@ -2,7 +2,7 @@
 
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, Final, Self
 
@@ -29,8 +29,11 @@ _SOME_COLUMNS: Final = 72
 # Width of a worker's columns without its state, on a terminal of 80 columns.
 _OTHER_COLUMNS: Final = 66
 _STATE_COLUMNS_MIN: Final = 14
-# Lines of the view other than workers and notices.
-_FRAME_LINES: Final = 15
+# Lines of the view other than workers, notices, challenger and footer.
+_FRAME_LINES: Final = 14
+# Width of the labels and counts beside bars and rejection codes.
+_LABEL_COLUMNS: Final = 23
+_WORKERS_SHOWN_MIN: Final = 2
 
 
 class View:
@@ -52,8 +55,8 @@ class View:
         self._notices: deque[str] = deque(maxlen=_NOTICES_KEPT)
         self._is_shown = False
         self._last_line_at_s = 0.0
-        self.footer = ""
-        """The last line of the live view."""
+        self.footer: list[str] = []
+        """The last lines of the live view."""
 
     def __enter__(self) -> Self:
         if self._live:
@@ -78,9 +81,8 @@ class View:
     def show(self, snapshot: Snapshot) -> None:
         """Draws the current state, or prints a line every few seconds."""
         if self._live:
-            notices = list(self._notices)[-_NOTICES_SHOWN:]
             width, height = self._console.size
-            self._live.update(page(snapshot, notices, self.footer, (width, height)), refresh=True)
+            self._live.update(page(snapshot, self._notices, self.footer, (width, height)), refresh=True)
         elif snapshot.elapsed_s - self._last_line_at_s >= _PLAIN_EVERY_S:
             self._last_line_at_s = snapshot.elapsed_s
             self._console.print(_line(snapshot), highlight=False, soft_wrap=True)
@@ -139,13 +141,13 @@ def summary_json(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def page(snapshot: Snapshot, notices: Sequence[str], footer: str, size: tuple[int, int]) -> RenderableType:
+def page(snapshot: Snapshot, notices: Iterable[str], footer: Sequence[str], size: tuple[int, int]) -> RenderableType:
     """The live view.
 
     Args:
         snapshot: what to show.
-        notices: the latest notices, one per line.
-        footer: the last line.
+        notices: the notices so far, one per line; the latest are shown.
+        footer: the last lines.
         size: columns and lines of the terminal; what does not fit is left out, and nothing wraps.
     """
     width, height = size
@@ -157,17 +159,48 @@ def page(snapshot: Snapshot, notices: Sequence[str], footer: str, size: tuple[in
         for worker in snapshot.workers
         if worker.load_failure
     ]
-    lines = [Text(printable(f" {line}"), "yellow") for line in notices]
-    rows_max = max(1, height - _FRAME_LINES - len(lines) - min(len(load_failures), 1))
+    texts = [*_challenger(snapshot.workers), *load_failures[:1]]
+    foot = [f" {line}" for line in footer]
+    foot[1:1] = _metrics(snapshot.workers, width)
+    lines_left = height - _FRAME_LINES - len(texts) - len(foot)
+    workers_min = min(len(snapshot.workers), _WORKERS_SHOWN_MIN)
+    shown = list(notices)[-_NOTICES_SHOWN:][-max(1, lines_left - workers_min) :]
     return Group(
         _one_line(head),
         _totals(snapshot, width),
-        _results(snapshot),
-        _workers(snapshot.workers, rows_max, width),
-        *(_one_line(text) for text in load_failures[:1]),
-        *(_one_line(text) for text in lines),
-        _one_line(Text(f" {footer}", "dim")),
+        _results(snapshot, width),
+        _workers(snapshot.workers, max(1, lines_left - len(shown)), width),
+        *(_one_line(text) for text in texts),
+        *(_one_line(Text(printable(f" {line}"), "yellow")) for line in shown),
+        *(_one_line(Text(line, "dim")) for line in foot),
     )
+
+
+def _challenger(workers: Sequence[WorkerView]) -> list[Text]:
+    """The challenger in one line, if there is one."""
+    names = sorted({worker.challenger for worker in workers if worker.challenger})
+    if not names:
+        return []
+    compared, differing = (sum(counts) for counts in zip(*((w.compared, w.differing) for w in workers), strict=True))
+    share = f" ({differing / compared:.1%})" if compared else ""
+    return [Text(f" challenger {' and '.join(names)}: {differing:,} of {compared:,} decisions differ{share}")]
+
+
+def _metrics(workers: Sequence[WorkerView], width: int) -> list[str]:
+    """The addresses of the workers' metrics, as many as fit into one line."""
+    head = " metrics: "
+    addresses = [f"http://{worker.http}/metrics" for worker in workers if worker.http]
+    return [head + _fit(addresses, " ", width - len(head))] if addresses else []
+
+
+def _fit(parts: Sequence[str], separator: str, width: int) -> str:
+    """As many of the parts as fit whole into the width, and the number of the others."""
+    for count in range(len(parts), 0, -1):
+        more = f" and {len(parts) - count} others" if count < len(parts) else ""
+        line = separator.join(parts[:count]) + more
+        if len(line) <= width:
+            return line
+    return ""
 
 
 def _one_line(text: Text) -> Text:
@@ -196,7 +229,7 @@ def _totals(snapshot: Snapshot, width: int) -> RenderableType:
     return totals
 
 
-def _results(snapshot: Snapshot) -> Table:
+def _results(snapshot: Snapshot, columns: int) -> Table:
     """The decisions by label with bars, and all rejections in one line."""
     table = Table(box=None, show_header=False, padding=(0, 1))
     table.add_column(no_wrap=True, min_width=8)
@@ -208,7 +241,7 @@ def _results(snapshot: Snapshot) -> Table:
         width = max(round(_BAR_WIDTH * count / total), 1 if count else 0)
         table.add_row(Text(label, colour), f"{count:,}", Text("█" * width, colour))
     by_count = sorted(snapshot.rejections.items(), key=lambda item: -item[1])
-    codes = ", ".join(f"{code} {count:,}" for code, count in by_count)
+    codes = _fit([f"{code} {count:,}" for code, count in by_count], ", ", columns - _LABEL_COLUMNS)
     table.add_row(Text("REJECTED", "magenta"), f"{snapshot.rejected:,}", Text(codes, "magenta"))
     return table
 
@@ -217,9 +250,9 @@ def _workers(workers: Sequence[WorkerView], rows_max: int, width: int) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
     columns = ["worker", "state"]
     columns += ["restarts", "partitions", "records", "rate", "lag"] if width >= _SOME_COLUMNS else ["records", "rate"]
-    columns += ["records/batch", "metrics"] if width >= _ALL_COLUMNS else []
+    columns += ["records/batch"] if width >= _ALL_COLUMNS else []
     for name in columns:
-        justify: JustifyMethod = "left" if name in {"worker", "state", "metrics"} else "right"
+        justify: JustifyMethod = "left" if name in {"worker", "state"} else "right"
         width_max = max(_STATE_COLUMNS_MIN, width - _OTHER_COLUMNS) if name == "state" else None
         table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis", max_width=width_max)
     shown = workers if len(workers) <= rows_max else workers[: rows_max - 1]
@@ -233,7 +266,6 @@ def _workers(workers: Sequence[WorkerView], rows_max: int, width: int) -> Table:
             "rate": f"{worker.rate:,.0f}/s",
             "lag": f"{worker.lag:,}",
             "records/batch": f"{worker.batch_records:,.1f}",
-            "metrics": f"http://{worker.http}/metrics" if worker.http else "",
         }
         table.add_row(*(cells[name] for name in columns))
     if len(shown) < len(workers):

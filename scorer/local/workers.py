@@ -49,6 +49,9 @@ class WorkerView:
         records: applications it has read, including before restarts.
         rate: applications per second since the last poll.
         bundle: the bundle it decides with, as `name:version`.
+        challenger: the bundle that scores in shadow mode, as `name:version`; empty if there is none.
+        compared: applications that the challenger has scored, since the worker's last start.
+        differing: those for which its decision differs.
         load_failure: why it has not switched to a deployed bundle; empty if it has.
         http: `host:port` of its metrics and probes; empty until it is known.
         log: its log file.
@@ -63,6 +66,9 @@ class WorkerView:
     rate: float = 0.0
     batch_records: float = 0.0
     bundle: str = ""
+    challenger: str = ""
+    compared: int = 0
+    differing: int = 0
     load_failure: str = ""
     http: str = ""
     log: str = ""
@@ -248,14 +254,21 @@ class Workers:
         ready = json.loads(text) if text else {}
         failing = [name for name, passes in ready.get("checks", {}).items() if not passes]
         state = "working" if status == 200 else "not ready: " + ", ".join(failing or ["no answer"])
-        worker.view = replace(worker.view, state=state, load_failure=str(ready.get("load_failure", "")))
+        challenger = ready.get("challenger")
+        worker.view = replace(
+            worker.view,
+            state=state,
+            load_failure=str(ready.get("load_failure", "")),
+            challenger=f"{challenger['name']}:{challenger['version']}" if challenger else "",
+        )
 
     def _read_metrics(self, worker: _Worker, text: str) -> None:
         totals: defaultdict[str, float] = defaultdict(float)  # labelled metrics appear with their first value
-        bundle = worker.view.bundle
+        bundle, challenger = worker.view.bundle, worker.view.challenger
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
-                totals[sample.name] += sample.value
+                if sample.labels.get("challenger", challenger) == challenger:  # not an earlier challenger's
+                    totals[sample.name] += sample.value
                 if sample.name == "scorer_bundle_info":
                     bundle = f"{sample.labels['name']}:{sample.labels['version']}"
         records = int(totals["scorer_applications_consumed_total"])
@@ -269,6 +282,8 @@ class Workers:
             partitions=int(totals["scorer_assigned_partitions"]),
             lag=int(totals["scorer_consumer_lag_records"]),
             batch_records=records / (totals["scorer_batch_records_count"] or 1),
+            compared=int(totals["scorer_challenger_compared_total"]),
+            differing=int(totals["scorer_challenger_disagreements_total"]),
         )
         worker.polled_at = now
 

@@ -30,8 +30,9 @@ class BatchHistogram(Collector):
 
     def observe(self, values: NDArray[np.floating], *label_values: str) -> None:
         """Observes values, shape (n,), for these label values."""
-        buckets = np.searchsorted(self._bounds, values, side="left")
-        counts = np.bincount(buckets, minlength=len(self._bounds) + 1).astype(np.int64)
+        # Sorting takes less time than a search for the bucket of each value.
+        ends = np.searchsorted(np.sort(values), self._bounds, side="right")
+        counts = np.diff(ends, prepend=0, append=len(values))
         total = float(values.sum(dtype=np.float64))
         with self._lock:
             if label_values in self._series:

@@ -191,7 +191,8 @@ class WorkerMetrics(Observer):
 
     def _observe_latency(self, batch: Batch, confirmed_at: float) -> None:
         """Observes plausible latencies only: a single timestamp in microseconds would ruin the sum permanently."""
-        published_ms = np.array([record.timestamp()[1] for record in batch.records], dtype=np.float64)
+        timestamps = [record.timestamp()[1] for record in batch.records]
+        published_ms = np.fromiter(timestamps, dtype=np.int64, count=len(timestamps))
         latencies = confirmed_at - published_ms / 1_000
         plausible = (latencies > -CLOCK_AHEAD_S) & (latencies < AGE_MAX_S)
         self._latency.observe(np.maximum(latencies[plausible], 0))

@@ -20,7 +20,7 @@ from opentelemetry.trace import Span, SpanContext, SpanKind, StatusCode, get_cur
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from schemas.decision import TRACE_HEADERS
-from schemas.records import Headers
+from schemas.record_headers import Headers
 from scorer.core.score import Scores
 from scorer.errors import SettingsError
 from scorer.settings import Settings

@@ -9,7 +9,7 @@ from confluent_kafka import OFFSET_END
 from numpy.typing import NDArray
 
 from schemas.decision import REPLAY_ID_HEADER, SUPERSEDES_HEADER, BundleReference, decision_id
-from schemas.records import Headers
+from schemas.record_headers import Headers
 from scorer.core.score import Scores
 from scorer.errors import ReplayError
 from scorer.replay.plan import Plan

@@ -9,32 +9,26 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from datetime import UTC, datetime
-from itertools import repeat
 from queue import SimpleQueue
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from schemas.decision import TRACE_HEADERS, BundleReference
-from schemas.records import Headers, read_headers
-from scorer.core.encode import id_of
+from schemas.record_headers import Headers, read_all_headers, read_headers
 from scorer.core.score import Scores
-from scorer.core.slow_decode import Rejection
 from scorer.errors import BrokerError
 from scorer.logs import HEADERS_UNREADABLE, log
 from scorer.stream.faults import ATTEMPT_S, retry_transient
-from scorer.stream.letters import COPIED_BYTES_MAX, dead_letter
+from scorer.stream.letters import COPIED_BYTES_MAX
+from scorer.stream.outputs import Outputs, output_records
 from scorer.stream.topic_ids import TopicIdentity
 from scorer.stream.worker import Batch, Record
 
 AddHeaders = Callable[[Sequence[Record]], Sequence[Headers]]
 """Given n records, returns headers for their n results, in addition to those copied from the records."""
 
-# Maximum size of the trace headers copied to a decision; identifiers have some hundred bytes (W3C Trace Context).
-_TRACE_BYTES_MAX: Final = 8_192
-# A decision has its application's key. A key that is longer than any id is replaced by the application's id.
-_KEY_BYTES_MAX: Final = 65_536
+# The producer chooses the partition, by the key.
+_ANY_PARTITION: Final = -1
 # Errors of records that were purged, before or after they were sent, because the transaction is aborted.
 _DROPPED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 # Size of a dead letter in addition to the record: its headers, the longest being the reason, and Kafka's framing.
@@ -58,15 +52,6 @@ class Refused(NamedTuple):
     error: KafkaError
     size_bytes: int
     """Size of its value and headers."""
-
-
-class Outputs(NamedTuple):
-    """The output topics, and the maximum size of their records, in bytes."""
-
-    decisions_topic: str
-    dead_letters_topic: str
-    decision_bytes_max: int
-    dead_letter_bytes_max: int
 
 
 class DeliveryThread:
@@ -185,30 +170,26 @@ class Delivery:
             retry_transient(lambda: self.producer.abort_transaction(ATTEMPT_S), self._should_stop)
 
     def _produce(self, batch: Batch, scores: Scores) -> list[Headers]:
-        """Passes the results to the producer; returns the records' headers, which can be read only once."""
-        # One call for many decisions is faster, but takes no headers. A decision with headers first ends the run before
-        # it, or it would overtake an earlier decision with the same key.
-        run: list[dict[str, Any]] = []
-        all_headers = [headers_of(record, self._log_unreadable_headers) for record in batch.records]
-        added = repeat(()) if self._add_headers is None else self._add_headers(batch.records)
-        for record, result, headers, extra in zip(batch.records, scores.results, all_headers, added, strict=False):
-            if isinstance(result, Rejection):
-                self._produce_dead_letter(record, result, [*headers, *extra], scores.bundle)
-                continue
-            key = record.key()
-            if key is None or len(key) > _KEY_BYTES_MAX:
-                key = id_of(result)
-            copied: list[tuple[str, str | bytes | None]] = [*_trace(headers), *extra] if headers or extra else []
-            if copied:
-                self._produce_run(run)
-                run = []
-                self.producer.produce(
-                    self._outputs.decisions_topic, result, key, headers=copied, on_delivery=self._on_delivery
-                )
-            else:
-                run.append({"value": result, "key": key})
-        self._produce_run(run)
-        return all_headers
+        """Passes the results to the producer, in order; returns the records' headers, which can be read only once."""
+        headers, unreadable = read_all_headers(batch.records)
+        if unreadable:
+            self._log_unreadable_headers(batch.records[unreadable[0]])
+        added = None if self._add_headers is None else self._add_headers(batch.records)
+        records = output_records(batch.records, scores, headers, added, self._outputs, self._copied_bytes_max)
+        # A call for each record: produce_batch takes no headers, and a dictionary for each record, which takes longer.
+        produce, on_delivery = self.producer.produce, self._on_delivery
+        for topic, value, key, copied in zip(*records, strict=True):
+            try:
+                if copied is None:
+                    produce(topic, value, key, _ANY_PARTITION, on_delivery)  # keywords take a third of its time
+                else:
+                    produce(topic, value, key, headers=list(copied), on_delivery=on_delivery)
+            except BufferError as full:
+                raise KafkaException(KafkaError(KafkaError._QUEUE_FULL)) from full
+            except KafkaException as failure:
+                self.refused.append(Refused(topic, failure.args[0], len(value or b"") + _size_of(copied or ())))
+                raise
+        return headers
 
     def _log_unreadable_headers(self, record: Record) -> None:
         if not self._unreadable_headers_logged:  # a publisher of such headers sends them with every record
@@ -225,44 +206,11 @@ class Delivery:
         if self.refused:
             raise KafkaException(self.refused[0].error)
 
-    def _produce_run(self, decisions: list[dict[str, Any]]) -> None:
-        if not decisions:
-            return
-        topic = self._outputs.decisions_topic
-        queued = self.producer.produce_batch(topic, decisions, on_delivery=self._on_delivery)
-        if queued != len(decisions):
-            failed = next(d for d in decisions if "_error" in d)
-            self.refused.append(Refused(topic, failed["_error"], len(failed["value"])))
-            raise KafkaException(failed["_error"])
-
-    def _produce_dead_letter(
-        self, record: Record, rejected: Rejection, headers: Headers, bundle: BundleReference
-    ) -> None:
-        letter = dead_letter(record, rejected, headers, bundle, datetime.now(UTC), self._copied_bytes_max)
-        self.producer.produce(
-            self._outputs.dead_letters_topic,
-            letter.value,
-            letter.key,
-            headers=list(letter.headers),
-            on_delivery=self._on_delivery,
-        )
-
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            headers_bytes = sum(len(name) + len(value or b"") for name, value in read_headers(message) or ())
+            headers_bytes = _size_of(read_headers(message) or ())
             self.refused.append(Refused(message.topic() or "", error, len(message) + headers_bytes))
 
 
-def headers_of(record: Record, when_unreadable: Callable[[Record], None] = lambda _: None) -> Headers:
-    """Returns a record's headers, none if they are unreadable. Call it once: a second read returns garbage silently."""
-    headers = read_headers(record)
-    if headers is None:
-        when_unreadable(record)
-        return ()
-    return headers
-
-
-def _trace(headers: Headers) -> Headers:
-    """Returns the trace headers, which a decision copies from its record."""
-    copied = [(name, value) for name, value in headers if name in TRACE_HEADERS]
-    return copied if sum(len(value or b"") for _, value in copied) <= _TRACE_BYTES_MAX else []
+def _size_of(headers: Headers) -> int:
+    return sum(len(name) + len(value or b"") for name, value in headers)

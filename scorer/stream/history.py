@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent, Slot, find_event_fault
-from schemas.records import read_headers
+from schemas.record_headers import read_headers
 from schemas.rights import Operation
 from scorer.bundle.manifest import explain
 from scorer.errors import BrokerError, ScorerError

@@ -113,7 +113,7 @@ class KafkaLink:
         """Waits briefly for a record, then returns all available records, up to the batch limit."""
         flight = self._deliveries.in_flight
         # Without a backlog, a batch that is polled ahead would only wait for two commits.
-        if flight is None or flight.delivery.done() or len(flight.batch.records) < self._settings.batch_records_max:
+        if flight is None or flight.delivery.done() or not self._subscription.size.is_backlogged:
             self._await_in_flight()
         try:
             if self._deliveries.in_flight is None:

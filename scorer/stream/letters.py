@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from schemas import rejection
 from schemas.decision import BundleReference
-from schemas.records import Headers
+from schemas.record_headers import Headers
 from scorer.core.slow_decode import Rejection
 from scorer.stream.worker import Record
 

@@ -99,7 +99,8 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
 def bounded_fetch(settings: Settings) -> dict[str, str]:
     """Returns the properties that keep fetched records within `fetch_memory_mb`, each with its reason."""
     # Half for a response of the brokers, which is decompressed as a whole; a quarter for the queue that it goes into,
-    # which is filled up to its limit and by one more response; the rest for the two batches in progress.
+    # which is filled up to its limit and by one more response; the rest for the two batches in progress, see
+    # `batch_bytes`.
     response_bytes = str(settings.fetch_memory_mb * 1_000_000 // (2 * _COMPRESSION_MAX))
     return {
         "queued.max.messages.kbytes": str(settings.fetch_memory_mb * 1_000 // 4),
@@ -108,6 +109,11 @@ def bounded_fetch(settings: Settings) -> dict[str, str]:
         "message.max.bytes": response_bytes,  # in a consumer: the minimum of fetch.max.bytes
         "receive.message.max.bytes": str(_DECOMPRESSED_BYTES_MAX),
     }
+
+
+def batch_bytes(settings: Settings) -> int:
+    """Returns the size up to which a batch grows with a backlog, in bytes: an eighth of `fetch_memory_mb`."""
+    return settings.fetch_memory_mb * 1_000_000 // 8
 
 
 def open_reader(settings: Settings, options: Mapping[str, Any]) -> Consumer:
@@ -168,7 +174,7 @@ def producer_config(settings: Settings, batch_bytes_max: int = BATCH_BYTES) -> d
         **client_config(settings),
         # A topic rejects a batch that is larger than its max.message.bytes, whatever is in it.
         "batch.size": str(min(batch_bytes_max, int(settings.kafka.get("batch.size", BATCH_BYTES)))),
-        # One batch must fit, with room for another.
+        # The largest batch must fit, with room for another.
         "queue.buffering.max.messages": str(2 * settings.batch_records_max + 1_000),
         "queue.buffering.max.kbytes": "2097151",
         **LOSSLESS,

@@ -11,11 +11,11 @@ from schemas.rights import Operation
 from scorer.errors import BrokerError, TopicsError
 from scorer.settings import Settings
 from scorer.stream.admin import batch_limits
-from scorer.stream.delivery import Outputs
 from scorer.stream.explain import refusal, refusal_of_member
 from scorer.stream.faults import Deadline
 from scorer.stream.group_offsets import CommittedOffsets
 from scorer.stream.metadata import decode_metadata
+from scorer.stream.outputs import Outputs
 from scorer.stream.requests import metadata_of, why_unlisted
 from scorer.stream.rights import to_own_topics, to_own_transactions
 from scorer.stream.topic_ids import TopicIdentity

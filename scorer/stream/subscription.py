@@ -10,9 +10,11 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 from scorer.errors import BrokerError
 from scorer.logs import PARTITIONS_CHANGED, log
 from scorer.settings import Settings
+from scorer.stream.batch_size import BatchSize
 from scorer.stream.explain import refusal_of_member
 from scorer.stream.faults import ATTEMPT_S, Fault, Fenced, raise_on_partition_error, retry_transient, triage
 from scorer.stream.fetching import Fetching
+from scorer.stream.librdkafka import batch_bytes
 from scorer.stream.metadata import decode_metadata
 from scorer.stream.observer import Observer
 from scorer.stream.partition import Event, StartAt, State
@@ -57,6 +59,7 @@ class Subscription:
         self._consumer = fetching.consumer
         self._partitions = fetching.partitions
         self._errors = PollErrors(settings, observer, should_stop, identity, fetching)
+        self.size = BatchSize(settings.batch_records_max, batch_bytes(settings))
         self._lag_reported_at = 0.0
         """Set by a poll, once per `_LAG_S`."""
         self._closing = False
@@ -73,12 +76,12 @@ class Subscription:
         self._consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=revoked, on_lost=lost)
 
     def poll(self) -> Batch:
-        """Waits briefly for a record, then returns all available records, up to the batch limit."""
+        """Waits briefly for a record, then returns all available records, up to the limit of `size`."""
         self._fetching.reassign(self._partitions.begin_poll())
         messages = self._consume(1, _POLL_WAIT_S)
-        records_max = self._settings.batch_records_max
-        if messages and records_max > 1:
-            messages += self._consume(records_max - 1, self._settings.linger_ms / 1_000)
+        if messages and self.size.limit > 1:
+            messages += self._consume(self.size.limit - 1, self._settings.linger_ms / 1_000)
+        self.size.count(messages, time.monotonic())
         self._report_lag()
         messages = self._without_repositioned(messages)
         if [message for message in messages if message.error() is not None]:
@@ -107,6 +110,7 @@ class Subscription:
         Raises:
             BrokerError, TopicRecreatedError: the committed offsets cannot be read, or belong to a deleted topic.
         """
+        self.size.reset()
         starts = self._starts(self._partitions)
         self._partitions.reposition(starts)  # drops records of them that the current poll has returned
         self._fetching.seek({n: start for n, start in starts.items() if self._partitions[n].state is not State.BLOCKED})

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from schemas.contracts import shipped_contract
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent
-from schemas.records import read_headers
+from schemas.record_headers import read_headers
 from scorer.bundle.signing import Signature, SigningKey, bundle_statement, event_statement, make_key
 from scorer.errors import BundleError, DeploymentError
 from scorer.local.broker import Broker
@@ -27,7 +27,7 @@ from tests.contract.stages import WAIT_S
 from tests.contract.test_deployments import DEFAULT, Recorder, deployment_of, wait_for
 from tests.unit.bundle.making import named
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.usefixtures("opens_here")]
 Signs = Callable[[bytes], Iterable[str | Signature]]
 
 

@@ -21,9 +21,9 @@ _BOUNDS: Final = (-1e6, -10, -1, -0.5, 0, 0.5, 1, 18, 120, 1e6, 3e38)
 
 
 def draw_contract(random: Random) -> Contract:
-    """Draws a contract of 1 to 14 members at each level; sometimes one of 150."""
+    """Draws a contract of 1 to 14 members, more often of few; sometimes one of 150."""
     while True:
-        count = 150 if random.random() < 0.03 else random.randint(1, 14)
+        count = 150 if random.random() < 0.03 else random.randint(1, random.choice((4, 4, 14)))
         document = _draw_object(random, count, depth=2)
         group = document
         while random.random() < 0.1:
@@ -112,13 +112,12 @@ def _maybe(random: Random, **keywords: Any) -> dict[str, Any]:
     return keywords if random.random() < 0.4 else {}
 
 
-def draw_columns(random: Random, contract: Contract) -> tuple[list[str], dict[str, str]]:
+def draw_columns(random: Random, contract: Contract, *, has_indexes: bool) -> tuple[list[str], dict[str, str]]:
     """Draws some of the contract's columns in any order, and derived ones with their expressions.
 
-    Of a third of the contracts, each category has a column of indexes, or of each value, or both.
+    A category has a column for each value; with `has_indexes` it may have a column of indexes instead, or both.
     """
     columns: list[str] = []
-    has_indexes = random.random() < 0.33
     for name, field in contract.inputs.items():
         index_chosen = has_indexes and random.random() < 0.7
         if field.kind is not Kind.CATEGORY or index_chosen:

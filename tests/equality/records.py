@@ -1,112 +1,156 @@
-"""Draws values of records of a contract: valid ones in any spelling, invalid ones, and damaged bytes."""
+"""Draws values of records of a contract: valid ones in any spelling, invalid ones, and damaged bytes.
+
+A writer draws many texts for each field once, and each value has one of them: a value takes microseconds.
+"""
 
 import json
 import math
+from collections import Counter
 from random import Random
 from typing import Any, Final, NamedTuple
 
 from schemas.contract import Contract, ContractField, ContractObject, Kind
 from schemas.contract_values import is_valid
 from schemas.made_up import bounds_of
+from tests.equality.spellings import (
+    ODD_TEXTS,
+    SPACES,
+    damage,
+    draw_huge_property,
+    draw_number,
+    draw_property,
+    spell_text,
+)
 
-TOKENS: Final = (
-    b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b" ", b"\n", b"\t", b"\x00", b"\x1f", b"\x7f", b"\xff",
-    b"\xc0\x80",
-    b"\xe2\x82", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xef\xbb\xbf", b"null", b"true", b"false", b"NaN", b"Infinity",
-    b"-", b"+", b"0", b"9", b".", b"e", b"1e5", b"1e400", b"-0", b"0.", b'"id":', b"\\u0061", b"\\ud800", b"\\udc00",
-    b"\\ud83d\\ude00", b"\\q", b"\\/", b"[" * 101, b"]" * 101, b"9" * 40, b'"x":1,', b'"x":{"y":[1,{}]},', b"//",
-)  # fmt: skip
-_ODD_TEXTS: Final = (
-    "null", "true", "false", '""', '"5"', "[]", "{}", "[5]", "0", "-1", "1e400", "-1e400", "1e-400", "1e-320", "17",
-    "9" * 19, "9" * 400, "-0", "-0.0", "0.0", "01", "1.", ".5", "+1", "1e", "1e+", "NaN", '"unk"', '"\\u0075nk"',
-    '"\\ud800"', '"\\ud83d\\ude00"', '"\x01"', '"é"', '"2023-02-29"', '"2024-01-01T24:00:00Z"', "1e22", "1e23", "1E+22",
-    "0.1e-22", "123456789012345678", "0.12345678901234567", "9007199254740993", "9007199254740993.0", "1e-22", "5e-324",
-    '"2024-01-01T00:00:60Z"', '"2024-01-01t00:00:00z"', '"9999-12-31T23:59:59.9999999-23:59"', '"0001-01-01"',
-    '"0001-01-01T00:00:00+23:59"', '"2024-01-01T00:00:00+24:00"', '"2024-01-01T00:00:00+01:60"',
-)  # fmt: skip
+_TEXTS: Final = 100
+_PROPERTIES: Final = 150
+_HUGE: Final = 0.002  # share of the values with a property that is very long, or nested very deep
+_DAMAGED: Final = 0.12
 _FOREIGN: Final = (
     '"branch":"north"', '"tags":["web",{"a":{"b":[null,true,-1.5e-7]}}]',
     '"note":"a \\"b\\" \\\\ \\u00e9 \\ud83d\\ude00:"',
     '"":{}', '"é":"é"', '"big":123456789012345678901234567890', '"f":0.30000000000000004', '"f":1', '"f":2',
-    '"deep":[[[[[[[[[[[[]]]]]]]]]]]]', '"e":1E+5', '"tiny":1e-99', '"\\u0069d":"x"',
+    '"deep":[[[[[[[[[[[[]]]]]]]]]]]]', '"e":1E+5', '"tiny":1e-99', '"twice":{"a":1,"a":2}',
 )  # fmt: skip
-_SPACES: Final = ("", "", " ", "\n", "\t\r\n ")
+_OTHERS: Final = (None, b"", b"[]", b"{}", b" ", b'"x"', b"\xff", b"null", b"5")
 
 
 class _Style(NamedTuple):
-    """How a record is written: whether it may be invalid, have unusual values, and what space stands around tokens."""
+    """How a value is written: whether it may be invalid, and whether it may have unusual texts."""
 
     is_wild: bool
     is_odd: bool
-    space: str
 
 
-def draw_value(random: Random, contract: Contract) -> bytes | None:
-    """Draws a value: about two thirds are valid."""
-    choice = random.random()
-    if choice < 0.005:
-        return random.choice((None, b"", b"[]", b"{}", b" ", b'"x"', b"\xff"))
-    space = random.choice(_SPACES) if random.random() < 0.3 else ""
-    style = _Style(is_wild=choice < 0.15, is_odd=choice < 0.4, space=space)
-    value = f"{space}{_write_object(random, contract.application, style)}{space}"
-    raw = value.encode("utf-8", "surrogatepass")
-    if random.random() < 0.15:
-        for _ in range(random.randint(1, 3)):
-            raw = _damage(random, raw)
-    return raw
+_STYLES: Final = (_Style(False, False), _Style(False, True), _Style(True, True))
+_WEIGHTS: Final = (0.65, 0.2, 0.15)
 
 
-def _damage(random: Random, raw: bytes) -> bytes:
-    at = random.randint(0, len(raw))
-    removed = random.choice((0, 0, 1, 1, 2, 5, 20))
-    inserted = random.choice((b"", random.choice(TOKENS), random.randbytes(random.randint(1, 3))))
-    return raw[:at] + inserted + raw[at + removed :]
+class RecordWriter:
+    """Writes values of one contract, about two thirds of them valid."""
 
+    def __init__(self, random: Random, contract: Contract) -> None:
+        """Draws the properties that contracts do not have; a field's texts are drawn when they are needed."""
+        self._random = random
+        self._contract = contract
+        self._properties = [draw_property(random) for _ in range(_PROPERTIES)]
+        self._texts: dict[tuple[tuple[str, ...], _Style], list[str]] = {}
 
-def _write_object(random: Random, group: ContractObject, style: _Style) -> str:
-    members: list[str] = []
-    space = style.space
-    for member in group.members:
-        if (not member.required and random.random() < 0.3) or (style.is_wild and random.random() < 0.02):
-            continue
+    def write(self, count: int) -> list[bytes | None]:
+        """Writes values in any order."""
+        random = self._random
+        styles = Counter(random.choices(_STYLES, _WEIGHTS, k=count))
+        texts = [t for style, n in styles.items() for t in self._write_objects(self._contract.application, style, n)]
+        random.shuffle(texts)
+        values: list[bytes | None] = []
+        raw = b"{}"
+        for text in texts:
+            previous, raw = raw, text.encode("utf-8", "surrogatepass")
+            choice = random.random()
+            if choice < _DAMAGED:
+                values.append(damage(random, raw, previous))
+            elif choice < _DAMAGED + 0.002:
+                values.append(random.choice(_OTHERS))
+            else:
+                values.append(raw)
+        return values
+
+    def _write_objects(self, group: ContractObject, style: _Style, count: int) -> list[str]:
+        random = self._random
+        members = [self._write_members(member, style, count) for member in group.members]
+        foreign = [*_FOREIGN, *self._properties] if style.is_odd else _FOREIGN
+        objects = []
+        for texts in zip(*members, strict=True):
+            choice = random.random()
+            if choice > 0.5:
+                objects.append(f"{{{','.join(filter(None, texts))}}}")
+                continue
+            present = [text for text in texts if text]
+            space = random.choice(SPACES) if choice > 0.3 else ""
+            if choice < 0.3:
+                present += random.choices(foreign, k=random.choice((1, 1, 2, 4)))
+            if choice < _HUGE and style.is_odd:
+                present.append(draw_huge_property(random))
+            if choice < 0.35:
+                random.shuffle(present)
+            objects.append(f"{space}{{{space}{f'{space},{space}'.join(present)}{space}}}{space}")
+        return objects
+
+    def _write_members(self, member: ContractField | ContractObject, style: _Style, count: int) -> list[str]:
+        """Returns `count` names with a value; empty where the member is absent."""
+        if isinstance(member, ContractObject):
+            objects = self._write_objects(member, style, count)
+            return [self._spell_member(member, style, text) for text in objects]
+        key = (member.path, style)
+        if key not in self._texts:
+            drawn = (self._write_field(member, style) for _ in range(_TEXTS))
+            self._texts[key] = [self._spell_member(member, style, text) for text in drawn]
+        return self._random.choices(self._texts[key], k=count)
+
+    def _spell_member(self, member: ContractField | ContractObject, style: _Style, text: str) -> str:
+        random = self._random
+        if (not member.required and random.random() < 0.3) or (style.is_wild and random.random() < 0.01):
+            return ""
         name = _dump(random, member.path[-1], style)
-        members.append(f"{name}{space}:{space}{_write_member(random, member, style)}")
-        if style.is_wild and random.random() < 0.02:
-            members.append(members[-1])
-    if random.random() < 0.3:
-        members += random.sample(_FOREIGN[: None if style.is_odd else -1], random.randint(1, 4))
-    if random.random() < 0.3:
-        random.shuffle(members)
-    return f"{{{space}{f'{space},{space}'.join(members)}{space}}}"
+        space = random.choice(SPACES) if random.random() < 0.1 else ""
+        if member.nullable and random.random() < 0.2:
+            text = "null"
+        if style.is_wild and random.random() < 0.03:
+            text = random.choice((*ODD_TEXTS, draw_number(random)))
+        pair = f"{name}{space}:{space}{text}"
+        is_repeated = style.is_wild and random.random() < 0.01
+        return f"{pair},{name}:{random.choice((text, 'null'))}" if is_repeated else pair
+
+    def _write_field(self, field: ContractField, style: _Style) -> str:
+        random = self._random
+        if field.kind.is_numeric:
+            return _write_number(random, field, style)
+        value = _draw_text(random, field)
+        while not style.is_odd and isinstance(value, str) and set(value) & _ESCAPED and random.random() < 0.99:
+            value = _draw_text(random, field)
+        return _dump(random, value, style)
 
 
 def _dump(random: Random, value: object, style: _Style) -> str:
-    return json.dumps(value, ensure_ascii=style.is_odd and random.random() < 0.2)
-
-
-def _write_member(random: Random, member: ContractField | ContractObject, style: _Style) -> str:
-    if style.is_wild and random.random() < 0.1:
-        return random.choice(_ODD_TEXTS)
-    if member.nullable and random.random() < 0.2:
-        return "null"
-    if isinstance(member, ContractObject):
-        return _write_object(random, member, style)
-    if member.kind.is_numeric:
-        return _write_number(random, member, style)
-    value = _draw_text(random, member)
-    while not style.is_odd and isinstance(value, str) and set(value) & _ESCAPED and random.random() < 0.99:
-        value = _draw_text(random, member)
-    return _dump(random, value, style)
+    if style.is_odd and isinstance(value, str) and random.random() < 0.05:
+        return spell_text(random, value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _write_number(random: Random, field: ContractField, style: _Style) -> str:
     low, high = bounds_of(field)
     if not style.is_odd:
         low, high = max(low, min(high, -1e12)), min(high, max(low, 1e12))
+    elif random.random() < 0.2:
+        text = draw_number(random)
+        if is_valid(field, float(text)):
+            return text
     for _ in range(5):
         number = random.choice(
-            (low, high, random.uniform(low, high), round(random.uniform(low, high), 2), math.nextafter(low, math.inf))
+            (low, high, random.uniform(low, high), round(random.uniform(low, high), 2), random.uniform(low, high))
         )
+        if style.is_odd and random.random() < 0.1:
+            number = math.nextafter(low, math.inf)
         if field.unknown and random.random() < 0.2:
             number = float(random.choice(field.unknown))
         if field.kind is Kind.INTEGER:
@@ -115,7 +159,7 @@ def _write_number(random: Random, field: ContractField, style: _Style) -> str:
             break
     if number.is_integer() and random.random() < 0.8:
         return str(int(number))
-    forms = ("{!r}", "{:.17g}", "{:.17e}", "{:E}", "{:.6f}", "{:g}", "{:.15g}")
+    forms = ("{!r}", "{:.17g}", "{:.17e}", "{:E}", "{:.6f}", "{:g}", "{:.15g}", "{:.25f}", "{:.16f}")
     return random.choice(forms).format(number) if style.is_odd else repr(number)
 
 
@@ -130,18 +174,22 @@ def _draw_text(random: Random, field: ContractField) -> Any:
         case Kind.DATE_TIME:
             return f"{_draw_date(random)}{random.choice('TTTt')}{_draw_time(random)}"
         case _:
-            high = min(field.length_max if field.length_max is not None else 30, 30)
+            longest = random.choice((30, 30, 300))
+            high = min(field.length_max if field.length_max is not None else longest, longest)
             low = min(field.length_min, high)
-            length = random.choice((low, high, random.randint(low, high)))
-            return "".join(random.choices('abcdeéß收\N{GRINNING FACE}0123456789-_/:, "\\\x7f', _WEIGHTS, k=length))
+            length = random.choice((low, high, random.randint(low, min(high, low + 20))))
+            return "".join(random.choices(_CHARACTERS, _CHARACTER_WEIGHTS, k=length))
 
 
 _ESCAPED: Final = frozenset('"\\\t')
-_WEIGHTS: Final = [8, 8, 8, 8, 8, 1, 1, 1, 1, *([8] * 10), 3, 3, 1, 1, 1, 1, 0.02, 0.02, 0.1]
+_CHARACTERS: Final = 'abcdeéß收\N{GRINNING FACE}0123456789-_/:, \u2028\ufffe"\\\x7f'
+_CHARACTER_WEIGHTS: Final = [8, 8, 8, 8, 8, 1, 1, 1, 1, *([8] * 10), 3, 3, 1, 1, 1, 1, 0.1, 0.1, 0.02, 0.02, 0.1]
 
 
 def _draw_date(random: Random) -> str:
     year = random.choice((1, 1600, 1900, 1969, 1970, 2000, 2024, 2255, 2256, 9999, random.randint(1900, 2100)))
+    if random.random() < 0.1:
+        return f"{year:04}-{random.choice(('02-29', '02-28', '12-31', '01-01', '04-30', '03-01'))}"
     return f"{year:04}-{random.randint(1, 12):02}-{random.randint(1, 28):02}"
 
 

@@ -20,6 +20,14 @@ for _name in (
     "scorer.stream.follow",
     "scorer.operate.offsets",
     "scorer.operate.rollout",
+    "scorer.cli.worker",
+    "scorer.process",
+    "scorer.monitor.http",
+    "scorer.console.serve",
+    "uvicorn.loops.asyncio",
+    "uvicorn.protocols.http.h11_impl",
+    "producer.cli",
+    "producer.results",
     "typer._adapters",
 ):
     import_module(_name)

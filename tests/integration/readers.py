@@ -1,8 +1,7 @@
 """What the tests of readers share: settings, commands on the topics, forged records, and the console as it counts."""
 
 import json
-import subprocess
-import sys
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from confluent_kafka import Producer
 from scorer.console.live import Live
 from scorer.console.tail import Sample, follow_results
 from scorer.settings import Settings, load_settings
+from tests.integration.forked import ForkedProcess
 from tests.integration.worker_process import WAIT_S, Topics, scorer, wait_until, worker
 
 GOOD, BAD = "credit-risk:1.1.0", "credit-risk:1.0.0"
@@ -85,19 +85,13 @@ def watched(topics: Topics, folder: Path, count: int, *options: str) -> list[str
     options = ("--dead-letters", "--from-beginning", "--json", *options)
     names = ["--decisions-topic", topics.decisions, "--dead-letters-topic", topics.dead_letters]
     log = folder / "watch.log"
-    with (
-        log.open("wb") as sink,
-        (folder / "watch.err").open("wb") as errors,
-        subprocess.Popen(
-            [sys.executable, "-m", "producer", "watch", *options, *names],
-            env=topics.environment(),
-            stdout=sink,
-            stderr=errors,
-        ) as watch,
-    ):
-        try:
-            wait_until(lambda: log.read_bytes().count(b"\n") >= count, f"{count} outcomes")
-            assert watch.poll() is None, "nothing ends it"
-        finally:
-            watch.terminate()
+    command = ("producer", "watch", *options, *names)
+    watch = ForkedProcess(command, topics.environment(), Path.cwd(), log, folder / "watch.err")
+    try:
+        wait_until(lambda: log.read_bytes().count(b"\n") >= count, f"{count} outcomes")
+        assert watch.poll() is None, "nothing ends it"
+        watch.send_signal(signal.SIGTERM)
+        watch.wait(WAIT_S)
+    finally:
+        watch.kill()
     return [json.loads(line)["application_id"] for line in log.read_text().splitlines()]

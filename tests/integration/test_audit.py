@@ -19,7 +19,7 @@ from confluent_kafka import Producer
 from producer.generator import generate_applications
 from scorer.local.broker import Broker
 from tests.contract.fake_link import Delivery
-from tests.integration.worker_process import WAIT_S, Topics, WorkerProcess, headers_of, wait_until
+from tests.integration.worker_process import WAIT_S, Topics, WorkerProcess, headers_of, start_worker, wait_until
 
 pytestmark = pytest.mark.broker
 
@@ -117,7 +117,7 @@ class Crew:
 
     def _start(self, number: int) -> WorkerProcess:
         identity = ("--instance-id", f"worker-{number}") if self._static else ()
-        return WorkerProcess(self._topics, self._folder / f"{number}.log", *self._options, *identity)
+        return start_worker(self._topics, self._folder / f"{number}.log", *self._options, *identity)
 
 
 @pytest.fixture(params=["exactly-once", "at-least-once"])

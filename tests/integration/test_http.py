@@ -35,7 +35,7 @@ def test_a_flood_of_idle_connections(broker: Broker, tmp_path: Path, delivery: s
     with worker(topics, tmp_path / "worker.log", "--delivery", delivery) as running:
         resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
         wait_until(lambda: running.get("/readyz")[0] == 200, "ready")
-        threads_before = threads(running.process)
+        threads_before = threads(running.process.pid)
         with half_open(running.events("worker_started")[0]["http"], FLOOD, HALF_A_REQUEST):
             for round_ in range(4):
                 values = [application(f"{round_}-{number}") for number in range(APPLICATIONS // 4)]
@@ -44,7 +44,7 @@ def test_a_flood_of_idle_connections(broker: Broker, tmp_path: Path, delivery: s
                 assert running.get("/readyz")[0] == 200
                 assert "scorer_applications_consumed_total" in running.get("/metrics")[1]
             wait_until(lambda: topics.count(topics.decisions) == APPLICATIONS, "all is decided", every_s=0.5)
-            assert threads(running.process) < threads_before + 10  # the first delivery has a thread
+            assert threads(running.process.pid) < threads_before + 10  # the first delivery has a thread
             assert running.terminate() == 0
         assert running.events("worker_stopped")
         assert running.events("http_accept_failed") == []
@@ -52,9 +52,9 @@ def test_a_flood_of_idle_connections(broker: Broker, tmp_path: Path, delivery: s
         assert running.events("library") == []
 
 
-def threads(process: "subprocess.Popen[bytes]") -> int:
+def threads(pid: int) -> int:
     """How many threads a process has."""
-    return len(list(Path(f"/proc/{process.pid}/task").iterdir()))
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
 @needs_ipv6
@@ -72,7 +72,20 @@ def test_up_finds_workers_over_ipv6(broker: Broker, tmp_path: Path) -> None:
     """`scorer up` reads its workers' addresses from their logs, those of IPv6 too."""
     environment = Topics(broker.bootstrap_servers, 2).environment() | {"SCORER_HTTP_HOST": "::1"}
     ran = subprocess.run(
-        [sys.executable, "-m", "scorer", "up", "--rate", "100", "--for", "2s", "--no-console", "--json"],
+        [
+            sys.executable,
+            "-m",
+            "scorer",
+            "up",
+            "--rate",
+            "100",
+            "--for",
+            "2s",
+            "--workers",
+            "1",
+            "--no-console",
+            "--json",
+        ],
         env=environment,
         cwd=tmp_path,
         capture_output=True,

@@ -3,8 +3,6 @@
 import csv
 import json
 import re
-import subprocess
-import sys
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -26,6 +24,7 @@ from scorer.local.running import free_ports
 from scorer.replay.plan import read_plan
 from scorer.replay.progress import ProgressReader
 from scorer.settings import load_settings
+from tests.integration.forked import ForkedProcess
 from tests.integration.worker_process import WAIT_S, Topics, headers_of, scorer, wait_until, worker
 
 pytestmark = pytest.mark.broker
@@ -120,7 +119,7 @@ def test_killed_and_resumed(decided: Decided, tmp_path: Path) -> None:
     assert json.loads(output)["decisions"] == len(decided.good) + len(decided.bad)
 
 
-def has_come_to(part: float, run: subprocess.Popen[bytes], port: int) -> bool:
+def has_come_to(part: float, run: ForkedProcess, port: int) -> bool:
     """Whether a process tells that more than this part of its replay is done; it must still be at work."""
     assert run.poll() is None, "it was to be killed in the middle of its work"
     return progress_told(port) > part
@@ -138,14 +137,15 @@ def progress_told(port: int) -> float:
 
 
 @contextmanager
-def running(topics: Topics, plan: Path, log: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(topics: Topics, plan: Path, log: Path, *options: str) -> Iterator[ForkedProcess]:
     """A process that works on a replay; whatever it does, SIGKILL ends it."""
-    command = [sys.executable, "-m", "scorer", "replay", "run", str(plan), *options]
-    with log.open("ab") as sink, subprocess.Popen(command, env=topics.environment(), stdout=sink, stderr=sink) as run:
-        try:
-            yield run
-        finally:
-            run.kill()
+    command = ("scorer", "replay", "run", str(plan), *options)
+    run = ForkedProcess(command, topics.environment(), Path.cwd(), log, log)
+    try:
+        yield run
+    finally:
+        run.kill()
+        run.wait()
 
 
 def check_corrections(decided: Decided, replay_id: str, tmp_path: Path) -> None:

@@ -34,4 +34,4 @@ def test_the_page_on_signatures(tmp_path: Path) -> None:
 
 def _terminal(folder: Path, broker: Broker) -> Terminal:
     environment = {"SCORER_BOOTSTRAP_SERVERS": broker.bootstrap_servers, "SCORER_STORE": str(folder / "store")}
-    return Terminal(folder, {**environment, "COLUMNS": "200"})
+    return Terminal(folder, {**environment, "COLUMNS": "200"}, forks=True)

@@ -15,6 +15,7 @@ from tests.fakes import application
 from tests.integration.worker_process import WAIT_S, WITHOUT_TRAINING, Topics, wait_until
 from tests.unit.bundle.making import write_loans
 
+IN_TURN = Path(__file__).with_name("in_turn.py")
 NOBODY = 12_345
 """A user's number that nothing on this machine names."""
 
@@ -33,8 +34,24 @@ def run(
     given: str | None = None,
 ) -> "subprocess.CompletedProcess[str]":
     """Runs a command to its end, which is without a traceback."""
+    return run_python("-m", *command, env=env, cwd=cwd, before=before, given=given)
+
+
+def run_in_turn(*commands: str, env: Mapping[str, str], cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """Runs commands of `scorer` in one process, until one fails."""
+    return run_python("-P", str(IN_TURN), *commands, env=env, cwd=cwd)
+
+
+def run_python(
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    before: Sequence[str] = (),
+    given: str | None = None,
+) -> "subprocess.CompletedProcess[str]":
+    """Runs Python to its end, which is without a traceback."""
     ended = subprocess.run(
-        [*before, sys.executable, "-m", *command],
+        [*before, sys.executable, *arguments],
         env=environment() if env is None else env,
         cwd=cwd,
         input=given,
@@ -162,12 +179,7 @@ def test_no_room_for_a_byte(tmp_path: Path, command: str, sentence: str) -> None
 )
 def test_other_surroundings_change_no_exit_code(loans: Path, changes: dict[str, str | None]) -> None:
     """Encodings that lack a tick or an arrow, no width, no terminal, no assertions: the work is done."""
-    for command in (
-        "score loans.csv",
-        "bundle lint credit-risk:1.1.0",
-        "bundle diff credit-risk:1.0.0 credit-risk:1.1.0",
-    ):
-        ended = run(
-            "scorer", *command.split(), env=environment(PYTHONPATH=str(WITHOUT_TRAINING), **changes), cwd=loans.parent
-        )
-        assert ended.returncode == 0, ended.stderr
+    commands = ("score loans.csv", "bundle lint credit-risk:1.1.0", "bundle diff credit-risk:1.0.0 credit-risk:1.1.0")
+    env = environment(PYTHONPATH=str(WITHOUT_TRAINING), **changes)
+    ended = run_in_turn(*commands, env=env, cwd=loans.parent)
+    assert ended.returncode == 0, ended.stderr

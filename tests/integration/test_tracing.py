@@ -12,12 +12,14 @@ from confluent_kafka import Producer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from scorer.core.engine import IS_INSTALLED
 from scorer.local.broker import Broker
 from scorer.local.running import free_ports
 from tests.fakes import Headers, application
 from tests.integration.worker_process import WAIT_S, Topics, wait_until, worker
 
 pytestmark = pytest.mark.broker
+needs_engine = pytest.mark.skipif(not IS_INSTALLED, reason="the compiled engine is not installed")
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 SENT: list[Headers] = [
@@ -88,12 +90,14 @@ def _trace_to(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
 
 
+@pytest.mark.parametrize("engine", [pytest.param("compiled", marks=needs_engine), "python"])
 def test_spans_reach_the_collector(
-    topics: Topics, collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    topics: Topics, collector: Collector, engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch's span arrives, linked to the one application that was sent within a trace, with its steps below."""
     _trace_to(monkeypatch, collector.address)
-    with worker(topics, tmp_path / "worker.log", "--set", "traces=otlp", "--instance-id", "scorer-0") as running:
+    options = ("--set", "traces=otlp", "--set", f"engine={engine}", "--instance-id", "scorer-0")
+    with worker(topics, tmp_path / "worker.log", *options) as running:
         wait_until(lambda: topics.committed() == {0: len(SENT)}, "all decided")
         assert running.terminate() == 0
     (resource,) = {str(r.resource.attributes) for request in collector.requests for r in request.resource_spans}
@@ -105,7 +109,8 @@ def test_spans_reach_the_collector(
     assert links == [PARENT]
     for span in batches:
         steps = [child.name for child in collector.spans() if child.parent_span_id == span.span_id]
-        assert steps == ["decode", "features", "predict", "encode", "publish", "commit"]
+        scoring = {"compiled": ["engine"], "python": ["decode", "features", "predict", "encode"]}[engine]
+        assert steps == [*scoring, "publish", "commit"]
 
 
 def test_decisions_are_the_same_with_traces_and_without(

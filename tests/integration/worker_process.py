@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from tests.integration.forked import run_forked
+from tests.integration.forked import ForkedProcess, run_forked
 from tests.reading import read_to_the_end
 
 WITHOUT_TRAINING = Path(__file__).parents[1] / "without_training"
@@ -131,7 +131,7 @@ class Topics:
 
 def scorer(topics: Topics, *arguments: str | Path) -> tuple[int, str, str]:
     """Runs a command on the topics; returns exit code, output and errors."""
-    ended = run_forked([*map(str, arguments)], topics.environment() | {"COLUMNS": "200"})
+    ended = run_forked(["scorer", *map(str, arguments)], topics.environment() | {"COLUMNS": "200"})
     assert "Traceback" not in ended.errors, ended.errors
     return ended
 
@@ -159,18 +159,11 @@ def headers_of(message: Message) -> dict[str, bytes]:
 
 
 class WorkerProcess:
-    """One worker; its standard error goes to a file."""
+    """One worker; what it writes goes to a file."""
 
-    def __init__(self, topics: Topics, log: Path, *options: str) -> None:
+    def __init__(self, process: ForkedProcess | subprocess.Popen[bytes], log: Path) -> None:
+        self.process = process
         self._log = log
-        with log.open("ab") as sink:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "scorer", "worker", *options],
-                env=topics.environment(),
-                cwd=log.parent,
-                stdout=sink,
-                stderr=sink,
-            )
 
     def log(self) -> str:
         """What it has said so far."""
@@ -213,10 +206,29 @@ class WorkerProcess:
         return bool(self.events("worker_started"))
 
 
+def start_worker(topics: Topics, log: Path, *options: str) -> WorkerProcess:
+    """Starts a worker, forked from a process that has imported everything; see `tests.integration.forked`."""
+    command = ("scorer", "worker", *options)
+    return WorkerProcess(ForkedProcess(command, topics.environment(), log.parent, log, log), log)
+
+
 @contextmanager
 def worker(topics: Topics, log: Path, *options: str) -> Iterator[WorkerProcess]:
-    """A worker that is gone at the end, whatever happens."""
-    started = WorkerProcess(topics, log, *options)
+    """A worker, started as above, that is gone at the end, whatever happens."""
+    started = start_worker(topics, log, *options)
+    try:
+        yield started
+    finally:
+        started.kill()
+
+
+@contextmanager
+def worker_by_command(topics: Topics, log: Path, *options: str) -> Iterator[WorkerProcess]:
+    """A worker that its command started, with a Python of its own; gone at the end, whatever happens."""
+    command = [sys.executable, "-m", "scorer", "worker", *options]
+    with log.open("ab") as sink:
+        process = subprocess.Popen(command, env=topics.environment(), cwd=log.parent, stdout=sink, stderr=sink)
+    started = WorkerProcess(process, log)
     try:
         yield started
     finally:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.integration.forked import ForkedProcess
 from tests.integration.worker_process import WAIT_S, wait_until
 from tests.tools import tool
 
@@ -19,6 +20,7 @@ _FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
+_COMMAND = ("console", "--port", "0")
 
 
 class Answer(NamedTuple):
@@ -30,18 +32,11 @@ class Answer(NamedTuple):
 
 
 class ConsoleProcess:
-    """A console on a free port."""
+    """A console on a free port; what it writes goes to a file."""
 
-    def __init__(self, environment: Mapping[str, str], log: Path, *options: str) -> None:
+    def __init__(self, process: ForkedProcess | subprocess.Popen[bytes], log: Path) -> None:
+        self.process = process
         self._log = log
-        with log.open("ab") as sink:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "scorer", "console", "--port", "0", *options],
-                env=environment,
-                cwd=log.parent,
-                stdout=sink,
-                stderr=sink,
-            )
         wait_until(self._serves, "the console's address")
         self.address = self.log().partition("console ")[2].split()[0].rstrip("/")
         self.host = self.address.removeprefix("http://")
@@ -73,13 +68,26 @@ class ConsoleProcess:
 
 @contextmanager
 def console(environment: Mapping[str, str], log: Path, *options: str) -> Iterator[ConsoleProcess]:
-    """A console that is gone at the end, whatever happens."""
-    started = ConsoleProcess(environment, log, *options)
+    """A console that is gone at the end, whatever happens. It was forked; see `tests.integration.forked`."""
+    process = ForkedProcess(("scorer", *_COMMAND, *options), environment, log.parent, log, log)
     try:
-        yield started
+        yield ConsoleProcess(process, log)
     finally:
-        started.process.kill()
-        started.process.wait(WAIT_S)
+        process.kill()
+        process.wait(WAIT_S)
+
+
+@contextmanager
+def console_by_command(environment: Mapping[str, str], log: Path, *options: str) -> Iterator[ConsoleProcess]:
+    """A console that its command started, with a Python of its own; gone at the end, whatever happens."""
+    command = [sys.executable, "-m", "scorer", *_COMMAND, *options]
+    with log.open("ab") as sink:
+        process = subprocess.Popen(command, env=environment, cwd=log.parent, stdout=sink, stderr=sink)
+    try:
+        yield ConsoleProcess(process, log)
+    finally:
+        process.kill()
+        process.wait(WAIT_S)
 
 
 @contextmanager

@@ -10,11 +10,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
+
+from tests.integration.forked import ForkedProcess
 
 ROOT: Final = Path(__file__).parents[2]
 DOCS: Final = ROOT / "docs"
 _COMMAND_S: Final = 120.0
+_FOR_A_SHELL: Final = re.compile(r"[|<>;&$`*?~#\\(){}]")
 _BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -33,14 +37,28 @@ class Block(NamedTuple):
 
 def blocks(page: Path) -> list[Block]:
     """The page's code blocks, in order."""
-    return [Block(*match) for match in _BLOCK.findall(page.read_text(encoding="utf-8"))]
+    return blocks_of(page.read_text(encoding="utf-8"))
+
+
+def blocks_of(text: str) -> list[Block]:
+    """The code blocks of a text, in order."""
+    return [Block(*match) for match in _BLOCK.findall(text)]
 
 
 class Terminal:
     """A shell in a folder, which keeps what is exported from command to command."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], *, forks: bool = False) -> None:
+        """Opens it.
+
+        Args:
+            folder: its current folder.
+            environment: variables besides those of this process.
+            forks: whether our commands, where the line has nothing for a shell to do, are forked from a process that
+                has imported everything (`tests.integration.forked`). Training has a process of its own.
+        """
         self._folder = folder
+        self._forks = forks
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("SCORER_", "MAKE", "MFLAGS"))},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -54,6 +72,23 @@ class Terminal:
             name, _, value = shlex.split(command)[1].partition("=")
             self._environment[name] = value
             return ""
+        code, printed = self._fork(command) if self._forks and _is_forkable(command) else self._start(command)
+        assert code == exit_code, f"{command}\n{printed}"
+        assert "Traceback" not in printed, printed
+        return printed
+
+    def _fork(self, command: str) -> tuple[int, str]:
+        program, *arguments = shlex.split(command)
+        with TemporaryDirectory() as folder:
+            output = Path(folder, "output")
+            process = ForkedProcess((Path(program).name, *arguments), self._environment, self._folder, output, output)
+            try:
+                code = process.wait(_COMMAND_S)
+            finally:
+                process.kill()
+            return code, output.read_text(encoding="utf-8")
+
+    def _start(self, command: str) -> tuple[int, str]:
         ran = subprocess.run(
             ["bash", "-o", "pipefail", "-c", command],
             cwd=self._folder,
@@ -64,9 +99,7 @@ class Terminal:
             check=False,
             timeout=_COMMAND_S,
         )
-        assert ran.returncode == exit_code, f"{command}\n{ran.stdout}"
-        assert "Traceback" not in ran.stdout, ran.stdout
-        return ran.stdout
+        return ran.returncode, ran.stdout
 
     @contextmanager
     def running(self, command: str, until: str) -> Iterator["Running"]:
@@ -87,6 +120,12 @@ class Terminal:
             yield started
         finally:
             started.stop()
+
+
+def _is_forkable(command: str) -> bool:
+    program, first, *_ = [*command.split(maxsplit=2), "", ""]
+    is_ours = Path(program).name in {"scorer", "producer"}
+    return is_ours and first != "train" and not _FOR_A_SHELL.search(command)
 
 
 class Running:

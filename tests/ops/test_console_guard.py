@@ -3,16 +3,15 @@
 import http.client
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.integration.forked import run_forked
 from tests.integration.worker_process import WAIT_S
-from tests.ops.console_process import ConsoleProcess, console
+from tests.ops.console_process import ConsoleProcess, console, console_by_command
 
 TOKEN = "correct horse battery staple"  # noqa: S105 - made up
 NOBODY = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")} | {
@@ -220,15 +219,8 @@ def test_behind_tls_the_cookie_is_for_tls(closed_console: ConsoleProcess) -> Non
 
 def refused(*options: str, **settings: str) -> tuple[int, str]:
     """Exit code and message of a console that does not start."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "scorer", "console", "--port", "0", *options],
-        env=NOBODY | settings,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=WAIT_S,
-    )
-    return ran.returncode, ran.stderr
+    ended = run_forked(("scorer", "console", "--port", "0", *options), NOBODY | settings)
+    return ended.code, ended.errors
 
 
 def test_others_may_come_only_with_a_token(tmp_path: Path) -> None:
@@ -260,7 +252,7 @@ def test_a_port_in_use(open_console: ConsoleProcess) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_when_asked(tmp_path: Path, number: signal.Signals) -> None:
     """Being asked to stop is no failure, and an open page does not hold it up."""
-    with console(NOBODY, tmp_path / "console.log") as started:
+    with console_by_command(NOBODY, tmp_path / "console.log") as started:
         with closing(http.client.HTTPConnection(started.host, timeout=WAIT_S)) as connection:
             connection.request("GET", "/api/live")
             assert connection.getresponse().readline().startswith(b"retry")

@@ -3,6 +3,7 @@
 import http.client
 import json
 import resource
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -12,7 +13,7 @@ import pytest
 
 from scorer.console.streams import CLIENT_STREAMS_MAX, STREAMS_MAX
 from tests.integration.worker_process import WAIT_S
-from tests.ops.console_process import Answer, ConsoleProcess, console
+from tests.ops.console_process import Answer, ConsoleProcess, console, console_by_command
 from tests.ops.test_console_guard import NOBODY, TOKEN, VIEWS, origin
 from tests.sockets import HALF_A_REQUEST, ask, half_open
 
@@ -232,7 +233,7 @@ def test_unexpected_errors(tmp_path: Path) -> None:
         "letters.newest_letters = fails\n",
         encoding="utf-8",
     )
-    with console(NOBODY | {"PYTHONPATH": str(tmp_path)}, tmp_path / "console.log") as started:
+    with console_by_command(NOBODY | {"PYTHONPATH": str(tmp_path)}, tmp_path / "console.log") as started:
         for _ in range(10):
             page, data = started.ask("/"), started.ask("/api/dead-letters")
             assert (page.status, data.status) == (500, 500)
@@ -271,6 +272,6 @@ def test_it_ends_with_a_client_that_does_not(tmp_path: Path) -> None:
         live = b"GET /api/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
         with half_open(started.host, 20), half_open(started.host, 20, live):
             assert started.ask("/").status == 200
-            started.process.terminate()
+            started.process.send_signal(signal.SIGTERM)
             assert started.process.wait(WAIT_S) == 0
         assert "Traceback" not in started.log()

@@ -1,7 +1,8 @@
 """The image, and a bundle's on top of it, built by buildah on a Debian and run as in a cluster: unprivileged, sealed.
 
-What it does not show is the base image that the Dockerfile names: that one comes from a registry of images. Here the
-base is Debian bookworm with its own Python 3.11, given by the Dockerfile's argument.
+What it does not show are the base images that the Dockerfile names: those come from a registry of images. Here the base
+is Debian bookworm with its own Python 3.11, and Rust is this machine's on Debian bookworm with its own C compiler; both
+are given by the Dockerfile's arguments.
 """
 
 import json
@@ -28,6 +29,17 @@ from tests.unit.bundle.making import PLAIN, WITH_MARITAL
 
 ROOT = Path(__file__).parents[2]
 _BASE = "localhost/base:bookworm"
+_RUST = "localhost/rust:bookworm"
+_PACKAGES = {
+    _BASE: "python3,python3-venv,python3-pip,python-is-python3,ca-certificates",
+    _RUST: "gcc,libc6-dev,ca-certificates",
+}
+"""What each base image has."""
+_ENVIRONMENT = {
+    _BASE: ["--env=LANG=C.UTF-8"],
+    _RUST: ["--env=PATH=/usr/local/rust/bin:/usr/bin:/bin", "--env=CARGO_HOME=/usr/local/cargo"],
+}
+"""What the official images set, as far as it matters."""
 _TAG = "localhost/streaming-credit-scorer:test"
 _BUNDLE_TAG = "localhost/bundle:test"
 _TAGS = {"scorer": _TAG, "bundle": _BUNDLE_TAG}
@@ -53,12 +65,11 @@ class Buildah:
         return ran.stdout.strip()
 
 
-def _debian(debootstrap: Path) -> Path:
-    """A Debian with a Python, as a folder that is made once and kept in the user's cache."""
-    made = cache_folder() / "tools" / "debian-bookworm"
+def _debian(debootstrap: Path, name: str, packages: str) -> Path:
+    """A Debian with some packages, as a folder that is made once and kept in the user's cache."""
+    made = cache_folder() / "tools" / name
     if not made.exists():
         making = made.with_name(f"{made.name}-{os.getpid()}")
-        packages = "python3,python3-venv,python3-pip,python-is-python3,ca-certificates"
         try:
             # In mounts of its own, for debootstrap mounts /proc in there and leaves it when it fails.
             private = ["unshare", "--mount", "--propagation=private"]
@@ -76,6 +87,18 @@ def _pip_settings(folder: Path) -> Path:
     file = folder / "pip.conf"
     file.write_text("\n".join(["[global]", *lines, ""]), encoding="utf-8")
     return file
+
+
+def _rust_of_this_machine() -> list[str]:
+    """The volumes with this machine's compiler and crates, where the image `rust` has its own."""
+    cargo = shutil.which("cargo")
+    if cargo is None:
+        pytest.skip("needs cargo: the image has the compiled engine")
+    install(cargo, "fetch", "--locked", "--manifest-path", str(ROOT / "engine" / "Cargo.toml"))
+    command = [cargo.removesuffix("cargo") + "rustc", "--print", "sysroot"]
+    toolchain = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_BUILD_S).stdout.strip()
+    crates = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo") / "registry"
+    return [f"--volume={toolchain}:/usr/local/rust:ro", f"--volume={crates}:/usr/local/cargo/registry"]
 
 
 class Container:
@@ -112,17 +135,24 @@ class Container:
 @pytest.fixture(scope="module")
 def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Container]]:
     """By kind, the image that the Dockerfile builds, and that of a bundle which is not the default."""
-    debian = _debian(tool("debootstrap"))
+    debians = {
+        _BASE: _debian(tool("debootstrap"), "debian-bookworm", _PACKAGES[_BASE]),
+        _RUST: _debian(tool("debootstrap"), "debian-bookworm-gcc", _PACKAGES[_RUST]),
+    }
+    rust = _rust_of_this_machine()
     folder = tmp_path_factory.mktemp("buildah")
     buildah = Buildah(folder)
     try:
-        base = buildah("from", "scratch")
-        buildah("add", base, debian, "/")
-        buildah("commit", "--rm", base, _BASE)
+        for tag, debian in debians.items():
+            base = buildah("from", "scratch")
+            buildah("add", base, debian, "/")
+            buildah("config", *_ENVIRONMENT[tag], base)
+            buildah("commit", "--rm", base, tag)
         certificates = Path(os.environ.get("PIP_CERT", "/etc/ssl/certs/ca-certificates.crt"))
         host = [f"--volume={_pip_settings(folder)}:/etc/pip.conf:ro", f"--volume={certificates}:{certificates}:ro"]
         how = ("--isolation=chroot", "--pull-never", "--format=docker", "--layers=false")
-        buildah("bud", *how, *host, "--build-arg", f"BASE={_BASE}", "--tag", _TAG, ROOT)
+        bases = [f"--build-arg={name}={tag}" for name, tag in (("BASE", _BASE), ("RUST", _RUST))]
+        buildah("bud", *how, *host, *rust, *bases, "--tag", _TAG, ROOT)
         write_context(WITH_MARITAL, folder / "context", _TAG)
         buildah("bud", *how, "--tag", _BUNDLE_TAG, folder / "context")
         running = {kind: buildah("from", "--pull-never", tag) for kind, tag in _TAGS.items()}
@@ -177,10 +207,14 @@ def test_nothing_can_be_written(container: Container, tmp_path: Path) -> None:
     assert "Read-only file system" in log.read_text(encoding="utf-8")
 
 
+def _events(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("{")]
+
+
 @pytest.mark.broker
 @pytest.mark.parametrize("kind", _TAGS)
 def test_it_decides(containers: dict[str, Container], kind: str, broker: Broker, tmp_path: Path) -> None:
-    """Sealed and unprivileged it decides on a real broker, answers its own health check, and stops well."""
+    """Sealed and unprivileged it decides by the compiled engine, answers its own health check, and stops well."""
     container = containers[kind]
     topics = Topics(broker.bootstrap_servers, 1)
     environment = {name: value for name, value in topics.environment().items() if name.startswith("SCORER_")}
@@ -203,6 +237,8 @@ def test_it_decides(containers: dict[str, Container], kind: str, broker: Broker,
     finally:
         worker.kill()
         worker.wait(WAIT_S)
+    (started,) = (event for event in _events(tmp_path / "log") if event["event"] == "worker_started")
+    assert started["engine"] == "compiled"
     (record,) = topics.read(topics.decisions)
     assert Decision.model_validate_json(record.value() or b"").bundle == read_manifest(_BUNDLES[kind]).reference
     assert not healthy()

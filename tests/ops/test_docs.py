@@ -1,7 +1,5 @@
 """The documentation does what it says: the site is whole, its commands run as written."""
 
-import csv
-import json
 import re
 import shlex
 import shutil
@@ -9,7 +7,6 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from html.parser import HTMLParser
-from itertools import islice
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -17,12 +14,10 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from typer.testing import CliRunner
 
-from producer.generator import generate_applications
-from schemas.application import CreditApplication
 from scorer.errors import LocalBrokerError
 from scorer.local.running import free_ports, require_free_port
 from tests import real_data
-from tests.ops.pages import DOCS, ROOT, Block, Terminal, blocks, missing_from
+from tests.ops.pages import DOCS, ROOT, Block, Terminal, blocks, blocks_of, missing_from
 
 _TUTORIAL_PORT: Final = 19092
 _EXIT_CODES: Final = {
@@ -35,8 +30,19 @@ _EXIT_CODES: Final = {
 """Of the commands that are meant to fail."""
 _GOES_ON: Final = {"scorer worker": "partitions_changed", "producer watch": "watching"}
 """Commands that go on until they are stopped, and what they say once they are at it."""
-_STOPPED_AT: Final = {".venv/bin/producer watch --from-beginning": "german_credit.csv:2-"}
+_STOPPED_AT: Final = {
+    ".venv/bin/producer watch --from-beginning": "german_credit.csv:2-",
+    ".venv/bin/producer watch --id try- --last 5": "credit-risk:1.1.0",
+}
 """Commands of tutorials that go on until they are stopped, and what they have to print first."""
+
+
+_README_SECTIONS: Final = (
+    "The first five minutes",
+    "Deploy a model, roll it back",
+    "Correct the decisions of a bad model",
+)
+"""Those that are about what `scorer up` started."""
 
 
 class _Page(HTMLParser):
@@ -144,7 +150,7 @@ def test_the_tutorial(tmp_path: Path) -> None:
     port = str(_free_or_another(_TUTORIAL_PORT))
     steps = [step._replace(text=step.text.replace(str(_TUTORIAL_PORT), port)) for step in blocks(DOCS / "tutorial.md")]
     setup, up, brought_up, *rest = steps
-    terminal = _terminal(tmp_path)
+    terminal = _terminal(tmp_path, forks=False)  # each command as somebody starts it
     if subprocess.run(["make", "--question", "setup"], cwd=ROOT, check=False).returncode:
         pytest.skip("the tutorial begins with make setup, and it has not been run since the lock changed")
     terminal.run(f"make --directory {shlex.quote(str(ROOT))} {setup.commands[0].removeprefix('make ')}")
@@ -154,6 +160,29 @@ def test_the_tutorial(tmp_path: Path) -> None:
         _follow(terminal, rest)
         assert everything.stop() == 0, everything.output()
         assert not missing_from(everything.output(), summary.text)
+
+
+@pytest.mark.broker
+def test_the_first_minutes_of_the_readme(tmp_path: Path) -> None:
+    """Its commands run as written in a fresh copy of the repository, from the first minutes to the replay.
+
+    Where another process has port 9092, `scorer up` takes another one and prints the line to run, as the text says.
+    """
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    steps = [block for title in _README_SECTIONS for block in blocks_of(_section(text, title))]
+    up, *rest = [command for step in steps for command in _typed(step)]
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    terminal = _terminal(tmp_path)
+    with terminal.running(up, until="decided=") as everything:
+        (export,) = re.findall(r"^ *(export SCORER_BOOTSTRAP_SERVERS=\S+)$", everything.output(), re.MULTILINE)
+        terminal.run(export)
+        for command in rest:
+            _enter(terminal, command)
+        assert everything.stop() == 0, everything.output()
+
+
+def _section(text: str, title: str) -> str:
+    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
 @pytest.mark.broker
@@ -181,7 +210,7 @@ def test_the_tutorial_on_ones_own_application(tmp_path: Path) -> None:
 @pytest.mark.broker
 def test_the_pages_on_shipping_scaling_and_upgrading(tmp_path: Path) -> None:
     """Their commands run as written, one page after the other, beside what `scorer up` brought up."""
-    _write_loans(tmp_path / "applications.csv")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     (port,) = free_ports(1)
     terminal = _terminal(tmp_path, SCORER_HTTP_PORT="0")
     with terminal.running(f"scorer up --rate 50 --no-console --port {port}", until="decided="):
@@ -211,21 +240,10 @@ def _try_out(terminal: Terminal, commands: list[str]) -> None:
                 beside.enter_context(terminal.running(command, until))
 
 
-def _write_loans(path: Path) -> None:
-    """Made-up loans with what became of them: more often a default where more is asked for."""
-    applications = [json.loads(record.value) for record in islice(generate_applications(seed=3, prefix="loan"), 1_000)]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [*CreditApplication.model_fields, "status"])
-        writer.writeheader()
-        for number, application in enumerate(applications):
-            bad = application["amount"] > 1_000 + 100 * (number % 10)
-            writer.writerow(application | {"status": "default" if bad else "ok"})
-
-
-def _terminal(folder: Path, **environment: str) -> Terminal:
+def _terminal(folder: Path, *, forks: bool = True, **environment: str) -> Terminal:
     """A terminal in a folder that has the commands where the repository's has them."""
     (folder / ".venv").symlink_to(sys.prefix)
-    return Terminal(folder, {"SCORER_STORE": str(folder / "store"), **environment})
+    return Terminal(folder, {"SCORER_STORE": str(folder / "store"), **environment}, forks=forks)
 
 
 def _follow(terminal: Terminal, steps: list[Block]) -> None:

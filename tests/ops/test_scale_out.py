@@ -21,7 +21,7 @@ from scorer.local.broker import Broker
 from scorer.settings import load_settings
 from tests.contract.fake_link import Delivery
 from tests.fakes import application
-from tests.integration.worker_process import WAIT_S, Topics, WorkerProcess, wait_until, worker
+from tests.integration.worker_process import WAIT_S, Topics, WorkerProcess, start_worker, wait_until, worker
 from tests.tools import tool
 
 pytestmark = pytest.mark.broker
@@ -124,7 +124,7 @@ class Deployment:
         """Starts what is missing, or stops what is too much, and waits until the partitions are shared evenly."""
         while len(self._workers) < replicas:
             self._started += 1
-            self._workers.append(WorkerProcess(self._topics, self._folder / f"{self._started}.log", *OPTIONS))
+            self._workers.append(start_worker(self._topics, self._folder / f"{self._started}.log", *OPTIONS))
         gone, self._workers = self._workers[replicas:], self._workers[:replicas]
         for leaving in gone:
             leaving.process.send_signal(signal.SIGTERM)

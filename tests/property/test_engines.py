@@ -1,6 +1,6 @@
 """Both engines give the same bytes: of drawn bundles, of the shipped ones, and whatever the records are.
 
-`python -m tests.equality RECORDS BUNDLES` compares many more.
+`make equality` compares many more.
 """
 
 from collections.abc import Iterator
@@ -8,11 +8,8 @@ from dataclasses import replace
 from itertools import islice
 from random import Random
 from typing import Final
-from zlib import crc32
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from producer.generator import generate_applications
 from schemas.contract_examples import invalid_records, valid_applications
@@ -22,26 +19,26 @@ from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.core.engine import IS_INSTALLED
 from scorer.core.records import Record
 from scorer.core.score import Bundle
-from scorer.errors import ModelError
 from scorer.settings import Settings
 from scorer.store.store import BundleStore
-from tests.equality.bundles import ModelSize, draw_bundle
+from tests.equality.bundles import draw_bundle
 from tests.equality.compare import BYTES_MAX, DrawnRecord, compare, compare_records
+from tests.equality.models import SPECIAL_KINDS, ModelKind
 
 pytestmark = pytest.mark.skipif(not IS_INSTALLED, reason="the compiled engine is not installed: make setup needs cargo")
 
 RECORDS: Final = 250
 SIZES: Final = (
-    ModelSize(1, 1), ModelSize(1, 40), ModelSize(2, 100), ModelSize(3, 175), ModelSize(4, 50), ModelSize(5, 30),
-    ModelSize(6, 40), ModelSize(7, 20), ModelSize(8, 30), ModelSize(10, 20),
+    (1, 1), (1, 40), (2, 100), (3, 175), (4, 50), (5, 30), (6, 40), (7, 20), (8, 30), (10, 20),
 )  # fmt: skip
+KINDS: Final = (*(ModelKind(*size) for size in SIZES), *SPECIAL_KINDS)
 
 
-@pytest.mark.parametrize("seed", range(len(SIZES) + 2))
+@pytest.mark.parametrize("seed", range(len(KINDS)))
 def test_drawn_bundles_decide_the_same_bytes(seed: int) -> None:
-    """Of any contract, columns, trees and policy, both engines give the same results; most are the compiled one's."""
+    """Of any contract, columns, model and policy, both engines give the same results; most are the compiled one's."""
     random = Random(seed)
-    bundle = draw_bundle(random, SIZES[seed % len(SIZES)])
+    bundle = draw_bundle(random, KINDS[seed])
     result = compare(bundle, random, RECORDS)
     assert result.records == RECORDS
     assert result.decided > RECORDS // 3
@@ -92,24 +89,11 @@ def test_a_record_has_the_same_bits_in_every_batch(count: int) -> None:
     assert compare_records(bundle, compiled, records[::-1]) == (count, count)
 
 
-class AnyModel:
-    """A model of a kind that the engine does not know: PDs of any size; it fails on every row whose sum is odd."""
-
-    def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-        numbers = np.array([crc32(row.tobytes()) for row in matrix], dtype=np.uint32)
-        if (numbers % 8 == 0).any():
-            raise ModelError("some rows")
-        bits = numbers % 0x3F800001  # up to 1.0
-        return bits.astype(np.uint32).view(np.float32)
-
-
 @pytest.mark.parametrize("seed", range(2))
 def test_models_that_the_engine_does_not_know_are_run_between_its_steps(seed: int) -> None:
     """Results are the same, and so are the records on which the model fails; a PD is written alike, however small."""
     random = Random(seed)
-    bundle = replace(draw_bundle(random, ModelSize(1, 1)), model=AnyModel())
-    golden = bundle.golden_matrix[:0]
-    bundle = replace(bundle, golden_matrix=golden, golden_probabilities=golden[:, 0])
+    bundle = draw_bundle(random, ModelKind(1, 1, is_other=True))
     result = compare(bundle, random, 1_000)
     assert result.by_engine > 100
     assert result.decided < result.records

@@ -27,7 +27,7 @@ from scorer.core.score import Bundle, Scores, score_batch
 from tests.equality.compare import BYTES_MAX, DrawnRecord
 from tests.equality.contracts import draw_columns, draw_contract
 from tests.equality.policies import draw_policy
-from tests.equality.records import draw_value
+from tests.equality.records import RecordWriter
 from tests.fakes import fields_of
 from tests.property.policy_judge import judge, read_condition
 
@@ -48,7 +48,7 @@ class AnyModel:
 def _draw_bundle(random: Random) -> Bundle:
     while True:
         contract = draw_contract(random)
-        columns, derived = draw_columns(random, contract)
+        columns, derived = draw_columns(random, contract, has_indexes=random.random() < 0.5)
         if columns:
             break
     encoding = FeatureEncoding(contract, columns, np.nan, derived)
@@ -77,7 +77,8 @@ def test_policies_decide_what_the_judge_decides() -> None:
         random = Random(f"policy {seed}")
         bundle = _draw_bundle(random)
         contract = bundle.decoder.contract
-        records: list[Record] = [DrawnRecord(draw_value(random, contract), n) for n in range(_RECORDS_PER_POLICY)]
+        values = RecordWriter(random, contract).write(_RECORDS_PER_POLICY)
+        records: list[Record] = [DrawnRecord(value, n) for n, value in enumerate(values)]
         engines = [bundle, replace(bundle, engine=compile_engine(bundle))] if IS_INSTALLED else [bundle]
         for engine in engines:
             with np.errstate(over="ignore"):  # a derived number that is too large for the matrix

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from confluent_kafka import Producer
 
 from scorer import cli, logs
@@ -222,13 +223,19 @@ def test_librdkafkas_messages_have_the_same_format(log_lines: LogLines) -> None:
     assert "session.timeout.ms" in line["message"]
 
 
-def _fail_with(error: Exception, log_format: LogFormat | None) -> Callable[..., None]:
-    def command(**_: str) -> None:
+def _run_failing(error: Exception, log_format: LogFormat | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs `scorer` with a command that logs in this format and fails."""
+    app = typer.Typer(add_completion=False)
+
+    @app.command()
+    def command() -> None:
         if log_format is not None:
             log_to_stderr(log_format)
         raise error
 
-    return command
+    monkeypatch.setattr(root, "app", app)
+    monkeypatch.setattr(sys, "argv", ["scorer"])
+    cli.main()
 
 
 @pytest.mark.parametrize("log_format", ["json", "text", None])
@@ -236,9 +243,8 @@ def test_the_error_that_ends_the_process_is_logged(
     log_format: LogFormat | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where the log is JSON, so is the last word; for people it is the one message that every command ends with."""
-    monkeypatch.setattr(root, "app", _fail_with(BrokerError("no broker; start one"), log_format))
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        _run_failing(BrokerError("no broker; start one"), log_format, monkeypatch)
     assert ended.value.code == 1
     output = capsys.readouterr().err
     if log_format == "json":
@@ -253,9 +259,8 @@ def test_a_crash_is_logged_without_its_text(
     log_format: LogFormat, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A fault in the program says what kind and where; what it says itself may be an applicant's figures."""
-    monkeypatch.setattr(root, "app", _fail_with(ValueError("could not convert 4711"), log_format))
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        _run_failing(ValueError("could not convert 4711"), log_format, monkeypatch)
     assert ended.value.code == 1
     output = capsys.readouterr().err
     assert "process_crashed" in output
@@ -266,9 +271,8 @@ def test_a_crash_is_logged_without_its_text(
 
 def test_a_crash_of_a_command_without_a_log_is_python_s(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever types a command gets the whole traceback."""
-    monkeypatch.setattr(root, "app", _fail_with(ValueError("of the program"), None))
     with pytest.raises(ValueError, match="of the program"):
-        cli.main()
+        _run_failing(ValueError("of the program"), None, monkeypatch)
 
 
 def test_a_thread_that_crashes_is_logged(log_lines: LogLines) -> None:
@@ -299,9 +303,8 @@ def test_a_fault_of_the_machine_is_reported_in_one_sentence(
 ) -> None:
     """A full disk used to be a traceback: it is the last line of the log, or the one message of a command."""
     full = OSError(errno.ENOSPC, "No space left on device", "/a/x")
-    monkeypatch.setattr(root, "app", _fail_with(full, log_format))
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        _run_failing(full, log_format, monkeypatch)
     assert ended.value.code == 1
     output = capsys.readouterr().err
     assert "/a/x: No space left on device; free some space there" in output

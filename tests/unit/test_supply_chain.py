@@ -6,6 +6,7 @@ import tomllib
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 from cyclonedx.schema import SchemaVersion
@@ -16,6 +17,8 @@ from packaging.utils import canonicalize_name
 from scorer.local.docker_kafka import IMAGE
 from scorer.local.jars import read_lock
 from scorer.local.toolchain import KAFKA_VERSION
+from supply_chain.crate_licences import licence_lines as crate_licence_lines
+from supply_chain.crates import CARGO_LOCK, CRATE_LICENCES, crates
 from supply_chain.kafka_lock import LICENCES, licence_lines, lock_lines
 from supply_chain.sbom import make_licence_list, make_sbom
 
@@ -47,7 +50,7 @@ def test_one_version_of_kafka() -> None:
     [
         IMAGE,
         *(name for name in re.findall(r"^ +image: (\S+)$", COMPOSE, re.MULTILINE) if "streaming-credit" not in name),
-        *re.findall(r"^ARG BASE=(\S+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE),
+        *re.findall(r"^ARG \w+=(\S+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE),
     ],
 )
 def test_images_are_pinned(image: str) -> None:
@@ -65,21 +68,30 @@ def test_sbom_is_valid(sbom: str) -> None:
 
 
 def test_sbom_has_every_pinned_dependency(sbom: str) -> None:
-    """Each package of the lock and each of Kafka's jars is in it, in every version, with all its checksums."""
+    """Each package and crate of the locks and each of Kafka's jars is in it, in every version, with all checksums."""
     components = json.loads(sbom)["components"]
     pinned = re.findall(r"^([a-z0-9._-]+)==(\S+)", LOCKS[0], re.MULTILINE)
     named = [(c["name"], c["version"]) for c in components if c["purl"].startswith("pkg:pypi/")]
     assert sorted(named) == sorted(pinned)
+    crates_named = sorted((c["name"], c["version"]) for c in components if c["purl"].startswith("pkg:cargo/"))
+    assert crates_named == sorted((crate["name"], crate["version"]) for crate in _locked_crates())
     hashes = sorted(each["content"] for c in components for each in c["hashes"])
-    assert hashes == sorted([*re.findall(r"sha256:([0-9a-f]{64})", LOCKS[0]), *(jar.sha256 for jar in read_lock())])
+    assert hashes == sorted(
+        [
+            *re.findall(r"sha256:([0-9a-f]{64})", LOCKS[0]),
+            *(crate["checksum"] for crate in _locked_crates()),
+            *(jar.sha256 for jar in read_lock()),
+        ]
+    )
 
 
 def test_the_sbom_lists_what_is_in_the_image(sbom: str) -> None:
     """What the image has is required; what training, development and a local broker need is optional."""
-    required = {c["name"] for c in json.loads(sbom)["components"] if c["scope"] == "required"}
-    assert required == set(re.findall(r"^([a-z0-9._-]+)==", LOCKS[1], re.MULTILINE))
-    assert "confluent-kafka" in required
-    assert "pytest" not in required
+    required = {c["purl"].partition("@")[0] for c in json.loads(sbom)["components"] if c["scope"] == "required"}
+    in_engine = {f"pkg:cargo/{crate.name}" for crate in crates() if crate.in_engine}
+    assert required == in_engine | {f"pkg:pypi/{name}" for name in re.findall(r"^([a-z0-9._-]+)==", LOCKS[1], re.M)}
+    assert {"pkg:pypi/confluent-kafka", "pkg:cargo/pyo3", "pkg:cargo/ryu"} <= required
+    assert not required & {"pkg:pypi/pytest", "pkg:cargo/pyo3-macros", "pkg:cargo/autocfg"}
 
 
 def test_no_registry_is_named(sbom: str) -> None:
@@ -94,7 +106,7 @@ def test_no_registry_is_named(sbom: str) -> None:
 def test_every_dependency_has_a_licence() -> None:
     """The list has a row for each dependency; only what this machine cannot install has no licence in it."""
     rows = [line.strip("| ").split(" | ") for line in make_licence_list().splitlines() if line.startswith("| ")][1:]
-    assert len(rows) == len(re.findall(r"^\S+==", LOCKS[0], re.MULTILINE)) + len(read_lock())
+    assert len(rows) == len(re.findall(r"^\S+==", LOCKS[0], re.MULTILINE)) + len(crates()) + len(read_lock())
     assert {name for name, _, _, licence in rows if licence.startswith("not installed")} <= {"pywin32", "xgboost"}
     assert all(licence for *_, licence in rows)
 
@@ -116,6 +128,65 @@ def test_the_jars_have_the_licences_of_their_poms(tmp_path: Path) -> None:
     assert licence_lines(tmp_path, [PurePosixPath("org/made/jar/1/jar-1.jar")]) == ["org/made/jar/1/jar-1.jar\tMIT"]
     (line,) = lock_lines(tmp_path)
     assert line == f"{sha256(b'').hexdigest()}  org/made/jar/1/jar-1.jar"
+
+
+def _locked_crates() -> list[dict[str, Any]]:
+    """The crates of engine/Cargo.lock that come from elsewhere."""
+    packages = tomllib.loads(CARGO_LOCK.read_text(encoding="utf-8"))["package"]
+    return [package for package in packages if package["name"] != "scorer-engine"]
+
+
+def test_crates_come_from_nowhere_in_particular() -> None:
+    """Each has a checksum, and no source but cargo's default one, which cargo requires in its lock."""
+    assert {crate["source"] for crate in _locked_crates()} == {"registry+https://github.com/rust-lang/crates.io-index"}
+    assert all(re.fullmatch(r"[0-9a-f]{64}", crate["checksum"]) for crate in _locked_crates())
+
+
+@pytest.mark.parametrize(("file", "options"), [("Makefile", "CARGO_OPTIONS := "), ("Dockerfile", "RUN cargo build ")])
+def test_builds_use_the_locked_crates(file: str, options: str) -> None:
+    """Where the engine is built, cargo takes the crates in the lock, or fails."""
+    (line,) = [line for line in (ROOT / file).read_text(encoding="utf-8").splitlines() if line.startswith(options)]
+    assert "--locked" in line.split()
+
+
+def test_crates_have_the_licences_of_their_metadata() -> None:
+    """The list has each locked crate once; what is needed only by a macro or a build script is not in the engine."""
+    listed = [line.split("\t")[:2] for line in CRATE_LICENCES.read_text(encoding="utf-8").splitlines()]
+    assert listed == sorted([crate["name"], crate["version"]] for crate in _locked_crates())
+    kinds = {"engine": "cdylib", "linked": "lib", "macro": "proc-macro", "of-macro": "lib", "builder": "lib"}
+    needs: dict[str, dict[str, str | None]] = {
+        "engine": {"linked": None, "macro": None, "builder": "build"},
+        "macro": {"of-macro": None},
+    }
+    metadata = {
+        "packages": [
+            {
+                "id": name,
+                "name": name,
+                "version": "1.0.0",
+                "license": "MIT",
+                "source": None if name == "engine" else "a registry",
+                "targets": [{"kind": [kind]}],
+            }
+            for name, kind in kinds.items()
+        ],
+        "resolve": {
+            "root": "engine",
+            "nodes": [
+                {
+                    "id": name,
+                    "deps": [{"pkg": pkg, "dep_kinds": [{"kind": kind}]} for pkg, kind in needs.get(name, {}).items()],
+                }
+                for name in kinds
+            ],
+        },
+    }
+    assert crate_licence_lines(metadata) == [
+        "builder\t1.0.0\tbuild\tMIT",
+        "linked\t1.0.0\tengine\tMIT",
+        "macro\t1.0.0\tbuild\tMIT",
+        "of-macro\t1.0.0\tbuild\tMIT",
+    ]
 
 
 def _pinned(lock: Path) -> list[tuple[Requirement, set[str]]]:

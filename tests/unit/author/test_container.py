@@ -74,14 +74,16 @@ def test_it_adds_a_verified_bundle_and_pins_it(context: Path) -> None:
 
 
 def test_the_base_image_is_not_root_and_has_a_health_check() -> None:
-    """Two stages, a user by number after the last step that needs root, a health check, exec form throughout."""
+    """Three stages, a user by number after the last step that needs root, a health check, exec form throughout."""
     text = (ROOT / "Dockerfile").read_text()
     instructions = re.findall(r"^([A-Z]+) ", text, re.MULTILINE)
-    assert instructions.count("FROM") == 2
+    assert instructions.count("FROM") == 3
     assert re.findall(r"^USER (.+)$", text, re.MULTILINE) == ["10001"]
     assert instructions[instructions.index("USER") :] == [
         "USER", "RUN", "EXPOSE", "HEALTHCHECK", "STOPSIGNAL", "ENTRYPOINT", "CMD",
     ]  # fmt: skip
+    verify = 'RUN ["scorer", "bundle", "verify", "credit-risk:1.1.0", "--set", "engine=compiled"]'
+    assert verify in text  # both engines decide the same, or there is no image
     check = json.loads(re.findall(r"^    CMD (.+)$", text, re.MULTILINE)[0])
     compile(check[2], "check", "exec")
     assert "/healthz" in check[2]

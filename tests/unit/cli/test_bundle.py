@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scorer.bundle import engine
 from scorer.bundle.load import read_manifest
 from scorer.store.store import BundleStore
 from tests.unit.bundle.making import PLAIN, copy_bundle, named, remake
@@ -60,14 +61,37 @@ def test_show_prints_the_bundles_description(run: Run) -> None:
 
 
 def test_verify_lists_what_was_checked(run: Run) -> None:
-    """Five checks of a sound bundle, in words or as JSON; exit 0."""
+    """Six checks of an intact bundle, the engine last, in words or as JSON; exit 0."""
     ended = run("bundle", "verify")
     assert ended.code == 0
-    assert [line[0] for line in ended.out.splitlines()] == ["✓"] * 5
+    assert [line[0] for line in ended.out.splitlines()] == ["✓"] * 6
+    assert ended.out.splitlines()[-1].startswith("✓ engine: ")
     report = json.loads(run("bundle", "verify", "--json").out)
     assert report["ok"]
     assert report["fault"] is None
-    assert len(report["checks"]) == 5
+    assert len(report["checks"]) == 6
+
+
+@pytest.mark.parametrize(
+    ("setting", "fault", "code", "words"),
+    [
+        ("auto", "", 0, "engine: compiled, with the results of the Python engine"),
+        ("compiled", "", 0, "engine: compiled, with the results of the Python engine"),
+        ("python", "", 0, "engine: python\n"),
+        ("auto", "it differs", 0, "engine: python; the compiled engine is not used: it differs\n"),
+        ("compiled", "it differs", 1, "engine = compiled, but the compiled engine is not used: it differs"),
+    ],
+)
+def test_verify_checks_the_engine(
+    monkeypatch: pytest.MonkeyPatch, run: Run, setting: str, fault: str, code: int, words: str
+) -> None:
+    """The engine that would decide is named; if it must be the compiled one, another one is an error."""
+    monkeypatch.setattr(engine, "IS_INSTALLED", True)
+    monkeypatch.setattr(engine, "compile_engine", lambda _: object())
+    monkeypatch.setattr(engine, "_find_fault", lambda *_: fault)
+    ended = run("bundle", "verify", "--set", f"engine={setting}")
+    assert ended.code == code
+    assert words in ended.out + ended.err
 
 
 def test_verify_reports_what_is_wrong(tmp_path: Path, run: Run) -> None:

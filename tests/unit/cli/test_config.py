@@ -2,12 +2,11 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.integration.forked import Ended, run_forked
 from tests.unit.cli.conftest import Run
 from tests.unit.schemas.test_service_links import links
 
@@ -19,11 +18,9 @@ COMMANDS = (
 )  # fmt: skip
 
 
-def scorer(*arguments: str, folder: Path | None = None, **environment: str) -> "subprocess.CompletedProcess[str]":
+def scorer(*arguments: str, folder: Path | None = None, **environment: str) -> Ended:
     """The command, to its end."""
-    command = [sys.executable, "-m", "scorer", *arguments]
-    environ = {**os.environ, "COLUMNS": "200", **environment}
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=120, cwd=folder, env=environ)
+    return run_forked(("scorer", *arguments), {**os.environ, "COLUMNS": "200", **environment}, folder)
 
 
 def test_config_shows_values_and_their_sources(tmp_path: Path) -> None:
@@ -32,12 +29,12 @@ def test_config_shows_values_and_their_sources(tmp_path: Path) -> None:
         'group_id = "file"\nlinger_ms = 5\n[kafka]\nsecurity.protocol = "SASL_SSL"\nsasl.password = "marker"\n'
     )
     shown = scorer("config", "--json", "--set", "linger_ms=7", folder=tmp_path, SCORER_GROUP_ID="environment")
-    values = json.loads(shown.stdout)
+    values = json.loads(shown.out)
     assert values["group_id"] == {"value": "environment", "from": "SCORER_GROUP_ID"}
     assert values["linger_ms"] == {"value": "7", "from": "flag"}
     assert values["kafka.sasl.password"]["from"] == "scorer.toml"
     assert values["delivery"] == {"value": "exactly-once", "from": "default"}
-    assert "marker" not in shown.stdout + scorer("config", folder=tmp_path).stdout
+    assert "marker" not in shown.out + scorer("config", folder=tmp_path).out
 
 
 @pytest.mark.parametrize(
@@ -46,21 +43,21 @@ def test_config_shows_values_and_their_sources(tmp_path: Path) -> None:
         (("config", "--set", "nonsense"), "write NAME=VALUE"),
         (("config", "--set", "no_such=1"), "no_such (from flag): unknown setting"),
         (("config", "--config", "no-such.toml"), "no-such.toml: the settings file cannot be read"),
-        (("worker", "--delivery", "twice"), "delivery (from flag)"),
+        (("worker", "--delivery", "twice"), "'twice' is not one of 'exactly-once', 'at-least-once'"),
         (("up", "--for", "soon"), "--for soon: is not a duration above zero"),
         (("up", "--for", "0s"), "--for 0s: is not a duration above zero"),
         (("up", "--for", "9" * 400), "9: is not a duration above zero and up to ten years"),
         (("up", "--data", "no-such.csv"), "no-such.csv: file not found"),
-        (("broker", "rabbit"), "unknown kind of broker rabbit"),
+        (("broker", "rabbit"), "'rabbit' is not one of 'auto', 'docker', 'java', 'mock'"),
         (("no-such-command",), "No such command"),
     ],
 )
 def test_misuse(arguments: tuple[str, ...], words: str) -> None:
     """A wrong flag, file or setting is one message on stderr that says what to write, and exit code 2."""
     ended = scorer(*arguments)
-    assert ended.returncode == 2
-    assert words in " ".join(ended.stderr.split())
-    assert "Traceback" not in ended.stderr
+    assert ended.code == 2
+    assert words in " ".join(ended.errors.split())
+    assert "Traceback" not in ended.errors
 
 
 def test_every_command_has_a_help_page() -> None:
@@ -90,6 +87,6 @@ def test_variables_of_kubernetes_are_named_once(run: Run, monkeypatch: pytest.Mo
 def test_the_worker_logs_variables_of_kubernetes(tmp_path: Path) -> None:
     """A worker says it in its log, before anything else."""
     ended = scorer("worker", "--bundle", "nowhere:1.0.0", folder=tmp_path, **links("SCORER"))
-    line, failed = [json.loads(text) for text in ended.stderr.splitlines()]
+    line, failed = [json.loads(text) for text in ended.errors.splitlines()]
     assert (line["event"], line["variables"]) == ("service_links_ignored", sorted(links("SCORER")))
-    assert (ended.returncode, failed["event"]) == (1, "process_failed")
+    assert (ended.code, failed["event"]) == (1, "process_failed")

@@ -8,7 +8,7 @@ from tests.unit.cli.conftest import Run
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("list", "--code", "bad"), "unknown code; choose one of unreadable, empty, too_large"),
+        (("list", "--code", "bad"), "'bad' is not one of 'unreadable', 'empty', 'too_large'"),
         (("list", "--since", "yesterday"), "--since yesterday: invalid time"),
         (("show", "17"), "is not PARTITION:OFFSET"),
         (("requeue",), "which dead letters?"),

@@ -36,7 +36,7 @@ def dry_run(new: Contract, champion: Contract | None, *values: bytes, changes: t
         (["--dry-run", "--expect", "0123456789"], "--expect does not apply to --dry-run"),
         (["--dry-run", "--propose", "proposal.json"], "--propose does not apply to --dry-run"),
         (["--sample", "5", "--reason", "x"], "--sample applies to --dry-run only"),
-        (["--dry-run", "--sample", "0"], "greater than or equal to 1"),
+        (["--dry-run", "--sample", "0"], "must be at least 1"),
         ([], "--reason is missing"),
     ],
 )

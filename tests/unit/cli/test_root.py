@@ -2,6 +2,15 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
+
+import pytest
+import typer
+
+from scorer.cli.root import app
+from tests.unit.cli.conftest import Run
+
+_BOXES = "╭│╰─"
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -11,3 +20,60 @@ def test_help_loads_nothing_heavy() -> None:
         "print([m for m in heavy if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_version(run: Run) -> None:
+    """It is that of the installed package."""
+    assert run("--version") == (0, f"scorer {version('streaming-credit-scorer')}\n", "")
+
+
+@pytest.mark.parametrize("command", ["", "up", "bundle show", "replay run"])
+def test_h_is_help_everywhere(run: Run, command: str) -> None:
+    """`-h` was an unknown option of every command."""
+    words = command.split()
+    page = run(*words, "-h")
+    assert page.code == 0
+    assert page.out == run(*words, "--help").out
+
+
+def test_help_to_a_pipe_has_no_boxes_and_keeps_the_examples(run: Run) -> None:
+    """Boxes of 80 columns once broke lines for grep, and Markdown's marks were printed."""
+    page = run("up", "-h").out
+    assert not set(page) & set(_BOXES)
+    assert "```" not in page
+    assert "\n  scorer up --workers 4 --rate 20000 --for 60s\n" in page
+    assert "--broker <auto|given|docker|java|mock>" in page
+
+
+def test_an_error_to_a_pipe_has_no_box(run: Run) -> None:
+    """A usage error is a sentence, and suggests the command that was probably meant."""
+    ended = run("deplyo")
+    assert ended.code == 2
+    assert not set(ended.err) & set(_BOXES)
+    assert "Did you mean 'deploy'" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("up", "--workers", "x"), "'--workers': must be a whole number"),
+        (("up", "--workers", "0"), "'--workers': must be at least 1"),
+        (("up", "--rate", "x"), "'--rate': must be a number"),
+        (("up", "--broker", "x"), "'--broker': 'x' is not one of 'auto', 'given', 'docker', 'java', 'mock'"),
+        (("worker", "--delivery", "x"), "'--delivery': 'x' is not one of 'exactly-once', 'at-least-once'"),
+    ],
+)
+def test_a_value_that_an_option_does_not_take(run: Run, arguments: tuple[str, ...], words: str) -> None:
+    """The rule is named in words of our own; pydantic's "Input should be a valid integer" was once printed."""
+    ended = run(*arguments)
+    assert ended.code == 2
+    assert words in ended.err
+    assert "Value error" not in ended.err
+
+
+def test_every_command_is_in_a_panel() -> None:
+    """The flat list of 20 commands said nothing about where to begin."""
+    command = typer.main.get_command(app)
+    commands = command.commands  # type: ignore[attr-defined]
+    panels = {commands[name].rich_help_panel for name in commands}
+    assert panels == {"Start", "Operate", "Models", "Deployments", "Repair"}

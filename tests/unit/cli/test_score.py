@@ -63,6 +63,38 @@ def test_one_decision_a_row_in_the_files_order(tmp_path: Path, run: Run) -> None
     assert {d["bundle"]["version"] for d in decisions} == {"1.1.0"}
 
 
+def test_a_csv_file_comes_back_with_its_decisions(tmp_path: Path, run: Run) -> None:
+    """A data scientist has a table; each row is as it was, in order, and a rejected one says why."""
+    file = tmp_path / "loans.csv"
+    file.write_text(f'{HEADER},Note\n{GOOD},"a, b"\n,,,,,,,,,,,,,,\n{BAD},c\n'.replace(",", ";"), encoding="utf-8")
+    lines = run("score", "loans.csv", "--topic", "t").out.splitlines()
+    table = run("score", "loans.csv", "--topic", "t", "--output", "csv")
+    header, good, bad = table.out.splitlines()
+    decision = json.loads(lines[0])
+    before = file.read_text(encoding="utf-8").splitlines()
+    assert header == f"{before[0]};decision;probability_of_default;rejection"
+    assert good == f"{before[1]};{decision['decision']};{decision['probability_of_default']!r};"
+    assert bad.startswith(f"{before[3]};;;unknown_category: home: ")
+    assert "s3cret" not in bad.removeprefix(before[3])
+    assert table.code == 1
+
+
+def test_a_csv_file_without_rows_comes_back_with_its_header(tmp_path: Path, run: Run) -> None:
+    """So that a program that reads it finds the columns."""
+    _write(tmp_path / "loans.csv")
+    assert run("score", "loans.csv", "--output", "csv").out == f"{HEADER},decision,probability_of_default,rejection\n"
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_what_cannot_come_back_as_csv(tmp_path: Path, run: Run, twice: bool) -> None:
+    """A file of another format, and one that has a decision already."""
+    (tmp_path / "in.jsonl").write_text("{}\n", encoding="utf-8")
+    (tmp_path / "in.csv").write_text(f"{HEADER},decision\n{GOOD},APPROVED\n", encoding="utf-8")
+    ended = run("score", "in.csv" if twice else "in.jsonl", "--output", "csv")
+    assert ended.code == 2
+    assert ("already has the column decision" if twice else "adds columns to a .csv or .tsv file") in ended.err
+
+
 @pytest.mark.parametrize("names", [("a/loans.csv", "b/loans.csv"), ("январь.csv", "февраль.csv")])
 def test_files_share_no_decision_id(tmp_path: Path, run: Run, names: tuple[str, str]) -> None:
     """Files of one name in two folders, or whose names differ in letters that Kafka does not allow, had the same."""
@@ -149,6 +181,7 @@ def test_a_file_with_no_rows(tmp_path: Path, run: Run) -> None:
     ("arguments", "code", "message"),
     [
         (["nowhere.csv"], 2, "scorer: nowhere.csv: file not found"),
+        (["nowhere.csv", "--bundle", "no-such:1.0.0"], 2, "scorer: nowhere.csv: file not found"),
         (["notes.txt"], 2, "unknown suffix"),
         (["good.csv", "--bundle", "credit-risk:7.0.0"], 1, "Available: credit-risk:1.0.0, credit-risk:1.1.0"),
         (["good.csv", "--topic", "a b"], 2, "--topic a b: invalid topic name"),

@@ -2,10 +2,7 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -28,15 +25,8 @@ def output_of(
     """A command's exit code, and all that it output_of on both streams."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
     environment = {**inherited, "COLUMNS": "200", **(environment or {})}
-    if program == "scorer":
-        with chdir(folder):
-            code, out, errors = run_forked(arguments, environment)
-        return code, out + errors
-    ended = subprocess.run(
-        [sys.executable, "-m", program, *arguments], check=False, capture_output=True, text=True, timeout=120,
-        cwd=folder, env=environment,
-    )  # fmt: skip
-    return ended.returncode, ended.stdout + ended.stderr
+    code, out, errors = run_forked((program, *arguments), environment, folder)
+    return code, out + errors
 
 
 def given(source: str, secrets: Mapping[str, str], folder: Path) -> tuple[dict[str, str], dict[str, list[str]]]:

@@ -33,7 +33,8 @@ def test_the_result_is_a_bundle(tmp_path: Path, run: Run, loans: Path) -> None:
         "APPROVED",
         "0.9 to 1.0",
         "mine:1.0.0@",
-        "scorer bundle verify mine:1.0.0",
+        "scorer bundle lint mine:1.0.0",
+        "scorer deploy mine:1.0.0 --slot challenger",
     ):
         assert words in ended.out
     store = BundleStore(tmp_path / "store")

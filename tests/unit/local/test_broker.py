@@ -28,9 +28,9 @@ def test_nothing_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
     messages: list[str] = []
     with start_broker("auto", say=messages.append) as broker:
         assert broker.kind == "mock"
-        assert messages[1].startswith("java broker not available: Java not found: install Java 17 or newer")
+        assert messages[1].startswith("using mock instead of java: Java not found: install Java 17 or newer")
         assert messages == [
-            "docker broker not available: the extra is not installed: pip install 'streaming-credit-scorer[docker]'",
+            "using java instead of docker: the extra is not installed: pip install 'streaming-credit-scorer[docker]'",
             messages[1],
             f"mock broker at {broker.bootstrap_servers}: {broker.description}",
         ]

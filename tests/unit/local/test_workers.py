@@ -165,3 +165,21 @@ def test_after_the_stop_nothing_is_requested(crew: Workers, children: list[FakeC
     crew.stop(30, lambda: False)
     assert children[0].stop_requests
     assert [view.state for view in crew.view()] == ["stopped"]
+
+
+def test_the_current_challenger_is_counted(monkeypatch: pytest.MonkeyPatch, crew: Workers) -> None:
+    """Its comparisons are on the worker's metrics, and those of an earlier challenger are not its own."""
+    metrics = "\n".join(
+        f'scorer_challenger_{name}_total{{champion="a:1.0.0",challenger="{challenger}"}} {count}'
+        for name, challenger, count in [
+            ("compared", "b:1.0.0", 500),
+            ("disagreements", "b:1.0.0", 400),
+            ("compared", "c:1.0.0", 200),
+            ("disagreements", "c:1.0.0", 30),
+        ]
+    )
+    ready = '{"challenger": {"name": "c", "version": "1.0.0", "digest": "0"}}'
+    monkeypatch.setattr(workers, "_get", lambda _address, path: (200, ready if path == "/readyz" else f"{metrics}\n"))
+    crew.view()
+    (view,) = crew.view()
+    assert (view.challenger, view.compared, view.differing) == ("c:1.0.0", 200, 30)

@@ -4,7 +4,8 @@ import pytest
 from confluent_kafka import KafkaError, Producer
 
 from scorer.settings import Settings
-from scorer.stream.delivery import Delivery, Outputs, Refused
+from scorer.stream.delivery import Delivery, Refused
+from scorer.stream.outputs import Outputs
 from scorer.stream.topic_ids import TopicIdentity
 
 TOO_LARGE = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)

@@ -1,0 +1,81 @@
+"""A CSV file with its results: each row as it was, with the decision in additional columns."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from itertools import dropwhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from schemas.csv_rows import CsvError, CsvRow, read_csv_rows
+from schemas.headers import FileFields
+from schemas.rows import STATUS
+from schemas.tables import find_delimiter
+from schemas.text import TextFileError, read_lines
+from scorer.errors import InputFileError, MisuseError
+
+if TYPE_CHECKING:
+    from schemas.contract import Contract
+    from scorer.cli.rows import FileRecord
+    from scorer.core.score import Scores
+
+COLUMNS: Final = ("decision", "probability_of_default", "rejection")
+"""The additional columns; a rejected row has only the last one: code and reason."""
+
+
+class CsvOutput:
+    """Reads the rows of a file again, in step with their results, and writes both."""
+
+    def __init__(self, applications: str, contract: "Contract") -> None:
+        """Reads the header.
+
+        Args:
+            applications: the file that is scored, a CSV file.
+            contract: the contract of its applications.
+
+        Raises:
+            MisuseError: it is not a CSV file, or already has one of the additional columns.
+            InputFileError: it cannot be read.
+        """
+        if Path(applications).suffix.lower() not in {".csv", ".tsv"}:
+            raise MisuseError(f"--output csv adds columns to a .csv or .tsv file, and {applications} is none")
+        self._rows = _read(applications, contract)
+        header = next(self._rows, CsvRow(1, [], ","))
+        self._delimiter = header.delimiter
+        self.header = self._line([*header.cells, *COLUMNS])
+        """The first line of the output."""
+        if repeated := sorted(set(COLUMNS) & {cell.strip() for cell in header.cells}):
+            raise MisuseError(f"--output csv: {applications} already has the column {repeated[0]}; rename it")
+
+    def lines(self, records: "Sequence[FileRecord]", scores: "Scores") -> bytes:
+        """Returns the rows of a batch with their results."""
+        lines = []
+        for record, result in zip(records, scores.results, strict=True):
+            row = next(row for row in self._rows if row.line == record.line)  # others are empty rows
+            if isinstance(result, bytes):
+                decision = json.loads(result)
+                cells = [decision["decision"], repr(decision["probability_of_default"]), ""]
+            else:
+                cells = ["", "", f"{result.code}: {result.reason}"]
+            lines.append(self._line([*row.cells, *cells]))
+        return b"".join(lines)
+
+    def _line(self, cells: list[str]) -> bytes:
+        text = io.StringIO()
+        csv.writer(text, delimiter=self._delimiter, lineterminator="\n").writerow(cells)
+        return text.getvalue().encode("utf-8", "surrogateescape")  # bytes that are not UTF-8 stay as they were
+
+
+def _read(applications: str, contract: "Contract") -> Iterator[CsvRow]:
+    fields = FileFields(contract, STATUS)
+    try:
+        with Path(applications).open("rb") as content:
+            lines = dropwhile(lambda line: not line[1].strip(), enumerate(read_lines(content, applications), 1))
+            yield from read_csv_rows(lines, applications, lambda header: find_delimiter(header, fields)[0])
+    except CsvError as error:
+        raise InputFileError(str(error)) from None
+    except TextFileError as error:
+        raise InputFileError(f"{applications}: {error}") from None
+    except OSError as error:
+        raise InputFileError(f"{applications}: cannot be read: {error.strerror}") from None
