@@ -173,10 +173,7 @@ impl Explainer {
             largest[place..].rotate_right(1);
             (reasons[place], largest[place]) = (entry as u8, sum);
         }
-        if leading != NONE {
-            reasons.rotate_right(1);
-            reasons[0] = leading;
-        } else if reasons[0] == NONE {
+        if reasons[0] == NONE {
             reasons[0] = best.1;
         }
         reasons

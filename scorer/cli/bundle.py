@@ -1,6 +1,7 @@
 """`scorer bundle`: list, show, verify, tag, delete, export and import bundles."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -90,12 +91,12 @@ def show(
         tagged = {tag: to.model_dump(mode="json") for tag, to in tags.items()}
         typer.echo(json.dumps({"folder": str(folder), "tags": tagged, **describe(manifest)}, indent=2))
         return
-    facts = {
+    facts: dict[str, str | Sequence[str]] = {
         "bundle": f"{manifest.name}:{manifest.version}",
         "digest": manifest.digest,
         "created": f"{manifest.created:%Y-%m-%d %H:%M:%S} UTC",
         "folder": str(folder),
-        "policy": "\n".join(manifest.policy.lines()),
+        "policy": manifest.policy.lines(),
         "fields": f"{', '.join(manifest.features.fields)} ({len(manifest.features.columns)} columns)",
         **_describe_model(manifest),
         "libraries": ", ".join(f"{name} {version}" for name, version in manifest.libraries.items()),
@@ -105,7 +106,7 @@ def show(
     }
     console = output_console()
     for name, value in facts.items():
-        first, *others = value.split("\n")
+        first, *others = [value] if isinstance(value, str) else value
         console.print(f"[bold]{name:<10}[/bold]{escape(printable(first))}", highlight=False, soft_wrap=True)
         for line in others:
             console.print(f"{'':<10}{escape(printable(line))}", highlight=False, soft_wrap=True)

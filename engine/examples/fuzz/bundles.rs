@@ -1,7 +1,9 @@
 //! The bundles that are fuzzed: small, wide and nested contracts with all kinds of fields and columns, and drawn trees.
 
 use scorer_engine::Engine;
-use scorer_engine::tables::{ColumnsTable, DecisionTable, FieldTable, MemberTable, ObjectTable, StepTable, TreesTable};
+use scorer_engine::tables::{
+    ColumnsTable, DecisionTable, FieldTable, MemberTable, ObjectTable, PolicyTable, StepTable, TreesTable,
+};
 
 use crate::random::Random;
 
@@ -53,9 +55,10 @@ impl Bundle {
         let columns = columns(random, &fields);
         let trees = draw_trees(random, 5, columns.width);
         let outcomes = ["|A|", "|M|", "|D|"].map(|text| text.into()).to_vec();
-        let decisions =
-            DecisionTable { maybe_above: 0.4, declined_above: 0.6, to_id: b"#".to_vec(), outcomes, end: b".".to_vec() };
-        let engine = Engine::new((&objects, &fields, 0), &columns, &decisions, Some(&trees)).expect("valid tables");
+        let decisions = DecisionTable { to_id: b"#".to_vec(), outcomes, end: b".".to_vec() };
+        let policy = policy(random, &columns);
+        let engine = Engine::new((&objects, &fields, 0), &columns, &policy, &decisions, (Some(&trees), None))
+            .expect("valid tables");
         Self { name, engine, width: columns.width, objects, fields }
     }
 
@@ -152,12 +155,6 @@ fn columns(random: &mut Random, fields: &[FieldTable]) -> ColumnsTable {
             }
         }
     }
-    let step = |operation: &str, field: usize, value: f64| StepTable {
-        operation: operation.into(),
-        field,
-        value,
-        holds: vec![1, 0, 1, 1],
-    };
     for operation in ["+", "-", "*", "/", "min", "max"] {
         let (first, second) = (numbers[random.below(numbers.len())], numbers[random.below(numbers.len())]);
         let mut steps = vec![step("field", first, 0.0), step("field", second, 0.0), step(operation, 0, 0.0)];
@@ -207,4 +204,30 @@ fn grow(random: &mut Random, table: &mut TreesTable, (start, depth, columns): (u
         }
     }
     (at - start) as i32
+}
+
+/// Segments of a category, and a rule for each operation of conditions.
+fn policy(random: &mut Random, columns: &ColumnsTable) -> PolicyTable {
+    let numbers: Vec<usize> = columns.numbers.iter().map(|(_, field)| *field).collect();
+    let segments = columns.one_hot.first().map(|(category, _)| (*category, vec![0, 1, 0, 1]));
+    let mut rules = Vec::new();
+    for (label, operation) in ["<", "<=", ">", ">=", "==", "!=", "number test"].into_iter().enumerate() {
+        let number = numbers[random.below(numbers.len())];
+        let mut steps = vec![step("field", number, 0.0)];
+        if operation == "number test" {
+            steps.push(StepTable { holds: vec![1], values: vec![1.0, -9.0], ..step(operation, 0, 0.0) });
+        } else {
+            steps.extend([step("constant", 0, random.number().into()), step(operation, 0, 0.0)]);
+        }
+        if let Some((category, _)) = columns.one_hot.first() {
+            let how = random.choice(&["and", "or"]);
+            steps.extend([step("category test", *category, 0.0), step(how, 0, 0.0)]);
+        }
+        rules.push((steps, (label % 3) as u8, 255));
+    }
+    PolicyTable { thresholds: vec![(0.4, 0.6), (0.1, 0.2)], segments, rules }
+}
+
+fn step(operation: &str, field: usize, value: f64) -> StepTable {
+    StepTable { operation: operation.into(), field, value, holds: vec![1, 0, 1, 1], values: Vec::new() }
 }

@@ -191,12 +191,13 @@ fn score(bundle: &Bundle, values: &[Vec<u8>]) -> Vec<(usize, Vec<u8>)> {
     assert_eq!(decoded.matrix.len(), decoded.positions.len() * bundle.width);
     assert!(decoded.matrix.iter().all(|number| !number.is_infinite()));
     let probabilities = bundle.engine.predict(&decoded).expect("the trees give probabilities");
+    let labels = bundle.engine.decide(&decoded, &probabilities);
     let partitions = vec![0; values.len()];
     let offsets: Vec<i64> = (0..values.len() as i64).collect();
     let frames = [Frame { partition: 0, start: b"<".to_vec(), to_offset: b">".to_vec() }];
     let decisions = bundle
         .engine
-        .encode(&decoded, &probabilities, (&partitions, &offsets), &frames)
+        .encode(&decoded, (&labels, &probabilities), (&partitions, &offsets), &frames, |_, _| ())
         .expect("the arguments fit together");
     let mut start = 0;
     let text = |(position, end): (&usize, &usize)| {
