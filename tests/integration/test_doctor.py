@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,11 +45,26 @@ def sound_topics(servers: str) -> Topics:
 
 
 def set_config(topics: Topics, topic: str, changes: Mapping[str, str]) -> None:
-    """Changes a topic's configuration."""
+    """Changes a topic's configuration, and waits until the broker describes it so: it confirms changes earlier."""
     entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in changes.items()]
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
     admin = AdminClient({"bootstrap.servers": topics.servers})
     admin.incremental_alter_configs([resource])[resource].result(WAIT_S)
+    described = ConfigResource(ResourceType.TOPIC, topic)
+
+    def is_changed() -> bool:
+        found = admin.describe_configs([described])[described].result(WAIT_S)
+        return all(found[name].value == value for name, value in changes.items())
+
+    wait_until(is_changed, f"{topic} has its new configuration")
+
+
+def is_accepted(producer: Producer, topic: str, timestamp: int) -> bool:
+    """Publishes a record with this timestamp; returns whether the topic accepted it."""
+    errors: list[object] = []
+    producer.produce(topic, b"{}", timestamp=timestamp, partition=0, on_delivery=lambda error, _: errors.append(error))
+    assert producer.flush(WAIT_S) == 0
+    return errors == [None]
 
 
 @contextmanager
@@ -167,8 +183,8 @@ def test_timestamps_in_another_unit(topics: Topics) -> None:
     producer = Producer({"bootstrap.servers": topics.servers})
     now_s = time.time()
     for timestamp in (now_s, now_s * 1e6, now_s * 1e6, now_s * 1e9, now_s * 1e3):
-        producer.produce(topics.applications, b"{}", timestamp=int(timestamp), partition=0)
-    assert producer.flush(WAIT_S) == 0
+        accepted = partial(is_accepted, producer, topics.applications, int(timestamp))
+        wait_until(accepted, "the topic accepts timestamps in another unit")
     code, findings = examine(topics)
     assert code == 0
     text = "\n".join(findings["clock"])
