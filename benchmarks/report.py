@@ -10,6 +10,7 @@ from typing import Any
 
 from matplotlib import rcParams
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from benchmarks.ratios import (
     DELIVERIES,
@@ -36,6 +37,8 @@ _COLOURS = {
     "python, our scoring": "#41ab5d",
     "python, as its guide": "#a1d99b",
 }
+
+_PLAIN = StrMethodFormatter("{x:,.0f}")
 
 _ABOUT_THROUGHPUT = """\
 One worker of each, alone on the topic, in turns on the same broker: the same applications, the same model, and
@@ -139,6 +142,7 @@ def _draw_throughput(figures: Mapping[str, Figures], families: Families) -> None
     bars = axes.barh([n.replace(" | ", ", ") for n in ordered], rates, color=[_COLOURS[families[n]] for n in ordered])
     axes.bar_label(bars, [f"{rate:,.0f}" for rate in rates], padding=3, fontsize=8)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(_PLAIN)
     axes.set_xlabel("records per second, one worker (logarithmic)")
     axes.margins(x=0.15)
     axes.tick_params(axis="y", labelsize=8)
@@ -160,6 +164,11 @@ def _draw_latency(latencies: Mapping[str, Mapping[int, Figures]], families: Fami
             )
         axes.set_xscale("log")
         axes.set_yscale("log")
+        rates = sorted({rate for loads in latencies.values() for rate in loads})
+        axes.set_xticks(rates, [f"{rate:,}" for rate in rates], fontsize=8)
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_formatter(_PLAIN)
+        axes.yaxis.set_minor_formatter(_PLAIN)
         axes.set_xlabel("applications per second")
         axes.set_ylabel("p99, ms")
         axes.set_title(delivery)
