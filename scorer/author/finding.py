@@ -24,6 +24,8 @@ Rule = Literal[
     "columns",
     "golden",
     "effect",
+    "reasons",
+    "wording",
 ]
 """The kinds of findings, for scripts."""
 

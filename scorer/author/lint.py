@@ -17,6 +17,7 @@ from schemas.printable import printable
 from scorer.author.bases import find_bases
 from scorer.author.finding import SEVERITIES, Finding, Severity
 from scorer.author.policy_check import find_conditions, find_thresholds
+from scorer.author.reasons_check import check_reasons
 from scorer.bundle.golden import EXAMPLE_BYTES_MAX
 from scorer.bundle.load import load_bundle, read_manifest
 from scorer.bundle.manifest import CARD_FILE, GOLDEN_FILE, MANIFEST_FILE, Manifest
@@ -205,6 +206,11 @@ def _probe_policy(_: Manifest, bundle: Bundle) -> Iterator[Finding]:
     yield from find_conditions(bundle.policy, bundle.encoding.contract)
 
 
+def _probe_reasons(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
+    if manifest.reasons and bundle.explainer:
+        yield from check_reasons(manifest.reasons, manifest.policy, bundle.encoding, bundle.explainer.is_used)
+
+
 def _probe_golden(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
     columns = bundle.decoder.decode_batch(bundle.golden_values, EXAMPLE_BYTES_MAX).columns
     decided = set(bundle.policy.decide(bundle.golden_probabilities, columns.values).labels.tolist())
@@ -275,6 +281,7 @@ _PROBES: Final[tuple[Callable[[Manifest, Bundle], Iterator[Finding]], ...]] = (
     _probe_marked_bases,
     _probe_columns,
     _probe_policy,
+    _probe_reasons,
     _probe_golden,
     _probe_effects,
     _probe_elderly,
