@@ -26,6 +26,7 @@ Rule = Literal[
     "effect",
     "reasons",
     "wording",
+    "counterfactual",
 ]
 """The kinds of findings, for scripts."""
 
