@@ -35,6 +35,7 @@ from scorer.core.catalogue import Reasons
 from scorer.core.decide import Decider
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
+from scorer.core.reasons import Explainer
 from scorer.core.score import Model
 from scorer.errors import BundleError, ModelError
 
@@ -93,9 +94,10 @@ def build_bundle(draft: Draft, folder: Path, passed: Callable[[str], None] = lam
         draft.runner, draft.model_file, draft.model, inputs.columns, draft.runner_settings, encoding.categories
     )
     _check_reasons_of_rules(draft)
-    if draft.reasons:
-        passed(describe_explainer(make_explainer(draft.reasons, encoding, model)))
-    golden = _write_golden(encoding, model, draft.policy)
+    explainer = make_explainer(draft.reasons, encoding, model) if draft.reasons else None
+    if explainer:
+        passed(describe_explainer(explainer))
+    golden = _write_golden(encoding, model, draft.policy, explainer)
     if draft.runner == "onnx":
         onnx_model = open_onnx(draft.model, inputs.columns, draft.runner_settings)
         onnx_model.require_two_classes(golden_matrix(encoding))
@@ -141,9 +143,9 @@ def _write_files(draft: Draft, golden: bytes) -> dict[str, bytes]:
     return contents
 
 
-def _write_golden(encoding: FeatureEncoding, model: Model, policy: Policy) -> bytes:
+def _write_golden(encoding: FeatureEncoding, model: Model, policy: Policy, explainer: Explainer | None) -> bytes:
     try:
-        return write_golden(encoding, model, Decider(policy, encoding.contract))
+        return write_golden(encoding, model, Decider(policy, encoding.contract), explainer)
     except ModelError as error:
         raise ModelError(
             "the model fails on the golden examples, which are synthetic applications up to the contract's limits, "
