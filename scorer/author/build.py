@@ -65,6 +65,8 @@ class Draft:
     """How decisions are explained; None if they are not."""
     profile: Profile | None = None
     """Statistics of the applications that the model was trained on; only a bundle with its own contract has them."""
+    other_files: Mapping[str, bytes] = field(default_factory=dict)
+    """Content of files that this module does not write, by name."""
 
 
 def build_bundle(draft: Draft, folder: Path, passed: Callable[[str], None] = lambda _: None) -> Manifest:
@@ -135,7 +137,8 @@ def _check_reasons_of_rules(draft: Draft) -> None:
 
 def _write_files(draft: Draft, golden: bytes) -> dict[str, bytes]:
     """Returns the content of each file except the manifest, by name."""
-    contents = {draft.model_file: draft.model, GOLDEN_FILE: golden, CARD_FILE: _write_card(draft).encode()}
+    card = _write_card(draft).encode()
+    contents = {**draft.other_files, draft.model_file: draft.model, GOLDEN_FILE: golden, CARD_FILE: card}
     if _carries_contract(draft):
         contents[CONTRACT_FILE] = draft.inputs.contract.canonical
         if draft.profile:
