@@ -97,24 +97,25 @@ impl Engine {
         let mut decoded = Decoded::default();
         decoded.matrix.reserve(values.len() * width);
         let mut reading = self.decoder.reading();
+        let mut pending = self.policy.pending();
         let mut stack = Vec::new();
         for (position, value) in values.iter().enumerate() {
             let Some(value) = value else { continue };
             if self.decoder.read(value, &mut reading).is_none() {
                 continue;
             }
-            let Some(matched) = self.policy.find(&reading.values, &mut stack) else { continue };
             let start = decoded.matrix.len();
             decoded.matrix.resize(start + width, 0.0);
-            if self.columns.write(&reading.values, &mut decoded.matrix[start..], &mut stack).is_none() {
+            let written = self.columns.write(&reading.values, &mut decoded.matrix[start..], &mut stack);
+            if written.and_then(|()| self.policy.add(&reading.values, &mut pending, &mut decoded.matched)).is_none() {
                 decoded.matrix.truncate(start);
                 continue;
             }
             decoded.positions.push(position);
-            decoded.matched.push(matched);
             decoded.ids.extend_from_slice(&value[reading.id.clone()]);
             decoded.ends.push(decoded.ids.len());
         }
+        self.policy.apply_rules(&mut pending, &mut decoded.matched);
         decoded
     }
 
