@@ -128,8 +128,9 @@ swaps: setup ## ten swaps between bundles with different contracts under 5,000 a
 bench: setup ## one worker with each engine compared with pass-through, as ratios (ARGS="--contract wide")
 	$(BIN)/python -m benchmarks.throughput $(ARGS)
 
-bench-stages: setup ## CPU time per record of both engines, by stage, contract, batch size, model and record size
+bench-stages: setup ## CPU time per record of both engines, by stage, contract, batch size, model and record size; and of reasons
 	$(BIN)/python -m benchmarks.stages $(ARGS)
+	$(BIN)/python -m benchmarks.reasons $(ARGS)
 
 bench-scale: setup ## CPU per record with more workers and with more records
 	$(BIN)/python -m benchmarks.scale
