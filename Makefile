@@ -112,7 +112,7 @@ FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=3 -Cl
 FUZZ_TARGET = $(shell rustc -vV | sed -n 's/host: //p')
 fuzz-engine: EXECUTIONS = 10000000
 fuzz-engine: SEED = 1
-fuzz-engine: ## mutated records and trees for the compiled engine, guided by coverage (EXECUTIONS=10000000, SEED=1, SANITIZER=address)
+fuzz-engine: ## mutated records and tables for the compiled engine, guided by coverage (EXECUTIONS=10000000, SEED=1, SANITIZER=address)
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS="$(FUZZ_FLAGS) $(if $(SANITIZER),-Zsanitizer=$(SANITIZER))" $(RUN_CARGO) build --quiet --locked \
 		--manifest-path engine/Cargo.toml --target-dir build/fuzz-engine$(if $(SANITIZER),-$(SANITIZER)) --target $(FUZZ_TARGET) \
 		--release --config profile.release.lto=false --example fuzz

@@ -145,6 +145,11 @@ impl Policy {
 }
 
 impl Policy {
+    /// Whether the reasons of rules are among so many entries of a catalogue.
+    pub fn has_reasons_below(&self, entries: usize) -> bool {
+        self.rules.iter().all(|rule| rule.reason == NONE || usize::from(rule.reason) < entries)
+    }
+
     /// Returns the position of the reason of the rule that holds, or `NONE`.
     pub fn reason(&self, matched: Matched) -> u8 {
         usize::try_from(matched.rule).map_or(NONE, |rule| self.rules[rule].reason)

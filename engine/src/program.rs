@@ -273,7 +273,7 @@ pub(crate) mod tests {
                 let together = *program.run(&[[0.0; 8], numbers, codes, [second; 8]], &mut stack);
                 for ((first, code), result) in numbers.into_iter().zip(codes).zip(together) {
                     let alone = run(&steps, &[0.0, first, code, second]);
-                    assert!(alone.is_nan() && result.is_nan() || alone.to_bits() == result.to_bits(), "{operation}");
+                    assert!((alone.is_nan() && result.is_nan()) || alone.to_bits() == result.to_bits(), "{operation}");
                 }
             }
         }
