@@ -1,7 +1,7 @@
 """`scorer explain`: why one application was decided as it was, and what would have changed the decision."""
 
-import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,16 +46,27 @@ BundleOption = Annotated[
         autocompletion=complete_reference,
     ),
 ]
+LanguageOption = Annotated[
+    str | None, typer.Option("--language", metavar="TAG", help="Language of the sentences, such as en (default: en).")
+]
+OutOption = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write a self-contained HTML page.")]
+LetterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--letter",
+        metavar="TEMPLATE",
+        help="Print the draft of an adverse-action notice instead: a Jinja2 file, or the word default.",
+    ),
+]
 
 
 def explain(
     sought_id: IdArgument = None,
     file: FileOption = None,
     bundle: BundleOption = None,
-    language: Annotated[
-        str | None,
-        typer.Option("--language", metavar="TAG", help="Language of the sentences, such as en (default: en)."),
-    ] = None,
+    language: LanguageOption = None,
+    out: OutOption = None,
+    letter: LetterOption = None,
     store: StoreOption = None,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
@@ -69,10 +80,15 @@ def explain(
     several decisions, the current one is explained and the others are listed. The output contains the application's
     values.
 
+    --letter fills a template with the catalogue's sentences, for decisions that are not APPROVED. It supplies a
+    mechanism, not legal advice.
+
     Examples:
     ```
     scorer explain a-1001
     scorer explain credit.applications:3:1042@5d41402abc4b --language de
+    scorer explain a-1001 --out a-1001.html
+    scorer explain a-1001 --letter default > letter.txt
     scorer explain --file application.jsonl --bundle credit-risk:1.1.0 --json
     ```
     """
@@ -81,6 +97,8 @@ def explain(
 
     if (sought_id is None) == (file is None) or (file is None) != (bundle is None):
         raise MisuseError("name either an ID, or an application with --file FILE --bundle REF")
+    if letter is not None and as_json:
+        raise MisuseError("--letter and --json exclude each other: both are printed on standard output")
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
     bundles = BundleStore(settings.store)
     if sought_id is not None:
@@ -88,10 +106,12 @@ def explain(
         explained = _explain_decision(settings, bundles, sought_id, language)
     else:
         explained = _explain_file(settings, bundles, str(file), str(bundle), language)
-    if as_json:
-        typer.echo(json.dumps(explained.as_json(), indent=2))
+    if out is not None:
+        _write_page(explained, out)
+    if letter is not None:
+        _print_letter(explained, letter)
     else:
-        print_explained(explained)
+        print_explained(explained, as_json=as_json)
     if explained.is_reproduced is False:
         raise typer.Exit(1)
 
@@ -139,3 +159,20 @@ def _explain_file(
         raise InputFileError(f"{file}: contains {count}; a file to explain contains exactly one")
     entries = reasons.catalogue if reasons else None
     return explain_decision(rows[0], opened, entries, language, settings.record_bytes_max)
+
+
+def _write_page(explained: "Explained", path: Path) -> None:
+    from scorer.replay.explanation_page import render
+
+    try:
+        path.write_text(render(explained), encoding="utf-8")
+    except OSError as error:
+        raise MisuseError(f"{path}: cannot be written: {error.strerror}") from None
+    typer.echo(f"Wrote {path}", err=True)
+
+
+def _print_letter(explained: "Explained", template: str) -> None:
+    from scorer.replay.letter import NOTICE, write_letter
+
+    typer.echo(write_letter(explained, template), nl=False)
+    typer.echo(NOTICE, err=True)

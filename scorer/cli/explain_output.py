@@ -1,5 +1,6 @@
 """How `scorer explain` prints an explanation: lines, and the contributions as a bar chart."""
 
+import json
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -17,8 +18,11 @@ _BAR_CHARACTERS: Final = 24
 _VALUE_CHARACTERS_MAX: Final = 40
 
 
-def print_explained(explained: "Explained") -> None:
-    """Prints an explanation for people."""
+def print_explained(explained: "Explained", *, as_json: bool) -> None:
+    """Prints an explanation for people, or as JSON for scripts."""
+    if as_json:
+        typer.echo(json.dumps(explained.as_json(), indent=2))
+        return
     explanation = explained.explanation
     lines = {
         "application": explained.application_id,

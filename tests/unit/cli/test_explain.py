@@ -1,6 +1,7 @@
 """`scorer explain`: one decision, what it is based on, and the proof that it can be recomputed."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +166,77 @@ def test_an_id_or_a_file(run: Run, arguments: tuple[str, ...]) -> None:
     ended = run("explain", *arguments)
     assert ended.code == 2
     assert "name either an ID, or an application with --file FILE --bundle REF" in ended.err
+
+
+def test_a_page(run: Run, tmp_path: Path, folder: Path) -> None:
+    """One file that loads nothing, with what the terminal shows; it has two colour schemes."""
+    file = _write(tmp_path, car_loan(loan_id="<b>c-1", salary=1_000))
+    ended = run("explain", "--file", file, "--bundle", folder, "--out", "page.html")
+    assert ended.code == 0, ended.err
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.lstrip().startswith("<!doctype html>")
+    assert "Why &lt;b&gt;c-1 is DECLINED" in page
+    assert "The salary is low." in page
+    assert page.count('<i class="') == 2
+    assert "prefers-color-scheme: dark" in page
+    assert not re.search(r"https?://|src=|<script|<link", page)
+    assert run("explain", "--file", file, "--bundle", folder, "--out", "no/page.html").code == 2
+
+
+def test_the_default_letter(run: Run, tmp_path: Path, folder: Path) -> None:
+    """The sentences and what a person fills in; standard output has the letter alone."""
+    file = _write(tmp_path, car_loan(salary=1_000))
+    ended = run("explain", "--file", file, "--bundle", folder, "--letter", "default")
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith("[Creditor's name]\n")
+    assert "\n1. The salary is low.\n" in ended.out
+    assert "[ECOA notice" in ended.out
+    assert "not legal advice" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{{ salary }}", "UndefinedError"),
+        ("{% for %}", "TemplateSyntaxError"),
+        ("{{ reasons.__class__.__mro__ }}", "SecurityError"),
+        ("{{ reasons.append(1) }}", "SecurityError"),
+        ("{% include 'letter.txt' %}", "TypeError"),
+        ("{{ 1 / 0 }}", "ZeroDivisionError"),
+    ],
+)
+def test_a_template_is_text_with_five_variables(
+    run: Run, tmp_path: Path, folder: Path, template: str, message: str
+) -> None:
+    """Anything else is an error that lists them; code of Python is not reachable."""
+    (tmp_path / "letter.txt").write_text(template)
+    file = _write(tmp_path, car_loan(salary=1_000))
+    ended = run("explain", "--file", file, "--bundle", folder, "--letter", "letter.txt")
+    assert ended.code == 2
+    assert message in ended.err
+    assert "application_id, decision_id, decision, bundle, reasons" in ended.err
+
+
+def test_a_template_of_ones_own(run: Run, tmp_path: Path, folder: Path) -> None:
+    """Text is not escaped."""
+    (tmp_path / "letter.txt").write_text(
+        "{{ decision }}: {% for one in reasons %}{{ one.code }} & {{ one.text }}{% endfor %}"
+    )
+    file = _write(tmp_path, car_loan(salary=1_000))
+    ended = run("explain", "--file", file, "--bundle", folder, "--letter", "letter.txt", "--language", "de")
+    assert ended.out == "DECLINED: SALARY & Das Gehalt ist gering."
+    assert run("explain", "--file", file, "--bundle", folder, "--letter", "none.txt").code == 2
+    assert run("explain", "--file", file, "--bundle", folder, "--letter", "default", "--json").code == 2
+
+
+def test_no_letter_without_reasons(run: Run, tmp_path: Path, folder: Path) -> None:
+    """For an approved application, or without a catalogue."""
+    file = _write(tmp_path, car_loan(salary=4_000))
+    ended = run("explain", "--file", file, "--bundle", folder, "--letter", "default")
+    assert ended.code == 1
+    assert "is APPROVED" in ended.err
+    plain = car_loan_bundle(tmp_path / "plain")
+    file = _write(tmp_path, car_loan(salary=1_000))
+    ended = run("explain", "--file", file, "--bundle", plain, "--letter", "default")
+    assert ended.code == 1
+    assert "has no catalogue of reasons" in ended.err
