@@ -8,6 +8,7 @@ is scored like an application, so a change that is reported leads to the label t
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from functools import partial
 from typing import Final
 
@@ -32,6 +33,7 @@ _MIDNIGHT: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAYS: Final = ((date.min - _EPOCH).days, (date.max - _EPOCH).days)
 _DATES: Final = frozenset({Kind.DATE, Kind.DATE_TIME})
 _DATE_SCALE_DAYS: Final = 3_652.5  # ten years are as large a change as another category
+_DIGITS: Final = 5  # of a proposed number, if as many do not change the label
 _BISECTIONS: Final = 64  # as many as a float64 has bits
 
 
@@ -58,7 +60,8 @@ def find_smallest_change(bundle: Bundle, columns: Columns, label: int, trees: Tr
 
     Changes of different fields are compared by their size: of a number the difference in relation to the larger of both
     values, of a date in relation to ten years; another category, another boolean, and a value instead of an unknown
-    one have the size 1. Of equal sizes, the earlier field of the contract counts.
+    one have the size 1. Of equal sizes, the earlier field of the contract counts. Numbers are rounded to five
+    significant digits if that does not change the label.
 
     Args:
         bundle: the bundle.
@@ -112,17 +115,38 @@ def _smallest_of_field(
     """Returns the size of the smallest change of one field that leads to a milder label, and the change."""
     if not len(candidates):
         return None
-    changed = _with_values(columns, field.name, candidates)
-    probabilities = checked_predict(bundle.model, bundle.encoding.matrix(changed))
-    labels = bundle.policy.decide(probabilities, changed.values).labels
     before = columns.values[field.name][0]
+    labels, probabilities = _decide(bundle, columns, field, candidates)
     sizes = np.where(labels < label, _sizes(field, before, candidates), np.inf)
-    index = int(np.argmin(sizes))
-    after = read_value(field, candidates[index])
-    if np.isinf(sizes[index]) or after is None:
+    nearest = int(np.argmin(sizes))
+    if np.isinf(sizes[nearest]):
         return None
-    change = Change(field.name, read_value(field, before), after, LABELS[labels[index]], float(probabilities[index]))
-    return float(sizes[index]), change
+    after, milder, probability = candidates[nearest], labels[nearest], probabilities[nearest]
+    if field.kind is Kind.NUMBER:
+        rounded = _valid(field, np.array([_round_away(float(after), float(before))]), before)
+        if len(rounded):
+            labels, probabilities = _decide(bundle, columns, field, rounded)
+            if labels[0] == milder:
+                after, probability = rounded[0], probabilities[0]
+    value = read_value(field, after)
+    assert value is not None, "candidates are known values"
+    change = Change(field.name, read_value(field, before), value, LABELS[milder], float(probability))
+    return float(sizes[nearest]), change
+
+
+def _decide(
+    bundle: Bundle, columns: Columns, field: ContractField, values: NDArray[np.generic]
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Returns the label and the PD for each value of a field."""
+    changed = _with_values(columns, field.name, values)
+    probabilities = checked_predict(bundle.model, bundle.encoding.matrix(changed))
+    return bundle.policy.decide(probabilities, changed.values).labels, probabilities
+
+
+def _round_away(after: float, before: float) -> float:
+    """Returns a number rounded to five significant digits, away from the one before."""
+    with localcontext(prec=_DIGITS, rounding=ROUND_FLOOR if after < before else ROUND_CEILING):
+        return float(+Decimal(repr(after)))
 
 
 def _sizes(field: ContractField, before: float, candidates: NDArray[np.generic]) -> _Numbers:
