@@ -99,6 +99,19 @@ def test_without_a_catalogue_contributions_are_shown(run: Run, tmp_path: Path) -
     assert "█" in ended.out
 
 
+def test_a_model_that_cannot_be_explained(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What decided is said all the same, and which values could not be tried."""
+    monkeypatch.setattr("scorer.bundle.runners.GuardedModel.can_explain", property(lambda _: False))
+    folder = car_loan_bundle(tmp_path / "plain")
+    arguments = ("--file", _write(tmp_path, car_loan(salary=1_000)), "--bundle", folder)
+    ended = run("explain", *arguments, "--out", "page.html")
+    assert ended.code == 0, ended.err
+    assert "No contributions: only models of the runner xgboost can be explained" in ended.out
+    assert "the model's numbers were not tried" in ended.out
+    assert "Only models of the runner xgboost can be explained." in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert json.loads(run("explain", *arguments, "--json").out)["contributions"] is None
+
+
 def test_a_decision_on_the_topic_is_reproduced(
     run: Run, monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
 ) -> None:
