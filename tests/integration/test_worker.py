@@ -183,8 +183,9 @@ def test_sigterm_under_load(broker: Broker, tmp_path: Path, delivery: str) -> No
     topics = Topics(broker.bootstrap_servers, 2)
     for partition in (0, 1):
         topics.publish(*(application(f"a-{partition}-{i}") for i in range(10_000)), partition=partition)
-    options = ("--delivery", delivery, "--set", "batch_records_max=200")
-    with worker_by_command(topics, tmp_path / "first.log", *options) as first:
+    options = ("--delivery", delivery)
+    # A thousand batches: more than a worker commits before it is stopped.
+    with worker_by_command(topics, tmp_path / "first.log", *options, "--set", "batch_records_max=20") as first:
         wait_until(lambda: sum(topics.committed().values()) > 0, "the first batch")
         assert first.terminate() == 0
         assert len(first.events("worker_stopped")) == 1
