@@ -48,7 +48,7 @@ _STANDSTILL_S = 5.0
 _BROKER_WARM_UP_S = 15.0
 # The others cannot keep up at the rates that these can.
 _LATENCY_FAMILIES = {"ours, compiled engine", "ours, Python engine", "native", "jvm"}
-# What a run takes besides the measured seconds: start, warm-up, the comparison of decisions, stop.
+# Time of a run in addition to the measured seconds: start, warm-up, the comparison of decisions, stop.
 _OVERHEAD_S = 15.0
 
 Entered = list[tuple[Rival, Delivery]]
@@ -225,7 +225,7 @@ def _open_results(described: dict[str, Any], *, add: bool) -> dict[str, Any]:
 
 
 def _save(results: dict[str, Any], entered: Entered, left_out: dict[str, str]) -> None:
-    """Saves the results so far; a program that took part this time is no longer left out."""
+    """Saves the results so far. A program with results in this run is removed from the list of omitted ones."""
     ran = {f"{rival.name} | {delivery}" for rival, delivery in entered}
     results["left_out"] = {n: why for n, why in results["left_out"].items() if n not in ran} | left_out
     RESULTS.parent.mkdir(exist_ok=True)

@@ -93,8 +93,8 @@ fn days_from_micros(micros: i64) -> f64 {
     let days = if magnitude <= EXACT_INTEGERS {
         magnitude as f64 / DAY_US as f64
     } else {
-        // The quotient of 2^64 times as much has at least 80 bits, and its last one stands for all that follow. So the
-        // conversion to a double rounds as it would round the exact quotient.
+        // 2^64 times the quotient has at least 80 bits. Its last bit is set if the division has a remainder, so the
+        // conversion to a double rounds it as the exact quotient.
         let shifted = u128::from(magnitude) << 64;
         let divisor = u128::from(DAY_US.unsigned_abs());
         let quotient = (shifted / divisor) | u128::from(shifted % divisor != 0);

@@ -70,7 +70,7 @@ impl Columns {
         }
         for &(column, field) in &self.indexes {
             let code = values[field];
-            // Whatever stands for unknown numbers: each of them is the index of some category.
+            // The replacement of unknown numbers is not used here: any number is the index of some category.
             row[column] = if code < 0.0 { f32::NAN } else { code as f32 };
         }
         for category in &self.one_hot {

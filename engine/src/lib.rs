@@ -122,7 +122,7 @@ impl Engine {
         decoded
     }
 
-    /// Predicts; None if there are no trees, or a result is not a probability.
+    /// Returns the PDs. None if the engine has no trees, or if a result is not a probability.
     pub fn predict(&self, decoded: &Decoded) -> Option<Vec<f32>> {
         let probabilities = self.forest.as_ref()?.predict(&decoded.matrix);
         probabilities.iter().all(|probability| (0.0..=1.0).contains(probability)).then_some(probabilities)
@@ -134,7 +134,7 @@ impl Engine {
         matched.map(|(matched, probability)| self.policy.decide(*matched, *probability)).collect()
     }
 
-    /// Returns the reasons of each decision; none at all if there is no catalogue.
+    /// Returns the reasons of each decision; an empty vector if the bundle has no catalogue.
     pub fn explain(&self, decoded: &Decoded, labels: &[u8]) -> Vec<Reasons> {
         let Some(explainer) = &self.explainer else { return Vec::new() };
         let leading: Vec<u8> = decoded.matched.iter().map(|matched| self.policy.reason(*matched)).collect();

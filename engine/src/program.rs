@@ -11,8 +11,7 @@ pub struct Program {
     height: usize,
 }
 
-/// A step of a program, in which 1 stands for true and 0 for false. The arithmetic is IEEE 754's, so each result has the
-/// bits that numpy gives.
+/// A step of a program, with 1 as true and 0 as false. The arithmetic is IEEE 754's, so each result has numpy's bits.
 #[derive(Clone, Debug)]
 enum Step {
     Field(usize),

@@ -59,7 +59,7 @@ pub struct FieldTable {
 pub struct ColumnsTable {
     /// The number of columns.
     pub width: usize,
-    /// What stands for unknown numbers.
+    /// The replacement of unknown numbers.
     pub missing: f32,
     /// Columns of numbers: the column, and the position of the field.
     pub numbers: Vec<(usize, usize)>,

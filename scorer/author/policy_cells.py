@@ -1,7 +1,7 @@
 """Divides the applications of a contract into cells in each of which every simple condition is constant.
 
 A condition is simple if it compares fields with constants only. The constants divide a field's values into points and
-the intervals between them; a cell is a combination of these. One application per cell stands for all others in it, so
+the intervals between them; a cell is a combination of these. One application per cell represents all others in it, so
 what holds for these applications holds for every application.
 """
 

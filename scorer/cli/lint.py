@@ -1,14 +1,11 @@
 """`scorer bundle lint`: review a bundle."""
 
-import json
-from collections import Counter
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from schemas.printable import printable
+from scorer.cli.findings import report_findings
 from scorer.cli.options import DEFAULT_BUNDLE, ConfigOption, JsonOption, SetOption, StoreOption, settings_of, show_hints
 from scorer.cli.rows import name_source, read_batches
 
@@ -48,7 +45,6 @@ def lint(
     ```
     """
     from schemas.rows import Hints
-    from scorer.author.finding import SEVERITIES
     from scorer.author.lint import lint_bundle
     from scorer.store.store import BundleStore
 
@@ -57,17 +53,7 @@ def lint(
     folder = BundleStore(settings_of(config, None, assignments, store=store).settings.store).find(reference)
     findings = lint_bundle(folder, read)
     show_hints(hints)
-    counts = Counter(finding.severity for finding in findings)
-    failed = bool(counts["error"] or (strict and counts["warning"]))
-    if as_json:
-        typer.echo(json.dumps({"ok": not failed, "findings": [asdict(finding) for finding in findings]}, indent=2))
-    else:
-        for finding in findings:
-            typer.echo(printable(f"{finding.severity:<9}{finding.where}: {finding.what}"))
-            typer.echo(printable(f"{'':<9}→ {finding.fix}"))
-        typer.echo(", ".join(f"{severity}s: {counts[severity]}" for severity in SEVERITIES))
-    if failed:
-        raise typer.Exit(1)
+    report_findings(findings, strict=strict, as_json=as_json)
 
 
 def _read(applications: str, source: str, hints: "Hints", contract: "Contract") -> "Iterator[list[bytes]]":

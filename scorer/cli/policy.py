@@ -1,7 +1,6 @@
 """`scorer policy`: check a policy, test it with cases, and simulate it on past decisions."""
 
 import json
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,7 @@ from typing import Annotated
 import typer
 
 from schemas.printable import printable
+from scorer.cli.findings import report_findings
 from scorer.cli.model_options import ContractOption
 from scorer.cli.options import ConfigOption, JsonOption, SetOption, StoreOption, settings_of
 from scorer.cli.policy_source import ForBundleOption, PolicyArgument, read_source
@@ -49,17 +49,7 @@ def check(
     bundles = BundleStore(settings_of(config, None, assignments, store=store).settings.store)
     decider, read_contract, _ = read_source(source, bundles, bundle, contract)
     findings = sorted(check_policy(decider, read_contract), key=lambda one: SEVERITIES.index(one.severity))
-    counts = Counter(finding.severity for finding in findings)
-    failed = bool(counts["error"] or (strict and counts["warning"]))
-    if as_json:
-        typer.echo(json.dumps({"ok": not failed, "findings": [asdict(finding) for finding in findings]}, indent=2))
-    else:
-        for finding in findings:
-            typer.echo(printable(f"{finding.severity:<9}{finding.where}: {finding.what}"))
-            typer.echo(printable(f"{'':<9}→ {finding.fix}"))
-        typer.echo(", ".join(f"{severity}s: {counts[severity]}" for severity in SEVERITIES))
-    if failed:
-        raise typer.Exit(1)
+    report_findings(findings, strict=strict, as_json=as_json)
 
 
 @app.command("test")

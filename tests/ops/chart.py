@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +33,7 @@ def helm(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
 
 def render(values: Path, *options: str, chart: Path = CHART, kubernetes: str = NEWEST) -> list[Resource]:
     """The resources that the chart makes of a set of values, as release `scorer` in namespace `credit`."""
-    return _render(values, options, chart, kubernetes)
+    return deepcopy(_render(values, options, chart, kubernetes))  # a test may change its own
 
 
 @cache
