@@ -112,7 +112,7 @@ FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=3 -Cl
 FUZZ_TARGET = $(shell rustc -vV | sed -n 's/host: //p')
 fuzz-engine: EXECUTIONS = 10000000
 fuzz-engine: SEED = 1
-fuzz-engine: ## mutated records and trees for the compiled engine, guided by coverage (EXECUTIONS=10000000, SEED=1, SANITIZER=address)
+fuzz-engine: ## mutated records and tables for the compiled engine, guided by coverage (EXECUTIONS=10000000, SEED=1, SANITIZER=address)
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS="$(FUZZ_FLAGS) $(if $(SANITIZER),-Zsanitizer=$(SANITIZER))" $(RUN_CARGO) build --quiet --locked \
 		--manifest-path engine/Cargo.toml --target-dir build/fuzz-engine$(if $(SANITIZER),-$(SANITIZER)) --target $(FUZZ_TARGET) \
 		--release --config profile.release.lto=false --example fuzz
@@ -128,8 +128,9 @@ swaps: setup ## ten swaps between bundles with different contracts under 5,000 a
 bench: setup ## one worker with each engine compared with pass-through, as ratios (ARGS="--contract wide")
 	$(BIN)/python -m benchmarks.throughput $(ARGS)
 
-bench-stages: setup ## CPU time per record of both engines, by stage, contract, batch size, model and record size
+bench-stages: setup ## CPU time per record of both engines, by stage, contract, batch size, model and record size; and of reasons
 	$(BIN)/python -m benchmarks.stages $(ARGS)
+	$(BIN)/python -m benchmarks.reasons $(ARGS)
 
 bench-scale: setup ## CPU per record with more workers and with more records
 	$(BIN)/python -m benchmarks.scale

@@ -15,6 +15,7 @@ from scorer.monitor.families import (
     PROBABILITY,
     REASONS,
     REJECTS,
+    RULES,
     SWAPS,
 )
 
@@ -40,6 +41,7 @@ def _decisions() -> list[Panel]:
     kinds = rate(series(DECISIONS, WORKERS), OVER, "bundle, decision")
     explained = rate(series(DECISIONS, 'decision!="APPROVED"', WORKERS), OVER, "bundle")
     reasons = rate(series(REASONS, WORKERS), OVER, "bundle, code")
+    by_rule = rate(series(RULES, WORKERS), OVER, "bundle, rule")
     everything = rate(series(DECISIONS, WORKERS), OVER, "bundle")
     return [
         graph(
@@ -71,6 +73,16 @@ def _decisions() -> list[Panel]:
             ),
             "percentunit",
             Query(f"{reasons} / on (bundle) group_left () ({explained} > 0) or vector(0)", "{{bundle}} {{code}}"),
+        ),
+        graph(
+            Words(
+                "Decisions by rule",
+                "Share of a bundle's decisions that a rule of its policy made; 0 without rules.",
+                "a rule decides more or less without a deployment: different applicants, or a publisher fills its "
+                "fields differently.",
+            ),
+            "percentunit",
+            Query(f"{by_rule} / on (bundle) group_left () ({everything} > 0) or vector(0)", "{{bundle}} {{rule}}"),
         ),
     ]
 

@@ -16,6 +16,7 @@ traceback.
     - FencedError             another worker replaced this one
     - StalledError            a delivery exceeded the transaction timeout
   - DeploymentError           a deployment was rejected, or not every worker switched to it
+  - ExplanationError          a decision cannot be explained: it, or the application's record, was not found
   - DeadLetterError           a dead letter was not found, or cannot be requeued
   - OffsetsError              a group's offsets cannot be changed now
   - ReplayError               a replay has nothing to do, or can no longer be run
@@ -80,6 +81,10 @@ class StalledError(BrokerError):
 
 class DeploymentError(ScorerError):
     """A deployment was rejected, or not every worker switched to it in time."""
+
+
+class ExplanationError(ScorerError):
+    """A decision cannot be explained: it, or the application's record, was not found; or it has no reasons."""
 
 
 class DeadLetterError(ScorerError):

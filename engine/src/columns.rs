@@ -64,7 +64,7 @@ impl Columns {
     }
 
     /// Writes a row, which is all zeros; None if a number does not fit into it.
-    pub fn write(&self, values: &[f64], row: &mut [f32], stack: &mut Vec<f64>) -> Option<()> {
+    pub fn write(&self, values: &[f64], row: &mut [f32], stack: &mut Vec<[f64; 1]>) -> Option<()> {
         for &(column, field) in &self.numbers {
             row[column] = self.round(values[field])?;
         }
@@ -82,7 +82,7 @@ impl Columns {
             }
         }
         for (column, program) in &self.derived {
-            row[*column] = self.round(program.run(values, stack)?)?;
+            row[*column] = self.round(program.run(values.as_chunks().0, stack)[0])?;
         }
         Some(())
     }

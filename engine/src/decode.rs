@@ -110,10 +110,13 @@ impl Decoder {
         self.fields.len()
     }
 
-    /// The number of codes of a category; None if the field is not one.
+    /// The number of codes of a category, including that of an absent value; None if the field is not one.
     pub fn codes(&self, field: usize) -> Option<usize> {
         match self.fields.get(field)? {
-            Field::Category(categories) => categories.0.iter().map(|(_, code)| (*code + 1.0) as usize).max(),
+            Field::Category(categories) => {
+                let codes = categories.0.iter().map(|(_, code)| *code);
+                codes.chain([self.absent[field]]).map(|code| (code + 1.0) as usize).max()
+            }
             _ => None,
         }
     }
@@ -439,6 +442,14 @@ pub(crate) mod tests {
         let Ok(Field::Category(categories)) = field(&table) else { panic!("a category") };
         assert!(values.iter().all(|(value, code)| categories.code_of(value) == Some(f64::from(*code))));
         assert_eq!(categories.code_of(b"v1000"), None);
+    }
+
+    #[test]
+    fn the_code_of_an_absent_value_is_one_of_a_categorys_codes() {
+        let (objects, mut fields) = tables();
+        fields[2].absent = 4.0;
+        let decoder = Decoder::new(&objects, &fields, 0).unwrap();
+        assert_eq!([decoder.codes(1), decoder.codes(2)], [None, Some(5)]);
     }
 
     #[test]

@@ -83,6 +83,9 @@ impl Engine {
         let encoder = DecisionEncoder::new(decisions)?;
         let forest = model.0.map(|table| Forest::new(table, columns.width())).transpose()?;
         let explainer = model.1.map(|table| Explainer::new(table, columns.width())).transpose()?;
+        if explainer.as_ref().is_some_and(|explainer| !policy.has_reasons_below(explainer.entries())) {
+            return Err("a rule has no such reason".into());
+        }
         Ok(Self { decoder, columns, policy, encoder, forest, explainer })
     }
 
@@ -97,24 +100,25 @@ impl Engine {
         let mut decoded = Decoded::default();
         decoded.matrix.reserve(values.len() * width);
         let mut reading = self.decoder.reading();
+        let mut pending = self.policy.pending();
         let mut stack = Vec::new();
         for (position, value) in values.iter().enumerate() {
             let Some(value) = value else { continue };
             if self.decoder.read(value, &mut reading).is_none() {
                 continue;
             }
-            let Some(matched) = self.policy.find(&reading.values, &mut stack) else { continue };
             let start = decoded.matrix.len();
             decoded.matrix.resize(start + width, 0.0);
-            if self.columns.write(&reading.values, &mut decoded.matrix[start..], &mut stack).is_none() {
+            let written = self.columns.write(&reading.values, &mut decoded.matrix[start..], &mut stack);
+            if written.and_then(|()| self.policy.add(&reading.values, &mut pending, &mut decoded.matched)).is_none() {
                 decoded.matrix.truncate(start);
                 continue;
             }
             decoded.positions.push(position);
-            decoded.matched.push(matched);
             decoded.ids.extend_from_slice(&value[reading.id.clone()]);
             decoded.ends.push(decoded.ids.len());
         }
+        self.policy.apply_rules(&mut pending, &mut decoded.matched);
         decoded
     }
 
@@ -209,6 +213,20 @@ mod tests {
 
     fn frames() -> Vec<Frame> {
         vec![Frame { partition: 0, start: b"<".to_vec(), to_offset: b">".to_vec() }]
+    }
+
+    #[test]
+    fn a_rule_has_a_reason_of_the_catalogue_or_none() {
+        let (objects, fields) = decode::tests::tables();
+        let columns = ColumnsTable { width: 1, numbers: vec![(0, 1)], ..ColumnsTable::default() };
+        let reasons = ReasonsTable { codes: vec![b"A".to_vec()], is_used: vec![true], ..ReasonsTable::default() };
+        let decisions = DecisionTable { outcomes: vec![b"|".to_vec(); 3], ..DecisionTable::default() };
+        let opens = |reason: u8| {
+            let rules = vec![(vec![program::tests::step("constant", 0, 1.0)], 1, reason)];
+            let policy = PolicyTable { thresholds: vec![(0.3, 0.5)], rules, ..PolicyTable::default() };
+            Engine::new((&objects, &fields, 0), &columns, &policy, &decisions, (None, Some(&reasons))).is_ok()
+        };
+        assert_eq!([opens(0), opens(1), opens(reasons::NONE)], [true, false, true]);
     }
 
     #[test]

@@ -98,6 +98,11 @@ impl Explainer {
         })
     }
 
+    /// The number of entries of the catalogue.
+    pub fn entries(&self) -> usize {
+        self.codes.len()
+    }
+
     /// Returns the reasons of each row of a matrix for which there is a label other than 0, APPROVED.
     ///
     /// `leading` has for each row the entry that comes first, or `NONE`.

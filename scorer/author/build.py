@@ -35,6 +35,7 @@ from scorer.core.catalogue import Reasons
 from scorer.core.decide import Decider
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
+from scorer.core.reasons import Explainer
 from scorer.core.score import Model
 from scorer.errors import BundleError, ModelError
 
@@ -64,6 +65,8 @@ class Draft:
     """How decisions are explained; None if they are not."""
     profile: Profile | None = None
     """Statistics of the applications that the model was trained on; only a bundle with its own contract has them."""
+    other_files: Mapping[str, bytes] = field(default_factory=dict)
+    """Content of files that this module does not write, by name."""
 
 
 def build_bundle(draft: Draft, folder: Path, passed: Callable[[str], None] = lambda _: None) -> Manifest:
@@ -93,9 +96,10 @@ def build_bundle(draft: Draft, folder: Path, passed: Callable[[str], None] = lam
         draft.runner, draft.model_file, draft.model, inputs.columns, draft.runner_settings, encoding.categories
     )
     _check_reasons_of_rules(draft)
-    if draft.reasons:
-        passed(describe_explainer(make_explainer(draft.reasons, encoding, model)))
-    golden = _write_golden(encoding, model, draft.policy)
+    explainer = make_explainer(draft.reasons, encoding, model) if draft.reasons else None
+    if explainer:
+        passed(describe_explainer(explainer))
+    golden = _write_golden(encoding, model, draft.policy, explainer)
     if draft.runner == "onnx":
         onnx_model = open_onnx(draft.model, inputs.columns, draft.runner_settings)
         onnx_model.require_two_classes(golden_matrix(encoding))
@@ -133,7 +137,8 @@ def _check_reasons_of_rules(draft: Draft) -> None:
 
 def _write_files(draft: Draft, golden: bytes) -> dict[str, bytes]:
     """Returns the content of each file except the manifest, by name."""
-    contents = {draft.model_file: draft.model, GOLDEN_FILE: golden, CARD_FILE: _write_card(draft).encode()}
+    card = _write_card(draft).encode()
+    contents = {**draft.other_files, draft.model_file: draft.model, GOLDEN_FILE: golden, CARD_FILE: card}
     if _carries_contract(draft):
         contents[CONTRACT_FILE] = draft.inputs.contract.canonical
         if draft.profile:
@@ -141,9 +146,9 @@ def _write_files(draft: Draft, golden: bytes) -> dict[str, bytes]:
     return contents
 
 
-def _write_golden(encoding: FeatureEncoding, model: Model, policy: Policy) -> bytes:
+def _write_golden(encoding: FeatureEncoding, model: Model, policy: Policy, explainer: Explainer | None) -> bytes:
     try:
-        return write_golden(encoding, model, Decider(policy, encoding.contract))
+        return write_golden(encoding, model, Decider(policy, encoding.contract), explainer)
     except ModelError as error:
         raise ModelError(
             "the model fails on the golden examples, which are synthetic applications up to the contract's limits, "

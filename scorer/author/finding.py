@@ -24,6 +24,9 @@ Rule = Literal[
     "columns",
     "golden",
     "effect",
+    "reasons",
+    "wording",
+    "counterfactual",
 ]
 """The kinds of findings, for scripts."""
 

@@ -5,7 +5,7 @@ A finding refers to a rule; the user of a model is responsible for verifying tha
 """
 
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -13,10 +13,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.contract import Contract
 from schemas.printable import printable
 from scorer.author.bases import find_bases
+from scorer.author.counterfactual import check_counterfactuals
 from scorer.author.finding import SEVERITIES, Finding, Severity
 from scorer.author.policy_check import find_conditions, find_thresholds
+from scorer.author.reasons_check import check_reasons
 from scorer.bundle.golden import EXAMPLE_BYTES_MAX
 from scorer.bundle.load import load_bundle, read_manifest
 from scorer.bundle.manifest import CARD_FILE, GOLDEN_FILE, MANIFEST_FILE, Manifest
@@ -32,11 +35,16 @@ _REPLACE_BUNDLE: Final = (
 )
 
 
-def lint_bundle(folder: Path) -> list[Finding]:
+ReadApplications = Callable[[Contract], Iterable[Sequence[bytes]]]
+"""Reads batches of applications of a contract."""
+
+
+def lint_bundle(folder: Path, read_applications: ReadApplications | None = None) -> list[Finding]:
     """Reviews a bundle.
 
     Args:
         folder: the bundle's folder.
+        read_applications: reads applications on which reasons are tested; None tests none.
 
     Returns:
         The findings, errors first. Of a bundle that cannot be opened, only the manifest is reviewed.
@@ -49,6 +57,8 @@ def lint_bundle(folder: Path) -> list[Finding]:
     try:
         bundle = load_bundle(folder)
         findings += [finding for probe in _PROBES for finding in probe(manifest, bundle)]
+        if read_applications:
+            findings += _test_reasons(manifest, bundle, read_applications)
     except (BundleError, ModelError) as error:
         findings.append(Finding("error", "opens", str(folder), str(error), _REPLACE_BUNDLE))
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
@@ -205,6 +215,20 @@ def _probe_policy(_: Manifest, bundle: Bundle) -> Iterator[Finding]:
     yield from find_conditions(bundle.policy, bundle.encoding.contract)
 
 
+def _probe_reasons(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
+    if manifest.reasons and bundle.explainer:
+        yield from check_reasons(manifest.reasons, manifest.policy, bundle.encoding, bundle.explainer.is_used)
+
+
+def _test_reasons(manifest: Manifest, bundle: Bundle, read_applications: ReadApplications) -> Iterator[Finding]:
+    if manifest.reasons and bundle.explainer:
+        batches = read_applications(bundle.encoding.contract)
+        yield from check_counterfactuals(manifest.reasons, bundle.explainer, bundle, batches)
+    else:
+        what = "the bundle has no catalogue of reasons: none was tested on applications"
+        yield Finding("note", "reasons", "reasons", what, "build it with a catalogue, if decisions need reasons")
+
+
 def _probe_golden(manifest: Manifest, bundle: Bundle) -> Iterator[Finding]:
     columns = bundle.decoder.decode_batch(bundle.golden_values, EXAMPLE_BYTES_MAX).columns
     decided = set(bundle.policy.decide(bundle.golden_probabilities, columns.values).labels.tolist())
@@ -275,6 +299,7 @@ _PROBES: Final[tuple[Callable[[Manifest, Bundle], Iterator[Finding]], ...]] = (
     _probe_marked_bases,
     _probe_columns,
     _probe_policy,
+    _probe_reasons,
     _probe_golden,
     _probe_effects,
     _probe_elderly,

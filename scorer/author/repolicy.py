@@ -3,18 +3,25 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from schemas.contract import Contract
+from schemas.contract import CONTRACT_FILE, Contract
 from schemas.profile import PROFILE_FILE, parse_profile
 from scorer.author.build import Draft
 from scorer.author.model_input import ModelInput
-from scorer.bundle.manifest import SAME_MODEL, SENTENCE_CHARACTERS_MAX, Manifest, Metrics
+from scorer.bundle.manifest import (
+    CARD_FILE,
+    GOLDEN_FILE,
+    SAME_MODEL,
+    SENTENCE_CHARACTERS_MAX,
+    Manifest,
+    Metrics,
+)
 from scorer.core.policy import Policy
 
 
 def draft_repolicy(
     manifest: Manifest, contents: Mapping[str, bytes], contract: Contract, policy: Policy, version: tuple[str, datetime]
 ) -> Draft:
-    """Drafts the new version.
+    """Drafts the new version, with all files of the bundle; model card and golden examples are those of the new policy.
 
     Args:
         manifest: of the bundle whose model is used.
@@ -24,6 +31,8 @@ def draft_repolicy(
         version: the new version, and the time of creation in UTC.
     """
     profile = contents.get(PROFILE_FILE)
+    contract_file = manifest.contract.file if manifest.contract else CONTRACT_FILE
+    written = {manifest.model, GOLDEN_FILE, CARD_FILE, PROFILE_FILE, contract_file}
     return Draft(
         name=manifest.name,
         version=version[0],
@@ -40,6 +49,7 @@ def draft_repolicy(
         model_file=manifest.model,
         reasons=manifest.reasons,
         profile=None if profile is None else parse_profile(profile),
+        other_files={name: content for name, content in contents.items() if name not in written},
     )
 
 

@@ -1,4 +1,4 @@
-"""Golden examples: synthetic applications with the probabilities that a bundle's model must reproduce.
+"""Golden examples: synthetic applications with the probabilities and decisions that a bundle must reproduce.
 
 They are generated from the contract alone (`schemas.made_up`) and contain no real data, so they can be published
 with the model.
@@ -16,10 +16,11 @@ from schemas.contract import Contract
 from schemas.decision import Label
 from schemas.made_up import make_applications
 from scorer.core.columns import Columns
-from scorer.core.decide import Decider
+from scorer.core.decide import Decider, Labels
 from scorer.core.decode import Decoder
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import LABELS
+from scorer.core.reasons import NONE, Explainer, find_leading
 from scorer.core.score import Model, checked_predict
 from scorer.errors import BundleError
 
@@ -35,6 +36,8 @@ class _Example(msgspec.Struct, forbid_unknown_fields=True):
     application: msgspec.Raw
     probability_of_default: float
     decision: Label
+    reasons: list[str] | msgspec.UnsetType = msgspec.UNSET
+    """As in the decision; bundles without a catalogue have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,21 @@ class Golden:
     columns: Columns
     probabilities: NDArray[np.float64]
     decisions: list[Label]
+    reasons: list[list[str]] | None = None
+    """The codes by example, none where it is APPROVED; None if the file has no reasons."""
+
+    def describe(self) -> str:
+        """Returns how many there are, and whether they have reasons."""
+        return f"{len(self.values)}{'' if self.reasons is None else ' with reasons'}"
 
     def reproduce(
-        self, encoding: FeatureEncoding, model: Model, policy: Decider, *, exact: bool
+        self,
+        encoding: FeatureEncoding,
+        model: Model,
+        policy: Decider,
+        explainer: Explainer | None = None,
+        *,
+        exact: bool,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Scores the examples and compares the results; also checks that an example's bits do not depend on its batch.
 
@@ -55,6 +70,7 @@ class Golden:
             encoding: the bundle's encoding.
             model: the bundle's model.
             policy: the bundle's policy.
+            explainer: the bundle's explainer; None if it has no catalogue of reasons.
             exact: whether the results must be bit-identical; otherwise within 1e-6.
 
         Returns:
@@ -73,10 +89,31 @@ class Golden:
                 f"{differing.sum()} of {len(probabilities)} golden examples are not reproduced: they differ by up to "
                 f"{differences.max():.2g} (allowed: {'0' if exact else f'{_TOLERANCE:g}'})"
             )
-        labels = policy.decide(self.probabilities.astype(np.float32), self.columns.values).labels
-        if [LABELS[label] for label in labels] != self.decisions:
+        decided = policy.decide(self.probabilities.astype(np.float32), self.columns.values)
+        if [LABELS[label] for label in decided.labels] != self.decisions:
             raise BundleError("the policy's decisions on the golden examples differ from those in the file")
+        if self.reasons is not None:
+            if explainer is None:
+                raise BundleError("the golden examples have reasons, but the bundle has no catalogue")
+            # Tables are of integers; a library's contributions may differ between architectures.
+            if exact or explainer.tables is not None:
+                _require_reasons(_explain(explainer, policy, matrix, decided), self.reasons)
         return matrix, probabilities
+
+
+def _explain(explainer: Explainer, policy: Decider, matrix: NDArray[np.float32], decided: Labels) -> list[list[str]]:
+    """Returns the codes of each example's reasons. Raises ModelError if the model's library fails."""
+    leading = find_leading(policy.policy, explainer.codes, decided.rules)
+    reasons = explainer.explain(matrix, decided.labels, leading)
+    return [[explainer.codes[index] for index in row if index != NONE] for row in reasons.tolist()]
+
+
+def _require_reasons(reasons: list[list[str]], expected: list[list[str]]) -> None:
+    differing = sum(one != other for one, other in zip(reasons, expected, strict=True))
+    if differing:
+        raise BundleError(
+            f"the reasons of {differing} of {len(expected)} golden examples differ from those in the file"
+        )
 
 
 def _predict_examples(model: Model, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -101,8 +138,10 @@ def _predict_examples(model: Model, matrix: NDArray[np.float32]) -> NDArray[np.f
     return together
 
 
-def write_golden(encoding: FeatureEncoding, model: Model, policy: Decider) -> bytes:
+def write_golden(encoding: FeatureEncoding, model: Model, policy: Decider, explainer: Explainer | None = None) -> bytes:
     """Returns the content of a `golden.jsonl`: the synthetic applications with this model's and policy's results.
+
+    With an explainer, decisions that are not APPROVED have their reasons.
 
     Raises:
         BundleError: a row's probability depends on its batch, all probabilities are equal, or all are 0 or 1.
@@ -110,14 +149,15 @@ def write_golden(encoding: FeatureEncoding, model: Model, policy: Decider) -> by
     """
     lines = _write_applications(encoding.contract)
     columns = _golden_columns(encoding.contract)
-    probabilities = _predict_examples(model, encoding.matrix(columns))
+    matrix = encoding.matrix(columns)
+    probabilities = _predict_examples(model, matrix)
     _require_variety(probabilities)
-    labels = policy.decide(probabilities, columns.values).labels
+    decided = policy.decide(probabilities, columns.values)
+    reasons = [[]] * len(lines) if explainer is None else _explain(explainer, policy, matrix, decided)
+    numbers, labels = probabilities.astype(np.float64).tolist(), decided.labels.tolist()
     examples = [
-        _Example(msgspec.Raw(line), probability, LABELS[label])
-        for line, probability, label in zip(
-            lines, probabilities.astype(np.float64).tolist(), labels.tolist(), strict=True
-        )
+        _Example(msgspec.Raw(line), number, LABELS[label], codes or msgspec.UNSET)
+        for line, number, label, codes in zip(lines, numbers, labels, reasons, strict=True)
     ]
     return msgspec.json.Encoder().encode_lines(examples)
 
@@ -172,7 +212,9 @@ def read_golden(raw: bytes, decoder: Decoder) -> Golden:
     for row, rejection in sorted(decoded.rejections.items()):
         raise BundleError(f"line {row + 1} of the golden examples has an invalid application: {rejection.reason}")
     probabilities = np.array([example.probability_of_default for example in examples])
-    return Golden(values, decoded.columns, probabilities, [example.decision for example in examples])
+    reasons = [[] if isinstance(one.reasons, msgspec.UnsetType) else one.reasons for one in examples]
+    decisions = [example.decision for example in examples]
+    return Golden(values, decoded.columns, probabilities, decisions, reasons if any(reasons) else None)
 
 
 _decode_example = msgspec.json.Decoder(_Example).decode

@@ -73,8 +73,8 @@ def load_bundle(folder: Path, passed: Callable[[str], None] = lambda _: None, ca
             passed(describe_explainer(explainer))
         exact = manifest.platform == platform.machine()
         golden = read_golden(contents[GOLDEN_FILE], decoder)
-        matrix, probabilities = golden.reproduce(encoding, model, policy, exact=exact)
-        passed(f"golden examples: {len(probabilities)} reproduced {'bit for bit' if exact else 'within 1e-6'}")
+        matrix, probabilities = golden.reproduce(encoding, model, policy, explainer, exact=exact)
+        passed(f"golden examples: {golden.describe()} reproduced {'bit for bit' if exact else 'within 1e-6'}")
     except RunnerMissingError as error:
         raise RunnerMissingError(f"bundle {called or folder}: {error}") from error
     except (BundleError, ModelError) as error:

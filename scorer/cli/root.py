@@ -14,6 +14,7 @@ from scorer.cli.console import console
 from scorer.cli.containerize import containerize
 from scorer.cli.deploy import deploy, retire, rollback
 from scorer.cli.diff import diff
+from scorer.cli.explain import explain
 from scorer.cli.history import history
 from scorer.cli.import_bentoml import import_bentoml
 from scorer.cli.lint import lint
@@ -75,6 +76,7 @@ app.command(rich_help_panel=_START)(doctor)
 app.command(rich_help_panel=_START)(broker)
 app.command(rich_help_panel=_OPERATE)(worker)
 app.command(rich_help_panel=_OPERATE)(status)
+app.command(rich_help_panel=_OPERATE)(explain)
 app.command(rich_help_panel=_OPERATE)(console)
 app.add_typer(topics.app, name="topics", rich_help_panel=_OPERATE)
 app.add_typer(offsets.app, name="offsets", rich_help_panel=_OPERATE)

@@ -50,6 +50,7 @@ class Decider:
     Attributes:
         policy: as it was given.
         conditions: those of its rules, in order.
+        rule_ids: their ids, likewise.
         segments: the thresholds by segment; None if all applications have the general ones.
     """
 
@@ -62,6 +63,7 @@ class Decider:
         """
         self.policy = policy
         self.conditions = tuple(_parse_rule(rule.id, rule.when, contract) for rule in policy.rules)
+        self.rule_ids = tuple(rule.id for rule in policy.rules)
         self.segments = _compile_segments(policy, contract)
         self._labels = np.array([LABELS.index(rule.label) for rule in policy.rules], dtype=np.intp)
 

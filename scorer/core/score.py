@@ -92,6 +92,8 @@ class Scores:
     """Reasons of the decided records, in order, as `scorer.core.reasons` chooses them; None without a catalogue."""
     codes: tuple[str, ...] = ()
     """The codes of the catalogue, to which the reasons are indexes."""
+    rule_ids: tuple[str, ...] = ()
+    """The ids of the policy's rules, to which the rules are indexes."""
     slow_decodes: int = 0
     """Number of records that needed the slow decoder (`scorer.core.slow_decode`)."""
     by_engine: int = 0
@@ -127,8 +129,8 @@ def score_batch(
     scores = _score_compiled(batch, bundle, lap) if has_engine else None
     if scores is None:
         scores = replace(_score_by_reference(batch, bundle, lap), engine_failed=has_engine)
-    if bundle.explainer is not None:
-        scores = replace(scores, codes=bundle.explainer.codes)
+    codes = () if bundle.explainer is None else bundle.explainer.codes
+    scores = replace(scores, codes=codes, rule_ids=bundle.policy.rule_ids)
     assert len(scores.results) == len(records), "one result per record"
     return scores
 

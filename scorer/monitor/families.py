@@ -48,6 +48,12 @@ REASONS = Metric(
     "Reasons in committed decisions, by code of the bundle's catalogue; a decision has up to four.",
     ("code", "bundle"),
 )
+RULES = Metric(
+    "scorer_rule_decisions",
+    "counter",
+    "Committed decisions that a rule of the bundle's policy made, by the rule's id.",
+    ("rule", "bundle"),
+)
 REJECTS = Metric("scorer_rejections", "counter", "Records published to the dead-letter topic.", ("code",))
 BATCH = Metric("scorer_batch_records", "histogram", "Records per batch.", bounds=_BATCH_BUCKETS)
 STAGE = Metric(
@@ -174,10 +180,10 @@ REPLAY_PROGRESS = Metric(
 )
 
 METRICS: Final = (
-    CONSUMED, DECISIONS, REASONS, REJECTS, BATCH, STAGE, LATENCY, TIMESTAMPS, SLOW_DECODES, ENGINE, ENGINE_RECORDS,
-    TRANSACTIONS, LAG, LAG_AGE, COMMITTED, REBALANCES, ASSIGNED, BLOCKED, LAST_POLL, BUNDLE, SWAPS, FAULTS, COMPARED,
-    DISAGREEMENTS, ACCEPTED_BY_ONE, CHALLENGER_FAILURES, PROBABILITY, CONNECTIONS, QUEUED, ROUND_TRIP, THROTTLE,
-    CLIENT_FAULTS,
+    CONSUMED, DECISIONS, REASONS, RULES, REJECTS, BATCH, STAGE, LATENCY, TIMESTAMPS, SLOW_DECODES, ENGINE,
+    ENGINE_RECORDS, TRANSACTIONS, LAG, LAG_AGE, COMMITTED, REBALANCES, ASSIGNED, BLOCKED, LAST_POLL, BUNDLE, SWAPS,
+    FAULTS, COMPARED, DISAGREEMENTS, ACCEPTED_BY_ONE, CHALLENGER_FAILURES, PROBABILITY, CONNECTIONS, QUEUED,
+    ROUND_TRIP, THROTTLE, CLIENT_FAULTS,
 )  # fmt: skip
 """A worker's metrics; docs and dashboards are compared with this table."""
 REPLAY_METRICS: Final = (REPLAY_PROGRESS,)

@@ -10,6 +10,7 @@ from schemas.decision import BundleReference
 from schemas.deployment import Slot
 from schemas.records import AGE_MAX_S, CLOCK_AHEAD_S
 from schemas.rejection import RejectionCode
+from scorer.core.decide import NO_RULE
 from scorer.core.policy import LABELS
 from scorer.core.score import ENGINES, EngineName, Scores
 from scorer.core.slow_decode import Rejection
@@ -36,6 +37,7 @@ from scorer.monitor.families import (
     REBALANCES,
     REJECTS,
     REPLAY_PROGRESS,
+    RULES,
     SLOW_DECODES,
     STAGE,
     STAGES,
@@ -66,6 +68,7 @@ class WorkerMetrics(Observer):
         self._consumed = CONSUMED.counter(registry)
         self._decisions = DECISIONS.counter(registry)
         self._reasons = REASONS.counter(registry)
+        self._rules = RULES.counter(registry)
         rejects = REJECTS.counter(registry)
         self._rejects = {code: rejects.labels(code.value) for code in RejectionCode}
         self._batch_records = BATCH.histogram(registry)
@@ -182,6 +185,9 @@ class WorkerMetrics(Observer):
             counts = np.bincount(scores.reasons.ravel(), minlength=len(scores.codes))
             for code, count in zip(scores.codes, counts.tolist(), strict=False):  # the last count is of no reason
                 self._reasons.labels(code, label).inc(count)
+        by_rule = np.bincount(scores.rules - NO_RULE, minlength=len(scores.rule_ids) + 1)[1:]
+        for rule, count in zip(scores.rule_ids, by_rule.tolist(), strict=True):
+            self._rules.labels(rule, label).inc(count)
         if len(scores.decided) < len(scores.results):
             for result in scores.results:
                 if isinstance(result, Rejection):

@@ -142,6 +142,7 @@ def _filter_scores(scores: Scores, mask: NDArray[np.bool_]) -> Scores:
         scores.rules[decision_mask],
         None if scores.reasons is None else scores.reasons[decision_mask],
         scores.codes,
+        scores.rule_ids,
     )
 
 

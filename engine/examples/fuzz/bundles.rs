@@ -1,8 +1,11 @@
-//! The bundles that are fuzzed: small, wide and nested contracts with all kinds of fields and columns, and drawn trees.
+//! The bundles that are fuzzed: small, wide and nested contracts with all kinds of fields and columns, and drawn trees
+//! and reasons.
 
 use scorer_engine::Engine;
+use scorer_engine::decode::Decoder;
+use scorer_engine::reasons::NONE;
 use scorer_engine::tables::{
-    ColumnsTable, DecisionTable, FieldTable, MemberTable, ObjectTable, PolicyTable, StepTable, TreesTable,
+    ColumnsTable, DecisionTable, FieldTable, MemberTable, ObjectTable, PolicyTable, ReasonsTable, StepTable, TreesTable,
 };
 
 use crate::random::Random;
@@ -12,6 +15,8 @@ pub struct Bundle {
     pub name: &'static str,
     pub engine: Engine,
     pub width: usize,
+    pub decoder: Decoder,
+    pub policy: PolicyTable,
     objects: Vec<ObjectTable>,
     fields: Vec<FieldTable>,
 }
@@ -56,10 +61,12 @@ impl Bundle {
         let trees = draw_trees(random, 5, columns.width);
         let outcomes = ["|A|", "|M|", "|D|"].map(|text| text.into()).to_vec();
         let decisions = DecisionTable { to_id: b"#".to_vec(), outcomes, end: b".".to_vec() };
-        let policy = policy(random, &columns);
-        let engine = Engine::new((&objects, &fields, 0), &columns, &policy, &decisions, (Some(&trees), None))
-            .expect("valid tables");
-        Self { name, engine, width: columns.width, objects, fields }
+        let reasons = draw_reasons(random, &trees);
+        let policy = policy(random, &columns, reasons.codes.len());
+        let model = (Some(&trees), Some(&reasons));
+        let engine = Engine::new((&objects, &fields, 0), &columns, &policy, &decisions, model).expect("valid tables");
+        let decoder = Decoder::new(&objects, &fields, 0).expect("valid tables");
+        Self { name, engine, width: columns.width, decoder, policy, objects, fields }
     }
 
     /// Writes an application, mostly a valid one.
@@ -206,8 +213,37 @@ fn grow(random: &mut Random, table: &mut TreesTable, (start, depth, columns): (u
     (at - start) as i32
 }
 
-/// Segments of a category, and a rule for each operation of conditions.
-fn policy(random: &mut Random, columns: &ColumnsTable) -> PolicyTable {
+/// Draws a catalogue and blocks, whose conditions are those of nodes of the trees.
+pub fn draw_reasons(random: &mut Random, trees: &TreesTable) -> ReasonsTable {
+    let entries = 1 + random.below(12);
+    let mut table = ReasonsTable {
+        codes: (0..entries).map(|entry| format!("\"R{entry}\"").into_bytes()).collect(),
+        is_used: (0..entries).map(|entry| entry == 0 || random.chance(2)).collect(),
+        ..ReasonsTable::default()
+    };
+    for _ in 0..=random.below(12) {
+        let conditions = random.below(9);
+        for _ in 0..conditions {
+            let node = random.below(trees.default_left.len());
+            table.columns.extend_from_slice(&trees.column[4 * node..4 * node + 4]);
+            table.thresholds.extend_from_slice(&trees.value[4 * node..4 * node + 4]);
+            table.is_less.push(1 - trees.default_left[node]);
+        }
+        let targets: Vec<usize> = (0..entries).filter(|_| random.chance(3)).collect();
+        for target in &targets {
+            table.targets.extend((*target as i32).to_ne_bytes());
+        }
+        for _ in 0..targets.len() << conditions {
+            table.values.extend((random.next() as i32).to_ne_bytes());
+        }
+        table.condition_counts.push(conditions);
+        table.target_counts.push(targets.len());
+    }
+    table
+}
+
+/// Segments of a category, and a rule for each operation of conditions, some of them with a reason.
+fn policy(random: &mut Random, columns: &ColumnsTable, reasons: usize) -> PolicyTable {
     let numbers: Vec<usize> = columns.numbers.iter().map(|(_, field)| *field).collect();
     let segments = columns.one_hot.first().map(|(category, _)| (*category, vec![0, 1, 0, 1]));
     let mut rules = Vec::new();
@@ -223,7 +259,8 @@ fn policy(random: &mut Random, columns: &ColumnsTable) -> PolicyTable {
             let how = random.choice(&["and", "or"]);
             steps.extend([step("category test", *category, 0.0), step(how, 0, 0.0)]);
         }
-        rules.push((steps, (label % 3) as u8, 255));
+        let reason = if random.chance(3) { NONE } else { random.below(reasons) as u8 };
+        rules.push((steps, (label % 3) as u8, reason));
     }
     PolicyTable { thresholds: vec![(0.4, 0.6), (0.1, 0.2)], segments, rules }
 }

@@ -1,4 +1,4 @@
-//! Fuzzes the engine: `make fuzz-engine`. Whatever the records' bytes and the model's trees are, nothing panics.
+//! Fuzzes the engine: `make fuzz-engine`. Whatever the records' bytes and the bundle's tables are, nothing panics.
 //!
 //! Inputs are mutated applications of several contracts. If the build is instrumented, those that reach new code are
 //! mutated further.
@@ -7,17 +7,17 @@ mod bundles;
 mod coverage;
 mod mutations;
 mod random;
+mod tables;
 
 use std::time::Instant;
 
-use bundles::{Bundle, draw_trees};
+use bundles::Bundle;
 use coverage::Coverage;
 use mutations::mutate;
 use random::Random;
 use scorer_engine::encode::Frame;
-use scorer_engine::tables::TreesTable;
-use scorer_engine::trees::Forest;
 use scorer_engine::without_panic;
+use tables::open_damaged;
 
 /// Inputs of each bundle that are kept to be mutated.
 const CORPUS_MAX: usize = 4_096;
@@ -28,8 +28,8 @@ const CUT: usize = 8;
 /// One of so many executions has a batch of several values.
 const SINGLE: usize = 64;
 const BATCH_MAX: usize = 20;
-/// One of so many executions has damaged trees, which are checked when a bundle is opened.
-const TREES: usize = 256;
+/// One of so many executions has a damaged table, which is checked when a bundle is opened.
+const TABLES: usize = 256;
 /// One of so many executions is looked at for new code, which takes as long as two executions.
 const GUIDED: usize = 4;
 /// Executions between two lines of progress.
@@ -75,8 +75,8 @@ fn main() {
     while runs.executions < executions {
         let number = random.below(targets.len());
         let target = &mut targets[number];
-        if random.chance(TREES) {
-            runs.open_trees(&mutate_trees(&mut random), &mut random);
+        if random.chance(TABLES) {
+            runs.open(&mut random, &target.bundle);
             continue;
         }
         let count = if random.chance(SINGLE) { 1 + random.below(BATCH_MAX) } else { 1 };
@@ -98,7 +98,7 @@ fn main() {
 
 fn report(runs: &Runs, targets: &[Target], coverage: &Coverage, started_at: Instant) {
     println!(
-        "{} executions in {:.0} s: {} values accepted, {} others, {} models opened, {} rejected; {} places reached, {} inputs kept",
+        "{} executions in {:.0} s: {} values accepted, {} others, {} tables opened, {} rejected; {} places reached, {} inputs kept",
         runs.executions,
         started_at.elapsed().as_secs_f64(),
         runs.accepted,
@@ -117,24 +117,6 @@ fn cut_each(target: &Target, runs: &mut Runs) {
             runs.score(&target.bundle, &[value[..end].to_vec()]);
         }
     }
-}
-
-fn mutate_trees(random: &mut Random) -> TreesTable {
-    let mut table = draw_trees(random, 3, 4);
-    let TreesTable { sizes, left, right, column, value, default_left, base_score } = &mut table;
-    for _ in 0..random.below(4) {
-        let arrays = [&mut *left, right, column, value, default_left];
-        let array = &mut *arrays.into_iter().nth(random.below(5)).expect("one of five");
-        let at = random.below(array.len());
-        array[at] = random.byte();
-    }
-    match random.below(8) {
-        0 => sizes[random.below(3)] = random.below(40),
-        1 => left.truncate(random.below(40)),
-        2 => *base_score = f32::from_bits(random.next() as u32),
-        _ => {}
-    }
-    table
 }
 
 /// What was executed.
@@ -169,22 +151,21 @@ impl Runs {
         }
     }
 
-    /// Opens trees, and predicts with them if they are valid.
-    fn open_trees(&mut self, table: &TreesTable, random: &mut Random) {
+    /// Opens damaged tables.
+    fn open(&mut self, random: &mut Random, bundle: &Bundle) {
         self.executions += 1;
-        let matrix: Vec<f32> = (0..20 * 4).map(|_| random.number()).collect();
-        match without_panic(|| Forest::new(table, 4).map(|forest| forest.predict(&matrix).len())) {
-            Ok(Ok(20)) => self.opened += 1,
-            Ok(Err(_)) => self.rejected += 1,
-            other => {
-                println!("A FINDING: {other:?} for {table:?}");
+        match open_damaged(random, bundle) {
+            Ok(true) => self.opened += 1,
+            Ok(false) => self.rejected += 1,
+            Err(table) => {
+                println!("A FINDING: the engine panics on this table of {}: {table}", bundle.name);
                 std::process::exit(1);
             }
         }
     }
 }
 
-/// Decodes, predicts and encodes: the decisions with their positions in the batch.
+/// Decodes, predicts, decides, explains and encodes: the decisions with their positions in the batch.
 fn score(bundle: &Bundle, values: &[Vec<u8>]) -> Vec<(usize, Vec<u8>)> {
     let slices: Vec<Option<&[u8]>> = values.iter().map(|value| Some(&value[..])).collect();
     let decoded = bundle.engine.decode(&slices);
@@ -192,12 +173,20 @@ fn score(bundle: &Bundle, values: &[Vec<u8>]) -> Vec<(usize, Vec<u8>)> {
     assert!(decoded.matrix.iter().all(|number| !number.is_infinite()));
     let probabilities = bundle.engine.predict(&decoded).expect("the trees give probabilities");
     let labels = bundle.engine.decide(&decoded, &probabilities);
+    let reasons = bundle.engine.explain(&decoded, &labels);
+    assert_eq!(reasons.len(), labels.len());
     let partitions = vec![0; values.len()];
     let offsets: Vec<i64> = (0..values.len() as i64).collect();
     let frames = [Frame { partition: 0, start: b"<".to_vec(), to_offset: b">".to_vec() }];
     let decisions = bundle
         .engine
-        .encode(&decoded, (&labels, &probabilities), (&partitions, &offsets), &frames, |_, _| ())
+        .encode(
+            &decoded,
+            (&labels, &probabilities),
+            (&partitions, &offsets),
+            &frames,
+            bundle.engine.write_reasons(&reasons),
+        )
         .expect("the arguments fit together");
     let mut start = 0;
     let text = |(position, end): (&usize, &usize)| {

@@ -55,6 +55,14 @@ def test_lint_for_scripts(run: Run) -> None:
     assert json.loads(run("bundle", "lint", "--json").out)["ok"]
 
 
+def test_lint_on_applications(run: Run, tmp_path: Path) -> None:
+    """The file is an input error if it is missing; a bundle without a catalogue is not tested, and a note says so."""
+    missing = run("bundle", "lint", "--on", str(tmp_path / "none.csv"))
+    assert (missing.code, "none.csv" in missing.err) == (2, True)
+    ended = run("bundle", "lint", "--on", str(write_loans(tmp_path / "loans.csv")))
+    assert (ended.code, "the bundle has no catalogue of reasons" in ended.out) == (0, True)
+
+
 def test_diff_of_the_shipped_ones(run: Run) -> None:
     """Columns, figures and files; no decisions unless there are applications."""
     ended = run("bundle", "diff", "credit-risk:1.0.0", "credit-risk:1.1.0")

@@ -12,7 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.decision import BundleReference
 from schemas.rejection import RejectionCode
-from scorer.core.policy import LABELS
+from scorer.core.decide import Decider
+from scorer.core.policy import LABELS, Policy, Rule
 from scorer.core.score import ENGINES, score_batch
 from scorer.monitor.collectors import BatchHistogram
 from scorer.monitor.families import METRICS, STAGES, Metric
@@ -21,7 +22,7 @@ from scorer.stream.comparison import Comparison
 from scorer.stream.delivery import Delivered
 from scorer.stream.statistics import Statistics
 from scorer.stream.worker import Batch
-from tests.fakes import RECORD_BYTES_MAX, FakeRecord, application, tiny_bundle
+from tests.fakes import CONTRACT, RECORD_BYTES_MAX, FakeRecord, application, tiny_bundle
 
 REFERENCE = BundleReference(name="tiny", version="1.0.0", digest="0" * 64)
 BOUNDS = (0.1, 0.25, 0.5, 1.0, 10.0)
@@ -142,6 +143,30 @@ def test_reasons_are_counted_by_code(exposed: Exposed) -> None:
     exposed.metrics.committed(Batch(records, {0: 2}), scores, Delivered(1.0, 1.0, 1.0))
     counts = [exposed.value("scorer_reasons_total", code=code, bundle="tiny:1.0.0") for code in scores.codes]
     assert counts == [1, 2, 0]
+
+
+def test_decisions_are_counted_by_rule(exposed: Exposed) -> None:
+    """Each rule of the policy has its series from the first batch on; decisions by thresholds are not counted."""
+    records = [FakeRecord((0, i), application("a", amount=amount)) for i, amount in enumerate([100, 600, 700])]
+    policy = Policy(
+        rules=(
+            Rule(id="high", when="amount > 500", label="DECLINED"),
+            Rule(id="higher", when="amount > 600", label="DECLINED"),
+        )
+    )
+    scores = score_batch(records, replace(tiny_bundle(), policy=Decider(policy, CONTRACT)), RECORD_BYTES_MAX)
+    assert scores.rule_ids == ("high", "higher")
+    exposed.metrics.committed(Batch(records, {0: 3}), scores, Delivered(1.0, 1.0, 1.0))
+    counts = [exposed.value("scorer_rule_decisions_total", rule=rule, bundle="tiny:1.0.0") for rule in scores.rule_ids]
+    assert counts == [2, 0]
+
+
+def test_without_rules_there_are_no_series_of_rules(exposed: Exposed) -> None:
+    """Most bundles have none."""
+    records = [FakeRecord((0, 0), application("a"))]
+    scores = score_batch(records, tiny_bundle(), RECORD_BYTES_MAX)
+    exposed.metrics.committed(Batch(records, {0: 1}), scores, Delivered(1.0, 1.0, 1.0))
+    assert exposed.labels_of("scorer_rule_decisions_total") == set()
 
 
 @pytest.mark.parametrize("unit", [1e-3, 1e3, 1e6], ids=["seconds", "microseconds", "nanoseconds"])

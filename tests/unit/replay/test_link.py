@@ -1,6 +1,7 @@
 """The replay's link: of what is polled only the selected, of what is decided only what came out otherwise."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -100,13 +101,14 @@ def test_publishes_only_decisions_that_differ(everything: bool) -> None:
     records = [record(0, 3, 100), record(0, 5, 100), record(0, 7, 100, price=BROKEN_PRICE), record(2, 1, 100)]
     batch = Batch(records, {0: 8, 2: 2})
     inner = InnerLink()
-    scores = score_batch(records, TINY, 65_536)
+    scores = replace(score_batch(records, TINY, 65_536), rule_ids=("high",))
     link(inner, SOME, everything).publish(batch, scores)
     (published, published_scores), *_ = inner.published
     offsets = [r.offset() for r in published.records]
     assert offsets == ([3, 5, 7, 1] if everything else [3, 7, 1]), "the one at 5 is the same, byte for byte"
     assert published.offsets_next == {0: 8, 2: 2}
     assert len(published_scores.results) == len(offsets)
+    assert published_scores.rule_ids == scores.rule_ids
     assert isinstance(published_scores.results[-2], Rejection)
     assert len(published_scores.probabilities) == len(published_scores.decided) == len(offsets) - 1
     assert [o for o in published_scores.results if isinstance(o, bytes)] == [

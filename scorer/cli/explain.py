@@ -1,0 +1,178 @@
+"""`scorer explain`: why one application was decided as it was, and what would have changed the decision."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scorer.cli.completion import complete_reference
+from scorer.cli.explain_output import print_explained
+from scorer.cli.options import (
+    ConfigOption,
+    JsonOption,
+    ServersOption,
+    SetOption,
+    StoreOption,
+    require_text,
+    settings_of,
+    show_hints,
+)
+from scorer.cli.rows import FileRecord, name_source, read_batches
+from scorer.errors import BundleError, InputFileError, MisuseError
+
+if TYPE_CHECKING:
+    from scorer.replay.explained import Explained
+    from scorer.settings import Settings
+    from scorer.store.store import BundleStore
+
+IdArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[ID]", help="The application's id, or a decision's id (topic:partition:offset@digest).",
+        callback=require_text,
+    ),
+]  # fmt: skip
+FileOption = Annotated[
+    str | None,
+    typer.Option("--file", metavar="FILE", help="A .csv or .jsonl file with one application, in place of ID."),
+]
+BundleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--bundle",
+        metavar="REF",
+        help="Bundle that decides the application of --file: name:version, name:tag, name@digest, or a folder.",
+        autocompletion=complete_reference,
+    ),
+]
+LanguageOption = Annotated[
+    str | None, typer.Option("--language", metavar="TAG", help="Language of the sentences, such as en (default: en).")
+]
+OutOption = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write a self-contained HTML page.")]
+LetterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--letter",
+        metavar="TEMPLATE",
+        help="Print the draft of an adverse-action notice instead: a Jinja2 file, or the word default.",
+    ),
+]
+
+
+def explain(
+    sought_id: IdArgument = None,
+    file: FileOption = None,
+    bundle: BundleOption = None,
+    language: LanguageOption = None,
+    out: OutOption = None,
+    letter: LetterOption = None,
+    store: StoreOption = None,
+    config: ConfigOption = None,
+    bootstrap_servers: ServersOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Explain one decision: what decided, its reasons, what each field contributed, and what would have changed it.
+
+    The decision and the application are read from the topics, and the bundle that decided from the store. Recomputing
+    must give the bytes of the decision on the topic; if it does not, the exit code is 1. For an application with
+    several decisions, the current one is explained and the others are listed. The output contains the application's
+    values.
+
+    --letter fills a template with the catalogue's sentences, for decisions that are not APPROVED. It supplies a
+    mechanism, not legal advice.
+
+    Examples:
+    ```
+    scorer explain a-1001
+    scorer explain credit.applications:3:1042@5d41402abc4b --language de
+    scorer explain a-1001 --out a-1001.html
+    scorer explain a-1001 --letter default > letter.txt
+    scorer explain --file application.jsonl --bundle credit-risk:1.1.0 --json
+    ```
+    """
+    from scorer.operate.listening import require_listening
+    from scorer.store.store import BundleStore
+
+    if (sought_id is None) == (file is None) or (file is None) != (bundle is None):
+        raise MisuseError("name either an ID, or an application with --file FILE --bundle REF")
+    if letter is not None and as_json:
+        raise MisuseError("--letter and --json exclude each other: both are printed on standard output")
+    settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
+    bundles = BundleStore(settings.store)
+    if sought_id is not None:
+        require_listening(settings)
+        explained = _explain_decision(settings, bundles, sought_id, language)
+    else:
+        explained = _explain_file(settings, bundles, str(file), str(bundle), language)
+    if out is not None:
+        _write_page(explained, out)
+    if letter is not None:
+        _print_letter(explained, letter)
+    else:
+        print_explained(explained, as_json=as_json)
+    if explained.is_reproduced is False:
+        raise typer.Exit(1)
+
+
+def _explain_decision(
+    settings: "Settings", bundles: "BundleStore", sought_id: str, language: str | None
+) -> "Explained":
+    from scorer.bundle.load import read_manifest
+    from scorer.replay.explained import explain as explain_decision
+    from scorer.replay.lookup import look_up
+
+    lookup = look_up(settings, sought_id)
+    reference = lookup.decision.bundle
+    try:
+        located = bundles.locate(reference)
+    except BundleError as error:
+        raise BundleError(
+            f"the bundle of the decision, {reference.short}, is not available: {error}. A decision is explained with "
+            "the bundle that made it: add it to the store with `scorer bundle import`, or name its store with --store"
+        ) from None
+    reasons = read_manifest(located.folder).reasons
+    entries = reasons.catalogue if reasons else None
+    explained = explain_decision(lookup.application, located.open(), entries, language, settings.record_bytes_max)
+    return replace(explained, decision_id=lookup.decision.decision_id, lookup=lookup)
+
+
+def _explain_file(
+    settings: "Settings", bundles: "BundleStore", file: str, reference: str, language: str | None
+) -> "Explained":
+    from schemas.rows import Hints
+    from scorer.bundle.load import read_manifest
+    from scorer.replay.explained import explain as explain_decision
+
+    source = name_source(file, None)
+    opened, reasons = bundles.open(reference), read_manifest(bundles.find(reference)).reasons
+    hints = Hints()
+    rows: list[FileRecord] = []
+    for records in read_batches(file, source, opened.encoding.contract, hints):
+        rows += records[:2]
+        if len(rows) > 1:
+            break
+    show_hints(hints)
+    if len(rows) != 1:
+        count = "more than one application" if rows else "no application"
+        raise InputFileError(f"{file}: contains {count}; a file to explain contains exactly one")
+    entries = reasons.catalogue if reasons else None
+    return explain_decision(rows[0], opened, entries, language, settings.record_bytes_max)
+
+
+def _write_page(explained: "Explained", path: Path) -> None:
+    from scorer.replay.explanation_page import render
+
+    try:
+        path.write_text(render(explained), encoding="utf-8")
+    except OSError as error:
+        raise MisuseError(f"{path}: cannot be written: {error.strerror}") from None
+    typer.echo(f"Wrote {path}", err=True)
+
+
+def _print_letter(explained: "Explained", template: str) -> None:
+    from scorer.replay.letter import NOTICE, write_letter
+
+    typer.echo(write_letter(explained, template), nl=False)
+    typer.echo(NOTICE, err=True)

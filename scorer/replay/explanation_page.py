@@ -1,0 +1,17 @@
+"""Renders the explanation of one decision as one self-contained HTML page, for light and dark screens of any width."""
+
+from schemas.printable import printable
+from scorer.replay.explained import Explained, show
+from scorer.replay.rendering import make_environment
+
+
+def render(explained: Explained) -> str:
+    """Renders the page.
+
+    Returns:
+        Self-contained HTML, which loads nothing. It contains the application's values.
+    """
+    environment = make_environment()
+    environment.filters.update(show=show, printable=printable)
+    largest = max((abs(one.log_odds) for one in explained.explanation.contributions or ()), default=0) or 1
+    return environment.get_template("explanation.html").render(explained=explained, largest=largest)
