@@ -3,7 +3,7 @@
 `make bench-stages` runs it. The course's model has a drafted catalogue, and thresholds that 38 % of the applications
 exceed. Each round scores the same applications with each engine, without reasons and with them; the cost of
 reasons is the difference within a round, and figures are medians of the rounds. `pred_contribs` is the Python engine
-with contributions that XGBoost computes. Tables are also built for models of drawn outcomes, whose trees are full.
+with contributions that XGBoost computes. Tables are also built for models of drawn outcomes, whose trees are larger.
 """
 
 import argparse
