@@ -16,6 +16,7 @@ from schemas.decision import BundleReference
 from scorer.bundle.load import load_bundle
 from scorer.local.broker import Broker
 from scorer.store import entry, store
+from tests import crash_dumps
 from tests.class_archive import java_options
 from tests.shared_broker import BrokerOwner, ask, started
 
@@ -27,11 +28,30 @@ _OWNER = pytest.StashKey[BrokerOwner]()
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: WorkerController) -> None:
-    """Tells a process of a parallel run whom to ask for the broker."""
+    """Tells a process of a parallel run whom to ask for the broker, and where to keep its stderr."""
     stash = node.config.stash
     if _OWNER not in stash:
         stash[_OWNER] = BrokerOwner()
     node.workerinput["broker_owner"] = stash[_OWNER].address
+    crash_dumps.tell_folder(node)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Keeps the stderr of a process of a parallel run."""
+    crash_dumps.keep_stderr(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: WorkerController, error: object) -> None:
+    """Notes a process that has crashed."""
+    if error:
+        crash_dumps.note_crash(node)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Shows what crashed processes have written."""
+    crash_dumps.show(config, terminalreporter)
 
 
 def pytest_collection_finish() -> None:
