@@ -117,6 +117,12 @@ COMMIT_FAILED = Event("commit_failed", WARNING, "committing offsets failed after
 BROKER_RETRIED = Event("broker_retried", WARNING, "the broker did not answer; retrying", ("error",))
 CONNECTION_FAILED = Event("connection_failed", WARNING, "connection to a broker failed; retrying", ("error",))
 CONSUMER_FAILED = Event("consumer_failed", WARNING, "the consumer reported a transient error", ("topic", "error"))
+CONSUMER_NOT_CLOSED = Event(
+    "consumer_not_closed",
+    WARNING,
+    "the consumer took too long to leave its group, and is abandoned; everything was committed",
+    ("topic", "seconds"),
+)
 HEADERS_UNREADABLE = Event(
     "headers_unreadable",
     WARNING,

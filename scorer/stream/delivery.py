@@ -5,11 +5,8 @@ has aborted the transaction, so giving up loses nothing; and the thread may hang
 ends it (librdkafka#5456).
 """
 
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from queue import SimpleQueue
 from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -52,32 +49,6 @@ class Refused(NamedTuple):
     error: KafkaError
     size_bytes: int
     """Size of its value and headers."""
-
-
-class DeliveryThread:
-    """Runs deliveries one after another; a daemon, so that one that hangs inside C does not keep the process alive."""
-
-    def __init__(self) -> None:
-        self._tasks: SimpleQueue[tuple[Future[Delivered], Callable[[], Delivered]] | None] = SimpleQueue()
-        threading.Thread(target=self._run, name="delivery", daemon=True).start()
-
-    def submit(self, task: Callable[[], Delivered]) -> Future[Delivered]:
-        """Runs a task after the earlier ones have ended."""
-        future: Future[Delivered] = Future()
-        self._tasks.put((future, task))
-        return future
-
-    def close(self) -> None:
-        """Ends the thread after the current task; does not wait for it."""
-        self._tasks.put(None)
-
-    def _run(self) -> None:
-        while (submitted := self._tasks.get()) is not None:
-            future, task = submitted
-            try:
-                future.set_result(task())
-            except BaseException as failure:  # noqa: BLE001  (raised where the result is awaited)
-                future.set_exception(failure)
 
 
 class Delivery:

@@ -22,7 +22,7 @@ from scorer.settings import Settings
 from scorer.stream.aborts import Aborts
 from scorer.stream.commits import OffsetCommits
 from scorer.stream.connection import Connection
-from scorer.stream.delivery import AddHeaders, Delivery, DeliveryThread
+from scorer.stream.delivery import AddHeaders, Delivered, Delivery
 from scorer.stream.explain import fenced, refusal
 from scorer.stream.faults import Fault, Fenced, triage
 from scorer.stream.fetching import Fetching
@@ -40,6 +40,7 @@ from scorer.stream.observer import Observer
 from scorer.stream.partition import StartAt, start_where_committed
 from scorer.stream.startup import abort_open_transaction, outputs_of, require_same_topics, require_topics
 from scorer.stream.subscription import Subscription
+from scorer.stream.task_thread import TaskThread
 from scorer.stream.topic_ids import TopicIdentity
 from scorer.stream.worker import Batch
 
@@ -106,7 +107,7 @@ class KafkaLink:
         if self._transactional_id is not None:
             abort_open_transaction(producer, self._transactional_id, settings)
         require_same_topics(settings, self._identity, should_stop)
-        self._thread = DeliveryThread()
+        self._thread = TaskThread[Delivered]("delivery")
         self._subscription.open(self.settle)
 
     def poll(self, reference: BundleReference) -> Batch:

@@ -8,7 +8,7 @@ from typing import Final, cast
 from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 
 from scorer.errors import BrokerError
-from scorer.logs import PARTITIONS_CHANGED, log
+from scorer.logs import CONSUMER_NOT_CLOSED, PARTITIONS_CHANGED, log
 from scorer.settings import Settings
 from scorer.stream.batch_size import BatchSize
 from scorer.stream.explain import refusal_of_member
@@ -19,12 +19,15 @@ from scorer.stream.metadata import decode_metadata
 from scorer.stream.observer import Observer
 from scorer.stream.partition import Event, StartAt, State
 from scorer.stream.poll_errors import PollErrors
+from scorer.stream.task_thread import TaskThread
 from scorer.stream.topic_ids import TopicIdentity
 from scorer.stream.worker import Batch
 
 # How long a poll waits for the first record, and so the longest that a shutdown goes unnoticed.
 _POLL_WAIT_S: Final = 0.2
 _LAG_S: Final = 1.0
+# For the last callbacks, and for the request to leave the group, which librdkafka gives 5 s.
+_CLOSE_S: Final = 6.0
 
 
 class Subscription:
@@ -131,9 +134,19 @@ class Subscription:
         return self._consumer.consumer_group_metadata()
 
     def close(self) -> None:
-        """Leaves the group (a static member keeps its partitions until its session ends)."""
+        """Leaves the group (a static member keeps its partitions until its session ends).
+
+        During a rebalance, librdkafka can hang in it after it has left the group (librdkafka#4884). Nothing is lost
+        then, because the offsets are committed, and the process ends.
+        """
         self._closing = True
-        self._consumer.close()
+        thread = TaskThread[None]("close")
+        closed = thread.submit(self._consumer.close)
+        thread.close()
+        try:
+            closed.result(_CLOSE_S)
+        except TimeoutError:
+            log(CONSUMER_NOT_CLOSED, topic=self._topic, seconds=_CLOSE_S)
 
     # Polling
 

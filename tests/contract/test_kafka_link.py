@@ -3,6 +3,7 @@
 import ctypes
 import hashlib
 import os
+import threading
 import time
 import uuid
 from collections import Counter
@@ -341,6 +342,30 @@ def test_static_member_restarts_while_partitions_move(kafka_stage: KafkaStage) -
             if batch.offsets_next:
                 publish(link, batch)
     assert kafka_stage.committed() == {0: 2, 1: 2}
+
+
+def test_close_that_hangs(
+    kafka_stage: KafkaStage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A consumer that hangs while it leaves its group is abandoned, after everything was committed.
+
+    A worker that was stopped during a rebalance hung (librdkafka#4884) until the watchdog ended it as a failure.
+    """
+    never = threading.Event()
+
+    class Hanging(Consumer):
+        def close(self) -> None:
+            never.wait()
+
+    monkeypatch.setattr(subscription, "_CLOSE_S", 0.2)
+    monkeypatch.setattr(KafkaLink, "consumer_class", Hanging)
+    link = kafka_stage.link()
+    kafka_stage.append(0, application("a"))
+    decide(link, 1)
+    link.close()
+    assert kafka_stage.committed()[0] == 1
+    assert [line for line in caplog.records if line.__dict__.get("event") == "consumer_not_closed"]
+    never.set()
 
 
 def test_one_commit_at_a_time(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ WAITS = {
     "scorer/logs.py: select.poll": "makes a poll object",
     "scorer/logs.py: self.acquire": "the lock of a handler that writes to a pipe with a limit",
     "scorer/monitor/http.py: self._server.run": "a daemon thread",
-    "scorer/stream/delivery.py: self._tasks.get": "a daemon thread without work",
+    "scorer/stream/task_thread.py: self._tasks.get": "a daemon thread without work",
     "scorer/stream/follow.py: self._executor.shutdown": "the watchdog ends the stop that this belongs to",
     "scorer/stream/follow.py: self._following.result": "it is done",
     "scorer/operate/group.py: admin.describe_consumer_groups(...)[group_id].result": "the request has a limit",
