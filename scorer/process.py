@@ -15,6 +15,7 @@ from schemas.deployment import Slot
 from scorer.bundle.engine import NOT_INSTALLED
 from scorer.core.score import Bundle, EngineName, Scores
 from scorer.errors import SettingsError
+from scorer.extras import install_command
 from scorer.logs import (
     BATCH_COMMITTED,
     BUNDLE_SWITCHED,
@@ -179,9 +180,7 @@ def _spans(settings: Settings) -> "BatchSpans | None":
     try:
         from scorer.monitor.tracing import BatchSpans, otlp_provider
     except ImportError as missing:
-        raise SettingsError(
-            f"traces = {settings.traces} needs OpenTelemetry: pip install 'streaming-credit-scorer[otel]'"
-        ) from missing
+        raise SettingsError(f"traces = {settings.traces} needs OpenTelemetry: {install_command('otel')}") from missing
     return BatchSpans(otlp_provider(settings), settings)
 
 

@@ -29,6 +29,7 @@ from scorer.bundle.manifest import FILE_BYTES_MAX, Features, Word, explain
 from scorer.core.features import FeatureEncoding
 from scorer.core.policy import Policy
 from scorer.errors import BundleError, MisuseError, RunnerMissingError
+from scorer.extras import install_command
 
 _INFO_FILE: Final = "model.yaml"
 _MODEL_FILE: Final = "saved_model.ubj"
@@ -80,7 +81,7 @@ def read_bentomodel(path: Path) -> BentoModel:
             safe to read.
     """
     if find_spec("yaml") is None:
-        raise MisuseError("reading a .bentomodel needs pyyaml: pip install 'streaming-credit-scorer[bentoml]'")
+        raise MisuseError(f"reading a .bentomodel needs pyyaml: {install_command('bentoml')}")
     try:
         contents = _read_members(_decompress(path))
         info = _read_info(contents[_INFO_FILE])

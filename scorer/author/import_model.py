@@ -29,6 +29,7 @@ from scorer.bundle.runners import library_of, open_model, require_reader_of_inde
 from scorer.core.decide import Decider
 from scorer.core.score import Model, checked_predict
 from scorer.errors import BundleError, InputFileError, MisuseError, RunnerMissingError
+from scorer.extras import install_command
 
 if TYPE_CHECKING:
     from scorer.author.train import Examples
@@ -268,7 +269,7 @@ def _prepare_xgboost(
 
 def _measure(model: Model, inputs: ModelInput, description: Description, holdout: "Examples") -> Metrics:
     if find_spec("sklearn") is None:
-        raise MisuseError("evaluating a model needs scikit-learn: pip install 'streaming-credit-scorer[sklearn]'")
+        raise MisuseError(f"evaluating a model needs scikit-learn: {install_command('sklearn')}")
     if len(np.unique(holdout.defaulted)) < 2:
         raise InputFileError(
             "the held-out data has only one outcome: metrics need loans that were paid back and loans that were not"

@@ -17,6 +17,7 @@ from scorer.bundle.runners import open_model
 from scorer.bundle.xgboost_runner import require_same_columns
 from scorer.core.score import checked_predict
 from scorer.errors import BundleError, MisuseError, ModelError
+from scorer.extras import install_command
 
 _OUTPUT: Final = "probabilities"
 _MESSAGE_CHARACTERS_MAX: Final = 300
@@ -148,10 +149,7 @@ def _require_converter() -> None:
     modules = "sklearn", "skl2onnx", "onnxruntime"
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
-        raise MisuseError(
-            f"converting a scikit-learn model needs {', '.join(missing)}: "
-            "pip install 'streaming-credit-scorer[sklearn]'"
-        )
+        raise MisuseError(f"converting a scikit-learn model needs {', '.join(missing)}: {install_command('sklearn')}")
     for module in modules:
         import_library(module)
 

@@ -39,6 +39,7 @@ from scorer.core.decode import Decoder
 from scorer.core.features import columns_of
 from scorer.core.policy import Policy
 from scorer.errors import InputFileError, MisuseError
+from scorer.extras import install_command
 
 if TYPE_CHECKING:
     import xgboost
@@ -133,7 +134,7 @@ def require_libraries(*modules: str) -> None:
     """
     missing = [_PACKAGES.get(module, module) for module in modules if find_spec(module) is None]
     if missing:
-        raise MisuseError(f"this command needs {', '.join(missing)}: pip install 'streaming-credit-scorer[train]'")
+        raise MisuseError(f"this command needs {', '.join(missing)}: {install_command('train')}")
 
 
 def choose_fields(contract: Contract, dropped: Collection[str]) -> tuple[str, ...]:

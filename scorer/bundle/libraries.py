@@ -6,13 +6,14 @@ from importlib.metadata import entry_points
 from typing import Any, Final
 
 from scorer.errors import RunnerMissingError
+from scorer.extras import install_command
 
 RUNNERS: Final = "scorer.runners"
 """The entry point group in which an installed package provides a runner."""
 
 _INSTALL: Final = {
     "xgboost": "pip install --force-reinstall 'xgboost-cpu==3.2.*' (on macOS xgboost)",
-    "onnxruntime": "pip install --force-reinstall 'streaming-credit-scorer[onnx]'",
+    "onnxruntime": "pip install --force-reinstall onnxruntime",
 }
 """Command to reinstall a library, by module; the others come with the extra `sklearn`."""
 
@@ -66,5 +67,5 @@ def _advise(module: str, error: Exception) -> str:
         )
     if any(library in str(error) for library in _OPENMP):
         return "Install the OpenMP runtime: apt-get install libgomp1, dnf install libgomp, or brew install libomp"
-    install = _INSTALL.get(module, "pip install --force-reinstall 'streaming-credit-scorer[sklearn]'")
+    install = _INSTALL.get(module, f"{install_command('sklearn')}, with --force-reinstall")
     return f"This is a problem of the installation, not of the model; reinstall the library: {install}"

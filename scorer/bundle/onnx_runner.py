@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scorer.bundle.libraries import import_library
 from scorer.bundle.manifest import Setting, explain
 from scorer.errors import BundleError, ModelError, RunnerMissingError
+from scorer.extras import install_command
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -106,7 +107,7 @@ def open_onnx(model: bytes, columns: Sequence[str], settings: Mapping[str, Setti
         Exception: onnxruntime cannot read the model; its exceptions have no common base class.
     """
     if find_spec("onnxruntime") is None:
-        raise RunnerMissingError("running an ONNX model needs onnxruntime: pip install 'streaming-credit-scorer[onnx]'")
+        raise RunnerMissingError(f"running an ONNX model needs onnxruntime: {install_command('onnx')}")
     try:
         chosen = _Settings.model_validate(dict(settings))
     except ValidationError as error:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schemas.decision import BundleReference
 from scorer.errors import MisuseError, SettingsError
+from scorer.extras import install_command
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -182,7 +183,5 @@ def _ed25519() -> ModuleType:
     try:
         from cryptography.hazmat.primitives.asymmetric import ed25519
     except ImportError as error:
-        raise SettingsError(
-            'signatures need the package cryptography: pip install "streaming-credit-scorer[signatures]"'
-        ) from error
+        raise SettingsError(f"signatures need the package cryptography: {install_command('signatures')}") from error
     return ed25519

@@ -6,6 +6,7 @@ import typer
 
 from scorer.cli.options import ConfigOption, ServersOption, SetOption, settings_of
 from scorer.errors import MisuseError
+from scorer.extras import install_command
 
 
 def console(
@@ -42,8 +43,6 @@ def console(
     try:
         from scorer.console.serve import serve
     except ModuleNotFoundError as error:
-        raise MisuseError(
-            f"the console requires the package {error.name}: pip install 'streaming-credit-scorer[console]'"
-        ) from None
+        raise MisuseError(f"the console requires the package {error.name}: {install_command('console')}") from None
     log_to_stderr(settings.log_format, settings.log_level)
     serve(settings, typer.echo)

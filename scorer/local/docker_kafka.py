@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from scorer.errors import LocalBrokerError
+from scorer.extras import install_command
 from scorer.local.apache_kafka import ONE_NODE_SETTINGS
 from scorer.local.running import Broker, answers, free_ports
 from scorer.local.toolchain import KAFKA_VERSION
@@ -64,7 +65,7 @@ def start(port: int, overrides: Mapping[str, str], say: Callable[[str], None]) -
     try:
         from testcontainers.core.container import DockerContainer
     except ImportError as fault:
-        raise LocalBrokerError("the extra is not installed: pip install 'streaming-credit-scorer[docker]'") from fault
+        raise LocalBrokerError(f"testcontainers is not installed: {install_command('docker')}") from fault
     try:
         _require_engine()
         container = DockerContainer(IMAGE)

@@ -10,6 +10,7 @@ from typing import IO, Any, Final
 
 from schemas.confidential import STORE_LOGIN, URL_FAULT, has_url_credentials
 from scorer.errors import BundleError, MisuseError
+from scorer.extras import install_command
 
 _EXTRAS: Final = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 _CHUNK_BYTES: Final = 1 << 20
@@ -197,7 +198,7 @@ def _find_filesystem(url: str) -> tuple[Any, str]:
             files, root = url_to_fs(url)
     except ImportError as error:
         extra = _EXTRAS.get(url.partition(":")[0])
-        fix = f"pip install 'streaming-credit-scorer[{extra}]'" if extra else str(error)
+        fix = install_command(extra) if extra else str(error)
         raise MisuseError(f"{url}: support for such URLs is not installed: {fix}") from None
     except (ValueError, TypeError) as error:
         raise MisuseError(f"{url}: is not a supported URL: {error}") from None

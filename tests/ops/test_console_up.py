@@ -52,6 +52,6 @@ def test_up_goes_on_without_the_console(broker: Broker, tmp_path: Path) -> None:
     )
     assert ran.returncode == 0, ran.stderr
     assert "continuing without the console" in ran.stdout
-    assert "pip install 'streaming-credit-scorer[console]'" in ran.stdout
+    assert "pip install '.[console]'" in ran.stdout
     assert "console: http" not in ran.stdout
     assert "rate" in ran.stdout

@@ -265,4 +265,4 @@ def test_a_store_that_needs_an_extra(run: Run) -> None:
         pytest.skip("gcsfs is installed here")
     ended = run("bundle", "list", "--store", "gs://models")
     assert ended.code == 2
-    assert "pip install 'streaming-credit-scorer[gcs]'" in ended.err
+    assert "pip install '.[gcs]'" in ended.err

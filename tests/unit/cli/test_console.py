@@ -15,7 +15,7 @@ def test_without_its_extra(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = run("console")
     assert ended.code == 2
     assert "requires the package starlette" in ended.err
-    assert "pip install 'streaming-credit-scorer[console]'" in ended.err
+    assert "pip install '.[console]'" in ended.err
 
 
 def test_others_may_come_only_with_a_token(run: Run) -> None:

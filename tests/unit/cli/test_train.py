@@ -114,7 +114,7 @@ def test_without_the_extra_one_message_says_how_to_get_it(run: Run, monkeypatch:
     monkeypatch.setattr("scorer.author.train.find_spec", lambda _: None)
     ended = run("train", "loans.csv", *NAMED)
     assert ended.code == 2
-    assert "pip install 'streaming-credit-scorer[train]'" in ended.err
+    assert "pip install '.[train]'" in ended.err
 
 
 def test_invalid_rows_stop_it_and_leave_nothing(tmp_path: Path, run: Run, loans: Path) -> None:

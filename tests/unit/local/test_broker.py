@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import Consumer, Producer
 
 from scorer.errors import LocalBrokerError, MisuseError
+from scorer.extras import install_command
 from scorer.local import broker as chain
 from scorer.local.broker import KINDS, start_broker
 
@@ -30,7 +31,7 @@ def test_nothing_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
         assert broker.kind == "mock"
         assert messages[1].startswith("using mock instead of java: Java not found: install Java 17 or newer")
         assert messages == [
-            "using java instead of docker: the extra is not installed: pip install 'streaming-credit-scorer[docker]'",
+            f"using java instead of docker: testcontainers is not installed: {install_command('docker')}",
             messages[1],
             f"mock broker at {broker.bootstrap_servers}: {broker.description}",
         ]
