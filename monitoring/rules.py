@@ -13,6 +13,7 @@ from scorer.monitor.families import (
     BUNDLE,
     COMMITTED,
     CONSUMED,
+    DECISIONS,
     LAG,
     LAST_POLL,
     LATENCY,
@@ -80,6 +81,8 @@ LAG_SUM: Final = "namespace_job:scorer_consumer_lag_records:sum"
 ABORTED_SHARE: Final = "namespace_job:scorer_transactions_aborted:ratio_rate5m"
 PROBABILITY_NOW: Final = "namespace_job_bundle_le:scorer_probability_of_default:ratio_rate1h"
 PROBABILITY_BEFORE: Final = "namespace_job_bundle_le:scorer_probability_of_default:ratio_rate7d"
+LABEL_SHARE_NOW: Final = "namespace_job_decision:scorer_decisions:ratio_rate15m"
+LABEL_SHARE_BEFORE: Final = "namespace_job_decision:scorer_decisions:ratio_rate1d"
 DRIFT: Final = "namespace_job_bundle:scorer_probability_of_default:distance"
 
 # With fewer records than this, a slow or rejected one says nothing about the rest.
@@ -87,6 +90,9 @@ _RECORDS_MIN: Final = 100
 # With fewer decisions per hour, samples of the same population can differ this much by chance.
 _DRIFT_RECORDS_MIN: Final = 1_000
 DRIFT_MAX: Final = 0.15
+# In a quarter of an hour; with fewer decisions, shares differ this much by chance.
+_SHIFT_DECISIONS_MIN: Final = 500
+SHIFT_MAX: Final = 0.2
 ABORTED_MAX: Final = 0.05
 # A backlog of less than a minute's work, or of a few records, is a batch or two.
 _BACKLOG_S: Final = 60
@@ -120,6 +126,8 @@ def recording() -> dict[str, list[Recorded]]:
         "scorer-model": [
             (PROBABILITY_NOW, _distribution("1h")),
             (PROBABILITY_BEFORE, _distribution("7d")),
+            (LABEL_SHARE_NOW, _label_shares("15m")),
+            (LABEL_SHARE_BEFORE, _label_shares("1d")),
             (DRIFT, f"max by ({GROUP}, bundle) (abs({PROBABILITY_NOW} - {PROBABILITY_BEFORE}))"),
         ],
     }
@@ -133,6 +141,13 @@ def _distribution(window: str) -> str:
     below = rate(series(PROBABILITY, JOBS, part="bucket"), window, f"{GROUP}, bundle, le")
     everything = rate(series(PROBABILITY, JOBS, part="count"), window, f"{GROUP}, bundle")
     return f"{below}\n  / on ({GROUP}, bundle) group_left () ({everything} > 0)"
+
+
+def _label_shares(window: str) -> str:
+    """Returns the share of each label, whichever bundle decided."""
+    one = rate(series(DECISIONS, JOBS), window, f"{GROUP}, decision")
+    everything = rate(series(DECISIONS, JOBS), window, GROUP)
+    return f"{one}\n  / on ({GROUP}) group_left () ({everything} > 0)"
 
 
 class Alert(NamedTuple):
@@ -307,6 +322,17 @@ def _model_alerts() -> list[Alert]:
             f"sum by ({GROUP}, instance) (increase({failed}[5m])) > 3",
             "A worker cannot load the deployed bundle, and keeps the previous one.",
             "{{ $labels.instance }} failed to load the deployed bundle {{ $value | humanize }} times in 5 minutes.",
+        ),
+        Alert(
+            "ScorerDecisionsShifted",
+            "page",
+            "5m",
+            f"abs({LABEL_SHARE_NOW} - {LABEL_SHARE_BEFORE}) > {SHIFT_MAX}\nand on ({GROUP}) sum by ({GROUP}) "
+            f"(increase({series(DECISIONS, JOBS)}[15m])) > {_SHIFT_DECISIONS_MIN}",
+            "The share of a label differs from the last day's by more than "
+            f"{SHIFT_MAX:.0%} of all decisions: because of a new bundle, or because of other applications.",
+            "{{ $labels.job }}: the share of {{ $labels.decision }} differs by {{ $value | humanizePercentage }} of "
+            "all decisions.",
         ),
         Alert(
             "ScorerProbabilityDrift",
