@@ -29,7 +29,7 @@ COPY --from=engine /build/target/release/libscorer_engine.so scorer_engine.abi3.
 # Imports every module that is used at run time, which compiles it; compiling all others would take 50 MB.
 RUN cp scorer_engine.abi3.so /opt/scorer/lib/python3*/site-packages/ \
     && /opt/scorer/bin/python -c "import scorer.process, scorer.console.serve, scorer.monitor.tracing, s3fs" \
-    && /opt/scorer/bin/scorer bundle verify credit-risk:1.1.0 --set engine=compiled
+    && /opt/scorer/bin/scorer bundle verify credit-risk:1.1.1 --set engine=compiled
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="streaming-credit-scorer" \
@@ -50,7 +50,7 @@ WORKDIR /etc/scorer
 # A numeric id, so that Kubernetes can verify runAsNonRoot.
 USER 10001
 # Both engines reproduce the golden examples of the shipped bundle with this image's libraries, or the build fails.
-RUN ["scorer", "bundle", "verify", "credit-risk:1.1.0", "--set", "engine=compiled"]
+RUN ["scorer", "bundle", "verify", "credit-risk:1.1.1", "--set", "engine=compiled"]
 EXPOSE 9464
 # The base image has Python and no curl.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \

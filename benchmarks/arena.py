@@ -22,9 +22,9 @@ from confluent_kafka.admin import AdminClient
 
 from benchmarks.applications import as_records, course_applications
 from benchmarks.broker import create_topics, delete_outputs
+from benchmarks.engines import BUNDLE
 from benchmarks.rivals import CannotTakePartError, Delivery, Rival
 from schemas.decision import Decision
-from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.core.score import score_batch
 from scorer.settings import Settings
 from scorer.store.store import BundleStore
@@ -165,12 +165,12 @@ def _committed(admin: AdminClient, group_id: str, partitions: list[TopicPartitio
 
 @contextmanager
 def model_folder() -> Iterator[Path]:
-    """Provides the default bundle's model in the form that jobs refer to."""
+    """Provides the model of the compared bundle in the form that jobs refer to."""
     store = BundleStore(Settings().store)
-    bundle = store.open(DEFAULT_BUNDLE)
+    bundle = store.open(BUNDLE)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        booster = xgboost.Booster(model_file=store.find(DEFAULT_BUNDLE) / "model.ubj")
+        booster = xgboost.Booster(model_file=store.find(BUNDLE) / "model.ubj")
         for suffix in ("json", "ubj"):
             booster.save_model(folder / f"model.{suffix}")
         job = {
@@ -214,7 +214,7 @@ def require_same_decisions(entry: Entry) -> None:
 
 
 def _our_decisions() -> dict[str, Decision]:
-    bundle = BundleStore(Settings().store).open(DEFAULT_BUNDLE)
+    bundle = BundleStore(Settings().store).open(BUNDLE)
     outcomes = score_batch(as_records(course_applications(), _CHECKED), bundle, Settings().record_bytes_max).results
     decisions = [Decision.model_validate_json(outcome) for outcome in outcomes if isinstance(outcome, bytes)]
     return {decision.application_id: decision for decision in decisions}

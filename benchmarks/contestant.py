@@ -21,9 +21,8 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, Producer
 from prometheus_client import CollectorRegistry
 
-from benchmarks.engines import open_engine
+from benchmarks.engines import BUNDLE, open_engine
 from benchmarks.wide import wide_bundle
-from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.core.score import Result, Scores
 from scorer.monitor.health import Health
 from scorer.monitor.metrics import WorkerMetrics
@@ -79,7 +78,7 @@ class Timed(Observer):
 def run_worker(settings: Settings, records: int, wide: bool = False) -> Watch:
     """Runs our worker until `records` records are committed."""
     watch = Watch()
-    opened = wide_bundle() if wide else BundleStore(settings.store).open(DEFAULT_BUNDLE)
+    opened = wide_bundle() if wide else BundleStore(settings.store).open(BUNDLE)
     bundle = open_engine(opened, "python" if settings.engine == "python" else "compiled")
     metrics = WorkerMetrics(CollectorRegistry(), bundle.reference, settings.applications_topic)
     health = Health(bundle.reference, *stalled_after(settings))
@@ -128,7 +127,7 @@ def pass_through(settings: Settings, records: int, tuned: bool) -> Watch:
 def pass_through_confirmed(settings: Settings, records: int) -> Watch:
     """Runs our own link without scoring: the upper limit for a worker that confirms and commits like ours."""
     watch = Watch()
-    bundle = BundleStore(settings.store).open(DEFAULT_BUNDLE)
+    bundle = BundleStore(settings.store).open(BUNDLE)
     link = KafkaLink(settings, Timed(watch), lambda: False)
     reduce_garbage_collection()
     while watch.records < records:

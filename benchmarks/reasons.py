@@ -17,11 +17,10 @@ from typing import Final
 import numpy as np
 
 from benchmarks.applications import Source, as_records, course_applications
-from benchmarks.engines import EngineUnusedError, open_engine, train
+from benchmarks.engines import BUNDLE, EngineUnusedError, open_engine, train
 from scorer.author.draft_reasons import draft_reasons
 from scorer.bundle.explainer import make_explainer
 from scorer.bundle.runners import GuardedModel
-from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.core.catalogue import Reasons
 from scorer.core.columns import Columns
 from scorer.core.decide import Decider
@@ -168,7 +167,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    bundle = BundleStore(Settings().store).open(DEFAULT_BUNDLE)
+    bundle = BundleStore(Settings().store).open(BUNDLE)
     records = as_records(course_applications(), options.records)
     reduce_garbage_collection()
     print(f"µs of CPU without reasons and with them, and their cost; medians of {options.rounds} rounds")

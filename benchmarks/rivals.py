@@ -12,8 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.engines import EngineUnusedError, open_engine
-from scorer.cli.options import DEFAULT_BUNDLE
+from benchmarks.engines import BUNDLE, EngineUnusedError, open_engine
 from scorer.core.score import EngineName
 from scorer.settings import Settings
 from scorer.store.store import BundleStore
@@ -102,12 +101,13 @@ def _native() -> str:
 
 
 def _ours(engine: EngineName | None) -> Callable[[Job], list[str]]:
-    """Returns how our worker is started, with an engine, or with the default."""
+    """Returns how our worker is started: with an engine and the bundle to compare, or with the defaults of both."""
 
     def command(job: Job) -> list[str]:
-        if engine is not None:
-            _require_engine(engine)
-        return _worker(job, {} if engine is None else {"engine": engine})
+        if engine is None:
+            return _worker(job, {})
+        _require_engine(engine)
+        return [*_worker(job, {"engine": engine}), "--bundle", BUNDLE]
 
     return command
 
@@ -115,7 +115,7 @@ def _ours(engine: EngineName | None) -> Callable[[Job], list[str]]:
 @cache
 def _require_engine(engine: EngineName) -> None:
     try:
-        open_engine(BundleStore(Settings().store).open(DEFAULT_BUNDLE), engine)
+        open_engine(BundleStore(Settings().store).open(BUNDLE), engine)
     except EngineUnusedError as error:
         raise CannotTakePartError(str(error)) from None
 

@@ -21,10 +21,9 @@ from contextlib import contextmanager
 import numpy as np
 
 from benchmarks.applications import Application, Source, as_records, course_applications
-from benchmarks.engines import EngineUnusedError, open_both, train
+from benchmarks.engines import BUNDLE, EngineUnusedError, open_both, train
 from benchmarks.german import DATA, find_data, german_applications, german_bundle
 from benchmarks.wide import wide_applications, wide_bundle
-from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.core import engine
 from scorer.core.decode import Decoder
 from scorer.core.score import Bundle, EngineName, score_batch
@@ -181,7 +180,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    bundle = BundleStore(Settings().store).open(DEFAULT_BUNDLE)
+    bundle = BundleStore(Settings().store).open(BUNDLE)
     try:
         course = open_both(bundle)
     except EngineUnusedError as error:

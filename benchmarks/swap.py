@@ -1,7 +1,7 @@
 """Measures a deployment and its rollback under load: lost, duplicated or mixed decisions, and latency.
 
 `make bench-swap` runs it. Two workers decide 20,000 applications per second, exactly once, published by an open loop.
-During the run credit-risk:1.0.0 is deployed over 1.1.0 with the operator's command, and then rolled back. A
+During the run credit-risk:1.0.0 is deployed over 1.1.1 with the operator's command, and then rolled back. A
 read_committed reader records when each decision arrived; latency counts from when the application was due.
 """
 
@@ -36,7 +36,7 @@ from scorer.settings import Settings
 from scorer.store.store import BundleStore
 
 RESULT = Path(__file__).parent / "results" / "swap.json"
-VERSIONS = ("1.1.0", "1.0.0")
+VERSIONS = ("1.1.1", "1.0.0")
 """The champion at the start and at the end, and the one deployed in between."""
 _WORKERS = 2
 _READY_S = 60.0

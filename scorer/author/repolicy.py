@@ -1,7 +1,8 @@
-"""Drafts a new version of a bundle with another policy: the same model, features and metrics of the model."""
+"""Drafts a new version of a bundle with another policy or catalogue: the same model, features and metrics of it."""
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 
 from schemas.contract import CONTRACT_FILE, Contract
 from schemas.profile import PROFILE_FILE, parse_profile
@@ -15,13 +16,21 @@ from scorer.bundle.manifest import (
     Manifest,
     Metrics,
 )
+from scorer.core.catalogue import Reasons
 from scorer.core.policy import Policy
+
+_EARLIER: Final = "By the policy of version "
 
 
 def draft_repolicy(
-    manifest: Manifest, contents: Mapping[str, bytes], contract: Contract, policy: Policy, version: tuple[str, datetime]
+    manifest: Manifest,
+    contents: Mapping[str, bytes],
+    contract: Contract,
+    policy: Policy,
+    version: tuple[str, datetime],
+    reasons: Reasons | None = None,
 ) -> Draft:
-    """Drafts the new version, with all files of the bundle; model card and golden examples are those of the new policy.
+    """Drafts the new version, with all files of the bundle; model card and golden examples are its own.
 
     Args:
         manifest: of the bundle whose model is used.
@@ -29,6 +38,7 @@ def draft_repolicy(
         contract: that bundle's contract.
         policy: the new policy.
         version: the new version, and the time of creation in UTC.
+        reasons: the new catalogue of reasons; None keeps that of the bundle.
     """
     profile = contents.get(PROFILE_FILE)
     contract_file = manifest.contract.file if manifest.contract else CONTRACT_FILE
@@ -41,23 +51,25 @@ def draft_repolicy(
         model=contents[manifest.model],
         inputs=ModelInput(contract, manifest.features),
         policy=policy,
-        metrics=_keep_metrics(manifest),
+        metrics=_keep_metrics(manifest, policy),
         training=manifest.training,
         libraries=manifest.libraries,
         labels={**manifest.labels, SAME_MODEL: manifest.reference.short},
         runner_settings=manifest.runner_settings,
         model_file=manifest.model,
-        reasons=manifest.reasons,
+        reasons=reasons or manifest.reasons,
         profile=None if profile is None else parse_profile(profile),
         other_files={name: content for name, content in contents.items() if name not in written},
     )
 
 
-def _keep_metrics(manifest: Manifest) -> Metrics | None:
-    """Returns the metrics; those of the labels say that they are by the policy with which they were measured."""
+def _keep_metrics(manifest: Manifest, policy: Policy) -> Metrics | None:
+    """Returns the metrics; under another policy, those of the labels say by which one they were measured."""
     metrics = manifest.metrics
-    if metrics is None or SAME_MODEL in manifest.labels:
+    if metrics is None or policy == manifest.policy or metrics.decisions.what.startswith(_EARLIER):
         return metrics
-    what = f"By the policy of version {manifest.version}, before it was changed: {metrics.decisions.what}"
+    *exceptions, thresholds = manifest.policy.lines()
+    first = "; rules or segments came first" if exceptions else ""
+    what = f"{_EARLIER}{manifest.version} ({thresholds}{first}), not by this version's: {metrics.decisions.what}"
     decisions = metrics.decisions.model_copy(update={"what": what[:SENTENCE_CHARACTERS_MAX]})
     return metrics.model_copy(update={"decisions": decisions})

@@ -20,19 +20,21 @@ if TYPE_CHECKING:
     from scorer.cli.rows import FileRecord
     from scorer.core.score import Scores
 
-COLUMNS: Final = ("decision", "probability_of_default", "rejection")
-"""The additional columns; a rejected row has only the last one: code and reason."""
+_REJECTION: Final = "rejection"
+COLUMNS: Final = ("decision", "probability_of_default", "reasons", _REJECTION)
+"""The additional columns; a rejected row has only the last one, and without a catalogue no row has reasons."""
 
 
 class CsvOutput:
     """Reads the rows of a file again, in step with their results, and writes both."""
 
-    def __init__(self, applications: str, contract: "Contract") -> None:
+    def __init__(self, applications: str, contract: "Contract", *, has_reasons: bool) -> None:
         """Reads the header.
 
         Args:
             applications: the file that is scored, a CSV file.
             contract: the contract of its applications.
+            has_reasons: whether the bundle has a catalogue of reasons; the column `reasons` is left out without one.
 
         Raises:
             MisuseError: it is not a CSV file, or already has one of the additional columns.
@@ -43,9 +45,10 @@ class CsvOutput:
         self._rows = _read(applications, contract)
         header = next(self._rows, CsvRow(1, [], ","))
         self._delimiter = header.delimiter
-        self.header = self._line([*header.cells, *COLUMNS])
+        self._columns = [column for column in COLUMNS if has_reasons or column != "reasons"]
+        self.header = self._line([*header.cells, *self._columns])
         """The first line of the output."""
-        if repeated := sorted(set(COLUMNS) & {cell.strip() for cell in header.cells}):
+        if repeated := sorted(set(self._columns) & {cell.strip() for cell in header.cells}):
             raise MisuseError(f"--output csv: {applications} already has the column {repeated[0]}; rename it")
 
     def lines(self, records: "Sequence[FileRecord]", scores: "Scores") -> bytes:
@@ -55,10 +58,14 @@ class CsvOutput:
             row = next(row for row in self._rows if row.line == record.line)  # others are empty rows
             if isinstance(result, bytes):
                 decision = json.loads(result)
-                cells = [decision["decision"], repr(decision["probability_of_default"]), ""]
+                values = {
+                    "decision": decision["decision"],
+                    "probability_of_default": repr(decision["probability_of_default"]),
+                    "reasons": " ".join(decision.get("reasons", ())),
+                }
             else:
-                cells = ["", "", f"{result.code}: {result.reason}"]
-            lines.append(self._line([*row.cells, *cells]))
+                values = {_REJECTION: f"{result.code}: {result.reason}"}
+            lines.append(self._line([*row.cells, *(values.get(column, "") for column in self._columns)]))
         return b"".join(lines)
 
     def _line(self, cells: list[str]) -> bytes:

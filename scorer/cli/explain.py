@@ -89,7 +89,7 @@ def explain(
     scorer explain credit.applications:3:1042@5d41402abc4b --language de
     scorer explain a-1001 --out a-1001.html
     scorer explain a-1001 --letter default > letter.txt
-    scorer explain --file application.jsonl --bundle credit-risk:1.1.0 --json
+    scorer explain --file application.jsonl --bundle credit-risk:1.1.1 --json
     ```
     """
     from scorer.operate.listening import require_listening

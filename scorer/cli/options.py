@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from schemas.settings import LoadedSettings
     from scorer.settings import Settings
 
-DEFAULT_BUNDLE = "credit-risk:1.1.0"
+DEFAULT_BUNDLE = "credit-risk:1.1.1"
 """The bundle that workers use before the first deployment."""
 
 ConfigOption = Annotated[

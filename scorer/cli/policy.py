@@ -38,8 +38,8 @@ def check(
 
     Examples:
     ```
-    scorer policy check policy.toml --bundle credit-risk:1.1.0
-    scorer policy check credit-risk:1.1.0 --strict
+    scorer policy check policy.toml --bundle credit-risk:1.1.1
+    scorer policy check credit-risk:1.1.1 --strict
     ```
     """
     from scorer.author.finding import SEVERITIES
@@ -74,7 +74,7 @@ def run_cases(
     Examples:
     ```
     scorer policy test policy.toml --cases policy-tests.csv
-    scorer policy test credit-risk:1.1.0 --cases policy-tests.csv
+    scorer policy test credit-risk:1.1.1 --cases policy-tests.csv
     ```
     """
     from scorer.author.policy_cases import find_failures, read_cases

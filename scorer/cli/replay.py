@@ -93,7 +93,7 @@ def plan(
     Examples:
     ```
     scorer replay plan bad-model --decided-by credit-risk:1.0.0
-    scorer replay plan monday --from 2026-11-02 --to 2026-11-03 --with credit-risk:1.1.0
+    scorer replay plan monday --from 2026-11-02 --to 2026-11-03 --with credit-risk:1.1.1
     ```
     """
     from scorer.bundle.engine import with_engine
@@ -279,7 +279,7 @@ def verify(
     Examples:
     ```
     scorer replay verify
-    scorer replay verify --decided-by credit-risk:1.1.0 --from 2026-11-01
+    scorer replay verify --decided-by credit-risk:1.1.1 --from 2026-11-01
     ```
     """
     from scorer.process import reduce_garbage_collection

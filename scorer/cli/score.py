@@ -18,6 +18,7 @@ from scorer.errors import MisuseError, ScorerError
 
 if TYPE_CHECKING:
     from schemas.decision import BundleReference
+    from scorer.cli.csv_output import CsvOutput
     from scorer.core.score import Bundle, Scores
     from scorer.settings import Settings
 
@@ -97,7 +98,8 @@ def score(
 ) -> None:
     """Score a file of applications offline: one decision per row, as JSON lines, the bytes that a worker would publish.
 
-    With --output csv, it returns the CSV file with the columns decision, probability_of_default and rejection.
+    With --output csv, it returns the CSV file with the columns decision, probability_of_default, reasons (codes, if the
+    bundle has a catalogue of reasons) and rejection.
     Decisions go to standard output in the file's order, a summary to standard error. A decision's source is the file's
     name with a digest of its content, and the line number as the offset; a pipe has no digest, so name it with --topic
     if its decisions are combined with others. Invalid rows go to --rejects; without it they are counted, and the exit
@@ -112,13 +114,12 @@ def score(
     ```
     """
     from schemas.rows import Hints
-    from scorer.cli.csv_output import CsvOutput
     from scorer.core.score import score_batch
 
     source = name_source(applications, topic)
     settings = settings_of(config, None, assignments, store=store).settings
     opened = _open(settings, bundle)
-    table = CsvOutput(applications, opened.encoding.contract) if output == "csv" else None
+    table = _open_table(applications, opened) if output == "csv" else None
     tally, hints = _Tally(), Hints()
     if table and not summary:
         sys.stdout.buffer.write(table.header)
@@ -133,6 +134,12 @@ def score(
     show_hints(hints)
     if tally.rejects and rejects is None:
         raise typer.Exit(1)
+
+
+def _open_table(applications: str, opened: "Bundle") -> "CsvOutput":
+    from scorer.cli.csv_output import CsvOutput
+
+    return CsvOutput(applications, opened.encoding.contract, has_reasons=opened.explainer is not None)
 
 
 def _open(settings: "Settings", reference: str) -> "Bundle":

@@ -55,7 +55,7 @@ def simulate(
 
     Examples:
     ```
-    scorer policy simulate --maybe-above 0.25 --decided-by credit-risk:1.1.0
+    scorer policy simulate --maybe-above 0.25 --decided-by credit-risk:1.1.1
     scorer policy simulate --policy policy.toml --out policy.html
     ```
     """

@@ -53,7 +53,7 @@ def worker(
 ) -> None:
     """Run one worker: consume applications, score them, publish decisions.
 
-    It uses the champion, which `scorer deploy` sets; before the first deployment credit-risk:1.1.0.
+    It uses the champion, which `scorer deploy` sets; before the first deployment credit-risk:1.1.1.
 
     It joins the consumer group and shares the partitions with the other workers: add workers for more throughput, up to
     one per partition. On SIGTERM or Ctrl-C it finishes the current batch and leaves the group.

@@ -29,6 +29,7 @@ from scorer.console.live import SERIES_POINTS_MAX, Live, Part
 from scorer.console.pages import PAGES, Assets, Page, render, render_page
 from scorer.console.polling import poll_group
 from scorer.console.publish import TryPublisher, make_try, parse_application
+from scorer.console.sentences import parse_bundle, read_sentences
 from scorer.console.streams import Streams
 from scorer.console.tail import Sample, follow_results
 from scorer.console.watch import run_with_restarts
@@ -78,6 +79,7 @@ def make_app(console: Console) -> Starlette:
             Route("/logout", endpoints.logout, methods=["POST"]),
             Route("/api/live", endpoints.live),
             Route("/api/applications", endpoints.publish, methods=["POST"]),
+            Route("/api/reasons", endpoints.reasons),
             Route("/api/deployments", endpoints.deployments),
             Route("/api/dead-letters", endpoints.dead_letters),
             Route("/api/dead-letters/{partition}/{offset}/value", endpoints.value, methods=["POST"]),
@@ -235,6 +237,11 @@ class _Endpoints:
         self._live.expect_result(attempt.id)
         source = await run_in_threadpool(self._publisher.publish, attempt)
         return JSONResponse({"id": attempt.id, "source": source}, 202)
+
+    async def reasons(self, request: Request) -> Response:
+        """The sentences of a bundle's reasons by code, for the decision of a try; the query names the bundle."""
+        bundle = parse_bundle(request.query_params)
+        return JSONResponse(await run_in_threadpool(read_sentences, self._settings.store, bundle))
 
     async def deployments(self, _: Request) -> Response:
         """The deployment history, newest first."""

@@ -12,6 +12,7 @@ from scorer.core.expressions import NumberExpression
 
 ENTRIES_MAX: Final = 200
 TEXT_CHARACTERS_MAX: Final = 1_000
+DEFAULT_LANGUAGE: Final = "en"
 _FIELDS_MAX: Final = 1_000  # as many as a contract has
 _FIELD_CHARACTERS_MAX: Final = 256
 _LANGUAGES_MAX: Final = 32
@@ -34,6 +35,13 @@ class Entry(_Section):
     """The fields and derived columns that it is about; a reason without fields is given by rules only."""
     text: Annotated[dict[Language, Text], Field(min_length=1, max_length=_LANGUAGES_MAX)]
     """The sentence that explains it to the applicant, by language."""
+
+    def sentence(self, language: str | None = None) -> str:
+        """The sentence in a language; without it in English, and without that in the first one."""
+        for wanted in (language, DEFAULT_LANGUAGE):
+            if wanted in self.text:
+                return self.text[wanted]
+        return next(iter(self.text.values()))
 
 
 class Reasons(_Section):

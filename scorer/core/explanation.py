@@ -32,12 +32,14 @@ class Contribution:
         value: as in an application, or the number of a derived column; None if it is unknown.
         log_odds: the contribution to the log-odds of default; positive raises the PD.
         prohibited: the prohibited bases of the field; empty for most.
+        about: the field's title and description in the contract, or the expression of a derived column; may be empty.
     """
 
     field: str
     value: Value | None
     log_odds: float
     prohibited: tuple[str, ...]
+    about: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +159,15 @@ def _contributions(bundle: Bundle, columns: Columns, model: ContributingModel) -
 def _contribution(bundle: Bundle, columns: Columns, name: str, log_odds: float) -> Contribution:
     contract, expression = bundle.encoding.contract, bundle.encoding.derived.get(name)
     if expression is None:
-        value = read_value(contract.inputs[name], columns.values[name][0])
+        field = contract.inputs[name]
+        value = read_value(field, columns.values[name][0])
+        about = ": ".join(text for text in (field.title, field.description) if text)
     else:
         number = float(expression.evaluate(columns.values)[0])
         value = None if math.isnan(number) else number
-    bases = {contract.fields[field].prohibited for field in (expression.fields if expression else [name])}
-    return Contribution(name, value, log_odds, tuple(sorted(bases - {""})))
+        about = f"= {expression.text}"
+    bases = {contract.fields[one].prohibited for one in (expression.fields if expression else [name])}
+    return Contribution(name, value, log_odds, tuple(sorted(bases - {""})), about)
 
 
 def _log_odds(probability: float) -> float:

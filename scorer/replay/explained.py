@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from schemas.contract import Value
 from schemas.printable import printable
@@ -15,8 +15,6 @@ from scorer.core.score import Bundle
 from scorer.core.slow_decode import Rejection
 from scorer.errors import ExplanationError, MisuseError
 from scorer.replay.lookup import Lookup
-
-_DEFAULT_LANGUAGE: Final = "en"
 
 
 class Sentence(NamedTuple):
@@ -124,7 +122,7 @@ def explain(
         )
     sentences = None
     if entries is not None:
-        texts = {entry.code: _text(entry, language) for entry in entries}
+        texts = {entry.code: entry.sentence(language) for entry in entries}
         sentences = tuple(Sentence(code, texts[code]) for code in explanation.reasons)
     (application_id,) = bundle.decoder.decode_batch([record.value()], bytes_max).columns.ids
     decision_id = f"{record.topic()}:{record.partition()}:{record.offset()}@{bundle.reference.digest[:12]}"
@@ -142,10 +140,3 @@ def _require_language(entries: Sequence[Entry] | None, language: str | None) -> 
     languages = sorted({one for entry in entries or () for one in entry.text})
     if entries is not None and language is not None and language not in languages:
         raise MisuseError(f"--language {printable(language, 40)}: the catalogue has {', '.join(languages)}")
-
-
-def _text(entry: Entry, language: str | None) -> str:
-    for wanted in (language, _DEFAULT_LANGUAGE):
-        if wanted in entry.text:
-            return entry.text[wanted]
-    return next(iter(entry.text.values()))

@@ -1,5 +1,7 @@
 """Renders the explanation of one decision as one self-contained HTML page, for light and dark screens of any width."""
 
+import math
+
 from schemas.printable import printable
 from scorer.replay.explained import Explained, show
 from scorer.replay.rendering import make_environment
@@ -14,4 +16,5 @@ def render(explained: Explained) -> str:
     environment = make_environment()
     environment.filters.update(show=show, printable=printable)
     largest = max((abs(one.log_odds) for one in explained.explanation.contributions or ()), default=0) or 1
-    return environment.get_template("explanation.html").render(explained=explained, largest=largest)
+    start = (1 + math.tanh((explained.explanation.start_log_odds or 0) / 2)) / 2  # the probability of these log-odds
+    return environment.get_template("explanation.html").render(explained=explained, largest=largest, start=start)

@@ -27,6 +27,7 @@ class Summary:
     models: Counter[str] = field(default_factory=Counter)
     """Likewise."""
     decided: int = 0
+    explained: int = 0
     by_engine: int = 0
     differing_seeds: list[int] = field(default_factory=list)
 
@@ -35,6 +36,7 @@ class Summary:
         self.models[str(kind)] += 1
         self.records[str(kind)] += result.records
         self.decided += result.decided
+        self.explained += result.explained
         self.by_engine += result.by_engine
 
     def text(self) -> str:
@@ -46,6 +48,7 @@ class Summary:
             f"{''.join(kinds)}"
             f"decided: {self.decided:,}, {self.by_engine:,} of these by the compiled engine, "
             f"{self.decided - self.by_engine:,} by the Python engine; rejected: {total - self.decided:,}\n"
+            f"decisions with reasons: {self.explained:,}\n"
             f"bundles with a difference: {len(self.differing_seeds)}"
         )
 

@@ -43,11 +43,13 @@ class DrawnRecord:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How many records were compared, how many of them are decided, and how many of these by the compiled engine."""
+    """How many records were compared, how many of them are decided, and how many of these have reasons."""
 
     records: int
     decided: int
+    explained: int
     by_engine: int
+    """How many the compiled engine decided."""
 
 
 def compare(bundle: Bundle, random: Random, count: int) -> Comparison:
@@ -57,20 +59,21 @@ def compare(bundle: Bundle, random: Random, count: int) -> Comparison:
         AssertionError: a result differs; the message has the record.
     """
     compiled = replace(bundle, engine=compile_engine(bundle))
-    done = decided = by_engine = 0
+    done = decided = explained = by_engine = 0
     writer_ends = 0
     while done < count:
         if done >= writer_ends:
             writer, writer_ends = RecordWriter(random, bundle.decoder.contract), done + _RECORDS_PER_WRITER
         size = min(random.choice(_BATCHES), count - done)
         records: list[Record] = [DrawnRecord(value, done + i) for i, value in enumerate(writer.write(size))]
-        decided_now, by_engine_now = compare_records(bundle, compiled, records)
-        done, decided, by_engine = done + size, decided + decided_now, by_engine + by_engine_now
-    return Comparison(count, decided, by_engine)
+        compared = compare_records(bundle, compiled, records)
+        done, decided = done + size, decided + compared.decided
+        explained, by_engine = explained + compared.explained, by_engine + compared.by_engine
+    return Comparison(count, decided, explained, by_engine)
 
 
-def compare_records(bundle: Bundle, compiled: Bundle, records: Sequence[Record]) -> tuple[int, int]:
-    """Compares the results of records; returns the number of decided ones, and of those by the engine."""
+def compare_records(bundle: Bundle, compiled: Bundle, records: Sequence[Record]) -> Comparison:
+    """Compares the results of records."""
     with np.errstate(over="ignore"):  # a derived number that is too large for the matrix
         expected, actual = (score_batch(records, one, BYTES_MAX) for one in (bundle, compiled))
     assert not actual.engine_failed, [record.value() for record in records]
@@ -81,17 +84,18 @@ def compare_records(bundle: Bundle, compiled: Bundle, records: Sequence[Record])
     assert expected.decided.tobytes() == actual.decided.tobytes()
     assert expected.rules.tobytes() == actual.rules.tobytes()
     assert (expected.decided.dtype, expected.rules.dtype) == (actual.decided.dtype, actual.rules.dtype)
-    _compare_reasons(bundle, expected, actual)
-    return len(expected.decided), actual.by_engine
+    explained = _compare_reasons(bundle, expected, actual)
+    return Comparison(len(records), len(expected.decided), explained, actual.by_engine)
 
 
-def _compare_reasons(bundle: Bundle, expected: Scores, actual: Scores) -> None:
-    """Each decision that is not APPROVED has one to four reasons, and others have none."""
+def _compare_reasons(bundle: Bundle, expected: Scores, actual: Scores) -> int:
+    """Each decision that is not APPROVED has one to four reasons, and others have none; returns how many have some."""
     if bundle.explainer is None:
         assert expected.reasons is None
         assert actual.reasons is None
-        return
+        return 0
     assert expected.reasons is not None
     assert actual.reasons is not None
     assert expected.reasons.tolist() == actual.reasons.tolist()
     assert ((expected.reasons[:, 0] == NONE) == (expected.decided == 0)).all()
+    return int(np.count_nonzero(expected.decided))

@@ -16,7 +16,7 @@ from scorer.settings import Settings, load_settings
 from tests.integration.forked import ForkedProcess
 from tests.integration.worker_process import WAIT_S, Topics, scorer, wait_until, worker
 
-GOOD, BAD = "credit-risk:1.1.0", "credit-risk:1.0.0"
+GOOD, BAD = "credit-risk:1.1.1", "credit-risk:1.0.0"
 BIG = b"9" * 5_000
 Header = tuple[str, str | bytes | None]
 

@@ -32,7 +32,7 @@ from tests.unit.bundle.making import named
 pytestmark = pytest.mark.broker
 PARTITIONS = 4
 RATE = 4_000
-PAIR = 'challenger="credit-risk:1.0.0",champion="credit-risk:1.1.0"'
+PAIR = 'challenger="credit-risk:1.0.0",champion="credit-risk:1.1.1"'
 
 
 @pytest.fixture
@@ -64,12 +64,12 @@ def test_deploy_and_roll_back(topics: Topics, tmp_path: Path, delivery: str) -> 
             time.sleep(1)
             code, output, errors = scorer(topics, "rollback", "--reason", "declines too many", "--actor", "bob")
             assert code == 0, errors
-            assert "rollback: credit-risk:1.1.0@" in output
+            assert "rollback: credit-risk:1.1.1@" in output
             time.sleep(1)
             published = flow.stop()
         wait_until(lambda: topics.committed() == published, "every application committed")
         for at_work in (first, second):
-            assert at_work.probe("/readyz")["bundle"]["version"] == "1.1.0"
+            assert at_work.probe("/readyz")["bundle"]["version"] == "1.1.1"
             assert 'scorer_bundle_switches_total{result="switched"} 2.0' in at_work.get("/metrics")[1]
         assert [first.terminate(), second.terminate()] == [0, 0]
     messages = list(topics.read(topics.decisions))
@@ -108,7 +108,7 @@ def check_segments(decisions: list[dict[str, object]], published: dict[int, int]
     assert set(counts.values()) == {1}
     for _, of_partition in groupby(by_source, key=lambda entry: entry[0]):
         versions = [version for version, _ in groupby(of_partition, key=lambda entry: entry[2])]
-        assert versions == ["1.1.0", "1.0.0", "1.1.0"]
+        assert versions == ["1.1.1", "1.0.0", "1.1.1"]
 
 
 def check_history(topics: Topics) -> None:
@@ -119,8 +119,8 @@ def check_history(topics: Topics) -> None:
     assert [
         (e["action"], e["bundle"]["version"], e["previous"]["version"], e["actor"], e["reason"]) for e in events
     ] == [
-        ("deploy", "1.0.0", "1.1.0", "ana", "bad luck"),
-        ("rollback", "1.1.0", "1.0.0", "bob", "declines too many"),
+        ("deploy", "1.0.0", "1.1.1", "ana", "bad luck"),
+        ("rollback", "1.1.1", "1.0.0", "bob", "declines too many"),
     ]
     code, output, _ = scorer(topics, "history")
     assert code == 0
@@ -131,24 +131,24 @@ def check_history(topics: Topics) -> None:
 def test_without_workers(topics: Topics) -> None:
     """Before any worker runs a deployment is written down; and what makes no sense is refused with what is the case."""
     assert scorer(topics, "history") == (
-        0, "No deployments yet: workers use credit-risk:1.1.0, the shipped bundle.\n", "",
+        0, "No deployments yet: workers use credit-risk:1.1.1, the shipped bundle.\n", "",
     )  # fmt: skip
     code, _, output = scorer(topics, "rollback", "--reason", "x")
     assert code == 2
-    assert "the history has no champion before credit-risk:1.1.0@" in output
-    code, _, output = scorer(topics, "deploy", "credit-risk:1.1.0", "--reason", "x")
+    assert "the history has no champion before credit-risk:1.1.1@" in output
+    code, _, output = scorer(topics, "deploy", "credit-risk:1.1.1", "--reason", "x")
     assert code == 2
     assert "is already the champion" in output
     code, _, output = scorer(topics, "deploy", "credit-risk:1.0.0", "--reason", "x", "--expect", "0123456789")
     assert code == 1
-    assert "--expect 0123456789: the champion is credit-risk:1.1.0@" in output
+    assert "--expect 0123456789: the champion is credit-risk:1.1.1@" in output
     assert json.loads(scorer(topics, "history", "--json")[1]) == []
     code, output, _ = scorer(topics, "deploy", "credit-risk:latest", "--reason", "x")
     assert code == 2
     code, output, _ = scorer(topics, "deploy", "credit-risk:1.0.0", "--reason", "x", "--actor", "ana")
     assert code == 0
     assert "has no workers; they will use the bundle when they start" in output
-    code, _, output = scorer(topics, "deploy", "credit-risk:1.1.0", "--reason", "x", "--expect", "0123456789")
+    code, _, output = scorer(topics, "deploy", "credit-risk:1.1.1", "--reason", "x", "--expect", "0123456789")
     assert code == 1
     assert "by ana (x). Nothing was changed" in output
     code, _, output = scorer(topics, "deploy", "credit-risk:9.9.9", "--reason", "x")
@@ -158,14 +158,14 @@ def test_without_workers(topics: Topics) -> None:
 
 def test_worker_that_does_not_follow(topics: Topics, tmp_path: Path) -> None:
     """A worker whose bundle is pinned is named when the time is up; the event stands, and so the exit code is 1."""
-    with worker(topics, tmp_path / "w.log", "--bundle", "credit-risk:1.1.0", "--instance-id", "pinned-0") as pinned:
+    with worker(topics, tmp_path / "w.log", "--bundle", "credit-risk:1.1.1", "--instance-id", "pinned-0") as pinned:
         topics.publish(b"{}", partition=0)
         wait_until(lambda: len(topics.committed()) > 0, "the first commit")
         code, _, errors = scorer(topics, "deploy", "credit-risk:1.0.0", "--reason", "x", "--wait", "2")
         assert code == 1
         assert "1 of 1 workers have not switched to credit-risk:1.0.0 after 2 s" in errors
         assert "pinned-0 at " in errors
-        assert "still uses credit-risk:1.1.0@" in errors
+        assert "still uses credit-risk:1.1.1@" in errors
         assert "No reason given by pinned-0 at " in errors
         assert "scorer rollback --reason" in errors
         assert len(json.loads(scorer(topics, "history", "--json")[1])) == 1
@@ -209,7 +209,7 @@ def test_a_bundle_that_no_worker_can_load(topics: Topics, tmp_path: Path) -> Non
         assert (
             "2 of 2 workers have not switched to plain-risk:1.0.0: they could not load it, and are retrying" in errors
         )
-        assert errors.count("still uses credit-risk:1.1.0@") == 2
+        assert errors.count("still uses credit-risk:1.1.1@") == 2
         assert "\nReason: bundle plain-risk:1.0.0@" in errors
         assert 'To revert: scorer rollback --reason "' in errors
         operate(own, "bundle", "import", elsewhere / "plain-risk" / "1.0.0")
@@ -284,7 +284,7 @@ def test_challenger(topics: Topics, tmp_path: Path) -> None:
             code, _, output = scorer(topics, "deploy", "credit-risk:1.0.0", "--slot", "challenger", *why)
             assert code == 2
             assert "is already the challenger, since" in output
-            code, _, output = scorer(topics, "deploy", "credit-risk:1.1.0", "--slot", "challenger", *why)
+            code, _, output = scorer(topics, "deploy", "credit-risk:1.1.1", "--slot", "challenger", *why)
             assert code == 2
             assert "is the champion: the challenger must be a different bundle" in output
             code, _, output = scorer(topics, "retire", "--reason", "x", "--expect", "0123456789")
@@ -302,7 +302,7 @@ def test_challenger(topics: Topics, tmp_path: Path) -> None:
         assert 'slot="challenger"' not in running.get("/metrics")[1]
         assert running.terminate() == 0
     decided_by = Counter(json.loads(m.value() or b"")["bundle"]["version"] for m in topics.read(topics.decisions))
-    assert decided_by == {"1.1.0": sum(published.values())}
+    assert decided_by == {"1.1.1": sum(published.values())}
     code, _, output = scorer(topics, "retire", "--reason", "x")
     assert code == 2
     assert "no challenger is deployed, since" in output

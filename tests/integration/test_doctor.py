@@ -134,7 +134,7 @@ def test_the_bundles_that_are_deployed(topics: Topics, tmp_path: Path) -> None:
         assert "the champion, cannot be opened: bundle " in champion
         assert "credit-risk:9.9.9@000000000000, the challenger, cannot be opened" in challenger
         (deployment,) = findings["deployment"]
-        assert "1 of 1 workers do not decide with plain-risk:1.0.0 (current: credit-risk:1.1.0)" in deployment
+        assert "1 of 1 workers do not decide with plain-risk:1.0.0 (current: credit-risk:1.1.1)" in deployment
         assert "bundle plain-risk:1.0.0@" in deployment
         operate(own, "bundle", "import", elsewhere / "plain-risk" / "1.0.0")
         operate(own, "retire", "--reason", "it is nowhere")

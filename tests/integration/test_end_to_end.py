@@ -84,7 +84,7 @@ def without_source(decision: bytes) -> bytes:
 
 @pytest.mark.broker
 @real_data.needed
-@pytest.mark.parametrize("bundle", ["credit-risk:1.0.0", "credit-risk:1.1.0"])
+@pytest.mark.parametrize("bundle", ["credit-risk:1.0.0", "credit-risk:1.1.1"])
 def test_real_records_decided_as_a_file_would_be(setup: dict[str, str], bundle: str, tmp_path: Path) -> None:
     """The real records published are decided once each, in the very bytes that `scorer score` gives, source aside."""
     published = run("producer", "publish", str(real_data.FILE), "--json", environment=setup)

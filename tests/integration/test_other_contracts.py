@@ -27,7 +27,7 @@ pytestmark = pytest.mark.broker
 PARTITIONS = 2
 WHY = ("--reason", "a test")
 REJECTS = "rejects applications that the champion car-loan:"
-PAIR = 'challenger="car-loan:1.0.0",champion="credit-risk:1.1.0"'
+PAIR = 'challenger="car-loan:1.0.0",champion="credit-risk:1.1.1"'
 NO_BOATS = '  purpose: no longer valid: "boat"'
 
 
@@ -60,7 +60,7 @@ def test_a_breaking_deployment(topics: Topics) -> None:
     """
     code, _, errors = scorer(topics, "deploy", "car-loan:1.0.0", *WHY)
     assert code == 1
-    assert "rejects applications that the champion credit-risk:1.1.0@" in errors
+    assert "rejects applications that the champion credit-risk:1.1.1@" in errors
     assert "\n  loan_id: added, required\n" in errors
     code, _, errors = scorer(topics, "deploy", "car-loan:1.0.0", "--allow-breaking", *WHY)
     assert code == 0

@@ -23,6 +23,7 @@ declined_above = 0.5
 id = "poor"
 when = "income < 20"
 label = "DECLINED"
+reason = "INCOME"
 """
 POOR = 12
 ALL = 60

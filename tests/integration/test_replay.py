@@ -29,7 +29,7 @@ from tests.integration.worker_process import WAIT_S, Topics, headers_of, scorer,
 
 pytestmark = pytest.mark.broker
 PARTITIONS = 3
-GOOD, BAD = "credit-risk:1.1.0", "credit-risk:1.0.0"
+GOOD, BAD = "credit-risk:1.1.1", "credit-risk:1.0.0"
 BY_GOOD, BY_BAD = 6_000, 24_000
 
 
@@ -73,10 +73,10 @@ def decided(broker: Broker, tmp_path: Path) -> Decided:
     decide(topics, GOOD, tmp_path / "good.log")
     publish(topics, BY_GOOD, BY_GOOD + BY_BAD)
     decide(topics, BAD, tmp_path / "bad.log")
-    by_version: dict[str, dict[str, dict[str, Any]]] = {"1.0.0": {}, "1.1.0": {}}
+    by_version: dict[str, dict[str, dict[str, Any]]] = {"1.0.0": {}, "1.1.1": {}}
     for _, decision in decisions(topics, topics.decisions):
         by_version[decision["bundle"]["version"]][decision["decision_id"].partition("@")[0]] = decision
-    return Decided(topics, by_version["1.1.0"], by_version["1.0.0"])
+    return Decided(topics, by_version["1.1.1"], by_version["1.0.0"])
 
 
 def test_killed_and_resumed(decided: Decided, tmp_path: Path) -> None:

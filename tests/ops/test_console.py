@@ -168,7 +168,7 @@ def test_the_overview(visit: Visit, topics: Topics) -> None:
     expect(page.locator("#p50")).to_have_text(re.compile(r"^[\d.,]+ (ms|s)$"))
     expect(page.locator("#waiting")).to_have_text("0")
     expect(page.locator("#workers")).to_have_text("2")
-    expect(page.locator("#deciding")).to_contain_text("credit-risk:1.1.0@")
+    expect(page.locator("#deciding")).to_contain_text("credit-risk:1.1.1@")
     assert sum(topics.ends(topics.decisions).values()) > topics.count(topics.decisions), "markers take offsets"
 
 
@@ -181,11 +181,11 @@ def test_a_deployment_appears(visit: Visit, topics: Topics) -> None:
     expect(first).to_contain_text("deployed credit-risk:1.0.0@")
     expect(first).to_contain_text(f"“{why}” by ana@lender.example")
     operate(topics, "rollback", "--reason", "declines too many", "--actor", "bob", "--wait", "0")
-    expect(first).to_contain_text("rolled back to credit-risk:1.1.0@")
+    expect(first).to_contain_text("rolled back to credit-risk:1.1.1@")
     expect(first).to_contain_text("“declines too many” by bob")
     expect(first.locator("time")).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$"))
     page = visit.go("/")
-    expect(page.locator("#since")).to_contain_text("rolled back to credit-risk:1.1.0@")
+    expect(page.locator("#since")).to_contain_text("rolled back to credit-risk:1.1.1@")
 
 
 def test_a_deployment_that_no_worker_follows(chromium: Browser, broker: Broker, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ _GOES_ON: Final = {"scorer worker": "partitions_changed", "producer watch": "wat
 """Commands that go on until they are stopped, and what they say once they are at it."""
 _STOPPED_AT: Final = {
     ".venv/bin/producer watch --from-beginning": "german_credit.csv:2-",
-    ".venv/bin/producer watch --id try- --last 5": "credit-risk:1.1.0",
+    ".venv/bin/producer watch --id try- --last 5": "credit-risk:1.1.1",
 }
 """Commands of tutorials that go on until they are stopped, and what they have to print first."""
 

@@ -43,7 +43,6 @@ CONSEQUENCES = ("ScorerWorkerDown", "ScorerWorkerFlapping", "ScorerWorkerStalled
 STILL: dict[str, tuple[str, Callable[[list[float]], float]]] = {
     "worker/Throttling by quotas/A": ("the broker has no quotas", max),
     "worker/Blocked partitions/A": ("retention deletes nothing that is not processed", max),
-    "model/Reasons by bundle/A": ("the shipped bundles have no catalogue of reasons", max),
     "model/Decisions by rule/A": ("the shipped bundles have no rules", max),
     "model/Accepted by one/A": ("champion and challenger have the same contract", max),
     # A scrape that ends between two rules of a group is seen by the second alone, and for that moment they differ.

@@ -22,6 +22,7 @@ const members = [...document.querySelectorAll("#as-form [data-path]")].map((elem
 }));
 const pending = new Map(); // id → { item, at } of a try without a result
 const earlyResults = new Map(); // results that arrived before the response with the id of their try
+const sentences = new Map(); // digest of a bundle → promise of the sentences of its reasons, by code
 let asJson = false;
 
 form.addEventListener("input", (event) => {
@@ -208,13 +209,36 @@ function showResult(result) {
     return;
   }
   const { decision } = result;
-  const reasons = decision.reasons?.length ? [["reasons", decision.reasons.join(", ")]] : [];
   const percent = `${(100 * decision.probability_of_default).toFixed(1)} %`;
   show(pendingTry.item, result.kind, result.kind.toLowerCase(), `probability of default ${percent}`, [
-    ...reasons, ["application", result.id], ["record", recordName(decision.source)], ["bundle", bundleName(decision.bundle)],
+    ...listReasons(decision), ["application", result.id], ["record", recordName(decision.source)], ["bundle", bundleName(decision.bundle)],
     ["decision", decision.decision_id], waited,
   ], decision.probability_of_default);
   announce(`${result.kind}, probability of default ${percent}`);
+}
+
+/** A decision's reasons, most important first: sentence and code, or the code alone if the store lacks the bundle. */
+function listReasons({ reasons, bundle }) {
+  if (!reasons?.length) return [];
+  const texts = reasons.map((code) => createElement("span", {}, createElement("code", {}, code)));
+  readSentences(bundle).then((found) => {
+    reasons.forEach((code, position) => {
+      if (Object.hasOwn(found, code)) texts[position].prepend(`${found[code]} `);
+    });
+  });
+  return texts.map((text, position) => [`reason ${position + 1}`, text]);
+}
+
+/** Requests the sentences of a bundle once; a failed request means none, and is repeated for the next decision. */
+function readSentences({ name, version, digest }) {
+  if (!sentences.has(digest)) {
+    const found = request(`/api/reasons?${new URLSearchParams({ name, version, digest })}`);
+    sentences.set(digest, found.catch(() => {
+      sentences.delete(digest);
+      return {};
+    }));
+  }
+  return sentences.get(digest);
 }
 
 function show(item, title, kind, text, facts, part = null) {

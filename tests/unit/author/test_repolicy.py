@@ -1,18 +1,21 @@
 """A bundle with another policy has the same files, and golden examples of its own."""
 
 import json
+import platform
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scorer.author.build import build_bundle
+from scorer.author.draft_reasons import read_reasons
 from scorer.author.repolicy import draft_repolicy
 from scorer.bundle.load import load_bundle, read_contract, read_files, read_manifest
 from scorer.core.policy import Policy, Rule
 from tests.unit.bundle.contracts import car_loan_bundle
-from tests.unit.bundle.making import PLAIN, copy_bundle, remake
+from tests.unit.bundle.making import EXPLAINED, PLAIN, copy_bundle, everything_in, remake
 
+CATALOGUE = Path(__file__).parents[3] / "examples" / "reasons.toml"
 REFUSE_ALL = Policy(maybe_above=0.0, declined_above=0.0)
 
 
@@ -53,6 +56,17 @@ def test_golden_examples_have_the_labels_of_the_new_policy(tmp_path: Path) -> No
     assert [one["decision"] for one in examples[1]] == expected
     assert [one["decision"] for one in examples[0]] != expected
     load_bundle(after)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="its golden examples were made on x86_64")
+def test_the_default_bundle_is_the_one_before_with_the_examples_catalogue(tmp_path: Path) -> None:
+    """Whoever adds the catalogue to it has the same bundle, byte for byte."""
+    before, created = read_manifest(PLAIN), read_manifest(EXPLAINED).created
+    contents = read_files(PLAIN, before)
+    catalogue = read_reasons(CATALOGUE)
+    contract = read_contract(before, contents)
+    build_bundle(draft_repolicy(before, contents, contract, before.policy, ("1.1.1", created), catalogue), tmp_path)
+    assert everything_in(tmp_path) == everything_in(EXPLAINED)
 
 
 def _examples(folder: Path) -> list[dict[str, Any]]:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from benchmarks.applications import as_records, course_applications
+from benchmarks.engines import BUNDLE
 from benchmarks.reasons import with_library, with_policy, with_reasons
-from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.core.reasons import NONE
 from scorer.core.score import score_batch
 from scorer.store.store import BundleStore
@@ -23,7 +23,7 @@ def test_the_share_of_explained_decisions(tmp_path: Path, rules: int) -> None:
     XGBoost adds contributions as float32, so that nearly equal ones can change places.
     """
     records = as_records(course_applications(), 1_000)
-    bundle = with_reasons(BundleStore(str(tmp_path)).open(DEFAULT_BUNDLE))
+    bundle = with_reasons(BundleStore(str(tmp_path)).open(BUNDLE))
     columns = bundle.decoder.decode_batch([record.content for record in records], BYTES_MAX).columns
     explaining = with_policy(bundle, columns, rules)
     scores, library = (score_batch(records, each, BYTES_MAX) for each in (explaining, with_library(explaining)))

@@ -16,6 +16,7 @@ from sklearn.feature_extraction import DictVectorizer
 from scorer.store.store import SHIPPED
 
 PLAIN = SHIPPED / "credit-risk" / "1.1.0"
+EXPLAINED = SHIPPED / "credit-risk" / "1.1.1"
 WITH_MARITAL = SHIPPED / "credit-risk" / "1.0.0"
 
 
@@ -36,9 +37,9 @@ def remake(folder: Path, change: Callable[[dict[str, Any]], object] = lambda _: 
     return folder
 
 
-def named(folder: Path, name: str, version: str) -> Path:
-    """A copy of the shipped bundle under another name and version."""
-    return remake(copy_bundle(folder), lambda manifest: manifest.update(name=name, version=version))
+def named(folder: Path, name: str, version: str, source: Path = PLAIN) -> Path:
+    """A copy of a shipped bundle under another name and version."""
+    return remake(copy_bundle(folder, source), lambda manifest: manifest.update(name=name, version=version))
 
 
 def everything_in(folder: Path) -> dict[str, bytes]:

@@ -19,7 +19,7 @@ from scorer.bundle.load import load_bundle, read_contract_of, read_manifest
 from scorer.core.score import score_batch
 from scorer.errors import BundleError
 from tests.unit.bundle.contracts import CAR_LOAN, car_loan_bundle
-from tests.unit.bundle.making import PLAIN, WITH_MARITAL, copy_bundle, remake
+from tests.unit.bundle.making import EXPLAINED, PLAIN, WITH_MARITAL, copy_bundle, remake
 
 FILES = ("bundle.json", "model.ubj", "golden.jsonl", "model-card.md")
 
@@ -184,18 +184,14 @@ def test_no_folder_no_bundle(tmp_path: Path) -> None:
         load_bundle(tmp_path)
 
 
-@pytest.mark.parametrize("folder", [PLAIN, WITH_MARITAL], ids=["1.1.0", "1.0.0"])
+@pytest.mark.parametrize("folder", [PLAIN, WITH_MARITAL, EXPLAINED], ids=["1.1.0", "1.0.0", "1.1.1"])
 def test_the_shipped_bundles_pass_every_check(folder: Path) -> None:
     """What a worker starts with is sound, and each check says that it was made."""
     checks: list[str] = []
     opened = load_bundle(folder, checks.append)
-    assert [check.partition(":")[0] for check in checks] == [
-        "manifest",
-        "files",
-        "contract",
-        "model",
-        "golden examples",
-    ]
+    reasons = ["reasons"] if folder == EXPLAINED else []
+    names = ["manifest", "files", "contract", "model", *reasons, "golden examples"]
+    assert [check.partition(":")[0] for check in checks] == names
     assert opened.works()
     assert opened.golden_matrix.shape == (64, len(opened.encoding.columns))
 
@@ -205,8 +201,9 @@ def test_the_shipped_bundles_pass_every_check(folder: Path) -> None:
     [
         (WITH_MARITAL, "4ebcad5e357a0b60dd7e95800963fa6c8b513d09a6b383929b8ca66f910b2423"),
         (PLAIN, "1581f37bfc6d2da0f77a409a57cefac780e6ea0b478ee49242b220a4c159f987"),
+        (EXPLAINED, "71719e81ec9b5868262acbf19668cf345602830d1b41c3de23188faeee333677"),
     ],
-    ids=["1.0.0", "1.1.0"],
+    ids=["1.0.0", "1.1.0", "1.1.1"],
 )
 def test_a_shipped_bundle_never_changes(folder: Path, digest: str) -> None:
     """Decisions name their bundle by digest: another one under an old version would make them lie."""

@@ -11,7 +11,7 @@ import pytest
 from scorer.bundle import engine
 from scorer.bundle.load import read_manifest
 from scorer.store.store import BundleStore
-from tests.unit.bundle.making import PLAIN, copy_bundle, named, remake
+from tests.unit.bundle.making import EXPLAINED, PLAIN, copy_bundle, named, remake
 from tests.unit.cli.conftest import Run
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("opens_here")]
@@ -21,12 +21,13 @@ def test_list_names_every_bundle_and_where_it_is(tmp_path: Path, run: Run) -> No
     """The shipped ones, those in the store, and which one decides if none is named."""
     BundleStore(tmp_path / "store").put(named(tmp_path / "made", "mine", "2.0.0"))
     lines = run("bundle", "list").out.splitlines()
-    assert any("credit-risk:1.1.0" in line and "shipped (default)" in line for line in lines)
+    assert any("credit-risk:1.1.1" in line and "shipped (default)" in line for line in lines)
     assert any("mine:2.0.0" in line and "store" in line for line in lines)
     report = json.loads(run("bundle", "list", "--json").out)
     assert [(row["name"], row["version"], row["shipped"], row["default"]) for row in report] == [
         ("credit-risk", "1.0.0", True, False),
-        ("credit-risk", "1.1.0", True, True),
+        ("credit-risk", "1.1.0", True, False),
+        ("credit-risk", "1.1.1", True, True),
         ("mine", "2.0.0", False, False),
     ]
     assert report[1]["digest"] == read_manifest(PLAIN).digest
@@ -52,24 +53,24 @@ def test_another_store_by_flag(tmp_path: Path, run: Run) -> None:
 def test_show_prints_the_bundles_description(run: Run) -> None:
     """Policy, fields, recipe, data and figures of the default bundle; with --json the manifest itself."""
     out = run("bundle", "show").out
-    manifest = read_manifest(PLAIN)
+    manifest = read_manifest(EXPLAINED)
     for words in (manifest.digest, "above 0.5 DECLINED", "left out  marital", "175 rounds", "AUC 0.8449", "none"):
         assert words in out
     report = json.loads(run("bundle", "show", "credit-risk:latest", "--json").out)
     assert report["digest"] == manifest.digest
-    assert report["manifest"] == json.loads((PLAIN / "bundle.json").read_bytes())
+    assert report["manifest"] == json.loads((EXPLAINED / "bundle.json").read_bytes())
 
 
 def test_verify_lists_what_was_checked(run: Run) -> None:
-    """Six checks of an intact bundle, the engine last, in words or as JSON; exit 0."""
+    """Seven checks of an intact bundle with reasons, the engine last, in words or as JSON; exit 0."""
     ended = run("bundle", "verify")
     assert ended.code == 0
-    assert [line[0] for line in ended.out.splitlines()] == ["✓"] * 6
+    assert [line[0] for line in ended.out.splitlines()] == ["✓"] * 7
     assert ended.out.splitlines()[-1].startswith("✓ engine: ")
     report = json.loads(run("bundle", "verify", "--json").out)
     assert report["ok"]
     assert report["fault"] is None
-    assert len(report["checks"]) == 6
+    assert len(report["checks"]) == 7
 
 
 @pytest.mark.parametrize(
@@ -228,7 +229,7 @@ def test_delete_leaves_what_is_shipped(run: Run) -> None:
     """It is refused without a question."""
     ended = run("bundle", "delete", "credit-risk:latest")
     assert (ended.code, ended.out) == (2, "")
-    assert "credit-risk:1.1.0 is shipped with this package and cannot be deleted" in ended.err
+    assert "credit-risk:1.1.1 is shipped with this package and cannot be deleted" in ended.err
 
 
 @pytest.mark.parametrize("ending", ["", ".tar.gz", ".tar.xz", ".zip"])

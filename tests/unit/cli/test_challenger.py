@@ -10,9 +10,11 @@ import pytest
 from schemas.contracts import shipped_contract
 from schemas.deployment import DeploymentEvent
 from schemas.rows import Hints
+from scorer.bundle.load import read_manifest
 from scorer.cli.rows import FileRecord, read_batches
 from scorer.store.store import BundleStore
 from scorer.stream.history_record import Line
+from tests.unit.bundle.making import EXPLAINED
 from tests.unit.cli.conftest import Run
 
 pytestmark = pytest.mark.slow
@@ -74,7 +76,7 @@ def test_the_table(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert ended.code == 0
     first, *_ = ended.out.splitlines()
     assert first == "The newest 801 applications of credit.applications:"
-    champion, candidate = "credit-risk:1.1.0@1581f37bfc6d", "credit-risk:1.0.0@4ebcad5e357a"
+    champion, candidate = read_manifest(EXPLAINED).reference.short, "credit-risk:1.0.0@4ebcad5e357a"
     assert f"Decisions (rows: champion {champion}, columns: challenger {candidate})\n" in ended.out
     assert "of 800 decisions change (" in ended.out
     assert "Skipped: 1 of 801 rows" in ended.out

@@ -14,7 +14,7 @@ from tests.unit.cli.conftest import Run
 
 pytestmark = pytest.mark.slow
 
-SHIPPED = ["credit-risk:1.0.0", "credit-risk:1.1.0", "credit-risk:latest"]
+SHIPPED = ["credit-risk:1.0.0", "credit-risk:1.1.0", "credit-risk:1.1.1", "credit-risk:latest"]
 Complete = Callable[..., list[str]]
 
 

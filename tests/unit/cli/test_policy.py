@@ -135,6 +135,50 @@ def test_a_bundle_gets_another_policy_on_the_same_model(run: Run, tmp_path: Path
     assert again.code != 0
 
 
+def test_a_bundle_gets_another_catalogue(run: Run, tmp_path: Path) -> None:
+    """Policy and metrics stay; a policy in a later version names the version by whose policy they were measured."""
+    (tmp_path / "why.toml").write_text(
+        '[[catalogue]]\ncode = "INCOME"\nfields = ["income"]\ntext.en = "The income is low."\n'
+    )
+    ended = run("bundle", "repolicy", str(PLAIN), "--reasons", "why.toml", "--version", "9.0.0")
+    assert ended.code == 0, ended.err
+    assert "reasons: 1 in the catalogue" in ended.out
+    assert "cases" not in ended.out
+    store, before = BundleStore(tmp_path / "store"), read_manifest(PLAIN)
+    after = store.entry(f"{before.name}:9.0.0").manifest
+    assert after is not None
+    assert after.reasons is not None
+    assert after.reasons.codes == ("INCOME",)
+    assert (after.policy, after.metrics, after.features) == (before.policy, before.metrics, before.features)
+    for source, version in (("9.0.0", "9.1.0"), ("9.1.0", "9.2.0")):
+        (tmp_path / "policy.toml").write_text(POLICY.replace("0.25", f"0.2{source[2]}") + 'reason = "INCOME"\n')
+        reference = f"{before.name}:{source}"
+        ended = run("bundle", "repolicy", reference, "--policy", "policy.toml", "--version", version)
+        assert ended.code == 0, ended.err
+        manifest = store.entry(f"{before.name}:{version}").manifest
+        assert manifest is not None
+        assert manifest.metrics is not None
+        thresholds = "above 0.5 DECLINED, above 0.3 MAYBE, otherwise APPROVED"
+        assert manifest.metrics.decisions.what.startswith(f"By the policy of version 9.0.0 ({thresholds}), not by")
+
+
+def test_a_catalogue_that_does_not_fit(run: Run, tmp_path: Path) -> None:
+    """A prohibited basis, a code that a rule needs and lacks, and no change at all are one message each."""
+    for name, fields in (("age", '["age"]'), ("other", '["amount"]')):
+        (tmp_path / f"{name}.toml").write_text(
+            f'[[catalogue]]\ncode = "OTHER"\nfields = {fields}\ntext.en = "It is not favorable."\n'
+        )
+    ended = run("bundle", "repolicy", str(PLAIN), "--reasons", "age.toml", "--version", "9.0.0")
+    assert (ended.code, "is a prohibited basis" in ended.err) == (1, True)
+    (tmp_path / "policy.toml").write_text(POLICY + 'reason = "INCOME"\n')
+    changes = ("--policy", "policy.toml", "--reasons", "other.toml")
+    ended = run("bundle", "repolicy", str(PLAIN), *changes, "--version", "9.0.0")
+    assert (ended.code, "INCOME" in ended.err) == (2, True)
+    ended = run("bundle", "repolicy", str(PLAIN), "--version", "9.0.0")
+    assert (ended.code, "name what changes: --policy FILE, --reasons FILE" in ended.err) == (2, True)
+    assert not (tmp_path / "store").exists()
+
+
 def test_a_policy_whose_cases_do_not_hold_is_refused(run: Run, tmp_path: Path) -> None:
     """The case is named, and nothing is stored; so is a reason without a catalogue, and a version that is none."""
     (tmp_path / "cases.csv").write_text(CASES.replace("DECLINED,poor", "MAYBE,poor"))

@@ -41,7 +41,7 @@ def test_the_decisions_are_the_workers_bytes(tmp_path: Path, run: Run) -> None:
     )
     (tmp_path / "in.jsonl").write_text(application + "\n")
     ended = run("score", "in.jsonl", "--topic", "credit.applications")
-    bundle = BundleStore(tmp_path).open("credit-risk:1.1.0")
+    bundle = BundleStore(tmp_path).open("credit-risk:1.1.1")
     record = _record("credit.applications", 1, application.encode())
     assert ended.code == 0
     assert ended.out.encode() == b"".join(
@@ -60,7 +60,7 @@ def test_one_decision_a_row_in_the_files_order(tmp_path: Path, run: Run) -> None
     }
     assert {d["source"]["partition"] for d in decisions} == {0}
     assert len({d["decision_id"] for d in decisions}) == 50
-    assert {d["bundle"]["version"] for d in decisions} == {"1.1.0"}
+    assert {d["bundle"]["version"] for d in decisions} == {"1.1.1"}
 
 
 def test_a_csv_file_comes_back_with_its_decisions(tmp_path: Path, run: Run) -> None:
@@ -72,9 +72,10 @@ def test_a_csv_file_comes_back_with_its_decisions(tmp_path: Path, run: Run) -> N
     header, good, bad = table.out.splitlines()
     decision = json.loads(lines[0])
     before = file.read_text(encoding="utf-8").splitlines()
-    assert header == f"{before[0]};decision;probability_of_default;rejection"
-    assert good == f"{before[1]};{decision['decision']};{decision['probability_of_default']!r};"
-    assert bad.startswith(f"{before[3]};;;unknown_category: home: ")
+    assert header == f"{before[0]};decision;probability_of_default;reasons;rejection"
+    codes = " ".join(decision.get("reasons", ()))
+    assert good == f"{before[1]};{decision['decision']};{decision['probability_of_default']!r};{codes};"
+    assert bad.startswith(f"{before[3]};;;;unknown_category: home: ")
     assert "s3cret" not in bad.removeprefix(before[3])
     assert table.code == 1
 
@@ -82,7 +83,10 @@ def test_a_csv_file_comes_back_with_its_decisions(tmp_path: Path, run: Run) -> N
 def test_a_csv_file_without_rows_comes_back_with_its_header(tmp_path: Path, run: Run) -> None:
     """So that a program that reads it finds the columns."""
     _write(tmp_path / "loans.csv")
-    assert run("score", "loans.csv", "--output", "csv").out == f"{HEADER},decision,probability_of_default,rejection\n"
+    header = f"{HEADER},decision,probability_of_default"
+    assert run("score", "loans.csv", "--output", "csv").out == f"{header},reasons,rejection\n"
+    without = run("score", "loans.csv", "--output", "csv", "--bundle", "credit-risk:1.1.0")
+    assert without.out == f"{header},rejection\n"
 
 
 @pytest.mark.parametrize("twice", [False, True])
@@ -155,12 +159,12 @@ def test_the_summary_alone(tmp_path: Path, run: Run) -> None:
     """--summary prints it where the decisions would have been, and with --json as an object."""
     file = write_loans(tmp_path / "loans.csv", rows=50)
     text = run("score", file, "--summary")
-    assert text.out.startswith("50 rows: 50 decided by credit-risk:1.1.0@")
+    assert text.out.startswith("50 rows: 50 decided by credit-risk:1.1.1@")
     assert text.err == ""
     report = json.loads(run("score", file, "--summary", "--json").out)
     assert report["rows"] == sum(report["decisions"].values()) == 50
     assert report["rejections"] == {}
-    assert report["bundle"]["version"] == "1.1.0"
+    assert report["bundle"]["version"] == "1.1.1"
 
 
 def test_the_summary_as_json_with_the_decisions(tmp_path: Path, run: Run) -> None:
@@ -183,7 +187,7 @@ def test_a_file_with_no_rows(tmp_path: Path, run: Run) -> None:
         (["nowhere.csv"], 2, "scorer: nowhere.csv: file not found"),
         (["nowhere.csv", "--bundle", "no-such:1.0.0"], 2, "scorer: nowhere.csv: file not found"),
         (["notes.txt"], 2, "unknown suffix"),
-        (["good.csv", "--bundle", "credit-risk:7.0.0"], 1, "Available: credit-risk:1.0.0, credit-risk:1.1.0"),
+        (["good.csv", "--bundle", "credit-risk:7.0.0"], 1, "Available: credit-risk:1.0.0, credit-risk:1.1.0, credit-"),
         (["good.csv", "--topic", "a b"], 2, "--topic a b: invalid topic name"),
         (["good.csv", "--rejects", "good.csv"], 2, "is the input file"),
         (["good.csv", "--rejects", "no/folder.jsonl"], 2, "--rejects no/folder.jsonl: cannot be written"),

@@ -19,6 +19,8 @@ from scorer.store.store import BundleStore
 from tests.unit.bundle.making import PLAIN, WITH_MARITAL, copy_bundle, everything_in, named, remake
 from tests.unit.schemas.test_confidential import WITH_CREDENTIALS
 
+SHIPPED = ("credit-risk:1.0.0", "credit-risk:1.1.0", "credit-risk:1.1.1")
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> BundleStore:
@@ -28,10 +30,7 @@ def store(tmp_path: Path) -> BundleStore:
 
 def test_the_shipped_bundles_always_exist(tmp_path: Path, store: BundleStore) -> None:
     """An empty store, or none, still has something to decide with, and reading makes no folder."""
-    assert [(e.reference, e.shipped, e.fault) for e in store.entries()] == [
-        ("credit-risk:1.0.0", True, ""),
-        ("credit-risk:1.1.0", True, ""),
-    ]
+    assert [(e.reference, e.shipped, e.fault) for e in store.entries()] == [(name, True, "") for name in SHIPPED]
     assert store.open("credit-risk:1.1.0").reference == read_manifest(PLAIN).reference
     assert not (tmp_path / "store").exists()
 
@@ -58,7 +57,7 @@ def test_latest_is_the_highest_number(tmp_path: Path, store: BundleStore) -> Non
     for version in ("1.10.0", "1.9.0", "1.2.11"):
         store.put(named(tmp_path / version, "credit-risk", version))
     assert store.open("credit-risk:latest").reference.version == "1.10.0"
-    assert [e.version for e in store.entries()] == ["1.0.0", "1.1.0", "1.2.11", "1.9.0", "1.10.0"]
+    assert [e.version for e in store.entries()] == ["1.0.0", "1.1.0", "1.1.1", "1.2.11", "1.9.0", "1.10.0"]
 
 
 def test_a_version_is_never_overwritten(tmp_path: Path, store: BundleStore) -> None:
@@ -129,7 +128,7 @@ def test_a_half_copied_bundle_is_in_no_list(tmp_path: Path, store: BundleStore) 
     shutil.copytree(tmp_path / "store" / "mine", tmp_path / "store" / ".incoming-0123")
     (tmp_path / "store" / "mine" / "notes").mkdir()
     ((tmp_path / "store") / "README").touch()
-    assert [e.reference for e in store.entries()] == ["credit-risk:1.0.0", "credit-risk:1.1.0", "mine:2.0.0"]
+    assert [e.reference for e in store.entries()] == [*SHIPPED, "mine:2.0.0"]
 
 
 def test_a_damaged_bundle_is_listed_as_such_and_does_not_hide_the_others(tmp_path: Path, store: BundleStore) -> None:
