@@ -55,7 +55,7 @@ impl<'a> Cursor<'a> {
     /// The next bytes, if there are so many.
     #[inline]
     pub fn chunk<const LENGTH: usize>(&self) -> Option<&'a [u8; LENGTH]> {
-        self.bytes.get(self.at..)?.first_chunk()
+        self.bytes.get(self.at..self.at + LENGTH)?.first_chunk()
     }
 
     /// Whether this text comes so many bytes after the position.

@@ -16,7 +16,7 @@ const fn repeat(byte: u8) -> u64 {
 /// The word at a position; the bytes after the text's end are 0.
 #[inline]
 pub fn word_at(text: &[u8], at: usize) -> u64 {
-    match text.get(at..).and_then(|rest| rest.first_chunk()) {
+    match text.get(at..at + WORD).and_then(|rest| rest.first_chunk()) {
         Some(bytes) => u64::from_le_bytes(*bytes),
         None => last_word(text, at),
     }

@@ -140,7 +140,7 @@ fn short_number(word: u64) -> Option<(f64, usize)> {
     let count = end - dot;
     let integer = integer_of(digits << (8 * (WORD - count)));
     // Both are exact, so the quotient is the nearest double.
-    Some((integer as u32 as f64 / POWERS_OF_TEN[count - whole], end))
+    Some((integer as u32 as f64 / POWERS_OF_TEN[(count - whole) % WORD], end))
 }
 
 /// The digits of a number as an integer, as long as there are not too many.
