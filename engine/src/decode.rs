@@ -194,6 +194,7 @@ impl Decoder {
         reading.values[fields.clone()].copy_from_slice(&self.absent[fields]);
     }
 
+    /// Reads a member's value. Like `name` it is inlined, so that the position stays in a register.
     #[inline(always)]
     fn member(&self, member: &Member, value: &[u8], cursor: &mut Cursor, reading: &mut Reading) -> Option<()> {
         if cursor.peek() == Some(b'n') {
