@@ -5,32 +5,36 @@ const SECOND_US: i64 = 1_000_000;
 const DAY_US: i64 = DAY_S * SECOND_US;
 /// Integers up to it are doubles, and so their quotient is correctly rounded.
 const EXACT_INTEGERS: u64 = 1 << 53;
+/// From 0000-03-01 to 1970-01-01.
+const DAYS_BEFORE_1970: i32 = 719_468;
 
 /// Reads a date, YYYY-MM-DD.
-pub fn read_date(text: &[u8]) -> Option<f64> {
-    days_of(text).map(|days| days as f64)
+#[inline]
+pub fn read_date(text: &[u8; 10]) -> Option<f64> {
+    days_of(text).map(f64::from)
+}
+
+/// Reads a date-time in UTC without a fraction of a second, YYYY-MM-DDTHH:MM:SS; its Z is not in the text.
+#[inline]
+pub fn read_usual_date_time(text: &[u8; 19]) -> Option<f64> {
+    // Both are exact, so the quotient is the nearest double.
+    seconds_of(text).map(|seconds| seconds as f64 / DAY_S as f64)
 }
 
 /// Reads a date-time with an offset; digits of a second after the sixth do not count.
 pub fn read_date_time(text: &[u8]) -> Option<f64> {
-    let days = days_of(text.get(..10)?)?;
-    if !matches!(text.get(10)?, b'T' | b't') || *text.get(13)? != b':' || *text.get(16)? != b':' {
-        return None;
-    }
-    let hour = two_digits(text, 11, 23)?;
-    let minute = two_digits(text, 14, 59)?;
-    let second = two_digits(text, 17, 59)?;
-    let (micros, rest) = fraction(text.get(19..)?)?;
-    let offset_s = match rest {
+    let (date_time, rest) = text.split_first_chunk()?;
+    let seconds = seconds_of(date_time)?;
+    let (micros, rest) = fraction(rest)?;
+    let offset_s = match *rest {
         [b'Z' | b'z'] => 0,
-        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
-            let seconds = two_digits(rest, 1, 23)? * 3600 + two_digits(rest, 4, 59)? * 60;
-            if *sign == b'-' { -seconds } else { seconds }
+        [sign @ (b'+' | b'-'), h, hh, b':', m, mm] => {
+            let seconds = two_digits(h, hh, 23)? * 3600 + two_digits(m, mm, 59)? * 60;
+            if sign == b'-' { -seconds } else { seconds }
         }
         _ => return None,
     };
-    let seconds = days * DAY_S + hour * 3600 + minute * 60 + second - offset_s;
-    Some(days_from_micros(seconds * SECOND_US + micros))
+    Some(days_from_micros((seconds - i64::from(offset_s)) * SECOND_US + micros))
 }
 
 /// Takes the fraction of a second, if there is one: the microseconds, and the text after it.
@@ -46,45 +50,45 @@ fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     Some((micros, &digits[count..]))
 }
 
-fn days_of(text: &[u8]) -> Option<i64> {
-    if text.len() != 10 || text[4] != b'-' || text[7] != b'-' {
-        return None;
-    }
-    let year = two_digits(text, 0, 99)? * 100 + two_digits(text, 2, 99)?;
-    let month = two_digits(text, 5, 12)?;
-    let day = two_digits(text, 8, 31)?;
-    if year < 1 || month < 1 || day < 1 || day > days_in_month(year, month) {
-        return None;
-    }
-    Some(days_from_civil(year, month, day))
+/// Seconds since 1970, as if the time were in UTC.
+#[inline]
+fn seconds_of(text: &[u8; 19]) -> Option<i64> {
+    let [date @ .., b'T' | b't', h, hh, b':', m, mm, b':', s, ss] = text else { return None };
+    let time = (two_digits(*h, *hh, 23)? * 60 + two_digits(*m, *mm, 59)?) * 60 + two_digits(*s, *ss, 59)?;
+    Some(i64::from(days_of(date)?) * DAY_S + i64::from(time))
 }
 
-fn two_digits(text: &[u8], at: usize, max: i64) -> Option<i64> {
-    let (tens, ones) = (*text.get(at)?, *text.get(at + 1)?);
-    if !tens.is_ascii_digit() || !ones.is_ascii_digit() {
-        return None;
-    }
-    let number = i64::from(tens - b'0') * 10 + i64::from(ones - b'0');
-    (number <= max).then_some(number)
+#[inline]
+fn days_of(text: &[u8; 10]) -> Option<i32> {
+    let [c, cc, y, yy, b'-', m, mm, b'-', d, dd] = *text else { return None };
+    let year = two_digits(c, cc, 99)? * 100 + two_digits(y, yy, 99)?;
+    let (month, day) = (two_digits(m, mm, 12)?, two_digits(d, dd, 31)?);
+    let is_valid = year >= 1 && month >= 1 && day >= 1 && (day <= 28 || day <= days_in_month(year, month));
+    is_valid.then(|| days_from_civil(year, month, day))
 }
 
-fn days_in_month(year: i64, month: i64) -> i64 {
+#[inline]
+fn two_digits(tens: u8, ones: u8, max: i32) -> Option<i32> {
+    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+    let number = i32::from(tens) * 10 + i32::from(ones);
+    ((tens <= 9) & (ones <= 9) & (number <= max)).then_some(number)
+}
+
+fn days_in_month(year: i32, month: i32) -> i32 {
     let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     match month {
-        2 => 28 + i64::from(is_leap),
+        2 => 28 + i32::from(is_leap),
         4 | 6 | 9 | 11 => 30,
         _ => 31,
     }
 }
 
-/// Days since 1970-01-01 in the proleptic Gregorian calendar: years are counted from March, in eras of 400 years.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
+/// Days since 1970-01-01 in the proleptic Gregorian calendar, of a year from 1 on: years are counted from March.
+#[inline]
+fn days_from_civil(year: i32, month: i32, day: i32) -> i32 {
+    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+    let leap_days = year / 4 - year / 100 + year / 400;
+    year * 365 + leap_days + (153 * month + 2) / 5 + day - 1 - DAYS_BEFORE_1970
 }
 
 /// The double nearest to the quotient, as Python divides integers.
@@ -112,7 +116,7 @@ mod tests {
         for (text, days) in
             [("1970-01-01", 0.0), ("1969-12-31", -1.0), ("2000-02-29", 11_016.0), ("2024-12-31", 20_088.0)]
         {
-            assert_eq!(read_date(text.as_bytes()), Some(days), "{text}");
+            assert_eq!(read_date(text.as_bytes().try_into().unwrap()), Some(days), "{text}");
         }
         assert_eq!(read_date(b"0001-01-01"), Some(-719_162.0));
         assert_eq!(read_date(b"9999-12-31"), Some(2_932_896.0));
@@ -127,16 +131,39 @@ mod tests {
             "2024-00-01",
             "2024-04-31",
             "0000-01-01",
-            "2024-1-01",
+            "2024-1-001",
             "2024-01-1x",
-            "",
+            "2024/01/01",
+            "2024-01-00",
         ] {
-            assert_eq!(read_date(text.as_bytes()), None, "{text}");
+            assert_eq!(read_date(text.as_bytes().try_into().unwrap()), None, "{text}");
         }
     }
 
     #[test]
+    fn each_day_follows_the_one_before() {
+        let mut days = -719_162.0;
+        for year in 1..=2_001 {
+            for month in 1..=12 {
+                for day in 1..=days_in_month(year, month) {
+                    let text = format!("{year:04}-{month:02}-{day:02}");
+                    assert_eq!(read_date(text.as_bytes().try_into().unwrap()), Some(days), "{text}");
+                    days += 1.0;
+                }
+            }
+        }
+        assert_eq!(days, 11_688.0);
+    }
+
+    #[test]
     fn date_times_are_instants() {
+        let usual = |text: &[u8; 19]| read_usual_date_time(text);
+        assert_eq!([usual(b"1970-01-02T00:00:00"), usual(b"1969-12-31T18:00:00")], [Some(1.0), Some(-0.25)]);
+        for text in ["2024-02-29T10:15:30", "0001-01-01T00:00:00", "9999-12-31t23:59:59", "1969-12-31T23:59:01"] {
+            let with_offset = read_date_time(format!("{text}Z").as_bytes());
+            assert_eq!(usual(text.as_bytes().try_into().unwrap()), with_offset, "{text}");
+            assert!(with_offset.is_some());
+        }
         for text in
             ["1970-01-02T00:00:00Z", "1970-01-02t02:00:00+02:00", "1970-01-01T12:30:00-11:30", "1970-01-02T00:00:00.0z"]
         {
@@ -158,6 +185,10 @@ mod tests {
             "2024-01-01T00:00:00+0100",
             "2024-01-01T00:00:00+24:00",
             "2024-01-01T00:00:00ZZ",
+            "2024-01-01T00-00:00Z",
+            "2024-01-01T00:0a:00Z",
+            "2024-02-30T00:00:00Z",
+            "",
         ] {
             assert_eq!(read_date_time(text.as_bytes()), None, "{text}");
         }

@@ -65,8 +65,10 @@ impl Columns {
 
     /// Writes a row, which is all zeros; None if a number does not fit into it.
     pub fn write(&self, values: &[f64], row: &mut [f32], stack: &mut Vec<[f64; 1]>) -> Option<()> {
+        let mut fits = true;
         for &(column, field) in &self.numbers {
-            row[column] = self.round(values[field])?;
+            row[column] = self.round(values[field]);
+            fits &= !row[column].is_infinite();
         }
         for &(column, field) in &self.indexes {
             let code = values[field];
@@ -82,15 +84,15 @@ impl Columns {
             }
         }
         for (column, program) in &self.derived {
-            row[*column] = self.round(program.run(values.as_chunks().0, stack)[0])?;
+            row[*column] = self.round(program.run(values.as_chunks().0, stack)[0]);
+            fits &= !row[*column].is_infinite();
         }
-        Some(())
+        fits.then_some(())
     }
 
     #[inline]
-    fn round(&self, number: f64) -> Option<f32> {
-        let rounded = if number.is_nan() { self.missing } else { number as f32 };
-        (!rounded.is_infinite()).then_some(rounded)
+    fn round(&self, number: f64) -> f32 {
+        if number.is_nan() { self.missing } else { number as f32 }
     }
 }
 

@@ -3,12 +3,11 @@
 //! What this module accepts is valid by the contract, and has the same values in the reference. What it does not accept
 //! need not be invalid: the reference decides.
 
-use crate::calendar::{read_date, read_date_time};
+use crate::fields::Field;
 use crate::json::Cursor;
+use crate::keys::Key;
 use crate::tables::{FieldTable, MemberTable, ObjectTable};
-
-/// Values of a category up to this number are compared one by one.
-const COMPARED_ONE_BY_ONE_MAX: usize = 8;
+use crate::texts::Texts;
 
 /// The decoder of one contract.
 pub struct Decoder {
@@ -17,22 +16,22 @@ pub struct Decoder {
     /// The value of each field if it is absent.
     absent: Vec<f64>,
     id_field: usize,
-    members: usize,
+    /// The number of states that a reading has.
+    states: usize,
 }
 
 struct Object {
     members: Vec<Member>,
-    /// The members' names in order, with their positions.
-    by_name: Vec<(Box<[u8]>, usize)>,
-    /// The number of its first member among those of all objects.
-    first_member: usize,
+    /// The members' positions by their names.
+    by_name: Texts<usize>,
+    /// Its first state among those of all objects: it has one for its start, and one for each member.
+    first_state: usize,
     fields: std::ops::Range<usize>,
 }
 
 struct Member {
-    name: Box<[u8]>,
-    /// The name as JSON has it, with the colon after it; None if it cannot be written without escapes.
-    key: Option<Box<[u8]>>,
+    /// None if the name cannot be written without escapes.
+    key: Option<Key>,
     required: bool,
     nullable: bool,
     kind: MemberKind,
@@ -44,43 +43,29 @@ enum MemberKind {
     Object(usize),
 }
 
-enum Field {
-    Number { low: f64, high: f64, unknown: Vec<f64>, is_integer: bool },
-    Boolean,
-    Category(Categories),
-    Text { min: usize, max: usize },
-    Date,
-    DateTime,
-}
-
-/// The values of a category with their codes, in the order of their bytes.
-struct Categories(Vec<(Box<[u8]>, f64)>);
-
-impl Categories {
-    fn code_of(&self, value: &[u8]) -> Option<f64> {
-        if self.0.len() <= COMPARED_ONE_BY_ONE_MAX {
-            return self.0.iter().find(|(other, _)| **other == *value).map(|(_, code)| *code);
-        }
-        let position = self.0.binary_search_by(|(other, _)| (**other).cmp(value)).ok()?;
-        Some(self.0[position].1)
-    }
-}
-
 /// The values of a record, and what is needed to read the next one; it is used again for each.
 pub struct Reading {
     /// The value of each field: a number, a category's code, or days. NaN, or code -1, is unknown.
     pub values: Vec<f64>,
     /// The bytes of the application's id within the value: a JSON string's content without escapes.
     pub id: std::ops::Range<usize>,
-    /// For each member the number of the record in which it was last seen.
-    seen: Vec<u64>,
+    /// For each object that of its start, and those of its members.
+    states: Vec<State>,
     record: u64,
+}
+
+/// What is known of a member, or of the start of an object.
+struct State {
+    /// The number of the record in which the member was last seen.
+    seen: u64,
+    /// The member that came next, when there was one; at first the contract's next one. It is expected here again.
+    next: usize,
 }
 
 impl Decoder {
     /// Checks the tables.
     pub fn new(objects: &[ObjectTable], fields: &[FieldTable], id_field: usize) -> Result<Self, String> {
-        let mut first_member = 0;
+        let mut states = 0;
         let mut checked = Vec::with_capacity(objects.len());
         for (number, table) in objects.iter().enumerate() {
             let members: Vec<Member> = table
@@ -91,18 +76,17 @@ impl Decoder {
             if table.first_field > table.end_field || table.end_field > fields.len() {
                 return Err("an object has fields that do not exist".into());
             }
-            let mut by_name: Vec<_> = members.iter().enumerate().map(|(i, m)| (m.name.clone(), i)).collect();
-            by_name.sort();
+            let by_name = Texts::new(table.members.iter().enumerate().map(|(i, m)| (&m.name[..], i)));
             let count = members.len();
-            checked.push(Object { members, by_name, first_member, fields: table.first_field..table.end_field });
-            first_member += count;
+            checked.push(Object { members, by_name, first_state: states, fields: table.first_field..table.end_field });
+            states += 1 + count;
         }
-        let parsed: Vec<Field> = fields.iter().map(field).collect::<Result<_, _>>()?;
+        let parsed: Vec<Field> = fields.iter().map(Field::new).collect::<Result<_, _>>()?;
         if checked.is_empty() || !matches!(parsed.get(id_field), Some(Field::Text { .. })) {
             return Err("the contract has no id".into());
         }
         let absent = fields.iter().map(|table| table.absent).collect();
-        Ok(Self { objects: checked, fields: parsed, absent, id_field, members: first_member })
+        Ok(Self { objects: checked, fields: parsed, absent, id_field, states })
     }
 
     /// The number of fields.
@@ -114,8 +98,7 @@ impl Decoder {
     pub fn codes(&self, field: usize) -> Option<usize> {
         match self.fields.get(field)? {
             Field::Category(categories) => {
-                let codes = categories.0.iter().map(|(_, code)| *code);
-                codes.chain([self.absent[field]]).map(|code| (code + 1.0) as usize).max()
+                categories.values().chain([self.absent[field]]).map(|code| (code + 1.0) as usize).max()
             }
             _ => None,
         }
@@ -128,7 +111,11 @@ impl Decoder {
 
     /// What is needed to read values.
     pub fn reading(&self) -> Reading {
-        Reading { values: self.absent.clone(), id: 0..0, seen: vec![0; self.members], record: 0 }
+        let mut states = Vec::with_capacity(self.states);
+        for object in &self.objects {
+            states.extend((0..=object.members.len()).map(|next| State { seen: 0, next }));
+        }
+        Reading { values: self.absent.clone(), id: 0..0, states, record: 0 }
     }
 
     /// Reads a value; None leaves it to the reference.
@@ -138,48 +125,57 @@ impl Decoder {
         reading.record += 1;
         reading.id = 0..0;
         cursor.skip_space();
-        self.object(0, &mut cursor, reading)?;
+        let end = self.object(0, (value, cursor.position()), reading)?;
+        let mut cursor = Cursor::at(value, end);
         cursor.skip_space();
         (cursor.position() == value.len() && !reading.id.is_empty()).then_some(())
     }
 
-    fn object(&self, number: usize, cursor: &mut Cursor, reading: &mut Reading) -> Option<()> {
+    /// Reads the object at a position; returns its end. Positions are values, so that they stay in registers.
+    fn object(&self, number: usize, (value, at): (&[u8], usize), reading: &mut Reading) -> Option<usize> {
+        let mut cursor = Cursor::at(value, at);
         let object = &self.objects[number];
         cursor.require(b'{')?;
         cursor.skip_space();
-        let mut expected = 0;
+        let mut last = object.first_state;
         let mut count = 0;
         if !cursor.take(b'}') {
             loop {
-                match object.name(cursor, expected)? {
+                match object.name(&mut cursor, reading.states[last].next)? {
                     Some(position) => {
-                        let seen = &mut reading.seen[object.first_member + position];
+                        reading.states[last].next = position;
+                        last = object.first_state + 1 + position;
+                        let seen = &mut reading.states[last].seen;
                         if *seen == reading.record {
                             return None;
                         }
                         *seen = reading.record;
                         count += 1;
-                        expected = position + 1;
-                        self.member(&object.members[position], cursor, reading)?;
+                        self.member(&object.members[position], value, &mut cursor, reading)?;
                     }
-                    None => cursor.skip_value(1)?,
+                    None => cursor.skip_value()?,
                 }
-                cursor.skip_space();
-                if cursor.take(b'}') {
-                    break;
+                if !cursor.take(b',') {
+                    cursor.skip_space();
+                    if cursor.take(b'}') {
+                        break;
+                    }
+                    cursor.require(b',')?;
                 }
-                cursor.require(b',')?;
                 cursor.skip_space();
             }
         }
-        if count == object.members.len() { Some(()) } else { self.fill_absent(object, reading) }
+        if count != object.members.len() {
+            self.fill_absent(object, reading)?;
+        }
+        Some(cursor.position())
     }
 
     /// Sets the values of members that were not seen; None if one of them is required.
     #[cold]
     fn fill_absent(&self, object: &Object, reading: &mut Reading) -> Option<()> {
         for (position, member) in object.members.iter().enumerate() {
-            if reading.seen[object.first_member + position] != reading.record {
+            if reading.states[object.first_state + 1 + position].seen != reading.record {
                 if member.required {
                     return None;
                 }
@@ -198,7 +194,9 @@ impl Decoder {
         reading.values[fields.clone()].copy_from_slice(&self.absent[fields]);
     }
 
-    fn member(&self, member: &Member, cursor: &mut Cursor, reading: &mut Reading) -> Option<()> {
+    /// Reads a member's value. Like `name` it is inlined, so that the position stays in a register.
+    #[inline(always)]
+    fn member(&self, member: &Member, value: &[u8], cursor: &mut Cursor, reading: &mut Reading) -> Option<()> {
         if cursor.peek() == Some(b'n') {
             cursor.require_text(b"null")?;
             match member.kind {
@@ -209,7 +207,10 @@ impl Decoder {
             return Some(());
         }
         match member.kind {
-            MemberKind::Object(number) => self.object(number, cursor, reading),
+            MemberKind::Object(number) => {
+                cursor.advance_to(self.object(number, (value, cursor.position()), reading)?);
+                Some(())
+            }
             MemberKind::Field(field) => {
                 let start = cursor.position() + 1;
                 reading.values[field] = self.fields[field].read(cursor)?;
@@ -224,55 +225,24 @@ impl Decoder {
 
 impl Object {
     /// Takes a name and its colon: the position of the member, if the contract has it. The expected one is tried first.
-    #[inline]
+    #[inline(always)]
     fn name(&self, cursor: &mut Cursor, expected: usize) -> Option<Option<usize>> {
         if let Some(key) = self.members.get(expected).and_then(|member| member.key.as_ref())
-            && cursor.require_text(key).is_some()
+            && key.take(cursor)
         {
             cursor.skip_space();
             return Some(Some(expected));
         }
+        let (position, rest) = self.any_name(*cursor)?;
+        *cursor = rest;
+        Some(position)
+    }
+
+    #[inline(never)]
+    fn any_name<'a>(&self, mut cursor: Cursor<'a>) -> Option<(Option<usize>, Cursor<'a>)> {
         let name = cursor.plain_string()?;
         cursor.colon()?;
-        let found = self.by_name.binary_search_by(|(other, _)| (**other).cmp(name));
-        Some(found.ok().map(|place| self.by_name[place].1))
-    }
-}
-
-impl Field {
-    /// Null as a value.
-    fn unknown(&self) -> f64 {
-        if matches!(self, Self::Category(_)) { -1.0 } else { f64::NAN }
-    }
-
-    /// Reads a value; a text's is NaN.
-    #[inline]
-    fn read(&self, cursor: &mut Cursor) -> Option<f64> {
-        match self {
-            Self::Number { low, high, unknown, is_integer } => {
-                let number = cursor.number()?;
-                if !unknown.is_empty() && unknown.contains(&number) {
-                    return Some(f64::NAN);
-                }
-                let is_valid = number >= *low && number <= *high && (!is_integer || number == number.floor());
-                is_valid.then_some(number)
-            }
-            Self::Boolean => {
-                if cursor.peek()? == b't' {
-                    cursor.require_text(b"true").map(|()| 1.0)
-                } else {
-                    cursor.require_text(b"false").map(|()| 0.0)
-                }
-            }
-            Self::Category(categories) => categories.code_of(cursor.plain_string()?),
-            Self::Text { min, max } => {
-                // Characters: bytes that do not continue one.
-                let length = cursor.plain_string()?.iter().filter(|byte| (**byte & 0xC0) != 0x80).count();
-                (*min..=*max).contains(&length).then_some(f64::NAN)
-            }
-            Self::Date => read_date(cursor.plain_string()?),
-            Self::DateTime => read_date_time(cursor.plain_string()?),
-        }
+        Some((self.by_name.find(name), cursor))
     }
 }
 
@@ -283,33 +253,7 @@ fn member(table: &MemberTable, parent: usize, objects: usize, fields: usize) -> 
         (None, Some(object)) if parent < object && object < objects => MemberKind::Object(object),
         _ => return Err("a member is neither a field nor an object that exists".into()),
     };
-    let name = table.name.clone().into_boxed_slice();
-    let is_plain = !name.iter().any(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
-    let key = is_plain.then(|| [b"\"", &name[..], b"\":"].concat().into_boxed_slice());
-    Ok(Member { name, key, required: table.required, nullable: table.nullable, kind })
-}
-
-fn field(table: &FieldTable) -> Result<Field, String> {
-    Ok(match table.kind.as_str() {
-        kind @ ("number" | "integer") => {
-            let unknown = table.unknown.clone();
-            Field::Number { low: table.low, high: table.high, unknown, is_integer: kind == "integer" }
-        }
-        "boolean" => Field::Boolean,
-        "category" => {
-            let mut categories: Vec<_> = table
-                .categories
-                .iter()
-                .map(|(value, code)| (value.clone().into_boxed_slice(), f64::from(*code)))
-                .collect();
-            categories.sort_by(|(first, _), (second, _)| first.cmp(second));
-            Field::Category(Categories(categories))
-        }
-        "text" => Field::Text { min: table.length_min, max: table.length_max },
-        "date" => Field::Date,
-        "date-time" => Field::DateTime,
-        other => return Err(format!("{other} is not a kind of field")),
-    })
+    Ok(Member { key: Key::new(&table.name), required: table.required, nullable: table.nullable, kind })
 }
 
 #[cfg(test)]
@@ -436,12 +380,30 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn many_categories_are_found_too() {
-        let values: Vec<_> = (0..1_000).map(|code| (format!("v{code}").into_bytes(), code)).collect();
-        let table = FieldTable { kind: "category".into(), categories: values.clone(), ..FieldTable::default() };
-        let Ok(Field::Category(categories)) = field(&table) else { panic!("a category") };
-        assert!(values.iter().all(|(value, code)| categories.code_of(value) == Some(f64::from(*code))));
-        assert_eq!(categories.code_of(b"v1000"), None);
+    fn any_order_of_the_members_is_read_whatever_the_order_before() {
+        let decoder = decoder();
+        let mut reading = decoder.reading();
+        let members = [r#""id":"a""#, r#""income":1"#, r#""home":"rent""#, r#""x":[1]"#, r#""job":{"ok":true}"#];
+        let all = [0, 1, 2, 3, 4];
+        for first in all {
+            for second in all.into_iter().filter(|other| *other != first) {
+                let mut order = vec![first, second];
+                order.extend(all.into_iter().filter(|other| ![first, second].contains(other)));
+                for space in ["", " "] {
+                    let separator = format!("{space},{space}");
+                    let colon = format!("{space}:{space}");
+                    let texts: Vec<_> = order.iter().map(|member| members[*member].replace(':', &colon)).collect();
+                    let value = format!("{{{space}{}{space}}}", texts.join(&separator));
+                    decoder.read(value.as_bytes(), &mut reading).expect(&value);
+                    assert!(is_same(&reading.values, &[f64::NAN, 1.0, 0.0, 7.0, 1.0]), "{value}");
+                    let without = [&texts[..1], &texts[2..]].concat().join(&separator);
+                    let is_read = decoder.read(format!("{{{without}}}").as_bytes(), &mut reading).is_some();
+                    assert_eq!(is_read, second > 1, "{without}");
+                    let twice = format!("{{{},{}}}", texts.join(&separator), texts[1]);
+                    assert_eq!(decoder.read(twice.as_bytes(), &mut reading).is_some(), second == 3, "{twice}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -2,23 +2,22 @@
 //!
 //! The bytes are UTF-8: that is checked once per record, not per string.
 
+mod numbers;
+
+use crate::texts::Text;
+use crate::words::{WORD, bytes_before, first_bytes, mark_special, word_at};
+
 /// Objects and arrays within a property that the contract does not have; the reference rejects 200.
 const NESTING_MAX: usize = 100;
-/// Digits of a number of the contract. 17 are enough to write any double exactly.
-const DIGITS_MAX: u32 = 17;
-/// Characters of a number that is skipped: it is far below the greatest double, and below the reference's 4,300 digits.
-const SKIPPED_NUMBER_MAX: usize = 100;
-/// Digits of an exponent: two of them cannot leave the range of a double, with numbers of this length.
-const EXPONENT_DIGITS_MAX: usize = 2;
-/// Powers of ten that a double holds exactly.
-const POWERS_OF_TEN: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
-    1e21, 1e22,
-];
-/// Integers below it are doubles.
-const EXACT_INTEGERS: u64 = 1 << 53;
+/// Words of a string that are looked at one by one, before its blocks.
+const SHORT_WORDS: usize = 4;
+/// Bytes of a block: the compiler looks at all of them at once.
+const BLOCK: usize = 32;
+const TRUE: u64 = u64::from_le_bytes(*b"true\0\0\0\0");
+const FALSE: u64 = u64::from_le_bytes(*b"false\0\0\0");
 
 /// A position in a value.
+#[derive(Clone, Copy)]
 pub struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -27,7 +26,13 @@ pub struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// The start of a value, which is UTF-8.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self::at(bytes, 0)
+    }
+
+    /// A position in a value, which is UTF-8.
+    #[inline]
+    pub fn at(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at }
     }
 
     /// The position in bytes.
@@ -41,6 +46,36 @@ impl<'a> Cursor<'a> {
         self.bytes.get(self.at).copied()
     }
 
+    /// The next eight bytes; 0 after the end.
+    #[inline]
+    fn word(&self) -> u64 {
+        word_at(self.bytes, self.at)
+    }
+
+    /// The next bytes, if there are so many.
+    #[inline]
+    pub fn chunk<const LENGTH: usize>(&self) -> Option<&'a [u8; LENGTH]> {
+        self.bytes.get(self.at..self.at + LENGTH)?.first_chunk()
+    }
+
+    /// Whether this text comes so many bytes after the position.
+    #[inline]
+    pub fn has_after(&self, skipped: usize, text: &[u8]) -> bool {
+        self.bytes.get(self.at + skipped..).is_some_and(|rest| rest.starts_with(text))
+    }
+
+    /// Takes bytes that were looked at.
+    #[inline]
+    pub fn advance(&mut self, count: usize) {
+        self.at += count;
+    }
+
+    /// Takes the bytes up to a position.
+    #[inline]
+    pub fn advance_to(&mut self, position: usize) {
+        self.at = position;
+    }
+
     #[inline]
     fn next(&mut self) -> Option<u8> {
         let byte = self.peek()?;
@@ -51,9 +86,11 @@ impl<'a> Cursor<'a> {
     /// Takes the next byte if it is this one.
     #[inline]
     pub fn take(&mut self, byte: u8) -> bool {
-        let is_next = self.peek() == Some(byte);
-        self.at += usize::from(is_next);
-        is_next
+        if self.peek() != Some(byte) {
+            return false;
+        }
+        self.at += 1;
+        true
     }
 
     /// Takes this byte, which must be the next.
@@ -88,93 +125,48 @@ impl<'a> Cursor<'a> {
         Some(())
     }
 
-    /// Reads a string without escapes: the bytes between its quotation marks.
+    /// Reads a string without escapes: what is between its quotation marks.
     #[inline]
-    pub fn plain_string(&mut self) -> Option<&'a [u8]> {
+    pub fn plain_string(&mut self) -> Option<Text<'a>> {
         self.require(b'"')?;
         let start = self.at;
-        loop {
-            match self.next()? {
-                b'"' => return self.bytes.get(start..self.at - 1),
-                b'\\' | 0..0x20 => return None,
-                _ => {}
-            }
+        let word = self.word();
+        let count = bytes_before(mark_special(word));
+        self.at += count;
+        if count == WORD {
+            self.at = find_special(self.bytes, self.at);
         }
+        let bytes = self.bytes.get(start..self.at)?;
+        self.require(b'"')?;
+        Some(Text::with_first(bytes, first_bytes(word, count)))
     }
 
-    /// Reads a number as the nearest double.
-    pub fn number(&mut self) -> Option<f64> {
-        let start = self.at;
-        let is_negative = self.take(b'-');
-        let mut number = Digits::default();
-        let digits_start = self.at;
-        self.digits(&mut number)?;
-        if self.bytes[digits_start] == b'0' && self.at - digits_start > 1 {
-            return None;
-        }
-        let is_integer = !matches!(self.peek(), Some(b'.' | b'e' | b'E'));
-        if is_integer {
-            let value = if number.count <= DIGITS_MAX {
-                number.value as f64
-            } else {
-                return None;
-            };
-            return Some(if is_negative && number.value != 0 { -value } else { value });
-        }
-        let mut power = 0i32;
-        if self.take(b'.') {
-            let fraction_start = self.at;
-            self.digits(&mut number)?;
-            power = -i32::try_from(self.at - fraction_start).ok()?;
-        }
-        power += self.exponent()?;
-        if number.count > DIGITS_MAX {
-            return None;
-        }
-        let magnitude = match POWERS_OF_TEN.get(power.unsigned_abs() as usize) {
-            // Both are exact, so the result of the one operation is the nearest double.
-            Some(ten) if number.value < EXACT_INTEGERS && power < 0 => number.value as f64 / ten,
-            Some(ten) if number.value < EXACT_INTEGERS => number.value as f64 * ten,
-            _ => {
-                let text = std::str::from_utf8(&self.bytes[start + usize::from(is_negative)..self.at]).ok()?;
-                text.parse().ok().filter(|value: &f64| value.is_finite())?
-            }
-        };
-        Some(if is_negative { -magnitude } else { magnitude })
-    }
-
-    /// Takes digits, at least one.
+    /// Reads `true` or `false`.
     #[inline]
-    fn digits(&mut self, number: &mut Digits) -> Option<()> {
-        let start = self.at;
-        while let Some(digit @ b'0'..=b'9') = self.peek() {
-            number.push(digit - b'0');
-            self.at += 1;
-        }
-        (self.at > start).then_some(())
-    }
-
-    /// Takes an exponent if there is one; 0 without.
-    fn exponent(&mut self) -> Option<i32> {
-        if !(self.take(b'e') || self.take(b'E')) {
-            return Some(0);
-        }
-        let is_negative = self.take(b'-');
-        if !is_negative {
-            self.take(b'+');
-        }
-        let start = self.at;
-        let mut number = Digits::default();
-        self.digits(&mut number)?;
-        if self.at - start > EXPONENT_DIGITS_MAX {
+    pub fn boolean(&mut self) -> Option<bool> {
+        let word = self.word();
+        let (is_true, is_false) = (first_bytes(word, 4) == TRUE, first_bytes(word, 5) == FALSE);
+        if is_true == is_false {
             return None;
         }
-        let exponent = i32::try_from(number.value).ok()?;
-        Some(if is_negative { -exponent } else { exponent })
+        self.at += 5 - usize::from(is_true);
+        Some(is_true)
     }
 
     /// Skips any value.
-    pub fn skip_value(&mut self, nesting: usize) -> Option<()> {
+    #[inline]
+    pub fn skip_value(&mut self) -> Option<()> {
+        // By value: so the caller's position stays in a register.
+        *self = self.after_value()?;
+        Some(())
+    }
+
+    fn after_value(mut self) -> Option<Self> {
+        self.skip_nested(1)?;
+        Some(self)
+    }
+
+    fn skip_nested(&mut self, nesting: usize) -> Option<()> {
         if nesting > NESTING_MAX {
             return None;
         }
@@ -201,7 +193,7 @@ impl<'a> Cursor<'a> {
                 self.skip_string()?;
                 self.colon()?;
             }
-            self.skip_value(nesting + 1)?;
+            self.skip_nested(nesting + 1)?;
             self.skip_space();
             match self.next()? {
                 b',' => self.skip_space(),
@@ -215,11 +207,11 @@ impl<'a> Cursor<'a> {
     fn skip_string(&mut self) -> Option<()> {
         self.require(b'"')?;
         loop {
+            self.at = find_special(self.bytes, self.at);
             match self.next()? {
                 b'"' => return Some(()),
                 b'\\' => self.skip_escape()?,
-                0..0x20 => return None,
-                _ => {}
+                _ => return None,
             }
         }
     }
@@ -248,110 +240,45 @@ impl<'a> Cursor<'a> {
         }
         Some(value)
     }
+}
 
-    /// Skips a number.
-    fn skip_number(&mut self) -> Option<()> {
-        let start = self.at;
-        self.take(b'-');
-        let digits_start = self.at;
-        self.digits(&mut Digits::default())?;
-        if self.bytes[digits_start] == b'0' && self.at - digits_start > 1 {
-            return None;
+/// The position of the next quotation mark, backslash or control character; the text's end without one.
+fn find_special(text: &[u8], mut at: usize) -> usize {
+    loop {
+        for _ in 0..SHORT_WORDS {
+            let count = bytes_before(mark_special(word_at(text, at)));
+            at += count; // never beyond the end, where the word has zeros
+            if count < WORD {
+                return at;
+            }
         }
-        if self.take(b'.') {
-            self.digits(&mut Digits::default())?;
+        while let Some(block) = text[at..].first_chunk()
+            && !has_special(block)
+        {
+            at += BLOCK;
         }
-        self.exponent()?;
-        (self.at - start <= SKIPPED_NUMBER_MAX).then_some(())
     }
 }
 
-/// The digits of a number as an integer, as long as there are not too many.
-#[derive(Default)]
-struct Digits {
-    value: u64,
-    /// Digits from the first one that is not 0.
-    count: u32,
-}
-
-impl Digits {
-    #[inline]
-    fn push(&mut self, digit: u8) {
-        self.value = self.value.wrapping_mul(10).wrapping_add(u64::from(digit));
-        self.count += u32::from(self.value != 0 || self.count != 0);
-    }
+fn has_special(block: &[u8; BLOCK]) -> bool {
+    block.iter().fold(false, |has, byte| has | (*byte == b'"') | (*byte == b'\\') | (*byte < 0x20))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn number(text: &str) -> Option<f64> {
-        let mut cursor = Cursor::new(text.as_bytes());
-        let number = cursor.number()?;
-        (cursor.position() == text.len()).then_some(number)
-    }
-
     fn is_skipped(text: &str) -> bool {
         let mut cursor = Cursor::new(text.as_bytes());
-        cursor.skip_value(1).is_some() && cursor.position() == text.len()
+        cursor.skip_value().is_some() && cursor.position() == text.len()
     }
 
-    #[test]
-    fn numbers_are_the_nearest_doubles() {
-        for text in [
-            "0",
-            "7",
-            "-7",
-            "0.5",
-            "-0.25",
-            "1e5",
-            "1E+5",
-            "25e-1",
-            "0.1",
-            "123456789012345",
-            "12345678901234567",
-            "0.30000000000000004",
-            "9007199254740993",
-            "9007199254740993.0",
-            "1.7976931348623157e99",
-            "1e22",
-            "1e23",
-            "1e-22",
-            "1e-23",
-            "0.000000000000000000000000000001",
-            "8.41e-99",
-            "2.2250738585072014",
-        ] {
-            assert_eq!(number(text), Some(text.parse().unwrap()), "{text}");
-        }
-    }
-
-    #[test]
-    fn an_integer_has_no_negative_zero() {
-        assert_eq!(number("-0").map(f64::to_bits), Some(0));
-        assert_eq!(number("-0.0").map(f64::to_bits), Some((-0.0f64).to_bits()));
-        assert_eq!(number("-0e5").map(f64::to_bits), Some((-0.0f64).to_bits()));
-    }
-
-    #[test]
-    fn what_is_not_a_json_number_is_left() {
-        for text in [
-            "", "-", "01", "-01", "00", "1.", ".5", "+1", "1e", "1e+", "NaN", "Infinity", "0x1", "1_0", "1,0", "--1",
-            "1e5.0",
-        ] {
-            assert_eq!(number(text), None, "{text}");
-            assert!(!is_skipped(text), "{text}");
-        }
-    }
-
-    #[test]
-    fn unusual_numbers_are_left() {
-        for text in ["123456789012345678", "0.123456789012345678", "1e100", "1e-320", "1e0001"] {
-            assert_eq!(number(text), None, "{text}");
-        }
-        assert!(is_skipped("123456789012345678901234567890"));
-        assert!(!is_skipped(&"9".repeat(101)));
+    fn read_string(text: &str) -> Option<String> {
+        let mut cursor = Cursor::new(text.as_bytes());
+        let string = cursor.plain_string()?;
+        assert_eq!(string, Text::new(string.bytes));
+        assert_eq!(cursor.position(), string.bytes.len() + 2);
+        Some(String::from_utf8(string.bytes.to_vec()).unwrap())
     }
 
     #[test]
@@ -411,9 +338,38 @@ mod tests {
 
     #[test]
     fn strings_of_the_contract_have_no_escapes() {
-        assert_eq!(Cursor::new("\"é: {\"rest".as_bytes()).plain_string(), Some("é: {".as_bytes()));
+        assert_eq!(read_string("\"é: {\"rest"), Some("é: {".into()));
         for text in [r#""a\n""#, "\"a\u{1f}\"", r#""a"#, "a", ""] {
-            assert_eq!(Cursor::new(text.as_bytes()).plain_string(), None, "{text}");
+            assert_eq!(read_string(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn strings_of_any_length_end_at_their_quotation_mark() {
+        for length in 0..200 {
+            let content = "é".repeat(length % 3) + &"x".repeat(length);
+            for rest in ["", "}", ",\"a\":\"01234567890123456789012345678901234567890123456789\"}"] {
+                let text = format!("\"{content}\"{rest}");
+                assert_eq!(read_string(&text).as_ref(), Some(&content), "{text}");
+                assert!(is_skipped(&text[..text.len() - rest.len()]), "{text}");
+                for end in ["\n", "\\n"] {
+                    let text = format!("\"{content}{end}\"{rest}");
+                    assert_eq!(read_string(&text), None, "{text}");
+                    assert_eq!(Cursor::new(text.as_bytes()).skip_value().is_some(), end != "\n", "{text}");
+                }
+            }
+            assert_eq!(read_string(&format!("\"{content}")), None);
+            assert!(!is_skipped(&format!("\"{content}")));
+        }
+    }
+
+    #[test]
+    fn booleans_are_two_words() {
+        let read = |text: &str| Cursor::new(text.as_bytes()).boolean();
+        assert_eq!([read("true"), read("true,\"a\":1"), read("truex")], [Some(true); 3]);
+        assert_eq!([read("false"), read("false}"), read("false ,")], [Some(false); 3]);
+        for text in ["", "t", "tru", "fals", "fals\"", "TRUE", "1", "null", "\"true\"", " true"] {
+            assert_eq!(read(text), None, "{text}");
         }
     }
 }

@@ -9,14 +9,18 @@ pub mod calendar;
 pub mod columns;
 pub mod decode;
 pub mod encode;
+pub mod fields;
 pub mod json;
+pub mod keys;
 pub mod policy;
 pub mod program;
 #[cfg(feature = "python")]
 mod python;
 pub mod reasons;
 pub mod tables;
+pub mod texts;
 pub mod trees;
+pub mod words;
 
 use columns::Columns;
 use decode::Decoder;

@@ -109,8 +109,8 @@ impl Engine {
                 })
             })?
             .ok_or_else(mismatch)?;
-        let decided = (PyBytes::new(py, &labels), rules(py, &decoded), PyBytes::new(py, reasons.as_flattened()));
-        Ok((texts(py, &decisions)?, floats(py, &probabilities), decided, decoded.positions))
+        let decided = (PyBytes::new(py, &labels), rules(py, &decoded)?, PyBytes::new(py, reasons.as_flattened()));
+        Ok((texts(py, &decisions)?, floats(py, &probabilities)?, decided, decoded.positions))
     }
 
     /// Decodes values.
@@ -131,7 +131,7 @@ impl Engine {
     ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
         let decoded = &decoded.get().0;
         let labels = py.detach(|| without_panic(|| self.0.decide(decoded, &probabilities)))?;
-        Ok((PyBytes::new(py, &labels), rules(py, decoded)))
+        Ok((PyBytes::new(py, &labels), rules(py, decoded)?))
     }
 
     /// Encodes the decisions on decoded records; one whose PD is NaN has an empty text. `reasons` has the text of each
@@ -172,7 +172,7 @@ impl Decoded {
 
     /// The matrix: float32, one row per record.
     #[getter]
-    fn matrix<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+    fn matrix<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         floats(py, &self.0.matrix)
     }
 }
@@ -197,12 +197,23 @@ fn texts<'py>(py: Python<'py>, decisions: &Decisions) -> PyResult<Bound<'py, PyL
     PyList::new(py, decisions.ends.iter().map(text))
 }
 
-fn rules<'py>(py: Python<'py>, decoded: &crate::Decoded) -> Bound<'py, PyBytes> {
-    PyBytes::new(py, &decoded.rules().iter().flat_map(|rule| rule.to_ne_bytes()).collect::<Vec<u8>>())
+fn rules<'py>(py: Python<'py>, decoded: &crate::Decoded) -> PyResult<Bound<'py, PyBytes>> {
+    arrays(py, decoded.rules().iter().map(|rule| rule.to_ne_bytes()))
 }
 
-fn floats<'py>(py: Python<'py>, numbers: &[f32]) -> Bound<'py, PyBytes> {
-    PyBytes::new(py, &numbers.iter().flat_map(|number| number.to_ne_bytes()).collect::<Vec<u8>>())
+fn floats<'py>(py: Python<'py>, numbers: &[f32]) -> PyResult<Bound<'py, PyBytes>> {
+    arrays(py, numbers.iter().map(|number| number.to_ne_bytes()))
+}
+
+/// The bytes of an array's elements.
+fn arrays<'py, const SIZE: usize>(
+    py: Python<'py>,
+    elements: impl ExactSizeIterator<Item = [u8; SIZE]>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, elements.len() * SIZE, |bytes| {
+        bytes.as_chunks_mut().0.iter_mut().zip(elements).for_each(|(bytes, element)| *bytes = element);
+        Ok(())
+    })
 }
 
 #[pymodule]
