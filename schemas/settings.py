@@ -53,6 +53,7 @@ SETTING_NAMES: Final = (
     "decisions_topic",
     "dead_letters_topic",
     "deployments_topic",
+    "reviews_topic",
 )
 _BOOLEANS: Final = frozenset({"require_signatures"})
 

@@ -197,6 +197,7 @@ class Settings(BaseModel):
         default=topics.DEAD_LETTERS, description="Output topic: rejected records (dead letters)."
     )
     deployments_topic: TopicName = Field(default=topics.DEPLOYMENTS, description="Topic of the deployment history.")
+    reviews_topic: TopicName = Field(default=topics.REVIEWS, description="Topic of the reviews of MAYBE decisions.")
     kafka: dict[str, str] = Field(
         default_factory=dict,
         repr=False,  # it contains passwords
@@ -206,10 +207,16 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         problems = []
-        names = [self.applications_topic, self.decisions_topic, self.dead_letters_topic, self.deployments_topic]
+        names = [
+            self.applications_topic,
+            self.decisions_topic,
+            self.dead_letters_topic,
+            self.deployments_topic,
+            self.reviews_topic,
+        ]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
-            problems.append(f"the four topics must differ: {', '.join(repeated)} is used more than once")
+            problems.append(f"the topics must differ: {', '.join(repeated)} is used more than once")
         if not self.kafka.get("batch.size", "1").isdecimal():
             problems.append(f"kafka.batch.size ({self.kafka['batch.size']}) must be a number of bytes")
         problems += [

@@ -163,7 +163,7 @@ def _topics(settings: Settings) -> _Needs:
 def _doctor(settings: Settings) -> _Needs:
     yield to_topic(Operation.READ, settings.applications_topic), "to check timestamps"
     yield to_topic(Operation.READ, settings.deployments_topic), "to read the deployment history"
-    for name in (settings.decisions_topic, settings.dead_letters_topic):
+    for name in (settings.decisions_topic, settings.dead_letters_topic, settings.reviews_topic):
         yield to_topic(Operation.DESCRIBE, name), "to check whether it exists"
     for name in _own_topics(settings):
         yield to_topic(Operation.DESCRIBE_CONFIGS, name), "to compare its configuration"
@@ -205,6 +205,7 @@ def _own_topics(settings: Settings) -> tuple[str, ...]:
         settings.decisions_topic,
         settings.dead_letters_topic,
         settings.deployments_topic,
+        settings.reviews_topic,
     )
 
 
