@@ -12,7 +12,8 @@ from schemas.asyncapi import build_document
 from schemas.contracts import shipped_contract
 from schemas.decision import BundleReference, Decision, RecordReference
 from schemas.deployment import DeploymentEvent
-from schemas.examples import APPLICATIONS, DECISION, DEPLOYMENT
+from schemas.examples import APPLICATIONS, DECISION, DEPLOYMENT, REVIEW
+from schemas.review import Review
 from scorer.operate.topics import Topic, contract
 from scorer.settings import Settings
 
@@ -36,6 +37,7 @@ def contracts_page() -> str:
             *_decision(messages["decision"]),
             *_dead_letter(messages["deadLetter"]),
             *_deployment(),
+            *_review(messages["review"]),
         ]
     )
 
@@ -94,6 +96,16 @@ def _deployment() -> Iterable[str]:
     yield "A record of the deployment history: which bundle is in a slot since when, by whom and why. Key: the slot.\n"
     yield _fields(DeploymentEvent)
     yield _example("A deployment", DEPLOYMENT.model_dump(mode="json"))
+
+
+def _review(message: Mapping[str, Any]) -> Iterable[str]:
+    yield "## Review\n"
+    yield (
+        plain(message["description"])
+        + " Key: the application's id. [Review MAYBE decisions](../manual-review.md) describes how reviews are made.\n"
+    )
+    yield _fields(Review)
+    yield _example("A review", REVIEW.model_dump(mode="json"))
 
 
 def _fields(model: type[BaseModel]) -> str:

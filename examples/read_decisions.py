@@ -1,9 +1,11 @@
 """Keeps a table of decisions, with a view of the current one on each application; it may be stopped at any moment.
 
     python examples/read_decisions.py localhost:9092 decisions.sqlite
+    python examples/read_decisions.py localhost:9092 decisions.sqlite --reviews credit.reviews
 
-It inserts the records that it has read, then commits their offsets. If it is killed between the two, it reads the same
-records again, which does not change the table. Records that are not decisions are skipped and reported, and so are
+The second command also keeps a table of reviews, with a view of the decisions of record. The program inserts the
+records that it has read, then commits their offsets. If it is killed between the two, it reads the same records again,
+which does not change the tables. Records that are neither decisions nor reviews are skipped and reported, and so are
 batches of records that cannot be read.
 """
 
@@ -18,10 +20,13 @@ from pathlib import Path
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from schemas.records import Malformed, read_decision, timestamp_ms
+from schemas.review import read_review
 from schemas.unreadable import SEARCH_PROPERTIES, UNREADABLE, end_of_batch, passed_batch
 
-CREATE_TABLE = Path(__file__).with_name("decisions.sql").read_text(encoding="utf-8")
-RECORD_DECISION = Path(__file__).with_name("record_decision.sql").read_text(encoding="utf-8")
+FOLDER = Path(__file__).parent
+CREATE_TABLES = [(FOLDER / name).read_text(encoding="utf-8") for name in ("decisions.sql", "reviews.sql")]
+RECORD_DECISION = (FOLDER / "record_decision.sql").read_text(encoding="utf-8")
+RECORD_REVIEW = (FOLDER / "record_review.sql").read_text(encoding="utf-8")
 
 
 def main() -> None:
@@ -30,6 +35,7 @@ def main() -> None:
     parser.add_argument("servers")
     parser.add_argument("database", help="an SQLite file")
     parser.add_argument("--topic", default="credit.decisions")
+    parser.add_argument("--reviews", metavar="TOPIC", help="the topic of reviews, to read it too")
     parser.add_argument("--group", default="decisions-table")
     asked = parser.parse_args()
     stopping = False
@@ -49,14 +55,14 @@ def main() -> None:
         "check.crcs": True,  # a corrupt record is reported, and not entered
     }
     with closing(sqlite3.connect(asked.database)) as database:
-        database.executescript(CREATE_TABLE)
+        database.executescript("".join(CREATE_TABLES))
         while not stopping:
             with closing(Consumer(config)) as consumer:
-                consumer.subscribe([asked.topic])
+                consumer.subscribe([asked.topic] if asked.reviews is None else [asked.topic, asked.reviews])
                 failed = None
                 while not stopping and failed is None:
                     messages = consumer.consume(1_000, 0.2)
-                    enter(database, [message for message in messages if message.error() is None])
+                    enter(database, [message for message in messages if message.error() is None], asked.reviews)
                     failed = next((message for message in messages if message.error() is not None), None)
                     # Both commits are asynchronous: if one fails, the same records are read again.
                     if failed is not None:  # this consumer does not get past the batch: the next one begins after it
@@ -65,11 +71,18 @@ def main() -> None:
                         consumer.commit()
 
 
-def enter(database: sqlite3.Connection, messages: Iterable[Message]) -> None:
-    """Enters decisions: all of them, or none."""
-    rows = [row for message in messages if (row := row_of(message)) is not None]
+def enter(database: sqlite3.Connection, messages: Iterable[Message], reviews_topic: str | None) -> None:
+    """Enters decisions and reviews: all of them, or none."""
+    decisions: list[dict[str, object]] = []
+    reviews: list[dict[str, object]] = []
+    for message in messages:
+        is_review = message.topic() == reviews_topic
+        row = row_of_review(message) if is_review else row_of_decision(message)
+        if row is not None:
+            (reviews if is_review else decisions).append(row)
     with database:
-        database.executemany(RECORD_DECISION, rows)
+        database.executemany(RECORD_DECISION, decisions)
+        database.executemany(RECORD_REVIEW, reviews)
 
 
 def after_batch(config: dict[str, str | bool], message: Message) -> TopicPartition:
@@ -96,7 +109,7 @@ def after_batch(config: dict[str, str | bool], message: Message) -> TopicPartiti
     return TopicPartition(topic, partition, end)
 
 
-def row_of(message: Message) -> dict[str, object] | None:
+def row_of_decision(message: Message) -> dict[str, object] | None:
     """A decision as a row; None if the record is not a decision."""
     decision = read_decision(message)
     if isinstance(decision, Malformed):
@@ -117,6 +130,26 @@ def row_of(message: Message) -> dict[str, object] | None:
         "supersedes": decision.supersedes,
         "replay_id": decision.replay_id,
         "reasons": " ".join(decision.reasons),
+    }
+
+
+def row_of_review(message: Message) -> dict[str, object] | None:
+    """A review as a row; None if the record is not a review."""
+    review = read_review(message)
+    if isinstance(review, Malformed):
+        sys.stderr.write(f"skipped {review}\n")
+        return None
+    return {
+        "written_offset": message.offset(),
+        "review_id": review.review_id,
+        "application_id": review.application_id,
+        "decision_id": review.decision_id,
+        "label": review.label,
+        "reason": review.reason,
+        "comment": review.comment or "",
+        "reviewer": review.reviewer,
+        "reviewed_at": review.at.isoformat(),
+        "supersedes": review.supersedes or "",
     }
 
 

@@ -12,14 +12,16 @@ from schemas.asyncapi import build_document
 from schemas.contracts import shipped_contract
 from schemas.decision import Decision
 from schemas.deployment import DeploymentEvent
-from schemas.examples import APPLICATIONS, DECISION, DEPLOYMENT, INVALID
+from schemas.examples import APPLICATIONS, DECISION, DEPLOYMENT, INVALID, REVIEW
 from schemas.files import dump_application
+from schemas.review import Review
 
 FOLDER: Final = "schemas/generated"
 _MODELS: Final[Mapping[str, type[BaseModel]]] = {
     "application": CreditApplication,
     "decision": Decision,
     "deployment-event": DeploymentEvent,
+    "review": Review,
 }
 
 
@@ -32,6 +34,7 @@ def generate() -> dict[str, bytes]:
         files[f"examples/applications/{name}.json"] = dump_application(application, shipped_contract()) + b"\n"
     files["examples/decision.json"] = DECISION.model_dump_json().encode() + b"\n"
     files["examples/deployment-event.json"] = DEPLOYMENT.model_dump_json().encode() + b"\n"
+    files["examples/review.json"] = REVIEW.model_dump_json().encode() + b"\n"
     for record in INVALID:
         if record.file is not None and record.value is not None:
             files[f"examples/invalid/{record.file}"] = record.value

@@ -10,7 +10,7 @@ from schemas.contract_examples import invalid_records, valid_applications
 from schemas.contract_schema import plain_schema
 from schemas.decision import REPLAY_ID_HEADER, SUPERSEDES_HEADER, TRACE_HEADERS, Decision
 from schemas.deployment import DeploymentEvent
-from schemas.examples import BUNDLE, DECISION, DEPLOYMENT
+from schemas.examples import BUNDLE, DECISION, DEPLOYMENT, REVIEW
 from schemas.rejection import (
     ACTOR_HEADER,
     AT_HEADER,
@@ -26,6 +26,7 @@ from schemas.rejection import (
     TOPIC_HEADER,
     RejectionCode,
 )
+from schemas.review import Review
 
 _BINDING: Final = "0.5.0"
 
@@ -75,6 +76,7 @@ def build_document(contract: Contract) -> dict[str, Any]:
                 "deadLetter": _dead_letter(contract),
                 "requeued": _requeued(),
                 "deploymentEvent": _deployment_event(),
+                "review": _review(),
             },
             "schemas": _schemas(contract),
         },
@@ -104,6 +106,12 @@ def _channels() -> dict[str, Any]:
             ("deploymentEvent",),
             "Which bundle was deployed to which slot, when, by whom and why: append-only, with unlimited retention. "
             "The current state follows from all events, from the first one on.",
+            partitions=1,
+        ),
+        "reviews": _channel(
+            topics.REVIEWS,
+            ("review",),
+            "Reviews of MAYBE decisions by people. They contain personal data. Kept as long as decisions.",
             partitions=1,
         ),
     }
@@ -145,6 +153,12 @@ def _operations() -> dict[str, Any]:
         ),
         "readDeployments": _operation(
             "receive", "deployments", "deploymentEvent", "Read the deployment history, from the first event on."
+        ),
+        "readReviews": _operation(
+            "receive",
+            "reviews",
+            "review",
+            "Read reviews, from the first one on: the one that counts replaces the label of its decision.",
         ),
     }
 
@@ -319,6 +333,19 @@ def _deployment_event() -> dict[str, Any]:
     }
 
 
+def _review() -> dict[str, Any]:
+    return {
+        "name": "review",
+        "title": "A review of a MAYBE decision",
+        "description": "Written by the console for a reviewer. Of a decision's reviews, in the order of the topic, the "
+        "first one counts, and then each one that names in `supersedes` the review that counts at that moment. All "
+        "others have no effect. A decision that is superseded by a correction needs a review of its own.",
+        "payload": {"$ref": "#/components/schemas/Review"},
+        "bindings": {"kafka": _key("The application's id.")},
+        "examples": [{"name": "review", "payload": REVIEW.model_dump(mode="json")}],
+    }
+
+
 def _trace_headers(origin: str) -> dict[str, Any]:
     return {name: {"type": "string", "description": f"W3C Trace Context. {origin}."} for name in TRACE_HEADERS}
 
@@ -329,7 +356,7 @@ def _key(description: str) -> dict[str, Any]:
 
 def _schemas(contract: Contract) -> dict[str, Any]:
     _, schemas = models_json_schema(
-        [(model, "validation") for model in (Decision, DeploymentEvent)],
+        [(model, "validation") for model in (Decision, DeploymentEvent, Review)],
         ref_template="#/components/schemas/{model}",
     )
     application = {keyword: value for keyword, value in plain_schema(contract).items() if keyword != "$schema"}

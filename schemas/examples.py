@@ -1,4 +1,4 @@
-"""Examples: a decision, a deployment, and valid and invalid applications of the shipped contract."""
+"""Examples: a decision, a deployment, a review, and valid and invalid applications of the shipped contract."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -9,6 +9,7 @@ from schemas.contract_examples import invalid_records, valid_applications
 from schemas.contracts import shipped_contract
 from schemas.decision import BundleReference, Decision, RecordReference
 from schemas.deployment import DeploymentEvent
+from schemas.review import Review
 
 
 def _values(model: type[BaseModel]) -> dict[str, Any]:
@@ -28,6 +29,7 @@ DEPLOYMENT: Final = DeploymentEvent(
     reason="first deployment",
     at=datetime(2026, 1, 31, 9, 30, tzinfo=UTC),
 )
+REVIEW: Final = Review(**_values(Review), at=datetime(2026, 1, 31, 11, 0, tzinfo=UTC))
 
 APPLICATIONS: Final = valid_applications(shipped_contract())
 """Valid applications of the shipped contract, by the name of their file."""

@@ -7,6 +7,7 @@ APPLICATIONS = "credit.applications"
 DECISIONS = "credit.decisions"
 DEAD_LETTERS = "credit.applications.dlq"
 DEPLOYMENTS = "scorer.deployments"
+REVIEWS = "credit.reviews"
 
 NAME_PATTERN = r"^[A-Za-z0-9._-]{1,249}$"  # Kafka's rule
 
@@ -30,5 +31,6 @@ CONFIGS: Final[Mapping[str, Mapping[str, int]]] = {
         "max.message.bytes": BATCH_BYTES_DEFAULT + DEAD_LETTER_OVERHEAD_BYTES,
     },
     DEPLOYMENTS: {"retention.ms": -1},
+    REVIEWS: {"retention.ms": 25 * 31 * DAY_MS},  # as long as the decisions that they are about
 }
 """Configuration by default name, in addition to the cleanup policy `delete`."""

@@ -176,7 +176,7 @@ class Settings(BaseModel):
         default="127.0.0.1",
         min_length=1,
         description="Address to bind for the console. Any other than loopback (127.0.0.1, ::1) requires "
-        "console_token_file.",
+        "console_token_file or console_reviewers_file.",
     )
     console_port: int = Field(
         default=8765, ge=0, le=PORT_MAX, description="Port; 0 chooses a free one, which is logged at start."
@@ -191,12 +191,26 @@ class Settings(BaseModel):
         min_length=1,
         description="File with the console's token: at least 16 characters; surrounding white space is ignored.",
     )
+    console_reviewers_file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="File with the reviewers of MAYBE decisions: a name, a space and a token per line. Without it, "
+        "reviews are off; with it, the console requires a login.",
+    )
+    console_review_days: int = Field(
+        default=90,
+        ge=1,
+        le=775,
+        description="Age in days of the oldest decisions in the review queue. The console reads the decisions of this "
+        "time when it starts.",
+    )
     applications_topic: TopicName = Field(default=topics.APPLICATIONS, description="Input topic: applications.")
     decisions_topic: TopicName = Field(default=topics.DECISIONS, description="Output topic: decisions.")
     dead_letters_topic: TopicName = Field(
         default=topics.DEAD_LETTERS, description="Output topic: rejected records (dead letters)."
     )
     deployments_topic: TopicName = Field(default=topics.DEPLOYMENTS, description="Topic of the deployment history.")
+    reviews_topic: TopicName = Field(default=topics.REVIEWS, description="Topic of the reviews of MAYBE decisions.")
     kafka: dict[str, str] = Field(
         default_factory=dict,
         repr=False,  # it contains passwords
@@ -206,10 +220,16 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         problems = []
-        names = [self.applications_topic, self.decisions_topic, self.dead_letters_topic, self.deployments_topic]
+        names = [
+            self.applications_topic,
+            self.decisions_topic,
+            self.dead_letters_topic,
+            self.deployments_topic,
+            self.reviews_topic,
+        ]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
-            problems.append(f"the four topics must differ: {', '.join(repeated)} is used more than once")
+            problems.append(f"the topics must differ: {', '.join(repeated)} is used more than once")
         if not self.kafka.get("batch.size", "1").isdecimal():
             problems.append(f"kafka.batch.size ({self.kafka['batch.size']}) must be a number of bytes")
         problems += [

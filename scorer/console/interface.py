@@ -33,6 +33,7 @@ def describe_interface(settings: Settings, contract: Contract) -> dict[str, Any]
         "decisions": settings.decisions_topic,
         "deadLetters": settings.dead_letters_topic,
         "deployments": settings.deployments_topic,
+        "reviews": settings.reviews_topic,
     }
     operations = [
         {

@@ -39,6 +39,7 @@ def contract(settings: Settings, partitions: int) -> list[Topic]:
         Topic(settings.decisions_topic, partitions, _config(topics.DECISIONS)),
         Topic(settings.dead_letters_topic, 1, _config(topics.DEAD_LETTERS)),
         Topic(settings.deployments_topic, 1, _config(topics.DEPLOYMENTS)),
+        Topic(settings.reviews_topic, 1, _config(topics.REVIEWS)),
     ]
 
 
@@ -122,8 +123,12 @@ def check(settings: Settings, read: Collection[str] = ()) -> list[str]:
             differences.append(why_unlisted(admin, settings, right, ADMIN_S))
             continue
         differences += _differences(topic, configs[topic.name])
-    if settings.deployments_topic in existing and existing[settings.deployments_topic] != 1:
+    if existing.get(settings.deployments_topic, 1) != 1:
         differences.append(f"topic {settings.deployments_topic} must have one partition, whose order is the history")
+    if existing.get(settings.reviews_topic, 1) != 1:
+        differences.append(
+            f"topic {settings.reviews_topic} must have one partition, whose order says which of two reviews was first"
+        )
     return differences + _dead_letters_fit(settings, configs)
 
 

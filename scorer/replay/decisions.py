@@ -13,8 +13,8 @@ from schemas.decision import BundleReference
 from schemas.records import ReadDecision, read_results, timestamp_ms
 from scorer.core.policy import LABELS
 from scorer.errors import ReplayError
+from scorer.operate.current import NOTHING, DecisionColumns, choose_current
 from scorer.operate.reading import Bounds, Skipped, TopicReader, milliseconds
-from scorer.replay.current import NOTHING, DecisionColumns, choose_current
 from scorer.replay.selection import BUNDLES_MAX, DECIDED, Selection, checksum
 from scorer.settings import Settings
 from scorer.stream.worker import Record

@@ -163,7 +163,7 @@ def _topics(settings: Settings) -> _Needs:
 def _doctor(settings: Settings) -> _Needs:
     yield to_topic(Operation.READ, settings.applications_topic), "to check timestamps"
     yield to_topic(Operation.READ, settings.deployments_topic), "to read the deployment history"
-    for name in (settings.decisions_topic, settings.dead_letters_topic):
+    for name in (settings.decisions_topic, settings.dead_letters_topic, settings.reviews_topic):
         yield to_topic(Operation.DESCRIBE, name), "to check whether it exists"
     for name in _own_topics(settings):
         yield to_topic(Operation.DESCRIBE_CONFIGS, name), "to compare its configuration"
@@ -178,7 +178,9 @@ def _console(settings: Settings) -> _Needs:
     yield to_topic(Operation.READ, settings.dead_letters_topic), "to read dead letters"
     yield to_topic(Operation.READ, settings.deployments_topic), "to read the deployment history"
     yield to_own_group(settings, Operation.DESCRIBE), "to show the progress of the workers"
+    yield to_topic(Operation.READ, settings.reviews_topic), "to show reviews"
     yield to_topic(Operation.WRITE, settings.applications_topic), "only for trying an application"
+    yield to_topic(Operation.WRITE, settings.reviews_topic), "only with reviewers: to write reviews"
 
 
 def _replay(settings: Settings) -> _Needs:
@@ -205,6 +207,7 @@ def _own_topics(settings: Settings) -> tuple[str, ...]:
         settings.decisions_topic,
         settings.dead_letters_topic,
         settings.deployments_topic,
+        settings.reviews_topic,
     )
 
 

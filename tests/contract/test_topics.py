@@ -18,7 +18,8 @@ pytestmark = pytest.mark.broker
 @pytest.fixture
 def settings(broker: Broker, unique: Callable[[str], str]) -> Settings:
     """Settings with topics that do not exist yet."""
-    names = {f"{kind}_topic": unique(kind) for kind in ("applications", "decisions", "dead_letters", "deployments")}
+    kinds = ("applications", "decisions", "dead_letters", "deployments", "reviews")
+    names = {f"{kind}_topic": unique(kind) for kind in kinds}
     return load_settings({"bootstrap_servers": broker.bootstrap_servers, **names}, environment={}).settings
 
 
@@ -30,8 +31,8 @@ def create(settings: Settings, name: str, **config: str) -> None:
 
 
 def test_ensure(settings: Settings) -> None:
-    """All four are created as the contract says; a second time there is nothing to do, and nothing differs."""
-    assert len(topics.check(settings)) == 4
+    """All five are created as the contract says; a second time there is nothing to do, and nothing differs."""
+    assert len(topics.check(settings)) == 5
     created = topics.ensure(settings, partitions=3, replication=1)
     assert created == [topic.name for topic in topics.contract(settings, 3)]
     assert topics.ensure(settings, partitions=7, replication=1) == []
@@ -41,6 +42,7 @@ def test_ensure(settings: Settings) -> None:
         settings.decisions_topic: 3,
         settings.dead_letters_topic: 1,
         settings.deployments_topic: 1,
+        settings.reviews_topic: 1,
     }
 
 
@@ -52,17 +54,21 @@ def test_ensure_leaves_what_is_there(settings: Settings) -> None:
 
 
 def test_differences_that_matter(settings: Settings) -> None:
-    """Compaction, records kept too short, too many partitions of the history, dead letters that would not fit."""
+    """Compaction, records kept too short, too many partitions of history and reviews, dead letters too large."""
     create(settings, settings.applications_topic, max_message_bytes="5000000")
     create(settings, settings.decisions_topic, cleanup_policy="compact,delete", retention_ms=str(30 * 86_400_000))
     create(settings, settings.dead_letters_topic, max_message_bytes="5000000", retention_ms="-1")
     create(settings, settings.deployments_topic)
-    applications, compacted, short, history_kept, history_split, fit = topics.check(settings)
+    create(settings, settings.reviews_topic, retention_ms=str(800 * 86_400_000))
+    applications, compacted, short, history_kept, *split, fit = topics.check(settings)
     assert f"{settings.applications_topic} keeps records for 7 days; required: 30 days" in applications
     assert f"{settings.decisions_topic} has cleanup.policy=compact,delete" in compacted
     assert f"{settings.decisions_topic} keeps records for 30 days; required: 775 days" in short
     assert f"{settings.deployments_topic} keeps records for 7 days; required: forever" in history_kept
-    assert f"{settings.deployments_topic} must have one partition" in history_split
+    one = settings.deployments_topic, settings.reviews_topic
+    assert [f"topic {name} must have one partition" in text for name, text in zip(one, split, strict=True)] == [
+        True
+    ] * 2
     assert f"set max.message.bytes of {settings.dead_letters_topic} to 5065536 or more" in fit
 
 

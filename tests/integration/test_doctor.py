@@ -235,8 +235,8 @@ def unreachable_topics(broker: Broker) -> Topics:
     """Names of topics that nobody can make there."""
     made = Topics.__new__(Topics)
     made.servers, made.mark = broker.bootstrap_servers, "none"
-    made.applications = made.decisions = made.dead_letters = made.deployments = ""
-    names = ("applications", "decisions", "dead_letters", "deployments")
+    made.applications = made.decisions = made.dead_letters = made.deployments = made.reviews = ""
+    names = ("applications", "decisions", "dead_letters", "deployments", "reviews")
     for name in names:
         setattr(made, name, name)
     return made

@@ -32,7 +32,7 @@ def run(*command: str, environment: Mapping[str, str] | None = None) -> "subproc
 @pytest.fixture
 def setup(broker: Broker, unique: Callable[[str], str]) -> dict[str, str]:
     """The environment of commands that work on topics of their own, which are there."""
-    kinds = ("applications", "decisions", "dead_letters", "deployments")
+    kinds = ("applications", "decisions", "dead_letters", "deployments", "reviews")
     names = {f"SCORER_{kind.upper()}_TOPIC": unique(kind) for kind in kinds}
     environment = {"SCORER_BOOTSTRAP_SERVERS": broker.bootstrap_servers, "SCORER_GROUP_ID": unique("group"), **names}
     made = run_forked(("scorer", "topics", "ensure", "--partitions", "3"), os.environ | environment)

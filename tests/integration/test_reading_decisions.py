@@ -22,6 +22,7 @@ from schemas.decision import (
     Label,
     RecordReference,
 )
+from schemas.examples import REVIEW
 from scorer.local.broker import Broker
 from tests.integration.worker_process import WAIT_S, wait_until
 
@@ -79,10 +80,11 @@ class Writing:
 
 @contextmanager
 def reading(
-    servers: str, topic: str, database: Path, group: str, says: str | re.Pattern[str] = ""
+    servers: str, topic: str, database: Path, group: str, says: str | re.Pattern[str] = "", reviews: str | None = None
 ) -> Iterator[subprocess.Popen[str]]:
     """The example at work, until it is told to stop; it ends well, and says this."""
     command = [sys.executable, str(READER), servers, str(database), "--topic", topic, "--group", group]
+    command += ["--reviews", reviews] if reviews else []
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -191,3 +193,36 @@ def test_a_batch_that_cannot_be_read(broker: Broker, unique: Callable[[str], str
     lines = [rf"skipped {topic}\[0\]@{n}: unreadable record batch up to offset {n}: .+\n" for n in (2, 3, 6)]
     with reading(servers, topic, database, unique("group"), re.compile("".join(lines))):
         wait_until(lambda: table(database).keys() == {"a-0", "a-1", "a-2", LAST}, "all that can be read was read")
+
+
+def test_reviews(broker: Broker, unique: Callable[[str], str], tmp_path: Path) -> None:
+    """With the reviews, the table has the decisions of record: the first review of a MAYBE decision gives its label."""
+    servers, database = broker.bootstrap_servers, tmp_path / "decisions.sqlite"
+    decisions, reviews = unique("decisions"), unique("reviews")
+    admin = AdminClient({"bootstrap.servers": servers})
+    for created in admin.create_topics([NewTopic(topic, 1, 1) for topic in (decisions, reviews)]).values():
+        created.result(WAIT_S)
+    maybe = decision("a", 0, "MAYBE", GOOD)
+    producer = Producer({"bootstrap.servers": servers})
+    for written in (maybe, decision("b", 1, "MAYBE", GOOD)):
+        producer.produce(decisions, written.model_dump_json(), written.application_id)
+    for name, label in (("first", "DECLINED"), ("second", "APPROVED"), (LAST, "APPROVED")):
+        written_id = LAST if name == LAST else maybe.decision_id
+        review = REVIEW.model_copy(
+            update={"review_id": name, "application_id": "a", "decision_id": written_id, "label": label}
+        )
+        producer.produce(reviews, review.model_dump_json(), "a")
+    producer.produce(reviews, b"{")
+    assert producer.flush(WAIT_S) == 0
+
+    def of_record() -> dict[str, tuple[str, str]]:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as opened:
+            if not opened.execute("SELECT * FROM review_records WHERE review_id = ?", (LAST,)).fetchall():
+                return {}
+            rows = opened.execute("SELECT application_id, decision, review_id FROM decisions_of_record").fetchall()
+            return {application: (label, review) for application, label, review in rows}
+
+    skipped = f"skipped {reviews}[0]@3: the value is not a review\n"
+    with reading(servers, decisions, database, unique("group"), skipped, reviews):
+        wait_until(lambda: len(table(database)) == 2 and len(of_record()) == 2, "all was read")
+        assert of_record() == {"a": ("DECLINED", "first"), "b": ("MAYBE", "")}

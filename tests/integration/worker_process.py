@@ -42,11 +42,12 @@ class Topics:
         self.servers = servers
         self.partitions = partitions
         self.mark = uuid.uuid4().hex[:12]
-        self.applications, self.decisions, self.dead_letters, self.deployments = (
-            f"{kind}-{self.mark}" for kind in ("applications", "decisions", "dead-letters", "deployments")
+        self.applications, self.decisions, self.dead_letters, self.deployments, self.reviews = (
+            f"{kind}-{self.mark}" for kind in ("applications", "decisions", "dead-letters", "deployments", "reviews")
         )
         names = (self.applications, self.decisions, self.dead_letters, self.deployments)
         new = [NewTopic(name, partitions, 1, config=dict(config or {})) for name in names]
+        new.append(NewTopic(self.reviews, 1, 1, config=dict(config or {})))
         admin = AdminClient({"bootstrap.servers": servers})
         for future in admin.create_topics(new).values():
             future.result(WAIT_S)
@@ -62,6 +63,7 @@ class Topics:
             "SCORER_DECISIONS_TOPIC": self.decisions,
             "SCORER_DEAD_LETTERS_TOPIC": self.dead_letters,
             "SCORER_DEPLOYMENTS_TOPIC": self.deployments,
+            "SCORER_REVIEWS_TOPIC": self.reviews,
             "SCORER_HTTP_PORT": "0",
             "SCORER_KAFKA__SESSION_TIMEOUT_MS": "6000",
             "SCORER_KAFKA__HEARTBEAT_INTERVAL_MS": "500",

@@ -17,7 +17,7 @@ from tests.reading import read_to_the_end
 NAME: Final = "scorer"
 PARTITIONS: Final = 4
 _CHART: Final = Path(__file__).parents[2] / "helm"
-_TOPICS: Final = ("applications", "decisions", "dead_letters", "deployments")
+_TOPICS: Final = ("applications", "decisions", "dead_letters", "deployments", "reviews")
 
 
 class Release:

@@ -67,6 +67,7 @@ def test_install_upgrade_rollback(release: Release) -> None:
             "decisions": PARTITIONS,
             "dead_letters": 1,
             "deployments": 1,
+            "reviews": 1,
         }
         conditions = release.get("deployment", "scorer")["status"]["conditions"]
         assert ("Available", "True") in [(condition["type"], condition["status"]) for condition in conditions]

@@ -351,9 +351,8 @@ def test_appversion_is_the_package() -> None:
 def test_the_chart_runs(broker: Broker, unique: Callable[[str], str], tmp_path: Path) -> None:
     """With the pods' environment the Job's command makes the topics, the worker's answers its probes and stops."""
     (port,) = free_ports(1)
-    names = [
-        f"settings.{kind}_topic={unique(kind)}" for kind in ("applications", "decisions", "dead_letters", "deployments")
-    ]
+    kinds = ("applications", "decisions", "dead_letters", "deployments", "reviews")
+    names = [f"settings.{kind}_topic={unique(kind)}" for kind in kinds]
     values = [
         f"kafka.bootstrapServers={broker.bootstrap_servers}",
         f"settings.http_port={port}",

@@ -57,6 +57,7 @@ class Case(NamedTuple):
         """Its settings: a group of its own, and topics of its own if it creates them."""
         names = {"applications": "credit.applications", "decisions": "credit.decisions"}
         names |= {"dead_letters": "credit.applications.dlq", "deployments": "scorer.deployments"}
+        names |= {"reviews": "credit.reviews"}
         if self.role is Role.TOPICS:
             names = {kind: f"{self.user}.{name}" for kind, name in names.items()}
         login = {"sasl.mechanism": "SCRAM-SHA-256", "sasl.username": self.user, "sasl.password": _PASSWORD}

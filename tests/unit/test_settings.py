@@ -128,7 +128,7 @@ def test_settings_that_do_not_fit_together() -> None:
             environment={"SCORER_KAFKA__MAX_POLL_INTERVAL_MS": "8000", "SCORER_KAFKA__BATCH_SIZE": "16k"},
         )
     message = str(caught.value)
-    assert "the four topics must differ: same is used more than once" in message
+    assert "the topics must differ: same is used more than once" in message
     assert "kafka.batch.size (16k) must be a number of bytes" in message
     assert "linger_ms (9000) must be less than kafka.max.poll.interval.ms (8000)" in message
 

@@ -28,6 +28,7 @@ OWN = Settings(
     decisions_topic="my.decisions",
     dead_letters_topic="my.dead-letters",
     deployments_topic="my.deployments",
+    reviews_topic="my.reviews",
 )
 WITH_CONTRACT: Final = pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
 
@@ -49,7 +50,8 @@ def test_every_part_of_the_document_is_shown(contract: Contract) -> None:
             assert f"<code>{header}</code>" in page
     for name in contract.fields:
         assert f"<dt><code>{name}</code>" in page
-    for topic in (OWN.applications_topic, OWN.decisions_topic, OWN.dead_letters_topic, OWN.deployments_topic):
+    topics = OWN.applications_topic, OWN.decisions_topic, OWN.dead_letters_topic, OWN.deployments_topic
+    for topic in (*topics, OWN.reviews_topic):
         assert f"<code>{topic}</code>" in page
     assert "bundle.digest" in page, "fields of fields too"
     for application in valid_applications(contract).values():

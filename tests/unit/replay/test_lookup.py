@@ -78,7 +78,7 @@ class FakeTopics:
 def topics(monkeypatch: pytest.MonkeyPatch) -> FakeTopics:
     """There is no broker."""
     topics = FakeTopics()
-    monkeypatch.setattr("scorer.replay.lookup.TopicReader", topics.reader)
+    monkeypatch.setattr("scorer.operate.application_records.TopicReader", topics.reader)
     return topics
 
 

@@ -17,9 +17,10 @@ from schemas.application import CreditApplication
 from schemas.contracts import shipped_contract
 from schemas.decision import REPLAY_ID_HEADER, SUPERSEDES_HEADER, TRACE_HEADERS, Decision
 from schemas.deployment import DeploymentEvent
-from schemas.examples import APPLICATIONS, DECISION, DEPLOYMENT, INVALID
+from schemas.examples import APPLICATIONS, DECISION, DEPLOYMENT, INVALID, REVIEW
 from schemas.files import dump_application, read_applications
 from schemas.rejection import DEAD_LETTER_HEADERS, MARK_HEADERS, MEANINGS, REQUEUED_FROM_HEADER, RejectionCode
+from schemas.review import Review
 from scorer.core.decide import Decider
 from scorer.core.encode import DecisionEncoder
 from scorer.core.policy import LABELS, Policy
@@ -35,11 +36,13 @@ MODELS: dict[str, type[BaseModel]] = {
     "application": CreditApplication,
     "decision": Decision,
     "deployment-event": DeploymentEvent,
+    "review": Review,
 }
 SOUND: dict[str, list[dict[str, Any]]] = {
     "application": list(APPLICATIONS.values()),
     "decision": [DECISION.model_dump(mode="json")],
     "deployment-event": [DEPLOYMENT.model_dump(mode="json")],
+    "review": [REVIEW.model_dump(mode="json")],
 }
 # Values that one field or another must refuse, and limits of the contract from both sides.
 ODD_VALUES: tuple[object, ...] = (
@@ -142,6 +145,12 @@ def test_the_example_deployment_is_read_back() -> None:
     assert DeploymentEvent.model_validate_json((EXAMPLES / "deployment-event.json").read_bytes()) == DEPLOYMENT
 
 
+def test_the_example_review_is_read_back() -> None:
+    """The file of the example contains the example, and it is about the example's decision."""
+    assert Review.model_validate_json((EXAMPLES / "review.json").read_bytes()) == REVIEW
+    assert (REVIEW.decision_id, REVIEW.application_id) == (DECISION.decision_id, DECISION.application_id)
+
+
 BY_VALUE = [
     entry for entry in _read("examples/invalid/index.json") if entry["code"] not in ("unreadable", "model_error")
 ]
@@ -174,9 +183,15 @@ def test_every_code_has_a_meaning_and_an_example() -> None:
 
 
 def test_the_document_names_every_topic_and_its_settings(document: Any) -> None:
-    """Its channels are the four topics, with the partitions and the settings that the scorer creates them with."""
+    """Its channels are the five topics, with the partitions and the settings that the scorer creates them with."""
     bindings = {channel["address"]: channel["bindings"]["kafka"] for channel in document["channels"].values()}
-    assert set(bindings) == {topics.APPLICATIONS, topics.DECISIONS, topics.DEAD_LETTERS, topics.DEPLOYMENTS}
+    assert set(bindings) == {
+        topics.APPLICATIONS,
+        topics.DECISIONS,
+        topics.DEAD_LETTERS,
+        topics.DEPLOYMENTS,
+        topics.REVIEWS,
+    }
     for topic in contract(Settings(), partitions=6):
         binding = bindings[topic.name]
         assert binding["topic"] == topic.name

@@ -41,7 +41,8 @@ def test_the_codes_are_kafkas() -> None:
 @pytest.mark.parametrize("role", Role)
 def test_names_come_from_the_settings(role: Role) -> None:
     """With other names for topics and group, no right is to one of the default names."""
-    names = {f"{kind}_topic": f"own.{kind}" for kind in ("applications", "decisions", "dead_letters", "deployments")}
+    kinds = ("applications", "decisions", "dead_letters", "deployments", "reviews")
+    names = {f"{kind}_topic": f"own.{kind}" for kind in kinds}
     rights = {need.right for need in needs_of(role, Settings(group_id="own group", **names))}
     given = {right.name for right in rights if right.name not in {TAIL_GROUP, "scorer-replay-", "decisions-table"}}
     assert all(name.startswith("own") for name in given)
