@@ -8,7 +8,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from generators.files import dump_yaml
-from monitoring import rules
+from monitoring import recording, rules
 from monitoring.model import model
 from monitoring.overview import overview
 from monitoring.worker import worker
@@ -18,7 +18,7 @@ _RULES: Final = ("monitoring/prometheus/rules", "helm/files/rules")
 _DASHBOARDS: Final = ("monitoring/grafana/dashboards", "helm/files/dashboards")
 FOLDERS: Final = (*_RULES, *_DASHBOARDS)
 PAGE: Final = "docs/monitoring.md"
-_MADE: Final = "# Made by `make fresh` from monitoring/rules.py.\n"
+_MADE: Final = "# Made by `make fresh` from the folder monitoring.\n"
 
 _REMOVED_PROPERTIES: Final = frozenset({"id", "auto", "auto_count", "auto_min"})
 """Variable properties that the SDK, made for Grafana 10, writes and that later versions do not have."""
@@ -32,7 +32,7 @@ def generate(root: Path, runbooks: str) -> dict[str, bytes]:
         runbooks: location of the alerts' runbooks: a folder or a URL.
     """
     written = {
-        "recording.yml": _MADE.encode() + dump_yaml(rules.recording_rules()),
+        "recording.yml": _MADE.encode() + dump_yaml(recording.recording_rules()),
         "alerts.yml": _MADE.encode() + dump_yaml(rules.alerting_rules(runbooks)),
     }
     boards = {f"{make.__name__}.json": _dump(make()) for make in (overview, worker, model)}

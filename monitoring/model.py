@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from monitoring import rules
+from monitoring import recording, rules
 from monitoring.panels import OVER, WORKERS, Limit, Panel, Query, Words, dashboard, graph, spread
 from monitoring.promql import quantile, rate, series
 from scorer.monitor.families import (
@@ -128,7 +128,7 @@ def _probabilities() -> list[Panel]:
                 f"above {rules.DRIFT_MAX:g} for 30 minutes an alert fires; see the runbook of ScorerProbabilityDrift.",
             ),
             "none",
-            Query(f"{rules.DRIFT}{{{WORKERS}}}", "{{bundle}}"),
+            Query(f"{recording.DRIFT}{{{WORKERS}}}", "{{bundle}}"),
             limits=[Limit(rules.DRIFT_MAX, "red")],
         ),
     ]

@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from monitoring import rules
+from monitoring import recording, rules
 from monitoring.panels import OVER, REVIEWERS, WORKERS, Limit, Panel, Query, Words, dashboard, figure, graph, listing
 from monitoring.promql import quantile, rate, series, total
 from scorer.monitor.families import (
@@ -85,7 +85,7 @@ def _health() -> list[Panel]:
             ),
             "s",
             Query(quantile(0.99, LATENCY, OVER, WORKERS)),
-            [Limit(rules.LATENCY_WITHIN_S, "red")],
+            [Limit(recording.LATENCY_WITHIN_S, "red")],
         ),
         figure(
             Words(
@@ -95,12 +95,12 @@ def _health() -> list[Panel]:
             ),
             "percentunit",
             Query(f"{rate(series(REJECTS, WORKERS), OVER)} / {rate(series(CONSUMED, WORKERS), OVER)}"),
-            [Limit(rules.DEAD_LETTERS.budget, "red")],
+            [Limit(recording.DEAD_LETTERS.budget, "red")],
         ),
     ]
 
 
-def _burn_rate(objective: rules.Objective, title: str, target: str) -> Panel:
+def _burn_rate(objective: recording.Objective, title: str, target: str) -> Panel:
     def query(window: str) -> Query:
         return Query(f"{objective.recorded(window)}{{{WORKERS}}} / {objective.budget:g}", f"{window} {{{{job}}}}")
 
@@ -120,14 +120,14 @@ def _burn_rate(objective: rules.Objective, title: str, target: str) -> Panel:
 def _objectives() -> list[Panel]:
     return [
         _burn_rate(
-            rules.SLOW,
+            recording.SLOW,
             "Burn rate: latency",
-            f"{rules.SLOW.promised:.0%} of applications are decided within {rules.LATENCY_WITHIN_S:g} s",
+            f"{recording.SLOW.promised:.0%} of applications are decided within {recording.LATENCY_WITHIN_S:g} s",
         ),
         _burn_rate(
-            rules.DEAD_LETTERS,
+            recording.DEAD_LETTERS,
             "Burn rate: dead letters",
-            f"{rules.DEAD_LETTERS.promised:.0%} of records can be decided",
+            f"{recording.DEAD_LETTERS.promised:.0%} of records can be decided",
         ),
     ]
 
@@ -153,7 +153,7 @@ def _applications() -> list[Panel]:
             ),
             "s",
             *(Query(quantile(q, LATENCY, OVER, WORKERS), f"p{q * 100:g}") for q in (0.5, 0.95, 0.99)),
-            limits=[Limit(rules.LATENCY_WITHIN_S, "red")],
+            limits=[Limit(recording.LATENCY_WITHIN_S, "red")],
         ),
         graph(
             Words(

@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from monitoring import rules
+from monitoring import recording, rules
 from monitoring.panels import OVER, WORKERS, Limit, Panel, Query, Words, dashboard, graph, spread
 from monitoring.promql import quantile, rate, series
 from scorer.monitor.families import (
@@ -158,7 +158,7 @@ def _batches() -> list[Panel]:
                 f"above {rules.ABORTED_MAX:.0%} for 5 minutes an alert fires; the workers' logs give the reason.",
             ),
             "percentunit",
-            Query(f"{rules.ABORTED_SHARE}{{{WORKERS}}}", "{{job}}"),
+            Query(f"{recording.ABORTED_SHARE}{{{WORKERS}}}", "{{job}}"),
             limits=[Limit(rules.ABORTED_MAX, "red")],
         ),
         graph(

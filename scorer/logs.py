@@ -1,28 +1,19 @@
 """Logging: a closed table of events, on stderr as JSON lines or as text; never a value of an application's field."""
 
-import json
 import logging
 import os
 import select
 import sys
 import threading
-import time
-import traceback
 from logging import CRITICAL, DEBUG, ERROR, INFO, WARNING
-from types import TracebackType
 from typing import Final, Literal, NamedTuple, TextIO
 
-from schemas.printable import printable, shorten_text
+from scorer.log_lines import LIBRARY_EVENT, LIBRDKAFKA_EVENT, LOGGER, JsonLines, TextLines, frames
 
 LogFormat = Literal["auto", "json", "text"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
-LIBRDKAFKA_LOGGER: Final = "scorer.librdkafka"
-# Maximum length of a text in a line: texts of brokers, publishers, operators and libraries may be a megabyte.
-_CHARACTERS_MAX: Final = 2_000
-_WHOLE: Final = frozenset({"traceback", "threads"})
-"""Fields that the program itself writes, and that are useful only as a whole."""
-_log = logging.getLogger("scorer")
+_log = logging.getLogger(LOGGER)
 
 
 class Event(NamedTuple):
@@ -206,8 +197,8 @@ REVIEW_WRITTEN = Event(
 LOG_LINES_DROPPED = Event(
     "log_lines_dropped", WARNING, "log lines were dropped because standard error was blocked", ("lines",)
 )
-LIBRDKAFKA = Event("librdkafka", INFO, "log line of librdkafka, at its own level", ("facility", "client"))
-LIBRARY = Event("library", WARNING, "log line of another library, at its own level", ("logger",))
+LIBRDKAFKA = Event(LIBRDKAFKA_EVENT, INFO, "log line of librdkafka, at its own level", ("facility", "client"))
+LIBRARY = Event(LIBRARY_EVENT, WARNING, "log line of another library, at its own level", ("logger",))
 
 EVENTS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Event))
 """All events; the documentation is compared with this table."""
@@ -226,12 +217,12 @@ def log(event: Event, **fields: object) -> None:
 
 def log_crash(crash: BaseException) -> None:
     """Logs an unexpected error without its message, which may contain an applicant's data."""
-    log(PROCESS_CRASHED, error=type(crash).__name__, traceback=_frames(crash.__traceback__))
+    log(PROCESS_CRASHED, error=type(crash).__name__, traceback=frames(crash.__traceback__))
 
 
 def log_thread_crash(thread: str, crash: BaseException) -> None:
     """Logs an unexpected error that a thread survived, without its message, which may contain an applicant's data."""
-    log(THREAD_CRASHED, thread=thread, error=type(crash).__name__, traceback=_frames(crash.__traceback__))
+    log(THREAD_CRASHED, thread=thread, error=type(crash).__name__, traceback=frames(crash.__traceback__))
 
 
 def log_to_stderr(log_format: LogFormat = "auto", level: LogLevel = "info") -> None:
@@ -336,68 +327,6 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
         return bool(poll.poll(wait_s * 1_000))
 
 
-class JsonLines(logging.Formatter):
-    """One JSON object per line: time, level, event, message, then the event's fields."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        event, message, fields = _read(record)
-        line = {"time": _time(record), "level": record.levelname.lower(), "event": event, "message": message}
-        return json.dumps(line | fields, default=str)
-
-
-class TextLines(logging.Formatter):
-    """Text for people: one line, with multi-line fields indented below it."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        event, message, fields = _read(record)
-        blocks = {name: value for name, value in fields.items() if isinstance(value, str) and "\n" in value}
-        words = [f"{name}={_word(value)}" for name, value in fields.items() if name not in blocks]
-        line = "  ".join([f"{_time(record)} {record.levelname:<8} {event}: {printable(message)}", *words])
-        below = [printable(text) for block in blocks.values() for text in block.splitlines()]
-        return "\n    ".join([line, *below])
-
-
-def _read(record: logging.LogRecord) -> tuple[str, str, dict[str, object]]:
-    """Event, message and fields of a record of any logger; long texts are cut."""
-    event, message, fields = _read_whole(record)
-    shortened = {name: _shorten(name, field) for name, field in fields.items()}
-    return event, shorten_text(message, _CHARACTERS_MAX), shortened
-
-
-def _shorten(name: str, field: object) -> object:
-    return shorten_text(field, _CHARACTERS_MAX) if isinstance(field, str) and name not in _WHOLE else field
-
-
-def _read_whole(record: logging.LogRecord) -> tuple[str, str, dict[str, object]]:
-    fields: dict[str, object]
-    if record.name == _log.name:
-        return record.__dict__["event"], record.getMessage(), record.__dict__["fields"]
-    if record.name == LIBRDKAFKA_LOGGER and isinstance(record.args, tuple):
-        facility, client, message = record.args
-        return LIBRDKAFKA.name, str(message), {"facility": facility, "client": client}
-    fields = {"logger": record.name}
-    if record.exc_info and record.exc_info[0] is not None:
-        fields |= {"error": record.exc_info[0].__name__, "traceback": _frames(record.exc_info[2])}
-    return LIBRARY.name, record.getMessage(), fields
-
-
-def _time(record: logging.LogRecord) -> str:
-    """RFC 3339, in UTC, to the millisecond."""
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z"
-
-
-def _word(value: object) -> str:
-    """A value as one word, quoted if necessary."""
-    if isinstance(value, str) and value.isprintable() and not set(value) & set(' "='):
-        return value
-    return json.dumps(value, default=str)
-
-
-def _frames(trace: TracebackType | None) -> str:
-    """The stack trace: files, lines and source, without values."""
-    return "".join(traceback.format_tb(trace)).rstrip()
-
-
 def _log_uncaught(crash: threading.ExceptHookArgs) -> None:
     name = crash.thread.name if crash.thread else None
-    log(THREAD_CRASHED, thread=name, error=crash.exc_type.__name__, traceback=_frames(crash.exc_traceback))
+    log(THREAD_CRASHED, thread=name, error=crash.exc_type.__name__, traceback=frames(crash.exc_traceback))

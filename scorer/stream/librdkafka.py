@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaException
 
 from schemas.lossless import LOSSLESS
 from scorer.errors import SettingsError
-from scorer.logs import LIBRDKAFKA_LOGGER
+from scorer.log_lines import LIBRDKAFKA_LOGGER
 from scorer.settings import POLL_INTERVAL_MS, Settings
 from scorer.stream.rights import transactional_prefix
 from scorer.watchdog import Limits

@@ -24,15 +24,14 @@ from confluent_kafka import Producer
 from scorer import cli, logs
 from scorer.cli import root
 from scorer.errors import BrokerError
+from scorer.log_lines import LIBRDKAFKA_LOGGER, JsonLines, TextLines
 from scorer.logs import (
     EVENTS,
     LIBRARY,
     LIBRDKAFKA,
     Event,
-    JsonLines,
     LogFormat,
     LogLevel,
-    TextLines,
     log,
     log_to_stderr,
 )
@@ -81,13 +80,13 @@ def test_the_code_keeps_to_the_table() -> None:
 
 
 def test_nobody_logs_past_the_table() -> None:
-    """Only the log's own module, the boundary of the process and librdkafka's settings use logging at all."""
+    """Only the log's own modules, the boundary of the process and librdkafka's settings use logging at all."""
     users = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "scorer").rglob("*.py")
         if re.search(r"^\s*(import logging|from logging)", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert users == {"scorer/logs.py", "scorer/cli/__init__.py", "scorer/stream/librdkafka.py"}
+    assert users == {"scorer/logs.py", "scorer/log_lines.py", "scorer/cli/__init__.py", "scorer/stream/librdkafka.py"}
 
 
 def test_the_documentation_has_the_table() -> None:
@@ -321,13 +320,13 @@ def _format(formatter: logging.Formatter, logger: str, text: str) -> str:
         extra = {"event": logs.BUNDLE_LOAD_FAILED.name, "fields": {"slot": "champion", "bundle": text, "error": text}}
         record = logging.makeLogRecord({"name": logger, "msg": "a meaning", "levelname": "WARNING", **extra})
     else:
-        args = (text, text, text) if logger == logs.LIBRDKAFKA_LOGGER else None
+        args = (text, text, text) if logger == LIBRDKAFKA_LOGGER else None
         record = logging.makeLogRecord({"name": logger, "msg": text, "args": args, "levelname": "WARNING"})
     return formatter.format(record)
 
 
 @pytest.mark.parametrize("formatter", [TextLines(), JsonLines()])
-@pytest.mark.parametrize("logger", ["scorer", logs.LIBRDKAFKA_LOGGER, "a.library"])
+@pytest.mark.parametrize("logger", ["scorer", LIBRDKAFKA_LOGGER, "a.library"])
 def test_no_text_of_others_commands_a_terminal(formatter: logging.Formatter, logger: str) -> None:
     """Brokers, publishers and operators write parts of a line; whoever reads the log does so on a terminal."""
     lines = _format(formatter, logger, HOSTILE).split("\n")
@@ -336,7 +335,7 @@ def test_no_text_of_others_commands_a_terminal(formatter: logging.Formatter, log
 
 
 @pytest.mark.parametrize("formatter", [TextLines(), JsonLines()])
-@pytest.mark.parametrize("logger", ["scorer", logs.LIBRDKAFKA_LOGGER, "a.library"])
+@pytest.mark.parametrize("logger", ["scorer", LIBRDKAFKA_LOGGER, "a.library"])
 def test_long_texts_of_others_are_cut(formatter: logging.Formatter, logger: str) -> None:
     """A bundle's name of a megabyte would fill the disk with every retry."""
     assert len(_format(formatter, logger, "x" * 1_000_000)) < 7_000
