@@ -5,18 +5,14 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from pathlib import Path
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from xdist.workermanage import WorkerController
 
-from schemas.decision import BundleReference
-from scorer.bundle.load import load_bundle
 from scorer.local.broker import Broker
 from scorer.store import entry, store
 from tests.class_archive import java_options
+from tests.opening import open_here
 from tests.shared_broker import BrokerOwner, ask, started
 
 os.environ.setdefault("JAVA_TOOL_OPTIONS", java_options())  # Java itself reads this variable
@@ -69,6 +65,8 @@ def _broker_where_marked(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """An S3 server on a free port; its address. Whoever asks sets the environment that leads there."""
+    from moto.server import ThreadedMotoServer  # takes a second, and most processes need none
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -79,6 +77,8 @@ def s3_server() -> Iterator[str]:
 @pytest.fixture
 def bucket(s3_server: str, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of an empty bucket of the test's own, which this process and its children can reach."""
+    import boto3
+
     for name, value in {
         "AWS_ENDPOINT_URL": s3_server,
         "AWS_ACCESS_KEY_ID": "test",
@@ -93,11 +93,7 @@ def bucket(s3_server: str, unique: Callable[[str], str], monkeypatch: pytest.Mon
 
 @pytest.fixture
 def opens_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store's bundles are opened in this process: a child takes a second each time (tests of trial and follower)."""
-
-    def open_here(folder: Path, called: str = "") -> BundleReference:
-        return load_bundle(folder, called=called).reference
-
+    """A store's bundles are opened in this process (tests.opening)."""
     for module in (entry, store):
         monkeypatch.setattr(module, "open_in_child", open_here)
 

@@ -31,7 +31,7 @@ from tests.unit.bundle.crashing import crashing_bundle, install_crashing_runners
 from tests.unit.bundle.making import named
 from tests.unit.operate.test_deployments import largest_contract
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.usefixtures("opens_here")]
 DEFAULT = "credit-risk:1.1.0"
 
 
@@ -345,6 +345,7 @@ def test_a_model_that_crashes_its_library(
     slot: Slot,
 ) -> None:
     """It crashes a process of its own and is refused. It would have ended every worker of the group, at each start."""
+    monkeypatch.undo()  # a child opens bundles again
     monkeypatch.setenv("PYTHONPATH", str(install_crashing_runners(tmp_path / "packages")))
     serving = follower.current()
     folder = crashing_bundle(Path(str(settings.store)) / "crashing" / "1.0.0", "crash")
