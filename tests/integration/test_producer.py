@@ -3,11 +3,10 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import IO, NamedTuple
 
 import pytest
@@ -30,6 +29,8 @@ from schemas.rejection import (
     RejectionCode,
 )  # fmt: skip
 from scorer.local.broker import Broker
+from tests.integration.forked import ForkedProcess
+from tests.integration.worker_process import wait_until
 
 pytestmark = pytest.mark.broker
 
@@ -120,9 +121,9 @@ def scorer(settings: Settings) -> Iterator[Scorer]:
 
 
 class Command:
-    """The `producer` command as a process, its standard error read line by line."""
+    """The `producer` command in the background (`tests.integration.forked`), its outputs read line by line."""
 
-    def __init__(self, settings: Settings, *arguments: str) -> None:
+    def __init__(self, settings: Settings, folder: Path, *arguments: str) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
         environment |= {
             "SCORER_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
@@ -130,43 +131,51 @@ class Command:
             "SCORER_DECISIONS_TOPIC": settings.decisions_topic,
             "SCORER_DEAD_LETTERS_TOPIC": settings.dead_letters_topic,
         }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "producer", *arguments],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
-        )  # fmt: skip
-
-    @property
-    def out(self) -> IO[str]:
-        assert self.process.stdout is not None
-        return self.process.stdout
-
-    @property
-    def err(self) -> IO[str]:
-        assert self.process.stderr is not None
-        return self.process.stderr
+        out, err = (Path(mkdtemp(dir=folder), name) for name in ("out", "err"))
+        self.process = ForkedProcess(("producer", *arguments), environment, folder, out, err)
+        self.out, self.err = (path.open(encoding="utf-8") for path in (out, err))
 
     def finish(self) -> tuple[int, str, str]:
         """The exit code, and what is left of standard output and standard error."""
-        out, err = self.process.communicate(timeout=WAIT_S)
-        return self.process.returncode, out, err
+        code = self.process.wait(WAIT_S)
+        return code, self.out.read(), self.err.read()
+
+    def close(self) -> None:
+        """Ends it, if it still runs."""
+        self.process.kill()
+        self.process.wait(WAIT_S)
+        self.out.close()
+        self.err.close()
+
+
+def read_line(output: IO[str]) -> str:
+    """The next line of an output, once it is written."""
+    line = ""
+
+    def is_whole() -> bool:
+        nonlocal line
+        line += output.readline()
+        return line.endswith("\n")
+
+    wait_until(is_whole, "a line")
+    return line
 
 
 Starter = Callable[..., Command]
 
 
 @pytest.fixture
-def start(settings: Settings) -> Iterator[Starter]:
+def start(settings: Settings, tmp_path: Path) -> Iterator[Starter]:
     """Starts the command with this test's topics; what is still running afterwards is ended."""
     started: list[Command] = []
 
     def start_one(*arguments: str) -> Command:
-        started.append(Command(settings, *arguments))
+        started.append(Command(settings, tmp_path, *arguments))
         return started[-1]
 
     yield start_one
     for command in started:
-        command.process.kill()
-        command.process.communicate()
+        command.close()
 
 
 def _read(settings: Settings, topic: str, count: int) -> list[Message]:
@@ -307,11 +316,11 @@ def test_watch_follows_from_now_until_it_is_stopped(settings: Settings, start: S
     with ApplicationPublisher(settings) as publisher:
         publisher.decide({**EXAMPLE, "application_id": "before"}, WAIT_S)
         command = start("watch", "--dead-letters", "--json")
-        assert command.err.readline().startswith("watching ")
+        assert read_line(command.err).startswith("watching ")
         publisher.decide({**EXAMPLE, "application_id": "after"}, WAIT_S)
         with pytest.raises(RejectedError):
             publisher.decide({**EXAMPLE, "application_id": "dead", "age": 99}, WAIT_S)
-    lines = [json.loads(command.out.readline()) for _ in range(2)]
+    lines = [json.loads(read_line(command.out)) for _ in range(2)]
     assert [(line["kind"], line["application_id"]) for line in lines] == [
         ("decision", "after"),
         ("dead_letter", "dead"),
@@ -326,7 +335,7 @@ def test_watch_can_start_at_the_beginning(settings: Settings, start: Starter) ->
     with ApplicationPublisher(settings) as publisher:
         publisher.decide({**EXAMPLE, "application_id": "before"}, WAIT_S)
     command = start("watch", "--from-beginning")
-    line: Sequence[str] = command.out.readline().split()
+    line: Sequence[str] = read_line(command.out).split()
     assert line[2:] == ["before", "APPROVED", "12.50%", "credit-risk:1.1.0"]
     command.process.send_signal(signal.SIGINT)
     assert command.finish()[0] == 0
