@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from scorer.local.broker import Broker
 from tests import real_data
+from tests.integration.forked import run_forked
 
 ROWS = 3_564
 WAIT_S = 90.0
@@ -34,8 +35,8 @@ def setup(broker: Broker, unique: Callable[[str], str]) -> dict[str, str]:
     kinds = ("applications", "decisions", "dead_letters", "deployments")
     names = {f"SCORER_{kind.upper()}_TOPIC": unique(kind) for kind in kinds}
     environment = {"SCORER_BOOTSTRAP_SERVERS": broker.bootstrap_servers, "SCORER_GROUP_ID": unique("group"), **names}
-    made = run("scorer", "topics", "ensure", "--partitions", "3", environment=environment)
-    assert made.returncode == 0, made.stderr
+    made = run_forked(("scorer", "topics", "ensure", "--partitions", "3"), os.environ | environment)
+    assert made.code == 0, made.errors
     return environment
 
 

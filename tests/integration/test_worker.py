@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from schemas.rejection import RejectionCode
 from scorer.local.broker import Broker
 from tests.fakes import application
-from tests.integration.worker_process import Topics, WorkerProcess, headers_of, wait_until, worker_by_command
+from tests.integration.worker_process import Topics, WorkerProcess, headers_of, wait_until, worker, worker_by_command
 
 pytestmark = pytest.mark.broker
 
@@ -85,7 +85,7 @@ def topics(broker: Broker) -> Topics:
 @pytest.fixture
 def running(topics: Topics, tmp_path: Path) -> Iterator[WorkerProcess]:
     """A worker on them."""
-    with worker_by_command(topics, tmp_path / "worker.log") as started:
+    with worker(topics, tmp_path / "worker.log") as started:
         yield started
 
 
@@ -185,7 +185,7 @@ def test_sigterm_under_load(broker: Broker, tmp_path: Path, delivery: str) -> No
         topics.publish(*(application(f"a-{partition}-{i}") for i in range(10_000)), partition=partition)
     options = ("--delivery", delivery)
     # A thousand batches: more than a worker commits before it is stopped.
-    with worker_by_command(topics, tmp_path / "first.log", *options, "--set", "batch_records_max=20") as first:
+    with worker(topics, tmp_path / "first.log", *options, "--set", "batch_records_max=20") as first:
         wait_until(lambda: sum(topics.committed().values()) > 0, "the first batch")
         assert first.terminate() == 0
         assert len(first.events("worker_stopped")) == 1
@@ -193,7 +193,7 @@ def test_sigterm_under_load(broker: Broker, tmp_path: Path, delivery: str) -> No
     assert 0 < sum(done.values()) < 20_000
     # An open transaction would hide whatever comes behind it.
     assert topics.count(topics.decisions) == sum(done.values())
-    with worker_by_command(topics, tmp_path / "second.log", *options) as second:
+    with worker(topics, tmp_path / "second.log", *options) as second:
         wait_until(lambda: topics.committed() == {0: 10_000, 1: 10_000}, "the rest")
         assert second.terminate() == 0
     report = Counter(json.loads(decision.value() or b"")["decision_id"] for decision in topics.read(topics.decisions))
