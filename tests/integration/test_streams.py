@@ -66,10 +66,18 @@ def test_a_reader_that_left(command: str) -> None:
     assert (ended.returncode, b"Traceback" in ended.stderr, b"cannot" in ended.stderr) == (141, False, False)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> "subprocess.CompletedProcess[str]":
+    """A command with its streams as they should be."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("whole"))
+        write_loans(Path("loans.csv"), rows=50)
+        return run("scorer score loans.csv", "")
+
+
 @pytest.mark.parametrize("redirect", [">&-", "2>&-", "<&-", ">&- 2>&- <&-", "2>/dev/full"])
-def test_streams_that_are_closed(redirect: str) -> None:
+def test_streams_that_are_closed(whole: "subprocess.CompletedProcess[str]", redirect: str) -> None:
     """What was to be printed there goes nowhere, and all else is as it was."""
-    whole = run("scorer score loans.csv", "")
     ended = run("scorer score loans.csv", redirect)
     assert ended.returncode == whole.returncode == 0
     assert ended.stdout == ("" if redirect.startswith(">") else whole.stdout)
