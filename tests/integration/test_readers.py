@@ -127,7 +127,7 @@ def test_a_topic_that_was_created_a_moment_ago(broker: Broker) -> None:
 
     Readers called it missing in 22 of 25 tries.
     """
-    for _ in range(25):
+    for _ in range(5):
         topics = Topics(broker.bootstrap_servers, 2)
         settings = settings_of(topics)
         for topic in (topics.decisions, topics.dead_letters, topics.deployments, topics.applications):
