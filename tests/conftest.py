@@ -34,12 +34,19 @@ def pytest_collection_finish() -> None:
     """Spares the garbage collector the thousands of tests, which stay: it would look at them again and again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stops the broker of a parallel run."""
     if _OWNER in config.stash:
         config.stash[_OWNER].close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection() -> None:
+    """Nor does it look at them while they are collected."""
+    gc.disable()
 
 
 @pytest.fixture(scope="session")
