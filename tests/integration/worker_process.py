@@ -72,10 +72,9 @@ class Topics:
         self, *values: bytes | None, partition: int = 0, topic: str | None = None, key: bytes | None = b"key"
     ) -> None:
         """Publishes to one partition, in order: applications, if no topic is named."""
-        producer = Producer({"bootstrap.servers": self.servers, "linger.ms": 0, "message.max.bytes": 8_000_000})
         for value in values:
-            producer.produce(topic or self.applications, value, key=key, partition=partition)
-        assert producer.flush(WAIT_S) == 0
+            self._producer.produce(topic or self.applications, value, key=key, partition=partition)
+        assert self._producer.flush(WAIT_S) == 0
 
     def read(self, topic: str) -> Iterator[Message]:
         """Everything that is committed in a topic, up to where it ends now."""
@@ -87,6 +86,8 @@ class Topics:
 
     def recreate(self, topic: str) -> None:
         """Deletes a topic and creates it again at once, with the same name."""
+        for client in ("_producer", "_reader", "_group"):  # they would know the old one
+            vars(self).pop(client, None)
         admin = AdminClient({"bootstrap.servers": self.servers})
         admin.delete_topics([topic])[topic].result(WAIT_S)
         while True:
@@ -119,7 +120,11 @@ class Topics:
             except KafkaException:  # a group that is new to a new broker has no coordinator yet
                 assert time.monotonic() < ends_at
 
-    # These two are kept: a new client costs the broker more than ten requests, and tests ask again and again.
+    # These are kept: a new client costs the broker more than ten requests, and tests publish and ask again and again.
+
+    @cached_property
+    def _producer(self) -> Producer:
+        return Producer({"bootstrap.servers": self.servers, "linger.ms": 0, "message.max.bytes": 8_000_000})
 
     @cached_property
     def _reader(self) -> Consumer:
