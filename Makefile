@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test tools ops chaos-core chaos fuzz fuzz-engine k8s check swaps laws equality bench bench-stages bench-scale bench-swap bench-peers fresh docs sbom lock clean
-.PHONY: .engine .check-types .check-laws .check-units .check-engine
+.PHONY: .engine .check-types .check-laws .check-units .check-engine .class-archive
 
 CARGO := $(shell command -v cargo)
 # Without the flags: cargo does not use make's job server.
@@ -50,8 +50,11 @@ endif
 demo: setup ## run a broker, two workers and a publisher on this machine (DATA=file for your own applications, RATE=2000, FOR=45s)
 	$(BIN)/scorer up --workers 2 $(if $(DATA),--data $(DATA),--rate $(RATE) --for $(FOR))
 
+CHECKS := .check-types .check-laws .check-units .check-engine
+SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=5 --output-sync=target
+
 check: setup ## lint, types, import rules, property tests, and the fast unit tests
-	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target .check-types .check-laws .check-units .check-engine
+	@+$(SIDE_BY_SIDE) $(CHECKS)
 
 .check-types:
 	$(BIN)/ruff check .
@@ -74,8 +77,11 @@ ifdef CARGO
 	$(RUN_CARGO) run $(CARGO_OPTIONS) --example fuzz 50000
 endif
 
-test: check ## all of check, then the slow unit tests and the tests on real brokers, four in parallel
+.class-archive:
 	$(BIN)/python -m tests.class_archive
+
+test: setup ## all of check, then the slow unit tests and the tests on real brokers, four in parallel
+	@+$(SIDE_BY_SIDE) $(CHECKS) .class-archive
 	$(BIN)/pytest --numprocesses=4 --dist=worksteal -m "not quick" $$(grep -rl --include='test_*.py' pytest.mark.slow tests/unit) \
 		tests/fuzz tests/contract tests/simulation tests/integration
 

@@ -3,16 +3,17 @@
 import gc
 import os
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 
 import pytest
 from xdist.workermanage import WorkerController
 
 from scorer.local.broker import Broker
+from scorer.store import entry, store
 from tests import crash_dumps
 from tests.class_archive import java_options
-from tests.opening import OPENING, open_here
+from tests.opening import open_here
 from tests.shared_broker import BrokerOwner, ask, started
 
 os.environ.setdefault("JAVA_TOOL_OPTIONS", java_options())  # Java itself reads this variable
@@ -49,22 +50,23 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     crash_dumps.show(config, terminalreporter)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
+def pytest_collection_finish() -> None:
     """Spares the garbage collector the thousands of tests, which stay: it would look at them again and again."""
-    gc.disable()
-    try:
-        return (yield)
-    finally:
-        gc.collect()
-        gc.freeze()
-        gc.enable()
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stops the broker of a parallel run."""
     if _OWNER in config.stash:
         config.stash[_OWNER].close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection() -> None:
+    """Nor does it look at them while they are collected."""
+    gc.disable()
 
 
 @pytest.fixture(scope="session")
@@ -119,7 +121,7 @@ def bucket(s3_server: str, unique: Callable[[str], str], monkeypatch: pytest.Mon
 @pytest.fixture
 def opens_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store's bundles are opened in this process (tests.opening)."""
-    for module in OPENING:
+    for module in (entry, store):
         monkeypatch.setattr(module, "open_in_child", open_here)
 
 

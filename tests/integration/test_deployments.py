@@ -10,7 +10,7 @@ from operator import itemgetter
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Message
 
 from producer.generator import generate_applications
 from scorer.local.broker import Broker
@@ -18,7 +18,6 @@ from scorer.stream.load_failure import LoadFailure
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
 from tests.integration.flow import flowing
 from tests.integration.worker_process import (
-    WAIT_S,
     Topics,
     WorkerProcess,
     event_of_a_missing_bundle,
@@ -257,15 +256,7 @@ def stored(topics: Topics, store: Path) -> Iterator[Topics]:
 
 def metadata_of(topics: Topics) -> list[CommittedMetadata]:
     """What the group's committed offsets say, one for each partition that has one."""
-    asking = Consumer({"bootstrap.servers": topics.servers, "group.id": f"group-{topics.mark}"})
-    wanted = [TopicPartition(topics.applications, partition) for partition in range(topics.partitions)]
-    try:
-        committed = asking.committed(wanted, timeout=WAIT_S)
-    except KafkaException:  # a group that is new to a new broker has no coordinator yet
-        committed = []
-    finally:
-        asking.close()
-    return [decode_metadata(tp.metadata) for tp in committed if tp.offset >= 0]
+    return [decode_metadata(tp.metadata) for tp in topics.commits()]
 
 
 def test_challenger(topics: Topics, tmp_path: Path) -> None:
