@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from scorer.bundle.load import read_contract_of, read_manifest
 from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.core.decide import NO_RULE
 from scorer.core.policy import LABELS
+from scorer.core.records import Record
 from scorer.core.score import score_batch
 from scorer.local.broker import Broker
 from scorer.store.store import BundleStore
@@ -91,7 +92,7 @@ def test_a_simulated_policy_equals_scoring_again(decided: Topics, tmp_path: Path
     after, by_rule = np.zeros(len(LABELS), dtype=np.intp), 0
     applications = decided.read(decided.applications)
     while records := list(islice(applications, 20_000)):
-        scores = score_batch(records, bundle, settings_of(decided).record_bytes_max)
+        scores = score_batch(cast("list[Record]", records), bundle, settings_of(decided).record_bytes_max)
         after += np.bincount(scores.decided, minlength=len(LABELS))
         by_rule += int(np.count_nonzero(scores.rules != NO_RULE))
     assert simulated["applications"] == RECORDS

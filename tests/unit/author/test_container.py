@@ -82,7 +82,7 @@ def test_the_base_image_is_not_root_and_has_a_health_check() -> None:
     assert instructions[instructions.index("USER") :] == [
         "USER", "RUN", "EXPOSE", "HEALTHCHECK", "STOPSIGNAL", "ENTRYPOINT", "CMD",
     ]  # fmt: skip
-    verify = 'RUN ["scorer", "bundle", "verify", "credit-risk:1.1.0", "--set", "engine=compiled"]'
+    verify = 'RUN ["scorer", "bundle", "verify", "credit-risk:1.1.1", "--set", "engine=compiled"]'
     assert verify in text  # both engines decide the same, or there is no image
     check = json.loads(re.findall(r"^    CMD (.+)$", text, re.MULTILINE)[0])
     compile(check[2], "check", "exec")
