@@ -311,9 +311,23 @@ def test_rules_and_dashboards_are_the_generated_ones() -> None:
     boards = {name: text for r in of_kind(resources, "ConfigMap") for name, text in r["data"].items()}
     files = sorted((CHART / "files" / "dashboards").glob("*.json"))
     assert boards == {f"scorer-{path.name}": path.read_text(encoding="utf-8").rstrip("\n") for path in files}
-    (monitor,) = of_kind(resources, "ServiceMonitor")
-    (endpoint,) = monitor["spec"]["endpoints"]
-    assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": "scorer-worker"}]
+    jobs = {r["metadata"]["name"]: r["spec"]["endpoints"] for r in of_kind(resources, "ServiceMonitor")}
+    assert {name: [endpoint["relabelings"] for endpoint in endpoints] for name, endpoints in jobs.items()} == {
+        "scorer": [[{"targetLabel": "job", "replacement": "scorer-worker"}]],
+        "scorer-console": [[{"targetLabel": "job", "replacement": "scorer-console"}]],
+    }
+
+
+def test_the_console_of_reviewers() -> None:
+    """The console has the file of the reviewers' Secret; without one it has neither the file nor a ServiceMonitor."""
+    resources = render(values_named("production"))
+    console = pod_of(resources, "console")
+    assert "--reviewers-file=/run/reviewers/reviewers" in arguments_of(console)
+    (volume,) = [volume for volume in console["spec"]["volumes"] if volume["name"] == "console-reviewers"]
+    assert volume["secret"]["secretName"] == "scorer-reviewers"
+    without = render(values_named("production"), "--set=console.reviewersSecret.name=")
+    assert not any("reviewers" in argument for argument in arguments_of(pod_of(without, "console")))
+    assert [r["metadata"]["name"] for r in of_kind(without, "ServiceMonitor")] == ["scorer"]
 
 
 def test_notes_tell_what_to_do_next(tmp_path: Path) -> None:
