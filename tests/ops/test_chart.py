@@ -318,18 +318,6 @@ def test_rules_and_dashboards_are_the_generated_ones() -> None:
     }
 
 
-def test_the_console_of_reviewers() -> None:
-    """The console has the file of the reviewers' Secret; without one it has neither the file nor a ServiceMonitor."""
-    resources = render(values_named("production"))
-    console = pod_of(resources, "console")
-    assert "--reviewers-file=/run/reviewers/reviewers" in arguments_of(console)
-    (volume,) = [volume for volume in console["spec"]["volumes"] if volume["name"] == "console-reviewers"]
-    assert volume["secret"]["secretName"] == "scorer-reviewers"
-    without = render(values_named("production"), "--set=console.reviewersSecret.name=")
-    assert not any("reviewers" in argument for argument in arguments_of(pod_of(without, "console")))
-    assert [r["metadata"]["name"] for r in of_kind(without, "ServiceMonitor")] == ["scorer"]
-
-
 def test_notes_tell_what_to_do_next(tmp_path: Path) -> None:
     """The notes name the workers' workload as it is, and warn where KEDA cannot find a broker by half a name."""
     chart = Path(shutil.copytree(CHART, tmp_path / "chart"))
