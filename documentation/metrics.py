@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from documentation.fields import plain
-from scorer.monitor.families import METRICS, REPLAY_METRICS, Metric
+from scorer.monitor.families import CONSOLE_METRICS, METRICS, REPLAY_METRICS, Metric
 
 _INTRODUCTION: Final = """# Metrics
 
@@ -18,11 +18,18 @@ _REPLAY: Final = """## Replay metrics
 
 `scorer replay run --http-port` exposes the worker metrics, and additionally:
 """
+_CONSOLE: Final = """## Console metrics
+
+`scorer console` exposes these metrics at `/metrics` on its [`console_port`](settings.md#console_port), without a login,
+if [`console_reviewers_file`](settings.md#console_reviewers_file) names reviewers and it has read the decisions:
+"""
 
 
 def metrics_page() -> str:
     """Returns the page."""
-    return "\n".join([_INTRODUCTION, *_sections(METRICS), _REPLAY, *_sections(REPLAY_METRICS)])
+    return "\n".join(
+        [_INTRODUCTION, *_sections(METRICS), _REPLAY, *_sections(REPLAY_METRICS), _CONSOLE, *_sections(CONSOLE_METRICS)]
+    )
 
 
 def _sections(metrics: Iterable[Metric]) -> Iterable[str]:

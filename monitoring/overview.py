@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from monitoring import rules
-from monitoring.panels import OVER, WORKERS, Limit, Panel, Query, Words, dashboard, figure, graph, listing
+from monitoring.panels import OVER, REVIEWERS, WORKERS, Limit, Panel, Query, Words, dashboard, figure, graph, listing
 from monitoring.promql import quantile, rate, series, total
 from scorer.monitor.families import (
     ASSIGNED,
@@ -13,9 +13,12 @@ from scorer.monitor.families import (
     FAULTS,
     LAG,
     LATENCY,
+    OLDEST_REVIEW,
     REJECTS,
     REPLAY_PROGRESS,
+    REVIEWS,
     SWAPS,
+    WAITING_REVIEWS,
 )
 
 
@@ -29,6 +32,7 @@ def overview() -> Dashboard:
             "Objectives": _objectives(),
             "Applications": _applications(),
             "Bundles and workers": _bundles(),
+            "Reviews": _reviews(),
         },
         by_instance=False,
     )
@@ -228,6 +232,44 @@ def _bundles() -> list[Panel]:
             ),
             "percentunit",
             Query(f"max by (replay_id) ({progress})", "{{replay_id}}"),
+            width=8,
+        ),
+    ]
+
+
+def _reviews() -> list[Panel]:
+    written = series(REVIEWS, REVIEWERS)
+    approved = series(REVIEWS, REVIEWERS, 'label="APPROVED"')
+    return [
+        graph(
+            Words(
+                "Waiting reviews",
+                "MAYBE decisions that wait for a review, if a console has reviewers.",
+                "grows for days: more applications need a review than people can do; see the thresholds of the policy.",
+            ),
+            "none",
+            Query(f"max by (job) ({series(WAITING_REVIEWS, REVIEWERS)})", "{{job}}"),
+            width=8,
+        ),
+        graph(
+            Words(
+                "Oldest waiting review",
+                "Age of the oldest MAYBE decision that waits for a review.",
+                "above the line: see the runbook of ScorerReviewsWaiting.",
+            ),
+            "s",
+            Query(f"max by (job) ({series(OLDEST_REVIEW, REVIEWERS)})", "{{job}}"),
+            width=8,
+            limits=[Limit(rules.REVIEW_WAITS_MAX_S, "red")],
+        ),
+        graph(
+            Words(
+                "Approved by reviewers",
+                "Share of reviews that approve, in the last day.",
+                "near 100% or 0%: the policy could decide these applications itself; simulate other thresholds.",
+            ),
+            "percentunit",
+            Query(f"sum by (job) (increase({approved}[1d])) / sum by (job) (increase({written}[1d]))", "{{job}}"),
             width=8,
         ),
     ]

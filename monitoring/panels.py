@@ -20,12 +20,14 @@ from grafana_foundation_sdk.models.common import (
 )
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from monitoring.promql import series
+from monitoring.promql import CONSOLES, series
 from scorer.monitor.families import ASSIGNED, BUNDLE
 
 SOURCE: Final = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 WORKERS: Final = 'namespace=~"$namespace", job=~"$job"'
 """Matches the selected workers: on all dashboards those of a job, and on one of them single workers too."""
+REVIEWERS: Final = f'namespace=~"$namespace", {CONSOLES}'
+"""Matches the consoles; they are not the selected job, which is of workers."""
 OVER: Final = "$__rate_interval"
 COLUMNS: Final = 24
 TAG: Final = "scorer"

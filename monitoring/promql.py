@@ -7,6 +7,9 @@ from scorer.monitor.families import Metric
 JOBS: Final = 'job=~"scorer-worker.*"'
 """Matches the scrape jobs of workers; each consumer group has its own job, for example scorer-worker-staging."""
 
+CONSOLES: Final = 'job=~"scorer-console.*"'
+"""Matches the scrape jobs of consoles."""
+
 
 def series(metric: Metric, *matchers: str, part: str = "") -> str:
     """Returns a selector of a metric's series.

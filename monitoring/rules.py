@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
-from monitoring.promql import JOBS, rate, series, total
+from monitoring.promql import CONSOLES, JOBS, rate, series, total
 from scorer.monitor.families import (
     BLOCKED,
     BUNDLE,
@@ -16,6 +16,7 @@ from scorer.monitor.families import (
     LAG,
     LAST_POLL,
     LATENCY,
+    OLDEST_REVIEW,
     PROBABILITY,
     REJECTS,
     SWAPS,
@@ -92,6 +93,8 @@ ABORTED_MAX: Final = 0.05
 _BACKLOG_S: Final = 60
 _BACKLOG_RECORDS: Final = 1_000
 _STALLED_S: Final = 60
+# Reg B, 12 CFR 1002.9(a)(1): an applicant is notified within 30 days of a completed application.
+REVIEW_WAITS_MAX_S: Final = 2 * 86_400
 
 Recorded = tuple[str, str]
 
@@ -163,6 +166,7 @@ def alerts() -> dict[str, list[Alert]]:
         "scorer-flow-alerts": _flow_alerts(),
         "scorer-worker-alerts": _worker_alerts(),
         "scorer-model-alerts": _model_alerts(),
+        "scorer-review-alerts": _review_alerts(),
     }
 
 
@@ -317,6 +321,19 @@ def _model_alerts() -> list[Alert]:
             "This hour's probabilities of default are distributed differently from this week's: the applicants or the "
             "data changed.",
             '{{ $labels.bundle }}: the distance between this hour and this week is {{ $value | printf "%.2f" }}.',
+        ),
+    ]
+
+
+def _review_alerts() -> list[Alert]:
+    return [
+        Alert(
+            "ScorerReviewsWaiting",
+            "ticket",
+            "15m",
+            f"max by ({GROUP}) ({series(OLDEST_REVIEW, CONSOLES)}) > {REVIEW_WAITS_MAX_S}",
+            "A MAYBE decision has waited for a review for more than two days.",
+            "{{ $labels.job }}: the oldest MAYBE decision has waited for {{ $value | humanizeDuration }}.",
         ),
     ]
 

@@ -49,6 +49,8 @@ SETTING_NAMES: Final = (
     "console_port",
     "console_allowed_hosts",
     "console_token_file",
+    "console_reviewers_file",
+    "console_review_days",
     "applications_topic",
     "decisions_topic",
     "dead_letters_topic",

@@ -191,6 +191,12 @@ DEAD_LETTER_SHOWN = Event(
     "a console user viewed the value of a dead letter",
     ("client", "partition", "offset"),
 )
+APPLICATION_SHOWN = Event(
+    "application_shown", INFO, "a console user viewed the values of an application", ("client", "partition", "offset")
+)
+REVIEW_WRITTEN = Event(
+    "review_written", INFO, "a reviewer reviewed a decision", ("client", "reviewer", "decision_id", "counts")
+)
 LOG_LINES_DROPPED = Event(
     "log_lines_dropped", WARNING, "log lines were dropped because standard error was blocked", ("lines",)
 )

@@ -176,7 +176,7 @@ class Settings(BaseModel):
         default="127.0.0.1",
         min_length=1,
         description="Address to bind for the console. Any other than loopback (127.0.0.1, ::1) requires "
-        "console_token_file.",
+        "console_token_file or console_reviewers_file.",
     )
     console_port: int = Field(
         default=8765, ge=0, le=PORT_MAX, description="Port; 0 chooses a free one, which is logged at start."
@@ -190,6 +190,19 @@ class Settings(BaseModel):
         default=None,
         min_length=1,
         description="File with the console's token: at least 16 characters; surrounding white space is ignored.",
+    )
+    console_reviewers_file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="File with the reviewers of MAYBE decisions: a name, a space and a token per line. Without it, "
+        "reviews are off; with it, the console requires a login.",
+    )
+    console_review_days: int = Field(
+        default=90,
+        ge=1,
+        le=775,
+        description="Age in days of the oldest decisions in the review queue. The console reads the decisions of this "
+        "time when it starts.",
     )
     applications_topic: TopicName = Field(default=topics.APPLICATIONS, description="Input topic: applications.")
     decisions_topic: TopicName = Field(default=topics.DECISIONS, description="Output topic: decisions.")

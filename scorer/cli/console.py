@@ -1,4 +1,4 @@
-"""`scorer console`: the web console, for monitoring and for trying applications."""
+"""`scorer console`: the web console, for monitoring, trying applications, and reviewing MAYBE decisions."""
 
 from typing import Annotated
 
@@ -16,15 +16,21 @@ def console(
     token_file: Annotated[
         str | None, typer.Option("--token-file", metavar="FILE", help="File with the token that the console asks for.")
     ] = None,
+    reviewers_file: Annotated[
+        str | None,
+        typer.Option(
+            "--reviewers-file", metavar="FILE", help="File with the reviewers' names and tokens; turns reviews on."
+        ),
+    ] = None,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
     assignments: SetOption = None,
 ) -> None:
-    """Serve the web console, for monitoring and for trying applications.
+    """Serve the web console, for monitoring, for trying applications, and for reviewing MAYBE decisions.
 
-    It shows throughput, lag, latency, results, deployments, dead letters and the interface. It reads the topics without
-    joining the consumer group, needs no Prometheus, and is read-only, apart from applications that you try. Ctrl-C
-    stops it.
+    It shows throughput, lag, latency, results, the history of an application, deployments, dead letters and the
+    interface. It reads the topics without joining the consumer group, needs no Prometheus, and is read-only, apart from
+    applications that you try and from reviews, which only reviewers can write. Ctrl-C stops it.
 
     Needs the package's extra "console".
 
@@ -32,12 +38,16 @@ def console(
     ```
     scorer console
     scorer console --host 0.0.0.0 --token-file /run/secrets/console-token
+    scorer console --reviewers-file /run/secrets/reviewers
     ```
     """
     from scorer.logs import log_to_stderr
+    from scorer.monitor.console import console_metrics
+    from scorer.operate.review_queue import ReviewQueue
 
+    given = {"console_token_file": token_file, "console_reviewers_file": reviewers_file}
     settings = settings_of(
-        config, bootstrap_servers, assignments, console_host=host, console_port=port, console_token_file=token_file
+        config, bootstrap_servers, assignments, console_host=host, console_port=port, **given
     ).settings
     try:
         from scorer.console.serve import serve
@@ -45,5 +55,6 @@ def console(
         raise MisuseError(
             f"the console requires the package {error.name}: pip install 'streaming-credit-scorer[console]'"
         ) from None
+    queue = None if settings.console_reviewers_file is None else ReviewQueue()
     log_to_stderr(settings.log_format, settings.log_level)
-    serve(settings, typer.echo)
+    serve(settings, typer.echo, queue, console_metrics(queue))

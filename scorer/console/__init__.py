@@ -1,1 +1,1 @@
-"""The web console, for monitoring and for trying applications."""
+"""The web console, for monitoring, trying applications, and reviewing MAYBE decisions."""

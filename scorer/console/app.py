@@ -20,21 +20,27 @@ from starlette.routing import Route
 
 from schemas.records import Position
 from schemas.rejection import MEANINGS
+from scorer.console.application_endpoints import ApplicationEndpoints
+from scorer.console.bundle_texts import BundleTexts
 from scorer.console.dead_letters import newest_letters, read_value
 from scorer.console.deployed import not_deployed
-from scorer.console.guard import Guard, Sessions, WrongTokens, delete_session, session_of, set_session
+from scorer.console.guard import METRICS_PATH, Guard, Sessions, WrongTokens, delete_session, session_of, set_session
 from scorer.console.interface import render_document
 from scorer.console.latency import measure_latency
 from scorer.console.live import SERIES_POINTS_MAX, Live, Part
 from scorer.console.pages import PAGES, Assets, Page, render, render_page
 from scorer.console.polling import poll_group
-from scorer.console.publish import TryPublisher, make_try, parse_application
+from scorer.console.publish import RecordPublisher, make_try, parse_application
+from scorer.console.requests import client_of, read_body
+from scorer.console.review_endpoints import ReviewEndpoints
+from scorer.console.review_follower import follow_reviews
 from scorer.console.streams import Streams
 from scorer.console.tail import Sample, follow_results
 from scorer.console.watch import run_with_restarts
-from scorer.errors import DeadLetterError, MisuseError, ScorerError
+from scorer.errors import DeadLetterError, ExplanationError, MisuseError, ScorerError
 from scorer.http.throttle import Throttle
 from scorer.logs import DEAD_LETTER_SHOWN, WRONG_TOKEN, log
+from scorer.operate.review_queue import ReviewQueue
 from scorer.settings import Settings
 from scorer.stream.history_record import Line
 
@@ -54,11 +60,15 @@ class Console:
         settings: the topics.
         sessions: the open sessions; None if no token is required.
         stopping: whether the server is shutting down, which ends the streams.
+        queue: the decisions that wait for a review; None if reviews are off.
+        metrics: content type and body of /metrics, for the Accept header of a request; None serves none.
     """
 
     settings: Settings
     sessions: Sessions | None
     stopping: Callable[[], bool]
+    queue: ReviewQueue | None = None
+    metrics: Callable[[str], tuple[str, bytes]] | None = None
 
 
 def make_app(console: Console) -> Starlette:
@@ -67,7 +77,10 @@ def make_app(console: Console) -> Starlette:
     Raises:
         SettingsError: a librdkafka property is wrong.
     """
-    endpoints = _Endpoints(console)
+    texts = BundleTexts(console.settings.store)
+    applications = ApplicationEndpoints(console.settings, console.sessions, console.queue, texts)
+    reviews = ReviewEndpoints(console.settings, console.sessions, console.queue, texts)
+    endpoints = _Endpoints(console, reviews)
     allowed_hosts = [name.strip() for name in console.settings.console_allowed_hosts.split(",") if name.strip()]
     app = Starlette(
         routes=[
@@ -81,6 +94,11 @@ def make_app(console: Console) -> Starlette:
             Route("/api/deployments", endpoints.deployments),
             Route("/api/dead-letters", endpoints.dead_letters),
             Route("/api/dead-letters/{partition}/{offset}/value", endpoints.value, methods=["POST"]),
+            Route("/api/applications/history", applications.history, methods=["POST"]),
+            Route("/api/applications/{partition}/{offset}/value", applications.value, methods=["POST"]),
+            Route("/api/reviews", reviews.waiting),
+            Route("/api/reviews", reviews.review, methods=["POST"]),
+            Route(METRICS_PATH, endpoints.metrics),
         ],
         middleware=[Middleware(Guard, allowed_hosts=allowed_hosts, sessions=console.sessions)],
         exception_handlers={ScorerError: _failed, HTTPException: _http_failed, Exception: _crashed},
@@ -93,7 +111,9 @@ def make_app(console: Console) -> Starlette:
 class _Endpoints:
     """The endpoints, one method each."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, reviews: ReviewEndpoints) -> None:
+        self._console = console
+        self._reviews = reviews
         self._settings = console.settings
         self._sessions = console.sessions
         self._stopping = console.stopping
@@ -102,7 +122,7 @@ class _Endpoints:
         self._wrong_tokens = WrongTokens()
         self._wrong_token_lines = Throttle(_WRONG_TOKEN_LOG_S)
         self._assets = Assets()
-        self._publisher = TryPublisher(console.settings)
+        self._publisher = RecordPublisher(console.settings, console.settings.applications_topic, "the application")
         self._reading = asyncio.Lock()  # one list of dead letters at a time: each request reads thousands of records
         self._body_bytes_max = 2 * console.settings.record_bytes_max  # so that too large applications can be tried, too
 
@@ -117,6 +137,8 @@ class _Endpoints:
             Part.GROUP: lambda: poll_group(settings, live, stop),
             Part.LATENCY: lambda: measure_latency(settings, live, sample, stop),
         }
+        if (queue := self._console.queue) is not None:
+            watches[Part.REVIEWS] = lambda: follow_reviews(settings, live, queue, stop)
         threads = [
             Thread(target=run_with_restarts, args=(part, watch, live, stop), name=part, daemon=True)
             for part, watch in watches.items()
@@ -133,8 +155,11 @@ class _Endpoints:
 
     async def _tick(self) -> None:
         while True:
-            self._streams.send("tick", {"point": self._live.tick(time.time()), **self._live.state()})
+            self._streams.send("tick", {"point": self._live.tick(time.time()), **self._state()})
             await asyncio.sleep(_TICK_S)
+
+    def _state(self) -> dict[str, Any]:
+        return {**self._live.state(), "reviews": self._reviews.figures()}
 
     # Pages
 
@@ -169,7 +194,7 @@ class _Endpoints:
             return RedirectResponse("/", 303)
         if request.method != "POST":
             return _html(render("login", fault=""))
-        body = (await _body(request, _LOGIN_BYTES_MAX)).decode("latin-1")
+        body = (await read_body(request, _LOGIN_BYTES_MAX)).decode("latin-1")
         try:
             form = parse_qs(body, max_num_fields=_LOGIN_FIELDS_MAX)
         except ValueError:
@@ -178,7 +203,7 @@ class _Endpoints:
         if session is None:
             suppressed = self._wrong_token_lines.due()
             if suppressed is not None:
-                log(WRONG_TOKEN, client=_client(request), suppressed=suppressed)
+                log(WRONG_TOKEN, client=client_of(request), suppressed=suppressed)
             if await self._wrong_tokens.pause():
                 return _html(render("login", fault="Wrong token."), 403)
             response = _html(render("login", fault="Wrong token. Too many attempts: wait a moment."), 429)
@@ -198,20 +223,27 @@ class _Endpoints:
 
     # API
 
+    def metrics(self, request: Request) -> Response:
+        """The metrics for Prometheus, which has no session: they contain figures alone."""
+        if self._console.metrics is None:
+            raise HTTPException(404)
+        content_type, body = self._console.metrics(request.headers.get("accept", ""))
+        return Response(body, headers={"Content-Type": content_type})
+
     async def live(self, request: Request) -> Response:
         """The event stream: first the whole state, then updates every second, and the result of each try."""
         state = {
             "series": self._live.series(),
             "points_max": SERIES_POINTS_MAX,
             "results": self._live.results(),
-            **self._live.state(),
+            **self._state(),
         }
         session = session_of(request.headers)
 
         def ended() -> bool:
             return self._stopping() or (self._sessions is not None and not self._sessions.is_open(session))
 
-        events = self._streams.events(session or _client(request), state, ended)
+        events = self._streams.events(session or client_of(request), state, ended)
         return StreamingResponse(events, media_type="text/event-stream")
 
     async def publish(self, request: Request) -> Response:
@@ -222,7 +254,7 @@ class _Endpoints:
         """
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             return JSONResponse({"error": "send the application as application/json"}, 415)
-        application = parse_application(await _body(request, self._body_bytes_max))
+        application = parse_application(await read_body(request, self._body_bytes_max))
         deployed = self._live.deployed
         if deployed is None or not self._live.reads_results:
             error = self._live.state()["error"] or "still connecting to the topics: try again in a moment"
@@ -233,7 +265,7 @@ class _Endpoints:
             return JSONResponse({"error": error}, 409)
         attempt = make_try(application, contract)
         self._live.expect_result(attempt.id)
-        source = await run_in_threadpool(self._publisher.publish, attempt)
+        source = await run_in_threadpool(self._publisher.publish, attempt.id, attempt.value)
         return JSONResponse({"id": attempt.id, "source": source}, 202)
 
     async def deployments(self, _: Request) -> Response:
@@ -259,29 +291,8 @@ class _Endpoints:
             raise HTTPException(404)
         position = Position(*map(int, numbers))
         content = await run_in_threadpool(read_value, self._settings, position)
-        log(DEAD_LETTER_SHOWN, client=_client(request), partition=position.partition, offset=position.offset)
+        log(DEAD_LETTER_SHOWN, client=client_of(request), partition=position.partition, offset=position.offset)
         return JSONResponse(content)
-
-
-def _client(request: Request) -> str:
-    """The client's address."""
-    return request.client.host if request.client else ""
-
-
-async def _body(request: Request, bytes_max: int) -> bytes:
-    """The request's body, read up to `bytes_max` bytes."""
-    if int(request.headers.get("content-length", "0")) > bytes_max:  # h11 has checked that it is a number
-        raise _too_large(bytes_max)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > bytes_max:
-            raise _too_large(bytes_max)
-    return bytes(body)
-
-
-def _too_large(bytes_max: int) -> HTTPException:
-    return HTTPException(413, f"the request is too large: at most {bytes_max:,} bytes are read")
 
 
 def _line_as_json(line: Line) -> dict[str, Any]:
@@ -296,7 +307,9 @@ def _html(text: str, status: int = 200) -> Response:
 
 def _failed(_: Request, fault: Exception) -> Response:
     assert isinstance(fault, ScorerError)
-    status = 400 if isinstance(fault, MisuseError) else 404 if isinstance(fault, DeadLetterError) else 503
+    status = (
+        400 if isinstance(fault, MisuseError) else 404 if isinstance(fault, DeadLetterError | ExplanationError) else 503
+    )
     return JSONResponse({"error": str(fault)}, status)
 
 

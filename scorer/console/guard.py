@@ -7,8 +7,8 @@ import ipaddress
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Collection, Mapping
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -26,6 +26,8 @@ _WRONG_TOKENS_WAITING_MAX: Final = 20
 _LOGIN_PATH: Final = "/login"
 _OPEN_PREFIX: Final = "/static/"
 _API_PREFIX: Final = "/api/"
+METRICS_PATH: Final = "/metrics"
+"""Prometheus has neither a session nor a host name that browsers may use; its page has figures alone."""
 
 HEADERS: Final = {  # of every response, including the server's own responses to malformed requests
     # Only the package's own files: no inline scripts or styles, no other origins, no framing.
@@ -43,30 +45,59 @@ HEADERS: Final = {  # of every response, including the server's own responses to
 }
 
 
+class _Session(NamedTuple):
+    """An open session: when it ends, by the monotonic clock, and its reviewer; None if it may not review."""
+
+    ends_at: float
+    reviewer: str | None
+
+
 class Sessions:
     """The sessions of users who logged in: random ids in cookies, valid until the console stops."""
 
-    def __init__(self, token: str) -> None:
-        self._digest = hashlib.sha256(token.encode()).digest()
-        self._sessions: OrderedDict[str, float] = OrderedDict()
+    def __init__(self, token: str | None, reviewers: Mapping[str, str] | None = None) -> None:
+        """Accepts these tokens.
+
+        Args:
+            token: the console's token; None if only reviewers may log in.
+            reviewers: the reviewers' names by token.
+        """
+        self._users: list[tuple[bytes, str | None]] = [] if token is None else [(_digest(token), None)]
+        self._users += [(_digest(one), name) for one, name in (reviewers or {}).items()]
+        self._sessions: OrderedDict[str, _Session] = OrderedDict()
 
     def open(self, token: str) -> str | None:
-        """Opens a session and returns its id, or None for a wrong token; the comparison takes constant time."""
-        if not hmac.compare_digest(hashlib.sha256(token.encode()).digest(), self._digest):
+        """Opens a session and returns its id, or None for a wrong token; the comparisons take constant time."""
+        digest = _digest(token)
+        users = [name for known, name in self._users if hmac.compare_digest(digest, known)]
+        if not users:
             return None
         session = secrets.token_urlsafe(32)
-        self._sessions[session] = time.monotonic() + SESSION_S
+        self._sessions[session] = _Session(time.monotonic() + SESSION_S, users[0])
         while len(self._sessions) > _SESSIONS_MAX:
             self._sessions.popitem(last=False)
         return session
 
     def is_open(self, session: str) -> bool:
         """Whether a session is open; ids are too long to be guessed one character at a time."""
-        return self._sessions.get(session, 0.0) > time.monotonic()
+        return self._find(session) is not None
+
+    def reviewer(self, session: str) -> str | None:
+        """The reviewer of an open session; None if it may not review, or is not open."""
+        entry = self._find(session)
+        return entry.reviewer if entry else None
 
     def close(self, session: str) -> None:
         """Ends a session."""
         self._sessions.pop(session, None)
+
+    def _find(self, session: str) -> _Session | None:
+        entry = self._sessions.get(session)
+        return entry if entry and entry.ends_at > time.monotonic() else None
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
 
 
 class WrongTokens:
@@ -130,7 +161,7 @@ class Guard:
     def _check_origin(self, scope: Scope, headers: Headers) -> Response | None:
         """Rejects requests with a foreign host name, or sent by a page of another origin."""
         path = scope["path"]
-        if not self._is_allowed_host(headers.get("host", "")):
+        if path != METRICS_PATH and not self._is_allowed_host(headers.get("host", "")):
             return _rejection(path, 400, "unknown host name: add it to console_allowed_hosts to allow it")
         if scope["method"] not in {"GET", "HEAD"} and not _is_same_origin(headers):
             return _rejection(
@@ -143,7 +174,7 @@ class Guard:
     def _check_session(self, scope: Scope, headers: Headers) -> Response | None:
         """Rejects requests without a session, if a login is required."""
         path = scope["path"]
-        if self._sessions is None or path == _LOGIN_PATH or path.startswith(_OPEN_PREFIX):
+        if self._sessions is None or path in {_LOGIN_PATH, METRICS_PATH} or path.startswith(_OPEN_PREFIX):
             return None
         if self._sessions.is_open(session_of(headers)):
             return None

@@ -30,6 +30,7 @@ class Part(StrEnum):
     GROUP = "group"
     RESULTS = "results"
     LATENCY = "latency"
+    REVIEWS = "reviews"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,8 @@ class Live:
                 self._latencies.popleft()
             latencies = sorted(latency_s for _, latency_s in self._latencies)
             group_state = self.group_state
-            known = None if any(self._errors.values()) else group_state
+            faults = [text for part, text in self._errors.items() if part is not Part.REVIEWS and text]
+            known = None if faults else group_state  # the figures do not depend on the reviews
             point = {
                 "at": round(now),
                 "decided": None if known is None else second.kinds.total() / elapsed_s,

@@ -31,6 +31,8 @@ class Page(NamedTuple):
 PAGES: Final = (
     Page("/", "Overview", "overview"),
     Page("/try", "Try", "try"),
+    Page("/applications", "Applications", "applications"),
+    Page("/review", "Review", "review"),
     Page("/deployments", "Deployments", "deployments"),
     Page("/dead-letters", "Dead letters", "dead-letters"),
     Page("/interface", "Interface", "interface"),
@@ -79,6 +81,8 @@ def render_page(page: Page, settings: Settings, deployed: Deployed | None, *, ma
         values = {"form": form, "fields": len(list(form.fields())), "examples": make_examples(contract)}
     elif page.file == "interface":
         values = describe_interface(settings, contract)
+    elif page.file == "review":
+        values = {"reviews_on": settings.console_reviewers_file is not None}
     return render(
         page.file,
         page=page,

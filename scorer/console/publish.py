@@ -1,4 +1,4 @@
-"""Publishes a try: one application with a generated id, acknowledged by the broker."""
+"""Publishes a record and waits for the broker's acknowledgement; makes the record of a try."""
 
 import json
 import secrets
@@ -92,16 +92,23 @@ def _with_id(members: Mapping[str, Any], path: Sequence[str], try_id: str) -> Ma
     return {**members, name: _with_id(outer, inner, try_id)} if isinstance(outer, Mapping) else members
 
 
-class TryPublisher:
-    """Publishes tries to the applications topic; several threads may use it at once."""
+class RecordPublisher:
+    """Publishes records to one topic; several threads may use it at once."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, topic: str, subject: str) -> None:
         """Creates the client, which connects in the background.
+
+        Args:
+            settings: the brokers.
+            topic: the topic.
+            subject: what is published, for messages: `the application`.
 
         Raises:
             SettingsError: a librdkafka property is wrong.
         """
         self._settings = settings
+        self._topic = topic
+        self._subject = subject
         config: dict[str, Any] = client_config(settings) | {
             "partitioner": "murmur2_random",  # as in `producer` and Java clients: a key always has the same partition
             "message.timeout.ms": str(_DELIVERY_MS),  # the user of the page would not wait longer
@@ -111,16 +118,15 @@ class TryPublisher:
         with translate_config_errors():
             self._producer = Producer(config)
 
-    def publish(self, attempt: Try) -> dict[str, Any]:
-        """Publishes an application and waits for the broker's acknowledgement.
+    def publish(self, key: str, value: bytes) -> dict[str, Any]:
+        """Publishes a record and waits for the broker's acknowledgement.
 
         Returns:
-            Its record's topic, partition and offset.
+            Its topic, partition and offset.
 
         Raises:
             BrokerError: it was not acknowledged.
         """
-        topic = self._settings.applications_topic
         reported = Event()
         offsets: list[tuple[int, int]] = []
         faults: list[KafkaError] = []
@@ -133,9 +139,9 @@ class TryPublisher:
             reported.set()
 
         try:
-            self._producer.produce(topic, attempt.value, attempt.id, on_delivery=report)
+            self._producer.produce(self._topic, value, key, on_delivery=report)
         except KafkaException as failure:
-            raise BrokerError(f"the application was not published: {self._explain([failure.args[0]])}") from failure
+            raise BrokerError(f"{self._subject} was not published: {self._explain([failure.args[0]])}") from failure
         ends_at = time.monotonic() + 2 * _DELIVERY_MS / 1_000
         while not reported.is_set() and time.monotonic() < ends_at:
             try:
@@ -144,14 +150,13 @@ class TryPublisher:
                 faults.append(failure.args[0])
                 break
         if not offsets:
-            raise BrokerError(f"the application was not published: {self._explain(faults)}")
+            raise BrokerError(f"{self._subject} was not published: {self._explain(faults)}")
         (partition, offset), *_ = offsets
-        return {"topic": topic, "partition": partition, "offset": offset}
+        return {"topic": self._topic, "partition": partition, "offset": offset}
 
     def _explain(self, faults: Sequence[KafkaError]) -> str:
         if not faults:
             return unreachable(self._settings, "no acknowledgement in time")
         if must_stop(faults[0]):
-            right = to_topic(Operation.WRITE, self._settings.applications_topic)
-            return with_hint(faults[0], self._settings, right)
+            return with_hint(faults[0], self._settings, to_topic(Operation.WRITE, self._topic))
         return unreachable(self._settings, faults[0].str())

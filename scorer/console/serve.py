@@ -7,34 +7,44 @@ from typing import Final
 
 from scorer.console.app import Console, make_app
 from scorer.console.guard import HEADERS, Sessions
-from scorer.console.token import read_token
+from scorer.console.token import read_reviewers, read_token
 from scorer.errors import MisuseError
 from scorer.http.address import Endpoint, bracketed, listen, unbracketed
 from scorer.http.server import Server
+from scorer.operate.review_queue import ReviewQueue
 from scorer.settings import Settings
 
 _SHUTDOWN_S: Final = 3
 
 
-def serve(settings: Settings, say: Callable[[str], None]) -> None:
+def serve(
+    settings: Settings,
+    say: Callable[[str], None],
+    queue: ReviewQueue | None,
+    metrics: Callable[[str], tuple[str, bytes]],
+) -> None:
     """Serves the console until SIGTERM or SIGINT.
 
     Args:
-        settings: the address, the token and the topics.
+        settings: the address, the tokens and the topics.
         say: called with the URL once the console accepts connections.
+        queue: the decisions that wait for a review, empty; None if reviews are off.
+        metrics: content type and body of /metrics, for the Accept header of a request.
 
     Raises:
         MisuseError: the address cannot be bound, or is not loopback and no token is set.
         SettingsError: a librdkafka property is wrong.
     """
     token = None if settings.console_token_file is None else read_token(settings.console_token_file)
-    if token is None and not _is_loopback(settings.console_host):
+    file = settings.console_reviewers_file
+    reviewers = {} if file is None else read_reviewers(file, token)
+    if token is None and not reviewers and not _is_loopback(settings.console_host):
         raise MisuseError(
             f"console_host {settings.console_host} can be reached from other machines, so the console needs a token: "
             "write a token of at least 16 characters to a file, and set console_token_file to its path"
         )
-    sessions = None if token is None else Sessions(token)
-    console = Console(settings, sessions, stopping=lambda: server.should_exit)
+    sessions = Sessions(token, reviewers) if token is not None or reviewers else None
+    console = Console(settings, sessions, lambda: server.should_exit, queue, metrics)
     app = make_app(console)
     listeners = listen(
         Endpoint(settings.console_host, settings.console_port, "the console", "console_host", "console_port")

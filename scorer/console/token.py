@@ -1,9 +1,10 @@
-"""The console's token: reads its file within limits and rejects tokens that are easy to guess."""
+"""The tokens of the console and its reviewers: reads their files within limits, and rejects tokens that are weak."""
 
 import stat
 from itertools import pairwise
 from typing import Final
 
+from schemas.review import REVIEWER_CHARACTERS_MAX
 from schemas.text import TextFileError, expand_home, read_text
 from scorer.errors import MisuseError
 from scorer.logs import TOKEN_FILE_EXPOSED, log
@@ -11,6 +12,8 @@ from scorer.logs import TOKEN_FILE_EXPOSED, log
 _CHARACTERS_MIN: Final = 16
 _BYTES_MAX: Final = 4_096
 """Much more than any token: a device such as /dev/zero never ends."""
+_REVIEWERS_BYTES_MAX: Final = 262_144
+"""A thousand reviewers."""
 _DISTINCT_MIN: Final = 6
 """One in a hundred random tokens of 16 decimal digits has fewer; random hexadecimal ones practically never do."""
 _REPEATED_SHARE: Final = 0.75
@@ -24,20 +27,62 @@ def read_token(file: str) -> str:
     Raises:
         MisuseError: the file cannot be read, or its token is too short or easy to guess.
     """
+    setting = "console_token_file"
+    token = _read(file, setting).strip()
+    _require_strong(token, setting)
+    return token
+
+
+def read_reviewers(file: str, token: str | None) -> dict[str, str]:
+    """Reads the reviewers' tokens: a line per reviewer with a name, spaces, and the token; `#` begins a comment line.
+
+    Args:
+        file: the path of the file.
+        token: the console's token, which no reviewer may have.
+
+    Returns:
+        The reviewers' names by token.
+
+    Raises:
+        MisuseError: the file cannot be read, a line is malformed, or a token is weak or used twice.
+    """
+    setting = "console_reviewers_file"
+    names: dict[str, str] = {}
+    lines = _read(file, setting, _REVIEWERS_BYTES_MAX).splitlines()
+    for number, line in enumerate((line.strip() for line in lines), 1):
+        if not line or line.startswith("#"):
+            continue
+        name, reviewer_token = [*line.split(maxsplit=1), ""][:2]
+        at = f"{setting}, line {number}"
+        if not reviewer_token or len(name) > REVIEWER_CHARACTERS_MAX or not name.isprintable():
+            raise MisuseError(f"{at}: write a reviewer's name without spaces, a space, and the reviewer's token")
+        _require_strong(reviewer_token, at)
+        if reviewer_token in names or reviewer_token == token or name in names.values():
+            raise MisuseError(f"{at}: each reviewer needs one line, with a token that nobody else has: {_ADVICE}")
+        names[reviewer_token] = name
+    if not names:
+        raise MisuseError(f"{setting} names no reviewer: write a name, a space and a token per line")
+    return names
+
+
+def _read(file: str, setting: str, bytes_max: int = _BYTES_MAX) -> str:
     path = expand_home(file)
     try:
-        token = read_text(path, _BYTES_MAX).strip()
+        text = read_text(path, bytes_max)
         mode = path.stat().st_mode
     except TextFileError as error:
-        raise MisuseError(f"console_token_file {error}") from None
+        raise MisuseError(f"{setting} {error}") from None
     except OSError as error:
-        raise MisuseError(f"console_token_file cannot be read: {error.strerror}") from None
-    fault = _weakness(token)
-    if fault:
-        raise MisuseError(f"console_token_file contains {fault}: {_ADVICE}")
+        raise MisuseError(f"{setting} cannot be read: {error.strerror}") from None
     if stat.S_ISREG(mode) and mode & stat.S_IROTH:
         log(TOKEN_FILE_EXPOSED, path=str(path), mode=f"{stat.S_IMODE(mode):04o}")
-    return token
+    return text
+
+
+def _require_strong(token: str, origin: str) -> None:
+    fault = _weakness(token)
+    if fault:
+        raise MisuseError(f"{origin} contains {fault}: {_ADVICE}")
 
 
 def _weakness(token: str) -> str:

@@ -179,6 +179,16 @@ REPLAY_PROGRESS = Metric(
     ("replay_id",),
 )
 
+WAITING_REVIEWS = Metric("scorer_waiting_reviews", "gauge", "MAYBE decisions that wait for a review.")
+OLDEST_REVIEW = Metric(
+    "scorer_oldest_waiting_review_seconds",
+    "gauge",
+    "Age of the oldest MAYBE decision that waits for a review, in seconds; 0 if none waits.",
+)
+REVIEWS = Metric(
+    "scorer_reviews", "counter", "Reviews that count, by label, since the console has read the topics.", ("label",)
+)
+
 METRICS: Final = (
     CONSUMED, DECISIONS, REASONS, RULES, REJECTS, BATCH, STAGE, LATENCY, TIMESTAMPS, SLOW_DECODES, ENGINE,
     ENGINE_RECORDS, TRANSACTIONS, LAG, LAG_AGE, COMMITTED, REBALANCES, ASSIGNED, BLOCKED, LAST_POLL, BUNDLE, SWAPS,
@@ -188,3 +198,5 @@ METRICS: Final = (
 """A worker's metrics; docs and dashboards are compared with this table."""
 REPLAY_METRICS: Final = (REPLAY_PROGRESS,)
 """A replay's additional metrics."""
+CONSOLE_METRICS: Final = (WAITING_REVIEWS, OLDEST_REVIEW, REVIEWS)
+"""The metrics of a console whose users review decisions."""

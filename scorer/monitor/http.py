@@ -78,7 +78,8 @@ def _app(registry: CollectorRegistry, health: Health) -> App:
         if scope["method"] not in _METHODS:
             return 405, _TEXT, f"method not allowed; use {', '.join(_METHODS)}\n".encode()
         if path == "/metrics":
-            return 200, *_metrics(registry, scope)
+            accept = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"accept")
+            return 200, *encode_metrics(registry, accept)
         ok, detail = probes[path]()
         body = json.dumps({"ok": ok, **_without_locations(detail)}, indent=2).encode()
         return 200 if ok else 503, "application/json", body
@@ -94,9 +95,8 @@ def _app(registry: CollectorRegistry, health: Health) -> App:
     return app
 
 
-def _metrics(registry: CollectorRegistry, scope: MutableMapping[str, Any]) -> tuple[str, bytes]:
-    """Content type and body in the format that the Accept header asks for."""
-    accept = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"accept")
+def encode_metrics(registry: CollectorRegistry, accept: str) -> tuple[str, bytes]:
+    """Returns content type and body in the format that a request's Accept header asks for; empty: Prometheus' text."""
     try:
         encode, content_type = choose_encoder(accept)
     except (TypeError, ValueError):  # the header's version is not a number

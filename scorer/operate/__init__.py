@@ -1,1 +1,1 @@
-"""Operations on Kafka: topics, deployments, dead letters, offsets, diagnosis, and bounded reading."""
+"""Operations on Kafka: topics, deployments, dead letters, offsets, reviews, diagnosis, and bounded reading."""

@@ -178,7 +178,9 @@ def _console(settings: Settings) -> _Needs:
     yield to_topic(Operation.READ, settings.dead_letters_topic), "to read dead letters"
     yield to_topic(Operation.READ, settings.deployments_topic), "to read the deployment history"
     yield to_own_group(settings, Operation.DESCRIBE), "to show the progress of the workers"
+    yield to_topic(Operation.READ, settings.reviews_topic), "to show reviews"
     yield to_topic(Operation.WRITE, settings.applications_topic), "only for trying an application"
+    yield to_topic(Operation.WRITE, settings.reviews_topic), "only with reviewers: to write reviews"
 
 
 def _replay(settings: Settings) -> _Needs:

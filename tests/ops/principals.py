@@ -17,11 +17,12 @@ from producer.settings import Settings as PublisherSettings
 from producer.tail import TopicTail
 from schemas.contracts import shipped_contract
 from schemas.deployment import DeploymentEvent
-from schemas.examples import APPLICATIONS, DEPLOYMENT
+from schemas.examples import APPLICATIONS, DEPLOYMENT, REVIEW
 from schemas.rights import Operation, Role
 from scorer.console.live import Live, Part
 from scorer.console.polling import poll_group
-from scorer.console.publish import TryPublisher, make_try
+from scorer.console.publish import RecordPublisher, make_try
+from scorer.console.review_follower import follow_reviews
 from scorer.console.tail import Sample, follow_results
 from scorer.console.watch import run_with_restarts
 from scorer.errors import BrokerError, ModelError, TopicsError
@@ -32,6 +33,7 @@ from scorer.operate.diagnose import diagnose
 from scorer.operate.dry_run import compare_contracts
 from scorer.operate.offsets import OffsetsTool
 from scorer.operate.reading import TopicReader
+from scorer.operate.review_queue import ReviewQueue
 from scorer.operate.rollout import wait_for_workers
 from scorer.process import ReplayOptions, replay
 from scorer.replay.filters import Filters, select
@@ -161,18 +163,24 @@ def examine(settings: Settings) -> None:
 
 
 def watch(settings: Settings) -> None:
-    """Sees what the console shows, and publishes a try."""
+    """Sees what the console shows, and publishes a try and a review."""
     stop, live = Event(), _LiveUntil()
     live.end = stop
     run_with_restarts(Part.GROUP, lambda: poll_group(settings, live, stop), live, stop)
     stop.clear()
     run_with_restarts(Part.RESULTS, lambda: follow_results(settings, live, Sample(), stop), live, stop)
+    stop.clear()
+    run_with_restarts(Part.REVIEWS, lambda: follow_reviews(settings, live, ReviewQueue(), stop), live, stop)
     if live.error:
         raise BrokerError(live.error)
-    for topic in (settings.decisions_topic, settings.dead_letters_topic, settings.applications_topic):
+    attempt = make_try(APPLICATIONS["plain"], shipped_contract())
+    RecordPublisher(settings, settings.applications_topic, "the application").publish(attempt.id, attempt.value)
+    review = REVIEW.model_dump_json().encode()
+    RecordPublisher(settings, settings.reviews_topic, "the review").publish(REVIEW.application_id, review)
+    read = settings.decisions_topic, settings.dead_letters_topic, settings.applications_topic, settings.reviews_topic
+    for topic in read:
         with closing(TopicReader(settings, topic)) as reader:
             assert any(map(len, reader.read(reader.bounds())))
-    TryPublisher(settings).publish(make_try(APPLICATIONS["plain"], shipped_contract()))
 
 
 class _LiveUntil(Live):

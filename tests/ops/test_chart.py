@@ -311,9 +311,11 @@ def test_rules_and_dashboards_are_the_generated_ones() -> None:
     boards = {name: text for r in of_kind(resources, "ConfigMap") for name, text in r["data"].items()}
     files = sorted((CHART / "files" / "dashboards").glob("*.json"))
     assert boards == {f"scorer-{path.name}": path.read_text(encoding="utf-8").rstrip("\n") for path in files}
-    (monitor,) = of_kind(resources, "ServiceMonitor")
-    (endpoint,) = monitor["spec"]["endpoints"]
-    assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": "scorer-worker"}]
+    jobs = {r["metadata"]["name"]: r["spec"]["endpoints"] for r in of_kind(resources, "ServiceMonitor")}
+    assert {name: [endpoint["relabelings"] for endpoint in endpoints] for name, endpoints in jobs.items()} == {
+        "scorer": [[{"targetLabel": "job", "replacement": "scorer-worker"}]],
+        "scorer-console": [[{"targetLabel": "job", "replacement": "scorer-console"}]],
+    }
 
 
 def test_notes_tell_what_to_do_next(tmp_path: Path) -> None:

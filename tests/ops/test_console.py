@@ -24,7 +24,7 @@ from tests.ops.console_process import ConsoleProcess, browser, console
 from tests.tools import npm_package
 
 pytestmark = pytest.mark.broker
-VIEWS = ("/", "/try", "/deployments", "/dead-letters", "/interface")
+VIEWS = ("/", "/try", "/applications", "/review", "/deployments", "/dead-letters", "/interface")
 MARKER = "marker-of-a-person"
 SECRET = f'{{"application_id":"d-1","home":"{MARKER}"}}'.encode()
 NARROW, WIDE = ViewportSize(width=360, height=740), ViewportSize(width=1280, height=800)
@@ -313,7 +313,7 @@ def test_by_keyboard_alone(visit: Visit) -> None:
         if focused[0] == "Publish":
             break
     assert passed[0] == "Skip to content"
-    assert passed[1:6] == ["Overview", "Try", "Deployments", "Dead letters", "Interface"]
+    assert passed[1:8] == ["Overview", "Try", "Applications", "Review", "Deployments", "Dead letters", "Interface"]
     assert passed[-1] == "Publish"
     page.keyboard.press("Enter")
     expect(page.locator("#tries li .scale")).to_have_count(1)

@@ -17,7 +17,7 @@ TOKEN = "correct horse battery staple"  # noqa: S105 - made up
 NOBODY = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")} | {
     "SCORER_BOOTSTRAP_SERVERS": "127.0.0.1:1"
 }
-VIEWS = ("/", "/try", "/deployments", "/dead-letters", "/interface")
+VIEWS = ("/", "/try", "/applications", "/review", "/deployments", "/dead-letters", "/interface")
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,16 @@ def test_what_runs_and_what_asks(topics: Topics, tmp_path: Path) -> None:
         for path in ("/metrics", "/readyz", "/healthz"):
             assert marked(running.get(path)[1]) == set(), path
         with console(topics.environment(), tmp_path / "console.log") as page:
-            for path in ("/", "/try", "/deployments", "/dead-letters", "/interface", "/api/deployments"):
+            for path in (
+                "/",
+                "/try",
+                "/applications",
+                "/review",
+                "/deployments",
+                "/dead-letters",
+                "/interface",
+                "/api/deployments",
+            ):
                 assert marked(page.ask(path).body) == set(), path
             letters = page.ask_json("/api/dead-letters")
             assert letters["letters"], letters.keys()

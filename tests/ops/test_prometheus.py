@@ -4,6 +4,7 @@ All that a dashboard shows as an error is brought about: garbage, bundles that c
 that are no events, transactions that the broker refuses. At the end all workers are killed under load.
 """
 
+import json
 import math
 import os
 import re
@@ -23,7 +24,9 @@ from confluent_kafka import Producer
 from scorer.local.broker import Broker
 from scorer.local.running import free_ports
 from tests.integration.worker_process import Topics, event_of_a_missing_bundle, operate, worker
+from tests.ops.console_process import ConsoleProcess, console
 from tests.ops.prometheus import WAIT_S, Notices, Prometheus, Series, wait_until, watching
+from tests.ops.reviewing import TOKENS, Reviewer, write_tokens
 from tests.unit.monitoring import queries
 
 pytestmark = pytest.mark.broker
@@ -106,6 +109,15 @@ def refuse_commits(topics: Topics, prometheus: Prometheus) -> None:
     wait_until(lambda: prometheus.total(aborted) > before, "an aborted batch")
 
 
+def review_one(served: ConsoleProcess, prometheus: Prometheus) -> None:
+    """A reviewer approves the oldest MAYBE decision."""
+    wait_until(lambda: prometheus.total("scorer_waiting_reviews") > 0, "waiting decisions")
+    ana = Reviewer.log_in(served, TOKENS["ana"])
+    (oldest,) = json.loads(ana.get("/api/reviews?count=1").body)["decisions"]
+    assert ana.review(oldest, "APPROVED").status == 201
+    wait_until(lambda: prometheus.total("scorer_reviews_total") > 0, "the review")
+
+
 def publish_in_seconds(topics: Topics) -> None:
     """A publisher that takes seconds for milliseconds: its records are of January 1970."""
     producer = Producer({"bootstrap.servers": topics.servers})
@@ -117,8 +129,8 @@ def publish_in_seconds(topics: Topics) -> None:
 def watched(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """Two workers under load, everything that can be seen on a dashboard brought about, and in the end no worker."""
     folder = tmp_path_factory.mktemp("watched")
-    topics, ports = Topics(broker.bootstrap_servers, PARTITIONS), free_ports(3)
-    targets = {"scorer-worker": ports[:2], "scorer-replay": ports[2:]}
+    topics, ports = Topics(broker.bootstrap_servers, PARTITIONS), free_ports(4)
+    targets = {"scorer-worker": ports[:2], "scorer-replay": ports[2:3], "scorer-console": ports[3:]}
     with ExitStack() as opened:
         notices = opened.enter_context(closing(Notices()))
         at_work = [opened.enter_context(worker(topics, folder / "a.log", "--http-port", str(ports[0]), *OPTIONS))]
@@ -130,12 +142,15 @@ def watched(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             lambda: prometheus.total("scorer_applications_consumed_total") > 0, "the first scrape with decisions"
         )
         begin = time.time()
+        options = ("--port", str(ports[3]), *write_tokens(folder))
+        served = opened.enter_context(console(topics.environment(), folder / "console.log", *options))
         # It comes while Prometheus looks on: partitions move, and that is seen.
         at_work.append(opened.enter_context(worker(topics, folder / "b.log", "--http-port", str(ports[1]), *OPTIONS)))
         wait_until(lambda: prometheus.total("scorer_rebalances_total") > 2, "the second worker with partitions")
         time.sleep(20)  # for the alerts that would come now if they came to those who are healthy
         healthy = prometheus.now(f'ALERTS{{alertstate="firing", alertname!~"{DEPENDS_ON_THE_MACHINE}"}}')
         try_bundles(topics, prometheus)
+        review_one(served, prometheus)
         operate(topics, "replay", "plan", folder / "plan", "--decided-by", OTHER)
         background(
             topics, opened, "scorer", "replay", "run", folder / "plan", "--rate", "50", "--http-port", str(ports[2])

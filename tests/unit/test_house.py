@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scorer.monitor.families import METRICS, REPLAY_METRICS, Metric
+from scorer.monitor.families import CONSOLE_METRICS, METRICS, REPLAY_METRICS, Metric
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(
@@ -248,7 +248,7 @@ def test_make_alone_prints_the_targets() -> None:
     assert {line[1] for line in lines if line} == set(phony.split())
 
 
-@pytest.mark.parametrize("metric", [*METRICS, *REPLAY_METRICS], ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", [*METRICS, *REPLAY_METRICS, *CONSOLE_METRICS], ids=lambda metric: metric.name)
 def test_metrics_follow_the_rules_of_prometheus(metric: Metric) -> None:
     """Names in snake case with our prefix and a base unit, no suffix that the exposition adds, a whole help text."""
     assert re.fullmatch(r"scorer(_[a-z]+)+", metric.name)
@@ -264,7 +264,7 @@ def test_metrics_follow_the_rules_of_prometheus(metric: Metric) -> None:
 
 def test_each_metric_is_declared_once() -> None:
     """No two metrics share a name."""
-    names = [metric.name for metric in (*METRICS, *REPLAY_METRICS)]
+    names = [metric.name for metric in (*METRICS, *REPLAY_METRICS, *CONSOLE_METRICS)]
     assert len(names) == len(set(names))
 
 

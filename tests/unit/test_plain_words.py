@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from scorer import logs
-from scorer.monitor.families import METRICS, REPLAY_METRICS
+from scorer.monitor.families import CONSOLE_METRICS, METRICS, REPLAY_METRICS
 
 ROOT = Path(__file__).parents[2]
 
@@ -170,7 +170,7 @@ def test_identifiers_name_what_they_hold() -> None:
 def test_names_are_plain() -> None:
     """The names of log events and metrics, read as words, follow the same rule."""
     events = [event.name for event in vars(logs).values() if isinstance(event, logs.Event)]
-    metrics = [metric.name for metric in (*METRICS, *REPLAY_METRICS)]
+    metrics = [metric.name for metric in (*METRICS, *REPLAY_METRICS, *CONSOLE_METRICS)]
     assert len(events) > 20
     assert [name for name in (*events, *metrics) for _ in _dialect(name.replace("_", " "))] == []
 

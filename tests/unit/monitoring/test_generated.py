@@ -8,7 +8,7 @@ import yaml
 
 from generators.__main__ import ROOT
 from monitoring.promql import series
-from scorer.monitor.families import LATENCY, METRICS, REJECTS, REPLAY_METRICS
+from scorer.monitor.families import CONSOLE_METRICS, LATENCY, METRICS, REJECTS, REPLAY_METRICS
 from tests.unit.monitoring import queries
 
 RUNBOOKS = ROOT / "docs" / "runbooks"
@@ -18,7 +18,11 @@ FOREIGN = {
     "up", "ALERTS", "process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds",
 }  # fmt: skip
 PARTS = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
-DECLARED = {f"{metric.name}{part}": metric for metric in (*METRICS, *REPLAY_METRICS) for part in PARTS[metric.kind]}
+DECLARED = {
+    f"{metric.name}{part}": metric
+    for metric in (*METRICS, *REPLAY_METRICS, *CONSOLE_METRICS)
+    for part in PARTS[metric.kind]
+}
 
 
 def alerts() -> list[str]:
@@ -42,7 +46,7 @@ def test_every_declared_metric_is_looked_at() -> None:
         name for query in (*queries.of_panels(), *queries.of_rules()) for name in queries.metrics_in(query.expression)
     }
     looked_at = {DECLARED[name].name for name in read & DECLARED.keys()}
-    assert looked_at == {metric.name for metric in (*METRICS, *REPLAY_METRICS)}
+    assert looked_at == {metric.name for metric in (*METRICS, *REPLAY_METRICS, *CONSOLE_METRICS)}
 
 
 def test_every_recorded_series_is_read() -> None:

@@ -1,0 +1,187 @@
+"""The history of one application, read from the topics on request: its decisions, reviews and dead letters."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any, Final
+
+from schemas.records import DeadLetter, Malformed, timestamp_ms
+from schemas.review import REVIEWED_LABEL, Review, read_review
+from scorer.console.bundle_texts import BundleTexts
+from scorer.errors import ExplanationError
+from scorer.operate.application_records import Written, choose_current_decision, read_application, read_decisions
+from scorer.operate.dead_letters import read_dead_letters
+from scorer.operate.reading import TopicReader
+from scorer.operate.reviews import mark_counting
+from scorer.settings import Settings
+
+LETTERS_MAX: Final = 20_000
+"""Newest offsets of the dead-letter topic that are searched: it has one partition for all applications."""
+_VALUE_BYTES_MAX: Final = 65_536
+_CLOCK_SKEW_MS: Final = 3_600_000
+"""A review can seem older than its decision by this much."""
+
+
+class History:
+    """The history of one application.
+
+    Attributes:
+        decisions: its decisions, in the order in which they were written.
+        current: the current decision; None without decisions.
+    """
+
+    def __init__(self, settings: Settings, application_id: str) -> None:
+        """Reads it.
+
+        Args:
+            settings: the brokers and topics.
+            application_id: the application's id.
+
+        Raises:
+            ExplanationError: there is neither a decision nor a dead letter with this id.
+            TopicsError, BrokerError: a topic cannot be read.
+        """
+        self._settings = settings
+        self._id = application_id
+        read = read_decisions(settings, application_id.encode(), lambda one: one.application_id == application_id)
+        self.decisions = sorted((written for written, _ in read), key=lambda one: one.at_ms)
+        self.current = choose_current_decision(self.decisions) if self.decisions else None
+        self._reviews = list(self._read_reviews())
+        self._letters = list(self._read_letters())
+        if not self.decisions and not self._letters:
+            raise ExplanationError(
+                "no decision and no dead letter with this application id: it was not decided yet, or retention has "
+                f"deleted both, or its dead letter is older than the newest {LETTERS_MAX:,} that are searched"
+            )
+
+    def as_json(self, texts: BundleTexts) -> dict[str, Any]:
+        """The history, oldest first, with the decision of record; without any value of the application."""
+        events = [*self._published(), *self._decided(texts), *self._reviewed(), *self._letters]
+        return {
+            "application_id": self._id,
+            "record": self._of_record(),
+            "events": sorted(events, key=lambda event: event["at_ms"]),
+            "letters_searched": LETTERS_MAX,
+        }
+
+    def _of_record(self) -> dict[str, Any] | None:
+        """The decision of record: its label, and the review from which this is; None without a decision."""
+        if self.current is None:
+            return None
+        decision = self.current.decision
+        counting = [
+            review
+            for _, review, counts in self._reviews
+            if counts and review.decision_id == decision.decision_id and decision.decision == REVIEWED_LABEL
+        ]
+        return {
+            "decision_id": decision.decision_id,
+            "decision": decision.decision,
+            "label": counting[-1].label if counting else decision.decision,
+            "review_id": counting[-1].review_id if counting else None,
+            "reviewer": counting[-1].reviewer if counting else None,
+        }
+
+    def _published(self) -> Iterator[dict[str, Any]]:
+        """When each of its records was published; a record that retention deleted has no time of its own."""
+        first_decisions: dict[tuple[int, int], Written] = {}
+        for written in self.decisions:
+            first_decisions.setdefault(written.source, written)
+        for (partition, offset), decided in first_decisions.items():
+            event: dict[str, Any] = {"kind": "published", "topic": self._settings.applications_topic}
+            event |= {"partition": partition, "offset": offset}
+            try:
+                at_ms = timestamp_ms(read_application(self._settings, (partition, offset)))
+            except ExplanationError:
+                yield event | {"at_ms": decided.at_ms, "is_deleted": True}
+            else:
+                yield event | {"at_ms": at_ms, "is_deleted": False}
+
+    def _decided(self, texts: BundleTexts) -> Iterator[dict[str, Any]]:
+        for written in self.decisions:
+            decision, text = written.decision, texts.of(written.decision.bundle)
+            yield {
+                "kind": "corrected" if decision.is_correction else "decided",
+                "at_ms": written.at_ms,
+                "decision_id": decision.decision_id,
+                "decision": decision.decision,
+                "probability_of_default": decision.probability_of_default,
+                "bundle": decision.bundle.model_dump(),
+                "reasons": text.explain(decision.reasons),
+                "policy": list(text.policy),
+                "bundle_fault": text.fault,
+                "replay_id": decision.replay_id,
+                "supersedes": decision.supersedes,
+                "is_current": written is self.current,
+            }
+
+    def _reviewed(self) -> Iterator[dict[str, Any]]:
+        for at_ms, review, counts in self._reviews:
+            yield {"kind": "reviewed", "at_ms": at_ms, "counts": counts, **review.model_dump(mode="json")}
+
+    def _read_reviews(self) -> Iterator[tuple[int, Review, bool]]:
+        """The application's reviews in the order of the topic: timestamp, review, whether it counted when written."""
+        if not self.decisions:
+            return
+        reviews: list[tuple[int, Review]] = []
+        times: dict[str, int] = {}
+        key = self._id.encode()
+        with closing(TopicReader(self._settings, self._settings.reviews_topic)) as reader:
+            for records in reader.read(reader.narrow(reader.bounds(), self.decisions[0].at_ms - _CLOCK_SKEW_MS)):
+                for record in (one for one in records if one.key() == key):
+                    review = read_review(record)
+                    if not isinstance(review, Malformed) and review.application_id == self._id:
+                        reviews.append((record.offset(), review))
+                        times[review.review_id] = timestamp_ms(record)
+        for review, counts in mark_counting(reviews):
+            yield times[review.review_id], review, counts
+
+    def _read_letters(self) -> Iterator[dict[str, Any]]:
+        """Its dead letters among the newest ones, and whether they were requeued."""
+        letters: dict[Any, dict[str, Any]] = {}
+        key = self._id.encode()
+        for record in read_dead_letters(self._settings, newest=LETTERS_MAX):
+            if not isinstance(record, DeadLetter):
+                if record.position in letters:
+                    letters[record.position]["requeued"] = {"actor": record.actor, "at": record.at}
+            elif record.key == key:
+                letters[record.position] = {
+                    "kind": "rejected",
+                    "at_ms": record.timestamp_ms,
+                    "code": record.code,
+                    "reason": record.reason,
+                    "position": str(record.position),
+                    "bundle": record.bundle,
+                    "requeued": None,
+                }
+        yield from letters.values()
+
+
+def read_value(settings: Settings, source: tuple[int, int]) -> dict[str, Any]:
+    """The value of an application's record as JSON text; a long one is cut.
+
+    Raises:
+        ExplanationError: there is no such record, or retention has deleted it.
+        TopicsError, BrokerError: the topic cannot be read.
+    """
+    value = read_application(settings, source).value() or b""
+    return {
+        "value": value[:_VALUE_BYTES_MAX].decode(errors="backslashreplace"),
+        "bytes": len(value),
+        "cut": len(value) > _VALUE_BYTES_MAX,
+    }
+
+
+def waiting_as_json(waiting: Sequence[Written], texts: BundleTexts) -> list[dict[str, Any]]:
+    """Waiting decisions for the pages, with the sentences of their reasons."""
+    return [
+        {
+            "application_id": one.decision.application_id,
+            "decision_id": one.decision.decision_id,
+            "at_ms": one.at_ms,
+            "probability_of_default": one.decision.probability_of_default,
+            "bundle": one.decision.bundle.model_dump(),
+            "reasons": texts.of(one.decision.bundle).explain(one.decision.reasons),
+            "source": {"partition": one.decision.source_partition, "offset": one.decision.source_offset},
+        }
+        for one in waiting
+    ]

@@ -1,0 +1,33 @@
+"""Reads parts of a request: the client's address, and the body within a limit."""
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+
+def client_of(request: Request) -> str:
+    """The client's address."""
+    return request.client.host if request.client else ""
+
+
+async def read_body(request: Request, bytes_max: int) -> bytes:
+    """The request's body.
+
+    Args:
+        request: the request.
+        bytes_max: how many bytes are read at most.
+
+    Raises:
+        HTTPException: it is larger.
+    """
+    if int(request.headers.get("content-length", "0")) > bytes_max:  # h11 has checked that it is a number
+        raise _too_large(bytes_max)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > bytes_max:
+            raise _too_large(bytes_max)
+    return bytes(body)
+
+
+def _too_large(bytes_max: int) -> HTTPException:
+    return HTTPException(413, f"the request is too large: at most {bytes_max:,} bytes are read")

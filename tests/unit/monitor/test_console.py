@@ -1,0 +1,40 @@
+"""The console's metrics: the review queue once it is complete, and nothing of it before or without reviewers."""
+
+from scorer.monitor.console import QueueCollector, console_metrics
+from scorer.operate.review_queue import ReviewQueue
+from tests.unit.operate.test_review_queue import decision
+from tests.unit.schemas.test_review import review
+
+
+def samples(queue: ReviewQueue, now: float) -> dict[tuple[str, ...], float]:
+    """Name, label and value of all samples at a moment."""
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in QueueCollector(queue, lambda: now).collect()
+        for sample in family.samples
+    }
+
+
+def test_the_queue() -> None:
+    """Its length, the age of the oldest decision, and reviews by label; an incomplete queue would seem short."""
+    queue = ReviewQueue()
+    queue.add_decisions([decision("a", 1_000), decision("b", 5_000)])
+    assert samples(queue, 10.0) == {}
+    queue.complete()
+    queue.add_reviews([(0, review("a", "a:0@1", "r-1"))], 1)
+    assert samples(queue, 10.0) == {
+        ("scorer_waiting_reviews",): 1.0,
+        ("scorer_oldest_waiting_review_seconds",): 5.0,
+        ("scorer_reviews_total", "APPROVED"): 1.0,
+        ("scorer_reviews_total", "DECLINED"): 0.0,
+    }
+    queue.add_reviews([(1, review("b", "b:0@1", "r-2", label="DECLINED"))], 2)
+    assert samples(queue, 10.0)["scorer_oldest_waiting_review_seconds",] == 0.0
+
+
+def test_without_reviewers() -> None:
+    """The process has metrics all the same; the format is the one that is asked for."""
+    content_type, body = console_metrics(None)("application/openmetrics-text; version=1.0.0")
+    assert content_type.startswith("application/openmetrics-text")
+    assert b"process_cpu_seconds" in body
+    assert b"scorer_" not in body
