@@ -55,6 +55,6 @@ def console(
         raise MisuseError(
             f"the console requires the package {error.name}: pip install 'streaming-credit-scorer[console]'"
         ) from None
-    queue = None if settings.console_reviewers_file is None else ReviewQueue()
     log_to_stderr(settings.log_format, settings.log_level)
+    queue = None if settings.console_reviewers_file is None else ReviewQueue()
     serve(settings, typer.echo, queue, console_metrics(queue))

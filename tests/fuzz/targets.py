@@ -25,9 +25,11 @@ from schemas.contract_faults import ContractError
 from schemas.contract_parser import parse_contract
 from schemas.contract_schema import plain_schema
 from schemas.contracts import shipped_contract
+from schemas.examples import REVIEW
 from schemas.files import read_applications
 from schemas.records import DeadLetter, Malformed, Mark, read_dead_letter
 from schemas.rejection import RejectionCode
+from schemas.review import Review, read_review
 from schemas.rows import ApplicationsFileError
 from scorer.author.bentoml import read_bentomodel
 from scorer.author.data_file import profile_file
@@ -37,6 +39,7 @@ from scorer.bundle.manifest import MANIFEST_FILE, parse_manifest
 from scorer.bundle.tree_structure import read_document, require_trees
 from scorer.core.score import score_batch
 from scorer.errors import BundleError, ScorerError
+from scorer.operate.reviews import ReviewFold
 from scorer.store.archive import unpacked
 from scorer.store.store import SHIPPED
 from scorer.stream.history import fold, parse_line
@@ -104,6 +107,15 @@ def _read_dead_letter(record: FakeRecord) -> None:
     if isinstance(read, DeadLetter):
         assert read.id is not None
         assert read.counted_as
+
+
+def _read_reviews(values: list[bytes | None]) -> None:
+    fold = ReviewFold()
+    for offset, value in enumerate(values):
+        review = read_review(FakeRecord((0, offset), value))
+        if isinstance(review, Review):
+            counts = fold.add(review, offset)
+            assert fold.get(review.application_id, review.decision_id) is not None or not counts
 
 
 _BUNDLE: Final = tiny_bundle()
@@ -310,6 +322,11 @@ TARGETS: Final[dict[str, Target]] = {
     for target in (
         Target("deployments", st.lists(st.one_of(st.none(), _documents(_EVENT)), max_size=4), _read_history),
         Target("dead-letters", _dead_letters, _read_dead_letter),
+        Target(
+            "reviews",
+            st.lists(st.one_of(st.none(), _documents(REVIEW.model_dump(mode="json"))), max_size=4),
+            _read_reviews,
+        ),
         Target(
             "applications",
             st.lists(st.one_of(st.none(), _documents(json.loads(application()))), max_size=4),

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from scorer.local.broker import Broker
-from tests.integration.worker_process import WAIT_S, Topics
+from tests.integration.worker_process import WAIT_S, Topics, wait_until
 from tests.ops.console_process import ConsoleProcess, browser, console
 from tests.ops.reviewing import (
     MARKER,
@@ -140,12 +140,13 @@ def test_corrections_and_replaced_reviews(topics: Topics, served: ConsoleProcess
     assert history["record"]["reviewer"] == "ben"
     assert history["may_review"]
     assert [event["kind"] for event in history["events"]] == ["published", "decided", "reviewed", "reviewed"]
-    decisions.decide("a-1", "MAYBE", OTHER, first["decision_id"])
+    corrected = decisions.decide("a-1", "MAYBE", OTHER, first["decision_id"])
     decisions.decide("a-2", "APPROVED", OTHER, f"{topics.applications}:0:0@nothing")
     decisions.flush()
-    wait_until_read(ana, 1)
-    (again,) = ana.waiting()
-    assert again["decision_id"].endswith(OTHER.digest[:12])
+    wait_until(
+        lambda: [one["decision_id"] for one in ana.waiting()] == [corrected.decision_id],
+        "the correction waits, and a-2 does not",
+    )
     stale = ben.review(first, "APPROVED", supersedes=history["record"]["review_id"])
     assert (stale.status, "not current any more" in stale.body) == (409, True)
     assert ana.post("/api/applications/history", {"application_id": "nobody"}).status == 404
