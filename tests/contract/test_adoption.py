@@ -227,7 +227,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever has XGBoost bundles only needs no onnxruntime, and learns what is missing when it is."""
     model = network(len(COLUMNS)).SerializeToString()
     monkeypatch.setattr("scorer.bundle.onnx_runner.find_spec", lambda _: None)
-    with pytest.raises(RunnerMissingError, match=r"pip install 'streaming-credit-scorer\[onnx\]'"):
+    with pytest.raises(RunnerMissingError, match=r"pip install '\.\[onnx\]'"):
         open_model("onnx", "model.onnx", model, COLUMNS)
     monkeypatch.setattr("scorer.author.sklearn_onnx.find_spec", lambda _: None)
     with pytest.raises(MisuseError, match=r"needs sklearn, skl2onnx, onnxruntime: .*\[sklearn\]"):

@@ -141,7 +141,7 @@ def test_what_a_url_needs_and_is_not_installed() -> None:
     """The message names the extra; it is said before anything is asked of the place."""
     if find_spec("gcsfs"):
         pytest.skip("gcsfs is installed here")
-    with pytest.raises(MisuseError, match=r"gs://models: .* pip install 'streaming-credit-scorer\[gcs\]'"):
+    with pytest.raises(MisuseError, match=r"gs://models: .* pip install '\.\[gcs\]'"):
         BundleStore("gs://models")
     with pytest.raises(MisuseError, match="nonsense://models: is not a supported URL: Protocol not known"):
         BundleStore("nonsense://models")

@@ -269,7 +269,7 @@ def test_no_file_and_no_library_are_misuse(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(MisuseError, match="cannot be read"):
         read_bentomodel(tmp_path)
     monkeypatch.setattr(bentoml, "find_spec", lambda _: None)
-    with pytest.raises(MisuseError, match=r"pip install 'streaming-credit-scorer\[bentoml\]'"):
+    with pytest.raises(MisuseError, match=r"pip install '\.\[bentoml\]'"):
         read_bentomodel(tmp_path / "x.bentomodel")
 
 

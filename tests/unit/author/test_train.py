@@ -299,9 +299,7 @@ def test_without_the_training_libraries_one_message_says_how_to_get_them(monkeyp
     """scikit-learn and matplotlib are an extra; scoring does not need them."""
     monkeypatch.setattr("scorer.author.train.find_spec", lambda name: None if name == "sklearn" else object())
     require_libraries("numpy")
-    with pytest.raises(
-        MisuseError, match=r"this command needs scikit-learn.* pip install 'streaming-credit-scorer\[train\]'"
-    ):
+    with pytest.raises(MisuseError, match=r"this command needs scikit-learn.* pip install '\.\[train\]'"):
         require_libraries("sklearn", "matplotlib")
 
 

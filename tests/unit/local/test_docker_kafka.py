@@ -22,7 +22,7 @@ def test_extra_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Docker asked for without the extra names the extra."""
     monkeypatch.setitem(sys.modules, "testcontainers", None)
     monkeypatch.setitem(sys.modules, "testcontainers.core.container", None)
-    with pytest.raises(LocalBrokerError, match=r"pip install 'streaming-credit-scorer\[docker\]'"):
+    with pytest.raises(LocalBrokerError, match=r"pip install '\.\[docker\]'"):
         start_broker("docker")
 
 

@@ -261,7 +261,7 @@ process.work(Settings(http_port=0), Pinned(tiny_bundle()), Stop(), Watchdog(60))
 def test_without_the_extra_an_error_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Traces that are wanted where nothing makes them end the worker with the cure."""
     monkeypatch.setitem(sys.modules, "scorer.monitor.tracing", None)
-    with pytest.raises(SettingsError, match=r"pip install 'streaming-credit-scorer\[otel\]'"):
+    with pytest.raises(SettingsError, match=r"pip install '\.\[otel\]'"):
         process._spans(settings(traces="otlp"))
 
 
