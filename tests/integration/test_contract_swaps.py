@@ -19,6 +19,7 @@ from producer.generator import generate_applications
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent
 from schemas.records import Mark, ReadDecision, read_results, timestamp_ms
+from scorer.cli.options import DEFAULT_BUNDLE
 from scorer.local.broker import Broker
 from scorer.store.store import BundleStore
 from tests.integration.flow import flowing
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.broker
 PARTITIONS = 4
 SWAPS = int(os.environ.get("SWAPS", "4"))
 PER_S = int(os.environ.get("SWAPS_PER_S", "1000"))
-BUNDLES = ("credit-risk:1.1.0", "car-loan:1.0.0")
+BUNDLES = (DEFAULT_BUNDLE, "car-loan:1.0.0")
 """The champion at the start, and the bundle that replaces it and is replaced in turns."""
 
 

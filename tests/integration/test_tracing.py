@@ -109,7 +109,7 @@ def test_spans_reach_the_collector(
     assert links == [PARENT]
     for span in batches:
         steps = [child.name for child in collector.spans() if child.parent_span_id == span.span_id]
-        scoring = {"compiled": ["engine"], "python": ["decode", "features", "predict", "encode"]}[engine]
+        scoring = {"compiled": ["engine"], "python": ["decode", "features", "predict", "explain", "encode"]}[engine]
         assert steps == [*scoring, "publish", "commit"]
 
 
