@@ -25,7 +25,7 @@ from tests.fakes import application
 from tests.integration.environments import install
 from tests.integration.worker_process import WAIT_S, Topics, wait_until
 from tests.tools import tool
-from tests.unit.bundle.making import PLAIN, WITH_MARITAL
+from tests.unit.bundle.making import EXPLAINED, WITH_MARITAL
 
 ROOT = Path(__file__).parents[2]
 _BASE = "localhost/base:bookworm"
@@ -43,7 +43,7 @@ _ENVIRONMENT = {
 _TAG = "localhost/streaming-credit-scorer:test"
 _BUNDLE_TAG = "localhost/bundle:test"
 _TAGS = {"scorer": _TAG, "bundle": _BUNDLE_TAG}
-_BUNDLES = {"scorer": PLAIN, "bundle": WITH_MARITAL}
+_BUNDLES = {"scorer": EXPLAINED, "bundle": WITH_MARITAL}
 _USER = 10001
 _OURS_BYTES_MAX = 360_000_000  # of 500 MB; python:3.11-slim has some 130
 _BUILD_S = 900
