@@ -1,7 +1,6 @@
 """The console's web application: its pages, their API, and the event stream that keeps them up to date."""
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,7 +17,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from schemas.records import Position
 from schemas.rejection import MEANINGS
 from scorer.console.application_endpoints import ApplicationEndpoints
 from scorer.console.bundle_texts import BundleTexts
@@ -31,7 +29,7 @@ from scorer.console.live import SERIES_POINTS_MAX, Live, Part
 from scorer.console.pages import PAGES, Assets, Page, render, render_page
 from scorer.console.polling import poll_group
 from scorer.console.publish import RecordPublisher, make_try, parse_application
-from scorer.console.requests import client_of, read_body
+from scorer.console.requests import client_of, position_of, read_body
 from scorer.console.review_endpoints import ReviewEndpoints
 from scorer.console.review_follower import follow_reviews
 from scorer.console.streams import Streams
@@ -49,7 +47,6 @@ _LOGIN_BYTES_MAX: Final = 4_096
 _LOGIN_FIELDS_MAX: Final = 4
 _WRONG_TOKEN_LOG_S: Final = 1.0
 _RETRY_AFTER_S: Final = 10
-_is_position = re.compile("[0-9]{1,18}").fullmatch  # a partition or an offset, within 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,10 +284,7 @@ class _Endpoints:
 
     async def value(self, request: Request) -> Response:
         """The value of one dead letter. The access is logged, the value is not."""
-        numbers = [request.path_params[name] for name in ("partition", "offset")]
-        if not all(_is_position(number) for number in numbers):
-            raise HTTPException(404)
-        position = Position(*map(int, numbers))
+        position = position_of(request)
         content = await run_in_threadpool(read_value, self._settings, position)
         log(DEAD_LETTER_SHOWN, client=client_of(request), partition=position.partition, offset=position.offset)
         return JSONResponse(content)

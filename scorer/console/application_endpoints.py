@@ -1,13 +1,11 @@
 """The endpoints about one application: its history, and on request its values."""
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Final
 
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -15,14 +13,13 @@ from schemas.decision import BundleReference
 from scorer.console.applications import History, read_value
 from scorer.console.bundle_texts import BundleTexts
 from scorer.console.guard import Sessions, session_of
-from scorer.console.requests import client_of, read_body
+from scorer.console.requests import client_of, position_of, read_body
 from scorer.errors import MisuseError
 from scorer.logs import APPLICATION_SHOWN, log
 from scorer.operate.review_queue import ReviewQueue
 from scorer.settings import Settings
 
 _BODY_BYTES_MAX: Final = 65_536
-_is_position = re.compile("[0-9]{1,18}").fullmatch  # a partition or an offset, within 64 bits
 
 
 class ApplicationEndpoints:
@@ -61,12 +58,9 @@ class ApplicationEndpoints:
 
     async def value(self, request: Request) -> JSONResponse:
         """The value of an application's record. The access is logged, the value is not."""
-        numbers = [request.path_params[name] for name in ("partition", "offset")]
-        if not all(_is_position(number) for number in numbers):
-            raise HTTPException(404)
-        partition, offset = map(int, numbers)
-        content = await run_in_threadpool(read_value, self._settings, (partition, offset))
-        log(APPLICATION_SHOWN, client=client_of(request), partition=partition, offset=offset)
+        position = position_of(request)
+        content = await run_in_threadpool(read_value, self._settings, position)
+        log(APPLICATION_SHOWN, client=client_of(request), partition=position.partition, offset=position.offset)
         return JSONResponse(content)
 
 

@@ -160,7 +160,7 @@ def read_value(settings: Settings, source: tuple[int, int]) -> dict[str, Any]:
     """The value of an application's record as JSON text; a long one is cut.
 
     Raises:
-        ExplanationError: there is no such record, or retention has deleted it.
+        ExplanationError: the record does not exist, or retention has deleted it.
         TopicsError, BrokerError: the topic cannot be read.
     """
     value = read_application(settings, source).value() or b""

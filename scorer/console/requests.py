@@ -1,12 +1,30 @@
-"""Reads parts of a request: the client's address, and the body within a limit."""
+"""Reads parts of a request: the client's address, the position of a record, and the body within a limit."""
+
+import re
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+
+from schemas.records import Position
+
+_is_position = re.compile("[0-9]{1,18}").fullmatch  # a partition or an offset, within 64 bits
 
 
 def client_of(request: Request) -> str:
     """The client's address."""
     return request.client.host if request.client else ""
+
+
+def position_of(request: Request) -> Position:
+    """The partition and the offset in the path.
+
+    Raises:
+        HTTPException: they are not numbers.
+    """
+    numbers = [request.path_params[name] for name in ("partition", "offset")]
+    if not all(_is_position(number) for number in numbers):
+        raise HTTPException(404)
+    return Position(*map(int, numbers))
 
 
 async def read_body(request: Request, bytes_max: int) -> bytes:

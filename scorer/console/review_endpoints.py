@@ -145,7 +145,7 @@ class ReviewEndpoints:
         """Why the review would not count, as far as is known before it is written; empty if it would.
 
         Raises:
-            ExplanationError: there is no such application.
+            ExplanationError: no application has this id.
             TopicsError, BrokerError: a topic cannot be read.
         """
         counting = queue.counting_review(submitted.application_id, submitted.decision_id)

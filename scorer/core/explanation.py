@@ -103,7 +103,7 @@ def explain_record(
         trees: the model's trees if it has thresholds of numbers only.
 
     Returns:
-        The explanation; the rejection if there is no decision.
+        The explanation; for a rejected application, its rejection.
 
     Raises:
         BundleUnusableError, ModelError: the model fails.

@@ -52,7 +52,7 @@ def look_up(settings: Settings, sought_id: str) -> Lookup:
 
     Raises:
         MisuseError: the decision's id is about another topic.
-        ExplanationError: there is no such decision, or retention has deleted the application's record.
+        ExplanationError: no decision has this id, or retention has deleted the application's record.
         TopicsError: a topic is missing.
         BrokerError: it cannot be read.
     """

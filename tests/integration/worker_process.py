@@ -134,7 +134,7 @@ class Topics:
 
     @cached_property
     def _group(self) -> Consumer:
-        """Asks for the group's offsets, and is no member of it."""
+        """Reads the group's offsets without joining the group."""
         return Consumer(
             {
                 "bootstrap.servers": self.servers,

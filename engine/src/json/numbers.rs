@@ -120,7 +120,7 @@ impl Cursor<'_> {
 
 /// The number at the start of a word, and its length: one of at most seven bytes, without a sign or an exponent.
 ///
-/// There is no branch between integers and fractions, nor on the number of digits, because no processor could foresee it.
+/// It does not branch on whether a number is a fraction, or on its number of digits: processors cannot predict these.
 #[inline]
 fn short_number(word: u64) -> Option<(f64, usize)> {
     let marks = mark_non_digits(word);
