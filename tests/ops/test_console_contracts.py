@@ -1,6 +1,7 @@
 """The console with contracts of other lenders, in a real browser: German credit is decided, and any other one shown."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -86,6 +87,7 @@ def german(chromium: Browser, broker: Broker, tmp_path_factory: pytest.TempPathF
             "--name", "german", "--version", "1.0.0", "--store", str(store),
         ],
         check=True, capture_output=True, timeout=4 * WAIT_S,
+        env=os.environ | {"PYTHONPATH": ""},  # where the tests of workers hide scikit-learn
     )  # fmt: skip
     topics = TopicsWithStore(broker.bootstrap_servers, store)
     topics.deploy(read_manifest(store / "german" / "1.0.0").reference, CONTRACTS["german-credit"])
