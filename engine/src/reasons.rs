@@ -16,6 +16,8 @@ pub type Reasons = [u8; REASONS_MAX];
 const LANES: usize = 64;
 /// A pattern of conditions is one byte.
 const CONDITIONS_MAX: usize = 8;
+/// Each target has a condition.
+const TARGETS_MAX: usize = CONDITIONS_MAX;
 
 /// The catalogue and the tables of one bundle.
 pub struct Explainer {
@@ -71,7 +73,7 @@ impl Explainer {
         let mut blocks = Vec::with_capacity(table.condition_counts.len());
         let (mut condition, mut target, mut value) = (0usize, 0usize, 0usize);
         for (&conditions, &targets) in table.condition_counts.iter().zip(&table.target_counts) {
-            if conditions > CONDITIONS_MAX || targets > table.codes.len() {
+            if conditions > CONDITIONS_MAX || targets > TARGETS_MAX {
                 return Err("a block has too many conditions or targets".into());
             }
             blocks.push(Block {
@@ -86,6 +88,9 @@ impl Explainer {
         let lengths = (table.columns.len() / 4, table.thresholds.len() / 4, table.is_less.len());
         if lengths != (condition, condition, condition) || (targets.len(), values.len()) != (target, value) {
             return Err("the arrays of reasons do not fit together".into());
+        }
+        if blocks.iter().any(|block: &Block| !targets[block.targets.clone()].is_sorted_by(|a, b| a < b)) {
+            return Err("the targets of a block are not in ascending order".into());
         }
         Ok(Self {
             columns,
@@ -110,7 +115,7 @@ impl Explainer {
         let mut reasons = vec![[NONE; REASONS_MAX]; labels.len()];
         let rows: Vec<usize> = (0..labels.len()).filter(|row| labels[*row] != 0).collect();
         let mut values = vec![[0.0; LANES]; self.columns];
-        let mut sums = vec![0i64; LANES * self.codes.len()];
+        let mut sums = vec![[0i64; LANES]; self.codes.len()];
         for part in rows.chunks(LANES) {
             for (lane, row) in part.iter().enumerate() {
                 let row = &matrix[row * self.columns..(row + 1) * self.columns];
@@ -118,52 +123,65 @@ impl Explainer {
                     column[lane] = *number;
                 }
             }
-            sums.fill(0);
-            self.add(&values, part.len(), &mut sums);
-            for (row, sums) in part.iter().zip(sums.chunks_exact(self.codes.len())) {
-                reasons[*row] = self.largest(sums, leading[*row]);
+            sums.fill([0; LANES]);
+            for block in &self.blocks {
+                self.add(block, &self.patterns(block, &values), &mut sums);
+            }
+            for (lane, row) in part.iter().enumerate() {
+                reasons[*row] = self.largest(sums.iter().map(|sums| sums[lane]), leading[*row]);
             }
         }
         reasons
     }
 
-    /// Adds the contributions of all blocks: of each of `count` rows one sum per entry of the catalogue.
-    fn add(&self, values: &[[f32; LANES]], count: usize, sums: &mut [i64]) {
-        for block in &self.blocks {
-            let mut patterns = [0u32; LANES];
-            for (bit, condition) in self.conditions[block.conditions.clone()].iter().enumerate() {
-                let (column, threshold) = (&values[condition.column], condition.threshold);
-                if condition.is_less {
-                    for (pattern, number) in patterns.iter_mut().zip(column) {
-                        *pattern |= u32::from(*number < threshold) << bit;
-                    }
-                } else {
-                    for (pattern, number) in patterns.iter_mut().zip(column) {
-                        *pattern |= u32::from(*number >= threshold) << bit;
-                    }
+    /// Returns which of a block's conditions hold, of each row.
+    fn patterns(&self, block: &Block, values: &[[f32; LANES]]) -> [u32; LANES] {
+        let mut patterns = [0u32; LANES];
+        for (bit, condition) in self.conditions[block.conditions.clone()].iter().enumerate() {
+            let (column, threshold) = (&values[condition.column], condition.threshold);
+            if condition.is_less {
+                for (pattern, number) in patterns.iter_mut().zip(column) {
+                    *pattern |= u32::from(*number < threshold) << bit;
+                }
+            } else {
+                for (pattern, number) in patterns.iter_mut().zip(column) {
+                    *pattern |= u32::from(*number >= threshold) << bit;
                 }
             }
-            let targets = &self.targets[block.targets.clone()];
-            for (pattern, sums) in patterns[..count].iter().zip(sums.chunks_exact_mut(self.codes.len())) {
-                let start = block.values + *pattern as usize * targets.len();
-                for (target, value) in targets.iter().zip(&self.values[start..start + targets.len()]) {
-                    sums[*target] += i64::from(*value);
-                }
-            }
+        }
+        patterns
+    }
+
+    /// Adds the contributions of a block to the sums of its targets.
+    fn add(&self, block: &Block, patterns: &[u32; LANES], sums: &mut [[i64; LANES]]) {
+        let targets = &self.targets[block.targets.clone()];
+        let length = targets.len() << block.conditions.len();
+        let values = &self.values[block.values..block.values + length];
+        match targets.len() {
+            0 => {}
+            1 => add_together::<1>(targets, values, patterns, sums),
+            2 => add_together::<2>(targets, values, patterns, sums),
+            3 => add_together::<3>(targets, values, patterns, sums),
+            4 => add_together::<4>(targets, values, patterns, sums),
+            5 => add_together::<5>(targets, values, patterns, sums),
+            6 => add_together::<6>(targets, values, patterns, sums),
+            7 => add_together::<7>(targets, values, patterns, sums),
+            8 => add_together::<8>(targets, values, patterns, sums),
+            count => unreachable!("{count} targets, which `new` does not accept"),
         }
     }
 
     /// The leading entry, then those with the largest positive sums; of equal ones the earlier entry comes first.
     ///
     /// Without both, the entry with the largest sum.
-    fn largest(&self, sums: &[i64], leading: u8) -> Reasons {
+    fn largest(&self, sums: impl Iterator<Item = i64>, leading: u8) -> Reasons {
         let mut reasons = [NONE; REASONS_MAX];
         let mut largest = [0i64; REASONS_MAX];
         if leading != NONE {
             (reasons[0], largest[0]) = (leading, i64::MAX);
         }
         let mut best = (i64::MIN, NONE);
-        for (entry, (&sum, &is_used)) in sums.iter().zip(&self.is_used).enumerate() {
+        for (entry, (sum, &is_used)) in sums.zip(&self.is_used).enumerate() {
             if !is_used || entry == usize::from(leading) {
                 continue;
             }
@@ -192,6 +210,21 @@ impl Explainer {
         }
         if reasons[0] != NONE {
             target.push(b']');
+        }
+    }
+}
+
+/// Adds the contributions of a block with N targets.
+///
+/// With N known, the compiler keeps the targets' sums and a pattern's contributions apart without a loop.
+fn add_together<const N: usize>(targets: &[usize], values: &[i32], patterns: &[u32; LANES], sums: &mut [[i64; LANES]]) {
+    let values = values.as_chunks::<N>().0;
+    let targets: [usize; N] = std::array::from_fn(|position| targets[position]);
+    let mut sums = sums.get_disjoint_mut(targets).expect("targets of a block differ");
+    for (lane, pattern) in patterns.iter().enumerate() {
+        let contributions = &values[*pattern as usize];
+        for (sums, contribution) in sums.iter_mut().zip(contributions) {
+            sums[lane] += i64::from(*contribution);
         }
     }
 }
@@ -267,12 +300,12 @@ mod tests {
         };
         let explainer = Explainer::new(&table, 1).unwrap();
         let sums = [1, 5, 2, 5, 9, 0, 5, 3, -4];
-        assert_eq!(explainer.largest(&sums, NONE), [4, 1, 3, 6]);
-        assert_eq!(explainer.largest(&sums, 8), [8, 4, 1, 3]);
-        assert_eq!(explainer.largest(&sums, 3), [3, 4, 1, 6]);
+        assert_eq!(explainer.largest(sums.into_iter(), NONE), [4, 1, 3, 6]);
+        assert_eq!(explainer.largest(sums.into_iter(), 8), [8, 4, 1, 3]);
+        assert_eq!(explainer.largest(sums.into_iter(), 3), [3, 4, 1, 6]);
         let negative = sums.map(|sum| -sum - 10);
-        assert_eq!(explainer.largest(&negative, NONE), [8, NONE, NONE, NONE]);
-        assert_eq!(explainer.largest(&negative, 2), [2, NONE, NONE, NONE]);
+        assert_eq!(explainer.largest(negative.into_iter(), NONE), [8, NONE, NONE, NONE]);
+        assert_eq!(explainer.largest(negative.into_iter(), 2), [2, NONE, NONE, NONE]);
     }
 
     #[test]
@@ -301,6 +334,8 @@ mod tests {
             ReasonsTable { thresholds: vec![0; 4], ..table() },
             ReasonsTable { condition_counts: vec![1, 9], ..table() },
             ReasonsTable { target_counts: vec![2, 2], ..table() },
+            ReasonsTable { targets: table().targets[4..8].repeat(3), ..table() },
+            ReasonsTable { condition_counts: vec![0], target_counts: vec![9], ..ReasonsTable::default() },
             ReasonsTable { codes: vec![Vec::new(); 2], is_used: vec![true; 2], ..table() },
         ] {
             assert!(Explainer::new(&broken, 2).is_err());
