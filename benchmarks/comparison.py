@@ -156,7 +156,7 @@ def main() -> None:
     """Runs the rounds, saves the results after each one, and prints the ratios."""
     options, entered = _read_options()
     with open_broker() as broker, model_folder() as model:
-        results = _open_results(machine(broker.description), add=options.add)
+        results = _open_results(options.results, machine(broker.description), add=options.add)
         base = Settings(bootstrap_servers=broker.bootstrap_servers, applications_topic=f"a-{uuid.uuid4().hex[:6]}")
         left_out: dict[str, str] = {}
         if options.rounds:
@@ -172,15 +172,15 @@ def main() -> None:
             ordered = entered[:: -1 if number % 2 else 1]
             measure = partial(run_entry, base=base, model=model, seconds=options.seconds)
             results["rounds"].append(run_round(ordered, measure, left_out, _show_throughput))
-            _save(results, entered, left_out)
+            _save(options.results, results, entered, left_out)
         loaded = [(r, d) for r, d in entered if r.family in _LATENCY_FAMILIES]
         for number in range(options.latency_rounds):
             print(f"round {number + 1} of {options.latency_rounds}: latency, p50 and p99")
             measure_load = partial(measure_latency, base=base, model=model, options=options)
             results["latencies"].append(run_round(loaded, measure_load, left_out, _show_latency))
-            _save(results, entered, left_out)
+            _save(options.results, results, entered, left_out)
     if not options.only:
-        _measure_http(results, options.seconds)
+        _measure_http(options.results, results, options.seconds)
     print("\n" + summarise(results, FAMILIES))
 
 
@@ -198,6 +198,9 @@ def _read_options() -> tuple[argparse.Namespace, Entered]:
         "--only", nargs="+", default=[], help="only rivals whose name contains one of these; ours always take part"
     )
     parser.add_argument("--add", action="store_true", help="add to the results of earlier runs")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help="file of the results; comparison-*.json are added to the report"
+    )
     parser.add_argument("--prepare", action="store_true", help="build all programs, and measure nothing")
     options = parser.parse_args()
     if options.prepare:
@@ -215,31 +218,31 @@ def _read_options() -> tuple[argparse.Namespace, Entered]:
     return options, entered
 
 
-def _open_results(described: dict[str, Any], *, add: bool) -> dict[str, Any]:
-    if not add or not RESULTS.exists():
+def _open_results(path: Path, described: dict[str, Any], *, add: bool) -> dict[str, Any]:
+    if not add or not path.exists():
         return {"machine": described, "rounds": [], "latencies": [], "left_out": {}}
-    results: dict[str, Any] = json.loads(RESULTS.read_text())
+    results: dict[str, Any] = json.loads(path.read_text())
     if results["machine"] != described:
         sys.exit(f"--add: the results are those of another machine or Python: {results['machine']}, not {described}")
     return results
 
 
-def _save(results: dict[str, Any], entered: Entered, left_out: dict[str, str]) -> None:
+def _save(path: Path, results: dict[str, Any], entered: Entered, left_out: dict[str, str]) -> None:
     """Saves the results so far. A program with results in this run is removed from the list of omitted ones."""
     ran = {f"{rival.name} | {delivery}" for rival, delivery in entered}
     results["left_out"] = {n: why for n, why in results["left_out"].items() if n not in ran} | left_out
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=1))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(results, indent=1))
 
 
-def _measure_http(results: dict[str, Any], seconds: float) -> None:
+def _measure_http(path: Path, results: dict[str, Any], seconds: float) -> None:
     left_out = {}
     try:
         results["http"] = http_service.measure(seconds)
         print(f"  the course's service on BentoML: {results['http']}")
     except (CannotTakePartError, subprocess.SubprocessError) as error:
         left_out["the course's service on BentoML"] = str(error)
-    _save(results, [], left_out)
+    _save(path, results, [], left_out)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +51,12 @@ Milliseconds from when an application was due until a read_committed reader had 
 it does not wait for a program that cannot keep up, and late applications count from when they were due."""
 
 
-def write(report_data: Mapping[str, Any], families: Families) -> None:
+def write(report_data: Mapping[str, Any], others: Sequence[Mapping[str, Any]], families: Families) -> None:
     """Writes `report/comparison.md`, `throughput.svg` and `latency.svg`.
 
     Args:
         report_data: the results of the comparison, as in its JSON.
+        others: results with other Pythons, of which the ratios are shown.
         families: family of each "name | delivery".
     """
     REPORT.mkdir(exist_ok=True)
@@ -84,6 +85,10 @@ def write(report_data: Mapping[str, Any], families: Families) -> None:
             _latency_table(latencies),
         ]
         _draw_latency(latencies, families)
+    for other in others:
+        parts += [f"## With Python {other['machine']['python']}", summarise(other, families)]
+        for delivery in DELIVERIES:
+            parts += [delivery.capitalize() + ":", _throughput_table(other["rounds"], families, delivery)]
     if report_data["left_out"]:
         parts += ["## Left out", *(f"- {name}: {why}" for name, why in report_data["left_out"].items())]
     (REPORT / "comparison.md").write_text("\n\n".join(parts) + "\n")
@@ -179,8 +184,9 @@ def _draw_latency(latencies: Mapping[str, Mapping[int, Figures]], families: Fami
 
 
 def main() -> None:
-    """Writes the report from the results of the comparison."""
-    write(json.loads(RESULTS.read_text()), FAMILIES)
+    """Writes the report from the results of the comparison; those of other Pythons are beside them."""
+    others = sorted(RESULTS.parent.glob(f"{RESULTS.stem}-*.json"))
+    write(json.loads(RESULTS.read_text()), [json.loads(path.read_text()) for path in others], FAMILIES)
 
 
 if __name__ == "__main__":
