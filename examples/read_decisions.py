@@ -150,6 +150,7 @@ def row_of_review(message: Message) -> dict[str, object] | None:
         "reviewer": review.reviewer,
         "reviewed_at": review.at.isoformat(),
         "supersedes": review.supersedes or "",
+        "needs_second": review.needs_second,
     }
 
 

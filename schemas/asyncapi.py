@@ -338,7 +338,9 @@ def _review() -> dict[str, Any]:
         "name": "review",
         "title": "A review of a MAYBE decision",
         "description": "Written by the console for a reviewer. Of a decision's reviews, in the order of the topic, the "
-        "first one counts, and then each one that names in `supersedes` the review that counts at that moment. All "
+        "first one counts, and then each one that names in `supersedes` the review that counts at that moment. One "
+        "with `needs_second` counts only if an earlier one by another reviewer has the same label and the same "
+        "`supersedes`; of one reviewer's reviews with the same `supersedes`, only the first has an effect then. All "
         "others have no effect. A decision that is superseded by a correction needs a review of its own.",
         "payload": {"$ref": "#/components/schemas/Review"},
         "bindings": {"kafka": _key("The application's id.")},

@@ -2,12 +2,22 @@
 
 The value is a JSON object; the key is the application's id. The topic has one partition, so all readers agree on the
 order of reviews. A review counts if it is the first one on its decision, or names the one that counts at that moment in
-`supersedes`. So of several reviewers who review a decision at once, exactly one counts.
+`supersedes`. So of several reviewers who review a decision at once, exactly one counts. If the policy requires a second
+reviewer, the reviews say so in `needs_second`: then the first one counts that agrees with an earlier one by another
+reviewer.
 """
 
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from schemas.printable import NO_CONTROLS
 from schemas.records import UNKNOWN, Malformed
@@ -74,6 +84,16 @@ class Review(BaseModel):
         pattern=NO_CONTROLS,
         description="The review_id of the review that it replaces; null for the first review of a decision.",
     )
+    needs_second: bool = Field(
+        default=False,
+        description="Whether it counts only if an earlier review by another reviewer has the same label and the same "
+        "`supersedes`; left out if false.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _write(self, write_all: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = write_all(self)
+        return {name: value for name, value in content.items() if name != "needs_second" or value}
 
 
 class _Record(Protocol):

@@ -198,11 +198,10 @@ def _write_card(draft: Draft) -> str:
 
 
 def _write_exceptions(policy: Policy) -> list[str]:
-    """Returns what comes before the general thresholds: rules and segments."""
-    *exceptions, _ = policy.lines()
-    if not exceptions:
-        return []
-    return ["Before that, the first of these that applies:", "\n".join(f"- {one}." for one in exceptions)]
+    """Returns what comes before the general thresholds, and when a second reviewer is needed."""
+    exceptions = policy.exceptions()
+    listed = ["Before that, the first of these that applies:", "\n".join(f"- {one}." for one in exceptions)]
+    return [*(listed if exceptions else []), *(f"{one}." for one in policy.second_review())]
 
 
 _NO_METRICS: Final = "None: this model was not evaluated when the bundle was built."

@@ -32,6 +32,7 @@ _DRAWN: Final = 20_000
 _SEED: Final = 1
 _REMOVE: Final = "remove the rule, or correct its condition"
 _MOVE: Final = "remove the rule, or move it before the others"
+_SECOND_REVIEW: Final = "policy.second_review_when"
 
 
 def check_policy(decider: Decider, contract: Contract) -> list[Finding]:
@@ -43,12 +44,14 @@ def check_policy(decider: Decider, contract: Contract) -> list[Finding]:
 
 
 def find_conditions(decider: Decider, contract: Contract) -> Iterator[Finding]:
-    """Finds what is wrong with segments and rules, and labels that never occur because of rules."""
+    """Finds what is wrong with segments and conditions, and labels that never occur because of rules."""
     yield from _find_segments(decider.policy, contract)
     yield from _find_bases(decider, contract)
     review = _review_rules(decider, contract)
     yield from review.findings
     yield from _find_labels(decider.policy, review)
+    if decider.second_review:
+        yield from _find_second_review(decider.second_review, contract)
 
 
 def find_thresholds(policy: Policy) -> Iterator[Finding]:
@@ -90,10 +93,12 @@ def _find_segments(policy: Policy, contract: Contract) -> Iterator[Finding]:
 
 
 def _find_bases(decider: Decider, contract: Contract) -> Iterator[Finding]:
-    """Finds prohibited bases in rules and segments; lint finds those that the model uses."""
+    """Finds prohibited bases in conditions and segments; lint finds those that the model uses."""
     used = {f"rule {rule.id}": one.fields for rule, one in zip(decider.policy.rules, decider.conditions, strict=True)}
     if decider.segments:
         used["policy.segments"] = (decider.segments.field,)
+    if decider.second_review:
+        used[_SECOND_REVIEW] = decider.second_review.fields
     for where, fields in used.items():
         for name in fields:
             marked = contract.inputs[name].prohibited
@@ -127,18 +132,17 @@ class _Review(NamedTuple):
 
 
 class _Analysis:
-    """Evaluates the conditions of a policy on cells, and on drawn applications."""
+    """Evaluates conditions of a policy on cells, and on drawn applications."""
 
-    def __init__(self, decider: Decider, contract: Contract) -> None:
+    def __init__(self, conditions: Sequence[Condition], contract: Contract) -> None:
         self._contract = contract
-        self.conditions: Sequence[Condition] = decider.conditions
-        self.points = [points_of(condition.program) for condition in decider.conditions]
+        self.conditions = conditions
+        self.points = [points_of(condition.program) for condition in conditions]
         named = [
-            {name: frozenset(constants_of(condition.program)) for name in condition.fields}
-            for condition in decider.conditions
+            {name: frozenset(constants_of(condition.program)) for name in condition.fields} for condition in conditions
         ]
         drawn = draw_cells(contract, join_points(named), _DRAWN, _SEED)
-        self.drawn = [condition.evaluate(drawn) for condition in decider.conditions]
+        self.drawn = [condition.evaluate(drawn) for condition in conditions]
 
     def evaluate(self, indexes: Sequence[int]) -> Mapping[int, NDArray[np.bool_]] | None:
         """Evaluates simple rules on their cells; None if there are too many."""
@@ -156,7 +160,7 @@ class _Analysis:
 
 
 def _review_rules(decider: Decider, contract: Contract) -> _Review:
-    analysis = _Analysis(decider, contract)
+    analysis = _Analysis(decider.conditions, contract)
     ids = [rule.id for rule in decider.policy.rules]
     findings: list[Finding] = []
     live = []
@@ -217,6 +221,23 @@ def _covers_all(analysis: _Analysis) -> bool:
     simple = analysis.simple_before(len(analysis.conditions))
     together = analysis.evaluate(simple) if simple else None
     return together is not None and bool(np.logical_or.reduce(list(together.values())).all())
+
+
+def _find_second_review(condition: Condition, contract: Contract) -> Iterator[Finding]:
+    """Finds that no decision ever needs a second reviewer: an error if that is certain, a warning if it is drawn."""
+    analysis = _Analysis((condition,), contract)
+    exact = None if analysis.points[0] is None else analysis.evaluate([0])
+    fix = "remove it, or correct the condition"
+    if exact is not None:
+        if not exact[0].any():
+            what = "no decision needs a second reviewer: no valid application satisfies the condition"
+            yield Finding("error", "never", _SECOND_REVIEW, what, fix)
+    elif not analysis.drawn[0].any():
+        what = (
+            f"possibly no decision needs a second reviewer: the condition holds for none of {_DRAWN:,} drawn "
+            "applications"
+        )
+        yield Finding("warning", "never", _SECOND_REVIEW, what, fix)
 
 
 def _find_labels(policy: Policy, review: _Review) -> Iterator[Finding]:

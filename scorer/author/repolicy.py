@@ -66,10 +66,10 @@ def draft_repolicy(
 def _keep_metrics(manifest: Manifest, policy: Policy) -> Metrics | None:
     """Returns the metrics; under another policy, those of the labels say by which one they were measured."""
     metrics = manifest.metrics
-    if metrics is None or policy == manifest.policy or metrics.decisions.what.startswith(_EARLIER):
+    if metrics is None or policy.has_labels_of(manifest.policy) or metrics.decisions.what.startswith(_EARLIER):
         return metrics
-    *exceptions, thresholds = manifest.policy.lines()
-    first = "; rules or segments came first" if exceptions else ""
+    first = "; rules or segments came first" if manifest.policy.exceptions() else ""
+    thresholds = manifest.policy.describe()
     what = f"{_EARLIER}{manifest.version} ({thresholds}{first}), not by this version's: {metrics.decisions.what}"
     decisions = metrics.decisions.model_copy(update={"what": what[:SENTENCE_CHARACTERS_MAX]})
     return metrics.model_copy(update={"decisions": decisions})

@@ -3,7 +3,7 @@
 No field has a default: the digest covers the file's content, so it does not change with this code. Adding or removing a
 field requires a new `manifest_version`; a manifest is written in the oldest version that has all its fields. Version 1
 has no `runner_settings`; versions 1 and 2 are about the shipped contract, which they name by `contract_version` alone.
-Of version 3, `reasons` is optional and is not written if it is absent.
+Of version 3, `reasons` and parts of `policy` are optional, and are not written if they are absent.
 """
 
 import hashlib
@@ -223,7 +223,8 @@ class Manifest(_Section):
             msg = "features.derived is not allowed in manifests before version 3"
             raise ValueError(msg)
         if self.policy.has_conditions and self.manifest_version < 3:
-            msg = "policy.segments and policy.rules are not allowed in manifests before version 3"
+            names = "policy.segments, policy.rules and policy.second_review_when"
+            msg = f"{names} are not allowed in manifests before version 3"
             raise ValueError(msg)
         return self
 

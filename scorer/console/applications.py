@@ -1,6 +1,6 @@
 """The history of one application, read from the topics on request: its decisions, reviews and dead letters."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from scorer.errors import ExplanationError
 from scorer.operate.application_records import Written, choose_current_decision, read_application, read_decisions
 from scorer.operate.dead_letters import read_dead_letters
 from scorer.operate.reading import TopicReader
-from scorer.operate.reviews import mark_counting
+from scorer.operate.reviews import Effect, PendingReview, ReviewFold
 from scorer.settings import Settings
 
 LETTERS_MAX: Final = 20_000
@@ -45,6 +45,7 @@ class History:
         read = read_decisions(settings, application_id.encode(), lambda one: one.application_id == application_id)
         self.decisions = sorted((written for written, _ in read), key=lambda one: one.at_ms)
         self.current = choose_current_decision(self.decisions) if self.decisions else None
+        self._fold = ReviewFold()
         self._reviews = list(self._read_reviews())
         self._letters = list(self._read_letters())
         if not self.decisions and not self._letters:
@@ -68,17 +69,17 @@ class History:
         if self.current is None:
             return None
         decision = self.current.decision
-        counting = [
-            review
-            for _, review, counts in self._reviews
-            if counts and review.decision_id == decision.decision_id and decision.decision == REVIEWED_LABEL
-        ]
+        is_reviewed = decision.decision == REVIEWED_LABEL
+        counting = self._fold.get(self._id, decision.decision_id) if is_reviewed else None
+        pending = self._fold.pending(self._id, decision.decision_id) if is_reviewed else ()
         return {
             "decision_id": decision.decision_id,
             "decision": decision.decision,
-            "label": counting[-1].label if counting else decision.decision,
-            "review_id": counting[-1].review_id if counting else None,
-            "reviewer": counting[-1].reviewer if counting else None,
+            "label": counting.label if counting else decision.decision,
+            "review_id": counting.review_id if counting else None,
+            "reviewer": counting.reviewer if counting else None,
+            "agrees_with": (counting.agrees_with or None) if counting else None,
+            "pending": [one.reviewer for one in pending],
         }
 
     def _published(self) -> Iterator[dict[str, Any]]:
@@ -115,25 +116,20 @@ class History:
             }
 
     def _reviewed(self) -> Iterator[dict[str, Any]]:
-        for at_ms, review, counts in self._reviews:
-            yield {"kind": "reviewed", "at_ms": at_ms, "counts": counts, **review.model_dump(mode="json")}
+        for at_ms, review, effect in self._reviews:
+            yield {"kind": "reviewed", "at_ms": at_ms, "effect": effect, **review.model_dump(mode="json")}
 
-    def _read_reviews(self) -> Iterator[tuple[int, Review, bool]]:
-        """The application's reviews in the order of the topic: timestamp, review, whether it counted when written."""
+    def _read_reviews(self) -> Iterator[tuple[int, Review, Effect]]:
+        """The application's reviews in the order of the topic: timestamp, review, its effect when it was written."""
         if not self.decisions:
             return
-        reviews: list[tuple[int, Review]] = []
-        times: dict[str, int] = {}
         key = self._id.encode()
         with closing(TopicReader(self._settings, self._settings.reviews_topic)) as reader:
             for records in reader.read(reader.narrow(reader.bounds(), self.decisions[0].at_ms - _CLOCK_SKEW_MS)):
                 for record in (one for one in records if one.key() == key):
                     review = read_review(record)
                     if not isinstance(review, Malformed) and review.application_id == self._id:
-                        reviews.append((record.offset(), review))
-                        times[review.review_id] = timestamp_ms(record)
-        for review, counts in mark_counting(reviews):
-            yield times[review.review_id], review, counts
+                        yield timestamp_ms(record), review, self._fold.add(review, record.offset())
 
     def _read_letters(self) -> Iterator[dict[str, Any]]:
         """Its dead letters among the newest ones, and whether they were requeued."""
@@ -171,8 +167,16 @@ def read_value(settings: Settings, source: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def waiting_as_json(waiting: Sequence[Written], texts: BundleTexts) -> list[dict[str, Any]]:
-    """Waiting decisions for the pages, with the sentences of their reasons."""
+def waiting_as_json(
+    waiting: Sequence[Written], pending: Callable[[str, str], Sequence[PendingReview]], texts: BundleTexts
+) -> list[dict[str, Any]]:
+    """Waiting decisions for the pages.
+
+    Args:
+        waiting: the decisions.
+        pending: returns the reviews of a decision with which another reviewer has not agreed yet.
+        texts: the sentences of reasons.
+    """
     return [
         {
             "application_id": one.decision.application_id,
@@ -182,6 +186,8 @@ def waiting_as_json(waiting: Sequence[Written], texts: BundleTexts) -> list[dict
             "bundle": one.decision.bundle.model_dump(),
             "reasons": texts.of(one.decision.bundle).explain(one.decision.reasons),
             "source": {"partition": one.decision.source_partition, "offset": one.decision.source_offset},
+            # Their labels are not shown, so that the next reviewer decides independently.
+            "pending": [by.reviewer for by in pending(one.decision.application_id, one.decision.decision_id)],
         }
         for one in waiting
     ]

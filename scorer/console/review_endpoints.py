@@ -19,9 +19,12 @@ from scorer.console.bundle_texts import BundleTexts
 from scorer.console.guard import Sessions, session_of
 from scorer.console.publish import RecordPublisher
 from scorer.console.requests import client_of, read_body
+from scorer.console.second_reviewer import SecondReviewers
 from scorer.errors import MisuseError
 from scorer.logs import REVIEW_WRITTEN, log
+from scorer.operate.application_records import Written
 from scorer.operate.review_queue import ReviewQueue
+from scorer.operate.reviews import Effect, PendingReview
 from scorer.settings import Settings
 
 PAGE_MAX: Final = 100
@@ -65,6 +68,7 @@ class ReviewEndpoints:
         self._sessions = sessions
         self._queue = queue
         self._texts = texts
+        self._second_reviewers = SecondReviewers(settings)
         self._publisher = None if queue is None else RecordPublisher(settings, settings.reviews_topic, "the review")
 
     def figures(self) -> dict[str, Any] | None:
@@ -81,7 +85,7 @@ class ReviewEndpoints:
         if not first.isascii() or not first.isdecimal() or len(first) > _NUMBER_CHARACTERS_MAX:
             raise HTTPException(400, "first: the index of a waiting decision, from 0 on")
         count = min(PAGE_MAX, _parse_count(request.query_params.get("count", "")))
-        decisions = await run_in_threadpool(lambda: waiting_as_json(queue.page(int(first), count), self._texts))
+        decisions = await run_in_threadpool(self._page, queue, int(first), count)
         return JSONResponse(
             {
                 "reviewer": reviewer,
@@ -93,12 +97,11 @@ class ReviewEndpoints:
         )
 
     async def review(self, request: Request) -> JSONResponse:
-        """Writes a review, reads it back, and says whether it counts."""
+        """Writes a review, reads it back, and says whether it counts or waits for another reviewer."""
         queue, reviewer = self._require_reviewer(request)
         submitted = _parse(await read_body(request, _BODY_BYTES_MAX))
-        conflict = await run_in_threadpool(self._find_conflict, queue, submitted)
-        if conflict:
-            return JSONResponse({"error": conflict}, 409)
+        reviewed = await run_in_threadpool(self._find_reviewed, queue, submitted, reviewer)
+        needs_second = await run_in_threadpool(self._second_reviewers.is_needed, reviewed)
         review = Review(
             review_id=uuid.uuid4().hex,
             application_id=submitted.application_id,
@@ -109,16 +112,24 @@ class ReviewEndpoints:
             reviewer=reviewer,
             at=datetime.now(UTC),
             supersedes=submitted.supersedes,
+            needs_second=needs_second,
         )
         offset = await run_in_threadpool(self._publish, review)
-        counts = await run_in_threadpool(queue.wait_for_review, offset, _READ_BACK_S)
-        if counts is None:
+        effect = await run_in_threadpool(queue.wait_for_review, offset, _READ_BACK_S)
+        if effect is None:
             error = "the review was written, but could not be read back yet: reload the page to see whether it counts"
             return JSONResponse({"error": error}, 503)
+        counts = effect is Effect.COUNTS
         log(REVIEW_WRITTEN, client=client_of(request), reviewer=reviewer, decision_id=review.decision_id, counts=counts)
-        if not counts:
-            return JSONResponse({"error": self._describe_conflict(queue, submitted)}, 409)
-        return JSONResponse({"review_id": review.review_id, "label": review.label}, 201)
+        if effect is Effect.NONE:
+            return JSONResponse({"error": _describe_conflict(queue, submitted, reviewer)}, 409)
+        content = {"review_id": review.review_id, "label": review.label}
+        if effect is Effect.PENDING:
+            return JSONResponse({**content, "pending": _describe_pending(queue, submitted, reviewer)}, 202)
+        return JSONResponse(content, 201)
+
+    def _page(self, queue: ReviewQueue, first: int, count: int) -> list[dict[str, Any]]:
+        return waiting_as_json(queue.page(first, count), queue.pending_reviews, self._texts)
 
     def _require_reviewer(self, request: Request) -> tuple[ReviewQueue, str]:
         """The queue, and the reviewer of the request's session.
@@ -141,32 +152,60 @@ class ReviewEndpoints:
         record = self._publisher.publish(review.application_id, review.model_dump_json().encode())
         return int(record["offset"])
 
-    def _find_conflict(self, queue: ReviewQueue, submitted: _Request) -> str:
-        """Why the review would not count, as far as is known before it is written; empty if it would.
+    def _find_reviewed(self, queue: ReviewQueue, submitted: _Request, reviewer: str) -> Written:
+        """The decision that is reviewed.
 
         Raises:
+            HTTPException: the review would have no effect, as far as is known before it is written.
             ExplanationError: no application has this id.
             TopicsError, BrokerError: a topic cannot be read.
         """
         counting = queue.counting_review(submitted.application_id, submitted.decision_id)
-        if submitted.supersedes != (counting.review_id if counting else None):
-            return self._describe_conflict(queue, submitted)
-        if queue.find(submitted.application_id, submitted.decision_id) is not None:
-            return ""
+        if submitted.supersedes != (counting.review_id if counting else None) or _own(queue, submitted, reviewer):
+            raise HTTPException(409, _describe_conflict(queue, submitted, reviewer))
+        waiting = queue.find(submitted.application_id, submitted.decision_id)
+        if waiting is not None:
+            return waiting
         # A decision that was reviewed, or is older than the queue: the topics say whether it is current.
         current = History(self._settings, submitted.application_id).current
         if current is None or current.decision.decision_id != submitted.decision_id:
-            return "the decision is not current any more: a replay corrected it, or the application was sent again"
+            fault = "the decision is not current any more: a replay corrected it, or the application was sent again"
+            raise HTTPException(409, fault)
         if current.decision.decision != REVIEWED_LABEL:
-            return f"only {REVIEWED_LABEL} decisions are reviewed; this one is {current.decision.decision}"
-        return ""
+            fault = f"only {REVIEWED_LABEL} decisions are reviewed; this one is {current.decision.decision}"
+            raise HTTPException(409, fault)
+        return current
 
-    @staticmethod
-    def _describe_conflict(queue: ReviewQueue, submitted: _Request) -> str:
-        counting = queue.counting_review(submitted.application_id, submitted.decision_id)
-        if counting is None:
-            return "your review does not count: the review that it replaces does not exist; reload the page"
-        return f"your review does not count: {counting.reviewer} reviewed the decision first ({counting.label})"
+
+def _own(queue: ReviewQueue, submitted: _Request, reviewer: str) -> PendingReview | None:
+    """The reviewer's own review of the decision with which nobody has agreed yet."""
+    pending = queue.pending_reviews(submitted.application_id, submitted.decision_id)
+    return next((one for one in pending if one.reviewer == reviewer), None)
+
+
+def _describe_conflict(queue: ReviewQueue, submitted: _Request, reviewer: str) -> str:
+    counting = queue.counting_review(submitted.application_id, submitted.decision_id)
+    own = _own(queue, submitted, reviewer)
+    if own is not None and submitted.supersedes == (counting.review_id if counting else None):
+        return f"you have reviewed this decision already ({own.label}): it waits for another reviewer to agree"
+    if counting is None:
+        return "your review does not count: the review that it replaces does not exist; reload the page"
+    return f"your review does not count: {counting.reviewer} reviewed the decision first ({counting.label})"
+
+
+def _describe_pending(queue: ReviewQueue, submitted: _Request, reviewer: str) -> str:
+    pending = queue.pending_reviews(submitted.application_id, submitted.decision_id)
+    other = next((one for one in pending if one.reviewer != reviewer), None)
+    if other is not None:
+        return (
+            f"your review was recorded, but {other.reviewer} chose {other.label}: the decision waits for a third "
+            "reviewer, who agrees with one of you"
+        )
+    recorded = "your review was recorded: the policy requires a second reviewer"
+    counting = queue.counting_review(submitted.application_id, submitted.decision_id)
+    if counting is not None:
+        return f"{recorded}, and until one agrees, the review by {counting.reviewer} counts ({counting.label})"
+    return f"{recorded}, and the decision waits until one agrees"
 
 
 def _parse(body: bytes) -> _Request:

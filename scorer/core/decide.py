@@ -51,6 +51,7 @@ class Decider:
         policy: as it was given.
         conditions: those of its rules, in order.
         rule_ids: their ids, likewise.
+        second_review: holds if a MAYBE decision needs a second reviewer; None if none ever does.
         segments: the thresholds by segment; None if all applications have the general ones.
     """
 
@@ -58,12 +59,14 @@ class Decider:
         """Prepares the policy.
 
         Raises:
-            ValueError: a rule's condition is not in the grammar or does not fit the contract, or the segments' field is
-                not a category with these values.
+            ValueError: a condition is not in the grammar or does not fit the contract, or the segments' field is not a
+                category with these values.
         """
         self.policy = policy
-        self.conditions = tuple(_parse_rule(rule.id, rule.when, contract) for rule in policy.rules)
+        self.conditions = tuple(_parse(f"rule {rule.id}", rule.when, contract) for rule in policy.rules)
         self.rule_ids = tuple(rule.id for rule in policy.rules)
+        second = policy.second_review_when
+        self.second_review = None if second is None else _parse("second_review_when", second, contract)
         self.segments = _compile_segments(policy, contract)
         self._labels = np.array([LABELS.index(rule.label) for rule in policy.rules], dtype=np.intp)
 
@@ -107,11 +110,11 @@ class Decider:
         return self.segments.maybe_above[codes], self.segments.declined_above[codes]
 
 
-def _parse_rule(rule_id: str, text: str, contract: Contract) -> Condition:
+def _parse(where: str, text: str, contract: Contract) -> Condition:
     try:
         return parse_condition(text, contract)
     except ValueError as error:
-        msg = f"rule {rule_id}: {error}"
+        msg = f"{where}: {error}"
         raise ValueError(msg) from None
 
 

@@ -24,6 +24,10 @@ _VALUES_MAX: Final = 10_000  # as many as a contract's values of categories
 
 Threshold = Annotated[float, Field(ge=0, le=1)]
 _Value = Annotated[str, Field(max_length=_VALUE_CHARACTERS_MAX, pattern=NO_CONTROLS)]
+_Condition = Annotated[str, Field(min_length=1, max_length=_CONDITION_CHARACTERS_MAX, pattern=NO_CONTROLS)]
+
+
+_OPTIONAL: Final = {"segments", "rules", "second_review_when"}
 
 
 class _Section(BaseModel):
@@ -62,7 +66,7 @@ class Rule(_Section):
     """A rule: if its condition holds, its label replaces the model's."""
 
     id: Annotated[str, Field(pattern=ID_PATTERN)]
-    when: Annotated[str, Field(min_length=1, max_length=_CONDITION_CHARACTERS_MAX, pattern=NO_CONTROLS)]
+    when: _Condition
     """A condition (`scorer.core.expressions`)."""
     label: Label
     reason: Code | None = None
@@ -70,12 +74,17 @@ class Rule(_Section):
 
 
 class Policy(Thresholds):
-    """The general thresholds, and optionally segments and rules; of the rules, the first one that holds decides."""
+    """The general thresholds, and optionally segments and rules; of the rules, the first one that holds decides.
+
+    It can also say which MAYBE decisions need a second reviewer, which has no effect on labels.
+    """
 
     maybe_above: Threshold = 0.3
     declined_above: Threshold = 0.5
     segments: Segments | None = None
     rules: Annotated[tuple[Rule, ...], Field(strict=False, min_length=1, max_length=RULES_MAX)] = ()
+    second_review_when: _Condition | None = None
+    """A MAYBE decision on an application for which it holds needs two reviewers who agree."""
 
     @model_validator(mode="after")
     def _unique_ids(self) -> Self:
@@ -89,12 +98,12 @@ class Policy(Thresholds):
     def _write(self, write_all: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # What a policy does not have is left out, so that the digests of older bundles stay what they are.
         content: dict[str, Any] = write_all(self)
-        return {name: value for name, value in content.items() if name not in {"segments", "rules"} or value}
+        return {name: value for name, value in content.items() if name not in _OPTIONAL or value}
 
     @property
     def has_conditions(self) -> bool:
-        """Whether a label depends on more than the PD."""
-        return bool(self.segments or self.rules)
+        """Whether it depends on more than the PD, and so on the contract."""
+        return bool(self.segments or self.rules or self.second_review_when)
 
     def check_reasons(self, codes: Collection[str]) -> None:
         """Checks that each rule has a reason if it needs one.
@@ -116,11 +125,24 @@ class Policy(Thresholds):
                 raise ValueError(msg)
 
     def lines(self) -> list[str]:
-        """The policy in words, in the order in which it decides: rules, segments, general thresholds."""
+        """The policy in words, in the order in which it decides; last, when a second reviewer is needed."""
+        return [*self.exceptions(), self.describe(), *self.second_review()]
+
+    def exceptions(self) -> list[str]:
+        """What comes before the general thresholds, in words: rules, then segments."""
         rules = [f"rule {rule.id}: {rule.label} if {rule.when}" for rule in self.rules]
         segments = [
             f"{segments.field} = {value}: {thresholds.describe()}"
             for segments in ([self.segments] if self.segments else [])
             for value, thresholds in segments.values.items()
         ]
-        return [*rules, *segments, self.describe()]
+        return [*rules, *segments]
+
+    def second_review(self) -> list[str]:
+        """When a second reviewer is needed, in words; empty if never."""
+        return [f"MAYBE needs two reviewers who agree if {self.second_review_when}"] if self.second_review_when else []
+
+    def has_labels_of(self, other: "Policy") -> bool:
+        """Whether both are the same as far as labels depend on them."""
+        alike = {"second_review_when": None}
+        return self.model_copy(update=alike) == other.model_copy(update=alike)

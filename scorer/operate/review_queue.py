@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from schemas.review import REVIEWED_LABEL, Review, ReviewLabel
 from scorer.operate.application_records import Written, choose_current_decision
-from scorer.operate.reviews import CountingReview, ReviewFold
+from scorer.operate.reviews import CountingReview, Effect, PendingReview, ReviewFold
 
 _RECENT_MAX: Final = 10_000
 
@@ -49,6 +49,8 @@ class QueueState:
 class ReviewQueue:
     """The waiting decisions. One thread adds what it reads, others ask; a lock makes each call atomic.
 
+    A decision that needs a second reviewer waits until two agree.
+
     To save memory, applications are kept from their first MAYBE decision until a review counts. So two decisions can
     wait that are not current: one whose correction was added earlier, because it is in another partition; and a
     correction of a reviewed decision whose application was sent again. They wait until all decisions on the application
@@ -65,8 +67,8 @@ class ReviewQueue:
         """Replaced by `clear`."""
         self._reviews_end = 0
         """All reviews below this offset were added. Written by `add_reviews` and `clear`."""
-        self._recent: deque[int] = deque(maxlen=_RECENT_MAX)
-        """Offsets of the last reviews that counted when they were written. Written by `add_reviews`."""
+        self._recent: deque[tuple[int, Effect]] = deque(maxlen=_RECENT_MAX)
+        """Offsets of the last reviews that had an effect when they were written. Written by `add_reviews`."""
         self._is_complete = False
         """Written by `complete` and `clear`."""
         self._written: Counter[ReviewLabel] = Counter()
@@ -94,11 +96,13 @@ class ReviewQueue:
         """Adds reviews with their offsets, in the order of the topic, of which all are added up to the offset `end`."""
         with self._changed:
             for offset, review in reviews:
-                if self._fold.add(review, offset):
+                effect = self._fold.add(review, offset)
+                if effect is Effect.COUNTS:
                     if self._is_complete:
                         self._written[review.label] += 1
-                    self._recent.append(offset)
                     self._update(review.application_id)
+                if effect is not Effect.NONE:
+                    self._recent.append((offset, effect))
             self._reviews_end = max(self._reviews_end, end)
             self._changed.notify_all()
 
@@ -137,16 +141,21 @@ class ReviewQueue:
         with self._changed:
             return self._fold.get(application_id, decision_id)
 
-    def wait_for_review(self, offset: int, wait_s: float) -> bool | None:
+    def pending_reviews(self, application_id: str, decision_id: str) -> tuple[PendingReview, ...]:
+        """The reviews of a decision with which another reviewer has not agreed yet."""
+        with self._changed:
+            return self._fold.pending(application_id, decision_id)
+
+    def wait_for_review(self, offset: int, wait_s: float) -> Effect | None:
         """Waits until the review at this offset was added.
 
         Returns:
-            Whether it counts, or counted until another one replaced it; None if it was not added within `wait_s`.
+            Its effect when it was written; None if it was not added within `wait_s`.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._reviews_end > offset, wait_s):
                 return None
-            return offset in self._recent
+            return dict(self._recent).get(offset, Effect.NONE)
 
     # The fold; the caller holds the lock
 

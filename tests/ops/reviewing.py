@@ -44,10 +44,16 @@ class Decisions:
         self._producer = Producer({"bootstrap.servers": topics.servers, "partitioner": "murmur2_random"})
         self._sources: dict[str, tuple[int, int]] = {}
 
-    def add(self, ids: Sequence[str], label: Label = "MAYBE", bundle: BundleReference = BUNDLE) -> None:
-        """An application for each id, and its decision."""
+    def add(
+        self,
+        ids: Sequence[str],
+        label: Label = "MAYBE",
+        bundle: BundleReference = BUNDLE,
+        fields: Mapping[str, object] | None = None,
+    ) -> None:
+        """An application with these fields for each id, and its decision; by default an application that is invalid."""
         for application_id in ids:
-            value = json.dumps({"application_id": application_id, "home": MARKER}).encode()
+            value = json.dumps({**(fields or {"home": MARKER}), "application_id": application_id}).encode()
             self._producer.produce(
                 self._topics.applications,
                 value,

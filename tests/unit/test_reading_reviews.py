@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.review import Review
+from schemas.review import Review, ReviewLabel
 from scorer.operate.reviews import ReviewFold
 from tests.unit.schemas.test_review import review
 
@@ -31,6 +31,7 @@ def row(offset: int, of: Review) -> dict[str, Any]:
         "comment": of.comment or "",
         "reviewed_at": of.at.isoformat(),
         "supersedes": of.supersedes or "",
+        "needs_second": of.needs_second,
     }
 
 
@@ -63,11 +64,23 @@ def ask(question: str, reviews: Iterable[dict[str, Any]], decisions: Iterable[di
         return database.execute(question).fetchall()
 
 
+def written(number: int, name: str, supersedes: str | None, who: tuple[str, ReviewLabel, bool]) -> Review:
+    """A review with this reviewer and label, which needs a second one or not."""
+    reviewer, label, needs_second = who
+    one = review(f"a-{number}", f"d-{number}", name, supersedes, label, reviewer)
+    return one.model_copy(update={"needs_second": needs_second})
+
+
 WRITTEN = st.builds(
-    lambda number, name, supersedes: review(f"a-{number}", f"d-{number}", name, supersedes),
+    written,
     st.integers(0, 1),
     st.sampled_from("uvwx"),
     st.one_of(st.none(), st.sampled_from("uvwx")),
+    st.tuples(
+        st.sampled_from(["ana", "ben", "cleo"]),
+        st.sampled_from(["APPROVED", "DECLINED"]),
+        st.one_of(st.booleans(), st.just(value=True)),
+    ),
 )
 
 
@@ -105,6 +118,28 @@ def test_the_decision_of_record() -> None:
         ("a-2", "DECLINED", ""),
         ("a-3", "APPROVED", ""),
     ]
+
+
+def test_a_second_reviewer() -> None:
+    """A first review alone is not the decision of record, two that disagree are not, and two that agree are."""
+    decisions = [decision(number) for number in range(3)]
+    reviews = [
+        review("a-0", "d-0", "alone", reviewer="ana"),
+        review("a-1", "d-1", "first", label="DECLINED", reviewer="ana"),
+        review("a-1", "d-1", "same-person", label="DECLINED", reviewer="ana"),
+        review("a-1", "d-1", "differs", reviewer="ben"),
+        review("a-2", "d-2", "first", reviewer="ana"),
+        review("a-2", "d-2", "agrees", reviewer="ben"),
+    ]
+    rows = [row(offset, one) | {"needs_second": True} for offset, one in enumerate(reviews)]
+    question = "SELECT application_id, decision, review_id, reviewer FROM decisions_of_record ORDER BY application_id"
+    assert ask(question, rows, decisions) == [
+        ("a-0", "MAYBE", "", ""),
+        ("a-1", "MAYBE", "", ""),
+        ("a-2", "APPROVED", "agrees", "ben"),
+    ]
+    third = row(6, review("a-1", "d-1", "third", label="DECLINED", reviewer="cleo")) | {"needs_second": True}
+    assert ask(question, [*rows, third], decisions)[1] == ("a-1", "DECLINED", "third", "cleo")
 
 
 @pytest.mark.parametrize("text", [REVIEWS, RECORD_REVIEW], ids=["table", "insert"])

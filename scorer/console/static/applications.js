@@ -1,7 +1,7 @@
 // One application: searched by its id, which is part of the page's fragment and never sent in a URL.
 
 import { bundleName, connect, createElement, formatTime, request } from "./live.js";
-import { formatProbability, reasonList, reviewForm, valuesButton } from "./review-form.js";
+import { describeWaiting, formatProbability, reasonList, reviewForm, valuesButton } from "./review-form.js";
 
 const byId = (id) => document.getElementById(id);
 const input = byId("application-id");
@@ -44,14 +44,29 @@ function showRecord(history) {
   const { record } = history;
   byId("record").hidden = !record;
   if (!record) return;
-  const source = record.review_id ? `reviewed by ${record.reviewer}; the decision was ${record.decision}` : record.decision === "MAYBE" ? "waits for a review" : "by the policy";
-  byId("record-facts").replaceChildren(createElement("p", {}, kind(record.label), ` ${source}`));
+  byId("record-facts").replaceChildren(createElement("p", {}, kind(record.label), ` ${describeSource(record)}`));
   if (!history.may_review || record.decision !== "MAYBE") return byId("record-review").replaceChildren();
   const current = history.events.find((event) => event.is_current);
   const target = { application_id: history.application_id, decision_id: record.decision_id, reasons: current.reasons, supersedes: record.review_id };
   const summary = record.review_id ? "Replace the review" : "Review";
   byId("record-review").replaceChildren(createElement("details", {}, createElement("summary", {}, summary), reviewForm(target, search)));
 }
+
+function describeSource(record) {
+  if (record.review_id) {
+    const reviewers = record.agrees_with ? `${record.agrees_with} and ${record.reviewer}` : record.reviewer;
+    const replacement = record.pending.length ? `; to replace it, ${describeWaiting(record.pending)}` : "";
+    return `reviewed by ${reviewers}; the decision was ${record.decision}${replacement}`;
+  }
+  if (record.pending.length) return describeWaiting(record.pending);
+  return record.decision === "MAYBE" ? "waits for a review" : "by the policy";
+}
+
+const EFFECTS = {
+  counts: "",
+  pending: " (another reviewer must agree)",
+  none: " (does not count: another review was first)",
+};
 
 const DESCRIPTIONS = {
   published: (event) => {
@@ -62,7 +77,7 @@ const DESCRIPTIONS = {
   decided: decided,
   corrected: decided,
   reviewed: (event) => [
-    action("reviewed ", kind(event.label), event.counts ? "" : " (does not count: another review was first)"),
+    action("reviewed ", kind(event.label), EFFECTS[event.effect]),
     createElement("p", {}, createElement("b", {}, event.reviewer), `: ${event.reason}`),
     event.comment ? createElement("p", { class: "reason" }, `“${event.comment}”`) : "",
     event.supersedes ? meta(`replaces the review ${event.supersedes}`) : "",

@@ -7,7 +7,7 @@ let forms = 0;
 /**
  * A form for a review.
  * `target` has application_id, decision_id, reasons (codes with sentences) and supersedes (a review's id or null);
- * `done` is called with the label once the review counts.
+ * `done` is called with the console's answer once the review was recorded: its `label`, and `pending` if it does not count yet.
  */
 export function reviewForm(target, done) {
   const id = `review-${++forms}`;
@@ -37,8 +37,7 @@ export function reviewForm(target, done) {
       label, reason: reason.value.trim(), comment: comment.value.trim(),
     };
     try {
-      await request("/api/reviews", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(review) });
-      done(label);
+      done(await request("/api/reviews", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(review) }));
     } catch (error) {
       fault.hidden = false;
       fault.textContent = error.message;
@@ -78,6 +77,13 @@ export function valuesButton({ partition, offset }, name) {
 export function reasonList(reasons) {
   if (!reasons.length) return createElement("p", { class: "meta" }, "no reasons: the bundle has no catalogue");
   return createElement("ul", { class: "reasons" }, ...reasons.map(({ code, text }) => createElement("li", {}, createElement("code", {}, code), text ? ` ${text}` : "")));
+}
+
+/** What a decision waits for that was reviewed, but needs another reviewer who agrees. */
+export function describeWaiting(pending, reviewer) {
+  const names = pending.map((name) => (name === reviewer ? "you" : name)).join(" and ");
+  if (pending.length > 1) return `waiting for a third reviewer: ${names} disagree`;
+  return `waiting for a second reviewer: reviewed by ${names}`;
 }
 
 /** A probability of default in per cent. */

@@ -1,7 +1,7 @@
 // The review queue: MAYBE decisions, the oldest first, with a form for each; pages of the queue.
 
 import { connect, createElement, formatNumber, formatTime, listen, request } from "./live.js";
-import { formatProbability, reasonList, reviewForm, valuesButton } from "./review-form.js";
+import { describeWaiting, formatProbability, reasonList, reviewForm, valuesButton } from "./review-form.js";
 
 const PAGE = 25;
 const byId = (id) => document.getElementById(id);
@@ -31,7 +31,7 @@ async function load(from) {
     first = from;
     byId("fault").hidden = true;
     byId("empty").hidden = page.waiting > 0;
-    byId("queue").replaceChildren(...page.decisions.map((decision) => item(decision, page.now_ms)));
+    byId("queue").replaceChildren(...page.decisions.map((decision) => item(decision, page)));
     byId("paging").hidden = page.waiting <= PAGE;
     byId("range").textContent = `${formatNumber(first + 1)}–${formatNumber(first + page.decisions.length)} of ${formatNumber(page.waiting)}`;
     byId("previous").disabled = first === 0;
@@ -44,7 +44,7 @@ async function load(from) {
   }
 }
 
-function item(decision, nowMs) {
+function item(decision, { now_ms: nowMs, reviewer }) {
   const name = `application ${decision.application_id}`;
   const panel = createElement("div", { class: "value-panel", hidden: "" });
   const open = createElement("button", { type: "button", "aria-expanded": "false" }, "Review", createElement("span", { class: "visually-hidden" }, ` ${name}`));
@@ -54,11 +54,12 @@ function item(decision, nowMs) {
     "li", {},
     createElement("p", { class: "head" }, createElement("b", { class: "maybe" }, decision.application_id), createElement("span", { class: "tag" }, formatProbability(decision.probability_of_default)), createElement("span", { class: "tag" }, `waiting for ${formatAge(nowMs - decision.at_ms)}`), formatTime(new Date(decision.at_ms).toISOString())),
     reasonList(decision.reasons),
+    decision.pending.length ? createElement("p", { class: "meta" }, describeWaiting(decision.pending, reviewer)) : "",
     createElement("p", { class: "meta" }, `${decision.bundle.name}:${decision.bundle.version}@${decision.bundle.digest.slice(0, 12)}`),
-    createElement("p", { class: "row-actions" }, open, values, history), valuePanel, panel,
+    createElement("p", { class: "row-actions" }, decision.pending.includes(reviewer) ? "" : open, values, history), valuePanel, panel,
   );
   open.addEventListener("click", () => {
-    if (panel.hidden) panel.replaceChildren(reviewForm({ ...decision, supersedes: null }, (label) => showReviewed(element, decision, label)));
+    if (panel.hidden) panel.replaceChildren(reviewForm({ ...decision, supersedes: null }, (answer) => showReviewed(element, decision, answer)));
     else panel.replaceChildren();
     panel.hidden = !panel.hidden;
     open.setAttribute("aria-expanded", String(!panel.hidden));
@@ -68,10 +69,11 @@ function item(decision, nowMs) {
 }
 
 /** Replaces the item by its result, and continues with the next decision. */
-function showReviewed(element, decision, label) {
+function showReviewed(element, decision, { label, pending }) {
+  const effect = pending ?? "your review is the decision of record";
   const result = `${decision.application_id}: ${label}`;
-  element.replaceChildren(createElement("p", { class: "head" }, createElement("b", {}, decision.application_id), createElement("span", { class: `kind ${label.toLowerCase()}` }, label), createElement("span", { class: "meta" }, "your review is the decision of record")));
-  byId("announce").textContent = `${result}. Your review is the decision of record.`;
+  element.replaceChildren(createElement("p", { class: "head" }, createElement("b", {}, decision.application_id), createElement("span", { class: `kind ${label.toLowerCase()}` }, label), createElement("span", { class: "meta" }, effect)));
+  byId("announce").textContent = `${result}. ${effect[0].toUpperCase()}${effect.slice(1)}.`;
   const next = element.nextElementSibling?.querySelector("button");
   if (next) next.focus();
   else byId("refresh").focus();

@@ -107,6 +107,18 @@ def test_a_prohibited_basis_in_a_rule_or_segment_is_an_error() -> None:
     assert _told(_check("years < 25")) == [("warning", "age", "rule r1")]
 
 
+def test_the_condition_for_a_second_reviewer() -> None:
+    """It is reviewed like a rule's: whether it ever holds, for certain or as far as drawn, and by which fields."""
+    where = "policy.second_review_when"
+    assert _check(second_review_when="amount > 20000") == []
+    assert _check(second_review_when="amount > 5 * income") == []
+    assert _told(_check(second_review_when="amount > 100000")) == [("error", "never", where)]
+    assert _told(_check(second_review_when="amount * amount < -1")) == [("warning", "never", where)]
+    assert _told(_check(second_review_when='status == "a"')) == [("error", "basis", where)]
+    assert _told(_check(second_review_when="years < 25")) == [("warning", "age", where)]
+    assert _check("income < 10", second_review_when="income < 5") == [], "a rule that decides first shadows nothing"
+
+
 def test_a_label_that_nothing_gives_is_named() -> None:
     """Neither thresholds nor rules; and rules that leave nothing to the thresholds are noted."""
     told = _check("income < 10 -> DECLINED", maybe_above=0.5, declined_above=0.5)

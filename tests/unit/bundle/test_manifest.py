@@ -194,6 +194,14 @@ def test_the_model_is_among_the_files() -> None:
         parse_manifest(_changed(model="other.ubj"))
 
 
+def test_a_second_reviewer_needs_version_3() -> None:
+    """Earlier manifests do not have the key, and those without it keep their digest."""
+    content = json.loads(RAW)
+    with pytest.raises(BundleError, match=r"policy\.second_review_when are not allowed in manifests before version 3"):
+        parse_manifest(_changed(policy=content["policy"] | {"second_review_when": "amount > 1"}))
+    assert b"second_review" not in parse_manifest(RAW).canonical
+
+
 def test_figures_that_are_no_numbers_are_rejected() -> None:
     """NaN has no place in a manifest: it has no canonical form."""
     with pytest.raises(BundleError):

@@ -67,6 +67,8 @@ def test_a_policy_file_is_checked(run: Run, policy: Path) -> None:
         ("declined_above = 0.5|declined_above = 0.2", r"maybe_above (0.25) must not be greater than"),
         ("rent = {|castle = {", "segments: castle is not a value of home"),
         ("[policy]|[polcy]", "polcy"),
+        ("= 0.25|= 0.25\nsecond_review_when = 'salary > 2'", "second_review_when: column 1: unknown field salary"),
+        ("= 0.25|= 0.25\nsecond_review_when = ''", "policy.second_review_when"),
     ],
 )
 def test_a_policy_file_that_is_invalid_is_one_message(run: Run, policy: Path, changed: str, message: str) -> None:
@@ -191,3 +193,37 @@ def test_a_policy_whose_cases_do_not_hold_is_refused(run: Run, tmp_path: Path) -
     ended = run("bundle", "repolicy", str(PLAIN), "--policy", "policy.toml", "--version", "nine")
     assert "--version nine" in ended.err
     assert not (tmp_path / "store").exists()
+
+
+def test_a_bundle_requires_a_second_reviewer(run: Run, tmp_path: Path) -> None:
+    """The condition is in the new version, in `show` and in `diff`, and a version with another catalogue keeps it.
+
+    Labels do not depend on it, so the metrics are those of the earlier version.
+    """
+    condition = "amount > 20000"
+    text = f"[policy]\nmaybe_above = 0.3\ndeclined_above = 0.5\nsecond_review_when = '{condition}'\n"
+    (tmp_path / "policy.toml").write_text(text)
+    before, store = read_manifest(PLAIN), BundleStore(tmp_path / "store")
+    assert run("bundle", "repolicy", str(PLAIN), "--policy", "policy.toml", "--version", "9.0.0").code == 0
+    after = store.entry(f"{before.name}:9.0.0").manifest
+    assert after is not None
+    assert (after.policy.second_review_when, after.manifest_version) == (condition, 3)
+    assert after.metrics == before.metrics
+    opened = store.open(f"{before.name}:9.0.0")
+    assert opened.policy.second_review is not None
+    words = f"MAYBE needs two reviewers who agree if {condition}"
+    assert f"{words}." in (store.find(f"{before.name}:9.0.0") / "model-card.md").read_text()
+    assert words in run("bundle", "show", f"{before.name}:9.0.0").out
+    changed = run("bundle", "diff", str(PLAIN), f"{before.name}:9.0.0").out
+    assert "policy.second_review_when" in changed
+    assert condition in changed
+    (tmp_path / "why.toml").write_text(
+        '[[catalogue]]\ncode = "INCOME"\nfields = ["income"]\ntext.en = "The income is low."\n'
+    )
+    reference = f"{before.name}:9.0.0"
+    assert run("bundle", "repolicy", reference, "--reasons", "why.toml", "--version", "9.1.0").code == 0
+    later = store.entry(f"{before.name}:9.1.0").manifest
+    assert later is not None
+    assert later.policy == after.policy
+    ended = run("policy", "check", reference, "--json")
+    assert (ended.code, json.loads(ended.out)["findings"]) == (0, [])

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from scorer.core.decide import Decider
-from scorer.core.policy import LABELS, Policy
+from scorer.core.policy import LABELS, Policy, Rule
 from tests.fakes import CONTRACT
 
 
@@ -65,3 +65,46 @@ def test_the_message_names_both_thresholds() -> None:
     """Thresholds out of order are told together."""
     with pytest.raises(ValidationError, match=r"maybe_above \(0\.9\) .* declined_above \(0\.5\)"):
         Policy(maybe_above=0.9)
+
+
+def test_a_second_reviewer_has_no_effect_on_labels() -> None:
+    """The condition is parsed for the contract like that of a rule, and labels do not depend on it."""
+    policy = Policy(second_review_when="amount > 1000")
+    decider = Decider(policy, CONTRACT)
+    assert decider.second_review is not None
+    amounts = np.array([500.0, 1000.0, 1000.5, np.nan])
+    assert decider.second_review.evaluate({"amount": amounts}).tolist() == [False, False, True, False]
+    assert (decider.fields, decider.conditions) == ((), ())
+    assert _decide(policy, 0.2, 0.4, 0.6) == _decide(Policy(), 0.2, 0.4, 0.6)
+    assert policy.has_labels_of(Policy())
+    assert not policy.has_labels_of(Policy(maybe_above=0.1))
+    assert policy.lines()[-1] == "MAYBE needs two reviewers who agree if amount > 1000"
+
+
+@pytest.mark.parametrize(
+    ("condition", "fault"),
+    [
+        ("salary > 1", "second_review_when: column 1: unknown field salary"),
+        ("amount", "second_review_when: column 1: "),
+        ("home > 3", "second_review_when: column "),
+        ("amount >", "second_review_when: column "),
+        ("1 < 2", "second_review_when: column 1: the expression names no field"),
+    ],
+)
+def test_a_condition_for_a_second_reviewer_that_does_not_fit(condition: str, fault: str) -> None:
+    """It is the fault that a rule with the same condition has, under its own name."""
+    with pytest.raises(ValueError, match=fault.replace(".", r"\.")) as raised:
+        Decider(Policy(second_review_when=condition), CONTRACT)
+    with pytest.raises(ValueError, match="rule r1: ") as by_rule:
+        Decider(Policy(rules=(Rule(id="r1", when=condition, label="MAYBE"),)), CONTRACT)
+    assert str(raised.value).removeprefix("second_review_when") == str(by_rule.value).removeprefix("rule r1")
+
+
+def test_a_policy_without_a_second_reviewer_is_written_as_before() -> None:
+    """The key is left out, so digests of bundles without it do not change."""
+    assert Policy().model_dump() == {"maybe_above": 0.3, "declined_above": 0.5}
+    written = Policy(second_review_when="amount > 1").model_dump()
+    assert written == {"maybe_above": 0.3, "declined_above": 0.5, "second_review_when": "amount > 1"}
+    assert Policy.model_validate(written).second_review_when == "amount > 1"
+    with pytest.raises(ValidationError):
+        Policy(second_review_when="")

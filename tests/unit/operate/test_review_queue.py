@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from schemas.decision import Label
 from schemas.examples import BUNDLE
 from schemas.records import ReadDecision
-from schemas.review import Review
+from schemas.review import Review, ReviewLabel
 from scorer.operate.application_records import Written, choose_current_decision
 from scorer.operate.review_queue import ReviewQueue
-from scorer.operate.reviews import ReviewFold
+from scorer.operate.reviews import Effect, PendingReview, ReviewFold
 from tests.unit.schemas.test_review import review
 
 
@@ -86,6 +86,24 @@ def test_a_review_removes_its_decision() -> None:
         assert counting.review_id == "r-1"
 
 
+def test_a_decision_waits_for_a_second_reviewer() -> None:
+    """It stays in the queue, and is not counted as reviewed, until two reviewers agree."""
+    queue = filled(decision("a", 0), decision("b", 1))
+    queue.complete()
+    names: tuple[tuple[str, ReviewLabel], ...] = (("ana", "APPROVED"), ("ben", "DECLINED"), ("cleo", "DECLINED"))
+    for offset, (name, label) in enumerate(names):
+        assert ids(queue) == ["a:0@1", "b:0@1"]
+        assert queue.find("a", "a:0@1") is not None
+        assert queue.state().reviews == {}
+        assert queue.pending_reviews("a", "a:0@1") == tuple(PendingReview(*one) for one in names[:offset])
+        one = review("a", "a:0@1", f"r-{name}", None, label, name).model_copy(update={"needs_second": True})
+        queue.add_reviews([(offset, one)], offset + 1)
+        assert queue.wait_for_review(offset, 0.0) is (Effect.COUNTS if name == "cleo" else Effect.PENDING)
+    assert ids(queue) == ["b:0@1"]
+    assert queue.state().reviews == {"DECLINED": 1}
+    assert queue.pending_reviews("a", "a:0@1") == ()
+
+
 def test_a_correction_replaces_what_waits() -> None:
     """To another label it removes the decision; a MAYBE correction by another bundle waits itself."""
     first = decision("a", 0)
@@ -128,15 +146,15 @@ def test_figures() -> None:
 
 
 def test_a_writer_waits_for_its_review() -> None:
-    """It gets to know whether the review counts; None if nobody reads it."""
+    """It gets to know the review's effect; None if nobody reads it."""
     queue = ReviewQueue()
     assert queue.wait_for_review(0, 0.0) is None
     reader = Thread(target=queue.add_reviews, args=([(0, review("a", "d", "r-1")), (1, review("a", "d", "r-2"))], 2))
     reader.start()
-    assert queue.wait_for_review(1, 60.0) is False
-    assert queue.wait_for_review(0, 60.0) is True
+    assert queue.wait_for_review(1, 60.0) is Effect.NONE
+    assert queue.wait_for_review(0, 60.0) is Effect.COUNTS
     queue.add_reviews([(2, review("a", "d", "r-3", "r-1"))], 3)
-    assert queue.wait_for_review(0, 60.0) is True, "it counted until another one replaced it"
+    assert queue.wait_for_review(0, 60.0) is Effect.COUNTS, "it counted until another one replaced it"
     reader.join(60.0)
 
 

@@ -45,6 +45,14 @@ def test_a_review_is_read_back() -> None:
     assert read_review(record(REVIEW.model_dump_json().encode())) == REVIEW
 
 
+def test_one_that_needs_a_second_one_says_so() -> None:
+    """And any other has the bytes that it had before there were any."""
+    second = REVIEW.model_copy(update={"needs_second": True})
+    assert json.loads(second.model_dump_json()) == json.loads(REVIEW.model_dump_json()) | {"needs_second": True}
+    assert read_review(record(second.model_dump_json().encode())) == second
+    assert "needs_second" not in REVIEW.model_dump_json()
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -58,6 +66,8 @@ def test_a_review_is_read_back() -> None:
         ({"reviewer": None}, "field reviewer is invalid"),
         ({"at": "2026-01-31T00:00:00"}, "field at is invalid"),
         ({"supersedes": ""}, "field supersedes is invalid"),
+        ({"needs_second": "yes"}, "field needs_second is invalid"),
+        ({"needs_second": None}, "field needs_second is invalid"),
     ],
 )
 def test_an_invalid_field_is_named_without_its_value(change: dict[str, Any], why: str) -> None:
