@@ -7,7 +7,16 @@ from typing import Annotated, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
 from schemas.contract import Contract
 from schemas.contract_faults import ContractError
@@ -47,13 +56,17 @@ class Description(BaseModel):
     """Everything about a bundle except its model.
 
     `columns` are the matrix's columns in the order in which the model was trained on them; `fields` selects all columns
-    of these fields, sorted by name. Exactly one of the two is given.
+    of these fields, sorted by name. Exactly one of the two is given. `policy` may be a dictionary.
+
+    Raises:
+        MisuseError: the description is invalid; the message lists up to five errors.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     name: Name
     version: Version
+    """`BundleStore.next_version` returns the next free one."""
     contract: Contract = Field(default_factory=shipped_contract)
     """The contract of the applications that the model is for (`schemas.contract_parser.parse_contract` reads one)."""
     columns: Names = ()
@@ -95,6 +108,15 @@ class Description(BaseModel):
         Decider(self.policy, self.contract)
         return self
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain_errors(cls, given: object, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """Reports errors as all of this package does; the last validator, so that it covers the others."""
+        try:
+            return validate(given)
+        except ValidationError as error:
+            raise MisuseError(explain(error)) from None
+
     @property
     def inputs(self) -> ModelInput:
         """What the model reads."""
@@ -135,8 +157,8 @@ def read_build_file(path: Path) -> BuildFile:
         description["reasons"] = read_reasons(path.parent / description["reasons"])
     try:
         return BuildFile.model_validate(description)
-    except ValidationError as error:
-        raise MisuseError(f"{path}: {explain(error)}") from None
+    except MisuseError as error:
+        raise MisuseError(f"{path}: {error}") from None
 
 
 def _read_contract(path: Path) -> Contract:

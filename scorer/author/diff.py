@@ -105,6 +105,11 @@ class Comparison:
         return sum(count for (old, new), count in self.decided.items() if old != new)
 
     @property
+    def stricter(self) -> int:
+        """Number of compared rows for which the second bundle's label is stricter."""
+        return sum(n for (old, new), n in self.decided.items() if LABELS.index(new) > LABELS.index(old))
+
+    @property
     def shift_mean(self) -> float:
         """Mean change of the probability of default; negative if it falls."""
         return self._shift_sum / max(self.compared, 1)
@@ -113,6 +118,14 @@ class Comparison:
     def distance_mean(self) -> float:
         """Mean absolute difference between the two probabilities of an application."""
         return self._distance_sum / max(self.compared, 1)
+
+    def describe_shift(self) -> str:
+        """Says how far probabilities move, as one line of text."""
+        mean = f"{self.shift_mean:+.4f}" if abs(self.shift_mean) >= 0.00005 else "0.0000"
+        return (
+            f"Mean change of PD: {mean}. Mean absolute change per application: {self.distance_mean:.3f}; largest: "
+            f"{self.shift_max:.3f}."
+        )
 
 
 def compare_decisions(

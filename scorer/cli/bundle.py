@@ -34,7 +34,7 @@ app = typer.Typer(
 )
 
 
-_TITLES: Final = ("bundle", "tags", "digest", "created", "AUC", "labels", "from")
+_TITLES: Final = ("bundle", "tags", "digest", "created", "AUC", "from")
 
 
 @app.command("list")
@@ -48,7 +48,7 @@ def list_(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the bundles in the store and those shipped with the package."""
+    """List the bundles in the store and those shipped with the package. `scorer bundle show` has a bundle's labels."""
     from rich import box
     from rich.table import Table
 
@@ -59,11 +59,11 @@ def list_(
         typer.echo(json.dumps([_as_json(entry, entry.tags_among(tags)) for entry in entries], indent=2))
         return
     rows = [_cells(entry, entry.tags_among(tags)) for entry in entries]
-    # Terminals are narrow: empty columns are left out. References and digests do not wrap, so that they can be copied.
-    shown = [title for title in _TITLES if title not in {"tags", "labels"} or any(row[title] for row in rows)]
+    # Terminals are narrow: an empty column is left out. References and digests do not wrap, so that they can be copied.
+    shown = [title for title in _TITLES if title != "tags" or any(row[title] for row in rows)]
     table = Table(box=box.SIMPLE)
     for title in shown:
-        table.add_column(title, no_wrap=title in {"bundle", "digest"}, min_width=6, overflow="fold")
+        table.add_column(title, no_wrap=title in {"bundle", "digest", "created"}, min_width=6, overflow="fold")
     for row in rows:
         table.add_row(*(row[title] for title in shown))
     print_tables(table)
@@ -351,7 +351,6 @@ def _cells(entry: "Entry", tags: list[str]) -> dict[str, str]:
         "digest": manifest.digest[:12],
         "created": f"{manifest.created:%Y-%m-%d}",
         "AUC": f"{manifest.metrics.holdout.auc:.4f}" if manifest.metrics else "",
-        "labels": escape(printable(", ".join(f"{key}={value}" for key, value in manifest.labels.items()))),
         "from": f"{origin}{default}",
     }
 

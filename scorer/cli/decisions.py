@@ -49,14 +49,15 @@ def print_decisions(decisions: "Comparison", axes: str) -> None:
     for old in LABELS:
         cells = [str(decisions.decided[old, new]) for new in LABELS]
         table.add_row(old, *cells)
+    share = decisions.flipped / max(decisions.compared, 1)
+    milder = decisions.flipped - decisions.stricter
+    typer.echo(
+        f"{decisions.flipped} of {decisions.compared} decisions change ({share:.2%}): {milder} to a milder label, "
+        f"{decisions.stricter} to a stricter one."
+    )
+    typer.echo(f"{decisions.describe_shift()}\n")
     typer.echo(printable(f"Decisions ({axes})"))
     print_tables(table)
-    share = decisions.flipped / max(decisions.compared, 1)
-    typer.echo(
-        f"{decisions.flipped} of {decisions.compared} decisions change ({share:.2%}). Change in the probability of "
-        f"default: mean {decisions.shift_mean:+.4f}, mean absolute {decisions.distance_mean:.4f}, maximum absolute "
-        f"{decisions.shift_max:.4f}."
-    )
     if decisions.compared < decisions.rows:
         typer.echo(
             f"Skipped: {decisions.rows - decisions.compared} of {decisions.rows} rows, "

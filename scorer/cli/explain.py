@@ -11,12 +11,14 @@ from scorer.cli.explain_output import print_explained
 from scorer.cli.options import (
     ConfigOption,
     JsonOption,
+    PageOption,
     ServersOption,
     SetOption,
     StoreOption,
     require_text,
     settings_of,
     show_hints,
+    write_page,
 )
 from scorer.cli.rows import FileRecord, name_source, read_batches
 from scorer.errors import BundleError, InputFileError, MisuseError
@@ -49,7 +51,6 @@ BundleOption = Annotated[
 LanguageOption = Annotated[
     str | None, typer.Option("--language", metavar="TAG", help="Language of the sentences, such as en (default: en).")
 ]
-OutOption = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write a self-contained HTML page.")]
 LetterOption = Annotated[
     str | None,
     typer.Option(
@@ -65,7 +66,7 @@ def explain(
     file: FileOption = None,
     bundle: BundleOption = None,
     language: LanguageOption = None,
-    out: OutOption = None,
+    html: PageOption = None,
     letter: LetterOption = None,
     store: StoreOption = None,
     config: ConfigOption = None,
@@ -87,7 +88,7 @@ def explain(
     ```
     scorer explain a-1001
     scorer explain credit.applications:3:1042@5d41402abc4b --language de
-    scorer explain a-1001 --out a-1001.html
+    scorer explain a-1001 --html a-1001.html
     scorer explain a-1001 --letter default > letter.txt
     scorer explain --file application.jsonl --bundle credit-risk:1.1.1 --json
     ```
@@ -106,8 +107,8 @@ def explain(
         explained = _explain_decision(settings, bundles, sought_id, language)
     else:
         explained = _explain_file(settings, bundles, str(file), str(bundle), language)
-    if out is not None:
-        _write_page(explained, out)
+    if html is not None:
+        _write_page(explained, html)
     if letter is not None:
         _print_letter(explained, letter)
     else:
@@ -164,10 +165,7 @@ def _explain_file(
 def _write_page(explained: "Explained", path: Path) -> None:
     from scorer.replay.explanation_page import render
 
-    try:
-        path.write_text(render(explained), encoding="utf-8")
-    except OSError as error:
-        raise MisuseError(f"{path}: cannot be written: {error.strerror}") from None
+    write_page(path, render(explained))
     typer.echo(f"Wrote {path}", err=True)
 
 

@@ -2,7 +2,7 @@
 
 import json
 from datetime import UTC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -12,6 +12,8 @@ from scorer.cli.tables import output_console, print_tables
 
 if TYPE_CHECKING:
     from scorer.stream.history_record import Line
+
+_COLUMNS: Final = ("time (UTC)", "slot, action", "bundle", "replaced", "operator", "reason")
 
 
 def history(
@@ -43,22 +45,34 @@ def _print_history(lines: list["Line"]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    # Two lines per event on a terminal, so that nothing is cut off at 80 columns.
     is_terminal = output_console().is_terminal
-    separator = "\n" if is_terminal else " "
     table = Table(box=box.SIMPLE)
-    for title in ("time (UTC)", "slot, action", "bundle", "replaced"):
-        table.add_column(title, no_wrap=True)
-    table.add_column("operator, reason", overflow="fold")
+    titles = ("time (UTC)", "slot, action", "bundle, operator, reason") if is_terminal else _COLUMNS
+    for title in titles:
+        table.add_column(title, no_wrap=title == titles[0], overflow="fold")
     for line in lines:
-        event = line.event
-        if event is None:
-            table.add_row("", Text("malformed", "red"), f"offset {line.offset}", "", Text(printable(line.fault)))
-            continue
-        time = f"{event.at.astimezone(UTC):%Y-%m-%d{separator}%H:%M:%S}"
-        names = (printable(b.short) if b else "" for b in (event.bundle, event.previous))
-        bundles = (name.replace("@", "\n@") if is_terminal else name for name in names)
-        signed = f" (signed by {', '.join(line.signers)})" if line.signers else ""
-        operator = f"{printable(event.actor)}{signed}{separator}{printable(event.reason)}"
-        table.add_row(time, f"{event.slot}{separator}{event.action}", *map(Text, (*bundles, operator)))
+        cells = _cells(line)
+        if is_terminal:
+            # Some lines per event, so that nothing is folded at 80 columns.
+            time, slot, bundle, previous, operator, reason = cells
+            details = [bundle, f"replaced {previous}" if previous else "", operator, reason]
+            cells = [time.replace(" ", "\n"), slot.replace(" ", "\n"), "\n".join(filter(None, details))]
+        table.add_row(*map(Text, cells))
     print_tables(table)
+
+
+def _cells(line: "Line") -> list[str]:
+    """An event's texts, in the order of `_COLUMNS`."""
+    event = line.event
+    if event is None:
+        return ["", "malformed", f"offset {line.offset}", "", "", printable(line.fault)]
+    bundle, previous = (printable(b.short) if b else "" for b in (event.bundle, event.previous))
+    signed = f" (signed by {', '.join(line.signers)})" if line.signers else ""
+    return [
+        f"{event.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+        f"{event.slot} {event.action}",
+        bundle or "none",
+        previous,
+        f"{printable(event.actor)}{signed}",
+        printable(event.reason),
+    ]

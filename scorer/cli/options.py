@@ -39,6 +39,9 @@ StoreOption = Annotated[
     typer.Option("--store", metavar="STORE", help="Bundle store: a folder or URL; default: the setting store."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+PageOption = Annotated[
+    Path | None, typer.Option("--html", "--out", metavar="FILE", help="Write a self-contained HTML page.")
+]
 
 
 def require_text(value: str | None) -> str | None:
@@ -172,6 +175,18 @@ def default_actor() -> str:
     except (KeyError, OSError):
         user = str(os.getuid())
     return printable(f"{user}@{socket.gethostname()}", ACTOR_CHARACTERS_MAX)
+
+
+def write_page(path: Path, page: str) -> None:
+    """Writes an HTML page.
+
+    Raises:
+        MisuseError: the file cannot be written.
+    """
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise MisuseError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def show_hints(hints: "Hints") -> None:

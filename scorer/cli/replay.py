@@ -19,6 +19,9 @@ from scorer.cli.options import (
     SetOption,
     StoreOption,
     broker_settings_of,
+    default_actor,
+    require_actor,
+    require_reason,
     settings_of,
 )
 from scorer.cli.progress_bar import progress_bar
@@ -29,6 +32,7 @@ from scorer.cli.replay_filters import (
     OffsetsOption,
     SinceOption,
     ToOption,
+    plan_command,
     read_filters,
 )
 from scorer.cli.replay_output import (
@@ -68,6 +72,16 @@ BundleOption = Annotated[
 ]
 
 
+ReasonOption = Annotated[
+    str | None,
+    typer.Option("--reason", callback=require_reason, help="Why the decisions are corrected; shown in the report."),
+]
+ActorOption = Annotated[
+    str | None,
+    typer.Option("--actor", callback=require_actor, help="Operator shown in the report (default: user@hostname)."),
+]
+
+
 @app.command()
 def plan(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="New folder for the plan.")],
@@ -78,6 +92,8 @@ def plan(
     ids: IdsOption = None,
     since: SinceOption = None,
     bundle: BundleOption = None,
+    reason: ReasonOption = None,
+    actor: ActorOption = None,
     store: StoreOption = None,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
@@ -92,14 +108,14 @@ def plan(
 
     Examples:
     ```
-    scorer replay plan bad-model --decided-by credit-risk:1.0.0
+    scorer replay plan bad-model --decided-by credit-risk:1.0.0 --reason "declined everybody who rents"
     scorer replay plan monday --from 2026-11-02 --to 2026-11-03 --with credit-risk:1.1.1
     ```
     """
     from scorer.bundle.engine import with_engine
     from scorer.operate.listening import require_listening
     from scorer.replay.filters import select
-    from scorer.replay.plan import make_plan, write_plan
+    from scorer.replay.plan import Origin, make_plan, write_plan
     from scorer.replay.rescore import measure_rate
     from scorer.store.store import BundleStore
 
@@ -107,14 +123,17 @@ def plan(
     if folder.exists():
         raise MisuseError(f"{folder} already exists, and plans are never overwritten: choose another folder")
     require_listening(settings)
-    filters = read_filters(settings, decided_by, (begin, end, since), offsets, ids)
+    times = (begin, end, since)
+    filters = read_filters(settings, decided_by, times, offsets, ids)
     if filters.is_empty:
         raise MisuseError("which applications? Give --decided-by, --from and --to, --offsets, or --ids")
     opened = with_engine(BundleStore(settings.store).open(bundle or read_champion(settings)), settings.engine)
     selected = select(settings, filters, partial(progress_bar, quiet=as_json))
     _print_undecided(selected, filters)
+    command = plan_command(folder, decided_by, times, offsets, ids, bundle)
+    origin = Origin(folder.resolve().name, actor or default_actor(), reason or "", command)
     with selected.with_notes(settings):
-        new_plan = make_plan(settings, selected.selection, opened.reference, str(filters))
+        new_plan = make_plan(settings, selected.selection, opened.reference, str(filters), origin)
     rate = measure_rate(settings, new_plan.selection, opened)
     write_plan(new_plan, folder)
     if as_json:

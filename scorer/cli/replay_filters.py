@@ -1,6 +1,7 @@
 """The options of `scorer replay` that select applications."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -77,6 +78,32 @@ def read_filters(
         None if ids is None else read_ids(ids),
         since,
     )
+
+
+def plan_command(
+    folder: Path,
+    decided_by: str | None,
+    times: tuple[str | None, str | None, str | None],
+    offsets: Sequence[str] | None,
+    ids: Path | None,
+    bundle: str | None,
+) -> str:
+    """Returns the command that makes a plan; settings, which may hold secrets, are left out.
+
+    The arguments are the folder, and the options as `read_filters` takes them; `bundle` is --with.
+    """
+    begin, end, since = times
+    options = [
+        ("--decided-by", decided_by),
+        ("--from", begin),
+        ("--to", end),
+        *(("--offsets", text) for text in offsets or ()),
+        ("--ids", ids),
+        ("--since", since),
+        ("--with", bundle),
+    ]
+    given = [part for option, value in options if value is not None for part in (option, str(value))]
+    return shlex.join(["scorer", "replay", "plan", str(folder), *given])
 
 
 def _read_offsets(text: str) -> tuple[int, int, int]:

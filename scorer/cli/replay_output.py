@@ -11,7 +11,9 @@ from scorer.cli.progress_bar import progress_bar
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
+    from scorer.core.policy import Policy
     from scorer.core.score import Bundle
+    from scorer.replay.findings import Findings
     from scorer.replay.plan import Plan
     from scorer.replay.progress import Progress
     from scorer.replay.rescore import Verification
@@ -37,19 +39,42 @@ def write_report(of: tuple["Settings", "Plan", "Bundle"], results: "Results", fo
         with progress_bar("reading the applications", quiet=as_json) as update:
             findings = compute_findings(settings, planned, results, opened.decoder, folder / "flips.csv", update)
         (folder / "report.json").write_text(json.dumps(findings.as_json(), indent=2) + "\n", encoding="utf-8")
-        (folder / "report.html").write_text(render(findings, planned, results, opened.policy.policy), encoding="utf-8")
+        page = render(findings, planned, results, opened.policy.policy, _read_policy_before(settings, planned))
+        (folder / "report.html").write_text(page, encoding="utf-8")
     except OSError as error:
         raise MisuseError(f"{folder}: the report cannot be written: {error.strerror}") from error
     if as_json:
         typer.echo(json.dumps(findings.as_json(), indent=2))
         return
-    change, published = "would change", "nothing was published"
-    if findings.published:
-        change, published = "changed", f"{findings.corrections:,} corrections were published"
-    typer.echo(f"{findings.flipped:,} of {findings.rescored:,} decisions {change}; {published}")
+    typer.echo(_summarize(findings, opened))
     if results.skipped.count:
         typer.echo(str(results.skipped))
     typer.echo(f"wrote the report to {folder / 'report.html'}, with report.json and flips.csv in the same folder")
+
+
+def _read_policy_before(settings: "Settings", planned: "Plan") -> "Policy | None":
+    """Returns the policy by which the previous decisions were made; None if the store lacks it, or if there are two."""
+    from scorer.bundle.load import read_manifest
+    from scorer.errors import BundleError
+    from scorer.store.store import BundleStore
+
+    bundles = BundleStore(settings.store)
+    try:
+        policies = [
+            read_manifest(bundles.locate(bundle).folder).policy for bundle in planned.selection.count_by_bundle()
+        ]
+    except BundleError:
+        return None
+    return policies[0] if all(policy == policies[0] for policy in policies) else None
+
+
+def _summarize(findings: "Findings", opened: "Bundle") -> str:
+    name, same_label = f"{opened.reference.name}:{opened.reference.version}", f"{findings.same_label:,}"
+    of_all = f"{findings.flipped:,} of {findings.rescored:,} decisions"
+    if not findings.published:
+        return f"{of_all} would change, {same_label} would keep their label and name {name}; nothing was published"
+    corrections = f"{findings.corrections:,} corrections were published"
+    return f"{of_all} changed, {same_label} keep their label and now name {name}; {corrections}"
 
 
 def plan_as_json(new_plan: "Plan", rate: float) -> dict[str, object]:

@@ -11,14 +11,17 @@ from scorer.cli.champion import read_champion
 from scorer.cli.options import (
     ConfigOption,
     JsonOption,
+    PageOption,
     ServersOption,
     SetOption,
     StoreOption,
     settings_of,
+    write_page,
 )
 from scorer.cli.policy_source import ForBundleOption, prepare, read_for
 from scorer.cli.progress_bar import progress_bar
 from scorer.cli.replay_filters import DecidedByOption, SinceOption, read_filters
+from scorer.cli.tables import print_tables
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ def simulate(
     bundle: ForBundleOption = None,
     decided_by: DecidedByOption = None,
     since: SinceOption = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write a self-contained HTML page.")] = None,
+    html: PageOption = None,
     store: StoreOption = None,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
@@ -56,7 +59,7 @@ def simulate(
     Examples:
     ```
     scorer policy simulate --maybe-above 0.25 --decided-by credit-risk:1.1.1
-    scorer policy simulate --policy policy.toml --out policy.html
+    scorer policy simulate --policy policy.toml --html policy.html
     ```
     """
     from scorer.author.train import require_libraries
@@ -68,7 +71,7 @@ def simulate(
     from scorer.store.store import BundleStore
 
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
-    require_libraries(*(["matplotlib"] if out else []))
+    require_libraries(*(["matplotlib"] if html else []))
     require_listening(settings)
     filters = read_filters(settings, decided_by, (None, None, since), None, None)
     folder = BundleStore(settings.store).find(bundle or read_champion(settings))
@@ -78,16 +81,16 @@ def simulate(
     progress = progress_bar("reading the applications", quiet=as_json)
     simulated = decide_again(settings, selected.selection, decider, Decoder(contract), progress)
     simulation = summarize(simulated, selected.selection, decider, manifest, str(filters))
-    if out is not None:
-        _write_page(simulation, decider, out)
+    if html is not None:
+        _write_page(simulation, decider, html)
     if as_json:
         typer.echo(json.dumps(simulation.as_json() | selected.as_json(), indent=2))
         return
     for note in selected.notes(settings):
         typer.echo(note)
     _print_simulation(simulation)
-    if out is not None:
-        typer.echo(f"Wrote {out}")
+    if html is not None:
+        typer.echo(f"Wrote {html}")
 
 
 def _read_policy(
@@ -114,15 +117,11 @@ def _read_policy(
 def _write_page(simulation: "Simulation", decider: "Decider", path: Path) -> None:
     from scorer.replay.simulation_page import render
 
-    try:
-        path.write_text(render(simulation, decider.policy), encoding="utf-8")
-    except OSError as error:
-        raise MisuseError(f"{path}: cannot be written: {error.strerror}") from None
+    write_page(path, render(simulation, decider.policy))
 
 
 def _print_simulation(simulation: "Simulation") -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE, title="Decisions (rows: before, columns: simulated)", title_justify="left")
@@ -132,7 +131,7 @@ def _print_simulation(simulation: "Simulation") -> None:
     for before, row in simulation.flips.items():
         table.add_row(before, *(f"{count:,}" for count in row.values()), f"{simulation.before[before]:,}")
     table.add_row("total", *(f"{count:,}" for count in simulation.after.values()), f"{simulation.applications:,}")
-    Console().print(table)
+    print_tables(table)
     total = max(simulation.applications, 1)
     typer.echo(
         f"{simulation.flipped:,} of {simulation.applications:,} decisions would change, {simulation.stricter:,} to a "

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.decision import BundleReference
-from schemas.records import ReadDecision, read_results, timestamp_ms
+from schemas.records import UNKNOWN, ReadDecision, read_results, timestamp_ms
 from scorer.core.policy import LABELS
 from scorer.errors import ReplayError
 from scorer.operate.current import NOTHING, DecisionColumns, choose_current
@@ -129,6 +129,12 @@ class DecisionTable:
         current = current[np.lexsort((current["offset"], current["partition"]))]
         selection = Selection(self._topic, tuple(self._bundles), current)
         return CurrentDecisions(selection, self.skipped, circular, frozenset(self._ids_found))
+
+    def written_ms(self) -> tuple[int, int] | None:
+        """Returns the first and the last timestamp of the decisions' records, in ms since 1970; None without any."""
+        written = np.concatenate([np.empty(0, dtype=np.int64), *(rows["written_ms"] for rows in self._rows)])
+        known = written[written != UNKNOWN]
+        return (int(known.min()), int(known.max())) if len(known) else None
 
     def _choose(
         self, rows: NDArray[np.void], indexes: NDArray[np.intp], application: NDArray[np.intp]

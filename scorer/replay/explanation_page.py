@@ -2,7 +2,6 @@
 
 import math
 
-from schemas.printable import printable
 from scorer.replay.explained import Explained, show
 from scorer.replay.rendering import make_environment
 
@@ -14,7 +13,7 @@ def render(explained: Explained) -> str:
         Self-contained HTML, which loads nothing. It contains the application's values.
     """
     environment = make_environment()
-    environment.filters.update(show=show, printable=printable)
+    environment.filters.update(show=show)
     largest = max((abs(one.log_odds) for one in explained.explanation.contributions or ()), default=0) or 1
     start = (1 + math.tanh((explained.explanation.start_log_odds or 0) / 2)) / 2  # the probability of these log-odds
     return environment.get_template("explanation.html").render(explained=explained, largest=largest, start=start)

@@ -1,7 +1,7 @@
 """The figures of a replay: how many decisions changed, how far probabilities moved, and which groups are affected."""
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -15,43 +15,18 @@ from scorer.core.decode import Decoder
 from scorer.core.policy import LABELS
 from scorer.errors import MisuseError
 from scorer.replay.decisions import OnProgress
-from scorer.replay.plan import Plan
+from scorer.replay.groups import Changes, Group, Shift
+from scorer.replay.plan import Origin, Plan
 from scorer.replay.rescore import read_selected
 from scorer.replay.results import PENDING, REJECTED, Results
 from scorer.settings import Settings
 
 NAMES: Final = (*LABELS, "rejected", "not yet decided")
 """The names of `Results.label_indexes`: the labels, then those of `REJECTED` and `PENDING`."""
-_BANDS: Final = 10
 _CSV_COLUMNS: Final = (
     "application_id", "partition", "offset", "decision_before", "decision_after", "probability_before",
     "probability_after", "bundle_before", "bundle_after", "decision_id_before", "decision_id_after",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Figures of a group of applications."""
-
-    applications: int
-    flipped: int
-    """Applications whose decision changed."""
-    stricter: int
-    """Applications whose decision became stricter."""
-    shift_mean: float
-    """Mean change of the probability of default, after minus before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shift:
-    """Distribution of the change of the probability of default, after minus before."""
-
-    mean: float
-    p05: float
-    median: float
-    p95: float
-    largest: float
-    """The largest absolute change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +36,10 @@ class Findings:
     replay_id: str
     what: str
     created: str
+    """When it was planned, in UTC."""
+    origin: Origin
+    ran: tuple[str, str] | None
+    """When the first and the last correction were written, in UTC; None without corrections."""
     before: dict[str, int]
     """Number of applications by the bundle that had decided them."""
     after: str
@@ -73,7 +52,7 @@ class Findings:
     corrections: int
     """Corrections published, because their bytes differ."""
     flipped: int
-    """Applications whose decision changed."""
+    """Applications whose label changed."""
     rejected: dict[str, int]
     """Rescored applications that became dead letters, by rejection code."""
     flips: dict[str, dict[str, int]]
@@ -86,28 +65,37 @@ class Findings:
     """Rescored applications that retention has deleted since: they are missing in `categories`."""
     categories: dict[str, dict[str, Group]]
     """By field and value of the new bundle's contract, without the applications that it rejects."""
+    numbers: dict[str, dict[str, Group]]
+    """By number field and band of its values, without applications of which the number is unknown."""
     skipped: int = 0
     """Malformed records on the decisions and dead-letter topics, which are not included."""
     skipped_first: tuple[str, ...] = ()
     """The first of them, each with its error."""
 
+    @property
+    def same_label(self) -> int:
+        """Applications that keep their label, and whose decision names the new bundle."""
+        if self.published:
+            return self.corrections - self.flipped
+        return self.rescored - self.flipped - sum(self.rejected.values())
+
     def as_json(self) -> dict[str, Any]:
         """The figures as JSON, for scripts."""
-        return asdict(self)
+        return asdict(self) | {"same_label": self.same_label}
 
 
 def compute_findings(
     settings: Settings, plan: Plan, results: Results, decoder: Decoder, flips_file: Path | None, on_progress: OnProgress
 ) -> Findings:
-    """Computes the figures of a replay; reads the applications again for their categories.
+    """Computes the figures of a replay; reads the applications again for their fields.
 
     Args:
         settings: the topics.
         plan: the replay.
         results: the results of the replay.
-        decoder: the decoder of the bundle to rescore with. An application whose decision changed was decided by that
+        decoder: the decoder of the bundle to rescore with. An application whose label changed was decided by that
             bundle, so its contract is enough for all applications that the figures compare.
-        flips_file: file in which to list each application whose decision changed; None writes no file.
+        flips_file: file in which to list each application whose label changed; None writes no file.
         on_progress: called with the progress of reading.
 
     Raises:
@@ -117,17 +105,19 @@ def compute_findings(
     rows = plan.selection.rows
     is_rescored = results.label_indexes < REJECTED
     flipped = is_rescored & (rows["outcome"] != results.label_indexes)
-    changes = _Changes(
+    changes = Changes(
         flipped,
         flipped & (results.label_indexes > rows["outcome"]),
         np.where(is_rescored, results.probabilities.astype(np.float64) - rows["probability"], np.nan),
     )
     with _FlipsFile(flips_file, plan, results) as flips:
-        categories = _read_categories(settings, plan, decoder, flips, flipped, on_progress)
+        fields = _read_fields(settings, plan, decoder, flips, flipped, on_progress)
     return Findings(
         replay_id=plan.replay_id,
         what=plan.what,
         created=plan.created.isoformat(timespec="seconds"),
+        origin=plan.origin,
+        ran=_times(results.written_ms),
         before={str(bundle): n for bundle, n in plan.selection.count_by_bundle().items()},
         after=str(plan.bundle),
         published=results.published,
@@ -139,44 +129,19 @@ def compute_findings(
         rejected=dict(results.rejected),
         flips=_flips(rows["outcome"], results.label_indexes),
         shift=changes.shift(),
-        bands=dict(_by_band(rows["probability"], changes)),
-        deleted=int((~categories.is_read).sum()),
+        bands=dict(changes.by_probability(rows["probability"])),
+        deleted=int((~fields.is_read).sum()),
         categories={
             name: {
                 value: changes.group(column == index)
                 for index, value in enumerate(decoder.contract.fields[name].categories)
             }
-            for name, column in categories.indexes.items()
+            for name, column in fields.categories.items()
         },
+        numbers={name: dict(changes.by_band(column)) for name, column in fields.numbers.items()},
         skipped=results.skipped.count,
         skipped_first=tuple(map(str, results.skipped.first)),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Changes:
-    """Per application: whether the decision changed, became stricter, and the change of the probability."""
-
-    flipped: NDArray[np.bool_]
-    stricter: NDArray[np.bool_]
-    shifts: NDArray[np.float64]
-
-    def group(self, members: NDArray[np.bool_]) -> Group:
-        shifts = self.shifts[members]
-        shifts = shifts[~np.isnan(shifts)]
-        return Group(
-            int(members.sum()),
-            int(self.flipped[members].sum()),
-            int(self.stricter[members].sum()),
-            float(shifts.mean()) if len(shifts) else 0.0,
-        )
-
-    def shift(self) -> Shift | None:
-        shifts = self.shifts[~np.isnan(self.shifts)]
-        if not len(shifts):
-            return None
-        p05, median, p95 = np.quantile(shifts, (0.05, 0.5, 0.95)).tolist()
-        return Shift(float(shifts.mean()), p05, median, p95, float(np.abs(shifts).max()))
 
 
 def _flips(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> dict[str, dict[str, int]]:
@@ -185,51 +150,59 @@ def _flips(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> dict[str, dic
     return {name: dict(zip(NAMES, row, strict=True)) for name, row in zip(LABELS, table, strict=True)}
 
 
-def _by_band(probabilities: NDArray[np.float32], changes: _Changes) -> Iterator[tuple[str, Group]]:
-    bands = np.minimum((probabilities * _BANDS).astype(np.intp), _BANDS - 1)
-    for band in range(_BANDS):
-        yield f"{band / _BANDS:.1f}–{(band + 1) / _BANDS:.1f}", changes.group(bands == band)
+def _times(written_ms: tuple[int, int] | None) -> tuple[str, str] | None:
+    """Writes the first and the last timestamp; None without one, or if the clock of a writer was wrong by millennia."""
+    if written_ms is None:
+        return None
+    try:
+        first, last = (datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec="seconds") for at_ms in written_ms)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return first, last
 
 
-class _Categories(NamedTuple):
-    """The categories of n applications.
+class _Fields(NamedTuple):
+    """The fields of n applications.
 
     Attributes:
-        indexes: per categorical field the index of each application's value, shape (n,); -1 if unknown or not decoded.
+        categories: per category the index of each application's value, shape (n,); -1 if unknown or not decoded.
+        numbers: per number field the numbers, shape (n,); NaN if unknown or not decoded.
         is_read: shape (n,): whether the application is still on its topic.
     """
 
-    indexes: dict[str, NDArray[np.int16]]
+    categories: dict[str, NDArray[np.int16]]
+    numbers: dict[str, NDArray[np.float32]]
     is_read: NDArray[np.bool_]
 
 
-def _read_categories(
+def _read_fields(
     settings: Settings,
     plan: Plan,
     decoder: Decoder,
     flips: "_FlipsFile",
     flipped: NDArray[np.bool_],
     on_progress: OnProgress,
-) -> _Categories:
-    """Reads the applications again, and adds those whose decision changed to the file."""
-    fields = (name for name, field in decoder.contract.inputs.items() if field.kind is Kind.CATEGORY)
-    columns = {name: np.full(len(plan.selection), -1, dtype=np.int16) for name in fields}
+) -> _Fields:
+    """Reads the applications again, and adds those whose label changed to the file."""
+    n, inputs = len(plan.selection), decoder.contract.inputs
+    categories = {name: np.full(n, -1, dtype=np.int16) for name, one in inputs.items() if one.kind is Kind.CATEGORY}
+    numbers = {name: np.full(n, np.nan, dtype=np.float32) for name, one in inputs.items() if one.kind.is_numeric}
     is_read = np.zeros(len(flipped), dtype=np.bool_)
     for messages, rows in read_selected(settings, plan.selection, on_progress):
         decoded = decoder.decode_batch([message.value() for message in messages], settings.record_bytes_max)
         decoded_rows = rows[decoded.rows]
-        for name, column in columns.items():
+        for name, column in (categories | numbers).items():
             column[decoded_rows] = decoded.columns.values[name]
         ids = zip(decoded.columns.ids, decoded_rows.tolist(), strict=True)
         flips.add([(application_id, row) for application_id, row in ids if flipped[row]])
         is_read[rows] = True
     # Applications that retention has deleted since are listed without id.
     flips.add([("", row) for row in np.flatnonzero(flipped & ~is_read).tolist()])
-    return _Categories(columns, is_read)
+    return _Fields(categories, numbers, is_read)
 
 
 class _FlipsFile:
-    """Writes the applications whose decision changed to a CSV file."""
+    """Writes the applications whose label changed to a CSV file."""
 
     def __init__(self, path: Path | None, plan: Plan, results: Results) -> None:
         self._plan = plan

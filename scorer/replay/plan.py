@@ -4,7 +4,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,19 @@ _AGE_MAX: Final = timedelta(days=6)
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """How a plan came about; the texts are empty in plans of earlier releases."""
+
+    name: str = ""
+    """The name of the plan's folder."""
+    operator: str = ""
+    reason: str = ""
+    """Why the decisions are corrected; may be empty."""
+    command: str = ""
+    """The command that made the plan, without settings, because these may hold secrets."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The plan that all processes of a replay share."""
 
@@ -44,6 +57,7 @@ class Plan:
     selection: Selection
     expired: int
     """Number of matching applications that retention has deleted."""
+    origin: Origin = Origin()
 
     @property
     def group_id(self) -> str:
@@ -77,7 +91,7 @@ class Plan:
             )
 
 
-def make_plan(settings: Settings, selection: Selection, bundle: BundleReference, what: str) -> Plan:
+def make_plan(settings: Settings, selection: Selection, bundle: BundleReference, what: str, origin: Origin) -> Plan:
     """Makes a plan to rescore the selected applications that still exist.
 
     Args:
@@ -85,6 +99,7 @@ def make_plan(settings: Settings, selection: Selection, bundle: BundleReference,
         selection: the applications.
         bundle: the bundle to rescore with.
         what: description of the applications.
+        origin: how the plan comes about.
 
     Raises:
         TopicsError: a topic does not exist any more.
@@ -112,6 +127,7 @@ def make_plan(settings: Settings, selection: Selection, bundle: BundleReference,
         bundle=bundle,
         selection=existing,
         expired=len(selection) - len(existing),
+        origin=origin,
     )
 
 
@@ -143,6 +159,7 @@ def write_plan(plan: Plan, folder: Path) -> None:
         "replay_id": plan.replay_id,
         "created": plan.created.isoformat(),
         "what": plan.what,
+        "origin": asdict(plan.origin),
         "applications": len(selection),
         "expired": plan.expired,
         "bundle": plan.bundle.model_dump(),
@@ -200,4 +217,5 @@ def _parse(content: Mapping[str, Any], folder: Path) -> Plan:
         bundle=BundleReference.model_validate(content["bundle"]),
         selection=Selection(content["applications_topic"], bundles, rows),
         expired=content["expired"],
+        origin=Origin(**content.get("origin", {})),
     )

@@ -38,6 +38,8 @@ class Results:
     """False for a dry run, which publishes nothing."""
     corrections: int = 0
     """Published decisions, one per application."""
+    written_ms: tuple[int, int] | None = None
+    """The first and the last timestamp of the corrections' records, in ms since 1970; None without corrections."""
     rejected: Counter[str] = field(default_factory=Counter)
     """Dead letters by rejection code."""
     skipped: Skipped = field(default_factory=Skipped)
@@ -83,6 +85,7 @@ def read_replay_results(
     table = DecisionTable(selection.topic, replay_id=plan.replay_id)
     results.skipped = table.skipped
     _read_since_planned(settings, plan, plan.decisions_topic, table.add, results.skipped, on_progress)
+    results.written_ms = table.written_ms()
     corrections = table.current().selection.rows
     for partition in np.unique(corrections["partition"]).tolist():
         in_partition = corrections[corrections["partition"] == partition]

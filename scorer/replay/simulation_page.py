@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from scorer.core.policy import LABELS, Policy
-from scorer.replay.rendering import GUIDE, MILDER, STRICTER, draw_figure, kind_of, make_environment, share
+from scorer.replay.rendering import GUIDE, MILDER, STRICTER, draw_figure, make_environment, share
 from scorer.replay.simulation import Simulation
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def render(simulation: Simulation, policy: Policy) -> str:
             figures["figure_rate"] = draw_figure(lambda axes: _draw_rate(axes, simulation, policy))
     template = make_environment().get_template("simulation.html")
     rate = "{:.1%}".format
-    return template.render(simulation=simulation, labels=LABELS, kind=kind_of, rate=rate, share=share, **figures)
+    return template.render(simulation=simulation, labels=LABELS, rate=rate, share=share, **figures)
 
 
 def _draw_shares(axes: "Axes", simulation: Simulation, policy: Policy) -> None:
@@ -48,5 +48,7 @@ def _draw_rate(axes: "Axes", simulation: Simulation, policy: Policy) -> None:
 
 
 def _draw_thresholds(axes: "Axes", policy: Policy) -> None:
-    for threshold in (policy.maybe_above, policy.declined_above):
+    top = axes.get_xaxis_transform()  # the vertical coordinate is relative to the figure
+    for name, threshold in (("maybe_above", policy.maybe_above), ("declined_above", policy.declined_above)):
         axes.axvline(threshold, color=GUIDE, linestyle="--", linewidth=1)
+        axes.annotate(name, (threshold + 0.005, 0.99), xycoords=top, va="top", rotation=90)

@@ -17,6 +17,7 @@ from scorer.store.remote import local_path
 from scorer.store.url_backend import UrlBackend
 
 SHIPPED: Final = Path(__file__).parent / "shipped"
+_FIRST_VERSION: Final = "1.0.0"
 
 
 class BundleStore:
@@ -126,10 +127,7 @@ class BundleStore:
             MisuseError: the name or version is invalid, or there is no store.
             BundleError: the version exists, or the store is unreachable.
         """
-        if not is_name(name):
-            raise MisuseError(
-                f"invalid bundle name {name!r}: use 1 to 64 of a-z, 0-9 and dashes, for example credit-risk"
-            )
+        _require_name(name)
         if not is_version(version):
             raise MisuseError(f"invalid version {version!r}: use three numbers, for example 1.2.0")
         backends = self._catalogue.keys(name).get((name, version))
@@ -139,6 +137,23 @@ class BundleStore:
                 "overwritten because decisions refer to it. Choose the next version"
             )
         self._stored.uri(name, version)  # raises MisuseError without a store, before the caller builds the bundle
+
+    def next_version(self, name: str) -> str:
+        """Returns the next free version of a name: 1.0.0, or the highest one with its last number raised by one.
+
+        A cell of a notebook that builds a bundle with it can be run again. It reserves nothing: if two processes build
+        the same version, one of them gets an error.
+
+        Raises:
+            MisuseError: the name is invalid.
+            BundleError: the store is unreachable.
+        """
+        _require_name(name)
+        versions = [version for _, version in self._catalogue.keys(name) if is_version(version)]
+        if not versions:
+            return _FIRST_VERSION
+        *first, last = versions[-1].split(".")
+        return ".".join([*first, str(int(last) + 1)])
 
     def import_bundle(self, folder: Path, source: str) -> bool:
         """Imports a bundle, unless the store has the same one.
@@ -194,6 +209,11 @@ class BundleStore:
         backend = self._shipped if entry.shipped else self._stored
         folder = backend.fetch(entry.name, entry.version, entry.manifest)
         return Located(folder, entry.manifest.reference, entry.shipped)
+
+
+def _require_name(name: str) -> None:
+    if not is_name(name):
+        raise MisuseError(f"invalid bundle name {name!r}: use 1 to 64 of a-z, 0-9 and dashes, for example credit-risk")
 
 
 def _as_folder(reference: str) -> Path | None:

@@ -1,5 +1,6 @@
 """docs/runners.md does what it says: its Python runs, its description builds, its commands end well."""
 
+import json
 import os
 import re
 import shlex
@@ -13,8 +14,10 @@ import pytest
 from scorer.author.describe import Description
 from scorer.author.sklearn_onnx import convert
 from scorer.author.train import read_examples
+from scorer.local.broker import Broker
 from scorer.store.store import BundleStore
 from tests.contract.runner_bundles import CLASSIFIERS
+from tests.integration.worker_process import Topics, scorer
 from tests.unit.bundle.making import write_loans
 
 PAGE = (Path(__file__).parents[2] / "docs" / "runners.md").read_text(encoding="utf-8")
@@ -33,23 +36,46 @@ def blocks(language: str, title: str) -> list[str]:
 
 
 def run_python(code: str, folder: Path) -> str:
-    """Runs code in a process of its own; returns what it printed."""
-    command = [sys.executable, "-c", code]
-    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    """Runs code in a process of its own, whose default store is in the folder; returns what it printed."""
+    command, environment = [sys.executable, "-c", code], os.environ | {"XDG_DATA_HOME": str(folder)}
+    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
 
-def test_the_notebook_runs(tmp_path: Path) -> None:
-    """A bundle is in the store at the end, with its figures."""
+def default_store(folder: Path) -> str:
+    """The default store of a user with this XDG_DATA_HOME."""
+    return str(folder / "streaming-credit-scorer" / "bundles")
+
+
+@pytest.mark.broker
+def test_the_notebook_runs_twice_and_its_bundle_is_deployed(broker: Broker, tmp_path: Path) -> None:
+    """The bundles are in the store of the commands, with their figures, and the newest one becomes the champion.
+
+    The page used to put it into a folder of its own, in which `scorer deploy` did not find it, and a second run of the
+    cell failed because the version existed.
+    """
     write_loans(tmp_path / "loans.csv")
     (code,) = blocks("python", "From a notebook: scikit-learn, XGBoost")
+    (commands,) = blocks("sh", "From a notebook: scikit-learn, XGBoost")
     assert "plain-risk:1.0.0" in run_python(code, tmp_path)
-    manifest = BundleStore(tmp_path / "bundles").entries()[-1].manifest
+    assert "plain-risk:1.0.1" in run_python(code, tmp_path)
+    manifest = BundleStore(default_store(tmp_path)).entries()[-1].manifest
     assert manifest is not None
+    assert manifest.version == "1.0.1"
     assert manifest.metrics is not None
     assert manifest.metrics.holdout.auc > 0.6
     assert "LogisticRegression()" in manifest.labels["estimator"]
+    topics = Topics(broker.bootstrap_servers, 1)
+    environment = topics.environment() | {"XDG_DATA_HOME": str(tmp_path), "SCORER_STORE": default_store(tmp_path)}
+    for line in commands.splitlines():
+        command = [sys.executable, "-m", *shlex.split(line), *(["--wait", "0"] if "deploy" in line else [])]
+        ran = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300
+        )
+        assert ran.returncode == 0, ran.stderr
+    history = scorer(topics, "history", "--json")[1]
+    assert [event["bundle"]["digest"] for event in json.loads(history)] == [manifest.digest]
 
 
 FIT = """
@@ -86,7 +112,7 @@ def test_the_notebook_runs_with_lightgbm(tmp_path: Path) -> None:
     write_loans(tmp_path / "loans.csv")
     code = blocks("python", "From a notebook: scikit-learn, XGBoost") + blocks("python", "LightGBM")
     assert float(run_python("\n".join(code), tmp_path).split()[-1]) < 1e-6
-    assert BundleStore(tmp_path / "bundles").open("light-risk:1.0.0").works()
+    assert BundleStore(default_store(tmp_path)).open("light-risk:1.0.0").works()
 
 
 def test_the_description_builds(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from scorer.operate.review_queue import ReviewQueue
 from scorer.operate.rollout import wait_for_workers
 from scorer.process import ReplayOptions, replay
 from scorer.replay.filters import Filters, select
-from scorer.replay.plan import make_plan
+from scorer.replay.plan import Origin, make_plan
 from scorer.replay.results import read_replay_results
 from scorer.settings import Settings
 from scorer.stop import Stop
@@ -199,7 +199,7 @@ def replay_all(settings: Settings) -> None:
     """Plans a replay of everything, runs it, and reads what came of it."""
     read_history(settings)
     selected = select(settings, Filters(), _quietly)
-    plan = make_plan(settings, selected.selection, _AGAIN.reference, "any application")
+    plan = make_plan(settings, selected.selection, _AGAIN.reference, "any application", Origin())
     stop = cast("Stop", _NeverStopped())
     options = ReplayOptions(1_000, publish_unchanged=True, http_port=None)
     progress = replay(settings, plan, _AGAIN, options, lambda _: None, stop, Watchdog(60))

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from scorer.author.describe import Description, read_build_file
+from scorer.author.import_model import add_model
+from scorer.bundle.load import read_manifest
 from scorer.core.features import FeatureEncoding, columns_of
 from scorer.core.policy import Policy
 from scorer.errors import MisuseError
+from scorer.store.store import BundleStore
 from tests.fakes import CONTRACT, application, columns_of_values, make_contract
+from tests.unit.bundle.making import PLAIN as SHIPPED
 from tests.unit.bundle.making import make_vectorizer
 
 PLAIN = 'name = "mine"\nversion = "1.0.0"\nmodel = "model.ubj"\nfields = ["age", "home"]\nmissing = 0\n'
@@ -179,6 +182,24 @@ def test_columns_as_long_as_a_manifest_allows() -> None:
 
 
 def test_in_python_the_same_rules_hold() -> None:
-    """A notebook is told at once."""
-    with pytest.raises(ValidationError, match="fields that are not in the contract: castle"):
+    """A notebook gets a sentence of ours at once. It used to be an error of pydantic's with an address."""
+    with pytest.raises(MisuseError, match=r"^it: Value error, fields that are not in the contract: castle$"):
         Description(name="mine", version="1.0.0", fields=["castle"], missing=0.0)
+    with pytest.raises(MisuseError, match=r"^name: .+; version: .+; policy: Value error, maybe_above .+ must not be"):
+        Description(
+            name="My model",
+            version="v2",
+            fields=["age"],
+            missing=0.0,
+            policy={"maybe_above": 0.5, "declined_above": 0.3},  # type: ignore[arg-type]
+        )
+
+
+def test_a_copy_that_is_invalid(tmp_path: Path) -> None:
+    """A copy of a description is not validated; building it reports what is wrong, and nothing is added."""
+    columns = read_manifest(SHIPPED).features.columns
+    description = Description(name="mine", version="1.0.0", columns=columns, missing=0.0)
+    copied = description.model_copy(update={"labels": {"": "no name"}})
+    with pytest.raises(MisuseError, match=r"^the description is invalid: labels"):
+        add_model(SHIPPED / "model.ubj", copied, BundleStore(tmp_path / "store"))
+    assert not (tmp_path / "store").exists()

@@ -72,15 +72,52 @@ def test_lint_on_applications(run: Run, tmp_path: Path) -> None:
 
 
 def test_diff_of_the_shipped_ones(run: Run) -> None:
-    """Columns, figures and files; no decisions unless there are applications."""
+    """Decisions come first, on the golden examples; then what differs in words. It used to begin with JSON paths."""
     ended = run("bundle", "diff", "credit-risk:1.0.0", "credit-risk:1.1.0")
     assert ended.code == 0
     lines = ended.out.splitlines()
+    assert re.fullmatch(r"On the 64 golden examples of credit-risk:1\.1\.0@\w{12}, which are synthetic:", lines[0])
+    assert re.fullmatch(r"\d+ of 64 decisions change \(.+%\): \d+ to a milder label, \d+ to a stricter one\.", lines[1])
+    assert lines[2].startswith("Mean change of PD: ")
+    facts = [line.split() for line in lines]
+    assert ["≠", "AUC", "0.8461", "0.8449"] in facts
+    assert ["≠", "fields", "13,", "only", "here:", "marital", "12"] in facts
+    assert not any(line.startswith(("only A", "differs")) for line in lines)
+    assert lines[-1].startswith("≠ differs. Entries in which the manifests differ: ")
+    same = run("bundle", "diff", PLAIN, copy_bundle(Path("copy"))).out
+    assert "are identical" in same
+    assert "≠" not in same
+
+
+def test_diff_lists_every_entry_on_request(run: Run) -> None:
+    """Columns, figures and files by their paths in the manifest."""
+    lines = run("bundle", "diff", "credit-risk:1.0.0", "credit-risk:1.1.0", "--all").out.splitlines()
     assert "only A   features.columns.marital=single" in lines
     assert "differs  metrics.holdout.auc: 0.846116 → 0.844923" in lines
     assert "differs  version: 1.0.0 → 1.1.0" in lines
-    assert "flip" not in ended.out
-    assert "are identical" in run("bundle", "diff", PLAIN, copy_bundle(Path("copy"))).out
+
+
+def test_diff_as_a_page(tmp_path: Path, run: Run) -> None:
+    """One file that loads nothing, with what the terminal shows."""
+    ended = run("bundle", "diff", "credit-risk:1.0.0", "credit-risk:1.1.0", "--html", "diff.html")
+    assert (ended.code, ended.err) == (0, "Wrote diff.html\n")
+    page = (tmp_path / "diff.html").read_text(encoding="utf-8")
+    assert ended.out.splitlines()[2] in page
+    assert "<h1>credit-risk:1.1.0 instead of credit-risk:1.0.0</h1>" in page
+    assert not re.search(r"https?://|src=|<script|<link", page)
+    assert run("bundle", "diff", "credit-risk:1.0.0", "credit-risk:1.1.0", "--html", "no/diff.html").code == 2
+
+
+def test_diff_of_a_bundle_that_cannot_be_opened(run: Run) -> None:
+    """What the manifests say is shown all the same; decisions on a file are what was asked for, and fail."""
+    copy = copy_bundle(Path("copy"))
+    (copy / "model.ubj").write_bytes(b"no model")
+    ended = run("bundle", "diff", PLAIN, copy)
+    assert ended.code == 0
+    assert ended.out.startswith("Decisions are not compared, because a bundle cannot be opened: ")
+    assert "AUC" in ended.out
+    write_loans(Path("loans.csv"), rows=3)
+    assert run("bundle", "diff", PLAIN, copy, "--on", "loans.csv").code == 1
 
 
 def test_diff_on_applications(tmp_path: Path, run: Run) -> None:

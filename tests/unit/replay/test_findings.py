@@ -68,6 +68,30 @@ def test_groups_are_those_of_the_new_bundles_contract(monkeypatch: pytest.Monkey
     assert findings.deleted == findings.applications - 3, "only what is no longer on the topic"
 
 
+def test_bands_of_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By quantiles with three digits; unknown numbers and rejected applications belong to no band.
+
+    The report used to have categories only, although age is what reviewers ask about.
+    """
+    number = {"type": ["number", "null"]}
+    ages: tuple[object, ...] = (20.1234, 30, 40, None, "old")
+    applications: list[dict[str, object]] = [{"id": "1", "age": age, "debt": None} for age in ages]
+    findings = find(monkeypatch, make_contract(age=number, debt=number), *applications)
+    assert {name: one.applications for name, one in findings.numbers["age"].items()} == {
+        "up to 24.1": 1,
+        "over 28 to 32": 1,
+        "over 36": 1,
+    }
+    assert findings.numbers["debt"] == {}
+
+
+def test_one_number_is_one_band(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal numbers are not split."""
+    applications = ({"id": str(row), "age": 1_000_000} for row in range(3))
+    findings = find(monkeypatch, make_contract(age={"type": "integer"}), *applications)
+    assert {name: one.applications for name, one in findings.numbers["age"].items()} == {"up to 1,000,000": 3}
+
+
 def test_a_contract_without_categories(monkeypatch: pytest.MonkeyPatch) -> None:
     """The report has no groups, and still counts what retention has deleted."""
     findings = find(monkeypatch, make_contract(amount={"type": "number"}), {"id": "1", "amount": 5})

@@ -9,9 +9,11 @@ import pytest
 
 from schemas.decision import BundleReference
 from scorer.core.policy import Policy
-from scorer.replay.findings import Findings, Group, Shift
+from scorer.replay.findings import Findings
+from scorer.replay.groups import Group, Shift
 from scorer.replay.page import render
-from scorer.replay.plan import Plan
+from scorer.replay.plan import Origin, Plan
+from scorer.replay.rendering import interval
 from scorer.replay.results import PENDING, REJECTED, Results
 from scorer.replay.selection import DECIDED, Selection
 
@@ -44,6 +46,8 @@ FOUND = Findings(
     replay_id="r-1",
     what="decided by <credit> & co",
     created="2026-01-01T00:00:00+00:00",
+    origin=Origin("bad-model", "ana@desk", "declined <everybody>", "scorer replay plan bad-model --decided-by x:1.0.0"),
+    ran=("2026-01-01T00:01:00+00:00", "2026-01-01T00:02:00+00:00"),
     before={str(OLD): N},
     after=str(NEW),
     published=True,
@@ -62,7 +66,10 @@ FOUND = Findings(
     shift=Shift(-0.1, -0.35, -0.1, 0.15, 0.35),
     bands={"0.0–0.1": Group(0, 0, 0, 0.0), "0.1–0.2": Group(6, 3, 1, -0.1)},
     deleted=0,
-    categories={"home": {"rent": Group(4, 3, 1, -0.125), "owner": Group(2, 0, 0, 0.0)}},
+    categories={
+        "home": {"rent": Group(40, 30, 10, -0.125), "owner": Group(60, 0, 0, 0.0), "ignore": Group(29, 29, 0, 0.5)}
+    },
+    numbers={"age": {"up to 27": Group(100, 15, 15, 0.01), "over 27": Group(100, 1, 0, 0.0)}, "debt": {}},
 )
 
 
@@ -75,14 +82,72 @@ def test_the_summary_and_the_tables_hold_the_figures() -> None:
     """As a reader sees them."""
     page = render(FOUND, plan(), OUTCOMES, Policy())
     text = text_of(page)
-    assert "Of 5 applications decided by credit:1.0.0, 3 (60.0%) get a different decision" in text
-    assert "2 a milder one, 1 a stricter one" in text
-    assert re.search(r"rent 4 3 75\.0% 2 1 -0\.125", text)
-    assert re.search(r"owner 2 0 0\.0% 0 0 0\.000", text), "no move has no sign"
+    assert "<title>Replay: credit:1.1.0 instead of credit:1.0.0</title>" in page
+    assert (
+        "3 decisions changed (2 to a milder label, 1 to a stricter one); 1 keeps its label and now names credit:1.1.0"
+        in text
+    )
+    assert re.search(r"rent 40 30 75\.0% 59\.8–85\.8% 20 10 -0\.125", text)
+    assert re.search(r"owner 60 0 0\.0% 0\.0–6\.0% 0 0 0\.000", text), "no move has no sign"
+    assert re.search(r"over 27 100 1 1\.0%", text), "bands of a number"
+    assert "median -0.100; 90% of applications changed by -0.350 to +0.150" in text
     assert "0.0–0.1" not in text, "an empty band is left out"
     assert page.count('<td class="stricter"') == 1
     assert page.count('<td class="milder"') == 2
     assert page.count("<svg") == 2
+
+
+def test_who_made_the_plan_and_how() -> None:
+    """The name, the times, the operator, the reason and the command; a plan of an earlier release has none of them."""
+    text = text_of(render(FOUND, plan(), OUTCOMES, Policy()))
+    assert "bad-model, replay r-1" in text
+    assert "Planned 2026-01-01 00:00:00 UTC by ana@desk" in text
+    assert "declined &lt;everybody&gt;" in text
+    assert "2026-01-01 00:01:00 UTC to 2026-01-01 00:02:00 UTC" in text
+    assert "scorer replay plan bad-model --decided-by x:1.0.0" in text
+    earlier = text_of(render(replace(FOUND, origin=Origin(), ran=None), plan(), OUTCOMES, Policy()))
+    assert not re.search("bad-model|ana@desk|Reason|Ran|Command", earlier)
+
+
+def test_bars_have_one_scale_and_small_groups_have_none() -> None:
+    """A category with 1 of 2 changed once had the longest bar, and each table a scale of its own."""
+    page = render(FOUND, plan(), OUTCOMES, Policy())
+    assert re.findall(r'<i class="\w+" style="width:([\d.]+)%"', page) == [
+        *("66.7", "33.3"),  # rent: 75 %, the largest share of all tables
+        *("0.0", "0.0"),
+        *("0.0", "20.0"),  # up to 27: 15 %
+        *("1.3", "0.0"),
+    ]
+    assert re.search(r"ignore 29 29 few 29 0", text_of(page))
+    assert page.count('<tr class="few">') == 2, "and the band of six"
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "expected"),
+    [(0, 10, "0.0–27.8%"), (10, 10, "72.2–100.0%"), (1, 2, "9.5–90.5%"), (81, 263, "25.5–36.6%")],
+)
+def test_intervals_are_wilsons(part: int, whole: int, expected: str) -> None:
+    """Newcombe, Statistics in Medicine 17 (1998), table I, has 81 of 263: 0.2553 to 0.3662."""
+    assert interval(part, whole) == expected
+
+
+def test_fields_where_the_label_changes_are_shaded() -> None:
+    """Six of nine if the thresholds before are known; otherwise none, and the caption says why."""
+    shaded = render(FOUND, plan(), OUTCOMES, Policy(), Policy(maybe_above=0.2, declined_above=0.4))
+    assert shaded.count("opacity: 0.12") == 6
+    assert "In the green fields the label became milder" in shaded
+    plain = render(FOUND, plan(), OUTCOMES, Policy())
+    assert "opacity: 0.12" not in plain
+    assert "those of the previous bundles are not shown" in plain
+
+
+def test_figures_have_the_colours_of_the_screen() -> None:
+    """Variables of the style, which a dark screen sets; one application is as visible as the faintest dot."""
+    page = render(FOUND, plan(), OUTCOMES, Policy(), Policy())
+    figures = "".join(re.findall(r"<svg.*?</svg>", page, re.DOTALL))
+    assert "prefers-color-scheme: dark" in page
+    assert set(re.findall(r"#[0-9a-f]{6}", figures)) <= {"#000000", "#ffffff"}, "clip paths only"
+    assert "fill: var(--dots); fill-opacity: 0.45" in figures
 
 
 def test_missing_applications_are_reported() -> None:
@@ -101,10 +166,12 @@ def test_missing_applications_are_reported() -> None:
 
 def test_nothing_yet() -> None:
     """Before anything was decided again there is nothing to draw."""
-    nothing = replace(FOUND, rescored=0, flipped=0, shift=None, flips=NO_FLIPS, bands={}, categories={})
+    nothing = replace(
+        FOUND, rescored=0, corrections=0, flipped=0, shift=None, flips=NO_FLIPS, bands={}, categories={}, numbers={}
+    )
     page = render(nothing, plan(), OUTCOMES, Policy())
     assert "<svg" not in page
-    assert "Of 0 applications" in text_of(page)
+    assert "0 decisions changed" in text_of(page)
 
 
 def test_the_page_is_self_contained_and_reproducible() -> None:
@@ -117,12 +184,16 @@ def test_the_page_is_self_contained_and_reproducible() -> None:
         FOUND,
         replay_id="<x>",
         created="<x>",
+        origin=Origin("<x>", "<x>", "<x>", "<x>"),
+        ran=("<x>", "<x>"),
         before={"<x>:1@a": N},
         after="<x>:2@b",
         rejected={"<x>": 1},
         categories={"<x>": {"<x>": Group(4, 3, 1, -0.125)}},
+        numbers={"<x>": {"<x>": Group(4, 3, 1, -0.125)}},
         skipped=1,
         skipped_first=("<x>",),
     )
     assert "<x>" not in render(hostile, plan(), OUTCOMES, Policy())
-    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!#)""", page), "it loads nothing"
+    links = re.findall(r"""(?:src|href)\s*=\s*["'](?!#)([^"']*)""", page)
+    assert links == ["flips.csv", "report.json"], "it loads nothing; it links to the files next to it"

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.decision import BundleReference
 from scorer.errors import MisuseError, ReplayError
-from scorer.replay.plan import PLAN_FILE, Plan, read_plan, write_plan
+from scorer.replay.plan import PLAN_FILE, Origin, Plan, read_plan, write_plan
 from scorer.replay.selection import DECIDED, Selection
 from scorer.settings import load_settings
 
@@ -29,6 +29,7 @@ def plan() -> Plan:
         bundle=BUNDLE,
         selection=Selection("credit.applications", (BUNDLE.model_copy(update={"version": "1.0.0"}),), rows),
         expired=4,
+        origin=Origin("p", "ana@desk", "declines everybody", "scorer replay plan p --decided-by credit:1.0.0"),
     )
 
 
@@ -41,8 +42,18 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
         wanted.selection.topic,
         wanted.selection.bundles,
     )
-    for name in ("replay_id", "created", "what", "results_from", "bundle", "expired", "group_id"):
+    for name in ("replay_id", "created", "what", "results_from", "bundle", "expired", "group_id", "origin"):
         assert getattr(plan_read, name) == getattr(wanted, name)
+
+
+def test_a_plan_of_an_earlier_release_has_no_origin(tmp_path: Path) -> None:
+    """It can be run and reported all the same."""
+    write_plan(plan(), tmp_path / "p")
+    path = tmp_path / "p" / PLAN_FILE
+    content = json.loads(path.read_bytes())
+    del content["origin"]
+    path.write_text(json.dumps(content))
+    assert read_plan(tmp_path / "p").origin == Origin()
 
 
 def test_a_plan_is_never_written_over(tmp_path: Path) -> None:
@@ -72,6 +83,7 @@ def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
         (lambda f: _change(f, plan_version=1), "another release"),
         (lambda f: _change(f, bundle={"name": "x"}), "damaged replay plan"),
         (lambda f: _change(f, created="now"), "damaged replay plan"),
+        (lambda f: _change(f, origin={"who": "ana"}), "damaged replay plan"),
     ],
 )
 def test_a_damaged_plan_is_rejected(tmp_path: Path, damage: object, message: str) -> None:

@@ -60,6 +60,18 @@ def test_latest_is_the_highest_number(tmp_path: Path, store: BundleStore) -> Non
     assert [e.version for e in store.entries()] == ["1.0.0", "1.1.0", "1.1.1", "1.2.11", "1.9.0", "1.10.0"]
 
 
+def test_the_next_version_is_free(tmp_path: Path, store: BundleStore) -> None:
+    """1.0.0 at first, then the highest one with its last number raised, compared as numbers; shipped ones count."""
+    assert store.next_version("mine") == "1.0.0"
+    for number, version in enumerate(("1.0.0", "1.10.9", "1.9.99")):
+        store.put(named(tmp_path / str(number), "mine", version))
+    assert store.next_version("mine") == "1.10.10"
+    assert store.next_version("credit-risk") == "1.1.2"
+    store.require_new("mine", store.next_version("mine"))
+    with pytest.raises(MisuseError, match="invalid bundle name 'My model'"):
+        store.next_version("My model")
+
+
 def test_a_version_is_never_overwritten(tmp_path: Path, store: BundleStore) -> None:
     """Not even by the same bundle; what is there stays as it was."""
     first = named(tmp_path / "first", "mine", "2.0.0")
