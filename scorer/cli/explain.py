@@ -78,11 +78,11 @@ def explain(
 
     The decision and the application are read from the topics, and the bundle that decided from the store. Recomputing
     must give the bytes of the decision on the topic; if it does not, the exit code is 1. For an application with
-    several decisions, the current one is explained and the others are listed. The output contains the application's
-    values.
+    several decisions, the current one is explained and the others are listed. If a person has reviewed the decision,
+    the review is shown. The output contains the application's values.
 
-    --letter fills a template with the catalogue's sentences, for decisions that are not APPROVED. It supplies a
-    mechanism, not legal advice.
+    --letter fills a template with the reasons, for decisions that are not APPROVED. If a reviewer declined the
+    application, the reviewer's reason comes first. It supplies a mechanism, not legal advice.
 
     Examples:
     ```
@@ -122,6 +122,7 @@ def _explain_decision(
 ) -> "Explained":
     from scorer.bundle.load import read_manifest
     from scorer.replay.explained import explain as explain_decision
+    from scorer.replay.explained import find_sentence
     from scorer.replay.lookup import look_up
 
     lookup = look_up(settings, sought_id)
@@ -136,7 +137,8 @@ def _explain_decision(
     reasons = read_manifest(located.folder).reasons
     entries = reasons.catalogue if reasons else None
     explained = explain_decision(lookup.application, located.open(), entries, language, settings.record_bytes_max)
-    return replace(explained, decision_id=lookup.decision.decision_id, lookup=lookup)
+    reviewers_reason = find_sentence(lookup.review.reason, entries, language) if lookup.review else None
+    return replace(explained, decision_id=lookup.decision.decision_id, lookup=lookup, reviewers_reason=reviewers_reason)
 
 
 def _explain_file(

@@ -27,6 +27,7 @@ def print_explained(explained: "Explained", *, as_json: bool) -> None:
     lines = {
         "application": explained.application_id,
         "decision": f"{explanation.label}, PD {explanation.probability_of_default:.4f}",
+        **({"review": explained.reviewed()} if explanation.label == "MAYBE" and explained.lookup else {}),
         "decision id": explained.decision_id,
         "bundle": explanation.bundle.short,
         "decided by": explained.basis(),

@@ -1,24 +1,21 @@
 """The history of one application, read from the topics on request: its decisions, reviews and dead letters."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from typing import Any, Final
 
-from schemas.records import DeadLetter, Malformed, timestamp_ms
-from schemas.review import REVIEWED_LABEL, Review, read_review
+from schemas.records import DeadLetter, timestamp_ms
+from schemas.review import REVIEWED_LABEL, Review
 from scorer.console.bundle_texts import BundleTexts
 from scorer.errors import ExplanationError
 from scorer.operate.application_records import Written, choose_current_decision, read_application, read_decisions
 from scorer.operate.dead_letters import read_dead_letters
-from scorer.operate.reading import TopicReader
+from scorer.operate.review_records import read_reviews
 from scorer.operate.reviews import Effect, PendingReview, ReviewFold
 from scorer.settings import Settings
 
 LETTERS_MAX: Final = 20_000
 """Newest offsets of the dead-letter topic that are searched: it has one partition for all applications."""
 _VALUE_BYTES_MAX: Final = 65_536
-_CLOCK_SKEW_MS: Final = 3_600_000
-"""A review can seem older than its decision by this much."""
 
 
 class History:
@@ -123,13 +120,8 @@ class History:
         """The application's reviews in the order of the topic: timestamp, review, its effect when it was written."""
         if not self.decisions:
             return
-        key = self._id.encode()
-        with closing(TopicReader(self._settings, self._settings.reviews_topic)) as reader:
-            for records in reader.read(reader.narrow(reader.bounds(), self.decisions[0].at_ms - _CLOCK_SKEW_MS)):
-                for record in (one for one in records if one.key() == key):
-                    review = read_review(record)
-                    if not isinstance(review, Malformed) and review.application_id == self._id:
-                        yield timestamp_ms(record), review, self._fold.add(review, record.offset())
+        for review, offset, at_ms in read_reviews(self._settings, self._id, self.decisions[0].at_ms):
+            yield at_ms, review, self._fold.add(review, offset)
 
     def _read_letters(self) -> Iterator[dict[str, Any]]:
         """Its dead letters among the newest ones, and whether they were requeued."""

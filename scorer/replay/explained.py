@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from schemas.contract import Value
+from schemas.decision import REASONS_MAX, Label
 from schemas.printable import printable
+from schemas.review import Review
 from scorer.bundle.runners import GuardedModel
 from scorer.core.catalogue import Entry
 from scorer.core.explanation import Explanation, explain_record
@@ -34,6 +36,7 @@ class Explained:
         sentences: the reasons with their sentences; None without a catalogue.
         lookup: the decision on the topic; None for an application from a file.
         has_thresholds: whether the model's thresholds of numbers are known, so that numbers were tried as changes.
+        reviewers_reason: the reason of the review that counts; None if the decision was not reviewed.
     """
 
     application_id: str
@@ -42,6 +45,26 @@ class Explained:
     sentences: tuple[Sentence, ...] | None
     lookup: Lookup | None
     has_thresholds: bool
+    reviewers_reason: Sentence | None = None
+
+    @property
+    def review(self) -> Review | None:
+        """The review of the decision that counts."""
+        return self.lookup.review if self.lookup else None
+
+    @property
+    def label_of_record(self) -> Label:
+        """The label of the review if the decision was reviewed, otherwise that of the decision."""
+        return self.review.label if self.review else self.explanation.label
+
+    @property
+    def reasons_of_record(self) -> tuple[Sentence, ...]:
+        """At most four reasons for the label of record: that of the reviewer, then those of the bundle."""
+        sentences = self.sentences or ()
+        if self.reviewers_reason is not None:
+            others = (one for one in sentences if one.code != self.reviewers_reason.code)
+            sentences = (self.reviewers_reason, *others)
+        return sentences[:REASONS_MAX]
 
     @property
     def is_reproduced(self) -> bool | None:
@@ -56,6 +79,8 @@ class Explained:
             "application_id": self.application_id,
             **self.explanation.as_json(),
             "reasons": None if self.sentences is None else [one._asdict() for one in self.sentences],
+            "review": None if self.review is None else self.review.model_dump(mode="json"),
+            "decision_of_record": self.label_of_record,
             "reproduced": self.is_reproduced,
             "current_decision_id": None if self.lookup is None else self.lookup.current_id,
             "other_decisions": [
@@ -72,6 +97,13 @@ class Explained:
         segment = " = ".join(explanation.segment) + ": " if explanation.segment else ""
         thresholds = Thresholds(maybe_above=explanation.maybe_above, declined_above=explanation.declined_above)
         return f"{segment}{thresholds.describe()}"
+
+    def reviewed(self) -> str:
+        """Says what the review says; or that none counts yet."""
+        if self.review is None or self.reviewers_reason is None:
+            return "none yet"
+        day = self.review.at.date().isoformat()
+        return f"{self.review.label} by {self.review.reviewer} on {day}: {self.reviewers_reason.text}"
 
     def change(self) -> str:
         """Says what would have had to differ."""
@@ -122,11 +154,22 @@ def explain(
         )
     sentences = None
     if entries is not None:
-        texts = {entry.code: entry.sentence(language) for entry in entries}
-        sentences = tuple(Sentence(code, texts[code]) for code in explanation.reasons)
+        sentences = tuple(find_sentence(code, entries, language) for code in explanation.reasons)
     (application_id,) = bundle.decoder.decode_batch([record.value()], bytes_max).columns.ids
     decision_id = f"{record.topic()}:{record.partition()}:{record.offset()}@{bundle.reference.digest[:12]}"
     return Explained(application_id, decision_id, explanation, sentences, None, trees is not None)
+
+
+def find_sentence(reason: str, entries: Sequence[Entry] | None, language: str | None) -> Sentence:
+    """Returns a reason with its sentence; one that is not a code of the catalogue, such as a reviewer's, is a text.
+
+    Args:
+        reason: a code, or a text.
+        entries: the catalogue; None if the bundle has none.
+        language: of the sentence, as in `explain`.
+    """
+    texts = {entry.code: entry.sentence(language) for entry in entries or ()}
+    return Sentence(reason, texts.get(reason, reason))
 
 
 def show(value: Value | None) -> str:

@@ -25,7 +25,7 @@ NOTICE: Final = (
 
 
 def write_letter(explained: Explained, template: str) -> str:
-    """Returns the notice for a decision that is not APPROVED.
+    """Returns the notice for a decision that is not APPROVED, neither by the bundle nor by a reviewer.
 
     Args:
         explained: the decision.
@@ -36,8 +36,9 @@ def write_letter(explained: Explained, template: str) -> str:
         MisuseError: the template cannot be read, or is invalid.
     """
     explanation = explained.explanation
-    if explanation.label == "APPROVED":
-        raise ExplanationError(f"--letter: {explained.decision_id} is APPROVED; only other decisions have reasons")
+    if explained.label_of_record == "APPROVED":
+        by = f" by the review of {printable(explained.review.reviewer)}" if explained.review else ""
+        raise ExplanationError(f"--letter: {explained.decision_id} is APPROVED{by}; only other decisions have reasons")
     if explained.sentences is None:
         raise ExplanationError(
             f"--letter: {explanation.bundle.short} has no catalogue of reasons, so the letter would have no sentences"
@@ -47,9 +48,9 @@ def write_letter(explained: Explained, template: str) -> str:
     values = (
         printable(explained.application_id),
         printable(explained.decision_id),
-        explanation.label,
+        explained.label_of_record,
         explanation.bundle.short,
-        [sentence._asdict() for sentence in explained.sentences],
+        [sentence._asdict() for sentence in explained.reasons_of_record],
     )
     environment = ImmutableSandboxedEnvironment(
         autoescape=False,  # the letter is plain text

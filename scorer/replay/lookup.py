@@ -1,4 +1,4 @@
-"""Finds a decision on one application, and the application's record, by the id of either."""
+"""Finds a decision on one application, its review, and the application's record, by the id of either."""
 
 import re
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from schemas.printable import printable
 from schemas.records import ReadDecision
+from schemas.review import REVIEWED_LABEL, Review
 from scorer.errors import ExplanationError, MisuseError
 from scorer.operate.application_records import (
     WHY_NO_DECISION,
@@ -14,6 +15,8 @@ from scorer.operate.application_records import (
     read_application,
     read_decisions,
 )
+from scorer.operate.review_records import read_reviews
+from scorer.operate.reviews import ReviewFold
 from scorer.settings import Settings
 from scorer.stream.worker import Record
 
@@ -26,7 +29,7 @@ _Read = tuple[Written, Record]
 
 
 class Lookup(NamedTuple):
-    """A decision, the record that it is about, and the other decisions on the same application.
+    """A decision, the record that it is about, its review, and the other decisions on the same application.
 
     Attributes:
         application: the application's record.
@@ -34,6 +37,7 @@ class Lookup(NamedTuple):
         value: the bytes of the decision's record.
         current_id: the id of the current decision.
         others: the other decisions with this application id, in the order in which they were read.
+        review: the review of the decision that counts; None if it was not reviewed.
     """
 
     application: Record
@@ -41,6 +45,7 @@ class Lookup(NamedTuple):
     value: bytes
     current_id: str
     others: tuple[ReadDecision, ...]
+    review: Review | None
 
 
 def look_up(settings: Settings, sought_id: str) -> Lookup:
@@ -74,7 +79,7 @@ def look_up(settings: Settings, sought_id: str) -> Lookup:
             f"no decision {sought_id} on topic {settings.decisions_topic}; "
             + (f"the decisions on this record are {listed}" if listed else WHY_NO_DECISION)
         )
-    return _make(application, requested[-1], _choose_current(read), read)
+    return _make(settings, application, requested[-1], _choose_current(read), read)
 
 
 def _look_up_application(settings: Settings, application_id: str) -> Lookup:
@@ -85,13 +90,28 @@ def _look_up_application(settings: Settings, application_id: str) -> Lookup:
             f"{settings.decisions_topic}: {WHY_NO_DECISION}"
         )
     current = _choose_current(read)
-    return _make(read_application(settings, current[0].source), current, current, read)
+    return _make(settings, read_application(settings, current[0].source), current, current, read)
 
 
-def _make(application: Record, chosen: _Read, current: _Read, read: Sequence[_Read]) -> Lookup:
+def _make(settings: Settings, application: Record, chosen: _Read, current: _Read, read: Sequence[_Read]) -> Lookup:
     written, record = chosen
     others = tuple(one.decision for one, _ in read if one is not written)
-    return Lookup(application, written.decision, record.value() or b"", current[0].decision.decision_id, others)
+    review = _read_counting_review(settings, written.decision, [one for one, _ in read])
+    return Lookup(application, written.decision, record.value() or b"", current[0].decision.decision_id, others, review)
+
+
+def _read_counting_review(settings: Settings, decision: ReadDecision, written: Sequence[Written]) -> Review | None:
+    """Returns the review of a decision that counts; only MAYBE decisions are reviewed."""
+    if decision.decision != REVIEWED_LABEL:
+        return None
+    # A correction can revert to the decision, with the same id: its review counts again.
+    since_ms = min(one.at_ms for one in written if one.decision.decision_id == decision.decision_id)
+    fold, reviews = ReviewFold(), {}
+    for review, offset, _ in read_reviews(settings, decision.application_id, since_ms):
+        fold.add(review, offset)
+        reviews[review.review_id] = review
+    counting = fold.get(decision.application_id, decision.decision_id)
+    return reviews[counting.review_id] if counting else None
 
 
 def _choose_current(read: Sequence[_Read]) -> _Read:

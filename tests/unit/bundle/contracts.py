@@ -42,7 +42,9 @@ def car_loan(loan_id: str = "c-1", salary: object = 2_000, **fields: object) -> 
     return json.dumps({"loan_id": loan_id, "salary": salary, "owner": True, **fields}).encode()
 
 
-def car_loan_bundle(folder: Path, version: str = "1.0.0", contract: Contract = CAR_LOAN) -> Path:
+def car_loan_bundle(
+    folder: Path, version: str = "1.0.0", contract: Contract = CAR_LOAN, declined_above: float = 0.6
+) -> Path:
     """A bundle `car-loan` of this contract; who earns little defaults."""
     folder.mkdir(parents=True)
     draft = Draft(
@@ -52,7 +54,7 @@ def car_loan_bundle(folder: Path, version: str = "1.0.0", contract: Contract = C
         runner="xgboost",
         model=_train(),
         inputs=ModelInput(contract, Features(columns=("salary", "owner"), missing=None)),
-        policy=Policy(maybe_above=0.4, declined_above=0.6),
+        policy=Policy(maybe_above=0.4, declined_above=declined_above),
         metrics=None,
         training=None,
         libraries={"xgboost": xgboost.__version__},

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from schemas.decision import BundleReference
 from schemas.records import ReadDecision, read_decision
+from schemas.review import Review, ReviewLabel
 from scorer.core.score import score_batch
 from scorer.replay.lookup import Lookup
 from scorer.store.store import BundleStore
@@ -26,10 +28,18 @@ SALARY = {"code": "SALARY", "fields": ["salary"], "text": {"en": "The salary is 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A bundle with a catalogue."""
-    folder = car_loan_bundle(tmp_path / "bundle")
-    return remake(
-        folder, lambda manifest: manifest.update(reasons={"method": "tree-path-dependent", "catalogue": [SALARY]})
-    )
+    return _with_catalogue(car_loan_bundle(tmp_path / "bundle"))
+
+
+@pytest.fixture
+def lenient(tmp_path: Path) -> Path:
+    """The same with another policy: MAYBE for who would be declined."""
+    return _with_catalogue(car_loan_bundle(tmp_path / "lenient", declined_above=0.99))
+
+
+def _with_catalogue(folder: Path) -> Path:
+    reasons = {"method": "tree-path-dependent", "catalogue": [SALARY]}
+    return remake(folder, lambda manifest: manifest.update(reasons=reasons))
 
 
 def _write(tmp_path: Path, *applications: bytes) -> Path:
@@ -39,13 +49,13 @@ def _write(tmp_path: Path, *applications: bytes) -> Path:
 
 
 def on_topics(monkeypatch: pytest.MonkeyPatch, folder: Path, **changed: Any) -> ReadDecision:
-    """Puts a declined application and its decision on topics; returns the decision."""
+    """Puts an application of low salary and its decision on topics; returns the decision."""
     record = FakeRecord((2, 5), car_loan(salary=1_000), b"c-1", topic_name=TOPIC)
     (value,) = score_batch([record], BundleStore(None).open(str(folder)), 65_536).results
     assert isinstance(value, bytes)
     decision = read_decision(FakeRecord((0, 0), value))
     assert isinstance(decision, ReadDecision)
-    lookup = Lookup(record, decision, value, decision.decision_id, ())._replace(**changed)
+    lookup = Lookup(record, decision, value, decision.decision_id, (), None)._replace(**changed)
     monkeypatch.setattr("scorer.operate.listening.require_listening", lambda _: None)
     monkeypatch.setattr("scorer.replay.lookup.look_up", lambda *_: lookup)
     return decision
@@ -144,6 +154,46 @@ def test_other_decisions_are_listed(run: Run, monkeypatch: pytest.MonkeyPatch, f
     ended = run("explain", decision.decision_id)
     assert "This is not the current decision, which is correction" in ended.out
     assert f"  {decision.decision_id}  DECLINED  decision" in ended.out
+
+
+def review(label: ReviewLabel, reason: str) -> Review:
+    """A review of the decision on the topic."""
+    at = datetime(2026, 1, 31, 11, tzinfo=UTC)
+    return Review(
+        review_id="r-1", application_id="c-1", decision_id="d-1", label=label, reason=reason, reviewer="ana", at=at
+    )
+
+
+def test_the_review_of_a_decision(run: Run, monkeypatch: pytest.MonkeyPatch, lenient: Path, tmp_path: Path) -> None:
+    """By whom, when and why; the letter has the reviewer's reason first, and each reason once."""
+    BundleStore(tmp_path / "store").put(lenient)
+    on_topics(monkeypatch, lenient)
+    assert "\nreview       none yet\n" in run("explain", "c-1").out
+    on_topics(monkeypatch, lenient, review=review("DECLINED", "The pay slips are not yours."))
+    ended = run("explain", "c-1", "--out", "page.html")
+    assert "\nreview       DECLINED by ana on 2026-01-31: The pay slips are not yours.\n" in ended.out
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<dt>Review</dt><dd>DECLINED by ana on 2026-01-31: The pay slips are not yours.</dd>" in page
+    explained = json.loads(run("explain", "c-1", "--json").out)
+    assert (explained["decision"], explained["decision_of_record"]) == ("MAYBE", "DECLINED")
+    assert (explained["review"]["reviewer"], explained["review"]["label"]) == ("ana", "DECLINED")
+    letter = run("explain", "c-1", "--letter", "default").out
+    assert "\n1. The pay slips are not yours.\n2. The salary is low.\n" in letter
+    on_topics(monkeypatch, lenient, review=review("DECLINED", "SALARY"))
+    letter = run("explain", "c-1", "--letter", "default", "--language", "de").out
+    assert "\n1. Das Gehalt ist gering.\n" in letter
+    assert "\n2. " not in letter
+
+
+def test_no_letter_if_a_reviewer_approved(
+    run: Run, monkeypatch: pytest.MonkeyPatch, lenient: Path, tmp_path: Path
+) -> None:
+    """Although the decision is MAYBE."""
+    BundleStore(tmp_path / "store").put(lenient)
+    on_topics(monkeypatch, lenient, review=review("APPROVED", "pay slips"))
+    ended = run("explain", "c-1", "--letter", "default")
+    assert ended.code == 1
+    assert "is APPROVED by the review of ana; only other decisions have reasons" in ended.err
 
 
 def test_a_bundle_that_is_not_in_the_store(run: Run, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

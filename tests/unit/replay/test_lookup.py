@@ -13,7 +13,7 @@ from scorer.replay.lookup import look_up
 from scorer.settings import Settings, load_settings
 from tests.fakes import FakeRecord
 
-APPLICATIONS, DECISIONS = "credit.applications", "credit.decisions"
+APPLICATIONS, DECISIONS, REVIEWS = "credit.applications", "credit.decisions", "credit.reviews"
 ID = "a-1"
 FIRST, SECOND = "1" * 64, "2" * 64
 
@@ -22,17 +22,24 @@ class FakeTopics:
     """Topics of three partitions with records; `read` has the partitions of the decisions that were read."""
 
     def __init__(self) -> None:
-        self.records: dict[str, list[FakeRecord]] = {APPLICATIONS: [], DECISIONS: []}
+        self.records: dict[str, list[FakeRecord]] = {APPLICATIONS: [], DECISIONS: [], REVIEWS: []}
         self.first = 0
         self.read: list[int] = []
 
-    def decide(self, offset: int, digest: str = FIRST, partition: int | None = None, supersedes: str = "") -> str:
+    def decide(
+        self,
+        offset: int,
+        digest: str = FIRST,
+        partition: int | None = None,
+        supersedes: str = "",
+        label: str = "DECLINED",
+    ) -> str:
         """Adds a decision on the record at this offset of partition 2; returns its id."""
         decision_id = f"{APPLICATIONS}:2:{offset}@{digest[:12]}"
         value = {
             "decision_id": decision_id,
             "application_id": ID,
-            "decision": "DECLINED",
+            "decision": label,
             "probability_of_default": 0.75,
             "bundle": {"name": "credit", "version": "1.0.0", "digest": digest},
             "source": {"topic": APPLICATIONS, "partition": 2, "offset": offset},
@@ -43,6 +50,14 @@ class FakeTopics:
         raw = json.dumps(value).encode()
         self.records[DECISIONS].append(FakeRecord((at, number), raw, ID.encode(), pairs, number, DECISIONS))
         return decision_id
+
+    def review(self, decision_id: str, **changed: Any) -> None:
+        """Adds a review of a decision."""
+        number = len(self.records[REVIEWS])
+        review = {"review_id": f"r-{number}", "application_id": ID, "decision_id": decision_id, "label": "DECLINED"}
+        review |= {"reason": "INCOME", "reviewer": "ana", "at": "2026-01-31T11:00:00Z"}
+        raw = json.dumps(review | changed).encode()
+        self.records[REVIEWS].append(FakeRecord((0, number), raw, ID.encode(), topic_name=REVIEWS))
 
     def apply(self, offset: int, key: bytes = ID.encode()) -> None:
         """Adds an application to partition 2."""
@@ -68,6 +83,9 @@ class FakeTopics:
                     and bounds[record.partition()][0] <= record.offset() < bounds[record.partition()][1]
                 ]
 
+            def narrow(self, bounds: Mapping[int, tuple[int, int]], _: int) -> Mapping[int, tuple[int, int]]:
+                return bounds
+
             def close(self) -> None:
                 pass
 
@@ -78,7 +96,8 @@ class FakeTopics:
 def topics(monkeypatch: pytest.MonkeyPatch) -> FakeTopics:
     """There is no broker."""
     topics = FakeTopics()
-    monkeypatch.setattr("scorer.operate.application_records.TopicReader", topics.reader)
+    for module in ("application_records", "review_records"):
+        monkeypatch.setattr(f"scorer.operate.{module}.TopicReader", topics.reader)
     return topics
 
 
@@ -106,6 +125,26 @@ def test_the_current_decision_counts_and_corrections_are_listed(topics: FakeTopi
     assert [other.decision_id for other in lookup.others] == [first]
     earlier = look_up(SETTINGS, first)
     assert (earlier.decision.decision_id, earlier.current_id) == (first, second)
+
+
+def test_the_review_that_counts_comes_with_its_decision(topics: FakeTopics) -> None:
+    """The first one, or what replaced it; of another decision, or of one that is not MAYBE, none does."""
+    topics.apply(5)
+    maybe = topics.decide(5, label="MAYBE")
+    assert look_up(SETTINGS, ID).review is None
+    topics.review(f"{APPLICATIONS}:2:4@{FIRST[:12]}")
+    topics.review(maybe)
+    topics.review(maybe, reviewer="ben")
+    counting = look_up(SETTINGS, maybe).review
+    assert counting is not None
+    assert (counting.review_id, counting.reviewer) == ("r-1", "ana")
+    topics.review(maybe, reviewer="ben", supersedes="r-1", label="APPROVED")
+    counting = look_up(SETTINGS, ID).review
+    assert counting is not None
+    assert (counting.reviewer, counting.label) == ("ben", "APPROVED")
+    declined = topics.decide(5, SECOND, supersedes=maybe)
+    topics.review(declined)
+    assert look_up(SETTINGS, ID).review is None
 
 
 def test_an_application_that_was_sent_again_counts_from_its_last_record(topics: FakeTopics) -> None:
