@@ -164,9 +164,11 @@ def _print_facts(facts: "Sequence[Fact]", names: tuple[str, str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    separator = "\n" if output_console().is_terminal else "; "
+    is_terminal = output_console().is_terminal
+    separator = "\n" if is_terminal else "; "
+    titles = (name.replace("@", "\n@") if is_terminal else name for name in names)
     table = Table(box=box.SIMPLE)
-    for title in ("", "", *names):
+    for title in ("", "", *titles):
         table.add_column(title, overflow="fold")
     for fact in facts:
         texts = (Text(separator.join(map(printable, lines))) for lines in (fact.before, fact.after))

@@ -25,4 +25,7 @@ def print_tables(*tables: "RenderableType") -> None:
     for table in tables:
         if isinstance(table, Table) and not console.is_terminal:
             table.box, table.pad_edge = None, False
+            if table.title:  # which would be folded to the table's width
+                console.print(table.title, highlight=False)
+                table.title = None
         console.print(table, highlight=False)

@@ -4,9 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent
+from scorer.cli.tables import print_tables
 from scorer.stream.history_record import Line
 from tests.unit.cli.conftest import Run
 
@@ -20,6 +22,14 @@ def test_a_row_is_a_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert printed.isascii()
     (line,) = (line for line in printed.splitlines() if line.startswith("store "))
     assert line.split() == ["store", store, "SCORER_STORE"]
+
+
+def test_a_title_is_a_line(run: Run) -> None:
+    """It used to be folded to the width of its table."""
+    printed = run("bundle", "show").out.splitlines()
+    assert "Calibration on the held-out rows" in printed
+    print_tables(Table("a", title="Longer than its one column", title_justify="left"))
+    assert run("bundle", "list").out.splitlines()[0] == "Longer than its one column"
 
 
 @pytest.fixture
