@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from schemas.printable import printable
-from scorer.cli.tables import print_tables
+from scorer.cli.tables import fit_line, print_tables
 
 if TYPE_CHECKING:
     from scorer.author.diff import Comparison
@@ -49,18 +49,17 @@ def print_decisions(decisions: "Comparison", axes: str) -> None:
     for old in LABELS:
         cells = [str(decisions.decided[old, new]) for new in LABELS]
         table.add_row(old, *cells)
-    typer.echo(printable(f"Decisions ({axes})"))
+    typer.echo(fit_line(printable(f"Decisions ({axes})")))
     print_tables(table)
     share = decisions.flipped / max(decisions.compared, 1)
-    typer.echo(
+    changes = (
         f"{decisions.flipped} of {decisions.compared} decisions change ({share:.2%}). Change in the probability of "
         f"default: mean {decisions.shift_mean:+.4f}, mean absolute {decisions.distance_mean:.4f}, maximum absolute "
         f"{decisions.shift_max:.4f}."
     )
+    typer.echo(fit_line(changes))
     if decisions.compared < decisions.rows:
-        typer.echo(
-            f"Skipped: {decisions.rows - decisions.compared} of {decisions.rows} rows, "
-            "which are invalid or which one of the models cannot score."
-        )
+        skipped = f"Skipped: {decisions.rows - decisions.compared} of {decisions.rows} rows"
+        typer.echo(fit_line(f"{skipped}, which are invalid or which one of the models cannot score."))
     for flip in decisions.flips:
         typer.echo(printable(f"line {flip.offset}: {flip.application_id} {flip.before} → {flip.after}"))

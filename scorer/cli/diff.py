@@ -9,11 +9,16 @@ import typer
 from schemas.printable import printable
 from scorer.cli.decisions import decisions_as_json, print_decisions
 from scorer.cli.options import ConfigOption, JsonOption, SetOption, StoreOption, settings_of, show_hints
+from scorer.cli.progress_bar import elapsed_time
 from scorer.cli.rows import name_source, read_batches
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
     from scorer.author.diff import Change
+
+IdsOption = Annotated[
+    bool, typer.Option("--ids", help="With --on: list the ids of applications whose decision changes.")
+]
 
 _VALUE_CHARACTERS_MAX = 44
 
@@ -27,9 +32,7 @@ def diff(
             metavar="FILE", help="Compare their decisions on this file of applications: .csv or .jsonl; - is stdin."
         ),
     ] = None,
-    ids: Annotated[
-        bool, typer.Option("--ids", help="With --on: list the ids of applications whose decision changes.")
-    ] = False,
+    ids: IdsOption = False,
     store: StoreOption = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
@@ -61,9 +64,10 @@ def diff(
     changes = compare_manifests(*manifests)
     decisions, hints = None, Hints()
     if on is not None and source is not None:
-        opened = bundles.open(before), bundles.open(after)
-        batches = read_batches(on, source, opened[1].encoding.contract, hints)
-        decisions = compare_decisions(batches, opened, settings.record_bytes_max, keep_flips=ids)
+        with elapsed_time("comparing decisions"):
+            opened = bundles.open(before), bundles.open(after)
+            batches = read_batches(on, source, opened[1].encoding.contract, hints)
+            decisions = compare_decisions(batches, opened, settings.record_bytes_max, keep_flips=ids)
     show_hints(hints)
     if as_json:
         report = {

@@ -14,6 +14,7 @@ from scorer.cli.options import (
     ServersOption,
     SetOption,
     StoreOption,
+    require_target,
     require_text,
     settings_of,
     show_hints,
@@ -99,6 +100,7 @@ def explain(
         raise MisuseError("name either an ID, or an application with --file FILE --bundle REF")
     if letter is not None and as_json:
         raise MisuseError("--letter and --json exclude each other: both are printed on standard output")
+    require_target("--out", out)
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
     bundles = BundleStore(settings.store)
     if sought_id is not None:
