@@ -85,7 +85,9 @@ class Steps:
 
     def say(self, line: str) -> None:
         """Prints a line; the time counts from now on."""
-        self._console.print(printable_lines(line), markup=False, highlight=False, soft_wrap=True)
+        # An indented line is a command or from a log, and stays whole so that it can be copied.
+        is_whole = line.startswith(" ") or not self._console.is_terminal
+        self._console.print(printable_lines(line), markup=False, highlight=False, soft_wrap=is_whole)
         for task in self._progress.task_ids:
             self._progress.remove_task(task)
         self._progress.add_task("")

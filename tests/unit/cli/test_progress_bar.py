@@ -36,6 +36,20 @@ def test_elsewhere_only_the_lines_are() -> None:
     assert second.startswith("downloading")
 
 
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_step_is_broken_between_words(is_terminal: bool) -> None:
+    """Paths were once broken by the terminal; a command stays whole, and so does everything on a pipe."""
+    console = Console(file=io.StringIO(), force_terminal=is_terminal, width=40)
+    steps = Steps(console)
+    path = "/tmp/scorer-kafka-12345678"  # noqa: S108 - it is only printed
+    for line in (f"java broker with its data in {path}", f"  export SCORER_APPLICATIONS_TOPIC={path}"):
+        steps.say(line)
+    assert isinstance(console.file, io.StringIO)
+    first = ["java broker with its data in", path] if is_terminal else [f"java broker with its data in {path}"]
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    assert lines == [*first, f"  export SCORER_APPLICATIONS_TOPIC={path}"]
+
+
 class Terminal(io.StringIO):
     """A terminal, as programs see it."""
 
