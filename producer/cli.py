@@ -124,13 +124,12 @@ def publish(
     the line number and a digest of the row. Invalid rows are not sent; they are listed with the fields and rules, and
     the exit code is 1.
 
-    For example:
-
-        producer publish applications.csv
-
-        zcat applications.jsonl.gz | producer publish - --json
-
-        producer publish broken.jsonl --as-is
+    Examples:
+    ```
+    producer publish applications.csv
+    zcat applications.jsonl.gz | producer publish - --json
+    producer publish broken.jsonl --as-is
+    ```
     """
     settings = _settings(bootstrap_servers, kafka, applications_topic=applications_topic)
     headers = read_assignments("--header", header, "traceparent=00-…")
@@ -182,13 +181,12 @@ def load(
     --invalid 0.01 one in a hundred applications is invalid, covering every rejection code that a record can cause.
     Ctrl-C or SIGTERM stops the load and prints the summary.
 
-    For example:
-
-        producer load --rate 5000 --for 2m
-
-        producer load --rate 200 --for 30s --invalid 0.05 --json
-
-        producer load --contract loan.schema.json --profile loan --for 10s
+    Examples:
+    ```
+    producer load --rate 5000 --for 2m
+    producer load --rate 200 --for 30s --invalid 0.05 --json
+    producer load --contract loan.schema.json --profile loan --for 10s
+    ```
     """
     settings = _settings(bootstrap_servers, kafka, applications_topic=applications_topic)
 
@@ -234,13 +232,12 @@ def try_application(
     Fields that are not given take the values of the contract's example, and are listed below the decision. --fields
     lists the fields of the deployed contract.
 
-    For example:
-
-        producer try
-
-        producer try age=25 job=partime seniority=0 income=null
-
-        producer try --fields
+    Examples:
+    ```
+    producer try
+    producer try age=25 job=partime seniority=0 income=null
+    producer try --fields
+    ```
     """
     from producer.deployed import find_contract
     from producer.trial import field_table, make_trial
@@ -291,15 +288,13 @@ def watch(
     letter, the rejection code and the reason. With --last, the newest results are shown first; together with --id or
     --only, these are the newest ones that match, for which the topics are read from the beginning.
 
-    For example:
-
-        producer watch --dead-letters
-
-        producer watch --id try- --last 20
-
-        producer watch --only REJECTED --last 5
-
-        producer watch --from-beginning --json | jq -r .decision
+    Examples:
+    ```
+    producer watch --dead-letters
+    producer watch --id try- --last 20
+    producer watch --only REJECTED --last 5
+    producer watch --from-beginning --json | jq -r .decision
+    ```
     """
     if from_beginning and last:
         raise MisuseError("--from-beginning shows all results: omit --last")
@@ -315,6 +310,7 @@ def watch(
     from producer.watch import Filter, Watch, topics_of
 
     console, skipped = Console(highlight=False, soft_wrap=True), Skipped()
+    columns = console.width if console.is_terminal else None
     shown = Filter(application_id, only or "")
     watched = topics_of(settings, shown, dead_letters=dead_letters)
     start = {"from_beginning": from_beginning or bool(last and any(shown)), "until_end": bool(last)}
@@ -329,7 +325,7 @@ def watch(
             if as_json:
                 typer.echo(result_json(*result))
             else:
-                console.print(result_line(*result))
+                console.print(result_line(*result, columns))
     skipped.report()
 
 

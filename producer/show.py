@@ -1,6 +1,7 @@
 """Formats results as text for a terminal, and as JSON for scripts."""
 
 import json
+import textwrap
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from schemas.printable import printable
 from schemas.records import DeadLetter
 
 _REJECTED_COLOUR: Final = "magenta"
+# The column of the id, below which long details continue.
+_INDENT: Final = 10
 # Times that exist in every time zone.
 _FIRST, _LAST = datetime(2, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -35,22 +38,35 @@ def decision_panel(decision: Decision, waited_s: float) -> Panel:
     return Panel(table, title=Text(decision.decision, style=f"bold {colour}"), border_style=colour, expand=False)
 
 
-def result_line(result: Decision | DeadLetter, written_at: datetime | None) -> Text:
-    """A decision or a dead letter as one line: time, id, label or REJECTED, and details."""
+def result_line(result: Decision | DeadLetter, written_at: datetime | None, columns: int | None = None) -> Text:
+    """A decision or a dead letter as one line: time, id, label or REJECTED, and details.
+
+    Args:
+        result: the decision or dead letter.
+        written_at: the timestamp of its record; None if no calendar has it.
+        columns: width of the terminal. If the line is longer, the date and milliseconds are left out; if it still is,
+            reasons continue below. None is a pipe.
+    """
     # A publisher with a wrong clock or unit can produce timestamps that cannot be shown.
-    time = (
-        written_at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-        if written_at and _FIRST <= written_at < _LAST
-        else f"{'(no time)':23}"
-    )
+    is_shown = written_at is not None and _FIRST <= written_at < _LAST
+    time = written_at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] if written_at and is_shown else "(no time)"
     if isinstance(result, Decision):
         key, kind, colour = result.application_id, str(result.decision), COLOURS[result.decision]
-        reasons = f"  {' '.join(result.reasons)}" if result.reasons else ""
-        details = f"{result.probability_of_default:7.2%}  {result.bundle.name}:{result.bundle.version}{reasons}"
+        details = f"{result.probability_of_default:7.2%}  {result.bundle.name}:{result.bundle.version}"
+        more = f"  {' '.join(result.reasons)}" if result.reasons else ""
     else:
         key, kind, colour = result.id or "(no key)", "REJECTED", _REJECTED_COLOUR
-        details = f"{result.code}: {result.reason}"
-    return Text.assemble((time, "dim"), f"  {printable(key):28}  ", (f"{kind:10}", colour), f"  {printable(details)}")
+        details, more = f"{result.code}:", f" {result.reason}"
+    name, details, more = f"  {printable(key):28}  ", printable(details), printable(more)
+    line = Text.assemble((f"{time:23}", "dim"), name, (f"{kind:10}", colour), f"  {details}{more}")
+    if columns is None or len(line) <= columns:
+        return line
+    head = Text.assemble((f"{time[11:19] if is_shown else time:8}", "dim"), name, (f"{kind:10}", colour))
+    if len(head) + 2 + len(details) + len(more) <= columns:
+        return head.append(f"  {details}{more}")
+    indent = " " * _INDENT
+    below = textwrap.fill(more.strip(), max(columns, 2 * _INDENT), initial_indent=indent, subsequent_indent=indent)
+    return head.append(f"  {details}\n{below}" if below else f"  {details}")
 
 
 def result_json(result: Decision | DeadLetter, written_at: datetime | None) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from scorer.cli.describe import describe, figures
 from scorer.cli.options import ConfigOption, JsonOption, SetOption, StoreOption, settings_of, show_hints
+from scorer.cli.progress_bar import elapsed_time
 from scorer.cli.tables import output_console, print_tables
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def build(
     [policy]
     maybe_above = 0.3
     declined_above = 0.5
+    second_review_when = "amount > 20000"  # optional: a MAYBE decision needs two reviewers then
     [[policy.rules]]            # optional: the first one that holds decides
     id = "low-income"
     when = "income < 1000"
@@ -59,7 +61,11 @@ def build(
     [labels]
     licence = "as agreed on 2025-11-03"
     ```
-    Example: `scorer bundle build vendor-risk.toml`
+
+    Examples:
+    ```
+    scorer bundle build vendor-risk.toml
+    ```
     """
     from schemas.rows import Hints
     from scorer.author.describe import read_build_file
@@ -76,7 +82,8 @@ def build(
         holdout = read_examples(labelled, hints, skip_invalid=skip_invalid, contract=build_file.contract)
     show_hints(hints)
     notes: list[str] = []
-    manifest, uri = add_model(folder / build_file.model, build_file, bundles, holdout, passed=notes.append)
+    with elapsed_time("building the bundle"):
+        manifest, uri = add_model(folder / build_file.model, build_file, bundles, holdout, passed=notes.append)
     if as_json:
         typer.echo(json.dumps({"location": uri, **describe(manifest)}))
     else:

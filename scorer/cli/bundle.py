@@ -9,7 +9,7 @@ import typer
 
 from schemas.printable import printable
 from scorer.cli.completion import ReferenceArgument, StoredArgument
-from scorer.cli.describe import describe, figures
+from scorer.cli.describe import describe, describe_entry, describe_model, figures
 from scorer.cli.options import (
     DEFAULT_BUNDLE,
     ConfigOption,
@@ -23,7 +23,6 @@ from scorer.cli.tables import output_console, print_tables
 
 if TYPE_CHECKING:
     from scorer.bundle.engine import EngineSetting
-    from scorer.bundle.manifest import Manifest
     from scorer.core.score import Bundle
     from scorer.store.entry import Entry
     from scorer.store.store import BundleStore
@@ -48,7 +47,14 @@ def list_(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the bundles in the store and those shipped with the package. `scorer bundle show` has a bundle's labels."""
+    """List the bundles in the store and those shipped with the package. `scorer bundle show` has a bundle's labels.
+
+    Examples:
+    ```
+    scorer bundle list
+    scorer bundle list --label owner=risk --json
+    ```
+    """
     from rich import box
     from rich.table import Table
 
@@ -56,7 +62,7 @@ def list_(
     entries = [entry for entry in bundles.entries() if all(_has_label(entry, wanted) for wanted in label or [])]
     tags = bundles.notes.tags()
     if as_json:
-        typer.echo(json.dumps([_as_json(entry, entry.tags_among(tags)) for entry in entries], indent=2))
+        typer.echo(json.dumps([describe_entry(entry, entry.tags_among(tags)) for entry in entries], indent=2))
         return
     rows = [_cells(entry, entry.tags_among(tags)) for entry in entries]
     # Terminals are narrow: an empty column is left out. References and digests do not wrap, so that they can be copied.
@@ -77,7 +83,14 @@ def show(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a bundle's manifest: policy, fields, metrics, training. Nothing is verified: see `verify`."""
+    """Show a bundle's manifest: policy, fields, metrics, training. Nothing is verified: see `verify`.
+
+    Examples:
+    ```
+    scorer bundle show
+    scorer bundle show my-risk:latest --json | jq .policy
+    ```
+    """
     from rich.markup import escape
 
     from schemas.contracts import CREDIT_APPLICATION
@@ -98,7 +111,7 @@ def show(
         "folder": str(folder),
         "policy": manifest.policy.lines(),
         "fields": f"{', '.join(manifest.features.fields)} ({len(manifest.features.columns)} columns)",
-        **_describe_model(manifest),
+        **describe_model(manifest),
         "libraries": ", ".join(f"{name} {version}" for name, version in manifest.libraries.items()),
         "contract": str(manifest.contract or f"{CREDIT_APPLICATION}:{manifest.contract_version}"),
         "labels": ", ".join(f"{key}={value}" for key, value in manifest.labels.items()) or "none",
@@ -131,6 +144,12 @@ def verify(
     The last check compares the engines, and names the one that would decide. It fails only with --set engine=compiled,
     because otherwise the Python engine decides the same bytes. With --keys, also check that one of these keys has
     signed the bundle.
+
+    Examples:
+    ```
+    scorer bundle verify my-risk:1.0.0
+    scorer bundle verify my-risk:1.0.0 --keys trusted-keys.json
+    ```
     """
     from scorer.bundle.load import load_bundle
     from scorer.errors import BundleError
@@ -198,7 +217,9 @@ def tag(
     if as_json:
         previous = None if before is None else before.model_dump(mode="json")
         typer.echo(
-            json.dumps({"tag": tag, **_as_json(entry, bundles.notes.tags_of(entry)), "before": previous}, indent=2)
+            json.dumps(
+                {"tag": tag, **describe_entry(entry, bundles.notes.tags_of(entry)), "before": previous}, indent=2
+            )
         )
     else:
         typer.echo(message)
@@ -217,6 +238,12 @@ def delete(
 
     Decisions name the bundle that made them. Export a bundle that has made decisions before you delete it, or they can
     no longer be explained. Workers that have loaded it are not affected. Shipped bundles cannot be deleted.
+
+    Examples:
+    ```
+    scorer bundle delete my-risk:1.0.0
+    scorer bundle delete my-risk:1.0.0 --yes
+    ```
     """
     from scorer.errors import MisuseError
 
@@ -230,7 +257,7 @@ def delete(
         typer.confirm(f"Delete {_short_reference(entry)}{tagged} from {entry.location}?", abort=True)
     bundles.delete(entry)
     if as_json:
-        typer.echo(json.dumps(_as_json(entry, tags), indent=2))
+        typer.echo(json.dumps(describe_entry(entry, tags), indent=2))
     else:
         typer.echo(f"deleted {_short_reference(entry)}{tagged}")
 
@@ -298,7 +325,7 @@ def import_(
         manifest = read_manifest(folder, source)
     entry = bundles.entry(f"{manifest.name}:{manifest.version}")
     if as_json:
-        typer.echo(json.dumps({"new": new, **_as_json(entry, bundles.notes.tags_of(entry))}, indent=2))
+        typer.echo(json.dumps({"new": new, **describe_entry(entry, bundles.notes.tags_of(entry))}, indent=2))
     elif new:
         typer.echo(f"imported {_short_reference(entry)} into {entry.location}")
     else:
@@ -359,34 +386,3 @@ def _has_label(entry: "Entry", wanted: str) -> bool:
     key, equals, value = wanted.partition("=")
     labels = {} if entry.manifest is None else entry.manifest.labels
     return key in labels and (not equals or labels[key] == value)
-
-
-def _describe_model(manifest: "Manifest") -> dict[str, str]:
-    """Where the model comes from: training or runner, fields left out, and data set."""
-    training, metrics = manifest.training, manifest.metrics
-    parameters = training.parameters.items() if training else manifest.runner_settings.items()
-    rounds = [f"{training.rounds} rounds"] if training else []
-    facts = {
-        "training" if training else "runner": ", ".join(
-            [manifest.runner, *rounds, *(f"{k} {v}" for k, v in parameters)]
-        )
-    }
-    if training:
-        facts = {"left out": ", ".join(training.dropped_fields) or "nothing", **facts}
-    if metrics:
-        facts["data"] = f"{metrics.dataset.rows} rows, sha256 {metrics.dataset.sha256}"
-    return facts
-
-
-def _as_json(entry: "Entry", tags: list[str]) -> dict[str, object]:
-    description = {
-        "name": entry.name,
-        "version": entry.version,
-        "location": entry.location,
-        "shipped": entry.shipped,
-        "default": entry.reference == DEFAULT_BUNDLE,
-        "tags": tags,
-    }
-    if entry.manifest is None:
-        return description | {"fault": entry.fault}
-    return description | describe(entry.manifest)

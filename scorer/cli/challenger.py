@@ -10,6 +10,7 @@ import typer
 from scorer.cli.announce import champion_of
 from scorer.cli.decisions import decisions_as_json, print_decisions
 from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, StoreOption, broker_settings_of
+from scorer.cli.progress_bar import elapsed_time
 from scorer.errors import DeploymentError
 
 if TYPE_CHECKING:
@@ -51,8 +52,9 @@ def challenger(
     if references[1] is None:
         raise DeploymentError("there is no challenger: scorer deploy REF --slot challenger --reason … deploys one")
     bundles = BundleStore(settings.store)
-    opened = bundles.open(str(references[0])), bundles.open(str(references[1]))
-    decisions, skipped = _compare(settings, opened, sample)
+    with elapsed_time(f"comparing the newest {sample:,} applications"):
+        opened = bundles.open(str(references[0])), bundles.open(str(references[1]))
+        decisions, skipped = _compare(settings, opened, sample)
     champion_name, challenger_name = (bundle.reference.short for bundle in opened)
     if as_json:
         names = {"champion": champion_name, "challenger": challenger_name}

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from itertools import chain
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -21,9 +22,16 @@ def config(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show each setting, its value and its source; secrets are masked.
+    """Show each setting, its value and its source, and which settings file was looked for; secrets are masked.
 
     Precedence, highest first: flags, SCORER_* environment variables, scorer.toml, defaults.
+
+    Examples:
+    ```
+    scorer config
+    scorer config --set linger_ms=5
+    scorer config --json | jq .bootstrap_servers
+    ```
     """
     from rich import box
     from rich.table import Table
@@ -32,12 +40,22 @@ def config(
     if as_json:
         typer.echo(json.dumps({name: {"value": value, "from": origin} for name, value, origin in rows}, indent=2))
         return
+    typer.echo(_describe_file(config))
     table = Table(box=box.SIMPLE)
     for title in ("setting", "value", "from"):
         table.add_column(title, overflow="fold")
     for name, value, origin in rows:
         table.add_row(name, value or "[dim]not set[/dim]", origin if origin != "default" else "[dim]default[/dim]")
     print_tables(table)
+
+
+def _describe_file(named: Path | None) -> str:
+    """Which settings file was looked for, and whether it exists."""
+    from schemas.settings import FILE_NAME
+
+    path = named or Path(FILE_NAME)
+    missing = "" if path.exists() else " (not found, so no setting is from a file)"
+    return printable(f"settings file: {path.absolute()}{missing}")
 
 
 def doctor(

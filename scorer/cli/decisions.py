@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from schemas.printable import printable
-from scorer.cli.tables import print_tables
+from scorer.cli.tables import fit_line, print_tables
 
 if TYPE_CHECKING:
     from scorer.author.diff import Comparison
@@ -51,17 +51,16 @@ def print_decisions(decisions: "Comparison", axes: str) -> None:
         table.add_row(old, *cells)
     share = decisions.flipped / max(decisions.compared, 1)
     milder = decisions.flipped - decisions.stricter
-    typer.echo(
+    changes = (
         f"{decisions.flipped} of {decisions.compared} decisions change ({share:.2%}): {milder} to a milder label, "
         f"{decisions.stricter} to a stricter one."
     )
-    typer.echo(f"{decisions.describe_shift()}\n")
-    typer.echo(printable(f"Decisions ({axes})"))
+    typer.echo(fit_line(changes))
+    typer.echo(f"{fit_line(decisions.describe_shift())}\n")
+    typer.echo(fit_line(printable(f"Decisions ({axes})")))
     print_tables(table)
     if decisions.compared < decisions.rows:
-        typer.echo(
-            f"Skipped: {decisions.rows - decisions.compared} of {decisions.rows} rows, "
-            "which are invalid or which one of the models cannot score."
-        )
+        skipped = f"Skipped: {decisions.rows - decisions.compared} of {decisions.rows} rows"
+        typer.echo(fit_line(f"{skipped}, which are invalid or which one of the models cannot score."))
     for flip in decisions.flips:
         typer.echo(printable(f"line {flip.offset}: {flip.application_id} {flip.before} → {flip.after}"))

@@ -21,6 +21,7 @@ from scorer.cli.options import (
     require_reason,
     settings_of,
 )
+from scorer.cli.progress_bar import elapsed_time
 from scorer.cli.signing import KeyOption, ProposeOption, Signing
 from scorer.errors import DeploymentError, MisuseError
 
@@ -177,7 +178,8 @@ def rollback(
             )
         located = bundles.locate(target)
         if named is None:  # a bundle given with --to was opened above
-            located.open_in_child()
+            with elapsed_time(f"checking {target.short}"):
+                located.open_in_child()
         signing.require_signed(bundles, target)
         contract = contract_of(located.folder, target)
         check_compatible(state, bundles, champion, (target, contract), allow_breaking=True)
@@ -226,8 +228,9 @@ def _open(bundles: "BundleStore", reference: str) -> "tuple[BundleReference, Con
     """Opens a bundle in a separate process; returns its exact reference and its contract."""
     from scorer.bundle.trial import open_in_child
 
-    folder = bundles.find(reference)
-    bundle = open_in_child(folder)
+    with elapsed_time(f"checking {reference}"):
+        folder = bundles.find(reference)
+        bundle = open_in_child(folder)
     return bundle, contract_of(folder, bundle)
 
 

@@ -14,10 +14,12 @@ from scorer.cli.options import (
     PageOption,
     SetOption,
     StoreOption,
+    require_target,
     settings_of,
     show_hints,
     write_page,
 )
+from scorer.cli.progress_bar import elapsed_time
 from scorer.cli.rows import FileRecord, name_source, read_batches
 from scorer.cli.tables import output_console, print_tables
 from scorer.errors import BundleError, MisuseError
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from scorer.author.facts import Fact
     from scorer.bundle.manifest import Manifest
     from scorer.store.store import BundleStore
+
+IdsOption = Annotated[
+    bool, typer.Option("--ids", help="With --on: list the ids of applications whose decision changes.")
+]
 
 _VALUE_CHARACTERS_MAX = 44
 
@@ -45,9 +51,7 @@ def diff(
             "golden examples of B, which are synthetic.",
         ),
     ] = None,
-    ids: Annotated[
-        bool, typer.Option("--ids", help="With --on: list the ids of applications whose decision changes.")
-    ] = False,
+    ids: IdsOption = False,
     show_all: Annotated[bool, typer.Option("--all", help="Also list all manifest entries that differ.")] = False,
     html: PageOption = None,
     store: StoreOption = None,
@@ -77,14 +81,16 @@ def diff(
     if ids and on is None:
         raise MisuseError("--ids lists applications: give a file of them with --on")
     settings = settings_of(config, None, assignments, store=store).settings
+    require_target("--html", html)
     source, bundles, hints = None if on is None else name_source(on, None), BundleStore(settings.store), Hints()
     manifests = read_manifest(bundles.find(before)), read_manifest(bundles.find(after))
-    if on is None or source is None:
-        decisions, sample = _compare_on_golden(bundles, (before, after), settings.record_bytes_max)
-    else:
-        opened, sample = (bundles.open(before), bundles.open(after)), "the applications of the file"
-        batches = read_batches(on, source, opened[1].encoding.contract, hints)
-        decisions = compare_decisions(batches, opened, settings.record_bytes_max, keep_flips=ids)
+    with elapsed_time("comparing decisions"):
+        if on is None or source is None:
+            decisions, sample = _compare_on_golden(bundles, (before, after), settings.record_bytes_max)
+        else:
+            opened, sample = (bundles.open(before), bundles.open(after)), "the applications of the file"
+            batches = read_batches(on, source, opened[1].encoding.contract, hints)
+            decisions = compare_decisions(batches, opened, settings.record_bytes_max, keep_flips=ids)
     show_hints(hints)
     compared = _Compared(manifests, decisions, sample, compare_facts(*manifests), compare_manifests(*manifests))
     if html is not None:

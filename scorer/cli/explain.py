@@ -15,6 +15,7 @@ from scorer.cli.options import (
     ServersOption,
     SetOption,
     StoreOption,
+    require_target,
     require_text,
     settings_of,
     show_hints,
@@ -100,6 +101,7 @@ def explain(
         raise MisuseError("name either an ID, or an application with --file FILE --bundle REF")
     if letter is not None and as_json:
         raise MisuseError("--letter and --json exclude each other: both are printed on standard output")
+    require_target("--html", html)
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
     bundles = BundleStore(settings.store)
     if sought_id is not None:

@@ -22,7 +22,14 @@ def history(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show all deployments, oldest first: the bundle, its slot, when, by whom and why."""
+    """Show all deployments, oldest first: the bundle, its slot, when, by whom and why.
+
+    Examples:
+    ```
+    scorer history
+    scorer history --json | jq '.[-1].reason'
+    ```
+    """
     from scorer.operate.deployments import read_history
 
     lines = read_history(broker_settings_of(config, bootstrap_servers, assignments))

@@ -7,6 +7,7 @@ import typer
 
 from scorer.cli.findings import report_findings
 from scorer.cli.options import DEFAULT_BUNDLE, ConfigOption, JsonOption, SetOption, StoreOption, settings_of, show_hints
+from scorer.cli.progress_bar import elapsed_time
 from scorer.cli.rows import name_source, read_batches
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def lint(
     hints = Hints()
     read = None if on is None else partial(_read, on, name_source(on, None), hints)
     folder = BundleStore(settings_of(config, None, assignments, store=store).settings.store).find(reference)
-    findings = lint_bundle(folder, read)
+    with elapsed_time(f"reviewing {reference}"):
+        findings = lint_bundle(folder, read)
     show_hints(hints)
     report_findings(findings, strict=strict, as_json=as_json)
 

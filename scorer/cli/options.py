@@ -1,5 +1,7 @@
 """Options shared by several commands, and the settings that result from them."""
 
+import errno
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -165,7 +167,6 @@ def parse_time(option: str, text: str | None) -> datetime | None:
 def default_actor() -> str:
     """The operator, as user@hostname; in a container the user may have only a numeric id."""
     import getpass
-    import os
     import socket
 
     from schemas.deployment import ACTOR_CHARACTERS_MAX
@@ -175,6 +176,19 @@ def default_actor() -> str:
     except (KeyError, OSError):
         user = str(os.getuid())
     return printable(f"{user}@{socket.gethostname()}", ACTOR_CHARACTERS_MAX)
+
+
+def require_target(option: str, path: Path | None) -> None:
+    """Checks that a file can be created at a path, before the work whose result it will contain.
+
+    Raises:
+        MisuseError: it is a folder, or in a folder that does not exist.
+    """
+    if path is None:
+        return
+    fault = errno.EISDIR if path.is_dir() else 0 if path.parent.is_dir() else errno.ENOENT
+    if fault:
+        raise MisuseError(f"{option} {printable(str(path))}: cannot be written: {os.strerror(fault)}")
 
 
 def write_page(path: Path, page: str) -> None:

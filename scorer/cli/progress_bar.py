@@ -1,10 +1,11 @@
 """Progress of commands that take long, if the output is a terminal: a bar, or the current step's elapsed time."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
-from schemas.printable import printable_lines
+from schemas.printable import printable, printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,6 +30,21 @@ def progress_bar(description: str, quiet: bool = False) -> Iterator["OnProgress"
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
         yield _BarUpdate(progress, description)
+
+
+@contextmanager
+def elapsed_time(description: str) -> Iterator[None]:
+    """Shows what a command does and for how long, if standard error is a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        progress.add_task(printable(description))
+        yield
 
 
 class _BarUpdate:
@@ -69,7 +85,9 @@ class Steps:
 
     def say(self, line: str) -> None:
         """Prints a line; the time counts from now on."""
-        self._console.print(printable_lines(line), markup=False, highlight=False, soft_wrap=True)
+        # An indented line is a command or from a log, and stays whole so that it can be copied.
+        is_whole = line.startswith(" ") or not self._console.is_terminal
+        self._console.print(printable_lines(line), markup=False, highlight=False, soft_wrap=is_whole)
         for task in self._progress.task_ids:
             self._progress.remove_task(task)
         self._progress.add_task("")

@@ -229,7 +229,14 @@ def status(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the progress of a replay, over all of its processes."""
+    """Show the progress of a replay, over all of its processes.
+
+    Examples:
+    ```
+    scorer replay status bad-model
+    scorer replay status bad-model --json | jq .done
+    ```
+    """
     from scorer.replay.plan import read_plan
 
     planned = read_plan(folder)
@@ -260,6 +267,12 @@ def report(
     Writes report.html, a self-contained page; report.json with all figures; and flips.csv, which lists each application
     whose decision changed. The report is computed from the records on the topics.
     Needs the package's extra "train".
+
+    Examples:
+    ```
+    scorer replay report bad-model
+    scorer replay report bad-model --output report-for-the-committee
+    ```
     """
     from scorer.author.train import require_libraries
     from scorer.replay.plan import read_plan

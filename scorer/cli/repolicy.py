@@ -13,6 +13,7 @@ from scorer.cli.completion import ReferenceArgument
 from scorer.cli.describe import describe
 from scorer.cli.options import ConfigOption, JsonOption, SetOption, StoreOption, settings_of
 from scorer.cli.policy_source import read_for
+from scorer.cli.progress_bar import elapsed_time
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def repolicy(
     lines: list[str] = []
     now = datetime.now(UTC).replace(microsecond=0)
     draft = draft_repolicy(before, contents, contract, new_policy, (version, now), catalogue)
-    manifest, uri = _add(draft, bundles, lines.append)
+    with elapsed_time("building the bundle"):
+        manifest, uri = _add(draft, bundles, lines.append)
     if as_json:
         same = {"same_model_as": before.reference.short, "cases": cases or 0, "location": uri}
         typer.echo(json.dumps(same | describe(manifest), indent=2))

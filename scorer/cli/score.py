@@ -12,8 +12,18 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 import typer
 
 from scorer.cli.completion import complete_reference
-from scorer.cli.options import DEFAULT_BUNDLE, ConfigOption, SetOption, StoreOption, settings_of, show_hints
+from scorer.cli.options import (
+    DEFAULT_BUNDLE,
+    ConfigOption,
+    SetOption,
+    StoreOption,
+    require_target,
+    settings_of,
+    show_hints,
+)
+from scorer.cli.progress_bar import elapsed_time
 from scorer.cli.rows import FileRecord, name_source, read_batches
+from scorer.cli.tables import fit_line
 from scorer.errors import MisuseError, ScorerError
 
 if TYPE_CHECKING:
@@ -62,6 +72,15 @@ class _Tally:
         )
 
 
+BundleOption = Annotated[
+    str,
+    typer.Option(
+        "--bundle",
+        metavar="REF",
+        help="Bundle to score with: name:version, name:tag, name@digest, or a folder.",
+        autocompletion=complete_reference,
+    ),
+]
 RejectsOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write invalid rows to this file: line, code and reason as JSON.")
 ]
@@ -76,15 +95,7 @@ OutputOption = Annotated[
 
 def score(
     applications: Annotated[str, typer.Argument(metavar="FILE", help="A .csv or .jsonl file; - is standard input.")],
-    bundle: Annotated[
-        str,
-        typer.Option(
-            "--bundle",
-            metavar="REF",
-            help="Bundle to score with: name:version, name:tag, name@digest, or a folder.",
-            autocompletion=complete_reference,
-        ),
-    ] = DEFAULT_BUNDLE,
+    bundle: BundleOption = DEFAULT_BUNDLE,
     rejects: RejectsOption = None,
     topic: TopicOption = None,
     output: OutputOption = "jsonl",
@@ -117,6 +128,7 @@ def score(
     from scorer.core.score import score_batch
 
     source = name_source(applications, topic)
+    require_target("--rejects", rejects)
     settings = settings_of(config, None, assignments, store=store).settings
     opened = _open(settings, bundle)
     table = _open_table(applications, opened) if output == "csv" else None
@@ -130,7 +142,8 @@ def score(
             if not summary:
                 sys.stdout.buffer.write(table.lines(records, scores) if table else decisions)
                 sys.stdout.buffer.flush()
-    typer.echo(tally.as_json(opened.reference) if as_json else tally.as_text(opened.reference), err=not summary)
+    text = fit_line(tally.as_text(opened.reference), output=sys.stdout if summary else sys.stderr)
+    typer.echo(tally.as_json(opened.reference) if as_json else text, err=not summary)
     show_hints(hints)
     if tally.rejects and rejects is None:
         raise typer.Exit(1)
@@ -146,7 +159,8 @@ def _open(settings: "Settings", reference: str) -> "Bundle":
     from scorer.bundle.engine import with_engine
     from scorer.store.store import BundleStore
 
-    return with_engine(BundleStore(settings.store).open(reference), settings.engine)
+    with elapsed_time(f"opening {reference}"):
+        return with_engine(BundleStore(settings.store).open(reference), settings.engine)
 
 
 @contextmanager

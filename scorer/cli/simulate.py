@@ -15,7 +15,8 @@ from scorer.cli.options import (
     ServersOption,
     SetOption,
     StoreOption,
-    settings_of,
+    broker_settings_of,
+    require_target,
     write_page,
 )
 from scorer.cli.policy_source import ForBundleOption, prepare, read_for
@@ -65,14 +66,13 @@ def simulate(
     from scorer.author.train import require_libraries
     from scorer.bundle.load import read_contract_of, read_manifest
     from scorer.core.decode import Decoder
-    from scorer.operate.listening import require_listening
     from scorer.replay.filters import select
     from scorer.replay.simulation import decide_again, summarize
     from scorer.store.store import BundleStore
 
-    settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
+    require_target("--html", html)
     require_libraries(*(["matplotlib"] if html else []))
-    require_listening(settings)
+    settings = broker_settings_of(config, bootstrap_servers, assignments, store=store)
     filters = read_filters(settings, decided_by, (None, None, since), None, None)
     folder = BundleStore(settings.store).find(bundle or read_champion(settings))
     manifest, (_, contract) = read_manifest(folder), read_contract_of(folder)

@@ -3,16 +3,19 @@
 import json
 from dataclasses import asdict
 from datetime import UTC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
 from schemas.printable import printable
 from scorer.cli.options import DEFAULT_BUNDLE, ConfigOption, JsonOption, ServersOption, SetOption, broker_settings_of
+from scorer.cli.tables import fit_line
 
 if TYPE_CHECKING:
     from scorer.operate.status import Status, WorkerStatus
     from scorer.settings import Settings
+
+_NAME_COLUMNS: Final = 12
 
 
 def status(
@@ -40,7 +43,7 @@ def status(
         typer.echo(json.dumps(_as_json(settings, current), indent=2))
     else:
         for line in status_lines(settings, current):
-            typer.echo(printable(line))
+            typer.echo(fit_line(printable(line), _NAME_COLUMNS))
     if current.problems:
         raise typer.Exit(1)
 
@@ -76,9 +79,9 @@ def status_lines(settings: "Settings", current: "Status") -> list[str]:
         "challenger": current.challenger.short if current.challenger else "none",
         "deployed": _deployment(current),
     }
-    lines = [f"{name:<12}{value}" for name, value in facts.items()]
-    lines += [f"{'worker' if not number else '':<12}{_worker(w)}" for number, w in enumerate(current.workers)]
-    return [*lines, *(f"{'problem':<12}{problem}" for problem in current.problems)]
+    lines = [*facts.items(), *(("" if number else "worker", _worker(w)) for number, w in enumerate(current.workers))]
+    lines += [("problem", problem) for problem in current.problems]
+    return [f"{name:<{_NAME_COLUMNS}}{value}" for name, value in lines]
 
 
 def _deployment(current: "Status") -> str:

@@ -1,7 +1,9 @@
-"""Prints tables: fitted to a terminal, with a rule below the titles; to pipes and files whole lines without any."""
+"""Prints tables and lines: fitted to a terminal, with a rule below titles; whole lines to pipes and files."""
 
+import shutil
 import sys
-from typing import TYPE_CHECKING, Final
+import textwrap
+from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -29,3 +31,18 @@ def print_tables(*tables: "RenderableType") -> None:
                 console.print(table.title, highlight=False)
                 table.title = None
         console.print(table, highlight=False)
+
+
+def fit_line(line: str, indent: int = 0, output: TextIO | None = None) -> str:
+    """Breaks a line between words if it is longer than the terminal is wide.
+
+    Args:
+        line: the line.
+        indent: columns by which the lines after the first are indented.
+        output: where it will be printed (default: standard output); for pipes and files the line stays whole.
+    """
+    if not (output or sys.stdout).isatty():
+        return line
+    columns = max(shutil.get_terminal_size().columns, 2 * indent, 1)
+    wrap = textwrap.TextWrapper(columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+    return wrap.fill(line)

@@ -53,7 +53,14 @@ def check(
     assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare the topics with the required settings; exit 1 if any differs."""
+    """Compare the topics with the required settings; exit 1 if any differs.
+
+    Examples:
+    ```
+    scorer topics check
+    scorer topics check --json | jq .differences
+    ```
+    """
     from scorer.operate import topics
 
     settings = broker_settings_of(config, bootstrap_servers, assignments)

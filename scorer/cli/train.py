@@ -1,6 +1,7 @@
 """`scorer train`: train a bundle on labelled applications."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import typer
 from scorer.cli.describe import describe, figures
 from scorer.cli.model_options import ContractOption, read_contract
 from scorer.cli.options import ConfigOption, JsonOption, SetOption, StoreOption, settings_of, show_hints
+from scorer.cli.progress_bar import elapsed_time
 from scorer.cli.tables import output_console, print_tables
 from scorer.cli.train_options import (
     ApplicationsArgument,
@@ -76,8 +78,6 @@ def train(
     scorer train cars.csv --name car-loans --version 1.0.0 --contract cars.schema.json --target repaid=0 --missing nan
     ```
     """
-    from datetime import UTC, datetime
-
     from schemas.rows import Hints
     from scorer.author.train import choose_fields, read_examples, require_libraries, train_model
     from scorer.store.store import BundleStore
@@ -94,7 +94,8 @@ def train(
     examples = read_examples(applications, hints, skip_invalid=skip_invalid, contract=own_contract, outcome=outcome)
     show_hints(hints)
     identity = name, version, datetime.now(UTC).replace(microsecond=0)
-    manifest, uri, notes = _save(train_model(examples, recipe, identity, labels), bundles, plots)
+    with elapsed_time(f"training on {len(examples.applications):,} applications"):
+        manifest, uri, notes = _save(train_model(examples, recipe, identity, labels), bundles, plots)
     if as_json:
         typer.echo(json.dumps({"location": uri, **describe(manifest)}))
     else:

@@ -72,7 +72,13 @@ def add(
 def list_keys(
     file: FileOption = None, config: ConfigOption = None, assignments: SetOption = None, as_json: JsonOption = False
 ) -> None:
-    """List trusted and revoked keys."""
+    """List trusted and revoked keys.
+
+    Examples:
+    ```
+    scorer trust list --file trusted-keys.json
+    ```
+    """
     from rich.table import Table
 
     from scorer.bundle.signing import read_public_key
@@ -102,6 +108,11 @@ def revoke(
     Workers read the history again without it. If it alone signed the current deployment, they return to the last
     deployment signed by another key; if it alone signed the bundle, they stop. To rotate a key that was not stolen,
     sign and deploy with the new key first.
+
+    Examples:
+    ```
+    scorer trust revoke ana --file trusted-keys.json
+    ```
     """
     from scorer.store.trust import revoke_key
 

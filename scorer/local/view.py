@@ -196,7 +196,8 @@ def _metrics(workers: Sequence[WorkerView], width: int) -> list[str]:
 def _fit(parts: Sequence[str], separator: str, width: int) -> str:
     """As many of the parts as fit whole into the width, and the number of the others."""
     for count in range(len(parts), 0, -1):
-        more = f" and {len(parts) - count} others" if count < len(parts) else ""
+        others = len(parts) - count
+        more = f" and {others} other{'s' * (others != 1)}" if others else ""
         line = separator.join(parts[:count]) + more
         if len(line) <= width:
             return line

@@ -98,3 +98,20 @@ finally:
     assert words_in(done.stdout) == SHIPPED
     heavy = {"numpy", "xgboost", "fsspec", "confluent_kafka", "scorer.bundle.manifest"}
     assert heavy.isdisjoint(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "choices"),
+    [
+        ("worker --delivery ", ["exactly-once", "at-least-once"]),
+        ("up --broker ", ["auto", "given", "docker", "java", "mock"]),
+        ("dlq list --code ", ["not_json", "too_large", "model_error"]),
+        ("score --output ", ["jsonl", "csv"]),
+    ],
+)
+def test_choices_are_completed(run: Run, monkeypatch: pytest.MonkeyPatch, line: str, choices: list[str]) -> None:
+    """Options with a few values once took any text, and offered none."""
+    monkeypatch.setenv("_SCORER_COMPLETE", "complete_zsh")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", f"scorer {line}")
+    offered = run().out
+    assert [choice for choice in choices if f'"{choice}"' not in offered] == []

@@ -90,3 +90,13 @@ def test_the_worker_logs_variables_of_kubernetes(tmp_path: Path) -> None:
     line, failed = [json.loads(text) for text in ended.errors.splitlines()]
     assert (line["event"], line["variables"]) == ("service_links_ignored", sorted(links("SCORER")))
     assert (ended.code, failed["event"]) == (1, "process_failed")
+
+
+def test_config_says_which_file_was_looked_for(run: Run, tmp_path: Path) -> None:
+    """Without a settings file the origin of every value is the default, and nothing said where a file would be."""
+    first = run("config").out.splitlines()[0]
+    assert first == f"settings file: {tmp_path / 'scorer.toml'} (not found, so no setting is from a file)"
+    (tmp_path / "scorer.toml").write_text("linger_ms = 5\n")
+    assert run("config").out.splitlines()[0] == f"settings file: {tmp_path / 'scorer.toml'}"
+    (tmp_path / "other.toml").write_text("linger_ms = 6\n")
+    assert run("config", "--config", "other.toml").out.splitlines()[0] == f"settings file: {tmp_path / 'other.toml'}"

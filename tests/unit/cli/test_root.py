@@ -2,12 +2,16 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
+from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from scorer.cli.root import app
+from scorer.errors import BrokerError
 from tests.unit.cli.conftest import Run
 
 _BOXES = "╭│╰─"
@@ -77,3 +81,42 @@ def test_every_command_is_in_a_panel() -> None:
     commands = command.commands  # type: ignore[attr-defined]
     panels = {commands[name].rich_help_panel for name in commands}
     assert panels == {"Start", "Operate", "Models", "Deployments", "Repair"}
+
+
+def leaves(command: Any, *words: str) -> Iterator[tuple[str, ...]]:
+    """The words of every command that does something."""
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield words
+    for name, below in (inner or {}).items():
+        yield from leaves(below, *words, name)
+
+
+@pytest.mark.parametrize("words", list(leaves(typer.main.get_command(app))), ids=" ".join)
+def test_every_page_teaches_by_example(words: tuple[str, ...]) -> None:
+    """The pages of `history`, `config` and others once had no example."""
+    page = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "120"}).output
+    assert f"scorer {' '.join(words)}" in page.partition("Examples:")[2]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "status", "history", "doctor", "challenger", "explain a-1", "offsets show", "topics ensure", "topics check",
+        "dlq list", "dlq show 0:1", "dlq requeue 0:1", "replay verify",
+        "replay plan new --decided-by credit-risk:1.1.0", "rollback --reason x",
+        "retire --reason x", "policy simulate --maybe-above 0.2",
+    ],
+)  # fmt: skip
+def test_a_broker_that_does_not_listen_is_known_at_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch, arguments: str
+) -> None:
+    """Commands for people ask whether anyone listens before a client of Kafka retries for many seconds."""
+
+    def nobody_listens(_: object) -> None:
+        raise BrokerError("nobody listens")
+
+    monkeypatch.setattr("scorer.operate.listening.require_listening", nobody_listens)
+    ended = run(*arguments.split())
+    assert ended.code == 1
+    assert "nobody listens" in ended.out + ended.err

@@ -286,3 +286,23 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 141
+
+
+@pytest.mark.parametrize(("target", "fault"), [("nowhere/x", "No such file or directory"), (".", "Is a directory")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("score", "FILE", "--bundle", "no-such:1.0.0", "--rejects"),
+        ("explain", "--file", "FILE", "--bundle", "no-such:1.0.0", "--out"),
+        ("policy", "simulate", "--bundle", "no-such:1.0.0", "--out"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_target_is_checked_before_the_work(
+    run: Run, tmp_path: Path, command: tuple[str, ...], target: str, fault: str
+) -> None:
+    """The bundle was opened and the file scored before it was found that the result has no place."""
+    (tmp_path / "file.jsonl").write_text("{}\n")
+    ended = run(*("file.jsonl" if word == "FILE" else word for word in command), target)
+    assert ended.code == 2
+    assert f"{command[-1]} {target}: cannot be written: {fault}" in ended.err

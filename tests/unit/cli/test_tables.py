@@ -1,5 +1,6 @@
 """Tables: on pipes one row is one line, however narrow a terminal would be; on a terminal they fit into 80 columns."""
 
+import io
 from datetime import UTC, datetime
 
 import pytest
@@ -8,7 +9,7 @@ from rich.table import Table
 
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent
-from scorer.cli.tables import print_tables
+from scorer.cli.tables import fit_line, print_tables
 from scorer.stream.history_record import Line
 from tests.unit.cli.conftest import Run
 
@@ -82,3 +83,23 @@ def test_history_on_a_pipe(run: Run) -> None:
     assert len(lines) == 2
     assert f"champion rollback  credit-risk:1.1.1@{'1' * 12}" in lines[1]
     assert lines[1].rstrip().endswith("  declines everybody who rents a flat")
+
+
+class Terminal(io.StringIO):
+    """A terminal, as programs see it."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
+def test_a_long_line_is_broken_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 80 columns the terminal once broke `scorer status` within a bundle's name; a pipe still gets whole lines."""
+    monkeypatch.setenv("COLUMNS", "40")
+    line = "worker      up-host-1 at 127.0.0.1: partitions 0, 1; credit-risk:1.1.1@71719e81ec9b"
+    assert fit_line(line, 12, io.StringIO()) == line
+    assert fit_line(line, 12, Terminal()).splitlines() == [
+        "worker      up-host-1 at 127.0.0.1:",
+        "            partitions 0, 1;",
+        "            credit-risk:1.1.1@71719e81ec9b",
+    ]

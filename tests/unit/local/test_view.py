@@ -92,6 +92,8 @@ def test_the_addresses_are_in_the_footer() -> None:
     assert export.strip() == "export SCORER_BOOTSTRAP_SERVERS=127.0.0.1:9092"
     *_, metrics, export = drawn(snapshot(64), (80, 40))
     assert metrics.strip() == "metrics: http://127.0.0.1:20000/metrics and 63 others"
+    *_, metrics, export = drawn(snapshot(2), (60, 30))
+    assert metrics.strip() == "metrics: http://127.0.0.1:20000/metrics and 1 other"
 
 
 def test_codes_are_shown_whole() -> None:

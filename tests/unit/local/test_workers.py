@@ -183,3 +183,17 @@ def test_the_current_challenger_is_counted(monkeypatch: pytest.MonkeyPatch, crew
     crew.view()
     (view,) = crew.view()
     assert (view.challenger, view.compared, view.differing) == ("c:1.0.0", 200, 30)
+
+
+METRICS = """\
+scorer_bundle_info{slot="champion",name="credit-risk",version="1.1.1",digest="7"} 1.0
+scorer_bundle_info{slot="challenger",name="my-risk",version="2.0.0",digest="8"} 1.0
+"""
+
+
+def test_the_bundle_is_the_champion(crew: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The view once named the challenger as the bundle that decides, because its metric comes last."""
+    ready = '{"challenger": {"name": "my-risk", "version": "2.0.0"}}'
+    monkeypatch.setattr(workers, "_get", lambda _, path: (200, METRICS if path == "/metrics" else ready))
+    (view,) = crew.view()
+    assert (view.bundle, view.challenger) == ("credit-risk:1.1.1", "my-risk:2.0.0")

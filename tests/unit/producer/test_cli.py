@@ -46,8 +46,8 @@ def _run_main(
 def test_every_page_teaches_by_example(command: str) -> None:
     """Each command's page has examples that begin with the command as one types it."""
     page = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "120"}).output
-    assert "For example:" in page
-    assert f"producer {command}" in page.partition("For example:")[2]
+    assert "Examples:" in page
+    assert f"producer {command}" in page.partition("Examples:")[2]
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -172,3 +172,11 @@ def test_a_signal_is_remembered_and_a_second_one_interrupts(monkeypatch: pytest.
 def test_the_contracts_example_is_valid() -> None:
     """What `try` sends without a word is an application that the contract accepts."""
     assert json.loads(json.dumps(make_trial([], shipped_contract()).application))["home"] == "rent"
+
+
+def test_choices_are_completed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--only` offers the results that there are."""
+    monkeypatch.setenv("_PRODUCER_COMPLETE", "complete_zsh")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", "producer watch --only ")
+    _, offered, _ = _run_main(monkeypatch, capsys)
+    assert [label for label in ("APPROVED", "MAYBE", "DECLINED", "REJECTED") if f'"{label}"' not in offered] == []

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, Message
@@ -125,6 +126,28 @@ def test_a_line_has_time_id_decision_probability_and_bundle() -> None:
     assert all(part in line for part in (".123  ", "  x  ", "MAYBE", "31.00%", "credit-risk:1.1.0"))
     line = result_line(_read(_rejected()), written_at(_rejected())).plain
     assert all(part in line for part in (".123  ", "  x  ", "REJECTED", "wrong_type: age: wrong type"))
+
+
+def test_lines_on_a_narrow_terminal() -> None:
+    """At 80 columns the terminal once broke each line within the bundle's name: `cred` and `it-risk:1.1.0`.
+
+    The date and the milliseconds are left out; reasons that do not fit, or a dead letter's, continue below the id.
+    """
+    decision = _read(_decided())
+    assert isinstance(decision, Decision)
+    whole = result_line(decision, written_at(_decided())).plain
+    assert result_line(decision, written_at(_decided()), len(whole)).plain == whole
+    short = _narrow(decision.model_copy(update={"reasons": ()}))
+    assert re.fullmatch(r"\d\d:\d\d:00  x {27}  MAYBE +31\.00%  credit-risk:1\.1\.0", short)
+    assert len(short) == 78
+    first, second, third = _narrow(decision.model_copy(update={"reasons": ("INCOME", "D" * 70)})).splitlines()
+    assert first.endswith("31.00%  credit-risk:1.1.0")
+    assert (second, third) == ("          INCOME", f"          {'D' * 70}")
+
+
+def _narrow(result: Decision | DeadLetter) -> str:
+    """A line at 80 columns."""
+    return result_line(result, written_at(_decided()), 80).plain
 
 
 def test_json_lines_hold_everything() -> None:
