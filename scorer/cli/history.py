@@ -59,6 +59,7 @@ def _print_history(lines: list["Line"]) -> None:
         names = (printable(b.short) if b else "" for b in (event.bundle, event.previous))
         bundles = (name.replace("@", "\n@") if is_terminal else name for name in names)
         signed = f" (signed by {', '.join(line.signers)})" if line.signers else ""
-        operator = f"{printable(event.actor)}{signed}{separator}{printable(event.reason)}"
+        despite = f"{separator}(deployed despite its review: {printable(event.despite)})" if event.despite else ""
+        operator = f"{printable(event.actor)}{signed}{separator}{printable(event.reason)}{despite}"
         table.add_row(time, f"{event.slot}{separator}{event.action}", *map(Text, (*bundles, operator)))
     print_tables(table)
