@@ -38,6 +38,7 @@ from scorer.store.store import BundleStore
 RESULT = Path(__file__).parent / "results" / "swap.json"
 VERSIONS = ("1.1.1", "1.0.0")
 """The champion at the start and at the end, and the one deployed in between."""
+_DEPLOY = ("deploy", f"credit-risk:{VERSIONS[1]}", "--despite", "it decides drawn applications only")
 _WORKERS = 2
 _READY_S = 60.0
 # A new broker's JIT compilation takes this long, and it is slow until then.
@@ -200,7 +201,7 @@ class Operator:
             "--set",
             "group_id=rehearsal",
         )
-        self._scorer("deploy", f"credit-risk:{VERSIONS[1]}", "--wait", "1", *options)
+        self._scorer(*_DEPLOY, "--wait", "1", *options)
         self.began_at = 0.0
         self._thread = Thread(target=self._operate, daemon=True)
         self._failure = ""
@@ -219,7 +220,7 @@ class Operator:
         time.sleep(_DEPLOY_AT_S)
         self.began_at = time.time()
         try:
-            self._scorer("deploy", f"credit-risk:{VERSIONS[1]}")
+            self._scorer(*_DEPLOY)
             time.sleep(_BETWEEN_S)
             self._scorer("rollback")
         except RuntimeError as failure:

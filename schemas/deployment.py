@@ -51,6 +51,15 @@ class DeploymentEvent(BaseModel):
         examples=["quarterly retraining"],
     )
     at: AwareDatetime = Field(description="Time of the deployment, with a time zone.")
+    despite: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=REASON_CHARACTERS_MAX,
+        pattern=NO_CONTROLS,
+        description="Why it was deployed although the review of the bundle, or the comparison with the champion, "
+        "stopped it; absent if nothing did.",
+        examples=["the risk committee approved the lower share of APPROVED"],
+    )
     contract: dict[str, object] | None = Field(
         default=None,
         description="The contract of the slot's new bundle, a JSON Schema; absent in events of earlier releases.",
@@ -68,11 +77,12 @@ class DeploymentEvent(BaseModel):
         return parse_contract(json.dumps(self.contract, ensure_ascii=False, separators=(",", ":")))
 
     @model_serializer(mode="wrap")
-    def _leave_out_absent_contract(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """An event without a contract has the same bytes as in releases that had no contracts: it may be signed."""
+    def _leave_out_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An event without an optional member has the bytes of releases that did not know it: it may be signed."""
         members: dict[str, Any] = dump(self)
-        if self.contract is None:
-            members.pop("contract", None)
+        for name in ("despite", "contract"):
+            if members.get(name) is None:
+                members.pop(name, None)
         return members
 
 

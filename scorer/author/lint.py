@@ -39,12 +39,15 @@ ReadApplications = Callable[[Contract], Iterable[Sequence[bytes]]]
 """Reads batches of applications of a contract."""
 
 
-def lint_bundle(folder: Path, read_applications: ReadApplications | None = None) -> list[Finding]:
+def lint_bundle(
+    folder: Path, read_applications: ReadApplications | None = None, opened: Bundle | None = None
+) -> list[Finding]:
     """Reviews a bundle.
 
     Args:
         folder: the bundle's folder.
         read_applications: reads applications on which reasons are tested; None tests none.
+        opened: the bundle, if it is already open.
 
     Returns:
         The findings, errors first. Of a bundle that cannot be opened, only the manifest is reviewed.
@@ -55,7 +58,7 @@ def lint_bundle(folder: Path, read_applications: ReadApplications | None = None)
         return [Finding("error", "manifest", MANIFEST_FILE, str(error), _REPLACE_BUNDLE)]
     findings = [finding for rule in _RULES for finding in rule(manifest)]
     try:
-        bundle = load_bundle(folder)
+        bundle = opened or load_bundle(folder)
         findings += [finding for probe in _PROBES for finding in probe(manifest, bundle)]
         if read_applications:
             findings += _test_reasons(manifest, bundle, read_applications)

@@ -116,6 +116,7 @@ class Trained:
     """A trained model with its metrics, and the data of the evaluation: shape (held-out rows,) each."""
 
     draft: Draft
+    holdout_applications: Columns
     holdout_probabilities: NDArray[np.float32]
     holdout_defaulted: NDArray[np.float32]
 
@@ -278,9 +279,8 @@ def train_model(
     fit = partial(_fit, inputs, parameters, recipe.rounds)
     evaluated_model = fit(matrix[train_rows], examples.defaulted[train_rows])
     probabilities, defaulted = evaluated_model.inplace_predict(matrix[holdout_rows]), examples.defaulted[holdout_rows]
-    decided = Decider(recipe.policy, examples.contract).decide(
-        probabilities, examples.applications.take(holdout_rows).values
-    )
+    holdout = examples.applications.take(holdout_rows)
+    decided = Decider(recipe.policy, examples.contract).decide(probabilities, holdout.values)
     name, version, created = identity
     model = check_booster(bytes(fit(matrix, examples.defaulted).save_raw("ubj")), inputs).model
     opened_model = open_model("xgboost", "model.ubj", model, inputs.columns, {}, inputs.encoding.categories)
@@ -306,7 +306,7 @@ def train_model(
         profile=make_profile(examples.contract, examples.applications),
         reasons=choose_reasons(recipe.reasons, inputs, opened_model),
     )
-    return Trained(draft, probabilities, defaulted)
+    return Trained(draft, holdout, probabilities, defaulted)
 
 
 def _input(contract: Contract, recipe: Recipe) -> ModelInput:

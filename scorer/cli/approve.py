@@ -29,8 +29,9 @@ def approve(
     """Sign and publish a deployment that another operator proposed (dual control).
 
     The event is published as proposed, with both signatures. The command fails if the slot's bundle has changed since
-    the proposal. Read the file first: it names the bundle, the operator and the reason. Applications that the champion
-    accepts and the new one rejects are listed as a warning.
+    the proposal. Read the file first: it names the bundle, the operator and the reason, and why it is deployed despite
+    its review (`despite`), if it is. Applications that the champion accepts and the new one rejects are listed as a
+    warning.
 
     Examples:
     ```

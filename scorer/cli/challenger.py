@@ -1,23 +1,16 @@
 """`scorer challenger`: how the challenger would have decided the newest applications."""
 
 import json
-import time
-from contextlib import closing
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from scorer.cli.announce import champion_of
 from scorer.cli.decisions import decisions_as_json, print_decisions
+from scorer.cli.newest_decisions import compare_newest
 from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, StoreOption, broker_settings_of
 from scorer.cli.progress_bar import elapsed_time
 from scorer.errors import DeploymentError
-
-if TYPE_CHECKING:
-    from scorer.author.diff import Comparison
-    from scorer.core.score import Bundle
-    from scorer.operate.reading import Skipped
-    from scorer.settings import Settings
 
 
 def challenger(
@@ -54,7 +47,7 @@ def challenger(
     bundles = BundleStore(settings.store)
     with elapsed_time(f"comparing the newest {sample:,} applications"):
         opened = bundles.open(str(references[0])), bundles.open(str(references[1]))
-        decisions, skipped = _compare(settings, opened, sample)
+        decisions, skipped = compare_newest(settings, opened, sample)
     champion_name, challenger_name = (bundle.reference.short for bundle in opened)
     if as_json:
         names = {"champion": champion_name, "challenger": challenger_name}
@@ -64,14 +57,3 @@ def challenger(
     print_decisions(decisions, f"rows: champion {champion_name}, columns: challenger {challenger_name}")
     if skipped.count:
         typer.echo(str(skipped))
-
-
-def _compare(settings: "Settings", opened: "tuple[Bundle, Bundle]", sample: int) -> "tuple[Comparison, Skipped]":
-    from scorer.author.diff import compare_decisions
-    from scorer.operate.newest import find_newest
-    from scorer.operate.reading import Skipped, TopicReader
-
-    skipped = Skipped()
-    with closing(TopicReader(settings, settings.applications_topic, skipped)) as reader:
-        batches = reader.read(find_newest(reader, sample, int(time.time() * 1_000)))
-        return compare_decisions(batches, opened, settings.record_bytes_max, keep_flips=False), skipped

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -12,6 +12,11 @@ from schemas.printable import printable
 from scorer.cli.completion import complete_reference
 from scorer.cli.options import DEFAULT_BUNDLE, ConfigOption, JsonOption, ServersOption, SetOption, settings_of
 from scorer.cli.tables import output_console, print_tables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scorer.core.score import Bundle
 
 _MARKS: Final = {"ok": "[green]✓[/green]", "warning": "[yellow]![/yellow]", "wrong": "[red]✗[/red]"}
 
@@ -75,7 +80,8 @@ def doctor(
 ) -> None:
     """Diagnose this installation and suggest fixes; exit 1 if there is a problem.
 
-    It checks the settings, the brokers, the topics, the deployed bundles, the workers, the permissions and the clock.
+    It checks the settings, the brokers, the topics, the deployed bundles, the workers, the permissions and the clock,
+    and lists the errors of `scorer bundle lint` on the deployed bundles as warnings.
     It is read-only and does not disturb the workers. A warning may be intended, and does not change the exit code.
 
     Examples:
@@ -94,7 +100,7 @@ def doctor(
     first = Finding("settings", "ok", f"valid; values other than the default: {changed} (see `scorer config`)")
     console = output_console()
     findings: list[Finding] = []
-    for finding in chain([first], diagnose(loaded.settings, bundle, DEFAULT_BUNDLE)):
+    for finding in chain([first], diagnose(loaded.settings, bundle, DEFAULT_BUNDLE, _find_errors)):
         findings.append(finding)
         if not as_json:
             mark = f"{_MARKS[finding.state]} [bold]{finding.topic:<11}[/bold]"
@@ -106,6 +112,14 @@ def doctor(
         console.print(f"\n{_verdict(counts['wrong'], counts['warning'])}")
     if counts["wrong"]:
         raise typer.Exit(1)
+
+
+def _find_errors(folder: "Path", bundle: "Bundle") -> list[str]:
+    """The errors of a bundle's review."""
+    from scorer.author.lint import lint_bundle
+
+    findings = lint_bundle(folder, opened=bundle)
+    return [f"{finding.where}: {finding.what}" for finding in findings if finding.severity == "error"]
 
 
 def _verdict(problems: int, warnings: int) -> str:

@@ -9,6 +9,7 @@ from schemas.printable import printable
 from scorer.cli.announce import WaitOption, announce, champion_of
 from scorer.cli.compatibility import AllowBreakingOption, check_compatible, contract_of
 from scorer.cli.completion import ReferenceArgument, complete_reference
+from scorer.cli.deploy_guard import DespiteOption, Guard
 from scorer.cli.dry_run import DryRunOption, SampleOption, print_dry_run, require_no_conflict
 from scorer.cli.options import (
     ConfigOption,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from schemas.contract import Contract
     from schemas.decision import BundleReference
     from schemas.deployment import DeploymentEvent, Slot
+    from scorer.store.entry import Located
     from scorer.store.store import BundleStore
     from scorer.stream.history import State
 
@@ -64,6 +66,7 @@ def deploy(
     expect: ExpectOption = None,
     wait_s: WaitOption = None,
     allow_breaking: AllowBreakingOption = False,
+    despite: DespiteOption = None,
     dry_run: DryRunOption = False,
     sample: SampleOption = None,
     key: KeyOption = None,
@@ -76,30 +79,28 @@ def deploy(
 ) -> None:
     """Make a bundle the champion on all workers, or run it in shadow mode as the challenger.
 
-    The bundle is opened and checked here, then an event is added to the history. Each worker loads the bundle from the
-    store of its own settings, and switches to it between two batches. The command waits until all have switched; if the
-    others cannot load it, it ends with their reasons and exit code 1. It does not wait for a challenger.
+    First, the bundle is reviewed, and its decisions on the newest applications are compared with the champion's. Errors
+    of the review, or a label whose share differs by more than 10 percentage points (except a challenger's), stop the
+    deployment without --despite. A contract that rejects what the champion's accepts does so without --allow-breaking.
 
-    A champion whose contract rejects applications that the current one accepts needs --allow-breaking. --dry-run
-    deploys nothing, and counts which of the newest applications on the topic the two reject.
+    Then an event is added to the history. Each worker loads the bundle from the store of its own settings, and switches
+    to it between two batches. The command waits until all have switched, or the others cannot load it.
 
     Examples:
     ```
     scorer deploy credit-risk:1.1.0 --reason "quarterly retraining"
-    scorer deploy credit-risk:1.1.0 --reason "again" --expect 1581f37bfc6d
     scorer deploy credit-risk:1.1.0 --dry-run --sample 100000
-    scorer deploy credit-risk:1.0.0 --reason "would it decline more?" --slot challenger
+    scorer deploy credit-risk:1.0.0 --reason "a test" --despite "this cluster has test data only"
     ```
     """
     from scorer.store.store import BundleStore
 
     excluded = {"--slot challenger": slot == "challenger", "--expect": expect, "--propose": propose}
-    require_no_conflict(dry_run, sample, reason, excluded)
-    if slot == "challenger" and wait_s:
-        raise MisuseError("--wait does not apply to a challenger; the /readyz of each worker shows which one it has")
+    require_no_conflict(dry_run, sample, reason, excluded | {"--despite": despite})
+    _require_no_wait(slot, wait_s)
     settings = settings_of(config, bootstrap_servers, assignments, store=store).settings
     signing, bundles = Signing(settings, key, propose=propose), BundleStore(settings.store)
-    bundle, contract = _open(bundles, reference)
+    located, bundle, contract = _open(bundles, reference)
     if dry_run:
         print_dry_run(settings, bundles, (bundle, contract), sample, as_json)
         return
@@ -113,7 +114,8 @@ def deploy(
         _require_different(state, slot, champion, bundle, signing.renews(state, slot))
         if slot == "champion":
             check_compatible(state, bundles, champion, (bundle, contract), allow_breaking)
-        return _event(slot, "deploy", bundle, current, actor, reason or "", contract)
+        overridden = Guard(settings, bundles, slot, despite, quiet=as_json).review(champion, located)
+        return _event(slot, "deploy", bundle, current, actor, reason or "", contract, overridden)
 
     announce(settings, decide, signing, wait_s, as_json)
 
@@ -224,14 +226,20 @@ def retire(
     announce(settings, decide, signing, None, as_json)
 
 
-def _open(bundles: "BundleStore", reference: str) -> "tuple[BundleReference, Contract]":
-    """Opens a bundle in a separate process; returns its exact reference and its contract."""
+def _require_no_wait(slot: "Slot", wait_s: float | None) -> None:
+    if slot == "challenger" and wait_s:
+        raise MisuseError("--wait does not apply to a challenger; the /readyz of each worker shows which one it has")
+
+
+def _open(bundles: "BundleStore", reference: str) -> "tuple[Located, BundleReference, Contract]":
+    """Opens a bundle in a separate process; returns where it is, its exact reference and its contract."""
     from scorer.bundle.trial import open_in_child
+    from scorer.store.entry import Located
 
     with elapsed_time(f"checking {reference}"):
         folder = bundles.find(reference)
         bundle = open_in_child(folder)
-    return bundle, contract_of(folder, bundle)
+    return Located(folder, bundle, shipped=False), bundle, contract_of(folder, bundle)
 
 
 def _warn_of_store(
@@ -314,6 +322,7 @@ def _event(
     actor: str | None,
     reason: str,
     contract: "Contract | None" = None,
+    despite: str | None = None,
 ) -> "DeploymentEvent":
     import secrets
 
@@ -329,5 +338,6 @@ def _event(
         actor=actor or default_actor(),
         reason=reason,
         at=at,
+        despite=despite,
         contract=None if contract is None else dict(contract.document),
     )

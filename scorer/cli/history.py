@@ -75,11 +75,12 @@ def _cells(line: "Line") -> list[str]:
         return ["", "malformed", f"offset {line.offset}", "", "", printable(line.fault)]
     bundle, previous = (printable(b.short) if b else "" for b in (event.bundle, event.previous))
     signed = f" (signed by {', '.join(line.signers)})" if line.signers else ""
+    despite = f" (deployed despite its review: {printable(event.despite)})" if event.despite else ""
     return [
         f"{event.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
         f"{event.slot} {event.action}",
         bundle or "none",
         previous,
         f"{printable(event.actor)}{signed}",
-        printable(event.reason),
+        f"{printable(event.reason)}{despite}",
     ]

@@ -1,7 +1,8 @@
 """Diagnoses a setup step by step on the real brokers; each finding says how to fix it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.transport import find_weaknesses
@@ -13,12 +14,18 @@ from scorer.stream.admin import admin_client
 
 if TYPE_CHECKING:
     from schemas.decision import BundleReference
+    from scorer.core.score import Bundle
     from scorer.operate.group_checks import Workers
 
 _WAIT_S: Final = 10.0
 
+Review = Callable[[Path, "Bundle"], Sequence[str]]
+"""Returns the errors of an opened bundle's review, given its folder."""
 
-def diagnose(settings: Settings, pinned: str | None, default: str) -> Iterator[Finding]:
+
+def diagnose(
+    settings: Settings, pinned: str | None, default: str, review: Review = lambda _folder, _bundle: ()
+) -> Iterator[Finding]:
     """Checks broker, topics, bundles, workers, permissions and clock; ends early if the other checks are impossible.
 
     It changes nothing, joins no group and commits nothing.
@@ -27,6 +34,7 @@ def diagnose(settings: Settings, pinned: str | None, default: str) -> Iterator[F
         settings: the setup.
         pinned: the bundle that the workers are pinned to; None reads it from the deployment history.
         default: the bundle that decides before the first deployment.
+        review: reviews the bundles; packages that load no code for making bundles leave that to the caller.
     """
     from scorer.operate.listening import require_listening
 
@@ -45,8 +53,8 @@ def diagnose(settings: Settings, pinned: str | None, default: str) -> Iterator[F
         return
     yield Finding("broker", "ok", f"{len(brokers)} broker{'s' * (len(brokers) != 1)} at {settings.bootstrap_servers}")
     yield from _topics(settings, existing)
-    deployed = _DeployedBundles(settings, pinned, default, has_history=settings.deployments_topic in existing)
-    yield from deployed.check()
+    deployed = _DeployedBundles(settings, (pinned, default), review)
+    yield from deployed.check(has_history=settings.deployments_topic in existing)
     if settings.applications_topic in existing:
         yield from _workers(settings, deployed)
     yield from _transactions(settings)
@@ -102,25 +110,24 @@ def _topics(settings: Settings, existing: dict[str, int]) -> Iterator[Finding]:
 class _DeployedBundles:
     """The bundles that the workers should use: pinned, or current in the deployment history."""
 
-    def __init__(self, settings: Settings, pinned: str | None, default: str, *, has_history: bool) -> None:
+    def __init__(self, settings: Settings, named: tuple[str | None, str], review: Review) -> None:
         self._settings = settings
-        self._pinned = pinned
-        self._default = default
-        self._has_history = has_history
-        self.is_deployed = pinned is not None
+        self._pinned, self._default = named
+        self._review = review
+        self.is_deployed = self._pinned is not None
         """Whether the champion is pinned or deployed; before the first deployment it is the default."""
         self.champion: BundleReference | None = None
         """None if it is not known."""
         self.challenger: BundleReference | None = None
 
-    def check(self) -> Iterator[Finding]:
-        """Finds and opens the bundles."""
+    def check(self, *, has_history: bool) -> Iterator[Finding]:
+        """Finds, opens and reviews the bundles."""
         if self._pinned is not None:
-            self.champion, finding = self._open(self._pinned, "")
-            yield finding
+            self.champion, findings = self._open(self._pinned, "")
+            yield from findings
             return
         champion = None
-        if self._has_history:
+        if has_history:
             from scorer.operate.deployments import read_history
             from scorer.stream.history import fold
 
@@ -131,24 +138,29 @@ class _DeployedBundles:
                 return
             champion, self.challenger = state.current("champion"), state.current("challenger")
         if champion is None:
-            self.champion, finding = self._open(self._default, ", which decides before the first deployment,")
+            self.champion, findings = self._open(self._default, ", which decides before the first deployment,")
         else:
             self.is_deployed, self.champion = True, champion
-            _, finding = self._open(str(champion), ", the champion,")
-        yield finding
+            _, findings = self._open(str(champion), ", the champion,")
+        yield from findings
         if self.challenger is not None:
-            yield self._open(str(self.challenger), ", the challenger,")[1]
+            yield from self._open(str(self.challenger), ", the challenger,")[1]
 
-    def _open(self, reference: str, role: str) -> "tuple[BundleReference | None, Finding]":
+    def _open(self, reference: str, role: str) -> "tuple[BundleReference | None, list[Finding]]":
         from schemas.decision import shorten
         from scorer.store.store import BundleStore
 
+        store = BundleStore(self._settings.store)
         try:
-            opened = BundleStore(self._settings.store).open(reference).reference
+            opened = store.open(reference)
+            errors = self._review(store.find(reference), opened)
         except BundleError as error:
-            return None, Finding("bundle", "wrong", f"{shorten(reference)}{role} cannot be opened: {error}")
-        text = f"{opened.short}{role} loads and reproduces its golden examples"
-        return opened, Finding("bundle", "ok", text)
+            return None, [Finding("bundle", "wrong", f"{shorten(reference)}{role} cannot be opened: {error}")]
+        bundle = opened.reference
+        text = f"{bundle.short}{role} loads and reproduces its golden examples"
+        advice = f"`scorer bundle lint {bundle.name}:{bundle.version}` says how to fix it"
+        reviewed = [Finding("lint", "warning", f"{bundle.short}{role} has an error: {e}; {advice}") for e in errors]
+        return bundle, [Finding("bundle", "ok", text), *reviewed]
 
 
 def _workers(settings: Settings, deployed: _DeployedBundles) -> Iterator[Finding]:

@@ -135,7 +135,7 @@ def _deploy(settings: Settings) -> _Needs:
     yield to_own_group(settings, Operation.DESCRIBE), "to show the progress of the workers"
     yield (
         to_topic(Operation.READ, settings.applications_topic),
-        "for `deploy --dry-run`; to show the progress of the workers, Describe is enough",
+        "for `deploy`, to compare decisions; to show the progress of the workers, Describe is enough",
     )
 
 

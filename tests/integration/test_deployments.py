@@ -54,9 +54,8 @@ def test_deploy_and_roll_back(topics: Topics, tmp_path: Path, delivery: str) -> 
             wait_until(lambda: sum(map(bool, topics.committed().values())) == PARTITIONS, "every partition decided")
             for at_work in (first, second):
                 wait_until(lambda w=at_work: len(w.probe("/readyz")["partitions"]) == 2, "partitions shared")  # type: ignore[misc]
-            code, output, errors = scorer(
-                topics, "deploy", "credit-risk:1.0.0", "--reason", "bad luck", "--actor", "ana"
-            )
+            why = ("--reason", "bad luck", "--despite", "nobody is real")
+            code, output, errors = scorer(topics, "deploy", "credit-risk:1.0.0", *why, "--actor", "ana")
             assert code == 0, errors
             assert "deploy: credit-risk:1.0.0@" in output
             assert "all workers with partitions have switched (2 in group" in output
@@ -144,7 +143,8 @@ def test_without_workers(topics: Topics) -> None:
     assert json.loads(scorer(topics, "history", "--json")[1]) == []
     code, output, _ = scorer(topics, "deploy", "credit-risk:latest", "--reason", "x")
     assert code == 2
-    code, output, _ = scorer(topics, "deploy", "credit-risk:1.0.0", "--reason", "x", "--actor", "ana")
+    why = ("--reason", "x", "--despite", "a test")
+    code, output, _ = scorer(topics, "deploy", "credit-risk:1.0.0", *why, "--actor", "ana")
     assert code == 0
     assert "has no workers; they will use the bundle when they start" in output
     code, _, output = scorer(topics, "deploy", "credit-risk:1.1.1", "--reason", "x", "--expect", "0123456789")
@@ -160,7 +160,8 @@ def test_worker_that_does_not_follow(topics: Topics, tmp_path: Path) -> None:
     with worker(topics, tmp_path / "w.log", "--bundle", "credit-risk:1.1.1", "--instance-id", "pinned-0") as pinned:
         topics.publish(b"{}", partition=0)
         wait_until(lambda: len(topics.committed()) > 0, "the first commit")
-        code, _, errors = scorer(topics, "deploy", "credit-risk:1.0.0", "--reason", "x", "--wait", "2")
+        why = ("--reason", "x", "--despite", "a test")
+        code, _, errors = scorer(topics, "deploy", "credit-risk:1.0.0", *why, "--wait", "2")
         assert code == 1
         assert "1 of 1 workers have not switched to credit-risk:1.0.0 after 2 s" in errors
         assert "pinned-0 at " in errors
@@ -226,7 +227,8 @@ def test_a_folder_that_is_not_in_the_store(topics: Topics, tmp_path: Path) -> No
         assert "warning: plain-risk:1.0.0@" in errors
         assert f"is not in the store {tmp_path / 'theirs'}" in errors
         assert "scorer bundle import" in errors
-        code, _, errors = scorer(own, "deploy", "credit-risk:1.0.0", "--reason", "a test", "--store", folder)
+        why = ("--reason", "a test", "--despite", "a test")
+        code, _, errors = scorer(own, "deploy", "credit-risk:1.0.0", *why, "--store", folder)
         assert (code, errors) == (0, ""), "a shipped bundle is with every worker"
 
 
@@ -265,7 +267,7 @@ def test_challenger(topics: Topics, tmp_path: Path) -> None:
         applications = ((record.key, record.value) for record in generate_applications(seed=3))
         with flowing(topics, applications, RATE) as flow:
             wait_until(lambda: sum(map(bool, topics.committed().values())) == PARTITIONS, "every partition decided")
-            why = ("--reason", "would it decline more?")
+            why = ("--reason", "would it decline more?", "--despite", "it decides nothing")
             code, output, errors = scorer(topics, "deploy", "credit-risk:1.0.0", "--slot", "challenger", *why)
             assert code == 0, errors
             assert "deploy: the challenger is now credit-risk:1.0.0@" in output

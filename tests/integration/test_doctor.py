@@ -143,13 +143,17 @@ def test_the_bundles_that_are_deployed(topics: Topics, tmp_path: Path) -> None:
 
 
 def test_a_pinned_worker(topics: Topics, tmp_path: Path) -> None:
-    """Before the first deployment that is a warning; asked with the same pin, it is as it should be."""
+    """Before the first deployment that is a warning; asked with the same pin, only errors in the bundle are left."""
     with worker(topics, tmp_path / "w.log", "--bundle", "credit-risk:1.0.0") as pinned:
         wait_until(lambda: pinned.get("/readyz")[0] == 200, "ready")
         code, findings = examine(topics)
         assert (code, list(findings)) == (0, ["deployment"])
         assert "run this with --bundle" in findings["deployment"][0]
-        assert examine(topics, "--bundle", "credit-risk:1.0.0") == (0, {})
+        code, findings = examine(topics, "--bundle", "credit-risk:1.0.0")
+        assert (code, list(findings)) == (0, ["lint"])
+        (finding,) = findings["lint"]
+        assert "has an error: features: marital: the model uses marital" in finding
+        assert "`scorer bundle lint credit-risk:1.0.0` says how to fix it" in finding
 
 
 def test_a_worker_that_is_dead(topics: Topics, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from tests.tools import npm_package
 pytestmark = pytest.mark.broker
 VIEWS = ("/", "/try", "/applications", "/review", "/deployments", "/dead-letters", "/interface")
 MARKER = "marker-of-a-person"
+NOW = ("--wait", "0")
 SECRET = f'{{"application_id":"d-1","home":"{MARKER}"}}'.encode()
 NARROW, WIDE = ViewportSize(width=360, height=740), ViewportSize(width=1280, height=800)
 
@@ -176,13 +177,16 @@ def test_a_deployment_appears(visit: Visit, topics: Topics) -> None:
     """While the page is open a bundle is deployed and taken back; both come by themselves, newest first, as text."""
     page = visit.go("/deployments")
     why = "<b>quarterly</b> & <script>alert(1)</script>"
-    operate(topics, "deploy", "credit-risk:1.0.0", "--reason", why, "--actor", "ana@lender.example", "--wait", "0")
+    despite = ("--despite", f"{why}, approved")
+    operate(topics, "deploy", "credit-risk:1.0.0", "--reason", why, *despite, "--actor", "ana@lender.example", *NOW)
     first = page.locator("#history li").first
     expect(first).to_contain_text("deployed credit-risk:1.0.0@")
     expect(first).to_contain_text(f"“{why}” by ana@lender.example")
-    operate(topics, "rollback", "--reason", "declines too many", "--actor", "bob", "--wait", "0")
+    expect(first).to_contain_text(f"Deployed despite its review: “{why}, approved”")
+    operate(topics, "rollback", "--reason", "declines too many", "--actor", "bob", *NOW)
     expect(first).to_contain_text("rolled back to credit-risk:1.1.1@")
     expect(first).to_contain_text("“declines too many” by bob")
+    expect(first).not_to_contain_text("despite")
     expect(first.locator("time")).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$"))
     page = visit.go("/")
     expect(page.locator("#since")).to_contain_text("rolled back to credit-risk:1.1.1@")
@@ -199,7 +203,7 @@ def test_a_deployment_that_no_worker_follows(chromium: Browser, broker: Broker, 
         page = context.new_page()
         page.goto(started.address + "/deployments")
         expect(page.locator(".strip.good #status")).to_have_text("1 worker is running")
-        operate(own, "deploy", "credit-risk:1.0.0", "--reason", "first")
+        operate(own, "deploy", "credit-risk:1.0.0", "--reason", "first", "--despite", "a test")
         own.publish(event_of_a_missing_bundle("champion"), topic=own.deployments, key=None)
         status = "1 of 1 workers has not switched to credit-risk:9.9.9; still credit-risk:1.0.0"
         expect(page.locator(".strip.bad #status")).to_have_text(status)

@@ -22,6 +22,7 @@ from tests.ops.pages import DOCS, ROOT, Block, Terminal, blocks, blocks_of, miss
 _TUTORIAL_PORT: Final = 19092
 _EXIT_CODES: Final = {
     ".venv/bin/producer try home=RENT": 2,
+    '.venv/bin/scorer deploy credit-risk:1.0.0 --reason "quarterly retraining"': 1,
     ".venv/bin/scorer bundle lint credit-risk:1.0.0": 1,
     ".venv/bin/scorer contract diff proposal.schema.json examples/german-credit/application.schema.json": 1,
     ".venv/bin/scorer bundle lint german-credit:1.0.0": 1,

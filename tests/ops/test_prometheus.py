@@ -37,6 +37,7 @@ GARBAGE_RATE = 1_000
 WATCHED_S = 120.0
 OTHER = "credit-risk:1.0.0"
 WHY = ("--reason", "to see it on a dashboard")
+DESPITE = ("--despite", "it uses marital status, and decides no real application")
 # Connections that nobody uses are closed while the test lasts, and counted.
 OPTIONS = ("--set", "kafka.connections.max.idle.ms=10000")
 DEPENDS_ON_THE_MACHINE = "ScorerDecisionsSlow.*|ScorerLagGrowing"
@@ -79,10 +80,10 @@ def background(topics: Topics, opened: ExitStack, *command: str | Path) -> subpr
 
 def try_bundles(topics: Topics, prometheus: Prometheus) -> None:
     """A challenger comes and goes, another champion too; then bundles that nobody has, and a line that is no event."""
-    operate(topics, "deploy", OTHER, "--slot", "challenger", *WHY)
+    operate(topics, "deploy", OTHER, "--slot", "challenger", *WHY, *DESPITE)
     wait_until(lambda: prometheus.total("scorer_challenger_disagreements_total") > 0, "disagreements")
     operate(topics, "retire", *WHY)
-    operate(topics, "deploy", OTHER, *WHY)
+    operate(topics, "deploy", OTHER, *WHY, *DESPITE)
     decided = f'scorer_decisions_total{{bundle="{OTHER}"}}'
     wait_until(lambda: prometheus.total(decided) > LOAD_RATE, "decisions by the other bundle")
     operate(topics, "rollback", *WHY)

@@ -116,8 +116,8 @@ def test_the_page(secured: Secured, tmp_path: Path) -> None:
         outputs = scorer.run(doctor)
         assert not missing_from(outputs, shown_by_doctor), outputs
         give(secured, "ana", Role.DEPLOY)
-        assert "all workers" in ana.run('scorer deploy credit-risk:1.0.0 --reason "to see whether she may"')
-        assert "credit-risk:1.0.0" in ana.run("scorer history")
+        assert "all workers" in ana.run('scorer deploy credit-risk:1.1.0 --reason "to see whether she may"')
+        assert "credit-risk:1.1.0" in ana.run("scorer history")
 
 
 def test_what_does_not_work(secured: Secured, tmp_path: Path) -> None:

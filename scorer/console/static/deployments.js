@@ -56,6 +56,7 @@ function item(line) {
     createElement("div", {},
       createElement("p", { class: "action" }, ...action, " ", createElement("span", { class: "tag" }, line.slot)),
       createElement("p", { class: "reason" }, `“${line.reason}” by ${line.actor}`),
+      line.despite ? createElement("p", { class: "reason" }, `Deployed despite its review: “${line.despite}”`) : "",
       createElement("p", { class: "fault unswitched", hidden: "", "data-offset": line.offset })),
   );
 }

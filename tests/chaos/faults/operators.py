@@ -14,6 +14,7 @@ from tests.chaos.scenario import Heal
 from tests.chaos.stage import Stage
 
 _COMMAND_S: Final = 60.0
+_DESPITE: Final = ("--despite", "a test: nobody applies")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,9 @@ class DeployAndKill:
             turn = 0
             while not stop.is_set():
                 command = ("rollback",) if turn % 3 == 2 else ("deploy", f"credit-risk:1.{(turn + operator) % 2}.0")
-                ran = stage.scorer(*command, "--reason", f"operator {operator}, turn {turn}", "--wait", "0")
+                despite = _DESPITE if command[0] == "deploy" else ()
+                why = ("--reason", f"operator {operator}, turn {turn}", *despite)
+                ran = stage.scorer(*command, *why, "--wait", "0")
                 answers[f"{command[0]}: exit {ran.returncode}"] += 1
                 turn += 1
 
@@ -62,7 +65,7 @@ class StoreAway:
         manifest = folder / "bundle.json"
         content = json.loads(manifest.read_text(encoding="utf-8")) | {"version": "1.2.0"}
         manifest.write_text(json.dumps(content), encoding="utf-8")
-        ran = stage.scorer("deploy", "credit-risk:1.2.0", "--reason", "the store will be away")
+        ran = stage.scorer("deploy", "credit-risk:1.2.0", "--reason", "the store will be away", *_DESPITE)
         stage.note(f"deploy: exit {ran.returncode} {(ran.stdout + ran.stderr).strip()}")
         away = stage.store.with_name("store-away")
         stage.store.rename(away)

@@ -34,6 +34,9 @@ def test_other_slots(run: Run) -> None:
         ("--actor", "a\u202eb", "contains a control character"),
         ("--reason", "r" * 1_001, "has 1,001 characters; at most 1,000"),
         ("--actor", "a" * 201, "has 201 characters; at most 200"),
+        ("--despite", "a\x1b[2Jb", "contains a control character"),
+        ("--despite", "r" * 1_001, "has 1,001 characters; at most 1,000"),
+        ("--despite", " ", "is empty: say why"),
     ],
 )
 def test_events_that_the_history_accepts(run: Run, option: str, value: str, words: str) -> None:

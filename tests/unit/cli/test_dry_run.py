@@ -35,6 +35,7 @@ def dry_run(new: Contract, champion: Contract | None, *values: bytes, changes: t
         (["--dry-run", "--slot", "challenger"], "--slot challenger does not apply to --dry-run"),
         (["--dry-run", "--expect", "0123456789"], "--expect does not apply to --dry-run"),
         (["--dry-run", "--propose", "proposal.json"], "--propose does not apply to --dry-run"),
+        (["--dry-run", "--despite", "x"], "--despite does not apply to --dry-run"),
         (["--sample", "5", "--reason", "x"], "--sample applies to --dry-run only"),
         (["--dry-run", "--sample", "0"], "must be at least 1"),
         ([], "--reason is missing"),

@@ -1,6 +1,7 @@
 """`scorer train`: a file of loans to a bundle in the store, and every mistake found before the work begins."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,54 @@ def test_figures_for_scripts(tmp_path: Path, run: Run, loans: Path) -> None:
     assert Path(report["location"]) == tmp_path / "store" / "mine" / "1.0.0"
     assert 0.5 < report["manifest"]["metrics"]["holdout"]["auc"] < 1
     assert report["digest"] == BundleStore(tmp_path / "store").open("mine:1.0.0").reference.digest
+
+
+def test_the_comparison_with_an_earlier_bundle(tmp_path: Path, run: Run, loans: Path) -> None:
+    """AUC and labels on the same held-out rows: of the default bundle, then of the latest one with the same name.
+
+    A model knows the rows that it was trained on: if that was the same file, what its training measured is printed.
+    """
+    first = run("train", loans, *NAMED)
+    auc = json.loads(run("bundle", "show", "mine:1.0.0", "--json").out)["manifest"]["metrics"]["holdout"]["auc"]
+    known = "(credit-risk:1.1.1 may have been trained on some of these rows)"
+    assert re.search(rf"AUC on the held-out rows: credit-risk:1.1.1 0\.\d{{4}}, this bundle {auc:.4f} ", first.out)
+    assert known in first.out
+    assert "Labels of the held-out rows, by credit-risk:1.1.1 → by this bundle: APPROVED " in first.out
+    second = run("train", loans, "--name", "mine", "--version", "1.0.1", "--rounds", "5")
+    assert f"AUC on the held-out rows: mine:1.0.0 {auc:.4f}, this bundle 0." in second.out
+    assert "may have been trained" not in second.out
+    arguments = ("--name", "mine", "--version", "1.0.2", "--json")
+    baseline = json.loads(run("train", write_loans(tmp_path / "new.csv", seed=6), *arguments).out)["baseline"]
+    assert baseline["bundle"].startswith("mine:1.0.1@")
+    assert 0.5 < baseline["auc"] < 1
+    assert sum(baseline["decisions"].values()) == 60
+    assert baseline["held_out"] is False
+
+
+def test_the_next_steps(run: Run, loans: Path) -> None:
+    """In the order of the documentation: review, compare, challenger, champion."""
+    lines = [line for line in run("train", loans, *NAMED).out.splitlines() if line.startswith("Next: ")]
+    assert lines == [
+        "Next: scorer bundle lint mine:1.0.0",
+        f"Next: scorer bundle diff credit-risk:1.1.1 mine:1.0.0 --on {loans}",
+        'Next: scorer deploy mine:1.0.0 --slot challenger --reason "…"',
+        'Next: scorer deploy mine:1.0.0 --reason "…"',
+    ]
+
+
+def test_another_contract_is_not_compared(tmp_path: Path, run: Run, loans: Path) -> None:
+    """If the earlier bundle accepts all that the new one accepts, figures are printed; otherwise one sentence."""
+    document = json.loads(shipped_contract().canonical)
+    contract = tmp_path / "contract.schema.json"
+    for maximum, is_compared in ((79, True), (81, False)):
+        document["properties"]["seniority"]["maximum"] = maximum
+        contract.write_text(json.dumps(document))
+        own = ("--name", f"m-{maximum}", "--version", "1.0.0", "--contract", contract)
+        ended = run("train", loans, *own)
+        assert ("Not compared with credit-risk:1.1.1: its contract differs" in ended.out) == (not is_compared)
+        assert ("bundle diff" in ended.out) == is_compared
+    arguments = ("--name", "other", "--version", "1.0.0", "--contract", contract, "--json")
+    assert json.loads(run("train", loans, *arguments).out)["baseline"] is None
 
 
 def test_pictures(run: Run, loans: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -195,7 +195,18 @@ def test_events_without_a_contract_keep_their_bytes() -> None:
     assert event is not None
     assert event.parse_contract() is None
     assert event.model_dump_json() == old
-    assert "contract" not in event.model_dump(mode="json")
+    assert event.despite is None
+    assert not {"contract", "despite"} & event.model_dump(mode="json").keys()
+
+
+def test_an_event_says_despite_what_reason() -> None:
+    """The text is read as it was written; one that is empty, or that a terminal would obey, is malformed."""
+    event = DEPLOYMENT.model_copy(update={"despite": "the committee approved it"})
+    assert parse_line(0, event.model_dump_json().encode()).event == event
+    for text in ("", "a\x1b[2J", "r" * 1_001):
+        line = parse_line(0, DEPLOYMENT.model_copy(update={"despite": text}).model_dump_json().encode())
+        assert line.event is None
+        assert line.fault.startswith("despite: ")
 
 
 def largest_contract() -> dict[str, object]:

@@ -1,0 +1,37 @@
+"""Compares the decisions of two bundles on the newest applications of the topic."""
+
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scorer.author.diff import Comparison
+    from scorer.core.score import Bundle
+    from scorer.operate.reading import Skipped
+    from scorer.settings import Settings
+
+
+def compare_newest(settings: "Settings", opened: "tuple[Bundle, Bundle]", sample: int) -> "tuple[Comparison, Skipped]":
+    """Scores the newest applications with both bundles; joins no group and publishes nothing.
+
+    Args:
+        settings: the brokers and the topic.
+        opened: the champion and the other bundle.
+        sample: the number of offsets to read, over all partitions.
+
+    Returns:
+        The comparison, and the record batches that could not be read.
+
+    Raises:
+        TopicsError: the topic is missing.
+        BrokerError: the topic cannot be read.
+        BundleUnusableError: one of the bundles cannot score any application of a batch.
+    """
+    from scorer.author.diff import compare_decisions
+    from scorer.operate.newest import find_newest
+    from scorer.operate.reading import Skipped, TopicReader
+
+    skipped = Skipped()
+    with closing(TopicReader(settings, settings.applications_topic, skipped)) as reader:
+        batches = reader.read(find_newest(reader, sample, int(time.time() * 1_000)))
+        return compare_decisions(batches, opened, settings.record_bytes_max, keep_flips=False), skipped
