@@ -3,14 +3,16 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from monitoring import recording, rules
-from monitoring.panels import OVER, REVIEWERS, WORKERS, Limit, Panel, Query, Words, dashboard, figure, graph, listing
-from monitoring.promql import quantile, rate, series, total
+from monitoring.panels import OVER, WATCHING, WORKERS, Limit, Panel, Query, Words, dashboard, figure, graph, listing
+from monitoring.promql import ALERTMANAGERS, quantile, rate, series, total
 from scorer.monitor.families import (
     ASSIGNED,
     BUNDLE,
     CONSUMED,
     DECISIONS,
     FAULTS,
+    GROUP_LAG,
+    GROUP_MEMBERS,
     LAG,
     LATENCY,
     OLDEST_REVIEW,
@@ -22,13 +24,17 @@ from scorer.monitor.families import (
 )
 
 
-def overview() -> Dashboard:
-    """The dashboard."""
+def overview(runbooks: str) -> Dashboard:
+    """The dashboard.
+
+    Args:
+        runbooks: URL below which each runbook has the name of its alert.
+    """
     return dashboard(
         "Overview",
         "Health of the scorer, and decisions per bundle. Start here; the alerts' runbooks refer to these panels.",
         {
-            "Health": _health(),
+            "Health": [*_health(), _approved(), *_backlog(), _firing_alerts(runbooks)],
             "Objectives": _objectives(),
             "Applications": _applications(),
             "Bundles and workers": _bundles(),
@@ -44,7 +50,7 @@ def _health() -> list[Panel]:
             Words(
                 "Alerts",
                 "Number of firing alerts of the scorer.",
-                "open Prometheus' alerts page; each alert links to its runbook.",
+                "see Firing alerts below, which links to the runbook of each.",
             ),
             "none",
             Query('count(ALERTS{alertname=~"Scorer.*", alertstate="firing"}) or vector(0)'),
@@ -98,6 +104,77 @@ def _health() -> list[Panel]:
             [Limit(recording.DEAD_LETTERS.budget, "red")],
         ),
     ]
+
+
+def _approved() -> Panel:
+    approved = rate(series(DECISIONS, WORKERS, 'decision="APPROVED"'), OVER)
+    return figure(
+        Words(
+            "Approved",
+            "Share of the decisions that are APPROVED.",
+            "changes without a deployment: different applicants or wrong data; see the dashboard Model.",
+        ),
+        "percentunit",
+        Query(f"{approved} / {rate(series(DECISIONS, WORKERS), OVER)}"),
+    )
+
+
+def _backlog() -> list[Panel]:
+    """What the console reads of the group, also without workers."""
+    lag = f"max by (job, topic, partition) ({series(GROUP_LAG, WATCHING)})"
+    return [
+        figure(
+            Words(
+                "Workers in the group",
+                "Members of the consumer groups, as the consoles read them from Kafka.",
+                "fewer than Workers: a worker has not joined yet, or left; see its log. No value: no console is "
+                "scraped, or no broker answers.",
+            ),
+            "none",
+            Query(f"sum(max by (job) ({series(GROUP_MEMBERS, WATCHING)}))"),
+        ),
+        _undelivered_alerts(),
+        graph(
+            Words(
+                "Backlog (also without workers)",
+                "Applications that wait to be decided, as the console reads them from Kafka: total per console.",
+                "grows while Lag has no value: no worker runs; see the runbook of ScorerBacklogWithoutWorkers.",
+            ),
+            "short",
+            Query(f"sum by (job) ({lag})", "{{job}}"),
+        ),
+    ]
+
+
+def _firing_alerts(runbooks: str) -> Panel:
+    return listing(
+        Words(
+            "Firing alerts",
+            "Alerts of the scorer that fire now; the name of each links to its runbook.",
+            "follow the link of a page first, then those of tickets.",
+        ),
+        Query('count by (alertname, severity, namespace, job) (ALERTS{alertname=~"Scorer.*", alertstate="firing"})'),
+        ["alertname", "severity", "namespace", "job"],
+        value="alerts",
+        links={"alertname": f"{runbooks.rstrip('/')}/${{__value.text}}"},
+        width=24,
+    )
+
+
+def _undelivered_alerts() -> Panel:
+    without = f"alertmanager_receivers{{{ALERTMANAGERS}}} - alertmanager_integrations{{{ALERTMANAGERS}}}"
+    failed = f"alertmanager_notifications_failed_total{{{ALERTMANAGERS}}}"
+    return figure(
+        Words(
+            "Undelivered alerts",
+            "Receivers of Alertmanager without an integration, and notifications that failed in 15 minutes.",
+            "nobody is notified of alerts: see the runbook of ScorerAlertsUndelivered. No value: Prometheus does not "
+            "scrape Alertmanager.",
+        ),
+        "none",
+        Query(f"sum(clamp_min({without}, 0)) + sum(increase({failed}[15m]))"),
+        [Limit(1, "red")],
+    )
 
 
 def _burn_rate(objective: recording.Objective, title: str, target: str) -> Panel:
@@ -200,6 +277,8 @@ def _bundles() -> list[Panel]:
             ),
             Query(f"count by (slot, name, version, digest) ({series(BUNDLE, WORKERS)})"),
             ["slot", "name", "version", "digest"],
+            value="workers",
+            links={},
         ),
         graph(
             Words(
@@ -238,8 +317,8 @@ def _bundles() -> list[Panel]:
 
 
 def _reviews() -> list[Panel]:
-    written = series(REVIEWS, REVIEWERS)
-    approved = series(REVIEWS, REVIEWERS, 'label="APPROVED"')
+    written = series(REVIEWS, WATCHING)
+    approved = series(REVIEWS, WATCHING, 'label="APPROVED"')
     return [
         graph(
             Words(
@@ -248,7 +327,7 @@ def _reviews() -> list[Panel]:
                 "grows for days: more applications need a review than people can do; see the thresholds of the policy.",
             ),
             "none",
-            Query(f"max by (job) ({series(WAITING_REVIEWS, REVIEWERS)})", "{{job}}"),
+            Query(f"max by (job) ({series(WAITING_REVIEWS, WATCHING)})", "{{job}}"),
             width=8,
         ),
         graph(
@@ -258,7 +337,7 @@ def _reviews() -> list[Panel]:
                 "above the line: see the runbook of ScorerReviewsWaiting.",
             ),
             "s",
-            Query(f"max by (job) ({series(OLDEST_REVIEW, REVIEWERS)})", "{{job}}"),
+            Query(f"max by (job) ({series(OLDEST_REVIEW, WATCHING)})", "{{job}}"),
             width=8,
             limits=[Limit(rules.REVIEW_WAITS_MAX_S, "red")],
         ),

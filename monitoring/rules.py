@@ -6,7 +6,7 @@ The burn-rate alerts are those of Google's Site Reliability Workbook, chapter 5,
 import re
 from typing import Any, Final, Literal, NamedTuple
 
-from monitoring.promql import CONSOLES, JOBS, rate, series
+from monitoring.promql import ALERTMANAGERS, CONSOLES, JOBS, rate, series
 from monitoring.recording import (
     ABORTED_SHARE,
     CONSUMED_1D,
@@ -25,6 +25,8 @@ from scorer.monitor.families import (
     BUNDLE,
     COMMITTED,
     DECISIONS,
+    GROUP_LAG,
+    GROUP_MEMBERS,
     LAG,
     LAST_POLL,
     OLDEST_REVIEW,
@@ -32,8 +34,8 @@ from scorer.monitor.families import (
     SWAPS,
 )
 
-RUNBOOKS: Final = "docs/runbooks"
-"""Default location of the runbooks; the generator takes another one, for example https://wiki.example.com/scorer."""
+RUNBOOKS: Final = "http://localhost:8765/runbooks"
+"""Default URL of the runbooks: the console of docker-compose.yml serves them. The chart replaces it by its own."""
 
 # With fewer records than this, a slow or rejected one says nothing about the rest.
 _RECORDS_MIN: Final = 100
@@ -66,7 +68,7 @@ class Alert(NamedTuple):
     """What is wrong in this case, with figures, as a Prometheus template."""
 
     def runbook(self) -> str:
-        """Returns the file name of its runbook."""
+        """Returns the file name of its runbook in docs/runbooks."""
         return f"{re.sub('(?<=[a-z])(?=[A-Z])', '-', self.name).lower()}.md"
 
 
@@ -81,6 +83,7 @@ def alerts() -> dict[str, list[Alert]]:
         "scorer-worker-alerts": _worker_alerts(),
         "scorer-model-alerts": _model_alerts(),
         "scorer-review-alerts": _review_alerts(),
+        "scorer-delivery-alerts": _delivery_alerts(),
     }
 
 
@@ -169,16 +172,41 @@ def _flow_alerts() -> list[Alert]:
     ]
 
 
-def _worker_alerts() -> list[Alert]:
+def _without_workers() -> list[Alert]:
+    """Alerts for groups without workers; of a group that a console watches, it is known whether applications wait."""
+    lag = series(GROUP_LAG, CONSOLES)
+    backlog = _as_worker_job(f"sum by ({GROUP}) (max by ({GROUP}, topic, partition) ({lag}))")
+    members = _as_worker_job(f"max by ({GROUP}) ({series(GROUP_MEMBERS, CONSOLES)})")
     return [
         Alert(
             "ScorerNoWorkers",
             "page",
             "2m",
-            f"sum by ({GROUP}) (up{{{JOBS}}}) == 0\nor absent(up{{{JOBS}}})",
+            f"(\n  sum by ({GROUP}) (up{{{JOBS}}}) == 0\n"
+            f"  unless on ({GROUP}) ({backlog} == 0 and on ({GROUP}) {members} == 0)\n)\n"
+            f"or (absent(up{{{JOBS}}}) unless on () {members} == 0)",
             "No worker is up: no applications are decided.",
             "{{ with $labels.job }}{{ . }}: {{ end }}Prometheus cannot scrape any worker.",
         ),
+        Alert(
+            "ScorerBacklogWithoutWorkers",
+            "page",
+            "2m",
+            f"{backlog} > 0\nand on ({GROUP}) {members} == 0",
+            "Applications wait, and no worker is in the consumer group.",
+            "{{ $labels.job }}: {{ $value | humanize }} applications are waiting, and the group has no members.",
+        ),
+    ]
+
+
+def _as_worker_job(expression: str) -> str:
+    """Replaces the job of a console by that of the workers whose group it watches: both jobs have the same suffix."""
+    return f'label_replace({expression}, "job", "scorer-worker$1", "job", "scorer-console(.*)")'
+
+
+def _worker_alerts() -> list[Alert]:
+    return [
+        *_without_workers(),
         Alert(
             "ScorerWorkerDown",
             "ticket",
@@ -269,11 +297,28 @@ def _review_alerts() -> list[Alert]:
     ]
 
 
+def _delivery_alerts() -> list[Alert]:
+    integrations, receivers = (
+        f"sum by ({GROUP}, instance) (alertmanager_{part}{{{ALERTMANAGERS}}})" for part in ("integrations", "receivers")
+    )
+    failed = f"alertmanager_notifications_failed_total{{{ALERTMANAGERS}}}"
+    return [
+        Alert(
+            "ScorerAlertsUndelivered",
+            "ticket",
+            "2m",
+            f"{integrations} < {receivers}\nor sum by ({GROUP}, instance) (increase({failed}[15m])) > 0",
+            "Alerts reach nobody: a receiver of Alertmanager has no integration, or notifications fail.",
+            "{{ $labels.instance }}: see the receivers in its configuration, and its log.",
+        ),
+    ]
+
+
 def alerting_rules(runbooks: str = RUNBOOKS) -> dict[str, Any]:
     """Returns the alerting rules in Prometheus' format.
 
     Args:
-        runbooks: location of the runbooks: a folder or a URL.
+        runbooks: URL below which each runbook has the name of its alert.
     """
     return {
         "groups": [
@@ -292,6 +337,6 @@ def _alerting_rule(alert: Alert, runbooks: str) -> dict[str, Any]:
         "annotations": {
             "summary": alert.summary,
             "description": alert.description,
-            "runbook_url": f"{runbooks.rstrip('/')}/{alert.runbook()}",
+            "runbook_url": f"{runbooks.rstrip('/')}/{alert.name}",
         },
     }

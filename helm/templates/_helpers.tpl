@@ -89,3 +89,39 @@ scaleDown:
 {{- end -}}
 {{- $ports | uniq | toJson -}}
 {{- end -}}
+
+{{/* URL of the alerts' runbooks; empty if they have none. */}}
+{{- define "scorer.runbooksUrl" -}}
+{{- $ingress := .Values.console.ingress -}}
+{{- $default := ternary (printf "https://%s/runbooks" $ingress.host) "" (and .Values.console.enabled $ingress.enabled) -}}
+{{- .Values.prometheusRule.runbooksUrl | default $default | trimSuffix "/" -}}
+{{- end -}}
+
+{{/* The URL in the generated files; a test compares. */}}
+{{- define "scorer.generatedRunbooksUrl" -}}
+http://localhost:8765/runbooks
+{{- end -}}
+
+{{/* A dashboard as generated, with links to the runbooks at this URL, or without links. */}}
+{{- define "scorer.dashboard" -}}
+{{- if .runbooks -}}
+{{- .text | replace (include "scorer.generatedRunbooksUrl" .) .runbooks -}}
+{{- else -}}
+{{- regexReplaceAll "\"value\": \\[[^\\]]*/runbooks/[^\\]]*\\]" .text "\"value\": []" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Rules as generated, with links to the runbooks at this URL, or without links. */}}
+{{- define "scorer.rules" -}}
+{{- $document := .text | replace (include "scorer.generatedRunbooksUrl" .) .runbooks | fromYaml -}}
+{{- if not .runbooks -}}
+{{- range $document.groups -}}
+{{- range .rules -}}
+{{- if hasKey . "annotations" -}}
+{{- $_ := unset .annotations "runbook_url" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $document -}}
+{{- end -}}

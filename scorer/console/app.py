@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event, Thread
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -22,7 +22,16 @@ from scorer.console.application_endpoints import ApplicationEndpoints
 from scorer.console.bundle_texts import BundleTexts
 from scorer.console.dead_letters import newest_letters, read_value
 from scorer.console.deployed import not_deployed
-from scorer.console.guard import METRICS_PATH, Guard, Sessions, WrongTokens, delete_session, session_of, set_session
+from scorer.console.guard import (
+    METRICS_PATH,
+    RUNBOOKS_PREFIX,
+    Guard,
+    Sessions,
+    WrongTokens,
+    delete_session,
+    session_of,
+    set_session,
+)
 from scorer.console.interface import render_document
 from scorer.console.latency import measure_latency
 from scorer.console.live import SERIES_POINTS_MAX, Live, Part
@@ -32,12 +41,14 @@ from scorer.console.publish import RecordPublisher, make_try, parse_application
 from scorer.console.requests import client_of, position_of, read_body
 from scorer.console.review_endpoints import ReviewEndpoints
 from scorer.console.review_follower import follow_reviews
+from scorer.console.runbooks import Runbooks
 from scorer.console.streams import Streams
 from scorer.console.tail import Sample, follow_results
 from scorer.console.watch import run_with_restarts
 from scorer.errors import DeadLetterError, ExplanationError, MisuseError, ScorerError
 from scorer.http.throttle import Throttle
 from scorer.logs import DEAD_LETTER_SHOWN, WRONG_TOKEN, log
+from scorer.operate.latest_lag import LatestLag
 from scorer.operate.review_queue import ReviewQueue
 from scorer.settings import Settings
 from scorer.stream.history_record import Line
@@ -59,6 +70,7 @@ class Console:
         stopping: whether the server is shutting down, which ends the streams.
         queue: the decisions that wait for a review; None if reviews are off.
         metrics: content type and body of /metrics, for the Accept header of a request; None serves none.
+        latest_lag: receives the figures of the consumer group.
     """
 
     settings: Settings
@@ -66,6 +78,7 @@ class Console:
     stopping: Callable[[], bool]
     queue: ReviewQueue | None = None
     metrics: Callable[[str], tuple[str, bytes]] | None = None
+    latest_lag: LatestLag = field(default_factory=LatestLag)
 
 
 def make_app(console: Console) -> Starlette:
@@ -84,6 +97,7 @@ def make_app(console: Console) -> Starlette:
             *(Route(page.path, endpoints.page(page)) for page in PAGES),
             Route("/asyncapi.yaml", endpoints.document),
             Route("/static/{name}", endpoints.static),
+            Route(RUNBOOKS_PREFIX + "{name}", Runbooks().page),
             Route("/login", endpoints.login, methods=["GET", "POST"]),
             Route("/logout", endpoints.logout, methods=["POST"]),
             Route("/api/live", endpoints.live),
@@ -132,7 +146,7 @@ class _Endpoints:
         settings, live = self._settings, self._live
         watches = {
             Part.RESULTS: lambda: follow_results(settings, live, sample, stop),
-            Part.GROUP: lambda: poll_group(settings, live, stop),
+            Part.GROUP: lambda: poll_group(settings, live, self._console.latest_lag, stop),
             Part.LATENCY: lambda: measure_latency(settings, live, sample, stop),
         }
         if (queue := self._console.queue) is not None:

@@ -126,6 +126,12 @@ DISAGREEMENTS = Metric(
     "Compared applications for which the challenger's decision differs, or only one of the two can decide.",
     ("champion", "challenger"),
 )
+FLIPS = Metric(
+    "scorer_challenger_flips",
+    "counter",
+    "Compared applications that both bundles decided, differently, by the label that each gave.",
+    ("champion", "challenger", "champion_decision", "challenger_decision"),
+)
 ACCEPTED_BY_ONE = Metric(
     "scorer_challenger_accepted_by_one",
     "counter",
@@ -179,6 +185,14 @@ REPLAY_PROGRESS = Metric(
     ("replay_id",),
 )
 
+GROUP_LAG = Metric(
+    "scorer_group_lag_records",
+    "gauge",
+    "Consumer lag per partition of the applications topic, as the console reads it from Kafka, also without workers; "
+    "absent while no broker answers.",
+    ("topic", "partition"),
+)
+GROUP_MEMBERS = Metric("scorer_group_members", "gauge", "Workers in the consumer group.")
 WAITING_REVIEWS = Metric("scorer_waiting_reviews", "gauge", "MAYBE decisions that wait for a review.")
 OLDEST_REVIEW = Metric(
     "scorer_oldest_waiting_review_seconds",
@@ -192,11 +206,11 @@ REVIEWS = Metric(
 METRICS: Final = (
     CONSUMED, DECISIONS, REASONS, RULES, REJECTS, BATCH, STAGE, LATENCY, TIMESTAMPS, SLOW_DECODES, ENGINE,
     ENGINE_RECORDS, TRANSACTIONS, LAG, LAG_AGE, COMMITTED, REBALANCES, ASSIGNED, BLOCKED, LAST_POLL, BUNDLE, SWAPS,
-    FAULTS, COMPARED, DISAGREEMENTS, ACCEPTED_BY_ONE, CHALLENGER_FAILURES, PROBABILITY, CONNECTIONS, QUEUED,
+    FAULTS, COMPARED, DISAGREEMENTS, FLIPS, ACCEPTED_BY_ONE, CHALLENGER_FAILURES, PROBABILITY, CONNECTIONS, QUEUED,
     ROUND_TRIP, THROTTLE, CLIENT_FAULTS,
 )  # fmt: skip
 """A worker's metrics; docs and dashboards are compared with this table."""
 REPLAY_METRICS: Final = (REPLAY_PROGRESS,)
 """A replay's additional metrics."""
-CONSOLE_METRICS: Final = (WAITING_REVIEWS, OLDEST_REVIEW, REVIEWS)
-"""The metrics of a console whose users review decisions."""
+CONSOLE_METRICS: Final = (GROUP_LAG, GROUP_MEMBERS, WAITING_REVIEWS, OLDEST_REVIEW, REVIEWS)
+"""The metrics of a console; those of reviews only if its users review decisions."""

@@ -90,9 +90,9 @@ def test_the_value_sets_reach_every_template() -> None:
     """No template is left out by all of them."""
     kinds = {(resource["kind"], component_of(resource)) for path in VALUE_SETS for resource in render(path)}
     assert {kind for kind, _ in kinds} == {
-        "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Job", "NetworkPolicy", "PersistentVolumeClaim", "Pod",
-        "PodDisruptionBudget", "PrometheusRule", "ScaledObject", "Service", "ServiceAccount", "ServiceMonitor",
-        "StatefulSet", "TriggerAuthentication",
+        "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Ingress", "Job", "NetworkPolicy",
+        "PersistentVolumeClaim", "Pod", "PodDisruptionBudget", "PrometheusRule", "ScaledObject", "Service",
+        "ServiceAccount", "ServiceMonitor", "StatefulSet", "TriggerAuthentication",
     }  # fmt: skip
     assert {component for _, component in kinds} == {"worker", "console", "topics", "doctor"}
 
@@ -115,6 +115,15 @@ def test_pods_keep_the_restricted_standard(values: Path) -> None:
             assert context["capabilities"] == {"drop": ["ALL"]}
             assert context["readOnlyRootFilesystem"] is True
             assert not any("hostPort" in port for port in container.get("ports", ()))
+
+
+@each_set
+def test_every_container_has_limits(values: Path) -> None:
+    """Each asks for CPU and memory, and has a limit of memory, so that one that grows takes nothing from others."""
+    for component, pod in pods(render(values)):
+        (container,) = pod["spec"]["containers"]
+        assert container["resources"]["requests"].keys() == {"cpu", "memory"}, component
+        assert "memory" in container["resources"]["limits"], component
 
 
 @each_set
@@ -299,47 +308,6 @@ def test_connections_that_are_not_needed_are_not_allowed() -> None:
     assert policies["scorer-egress"]["egress"] == policies["scorer-topics"]["egress"]
     ports = [[port["port"] for port in rule["ports"]] for rule in policies["scorer-egress"]["egress"]]
     assert ports == [[53, 53], [9093, 9094], [443], [4318]]
-
-
-def test_rules_and_dashboards_are_the_generated_ones() -> None:
-    """Prometheus gets each rule as generated, its templates untouched, and Grafana each dashboard to the byte."""
-    resources = render(values_named("production"))
-    rules = {r["metadata"]["name"].removeprefix("scorer-"): r["spec"] for r in of_kind(resources, "PrometheusRule")}
-    files = sorted((CHART / "files" / "rules").glob("*.yml"))
-    assert rules == {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
-    assert any("{{ $" in path.read_text(encoding="utf-8") for path in files), "nothing to leave untouched"
-    boards = {name: text for r in of_kind(resources, "ConfigMap") for name, text in r["data"].items()}
-    files = sorted((CHART / "files" / "dashboards").glob("*.json"))
-    assert boards == {f"scorer-{path.name}": path.read_text(encoding="utf-8").rstrip("\n") for path in files}
-    jobs = {r["metadata"]["name"]: r["spec"]["endpoints"] for r in of_kind(resources, "ServiceMonitor")}
-    assert {name: [endpoint["relabelings"] for endpoint in endpoints] for name, endpoints in jobs.items()} == {
-        "scorer": [[{"targetLabel": "job", "replacement": "scorer-worker"}]],
-        "scorer-console": [[{"targetLabel": "job", "replacement": "scorer-console"}]],
-    }
-
-
-def test_notes_tell_what_to_do_next(tmp_path: Path) -> None:
-    """The notes name the workers' workload as it is, and warn where KEDA cannot find a broker by half a name."""
-    chart = Path(shutil.copytree(CHART, tmp_path / "chart"))
-    notes = (chart / "templates" / "NOTES.txt").read_text(encoding="utf-8")
-    # Helm shows the notes of an install alone: here they are part of a resource.
-    (chart / "templates" / "_notes.tpl").write_text(f'{{{{ define "notes" }}}}{notes}{{{{ end }}}}', encoding="utf-8")
-    (chart / "templates" / "notes.yaml").write_text(
-        'kind: Notes\ntext: {{ include "notes" . | toJson }}\n', encoding="utf-8"
-    )
-
-    def notes_of(values: str, *options: str) -> str:
-        (notes,) = of_kind(render(values_named(values), *options, chart=chart), "Notes")
-        return str(notes["text"])
-
-    assert "exec deploy/scorer -- scorer deploy" in notes_of("minimal")
-    assert "exec statefulset/scorer -- scorer deploy" in notes_of("static-membership")
-    assert "Workers: 2 to 12, by KEDA" in notes_of("production")
-    assert "Warning" not in notes_of("production")
-    assert "KEDA resolves kafka:9092 from its own namespace" in notes_of(
-        "minimal", "--set", "autoscaling.keda.enabled=true"
-    )
-    assert "The workers are pinned to credit-risk:1.1.0" in notes_of("off")
 
 
 def test_appversion_is_the_package() -> None:
