@@ -269,7 +269,7 @@ class Workers:
             for sample in family.samples:
                 if sample.labels.get("challenger", challenger) == challenger:  # not an earlier challenger's
                     totals[sample.name] += sample.value
-                if sample.name == "scorer_bundle_info":
+                if sample.name == "scorer_bundle_info" and sample.labels["slot"] == "champion":
                     bundle = f"{sample.labels['name']}:{sample.labels['version']}"
         records = int(totals["scorer_applications_consumed_total"])
         now = time.monotonic()

@@ -183,3 +183,18 @@ def test_the_current_challenger_is_counted(monkeypatch: pytest.MonkeyPatch, crew
     crew.view()
     (view,) = crew.view()
     assert (view.challenger, view.compared, view.differing) == ("c:1.0.0", 200, 30)
+
+
+def test_the_champion_is_shown_with_a_challenger(monkeypatch: pytest.MonkeyPatch, crew: Workers) -> None:
+    """The bundle is the champion's.
+
+    A challenger is on the same metric, after the champion, and was shown as the bundle with which the worker decides.
+    """
+    metrics = "\n".join(
+        f'scorer_bundle_info{{slot="{slot}",name="{name}",version="1.0.0",digest="0"}} 1'
+        for slot, name in (("champion", "a"), ("challenger", "b"))
+    )
+    monkeypatch.setattr(workers, "_get", lambda _address, path: (200, "{}" if path == "/readyz" else f"{metrics}\n"))
+    crew.view()
+    (view,) = crew.view()
+    assert view.bundle == "a:1.0.0"
