@@ -14,7 +14,7 @@ ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test tools ops chaos-core chaos fuzz fuzz-engine k8s check swaps laws equality bench bench-stages bench-scale bench-swap bench-peers fresh docs sbom lock clean
+.PHONY: help setup demo test tools ops chaos-core chaos fuzz fuzz-engine k8s check swaps laws equality bench bench-stages bench-scale bench-swap bench-peers fresh pictures docs sbom lock clean
 .PHONY: .engine .check-types .check-laws .check-units .check-engine .class-archive
 
 CARGO := $(shell command -v cargo)
@@ -148,9 +148,13 @@ bench-swap: setup ## a deployment and its rollback under load: lost, duplicated 
 bench-peers: setup ## both engines compared with other implementations of the same job; writes benchmarks/report (40 minutes)
 	$(BIN)/python -m benchmarks.comparison $(ARGS)
 	$(BIN)/python -m benchmarks.report
-
-fresh: setup ## regenerate all derived files: schemas, AsyncAPI, alert rules, dashboards, the chart's README, the reference
 	$(BIN)/python -m generators
+
+fresh: setup ## regenerate all derived files: schemas, AsyncAPI, alert rules, dashboards, the chart's README, the reference, the figures of README
+	$(BIN)/python -m generators
+
+pictures: setup ## take the pictures in docs/images from a running scorer up, and the output of make demo in README (seven minutes; on a machine without other load)
+	$(BIN)/python -m generators.pictures $(ARGS)
 
 docs: setup ## build the documentation site in build/docs; a dead link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -69,7 +69,7 @@ def _summarise_throughput(rounds: Rounds, families: Families) -> str:
 
     for family, called in (("jvm", "the fastest on the JVM"), ("python, our scoring", "the fastest Python framework")):
         for delivery in DELIVERIES:
-            fastest = _fastest(figures, families, family, delivery)
+            fastest = fastest_of(figures, families, family, delivery)
             add(f"records/s, {delivery}, to {called}", delivery, fastest, "rate")
     ceiling = entry_of(figures, families, "native", "at-least-once")
     for delivery in DELIVERIES:
@@ -77,7 +77,8 @@ def _summarise_throughput(rounds: Rounds, families: Families) -> str:
     return "\n".join(lines)
 
 
-def _fastest(figures: Mapping[str, Figures], families: Families, family: str, delivery: str) -> str | None:
+def fastest_of(figures: Mapping[str, Figures], families: Families, family: str, delivery: str) -> str | None:
+    """Returns the fastest program of a family with a delivery; None if none was measured."""
     chosen = [name for name in figures if families[name] == family and name.endswith(delivery)]
     return max(chosen, key=lambda name: figures[name]["rate"], default=None)
 

@@ -1,4 +1,4 @@
-"""Writes the report of the comparison, from its results: tables in Markdown, plots in SVG.
+"""Writes the report of the comparison, from its results: tables in Markdown, plots in SVG, and README's charts.
 
 `make bench-peers` runs it after the comparison.
 """
@@ -12,6 +12,7 @@ from matplotlib import rcParams
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
+from benchmarks import charts
 from benchmarks.ratios import (
     DELIVERIES,
     ENGINES,
@@ -52,7 +53,7 @@ it does not wait for a program that cannot keep up, and late applications count 
 
 
 def write(report_data: Mapping[str, Any], others: Sequence[Mapping[str, Any]], families: Families) -> None:
-    """Writes `report/comparison.md`, `throughput.svg` and `latency.svg`.
+    """Writes `report/comparison.md`, `throughput.svg` and `latency.svg`, and what `charts.write` adds.
 
     Args:
         report_data: the results of the comparison, as in its JSON.
@@ -93,6 +94,7 @@ def write(report_data: Mapping[str, Any], others: Sequence[Mapping[str, Any]], f
         parts += ["## Left out", *(f"- {name}: {why}" for name, why in report_data["left_out"].items())]
     (REPORT / "comparison.md").write_text("\n\n".join(parts) + "\n")
     _draw_throughput(figures, families)
+    charts.write(report_data, families, REPORT)
     print(f"\nwritten: {REPORT / 'comparison.md'}")
 
 

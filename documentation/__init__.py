@@ -1,1 +1,1 @@
-"""The generated pages of the documentation, as code, and the links of the site."""
+"""The generated pages and pictures of the documentation, as code, and the links of the site."""

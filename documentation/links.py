@@ -1,6 +1,6 @@
 """MkDocs hook: adds files of the repository that pages link to, and rewrites the links to them.
 
-Thus a link works both in the repository and on the site. Files that linked pages link to are added too.
+Thus a link or a picture works both in the repository and on the site. Files that linked pages link to are added too.
 """
 
 import posixpath
@@ -16,7 +16,8 @@ from mkdocs.structure.pages import Page
 ROOT: Final = Path(__file__).parents[1]
 _PAGES: Final = "docs/"
 _ADDED: Final = "repository/"
-_TARGET: Final = re.compile(r"(?<=\]\()[^()\s#:]+(?=[#)])")
+_TARGET: Final = re.compile(r"(?:(?<=\]\()|(?<=src=\")|(?<=srcset=\"))[^()\s#:\"]+(?=[#)\"])")
+"""The target of a link or a picture: in Markdown, or in the HTML of a picture with a light and a dark version."""
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:

@@ -1,4 +1,4 @@
-"""Reference page of the settings: unit, default, limits and reason of each, from scorer/settings.py."""
+"""Reference page of the settings: a table per group with description, default and limits, from scorer/settings.py."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +10,24 @@ from scorer.folders import bundles_folder
 from scorer.settings import RESERVED_PROPERTIES, Settings
 
 _UNITS: Final = {"ms": "milliseconds", "s": "seconds", "bytes": "bytes", "records": "records"}
+_GROUPS: Final = {
+    "Kafka and the consumer group": ("bootstrap_servers", "group_id", "instance_id", "broker_wait_s"),
+    "Topics": (
+        "applications_topic", "decisions_topic", "dead_letters_topic", "deployments_topic", "reviews_topic",
+    ),
+    "Processing": (
+        "engine", "delivery", "batch_records_max", "linger_ms", "record_bytes_max", "fetch_memory_mb",
+        "shutdown_timeout_s",
+    ),
+    "Bundles and signatures": (
+        "store", "trusted_keys", "require_signatures", "deployment_signatures", "signing_key",
+    ),
+    "Metrics, logs and traces": ("http_host", "http_port", "log_format", "log_level", "traces"),
+    "Console": (
+        "console_host", "console_port", "console_allowed_hosts", "console_token_file", "console_reviewers_file",
+        "console_review_days",
+    ),
+}  # fmt: skip
 
 _INTRODUCTION: Final = f"""# Settings
 
@@ -22,7 +40,8 @@ Settings files, and files with secrets and tokens, are UTF-8 text, with or witho
 with a byte-order mark.
 
 `scorer` commands accept `--config FILE` for another file, and `--set NAME=VALUE` for any setting. `producer` commands
-read the same file and environment, and use the settings for brokers and topics.
+read the same file and environment, and use the settings for brokers and topics. The environment variable of a setting
+is `{ENV_PREFIX}` and its name in capitals: `group_id` is `{ENV_PREFIX}GROUP_ID`.
 """
 _KAFKA: Final = f"""## Any property of librdkafka
 
@@ -35,7 +54,7 @@ flag, `--set kafka.session.timeout.ms=10000`. [Your own Kafka](../secured-kafka.
 Secrets are never shown. Each can be read from a file: append `.file` to its name, for example `sasl.password.file`. A
 property is treated as a secret if its name contains a word such as `password`, `passphrase`, `secret`, `token` or
 `private.key`, or ends in `.pem`; also if it starts with `sasl.` or `ssl.` and librdkafka has no such property, because
-it may be a misspelt secret. The secrets of librdkafka are:
+it may be a misspelt secret. The secrets of librdkafka are
 """
 _PROTECTED: Final = """### TLS and authentication
 
@@ -53,12 +72,14 @@ The guarantees depend on these properties. Setting one is an error that names th
 def settings_page() -> str:
     """Returns the page."""
     properties = Settings.model_json_schema()["properties"]
+    ungrouped = properties.keys() - {name for names in _GROUPS.values() for name in names} - {"kafka"}
+    assert not ungrouped, f"add to a group of settings in the documentation: {', '.join(sorted(ungrouped))}"
     return "\n".join(
         [
             _INTRODUCTION,
-            *(_setting(name, schema) for name, schema in properties.items() if name != "kafka"),
+            *(_group(title, {name: properties[name] for name in names}) for title, names in _GROUPS.items()),
             _KAFKA,
-            *(f"- `{name}`" for name in sorted(SECRET_PROPERTIES)),
+            ", ".join(f"`{name}`" for name in sorted(SECRET_PROPERTIES)) + ".",
             "",
             _PROTECTED,
             _OWNED,
@@ -70,12 +91,22 @@ def settings_page() -> str:
     )
 
 
-def _setting(name: str, schema: dict[str, Any]) -> str:
+def _group(title: str, properties: dict[str, dict[str, Any]]) -> str:
+    rows = (
+        (
+            f'<a id="{name}"></a>`{name}`',  # links lead to a setting
+            plain(schema["description"]),
+            _default(name, schema),
+            _valid(name, schema),
+        )
+        for name, schema in properties.items()
+    )
+    return f"## {title}\n\n{table(('setting', 'description', 'default', 'valid values'), rows)}\n"
+
+
+def _valid(name: str, schema: dict[str, Any]) -> str:
     unit = next((unit for part, unit in _UNITS.items() if part in name.split("_")), None)
-    facts = {"unit": unit, "default": _default(name, schema), "valid values": limits(schema)}
-    lines = [f"- {title}: {fact}" for title, fact in facts.items() if fact is not None]
-    environment = f"- environment variable: `{ENV_PREFIX}{name.upper()}`"
-    return "\n".join([f"## {name}", "", plain(schema["description"]), "", *lines, environment, ""])
+    return ", ".join(filter(None, [limits(schema).removesuffix(" or null"), unit and f"in {unit}"]))
 
 
 def _default(name: str, schema: dict[str, Any]) -> str:

@@ -5,13 +5,14 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from documentation.commands import producer_page, scorer_page
+from documentation.architecture import THEMES, architecture_picture
+from documentation.commands import producer_page, scorer_pages
 from documentation.contracts import contracts_page
 from documentation.errors import errors_page
 from documentation.metrics import metrics_page
 from documentation.rights import rights_page
 from documentation.settings import settings_page
-from generators import chart, contract, loans, monitoring
+from generators import chart, contract, figures, loans, monitoring
 from generators.files import Files, find_stale, write
 from monitoring.rules import RUNBOOKS
 
@@ -21,7 +22,6 @@ FOLDERS: Final = (contract.FOLDER, *monitoring.FOLDERS, "docs/reference")
 _PAGES: Final = {
     "settings": settings_page,
     "metrics": metrics_page,
-    "scorer": scorer_page,
     "producer": producer_page,
     "contracts": contracts_page,
     "errors": errors_page,
@@ -36,9 +36,14 @@ def generate(root: Path = ROOT, runbooks: str = RUNBOOKS) -> Files:
         root: the repository, in which some pages are generated in part.
         runbooks: URL below which each runbook has the name of its alert.
     """
-    reference = {f"docs/reference/{name}.md": (page().rstrip() + "\n").encode() for name, page in _PAGES.items()}
-    others = {**monitoring.generate(root, runbooks), **chart.generate(root)}
-    return {**contract.generate(), **loans.generate(), **others, **reference}
+    pages = {**{name: page() for name, page in _PAGES.items()}, **scorer_pages()}
+    reference = {f"docs/reference/{name}.md": (page.rstrip() + "\n").encode() for name, page in pages.items()}
+    pictures = {
+        f"docs/images/architecture-{name}.svg": (architecture_picture(theme) + "\n").encode()
+        for name, theme in THEMES.items()
+    }
+    others = {**monitoring.generate(root, runbooks), **chart.generate(root), **figures.generate(root)}
+    return {**contract.generate(), **loans.generate(), **others, **pictures, **reference}
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:

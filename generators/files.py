@@ -30,6 +30,25 @@ def find_stale(root: Path, generated: Files, folders: Collection[str]) -> list[s
     )
 
 
+def with_section(page: str, name: str, content: str, command: str = "make fresh") -> str:
+    """Returns a page with the content between the markers of a generated section.
+
+    Args:
+        page: the page.
+        name: the section, as its markers name it.
+        content: what is written between them.
+        command: what generates it, as the first marker says.
+
+    Raises:
+        ValueError: the page does not have the markers.
+    """
+    before, begin, remainder = page.partition(f"<!-- {name}: made by `{command}` -->\n")
+    _, end, after = remainder.partition(f"<!-- end of {name} -->")
+    if not (begin and end):
+        raise ValueError(f"the page has no markers for its section {name}")
+    return before + begin + content + "\n" + end + after
+
+
 def _existing(root: Path, folders: Collection[str]) -> set[str]:
     return {
         path.relative_to(root).as_posix() for folder in folders for path in (root / folder).rglob("*") if path.is_file()

@@ -7,7 +7,7 @@ from typing import Final
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from generators.files import dump_yaml
+from generators.files import dump_yaml, with_section
 from monitoring import recording, rules
 from monitoring.model import model
 from monitoring.overview import overview
@@ -43,7 +43,7 @@ def generate(root: Path, runbooks: str) -> dict[str, bytes]:
         **{f"{folder}/{name}": content for folder in _RULES for name, content in written.items()},
         **{f"{folder}/{name}": content for folder in _DASHBOARDS for name, content in boards.items()},
         **{f"{_SERVED_RUNBOOKS}/{path.name}": path.read_bytes() for path in (root / _RUNBOOKS).glob("*.md")},
-        PAGE: _with_alerts((root / PAGE).read_text(encoding="utf-8")).encode(),
+        PAGE: with_section((root / PAGE).read_text(encoding="utf-8"), "alerts", "\n".join(_alerts_table())).encode(),
     }
 
 
@@ -54,15 +54,6 @@ def _dump(dashboard: Dashboard) -> bytes:
         for name in _REMOVED_PROPERTIES & variable.keys():
             del variable[name]
     return (json.dumps(written, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def _with_alerts(page: str) -> str:
-    """Returns a page with the current table of alerts between its markers."""
-    before, begin, remainder = page.partition("<!-- alerts: made by `make fresh` -->\n")
-    _, end, after = remainder.partition("<!-- end of alerts -->")
-    assert begin, "the page has no markers for its table of alerts"
-    assert end, "the page has no markers for its table of alerts"
-    return before + begin + "\n".join(_alerts_table()) + "\n" + end + after
 
 
 def _alerts_table() -> list[str]:

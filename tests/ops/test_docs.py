@@ -17,23 +17,24 @@ from typer.testing import CliRunner
 from scorer.errors import LocalBrokerError
 from scorer.local.running import free_ports, require_free_port
 from tests import real_data
+from tests.ops.console_process import browser
 from tests.ops.pages import DOCS, ROOT, Block, Terminal, blocks, blocks_of, missing_from
 
 _TUTORIAL_PORT: Final = 19092
 _EXIT_CODES: Final = {
-    ".venv/bin/producer try home=RENT": 2,
-    '.venv/bin/scorer deploy credit-risk:1.0.0 --reason "quarterly retraining"': 1,
-    ".venv/bin/scorer bundle lint credit-risk:1.0.0": 1,
-    ".venv/bin/scorer contract diff proposal.schema.json examples/german-credit/application.schema.json": 1,
-    ".venv/bin/scorer bundle lint german-credit:1.0.0": 1,
-    ".venv/bin/producer publish wrong.csv": 1,
+    "producer try home=RENT": 2,
+    'scorer deploy credit-risk:1.0.0 --reason "quarterly retraining"': 1,
+    "scorer bundle lint credit-risk:1.0.0": 1,
+    "scorer contract diff proposal.schema.json examples/german-credit/application.schema.json": 1,
+    "scorer bundle lint german-credit:1.0.0": 1,
+    "producer publish wrong.csv": 1,
 }
 """Of the commands that are meant to fail."""
 _GOES_ON: Final = {"scorer worker": "partitions_changed", "producer watch": "watching"}
 """Commands that go on until they are stopped, and what they say once they are at it."""
 _STOPPED_AT: Final = {
-    ".venv/bin/producer watch --from-beginning": "german_credit.csv:2-",
-    ".venv/bin/producer watch --id try- --last 5": "credit-risk:1.1.1",
+    "producer watch --from-beginning": "german_credit.csv:2-",
+    "producer watch --id try- --last 5": "credit-risk:1.1.1",
 }
 """Commands of tutorials that go on until they are stopped, and what they have to print first."""
 
@@ -62,7 +63,7 @@ class _Page(HTMLParser):
         self.anchors |= {name for key in ("id", "name") if (name := given.get(key))}
         if tag == "a" and (target := given.get("href")):
             self.targets.append(target)
-        elif target := given.get("src") or (given.get("href") if tag == "link" else None):
+        elif target := given.get("src") or given.get("srcset") or (given.get("href") if tag == "link" else None):
             self.loaded.append(target)
 
 
@@ -114,6 +115,42 @@ def test_nothing_is_fetched_from_elsewhere(site: dict[Path, _Page]) -> None:
     assert not {target for found_page in site.values() for target in found_page.loaded if urlsplit(target).netloc}
 
 
+def test_search_works_from_disk(site: dict[Path, _Page]) -> None:
+    """Opened as a file, the site's search finds a command, a setting and a page, and asks no host for anything."""
+    home = min(site, key=lambda page: len(page.parts)).parent / "index.html"
+    requested: list[str] = []
+    with browser() as chromium:
+        page = chromium.new_page()
+        page.on("request", lambda request: requested.append(request.url))
+        for query, target in (
+            ("rollback", "reference/scorer-deployments.html"),
+            ("linger_ms", "reference/settings.html"),
+            ("KEDA", "kubernetes.html"),
+        ):
+            page.goto(home.as_uri())
+            page.locator("[data-md-component=search-query]").click()
+            page.keyboard.type(query)
+            page.locator(f".md-search-result__link[href*='{target}']").first.wait_for(state="attached")
+    assert requested
+    assert {urlsplit(url).scheme for url in requested} <= {"file", "blob", "data", "about"}
+
+
+def test_pages_with_commands_say_what_they_need(site: dict[Path, _Page]) -> None:
+    """Each how-to with commands links to the page on activating the environment and to the glossary."""
+    folder = min(site, key=lambda page: len(page.parts)).parent
+    with_commands = [
+        page
+        for page in sorted(DOCS.glob("*.md"))
+        if any(re.match("(?:scorer|producer) ", line) for block in blocks(page) for line in _typed(block))
+    ]
+    assert len(with_commands) > 15
+    for page in with_commands:
+        targets = site[folder / f"{page.stem}.html"].targets
+        assert page.stem in {"install", "tutorial", "own-application"} or (
+            {"install.html#activate-the-environment", "glossary.html"} <= set(targets)
+        ), page.name
+
+
 def test_a_dead_link_is_found(tmp_path: Path) -> None:
     """The checker sees what it is for: a file and an anchor that are not there."""
     page = tmp_path / "a.html"
@@ -154,13 +191,33 @@ def test_the_tutorial(tmp_path: Path) -> None:
     terminal = _terminal(tmp_path, forks=False)  # each command as somebody starts it
     if subprocess.run(["make", "--question", ".venv/.made-from-lock"], cwd=ROOT, check=False).returncode:
         pytest.skip("the tutorial begins with make setup, and it has not been run since the lock changed")
-    terminal.run(f"make --directory {shlex.quote(str(ROOT))} {setup.commands[0].removeprefix('make ')}")
+    make, *activate = setup.commands
+    terminal.run(f"make --directory {shlex.quote(str(ROOT))} {make.removeprefix('make ')}")
+    for command in activate:
+        terminal.run(command)
     with terminal.running(up.commands[0], until="decided=") as everything:
         assert not missing_from(everything.output(), brought_up.text)
         *rest, summary = rest
         _follow(terminal, rest)
         assert everything.stop() == 0, everything.output()
         assert not missing_from(everything.output(), summary.text)
+
+
+@pytest.mark.broker
+def test_the_demo_of_the_readme(tmp_path: Path) -> None:
+    """`make demo` prints what the README shows, but for figures other than 0; here for five seconds only."""
+    ((demo, shown),) = re.findall(
+        r"^```sh\n(make demo)\n```\n.*?^```text\n(.*?)^```",
+        (ROOT / "README.md").read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+    recipe = subprocess.run(
+        ["make", "--dry-run", demo.removeprefix("make "), "FOR=5s"],
+        cwd=ROOT, check=True, capture_output=True, text=True, timeout=60,
+    ).stdout  # fmt: skip
+    printed = _terminal(tmp_path).run(f"{recipe.splitlines()[-1]} --port 0 --no-console")
+    pattern = re.sub(r"\d[\d,.]*", lambda figure: "0" if figure[0] == "0" else "…", shown)
+    assert not missing_from(printed, pattern), printed
 
 
 @pytest.mark.broker
@@ -259,9 +316,10 @@ def _follow(terminal: Terminal, steps: list[Block]) -> None:
 
 def _enter(terminal: Terminal, command: str) -> str:
     """Runs a command to its end, or until it has printed what is awaited; returns what it printed."""
-    if command not in _STOPPED_AT:
-        return terminal.run(command, exit_code=_EXIT_CODES.get(command, 0))
-    with terminal.running(command, until=_STOPPED_AT[command]) as running:
+    name = command.removeprefix(".venv/bin/")
+    if name not in _STOPPED_AT:
+        return terminal.run(command, exit_code=_EXIT_CODES.get(name, 0))
+    with terminal.running(command, until=_STOPPED_AT[name]) as running:
         pass
     return running.output()
 

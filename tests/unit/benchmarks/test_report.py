@@ -1,10 +1,11 @@
 """The comparison's page: what was measured stands in it, with ratios to ours, and who was left out."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from benchmarks import report
+from benchmarks import charts, report
 
 pytestmark = pytest.mark.slow
 
@@ -51,3 +52,16 @@ def test_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for plot in ("throughput.svg", "latency.svg"):
         assert f"]({plot})" in page
         assert (tmp_path / plot).read_text().rstrip().endswith("</svg>")
+
+
+def test_the_charts_and_figures_of_the_readme(tmp_path: Path) -> None:
+    """The text's figures are those of the compiled engine, with its ratios; charts exist for light and dark pages."""
+    charts.write(RESULTS, FAMILIES, tmp_path)
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures == {
+        "cores": 2,
+        "exactly-once": {"rate": 2_000, "cpu_us": 8.0, "memory_mb": 200, "times_jvm": 2.0, "times_python_engine": 1.0},
+        "latency_ms": {"5000": {"p50": 9, "p99": 21}},
+    }
+    for chart in ("exactly-once-light", "exactly-once-dark", "latencies-light", "latencies-dark"):
+        assert (tmp_path / f"{chart}.svg").read_text().rstrip().endswith("</svg>")

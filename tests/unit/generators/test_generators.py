@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from generators.__main__ import FOLDERS, ROOT, generate, main
-from generators.files import find_stale, write
+from generators.files import find_stale, with_section, write
 
 FOLDER = "made"
+_READ = ("README.md", "docs/monitoring.md", "docs/index.md", "helm/values.yaml", "benchmarks/report/figures.json")
+"""Files of the repository that are read to generate others."""
 FILES = {f"{FOLDER}/a.json": b"{}", f"{FOLDER}/below/b.json": b"[]", "page.md": b"# Page"}
 
 
@@ -36,10 +38,18 @@ def test_stale_files_are_named(tmp_path: Path) -> None:
     assert (tmp_path / "mine.md").exists()
 
 
+def test_a_section_is_replaced() -> None:
+    """Only what is between the markers changes; a page without them is an error that names the section."""
+    page = "# A\n<!-- part: made by `make fresh` -->\nold\n<!-- end of part -->\nB\n"
+    assert with_section(page, "part", "new\nlines") == page.replace("old", "new\nlines")
+    with pytest.raises(ValueError, match="section other"):
+        with_section(page, "other", "new")
+
+
 def test_the_command_writes_or_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--check` writes nothing, exits 1 and names each file; runbooks can have any URL."""
-    for name in ("docs/monitoring.md", "helm/values.yaml"):
-        (tmp_path / name).parent.mkdir()
+    for name in _READ:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     assert main(["--check"], tmp_path) == 1
     assert "monitoring/prometheus/rules/alerts.yml: missing" in capsys.readouterr().err
