@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
-from schemas.contracts import CREDIT_APPLICATION
+from scorer.bundle.facts import describe_contract
 from scorer.bundle.manifest import Manifest
 
 _NAMES_SHOWN_MAX: Final = 10
@@ -33,7 +33,7 @@ def _describe(manifest: Manifest, other: Manifest) -> dict[str, tuple[str, ...]]
     features, training = manifest.features, manifest.training
     facts = {
         "created": f"{manifest.created:%Y-%m-%d}",
-        "contract": str(manifest.contract or f"{CREDIT_APPLICATION}:{manifest.contract_version}"),
+        "contract": describe_contract(manifest),
         "model": manifest.runner + (f", {training.rounds} rounds" if training else ""),
         "fields": _count(features.fields, other.features.fields),
         "columns": f"{len(features.columns):,}",

@@ -1,7 +1,6 @@
 """`scorer bundle`: list, show, verify, tag, delete, export and import bundles."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -9,7 +8,7 @@ import typer
 
 from schemas.printable import printable
 from scorer.cli.completion import ReferenceArgument, StoredArgument
-from scorer.cli.describe import describe, describe_entry, describe_model, figures
+from scorer.cli.describe import describe, describe_entry, figures
 from scorer.cli.options import (
     DEFAULT_BUNDLE,
     ConfigOption,
@@ -93,7 +92,7 @@ def show(
     """
     from rich.markup import escape
 
-    from schemas.contracts import CREDIT_APPLICATION
+    from scorer.bundle.facts import describe_manifest
     from scorer.bundle.load import read_manifest
 
     bundles = _open_store(store, config, assignments)
@@ -104,19 +103,10 @@ def show(
         tagged = {tag: to.model_dump(mode="json") for tag, to in tags.items()}
         typer.echo(json.dumps({"folder": str(folder), "tags": tagged, **describe(manifest)}, indent=2))
         return
-    facts: dict[str, str | Sequence[str]] = {
-        "bundle": f"{manifest.name}:{manifest.version}",
-        "digest": manifest.digest,
-        "created": f"{manifest.created:%Y-%m-%d %H:%M:%S} UTC",
-        "folder": str(folder),
-        "policy": manifest.policy.lines(),
-        "fields": f"{', '.join(manifest.features.fields)} ({len(manifest.features.columns)} columns)",
-        **describe_model(manifest),
-        "libraries": ", ".join(f"{name} {version}" for name, version in manifest.libraries.items()),
-        "contract": str(manifest.contract or f"{CREDIT_APPLICATION}:{manifest.contract_version}"),
-        "labels": ", ".join(f"{key}={value}" for key, value in manifest.labels.items()) or "none",
-        "tags": ", ".join(f"{tag} (since {to.at:%Y-%m-%d} by {to.by})" for tag, to in tags.items()) or "none",
-    }
+    facts = dict(describe_manifest(manifest))
+    first_facts = {name: facts.pop(name) for name in ("bundle", "digest", "created")}
+    shown_tags = ", ".join(f"{tag} (since {to.at:%Y-%m-%d} by {to.by})" for tag, to in tags.items()) or "none"
+    facts = {**first_facts, "folder": str(folder), **facts, "tags": shown_tags}
     console = output_console()
     for name, value in facts.items():
         first, *others = [value] if isinstance(value, str) else value

@@ -7,7 +7,6 @@ import typer
 
 from scorer.cli.announce import champion_of
 from scorer.cli.decisions import decisions_as_json, print_decisions
-from scorer.cli.newest_decisions import compare_newest
 from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, StoreOption, broker_settings_of
 from scorer.cli.progress_bar import elapsed_time
 from scorer.errors import DeploymentError
@@ -35,6 +34,7 @@ def challenger(
     scorer challenger --sample 100000 --json
     ```
     """
+    from scorer.console.newest_comparison import compare_newest
     from scorer.operate.deployments import read_history
     from scorer.store.store import BundleStore
     from scorer.stream.history import fold

@@ -14,8 +14,6 @@ from scorer.cli.options import DEFAULT_BUNDLE, ConfigOption, JsonOption, Servers
 from scorer.cli.tables import output_console, print_tables
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from scorer.core.score import Bundle
 
 _MARKS: Final = {"ok": "[green]✓[/green]", "warning": "[yellow]![/yellow]", "wrong": "[red]✗[/red]"}

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from schemas.printable import printable
-from scorer.cli.newest_decisions import compare_newest
 from scorer.cli.options import require_reason
 from scorer.cli.rows import FileRecord
 from scorer.errors import BrokerError, BundleError, BundleUnusableError, DeploymentError, TopicsError
@@ -155,6 +154,7 @@ class Guard:
             The shifts, and what was compared; or no shifts, and why they are not compared.
         """
         from scorer.author.guard import COMPARED_MIN, count_shifts
+        from scorer.console.newest_comparison import compare_newest
 
         topic = self.settings.applications_topic
         try:

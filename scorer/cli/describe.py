@@ -1,4 +1,4 @@
-"""How commands print a bundle: its manifest as JSON, its origin, and its metrics as text."""
+"""How commands print a bundle: its manifest as JSON, and its metrics as text."""
 
 from typing import TYPE_CHECKING
 
@@ -29,23 +29,6 @@ def describe_entry(entry: "Entry", tags: list[str]) -> dict[str, object]:
     if entry.manifest is None:
         return description | {"fault": entry.fault}
     return description | describe(entry.manifest)
-
-
-def describe_model(manifest: "Manifest") -> dict[str, str]:
-    """Where the model comes from: training or runner, fields left out, and data set."""
-    training, metrics = manifest.training, manifest.metrics
-    parameters = training.parameters.items() if training else manifest.runner_settings.items()
-    rounds = [f"{training.rounds} rounds"] if training else []
-    facts = {
-        "training" if training else "runner": ", ".join(
-            [manifest.runner, *rounds, *(f"{k} {v}" for k, v in parameters)]
-        )
-    }
-    if training:
-        facts = {"left out": ", ".join(training.dropped_fields) or "nothing", **facts}
-    if metrics:
-        facts["data"] = f"{metrics.dataset.rows} rows, sha256 {metrics.dataset.sha256}"
-    return facts
 
 
 def figures(metrics: "Metrics") -> "list[RenderableType]":

@@ -17,11 +17,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from schemas.rejection import MEANINGS
 from scorer.console.application_endpoints import ApplicationEndpoints
+from scorer.console.bundle_endpoints import BundleEndpoints
 from scorer.console.bundle_texts import BundleTexts
-from scorer.console.dead_letters import newest_letters, read_value
+from scorer.console.challenger_endpoints import ChallengerEndpoints
+from scorer.console.dead_letter_endpoints import DeadLetterEndpoints
 from scorer.console.deployed import not_deployed
+from scorer.console.examples import publishing_code
 from scorer.console.guard import (
     METRICS_PATH,
     RUNBOOKS_PREFIX,
@@ -38,7 +40,7 @@ from scorer.console.live import SERIES_POINTS_MAX, Live, Part
 from scorer.console.pages import PAGES, Assets, Page, render, render_page
 from scorer.console.polling import poll_group
 from scorer.console.publish import RecordPublisher, make_try, parse_application
-from scorer.console.requests import client_of, position_of, read_body
+from scorer.console.requests import client_of, read_body
 from scorer.console.review_endpoints import ReviewEndpoints
 from scorer.console.review_follower import follow_reviews
 from scorer.console.runbooks import Runbooks
@@ -47,7 +49,7 @@ from scorer.console.tail import Sample, follow_results
 from scorer.console.watch import run_with_restarts
 from scorer.errors import DeadLetterError, ExplanationError, MisuseError, ScorerError
 from scorer.http.throttle import Throttle
-from scorer.logs import DEAD_LETTER_SHOWN, WRONG_TOKEN, log
+from scorer.logs import WRONG_TOKEN, log
 from scorer.operate.latest_lag import LatestLag
 from scorer.operate.review_queue import ReviewQueue
 from scorer.settings import Settings
@@ -90,11 +92,16 @@ def make_app(console: Console) -> Starlette:
     texts = BundleTexts(console.settings.store)
     applications = ApplicationEndpoints(console.settings, console.sessions, console.queue, texts)
     reviews = ReviewEndpoints(console.settings, console.sessions, console.queue, texts)
-    endpoints = _Endpoints(console, reviews)
+    live = Live()
+    endpoints = _Endpoints(console, reviews, live)
+    letters = DeadLetterEndpoints(console.settings)
+    challengers = ChallengerEndpoints(console.settings, live)
+    bundles = BundleEndpoints(console.settings, live, may_log_out=console.sessions is not None)
     allowed_hosts = [name.strip() for name in console.settings.console_allowed_hosts.split(",") if name.strip()]
     app = Starlette(
         routes=[
             *(Route(page.path, endpoints.page(page)) for page in PAGES),
+            Route("/bundles/show", bundles.show),
             Route("/asyncapi.yaml", endpoints.document),
             Route("/static/{name}", endpoints.static),
             Route(RUNBOOKS_PREFIX + "{name}", Runbooks().page),
@@ -102,10 +109,18 @@ def make_app(console: Console) -> Starlette:
             Route("/logout", endpoints.logout, methods=["POST"]),
             Route("/api/live", endpoints.live),
             Route("/api/applications", endpoints.publish, methods=["POST"]),
+            Route("/api/code", endpoints.code, methods=["POST"]),
             Route("/api/reasons", applications.reasons),
+            Route("/api/policy", applications.policy),
             Route("/api/deployments", endpoints.deployments),
-            Route("/api/dead-letters", endpoints.dead_letters),
-            Route("/api/dead-letters/{partition}/{offset}/value", endpoints.value, methods=["POST"]),
+            Route("/api/challenger", challengers.challenger),
+            Route("/api/challenger/comparison", challengers.comparison),
+            Route("/api/bundles", bundles.newest),
+            Route("/api/bundles/diff", bundles.diff),
+            Route("/api/bundles/review", bundles.review),
+            Route("/api/dead-letters", letters.newest),
+            Route("/api/dead-letters/{partition}/{offset}", letters.letter),
+            Route("/api/dead-letters/{partition}/{offset}/value", letters.value, methods=["POST"]),
             Route("/api/applications/history", applications.history, methods=["POST"]),
             Route("/api/applications/{partition}/{offset}/value", applications.value, methods=["POST"]),
             Route("/api/reviews", reviews.waiting),
@@ -123,19 +138,18 @@ def make_app(console: Console) -> Starlette:
 class _Endpoints:
     """The endpoints, one method each."""
 
-    def __init__(self, console: Console, reviews: ReviewEndpoints) -> None:
+    def __init__(self, console: Console, reviews: ReviewEndpoints, live: Live) -> None:
         self._console = console
         self._reviews = reviews
         self._settings = console.settings
         self._sessions = console.sessions
         self._stopping = console.stopping
-        self._live = Live()
+        self._live = live
         self._streams = Streams()
         self._wrong_tokens = WrongTokens()
         self._wrong_token_lines = Throttle(_WRONG_TOKEN_LOG_S)
         self._assets = Assets()
         self._publisher = RecordPublisher(console.settings, console.settings.applications_topic, "the application")
-        self._reading = asyncio.Lock()  # one list of dead letters at a time: each request reads thousands of records
         self._body_bytes_max = 2 * console.settings.record_bytes_max  # so that too large applications can be tried, too
 
     @asynccontextmanager
@@ -280,6 +294,12 @@ class _Endpoints:
         source = await run_in_threadpool(self._publisher.publish, attempt.id, attempt.value)
         return JSONResponse({"id": attempt.id, "source": source}, 202)
 
+    async def code(self, request: Request) -> Response:
+        """Code that publishes an application, by language. Nothing is published."""
+        application = parse_application(await read_body(request, self._body_bytes_max))
+        contract = (self._live.deployed or not_deployed()).contract
+        return JSONResponse(publishing_code(self._settings, contract, application))
+
     async def deployments(self, _: Request) -> Response:
         """The deployment history, newest first."""
         group_state = self._live.group_state
@@ -289,19 +309,6 @@ class _Endpoints:
                 503,
             )
         return JSONResponse([_line_as_json(line) for line in reversed(group_state.deployments)])
-
-    async def dead_letters(self, _: Request) -> Response:
-        """The newest dead letters without their values, and the number per code."""
-        async with self._reading:
-            newest = await run_in_threadpool(newest_letters, self._settings)
-        return JSONResponse({**newest, "meanings": {code.value: meaning for code, meaning in MEANINGS.items()}})
-
-    async def value(self, request: Request) -> Response:
-        """The value of one dead letter. The access is logged, the value is not."""
-        position = position_of(request)
-        content = await run_in_threadpool(read_value, self._settings, position)
-        log(DEAD_LETTER_SHOWN, client=client_of(request), partition=position.partition, offset=position.offset)
-        return JSONResponse(content)
 
 
 def _line_as_json(line: Line) -> dict[str, Any]:

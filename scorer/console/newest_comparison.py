@@ -1,17 +1,16 @@
-"""Compares the decisions of two bundles on the newest applications of the topic."""
+"""Compares two bundles' decisions on the newest applications of the topic, for the pages, `scorer challenger` and `scorer deploy`."""
 
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from scorer.author.diff import Comparison
-    from scorer.core.score import Bundle
-    from scorer.operate.reading import Skipped
-    from scorer.settings import Settings
+from scorer.author.diff import Comparison, compare_decisions
+from scorer.core.score import Bundle
+from scorer.operate.newest import find_newest
+from scorer.operate.reading import Skipped, TopicReader
+from scorer.settings import Settings
 
 
-def compare_newest(settings: "Settings", opened: "tuple[Bundle, Bundle]", sample: int) -> "tuple[Comparison, Skipped]":
+def compare_newest(settings: Settings, opened: tuple[Bundle, Bundle], sample: int) -> tuple[Comparison, Skipped]:
     """Scores the newest applications with both bundles; joins no group and publishes nothing.
 
     Args:
@@ -25,12 +24,8 @@ def compare_newest(settings: "Settings", opened: "tuple[Bundle, Bundle]", sample
     Raises:
         TopicsError: the topic is missing.
         BrokerError: the topic cannot be read.
-        BundleUnusableError: one of the bundles cannot score any application of a batch.
+        BundleUnusableError: one of the bundles cannot score any row of a batch.
     """
-    from scorer.author.diff import compare_decisions
-    from scorer.operate.newest import find_newest
-    from scorer.operate.reading import Skipped, TopicReader
-
     skipped = Skipped()
     with closing(TopicReader(settings, settings.applications_topic, skipped)) as reader:
         batches = reader.read(find_newest(reader, sample, int(time.time() * 1_000)))
