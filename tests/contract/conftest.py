@@ -40,9 +40,9 @@ def kafka_stage(request: pytest.FixtureRequest, broker: Broker) -> Iterator[Kafk
         yield real
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def own_broker() -> Iterator[JavaBroker]:
-    """A broker that may be killed."""
+    """A broker that may be killed, and runs again after each test; a start costs some seconds of CPU."""
     try:
         own = start_broker("java")
     except LocalBrokerError as fault:

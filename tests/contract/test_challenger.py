@@ -19,6 +19,7 @@ from scorer.stream.challenge import Challenger, Comparison
 from scorer.stream.observer import Observer
 from scorer.stream.worker import run
 from tests.contract.stages import WAIT_S, Stage
+from tests.engines import with_chosen_engine
 from tests.fakes import (
     CONTRACT,
     RECORD_BYTES_MAX,
@@ -31,7 +32,7 @@ from tests.fakes import (
 )
 from tests.unit.bundle.contracts import CAR_LOAN, car_loan
 
-CHAMPION = tiny_bundle()
+CHAMPION = with_chosen_engine(tiny_bundle())
 OTHER = CHAMPION.reference.model_copy(update={"version": "2.0.0", "digest": "2" * 64})
 
 

@@ -14,9 +14,10 @@ from scorer.errors import FencedError
 from scorer.stream.worker import Batch, Link, run
 from tests.contract.fake_link import Written
 from tests.contract.stages import WAIT_S, ClosableLink, Stage
+from tests.engines import with_chosen_engine
 from tests.fakes import RECORD_BYTES_MAX, CountingMonitor, Tally, application, tiny_bundle
 
-BUNDLE = tiny_bundle()
+BUNDLE = with_chosen_engine(tiny_bundle())
 
 
 def tally_of(link: ClosableLink) -> Tally:

@@ -1,14 +1,12 @@
 """Records that the brokers lost after the group had processed them, and newer ones that have taken their offsets."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from scorer.errors import LocalBrokerError
-from scorer.local.apache_kafka import JavaBroker, start
+from scorer.local.apache_kafka import JavaBroker
 from scorer.operate.offsets import OffsetsTool
 from tests.contract.fake_link import Delivery
 from tests.contract.stages import KafkaStage
@@ -17,19 +15,6 @@ from tests.contract.test_topic_identity import following, ids_of, publish_many, 
 from tests.fakes import Tally, application
 
 pytestmark = pytest.mark.broker
-
-
-@contextmanager
-def restartable() -> Iterator[JavaBroker]:
-    """A broker that can be restarted; without Java, the test skips."""
-    try:
-        broker = start(0, {}, lambda _: None)
-    except LocalBrokerError as fault:
-        pytest.skip(f"needs a broker that can be restarted: {fault}")
-    try:
-        yield broker
-    finally:
-        broker.stop()
 
 
 def commit_more(stage: KafkaStage, more: int) -> None:
@@ -44,19 +29,19 @@ def commit_more(stage: KafkaStage, more: int) -> None:
 
 
 @pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
-def test_newer_records_at_the_offsets_of_lost_ones(delivery: Delivery) -> None:
+def test_newer_records_at_the_offsets_of_lost_ones(own_broker: JavaBroker, delivery: Delivery) -> None:
     """They are decided, all of them and once, after the operator has accepted the loss; the other partition goes on.
 
     The group used to continue at its offset as soon as the partition had grown beyond it: the newer records before it
     were never decided, with a lag of 0 and no word in the log.
     """
-    with restartable() as broker, closing(KafkaStage(broker.bootstrap_servers, delivery)) as stage:
+    with closing(KafkaStage(own_broker.bootstrap_servers, delivery)) as stage:
         publish_many(stage, "before", 100)
         link = following(stage)
         decide(link, 100)
         link.close()
         commit_more(stage, 50)
-        broker.restart()  # the leader of the records to come has another epoch
+        own_broker.restart()  # the leader of the records to come has another epoch
         publish_many(stage, "after", 300)
         stage.append(1, application("elsewhere"), b"key")
         seen = Tally()

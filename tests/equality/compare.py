@@ -1,16 +1,18 @@
 """Scores records with both engines, and compares the results byte for byte."""
 
+import math
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from random import Random
 from typing import Final
 
 import numpy as np
 
+from schemas.rejection import RejectionCode
 from scorer.bundle.engine import compile_engine
 from scorer.core.reasons import NONE
-from scorer.core.records import Record
-from scorer.core.score import Bundle, Scores, score_batch
+from scorer.core.score import Bundle, Result, Scores, score_batch
 from tests.equality.records import RecordWriter
 
 BYTES_MAX: Final = 8_192
@@ -20,10 +22,11 @@ _RECORDS_PER_WRITER: Final = 10_000  # after so many, other texts are drawn
 
 @dataclass(frozen=True, slots=True)
 class DrawnRecord:
-    """A record as the core sees it."""
+    """A record as the core sees it; `is_damaged`: its bytes are mutated."""
 
     body: bytes | None
     number: int
+    is_damaged: bool = False
 
     def __len__(self) -> int:
         return len(self.body or b"")
@@ -43,36 +46,69 @@ class DrawnRecord:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How many records were compared, how many of them are decided, and how many of these have reasons."""
+    """How many records were compared, and what they were.
 
-    records: int
-    decided: int
-    explained: int
-    by_engine: int
-    """How many the compiled engine decided."""
+    Attributes:
+        records: all of them.
+        valid: those whose bytes are not damaged, and that are decided, or would be if the model did not fail.
+        damaged: those whose bytes are damaged.
+        damaged_valid: how many of these are valid nevertheless.
+        decided: those that are decided, damaged or not.
+        explained: how many decisions have reasons.
+        by_engine: how many decisions are the compiled engine's.
+    """
+
+    records: int = 0
+    valid: int = 0
+    damaged: int = 0
+    damaged_valid: int = 0
+    decided: int = 0
+    explained: int = 0
+    by_engine: int = 0
+
+    def __add__(self, other: "Comparison") -> "Comparison":
+        """Adds what other records were."""
+        return Comparison(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
-def compare(bundle: Bundle, random: Random, count: int) -> Comparison:
+class DifferenceError(AssertionError):
+    """A result differs; `records` is the number of records until the end of its batch."""
+
+    def __init__(self, records: int) -> None:
+        super().__init__(f"a result of the last batch of {records:,} records differs")
+        self.records = records
+
+
+def compare(bundle: Bundle, random: Random, count: int, cpu_s: float = math.inf) -> Comparison:
     """Compares drawn records in batches of any size.
 
+    Args:
+        bundle: the bundle, without an engine.
+        random: determines the records: the first n are the same for every `count`.
+        count: the number of records.
+        cpu_s: after so many seconds of CPU time fewer are enough.
+
     Raises:
-        AssertionError: a result differs; the message has the record.
+        DifferenceError: a result differs; the message of its cause has the record.
     """
     compiled = replace(bundle, engine=compile_engine(bundle))
-    done = decided = explained = by_engine = 0
-    writer_ends = 0
-    while done < count:
+    total, writer_ends = Comparison(), 0
+    ends_at = time.process_time() + cpu_s
+    while total.records < count and time.process_time() < ends_at:
+        done = total.records
         if done >= writer_ends:
             writer, writer_ends = RecordWriter(random, bundle.decoder.contract), done + _RECORDS_PER_WRITER
         size = min(random.choice(_BATCHES), count - done)
-        records: list[Record] = [DrawnRecord(value, done + i) for i, value in enumerate(writer.write(size))]
-        compared = compare_records(bundle, compiled, records)
-        done, decided = done + size, decided + compared.decided
-        explained, by_engine = explained + compared.explained, by_engine + compared.by_engine
-    return Comparison(count, decided, explained, by_engine)
+        values = writer.write_marked(size)
+        records = [DrawnRecord(value, done + i, is_damaged) for i, (value, is_damaged) in enumerate(values)]
+        try:
+            total += compare_records(bundle, compiled, records)
+        except AssertionError as error:
+            raise DifferenceError(done + size) from error
+    return total
 
 
-def compare_records(bundle: Bundle, compiled: Bundle, records: Sequence[Record]) -> Comparison:
+def compare_records(bundle: Bundle, compiled: Bundle, records: Sequence[DrawnRecord]) -> Comparison:
     """Compares the results of records."""
     with np.errstate(over="ignore"):  # a derived number that is too large for the matrix
         expected, actual = (score_batch(records, one, BYTES_MAX) for one in (bundle, compiled))
@@ -85,7 +121,23 @@ def compare_records(bundle: Bundle, compiled: Bundle, records: Sequence[Record])
     assert expected.rules.tobytes() == actual.rules.tobytes()
     assert (expected.decided.dtype, expected.rules.dtype) == (actual.decided.dtype, actual.rules.dtype)
     explained = _compare_reasons(bundle, expected, actual)
-    return Comparison(len(records), len(expected.decided), explained, actual.by_engine)
+    valid = sum(map(_is_valid, expected.results))
+    damaged = [result for record, result in zip(records, expected.results, strict=True) if record.is_damaged]
+    damaged_valid = sum(map(_is_valid, damaged))
+    return Comparison(
+        len(records),
+        valid - damaged_valid,
+        len(damaged),
+        damaged_valid,
+        len(expected.decided),
+        explained,
+        actual.by_engine,
+    )
+
+
+def _is_valid(result: Result) -> bool:
+    """Whether the record satisfies the contract; the model may fail on it."""
+    return isinstance(result, bytes) or result.code is RejectionCode.MODEL_ERROR
 
 
 def _compare_reasons(bundle: Bundle, expected: Scores, actual: Scores) -> int:
@@ -96,6 +148,6 @@ def _compare_reasons(bundle: Bundle, expected: Scores, actual: Scores) -> int:
         return 0
     assert expected.reasons is not None
     assert actual.reasons is not None
-    assert expected.reasons.tolist() == actual.reasons.tolist()
+    assert np.array_equal(expected.reasons, actual.reasons)
     assert ((expected.reasons[:, 0] == NONE) == (expected.decided == 0)).all()
     return int(np.count_nonzero(expected.decided))

@@ -13,6 +13,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from scorer.core.features import FeatureEncoding
+from scorer.core.trees import TreesTable
 from scorer.errors import ModelError
 
 SAVED: Final = Path(__file__).parents[1] / "unit/author/xgboost_versions"
@@ -109,21 +110,39 @@ def train(random: Random, matrix: NDArray[np.float32], encoding: FeatureEncoding
 
     def learnable(rows: slice) -> xgboost.DMatrix:
         return xgboost.DMatrix(
-            matrix[rows], labels[rows], missing=np.nan, feature_types=types, enable_categorical=bool(indexes)
+            matrix[rows],
+            labels[rows],
+            missing=np.nan,
+            feature_types=types,
+            enable_categorical=bool(indexes),
+            nthread=1,
         )
 
     if not kind.stopped:
         booster = xgboost.train(parameters, learnable(slice(None)), rounds)
     else:
         stop = xgboost.callback.EarlyStopping(rounds=5, save_best=False)
-        watched = [(learnable(slice(600, None)), "watched")]
+        learned = len(matrix) * 3 // 4
+        watched = [(learnable(slice(learned, None)), "watched")]
         booster = xgboost.train(
-            parameters, learnable(slice(600)), rounds, evals=watched, callbacks=[stop], verbose_eval=False
+            parameters, learnable(slice(learned)), rounds, evals=watched, callbacks=[stop], verbose_eval=False
         )
         if kind.stopped == "best":
             booster = booster[: booster.best_iteration + 1]
     saved = bytes(booster.save_raw("json" if kind.is_old else random.choice(("ubj", "json"))))
     return _in_old_form(saved) if kind.is_old else saved
+
+
+def measure(trees: TreesTable) -> tuple[int, int]:
+    """Returns the number of trees, and the number of splits on the way to the deepest leaf."""
+    starts = np.cumsum([0, *trees.sizes])[:-1]
+    of_tree = np.repeat(starts, trees.sizes)
+    left, right = (np.frombuffer(part, np.int32) for part in (trees.left, trees.right))
+    depth, level = 0, starts
+    while len(inner := level[left[level] >= 0]):
+        depth += 1
+        level = np.concatenate([left[inner], right[inner]]) + np.tile(of_tree[inner], 2)
+    return len(trees.sizes), depth
 
 
 def _draw_parameters(random: Random, indexes: set[int], width: int) -> dict[str, Any]:

@@ -58,21 +58,25 @@ class RecordWriter:
 
     def write(self, count: int) -> list[bytes | None]:
         """Writes values in any order."""
+        return [value for value, _ in self.write_marked(count)]
+
+    def write_marked(self, count: int) -> list[tuple[bytes | None, bool]]:
+        """Writes values in any order, each with whether its bytes are damaged."""
         random = self._random
         styles = Counter(random.choices(_STYLES, _WEIGHTS, k=count))
         texts = [t for style, n in styles.items() for t in self._write_objects(self._contract.application, style, n)]
         random.shuffle(texts)
-        values: list[bytes | None] = []
+        values: list[tuple[bytes | None, bool]] = []
         raw = b"{}"
         for text in texts:
             previous, raw = raw, text.encode("utf-8", "surrogatepass")
             choice = random.random()
             if choice < _DAMAGED:
-                values.append(damage(random, raw, previous))
+                values.append((damage(random, raw, previous), True))
             elif choice < _DAMAGED + 0.002:
-                values.append(random.choice(_OTHERS))
+                values.append((random.choice(_OTHERS), False))
             else:
-                values.append(raw)
+                values.append((raw, False))
         return values
 
     def _write_objects(self, group: ContractObject, style: _Style, count: int) -> list[str]:

@@ -54,8 +54,9 @@ class Topics:
             future.result(WAIT_S)
 
     def environment(self) -> dict[str, str]:
-        """The settings that send a worker here, and none that this machine has."""
-        own = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
+        """The settings that send a worker here, and of this machine's none but the engine."""
+        kept = {"SCORER_ENGINE"}
+        own = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_") or name in kept}
         return own | {
             "PYTHONPATH": str(WITHOUT_TRAINING),
             "SCORER_BOOTSTRAP_SERVERS": self.servers,
