@@ -1,4 +1,4 @@
-"""Compares two bundles' decisions on the newest applications of the topic, for the pages, `scorer challenger` and `scorer deploy`."""
+"""Compares two bundles' decisions on the newest applications, for the pages, `scorer challenger` and `scorer deploy`."""
 
 import time
 from contextlib import closing
