@@ -211,11 +211,6 @@ class Settings(BaseModel):
         min_length=1,
         description="URL of Grafana (https:// or http://), to which the console's overview links.",
     )
-    console_runbooks_url: str | None = Field(
-        default=None,
-        min_length=1,
-        description="URL of the runbooks (https:// or http://), to which the console's overview links.",
-    )
     applications_topic: TopicName = Field(default=topics.APPLICATIONS, description="Input topic: applications.")
     decisions_topic: TopicName = Field(default=topics.DECISIONS, description="Output topic: decisions.")
     dead_letters_topic: TopicName = Field(
@@ -267,13 +262,12 @@ class Settings(BaseModel):
 
 
 def _find_link_faults(settings: Settings) -> Iterator[str]:
-    """Yields what is wrong with the URLs that the console links to: every user sees them, and browsers open them."""
-    for name in ("console_grafana_url", "console_runbooks_url"):
-        url: str | None = getattr(settings, name)
-        if url is not None and not _is_web_address(url):
-            yield f"{name} must begin with https:// or http:// and a host"
-        elif url is not None and has_url_credentials(url):
-            yield f"{name} {URL_FAULT}"
+    """Yields what is wrong with the URL that the console links to: every user sees it, and browsers open it."""
+    url = settings.console_grafana_url
+    if url is not None and not _is_web_address(url):
+        yield "console_grafana_url must begin with https:// or http:// and a host"
+    elif url is not None and has_url_credentials(url):
+        yield f"console_grafana_url {URL_FAULT}"
 
 
 def load_settings(

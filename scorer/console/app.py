@@ -92,7 +92,7 @@ def make_app(console: Console) -> Starlette:
     texts = BundleTexts(console.settings.store)
     applications = ApplicationEndpoints(console.settings, console.sessions, console.queue, texts)
     reviews = ReviewEndpoints(console.settings, console.sessions, console.queue, texts)
-    live = Live()
+    live, runbooks = Live(), Runbooks()
     endpoints = _Endpoints(console, reviews, live)
     letters = DeadLetterEndpoints(console.settings)
     challengers = ChallengerEndpoints(console.settings, live)
@@ -104,7 +104,8 @@ def make_app(console: Console) -> Starlette:
             Route("/bundles/show", bundles.show),
             Route("/asyncapi.yaml", endpoints.document),
             Route("/static/{name}", endpoints.static),
-            Route(RUNBOOKS_PREFIX + "{name}", Runbooks().page),
+            Route(RUNBOOKS_PREFIX, runbooks.index),
+            Route(RUNBOOKS_PREFIX + "{name}", runbooks.page),
             Route("/login", endpoints.login, methods=["GET", "POST"]),
             Route("/logout", endpoints.logout, methods=["POST"]),
             Route("/api/live", endpoints.live),

@@ -26,6 +26,12 @@ class Runbooks:
             alert = text.partition("\n")[0].removeprefix("# ")
             self._texts |= dict.fromkeys((entry.name, alert), (alert, _LINK_TO_DOCS.sub(r"\1", text)))
 
+    def index(self, _: Request) -> HTMLResponse:
+        """The page that lists all runbooks."""
+        alerts = sorted({alert for alert, _ in self._texts.values()})
+        text = "\n".join(["# Runbooks", "", *(f"- [{alert}]({alert})" for alert in alerts)])
+        return HTMLResponse(render("runbook", title="Runbooks", text=text))
+
     def page(self, request: Request) -> HTMLResponse:
         """The page of a runbook.
 

@@ -45,13 +45,13 @@ def test_the_login_page_shows_the_error_as_text() -> None:
 
 
 def test_links_to_grafana_and_the_runbooks() -> None:
-    """The overview links to what the settings name, and to nothing without them."""
+    """The overview links to the Grafana that the settings name, and to the console's own runbooks."""
     (overview,) = (page for page in PAGES if page.file == "overview")
     assert "Grafana" not in render_page(overview, Settings(), None, may_log_out=False)
-    settings = Settings(console_grafana_url="https://g.example/d?a=1&b=2", console_runbooks_url="http://r.example")
+    settings = Settings(console_grafana_url="https://g.example/d?a=1&b=2")
     text = render_page(overview, settings, None, may_log_out=False)
     assert 'href="https://g.example/d?a=1&amp;b=2"' in text
-    assert 'href="http://r.example"' in text
+    assert 'href="/runbooks/"' in text
 
 
 @pytest.mark.parametrize(

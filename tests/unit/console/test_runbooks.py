@@ -39,6 +39,15 @@ def test_no_link_is_dead(alert: str) -> None:
             assert "<h1>Scorer" in page_of(link)
 
 
+def test_the_index_lists_each_runbook() -> None:
+    """With links that lead to them from its own address."""
+    index = bytes(Runbooks().index(Request({"type": "http"})).body).decode()
+    links = re.findall(r'href="([^"/]+)"', index)
+    assert set(links) >= set(LINKS)
+    for link in links:
+        assert f"<h1>{link}</h1>" in page_of(link)
+
+
 @pytest.mark.parametrize("name", ["", "../app.py", "scorer-no-workers", "nothing.md"])
 def test_nothing_else_is_served(name: str) -> None:
     """A name is looked up, and never used as a path."""
