@@ -226,17 +226,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        problems = []
-        names = [
-            self.applications_topic,
-            self.decisions_topic,
-            self.dead_letters_topic,
-            self.deployments_topic,
-            self.reviews_topic,
-        ]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            problems.append(f"the topics must differ: {', '.join(repeated)} is used more than once")
+        problems = list(_find_repeated_topics(self))
         if not self.kafka.get("batch.size", "1").isdecimal():
             problems.append(f"kafka.batch.size ({self.kafka['batch.size']}) must be a number of bytes")
         problems += [
@@ -259,6 +249,19 @@ class Settings(BaseModel):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+
+def _find_repeated_topics(settings: Settings) -> Iterator[str]:
+    names = [
+        settings.applications_topic,
+        settings.decisions_topic,
+        settings.dead_letters_topic,
+        settings.deployments_topic,
+        settings.reviews_topic,
+    ]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        yield f"the topics must differ: {', '.join(repeated)} is used more than once"
 
 
 def _find_link_faults(settings: Settings) -> Iterator[str]:

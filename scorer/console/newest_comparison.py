@@ -1,4 +1,4 @@
-"""Compares two bundles' decisions on the newest applications, for the pages, `scorer challenger` and `scorer deploy`."""
+"""Compares decisions of two bundles on the newest applications, for pages, `scorer challenger` and `scorer deploy`."""
 
 import time
 from contextlib import closing
