@@ -81,7 +81,7 @@ def _describe_exit(code: int) -> str:
         return f"was killed by signal {-code}"
 
 
-def _limit_memory() -> None:
+def limit_memory() -> None:
     """Limits this process's memory, and makes it rather than its parent the victim if memory runs out."""
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_DATA, (_DATA_BYTES_MAX, _DATA_BYTES_MAX))
@@ -92,7 +92,7 @@ def _limit_memory() -> None:
 
 
 def _main(folder: str, called: str) -> None:
-    _limit_memory()
+    limit_memory()
     try:
         if read_manifest(Path(folder), called=called).runner == "xgboost":
             hide_scikit_learn()

@@ -1,7 +1,6 @@
 """`scorer bundle`: list, show, verify, tag, delete, export and import bundles."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -23,7 +22,6 @@ from scorer.cli.tables import output_console, print_tables
 
 if TYPE_CHECKING:
     from scorer.bundle.engine import EngineSetting
-    from scorer.bundle.manifest import Manifest
     from scorer.core.score import Bundle
     from scorer.store.entry import Entry
     from scorer.store.store import BundleStore
@@ -80,7 +78,7 @@ def show(
     """Show a bundle's manifest: policy, fields, metrics, training. Nothing is verified: see `verify`."""
     from rich.markup import escape
 
-    from schemas.contracts import CREDIT_APPLICATION
+    from scorer.bundle.facts import describe_manifest
     from scorer.bundle.load import read_manifest
 
     bundles = _open_store(store, config, assignments)
@@ -91,19 +89,10 @@ def show(
         tagged = {tag: to.model_dump(mode="json") for tag, to in tags.items()}
         typer.echo(json.dumps({"folder": str(folder), "tags": tagged, **describe(manifest)}, indent=2))
         return
-    facts: dict[str, str | Sequence[str]] = {
-        "bundle": f"{manifest.name}:{manifest.version}",
-        "digest": manifest.digest,
-        "created": f"{manifest.created:%Y-%m-%d %H:%M:%S} UTC",
-        "folder": str(folder),
-        "policy": manifest.policy.lines(),
-        "fields": f"{', '.join(manifest.features.fields)} ({len(manifest.features.columns)} columns)",
-        **_describe_model(manifest),
-        "libraries": ", ".join(f"{name} {version}" for name, version in manifest.libraries.items()),
-        "contract": str(manifest.contract or f"{CREDIT_APPLICATION}:{manifest.contract_version}"),
-        "labels": ", ".join(f"{key}={value}" for key, value in manifest.labels.items()) or "none",
-        "tags": ", ".join(f"{tag} (since {to.at:%Y-%m-%d} by {to.by})" for tag, to in tags.items()) or "none",
-    }
+    facts = dict(describe_manifest(manifest))
+    first_facts = {name: facts.pop(name) for name in ("bundle", "digest", "created")}
+    shown_tags = ", ".join(f"{tag} (since {to.at:%Y-%m-%d} by {to.by})" for tag, to in tags.items()) or "none"
+    facts = {**first_facts, "folder": str(folder), **facts, "tags": shown_tags}
     console = output_console()
     for name, value in facts.items():
         first, *others = [value] if isinstance(value, str) else value
@@ -360,23 +349,6 @@ def _has_label(entry: "Entry", wanted: str) -> bool:
     key, equals, value = wanted.partition("=")
     labels = {} if entry.manifest is None else entry.manifest.labels
     return key in labels and (not equals or labels[key] == value)
-
-
-def _describe_model(manifest: "Manifest") -> dict[str, str]:
-    """Where the model comes from: training or runner, fields left out, and data set."""
-    training, metrics = manifest.training, manifest.metrics
-    parameters = training.parameters.items() if training else manifest.runner_settings.items()
-    rounds = [f"{training.rounds} rounds"] if training else []
-    facts = {
-        "training" if training else "runner": ", ".join(
-            [manifest.runner, *rounds, *(f"{k} {v}" for k, v in parameters)]
-        )
-    }
-    if training:
-        facts = {"left out": ", ".join(training.dropped_fields) or "nothing", **facts}
-    if metrics:
-        facts["data"] = f"{metrics.dataset.rows} rows, sha256 {metrics.dataset.sha256}"
-    return facts
 
 
 def _as_json(entry: "Entry", tags: list[str]) -> dict[str, object]:

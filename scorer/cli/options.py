@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import scorer.store
 from schemas.printable import has_controls, printable
 from schemas.text import is_utf8
 from scorer.errors import MisuseError
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from schemas.settings import LoadedSettings
     from scorer.settings import Settings
 
-DEFAULT_BUNDLE = "credit-risk:1.1.1"
-"""The bundle that workers use before the first deployment."""
+DEFAULT_BUNDLE = scorer.store.DEFAULT_BUNDLE
 
 ConfigOption = Annotated[
     Path | None,

@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from schemas.rejection import MEANINGS
 from scorer.console.application_endpoints import ApplicationEndpoints
+from scorer.console.bundle_endpoints import BundleEndpoints
 from scorer.console.bundle_texts import BundleTexts
 from scorer.console.dead_letters import newest_letters, read_value
 from scorer.console.deployed import not_deployed
@@ -77,11 +78,14 @@ def make_app(console: Console) -> Starlette:
     texts = BundleTexts(console.settings.store)
     applications = ApplicationEndpoints(console.settings, console.sessions, console.queue, texts)
     reviews = ReviewEndpoints(console.settings, console.sessions, console.queue, texts)
-    endpoints = _Endpoints(console, reviews)
+    live = Live()
+    endpoints = _Endpoints(console, reviews, live)
+    bundles = BundleEndpoints(console.settings, live, may_log_out=console.sessions is not None)
     allowed_hosts = [name.strip() for name in console.settings.console_allowed_hosts.split(",") if name.strip()]
     app = Starlette(
         routes=[
             *(Route(page.path, endpoints.page(page)) for page in PAGES),
+            Route("/bundles/show", bundles.show),
             Route("/asyncapi.yaml", endpoints.document),
             Route("/static/{name}", endpoints.static),
             Route("/login", endpoints.login, methods=["GET", "POST"]),
@@ -90,6 +94,9 @@ def make_app(console: Console) -> Starlette:
             Route("/api/applications", endpoints.publish, methods=["POST"]),
             Route("/api/reasons", applications.reasons),
             Route("/api/deployments", endpoints.deployments),
+            Route("/api/bundles", bundles.newest),
+            Route("/api/bundles/diff", bundles.diff),
+            Route("/api/bundles/review", bundles.review),
             Route("/api/dead-letters", endpoints.dead_letters),
             Route("/api/dead-letters/{partition}/{offset}/value", endpoints.value, methods=["POST"]),
             Route("/api/applications/history", applications.history, methods=["POST"]),
@@ -109,13 +116,13 @@ def make_app(console: Console) -> Starlette:
 class _Endpoints:
     """The endpoints, one method each."""
 
-    def __init__(self, console: Console, reviews: ReviewEndpoints) -> None:
+    def __init__(self, console: Console, reviews: ReviewEndpoints, live: Live) -> None:
         self._console = console
         self._reviews = reviews
         self._settings = console.settings
         self._sessions = console.sessions
         self._stopping = console.stopping
-        self._live = Live()
+        self._live = live
         self._streams = Streams()
         self._wrong_tokens = WrongTokens()
         self._wrong_token_lines = Throttle(_WRONG_TOKEN_LOG_S)

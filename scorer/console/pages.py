@@ -18,6 +18,7 @@ from scorer.settings import Settings
 _MEDIA_TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _PACKAGE: Final = "scorer.console"
 _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False})
+_CARD: Final = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
 
 
 class Page(NamedTuple):
@@ -34,6 +35,7 @@ PAGES: Final = (
     Page("/applications", "Applications", "applications"),
     Page("/review", "Review", "review"),
     Page("/deployments", "Deployments", "deployments"),
+    Page("/bundles", "Bundles", "bundles"),
     Page("/dead-letters", "Dead letters", "dead-letters"),
     Page("/interface", "Interface", "interface"),
 )
@@ -83,15 +85,29 @@ def render_page(page: Page, settings: Settings, deployed: Deployed | None, *, ma
         values = describe_interface(settings, contract)
     elif page.file == "review":
         values = {"reviews_on": settings.console_reviewers_file is not None}
+    return render_in_frame(page, settings, may_log_out=may_log_out, contract=contract, deployed=deployed, **values)
+
+
+def render_in_frame(
+    page: Page, settings: Settings, *, may_log_out: bool, template: str | None = None, **values: object
+) -> str:
+    """Renders a template inside of the frame that all views share.
+
+    Args:
+        page: the view, which is marked in the navigation.
+        settings: the group and the brokers.
+        may_log_out: whether the user has a session to end.
+        template: the name of the template and of its script; that of the view if it is not given.
+        values: those that the template uses.
+    """
     return render(
-        page.file,
+        template or page.file,
+        script=template or page.file,
         page=page,
         pages=PAGES,
         may_log_out=may_log_out,
         servers=settings.bootstrap_servers,
         group=settings.group_id,
-        contract=contract,
-        deployed=deployed,
         **values,
     )
 
@@ -107,9 +123,22 @@ def _environment() -> Environment:
         loader=PackageLoader(_PACKAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["markdown"] = _render_markdown
+    environment.filters["card"] = _render_card
     return environment
 
 
 def _render_markdown(text: str) -> Markup:
     """Renders Markdown; HTML in it is escaped, and a link that could run a script remains text."""
     return Markup(_MARKDOWN.render(text))  # noqa: S704
+
+
+def _render_card(text: str) -> Markup:
+    """Renders a model card as `_render_markdown` does, with tables and without images; its headings are below h2."""
+    tokens = _CARD.parse(text)
+    for token in tokens:
+        if token.type in {"heading_open", "heading_close"}:
+            token.tag = f"h{min(6, int(token.tag[1:]) + 2)}"
+        # No inline style, which the content security policy forbids.
+        elif token.type in {"th_open", "td_open"} and str(token.attrs.pop("style", "")).endswith("right"):
+            token.attrs["class"] = "number"
+    return Markup(_CARD.renderer.render(tokens, _CARD.options, {}))  # noqa: S704

@@ -1,6 +1,7 @@
-"""Reads parts of a request: the client's address, the position of a record, and the body within a limit."""
+"""Reads parts of a request: the client's address, the position of a record, an index, and the body within a limit."""
 
 import re
+from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -8,6 +9,7 @@ from starlette.requests import Request
 from schemas.records import Position
 
 _is_position = re.compile("[0-9]{1,18}").fullmatch  # a partition or an offset, within 64 bits
+_INDEX_CHARACTERS_MAX: Final = 9
 
 
 def client_of(request: Request) -> str:
@@ -25,6 +27,17 @@ def position_of(request: Request) -> Position:
     if not all(_is_position(number) for number in numbers):
         raise HTTPException(404)
     return Position(*map(int, numbers))
+
+
+def parse_index(text: str) -> int:
+    """An index into a list, from 0 on.
+
+    Raises:
+        HTTPException: it is not a number.
+    """
+    if not text.isascii() or not text.isdecimal() or len(text) > _INDEX_CHARACTERS_MAX:
+        raise HTTPException(400, "first: an index into the list, from 0 on")
+    return int(text)
 
 
 async def read_body(request: Request, bytes_max: int) -> bytes:

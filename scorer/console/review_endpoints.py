@@ -18,7 +18,7 @@ from scorer.console.applications import History, waiting_as_json
 from scorer.console.bundle_texts import BundleTexts
 from scorer.console.guard import Sessions, session_of
 from scorer.console.publish import RecordPublisher
-from scorer.console.requests import client_of, read_body
+from scorer.console.requests import client_of, parse_index, read_body
 from scorer.errors import MisuseError
 from scorer.logs import REVIEW_WRITTEN, log
 from scorer.operate.review_queue import ReviewQueue
@@ -77,16 +77,14 @@ class ReviewEndpoints:
     async def waiting(self, request: Request) -> JSONResponse:
         """A page of the waiting decisions, the oldest first, from the index `first` on."""
         queue, reviewer = self._require_reviewer(request)
-        first = request.query_params.get("first", "0")
-        if not first.isascii() or not first.isdecimal() or len(first) > _NUMBER_CHARACTERS_MAX:
-            raise HTTPException(400, "first: the index of a waiting decision, from 0 on")
+        first = parse_index(request.query_params.get("first", "0"))
         count = min(PAGE_MAX, _parse_count(request.query_params.get("count", "")))
-        decisions = await run_in_threadpool(lambda: waiting_as_json(queue.page(int(first), count), self._texts))
+        decisions = await run_in_threadpool(lambda: waiting_as_json(queue.page(first, count), self._texts))
         return JSONResponse(
             {
                 "reviewer": reviewer,
                 "now_ms": round(time.time() * 1_000),
-                "first": int(first),
+                "first": first,
                 "decisions": decisions,
                 **(self.figures() or {}),
             }
