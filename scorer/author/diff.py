@@ -114,6 +114,20 @@ class Comparison:
         """Mean absolute difference between the two probabilities of an application."""
         return self._distance_sum / max(self.compared, 1)
 
+    def as_json(self) -> dict[str, object]:
+        """Returns the counts per pair of decisions and the changes of probabilities as JSON, without flips' ids."""
+        return {
+            "rows": self.rows,
+            "compared": self.compared,
+            "flipped": self.flipped,
+            "flips": {old: {new: self.decided[old, new] for new in LABELS} for old in LABELS},
+            "pd_shift": {
+                "mean": self.shift_mean,
+                "mean_distance": self.distance_mean,
+                "max_distance": self.shift_max,
+            },
+        }
+
 
 def compare_decisions(
     batches: Iterable[Sequence[Record]], bundles: tuple[Bundle, Bundle], record_bytes_max: int, *, keep_flips: bool

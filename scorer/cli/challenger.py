@@ -1,9 +1,7 @@
 """`scorer challenger`: how the challenger would have decided the newest applications."""
 
 import json
-import time
-from contextlib import closing
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,12 +9,6 @@ from scorer.cli.announce import champion_of
 from scorer.cli.decisions import decisions_as_json, print_decisions
 from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, StoreOption, broker_settings_of
 from scorer.errors import DeploymentError
-
-if TYPE_CHECKING:
-    from scorer.author.diff import Comparison
-    from scorer.core.score import Bundle
-    from scorer.operate.reading import Skipped
-    from scorer.settings import Settings
 
 
 def challenger(
@@ -41,6 +33,7 @@ def challenger(
     scorer challenger --sample 100000 --json
     ```
     """
+    from scorer.console.newest_comparison import compare_newest
     from scorer.operate.deployments import read_history
     from scorer.store.store import BundleStore
     from scorer.stream.history import fold
@@ -52,7 +45,7 @@ def challenger(
         raise DeploymentError("there is no challenger: scorer deploy REF --slot challenger --reason … deploys one")
     bundles = BundleStore(settings.store)
     opened = bundles.open(str(references[0])), bundles.open(str(references[1]))
-    decisions, skipped = _compare(settings, opened, sample)
+    decisions, skipped = compare_newest(settings, opened, sample)
     champion_name, challenger_name = (bundle.reference.short for bundle in opened)
     if as_json:
         names = {"champion": champion_name, "challenger": challenger_name}
@@ -62,14 +55,3 @@ def challenger(
     print_decisions(decisions, f"rows: champion {champion_name}, columns: challenger {challenger_name}")
     if skipped.count:
         typer.echo(str(skipped))
-
-
-def _compare(settings: "Settings", opened: "tuple[Bundle, Bundle]", sample: int) -> "tuple[Comparison, Skipped]":
-    from scorer.author.diff import compare_decisions
-    from scorer.operate.newest import find_newest
-    from scorer.operate.reading import Skipped, TopicReader
-
-    skipped = Skipped()
-    with closing(TopicReader(settings, settings.applications_topic, skipped)) as reader:
-        batches = reader.read(find_newest(reader, sample, int(time.time() * 1_000)))
-        return compare_decisions(batches, opened, settings.record_bytes_max, keep_flips=False), skipped

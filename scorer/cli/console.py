@@ -29,9 +29,9 @@ def console(
 ) -> None:
     """Serve the web console, for monitoring, for trying applications, and for reviewing MAYBE decisions.
 
-    It shows throughput, lag, latency, results, the history of an application, deployments, dead letters and the
-    interface. It reads the topics without joining the consumer group, needs no Prometheus, and is read-only, apart from
-    applications that you try and from reviews, which only reviewers can write. Ctrl-C stops it.
+    It shows throughput, lag, latency, results, the history of an application, deployments, bundles, the challenger,
+    dead letters and the interface. It reads the topics without joining the consumer group, needs no Prometheus, and is
+    read-only, apart from applications that you try and from reviews, which only reviewers can write. Ctrl-C stops it.
 
     Needs the package's extra "console".
 

@@ -14,20 +14,7 @@ if TYPE_CHECKING:
 
 def decisions_as_json(decisions: "Comparison", *, ids: bool = False) -> dict[str, object]:
     """The comparison for scripts; with the ids of the applications whose decision changes if they were kept."""
-    from scorer.core.policy import LABELS
-
-    comparison: dict[str, object] = {
-        "rows": decisions.rows,
-        "compared": decisions.compared,
-        "flipped": decisions.flipped,
-        "flips": {old: {new: decisions.decided[old, new] for new in LABELS} for old in LABELS},
-        "pd_shift": {
-            "mean": decisions.shift_mean,
-            "mean_distance": decisions.distance_mean,
-            "max_distance": decisions.shift_max,
-        },
-    }
-    return comparison | ({"flipped_applications": [asdict(flip) for flip in decisions.flips]} if ids else {})
+    return decisions.as_json() | ({"flipped_applications": [asdict(flip) for flip in decisions.flips]} if ids else {})
 
 
 def print_decisions(decisions: "Comparison", axes: str) -> None:

@@ -21,6 +21,7 @@ from schemas.rejection import MEANINGS
 from scorer.console.application_endpoints import ApplicationEndpoints
 from scorer.console.bundle_endpoints import BundleEndpoints
 from scorer.console.bundle_texts import BundleTexts
+from scorer.console.challenger_endpoints import ChallengerEndpoints
 from scorer.console.dead_letters import newest_letters, read_value
 from scorer.console.deployed import not_deployed
 from scorer.console.guard import METRICS_PATH, Guard, Sessions, WrongTokens, delete_session, session_of, set_session
@@ -80,6 +81,7 @@ def make_app(console: Console) -> Starlette:
     reviews = ReviewEndpoints(console.settings, console.sessions, console.queue, texts)
     live = Live()
     endpoints = _Endpoints(console, reviews, live)
+    challengers = ChallengerEndpoints(console.settings, live)
     bundles = BundleEndpoints(console.settings, live, may_log_out=console.sessions is not None)
     allowed_hosts = [name.strip() for name in console.settings.console_allowed_hosts.split(",") if name.strip()]
     app = Starlette(
@@ -94,6 +96,8 @@ def make_app(console: Console) -> Starlette:
             Route("/api/applications", endpoints.publish, methods=["POST"]),
             Route("/api/reasons", applications.reasons),
             Route("/api/deployments", endpoints.deployments),
+            Route("/api/challenger", challengers.challenger),
+            Route("/api/challenger/comparison", challengers.comparison),
             Route("/api/bundles", bundles.newest),
             Route("/api/bundles/diff", bundles.diff),
             Route("/api/bundles/review", bundles.review),

@@ -15,7 +15,10 @@ from scorer.author.lint import lint_bundle
 from scorer.bundle.engine import with_engine
 from scorer.bundle.load import load_bundle
 from scorer.bundle.trial import limit_memory
+from scorer.console.newest_comparison import compare_newest
 from scorer.errors import BundleError, ScorerError
+from scorer.settings import Settings
+from scorer.store.store import BundleStore
 
 
 def review(folder: str) -> dict[str, Any]:
@@ -29,7 +32,15 @@ def review(folder: str) -> dict[str, Any]:
     return {"findings": findings, "engine": engine, "engine_fault": bundle.engine_fault}
 
 
-TASKS: Final[Mapping[str, Callable[..., dict[str, Any]]]] = {"review": review}
+def compare(settings: Mapping[str, Any], champion: str, challenger: str, sample: int) -> dict[str, Any]:
+    """The comparison of `scorer challenger`: both bundles decide the newest applications."""
+    loaded = Settings.model_validate(settings)
+    bundles = BundleStore(loaded.store)
+    comparison, skipped = compare_newest(loaded, (bundles.open(champion), bundles.open(challenger)), sample)
+    return comparison.as_json() | skipped.as_json()
+
+
+TASKS: Final[Mapping[str, Callable[..., dict[str, Any]]]] = {"compare": compare, "review": review}
 
 
 def _main() -> None:

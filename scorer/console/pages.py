@@ -36,6 +36,7 @@ PAGES: Final = (
     Page("/review", "Review", "review"),
     Page("/deployments", "Deployments", "deployments"),
     Page("/bundles", "Bundles", "bundles"),
+    Page("/challenger", "Challenger", "challenger"),
     Page("/dead-letters", "Dead letters", "dead-letters"),
     Page("/interface", "Interface", "interface"),
 )
