@@ -17,12 +17,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from schemas.rejection import MEANINGS
 from scorer.console.application_endpoints import ApplicationEndpoints
 from scorer.console.bundle_endpoints import BundleEndpoints
 from scorer.console.bundle_texts import BundleTexts
 from scorer.console.challenger_endpoints import ChallengerEndpoints
-from scorer.console.dead_letters import newest_letters, read_value
+from scorer.console.dead_letter_endpoints import DeadLetterEndpoints
 from scorer.console.deployed import not_deployed
 from scorer.console.guard import METRICS_PATH, Guard, Sessions, WrongTokens, delete_session, session_of, set_session
 from scorer.console.interface import render_document
@@ -31,7 +30,7 @@ from scorer.console.live import SERIES_POINTS_MAX, Live, Part
 from scorer.console.pages import PAGES, Assets, Page, render, render_page
 from scorer.console.polling import poll_group
 from scorer.console.publish import RecordPublisher, make_try, parse_application
-from scorer.console.requests import client_of, position_of, read_body
+from scorer.console.requests import client_of, read_body
 from scorer.console.review_endpoints import ReviewEndpoints
 from scorer.console.review_follower import follow_reviews
 from scorer.console.streams import Streams
@@ -39,7 +38,7 @@ from scorer.console.tail import Sample, follow_results
 from scorer.console.watch import run_with_restarts
 from scorer.errors import DeadLetterError, ExplanationError, MisuseError, ScorerError
 from scorer.http.throttle import Throttle
-from scorer.logs import DEAD_LETTER_SHOWN, WRONG_TOKEN, log
+from scorer.logs import WRONG_TOKEN, log
 from scorer.operate.review_queue import ReviewQueue
 from scorer.settings import Settings
 from scorer.stream.history_record import Line
@@ -81,6 +80,7 @@ def make_app(console: Console) -> Starlette:
     reviews = ReviewEndpoints(console.settings, console.sessions, console.queue, texts)
     live = Live()
     endpoints = _Endpoints(console, reviews, live)
+    letters = DeadLetterEndpoints(console.settings)
     challengers = ChallengerEndpoints(console.settings, live)
     bundles = BundleEndpoints(console.settings, live, may_log_out=console.sessions is not None)
     allowed_hosts = [name.strip() for name in console.settings.console_allowed_hosts.split(",") if name.strip()]
@@ -101,8 +101,9 @@ def make_app(console: Console) -> Starlette:
             Route("/api/bundles", bundles.newest),
             Route("/api/bundles/diff", bundles.diff),
             Route("/api/bundles/review", bundles.review),
-            Route("/api/dead-letters", endpoints.dead_letters),
-            Route("/api/dead-letters/{partition}/{offset}/value", endpoints.value, methods=["POST"]),
+            Route("/api/dead-letters", letters.newest),
+            Route("/api/dead-letters/{partition}/{offset}", letters.letter),
+            Route("/api/dead-letters/{partition}/{offset}/value", letters.value, methods=["POST"]),
             Route("/api/applications/history", applications.history, methods=["POST"]),
             Route("/api/applications/{partition}/{offset}/value", applications.value, methods=["POST"]),
             Route("/api/reviews", reviews.waiting),
@@ -132,7 +133,6 @@ class _Endpoints:
         self._wrong_token_lines = Throttle(_WRONG_TOKEN_LOG_S)
         self._assets = Assets()
         self._publisher = RecordPublisher(console.settings, console.settings.applications_topic, "the application")
-        self._reading = asyncio.Lock()  # one list of dead letters at a time: each request reads thousands of records
         self._body_bytes_max = 2 * console.settings.record_bytes_max  # so that too large applications can be tried, too
 
     @asynccontextmanager
@@ -286,19 +286,6 @@ class _Endpoints:
                 503,
             )
         return JSONResponse([_line_as_json(line) for line in reversed(group_state.deployments)])
-
-    async def dead_letters(self, _: Request) -> Response:
-        """The newest dead letters without their values, and the number per code."""
-        async with self._reading:
-            newest = await run_in_threadpool(newest_letters, self._settings)
-        return JSONResponse({**newest, "meanings": {code.value: meaning for code, meaning in MEANINGS.items()}})
-
-    async def value(self, request: Request) -> Response:
-        """The value of one dead letter. The access is logged, the value is not."""
-        position = position_of(request)
-        content = await run_in_threadpool(read_value, self._settings, position)
-        log(DEAD_LETTER_SHOWN, client=client_of(request), partition=position.partition, offset=position.offset)
-        return JSONResponse(content)
 
 
 def _line_as_json(line: Line) -> dict[str, Any]:

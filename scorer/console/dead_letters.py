@@ -1,44 +1,100 @@
-"""Dead letters for the console: the newest ones, with counts per code; values only on request."""
+"""Dead letters for the console: the newest ones in pages, grouped by code; keys and values only on request."""
 
-from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
-from schemas.records import DeadLetter, Position
+from schemas.records import DeadLetter, Mark, Position
+from schemas.rejection import MEANINGS
 from scorer.operate.dead_letters import find_dead_letter, read_dead_letters
 from scorer.operate.reading import Skipped
 from scorer.settings import Settings
 
+PAGE_MAX: Final = 25
+"""Dead letters per response."""
 _READ_MAX: Final = 2_000
 """The newest offsets per partition that are read."""
-_SHOWN_MAX: Final = 200
 _VALUE_BYTES_MAX: Final = 65_536
+_TIME_MS_MAX: Final = 253_402_300_800_000
+"""The year 10,000: a later timestamp, which a publisher can forge, is shown as unknown."""
+_MEANINGS: Final = {code.value: meaning for code, meaning in MEANINGS.items()}
 
 
-def newest_letters(settings: Settings) -> dict[str, Any]:
-    """The newest dead letters without keys, values and headers, and their number per code, as JSON.
+@dataclass(slots=True)
+class _Group:
+    """The dead letters with one code: how many, and the earliest and latest timestamp; None without any."""
+
+    count: int = 0
+    first_ms: int | None = None
+    last_ms: int | None = None
+
+    def add(self, at_ms: int) -> None:
+        self.count += 1
+        if 0 <= at_ms < _TIME_MS_MAX:
+            self.first_ms = at_ms if self.first_ms is None else min(self.first_ms, at_ms)
+            self.last_ms = at_ms if self.last_ms is None else max(self.last_ms, at_ms)
+
+
+def newest_letters(settings: Settings, code: str | None = None, first: int = 0) -> dict[str, Any]:
+    """A page of the newest dead letters without keys, values and headers, and all that were read by code, as JSON.
+
+    Args:
+        settings: the brokers and the topic.
+        code: only dead letters that are counted under this code; None for all.
+        first: the index of the first one, the newest being 0.
 
     Raises:
         TopicsError: the topic is missing.
         BrokerError: the topic cannot be read.
     """
+    skipped = Skipped()
+    page = _page(read_dead_letters(settings, newest=_READ_MAX, skipped=skipped), code, first)
+    return {**page, "offsets_read": _READ_MAX, **skipped.as_json()}
+
+
+def _page(records: Iterable[DeadLetter | Mark], code: str | None, first: int) -> dict[str, Any]:
     letters: dict[Position, dict[str, Any]] = {}  # without their values, which can be a megabyte each
     order: dict[Position, tuple[int, Position]] = {}
-    codes: Counter[str] = Counter()
-    skipped = Skipped()
-    for record in read_dead_letters(settings, newest=_READ_MAX, skipped=skipped):
+    groups: dict[str, _Group] = {}
+    for record in records:
         if isinstance(record, DeadLetter):
             letters[record.position] = _as_json(record)
             order[record.position] = (record.timestamp_ms, record.position)
-            codes[record.counted_as] += 1
+            groups.setdefault(record.counted_as, _Group()).add(record.timestamp_ms)
         elif record.position in letters:
             letters[record.position]["requeued"] = {"actor": record.actor, "at": record.at}
-    newest = sorted(letters, key=lambda position: order[position], reverse=True)[:_SHOWN_MAX]
+    newest = sorted(letters, key=lambda position: order[position], reverse=True)
+    selected = [position for position in newest if code in {None, letters[position]["counted_as"]}]
     return {
         "counted": len(letters),
-        "codes": dict(codes.most_common()),
-        "letters": [letters[position] for position in newest],
-        **skipped.as_json(),
+        "groups": [
+            _group_as_json(name, group) for name, group in sorted(groups.items(), key=lambda one: -one[1].count)
+        ],
+        "total": len(selected),
+        "first": first,
+        "letters": [letters[position] for position in selected[first : first + PAGE_MAX]],
     }
+
+
+def _group_as_json(code: str, group: _Group) -> dict[str, Any]:
+    meaning = _MEANINGS.get(code, "a code that this release does not know")
+    return {
+        "code": code,
+        "count": group.count,
+        "first_ms": group.first_ms,
+        "last_ms": group.last_ms,
+        "meaning": meaning,
+    }
+
+
+def read_letter(settings: Settings, position: Position) -> dict[str, Any]:
+    """One dead letter without key, value and headers, as JSON; whether it was requeued is not looked up.
+
+    Raises:
+        DeadLetterError: there is no dead letter at that offset.
+        TopicsError, BrokerError: the topic cannot be read.
+    """
+    return _as_json(find_dead_letter(settings, position))
 
 
 def read_value(settings: Settings, position: Position) -> dict[str, Any]:

@@ -11,8 +11,7 @@ from urllib.parse import unquote
 from hypothesis import strategies as st
 from starlette.types import Message
 
-from scorer.console import app as console_app
-from scorer.console import guard
+from scorer.console import dead_letter_endpoints, guard
 from scorer.console.app import Console, make_app
 from scorer.console.guard import Sessions
 from scorer.errors import DeadLetterError
@@ -52,7 +51,7 @@ _paths: Final = st.one_of(
         b"/", b"/login", b"/logout", b"/asyncapi.yaml", b"/static/app.js", b"/static/..%2f..%2fapp.py", b"/static/%00",
         b"/api/live", b"/api/applications", b"/api/deployments", b"/api/dead-letters", b"/api/dead-letters/0/1/value",
         b"/api/applications/history", b"/api/applications/0/1/value", b"/api/reviews", b"/metrics",
-        b"/api/reasons",
+        b"/api/reasons", b"/api/bundles", b"/api/bundles/diff", b"/api/challenger",
         b"/api/dead-letters/" + b"9" * 5_000 + b"/1/value", b"/api/dead-letters/-1/x/value", b"//evil.example", b"*",
     ]),
     mutated([b"/api/dead-letters/0/1/value", b"/static/app.js", b"/login"]).filter(lambda path: path.startswith(b"/")),
@@ -133,7 +132,7 @@ def _without_broker() -> Iterator[None]:
     """No pause after a wrong token, and no dead letters to read."""
     missing = mock.Mock(side_effect=DeadLetterError("there is none"))
     with (
-        mock.patch.multiple(console_app, newest_letters=missing, read_value=missing),
+        mock.patch.multiple(dead_letter_endpoints, newest_letters=missing, read_letter=missing, read_value=missing),
         mock.patch.object(guard, "_WRONG_TOKEN_S", 0),
     ):
         yield

@@ -70,7 +70,7 @@ const DESCRIPTIONS = {
   rejected: (event) => [
     action("rejected ", createElement("code", {}, event.code)),
     createElement("p", {}, event.reason),
-    meta(`dead letter ${event.position}; ${event.bundle.replace(/@(.{12}).*/, "@$1")}`),
+    createElement("p", { class: "reason" }, createElement("a", { href: `/dead-letters#${event.position}` }, `dead letter ${event.position}`), `; ${event.bundle.replace(/@(.{12}).*/, "@$1")}`),
     event.requeued ? meta(`requeued by ${event.requeued.actor}, ${event.requeued.at}`) : "",
   ],
 };

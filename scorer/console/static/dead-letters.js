@@ -1,20 +1,25 @@
-// Dead letters: the newest ones, by code. A value is fetched on request, and dropped when it is hidden.
+// Dead letters: by code, and the newest ones in pages. A key and value are fetched on request, and dropped when hidden.
 
+import { commandToCopy } from "./copy.js";
 import { connect, createElement, formatNumber, formatTime, listen, request } from "./live.js";
 
-let letters = [];
-let meanings = {};
 let selectedCode = null;
+let first = 0;
 let counted = null; // dead letters that the console had counted when the list was loaded
+let loads = 0; // only the result of the last load is shown
 
 const byId = (id) => document.getElementById(id);
 const total = (codes) => Object.values(codes).reduce((sum, number) => sum + number, 0);
 
-byId("refresh").addEventListener("click", load);
+byId("refresh").addEventListener("click", () => load(0));
+byId("previous").addEventListener("click", () => load(Math.max(0, first - byId("letters").children.length)));
+byId("next").addEventListener("click", () => load(first + byId("letters").children.length));
+addEventListener("hashchange", showLinked);
 listen("state", showNews);
 listen("tick", showNews);
 connect();
-load();
+load(0);
+showLinked();
 
 function showNews(data) {
   if (byId("refresh").disabled) return;
@@ -24,20 +29,19 @@ function showNews(data) {
   byId("news").textContent = now > counted ? `${formatNumber(now - counted)} new` : "";
 }
 
-async function load() {
+async function load(from) {
+  const number = ++loads;
   byId("refresh").disabled = true;
   byId("news").textContent = "loading…";
   try {
-    const list = await request("/api/dead-letters");
+    const query = new URLSearchParams(selectedCode ? { first: from, code: selectedCode } : { first: from });
+    const list = await request(`/api/dead-letters?${query}`);
+    if (number !== loads) return;
+    if (!list.letters.length && from > 0) return load(0);
     counted = null;
-    ({ letters, meanings } = list);
-    byId("fault").hidden = true;
-    byId("empty").hidden = letters.length > 0;
-    byId("skipped").hidden = !list.skipped;
-    byId("skipped").textContent = `${formatNumber(list.skipped)} malformed records on the topic were skipped, for example ${list.skipped_first.join("; ")}`;
-    showCodes(list);
-    showLetters();
+    show(list);
   } catch (error) {
+    if (number !== loads) return;
     byId("fault").hidden = false;
     byId("fault").textContent = error.message;
   }
@@ -45,23 +49,65 @@ async function load() {
   byId("news").textContent = "";
 }
 
-function showCodes(list) {
-  const buttons = [["all", list.counted], ...Object.entries(list.codes)].map(([code, number]) => {
-    const chosen = code === (selectedCode ?? "all");
-    const button = createElement("button", { type: "button", class: "quiet", "aria-pressed": String(chosen), title: meanings[code] }, `${code} ${formatNumber(number)}`);
-    button.addEventListener("click", () => {
-      selectedCode = code === "all" ? null : code;
-      for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
-      showLetters();
-    });
-    return button;
-  });
-  if (!list.counted) buttons.length = 0;
-  byId("codes").replaceChildren(...buttons);
+function show(list) {
+  ({ first } = list);
+  const { letters } = list;
+  byId("fault").hidden = true;
+  byId("empty").hidden = list.counted > 0;
+  byId("groups-section").hidden = byId("letters-section").hidden = list.counted === 0;
+  byId("skipped").hidden = !list.skipped;
+  byId("skipped").textContent = `${formatNumber(list.skipped)} malformed records on the topic were skipped, for example ${list.skipped_first.join("; ")}`;
+  byId("counted").textContent = `${formatNumber(list.counted)} on the newest ${formatNumber(list.offsets_read)} offsets of each partition`;
+  showGroups(list);
+  byId("range").textContent = `${selectedCode ? `${selectedCode}, ` : ""}${formatNumber(first + 1)} to ${formatNumber(first + letters.length)} of ${formatNumber(list.total)}`;
+  byId("requeue-code").hidden = !selectedCode || selectedCode === "other";
+  byId("requeue-code").replaceChildren("Requeue all of them: ", commandToCopy(`scorer dlq requeue --code ${selectedCode}`, `the command that requeues all ${selectedCode}`));
+  byId("letters").replaceChildren(...letters.map(item));
+  byId("paging").hidden = list.total <= letters.length;
+  byId("previous").disabled = first === 0;
+  byId("next").disabled = first + letters.length >= list.total;
 }
 
-function showLetters() {
-  byId("letters").replaceChildren(...letters.filter((letter) => !selectedCode || letter.counted_as === selectedCode).map(item));
+function showGroups(list) {
+  const focused = document.activeElement?.dataset.code;
+  const all = { code: "all", count: list.counted, first_ms: null, last_ms: null, meaning: "" };
+  byId("groups").replaceChildren(...[all, ...list.groups].map((group) => {
+    const isChosen = group.code === (selectedCode ?? "all");
+    const button = createElement("button", { type: "button", class: "quiet", "aria-pressed": String(isChosen), "data-code": group.code }, group.code);
+    button.addEventListener("click", () => {
+      selectedCode = group.code === "all" ? null : group.code;
+      load(0);
+    });
+    return createElement(
+      "tr", {}, createElement("th", { scope: "row" }, button),
+      cell("count", formatNumber(group.count), "number"), cell("first seen", seen(group, "first_ms")), cell("last seen", seen(group, "last_ms")),
+      cell("meaning", group.meaning.replaceAll("`", "")),
+    );
+  }));
+  if (focused) byId("groups").querySelector(`[data-code="${CSS.escape(focused)}"]`)?.focus();
+}
+
+function seen(group, name) {
+  if (group.code === "all") return "";
+  return group[name] === null ? "–" : formatTime(new Date(group[name]).toISOString());
+}
+
+function cell(label, content, kind = null) {
+  return createElement("td", { "data-label": label, class: kind }, createElement("span", {}, content));
+}
+
+/** Shows the dead letter that the address names after `#`, as partition:offset. */
+async function showLinked() {
+  const position = /^#(\d{1,10}):(\d{1,18})$/.exec(location.hash);
+  byId("linked").hidden = !position;
+  if (!position) return;
+  let element;
+  try {
+    element = item(await request(`/api/dead-letters/${position[1]}/${position[2]}`));
+  } catch (error) {
+    element = createElement("li", {}, createElement("p", { class: "fault", role: "alert" }, error.message));
+  }
+  byId("linked-letter").replaceChildren(element);
 }
 
 function item(letter) {
@@ -74,12 +120,13 @@ function item(letter) {
   const requeued = letter.requeued
     ? createElement("p", { class: "meta" }, "requeued by ", createElement("b", {}, letter.requeued.actor), " ", formatTime(letter.requeued.at))
     : null;
+  const command = letter.requeued ? null : commandToCopy(`scorer dlq requeue ${position}`, `the command that requeues dead letter ${position}`);
   return createElement(
     "li", {},
     createElement("p", { class: "head" }, createElement("code", {}, letter.code), createElement("span", { class: "tag" }, `dead letter ${position}`), formatTime(letter.at)),
     createElement("p", {}, letter.reason),
     createElement("p", { class: "meta" }, `${topic}, partition ${partition}, offset ${offset}; ${formatNumber(letter.bytes)} bytes; ${letter.bundle.replace(/@(.{12}).*/, "@$1")}`),
-    requeued, button, panel,
+    requeued, createElement("p", { class: "row-actions" }, button, command), panel,
   );
 }
 
@@ -89,7 +136,7 @@ async function showValue(letter, button, panel) {
     const content = await request(`/api/dead-letters/${letter.partition}/${letter.offset}/value`, { method: "POST" });
     const headers = content.headers.map(([name, text]) => `${name}: ${text}`).join("\n");
     panel.replaceChildren(
-      createElement("p", { class: "meta" }, content.key === null ? "no key" : `key ${content.key}`),
+      createElement("p", { class: "meta" }, ...describeKey(content.key)),
       createElement("pre", { tabindex: "0", "aria-label": "Value" }, content.value || "(empty)", content.cut ? "\n… (cut)" : ""),
       headers ? createElement("pre", { tabindex: "0", "aria-label": "Headers" }, headers) : "",
     );
@@ -101,6 +148,11 @@ async function showValue(letter, button, panel) {
   panel.hidden = false;
   button.disabled = false;
   button.focus();
+}
+
+function describeKey(key) {
+  if (key === null) return ["no key"];
+  return [`key ${key} `, createElement("a", { href: `/applications#${encodeURIComponent(key)}` }, "History of this application")];
 }
 
 function hideValue(button, panel) {
