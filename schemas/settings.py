@@ -51,6 +51,8 @@ SETTING_NAMES: Final = (
     "console_token_file",
     "console_reviewers_file",
     "console_review_days",
+    "console_grafana_url",
+    "console_runbooks_url",
     "applications_topic",
     "decisions_topic",
     "dead_letters_topic",

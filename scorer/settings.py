@@ -1,6 +1,7 @@
 """The settings: units, defaults, limits and reasons. Precedence: flags, environment, scorer.toml, defaults."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -20,6 +21,7 @@ from scorer.logs import LogFormat, LogLevel
 # five minutes, one worker that hangs would delay a rebalance of all others for that long.
 POLL_INTERVAL_MS: Final = 60_000
 BATCH_RECORDS_DEFAULT: Final = 20_000
+_is_web_address = re.compile(r"https?://[^\s/?#]+([/?#]\S*)?").fullmatch
 
 # librdkafka properties that the guarantees depend on, and what to use instead, if possible.
 RESERVED_PROPERTIES: Final[dict[str, str]] = {
@@ -204,6 +206,16 @@ class Settings(BaseModel):
         description="Age in days of the oldest decisions in the review queue. The console reads the decisions of this "
         "time when it starts.",
     )
+    console_grafana_url: str | None = Field(
+        default=None,
+        min_length=1,
+        description="URL of Grafana (https:// or http://), to which the console's overview links.",
+    )
+    console_runbooks_url: str | None = Field(
+        default=None,
+        min_length=1,
+        description="URL of the runbooks (https:// or http://), to which the console's overview links.",
+    )
     applications_topic: TopicName = Field(default=topics.APPLICATIONS, description="Input topic: applications.")
     decisions_topic: TopicName = Field(default=topics.DECISIONS, description="Output topic: decisions.")
     dead_letters_topic: TopicName = Field(
@@ -219,17 +231,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        problems = []
-        names = [
-            self.applications_topic,
-            self.decisions_topic,
-            self.dead_letters_topic,
-            self.deployments_topic,
-            self.reviews_topic,
-        ]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            problems.append(f"the topics must differ: {', '.join(repeated)} is used more than once")
+        problems = list(_find_repeated_topics(self))
         if not self.kafka.get("batch.size", "1").isdecimal():
             problems.append(f"kafka.batch.size ({self.kafka['batch.size']}) must be a number of bytes")
         problems += [
@@ -246,11 +248,35 @@ class Settings(BaseModel):
         problems += find_transport_faults(self.bootstrap_servers, self.kafka)
         if self.store is not None and has_url_credentials(self.store):
             problems.append(f"store {URL_FAULT}: {STORE_LOGIN}")
+        problems += _find_link_faults(self)
         if self.require_signatures and self.trusted_keys is None:
             problems.append("require_signatures requires trusted_keys, the file of trusted public keys")
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+
+def _find_repeated_topics(settings: Settings) -> Iterator[str]:
+    names = [
+        settings.applications_topic,
+        settings.decisions_topic,
+        settings.dead_letters_topic,
+        settings.deployments_topic,
+        settings.reviews_topic,
+    ]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        yield f"the topics must differ: {', '.join(repeated)} is used more than once"
+
+
+def _find_link_faults(settings: Settings) -> Iterator[str]:
+    """Yields what is wrong with the URLs that the console links to: every user sees them, and browsers open them."""
+    for name in ("console_grafana_url", "console_runbooks_url"):
+        url: str | None = getattr(settings, name)
+        if url is not None and not _is_web_address(url):
+            yield f"{name} must begin with https:// or http:// and a host"
+        elif url is not None and has_url_credentials(url):
+            yield f"{name} {URL_FAULT}"
 
 
 def load_settings(

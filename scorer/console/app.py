@@ -95,6 +95,7 @@ def make_app(console: Console) -> Starlette:
             Route("/api/live", endpoints.live),
             Route("/api/applications", endpoints.publish, methods=["POST"]),
             Route("/api/reasons", applications.reasons),
+            Route("/api/policy", applications.policy),
             Route("/api/deployments", endpoints.deployments),
             Route("/api/challenger", challengers.challenger),
             Route("/api/challenger/comparison", challengers.comparison),

@@ -56,6 +56,11 @@ class ApplicationEndpoints:
         text = await run_in_threadpool(self._texts.of, _parse_bundle(request.query_params))
         return JSONResponse(dict(text.sentences))
 
+    async def policy(self, request: Request) -> JSONResponse:
+        """The thresholds of a bundle, for the scale of probabilities; the query names the bundle."""
+        text = await run_in_threadpool(self._texts.of, _parse_bundle(request.query_params))
+        return JSONResponse(text.policy_as_json())
+
     async def value(self, request: Request) -> JSONResponse:
         """The value of an application's record. The access is logged, the value is not."""
         position = position_of(request)

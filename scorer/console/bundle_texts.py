@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from schemas.decision import BundleReference
 from scorer.bundle.load import read_manifest
+from scorer.core.policy import Thresholds
 from scorer.errors import BundleError, MisuseError
 from scorer.store.store import BundleStore
 
@@ -21,15 +22,28 @@ class BundleText:
         sentences: the sentence of each reason by code, in English or else in the catalogue's first language; empty
             without a catalogue.
         fault: why the bundle is not available; empty if it is.
+        thresholds: the general thresholds; None if the bundle is not available.
+        has_conditions: whether rules or segments decide as well.
     """
 
     policy: tuple[str, ...] = ()
     sentences: Mapping[str, str] = field(default_factory=dict)
     fault: str = ""
+    thresholds: Thresholds | None = None
+    has_conditions: bool = False
 
     def explain(self, codes: Sequence[str]) -> list[dict[str, Any]]:
         """Reasons as JSON, with their sentences; null where the sentence is not known."""
         return [{"code": code, "text": self.sentences.get(code)} for code in codes]
+
+    def policy_as_json(self) -> dict[str, Any]:
+        """The general thresholds as JSON; null if the bundle is not available, with the fault."""
+        return {
+            "maybe_above": self.thresholds and self.thresholds.maybe_above,
+            "declined_above": self.thresholds and self.thresholds.declined_above,
+            "has_conditions": self.has_conditions,
+            "fault": self.fault,
+        }
 
 
 class BundleTexts:
@@ -50,7 +64,12 @@ class BundleTexts:
         except (BundleError, MisuseError) as error:
             return BundleText(fault=str(error))
         catalogue = manifest.reasons.catalogue if manifest.reasons else ()
-        text = BundleText(tuple(manifest.policy.lines()), {entry.code: entry.sentence() for entry in catalogue})
+        text = BundleText(
+            policy=tuple(manifest.policy.lines()),
+            sentences={entry.code: entry.sentence() for entry in catalogue},
+            thresholds=manifest.policy,
+            has_conditions=manifest.policy.has_conditions,
+        )
         if len(self._texts) >= _BUNDLES_MAX:  # a forged decision can name any bundle, but only stored ones are kept
             self._texts.clear()
         self._texts[reference] = text

@@ -10,6 +10,7 @@ from typing import Any, Final
 from schemas.records import OTHER_CODES
 from schemas.rejection import RejectionCode
 from scorer.console.deployed import Deployed
+from scorer.console.probabilities import Probabilities
 from scorer.console.unswitched import UnswitchedDeployment
 from scorer.core.policy import LABELS
 from scorer.stream.history_record import Line
@@ -78,6 +79,7 @@ class Live:
         self._errors: dict[Part, str] = {}
         self._tries: OrderedDict[str, dict[str, Any] | None] = OrderedDict()
         self._result_callback: Callable[[dict[str, Any]], object] = lambda _: None
+        self.probabilities = Probabilities()
         self.group_state: GroupState | None = None
         self.reads_results = False
         """Whether results are being read; before that, the result of a try could be missed."""
@@ -184,6 +186,7 @@ class Live:
                 "deployed": None if group_state is None else group_state.deployed.as_json(),
                 "codes": {code: self._codes[code] for code in (*RejectionCode, OTHER_CODES) if code in self._codes},
                 "skipped": self._skipped,
+                "probabilities": self.probabilities.counts(),
             }
 
     def series(self) -> list[dict[str, Any]]:

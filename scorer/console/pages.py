@@ -84,6 +84,8 @@ def render_page(page: Page, settings: Settings, deployed: Deployed | None, *, ma
         values = {"form": form, "fields": len(list(form.fields())), "examples": make_examples(contract)}
     elif page.file == "interface":
         values = describe_interface(settings, contract)
+    elif page.file == "overview":
+        values = {"grafana_url": settings.console_grafana_url, "runbooks_url": settings.console_runbooks_url}
     elif page.file == "review":
         values = {"reviews_on": settings.console_reviewers_file is not None}
     return render_in_frame(page, settings, may_log_out=may_log_out, contract=contract, deployed=deployed, **values)

@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError
 
 from schemas.records import DeadLetter, Malformed, ReadDecision, read_results, written_at
 from scorer.console.live import REJECTED, Live, Part
+from scorer.console.probabilities import NEWEST_MAX
 from scorer.logs import RECORD_SKIPPED, log
 from scorer.operate.reading import Skipped
 from scorer.settings import Settings
@@ -129,6 +130,7 @@ class _Tail:
                 self._live.set_result(decision.application_id, result | {"decision": decision.as_model().model_dump()})
         corrections = len(decisions) - len(originals)
         self._live.add_counts(Counter(decision.decision for decision in originals), {}, corrections)
+        self._live.probabilities.record([decision.probability_of_default for decision in originals[-NEWEST_MAX:]])
         self._sample.add([d for d in originals if d.source_topic == self._settings.applications_topic], now)
 
     def _report_dead_letters(self, letters: Sequence[DeadLetter]) -> None:

@@ -121,3 +121,17 @@ export function formatTime(text) {
 export function bundleName(bundle) {
   return bundle ? `${bundle.name}:${bundle.version}@${bundle.digest.slice(0, 12)}` : "none";
 }
+
+const policies = new Map(); // full bundle name → promise of its thresholds
+
+/** The thresholds of a bundle, `name:version@digest`, requested once; null if the request failed, until the next call. */
+export function readPolicy(bundle) {
+  if (!policies.has(bundle)) {
+    const [name, version, digest] = bundle.split(/[:@]/);
+    policies.set(bundle, request(`/api/policy?${new URLSearchParams({ name, version, digest })}`).catch(() => {
+      policies.delete(bundle);
+      return null;
+    }));
+  }
+  return policies.get(bundle);
+}

@@ -57,3 +57,13 @@ def test_a_bundle_that_is_not_available() -> None:
     assert "credit-risk:9.9.9" in text.fault
     assert text.policy == ()
     assert text.explain(["DEBT"]) == [{"code": "DEBT", "text": None}]
+
+
+def test_thresholds_for_the_scale_of_probabilities() -> None:
+    """Those of the policy, or null with the reason if the bundle is not available."""
+    reference = read_manifest(PLAIN).reference
+    expected = {"maybe_above": 0.3, "declined_above": 0.5, "has_conditions": False, "fault": ""}
+    assert BundleTexts(None).of(reference).policy_as_json() == expected
+    missing = BundleTexts(None).of(BundleReference(name="credit-risk", version="9.9.9", digest="9" * 64))
+    assert missing.policy_as_json()["maybe_above"] is None
+    assert "credit-risk:9.9.9" in missing.policy_as_json()["fault"]

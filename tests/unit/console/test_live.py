@@ -90,3 +90,13 @@ def test_tries_are_forgotten_in_the_end(count: int) -> None:
         live.expect_result(f"try-{number}")
     assert len(live.pending_tries()) == min(count, 200)
     assert f"try-{count - 1}" in live.pending_tries()
+
+
+def test_probabilities_are_of_the_newest_decisions() -> None:
+    """Counted in twenty equal intervals from 0 to 1, both ends included; older ones than the newest thousand go."""
+    live = Live()
+    assert live.state()["probabilities"] == [0] * 20
+    live.probabilities.record([0.0, 0.049, 0.05, 0.999, 1.0])
+    assert live.state()["probabilities"] == [2, 1, *[0] * 16, 0, 2]
+    live.probabilities.record([0.5] * 1_000)
+    assert live.state()["probabilities"] == [*[0] * 10, 1_000, *[0] * 9]

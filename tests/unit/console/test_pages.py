@@ -42,3 +42,22 @@ def test_the_login_page_shows_the_error_as_text() -> None:
     """It has an alert only if the last attempt failed."""
     assert "alert" not in render("login", fault="")
     assert "&lt;x&gt;" in render("login", fault="<x>")
+
+
+def test_links_to_grafana_and_the_runbooks() -> None:
+    """The overview links to what the settings name, and to nothing without them."""
+    (overview,) = (page for page in PAGES if page.file == "overview")
+    assert "Grafana" not in render_page(overview, Settings(), None, may_log_out=False)
+    settings = Settings(console_grafana_url="https://g.example/d?a=1&b=2", console_runbooks_url="http://r.example")
+    text = render_page(overview, settings, None, may_log_out=False)
+    assert 'href="https://g.example/d?a=1&amp;b=2"' in text
+    assert 'href="http://r.example"' in text
+
+
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "g.example", "https://", "https://a b", "https://u:p@g.example"]
+)
+def test_a_link_that_no_page_may_have(url: str) -> None:
+    """A script, an incomplete address or a login in a link is rejected when the settings are loaded."""
+    with pytest.raises(ValueError, match="console_grafana_url"):
+        Settings(console_grafana_url=url)
