@@ -23,6 +23,7 @@ from scorer.console.bundle_texts import BundleTexts
 from scorer.console.challenger_endpoints import ChallengerEndpoints
 from scorer.console.dead_letter_endpoints import DeadLetterEndpoints
 from scorer.console.deployed import not_deployed
+from scorer.console.examples import publishing_code
 from scorer.console.guard import METRICS_PATH, Guard, Sessions, WrongTokens, delete_session, session_of, set_session
 from scorer.console.interface import render_document
 from scorer.console.latency import measure_latency
@@ -94,6 +95,7 @@ def make_app(console: Console) -> Starlette:
             Route("/logout", endpoints.logout, methods=["POST"]),
             Route("/api/live", endpoints.live),
             Route("/api/applications", endpoints.publish, methods=["POST"]),
+            Route("/api/code", endpoints.code, methods=["POST"]),
             Route("/api/reasons", applications.reasons),
             Route("/api/policy", applications.policy),
             Route("/api/deployments", endpoints.deployments),
@@ -277,6 +279,12 @@ class _Endpoints:
         self._live.expect_result(attempt.id)
         source = await run_in_threadpool(self._publisher.publish, attempt.id, attempt.value)
         return JSONResponse({"id": attempt.id, "source": source}, 202)
+
+    async def code(self, request: Request) -> Response:
+        """Code that publishes an application, by language. Nothing is published."""
+        application = parse_application(await read_body(request, self._body_bytes_max))
+        contract = (self._live.deployed or not_deployed()).contract
+        return JSONResponse(publishing_code(self._settings, contract, application))
 
     async def deployments(self, _: Request) -> Response:
         """The deployment history, newest first."""

@@ -8,6 +8,8 @@ from typing import Any, Final, NamedTuple
 from schemas.contract import Contract
 from schemas.contract_examples import plain_application
 from schemas.files import dump_application
+from scorer.console.publish import make_try
+from scorer.errors import MisuseError
 from scorer.settings import Settings
 
 
@@ -24,9 +26,21 @@ class Example(NamedTuple):
     note: str
     code: str
 
-    def text(self, settings: Settings, contract: Contract) -> str:
-        """The code, with its placeholders replaced: the addresses and topics, and an application of the contract."""
-        application = plain_application(contract)
+    @property
+    def language(self) -> str:
+        """The language or the program."""
+        return self.title.partition(":")[0]
+
+    def text(self, settings: Settings, contract: Contract, given: tuple[str, Mapping[str, Any]] | None = None) -> str:
+        """The code, with its placeholders replaced: the addresses and topics, and an application.
+
+        Args:
+            settings: the addresses and topics.
+            contract: the contract.
+            given: the id and the application; an example of the contract if it is not given.
+        """
+        plain = plain_application(contract)
+        application_id, application = given or (contract.id_of(plain), plain)
         value = dump_application(application, contract).decode()
         return Template(self.code).substitute(
             servers=settings.bootstrap_servers,
@@ -35,9 +49,9 @@ class Example(NamedTuple):
             application_in_python=_in_python(application),
             id_path_in_python="".join(f"[{_quote(name)}]" for name in contract.id_path),
             application_in_java=json.dumps(value),
-            id_in_java=json.dumps(contract.id_of(application)),
+            id_in_java=json.dumps(application_id),
             application_in_shell=_in_shell(value),
-            id_in_shell=_in_shell(contract.id_of(application)),
+            id_in_shell=_in_shell(application_id),
         )
 
 
@@ -173,3 +187,27 @@ EXAMPLES: Final = (
     Example("Java: read decisions", "With org.apache.kafka:kafka-clients.", _JAVA_READ),
     Example("kcat", "In a shell.", _KCAT),
 )
+_PUBLISHING: Final = frozenset({"Python: publish", "Java: publish", "kcat"})
+
+
+def publishing_code(settings: Settings, contract: Contract, application: Mapping[str, Any]) -> dict[str, str]:
+    """Code that publishes an application as a try, by language.
+
+    Args:
+        settings: the addresses and topics.
+        contract: the contract, which says where the id is.
+        application: the application, which need not be valid.
+
+    Raises:
+        MisuseError: it cannot be written as JSON or code, or the contract's ids are too short for that of a try.
+    """
+    attempt = make_try(application, contract)
+    given = attempt.id, json.loads(attempt.value)
+    try:
+        return {
+            example.language: example.text(settings, contract, given)
+            for example in EXAMPLES
+            if example.title in _PUBLISHING
+        }
+    except RecursionError:
+        raise MisuseError("the application is nested too deep") from None

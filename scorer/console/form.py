@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
 from itertools import count
 from typing import Any, Final, NamedTuple
@@ -13,6 +13,7 @@ from schemas.contract_values import read_date_time
 from schemas.contract_words import describe_number
 from schemas.field_rules import describe_range
 from schemas.made_up import example_of
+from scorer.author.bases import find_bases
 
 TYPED: Final = "typed"
 """Stands for the value in a field's input."""
@@ -51,7 +52,7 @@ class FormField(NamedTuple):
         limits: which values are valid, in words; "" if the choices say it.
         input: the type of its input; "" if it is one of the choices.
         choices: what can be sent; of an input, what can be sent instead of the value in it.
-        initial: the choice that is selected at first.
+        initial: the choice that is selected at first; of an optional field that is a prohibited basis, it is not sent.
         text: what is in the input at first.
         attributes: of the input, among them its limits.
     """
@@ -133,8 +134,7 @@ def _members(group: ContractObject, contract: Contract, numbers: Iterator[int]) 
 def _field(field: ContractField, id_: str) -> FormField:
     example = example_of(field)
     choices = tuple(_choices(field))
-    written = _json(example)
-    is_choice = field.kind not in _INPUTS or any(choice.value == written for choice in choices)
+    initial, text = _initial(field, example, choices)
     return FormField(
         id=id_,
         name=field.name,
@@ -146,10 +146,20 @@ def _field(field: ContractField, id_: str) -> FormField:
         limits=" ".join(_limits(field)),
         input=_INPUTS.get(field.kind, ""),
         choices=choices,
-        initial=written if is_choice else TYPED,
-        text="" if is_choice else _text(field, example),
+        initial=initial,
+        text=text,
         attributes=_attributes(field),
     )
+
+
+def _initial(field: ContractField, example: Any, choices: Sequence[Choice]) -> tuple[str, str]:
+    """What is selected and what is in the input at first: the example, and nothing of an optional prohibited basis."""
+    if not field.required and (field.prohibited or find_bases(field.name)):
+        return (ABSENT if choices else TYPED), ""
+    written = _json(example)
+    if field.kind not in _INPUTS or any(choice.value == written for choice in choices):
+        return written, ""
+    return TYPED, _text(field, example)
 
 
 def _choices(field: ContractField) -> Iterator[Choice]:

@@ -49,10 +49,19 @@ def describe_interface(settings: Settings, contract: Contract) -> dict[str, Any]
     application["fields"] = contract_rows(contract)
     return {
         "guarantees": document["info"]["description"],
-        "examples": [(example.title, example.note, example.text(settings, contract)) for example in EXAMPLES],
+        "languages": _languages(settings, contract),
         "operations": operations,
         "codes": list(_codes(contract)),
     }
+
+
+def _languages(settings: Settings, contract: Contract) -> dict[str, list[tuple[str, str, str]]]:
+    """By language, the title, the note and the code of each example."""
+    languages: dict[str, list[tuple[str, str, str]]] = {}
+    for example in EXAMPLES:
+        shown = (example.title, example.note, example.text(settings, contract))
+        languages.setdefault(example.language, []).append(shown)
+    return languages
 
 
 def _codes(contract: Contract) -> Iterator[dict[str, Any]]:

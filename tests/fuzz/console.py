@@ -51,7 +51,7 @@ _paths: Final = st.one_of(
         b"/", b"/login", b"/logout", b"/asyncapi.yaml", b"/static/app.js", b"/static/..%2f..%2fapp.py", b"/static/%00",
         b"/api/live", b"/api/applications", b"/api/deployments", b"/api/dead-letters", b"/api/dead-letters/0/1/value",
         b"/api/applications/history", b"/api/applications/0/1/value", b"/api/reviews", b"/metrics",
-        b"/api/reasons", b"/api/policy", b"/api/bundles", b"/api/bundles/diff", b"/api/challenger",
+        b"/api/reasons", b"/api/policy", b"/api/code", b"/api/bundles", b"/api/bundles/diff", b"/api/challenger",
         b"/api/dead-letters/" + b"9" * 5_000 + b"/1/value", b"/api/dead-letters/-1/x/value", b"//evil.example", b"*",
     ]),
     mutated([b"/api/dead-letters/0/1/value", b"/static/app.js", b"/login"]).filter(lambda path: path.startswith(b"/")),

@@ -1,6 +1,8 @@
 // Tries applications: the form of the contract, its validation, and the result of each try.
 
-import { bundleName, connect, createElement, formatSeconds, listen, request } from "./live.js";
+import { describe, ticks } from "./histogram.js";
+import { bundleName, connect, createElement, formatSeconds, listen, readPolicy, request } from "./live.js";
+import { showCode } from "./try-code.js";
 
 const SHOWN_MAX = 20;
 const NAMED_MAX = 5; // invalid fields that are named
@@ -24,6 +26,7 @@ const pending = new Map(); // id → { item, at } of a try without a result
 const earlyResults = new Map(); // results that arrived before the response with the id of their try
 const sentences = new Map(); // digest of a bundle → promise of the sentences of its reasons, by code
 let asJson = false;
+let isReady = false;
 
 form.addEventListener("input", (event) => {
   if (event.target !== example && event.target !== find) validate();
@@ -39,8 +42,9 @@ form.addEventListener("submit", send);
 listen("state", (state) => state.results.forEach(showResult));
 listen("result", showResult);
 connect();
+isReady = true; // earlier, the browser itself would send the form, with its values in the address
 validate();
-publish.disabled = false; // earlier, the browser itself would send the form, with its values in the address
+showCode(form, body);
 
 /** The application in the form. */
 function read() {
@@ -134,6 +138,7 @@ function validate() {
     validation.textContent = "The application is valid.";
   }
   publish.textContent = invalid.length && !asJson ? "Publish anyway" : "Publish";
+  publish.disabled = !isReady || (asJson && !isObject());
 }
 
 function isInvalid({ disabled, validity, value, type, dataset }) {
@@ -168,9 +173,13 @@ function isObject() {
   }
 }
 
+/** The application as JSON. */
+function body() {
+  return asJson ? json.value : JSON.stringify(read());
+}
+
 async function send(event) {
   event.preventDefault();
-  const body = asJson ? json.value : JSON.stringify(read());
   const item = createElement("li");
   document.getElementById("empty").hidden = true;
   tries.prepend(item);
@@ -179,7 +188,7 @@ async function send(event) {
   item.scrollIntoView({ block: "nearest" });
   const at = performance.now();
   try {
-    const options = { method: "POST", headers: { "Content-Type": "application/json" }, body };
+    const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: body() };
     const response = await request(`/api/applications?contract=${contract}`, options);
     show(item, "…", "", "published; waiting for a worker", [["application", response.id], ["record", recordName(response.source)]]);
     pending.set(response.id, { item, at });
@@ -203,7 +212,7 @@ function showResult(result) {
   if (result.kind === "REJECTED") {
     show(pendingTry.item, "REJECTED", "rejected", result.reason, [
       ["code", result.code], ["application", result.id], ["record", recordName(result.source)],
-      ["dead letter", result.position], waited,
+      ["dead letter", createElement("a", { href: `/dead-letters#${result.position}` }, result.position)], waited,
     ]);
     announce(`Rejected: ${result.reason}`);
     return;
@@ -213,7 +222,7 @@ function showResult(result) {
   show(pendingTry.item, result.kind, result.kind.toLowerCase(), `probability of default ${percent}`, [
     ...listReasons(decision), ["application", result.id], ["record", recordName(decision.source)], ["bundle", bundleName(decision.bundle)],
     ["decision", decision.decision_id], waited,
-  ], decision.probability_of_default);
+  ], decision);
   announce(`${result.kind}, probability of default ${percent}`);
 }
 
@@ -241,12 +250,22 @@ function readSentences({ name, version, digest }) {
   return sentences.get(digest);
 }
 
-function show(item, title, kind, text, facts, part = null) {
+function show(item, title, kind, text, facts, decision = null) {
   const list = createElement("dl", { class: "facts" });
   for (const [name, value] of facts) list.append(createElement("dt", {}, name), createElement("dd", {}, value));
-  const bar = part === null ? null : createElement("div", { class: `scale ${kind}`, "aria-hidden": "true" }, createElement("i"));
-  if (bar) bar.firstChild.style.width = `calc(${100 * part}% + 2px)`;
-  item.replaceChildren(createElement("p", { class: `kind ${kind}` }, title), createElement("p", {}, text), ...(bar ? [bar] : []), list);
+  item.replaceChildren(createElement("p", { class: `kind ${kind}` }, title), createElement("p", {}, text), ...(decision ? scale(decision, kind) : []), list);
+}
+
+/** The probability on a scale from 0 to 1 with the thresholds of its bundle, and these in words. */
+function scale({ probability_of_default: probability, bundle: { name, version, digest } }, kind) {
+  const bar = createElement("div", { class: `scale ${kind}`, "aria-hidden": "true" }, createElement("i"));
+  bar.firstChild.style.width = `calc(${100 * probability}% + 2px)`;
+  const note = createElement("p", { class: "note thresholds" }, "…");
+  readPolicy(`${name}:${version}@${digest}`).then((policy) => {
+    bar.append(...ticks(policy));
+    note.textContent = describe(policy);
+  });
+  return [bar, note];
 }
 
 function recordName(source) {

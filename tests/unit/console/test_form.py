@@ -11,6 +11,7 @@ from schemas.contract_values import is_valid
 from schemas.contracts import shipped_contract
 from schemas.defects import replace_value
 from schemas.validation import find_faults
+from scorer.author.bases import find_bases
 from scorer.console.deployed import Deployed
 from scorer.console.form import ABSENT, TYPED, make_form
 from scorer.console.form_examples import make_examples
@@ -61,6 +62,8 @@ class Controls(HTMLParser):
         if chosen != TYPED:
             return ... if chosen == ABSENT else json.loads(chosen)
         text = control["value"] or ""
+        if text == "" and not {"required", "data-empty"} & control.keys():
+            return ...
         if control["type"] == "number":
             return json.loads(text)
         return f"{text}Z" if control["type"] == "datetime-local" else text
@@ -246,3 +249,10 @@ def test_nothing_can_be_sent_before_the_script_runs() -> None:
     """A browser alone would send the form to the page itself, with every value in the address."""
     page = render_page(PAGE, Settings(), None, may_log_out=False)
     assert '<button type="submit" id="publish" disabled>' in page
+
+
+@WITH_FIELD
+def test_an_optional_prohibited_basis_is_not_filled_in(name: str, field: ContractField) -> None:
+    """Nobody should send it by accident; a required one has its example, like every other field."""
+    is_prohibited = bool(field.prohibited or find_bases(field.name))
+    assert (FORMS[name].initial(field.name) is ...) == (is_prohibited and not field.required)

@@ -25,7 +25,7 @@ def test_settings_are_escaped(page: Page) -> None:
 def test_markdown_cannot_contain_html() -> None:
     """HTML in a description stays text, and so does a link that would run a script."""
     hostile = "<script>1</script> **bold** [x](javascript:alert(1)) <x onclick=1>"
-    text = render("interface", guarantees=hostile, examples=[], operations=[], codes=[], **CONTRACT, **FRAME)
+    text = render("interface", guarantees=hostile, languages={}, operations=[], codes=[], **CONTRACT, **FRAME)
     assert "<strong>bold</strong>" in text
     assert "<script>" not in text
     assert "<x" not in text

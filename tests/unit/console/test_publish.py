@@ -1,6 +1,8 @@
 """A try is published with a generated id in the contract's id field, and otherwise as it was sent."""
 
+import ast
 import json
+import shlex
 from typing import Any
 
 import pytest
@@ -8,9 +10,11 @@ import pytest
 from schemas.contract import Contract
 from schemas.contracts import shipped_contract
 from schemas.validation import find_faults
+from scorer.console.examples import publishing_code
 from scorer.console.form_examples import make_examples
 from scorer.console.publish import ID_PREFIX, make_try, parse_application
 from scorer.errors import MisuseError
+from scorer.settings import Settings
 from tests.unit.console.contracts import CONTRACTS, make_contract, nested
 
 
@@ -78,3 +82,26 @@ def test_what_cannot_be_published(body: bytes, why: str) -> None:
     """It is said in words, without anything of the body."""
     with pytest.raises(MisuseError, match=why):
         make_try(parse_application(body), shipped_contract())
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_code_publishes_what_was_entered(name: str) -> None:
+    """In each language, with the id of a try; an application of any kind is written as it was entered."""
+    contract = CONTRACTS[name]
+    application = json.loads(make_examples(contract)[0].text) | {"more": ["it's", None, {"x": 1.5}]}
+    code = publishing_code(Settings(), contract, application)
+    assert set(code) == {"Python", "Java", "kcat"}
+    assert all(ID_PREFIX in text for text in code.values())
+    value = json.loads(shlex.split(code["kcat"].partition("printf ")[2].partition(" |\n")[0])[2])
+    assert value["more"] == application["more"]
+    in_python = ast.literal_eval(code["Python"].partition("application = ")[2].split("\n\ndef ")[0])
+    assert in_python == value
+
+
+def test_no_code_of_a_deep_application() -> None:
+    """It is rejected, not a failure of the console."""
+    deep: dict[str, Any] = {}
+    for _ in range(900):
+        deep = {"x": deep}
+    with pytest.raises(MisuseError, match="nested too deep"):
+        publishing_code(Settings(), shipped_contract(), deep)
