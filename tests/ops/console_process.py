@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.integration.forked import ForkedProcess
 from tests.integration.worker_process import WAIT_S, wait_until
-from tests.tools import tool
+from tests.tools import npm_package, tool
 
 # A browser that asks nobody for anything by itself, and runs as root in a container.
 _FLAGS = (
@@ -98,3 +98,19 @@ def browser() -> Iterator[Browser]:
         started = playwright.chromium.launch(executable_path=str(chromium), args=list(_FLAGS))
         yield started
         started.close()
+
+
+def grave_violations(page: Page) -> list[tuple[str, list[str]]]:
+    """What axe finds serious or critical on a page, with the elements; the page's context bypasses the policy."""
+    page.evaluate((npm_package("axe-core") / "axe.min.js").read_text(encoding="utf-8"))
+    violations = page.evaluate("() => axe.run().then((results) => results.violations)")
+    return [
+        (violation["id"], [node["html"] for node in violation["nodes"]])
+        for violation in violations
+        if violation["impact"] in {"serious", "critical"}
+    ]
+
+
+def is_cut_off(page: Page) -> bool:
+    """Whether a page is wider than its window."""
+    return bool(page.evaluate("() => document.documentElement.scrollWidth > innerWidth"))

@@ -17,7 +17,9 @@ TOKEN = "correct horse battery staple"  # noqa: S105 - made up
 NOBODY = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")} | {
     "SCORER_BOOTSTRAP_SERVERS": "127.0.0.1:1"
 }
-VIEWS = ("/", "/try", "/applications", "/review", "/deployments", "/dead-letters", "/interface")
+VIEWS = (
+    "/", "/try", "/applications", "/review", "/deployments", "/bundles", "/challenger", "/dead-letters", "/interface",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +103,7 @@ def test_names_of_ones_own(closed_console: ConsoleProcess) -> None:
 def test_another_page_changes_nothing(open_console: ConsoleProcess, theirs: str | None) -> None:
     """Without the console's own origin nothing is published and nothing is revealed."""
     headers = {"Content-Type": "application/json"} | ({"Origin": theirs} if theirs else {})
-    for path in ("/api/applications", "/api/dead-letters/0/0/value", "/logout"):
+    for path in ("/api/applications", "/api/code", "/api/dead-letters/0/0/value", "/logout"):
         answer = open_console.ask(path, "POST", b"{}", headers)
         assert answer.status == 403
         assert "cross-origin" in answer.body
@@ -173,7 +175,7 @@ def test_without_the_token_nothing_is_shown(closed_console: ConsoleProcess) -> N
         answer = closed_console.ask(path)
         assert (answer.status, answer.headers["location"]) == (303, "/login")
         assert TOKEN not in answer.body
-    for path in ("/api/live", "/api/deployments", "/api/dead-letters"):
+    for path in ("/api/live", "/api/deployments", "/api/bundles", "/api/challenger", "/api/dead-letters"):
         assert closed_console.ask(path).status == 401
     posted = closed_console.ask("/api/applications", "POST", b"{}", origin(closed_console))
     assert posted.status == 401

@@ -105,9 +105,13 @@ def test_what_runs_and_what_asks(topics: Topics, tmp_path: Path) -> None:
                 "/applications",
                 "/review",
                 "/deployments",
+                "/bundles",
+                "/challenger",
                 "/dead-letters",
+                "/dead-letters?code=not_json",
                 "/interface",
                 "/api/deployments",
+                "/api/dead-letters/0/0",
             ):
                 assert marked(page.ask(path).body) == set(), path
             letters = page.ask_json("/api/dead-letters")
