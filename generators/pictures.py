@@ -47,7 +47,7 @@ _COLUMNS: Final = 100
 _LINES: Final = 24
 _FRAME: Final = "\x1b[H"
 """What each frame of the live view begins with: the cursor moves to the first line."""
-_CONSOLE_SIZE: Final = (1_080, 690)
+_CONSOLE_SIZE: Final = (1_080, 880)
 _SHARPNESS: Final = 1.5
 """Pixels of a picture per pixel of its page."""
 _LIGHT: Final = TerminalTheme(
