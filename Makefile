@@ -15,18 +15,19 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test tools ops chaos-core chaos fuzz fuzz-engine k8s check swaps laws equality bench bench-stages bench-scale bench-swap bench-peers fresh pictures docs sbom lock clean
-.PHONY: .engine .check-types .check-laws .check-units .check-engine .class-archive
+.PHONY: .engine .library .check-types .check-laws .check-units .check-engine .class-archive
 
 CARGO := $(shell command -v cargo)
 # Without the flags: cargo does not use make's job server.
 RUN_CARGO := env -u MAKEFLAGS -u MFLAGS cargo
 CARGO_OPTIONS := --quiet --locked --manifest-path engine/Cargo.toml --target-dir build/engine
-LIBRARY := $(if $(filter Darwin,$(shell uname)),libscorer_engine.dylib,libscorer_engine.so)
+LIBRARY := build/engine/release/libscorer_engine.$(if $(filter Darwin,$(shell uname)),dylib,so)
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .engine ## create .venv from requirements.lock, and build the compiled engine if cargo is installed
+setup: ## create .venv from requirements.lock, and build the compiled engine if cargo is installed
+	@+$(MAKE) --no-print-directory --jobs=2 .engine
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; PYTHON=python3.12 make … chooses one" if sys.version_info < (3, 11) else 0)'
@@ -37,13 +38,18 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 # Without cargo everything works, on the Python engine. The module is replaced by renaming: processes may have loaded it.
-.engine: $(STAMP)
+.engine: $(STAMP) .library
 ifdef CARGO
 	@module=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/scorer_engine.abi3.so; \
-	{ $(RUN_CARGO) build $(CARGO_OPTIONS) --release --features python && \
-	{ cmp -s build/engine/release/$(LIBRARY) $$module || \
-	{ cp build/engine/release/$(LIBRARY) $$module.new && mv $$module.new $$module; }; }; } || \
-	{ rm -f $$module; echo "the compiled engine cannot be built (is Rust older than 1.88?); everything works without it"; }
+	if [ -e $(LIBRARY) ]; then cmp -s $(LIBRARY) $$module || { cp $(LIBRARY) $$module.new && mv $$module.new $$module; }; \
+	else rm -f $$module; fi
+endif
+
+# Needs no .venv, and is built while pip fills it: the optimizer uses one core.
+.library:
+ifdef CARGO
+	@$(RUN_CARGO) build $(CARGO_OPTIONS) --release --features python || { rm -f $(LIBRARY); \
+	echo "the compiled engine cannot be built (is Rust older than 1.88?); everything works without it"; }
 else
 	@echo "cargo not found: the compiled engine is not built. Install Rust 1.88 or newer (https://rustup.rs), then run make setup"
 endif
