@@ -38,9 +38,9 @@ FAMILIES = {
 
 
 def test_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Medians of the rounds, how many times as fast each engine is, latencies, and reasons; its plots are there."""
+    """Medians of the rounds, how many times as fast each engine is, latencies, other Pythons, and reasons."""
     monkeypatch.setattr(report, "REPORT", tmp_path)
-    report.write(RESULTS, FAMILIES)
+    report.write(RESULTS, [{**RESULTS, "machine": {"python": "9.9.9"}}], FAMILIES)
     page = (tmp_path / "comparison.md").read_text()
     assert "| fast | 2,000 | 1.00 × | 1.00 × | 8.0 | 200 |" in page
     assert "| slow | 500 | 2.00 × | 2.00 × |" in page
@@ -48,6 +48,8 @@ def test_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "| fast, exactly-once | 5,000 | 9 | 21 | 30 | 2 |" in page
     assert "500 times as many" in page
     assert "- absent | at-least-once: java is not installed" in page
+    other = page.partition("## With Python 9.9.9\n")[2]
+    assert "| slow | 500 | 2.00 × | 2.00 × |" in other
     assert "(x86_64, 2 cores shared with Apache Kafka 4.1.2 (KRaft) on Java 17; Python 3.13.1)" in page
     for plot in ("throughput.svg", "latency.svg"):
         assert f"]({plot})" in page

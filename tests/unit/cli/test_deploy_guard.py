@@ -40,7 +40,7 @@ def topic_has(monkeypatch: pytest.MonkeyPatch, result: Comparison | ScorerError)
             raise result
         return result, Skipped()
 
-    monkeypatch.setattr("scorer.cli.deploy_guard.compare_newest", compare_newest)
+    monkeypatch.setattr("scorer.console.newest_comparison.compare_newest", compare_newest)
 
 
 def test_nothing_stops_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
