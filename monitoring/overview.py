@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from monitoring import recording, rules
-from monitoring.panels import OVER, REVIEWERS, WORKERS, Limit, Panel, Query, Words, dashboard, figure, graph, listing
+from monitoring.panels import OVER, WATCHING, WORKERS, Limit, Panel, Query, Words, dashboard, figure, graph, listing
 from monitoring.promql import quantile, rate, series, total
 from scorer.monitor.families import (
     ASSIGNED,
@@ -11,6 +11,8 @@ from scorer.monitor.families import (
     CONSUMED,
     DECISIONS,
     FAULTS,
+    GROUP_LAG,
+    GROUP_MEMBERS,
     LAG,
     LATENCY,
     OLDEST_REVIEW,
@@ -28,7 +30,7 @@ def overview() -> Dashboard:
         "Overview",
         "Health of the scorer, and decisions per bundle. Start here; the alerts' runbooks refer to these panels.",
         {
-            "Health": _health(),
+            "Health": [*_health(), *_backlog()],
             "Objectives": _objectives(),
             "Applications": _applications(),
             "Bundles and workers": _bundles(),
@@ -96,6 +98,32 @@ def _health() -> list[Panel]:
             "percentunit",
             Query(f"{rate(series(REJECTS, WORKERS), OVER)} / {rate(series(CONSUMED, WORKERS), OVER)}"),
             [Limit(recording.DEAD_LETTERS.budget, "red")],
+        ),
+    ]
+
+
+def _backlog() -> list[Panel]:
+    """What the console reads of the group, also without workers."""
+    lag = f"max by (job, topic, partition) ({series(GROUP_LAG, WATCHING)})"
+    return [
+        figure(
+            Words(
+                "Workers in the group",
+                "Members of the consumer groups, as the consoles read them from Kafka.",
+                "fewer than Workers: a worker has not joined yet, or left; see its log. No value: no console is "
+                "scraped, or no broker answers.",
+            ),
+            "none",
+            Query(f"sum(max by (job) ({series(GROUP_MEMBERS, WATCHING)}))"),
+        ),
+        graph(
+            Words(
+                "Backlog (also without workers)",
+                "Applications that wait to be decided, as the console reads them from Kafka: total per console.",
+                "grows while Lag has no value: no worker runs; see the runbook of ScorerBacklogWithoutWorkers.",
+            ),
+            "short",
+            Query(f"sum by (job) ({lag})", "{{job}}"),
         ),
     ]
 
@@ -238,8 +266,8 @@ def _bundles() -> list[Panel]:
 
 
 def _reviews() -> list[Panel]:
-    written = series(REVIEWS, REVIEWERS)
-    approved = series(REVIEWS, REVIEWERS, 'label="APPROVED"')
+    written = series(REVIEWS, WATCHING)
+    approved = series(REVIEWS, WATCHING, 'label="APPROVED"')
     return [
         graph(
             Words(
@@ -248,7 +276,7 @@ def _reviews() -> list[Panel]:
                 "grows for days: more applications need a review than people can do; see the thresholds of the policy.",
             ),
             "none",
-            Query(f"max by (job) ({series(WAITING_REVIEWS, REVIEWERS)})", "{{job}}"),
+            Query(f"max by (job) ({series(WAITING_REVIEWS, WATCHING)})", "{{job}}"),
             width=8,
         ),
         graph(
@@ -258,7 +286,7 @@ def _reviews() -> list[Panel]:
                 "above the line: see the runbook of ScorerReviewsWaiting.",
             ),
             "s",
-            Query(f"max by (job) ({series(OLDEST_REVIEW, REVIEWERS)})", "{{job}}"),
+            Query(f"max by (job) ({series(OLDEST_REVIEW, WATCHING)})", "{{job}}"),
             width=8,
             limits=[Limit(rules.REVIEW_WAITS_MAX_S, "red")],
         ),

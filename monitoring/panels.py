@@ -26,7 +26,7 @@ from scorer.monitor.families import ASSIGNED, BUNDLE
 SOURCE: Final = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 WORKERS: Final = 'namespace=~"$namespace", job=~"$job"'
 """Matches the selected workers: on all dashboards those of a job, and on one of them single workers too."""
-REVIEWERS: Final = f'namespace=~"$namespace", {CONSOLES}'
+WATCHING: Final = f'namespace=~"$namespace", {CONSOLES}'
 """Matches the consoles; they are not the selected job, which is of workers."""
 OVER: Final = "$__rate_interval"
 COLUMNS: Final = 24

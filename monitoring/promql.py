@@ -8,7 +8,7 @@ JOBS: Final = 'job=~"scorer-worker.*"'
 """Matches the scrape jobs of workers; each consumer group has its own job, for example scorer-worker-staging."""
 
 CONSOLES: Final = 'job=~"scorer-console.*"'
-"""Matches the scrape jobs of consoles."""
+"""Matches the scrape jobs of consoles; a console's job has the suffix of the job of the workers that it watches."""
 
 
 def series(metric: Metric, *matchers: str, part: str = "") -> str:

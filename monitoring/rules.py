@@ -25,6 +25,8 @@ from scorer.monitor.families import (
     BUNDLE,
     COMMITTED,
     DECISIONS,
+    GROUP_LAG,
+    GROUP_MEMBERS,
     LAG,
     LAST_POLL,
     OLDEST_REVIEW,
@@ -169,16 +171,41 @@ def _flow_alerts() -> list[Alert]:
     ]
 
 
-def _worker_alerts() -> list[Alert]:
+def _without_workers() -> list[Alert]:
+    """Alerts for groups without workers; of a group that a console watches, it is known whether applications wait."""
+    lag = series(GROUP_LAG, CONSOLES)
+    backlog = _as_worker_job(f"sum by ({GROUP}) (max by ({GROUP}, topic, partition) ({lag}))")
+    members = _as_worker_job(f"max by ({GROUP}) ({series(GROUP_MEMBERS, CONSOLES)})")
     return [
         Alert(
             "ScorerNoWorkers",
             "page",
             "2m",
-            f"sum by ({GROUP}) (up{{{JOBS}}}) == 0\nor absent(up{{{JOBS}}})",
+            f"(\n  sum by ({GROUP}) (up{{{JOBS}}}) == 0\n"
+            f"  unless on ({GROUP}) ({backlog} == 0 and on ({GROUP}) {members} == 0)\n)\n"
+            f"or (absent(up{{{JOBS}}}) unless on () {members} == 0)",
             "No worker is up: no applications are decided.",
             "{{ with $labels.job }}{{ . }}: {{ end }}Prometheus cannot scrape any worker.",
         ),
+        Alert(
+            "ScorerBacklogWithoutWorkers",
+            "page",
+            "2m",
+            f"{backlog} > 0\nand on ({GROUP}) {members} == 0",
+            "Applications wait, and no worker is in the consumer group.",
+            "{{ $labels.job }}: {{ $value | humanize }} applications are waiting, and the group has no members.",
+        ),
+    ]
+
+
+def _as_worker_job(expression: str) -> str:
+    """Replaces the job of a console by that of the workers whose group it watches: both jobs have the same suffix."""
+    return f'label_replace({expression}, "job", "scorer-worker$1", "job", "scorer-console(.*)")'
+
+
+def _worker_alerts() -> list[Alert]:
+    return [
+        *_without_workers(),
         Alert(
             "ScorerWorkerDown",
             "ticket",

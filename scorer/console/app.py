@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event, Thread
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -38,6 +38,7 @@ from scorer.console.watch import run_with_restarts
 from scorer.errors import DeadLetterError, ExplanationError, MisuseError, ScorerError
 from scorer.http.throttle import Throttle
 from scorer.logs import DEAD_LETTER_SHOWN, WRONG_TOKEN, log
+from scorer.operate.latest_lag import LatestLag
 from scorer.operate.review_queue import ReviewQueue
 from scorer.settings import Settings
 from scorer.stream.history_record import Line
@@ -59,6 +60,7 @@ class Console:
         stopping: whether the server is shutting down, which ends the streams.
         queue: the decisions that wait for a review; None if reviews are off.
         metrics: content type and body of /metrics, for the Accept header of a request; None serves none.
+        latest_lag: receives the figures of the consumer group.
     """
 
     settings: Settings
@@ -66,6 +68,7 @@ class Console:
     stopping: Callable[[], bool]
     queue: ReviewQueue | None = None
     metrics: Callable[[str], tuple[str, bytes]] | None = None
+    latest_lag: LatestLag = field(default_factory=LatestLag)
 
 
 def make_app(console: Console) -> Starlette:
@@ -132,7 +135,7 @@ class _Endpoints:
         settings, live = self._settings, self._live
         watches = {
             Part.RESULTS: lambda: follow_results(settings, live, sample, stop),
-            Part.GROUP: lambda: poll_group(settings, live, stop),
+            Part.GROUP: lambda: poll_group(settings, live, self._console.latest_lag, stop),
             Part.LATENCY: lambda: measure_latency(settings, live, sample, stop),
         }
         if (queue := self._console.queue) is not None:

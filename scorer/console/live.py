@@ -39,7 +39,7 @@ class GroupState:
 
     Attributes:
         arriving: applications published per second, since the last poll.
-        waiting: applications that are not decided yet.
+        lag_by_partition: applications that are not decided yet, by partition.
         workers: the number of members in the group.
         deciding: the bundles of the latest decisions, from the metadata of committed offsets, with full digests.
         deployments: the history, without contracts.
@@ -48,12 +48,17 @@ class GroupState:
     """
 
     arriving: float
-    waiting: int
+    lag_by_partition: Mapping[int, int]
     workers: int
     deciding: tuple[str, ...]
     deployments: tuple[Line, ...]
     deployed: Deployed
     unswitched: tuple[UnswitchedDeployment, ...]
+
+    @property
+    def waiting(self) -> int:
+        """Applications that are not decided yet, in all partitions."""
+        return sum(self.lag_by_partition.values())
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from scorer.console.deployed import newest, not_deployed
 from scorer.console.live import GroupState, Live, Part
 from scorer.console.unswitched import UnswitchedTracker
 from scorer.operate.group import Group, describe_group
+from scorer.operate.latest_lag import GroupFigures, LatestLag
 from scorer.operate.reading import TopicReader
 from scorer.settings import Settings
 from scorer.stream.admin import admin_client
@@ -25,12 +26,13 @@ _ANSWER_S: Final = 5.0
 _DESCRIBE_INTERVAL_S: Final = 5.0
 
 
-def poll_group(settings: Settings, live: Live, stop: Event) -> None:
+def poll_group(settings: Settings, live: Live, latest_lag: LatestLag, stop: Event) -> None:
     """Polls until `stop` is set.
 
     Args:
         settings: the topics and the group.
         live: receives the state.
+        latest_lag: receives the figures for the metrics.
         stop: ends the polling.
 
     Raises:
@@ -39,7 +41,8 @@ def poll_group(settings: Settings, live: Live, stop: Event) -> None:
     with closing(_Poller(settings)) as poller:
         while not stop.is_set():
             started_at = time.monotonic()
-            live.group_state = poller.read_state()
+            live.group_state = state = poller.read_state()
+            latest_lag.set(GroupFigures(state.workers, state.lag_by_partition))
             live.set_error(Part.GROUP, "")
             stop.wait(max(0.0, started_at + _INTERVAL_S - time.monotonic()))
 
@@ -82,12 +85,12 @@ class _Poller:
         self._add(self._history.next(0))
         committed = self._committed()
         bounds = self._applications.bounds()  # read after the committed offsets, so that the lag is never negative
-        waiting = sum(max(0, end - max(committed[p].offset, first)) for p, (first, end) in bounds.items())
+        lag_by_partition = {p: max(0, end - max(committed[p].offset, first)) for p, (first, end) in bounds.items()}
         group = self._describe_group()
         metadata_by_partition = {p: decode_metadata(tp.metadata) for p, tp in committed.items() if tp.offset >= 0}
         return GroupState(
             arriving=self._arriving({p: end for p, (_, end) in bounds.items()}),
-            waiting=waiting,
+            lag_by_partition=lag_by_partition,
             workers=len(group.members),
             deciding=tuple(sorted({metadata.bundle for metadata in metadata_by_partition.values() if metadata.bundle})),
             deployments=self._lines,

@@ -179,6 +179,14 @@ REPLAY_PROGRESS = Metric(
     ("replay_id",),
 )
 
+GROUP_LAG = Metric(
+    "scorer_group_lag_records",
+    "gauge",
+    "Consumer lag per partition of the applications topic, as the console reads it from Kafka, also without workers; "
+    "absent while no broker answers.",
+    ("topic", "partition"),
+)
+GROUP_MEMBERS = Metric("scorer_group_members", "gauge", "Workers in the consumer group.")
 WAITING_REVIEWS = Metric("scorer_waiting_reviews", "gauge", "MAYBE decisions that wait for a review.")
 OLDEST_REVIEW = Metric(
     "scorer_oldest_waiting_review_seconds",
@@ -198,5 +206,5 @@ METRICS: Final = (
 """A worker's metrics; docs and dashboards are compared with this table."""
 REPLAY_METRICS: Final = (REPLAY_PROGRESS,)
 """A replay's additional metrics."""
-CONSOLE_METRICS: Final = (WAITING_REVIEWS, OLDEST_REVIEW, REVIEWS)
-"""The metrics of a console whose users review decisions."""
+CONSOLE_METRICS: Final = (GROUP_LAG, GROUP_MEMBERS, WAITING_REVIEWS, OLDEST_REVIEW, REVIEWS)
+"""The metrics of a console; those of reviews only if its users review decisions."""

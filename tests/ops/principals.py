@@ -31,6 +31,7 @@ from scorer.operate.dead_letters import read_dead_letters, requeue
 from scorer.operate.deployments import append_event, read_history
 from scorer.operate.diagnose import diagnose
 from scorer.operate.dry_run import compare_contracts
+from scorer.operate.latest_lag import LatestLag
 from scorer.operate.offsets import OffsetsTool
 from scorer.operate.reading import TopicReader
 from scorer.operate.review_queue import ReviewQueue
@@ -166,7 +167,7 @@ def watch(settings: Settings) -> None:
     """Sees what the console shows, and publishes a try and a review."""
     stop, live = Event(), _LiveUntil()
     live.end = stop
-    run_with_restarts(Part.GROUP, lambda: poll_group(settings, live, stop), live, stop)
+    run_with_restarts(Part.GROUP, lambda: poll_group(settings, live, LatestLag(), stop), live, stop)
     stop.clear()
     run_with_restarts(Part.RESULTS, lambda: follow_results(settings, live, Sample(), stop), live, stop)
     stop.clear()

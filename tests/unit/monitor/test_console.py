@@ -1,6 +1,7 @@
-"""The console's metrics: the review queue once it is complete, and nothing of it before or without reviewers."""
+"""The console's metrics: the group while it can be read, and the review queue once it is complete."""
 
-from scorer.monitor.console import QueueCollector, console_metrics
+from scorer.monitor.console import GroupCollector, QueueCollector, console_metrics
+from scorer.operate.latest_lag import GroupFigures, LatestLag
 from scorer.operate.review_queue import ReviewQueue
 from tests.unit.operate.test_review_queue import decision
 from tests.unit.schemas.test_review import review
@@ -32,9 +33,24 @@ def test_the_queue() -> None:
     assert samples(queue, 10.0)["scorer_oldest_waiting_review_seconds",] == 0.0
 
 
-def test_without_reviewers() -> None:
+def test_a_group_without_workers() -> None:
+    """It has a lag in each partition, and no members; before the first figures it has neither."""
+    latest_lag = LatestLag()
+    collector = GroupCollector(latest_lag, "applications")
+    assert list(collector.collect()) == []
+    latest_lag.set(GroupFigures(0, {1: 7, 0: 0}))
+    samples = [(s.name, s.labels, s.value) for family in collector.collect() for s in family.samples]
+    assert samples == [
+        ("scorer_group_lag_records", {"topic": "applications", "partition": "0"}, 0),
+        ("scorer_group_lag_records", {"topic": "applications", "partition": "1"}, 7),
+        ("scorer_group_members", {}, 0),
+    ]
+
+
+def test_without_reviewers_or_brokers() -> None:
     """The process has metrics all the same; the format is the one that is asked for."""
-    content_type, body = console_metrics(None)("application/openmetrics-text; version=1.0.0")
+    metrics = console_metrics(LatestLag(), "applications", None)
+    content_type, body = metrics("application/openmetrics-text; version=1.0.0")
     assert content_type.startswith("application/openmetrics-text")
     assert b"process_cpu_seconds" in body
     assert b"scorer_" not in body
