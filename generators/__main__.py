@@ -34,7 +34,7 @@ def generate(root: Path = ROOT, runbooks: str = RUNBOOKS) -> Files:
 
     Args:
         root: the repository, in which some pages are generated in part.
-        runbooks: location of the alerts' runbooks: a folder or a URL.
+        runbooks: URL below which each runbook has the name of its alert.
     """
     reference = {f"docs/reference/{name}.md": (page().rstrip() + "\n").encode() for name, page in _PAGES.items()}
     others = {**monitoring.generate(root, runbooks), **chart.generate(root)}
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """Runs the command and returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m generators", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; list stale files, and exit with 1 if any")
-    parser.add_argument("--runbooks", default=RUNBOOKS, help="location of the runbooks: a folder or a URL")
+    parser.add_argument("--runbooks", default=RUNBOOKS, help="URL below which each runbook has the name of its alert")
     options = parser.parse_args(arguments)
     generated = generate(root, options.runbooks)
     if not options.check:

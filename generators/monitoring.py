@@ -1,4 +1,4 @@
-"""The monitoring as files: Prometheus rules, Grafana dashboards, and the table of alerts in the documentation."""
+"""The monitoring as files: Prometheus rules, Grafana dashboards, runbooks, and the documentation's table of alerts."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,10 @@ from monitoring.worker import worker
 # Helm cannot read files outside its chart.
 _RULES: Final = ("monitoring/prometheus/rules", "helm/files/rules")
 _DASHBOARDS: Final = ("monitoring/grafana/dashboards", "helm/files/dashboards")
-FOLDERS: Final = (*_RULES, *_DASHBOARDS)
+_RUNBOOKS: Final = "docs/runbooks"
+_SERVED_RUNBOOKS: Final = "scorer/console/runbooks"
+"""The console serves the runbooks, and a package has no files outside it."""
+FOLDERS: Final = (*_RULES, *_DASHBOARDS, _SERVED_RUNBOOKS)
 PAGE: Final = "docs/monitoring.md"
 _MADE: Final = "# Made by `make fresh` from the folder monitoring.\n"
 
@@ -28,8 +31,8 @@ def generate(root: Path, runbooks: str) -> dict[str, bytes]:
     """Generates all files: contents by path, the same on every run.
 
     Args:
-        root: the repository, which has the page with the table of alerts.
-        runbooks: location of the alerts' runbooks: a folder or a URL.
+        root: the repository, which has the runbooks, and the page with the table of alerts.
+        runbooks: URL below which each runbook has the name of its alert.
     """
     written = {
         "recording.yml": _MADE.encode() + dump_yaml(recording.recording_rules()),
@@ -39,6 +42,7 @@ def generate(root: Path, runbooks: str) -> dict[str, bytes]:
     return {
         **{f"{folder}/{name}": content for folder in _RULES for name, content in written.items()},
         **{f"{folder}/{name}": content for folder in _DASHBOARDS for name, content in boards.items()},
+        **{f"{_SERVED_RUNBOOKS}/{path.name}": path.read_bytes() for path in (root / _RUNBOOKS).glob("*.md")},
         PAGE: _with_alerts((root / PAGE).read_text(encoding="utf-8")).encode(),
     }
 

@@ -34,8 +34,8 @@ from scorer.monitor.families import (
     SWAPS,
 )
 
-RUNBOOKS: Final = "docs/runbooks"
-"""Default location of the runbooks; the generator takes another one, for example https://wiki.example.com/scorer."""
+RUNBOOKS: Final = "http://localhost:8765/runbooks"
+"""Default URL of the runbooks: the console of docker-compose.yml serves them. The chart replaces it by its own."""
 
 # With fewer records than this, a slow or rejected one says nothing about the rest.
 _RECORDS_MIN: Final = 100
@@ -68,7 +68,7 @@ class Alert(NamedTuple):
     """What is wrong in this case, with figures, as a Prometheus template."""
 
     def runbook(self) -> str:
-        """Returns the file name of its runbook."""
+        """Returns the file name of its runbook in docs/runbooks."""
         return f"{re.sub('(?<=[a-z])(?=[A-Z])', '-', self.name).lower()}.md"
 
 
@@ -300,7 +300,7 @@ def alerting_rules(runbooks: str = RUNBOOKS) -> dict[str, Any]:
     """Returns the alerting rules in Prometheus' format.
 
     Args:
-        runbooks: location of the runbooks: a folder or a URL.
+        runbooks: URL below which each runbook has the name of its alert.
     """
     return {
         "groups": [
@@ -319,6 +319,6 @@ def _alerting_rule(alert: Alert, runbooks: str) -> dict[str, Any]:
         "annotations": {
             "summary": alert.summary,
             "description": alert.description,
-            "runbook_url": f"{runbooks.rstrip('/')}/{alert.runbook()}",
+            "runbook_url": f"{runbooks.rstrip('/')}/{alert.name}",
         },
     }

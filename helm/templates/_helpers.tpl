@@ -89,3 +89,23 @@ scaleDown:
 {{- end -}}
 {{- $ports | uniq | toJson -}}
 {{- end -}}
+
+{{/* URL of the alerts' runbooks; empty if they have none. */}}
+{{- define "scorer.runbooksUrl" -}}
+{{- .Values.prometheusRule.runbooksUrl | trimSuffix "/" -}}
+{{- end -}}
+
+{{/* Rules as generated, with links to the runbooks at this URL, or without links; a test compares the generated URL. */}}
+{{- define "scorer.rules" -}}
+{{- $document := .text | replace "http://localhost:8765/runbooks" .runbooks | fromYaml -}}
+{{- if not .runbooks -}}
+{{- range $document.groups -}}
+{{- range .rules -}}
+{{- if hasKey . "annotations" -}}
+{{- $_ := unset .annotations "runbook_url" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $document -}}
+{{- end -}}

@@ -22,7 +22,16 @@ from scorer.console.application_endpoints import ApplicationEndpoints
 from scorer.console.bundle_texts import BundleTexts
 from scorer.console.dead_letters import newest_letters, read_value
 from scorer.console.deployed import not_deployed
-from scorer.console.guard import METRICS_PATH, Guard, Sessions, WrongTokens, delete_session, session_of, set_session
+from scorer.console.guard import (
+    METRICS_PATH,
+    RUNBOOKS_PREFIX,
+    Guard,
+    Sessions,
+    WrongTokens,
+    delete_session,
+    session_of,
+    set_session,
+)
 from scorer.console.interface import render_document
 from scorer.console.latency import measure_latency
 from scorer.console.live import SERIES_POINTS_MAX, Live, Part
@@ -32,6 +41,7 @@ from scorer.console.publish import RecordPublisher, make_try, parse_application
 from scorer.console.requests import client_of, position_of, read_body
 from scorer.console.review_endpoints import ReviewEndpoints
 from scorer.console.review_follower import follow_reviews
+from scorer.console.runbooks import Runbooks
 from scorer.console.streams import Streams
 from scorer.console.tail import Sample, follow_results
 from scorer.console.watch import run_with_restarts
@@ -87,6 +97,7 @@ def make_app(console: Console) -> Starlette:
             *(Route(page.path, endpoints.page(page)) for page in PAGES),
             Route("/asyncapi.yaml", endpoints.document),
             Route("/static/{name}", endpoints.static),
+            Route(RUNBOOKS_PREFIX + "{name}", Runbooks().page),
             Route("/login", endpoints.login, methods=["GET", "POST"]),
             Route("/logout", endpoints.logout, methods=["POST"]),
             Route("/api/live", endpoints.live),

@@ -24,7 +24,9 @@ _WRONG_TOKEN_S: Final = 0.5
 _WRONG_TOKENS_WAITING_MAX: Final = 20
 """Ten seconds of delays: more would take up connections, and browsers give up."""
 _LOGIN_PATH: Final = "/login"
-_OPEN_PREFIX: Final = "/static/"
+RUNBOOKS_PREFIX: Final = "/runbooks/"
+"""The runbooks are the same in every installation: who follows the link of an alert needs no token."""
+_OPEN_PREFIXES: Final = ("/static/", RUNBOOKS_PREFIX)
 _API_PREFIX: Final = "/api/"
 METRICS_PATH: Final = "/metrics"
 """Prometheus has neither a session nor a host name that browsers may use; its page has figures alone."""
@@ -174,7 +176,7 @@ class Guard:
     def _check_session(self, scope: Scope, headers: Headers) -> Response | None:
         """Rejects requests without a session, if a login is required."""
         path = scope["path"]
-        if self._sessions is None or path in {_LOGIN_PATH, METRICS_PATH} or path.startswith(_OPEN_PREFIX):
+        if self._sessions is None or path in {_LOGIN_PATH, METRICS_PATH} or path.startswith(_OPEN_PREFIXES):
             return None
         if self._sessions.is_open(session_of(headers)):
             return None

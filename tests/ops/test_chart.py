@@ -301,47 +301,6 @@ def test_connections_that_are_not_needed_are_not_allowed() -> None:
     assert ports == [[53, 53], [9093, 9094], [443], [4318]]
 
 
-def test_rules_and_dashboards_are_the_generated_ones() -> None:
-    """Prometheus gets each rule as generated, its templates untouched, and Grafana each dashboard to the byte."""
-    resources = render(values_named("production"))
-    rules = {r["metadata"]["name"].removeprefix("scorer-"): r["spec"] for r in of_kind(resources, "PrometheusRule")}
-    files = sorted((CHART / "files" / "rules").glob("*.yml"))
-    assert rules == {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
-    assert any("{{ $" in path.read_text(encoding="utf-8") for path in files), "nothing to leave untouched"
-    boards = {name: text for r in of_kind(resources, "ConfigMap") for name, text in r["data"].items()}
-    files = sorted((CHART / "files" / "dashboards").glob("*.json"))
-    assert boards == {f"scorer-{path.name}": path.read_text(encoding="utf-8").rstrip("\n") for path in files}
-    jobs = {r["metadata"]["name"]: r["spec"]["endpoints"] for r in of_kind(resources, "ServiceMonitor")}
-    assert {name: [endpoint["relabelings"] for endpoint in endpoints] for name, endpoints in jobs.items()} == {
-        "scorer": [[{"targetLabel": "job", "replacement": "scorer-worker"}]],
-        "scorer-console": [[{"targetLabel": "job", "replacement": "scorer-console"}]],
-    }
-
-
-def test_notes_tell_what_to_do_next(tmp_path: Path) -> None:
-    """The notes name the workers' workload as it is, and warn where KEDA cannot find a broker by half a name."""
-    chart = Path(shutil.copytree(CHART, tmp_path / "chart"))
-    notes = (chart / "templates" / "NOTES.txt").read_text(encoding="utf-8")
-    # Helm shows the notes of an install alone: here they are part of a resource.
-    (chart / "templates" / "_notes.tpl").write_text(f'{{{{ define "notes" }}}}{notes}{{{{ end }}}}', encoding="utf-8")
-    (chart / "templates" / "notes.yaml").write_text(
-        'kind: Notes\ntext: {{ include "notes" . | toJson }}\n', encoding="utf-8"
-    )
-
-    def notes_of(values: str, *options: str) -> str:
-        (notes,) = of_kind(render(values_named(values), *options, chart=chart), "Notes")
-        return str(notes["text"])
-
-    assert "exec deploy/scorer -- scorer deploy" in notes_of("minimal")
-    assert "exec statefulset/scorer -- scorer deploy" in notes_of("static-membership")
-    assert "Workers: 2 to 12, by KEDA" in notes_of("production")
-    assert "Warning" not in notes_of("production")
-    assert "KEDA resolves kafka:9092 from its own namespace" in notes_of(
-        "minimal", "--set", "autoscaling.keda.enabled=true"
-    )
-    assert "The workers are pinned to credit-risk:1.1.0" in notes_of("off")
-
-
 def test_appversion_is_the_package() -> None:
     """The chart is made for this release of the scorer."""
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))

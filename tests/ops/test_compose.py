@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from monitoring.rules import RUNBOOKS
 from scorer.settings import Settings
 from tests.tools import tool
 
@@ -136,6 +137,12 @@ def test_the_files_are_those_that_were_tried(services: dict[str, Any]) -> None:
         "monitoring/grafana/dashboards",
     }
     assert all((ROOT / path).exists() for path in mounted)
+
+
+def test_runbooks_resolve(services: dict[str, Any]) -> None:
+    """The links in alerts lead to the console, at the port under which this machine has it."""
+    (port,) = services["console"]["ports"]
+    assert f"http://localhost:{port['published']}/runbooks" == RUNBOOKS
 
 
 def test_there_is_no_secret_in_the_file() -> None:

@@ -90,6 +90,15 @@ def test_an_address_is_no_foreign_name(open_console: ConsoleProcess, host: str) 
     assert open_console.ask("/", headers={"Host": host}).status == 200
 
 
+def test_runbooks_need_no_token(closed_console: ConsoleProcess) -> None:
+    """Who follows the link of an alert reads what to do; a foreign name does not lead there."""
+    answer = closed_console.ask("/runbooks/ScorerNoWorkers")
+    assert answer.status == 200
+    assert "<h1>ScorerNoWorkers</h1>" in answer.body
+    assert closed_console.ask("/runbooks/nothing").status == 404
+    assert closed_console.ask("/runbooks/ScorerNoWorkers", headers={"Host": "evil.example"}).status == 400
+
+
 def test_names_of_ones_own(closed_console: ConsoleProcess) -> None:
     """console_allowed_hosts lists names under which it may be asked; letter case does not count."""
     for name in ("c.example", "C.Example:8765", "d"):

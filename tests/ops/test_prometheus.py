@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import pytest
 from confluent_kafka import Producer
 
+from monitoring.rules import RUNBOOKS
 from scorer.local.broker import Broker
 from scorer.local.running import free_ports
 from tests.integration.worker_process import Topics, event_of_a_missing_bundle, operate, worker
@@ -238,7 +239,7 @@ def test_pages(watched: Watched, name: str) -> None:
     assert receiver == "pager"
     assert alert["labels"]["job"] == "scorer-worker"
     assert alert["annotations"]["description"].startswith("scorer-worker: ")
-    assert alert["annotations"]["runbook_url"].startswith("docs/runbooks/scorer-")
+    assert alert["annotations"]["runbook_url"] == f"{RUNBOOKS}/{name}"
 
 
 def test_consequences_are_not_reported_again(watched: Watched) -> None:

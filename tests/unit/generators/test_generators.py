@@ -37,7 +37,7 @@ def test_stale_files_are_named(tmp_path: Path) -> None:
 
 
 def test_the_command_writes_or_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`--check` writes nothing, exits 1 and names each file; runbooks can have any location."""
+    """`--check` writes nothing, exits 1 and names each file; runbooks can have any URL."""
     for name in ("docs/monitoring.md", "helm/values.yaml"):
         (tmp_path / name).parent.mkdir()
         shutil.copy(ROOT / name, tmp_path / name)
@@ -50,7 +50,7 @@ def test_the_command_writes_or_checks(tmp_path: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr() == ("", "")
     assert main(["--check"], tmp_path) == 1
     written = (tmp_path / "helm/files/rules/alerts.yml").read_text(encoding="utf-8")
-    assert "runbook_url: https://wiki.example.com/scorer/scorer-no-workers.md" in written
+    assert "runbook_url: https://wiki.example.com/scorer/ScorerNoWorkers" in written
     page = tmp_path / "docs/monitoring.md"
     page.write_text(page.read_text(encoding="utf-8").replace("[ScorerNoWorkers]", "[ScorerX]"), encoding="utf-8")
     assert main(["--check", *elsewhere], tmp_path) == 1
