@@ -4,7 +4,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from monitoring import recording, rules
 from monitoring.panels import OVER, WATCHING, WORKERS, Limit, Panel, Query, Words, dashboard, figure, graph, listing
-from monitoring.promql import quantile, rate, series, total
+from monitoring.promql import ALERTMANAGERS, quantile, rate, series, total
 from scorer.monitor.families import (
     ASSIGNED,
     BUNDLE,
@@ -116,6 +116,7 @@ def _backlog() -> list[Panel]:
             "none",
             Query(f"sum(max by (job) ({series(GROUP_MEMBERS, WATCHING)}))"),
         ),
+        _undelivered_alerts(),
         graph(
             Words(
                 "Backlog (also without workers)",
@@ -126,6 +127,22 @@ def _backlog() -> list[Panel]:
             Query(f"sum by (job) ({lag})", "{{job}}"),
         ),
     ]
+
+
+def _undelivered_alerts() -> Panel:
+    without = f"alertmanager_receivers{{{ALERTMANAGERS}}} - alertmanager_integrations{{{ALERTMANAGERS}}}"
+    failed = f"alertmanager_notifications_failed_total{{{ALERTMANAGERS}}}"
+    return figure(
+        Words(
+            "Undelivered alerts",
+            "Receivers of Alertmanager without an integration, and notifications that failed in 15 minutes.",
+            "nobody is notified of alerts: see the runbook of ScorerAlertsUndelivered. No value: Prometheus does not "
+            "scrape Alertmanager.",
+        ),
+        "none",
+        Query(f"sum(clamp_min({without}, 0)) + sum(increase({failed}[15m]))"),
+        [Limit(1, "red")],
+    )
 
 
 def _burn_rate(objective: recording.Objective, title: str, target: str) -> Panel:

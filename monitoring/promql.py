@@ -10,6 +10,9 @@ JOBS: Final = 'job=~"scorer-worker.*"'
 CONSOLES: Final = 'job=~"scorer-console.*"'
 """Matches the scrape jobs of consoles; a console's job has the suffix of the job of the workers that it watches."""
 
+ALERTMANAGERS: Final = 'job=~"scorer-alertmanager.*"'
+"""Matches the scrape jobs of the Alertmanagers that deliver the scorer's alerts."""
+
 
 def series(metric: Metric, *matchers: str, part: str = "") -> str:
     """Returns a selector of a metric's series.

@@ -6,7 +6,7 @@ The burn-rate alerts are those of Google's Site Reliability Workbook, chapter 5,
 import re
 from typing import Any, Final, Literal, NamedTuple
 
-from monitoring.promql import CONSOLES, JOBS, rate, series
+from monitoring.promql import ALERTMANAGERS, CONSOLES, JOBS, rate, series
 from monitoring.recording import (
     ABORTED_SHARE,
     CONSUMED_1D,
@@ -83,6 +83,7 @@ def alerts() -> dict[str, list[Alert]]:
         "scorer-worker-alerts": _worker_alerts(),
         "scorer-model-alerts": _model_alerts(),
         "scorer-review-alerts": _review_alerts(),
+        "scorer-delivery-alerts": _delivery_alerts(),
     }
 
 
@@ -292,6 +293,23 @@ def _review_alerts() -> list[Alert]:
             f"max by ({GROUP}) ({series(OLDEST_REVIEW, CONSOLES)}) > {REVIEW_WAITS_MAX_S}",
             "A MAYBE decision has waited for a review for more than two days.",
             "{{ $labels.job }}: the oldest MAYBE decision has waited for {{ $value | humanizeDuration }}.",
+        ),
+    ]
+
+
+def _delivery_alerts() -> list[Alert]:
+    integrations, receivers = (
+        f"sum by ({GROUP}, instance) (alertmanager_{part}{{{ALERTMANAGERS}}})" for part in ("integrations", "receivers")
+    )
+    failed = f"alertmanager_notifications_failed_total{{{ALERTMANAGERS}}}"
+    return [
+        Alert(
+            "ScorerAlertsUndelivered",
+            "ticket",
+            "2m",
+            f"{integrations} < {receivers}\nor sum by ({GROUP}, instance) (increase({failed}[15m])) > 0",
+            "Alerts reach nobody: a receiver of Alertmanager has no integration, or notifications fail.",
+            "{{ $labels.instance }}: see the receivers in its configuration, and its log.",
         ),
     ]
 

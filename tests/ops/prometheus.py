@@ -145,8 +145,20 @@ def alertmanager_here(folder: Path, notices: Notices) -> Path:
     return _write(document, folder / "alertmanager.yml")
 
 
+def alertmanager_command(configuration: Path, storage: Path, port: int) -> list[str | Path]:
+    """The command of an Alertmanager on a port of this machine."""
+    return [
+        tool("alertmanager"),
+        f"--config.file={configuration}",
+        f"--storage.path={storage}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--cluster.listen-address=",
+    ]
+
+
 @contextmanager
-def _running(command: Sequence[str | Path], log: Path) -> Iterator[None]:
+def running(command: Sequence[str | Path], log: Path) -> Iterator[None]:
+    """A program that writes to a file, until the end."""
     with log.open("wb") as sink:
         process = subprocess.Popen(command, cwd=log.parent, stdout=sink, stderr=sink)
     try:
@@ -163,25 +175,20 @@ def watching(folder: Path, targets: Mapping[str, Sequence[int]], notices: Notice
 
     Args:
         folder: where they keep what they need.
-        targets: by scrape job, the ports of this machine to scrape.
+        targets: by scrape job, the ports of this machine to scrape; Alertmanager's is added.
         notices: where the alerts go.
     """
-    programs = tool("prometheus"), tool("alertmanager")
+    program = tool("prometheus")
     port, alertmanager_port = free_ports(2)
-    alertmanager: list[str | Path] = [
-        programs[1],
-        f"--config.file={alertmanager_here(folder, notices)}",
-        f"--storage.path={folder / 'alertmanager'}",
-        f"--web.listen-address=127.0.0.1:{alertmanager_port}",
-        "--cluster.listen-address=",
-    ]
+    alertmanager = alertmanager_command(alertmanager_here(folder, notices), folder / "alertmanager", alertmanager_port)
+    all_targets = {**targets, "scorer-alertmanager": [alertmanager_port]}
     prometheus: list[str | Path] = [
-        programs[0],
-        f"--config.file={prometheus_here(folder, targets, alertmanager_port)}",
+        program,
+        f"--config.file={prometheus_here(folder, all_targets, alertmanager_port)}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
     ]
-    with _running(alertmanager, folder / "alertmanager.log"), _running(prometheus, folder / "prometheus.log"):
+    with running(alertmanager, folder / "alertmanager.log"), running(prometheus, folder / "prometheus.log"):
         client = Prometheus(port)
         wait_until(client.is_ready, "Prometheus")
         yield client

@@ -15,9 +15,10 @@ from tests.unit.monitoring import queries
 
 RUNBOOKS = ROOT / "docs" / "runbooks"
 PROMTOOL_TESTS = sorted((ROOT / "monitoring" / "prometheus" / "tests").glob("*.yml"))
-# What Prometheus itself has of every target, and prometheus_client of every process.
+# What Prometheus itself has of every target, prometheus_client of every process, and Alertmanager of itself.
 FOREIGN = {
     "up", "ALERTS", "process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds",
+    "alertmanager_integrations", "alertmanager_notifications_failed_total", "alertmanager_receivers",
 }  # fmt: skip
 PARTS = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
 DECLARED = {
