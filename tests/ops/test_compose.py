@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from monitoring.rules import RUNBOOKS
+from scorer.console.token import read_reviewers
 from scorer.settings import Settings
 from tests.tools import tool
 
@@ -104,6 +105,13 @@ def test_nobody_has_more_rights_than_needed(services: dict[str, Any]) -> None:
     assert [name for name, service in services.items() if not service.get("read_only")] == ["kafka"]
 
 
+def test_no_service_takes_the_whole_machine(services: dict[str, Any]) -> None:
+    """Each has a limit of memory and of CPUs, so that one that goes wrong leaves the others theirs."""
+    for name, service in services.items():
+        assert 0 < int(service["mem_limit"]) <= 2 * 2**30, name
+        assert 0 < service["cpus"] <= 2, name
+
+
 def test_images_are_pinned(services: dict[str, Any]) -> None:
     """What comes from elsewhere comes in one version; our own is built here."""
     for name, service in services.items():
@@ -152,20 +160,26 @@ def test_there_is_no_secret_in_the_file() -> None:
 
 
 def test_the_token_is_not_printed(services: dict[str, Any], tmp_path: Path) -> None:
-    """It was in the engine's log, for everybody who may read that. It is written once, for its owner alone."""
-    token = tmp_path / "token"
+    """It was in the engine's log, for everybody who may read that. It is written once, for its owner alone.
+
+    So is the token of a reviewer, in the form in which the console reads it.
+    """
     _, option, script = services["console-token"]["entrypoint"]
-    command = [sys.executable, option, script.replace("$$", "$").replace("/run/scorer/token", str(token))]
+    command = [sys.executable, option, script.replace("$$", "$").replace("/run/scorer", str(tmp_path))]
     first, second = (subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(2))
-    written = token.read_text(encoding="utf-8")
-    assert len(written) >= 32
-    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    tokens = [(tmp_path / name).read_text(encoding="utf-8").split()[-1] for name in ("token", "reviewers")]
+    assert tokens[0] != tokens[1]
+    assert all(len(token) >= 32 for token in tokens)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
     for ran in (first, second):
-        assert written not in ran.stdout + ran.stderr
+        assert not any(token in ran.stdout + ran.stderr for token in tokens)
         assert "docker compose exec console cat" in ran.stdout
-    shown = re.search(r"`docker compose exec (\S+) cat (\S+)`", (ROOT / "docs" / "containers.md").read_text("utf-8"))
-    assert shown is not None
-    assert shown[2] in services[shown[1]]["command"]
+    shown = re.findall(r"`docker compose exec (\S+) cat (\S+)`", (ROOT / "docs" / "containers.md").read_text("utf-8"))
+    assert len(shown) == 2
+    for service, file in shown:
+        assert any(argument.endswith(f"={file}") for argument in services[service]["command"])
+    reviewers = read_reviewers(str(tmp_path / "reviewers"), tokens[0])
+    assert reviewers == {tokens[1]: "reviewer"}
 
 
 def test_settings_of_ours_exist(services: dict[str, Any]) -> None:
@@ -184,4 +198,4 @@ def test_commands_of_ours_exist(services: dict[str, Any]) -> None:
         ran = subprocess.run([ROOT / ".venv/bin" / program[0], *words, "--help"], check=False, capture_output=True)
         assert ran.returncode == 0, name
         for flag in (argument for argument in command if argument.startswith("--")):
-            assert flag.encode() in ran.stdout, (name, flag)
+            assert flag.partition("=")[0].encode() in ran.stdout, (name, flag)
