@@ -92,7 +92,9 @@ scaleDown:
 
 {{/* URL of the alerts' runbooks; empty if they have none. */}}
 {{- define "scorer.runbooksUrl" -}}
-{{- .Values.prometheusRule.runbooksUrl | trimSuffix "/" -}}
+{{- $ingress := .Values.console.ingress -}}
+{{- $default := ternary (printf "https://%s/runbooks" $ingress.host) "" (and .Values.console.enabled $ingress.enabled) -}}
+{{- .Values.prometheusRule.runbooksUrl | default $default | trimSuffix "/" -}}
 {{- end -}}
 
 {{/* Rules as generated, with links to the runbooks at this URL, or without links; a test compares the generated URL. */}}

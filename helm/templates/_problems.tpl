@@ -156,4 +156,12 @@ pas+w|pas+ph|pas+code|pwd|secret|token|jaas|private\.?key|\.pem$|oauthbearer\.co
 {{- if and $values.console.enabled (not $values.console.tokenSecret.name) }}
 - console.tokenSecret.name: required with console.enabled: the Secret with the token that the page asks for
 {{- end }}
+{{- if $values.console.ingress.enabled }}
+{{- if not $values.console.enabled }}
+- console.ingress.enabled: has no effect without a console: enable console.enabled
+{{- end }}
+{{- if not $values.console.ingress.host }}
+- console.ingress.host: required with console.ingress.enabled: the host name under which browsers open the console
+{{- end }}
+{{- end }}
 {{- end -}}

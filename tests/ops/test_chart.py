@@ -90,9 +90,9 @@ def test_the_value_sets_reach_every_template() -> None:
     """No template is left out by all of them."""
     kinds = {(resource["kind"], component_of(resource)) for path in VALUE_SETS for resource in render(path)}
     assert {kind for kind, _ in kinds} == {
-        "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Job", "NetworkPolicy", "PersistentVolumeClaim", "Pod",
-        "PodDisruptionBudget", "PrometheusRule", "ScaledObject", "Service", "ServiceAccount", "ServiceMonitor",
-        "StatefulSet", "TriggerAuthentication",
+        "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Ingress", "Job", "NetworkPolicy",
+        "PersistentVolumeClaim", "Pod", "PodDisruptionBudget", "PrometheusRule", "ScaledObject", "Service",
+        "ServiceAccount", "ServiceMonitor", "StatefulSet", "TriggerAuthentication",
     }  # fmt: skip
     assert {component for _, component in kinds} == {"worker", "console", "topics", "doctor"}
 
@@ -115,6 +115,15 @@ def test_pods_keep_the_restricted_standard(values: Path) -> None:
             assert context["capabilities"] == {"drop": ["ALL"]}
             assert context["readOnlyRootFilesystem"] is True
             assert not any("hostPort" in port for port in container.get("ports", ()))
+
+
+@each_set
+def test_every_container_has_limits(values: Path) -> None:
+    """Each asks for CPU and memory, and has a limit of memory, so that one that grows takes nothing from others."""
+    for component, pod in pods(render(values)):
+        (container,) = pod["spec"]["containers"]
+        assert container["resources"]["requests"].keys() == {"cpu", "memory"}, component
+        assert "memory" in container["resources"]["limits"], component
 
 
 @each_set

@@ -15,7 +15,7 @@ def test_rules_and_dashboards_are_the_generated_ones() -> None:
     rules = {r["metadata"]["name"].removeprefix("scorer-"): r["spec"] for r in of_kind(resources, "PrometheusRule")}
     files = sorted((CHART / "files" / "rules").glob("*.yml"))
     texts = {path.stem: path.read_text(encoding="utf-8") for path in files}
-    links = {name: text.replace(RUNBOOKS, "https://wiki.example.com/scorer") for name, text in texts.items()}
+    links = {name: text.replace(RUNBOOKS, "https://scorer.example.com/runbooks") for name, text in texts.items()}
     assert rules == {name: yaml.safe_load(text) for name, text in links.items()}
     assert any("{{ $" in text for text in texts.values()), "nothing to leave untouched"
     boards = {name: text for r in of_kind(resources, "ConfigMap") for name, text in r["data"].items()}
@@ -30,7 +30,7 @@ def test_rules_and_dashboards_are_the_generated_ones() -> None:
 
 def test_no_alert_has_a_dead_link() -> None:
     """Where the chart knows no URL of the runbooks, alerts have none; they keep all the rest."""
-    resources = render(values_named("production"), "--set", "prometheusRule.runbooksUrl=")
+    resources = render(values_named("production"), "--set", "console.ingress.enabled=false")
     groups = [group for r in of_kind(resources, "PrometheusRule") for group in r["spec"]["groups"]]
     annotations = [rule["annotations"] for group in groups for rule in group["rules"] if "alert" in rule]
     assert annotations
@@ -59,3 +59,8 @@ def test_notes_tell_what_to_do_next(tmp_path: Path) -> None:
         "minimal", "--set", "autoscaling.keda.enabled=true"
     )
     assert "The workers are pinned to credit-risk:1.1.0" in notes_of("off")
+    assert "exec --stdin --tty deploy/scorer -- producer try" in notes_of("minimal")
+    assert "https://scorer.example.com/" in notes_of("production")
+    without = notes_of("production", "--set", "console.ingress.enabled=false")
+    assert "port-forward service/scorer-console 8080:80" in without
+    assert "Warning: alerts have no link to their runbooks" in without
