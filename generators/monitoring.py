@@ -38,7 +38,7 @@ def generate(root: Path, runbooks: str) -> dict[str, bytes]:
         "recording.yml": _MADE.encode() + dump_yaml(recording.recording_rules()),
         "alerts.yml": _MADE.encode() + dump_yaml(rules.alerting_rules(runbooks)),
     }
-    boards = {f"{make.__name__}.json": _dump(make()) for make in (overview, worker, model)}
+    boards = {"overview.json": _dump(overview(runbooks)), "worker.json": _dump(worker()), "model.json": _dump(model())}
     return {
         **{f"{folder}/{name}": content for folder in _RULES for name, content in written.items()},
         **{f"{folder}/{name}": content for folder in _DASHBOARDS for name, content in boards.items()},

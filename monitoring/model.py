@@ -12,6 +12,7 @@ from scorer.monitor.families import (
     CONSUMED,
     DECISIONS,
     DISAGREEMENTS,
+    FLIPS,
     PROBABILITY,
     REASONS,
     REJECTS,
@@ -175,8 +176,9 @@ def _challenger() -> list[Panel]:
             ),
             "percentunit",
             Query(f"{disagreements} / ({compared} > 0)", "{{challenger}} vs. {{champion}}"),
-            width=6,
+            width=8,
         ),
+        _flips(),
         graph(
             Words(
                 "Accepted by one",
@@ -188,7 +190,7 @@ def _challenger() -> list[Panel]:
                 f"{accepted_by_one} / on ({PAIR}) group_left () ({compared} > 0)",
                 "{{accepted_by}} only: {{challenger}} vs. {{champion}}",
             ),
-            width=6,
+            width=8,
         ),
         graph(
             Words(
@@ -198,7 +200,7 @@ def _challenger() -> list[Panel]:
             ),
             "cps",
             Query(compared, "{{challenger}} vs. {{champion}}"),
-            width=6,
+            width=12,
         ),
         graph(
             Words(
@@ -208,6 +210,26 @@ def _challenger() -> list[Panel]:
             ),
             "none",
             Query(f"sum by (step) (increase({series(CHALLENGER_FAILURES, WORKERS)}[5m]))", "{{step}}"),
-            width=6,
+            width=12,
         ),
     ]
+
+
+def _flips() -> Panel:
+    flips = rate(series(FLIPS, WORKERS), OVER, f"{PAIR}, champion_decision, challenger_decision")
+    compared = rate(series(COMPARED, WORKERS), OVER, PAIR)
+    return graph(
+        Words(
+            "Flips by direction",
+            "Share of compared applications that both decide, differently: from the champion's label to the "
+            "challenger's.",
+            "mostly from APPROVED, or mostly to it: the challenger is stricter, or more lenient. In both "
+            "directions: it ranks applicants differently.",
+        ),
+        "percentunit",
+        Query(
+            f"{flips} / on ({PAIR}) group_left () ({compared} > 0)",
+            "{{champion_decision}} to {{challenger_decision}}: {{challenger}}",
+        ),
+        width=8,
+    )

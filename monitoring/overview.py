@@ -24,13 +24,17 @@ from scorer.monitor.families import (
 )
 
 
-def overview() -> Dashboard:
-    """The dashboard."""
+def overview(runbooks: str) -> Dashboard:
+    """The dashboard.
+
+    Args:
+        runbooks: URL below which each runbook has the name of its alert.
+    """
     return dashboard(
         "Overview",
         "Health of the scorer, and decisions per bundle. Start here; the alerts' runbooks refer to these panels.",
         {
-            "Health": [*_health(), *_backlog()],
+            "Health": [*_health(), _approved(), *_backlog(), _firing_alerts(runbooks)],
             "Objectives": _objectives(),
             "Applications": _applications(),
             "Bundles and workers": _bundles(),
@@ -46,7 +50,7 @@ def _health() -> list[Panel]:
             Words(
                 "Alerts",
                 "Number of firing alerts of the scorer.",
-                "open Prometheus' alerts page; each alert links to its runbook.",
+                "see Firing alerts below, which links to the runbook of each.",
             ),
             "none",
             Query('count(ALERTS{alertname=~"Scorer.*", alertstate="firing"}) or vector(0)'),
@@ -102,6 +106,19 @@ def _health() -> list[Panel]:
     ]
 
 
+def _approved() -> Panel:
+    approved = rate(series(DECISIONS, WORKERS, 'decision="APPROVED"'), OVER)
+    return figure(
+        Words(
+            "Approved",
+            "Share of the decisions that are APPROVED.",
+            "changes without a deployment: different applicants or wrong data; see the dashboard Model.",
+        ),
+        "percentunit",
+        Query(f"{approved} / {rate(series(DECISIONS, WORKERS), OVER)}"),
+    )
+
+
 def _backlog() -> list[Panel]:
     """What the console reads of the group, also without workers."""
     lag = f"max by (job, topic, partition) ({series(GROUP_LAG, WATCHING)})"
@@ -127,6 +144,21 @@ def _backlog() -> list[Panel]:
             Query(f"sum by (job) ({lag})", "{{job}}"),
         ),
     ]
+
+
+def _firing_alerts(runbooks: str) -> Panel:
+    return listing(
+        Words(
+            "Firing alerts",
+            "Alerts of the scorer that fire now; the name of each links to its runbook.",
+            "follow the link of a page first, then those of tickets.",
+        ),
+        Query('count by (alertname, severity, namespace, job) (ALERTS{alertname=~"Scorer.*", alertstate="firing"})'),
+        ["alertname", "severity", "namespace", "job"],
+        value="alerts",
+        links={"alertname": f"{runbooks.rstrip('/')}/${{__value.text}}"},
+        width=24,
+    )
 
 
 def _undelivered_alerts() -> Panel:
@@ -245,6 +277,8 @@ def _bundles() -> list[Panel]:
             ),
             Query(f"count by (slot, name, version, digest) ({series(BUNDLE, WORKERS)})"),
             ["slot", "name", "version", "digest"],
+            value="workers",
+            links={},
         ),
         graph(
             Words(

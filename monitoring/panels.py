@@ -1,6 +1,6 @@
 """The building blocks of the dashboards: panels with a description of what they show and what to do, and variables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 from grafana_foundation_sdk.builders import common, heatmap, stat, table, timeseries
@@ -110,12 +110,23 @@ def spread(words: Words, unit: str, query: Query, width: int = 12) -> heatmap.Pa
     return panel
 
 
-def listing(words: Words, query: Query, columns: Sequence[str], width: int = 12) -> table.Panel:
-    """Creates a table panel of the current series: their labels and values."""
+def listing(
+    words: Words, query: Query, columns: Sequence[str], value: str, links: Mapping[str, str], width: int = 12
+) -> table.Panel:
+    """Creates a table panel of the current series: their labels and values.
+
+    Args:
+        words: the texts.
+        query: the series.
+        columns: the labels to show, in this order.
+        value: heading of the values.
+        links: by column, the URL to which a cell links; in it, `${__value.text}` is the cell's text.
+        width: in columns of the dashboard.
+    """
     positions = {name: position for position, name in enumerate([*columns, "Value"])}
     only = models.DataTransformerConfig(id_val="filterFieldsByName", options={"include": {"names": list(positions)}})
     in_order = models.DataTransformerConfig(
-        id_val="organize", options={"excludeByName": {}, "indexByName": positions, "renameByName": {"Value": "workers"}}
+        id_val="organize", options={"excludeByName": {}, "indexByName": positions, "renameByName": {"Value": value}}
     )
     panel = (
         _described(table.Panel(), words, width, 8)
@@ -123,6 +134,9 @@ def listing(words: Words, query: Query, columns: Sequence[str], width: int = 12)
         .with_transformation(only)
         .with_transformation(in_order)
     )
+    for column, url in links.items():
+        link = {"title": "Runbook", "url": url, "targetBlank": True}
+        panel.override_by_name(column, [models.DynamicConfigValue(id_val="links", value=[link])])
     for target in _targets([query]):
         panel.with_target(target.instant().format(PromQueryFormat.TABLE))
     return panel

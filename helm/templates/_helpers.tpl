@@ -97,9 +97,23 @@ scaleDown:
 {{- .Values.prometheusRule.runbooksUrl | default $default | trimSuffix "/" -}}
 {{- end -}}
 
-{{/* Rules as generated, with links to the runbooks at this URL, or without links; a test compares the generated URL. */}}
+{{/* The URL in the generated files; a test compares. */}}
+{{- define "scorer.generatedRunbooksUrl" -}}
+http://localhost:8765/runbooks
+{{- end -}}
+
+{{/* A dashboard as generated, with links to the runbooks at this URL, or without links. */}}
+{{- define "scorer.dashboard" -}}
+{{- if .runbooks -}}
+{{- .text | replace (include "scorer.generatedRunbooksUrl" .) .runbooks -}}
+{{- else -}}
+{{- regexReplaceAll "\"value\": \\[[^\\]]*/runbooks/[^\\]]*\\]" .text "\"value\": []" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Rules as generated, with links to the runbooks at this URL, or without links. */}}
 {{- define "scorer.rules" -}}
-{{- $document := .text | replace "http://localhost:8765/runbooks" .runbooks | fromYaml -}}
+{{- $document := .text | replace (include "scorer.generatedRunbooksUrl" .) .runbooks | fromYaml -}}
 {{- if not .runbooks -}}
 {{- range $document.groups -}}
 {{- range .rules -}}

@@ -126,6 +126,12 @@ DISAGREEMENTS = Metric(
     "Compared applications for which the challenger's decision differs, or only one of the two can decide.",
     ("champion", "challenger"),
 )
+FLIPS = Metric(
+    "scorer_challenger_flips",
+    "counter",
+    "Compared applications that both bundles decided, differently, by the label that each gave.",
+    ("champion", "challenger", "champion_decision", "challenger_decision"),
+)
 ACCEPTED_BY_ONE = Metric(
     "scorer_challenger_accepted_by_one",
     "counter",
@@ -200,7 +206,7 @@ REVIEWS = Metric(
 METRICS: Final = (
     CONSUMED, DECISIONS, REASONS, RULES, REJECTS, BATCH, STAGE, LATENCY, TIMESTAMPS, SLOW_DECODES, ENGINE,
     ENGINE_RECORDS, TRANSACTIONS, LAG, LAG_AGE, COMMITTED, REBALANCES, ASSIGNED, BLOCKED, LAST_POLL, BUNDLE, SWAPS,
-    FAULTS, COMPARED, DISAGREEMENTS, ACCEPTED_BY_ONE, CHALLENGER_FAILURES, PROBABILITY, CONNECTIONS, QUEUED,
+    FAULTS, COMPARED, DISAGREEMENTS, FLIPS, ACCEPTED_BY_ONE, CHALLENGER_FAILURES, PROBABILITY, CONNECTIONS, QUEUED,
     ROUND_TRIP, THROTTLE, CLIENT_FAULTS,
 )  # fmt: skip
 """A worker's metrics; docs and dashboards are compared with this table."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from itertools import permutations
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Gauge
@@ -30,6 +31,7 @@ from scorer.monitor.families import (
     ENGINE,
     ENGINE_RECORDS,
     FAULTS,
+    FLIPS,
     LAST_POLL,
     LATENCY,
     PROBABILITY,
@@ -87,7 +89,7 @@ class WorkerMetrics(Observer):
         self._swaps = {outcome: swaps.labels(outcome) for outcome in ("switched", "failed")}
         self._faults = FAULTS.counter(registry)
         self._compared, self._disagreements = COMPARED.counter(registry), DISAGREEMENTS.counter(registry)
-        self._accepted_by_one = ACCEPTED_BY_ONE.counter(registry)
+        self._flips, self._accepted_by_one = FLIPS.counter(registry), ACCEPTED_BY_ONE.counter(registry)
         failures = CHALLENGER_FAILURES.counter(registry)
         self._challenger_failures = {step: failures.labels(step) for step in ("load", "score")}
         self._clients = ClientMetrics(registry)
@@ -154,6 +156,8 @@ class WorkerMetrics(Observer):
         pair = _label(comparison.champion), _label(comparison.challenger)
         self._compared.labels(*pair).inc(comparison.applications)
         self._disagreements.labels(*pair).inc(comparison.disagreements)
+        for labels in permutations(LABELS, 2):
+            self._flips.labels(*pair, *labels).inc(comparison.flips.get(labels, 0))
         self._accepted_by_one.labels(*pair, "champion").inc(comparison.only_champion)
         self._accepted_by_one.labels(*pair, "challenger").inc(comparison.only_challenger)
 

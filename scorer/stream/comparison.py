@@ -1,12 +1,15 @@
 """Compares a challenger's results with the champion's, for one batch."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.decision import BundleReference
+from schemas.decision import BundleReference, Label
 from schemas.rejection import RejectionCode
+from scorer.core.policy import LABELS
 from scorer.core.score import Scores
 
 
@@ -24,6 +27,8 @@ class Comparison:
     """Number of records that only the champion's contract accepts, whether or not its model could decide them."""
     only_challenger: int
     """Number of records that only the challenger's contract accepts."""
+    flips: Mapping[tuple[Label, Label], int] = field(default_factory=dict)
+    """By the champion's label and the challenger's, the number of applications that they decide differently, if any."""
 
 
 def compare(champion: Scores, challenger: Scores) -> Comparison:
@@ -38,7 +43,16 @@ def compare(champion: Scores, challenger: Scores) -> Comparison:
         disagreements=int(np.count_nonzero(champion_labels != challenger_labels)),
         only_champion=int(np.count_nonzero(champion_accepts & ~challenger_accepts)),
         only_challenger=int(np.count_nonzero(challenger_accepts & ~champion_accepts)),
+        flips=_count_flips(champion_labels, challenger_labels),
     )
+
+
+def _count_flips(champion: NDArray[np.intp], challenger: NDArray[np.intp]) -> dict[tuple[Label, Label], int]:
+    """Counts the records that both have decided, differently, by the two labels; indexes as of `_label_indexes`."""
+    differ = (champion >= 0) & (challenger >= 0) & (champion != challenger)
+    counts = np.bincount(champion[differ] * len(LABELS) + challenger[differ], minlength=len(LABELS) ** 2)
+    pairs = zip(product(LABELS, LABELS), counts.tolist(), strict=True)
+    return {pair: count for pair, count in pairs if count}
 
 
 def _label_indexes(scores: Scores) -> NDArray[np.intp]:

@@ -1,5 +1,6 @@
 """What the chart gives to Prometheus and to Grafana, and what it says to whoever installs it."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,17 +11,19 @@ from tests.ops.chart import CHART, of_kind, render, values_named
 
 
 def test_rules_and_dashboards_are_the_generated_ones() -> None:
-    """Prometheus gets each rule as generated, with other links to runbooks, and Grafana each dashboard to the byte."""
+    """Prometheus gets each rule as generated, and Grafana each dashboard to the byte, but for the links to runbooks."""
     resources = render(values_named("production"))
     rules = {r["metadata"]["name"].removeprefix("scorer-"): r["spec"] for r in of_kind(resources, "PrometheusRule")}
     files = sorted((CHART / "files" / "rules").glob("*.yml"))
     texts = {path.stem: path.read_text(encoding="utf-8") for path in files}
-    links = {name: text.replace(RUNBOOKS, "https://scorer.example.com/runbooks") for name, text in texts.items()}
-    assert rules == {name: yaml.safe_load(text) for name, text in links.items()}
+    url = "https://scorer.example.com/runbooks"
+    assert rules == {name: yaml.safe_load(text.replace(RUNBOOKS, url)) for name, text in texts.items()}
     assert any("{{ $" in text for text in texts.values()), "nothing to leave untouched"
     boards = {name: text for r in of_kind(resources, "ConfigMap") for name, text in r["data"].items()}
     files = sorted((CHART / "files" / "dashboards").glob("*.json"))
-    assert boards == {f"scorer-{path.name}": path.read_text(encoding="utf-8").rstrip("\n") for path in files}
+    assert boards == {
+        f"scorer-{path.name}": path.read_text(encoding="utf-8").replace(RUNBOOKS, url).rstrip("\n") for path in files
+    }
     jobs = {r["metadata"]["name"]: r["spec"]["endpoints"] for r in of_kind(resources, "ServiceMonitor")}
     assert {name: [endpoint["relabelings"] for endpoint in endpoints] for name, endpoints in jobs.items()} == {
         "scorer": [[{"targetLabel": "job", "replacement": "scorer-worker"}]],
@@ -28,13 +31,21 @@ def test_rules_and_dashboards_are_the_generated_ones() -> None:
     }
 
 
-def test_no_alert_has_a_dead_link() -> None:
-    """Where the chart knows no URL of the runbooks, alerts have none; they keep all the rest."""
+def test_no_link_to_a_runbook_is_dead() -> None:
+    """Where the chart knows no URL of the runbooks, alerts and dashboards have no link; they keep all the rest."""
     resources = render(values_named("production"), "--set", "console.ingress.enabled=false")
     groups = [group for r in of_kind(resources, "PrometheusRule") for group in r["spec"]["groups"]]
     annotations = [rule["annotations"] for group in groups for rule in group["rules"] if "alert" in rule]
     assert annotations
     assert all(notes.keys() == {"summary", "description"} for notes in annotations)
+    for board in of_kind(resources, "ConfigMap"):
+        ((name, text),) = board["data"].items()
+        generated = json.loads((CHART / "files" / "dashboards" / name.removeprefix("scorer-")).read_text("utf-8"))
+        for panel in generated["panels"]:
+            for override in panel.get("fieldConfig", {}).get("overrides", ()):
+                for link in (part for part in override["properties"] if part["id"] == "links"):
+                    link["value"] = []
+        assert json.loads(text) == generated
 
 
 def test_notes_tell_what_to_do_next(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Metrics: declared once, at 0 from the start, and right to the last bucket."""
 
 from dataclasses import replace
+from itertools import permutations
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from schemas.decision import BundleReference
+from schemas.decision import BundleReference, Label
 from schemas.rejection import RejectionCode
 from scorer.core.decide import Decider
 from scorer.core.policy import LABELS, Policy, Rule
@@ -230,6 +231,9 @@ def test_slots(exposed: Exposed) -> None:
     pair = {"champion": "tiny:1.0.0", "challenger": "tiny:2.0.0"}
     assert exposed.value("scorer_challenger_compared_total", **pair) == 0
     assert exposed.value("scorer_challenger_disagreements_total", **pair) == 0
+    for labels in permutations(LABELS, 2):
+        flip = dict(zip(("champion_decision", "challenger_decision"), labels, strict=True))
+        assert exposed.value("scorer_challenger_flips_total", **pair, **flip) == 0
     for slot in ("champion", "challenger"):
         assert exposed.value("scorer_challenger_accepted_by_one_total", **pair, accepted_by=slot) == 0
     exposed.metrics.serving(third)
@@ -247,12 +251,15 @@ def test_what_a_challenger_found(exposed: Exposed) -> None:
     """Comparisons add up by the pair of bundles, failures by what failed."""
     second = REFERENCE.model_copy(update={"version": "2.0.0"})
     for disagreements in (3, 0):
-        exposed.metrics.compared(Comparison(REFERENCE, second, 10, disagreements, only_champion=2, only_challenger=1))
+        flips: dict[tuple[Label, Label], int] = {("APPROVED", "DECLINED"): disagreements}
+        exposed.metrics.compared(Comparison(REFERENCE, second, 10, disagreements, 2, 1, flips))
     exposed.metrics.challenge_failed()
     exposed.metrics.refused("challenger", second, "no such bundle")
     pair = {"champion": "tiny:1.0.0", "challenger": "tiny:2.0.0"}
     assert exposed.value("scorer_challenger_compared_total", **pair) == 20
     assert exposed.value("scorer_challenger_disagreements_total", **pair) == 3
+    flip = {"champion_decision": "APPROVED", "challenger_decision": "DECLINED"}
+    assert exposed.value("scorer_challenger_flips_total", **pair, **flip) == 3
     assert exposed.value("scorer_challenger_accepted_by_one_total", **pair, accepted_by="champion") == 4
     assert exposed.value("scorer_challenger_accepted_by_one_total", **pair, accepted_by="challenger") == 2
     assert exposed.value("scorer_challenger_failures_total", step="score") == 1

@@ -120,7 +120,13 @@ def test_counts_decisions_that_would_have_differed() -> None:
     challenger.score_in_shadow(*of_amounts(100))
     assert observer.comparisons == [
         Comparison(
-            CHAMPION.reference, stricter.reference, applications=5, disagreements=2, only_champion=0, only_challenger=0
+            CHAMPION.reference,
+            stricter.reference,
+            applications=5,
+            disagreements=2,
+            only_champion=0,
+            only_challenger=0,
+            flips={("APPROVED", "MAYBE"): 1, ("MAYBE", "DECLINED"): 1},
         ),
         Comparison(
             CHAMPION.reference, stricter.reference, applications=1, disagreements=0, only_champion=0, only_challenger=0
