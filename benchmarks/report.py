@@ -53,7 +53,7 @@ it does not wait for a program that cannot keep up, and late applications count 
 
 
 def write(report_data: Mapping[str, Any], families: Families) -> None:
-    """Writes `report/comparison.md`, `throughput.svg` and `latency.svg`, and what `charts.write` adds.
+    """Writes `report/comparison.md`, `throughput.svg` and `latency.svg`.
 
     Args:
         report_data: the results of the comparison, as in its JSON.
