@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from scorer.author.diff import compare_manifests
+from scorer.author.facts import compare_facts
 from scorer.bundle.facts import describe_contract, describe_manifest
 from scorer.bundle.load import read_manifest
 from scorer.bundle.manifest import CARD_FILE, Manifest, Metrics
@@ -133,17 +134,20 @@ def _share(share: float | None) -> str:
 
 
 def diff_bundles(store: str | None, before: str, after: str) -> dict[str, Any]:
-    """The entries in which two manifests differ, as JSON; a value that one of them lacks is null.
+    """Two bundles in words, as `scorer bundle diff` has them, and the entries in which their manifests differ, as JSON.
+
+    Of a fact, each bundle has lines of text; a value of an entry that one of them lacks is null.
 
     Raises:
         MisuseError: no installed filesystem supports the store's URL.
         BundleError: one of them is not found or damaged, or the store is unreachable.
     """
     bundles = BundleStore(store)
-    manifests = [_read(bundles, reference) for reference in (before, after)]
+    manifests = _read(bundles, before), _read(bundles, after)
     return {
         "before": manifests[0].reference.short,
         "after": manifests[1].reference.short,
+        "facts": [{**fact._asdict(), "differs": fact.differs} for fact in compare_facts(*manifests)],
         "changes": [
             {"where": change.where, "before": _text(change.before), "after": _text(change.after)}
             for change in compare_manifests(*manifests)

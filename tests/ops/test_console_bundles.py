@@ -105,7 +105,7 @@ def test_the_list_continues(page: Page, served: ConsoleProcess) -> None:
 
 
 def test_two_bundles_are_compared(page: Page, served: ConsoleProcess) -> None:
-    """Two are chosen, and every entry in which they differ is listed with both values."""
+    """In words, with what differs marked; every entry in which the manifests differ is listed on request."""
     page.goto(f"{served.address}/bundles")
     page.get_by_role("button", name="Show more").click()
     expect(page.get_by_role("button", name="Compare")).to_be_disabled()
@@ -114,7 +114,14 @@ def test_two_bundles_are_compared(page: Page, served: ConsoleProcess) -> None:
     page.get_by_role("button", name="Compare").click()
     expect(page.locator("#diff")).to_be_focused()
     expect(page.locator("#diff-note")).to_contain_text("A: credit-risk:1.0.0@")
+    fields = page.locator("#facts tr", has=page.get_by_role("rowheader", name="fields"))
+    expect(fields).to_contain_text("differs")
+    expect(fields.locator("td").first).to_contain_text("only here: marital")
+    runner = page.locator("#facts tr", has=page.get_by_role("rowheader", name="model"))
+    expect(runner).not_to_contain_text("differs")
     row = page.locator("#changes tr", has_text="features.columns.marital=single")
+    expect(row).to_be_hidden()
+    page.locator("#entries-title").click()
     expect(row.locator("td").first).to_have_text("included")
     expect(row.locator("td").last).to_have_text("–")
 

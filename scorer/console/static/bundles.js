@@ -63,6 +63,10 @@ function cell(label, content, kind = null) {
   return createElement("td", { "data-label": label, class: kind }, createElement("span", {}, content));
 }
 
+function lines(texts) {
+  return createElement("span", {}, ...texts.flatMap((text, index) => (index ? [createElement("br"), text] : [text])));
+}
+
 function badges({ digest, reference, shipped, tags }, { champion, challenger, default: initial }) {
   const names = [];
   if (digest === champion || reference === initial) names.push("champion");
@@ -90,10 +94,17 @@ async function compare(event) {
   byId("fault").hidden = true;
   try {
     const query = new URLSearchParams({ before: chosen("before"), after: chosen("after") });
-    const { before, after, changes } = await request(`/api/bundles/diff?${query}`);
+    const { before, after, facts, changes } = await request(`/api/bundles/diff?${query}`);
     byId("diff").hidden = false;
     byId("diff-note").textContent = `A: ${before}; B: ${after}. ${changes.length ? "" : "The manifests are identical, and so are the bundles."}`;
-    byId("diff-table").hidden = !changes.length;
+    byId("facts").replaceChildren(...facts.map((fact) => createElement(
+      "tr", fact.differs ? { class: "differs" } : {},
+      createElement("th", { scope: "row" }, fact.name, fact.differs ? createElement("span", { class: "tag" }, "differs") : ""),
+      cell("A", lines(fact.before)), cell("B", lines(fact.after)),
+    )));
+    byId("entries").hidden = !changes.length;
+    byId("entries").open = false;
+    byId("entries-title").textContent = changes.length === 1 ? "1 entry of the manifests differs" : `${changes.length} entries of the manifests differ`;
     byId("changes").replaceChildren(...changes.map((change) => createElement(
       "tr", {}, createElement("th", { scope: "row" }, change.where),
       cell("A", change.before ?? "–"), cell("B", change.after ?? "–"),

@@ -133,11 +133,15 @@ def test_what_is_not_in_the_store(reference: str) -> None:
 
 
 def test_the_difference_of_two_bundles() -> None:
-    """Every change of `scorer bundle diff` is listed with both values as text; a long one is cut."""
+    """The facts and all changes of `scorer bundle diff`, with both values as text; a long one is cut."""
     difference = diff_bundles(None, "credit-risk:1.0.0", "credit-risk:1.1.1")
     changes = {change["where"]: (change["before"], change["after"]) for change in difference["changes"]}
     before, after = read_manifest(WITH_MARITAL), read_manifest(EXPLAINED)
     assert (difference["before"], difference["after"]) == (before.reference.short, after.reference.short)
+    facts = {fact["name"]: fact for fact in difference["facts"]}
+    assert facts["fields"]["differs"]
+    assert facts["fields"]["before"] == ("13, only here: marital",)
+    assert not facts["policy"]["differs"]
     assert changes["version"] == ("1.0.0", "1.1.1")
     assert changes["features.columns.marital=single"] == ("included", None)
     assert all(len(text or "") <= bundles._VALUE_CHARACTERS_MAX for pair in changes.values() for text in pair)
