@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -58,7 +59,9 @@ def _describe_file(named: Path | None) -> str:
 
     path = named or Path(FILE_NAME)
     missing = "" if path.exists() else " (not found, so no setting is from a file)"
-    return printable(f"settings file: {path.absolute()}{missing}")
+    with suppress(FileNotFoundError):  # the current folder was deleted
+        path = path.absolute()
+    return printable(f"settings file: {path}{missing}")
 
 
 def doctor(

@@ -214,7 +214,8 @@ def test_a_bundle_requires_a_second_reviewer(run: Run, tmp_path: Path) -> None:
     words = f"MAYBE needs two reviewers who agree if {condition}"
     assert f"{words}." in (store.find(f"{before.name}:9.0.0") / "model-card.md").read_text()
     assert words in run("bundle", "show", f"{before.name}:9.0.0").out
-    changed = run("bundle", "diff", str(PLAIN), f"{before.name}:9.0.0").out
+    assert words in run("bundle", "diff", str(PLAIN), f"{before.name}:9.0.0").out
+    changed = run("bundle", "diff", str(PLAIN), f"{before.name}:9.0.0", "--all").out
     assert "policy.second_review_when" in changed
     assert condition in changed
     (tmp_path / "why.toml").write_text(

@@ -293,8 +293,8 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
     "command",
     [
         ("score", "FILE", "--bundle", "no-such:1.0.0", "--rejects"),
-        ("explain", "--file", "FILE", "--bundle", "no-such:1.0.0", "--out"),
-        ("policy", "simulate", "--bundle", "no-such:1.0.0", "--out"),
+        ("explain", "--file", "FILE", "--bundle", "no-such:1.0.0", "--html"),
+        ("policy", "simulate", "--bundle", "no-such:1.0.0", "--html"),
     ],
     ids=lambda command: command[0],
 )
