@@ -37,7 +37,10 @@ FOLDER: Final = ROOT / "docs/images"
 Theme = Literal["light", "dark"]
 
 _UP: Final = ("up", "--rate", "1000", "--port", "0", "--set", "console_port=0")
-_CHALLENGER: Final = ("deploy", "credit-risk:1.0.0", "--slot", "challenger", "--reason", "would it decide differently?")
+_CHALLENGER: Final = (
+    "deploy", "credit-risk:1.0.0", "--slot", "challenger", "--reason", "would it decide differently?",
+    "--despite", "a picture",
+)  # fmt: skip
 _DEMO_S: Final = 900.0
 """How long `make demo` may take, with all that it has to install and to build."""
 _RESULTS: Final = "Results of this run's applications"

@@ -292,7 +292,7 @@ def test_no_serious_violation(chromium: Browser, served: ConsoleProcess, viewpor
             shown.get_by_label("A: credit-risk:1.0.0").check()
             shown.get_by_label("B: credit-risk:1.1.1").check()
             shown.get_by_role("button", name="Compare").click()
-            expect(shown.locator("#changes tr").first).to_be_visible()
+            expect(shown.locator("#facts tr").first).to_be_visible()
         assert grave_violations(shown) == [], view
         assert not is_cut_off(shown), view
         ground = shown.evaluate("() => getComputedStyle(document.body).backgroundColor")

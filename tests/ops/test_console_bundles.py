@@ -162,7 +162,8 @@ def test_the_challenger(page: Page, served: ConsoleProcess, topics: TopicsWithSt
     page.on("response", lambda answer: bodies.append(answer.text()) if "/api/challenger" in answer.url else None)
     page.goto(f"{served.address}/challenger")
     expect(page.locator("#empty")).to_contain_text("scorer deploy NAME:VERSION --slot challenger")
-    operate(topics, "deploy", "credit-risk:1.0.0", "--slot", "challenger", "--reason", "<b>why</b>", "--actor", "ana")
+    deploy = ("deploy", "credit-risk:1.0.0", "--slot", "challenger", "--despite", "a test")
+    operate(topics, *deploy, "--reason", "<b>why</b>", "--actor", "ana")
     expect(page.locator("#since")).to_contain_text("by ana: “<b>why</b>”")
     expect(page.locator("#challenger")).to_contain_text("credit-risk:1.0.0@")
     expect(page.locator("#champion")).to_contain_text("credit-risk:1.1.1")
@@ -189,7 +190,8 @@ def test_no_serious_violation(
 ) -> None:
     """Axe finds nothing serious or critical on a bundle's page and with a challenger; and nothing is cut off."""
     without_challenger(topics)
-    operate(topics, "deploy", "credit-risk:1.0.0", "--slot", "challenger", "--reason", "to be seen")
+    deploy = ("deploy", "credit-risk:1.0.0", "--slot", "challenger", "--despite", "a test")
+    operate(topics, *deploy, "--reason", "to be seen")
     context = chromium.new_context(viewport=viewport, color_scheme=theme, bypass_csp=True)  # type: ignore[arg-type]
     page = context.new_page()
     page.goto(f"{served.address}/bundles/show?bundle=credit-risk:1.0.0")
@@ -216,7 +218,7 @@ def test_by_keyboard_alone(page: Page, served: ConsoleProcess) -> None:
     page.get_by_label("A: credit-risk:1.0.0").press("Space")
     page.get_by_label("B: credit-risk:1.1.0").press("Space")
     page.get_by_role("button", name="Compare").press("Enter")
-    expect(page.locator("#changes tr").first).to_be_visible()
+    expect(page.locator("#facts tr").first).to_be_visible()
     page.goto(served.address)
     chart = page.get_by_role("slider", name=re.compile("^Backlog"))
     expect(chart).to_have_attribute("aria-valuetext", re.compile(r"UTC: [\d,]+ waiting"))

@@ -212,7 +212,7 @@ def test_the_demo_of_the_readme(tmp_path: Path) -> None:
         re.MULTILINE | re.DOTALL,
     )
     recipe = subprocess.run(
-        ["make", "--dry-run", demo.removeprefix("make "), "FOR=5s"],
+        ["make", "--no-print-directory", "--dry-run", demo.removeprefix("make "), "FOR=5s"],
         cwd=ROOT, check=True, capture_output=True, text=True, timeout=60,
     ).stdout  # fmt: skip
     printed = _terminal(tmp_path).run(f"{recipe.splitlines()[-1]} --port 0 --no-console")
