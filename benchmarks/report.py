@@ -61,6 +61,7 @@ def write(report_data: Mapping[str, Any], others: Sequence[Mapping[str, Any]], f
         families: family of each "name | delivery".
     """
     REPORT.mkdir(exist_ok=True)
+    rcParams["svg.hashsalt"] = "scorer"  # the same figures, the same file
     rounds: Rounds = report_data["rounds"]
     figures = medians(rounds)
     machine = report_data["machine"]
@@ -141,7 +142,6 @@ def _latency_table(latencies: Mapping[str, Mapping[int, Figures]]) -> str:
 
 
 def _draw_throughput(figures: Mapping[str, Figures], families: Families) -> None:
-    rcParams["svg.hashsalt"] = "scorer"  # the same figures, the same file
     figure = Figure(figsize=(9, 0.32 * len(figures) + 1.2), layout="constrained")
     axes = figure.add_subplot()
     ordered = sorted(figures, key=lambda name: figures[name]["rate"])
