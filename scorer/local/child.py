@@ -44,7 +44,11 @@ class Child:
                 env={**os.environ, **environment},
             )
         assert self._guardian.stdout is not None
-        self.pid = int(self._guardian.stdout.readline() or 0)
+        try:
+            self.pid = int(self._guardian.stdout.readline() or 0)
+        except BaseException:  # Ctrl-C in the meantime: nobody else knows the child yet
+            self.kill()
+            raise
 
     def exit_code(self) -> int | None:
         """Its exit code, or None while it is running."""

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 
 
 def main(folder: str, *command: str) -> int:
@@ -28,9 +29,9 @@ def main(folder: str, *command: str) -> int:
             child.kill()
 
         signal.signal(signal.SIGTERM, lambda *_: child.kill())
-        sys.stdout.write(f"{child.pid}\n")
-        sys.stdout.flush()
         threading.Thread(target=kill_on_input, daemon=True).start()
+        with suppress(BrokenPipeError):  # the parent is gone, and the thread kills the child
+            os.write(1, f"{child.pid}\n".encode())
         code = child.wait()
     if received == [b""]:
         shutil.rmtree(folder, ignore_errors=True)

@@ -53,6 +53,20 @@ def test_starter_gone(folder: Path) -> None:
     assert not folder.exists()
 
 
+def test_starter_gone_before_it_knew_the_child(folder: Path) -> None:
+    """Ctrl-C between the guardian's start and its first line once left a worker behind: nobody read the line."""
+    marker = folder.parent / "pid"
+    writes_pid = f"import os, time; open({str(marker)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    process = guard(folder, [sys.executable, "-c", writes_pid])
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdin.close()
+    assert process.wait(60) == 128 + signal.SIGKILL
+    assert not marker.exists() or is_gone(int(marker.read_text() or 0))
+    assert not folder.exists()
+
+
 def test_order_to_end(folder: Path) -> None:
     """A byte ends the broker and leaves its folder, from which it can be started again."""
     with guard(folder, SLEEPER) as process:
