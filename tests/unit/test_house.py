@@ -73,7 +73,6 @@ WAITS = {
     "scorer/local/child.py: guardian.poll": "does not wait",
     "scorer/local/child.py: self._guardian.poll": "does not wait",
     "scorer/local/guardian.py: child.wait": "it guards the child until that ends",
-    "scorer/local/guardian.py: sys.stdout.flush": "to a pipe",
     "scorer/local/live_workers.py: admin.list_consumer_groups(...).result": "the request has a limit",
     "scorer/local/view.py: sys.stderr.flush": "to a terminal",
     "scorer/logs.py: select.poll": "makes a poll object",
