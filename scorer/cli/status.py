@@ -26,7 +26,7 @@ def status(
 ) -> None:
     """Show brokers, workers, lag, the bundle of each worker, and the deployed bundles.
 
-    Exit 1 if there are no workers, if a worker does not use the deployed bundles, or if a partition has no owner.
+    Exit 1 if no worker is running, if a worker does not use the deployed bundles, or if a partition has no owner.
     `scorer doctor` checks more, and suggests fixes.
 
     Examples:

@@ -119,7 +119,7 @@ class _Saved(NamedTuple):
         manifest: its manifest.
         uri: its location.
         notes: how it explains decisions.
-        baseline: an earlier bundle on the same held-out rows, or why there is no comparison.
+        baseline: an earlier bundle on the same held-out rows, or why it was not compared.
     """
 
     manifest: "Manifest"

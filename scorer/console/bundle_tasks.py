@@ -52,7 +52,7 @@ def _parse(output: bytes, code: int | None) -> Any:
     """The result in the last line of the child's output.
 
     Raises:
-        BundleError: it is an error, or there is no result.
+        BundleError: the child process reports an error, or ends without a result.
     """
     try:
         answer = json.loads(output.splitlines()[-1])

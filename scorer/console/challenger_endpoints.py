@@ -45,7 +45,7 @@ class ChallengerEndpoints:
         """When, by the monotonic clock, which bundles, and the result. Written by `comparison`, with the lock held."""
 
     async def challenger(self, _: Request) -> JSONResponse:
-        """The champion, and the deployment of the challenger; null if there is no challenger."""
+        """The champion, and the deployment of the challenger; null without a challenger."""
         slots = self._slots()
         challenger = slots.challenger and slots.challenger.model_dump(mode="json", exclude={"contract"})
         return JSONResponse({"champion": slots.champion, "challenger": challenger})
@@ -54,7 +54,7 @@ class ChallengerEndpoints:
         """The comparison of the newest applications' decisions: counts and probabilities, nothing of an application."""
         slots = self._slots()
         if slots.challenger is None:
-            raise DeploymentError("there is no challenger")
+            raise DeploymentError("no challenger is deployed")
         pair = slots.champion, str(slots.challenger.bundle)
         async with self._comparing:
             if not self._is_recent(pair):

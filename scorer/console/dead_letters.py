@@ -91,7 +91,7 @@ def read_letter(settings: Settings, position: Position) -> dict[str, Any]:
     """One dead letter without key, value and headers, as JSON; whether it was requeued is not looked up.
 
     Raises:
-        DeadLetterError: there is no dead letter at that offset.
+        DeadLetterError: no dead letter was found at that offset.
         TopicsError, BrokerError: the topic cannot be read.
     """
     return _as_json(find_dead_letter(settings, position))
@@ -101,7 +101,7 @@ def read_value(settings: Settings, position: Position) -> dict[str, Any]:
     """Key, value and headers of one dead letter, as JSON; bytes that are not UTF-8 are escaped, long values cut.
 
     Raises:
-        DeadLetterError: there is no dead letter at that offset.
+        DeadLetterError: no dead letter was found at that offset.
         TopicsError, BrokerError: the topic cannot be read.
     """
     letter = find_dead_letter(settings, position)

@@ -36,7 +36,7 @@ class Runbooks:
         """The page of a runbook.
 
         Raises:
-            HTTPException: 404, there is no such runbook.
+            HTTPException: 404, the runbook was not found.
         """
         runbook = self._texts.get(request.path_params["name"])
         if runbook is None:

@@ -20,7 +20,7 @@ from tests.integration.worker_process import (
     wait_until,
     worker,
 )
-from tests.ops.console_process import ConsoleProcess, browser, console, grave_violations, is_cut_off
+from tests.ops.console_process import ConsoleProcess, console, grave_violations, is_cut_off
 
 pytestmark = pytest.mark.broker
 VIEWS = (
@@ -32,13 +32,6 @@ SECRET = f'{{"application_id":"d-1","home":"{MARKER}"}}'.encode()
 NARROW, WIDE = ViewportSize(width=360, height=740), ViewportSize(width=1280, height=800)
 
 expect.set_options(timeout=WAIT_S * 1_000)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A browser for all tests here."""
-    with browser() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from schemas.made_up import make_applications
 from scorer.local.broker import Broker
 from scorer.store.store import SHIPPED
 from tests.integration.worker_process import WAIT_S, Topics, operate, wait_until, worker
-from tests.ops.console_process import ConsoleProcess, browser, console, grave_violations, is_cut_off
+from tests.ops.console_process import ConsoleProcess, console, grave_violations, is_cut_off
 from tests.unit.bundle.making import PLAIN, named
 
 pytestmark = pytest.mark.broker
@@ -32,13 +32,6 @@ class TopicsWithStore(Topics):
     def environment(self) -> dict[str, str]:
         """The settings."""
         return super().environment() | {"SCORER_STORE": self.store}
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A browser for all tests here."""
-    with browser() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

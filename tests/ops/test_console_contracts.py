@@ -25,7 +25,7 @@ from scorer.console.form_examples import make_examples
 from scorer.local.broker import Broker
 from scorer.store.store import SHIPPED
 from tests.integration.worker_process import WAIT_S, Topics, WorkerProcess, wait_until, worker
-from tests.ops.console_process import ConsoleProcess, browser, console
+from tests.ops.console_process import ConsoleProcess, console
 from tests.real_data import lender_file
 from tests.tools import npm_package
 from tests.unit.console.contracts import CONTRACTS, GERMAN_CREDIT
@@ -68,13 +68,6 @@ def wait_for_switch(deciding: WorkerProcess, name: str) -> None:
 def missing_bundle(contract: Contract) -> BundleReference:
     """A bundle that nobody has: the console needs its contract alone."""
     return BundleReference(name=contract.name, version="9.9.9", digest="9" * 64)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A browser for all tests here."""
-    with browser() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

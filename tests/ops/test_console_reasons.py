@@ -12,20 +12,13 @@ from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 from scorer.bundle.load import read_manifest
 from scorer.local.broker import Broker
 from tests.integration.worker_process import WAIT_S, Topics, worker
-from tests.ops.console_process import browser, console
+from tests.ops.console_process import console
 from tests.tools import npm_package
 from tests.unit.bundle.making import EXPLAINED, PLAIN, named
 
 pytestmark = pytest.mark.broker
 
 expect.set_options(timeout=WAIT_S * 1_000)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A browser for all tests here."""
-    with browser() as started:
-        yield started
 
 
 @contextmanager

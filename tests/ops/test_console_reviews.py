@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from scorer.local.broker import Broker
 from tests.integration.worker_process import WAIT_S, Topics, wait_until
-from tests.ops.console_process import ConsoleProcess, browser, console
+from tests.ops.console_process import ConsoleProcess, console
 from tests.ops.reviewing import (
     MARKER,
     OTHER,
@@ -34,13 +34,6 @@ pytestmark = pytest.mark.broker
 NARROW, WIDE = ViewportSize(width=360, height=740), ViewportSize(width=1280, height=800)
 
 expect.set_options(timeout=WAIT_S * 1_000)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A browser for all tests here."""
-    with browser() as started:
-        yield started
 
 
 @pytest.fixture

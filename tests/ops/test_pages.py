@@ -3,7 +3,7 @@
 Each is complete without a network, can be read at 360 px, on a light and on a dark screen, and with a screen reader.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,6 @@ from scorer.replay.explained import explain
 from scorer.replay.selection import DECIDED, Selection
 from scorer.replay.simulation import Simulated, summarize
 from tests.fakes import CONTRACT, RECORD_BYTES_MAX, FakeRecord, application
-from tests.ops.console_process import browser
 from tests.tools import npm_package
 from tests.unit.bundle.making import EXPLAINED, PLAIN
 from tests.unit.replay import test_diff_page, test_page
@@ -26,13 +25,6 @@ from tests.unit.replay import test_diff_page, test_page
 pytest.importorskip("matplotlib")
 
 DARK = "rgb(18, 24, 31)"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A browser for all tests here."""
-    with browser() as started:
-        yield started
 
 
 def _report() -> str:
