@@ -120,10 +120,12 @@ def review_one(served: ConsoleProcess, prometheus: Prometheus) -> None:
     wait_until(lambda: prometheus.total("scorer_reviews_total") > 0, "the review")
 
 
-def publish_in_seconds(topics: Topics) -> None:
-    """A publisher that takes seconds for milliseconds: its records are of January 1970."""
+def publish_with_old_timestamps(topics: Topics) -> None:
+    """Publishers of records that waited for 5 s, and one that takes seconds for milliseconds: January 1970."""
     producer = Producer({"bootstrap.servers": topics.servers})
-    producer.produce(topics.applications, b"{", timestamp=int(time.time()))
+    now_s = time.time()
+    for timestamp_ms in (*[(now_s - 5) * 1_000] * 10, now_s):
+        producer.produce(topics.applications, b"{", timestamp=int(timestamp_ms))
     assert producer.flush(WAIT_S) == 0
 
 
@@ -158,7 +160,7 @@ def watched(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             topics, opened, "scorer", "replay", "run", folder / "plan", "--rate", "50", "--http-port", str(ports[2])
         )
         refuse_commits(topics, prometheus)
-        publish_in_seconds(topics)
+        publish_with_old_timestamps(topics)
         wait_until(lambda: prometheus.total("scorer_replay_progress_ratio") > 0, "the replay's progress")
         garbage = (
             "producer",
