@@ -196,6 +196,18 @@ def test_no_letter_if_a_reviewer_approved(
     assert "is APPROVED by the review of ana; only other decisions have reasons" in ended.err
 
 
+def test_no_letter_for_a_decision_that_is_not_current(
+    run: Run, monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
+) -> None:
+    """A replay had approved the application, and the letter declined it, without a word."""
+    BundleStore(tmp_path / "store").put(folder)
+    decision = on_topics(monkeypatch, folder, current_id=f"{TOPIC}:2:5@{'f' * 12}")
+    assert "This is not the current decision" in run("explain", decision.decision_id).out
+    ended = run("explain", decision.decision_id, "--letter", "default")
+    assert (ended.code, ended.out) == (1, "")
+    assert f"{decision.decision_id} is not the current decision, which is {TOPIC}:2:5@ffffffffffff" in ended.err
+
+
 def test_a_bundle_that_is_not_in_the_store(run: Run, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """The message names it, and what to do."""
     decision = on_topics(monkeypatch, folder)
@@ -266,6 +278,10 @@ def test_the_default_letter(run: Run, tmp_path: Path, folder: Path) -> None:
         ("{{ reasons.append(1) }}", "SecurityError"),
         ("{% include 'letter.txt' %}", "TypeError"),
         ("{{ 1 / 0 }}", "ZeroDivisionError"),
+        ("{{ '{x}'.format(y=1) }}", "KeyError"),
+        ("{{ '{} {}'.format(1) }}", "IndexError"),
+        ("{{ '{0.missing}'.format(1) }}", "Error"),
+        ("{{ reasons | map('upper') | first | round }}", "Error"),
     ],
 )
 def test_a_template_is_text_with_five_variables(
