@@ -61,6 +61,16 @@ def on_topics(monkeypatch: pytest.MonkeyPatch, folder: Path, **changed: Any) -> 
     return decision
 
 
+def test_an_id_with_invisible_characters(
+    run: Run, monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
+) -> None:
+    """Publishers choose ids: one that writes from right to left was decided, and could not be explained."""
+    BundleStore(tmp_path / "store").put(folder)
+    on_topics(monkeypatch, folder)
+    assert run("explain", "a-1\u202e").code == 0
+    assert run("explain", "a-1\udcff").code == 2
+
+
 def test_an_application_from_a_file(run: Run, tmp_path: Path, folder: Path) -> None:
     """Everything that explains a decision, on a page of text."""
     ended = run("explain", "--file", _write(tmp_path, car_loan(salary=1_000)), "--bundle", folder)
