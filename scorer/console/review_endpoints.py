@@ -5,7 +5,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -53,6 +53,14 @@ class _Request(BaseModel):
     reason: str = Field(min_length=1, max_length=REASON_CHARACTERS_MAX, pattern=NO_CONTROLS)
     comment: str = Field(default="", max_length=COMMENT_CHARACTERS_MAX, pattern=NO_CONTROLS)
     supersedes: str | None = Field(default=None, min_length=1, max_length=ID_CHARACTERS_MAX, pattern=NO_CONTROLS)
+
+    @field_validator("reason")
+    @classmethod
+    def _require_visible(cls, reason: str) -> str:
+        if reason.isspace():
+            msg = "must not be blank"
+            raise ValueError(msg)
+        return reason
 
 
 class ReviewEndpoints:

@@ -26,6 +26,8 @@ def test_a_review() -> None:
         ({"supersedes": ""}, "supersedes: "),
         ({"supersedes": "a\u202eb"}, "supersedes: must be one line without control characters"),
         ({"reason": "\ud800"}, "the review must be a JSON object"),
+        ({"reason": " "}, "reason: must not be blank"),
+        ({"reason": "\u00a0\u3000"}, "reason: must not be blank"),
         ({"label": "MAYBE"}, "label: "),
         ({"reviewer": "ben"}, "the review must be a JSON object"),
     ],
