@@ -184,4 +184,6 @@ def _print_letter(explained: "Explained", template: str) -> None:
     from scorer.replay.letter import NOTICE, write_letter
 
     typer.echo(write_letter(explained, template), nl=False)
+    if explained.label_of_record == "MAYBE" and explained.lookup:
+        typer.echo("warning: the decision is MAYBE, and no review counts: has a person declined it?", err=True)
     typer.echo(NOTICE, err=True)

@@ -179,6 +179,7 @@ def test_the_review_of_a_decision(run: Run, monkeypatch: pytest.MonkeyPatch, len
     BundleStore(tmp_path / "store").put(lenient)
     on_topics(monkeypatch, lenient)
     assert "\nreview       none yet\n" in run("explain", "c-1").out
+    assert "warning: the decision is MAYBE, and no review counts" in run("explain", "c-1", "--letter", "default").err
     on_topics(monkeypatch, lenient, review=review("DECLINED", "The pay slips are not yours."))
     ended = run("explain", "c-1", "--out", "page.html")
     assert "\nreview       DECLINED by ana on 2026-01-31: The pay slips are not yours.\n" in ended.out
@@ -187,12 +188,27 @@ def test_the_review_of_a_decision(run: Run, monkeypatch: pytest.MonkeyPatch, len
     explained = json.loads(run("explain", "c-1", "--json").out)
     assert (explained["decision"], explained["decision_of_record"]) == ("MAYBE", "DECLINED")
     assert (explained["review"]["reviewer"], explained["review"]["label"]) == ("ana", "DECLINED")
-    letter = run("explain", "c-1", "--letter", "default").out
+    ended = run("explain", "c-1", "--letter", "default")
+    assert "warning" not in ended.err
+    letter = ended.out
     assert "\n1. The pay slips are not yours.\n2. The salary is low.\n" in letter
     on_topics(monkeypatch, lenient, review=review("DECLINED", "SALARY"))
     letter = run("explain", "c-1", "--letter", "default", "--language", "de").out
     assert "\n1. Das Gehalt ist gering.\n" in letter
     assert "\n2. " not in letter
+
+
+def test_an_id_that_many_applications_have(
+    run: Run, monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
+) -> None:
+    """The explanation was followed by a line per decision; the newest ones are enough."""
+    BundleStore(tmp_path / "store").put(folder)
+    decision = on_topics(monkeypatch, folder)
+    on_topics(monkeypatch, folder, others=(decision,) * 2_000)
+    _, others = run("explain", "c-1").out.split("Other decisions on this application:\n")
+    assert others.splitlines()[0] == "  1,980 more, which --json lists"
+    assert len(others.splitlines()) == 21
+    assert len(json.loads(run("explain", "c-1", "--json").out)["other_decisions"]) == 2_000
 
 
 def test_no_letter_if_a_reviewer_approved(
