@@ -84,8 +84,10 @@ class Watch:
             PublisherError: the topics cannot be read, or not to their end.
         """
         if last:
-            so_far = self._select(self._tail.read_to_end(_READ_S))
-            yield from heapq.nlargest(last, so_far, key=lambda result: result.written_at or _EARLIEST)[::-1]
+            so_far = enumerate(self._select(self._tail.read_to_end(_READ_S)))
+            # A batch has one timestamp: of equal times, the result that was read later is the newer one.
+            newest = heapq.nlargest(last, so_far, key=lambda one: (one[1].written_at or _EARLIEST, one[0]))
+            yield from (result for _, result in reversed(newest))
         while not interrupted():
             message = self._tail.poll(_SLICE_S)
             if message is not None:

@@ -29,8 +29,8 @@ REVIEWED_LABEL: Final = "MAYBE"
 REVIEWER_CHARACTERS_MAX: Final = 200
 REASON_CHARACTERS_MAX: Final = 200
 COMMENT_CHARACTERS_MAX: Final = 1_000
-_ID_CHARACTERS_MAX: Final = 100
-_DECISION_ID_CHARACTERS_MAX: Final = 300
+ID_CHARACTERS_MAX: Final = 100
+DECISION_ID_CHARACTERS_MAX: Final = 300
 """Of the longest topic name, partition and offset, and the digest."""
 
 
@@ -41,7 +41,7 @@ class Review(BaseModel):
 
     review_id: str = Field(
         min_length=1,
-        max_length=_ID_CHARACTERS_MAX,
+        max_length=ID_CHARACTERS_MAX,
         pattern=NO_CONTROLS,
         description="Unique id of the review.",
         examples=["0a4b9c3e7d5f4f0e8d3b2a1c6e7f9012"],
@@ -49,7 +49,7 @@ class Review(BaseModel):
     application_id: str = Field(description="The application's id, as in the decision.", examples=["a-1001"])
     decision_id: str = Field(
         min_length=1,
-        max_length=_DECISION_ID_CHARACTERS_MAX,
+        max_length=DECISION_ID_CHARACTERS_MAX,
         pattern=NO_CONTROLS,
         description="The decision_id of the reviewed decision, whose label is MAYBE.",
         examples=["credit.applications:3:1042@5d41402abc4b"],
@@ -80,7 +80,7 @@ class Review(BaseModel):
     supersedes: str | None = Field(
         default=None,
         min_length=1,
-        max_length=_ID_CHARACTERS_MAX,
+        max_length=ID_CHARACTERS_MAX,
         pattern=NO_CONTROLS,
         description="The review_id of the review that it replaces; null for the first review of a decision.",
     )

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Final, NamedTuple
 
 STATUS_UNREADABLE: Final = "unreadable"
-_is_float_code = re.compile(r"([0-9])\.0+").fullmatch
+_is_float_code = re.compile(r"(-?[0-9]+)\.0+", re.ASCII).fullmatch
 _HINTS_MAX: Final = 5  # a file usually has one fault, in many rows
 
 

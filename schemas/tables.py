@@ -169,7 +169,7 @@ def read_cell(field: ContractField, cell: str, delimiter: str) -> tuple[str, str
         return (value, "") if value else (_quote(cell), "is neither true nor false")
     if field.kind is not Kind.CATEGORY:
         return _quote(cell), ""
-    code = plain_code(cell)
+    code = cell if cell in field.codes else plain_code(cell)
     value = field.codes.get(code, cell) if code in field.codes else cell
     return ("null" if value is None else _quote(value)), _explain_category(cell)
 

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.decision import Label
+from schemas.rejection import RejectionCode
 from scorer.bundle.manifest import Manifest
 from scorer.core.policy import LABELS
 from scorer.core.records import Record
 from scorer.core.score import Bundle, Scores, score_batch
+from scorer.core.slow_decode import Rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ class Comparison:
         self.rows = 0
         self.decided: Counter[tuple[Label, Label]] = Counter()
         """Number of applications per pair of decisions; pairs of equal decisions are included."""
+        self.failed: Counter[Label] = Counter()
+        """By the first bundle's label, the number of applications on which the second one's model fails."""
         self.flips: list[Flip] = []
         self.shift_max = 0.0
         """The largest absolute difference between the two probabilities of an application."""
@@ -88,6 +92,10 @@ class Comparison:
         self._shift_sum += float(shift.sum())
         self._distance_sum += float(np.abs(shift).sum())
         self.shift_max = max(self.shift_max, float(np.abs(shift).max(initial=0.0)))
+        for row in np.flatnonzero(~np.isnan(old) & np.isnan(new)).tolist():
+            rejection = after.results[row]
+            if isinstance(rejection, Rejection) and rejection.code is RejectionCode.MODEL_ERROR:
+                self.failed[LABELS[old_decided[row]]] += 1
         for row in np.flatnonzero(is_compared).tolist():
             decisions = LABELS[old_decided[row]], LABELS[new_decided[row]]
             self.decided[decisions] += 1

@@ -1,7 +1,8 @@
 """Decides what stops a deployment: errors of the bundle's review, and labels whose share shifts too much."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, NamedTuple
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
 
 from schemas.decision import Label
 from schemas.deployment import Slot
@@ -18,13 +19,13 @@ class LabelShift(NamedTuple):
     """How many of the same applications two bundles give a label.
 
     Attributes:
-        label: the label.
+        label: the label; REJECTED stands for applications on which the second bundle's model fails.
         before: the number of applications to which the first bundle gives it.
         after: the number of applications to which the second bundle gives it.
         compared: the number of all applications; at least 1.
     """
 
-    label: Label
+    label: Label | Literal["REJECTED"]
     before: int
     after: int
     compared: int
@@ -43,24 +44,29 @@ class LabelShift(NamedTuple):
         return f"{self.label} {self.before / self.compared:.1%} → {self.after / self.compared:.1%}"
 
 
-def count_shifts(decided: Mapping[tuple[Label, Label], int]) -> list[LabelShift]:
-    """Returns the shift of each label; none if no application was compared.
+def count_shifts(
+    decided: Mapping[tuple[Label, Label], int], failed: Mapping[Label, int] = MappingProxyType({})
+) -> list[LabelShift]:
+    """Returns the shift of each label, and of REJECTED if there are any; none if no application was compared.
 
     Args:
         decided: the number of applications per pair of decisions, by the first and by the second bundle.
+        failed: by the first bundle's label, the number of applications on which the second one's model fails.
     """
-    compared = sum(decided.values())
+    rejected = sum(failed.values())
+    compared = sum(decided.values()) + rejected
     if not compared:
         return []
-    return [
+    shifts = [
         LabelShift(
             label,
-            sum(count for (before, _), count in decided.items() if before == label),
+            sum(count for (before, _), count in decided.items() if before == label) + failed.get(label, 0),
             sum(count for (_, after), count in decided.items() if after == label),
             compared,
         )
         for label in LABELS
     ]
+    return [*shifts, LabelShift("REJECTED", 0, rejected, compared)] if rejected else shifts
 
 
 def find_obstacles(findings: Iterable[Finding], shifts: Iterable[LabelShift], slot: Slot) -> Iterator[str]:

@@ -1,8 +1,10 @@
 """Cases that must hold for a policy: a table of fields, PDs, and the labels and rules that they must give."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +16,7 @@ from schemas.csv_rows import DELIMITERS, CsvError, CsvRow, read_csv_rows
 from schemas.made_up import example_of, nest_values
 from schemas.printable import printable
 from schemas.tables import read_cell
-from schemas.text import is_utf8
+from schemas.text import TextFileError, is_utf8, read_lines
 from schemas.topics import RECORD_BYTES_DEFAULT
 from scorer.core.columns import Columns
 from scorer.core.decide import NO_RULE, Decider
@@ -80,17 +82,21 @@ _LISTED: Final = f"one of {_NAME}, {', '.join(_NEEDED)}"
 
 
 def _read_rows(path: Path) -> list[CsvRow]:
+    too_large = InputFileError(f"{path}: is too large; at most {CASES_MAX:,} cases are possible")
     try:
-        raw = path.read_bytes() if path.stat().st_size <= _FILE_BYTES_MAX else None
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size > _FILE_BYTES_MAX:
+                raise too_large
+            lines = dropwhile(lambda line: not line[1].strip(), enumerate(read_lines(file, str(path)), 1))
+            rows = list(islice(read_csv_rows(lines, str(path), _find_delimiter), CASES_MAX + 2))
     except OSError as error:
         raise InputFileError(f"{path}: cannot be read: {error.strerror}") from None
-    if raw is None or raw.count(b"\n") > CASES_MAX:
-        raise InputFileError(f"{path}: is too large; at most {CASES_MAX:,} cases are possible")
-    try:
-        lines = enumerate(raw.removeprefix(b"\xef\xbb\xbf").splitlines(keepends=True), 1)
-        rows = list(read_csv_rows(lines, str(path), _find_delimiter))
+    except TextFileError as error:
+        raise InputFileError(f"{path}: {error}") from None
     except CsvError as error:
         raise InputFileError(str(error)) from None
+    if len(rows) > CASES_MAX + 1:
+        raise too_large
     if len(rows) < 2:
         raise InputFileError(f"{path}: has no cases")
     return rows
@@ -148,7 +154,8 @@ def find_failures(cases: Sequence[Case], decider: Decider, contract: Contract, c
         MisuseError: an application of a case is invalid; the message has the case and the field.
     """
     columns = _decode(cases, contract, called)
-    probabilities = np.array([case.probability for case in cases], dtype=np.float32)
+    # As written, in 64 bits: rounded to 32, a PD of 0.3 would be above a threshold of 0.3.
+    probabilities = np.array([case.probability for case in cases], dtype=np.float64)
     decided = decider.decide(probabilities, columns.values)
     return list(_compare(cases, decided.labels.tolist(), decided.rules.tolist(), decider))
 

@@ -93,12 +93,12 @@ def build(
 def _print(manifest: "Manifest", uri: str, notes: "Sequence[str]") -> None:
     console = output_console()
     print_tables(*(figures(manifest.metrics) if manifest.metrics else ["No metrics: no holdout was given"]))
-    if "rounds" in manifest.labels:
-        console.print(f"Rounds: {manifest.labels['rounds']}", highlight=False, soft_wrap=True)
-    for note in notes:
-        console.print(note[:1].upper() + note[1:], highlight=False, soft_wrap=True)
-    console.print(f"Saved {manifest.reference.short} to {uri}", highlight=False, soft_wrap=True)
-    console.print(f"Next: scorer bundle verify {manifest.name}:{manifest.version}", highlight=False)
+    lines = [f"Rounds: {manifest.labels['rounds']}"] if "rounds" in manifest.labels else []
+    lines += [note[:1].upper() + note[1:] for note in notes]
+    lines.append(f"Saved {manifest.reference.short} to {uri}")
+    lines.append(f"Next: scorer bundle verify {manifest.name}:{manifest.version}")
+    for line in lines:  # a store's path or a field's name may have brackets
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def _explain_unknown(manifest: "Manifest", holdout: "Examples | None") -> str:

@@ -39,6 +39,7 @@ def config(
     """
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     rows = settings_of(config, bootstrap_servers, assignments).rows()
     if as_json:
@@ -49,7 +50,8 @@ def config(
     for title in ("setting", "value", "from"):
         table.add_column(title, overflow="fold")
     for name, value, origin in rows:
-        table.add_row(name, value or "[dim]not set[/dim]", origin if origin != "default" else "[dim]default[/dim]")
+        cells = name, Text(value) if value else Text("not set", "dim"), Text(origin, "dim" * (origin == "default"))
+        table.add_row(*cells)  # texts, because a value in brackets, such as an address, would be taken for markup
     print_tables(table)
 
 

@@ -1,4 +1,7 @@
-"""A CSV file with its results: each row as it was, with the decision in additional columns."""
+"""A CSV file with its results: each row as it was, with the decision in additional columns.
+
+Applicants may have written its texts, and people open it in spreadsheets: no cell of it is evaluated as a formula.
+"""
 
 import csv
 import io
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from schemas.csv_rows import CsvError, CsvRow, read_csv_rows
 from schemas.headers import FileFields
 from schemas.rows import STATUS
+from schemas.spreadsheet import keep_from_evaluation
 from schemas.tables import find_delimiter
 from schemas.text import TextFileError, read_lines
 from scorer.errors import InputFileError, MisuseError
@@ -37,25 +41,34 @@ class CsvOutput:
             has_reasons: whether the bundle has a catalogue of reasons; the column `reasons` is left out without one.
 
         Raises:
-            MisuseError: it is not a CSV file, or already has one of the additional columns.
+            MisuseError: it is not a CSV file, cannot be read twice, or already has one of the additional columns.
             InputFileError: it cannot be read.
         """
         if Path(applications).suffix.lower() not in {".csv", ".tsv"}:
-            raise MisuseError(f"--output csv adds columns to a .csv or .tsv file, and {applications} is none")
+            raise MisuseError(f"--output csv adds columns to a .csv or .tsv file, which {applications} is not")
+        if not Path(applications).is_file():
+            raise MisuseError(f"--output csv reads {applications} twice, which is possible for a file only")
+        self._applications = applications
         self._rows = _read(applications, contract)
         header = next(self._rows, CsvRow(1, [], ","))
         self._delimiter = header.delimiter
         self._columns = [column for column in COLUMNS if has_reasons or column != "reasons"]
-        self.header = self._line([*header.cells, *self._columns])
-        """The first line of the output."""
+        self.header = self._line([*header.cells, *self._columns]) if header.cells else b""
+        """The first line of the output; empty if the file has none, which is an error once its rows are read."""
         if repeated := sorted(set(self._columns) & {cell.strip() for cell in header.cells}):
             raise MisuseError(f"--output csv: {applications} already has the column {repeated[0]}; rename it")
 
     def lines(self, records: "Sequence[FileRecord]", scores: "Scores") -> bytes:
-        """Returns the rows of a batch with their results."""
+        """Returns the rows of a batch with their results.
+
+        Raises:
+            InputFileError: the file changed.
+        """
         lines = []
         for record, result in zip(records, scores.results, strict=True):
-            row = next(row for row in self._rows if row.line == record.line)  # others are empty rows
+            row = next((row for row in self._rows if row.line == record.line), None)  # others are empty rows
+            if row is None:
+                raise InputFileError(f"{self._applications}: was changed while it was read; score it again")
             if isinstance(result, bytes):
                 decision = json.loads(result)
                 values = {
@@ -70,7 +83,7 @@ class CsvOutput:
 
     def _line(self, cells: list[str]) -> bytes:
         text = io.StringIO()
-        csv.writer(text, delimiter=self._delimiter, lineterminator="\n").writerow(cells)
+        csv.writer(text, delimiter=self._delimiter, lineterminator="\n").writerow(map(keep_from_evaluation, cells))
         return text.getvalue().encode("utf-8", "surrogateescape")  # bytes that are not UTF-8 stay as they were
 
 

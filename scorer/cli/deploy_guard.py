@@ -161,10 +161,11 @@ class Guard:
             newest, _ = compare_newest(self.settings, opened, _SAMPLE)
         except (BrokerError, TopicsError) as error:
             return [], str(error)
-        if newest.compared < COMPARED_MIN:
+        valid = newest.compared + newest.failed.total()
+        if valid < COMPARED_MIN:
             count = f"{newest.compared:,} of the newest {newest.rows:,} applications of topic {topic}"
             return [], f"both bundles can decide {count}, and a comparison needs {COMPARED_MIN}"
-        return count_shifts(newest.decided), f"the newest {newest.compared:,} applications of topic {topic}"
+        return count_shifts(newest.decided, newest.failed), f"the newest {valid:,} applications of topic {topic}"
 
     def _print(self, line: str) -> None:
         typer.echo(line, err=self.quiet)

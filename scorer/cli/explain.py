@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from schemas.text import is_utf8
 from scorer.cli.completion import complete_reference
 from scorer.cli.explain_output import print_explained
 from scorer.cli.options import (
@@ -16,7 +17,6 @@ from scorer.cli.options import (
     SetOption,
     StoreOption,
     require_target,
-    require_text,
     settings_of,
     show_hints,
     write_page,
@@ -29,11 +29,18 @@ if TYPE_CHECKING:
     from scorer.settings import Settings
     from scorer.store.store import BundleStore
 
+
+def _require_utf8(value: str | None) -> str | None:
+    if value is not None and not is_utf8(value):
+        raise typer.BadParameter("is not UTF-8")
+    return value  # publishers choose ids, also with characters that no text of an operator may have
+
+
 IdArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="[ID]", help="The application's id, or a decision's id (topic:partition:offset@digest).",
-        callback=require_text,
+        callback=_require_utf8,
     ),
 ]  # fmt: skip
 FileOption = Annotated[
@@ -177,4 +184,6 @@ def _print_letter(explained: "Explained", template: str) -> None:
     from scorer.replay.letter import NOTICE, write_letter
 
     typer.echo(write_letter(explained, template), nl=False)
+    if explained.label_of_record == "MAYBE" and explained.lookup:
+        typer.echo("warning: the decision is MAYBE, and no review counts: has a person declined it?", err=True)
     typer.echo(NOTICE, err=True)

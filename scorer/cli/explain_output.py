@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _BAR_CHARACTERS: Final = 24
 _VALUE_CHARACTERS_MAX: Final = 40
+_OTHERS_MAX: Final = 20  # an id that all applications have is a mistake of a publisher
 
 
 def print_explained(explained: "Explained", *, as_json: bool) -> None:
@@ -87,6 +88,9 @@ def _print_others(explained: "Explained") -> None:
         typer.echo(printable(f"This is not the current decision, which is {explained.lookup.current_id}"))
     if explained.lookup.others:
         typer.echo("Other decisions on this application:")
-    for one in explained.lookup.others:
+    omitted = len(explained.lookup.others) - _OTHERS_MAX
+    if omitted > 0:
+        typer.echo(f"  {omitted:,} more, which --json lists")
+    for one in explained.lookup.others[-_OTHERS_MAX:]:
         kind = f"correction of {one.supersedes}" if one.supersedes else "decision"
         typer.echo(printable(f"  {one.decision_id}  {one.decision}  {kind}"))

@@ -110,7 +110,8 @@ def score(
     """Score a file of applications offline: one decision per row, as JSON lines, the bytes that a worker would publish.
 
     With --output csv, it returns the CSV file with the columns decision, probability_of_default, reasons (codes, if the
-    bundle has a catalogue of reasons) and rejection.
+    bundle has a catalogue of reasons) and rejection. A cell that a spreadsheet would evaluate as a formula is prefixed
+    with an apostrophe.
     Decisions go to standard output in the file's order, a summary to standard error. A decision's source is the file's
     name with a digest of its content, and the line number as the offset; a pipe has no digest, so name it with --topic
     if its decisions are combined with others. Invalid rows go to --rejects; without it they are counted, and the exit

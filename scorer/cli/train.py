@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
+from schemas.printable import printable
 from scorer.cli.describe import describe, figures
 from scorer.cli.model_options import ContractOption, read_contract
 from scorer.cli.options import (
@@ -100,7 +101,7 @@ def train(
     choose_fields(own_contract, recipe.dropped)
     bundles = BundleStore(settings_of(config, None, assignments, store=store).settings.store)
     bundles.require_new(name, version)
-    outcome, hints = read_target(target), Hints()
+    outcome, hints = read_target(target, own_contract), Hints()
     examples = read_examples(applications, hints, skip_invalid=skip_invalid, contract=own_contract, outcome=outcome)
     show_hints(hints)
     identity = name, version, datetime.now(UTC).replace(microsecond=0)
@@ -178,6 +179,8 @@ def _read_labels(assignments: list[str]) -> dict[str, str]:
                 f"--label {assignment[:80]}: write KEY=VALUE, up to {WORD_CHARACTERS_MAX} characters for the key and "
                 f"{SENTENCE_CHARACTERS_MAX:,} for the value"
             )
+        if key in labels:
+            raise MisuseError(f"--label {printable(key)}: is given twice; remove one of them")
         labels[key] = value
     if len(labels) > LABELS_MAX:
         raise MisuseError(f"--label: {len(labels)} labels; a bundle can have at most {LABELS_MAX}")

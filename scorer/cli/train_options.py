@@ -1,16 +1,19 @@
 """Options of `scorer train`, and what they mean."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
+from schemas.printable import printable
 from scorer.cli.model_options import read_missing, read_policy
 from scorer.cli.options import require_texts
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
+    from schemas.contract import Contract
     from schemas.rows import OutcomeColumn
     from scorer.author.draft_reasons import ReasonsChoice
     from scorer.author.train import Categories, Recipe
@@ -139,23 +142,24 @@ def read_recipe(
     rounds, reasons = rest
     return Recipe(
         dropped=tuple(dropped),
-        derived=dict(_read_pair("--derive", text, lambda _, expression: expression) for text in derived),
+        derived=_read_pairs("--derive", derived, lambda _, expression: expression),
         policy=read_policy(*thresholds),
         missing=read_missing(missing),
-        parameters=dict(_read_pair("--param", text, _read_parameter) for text in parameters),
-        monotone=dict(_read_pair("--monotone", text, _read_sign, ":") for text in monotone),
+        parameters=_read_pairs("--param", parameters, _read_parameter),
+        monotone=_read_pairs("--monotone", monotone, _read_sign, ":"),
         rounds=rounds,
         categories=categories,
         reasons=_read_choice(reasons),
     )
 
 
-def read_target(text: str | None) -> "OutcomeColumn":
+def read_target(text: str | None, contract: "Contract") -> "OutcomeColumn":
     """Returns the column with the outcome of each loan.
 
     Raises:
-        MisuseError: the text is not COLUMN=VALUE.
+        MisuseError: the text is not COLUMN=VALUE, or the column is a field of the contract.
     """
+    from schemas.headers import fold
     from schemas.rows import STATUS, OutcomeColumn, plain_code
 
     if text is None:
@@ -163,14 +167,25 @@ def read_target(text: str | None) -> "OutcomeColumn":
     column, equals, value = text.partition("=")
     if not (equals and column and value):
         raise MisuseError("--target: write COLUMN=VALUE, with the value that means default, for example repaid=0")
+    if fold(column) in map(fold, contract.fields):
+        raise MisuseError(
+            f"--target {printable(column, 80)}: is a field of the contract {contract}, so the model would know the "
+            "outcome: remove the field from the contract"
+        )
     return OutcomeColumn(column, {plain_code(value.strip().casefold()): "default", "": None}, others="ok")
 
 
-def _read_pair(option: str, text: str, read: Callable[[str, str], T], separator: str = "=") -> tuple[str, T]:
-    name, separated, value = text.partition(separator)
-    if not (separated and name and value):
-        raise MisuseError(f"{option} {text[:80]}: write NAME{separator}VALUE")
-    return name.strip(), read(name.strip(), value.strip())
+def _read_pairs(option: str, texts: Sequence[str], read: Callable[[str, str], T], separator: str = "=") -> dict[str, T]:
+    """Returns the values of an option by name; of a name that is given twice, nobody knows which one is meant."""
+    pairs: dict[str, T] = {}
+    for text in texts:
+        name, separated, value = (part.strip() for part in text.partition(separator))
+        if not (separated and name and value):
+            raise MisuseError(f"{option} {text[:80]}: write NAME{separator}VALUE")
+        if name in pairs:
+            raise MisuseError(f"{option} {name[:80]}: is given twice; remove one of them")
+        pairs[name] = read(name, value)
+    return pairs
 
 
 def _read_parameter(name: str, value: str) -> str | int | float:
@@ -178,9 +193,12 @@ def _read_parameter(name: str, value: str) -> str | int | float:
         raise MisuseError(f"--param {name}: cannot be changed")
     for kind in (int, float):
         try:
-            return kind(value)
+            number = kind(value)
         except ValueError:
             continue
+        if not math.isfinite(number):
+            raise MisuseError(f"--param {name}: {value} is not a number that a model can be trained with")
+        return number
     return value
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 from schemas.records import DeadLetter, timestamp_ms
 from schemas.review import REVIEWED_LABEL, Review
 from scorer.console.bundle_texts import BundleTexts
+from scorer.console.times import known_ms
 from scorer.errors import ExplanationError
 from scorer.operate.application_records import Written, choose_current_decision, read_application, read_decisions
 from scorer.operate.dead_letters import read_dead_letters
@@ -15,6 +16,9 @@ from scorer.settings import Settings
 
 LETTERS_MAX: Final = 20_000
 """Newest offsets of the dead-letter topic that are searched: it has one partition for all applications."""
+RECORDS_MAX: Final = 20
+"""Decided records and dead letters that are shown, the newest of each: an id that all applications have is a mistake of
+a publisher, and each record is read on its own."""
 _VALUE_BYTES_MAX: Final = 65_536
 
 
@@ -45,6 +49,11 @@ class History:
         self._fold = ReviewFold()
         self._reviews = list(self._read_reviews())
         self._letters = list(self._read_letters())
+        sources = dict.fromkeys(written.source for written in reversed(self.decisions))
+        newest = [self.current.source] if self.current else []
+        newest += [source for source in sources if source not in newest][: RECORDS_MAX - 1]
+        self._shown = [written for written in self.decisions if written.source in newest]
+        self._omitted = len(sources) - len(newest) + max(0, len(self._letters) - RECORDS_MAX)
         if not self.decisions and not self._letters:
             raise ExplanationError(
                 "no decision and no dead letter with this application id: it was not decided yet, or retention has "
@@ -52,12 +61,18 @@ class History:
             )
 
     def as_json(self, texts: BundleTexts) -> dict[str, Any]:
-        """The history, oldest first, with the decision of record; without any value of the application."""
-        events = [*self._published(), *self._decided(texts), *self._reviewed(), *self._letters]
+        """The history, oldest first, with the decision of record; without any value of the application.
+
+        Of more than `RECORDS_MAX` records, older ones are omitted, and counted.
+        """
+        events = [*self._published(), *self._decided(texts), *self._reviewed(), *self._letters[-RECORDS_MAX:]]
+        known = [{**event, "at_ms": known_ms(event["at_ms"])} for event in events]
         return {
             "application_id": self._id,
             "record": self._of_record(),
-            "events": sorted(events, key=lambda event: event["at_ms"]),
+            # A publisher may use another unit; the application comes before its decision all the same.
+            "events": sorted(known, key=lambda event: event["at_ms"] or 0),
+            "omitted": self._omitted,
             "letters_searched": LETTERS_MAX,
         }
 
@@ -82,7 +97,7 @@ class History:
     def _published(self) -> Iterator[dict[str, Any]]:
         """When each of its records was published; a record that retention deleted has no time of its own."""
         first_decisions: dict[tuple[int, int], Written] = {}
-        for written in self.decisions:
+        for written in self._shown:
             first_decisions.setdefault(written.source, written)
         for (partition, offset), decided in first_decisions.items():
             event: dict[str, Any] = {"kind": "published", "topic": self._settings.applications_topic}
@@ -95,7 +110,7 @@ class History:
                 yield event | {"at_ms": at_ms, "is_deleted": False}
 
     def _decided(self, texts: BundleTexts) -> Iterator[dict[str, Any]]:
-        for written in self.decisions:
+        for written in self._shown:
             decision, text = written.decision, texts.of(written.decision.bundle)
             yield {
                 "kind": "corrected" if decision.is_correction else "decided",
@@ -173,7 +188,7 @@ def waiting_as_json(
         {
             "application_id": one.decision.application_id,
             "decision_id": one.decision.decision_id,
-            "at_ms": one.at_ms,
+            "at_ms": known_ms(one.at_ms),
             "probability_of_default": one.decision.probability_of_default,
             "bundle": one.decision.bundle.model_dump(),
             "reasons": texts.of(one.decision.bundle).explain(one.decision.reasons),

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from schemas.records import DeadLetter, Mark, Position
 from schemas.rejection import MEANINGS
+from scorer.console.times import known_ms
 from scorer.operate.dead_letters import find_dead_letter, read_dead_letters
 from scorer.operate.reading import Skipped
 from scorer.settings import Settings
@@ -15,8 +16,6 @@ PAGE_MAX: Final = 25
 _READ_MAX: Final = 2_000
 """The newest offsets per partition that are read."""
 _VALUE_BYTES_MAX: Final = 65_536
-_TIME_MS_MAX: Final = 253_402_300_800_000
-"""The year 10,000: a later timestamp, which a publisher can forge, is shown as unknown."""
 _MEANINGS: Final = {code.value: meaning for code, meaning in MEANINGS.items()}
 
 
@@ -30,7 +29,7 @@ class _Group:
 
     def add(self, at_ms: int) -> None:
         self.count += 1
-        if 0 <= at_ms < _TIME_MS_MAX:
+        if known_ms(at_ms) is not None:
             self.first_ms = at_ms if self.first_ms is None else min(self.first_ms, at_ms)
             self.last_ms = at_ms if self.last_ms is None else max(self.last_ms, at_ms)
 

@@ -5,7 +5,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -13,7 +13,15 @@ from starlette.responses import JSONResponse
 
 from schemas.fault_words import describe_fault
 from schemas.printable import NO_CONTROLS
-from schemas.review import COMMENT_CHARACTERS_MAX, REASON_CHARACTERS_MAX, REVIEWED_LABEL, Review, ReviewLabel
+from schemas.review import (
+    COMMENT_CHARACTERS_MAX,
+    DECISION_ID_CHARACTERS_MAX,
+    ID_CHARACTERS_MAX,
+    REASON_CHARACTERS_MAX,
+    REVIEWED_LABEL,
+    Review,
+    ReviewLabel,
+)
 from scorer.console.applications import History, waiting_as_json
 from scorer.console.bundle_texts import BundleTexts
 from scorer.console.guard import Sessions, session_of
@@ -40,11 +48,19 @@ class _Request(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     application_id: str
-    decision_id: str
+    decision_id: str = Field(min_length=1, max_length=DECISION_ID_CHARACTERS_MAX, pattern=NO_CONTROLS)
     label: ReviewLabel
     reason: str = Field(min_length=1, max_length=REASON_CHARACTERS_MAX, pattern=NO_CONTROLS)
     comment: str = Field(default="", max_length=COMMENT_CHARACTERS_MAX, pattern=NO_CONTROLS)
-    supersedes: str | None = None
+    supersedes: str | None = Field(default=None, min_length=1, max_length=ID_CHARACTERS_MAX, pattern=NO_CONTROLS)
+
+    @field_validator("reason")
+    @classmethod
+    def _require_visible(cls, reason: str) -> str:
+        if reason.isspace():
+            msg = "must not be blank"
+            raise ValueError(msg)
+        return reason
 
 
 class ReviewEndpoints:

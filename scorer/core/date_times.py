@@ -1,7 +1,10 @@
-"""Reads the date-times of a column as days since 1970; the usual spelling in one go, the others one by one."""
+"""Reads the date-times of a column as days since 1970; the usual spelling in one go, the others one by one.
+
+Writes one of them, too.
+"""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
 import numpy as np
@@ -10,6 +13,8 @@ from numpy.typing import NDArray
 from schemas.contract_values import read_date_time
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_RANGE: Final = datetime.min.replace(tzinfo=UTC) - _EPOCH, datetime.max.replace(tzinfo=UTC) - _EPOCH
+_OFFSET_MAX: Final = timedelta(hours=23, minutes=59)
 _MICROSECOND: Final = datetime.resolution
 _DAY_US: Final = 86_400_000_000
 _DAY_S: Final = 86_400
@@ -38,6 +43,18 @@ def days_of_date_times(texts: Sequence[str]) -> NDArray[np.float64]:
     for i in np.isnan(days).nonzero()[0].tolist():
         days[i] = _days_of(texts[i])
     return days
+
+
+def write_date_time(days: float) -> str:
+    """Writes a date-time in UTC; before the year 1 and after 9999, where UTC has no date, with the largest offset.
+
+    Args:
+        days: days since 1970-01-01 in UTC, of a date-time that was read.
+    """
+    since, (first, last) = timedelta(days=days), _RANGE
+    offset = _OFFSET_MAX if since < first else -_OFFSET_MAX if since > last else timedelta()
+    local = _EPOCH + min(max(since + offset, first), last)  # the fraction of a day may be rounded beyond the range
+    return local.replace(tzinfo=timezone(offset) if offset else UTC).isoformat()
 
 
 def _days_of_usual(characters: NDArray[np.uint8]) -> NDArray[np.float64]:

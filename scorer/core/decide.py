@@ -76,7 +76,7 @@ class Decider:
         segments = {self.segments.field} if self.segments else set()
         return tuple(sorted(segments.union(*(condition.fields for condition in self.conditions))))
 
-    def decide(self, probabilities: NDArray[np.float32], columns: Columns) -> Labels:
+    def decide(self, probabilities: NDArray[np.float32 | np.float64], columns: Columns) -> Labels:
         """Returns the label of each application, and which rule decided it.
 
         Args:
@@ -96,7 +96,7 @@ class Decider:
             rules[condition.evaluate(columns) & (rules == NO_RULE)] = index
         return rules
 
-    def compare(self, probabilities: NDArray[np.float32], columns: Columns) -> NDArray[np.intp]:
+    def compare(self, probabilities: NDArray[np.float32 | np.float64], columns: Columns) -> NDArray[np.intp]:
         """Returns the labels that the thresholds give, whatever the rules say; the arguments are those of `decide`."""
         maybe_above, declined_above = self.thresholds(columns)
         exact = probabilities.astype(np.float64)

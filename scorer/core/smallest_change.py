@@ -7,7 +7,7 @@ is scored like an application, so a change that is reported leads to the label t
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from functools import partial
 from typing import Final
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from schemas.contract import NUMBER_MAX, ContractField, Kind, Value
 from schemas.decision import Label
 from scorer.core.columns import UNKNOWN_CATEGORY, Columns
+from scorer.core.date_times import write_date_time
 from scorer.core.evaluation import Columns as EvaluatedColumns
 from scorer.core.evaluation import NumberTest, PushConstant
 from scorer.core.expressions import Condition, NumberExpression
@@ -29,7 +30,6 @@ _Numbers = NDArray[np.float64]
 _Holds = Callable[[EvaluatedColumns], NDArray[np.bool_]]
 
 _EPOCH: Final = date(1970, 1, 1)
-_MIDNIGHT: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAYS: Final = ((date.min - _EPOCH).days, (date.max - _EPOCH).days)
 _DATES: Final = frozenset({Kind.DATE, Kind.DATE_TIME})
 _DATE_SCALE_DAYS: Final = 3_652.5  # ten years are as large a change as another category
@@ -97,7 +97,7 @@ _READ: Final[Mapping[Kind, Callable[[ContractField, float], Value]]] = {
     Kind.BOOLEAN: lambda _, value: bool(value),
     Kind.CATEGORY: lambda field, value: field.categories[int(value)],
     Kind.DATE: lambda _, value: (_EPOCH + timedelta(days=float(value))).isoformat(),
-    Kind.DATE_TIME: lambda _, value: (_MIDNIGHT + timedelta(days=float(value))).isoformat(),
+    Kind.DATE_TIME: lambda _, value: write_date_time(float(value)),
 }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.transport import find_weaknesses
-from scorer.errors import BundleError, ScorerError
+from scorer.errors import BundleError, MisuseError, ScorerError
 from scorer.operate import topics
 from scorer.operate.finding import Finding
 from scorer.settings import Settings
@@ -150,11 +150,11 @@ class _DeployedBundles:
         from schemas.decision import shorten
         from scorer.store.store import BundleStore
 
-        store = BundleStore(self._settings.store)
         try:
+            store = BundleStore(self._settings.store)
             opened = store.open(reference)
             errors = self._review(store.find(reference), opened)
-        except BundleError as error:
+        except (BundleError, MisuseError) as error:  # the latter: support for the store's URL is not installed
             return None, [Finding("bundle", "wrong", f"{shorten(reference)}{role} cannot be opened: {error}")]
         bundle = opened.reference
         text = f"{bundle.short}{role} loads and reproduces its golden examples"

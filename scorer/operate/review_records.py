@@ -9,8 +9,8 @@ from schemas.review import Review, read_review
 from scorer.operate.reading import TopicReader
 from scorer.settings import Settings
 
-_CLOCK_SKEW_MS: Final = 3_600_000
-"""A review can seem older than its decision by this much."""
+_CLOCK_SKEW_MS: Final = 86_400_000
+"""A review can seem older than its decision by this much: a day covers a clock that is set to another time zone."""
 
 
 class WrittenReview(NamedTuple):

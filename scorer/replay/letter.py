@@ -19,6 +19,8 @@ DEFAULT: Final = "default"
 """In place of a file's name: the template of this package."""
 NAMES: Final = ("application_id", "decision_id", "decision", "bundle", "reasons")
 """The variables of a template; `reasons` has a `code` and a `text` each."""
+_FAULTS: Final = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+"""What a template can raise: `format` and the filters run Python's own functions."""
 NOTICE: Final = (
     "The letter is a draft that a person has to complete and review. The scorer supplies a mechanism, not legal advice."
 )
@@ -32,10 +34,17 @@ def write_letter(explained: Explained, template: str) -> str:
         template: `default`, or the path of a template.
 
     Raises:
-        ExplanationError: the decision is APPROVED, is not reproduced, or its bundle has no catalogue of reasons.
+        ExplanationError: the decision is APPROVED, is not current or not reproduced, or its bundle has no catalogue of
+            reasons.
         MisuseError: the template cannot be read, or is invalid.
     """
     explanation = explained.explanation
+    if explained.lookup and explained.lookup.current_id != explained.decision_id:
+        current_id = printable(explained.lookup.current_id)
+        raise ExplanationError(
+            f"--letter: {explained.decision_id} is not the current decision, which is {current_id}: a letter with the "
+            "reasons of an earlier one would be wrong"
+        )
     if explained.label_of_record == "APPROVED":
         by = f" by the review of {printable(explained.review.reviewer)}" if explained.review else ""
         raise ExplanationError(f"--letter: {explained.decision_id} is APPROVED{by}; only other decisions have reasons")
@@ -60,7 +69,7 @@ def write_letter(explained: Explained, template: str) -> str:
     )
     try:
         return environment.from_string(_read(template)).render(dict(zip(NAMES, values, strict=True)))
-    except (TemplateError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+    except _FAULTS as error:
         raise MisuseError(
             f"--letter {template}: the template is invalid: {type(error).__name__}: {error}. Its variables are "
             f"{', '.join(NAMES)}"

@@ -16,7 +16,7 @@ from scorer.operate.application_records import (
     read_decisions,
 )
 from scorer.operate.review_records import read_reviews
-from scorer.operate.reviews import ReviewFold
+from scorer.operate.reviews import Effect, ReviewFold
 from scorer.settings import Settings
 from scorer.stream.worker import Record
 
@@ -106,12 +106,11 @@ def _read_counting_review(settings: Settings, decision: ReadDecision, written: S
         return None
     # A correction can revert to the decision, with the same id: its review counts again.
     since_ms = min(one.at_ms for one in written if one.decision.decision_id == decision.decision_id)
-    fold, reviews = ReviewFold(), {}
+    fold, counting = ReviewFold(), None
     for review, offset, _ in read_reviews(settings, decision.application_id, since_ms):
-        fold.add(review, offset)
-        reviews[review.review_id] = review
-    counting = fold.get(decision.application_id, decision.decision_id)
-    return reviews[counting.review_id] if counting else None
+        if fold.add(review, offset) is Effect.COUNTS and review.decision_id == decision.decision_id:
+            counting = review  # and not one with the same id that another writer adds later
+    return counting
 
 
 def _choose_current(read: Sequence[_Read]) -> _Read:

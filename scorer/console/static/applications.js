@@ -1,6 +1,6 @@
 // One application: searched by its id, which is part of the page's fragment and never sent in a URL.
 
-import { bundleName, connect, createElement, formatTime, request } from "./live.js";
+import { bundleName, connect, createElement, formatMilliseconds, formatNumber, request } from "./live.js";
 import { describeWaiting, formatProbability, reasonList, reviewForm, valuesButton } from "./review-form.js";
 
 const byId = (id) => document.getElementById(id);
@@ -30,8 +30,9 @@ async function search() {
     const history = await request("/api/applications/history", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ application_id: id }) });
     if (number !== searches) return;
     showRecord(history);
-    byId("timeline").replaceChildren(...history.events.map((event) => createElement("li", {}, formatTime(new Date(event.at_ms).toISOString()), createElement("div", {}, ...DESCRIPTIONS[event.kind](event)))));
-    byId("announce").textContent = `${history.events.length === 1 ? "1 event" : `${history.events.length} events`}, the oldest first`;
+    byId("timeline").replaceChildren(...history.events.map((event) => createElement("li", {}, formatMilliseconds(event.at_ms), createElement("div", {}, ...DESCRIPTIONS[event.kind](event)))));
+    const omitted = history.omitted ? `; ${formatNumber(history.omitted)} older records with this id are not shown` : "";
+    byId("announce").textContent = `${history.events.length === 1 ? "1 event" : `${history.events.length} events`}, the oldest first${omitted}`;
   } catch (error) {
     if (number !== searches) return;
     byId("announce").textContent = "";

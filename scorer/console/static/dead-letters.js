@@ -1,7 +1,7 @@
 // Dead letters: by code, and the newest ones in pages. A key and value are fetched on request, and dropped when hidden.
 
 import { commandToCopy } from "./copy.js";
-import { connect, createElement, formatNumber, formatTime, listen, request } from "./live.js";
+import { connect, createElement, formatMilliseconds, formatNumber, formatTime, listen, request } from "./live.js";
 
 let selectedCode = null;
 let first = 0;
@@ -89,7 +89,7 @@ function showGroups(list) {
 
 function seen(group, name) {
   if (group.code === "all") return "";
-  return group[name] === null ? "–" : formatTime(new Date(group[name]).toISOString());
+  return group[name] === null ? "–" : formatMilliseconds(group[name]);
 }
 
 function cell(label, content, kind = null) {

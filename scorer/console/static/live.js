@@ -117,6 +117,11 @@ export function formatTime(text) {
   return createElement("time", { datetime: text }, `${text.slice(0, 10)} ${text.slice(11, 19)} UTC`);
 }
 
+/** A time element from milliseconds since 1970, in UTC; null is a time that is not known. */
+export function formatMilliseconds(ms) {
+  return ms === null ? createElement("span", {}, "time unknown") : formatTime(new Date(ms).toISOString());
+}
+
 /** A bundle with its shortened digest. */
 export function bundleName(bundle) {
   return bundle ? `${bundle.name}:${bundle.version}@${bundle.digest.slice(0, 12)}` : "none";

@@ -1,6 +1,6 @@
 // The review queue: MAYBE decisions, the oldest first, with a form for each; pages of the queue.
 
-import { connect, createElement, formatNumber, formatTime, listen, request } from "./live.js";
+import { connect, createElement, formatMilliseconds, formatNumber, listen, request } from "./live.js";
 import { describeWaiting, formatProbability, reasonList, reviewForm, valuesButton } from "./review-form.js";
 
 const PAGE = 25;
@@ -52,7 +52,7 @@ function item(decision, { now_ms: nowMs, reviewer }) {
   const history = createElement("a", { href: `/applications#${encodeURIComponent(decision.application_id)}` }, "History", createElement("span", { class: "visually-hidden" }, ` of ${name}`));
   const element = createElement(
     "li", {},
-    createElement("p", { class: "head" }, createElement("b", { class: "maybe" }, decision.application_id), createElement("span", { class: "tag" }, formatProbability(decision.probability_of_default)), createElement("span", { class: "tag" }, `waiting for ${formatAge(nowMs - decision.at_ms)}`), formatTime(new Date(decision.at_ms).toISOString())),
+    createElement("p", { class: "head" }, createElement("b", { class: "maybe" }, decision.application_id), createElement("span", { class: "tag" }, formatProbability(decision.probability_of_default)), decision.at_ms === null ? "" : createElement("span", { class: "tag" }, `waiting for ${formatAge(nowMs - decision.at_ms)}`), formatMilliseconds(decision.at_ms)),
     reasonList(decision.reasons),
     decision.pending.length ? createElement("p", { class: "meta" }, describeWaiting(decision.pending, reviewer)) : "",
     createElement("p", { class: "meta" }, `${decision.bundle.name}:${decision.bundle.version}@${decision.bundle.digest.slice(0, 12)}`),

@@ -116,6 +116,7 @@ def test_what_one_model_cannot_score_is_not_compared(turned: bool) -> None:
     assert (comparison.rows, comparison.compared, comparison.flipped) == (3, 2, 2)
     assert comparison.shift_max == 0.5
     assert comparison.shift_mean == (0.375 if turned else -0.375)
+    assert comparison.failed == ({} if turned else {"DECLINED": 1}), "the first one decides it, the second one fails"
 
 
 def test_nothing_to_compare() -> None:

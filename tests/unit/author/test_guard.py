@@ -52,6 +52,17 @@ def test_shares_are_of_the_same_applications() -> None:
     assert [shift.points for shift in count_shifts(decided)] == [-15, -5, 20]
 
 
+def test_a_model_that_fails_on_applications_stops_a_champion() -> None:
+    """They would become dead letters, and were left out: a model that fails on 95% passed by the other 5%."""
+    decided: dict[tuple[Label, Label], int] = {("APPROVED", "APPROVED"): 80, ("DECLINED", "DECLINED"): 5}
+    shifts = count_shifts(decided, {"DECLINED": 15})
+    assert [str(shift) for shift in shifts] == [
+        "APPROVED 80.0% → 80.0%", "MAYBE 0.0% → 0.0%", "DECLINED 20.0% → 5.0%", "REJECTED 0.0% → 15.0%",
+    ]  # fmt: skip
+    assert len(list(find_obstacles([], shifts, "champion"))) == 2
+    assert list(find_obstacles([], count_shifts(decided, {"APPROVED": 9}), "champion")) == []
+
+
 @given(PAIRS)
 def test_shifts_add_up(decided: dict[tuple[Label, Label], int]) -> None:
     """What one label loses the others gain; nothing compared is no shift at all."""

@@ -41,6 +41,12 @@ def folder(tmp_path: Path) -> Path:
     return beside
 
 
+def test_a_store_in_brackets_is_shown(tmp_path: Path, run: Run) -> None:
+    """Its path was taken for markup, and shown without the folder."""
+    ended = run("bundle", "build", "beside/mine.toml", "--store", tmp_path / "[bold]")
+    assert f" to {tmp_path}/[bold]/mine/1.0.0\n" in ended.out
+
+
 def test_the_result_is_a_bundle(tmp_path: Path, run: Run) -> None:
     """It is in the store, opens, carries its labels and its figures, which are printed."""
     ended = run("bundle", "build", "beside/mine.toml")

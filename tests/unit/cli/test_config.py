@@ -37,6 +37,13 @@ def test_config_shows_values_and_their_sources(tmp_path: Path) -> None:
     assert "marker" not in shown.out + scorer("config", folder=tmp_path).out
 
 
+def test_config_shows_a_value_in_brackets(tmp_path: Path) -> None:
+    """An address of IPv6 was taken for markup, and only its port was shown."""
+    shown = scorer("config", "-b", "[fe80::1]:9092", folder=tmp_path, SCORER_STORE=str(tmp_path / "[bold]")).out
+    assert "[fe80::1]:9092" in shown
+    assert str(tmp_path / "[bold]") in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -72,6 +72,15 @@ def test_every_reason_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert f"--despite overrides:\n{error}\n{approved}\n{declined}" in printed.err
 
 
+def test_a_model_that_fails_on_most_applications(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that it can score were too few to compare, so that golden examples were, which stop nothing."""
+    newest = compared(50, 0)
+    newest.failed["MAYBE"] = 950
+    topic_has(monkeypatch, newest)
+    with pytest.raises(DeploymentError, match=r"REJECTED 0\.0% → 95\.0% is a shift of \+95\.0 percentage points"):
+        review(SAME_LABELS)
+
+
 def test_a_topic_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Operators without Read on the topic could always deploy: the golden examples are compared instead."""
     topic_has(monkeypatch, BrokerError("Read on topic credit.applications is missing"))

@@ -61,6 +61,16 @@ def on_topics(monkeypatch: pytest.MonkeyPatch, folder: Path, **changed: Any) -> 
     return decision
 
 
+def test_an_id_with_invisible_characters(
+    run: Run, monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
+) -> None:
+    """Publishers choose ids: one that writes from right to left was decided, and could not be explained."""
+    BundleStore(tmp_path / "store").put(folder)
+    on_topics(monkeypatch, folder)
+    assert run("explain", "a-1\u202e").code == 0
+    assert run("explain", "a-1\udcff").code == 2
+
+
 def test_an_application_from_a_file(run: Run, tmp_path: Path, folder: Path) -> None:
     """Everything that explains a decision, on a page of text."""
     ended = run("explain", "--file", _write(tmp_path, car_loan(salary=1_000)), "--bundle", folder)
@@ -169,6 +179,7 @@ def test_the_review_of_a_decision(run: Run, monkeypatch: pytest.MonkeyPatch, len
     BundleStore(tmp_path / "store").put(lenient)
     on_topics(monkeypatch, lenient)
     assert "\nreview       none yet\n" in run("explain", "c-1").out
+    assert "warning: the decision is MAYBE, and no review counts" in run("explain", "c-1", "--letter", "default").err
     on_topics(monkeypatch, lenient, review=review("DECLINED", "The pay slips are not yours."))
     ended = run("explain", "c-1", "--out", "page.html")
     assert "\nreview       DECLINED by ana on 2026-01-31: The pay slips are not yours.\n" in ended.out
@@ -177,12 +188,27 @@ def test_the_review_of_a_decision(run: Run, monkeypatch: pytest.MonkeyPatch, len
     explained = json.loads(run("explain", "c-1", "--json").out)
     assert (explained["decision"], explained["decision_of_record"]) == ("MAYBE", "DECLINED")
     assert (explained["review"]["reviewer"], explained["review"]["label"]) == ("ana", "DECLINED")
-    letter = run("explain", "c-1", "--letter", "default").out
+    ended = run("explain", "c-1", "--letter", "default")
+    assert "warning" not in ended.err
+    letter = ended.out
     assert "\n1. The pay slips are not yours.\n2. The salary is low.\n" in letter
     on_topics(monkeypatch, lenient, review=review("DECLINED", "SALARY"))
     letter = run("explain", "c-1", "--letter", "default", "--language", "de").out
     assert "\n1. Das Gehalt ist gering.\n" in letter
     assert "\n2. " not in letter
+
+
+def test_an_id_that_many_applications_have(
+    run: Run, monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
+) -> None:
+    """The explanation was followed by a line per decision; the newest ones are enough."""
+    BundleStore(tmp_path / "store").put(folder)
+    decision = on_topics(monkeypatch, folder)
+    on_topics(monkeypatch, folder, others=(decision,) * 2_000)
+    _, others = run("explain", "c-1").out.split("Other decisions on this application:\n")
+    assert others.splitlines()[0] == "  1,980 more, which --json lists"
+    assert len(others.splitlines()) == 21
+    assert len(json.loads(run("explain", "c-1", "--json").out)["other_decisions"]) == 2_000
 
 
 def test_no_letter_if_a_reviewer_approved(
@@ -194,6 +220,18 @@ def test_no_letter_if_a_reviewer_approved(
     ended = run("explain", "c-1", "--letter", "default")
     assert ended.code == 1
     assert "is APPROVED by the review of ana; only other decisions have reasons" in ended.err
+
+
+def test_no_letter_for_a_decision_that_is_not_current(
+    run: Run, monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
+) -> None:
+    """A replay had approved the application, and the letter declined it, without a word."""
+    BundleStore(tmp_path / "store").put(folder)
+    decision = on_topics(monkeypatch, folder, current_id=f"{TOPIC}:2:5@{'f' * 12}")
+    assert "This is not the current decision" in run("explain", decision.decision_id).out
+    ended = run("explain", decision.decision_id, "--letter", "default")
+    assert (ended.code, ended.out) == (1, "")
+    assert f"{decision.decision_id} is not the current decision, which is {TOPIC}:2:5@ffffffffffff" in ended.err
 
 
 def test_a_bundle_that_is_not_in_the_store(run: Run, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -266,6 +304,10 @@ def test_the_default_letter(run: Run, tmp_path: Path, folder: Path) -> None:
         ("{{ reasons.append(1) }}", "SecurityError"),
         ("{% include 'letter.txt' %}", "TypeError"),
         ("{{ 1 / 0 }}", "ZeroDivisionError"),
+        ("{{ '{x}'.format(y=1) }}", "KeyError"),
+        ("{{ '{} {}'.format(1) }}", "IndexError"),
+        ("{{ '{0.missing}'.format(1) }}", "Error"),
+        ("{{ reasons | map('upper') | first | round }}", "Error"),
     ],
 )
 def test_a_template_is_text_with_five_variables(

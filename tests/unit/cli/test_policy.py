@@ -93,6 +93,33 @@ def test_cases_hold_or_are_named(run: Run, tmp_path: Path) -> None:
     assert "2 of 3 cases hold" in ended.out
 
 
+@pytest.mark.parametrize("threshold", [0.1, 0.3, 0.7, 0.9])
+def test_a_case_at_a_threshold_gets_the_milder_label(run: Run, policy: Path, threshold: float) -> None:
+    """0.3 was rounded to 32 bits, which is more than 0.3, and the case failed; 0.7 became less."""
+    policy.write_text(f"cases = 'cases.csv'\n[policy]\nmaybe_above = {threshold}\ndeclined_above = {threshold}\n")
+    above = threshold + 1e-9
+    rows = f"{threshold},APPROVED,\n{above},DECLINED,\n"
+    (policy.parent / "cases.csv").write_text(f"probability_of_default,expected_label,expected_rule\n{rows}")
+    assert run("policy", "test", "policy.toml").out == "2 of 2 cases hold\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_cases_of_a_spreadsheet(run: Run, tmp_path: Path, encoding: str, end: str) -> None:
+    """A file in UTF-16 was said to have a column that is not a field; a blank line above the header hid semicolons."""
+    text = f"\n{CASES}".replace(",", ";").replace("\n", end)
+    (tmp_path / "cases.csv").write_bytes(text.encode(encoding))
+    ended = run("policy", "test", "policy.toml")
+    assert (ended.code, ended.out) == (0, "3 of 3 cases hold\n")
+
+
+def test_a_file_that_has_no_cases_is_described(run: Run, tmp_path: Path) -> None:
+    """What it is instead, such as a workbook, and not what is wrong with its first column."""
+    (tmp_path / "cases.csv").write_bytes(b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0")
+    ended = run("policy", "test", "policy.toml")
+    assert (ended.code, "cases.csv: is a zip archive, not text" in ended.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

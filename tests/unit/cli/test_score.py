@@ -1,5 +1,6 @@
 """`scorer score`: the worker's bytes for every row of a file, and no row lost unseen."""
 
+import csv
 import hashlib
 import io
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from scorer.cli import csv_output
 from scorer.core.score import score_batch
 from scorer.store.store import BundleStore
 from tests.fakes import FakeRecord
@@ -80,6 +82,31 @@ def test_a_csv_file_comes_back_with_its_decisions(tmp_path: Path, run: Run) -> N
     assert table.code == 1
 
 
+def test_no_cell_of_the_csv_file_is_evaluated_as_a_formula(tmp_path: Path, run: Run) -> None:
+    """Applicants choose texts, and reviewers open decisions in a spreadsheet; numbers stay numbers."""
+    cells = ["=1+1", "+1+1", "-1+1|cmd", "@SUM(1)", " =1+1", "-1", "+1.5", "-1,490.50", "-1e-9", "a=1", "1-2"]
+    columns = ",".join(f"note{number}" for number in range(len(cells)))
+    quoted = ",".join(f'"{cell}"' for cell in cells)
+    (tmp_path / "loans.csv").write_text(f"{HEADER},{columns}\n{GOOD},{quoted}\n", encoding="utf-8")
+    out = run("score", "loans.csv", "--output", "csv").out
+    (row,) = csv.DictReader(io.StringIO(out))
+    expected = ["'=1+1", "'+1+1", "'-1+1|cmd", "'@SUM(1)", "' =1+1", *cells[5:]]
+    assert [row[f"note{number}"] for number in range(len(cells))] == expected
+
+
+def test_a_csv_file_that_changes_meanwhile(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read twice, in step: a row that is gone was a traceback, and a pipe blocked."""
+    _write(tmp_path / "loans.csv", GOOD, GOOD)
+    (tmp_path / "shorter.csv").write_text(f"{HEADER}\n{GOOD}\n", encoding="utf-8")
+    read = csv_output._read
+    monkeypatch.setattr(csv_output, "_read", lambda _, contract: read("shorter.csv", contract))
+    ended = run("score", "loans.csv", "--output", "csv")
+    assert (ended.code, "loans.csv: was changed while it was read" in ended.err) == (2, True)
+    os.mkfifo(tmp_path / "pipe.csv")
+    ended = run("score", "pipe.csv", "--output", "csv")
+    assert (ended.code, "reads pipe.csv twice" in ended.err) == (2, True)
+
+
 def test_a_csv_file_without_rows_comes_back_with_its_header(tmp_path: Path, run: Run) -> None:
     """So that a program that reads it finds the columns."""
     _write(tmp_path / "loans.csv")
@@ -87,6 +114,9 @@ def test_a_csv_file_without_rows_comes_back_with_its_header(tmp_path: Path, run:
     assert run("score", "loans.csv", "--output", "csv").out == f"{header},reasons,rejection\n"
     without = run("score", "loans.csv", "--output", "csv", "--bundle", "credit-risk:1.1.0")
     assert without.out == f"{header},rejection\n"
+    (tmp_path / "empty.csv").write_text("\n")
+    empty = run("score", "empty.csv", "--output", "csv")
+    assert (empty.code, empty.out) == (2, "")
 
 
 @pytest.mark.parametrize("twice", [False, True])

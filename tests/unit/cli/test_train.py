@@ -136,6 +136,13 @@ def test_what_was_trained_scores(run: Run, loans: Path) -> None:
         (["--name", "mine", "--version", "latest"], 2, "invalid version 'latest'"),
         ([*NAMED, "--drop", "martial"], 2, "Did you mean marital?"),
         ([*NAMED, "--label", "reason"], 2, "--label reason: write KEY=VALUE"),
+        ([*NAMED, "--label", "by=me", "--label", "by=you"], 2, "--label by: is given twice"),
+        ([*NAMED, "--derive", "a=age", "--derive", "a = income"], 2, "--derive a: is given twice"),
+        ([*NAMED, "--param", "eta=0.1", "--param", "eta=0.3"], 2, "--param eta: is given twice"),
+        ([*NAMED, "--monotone", "income:1", "--monotone", "income:-1"], 2, "--monotone income: is given twice"),
+        ([*NAMED, "--param", "eta=nan"], 2, "--param eta: nan is not a number that a model can be trained with"),
+        ([*NAMED, "--param", "gamma=1e400"], 2, "--param gamma: 1e400 is not a number"),
+        ([*NAMED, "--target", "Income=1"], 2, "--target Income: is a field of the contract credit-application:1.0.0"),
         (
             [*NAMED, *[word for n in range(65) for word in ("--label", f"{n}=x")]],
             2,

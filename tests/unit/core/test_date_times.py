@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from schemas.contract_values import read_date_time
-from scorer.core.date_times import days_of_date_times
+from scorer.core.date_times import days_of_date_times, write_date_time
 
 VALID = ("1970-01-01T00:00:00Z", "2024-02-29T23:59:59Z", "2000-02-29T10:00:00Z", "0001-01-01T00:00:00Z",
          "9999-12-31T23:59:59Z", "1969-12-31T23:59:59Z", "2023-04-30T00:00:00Z")  # fmt: skip
@@ -32,6 +32,27 @@ def test_days(texts: tuple[str, ...]) -> None:
     assert days_of_date_times(texts).tolist() == expected
     assert [days_of_date_times([text])[0] for text in texts] == expected
     assert np.isinf(expected).sum() == sum(text in INVALID for text in texts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-02-29T10:00:00+00:00", "1969-12-31T23:59:59.500000+00:00", "0001-01-01T00:00:00+00:00",
+        "9999-12-31T00:00:00+00:00", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59.999999-23:59",
+    ],
+)  # fmt: skip
+def test_writing(text: str) -> None:
+    """An offset can lead to a year that UTC does not have: the explanation of such a decision was a traceback."""
+    assert write_date_time(float(days_of_date_times([text])[0])) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:01+00:01"]
+)
+def test_what_is_written_is_read(text: str) -> None:
+    """The same instant, as far as a column has it."""
+    (days,) = days_of_date_times([text]).tolist()
+    assert days_of_date_times([write_date_time(days)]).tolist() == [days]
 
 
 def test_no_texts() -> None:

@@ -88,6 +88,13 @@ def test_the_newest_come_first_in_the_order_of_time() -> None:
     assert watched(old, Filter("d"), last=1, at_start=4) == (["d"], [])
 
 
+def test_the_newest_of_one_batch_are_its_last() -> None:
+    """The decisions of a batch have one timestamp; the first ones of it were shown, in reverse order."""
+    old = [decided("before", 0), *(decided(f"batch-{number}", 1) for number in range(5))]
+    assert watched(old, last=2, at_start=6) == (["batch-3", "batch-4"], [])
+    assert watched(old, last=6, at_start=6)[0] == ["before", *(f"batch-{number}" for number in range(5))]
+
+
 def test_malformed_records_are_reported() -> None:
     """They are not results, and do not end the command."""
     ids, skipped = watched([_message(b"{"), decided("a")])

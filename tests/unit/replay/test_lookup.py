@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.fakes import FakeRecord
 APPLICATIONS, DECISIONS, REVIEWS = "credit.applications", "credit.decisions", "credit.reviews"
 ID = "a-1"
 FIRST, SECOND = "1" * 64, "2" * 64
+NOW_MS = 1_769_853_600_000
 
 
 class FakeTopics:
@@ -57,7 +59,7 @@ class FakeTopics:
         review = {"review_id": f"r-{number}", "application_id": ID, "decision_id": decision_id, "label": "DECLINED"}
         review |= {"reason": "INCOME", "reviewer": "ana", "at": "2026-01-31T11:00:00Z"}
         raw = json.dumps(review | changed).encode()
-        self.records[REVIEWS].append(FakeRecord((0, number), raw, ID.encode(), topic_name=REVIEWS))
+        self.records[REVIEWS].append(FakeRecord((0, number), raw, ID.encode(), (), NOW_MS, REVIEWS))
 
     def apply(self, offset: int, key: bytes = ID.encode()) -> None:
         """Adds an application to partition 2."""
@@ -83,8 +85,9 @@ class FakeTopics:
                     and bounds[record.partition()][0] <= record.offset() < bounds[record.partition()][1]
                 ]
 
-            def narrow(self, bounds: Mapping[int, tuple[int, int]], _: int) -> Mapping[int, tuple[int, int]]:
-                return bounds
+            def narrow(self, bounds: Mapping[int, tuple[int, int]], at_ms: int) -> Mapping[int, tuple[int, int]]:
+                offsets = [one.offset() for one in topics.records[topic] if one.timestamp()[1] >= at_ms]
+                return {p: (min(offsets, default=end), end) for p, (_, end) in bounds.items()}
 
             def close(self) -> None:
                 pass
@@ -145,6 +148,30 @@ def test_the_review_that_counts_comes_with_its_decision(topics: FakeTopics) -> N
     declined = topics.decide(5, SECOND, supersedes=maybe)
     topics.review(declined)
     assert look_up(SETTINGS, ID).review is None
+
+
+@pytest.mark.parametrize("hours", [0, 5, 14])
+def test_a_worker_whose_clock_is_in_another_time_zone(topics: FakeTopics, hours: int) -> None:
+    """Its decisions are written later than their reviews, which were not found: the decision seemed to wait."""
+    topics.apply(5)
+    maybe = topics.decide(5, label="MAYBE")
+    topics.records[DECISIONS] = [
+        replace(record, timestamp_ms=NOW_MS + 3_600_000 * hours) for record in topics.records[DECISIONS]
+    ]
+    topics.review(maybe)
+    assert look_up(SETTINGS, ID).review is not None
+
+
+def test_a_review_with_the_id_of_the_one_that_counts_changes_nothing(topics: FakeTopics) -> None:
+    """Its label, reviewer and reason were shown, although it has no effect: ids are chosen by the writer."""
+    topics.apply(5)
+    maybe = topics.decide(5, label="MAYBE")
+    topics.review(maybe, review_id="r-1", label="APPROVED")
+    topics.review(maybe, review_id="r-1", reviewer="mallory", label="DECLINED")
+    topics.review(f"{APPLICATIONS}:2:4@{FIRST[:12]}", review_id="r-1", reviewer="mallory")
+    counting = look_up(SETTINGS, ID).review
+    assert counting is not None
+    assert (counting.reviewer, counting.label) == ("ana", "APPROVED")
 
 
 def test_an_application_that_was_sent_again_counts_from_its_last_record(topics: FakeTopics) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from schemas.application import CreditApplication
+from schemas.contract_parser import parse_contract
 from schemas.contracts import shipped_contract
 from schemas.files import dump_application, read_applications
-from schemas.rows import ApplicationsFileError
+from schemas.rows import ApplicationsFileError, OutcomeColumn, plain_code
+from schemas.tables import read_cell
 from tests import real_data
 from tests.unit.schemas.made_files import (
     APPLICATION,
@@ -296,6 +298,28 @@ def test_codes_that_a_program_made_floats_read_as_names(tmp_path: Path) -> None:
     rows = read_rows(path)
     assert [(row.status, json.loads(row.value)["income"]) for row in rows] == [("ok", 182), ("ok", None), ("ok", None)]
     assert json.loads(rows[0].value) == {"application_id": "a.csv:2-32aa2bf1", **APPLICATION}
+
+
+@pytest.mark.parametrize(("value", "cells"), [("10", ["10", "10.0", " 10 "]), ("-1", ["-1", "-1.00"]), ("1.0", ["1"])])
+def test_an_outcome_of_several_digits_that_a_program_made_a_float(tmp_path: Path, value: str, cells: list[str]) -> None:
+    """`10.0` was not taken for 10, so that no loan was a default; JSON lines are read with floats alone."""
+    outcome = OutcomeColumn("late", {plain_code(value): "default"}, others="ok")
+    path = write(tmp_path, "a.csv", f"{HEADER},late", *(f"{CODED},{cell}" for cell in [*cells, "100", "0"]))
+    statuses = [row.status for row in read_applications(path, shipped_contract(), outcome=outcome)]
+    assert statuses == ["default"] * len(cells) + ["ok", "ok"]
+    lines = [json.dumps({"late": json.loads(cell)}) for cell in (value, "100")]
+    path = write(tmp_path, "a.jsonl", *lines)
+    statuses = [row.status for row in read_applications(path, shipped_contract(), outcome=outcome)]
+    assert statuses == ["default", "ok"]
+
+
+def test_codes_of_several_digits_that_a_program_made_floats() -> None:
+    """As those of one digit; a code that is written with a fraction in the contract is found as it is written."""
+    home = {"type": "string", "enum": ["rent", "owner"], "x-codes": {"10": "rent", "11.0": "owner"}}
+    document = {"title": "Loan", "type": "object", "properties": {"id": {"type": "string", "x-id": True}, "home": home}}
+    field = parse_contract(json.dumps({**document, "required": ["id"]})).fields["home"]
+    read = [read_cell(field, cell, ",")[0] for cell in ("10", "10.0", "11.0", "11")]
+    assert read == ['"rent"', '"rent"', '"owner"', '"11"']
 
 
 def test_what_cannot_be_seen_in_a_category_is_named(tmp_path: Path) -> None:
