@@ -1,8 +1,12 @@
 // Shared by all views: the event stream, the status strip, the page's contract, and helpers for HTML and numbers.
 
+import { forgetTries } from "./try-ids.js";
+
 const listeners = { state: [], tick: [], result: [] };
 const strip = document.querySelector(".strip");
 const status = document.getElementById("status");
+
+document.querySelector(".logout")?.addEventListener("submit", forgetTries);
 
 /** Calls `handler` with the data of each event: state (on each connection), tick (every second), result (of a try). */
 export function listen(event, handler) {
