@@ -1,7 +1,7 @@
 // Tries applications: the form of the contract, its validation, and the result of each try.
 
 import { describe, ticks } from "./histogram.js";
-import { bundleName, connect, createElement, formatSeconds, listen, readPolicy, request } from "./live.js";
+import { bundleName, connect, createElement, formatSeconds, isReadable, listen, onRecovery, readPolicy, request } from "./live.js";
 import { showCode } from "./try-code.js";
 import { saveTry, savedTries, TRIES_MAX } from "./try-ids.js";
 
@@ -41,8 +41,9 @@ document.getElementById("mode-json").addEventListener("click", () => choose(true
 form.addEventListener("submit", send);
 listen("state", (state) => {
   state.results.forEach(showResult);
-  lookUpTries();
+  if (isReadable(state)) lookUpTries();
 });
+onRecovery(lookUpTries);
 listen("result", showResult);
 listTries();
 connect();
