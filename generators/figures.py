@@ -1,4 +1,4 @@
-"""The figures in README and on the home page, from those that the benchmarks measured."""
+"""The figures in README, on the home page and in the advice on tuning, from those that the benchmarks measured."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ from generators.files import with_section
 _FIGURES: Final = "benchmarks/report/figures.json"
 _README: Final = "README.md"
 _HOME: Final = "docs/index.md"
+_TUNING: Final = "docs/tuning.md"
 
 
 def generate(root: Path) -> dict[str, bytes]:
@@ -18,7 +19,8 @@ def generate(root: Path) -> dict[str, bytes]:
     readme = with_section((root / _README).read_text(encoding="utf-8"), "promise", promise)
     readme = with_section(readme, "performance", _performance(figures))
     home = with_section((root / _HOME).read_text(encoding="utf-8"), "promise", promise)
-    return {_README: readme.encode(), _HOME: home.encode()}
+    tuning = with_section((root / _TUNING).read_text(encoding="utf-8"), "engines", _engines(figures))
+    return {_README: readme.encode(), _HOME: home.encode(), _TUNING: tuning.encode()}
 
 
 def _promise(figures: dict[str, Any]) -> str:
@@ -50,6 +52,18 @@ def _performance(figures: dict[str, Any]) -> str:
         f"fastest JVM program and {at_least['times_python']:.1f} times as many as the fastest Python framework. All "
         f"programs were measured in turns on the same {figures['cores']} cores, which they share with the broker, with "
         "the same model and the same decisions. Compare the ratios: the figures belong to this machine."
+    )
+
+
+def _engines(figures: dict[str, Any]) -> str:
+    """What one worker does with each engine, as the comparison with other programs measured it."""
+    at_least = figures["at-least-once"]
+    return (
+        "With at-least-once delivery and a backlog, one worker with the compiled engine processes "
+        f"{_thousands(at_least['rate'])} applications per second on {figures['cores']} cores that it shares with the "
+        f"broker, {at_least['times_python_engine']:.1f} times as many as with the Python engine. It takes "
+        f"{at_least['cpu_us']:.1f} µs of CPU time per application and {at_least['memory_mb']} MB of memory "
+        "([all figures](../benchmarks/report/comparison.md))."
     )
 
 

@@ -229,8 +229,8 @@ def try_application(
 ) -> None:
     """Send one application and show its decision.
 
-    Fields that are not given take the values of the contract's example, and are listed below the decision. --fields
-    lists the fields of the deployed contract.
+    Fields that are not given take the values of the contract's example, and are listed below the decision; optional
+    fields that are a prohibited basis are not sent. --fields lists the fields of the deployed contract.
 
     Examples:
     ```

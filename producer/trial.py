@@ -14,7 +14,7 @@ from producer.validation import validate_application
 from schemas.contract import Contract, ContractField, Kind
 from schemas.field_rules import describe_field
 from schemas.files import dump_application
-from schemas.made_up import example_of, nest_values
+from schemas.made_up import example_of, initial_values, nest_values
 
 
 class Trial(NamedTuple):
@@ -22,7 +22,8 @@ class Trial(NamedTuple):
 
     Attributes:
         application: the contract's fields by name.
-        defaulted: the fields that were not given and have the example's values, without the id, which is generated.
+        defaulted: the fields that were not given and have the example's values: neither the id, which is generated, nor
+            optional fields that are a prohibited basis, which are not sent.
     """
 
     application: dict[str, object]
@@ -40,7 +41,7 @@ def make_trial(assignments: Sequence[str], contract: Contract) -> Trial:
         MisuseError: lists every assignment with an unknown field, a duplicate field or an invalid value.
     """
     fields = contract.fields
-    example = {name: example_of(field) for name, field in fields.items()}
+    example = initial_values(contract)
     id_name = contract.id_field.name
     pairs = [assignment.partition("=") for assignment in assignments]
     problems = [f"{name}: unknown field{_suggest(name, fields)}" for name, _, _ in pairs if name not in fields]

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from schemas.bases import is_optional_basis
 from schemas.contract import NUMBER_MAX, Contract, ContractField, ContractObject, Kind, Limits, Value
 
 _MIXED: Final = 23  # applications that vary all fields at once
@@ -82,6 +83,11 @@ def example_of(field: ContractField) -> Any:
         return "x" * max(1, field.length_min)
     others = {Kind.BOOLEAN: False, Kind.DATE: _DATES[1], Kind.DATE_TIME: _DATE_TIMES[1]}
     return others.get(field.kind) if field.kind in others else field.categories[0]
+
+
+def initial_values(contract: Contract) -> dict[str, Any]:
+    """Returns the example of each field by dotted name, without optional fields that are a prohibited basis."""
+    return {name: example_of(field) for name, field in contract.fields.items() if not is_optional_basis(field)}
 
 
 def _middle(field: ContractField) -> float:

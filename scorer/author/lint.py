@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.bases import find_bases
 from schemas.contract import Contract
 from schemas.printable import printable
-from scorer.author.bases import find_bases
 from scorer.author.counterfactual import check_counterfactuals
 from scorer.author.finding import SEVERITIES, Finding, Severity
 from scorer.author.policy_check import find_conditions, find_thresholds

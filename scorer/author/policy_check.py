@@ -10,10 +10,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.bases import find_bases, indicates_age
 from schemas.contract import Contract
 from schemas.contract_faults import shown
 from schemas.printable import printable
-from scorer.author.bases import find_bases, indicates_age
 from scorer.author.finding import Finding
 from scorer.author.policy_cells import (
     Points,

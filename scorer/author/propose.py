@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+from schemas.bases import find_bases, indicates_age
 from schemas.contract import ID_CHARACTERS_MAX
-from scorer.author.bases import find_bases, indicates_age
 from scorer.author.column_profile import COUNTED_CHARACTERS_MAX, ColumnProfile, Form
 from scorer.author.unknown_codes import find_far_values, find_unknown_codes
 

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.bases import find_bases
 from schemas.contract_faults import shown
-from scorer.author.bases import find_bases
 from scorer.author.finding import Finding
 from scorer.core.catalogue import Entry, Reasons, find_prohibited
 from scorer.core.features import FeatureEncoding

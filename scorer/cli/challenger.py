@@ -34,8 +34,10 @@ def challenger(
     scorer challenger --sample 100000 --json
     ```
     """
-    from scorer.console.newest_comparison import compare_newest
+    from scorer.author.diff import compare_decisions
     from scorer.operate.deployments import read_history
+    from scorer.operate.newest import read_newest
+    from scorer.operate.reading import Skipped
     from scorer.store.store import BundleStore
     from scorer.stream.history import fold
 
@@ -44,10 +46,11 @@ def challenger(
     references = champion_of(state, settings), state.current("challenger")
     if references[1] is None:
         raise DeploymentError("there is no challenger: scorer deploy REF --slot challenger --reason … deploys one")
-    bundles = BundleStore(settings.store)
+    bundles, skipped = BundleStore(settings.store), Skipped()
     with elapsed_time(f"comparing the newest {sample:,} applications"):
         opened = bundles.open(str(references[0])), bundles.open(str(references[1]))
-        decisions, skipped = compare_newest(settings, opened, sample)
+        batches = read_newest(settings, sample, skipped)
+        decisions = compare_decisions(batches, opened, settings.record_bytes_max, keep_flips=False)
     champion_name, challenger_name = (bundle.reference.short for bundle in opened)
     if as_json:
         names = {"champion": champion_name, "challenger": challenger_name}

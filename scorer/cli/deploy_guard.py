@@ -153,12 +153,15 @@ class Guard:
         Returns:
             The shifts, and what was compared; or no shifts, and why they are not compared.
         """
+        from scorer.author.diff import compare_decisions
         from scorer.author.guard import COMPARED_MIN, count_shifts
-        from scorer.console.newest_comparison import compare_newest
+        from scorer.operate.newest import read_newest
+        from scorer.operate.reading import Skipped
 
         topic = self.settings.applications_topic
+        batches = read_newest(self.settings, _SAMPLE, Skipped())
         try:
-            newest, _ = compare_newest(self.settings, opened, _SAMPLE)
+            newest = compare_decisions(batches, opened, self.settings.record_bytes_max, keep_flips=False)
         except (BrokerError, TopicsError) as error:
             return [], str(error)
         valid = newest.compared + newest.failed.total()

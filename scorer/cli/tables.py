@@ -28,9 +28,19 @@ def print_tables(*tables: "RenderableType") -> None:
         if isinstance(table, Table) and not console.is_terminal:
             table.box, table.pad_edge = None, False
             if table.title:  # which would be folded to the table's width
-                console.print(table.title, highlight=False)
+                print_trimmed(console, table.title)
                 table.title = None
-        console.print(table, highlight=False)
+        print_trimmed(console, table)
+
+
+def print_trimmed(console: "Console", content: "RenderableType") -> None:
+    """Prints a table or a text; to pipes and files without the spaces that fill its last column."""
+    if console.is_terminal:
+        console.print(content, highlight=False)
+        return
+    with console.capture() as capture:
+        console.print(content, highlight=False)
+    console.file.write("\n".join(line.rstrip(" ") for line in capture.get().split("\n")))
 
 
 def fit_line(line: str, indent: int = 0, output: TextIO | None = None) -> str:

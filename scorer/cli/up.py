@@ -15,6 +15,7 @@ from schemas.durations import read_duration
 from schemas.printable import printable_lines
 from scorer.cli.completion import complete_reference
 from scorer.cli.options import ConfigOption, JsonOption, ServersOption, SetOption, settings_of
+from scorer.cli.tables import print_trimmed
 from scorer.errors import MisuseError
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def _run(plan: "Plan", loaded: "LoadedSettings[Settings]", note: str, *, as_json
     if as_json:
         typer.echo(json.dumps(summary_json(end)))
     else:
-        terminal.print(summary(end))
+        print_trimmed(terminal, summary(end))
     for line in [*notes, *failures]:
         typer.echo(printable_lines(line), err=True)
     if failures or end.waiting or (end.duplicated and settings.delivery == "exactly-once"):

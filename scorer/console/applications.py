@@ -119,6 +119,7 @@ class History:
                 "decision": decision.decision,
                 "probability_of_default": decision.probability_of_default,
                 "bundle": decision.bundle.model_dump(),
+                "source": decision.as_model().source.model_dump(),
                 "reasons": text.explain(decision.reasons),
                 "policy": list(text.policy),
                 "bundle_fault": text.fault,
@@ -153,6 +154,7 @@ class History:
                     "code": record.code,
                     "reason": record.reason,
                     "position": str(record.position),
+                    "source": {"topic": record.topic, "partition": record.partition, "offset": record.offset},
                     "bundle": record.bundle,
                     "requeued": None,
                 }

@@ -11,12 +11,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from scorer.author.diff import compare_decisions
 from scorer.author.lint import lint_bundle
 from scorer.bundle.engine import with_engine
 from scorer.bundle.load import load_bundle
 from scorer.bundle.trial import limit_memory
-from scorer.console.newest_comparison import compare_newest
 from scorer.errors import BundleError, ScorerError
+from scorer.operate.newest import read_newest
+from scorer.operate.reading import Skipped
 from scorer.settings import Settings
 from scorer.store.store import BundleStore
 
@@ -35,8 +37,10 @@ def review(folder: str) -> dict[str, Any]:
 def compare(settings: Mapping[str, Any], champion: str, challenger: str, sample: int) -> dict[str, Any]:
     """The comparison of `scorer challenger`: both bundles decide the newest applications."""
     loaded = Settings.model_validate(settings)
-    bundles = BundleStore(loaded.store)
-    comparison, skipped = compare_newest(loaded, (bundles.open(champion), bundles.open(challenger)), sample)
+    bundles, skipped = BundleStore(loaded.store), Skipped()
+    opened = bundles.open(champion), bundles.open(challenger)
+    batches = read_newest(loaded, sample, skipped)
+    comparison = compare_decisions(batches, opened, loaded.record_bytes_max, keep_flips=False)
     return comparison.as_json() | skipped.as_json()
 
 

@@ -6,8 +6,8 @@ from string import Template
 from typing import Any, Final, NamedTuple
 
 from schemas.contract import Contract
-from schemas.contract_examples import plain_application
 from schemas.files import dump_application
+from schemas.made_up import initial_values, nest_values
 from scorer.console.publish import make_try
 from scorer.errors import MisuseError
 from scorer.settings import Settings
@@ -37,10 +37,11 @@ class Example(NamedTuple):
         Args:
             settings: the addresses and topics.
             contract: the contract.
-            given: the id and the application; an example of the contract if it is not given.
+            given: the id and the application; if it is not given, the contract's example without optional fields that
+                are a prohibited basis.
         """
-        plain = plain_application(contract)
-        application_id, application = given or (contract.id_of(plain), plain)
+        example = nest_values(contract, initial_values(contract))
+        application_id, application = given or (contract.id_of(example), example)
         value = dump_application(application, contract).decode()
         return Template(self.code).substitute(
             servers=settings.bootstrap_servers,

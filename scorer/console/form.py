@@ -8,12 +8,12 @@ from datetime import UTC
 from itertools import count
 from typing import Any, Final, NamedTuple
 
+from schemas.bases import is_optional_basis
 from schemas.contract import NUMBER_MAX, Contract, ContractField, ContractObject, Kind, Value
 from schemas.contract_values import read_date_time
 from schemas.contract_words import describe_number
 from schemas.field_rules import describe_range
 from schemas.made_up import example_of
-from scorer.author.bases import find_bases
 
 TYPED: Final = "typed"
 """Stands for the value in a field's input."""
@@ -154,7 +154,7 @@ def _field(field: ContractField, id_: str) -> FormField:
 
 def _initial(field: ContractField, example: Any, choices: Sequence[Choice]) -> tuple[str, str]:
     """What is selected and what is in the input at first: the example, and nothing of an optional prohibited basis."""
-    if not field.required and (field.prohibited or find_bases(field.name)):
+    if is_optional_basis(field):
         return (ABSENT if choices else TYPED), ""
     written = _json(example)
     if field.kind not in _INPUTS or any(choice.value == written for choice in choices):

@@ -184,6 +184,7 @@ class Live:
             group_state = self.group_state
             return {
                 "error": next(filter(None, self._errors.values()), ""),
+                "errors": {part: text for part, text in self._errors.items() if text},
                 "workers": None if group_state is None else group_state.workers,
                 "deciding": [] if group_state is None else list(group_state.deciding),
                 "unswitched": [] if group_state is None else [entry.as_json() for entry in group_state.unswitched],

@@ -1,13 +1,10 @@
 """Decodes the newest applications with a new contract and with the champion's, and counts what each rejects."""
 
-import time
-from contextlib import closing
-
 from schemas.contract import Contract
 from scorer.core.records import read_values
 from scorer.core.rejections import RejectionComparison
-from scorer.operate.newest import find_newest
-from scorer.operate.reading import Skipped, TopicReader
+from scorer.operate.newest import read_newest
+from scorer.operate.reading import Skipped
 from scorer.settings import Settings
 
 
@@ -30,7 +27,6 @@ def compare_contracts(
         BrokerError: the topic cannot be read.
     """
     comparison, skipped = RejectionComparison(new, current, settings.record_bytes_max), Skipped()
-    with closing(TopicReader(settings, settings.applications_topic, skipped)) as reader:
-        for records in reader.read(find_newest(reader, offsets_max, int(time.time() * 1_000))):
-            comparison.add(read_values(records, settings.record_bytes_max))
+    for records in read_newest(settings, offsets_max, skipped):
+        comparison.add(read_values(records, settings.record_bytes_max))
     return comparison, skipped

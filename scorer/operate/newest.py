@@ -1,9 +1,14 @@
-"""Finds the newest offsets of a topic across its partitions, by the records' timestamps."""
+"""Reads the newest records of a topic across its partitions, by the records' timestamps."""
 
+import time
 from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Protocol
 
-from scorer.operate.reading import Bounds
+from scorer.operate.reading import Bounds, Skipped, TopicReader
+from scorer.settings import Settings
+from scorer.stream.worker import Record
 
 
 class Topic(Protocol):
@@ -11,6 +16,22 @@ class Topic(Protocol):
 
     def bounds(self) -> dict[int, tuple[int, int]]: ...
     def narrow(self, bounds: Bounds, at_ms: int) -> dict[int, tuple[int, int]]: ...
+
+
+def read_newest(settings: Settings, offsets_max: int, skipped: Skipped) -> Iterator[list[Record]]:
+    """Yields the newest committed applications, some thousands at a time; joins no group and publishes nothing.
+
+    Args:
+        settings: the brokers and the topic.
+        offsets_max: as for `find_newest`.
+        skipped: counts the record batches that cannot be read.
+
+    Raises:
+        TopicsError: the topic is missing.
+        BrokerError: the topic cannot be read.
+    """
+    with closing(TopicReader(settings, settings.applications_topic, skipped)) as reader:
+        yield from reader.read(find_newest(reader, offsets_max, int(time.time() * 1_000)))
 
 
 def find_newest(topic: Topic, offsets_max: int, now_ms: int) -> dict[int, tuple[int, int]]:

@@ -8,9 +8,10 @@ from typing import Any, Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.contract import Kind
+from schemas.contract import ContractField, Kind
 from schemas.decision import decision_id
 from schemas.spreadsheet import SpreadsheetWriter
+from scorer.core.columns import UNKNOWN_CATEGORY
 from scorer.core.decode import Decoder
 from scorer.core.policy import LABELS
 from scorer.errors import MisuseError
@@ -62,11 +63,13 @@ class Findings:
     bands: dict[str, Group]
     """By the previous probability, in intervals of 0.1."""
     deleted: int
-    """Rescored applications that retention has deleted since: they are missing in `categories`."""
+    """Rescored applications that retention has deleted since: they are missing in the groups by field."""
     categories: dict[str, dict[str, Group]]
-    """By field and value of the new bundle's contract, without the applications that it rejects."""
+    """By category or boolean field and value of the new bundle's contract, without the applications that it rejects."""
     numbers: dict[str, dict[str, Group]]
     """By number field and band of its values, without applications of which the number is unknown."""
+    dates: dict[str, dict[str, Group]]
+    """By field with dates or date-times and period in UTC, without applications of which the date is unknown."""
     skipped: int = 0
     """Malformed records on the decisions and dead-letter topics, which are not included."""
     skipped_first: tuple[str, ...] = ()
@@ -102,7 +105,7 @@ def compute_findings(
         MisuseError: the file cannot be written.
         TopicsError, BrokerError, ReplayError: the applications cannot be read.
     """
-    rows = plan.selection.rows
+    rows, inputs = plan.selection.rows, decoder.contract.inputs
     is_rescored = results.label_indexes < REJECTED
     flipped = is_rescored & (rows["outcome"] != results.label_indexes)
     changes = Changes(
@@ -132,13 +135,11 @@ def compute_findings(
         bands=dict(changes.by_probability(rows["probability"])),
         deleted=int((~fields.is_read).sum()),
         categories={
-            name: {
-                value: changes.group(column == index)
-                for index, value in enumerate(decoder.contract.fields[name].categories)
-            }
+            name: {value: changes.group(column == index) for index, value in enumerate(_values_of(inputs[name]))}
             for name, column in fields.categories.items()
         },
         numbers={name: dict(changes.by_band(column)) for name, column in fields.numbers.items()},
+        dates={name: dict(changes.by_period(column)) for name, column in fields.days.items()},
         skipped=results.skipped.count,
         skipped_first=tuple(map(str, results.skipped.first)),
     )
@@ -165,14 +166,22 @@ class _Fields(NamedTuple):
     """The fields of n applications.
 
     Attributes:
-        categories: per category the index of each application's value, shape (n,); -1 if unknown or not decoded.
+        categories: per category or boolean the index of each application's value in `_values_of`, shape (n,); -1 if
+            unknown or not decoded.
         numbers: per number field the numbers, shape (n,); NaN if unknown or not decoded.
+        days: per field with dates or date-times whole days since 1970-01-01 in UTC, shape (n,); NaN likewise.
         is_read: shape (n,): whether the application is still on its topic.
     """
 
     categories: dict[str, NDArray[np.int16]]
     numbers: dict[str, NDArray[np.float32]]
+    days: dict[str, NDArray[np.float32]]
     is_read: NDArray[np.bool_]
+
+
+def _values_of(field: ContractField) -> tuple[str, ...]:
+    """The values of a category or a boolean, by their index in a column."""
+    return ("false", "true") if field.kind is Kind.BOOLEAN else field.categories
 
 
 def _read_fields(
@@ -185,20 +194,26 @@ def _read_fields(
 ) -> _Fields:
     """Reads the applications again, and adds those whose label changed to the file."""
     n, inputs = len(plan.selection), decoder.contract.inputs
-    categories = {name: np.full(n, -1, dtype=np.int16) for name, one in inputs.items() if one.kind is Kind.CATEGORY}
+    categories = {name: np.full(n, UNKNOWN_CATEGORY, dtype=np.int16) for name, one in inputs.items() if _values_of(one)}
     numbers = {name: np.full(n, np.nan, dtype=np.float32) for name, one in inputs.items() if one.kind.is_numeric}
+    days = {name: np.full(n, np.nan, dtype=np.float32) for name in inputs if name not in categories | numbers}
     is_read = np.zeros(len(flipped), dtype=np.bool_)
     for messages, rows in read_selected(settings, plan.selection, on_progress):
         decoded = decoder.decode_batch([message.value() for message in messages], settings.record_bytes_max)
         decoded_rows = rows[decoded.rows]
-        for name, column in (categories | numbers).items():
-            column[decoded_rows] = decoded.columns.values[name]
+        values = decoded.columns.values
+        for name, indexes in categories.items():
+            indexes[decoded_rows] = np.nan_to_num(values[name], nan=UNKNOWN_CATEGORY)  # an unknown boolean is NaN
+        for name, column in numbers.items():
+            column[decoded_rows] = values[name]
+        for name, column in days.items():
+            column[decoded_rows] = np.floor(values[name])
         ids = zip(decoded.columns.ids, decoded_rows.tolist(), strict=True)
         flips.add([(application_id, row) for application_id, row in ids if flipped[row]])
         is_read[rows] = True
     # Applications that retention has deleted since are listed without id.
     flips.add([("", row) for row in np.flatnonzero(flipped & ~is_read).tolist()])
-    return _Fields(categories, numbers, is_read)
+    return _Fields(categories, numbers, days, is_read)
 
 
 class _FlipsFile:

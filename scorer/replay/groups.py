@@ -1,6 +1,7 @@
-"""Figures of groups of applications: by previous probability, by category, and by bands of a number."""
+"""Figures of groups of applications: by previous probability, by category, by bands of a number, and by period."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -81,15 +82,35 @@ class Changes:
         Args:
             numbers: shape (n,); applications with NaN belong to no band.
         """
-        known = ~np.isnan(numbers)
-        if not known.any():
-            return
         # Three significant digits, so that a band has limits that people can read.
-        edges = sorted({float(f"{edge:.3g}") for edge in np.quantile(numbers[known], _QUANTILES).tolist()})
+        edges = sorted({float(f"{edge:.3g}") for edge in _quantiles(numbers)})
+        yield from self._by_edges(numbers, edges, [f"{edge:,}".removesuffix(".0") for edge in edges], "over")
+
+    def by_period(self, days: NDArray[np.float32]) -> Iterator[tuple[str, Group]]:
+        """Yields the groups by periods of a date, with about the same number of applications each.
+
+        Args:
+            days: whole days since 1970-01-01, shape (n,); applications with NaN belong to no period.
+        """
+        edges = sorted({math.floor(edge) for edge in _quantiles(days)})
+        yield from self._by_edges(days, edges, [str(np.datetime64(edge, "D")) for edge in edges], "after")
+
+    def _by_edges(
+        self, numbers: NDArray[np.float32], edges: Sequence[float], texts: Sequence[str], above: str
+    ) -> Iterator[tuple[str, Group]]:
+        """Yields the groups between edges, without empty ones, by the edges' texts; nothing without edges."""
+        if not edges:
+            return
         bands = np.searchsorted(np.array(edges, dtype=np.float32), numbers)
-        texts = [f"{edge:,}".removesuffix(".0") for edge in edges]
-        between = (f"over {low} to {high}" for low, high in pairwise(texts))
-        for band, name in enumerate((f"up to {texts[0]}", *between, f"over {texts[-1]}")):
-            members = known & (bands == band)
+        between = (f"{above} {low} to {high}" for low, high in pairwise(texts))
+        for band, name in enumerate((f"up to {texts[0]}", *between, f"{above} {texts[-1]}")):
+            members = ~np.isnan(numbers) & (bands == band)
             if members.any():
                 yield name, self.group(members)
+
+
+def _quantiles(numbers: NDArray[np.float32]) -> list[float]:
+    """The quantiles that separate the groups; none if no number is known."""
+    known = numbers[~np.isnan(numbers)]
+    edges: list[float] = np.quantile(known, _QUANTILES).tolist() if len(known) else []
+    return edges

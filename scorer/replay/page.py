@@ -110,7 +110,8 @@ def _largest_share(findings: Findings) -> float:
 
 
 def _groups(findings: Findings) -> Iterator[Group]:
-    for groups in (findings.bands, *findings.categories.values(), *findings.numbers.values()):
+    by_field = (findings.categories, findings.numbers, findings.dates)
+    for groups in (findings.bands, *(groups for fields in by_field for groups in fields.values())):
         yield from groups.values()
 
 

@@ -13,10 +13,6 @@ NAMES = frozenset(shipped_contract().inputs)
 ROOMS = ("scorer", "producer")
 
 EXCEPTED: Final[Mapping[str, Mapping[str, str]]] = {
-    "scorer/author/bases.py": {
-        "age": "a word of fields' names, of any contract, which indicates a prohibited basis",
-        "marital": "the same",
-    },
     "scorer/author/build.py": {"age": "the prohibited basis, as x-prohibited of a contract names it"},
     "scorer/author/propose.py": {"age": "the prohibited basis, as x-prohibited of a contract names it"},
     "scorer/author/finding.py": {"age": "a rule's name", "income": "a rule's name"},

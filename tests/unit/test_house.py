@@ -62,6 +62,7 @@ WAIT_WITHOUT_KEYWORDS = {
 WAITS = {
     "scorer/author/container.py: subprocess.run": "the build of an image, which its user watches and can interrupt",
     "scorer/cli/score.py: sys.stdout.buffer.flush": "to a pipe or a terminal",
+    "scorer/cli/tables.py: capture.get": "returns what was printed",
     "scorer/console/bundle_tasks.py: process.wait": "a coroutine; the process was killed",
     "scorer/console/serve.py: server.run": "until SIGTERM",
     "scorer/console/streams.py: page.queue.get": "a coroutine, which ends with the page's connection",

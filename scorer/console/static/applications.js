@@ -1,6 +1,6 @@
 // One application: searched by its id, which is part of the page's fragment and never sent in a URL.
 
-import { bundleName, connect, createElement, formatMilliseconds, formatNumber, request } from "./live.js";
+import { bundleName, connect, createElement, formatMilliseconds, formatNumber, onRecovery, request } from "./live.js";
 import { describeWaiting, formatProbability, reasonList, reviewForm, valuesButton } from "./review-form.js";
 
 const byId = (id) => document.getElementById(id);
@@ -14,6 +14,9 @@ byId("search").addEventListener("submit", (event) => {
   else location.hash = fragment;
 });
 addEventListener("hashchange", search);
+onRecovery(() => {
+  if (!byId("fault").hidden) search();
+});
 connect();
 search();
 

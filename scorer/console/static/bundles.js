@@ -1,16 +1,20 @@
 // The bundles of the store, the newest first, and how two of them differ.
 
-import { connect, createElement, request } from "./live.js";
+import { connect, createElement, onRecovery, request } from "./live.js";
 
 const byId = (id) => document.getElementById(id);
 let shown = 0;
 let loading = 0; // only the result of the last load is shown
+let knowsChampion = false; // it is in the deployment history
 
 byId("refresh").addEventListener("click", () => load(0));
 byId("more").addEventListener("click", () => load(shown));
 byId("compare").addEventListener("submit", compare);
 byId("compare").addEventListener("change", () => {
   byId("compare-button").disabled = !(chosen("before") && chosen("after"));
+});
+onRecovery(() => {
+  if (!knowsChampion) load(0);
 });
 connect();
 load(0);
@@ -26,6 +30,7 @@ async function load(first) {
   try {
     const list = await request(`/api/bundles?first=${first}`);
     if (number !== loading) return;
+    knowsChampion = list.champion !== null || list.default !== null;
     const rows = list.bundles.map((bundle) => row(bundle, list));
     if (first) byId("bundles").append(...rows);
     else byId("bundles").replaceChildren(...rows);

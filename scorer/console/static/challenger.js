@@ -1,6 +1,6 @@
 // The challenger, and how it would have decided the newest applications.
 
-import { bundleName, connect, createElement, findUnswitched, formatNumber, formatShare, formatTime, listen, request } from "./live.js";
+import { bundleName, connect, createElement, findUnswitched, formatNumber, formatShare, formatTime, listen, onRecovery, request } from "./live.js";
 
 const LABELS = ["APPROVED", "MAYBE", "DECLINED"];
 const byId = (id) => document.getElementById(id);
@@ -9,6 +9,9 @@ let shown = null; // the number of deployments that is shown
 byId("refresh").addEventListener("click", compare);
 listen("state", update);
 listen("tick", update);
+onRecovery(() => {
+  if (!byId("comparison").hidden && !byId("fault").hidden) compare();
+});
 connect();
 
 async function update(data) {

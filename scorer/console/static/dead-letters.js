@@ -1,7 +1,7 @@
 // Dead letters: by code, and the newest ones in pages. A key and value are fetched on request, and dropped when hidden.
 
 import { commandToCopy } from "./copy.js";
-import { connect, createElement, formatMilliseconds, formatNumber, formatTime, listen, request } from "./live.js";
+import { connect, createElement, formatMilliseconds, formatNumber, formatTime, listen, onRecovery, request } from "./live.js";
 
 let selectedCode = null;
 let first = 0;
@@ -17,6 +17,10 @@ byId("next").addEventListener("click", () => load(first + byId("letters").childr
 addEventListener("hashchange", showLinked);
 listen("state", showNews);
 listen("tick", showNews);
+onRecovery(() => {
+  if (!byId("fault").hidden) load(first);
+  if (byId("linked-letter").querySelector(".fault")) showLinked();
+});
 connect();
 load(0);
 showLinked();

@@ -1,12 +1,32 @@
 // Shared by all views: the event stream, the status strip, the page's contract, and helpers for HTML and numbers.
 
+import { forgetTries } from "./try-ids.js";
+
 const listeners = { state: [], tick: [], result: [] };
 const strip = document.querySelector(".strip");
 const status = document.getElementById("status");
 
+document.querySelector(".logout")?.addEventListener("submit", forgetTries);
+
 /** Calls `handler` with the data of each event: state (on each connection), tick (every second), result (of a try). */
 export function listen(event, handler) {
   listeners[event].push(handler);
+}
+
+/** Whether the topics of the group can be read. */
+export function isReadable({ workers, errors }) {
+  return workers !== null && !errors.group;
+}
+
+/** Calls `handler` each time that the topics can be read again, or for the first time since the page was loaded. */
+export function onRecovery(handler) {
+  let wasUnreadable = false;
+  const check = (data) => {
+    if (wasUnreadable && isReadable(data)) handler();
+    wasUnreadable = !isReadable(data);
+  };
+  listen("state", check);
+  listen("tick", check);
 }
 
 /** Opens the stream; call it after all listeners are registered. The browser reconnects by itself. */
@@ -17,7 +37,8 @@ export function connect() {
       const data = JSON.parse(message.data);
       if (event !== "result") {
         showStatus(data);
-        showReplaced(data.deployed);
+        showUnread(data);
+        showContract(data.deployed);
       }
       for (const handler of listeners[event]) handler(data);
     });
@@ -41,11 +62,25 @@ function showStatus(data) {
   else setStatus("good", data.workers === 1 ? "1 worker is running" : `${data.workers} workers are running`);
 }
 
-/** Says on a page about a contract that another one is deployed now; of a rollback to it, that it is not any more. */
-function showReplaced(deployed) {
+/** Says on a view that what it shows was not read yet, or is what was last read; the status strip says why. */
+function showUnread(data) {
+  const note = document.getElementById("unread");
+  if (!note) return;
+  const { part, unread } = note.dataset;
+  const isRead = part === "reviews" ? data.reviews !== null : data.workers !== null;
+  if (isRead) note.dataset.wasRead = "true";
+  note.hidden = isRead && !data.errors.group && !data.errors[part];
+  const text = `Waiting for Kafka: ${note.dataset.wasRead ? "this may be out of date" : unread}. The line at the top says more.`;
+  if (note.textContent !== text) note.textContent = text;
+}
+
+/** Names the champion on a page about its contract, or says that another contract is deployed now. */
+function showContract(deployed) {
   const replaced = document.getElementById("replaced");
   if (!replaced || !deployed) return;
   const isReplaced = deployed.sha256 !== document.getElementById("contract").dataset.sha256;
+  const text = deployed.bundle ? `of the champion ${deployed.bundle}` : "of the default bundle: nothing is deployed yet";
+  if (!isReplaced) document.getElementById("contract-of").textContent = text;
   if (isReplaced && replaced.dataset.by !== deployed.sha256) {
     replaced.dataset.by = deployed.sha256; // only on change, so that screen readers do not repeat it
     const link = createElement("a", { href: "" }, "Reload the page");

@@ -2,7 +2,7 @@
 
 import { makeChart } from "./charts.js";
 import { drawHistogram } from "./histogram.js";
-import { bundleName, connect, createElement, findUnswitched, formatNumber, formatSeconds, formatShare, formatTime, listen, readPolicy, request } from "./live.js";
+import { bundleName, connect, createElement, findUnswitched, formatNumber, formatSeconds, formatShare, formatTime, isReadable, listen, readPolicy, request } from "./live.js";
 
 const KINDS = ["APPROVED", "MAYBE", "DECLINED", "REJECTED"];
 const SMOOTHED_S = 5;
@@ -101,7 +101,7 @@ function showChampion(data) {
   const entry = findUnswitched(data, "champion");
   byId("unswitched").hidden = !entry;
   byId("unswitched").textContent = entry ? [entry.text, ...entry.reasons].join(": ") : "";
-  byId("workers").textContent = data.workers === null ? "–" : formatNumber(data.workers);
+  byId("workers").textContent = isReadable(data) ? formatNumber(data.workers) : "–";
   if (data.workers !== null && deployments !== data.deployments) {
     deployments = data.deployments;
     showHistory();

@@ -6,6 +6,8 @@ import { describeWaiting, formatProbability, reasonList, reviewForm, valuesButto
 const PAGE = 25;
 const byId = (id) => document.getElementById(id);
 let first = 0;
+let isLoaded = false;
+let wasComplete = false; // whether the console had read all decisions that wait
 
 if (byId("queue")) {
   byId("refresh").addEventListener("click", () => load(first));
@@ -13,11 +15,13 @@ if (byId("queue")) {
   byId("next").addEventListener("click", () => load(first + PAGE));
   listen("state", showNews);
   listen("tick", showNews);
-  load(0);
 }
 connect();
 
+/** Shows how many decisions wait, and loads the list as soon as it can be. */
 function showNews({ reviews }) {
+  if (reviews && !wasComplete && !isLoaded) load(first);
+  wasComplete = Boolean(reviews);
   if (!reviews) byId("news").textContent = "reading the decisions…";
   else if (!reviews.waiting) byId("news").textContent = "none waiting";
   else byId("news").textContent = `${formatNumber(reviews.waiting)} waiting, the oldest for ${formatAge(Date.now() - reviews.oldest_ms)}`;
@@ -29,6 +33,7 @@ async function load(from) {
     const page = await request(`/api/reviews?first=${from}&count=${PAGE}`);
     if (!page.decisions.length && from > 0) return load(Math.max(0, from - PAGE));
     first = from;
+    isLoaded = true;
     byId("fault").hidden = true;
     byId("empty").hidden = page.waiting > 0;
     byId("queue").replaceChildren(...page.decisions.map((decision) => item(decision, page)));

@@ -1,10 +1,10 @@
 // Tries applications: the form of the contract, its validation, and the result of each try.
 
 import { describe, ticks } from "./histogram.js";
-import { bundleName, connect, createElement, formatSeconds, listen, readPolicy, request } from "./live.js";
+import { bundleName, connect, createElement, formatSeconds, isReadable, listen, onRecovery, readPolicy, request } from "./live.js";
 import { showCode } from "./try-code.js";
+import { saveTry, savedTries, TRIES_MAX } from "./try-ids.js";
 
-const SHOWN_MAX = 20;
 const NAMED_MAX = 5; // invalid fields that are named
 const form = document.getElementById("try");
 const json = document.getElementById("json");
@@ -22,7 +22,7 @@ const members = [...document.querySelectorAll("#as-form [data-path]")].map((elem
   sent: element.querySelector(":scope > .sent, :scope > .control > .sent"), // what is sent instead of the input's value
   control: element.querySelector(":scope > .control > [name]"),
 }));
-const pending = new Map(); // id → { item, at } of a try without a result
+const pending = new Map(); // id → { item, at } of a try without a result; at is null if it was published before the page was loaded
 const earlyResults = new Map(); // results that arrived before the response with the id of their try
 const sentences = new Map(); // digest of a bundle → promise of the sentences of its reasons, by code
 let asJson = false;
@@ -39,8 +39,13 @@ find?.addEventListener("keydown", (event) => {
 document.getElementById("mode-form").addEventListener("click", () => choose(false));
 document.getElementById("mode-json").addEventListener("click", () => choose(true));
 form.addEventListener("submit", send);
-listen("state", (state) => state.results.forEach(showResult));
+listen("state", (state) => {
+  state.results.forEach(showResult);
+  if (isReadable(state)) lookUpTries();
+});
+onRecovery(lookUpTries);
 listen("result", showResult);
+listTries();
 connect();
 isReady = true; // earlier, the browser itself would send the form, with its values in the address
 validate();
@@ -183,7 +188,7 @@ async function send(event) {
   const item = createElement("li");
   document.getElementById("empty").hidden = true;
   tries.prepend(item);
-  while (tries.children.length > SHOWN_MAX) tries.lastElementChild.remove();
+  while (tries.children.length > TRIES_MAX) tries.lastElementChild.remove();
   show(item, "…", "", "publishing", []);
   item.scrollIntoView({ block: "nearest" });
   const at = performance.now();
@@ -192,11 +197,43 @@ async function send(event) {
     const response = await request(`/api/applications?contract=${contract}`, options);
     show(item, "…", "", "published; waiting for a worker", [["application", response.id], ["record", recordName(response.source)]]);
     pending.set(response.id, { item, at });
+    saveTry(response.id);
     if (earlyResults.has(response.id)) showResult(earlyResults.get(response.id));
   } catch (fault) {
     show(item, "NOT PUBLISHED", "declined", fault.message, []);
     announce(`Not published: ${fault.message}`);
   }
+}
+
+/** Lists the tries that this tab published before the page was loaded. */
+function listTries() {
+  for (const id of savedTries()) {
+    const item = createElement("li");
+    tries.append(item);
+    show(item, "…", "", "loading the result", [["application", id]]);
+    pending.set(id, { item, at: null });
+  }
+  document.getElementById("empty").hidden = pending.size > 0;
+}
+
+/** Looks up the results of those that the console does not remember: it was restarted, or many were tried since. */
+async function lookUpTries() {
+  for (const [id, { item, at }] of [...pending]) {
+    if (at !== null) continue;
+    try {
+      const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ application_id: id }) };
+      const { events } = await request("/api/applications/history", options);
+      showResult(asResult(id, events.find(({ kind }) => ["decided", "corrected", "rejected"].includes(kind))));
+    } catch (fault) {
+      if (pending.has(id)) show(item, "…", "", fault.message, [["application", id]]);
+    }
+  }
+}
+
+/** An event of an application's history as the result of a try. */
+function asResult(id, event) {
+  if (event.kind === "rejected") return { ...event, id, kind: "REJECTED" };
+  return { id, kind: event.decision, decision: { ...event, reasons: event.reasons.map(({ code }) => code) } };
 }
 
 /** Shows a result, which may belong to another user's try. */
@@ -208,22 +245,23 @@ function showResult(result) {
     return;
   }
   pending.delete(result.id);
-  const waited = ["received after", formatSeconds((performance.now() - pendingTry.at) / 1000)];
+  const isNew = pendingTry.at !== null;
+  const waited = isNew ? [["received after", formatSeconds((performance.now() - pendingTry.at) / 1000)]] : [];
   if (result.kind === "REJECTED") {
     show(pendingTry.item, "REJECTED", "rejected", result.reason, [
       ["code", result.code], ["application", result.id], ["record", recordName(result.source)],
-      ["dead letter", createElement("a", { href: `/dead-letters#${result.position}` }, result.position)], waited,
+      ["dead letter", createElement("a", { href: `/dead-letters#${result.position}` }, result.position)], ...waited,
     ]);
-    announce(`Rejected: ${result.reason}`);
+    if (isNew) announce(`Rejected: ${result.reason}`);
     return;
   }
   const { decision } = result;
   const percent = `${(100 * decision.probability_of_default).toFixed(1)} %`;
   show(pendingTry.item, result.kind, result.kind.toLowerCase(), `probability of default ${percent}`, [
     ...listReasons(decision), ["application", result.id], ["record", recordName(decision.source)], ["bundle", bundleName(decision.bundle)],
-    ["decision", decision.decision_id], waited,
+    ["decision", decision.decision_id], ...waited,
   ], decision);
-  announce(`${result.kind}, probability of default ${percent}`);
+  if (isNew) announce(`${result.kind}, probability of default ${percent}`);
 }
 
 /** A decision's reasons, most important first: sentence and code, or the code alone if the store lacks the bundle. */

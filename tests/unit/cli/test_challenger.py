@@ -22,28 +22,17 @@ pytestmark = pytest.mark.slow
 LOANS = Path(__file__).parents[3] / "examples" / "applications.csv"
 
 
-class FakeReader:
-    """A topic with the applications of a file, and one that is no application."""
-
-    def __init__(self, *_: object) -> None:
-        self._closed = False
-
-    def read(self, _: object) -> Iterator[list[FileRecord]]:
-        """The records in batches."""
-        yield from read_batches(str(LOANS), "credit.applications", shipped_contract(), Hints())
-        yield [FileRecord("credit.applications", 2_000, b"{")]
-
-    def close(self) -> None:
-        """Nothing is open."""
-        self._closed = True
+def read_newest(*_: object) -> Iterator[list[FileRecord]]:
+    """The applications of a file, and a record that is not an application."""
+    yield from read_batches(str(LOANS), "credit.applications", shipped_contract(), Hints())
+    yield [FileRecord("credit.applications", 2_000, b"{")]
 
 
 @pytest.fixture(autouse=True)
 def topic(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no broker."""
     monkeypatch.setattr("scorer.operate.listening.require_listening", lambda _: None)
-    monkeypatch.setattr("scorer.operate.reading.TopicReader", FakeReader)
-    monkeypatch.setattr("scorer.operate.newest.find_newest", lambda *_: {})
+    monkeypatch.setattr("scorer.operate.newest.read_newest", read_newest)
 
 
 def deploy_challenger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

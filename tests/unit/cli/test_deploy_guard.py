@@ -1,13 +1,15 @@
 """The guard of `scorer deploy` without a broker: the comparison fails in several ways, and none is a traceback."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from scorer.author.diff import Comparison
+from scorer.author.diff import Comparison, compare_decisions
 from scorer.cli.deploy_guard import Guard
+from scorer.core.records import Record
 from scorer.errors import BrokerError, BundleUnusableError, DeploymentError, ScorerError
-from scorer.operate.reading import Skipped
 from scorer.settings import load_settings
 from scorer.store.entry import Located
 from scorer.store.store import BundleStore
@@ -34,13 +36,17 @@ def compared(*counts: int) -> Comparison:
 
 def topic_has(monkeypatch: pytest.MonkeyPatch, result: Comparison | ScorerError) -> None:
     """The comparison on the topic has this result, or fails."""
+    applications: list[list[Record]] = []
 
-    def compare_newest(*_: object) -> tuple[Comparison, Skipped]:
+    def compare(batches: Iterable[Sequence[Record]], *bundles: Any, **options: Any) -> Comparison:
+        if batches is not applications:  # the golden examples
+            return compare_decisions(batches, *bundles, **options)
         if isinstance(result, ScorerError):
             raise result
-        return result, Skipped()
+        return result
 
-    monkeypatch.setattr("scorer.console.newest_comparison.compare_newest", compare_newest)
+    monkeypatch.setattr("scorer.operate.newest.read_newest", lambda *_: applications)
+    monkeypatch.setattr("scorer.author.diff.compare_decisions", compare)
 
 
 def test_nothing_stops_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

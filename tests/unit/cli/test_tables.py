@@ -1,7 +1,10 @@
 """Tables: on pipes one row is one line, however narrow a terminal would be; on a terminal they fit into 80 columns."""
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Final
 
 import pytest
 from rich.console import Console
@@ -9,7 +12,8 @@ from rich.table import Table
 
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent
-from scorer.cli.tables import fit_line, print_tables
+from schemas.records import DeadLetter, Position
+from scorer.cli.tables import fit_line, print_tables, print_trimmed
 from scorer.stream.history_record import Line
 from tests.unit.cli.conftest import Run
 
@@ -83,6 +87,63 @@ def test_history_on_a_pipe(run: Run) -> None:
     assert len(lines) == 2
     assert f"champion rollback  credit-risk:1.1.1@{'1' * 12}" in lines[1]
     assert lines[1].rstrip().endswith("  declines everybody who rents a flat")
+
+
+CONTRACT: Final = files("schemas") / "contracts" / "credit-application.schema.json"
+LETTER: Final = DeadLetter(
+    position=Position(0, 1),
+    code="empty",
+    reason="the value is empty",
+    topic="applications",
+    partition=0,
+    offset=7,
+    at="2026-11-29T19:47:11.123456+00:00",
+    bundle="credit-risk:1.1.1",
+    replay_id="",
+    timestamp_ms=0,
+    pointer="",
+    value_bytes=0,
+    key=b"a-1",
+    value=b"",
+    headers=[],
+)
+TABLES: Final = (
+    ("config",),
+    ("bundle", "list"),
+    ("bundle", "show"),
+    ("bundle", "diff", "credit-risk:1.0.0", "credit-risk:1.1.1"),
+    ("contract", "show", str(CONTRACT)),
+    ("dlq", "list"),
+    ("history",),
+    ("trust", "list", "--file", "keys.json"),
+)
+"""Commands that print tables and need no broker here."""
+
+
+@pytest.mark.usefixtures("history")
+@pytest.mark.parametrize("command", TABLES, ids=" ".join)
+def test_no_line_ends_in_spaces(run: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]) -> None:
+    """On a pipe; the cells of the last column used to be filled up with spaces."""
+    letters = [LETTER, replace(LETTER, position=Position(0, 2), reason="short")]
+    monkeypatch.setattr("scorer.operate.dead_letters.read_dead_letters", lambda *_, **__: iter(letters))
+    for name in ("ana", "ben"):
+        key = run("trust", "new-key", f"{name}.pem").out.strip()
+        run("trust", "add", name, key, "--file", "keys.json", "--for", "bundles")
+    run("trust", "revoke", "ben", "--file", "keys.json")
+    printed = run(*command).out
+    assert "  " in printed, "a table"
+    assert [line for line in printed.splitlines() if line != line.rstrip()] == []
+
+
+def test_a_terminal_is_filled(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nothing reads the output but people, rich prints as it does."""
+    table = Table("a", "b", box=None)
+    table.add_row("1", "wider")
+    for is_terminal in (True, False):
+        print_trimmed(Console(force_terminal=is_terminal, width=40, color_system=None), table)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.rstrip() for line in lines[:2]] == [line.rstrip() for line in lines[2:]]
+    assert lines[2:] == [line.rstrip() for line in lines[2:]]
 
 
 class Terminal(io.StringIO):

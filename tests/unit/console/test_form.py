@@ -6,12 +6,12 @@ from typing import Any, Final
 
 import pytest
 
+from schemas.bases import is_optional_basis
 from schemas.contract import Contract, ContractField, Kind
 from schemas.contract_values import is_valid
 from schemas.contracts import shipped_contract
 from schemas.defects import replace_value
 from schemas.validation import find_faults
-from scorer.author.bases import find_bases
 from scorer.console.deployed import Deployed
 from scorer.console.form import ABSENT, TYPED, make_form
 from scorer.console.form_examples import make_examples
@@ -254,5 +254,4 @@ def test_nothing_can_be_sent_before_the_script_runs() -> None:
 @WITH_FIELD
 def test_an_optional_prohibited_basis_is_not_filled_in(name: str, field: ContractField) -> None:
     """Nobody should send it by accident; a required one has its example, like every other field."""
-    is_prohibited = bool(field.prohibited or find_bases(field.name))
-    assert (FORMS[name].initial(field.name) is ...) == (is_prohibited and not field.required)
+    assert (FORMS[name].initial(field.name) is ...) == is_optional_basis(field)

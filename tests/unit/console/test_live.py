@@ -43,9 +43,11 @@ def test_unknown_figures_are_null() -> None:
     point = live.tick(2.0)
     assert (point["waiting"], point["arriving"], point["decided"]) == (None, None, None)
     assert live.state()["error"] == "it is away"
+    assert live.state()["errors"] == {"group": "it is away"}
     live.set_error(Part.GROUP, "")
     assert live.tick(3.0)["waiting"] == 3
     assert live.state()["error"] == ""
+    assert live.state()["errors"] == {}
 
 
 def test_latencies_are_of_the_last_minute() -> None:

@@ -1,5 +1,8 @@
 """The console's pages: no value in them can become HTML, and none is missing unnoticed."""
 
+import re
+from pathlib import Path
+
 import pytest
 from jinja2 import UndefinedError
 
@@ -20,6 +23,13 @@ def test_settings_are_escaped(page: Page) -> None:
     assert "&lt;x&gt;" in text
     assert "/logout" not in text
     assert "/logout" in render_page(page, settings, None, may_log_out=True)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.file)
+def test_every_view_can_say_that_it_waits_for_kafka(page: Page, tmp_path: Path) -> None:
+    """One place per view, hidden until the script knows; *Deployments* used to be empty without a word."""
+    text = render_page(page, Settings(console_reviewers_file=str(tmp_path / "reviewers")), None, may_log_out=False)
+    assert len(re.findall('id="unread" data-part="(?:group|reviews)" data-unread="[a-z][^"]+[a-z]" hidden', text)) == 1
 
 
 def test_markdown_cannot_contain_html() -> None:

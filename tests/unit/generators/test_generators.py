@@ -9,7 +9,8 @@ from generators.__main__ import FOLDERS, ROOT, generate, main
 from generators.files import find_stale, with_section, write
 
 FOLDER = "made"
-_READ = ("README.md", "docs/monitoring.md", "docs/index.md", "helm/values.yaml", "benchmarks/report/figures.json")
+_PAGES = ("README.md", "docs/index.md", "docs/monitoring.md", "docs/tuning.md")
+_READ = (*_PAGES, "helm/values.yaml", "benchmarks/report/figures.json")
 """Files of the repository that are read to generate others."""
 FILES = {f"{FOLDER}/a.json": b"{}", f"{FOLDER}/below/b.json": b"[]", "page.md": b"# Page"}
 

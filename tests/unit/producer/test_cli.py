@@ -120,13 +120,18 @@ def test_the_fields_can_be_listed() -> None:
 
 
 def test_a_trial_uses_the_examples_values_for_missing_fields() -> None:
-    """Given fields are read as the contract's types, the others come from its example and are named; the id is new."""
+    """Given fields are read as the contract's types, the others come from its example and are named; the id is new.
+
+    The marital status, which is optional and a prohibited basis, used to be sent without having been given.
+    """
     trial = make_trial(["age=25", "income=null", "job=fixed", "assets=1e3"], shipped_contract())
     application = CreditApplication.model_validate(trial.application)
     assert (application.age, application.income, application.job, application.assets) == (25, None, "fixed", 1000)
     assert set(trial.defaulted) == set(CreditApplication.model_fields) - {
-        "application_id", "age", "income", "job", "assets",
+        "application_id", "age", "income", "job", "assets", "marital",
     }  # fmt: skip
+    assert "marital" not in trial.application
+    assert make_trial(["marital=single"], shipped_contract()).application["marital"] == "single"
     assert trial.application["application_id"] != make_trial([], shipped_contract()).application["application_id"]
     assert make_trial(["application_id=123"], shipped_contract()).application["application_id"] == "123"
 

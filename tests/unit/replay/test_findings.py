@@ -92,6 +92,38 @@ def test_one_number_is_one_band(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {name: one.applications for name, one in findings.numbers["age"].items()} == {"up to 1,000,000": 3}
 
 
+def test_booleans_are_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their two values, as of a category; they used to have no table."""
+    flags: tuple[object, ...] = (True, False, True, None, "yes")
+    applications: list[dict[str, object]] = [{"id": "1", "insured": flag} for flag in flags]
+    findings = find(monkeypatch, make_contract(insured={"type": ["boolean", "null"]}), *applications)
+    assert {value: one.applications for value, one in findings.categories["insured"].items()} == {
+        "false": 1,
+        "true": 2,
+    }
+
+
+def test_periods_of_dates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By quantiles in whole days, those of date-times in UTC; unknown dates belong to no period. They had no table."""
+    date, date_time = ({"type": ["string", "null"], "format": name} for name in ("date", "date-time"))
+    days = ("2023-12-31", "2024-02-29", "2024-03-01", "2024-03-02", "2024-12-31")
+    times = ("2024-03-02T00:30:00+01:00", "2024-03-01T23:59:59.999Z", "2024-03-02T00:00:00Z", None, None)
+    applications: list[dict[str, object]] = [
+        {"id": "1", "opened": day, "sent": time, "closed": None} for day, time in zip(days, times, strict=True)
+    ]
+    contract = make_contract(opened=date, sent=date_time, closed=date)
+    findings = find(monkeypatch, contract, *applications)
+    assert {name: one.applications for name, one in findings.dates["sent"].items()} == {
+        "up to 2024-03-01": 2,
+        "after 2024-03-01": 1,
+    }
+    periods = {name: one.applications for name, one in findings.dates["opened"].items()}
+    assert sum(periods.values()) == len(days)
+    first, *_, last = periods
+    assert (first, last) == ("up to 2024-02-17", "after 2024-05-01")
+    assert findings.dates["closed"] == {}
+
+
 def test_a_contract_without_categories(monkeypatch: pytest.MonkeyPatch) -> None:
     """The report has no groups, and still counts what retention has deleted."""
     findings = find(monkeypatch, make_contract(amount={"type": "number"}), {"id": "1", "amount": 5})

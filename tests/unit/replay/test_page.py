@@ -70,6 +70,7 @@ FOUND = Findings(
         "home": {"rent": Group(40, 30, 10, -0.125), "owner": Group(60, 0, 0, 0.0), "ignore": Group(29, 29, 0, 0.5)}
     },
     numbers={"age": {"up to 27": Group(100, 15, 15, 0.01), "over 27": Group(100, 1, 0, 0.0)}, "debt": {}},
+    dates={},
 )
 
 
@@ -95,6 +96,15 @@ def test_the_summary_and_the_tables_hold_the_figures() -> None:
     assert page.count('<td class="stricter"') == 1
     assert page.count('<td class="milder"') == 2
     assert page.count("<svg") == 2
+
+
+def test_periods_of_dates_have_a_table() -> None:
+    """Like bands of numbers; a field without any known date has none."""
+    opened = {"up to 2024-02-29": Group(10, 1, 0, 0.0), "after 2024-02-29": Group(90, 9, 0, 0.0)}
+    page = render(replace(FOUND, dates={"opened": opened, "closed": {}}), plan(), OUTCOMES, Policy())
+    assert "up to 2024-02-29 10 1 few" in text_of(page)
+    assert "after 2024-02-29 90 9 10.0%" in text_of(page)
+    assert "closed" not in text_of(page)
 
 
 def test_who_made_the_plan_and_how() -> None:

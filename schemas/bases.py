@@ -1,8 +1,10 @@
-"""Prohibited bases of Regulation B (12 CFR 1002.2(z)) that the name of a field indicates."""
+"""Prohibited bases of Regulation B (12 CFR 1002.2(z)): fields that are one by the contract or by their name."""
 
 import re
 from itertools import pairwise
 from typing import Final
+
+from schemas.contract import ContractField
 
 # Words in a field's name; two words must follow each other.
 _BASES: Final = {
@@ -35,6 +37,14 @@ def find_bases(name: str) -> list[str]:
     words = _split(name)
     pairs = [f"{first} {second}" for first, second in pairwise(words)]
     return sorted({_BASES[word] for word in [*words, *pairs] if word in _BASES})
+
+
+def is_optional_basis(field: ContractField) -> bool:
+    """Whether a field is a prohibited basis, by the contract or by its name, and may be left out.
+
+    Forms, code examples and `producer try` leave it out, so that nobody sends it by accident.
+    """
+    return not field.required and bool(field.prohibited or find_bases(field.name))
 
 
 def indicates_age(name: str) -> bool:
