@@ -21,7 +21,7 @@ _REPLAY: Final = """## Replay metrics
 _CONSOLE: Final = """## Console metrics
 
 `scorer console` exposes these metrics at `/metrics` on its [`console_port`](settings.md#console_port), without a login.
-Those of the consumer group need no workers. Those of reviews are exposed if
+Those of the consumer group and of the brokers need no workers. Those of reviews are exposed if
 [`console_reviewers_file`](settings.md#console_reviewers_file) names reviewers, once the console has read the decisions:
 """
 

@@ -3,6 +3,7 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from monitoring import recording, rules
+from monitoring.brokers import brokers
 from monitoring.panels import OVER, WATCHING, WORKERS, Limit, Panel, Query, Words, dashboard, figure, graph, listing
 from monitoring.promql import ALERTMANAGERS, quantile, rate, series, total
 from scorer.monitor.families import (
@@ -38,6 +39,7 @@ def overview(runbooks: str) -> Dashboard:
             "Objectives": _objectives(),
             "Applications": _applications(),
             "Bundles and workers": _bundles(),
+            "Brokers": brokers(),
             "Reviews": _reviews(),
         },
         by_instance=False,

@@ -21,6 +21,7 @@ from monitoring.recording import (
     Objective,
 )
 from scorer.monitor.families import (
+    BELOW_MIN_INSYNC,
     BLOCKED,
     BUNDLE,
     COMMITTED,
@@ -29,9 +30,12 @@ from scorer.monitor.families import (
     GROUP_MEMBERS,
     LAG,
     LAST_POLL,
+    OFFLINE_PARTITIONS,
     OLDEST_REVIEW,
     PROBABILITY,
     SWAPS,
+    UNDER_REPLICATED,
+    Metric,
 )
 
 RUNBOOKS: Final = "http://localhost:8765/runbooks"
@@ -81,6 +85,7 @@ def alerts() -> dict[str, list[Alert]]:
         ],
         "scorer-flow-alerts": _flow_alerts(),
         "scorer-worker-alerts": _worker_alerts(),
+        "scorer-broker-alerts": _broker_alerts(),
         "scorer-model-alerts": _model_alerts(),
         "scorer-review-alerts": _review_alerts(),
         "scorer-delivery-alerts": _delivery_alerts(),
@@ -232,6 +237,40 @@ def _worker_alerts() -> list[Alert]:
             "{{ $labels.instance }} started or stopped {{ $value }} times in the last 30 minutes.",
         ),
     ]
+
+
+def _broker_alerts() -> list[Alert]:
+    """Alerts about the replicas of the topics, as consoles read them; they have the job of the workers concerned."""
+    return [
+        Alert(
+            "ScorerTopicOffline",
+            "page",
+            "1m",
+            _any_partition(OFFLINE_PARTITIONS),
+            "A partition has no leader: nobody can read or write it.",
+            "{{ $labels.job }}: {{ $value }} partitions of {{ $labels.topic }} have no leader.",
+        ),
+        Alert(
+            "ScorerTopicBelowMinInsync",
+            "page",
+            "1m",
+            _any_partition(BELOW_MIN_INSYNC),
+            "A partition has fewer in-sync replicas than min.insync.replicas: brokers reject all writes to it.",
+            "{{ $labels.job }}: writes to {{ $value }} partitions of {{ $labels.topic }} fail.",
+        ),
+        Alert(
+            "ScorerTopicUnderReplicated",
+            "ticket",
+            "15m",
+            _any_partition(UNDER_REPLICATED),
+            "Not all replicas of a partition are in sync: the loss of another broker would affect applicants.",
+            "{{ $labels.job }}: {{ $value }} partitions of {{ $labels.topic }} lack in-sync replicas.",
+        ),
+    ]
+
+
+def _any_partition(metric: Metric) -> str:
+    return _as_worker_job(f"max by ({GROUP}, topic) ({series(metric, CONSOLES)})") + " > 0"
 
 
 def _model_alerts() -> list[Alert]:

@@ -176,6 +176,12 @@ WRONG_TOKEN = Event(
     "wrong console token. At most one line per second; `suppressed` counts the others",
     ("client", "suppressed"),
 )
+TOPIC_CONFIG_UNREADABLE = Event(
+    "topic_config_unreadable",
+    WARNING,
+    "a topic's configuration cannot be read, so the console has no metric of its partitions below min.insync.replicas",
+    ("topic", "error"),
+)
 TOKEN_FILE_EXPOSED = Event(
     "token_file_exposed",
     WARNING,

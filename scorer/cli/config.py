@@ -83,8 +83,8 @@ def doctor(
 ) -> None:
     """Diagnose this installation and suggest fixes; exit 1 if there is a problem.
 
-    It checks the settings, the brokers, the topics, the deployed bundles, the workers, the permissions and the clock,
-    and lists the errors of `scorer bundle lint` on the deployed bundles as warnings.
+    It checks the settings, the brokers, the topics and their replicas, the deployed bundles, the workers, the
+    permissions and the clock, and lists the errors of `scorer bundle lint` on the deployed bundles as warnings.
     It is read-only and does not disturb the workers. A warning may be intended, and does not change the exit code.
 
     Examples:

@@ -44,7 +44,7 @@ def console(
     """
     from scorer.logs import log_to_stderr
     from scorer.monitor.console import console_metrics
-    from scorer.operate.latest_lag import LatestLag
+    from scorer.operate.latest import LatestFigures
     from scorer.operate.review_queue import ReviewQueue
 
     given = {"console_token_file": token_file, "console_reviewers_file": reviewers_file}
@@ -57,6 +57,6 @@ def console(
         raise MisuseError(f"the console requires the package {error.name}: {install_command('console')}") from None
     log_to_stderr(settings.log_format, settings.log_level)
     queue = None if settings.console_reviewers_file is None else ReviewQueue()
-    latest_lag = LatestLag()
-    metrics = console_metrics(latest_lag, settings.applications_topic, queue)
-    serve(settings, typer.echo, queue, metrics, latest_lag)
+    latest = LatestFigures()
+    metrics = console_metrics(latest, settings.applications_topic, queue)
+    serve(settings, typer.echo, queue, metrics, latest)

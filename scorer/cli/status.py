@@ -26,7 +26,8 @@ def status(
 ) -> None:
     """Show brokers, workers, lag, the bundle of each worker, and the deployed bundles.
 
-    Exit 1 if no worker is running, if a worker does not use the deployed bundles, or if a partition has no owner.
+    Exit 1 if no worker is running, if a worker does not use the deployed bundles, if a partition has no owner, or if it
+    has no leader or too few in-sync replicas for writes. Other replicas that are not in sync are a warning.
     `scorer doctor` checks more, and suggests fixes.
 
     Examples:
@@ -52,7 +53,8 @@ def _as_json(settings: "Settings", current: "Status") -> dict[str, object]:
     last = None if current.last is None else current.last.model_dump(mode="json", exclude={"contract"})
     return {
         "bootstrap_servers": settings.bootstrap_servers,
-        "brokers": current.brokers,
+        "brokers": len(current.cluster.brokers),
+        "missing_brokers": sorted(current.cluster.missing_brokers),
         "group_id": settings.group_id,
         "rebalancing": current.rebalancing,
         "partitions": current.partitions,
@@ -63,6 +65,7 @@ def _as_json(settings: "Settings", current: "Status") -> dict[str, object]:
         "challenger": None if current.challenger is None else current.challenger.model_dump(),
         "last_deployment": last,
         "problems": current.problems,
+        "warnings": current.warnings,
     }
 
 
@@ -72,7 +75,7 @@ def status_lines(settings: "Settings", current: "Status") -> list[str]:
     champion = current.champion.short if current.champion else f"{DEFAULT_BUNDLE}, before the first deployment"
     rebalancing = ", rebalancing" if current.rebalancing else ""
     facts = {
-        "brokers": f"{current.brokers} at {settings.bootstrap_servers}",
+        "brokers": f"{len(current.cluster.brokers)} at {settings.bootstrap_servers}",
         "group": f"{settings.group_id}: {workers}, {current.partitions} partitions{rebalancing}",
         "lag": f"{current.lag:,}",
         "champion": champion,
@@ -81,6 +84,7 @@ def status_lines(settings: "Settings", current: "Status") -> list[str]:
     }
     lines = [*facts.items(), *(("" if number else "worker", _worker(w)) for number, w in enumerate(current.workers))]
     lines += [("problem", problem) for problem in current.problems]
+    lines += [("warning", warning) for warning in current.warnings]
     return [f"{name:<{_NAME_COLUMNS}}{value}" for name, value in lines]
 
 

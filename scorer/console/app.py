@@ -21,6 +21,7 @@ from scorer.console.application_endpoints import ApplicationEndpoints
 from scorer.console.bundle_endpoints import BundleEndpoints
 from scorer.console.bundle_texts import BundleTexts
 from scorer.console.challenger_endpoints import ChallengerEndpoints
+from scorer.console.cluster_polling import poll_cluster
 from scorer.console.dead_letter_endpoints import DeadLetterEndpoints
 from scorer.console.deployed import not_deployed
 from scorer.console.examples import publishing_code
@@ -50,7 +51,7 @@ from scorer.console.watch import run_with_restarts
 from scorer.errors import DeadLetterError, ExplanationError, MisuseError, ScorerError
 from scorer.http.throttle import Throttle
 from scorer.logs import WRONG_TOKEN, log
-from scorer.operate.latest_lag import LatestLag
+from scorer.operate.latest import LatestFigures
 from scorer.operate.review_queue import ReviewQueue
 from scorer.settings import Settings
 from scorer.stream.history_record import Line
@@ -72,7 +73,7 @@ class Console:
         stopping: whether the server is shutting down, which ends the streams.
         queue: the decisions that wait for a review; None if reviews are off.
         metrics: content type and body of /metrics, for the Accept header of a request; None serves none.
-        latest_lag: receives the figures of the consumer group.
+        latest: receives the figures of the consumer group and of the cluster.
     """
 
     settings: Settings
@@ -80,7 +81,7 @@ class Console:
     stopping: Callable[[], bool]
     queue: ReviewQueue | None = None
     metrics: Callable[[str], tuple[str, bytes]] | None = None
-    latest_lag: LatestLag = field(default_factory=LatestLag)
+    latest: LatestFigures = field(default_factory=LatestFigures)
 
 
 def make_app(console: Console) -> Starlette:
@@ -158,11 +159,12 @@ class _Endpoints:
         """Runs the background threads from startup to shutdown."""
         loop, stop, sample = asyncio.get_running_loop(), Event(), Sample()
         self._live.on_result(lambda result: loop.call_soon_threadsafe(self._streams.send, "result", result))
-        settings, live = self._settings, self._live
+        settings, live, latest = self._settings, self._live, self._console.latest
         watches = {
             Part.RESULTS: lambda: follow_results(settings, live, sample, stop),
-            Part.GROUP: lambda: poll_group(settings, live, self._console.latest_lag, stop),
+            Part.GROUP: lambda: poll_group(settings, live, latest.group, stop),
             Part.LATENCY: lambda: measure_latency(settings, live, sample, stop),
+            Part.BROKERS: lambda: poll_cluster(settings, live, latest.cluster, stop),
         }
         if (queue := self._console.queue) is not None:
             watches[Part.REVIEWS] = lambda: follow_reviews(settings, live, queue, stop)

@@ -32,6 +32,11 @@ class Part(StrEnum):
     RESULTS = "results"
     LATENCY = "latency"
     REVIEWS = "reviews"
+    BROKERS = "brokers"
+
+
+# The figures of a second do not depend on these.
+_APART: Final = frozenset({Part.REVIEWS, Part.BROKERS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class GroupState:
     Attributes:
         arriving: applications published per second, since the last poll.
         lag_by_partition: applications that are not decided yet, by partition.
+        end_offset: the end offsets of all partitions, added up.
         workers: the number of members in the group.
         deciding: the bundles of the latest decisions, from the metadata of committed offsets, with full digests.
         deployments: the history, without contracts.
@@ -50,6 +56,7 @@ class GroupState:
 
     arriving: float
     lag_by_partition: Mapping[int, int]
+    end_offset: int
     workers: int
     deciding: tuple[str, ...]
     deployments: tuple[Line, ...]
@@ -163,8 +170,8 @@ class Live:
                 self._latencies.popleft()
             latencies = sorted(latency_s for _, latency_s in self._latencies)
             group_state = self.group_state
-            faults = [text for part, text in self._errors.items() if part is not Part.REVIEWS and text]
-            known = None if faults else group_state  # the figures do not depend on the reviews
+            faults = [text for part, text in self._errors.items() if part not in _APART and text]
+            known = None if faults else group_state
             point = {
                 "at": round(now),
                 "decided": None if known is None else second.kinds.total() / elapsed_s,

@@ -12,7 +12,7 @@ from scorer.console.deployed import newest, not_deployed
 from scorer.console.live import GroupState, Live, Part
 from scorer.console.unswitched import UnswitchedTracker
 from scorer.operate.group import Group, describe_group
-from scorer.operate.latest_lag import GroupFigures, LatestLag
+from scorer.operate.latest import GroupFigures, Latest
 from scorer.operate.reading import TopicReader
 from scorer.settings import Settings
 from scorer.stream.admin import admin_client
@@ -26,13 +26,13 @@ _ANSWER_S: Final = 5.0
 _DESCRIBE_INTERVAL_S: Final = 5.0
 
 
-def poll_group(settings: Settings, live: Live, latest_lag: LatestLag, stop: Event) -> None:
+def poll_group(settings: Settings, live: Live, latest: Latest[GroupFigures], stop: Event) -> None:
     """Polls until `stop` is set.
 
     Args:
         settings: the topics and the group.
         live: receives the state.
-        latest_lag: receives the figures for the metrics.
+        latest: receives the figures for the metrics.
         stop: ends the polling.
 
     Raises:
@@ -42,7 +42,7 @@ def poll_group(settings: Settings, live: Live, latest_lag: LatestLag, stop: Even
         while not stop.is_set():
             started_at = time.monotonic()
             live.group_state = state = poller.read_state()
-            latest_lag.set(GroupFigures(state.workers, state.lag_by_partition))
+            latest.set(GroupFigures(state.workers, state.lag_by_partition, state.end_offset))
             live.set_error(Part.GROUP, "")
             stop.wait(max(0.0, started_at + _INTERVAL_S - time.monotonic()))
 
@@ -91,6 +91,7 @@ class _Poller:
         return GroupState(
             arriving=self._arriving({p: end for p, (_, end) in bounds.items()}),
             lag_by_partition=lag_by_partition,
+            end_offset=sum(end for _, end in bounds.values()),
             workers=len(group.members),
             deciding=tuple(sorted({metadata.bundle for metadata in metadata_by_partition.values() if metadata.bundle})),
             deployments=self._lines,

@@ -11,7 +11,7 @@ from scorer.console.token import read_reviewers, read_token
 from scorer.errors import MisuseError
 from scorer.http.address import Endpoint, bracketed, listen, unbracketed
 from scorer.http.server import Server
-from scorer.operate.latest_lag import LatestLag
+from scorer.operate.latest import LatestFigures
 from scorer.operate.review_queue import ReviewQueue
 from scorer.settings import Settings
 
@@ -23,7 +23,7 @@ def serve(
     say: Callable[[str], None],
     queue: ReviewQueue | None,
     metrics: Callable[[str], tuple[str, bytes]],
-    latest_lag: LatestLag,
+    latest: LatestFigures,
 ) -> None:
     """Serves the console until SIGTERM or SIGINT.
 
@@ -32,7 +32,7 @@ def serve(
         say: called with the URL once the console accepts connections.
         queue: the decisions that wait for a review, empty; None if reviews are off.
         metrics: content type and body of /metrics, for the Accept header of a request.
-        latest_lag: receives the figures of the consumer group.
+        latest: receives the figures of the consumer group and of the cluster.
 
     Raises:
         MisuseError: the address cannot be bound, or is not loopback and no token is set.
@@ -47,7 +47,7 @@ def serve(
             "write a token of at least 16 characters to a file, and set console_token_file to its path"
         )
     sessions = Sessions(token, reviewers) if token is not None or reviewers else None
-    console = Console(settings, sessions, lambda: server.should_exit, queue, metrics, latest_lag)
+    console = Console(settings, sessions, lambda: server.should_exit, queue, metrics, latest)
     app = make_app(console)
     listeners = listen(
         Endpoint(settings.console_host, settings.console_port, "the console", "console_host", "console_port")

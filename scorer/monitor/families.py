@@ -193,6 +193,50 @@ GROUP_LAG = Metric(
     ("topic", "partition"),
 )
 GROUP_MEMBERS = Metric("scorer_group_members", "gauge", "Workers in the consumer group.")
+END_OFFSET = Metric(
+    "scorer_topic_end_offset",
+    "gauge",
+    "End offsets of the partitions of the applications topic, added up; their growth is records published, and the "
+    "markers of publishers' transactions.",
+    ("topic",),
+)
+BROKERS = Metric("scorer_brokers", "gauge", "Brokers in the cluster's metadata; absent while no broker answers.")
+MISSING_BROKERS = Metric(
+    "scorer_missing_brokers",
+    "gauge",
+    "Brokers that have replicas of the scorer's topics, and are not in the cluster's metadata.",
+)
+TOPIC_PARTITIONS = Metric(
+    "scorer_topic_partitions",
+    "gauge",
+    "Partitions of a topic that the scorer uses; absent for a topic that does not exist.",
+    ("topic",),
+)
+OFFLINE_PARTITIONS = Metric(
+    "scorer_topic_offline_partitions",
+    "gauge",
+    "Partitions of the topic without a leader: they can be neither read nor written.",
+    ("topic",),
+)
+UNDER_REPLICATED = Metric(
+    "scorer_topic_under_replicated_partitions",
+    "gauge",
+    "Partitions of the topic with fewer in-sync replicas than replicas.",
+    ("topic",),
+)
+BELOW_MIN_INSYNC = Metric(
+    "scorer_topic_below_min_insync_partitions",
+    "gauge",
+    "Partitions of the topic with fewer in-sync replicas than its min.insync.replicas, which is read once per minute: "
+    "writes with acks=all fail. Absent without the permission DescribeConfigs on the topic.",
+    ("topic",),
+)
+NOT_PREFERRED = Metric(
+    "scorer_topic_not_preferred_leaders",
+    "gauge",
+    "Partitions of the topic that another replica leads than the preferred one.",
+    ("topic",),
+)
 WAITING_REVIEWS = Metric("scorer_waiting_reviews", "gauge", "MAYBE decisions that wait for a review.")
 OLDEST_REVIEW = Metric(
     "scorer_oldest_waiting_review_seconds",
@@ -212,5 +256,10 @@ METRICS: Final = (
 """A worker's metrics; docs and dashboards are compared with this table."""
 REPLAY_METRICS: Final = (REPLAY_PROGRESS,)
 """A replay's additional metrics."""
-CONSOLE_METRICS: Final = (GROUP_LAG, GROUP_MEMBERS, WAITING_REVIEWS, OLDEST_REVIEW, REVIEWS)
+REPLICA_METRICS: Final = (TOPIC_PARTITIONS, OFFLINE_PARTITIONS, UNDER_REPLICATED, BELOW_MIN_INSYNC, NOT_PREFERRED)
+"""A console's metrics of the replicas of each topic."""
+CONSOLE_METRICS: Final = (
+    GROUP_LAG, GROUP_MEMBERS, END_OFFSET, BROKERS, MISSING_BROKERS, *REPLICA_METRICS, WAITING_REVIEWS, OLDEST_REVIEW,
+    REVIEWS,
+)  # fmt: skip
 """The metrics of a console; those of reviews only if its users review decisions."""

@@ -26,7 +26,7 @@ Review = Callable[[Path, "Bundle"], Sequence[str]]
 def diagnose(
     settings: Settings, pinned: str | None, default: str, review: Review = lambda _folder, _bundle: ()
 ) -> Iterator[Finding]:
-    """Checks broker, topics, bundles, workers, permissions and clock; ends early if the other checks are impossible.
+    """Checks brokers, replicas, topics, bundles, workers, permissions and clock; ends early if it cannot go further.
 
     It changes nothing, joins no group and commits nothing.
 
@@ -52,6 +52,7 @@ def diagnose(
         yield Finding("broker", "wrong", str(error))
         return
     yield Finding("broker", "ok", f"{len(brokers)} broker{'s' * (len(brokers) != 1)} at {settings.bootstrap_servers}")
+    yield from _replicas(settings)
     yield from _topics(settings, existing)
     deployed = _DeployedBundles(settings, (pinned, default), review)
     yield from deployed.check(has_history=settings.deployments_topic in existing)
@@ -89,6 +90,16 @@ def _listeners(brokers: dict[int, Any]) -> Iterator[Finding]:
                 "can reach; the other checks need it"
             )
             yield Finding("broker", "wrong", text)
+
+
+def _replicas(settings: Settings) -> Iterator[Finding]:
+    """Checks that every partition has a leader, and its replicas are in sync."""
+    from scorer.operate.cluster import ClusterReader, check_replicas
+
+    try:
+        yield from check_replicas(ClusterReader(settings, admin_client(settings)).read())
+    except ScorerError as error:
+        yield Finding("replicas", "warning", f"cannot be checked: {error}")
 
 
 def _topics(settings: Settings, existing: dict[str, int]) -> Iterator[Finding]:

@@ -148,9 +148,9 @@ def check_assignment(
     unowned = sorted(set(range(partitions)) - group.assigned)
     if unowned:
         text = (
-            f"{_partitions(unowned)} of {partitions} {'has' if len(unowned) == 1 else 'have'} no owner, with {members} "
-            f"worker{'s' * (members != 1)} in group {group_id}: their applications are not processed. New partitions "
-            "are discovered within topic.metadata.refresh.interval.ms; otherwise restart the workers"
+            f"{list_partitions(unowned)} of {partitions} {'has' if len(unowned) == 1 else 'have'} no owner, with "
+            f"{members} worker{'s' * (members != 1)} in group {group_id}: their applications are not processed. New "
+            "partitions are discovered within topic.metadata.refresh.interval.ms; otherwise restart the workers"
         )
         yield Finding("group", "wrong", text)
     if members > partitions > 0:
@@ -189,7 +189,7 @@ def check_rollout(rollout: Rollout, bundle: str, *, is_deployed: bool) -> Findin
 
 def _stalled_worker(name: str, waiting: Mapping[int, int]) -> str:
     return (
-        f"{name}: {_applications(sum(waiting.values()))} in {_partitions(waiting)}, and none was decided for "
+        f"{name}: {_applications(sum(waiting.values()))} in {list_partitions(waiting)}, and none was decided for "
         f"{_STALLED_S:g} s. Is that worker alive? See its /healthz and log, and `scorer offsets show`"
     )
 
@@ -198,7 +198,8 @@ def _applications(count: int) -> str:
     return "1 application is waiting" if count == 1 else f"{count:,} applications are waiting"
 
 
-def _partitions(numbers: Iterable[int]) -> str:
+def list_partitions(numbers: Iterable[int]) -> str:
+    """Returns the numbers of partitions, in words."""
     listed = sorted(numbers)
     return f"partition{'s' * (len(listed) != 1)} {', '.join(map(str, listed))}"
 

@@ -9,6 +9,7 @@ from confluent_kafka import TopicPartition
 
 from schemas.decision import BundleReference, shorten
 from schemas.deployment import DeploymentEvent
+from scorer.operate.cluster import ClusterReader, ClusterState, check_replicas
 from scorer.operate.deployments import read_history
 from scorer.operate.group import Group, describe_group
 from scorer.operate.reading import TopicReader
@@ -18,7 +19,6 @@ from scorer.stream.admin import admin_client
 from scorer.stream.group_offsets import CommittedOffsets
 from scorer.stream.history import State, fold
 from scorer.stream.metadata import CommittedMetadata, decode_metadata
-from scorer.stream.requests import metadata_of
 
 _ANSWER_S: Final = 10.0
 
@@ -47,7 +47,7 @@ class Status:
     """The state of a setup.
 
     Attributes:
-        brokers: number of brokers.
+        cluster: the brokers, and the replicas of the topics.
         partitions: number of partitions of the applications topic.
         unassigned: the partitions without an owner.
         lag: applications that no worker has processed yet.
@@ -58,7 +58,7 @@ class Status:
         last: the last deployment; None if there was none.
     """
 
-    brokers: int
+    cluster: ClusterState
     partitions: int
     unassigned: tuple[int, ...]
     lag: int
@@ -71,12 +71,18 @@ class Status:
     @property
     def problems(self) -> list[str]:
         """What needs attention, one line each; empty if nothing does."""
+        problems = [finding.text for finding in check_replicas(self.cluster) if finding.state == "wrong"]
         if not self.workers:
-            return ["no workers: start one with scorer worker"]
-        problems = [f"{worker.name}: {worker.fault}" for worker in self.workers if worker.fault]
+            return [*problems, "no workers: start one with scorer worker"]
+        problems += [f"{worker.name}: {worker.fault}" for worker in self.workers if worker.fault]
         if self.unassigned and not self.rebalancing:
             problems.append(f"partitions without an owner: {', '.join(map(str, self.unassigned))}")
         return problems
+
+    @property
+    def warnings(self) -> list[str]:
+        """What affects nobody yet, one line each: brokers that are missing, and replicas that are not in sync."""
+        return [finding.text for finding in check_replicas(self.cluster) if finding.state == "warning"]
 
 
 def read_status(settings: Settings) -> Status:
@@ -87,7 +93,7 @@ def read_status(settings: Settings) -> Status:
         SettingsError, TopicsError: a property is invalid, or a topic is missing.
     """
     admin = admin_client(settings)
-    brokers = len(metadata_of(admin, settings, _ANSWER_S).brokers)
+    cluster = ClusterReader(settings, admin).read()
     lines = read_history(settings)
     group = describe_group(admin, settings, _ANSWER_S)
     with ExitStack() as opened:
@@ -100,7 +106,7 @@ def read_status(settings: Settings) -> Status:
     metadata = {number: decode_metadata(tp.metadata) for number, tp in committed.items()}
     state = fold(lines)
     return Status(
-        brokers=brokers,
+        cluster=cluster,
         partitions=len(lags),
         unassigned=tuple(sorted(lags.keys() - group.assigned)),
         lag=sum(lags.values()),

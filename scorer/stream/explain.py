@@ -138,6 +138,9 @@ _HINTS: Final[Mapping[int, _Hint]] = {
     KafkaError.INVALID_TIMESTAMP: lambda _: (
         "Compare its message.timestamp.before.max.ms and message.timestamp.after.max.ms with this machine's clock"
     ),
+    KafkaError.LEADER_NOT_AVAILABLE: lambda _: (
+        "Are all brokers running? `scorer doctor` lists partitions without a leader"
+    ),
     KafkaError.UNKNOWN_TOPIC_OR_PART: lambda _: "Was it deleted? `scorer topics ensure` creates missing topics",
     KafkaError._UNKNOWN_TOPIC: lambda _: "Was it deleted? `scorer topics ensure` creates missing topics",
     KafkaError.OFFSET_METADATA_TOO_LARGE: lambda _: (

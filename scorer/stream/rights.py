@@ -181,6 +181,8 @@ def _console(settings: Settings) -> _Needs:
     yield to_topic(Operation.READ, settings.reviews_topic), "to show reviews"
     yield to_topic(Operation.WRITE, settings.applications_topic), "only for trying an application"
     yield to_topic(Operation.WRITE, settings.reviews_topic), "only with reviewers: to write reviews"
+    for name in _own_topics(settings):
+        yield to_topic(Operation.DESCRIBE_CONFIGS, name), "only for the metric of partitions below min.insync.replicas"
 
 
 def _replay(settings: Settings) -> _Needs:

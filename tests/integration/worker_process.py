@@ -39,7 +39,9 @@ def wait_until(holds: Callable[[], bool], what: str, wait_s: float = WAIT_S, eve
 class Topics:
     """A set of topics with names of their own."""
 
-    def __init__(self, servers: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, servers: str, partitions: int, config: Mapping[str, str] | None = None, replicas: int = 1
+    ) -> None:
         self.servers = servers
         self.partitions = partitions
         self.mark = uuid.uuid4().hex[:12]
@@ -47,8 +49,8 @@ class Topics:
             f"{kind}-{self.mark}" for kind in ("applications", "decisions", "dead-letters", "deployments", "reviews")
         )
         names = (self.applications, self.decisions, self.dead_letters, self.deployments)
-        new = [NewTopic(name, partitions, 1, config=dict(config or {})) for name in names]
-        new.append(NewTopic(self.reviews, 1, 1, config=dict(config or {})))
+        new = [NewTopic(name, partitions, replicas, config=dict(config or {})) for name in names]
+        new.append(NewTopic(self.reviews, 1, replicas, config=dict(config or {})))
         admin = AdminClient({"bootstrap.servers": servers})
         for future in admin.create_topics(new).values():
             future.result(WAIT_S)

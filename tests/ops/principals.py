@@ -19,6 +19,7 @@ from schemas.contracts import shipped_contract
 from schemas.deployment import DeploymentEvent
 from schemas.examples import APPLICATIONS, DEPLOYMENT, REVIEW
 from schemas.rights import Operation, Role
+from scorer.console.cluster_polling import poll_cluster
 from scorer.console.live import Live, Part
 from scorer.console.polling import poll_group
 from scorer.console.publish import RecordPublisher, make_try
@@ -27,11 +28,12 @@ from scorer.console.tail import Sample, follow_results
 from scorer.console.watch import run_with_restarts
 from scorer.errors import BrokerError, ModelError, TopicsError
 from scorer.operate import topics
+from scorer.operate.cluster import ClusterReader
 from scorer.operate.dead_letters import read_dead_letters, requeue
 from scorer.operate.deployments import append_event, read_history
 from scorer.operate.diagnose import diagnose
 from scorer.operate.dry_run import compare_contracts
-from scorer.operate.latest_lag import LatestLag
+from scorer.operate.latest import LatestFigures
 from scorer.operate.offsets import OffsetsTool
 from scorer.operate.reading import TopicReader
 from scorer.operate.review_queue import ReviewQueue
@@ -42,6 +44,7 @@ from scorer.replay.plan import Origin, make_plan
 from scorer.replay.results import read_replay_results
 from scorer.settings import Settings
 from scorer.stop import Stop
+from scorer.stream.admin import admin_client
 from scorer.stream.history import HistoryReader, State
 from scorer.stream.kafka import KafkaLink
 from scorer.stream.rights import READER_GROUP
@@ -165,15 +168,21 @@ def examine(settings: Settings) -> None:
 
 def watch(settings: Settings) -> None:
     """Sees what the console shows, and publishes a try and a review."""
-    stop, live = Event(), _LiveUntil()
+    stop, live, latest = Event(), _LiveUntil(), LatestFigures()
     live.end = stop
-    run_with_restarts(Part.GROUP, lambda: poll_group(settings, live, LatestLag(), stop), live, stop)
+    run_with_restarts(Part.GROUP, lambda: poll_group(settings, live, latest.group, stop), live, stop)
+    stop.clear()
+    run_with_restarts(Part.BROKERS, lambda: poll_cluster(settings, live, latest.cluster, stop), live, stop)
     stop.clear()
     run_with_restarts(Part.RESULTS, lambda: follow_results(settings, live, Sample(), stop), live, stop)
     stop.clear()
     run_with_restarts(Part.REVIEWS, lambda: follow_reviews(settings, live, ReviewQueue(), stop), live, stop)
     if live.error:
         raise BrokerError(live.error)
+    cluster = ClusterReader(settings, admin_client(settings))
+    cluster.read()
+    if cluster.unread:  # the console logs it
+        raise TopicsError("; ".join(cluster.unread.values()))
     attempt = make_try(APPLICATIONS["plain"], shipped_contract())
     RecordPublisher(settings, settings.applications_topic, "the application").publish(attempt.id, attempt.value)
     review = REVIEW.model_dump_json().encode()

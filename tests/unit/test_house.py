@@ -82,6 +82,7 @@ WAITS = {
     "scorer/stream/task_thread.py: self._tasks.get": "a daemon thread without work",
     "scorer/stream/follow.py: self._executor.shutdown": "the watchdog ends the stop that this belongs to",
     "scorer/stream/follow.py: self._following.result": "it is done",
+    "scorer/operate/cluster.py: request.result": "the request has a limit",
     "scorer/operate/group.py: admin.describe_consumer_groups(...)[group_id].result": "the request has a limit",
     "scorer/stream/kafka.py: self._subscription.poll": "waits up to _POLL_WAIT_S",
     "scorer/stream/admin.py: answer.result": "the request has a limit",

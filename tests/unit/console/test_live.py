@@ -10,6 +10,7 @@ from scorer.console.live import SERIES_POINTS_MAX, GroupState, Live, Part
 GROUP = GroupState(
     arriving=10.0,
     lag_by_partition={0: 1, 1: 2},
+    end_offset=30,
     workers=2,
     deciding=("a:1@b",),
     deployments=(),

@@ -141,6 +141,15 @@ def test_every_alert_has_a_runbook() -> None:
         assert page.read_text(encoding="utf-8").startswith(f"# {alert.name}\n"), page
 
 
+def test_alertmanager_suppresses_alerts_that_exist() -> None:
+    """Each name, and each alternative of a pattern, in the rules about consequences is that of one alert."""
+    configuration = yaml.safe_load((ROOT / "monitoring" / "alertmanager" / "alertmanager.yml").read_text("utf-8"))
+    for rule in configuration["inhibit_rules"]:
+        for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
+            pattern = matcher.removeprefix("alertname ").lstrip("=~ ").strip('"')
+            assert len([name for name in alerts() if re.fullmatch(pattern, name)]) == pattern.count("|") + 1, matcher
+
+
 @pytest.mark.parametrize("path", sorted(RUNBOOKS.glob("*.md")), ids=lambda path: path.stem)
 def test_runbooks(path: Path) -> None:
     """A runbook tells who is affected, where to look, what fixes it and when it is nothing; and is some alert's."""

@@ -7,12 +7,14 @@ import pytest
 from schemas.decision import BundleReference
 from schemas.deployment import DeploymentEvent, Slot
 from scorer.cli.status import status_lines
+from scorer.operate.cluster import ClusterState
 from scorer.operate.group import Group, Member
 from scorer.operate.status import Status, describe_workers
 from scorer.settings import Settings
 from scorer.stream.history import State
 from scorer.stream.load_failure import LoadFailure
 from scorer.stream.metadata import CommittedMetadata
+from tests.unit.operate.test_cluster import replicas
 
 OLD = BundleReference(name="risk", version="1.0.0", digest="0" * 64)
 NEW = BundleReference(name="risk", version="2.0.0", digest="1" * 64)
@@ -29,6 +31,7 @@ def state(**slots: BundleReference) -> State:
     return State({slot: (slots[slot],) for slot in names if slot in slots}, {})
 
 
+HEALTHY = ClusterState(frozenset({1, 2, 3}), frozenset(), (replicas("credit.decisions", 3),))
 GROUP = Group((member(1, 2), member(0, 0, 1)), rebalancing=False)
 
 
@@ -70,8 +73,23 @@ def test_a_challenger_that_is_not_loaded_is_a_problem() -> None:
 def test_what_is_a_problem(group: Group, unassigned: tuple[int, ...], problems: list[str]) -> None:
     """No workers, and partitions that nobody reads, except while they move."""
     workers = describe_workers(group, {}, {}, state())
-    current = Status(1, 3, unassigned, 0, group.rebalancing, workers, None, None, None)
-    assert current.problems == problems
+    current = Status(HEALTHY, 3, unassigned, 0, group.rebalancing, workers, None, None, None)
+    assert (current.problems, current.warnings) == (problems, [])
+
+
+def test_replicas_are_a_problem_if_somebody_is_affected() -> None:
+    """A partition that cannot be read or written is one, with workers and without; one that lacks a replica is not."""
+    topics = replicas("credit.decisions", 3, offline=(1,)), replicas("credit.applications", 3, under_replicated=(0, 2))
+    cluster = ClusterState(frozenset({1, 2}), frozenset({3}), topics)
+    for workers in ((), describe_workers(GROUP, {}, {}, state())):
+        current = Status(cluster, 3, (), 0, False, workers, None, None, None)
+        assert current.problems[0].startswith("topic credit.decisions: partition 1 cannot be read or written")
+        missing, behind = current.warnings
+        assert missing.startswith("missing brokers: 3.")
+        assert behind.startswith("topic credit.applications: not all replicas of partitions 0, 2 are in sync")
+        lines = status_lines(Settings(bootstrap_servers="k:1"), current)
+        assert lines[0] == "brokers     2 at k:1"
+        assert lines[-2:] == [f"warning     {missing}", f"warning     {behind}"]
 
 
 def test_the_lines() -> None:
@@ -81,7 +99,7 @@ def test_the_lines() -> None:
         at=datetime(2026, 1, 31, 9, 30, tzinfo=UTC),
     )  # fmt: skip
     workers = describe_workers(GROUP, {n: CommittedMetadata(str(NEW)) for n in range(3)}, {0: 1_500}, state())
-    current = Status(3, 3, (), 1_500, False, workers, NEW, None, event)
+    current = Status(HEALTHY, 3, (), 1_500, False, workers, NEW, None, event)
     assert status_lines(Settings(bootstrap_servers="k:1"), current) == [
         "brokers     3 at k:1",
         "group       scorer: 2 workers, 3 partitions",
