@@ -21,8 +21,9 @@ class Deployed(NamedTuple):
     bundle: BundleReference | None
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's identity as JSON, by which an open page notices another one."""
-        return {"contract": str(self.contract), "sha256": self.contract.sha256}
+        """The champion, and the contract's identity, by which an open page notices another one, as JSON."""
+        bundle = None if self.bundle is None else str(self.bundle)
+        return {"contract": str(self.contract), "sha256": self.contract.sha256, "bundle": bundle}
 
 
 def not_deployed() -> Deployed:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from monitoring.rules import RUNBOOKS
-from scorer.console.token import read_reviewers
+from scorer.console.token import read_names
 from scorer.settings import Settings
 from tests.tools import tool
 
@@ -178,7 +178,7 @@ def test_the_token_is_not_printed(services: dict[str, Any], tmp_path: Path) -> N
     assert len(shown) == 2
     for service, file in shown:
         assert any(argument.endswith(f"={file}") for argument in services[service]["command"])
-    reviewers = read_reviewers(str(tmp_path / "reviewers"), tokens[0])
+    reviewers = read_names(str(tmp_path / "reviewers"), "console_reviewers_file", tokens[0])
     assert reviewers == {tokens[1]: "reviewer"}
 
 

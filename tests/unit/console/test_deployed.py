@@ -45,4 +45,5 @@ def test_events_without_a_contract_have_the_shipped_one() -> None:
 def test_an_open_page_can_tell_another_contract(deployed: Deployed) -> None:
     """By the digest; the name is for people."""
     told = deployed.as_json()
-    assert told == {"contract": str(deployed.contract), "sha256": deployed.contract.sha256}
+    bundle = None if deployed.bundle is None else str(deployed.bundle)
+    assert told == {"contract": str(deployed.contract), "sha256": deployed.contract.sha256, "bundle": bundle}
