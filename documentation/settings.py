@@ -25,7 +25,7 @@ _GROUPS: Final = {
     "Metrics, logs and traces": ("http_host", "http_port", "log_format", "log_level", "traces"),
     "Console": (
         "console_host", "console_port", "console_allowed_hosts", "console_token_file", "console_reviewers_file",
-        "console_review_days", "console_grafana_url",
+        "console_operators_file", "console_review_days", "console_grafana_url",
     ),
 }  # fmt: skip
 

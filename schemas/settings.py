@@ -50,6 +50,7 @@ SETTING_NAMES: Final = (
     "console_allowed_hosts",
     "console_token_file",
     "console_reviewers_file",
+    "console_operators_file",
     "console_review_days",
     "console_grafana_url",
     "applications_topic",

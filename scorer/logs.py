@@ -200,6 +200,18 @@ APPLICATION_SHOWN = Event(
 REVIEW_WRITTEN = Event(
     "review_written", INFO, "a reviewer reviewed a decision", ("client", "reviewer", "decision_id", "counts")
 )
+DEAD_LETTERS_REQUEUED = Event(
+    "dead_letters_requeued",
+    INFO,
+    "a console operator requeued dead letters. Logged once per transaction",
+    ("client", "operator", "code", "count", "positions"),
+)
+REQUEUE_FAILED = Event(
+    "requeue_failed",
+    WARNING,
+    "a console operator's requeue of dead letters ended early; those requeued before have their marks",
+    ("client", "operator", "code", "error"),
+)
 LOG_LINES_DROPPED = Event(
     "log_lines_dropped", WARNING, "log lines were dropped because standard error was blocked", ("lines",)
 )

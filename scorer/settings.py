@@ -178,7 +178,7 @@ class Settings(BaseModel):
         default="127.0.0.1",
         min_length=1,
         description="Address to bind for the console. Any other than loopback (127.0.0.1, ::1) requires "
-        "console_token_file or console_reviewers_file.",
+        "console_token_file, console_reviewers_file or console_operators_file.",
     )
     console_port: int = Field(
         default=8765, ge=0, le=PORT_MAX, description="Port; 0 chooses a free one, which is logged at start."
@@ -198,6 +198,11 @@ class Settings(BaseModel):
         min_length=1,
         description="File with the reviewers of MAYBE decisions: a name, a space and a token per line. Without it, "
         "reviews are off; with it, the console requires a login.",
+    )
+    console_operators_file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="File with those who may requeue dead letters in the console, as console_reviewers_file.",
     )
     console_review_days: int = Field(
         default=90,

@@ -1,4 +1,4 @@
-"""`scorer console`: the web console, for monitoring, trying applications, and reviewing MAYBE decisions."""
+"""`scorer console`: the web console, for monitoring, trying, reviewing MAYBE decisions, and requeueing."""
 
 from typing import Annotated
 
@@ -23,15 +23,22 @@ def console(
             "--reviewers-file", metavar="FILE", help="File with the reviewers' names and tokens; turns reviews on."
         ),
     ] = None,
+    operators_file: Annotated[
+        str | None,
+        typer.Option(
+            "--operators-file", metavar="FILE", help="File with those who may requeue dead letters: names and tokens."
+        ),
+    ] = None,
     config: ConfigOption = None,
     bootstrap_servers: ServersOption = None,
     assignments: SetOption = None,
 ) -> None:
-    """Serve the web console, for monitoring, for trying applications, and for reviewing MAYBE decisions.
+    """Serve the web console: monitor, try applications, review MAYBE decisions, requeue dead letters.
 
     It shows throughput, lag, latency, results, the history of an application, deployments, bundles, the challenger,
-    dead letters and the interface. It reads the topics without joining the consumer group, needs no Prometheus, and is
-    read-only, apart from applications that you try and from reviews, which only reviewers can write. Ctrl-C stops it.
+    dead letters and the interface. It reads the topics without joining the consumer group, and needs no Prometheus. It
+    writes only applications that you try, reviews by reviewers, and dead letters that operators requeue. Ctrl-C stops
+    it.
 
     Needs the package's extra "console".
 
@@ -39,7 +46,7 @@ def console(
     ```
     scorer console
     scorer console --host 0.0.0.0 --token-file /run/secrets/console-token
-    scorer console --reviewers-file /run/secrets/reviewers
+    scorer console --reviewers-file /run/secrets/reviewers --operators-file /run/secrets/operators
     ```
     """
     from scorer.logs import log_to_stderr
@@ -48,6 +55,7 @@ def console(
     from scorer.operate.review_queue import ReviewQueue
 
     given = {"console_token_file": token_file, "console_reviewers_file": reviewers_file}
+    given |= {"console_operators_file": operators_file}
     settings = settings_of(
         config, bootstrap_servers, assignments, console_host=host, console_port=port, **given
     ).settings

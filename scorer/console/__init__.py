@@ -1,1 +1,1 @@
-"""The web console, for monitoring, trying applications, and reviewing MAYBE decisions."""
+"""The web console, for monitoring, trying applications, reviewing MAYBE decisions, and requeueing dead letters."""

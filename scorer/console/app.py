@@ -42,6 +42,7 @@ from scorer.console.pages import PAGES, Assets, Page, render, render_page
 from scorer.console.polling import poll_group
 from scorer.console.publish import RecordPublisher, make_try, parse_application
 from scorer.console.requests import client_of, read_body
+from scorer.console.requeue_task import RequeueTask
 from scorer.console.review_endpoints import ReviewEndpoints
 from scorer.console.review_follower import follow_reviews
 from scorer.console.runbooks import Runbooks
@@ -93,9 +94,9 @@ def make_app(console: Console) -> Starlette:
     texts = BundleTexts(console.settings.store)
     applications = ApplicationEndpoints(console.settings, console.sessions, console.queue, texts)
     reviews = ReviewEndpoints(console.settings, console.sessions, console.queue, texts)
-    live, runbooks = Live(), Runbooks()
-    endpoints = _Endpoints(console, reviews, live)
-    letters = DeadLetterEndpoints(console.settings)
+    live, runbooks, requeue_task = Live(), Runbooks(), RequeueTask(console.settings, console.stopping)
+    endpoints = _Endpoints(console, reviews, requeue_task, live)
+    letters = DeadLetterEndpoints(console.settings, console.sessions, requeue_task)
     challengers = ChallengerEndpoints(console.settings, live)
     bundles = BundleEndpoints(console.settings, live, may_log_out=console.sessions is not None)
     allowed_hosts = [name.strip() for name in console.settings.console_allowed_hosts.split(",") if name.strip()]
@@ -121,6 +122,7 @@ def make_app(console: Console) -> Starlette:
             Route("/api/bundles/diff", bundles.diff),
             Route("/api/bundles/review", bundles.review),
             Route("/api/dead-letters", letters.newest),
+            Route("/api/dead-letters/requeue", letters.requeue, methods=["POST"]),
             Route("/api/dead-letters/{partition}/{offset}", letters.letter),
             Route("/api/dead-letters/{partition}/{offset}/value", letters.value, methods=["POST"]),
             Route("/api/applications/history", applications.history, methods=["POST"]),
@@ -140,9 +142,10 @@ def make_app(console: Console) -> Starlette:
 class _Endpoints:
     """The endpoints, one method each."""
 
-    def __init__(self, console: Console, reviews: ReviewEndpoints, live: Live) -> None:
+    def __init__(self, console: Console, reviews: ReviewEndpoints, requeue_task: RequeueTask, live: Live) -> None:
         self._console = console
         self._reviews = reviews
+        self._requeue_task = requeue_task
         self._settings = console.settings
         self._sessions = console.sessions
         self._stopping = console.stopping
@@ -180,7 +183,8 @@ class _Endpoints:
         finally:
             ticking.cancel()
             stop.set()
-            await asyncio.gather(*(asyncio.to_thread(thread.join, 2.0) for thread in threads))
+            joins = (asyncio.to_thread(thread.join, 2.0) for thread in threads)
+            await asyncio.gather(asyncio.to_thread(self._requeue_task.wait), *joins)
 
     async def _tick(self) -> None:
         while True:
@@ -188,7 +192,7 @@ class _Endpoints:
             await asyncio.sleep(_TICK_S)
 
     def _state(self) -> dict[str, Any]:
-        return {**self._live.state(), "reviews": self._reviews.figures()}
+        return {**self._live.state(), "reviews": self._reviews.figures(), "requeue": self._requeue_task.as_json()}
 
     # Pages
 

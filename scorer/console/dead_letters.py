@@ -1,7 +1,7 @@
 """Dead letters for the console: the newest ones in pages, grouped by code; keys and values only on request."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from schemas.records import DeadLetter, Mark, Position
@@ -21,11 +21,15 @@ _MEANINGS: Final = {code.value: meaning for code, meaning in MEANINGS.items()}
 
 @dataclass(slots=True)
 class _Group:
-    """The dead letters with one code: how many, and the earliest and latest timestamp; None without any."""
+    """The dead letters with one code: how many, and the earliest and latest timestamp; None without any.
+
+    `positions` are those of the dead letters that can be requeued: they have a copy of their record, and no mark.
+    """
 
     count: int = 0
     first_ms: int | None = None
     last_ms: int | None = None
+    positions: list[Position] = field(default_factory=list)
 
     def add(self, at_ms: int) -> None:
         self.count += 1
@@ -62,6 +66,9 @@ def _page(records: Iterable[DeadLetter | Mark], code: str | None, first: int) ->
             groups.setdefault(record.counted_as, _Group()).add(record.timestamp_ms)
         elif record.position in letters:
             letters[record.position]["requeued"] = {"actor": record.actor, "at": record.at}
+    for position, shown in letters.items():
+        if shown["requeued"] is None and not shown["pointer"]:
+            groups[shown["counted_as"]].positions.append(position)
     newest = sorted(letters, key=lambda position: order[position], reverse=True)
     selected = [position for position in newest if code in {None, letters[position]["counted_as"]}]
     return {
@@ -83,7 +90,19 @@ def _group_as_json(code: str, group: _Group) -> dict[str, Any]:
         "first_ms": group.first_ms,
         "last_ms": group.last_ms,
         "meaning": meaning,
+        "requeueable": {"count": len(group.positions), "ranges": _ranges(group.positions)},
     }
+
+
+def _ranges(positions: Iterable[Position]) -> list[tuple[int, int, int]]:
+    """By partition, the first and the last offset of some positions.
+
+    The topic does not change in between: dead letters that arrive later are never within these ranges.
+    """
+    offsets: dict[int, list[int]] = {}
+    for position in positions:
+        offsets.setdefault(position.partition, []).append(position.offset)
+    return [(partition, min(own), max(own)) for partition, own in sorted(offsets.items())]
 
 
 def read_letter(settings: Settings, position: Position) -> dict[str, Any]:
@@ -125,5 +144,6 @@ def _as_json(letter: DeadLetter) -> dict[str, Any]:
         "at": letter.at,
         "bundle": letter.bundle,
         "bytes": letter.value_bytes,
+        "pointer": letter.pointer,
         "requeued": None,
     }

@@ -15,6 +15,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from scorer.console.users import User
+
 _COOKIE: Final = "console"
 _TLS_COOKIE: Final = "__Host-console"
 """Browsers accept this name only from this host and over TLS: no sibling domain and no plain HTTP can set it."""
@@ -48,30 +50,30 @@ HEADERS: Final = {  # of every response, including the server's own responses to
 
 
 class _Session(NamedTuple):
-    """An open session: when it ends, by the monotonic clock, and its reviewer; None if it may not review."""
+    """An open session: when it ends, by the monotonic clock, and its user; None with the console's token."""
 
     ends_at: float
-    reviewer: str | None
+    user: User | None
 
 
 class Sessions:
     """The sessions of users who logged in: random ids in cookies, valid until the console stops."""
 
-    def __init__(self, token: str | None, reviewers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, token: str | None, users: Mapping[str, User] | None = None) -> None:
         """Accepts these tokens.
 
         Args:
-            token: the console's token; None if only reviewers may log in.
-            reviewers: the reviewers' names by token.
+            token: the console's token; None if only users with tokens of their own may log in.
+            users: these users, by token.
         """
-        self._users: list[tuple[bytes, str | None]] = [] if token is None else [(_digest(token), None)]
-        self._users += [(_digest(one), name) for one, name in (reviewers or {}).items()]
+        self._users: list[tuple[bytes, User | None]] = [] if token is None else [(_digest(token), None)]
+        self._users += [(_digest(one), user) for one, user in (users or {}).items()]
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
 
     def open(self, token: str) -> str | None:
         """Opens a session and returns its id, or None for a wrong token; the comparisons take constant time."""
         digest = _digest(token)
-        users = [name for known, name in self._users if hmac.compare_digest(digest, known)]
+        users = [user for known, user in self._users if hmac.compare_digest(digest, known)]
         if not users:
             return None
         session = secrets.token_urlsafe(32)
@@ -85,13 +87,22 @@ class Sessions:
         return self._find(session) is not None
 
     def reviewer(self, session: str) -> str | None:
-        """The reviewer of an open session; None if it may not review, or is not open."""
-        entry = self._find(session)
-        return entry.reviewer if entry else None
+        """The name of an open session's user; None if it may not review, or is not open."""
+        user = self._user(session)
+        return user.name if user and user.may_review else None
+
+    def operator(self, session: str) -> str | None:
+        """The name of an open session's user; None if it may not requeue, or is not open."""
+        user = self._user(session)
+        return user.name if user and user.may_requeue else None
 
     def close(self, session: str) -> None:
         """Ends a session."""
         self._sessions.pop(session, None)
+
+    def _user(self, session: str) -> User | None:
+        entry = self._find(session)
+        return entry.user if entry else None
 
     def _find(self, session: str) -> _Session | None:
         entry = self._sessions.get(session)

@@ -88,6 +88,11 @@ def render_page(page: Page, settings: Settings, deployed: Deployed | None, *, ma
         values = {"grafana_url": settings.console_grafana_url}
     elif page.file == "review":
         values = {"reviews_on": settings.console_reviewers_file is not None}
+    elif page.file == "dead-letters":
+        values = {
+            "applications_topic": settings.applications_topic,
+            "requeue_on": settings.console_operators_file is not None,
+        }
     return render_in_frame(page, settings, may_log_out=may_log_out, contract=contract, deployed=deployed, **values)
 
 

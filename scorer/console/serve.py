@@ -7,7 +7,8 @@ from typing import Final
 
 from scorer.console.app import Console, make_app
 from scorer.console.guard import HEADERS, Sessions
-from scorer.console.token import read_reviewers, read_token
+from scorer.console.token import read_token
+from scorer.console.users import read_users
 from scorer.errors import MisuseError
 from scorer.http.address import Endpoint, bracketed, listen, unbracketed
 from scorer.http.server import Server
@@ -35,18 +36,18 @@ def serve(
         latest: receives the figures of the consumer group and of the cluster.
 
     Raises:
-        MisuseError: the address cannot be bound, or is not loopback and no token is set.
+        MisuseError: the address cannot be bound, or is not loopback and no token is set; or a file of tokens cannot be
+            used.
         SettingsError: a librdkafka property is wrong.
     """
     token = None if settings.console_token_file is None else read_token(settings.console_token_file)
-    file = settings.console_reviewers_file
-    reviewers = {} if file is None else read_reviewers(file, token)
-    if token is None and not reviewers and not _is_loopback(settings.console_host):
+    users = read_users(settings, token)
+    if token is None and not users and not _is_loopback(settings.console_host):
         raise MisuseError(
             f"console_host {settings.console_host} can be reached from other machines, so the console needs a token: "
             "write a token of at least 16 characters to a file, and set console_token_file to its path"
         )
-    sessions = Sessions(token, reviewers) if token is not None or reviewers else None
+    sessions = Sessions(token, users) if token is not None or users else None
     console = Console(settings, sessions, lambda: server.should_exit, queue, metrics, latest)
     app = make_app(console)
     listeners = listen(

@@ -1,4 +1,4 @@
-"""The tokens of the console and its reviewers: reads their files within limits, and rejects tokens that are weak."""
+"""The tokens of the console and its users: reads their files within limits, and rejects tokens that are weak."""
 
 import stat
 from itertools import pairwise
@@ -12,8 +12,8 @@ from scorer.logs import TOKEN_FILE_EXPOSED, log
 _CHARACTERS_MIN: Final = 16
 _BYTES_MAX: Final = 4_096
 """Much more than any token: a device such as /dev/zero never ends."""
-_REVIEWERS_BYTES_MAX: Final = 262_144
-"""A thousand reviewers."""
+_USERS_BYTES_MAX: Final = 262_144
+"""A thousand users."""
 _DISTINCT_MIN: Final = 6
 """One in a hundred random tokens of 16 decimal digits has fewer; random hexadecimal ones practically never do."""
 _REPEATED_SHARE: Final = 0.75
@@ -33,35 +33,35 @@ def read_token(file: str) -> str:
     return token
 
 
-def read_reviewers(file: str, token: str | None) -> dict[str, str]:
-    """Reads the reviewers' tokens: a line per reviewer with a name, spaces, and the token; `#` begins a comment line.
+def read_names(file: str, setting: str, token: str | None) -> dict[str, str]:
+    """Reads the tokens of users: a line per user with a name, spaces, and the token; `#` begins a comment line.
 
     Args:
         file: the path of the file.
-        token: the console's token, which no reviewer may have.
+        setting: the setting that has the path, for messages.
+        token: the console's token, which no user may have.
 
     Returns:
-        The reviewers' names by token.
+        The users' names by token.
 
     Raises:
         MisuseError: the file cannot be read, a line is malformed, or a token is weak or used twice.
     """
-    setting = "console_reviewers_file"
     names: dict[str, str] = {}
-    lines = _read(file, setting, _REVIEWERS_BYTES_MAX).splitlines()
+    lines = _read(file, setting, _USERS_BYTES_MAX).splitlines()
     for number, line in enumerate((line.strip() for line in lines), 1):
         if not line or line.startswith("#"):
             continue
-        name, reviewer_token = [*line.split(maxsplit=1), ""][:2]
+        name, user_token = [*line.split(maxsplit=1), ""][:2]
         at = f"{setting}, line {number}"
-        if not reviewer_token or len(name) > REVIEWER_CHARACTERS_MAX or not name.isprintable():
-            raise MisuseError(f"{at}: write a reviewer's name without spaces, a space, and the reviewer's token")
-        _require_strong(reviewer_token, at)
-        if reviewer_token in names or reviewer_token == token or name in names.values():
-            raise MisuseError(f"{at}: each reviewer needs one line, with a token that nobody else has: {_ADVICE}")
-        names[reviewer_token] = name
+        if not user_token or len(name) > REVIEWER_CHARACTERS_MAX or not name.isprintable():
+            raise MisuseError(f"{at}: write a user's name without spaces, a space, and the user's token")
+        _require_strong(user_token, at)
+        if user_token in names or user_token == token or name in names.values():
+            raise MisuseError(f"{at}: each user needs one line, with a token that nobody else has: {_ADVICE}")
+        names[user_token] = name
     if not names:
-        raise MisuseError(f"{setting} names no reviewer: write a name, a space and a token per line")
+        raise MisuseError(f"{setting} names no user: write a name, a space and a token per line")
     return names
 
 

@@ -1,10 +1,10 @@
 """Dead letters: reads them, finds one by partition and offset, and requeues each at most once."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaException, Producer
 
@@ -74,6 +74,18 @@ def find_dead_letter(settings: Settings, position: Position) -> DeadLetter:
     )
 
 
+class Progress(NamedTuple):
+    """The progress of a requeue.
+
+    Attributes:
+        committed: the dead letters that the last transaction requeued; empty before the first one.
+        total: how many dead letters are to be requeued by all transactions.
+    """
+
+    committed: tuple[Position, ...]
+    total: int
+
+
 @dataclass(frozen=True, slots=True)
 class Requeued:
     """The effect of a requeue."""
@@ -87,7 +99,13 @@ class Requeued:
     """Records that are neither dead letters nor marks."""
 
 
-def requeue(settings: Settings, is_selected: Callable[[DeadLetter], bool], actor: str) -> Requeued:
+def requeue(
+    settings: Settings,
+    is_selected: Callable[[DeadLetter], bool],
+    actor: str,
+    report: Callable[[Progress], object] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Requeued:
     """Requeues dead letters: publishes them to the input topic with their original key, value, headers and partition.
 
     Each is published in one transaction with a mark on the dead-letter topic, and a requeue fences an earlier one that
@@ -97,12 +115,40 @@ def requeue(settings: Settings, is_selected: Callable[[DeadLetter], bool], actor
         settings: the brokers and the topics.
         is_selected: selects the dead letters.
         actor: the operator, recorded in the marks.
+        report: called with the progress, before the first transaction and after each one.
+        should_stop: called before each transaction; if it returns True, the rest is not requeued.
 
     Raises:
         DeadLetterError: one of them came from another topic, or another operator requeued at the same time.
         TopicsError: the topic is missing.
         BrokerError: the topics cannot be read or written; the dead letters requeued until then have their marks.
     """
+    skipped = Skipped()
+    requeued: list[Position] = []
+    with _writing(settings) as producer:
+        letters, marks = _gather(settings, is_selected, skipped)
+        for letter in letters:
+            _require_own(settings, letter)
+        unmarked = [letter for letter in letters if letter.position not in marks and not letter.pointer]
+        report(Progress((), len(unmarked)))
+        for chunk in _transactions(_within_partitions(settings, unmarked)):
+            if should_stop():
+                break
+            _commit(settings, producer, chunk, actor)
+            committed = tuple(letter.position for letter in chunk)
+            requeued += committed
+            report(Progress(committed, len(unmarked)))
+    return Requeued(
+        tuple(requeued),
+        tuple(marks[letter.position] for letter in letters if letter.position in marks),
+        tuple(letter for letter in letters if letter.position not in marks and letter.pointer),
+        skipped,
+    )
+
+
+@contextmanager
+def _writing(settings: Settings) -> Iterator[Producer]:
+    """Opens the producer of a requeue, which fences all earlier ones, and explains its errors."""
     options = {
         "partitioner": "murmur2_random",  # for records whose partition is unknown, or no longer exists
         "compression.type": "zstd",  # an application that arrived compressed may fit only when it is compressed
@@ -124,19 +170,7 @@ def requeue(settings: Settings, is_selected: Callable[[DeadLetter], bool], actor
 
     with explain_errors(settings, conflict, describe, needed):
         producer.init_transactions(WRITE_S)
-        skipped = Skipped()
-        letters, marks = _gather(settings, is_selected, skipped)
-        for letter in letters:
-            _require_own(settings, letter)
-        unmarked = [letter for letter in letters if letter.position not in marks and not letter.pointer]
-        for chunk in _transactions(_within_partitions(settings, unmarked)):
-            _commit(settings, producer, chunk, actor)
-    return Requeued(
-        tuple(letter.position for letter in unmarked),
-        tuple(marks[letter.position] for letter in letters if letter.position in marks),
-        tuple(letter for letter in letters if letter.position not in marks and letter.pointer),
-        skipped,
-    )
+        yield producer
 
 
 def _gather(

@@ -179,8 +179,10 @@ def _console(settings: Settings) -> _Needs:
     yield to_topic(Operation.READ, settings.deployments_topic), "to read the deployment history"
     yield to_own_group(settings, Operation.DESCRIBE), "to show the progress of the workers"
     yield to_topic(Operation.READ, settings.reviews_topic), "to show reviews"
-    yield to_topic(Operation.WRITE, settings.applications_topic), "only for trying an application"
+    yield to_topic(Operation.WRITE, settings.applications_topic), "only for trying an application, and with operators"
     yield to_topic(Operation.WRITE, settings.reviews_topic), "only with reviewers: to write reviews"
+    yield to_topic(Operation.WRITE, settings.dead_letters_topic), "only with operators: to publish marks"
+    yield to_transactions(requeue_writer(settings)), "only with operators: to prevent concurrent requeues"
     for name in _own_topics(settings):
         yield to_topic(Operation.DESCRIBE_CONFIGS, name), "only for the metric of partitions below min.insync.replicas"
 

@@ -50,6 +50,7 @@ _paths: Final = st.one_of(
     st.sampled_from([
         b"/", b"/login", b"/logout", b"/asyncapi.yaml", b"/static/app.js", b"/static/..%2f..%2fapp.py", b"/static/%00",
         b"/api/live", b"/api/applications", b"/api/deployments", b"/api/dead-letters", b"/api/dead-letters/0/1/value",
+        b"/api/dead-letters/requeue",
         b"/api/applications/history", b"/api/applications/0/1/value", b"/api/reviews", b"/metrics",
         b"/api/reasons", b"/api/policy", b"/api/code", b"/api/bundles", b"/api/bundles/diff", b"/api/challenger",
         b"/api/dead-letters/" + b"9" * 5_000 + b"/1/value", b"/api/dead-letters/-1/x/value", b"//evil.example", b"*",

@@ -11,7 +11,6 @@ from threading import Thread
 import pytest
 from confluent_kafka import Producer
 
-from schemas import rejection
 from schemas.contracts import shipped_contract
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
@@ -19,8 +18,9 @@ from schemas.records import DeadLetter, Mark, Position
 from scorer.errors import DeadLetterError
 from scorer.local.audit import Audit
 from scorer.local.broker import Broker
-from scorer.operate.dead_letters import Requeued, read_dead_letters, requeue
+from scorer.operate.dead_letters import Progress, Requeued, read_dead_letters, requeue
 from scorer.settings import load_settings
+from tests.dead_letters import set_aside
 from tests.integration.worker_process import WAIT_S, Topics, headers_of, scorer, wait_until, worker
 
 pytestmark = pytest.mark.broker
@@ -33,23 +33,6 @@ SOUND = dump_application(APPLICATIONS["plain"], shipped_contract())
 def topics(broker: Broker) -> Topics:
     """Topics of their own."""
     return Topics(broker.bootstrap_servers, 2)
-
-
-def set_aside(topics: Topics, value: bytes | None, code: str, partition: int = 1, topic: str | None = None) -> None:
-    """Writes a dead letter as a worker does."""
-    letter_headers = {
-        rejection.CODE_HEADER: code,
-        rejection.REASON_HEADER: "the model fails on it",
-        rejection.TOPIC_HEADER: topic or topics.applications,
-        rejection.PARTITION_HEADER: str(partition),
-        rejection.OFFSET_HEADER: "3",
-        rejection.AT_HEADER: datetime.now(UTC).isoformat(),
-    }
-    headers: list[tuple[str, str | bytes | None]] = [("traceparent", b"00-ab"), *letter_headers.items()]
-    compressing = {"compression.type": "lz4", "message.max.bytes": 8_000_000}
-    producer = Producer({"bootstrap.servers": topics.servers, **compressing})
-    producer.produce(topics.dead_letters, value, b"a-1001", partition=0, headers=headers)
-    assert producer.flush(WAIT_S) == 0
 
 
 def test_from_the_worker_and_back(topics: Topics, tmp_path: Path) -> None:
@@ -98,11 +81,11 @@ def test_from_the_worker_and_back(topics: Topics, tmp_path: Path) -> None:
 def test_each_dead_letter_is_requeued_once(topics: Topics) -> None:
     """Asked again, a requeue leaves alone what was put back and says by whom; what came since goes back."""
     for _ in range(3):
-        set_aside(topics, SOUND, "model_error")
-    set_aside(topics, b"[]", "not_an_object")
+        set_aside(topics, SOUND)
+    set_aside(topics, b"[]", code="not_an_object")
     code, output, _ = scorer(topics, "dlq", "requeue", "--code", "model_error", "--actor", "ana")
     assert (code, output) == (0, f"3 requeued to {topics.applications}\n")
-    set_aside(topics, SOUND, "model_error")
+    set_aside(topics, SOUND)
     code, output, _ = scorer(topics, "dlq", "requeue", "--code", "model_error", "--json")
     report = json.loads(output)
     assert code == 0
@@ -124,9 +107,9 @@ def test_an_audit_passes_over_marks(topics: Topics) -> None:
     with closing(Audit(settings)) as audit:
         for partition in range(2):  # their applications: dead letters of nothing that was published do not count
             topics.publish(*[SOUND] * 4, partition=partition)
-        set_aside(topics, SOUND, "model_error")
+        set_aside(topics, SOUND)
         assert len(requeue(settings, lambda _: True, "ana").requeued) == 1
-        set_aside(topics, SOUND, "empty", partition=0)
+        set_aside(topics, SOUND, code="empty", partition=0)
         wait_until(lambda: audit.rejections == {"model_error": 1, "empty": 1}, "both dead letters are counted")
         wait_until(lambda: audit.published == 9, "what was put back is an application")
 
@@ -134,7 +117,7 @@ def test_an_audit_passes_over_marks(topics: Topics) -> None:
 def test_operators_at_the_same_moment(topics: Topics) -> None:
     """However many put the same ones back at once, each goes back once; who was too late is told."""
     for _ in range(20):
-        set_aside(topics, SOUND, "model_error")
+        set_aside(topics, SOUND)
     settings = load_settings(environment=environment_of(topics)).settings
     ended: list[Requeued | DeadLetterError] = []
 
@@ -159,10 +142,29 @@ def test_operators_at_the_same_moment(topics: Topics) -> None:
     assert set(counts.values()) == {1}
 
 
+def test_a_requeue_that_is_stopped(topics: Topics) -> None:
+    """It reports each transaction, and ends between two of them; the next requeue does the rest, and none twice."""
+    set_aside(topics, *[SOUND] * 2_500)
+    settings = load_settings(environment=environment_of(topics)).settings
+    reported: list[Progress] = []
+    first = requeue(settings, lambda _: True, "ana", reported.append, lambda: len(reported) > 1)
+    assert [(len(progress.committed), progress.total) for progress in reported] == [(0, 2_500), (1_000, 2_500)]
+    assert first.requeued == reported[1].committed
+    assert topics.count(topics.applications) == 1_000
+    second = requeue(settings, lambda _: True, "ben", reported.append)
+    assert [(len(progress.committed), progress.total) for progress in reported[2:]] == [
+        (0, 1_500), (1_000, 1_500), (500, 1_500),
+    ]  # fmt: skip
+    assert {mark.actor for mark in second.requeued_before} == {"ana"}
+    assert sorted(first.requeued + second.requeued) == [Position(0, offset) for offset in range(2_500)]
+    counts = Counter(headers_of(m)["requeued-from"] for m in topics.read(topics.applications))
+    assert (len(counts), set(counts.values())) == (2_500, {1})
+
+
 def test_a_failure_requeues_nothing_and_marks_nothing(topics: Topics) -> None:
     """Where one of several cannot go back, none of its transaction does, and the message says what to do."""
-    set_aside(topics, SOUND, "model_error")
-    set_aside(topics, SOUND, "model_error", topic="of-somebody-else")
+    set_aside(topics, SOUND)
+    set_aside(topics, SOUND, topic="of-somebody-else")
     code, _, errors = scorer(topics, "dlq", "requeue", "--code", "model_error")
     assert code == 1
     assert "came from topic of-somebody-else" in errors
@@ -174,8 +176,8 @@ def test_a_failure_requeues_nothing_and_marks_nothing(topics: Topics) -> None:
 def test_a_record_that_fits_only_compressed_is_requeued(topics: Topics) -> None:
     """Its topic took it from a publisher that compresses, and refused it when it came back."""
     large = SOUND[:-1] + b', "padding": "' + b"A" * 2_000_000 + b'"}'
-    set_aside(topics, large, "too_large")
-    set_aside(topics, SOUND, "too_large")
+    set_aside(topics, large, code="too_large")
+    set_aside(topics, SOUND, code="too_large")
     assert scorer(topics, "dlq", "requeue", "--code", "too_large")[0] == 0
     assert {message.value() for message in topics.read(topics.applications)} == {large, SOUND}
 
@@ -187,7 +189,7 @@ def test_a_pointer_is_left_alone(topics: Topics) -> None:
     producer = Producer({"bootstrap.servers": topics.servers})
     producer.produce(topics.dead_letters, None, b"a-1001", partition=0, headers=headers)
     assert producer.flush(WAIT_S) == 0
-    set_aside(topics, SOUND, "too_large")
+    set_aside(topics, SOUND, code="too_large")
     code, output, errors = scorer(topics, "dlq", "requeue", "--code", "too_large")
     assert (code, output) == (0, f"1 requeued to {topics.applications}\n")
     assert f"0:0 has no copy of its record ({topics.applications}:1:3): skipped" in errors
@@ -209,7 +211,7 @@ def read(topics: Topics, **options: object) -> Iterator[DeadLetter | Mark]:
 def test_only_a_part_is_read(topics: Topics) -> None:
     """`since` passes over what is older, `newest` over all but the last offsets."""
     for code in ("empty", "not_json", "not_utf8"):
-        set_aside(topics, b"", code)
+        set_aside(topics, b"", code=code)
     assert [dead_letter.position for dead_letter in read(topics, newest=1)] == [Position(0, 2)]
     assert list(read(topics, since=datetime(2100, 1, 1, tzinfo=UTC))) == []
     assert len(list(read(topics, since=datetime(2020, 1, 1, tzinfo=UTC)))) == 3
@@ -222,7 +224,7 @@ def test_only_a_part_is_read(topics: Topics) -> None:
 
 def test_nothing_at_that_place(topics: Topics) -> None:
     """A place without a dead letter, behind the end or of another partition is one message."""
-    set_aside(topics, b"", "empty")
+    set_aside(topics, b"", code="empty")
     for position in ("0:7", "5:0", "1:0"):
         code, _, errors = scorer(topics, "dlq", "show", position)
         assert code == 1

@@ -18,11 +18,13 @@ from producer.tail import TopicTail
 from schemas.contracts import shipped_contract
 from schemas.deployment import DeploymentEvent
 from schemas.examples import APPLICATIONS, DEPLOYMENT, REVIEW
+from schemas.records import OFFSET_MAX
 from schemas.rights import Operation, Role
 from scorer.console.cluster_polling import poll_cluster
 from scorer.console.live import Live, Part
 from scorer.console.polling import poll_group
 from scorer.console.publish import RecordPublisher, make_try
+from scorer.console.requeue_task import RequeueTask, Selection
 from scorer.console.review_follower import follow_reviews
 from scorer.console.tail import Sample, follow_results
 from scorer.console.watch import run_with_restarts
@@ -167,7 +169,7 @@ def examine(settings: Settings) -> None:
 
 
 def watch(settings: Settings) -> None:
-    """Sees what the console shows, and publishes a try and a review."""
+    """Sees what the console shows, publishes a try and a review, and requeues dead letters."""
     stop, live, latest = Event(), _LiveUntil(), LatestFigures()
     live.end = stop
     run_with_restarts(Part.GROUP, lambda: poll_group(settings, live, latest.group, stop), live, stop)
@@ -191,6 +193,20 @@ def watch(settings: Settings) -> None:
     for topic in read:
         with closing(TopicReader(settings, topic)) as reader:
             assert any(map(len, reader.read(reader.bounds())))
+    _requeue_as_operator(settings)
+
+
+def _requeue_as_operator(settings: Settings) -> None:
+    """Requeues the dead letters of a code, as an operator does in the console."""
+    task, late = RequeueTask(settings, lambda: False), within(WAIT_S)
+    task.start(Selection(code="model_error", ranges=((0, 0, OFFSET_MAX), (1, 0, OFFSET_MAX))), "dora", "")
+    while task.running and not late():
+        time.sleep(0.05)
+    state = task.as_json()
+    assert state is not None
+    if state["error"]:
+        raise BrokerError(state["error"])
+    assert state["done"]
 
 
 class _LiveUntil(Live):

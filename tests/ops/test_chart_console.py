@@ -1,4 +1,4 @@
-"""The chart's console: what its pod gets for reviewers, how browsers reach it, and who scrapes it."""
+"""The chart's console: what its pod gets for reviewers and operators, how browsers reach it, and who scrapes it."""
 
 from tests.ops.chart import arguments_of, environment_of, of_kind, pod_of, refusal, render, values_named
 
@@ -13,6 +13,17 @@ def test_the_console_of_reviewers() -> None:
     without = render(values_named("production"), "--set=console.reviewersSecret.name=")
     assert not any("reviewers" in argument for argument in arguments_of(pod_of(without, "console")))
     assert [r["metadata"]["name"] for r in of_kind(without, "ServiceMonitor")] == ["scorer", "scorer-console"]
+
+
+def test_the_console_of_operators() -> None:
+    """The console has the file of the operators' Secret; without one it has not, so that nobody can requeue there."""
+    console = pod_of(render(values_named("production")), "console")
+    assert "--operators-file=/run/operators/operators" in arguments_of(console)
+    (volume,) = [volume for volume in console["spec"]["volumes"] if volume["name"] == "console-operators"]
+    assert volume["secret"]["secretName"] == "scorer-operators"
+    without = pod_of(render(values_named("production"), "--set=console.operatorsSecret.name="), "console")
+    assert not any("operators" in argument for argument in arguments_of(without))
+    assert not any(volume["name"] == "console-operators" for volume in without["spec"]["volumes"])
 
 
 def test_the_ingress() -> None:

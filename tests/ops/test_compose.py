@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from monitoring.rules import RUNBOOKS
-from scorer.console.token import read_reviewers
+from scorer.console.token import read_names
 from scorer.settings import Settings
 from tests.tools import tool
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"
 PROFILES = ("load", "ui")
+USERS = ("reviewers", "operators")
+"""The files with the tokens of users."""
 
 
 def read(*arguments: str, **environment: str) -> Any:
@@ -162,24 +164,24 @@ def test_there_is_no_secret_in_the_file() -> None:
 def test_the_token_is_not_printed(services: dict[str, Any], tmp_path: Path) -> None:
     """It was in the engine's log, for everybody who may read that. It is written once, for its owner alone.
 
-    So is the token of a reviewer, in the form in which the console reads it.
+    So are the tokens of a reviewer and an operator, in the form in which the console reads them.
     """
     _, option, script = services["console-token"]["entrypoint"]
     command = [sys.executable, option, script.replace("$$", "$").replace("/run/scorer", str(tmp_path))]
     first, second = (subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(2))
-    tokens = [(tmp_path / name).read_text(encoding="utf-8").split()[-1] for name in ("token", "reviewers")]
-    assert tokens[0] != tokens[1]
+    tokens = [(tmp_path / name).read_text(encoding="utf-8").split()[-1] for name in ("token", *USERS)]
+    assert len(set(tokens)) == 3
     assert all(len(token) >= 32 for token in tokens)
     assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
     for ran in (first, second):
         assert not any(token in ran.stdout + ran.stderr for token in tokens)
         assert "docker compose exec console cat" in ran.stdout
     shown = re.findall(r"`docker compose exec (\S+) cat (\S+)`", (ROOT / "docs" / "containers.md").read_text("utf-8"))
-    assert len(shown) == 2
+    assert len(shown) == 3
     for service, file in shown:
         assert any(argument.endswith(f"={file}") for argument in services[service]["command"])
-    reviewers = read_reviewers(str(tmp_path / "reviewers"), tokens[0])
-    assert reviewers == {tokens[1]: "reviewer"}
+    for file, name, token in zip(USERS, ("reviewer", "operator"), tokens[1:], strict=True):
+        assert read_names(str(tmp_path / file), f"console_{file}_file", tokens[0]) == {token: name}
 
 
 def test_settings_of_ours_exist(services: dict[str, Any]) -> None:

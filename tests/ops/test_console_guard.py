@@ -112,7 +112,8 @@ def test_names_of_ones_own(closed_console: ConsoleProcess) -> None:
 def test_another_page_changes_nothing(open_console: ConsoleProcess, theirs: str | None) -> None:
     """Without the console's own origin nothing is published and nothing is revealed."""
     headers = {"Content-Type": "application/json"} | ({"Origin": theirs} if theirs else {})
-    for path in ("/api/applications", "/api/code", "/api/dead-letters/0/0/value", "/logout"):
+    letters = "/api/dead-letters/0/0/value", "/api/dead-letters/requeue"
+    for path in ("/api/applications", "/api/code", *letters, "/logout"):
         answer = open_console.ask(path, "POST", b"{}", headers)
         assert answer.status == 403
         assert "cross-origin" in answer.body

@@ -135,7 +135,7 @@ def _admit(admin: AdminClient) -> None:
 def around(case: Case, guarded: Guarded) -> Iterator[Settings]:
     """What a case needs besides its rights: a member of the group to ask about, a dead letter to put back."""
     settings = case.settings(guarded.servers)
-    if case.role is Role.DLQ:
+    if case.role in {Role.DLQ, Role.CONSOLE}:
         _set_aside(guarded, settings)
     if case.role is not Role.DEPLOY:
         yield settings

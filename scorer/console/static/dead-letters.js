@@ -1,7 +1,9 @@
 // Dead letters: by code, and the newest ones in pages. A key and value are fetched on request, and dropped when hidden.
+// Operators can requeue them; others can copy the command.
 
 import { commandToCopy } from "./copy.js";
 import { connect, createElement, formatMilliseconds, formatNumber, formatTime, listen, onRecovery, request } from "./live.js";
+import { followRequeues, requeueButton } from "./requeue.js";
 
 let selectedCode = null;
 let first = 0;
@@ -21,6 +23,7 @@ onRecovery(() => {
   if (!byId("fault").hidden) load(first);
   if (byId("linked-letter").querySelector(".fault")) showLinked();
 });
+followRequeues(() => load(first));
 connect();
 load(0);
 showLinked();
@@ -64,9 +67,8 @@ function show(list) {
   byId("counted").textContent = `${formatNumber(list.counted)} on the newest ${formatNumber(list.offsets_read)} offsets of each partition`;
   showGroups(list);
   byId("range").textContent = `${selectedCode ? `${selectedCode}, ` : ""}${formatNumber(first + 1)} to ${formatNumber(first + letters.length)} of ${formatNumber(list.total)}`;
-  byId("requeue-code").hidden = !selectedCode || selectedCode === "other";
-  byId("requeue-code").replaceChildren("Requeue all of them: ", commandToCopy(`scorer dlq requeue --code ${selectedCode}`, `the command that requeues all ${selectedCode}`));
-  byId("letters").replaceChildren(...letters.map(item));
+  showRequeueOfCode(list);
+  byId("letters").replaceChildren(...letters.map((letter) => item(letter, list.may_requeue)));
   byId("paging").hidden = list.total <= letters.length;
   byId("previous").disabled = first === 0;
   byId("next").disabled = first + letters.length >= list.total;
@@ -91,6 +93,19 @@ function showGroups(list) {
   if (focused) byId("groups").querySelector(`[data-code="${CSS.escape(focused)}"]`)?.focus();
 }
 
+/** The button, or the command, for all dead letters of the selected code. */
+function showRequeueOfCode(list) {
+  const group = list.groups.find(({ code }) => code === selectedCode);
+  byId("requeue-code").hidden = !group || group.code === "other";
+  if (byId("requeue-code").hidden) return;
+  const { code, requeueable } = group;
+  byId("requeue-code").replaceChildren(
+    ...(list.may_requeue && requeueable.count
+      ? [requeueButton(`Requeue all ${formatNumber(requeueable.count)}`, ` with code ${code}`, { code, ...requeueable })]
+      : ["Requeue all of them: ", commandToCopy(`scorer dlq requeue --code ${code}`, `the command that requeues all ${code}`)]),
+  );
+}
+
 function seen(group, name) {
   if (group.code === "all") return "";
   return group[name] === null ? "–" : formatMilliseconds(group[name]);
@@ -107,14 +122,15 @@ async function showLinked() {
   if (!position) return;
   let element;
   try {
-    element = item(await request(`/api/dead-letters/${position[1]}/${position[2]}`));
+    const letter = await request(`/api/dead-letters/${position[1]}/${position[2]}`);
+    element = item(letter, letter.may_requeue);
   } catch (error) {
     element = createElement("li", {}, createElement("p", { class: "fault", role: "alert" }, error.message));
   }
   byId("linked-letter").replaceChildren(element);
 }
 
-function item(letter) {
+function item(letter, mayRequeue) {
   const { topic, partition, offset } = letter.source;
   const position = `${letter.partition}:${letter.offset}`;
   const panel = createElement("div", { class: "value-panel", hidden: "" });
@@ -124,14 +140,22 @@ function item(letter) {
   const requeued = letter.requeued
     ? createElement("p", { class: "meta" }, "requeued by ", createElement("b", {}, letter.requeued.actor), " ", formatTime(letter.requeued.at))
     : null;
-  const command = letter.requeued ? null : commandToCopy(`scorer dlq requeue ${position}`, `the command that requeues dead letter ${position}`);
   return createElement(
     "li", {},
     createElement("p", { class: "head" }, createElement("code", {}, letter.code), createElement("span", { class: "tag" }, `dead letter ${position}`), formatTime(letter.at)),
     createElement("p", {}, letter.reason),
     createElement("p", { class: "meta" }, `${topic}, partition ${partition}, offset ${offset}; ${formatNumber(letter.bytes)} bytes; ${letter.bundle.replace(/@(.{12}).*/, "@$1")}`),
-    requeued, createElement("p", { class: "row-actions" }, button, command), panel,
+    requeued, createElement("p", { class: "row-actions" }, button, ...requeueAction(letter, position, mayRequeue)), panel,
   );
+}
+
+/** The button of an operator, or the command to copy; nothing if the dead letter cannot be requeued, or was. */
+function requeueAction(letter, position, mayRequeue) {
+  if (letter.requeued) return [];
+  if (letter.pointer) return [createElement("span", { class: "meta" }, `no copy of its record, which is at ${letter.pointer}: it cannot be requeued`)];
+  if (!mayRequeue) return [commandToCopy(`scorer dlq requeue ${position}`, `the command that requeues dead letter ${position}`)];
+  const ranges = [[letter.partition, letter.offset, letter.offset]];
+  return [requeueButton("Requeue", ` dead letter ${position}`, { code: letter.counted_as, ranges, count: 1 })];
 }
 
 async function showValue(letter, button, panel) {

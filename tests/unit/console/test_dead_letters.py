@@ -1,6 +1,7 @@
 """The pages of dead letters: grouped by code with times, the newest first, nothing of keys and values."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,6 +68,19 @@ def test_a_mark_says_who_requeued(topic: list[DeadLetter | Mark]) -> None:
     topic += [letter(1), Mark(Position(0, 1), "cleo", "now"), Mark(Position(0, 99), "cleo", "now")]
     (shown,) = newest_letters(Settings())["letters"]
     assert shown["requeued"] == {"actor": "cleo", "at": "now"}
+
+
+def test_what_can_be_requeued(topic: list[DeadLetter | Mark]) -> None:
+    """By code, how many have a copy of their record and no mark, and the ranges of offsets that contain them."""
+    topic += [letter(1), letter(2, "empty"), letter(3), letter(4), letter(9), Mark(Position(0, 9), "cleo", "now")]
+    topic += [replace(letter(10), pointer="t:0:10"), replace(letter(5), position=Position(1, 5))]
+    page = newest_letters(Settings())
+    requeueable = {group["code"]: group["requeueable"] for group in page["groups"]}
+    assert requeueable == {
+        "not_json": {"count": 4, "ranges": [(0, 1, 4), (1, 5, 5)]},
+        "empty": {"count": 1, "ranges": [(0, 2, 2)]},
+    }
+    assert [shown["pointer"] for shown in page["letters"] if shown["pointer"]] == ["t:0:10"]
 
 
 def test_no_page_has_a_key_or_a_value(topic: list[DeadLetter | Mark]) -> None:
