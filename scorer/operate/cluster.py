@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType, TopicMetadata
 
-from schemas.rights import Operation, to_topic
+from schemas.rights import Operation, missing, to_topic
 from scorer.operate.finding import Finding
 from scorer.operate.group_checks import list_partitions
 from scorer.operate.topics import contract
@@ -107,8 +107,10 @@ class ClusterReader:
             try:
                 self._min_insync[resource.name] = int(request.result()[_MIN_INSYNC].value)
             except KafkaException as failure:
-                right = to_topic(Operation.DESCRIBE_CONFIGS, resource.name)
-                unread[resource.name] = with_hint(failure.args[0], self._settings, right)
+                error, right = failure.args[0], to_topic(Operation.DESCRIBE_CONFIGS, resource.name)
+                # The other hints are about groups and transactions, which are not involved.
+                is_denied = bool(missing([right], error.code()))
+                unread[resource.name] = with_hint(error, self._settings, right) if is_denied else error.str()
         self.unread = {name: why for name, why in unread.items() if name not in self._min_insync}
 
 

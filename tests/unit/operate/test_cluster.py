@@ -86,7 +86,8 @@ class Admin:
     def __init__(self, topics: Mapping[str, TopicMetadata]) -> None:
         self.topics = topics
         self.min_insync: int | None = 2
-        """None: it may not be read."""
+        """None: it cannot be read."""
+        self.why = KafkaError.TOPIC_AUTHORIZATION_FAILED
         self.requests = 0
 
     def list_topics(self, topic: str | None, timeout: float) -> ClusterMetadata:
@@ -103,7 +104,7 @@ class Admin:
 
     def _result(self) -> dict[str, Any]:
         if self.min_insync is None:
-            raise KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+            raise KafkaException(KafkaError(self.why))
         return {"min.insync.replicas": SimpleNamespace(value=str(self.min_insync))}
 
 
@@ -149,3 +150,12 @@ def test_without_permission() -> None:
     admin.min_insync = None
     assert reader.read().topics[0].below_min_insync is None
     assert f"DescribeConfigs on topic {TOPIC}: `kafka-acls.sh" in reader.unread[TOPIC]
+
+
+def test_without_an_answer() -> None:
+    """The controller may be down: there is no question about the topics of groups and transactions."""
+    admin, reader = reader_of({TOPIC: metadata(IN_SYNC)})
+    admin.min_insync, admin.why = None, KafkaError._TIMED_OUT
+    reader.read()
+    assert reader.unread.keys() == {TOPIC}
+    assert "__consumer_offsets" not in reader.unread[TOPIC]
