@@ -39,8 +39,10 @@ def write_tokens(folder: Path) -> tuple[str, ...]:
 class Decisions:
     """Writes applications and decisions on them, as a worker would."""
 
-    def __init__(self, topics: Topics) -> None:
+    def __init__(self, topics: Topics, timestamp: int = 0) -> None:
+        """Writes records with this timestamp; 0 is the present."""
         self._topics = topics
+        self._timestamp = timestamp
         self._producer = Producer({"bootstrap.servers": topics.servers, "partitioner": "murmur2_random"})
         self._sources: dict[str, tuple[int, int]] = {}
 
@@ -59,6 +61,7 @@ class Decisions:
                 value,
                 application_id,
                 on_delivery=self._delivered,
+                timestamp=self._timestamp,
             )
             self._producer.poll(0)
         assert self._producer.flush(WAIT_S) == 0
@@ -83,7 +86,8 @@ class Decisions:
             source=RecordReference(topic=self._topics.applications, partition=partition, offset=offset),
         )
         headers: dict[str, str | bytes | None] = {"replay-id": "r-1", "supersedes": supersedes} if supersedes else {}
-        self._producer.produce(self._topics.decisions, made.model_dump_json(), application_id, headers=headers)
+        topic, value = self._topics.decisions, made.model_dump_json()
+        self._producer.produce(topic, value, application_id, headers=headers, timestamp=self._timestamp)
         self._producer.poll(0)
         return made
 

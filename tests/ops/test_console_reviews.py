@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
@@ -348,3 +349,23 @@ def test_many_decisions_have_pages(chromium: Browser, topics: Topics, served: Co
         expect(page.locator("#range")).to_have_text("51–60 of 60")
         expect(page.locator("#queue > li")).to_have_count(10)
         expect(page.get_by_role("button", name="Next")).to_be_disabled()
+
+
+def test_timestamps_in_another_unit(
+    chromium: Browser, broker: Broker, options: tuple[str, ...], tmp_path: Path
+) -> None:
+    """One record in nanoseconds, which a browser's calendar does not have, emptied the queue and the history."""
+    topics = Topics(broker.bootstrap_servers, 2, {"message.timestamp.after.max.ms": str(2**63 - 1)})
+    Decisions(topics, time.time_ns()).add(["a-1"])
+    Decisions(topics).add(["a-2"])
+    with (
+        console(topics.environment(), tmp_path / "console.log", *options) as served,
+        page_of(chromium, served, TOKENS["ana"], WIDE) as page,
+    ):
+        wait_until_read(Reviewer.log_in(served, TOKENS["ana"]), 2)
+        page.goto(served.address + "/review")
+        expect(page.locator("#queue > li")).to_have_count(2)
+        expect(page.get_by_text("time unknown")).to_have_count(1)
+        page.goto(served.address + "/applications#a-1")
+        expect(page.locator("#timeline > li")).to_have_count(2)
+        expect(page.get_by_text("time unknown")).to_have_count(2)
