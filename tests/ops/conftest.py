@@ -8,8 +8,8 @@ from playwright.sync_api import Browser
 from tests.ops.console_process import browser
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """A browser for all tests of a module."""
+    """A browser for all tests of a process; each has contexts of its own in it, which share nothing."""
     with browser() as started:
         yield started
