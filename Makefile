@@ -18,8 +18,9 @@ export PYTHONDONTWRITEBYTECODE :=
 .PHONY: .engine .library .check-types .check-laws .check-units .check-engine .class-archive
 
 CARGO := $(shell command -v cargo)
-# Without the flags: cargo does not use make's job server.
-RUN_CARGO := env -u MAKEFLAGS -u MFLAGS cargo
+# Without the flags: cargo does not use make's job server. Without Python: the engine uses its stable ABI alone, and
+# cargo would build it again with each other PATH, such as that of an activated environment, to find a Python there.
+RUN_CARGO := env -u MAKEFLAGS -u MFLAGS PYO3_NO_PYTHON=1 cargo
 CARGO_OPTIONS := --quiet --locked --manifest-path engine/Cargo.toml --target-dir build/engine
 LIBRARY := build/engine/release/libscorer_engine.$(if $(filter Darwin,$(shell uname)),dylib,so)
 
