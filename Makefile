@@ -18,8 +18,9 @@ export PYTHONDONTWRITEBYTECODE :=
 .PHONY: .engine .library .check-types .check-laws .check-units .check-engine .class-archive
 
 CARGO := $(shell command -v cargo)
-# Without the flags: cargo does not use make's job server.
-RUN_CARGO := env -u MAKEFLAGS -u MFLAGS cargo
+# Without the flags: cargo does not use make's job server. Without Python: the engine uses its stable ABI alone, and
+# cargo would build it again with each other PATH, such as that of an activated environment, to find a Python there.
+RUN_CARGO := env -u MAKEFLAGS -u MFLAGS PYO3_NO_PYTHON=1 cargo
 CARGO_OPTIONS := --quiet --locked --manifest-path engine/Cargo.toml --target-dir build/engine
 LIBRARY := build/engine/release/libscorer_engine.$(if $(filter Darwin,$(shell uname)),dylib,so)
 
@@ -92,8 +93,10 @@ test: setup ## all of check, then the slow unit tests and the tests on real brok
 	$(BIN)/pytest --numprocesses=4 --dist=worksteal -m "not quick" $$(grep -rl --include='test_*.py' pytest.mark.slow tests/unit) \
 		tests/fuzz tests/contract tests/simulation tests/integration
 
+# Four files at once on two cores: tests wait for browsers, brokers and alerts. A file stays in one process, with the
+# browser, workers and consoles that its tests share; tests/ops/conftest.py says which files come first.
 ops: setup ## test Prometheus rules, the Helm chart, containers, the console in a browser, and the commands in the docs (after make tools)
-	$(BIN)/pytest -o faulthandler_timeout=900 --numprocesses=2 --dist=loadfile tests/ops
+	$(BIN)/pytest -o faulthandler_timeout=900 --numprocesses=4 --dist=loadfile --no-loadscope-reorder tests/ops
 
 chaos-core: setup ## seven faults on a cluster of three brokers, in about five minutes (after make tools)
 	$(BIN)/pytest -o faulthandler_timeout=900 tests/chaos

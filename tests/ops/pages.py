@@ -76,7 +76,7 @@ class Terminal:
             self._environment[name] = value
             return ""
         code, printed = self._fork(command) if self._forks and _is_forkable(command) else self._start(command)
-        assert code == exit_code, f"{command}\n{printed}"
+        assert code == exit_code, f"{command}: exit code {code}\n{printed}"
         assert "Traceback" not in printed, printed
         return printed
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import ViewportSize, expect
+from playwright.sync_api import Browser, ViewportSize, expect
 
 from schemas.decision import BundleReference
 from schemas.examples import APPLICATIONS
@@ -16,7 +16,7 @@ from scorer.bundle.load import read_manifest
 from scorer.local.broker import Broker
 from tests.integration.test_reading_decisions import reading, table
 from tests.integration.worker_process import WAIT_S, Topics, wait_until
-from tests.ops.console_process import ConsoleProcess, browser, console
+from tests.ops.console_process import ConsoleProcess, console
 from tests.ops.reviewing import TOKENS, Decisions, Reviewer, page_of, reviews_of, wait_until_read, write_tokens
 from tests.unit.bundle.making import EXPLAINED, named, remake
 
@@ -158,13 +158,13 @@ def test_what_cannot_be_compared(topics: Topics, bundle: BundleReference, served
     assert [one.application_id for one in reviews] == ["invalid"]
 
 
-def test_the_pages(topics: Topics, bundle: BundleReference, served: ConsoleProcess) -> None:
+def test_the_pages(chromium: Browser, topics: Topics, bundle: BundleReference, served: ConsoleProcess) -> None:
     """The queue and the history say for whom a decision waits; who has reviewed it has no form for it in the queue."""
     Decisions(topics).add(["a-1"], bundle=bundle, fields=LARGE)
     ben = Reviewer.log_in(served, TOKENS["ben"])
     wait_until_read(ben, 1)
     wide = ViewportSize(width=1280, height=800)
-    with browser() as chromium, page_of(chromium, served, TOKENS["ana"], wide) as page:
+    with page_of(chromium, served, TOKENS["ana"], wide) as page:
         page.goto(served.address + "/review")
         page.get_by_role("button", name="Review application a-1").click()
         page.get_by_label("Approve").check()

@@ -6,20 +6,22 @@ import shlex
 import shutil
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from typer.testing import CliRunner
+from playwright.sync_api import Browser
+from typer import Typer
+from typer.testing import CliRunner, Result
 
 from schemas.rejection import MEANINGS
 from scorer.errors import LocalBrokerError
 from scorer.local.running import free_ports, require_free_port
 from tests import real_data
-from tests.ops.console_process import browser
 from tests.ops.pages import DOCS, ROOT, Block, Terminal, blocks, blocks_of, missing_from
 
 _TUTORIAL_PORT: Final = 19092
@@ -119,12 +121,11 @@ def test_nothing_is_fetched_from_elsewhere(site: dict[Path, _Page]) -> None:
     assert not {target for found_page in site.values() for target in found_page.loaded if urlsplit(target).netloc}
 
 
-def test_search_works_from_disk(site: dict[Path, _Page]) -> None:
+def test_search_works_from_disk(chromium: Browser, site: dict[Path, _Page]) -> None:
     """Opened as a file, the site's search finds a command, a setting and a page, and asks no host for anything."""
     home = min(site, key=lambda page: len(page.parts)).parent / "index.html"
     requested: list[str] = []
-    with browser() as chromium:
-        page = chromium.new_page()
+    with closing(chromium.new_page()) as page:
         page.on("request", lambda request: requested.append(request.url))
         for query, target in (
             ("rollback", "reference/scorer-deployments.html"),
@@ -177,10 +178,16 @@ def test_the_commands_exist(page: Path) -> None:
         arguments = shlex.split(line)[1:]
         groups = {group.name for group in apps[name].registered_groups}
         words = [a for a in arguments if not a.startswith("-")][: 2 if arguments[0] in groups else 1]
-        shown = CliRunner().invoke(apps[name], [*words, "--help"], env={"COLUMNS": "200"})
+        shown = _help_of(apps[name], *words)
         assert shown.exit_code == 0, line
         for flag in (a.partition("=")[0] for a in arguments if a.startswith("--")):
             assert re.search(rf"{flag}\b", shown.stdout), (line, flag)
+
+
+@cache
+def _help_of(app: Typer, *words: str) -> Result:
+    """A command's help. It is kept: the pages show few commands, and each of them again and again."""
+    return CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "200"})
 
 
 @pytest.mark.broker

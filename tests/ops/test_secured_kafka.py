@@ -96,7 +96,7 @@ def test_the_page(secured: Secured, tmp_path: Path) -> None:
         settings = settings.replace(setting, real)
     (tmp_path / "scorer.toml").write_text(settings)
     scorer, administrator, ana, publisher = (
-        Terminal(tmp_path, {"SCORER_KAFKA__SASL_USERNAME": user, "SCORER_HTTP_PORT": "0"})
+        Terminal(tmp_path, {"SCORER_KAFKA__SASL_USERNAME": user, "SCORER_HTTP_PORT": "0"}, forks=True)
         for user in ("scorer", "administrator", "ana", "publisher")
     )
 
@@ -158,7 +158,7 @@ def test_the_commands_are_kafkas(secured: Secured, tmp_path: Path) -> None:
     program = tool("kafka-tools")
     (tmp_path / "admin.properties").write_text("")  # the administrator's door wants no login
     flags = ("--principal", "User:worker", "-b", secured.admin_servers)
-    printed = Terminal(tmp_path, {}).run(shlex.join(["scorer", "topics", "rights", "worker", *flags]))
+    printed = Terminal(tmp_path, {}, forks=True).run(shlex.join(["scorer", "topics", "rights", "worker", *flags]))
     for line in printed.splitlines():
         name, *arguments = shlex.split(line)
         assert name == "kafka-acls.sh"
