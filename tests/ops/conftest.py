@@ -10,6 +10,7 @@ from playwright.sync_api import Browser
 from tests.ops.console_process import browser
 
 _LONGEST_FIRST: Final = (
+    "test_tutorials.py",
     "test_docs.py",
     "test_prometheus.py",
     "test_dockerfile.py",

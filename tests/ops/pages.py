@@ -20,6 +20,22 @@ DOCS: Final = ROOT / "docs"
 _COMMAND_S: Final = 120.0
 _FOR_A_SHELL: Final = re.compile(r"[|<>;&$`*?~#\\(){}]")
 _BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_EXIT_CODES: Final = {
+    "producer try home=RENT": 2,
+    'scorer deploy credit-risk:1.0.0 --reason "quarterly retraining"': 1,
+    "scorer bundle lint credit-risk:1.0.0": 1,
+    "scorer contract diff proposal.schema.json examples/german-credit/application.schema.json": 1,
+    "scorer bundle lint german-credit:1.0.0": 1,
+    "producer publish wrong.csv": 1,
+}
+"""Of the commands that are meant to fail."""
+GOES_ON: Final = {"scorer worker": "partitions_changed", "producer watch": "watching"}
+"""Commands that go on until they are stopped, and what they say once they are at it."""
+_STOPPED_AT: Final = {
+    "producer watch --from-beginning": "german_credit.csv:2-",
+    "producer watch --id try- --last 5": "credit-risk:1.1.1",
+}
+"""Commands of tutorials that go on until they are stopped, and what they have to print first."""
 
 
 class Block(NamedTuple):
@@ -165,3 +181,29 @@ def missing_from(printed: str, shown: str) -> Sequence[str]:
     output = " ".join(printed.split())
     lines = (" ".join(line.split()) for line in shown.splitlines())
     return [line for line in lines if not re.search(re.escape(line).replace("…", ".*"), output)]
+
+
+def terminal_in(folder: Path, *, forks: bool = True, **environment: str) -> Terminal:
+    """A terminal in a folder that has the commands where the repository's has them."""
+    (folder / ".venv").symlink_to(sys.prefix)
+    return Terminal(folder, {"SCORER_STORE": str(folder / "store"), **environment}, forks=forks)
+
+
+def follow(terminal: Terminal, steps: list[Block]) -> None:
+    """Runs what is to be typed, and compares what it prints with what the page shows."""
+    printed = ""
+    for step in steps:
+        if step.language == "sh":
+            printed = "".join(enter(terminal, command) for command in step.commands)
+        elif step.language == "text":
+            assert not missing_from(printed, step.text), printed
+
+
+def enter(terminal: Terminal, command: str) -> str:
+    """Runs a command to its end, or until it has printed what is awaited; returns what it printed."""
+    name = command.removeprefix(".venv/bin/")
+    if name not in _STOPPED_AT:
+        return terminal.run(command, exit_code=_EXIT_CODES.get(name, 0))
+    with terminal.running(command, until=_STOPPED_AT[name]) as running:
+        pass
+    return running.output()

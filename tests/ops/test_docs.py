@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from contextlib import ExitStack, closing
@@ -19,31 +18,11 @@ from typer import Typer
 from typer.testing import CliRunner, Result
 
 from schemas.rejection import MEANINGS
-from scorer.errors import LocalBrokerError
-from scorer.local.running import free_ports, require_free_port
-from tests import real_data
-from tests.ops.pages import DOCS, ROOT, Block, Terminal, blocks, blocks_of, missing_from
+from scorer.local.running import free_ports
+from tests.ops.pages import DOCS, GOES_ON, ROOT, Block, Terminal, blocks, blocks_of, enter, missing_from, terminal_in
 
-_TUTORIAL_PORT: Final = 19092
-_EXIT_CODES: Final = {
-    "producer try home=RENT": 2,
-    'scorer deploy credit-risk:1.0.0 --reason "quarterly retraining"': 1,
-    "scorer bundle lint credit-risk:1.0.0": 1,
-    "scorer contract diff proposal.schema.json examples/german-credit/application.schema.json": 1,
-    "scorer bundle lint german-credit:1.0.0": 1,
-    "producer publish wrong.csv": 1,
-}
-"""Of the commands that are meant to fail."""
 _OF_MAKE: Final = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}
 """With these, a make that another one runs prints the folder, too."""
-_GOES_ON: Final = {"scorer worker": "partitions_changed", "producer watch": "watching"}
-"""Commands that go on until they are stopped, and what they say once they are at it."""
-_STOPPED_AT: Final = {
-    "producer watch --from-beginning": "german_credit.csv:2-",
-    "producer watch --id try- --last 5": "credit-risk:1.1.1",
-}
-"""Commands of tutorials that go on until they are stopped, and what they have to print first."""
-
 
 _README_SECTIONS: Final = (
     "The first five minutes",
@@ -191,30 +170,6 @@ def _help_of(app: Typer, *words: str) -> Result:
 
 
 @pytest.mark.broker
-def test_the_tutorial(tmp_path: Path) -> None:
-    """Followed from its first command to its last, the tutorial prints what it shows.
-
-    As written, but for the broker's port where another process has it.
-    """
-    port = str(_free_or_another(_TUTORIAL_PORT))
-    steps = [step._replace(text=step.text.replace(str(_TUTORIAL_PORT), port)) for step in blocks(DOCS / "tutorial.md")]
-    setup, up, brought_up, *rest = steps
-    terminal = _terminal(tmp_path, forks=False)  # each command as somebody starts it
-    if subprocess.run(["make", "--question", ".venv/.made-from-lock"], cwd=ROOT, check=False).returncode:
-        pytest.skip("the tutorial begins with make setup, and it has not been run since the lock changed")
-    make, *activate = setup.commands
-    terminal.run(f"make --directory {shlex.quote(str(ROOT))} {make.removeprefix('make ')}")
-    for command in activate:
-        terminal.run(command)
-    with terminal.running(up.commands[0], until="decided=") as everything:
-        assert not missing_from(everything.output(), brought_up.text)
-        *rest, summary = rest
-        _follow(terminal, rest)
-        assert everything.stop() == 0, everything.output()
-        assert not missing_from(everything.output(), summary.text)
-
-
-@pytest.mark.broker
 def test_the_demo_of_the_readme(tmp_path: Path) -> None:
     """`make demo` prints what the README shows, but for codes and figures other than 0; here for five seconds only."""
     ((demo, shown),) = re.findall(
@@ -227,7 +182,7 @@ def test_the_demo_of_the_readme(tmp_path: Path) -> None:
         cwd=ROOT, check=True, capture_output=True, text=True, timeout=60,
         env={name: value for name, value in os.environ.items() if name not in _OF_MAKE},
     ).stdout  # fmt: skip
-    printed = _terminal(tmp_path).run(f"{recipe.splitlines()[-1]} --port 0 --no-console")
+    printed = terminal_in(tmp_path).run(f"{recipe.splitlines()[-1]} --port 0 --no-console")
     # Which invalid applications there are among so few is left to chance.
     lines = [line for line in shown.splitlines() if line.split()[0] not in MEANINGS]
     pattern = re.sub(r"\d[\d,.]*(?: m?s\b)?", lambda figure: "0" if figure[0] == "0" else "…", "\n".join(lines))
@@ -244,12 +199,12 @@ def test_the_first_minutes_of_the_readme(tmp_path: Path) -> None:
     steps = [block for title in _README_SECTIONS for block in blocks_of(_section(text, title))]
     up, *rest = [command for step in steps for command in _typed(step)]
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    terminal = _terminal(tmp_path)
+    terminal = terminal_in(tmp_path)
     with terminal.running(up, until="decided=") as everything:
         (export,) = re.findall(r"^ *(export SCORER_BOOTSTRAP_SERVERS=\S+)$", everything.output(), re.MULTILINE)
         terminal.run(export)
         for command in rest:
-            _enter(terminal, command)
+            enter(terminal, command)
         assert everything.stop() == 0, everything.output()
 
 
@@ -258,33 +213,11 @@ def _section(text: str, title: str) -> str:
 
 
 @pytest.mark.broker
-def test_the_tutorial_on_ones_own_application(tmp_path: Path) -> None:
-    """Followed from its first command to its last, it prints what it shows, for a lender that is not the course.
-
-    As written, but for the broker's port where another process has it, and for the first block: it sets up what the
-    tests run in, and downloads the data, which the test has from elsewhere.
-    """
-    shutil.copy(real_data.lender_file("german_credit"), tmp_path / "german_credit.csv")
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    port = str(_free_or_another(_TUTORIAL_PORT))
-    page = DOCS / "own-application.md"
-    steps = [step._replace(text=step.text.replace(str(_TUTORIAL_PORT), port)) for step in blocks(page)]
-    _, broker, work, *rest = steps
-    terminal = _terminal(tmp_path, SCORER_HTTP_PORT="0")
-    with terminal.running(broker.commands[0], until="Ctrl-C stops it"):
-        *prepare, worker = work.commands
-        for command in prepare:
-            terminal.run(command)
-        with terminal.running(worker, until=_GOES_ON["scorer worker"]):
-            _follow(terminal, rest)
-
-
-@pytest.mark.broker
 def test_the_pages_on_shipping_scaling_and_upgrading(tmp_path: Path) -> None:
     """Their commands run as written, one page after the other, beside what `scorer up` brought up."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (port,) = free_ports(1)
-    terminal = _terminal(tmp_path, SCORER_HTTP_PORT="0")
+    terminal = terminal_in(tmp_path, SCORER_HTTP_PORT="0")
     with terminal.running(f"scorer up --rate 50 --no-console --port {port}", until="decided="):
         terminal.run(f"export SCORER_BOOTSTRAP_SERVERS=localhost:{port}")
         pages = (DOCS / page for page in ("publishing.md", "own-model.md", "scale-out.md", "upgrade.md"))
@@ -305,42 +238,8 @@ def _try_out(terminal: Terminal, commands: list[str]) -> None:
     """Runs commands in order; those that go on until they are stopped, beside what comes after them."""
     with ExitStack() as beside:
         for command in commands:
-            until = next((text for start, text in _GOES_ON.items() if command.startswith(start)), None)
+            until = next((text for start, text in GOES_ON.items() if command.startswith(start)), None)
             if until is None:
                 terminal.run(command)
             else:
                 beside.enter_context(terminal.running(command, until))
-
-
-def _terminal(folder: Path, *, forks: bool = True, **environment: str) -> Terminal:
-    """A terminal in a folder that has the commands where the repository's has them."""
-    (folder / ".venv").symlink_to(sys.prefix)
-    return Terminal(folder, {"SCORER_STORE": str(folder / "store"), **environment}, forks=forks)
-
-
-def _follow(terminal: Terminal, steps: list[Block]) -> None:
-    """Runs what is to be typed, and compares what it prints with what the page shows."""
-    printed = ""
-    for step in steps:
-        if step.language == "sh":
-            printed = "".join(_enter(terminal, command) for command in step.commands)
-        elif step.language == "text":
-            assert not missing_from(printed, step.text), printed
-
-
-def _enter(terminal: Terminal, command: str) -> str:
-    """Runs a command to its end, or until it has printed what is awaited; returns what it printed."""
-    name = command.removeprefix(".venv/bin/")
-    if name not in _STOPPED_AT:
-        return terminal.run(command, exit_code=_EXIT_CODES.get(name, 0))
-    with terminal.running(command, until=_STOPPED_AT[name]) as running:
-        pass
-    return running.output()
-
-
-def _free_or_another(port: int) -> int:
-    try:
-        require_free_port(port)
-    except LocalBrokerError:
-        (port,) = free_ports(1)
-    return port
