@@ -110,8 +110,9 @@ def choose_current_decision(written: Sequence[Written]) -> Written:
         written: decisions on one application, at least one.
     """
     sources = [one.source for one in written]
+    numbers = {source: number for number, source in enumerate(dict.fromkeys(sources))}
     columns = DecisionColumns(
-        np.array([sources.index(source) for source in sources], dtype=np.int64),
+        np.array([numbers[source] for source in sources], dtype=np.int64),
         np.array([_identity(one, one.decision.decision_id) for one in written], dtype=np.int64),
         np.array([_superseded(one) for one in written], dtype=np.int64),
         np.array([hash(one.decision.replay_id) for one in written], dtype=np.int64),

@@ -166,7 +166,15 @@ class ReviewQueue:
             if written.decision.decision != REVIEWED_LABEL:
                 return False
             application = self._applications[written.decision.application_id] = _Application({})
-        application.decisions[written.partition, written.offset] = written
+        decisions, (partition, offset) = application.decisions, written.source
+        # Of the records with this id in a partition, only the last one matters: with an id that all applications have,
+        # which is a mistake of a publisher, all decisions would be compared again and again.
+        sources = {number: one.source[1] for number, one in decisions.items() if one.source[0] == partition}
+        if any(other > offset for other in sources.values()):
+            return False
+        for number in [number for number, other in sources.items() if other < offset]:
+            del decisions[number]
+        decisions[written.partition, written.offset] = written
         return True
 
     def _update(self, application_id: str) -> None:

@@ -127,6 +127,19 @@ def test_an_application_that_is_sent_again() -> None:
     assert ids(filled(first, decision("a", 1, source=7))) == ["a:7@1"]
 
 
+def test_an_id_that_all_applications_have() -> None:
+    """The decision on the last record waits, and earlier ones are not kept; added again, they change nothing."""
+    queue, decisions = ReviewQueue(), [decision("a", at, source=at) for at in range(20_000)]
+    for one in decisions:
+        queue.add_decisions([one])
+    queue.add_decisions(decisions)
+    assert ids(queue) == ["a:19999@1"]
+    queue.add_decisions([decision("a", 20_000, "APPROVED", source=20_000)])
+    assert ids(queue) == []
+    queue.add_decisions(decisions)
+    assert ids(queue) == []
+
+
 def test_figures() -> None:
     """Reviews are counted by label once the queue is complete, and not again if the topics are read again."""
     queue = filled(decision("a", 5), decision("b", 6), reviews=[review("x", "x:0@1", "r-0")])
