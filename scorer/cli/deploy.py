@@ -125,7 +125,7 @@ ToOption = Annotated[
     typer.Option(
         "--to",
         metavar="REF",
-        help="Bundle to restore; default: the previous champion.",
+        help="Bundle to restore, which was the champion before; default: the previous champion.",
         autocompletion=complete_reference,
     ),
 ]
@@ -172,11 +172,16 @@ def rollback(
         target = named or state.before("champion")
         if target is None:
             raise MisuseError(
-                f"the history has no champion before {champion.short}: name the bundle to restore with --to"
+                f"the history has no champion before {champion.short}: deploy another bundle with `scorer deploy`"
             )
         if target == champion:
             raise MisuseError(
                 f"{champion.short} is already the champion{_since(state, 'champion')}: nothing to roll back"
+            )
+        if named and named not in state.ever.get("champion", ()):
+            raise MisuseError(
+                f"--to {named.short}: was never the champion: `scorer deploy` reviews it, compares its decisions with "
+                "the champion's, and deploys it"
             )
         located = bundles.locate(target)
         if named is None:  # a bundle given with --to was opened above

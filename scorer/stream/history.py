@@ -34,6 +34,8 @@ class State:
     """By slot, its latest event."""
     signers: Mapping[Slot, tuple[str, ...]] = field(default_factory=dict)
     """By slot, the names of the trusted keys that have signed its latest event."""
+    ever: Mapping[Slot, frozenset[BundleReference]] = field(default_factory=dict)
+    """By slot, all bundles that were in it at some time."""
 
     def current(self, slot: Slot) -> BundleReference | None:
         """Returns the current bundle of the slot; None if it has none."""
@@ -54,6 +56,7 @@ def fold(lines: Iterable[Line]) -> State:
     bundles: dict[Slot, tuple[BundleReference, ...]] = {}
     last: dict[Slot, DeploymentEvent] = {}
     signers: dict[Slot, tuple[str, ...]] = {}
+    ever: dict[Slot, frozenset[BundleReference]] = {}
     for line in lines:
         event = line.event
         if event is None:
@@ -71,7 +74,8 @@ def fold(lines: Iterable[Line]) -> State:
         else:
             stack = (*stack[:-1], event.bundle)
         bundles[event.slot], last[event.slot], signers[event.slot] = stack, event, line.signers
-    return State(bundles, last, signers)
+        ever[event.slot] = ever.get(event.slot, frozenset()).union(stack)
+    return State(bundles, last, signers, ever)
 
 
 def parse_line(offset: int, value: bytes | None) -> Line:

@@ -110,6 +110,17 @@ def test_a_rollback_is_never_stopped(topics: Topics) -> None:
     assert "despite" not in history(topics)[-1]
 
 
+def test_a_rollback_restores_only_what_was_the_champion(topics: Topics) -> None:
+    """Nobody has reviewed another bundle, so that is deployed; one that was rolled back before can be restored."""
+    code, _, errors = scorer(topics, "rollback", "--to", "credit-risk:1.0.0", *WHY)
+    assert (code, "was never the champion: `scorer deploy` reviews it" in errors) == (2, True)
+    operate(topics, "deploy", "credit-risk:1.0.0", *WHY, *DESPITE)
+    operate(topics, "rollback", "--to", "credit-risk:1.1.1", *WHY)
+    operate(topics, "rollback", "--to", "credit-risk:1.0.0", *WHY)
+    code, _, errors = scorer(topics, "rollback", "--to", "credit-risk:1.1.0", *WHY)
+    assert (code, "was never the champion" in errors) == (2, True)
+
+
 def test_a_reason_that_is_not_needed(topics: Topics) -> None:
     """The history has a reason only where something was overridden: otherwise it would say what is not true."""
     output = operate(topics, "deploy", "credit-risk:1.1.0", *WHY, *DESPITE)
