@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from schemas import rejection
 from schemas.records import UNKNOWN, DeadLetter, Malformed, Mark, Position, ReadDecision, read_dead_letter, read_results
@@ -222,7 +222,8 @@ def _commit(settings: Settings, producer: Producer, letters: Sequence[DeadLetter
             _requeue_one(settings, producer, letter, actor)
         producer.commit_transaction(WRITE_S)  # waits for each delivery, and fails if one does
     except KafkaException as failure:
-        if triage(failure.args[0]) is not Fault.FATAL:
+        # `produce` reports every fatal error as _FATAL; the next call reports which one it is.
+        if triage(failure.args[0]) is not Fault.FATAL or failure.args[0].code() == KafkaError._FATAL:
             producer.abort_transaction(WRITE_S)
         raise
 

@@ -1,6 +1,7 @@
 """Dead letters on a real broker: listed, shown, and put back once, whoever asks however often."""
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,8 +19,11 @@ from schemas.records import DeadLetter, Mark, Position
 from scorer.errors import DeadLetterError
 from scorer.local.audit import Audit
 from scorer.local.broker import Broker
+from scorer.operate import dead_letters
 from scorer.operate.dead_letters import Progress, Requeued, read_dead_letters, requeue
-from scorer.settings import load_settings
+from scorer.operate.operators import open_writer
+from scorer.settings import Settings, load_settings
+from scorer.stream.rights import requeue_writer
 from tests.dead_letters import set_aside
 from tests.integration.worker_process import WAIT_S, Topics, headers_of, scorer, wait_until, worker
 
@@ -140,6 +144,28 @@ def test_operators_at_the_same_moment(topics: Topics) -> None:
     counts = Counter(headers_of(m)["requeued-from"] for m in topics.read(topics.applications))
     assert len(counts) == 20
     assert set(counts.values()) == {1}
+
+
+def test_an_operator_who_is_fenced_while_records_are_produced(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Librdkafka may know it before the transaction is committed; the error is the same, and nothing is requeued."""
+    set_aside(topics, *[b"{}"] * 3)
+    settings = load_settings(environment=environment_of(topics)).settings
+    produce_one = dead_letters._requeue_one
+
+    def fence_and_produce(settings: Settings, producer: Producer, letter: DeadLetter, actor: str) -> None:
+        produce_one(settings, producer, letter, actor)
+        if letter.position.offset == 0:
+            open_writer(settings, requeue_writer(settings)).init_transactions(WAIT_S)
+            return
+        ends_at = time.monotonic() + WAIT_S
+        while time.monotonic() < ends_at:  # until the broker's answer is known
+            produce_one(settings, producer, letter, actor)
+            time.sleep(0.01)
+
+    monkeypatch.setattr(dead_letters, "_requeue_one", fence_and_produce)
+    with pytest.raises(DeadLetterError, match="another operator requeued at the same time"):
+        requeue(settings, lambda _: True, "ana")
+    assert topics.count(topics.applications) == 0
 
 
 def test_a_requeue_that_is_stopped(topics: Topics) -> None:
