@@ -16,7 +16,7 @@ from schemas.rights import Operation, to_topic
 from scorer.errors import BrokerError, MisuseError
 from scorer.settings import Settings
 from scorer.stream.explain import with_hint
-from scorer.stream.faults import must_stop
+from scorer.stream.faults import Fault, must_stop, triage
 from scorer.stream.librdkafka import client_config, translate_config_errors
 from scorer.stream.requests import unreachable
 
@@ -109,14 +109,15 @@ class RecordPublisher:
         self._settings = settings
         self._topic = topic
         self._subject = subject
-        config: dict[str, Any] = client_config(settings) | {
+        self._config: dict[str, Any] = client_config(settings) | {
             "partitioner": "murmur2_random",  # as in `producer` and Java clients: a key always has the same partition
             "message.timeout.ms": str(_DELIVERY_MS),  # the user of the page would not wait longer
             "linger.ms": "0",
             **LOSSLESS,
         }
         with translate_config_errors():
-            self._producer = Producer(config)
+            self._producer = Producer(self._config)
+            """Replaced by `publish`, in any thread, after an error with which a client ends."""
 
     def publish(self, key: str, value: bytes) -> dict[str, Any]:
         """Publishes a record and waits for the broker's acknowledgement.
@@ -138,17 +139,16 @@ class RecordPublisher:
                 faults.append(error)
             reported.set()
 
-        try:
-            self._producer.produce(self._topic, value, key, on_delivery=report)
-        except KafkaException as failure:
-            raise BrokerError(f"{self._subject} was not published: {self._explain([failure.args[0]])}") from failure
+        producer = self._producer
         ends_at = time.monotonic() + 2 * _DELIVERY_MS / 1_000
-        while not reported.is_set() and time.monotonic() < ends_at:
-            try:
-                self._producer.poll(_SLICE_S)
-            except KafkaException as failure:  # the client cannot continue
-                faults.append(failure.args[0])
-                break
+        try:
+            producer.produce(self._topic, value, key, on_delivery=report)
+            while not reported.is_set() and time.monotonic() < ends_at:
+                producer.poll(_SLICE_S)
+        except KafkaException as failure:
+            faults.append(failure.args[0])
+            if triage(faults[-1]) is Fault.FATAL:  # such as a missing permission, which can be granted later
+                self._producer = Producer(self._config)
         if not offsets:
             raise BrokerError(f"{self._subject} was not published: {self._explain(faults)}")
         (partition, offset), *_ = offsets

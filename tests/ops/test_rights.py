@@ -17,6 +17,8 @@ from schemas.contracts import shipped_contract
 from schemas.examples import APPLICATIONS
 from schemas.files import dump_application
 from schemas.rights import Kind, Operation, Right, Role, grant
+from scorer.console.publish import RecordPublisher
+from scorer.errors import BrokerError
 from scorer.operate import topics
 from scorer.settings import Settings
 from scorer.stream.kafka import KafkaLink
@@ -24,6 +26,7 @@ from scorer.stream.rights import needs_of
 from scorer.stream.worker import run
 from tests.acls import allow, bindings
 from tests.fakes import CountingMonitor, Tally
+from tests.integration.worker_process import wait_until
 from tests.ops.acl_broker import add_users, broker_with_acls
 from tests.ops.principals import BUNDLE, DEAREST, DOES, REFUSALS, WAIT_S, within
 
@@ -92,6 +95,8 @@ SEEING: Final = [
 ]
 """Those that see the topic and may not do with it what they want."""
 STRANGER: Final = "stranger"
+LATE: Final = "late"
+"""A user who gets rights during a test."""
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +124,7 @@ def guarded() -> Iterator[Guarded]:
 def _admit(admin: AdminClient) -> None:
     """Makes the users and gives them their rights, all at once."""
     cases = [*WHOLE, *LESS, *SEEING]
-    add_users(admin, [STRANGER, *(case.user for case in cases)], _PASSWORD, ScramMechanism.SCRAM_SHA_256)
+    add_users(admin, [STRANGER, LATE, *(case.user for case in cases)], _PASSWORD, ScramMechanism.SCRAM_SHA_256)
     wanted = [binding for case in cases for binding in bindings(case.user, case.rights())]
     allow(admin, wanted)
     late = within(WAIT_S)
@@ -217,3 +222,27 @@ def test_a_stranger_may_do_nothing(role: Role, guarded: Guarded) -> None:
     with pytest.raises(REFUSALS) as refusal:
         DOES[role](settings.model_copy(update={"kafka": kafka}))
     assert "authorization failed" in str(refusal.value).lower()
+
+
+def test_a_right_that_is_granted_later(guarded: Guarded) -> None:
+    """A console publishes as soon as it may, without a restart: librdkafka's producer ends with the first rejection."""
+    settings = Case(Role.CONSOLE).settings(guarded.servers)
+    settings = settings.model_copy(update={"kafka": settings.kafka | {"sasl.username": LATE}})
+    publisher = RecordPublisher(settings, settings.applications_topic, "the application")
+    _allow_late(guarded, settings, Operation.DESCRIBE)
+
+    def answer() -> str:
+        try:
+            return str(publisher.publish("a-late", b"{}")["topic"])
+        except BrokerError as error:
+            return str(error)
+
+    wait_until(lambda: "Cluster authorization failed" in answer(), "the rejection of a producer")
+    assert "Cluster authorization failed" in answer()
+    _allow_late(guarded, settings, Operation.WRITE)
+    wait_until(lambda: answer() == settings.applications_topic, "the first record")
+
+
+def _allow_late(guarded: Guarded, settings: Settings, operation: Operation) -> None:
+    right = Right(operation, Kind.TOPIC, settings.applications_topic)
+    allow(AdminClient({"bootstrap.servers": guarded.open_servers}), bindings(LATE, [right]))
