@@ -169,20 +169,7 @@ def rollback(
     def decide(state: "State") -> "DeploymentEvent":
         champion = champion_of(state, settings)
         _require_expected(state, "champion", champion, expect)
-        target = named or state.before("champion")
-        if target is None:
-            raise MisuseError(
-                f"the history has no champion before {champion.short}: deploy another bundle with `scorer deploy`"
-            )
-        if target == champion:
-            raise MisuseError(
-                f"{champion.short} is already the champion{_since(state, 'champion')}: nothing to roll back"
-            )
-        if named and named not in state.ever.get("champion", ()):
-            raise MisuseError(
-                f"--to {named.short}: was never the champion: `scorer deploy` reviews it, compares its decisions with "
-                "the champion's, and deploys it"
-            )
+        target = _rollback_target(state, champion, named)
         located = bundles.locate(target)
         if named is None:  # a bundle given with --to was opened above
             with elapsed_time(f"checking {target.short}"):
@@ -229,6 +216,27 @@ def retire(
         return _event(slot, "retire", None, current, actor, reason)
 
     announce(settings, decide, signing, None, as_json)
+
+
+def _rollback_target(state: "State", champion: "BundleReference", named: "BundleReference | None") -> "BundleReference":
+    """Returns the bundle that a rollback restores: the one that is named, or the previous champion.
+
+    Raises:
+        MisuseError: it is the champion, was never the champion, or there is none.
+    """
+    target = named or state.before("champion")
+    if target is None:
+        raise MisuseError(
+            f"the history has no champion before {champion.short}: deploy another bundle with `scorer deploy`"
+        )
+    if target == champion:
+        raise MisuseError(f"{champion.short} is already the champion{_since(state, 'champion')}: nothing to roll back")
+    if target not in state.ever.get("champion", ()):
+        raise MisuseError(
+            f"--to {target.short}: was never the champion: `scorer deploy` reviews it, compares its decisions with the "
+            "champion's, and deploys it"
+        )
+    return target
 
 
 def _require_no_wait(slot: "Slot", wait_s: float | None) -> None:

@@ -33,8 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _RANKS.get(item.path, len(_RANKS)))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A browser for all tests of a process; each has contexts of its own in it, which share nothing."""
+    """A browser for the tests of a module; while it runs, asyncio cannot run a loop beside Playwright's."""
     with browser() as started:
         yield started
