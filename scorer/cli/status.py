@@ -60,7 +60,6 @@ def _as_json(settings: "Settings", current: "Status") -> dict[str, object]:
         "partitions": current.partitions,
         "unassigned": current.unassigned,
         "lag": current.lag,
-        "unreadable": current.unreadable,
         "workers": [asdict(worker) for worker in current.workers],
         "champion": None if current.champion is None else current.champion.model_dump(),
         "challenger": None if current.challenger is None else current.challenger.model_dump(),
@@ -72,16 +71,13 @@ def _as_json(settings: "Settings", current: "Status") -> dict[str, object]:
 
 def status_lines(settings: "Settings", current: "Status") -> list[str]:
     """The state as lines: a name, then its value."""
-    from scorer.operate.group_checks import list_partitions
-
     workers = f"{len(current.workers)} worker{'s' * (len(current.workers) != 1)}"
     champion = current.champion.short if current.champion else f"{DEFAULT_BUNDLE}, before the first deployment"
     rebalancing = ", rebalancing" if current.rebalancing else ""
-    without = f", without {list_partitions(current.unreadable)}" if current.unreadable else ""
     facts = {
         "brokers": f"{len(current.cluster.brokers)} at {settings.bootstrap_servers}",
         "group": f"{settings.group_id}: {workers}, {current.partitions} partitions{rebalancing}",
-        "lag": f"{current.lag:,}{without}",
+        "lag": f"{current.lag:,}",
         "champion": champion,
         "challenger": current.challenger.short if current.challenger else "none",
         "deployed": _deployment(current),

@@ -1,7 +1,7 @@
 """Reads part of a topic without joining a group: the committed records between two offsets of each partition."""
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
@@ -88,13 +88,13 @@ class TopicReader:
         self._reader = Reader(settings, [topic], options, operation=operation)
         self.partitions = self._reader.partitions[topic]
 
-    def bounds(self, without: Collection[int] = ()) -> dict[int, tuple[int, int]]:
-        """Returns the current bounds of each partition but those in `without`.
+    def bounds(self) -> dict[int, tuple[int, int]]:
+        """Returns the current bounds of each partition.
 
         Raises:
             BrokerError: the broker does not answer.
         """
-        return self._reader.bounds(self._topic, without)
+        return self._reader.bounds(self._topic)
 
     def narrow(self, bounds: Bounds, at_ms: int) -> dict[int, tuple[int, int]]:
         """Returns the same bounds without offsets that are certain to have earlier timestamps.

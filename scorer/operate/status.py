@@ -50,8 +50,7 @@ class Status:
         cluster: the brokers, and the replicas of the topics.
         partitions: number of partitions of the applications topic.
         unassigned: the partitions without an owner.
-        lag: applications that no worker has processed yet, in all partitions that can be read.
-        unreadable: the partitions without a leader, whose lag is not known.
+        lag: applications that no worker has processed yet.
         rebalancing: whether partitions are moving between workers.
         workers: the workers of the group.
         champion: the deployed champion; None before the first deployment.
@@ -63,7 +62,6 @@ class Status:
     partitions: int
     unassigned: tuple[int, ...]
     lag: int
-    unreadable: tuple[int, ...]
     rebalancing: bool
     workers: tuple[WorkerStatus, ...]
     champion: BundleReference | None
@@ -103,19 +101,15 @@ def read_status(settings: Settings) -> Status:
         reader = opened.enter_context(closing(TopicReader(settings, settings.applications_topic)))
         wanted = [TopicPartition(settings.applications_topic, partition) for partition in reader.partitions]
         committed = {tp.partition: tp for tp in offsets.read(wanted, _ANSWER_S)}
-        applications = (topic for topic in cluster.topics if topic.topic == settings.applications_topic)
-        unreadable = next((topic.offline for topic in applications), ())
-        # Read after the committed offsets, so that the lag is never negative.
-        bounds = reader.bounds(without=unreadable)
+        bounds = reader.bounds()  # read after the committed offsets, so that the lag is never negative
     lags = {number: max(0, end - max(committed[number].offset, first)) for number, (first, end) in bounds.items()}
     metadata = {number: decode_metadata(tp.metadata) for number, tp in committed.items()}
     state = fold(lines)
     return Status(
         cluster=cluster,
-        partitions=len(reader.partitions),
-        unassigned=tuple(sorted(set(reader.partitions) - group.assigned)),
+        partitions=len(lags),
+        unassigned=tuple(sorted(lags.keys() - group.assigned)),
         lag=sum(lags.values()),
-        unreadable=unreadable,
         rebalancing=group.rebalancing,
         workers=describe_workers(group, metadata, lags, state),
         champion=state.current("champion"),

@@ -92,15 +92,14 @@ class Reader:
             raise
         return reader
 
-    def bounds(self, topic: str, without: Collection[int] = ()) -> dict[int, tuple[int, int]]:
-        """Returns the first offset of each partition but those in `without`, and the end of its committed records.
+    def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
+        """Returns the first offset of each partition, and the end of its committed records.
 
         Raises:
             BrokerError: the broker does not answer.
         """
-        partitions = [partition for partition in self.partitions[topic] if partition not in without]
         with self.explained(topic):
-            return {p: ask_bounds(self.consumer, topic, p, self._wait_s) for p in partitions}
+            return {p: ask_bounds(self.consumer, topic, p, self._wait_s) for p in self.partitions[topic]}
 
     def assign(self, positions: Mapping[Numbered, int]) -> None:
         """Reads these partitions and no others, from these positions."""

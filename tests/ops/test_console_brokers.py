@@ -66,9 +66,6 @@ def figures(served: ConsoleProcess, topics: Topics) -> dict[str, float]:
 def test_a_broker_is_lost_and_comes_back(cluster: Cluster, tmp_path: Path) -> None:
     """Nothing said so: dashboards showed what workers notice, and JMX is out of reach at a managed Kafka."""
     topics = replicated_topics(cluster)
-    stranded = Topics(cluster.direct, 2, replicas=3)
-    administration.delete(cluster.admin, stranded.applications)
-    administration.create(cluster.admin, stranded.applications, 2, {}, (VICTIM,))
     with console(topics.environment(), tmp_path / "console.log") as served:
         wait_until(lambda: figures(served, topics) == {"scorer_brokers": 3}, "three brokers, and nothing wrong")
         cluster.nodes[VICTIM].kill()
@@ -85,9 +82,6 @@ def test_a_broker_is_lost_and_comes_back(cluster: Cluster, tmp_path: Path) -> No
         }
         wait_until(lambda: figures(served, topics) == lost, "what the broker held")
         check_commands(topics)
-        code, output, errors = scorer(stranded, "status")
-        assert "lag         0, without partitions 0, 1" in output, output + errors
-        assert code == 1
         cluster.nodes[VICTIM].start()
         # Kafka moves the leaders back after some minutes.
         healed = {"scorer_brokers": 3, NOT_PREFERRED: 2}

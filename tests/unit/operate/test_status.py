@@ -73,7 +73,7 @@ def test_a_challenger_that_is_not_loaded_is_a_problem() -> None:
 def test_what_is_a_problem(group: Group, unassigned: tuple[int, ...], problems: list[str]) -> None:
     """No workers, and partitions that nobody reads, except while they move."""
     workers = describe_workers(group, {}, {}, state())
-    current = Status(HEALTHY, 3, unassigned, 0, (), group.rebalancing, workers, None, None, None)
+    current = Status(HEALTHY, 3, unassigned, 0, group.rebalancing, workers, None, None, None)
     assert (current.problems, current.warnings) == (problems, [])
 
 
@@ -82,7 +82,7 @@ def test_replicas_are_a_problem_if_somebody_is_affected() -> None:
     topics = replicas("credit.decisions", 3, offline=(1,)), replicas("credit.applications", 3, under_replicated=(0, 2))
     cluster = ClusterState(frozenset({1, 2}), frozenset({3}), topics)
     for workers in ((), describe_workers(GROUP, {}, {}, state())):
-        current = Status(cluster, 3, (), 0, (), False, workers, None, None, None)
+        current = Status(cluster, 3, (), 0, False, workers, None, None, None)
         assert current.problems[0].startswith("topic credit.decisions: partition 1 cannot be read or written")
         missing, behind = current.warnings
         assert missing.startswith("missing brokers: 3.")
@@ -99,7 +99,7 @@ def test_the_lines() -> None:
         at=datetime(2026, 1, 31, 9, 30, tzinfo=UTC),
     )  # fmt: skip
     workers = describe_workers(GROUP, {n: CommittedMetadata(str(NEW)) for n in range(3)}, {0: 1_500}, state())
-    current = Status(HEALTHY, 3, (), 1_500, (), False, workers, NEW, None, event)
+    current = Status(HEALTHY, 3, (), 1_500, False, workers, NEW, None, event)
     assert status_lines(Settings(bootstrap_servers="k:1"), current) == [
         "brokers     3 at k:1",
         "group       scorer: 2 workers, 3 partitions",
@@ -110,5 +110,3 @@ def test_the_lines() -> None:
         "worker      scorer-0 at host: partitions 0, 1; lag 1,500; risk:2.0.0@111111111111",
         "            scorer-1 at host: partitions 2; lag 0; risk:2.0.0@111111111111",
     ]
-    current = Status(HEALTHY, 3, (), 1_500, (0, 2), False, workers, NEW, None, event)
-    assert "lag         1,500, without partitions 0, 2" in status_lines(Settings(), current)
