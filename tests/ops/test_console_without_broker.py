@@ -79,3 +79,21 @@ def test_every_view_waits_for_the_broker(chromium: Browser, tmp_path: Path) -> N
                 expect(page.locator(".strip.bad #status")).to_contain_text("cannot connect to Kafka at")
                 expect(page.locator("#unread")).to_contain_text("Waiting for Kafka: this may be out of date.")
             expect(pages["/"].locator("#workers")).to_have_text("–")
+
+
+def test_before_the_script_runs(chromium: Browser, tmp_path: Path) -> None:
+    """On a busy machine a click could come first and be lost, and a search would have sent the id in a URL."""
+    environment = NOBODY | {"SCORER_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}"}
+    with console(environment, tmp_path / "console.log") as served:
+        context = chromium.new_context(viewport=WIDE, java_script_enabled=False)
+        page = context.new_page()
+        page.goto(f"{served.address}/applications")
+        page.get_by_label("Application id").fill("somebody")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("button", name="Search")).to_be_disabled()
+        for view, button in (("/dead-letters", "Reload"), ("/challenger", "Compare again")):
+            assert "somebody" not in page.url
+            page.goto(served.address + view)
+            expect(page.locator("#refresh")).to_have_text(button)
+            expect(page.locator("#refresh")).to_be_disabled()
+        context.close()

@@ -7,6 +7,8 @@ const strip = document.querySelector(".strip");
 const status = document.getElementById("status");
 
 document.querySelector(".logout")?.addEventListener("submit", forgetTries);
+// Disabled in the page: a click before the script runs would be lost, and a search would send the id in a URL.
+for (const button of document.querySelectorAll("button[data-needs-script]")) button.disabled = false;
 
 /** Calls `handler` with the data of each event: state (on each connection), tick (every second), result (of a try). */
 export function listen(event, handler) {
