@@ -93,10 +93,10 @@ test: setup ## all of check, then the slow unit tests and the tests on real brok
 	$(BIN)/pytest --numprocesses=4 --dist=worksteal -m "not quick" $$(grep -rl --include='test_*.py' pytest.mark.slow tests/unit) \
 		tests/fuzz tests/contract tests/simulation tests/integration
 
-# Four files at once on two cores: tests wait for browsers, brokers and alerts. A file stays in one process, with the
+# Three files at once on two cores: tests wait for browsers, brokers and alerts. A file stays in one process, with the
 # browser, workers and consoles that its tests share; tests/ops/conftest.py says which files come first.
 ops: setup ## test Prometheus rules, the Helm chart, containers, the console in a browser, and the commands in the docs (after make tools)
-	$(BIN)/pytest -o faulthandler_timeout=900 --numprocesses=4 --dist=loadfile --no-loadscope-reorder tests/ops
+	$(BIN)/pytest -o faulthandler_timeout=900 --numprocesses=3 --dist=loadfile --no-loadscope-reorder tests/ops
 
 chaos-core: setup ## seven faults on a cluster of three brokers, in about five minutes (after make tools)
 	$(BIN)/pytest -o faulthandler_timeout=900 tests/chaos
